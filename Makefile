@@ -1,0 +1,11 @@
+.PHONY: demo test bench bench-console ci fmt lint sqlx doc
+
+demo: ; ./run-demo
+test: ; ./run-tests
+bench-console: ; SQLX_OFFLINE=true cargo bench --quiet --locked -p leadline-tests --bench console
+ci: ; .ci/run
+fmt: ; cargo fmt --all
+lint: ; SQLX_OFFLINE=true cargo clippy --workspace --all-targets -- -D warnings
+sqlx: ; scripts/sqlx
+doc: ; SQLX_OFFLINE=true cargo doc --workspace --no-deps
+bench: ; SQLX_OFFLINE=true cargo bench --package leadline-tests --bench leadline

@@ -1,0 +1,190 @@
+//! The composition root: builds a daemon from its configuration, starts it and stops it, each in a told order.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use secrecy::ExposeSecret as _;
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::Config,
+    control,
+    dispatch::{self, Dispatch},
+    domain::address::EgressPolicy,
+    intake, push,
+    store::{Hub, Store, data_dir::DataDir, embedded::Cluster, ensure_partitions, keep_partitions, setup},
+    telemetry,
+};
+
+mod parts;
+
+use self::parts::Parts;
+
+/// What keeps house has nothing to finish.
+const HOUSEKEEPING_GRACE: Duration = Duration::from_secs(5);
+/// How often house is kept.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
+/// How long calls of operators may take to end.
+const CONTROL_GRACE: Duration = Duration::from_secs(10);
+/// How long pushes in flight may take to end when the daemon stops.
+const PUSH_GRACE: Duration = Duration::from_secs(30);
+/// How long requests that came in may take to be answered when the daemon stops.
+const INTAKE_GRACE: Duration = Duration::from_secs(15);
+/// How long connections may take to come back to the pool once nothing uses it.
+const POOL_GRACE: Duration = Duration::from_secs(5);
+
+/// A daemon that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where leads are taken in.
+    pub intake: SocketAddr,
+    /// The socket of the control API.
+    pub control: PathBuf,
+    parts: Parts,
+    pool: PgPool,
+    store: Store,
+    cluster: Option<Cluster>,
+    /// Declared last, because it is to be given up last: whoever has it owns what stands in it.
+    _data: DataDir,
+}
+
+/// Starts a daemon. When this returns, it takes leads in, pushes them and answers operators.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    let metrics = telemetry::recorder()?;
+    let data = DataDir::open(&config.data_dir)?;
+    // Taken before the database is started, which takes a second, so that a port in use is told at once.
+    let listener = TcpListener::bind(config.intake_listen).await.with_context(|| {
+        format!(
+            "cannot take leads in at {}: free it, or choose another --intake-listen",
+            config.intake_listen
+        )
+    })?;
+    let intake = listener.local_addr()?;
+    let (options, cluster) = database(&config, &data).await?;
+    let pool = setup::connect(&options).await?;
+    let sealer = setup::unseal(&pool, &config.master_key).await?;
+    ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
+    let (hub, due) = Hub::new();
+    let store = Store::new(pool.clone(), sealer, Arc::new(hub));
+
+    // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
+    let mut parts = Parts::default();
+    parts.start("metrics", HOUSEKEEPING_GRACE, {
+        let metrics = metrics.clone();
+        |stop| async move {
+            telemetry::keep_up(metrics, stop).await;
+            Ok(())
+        }
+    });
+    parts.start("partitions", HOUSEKEEPING_GRACE, {
+        let pool = pool.clone();
+        |stop| async move {
+            keep_partitions(pool, stop).await;
+            Ok(())
+        }
+    });
+    let egress = EgressPolicy::new(config.allow_egress);
+    let brand = config.brand.as_str().to_owned();
+    parts.start("deletions", HOUSEKEEPING_GRACE, {
+        let store = store.clone();
+        |stop| async move {
+            keep_house(store, stop).await;
+            Ok(())
+        }
+    });
+    let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
+    let deps = control::ControlDeps {
+        store: store.clone(),
+        egress: egress.clone(),
+        brand: brand.clone(),
+        tracker: TaskTracker::new(),
+    };
+    parts.start("control", CONTROL_GRACE, |stop| async move {
+        control::serve(socket, deps, stop).await.context("control")
+    });
+    let dispatch = dispatch::start(dispatch::Parts {
+        store: store.clone(),
+        client: push::Client::new(egress).context("cannot build the client that pushes")?,
+        brand,
+        hints: due,
+        is_sole: cluster.is_some(),
+    })
+    .await
+    .context("cannot start to push")?;
+    parts.start("dispatch", PUSH_GRACE + HOUSEKEEPING_GRACE, |stop| run_dispatch(dispatch, stop));
+    let ready: intake::Readiness = Arc::new(|| true);
+    let deps = intake::IntakeDeps { store: store.clone(), metrics, ready };
+    parts.start("intake", INTAKE_GRACE, |stop| async move {
+        intake::serve(listener, deps, stop).await.context("intake")
+    });
+    data.announce(intake).context("cannot write the address of the intake")?;
+    tracing::info!(%intake, control = %config.control.display(), "ready");
+    Ok(Running { intake, control: config.control, parts, pool, store, cluster, _data: data })
+}
+
+/// Goes on with deletions that a stop interrupted, and forgets requests that are too old to be repeated.
+async fn keep_house(store: Store, stop: CancellationToken) {
+    loop {
+        if let Err(error) = store.finish_deletions().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "deleted integrations could not be removed"
+            );
+        }
+        if let Err(error) = store.forget_requests().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "old requests could not be forgotten");
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(HOUSEKEEPING_EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Dispatch until it is told to stop, or one of its parts ends by itself.
+async fn run_dispatch(dispatch: Dispatch, stop: CancellationToken) -> anyhow::Result<()> {
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        part = dispatch.failed() => Some(part),
+    };
+    if let Some(part) = failed {
+        bail!("{part} ended by itself");
+    }
+    dispatch.stop(PUSH_GRACE).await.context("what was in flight could not be given back")
+}
+
+/// The database that the configuration names, or our own.
+async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(PgConnectOptions, Option<Cluster>)> {
+    if let Some(url) = &config.database_url {
+        return Ok((setup::parse_url(url.expose_secret())?, None));
+    }
+    let cluster = Cluster::start(data).await?;
+    Ok((cluster.connect_options(cluster.database()), Some(cluster)))
+}
+
+impl Running {
+    /// Waits for a part that ends by itself, which is always a failure, and tells why.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        self.parts.ended().await
+    }
+
+    /// Stops: no new leads, then no new pushes, what is in flight, operators, the pool, the private database.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let parts = self.parts.stop().await;
+        let close = async {
+            self.store.close().await;
+            self.pool.close().await;
+        };
+        if timeout(POOL_GRACE, close).await.is_err() {
+            tracing::warn!("connections to the database were still in use");
+        }
+        let cluster = match self.cluster {
+            Some(cluster) => cluster.stop().await,
+            None => Ok(()),
+        };
+        parts?;
+        cluster?;
+        Ok(())
+    }
+}

@@ -1,0 +1,339 @@
+//! What the daemon is told: flags, then the environment, then a file; read once and checked whole.
+
+use std::{
+    fs, io,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use clap::{Parser, ValueEnum};
+use ipnet::IpNet;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use crate::{
+    domain::brand::Brand,
+    store::{data_dir::is_root, setup},
+    telemetry,
+};
+
+/// `sockaddr_un` takes 104 bytes on macOS and 108 on Linux, the closing zero included.
+const SOCKET_PATH_BYTES_MAX: usize = 100;
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0}: see leadlined --help")]
+    Usage(String),
+    #[error("cannot read the configuration file {}", .0.display())]
+    Unreadable(PathBuf, #[source] io::Error),
+    #[error("{}: {why}", .path.display())]
+    File { path: PathBuf, why: String },
+    #[error("{setting} {value:?}: {why}")]
+    Value { setting: &'static str, value: String, why: String },
+    #[error(transparent)]
+    Url(#[from] setup::SetupError),
+    #[error("this user has no home directory: give --data-dir")]
+    NoHome,
+    #[error("cannot tell which user this is: give --data-dir")]
+    Account(#[source] io::Error),
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object a line, for programs.
+    Json,
+}
+
+/// What flags, environment and file have in common. All of it is optional.
+#[derive(Debug, Default, Parser, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The PostgreSQL database to use; without it the daemon runs its own in the data directory
+    #[arg(long, env = "LEADLINE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    database_url: Option<SecretString>,
+    /// Where the daemon keeps its key, its socket and its own PostgreSQL
+    /// [default: /var/lib/leadline as root, else the user's data directory]
+    #[arg(long, env = "LEADLINE_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where leads are taken in over HTTP [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    intake_listen: Option<String>,
+    /// Where consoles and scripts connect [default: unix:<data dir>/control.sock]
+    #[arg(long, value_name = "unix:PATH")]
+    control_listen: Option<String>,
+    /// Addresses that may be pushed to although they are not public, over plain http too; repeatable
+    #[arg(long, value_name = "CIDR")]
+    #[serde(default)]
+    allow_egress: Vec<String>,
+    /// The prefix of delivery headers and, with a version, the user agent [default: Leadline and its version]
+    #[arg(long, value_name = "NAME[/VERSION]")]
+    brand: Option<String>,
+    /// The key under which secrets are sealed [default: <data dir>/master.key, made at the first start]
+    #[arg(long, value_name = "FILE")]
+    master_key: Option<PathBuf>,
+    /// How log lines are written [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log: Option<LogFormat>,
+    /// What is logged, in the way of RUST_LOG: info, or leadlined=debug,sqlx=info [default: info,sqlx=warn]
+    #[arg(long, value_name = "FILTER")]
+    log_level: Option<String>,
+}
+
+/// The Leadline daemon: takes leads in, maps them, pushes them to every integration.
+#[derive(Debug, Parser)]
+#[command(name = "leadlined", version)]
+struct Args {
+    /// A TOML file with the same settings in snake_case: flags and environment win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// A configuration that was checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// None: a private PostgreSQL in the data directory.
+    pub database_url: Option<SecretString>,
+    pub data_dir: PathBuf,
+    pub intake_listen: SocketAddr,
+    /// The control socket.
+    pub control: PathBuf,
+    pub allow_egress: Vec<IpNet>,
+    pub brand: Brand,
+    pub master_key: PathBuf,
+    pub log: LogFormat,
+    pub log_level: String,
+}
+
+impl Config {
+    /// Reads the process's arguments and environment, and the file that they name. Help and version are printed and end
+    /// the process right here.
+    pub fn from_process() -> Result<Self, ConfigError> {
+        match Args::try_parse() {
+            Ok(args) => Self::of(args),
+            Err(error) if error.use_stderr() => Err(ConfigError::Usage(in_one_line(&error))),
+            Err(help) => help.exit(),
+        }
+    }
+
+    /// The defaults for a data directory.
+    #[must_use]
+    pub fn in_dir(data_dir: &Path) -> Self {
+        Self {
+            database_url: None,
+            intake_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            control: data_dir.join("control.sock"),
+            allow_egress: Vec::new(),
+            brand: Brand::ours(),
+            master_key: data_dir.join("master.key"),
+            log: LogFormat::default(),
+            log_level: telemetry::DEFAULT_FILTER.to_owned(),
+            data_dir: data_dir.to_owned(),
+        }
+    }
+
+    fn of(args: Args) -> Result<Self, ConfigError> {
+        let file = args.config.as_deref().map_or_else(|| Ok(Settings::default()), read)?;
+        args.settings.over(file).check()
+    }
+}
+
+impl Settings {
+    /// What is not set here comes from below.
+    fn over(self, below: Self) -> Self {
+        // An empty variable is how a unit file or a shell says that it is not set.
+        let url = self.database_url.filter(|url| !url.expose_secret().is_empty());
+        let data_dir = self.data_dir.filter(|path| !path.as_os_str().is_empty());
+        Self {
+            database_url: url.or(below.database_url),
+            data_dir: data_dir.or(below.data_dir),
+            intake_listen: self.intake_listen.or(below.intake_listen),
+            control_listen: self.control_listen.or(below.control_listen),
+            allow_egress: if self.allow_egress.is_empty() { below.allow_egress } else { self.allow_egress },
+            brand: self.brand.or(below.brand),
+            master_key: self.master_key.or(below.master_key),
+            log: self.log.or(below.log),
+            log_level: self.log_level.or(below.log_level),
+        }
+    }
+
+    fn check(self) -> Result<Config, ConfigError> {
+        if let Some(url) = &self.database_url {
+            setup::parse_url(url.expose_secret())?;
+        }
+        let data_dir = self.data_dir.map_or_else(default_data_dir, Ok)?;
+        let mut config = Config::in_dir(&data_dir);
+        config.database_url = self.database_url;
+        if let Some(text) = self.intake_listen {
+            config.intake_listen = value("--intake-listen", text, intake_listen)?;
+        }
+        if let Some(text) = self.control_listen {
+            config.control = value("--control-listen", text, control_listen)?;
+        }
+        let control = config.control.display().to_string();
+        value("--control-listen", control, |_| socket_path_fits(&config.control))?;
+        for text in self.allow_egress {
+            config.allow_egress.push(value("--allow-egress", text, network)?);
+        }
+        if let Some(text) = self.brand {
+            config.brand = value("--brand", text, Brand::parse)?;
+        }
+        config.master_key = self.master_key.unwrap_or(config.master_key);
+        config.log = self.log.unwrap_or_default();
+        if let Some(text) = self.log_level {
+            value("--log-level", text.clone(), telemetry::check_filter)?;
+            config.log_level = text;
+        }
+        Ok(config)
+    }
+}
+
+/// What clap says over several lines, without the usage at its end.
+fn in_one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let told = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let told: Vec<_> = told.flat_map(str::split_whitespace).collect();
+    let told = told.join(" ");
+    told.strip_prefix("error: ").unwrap_or(&told).to_owned()
+}
+
+/// Reads one setting, and names it if it cannot be read.
+fn value<T>(
+    setting: &'static str,
+    value: String,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, ConfigError> {
+    read(&value).map_err(|why| ConfigError::Value { setting, value, why })
+}
+
+fn intake_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
+}
+
+fn control_listen(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err("write unix:PATH".to_owned()),
+        Some(path) => Ok(PathBuf::from(path)),
+        None => Err("listening on a port needs TLS, which is not available yet: write unix:PATH".to_owned()),
+    }
+}
+
+fn socket_path_fits(path: &Path) -> Result<(), String> {
+    if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
+        Ok(())
+    } else {
+        Err(format!(
+            "longer than the {SOCKET_PATH_BYTES_MAX} bytes of a socket's path: give a shorter unix:PATH"
+        ))
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    net.map(|net| net.trunc())
+        .map_err(|_| "write a network or an address, such as 10.0.0.0/8 or ::1".to_owned())
+}
+
+fn read(path: &Path) -> Result<Settings, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
+    toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        ConfigError::File { path: path.to_owned(), why: format!("line {line}: {}", error.message()) }
+    })
+}
+
+fn default_data_dir() -> Result<PathBuf, ConfigError> {
+    if is_root().map_err(ConfigError::Account)? {
+        return Ok(PathBuf::from("/var/lib/leadline"));
+    }
+    let directories = directories::ProjectDirs::from("", "", "leadline").ok_or(ConfigError::NoHome)?;
+    Ok(directories.data_dir().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_args(args: &[&str]) -> Result<Config, String> {
+        let mut all = vec!["leadlined"];
+        all.extend(args);
+        if !args.contains(&"--data-dir") {
+            all.extend(["--data-dir", "/data"]);
+        }
+        let args = Args::try_parse_from(all).map_err(|error| error.to_string())?;
+        Config::of(args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_settings_the_defaults_hold() {
+        let config = read_args(&[]).unwrap();
+        assert_eq!(config.control, Path::new("/data/control.sock"));
+        assert_eq!(config.master_key, Path::new("/data/master.key"));
+        assert_eq!(config.intake_listen.to_string(), "127.0.0.1:8080");
+        assert!(config.brand.as_str().starts_with("Leadline/"));
+        assert!(config.allow_egress.is_empty() && config.database_url.is_none());
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("leadlined.toml");
+        let text =
+            "brand = 'File/1'\nlog = 'json'\nallow_egress = ['10.1.2.3/8', '::1']\nlog_level = 'warn'\n";
+        fs::write(&file, text).unwrap();
+        let config = read_args(&["--config", file.to_str().unwrap(), "--brand", "Flag"]).unwrap();
+        assert_eq!(config.brand.as_str(), "Flag");
+        assert_eq!(config.log, LogFormat::Json);
+        assert_eq!(config.log_level, "warn");
+        let networks: Vec<_> = config.allow_egress.iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
+    }
+
+    #[test]
+    fn a_bad_file_is_refused_by_line() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("leadlined.toml");
+        for (text, expected) in [
+            ("brand = 'A'\nbrnad = 'B'\n", "line 2: unknown field `brnad`"),
+            ("\n\nlog = 3\n", "line 3: "),
+            ("= 1\n", "line 1: "),
+        ] {
+            fs::write(&file, text).unwrap();
+            let error = read_args(&["--config", file.to_str().unwrap()]).unwrap_err();
+            assert!(error.contains(expected) && !error.contains('\n'), "{error}");
+        }
+        assert!(read_args(&["--config", "/no/such/file"]).unwrap_err().contains("/no/such/file"));
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_what_to_write() {
+        let long = format!("unix:/{}", "x".repeat(100));
+        for (args, expected) in [
+            (["--intake-listen", "8080"], "such as 127.0.0.1:8080"),
+            (["--control-listen", "0.0.0.0:9000"], "TLS, which is not available yet: write unix:PATH"),
+            (["--control-listen", "unix:"], "write unix:PATH"),
+            (["--control-listen", &long], "100 bytes"),
+            (["--allow-egress", "10.0.0.0/33"], "such as 10.0.0.0/8"),
+            (["--brand", "Two words"], "NAME/VERSION"),
+            (["--log-level", "leadlined=loud"], "such as info"),
+            (["--database-url", "mysql://x/y"], "--database-url is no URL"),
+        ] {
+            let error = read_args(&args).unwrap_err();
+            assert!(error.contains(expected) && !error.contains('\n'), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let config = read_args(&["--database-url", "postgres://ann:hunter2@db/leads"]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

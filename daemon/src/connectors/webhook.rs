@@ -1,0 +1,262 @@
+//! The webhook: a signed HTTP request whose URL, headers, query and body may be templates.
+
+mod headers;
+mod settings;
+mod url;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::{
+    ConfigField, Connector, Exchange, Prepared, Push, Request, RequestHeader, Step,
+    config::{self, shorten},
+    reading,
+};
+use crate::domain::{
+    address::EgressPolicy,
+    brand::Brand,
+    integration::{Integration, SigningSecret},
+    json::Json,
+    outcome::{Failure, FailureClass, Outcome},
+    signing,
+    template::{Context, Place, Template},
+};
+use settings::{Body, Settings};
+
+/// The connector `webhook`.
+#[derive(Debug)]
+pub(super) struct Webhook;
+
+const FIELDS: &[ConfigField] = &[
+    ConfigField {
+        name: "url",
+        kind: "text",
+        required: true,
+        default: "",
+        help: "Where to push to; a template after the host, as https://example.com/leads/{{ lead.uuid }}",
+    },
+    ConfigField {
+        name: "method",
+        kind: "text",
+        required: false,
+        default: "POST",
+        help: "GET, POST, PUT, PATCH or DELETE",
+    },
+    ConfigField {
+        name: "headers",
+        kind: "object",
+        required: false,
+        default: "",
+        help: "Headers of your own: a template each, or {\"value\": template, \"public\": true} if it is no secret",
+    },
+    ConfigField {
+        name: "query",
+        kind: "object",
+        required: false,
+        default: "",
+        help: "Query values, a template each",
+    },
+    ConfigField {
+        name: "body",
+        kind: "text",
+        required: false,
+        default: "",
+        help: "A template for the body; blank sends the whole event, but for GET, which then sends none",
+    },
+];
+
+impl Connector for Webhook {
+    fn name(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Sends each event as a signed HTTP request to a URL of yours"
+    }
+
+    fn fields(&self) -> &'static [ConfigField] {
+        FIELDS
+    }
+
+    fn signs(&self) -> bool {
+        true
+    }
+
+    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        if config::check(config, FIELDS, egress, &mut problems).is_none() {
+            return problems;
+        }
+        let read = Brand::parse(brand)
+            .map_err(|problem| vec![problem])
+            .and_then(|brand| Settings::read(config, mapping, &brand));
+        let more = match read {
+            Ok(settings) => settings.try_out(egress),
+            Err(more) => more,
+        };
+        for problem in more {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+        problems
+    }
+
+    fn shown(&self, config: &Value) -> Value {
+        let mut shown = config.clone();
+        if let Some(url) = config::text(config, "url") {
+            shown["url"] = url::shown(url).into();
+        }
+        for key in ["headers", "query"] {
+            let Some(Value::Object(members)) = shown.get_mut(key) else { continue };
+            for value in members.values_mut() {
+                let secret = match value {
+                    Value::Object(header) if header.get("public") == Some(&json!(true)) => continue,
+                    Value::Object(header) => header.get_mut("value"),
+                    other => Some(other),
+                };
+                match secret {
+                    Some(Value::String(text)) => *text = shown_value(text),
+                    Some(other) => *other = shorten(&other.to_string()).into(),
+                    None => {}
+                }
+            }
+        }
+        shown
+    }
+
+    fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>, Failure> {
+        if integration.payload != "v1" {
+            return Err(unrenderable(format!("payload {} is not known; use v1", integration.payload)));
+        }
+        let brand = Brand::parse(integration.brand.as_deref().unwrap_or(brand)).map_err(unrenderable)?;
+        let settings =
+            Settings::read(&integration.config, &integration.mapping, &brand).map_err(|problems| {
+                unrenderable(format!("the configuration is not usable: {}", problems.join("; ")))
+            })?;
+        Ok(Box::new(Ready { settings, brand, secrets: integration.secrets.clone() }))
+    }
+}
+
+/// A configured value as it may be shown: what consists of placeholders alone is no credential.
+fn shown_value(text: &str) -> String {
+    match Template::compile(text, Place::Text) {
+        Ok(template) if !template.has_text() => text.to_owned(),
+        _ => shorten(text),
+    }
+}
+
+fn unrenderable(error: impl Into<String>) -> Failure {
+    Failure::new(FailureClass::Mapping, error)
+}
+
+/// A webhook that is ready to push.
+#[derive(Debug)]
+struct Ready {
+    settings: Settings,
+    brand: Brand,
+    secrets: Vec<SigningSecret>,
+}
+
+impl Prepared for Ready {
+    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
+        match exchanges.last() {
+            Some(exchange) => Step::Done(reading::read(exchange, push.now)),
+            None => match self.request(push) {
+                Ok(request) => Step::Call(request),
+                Err(failure) => Step::Done(Outcome::Failed(failure)),
+            },
+        }
+    }
+}
+
+impl Ready {
+    fn request(&self, push: &Push<'_>) -> Result<Request, Failure> {
+        let event = if self.settings.reads_event(push.rendered.is_some()) {
+            Json::parse(push.body)
+                .map_err(|error| unrenderable(format!("the event cannot be read: {error}")))?
+        } else {
+            Json::Null
+        };
+        let context = Context::new(&event, push.event, push.id);
+        let target = self.settings.url.render(&context).map_err(unrenderable)?;
+        let body = match push.rendered {
+            Some(rendered) => rendered.clone(),
+            None => self.settings.body(push.body, &context).map_err(unrenderable)?,
+        };
+        let signed = self.signature(push, &body)?;
+        let mut headers = self.own_headers(push, &body, &signed)?;
+        for custom in &self.settings.headers {
+            let value = custom.render(&context).map_err(unrenderable)?;
+            headers.retain(|own| own.name != custom.name);
+            headers.push(RequestHeader { name: custom.name.clone(), value, secret: custom.secret });
+        }
+        Ok(Request {
+            method: self.settings.method.clone(),
+            url: target.url,
+            shown_url: target.shown,
+            headers,
+            body,
+            secret_version: Some(signed.version),
+        })
+    }
+
+    /// The newest secret signs the simple header, every live one the standard header.
+    fn signature(&self, push: &Push<'_>, body: &[u8]) -> Result<Signature, Failure> {
+        let is_live = |secret: &&SigningSecret| secret.expires_at.is_none_or(|at| at > push.now);
+        let mut live = self.secrets.iter().filter(is_live).peekable();
+        let newest =
+            live.peek().ok_or_else(|| unrenderable("there is no signing secret; rotate it to make one"))?;
+        Ok(Signature {
+            version: newest.version,
+            simple: signing::simple(newest.secret.expose_secret(), body),
+            standard: live
+                .map(|secret| signing::standard(secret.secret.expose_secret(), push.id, push.now, body))
+                .collect::<Vec<_>>()
+                .join(" "),
+        })
+    }
+
+    fn own_headers(
+        &self,
+        push: &Push<'_>,
+        body: &Bytes,
+        signed: &Signature,
+    ) -> Result<Vec<RequestHeader>, Failure> {
+        let content_type = match &self.settings.body {
+            _ if body.is_empty() => None,
+            Body::Template(template) if template.place() == Place::Text => Some("text/plain; charset=utf-8"),
+            _ => Some("application/json"),
+        };
+        let timestamp = push.now.to_string();
+        [
+            content_type.map(|value| (header::CONTENT_TYPE, value)),
+            Some((header::USER_AGENT, self.brand.user_agent.as_str())),
+            Some((self.brand.event.clone(), push.event.as_str())),
+            Some((self.brand.signature.clone(), &signed.simple)),
+            Some((HeaderName::from_static("webhook-id"), push.id)),
+            Some((HeaderName::from_static("webhook-timestamp"), &timestamp)),
+            Some((HeaderName::from_static("webhook-signature"), &signed.standard)),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| {
+            let value =
+                HeaderValue::try_from(value).map_err(|error| unrenderable(format!("{name}: {error}")))?;
+            Ok(RequestHeader { name, value, secret: false })
+        })
+        .collect()
+    }
+}
+
+/// The signatures of a push.
+struct Signature {
+    version: i32,
+    simple: String,
+    standard: String,
+}
+
+#[cfg(test)]
+mod tests;

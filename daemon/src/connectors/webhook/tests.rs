@@ -1,0 +1,353 @@
+//! Requests as they leave, configurations as they are refused and shown.
+
+use proptest::prelude::*;
+use secrecy::SecretString;
+
+use super::*;
+use crate::{
+    connectors::{CallError, CallErrorKind, Response},
+    domain::{
+        ids::{CompanyId, IntegrationId},
+        integration::EventKind,
+        signing::{StandardHeaders, verify_simple, verify_standard},
+    },
+};
+
+const EVENT: &str = r#"{"event":"lead.created","version":"v1","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"Sarah Patel","email":"sarah@example.com","phone":null,"event_date":"2026-09-12","budget":1.10},"quote":{"total_pence":1269600},"company":{"id":7,"name":"The Old Barn"}}"#;
+const ID: &str = "01J8H6KQH4YG3XR8RWM6T6XFQE";
+const NOW: i64 = 1_614_265_330;
+const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const NEW: &str = "a new secret that was brought";
+
+fn integration(config: Value, mapping: Value) -> Integration {
+    let secret = |version, text: &str, expires_at| SigningSecret {
+        version,
+        secret: SecretString::from(text.to_owned()),
+        expires_at,
+    };
+    Integration {
+        company: CompanyId(7),
+        company_name: "The Old Barn".to_owned(),
+        id: IntegrationId::generate(),
+        name: "hook".to_owned(),
+        connector: "webhook".to_owned(),
+        enabled: true,
+        config,
+        mapping,
+        payload: "v1".to_owned(),
+        version: 1,
+        brand: None,
+        secrets: vec![secret(3, NEW, None), secret(2, OLD, Some(NOW + 1)), secret(1, "gone", Some(NOW))],
+    }
+}
+
+fn push(body: &Bytes) -> Push<'_> {
+    Push { id: ID, event: EventKind::Created, body, rendered: None, now: NOW }
+}
+
+fn step(integration: &Integration, event: &str) -> Step {
+    let body = Bytes::from(event.to_owned());
+    Webhook.prepare(integration, "Innkept/1.0").unwrap().step(&push(&body), &[])
+}
+
+fn request(config: Value) -> Request {
+    match step(&integration(config, Value::Null), EVENT) {
+        Step::Call(request) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.headers.iter().find(|header| header.name == name).map(|header| header.value.to_str().unwrap())
+}
+
+fn check(config: Value, mapping: Value) -> Vec<String> {
+    Webhook.check(&config, &mapping, &EgressPolicy::default(), "Innkept/1.0")
+}
+
+#[test]
+fn a_plain_webhook_posts_the_event_signed() {
+    let request = request(json!({"url": "https://example.com/hook"}));
+    assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "https://example.com/hook"));
+    assert_eq!(request.body, EVENT);
+    let names: Vec<_> = request.headers.iter().map(|header| header.name.as_str()).collect();
+    let expected = [
+        "content-type",
+        "user-agent",
+        "x-innkept-event",
+        "x-innkept-signature",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(header(&request, "content-type"), Some("application/json"));
+    assert_eq!(header(&request, "user-agent"), Some("Innkept/1.0"));
+    assert_eq!(header(&request, "x-innkept-event"), Some("lead.created"));
+    assert_eq!(request.secret_version, Some(3));
+    let simple = header(&request, "x-innkept-signature").unwrap();
+    assert!(verify_simple(NEW, &request.body, simple) && !verify_simple(OLD, &request.body, simple));
+    let signature = header(&request, "webhook-signature").unwrap();
+    assert_eq!(signature.split(' ').count(), 2, "an expired secret signs nothing");
+    assert!(signature.starts_with(&signing::standard(NEW, ID, NOW, &request.body)), "newest first");
+    for (secret, good) in [(NEW, true), (OLD, true), ("gone", false)] {
+        let headers = StandardHeaders {
+            id: header(&request, "webhook-id").unwrap(),
+            timestamp: header(&request, "webhook-timestamp").unwrap(),
+            signature,
+        };
+        assert_eq!(verify_standard(secret, headers, &request.body, NOW), good, "{secret}");
+    }
+}
+
+#[test]
+fn templates_stand_in_url_query_headers_and_body() {
+    let request = request(json!({
+        "url": "https://example.com/c/{{ contact._id }}/{{ lead.name }}?type={{ event.type }}&key=sk_live_abcdef&flag",
+        "method": "PUT",
+        "query": {"who & what": "a b {{ lead.email }}", "n": 5},
+        "headers": {"Authorization": "Bearer sk_live_123", "X-Contact": "{{ lead.email }}",
+            "X-Plain": {"value": "shown to all", "public": true}, "User-Agent": "mine", "Content-Type": "text/x"},
+        "body": "{\"amount\": {{ quote.total_pence | money }}, \"budget\": {{ lead[\"budget\"] }}, \"phone\": {{ lead.phone }}}",
+    }));
+    assert_eq!(
+        request.url.as_str(),
+        "https://example.com/c/01j8h6kqh4yg3xr8rwm6t6xfqe/Sarah%20Patel?type=lead.created&key=sk_live_abcdef&flag&who%20%26%20what=a%20b%20sarah%40example.com&n=5"
+    );
+    assert_eq!(
+        request.shown_url,
+        "https://example.com/c/01j8h6kqh4yg3xr8rwm6t6xfqe/Sarah%20Patel?type=lead.created&key=sk_l…&flag&who%20%26%20what=a%20…&n=…"
+    );
+    assert_eq!(request.body, r#"{"amount": 12696.00, "budget": 1.10, "phone": null}"#);
+    let secrets: Vec<_> =
+        request.headers.iter().filter(|header| header.secret).map(|h| h.name.as_str()).collect();
+    assert_eq!(secrets, ["authorization", "user-agent", "content-type"]);
+    assert_eq!(header(&request, "user-agent"), Some("mine"));
+    assert_eq!(header(&request, "content-type"), Some("text/x"));
+    assert_eq!(header(&request, "x-contact"), Some("sarah@example.com"));
+    assert_eq!(header(&request, "x-plain"), Some("shown to all"));
+    assert!(verify_simple(NEW, &request.body, header(&request, "x-innkept-signature").unwrap()));
+}
+
+#[test]
+fn who_sends_a_body_and_of_which_type() {
+    for (config, body, content_type) in [
+        (json!({"method": "GET"}), "", None),
+        (json!({"method": "GET", "body": "  "}), "", None),
+        (
+            json!({"method": "GET", "body": "id={{ event.id }}"}),
+            "id=01J8H6KQH4YG3XR8RWM6T6XFQE",
+            Some("text/plain; charset=utf-8"),
+        ),
+        (json!({"method": "DELETE"}), EVENT, Some("application/json")),
+        (json!({"method": "PATCH", "body": ""}), EVENT, Some("application/json")),
+        (json!({"body": "[{{ lead.name }}]"}), "[\"Sarah Patel\"]", Some("application/json")),
+    ] {
+        let mut whole = config.clone();
+        whole["url"] = json!("https://example.com");
+        let request = request(whole);
+        assert_eq!(request.body, body, "{config}");
+        assert_eq!(header(&request, "content-type"), content_type, "{config}");
+        assert!(verify_simple(NEW, body.as_bytes(), header(&request, "x-innkept-signature").unwrap()));
+    }
+}
+
+#[test]
+fn a_mapping_moves_fields_and_a_repeat_sends_the_same_bytes() {
+    let mapping =
+        json!({"lead.event_date": "wedding_date", "lead.phone": null, "version": null, "quote": null});
+    let integration = integration(json!({"url": "https://example.com"}), mapping);
+    let Step::Call(first) = step(&integration, EVENT) else { panic!("no call") };
+    assert_eq!(
+        first.body,
+        r#"{"event":"lead.created","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"Sarah Patel","email":"sarah@example.com","budget":1.10},"company":{"id":7,"name":"The Old Barn"},"wedding_date":"2026-09-12"}"#
+    );
+    let (event, rendered) = (Bytes::from_static(b"not looked at"), Bytes::from_static(b"{\"kept\": 1}"));
+    let push = Push { rendered: Some(&rendered), ..push(&event) };
+    let Step::Call(again) = Webhook.prepare(&integration, "").unwrap().step(&push, &[]) else {
+        panic!("no call")
+    };
+    assert_eq!(again.body, rendered);
+    assert_eq!(header(&again, "user-agent"), Some(concat!("Leadline/", env!("CARGO_PKG_VERSION"))));
+    assert!(header(&again, "x-leadline-event").is_some());
+}
+
+#[test]
+fn the_company_brand_and_the_base_url_go_first() {
+    let config = json!({"url": "https://example.com/a?b=c", "base_url": "http://127.0.0.1:9000"});
+    let integration = Integration { brand: Some("Leadpush".to_owned()), ..integration(config, Value::Null) };
+    let Step::Call(request) = step(&integration, EVENT) else { panic!("no call") };
+    assert_eq!(request.url.as_str(), "http://127.0.0.1:9000/a?b=c");
+    assert!(header(&request, "x-leadpush-signature").is_some());
+    assert!(header(&request, "user-agent").unwrap().starts_with("Leadline/"));
+}
+
+#[test]
+fn what_cannot_be_rendered_is_a_mapping_failure() {
+    for (config, event, expected) in [
+        (
+            json!({"headers": {"X-Name": "{{ lead.name }}"}}),
+            EVENT.replace("Sarah", "Zoë"),
+            "header x-name: {{ lead.name }}: a header takes printable ASCII only",
+        ),
+        (
+            json!({"url": "https://example.com/{{ lead.name }}/x"}),
+            EVENT.replace("Sarah Patel", ".."),
+            "url: the path /../x has a segment of dots, which would change where it leads",
+        ),
+        (
+            json!({"url": "https://example.com/{{ lead.name }}/x"}),
+            "{".to_owned(),
+            "the event cannot be read: expected a key in quotes, found the end of the text at line 1, column 2",
+        ),
+        (
+            json!({"headers": {"X-Name": "{{ lead.name }}"}}),
+            EVENT.replace("Sarah", &"x".repeat(5000)),
+            "header x-name: the value gets longer than 4 KiB",
+        ),
+    ] {
+        let mut whole = json!({"url": "https://example.com"});
+        whole.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+        let Step::Done(Outcome::Failed(failure)) = step(&integration(whole, Value::Null), &event) else {
+            panic!("{config}")
+        };
+        assert_eq!((failure.class, failure.error.as_str()), (FailureClass::Mapping, expected));
+    }
+    let none = Integration {
+        secrets: Vec::new(),
+        ..integration(json!({"url": "https://example.com"}), Value::Null)
+    };
+    let Step::Done(Outcome::Failed(failure)) = step(&none, EVENT) else { panic!("no failure") };
+    assert_eq!(failure.error, "there is no signing secret; rotate it to make one");
+    for broken in [integration(json!({}), Value::Null), Integration { payload: "v9".to_owned(), ..none }] {
+        assert_eq!(Webhook.prepare(&broken, "").err().unwrap().class, FailureClass::Mapping);
+    }
+}
+
+#[test]
+fn the_answer_is_the_outcome() {
+    let integration = integration(json!({"url": "https://example.com"}), Value::Null);
+    let ready = Webhook.prepare(&integration, "").unwrap();
+    let body = Bytes::from_static(b"{}");
+    let Step::Call(request) = ready.step(&push(&body), &[]) else { panic!("no call") };
+    let response = Response { status: 200, headers: Vec::new(), body: Bytes::new(), truncated: true };
+    let error = CallError { kind: CallErrorKind::NoAnswer, message: "timed out".to_owned() };
+    for (answer, expected) in [
+        (Ok(response), Outcome::Delivered),
+        (Err(error), Outcome::Failed(Failure::new(FailureClass::Unknown, "timed out"))),
+    ] {
+        let exchange = Exchange { request: request.clone(), answer };
+        let Step::Done(outcome) = ready.step(&push(&body), &[exchange]) else { panic!("a second call") };
+        assert_eq!(outcome, expected);
+    }
+}
+
+#[test]
+fn everything_wrong_with_a_configuration_is_said_at_once() {
+    let problems = check(
+        json!({"urll": "x", "method": "PSOT", "headers": {"Host": "x", "content-length": "1", "webhook-id": "x",
+            "X-Innkept-Foo": "x", "Proxy-Authorization": "x", "TE": "x", "bad name": "x", "X-A": 1, "x-b": {"value": "y", "publik": true},
+            "x-c": "é", "X-D": "1", "x-d": "2", "X-E": "{{ lead.emial }}"},
+            "query": {"q": [], "r": "{{ x }}"}, "body": "{{ lead.fone }}", "retries": 99, "timeout_seconds": "30", "base_url": "https://x/y"}),
+        json!({"lead.nme": "x"}),
+    );
+    assert_eq!(
+        problems,
+        [
+            "unknown key urll; did you mean url?",
+            "timeout_seconds must be a number",
+            "url is required: Where to push to; a template after the host, as https://example.com/leads/{{ lead.uuid }}",
+            "retries must be from 0 to 20",
+            "base_url must be scheme, host and port only, as https://sandbox.example.com",
+            "method PSOT is not one of GET, POST, PUT, PATCH, DELETE; did you mean POST?",
+            "header Host: is reserved for the delivery itself; remove it",
+            "header content-length: is reserved for the delivery itself; remove it",
+            "header webhook-id: is reserved for the delivery itself; remove it",
+            "header X-Innkept-Foo: is reserved for the delivery itself; remove it",
+            "header Proxy-Authorization: is reserved for the delivery itself; remove it",
+            "header TE: is reserved for the delivery itself; remove it",
+            "header bad name: is not a header's name",
+            "header X-A: must be text, or {\"value\": text, \"public\": true or false}",
+            "header x-b: unknown key publik; did you mean public?",
+            "header x-c: a header takes printable ASCII only",
+            "header x-d: is there twice; case does not count",
+            "header X-E: {{ lead.emial }}: unknown variable lead.emial; did you mean lead.email?",
+            "unknown field lead.nme; did you mean lead.name?",
+            "body: {{ lead.fone }}: unknown variable lead.fone; did you mean lead.phone?",
+        ]
+    );
+    assert_eq!(check(json!([]), Value::Null), ["the configuration must be an object"]);
+    assert_eq!(check(json!({"url": 5}), Value::Null), ["url must be text"]);
+    assert!(check(json!({"url": " "}), Value::Null)[0].starts_with("url is required: "));
+    for (url, expected) in [
+        ("example.com/x", "url: must begin with https:// and a host, or base_url must be there"),
+        ("ftp://example.com/x", "url: must begin with https:// and a host, or base_url must be there"),
+        (
+            "https://{{ lead.name }}.example.com/",
+            "url: scheme, host and port take no templates; put them behind the host",
+        ),
+        (
+            "https://example.com:{{ lead.name }}",
+            "url: scheme, host and port take no templates; put them behind the host",
+        ),
+        ("https://example.com/a#b", "url: what follows # is never sent; remove it"),
+        (
+            "https://example.com/../a",
+            "url: the path /../a has a segment of dots, which would change where it leads",
+        ),
+        ("https://example.com/?{{ lead.name }}=1", "url: the query name {{ lead.name }} takes no template"),
+        ("https://exa mple.com/", "url: invalid international domain name"),
+        (
+            "https://example.com/{{ lead.emial }}",
+            "url: {{ lead.emial }}: unknown variable lead.emial; did you mean lead.email?",
+        ),
+    ] {
+        assert_eq!(check(json!({"url": url}), Value::Null), [expected], "{url}");
+    }
+    assert_eq!(
+        check(json!({"url": "/x/{{ '?#' }}", "base_url": "https://example.com"}), json!({})),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn credentials_are_shown_shortened() {
+    let config = json!({
+        "url": "https://user:pass@example.com/a/{{ lead.uuid }}?key=abcdefghijklmnop&type={{ event.type }}&k=short&flag",
+        "headers": {"Authorization": "Bearer sk_live_123", "X-Id": "{{ lead.uuid }}", "X-P": {"value": "open to all", "public": true},
+            "X-S": {"value": "not so public", "public": false}},
+        "query": {"token": "0123456789abcdef", "n": 5, "t": "{{ event.type }}"}, "body": "b", "concurrency": 3,
+    });
+    let expected = json!({
+        "url": "https://…@example.com/a/{{ lead.uuid }}?key=abcd…&type={{ event.type }}&k=…&flag",
+        "headers": {"Authorization": "Bear…", "X-Id": "{{ lead.uuid }}", "X-P": {"value": "open to all", "public": true},
+            "X-S": {"value": "not …", "public": false}},
+        "query": {"token": "0123…", "n": "…", "t": "{{ event.type }}"}, "body": "b", "concurrency": 3,
+    });
+    assert_eq!(Webhook.shown(&config), expected);
+    assert_eq!(Webhook.shown(&json!({"url": 5})), json!({"url": 5}));
+}
+
+proptest! {
+    #[test]
+    fn no_lead_changes_host_path_or_framing(name in any::<String>()) {
+        let config = json!({
+            "url": "https://example.com/a/{{ lead.name }}/b?q={{ lead.name }}", "query": {"r": "<{{ lead.name }}>"},
+            "headers": {"X-Name": "{{ lead.name }}"}, "body": "{\"name\": \"{{ lead.name }}\"}",
+        });
+        let mut event = Json::parse(EVENT.as_bytes()).unwrap();
+        event.set_at("lead.name", Json::string(&name));
+        match step(&integration(config, Value::Null), &event.to_string()) {
+            Step::Done(Outcome::Failed(failure)) => prop_assert_eq!(failure.class, FailureClass::Mapping),
+            Step::Done(Outcome::Delivered) => prop_assert!(false, "nothing was sent"),
+            Step::Call(request) => {
+                prop_assert_eq!(request.url.host_str(), Some("example.com"));
+                prop_assert_eq!(request.url.path_segments().unwrap().count(), 3);
+                let pairs: Vec<_> = request.url.query_pairs().into_owned().collect();
+                prop_assert_eq!(pairs, [("q".to_owned(), name.clone()), ("r".to_owned(), format!("<{name}>"))]);
+                let body: Value = serde_json::from_slice(&request.body).unwrap();
+                prop_assert_eq!(body, json!({"name": name}));
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Attempts: lists, one with its detail, and waiting for one to finish.
+
+use std::time::Duration;
+
+use leadline_proto::v1::{self, attempt_service_server::AttemptService};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Answer, Control, check, convert};
+use crate::{
+    domain::ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
+    store::{
+        Change,
+        attempt_read::{AttemptDetail, AttemptView, AttemptsOf},
+        command::Refusal,
+    },
+};
+
+/// How long a call waits for an attempt at most.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it looks without being told: another daemon may do the push.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+#[tonic::async_trait]
+impl AttemptService for Control {
+    async fn list_attempts(
+        &self,
+        request: Request<v1::ListAttemptsRequest>,
+    ) -> Answer<v1::ListAttemptsResponse> {
+        let request = request.into_inner();
+        let (limit, after) = check::page(request.page.as_ref())?;
+        let after = check::optional_id("after", after)?;
+        let of = match (&*request.integration, &*request.delivery) {
+            ("", "") | (_, "") => {
+                let (company, id) = self.store.find_integration(None, &request.integration).await?;
+                AttemptsOf::Integration(company, id)
+            }
+            ("", delivery) => {
+                let delivery = self.store.delivery_view(check::id("delivery", delivery)?).await?;
+                AttemptsOf::Delivery(delivery.company, delivery.id)
+            }
+            _ => return Err(Status::invalid_argument("send either an integration or a delivery, not both")),
+        };
+        let attempts = self.store.attempts(of, after, limit).await?;
+        let attempts = attempts.into_iter().map(v1::Attempt::from).collect();
+        Ok(Response::new(v1::ListAttemptsResponse { attempts }))
+    }
+
+    async fn get_attempt(&self, request: Request<v1::GetAttemptRequest>) -> Answer<v1::GetAttemptResponse> {
+        let id = check::id("attempt", &request.get_ref().id)?;
+        let (attempt, detail) = self.store.attempt(id).await?.ok_or_else(|| no_attempt(id))?;
+        Ok(Response::new(convert::attempt_answer(attempt, detail)))
+    }
+
+    async fn await_attempt(
+        &self,
+        request: Request<v1::AwaitAttemptRequest>,
+    ) -> Answer<v1::GetAttemptResponse> {
+        let request = request.into_inner();
+        // Listens before it looks, so that nothing can finish unnoticed in between.
+        let mut changes = self.store.hub().watch();
+        let awaited = match (&*request.attempt, &*request.delivery) {
+            (attempt, "") => Awaited::Attempt(check::id("attempt", attempt)?),
+            ("", delivery) => {
+                let delivery = self.store.delivery_view(check::id("delivery", delivery)?).await?;
+                let number = i32::try_from(request.after_number).unwrap_or(i32::MAX);
+                Awaited::Behind(delivery.company, delivery.id, number)
+            }
+            _ => return Err(Status::invalid_argument("send either an attempt or a delivery, not both")),
+        };
+        let deadline = time::sleep(PATIENCE);
+        tokio::pin!(deadline);
+        loop {
+            let integration = match self.look(&awaited).await? {
+                Look::Finished(found) => {
+                    let (attempt, detail) = *found;
+                    return Ok(Response::new(convert::attempt_answer(attempt, detail)));
+                }
+                Look::Waits(integration) => integration,
+            };
+            tokio::select! {
+                () = changed(&mut changes, integration) => {}
+                () = time::sleep(LOOK_AGAIN) => {}
+                () = &mut deadline => {
+                    return Err(Status::deadline_exceeded("no attempt finished in 60 s: ask again to wait on"));
+                }
+                () = self.stop.cancelled() => return Err(stopping()),
+            }
+        }
+    }
+}
+
+/// What a call waits for.
+#[derive(Clone, Copy)]
+enum Awaited {
+    Attempt(AttemptId),
+    Behind(CompanyId, DeliveryId, i32),
+}
+
+/// What a look at it found.
+enum Look {
+    Finished(Box<(AttemptView, AttemptDetail)>),
+    /// Not yet; it is pushed by this integration.
+    Waits(IntegrationId),
+}
+
+impl Control {
+    async fn look(&self, awaited: &Awaited) -> Result<Look, Refusal> {
+        match *awaited {
+            Awaited::Attempt(id) => {
+                // The probe first: it goes in the transaction that writes its attempt.
+                let probed = self.store.probed_integration(id).await?;
+                match self.store.attempt(id).await? {
+                    Some(found) if found.0.finished.is_some() => Ok(Look::Finished(Box::new(found))),
+                    Some(found) => Ok(Look::Waits(found.0.integration)),
+                    None => probed.map(Look::Waits).ok_or_else(|| no_attempt(id)),
+                }
+            }
+            Awaited::Behind(company, id, number) => {
+                // The delivery first: its state changes in the transaction that writes the attempt.
+                let delivery = self.store.delivery_view(id).await?;
+                if let Some(attempt) = self.store.attempt_behind(company, id, number).await?
+                    && let Some(found) = self.store.attempt(attempt).await?
+                {
+                    return Ok(Look::Finished(Box::new(found)));
+                }
+                if delivery.state == "pending" {
+                    return Ok(Look::Waits(delivery.integration));
+                }
+                Err(Refusal::State(format!(
+                    "delivery {id} is {} after {} attempts and is not being pushed: retry or release it",
+                    delivery.state, delivery.attempts
+                )))
+            }
+        }
+    }
+}
+
+fn no_attempt(id: AttemptId) -> Refusal {
+    Refusal::NotFound(format!("no attempt {id}: `leadline attempt list` shows those there are"))
+}
+
+/// The end of a call or a stream when the daemon stops.
+pub(super) fn stopping() -> Status {
+    Status::unavailable("the daemon stops: try again in a moment")
+}
+
+/// Waits until something about an integration changes, or may have.
+pub(super) async fn changed(changes: &mut Receiver<Change>, integration: IntegrationId) {
+    loop {
+        match changes.recv().await {
+            Ok(change) if change.integration != integration => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}

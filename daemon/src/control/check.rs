@@ -1,0 +1,224 @@
+//! Checks of what requests carry, each with a message that says what to send instead. Pure.
+
+use std::str::FromStr;
+
+use leadline_proto::v1;
+use serde_json::Value;
+
+use crate::{
+    connectors,
+    domain::{brand::Brand, plan::Plan},
+    store::command::Refusal,
+};
+
+fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::Invalid(message.into()))
+}
+
+/// A name of a company or an integration.
+pub(super) fn name(name: &str) -> Result<&str, Refusal> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 200 || name.contains(char::is_control) {
+        return invalid("name: give 1 to 200 characters without control characters");
+    }
+    Ok(name)
+}
+
+/// A plan's word.
+pub(super) fn plan(word: &str) -> Result<Plan, Refusal> {
+    Plan::parse(word)
+        .ok_or_else(|| Refusal::Invalid(format!("plan {word:?}: use free, starter, pro or multi")))
+}
+
+/// A brand, `NAME` or `NAME/VERSION`; the empty text is none.
+pub(super) fn brand(text: &str) -> Result<Option<&str>, Refusal> {
+    Brand::parse(text).map_err(Refusal::Invalid)?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// A JSON object in text; the empty text is `{}`.
+pub(super) fn object(field: &str, text: &str) -> Result<Value, Refusal> {
+    let value = match text.trim() {
+        "" => Value::Object(serde_json::Map::new()),
+        text => serde_json::from_str(text)
+            .map_err(|error| Refusal::Invalid(format!("{field} is not JSON: {error}; give one object")))?,
+    };
+    if !value.is_object() {
+        return invalid(format!("{field}: give one JSON object, as in {{\"url\": \"https://…\"}}"));
+    }
+    if has_nul(&value) {
+        return invalid(format!("{field}: take out the NUL character"));
+    }
+    Ok(value)
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+/// The events to subscribe to; none named means both.
+pub(super) fn events(words: &[String]) -> Result<Vec<String>, Refusal> {
+    const ALL: [&str; 2] = ["lead.created", "lead.updated"];
+    if let Some(word) = words.iter().find(|word| !ALL.contains(&&***word)) {
+        return invalid(format!("event {word:?}: use lead.created or lead.updated"));
+    }
+    let wanted = |event: &&&str| words.is_empty() || words.iter().any(|word| word == **event);
+    Ok(ALL.iter().filter(wanted).map(ToString::to_string).collect())
+}
+
+/// One of these words; the empty text is the first.
+pub(super) fn one_of<'a>(field: &str, word: &'a str, words: &[&'a str]) -> Result<&'a str, Refusal> {
+    match word {
+        "" => Ok(words[0]),
+        word if words.contains(&word) => Ok(word),
+        word => invalid(format!("{field} {word:?}: use {}", words.join(" or "))),
+    }
+}
+
+/// The connector of a name.
+pub(super) fn connector(name: &str) -> Result<&'static dyn connectors::Connector, Refusal> {
+    connectors::find(name).ok_or_else(|| {
+        let names: Vec<_> = connectors::ALL.iter().map(|connector| connector.name()).collect();
+        Refusal::Invalid(format!("connector {name:?}: use one of {}", names.join(", ")))
+    })
+}
+
+/// An id in text.
+pub(super) fn id<T: FromStr<Err = crate::domain::ids::NotUlid>>(
+    field: &str,
+    text: &str,
+) -> Result<T, Refusal> {
+    text.parse().map_err(|error| Refusal::Invalid(format!("{field} {text:?} is {error}")))
+}
+
+/// An id in text; the empty text is none.
+pub(super) fn optional_id<T: FromStr<Err = crate::domain::ids::NotUlid>>(
+    field: &str,
+    text: &str,
+) -> Result<Option<T>, Refusal> {
+    if text.is_empty() { Ok(None) } else { id(field, text).map(Some) }
+}
+
+/// A reference; the empty text is none.
+pub(super) fn optional(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// How many rows a page has, and the id behind which it begins.
+pub(super) fn page(page: Option<&v1::Page>) -> Result<(i64, &str), Refusal> {
+    match page.map_or(0, |page| page.limit) {
+        0 => Ok((50, page.map_or("", |page| &page.after))),
+        limit @ 1..=1000 => Ok((i64::from(limit), page.map_or("", |page| &page.after))),
+        limit => invalid(format!("limit {limit}: at most 1000; take the next page with `after`")),
+    }
+}
+
+/// What a credential that is only shown ends with.
+const CUT: char = '…';
+
+/// The paths at which a configuration carries what is only shown of a credential, not the credential itself.
+pub(super) fn shortened(config: &Value, show: impl Fn(&Value) -> Value) -> Vec<String> {
+    // A credential is where showing changes the text; what is cut already would not change again.
+    let whole = lengthened(config);
+    let mut found = Vec::new();
+    find_shortened(config, &whole, &show(&whole), "config", &mut found);
+    found
+}
+
+fn lengthened(value: &Value) -> Value {
+    match value {
+        Value::String(text) => text.replace(CUT, "-cut-here-and-gone").into(),
+        Value::Array(items) => items.iter().map(lengthened).collect(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), lengthened(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+fn find_shortened(value: &Value, whole: &Value, shown: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                find_shortened(value, &whole[key], &shown[key], &format!("{path}.{key}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                find_shortened(value, &whole[index], &shown[index], &format!("{path}[{index}]"), found);
+            }
+        }
+        Value::String(text) if text.contains(CUT) && whole != shown => found.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn brands_are_names_with_or_without_a_version() {
+        for good in ["Innkept", "Innkept/1.0", "Lead-push/2_b"] {
+            assert_eq!(brand(good).unwrap(), Some(good));
+        }
+        assert_eq!(brand("").unwrap(), None);
+        for bad in ["Inn kept", "Innkept/", "Inn/1/2", "Ünn", "Inn\r\nX: y", &"x".repeat(41)] {
+            assert!(brand(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_trimmed_and_bounded() {
+        assert_eq!(name("  crm ").unwrap(), "crm");
+        for bad in ["", "  ", "a\u{0}b", "a\nb", &"x".repeat(201)] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn objects_are_json_objects_without_nul() {
+        assert_eq!(object("config", "").unwrap(), json!({}));
+        assert_eq!(object("config", "{\"a\": 1}").unwrap(), json!({ "a": 1 }));
+        for bad in ["[1]", "{", "{\"a\": [\"\\u0000\"]}", "{\"\\u0000\": 1}"] {
+            let refusal = object("config", bad).unwrap_err().to_string();
+            assert!(refusal.starts_with("config"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn words_have_defaults() {
+        assert_eq!(events(&[]).unwrap(), ["lead.created", "lead.updated"]);
+        assert_eq!(events(&["lead.updated".into(), "lead.updated".into()]).unwrap(), ["lead.updated"]);
+        assert!(events(&["webhook.test".into()]).is_err());
+        assert_eq!(one_of("payload", "", &["v1", "save_lead"]).unwrap(), "v1");
+        assert_eq!(
+            one_of("payload", "v2", &["v1", "save_lead"]).unwrap_err().to_string(),
+            "payload \"v2\": use v1 or save_lead"
+        );
+        assert_eq!(page(None).unwrap(), (50, ""));
+        assert!(page(Some(&v1::Page { limit: 1001, after: String::new() })).is_err());
+    }
+
+    #[test]
+    fn what_is_only_shown_is_not_taken_for_the_credential() {
+        let show = |config: &Value| connector("webhook").unwrap().shown(config);
+        let open = json!({ "value": "Wait …", "public": true });
+        let config = |key: &str| json!({ "url": format!("https://a/?k={key}"), "headers": { "X-Key": key, "X-Open": open } });
+        for (key, expected) in [
+            ("a-long-secret", &[][..]),
+            ("{{ lead.email }}", &[]),
+            ("a-lo…", &["config.url", "config.headers.X-Key"]),
+            ("…", &["config.url", "config.headers.X-Key"]),
+        ] {
+            assert_eq!(shortened(&config(key), show), expected, "{key}");
+        }
+        assert_eq!(shortened(&show(&config("a-long-secret")), show).len(), 2);
+        assert!(shortened(&json!({ "url": "https://a/", "body": "Hello …", "query": [5] }), show).is_empty());
+    }
+}

@@ -1,0 +1,116 @@
+//! Companies and their plans.
+
+use leadline_proto::v1::{self, company_service_server::CompanyService};
+use serde_json::json;
+use tonic::{Request, Response};
+
+use super::{Answer, Control, check};
+use crate::{
+    domain::{ids::CompanyId, plan::UNCOUNTED},
+    store::{
+        command::{Command, Refusal},
+        company::Company,
+    },
+};
+
+fn audited(company: &Company) -> Option<serde_json::Value> {
+    Some(json!({ "name": company.name, "plan": company.plan.as_str(), "brand": company.brand }))
+}
+
+#[tonic::async_trait]
+impl CompanyService for Control {
+    async fn create_company(&self, request: Request<v1::CreateCompanyRequest>) -> Answer<v1::Company> {
+        self.mutate(request, |mut command, request| async move {
+            let name = check::name(&request.name)?;
+            let plan = check::plan(&request.plan)?;
+            let brand = check::brand(&request.brand)?;
+            let company = command.create_company(request.id, name, plan, brand).await?;
+            command.audit(company.id, &format!("company {}", company.id), None, audited(&company)).await?;
+            Ok((command, company.into()))
+        })
+        .await
+    }
+
+    async fn list_companies(
+        &self,
+        request: Request<v1::ListCompaniesRequest>,
+    ) -> Answer<v1::ListCompaniesResponse> {
+        let request = request.into_inner();
+        let (limit, after) = check::page(request.page.as_ref())?;
+        let after = match after {
+            "" => None,
+            id => Some(CompanyId(
+                id.parse().map_err(|_| Refusal::Invalid(format!("after {id:?} is not a company's id")))?,
+            )),
+        };
+        let companies = self.store.companies(after, limit).await?;
+        let companies = companies.into_iter().map(v1::Company::from).collect();
+        Ok(Response::new(v1::ListCompaniesResponse { companies }))
+    }
+
+    async fn get_company(&self, request: Request<v1::GetCompanyRequest>) -> Answer<v1::Company> {
+        Ok(Response::new(self.store.company(&request.get_ref().company).await?.into()))
+    }
+
+    async fn update_company(&self, request: Request<v1::UpdateCompanyRequest>) -> Answer<v1::Company> {
+        self.mutate(request, |mut command, request| async move {
+            let mut company = command.company(&request.company).await?;
+            let before = audited(&company);
+            if let Some(name) = &request.name {
+                company.name = check::name(name)?.to_owned();
+            }
+            if let Some(brand) = &request.brand {
+                company.brand = check::brand(brand)?.map(ToOwned::to_owned);
+            }
+            command.update_company(&company).await?;
+            command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
+            Ok((command, company.into()))
+        })
+        .await
+    }
+
+    async fn set_plan(&self, request: Request<v1::SetPlanRequest>) -> Answer<v1::Company> {
+        self.mutate(request, |mut command, request| async move {
+            let mut company = command.company(&request.company).await?;
+            let before = audited(&company);
+            company.plan = check::plan(&request.plan)?;
+            for reference in &request.disable {
+                let mut integration = command.integration_of(&company, reference).await?;
+                let enabled = integration.audited();
+                integration.enabled = false;
+                command.write_integration(&integration).await?;
+                let target = format!("integration {}", integration.id);
+                command.audit(company.id, &target, Some(enabled), Some(integration.audited())).await?;
+            }
+            let enabled = command.counted_integrations(company.id).await?;
+            if let Some(sentence) = company.plan.refuses(&enabled) {
+                return Err(Refusal::State(format!(
+                    "{sentence}: name those to disable, or disable them first"
+                )));
+            }
+            command.set_plan(company.id, company.plan).await?;
+            command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
+            Ok((command, company.into()))
+        })
+        .await
+    }
+}
+
+/// Refuses one more enabled integration where the plan of a locked company allows none.
+pub(super) async fn plan_allows(
+    command: &mut Command,
+    company: &Company,
+    connector: &str,
+    way_out: &str,
+) -> Result<(), Refusal> {
+    if connector == UNCOUNTED {
+        return Ok(());
+    }
+    let enabled = command.counted_integrations(company.id).await?;
+    let Some(sentence) = company.plan.refuses_one_more(&enabled) else { return Ok(()) };
+    let disable = if enabled.is_empty() { "" } else { "disable it, " };
+    Err(Refusal::State(format!(
+        "{sentence}: {way_out}{disable}or change the plan with `leadline company set-plan {} --plan pro`",
+        company.id
+    )))
+}

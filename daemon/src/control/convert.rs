@@ -1,0 +1,319 @@
+//! From the store's words to those of the API, and back for filters. Pure.
+
+use leadline_proto::v1;
+use prost_types::Timestamp;
+
+use super::check;
+use crate::{
+    connectors::{ConfigField, Connector},
+    domain::outcome::FailureClass,
+    store::{
+        attempt_read::{AttemptDetail, AttemptView},
+        command::Refusal,
+        company::Company,
+        delivery_read::DeliveryView,
+        integration_read::{Health, IntegrationView},
+        key::IntakeKey,
+        lead_read::LeadView,
+        removal::Removal,
+    },
+};
+
+fn time(at: jiff::Timestamp) -> Timestamp {
+    // A time before 1970 counts its nanoseconds backwards in jiff and forwards in the API.
+    let nanos = at.subsec_nanosecond();
+    if nanos < 0 {
+        Timestamp { seconds: at.as_second() - 1, nanos: nanos + 1_000_000_000 }
+    } else {
+        Timestamp { seconds: at.as_second(), nanos }
+    }
+}
+
+/// A time of a request.
+pub(super) fn read_time(field: &str, at: Option<&Timestamp>) -> Result<Option<jiff::Timestamp>, Refusal> {
+    at.map(|at| {
+        jiff::Timestamp::new(at.seconds, at.nanos)
+            .map_err(|_| Refusal::Invalid(format!("{field}: give a time in the years 0 to 9999")))
+    })
+    .transpose()
+}
+
+fn count(number: i64) -> u64 {
+    number.max(0).unsigned_abs()
+}
+
+fn small(number: i32) -> u32 {
+    number.max(0).unsigned_abs()
+}
+
+impl From<Company> for v1::Company {
+    fn from(company: Company) -> Self {
+        Self {
+            id: company.id.0,
+            name: company.name,
+            plan: company.plan.to_string(),
+            brand: company.brand.unwrap_or_default(),
+            created_at: Some(time(company.created_at)),
+        }
+    }
+}
+
+impl From<IntakeKey> for v1::IntakeKey {
+    fn from(key: IntakeKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            company_id: key.company.0,
+            prefix: key.prefix,
+            require_signature: key.require_signature,
+            created_at: Some(time(key.created_at)),
+            revoked_at: key.revoked_at.map(time),
+        }
+    }
+}
+
+impl From<IntegrationView> for v1::Integration {
+    fn from(view: IntegrationView) -> Self {
+        Self {
+            id: view.id.to_string(),
+            company_id: view.company.0,
+            name: view.name,
+            connector: view.connector,
+            enabled: view.enabled,
+            config: view.config.to_string(),
+            mapping: view.mapping.to_string(),
+            events: view.events,
+            payload: view.payload,
+            routing: view.routing,
+            created_at: Some(time(view.created_at)),
+            health: Some(view.health.into()),
+            rotation: if view.grace_until.is_some() { "grace" } else { "none" }.to_owned(),
+            grace_until: view.grace_until.map(time),
+            secret_version: view.secret_version.map_or(0, small),
+            company_name: view.company_name,
+        }
+    }
+}
+
+impl From<Health> for v1::Health {
+    fn from(health: Health) -> Self {
+        let (last_error, last_error_at) = health.last_error.unzip();
+        Self {
+            badge: health.badge.as_str().to_owned(),
+            last_pushed_at: health.last_pushed_at.map(time),
+            failure_count: count(health.failure_count),
+            last_error: last_error.unwrap_or_default(),
+            last_error_at: last_error_at.map(time),
+            dead: count(health.dead),
+            held: count(health.held),
+            pending: count(health.pending),
+            oldest_undelivered_at: health.oldest_undelivered_at.map(time),
+            throttled_until: health.throttled_until.map(time),
+            next_retry_at: health.next_retry_at.map(time),
+        }
+    }
+}
+
+impl From<LeadView> for v1::Lead {
+    fn from(lead: LeadView) -> Self {
+        Self {
+            uuid: lead.uuid,
+            company_id: lead.company.0,
+            state: lead.state.to_owned(),
+            received_at: Some(time(lead.received_at)),
+            updated_at: lead.updated_at.map(time),
+        }
+    }
+}
+
+impl From<DeliveryView> for v1::Delivery {
+    fn from(delivery: DeliveryView) -> Self {
+        Self {
+            id: delivery.id.to_string(),
+            company_id: delivery.company.0,
+            lead: delivery.lead,
+            integration_id: delivery.integration.to_string(),
+            integration_name: delivery.integration_name,
+            event: delivery.event,
+            state: delivery.state,
+            reason: delivery.reason.unwrap_or_default(),
+            attempts: small(delivery.attempts),
+            due_at: delivery.due_at.map(time),
+            running: delivery.running,
+            created_at: Some(time(delivery.created_at)),
+            finished_at: delivery.finished_at.map(time),
+        }
+    }
+}
+
+impl From<AttemptView> for v1::Attempt {
+    fn from(attempt: AttemptView) -> Self {
+        let finished = attempt.finished.as_ref();
+        let state = match finished {
+            None => "running",
+            Some(finished) if finished.delivered => "delivered",
+            Some(_) => "failed",
+        };
+        Self {
+            id: attempt.id.to_string(),
+            delivery_id: attempt.delivery.map(|id| id.to_string()).unwrap_or_default(),
+            lead: attempt.lead.unwrap_or_default(),
+            integration_id: attempt.integration.to_string(),
+            number: small(attempt.number),
+            trigger: attempt.trigger,
+            state: state.to_owned(),
+            status_code: finished.and_then(|finished| finished.status_code).map(|code| small(code.into())),
+            failure_class: finished.and_then(|finished| finished.class.clone()).unwrap_or_default(),
+            error: finished.and_then(|finished| finished.error.clone()).unwrap_or_default(),
+            started_at: Some(time(attempt.started_at)),
+            duration_ms: finished.map(|finished| small(finished.duration_ms)),
+            event: attempt.event,
+        }
+    }
+}
+
+impl From<Removal> for v1::DeleteIntegrationResponse {
+    fn from(removal: Removal) -> Self {
+        Self { deliveries: removal.deliveries, attempts: removal.attempts }
+    }
+}
+
+/// An attempt with its detail.
+pub(super) fn attempt_answer(attempt: AttemptView, detail: AttemptDetail) -> v1::GetAttemptResponse {
+    let headers = |pairs: Vec<(String, String)>| {
+        pairs.into_iter().map(|(name, value)| v1::Header { name, value }).collect()
+    };
+    let detail = v1::AttemptDetail {
+        method: detail.method.unwrap_or_default(),
+        url: detail.url.unwrap_or_default(),
+        request_headers: headers(detail.request_headers),
+        request_body: detail.request_body.into(),
+        response_headers: headers(detail.response_headers),
+        response_body: detail.response_body.into(),
+        response_bytes: count(detail.response_bytes),
+        secret_version: detail.secret_version.map_or(0, small),
+        mapping_version: small(detail.config_version),
+        operator: attempt.operator.clone().unwrap_or_default(),
+    };
+    v1::GetAttemptResponse { attempt: Some(attempt.into()), detail: Some(detail) }
+}
+
+impl From<&dyn Connector> for v1::Connector {
+    fn from(connector: &dyn Connector) -> Self {
+        Self {
+            name: connector.name().to_owned(),
+            summary: connector.summary().to_owned(),
+            config: connector.fields().iter().copied().map(v1::ConfigField::from).collect(),
+        }
+    }
+}
+
+impl From<ConfigField> for v1::ConfigField {
+    fn from(field: ConfigField) -> Self {
+        Self {
+            name: field.name.to_owned(),
+            kind: field.kind.to_owned(),
+            required: field.required,
+            default_value: field.default.to_owned(),
+            help: field.help.to_owned(),
+        }
+    }
+}
+
+/// The states that a filter asks for, in the store's words.
+pub(super) fn states(filter: &v1::DeliveryFilter) -> Result<Vec<&'static str>, Refusal> {
+    const ALL: [&str; 5] = ["pending", "held", "delivered", "dead", "skipped"];
+    match (filter.undelivered, filter.states.is_empty()) {
+        (true, true) => Ok(vec!["pending", "held", "dead"]),
+        (true, false) => Err(Refusal::Invalid(
+            "undelivered means pending, held and dead: send either it or states".to_owned(),
+        )),
+        (false, _) => {
+            let known = |word: &String| {
+                ALL.into_iter()
+                    .find(|state| state == word)
+                    .ok_or_else(|| Refusal::Invalid(format!("state {word:?}: use {}", ALL.join(", "))))
+            };
+            filter.states.iter().map(known).collect()
+        }
+    }
+}
+
+/// The failure class that a filter asks for.
+pub(super) fn failure_class(word: &str) -> Result<Option<String>, Refusal> {
+    if word.is_empty() || FailureClass::parse(word).is_some() {
+        return Ok(check::optional(word).map(ToOwned::to_owned));
+    }
+    let known = FailureClass::ALL.map(FailureClass::as_str).join(", ");
+    Err(Refusal::Invalid(format!("failure class {word:?}: use one of {known}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::ids::{AttemptId, IntegrationId},
+        store::attempt_read::Finished,
+    };
+
+    #[test]
+    fn times_keep_their_nanoseconds() {
+        for (text, seconds, nanos) in
+            [("1970-01-01T00:00:01.5Z", 1, 500_000_000), ("1969-12-31T23:59:58.5Z", -2, 500_000_000)]
+        {
+            let at: jiff::Timestamp = text.parse().unwrap();
+            assert_eq!(time(at), Timestamp { seconds, nanos });
+            assert_eq!(read_time("since", Some(&time(at))).unwrap(), Some(at));
+        }
+        let far = Timestamp { seconds: i64::MAX, nanos: 0 };
+        assert!(read_time("since", Some(&far)).is_err());
+    }
+
+    #[test]
+    fn an_attempt_has_a_state_and_says_only_what_is_known() {
+        let running = AttemptView {
+            id: AttemptId::generate(),
+            integration: IntegrationId::generate(),
+            delivery: None,
+            lead: None,
+            event: "webhook.test".into(),
+            number: 1,
+            trigger: "test".into(),
+            operator: Some("mara".into()),
+            started_at: jiff::Timestamp::UNIX_EPOCH,
+            finished: None,
+        };
+        let failed = |class: Option<&str>| AttemptView {
+            finished: Some(Finished {
+                delivered: class.is_none(),
+                class: class.map(ToOwned::to_owned),
+                error: None,
+                status_code: Some(500),
+                duration_ms: 3,
+            }),
+            ..running.clone()
+        };
+        let state = |attempt: AttemptView| v1::Attempt::from(attempt).state;
+        assert_eq!(state(failed(None)), "delivered");
+        assert_eq!(state(failed(Some("transient"))), "failed");
+        let shown = attempt_answer(running, AttemptDetail::default());
+        let attempt = shown.attempt.unwrap();
+        assert_eq!((&*attempt.state, attempt.duration_ms, &*attempt.delivery_id), ("running", None, ""));
+        assert_eq!(shown.detail.unwrap().operator, "mara");
+    }
+
+    #[test]
+    fn filters_are_read_in_known_words() {
+        let filter = |undelivered, words: &[&str]| v1::DeliveryFilter {
+            undelivered,
+            states: words.iter().map(ToString::to_string).collect(),
+            ..v1::DeliveryFilter::default()
+        };
+        assert_eq!(states(&filter(true, &[])).unwrap(), ["pending", "held", "dead"]);
+        assert_eq!(states(&filter(false, &["dead"])).unwrap(), ["dead"]);
+        assert!(states(&filter(true, &["dead"])).is_err());
+        assert!(states(&filter(false, &["failed"])).is_err());
+        assert_eq!(failure_class("").unwrap(), None);
+        assert_eq!(failure_class("transient").unwrap().as_deref(), Some("transient"));
+        assert!(failure_class("timeout").is_err());
+    }
+}

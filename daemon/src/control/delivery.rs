@@ -1,0 +1,82 @@
+//! Deliveries: lists, and the filter that lists and retries share.
+
+use leadline_proto::v1::{self, delivery_service_server::DeliveryService};
+use tonic::{Request, Response};
+
+use super::{Answer, Control, check, convert};
+use crate::store::{
+    attempt_read::AttemptsOf,
+    command::Refusal,
+    delivery_read::{DeliveryFilter, Order},
+};
+
+/// How many attempts are shown with a delivery.
+const ATTEMPTS: i64 = 200;
+
+#[tonic::async_trait]
+impl DeliveryService for Control {
+    async fn list_deliveries(
+        &self,
+        request: Request<v1::ListDeliveriesRequest>,
+    ) -> Answer<v1::ListDeliveriesResponse> {
+        let request = request.into_inner();
+        let (limit, after) = check::page(request.page.as_ref())?;
+        let after = check::optional_id("after", after)?;
+        let asked = request.filter.unwrap_or_default();
+        let filter = self.delivery_filter(&asked).await?;
+        let order = if asked.undelivered { Order::OldestFirst } else { Order::NewestFirst };
+        let deliveries = self.store.delivery_views(&filter, order, after, Some(limit)).await?;
+        let deliveries = deliveries.into_iter().map(v1::Delivery::from).collect();
+        Ok(Response::new(v1::ListDeliveriesResponse { deliveries }))
+    }
+
+    async fn get_delivery(
+        &self,
+        request: Request<v1::GetDeliveryRequest>,
+    ) -> Answer<v1::GetDeliveryResponse> {
+        let delivery = self.store.delivery_view(check::id("delivery", &request.get_ref().id)?).await?;
+        let of = AttemptsOf::Delivery(delivery.company, delivery.id);
+        let attempts = self.store.attempts(of, None, ATTEMPTS).await?;
+        Ok(Response::new(v1::GetDeliveryResponse {
+            delivery: Some(delivery.into()),
+            attempts: attempts.into_iter().map(v1::Attempt::from).collect(),
+        }))
+    }
+
+    async fn retry_deliveries(
+        &self,
+        request: Request<v1::RetryDeliveriesRequest>,
+    ) -> Answer<v1::RetryDeliveriesResponse> {
+        self.retry(request).await
+    }
+}
+
+impl Control {
+    /// A filter with its references looked up.
+    pub(super) async fn delivery_filter(
+        &self,
+        asked: &v1::DeliveryFilter,
+    ) -> Result<DeliveryFilter, Refusal> {
+        let mut filter = DeliveryFilter {
+            lead: check::optional_id("lead", &asked.lead)?,
+            states: convert::states(asked)?,
+            class: convert::failure_class(&asked.failure_class)?,
+            error: check::optional(&asked.error).map(|error| error.replace('\0', "")),
+            ..DeliveryFilter::default()
+        };
+        if let Some(created) = &asked.created {
+            filter.since = convert::read_time("since", created.since.as_ref())?;
+            filter.until = convert::read_time("until", created.until.as_ref())?;
+        }
+        let company = check::optional(&asked.company);
+        if let Some(company) = company {
+            filter.company = Some(self.store.find_company(company).await?);
+        }
+        if let Some(integration) = check::optional(&asked.integration) {
+            let (company, integration) = self.store.find_integration(company, integration).await?;
+            filter.company = Some(company);
+            filter.integration = Some(integration);
+        }
+        Ok(filter)
+    }
+}

@@ -1,0 +1,88 @@
+//! Enabling: what was held meanwhile is kept, released or skipped, in batches before the switch is turned.
+
+use leadline_proto::v1;
+use serde_json::Value;
+use tonic::Request;
+
+use super::{
+    super::{Answer, Control, check, company::plan_allows, mutate},
+    save,
+};
+use crate::store::{
+    command::{Command, Refusal},
+    held::BATCH,
+    integration::LockedIntegration,
+};
+
+const CHOICES: [&str; 3] = ["keep", "release", "skip"];
+
+impl Control {
+    pub(in super::super) async fn enable(
+        &self,
+        request: Request<v1::EnableIntegrationRequest>,
+    ) -> Answer<v1::EnableIntegrationResponse> {
+        let (call, request) = mutate::call(request).await?;
+        if let Some(answer) = self.answered(&call).await? {
+            return Ok(answer);
+        }
+        let choice = check::one_of("held", &request.held, &CHOICES)?;
+        let mut moved = 0;
+        // While it is disabled nothing is pushed, so whatever breaks off in between can be asked for again.
+        loop {
+            let mut command = self.store.batch(&call).await?;
+            let (_, integration) = enabled(&mut command, &request.integration).await?;
+            let batch = settle(&mut command, &integration, choice).await?;
+            if batch < BATCH {
+                // Fewer than a batch: dropping this one leaves them to the last transaction.
+                break;
+            }
+            command.commit().await?;
+            moved += batch as u64;
+        }
+        self.carry_out(&call, |mut command| async move {
+            let (before, integration) = enabled(&mut command, &request.integration).await?;
+            loop {
+                let batch = settle(&mut command, &integration, choice).await?;
+                moved += batch as u64;
+                if batch < BATCH {
+                    break;
+                }
+            }
+            let (company, id) = (integration.company.id, integration.id);
+            if choice == "keep" {
+                moved = command.count_held(company, id).await?;
+            }
+            command.write_integration(&integration).await?;
+            save::audit(&mut command, &integration, Some(before)).await?;
+            let view = command.integration_view(company, id).await?;
+            Ok((command, v1::EnableIntegrationResponse { integration: Some(view.into()), held: moved }))
+        })
+        .await
+    }
+}
+
+/// Locks an integration and says it is enabled, if the plan allows it; it is not written yet. Answers what the audit
+/// keeps of it as it was, too.
+async fn enabled(command: &mut Command, reference: &str) -> Result<(Value, LockedIntegration), Refusal> {
+    let mut integration = command.integration(reference).await?;
+    let before = integration.audited();
+    if !integration.enabled {
+        plan_allows(command, &integration.company, &integration.connector, "").await?;
+        integration.enabled = true;
+    }
+    Ok((before, integration))
+}
+
+/// Does to a batch of held deliveries what was chosen. Fewer than a batch in the answer: none are left.
+async fn settle(
+    command: &mut Command,
+    integration: &LockedIntegration,
+    choice: &str,
+) -> Result<usize, Refusal> {
+    let (company, id) = (integration.company.id, integration.id);
+    match choice {
+        "release" => command.release_held(company, id).await,
+        "skip" => command.skip_held(company, id).await,
+        _ => Ok(0),
+    }
+}

@@ -1,0 +1,148 @@
+//! Integrations: created, changed, enabled and deleted under their company's lock; tests are left to dispatch.
+
+use leadline_proto::v1::{self, integration_service_server::IntegrationService};
+use serde_json::json;
+use tonic::{Request, Response};
+
+use super::{Answer, Control, check};
+use crate::{connectors, store::integration_read::IntegrationFilter};
+
+mod enable;
+mod save;
+mod secrets;
+
+#[tonic::async_trait]
+impl IntegrationService for Control {
+    async fn create_integration(
+        &self,
+        request: Request<v1::CreateIntegrationRequest>,
+    ) -> Answer<v1::CreateIntegrationResponse> {
+        self.mutate(request, |command, request| save::create(self, command, request)).await
+    }
+
+    async fn list_integrations(
+        &self,
+        request: Request<v1::ListIntegrationsRequest>,
+    ) -> Answer<v1::ListIntegrationsResponse> {
+        let request = request.into_inner();
+        let (limit, after) = check::page(request.page.as_ref())?;
+        let company = match check::optional(&request.company) {
+            Some(company) => Some(self.store.find_company(company).await?),
+            None => None,
+        };
+        let after = check::optional_id("after", after)?;
+        let filter = IntegrationFilter { company, ids: None, after, limit: Some(limit) };
+        let integrations = self.store.integration_views(&filter).await?;
+        let integrations = integrations.into_iter().map(v1::Integration::from).collect();
+        Ok(Response::new(v1::ListIntegrationsResponse { integrations }))
+    }
+
+    async fn get_integration(&self, request: Request<v1::GetIntegrationRequest>) -> Answer<v1::Integration> {
+        Ok(Response::new(self.store.integration_view(&request.get_ref().integration).await?.into()))
+    }
+
+    async fn update_integration(
+        &self,
+        request: Request<v1::UpdateIntegrationRequest>,
+    ) -> Answer<v1::Integration> {
+        self.mutate(request, |command, request| save::update(self, command, request)).await
+    }
+
+    async fn enable_integration(
+        &self,
+        request: Request<v1::EnableIntegrationRequest>,
+    ) -> Answer<v1::EnableIntegrationResponse> {
+        self.enable(request).await
+    }
+
+    async fn disable_integration(
+        &self,
+        request: Request<v1::DisableIntegrationRequest>,
+    ) -> Answer<v1::Integration> {
+        self.mutate(request, |mut command, request| async move {
+            let mut integration = command.integration(&request.integration).await?;
+            let before = integration.audited();
+            integration.enabled = false;
+            command.write_integration(&integration).await?;
+            save::audit(&mut command, &integration, Some(before)).await?;
+            let view = command.integration_view(integration.company.id, integration.id).await?;
+            Ok((command, view.into()))
+        })
+        .await
+    }
+
+    async fn delete_integration(
+        &self,
+        request: Request<v1::DeleteIntegrationRequest>,
+    ) -> Answer<v1::DeleteIntegrationResponse> {
+        if request.get_ref().dry_run {
+            let (company, id) = self.store.find_integration(None, &request.get_ref().integration).await?;
+            return Ok(Response::new(self.store.removal(company, id).await?.into()));
+        }
+        let answer = self
+            .mutate(request, |mut command, request| async move {
+                let integration = command.integration(&request.integration).await?;
+                let removal = command.removal(&integration).await?;
+                command.delete_integration(&integration).await?;
+                let after = json!({ "deliveries": removal.deliveries, "attempts": removal.attempts });
+                let target = format!("integration {}", integration.id);
+                let before = Some(integration.audited());
+                command.audit(integration.company.id, &target, before, Some(after)).await?;
+                Ok((command, removal.into()))
+            })
+            .await?;
+        let store = self.store.clone();
+        self.tracker.spawn(async move {
+            if let Err(error) = store.finish_deletions().await {
+                tracing::warn!(%error, "a deleted integration is not removed yet; this is tried again later");
+            }
+        });
+        Ok(answer)
+    }
+
+    async fn reset_integration(
+        &self,
+        request: Request<v1::ResetIntegrationRequest>,
+    ) -> Answer<v1::Integration> {
+        self.mutate(request, |mut command, request| async move {
+            let (company, id, before) = command.reset_integration(&request.integration).await?;
+            let after = json!({ "failure_count": 0, "last_error": null });
+            command.audit(company, &format!("integration {id}"), Some(before), Some(after)).await?;
+            let view = command.integration_view(company, id).await?;
+            Ok((command, view.into()))
+        })
+        .await
+    }
+
+    async fn test_integration(
+        &self,
+        request: Request<v1::TestIntegrationRequest>,
+    ) -> Answer<v1::TestIntegrationResponse> {
+        self.mutate(request, |mut command, request| async move {
+            let (company, id, attempt) = command.request_probe(&request.integration).await?;
+            let after = json!({ "attempt": attempt.to_string() });
+            command.audit(company, &format!("integration {id}"), None, Some(after)).await?;
+            Ok((command, v1::TestIntegrationResponse { attempt_id: attempt.to_string() }))
+        })
+        .await
+    }
+
+    async fn rotate_secret(
+        &self,
+        request: Request<v1::RotateSecretRequest>,
+    ) -> Answer<v1::RotateSecretResponse> {
+        self.mutate(request, secrets::rotate).await
+    }
+
+    async fn revoke_secret(&self, request: Request<v1::RevokeSecretRequest>) -> Answer<v1::Integration> {
+        self.mutate(request, secrets::revoke).await
+    }
+
+    async fn list_connectors(
+        &self,
+        _request: Request<v1::ListConnectorsRequest>,
+    ) -> Answer<v1::ListConnectorsResponse> {
+        let connectors = connectors::ALL.iter().map(|connector| v1::Connector::from(*connector)).collect();
+        Ok(Response::new(v1::ListConnectorsResponse { connectors }))
+    }
+}

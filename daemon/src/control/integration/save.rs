@@ -1,0 +1,184 @@
+//! Creating and updating: nothing is saved that its connector would refuse to push with.
+
+use leadline_proto::v1;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::super::{Control, check, company::plan_allows, secret};
+use crate::{
+    connectors::Connector,
+    domain::{
+        ids::IntegrationId,
+        integration::{Integration, SigningSecret},
+        signing,
+    },
+    store::{
+        command::{Command, Refusal},
+        company::Company,
+        integration::{LockedIntegration, NewIntegration},
+    },
+};
+
+const PAYLOADS: [&str; 2] = ["v1", "save_lead"];
+/// What flows would send is not decided anywhere yet, and an integration that asked for it would get every lead.
+const ROUTINGS: [&str; 1] = ["all"];
+
+pub(super) async fn create(
+    control: &Control,
+    mut command: Box<Command>,
+    request: v1::CreateIntegrationRequest,
+) -> Result<(Box<Command>, v1::CreateIntegrationResponse), Refusal> {
+    let connector = check::connector(&request.connector)?;
+    let name = check::name(&request.name)?;
+    let config = check::object("config", &request.config)?;
+    let mapping = check::object("mapping", &request.mapping)?;
+    let payload = check::one_of("payload", &request.payload, &PAYLOADS)?;
+    let routing = check::one_of("routing", &request.routing, &ROUTINGS)?;
+    let events = check::events(&request.events)?;
+    let secret = first_secret(connector, &request.signing_secret)?;
+    refuse_shortened(connector, &config)?;
+    let company = command.company(&request.company).await?;
+    command.name_is_free(company.id, name).await?;
+    if !request.disabled {
+        plan_allows(&mut command, &company, connector.name(), "use --disabled, ").await?;
+    }
+    check_config(control, connector, &company, name, &config, &mapping, payload)?;
+    let id = command
+        .create_integration(&NewIntegration {
+            company: company.id,
+            name,
+            connector: connector.name(),
+            enabled: !request.disabled,
+            config: &config,
+            shown: &connector.shown(&config),
+            mapping: &mapping,
+            events: &events,
+            payload,
+            routing,
+            secret: secret.as_ref(),
+        })
+        .await?;
+    let integration = command.integration_of(&company, &id.to_string()).await?;
+    audit(&mut command, &integration, None).await?;
+    let made = secret.filter(|_| request.signing_secret.is_empty());
+    let answer = v1::CreateIntegrationResponse {
+        integration: Some(command.integration_view(company.id, id).await?.into()),
+        signing_secret: made.map(|secret| secret.expose_secret().to_owned()).unwrap_or_default(),
+        secret_already_shown: false,
+    };
+    Ok((command, answer))
+}
+
+pub(super) async fn update(
+    control: &Control,
+    mut command: Box<Command>,
+    request: v1::UpdateIntegrationRequest,
+) -> Result<(Box<Command>, v1::Integration), Refusal> {
+    let mut integration = command.integration(&request.integration).await?;
+    let before = integration.audited();
+    if let Some(name) = &request.name {
+        let name = check::name(name)?;
+        if name != integration.name {
+            command.name_is_free(integration.company.id, name).await?;
+            integration.name = name.to_owned();
+        }
+    }
+    let connector = check::connector(&integration.connector)?;
+    if let Some(config) = &request.config {
+        let config = check::object("config", config)?;
+        refuse_shortened(connector, &config)?;
+        integration.shown = connector.shown(&config);
+        integration.config = config;
+    }
+    if let Some(mapping) = &request.mapping {
+        integration.mapping = check::object("mapping", mapping)?;
+    }
+    if !request.events.is_empty() {
+        integration.events = check::events(&request.events)?;
+    }
+    if let Some(payload) = &request.payload {
+        integration.payload = check::one_of("payload", payload, &PAYLOADS)?.to_owned();
+    }
+    if request.config.is_some() || request.mapping.is_some() || request.payload.is_some() {
+        let LockedIntegration { company, name, config, mapping, payload, .. } = &integration;
+        check_config(control, connector, company, name, config, mapping, payload)?;
+    }
+    command.write_integration(&integration).await?;
+    audit(&mut command, &integration, Some(before)).await?;
+    let view = command.integration_view(integration.company.id, integration.id).await?;
+    Ok((command, view.into()))
+}
+
+/// The audit line of a change of an integration.
+pub(super) async fn audit(
+    command: &mut Command,
+    integration: &LockedIntegration,
+    before: Option<Value>,
+) -> Result<(), Refusal> {
+    let target = format!("integration {}", integration.id);
+    command.audit(integration.company.id, &target, before, Some(integration.audited())).await
+}
+
+/// The secret of a new integration: brought along, made, or none where nothing is signed.
+fn first_secret(connector: &dyn Connector, brought: &str) -> Result<Option<SecretString>, Refusal> {
+    match (connector.signs(), brought) {
+        (false, "") => Ok(None),
+        (false, _) => Err(Refusal::Invalid(format!(
+            "signing_secret: connector {} signs nothing, leave it out",
+            connector.name()
+        ))),
+        (true, "") => Ok(Some(secret::new_signing_secret())),
+        (true, brought) => {
+            signing::check_secret(brought).map_err(Refusal::Invalid)?;
+            Ok(Some(brought.into()))
+        }
+    }
+}
+
+/// Refuses a configuration that was read from what is shown and carries credentials only shortened.
+fn refuse_shortened(connector: &dyn Connector, config: &Value) -> Result<(), Refusal> {
+    let paths = check::shortened(config, |config| connector.shown(config));
+    if paths.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::Invalid(format!(
+        "{}: this is the credential as it is shown, shortened; send the whole one",
+        paths.join(", ")
+    )))
+}
+
+/// Everything that is wrong with a configuration, in one message.
+fn check_config(
+    control: &Control,
+    connector: &dyn Connector,
+    company: &Company,
+    name: &str,
+    config: &Value,
+    mapping: &Value,
+    payload: &str,
+) -> Result<(), Refusal> {
+    let brand = company.brand.as_deref().unwrap_or(&control.brand);
+    let problems = connector.check(config, mapping, &control.egress, brand);
+    if !problems.is_empty() {
+        return Err(Refusal::Invalid(problems.join("; ")));
+    }
+    // What depends on the payload shows only when it is put together as for a push; nothing is signed here.
+    let trial = Integration {
+        company: company.id,
+        company_name: company.name.clone(),
+        id: IntegrationId::generate(),
+        name: name.to_owned(),
+        connector: connector.name().to_owned(),
+        enabled: true,
+        config: config.clone(),
+        mapping: mapping.clone(),
+        payload: payload.to_owned(),
+        version: 1,
+        brand: company.brand.clone(),
+        secrets: vec![SigningSecret { version: 1, secret: secret::new_signing_secret(), expires_at: None }],
+    };
+    match connector.prepare(&trial, brand) {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(Refusal::Invalid(failure.error)),
+    }
+}

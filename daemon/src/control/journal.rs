@@ -1,0 +1,230 @@
+//! Which integration changed last when: one small map for all watchers, so that a slow one costs nothing and a
+//! returning one gets only what it missed.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{broadcast::error::RecvError, watch},
+    time,
+};
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use crate::{
+    domain::ids::{CompanyId, IntegrationId},
+    store::{Store, integration_read::Mark},
+};
+
+/// How often changes of other daemons are looked for.
+const LOOK: Duration = Duration::from_secs(2);
+/// How many integrations are remembered before the journal starts anew.
+const CAPACITY: usize = 100_000;
+
+type Key = (CompanyId, IntegrationId);
+
+/// The journal of one life of the daemon.
+#[derive(Debug)]
+pub(super) struct Journal {
+    life: String,
+    pages: Mutex<Pages>,
+    latest: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    latest: u64,
+    /// What happened up to here is forgotten.
+    forgotten: u64,
+    last: HashMap<Key, u64>,
+}
+
+/// What a watcher missed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Missed {
+    /// These changed; now it is at this entry.
+    Changed(Vec<Key>, u64),
+    /// Nobody knows any more: a snapshot is due.
+    Forgotten,
+}
+
+impl Journal {
+    pub(super) fn new() -> Self {
+        Self { life: Ulid::generate().to_string(), pages: Mutex::default(), latest: watch::Sender::new(0) }
+    }
+
+    /// The cursor of an entry.
+    pub(super) fn cursor(&self, entry: u64) -> String {
+        format!("{}.{entry}", self.life)
+    }
+
+    /// The entry of a cursor, if it was made in this life.
+    pub(super) fn entry(&self, cursor: &str) -> Option<u64> {
+        let (life, entry) = cursor.split_once('.')?;
+        let entry = entry.parse().ok()?;
+        (life == self.life && entry <= self.pages().latest).then_some(entry)
+    }
+
+    /// The latest entry. Rows read after this are at least as new.
+    pub(super) fn latest(&self) -> u64 {
+        self.pages().latest
+    }
+
+    /// Hears of new entries from now on.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.latest.subscribe()
+    }
+
+    /// What changed behind an entry, of one company or of all.
+    pub(super) fn since(&self, company: Option<CompanyId>, entry: u64) -> Missed {
+        let pages = self.pages();
+        if entry < pages.forgotten {
+            return Missed::Forgotten;
+        }
+        let changed = pages
+            .last
+            .iter()
+            .filter(|(key, last)| **last > entry && company.is_none_or(|company| key.0 == company));
+        Missed::Changed(changed.map(|(key, _)| *key).collect(), pages.latest)
+    }
+
+    fn note(&self, keys: impl IntoIterator<Item = Key>) {
+        let mut pages = self.pages();
+        let before = pages.latest;
+        for key in keys {
+            pages.latest += 1;
+            let latest = pages.latest;
+            pages.last.insert(key, latest);
+        }
+        if pages.last.len() > CAPACITY {
+            pages.last.clear();
+            pages.forgotten = pages.latest;
+        }
+        let latest = pages.latest;
+        drop(pages);
+        if latest > before {
+            self.latest.send_replace(latest);
+        }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the journal until told to stop: by this daemon's own changes at once, by those of others every now and
+    /// then while somebody watches.
+    pub(super) async fn keep(self: Arc<Self>, store: Store, stop: CancellationToken) {
+        let mut changes = store.hub().watch();
+        let mut others = Others::default();
+        let mut look = time::interval(LOOK);
+        look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                change = changes.recv() => match change {
+                    Ok(change) => self.note([(change.company, change.integration)]),
+                    // What was missed may be any of them.
+                    Err(RecvError::Lagged(_)) => {
+                        self.look(&mut others, &store).await;
+                        self.note(others.marks.keys().copied());
+                    }
+                    Err(RecvError::Closed) => return,
+                },
+                _ = look.tick() => {
+                    if others.unknown || self.latest.receiver_count() > 0 {
+                        self.look(&mut others, &store).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn look(&self, others: &mut Others, store: &Store) {
+        match store.integration_marks().await {
+            Ok(marks) => {
+                let marks = marks.into_iter();
+                let marks = marks.map(|(company, integration, mark)| ((company, integration), mark));
+                self.note(others.compare(marks.collect()));
+            }
+            Err(error) => tracing::debug!(%error, "cannot look for changes of other daemons"),
+        }
+    }
+}
+
+/// What the rows looked like last time.
+struct Others {
+    marks: HashMap<Key, Mark>,
+    /// Nothing was read yet.
+    unknown: bool,
+}
+
+impl Default for Others {
+    fn default() -> Self {
+        Self { marks: HashMap::new(), unknown: true }
+    }
+}
+
+impl Others {
+    /// What came, went or changed since the last time.
+    fn compare(&mut self, marks: HashMap<Key, Mark>) -> Vec<Key> {
+        let before = std::mem::replace(&mut self.marks, marks);
+        self.unknown = false;
+        let came_or_changed = self.marks.iter().filter(|(key, mark)| before.get(key) != Some(mark));
+        let went = before.keys().filter(|key| !self.marks.contains_key(key));
+        came_or_changed.map(|(key, _)| *key).chain(went.copied()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(company: i64) -> Key {
+        (CompanyId(company), IntegrationId::generate())
+    }
+
+    #[test]
+    fn a_watcher_gets_what_it_missed_once() {
+        let journal = Journal::new();
+        let (a, b) = (key(7), key(8));
+        journal.note([a, b, a]);
+        assert_eq!(journal.since(None, 2), Missed::Changed(vec![a], 3));
+        assert_eq!(journal.since(Some(b.0), 0), Missed::Changed(vec![b], 3));
+        assert_eq!(journal.since(None, 3), Missed::Changed(vec![], 3));
+    }
+
+    #[test]
+    fn cursors_of_another_life_or_of_the_future_are_unknown() {
+        let journal = Journal::new();
+        journal.note([key(7)]);
+        assert_eq!(journal.entry(&journal.cursor(1)), Some(1));
+        for unknown in [journal.cursor(2), Journal::new().cursor(0), String::new(), "x.1".into(), "1".into()]
+        {
+            assert_eq!(journal.entry(&unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_full_journal_starts_anew() {
+        let journal = Journal::new();
+        journal.note((0..=CAPACITY).map(|_| key(7)));
+        assert_eq!(journal.since(None, 1), Missed::Forgotten);
+        assert_eq!(journal.since(None, journal.latest()), Missed::Changed(vec![], journal.latest()));
+    }
+
+    #[test]
+    fn other_daemons_changes_are_found_by_comparing() {
+        let (a, b, c) = (key(7), key(7), key(7));
+        let mut others = Others::default();
+        others.compare(HashMap::from([(a, (1, 1)), (b, (1, 1))]));
+        let mut changed = others.compare(HashMap::from([(a, (1, 2)), (c, (1, 1))]));
+        changed.sort_unstable();
+        let mut expected = vec![a, b, c];
+        expected.sort_unstable();
+        assert_eq!(changed, expected);
+        assert_eq!(others.compare(HashMap::from([(a, (1, 2)), (c, (1, 1))])), vec![]);
+    }
+}

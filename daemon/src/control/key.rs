@@ -1,0 +1,55 @@
+//! Intake keys: made here, shown once.
+
+use leadline_proto::v1::{self, intake_key_service_server::IntakeKeyService};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use tonic::{Request, Response};
+
+use super::{Answer, Control, check, secret};
+
+#[tonic::async_trait]
+impl IntakeKeyService for Control {
+    async fn create_intake_key(
+        &self,
+        request: Request<v1::CreateIntakeKeyRequest>,
+    ) -> Answer<v1::CreateIntakeKeyResponse> {
+        self.mutate(request, |mut command, request| async move {
+            let company = command.company(&request.company).await?;
+            let new = secret::new_intake_key(company.id);
+            let signing = request.require_signature.then(secret::new_signing_secret);
+            let key = command.create_key(company.id, &new.prefix, &new.hash, signing.as_ref()).await?;
+            let after = json!({ "prefix": key.prefix, "require_signature": key.require_signature });
+            command.audit(company.id, &format!("intake key {}", key.id), None, Some(after)).await?;
+            let answer = v1::CreateIntakeKeyResponse {
+                id: key.id.to_string(),
+                key: new.text,
+                signing_secret: signing.map(|secret| secret.expose_secret().to_owned()).unwrap_or_default(),
+                secret_already_shown: false,
+            };
+            Ok((command, answer))
+        })
+        .await
+    }
+
+    async fn list_intake_keys(
+        &self,
+        request: Request<v1::ListIntakeKeysRequest>,
+    ) -> Answer<v1::ListIntakeKeysResponse> {
+        let request = request.into_inner();
+        let (limit, after) = check::page(request.page.as_ref())?;
+        let after = check::optional_id("after", after)?;
+        let keys = self.store.intake_keys(check::optional(&request.company), after, limit).await?;
+        let keys = keys.into_iter().map(v1::IntakeKey::from).collect();
+        Ok(Response::new(v1::ListIntakeKeysResponse { keys }))
+    }
+
+    async fn revoke_intake_key(&self, request: Request<v1::RevokeIntakeKeyRequest>) -> Answer<v1::IntakeKey> {
+        self.mutate(request, |mut command, request| async move {
+            let key = command.revoke_key(check::id("intake key", &request.id)?).await?;
+            let after = json!({ "prefix": key.prefix, "revoked": true });
+            command.audit(key.company, &format!("intake key {}", key.id), None, Some(after)).await?;
+            Ok((command, key.into()))
+        })
+        .await
+    }
+}

@@ -1,0 +1,135 @@
+//! The gRPC control API: reads and edits rows, and streams what changes. It pushes nothing itself; what an operator
+//! commands is a row change that dispatch notices.
+
+use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
+
+use leadline_proto::v1::{
+    attempt_service_server::AttemptServiceServer, company_service_server::CompanyServiceServer,
+    delivery_service_server::DeliveryServiceServer, intake_key_service_server::IntakeKeyServiceServer,
+    integration_service_server::IntegrationServiceServer, lead_service_server::LeadServiceServer,
+    watch_service_server::WatchServiceServer,
+};
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Response, Status, service::InterceptorLayer, transport::Server};
+
+use crate::{domain::address::EgressPolicy, store::Store};
+
+mod attempt;
+mod auth;
+mod bind;
+mod check;
+mod company;
+mod convert;
+mod delivery;
+mod integration;
+mod journal;
+mod key;
+mod lead;
+mod mutate;
+mod retry;
+mod secret;
+mod status;
+mod watch;
+
+pub use bind::{BindError, bind};
+
+/// What the control API works with.
+#[derive(Debug)]
+pub struct ControlDeps {
+    pub store: Store,
+    /// What integrations are checked against when they are saved.
+    pub egress: EgressPolicy,
+    /// The daemon's own brand: companies without one use it.
+    pub brand: String,
+    pub tracker: TaskTracker,
+}
+
+/// Why the control API stopped serving.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("the control socket cannot be used: {0}")]
+    Socket(#[from] io::Error),
+    #[error("the control API failed")]
+    Transport(#[from] tonic::transport::Error),
+    #[error("the control API's descriptors are damaged: build it anew")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Every service, over the same state.
+#[derive(Clone, Debug)]
+struct Control {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    egress: EgressPolicy,
+    brand: String,
+    tracker: TaskTracker,
+    journal: Arc<journal::Journal>,
+    stop: CancellationToken,
+}
+
+impl std::ops::Deref for Control {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// Serves on this socket until told to stop: calls in flight finish, streams end with UNAVAILABLE.
+pub async fn serve(
+    listener: UnixListener,
+    deps: ControlDeps,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    // The socket is ours, so its owner is who we are.
+    let address = listener.local_addr()?;
+    let path = address.as_pathname().ok_or_else(|| io::Error::other("it has no path"))?;
+    let own_uid = std::fs::metadata(path)?.uid();
+    let journal = Arc::new(journal::Journal::new());
+    deps.tracker.spawn(Arc::clone(&journal).keep(deps.store.clone(), stop.clone()));
+    let control = Control {
+        inner: Arc::new(Inner {
+            store: deps.store,
+            egress: deps.egress,
+            brand: deps.brand,
+            tracker: deps.tracker,
+            journal,
+            stop: stop.clone(),
+        }),
+    };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<CompanyServiceServer<Control>>().await;
+    health.set_serving::<IntakeKeyServiceServer<Control>>().await;
+    health.set_serving::<IntegrationServiceServer<Control>>().await;
+    health.set_serving::<LeadServiceServer<Control>>().await;
+    health.set_serving::<DeliveryServiceServer<Control>>().await;
+    health.set_serving::<AttemptServiceServer<Control>>().await;
+    health.set_serving::<WatchServiceServer<Control>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(leadline_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    // tonic takes in at most 4 MB a message unless told otherwise, and sets no limit to what goes out.
+    Server::builder()
+        .layer(InterceptorLayer::new(auth::Admins { own_uid }))
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(CompanyServiceServer::new(control.clone()))
+        .add_service(IntakeKeyServiceServer::new(control.clone()))
+        .add_service(IntegrationServiceServer::new(control.clone()))
+        .add_service(LeadServiceServer::new(control.clone()))
+        .add_service(DeliveryServiceServer::new(control.clone()))
+        .add_service(AttemptServiceServer::new(control.clone()))
+        .add_service(WatchServiceServer::new(control))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
+        .await?;
+    Ok(())
+}

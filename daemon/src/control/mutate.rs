@@ -1,0 +1,203 @@
+//! What every mutation shares: the operator, the request id with its stored answer, one transaction, one commit.
+
+use leadline_proto::v1;
+use sha2::{Digest as _, Sha256};
+use tonic::{Request, Response, Status};
+
+use super::{Answer, Control, auth::Peer};
+use crate::store::command::{Begun, Call, Command, Refusal};
+
+/// A request that changes something.
+pub(super) trait Mutating: prost::Message {
+    /// The method's name, for the audit and the fingerprint.
+    const METHOD: &'static str;
+
+    fn request_id(&self) -> &str;
+}
+
+macro_rules! mutating {
+    ($($request:ident $method:literal;)*) => {$(
+        impl Mutating for v1::$request {
+            const METHOD: &'static str = $method;
+
+            fn request_id(&self) -> &str {
+                &self.request_id
+            }
+        }
+    )*};
+}
+
+mutating! {
+    CreateCompanyRequest "CreateCompany";
+    UpdateCompanyRequest "UpdateCompany";
+    SetPlanRequest "SetPlan";
+    CreateIntakeKeyRequest "CreateIntakeKey";
+    RevokeIntakeKeyRequest "RevokeIntakeKey";
+    CreateIntegrationRequest "CreateIntegration";
+    UpdateIntegrationRequest "UpdateIntegration";
+    EnableIntegrationRequest "EnableIntegration";
+    DisableIntegrationRequest "DisableIntegration";
+    DeleteIntegrationRequest "DeleteIntegration";
+    ResetIntegrationRequest "ResetIntegration";
+    TestIntegrationRequest "TestIntegration";
+    RotateSecretRequest "RotateSecret";
+    RevokeSecretRequest "RevokeSecret";
+    RetryDeliveriesRequest "RetryDeliveries";
+}
+
+/// The answer to a mutation, which a repeat gets again.
+pub(super) trait Repeatable: prost::Message + Default + Clone {
+    /// What a repeat gets: no secrets, and a word that they were shown.
+    fn repeated(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Repeatable for v1::Company {}
+impl Repeatable for v1::IntakeKey {}
+impl Repeatable for v1::Integration {}
+impl Repeatable for v1::EnableIntegrationResponse {}
+impl Repeatable for v1::DeleteIntegrationResponse {}
+impl Repeatable for v1::TestIntegrationResponse {}
+impl Repeatable for v1::RetryDeliveriesResponse {}
+
+impl Repeatable for v1::CreateIntakeKeyResponse {
+    fn repeated(&self) -> Self {
+        Self { id: self.id.clone(), secret_already_shown: true, ..Self::default() }
+    }
+}
+
+impl Repeatable for v1::CreateIntegrationResponse {
+    fn repeated(&self) -> Self {
+        Self {
+            integration: self.integration.clone(),
+            signing_secret: String::new(),
+            secret_already_shown: !self.signing_secret.is_empty(),
+        }
+    }
+}
+
+impl Repeatable for v1::RotateSecretResponse {
+    fn repeated(&self) -> Self {
+        Self {
+            integration: self.integration.clone(),
+            signing_secret: String::new(),
+            secret_already_shown: !self.signing_secret.is_empty(),
+        }
+    }
+}
+
+/// The call that a request is: who asked for what, under which id.
+pub(super) async fn call<Q: Mutating>(request: Request<Q>) -> Result<(Call, Q), Status> {
+    let peer = request.extensions().get::<Peer>().copied();
+    let peer = peer.ok_or_else(|| Status::permission_denied("nobody is at the other end"))?;
+    let request = request.into_inner();
+    let request_id = request.request_id();
+    if request_id.is_empty() || request_id.len() > 100 || request_id.contains(char::is_control) {
+        return Err(Status::invalid_argument(
+            "request_id: send one of your own making with every mutation, a ULID or a UUID, at most 100 characters",
+        ));
+    }
+    let mut hash = Sha256::new();
+    hash.update(Q::METHOD);
+    hash.update([0]);
+    hash.update(request.encode_to_vec());
+    let call = Call {
+        operator: peer.name().await,
+        method: Q::METHOD,
+        request_id: request_id.to_owned(),
+        fingerprint: hash.finalize().into(),
+    };
+    Ok((call, request))
+}
+
+impl Control {
+    /// Carries out a mutation in one transaction, or answers a repeat as the first time.
+    pub(super) async fn mutate<Q, A, W, F>(&self, request: Request<Q>, work: W) -> Answer<A>
+    where
+        Q: Mutating,
+        A: Repeatable,
+        W: FnOnce(Box<Command>, Q) -> F,
+        F: Future<Output = Result<(Box<Command>, A), Refusal>>,
+    {
+        let (call, request) = call(request).await?;
+        self.carry_out(&call, |command| work(command, request)).await
+    }
+
+    /// The same for a call whose request was looked at already.
+    pub(super) async fn carry_out<A, W, F>(&self, call: &Call, work: W) -> Answer<A>
+    where
+        A: Repeatable,
+        W: FnOnce(Box<Command>) -> F,
+        F: Future<Output = Result<(Box<Command>, A), Refusal>>,
+    {
+        let command = match self.store.begin(call).await? {
+            Begun::Fresh(command) => command,
+            Begun::Repeat(answer) => return repeat(&answer),
+        };
+        let (command, answer) = work(command).await?;
+        command.answer(call, &answer.repeated().encode_to_vec()).await?;
+        tracing::info!(operator = call.operator, method = call.method, "an operator's command is committed");
+        Ok(Response::new(answer))
+    }
+
+    /// The stored answer, if this call is a repeat: for those that begin with work of their own.
+    pub(super) async fn answered<A: Repeatable>(&self, call: &Call) -> Result<Option<Response<A>>, Status> {
+        match self.store.answered(call).await? {
+            Some(answer) => repeat(&answer).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+fn repeat<A: Repeatable>(stored: &[u8]) -> Answer<A> {
+    match A::decode(stored) {
+        Ok(answer) => Ok(Response::new(answer)),
+        Err(error) => {
+            tracing::error!(%error, "a stored answer cannot be read");
+            Err(Status::data_loss(
+                "the stored answer of this request cannot be read: look at what it changed",
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(request: v1::CreateCompanyRequest) -> Request<v1::CreateCompanyRequest> {
+        let mut request = Request::new(request);
+        request.extensions_mut().insert(Peer(4_294_967_294));
+        request
+    }
+
+    #[tokio::test]
+    async fn a_call_is_told_from_another_by_its_fingerprint() {
+        let request = v1::CreateCompanyRequest { request_id: "r".into(), ..Default::default() };
+        let (first, _) = call(asked(request.clone())).await.unwrap();
+        let (repeat, _) = call(asked(request.clone())).await.unwrap();
+        let (other, _) =
+            call(asked(v1::CreateCompanyRequest { name: "n".into(), ..request.clone() })).await.unwrap();
+        assert_eq!(first.fingerprint, repeat.fingerprint);
+        assert_ne!(first.fingerprint, other.fingerprint);
+        assert_eq!((&*first.operator, first.method), ("uid 4294967294", "CreateCompany"));
+        for bad in ["", "a\nb", &"x".repeat(101)] {
+            let request = v1::CreateCompanyRequest { request_id: bad.to_owned(), ..request.clone() };
+            assert_eq!(call(asked(request)).await.unwrap_err().code(), tonic::Code::InvalidArgument);
+        }
+    }
+
+    #[test]
+    fn a_repeat_carries_no_secret() {
+        let answer = v1::RotateSecretResponse {
+            signing_secret: "whsec_x".into(),
+            ..v1::RotateSecretResponse::default()
+        };
+        assert!(answer.repeated().signing_secret.is_empty() && answer.repeated().secret_already_shown);
+        let brought = v1::CreateIntegrationResponse::default();
+        assert!(!brought.repeated().secret_already_shown);
+        let key = v1::CreateIntakeKeyResponse { id: "1".into(), key: "llk".into(), ..Default::default() };
+        assert_eq!((&*key.repeated().key, key.repeated().secret_already_shown), ("", true));
+    }
+}

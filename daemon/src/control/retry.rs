@@ -1,0 +1,239 @@
+//! Manual retries: one, many by filter, or only how many and how long.
+
+use std::collections::BTreeMap;
+
+use leadline_proto::v1;
+use serde_json::json;
+use tonic::{Request, Response};
+
+use super::{Answer, Control, check, mutate};
+use crate::{
+    domain::ids::{CompanyId, DeliveryId, IntegrationId},
+    store::{
+        command::{Call, Command, Refusal},
+        delivery_read::{DeliveryFilter, Order, Target},
+        held::BATCH,
+    },
+};
+
+/// How many deliveries one request may name.
+const MAX_IDS: usize = 10_000;
+/// How many of them the answer shows.
+const SAMPLE: usize = 10;
+
+impl Control {
+    pub(super) async fn retry(
+        &self,
+        request: Request<v1::RetryDeliveriesRequest>,
+    ) -> Answer<v1::RetryDeliveriesResponse> {
+        if request.get_ref().dry_run {
+            let targets = self.targets(request.get_ref()).await?;
+            return Ok(Response::new(self.forecast(&targets).await?));
+        }
+        let (call, request) = mutate::call(request).await?;
+        if let Some(answer) = self.answered(&call).await? {
+            return Ok(answer);
+        }
+        let targets = self.targets(&request).await?;
+        let forecast = self.forecast(&targets).await?;
+        let mut batches = batches(&targets);
+        let last = batches.pop();
+        let mut count = 0;
+        // Each batch is safe to repeat: what is pending already is left alone.
+        for (company, batch) in batches {
+            let mut command = self.store.batch(&call).await?;
+            count += command.retry(company, &batch).await?;
+            command.commit().await?;
+        }
+        self.carry_out(&call, |mut command| async {
+            if let Some((company, batch)) = last {
+                count += command.retry(company, &batch).await?;
+            }
+            audit(&mut command, &call, &targets).await?;
+            Ok((command, v1::RetryDeliveriesResponse { count, ..forecast }))
+        })
+        .await
+    }
+
+    /// The deliveries that a request means, oldest first; refused if one of those named cannot be retried.
+    async fn targets(&self, request: &v1::RetryDeliveriesRequest) -> Result<Vec<Target>, Refusal> {
+        match (&request.ids[..], &request.filter) {
+            ([], Some(asked)) => {
+                let mut filter = self.delivery_filter(asked).await?;
+                filter.states = retried_states(asked, &filter.states)?;
+                // Named, a disabled integration is refused; among many, it is left out.
+                filter.enabled_only = filter.integration.is_none();
+                let targets = self.store.targets(&filter).await?;
+                targets.iter().try_for_each(refuse_disabled)?;
+                Ok(targets)
+            }
+            ([], None) => Err(Refusal::Invalid("name deliveries to retry, or send a filter".to_owned())),
+            (_, Some(_)) => Err(Refusal::Invalid("send either ids or a filter, not both".to_owned())),
+            (ids, None) if ids.len() > MAX_IDS => Err(Refusal::Invalid(format!(
+                "{} ids are too many, at most {MAX_IDS}: send a filter instead",
+                ids.len()
+            ))),
+            (ids, None) => {
+                let mut ids: Vec<DeliveryId> =
+                    ids.iter().map(|id| check::id("delivery", id)).collect::<Result<_, _>>()?;
+                ids.sort_unstable();
+                ids.dedup();
+                let filter = DeliveryFilter { ids: Some(ids.clone()), ..DeliveryFilter::default() };
+                let targets = self.store.targets(&filter).await?;
+                let found = |id: &DeliveryId| targets.iter().any(|target| target.id == id.uuid());
+                if targets.len() < ids.len()
+                    && let Some(missing) = ids.iter().find(|id| !found(id))
+                {
+                    return Err(Refusal::NotFound(format!(
+                        "no delivery {missing}: `leadline delivery list` shows those there are"
+                    )));
+                }
+                targets.iter().try_for_each(refuse_named)?;
+                Ok(targets)
+            }
+        }
+    }
+
+    /// How many, how long, and which come first.
+    async fn forecast(&self, targets: &[Target]) -> Result<v1::RetryDeliveriesResponse, Refusal> {
+        let mut lanes: BTreeMap<_, usize> = BTreeMap::new();
+        for target in targets {
+            *lanes.entry((target.company_id, target.integration_id)).or_default() += 1;
+        }
+        let mut seconds: f64 = 0.0;
+        for ((company, integration), count) in lanes {
+            let pace = self.store.pace(CompanyId(company), IntegrationId::from(integration)).await?;
+            seconds = seconds.max(pace.seconds(count));
+        }
+        let first = targets.iter().take(SAMPLE).map(|target| DeliveryId::from(target.id)).collect();
+        let filter = DeliveryFilter { ids: Some(first), ..DeliveryFilter::default() };
+        let sample = self.store.delivery_views(&filter, Order::OldestFirst, None, None).await?;
+        Ok(v1::RetryDeliveriesResponse {
+            count: targets.len() as u64,
+            seconds,
+            sample: sample.into_iter().map(v1::Delivery::from).collect(),
+        })
+    }
+}
+
+/// The targets of each company in batches, oldest first.
+fn batches(targets: &[Target]) -> Vec<(CompanyId, Vec<Target>)> {
+    let mut companies: BTreeMap<i64, Vec<Target>> = BTreeMap::new();
+    for target in targets {
+        companies.entry(target.company_id).or_default().push(target.clone());
+    }
+    let chunks = companies.into_iter().flat_map(|(company, targets)| {
+        targets.chunks(BATCH).map(|chunk| (CompanyId(company), chunk.to_vec())).collect::<Vec<_>>()
+    });
+    chunks.collect()
+}
+
+/// The states that a filter retries: dead ones unless it names others.
+fn retried_states(asked: &v1::DeliveryFilter, states: &[&'static str]) -> Result<Vec<&'static str>, Refusal> {
+    if asked.undelivered {
+        return Ok(vec!["pending", "dead"]);
+    }
+    if states.contains(&"held") {
+        return Err(Refusal::State(
+            "held deliveries are released, not retried: enable their integration with --held release"
+                .to_owned(),
+        ));
+    }
+    if states.contains(&"skipped") {
+        return Err(Refusal::State("skipped deliveries are not retried: leave them out".to_owned()));
+    }
+    Ok(if states.is_empty() { vec!["dead"] } else { states.to_vec() })
+}
+
+fn refuse_disabled(target: &Target) -> Result<(), Refusal> {
+    if target.enabled {
+        return Ok(());
+    }
+    Err(Refusal::State(format!("integration {:?} is disabled: enable it first", target.integration_name)))
+}
+
+/// Refuses a delivery that was named and cannot be retried.
+fn refuse_named(target: &Target) -> Result<(), Refusal> {
+    let id = DeliveryId::from(target.id);
+    let reason = target.reason.as_deref().unwrap_or_default();
+    match &*target.state {
+        "held" => Err(Refusal::State(format!(
+            "delivery {id} is held ({reason}): it is released, not retried; enable its integration with \
+             --held release"
+        ))),
+        "skipped" => {
+            Err(Refusal::State(format!("delivery {id} is skipped ({reason}) and is not pushed any more")))
+        }
+        _ => refuse_disabled(target),
+    }
+}
+
+/// One audit line for each company.
+async fn audit(command: &mut Command, call: &Call, targets: &[Target]) -> Result<(), Refusal> {
+    let mut companies: BTreeMap<i64, (u64, Vec<String>)> = BTreeMap::new();
+    for target in targets {
+        let (count, first) = companies.entry(target.company_id).or_default();
+        *count += 1;
+        if first.len() < SAMPLE {
+            first.push(DeliveryId::from(target.id).to_string());
+        }
+    }
+    for (company, (count, first)) in companies {
+        let target = match &first[..] {
+            [only] => format!("delivery {only}"),
+            _ => format!("{count} deliveries"),
+        };
+        let after = json!({ "count": count, "first": first, "request_id": call.request_id });
+        command.audit(CompanyId(company), &target, None, Some(after)).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(company_id: i64, state: &str, enabled: bool) -> Target {
+        Target {
+            company_id,
+            integration_id: IntegrationId::generate().uuid(),
+            id: DeliveryId::generate().uuid(),
+            state: state.to_owned(),
+            reason: Some("integration disabled".to_owned()),
+            integration_name: "crm".to_owned(),
+            enabled,
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_retried_is_refused_with_the_way_out() {
+        for state in ["dead", "delivered", "pending"] {
+            assert!(refuse_named(&target(7, state, true)).is_ok());
+            let refusal = refuse_named(&target(7, state, false)).unwrap_err().to_string();
+            assert_eq!(refusal, "integration \"crm\" is disabled: enable it first");
+        }
+        let held = refuse_named(&target(7, "held", true)).unwrap_err().to_string();
+        assert!(held.contains("(integration disabled)") && held.ends_with("--held release"), "{held}");
+        assert!(refuse_named(&target(7, "skipped", true)).is_err());
+    }
+
+    #[test]
+    fn a_filter_means_dead_ones_unless_it_names_states() {
+        let filter = |undelivered| v1::DeliveryFilter { undelivered, ..v1::DeliveryFilter::default() };
+        assert_eq!(retried_states(&filter(false), &[]).unwrap(), ["dead"]);
+        assert_eq!(retried_states(&filter(true), &["pending", "held", "dead"]).unwrap(), ["pending", "dead"]);
+        assert_eq!(retried_states(&filter(false), &["delivered"]).unwrap(), ["delivered"]);
+        for refused in ["held", "skipped"] {
+            assert!(retried_states(&filter(false), &[refused]).is_err());
+        }
+    }
+
+    #[test]
+    fn batches_keep_companies_apart() {
+        let mut targets = vec![target(7, "dead", true); BATCH + 1];
+        targets.insert(1, target(3, "dead", true));
+        let sizes: Vec<_> =
+            batches(&targets).into_iter().map(|(company, batch)| (company.0, batch.len())).collect();
+        assert_eq!(sizes, [(3, 1), (7, BATCH), (7, 1)]);
+    }
+}

@@ -1,0 +1,225 @@
+//! Streams of what changes. A reader asks for the next message when it is ready for it, and only then are rows read:
+//! a slow one gets the latest state of each, never a queue.
+
+use std::{collections::HashMap, pin::Pin, time::Duration};
+
+use futures::{Stream, stream};
+use leadline_proto::v1::{self, watch_response::Message, watch_service_server::WatchService};
+use tokio::{
+    sync::{broadcast, watch},
+    time,
+};
+use tonic::{Request, Response, Status};
+
+use super::{
+    Answer, Control,
+    attempt::{changed, stopping},
+    check,
+    journal::Missed,
+};
+use crate::{
+    domain::ids::{AttemptId, CompanyId, IntegrationId},
+    store::{
+        Change,
+        attempt_read::{AttemptView, AttemptsOf},
+        integration_read::IntegrationFilter,
+    },
+};
+
+/// How long changes are gathered into one message.
+const GATHER: Duration = Duration::from_millis(100);
+/// How often attempts are read without being told: another daemon may do the pushes.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How many attempts the first message carries.
+const FIRST: i64 = 50;
+/// How many of the newest attempts are looked through for what changed.
+const WINDOW: i64 = 500;
+
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl WatchService for Control {
+    type WatchStream = Messages<v1::WatchResponse>;
+    type WatchAttemptsStream = Messages<v1::WatchAttemptsResponse>;
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
+        let request = request.into_inner();
+        let company = match check::optional(&request.company) {
+            Some(company) => Some(self.store.find_company(company).await?),
+            None => None,
+        };
+        let news = self.journal.watch();
+        let entry = self.journal.entry(&request.cursor);
+        let watcher = Watcher { control: self.clone(), company, news, entry, greeted: false };
+        Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
+            let message = watcher.next().await?;
+            Ok(Some((message, watcher)))
+        }))))
+    }
+
+    async fn watch_attempts(
+        &self,
+        request: Request<v1::WatchAttemptsRequest>,
+    ) -> Answer<Self::WatchAttemptsStream> {
+        let changes = self.store.hub().watch();
+        let (company, integration) =
+            self.store.find_integration(None, &request.get_ref().integration).await?;
+        let watcher = AttemptWatcher { control: self.clone(), company, integration, changes, sent: None };
+        Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
+            let attempts = watcher.next().await?.into_iter().map(v1::Attempt::from).collect();
+            Ok(Some((v1::WatchAttemptsResponse { attempts }, watcher)))
+        }))))
+    }
+}
+
+/// A reader of integrations.
+struct Watcher {
+    control: Control,
+    company: Option<CompanyId>,
+    news: watch::Receiver<u64>,
+    /// How far the reader has come; none before the snapshot.
+    entry: Option<u64>,
+    /// Whether it got a first message.
+    greeted: bool,
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Result<v1::WatchResponse, Status> {
+        loop {
+            let Some(entry) = self.entry else { return self.snapshot().await };
+            self.news.mark_unchanged();
+            match self.control.journal.since(self.company, entry) {
+                Missed::Forgotten => self.entry = None,
+                // A reader that comes back hears at once that it missed nothing.
+                Missed::Changed(changed, latest) if !changed.is_empty() || !self.greeted => {
+                    return self.changes(changed.into_iter().map(|(_, id)| id).collect(), latest).await;
+                }
+                Missed::Changed(_, latest) => {
+                    self.entry = Some(latest);
+                    self.wait().await?;
+                }
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Result<(), Status> {
+        tokio::select! {
+            news = self.news.changed() => news.map_err(|_| stopping())?,
+            () = self.control.stop.cancelled() => return Err(stopping()),
+        }
+        tokio::select! {
+            () = time::sleep(GATHER) => Ok(()),
+            () = self.control.stop.cancelled() => Err(stopping()),
+        }
+    }
+
+    async fn snapshot(&mut self) -> Result<v1::WatchResponse, Status> {
+        let latest = self.control.journal.latest();
+        let integrations = self.read(None).await?;
+        let snapshot = v1::Snapshot { integrations, daemon_version: env!("CARGO_PKG_VERSION").to_owned() };
+        Ok(self.message(latest, Message::Snapshot(snapshot)))
+    }
+
+    async fn changes(&mut self, ids: Vec<IntegrationId>, latest: u64) -> Result<v1::WatchResponse, Status> {
+        let changed = if ids.is_empty() { Vec::new() } else { self.read(Some(ids.clone())).await? };
+        let there = |id: &str| changed.iter().any(|integration| integration.id == id);
+        let removed = ids.iter().map(ToString::to_string).filter(|id| !there(id)).collect();
+        Ok(self.message(latest, Message::Changes(v1::Changes { changed, removed })))
+    }
+
+    async fn read(&self, ids: Option<Vec<IntegrationId>>) -> Result<Vec<v1::Integration>, Status> {
+        let filter = IntegrationFilter { company: self.company, ids, ..IntegrationFilter::default() };
+        let views = self.control.store.integration_views(&filter).await?;
+        Ok(views.into_iter().map(v1::Integration::from).collect())
+    }
+
+    fn message(&mut self, latest: u64, message: Message) -> v1::WatchResponse {
+        self.entry = Some(latest);
+        self.greeted = true;
+        v1::WatchResponse { cursor: self.control.journal.cursor(latest), message: Some(message) }
+    }
+}
+
+/// A reader of one integration's attempts.
+struct AttemptWatcher {
+    control: Control,
+    company: CompanyId,
+    integration: IntegrationId,
+    changes: broadcast::Receiver<Change>,
+    /// What the reader knows: each attempt, and whether it is finished. None before the first message.
+    sent: Option<HashMap<AttemptId, bool>>,
+}
+
+impl AttemptWatcher {
+    /// The last attempts the first time, then what is new or finished since.
+    async fn next(&mut self) -> Result<Vec<AttemptView>, Status> {
+        let Some(sent) = self.sent.take() else {
+            let attempts = self.read(WINDOW).await?;
+            self.sent = Some(known(&attempts));
+            return Ok(attempts.into_iter().take(FIRST as usize).collect());
+        };
+        let mut sent = sent;
+        loop {
+            self.wait().await?;
+            // What is told from here on concerns rows that are read afterwards.
+            self.changes = self.changes.resubscribe();
+            let mut attempts = self.read(WINDOW).await?;
+            attempts.extend(self.finished_behind(&sent, &attempts).await?);
+            let news: Vec<_> = attempts.iter().filter(|attempt| is_news(&sent, attempt)).cloned().collect();
+            sent = known(&attempts);
+            if !news.is_empty() {
+                self.sent = Some(sent);
+                return Ok(news);
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Result<(), Status> {
+        let stop = self.control.stop.clone();
+        tokio::select! {
+            () = changed(&mut self.changes, self.integration) => {}
+            () = time::sleep(LOOK_AGAIN) => return Ok(()),
+            () = stop.cancelled() => return Err(stopping()),
+        }
+        tokio::select! {
+            () = time::sleep(GATHER) => Ok(()),
+            () = stop.cancelled() => Err(stopping()),
+        }
+    }
+
+    async fn read(&self, limit: i64) -> Result<Vec<AttemptView>, Status> {
+        let of = AttemptsOf::Integration(self.company, self.integration);
+        Ok(self.control.store.attempts(of, None, limit).await?)
+    }
+
+    /// Those that ran when last seen and finished behind so many newer ones that they are no longer among these.
+    async fn finished_behind(
+        &self,
+        sent: &HashMap<AttemptId, bool>,
+        attempts: &[AttemptView],
+    ) -> Result<Vec<AttemptView>, Status> {
+        let now = known(attempts);
+        let gone: Vec<_> = sent
+            .iter()
+            .filter(|(id, finished)| !**finished && !now.contains_key(id))
+            .map(|(id, _)| *id)
+            .collect();
+        if gone.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.control.store.finished_attempts(self.company, self.integration, &gone).await?)
+    }
+}
+
+fn known(attempts: &[AttemptView]) -> HashMap<AttemptId, bool> {
+    attempts.iter().map(|attempt| (attempt.id, attempt.finished.is_some())).collect()
+}
+
+/// Whether an attempt is new to the reader, or has finished since. What is older than all it knows fell out of the
+/// window before and comes back only because something in it is gone.
+fn is_news(sent: &HashMap<AttemptId, bool>, attempt: &AttemptView) -> bool {
+    match sent.get(&attempt.id) {
+        Some(finished) => *finished != attempt.finished.is_some(),
+        None => sent.keys().min().is_none_or(|oldest| attempt.id > *oldest),
+    }
+}

@@ -1,0 +1,453 @@
+//! The engine: one loop that knows the lanes, claims what is due where there is room, and starts the pushes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{broadcast, mpsc},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    finisher::Ended,
+    lanes::{LaneId, Lanes, Loaded},
+    membership::{Life, owner},
+    pusher::Pusher,
+    ready::{Ready, Shelf},
+};
+use crate::{
+    domain::delivery::DEATHS_SUSPECT,
+    store::{
+        Change, DueHint, Error, Store,
+        daemons::Wake,
+        queue::{Ask, Claimed, Claimer},
+    },
+};
+
+/// A round of one row costs nearly as much as one of ten: rounds keep this distance, unless the last one was full.
+const ROUND: Duration = Duration::from_millis(2);
+/// How often the lanes that nobody hinted at are looked for.
+const DISCOVER: Duration = Duration::from_secs(30);
+/// How often probes are looked for that another daemon's operator asked for, or whose daemon died.
+const PROBES: Duration = Duration::from_secs(2);
+/// How long to wait after the database failed.
+const AWAY_WAIT: Duration = Duration::from_millis(250);
+
+/// What the engine hears of.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// Which daemons live.
+    Living(Vec<i64>),
+    /// What another daemon tells.
+    Heard(Wake),
+    /// Claims of dead daemons, now this one's.
+    Orphans(Vec<Claimed>),
+    /// Ended attempts were written.
+    Freed(Vec<(LaneId, u32)>),
+    /// A target asked the whole lane to wait until then, in microseconds.
+    Pause(LaneId, i64),
+    /// A lane was loaded, with its throttle; none if its integration is gone.
+    Loaded(LaneId, Option<(Arc<Ready>, Option<i64>)>),
+    /// The loose index scan has answered.
+    Discovered(Vec<DueHint>),
+}
+
+type ClaimAnswer = (Claimer, Vec<Ask>, Result<(i64, Vec<Claimed>), Error>);
+type ClaimFuture = Pin<Box<dyn Future<Output = ClaimAnswer> + Send>>;
+
+/// The loop's state.
+pub(super) struct Engine {
+    pub(super) store: Store,
+    pub(super) life: Arc<Life>,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) pusher: Arc<Pusher>,
+    pub(super) tracker: TaskTracker,
+    /// Ends what the tracker follows: the grace of a stop is over.
+    pub(super) abandon: CancellationToken,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) ended: mpsc::Sender<Ended>,
+    pub(super) outbox: mpsc::UnboundedSender<Wake>,
+    pub(super) lanes: Lanes,
+    pub(super) living: Vec<i64>,
+    pub(super) in_flight: usize,
+    /// A delivery during which daemons died: it is pushed with nothing beside it, not even in a claim.
+    pub(super) suspect: Option<Claimed>,
+    pub(super) is_alone: bool,
+}
+
+impl Engine {
+    /// Runs until told to stop. Pushes in flight go on; the caller waits for them.
+    pub(super) async fn run(
+        mut self,
+        mut heard: mpsc::UnboundedReceiver<Event>,
+        mut hints: mpsc::UnboundedReceiver<Vec<DueHint>>,
+        stop: CancellationToken,
+    ) {
+        let mut claimer = Some(Claimer::new(self.store.clone()));
+        let mut claiming: Option<ClaimFuture> = None;
+        let mut next_round = Instant::now();
+        let mut configs = self.store.hub().watch_configs();
+        let mut discover = ticks(DISCOVER);
+        let mut probes = ticks(PROBES);
+        let hub = Arc::clone(self.store.hub());
+        loop {
+            let timer = self.lanes.wake(self.life.now());
+            self.start_suspect().await;
+            if claiming.is_none() && Instant::now() >= next_round && self.may_claim() {
+                claiming = claimer.take().and_then(|idle| self.start_claim(idle, &mut claimer));
+            }
+            let wait = self.next_look(timer, claiming.is_none().then_some(next_round));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                answer = async { claiming.as_mut().unwrap_or(&mut never()).await }, if claiming.is_some() => {
+                    claiming = None;
+                    let (idle, asks, claimed) = answer;
+                    claimer = Some(idle);
+                    next_round = Instant::now() + self.take_claim(&asks, claimed).await;
+                }
+                Some(batch) = hints.recv() => self.take_hints(batch),
+                Some(event) = heard.recv() => self.take_event(event).await,
+                change = configs.recv() => self.take_change(change),
+                () = hub.probes.notified() => self.start_probes(),
+                _ = probes.tick() => self.start_probes(),
+                _ = discover.tick() => self.start_discover(),
+                () = sleep_until(wait) => {}
+            }
+        }
+        // A claim that is under way must be known before what was not pushed is given back.
+        if let Some(claiming) = claiming
+            && let (_, asks, Err(error)) = claiming.await
+        {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                lanes = asks.len(),
+                "the last claim failed"
+            );
+        }
+    }
+
+    fn may_claim(&self) -> bool {
+        self.lanes.is_ready() && self.suspect.is_none() && !self.is_alone && self.life.is_trusted()
+    }
+
+    fn next_look(&self, timer: Option<i64>, next_round: Option<Instant>) -> Instant {
+        let idle = Instant::now() + Duration::from_secs(1);
+        let due = timer.map(|at| {
+            let micros = u64::try_from(at - self.life.now()).unwrap_or(0);
+            Instant::now() + Duration::from_micros(micros)
+        });
+        let round = next_round.filter(|_| self.may_claim());
+        [Some(idle), due, round].into_iter().flatten().min().unwrap_or(idle)
+    }
+
+    fn start_claim(&mut self, mut idle: Claimer, shelf: &mut Option<Claimer>) -> Option<ClaimFuture> {
+        let asks = self.lanes.asks(self.life.now());
+        if asks.is_empty() {
+            *shelf = Some(idle);
+            return None;
+        }
+        let daemon = self.life.id();
+        Some(Box::pin(async move {
+            let claimed = idle.claim(daemon, &asks).await;
+            (idle, asks, claimed)
+        }))
+    }
+
+    /// Takes a claim's answer, and says how long to wait before the next.
+    async fn take_claim(&mut self, asks: &[Ask], claimed: Result<(i64, Vec<Claimed>), Error>) -> Duration {
+        let (now, items) = match claimed {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the claim failed; trying again");
+                self.lanes.failed(asks, self.life.now());
+                return AWAY_WAIT;
+            }
+        };
+        let mut got: HashMap<(LaneId, u8), (u32, i64)> = HashMap::new();
+        for item in &items {
+            let (count, latest) = got.entry(((item.company, item.integration), item.kind)).or_default();
+            *count += 1;
+            *latest = item.due_at.max(*latest);
+        }
+        self.lanes.claimed(asks, &got, now);
+        metrics::histogram!("leadline_claim_rows").record(items.len() as f64);
+        let asked: i64 = asks.iter().map(|ask| i64::from(ask.room)).sum();
+        let is_full = i64::try_from(items.len()).is_ok_and(|got| got >= asked);
+        self.take_items(items).await;
+        if is_full { Duration::ZERO } else { ROUND }
+    }
+
+    async fn take_items(&mut self, mut items: Vec<Claimed>) {
+        items.sort_by_key(|item| item.due_at);
+        self.tell_claims(&items).await;
+        for item in items {
+            if !is_suspect(&item) {
+                self.start_push(item);
+            } else if self.suspect.is_none() {
+                self.suspect = Some(item);
+            } else {
+                self.give_back(item).await;
+            }
+        }
+    }
+
+    /// The finisher must know how much a claim holds before any of it ends.
+    async fn tell_claims(&self, items: &[Claimed]) {
+        let mut claims: HashMap<(i64, i64), usize> = HashMap::new();
+        for item in items {
+            *claims.entry((item.daemon, item.claim)).or_default() += 1;
+        }
+        for ((daemon, claim), items) in claims {
+            if self.ended.send(Ended::Claimed { daemon, claim, items }).await.is_err() {
+                tracing::error!("the finisher is gone");
+            }
+        }
+    }
+
+    /// Returns what was not begun to the queue.
+    async fn give_back(&mut self, item: Claimed) {
+        self.in_flight += 1;
+        self.pusher.give_back(&item).await;
+    }
+
+    fn start_push(&mut self, item: Claimed) {
+        self.in_flight += 1;
+        let pusher = Arc::clone(&self.pusher);
+        self.spawn(async move { pusher.push(item).await });
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        spawn(&self.tracker, &self.abandon, work);
+    }
+
+    async fn start_suspect(&mut self) {
+        if self.is_alone && self.in_flight == 0 {
+            self.is_alone = false;
+        }
+        if self.in_flight == 0
+            && let Some(item) = self.suspect.take()
+        {
+            tracing::warn!(delivery = %item.delivery, "daemons died during this delivery's pushes: it is pushed with nothing beside it");
+            self.is_alone = true;
+            self.start_push(item);
+        }
+    }
+
+    fn take_hints(&mut self, hints: Vec<DueHint>) {
+        let (now, me) = (self.life.now(), self.life.id());
+        let mut wake = Wake::default();
+        for hint in hints {
+            let id = (hint.company, hint.integration);
+            let is_own = owner(id, &self.living).is_none_or(|owner| owner == me);
+            if is_own {
+                self.hint(hint, now);
+            } else {
+                wake.due.push((hint.company.0, hint.integration.uuid(), hint.kind, hint.due_at));
+            }
+        }
+        self.tell_others(wake);
+    }
+
+    fn hint(&mut self, hint: DueHint, now: i64) {
+        let id = (hint.company, hint.integration);
+        let is_own = owner(id, &self.living).is_none_or(|owner| owner == self.life.id());
+        if self.lanes.hint(hint, is_own, now) {
+            self.start_load(id);
+        }
+    }
+
+    fn tell_others(&self, wake: Wake) {
+        if !wake.is_empty() && self.outbox.send(wake).is_err() {
+            tracing::debug!("the member has stopped");
+        }
+    }
+
+    async fn take_event(&mut self, event: Event) {
+        let now = self.life.now();
+        match event {
+            Event::Living(living) => {
+                let me = self.life.id();
+                self.lanes.own(|id| owner(*id, &living).is_none_or(|owner| owner == me), now);
+                self.living = living;
+                self.start_discover();
+            }
+            Event::Heard(wake) => {
+                for hint in wake.hints() {
+                    self.hint(hint, now);
+                }
+                for id in wake.changes() {
+                    self.reload(id);
+                }
+            }
+            Event::Orphans(items) => self.take_orphans(items).await,
+            Event::Freed(freed) => {
+                for (id, count) in freed {
+                    self.in_flight = self.in_flight.saturating_sub(count as usize);
+                    self.lanes.freed(id, count, now);
+                }
+                metrics::gauge!("leadline_pushes_in_flight").set(self.in_flight as f64);
+            }
+            Event::Pause(id, until) => {
+                self.lanes.pause(id, until, now);
+                if !self.lanes.is_owned(id) {
+                    // It went over to another daemon during the push.
+                    self.tell_others(Wake { changed: vec![(id.0.0, id.1.uuid())], ..Wake::default() });
+                }
+            }
+            Event::Loaded(id, Some((ready, throttled))) => {
+                let Ready { integration, policy, .. } = &*ready;
+                let loaded =
+                    Loaded { version: integration.version, policy: *policy, is_enabled: integration.enabled };
+                self.lanes.load(id, loaded, throttled, now);
+            }
+            Event::Loaded(id, None) => self.lanes.remove(id),
+            Event::Discovered(hints) => {
+                let mut still = HashSet::new();
+                for hint in hints {
+                    let id = (hint.company, hint.integration);
+                    // It may have been enabled, and the word of it been lost.
+                    if self.lanes.stands_still(id) && self.lanes.is_owned(id) {
+                        still.insert(id);
+                    }
+                    self.hint(hint, now);
+                }
+                still.into_iter().for_each(|id| self.start_load(id));
+                metrics::gauge!("leadline_lanes").set(self.lanes.len() as f64);
+            }
+        }
+    }
+
+    /// What a dead daemon was pushing is an attempt that died; the finisher counts it as one. A suspect that stands
+    /// beside others was waiting for its turn.
+    async fn take_orphans(&mut self, items: Vec<Claimed>) {
+        self.tell_claims(&items).await;
+        let is_alone = items.iter().filter(|item| item.pending.is_some()).count() == 1;
+        for item in items {
+            if is_suspect(&item) && !is_alone {
+                self.give_back(item).await;
+                continue;
+            }
+            self.in_flight += 1;
+            let pusher = Arc::clone(&self.pusher);
+            self.spawn(async move { pusher.bury(item).await });
+        }
+    }
+
+    fn take_change(&mut self, change: Result<Change, broadcast::error::RecvError>) {
+        match change {
+            Ok(change) => {
+                let id = (change.company, change.integration);
+                self.reload(id);
+                self.tell_others(Wake { changed: vec![(id.0.0, id.1.uuid())], ..Wake::default() });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "changes were missed; reading every lane anew");
+                for id in self.lanes.ids() {
+                    self.start_load(id);
+                }
+            }
+        }
+    }
+
+    /// An integration changed: what is known of its lane is read anew, and whatever is due there is looked for.
+    fn reload(&mut self, id: LaneId) {
+        if self.lanes.contains(id) {
+            self.start_load(id);
+        }
+    }
+
+    fn start_load(&self, id: LaneId) {
+        let (store, shelf, events) = (self.store.clone(), Arc::clone(&self.shelf), self.events.clone());
+        self.spawn(async move {
+            let loaded = loop {
+                match load(&store, &shelf, id).await {
+                    Ok(loaded) => break loaded,
+                    Err(error) if error.is_passing() => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "a lane waits for the database");
+                        tokio::time::sleep(AWAY_WAIT).await;
+                    }
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, integration = %id.1, "a lane cannot be loaded");
+                        return;
+                    }
+                }
+            };
+            send(&events, Event::Loaded(id, loaded));
+        });
+    }
+
+    fn start_discover(&self) {
+        let (store, events) = (self.store.clone(), self.events.clone());
+        self.spawn(async move {
+            match store.discover().await {
+                Ok(hints) => send(&events, Event::Discovered(hints)),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the scan for due lanes failed")
+                }
+            }
+        });
+    }
+
+    fn start_probes(&self) {
+        let (store, pusher, daemon) = (self.store.clone(), Arc::clone(&self.pusher), self.life.id());
+        let (tracker, abandon) = (self.tracker.clone(), self.abandon.clone());
+        self.spawn(async move {
+            match store.take_probes(daemon).await {
+                Ok(probes) => {
+                    for probe in probes {
+                        let pusher = Arc::clone(&pusher);
+                        spawn(&tracker, &abandon, async move { pusher.probe(probe).await });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "probes could not be taken")
+                }
+            }
+        });
+    }
+}
+
+fn is_suspect(item: &Claimed) -> bool {
+    item.pending.as_ref().is_some_and(|pending| pending.deaths >= DEATHS_SUSPECT)
+}
+
+fn spawn(
+    tracker: &TaskTracker,
+    abandon: &CancellationToken,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    let work = abandon.clone().run_until_cancelled_owned(work);
+    tracker.spawn(async move {
+        if work.await.is_none() {
+            tracing::debug!("a push was abandoned");
+        }
+    });
+}
+
+async fn load(store: &Store, shelf: &Shelf, id: LaneId) -> Result<Option<(Arc<Ready>, Option<i64>)>, Error> {
+    let Some(ready) = shelf.load(id).await? else { return Ok(None) };
+    Ok(Some((ready, store.throttled_until(id).await?)))
+}
+
+fn send(events: &mpsc::UnboundedSender<Event>, event: Event) {
+    if events.send(event).is_err() {
+        tracing::debug!("the engine has stopped");
+    }
+}
+
+fn ticks(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Stands where no claim is under way.
+fn never() -> ClaimFuture {
+    Box::pin(std::future::pending())
+}

@@ -1,0 +1,397 @@
+//! Lanes: what each integration's queue may do now, in memory and without I/O. The rows are the truth; this only decides
+//! where to look, and when.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+};
+
+use crate::{
+    domain::{
+        ids::{CompanyId, IntegrationId},
+        integration::Policy,
+    },
+    store::{DueHint, FIRST, RETRY, queue::Ask},
+};
+
+/// A lane is named by its integration; the company leads every key.
+pub(super) type LaneId = (CompanyId, IntegrationId);
+
+/// So many lanes and rows at most are asked for in one claim.
+const CLAIM_LANES: usize = 64;
+const CLAIM_ROWS: i32 = 256;
+/// Times in the near future are told apart by 4 ms, later ones by a second, so that a lane's timers have a bound.
+const FINE: i64 = 4_000;
+const COARSE: i64 = 1_000_000;
+const NEAR: i64 = 60_000_000;
+/// A lane that only ever has room for one lets a retry go first after so many first attempts.
+const PASSED_OVER_MAX: u8 = 3;
+/// The timer that only looks at the lane again.
+const LOOK: u8 = 2;
+
+/// One kind of due rows of a lane.
+#[derive(Debug, Default)]
+struct Track {
+    /// No row is due earlier.
+    watermark: i64,
+    /// There may be rows that are due now.
+    more: bool,
+    /// A hint came while a claim was under way: its answer does not say that nothing is left.
+    fresh: bool,
+    /// When rows become due, as timers stand for them.
+    future: HashSet<i64>,
+}
+
+/// Tokens that accrue at a rate, up to a second's worth.
+#[derive(Debug)]
+struct Bucket {
+    rate: f64,
+    tokens: f64,
+    at: i64,
+}
+
+impl Bucket {
+    fn new(rate: f64, now: i64) -> Self {
+        Self { rate, tokens: rate.max(1.0), at: now }
+    }
+
+    fn refill(&mut self, now: i64) {
+        let seconds = (now - self.at).max(0) as f64 / 1e6;
+        self.tokens = (self.tokens + seconds * self.rate).min(self.rate.max(1.0));
+        // The time of a claim's answer lies behind that of its question: no time may count twice.
+        self.at = self.at.max(now);
+    }
+
+    /// When the next whole token is there.
+    fn next(&self) -> i64 {
+        self.at + ((1.0 - self.tokens).max(0.0) / self.rate * 1e6).ceil() as i64
+    }
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    /// None until it was loaded.
+    policy: Option<Policy>,
+    /// The version of the integration that was loaded.
+    version: i32,
+    is_enabled: bool,
+    is_owned: bool,
+    in_flight: u32,
+    paused_until: i64,
+    bucket: Option<Bucket>,
+    /// When a timer stands to look for a token; 0 for none.
+    look_at: i64,
+    tracks: [Track; 2],
+    is_queued: bool,
+    passed_over: u8,
+}
+
+impl Lane {
+    /// How many pushes may start now.
+    fn room(&mut self, now: i64) -> i32 {
+        let Some(policy) = self.policy else { return 0 };
+        if !self.is_enabled || !self.is_owned || self.paused_until > now {
+            return 0;
+        }
+        let mut room = policy.concurrency.saturating_sub(self.in_flight);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.refill(now);
+            room = room.min(bucket.tokens as u32);
+        }
+        i32::try_from(room).unwrap_or(i32::MAX)
+    }
+
+    /// Splits the room: first attempts go first, retries keep a quarter where both wait.
+    fn split(&mut self, room: i32) -> [i32; 2] {
+        match (self.tracks[0].more, self.tracks[1].more) {
+            (false, false) => [0, 0],
+            (true, false) => [room, 0],
+            (false, true) => [0, room],
+            (true, true) if room == 1 => {
+                self.passed_over += 1;
+                if self.passed_over > PASSED_OVER_MAX {
+                    self.passed_over = 0;
+                    [0, 1]
+                } else {
+                    [1, 0]
+                }
+            }
+            (true, true) => {
+                let retries = (room / 4).max(1);
+                [room - retries, retries]
+            }
+        }
+    }
+}
+
+/// An integration as far as its lane must know it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loaded {
+    pub(super) version: i32,
+    pub(super) policy: Policy,
+    pub(super) is_enabled: bool,
+}
+
+/// Every lane this daemon knows of.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    lanes: HashMap<LaneId, Lane>,
+    ready: VecDeque<LaneId>,
+    timers: BinaryHeap<Reverse<(i64, LaneId, u8)>>,
+}
+
+impl Lanes {
+    /// Takes a hint. True if the lane is new and must be loaded.
+    pub(super) fn hint(&mut self, hint: DueHint, is_owned: bool, now: i64) -> bool {
+        let id = (hint.company, hint.integration);
+        let is_new = !self.lanes.contains_key(&id);
+        let lane = self.lanes.entry(id).or_default();
+        if is_new {
+            lane.is_owned = is_owned;
+        }
+        let kind = if hint.kind == FIRST { FIRST } else { RETRY };
+        let track = &mut lane.tracks[usize::from(kind)];
+        track.watermark = track.watermark.min(hint.due_at);
+        if hint.due_at <= now {
+            track.more = true;
+            track.fresh = true;
+            self.enqueue(id, now);
+        } else {
+            let due_at = coarsen(hint.due_at, now);
+            if track.future.insert(due_at) {
+                self.timers.push(Reverse((due_at, id, kind)));
+            }
+        }
+        is_new
+    }
+
+    /// Sets what was loaded of a lane. `throttled_until` is the stored wish of its target. Two loads may overtake each
+    /// other: an older version is passed over.
+    pub(super) fn load(&mut self, id: LaneId, loaded: Loaded, throttled_until: Option<i64>, now: i64) {
+        let Loaded { version, policy, is_enabled } = loaded;
+        let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.version <= version) else { return };
+        lane.version = version;
+        lane.is_enabled = is_enabled;
+        if lane.policy.is_none_or(|old| old.rate_per_second != policy.rate_per_second) {
+            lane.bucket = policy.rate_per_second.map(|rate| Bucket::new(rate, now));
+        }
+        lane.policy = Some(policy);
+        self.look_everywhere(id, now);
+        if let Some(until) = throttled_until {
+            self.pause(id, until, now);
+        }
+    }
+
+    /// Forgets a lane whose integration is gone.
+    pub(super) fn remove(&mut self, id: LaneId) {
+        self.lanes.remove(&id);
+    }
+
+    /// Whether a lane is known.
+    pub(super) fn contains(&self, id: LaneId) -> bool {
+        self.lanes.contains_key(&id)
+    }
+
+    /// Says anew which lanes are this daemon's.
+    pub(super) fn own(&mut self, mut is_owned: impl FnMut(&LaneId) -> bool, now: i64) {
+        let mut gained = Vec::new();
+        for (id, lane) in &mut self.lanes {
+            let owned = is_owned(id);
+            if owned && !lane.is_owned {
+                gained.push(*id);
+            }
+            lane.is_owned = owned;
+        }
+        for id in gained {
+            self.look_everywhere(id, now);
+        }
+    }
+
+    /// Lets nothing start in a lane before a time. A claim may have met the pause before this was told of it, and come
+    /// back empty: that says nothing of what is there.
+    pub(super) fn pause(&mut self, id: LaneId, until: i64, now: i64) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        for track in &mut lane.tracks {
+            track.more = true;
+            track.fresh = true;
+        }
+        if until > now {
+            let until = coarsen(until, now);
+            if until > lane.paused_until {
+                lane.paused_until = until;
+                self.timers.push(Reverse((until, id, LOOK)));
+            }
+        }
+        self.enqueue(id, now);
+    }
+
+    /// Whether a lane is this daemon's.
+    pub(super) fn is_owned(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(|lane| lane.is_owned)
+    }
+
+    /// Whether a lane was not loaded, or is taken to be disabled.
+    pub(super) fn stands_still(&self, id: LaneId) -> bool {
+        self.lanes.get(&id).is_some_and(|lane| lane.policy.is_none() || !lane.is_enabled)
+    }
+
+    /// The lanes that are known.
+    pub(super) fn ids(&self) -> Vec<LaneId> {
+        self.lanes.keys().copied().collect()
+    }
+
+    /// One or more pushes of a lane have ended.
+    pub(super) fn freed(&mut self, id: LaneId, count: u32, now: i64) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.in_flight = lane.in_flight.saturating_sub(count);
+            self.enqueue(id, now);
+        }
+    }
+
+    /// Lets what has become due since into the ready queue, and tells when to call again.
+    pub(super) fn wake(&mut self, now: i64) -> Option<i64> {
+        while let Some(&Reverse((at, id, kind))) = self.timers.peek() {
+            if at > now {
+                return Some(at);
+            }
+            self.timers.pop();
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                if let Some(track) = lane.tracks.get_mut(usize::from(kind)) {
+                    track.future.remove(&at);
+                    track.more = true;
+                    track.fresh = true;
+                } else if lane.look_at <= at {
+                    lane.look_at = 0;
+                }
+                self.enqueue(id, now);
+            }
+        }
+        None
+    }
+
+    /// What to claim now, round robin over the lanes that have something due and room.
+    pub(super) fn asks(&mut self, now: i64) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        let mut rows = CLAIM_ROWS;
+        while rows > 0 && asks.len() < CLAIM_LANES {
+            let Some(id) = self.ready.pop_front() else { break };
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            lane.is_queued = false;
+            let room = lane.room(now).min(rows);
+            if room == 0 {
+                self.look_later(id, now);
+                continue;
+            }
+            for (kind, room) in [FIRST, RETRY].into_iter().zip(lane.split(room)) {
+                let track = &mut lane.tracks[usize::from(kind)];
+                if room > 0 {
+                    track.fresh = false;
+                    rows -= room;
+                    asks.push(Ask {
+                        company: id.0,
+                        integration: id.1,
+                        kind,
+                        room,
+                        watermark: track.watermark,
+                    });
+                }
+            }
+        }
+        asks
+    }
+
+    /// Takes the answer of a claim: for every ask, how many rows came and the latest of their due times.
+    pub(super) fn claimed(&mut self, asks: &[Ask], got: &HashMap<(LaneId, u8), (u32, i64)>, now: i64) {
+        for ask in asks {
+            let id = (ask.company, ask.integration);
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            let (count, latest) = got.get(&(id, ask.kind)).copied().unwrap_or((0, 0));
+            lane.in_flight += count;
+            if let Some(bucket) = &mut lane.bucket {
+                bucket.tokens -= f64::from(count);
+            }
+            let track = &mut lane.tracks[usize::from(ask.kind)];
+            if !track.fresh {
+                track.more = i64::from(count) >= i64::from(ask.room);
+                if count > 0 {
+                    track.watermark = latest;
+                }
+            }
+        }
+        // Only when all that came is counted is it known who has room.
+        for ask in asks {
+            self.enqueue((ask.company, ask.integration), now);
+        }
+    }
+
+    /// A claim failed: what it asked for is still there, or comes back behind the watermark.
+    pub(super) fn failed(&mut self, asks: &[Ask], now: i64) {
+        for ask in asks {
+            self.look_everywhere((ask.company, ask.integration), now);
+        }
+    }
+
+    /// Whether a claim would find something.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// How many lanes are known.
+    pub(super) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn look_everywhere(&mut self, id: LaneId, now: i64) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            for track in &mut lane.tracks {
+                *track = Track {
+                    more: true,
+                    fresh: true,
+                    future: std::mem::take(&mut track.future),
+                    watermark: 0,
+                };
+            }
+            self.enqueue(id, now);
+        }
+    }
+
+    fn enqueue(&mut self, id: LaneId, now: i64) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if lane.is_queued || !lane.tracks.iter().any(|track| track.more) {
+            return;
+        }
+        if lane.room(now) > 0 {
+            lane.is_queued = true;
+            self.ready.push_back(id);
+        } else {
+            self.look_later(id, now);
+        }
+    }
+
+    /// A lane that waits for tokens only is looked at again when one is there; any other wait ends with an event.
+    fn look_later(&mut self, id: LaneId, now: i64) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let Some(policy) = lane.policy else { return };
+        if let Some(bucket) = &lane.bucket
+            && lane.in_flight < policy.concurrency
+            && lane.paused_until <= now
+            && bucket.tokens < 1.0
+        {
+            let at = bucket.next().max(now + 1);
+            // One timer is enough, however many hints come while the lane waits.
+            if lane.look_at == 0 || at < lane.look_at {
+                lane.look_at = at;
+                self.timers.push(Reverse((at, id, LOOK)));
+            }
+        }
+    }
+}
+
+/// Rounds a future time up, so that many rows share a timer.
+fn coarsen(due_at: i64, now: i64) -> i64 {
+    let step = if due_at - now < NEAR { FINE } else { COARSE };
+    due_at.div_euclid(step).saturating_add(1).saturating_mul(step)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Lanes: who may claim what, and when.
+
+use super::*;
+
+fn lane(n: u64) -> LaneId {
+    (CompanyId(1), IntegrationId::from(uuid::Uuid::from_u64_pair(0, n)))
+}
+
+fn hint(id: LaneId, kind: u8, due_at: i64) -> DueHint {
+    DueHint { company: id.0, integration: id.1, kind, due_at }
+}
+
+fn with_lane(id: LaneId, concurrency: u32, rate_per_second: Option<f64>) -> Lanes {
+    let mut lanes = Lanes::default();
+    assert!(lanes.hint(hint(id, FIRST, 1), true, 1));
+    let policy = Policy { concurrency, rate_per_second, ..Policy::default() };
+    lanes.load(id, Loaded { version: 1, policy, is_enabled: true }, None, 1);
+    lanes
+}
+
+fn rooms(asks: &[Ask]) -> Vec<(u8, i32)> {
+    asks.iter().map(|ask| (ask.kind, ask.room)).collect()
+}
+
+fn answer(lanes: &mut Lanes, asks: &[Ask], counts: &[u32], now: i64) {
+    let got = asks.iter().zip(counts).map(|(ask, n)| (((ask.company, ask.integration), ask.kind), (*n, now)));
+    lanes.claimed(asks, &got.collect(), now);
+}
+
+#[test]
+fn a_full_lane_is_not_asked_for_until_a_push_ends() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 2, None);
+    let asks = lanes.asks(10);
+    assert_eq!(rooms(&asks), [(FIRST, 1), (RETRY, 1)]);
+    answer(&mut lanes, &asks, &[1, 1], 10);
+    assert!(!lanes.is_ready());
+    lanes.freed(id, 1, 11);
+    assert_eq!(rooms(&lanes.asks(11)).len(), 1);
+}
+
+#[test]
+fn an_empty_lane_rests_until_a_hint_even_one_that_comes_during_the_claim() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[0, 0], 10);
+    assert!(!lanes.is_ready());
+    lanes.hint(hint(id, FIRST, 12), true, 12);
+    let asks = lanes.asks(12);
+    assert_eq!(rooms(&asks), [(FIRST, 4)]);
+    lanes.hint(hint(id, FIRST, 13), true, 13);
+    answer(&mut lanes, &asks, &[0], 13);
+    assert_eq!(rooms(&lanes.asks(14)), [(FIRST, 4)]);
+}
+
+#[test]
+fn a_future_row_waits_for_its_time_and_the_watermark_follows() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[2, 0], 10);
+    lanes.freed(id, 2, 11);
+    lanes.hint(hint(id, RETRY, 1_000_000), true, 11);
+    let at = lanes.wake(11).unwrap();
+    assert!((1_000_000..1_000_000 + 2 * FINE).contains(&at));
+    assert!(!lanes.is_ready());
+    assert_eq!(lanes.wake(at), None);
+    assert_eq!(rooms(&lanes.asks(at)), [(RETRY, 4)]);
+    lanes.hint(hint(id, FIRST, 5), true, at);
+    assert_eq!(lanes.asks(at)[0].watermark, 5);
+}
+
+#[test]
+fn a_paused_lane_goes_on_by_itself() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    lanes.pause(id, 5_000, 10);
+    assert!(lanes.asks(10).is_empty());
+    let at = lanes.wake(10).unwrap();
+    assert!((5_000..5_000 + 2 * FINE).contains(&at));
+    lanes.wake(at);
+    assert_eq!(lanes.asks(at).len(), 2);
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 100, Some(2.0));
+    let mut started = 0;
+    let mut now = 10;
+    while now < 10_000_010 {
+        lanes.hint(hint(id, FIRST, now), true, now);
+        let asks = lanes.asks(now);
+        let counts: Vec<u32> =
+            asks.iter().map(|ask| if ask.kind == FIRST { ask.room as u32 } else { 0 }).collect();
+        started += counts.iter().sum::<u32>();
+        answer(&mut lanes, &asks, &counts, now);
+        now = lanes.wake(now).unwrap_or(now + 100_000).min(now + 100_000);
+        lanes.wake(now);
+    }
+    assert!((20..=22).contains(&started), "{started} in 10 s at 2/s");
+}
+
+#[test]
+fn retries_keep_a_share_and_are_not_starved() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 8, None);
+    assert_eq!(rooms(&lanes.asks(10)), [(FIRST, 6), (RETRY, 2)]);
+    let mut lanes = with_lane(id, 1, None);
+    let mut kinds = Vec::new();
+    for now in 10..18 {
+        let asks = lanes.asks(now);
+        kinds.push(asks[0].kind);
+        answer(&mut lanes, &asks, &[1], now);
+        lanes.freed(id, 1, now);
+    }
+    assert_eq!(kinds, [FIRST, FIRST, FIRST, RETRY, FIRST, FIRST, FIRST, RETRY]);
+}
+
+#[test]
+fn a_lane_of_another_daemon_or_a_disabled_one_is_left_alone() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 8, None);
+    lanes.own(|_| false, 10);
+    assert!(lanes.asks(10).is_empty());
+    lanes.own(|_| true, 11);
+    assert_eq!(lanes.asks(11).len(), 2);
+    let disabled = Loaded { version: 3, policy: Policy::default(), is_enabled: false };
+    lanes.load(id, disabled, None, 12);
+    assert!(lanes.asks(12).is_empty());
+    lanes.load(id, Loaded { version: 2, is_enabled: true, ..disabled }, None, 13);
+    assert!(lanes.asks(13).is_empty(), "an older load came later");
+    lanes.load(id, Loaded { version: 4, is_enabled: true, ..disabled }, None, 14);
+    assert_eq!(lanes.asks(14).len(), 2);
+}
+
+#[test]
+fn a_claim_that_met_a_pause_unawares_does_not_make_the_lane_rest() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[0, 0], 10);
+    assert!(!lanes.is_ready());
+    lanes.pause(id, 5_000, 11);
+    let at = lanes.wake(11).unwrap();
+    assert!(at >= 5_000);
+    lanes.wake(at);
+    assert_eq!(lanes.asks(at).len(), 2);
+}
+
+#[test]
+fn time_that_runs_back_gives_no_tokens() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 100, Some(10.0));
+    let mut started = 0;
+    for now in (10..10_000_010).step_by(20_000) {
+        lanes.hint(hint(id, FIRST, now), true, now);
+        lanes.wake(now);
+        let asks = lanes.asks(now);
+        let counts: Vec<u32> =
+            asks.iter().map(|ask| if ask.kind == FIRST { ask.room as u32 } else { 0 }).collect();
+        started += counts.iter().sum::<u32>();
+        answer(&mut lanes, &asks, &counts, now - 10_000);
+    }
+    assert!((100..=112).contains(&started), "{started} in 10 s at 10/s");
+}
+
+#[test]
+fn a_lane_that_waits_for_a_token_has_one_timer_however_many_hints_come() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 100, Some(1.0));
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[1, 0], 10);
+    for now in 11..1_000 {
+        lanes.hint(hint(id, FIRST, now), true, now);
+    }
+    assert_eq!(lanes.timers.len(), 1);
+}

@@ -1,0 +1,253 @@
+//! Membership: this daemon's life among the others. It beats, takes over from those that died, and exchanges hints.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::engine::Event;
+use crate::store::{Error, Store, daemons::Beat, daemons::Wake};
+
+/// How long a daemon that is silent is taken to be alive.
+const LEASE: Duration = Duration::from_secs(10);
+const BEAT: Duration = Duration::from_secs(2);
+/// Past this part of the lease since the last good beat was sent, no push starts.
+const TRUST: f64 = 0.75;
+/// How often the others are listened to.
+const HEAR: Duration = Duration::from_millis(150);
+
+/// The life of this daemon: under which id it claims, and whether it may still start pushes.
+#[derive(Debug)]
+pub(super) struct Life {
+    id: AtomicI64,
+    beat_sent: Mutex<Instant>,
+    /// The database's clock at a moment of ours.
+    clock: Mutex<(Instant, i64)>,
+}
+
+impl Life {
+    /// The fence.
+    pub(super) fn id(&self) -> i64 {
+        self.id.load(Ordering::Acquire)
+    }
+
+    /// Whether the others surely still take this daemon to be alive.
+    pub(super) fn is_trusted(&self) -> bool {
+        let sent = *self.beat_sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.elapsed() < LEASE.mul_f64(TRUST)
+    }
+
+    /// The database's clock now, in microseconds, carried on by ours.
+    pub(super) fn now(&self) -> i64 {
+        let (at, micros) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        micros + i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Sets the clock by an answer of the database.
+    pub(super) fn set_clock(&self, micros: i64) {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), micros);
+    }
+
+    fn beat(&self, sent: Instant) {
+        *self.beat_sent.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+    }
+}
+
+/// The member that beats and listens.
+#[derive(Debug)]
+pub(super) struct Member {
+    store: Store,
+    life: Arc<Life>,
+    events: mpsc::UnboundedSender<Event>,
+    /// What this daemon wants to tell the others.
+    outbox: mpsc::UnboundedReceiver<Wake>,
+    living: Vec<i64>,
+    seq: i64,
+    heard: HashMap<i64, i64>,
+    /// Orphaned claims that are being taken over; kept until the answer is here, for it may get lost.
+    adopting: Vec<i64>,
+}
+
+impl Member {
+    /// Starts a life. A sole owner of the database knows that every other daemon is dead.
+    pub(super) async fn enroll(
+        store: Store,
+        events: mpsc::UnboundedSender<Event>,
+        outbox: mpsc::UnboundedReceiver<Wake>,
+        is_sole: bool,
+    ) -> Result<Self, Error> {
+        let sent = Instant::now();
+        let id = store.enroll(LEASE.as_secs_f64()).await?;
+        let life = Life { id: id.into(), beat_sent: sent.into(), clock: (sent, 0).into() };
+        let mut member = Self {
+            store,
+            life: Arc::new(life),
+            events,
+            outbox,
+            living: Vec::new(),
+            seq: 0,
+            heard: HashMap::new(),
+            adopting: Vec::new(),
+        };
+        if is_sole {
+            member.store.bury(id, true).await?;
+        }
+        member.beat().await?;
+        Ok(member)
+    }
+
+    pub(super) fn life(&self) -> Arc<Life> {
+        Arc::clone(&self.life)
+    }
+
+    /// Beats and listens until told to stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut beat = ticks(BEAT);
+        let mut hear = ticks(HEAR);
+        loop {
+            let done = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = beat.tick() => self.beat().await,
+                _ = hear.tick(), if self.living.len() > 1 => self.hear().await,
+                Some(wake) = self.outbox.recv() => self.tell(wake).await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the beat failed; trying again");
+            }
+        }
+    }
+
+    async fn beat(&mut self) -> Result<(), Error> {
+        let sent = Instant::now();
+        let Beat { is_alive, living, now } = self.store.beat(self.life.id(), LEASE.as_secs_f64()).await?;
+        self.life.set_clock(now);
+        if is_alive {
+            self.life.beat(sent);
+        } else {
+            self.start_new_life().await?;
+        }
+        if living != self.living {
+            self.heard.retain(|daemon, _| living.contains(daemon));
+            self.living.clone_from(&living);
+            self.send(Event::Living(living));
+        }
+        self.store.bury(self.life.id(), false).await?;
+        self.adopt().await?;
+        if self.living.len() > 1 {
+            self.store.forget_wakes().await?;
+        }
+        Ok(())
+    }
+
+    async fn adopt(&mut self) -> Result<(), Error> {
+        if self.adopting.is_empty() {
+            self.adopting = self.store.orphans().await?;
+        }
+        if !self.adopting.is_empty() {
+            let items = self.store.adopt(self.life.id(), &self.adopting).await?;
+            self.adopting.clear();
+            self.send(Event::Orphans(items));
+        }
+        Ok(())
+    }
+
+    /// Somebody took this daemon for dead, and its claims: what it holds is void, and it goes on under a new id.
+    async fn start_new_life(&mut self) -> Result<(), Error> {
+        tracing::warn!(daemon = self.life.id(), "this daemon was taken for dead; it starts a new life");
+        let sent = Instant::now();
+        let id = self.store.enroll(LEASE.as_secs_f64()).await?;
+        self.life.id.store(id, Ordering::Release);
+        self.life.beat(sent);
+        self.seq = 0;
+        Ok(())
+    }
+
+    async fn hear(&mut self) -> Result<(), Error> {
+        let me = self.life.id();
+        let from: Vec<(i64, i64)> = self
+            .living
+            .iter()
+            .filter(|daemon| **daemon != me)
+            .map(|daemon| (*daemon, self.heard.get(daemon).copied().unwrap_or(0)))
+            .collect();
+        for (daemon, seq, wake) in self.store.hear(&from).await? {
+            self.heard.insert(daemon, seq);
+            self.send(Event::Heard(wake));
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, mut wake: Wake) -> Result<(), Error> {
+        while let Ok(more) = self.outbox.try_recv() {
+            wake.due.extend(more.due);
+            wake.changed.extend(more.changed);
+        }
+        if self.living.len() < 2 {
+            return Ok(());
+        }
+        self.seq += 1;
+        self.store.tell(self.life.id(), self.seq, &wake).await
+    }
+
+    fn send(&self, event: Event) {
+        if self.events.send(event).is_err() {
+            tracing::debug!("the engine has stopped");
+        }
+    }
+}
+
+fn ticks(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Which of the living daemons owns a lane: the one with the highest hash of both, so that a change of the living moves
+/// only the lanes it must.
+pub(super) fn owner(lane: super::lanes::LaneId, living: &[i64]) -> Option<i64> {
+    let integration = lane.1.uuid().as_u128();
+    living
+        .iter()
+        .copied()
+        .max_by_key(|daemon| mix(integration as u64 ^ (integration >> 64) as u64 ^ mix(*daemon as u64)))
+}
+
+/// The finalizer of SplitMix64: every bit of the input moves every bit of the output.
+fn mix(mut x: u64) -> u64 {
+    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{CompanyId, IntegrationId};
+
+    #[test]
+    fn lanes_are_shared_evenly_and_only_a_leavers_lanes_move() {
+        let lanes: Vec<_> = (0..10_000).map(|_| (CompanyId(1), IntegrationId::generate())).collect();
+        let four = [3, 7, 8, 20];
+        let three = [3, 7, 20];
+        for daemon in four {
+            let own = lanes.iter().filter(|lane| owner(**lane, &four) == Some(daemon)).count();
+            assert!((2_250..2_750).contains(&own), "{daemon} owns {own} of 10000");
+        }
+        for lane in lanes {
+            let (before, after) = (owner(lane, &four), owner(lane, &three));
+            assert!(before == after || before == Some(8));
+        }
+        assert_eq!(owner((CompanyId(1), IntegrationId::generate()), &[]), None);
+    }
+}

@@ -1,0 +1,304 @@
+//! From a claimed delivery to what is written of it: make ready, attempt, decide.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+use super::{
+    attempt::{Tried, attempt},
+    engine::Event,
+    finisher::{End, Ended, Item},
+    lanes::LaneId,
+    membership::Life,
+    ready::{Ready, Shelf},
+};
+use crate::{
+    connectors::Push,
+    domain::{
+        delivery::{Standing, Transition, Trigger, decide},
+        integration::{EventKind, Policy},
+        lead,
+        outcome::{Failure, FailureClass, Outcome},
+    },
+    push::Client,
+    store::{
+        Error, Store,
+        finish::{AttemptRecord, Finished},
+        probe::Probe,
+        queue::{Claimed, Pending},
+    },
+};
+
+/// How long to wait before the database is asked again.
+const AWAY_WAIT: Duration = Duration::from_millis(250);
+
+/// Carries out what the engine claimed.
+#[derive(Debug)]
+pub(super) struct Pusher {
+    pub(super) store: Store,
+    pub(super) client: Client,
+    pub(super) life: Arc<Life>,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) ended: mpsc::Sender<Ended>,
+}
+
+impl Pusher {
+    /// Pushes a delivery and hands what came of it to the finisher.
+    pub(super) async fn push(&self, item: Claimed) {
+        let lane = (item.company, item.integration);
+        let end = match &item.pending {
+            None => End::Nothing,
+            // Past the lease's trust another daemon may have it already: if not, it goes back to the queue.
+            Some(_) if self.life.id() != item.daemon || !self.life.is_trusted() => End::Back(item.attempt),
+            Some(pending) => match self.push_pending(lane, &item, pending).await {
+                Some(finished) => {
+                    self.pause_lane(lane, &finished.transition);
+                    End::Attempt(Box::new(finished))
+                }
+                None => End::Nothing,
+            },
+        };
+        self.end(&item, end).await;
+    }
+
+    /// None if the integration is gone, and its deliveries with it.
+    async fn push_pending(&self, lane: LaneId, item: &Claimed, pending: &Pending) -> Option<Finished> {
+        let (tried, retries_max, version) = match self.ready(lane, pending.version).await {
+            Ok(ready) => {
+                let ready = ready?;
+                let id = item.delivery.to_string();
+                let push = Push {
+                    id: &id,
+                    event: pending.event,
+                    body: &pending.body,
+                    rendered: pending.rendered.as_ref(),
+                    now: self.life.now().div_euclid(1_000_000),
+                };
+                let tried = attempt(&self.client, &ready, &push).await;
+                (tried, ready.policy.retries, ready.integration.version)
+            }
+            Err(failure) => (Tried::nothing(failure), Policy::default().retries, pending.version),
+        };
+        let age = Duration::from_micros(u64::try_from(self.life.now() - pending.created_at).unwrap_or(0));
+        let standing = Standing {
+            retries: u32::try_from(pending.retries).unwrap_or(0),
+            retries_max,
+            deaths: pending.deaths,
+            age,
+        };
+        let transition = decide(standing, &tried.outcome, rand::random());
+        let rendered = tried.body.clone().filter(|body| pending.rendered.is_none() && *body != pending.body);
+        Some(Finished {
+            claim: item.claim,
+            delivery: item.delivery,
+            attempt: record(item, pending, tried, version),
+            transition,
+            deaths: pending.deaths,
+            rendered,
+        })
+    }
+
+    /// Waits for the database as long as it takes: the claim holds the delivery meanwhile.
+    async fn ready(&self, lane: LaneId, version: i32) -> Result<Option<Arc<Ready>>, Failure> {
+        loop {
+            match settled(self.shelf.get(lane, version).await).await {
+                None => {}
+                Some(Ok(ready)) => return Ok(ready),
+                Some(Err(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, integration = %lane.1, "an integration cannot be loaded");
+                    return Err(cannot_be_loaded(&error));
+                }
+            }
+        }
+    }
+
+    fn pause_lane(&self, lane: LaneId, transition: &Transition) {
+        let wait = match transition {
+            Transition::Retry { after, throttle: true, .. } => Some(*after),
+            Transition::Dead { throttle, .. } => *throttle,
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            let until = self.life.now() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2);
+            if self.events.send(Event::Pause(lane, until)).is_err() {
+                tracing::debug!("the engine has stopped");
+            }
+        }
+    }
+
+    /// Counts the attempt during which another daemon died: failed, class `unknown`, due no earlier than the gap after
+    /// its claim.
+    pub(super) async fn bury(&self, item: Claimed) {
+        let lane = (item.company, item.integration);
+        let Some(pending) = &item.pending else {
+            return self.end(&item, End::Nothing).await;
+        };
+        let retries_max = match self.ready(lane, pending.version).await {
+            Ok(Some(ready)) => ready.policy.retries,
+            Ok(None) | Err(_) => Policy::default().retries,
+        };
+        let deaths = pending.deaths.saturating_add(1);
+        let outcome = Outcome::Failed(Failure::new(
+            FailureClass::Unknown,
+            "the daemon died during this push: maybe delivered",
+        ));
+        let since = |micros: i64| Duration::from_micros(u64::try_from(self.life.now() - micros).unwrap_or(0));
+        let retries = u32::try_from(pending.retries).unwrap_or(0);
+        let standing = Standing { retries, retries_max, deaths, age: since(pending.created_at) };
+        let elapsed = since(item.claimed_at);
+        let transition = match decide(standing, &outcome, rand::random()) {
+            Transition::Retry { after, retries, throttle } => {
+                Transition::Retry { after: after.saturating_sub(elapsed), retries, throttle }
+            }
+            other => other,
+        };
+        let tried = Tried { outcome, took: elapsed, sent: None, answer: None, body: None };
+        let finished = Finished {
+            claim: item.claim,
+            delivery: item.delivery,
+            attempt: record(&item, pending, tried, pending.version),
+            transition,
+            deaths,
+            rendered: None,
+        };
+        self.end(&item, End::Attempt(Box::new(finished))).await;
+    }
+
+    /// Returns what was not begun to the queue.
+    pub(super) async fn give_back(&self, item: &Claimed) {
+        self.end(item, End::Back(item.attempt)).await;
+    }
+
+    async fn end(&self, item: &Claimed, end: End) {
+        if let End::Attempt(finished) = &end {
+            let outcome =
+                finished.attempt.failure.as_ref().map_or("delivered", |failure| failure.class.as_str());
+            metrics::counter!("leadline_attempts_total", "outcome" => outcome).increment(1);
+        }
+        let lane = (item.company, item.integration);
+        let ended = Ended::Item(Item { daemon: item.daemon, claim: item.claim, lane, end });
+        if self.ended.send(ended).await.is_err() {
+            tracing::error!(
+                "the finisher is gone: an attempt is not counted, and its delivery is pushed again"
+            );
+        }
+    }
+
+    /// Pushes a sample lead, so that an operator sees whether it arrives.
+    pub(super) async fn probe(&self, probe: Probe) {
+        let lane = (probe.company, probe.integration);
+        let loaded = loop {
+            if let Some(loaded) = settled(self.shelf.load(lane).await).await {
+                break loaded;
+            }
+        };
+        let (tried, version) = match loaded {
+            Ok(Some(ready)) => (self.push_sample(&probe, &ready).await, ready.integration.version),
+            // Its row would keep the integration from being removed.
+            Ok(None) => return self.drop_probe(&probe).await,
+            Err(error) => (Tried::nothing(cannot_be_loaded(&error)), 0),
+        };
+        let sent_body = tried.body.clone();
+        let mut record = AttemptRecord {
+            id: probe.attempt,
+            company: probe.company,
+            integration: probe.integration,
+            lead: None,
+            event: EventKind::Test,
+            number: 1,
+            trigger: Trigger::Test,
+            operator: Some(probe.operator.clone()),
+            started_at: probe.started_at,
+            duration_ms: millis(tried.took),
+            failure: failure(tried.outcome),
+            sent: tried.sent,
+            answer: tried.answer,
+            config_version: version,
+        };
+        if let Err(error) = self.write_probe(&record, sent_body.as_deref()).await {
+            tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a test is written without what was sent and received");
+            (record.sent, record.answer) = (None, None);
+            if let Err(error) = self.write_probe(&record, None).await {
+                tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a test could not be written");
+            }
+        }
+    }
+
+    async fn write_probe(&self, record: &AttemptRecord, body: Option<&[u8]>) -> Result<(), Error> {
+        loop {
+            if let Some(answer) = settled(self.store.finish_probe(record, body).await).await {
+                return answer;
+            }
+        }
+    }
+
+    async fn drop_probe(&self, probe: &Probe) {
+        loop {
+            match settled(self.store.drop_probe(probe).await).await {
+                None => {}
+                Some(Ok(())) => return,
+                Some(Err(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a test could not be dropped");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn push_sample(&self, probe: &Probe, ready: &Ready) -> Tried {
+        let sample = lead::sample(probe.company, &ready.integration.company_name);
+        let body = lead::event_text(&sample, EventKind::Test);
+        let id = probe.attempt.to_string();
+        let now = self.life.now().div_euclid(1_000_000);
+        let push = Push { id: &id, event: EventKind::Test, body: &body, rendered: None, now };
+        attempt(&self.client, ready, &push).await
+    }
+}
+
+/// The store's answer; none, a moment later, if the database was not there to give one.
+async fn settled<T>(answer: Result<T, Error>) -> Option<Result<T, Error>> {
+    match answer {
+        Err(error) if error.is_passing() => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a push waits for the database");
+            tokio::time::sleep(AWAY_WAIT).await;
+            None
+        }
+        answer => Some(answer),
+    }
+}
+
+fn cannot_be_loaded(error: &Error) -> Failure {
+    let message = format!("nothing was sent, the integration cannot be loaded: {error}");
+    Failure::new(FailureClass::Transient, message)
+}
+
+fn record(item: &Claimed, pending: &Pending, tried: Tried, config_version: i32) -> AttemptRecord {
+    AttemptRecord {
+        id: item.attempt,
+        company: item.company,
+        integration: item.integration,
+        lead: Some(pending.lead),
+        event: pending.event,
+        number: pending.attempts + 1,
+        trigger: item.trigger,
+        operator: item.operator.clone(),
+        started_at: item.claimed_at,
+        duration_ms: millis(tried.took),
+        failure: failure(tried.outcome),
+        sent: tried.sent,
+        answer: tried.answer,
+        config_version,
+    }
+}
+
+fn failure(outcome: Outcome) -> Option<Failure> {
+    match outcome {
+        Outcome::Delivered => None,
+        Outcome::Failed(failure) => Some(failure),
+    }
+}
+
+fn millis(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,247 @@
+//! What happens to a delivery after an attempt: one pure function of what is known, with time and chance as arguments.
+
+use std::{fmt, time::Duration};
+
+use super::outcome::{Failure, FailureClass, Outcome};
+
+/// The gaps before the automatic retries; the last one repeats where a policy has more.
+const GAPS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
+/// By how much a gap may be lengthened, never shortened.
+const JITTER: f64 = 0.2;
+/// The longest wait that a target may ask for.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// While a delivery is younger, an attempt whose target named a time uses up no retry.
+const PATIENCE: Duration = Duration::from_secs(72 * 3600);
+/// So many daemons may die during a delivery's attempts before it is taken for poison.
+pub const DEATHS_MAX: i16 = 3;
+/// After so many deaths a delivery is pushed with nothing beside it.
+pub const DEATHS_SUSPECT: i16 = 2;
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Pending,
+    Held,
+    Delivered,
+    Dead,
+    Skipped,
+}
+
+impl State {
+    /// The word that the API and the database use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Held => "held",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What started an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    First,
+    Retry,
+    Sweep,
+    Manual,
+    Test,
+}
+
+impl Trigger {
+    /// The word that the API and the database use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Retry => "retry",
+            Self::Sweep => "sweep",
+            Self::Manual => "manual",
+            Self::Test => "test",
+        }
+    }
+
+    /// The trigger of a word, if it is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::First, Self::Retry, Self::Sweep, Self::Manual, Self::Test]
+            .into_iter()
+            .find(|trigger| trigger.as_str() == word)
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is known of a delivery when one of its attempts ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Automatic retries used up on the current schedule.
+    pub retries: u32,
+    /// How many the integration's policy allows.
+    pub retries_max: u32,
+    /// Daemons that died during its attempts, this one included.
+    pub deaths: i16,
+    /// Since it came to be.
+    pub age: Duration,
+}
+
+/// What happens to a delivery now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Transition {
+    Delivered,
+    Retry {
+        /// From the end of the attempt.
+        after: Duration,
+        /// Automatic retries used up, the coming one included.
+        retries: u32,
+        /// The whole lane waits as long.
+        throttle: bool,
+    },
+    Dead {
+        reason: String,
+        /// The lane waits all the same: the target asked for it.
+        throttle: Option<Duration>,
+    },
+}
+
+/// Decides. `jitter` is a random number from 0 to 1.
+#[must_use]
+pub fn decide(standing: Standing, outcome: &Outcome, jitter: f64) -> Transition {
+    let failure = match outcome {
+        Outcome::Delivered => return Transition::Delivered,
+        Outcome::Failed(failure) => failure,
+    };
+    if standing.deaths >= DEATHS_MAX {
+        return dead(format!("poison: the daemon died during {} of its pushes", standing.deaths), None);
+    }
+    let asked = failure.retry_after.map(|wait| wait.min(RETRY_AFTER_MAX));
+    let throttle = failure.class == FailureClass::Throttled;
+    if !failure.class.is_retried() {
+        return dead(failure.class.to_string(), None);
+    }
+    let is_free = asked.is_some() && standing.age < PATIENCE;
+    let gap = gap(standing.retries, jitter);
+    let after = asked.map_or(gap, |wait| wait.max(gap));
+    if !is_free && standing.retries >= standing.retries_max {
+        return dead(exhausted(failure, standing.retries), throttle.then_some(after));
+    }
+    Transition::Retry { after, retries: standing.retries + u32::from(!is_free), throttle }
+}
+
+fn dead(reason: String, throttle: Option<Duration>) -> Transition {
+    Transition::Dead { reason, throttle }
+}
+
+fn exhausted(failure: &Failure, retries: u32) -> String {
+    match retries {
+        0 => failure.class.to_string(),
+        n => format!("{}: {n} automatic retries failed", failure.class),
+    }
+}
+
+/// The wait before the retry that comes after `used` others.
+#[must_use]
+pub fn gap(used: u32, jitter: f64) -> Duration {
+    let base = GAPS[(used as usize).min(GAPS.len() - 1)];
+    base + base.mul_f64(JITTER * jitter.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FRESH: Standing = Standing { retries: 0, retries_max: 3, deaths: 0, age: Duration::ZERO };
+
+    fn failed(class: FailureClass, retry_after: Option<u64>) -> Outcome {
+        Outcome::Failed(Failure {
+            class,
+            error: "x".into(),
+            retry_after: retry_after.map(Duration::from_secs),
+        })
+    }
+
+    fn retry(after: u64, retries: u32, throttle: bool) -> Transition {
+        Transition::Retry { after: Duration::from_secs(after), retries, throttle }
+    }
+
+    #[test]
+    fn every_class_has_its_consequence() {
+        use FailureClass::{Blocked, Credentials, Mapping, Rejected, Throttled, Transient, Unknown};
+        for class in [Mapping, Blocked, Credentials, Rejected] {
+            let expected = Transition::Dead { reason: class.to_string(), throttle: None };
+            assert_eq!(decide(FRESH, &failed(class, None), 0.0), expected);
+        }
+        for class in [Transient, Unknown] {
+            assert_eq!(decide(FRESH, &failed(class, None), 0.0), retry(1, 1, false));
+        }
+        assert_eq!(decide(FRESH, &failed(Throttled, None), 0.0), retry(1, 1, true));
+        assert_eq!(decide(FRESH, &Outcome::Delivered, 0.0), Transition::Delivered);
+    }
+
+    #[test]
+    fn the_schedule_is_1_4_15_then_dead() {
+        let outcome = failed(FailureClass::Transient, None);
+        let at = |retries| decide(Standing { retries, ..FRESH }, &outcome, 0.0);
+        assert_eq!(at(0), retry(1, 1, false));
+        assert_eq!(at(1), retry(4, 2, false));
+        assert_eq!(at(2), retry(15, 3, false));
+        assert!(
+            matches!(at(3), Transition::Dead { reason, .. } if reason == "transient: 3 automatic retries failed")
+        );
+    }
+
+    #[test]
+    fn a_named_time_replaces_a_shorter_gap_and_uses_up_nothing_for_three_days() {
+        let outcome = failed(FailureClass::Throttled, Some(3));
+        assert_eq!(decide(FRESH, &outcome, 0.0), retry(3, 0, true));
+        let late = Standing { retries: 2, age: PATIENCE, ..FRESH };
+        assert_eq!(decide(late, &outcome, 0.0), retry(15, 3, true));
+        let exhausted = Standing { retries: 3, ..FRESH };
+        assert_eq!(decide(exhausted, &outcome, 0.0), retry(15, 3, true));
+        let old = Standing { retries: 3, age: PATIENCE, ..FRESH };
+        assert!(matches!(decide(old, &outcome, 0.0), Transition::Dead { throttle: Some(_), .. }));
+        let forever = failed(FailureClass::Throttled, Some(u64::MAX));
+        assert_eq!(decide(FRESH, &forever, 0.0), retry(24 * 3600, 0, true));
+    }
+
+    #[test]
+    fn the_third_death_is_poison() {
+        let outcome = failed(FailureClass::Unknown, None);
+        assert_eq!(decide(Standing { deaths: 2, ..FRESH }, &outcome, 0.0), retry(1, 1, false));
+        let third = decide(Standing { deaths: 3, ..FRESH }, &outcome, 0.0);
+        assert!(matches!(third, Transition::Dead { reason, .. } if reason.starts_with("poison")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_run_of_failures_ends_and_no_gap_is_shortened(
+            max in 0_u32..20, jitter in 0.0_f64..1.0, classes in prop::collection::vec(0_usize..7, 64),
+        ) {
+            let mut standing = Standing { retries_max: max, ..FRESH };
+            let mut retried = 0;
+            for class in classes {
+                let outcome = failed(FailureClass::ALL[class], None);
+                match decide(standing, &outcome, jitter) {
+                    Transition::Retry { after, retries, .. } => {
+                        prop_assert!(after >= gap(standing.retries, 0.0));
+                        prop_assert!(after <= gap(standing.retries, 1.0));
+                        standing.retries = retries;
+                        retried += 1;
+                    }
+                    Transition::Dead { .. } => break,
+                    Transition::Delivered => prop_assert!(false, "a failure delivered"),
+                }
+            }
+            prop_assert!(retried <= max);
+        }
+    }
+}

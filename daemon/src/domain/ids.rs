@@ -1,0 +1,121 @@
+//! Typed ids, so that a delivery's cannot be passed for an attempt's.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+use uuid::Uuid;
+
+/// A company's id: the one id that operators choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CompanyId(pub i64);
+
+impl fmt::Display for CompanyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A text that is no ULID: 26 characters of Crockford's base 32, the first at most `7`.
+#[derive(Debug, thiserror::Error)]
+#[error("not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7")]
+pub struct NotUlid;
+
+/// Reads a ULID in either case and refuses what would overflow, which the `ulid` crate truncates in silence.
+pub fn parse_ulid(text: &str) -> Result<Ulid, NotUlid> {
+    if text.len() != 26 || !matches!(text.as_bytes()[0], b'0'..=b'7') {
+        return Err(NotUlid);
+    }
+    Ulid::from_string(text).map_err(|_| NotUlid)
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            /// A new id, ordered by time.
+            #[must_use]
+            pub fn generate() -> Self {
+                Self(Ulid::generate())
+            }
+
+            /// As the database stores it.
+            #[must_use]
+            pub fn uuid(self) -> Uuid {
+                self.0.into()
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(uuid: Uuid) -> Self {
+                Self(uuid.into())
+            }
+        }
+
+        impl From<Ulid> for $name {
+            fn from(ulid: Ulid) -> Self {
+                Self(ulid)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotUlid;
+            fn from_str(text: &str) -> Result<Self, NotUlid> {
+                parse_ulid(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// An intake key.
+    KeyId;
+    /// A configured target of a company.
+    IntegrationId;
+    /// A prospect's details; the idempotency key of the intake.
+    LeadId;
+    /// Why we push.
+    EventId;
+    /// The duty to bring one event to one integration.
+    DeliveryId;
+    /// One try of a delivery.
+    AttemptId;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ulids_are_read_in_both_cases_and_never_truncated() {
+        let id: LeadId = "01j8h6kqh4yg3xr8rwm6t6xfqe".parse().unwrap();
+        assert_eq!(id.to_string(), "01J8H6KQH4YG3XR8RWM6T6XFQE");
+        assert_eq!(format!("{id:?}"), "01J8H6KQH4YG3XR8RWM6T6XFQE");
+        assert_eq!(LeadId::from(id.uuid()), id);
+        for bad in [
+            "",
+            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "01j8h6kqh4yg3xr8rwm6t6xfq",
+            "01j8h6kqh4yg3xr8rwm6t6xfqu",
+            "é1j8h6kqh4yg3xr8rwm6t6xfq",
+        ] {
+            assert!(parse_ulid(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! An integration as the rest of the daemon sees it, and the policy that every connector's configuration can set.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::ids::{CompanyId, IntegrationId};
+
+/// What happened to a lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    Created,
+    Updated,
+    /// Pushed by an operator with a sample lead, to see whether it arrives.
+    Test,
+}
+
+impl EventKind {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "lead.created",
+            Self::Updated => "lead.updated",
+            Self::Test => "webhook.test",
+        }
+    }
+
+    /// The event of a word, if it is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Created, Self::Updated, Self::Test].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// A configured target, credentials opened.
+#[derive(Clone, Debug)]
+pub struct Integration {
+    pub company: CompanyId,
+    pub company_name: String,
+    pub id: IntegrationId,
+    pub name: String,
+    pub connector: String,
+    pub enabled: bool,
+    /// The whole configuration, with what is shown shortened elsewhere.
+    pub config: Value,
+    pub mapping: Value,
+    pub payload: String,
+    /// Raised by every change that matters to a push.
+    pub version: i32,
+    /// The company's brand, if it has one of its own.
+    pub brand: Option<String>,
+    /// Newest first; the first one signs, the others are in their grace.
+    pub secrets: Vec<SigningSecret>,
+}
+
+/// A version of a signing secret.
+#[derive(Clone, Debug)]
+pub struct SigningSecret {
+    pub version: i32,
+    pub secret: SecretString,
+    /// When its grace ends, in seconds since 1970; none for the current one.
+    pub expires_at: Option<i64>,
+}
+
+/// What every connector's configuration may set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Policy {
+    pub timeout: Duration,
+    pub concurrency: u32,
+    pub rate_per_second: Option<f64>,
+    pub retries: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(30), concurrency: 16, rate_per_second: None, retries: 3 }
+    }
+}
+
+impl Policy {
+    /// Reads the common keys; what is absent has its default. Saving has checked them, so a bad one is a default too.
+    #[must_use]
+    pub fn of(config: &Value) -> Self {
+        let default = Self::default();
+        let number = |key: &str| config.get(key).and_then(Value::as_f64);
+        Self {
+            timeout: number("timeout_seconds")
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                .unwrap_or(default.timeout),
+            concurrency: number("concurrency").map_or(default.concurrency, |n| n as u32).max(1),
+            rate_per_second: number("rate_per_second").filter(|rate| *rate > 0.0),
+            retries: number("retries").map_or(default.retries, |n| n as u32),
+        }
+    }
+}

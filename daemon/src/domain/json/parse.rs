@@ -1,0 +1,239 @@
+//! The parser. One pass, no look-back; its limits make the recursion safe.
+
+use super::{Json, JsonText, MAX_DEPTH, MAX_KEYS, MAX_STRING, text::unescape};
+
+/// Why a text is not JSON that we take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail} at line {line}, column {column}")]
+pub struct JsonError {
+    pub detail: String,
+    /// JSON pointer of the value in which it happened; empty for the whole text.
+    pub pointer: String,
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+}
+
+pub(super) fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let (valid, _) = bytes.split_at(error.valid_up_to());
+        locate(&String::from_utf8_lossy(valid), Fault::new(valid.len(), "invalid UTF-8"))
+    })?;
+    let mut parser = Parser { text, at: 0, keys: 0 };
+    parser.whole().map_err(|fault| locate(text, fault))
+}
+
+/// An error on its way out: the pointer grows as it leaves the containers.
+struct Fault {
+    at: usize,
+    detail: String,
+    pointer: String,
+}
+
+impl Fault {
+    fn new(at: usize, detail: impl Into<String>) -> Self {
+        Self { at, detail: detail.into(), pointer: String::new() }
+    }
+
+    fn within(mut self, step: &str) -> Self {
+        self.pointer = format!("/{}{}", step.replace('~', "~0").replace('/', "~1"), self.pointer);
+        self
+    }
+}
+
+fn locate(text: &str, fault: Fault) -> JsonError {
+    let before = text.get(..fault.at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    JsonError {
+        detail: fault.detail,
+        pointer: fault.pointer,
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    keys: usize,
+}
+
+impl Parser<'_> {
+    fn whole(&mut self) -> Result<Json, Fault> {
+        if self.text.starts_with('\u{feff}') {
+            return Err(Fault::new(0, "a byte order mark; send plain UTF-8"));
+        }
+        self.skip_white();
+        let value = self.value(0)?;
+        self.skip_white();
+        if self.at < self.text.len() { Err(self.unexpected("the end of the text")) } else { Ok(value) }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_white(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Steps over a byte if it comes next.
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn unexpected(&self, wanted: &str) -> Fault {
+        let found = match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
+            Some(character) => format!("{character:?}"),
+            None => "the end of the text".to_owned(),
+        };
+        Fault::new(self.at, format!("expected {wanted}, found {found}"))
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Json, Fault> {
+        match self.peek() {
+            Some(b'{') => self.object(self.deeper(depth)?),
+            Some(b'[') => self.array(self.deeper(depth)?),
+            Some(b'"') => self.string().map(Json::String),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word("true", Json::Bool(true)),
+            Some(b'f') => self.word("false", Json::Bool(false)),
+            Some(b'n') => self.word("null", Json::Null),
+            _ => Err(self.unexpected("a value")),
+        }
+    }
+
+    fn deeper(&self, depth: usize) -> Result<usize, Fault> {
+        if depth == MAX_DEPTH {
+            return Err(Fault::new(self.at, format!("nested deeper than {MAX_DEPTH}")));
+        }
+        Ok(depth + 1)
+    }
+
+    fn word(&mut self, word: &str, value: Json) -> Result<Json, Fault> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(self.unexpected("a value"));
+        }
+        self.at += word.len();
+        Ok(value)
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Json, Fault> {
+        let mut members: Vec<(JsonText, Json)> = Vec::new();
+        self.at += 1;
+        self.skip_white();
+        if self.take(b'}') {
+            return Ok(Json::Object(members));
+        }
+        loop {
+            self.skip_white();
+            let start = self.at;
+            if self.peek() != Some(b'"') {
+                return Err(self.unexpected("a key in quotes"));
+            }
+            let key = self.string()?;
+            self.keys += 1;
+            if self.keys > MAX_KEYS {
+                return Err(Fault::new(start, format!("more than {MAX_KEYS} keys")));
+            }
+            let name = key.decode();
+            if members.iter().any(|(present, _)| present.is(&name)) {
+                let shown: String = name.chars().take(60).collect();
+                return Err(Fault::new(start, format!("duplicate key {shown:?}")).within(&name));
+            }
+            self.skip_white();
+            if !self.take(b':') {
+                return Err(self.unexpected("':'"));
+            }
+            self.skip_white();
+            let value = self.value(depth).map_err(|fault| fault.within(&name))?;
+            drop(name);
+            members.push((key, value));
+            self.skip_white();
+            if self.take(b'}') {
+                return Ok(Json::Object(members));
+            }
+            if !self.take(b',') {
+                return Err(self.unexpected("',' or '}'"));
+            }
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Json, Fault> {
+        let mut items = Vec::new();
+        self.at += 1;
+        self.skip_white();
+        if self.take(b']') {
+            return Ok(Json::Array(items));
+        }
+        loop {
+            self.skip_white();
+            items.push(self.value(depth).map_err(|fault| fault.within(&items.len().to_string()))?);
+            self.skip_white();
+            if self.take(b']') {
+                return Ok(Json::Array(items));
+            }
+            if !self.take(b',') {
+                return Err(self.unexpected("',' or ']'"));
+            }
+        }
+    }
+
+    fn string(&mut self) -> Result<JsonText, Fault> {
+        let start = self.at + 1;
+        let bytes = self.text.as_bytes();
+        let mut end = start;
+        loop {
+            match bytes.get(end) {
+                Some(b'"') => break,
+                Some(b'\\') => end += 2,
+                Some(0) => return Err(Fault::new(end, "NUL in a string")),
+                Some(..b' ') => return Err(Fault::new(end, "a control character in a string; escape it")),
+                Some(_) => end += 1,
+                None => return Err(Fault::new(self.at, "a string without its closing quote")),
+            }
+        }
+        // A backslash before a character of several bytes can leave `end` inside of it, but no quote stands there.
+        let raw = &self.text[start..end];
+        if raw.len() > MAX_STRING {
+            return Err(Fault::new(self.at, format!("a string longer than {} KiB", MAX_STRING / 1024)));
+        }
+        let text = unescape(raw).map_err(|(at, what)| Fault::new(start + at, what))?;
+        if text.contains('\0') {
+            let at = raw.find("\\u0000").unwrap_or(0);
+            return Err(Fault::new(start + at, "NUL (\\u0000) in a string"));
+        }
+        self.at = end + 1;
+        Ok(JsonText::received(raw))
+    }
+
+    fn number(&mut self) -> Result<Json, Fault> {
+        let start = self.at;
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            if !self.take(b'+') {
+                self.take(b'-');
+            }
+            self.digits()?;
+        }
+        Ok(Json::Number(self.text[start..self.at].into()))
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.unexpected("a digit")) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,152 @@
+//! Whole events: what is taken, what is filled in, what is refused.
+
+use super::*;
+
+const SEED: &str = r#"{"event":"lead.created","version":"v1","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"Sarah Patel","email":"sarah@example.com","phone":"+447700900123","event_type":"wedding","event_date":"2026-09-12","guest_count":80,"gdpr_consent":true,"source_url":"https://theoldbarn.co.uk/book","utm":{"source":"google","medium":"cpc","campaign":"summer_weddings_2026"}},"quote":{"uuid":"01j8h6kqh5gqp8m8t9wnf8c2y0","proposal_url":"https://quote.innkept.com/p/9f3aXjh2z6kQpTu1mVeR…","subtotal_pence":920000,"rules_pence":138000,"vat_pence":211600,"total_pence":1269600,"currency":"GBP","items":[{"name":"Exclusive venue hire","quantity":1,"unit_pence":350000,"total_pence":350000}]},"viewing":{"starts_at":"2026-06-04T14:00:00+01:00","ends_at":"2026-06-04T15:00:00+01:00"},"location":{"id":12,"name":"The Old Barn"},"company":{"id":7,"name":"The Old Barn"}}"#;
+
+const LEAD: &str = r#"{"name":"A","email":"a@b.c","event_type":"other","event_date":"1999-01-01","guest_count":1,"gdpr_consent":false}"#;
+
+fn context() -> AcceptContext<'static> {
+    AcceptContext {
+        company: CompanyId(7),
+        company_name: "The \"Old\" Barn",
+        new_id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+    }
+}
+
+fn refused(body: &str) -> Vec<(String, String)> {
+    match accept(body.as_bytes(), &context()) {
+        Err(Refusal::Invalid(problems)) => problems.into_iter().map(|p| (p.pointer, p.detail)).collect(),
+        other => panic!("{body} gave {other:?}"),
+    }
+}
+
+#[test]
+fn a_complete_event_is_pushed_as_received() {
+    let accepted = accept(SEED.as_bytes(), &context()).unwrap();
+    assert_eq!(accepted.uuid, "01j8h6kqh4yg3xr8rwm6t6xfqe");
+    assert_eq!(accepted.lead.to_string(), "01J8H6KQH4YG3XR8RWM6T6XFQE");
+    assert_eq!(accepted.body(EventKind::Created), SEED);
+    assert_eq!(accepted.body(EventKind::Updated), SEED.replacen("lead.created", "lead.updated", 1));
+}
+
+#[test]
+fn what_is_absent_is_filled_in() {
+    let body =
+        format!(r#"{{"x":1.10,"lead":{LEAD},"viewing":{{"starts_at":"2026-01-01T23:30:00Z","who":"B"}}}}"#);
+    let accepted = accept(body.as_bytes(), &context()).unwrap();
+    assert_eq!(accepted.uuid, "01ARZ3NDEKTSV4RRFFQ69G5FAV");
+    let lead = LEAD.replacen('{', r#"{"uuid":"01ARZ3NDEKTSV4RRFFQ69G5FAV","#, 1);
+    let expected = format!(
+        r#"{{"event":"lead.created","version":"v1","x":1.10,"lead":{lead},"viewing":{{"starts_at":"2026-01-01T23:30:00Z","ends_at":"2026-01-02T00:30:00Z","who":"B"}},"company":{{"id":7,"name":"The \"Old\" Barn"}}}}"#
+    );
+    assert_eq!(accepted.body(EventKind::Created), expected);
+    let again = accept(expected.as_bytes(), &context()).unwrap();
+    assert_eq!(again.digest, accepted.digest, "equality is judged after filling in, without `event`");
+}
+
+#[test]
+fn form_does_not_make_a_change_and_a_number_text_does() {
+    let digest = |body: &str| accept(body.as_bytes(), &context()).unwrap().digest;
+    let lead = LEAD.replacen('{', r#"{"uuid":"01ARZ3NDEKTSV4RRFFQ69G5FAV","#, 1);
+    let plain = format!(r#"{{"lead":{lead},"n":1}}"#);
+    assert_eq!(
+        digest(&plain),
+        digest(&format!(" {{\"event\":\"lead.updated\", \"n\":1,\n\"lead\":{lead}}}"))
+    );
+    assert_ne!(digest(&plain), digest(&plain.replace("\"n\":1", "\"n\":1.0")));
+}
+
+#[test]
+fn every_bad_field_is_named_at_once() {
+    let body = r#"{"event":1,"version":"v2","lead":{"uuid":"x","name":" ","email":"a b@c","phone":1,"event_type":"party","event_date":"2026-02-30","guest_count":80.0,"gdpr_consent":"yes","source_url":1,"utm":[],"more":[1]},
+        "quote":{"uuid":1,"subtotal_pence":1,"rules_pence":2,"vat_pence":3,"total_pence":7,"items":[{"name":1,"quantity":"1","unit_pence":1.5},3]},
+        "viewing":{"starts_at":"2026-06-04T14:00:00","ends_at":null},"location":{"id":"12"},"company":{"id":8,"name":3}}"#;
+    let pointers: Vec<String> = refused(body).into_iter().map(|(pointer, _)| pointer).collect();
+    assert_eq!(
+        pointers,
+        [
+            "/event",
+            "/version",
+            "/lead/uuid",
+            "/lead/name",
+            "/lead/email",
+            "/lead/phone",
+            "/lead/event_type",
+            "/lead/event_date",
+            "/lead/guest_count",
+            "/lead/gdpr_consent",
+            "/lead/source_url",
+            "/lead/utm",
+            "/quote/uuid",
+            "/quote/total_pence",
+            "/quote/items/0/name",
+            "/quote/items/0/quantity",
+            "/quote/items/0/unit_pence",
+            "/quote/items/1",
+            "/viewing/starts_at",
+            "/viewing/ends_at",
+            "/location/id",
+            "/company/id",
+            "/company/name",
+        ]
+    );
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    for (body, pointer, detail) in [
+        ("[]", "", "must be an object with a lead in it"),
+        ("{}", "/lead", "is required"),
+        (r#"{"lead":null}"#, "/lead", "must be an object"),
+        (&with(r#""quote":null"#), "/quote", "must be an object; leave it out if there is none"),
+        (
+            &with(r#""quote":{"total_pence":99999999999999999999}"#),
+            "/quote/total_pence",
+            "must be an integer from -1000000000000000 to 1000000000000000",
+        ),
+        (&with(r#""company":{"name":"x"}"#), "/company/id", "is required; or leave company out"),
+        (&with(r#""company":{"id":8}"#), "/company/id", "must be 7, the company of the intake key"),
+        (
+            &with(r#""viewing":{"starts_at":"2026-06-04T14:00:00Z","ends_at":"2026-06-04T13:00:00Z"}"#),
+            "/viewing/ends_at",
+            "must not be before starts_at",
+        ),
+        (
+            &with(r#""viewing":{"starts_at":"9999-12-31T23:00:00Z"}"#),
+            "/viewing/starts_at",
+            "must be a time with its offset, as 2026-06-04T14:00:00+01:00",
+        ),
+    ] {
+        assert_eq!(refused(body), [(pointer.to_owned(), detail.to_owned())], "{body}");
+    }
+    let missing: Vec<_> = refused(r#"{"lead":{}}"#).into_iter().map(|(pointer, _)| pointer).collect();
+    let required = ["name", "email", "event_type", "event_date", "guest_count", "gdpr_consent"];
+    assert_eq!(missing, required.map(|key| format!("/lead/{key}")));
+    for count in ["0", "5001", "\"80\"", "-1", "8e1"] {
+        let body = format!(
+            "{{\"lead\":{}}}",
+            LEAD.replace("\"guest_count\":1", &format!("\"guest_count\":{count}"))
+        );
+        assert_eq!(refused(&body)[0].0, "/lead/guest_count", "{count}");
+    }
+}
+
+fn with(member: &str) -> String {
+    format!(r#"{{"lead":{LEAD},{member}}}"#)
+}
+
+#[test]
+fn malformed_json_is_told_apart() {
+    let refusal = accept(br#"{"lead":{"a":1,"a":2}}"#, &context()).unwrap_err();
+    assert!(matches!(&refusal, Refusal::Malformed(error) if error.pointer == "/lead/a"), "{refusal:?}");
+    assert_eq!(refusal.to_string(), "duplicate key \"a\" at line 1, column 16");
+}
+
+#[test]
+fn the_sample_is_a_lead_that_we_would_take() {
+    let text = event_text(&sample(CompanyId(7), "Barn"), EventKind::Test);
+    let accepted = accept(&text, &context()).unwrap();
+    assert_eq!(accepted.event.at("company.name").unwrap().as_str().unwrap(), "Barn");
+    assert_eq!(accepted.body(EventKind::Test), text);
+}

@@ -1,0 +1,18 @@
+//! What leads, deliveries and integrations are and how they behave: pure, without I/O, clock or randomness of its own.
+
+pub mod address;
+pub mod badge;
+pub mod brand;
+pub mod delivery;
+pub mod fanout;
+pub mod fields;
+pub mod ids;
+pub mod integration;
+pub mod json;
+pub mod lead;
+pub mod mapping;
+pub mod nearest;
+pub mod outcome;
+pub mod plan;
+pub mod signing;
+pub mod template;

@@ -1,0 +1,91 @@
+//! What an attempt came to: the answer of a connector, in the words that decide what happens next.
+
+use std::{fmt, time::Duration};
+
+/// Which kind of failure, and so what follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// Our mapping or template cannot be rendered; nothing was sent.
+    Mapping,
+    /// Our guard refused the address, or the target redirected.
+    Blocked,
+    /// The target asks us to slow down; the whole lane waits.
+    Throttled,
+    /// It may work in a moment.
+    Transient,
+    /// Our login was refused.
+    Credentials,
+    /// The target refuses this lead.
+    Rejected,
+    /// The request left, and no full answer came: maybe delivered.
+    Unknown,
+}
+
+impl FailureClass {
+    /// Every class, for tables and help.
+    pub const ALL: [Self; 7] = [
+        Self::Mapping,
+        Self::Blocked,
+        Self::Throttled,
+        Self::Transient,
+        Self::Credentials,
+        Self::Rejected,
+        Self::Unknown,
+    ];
+
+    /// The word that the API and the database use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mapping => "mapping",
+            Self::Blocked => "blocked",
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+            Self::Credentials => "credentials",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The class of a word, if it is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == word)
+    }
+
+    /// Whether an automatic retry may help.
+    #[must_use]
+    pub const fn is_retried(self) -> bool {
+        matches!(self, Self::Throttled | Self::Transient | Self::Unknown)
+    }
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failure as it is stored and shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub class: FailureClass,
+    /// One line, at most 500 characters when stored.
+    pub error: String,
+    /// How long the target asked us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure without a wish of the target.
+    pub fn new(class: FailureClass, error: impl Into<String>) -> Self {
+        Self { class, error: error.into(), retry_after: None }
+    }
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Delivered,
+    Failed(Failure),
+}

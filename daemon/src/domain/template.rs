@@ -1,0 +1,282 @@
+//! Templates: text with `{{ expressions }}` over the canonical event, escaped for the place where they stand.
+//!
+//! Only expressions, and few filters: statements could ask for gigabytes, and an abort cannot be caught. Names are
+//! those of the canonical event; a field that a sender adds is written `lead["budget"]`.
+
+mod engine;
+mod names;
+mod scan;
+
+use std::{borrow::Cow, cell::OnceCell};
+
+use minijinja::{Expression, Value};
+
+use super::{
+    integration::EventKind,
+    json::{Json, escape},
+};
+use engine::{evaluate, json_of, value_of};
+use names::{Source, resolve};
+use scan::Piece;
+
+/// The longest template, in bytes.
+pub const MAX_SOURCE: usize = 4 * 1024;
+/// The longest text that a template may become, in bytes.
+pub const MAX_OUTPUT: usize = 256 * 1024;
+
+/// Where a template stands, which says how its values are escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Percent-encoded, so that no value adds a segment or a query.
+    PathSegment,
+    /// Percent-encoded, so that no value adds a pair.
+    QueryValue,
+    /// Printable ASCII, or the render fails.
+    Header,
+    /// Escaped inside quotes, a JSON literal outside.
+    JsonBody,
+    /// As it is.
+    Text,
+}
+
+/// A template that is ready to be rendered.
+#[derive(Debug)]
+pub struct Template {
+    parts: Vec<Part>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Part {
+    Literal(String),
+    Placeholder {
+        /// As written, for messages.
+        source: String,
+        formula: Formula,
+        /// Whether it stands inside the quotes of a JSON string.
+        quoted: bool,
+    },
+}
+
+#[derive(Debug)]
+enum Formula {
+    /// A name alone: its value keeps its text.
+    Name(Source),
+    Expression(Expression<'static, 'static>),
+}
+
+/// Why a template could not be rendered for an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{{{{ {placeholder} }}}}: {reason}")]
+pub struct RenderError {
+    placeholder: String,
+    reason: String,
+}
+
+/// What templates are rendered with: an event, and the push that brings it.
+#[derive(Debug)]
+pub struct Context<'a> {
+    event: &'a Json,
+    kind: EventKind,
+    id: &'a str,
+    value: OnceCell<Value>,
+}
+
+impl<'a> Context<'a> {
+    /// The canonical event, what happened, and the id under which it is pushed.
+    #[must_use]
+    pub fn new(event: &'a Json, kind: EventKind, id: &'a str) -> Self {
+        Self { event, kind, id, value: OnceCell::new() }
+    }
+
+    /// The canonical event.
+    #[must_use]
+    pub fn event(&self) -> &'a Json {
+        self.event
+    }
+
+    /// The engine's view; made once, and only if an expression needs it.
+    fn value(&self) -> &Value {
+        self.value.get_or_init(|| value_of(self.event, self.kind, self.id))
+    }
+}
+
+impl Template {
+    /// Reads a template; the error says what to do.
+    pub fn compile(source: &str, place: Place) -> Result<Self, String> {
+        let read = || {
+            let pieces = scan::split(source)?;
+            if place == Place::JsonBody {
+                scan::check_json(&pieces)?;
+            }
+            Self::assemble(pieces, place)
+        };
+        read().map_err(|problem| one_line(&problem))
+    }
+
+    /// Reads a template for a body: JSON if it is JSON with its placeholders filled, else plain text.
+    pub fn compile_body(source: &str) -> Result<Self, String> {
+        let read = || {
+            let pieces = scan::split(source)?;
+            let place = match scan::check_json(&pieces) {
+                Ok(()) => Place::JsonBody,
+                Err(refused) if refused == scan::KEY => return Err(refused),
+                Err(_) => Place::Text,
+            };
+            Self::assemble(pieces, place)
+        };
+        read().map_err(|problem| one_line(&problem))
+    }
+
+    fn assemble(pieces: Vec<Piece<'_>>, place: Place) -> Result<Self, String> {
+        let parts = pieces.into_iter().map(Part::read).collect::<Result<_, _>>()?;
+        let template = Self { parts, place };
+        let printable = |part: &Part| !matches!(part, Part::Literal(text) if !is_printable(text));
+        if place == Place::Header && !template.parts.iter().all(printable) {
+            return Err(NOT_A_HEADER.to_owned());
+        }
+        template.try_out()?;
+        Ok(template)
+    }
+
+    /// Renders it for a lead with every field and for one with none that may be absent, to fail now, not at a push.
+    fn try_out(&self) -> Result<(), String> {
+        for (event, hint) in [
+            (engine::full_sample(), ""),
+            (engine::bare_sample(), " for a lead without optional fields; add | default(…)"),
+        ] {
+            let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
+            self.render(&context).map_err(|error| format!("{error}{hint}"))?;
+        }
+        Ok(())
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Whether there is text of its own in it, and not only values of the event.
+    #[must_use]
+    pub fn has_text(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Literal(text) if !text.trim().is_empty()))
+    }
+
+    /// Whether it depends on the event.
+    #[must_use]
+    pub fn has_placeholders(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Placeholder { .. }))
+    }
+
+    /// The text for an event.
+    pub fn render(&self, context: &Context<'_>) -> Result<String, RenderError> {
+        let mut out = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => out.push_str(text),
+                Part::Placeholder { source, formula, quoted } => {
+                    let fail = |reason: String| RenderError { placeholder: source.clone(), reason };
+                    let value = formula.value(context).map_err(fail)?;
+                    self.append(value.as_deref(), *quoted, &mut out).map_err(fail)?;
+                    if out.len() > MAX_OUTPUT {
+                        return Err(fail(format!("the text gets longer than {} KiB", MAX_OUTPUT / 1024)));
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// The value for an event: one placeholder keeps its type, anything else is a string. None if it is absent.
+    pub fn value(&self, context: &Context<'_>) -> Result<Option<Json>, RenderError> {
+        match self.parts.as_slice() {
+            [Part::Placeholder { source, formula, .. }] => match formula.value(context) {
+                Ok(value) => Ok(value.map(Cow::into_owned)),
+                Err(reason) => Err(RenderError { placeholder: source.clone(), reason }),
+            },
+            _ => self.render(context).map(|text| Some(Json::string(&text))),
+        }
+    }
+
+    fn append(&self, value: Option<&Json>, quoted: bool, out: &mut String) -> Result<(), String> {
+        if self.place == Place::JsonBody && !quoted {
+            value.unwrap_or(&Json::Null).write(out);
+            return Ok(());
+        }
+        let Some(value) = value else { return Ok(()) };
+        let text = value.as_str().unwrap_or_else(|| Cow::Owned(value.to_string()));
+        match self.place {
+            Place::Text => out.push_str(&text),
+            Place::JsonBody => escape(&text, out),
+            Place::PathSegment | Place::QueryValue => percent_encode(&text, out),
+            Place::Header if is_printable(&text) => out.push_str(&text),
+            Place::Header => return Err(NOT_A_HEADER.to_owned()),
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    fn read(piece: Piece<'_>) -> Result<Self, String> {
+        match piece {
+            Piece::Literal(text) => Ok(Self::Literal(text.to_owned())),
+            Piece::Placeholder { source, quoted } => {
+                let formula =
+                    Formula::read(source).map_err(|reason| format!("{{{{ {source} }}}}: {reason}"))?;
+                Ok(Self::Placeholder { source: one_line(source), formula, quoted })
+            }
+        }
+    }
+}
+
+impl Formula {
+    fn read(source: &str) -> Result<Self, String> {
+        let is_name = source.split('.').all(|word| {
+            !word.starts_with(|first: char| first.is_ascii_digit())
+                && !word.is_empty()
+                && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        });
+        if is_name && !matches!(source, "true" | "false" | "none" | "True" | "False" | "None") {
+            return resolve(source).map(Self::Name);
+        }
+        scan::check_expression(source, engine::FILTERS)?;
+        engine::compile(source).map(Self::Expression)
+    }
+
+    /// What it comes to; none if absent or null.
+    fn value<'a>(&self, context: &Context<'a>) -> Result<Option<Cow<'a, Json>>, String> {
+        match self {
+            Self::Name(source) => Ok(source.read(context)),
+            Self::Expression(expression) => {
+                let value = evaluate(expression, context.value())?;
+                json_of(&value, MAX_OUTPUT).map(|json| json.map(Cow::Owned))
+            }
+        }
+    }
+}
+
+/// Templates may have lines, messages may not.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+const NOT_A_HEADER: &str = "a header takes printable ASCII only";
+
+fn is_printable(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// Everything but unreserved characters, so that a value stays in the place it was put.
+pub fn percent_encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Reads a request's body within its limits.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::{HeaderMap, StatusCode, header};
+use tokio::time::timeout;
+
+use super::problem::Problem;
+
+/// The largest body that is accepted.
+pub(super) const BODY_CAP: usize = 256 * 1024;
+/// How long a body may take, from the first byte to the last.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of a refused body is still read, and for how long.
+const DISCARD_CAP: usize = 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Refuses what can be refused before the body is read.
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    if !is_json(headers) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body must be JSON: send it with the header Content-Type: application/json",
+        ));
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "compressed bodies are not accepted: send the JSON as it is, without Content-Encoding",
+        ));
+    }
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > BODY_CAP as u64) {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+/// Whatever parameters follow: a body that is not UTF-8 is refused as malformed.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// Reads the whole body.
+pub(super) async fn read(body: Body) -> Result<Bytes, Problem> {
+    read_within(BODY_TIMEOUT, body).await
+}
+
+async fn read_within(limit: Duration, body: Body) -> Result<Bytes, Problem> {
+    timeout(limit, collect(body)).await.unwrap_or_else(|_| {
+        let limit = limit.as_secs_f64();
+        Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body took longer than {limit} s: send it again, without pauses"),
+        ))
+    })
+}
+
+async fn collect(body: Body) -> Result<Bytes, Problem> {
+    let mut bytes = BytesMut::new();
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| {
+            Problem::new(StatusCode::BAD_REQUEST, format!("the body ended early: send it again ({error})"))
+        })?;
+        if bytes.len() + chunk.len() > BODY_CAP {
+            discard_chunks(chunks).await;
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+/// Reads a refused body away, within reason. A connection that is closed with unread bytes is reset, and the sender
+/// may then never see why it was refused.
+pub(super) async fn discard(headers: &HeaderMap, body: Body) {
+    // Who asks before sending has sent nothing yet.
+    if !headers.contains_key(header::EXPECT) {
+        discard_chunks(body.into_data_stream()).await;
+    }
+}
+
+async fn discard_chunks(mut chunks: BodyDataStream) {
+    let reading = async {
+        let mut room = DISCARD_CAP;
+        while let Some(Ok(chunk)) = chunks.next().await
+            && chunk.len() <= room
+        {
+            room -= chunk.len();
+        }
+    };
+    if timeout(DISCARD_TIMEOUT, reading).await.is_err() {
+        tracing::debug!("a sender is slow to send a body that was refused");
+    }
+}
+
+fn too_large() -> Problem {
+    let cap = BODY_CAP / 1024;
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body is larger than {cap} KiB: send one lead per request"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_stalls_is_cut() {
+        let stalling = futures::stream::iter([Ok::<_, Infallible>("{")]).chain(futures::stream::pending());
+        let problem = read_within(Duration::from_millis(50), Body::from_stream(stalling)).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+}

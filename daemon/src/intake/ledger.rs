@@ -1,0 +1,93 @@
+//! What intake needs of the store, as a seam for tests that need no database.
+
+use std::{error::Error, future::Future};
+
+use crate::{
+    domain::ids::{CompanyId, LeadId},
+    store::{
+        self, Store,
+        intake::{CompanyView, Flushed, NewEvent},
+        lead::{Again, LeadStatus},
+    },
+};
+
+/// Why a lead was neither accepted nor found wanting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// More leads wait than can be committed, or another transaction was in the way.
+    Busy,
+    /// The database is away, and may be back in a moment.
+    Away,
+    /// The database refused, which repeating will not change.
+    Failed,
+}
+
+impl From<store::Error> for Trouble {
+    /// Logs the cause: from here on only the kind matters, and one flush may answer many requests.
+    fn from(error: store::Error) -> Self {
+        if matches!(error, store::Error::Away(_)) {
+            tracing::warn!(
+                error = &error as &dyn Error,
+                "the database is away; intake refuses leads until it is back"
+            );
+            Self::Away
+        } else if error.is_passing() {
+            tracing::warn!(error = &error as &dyn Error, "another transaction was in the way of a lead");
+            Self::Busy
+        } else {
+            tracing::error!(error = &error as &dyn Error, "the database refused what intake asked");
+            Self::Failed
+        }
+    }
+}
+
+/// Where leads are committed.
+pub(super) trait Ledger: Send + Sync + 'static {
+    fn company_view(
+        &self,
+        company: CompanyId,
+    ) -> impl Future<Output = Result<Option<CompanyView>, Trouble>> + Send;
+
+    fn company_version(
+        &self,
+        company: CompanyId,
+    ) -> impl Future<Output = Result<Option<i64>, Trouble>> + Send;
+
+    fn accept(&self, events: &[NewEvent]) -> impl Future<Output = Result<Vec<Flushed>, Trouble>> + Send;
+
+    fn accept_again(&self, update: &NewEvent) -> impl Future<Output = Result<Again, Trouble>> + Send;
+
+    fn lead_status(
+        &self,
+        company: CompanyId,
+        lead: LeadId,
+    ) -> impl Future<Output = Result<Option<LeadStatus>, Trouble>> + Send;
+
+    fn is_ready(&self) -> impl Future<Output = bool> + Send;
+}
+
+impl Ledger for Store {
+    async fn company_view(&self, company: CompanyId) -> Result<Option<CompanyView>, Trouble> {
+        Ok(Self::company_view(self, company).await?)
+    }
+
+    async fn company_version(&self, company: CompanyId) -> Result<Option<i64>, Trouble> {
+        Ok(Self::company_version(self, company).await?)
+    }
+
+    async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Trouble> {
+        Ok(Self::accept(self, events).await?)
+    }
+
+    async fn accept_again(&self, update: &NewEvent) -> Result<Again, Trouble> {
+        Ok(Self::accept_again(self, update).await?)
+    }
+
+    async fn lead_status(&self, company: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, Trouble> {
+        Ok(Self::lead_status(self, company, lead).await?)
+    }
+
+    async fn is_ready(&self) -> bool {
+        Self::is_ready(self).await
+    }
+}

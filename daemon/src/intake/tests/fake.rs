@@ -1,0 +1,221 @@
+//! A ledger in memory that can be slow, away, or refuse.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::{
+    domain::{
+        ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
+        integration::EventKind,
+    },
+    intake::ledger::{Ledger, Trouble},
+    store::{
+        intake::{AcceptedDelivery, CompanyView, Flushed, IntakeIntegration, KeyView, NewEvent},
+        lead::{Again, LeadDelivery, LeadStatus},
+    },
+};
+
+pub(super) const COMPANY: CompanyId = CompanyId(7);
+
+/// The text of a key of the company, told apart by a letter.
+pub(super) fn key(letter: char) -> String {
+    format!("llk_{COMPANY}_{}", letter.to_string().repeat(43))
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Company {
+    pub(super) version: i64,
+    /// Key texts with the signing secret of those that require one.
+    pub(super) keys: Vec<(String, Option<String>)>,
+    pub(super) integrations: Vec<IntakeIntegration>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) company: Company,
+    pub(super) leads: HashMap<LeadId, NewEvent>,
+    pub(super) trouble: Option<Trouble>,
+    /// A flush that holds this lead is refused.
+    pub(super) poison: Option<LeadId>,
+    /// The leads of every flush, in order.
+    pub(super) flushes: Vec<Vec<LeadId>>,
+    pub(super) views_loaded: usize,
+    /// Raises the version as soon as a view was loaded, so that every decision is stale.
+    pub(super) restless: bool,
+    pub(super) ready: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Fake {
+    state: Mutex<State>,
+    /// Every flush takes one permit.
+    pub(super) gate: Semaphore,
+}
+
+impl Fake {
+    pub(super) fn new() -> Arc<Self> {
+        let integration = |name: &str, enabled| IntakeIntegration {
+            id: IntegrationId::generate(),
+            name: name.into(),
+            enabled,
+            events: vec![EventKind::Created, EventKind::Updated],
+        };
+        let company = Company {
+            version: 1,
+            keys: vec![(key('a'), None)],
+            integrations: vec![integration("crm", true), integration("mail", false)],
+        };
+        let state = State {
+            company,
+            leads: HashMap::new(),
+            trouble: None,
+            poison: None,
+            flushes: Vec::new(),
+            views_loaded: 0,
+            restless: false,
+            ready: true,
+        };
+        Arc::new(Self { state: Mutex::new(state), gate: Semaphore::new(1_000_000) })
+    }
+
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.state.lock().unwrap())
+    }
+
+    /// Changes the company as an operator would.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Company)) {
+        self.with(|state| {
+            state.company.version += 1;
+            change(&mut state.company);
+        });
+    }
+}
+
+pub(super) fn event(lead: LeadId) -> NewEvent {
+    NewEvent {
+        company: COMPANY,
+        version: 1,
+        lead,
+        uuid: lead.to_string(),
+        digest: [0; 32],
+        event: EventId::generate(),
+        kind: EventKind::Created,
+        body: Bytes::from_static(b"{}"),
+        deliveries: Vec::new(),
+    }
+}
+
+fn committed(event: &NewEvent) -> Vec<AcceptedDelivery> {
+    let shown = |(integration, id, held): (IntegrationId, DeliveryId, Option<String>)| AcceptedDelivery {
+        integration,
+        id,
+        state: if held.is_some() { "held" } else { "pending" }.into(),
+        reason: held,
+    };
+    event.deliveries.iter().map(|one| shown((one.integration, one.id, one.held.clone()))).collect()
+}
+
+impl Ledger for Fake {
+    async fn company_view(&self, company: CompanyId) -> Result<Option<CompanyView>, Trouble> {
+        self.with(|state| {
+            if let Some(trouble) = state.trouble {
+                return Err(trouble);
+            }
+            state.views_loaded += 1;
+            let view = CompanyView {
+                id: COMPANY,
+                name: "The Old Barn".into(),
+                version: state.company.version,
+                keys: state
+                    .company
+                    .keys
+                    .iter()
+                    .map(|(text, secret)| KeyView {
+                        id: KeyId::generate(),
+                        token_hash: Sha256::digest(text).into(),
+                        signing_secret: secret.clone().map(SecretString::from),
+                    })
+                    .collect(),
+                integrations: state.company.integrations.clone(),
+            };
+            if state.restless {
+                state.company.version += 1;
+            }
+            Ok((company == COMPANY).then_some(view))
+        })
+    }
+
+    async fn company_version(&self, company: CompanyId) -> Result<Option<i64>, Trouble> {
+        self.with(|state| Ok((company == COMPANY).then_some(state.company.version)))
+    }
+
+    async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Trouble> {
+        self.with(|state| state.flushes.push(events.iter().map(|event| event.lead).collect()));
+        self.gate.acquire().await.unwrap().forget();
+        self.with(|state| {
+            if let Some(trouble) = state.trouble {
+                return Err(trouble);
+            }
+            if events.iter().any(|event| Some(event.lead) == state.poison) {
+                return Err(Trouble::Failed);
+            }
+            let flush = events.iter().map(|event| match state.leads.entry(event.lead) {
+                _ if event.version != state.company.version => Flushed::Stale,
+                Entry::Occupied(_) => Flushed::Known,
+                Entry::Vacant(free) => {
+                    free.insert(event.clone());
+                    Flushed::Created
+                }
+            });
+            Ok(flush.collect())
+        })
+    }
+
+    async fn accept_again(&self, update: &NewEvent) -> Result<Again, Trouble> {
+        assert_eq!(update.kind, EventKind::Updated);
+        self.with(|state| {
+            if update.version != state.company.version {
+                return Ok(Again::Stale);
+            }
+            let known = state.leads.get_mut(&update.lead).unwrap();
+            if known.digest == update.digest {
+                return Ok(Again::Duplicate(committed(known)));
+            }
+            *known = update.clone();
+            Ok(Again::Updated(committed(update)))
+        })
+    }
+
+    async fn lead_status(&self, _: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, Trouble> {
+        let delivery = |one: AcceptedDelivery| LeadDelivery {
+            id: one.id,
+            integration: one.integration,
+            event: "lead.created".into(),
+            due_at: one.reason.is_none().then_some(jiff::Timestamp::UNIX_EPOCH),
+            state: one.state,
+            reason: one.reason,
+            attempts: 0,
+        };
+        self.with(|state| {
+            let status = state.leads.get(&lead).map(|event| LeadStatus {
+                uuid: event.uuid.clone(),
+                state: "unsynced",
+                received_at: jiff::Timestamp::UNIX_EPOCH,
+                event: event.body.clone(),
+                deliveries: committed(event).into_iter().map(delivery).collect(),
+            });
+            Ok(status)
+        })
+    }
+
+    async fn is_ready(&self) -> bool {
+        self.with(|state| state.ready)
+    }
+}

@@ -1,0 +1,367 @@
+//! The routes: who may come in, what is refused and how, what is answered.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{Router, body::Body};
+use futures::future::join_all;
+use http::{Method, Request, StatusCode, header};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use super::fake::{Fake, key};
+use crate::{
+    domain::ids::LeadId,
+    intake::{App, Flusher, Readiness, Views, ledger::Trouble, routes},
+};
+
+struct Door {
+    router: Router,
+    ledger: Arc<Fake>,
+    _flushing: JoinSet<()>,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: http::HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// Checks that this is a whole problem document, and returns it.
+    fn problem(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["type"], "about:blank");
+        assert_eq!(problem["status"], status);
+        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
+        assert!(
+            problem["detail"].as_str().is_some_and(|detail| !detail.is_empty() && !detail.contains('\n'))
+        );
+        problem
+    }
+}
+
+fn door_with(ready: Readiness) -> Door {
+    let ledger = Fake::new();
+    let (queue, flusher) = Flusher::new(Arc::clone(&ledger));
+    let mut flushing = JoinSet::new();
+    flushing.spawn(flusher.run());
+    let app = App {
+        ledger: Arc::clone(&ledger),
+        views: Views::new(Arc::clone(&ledger)),
+        queue,
+        metrics: PrometheusBuilder::new().build_recorder().handle(),
+        ready,
+    };
+    Door { router: routes::router(Arc::new(app)), ledger, _flushing: flushing }
+}
+
+fn door() -> Door {
+    door_with(Arc::new(|| true))
+}
+
+impl Door {
+    async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.into()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    async fn post(&self, body: impl ToString) -> Answer {
+        self.ask(posted(&key('a'), body)).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        let request = Request::get(path).header("authorization", format!("Bearer {}", key('a')));
+        self.ask(request.body(Body::empty()).unwrap()).await
+    }
+}
+
+fn posted(key: &str, body: impl ToString) -> Request<Body> {
+    Request::post("/v1/leads")
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "application/json; charset=utf-8")
+        .body(Body::from(body.to_string()))
+        .unwrap()
+}
+
+fn lead(uuid: &str) -> Value {
+    json!({"lead": {
+        "uuid": uuid, "name": "Sarah Patel", "email": "sarah@example.com", "event_type": "wedding",
+        "event_date": "2026-09-12", "guest_count": 80, "gdpr_consent": true, "unknown": 1.10,
+    }})
+}
+
+const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
+
+#[tokio::test]
+async fn a_lead_is_accepted_then_a_duplicate_then_updated() {
+    let door = door();
+    let first = door.post(lead(UUID)).await;
+    assert_eq!(first.status, StatusCode::ACCEPTED, "{}", first.text);
+    let receipt = first.json();
+    assert_eq!(receipt["lead"], UUID);
+    assert_eq!(receipt["status"], "accepted");
+    let integrations = door.ledger.with(|state| state.company.integrations.clone());
+    let shown: Vec<_> = receipt["deliveries"].as_array().unwrap().iter().collect();
+    let keys: Vec<_> = shown[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["integration_id", "delivery_id", "state", "reason"]);
+    assert_eq!(shown[0]["integration_id"], integrations[0].id.to_string());
+    assert_eq!((&shown[0]["state"], &shown[0]["reason"]), (&json!("pending"), &Value::Null));
+    assert_eq!((&shown[1]["state"], &shown[1]["reason"]), (&json!("held"), &json!("integration disabled")));
+
+    let again = door.post(lead(UUID)).await.json();
+    assert_eq!((&again["status"], &again["deliveries"]), (&json!("duplicate"), &receipt["deliveries"]));
+
+    let mut changed = lead(UUID);
+    changed["lead"]["guest_count"] = json!(81);
+    let updated = door.post(changed).await.json();
+    assert_eq!(updated["status"], "updated");
+    assert_ne!(updated["deliveries"], receipt["deliveries"]);
+}
+
+#[tokio::test]
+async fn many_posts_of_one_lead_make_one() {
+    let door = door();
+    let answers = join_all((0..50).map(|_| door.post(lead(UUID)))).await;
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.json()["status"].clone()).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == "accepted").count(), 1);
+    assert_eq!(statuses.iter().filter(|status| **status == "duplicate").count(), 49);
+}
+
+#[tokio::test]
+async fn every_wrong_key_gets_the_same_answer() {
+    let door = door();
+    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    let mut texts = BTreeSet::new();
+    let other_company = key('a').replace("llk_7_", "llk_8_");
+    for authorization in [
+        None,
+        Some(String::new()),
+        Some("Bearer".into()),
+        Some("Bearer ".into()),
+        Some(format!("Basic {}", key('a'))),
+        Some(format!("Bearer {}", key('b'))),
+        Some(format!("Bearer {}x", key('a'))),
+        Some(format!("Bearer {}", key('a').replace("llk_7", "llk_07"))),
+        Some(format!("Bearer {}", key('a').replace("llk_7", "llk_+7"))),
+        Some(format!("Bearer {}", key('a').replace("llk_7", "llk_99999999999999999999"))),
+        Some(format!("Bearer {other_company}")),
+    ] {
+        let mut request = posted("", lead(UUID));
+        request.headers_mut().remove("authorization");
+        if let Some(value) = &authorization {
+            request.headers_mut().insert("authorization", value.parse().unwrap());
+        }
+        let answer = door.ask(request).await;
+        answer.problem(401);
+        assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
+        texts.insert(answer.text);
+    }
+    assert_eq!(texts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_key_works_at_once_and_a_revoked_one_no_more() {
+    let door = door();
+    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    door.ledger.change(|company| company.keys = vec![(key('b'), None)]);
+    door.get(&format!("/v1/leads/{UUID}")).await.problem(401);
+    assert_eq!(door.ask(posted(&key('b'), lead(UUID))).await.status, StatusCode::ACCEPTED);
+    door.ledger.change(|company| company.keys = vec![(key('c'), None)]);
+    // The old view still knows this key; the commit finds out.
+    door.ask(posted(&key('b'), lead(UUID))).await.problem(401);
+    door.ask(posted(&key('b'), lead(&LeadId::generate().to_string()))).await.problem(401);
+    assert_eq!(door.ledger.with(|state| state.leads.len()), 1);
+}
+
+#[tokio::test]
+async fn wrong_keys_cost_no_more_than_a_look_at_the_version() {
+    let door = door();
+    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    join_all((0..20).map(|_| door.ask(posted(&key('b'), lead(UUID))))).await;
+    assert_eq!(door.ledger.with(|state| state.views_loaded), 1);
+}
+
+#[tokio::test]
+async fn a_lead_is_decided_on_again_when_its_company_changed() {
+    let door = door();
+    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    door.ledger.change(|company| company.integrations.truncate(1));
+    let receipt = door.post(lead(&LeadId::generate().to_string())).await.json();
+    assert_eq!(receipt["deliveries"].as_array().unwrap().len(), 1);
+    door.ledger.change(|company| company.integrations.clear());
+    let mut changed = lead(UUID);
+    changed["lead"]["guest_count"] = json!(81);
+    let receipt = door.post(changed).await.json();
+    assert_eq!((&receipt["status"], &receipt["deliveries"]), (&json!("updated"), &json!([])));
+}
+
+#[tokio::test]
+async fn a_company_that_never_rests_sends_the_lead_away() {
+    let door = door();
+    door.ledger.with(|state| state.restless = true);
+    let answer = door.post(lead(UUID)).await;
+    answer.problem(503);
+    assert_eq!(answer.headers[header::RETRY_AFTER], "1");
+}
+
+#[tokio::test]
+async fn a_key_may_require_a_signed_body() {
+    let door = door();
+    door.ledger.change(|company| company.keys[0].1 = Some("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=".into()));
+    let problem = door.post(lead(UUID)).await.problem(401);
+    assert!(problem["detail"].as_str().unwrap().contains("X-Leadline-Signature"));
+    assert!(door.ledger.with(|state| state.leads.is_empty()));
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_leads_are_refused_with_their_fields() {
+    let door = door();
+    assert!(door.post("{").await.problem(400).get("errors").is_none());
+    let mut nameless = lead(UUID);
+    nameless["lead"].as_object_mut().unwrap().remove("email");
+    let problem = door.post(nameless).await.problem(422);
+    assert_eq!(problem["errors"][0]["pointer"], "/lead/email");
+    assert!(problem["errors"][0]["detail"].is_string());
+}
+
+#[tokio::test]
+async fn only_plain_json_of_bounded_size_is_read() {
+    let door = door();
+    for (name, value, status) in [
+        ("content-type", "text/plain", 415),
+        ("content-type", "application/jsonp", 415),
+        ("content-type", "", 415),
+        ("content-encoding", "gzip", 415),
+        ("content-length", "262145", 413),
+    ] {
+        let mut request = posted(&key('a'), lead(UUID));
+        request.headers_mut().insert(name, value.parse().unwrap());
+        door.ask(request).await.problem(status);
+    }
+    let mut request = posted(&key('a'), lead(UUID));
+    request.headers_mut().remove("content-type");
+    door.ask(request).await.problem(415);
+    door.post(" ".repeat(256 * 1024 + 1)).await.problem(413);
+    door.post(" ".repeat(256 * 1024)).await.problem(400);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_asks_the_sender_to_come_back() {
+    let door = door();
+    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    for (trouble, status, retry_after) in [(Trouble::Away, 503, Some("1")), (Trouble::Failed, 500, None)] {
+        door.ledger.with(|state| state.trouble = Some(trouble));
+        let answer = door.post(lead(UUID)).await;
+        answer.problem(status);
+        let told = answer.headers.get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+        assert_eq!(told, retry_after);
+    }
+}
+
+#[tokio::test]
+async fn what_became_of_a_lead_is_told_with_its_text_untouched() {
+    let door = door();
+    let text = lead(UUID).to_string().replace("1.1", "1.10");
+    assert_eq!(door.post(&text).await.status, StatusCode::ACCEPTED);
+    let stored = text.replacen('{', r#"{"event": "lead.created", "huge": 100000000000000000000.50, "#, 1);
+    door.ledger.with(|state| state.leads.values_mut().next().unwrap().body = stored.clone().into());
+    let answer = door.get(&format!("/v1/leads/{}", UUID.to_uppercase())).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(answer.text.contains(&format!(r#""event":{stored},"#)), "{}", answer.text);
+    let shown = answer.json();
+    let keys: Vec<_> = shown.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["uuid", "state", "received_at", "event", "deliveries"]);
+    assert_eq!((&shown["uuid"], &shown["received_at"]), (&json!(UUID), &json!("1970-01-01T00:00:00Z")));
+    let delivery = shown["deliveries"][1].as_object().unwrap();
+    let keys: Vec<_> = delivery.keys().collect();
+    assert_eq!(keys, ["id", "lead", "integration_id", "event", "state", "reason", "attempts", "due_at"]);
+    assert_eq!((&delivery["lead"], &delivery["due_at"]), (&json!(UUID), &Value::Null));
+    for unknown in [LeadId::generate().to_string(), "nonsense".into(), "%ff".into()] {
+        door.get(&format!("/v1/leads/{unknown}")).await.problem(404);
+    }
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_there_are_problems() {
+    let door = door();
+    door.get("/").await.problem(404);
+    door.get("/v1/leads/").await.problem(404);
+    let answer = door.get("/v1/leads").await;
+    answer.problem(405);
+    assert_eq!(answer.headers[header::ALLOW], "POST");
+}
+
+#[tokio::test]
+async fn readiness_is_the_daemons_and_the_databases() {
+    let up = door();
+    assert_eq!(up.get("/healthz").await.text, "ok\n");
+    assert_eq!(up.get("/readyz").await.text, "ready\n");
+    assert_eq!(up.get("/metrics").await.status, StatusCode::OK);
+    up.ledger.with(|state| state.ready = false);
+    up.get("/readyz").await.problem(503);
+    let starting = door_with(Arc::new(|| false));
+    starting.get("/readyz").await.problem(503);
+    assert_eq!(starting.get("/healthz").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn leads_refusals_and_flushes_are_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let door = door();
+    for body in [lead(UUID).to_string(), lead(UUID).to_string(), "{".into()] {
+        door.post(body).await;
+    }
+    let rendered = recorder.handle().render();
+    for line in [
+        r#"leadline_intake_leads_total{status="accepted"} 1"#,
+        r#"leadline_intake_leads_total{status="duplicate"} 1"#,
+        r#"leadline_intake_refusals_total{status="400"} 1"#,
+        "leadline_intake_flush_leads_count 2",
+        "leadline_intake_flush_seconds_count 2",
+    ] {
+        assert!(rendered.lines().any(|rendered| rendered == line), "{line} in {rendered}");
+    }
+}
+
+#[tokio::test]
+async fn the_openapi_document_lists_exactly_what_there_is() {
+    let door = door();
+    let document = door.get("/openapi.json").await.json();
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let paths = document["paths"].as_object().unwrap();
+    let listed: Vec<_> = paths.keys().map(String::as_str).collect();
+    assert_eq!(listed, ["/v1/leads", "/v1/leads/{uuid}", "/healthz", "/readyz", "/metrics", "/openapi.json"]);
+    for (path, item) in paths {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let request = Request::builder().method(&method).uri(path.replace("{uuid}", UUID));
+            let answer = door.ask(request.body(Body::empty()).unwrap()).await;
+            let operation = &item[method.as_str().to_lowercase()];
+            assert_eq!(
+                operation.is_null(),
+                answer.status == StatusCode::METHOD_NOT_ALLOWED,
+                "{method} {path}"
+            );
+            let status = answer.status.as_str();
+            assert!(
+                operation.is_null() || operation["responses"][status].is_object(),
+                "{method} {path}: {status}"
+            );
+        }
+    }
+    let text = document.to_string();
+    for reference in text.split(r##""$ref":"#"##).skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(document.pointer(reference).is_some(), "{reference}");
+    }
+}

@@ -1,0 +1,214 @@
+//! Companies: looked up by id or unique name, created, changed. Every change of one raises its configuration version.
+
+use sqlx::PgConnection;
+
+use super::{
+    Error, Store,
+    command::{Command, Refusal},
+};
+use crate::domain::{
+    ids::{CompanyId, IntegrationId},
+    plan::{Plan, UNCOUNTED},
+};
+
+/// The largest id that every JSON reader keeps exact.
+const MAX_ID: i64 = (1 << 53) - 1;
+
+/// Who collects leads.
+#[derive(Clone, Debug)]
+pub struct Company {
+    pub id: CompanyId,
+    pub name: String,
+    pub plan: Plan,
+    pub brand: Option<String>,
+    pub created_at: jiff::Timestamp,
+}
+
+struct Row {
+    id: i64,
+    name: String,
+    plan: String,
+    brand: Option<String>,
+    created_at: jiff_sqlx::Timestamp,
+}
+
+impl TryFrom<Row> for Company {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: CompanyId(row.id),
+            name: row.name,
+            plan: Plan::parse(&row.plan).ok_or(Error::Corrupt("plan"))?,
+            brand: row.brand,
+            created_at: row.created_at.to_jiff(),
+        })
+    }
+}
+
+/// The id of the company that a reference means: an id, or a name that only one company has.
+pub(super) async fn find_company(db: &mut PgConnection, reference: &str) -> Result<CompanyId, Refusal> {
+    let unknown = || {
+        Refusal::NotFound(format!("no company {reference:?}: `leadline company list` shows those there are"))
+    };
+    if reference.is_empty() {
+        return Err(Refusal::Invalid("name a company, by its id or its name".to_owned()));
+    }
+    if reference.contains('\0') {
+        return Err(unknown());
+    }
+    if let Ok(id) = reference.parse::<i64>() {
+        let known =
+            sqlx::query_scalar!("SELECT id FROM company WHERE id = $1", id).fetch_optional(db).await?;
+        return known.map(CompanyId).ok_or_else(unknown);
+    }
+    let ids = sqlx::query_scalar!("SELECT id FROM company WHERE name = $1 ORDER BY id LIMIT 10", reference)
+        .fetch_all(db)
+        .await?;
+    match ids[..] {
+        [] => Err(unknown()),
+        [id] => Ok(CompanyId(id)),
+        _ => {
+            let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+            Err(Refusal::Invalid(format!(
+                "several companies are named {reference:?}: use one of the ids {}",
+                ids.join(", ")
+            )))
+        }
+    }
+}
+
+impl Store {
+    /// The company that a reference means.
+    pub async fn company(&self, reference: &str) -> Result<Company, Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let id = find_company(&mut db, reference).await?;
+        let row =
+            sqlx::query_as!(Row, "SELECT id, name, plan, brand, created_at FROM company WHERE id = $1", id.0)
+                .fetch_one(&mut *db)
+                .await?;
+        Ok(row.try_into()?)
+    }
+
+    /// The id of the company that a reference means.
+    pub async fn find_company(&self, reference: &str) -> Result<CompanyId, Refusal> {
+        find_company(&mut *self.pool.acquire().await?, reference).await
+    }
+
+    /// Companies, newest first, those behind `after` only.
+    pub async fn companies(&self, after: Option<CompanyId>, limit: i64) -> Result<Vec<Company>, Error> {
+        sqlx::query_as!(
+            Row,
+            "SELECT id, name, plan, brand, created_at FROM company
+             WHERE $1::bigint IS NULL OR (created_at, id) < (SELECT created_at, id FROM company WHERE id = $1)
+             ORDER BY created_at DESC, id DESC LIMIT $2",
+            after.map(|id| id.0),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(Company::try_from)
+        .collect()
+    }
+}
+
+impl Command {
+    /// Locks a company for a change and raises its configuration version, so that intake decides anew.
+    pub async fn company(&mut self, reference: &str) -> Result<Company, Refusal> {
+        let id = find_company(&mut self.tx, reference).await?;
+        self.lock_company(id).await
+    }
+
+    pub(super) async fn lock_company(&mut self, id: CompanyId) -> Result<Company, Refusal> {
+        let row = sqlx::query_as!(
+            Row,
+            "UPDATE company SET config_version = config_version + 1 WHERE id = $1
+             RETURNING id, name, plan, brand, created_at",
+            id.0,
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok(row.try_into()?)
+    }
+
+    /// Creates a company under the given id, or the next free one.
+    pub async fn create_company(
+        &mut self,
+        id: Option<i64>,
+        name: &str,
+        plan: Plan,
+        brand: Option<&str>,
+    ) -> Result<Company, Refusal> {
+        if id.is_some_and(|id| !(1..=MAX_ID).contains(&id)) {
+            return Err(Refusal::Invalid(format!("a company's id is a number from 1 to {MAX_ID}")));
+        }
+        // Two creations at once must not take the same next number.
+        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('leadline company id', 0))")
+            .execute(&mut *self.tx)
+            .await?;
+        let row = sqlx::query_as!(
+            Row,
+            "INSERT INTO company (id, name, plan, brand)
+             SELECT coalesce($1, (SELECT coalesce(max(id), 0) + 1 FROM company)), $2, $3, $4
+             ON CONFLICT (id) DO NOTHING
+             RETURNING id, name, plan, brand, created_at",
+            id,
+            name,
+            plan.as_str(),
+            brand,
+        )
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        let row = row.ok_or_else(|| {
+            let id = id.unwrap_or_default();
+            Refusal::Exists(format!(
+                "company {id} exists already: choose another id, or none to get the next free"
+            ))
+        })?;
+        Ok(row.try_into()?)
+    }
+
+    /// Writes name and brand of a locked company; both are part of what its integrations push.
+    pub async fn update_company(&mut self, company: &Company) -> Result<(), Refusal> {
+        sqlx::query!(
+            "UPDATE company SET name = $2, brand = $3 WHERE id = $1",
+            company.id.0,
+            company.name,
+            company.brand,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        let touched = sqlx::query_scalar!(
+            "UPDATE integration SET version = version + 1 WHERE company_id = $1 AND deleted_at IS NULL RETURNING id",
+            company.id.0,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        for integration in touched {
+            self.touch(company.id, IntegrationId::from(integration), true);
+        }
+        Ok(())
+    }
+
+    /// Writes the plan of a locked company.
+    pub async fn set_plan(&mut self, company: CompanyId, plan: Plan) -> Result<(), Refusal> {
+        sqlx::query!("UPDATE company SET plan = $2 WHERE id = $1", company.0, plan.as_str())
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
+    /// The names of the enabled integrations that the plan of a locked company counts.
+    pub async fn counted_integrations(&mut self, company: CompanyId) -> Result<Vec<String>, Refusal> {
+        let names = sqlx::query_scalar!(
+            "SELECT name FROM integration
+             WHERE company_id = $1 AND enabled AND deleted_at IS NULL AND connector <> $2 ORDER BY name",
+            company.0,
+            UNCOUNTED,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(names)
+    }
+}

@@ -1,0 +1,126 @@
+//! The daemon's data directory, and the lock that makes one daemon its only user.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error(
+        "another daemon uses the data directory {}: stop it, or choose another with --data-dir", .0.display()
+    )]
+    InUse(PathBuf),
+    #[error("cannot use the data directory {}: choose one that can be written with --data-dir", .0.display())]
+    Unusable(PathBuf, #[source] io::Error),
+}
+
+/// A data directory that is ours for as long as this lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Held, never read: the lock ends with the process, however it ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory if need be and locks it.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let unusable = |error| DataDirError::Unusable(path.to_owned(), error);
+        fs::create_dir_all(path).map_err(unusable)?;
+        // The server's processes start in `/`, so no path may be relative.
+        let path = path.canonicalize().map_err(unusable)?;
+        let unusable = |error| DataDirError::Unusable(path.clone(), error);
+        let lock = lock_file(&path.join("daemon.lock")).map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path)),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+
+    /// Writes where the intake listens to `intake.addr`, for programs that started this daemon on any free port.
+    pub fn announce(&self, intake: SocketAddr) -> io::Result<()> {
+        let (path, new) = (self.path.join("intake.addr"), self.path.join("intake.addr.new"));
+        fs::write(&new, format!("{intake}\n"))?;
+        fs::rename(new, path)
+    }
+
+    /// Where it is, as an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Opens a file that exists to be locked. What it holds is of no interest, so it is never truncated.
+pub(super) fn lock_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
+/// Makes a directory that only its owner can enter, under a name that nobody can guess and occupy.
+pub(super) fn private_temp_dir(parent: &Path) -> io::Result<PathBuf> {
+    let path = parent.join(format!("leadline-{:08x}", rand::random::<u32>()));
+    DirBuilder::new().mode(0o700).create(&path)?;
+    Ok(path)
+}
+
+/// Lets other users pass through a directory without reading it.
+pub(super) fn let_through(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o001 == 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o011))?;
+    }
+    Ok(())
+}
+
+/// Whether this process runs as root.
+pub fn is_root() -> io::Result<bool> {
+    Ok(user_number("-u", None)? == Some(0))
+}
+
+/// What `id` says about a user, or about ourselves: without `unsafe` nothing else in reach asks the system this.
+/// None if there is no such user.
+pub(super) fn user_number(what: &str, user: Option<&str>) -> io::Result<Option<u32>> {
+    let output = Command::new("id").arg(what).args(user).output()?;
+    if !output.status.success() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().map(Some).map_err(|_| io::Error::other(format!("`id {what}` printed {text:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_daemon_is_refused_until_the_first_has_gone() {
+        let temp = tempfile::tempdir().unwrap();
+        let first = DataDir::open(temp.path()).unwrap();
+        let refused = DataDir::open(temp.path()).unwrap_err();
+        assert!(refused.to_string().starts_with("another daemon uses the data directory /"), "{refused}");
+        drop(first);
+        DataDir::open(temp.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("file");
+        fs::write(&file, "").unwrap();
+        let refused = DataDir::open(&file.join("data")).unwrap_err();
+        assert!(matches!(&refused, DataDirError::Unusable(path, _) if path.starts_with(&file)), "{refused}");
+    }
+
+    #[test]
+    fn users_are_asked_for_by_name() {
+        assert_eq!(user_number("-u", Some("root")).unwrap(), Some(0));
+        assert_eq!(user_number("-u", Some("no such user")).unwrap(), None);
+    }
+}

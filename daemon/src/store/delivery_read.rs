@@ -1,0 +1,321 @@
+//! Deliveries as operators see them. What is undelivered is found through the small tables that hold it, never by
+//! searching all that were delivered.
+
+use std::collections::HashMap;
+
+use jiff_sqlx::{Timestamp, ToSqlx};
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::{Error, Store, command::Refusal};
+use crate::domain::ids::{CompanyId, DeliveryId, IntegrationId, LeadId};
+
+/// A delivery, and when it is pushed next.
+#[derive(Clone, Debug)]
+pub struct DeliveryView {
+    pub company: CompanyId,
+    pub id: DeliveryId,
+    /// The lead's uuid as received.
+    pub lead: String,
+    pub integration: IntegrationId,
+    pub integration_name: String,
+    pub event: String,
+    pub state: String,
+    pub reason: Option<String>,
+    pub attempts: i32,
+    pub due_at: Option<jiff::Timestamp>,
+    pub running: bool,
+    pub created_at: jiff::Timestamp,
+    pub finished_at: Option<jiff::Timestamp>,
+}
+
+/// Which deliveries; what is none or empty does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    pub ids: Option<Vec<DeliveryId>>,
+    pub company: Option<CompanyId>,
+    pub integration: Option<IntegrationId>,
+    pub lead: Option<LeadId>,
+    pub states: Vec<&'static str>,
+    /// The failure class of the last attempt.
+    pub class: Option<String>,
+    /// Part of the last attempt's error, case ignored.
+    pub error: Option<String>,
+    pub since: Option<jiff::Timestamp>,
+    pub until: Option<jiff::Timestamp>,
+    /// Leaves out those of disabled integrations.
+    pub enabled_only: bool,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+/// A delivery as far as a bulk command must know it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Target {
+    pub company_id: i64,
+    pub integration_id: Uuid,
+    pub id: Uuid,
+    pub state: String,
+    pub reason: Option<String>,
+    pub integration_name: String,
+    pub enabled: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    company_id: i64,
+    id: Uuid,
+    lead: String,
+    integration_id: Uuid,
+    integration_name: String,
+    event: String,
+    state: String,
+    reason: Option<String>,
+    attempts: i32,
+    created_at: Timestamp,
+    finished_at: Option<Timestamp>,
+}
+
+impl From<Row> for DeliveryView {
+    fn from(row: Row) -> Self {
+        Self {
+            company: CompanyId(row.company_id),
+            id: row.id.into(),
+            lead: row.lead,
+            integration: row.integration_id.into(),
+            integration_name: row.integration_name,
+            event: row.event,
+            state: row.state,
+            reason: row.reason,
+            attempts: row.attempts,
+            due_at: None,
+            running: false,
+            created_at: row.created_at.to_jiff(),
+            finished_at: row.finished_at.map(Timestamp::to_jiff),
+        }
+    }
+}
+
+impl DeliveryFilter {
+    fn asks_only_for(&self, states: &[&str]) -> bool {
+        !self.states.is_empty() && self.states.iter().all(|state| states.contains(state))
+    }
+
+    /// The query for these columns. What is dead or not final is found from the small tables; anything else by one
+    /// index scan per company, the results merged.
+    fn query(
+        &self,
+        columns: &'static str,
+        order: Order,
+        after: Option<DeliveryId>,
+        limit: Option<i64>,
+    ) -> QueryBuilder<Postgres> {
+        let (direction, behind) = match order {
+            Order::NewestFirst => ("DESC", "<"),
+            Order::OldestFirst => ("ASC", ">"),
+        };
+        let listed = self.ids.is_none() && self.lead.is_none();
+        let only_dead = self.asks_only_for(&["dead"]);
+        let only_open = listed && !only_dead && self.asks_only_for(&["pending", "held", "dead"]);
+        let merged = !only_dead && !only_open;
+        let mut sql = QueryBuilder::new("");
+        if only_open {
+            self.push_open(&mut sql);
+        }
+        sql.push(if merged { "SELECT x.* FROM company c CROSS JOIN LATERAL (SELECT " } else { "SELECT " });
+        sql.push(columns).push(" FROM ");
+        sql.push(match (only_dead, only_open) {
+            (true, _) => {
+                "undelivered f JOIN delivery d ON d.company_id = f.company_id AND d.id = f.delivery_id"
+            }
+            (_, true) => "open o JOIN delivery d ON d.company_id = o.company_id AND d.id = o.id",
+            _ => "delivery d",
+        });
+        sql.push(" JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id");
+        sql.push(" JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id");
+        if !only_dead && (self.class.is_some() || self.error.is_some()) {
+            sql.push(" JOIN LATERAL (SELECT class, error FROM attempt a WHERE a.company_id = d.company_id");
+            sql.push(" AND a.delivery_id = d.id AND a.number = d.attempts LIMIT 1) f ON true");
+        }
+        sql.push(" WHERE i.deleted_at IS NULL");
+        if merged {
+            sql.push(" AND d.company_id = c.id");
+        }
+        if only_dead {
+            self.push_lane(&mut sql, "f");
+        }
+        self.push_conditions(&mut sql);
+        if let Some(after) = after {
+            sql.push(" AND d.id ").push(behind).push(" ").push_bind(after.uuid());
+        }
+        sql.push(" ORDER BY d.id ").push(direction).push(" LIMIT ").push_bind(limit);
+        if merged {
+            sql.push(") x");
+            if let Some(company) = self.company {
+                sql.push(" WHERE c.id = ").push_bind(company.0);
+            }
+            sql.push(" ORDER BY x.id ").push(direction).push(" LIMIT ").push_bind(limit);
+        }
+        sql
+    }
+
+    /// Restricts one of the small tables to what is asked for.
+    fn push_lane(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str) {
+        if let Some(company) = self.company {
+            sql.push(" AND ").push(table).push(".company_id = ").push_bind(company.0);
+        }
+        if let Some(integration) = self.integration {
+            sql.push(" AND ").push(table).push(".integration_id = ").push_bind(integration.uuid());
+        }
+    }
+
+    /// The ids of what is not final: the held and dead, the queue, the claimed, and those that wait for an earlier
+    /// one, which stand in none of these.
+    fn push_open(&self, sql: &mut QueryBuilder<Postgres>) {
+        sql.push("WITH RECURSIVE open AS (SELECT company_id, id FROM (");
+        sql.push("SELECT u.company_id, u.delivery_id AS id FROM undelivered u WHERE true");
+        self.push_lane(sql, "u");
+        sql.push(" UNION ALL SELECT q.company_id, q.delivery_id FROM due q WHERE true");
+        self.push_lane(sql, "q");
+        sql.push(" UNION ALL SELECT k.company_id, k.delivery_id FROM claim");
+        sql.push(" CROSS JOIN LATERAL unnest(items) k WHERE true");
+        self.push_lane(sql, "k");
+        sql.push(") base UNION SELECT p.company_id, p.successor_id FROM open JOIN delivery p");
+        sql.push(" ON p.company_id = open.company_id AND p.id = open.id WHERE p.successor_id IS NOT NULL) ");
+    }
+
+    fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>) {
+        if let Some(ids) = &self.ids {
+            sql.push(" AND d.id = ANY(").push_bind(uuids(ids)).push(")");
+        }
+        if let Some(integration) = self.integration {
+            sql.push(" AND d.integration_id = ").push_bind(integration.uuid());
+        }
+        if let Some(lead) = self.lead {
+            sql.push(" AND d.lead_id = ").push_bind(lead.uuid());
+        }
+        if !self.states.is_empty() {
+            sql.push(" AND d.state = ANY(").push_bind(self.states.clone()).push(")");
+        }
+        if let Some(class) = &self.class {
+            sql.push(" AND f.class = ").push_bind(class.clone());
+        }
+        if let Some(error) = &self.error {
+            sql.push(" AND position(lower(").push_bind(error.clone()).push(") IN lower(f.error)) > 0");
+        }
+        if let Some(since) = self.since {
+            sql.push(" AND d.created_at >= ").push_bind(since.to_sqlx());
+        }
+        if let Some(until) = self.until {
+            sql.push(" AND d.created_at < ").push_bind(until.to_sqlx());
+        }
+        if self.enabled_only {
+            sql.push(" AND i.enabled");
+        }
+    }
+}
+
+fn uuids(ids: &[DeliveryId]) -> Vec<Uuid> {
+    ids.iter().map(|id| id.uuid()).collect()
+}
+
+impl Store {
+    /// Deliveries of a filter, those behind `after` only.
+    pub async fn delivery_views(
+        &self,
+        filter: &DeliveryFilter,
+        order: Order,
+        after: Option<DeliveryId>,
+        limit: Option<i64>,
+    ) -> Result<Vec<DeliveryView>, Error> {
+        const COLUMNS: &str = "d.company_id, d.id, l.uuid AS lead, d.integration_id, i.name AS integration_name, \
+                               d.event, d.state, d.reason, d.attempts, d.created_at, d.finished_at";
+        let rows: Vec<Row> =
+            filter.query(COLUMNS, order, after, limit).build_query_as().fetch_all(&self.pool).await?;
+        let mut deliveries: Vec<_> = rows.into_iter().map(DeliveryView::from).collect();
+        self.fill_in_schedule(&mut deliveries).await?;
+        Ok(deliveries)
+    }
+
+    /// What a bulk command over a filter would touch, oldest first.
+    pub async fn targets(&self, filter: &DeliveryFilter) -> Result<Vec<Target>, Error> {
+        const COLUMNS: &str = "d.company_id, d.integration_id, d.id, d.state, d.reason, \
+                               i.name AS integration_name, i.enabled";
+        let mut query = filter.query(COLUMNS, Order::OldestFirst, None, None);
+        Ok(query.build_query_as().fetch_all(&self.pool).await?)
+    }
+
+    /// The one delivery of an id.
+    pub async fn delivery_view(&self, id: DeliveryId) -> Result<DeliveryView, Refusal> {
+        let filter = DeliveryFilter { ids: Some(vec![id]), ..DeliveryFilter::default() };
+        let mut found = self.delivery_views(&filter, Order::NewestFirst, None, Some(1)).await?;
+        found.pop().ok_or_else(|| {
+            Refusal::NotFound(format!("no delivery {id}: `leadline delivery list` shows those there are"))
+        })
+    }
+
+    /// Says of undelivered ones when they are due and whether they are being pushed.
+    async fn fill_in_schedule(&self, deliveries: &mut [DeliveryView]) -> Result<(), Error> {
+        let open = || deliveries.iter().filter(|delivery| matches!(&*delivery.state, "pending" | "dead"));
+        let ids: Vec<Uuid> = open().map(|delivery| delivery.id.uuid()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut lanes: Vec<Uuid> = open().map(|delivery| delivery.integration.uuid()).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        let companies: Vec<i64> = open().map(|delivery| delivery.company.0).collect();
+        let schedule = sqlx::query!(
+            r#"SELECT delivery_id AS "delivery_id!", due_at, false AS "running!" FROM due
+               WHERE integration_id = ANY($1) AND delivery_id = ANY($2)
+               UNION ALL
+               SELECT delivery_id, due_at, false FROM undelivered
+               WHERE company_id = ANY($3) AND integration_id = ANY($1) AND delivery_id = ANY($2)
+               UNION ALL
+               SELECT k.delivery_id, NULL, true
+               FROM claim JOIN daemon m ON m.id = claim.daemon_id CROSS JOIN LATERAL unnest(items) k
+               WHERE k.delivery_id = ANY($2)"#,
+            &lanes,
+            &ids,
+            &companies,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        // A claim goes with the last of its items, so one that ended in it may be due again: then it is not running.
+        let (claimed, placed): (Vec<_>, Vec<_>) = schedule.into_iter().partition(|row| row.running);
+        let mut schedule: HashMap<Uuid, _> = claimed
+            .into_iter()
+            .chain(placed)
+            .map(|row| (row.delivery_id, (row.due_at, row.running)))
+            .collect();
+        for delivery in deliveries {
+            if let Some((due_at, running)) = schedule.remove(&delivery.id.uuid()) {
+                delivery.due_at = due_at.map(Timestamp::to_jiff);
+                delivery.running = running && delivery.state == "pending";
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_undelivered_ones_are_looked_up_in_the_small_tables() {
+        let sql = |states: &[&'static str]| {
+            let filter = DeliveryFilter { states: states.to_vec(), ..DeliveryFilter::default() };
+            filter.query("d.id", Order::NewestFirst, None, Some(50)).sql().as_str().to_owned()
+        };
+        assert!(sql(&["dead"]).contains("FROM undelivered f JOIN delivery d"));
+        assert!(sql(&["pending", "held", "dead"]).contains("WITH RECURSIVE open"));
+        assert!(!sql(&["pending", "delivered"]).contains("open"));
+        assert!(!sql(&[]).contains("undelivered"));
+    }
+}

@@ -1,0 +1,138 @@
+//! Finds PostgreSQL's own programs on this machine.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::EmbeddedError;
+
+/// The oldest version that the schema is made for.
+pub(super) const OLDEST: u32 = 15;
+
+/// The folders that hold `bin` folders of servers, one level down: Debian, Homebrew on its three homes, Postgres.app.
+const HOMES: [&str; 5] = [
+    "/usr/lib/postgresql",
+    "/opt/homebrew/opt",
+    "/usr/local/opt",
+    "/home/linuxbrew/.linuxbrew/opt",
+    "/Applications/Postgres.app/Contents/Versions",
+];
+
+/// The programs of one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) major: u32,
+    bin: PathBuf,
+}
+
+impl Server {
+    /// The newest there is, or the newest of `major` if a cluster needs that one.
+    pub(super) fn find(major: Option<u32>) -> Result<Self, EmbeddedError> {
+        // A folder that was named is the only one that counts: falling back would hide the mistake.
+        match env::var_os("LEADLINE_PG_BIN").filter(|bin| !bin.is_empty()) {
+            Some(bin) => {
+                let bin = PathBuf::from(bin);
+                let server = Self::at(&bin).ok_or_else(|| EmbeddedError::NamedServer(bin))?;
+                choose(vec![server], major)
+            }
+            None => choose(places().iter().filter_map(|bin| Self::at(bin)).collect(), major),
+        }
+    }
+
+    /// One of its programs.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// The server in this folder, if there is one whole.
+    fn at(bin: &Path) -> Option<Self> {
+        let bin = bin.canonicalize().ok()?;
+        if !["initdb", "pg_ctl", "postgres"].iter().all(|program| bin.join(program).is_file()) {
+            return None;
+        }
+        let version = Command::new(bin.join("postgres")).arg("--version").output().ok()?;
+        let major = major_of(&String::from_utf8_lossy(&version.stdout))?;
+        Some(Self { major, bin })
+    }
+}
+
+/// Where servers may be, the user's own choice first.
+fn places() -> Vec<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut places: Vec<_> = env::split_paths(&path).filter(|place| place.is_absolute()).collect();
+    for home in HOMES {
+        places.extend(children(home.as_ref()).map(|child| child.join("bin")));
+    }
+    // Fedora's own packages are in PATH; those of the PostgreSQL project are not.
+    let packaged = |path: &PathBuf| {
+        path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("pgsql-"))
+    };
+    places.extend(children("/usr".as_ref()).filter(packaged).map(|child| child.join("bin")));
+    places
+}
+
+/// What is in a folder; nothing if it cannot be read, because it is only one of many places.
+fn children(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)` is 15.
+fn major_of(version: &str) -> Option<u32> {
+    let number = version.split_once("(PostgreSQL) ")?.1;
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The newest that fits; the earlier place wins among equals.
+fn choose(found: Vec<Server>, major: Option<u32>) -> Result<Server, EmbeddedError> {
+    let newest = found.iter().map(|server| server.major).max();
+    let fits = |server: &Server| major.map_or(server.major >= OLDEST, |major| server.major == major);
+    match (found.into_iter().filter(fits).rev().max_by_key(|server| server.major), major, newest) {
+        (Some(server), ..) => Ok(server),
+        (None, Some(major), Some(newest)) => Err(EmbeddedError::OtherMajor { major, newest }),
+        (None, None, Some(newest)) => Err(EmbeddedError::TooOld { newest }),
+        (None, _, None) => Err(EmbeddedError::NoServer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(major: u32, bin: &str) -> Server {
+        Server { major, bin: bin.into() }
+    }
+
+    #[test]
+    fn versions_are_read_as_every_distribution_prints_them() {
+        for (text, major) in [
+            ("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n", Some(15)),
+            ("postgres (PostgreSQL) 18beta1\n", Some(18)),
+            ("postgres (PostgreSQL) 16.3 (Homebrew)\n", Some(16)),
+            ("something else 3\n", None),
+            ("", None),
+        ] {
+            assert_eq!(major_of(text), major, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_newest_is_chosen_unless_a_cluster_needs_another() {
+        let found = || vec![server(16, "a"), server(15, "b"), server(16, "c"), server(11, "d")];
+        assert_eq!(choose(found(), None).unwrap(), server(16, "a"));
+        assert_eq!(choose(found(), Some(15)).unwrap(), server(15, "b"));
+        for (found, major, expected) in [
+            (found(), Some(14), "needs PostgreSQL 14, and the newest here is 16"),
+            (vec![server(11, "d")], None, "PostgreSQL 11 is too old"),
+            (vec![], None, "no PostgreSQL server programs were found"),
+            (vec![], Some(15), "no PostgreSQL server programs were found"),
+        ] {
+            let error = choose(found, major).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(error.contains("--database-url"), "{error}");
+        }
+    }
+}

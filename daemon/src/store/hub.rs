@@ -1,0 +1,75 @@
+//! How the parts of one daemon hear of each other's commits: hints only, the rows are the truth.
+
+use tokio::sync::{Notify, broadcast, mpsc};
+
+use crate::domain::ids::{CompanyId, IntegrationId};
+
+/// A lane that has deliveries due.
+#[derive(Clone, Copy, Debug)]
+pub struct DueHint {
+    pub company: CompanyId,
+    pub integration: IntegrationId,
+    /// 0 first attempts, 1 retries.
+    pub kind: u8,
+    /// When the earliest of them is due, in microseconds since 1970 by the database's clock.
+    pub due_at: i64,
+}
+
+/// Something about an integration changed: its row, its health, its deliveries or attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Change {
+    pub company: CompanyId,
+    pub integration: IntegrationId,
+    /// Its configuration changed, or it was enabled: a lane that stood still may go on.
+    pub config: bool,
+}
+
+/// The daemon's own wake-ups.
+#[derive(Debug)]
+pub struct Hub {
+    due: mpsc::UnboundedSender<Vec<DueHint>>,
+    changes: broadcast::Sender<Change>,
+    /// The changes of configuration among them, apart: who must not miss one is not drowned by the others.
+    configs: broadcast::Sender<Change>,
+    /// A probe waits.
+    pub probes: Notify,
+}
+
+impl Hub {
+    /// A hub, and the end at which dispatch listens for due deliveries.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Vec<DueHint>>) {
+        let (due, listener) = mpsc::unbounded_channel();
+        let (changes, configs) = (broadcast::Sender::new(4096), broadcast::Sender::new(4096));
+        (Self { due, changes, configs, probes: Notify::new() }, listener)
+    }
+
+    /// Tells dispatch that lanes have deliveries due. Nobody listens while dispatch stops, and that is fine.
+    pub fn due(&self, hints: Vec<DueHint>) {
+        if !hints.is_empty() && self.due.send(hints).is_err() {
+            tracing::debug!("dispatch has stopped; the next daemon's scan finds these deliveries");
+        }
+    }
+
+    /// Tells whoever watches.
+    pub fn changed(&self, change: Change) {
+        if change.config && self.configs.send(change).is_err() {
+            tracing::debug!("dispatch has stopped; the next daemon reads the configuration anew");
+        }
+        if self.changes.send(change).is_err() {
+            tracing::trace!("nobody watches");
+        }
+    }
+
+    /// Listens to changes from now on. A listener that lags must read everything anew.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Listens to changes of configuration from now on.
+    #[must_use]
+    pub fn watch_configs(&self) -> broadcast::Receiver<Change> {
+        self.configs.subscribe()
+    }
+}

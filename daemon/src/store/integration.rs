@@ -1,0 +1,357 @@
+//! Integrations as they are written: the configuration sealed whole, a shortened one beside it to be shown. Every
+//! change goes under the lock of the company first, then of the integration.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use super::{
+    Error, Store,
+    command::{Command, Refusal},
+    company::{Company, find_company},
+    secret,
+};
+use crate::domain::{
+    ids::{AttemptId, CompanyId, IntegrationId},
+    integration::Integration,
+};
+
+/// An integration to be created; everything about it has been checked.
+#[derive(Debug)]
+pub struct NewIntegration<'a> {
+    pub company: CompanyId,
+    pub name: &'a str,
+    pub connector: &'a str,
+    pub enabled: bool,
+    pub config: &'a Value,
+    pub shown: &'a Value,
+    pub mapping: &'a Value,
+    pub events: &'a [String],
+    pub payload: &'a str,
+    pub routing: &'a str,
+    pub secret: Option<&'a SecretString>,
+}
+
+/// An integration as it stands, locked for a change.
+#[derive(Debug)]
+pub struct LockedIntegration {
+    pub company: Company,
+    pub id: IntegrationId,
+    pub name: String,
+    pub connector: String,
+    pub enabled: bool,
+    /// The whole configuration, credentials included.
+    pub config: Value,
+    /// The configuration fit to be shown.
+    pub shown: Value,
+    pub mapping: Value,
+    pub events: Vec<String>,
+    pub payload: String,
+    pub routing: String,
+}
+
+impl LockedIntegration {
+    /// What the audit keeps of it: no secrets.
+    #[must_use]
+    pub fn audited(&self) -> Value {
+        json!({
+            "name": self.name,
+            "connector": self.connector,
+            "enabled": self.enabled,
+            "config": self.shown,
+            "mapping": self.mapping,
+            "events": self.events,
+            "payload": self.payload,
+            "routing": self.routing,
+        })
+    }
+}
+
+/// The place that an integration's configuration is sealed for.
+pub(super) fn config_place(integration: IntegrationId) -> String {
+    format!("integration/{integration}/config")
+}
+
+/// Opens and reads a sealed configuration.
+fn open_config(store: &Store, integration: IntegrationId, sealed: &[u8]) -> Result<Value, Error> {
+    let plain = store.sealer.open(&config_place(integration), sealed)?;
+    serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("configuration"))
+}
+
+/// The integration that a reference means: an id, or a name that only one has, of one company or of all.
+pub(super) async fn find_integration(
+    db: &mut PgConnection,
+    company: Option<CompanyId>,
+    reference: &str,
+) -> Result<(CompanyId, IntegrationId), Refusal> {
+    let company = company.map(|id| id.0);
+    let unknown = || {
+        Refusal::NotFound(format!(
+            "no integration {reference:?}: `leadline integration list` shows those there are"
+        ))
+    };
+    if reference.is_empty() {
+        return Err(Refusal::Invalid("name an integration, by its id or its name".to_owned()));
+    }
+    if reference.contains('\0') {
+        return Err(unknown());
+    }
+    if let Ok(id) = reference.parse::<IntegrationId>() {
+        let owner = sqlx::query_scalar!(
+            "SELECT c.id FROM company c CROSS JOIN LATERAL
+             (SELECT 1 FROM integration i WHERE i.company_id = c.id AND i.id = $1 AND i.deleted_at IS NULL) x
+             WHERE $2::bigint IS NULL OR c.id = $2",
+            id.uuid(),
+            company,
+        )
+        .fetch_optional(db)
+        .await?;
+        return owner.map(|owner| (CompanyId(owner), id)).ok_or_else(unknown);
+    }
+    let named = sqlx::query!(
+        r#"SELECT c.id AS company_id, x.id FROM company c CROSS JOIN LATERAL
+           (SELECT i.id FROM integration i WHERE i.company_id = c.id AND i.name = $1 AND i.deleted_at IS NULL) x
+           WHERE $2::bigint IS NULL OR c.id = $2 ORDER BY x.id LIMIT 10"#,
+        reference,
+        company,
+    )
+    .fetch_all(db)
+    .await?;
+    match &named[..] {
+        [] => Err(unknown()),
+        [only] => Ok((CompanyId(only.company_id), only.id.into())),
+        several => {
+            let ids: Vec<_> = several
+                .iter()
+                .map(|row| format!("{} (company {})", IntegrationId::from(row.id), row.company_id))
+                .collect();
+            Err(Refusal::Invalid(format!(
+                "several integrations are named {reference:?}: use one of the ids {}",
+                ids.join(", ")
+            )))
+        }
+    }
+}
+
+impl Store {
+    /// An integration with credentials and live secrets opened, or none if there is none any more.
+    pub async fn integration(
+        &self,
+        company: CompanyId,
+        id: IntegrationId,
+    ) -> Result<Option<Integration>, Error> {
+        let mut db = self.pool.acquire().await?;
+        let row = sqlx::query!(
+            "SELECT c.name AS company_name, c.brand, i.name, i.connector, i.enabled, i.sealed_config, i.mapping,
+                    i.payload, i.version
+             FROM integration i JOIN company c ON c.id = i.company_id
+             WHERE i.company_id = $1 AND i.id = $2 AND i.deleted_at IS NULL",
+            company.0,
+            id.uuid(),
+        )
+        .fetch_optional(&mut *db)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(Integration {
+            company,
+            company_name: row.company_name,
+            id,
+            name: row.name,
+            connector: row.connector,
+            enabled: row.enabled,
+            config: open_config(self, id, &row.sealed_config)?,
+            mapping: row.mapping,
+            payload: row.payload,
+            version: row.version,
+            brand: row.brand,
+            secrets: secret::live(self, &mut db, company, id).await?,
+        }))
+    }
+
+    /// The ids that a reference to an integration means, of one company or of all.
+    pub async fn find_integration(
+        &self,
+        company: Option<&str>,
+        reference: &str,
+    ) -> Result<(CompanyId, IntegrationId), Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let company = match company {
+            Some(company) => Some(find_company(&mut db, company).await?),
+            None => None,
+        };
+        find_integration(&mut db, company, reference).await
+    }
+}
+
+impl Command {
+    /// Locks an integration for a change, its company first, and raises the company's configuration version.
+    pub async fn integration(&mut self, reference: &str) -> Result<LockedIntegration, Refusal> {
+        let (company, id) = find_integration(&mut self.tx, None, reference).await?;
+        let company = self.lock_company(company).await?;
+        self.lock_integration(company, id).await
+    }
+
+    /// Locks an integration of a locked company for a change.
+    pub async fn integration_of(
+        &mut self,
+        company: &Company,
+        reference: &str,
+    ) -> Result<LockedIntegration, Refusal> {
+        let (_, id) = find_integration(&mut self.tx, Some(company.id), reference).await?;
+        self.lock_integration(company.clone(), id).await
+    }
+
+    async fn lock_integration(
+        &mut self,
+        company: Company,
+        id: IntegrationId,
+    ) -> Result<LockedIntegration, Refusal> {
+        let row = sqlx::query!(
+            "SELECT name, connector, enabled, config, sealed_config, mapping, events, payload, routing
+             FROM integration WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE",
+            company.id.0,
+            id.uuid(),
+        )
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        let row = row.ok_or_else(|| Refusal::NotFound(format!("integration {id} has just been deleted")))?;
+        Ok(LockedIntegration {
+            company,
+            id,
+            name: row.name,
+            connector: row.connector,
+            enabled: row.enabled,
+            config: open_config(&self.store, id, &row.sealed_config)?,
+            shown: row.config,
+            mapping: row.mapping,
+            events: row.events,
+            payload: row.payload,
+            routing: row.routing,
+        })
+    }
+
+    /// Refuses a name that another integration of the locked company has.
+    pub async fn name_is_free(&mut self, company: CompanyId, name: &str) -> Result<(), Refusal> {
+        let taken = sqlx::query_scalar!(
+            "SELECT id FROM integration WHERE company_id = $1 AND name = $2 AND deleted_at IS NULL",
+            company.0,
+            name,
+        )
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        match taken {
+            None => Ok(()),
+            Some(id) => Err(Refusal::Exists(format!(
+                "company {company} has an integration {name:?} already ({}): choose another name",
+                IntegrationId::from(id)
+            ))),
+        }
+    }
+
+    /// Creates an integration of a locked company, with its first secret if it has one.
+    pub async fn create_integration(&mut self, new: &NewIntegration<'_>) -> Result<IntegrationId, Refusal> {
+        let id = IntegrationId::generate();
+        sqlx::query!(
+            "INSERT INTO integration
+             (company_id, id, name, connector, enabled, config, sealed_config, mapping, events, payload, routing)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            new.company.0,
+            id.uuid(),
+            new.name,
+            new.connector,
+            new.enabled,
+            new.shown,
+            self.store.sealer.seal(&config_place(id), new.config.to_string().as_bytes()),
+            new.mapping,
+            new.events,
+            new.payload,
+            new.routing,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO integration_stat (company_id, integration_id) VALUES ($1, $2)",
+            new.company.0,
+            id.uuid(),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        if let Some(secret) = new.secret {
+            self.add_secret(new.company, id, 1, secret.expose_secret()).await?;
+        }
+        self.touch(new.company, id, true);
+        Ok(id)
+    }
+
+    /// Writes a locked integration back as it is now.
+    pub async fn write_integration(&mut self, integration: &LockedIntegration) -> Result<(), Refusal> {
+        let sealed =
+            self.store.sealer.seal(&config_place(integration.id), integration.config.to_string().as_bytes());
+        sqlx::query!(
+            "UPDATE integration SET name = $3, enabled = $4, config = $5, sealed_config = $6, mapping = $7,
+                                    events = $8, payload = $9, version = version + 1
+             WHERE company_id = $1 AND id = $2",
+            integration.company.id.0,
+            integration.id.uuid(),
+            integration.name,
+            integration.enabled,
+            integration.shown,
+            sealed,
+            integration.mapping,
+            &integration.events,
+            integration.payload,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.touch(integration.company.id, integration.id, true);
+        Ok(())
+    }
+
+    /// Sets the failure count to zero and forgets the last error. Answers what they were.
+    pub async fn reset_integration(
+        &mut self,
+        reference: &str,
+    ) -> Result<(CompanyId, IntegrationId, Value), Refusal> {
+        let (company, id) = find_integration(&mut self.tx, None, reference).await?;
+        let before = sqlx::query!(
+            "SELECT failure_count, last_error FROM integration_stat
+             WHERE company_id = $1 AND integration_id = $2 FOR UPDATE",
+            company.0,
+            id.uuid(),
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        sqlx::query!(
+            "UPDATE integration_stat
+             SET failure_count = 0, last_error = NULL, last_error_at = NULL, updated_at = now()
+             WHERE company_id = $1 AND integration_id = $2",
+            company.0,
+            id.uuid(),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.touch(company, id, false);
+        let before = json!({ "failure_count": before.failure_count, "last_error": before.last_error });
+        Ok((company, id, before))
+    }
+
+    /// Asks dispatch for a test push. The answer is the id of the attempt that it becomes.
+    pub async fn request_probe(
+        &mut self,
+        reference: &str,
+    ) -> Result<(CompanyId, IntegrationId, AttemptId), Refusal> {
+        let (company, integration) = find_integration(&mut self.tx, None, reference).await?;
+        let id = AttemptId::generate();
+        sqlx::query!(
+            "INSERT INTO probe (company_id, id, integration_id, operator) VALUES ($1, $2, $3, $4)",
+            company.0,
+            id.uuid(),
+            integration.uuid(),
+            self.operator,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.wake_probes();
+        Ok((company, integration, id))
+    }
+}

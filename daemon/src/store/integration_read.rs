@@ -1,0 +1,253 @@
+//! Integrations as they are shown: configuration shortened, with their health, in one query for any number of them.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use ulid::Ulid;
+use uuid::Uuid;
+
+use super::{
+    Error, Store,
+    command::{Command, Refusal},
+    integration::find_integration,
+};
+use crate::domain::{
+    badge::Badge,
+    ids::{CompanyId, IntegrationId},
+};
+
+/// An integration with its health.
+#[derive(Clone, Debug)]
+pub struct IntegrationView {
+    pub company: CompanyId,
+    pub company_name: String,
+    pub id: IntegrationId,
+    pub name: String,
+    pub connector: String,
+    pub enabled: bool,
+    /// The configuration as it is shown.
+    pub config: Value,
+    pub mapping: Value,
+    pub events: Vec<String>,
+    pub payload: String,
+    pub routing: String,
+    pub created_at: jiff::Timestamp,
+    /// The version of the secret that signs now.
+    pub secret_version: Option<i32>,
+    /// When the grace of the secret before it ends.
+    pub grace_until: Option<jiff::Timestamp>,
+    pub health: Health,
+}
+
+/// The health of an integration.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pub badge: Badge,
+    pub last_pushed_at: Option<jiff::Timestamp>,
+    pub failure_count: i64,
+    pub last_error: Option<(String, jiff::Timestamp)>,
+    pub dead: i64,
+    pub held: i64,
+    /// Those in flight included; of a long queue only the first ten thousand are counted.
+    pub pending: i64,
+    pub oldest_undelivered_at: Option<jiff::Timestamp>,
+    pub throttled_until: Option<jiff::Timestamp>,
+    pub next_retry_at: Option<jiff::Timestamp>,
+}
+
+/// Which integrations to show; what is none does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct IntegrationFilter {
+    pub company: Option<CompanyId>,
+    pub ids: Option<Vec<IntegrationId>>,
+    /// Only those behind this one, newest first.
+    pub after: Option<IntegrationId>,
+    pub limit: Option<i64>,
+}
+
+/// What tells whether an integration has changed: the company's configuration version, and the health's time.
+pub type Mark = (i64, i64);
+
+struct Row {
+    company_id: i64,
+    company_name: String,
+    id: Uuid,
+    name: String,
+    connector: String,
+    enabled: bool,
+    config: Value,
+    mapping: Value,
+    events: Vec<String>,
+    payload: String,
+    routing: String,
+    created_at: jiff_sqlx::Timestamp,
+    throttled_until: Option<jiff_sqlx::Timestamp>,
+    last_pushed_at: Option<jiff_sqlx::Timestamp>,
+    failure_count: i64,
+    dead: i64,
+    last_error: Option<String>,
+    last_error_at: Option<jiff_sqlx::Timestamp>,
+    last_class: Option<String>,
+    failing: bool,
+    held: i64,
+    undelivered: Option<Uuid>,
+    queued: i64,
+    queued_oldest: Option<Uuid>,
+    next_retry_at: Option<jiff_sqlx::Timestamp>,
+    running: i64,
+    running_oldest: Option<Uuid>,
+    secret_version: Option<i32>,
+    grace_until: Option<jiff_sqlx::Timestamp>,
+}
+
+impl From<Row> for IntegrationView {
+    fn from(row: Row) -> Self {
+        let jiff = |at: Option<jiff_sqlx::Timestamp>| at.map(jiff_sqlx::Timestamp::to_jiff);
+        // A delivery's id tells when it came to be.
+        let oldest = [row.undelivered, row.queued_oldest, row.running_oldest].into_iter().flatten().min();
+        let since = oldest.and_then(|id| {
+            jiff::Timestamp::from_millisecond(i64::try_from(Ulid::from(id).timestamp_ms()).ok()?).ok()
+        });
+        let badge =
+            Badge::of(row.enabled, row.last_class.as_deref(), row.failing, row.next_retry_at.is_some());
+        Self {
+            company: CompanyId(row.company_id),
+            company_name: row.company_name,
+            id: row.id.into(),
+            name: row.name,
+            connector: row.connector,
+            enabled: row.enabled,
+            config: row.config,
+            mapping: row.mapping,
+            events: row.events,
+            payload: row.payload,
+            routing: row.routing,
+            created_at: row.created_at.to_jiff(),
+            secret_version: row.secret_version,
+            grace_until: jiff(row.grace_until),
+            health: Health {
+                badge,
+                last_pushed_at: jiff(row.last_pushed_at),
+                failure_count: row.failure_count,
+                last_error: row.last_error.zip(jiff(row.last_error_at)),
+                dead: row.dead,
+                held: row.held,
+                pending: row.queued + row.running,
+                oldest_undelivered_at: since,
+                throttled_until: jiff(row.throttled_until),
+                next_retry_at: jiff(row.next_retry_at),
+            },
+        }
+    }
+}
+
+async fn views(db: &mut PgConnection, filter: &IntegrationFilter) -> Result<Vec<IntegrationView>, Error> {
+    let ids: Option<Vec<Uuid>> = filter.ids.as_ref().map(|ids| ids.iter().map(|id| id.uuid()).collect());
+    let rows = sqlx::query_as!(
+        Row,
+        r#"WITH running AS (
+               SELECT i.integration_id, count(*) AS count,
+                      (array_agg(i.delivery_id ORDER BY i.delivery_id))[1] AS oldest
+               FROM claim k JOIN daemon m ON m.id = k.daemon_id
+               CROSS JOIN LATERAL unnest(k.items, k.attempts)
+                   AS i(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
+               WHERE NOT EXISTS (SELECT FROM attempt a
+                   WHERE a.company_id = i.company_id AND a.integration_id = i.integration_id
+                     AND a.id = i.attempt_id AND a.started_at >= k.claimed_at - interval '1 day')
+               GROUP BY i.integration_id),
+           waiting AS (
+               SELECT company_id, integration_id, count(*) FILTER (WHERE state = 'held') AS held,
+                      (array_agg(delivery_id ORDER BY delivery_id))[1] AS oldest
+               FROM undelivered
+               WHERE ($1::bigint IS NULL OR company_id = $1) AND ($2::uuid[] IS NULL OR integration_id = ANY($2))
+               GROUP BY company_id, integration_id)
+           SELECT i.company_id, c.name AS company_name, i.id, i.name, i.connector, i.enabled, i.config, i.mapping,
+                  i.events, i.payload, i.routing, i.created_at,
+                  CASE WHEN i.throttled_until > now() THEN i.throttled_until END AS throttled_until,
+                  s.last_pushed_at, s.failure_count, s.dead, s.last_error, s.last_error_at, s.last_class, s.failing,
+                  coalesce(u.held, 0) AS "held!", u.oldest AS "undelivered?",
+                  q.count AS "queued!", q.oldest AS queued_oldest,
+                  (SELECT min(due_at) FROM due WHERE integration_id = i.id AND kind = 1) AS next_retry_at,
+                  coalesce(r.count, 0) AS "running!", r.oldest AS "running_oldest?",
+                  x.secret_version, x.grace_until
+           FROM integration i
+           JOIN company c ON c.id = i.company_id
+           JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
+           LEFT JOIN running r ON r.integration_id = i.id
+           LEFT JOIN waiting u ON u.company_id = i.company_id AND u.integration_id = i.id
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS count, (array_agg(delivery_id ORDER BY delivery_id))[1] AS oldest
+               FROM (SELECT delivery_id FROM due WHERE integration_id = i.id ORDER BY kind, due_at LIMIT 10000) d) q
+           CROSS JOIN LATERAL (
+               SELECT max(version) FILTER (WHERE expires_at IS NULL) AS secret_version,
+                      max(expires_at) FILTER (WHERE expires_at > now()) AS grace_until
+               FROM signing_secret WHERE company_id = i.company_id AND integration_id = i.id) x
+           WHERE i.deleted_at IS NULL
+             AND ($1::bigint IS NULL OR i.company_id = $1)
+             AND ($2::uuid[] IS NULL OR i.id = ANY($2))
+             AND ($3::uuid IS NULL OR i.id < $3)
+           ORDER BY i.id DESC LIMIT $4"#,
+        filter.company.map(|id| id.0),
+        ids.as_deref(),
+        filter.after.map(IntegrationId::uuid),
+        filter.limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(IntegrationView::from).collect())
+}
+
+async fn one(
+    db: &mut PgConnection,
+    company: CompanyId,
+    id: IntegrationId,
+) -> Result<IntegrationView, Refusal> {
+    let filter =
+        IntegrationFilter { company: Some(company), ids: Some(vec![id]), ..IntegrationFilter::default() };
+    let found = views(db, &filter).await?.pop();
+    found.ok_or_else(|| Refusal::NotFound(format!("integration {id} has just been deleted")))
+}
+
+impl Store {
+    /// Integrations with their health, newest first.
+    pub async fn integration_views(&self, filter: &IntegrationFilter) -> Result<Vec<IntegrationView>, Error> {
+        views(&mut *self.pool.acquire().await?, filter).await
+    }
+
+    /// The integration that a reference means.
+    pub async fn integration_view(&self, reference: &str) -> Result<IntegrationView, Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let (company, id) = find_integration(&mut db, None, reference).await?;
+        one(&mut db, company, id).await
+    }
+
+    /// The mark of every integration there is, to find those that another daemon changed.
+    pub async fn integration_marks(&self) -> Result<Vec<(CompanyId, IntegrationId, Mark)>, Error> {
+        let rows = sqlx::query!(
+            "SELECT i.company_id, i.id, c.config_version, s.updated_at
+             FROM integration i
+             JOIN company c ON c.id = i.company_id
+             JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
+             WHERE i.deleted_at IS NULL",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let mark = (row.config_version, row.updated_at.to_jiff().as_microsecond());
+                (CompanyId(row.company_id), row.id.into(), mark)
+            })
+            .collect())
+    }
+}
+
+impl Command {
+    /// An integration as this command leaves it.
+    pub async fn integration_view(
+        &mut self,
+        company: CompanyId,
+        id: IntegrationId,
+    ) -> Result<IntegrationView, Refusal> {
+        one(&mut self.tx, company, id).await
+    }
+}

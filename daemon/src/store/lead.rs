@@ -1,0 +1,312 @@
+//! Leads that are known already: duplicates, updates, and what became of them.
+
+use bytes::Bytes;
+use sqlx::{PgConnection, PgTransaction};
+use uuid::Uuid;
+
+use super::{
+    DueHint, Error, FIRST, Store,
+    intake::{AcceptedDelivery, NewDelivery, NewEvent},
+    micros,
+};
+use crate::domain::ids::{CompanyId, DeliveryId, IntegrationId, LeadId};
+
+/// What became of an event of a known lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// The content is the same; these are the deliveries there are.
+    Duplicate(Vec<AcceptedDelivery>),
+    /// The content was replaced, and these deliveries were written.
+    Updated(Vec<AcceptedDelivery>),
+    Stale,
+}
+
+/// What became of a lead: `GET /v1/leads/{uuid}`.
+#[derive(Clone, Debug)]
+pub struct LeadStatus {
+    pub uuid: String,
+    /// unsynced | pushed | complete
+    pub state: &'static str,
+    pub received_at: jiff::Timestamp,
+    /// The canonical event text.
+    pub event: Bytes,
+    pub deliveries: Vec<LeadDelivery>,
+}
+
+/// A delivery as `lead show` has it.
+#[derive(Clone, Debug)]
+pub struct LeadDelivery {
+    pub id: DeliveryId,
+    pub integration: IntegrationId,
+    pub event: String,
+    pub state: String,
+    pub reason: Option<String>,
+    pub attempts: i32,
+    pub due_at: Option<jiff::Timestamp>,
+}
+
+impl Store {
+    /// Commits an event of a lead that is known: nothing if it is a duplicate, an update otherwise. `update` carries
+    /// kind [`EventKind::Updated`](crate::domain::integration::EventKind::Updated) and the deliveries for it.
+    pub async fn accept_again(&self, update: &NewEvent) -> Result<Again, Error> {
+        let mut tx = self.pool.begin().await?;
+        let is_current = sqlx::query_scalar!(
+            "SELECT 1 FROM company WHERE id = $1 AND config_version = $2 FOR SHARE",
+            update.company.0,
+            update.version
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .is_some();
+        if !is_current {
+            return Ok(Again::Stale);
+        }
+        let (company, lead) = (update.company.0, update.lead.uuid());
+        let digest = sqlx::query_scalar!(
+            "SELECT digest FROM lead WHERE company_id = $1 AND id = $2 FOR UPDATE",
+            company,
+            lead
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        match digest {
+            // Erased between the flush and now: the next flush creates it.
+            None => return Ok(Again::Stale),
+            Some(digest) if digest == update.digest => {
+                return Ok(Again::Duplicate(accepted(&mut tx, company, lead).await?));
+            }
+            Some(_) => {}
+        }
+        replace_event(&mut tx, update).await?;
+        let mut written = Vec::with_capacity(update.deliveries.len());
+        let mut hints = Vec::new();
+        for delivery in &update.deliveries {
+            let (answer, hint) = add_update(&mut tx, update, delivery).await?;
+            written.push(answer);
+            hints.extend(hint);
+        }
+        tx.commit().await?;
+        self.hub.due(hints);
+        Ok(Again::Updated(written))
+    }
+
+    /// What became of a lead of this company.
+    pub async fn lead_status(&self, company: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, Error> {
+        let mut connection = self.pool.acquire().await?;
+        let Some(row) = sqlx::query!(
+            "SELECT l.uuid, l.received_at, e.body FROM lead l
+             JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
+             WHERE l.company_id = $1 AND l.id = $2",
+            company.0,
+            lead.uuid()
+        )
+        .fetch_optional(&mut *connection)
+        .await?
+        else {
+            return Ok(None);
+        };
+        let deliveries = lead_deliveries(&mut connection, company.0, lead.uuid()).await?;
+        Ok(Some(LeadStatus {
+            uuid: row.uuid,
+            state: lead_state(deliveries.iter().map(|delivery| delivery.state.as_str())),
+            received_at: row.received_at.to_jiff(),
+            event: row.body.into(),
+            deliveries,
+        }))
+    }
+}
+
+/// A lead's state from those of its deliveries.
+pub fn lead_state<'a>(deliveries: impl Iterator<Item = &'a str>) -> &'static str {
+    let (mut delivered, mut open) = (0, 0);
+    for state in deliveries {
+        match state {
+            "delivered" => delivered += 1,
+            "skipped" => {}
+            _ => open += 1,
+        }
+    }
+    match (delivered, open) {
+        (0, _) => "unsynced",
+        (_, 0) => "complete",
+        _ => "pushed",
+    }
+}
+
+async fn lead_deliveries(
+    connection: &mut PgConnection,
+    company: i64,
+    lead: Uuid,
+) -> Result<Vec<LeadDelivery>, Error> {
+    // A delivery that is being pushed stands in a claim, and is not due.
+    let rows = sqlx::query!(
+        r#"WITH running AS MATERIALIZED (SELECT (u).delivery_id FROM claim, unnest(items) u)
+           SELECT id, integration_id, event, state, reason, attempts,
+               CASE WHEN state = 'pending' AND id NOT IN (SELECT delivery_id FROM running) THEN due_at END
+                   AS "due_at: jiff_sqlx::Timestamp"
+           FROM delivery WHERE company_id = $1 AND lead_id = $2 ORDER BY id"#,
+        company,
+        lead
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| LeadDelivery {
+            id: row.id.into(),
+            integration: row.integration_id.into(),
+            event: row.event,
+            state: row.state,
+            reason: row.reason,
+            attempts: row.attempts,
+            due_at: row.due_at.map(jiff_sqlx::Timestamp::to_jiff),
+        })
+        .collect())
+}
+
+async fn accepted(
+    tx: &mut PgTransaction<'_>,
+    company: i64,
+    lead: Uuid,
+) -> Result<Vec<AcceptedDelivery>, Error> {
+    let deliveries = lead_deliveries(tx, company, lead).await?;
+    Ok(deliveries
+        .into_iter()
+        .map(|delivery| AcceptedDelivery {
+            integration: delivery.integration,
+            id: delivery.id,
+            state: delivery.state,
+            reason: delivery.reason,
+        })
+        .collect())
+}
+
+async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<(), Error> {
+    sqlx::query!(
+        "WITH added AS (
+            INSERT INTO event (company_id, id, lead_id, kind, body) VALUES ($1, $3, $2, 'lead.updated', $4)
+         )
+         UPDATE lead SET event_id = $3, digest = $5, uuid = $6, updated_at = now() WHERE company_id = $1 AND id = $2",
+        update.company.0,
+        update.lead.uuid(),
+        update.event.uuid(),
+        &update.body[..],
+        &update.digest[..],
+        update.uuid
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes one delivery of an update. It waits behind an earlier event of the lead that is not final at the same
+/// integration, and takes the place of an update that waits there or is held.
+async fn add_update(
+    tx: &mut PgTransaction<'_>,
+    update: &NewEvent,
+    delivery: &NewDelivery,
+) -> Result<(AcceptedDelivery, Option<DueHint>), Error> {
+    let predecessor = predecessor(tx, update, delivery).await?;
+    let (state, reason) = match &delivery.held {
+        Some(reason) => ("held", Some(reason.clone())),
+        None => ("pending", predecessor.map(|id| format!("waits for {}", DeliveryId::from(id)))),
+    };
+    let is_due = state == "pending" && predecessor.is_none();
+    let now = sqlx::query_scalar!(
+        r#"WITH added AS (
+            INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at)
+            VALUES ($1, $2, $3, $4, $5, 'lead.updated', $6, $7, CASE WHEN $8 THEN now() END)
+        ), queued AS (
+            INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
+            SELECT $1, $3, 0, now(), $2, 'first' WHERE $8
+        ), held AS (
+            INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state)
+            SELECT $1, $3, $2, $4, 'held' WHERE $6 = 'held'
+        ), linked AS (
+            -- One that is held waits for its operator; it takes its place in the line when it is released.
+            UPDATE delivery SET successor_id = $2 WHERE company_id = $1 AND id = $9 AND $6 = 'pending'
+        )
+        SELECT now() AS "now!""#,
+        update.company.0,
+        delivery.id.uuid(),
+        delivery.integration.uuid(),
+        update.lead.uuid(),
+        update.event.uuid(),
+        state,
+        reason,
+        is_due,
+        predecessor
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    let hint = DueHint {
+        company: update.company,
+        integration: delivery.integration,
+        kind: FIRST,
+        due_at: micros(now.to_jiff()),
+    };
+    let answer = AcceptedDelivery {
+        integration: delivery.integration,
+        id: delivery.id,
+        state: state.to_owned(),
+        reason,
+    };
+    Ok((answer, is_due.then_some(hint)))
+}
+
+/// The delivery that an update must wait for, after updates that it replaces are skipped.
+async fn predecessor(
+    tx: &mut PgTransaction<'_>,
+    update: &NewEvent,
+    delivery: &NewDelivery,
+) -> Result<Option<Uuid>, Error> {
+    // The lock makes a finish that is under way wait, and then see the successor that is linked below.
+    let open = sqlx::query_as!(
+        Open,
+        "SELECT id, event, state, successor_id FROM delivery
+         WHERE company_id = $1 AND lead_id = $2 AND integration_id = $3 AND state IN ('pending', 'held')
+         ORDER BY id FOR UPDATE",
+        update.company.0,
+        update.lead.uuid(),
+        delivery.integration.uuid()
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let waits = |id: Uuid| open.iter().any(|other| other.successor_id == Some(id));
+    let is_replaced = |row: &&Open| row.event == "lead.updated" && (row.state == "held" || waits(row.id));
+    let (replaced, kept): (Vec<_>, Vec<_>) = open.iter().partition(is_replaced);
+    let (replaced, kept) = (ids(&replaced), ids(&kept));
+    if !replaced.is_empty() {
+        sqlx::query!(
+            "WITH gone AS (
+                 DELETE FROM undelivered WHERE company_id = $1 AND integration_id = $4 AND delivery_id = ANY($2)
+             ), unlinked AS (
+                 UPDATE delivery SET successor_id = NULL
+                 WHERE company_id = $1 AND id = ANY($5) AND successor_id = ANY($2)
+             )
+             UPDATE delivery
+             SET state = 'skipped', reason = 'superseded by ' || $3, finished_at = now(), due_at = NULL
+             WHERE company_id = $1 AND id = ANY($2)",
+            update.company.0,
+            &replaced,
+            delivery.id.to_string(),
+            delivery.integration.uuid(),
+            &kept
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(kept.last().copied())
+}
+
+/// A delivery that is not final.
+struct Open {
+    id: Uuid,
+    event: String,
+    state: String,
+    successor_id: Option<Uuid>,
+}
+
+fn ids(rows: &[&Open]) -> Vec<Uuid> {
+    rows.iter().map(|row| row.id).collect()
+}

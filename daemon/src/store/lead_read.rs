@@ -1,0 +1,178 @@
+//! Leads as operators see them.
+
+use bytes::Bytes;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    Store,
+    command::Refusal,
+    company::find_company,
+    delivery_read::{DeliveryFilter, DeliveryView, Order},
+};
+use crate::domain::ids::{CompanyId, LeadId};
+
+/// A lead with how far its deliveries are.
+#[derive(Clone, Debug)]
+pub struct LeadView {
+    pub id: LeadId,
+    /// As it was received.
+    pub uuid: String,
+    pub company: CompanyId,
+    /// unsynced | pushed | complete
+    pub state: &'static str,
+    pub received_at: jiff::Timestamp,
+    pub updated_at: Option<jiff::Timestamp>,
+}
+
+struct Row {
+    company_id: i64,
+    id: Uuid,
+    uuid: String,
+    received_at: jiff_sqlx::Timestamp,
+    updated_at: Option<jiff_sqlx::Timestamp>,
+    delivered: i64,
+    open: i64,
+}
+
+impl From<Row> for LeadView {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            uuid: row.uuid,
+            company: CompanyId(row.company_id),
+            state: state(row.delivered, row.open),
+            received_at: row.received_at.to_jiff(),
+            updated_at: row.updated_at.map(jiff_sqlx::Timestamp::to_jiff),
+        }
+    }
+}
+
+/// The state of a lead with so many deliveries that are delivered, and that are neither delivered nor skipped.
+const fn state(delivered: i64, open: i64) -> &'static str {
+    match (delivered, open) {
+        (0, _) => "unsynced",
+        (_, 0) => "complete",
+        _ => "pushed",
+    }
+}
+
+/// The company and id of the lead that a uuid means.
+async fn find_lead(
+    db: &mut PgConnection,
+    company: Option<CompanyId>,
+    uuid: &str,
+) -> Result<(CompanyId, LeadId), Refusal> {
+    let id = uuid.parse::<LeadId>().map_err(|error| Refusal::Invalid(format!("lead {uuid:?} is {error}")))?;
+    let owners = sqlx::query_scalar!(
+        "SELECT c.id FROM company c CROSS JOIN LATERAL
+         (SELECT 1 FROM lead l WHERE l.company_id = c.id AND l.id = $1) x
+         WHERE $2::bigint IS NULL OR c.id = $2 ORDER BY c.id LIMIT 10",
+        id.uuid(),
+        company.map(|id| id.0),
+    )
+    .fetch_all(db)
+    .await?;
+    match owners[..] {
+        [] => Err(Refusal::NotFound(format!("no lead {id}: `leadline lead list` shows those there are"))),
+        [owner] => Ok((CompanyId(owner), id)),
+        _ => {
+            let owners: Vec<_> = owners.iter().map(ToString::to_string).collect();
+            Err(Refusal::Invalid(format!(
+                "several companies know lead {id}: name one of the companies {}",
+                owners.join(", ")
+            )))
+        }
+    }
+}
+
+impl Store {
+    /// Leads of a company or of all, newest uuid first, those behind `after` only.
+    pub async fn lead_views(
+        &self,
+        company: Option<&str>,
+        after: Option<LeadId>,
+        limit: i64,
+    ) -> Result<Vec<LeadView>, Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let company = match company {
+            Some(reference) => Some(find_company(&mut db, reference).await?.0),
+            None => None,
+        };
+        let rows = sqlx::query_as!(
+            Row,
+            r#"SELECT l.company_id, l.id, l.uuid, l.received_at, l.updated_at,
+                      d.delivered AS "delivered!", d.open AS "open!"
+               FROM (SELECT x.* FROM company c CROSS JOIN LATERAL (
+                         SELECT * FROM lead WHERE company_id = c.id AND ($2::uuid IS NULL OR id < $2)
+                         ORDER BY id DESC LIMIT $3) x
+                     WHERE $1::bigint IS NULL OR c.id = $1
+                     ORDER BY x.id DESC LIMIT $3) l
+               CROSS JOIN LATERAL (
+                   SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
+                          count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
+                   FROM delivery WHERE company_id = l.company_id AND lead_id = l.id) d
+               ORDER BY l.id DESC"#,
+            company,
+            after.map(LeadId::uuid),
+            limit,
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        Ok(rows.into_iter().map(LeadView::from).collect())
+    }
+
+    /// A lead with the canonical event as it is pushed, and its deliveries, newest first.
+    pub async fn lead_view(
+        &self,
+        company: Option<&str>,
+        uuid: &str,
+    ) -> Result<(LeadView, Bytes, Vec<DeliveryView>), Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let company = match company {
+            Some(reference) => Some(find_company(&mut db, reference).await?),
+            None => None,
+        };
+        let (company, id) = find_lead(&mut db, company, uuid).await?;
+        let row = sqlx::query!(
+            r#"SELECT l.uuid, l.received_at, l.updated_at, e.body,
+                      count(*) FILTER (WHERE d.state = 'delivered') AS "delivered!",
+                      count(*) FILTER (WHERE d.state NOT IN ('delivered', 'skipped')) AS "open!"
+               FROM lead l
+               JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
+               LEFT JOIN delivery d ON d.company_id = l.company_id AND d.lead_id = l.id
+               WHERE l.company_id = $1 AND l.id = $2
+               GROUP BY l.company_id, l.id, e.company_id, e.id"#,
+            company.0,
+            id.uuid(),
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        drop(db);
+        let view = LeadView {
+            id,
+            uuid: row.uuid,
+            company,
+            state: state(row.delivered, row.open),
+            received_at: row.received_at.to_jiff(),
+            updated_at: row.updated_at.map(jiff_sqlx::Timestamp::to_jiff),
+        };
+        let filter = DeliveryFilter { company: Some(company), lead: Some(id), ..DeliveryFilter::default() };
+        let deliveries = self.delivery_views(&filter, Order::NewestFirst, None, None).await?;
+        Ok((view, row.body.into(), deliveries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::state;
+
+    #[test]
+    fn a_lead_is_as_far_as_its_deliveries() {
+        for (delivered, open, expected) in
+            [(0, 0, "unsynced"), (0, 2, "unsynced"), (1, 1, "pushed"), (1, 0, "complete"), (3, 0, "complete")]
+        {
+            assert_eq!(state(delivered, open), expected);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The master key: the one secret outside the database, under which the others are sealed.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+/// The key itself; forgotten when dropped.
+pub type MasterKey = Zeroizing<[u8; 32]>;
+
+/// Why a master key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyError {
+    #[error("cannot read the master key {}: let the daemon's user read it", .0.display())]
+    Unreadable(PathBuf, #[source] io::Error),
+    #[error("cannot make the master key {}: let the daemon's user write there, or choose --master-key", .0.display())]
+    Unwritable(PathBuf, #[source] io::Error),
+    #[error("others may read the master key {path}: chmod 600 {path}", path = .0.display())]
+    Open(PathBuf),
+    #[error("{} is no master key, which is 64 hexadecimal digits: copy it again from where it was made", .0.display())]
+    Malformed(PathBuf),
+}
+
+/// Reads a master key; none if there is no such file.
+pub fn load(path: &Path) -> Result<Option<MasterKey>, MasterKeyError> {
+    let read = || -> io::Result<(u32, Zeroizing<Vec<u8>>)> {
+        let file = File::open(path)?;
+        let mode = file.metadata()?.permissions().mode();
+        let mut text = Zeroizing::new(Vec::with_capacity(128));
+        // One byte more than is right, so that a longer file is seen to be longer.
+        file.take(67).read_to_end(&mut text)?;
+        Ok((mode, text))
+    };
+    let (mode, text) = match read() {
+        Ok(read) => read,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(MasterKeyError::Unreadable(path.to_owned(), error)),
+    };
+    if mode & 0o077 != 0 {
+        return Err(MasterKeyError::Open(path.to_owned()));
+    }
+    let mut key = MasterKey::default();
+    match hex::decode_to_slice(text.trim_ascii_end(), key.as_mut_slice()) {
+        Ok(()) => Ok(Some(key)),
+        Err(_) => Err(MasterKeyError::Malformed(path.to_owned())),
+    }
+}
+
+/// Makes a master key. It is on the disk, whole, before anything is sealed with it.
+pub fn create(path: &Path) -> Result<MasterKey, MasterKeyError> {
+    let mut key = MasterKey::default();
+    rand::fill(key.as_mut_slice());
+    let write = || -> io::Result<()> {
+        let unfinished = path.with_added_extension("new");
+        if unfinished.exists() {
+            fs::remove_file(&unfinished)?;
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        let text = Zeroizing::new(hex::encode(&key[..]));
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        // Unlike a rename, a link never takes the place of a key that is there.
+        let linked = fs::hard_link(&unfinished, path);
+        fs::remove_file(&unfinished)?;
+        linked?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent)?.sync_all()
+    };
+    match write() {
+        Ok(()) => Ok(key),
+        Err(error) => Err(MasterKeyError::Unwritable(path.to_owned(), error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_is_only_its_owners() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("master.key");
+        assert!(load(&path).unwrap().is_none());
+        fs::write(temp.path().join("master.key.new"), "left by a crash").unwrap();
+        let key = create(&path).unwrap();
+        assert_eq!(load(&path).unwrap().unwrap(), key);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(create(&path), Err(MasterKeyError::Unwritable(..))));
+        assert_eq!(load(&path).unwrap().unwrap(), key);
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_safe_key_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("master.key");
+        let good = "ab".repeat(32);
+        for (text, mode, expected) in [
+            (good.clone(), 0o640, "chmod 600 "),
+            (good.clone(), 0o604, "chmod 600 "),
+            (String::new(), 0o600, "is no master key"),
+            (good[1..].to_owned(), 0o600, "is no master key"),
+            (format!("{good}ab"), 0o600, "is no master key"),
+            (good.replace('a', "g"), 0o600, "is no master key"),
+        ] {
+            fs::write(&path, &text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = load(&path).unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains('\n'), "{text} {mode:o}: {error}");
+        }
+        assert!(matches!(load(temp.path()), Err(MasterKeyError::Unreadable(..))));
+    }
+}

@@ -1,0 +1,148 @@
+//! The store: the only SQL there is, and the place where secrets are sealed and opened.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use sqlx::PgPool;
+
+pub mod attempt_read;
+pub mod command;
+pub mod company;
+pub mod daemons;
+pub mod data_dir;
+pub mod delivery_read;
+pub mod embedded;
+pub mod finish;
+pub mod held;
+mod hub;
+pub mod intake;
+pub mod integration;
+pub mod integration_read;
+pub mod key;
+pub mod lead;
+pub mod lead_read;
+pub mod master_key;
+mod partitions;
+pub mod probe;
+pub mod queue;
+pub mod removal;
+pub mod retry;
+mod seal;
+mod secret;
+pub mod setup;
+
+pub use hub::{Change, DueHint, Hub};
+pub use partitions::{ensure_partitions, keep_partitions};
+pub use seal::{SealError, Sealer};
+
+/// The kind of due rows that first attempts have; they go before [`RETRY`].
+pub const FIRST: u8 = 0;
+/// The kind of due rows that everything but first attempts has.
+pub const RETRY: u8 = 1;
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database is away or overloaded: the same call may work in a moment.
+    #[error("the database is away")]
+    Away(#[source] sqlx::Error),
+    #[error("the database refused a statement")]
+    Database(#[source] sqlx::Error),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error("a stored {0} cannot be read")]
+    Corrupt(&'static str),
+}
+
+impl Error {
+    /// Whether the same call may work in a moment: the database is away, or it chose this transaction to end a deadlock.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Away(_) => true,
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| matches!(&*code, "40001" | "40P01" | "55P03" | "57014"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the values of a statement are what the database refuses: the same call never works, another one may.
+    #[must_use]
+    pub fn blames_values(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => {
+                // 22 data, 23 constraints, 54 limits.
+                error.code().is_some_and(|code| matches!(code.get(..2), Some("22" | "23" | "54")))
+            }
+            Self::Database(_) | Self::Seal(_) | Self::Corrupt(_) => true,
+            Self::Away(_) => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Tls(_) => Self::Away(error),
+            // 08 connection, 53 out of resources, 57P shutting down or starting up, 25006 read-only after a fail-over.
+            sqlx::Error::Database(inner)
+                if inner.code().is_some_and(|code| {
+                    code.starts_with("08")
+                        || code.starts_with("53")
+                        || code.starts_with("57P")
+                        || code == "25006"
+                }) =>
+            {
+                Self::Away(error)
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// The store of one daemon.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+    /// For finishing, whose plan is pinned to what is right when the tables are full.
+    finishes: PgPool,
+    sealer: Sealer,
+    hub: Arc<Hub>,
+}
+
+impl Store {
+    /// A store on a migrated database.
+    #[must_use]
+    pub fn new(pool: PgPool, sealer: Sealer, hub: Arc<Hub>) -> Self {
+        let finishes = setup::pinned(&pool);
+        Self { pool, finishes, sealer, hub }
+    }
+
+    /// Closes the connections that finish; the pool is its owner's to close.
+    pub async fn close(&self) {
+        self.finishes.close().await;
+    }
+
+    /// The wake-ups of this daemon.
+    #[must_use]
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Opens a sealed text.
+    fn open_text(&self, place: &str, sealed: &[u8]) -> Result<SecretString, Error> {
+        let text = String::from_utf8(self.sealer.open(place, sealed)?);
+        Ok(text.map_err(|_| Error::Corrupt("sealed text"))?.into())
+    }
+}
+
+/// A time as the queue counts it: microseconds since 1970, the database's own resolution.
+#[must_use]
+pub fn micros(time: jiff::Timestamp) -> i64 {
+    time.as_microsecond()
+}

@@ -1,0 +1,50 @@
+//! The metrics of this process. Daemons that share a process, as in tests, share them too.
+
+use std::{sync::Mutex, time::Duration};
+
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
+
+const KEEP_UP_EVERY: Duration = Duration::from_secs(5);
+
+static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+
+/// Why there are no metrics.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    #[error("metrics cannot be recorded")]
+    Build(#[from] BuildError),
+    #[error("an earlier start of the metrics panicked: restart the process")]
+    Poisoned,
+}
+
+/// The recorder of this process, installed by whoever asks first. Its `render` answers `/metrics`.
+pub fn recorder() -> Result<PrometheusHandle, MetricsError> {
+    let mut recorder = RECORDER.lock().map_err(|_| MetricsError::Poisoned)?;
+    if let Some(handle) = &*recorder {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    *recorder = Some(handle.clone());
+    Ok(handle)
+}
+
+/// Empties the buckets of histograms until stopped: without it they grow with every value.
+pub async fn keep_up(handle: PrometheusHandle, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(KEEP_UP_EVERY)).await.is_some() {
+        handle.run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn daemons_of_one_process_share_a_recorder() {
+        let (first, second) = (recorder().unwrap(), recorder().unwrap());
+        metrics::counter!("shared_test_total").increment(1);
+        assert!(first.render().contains("shared_test_total 1"));
+        assert_eq!(first.render(), second.render());
+    }
+}

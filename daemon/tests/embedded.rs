@@ -1,0 +1,129 @@
+//! The private server for real: these need PostgreSQL's programs, and no other server.
+
+#![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
+
+use std::{
+    env, fs, io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use leadlined::store::{data_dir::DataDir, embedded::Cluster};
+use sqlx::{ConnectOptions as _, PgConnection, Row as _};
+
+async fn connect(cluster: &Cluster) -> PgConnection {
+    cluster.connect_options(cluster.database()).connect().await.unwrap()
+}
+
+async fn answer(cluster: &Cluster, sql: &'static str) -> String {
+    sqlx::query(sql).fetch_one(&mut connect(cluster).await).await.unwrap().get(0)
+}
+
+fn is_running(pid: u32) -> bool {
+    // Empty for a process that has ended and was not yet waited for.
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+fn postmaster(data: &Path) -> Option<u32> {
+    let text = fs::read_to_string(data.join("postgres/data/postmaster.pid")).ok()?;
+    text.lines().next()?.parse().ok()
+}
+
+#[tokio::test]
+async fn a_cluster_is_made_stopped_and_found_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = DataDir::open(temp.path()).unwrap();
+    let cluster = Cluster::start(&data).await.unwrap();
+    assert_eq!(answer(&cluster, "SHOW listen_addresses").await, "");
+    assert_eq!(answer(&cluster, "SHOW fsync").await, "on");
+    sqlx::raw_sql("CREATE TABLE kept AS SELECT 'still here' AS word")
+        .execute(&mut connect(&cluster).await)
+        .await
+        .unwrap();
+    let pid = postmaster(temp.path()).unwrap();
+    cluster.stop().await.unwrap();
+    assert!(!is_running(pid));
+    assert_eq!(postmaster(temp.path()), None);
+
+    let cluster = Cluster::start(&data).await.unwrap();
+    assert_eq!(answer(&cluster, "SELECT word FROM kept").await, "still here");
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_unfinished_cluster_is_made_anew_and_a_stale_pid_file_is_no_hindrance() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = DataDir::open(temp.path()).unwrap();
+    let unfinished = temp.path().join("postgres/data.new");
+    fs::create_dir_all(&unfinished).unwrap();
+    fs::write(unfinished.join("PG_VERSION"), "15").unwrap();
+    Cluster::start(&data).await.unwrap().stop().await.unwrap();
+    // The number of a process that is no server and is not the server user's.
+    let stale = format!("1\n{}\n0\n5432\n{}\n", temp.path().display(), temp.path().display());
+    let cluster = temp.path().join("postgres/data");
+    fs::write(cluster.join("postmaster.pid"), stale).unwrap();
+    let owner = fs::metadata(&cluster).unwrap();
+    chown(cluster.join("postmaster.pid"), Some(owner.uid()), Some(owner.gid())).unwrap();
+    Cluster::start(&data).await.unwrap().stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_long_path_gets_a_short_socket() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let data = DataDir::open(&temp.path().join("d'é ".repeat(30))).unwrap();
+    let cluster = Cluster::start(&data).await.unwrap();
+    assert_eq!(answer(&cluster, "SELECT 'alive'").await, "alive");
+    let socket_dir = cluster.connect_options("postgres").get_socket().unwrap().clone();
+    assert!(!socket_dir.starts_with(data.path()) && socket_dir.exists());
+    cluster.stop().await.unwrap();
+    assert!(!socket_dir.exists());
+}
+
+#[tokio::test]
+async fn an_ephemeral_cluster_takes_its_directory_with_it() {
+    let cluster = Cluster::ephemeral().await.unwrap();
+    let directory = cluster.directory().to_owned();
+    assert!(directory.exists());
+    cluster.stop().await.unwrap();
+    assert!(!directory.exists());
+}
+
+/// Not a test of its own: the process that the next test kills.
+#[tokio::test]
+async fn owns_a_cluster_until_it_is_killed() {
+    let Some(directory) = env::var_os("LEADLINE_TEST_OWNS_CLUSTER") else { return };
+    let data = DataDir::open(directory.as_ref()).unwrap();
+    let _cluster = Cluster::start(&data).await.unwrap();
+    fs::write(data.path().join("owned"), "").unwrap();
+    // The pipe ends with a parent that failed, so that nothing is left behind.
+    io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
+}
+
+#[tokio::test]
+async fn the_server_ends_with_its_killed_owner_and_the_next_owner_waits_for_that() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut owner = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "owns_a_cluster_until_it_is_killed"])
+        .env("LEADLINE_TEST_OWNS_CLUSTER", temp.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !temp.path().join("owned").exists() {
+        assert!(owner.try_wait().unwrap().is_none(), "the owner ended by itself");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let pid = postmaster(temp.path()).unwrap();
+    let refused = DataDir::open(temp.path()).unwrap_err();
+    assert!(refused.to_string().starts_with("another daemon uses"), "{refused}");
+
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let data = DataDir::open(temp.path()).unwrap();
+    let next = Cluster::start(&data).await.unwrap();
+    assert!(!is_running(pid));
+    assert_ne!(postmaster(temp.path()), Some(pid));
+    next.stop().await.unwrap();
+}

@@ -1,0 +1,17 @@
+//! Generates the control API from the `.proto` files in pure Rust: no `protoc` is needed on the machine.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let files = ["company", "integration", "delivery", "watch"]
+        .map(|name| format!("leadline/control/v1/{name}.proto"));
+    println!("cargo:rerun-if-changed=leadline");
+    let descriptors = protox::compile(files, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    // Reflection serves the descriptors; with protox nothing else writes them.
+    fs::write(out.join("control.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,365 @@
+//! The console on a terminal of its own, in front of a real daemon: what an operator sees, presses and leaves behind.
+
+use std::{path::PathBuf, process::Stdio};
+
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_tests::{ChildDaemon, Daemon, Database, Operator, Pty, Shown, leadline, post_lead, wait_until};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::leads::verify;
+
+const SMALL: (u16, u16) = (80, 24);
+const WIDE: (u16, u16) = (120, 36);
+const ENTER: &str = "\r";
+const ESCAPE: &str = "\x1b";
+const RED: vt100::Color = vt100::Color::Idx(1);
+
+/// A daemon with one integration, the receiver behind it, and the console in front.
+struct Scene {
+    daemon: Daemon,
+    operator: Operator,
+    receiver: Receiver,
+    key: String,
+    integration: String,
+    console: Pty,
+}
+
+impl Scene {
+    async fn set(behaviour: Behaviour, size: (u16, u16)) -> Self {
+        let daemon = Daemon::start().await;
+        let operator = Operator::new(daemon.control().await);
+        let receiver = Receiver::start(behaviour).await.unwrap();
+        let key = operator.company(7).await;
+        let created = operator.webhook(7, "crm-of-barn", &receiver.url("/hook"), json!({})).await;
+        let integration = created.integration.unwrap().id;
+        let console = console_of(&daemon.socket().display().to_string(), size);
+        Self { daemon, operator, receiver, key, integration, console }
+    }
+
+    async fn post(&self, n: usize) {
+        let lead = sample_lead(n).to_string();
+        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+
+    async fn end(self) {
+        drop(self.console);
+        self.daemon.stop().await;
+        self.receiver.stop().await;
+    }
+}
+
+fn console_of(socket: &str, size: (u16, u16)) -> Pty {
+    Pty::start(leadline(), &["--server", &format!("unix:{socket}")], size)
+}
+
+/// A console whose daemon is not there.
+fn lonely() -> Pty {
+    console_of("/nonexistent/control.sock", SMALL)
+}
+
+async fn a_red_badge_leads_to_its_attempt_and_clears(size: (u16, u16)) {
+    let refusal = json!({ "error": "the date is in the past" }).to_string();
+    let mut scene = Scene::set(Behaviour::RefuseAll(400, refusal), size).await;
+    let console = &mut scene.console;
+    console.wait_for_all(&["LIVE", "crm-of-barn", "ok"]).await;
+    let posted = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, sample_lead(1).to_string()).await;
+    assert_eq!(posted.0, 202);
+    console.wait_for_all(&["FAILING", "[ 1 failure ]", "dead 1"]).await;
+    {
+        let shown = console.shown();
+        let (word, count) = (shown.cell("FAILING"), shown.cell("[ 1 failure ]"));
+        assert_eq!((word.fgcolor(), word.bold()), (RED, true));
+        assert_eq!((count.fgcolor(), count.inverse()), (RED, true));
+    }
+
+    console.press(ENTER);
+    console
+        .wait_for_all(&["Attempts 1", "✗ failed", "400", "1 first", "the date is in the past", "rejected"])
+        .await;
+    console.press(ENTER);
+    console
+        .wait_for_all(&["request", &format!("POST {}", scene.receiver.url("/hook")), "content-type:"])
+        .await;
+    console.press("G");
+    console.wait_for_all(&["response", "\"error\": \"the date is in the past\""]).await;
+
+    scene.receiver.set(Behaviour::Good);
+    console.press("r");
+    console.wait_for_all(&["Retry one delivery of crm-of-barn?", "1 delivery,"]).await;
+    {
+        let shown = console.shown();
+        assert!(shown.cell("[ Cancel ]").inverse() && !shown.cell("[ Retry ]").inverse());
+    }
+    console.answer("y").await;
+    console.wait_for_all(&["1 delivery is due now"]).await;
+    console.press("q");
+    console.wait_for_all(&["Attempts 2", "✓ delivered", "200", "2 manual"]).await;
+    console.press("q");
+    console.wait_for_none(&["FAILING", "[ 1 failure ]", "dead 1", "Attempts"]).await;
+    console.wait_for_all(&["1 failure before"]).await;
+    assert_eq!(console.shown().cell("✓ ok").fgcolor(), vt100::Color::Idx(2));
+    let requests = scene.receiver.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[0].body, requests[1].body);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_red_badge_leads_to_its_attempt_and_clears_at_80x24() {
+    a_red_badge_leads_to_its_attempt_and_clears(SMALL).await;
+}
+
+#[tokio::test]
+async fn a_red_badge_leads_to_its_attempt_and_clears_at_120x36() {
+    a_red_badge_leads_to_its_attempt_and_clears(WIDE).await;
+}
+
+#[tokio::test]
+async fn a_server_error_shows_the_retries_that_follow() {
+    let mut scene = Scene::set(Behaviour::RefuseAll(500, "out of order".into()), WIDE).await;
+    scene.post(1).await;
+    scene.console.wait_for_all(&["… retrying", "[ 1 failure ]", "1 pending"]).await;
+    scene.console.press(ENTER);
+    scene
+        .console
+        .wait_for_all(&["500", "out of order", "transient", "2 retry", "Wait for the automatic retry"])
+        .await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_integration_is_disabled_and_enabled() {
+    let mut scene = Scene::set(Behaviour::Good, SMALL).await;
+    scene.console.wait_for_all(&["LIVE", "✓ ok"]).await;
+    scene.console.press("e");
+    scene.console.wait_for_all(&["Disable crm-of-barn?", "[ Disable ]"]).await;
+    scene.console.answer(ENTER).await;
+    scene.console.wait_for_none(&["Disable crm-of-barn?"]).await;
+    assert!(scene.operator.integration(&scene.integration).await.enabled, "Cancel had the focus");
+    scene.console.press("e");
+    scene.console.wait_for_all(&["[ Disable ]"]).await;
+    scene.console.answer("y").await;
+    scene.console.wait_for_all(&["⏸ disabled", "e enable"]).await;
+
+    scene.post(1).await;
+    scene.console.wait_for_all(&["1 held"]).await;
+    scene.console.press("e");
+    scene.console.wait_for_all(&["Enable crm-of-barn?", "1 delivery is held", "(x) keep held"]).await;
+    scene.console.answer("\t\t\x1b[C").await;
+    scene.console.wait_for_all(&["(x) release"]).await;
+    scene.console.press("y");
+    scene.receiver.wait_for(1).await;
+    scene.console.wait_for_all(&["✓ ok", "just now"]).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_shown_once_and_signs_from_then_on() {
+    let mut scene = Scene::set(Behaviour::Good, WIDE).await;
+    let console = &mut scene.console;
+    console.wait_for_all(&["LIVE", "✓ ok"]).await;
+    console.press(":");
+    console.wait_for_all(&["Command"]).await;
+    console.press("rotate");
+    console.wait_for_none(&["test push   "]).await;
+    console.press(ENTER);
+    console.wait_for_all(&["Rotate the signing secret of crm-of-barn?", "Type crm-of-barn to confirm"]).await;
+    console.answer("crm-of-barn").await;
+    console.wait_for_all(&["[ Rotate ]"]).await;
+    console.press(ENTER);
+    console.wait_for("Rotate has the focus", |shown| shown.cell("[ Rotate ]").inverse()).await;
+    console.press(ENTER);
+
+    console.wait_for_all(&["One-time secret", "••••••••", "[ ] I have stored it"]).await;
+    console.answer(ENTER).await;
+    console.wait_for_all(&["tick the box first: space"]).await;
+    assert!(!String::from_utf8_lossy(console.shown().raw()).contains("whsec_"), "it was never shown");
+    console.press("v");
+    console.wait_for_all(&["whsec_"]).await;
+    let secret = secret_on(&console.shown().text());
+    console.press(" ");
+    console.wait_for_all(&["[x] I have stored it", "[ Done ]"]).await;
+    console.press(ENTER);
+    console.wait_for_none(&["One-time secret", "whsec_"]).await;
+
+    scene.post(1).await;
+    verify(&scene.receiver.wait_for(1).await[0], &secret);
+    scene.end().await;
+}
+
+fn secret_on(screen: &str) -> String {
+    let start = screen.find("whsec_").unwrap();
+    screen[start..].split_whitespace().next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_daemon_that_dies_leaves_its_data_and_comes_back() {
+    let database = Database::create().await;
+    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    operator.company(7).await;
+    operator.webhook(7, "crm-of-barn", "https://example.com/", json!({})).await;
+    let mut console = console_of(&daemon.socket().display().to_string(), SMALL);
+    console.wait_for_all(&["LIVE", "crm-of-barn"]).await;
+    daemon.kill().await;
+    console.wait_for_all(&["LOST", "STALE", "crm-of-barn"]).await;
+    console.press("e");
+    console.wait_for_all(&["not possible: not connected"]).await;
+    assert!(!console.shown().has("Disable"), "no dialog opens");
+    daemon.restart().await;
+    console.wait_for("it is live again by itself", |shown| shown.has("LIVE") && !shown.has("STALE")).await;
+    console.press("e");
+    console.wait_for_all(&["Disable crm-of-barn?"]).await;
+    console.press(ESCAPE);
+    console.wait_for_none(&["Disable crm-of-barn?"]).await;
+    console.press("q");
+    assert!(console.end().await.success());
+    assert_eq!(daemon.stop().await, Some(0));
+}
+
+/// Checks that a program that has ended left its terminal as it found it.
+fn assert_given_back(console: &Pty) {
+    assert!(console.is_untouched(), "raw mode is on");
+    let shown = console.shown();
+    let screen = shown.screen();
+    assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
+    assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+    assert_eq!(shown.text(), "", "nothing is left behind");
+}
+
+#[tokio::test]
+async fn quitting_and_being_told_to_leave_the_terminal_as_it_was() {
+    for (how, code) in [("q", 0), ("\x03", 0), ("TERM", 143), ("INT", 130)] {
+        let mut console = lonely();
+        console.wait_for_all(&["LOST", "retry"]).await;
+        assert!(!console.is_untouched());
+        assert!(console.shown().screen().alternate_screen() && console.shown().screen().hide_cursor());
+        if code == 0 {
+            console.press(how)
+        } else {
+            console.signal(how)
+        }
+        assert_eq!(console.end().await.exit_code(), code, "{how}");
+        assert_given_back(&console);
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_that_hangs_up_takes_the_console_with_it() {
+    let mut console = lonely();
+    console.wait_for_all(&["LOST"]).await;
+    let code = console.hang_up().await.exit_code();
+    assert!(code == 129 || code == 1, "{code}: 1 is a frame that could not be written");
+}
+
+#[tokio::test]
+async fn suspending_lends_the_terminal_out() {
+    let mut console = lonely();
+    console.wait_for_all(&["LOST"]).await;
+    console.press("\x1a");
+    let stat = format!("/proc/{}/stat", console.pid());
+    let state = || std::fs::read_to_string(&stat).unwrap().rsplit(')').next().unwrap().trim().chars().next();
+    wait_until("it is stopped", async || state() == Some('T')).await;
+    console.wait_for("the screen is given back", |shown| !shown.screen().alternate_screen()).await;
+    assert!(console.is_untouched());
+    console.signal("CONT");
+    console
+        .wait_for("it is drawn again", |shown| shown.screen().alternate_screen() && shown.has("LOST"))
+        .await;
+    console.press("q");
+    assert_eq!(console.end().await.exit_code(), 0);
+    assert_given_back(&console);
+}
+
+#[tokio::test]
+async fn a_storm_of_sizes_ends_in_the_last_one() {
+    let mut console = lonely();
+    console.wait_for_all(&["LOST"]).await;
+    for n in 1..=200_u16 {
+        console.resize((n % 97 + 1, n % 31 + 1));
+    }
+    console.resize((72, 18));
+    let corner = |shown: &Shown| shown.screen().cell(2, 71).is_some_and(|cell| cell.contents() == "┐");
+    let footer =
+        |shown: &Shown| shown.screen().rows(0, 72).nth(17).is_some_and(|row| row.ends_with("? help"));
+    console.wait_for("the frame has the last size", |shown| corner(shown) && footer(shown)).await;
+    console.press("q");
+    assert_eq!(console.end().await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn without_a_terminal_there_is_a_hint_and_no_escape() {
+    let output = Command::new(leadline()).stdin(Stdio::null()).env("TERM", "xterm").output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.stdout, b"");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("needs a terminal") && told.contains("leadline integration list"), "{told}");
+    assert!(told.lines().count() == 1 && !told.contains('\x1b'), "{told:?}");
+
+    let mut dumb = Pty::start_on("dumb", leadline(), &[], SMALL);
+    assert_eq!(dumb.end().await.exit_code(), 2);
+    assert!(!dumb.shown().raw().contains(&0x1b));
+}
+
+/// What the console itself may write behind `CSI`: modes of its own, colours, places, and the clearing of the screen.
+fn is_ours(sequence: &str) -> bool {
+    let numbers = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == ';');
+    match sequence.strip_suffix(['m', 'H']) {
+        Some(parameters) => numbers(parameters),
+        None => ["?1049h", "?2004h", "?25l", "?25h", "?2026h", "?2026l", "2J"].contains(&sequence),
+    }
+}
+
+/// Everything that steers in the bytes of a terminal, and is not the console's own.
+fn foreign(raw: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(raw.to_vec()).unwrap();
+    let steers = |c: char| c.is_control() || ['\u{202e}', '\u{2066}', '\u{200b}'].contains(&c);
+    let sequence = |at: usize| {
+        let csi = text[at..].strip_prefix("\x1b[")?;
+        Some(&csi[..=csi.find(|c: char| c.is_ascii_alphabetic())?])
+    };
+    let places = text.match_indices(steers).filter(|(at, _)| !sequence(*at).is_some_and(is_ours));
+    places.map(|(at, _)| text[at..].chars().take(12).collect::<String>().escape_debug().to_string()).collect()
+}
+
+#[tokio::test]
+async fn nothing_that_a_receiver_writes_steers_the_terminal() {
+    let hostile = format!(
+        "evil\x1b]52;c;aGFjaw==\x07\x1b[2J\x1b[3J\x1b[?1000h\x1bc\u{9b}31m\u{202e}txt\u{2066}\u{200b}\r\n\x08\x7f{}",
+        "A".repeat(1024 * 1024)
+    );
+    for size in [SMALL, WIDE] {
+        let mut scene = Scene::set(Behaviour::RefuseAll(400, hostile.clone()), size).await;
+        scene.post(1).await;
+        let console = &mut scene.console;
+        console.wait_for_all(&["FAILING", "400 evil"]).await;
+        console.press(ENTER);
+        console.wait_for_all(&["Attempts 1", "400"]).await;
+        console.press(ENTER);
+        console.wait_for_all(&["request"]).await;
+        console.press("G");
+        console.wait_for_all(&["AAAAAAAA", "are kept"]).await;
+        console.press("w");
+        console.wait_for_all(&["cut (w wraps)", r"evil\u{1b}]52;c;aGFjaw==\u{7}\u{1b}[2J"]).await;
+        console.press("q");
+        console.wait_for_all(&["Attempts 1"]).await;
+        assert_eq!(foreign(console.shown().raw()), Vec::<String>::new());
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_demo_plays_and_leaves_nothing_behind() {
+    let mut demo = Pty::start(leadline(), &["demo"], SMALL);
+    demo.wait_for_all(&["starting ", "leadlined in "]).await;
+    let told = demo.shown().text();
+    let dir = PathBuf::from(told.split("leadlined in ").nth(1).unwrap().split_whitespace().next().unwrap());
+    demo.wait_for_all(&["LIVE", "refuses", "FAILING", "good", "✓ ok"]).await;
+    assert!(dir.is_dir());
+    demo.press("q");
+    assert!(demo.end().await.success());
+    assert!(demo.is_untouched() && !demo.shown().screen().alternate_screen());
+    assert!(!dir.exists(), "{} is left", dir.display());
+}

@@ -1,0 +1,168 @@
+//! Daemons that die, and daemons that share a database.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_tests::{
+    ChildDaemon, Daemon, Database, Operator, check_invariants, http, post_lead, wait_until,
+};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+const KILLS: usize = 20;
+const INTEGRATIONS: usize = 2;
+/// What a lane may have in flight.
+const CONCURRENCY: usize = 4;
+
+/// Posts leads until told to stop, and notes those that were answered 2xx. What is not answered is posted again.
+async fn post_leads(
+    url: String,
+    key: String,
+    from: usize,
+    acknowledged: Arc<Mutex<HashSet<String>>>,
+    stop: Arc<AtomicBool>,
+) {
+    let client = http();
+    let mut n = from;
+    while !stop.load(Ordering::Relaxed) {
+        let lead = sample_lead(n);
+        let request = client.post(&url).bearer_auth(&key).header("content-type", "application/json");
+        match request.body(lead.to_string()).timeout(Duration::from_secs(5)).send().await {
+            Ok(response) if response.status().is_success() => {
+                let answer: Value = response.json().await.unwrap_or_default();
+                if let Some(uuid) = answer["lead"].as_str() {
+                    acknowledged.lock().unwrap().insert(uuid.to_owned());
+                }
+                n += 1;
+            }
+            _ => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_twenty_times_under_load_every_acknowledged_lead_arrives() {
+    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let receiver = Receiver::start(Behaviour::Slow(Duration::from_millis(5))).await.unwrap();
+    for n in 0..INTEGRATIONS {
+        let config = json!({"concurrency": CONCURRENCY});
+        operator.webhook(7, &format!("crm {n}"), &receiver.url(&format!("/{n}")), config).await;
+    }
+    let (acknowledged, stop) = (Arc::new(Mutex::new(HashSet::new())), Arc::new(AtomicBool::new(false)));
+    let mut clients = JoinSet::new();
+    for n in 0..4 {
+        let (acknowledged, stop) = (Arc::clone(&acknowledged), Arc::clone(&stop));
+        clients.spawn(post_leads(daemon.url("/v1/leads"), key.clone(), n * 1_000_000, acknowledged, stop));
+    }
+    for kill in 0..KILLS {
+        // Killed in the middle of pushing: some dozens have arrived since the last time.
+        let arrived = receiver.count();
+        receiver.wait_for(arrived + 20 + 7 * kill % 30).await;
+        daemon.kill().await;
+        daemon.restart().await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    clients.join_all().await;
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    let missing = || {
+        let mut arrived: HashMap<(String, String), usize> = HashMap::new();
+        for request in receiver.requests() {
+            let body: Value = serde_json::from_slice(&request.body).unwrap();
+            let uuid = body["lead"]["uuid"].as_str().unwrap().to_owned();
+            *arrived.entry((uuid, request.path)).or_default() += 1;
+        }
+        let wanted = acknowledged
+            .iter()
+            .flat_map(|uuid| (0..INTEGRATIONS).map(move |n| (uuid.clone(), format!("/{n}"))));
+        let missing = wanted.filter(|pair| !arrived.contains_key(pair)).count();
+        (missing, arrived.values().map(|count| count - 1).sum::<usize>())
+    };
+    wait_until("every acknowledged lead has arrived everywhere", async || missing().0 == 0).await;
+    let operator = Operator::new(daemon.control().await);
+    wait_until("nothing is left to do", async || {
+        let filter = leadline_proto::v1::DeliveryFilter { undelivered: true, ..Default::default() };
+        let request = leadline_proto::v1::ListDeliveriesRequest { filter: Some(filter), page: None };
+        operator.deliveries().list_deliveries(request).await.unwrap().into_inner().deliveries.is_empty()
+    })
+    .await;
+    let (_, duplicates) = missing();
+    println!("{} leads acknowledged, {duplicates} duplicates after {KILLS} kills", acknowledged.len());
+    assert!(acknowledged.len() > KILLS * 10, "there was load");
+    assert!(
+        duplicates <= KILLS * INTEGRATIONS * CONCURRENCY,
+        "{duplicates} duplicates are more than were in flight"
+    );
+    assert_eq!(daemon.stop().await, Some(0));
+    receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_daemons_on_one_database_push_each_delivery_once() {
+    let database = Database::create().await;
+    let (one, two) = tokio::join!(Daemon::start_on(&database), Daemon::start_on(&database));
+    let operator = Operator::new(one.control().await);
+    let key = operator.company(7).await;
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    for n in 0..8 {
+        operator.webhook(7, &format!("crm {n}"), &receiver.url(&format!("/{n}")), json!({})).await;
+    }
+    let mut posts = JoinSet::new();
+    for n in 0..100 {
+        let url = if n % 2 == 0 { one.url("/v1/leads") } else { two.url("/v1/leads") };
+        let key = key.clone();
+        posts.spawn(async move { post_lead(&url, &key, sample_lead(n).to_string()).await.0 });
+    }
+    assert!(posts.join_all().await.into_iter().all(|status| status == 202));
+    let requests = receiver.wait_for(800).await;
+    wait_until("both have nothing left to do", async || {
+        let pool = database.pool().await;
+        let open: i64 =
+            sqlx::query_scalar("SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM claim)")
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+        open == 0
+    })
+    .await;
+    let ids: HashSet<_> =
+        requests.iter().map(|request| request.header("webhook-id").unwrap().to_owned()).collect();
+    assert_eq!((ids.len(), receiver.count()), (800, 800));
+    one.stop().await;
+    two.stop().await;
+    check_invariants(&database.pool().await).await;
+    receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_daemon_was_pushing_another_takes_over() {
+    let database = Database::create().await;
+    let mut dying = ChildDaemon::start(Some(&database), &[]).await;
+    let operator = Operator::new(dying.control().await);
+    let key = operator.company(7).await;
+    let receiver = Receiver::start(Behaviour::Hang).await.unwrap();
+    let id = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await.integration.unwrap().id;
+    post_lead(&dying.url("/v1/leads"), &key, sample_lead(1).to_string()).await;
+    receiver.wait_for(1).await;
+    dying.kill().await;
+    receiver.set(Behaviour::Good);
+    let heir = Daemon::start_on(&database).await;
+    receiver.wait_for(2).await;
+    let operator = Operator::new(heir.control().await);
+    wait_until("it is delivered", async || operator.badge(&id).await == "ok").await;
+    let attempts = operator.finished(&id).await;
+    let seen: Vec<_> =
+        attempts.iter().map(|a| (a.number, a.state.as_str(), a.failure_class.as_str())).collect();
+    assert_eq!(seen, [(1, "failed", "unknown"), (2, "delivered", "")]);
+    heir.stop().await;
+    check_invariants(&database.pool().await).await;
+    receiver.stop().await;
+}

@@ -1,0 +1,200 @@
+//! The engine where it is easiest to lose or double something: late beats, commands beside a finish, stops in mid-push.
+
+use std::time::Duration;
+
+use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
+use leadline_proto::v1;
+use leadline_tests::{Daemon, Operator, check_invariants, post_lead, request_id, wait_until};
+use serde_json::json;
+use sqlx::PgPool;
+
+struct Scene {
+    daemon: Daemon,
+    operator: Operator,
+    receiver: Receiver,
+    pool: PgPool,
+    key: String,
+    integration: String,
+}
+
+impl Scene {
+    async fn with(behaviour: Behaviour) -> Self {
+        let daemon = Daemon::start().await;
+        let operator = Operator::new(daemon.control().await);
+        let receiver = Receiver::start(behaviour).await.unwrap();
+        let key = operator.company(7).await;
+        let created = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+        let pool = daemon.database().pool().await;
+        Self { daemon, operator, receiver, pool, key, integration: created.integration.unwrap().id }
+    }
+
+    async fn post(&self, lead: &serde_json::Value) {
+        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead.to_string()).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+
+    async fn holds(&self, condition: &'static str) -> bool {
+        sqlx::query_scalar(condition).fetch_one(&self.pool).await.unwrap()
+    }
+
+    async fn wait_until(&self, condition: &'static str) {
+        wait_until(condition, async || self.holds(condition).await).await;
+    }
+
+    async fn all_delivered(&self) {
+        self.wait_until("SELECT NOT EXISTS (SELECT FROM delivery WHERE state <> 'delivered')").await;
+        self.wait_until("SELECT NOT EXISTS (SELECT FROM claim) AND NOT EXISTS (SELECT FROM due)").await;
+    }
+
+    async fn end(self) {
+        self.daemon.stop().await;
+        check_invariants(&self.pool).await;
+        self.receiver.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_claimed_while_the_beat_is_late_is_pushed_later() {
+    let scene = Scene::with(Behaviour::Good).await;
+    // The beat waits past the daemon's trust in its lease, but not past the lease; the claim begins before that.
+    let mut beat = scene.pool.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE daemon IN SHARE MODE").execute(&mut *beat).await.unwrap();
+    let mut claim = scene.pool.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE claim IN SHARE MODE").execute(&mut *claim).await.unwrap();
+    scene
+        .wait_until(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                 AND wait_event_type = 'Lock' AND query LIKE '%lease_until%')",
+        )
+        .await;
+    scene.post(&sample_lead(1)).await;
+    scene
+        .wait_until(
+            "SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database()
+                 AND wait_event_type = 'Lock' AND (query LIKE '%picked AS%'
+                     OR query LIKE '%lease_until%' AND query_start < clock_timestamp() - interval '7.6 s')",
+        )
+        .await;
+    claim.commit().await.unwrap();
+    scene.wait_until("SELECT EXISTS (SELECT FROM due) AND NOT EXISTS (SELECT FROM claim)").await;
+    check_invariants(&scene.pool).await;
+    assert_eq!(scene.receiver.count(), 0, "another daemon may have had it");
+    beat.commit().await.unwrap();
+    scene.receiver.wait_for(1).await;
+    scene.all_delivered().await;
+    assert_eq!(scene.receiver.count(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_update_that_came_while_disabled_is_pushed_once_when_released() {
+    let scene =
+        Scene::with(Behaviour::Script(vec![Reply::status(200).after(Duration::from_millis(500))])).await;
+    let mut lead = sample_lead(1);
+    lead["uuid"] = json!("01j8h6kqh4yg3xr8rwm6t6xfqe");
+    scene.post(&lead).await;
+    scene.receiver.wait_for(1).await;
+    let request =
+        v1::DisableIntegrationRequest { request_id: request_id(), integration: scene.integration.clone() };
+    scene.operator.integrations().disable_integration(request).await.unwrap();
+    lead["name"] = json!("Somebody Else");
+    scene.post(&lead).await;
+    scene.wait_until("SELECT EXISTS (SELECT FROM delivery WHERE state = 'delivered')").await;
+    check_invariants(&scene.pool).await;
+    let request = v1::EnableIntegrationRequest {
+        request_id: request_id(),
+        integration: scene.integration.clone(),
+        held: "release".into(),
+    };
+    scene.operator.integrations().enable_integration(request).await.unwrap();
+    scene.all_delivered().await;
+    assert_eq!(scene.receiver.count(), 2);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_beside_a_finish_waits_without_a_deadlock() {
+    let scene = Scene::with(Behaviour::RefuseAll(400, String::new())).await;
+    scene.post(&sample_lead(1)).await;
+    scene.wait_until("SELECT EXISTS (SELECT FROM delivery WHERE state = 'dead')").await;
+    scene.receiver.set(Behaviour::Good);
+    // As a finish: first the delivery, then the counts.
+    let mut finish = scene.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM delivery FOR UPDATE").execute(&mut *finish).await.unwrap();
+    let filter = v1::DeliveryFilter { integration: scene.integration.clone(), ..Default::default() };
+    let request =
+        v1::RetryDeliveriesRequest { request_id: request_id(), filter: Some(filter), ..Default::default() };
+    let mut deliveries = scene.operator.deliveries();
+    let retry = deliveries.retry_deliveries(request);
+    let rest = async {
+        scene
+            .wait_until(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock')",
+            )
+            .await;
+        sqlx::query("UPDATE integration_stat SET updated_at = now()").execute(&mut *finish).await.unwrap();
+        finish.commit().await.unwrap();
+    };
+    let (retried, ()) = tokio::join!(retry, rest);
+    assert_eq!(retried.unwrap().into_inner().count, 1);
+    scene.all_delivered().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_deleted_integration_goes_although_a_test_of_it_was_asked_for() {
+    let scene = Scene::with(Behaviour::Good).await;
+    sqlx::raw_sql(
+        "UPDATE integration SET enabled = false, deleted_at = now();
+         INSERT INTO probe (company_id, id, integration_id, operator)
+         SELECT company_id, gen_random_uuid(), id, 'test' FROM integration",
+    )
+    .execute(&scene.pool)
+    .await
+    .unwrap();
+    scene.wait_until("SELECT NOT EXISTS (SELECT FROM probe)").await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn only_a_suspect_that_stood_alone_is_taken_for_poison() {
+    let scene = Scene::with(Behaviour::Good).await;
+    let request =
+        v1::DisableIntegrationRequest { request_id: request_id(), integration: scene.integration.clone() };
+    scene.operator.integrations().disable_integration(request).await.unwrap();
+    for (leads, died) in [(1..=3, 0), (4..=4, 1)] {
+        for n in leads {
+            scene.post(&sample_lead(n)).await;
+        }
+        // A daemon that is gone had claimed them, each after two deaths.
+        let mut dead = scene.pool.begin().await.unwrap();
+        sqlx::raw_sql(
+            "UPDATE delivery SET state = 'pending', reason = NULL, deaths = 2 WHERE state = 'held';
+             WITH gone AS (DELETE FROM undelivered WHERE state = 'held' RETURNING *)
+             INSERT INTO claim (daemon_id, items, attempts)
+             SELECT 0, array_agg(ROW(company_id, integration_id, 0, now(), delivery_id, 'first', NULL)::due),
+                array_agg(gen_random_uuid())
+             FROM gone",
+        )
+        .execute(&mut *dead)
+        .await
+        .unwrap();
+        dead.commit().await.unwrap();
+        scene.wait_until("SELECT NOT EXISTS (SELECT FROM claim)").await;
+        check_invariants(&scene.pool).await;
+        let poisoned: i64 = sqlx::query_scalar("SELECT count(*) FROM delivery WHERE state = 'dead'")
+            .fetch_one(&scene.pool)
+            .await
+            .unwrap();
+        assert_eq!(poisoned, died);
+    }
+    let request = v1::EnableIntegrationRequest {
+        request_id: request_id(),
+        integration: scene.integration.clone(),
+        held: "keep".into(),
+    };
+    scene.operator.integrations().enable_integration(request).await.unwrap();
+    scene.wait_until("SELECT count(*) = 3 FROM delivery WHERE state = 'delivered' AND attempts = 1").await;
+    scene.end().await;
+}

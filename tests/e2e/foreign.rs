@@ -1,0 +1,63 @@
+//! Clients that are not ours: Python's gRPC, which learns the whole API from the daemon by reflection.
+
+use std::process::Stdio;
+
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_tests::{Daemon, Operator, post_lead, wait_until};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+/// The first Python that has gRPC; the system's packages serve the system's own, which need not come first.
+async fn python() -> Option<&'static str> {
+    for python in ["python3", "/usr/bin/python3"] {
+        let mut command = Command::new(python);
+        command.args(["-c", "import grpc, google.protobuf"]).stderr(Stdio::null());
+        if command.status().await.is_ok_and(|status| status.success()) {
+            return Some(python);
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
+    let Some(python) = python().await else {
+        eprintln!(
+            "left out: this needs Python with gRPC; `./run-tests` installs it where the system packages it"
+        );
+        return;
+    };
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let receiver = Receiver::start(Behaviour::RefuseAll(422, String::new())).await.unwrap();
+    let key = operator.company(7).await;
+    let id = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await.integration.unwrap().id;
+    post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await;
+    wait_until("a delivery is dead", async || operator.badge(&id).await == "failing").await;
+    receiver.set(Behaviour::Good);
+
+    let output = Command::new(python)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/control.py"))
+        .arg(daemon.socket())
+        .arg(receiver.url("/script"))
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let services: Vec<_> = seen["services"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    for service in ["Company", "IntakeKey", "Integration", "Lead", "Delivery", "Attempt", "Watch"] {
+        assert!(services.contains(&&*format!("leadline.control.v1.{service}Service")), "{services:?}");
+    }
+    assert!(services.contains(&"grpc.health.v1.Health"), "{services:?}");
+    assert_eq!((&seen["company"]["name"], &seen["company"]["plan"]), (&json!("The Mill"), &json!("pro")));
+    assert!(seen["signing_secret"].as_str().unwrap().starts_with("whsec_"));
+    assert_eq!((&seen["listed"], &seen["test"]), (&json!(["script"]), &json!("delivered")));
+    assert_eq!((&seen["retried"], &seen["outcomes"]), (&json!(1), &json!(["delivered"])));
+    assert_eq!(seen["snapshot"], json!(["crm", "script"]));
+    assert_eq!(seen["refusal"]["code"], "NOT_FOUND");
+    assert!(receiver.requests().iter().any(|request| request.path == "/script"));
+    daemon.stop().await;
+    receiver.stop().await;
+}

@@ -1,0 +1,110 @@
+//! How a daemon starts, ends, is killed, and what it says when it cannot start.
+
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, process::Command};
+
+use leadline_tests::{ChildDaemon, Daemon, Database, leadlined, wait_until};
+
+/// The one line that a daemon leaves when it cannot start, and its exit code.
+fn refusal(args: &[&str]) -> (i32, String) {
+    let output = Command::new(leadlined())
+        .args(args)
+        .env_remove("LEADLINE_DATABASE_URL")
+        .env_remove("LEADLINE_DATA_DIR")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let errors: Vec<_> = text.lines().filter(|line| line.starts_with("leadlined: ")).collect();
+    assert_eq!(errors.len(), 1, "{text}");
+    (output.status.code().unwrap(), errors[0].to_owned())
+}
+
+/// The server that runs on a data directory.
+fn postmaster(daemon: &ChildDaemon) -> Option<u32> {
+    let text = fs::read_to_string(daemon.dir().join("postgres/data/postmaster.pid")).ok()?;
+    text.lines().next()?.parse().ok()
+}
+
+#[tokio::test]
+async fn four_daemons_start_at_once_on_one_empty_database() {
+    let database = Database::empty().await;
+    let start = || Daemon::start_on(&database);
+    let (a, b, c, d) = tokio::join!(start(), start(), start(), start());
+    for daemon in [a, b, c, d] {
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_with_its_own_database_stops_kills_and_starts_again() {
+    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let first = postmaster(&daemon).unwrap();
+    let dir = daemon.dir().to_str().unwrap().to_owned();
+    let (code, error) = refusal(&["--data-dir", &dir, "--intake-listen", "127.0.0.1:0"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("another daemon uses the data directory"), "{error}");
+
+    daemon.kill().await;
+    wait_until("the server ends with its daemon", async || postmaster(&daemon).is_none()).await;
+    daemon.restart().await;
+    assert_ne!(postmaster(&daemon), Some(first));
+    daemon.kill().await;
+    // Without waiting: the new daemon meets the old one's server while that still stops.
+    daemon.restart().await;
+    assert_eq!(daemon.stop().await, Some(0));
+    assert_eq!(postmaster(&daemon), None);
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_told() {
+    let database = Database::create().await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().to_string();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().to_str().unwrap();
+    let (code, error) =
+        refusal(&["--data-dir", dir, "--database-url", database.url(), "--intake-listen", &port]);
+    assert_eq!(code, 1);
+    assert!(error.contains(&port) && error.contains("choose another --intake-listen"), "{error}");
+}
+
+#[tokio::test]
+async fn another_master_key_is_refused_and_the_file_to_copy_is_named() {
+    let database = Database::create().await;
+    Daemon::start_on(&database).await.stop().await;
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().to_str().unwrap();
+    let args = ["--data-dir", dir, "--database-url", database.url(), "--intake-listen", "127.0.0.1:0"];
+    let key = temp.path().join("master.key");
+
+    let (code, error) = refusal(&args);
+    assert_eq!(code, 1);
+    assert!(error.contains(&format!("to {}", key.display())), "{error}");
+    assert!(!key.exists(), "a key that opens nothing was made");
+
+    for (text, mode, expected) in [
+        ("ab".repeat(32), 0o600, "sealed with another master key"),
+        ("ab".repeat(32), 0o644, "chmod 600"),
+        ("ab".repeat(31), 0o600, "is no master key"),
+    ] {
+        fs::write(&key, text).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let (code, error) = refusal(&args);
+        assert_eq!(code, 1);
+        assert!(error.contains(expected) && error.contains(key.to_str().unwrap()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_and_bad_settings_are_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().to_str().unwrap();
+    let away = "postgres://ann:hunter2@127.0.0.1:1/leads";
+    let (code, error) =
+        refusal(&["--data-dir", dir, "--intake-listen", "127.0.0.1:0", "--database-url", away]);
+    assert_eq!(code, 1);
+    assert!(error.contains("did not answer within 10 s") && !error.contains("hunter2"), "{error}");
+
+    let (code, error) = refusal(&["--data-dir", dir, "--control-listen", "0.0.0.0:9000"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("write unix:PATH"), "{error}");
+}

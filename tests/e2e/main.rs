@@ -1,0 +1,17 @@
+//! The daemon as its users meet it: one executable, a module for each subject.
+
+#![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
+
+mod commands;
+mod console;
+mod crashes;
+mod engine;
+mod foreign;
+mod leads;
+mod life;
+mod outage;
+mod queue;
+mod refusals;
+mod retries;
+mod strangers;
+mod terminal;

@@ -1,0 +1,377 @@
+//! The queue as a state machine: whatever order leads, claims, finishes, deaths and operators come in, its rules hold.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use leadline_tests::{Database, broken_invariants, request_id};
+use leadlined::{
+    domain::{
+        delivery::{Transition, Trigger},
+        fanout::{INTEGRATION_DISABLED, NewDelivery},
+        ids::{CompanyId, DeliveryId, EventId, IntegrationId, LeadId},
+        integration::EventKind,
+        outcome::{Failure, FailureClass},
+        plan::Plan,
+    },
+    store::{
+        FIRST, Hub, RETRY, Store,
+        command::{Call, Command},
+        delivery_read::{DeliveryFilter, Order},
+        finish::{AttemptRecord, Finished},
+        intake::{Flushed, NewEvent},
+        integration::NewIntegration,
+        lead::Again,
+        queue::{Ask, Claimed, Claimer},
+        setup,
+    },
+};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+use serde_json::json;
+use sqlx::PgPool;
+
+const CASES: u32 = 64;
+const STEPS: std::ops::Range<usize> = 8..32;
+const LEASE_SECONDS: f64 = 600.0;
+
+/// What can happen. A number chooses among what there is.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Lead,
+    Update(usize),
+    Claim(i32),
+    /// With or without the answer of a first try lost.
+    Finish(usize, End, bool),
+    GiveBack(usize),
+    Retry(usize),
+    Disable,
+    Enable(Held),
+    /// The daemon dies, the next one takes over; what it was pushing ends too late.
+    Die,
+    /// The daemon stops in order.
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Delivered,
+    Retry,
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Held {
+    Keep,
+    Release,
+    Skip,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let end = prop_oneof![Just(End::Delivered), Just(End::Retry), Just(End::Dead)];
+    let held = prop_oneof![Just(Held::Keep), Just(Held::Release), Just(Held::Skip)];
+    prop_oneof![
+        1 => Just(Step::Lead),
+        4 => any::<usize>().prop_map(Step::Update),
+        4 => (1..3_i32).prop_map(Step::Claim),
+        6 => (any::<usize>(), end, any::<bool>()).prop_map(|(n, end, again)| Step::Finish(n, end, again)),
+        1 => any::<usize>().prop_map(Step::GiveBack),
+        3 => any::<usize>().prop_map(Step::Retry),
+        2 => Just(Step::Disable),
+        3 => held.prop_map(Step::Enable),
+        1 => Just(Step::Die),
+        1 => Just(Step::Stop),
+    ]
+}
+
+/// One company with one integration, and the daemon that works on it.
+struct Scene {
+    store: Store,
+    pool: PgPool,
+    company: CompanyId,
+    integration: IntegrationId,
+    daemon: i64,
+    claimer: Claimer,
+    leads: Vec<LeadId>,
+    contents: u8,
+    working: Vec<Claimed>,
+    /// How many items of each claim have not ended.
+    open: HashMap<i64, usize>,
+}
+
+fn call() -> Call {
+    Call { operator: "test".into(), method: "Test", request_id: request_id(), fingerprint: [0; 32] }
+}
+
+impl Scene {
+    async fn new(store: &Store, pool: &PgPool) -> Self {
+        let mut command = store.batch(&call()).await.unwrap();
+        let company = command.create_company(None, "The Old Barn", Plan::Pro, None).await.unwrap().id;
+        let (config, events) = (json!({}), ["lead.created".to_owned(), "lead.updated".to_owned()]);
+        let new = NewIntegration {
+            company,
+            name: "crm",
+            connector: "webhook",
+            enabled: true,
+            config: &config,
+            shown: &config,
+            mapping: &config,
+            events: &events,
+            payload: "v1",
+            routing: "all",
+            secret: None,
+        };
+        let integration = command.create_integration(&new).await.unwrap();
+        command.commit().await.unwrap();
+        Self {
+            store: store.clone(),
+            pool: pool.clone(),
+            company,
+            integration,
+            daemon: store.enroll(LEASE_SECONDS).await.unwrap(),
+            claimer: Claimer::new(store.clone()),
+            leads: Vec::new(),
+            contents: 0,
+            working: Vec::new(),
+            open: HashMap::new(),
+        }
+    }
+
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::Lead => {
+                let lead = LeadId::generate();
+                let event = self.event(lead, EventKind::Created).await;
+                assert_eq!(self.store.accept(&[event]).await.unwrap(), [Flushed::Created]);
+                self.leads.push(lead);
+            }
+            Step::Update(n) if !self.leads.is_empty() => {
+                let event = self.event(self.leads[n % self.leads.len()], EventKind::Updated).await;
+                assert!(matches!(self.store.accept_again(&event).await.unwrap(), Again::Updated(_)));
+            }
+            Step::Claim(room) => self.claim(room).await,
+            Step::Finish(n, end, again) if !self.working.is_empty() => {
+                let item = self.working.swap_remove(n % self.working.len());
+                if again {
+                    let finished: Vec<Finished> = finished(&item, end, 0).into_iter().collect();
+                    self.store.finish(self.daemon, &finished, &[]).await.unwrap();
+                }
+                assert_eq!(self.end(&item, end, 0).await, usize::from(item.pending.is_some()));
+            }
+            Step::GiveBack(n) if !self.working.is_empty() => self.give_back(n).await,
+            Step::Retry(n) => self.retry(n).await,
+            Step::Disable => self.switch(false, None).await,
+            Step::Enable(held) => self.switch(true, Some(held)).await,
+            Step::Die => self.die().await,
+            Step::Stop => self.stop().await,
+            Step::Update(_) | Step::Finish(..) | Step::GiveBack(_) => {}
+        }
+    }
+
+    async fn event(&mut self, lead: LeadId, kind: EventKind) -> NewEvent {
+        self.contents = self.contents.wrapping_add(1);
+        let view = self.store.company_view(self.company).await.unwrap().unwrap();
+        let held = (!view.integrations[0].enabled).then(|| INTEGRATION_DISABLED.to_owned());
+        NewEvent {
+            company: self.company,
+            version: view.version,
+            lead,
+            uuid: lead.to_string(),
+            digest: [self.contents; 32],
+            event: EventId::generate(),
+            kind,
+            body: "{}".into(),
+            deliveries: vec![NewDelivery { id: DeliveryId::generate(), integration: self.integration, held }],
+        }
+    }
+
+    async fn claim(&mut self, room: i32) {
+        let ask =
+            |kind| Ask { company: self.company, integration: self.integration, kind, room, watermark: 0 };
+        let (_, items) = self.claimer.claim(self.daemon, &[ask(FIRST), ask(RETRY)]).await.unwrap();
+        self.hold(items);
+    }
+
+    fn hold(&mut self, items: Vec<Claimed>) {
+        for item in items {
+            *self.open.entry(item.claim).or_default() += 1;
+            self.working.push(item);
+        }
+    }
+
+    /// Ends an item as the finisher does. Answers how many attempts were recorded.
+    async fn end(&mut self, item: &Claimed, end: End, died: i16) -> usize {
+        let finished: Vec<Finished> = finished(item, end, died).into_iter().collect();
+        let left = self.open.get_mut(&item.claim).unwrap();
+        *left -= 1;
+        let complete = if *left == 0 { vec![item.claim] } else { Vec::new() };
+        self.store.finish(self.daemon, &finished, &complete).await.unwrap().recorded
+    }
+
+    async fn give_back(&mut self, n: usize) {
+        let item = self.working.swap_remove(n % self.working.len());
+        self.store.give_back(self.daemon, &[item.claim], &[item.attempt.uuid()]).await.unwrap();
+        let left = self.open.get_mut(&item.claim).unwrap();
+        *left -= 1;
+        if *left == 0 {
+            self.store.finish(self.daemon, &[], &[item.claim]).await.unwrap();
+        }
+    }
+
+    async fn retry(&mut self, n: usize) {
+        let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
+        let targets = self.store.targets(&filter).await.unwrap();
+        if targets.is_empty() {
+            return;
+        }
+        let target = targets[n % targets.len()].clone();
+        let mut command = self.command().await;
+        command.retry(self.company, &[target]).await.unwrap();
+        command.commit().await.unwrap();
+    }
+
+    async fn command(&self) -> Command {
+        self.store.batch(&call()).await.unwrap()
+    }
+
+    async fn switch(&mut self, enabled: bool, held: Option<Held>) {
+        let mut command = self.command().await;
+        let mut integration = command.integration(&self.integration.to_string()).await.unwrap();
+        match held {
+            Some(Held::Release) => {
+                command.release_held(self.company, self.integration).await.unwrap();
+            }
+            Some(Held::Skip) => {
+                command.skip_held(self.company, self.integration).await.unwrap();
+            }
+            Some(Held::Keep) | None => {}
+        }
+        integration.enabled = enabled;
+        command.write_integration(&integration).await.unwrap();
+        command.commit().await.unwrap();
+    }
+
+    async fn die(&mut self) {
+        let (dead, late) = (self.daemon, std::mem::take(&mut self.working));
+        self.store.leave(dead).await.unwrap();
+        self.open.clear();
+        self.daemon = self.store.enroll(LEASE_SECONDS).await.unwrap();
+        let orphans = self.store.orphans().await.unwrap();
+        let orphans = self.store.adopt(self.daemon, &orphans).await.unwrap();
+        let (own, others): (Vec<_>, Vec<_>) =
+            orphans.into_iter().partition(|item| item.company == self.company);
+        assert!(others.is_empty(), "an earlier case left claims behind");
+        for item in late {
+            let finished: Vec<Finished> = finished(&item, End::Delivered, 0).into_iter().collect();
+            let flushed = self.store.finish(dead, &finished, &[item.claim]).await.unwrap();
+            assert_eq!(flushed.recorded, 0, "a late finisher changes nothing");
+        }
+        self.hold(own);
+        for item in std::mem::take(&mut self.working) {
+            self.end(&item, End::Retry, 1).await;
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.store.release(self.daemon).await.unwrap();
+        self.store.leave(self.daemon).await.unwrap();
+        self.working.clear();
+        self.open.clear();
+        self.daemon = self.store.enroll(LEASE_SECONDS).await.unwrap();
+    }
+
+    /// Whatever stands open can be brought to its end: nothing is stuck.
+    async fn drain(&mut self) {
+        self.switch(true, Some(Held::Release)).await;
+        loop {
+            for item in std::mem::take(&mut self.working) {
+                self.end(&item, End::Delivered, 0).await;
+            }
+            self.claim(16).await;
+            if self.working.is_empty() {
+                break;
+            }
+        }
+        let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
+        let views = self.store.delivery_views(&filter, Order::OldestFirst, None, None).await.unwrap();
+        for view in views {
+            assert!(matches!(&*view.state, "delivered" | "dead" | "skipped"), "{view:?}");
+        }
+        self.stop().await;
+        self.store.leave(self.daemon).await.unwrap();
+    }
+
+    async fn check(&self, step: Option<Step>) -> Result<(), TestCaseError> {
+        let broken = broken_invariants(&self.pool, Some(self.company.0)).await;
+        prop_assert!(broken.is_empty(), "after {step:?}: {broken:#?}");
+        Ok(())
+    }
+}
+
+fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> {
+    let pending = item.pending.as_ref()?;
+    let transition = match end {
+        End::Delivered => Transition::Delivered,
+        End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, throttle: false },
+        End::Dead => Transition::Dead { reason: "rejected".into(), throttle: None },
+    };
+    let failure = match end {
+        End::Delivered => None,
+        End::Retry => Some(Failure::new(FailureClass::Transient, "out of order")),
+        End::Dead => Some(Failure::new(FailureClass::Rejected, "no such field")),
+    };
+    let attempt = AttemptRecord {
+        id: item.attempt,
+        company: item.company,
+        integration: item.integration,
+        lead: Some(pending.lead),
+        event: pending.event,
+        number: pending.attempts + 1,
+        trigger: Trigger::First,
+        operator: None,
+        started_at: item.claimed_at,
+        duration_ms: 1,
+        failure,
+        sent: None,
+        answer: None,
+        config_version: pending.version,
+    };
+    Some(Finished {
+        claim: item.claim,
+        delivery: item.delivery,
+        attempt,
+        transition,
+        deaths: pending.deaths + died,
+        rendered: None,
+    })
+}
+
+#[test]
+fn any_order_of_events_keeps_the_rules_of_the_queue() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (store, pool) = runtime.block_on(async {
+        let database = Database::create().await;
+        // Nothing here is about what outlives the server.
+        let options = database.options().clone().options([("synchronous_commit", "off")]);
+        let pool = setup::connect(&options).await.unwrap();
+        let sealer = setup::unseal(&pool, database.master_key()).await.unwrap();
+        let (hub, _) = Hub::new();
+        (Store::new(pool.clone(), sealer, Arc::new(hub)), pool)
+    });
+    let config =
+        Config { cases: CASES, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+    let steps = prop::collection::vec(step(), STEPS);
+    TestRunner::new(config)
+        .run(&steps, |steps| {
+            runtime.block_on(async {
+                let mut scene = Scene::new(&store, &pool).await;
+                for step in std::iter::once(Step::Lead).chain(steps) {
+                    scene.take(step).await;
+                    scene.check(Some(step)).await?;
+                }
+                scene.drain().await;
+                scene.check(None).await
+            })
+        })
+        .unwrap();
+}

@@ -1,0 +1,168 @@
+//! What follows from failures: the schedule, throttling, classes, manual retries.
+
+use std::time::Duration;
+
+use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
+use leadline_proto::v1;
+use leadline_tests::{Daemon, Operator, check_invariants, post_lead, request_id, wait_until};
+use serde_json::json;
+
+struct Scene {
+    daemon: Daemon,
+    operator: Operator,
+    receiver: Receiver,
+    key: String,
+    integration: String,
+}
+
+impl Scene {
+    async fn with(behaviour: Behaviour) -> Self {
+        let daemon = Daemon::start().await;
+        let operator = Operator::new(daemon.control().await);
+        let receiver = Receiver::start(behaviour).await.unwrap();
+        let key = operator.company(7).await;
+        let created = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+        Self { daemon, operator, receiver, key, integration: created.integration.unwrap().id }
+    }
+
+    async fn post(&self, n: usize) {
+        let (status, answer) =
+            post_lead(&self.daemon.url("/v1/leads"), &self.key, sample_lead(n).to_string()).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+
+    async fn wait_for_badge(&self, badge: &str) {
+        wait_until(&format!("the badge is {badge}"), async || {
+            self.operator.badge(&self.integration).await == badge
+        })
+        .await;
+    }
+
+    async fn end(self) {
+        let pool = self.daemon.database().pool().await;
+        self.daemon.stop().await;
+        check_invariants(&pool).await;
+        self.receiver.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_answers_500_gets_four_attempts_on_schedule_then_the_card_is_red() {
+    let scene = Scene::with(Behaviour::RefuseAll(500, "out of order".into())).await;
+    scene.post(1).await;
+    scene.receiver.wait_for(2).await;
+    scene.wait_for_badge("retrying").await;
+    scene.wait_for_badge("failing").await;
+    let requests = scene.receiver.requests();
+    assert_eq!(requests.len(), 4);
+    for (pair, gap) in requests.windows(2).zip([1, 4, 15]) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_secs(gap), "called before {gap} s had passed");
+        assert_eq!(pair[0].body, pair[1].body, "a repeat is the same bytes");
+        assert_eq!(pair[0].header("webhook-id"), pair[1].header("webhook-id"));
+    }
+    let attempts = scene.operator.finished(&scene.integration).await;
+    let seen: Vec<_> = attempts
+        .iter()
+        .map(|a| (a.number, a.trigger.as_str(), a.status_code, a.failure_class.as_str()))
+        .collect();
+    let expected = [(1, "first"), (2, "retry"), (3, "retry"), (4, "retry")];
+    assert_eq!(seen, expected.map(|(number, trigger)| (number, trigger, Some(500), "transient")));
+    let health = scene.operator.integration(&scene.integration).await.health.unwrap();
+    assert_eq!((health.failure_count, health.dead), (4, 1));
+    assert!(
+        health.last_error.contains("500") && health.last_error.contains("out of order"),
+        "{}",
+        health.last_error
+    );
+    let delivery = scene.operator.deliveries_of(&scene.integration).await.remove(0);
+    assert_eq!((delivery.state.as_str(), delivery.attempts), ("dead", 4));
+
+    scene.receiver.set(Behaviour::Good);
+    let dry = v1::RetryDeliveriesRequest {
+        request_id: request_id(),
+        filter: Some(v1::DeliveryFilter { integration: scene.integration.clone(), ..Default::default() }),
+        dry_run: true,
+        ..Default::default()
+    };
+    let answer = scene.operator.deliveries().retry_deliveries(dry.clone()).await.unwrap().into_inner();
+    assert_eq!((answer.count, scene.receiver.count()), (1, 4), "a dry run pushes nothing");
+    let real = v1::RetryDeliveriesRequest { dry_run: false, request_id: request_id(), ..dry };
+    scene.operator.deliveries().retry_deliveries(real).await.unwrap();
+    scene.receiver.wait_for(5).await;
+    scene.wait_for_badge("ok").await;
+    let health = scene.operator.integration(&scene.integration).await.health.unwrap();
+    assert_eq!((health.failure_count, health.dead), (4, 0), "success does not lower the count of failures");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_429_with_retry_after_pauses_the_whole_lane_and_uses_up_no_retry() {
+    let throttle = Reply::status(429).header("Retry-After", "3");
+    let scene = Scene::with(Behaviour::Script(vec![throttle])).await;
+    scene.post(1).await;
+    let first = scene.receiver.wait_for(1).await.remove(0);
+    wait_until("the lane is throttled", async || {
+        scene.operator.integration(&scene.integration).await.health.unwrap().throttled_until.is_some()
+    })
+    .await;
+    scene.post(2).await;
+    for request in &scene.receiver.wait_for(3).await[1..] {
+        assert!(request.at - first.at >= Duration::from_secs(3), "called before the target allowed it");
+    }
+    scene.wait_for_badge("ok").await;
+    let attempts = scene.operator.finished(&scene.integration).await;
+    assert_eq!(attempts[0].failure_class, "throttled");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_no_retry_can_mend_is_tried_once() {
+    for (behaviour, class, badge) in [
+        (Behaviour::RefuseAll(400, "no such field".into()), "rejected", "failing"),
+        (Behaviour::RefuseAll(401, String::new()), "credentials", "credentials"),
+        (Behaviour::Script(vec![Reply::status(302).header("Location", "/elsewhere")]), "blocked", "failing"),
+    ] {
+        let scene = Scene::with(behaviour).await;
+        scene.post(1).await;
+        scene.wait_for_badge(badge).await;
+        let attempts = scene.operator.finished(&scene.integration).await;
+        assert_eq!(attempts.len(), 1, "{class}");
+        assert_eq!(attempts[0].failure_class, class);
+        assert_eq!(scene.receiver.count(), 1);
+        assert_eq!(scene.operator.deliveries_of(&scene.integration).await[0].state, "dead");
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes_is_unknown_and_tried_again() {
+    let scene = Scene::with(Behaviour::Script(vec![Reply::close()])).await;
+    scene.post(1).await;
+    scene.receiver.wait_for(2).await;
+    scene.wait_for_badge("ok").await;
+    let attempts = scene.operator.finished(&scene.integration).await;
+    let classes: Vec<_> = attempts.iter().map(|attempt| attempt.failure_class.as_str()).collect();
+    assert_eq!(classes, ["unknown", ""]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_test_push_arrives_and_never_counts_as_a_failure() {
+    let scene = Scene::with(Behaviour::Script(vec![Reply::status(500)])).await;
+    for (number, state) in [(1, "failed"), (2, "delivered")] {
+        let request =
+            v1::TestIntegrationRequest { request_id: request_id(), integration: scene.integration.clone() };
+        let attempt =
+            scene.operator.integrations().test_integration(request).await.unwrap().into_inner().attempt_id;
+        let request = v1::AwaitAttemptRequest { attempt: attempt.clone(), ..Default::default() };
+        let answer = scene.operator.attempts().await_attempt(request).await.unwrap().into_inner();
+        let finished = answer.attempt.unwrap();
+        assert_eq!((finished.state.as_str(), finished.trigger.as_str()), (state, "test"));
+        let request = scene.receiver.wait_for(number).await.remove(number - 1);
+        assert_eq!(request.header("x-leadline-event"), Some("webhook.test"));
+        assert_eq!(request.header("webhook-id"), Some(attempt.as_str()));
+    }
+    let health = scene.operator.integration(&scene.integration).await.health.unwrap();
+    assert_eq!((health.failure_count, health.badge.as_str()), (0, "ok"));
+    scene.end().await;
+}

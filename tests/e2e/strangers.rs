@@ -1,0 +1,88 @@
+//! Users of the machine who are no operators: every method turns them away.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
+
+use leadline_tests::{Cli, Daemon, control, wait_until};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use tokio::process::{Child, Command};
+use tonic::{Code, Request, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
+use tonic_prost::ProstCodec;
+
+/// A user without rights on every system that has root.
+const NOBODY: u32 = 65534;
+
+/// Every method of the control API by its path.
+fn methods() -> Vec<PathAndQuery> {
+    let descriptors = FileDescriptorSet::decode(leadline_proto::DESCRIPTORS).unwrap();
+    let mut paths = Vec::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            for method in &service.method {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                paths.push(path.parse().unwrap());
+            }
+        }
+    }
+    paths
+}
+
+/// Calls a method with an empty message, whatever its type, and reads the first answer.
+async fn call(channel: &Channel, path: PathAndQuery) -> Code {
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let codec = ProstCodec::<(), ()>::default();
+    match grpc.server_streaming(Request::new(()), path, codec).await {
+        Ok(mut answer) => answer.get_mut().message().await.err().map_or(Code::Ok, |status| status.code()),
+        Err(status) => status.code(),
+    }
+}
+
+/// A socket beside the daemon's whose connections reach the daemon as another user's.
+async fn relay(dir: &Path, socket: &Path, uid: u32) -> Child {
+    // Neither the build's folder nor the daemon's socket need be open to that user.
+    let executable = dir.join("relay");
+    fs::copy(env!("CARGO_BIN_EXE_relay"), &executable).unwrap();
+    for path in [dir, socket.parent().unwrap(), socket] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let near = dir.join("relay.sock");
+    let mut command = Command::new(executable);
+    let child = command.arg(&near).arg(socket).uid(uid).gid(uid).stdin(Stdio::null()).kill_on_drop(true);
+    let child = child.spawn().unwrap();
+    wait_until("the relay listens", async || near.exists()).await;
+    child
+}
+
+#[tokio::test]
+async fn another_user_is_turned_away_by_every_method() {
+    let daemon = Daemon::start().await;
+    let mode = fs::metadata(daemon.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "the socket is its user's alone");
+    let own = daemon.control().await;
+    let methods = methods();
+    assert!(methods.len() > 25, "{methods:?}");
+    for path in &methods {
+        if !path.path().ends_with("WatchService/Watch") {
+            assert_ne!(call(&own, path.clone()).await, Code::PermissionDenied, "{path}");
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    if fs::metadata(dir.path()).map(|made| std::os::unix::fs::MetadataExt::uid(&made)).unwrap() != 0 {
+        eprintln!("left out: only root can be another user");
+        return;
+    }
+
+    let _relay = relay(dir.path(), daemon.socket(), NOBODY).await;
+    let near = dir.path().join("relay.sock");
+    let stranger = control(&near).await;
+    let others =
+        ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"];
+    for path in methods.into_iter().chain(others.map(|path| path.parse().unwrap())) {
+        assert_eq!(call(&stranger, path.clone()).await, Code::PermissionDenied, "{path}");
+    }
+    let told = Cli::new(&near).run(&["company", "list"]).await;
+    let line = told.error(77);
+    assert!(line.contains("uid 65534 is no operator here") && line.contains("root"), "{line}");
+    daemon.stop().await;
+}

@@ -1,0 +1,163 @@
+//! `leadline` as people meet it: help, completions, wrong command lines, tables on a narrow terminal.
+
+use std::{io::Read as _, path::Path};
+
+use leadline_fakes::{Behaviour, Receiver};
+use leadline_tests::{Cli, Daemon, Operator, leadline, post_lead, wait_until};
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use serde_json::{Value, json};
+
+const LEAD: &str = include_str!("../fixtures/lead.json");
+const NOUNS: [&str; 6] = ["company", "intake-key", "integration", "lead", "delivery", "attempt"];
+
+/// Commands where no daemon is.
+fn alone() -> (tempfile::TempDir, Cli) {
+    let dir = tempfile::tempdir().unwrap();
+    let cli = Cli::new(&dir.path().join("control.sock"));
+    (dir, cli)
+}
+
+/// What a command prints on a terminal of 80 columns.
+async fn on_a_terminal(socket: &Path, args: &[&str]) -> String {
+    let pair =
+        native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
+    let mut command = CommandBuilder::new(leadline());
+    command.args(args);
+    command.env("LEADLINE_SERVER", format!("unix:{}", socket.display()));
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    drop(pair.slave);
+    let mut reader = pair.master.try_clone_reader().unwrap();
+    let read = move || {
+        let mut bytes = Vec::new();
+        // The end of a pty is an error on some systems.
+        drop(reader.read_to_end(&mut bytes));
+        assert!(child.wait().unwrap().success());
+        String::from_utf8(bytes).unwrap()
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+#[tokio::test]
+async fn help_is_there_for_everything_without_a_daemon() {
+    let (_dir, cli) = alone();
+    let whole = cli.run(&["--help"]).await;
+    assert_eq!((whole.code, &*whole.stderr), (0, ""));
+    for noun in NOUNS {
+        assert!(whole.stdout.contains(&format!("  {noun} ")), "{noun} is not in the help");
+        let help = cli.run(&[noun, "--help"]).await;
+        assert_eq!((help.code, &*help.stderr), (0, ""), "{noun}");
+        assert!(help.stdout.contains("Examples:") && help.stdout.contains("-o, --output"), "{}", help.stdout);
+        for line in help.stdout.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
+            let Some(verb) =
+                line.split_whitespace().next().filter(|verb| verb.starts_with(char::is_lowercase))
+            else {
+                continue;
+            };
+            if verb != "leadline" && verb != "curl" && verb != "help" {
+                let help = cli.run(&[noun, verb, "--help"]).await;
+                assert_eq!((help.code, &*help.stderr), (0, ""), "{noun} {verb}");
+            }
+        }
+        let bare = cli.run(&[noun]).await;
+        assert_eq!((bare.code, &*bare.stdout), (2, ""), "{noun} alone");
+    }
+    assert_eq!(cli.run(&["--version"]).await.code, 0);
+    for shell in ["bash", "zsh", "fish"] {
+        let completions = cli.run(&["completions", shell]).await;
+        assert_eq!((completions.code, &*completions.stderr), (0, ""));
+        assert!(NOUNS.iter().all(|noun| completions.stdout.contains(noun)), "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_told_in_one_line() {
+    let (_dir, cli) = alone();
+    let new = ["integration", "create", "--company", "7", "--connector", "webhook", "--name", "n"];
+    let create = |more: &[&'static str]| [&new[..], more].concat();
+    for (args, expected) in [
+        (vec!["compny", "list"], "company"),
+        (vec!["company", "create", "--name", "N"], "--plan"),
+        (vec!["company", "create", "--name", "N", "--plan", "gold"], "free, starter, pro, multi"),
+        (vec!["company", "create", "--name", "N", "--plan", "pro", "--id", "0"], "--id"),
+        (vec!["company", "update", "7"], "--name"),
+        (vec!["delivery", "list", "--limit", "0"], "--limit"),
+        (vec!["delivery", "list", "--limt", "5"], "--limit"),
+        (vec!["delivery", "list", "--undelivered", "--state", "dead"], "cannot be used with"),
+        (vec!["delivery", "retry"], "name deliveries by ID"),
+        (vec!["delivery", "retry", "D", "--integration", "I"], "not both"),
+        (vec!["delivery", "list", "--since", "yesterday"], "2h"),
+        (vec!["attempt", "list"], "--integration"),
+        (vec!["integration", "update", "hook"], "--config"),
+        (vec!["integration", "rotate-secret", "hook", "--grace", "soon"], "24h"),
+        (vec!["integration", "enable", "hook", "--held", "drop"], "keep, release, skip"),
+        (vec!["company", "list", "--server", "127.0.0.1:80"], "unix:"),
+        (vec!["company", "list", "-o", "yaml"], "table"),
+        (create(&["--events", "lead.deleted"]), "lead.created"),
+    ] {
+        let ran = cli.run(&args).await;
+        assert!(ran.error(2).contains(expected), "{args:?}: {ran:?}");
+        assert_eq!(ran.stdout, "");
+    }
+    let daemon = Daemon::start().await;
+    let cli = Cli::new(daemon.socket());
+    for (more, code, expected) in [
+        (&["--config", "{"][..], 2, "--config is no JSON"),
+        (&["--config", "[]"], 2, "--config must be a JSON object"),
+        (&["--config", "@nowhere.json"], 1, "cannot read nowhere.json"),
+        (&["--config", r#"{"url": "https://a.example/"}"#, "--secret-stdin"], 2, "found nothing on stdin"),
+    ] {
+        let ran = cli.run(&create(more)).await;
+        assert!(ran.error(code).contains(expected), "{ran:?}");
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn no_daemon_is_told_with_its_socket_and_what_to_start() {
+    let (dir, cli) = alone();
+    let socket = dir.path().join("control.sock");
+    for args in [&["company", "list"][..], &["watch"], &["delivery", "retry", "D"]] {
+        let ran = cli.run(args).await;
+        let line = ran.error(69);
+        assert!(line.contains(socket.to_str().unwrap()) && line.contains("`leadlined`"), "{line}");
+    }
+    let ran = cli.run(&["company", "list", "-o", "json"]).await;
+    let error: Value = serde_json::from_str(&ran.stderr).unwrap();
+    assert_eq!((ran.code, &error["error"]["code"]), (69, &json!("unreachable")));
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    assert!(cli.run(&["company", "list"]).await.error(69).contains("nobody listens"));
+}
+
+#[tokio::test]
+async fn tables_fit_eighty_columns_and_pipes_get_tabs() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let receiver = Receiver::start(Behaviour::RefuseAll(422, "no such date ".repeat(20))).await.unwrap();
+    let key = operator.company(7).await;
+    let id = operator.webhook(7, "the hook", &receiver.url("/"), json!({})).await.integration.unwrap().id;
+    post_lead(&daemon.url("/v1/leads"), &key, LEAD).await;
+    wait_until("the push has failed", async || operator.badge(&id).await == "failing").await;
+    let attempt = operator.finished(&id).await.remove(0);
+    for (args, heading, cell) in [
+        (&["company", "list"][..], "NAME", "The Old Barn"),
+        (&["intake-key", "list"], "PREFIX", "llk_7_"),
+        (&["integration", "list"], "BADGE", "failing"),
+        (&["lead", "list"], "STATE", "unsynced"),
+        (&["delivery", "list"], "STATE", "dead"),
+        (&["attempt", "list", "--integration", "the hook"], "FAILURE CLASS", "rejected"),
+        (&["delivery", "show", &attempt.delivery_id], "FAILURE CLASS", "rejected"),
+    ] {
+        let text = on_a_terminal(daemon.socket(), args).await;
+        assert!(text.contains(heading) && text.contains(cell), "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{args:?}: too wide: {line:?}");
+        }
+    }
+    let cli = Cli::new(daemon.socket());
+    let plain = cli.run(&["attempt", "list", "--integration", "the hook"]).await.stdout;
+    let cells: Vec<_> = plain.trim_end_matches('\n').split('\t').collect();
+    assert_eq!((cells.len(), cells[0], cells[5]), (10, &*attempt.id, "422"));
+    assert!(cells[9].len() > 60, "a pipe gets the whole text: {plain}");
+    daemon.stop().await;
+    receiver.stop().await;
+}

@@ -1,0 +1,9 @@
+//! Stands in for the world outside: receivers that behave, misbehave and remember, and leads that look real.
+
+mod http;
+mod leads;
+mod receiver;
+
+pub use http::Request;
+pub use leads::sample_lead;
+pub use receiver::{Behaviour, Receiver, Reply};

@@ -1,0 +1,292 @@
+//! A receiver of webhooks on loopback. How it behaves can be changed while it runs; every request is kept.
+
+use std::{
+    future::pending,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::sleep,
+};
+
+use crate::http::{Connection, Request};
+
+/// How a receiver answers.
+#[derive(Clone, Debug)]
+pub enum Behaviour {
+    /// 200 at once.
+    Good,
+    /// 200 after this time.
+    Slow(Duration),
+    /// 500 to every nth call since this was set, 200 to the others.
+    Flaky(u64),
+    /// This status and body to everything.
+    RefuseAll(u16, String),
+    /// Takes the request and never answers.
+    Hang,
+    /// One reply a call since this was set, then 200.
+    Script(Vec<Reply>),
+}
+
+/// One answer of a script.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+    delay: Duration,
+    end: End,
+}
+
+/// How an answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Whole,
+    /// The connection closes before the first byte of the answer.
+    Closed,
+    /// The connection closes halfway through the body.
+    Cut,
+    /// Nothing ever comes.
+    Never,
+}
+
+impl Reply {
+    /// An answer with this status.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Bytes::new(), delay: Duration::ZERO, end: End::Whole }
+    }
+
+    /// Takes the request and closes without a byte.
+    #[must_use]
+    pub fn close() -> Self {
+        Self { end: End::Closed, ..Self::status(200) }
+    }
+
+    /// Closes halfway through this body.
+    #[must_use]
+    pub fn cut(body: impl Into<Bytes>) -> Self {
+        Self { end: End::Cut, ..Self::status(200) }.body(body)
+    }
+
+    /// Takes the request and never answers.
+    #[must_use]
+    pub fn hang() -> Self {
+        Self { end: End::Never, ..Self::status(200) }
+    }
+
+    /// With this header too.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Not before this time has passed.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// The bytes on the wire, and whether the connection may carry another request.
+    fn bytes(&self) -> (Vec<u8>, bool) {
+        let mut head = format!("HTTP/1.1 {} Fake\r\nContent-Length: {}\r\n", self.status, self.body.len());
+        for (name, value) in &self.headers {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        match self.end {
+            End::Whole => bytes.extend_from_slice(&self.body),
+            End::Cut => bytes.extend_from_slice(&self.body[..self.body.len() / 2]),
+            End::Closed | End::Never => bytes.clear(),
+        }
+        (bytes, self.end == End::Whole)
+    }
+}
+
+impl Behaviour {
+    /// The answer to the nth call, from 1, since this was set.
+    fn reply(&self, call: u64) -> Reply {
+        match self {
+            Self::Good => Reply::status(200),
+            Self::Slow(delay) => Reply::status(200).after(*delay),
+            Self::Flaky(every) if call.is_multiple_of(*every) => {
+                Reply::status(500).body("this receiver fails now and then")
+            }
+            Self::Flaky(_) => Reply::status(200),
+            Self::RefuseAll(status, body) => Reply::status(*status).body(body.clone()),
+            Self::Hang => Reply::hang(),
+            Self::Script(replies) => {
+                let at = usize::try_from(call - 1).unwrap_or(usize::MAX);
+                replies.get(at).cloned().unwrap_or_else(|| Reply::status(200))
+            }
+        }
+    }
+}
+
+/// A receiver that runs until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Receiver {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    count: watch::Sender<usize>,
+}
+
+#[derive(Debug)]
+struct State {
+    behaviour: Behaviour,
+    calls: u64,
+    requests: Vec<Request>,
+}
+
+impl Receiver {
+    /// Starts on a free port of 127.0.0.1.
+    pub async fn start(behaviour: Behaviour) -> io::Result<Self> {
+        Self::start_on((Ipv4Addr::LOCALHOST, 0).into(), behaviour).await
+    }
+
+    /// Starts at this address: the way to come back where another one was.
+    pub async fn start_on(address: SocketAddr, behaviour: Behaviour) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let state = State { behaviour, calls: 0, requests: Vec::new() };
+        let shared = Arc::new(Shared { state: Mutex::new(state), count: watch::Sender::new(0) });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL with this path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Behaves so from the next call on.
+    pub fn set(&self, behaviour: Behaviour) {
+        let mut state = self.shared.lock();
+        state.behaviour = behaviour;
+        state.calls = 0;
+    }
+
+    /// How many requests have arrived.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.shared.lock().requests.len()
+    }
+
+    /// Every request so far, in the order of arrival.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.lock().requests.clone()
+    }
+
+    /// Waits until so many requests have arrived, and gives all there are. Bound it with a time-out.
+    pub async fn wait_for(&self, count: usize) -> Vec<Request> {
+        let mut arrived = self.shared.count.subscribe();
+        let reached = arrived.wait_for(|arrived| *arrived >= count).await;
+        debug_assert!(reached.is_ok(), "the sender lives as long as the receiver");
+        drop(reached);
+        self.requests()
+    }
+
+    /// Closes the port and every connection, also those that hang.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the request and says how to answer it.
+    fn receive(&self, request: Request) -> Reply {
+        let (reply, count) = {
+            let mut state = self.lock();
+            state.calls += 1;
+            state.requests.push(request);
+            (state.behaviour.reply(state.calls), state.requests.len())
+        };
+        self.count.send_replace(count);
+        reply
+    }
+}
+
+/// Its connections are its own, so that they end with it.
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve(stream, Arc::clone(&shared)));
+                }
+                Err(error) => eprintln!("fake receiver: accept: {error}"),
+            },
+            Some(ended) = connections.join_next() => report(ended),
+        }
+    }
+}
+
+/// A peer that breaks off is part of what the tests do; everything else is worth a line.
+fn report(ended: Result<io::Result<()>, tokio::task::JoinError>) {
+    match ended {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => eprintln!("fake receiver: {error}"),
+        Err(error) if error.is_panic() => eprintln!("fake receiver: {error}"),
+        _ => {}
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut connection = Connection::new(stream);
+    while let Some(request) = connection.read().await? {
+        let is_last = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let reply = shared.receive(request);
+        if reply.end == End::Never {
+            pending::<()>().await;
+        }
+        if !reply.delay.is_zero() {
+            sleep(reply.delay).await;
+        }
+        let (bytes, goes_on) = reply.bytes();
+        connection.write(&bytes).await?;
+        if is_last || !goes_on {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The schema: what migrations leave behind, and that they may run at any time, together and again.
+
+#![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
+
+use leadline_tests::Database;
+use leadlined::store::{ensure_partitions, setup};
+use sqlx::{AssertSqlSafe, PgPool};
+
+/// Partitions are told by the table they belong to, and `_sqlx_migrations` is not ours.
+const OURS: &str = "c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') \
+                    AND NOT c.relispartition AND c.relname NOT LIKE '\\_sqlx%'";
+
+async fn names(pool: &PgPool, sql: &str) -> Vec<String> {
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(pool).await.unwrap()
+}
+
+/// Every table, column, index and constraint in words.
+async fn schema(pool: &PgPool) -> Vec<String> {
+    let columns = "SELECT format('%s.%s %s %s', c.relname, a.attname, a.atttypid::regtype, a.attnotnull) \
+                   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+                   WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 ORDER BY 1";
+    let constraints = "SELECT format('%s %s', conrelid::regclass, pg_get_constraintdef(oid)) FROM pg_constraint \
+                       WHERE connamespace = 'public'::regnamespace ORDER BY 1";
+    let applied = "SELECT format('%s %s', version, installed_on) FROM _sqlx_migrations ORDER BY 1";
+    [names(pool, columns).await, names(pool, constraints).await, names(pool, applied).await].concat()
+}
+
+#[tokio::test]
+async fn every_table_and_column_says_what_it_is_for() {
+    let pool = Database::create().await.pool().await;
+    let tables = format!("SELECT c.relname::text FROM pg_class c WHERE {OURS}");
+    assert!(names(&pool, &tables).await.len() > 10);
+    let silent = format!("{tables} AND obj_description(c.oid, 'pg_class') IS NULL");
+    assert_eq!(names(&pool, &silent).await, [""; 0], "tables without a comment");
+    let silent = format!(
+        "SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
+         WHERE {OURS} AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL"
+    );
+    assert_eq!(names(&pool, &silent).await, [""; 0], "columns without a comment");
+}
+
+#[tokio::test]
+async fn four_at_once_and_one_more_leave_the_same_schema() {
+    let database = Database::empty().await;
+    let migrate = || setup::migrate(database.options());
+    let (a, b, c, d) = tokio::join!(migrate(), migrate(), migrate(), migrate());
+    for migrated in [a, b, c, d] {
+        migrated.unwrap();
+    }
+    let pool = database.pool().await;
+    let before = schema(&pool).await;
+    setup::migrate(database.options()).await.unwrap();
+    assert_eq!(schema(&pool).await, before);
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_daemon_is_refused() {
+    let database = Database::create().await;
+    let pool = database.pool().await;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (999999, 'from the future', true, '', 0)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let error = setup::migrate(database.options()).await.unwrap_err().to_string();
+    assert!(error.contains("run the newest leadlined"), "{error}");
+}
+
+#[tokio::test]
+async fn partitions_are_made_ahead_by_several_at_once_and_again() {
+    let database = Database::empty().await;
+    setup::migrate(database.options()).await.unwrap();
+    let pool = database.pool().await;
+    let ensure = || ensure_partitions(&pool);
+    let (a, b, c) = tokio::join!(ensure(), ensure(), ensure());
+    for made in [a, b, c, ensure().await] {
+        made.unwrap();
+    }
+    let partitions = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'attempt'::regclass \
+                      AND inhrelid <> 'attempt_rest'::regclass ORDER BY 1";
+    let expected = "SELECT to_char((now() AT TIME ZONE 'UTC')::date + day, '\"attempt_\"YYYYMMDD') \
+                    FROM generate_series(-1, 7) AS day";
+    assert_eq!(names(&pool, partitions).await, names(&pool, expected).await);
+}
+
+#[tokio::test]
+async fn attempts_that_came_before_their_partition_move_into_it() {
+    let database = Database::empty().await;
+    setup::migrate(database.options()).await.unwrap();
+    let pool = database.pool().await;
+    let insert = "INSERT INTO attempt (company_id, integration_id, id, event, number, trigger, delivered, started_at, \
+                  duration_ms, config_version) SELECT 7, gen_random_uuid(), gen_random_uuid(), 'webhook.test', 1, \
+                  'test', true, now() + make_interval(days => day), 1, 1 FROM generate_series(-40, 40, 8) AS day";
+    sqlx::query(insert).execute(&pool).await.unwrap();
+    ensure_partitions(&pool).await.unwrap();
+    sqlx::query(insert).execute(&pool).await.unwrap();
+    let count = async |table: &str| names(&pool, &format!("SELECT count(*)::text FROM {table}")).await;
+    let mut today = names(&pool, "SELECT to_char(now() AT TIME ZONE 'UTC', '\"attempt_\"YYYYMMDD')").await;
+    let today = today.remove(0);
+    for (table, expected) in [("attempt", "22"), ("attempt_rest", "20"), (today.as_str(), "2")] {
+        assert_eq!(count(table).await, [expected], "{table}");
+    }
+    // The indexes of the table came along.
+    let indexes = format!("SELECT count(*)::text FROM pg_index WHERE indrelid = '{today}'::regclass");
+    assert_eq!(names(&pool, &indexes).await, ["2"]);
+}

@@ -1,0 +1,200 @@
+//! A daemon as a process of its own: the real executable, which can be killed.
+
+use std::{
+    env,
+    fs::{self, File},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::OnceLock,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+use tonic::transport::Channel;
+
+use super::{client, database::Database};
+
+/// A running `leadlined` with its data directory, which survives its restarts.
+#[derive(Debug)]
+pub struct ChildDaemon {
+    child: Child,
+    intake: SocketAddr,
+    args: Vec<String>,
+    dir: TempDir,
+}
+
+impl ChildDaemon {
+    /// A daemon on a test's database, or with a private one of its own if none is given.
+    pub async fn start(database: Option<&Database>, more: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut args = vec![
+            format!("--data-dir={}", dir.path().display()),
+            "--allow-egress=127.0.0.0/8".to_owned(),
+            "--log=json".to_owned(),
+        ];
+        if let Some(database) = database {
+            args.push(format!("--database-url={}", database.url()));
+            args.push(format!("--master-key={}", database.master_key().display()));
+        }
+        args.extend(more.iter().map(ToString::to_string));
+        let (child, intake) = spawn(&args, SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        Self { child, intake, args, dir }
+    }
+
+    /// Where it takes leads in; the same after a restart.
+    #[must_use]
+    pub fn intake(&self) -> SocketAddr {
+        self.intake
+    }
+
+    /// The URL of a path of its intake.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.intake)
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its control socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("control.sock")
+    }
+
+    /// A channel to its control API.
+    pub async fn control(&self) -> Channel {
+        client::control(&self.socket()).await
+    }
+
+    /// Its process id while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Ends it as a power cut would.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts it again after it was killed, on the same directory and the same port.
+    pub async fn restart(&mut self) {
+        (self.child, self.intake) = spawn(&self.args, self.intake).await;
+    }
+
+    /// Asks it to stop and waits until it has. The answer is its exit code.
+    pub async fn stop(&mut self) -> Option<i32> {
+        self.signal("TERM").await;
+        self.child.wait().await.unwrap().code()
+    }
+
+    /// Sends it a signal by name.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.pid().unwrap().to_string();
+        let status = Command::new("/bin/sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid]).status();
+        assert!(status.await.unwrap().success());
+    }
+}
+
+impl Drop for ChildDaemon {
+    /// Waits for the watchdog of its private server, which needs the directory that is removed next.
+    fn drop(&mut self) {
+        if self.child.id().is_some() {
+            self.child.start_kill().unwrap();
+        }
+        if let Ok(lock) = File::open(self.dir.path().join("postgres/watchdog.lock")) {
+            lock.lock().unwrap();
+        }
+    }
+}
+
+/// Starts the executable and waits for its word that it is ready, which also tells its port.
+async fn spawn(args: &[String], intake: SocketAddr) -> (Child, SocketAddr) {
+    let mut child = Command::new(leadlined())
+        .args(args)
+        .arg(format!("--intake-listen={intake}"))
+        .env_remove("LEADLINE_DATABASE_URL")
+        .env_remove("LEADLINE_DATA_DIR")
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        eprintln!("{line}");
+        let Ok(entry) = serde_json::from_str::<Value>(&line) else { continue };
+        if entry["message"] == "ready" {
+            let intake = entry["intake"].as_str().unwrap().parse().unwrap();
+            // Somebody must go on reading, or the daemon would one day wait for us.
+            let rest = async move {
+                while let Ok(Some(line)) = lines.next_line().await {
+                    eprintln!("{line}")
+                }
+            };
+            tokio_util::task::TaskTracker::new().spawn(rest);
+            return (child, intake);
+        }
+    }
+    panic!("leadlined ended before it was ready: {:?}", child.wait().await);
+}
+
+/// The `leadlined` that belongs to these tests.
+pub fn leadlined() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| executable("leadlined"))
+}
+
+/// The `leadline` that belongs to these tests.
+pub fn leadline() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| executable("leadline"))
+}
+
+/// Finds an executable beside the test's own. `cargo test --workspace` has built it, because the tests of its package
+/// start it too; after an edit, `cargo test` of this package alone has not, so it is built here if it is older than its
+/// sources.
+fn executable(name: &str) -> PathBuf {
+    let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
+    let profile = deps.parent().unwrap();
+    let executable = profile.join(name);
+    if is_stale(&executable) {
+        let mut build = std::process::Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+        build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--workspace", "--bins"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        build.arg("--target-dir").arg(profile.parent().unwrap());
+        assert!(build.status().unwrap().success(), "{name} does not build");
+    }
+    executable
+}
+
+/// Whether a source that an executable may be made of is younger.
+fn is_stale(executable: &Path) -> bool {
+    let Ok(built) = fs::metadata(executable).and_then(|metadata| metadata.modified()) else { return true };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut open: Vec<_> = ["daemon", "tui", "proto", "migrations"].map(|folder| root.join(folder)).into();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            // What is only tested is no part of it.
+            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            open.retain(|path| !path.ends_with("tests"));
+        } else if path
+            .extension()
+            .is_some_and(|end| ["rs", "proto", "sql"].iter().any(|made_of| end == *made_of))
+            && fs::metadata(&path).and_then(|metadata| metadata.modified()).unwrap() > built
+        {
+            return true;
+        }
+    }
+    false
+}

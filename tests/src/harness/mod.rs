@@ -1,0 +1,12 @@
+//! The pieces of the harness.
+
+pub(crate) mod child;
+pub(crate) mod cli;
+pub(crate) mod client;
+pub(crate) mod daemon;
+pub(crate) mod database;
+pub(crate) mod invariants;
+pub(crate) mod operator;
+pub(crate) mod pty;
+pub(crate) mod wait;
+pub(crate) mod wire;

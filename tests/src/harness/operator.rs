@@ -1,0 +1,158 @@
+//! An operator at the control API, for what most tests need of it.
+
+use leadline_proto::v1::{
+    self, attempt_service_client::AttemptServiceClient, company_service_client::CompanyServiceClient,
+    delivery_service_client::DeliveryServiceClient, intake_key_service_client::IntakeKeyServiceClient,
+    integration_service_client::IntegrationServiceClient, lead_service_client::LeadServiceClient,
+    watch_service_client::WatchServiceClient,
+};
+use serde_json::{Value, json};
+use tonic::transport::Channel;
+
+/// An operator on one daemon.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    channel: Channel,
+}
+
+/// A new request id.
+#[must_use]
+pub fn request_id() -> String {
+    ulid::Ulid::generate().to_string()
+}
+
+impl Operator {
+    /// An operator on this channel.
+    #[must_use]
+    pub fn new(channel: Channel) -> Self {
+        Self { channel }
+    }
+
+    /// Calls about companies.
+    #[must_use]
+    pub fn companies(&self) -> CompanyServiceClient<Channel> {
+        CompanyServiceClient::new(self.channel.clone())
+    }
+
+    /// Calls about intake keys.
+    #[must_use]
+    pub fn keys(&self) -> IntakeKeyServiceClient<Channel> {
+        IntakeKeyServiceClient::new(self.channel.clone())
+    }
+
+    /// Calls about integrations.
+    #[must_use]
+    pub fn integrations(&self) -> IntegrationServiceClient<Channel> {
+        IntegrationServiceClient::new(self.channel.clone())
+    }
+
+    /// Calls about leads.
+    #[must_use]
+    pub fn leads(&self) -> LeadServiceClient<Channel> {
+        LeadServiceClient::new(self.channel.clone())
+    }
+
+    /// Calls about deliveries.
+    #[must_use]
+    pub fn deliveries(&self) -> DeliveryServiceClient<Channel> {
+        DeliveryServiceClient::new(self.channel.clone())
+    }
+
+    /// Calls about attempts.
+    #[must_use]
+    pub fn attempts(&self) -> AttemptServiceClient<Channel> {
+        AttemptServiceClient::new(self.channel.clone())
+    }
+
+    /// The streams.
+    #[must_use]
+    pub fn watch(&self) -> WatchServiceClient<Channel> {
+        WatchServiceClient::new(self.channel.clone())
+    }
+
+    /// A company on the largest plan, with a key of its own. The answer is the key.
+    pub async fn company(&self, id: i64) -> String {
+        let request = v1::CreateCompanyRequest {
+            request_id: request_id(),
+            name: "The Old Barn".into(),
+            plan: "pro".into(),
+            id: Some(id),
+            brand: String::new(),
+        };
+        self.companies().create_company(request).await.unwrap();
+        let request = v1::CreateIntakeKeyRequest {
+            request_id: request_id(),
+            company: id.to_string(),
+            require_signature: false,
+        };
+        self.keys().create_intake_key(request).await.unwrap().into_inner().key
+    }
+
+    /// A webhook integration with this configuration beside its URL.
+    pub async fn webhook(
+        &self,
+        company: i64,
+        name: &str,
+        url: &str,
+        more: Value,
+    ) -> v1::CreateIntegrationResponse {
+        let mut config = json!({ "url": url });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
+        let request = v1::CreateIntegrationRequest {
+            request_id: request_id(),
+            company: company.to_string(),
+            connector: "webhook".into(),
+            name: name.into(),
+            config: config.to_string(),
+            ..Default::default()
+        };
+        self.integrations().create_integration(request).await.unwrap().into_inner()
+    }
+
+    /// An integration with its health now.
+    pub async fn integration(&self, id: &str) -> v1::Integration {
+        let request = v1::GetIntegrationRequest { integration: id.into() };
+        self.integrations().get_integration(request).await.unwrap().into_inner()
+    }
+
+    /// An integration's badge now.
+    pub async fn badge(&self, id: &str) -> String {
+        self.integration(id).await.health.unwrap_or_default().badge
+    }
+
+    /// The finished attempts of an integration, oldest first.
+    pub async fn finished(&self, integration: &str) -> Vec<v1::Attempt> {
+        let request = v1::ListAttemptsRequest { integration: integration.into(), ..Default::default() };
+        let mut attempts = self.attempts().list_attempts(request).await.unwrap().into_inner().attempts;
+        attempts.retain(|attempt| attempt.state != "running");
+        attempts.reverse();
+        attempts
+    }
+
+    /// The deliveries of an integration, oldest first.
+    pub async fn deliveries_of(&self, integration: &str) -> Vec<v1::Delivery> {
+        let filter = v1::DeliveryFilter { integration: integration.into(), ..Default::default() };
+        let request = v1::ListDeliveriesRequest { filter: Some(filter), page: None };
+        let mut deliveries =
+            self.deliveries().list_deliveries(request).await.unwrap().into_inner().deliveries;
+        deliveries.reverse();
+        deliveries
+    }
+}
+
+/// Posts a lead with a key. The answer is the status and the JSON body.
+pub async fn post_lead(url: &str, key: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+    let response = super::client::http()
+        .post(url)
+        .bearer_auth(key)
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+}

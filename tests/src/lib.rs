@@ -1,0 +1,18 @@
+//! What the tests stand on: daemons in this process and as processes of their own, each on a database of its own.
+
+#![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
+
+mod harness;
+
+pub use harness::{
+    child::{ChildDaemon, leadline, leadlined},
+    cli::{Cli, Ran},
+    client::{control, http},
+    daemon::Daemon,
+    database::Database,
+    invariants::{broken_invariants, check_invariants},
+    operator::{Operator, post_lead, request_id},
+    pty::{Pty, Shown},
+    wait::wait_until,
+    wire::Wire,
+};

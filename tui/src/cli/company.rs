@@ -1,0 +1,94 @@
+//! `leadline company`.
+
+use clap::Subcommand;
+use leadline_proto::v1;
+
+use super::{
+    CliError, Context, Page,
+    shape::{Company, CompanyCreated, shapes},
+};
+
+const PLANS: [&str; 4] = ["free", "starter", "pro", "multi"];
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  leadline company create --name 'The Old Barn' --plan pro --id 7
+  leadline company set-plan 'The Old Barn' --plan starter --disable old-hook")]
+pub(crate) enum Verb {
+    /// Make a company
+    Create {
+        /// Its name; other commands take it for the id where it is unique
+        #[arg(long)]
+        name: String,
+        /// How many integrations it may have enabled: free 0, starter 1, pro and multi any number
+        #[arg(long, value_parser = PLANS)]
+        plan: String,
+        /// Its id [default: the next free one]
+        #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+        id: Option<i64>,
+        /// The prefix of the delivery headers, and the user agent where a version is given
+        #[arg(long, value_name = "NAME[/VERSION]")]
+        brand: Option<String>,
+    },
+    /// List companies, newest first
+    List {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show one company
+    Show {
+        /// Its id or name
+        company: String,
+    },
+    /// Change its name or brand
+    Update {
+        /// Its id or name
+        company: String,
+        /// The new name
+        #[arg(long, required_unless_present = "brand")]
+        name: Option<String>,
+        /// The new brand; '' returns to the daemon's own
+        #[arg(long, value_name = "NAME[/VERSION]")]
+        brand: Option<String>,
+    },
+    /// Change its plan
+    SetPlan {
+        /// Its id or name
+        company: String,
+        /// The new plan
+        #[arg(long, value_parser = PLANS)]
+        plan: String,
+        /// Integrations to disable, where the new plan allows fewer
+        #[arg(long, value_name = "ID", value_delimiter = ',')]
+        disable: Vec<String>,
+    },
+}
+
+impl Verb {
+    /// Carries the command out.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let client = context.client().await?;
+        let request_id = String::new();
+        let company = match self {
+            Self::Create { name, plan, id, brand } => {
+                let brand = brand.unwrap_or_default();
+                let request = v1::CreateCompanyRequest { request_id, name, plan, id, brand };
+                return context.out.object(&CompanyCreated::from(client.create_company(request).await?));
+            }
+            Self::List { page } => {
+                let request = v1::ListCompaniesRequest { page: Some(page.into()) };
+                let companies: Vec<Company> = shapes(client.list_companies(request).await?.companies);
+                return context.out.list(&companies, &["id", "name", "plan", "brand", "created_at"]);
+            }
+            Self::Show { company } => client.get_company(v1::GetCompanyRequest { company }).await?,
+            Self::Update { company, name, brand } => {
+                client.update_company(v1::UpdateCompanyRequest { request_id, company, name, brand }).await?
+            }
+            Self::SetPlan { company, plan, disable } => {
+                client.set_plan(v1::SetPlanRequest { request_id, company, plan, disable }).await?
+            }
+        };
+        context.out.object(&Company::from(company))
+    }
+}

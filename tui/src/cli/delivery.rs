@@ -1,0 +1,169 @@
+//! `leadline delivery`.
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use leadline_proto::v1;
+
+use super::{
+    CliError, Context, Page, input,
+    shape::{Delivery, DeliveryShown, shapes},
+    wait,
+};
+
+const STATES: [&str; 5] = ["pending", "held", "delivered", "dead", "skipped"];
+const CLASSES: [&str; 7] =
+    ["mapping", "blocked", "throttled", "transient", "credentials", "rejected", "unknown"];
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  leadline delivery list --undelivered               what is stuck, oldest first
+  leadline delivery retry 01J8H6KQH4YG3XR8RWM6T6XFQE   push one again and wait for the outcome
+  leadline delivery retry --integration hook --dry-run
+  leadline delivery retry --integration hook --class credentials
+  leadline delivery retry --integration crm --state delivered --since 3d   the CRM lost Tuesday")]
+pub(crate) enum Verb {
+    /// List deliveries, newest first
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// Only pending, held and dead ones, oldest first
+        #[arg(long, conflicts_with = "states")]
+        undelivered: bool,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show a delivery with its attempts
+    Show {
+        /// The delivery's id
+        id: String,
+    },
+    /// Push again: those named, or the dead ones that a filter finds
+    Retry {
+        /// The deliveries' ids
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+        #[command(flatten)]
+        filter: Filter,
+        /// Change nothing; say how many and how long
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not wait for the outcome
+        #[arg(long)]
+        no_wait: bool,
+    },
+}
+
+/// Which deliveries.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Filter {
+    /// Of this company
+    #[arg(long, value_name = "ID")]
+    company: Option<String>,
+    /// To this integration
+    #[arg(long, value_name = "ID")]
+    integration: Option<String>,
+    /// Of this lead
+    #[arg(long, value_name = "UUID")]
+    lead: Option<String>,
+    /// In one of these states
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = STATES)]
+    states: Vec<String>,
+    /// Whose last attempt failed so
+    #[arg(long, value_parser = CLASSES)]
+    class: Option<String>,
+    /// Whose last error contains this
+    #[arg(long, value_name = "TEXT")]
+    error: Option<String>,
+    /// That came to be since then: a time, or how long ago (2h, 3d)
+    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    since: Option<Timestamp>,
+    /// That came to be before then
+    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    until: Option<Timestamp>,
+}
+
+impl Filter {
+    fn into_proto(self, undelivered: bool) -> v1::DeliveryFilter {
+        let moment =
+            |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };
+        let created = (self.since.is_some() || self.until.is_some())
+            .then(|| v1::Window { since: self.since.map(moment), until: self.until.map(moment) });
+        v1::DeliveryFilter {
+            company: self.company.unwrap_or_default(),
+            integration: self.integration.unwrap_or_default(),
+            lead: self.lead.unwrap_or_default(),
+            states: self.states,
+            undelivered,
+            failure_class: self.class.unwrap_or_default(),
+            error: self.error.unwrap_or_default(),
+            created,
+        }
+    }
+}
+
+impl Verb {
+    /// Carries the command out.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        match self {
+            Self::List { filter, undelivered, page } => {
+                let client = context.client().await?;
+                let filter = Some(filter.into_proto(undelivered));
+                let request = v1::ListDeliveriesRequest { filter, page: Some(page.into()) };
+                let deliveries: Vec<Delivery> = shapes(client.list_deliveries(request).await?.deliveries);
+                let columns =
+                    ["id", "lead", "integration_id", "event", "state", "reason", "attempts", "due_at"];
+                context.out.list(&deliveries, &columns)
+            }
+            Self::Show { id } => {
+                let client = context.client().await?;
+                let delivery = client.get_delivery(v1::GetDeliveryRequest { id }).await?;
+                context.out.object(&DeliveryShown::from(delivery))
+            }
+            Self::Retry { ids, filter, dry_run, no_wait } => {
+                let request = retry_request(ids, filter.into_proto(false))?;
+                let client = context.client().await?;
+                if dry_run {
+                    wait::dry_run(context, &client, request).await
+                } else if no_wait {
+                    wait::start(context, &client, request).await
+                } else {
+                    wait::retry(context, &client, request).await
+                }
+            }
+        }
+    }
+}
+
+/// Either ids or a filter: both would be a guess at what is meant, neither would be everything.
+fn retry_request(
+    ids: Vec<String>,
+    mut filter: v1::DeliveryFilter,
+) -> Result<v1::RetryDeliveriesRequest, CliError> {
+    let filtered = filter != v1::DeliveryFilter::default();
+    if ids.is_empty() != filtered {
+        let hint = "name deliveries by ID, or find them with --integration, --company, --lead and the like";
+        return Err(CliError::Usage(format!("{hint}; not both, not neither")));
+    }
+    if filtered && filter.states.is_empty() {
+        filter.states.push("dead".to_owned());
+    }
+    Ok(v1::RetryDeliveriesRequest { ids, filter: filtered.then_some(filter), ..Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_names_ids_or_a_filter() {
+        let some = || v1::DeliveryFilter { integration: "hook".into(), ..Default::default() };
+        let none = v1::DeliveryFilter::default;
+        let named = retry_request(vec!["D".into()], none()).unwrap();
+        assert_eq!((named.ids, named.filter), (vec!["D".to_owned()], None));
+        let found = retry_request(vec![], some()).unwrap();
+        assert_eq!(found.filter.unwrap().states, ["dead"]);
+        assert_eq!(retry_request(vec![], none()).unwrap_err().exit_code(), 2);
+        assert_eq!(retry_request(vec!["D".into()], some()).unwrap_err().exit_code(), 2);
+    }
+}

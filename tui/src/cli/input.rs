@@ -1,0 +1,193 @@
+//! Reads what operators type: JSON from the command line or a file, spans and moments, secrets, confirmations.
+
+use std::{
+    fs,
+    io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
+};
+
+use crossterm::{
+    event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+    terminal::{disable_raw_mode, enable_raw_mode},
+};
+use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
+use serde_json::value::RawValue;
+
+use super::CliError;
+use crate::text::display_text;
+
+/// JSON given as text or as `@FILE`. It is checked here, so that the error can name the option.
+pub(crate) fn json(option: &str, given: &str) -> Result<String, CliError> {
+    let text = match given.strip_prefix('@') {
+        Some(file) => {
+            fs::read_to_string(file).map_err(CliError::io(format!("{option}: cannot read {file}")))?
+        }
+        None => given.to_owned(),
+    };
+    let object = serde_json::from_str::<&RawValue>(&text).map_err(|error| {
+        CliError::Usage(format!("{option} is no JSON ({error}); give an object, or @FILE to read one"))
+    })?;
+    if !object.get().starts_with('{') {
+        return Err(CliError::Usage(format!(
+            "{option} must be a JSON object such as {{\"url\": \"https://…\"}}"
+        )));
+    }
+    Ok(text)
+}
+
+/// [`json`], where nothing given is nothing said.
+pub(crate) fn optional_json(option: &str, given: Option<&str>) -> Result<Option<String>, CliError> {
+    given.map(|given| json(option, given)).transpose()
+}
+
+/// A span such as `90s`, `24h` or `7d`, in seconds.
+pub(crate) fn seconds(text: &str) -> Result<u32, String> {
+    let span: Span = text.parse().map_err(|_| "give a span such as 90s, 24h or 7d".to_owned())?;
+    let relative = (Unit::Second, SpanRelativeTo::days_are_24_hours());
+    let seconds =
+        span.total(relative).map_err(|_| "give it in days, hours, minutes or seconds".to_owned())?;
+    if !(0.0..=f64::from(u32::MAX)).contains(&seconds) || seconds.fract() != 0.0 {
+        return Err("give whole seconds, not negative".to_owned());
+    }
+    format!("{seconds:.0}").parse().map_err(|_| "too long".to_owned())
+}
+
+/// A moment: RFC 3339, or how long ago.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    moment_at(text, Timestamp::now())
+}
+
+fn moment_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let ago = seconds(text)
+        .map_err(|_| "give a time such as 2026-06-04T14:00:00Z, or how long ago: 2h, 3d".to_owned())?;
+    now.checked_sub(Span::new().seconds(i64::from(ago))).map_err(|_| "too long ago".to_owned())
+}
+
+/// A secret from stdin, less one line end. A person is asked for it and does not see it.
+pub(crate) fn secret() -> Result<String, CliError> {
+    let secret = if io::stdin().is_terminal() { hidden_line("Signing secret: ")? } else { piped_secret()? };
+    if secret.is_empty() {
+        return Err(CliError::Usage("--secret-stdin found nothing on stdin; pipe the secret in".to_owned()));
+    }
+    Ok(secret)
+}
+
+fn piped_secret() -> Result<String, CliError> {
+    let mut text = String::new();
+    io::stdin()
+        .lock()
+        .read_to_string(&mut text)
+        .map_err(CliError::io("cannot read the secret from stdin"))?;
+    Ok(without_line_end(&text).to_owned())
+}
+
+fn without_line_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+fn hidden_line(prompt: &str) -> Result<String, CliError> {
+    eprint!("{prompt}");
+    enable_raw_mode().map_err(CliError::io("cannot hide what you type"))?;
+    let line = read_keys();
+    disable_raw_mode().map_err(CliError::io("cannot restore the terminal"))?;
+    eprintln!();
+    line
+}
+
+fn read_keys() -> Result<String, CliError> {
+    let mut line = String::new();
+    loop {
+        let event = event::read().map_err(CliError::io("cannot read the terminal"))?;
+        let Event::Key(KeyEvent { code, modifiers, kind: KeyEventKind::Press, .. }) = event else { continue };
+        let control = modifiers.contains(KeyModifiers::CONTROL);
+        match code {
+            // What was typed before the terminal was raw ends in a line feed, which reads as Ctrl-J.
+            KeyCode::Enter => return Ok(line),
+            KeyCode::Char('j') if control => return Ok(line),
+            KeyCode::Char('c' | 'd') if control => {
+                return Err(CliError::Failed("given up; nothing was changed".to_owned()));
+            }
+            KeyCode::Char(c) if !control => line.push(c),
+            KeyCode::Backspace => {
+                line.pop();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Asks a person to type a name before something cannot be undone; refuses where nobody can be asked.
+pub(crate) fn confirm(question: &str, name: &str) -> Result<(), CliError> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(CliError::Usage(format!("{question} Add --yes to do so")));
+    }
+    eprint!("{} Type its name to go on: ", display_text(question));
+    io::stderr().flush().map_err(CliError::io("cannot ask"))?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(CliError::io("cannot read the answer"))?;
+    if without_line_end(&answer) == name {
+        Ok(())
+    } else {
+        Err(CliError::Failed("that is not its name; nothing was removed".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_checked_before_it_is_sent() {
+        for (given, expected) in [
+            (r#"{"url": "x"}"#, Ok(r#"{"url": "x"}"#)),
+            ("{", Err("--config is no JSON")),
+            ("[]", Err("must be a JSON object")),
+            ("@/no/such/file", Err("--config: cannot read /no/such/file")),
+        ] {
+            match (json("--config", given), expected) {
+                (Ok(text), Ok(expected)) => assert_eq!(text, expected),
+                (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+                (got, _) => panic!("{given}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn spans_are_whole_seconds() {
+        for (text, expected) in [
+            ("0s", Some(0)),
+            ("90s", Some(90)),
+            ("24h", Some(86_400)),
+            ("7d", Some(604_800)),
+            ("1h 30m", Some(5_400)),
+        ] {
+            assert_eq!(seconds(text).ok(), expected, "{text}");
+        }
+        for bad in ["", "soon", "-1h", "1.5s", "1mo", "99999999d"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments_are_absolute_or_ago() {
+        let now: Timestamp = "2026-06-04T14:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("2026-06-04T14:00:00+01:00", "2026-06-04T13:00:00Z"),
+            ("2h", "2026-06-04T12:00:00Z"),
+            ("1d", "2026-06-03T14:00:00Z"),
+        ] {
+            assert_eq!(moment_at(text, now).unwrap().to_string(), expected);
+        }
+        assert!(moment_at("yesterday", now).unwrap_err().contains("2h"));
+    }
+
+    #[test]
+    fn a_secret_loses_one_line_end_only() {
+        for (text, expected) in [("s", "s"), ("s\n", "s"), ("s\r\n", "s"), ("s\n\n", "s\n"), (" s ", " s ")] {
+            assert_eq!(without_line_end(text), expected);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! `leadline integration`.
+
+use clap::{Args, Subcommand};
+use leadline_proto::v1;
+
+use super::{
+    CliError, Context, Page, input,
+    shape::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated, shapes},
+    wait,
+};
+use crate::client::Client;
+
+const EVENTS: [&str; 2] = ["lead.created", "lead.updated"];
+const PAYLOADS: [&str; 2] = ["v1", "save_lead"];
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  leadline integration create --help-connector webhook
+  leadline integration create --company 7 --connector webhook --name hook --config @hook.json
+  leadline integration test hook                     push a sample and wait for the answer
+  leadline integration update hook --mapping '{\"lead.event_date\": \"wedding_date\"}'
+  leadline integration rotate-secret hook --grace 24h
+  leadline integration enable hook --held release")]
+pub(crate) enum Verb {
+    /// Make an integration; its signing secret is shown this once
+    Create(Box<Create>),
+    /// List integrations with their health, newest first
+    List {
+        /// Only of this company
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show one integration with its configuration and health
+    Show(Reference),
+    /// Change what is named; the rest stays
+    Update(Box<Update>),
+    /// Let pushes go again
+    Enable {
+        #[command(flatten)]
+        reference: Reference,
+        /// What becomes of the deliveries that are held
+        #[arg(long, value_parser = ["keep", "release", "skip"], default_value = "keep")]
+        held: String,
+    },
+    /// Hold what is to be pushed; pushes in flight finish
+    Disable(Reference),
+    /// Remove it with its deliveries and attempts
+    Delete {
+        #[command(flatten)]
+        reference: Reference,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Push `webhook.test` with a sample lead and wait for the outcome
+    Test {
+        #[command(flatten)]
+        reference: Reference,
+        /// Print the attempt's id and do not wait
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Make a new signing secret; it is shown this once
+    RotateSecret {
+        #[command(flatten)]
+        reference: Reference,
+        /// How long the old secret stays valid in `webhook-signature`: 0s to 7d [default: 24h]
+        #[arg(long, value_name = "SPAN", value_parser = input::seconds)]
+        grace: Option<u32>,
+        /// Bring an existing secret: it is read from stdin
+        #[arg(long)]
+        secret_stdin: bool,
+    },
+    /// End the grace: the old secret signs nothing any more
+    RevokeSecret(Reference),
+    /// Set the failure count to zero and forget the last error
+    Reset(Reference),
+}
+
+/// The integration meant.
+#[derive(Debug, Args)]
+pub(crate) struct Reference {
+    /// Its id, or its name if that is unique
+    #[arg(value_name = "ID")]
+    integration: String,
+}
+
+/// What an integration is made of, or whose configuration to explain.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Print the configuration that a connector takes
+    #[arg(long, value_name = "NAME")]
+    help_connector: Option<String>,
+    #[command(flatten)]
+    fields: Option<Fields>,
+}
+
+/// What an integration is made of.
+#[derive(Debug, Args)]
+#[group(id = "fields", conflicts_with = "help_connector")]
+struct Fields {
+    /// The company whose leads it gets
+    #[arg(long, value_name = "ID")]
+    company: String,
+    /// What it speaks
+    #[arg(long)]
+    connector: String,
+    /// Its name, unique in the company
+    #[arg(long)]
+    name: String,
+    /// JSON, or @FILE [default: {}]
+    #[arg(long, value_name = "JSON")]
+    config: Option<String>,
+    /// Field mapping laid over the connector's: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    mapping: Option<String>,
+    /// The events it gets [default: both]
+    #[arg(long, value_delimiter = ',', value_parser = EVENTS)]
+    events: Vec<String>,
+    /// The shape of what is pushed [default: v1]
+    #[arg(long, value_parser = PAYLOADS)]
+    payload: Option<String>,
+    /// Which leads it gets: all, or what flows send it [default: all]
+    #[arg(long, value_parser = ["all", "flows"])]
+    routing: Option<String>,
+    /// Make it, but push nothing yet
+    #[arg(long)]
+    disabled: bool,
+    /// Bring an existing signing secret: it is read from stdin
+    #[arg(long)]
+    secret_stdin: bool,
+}
+
+/// What to change.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true, args = ["name", "config", "mapping", "events", "payload"])]
+struct Changes {
+    /// The new name
+    #[arg(long)]
+    name: Option<String>,
+    /// Replaces the whole configuration: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    config: Option<String>,
+    /// Replaces the field mapping: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    mapping: Option<String>,
+    /// The events it gets from now on
+    #[arg(long, value_delimiter = ',', value_parser = EVENTS)]
+    events: Vec<String>,
+    /// The shape of what is pushed from now on
+    #[arg(long, value_parser = PAYLOADS)]
+    payload: Option<String>,
+}
+
+/// An integration and what to change in it.
+#[derive(Debug, Args)]
+pub(crate) struct Update {
+    #[command(flatten)]
+    reference: Reference,
+    #[command(flatten)]
+    changes: Changes,
+}
+
+impl Verb {
+    /// Carries the command out.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let request_id = String::new();
+        let client = context.client().await?;
+        let integration = match self {
+            Self::Create(create) => return create.run(context, &client).await,
+            Self::List { company, page } => return list(context, &client, company, page).await,
+            Self::Delete { reference, yes } => return delete(context, &client, reference, yes).await,
+            Self::Test { reference, no_wait } => {
+                return wait::test(context, &client, reference.integration, no_wait).await;
+            }
+            Self::RotateSecret { reference, grace, secret_stdin } => {
+                return rotate(context, &client, reference, grace, secret_stdin).await;
+            }
+            Self::Enable { reference: Reference { integration }, held } => {
+                let request = v1::EnableIntegrationRequest { request_id, integration, held };
+                return context.out.object(&Enabled::from(client.enable_integration(request).await?));
+            }
+            Self::Update(update) => client.update_integration(update.request()?).await?,
+            Self::Show(Reference { integration }) => {
+                client.get_integration(v1::GetIntegrationRequest { integration }).await?
+            }
+            Self::Disable(Reference { integration }) => {
+                client.disable_integration(v1::DisableIntegrationRequest { request_id, integration }).await?
+            }
+            Self::RevokeSecret(Reference { integration }) => {
+                client.revoke_secret(v1::RevokeSecretRequest { request_id, integration }).await?
+            }
+            Self::Reset(Reference { integration }) => {
+                client.reset_integration(v1::ResetIntegrationRequest { request_id, integration }).await?
+            }
+        };
+        context.out.object(&Integration::from(integration))
+    }
+}
+
+impl Create {
+    async fn run(self, context: &Context, client: &Client) -> Result<(), CliError> {
+        let Some(fields) = self.fields else {
+            return help_connector(context, client, &self.help_connector.unwrap_or_default()).await;
+        };
+        let brought = fields.secret_stdin;
+        let answer = client.create_integration(fields.request()?).await?;
+        let integration = answer.integration.unwrap_or_default();
+        context.out.object(&IntegrationCreated::new(integration, answer.signing_secret))?;
+        if !brought {
+            context.out.note("Give the signing secret to the receiver now: it is not shown again.");
+        }
+        Ok(())
+    }
+}
+
+impl Fields {
+    fn request(self) -> Result<v1::CreateIntegrationRequest, CliError> {
+        Ok(v1::CreateIntegrationRequest {
+            request_id: String::new(),
+            company: self.company,
+            connector: self.connector,
+            name: self.name,
+            config: input::optional_json("--config", self.config.as_deref())?.unwrap_or_default(),
+            mapping: input::optional_json("--mapping", self.mapping.as_deref())?.unwrap_or_default(),
+            events: self.events,
+            payload: self.payload.unwrap_or_default(),
+            routing: self.routing.unwrap_or_default(),
+            disabled: self.disabled,
+            signing_secret: if self.secret_stdin { input::secret()? } else { String::new() },
+        })
+    }
+}
+
+impl Update {
+    fn request(self) -> Result<v1::UpdateIntegrationRequest, CliError> {
+        Ok(v1::UpdateIntegrationRequest {
+            request_id: String::new(),
+            integration: self.reference.integration,
+            name: self.changes.name,
+            config: input::optional_json("--config", self.changes.config.as_deref())?,
+            mapping: input::optional_json("--mapping", self.changes.mapping.as_deref())?,
+            events: self.changes.events,
+            payload: self.changes.payload,
+        })
+    }
+}
+
+async fn help_connector(context: &Context, client: &Client, name: &str) -> Result<(), CliError> {
+    let connectors = client.list_connectors(v1::ListConnectorsRequest {}).await?.connectors;
+    let known: Vec<_> = connectors.iter().map(|connector| connector.name.clone()).collect();
+    let Some(connector) = connectors.into_iter().find(|connector| connector.name == name) else {
+        return Err(CliError::Failed(format!(
+            "no connector '{name}'; this daemon speaks {}",
+            known.join(", ")
+        )));
+    };
+    context.out.note(&format!("{}: {}", connector.name, connector.summary));
+    let fields: Vec<ConfigField> = shapes(connector.config);
+    context.out.whole_list(&fields, &["name", "kind", "required", "default", "help"])
+}
+
+async fn list(
+    context: &Context,
+    client: &Client,
+    company: Option<String>,
+    page: Page,
+) -> Result<(), CliError> {
+    let request =
+        v1::ListIntegrationsRequest { company: company.unwrap_or_default(), page: Some(page.into()) };
+    let integrations: Vec<Integration> = shapes(client.list_integrations(request).await?.integrations);
+    let columns = [
+        "id",
+        "company_id",
+        "name",
+        "connector",
+        "badge",
+        "last_pushed_at",
+        "failure_count",
+        "dead",
+        "last_error",
+    ];
+    context.out.list(&integrations, &columns)
+}
+
+async fn delete(
+    context: &Context,
+    client: &Client,
+    Reference { integration }: Reference,
+    yes: bool,
+) -> Result<(), CliError> {
+    let found = client.get_integration(v1::GetIntegrationRequest { integration }).await?;
+    let request = |dry_run| v1::DeleteIntegrationRequest {
+        request_id: String::new(),
+        integration: found.id.clone(),
+        dry_run,
+    };
+    if !yes {
+        let counted = client.delete_integration(request(true)).await?;
+        let question = format!(
+            "This removes '{}' with {} deliveries and {} attempts, for good.",
+            found.name, counted.deliveries, counted.attempts
+        );
+        input::confirm(&question, &found.name)?;
+    }
+    let removed = client.delete_integration(request(false)).await?;
+    context.out.object(&Deleted::new(found.id, &removed))
+}
+
+async fn rotate(
+    context: &Context,
+    client: &Client,
+    Reference { integration }: Reference,
+    grace_seconds: Option<u32>,
+    secret_stdin: bool,
+) -> Result<(), CliError> {
+    let signing_secret = if secret_stdin { input::secret()? } else { String::new() };
+    let request =
+        v1::RotateSecretRequest { request_id: String::new(), integration, grace_seconds, signing_secret };
+    let answer = client.rotate_secret(request).await?;
+    context.out.object(&SecretRotated::new(answer.integration.unwrap_or_default(), answer.signing_secret))?;
+    context.out.note(
+        "The new secret signs from now on. Receivers of the simple signature header must change at once; \
+         `webhook-signature` carries both until the grace ends.",
+    );
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! The commands: one file per noun. Each reads its arguments, makes its calls and prints what came back.
+
+mod attempt;
+mod company;
+mod delivery;
+mod error;
+mod input;
+mod intake_key;
+mod integration;
+mod lead;
+mod output;
+mod shape;
+mod table;
+mod wait;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap_complete::Shell;
+
+use crate::{
+    client::{Client, PAGE_MAX},
+    console, demo,
+};
+
+pub use error::CliError;
+pub use output::{Format, Out, print, tell};
+
+/// Sees what became of every lead, says why, and fixes it. Without a command it opens the console.
+#[derive(Debug, Parser)]
+#[command(name = "leadline", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The daemon's socket [default: LEADLINE_SERVER, or control.sock in LEADLINE_DATA_DIR,
+    /// /var/lib/leadline or your data directory]
+    #[arg(long, global = true, value_name = "unix:PATH", help_heading = "Everywhere")]
+    server: Option<String>,
+    /// How to print [default: table on a terminal, else plain]
+    #[arg(short, long, global = true, value_name = "FORM", help_heading = "Everywhere")]
+    output: Option<Format>,
+    /// Change nothing, only look
+    #[arg(long, help_heading = "Console")]
+    read_only: bool,
+    /// Draw with ASCII only
+    #[arg(long, help_heading = "Console")]
+    ascii: bool,
+    /// Colours of the console: auto, 16, 256 or never
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    color: console::Color,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  leadline demo                                   see it all on this machine, then throw it away
+  leadline company create --name 'The Old Barn' --plan pro
+  leadline intake-key create --company 1
+  leadline integration create --company 1 --connector webhook --name hook \\
+      --config '{\"url\": \"https://example.com/leads\"}'
+  leadline delivery list --undelivered            what is stuck, oldest first
+  leadline delivery retry --integration hook      push its dead deliveries again
+
+An ID may be a name if it is unique. Exit codes: 0 done, 1 refused or failed, 2 usage,
+69 no daemon answers, 77 you may not.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Companies: who collects leads
+    #[command(subcommand)]
+    Company(company::Verb),
+    /// Intake keys: what opens the HTTP door for a company
+    #[command(subcommand)]
+    IntakeKey(intake_key::Verb),
+    /// Integrations: where a company's leads are pushed
+    #[command(subcommand)]
+    Integration(integration::Verb),
+    /// Leads: what came in
+    #[command(subcommand)]
+    Lead(lead::Verb),
+    /// Deliveries: what has to reach which integration
+    #[command(subcommand)]
+    Delivery(delivery::Verb),
+    /// Attempts: each push with what was sent and what came back
+    #[command(subcommand)]
+    Attempt(attempt::Verb),
+    /// Integrations as they change, one JSON object a line
+    Watch(watch::Watch),
+    /// A throw-away daemon, sample receivers and a stream of leads, then the console
+    Demo(demo::Options),
+    /// The completions of a shell, on stdout
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// What every command needs: where the daemon is, and how to print.
+#[derive(Debug)]
+pub struct Context {
+    server: Option<String>,
+    /// How to print.
+    pub out: Out,
+}
+
+impl Context {
+    /// Connects to the daemon.
+    pub async fn client(&self) -> Result<Client, CliError> {
+        Ok(Client::find(self.server.as_deref()).await?)
+    }
+}
+
+/// How much of a list to print.
+#[derive(Debug, Args)]
+struct Page {
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_MAX)))]
+    limit: u32,
+    /// Continue behind this id, the last of the list before
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
+}
+
+impl From<Page> for leadline_proto::v1::Page {
+    fn from(page: Page) -> Self {
+        Self { limit: page.limit, after: page.after.unwrap_or_default() }
+    }
+}
+
+/// Runs what the command line asks for.
+pub async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    let out = Out::new(cli.output);
+    run(cli, out.clone()).await.unwrap_or_else(|error| error.report(out.is_json()))
+}
+
+async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
+    let Cli { server, command, read_only, ascii, color, .. } = cli;
+    let context = &Context { server: server.clone(), out };
+    let done = match command {
+        None => {
+            let options = console::Options { server, color, read_only, ascii };
+            return Ok(console::run(options).await?);
+        }
+        Some(Command::Demo(options)) => return demo::run(options).await,
+        Some(Command::Company(verb)) => verb.run(context).await,
+        Some(Command::IntakeKey(verb)) => verb.run(context).await,
+        Some(Command::Integration(verb)) => verb.run(context).await,
+        Some(Command::Lead(verb)) => verb.run(context).await,
+        Some(Command::Delivery(verb)) => verb.run(context).await,
+        Some(Command::Attempt(verb)) => verb.run(context).await,
+        Some(Command::Watch(watch)) => watch.run(context).await,
+        Some(Command::Completions { shell }) => completions(shell),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn completions(shell: Shell) -> Result<(), CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "leadline", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+/// Help goes to stdout; a wrong command line gets one line on stderr, like every other error.
+fn explain(error: &clap::Error) -> ExitCode {
+    let rendered = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let told = print(&rendered);
+            told.map_or_else(|error| error.report(false), |()| ExitCode::SUCCESS)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !asks_for_json() => {
+            output::tell(rendered.trim_end());
+            ExitCode::from(2)
+        }
+        _ => CliError::Usage(one_line(&rendered)).report(asks_for_json()),
+    }
+}
+
+/// Clap's message without its usage block, and with where to read on.
+fn one_line(rendered: &str) -> String {
+    let message = rendered.trim_start().trim_start_matches("error: ");
+    let told: Vec<_> = message
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty())
+        .collect();
+    format!("{}; --help tells more", told.join(" ").replace(" tip: ", "; "))
+}
+
+/// What could not be parsed may still say in which form it wants the error.
+fn asks_for_json() -> bool {
+    let arguments: Vec<_> = std::env::args().collect();
+    arguments.iter().any(|argument| matches!(argument.as_str(), "-ojson" | "-o=json" | "--output=json"))
+        || arguments.windows(2).any(|pair| matches!(pair[0].as_str(), "-o" | "--output") && pair[1] == "json")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! What commands print: tables for people, tab-separated lines for pipes, JSON for programs, all from one value.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use clap::ValueEnum;
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    CliError,
+    table::{Column, Table, aligned, tabbed},
+};
+use crate::text::{display_block, display_text, fit};
+
+/// A column of a table takes at most this much; `show` has the whole text.
+const CELL_COLUMNS_MAX: usize = 60;
+/// A longer value stands below the others, on lines of its own, or one that is too long for the terminal.
+const BESIDE_MAX: usize = 120;
+/// What the names of values take at most beside them.
+const NAMES: usize = 24;
+
+/// The form of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns, local times (the default on a terminal)
+    Table,
+    /// JSON, UTC times
+    Json,
+    /// Tab-separated without a heading, UTC times (the default in a pipe)
+    Plain,
+}
+
+/// Where a command's answer goes.
+#[derive(Clone, Debug)]
+pub struct Out {
+    format: Format,
+    zone: TimeZone,
+    /// How wide the terminal is, if this goes to one.
+    room: Option<usize>,
+}
+
+impl Out {
+    /// Prints in this form, or in the one that suits what stdout is.
+    #[must_use]
+    pub fn new(format: Option<Format>) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let fitting = if is_terminal { Format::Table } else { Format::Plain };
+        let size = if is_terminal { crossterm::terminal::size().ok() } else { None };
+        let room = size.map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0);
+        Self { format: format.unwrap_or(fitting), zone: TimeZone::system(), room }
+    }
+
+    /// Whether a program reads this.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Prints one thing with all its fields.
+    pub fn object(&self, item: &impl Serialize) -> Result<(), CliError> {
+        if self.is_json() {
+            return print(&pretty(item)?);
+        }
+        print(&self.fields(&to_value(item)?))
+    }
+
+    /// [`Out::object`], where the JSON under `key` came from outside: if reading it changes a number in it, people
+    /// too see the text as it came.
+    pub fn object_with_json(&self, item: &impl Serialize, key: &str, json: &[u8]) -> Result<(), CliError> {
+        if self.is_json() {
+            return self.object(item);
+        }
+        let mut value = to_value(item)?;
+        let text = String::from_utf8_lossy(json);
+        if value[key].to_string() != text {
+            value[key] = Value::from(text);
+        }
+        print(&self.fields(&value))
+    }
+
+    /// Prints many things that are short or all there is to know; nothing is cut.
+    pub fn whole_list<T: Serialize>(&self, items: &[T], columns: &[&str]) -> Result<(), CliError> {
+        self.rows(items, columns, usize::MAX)
+    }
+
+    /// Prints many things; people see the columns named, programs every field.
+    pub fn list<T: Serialize>(&self, items: &[T], columns: &[&str]) -> Result<(), CliError> {
+        self.rows(items, columns, CELL_COLUMNS_MAX)
+    }
+
+    fn rows<T: Serialize>(
+        &self,
+        items: &[T],
+        columns: &[&str],
+        cell_columns_max: usize,
+    ) -> Result<(), CliError> {
+        if self.is_json() {
+            return print(&pretty(&items)?);
+        }
+        let rows = items.iter().map(to_value).collect::<Result<Vec<_>, _>>()?;
+        if self.format != Format::Table {
+            return print(&self.plain(&rows, columns));
+        }
+        let table = self.table(&rows, columns, cell_columns_max);
+        print(&table.text)?;
+        if !table.left_out.is_empty() {
+            let left_out = table.left_out.join(", ").replace('_', " ");
+            self.note(&format!("Left out: {left_out}; -o json has all"));
+        }
+        Ok(())
+    }
+
+    /// Prints one JSON object as one line, whatever the form.
+    pub fn json_line(&self, item: &impl Serialize) -> Result<(), CliError> {
+        let mut line = serde_json::to_string(item).map_err(unprintable)?;
+        line.push('\n');
+        print(&line)
+    }
+
+    /// Tells people something about the answer. Programs hear nothing.
+    pub fn note(&self, text: &str) {
+        if self.format == Format::Table {
+            tell(&display_text(text));
+        }
+    }
+
+    fn fields(&self, item: &Value) -> String {
+        let fields: Vec<_> = item.as_object().into_iter().flatten().collect();
+        let (below, beside): (Vec<_>, Vec<_>) =
+            fields.into_iter().partition(|(_, value)| is_rows(value) || self.is_block(value));
+        let pairs: Vec<_> =
+            beside.into_iter().map(|(key, value)| vec![key.clone(), self.cell(key, value)]).collect();
+        let mut text = match self.format {
+            Format::Table => aligned(&pairs),
+            _ => tabbed(&pairs),
+        };
+        for (key, value) in below {
+            let block = match value {
+                Value::Array(rows) if self.format == Format::Table => {
+                    self.table(rows, &keys(rows), usize::MAX).text
+                }
+                Value::Array(rows) => self.plain(rows, &keys(rows)),
+                Value::String(long) => display_block(long),
+                other => display_block(&format!("{other:#}")),
+            };
+            push(&mut text, format_args!("\n{key}:\n{block}"));
+        }
+        text
+    }
+
+    /// Whether people read this better on lines of its own.
+    fn is_block(&self, value: &Value) -> bool {
+        let max = self.room.map_or(BESIDE_MAX, |room| room.saturating_sub(NAMES).min(BESIDE_MAX));
+        self.format == Format::Table
+            && match value {
+                Value::String(text) => text.len() > max || text.contains('\n'),
+                Value::Object(_) => value.to_string().len() > max,
+                _ => false,
+            }
+    }
+
+    fn plain(&self, rows: &[Value], columns: &[&str]) -> String {
+        let row = |row: &Value| columns.iter().map(|key| self.cell(key, &row[*key])).collect();
+        tabbed(&rows.iter().map(row).collect::<Vec<_>>())
+    }
+
+    fn table<'a>(&self, rows: &[Value], columns: &[&'a str], cell_columns_max: usize) -> Table<'a> {
+        let column = |key: &&'a str| {
+            Column::new(
+                key,
+                rows.iter().map(|row| fit(&self.cell(key, &row[*key]), cell_columns_max).into_owned()),
+            )
+        };
+        Table::new(columns.iter().map(column).collect(), self.room)
+    }
+
+    fn cell(&self, key: &str, value: &Value) -> String {
+        match value {
+            Value::Null if self.format == Format::Table => "–".to_owned(),
+            Value::Array(items) if items.is_empty() => self.cell(key, &Value::Null),
+            Value::Null => String::new(),
+            Value::String(text) if is_time(key) => self.time(text),
+            Value::String(text) => display_text(text).into_owned(),
+            Value::Array(items) if !is_rows(value) => {
+                items.iter().map(|item| self.cell("", item)).collect::<Vec<_>>().join(",")
+            }
+            other => display_text(&other.to_string()).into_owned(),
+        }
+    }
+
+    fn time(&self, text: &str) -> String {
+        match text.parse::<Timestamp>() {
+            Ok(at) if self.format == Format::Table => {
+                at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+            }
+            _ => display_text(text).into_owned(),
+        }
+    }
+}
+
+fn is_rows(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
+}
+
+fn keys(rows: &[Value]) -> Vec<&str> {
+    rows.first()
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(|row| row.keys().map(String::as_str))
+        .collect()
+}
+
+fn is_time(key: &str) -> bool {
+    key.ends_with("_at") || key.ends_with("_until")
+}
+
+fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
+    let written = text.write_fmt(more);
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}
+
+fn pretty(item: &impl Serialize) -> Result<String, CliError> {
+    let mut text = serde_json::to_string_pretty(item).map_err(unprintable)?;
+    text.push('\n');
+    Ok(text)
+}
+
+fn to_value(item: &impl Serialize) -> Result<Value, CliError> {
+    serde_json::to_value(item).map_err(unprintable)
+}
+
+fn unprintable(error: serde_json::Error) -> CliError {
+    CliError::Failed(format!("the daemon's answer cannot be printed: {error}"))
+}
+
+/// Writes to stdout; unlike `print!` it does not panic when the reader has gone.
+pub fn print(text: &str) -> Result<(), CliError> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(CliError::io("stdout"))
+}
+
+/// Writes a line to stderr. Unlike `eprintln!` it does not panic when nobody reads that.
+pub fn tell(line: &str) {
+    // If even this fails there is nobody left to tell.
+    drop(writeln!(io::stderr(), "{line}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn out(format: Format) -> Out {
+        Out { format, zone: TimeZone::fixed(jiff::tz::offset(1)), room: None }
+    }
+
+    #[test]
+    fn tables_align_and_plain_lines_split_on_tabs() {
+        let rows = [
+            json!({"name": "日本", "state": "ok", "due_at": "2026-06-04T14:00:00Z", "n": 3}),
+            json!({"name": "evil\x1b[2J\t", "state": null, "due_at": null, "n": 10}),
+        ];
+        let columns = ["name", "n", "due_at", "state"];
+        let table = "\
+NAME                N   DUE AT                   STATE
+日本                3   2026-06-04 15:00:00 +01  ok
+evil\\u{1b}[2J\\u{9}  10  –                        –
+";
+        assert_eq!(out(Format::Table).table(&rows, &columns, 60).text, table);
+        let plain = "日本\t3\t2026-06-04T14:00:00Z\tok\nevil\\u{1b}[2J\\u{9}\t10\t\t\n";
+        assert_eq!(out(Format::Plain).plain(&rows, &columns), plain);
+        assert_eq!(out(Format::Table).table(&[], &columns, 60).text, "none\n");
+        assert_eq!(out(Format::Plain).plain(&[], &columns), "");
+    }
+
+    #[test]
+    fn an_object_shows_its_lists_below() {
+        let item = json!({"id": "A", "events": ["a", "b"], "config": {"url": "x"}, "deliveries": [{"id": "D"}], "none": []});
+        let table = "id      A\nevents  a,b\nconfig  {\"url\":\"x\"}\nnone    –\n\ndeliveries:\nID\nD\n";
+        assert_eq!(out(Format::Table).fields(&item), table);
+    }
+
+    #[test]
+    fn what_is_long_stands_below_for_people_only() {
+        let item = json!({"event": {"note": "x".repeat(200)}, "body": "one\ntwo\x1b", "id": "A"});
+        let table = out(Format::Table).fields(&item);
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!((lines[0], lines[2], lines[3]), ("id  A", "event:", "{"));
+        assert!(table.ends_with("\n\nbody:\none\ntwo\\u{1b}\n"), "{table}");
+        assert_eq!(out(Format::Plain).fields(&item).lines().count(), 3);
+    }
+
+    #[test]
+    fn long_texts_are_cut_in_tables_only() {
+        let rows = [json!({"error": "x".repeat(500)})];
+        assert!(out(Format::Table).table(&rows, &["error"], 60).text.contains('…'));
+        assert_eq!(out(Format::Plain).plain(&rows, &["error"]).trim().len(), 500);
+        let whole = out(Format::Table).fields(&rows[0]);
+        assert!(whole.len() > 500 && !whole.contains('…'));
+    }
+}

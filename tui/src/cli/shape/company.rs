@@ -1,0 +1,77 @@
+//! Companies and intake keys.
+
+use jiff::Timestamp;
+use leadline_proto::v1;
+use serde::Serialize;
+
+use super::{text, time};
+
+/// `company create`.
+#[derive(Debug, Serialize)]
+pub(crate) struct CompanyCreated {
+    id: i64,
+    name: String,
+    plan: String,
+}
+
+impl From<v1::Company> for CompanyCreated {
+    fn from(it: v1::Company) -> Self {
+        Self { id: it.id, name: it.name, plan: it.plan }
+    }
+}
+
+/// A company.
+#[derive(Debug, Serialize)]
+pub(crate) struct Company {
+    id: i64,
+    name: String,
+    plan: String,
+    brand: Option<String>,
+    created_at: Option<Timestamp>,
+}
+
+impl From<v1::Company> for Company {
+    fn from(it: v1::Company) -> Self {
+        let created_at = time(it.created_at);
+        Self { id: it.id, name: it.name, plan: it.plan, brand: text(it.brand), created_at }
+    }
+}
+
+/// `intake-key create`: the one time that the key is seen.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyCreated {
+    id: String,
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_secret: Option<String>,
+}
+
+impl From<v1::CreateIntakeKeyResponse> for KeyCreated {
+    fn from(it: v1::CreateIntakeKeyResponse) -> Self {
+        Self { id: it.id, key: text(it.key), signing_secret: text(it.signing_secret) }
+    }
+}
+
+/// An intake key, without the key itself.
+#[derive(Debug, Serialize)]
+pub(crate) struct IntakeKey {
+    id: String,
+    company_id: i64,
+    prefix: String,
+    require_signature: bool,
+    created_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+impl From<v1::IntakeKey> for IntakeKey {
+    fn from(it: v1::IntakeKey) -> Self {
+        Self {
+            id: it.id,
+            company_id: it.company_id,
+            prefix: it.prefix,
+            require_signature: it.require_signature,
+            created_at: time(it.created_at),
+            revoked_at: time(it.revoked_at),
+        }
+    }
+}

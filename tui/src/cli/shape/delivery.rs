@@ -1,0 +1,210 @@
+//! Leads, their deliveries and the attempts of those.
+
+use jiff::Timestamp;
+use leadline_proto::v1;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{body, raw, shapes, text, time};
+
+/// A lead in a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct Lead {
+    uuid: String,
+    company_id: i64,
+    state: String,
+    received_at: Option<Timestamp>,
+    updated_at: Option<Timestamp>,
+}
+
+impl From<v1::Lead> for Lead {
+    fn from(it: v1::Lead) -> Self {
+        Self {
+            uuid: it.uuid,
+            company_id: it.company_id,
+            state: it.state,
+            received_at: time(it.received_at),
+            updated_at: time(it.updated_at),
+        }
+    }
+}
+
+/// `lead show`: the event is carried as text, so that no number in it changes.
+#[derive(Debug, Serialize)]
+pub(crate) struct LeadShown {
+    uuid: String,
+    state: String,
+    received_at: Option<Timestamp>,
+    event: Option<Box<RawValue>>,
+    deliveries: Vec<Delivery>,
+}
+
+impl From<v1::GetLeadResponse> for LeadShown {
+    fn from(it: v1::GetLeadResponse) -> Self {
+        let lead = it.lead.unwrap_or_default();
+        Self {
+            uuid: lead.uuid,
+            state: lead.state,
+            received_at: time(lead.received_at),
+            event: raw(&it.event),
+            deliveries: shapes(it.deliveries),
+        }
+    }
+}
+
+/// A delivery.
+#[derive(Debug, Serialize)]
+pub(crate) struct Delivery {
+    id: String,
+    lead: String,
+    integration_id: String,
+    event: String,
+    state: String,
+    reason: Option<String>,
+    attempts: u32,
+    due_at: Option<Timestamp>,
+}
+
+impl From<v1::Delivery> for Delivery {
+    fn from(it: v1::Delivery) -> Self {
+        Self {
+            id: it.id,
+            lead: it.lead,
+            integration_id: it.integration_id,
+            event: it.event,
+            state: it.state,
+            reason: text(it.reason),
+            attempts: it.attempts,
+            due_at: time(it.due_at),
+        }
+    }
+}
+
+/// `delivery show`: with the attempts, newest first, as its history.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeliveryShown {
+    #[serde(flatten)]
+    delivery: Delivery,
+    company_id: i64,
+    integration_name: String,
+    running: bool,
+    created_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    history: Vec<Attempt>,
+}
+
+impl From<v1::GetDeliveryResponse> for DeliveryShown {
+    fn from(it: v1::GetDeliveryResponse) -> Self {
+        let delivery = it.delivery.unwrap_or_default();
+        Self {
+            company_id: delivery.company_id,
+            integration_name: delivery.integration_name.clone(),
+            running: delivery.running,
+            created_at: time(delivery.created_at),
+            finished_at: time(delivery.finished_at),
+            delivery: delivery.into(),
+            history: shapes(it.attempts),
+        }
+    }
+}
+
+/// `delivery retry --dry-run`, or what a retry set going.
+#[derive(Debug, Serialize)]
+pub(crate) struct RetryPlan {
+    count: u64,
+    seconds: f64,
+    sample: Vec<Delivery>,
+}
+
+impl From<v1::RetryDeliveriesResponse> for RetryPlan {
+    fn from(it: v1::RetryDeliveriesResponse) -> Self {
+        Self { count: it.count, seconds: it.seconds, sample: shapes(it.sample) }
+    }
+}
+
+/// An attempt. A test has neither delivery nor lead.
+#[derive(Debug, Serialize)]
+pub(crate) struct Attempt {
+    id: String,
+    delivery_id: Option<String>,
+    lead: Option<String>,
+    number: u32,
+    trigger: String,
+    state: String,
+    status_code: Option<u32>,
+    failure_class: Option<String>,
+    error: Option<String>,
+    started_at: Option<Timestamp>,
+    duration_ms: Option<u32>,
+}
+
+impl From<v1::Attempt> for Attempt {
+    fn from(it: v1::Attempt) -> Self {
+        Self {
+            id: it.id,
+            delivery_id: text(it.delivery_id),
+            lead: text(it.lead),
+            number: it.number,
+            trigger: it.trigger,
+            state: it.state,
+            status_code: it.status_code,
+            failure_class: text(it.failure_class),
+            error: text(it.error),
+            started_at: time(it.started_at),
+            duration_ms: it.duration_ms,
+        }
+    }
+}
+
+/// `attempt show`: with what was sent and what came back. Bodies that are no UTF-8 lose what is not.
+#[derive(Debug, Serialize)]
+pub(crate) struct AttemptShown {
+    #[serde(flatten)]
+    attempt: Attempt,
+    integration_id: String,
+    event: String,
+    method: Option<String>,
+    url: Option<String>,
+    request_headers: Vec<Header>,
+    request_body: Option<String>,
+    response_headers: Vec<Header>,
+    response_body: Option<String>,
+    response_bytes: u64,
+    secret_version: Option<u32>,
+    mapping_version: Option<u32>,
+    operator: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Header {
+    name: String,
+    value: String,
+}
+
+impl From<v1::Header> for Header {
+    fn from(it: v1::Header) -> Self {
+        Self { name: it.name, value: it.value }
+    }
+}
+
+impl From<v1::GetAttemptResponse> for AttemptShown {
+    fn from(it: v1::GetAttemptResponse) -> Self {
+        let attempt = it.attempt.unwrap_or_default();
+        let detail = it.detail.unwrap_or_default();
+        Self {
+            integration_id: attempt.integration_id.clone(),
+            event: attempt.event.clone(),
+            attempt: attempt.into(),
+            method: text(detail.method),
+            url: text(detail.url),
+            request_headers: shapes(detail.request_headers),
+            request_body: body(&detail.request_body),
+            response_headers: shapes(detail.response_headers),
+            response_body: body(&detail.response_body),
+            response_bytes: detail.response_bytes,
+            secret_version: (detail.secret_version > 0).then_some(detail.secret_version),
+            mapping_version: (detail.mapping_version > 0).then_some(detail.mapping_version),
+            operator: text(detail.operator),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Integrations and what becomes of them.
+
+use jiff::Timestamp;
+use leadline_proto::v1;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{raw, text, time};
+
+/// `integration create`: the one time, beside `rotate-secret`, that the signing secret is seen.
+#[derive(Debug, Serialize)]
+pub(crate) struct IntegrationCreated {
+    id: String,
+    name: String,
+    connector: String,
+    enabled: bool,
+    signing_secret: Option<String>,
+}
+
+impl IntegrationCreated {
+    /// Joins the integration with its secret.
+    pub(crate) fn new(it: v1::Integration, signing_secret: String) -> Self {
+        let v1::Integration { id, name, connector, enabled, .. } = it;
+        Self { id, name, connector, enabled, signing_secret: text(signing_secret) }
+    }
+}
+
+/// `integration rotate-secret`.
+#[derive(Debug, Serialize)]
+pub(crate) struct SecretRotated {
+    #[serde(flatten)]
+    integration: IntegrationCreated,
+    rotation: String,
+    grace_until: Option<Timestamp>,
+}
+
+impl SecretRotated {
+    /// Joins the integration with its new secret.
+    pub(crate) fn new(it: v1::Integration, signing_secret: String) -> Self {
+        let (rotation, grace_until) = (it.rotation.clone(), time(it.grace_until));
+        Self { integration: IntegrationCreated::new(it, signing_secret), rotation, grace_until }
+    }
+}
+
+/// An integration with its health.
+#[derive(Debug, Serialize)]
+pub(crate) struct Integration {
+    id: String,
+    name: String,
+    connector: String,
+    enabled: bool,
+    company_id: i64,
+    badge: String,
+    last_pushed_at: Option<Timestamp>,
+    failure_count: u64,
+    dead: u64,
+    held: u64,
+    pending: u64,
+    last_error: Option<String>,
+    last_error_at: Option<Timestamp>,
+    oldest_undelivered_at: Option<Timestamp>,
+    throttled_until: Option<Timestamp>,
+    next_retry_at: Option<Timestamp>,
+    rotation: String,
+    grace_until: Option<Timestamp>,
+    secret_version: Option<u32>,
+    config: Option<Box<RawValue>>,
+    mapping: Option<Box<RawValue>>,
+    events: Vec<String>,
+    payload: String,
+    routing: String,
+    created_at: Option<Timestamp>,
+}
+
+impl From<v1::Integration> for Integration {
+    fn from(it: v1::Integration) -> Self {
+        let health = it.health.unwrap_or_default();
+        Self {
+            id: it.id,
+            name: it.name,
+            connector: it.connector,
+            enabled: it.enabled,
+            company_id: it.company_id,
+            badge: health.badge,
+            last_pushed_at: time(health.last_pushed_at),
+            failure_count: health.failure_count,
+            dead: health.dead,
+            held: health.held,
+            pending: health.pending,
+            last_error: text(health.last_error),
+            last_error_at: time(health.last_error_at),
+            oldest_undelivered_at: time(health.oldest_undelivered_at),
+            throttled_until: time(health.throttled_until),
+            next_retry_at: time(health.next_retry_at),
+            rotation: it.rotation,
+            grace_until: time(it.grace_until),
+            secret_version: (it.secret_version > 0).then_some(it.secret_version),
+            config: raw(it.config.as_bytes()),
+            mapping: raw(it.mapping.as_bytes()),
+            events: it.events,
+            payload: it.payload,
+            routing: it.routing,
+            created_at: time(it.created_at),
+        }
+    }
+}
+
+/// `integration enable`: how many deliveries were held, and thus kept, released or skipped.
+#[derive(Debug, Serialize)]
+pub(crate) struct Enabled {
+    #[serde(flatten)]
+    integration: Integration,
+    were_held: u64,
+}
+
+impl From<v1::EnableIntegrationResponse> for Enabled {
+    fn from(it: v1::EnableIntegrationResponse) -> Self {
+        Self { integration: it.integration.unwrap_or_default().into(), were_held: it.held }
+    }
+}
+
+/// `integration delete`: what went with it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Deleted {
+    id: String,
+    deliveries: u64,
+    attempts: u64,
+}
+
+impl Deleted {
+    /// Joins the id with the counts.
+    pub(crate) fn new(id: String, it: &v1::DeleteIntegrationResponse) -> Self {
+        Self { id, deliveries: it.deliveries, attempts: it.attempts }
+    }
+}
+
+/// One field of a connector's configuration.
+#[derive(Debug, Serialize)]
+pub(crate) struct ConfigField {
+    name: String,
+    kind: String,
+    required: bool,
+    default: Option<String>,
+    help: String,
+}
+
+impl From<v1::ConfigField> for ConfigField {
+    fn from(it: v1::ConfigField) -> Self {
+        let default = text(it.default_value);
+        Self { name: it.name, kind: it.kind, required: it.required, default, help: it.help }
+    }
+}
+
+/// A line of `watch`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub(crate) enum Change {
+    /// How an integration stood when the watch began.
+    Snapshot { integration: Box<Integration> },
+    /// How an integration stands now.
+    Changed { integration: Box<Integration> },
+    /// An integration is gone.
+    Removed { id: String },
+}

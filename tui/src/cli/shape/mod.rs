@@ -1,0 +1,176 @@
+//! The JSON that scripts rely on: one type per thing, with exactly the field names of the contract.
+//! What does not apply is null; times are UTC.
+
+mod company;
+mod delivery;
+mod integration;
+
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+
+pub(crate) use company::{Company, CompanyCreated, IntakeKey, KeyCreated};
+pub(crate) use delivery::{Attempt, AttemptShown, Delivery, DeliveryShown, Lead, LeadShown, RetryPlan};
+pub(crate) use integration::{
+    Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated,
+};
+
+/// Each thing in its shape.
+pub(crate) fn shapes<P, S: From<P>>(items: Vec<P>) -> Vec<S> {
+    items.into_iter().map(S::from).collect()
+}
+
+fn text(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn body(bytes: &[u8]) -> Option<String> {
+    text(String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn raw(json: &[u8]) -> Option<Box<RawValue>> {
+    serde_json::from_slice(json).ok()
+}
+
+fn time(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use leadline_proto::v1;
+    use serde::Serialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(shape: &impl Serialize, expected: serde_json::Value) {
+        assert_eq!(serde_json::to_value(shape).unwrap(), expected);
+    }
+
+    fn at(seconds: i64) -> Option<prost_types::Timestamp> {
+        Some(prost_types::Timestamp { seconds, nanos: 0 })
+    }
+
+    #[test]
+    fn companies_and_keys() {
+        let company =
+            v1::Company { id: 7, name: "The Old Barn".into(), plan: "pro".into(), ..Default::default() };
+        check(
+            &CompanyCreated::from(company.clone()),
+            json!({"id": 7, "name": "The Old Barn", "plan": "pro"}),
+        );
+        check(
+            &Company::from(v1::Company { created_at: at(0), ..company }),
+            json!({"id": 7, "name": "The Old Barn", "plan": "pro", "brand": null, "created_at": "1970-01-01T00:00:00Z"}),
+        );
+        let key = v1::CreateIntakeKeyResponse { id: "K".into(), key: "llk_x".into(), ..Default::default() };
+        check(&KeyCreated::from(key.clone()), json!({"id": "K", "key": "llk_x"}));
+        check(
+            &KeyCreated::from(v1::CreateIntakeKeyResponse { signing_secret: "whsec_y".into(), ..key }),
+            json!({"id": "K", "key": "llk_x", "signing_secret": "whsec_y"}),
+        );
+    }
+
+    #[test]
+    fn integrations() {
+        let it = v1::Integration {
+            id: "I".into(),
+            company_id: 7,
+            name: "hook".into(),
+            connector: "webhook".into(),
+            enabled: true,
+            config: r#"{"timeout_seconds": 1.50}"#.into(),
+            mapping: "{}".into(),
+            rotation: "grace".into(),
+            grace_until: at(60),
+            health: Some(v1::Health {
+                badge: "failing".into(),
+                dead: 2,
+                failure_count: 4,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let created = json!({"id": "I", "name": "hook", "connector": "webhook", "enabled": true, "signing_secret": "s"});
+        check(&IntegrationCreated::new(it.clone(), "s".into()), created.clone());
+        let mut brought = created.clone();
+        brought["signing_secret"] = json!(null);
+        check(&IntegrationCreated::new(it.clone(), String::new()), brought);
+        let mut rotated = created;
+        rotated["rotation"] = json!("grace");
+        rotated["grace_until"] = json!("1970-01-01T00:01:00Z");
+        check(&SecretRotated::new(it.clone(), "s".into()), rotated);
+
+        let shown = serde_json::to_string(&Integration::from(it.clone())).unwrap();
+        assert!(shown.contains(r#""config":{"timeout_seconds": 1.50}"#), "numbers keep their text: {shown}");
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        for (key, value) in [
+            ("badge", json!("failing")),
+            ("dead", json!(2)),
+            ("failure_count", json!(4)),
+            ("last_pushed_at", json!(null)),
+            ("last_error", json!(null)),
+            ("rotation", json!("grace")),
+        ] {
+            assert_eq!(shown[key], value, "{key}");
+        }
+        let enabled = Enabled::from(v1::EnableIntegrationResponse { integration: Some(it), held: 3 });
+        let enabled = serde_json::to_value(&enabled).unwrap();
+        assert_eq!((&enabled["id"], &enabled["were_held"]), (&json!("I"), &json!(3)));
+        let removed = Change::Removed { id: "I".into() };
+        check(&removed, json!({"change": "removed", "id": "I"}));
+    }
+
+    #[test]
+    fn leads_and_deliveries() {
+        let delivery = v1::Delivery {
+            id: "D".into(),
+            lead: "L".into(),
+            integration_id: "I".into(),
+            event: "lead.created".into(),
+            state: "held".into(),
+            reason: "integration disabled".into(),
+            attempts: 1,
+            ..Default::default()
+        };
+        let listed = json!({"id": "D", "lead": "L", "integration_id": "I", "event": "lead.created", "state": "held",
+            "reason": "integration disabled", "attempts": 1, "due_at": null});
+        check(&Delivery::from(delivery.clone()), listed.clone());
+        let lead =
+            v1::Lead { uuid: "L".into(), state: "pushed".into(), received_at: at(1), ..Default::default() };
+        let shown = LeadShown::from(v1::GetLeadResponse {
+            lead: Some(lead),
+            event: br#"{"n": 100000000000000000000.5}"#.to_vec(),
+            deliveries: vec![delivery.clone()],
+        });
+        assert!(serde_json::to_string(&shown).unwrap().contains("100000000000000000000.5"));
+        let keys: Vec<_> =
+            serde_json::to_value(&shown).unwrap().as_object().unwrap().keys().cloned().collect();
+        assert_eq!(keys, ["uuid", "state", "received_at", "event", "deliveries"]);
+        let plan = v1::RetryDeliveriesResponse { count: 1, seconds: 0.5, sample: vec![delivery] };
+        check(&RetryPlan::from(plan), json!({"count": 1, "seconds": 0.5, "sample": [listed]}));
+    }
+
+    #[test]
+    fn attempts() {
+        let test = v1::Attempt {
+            id: "A".into(),
+            number: 1,
+            trigger: "test".into(),
+            state: "failed".into(),
+            status_code: Some(500),
+            failure_class: "transient".into(),
+            error: "500".into(),
+            started_at: at(0),
+            duration_ms: Some(12),
+            ..Default::default()
+        };
+        check(
+            &Attempt::from(test),
+            json!({"id": "A", "delivery_id": null, "lead": null, "number": 1, "trigger": "test", "state": "failed",
+                "status_code": 500, "failure_class": "transient", "error": "500",
+                "started_at": "1970-01-01T00:00:00Z", "duration_ms": 12}),
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! The command line as a whole: what parses, what is refused and how that is told.
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_commands_of_the_contract_parse() {
+    for line in [
+        "leadline",
+        "leadline --server unix:/x",
+        "leadline company create --name N --plan pro --id 7 --brand Innkept/1.0",
+        "leadline -o json company list --limit 5",
+        "leadline company list -o json --after X",
+        "leadline company update 7 --brand B",
+        "leadline company set-plan 7 --plan free --disable a,b",
+        "leadline intake-key create --company 7 --require-signature",
+        "leadline intake-key list",
+        "leadline intake-key revoke K",
+        "leadline integration create --company 7 --connector webhook --name N --config {} --mapping {} \
+         --events lead.created,lead.updated --payload save_lead --routing flows --disabled --secret-stdin",
+        "leadline integration create --help-connector webhook",
+        "leadline -o json --server unix:/x integration create --help-connector webhook",
+        "leadline integration list --company 7",
+        "leadline integration show I",
+        "leadline integration update I --name N",
+        "leadline integration update I --events lead.created",
+        "leadline integration enable I --held release",
+        "leadline integration disable I",
+        "leadline integration delete I --yes",
+        "leadline integration test I --no-wait",
+        "leadline integration rotate-secret I --grace 0s --secret-stdin",
+        "leadline integration revoke-secret I",
+        "leadline integration reset I",
+        "leadline lead list",
+        "leadline lead show U --company 7",
+        "leadline delivery list --undelivered --integration I --lead U --limit 1",
+        "leadline delivery list --state dead,held",
+        "leadline delivery show D",
+        "leadline delivery retry D E --no-wait",
+        "leadline delivery retry --integration I --class transient --since 2h --dry-run",
+        "leadline attempt list --integration I",
+        "leadline attempt list --delivery D",
+        "leadline attempt show A",
+        "leadline watch --company 7",
+        "leadline demo --headless --leads 5",
+        "leadline completions bash",
+    ] {
+        assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+    }
+}
+
+#[test]
+fn the_help_of_a_connector_needs_nothing_else() {
+    let cli = parse("leadline integration create --help-connector webhook").unwrap();
+    let Some(Command::Integration(integration::Verb::Create(create))) = cli.command else { panic!() };
+    assert!(format!("{create:?}").contains("fields: None"), "{create:?}");
+}
+
+#[test]
+fn a_wrong_command_line_is_told_in_one_line() {
+    for (line, part) in [
+        ("leadline compny list", "unrecognized subcommand 'compny'; a similar subcommand exists: 'company'"),
+        ("leadline company create", "--name <NAME>"),
+        ("leadline company create --name N --plan gold", "[possible values: free, starter, pro, multi]"),
+        ("leadline integration create --name N", "--company <ID>"),
+        ("leadline integration create", "--connector <CONNECTOR>"),
+        ("leadline integration update I", "--config <JSON>"),
+        ("leadline company list --limit 0", "1..=1000"),
+        ("leadline attempt list", "--integration <ID>"),
+        ("leadline integration rotate-secret I --grace soon", "90s, 24h or 7d"),
+        ("leadline delivery list --since yesterday", "how long ago"),
+    ] {
+        let told = one_line(&parse(line).unwrap_err().render().to_string());
+        assert!(told.contains(part) && told.ends_with("--help tells more"), "{line}: {told}");
+        assert!(!told.contains('\n') && !told.starts_with("error"), "{told}");
+    }
+}

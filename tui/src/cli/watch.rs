@@ -1,0 +1,64 @@
+//! `leadline watch`.
+
+use clap::Args;
+use futures::StreamExt as _;
+use leadline_proto::v1::watch_response::Message;
+
+use super::{CliError, Context, shape::Change};
+use crate::client::{Client, ClientError};
+
+/// What to watch.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each line is an object: {\"change\": \"snapshot\" | \"changed\", \"integration\": {…}} or {\"change\": \"removed\", \"id\": …}.
+It begins with how every integration stands.
+
+Example:
+  leadline watch | jq -r 'select(.integration.badge == \"failing\") | .integration.name'")]
+pub(crate) struct Watch {
+    /// Only this company
+    #[arg(long, value_name = "ID")]
+    company: Option<String>,
+}
+
+impl Watch {
+    /// Prints until the reader or the daemon goes away.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let client = context.client().await?;
+        let mut changes = client.watch(self.company.as_deref().unwrap_or_default(), "").await?;
+        while let Some(change) = changes.next().await {
+            for line in lines(change.map_err(|error| ended(&client, error))?.message) {
+                context.out.json_line(&line)?;
+            }
+        }
+        Err(client.gone().into())
+    }
+}
+
+/// A daemon that says goodbye is away no less than one that does not.
+fn ended(client: &Client, error: ClientError) -> ClientError {
+    match error {
+        ClientError::Refused { code: "unavailable", message, .. } => {
+            ClientError::Unreachable { tried: client.address().to_string(), cause: message }
+        }
+        other => other,
+    }
+}
+
+fn lines(message: Option<Message>) -> Vec<Change> {
+    match message {
+        Some(Message::Snapshot(snapshot)) => snapshot
+            .integrations
+            .into_iter()
+            .map(|integration| Change::Snapshot { integration: Box::new(integration.into()) })
+            .collect(),
+        Some(Message::Changes(changes)) => {
+            let changed = changes
+                .changed
+                .into_iter()
+                .map(|integration| Change::Changed { integration: Box::new(integration.into()) });
+            changed.chain(changes.removed.into_iter().map(|id| Change::Removed { id })).collect()
+        }
+        None => Vec::new(),
+    }
+}

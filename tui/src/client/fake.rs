@@ -1,0 +1,162 @@
+//! A daemon in the test's own process: enough of the control API to wait for retries and to go away.
+
+use std::sync::{Arc, Mutex};
+
+use leadline_proto::v1::{
+    self,
+    attempt_service_server::{AttemptService, AttemptServiceServer},
+    delivery_service_server::{DeliveryService, DeliveryServiceServer},
+};
+use tempfile::TempDir;
+use tokio::{net::UnixListener, task::JoinSet};
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, transport::Server};
+
+use super::{Address, Client, ClientError};
+
+/// Every delivery it knows had four attempts; `bad` fails again, `missing` is not there.
+pub(crate) struct FakeDaemon {
+    /// Connected to it.
+    pub(crate) client: Client,
+    service: Service,
+    stopping: CancellationToken,
+    tasks: JoinSet<()>,
+    _dir: TempDir,
+}
+
+#[derive(Clone, Default)]
+struct Service {
+    retried: Arc<Mutex<Vec<v1::RetryDeliveriesRequest>>>,
+}
+
+impl FakeDaemon {
+    /// How many deliveries any filter finds: a page and one more.
+    pub(crate) const DEAD: usize = super::PAGE_MAX as usize + 1;
+
+    /// Starts it on a socket of its own.
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let address = Address::in_data_dir(dir.path());
+        let listener = UnixListener::bind(address.path()).unwrap();
+        let (service, stopping) = (Service::default(), CancellationToken::new());
+        let server = Server::builder()
+            .add_service(DeliveryServiceServer::new(service.clone()))
+            .add_service(AttemptServiceServer::new(service.clone()))
+            .serve_with_incoming_shutdown(
+                UnixListenerStream::new(listener),
+                stopping.clone().cancelled_owned(),
+            );
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { server.await.unwrap() });
+        let client = Client::connect(address).await.unwrap();
+        Self { client, service, stopping, tasks, _dir: dir }
+    }
+
+    /// Stops it and tells which retries were asked for.
+    pub(crate) async fn stop(mut self) -> Vec<v1::RetryDeliveriesRequest> {
+        self.stopping.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+        self.service.retried.lock().unwrap().clone()
+    }
+}
+
+fn delivery(id: &str) -> v1::Delivery {
+    v1::Delivery { id: id.to_owned(), state: "dead".to_owned(), attempts: 4, ..Default::default() }
+}
+
+#[tonic::async_trait]
+impl DeliveryService for Service {
+    async fn list_deliveries(
+        &self,
+        request: Request<v1::ListDeliveriesRequest>,
+    ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
+        let page = request.into_inner().page.unwrap_or_default();
+        let first = page.after.parse::<usize>().map_or(0, |after| after + 1);
+        let ids = (first..FakeDaemon::DEAD).take(page.limit as usize);
+        let deliveries = ids.map(|id| delivery(&id.to_string())).collect();
+        Ok(Response::new(v1::ListDeliveriesResponse { deliveries }))
+    }
+
+    async fn get_delivery(
+        &self,
+        request: Request<v1::GetDeliveryRequest>,
+    ) -> Result<Response<v1::GetDeliveryResponse>, Status> {
+        match request.into_inner().id.as_str() {
+            "missing" => Err(Status::not_found("no delivery 'missing'")),
+            id => {
+                let delivery = Some(delivery(id));
+                Ok(Response::new(v1::GetDeliveryResponse { delivery, attempts: Vec::new() }))
+            }
+        }
+    }
+
+    async fn retry_deliveries(
+        &self,
+        request: Request<v1::RetryDeliveriesRequest>,
+    ) -> Result<Response<v1::RetryDeliveriesResponse>, Status> {
+        self.retried.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(v1::RetryDeliveriesResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl AttemptService for Service {
+    async fn list_attempts(
+        &self,
+        _: Request<v1::ListAttemptsRequest>,
+    ) -> Result<Response<v1::ListAttemptsResponse>, Status> {
+        Err(Status::unavailable("the database is away; try again"))
+    }
+
+    async fn get_attempt(
+        &self,
+        _: Request<v1::GetAttemptRequest>,
+    ) -> Result<Response<v1::GetAttemptResponse>, Status> {
+        Err(Status::permission_denied("a viewer may not"))
+    }
+
+    async fn await_attempt(
+        &self,
+        request: Request<v1::AwaitAttemptRequest>,
+    ) -> Result<Response<v1::GetAttemptResponse>, Status> {
+        let request = request.into_inner();
+        let state = if request.delivery == "bad" { "failed" } else { "delivered" };
+        let attempt = Some(v1::Attempt {
+            delivery_id: request.delivery,
+            number: request.after_number + 1,
+            state: state.to_owned(),
+            ..Default::default()
+        });
+        Ok(Response::new(v1::GetAttemptResponse { attempt, detail: None }))
+    }
+}
+
+#[tokio::test]
+async fn refusals_and_a_daemon_that_goes_are_told_apart() {
+    let daemon = FakeDaemon::start().await;
+    let client = daemon.client.clone();
+    let away = client.list_attempts(v1::ListAttemptsRequest::default()).await.unwrap_err();
+    assert_eq!((away.exit_code(), away.code()), (1, "unavailable"), "the database is not the daemon");
+    let refused = client.get_attempt(v1::GetAttemptRequest::default()).await.unwrap_err();
+    assert_eq!((refused.exit_code(), refused.code()), (77, "permission_denied"));
+    daemon.stop().await;
+    let gone = client.get_attempt(v1::GetAttemptRequest::default()).await.unwrap_err();
+    assert!(gone.is_away() && gone.exit_code() == 69, "{gone}");
+    assert!(gone.to_string().contains("control.sock"), "{gone}");
+}
+
+#[tokio::test]
+async fn nobody_at_the_socket_and_a_stale_socket_are_unreachable() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = Address::in_data_dir(dir.path());
+    let cause = |error: ClientError| match error {
+        ClientError::Unreachable { tried, cause } if tried == address.to_string() => cause,
+        other => panic!("{other}"),
+    };
+    assert_eq!(cause(Client::connect(address.clone()).await.unwrap_err()), "no such socket");
+    drop(UnixListener::bind(address.path()).unwrap());
+    assert_eq!(cause(Client::connect(address.clone()).await.unwrap_err()), "nobody listens");
+}

@@ -1,0 +1,258 @@
+//! The daemon as seen from here: the only place that knows tonic. One line per call of the control API.
+
+mod address;
+mod error;
+#[cfg(test)]
+pub(crate) mod fake;
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream::BoxStream};
+use leadline_proto::v1;
+use tokio::time::timeout;
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+use ulid::Ulid;
+
+pub use address::{Address, candidates};
+pub use error::ClientError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// Waiting for a push is bounded too: a lane may be throttled for hours.
+const AWAIT_DEADLINE: Duration = Duration::from_secs(300);
+/// The most that the daemon puts into one page of a list.
+pub const PAGE_MAX: u32 = 1000;
+
+/// What a watch yields; it ends when the connection does.
+pub type Watch<T> = BoxStream<'static, Result<T, ClientError>>;
+
+/// A connection to one daemon. Clones share it, and it comes back by itself when the daemon does.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+    address: Address,
+}
+
+impl Client {
+    /// Connects to the first daemon that answers where `server` or the environment says.
+    pub async fn find(server: Option<&str>) -> Result<Self, ClientError> {
+        let mut failures = Vec::new();
+        for address in candidates(server)? {
+            match Self::connect(address).await {
+                Ok(client) => return Ok(client),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Err(merge(failures))
+    }
+
+    /// Connects to the daemon at this address.
+    pub async fn connect(address: Address) -> Result<Self, ClientError> {
+        let endpoint = Endpoint::from_shared(address.to_string())
+            .map_err(|error| ClientError::from_connect(&address, &error))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .keep_alive_while_idle(true);
+        // The endpoint's own limit does not cover unix sockets.
+        match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
+            Ok(Ok(channel)) => Ok(Self { channel, address }),
+            Ok(Err(error)) => Err(ClientError::from_connect(&address, &error)),
+            Err(_) => Err(ClientError::Silent { address: address.to_string(), after: CONNECT_TIMEOUT }),
+        }
+    }
+
+    /// Where the daemon is.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The error of a stream that ended although nobody closed it here.
+    #[must_use]
+    pub fn gone(&self) -> ClientError {
+        ClientError::Unreachable { tried: self.address.to_string(), cause: "it has stopped".to_owned() }
+    }
+
+    /// Every delivery that a filter finds, page by page.
+    pub async fn all_deliveries(
+        &self,
+        filter: &v1::DeliveryFilter,
+    ) -> Result<Vec<v1::Delivery>, ClientError> {
+        let mut found: Vec<v1::Delivery> = Vec::new();
+        loop {
+            let after = found.last().map(|delivery| delivery.id.clone()).unwrap_or_default();
+            let page = v1::Page { limit: PAGE_MAX, after };
+            let request = v1::ListDeliveriesRequest { filter: Some(filter.clone()), page: Some(page) };
+            let deliveries = self.list_deliveries(request).await?.deliveries;
+            let is_last = deliveries.len() < PAGE_MAX as usize;
+            found.extend(deliveries);
+            if is_last {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Integrations with their health: a snapshot, then changes. Empty texts: all companies, from the start.
+    pub async fn watch(&self, company: &str, cursor: &str) -> Result<Watch<v1::WatchResponse>, ClientError> {
+        let request = v1::WatchRequest { company: company.to_owned(), cursor: cursor.to_owned() };
+        let mut service = v1::watch_service_client::WatchServiceClient::new(self.channel.clone());
+        self.open(service.watch(request)).await
+    }
+
+    /// The last 50 attempts of an integration, then each as it starts and finishes.
+    pub async fn watch_attempts(
+        &self,
+        integration: &str,
+    ) -> Result<Watch<v1::WatchAttemptsResponse>, ClientError> {
+        let request = v1::WatchAttemptsRequest { integration: integration.to_owned() };
+        let mut service = v1::watch_service_client::WatchServiceClient::new(self.channel.clone());
+        self.open(service.watch_attempts(request)).await
+    }
+
+    async fn open<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+    ) -> Result<Watch<T>, ClientError> {
+        let address = self.address.clone();
+        let silent = || ClientError::Silent { address: address.to_string(), after: CALL_DEADLINE };
+        let answer = timeout(CALL_DEADLINE, call).await.map_err(|_| silent())?;
+        let stream = answer.map_err(|status| self.error(CALL_DEADLINE, &status))?.into_inner();
+        let ended = move |status: Status| ClientError::from_status(&address, CALL_DEADLINE, &status);
+        Ok(stream.map(move |item| item.map_err(&ended)).boxed())
+    }
+
+    fn error(&self, deadline: Duration, status: &Status) -> ClientError {
+        ClientError::from_status(&self.address, deadline, status)
+    }
+}
+
+/// The places that were tried in one error; a socket that is closed to us is the likelier cause.
+fn merge(failures: Vec<ClientError>) -> ClientError {
+    let mut sockets = Vec::new();
+    let mut causes = Vec::new();
+    for failure in failures {
+        match failure {
+            ClientError::Unreachable { tried, cause } => {
+                sockets.push(tried);
+                if !causes.contains(&cause) {
+                    causes.push(cause);
+                }
+            }
+            other => return other,
+        }
+    }
+    ClientError::Unreachable { tried: sockets.join(" or "), cause: causes.join(", ") }
+}
+
+/// Every mutation has an id of its own, so that it is carried out once however often it is asked for.
+/// A caller that repeats a request keeps its id.
+fn stamp(request_id: &mut String) {
+    if request_id.is_empty() {
+        *request_id = Ulid::generate().to_string();
+    }
+}
+
+macro_rules! calls {
+    ($module:ident::$service:ident: $($(#[$doc:meta])* $kind:ident $name:ident($request:ident) -> $answer:ident;)*) => {
+        impl Client {$(
+            $(#[$doc])*
+            pub async fn $name(&self, request: v1::$request) -> Result<v1::$answer, ClientError> {
+                calls!(@$kind request deadline);
+                let mut call = Request::new(request);
+                call.set_timeout(deadline);
+                let mut service = v1::$module::$service::new(self.channel.clone());
+                let answer = service.$name(call).await.map_err(|status| self.error(deadline, &status))?;
+                Ok(answer.into_inner())
+            }
+        )*}
+    };
+    (@read $request:ident $deadline:ident) => {
+        let $deadline = CALL_DEADLINE;
+    };
+    (@wait $request:ident $deadline:ident) => {
+        let $deadline = AWAIT_DEADLINE;
+    };
+    (@change $request:ident $deadline:ident) => {
+        let mut $request = $request;
+        stamp(&mut $request.request_id);
+        let $deadline = CALL_DEADLINE;
+    };
+}
+
+calls! { company_service_client::CompanyServiceClient:
+    /// Makes a company.
+    change create_company(CreateCompanyRequest) -> Company;
+    /// Companies, newest first.
+    read list_companies(ListCompaniesRequest) -> ListCompaniesResponse;
+    /// One company.
+    read get_company(GetCompanyRequest) -> Company;
+    /// Changes the name or the brand.
+    change update_company(UpdateCompanyRequest) -> Company;
+    /// Changes the plan, and disables what no longer fits.
+    change set_plan(SetPlanRequest) -> Company;
+}
+
+calls! { intake_key_service_client::IntakeKeyServiceClient:
+    /// Makes a key; the answer shows it once.
+    change create_intake_key(CreateIntakeKeyRequest) -> CreateIntakeKeyResponse;
+    /// Keys, newest first, without the keys themselves.
+    read list_intake_keys(ListIntakeKeysRequest) -> ListIntakeKeysResponse;
+    /// Closes the intake for a key.
+    change revoke_intake_key(RevokeIntakeKeyRequest) -> IntakeKey;
+}
+
+calls! { integration_service_client::IntegrationServiceClient:
+    /// Makes an integration; the answer shows its signing secret once.
+    change create_integration(CreateIntegrationRequest) -> CreateIntegrationResponse;
+    /// Integrations, newest first.
+    read list_integrations(ListIntegrationsRequest) -> ListIntegrationsResponse;
+    /// One integration with its health.
+    read get_integration(GetIntegrationRequest) -> Integration;
+    /// Changes what the request names.
+    change update_integration(UpdateIntegrationRequest) -> Integration;
+    /// Lets pushes go again.
+    change enable_integration(EnableIntegrationRequest) -> EnableIntegrationResponse;
+    /// Holds new pushes.
+    change disable_integration(DisableIntegrationRequest) -> Integration;
+    /// Removes an integration with its deliveries, or counts them.
+    change delete_integration(DeleteIntegrationRequest) -> DeleteIntegrationResponse;
+    /// Sets the failure count to zero.
+    change reset_integration(ResetIntegrationRequest) -> Integration;
+    /// Starts a test push; `await_attempt` waits for it.
+    change test_integration(TestIntegrationRequest) -> TestIntegrationResponse;
+    /// Makes a new signing secret; the answer shows it once.
+    change rotate_secret(RotateSecretRequest) -> RotateSecretResponse;
+    /// Ends the grace of the old signing secret.
+    change revoke_secret(RevokeSecretRequest) -> Integration;
+    /// What the daemon can speak to.
+    read list_connectors(ListConnectorsRequest) -> ListConnectorsResponse;
+}
+
+calls! { lead_service_client::LeadServiceClient:
+    /// Leads, newest first.
+    read list_leads(ListLeadsRequest) -> ListLeadsResponse;
+    /// A lead with its event and deliveries.
+    read get_lead(GetLeadRequest) -> GetLeadResponse;
+}
+
+calls! { delivery_service_client::DeliveryServiceClient:
+    /// Deliveries by filter.
+    read list_deliveries(ListDeliveriesRequest) -> ListDeliveriesResponse;
+    /// A delivery with its attempts.
+    read get_delivery(GetDeliveryRequest) -> GetDeliveryResponse;
+    /// Pushes again, or counts what would be pushed.
+    change retry_deliveries(RetryDeliveriesRequest) -> RetryDeliveriesResponse;
+}
+
+calls! { attempt_service_client::AttemptServiceClient:
+    /// Attempts of an integration or a delivery, newest first.
+    read list_attempts(ListAttemptsRequest) -> ListAttemptsResponse;
+    /// An attempt with what was sent and what came back.
+    read get_attempt(GetAttemptRequest) -> GetAttemptResponse;
+    /// Waits until an attempt is finished.
+    wait await_attempt(AwaitAttemptRequest) -> GetAttemptResponse;
+}

@@ -1,0 +1,57 @@
+//! Who is in the demo: one company, and receivers of every temper that it pushes its leads to.
+
+use std::time::Duration;
+
+use leadline_fakes::{Behaviour, Receiver};
+use leadline_proto::v1;
+use serde_json::json;
+
+use crate::{cli::CliError, client::Client};
+
+/// The company's key, and its integrations with the receivers behind them.
+#[derive(Debug)]
+pub(super) struct Scene {
+    /// Opens the intake.
+    pub(super) key: String,
+    /// The integrations, the receiver of each kept alive beside it.
+    pub(super) integrations: Vec<(v1::Integration, Receiver)>,
+}
+
+impl Scene {
+    /// Starts the receivers and sets the company up through the control API.
+    pub(super) async fn set(client: &Client) -> Result<Self, CliError> {
+        let company = v1::CreateCompanyRequest {
+            name: "The Old Barn".to_owned(),
+            plan: "pro".to_owned(),
+            ..Default::default()
+        };
+        let company = client.create_company(company).await?.id.to_string();
+        let key = v1::CreateIntakeKeyRequest { company: company.clone(), ..Default::default() };
+        let key = client.create_intake_key(key).await?.key;
+        let mut integrations = Vec::new();
+        for (name, behaviour) in cast() {
+            let receiver =
+                Receiver::start(behaviour).await.map_err(CliError::io("cannot start a sample receiver"))?;
+            let request = v1::CreateIntegrationRequest {
+                company: company.clone(),
+                connector: "webhook".to_owned(),
+                name: name.to_owned(),
+                config: json!({ "url": receiver.url("/leads") }).to_string(),
+                ..Default::default()
+            };
+            let integration = client.create_integration(request).await?.integration.unwrap_or_default();
+            integrations.push((integration, receiver));
+        }
+        Ok(Self { key, integrations })
+    }
+}
+
+fn cast() -> [(&'static str, Behaviour); 4] {
+    let refusal = json!({ "error": "this form is closed" }).to_string();
+    [
+        ("good", Behaviour::Good),
+        ("slow", Behaviour::Slow(Duration::from_millis(800))),
+        ("flaky", Behaviour::Flaky(3)),
+        ("refuses", Behaviour::RefuseAll(422, refusal)),
+    ]
+}
