@@ -37,7 +37,7 @@ const DISCOVER: Duration = Duration::from_secs(30);
 /// How often probes are looked for that another daemon's operator asked for, or whose daemon died.
 const PROBES: Duration = Duration::from_secs(2);
 /// How long to wait after the database failed.
-const AWAY_WAIT: Duration = Duration::from_millis(250);
+pub(super) const AWAY_WAIT: Duration = Duration::from_millis(250);
 
 /// What the engine hears of.
 #[derive(Debug)]
@@ -48,12 +48,14 @@ pub(super) enum Event {
     Heard(Wake),
     /// Claims of dead daemons, now this one's.
     Orphans(Vec<Claimed>),
-    /// Ended attempts were written.
-    Freed(Vec<(LaneId, u32)>),
+    /// Ended items were written, and so much room is free again.
+    Freed { items: usize, lanes: Vec<(LaneId, u32)> },
     /// A target asked the whole lane to wait until then, in microseconds.
     Pause(LaneId, i64),
     /// A lane was loaded, with its throttle; none if its integration is gone.
     Loaded(LaneId, Option<(Arc<Ready>, Option<i64>)>),
+    /// It was asked when the next row of these is due, and these have one.
+    Peeked { asked: Vec<(LaneId, u8)>, hints: Vec<DueHint> },
     /// The loose index scan has answered.
     Discovered(Vec<DueHint>),
 }
@@ -176,6 +178,10 @@ impl Engine {
             *latest = item.due_at.max(*latest);
         }
         self.lanes.claimed(asks, &got, now);
+        let peeks = self.lanes.peeks();
+        if !peeks.is_empty() {
+            self.start_peek(peeks, now);
+        }
         metrics::histogram!("leadline_claim_rows").record(items.len() as f64);
         let asked: i64 = asks.iter().map(|ask| i64::from(ask.room)).sum();
         let is_full = i64::try_from(items.len()).is_ok_and(|got| got >= asked);
@@ -222,7 +228,7 @@ impl Engine {
         self.spawn(async move { pusher.push(item).await });
     }
 
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         spawn(&self.tracker, &self.abandon, work);
     }
 
@@ -286,9 +292,9 @@ impl Engine {
                 }
             }
             Event::Orphans(items) => self.take_orphans(items).await,
-            Event::Freed(freed) => {
-                for (id, count) in freed {
-                    self.in_flight = self.in_flight.saturating_sub(count as usize);
+            Event::Freed { items, lanes } => {
+                self.in_flight = self.in_flight.saturating_sub(items);
+                for (id, count) in lanes {
                     self.lanes.freed(id, count, now);
                 }
                 metrics::gauge!("leadline_pushes_in_flight").set(self.in_flight as f64);
@@ -307,6 +313,15 @@ impl Engine {
                 self.lanes.load(id, loaded, throttled, now);
             }
             Event::Loaded(id, None) => self.lanes.remove(id),
+            Event::Peeked { asked, hints } => {
+                let next: HashMap<_, _> = hints
+                    .into_iter()
+                    .map(|hint| (((hint.company, hint.integration), hint.kind), hint.due_at))
+                    .collect();
+                for (id, kind) in asked {
+                    self.lanes.peeked(id, kind, next.get(&(id, kind)).copied(), now);
+                }
+            }
             Event::Discovered(hints) => {
                 let mut still = HashSet::new();
                 for hint in hints {
@@ -316,6 +331,7 @@ impl Engine {
                         still.insert(id);
                     }
                     self.hint(hint, now);
+                    self.lanes.discovered(id, hint.kind);
                 }
                 still.into_iter().for_each(|id| self.start_load(id));
                 metrics::gauge!("leadline_lanes").set(self.lanes.len() as f64);
@@ -361,63 +377,13 @@ impl Engine {
             self.start_load(id);
         }
     }
-
-    fn start_load(&self, id: LaneId) {
-        let (store, shelf, events) = (self.store.clone(), Arc::clone(&self.shelf), self.events.clone());
-        self.spawn(async move {
-            let loaded = loop {
-                match load(&store, &shelf, id).await {
-                    Ok(loaded) => break loaded,
-                    Err(error) if error.is_passing() => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "a lane waits for the database");
-                        tokio::time::sleep(AWAY_WAIT).await;
-                    }
-                    Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, integration = %id.1, "a lane cannot be loaded");
-                        return;
-                    }
-                }
-            };
-            send(&events, Event::Loaded(id, loaded));
-        });
-    }
-
-    fn start_discover(&self) {
-        let (store, events) = (self.store.clone(), self.events.clone());
-        self.spawn(async move {
-            match store.discover().await {
-                Ok(hints) => send(&events, Event::Discovered(hints)),
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the scan for due lanes failed")
-                }
-            }
-        });
-    }
-
-    fn start_probes(&self) {
-        let (store, pusher, daemon) = (self.store.clone(), Arc::clone(&self.pusher), self.life.id());
-        let (tracker, abandon) = (self.tracker.clone(), self.abandon.clone());
-        self.spawn(async move {
-            match store.take_probes(daemon).await {
-                Ok(probes) => {
-                    for probe in probes {
-                        let pusher = Arc::clone(&pusher);
-                        spawn(&tracker, &abandon, async move { pusher.probe(probe).await });
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "probes could not be taken")
-                }
-            }
-        });
-    }
 }
 
 fn is_suspect(item: &Claimed) -> bool {
     item.pending.as_ref().is_some_and(|pending| pending.deaths >= DEATHS_SUSPECT)
 }
 
-fn spawn(
+pub(super) fn spawn(
     tracker: &TaskTracker,
     abandon: &CancellationToken,
     work: impl Future<Output = ()> + Send + 'static,
@@ -428,17 +394,6 @@ fn spawn(
             tracing::debug!("a push was abandoned");
         }
     });
-}
-
-async fn load(store: &Store, shelf: &Shelf, id: LaneId) -> Result<Option<(Arc<Ready>, Option<i64>)>, Error> {
-    let Some(ready) = shelf.load(id).await? else { return Ok(None) };
-    Ok(Some((ready, store.throttled_until(id).await?)))
-}
-
-fn send(events: &mpsc::UnboundedSender<Event>, event: Event) {
-    if events.send(event).is_err() {
-        tracing::debug!("the engine has stopped");
-    }
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {

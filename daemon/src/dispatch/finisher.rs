@@ -33,7 +33,8 @@ pub(super) enum Ended {
 pub(super) struct Item {
     pub(super) daemon: i64,
     pub(super) claim: i64,
-    pub(super) lane: LaneId,
+    /// The lane in which it held room; none for what was adopted.
+    pub(super) lane: Option<LaneId>,
     pub(super) end: End,
 }
 
@@ -65,17 +66,16 @@ pub(super) async fn run(
             }
         }
         finisher.flush(&mut open, &items).await;
-        let freed = tally(&items);
-        if !freed.is_empty() {
-            finisher.tell(Event::Freed(freed));
+        if !items.is_empty() {
+            finisher.tell(Event::Freed { items: items.len(), lanes: tally(&items) });
         }
     }
 }
 
 fn tally(items: &[Item]) -> Vec<(LaneId, u32)> {
     let mut freed: HashMap<LaneId, u32> = HashMap::new();
-    for item in items {
-        *freed.entry(item.lane).or_default() += 1;
+    for lane in items.iter().filter_map(|item| item.lane) {
+        *freed.entry(lane).or_default() += 1;
     }
     freed.into_iter().collect()
 }

@@ -3,7 +3,12 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{BinaryHeap, HashMap, VecDeque},
+};
+
+use self::{
+    bucket::Bucket,
+    track::{Track, coarsen},
 };
 
 use crate::{
@@ -20,53 +25,10 @@ pub(super) type LaneId = (CompanyId, IntegrationId);
 /// So many lanes and rows at most are asked for in one claim.
 const CLAIM_LANES: usize = 64;
 const CLAIM_ROWS: i32 = 256;
-/// Times in the near future are told apart by 4 ms, later ones by a second, so that a lane's timers have a bound.
-const FINE: i64 = 4_000;
-const COARSE: i64 = 1_000_000;
-const NEAR: i64 = 60_000_000;
 /// A lane that only ever has room for one lets a retry go first after so many first attempts.
 const PASSED_OVER_MAX: u8 = 3;
 /// The timer that only looks at the lane again.
 const LOOK: u8 = 2;
-
-/// One kind of due rows of a lane.
-#[derive(Debug, Default)]
-struct Track {
-    /// No row is due earlier.
-    watermark: i64,
-    /// There may be rows that are due now.
-    more: bool,
-    /// A hint came while a claim was under way: its answer does not say that nothing is left.
-    fresh: bool,
-    /// When rows become due, as timers stand for them.
-    future: HashSet<i64>,
-}
-
-/// Tokens that accrue at a rate, up to a second's worth.
-#[derive(Debug)]
-struct Bucket {
-    rate: f64,
-    tokens: f64,
-    at: i64,
-}
-
-impl Bucket {
-    fn new(rate: f64, now: i64) -> Self {
-        Self { rate, tokens: rate.max(1.0), at: now }
-    }
-
-    fn refill(&mut self, now: i64) {
-        let seconds = (now - self.at).max(0) as f64 / 1e6;
-        self.tokens = (self.tokens + seconds * self.rate).min(self.rate.max(1.0));
-        // The time of a claim's answer lies behind that of its question: no time may count twice.
-        self.at = self.at.max(now);
-    }
-
-    /// When the next whole token is there.
-    fn next(&self) -> i64 {
-        self.at + ((1.0 - self.tokens).max(0.0) / self.rate * 1e6).ceil() as i64
-    }
-}
 
 #[derive(Debug, Default)]
 struct Lane {
@@ -138,6 +100,8 @@ pub(super) struct Lanes {
     lanes: HashMap<LaneId, Lane>,
     ready: VecDeque<LaneId>,
     timers: BinaryHeap<Reverse<(i64, LaneId, u8)>>,
+    /// Of these it must be asked when their next row is due.
+    peeks: Vec<(LaneId, u8)>,
 }
 
 impl Lanes {
@@ -151,15 +115,12 @@ impl Lanes {
         }
         let kind = if hint.kind == FIRST { FIRST } else { RETRY };
         let track = &mut lane.tracks[usize::from(kind)];
-        track.watermark = track.watermark.min(hint.due_at);
         if hint.due_at <= now {
-            track.more = true;
-            track.fresh = true;
+            track.look(hint.due_at);
             self.enqueue(id, now);
         } else {
-            let due_at = coarsen(hint.due_at, now);
-            if track.future.insert(due_at) {
-                self.timers.push(Reverse((due_at, id, kind)));
+            if let Some(at) = track.expect(hint.due_at, now) {
+                self.timers.push(Reverse((at, id, kind)));
             }
         }
         is_new
@@ -211,10 +172,7 @@ impl Lanes {
     /// back empty: that says nothing of what is there.
     pub(super) fn pause(&mut self, id: LaneId, until: i64, now: i64) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        for track in &mut lane.tracks {
-            track.more = true;
-            track.fresh = true;
-        }
+        lane.tracks.iter_mut().for_each(Track::look_again);
         if until > now {
             let until = coarsen(until, now);
             if until > lane.paused_until {
@@ -257,9 +215,7 @@ impl Lanes {
             self.timers.pop();
             if let Some(lane) = self.lanes.get_mut(&id) {
                 if let Some(track) = lane.tracks.get_mut(usize::from(kind)) {
-                    track.future.remove(&at);
-                    track.more = true;
-                    track.fresh = true;
+                    track.ring(at);
                 } else if lane.look_at <= at {
                     lane.look_at = 0;
                 }
@@ -316,11 +272,37 @@ impl Lanes {
                 if count > 0 {
                     track.watermark = latest;
                 }
+                if !track.more && track.wonders() {
+                    self.peeks.push((id, ask.kind));
+                }
             }
         }
         // Only when all that came is counted is it known who has room.
         for ask in asks {
             self.enqueue((ask.company, ask.integration), now);
+        }
+    }
+
+    /// The kinds of lanes that gave all that is due, while rows may wait in them that no hint told of.
+    pub(super) fn peeks(&mut self) -> Vec<(LaneId, u8)> {
+        std::mem::take(&mut self.peeks)
+    }
+
+    /// Takes the answer to a peek: when the next row is due, if there is one.
+    pub(super) fn peeked(&mut self, id: LaneId, kind: u8, next: Option<i64>, now: i64) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if let Some(track) = lane.tracks.get_mut(usize::from(kind)) {
+            track.answered(next.is_some());
+        }
+        if let Some(due_at) = next {
+            self.hint(DueHint { company: id.0, integration: id.1, kind, due_at }, true, now);
+        }
+    }
+
+    /// The scan found a due row that no hint may have told of, and there may be others behind it.
+    pub(super) fn discovered(&mut self, id: LaneId, kind: u8) {
+        if let Some(track) = self.lanes.get_mut(&id).and_then(|lane| lane.tracks.get_mut(usize::from(kind))) {
+            track.doubt();
         }
     }
 
@@ -343,14 +325,7 @@ impl Lanes {
 
     fn look_everywhere(&mut self, id: LaneId, now: i64) {
         if let Some(lane) = self.lanes.get_mut(&id) {
-            for track in &mut lane.tracks {
-                *track = Track {
-                    more: true,
-                    fresh: true,
-                    future: std::mem::take(&mut track.future),
-                    watermark: 0,
-                };
-            }
+            lane.tracks.iter_mut().for_each(Track::look_anew);
             self.enqueue(id, now);
         }
     }
@@ -387,11 +362,8 @@ impl Lanes {
     }
 }
 
-/// Rounds a future time up, so that many rows share a timer.
-fn coarsen(due_at: i64, now: i64) -> i64 {
-    let step = if due_at - now < NEAR { FINE } else { COARSE };
-    due_at.div_euclid(step).saturating_add(1).saturating_mul(step)
-}
+mod bucket;
+mod track;
 
 #[cfg(test)]
 mod tests;

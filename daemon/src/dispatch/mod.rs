@@ -14,6 +14,7 @@ mod attempt;
 mod engine;
 mod finisher;
 mod lanes;
+mod look_ups;
 mod membership;
 mod pusher;
 mod ready;

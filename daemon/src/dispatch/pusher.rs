@@ -176,7 +176,7 @@ impl Pusher {
                 finished.attempt.failure.as_ref().map_or("delivered", |failure| failure.class.as_str());
             metrics::counter!("leadline_attempts_total", "outcome" => outcome).increment(1);
         }
-        let lane = (item.company, item.integration);
+        let lane = (!item.is_adopted).then_some((item.company, item.integration));
         let ended = Ended::Item(Item { daemon: item.daemon, claim: item.claim, lane, end });
         if self.ended.send(ended).await.is_err() {
             tracing::error!(

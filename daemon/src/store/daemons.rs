@@ -178,6 +178,7 @@ impl Store {
             Some(Claimed {
                 daemon,
                 claim: row.claim,
+                is_adopted: true,
                 claimed_at: micros(row.claimed_at.to_jiff()),
                 company: CompanyId(row.company_id),
                 integration: row.integration_id.into(),

@@ -36,6 +36,8 @@ pub struct Claimed {
     /// The life under which it was claimed: no other may finish it.
     pub daemon: i64,
     pub claim: i64,
+    /// It was a dead daemon's: that attempt died.
+    pub is_adopted: bool,
     /// When, by the database's clock, in microseconds: the start of the attempt.
     pub claimed_at: i64,
     pub company: CompanyId,
@@ -208,6 +210,7 @@ async fn claim(
         Some(Claimed {
             daemon,
             claim: row.claim?,
+            is_adopted: false,
             claimed_at: now,
             company: CompanyId(row.company_id?),
             integration: row.integration_id?.into(),
@@ -238,6 +241,37 @@ impl Store {
             )
             SELECT company_id AS "company_id!", integration_id AS "integration_id!", kind AS "kind!",
                 due_at AS "due_at!: jiff_sqlx::Timestamp" FROM lane"#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let hints = rows.into_iter().map(|row| DueHint {
+            company: CompanyId(row.company_id),
+            integration: row.integration_id.into(),
+            kind: u8::from(row.kind != 0),
+            due_at: micros(row.due_at.to_jiff()),
+        });
+        Ok(hints.collect())
+    }
+
+    /// When the next row of each of these kinds of lanes is due, after a time in microseconds.
+    pub async fn next_due(
+        &self,
+        lanes: &[(CompanyId, IntegrationId, u8)],
+        after: i64,
+    ) -> Result<Vec<DueHint>, Error> {
+        let integration: Vec<Uuid> = lanes.iter().map(|lane| lane.1.uuid()).collect();
+        let kind: Vec<i16> = lanes.iter().map(|lane| i16::from(lane.2)).collect();
+        let rows = sqlx::query!(
+            r#"SELECT d.company_id, d.integration_id, d.kind, d.due_at AS "due_at: jiff_sqlx::Timestamp"
+               FROM unnest($1::uuid[], $2::smallint[]) lane(integration_id, kind)
+               CROSS JOIN LATERAL (
+                   SELECT * FROM due WHERE integration_id = lane.integration_id AND kind = lane.kind
+                       AND due_at > 'epoch'::timestamptz + $3 * interval '1 microsecond'
+                   ORDER BY due_at LIMIT 1
+               ) d"#,
+            &integration,
+            &kind,
+            after as f64
         )
         .fetch_all(&self.pool)
         .await?;

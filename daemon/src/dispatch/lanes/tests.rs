@@ -1,6 +1,6 @@
 //! Lanes: who may claim what, and when.
 
-use super::*;
+use super::{track::FINE, *};
 
 fn lane(n: u64) -> LaneId {
     (CompanyId(1), IntegrationId::from(uuid::Uuid::from_u64_pair(0, n)))
@@ -176,4 +176,40 @@ fn a_lane_that_waits_for_a_token_has_one_timer_however_many_hints_come() {
         lanes.hint(hint(id, FIRST, now), true, now);
     }
     assert_eq!(lanes.timers.len(), 1);
+}
+
+#[test]
+fn a_row_that_a_dead_daemon_planned_is_asked_for_until_none_is_left() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[0, 0], 10);
+    assert_eq!(lanes.peeks(), [(id, FIRST), (id, RETRY)]);
+    lanes.peeked(id, FIRST, None, 11);
+    lanes.peeked(id, RETRY, Some(500_000), 11);
+    assert!(!lanes.is_ready());
+    assert!(lanes.wake(11).is_some_and(|at| at >= 500_000));
+    lanes.wake(600_000);
+    let asks = lanes.asks(600_000);
+    assert_eq!((rooms(&asks), asks[0].watermark), (vec![(RETRY, 4)], 0));
+    answer(&mut lanes, &asks, &[1], 600_000);
+    assert_eq!(lanes.peeks(), [(id, RETRY)], "there may be another behind it");
+    lanes.peeked(id, RETRY, None, 600_001);
+    lanes.hint(hint(id, RETRY, 600_002), true, 600_002);
+    let asks = lanes.asks(600_002);
+    answer(&mut lanes, &asks, &[1], 600_003);
+    assert_eq!(lanes.peeks(), [], "from now on hints tell of every row");
+}
+
+#[test]
+fn a_claim_past_a_row_that_will_be_due_does_not_hide_it() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let asks = lanes.asks(10);
+    // Told during the claim, by a clock that lags behind the database's: its time is later than what the claim gives.
+    lanes.hint(hint(id, RETRY, 12), true, 10);
+    answer(&mut lanes, &asks, &[0, 1], 20);
+    lanes.wake(20_000);
+    let asks = lanes.asks(20_000);
+    assert_eq!((asks[0].kind, asks[0].watermark), (RETRY, 12));
 }

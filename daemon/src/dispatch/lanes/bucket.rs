@@ -1,0 +1,27 @@
+//! A token bucket: how many pushes of a lane may start now.
+
+/// Tokens that accrue at a rate, up to a second's worth.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    rate: f64,
+    pub(super) tokens: f64,
+    at: i64,
+}
+
+impl Bucket {
+    pub(super) fn new(rate: f64, now: i64) -> Self {
+        Self { rate, tokens: rate.max(1.0), at: now }
+    }
+
+    pub(super) fn refill(&mut self, now: i64) {
+        let seconds = (now - self.at).max(0) as f64 / 1e6;
+        self.tokens = (self.tokens + seconds * self.rate).min(self.rate.max(1.0));
+        // The time of a claim's answer lies behind that of its question: no time may count twice.
+        self.at = self.at.max(now);
+    }
+
+    /// When the next whole token is there.
+    pub(super) fn next(&self) -> i64 {
+        self.at + ((1.0 - self.tokens).max(0.0) / self.rate * 1e6).ceil() as i64
+    }
+}

@@ -1,0 +1,98 @@
+//! What is known of one kind of due rows of a lane: from where to look, and when.
+
+use std::collections::HashMap;
+
+/// Times in the near future are told apart by 4 ms, later ones by a second, so that a lane's timers have a bound.
+pub(super) const FINE: i64 = 4_000;
+const COARSE: i64 = 1_000_000;
+const NEAR: i64 = 60_000_000;
+
+/// Whether the timers stand for every row that will be due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Knowledge {
+    /// Rows may wait that another life planned: the next one must be asked for.
+    #[default]
+    Doubtful,
+    /// It is being asked for.
+    Asked,
+    /// Every row that will be due was told by a hint.
+    Complete,
+}
+
+/// One kind of due rows of a lane.
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    /// No row is due earlier.
+    pub(super) watermark: i64,
+    /// There may be rows that are due now.
+    pub(super) more: bool,
+    /// A hint came while a claim was under way: its answer does not say that nothing is left.
+    pub(super) fresh: bool,
+    /// When rows become due: the time of the timer that stands for them, and the earliest of their own.
+    future: HashMap<i64, i64>,
+    knowledge: Knowledge,
+}
+
+impl Track {
+    /// Something is due since then.
+    pub(super) fn look(&mut self, due_at: i64) {
+        self.watermark = self.watermark.min(due_at);
+        self.look_again();
+    }
+
+    /// Something may be due.
+    pub(super) fn look_again(&mut self) {
+        self.more = true;
+        self.fresh = true;
+    }
+
+    /// Nothing of what was known counts, but for the timers.
+    pub(super) fn look_anew(&mut self) {
+        self.look(0);
+        self.knowledge = Knowledge::Doubtful;
+    }
+
+    /// A row will be due. Gives the time for which a timer must be set, if none stands for it.
+    pub(super) fn expect(&mut self, due_at: i64, now: i64) -> Option<i64> {
+        let at = coarsen(due_at, now);
+        let is_new = !self.future.contains_key(&at);
+        let earliest = self.future.entry(at).or_insert(due_at);
+        *earliest = due_at.min(*earliest);
+        is_new.then_some(at)
+    }
+
+    /// A timer has come: a claim since may have moved the watermark past the rows that it stands for.
+    pub(super) fn ring(&mut self, at: i64) {
+        let due_at = self.future.remove(&at).unwrap_or(at);
+        self.look(due_at);
+    }
+
+    /// Whether the next row must be asked for, now that nothing more is due. True once until it was answered.
+    pub(super) fn wonders(&mut self) -> bool {
+        let wonders = self.knowledge == Knowledge::Doubtful;
+        if wonders {
+            self.knowledge = Knowledge::Asked;
+        }
+        wonders
+    }
+
+    /// The next row was asked for. Behind it there may be others.
+    pub(super) fn answered(&mut self, is_some: bool) {
+        if is_some {
+            self.knowledge = Knowledge::Doubtful;
+        } else if self.knowledge == Knowledge::Asked {
+            self.knowledge = Knowledge::Complete;
+        }
+    }
+
+    /// Rows may wait that no hint told of.
+    pub(super) fn doubt(&mut self) {
+        self.knowledge = Knowledge::Doubtful;
+    }
+}
+
+/// Rounds a future time up, so that many rows share a timer.
+pub(super) fn coarsen(due_at: i64, now: i64) -> i64 {
+    let step = if due_at - now < NEAR { FINE } else { COARSE };
+    due_at.div_euclid(step).saturating_add(1).saturating_mul(step)
+}
