@@ -1,10 +1,15 @@
 //! What every configuration has in common: the shared keys, the check of kinds and names, shortened credentials.
 
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::ConfigField;
-use crate::domain::{address::EgressPolicy, nearest::unknown};
+use crate::domain::{
+    address::EgressPolicy,
+    nearest::unknown,
+    outcome::{Failure, FailureClass},
+};
 
 /// The keys that every connector takes.
 pub const COMMON: &[ConfigField] = &[
@@ -94,6 +99,48 @@ pub fn check<'a>(
         Err(problem) => problems.push(problem),
     }
     Some(members)
+}
+
+/// Checks the names of credentials, and that each is text that is not blank. Says nothing of what they hold.
+#[must_use]
+pub fn check_credentials(credentials: &Value, fields: &[ConfigField]) -> Vec<String> {
+    let Value::Object(members) = credentials else {
+        return vec!["the credentials must be one JSON object".to_owned()];
+    };
+    let mut problems: Vec<String> = members
+        .iter()
+        .filter_map(|(key, value)| match fields.iter().find(|field| field.name == key) {
+            None => Some(unknown("credential", key, fields.iter().map(|field| field.name))),
+            Some(_) if !value.is_string() => Some(format!("{key} must be text")),
+            Some(_) => None,
+        })
+        .collect();
+    for field in fields.iter().filter(|field| field.required && text(credentials, field.name).is_none()) {
+        problems.push(format!("{} is required: {}", field.name, field.help));
+    }
+    problems
+}
+
+/// Why nothing can be pushed yet.
+#[must_use]
+pub fn no_credentials(key: &str) -> Failure {
+    let message =
+        format!("there is no {key}: set the credentials with `leadline integration set-credentials`");
+    Failure::new(FailureClass::Credentials, message)
+}
+
+/// A credential, ready to be used.
+#[must_use]
+pub fn credential(credentials: &Value, key: &str) -> Option<SecretString> {
+    text(credentials, key).map(|text| SecretString::from(text.trim()))
+}
+
+/// The base URL of a configuration, or the target's own.
+pub fn base_or(config: &Value, own: &str) -> Result<Url, String> {
+    match base_url(config)? {
+        Some(url) => Ok(url),
+        None => Url::parse(own).map_err(|error| format!("{own}: {error}")),
+    }
 }
 
 /// The base URL of a configuration, if it has one.

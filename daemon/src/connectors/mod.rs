@@ -3,18 +3,29 @@
 //! A connector does no I/O. Given the event and the exchanges so far it returns the next request as a value, or the
 //! outcome; `push` talks to the network. Adding one takes a file here and two lines below.
 
+mod call;
 pub mod config;
+pub mod crm;
 pub mod reading;
+#[cfg(test)]
+mod testing;
 mod webhook;
 
+pub use call::{
+    Call, CallError, CallErrorKind, Exchange, Mail, MailSecurity, Request, RequestHeader, Response,
+};
+
+use std::{collections::BTreeMap, time::Duration};
+
 use bytes::Bytes;
+use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
 use crate::domain::{
     address::EgressPolicy,
-    integration::{EventKind, Integration},
-    outcome::{Failure, Outcome},
+    integration::{EventKind, Integration, ProbeKind},
+    outcome::{Failure, FailureClass, Outcome},
 };
 
 /// A key of a connector's configuration, for help, checks and forms.
@@ -35,22 +46,66 @@ pub trait Connector: Send + Sync {
     fn summary(&self) -> &'static str;
     /// Its own keys; the common ones (`timeout_seconds`, `concurrency`, …) are not repeated.
     fn fields(&self) -> &'static [ConfigField];
+    /// What its credentials consist of; none if it needs no login.
+    fn credentials(&self) -> &'static [ConfigField] {
+        &[]
+    }
     /// Whether its pushes are signed, so that an integration of it has a signing secret.
     fn signs(&self) -> bool;
     /// Everything that is wrong with a configuration and mapping, each in a sentence that says what to do. The brand
     /// is that under which the integration will push.
     fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String>;
+    /// Everything that is wrong with credentials. A sentence names keys, never values.
+    fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
+        let _ = egress;
+        config::check_credentials(credentials, self.credentials())
+    }
     /// The configuration with credentials shortened, fit to be shown.
-    fn shown(&self, config: &Value) -> Value;
+    fn shown(&self, config: &Value) -> Value {
+        config.clone()
+    }
     /// Compiles an integration, once per version of it. `brand` is the daemon's; the company's own goes before it.
+    /// Credentials may be null: then it is the push that fails, with [`config::no_credentials`].
     fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>, Failure>;
 }
 
 /// An integration ready to push.
 pub trait Prepared: Send + Sync {
+    /// What every call of a push is made from, where a push takes more than one. It is kept with the delivery and comes
+    /// back as `rendered` on every repeat. None: the body of the one call is what is kept.
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        let _ = push;
+        Ok(None)
+    }
     /// The next call, or the outcome. `exchanges` are the calls of this attempt so far with their answers.
     fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step;
+    /// The call that gets a token, if pushes need one that runs out. `now` is in seconds since 1970.
+    fn login(&self, now: i64) -> Option<Result<Request, Failure>> {
+        let _ = now;
+        None
+    }
+    /// Reads what the login answered.
+    fn token(&self, exchange: &Exchange, now: i64) -> Result<Token, Failure> {
+        let _ = now;
+        Err(Failure::new(FailureClass::Mapping, reading::summary(exchange)))
+    }
+    /// Whether the ids that the target gave are kept for the lead, so that a push may go on where it stopped.
+    fn keeps_ids(&self) -> bool {
+        false
+    }
+    /// How many calls the target takes; pushes of one integration wait for each other.
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
+    /// A look at the target that pushes no lead.
+    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
+        let _ = (probe, exchanges);
+        ProbeStep::Sample
+    }
 }
+
+/// What the target calls things, for one lead at one integration: `contact` → `12345`.
+pub type Ids = BTreeMap<String, String>;
 
 /// One push: what to bring, and under which id.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +115,14 @@ pub struct Push<'a> {
     pub event: EventKind,
     /// The canonical event, as JSON text, its `event` set to what happened.
     pub body: &'a Bytes,
-    /// The body that an earlier attempt rendered, to be repeated byte for byte.
+    /// What an earlier attempt rendered, to be repeated byte for byte.
     pub rendered: Option<&'a Bytes>,
+    /// An earlier attempt of this delivery may have reached the target: what is not idempotent is looked up first.
+    pub is_repeat: bool,
+    /// What was kept of earlier pushes of this lead to this integration.
+    pub ids: &'a Ids,
+    /// There, if the connector has a login.
+    pub token: Option<&'a Token>,
     /// Seconds since 1970, by the database's clock.
     pub now: i64,
 }
@@ -69,64 +130,64 @@ pub struct Push<'a> {
 /// What a connector wants next.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Call(Request),
+    Call(Call),
+    /// Keep these ids for the lead, beside those that are kept already; then ask again with them.
+    Keep(Ids),
+    /// The token was refused: get another and ask again, without the last exchange.
+    Renew,
     Done(Outcome),
 }
 
-/// A request as a value.
+impl Step {
+    /// The end: it failed.
+    pub fn failed(class: FailureClass, error: impl Into<String>) -> Self {
+        Self::Done(Outcome::Failed(Failure::new(class, error)))
+    }
+}
+
+/// What a login gave.
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub method: http::Method,
-    pub url: Url,
-    /// The URL fit to be shown: query credentials shortened.
-    pub shown_url: String,
-    pub headers: Vec<RequestHeader>,
-    pub body: Bytes,
-    /// The version of the secret that signed it, if it is signed.
-    pub secret_version: Option<i32>,
+pub struct Token {
+    pub secret: SecretString,
+    /// When it runs out, in seconds since 1970; none if the target does not say.
+    pub expires_at: Option<i64>,
+    /// Where to call from now on, if the target says.
+    pub base: Option<Url>,
 }
 
-/// A header of a request; a secret value is shortened wherever it is shown.
-#[derive(Clone, Debug)]
-pub struct RequestHeader {
-    pub name: http::HeaderName,
-    pub value: http::HeaderValue,
-    pub secret: bool,
-}
-
-/// A call with what came of it.
-#[derive(Clone, Debug)]
-pub struct Exchange {
-    pub request: Request,
-    pub answer: Result<Response, CallError>,
-}
-
-/// What the target answered. The body is cut at the cap.
-#[derive(Clone, Debug)]
-pub struct Response {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Bytes,
-    pub truncated: bool,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallError {
-    pub kind: CallErrorKind,
-    /// One line for operators: `connect to 192.0.2.1:443 timed out after 30 s`.
-    pub message: String,
-}
-
-/// How far a call came that has no answer.
+/// So many calls at most in any stretch of so much time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallErrorKind {
-    /// Our guard refused the address.
-    Blocked,
-    /// It failed before the last byte of the request left.
-    NotSent,
-    /// The request left, and no full answer came.
-    NoAnswer,
+pub struct Pace {
+    pub calls: u32,
+    pub per: Duration,
+}
+
+/// What a probe looks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'a> {
+    pub kind: ProbeKind,
+    pub token: Option<&'a Token>,
+    pub now: i64,
+}
+
+/// What a probe wants next.
+#[derive(Clone, Debug)]
+pub enum ProbeStep {
+    /// There is nothing to look at: a sample lead is pushed, if the operator asked for a test.
+    Sample,
+    Call(Call),
+    Renew,
+    Done(Report),
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub outcome: Outcome,
+    /// Whose account it is, in the target's words.
+    pub account: Option<String>,
+    /// What is wrong with the mapping or missing at the target, each in a sentence with the nearest existing name.
+    pub findings: Vec<String>,
 }
 
 /// Every connector there is.

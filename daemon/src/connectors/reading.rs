@@ -45,6 +45,15 @@ fn failure(response: &Response, now: i64) -> Failure {
     Failure { class, error: describe(response), retry_after }
 }
 
+/// What a call came to, in a line.
+#[must_use]
+pub fn summary(exchange: &Exchange) -> String {
+    match &exchange.answer {
+        Ok(response) => describe(response),
+        Err(error) => one_line(&error.message, 400),
+    }
+}
+
 /// `500 Internal Server Error: <the first words of the body>`
 #[must_use]
 pub fn describe(response: &Response) -> String {
@@ -54,7 +63,7 @@ pub fn describe(response: &Response) -> String {
         None => response.status.to_string(),
     };
     if (300..400).contains(&response.status) {
-        let location = header(response, "location").map(|to| format!(" to {}", one_line(to, MAX_QUOTE)));
+        let location = response.header("location").map(|to| format!(" to {}", one_line(to, MAX_QUOTE)));
         return format!("{status}: redirects{} are not followed", location.unwrap_or_default());
     }
     match one_line(&String::from_utf8_lossy(&response.body), MAX_QUOTE) {
@@ -66,7 +75,7 @@ pub fn describe(response: &Response) -> String {
 /// How long the target asks us to wait: seconds or a date, at most a day; nonsense counts as nothing.
 #[must_use]
 pub fn retry_after(response: &Response, now: i64) -> Option<Duration> {
-    let value = header(response, "retry-after")?.trim();
+    let value = response.header("retry-after")?.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         value.parse().map_or(MAX_WAIT, Duration::from_secs)
     } else {
@@ -77,12 +86,9 @@ pub fn retry_after(response: &Response, now: i64) -> Option<Duration> {
     Some(wait.min(MAX_WAIT))
 }
 
-fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-}
-
 /// The beginning of a text as one line: white space and control characters become single spaces.
-fn one_line(text: &str, limit: usize) -> String {
+#[must_use]
+pub fn one_line(text: &str, limit: usize) -> String {
     let words = text.split(|character: char| character.is_whitespace() || character.is_control());
     let mut line = String::new();
     let mut left = limit;
@@ -112,15 +118,8 @@ mod tests {
     const NOW: i64 = 784_111_777;
 
     fn exchange(answer: Result<Response, CallError>) -> Exchange {
-        let request = Request {
-            method: http::Method::POST,
-            url: "https://example.com".parse().unwrap(),
-            shown_url: String::new(),
-            headers: Vec::new(),
-            body: Bytes::new(),
-            secret_version: None,
-        };
-        Exchange { request, answer }
+        let request = Request::new(http::Method::POST, "https://example.com".parse().unwrap());
+        Exchange { call: request.into(), answer }
     }
 
     fn answered(status: u16, headers: &[(&str, &str)], body: &str) -> Outcome {

@@ -165,7 +165,7 @@ impl Prepared for Ready {
         match exchanges.last() {
             Some(exchange) => Step::Done(reading::read(exchange, push.now)),
             None => match self.request(push) {
-                Ok(request) => Step::Call(request),
+                Ok(request) => Step::Call(request.into()),
                 Err(failure) => Step::Done(Outcome::Failed(failure)),
             },
         }
@@ -199,6 +199,7 @@ impl Ready {
             shown_url: target.shown,
             headers,
             body,
+            is_secret: false,
             secret_version: Some(signed.version),
         })
     }

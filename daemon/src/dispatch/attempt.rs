@@ -2,17 +2,27 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
-use super::ready::Ready;
+use super::{pusher::settled, ready::Ready};
 use crate::{
-    connectors::{Exchange, Prepared, Push, Request, Response, Step},
-    domain::outcome::{Failure, FailureClass, Outcome},
-    push::Client,
-    store::finish::{Answer, Sent},
+    connectors::{
+        Call, Exchange, Ids, Mail, Prepared, ProbeStep, Push, Report, Request, Response, Step, Token,
+    },
+    domain::{
+        ids::LeadId,
+        integration::{EventKind, ProbeKind},
+        outcome::{Failure, FailureClass, Outcome},
+    },
+    push::{Client, PROBE_CAP, PUSH_CAP},
+    store::{
+        Error, Store,
+        finish::{Answer, Sent},
+    },
 };
 
 /// No connector needs so many calls; one that loops is stopped.
@@ -30,71 +40,279 @@ pub(super) struct Tried {
     pub(super) took: Duration,
     pub(super) sent: Option<Sent>,
     pub(super) answer: Option<Answer>,
-    /// The body of the first request.
+    /// What every repeat is made from: what was rendered, or the body of the one request.
     pub(super) body: Option<Bytes>,
 }
 
 impl Tried {
     /// A failure before anything was sent.
     pub(super) fn nothing(failure: Failure) -> Self {
-        Self { outcome: Outcome::Failed(failure), took: Duration::ZERO, sent: None, answer: None, body: None }
+        Self::without_call(Outcome::Failed(failure))
+    }
+
+    /// What needed no call.
+    pub(super) fn without_call(outcome: Outcome) -> Self {
+        Self { outcome, took: Duration::ZERO, sent: None, answer: None, body: None }
     }
 }
 
-/// Pushes once. Whatever the connector does, this returns within the integration's timeout, or shortly after.
-pub(super) async fn attempt(client: &Client, ready: &Ready, push: &Push<'_>) -> Tried {
+/// What is to be pushed, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Duty<'a> {
+    /// The delivery's id, or a test's attempt id.
+    pub(super) id: &'a str,
+    /// None for a test.
+    pub(super) lead: Option<LeadId>,
+    pub(super) event: EventKind,
+    pub(super) body: &'a Bytes,
+    pub(super) rendered: Option<&'a Bytes>,
+    pub(super) is_repeat: bool,
+    /// Seconds since 1970, by the database's clock.
+    pub(super) now: i64,
+}
+
+/// Pushes once. Whatever the connector does, this ends: each call within the integration's timeout, or shortly after.
+pub(super) async fn attempt(client: &Client, store: &Store, ready: &Ready, duty: Duty<'_>) -> Tried {
     let started = Instant::now();
-    let mut exchanges: Vec<Exchange> = Vec::new();
+    let mut calls = Calls::new(client, ready, duty.now, PUSH_CAP);
+    let mut rendered = None;
     let outcome = match &ready.prepared {
-        Err(failure) => Outcome::Failed(failure.clone()),
-        Ok(prepared) => {
-            let deadline = ready.policy.timeout;
-            run(client, prepared.as_ref(), push, &mut exchanges, started, deadline).await
-        }
+        Err(failure) => Err(failure.clone()),
+        Ok(prepared) => push(&mut calls, store, prepared.as_ref(), duty, &mut rendered).await,
     };
-    let took = started.elapsed();
-    let body = exchanges.first().map(|exchange| exchange.request.body.clone());
-    let last = exchanges.pop();
-    let sent = last.as_ref().map(|exchange| sent(&exchange.request));
-    let answer = last.and_then(|exchange| exchange.answer.ok()).map(answer);
-    Tried { outcome, took, sent, answer, body }
+    let body = rendered.or_else(|| match calls.made.first().map(|exchange| &exchange.call) {
+        Some(Call::Http(request)) if !request.is_secret => Some(request.body.clone()),
+        _ => None,
+    });
+    calls.tried(outcome.unwrap_or_else(Outcome::Failed), started.elapsed(), body)
 }
 
-async fn run(
+/// Takes a look at the target that pushes no lead. None if there is nothing to look at.
+pub(super) async fn probe(
     client: &Client,
+    ready: &Ready,
+    kind: ProbeKind,
+    now: i64,
+) -> Option<(Tried, Report)> {
+    let started = Instant::now();
+    let mut calls = Calls::new(client, ready, now, PROBE_CAP);
+    let report = match &ready.prepared {
+        Err(failure) => Err(failure.clone()),
+        Ok(prepared) => look(&mut calls, prepared.as_ref(), kind).await.transpose()?,
+    };
+    let report = report.unwrap_or_else(|failure| Report {
+        outcome: Outcome::Failed(failure),
+        account: None,
+        findings: Vec::new(),
+    });
+    Some((calls.tried(report.outcome.clone(), started.elapsed(), None), report))
+}
+
+async fn push(
+    calls: &mut Calls<'_>,
+    store: &Store,
     prepared: &dyn Prepared,
-    push: &Push<'_>,
-    exchanges: &mut Vec<Exchange>,
-    started: Instant,
-    deadline: Duration,
-) -> Outcome {
-    while exchanges.len() < STEPS_MAX {
-        let request = match step(prepared, push, exchanges) {
-            Step::Done(outcome) => return outcome,
-            Step::Call(request) => request,
+    duty: Duty<'_>,
+    rendered: &mut Option<Bytes>,
+) -> Result<Outcome, Failure> {
+    let integration = &calls.ready.integration;
+    let lead = duty.lead.filter(|_| prepared.keeps_ids());
+    let mut ids = match lead {
+        Some(lead) => loop {
+            let kept = store.vendor_ids(integration.company, integration.id, lead).await;
+            if let Some(answer) = settled(kept).await {
+                break answer.map_err(|error| unkept(&error))?;
+            }
+        },
+        None => Ids::new(),
+    };
+    calls.log_in(prepared, None).await?;
+    loop {
+        let token = calls.token.clone();
+        let push = Push {
+            id: duty.id,
+            event: duty.event,
+            body: duty.body,
+            rendered: duty.rendered.or(rendered.as_ref()),
+            is_repeat: duty.is_repeat,
+            ids: &ids,
+            token: token.as_deref(),
+            now: duty.now,
         };
-        let left = deadline.saturating_sub(started.elapsed());
-        let answer = client.call(&request, left).await;
-        exchanges.push(Exchange { request, answer });
+        if push.rendered.is_none()
+            && let Some(whole) = guarded(|| prepared.render(&push))??
+        {
+            *rendered = Some(whole);
+            continue;
+        }
+        match guarded(|| prepared.step(&push, &calls.made))? {
+            Step::Done(outcome) => return Ok(outcome),
+            Step::Call(call) => calls.make(prepared, call).await?,
+            Step::Renew => calls.renew(prepared).await?,
+            Step::Keep(more) => {
+                calls.count()?;
+                while let Some(lead) = lead {
+                    let kept = store.keep_vendor_ids(integration.company, integration.id, lead, &more).await;
+                    if let Some(answer) = settled(kept).await {
+                        answer.map_err(|error| unkept(&error))?;
+                        break;
+                    }
+                }
+                ids.extend(more);
+            }
+        }
     }
-    Outcome::Failed(Failure::new(
-        FailureClass::Mapping,
-        format!("the push did not end within {STEPS_MAX} calls"),
-    ))
+}
+
+async fn look(
+    calls: &mut Calls<'_>,
+    prepared: &dyn Prepared,
+    kind: ProbeKind,
+) -> Result<Option<Report>, Failure> {
+    calls.log_in(prepared, None).await?;
+    loop {
+        let token = calls.token.clone();
+        let probe = crate::connectors::Probe { kind, token: token.as_deref(), now: calls.now };
+        match guarded(|| prepared.probe(&probe, &calls.made))? {
+            ProbeStep::Sample => return Ok(None),
+            ProbeStep::Done(report) => return Ok(Some(report)),
+            ProbeStep::Call(call) => calls.make(prepared, call).await?,
+            ProbeStep::Renew => calls.renew(prepared).await?,
+        }
+    }
+}
+
+/// The calls of one attempt.
+struct Calls<'a> {
+    client: &'a Client,
+    ready: &'a Ready,
+    now: i64,
+    cap: usize,
+    made: Vec<Exchange>,
+    steps: usize,
+    token: Option<Arc<Token>>,
+    is_renewed: bool,
+    /// The login that failed: it is what is shown then.
+    refused: Option<Exchange>,
+}
+
+impl<'a> Calls<'a> {
+    fn new(client: &'a Client, ready: &'a Ready, now: i64, cap: usize) -> Self {
+        Self {
+            client,
+            ready,
+            now,
+            cap,
+            made: Vec::new(),
+            steps: 0,
+            token: None,
+            is_renewed: false,
+            refused: None,
+        }
+    }
+
+    fn count(&mut self) -> Result<(), Failure> {
+        self.steps += 1;
+        if self.steps > STEPS_MAX {
+            let error = format!("the push did not end within {STEPS_MAX} calls");
+            return Err(Failure::new(FailureClass::Mapping, error));
+        }
+        Ok(())
+    }
+
+    async fn make(&mut self, prepared: &dyn Prepared, call: Call) -> Result<(), Failure> {
+        self.count()?;
+        if let Some(pace) = prepared.pace() {
+            self.ready.session.wait_turn(pace).await;
+        }
+        let answer = self.client.call(&call, self.ready.policy.timeout, self.cap).await;
+        self.made.push(Exchange { call, answer });
+        Ok(())
+    }
+
+    /// The token that the target has just refused is replaced, once; a second refusal is the login's fault.
+    async fn renew(&mut self, prepared: &dyn Prepared) -> Result<(), Failure> {
+        self.count()?;
+        if self.is_renewed {
+            let error = self.made.last().map(crate::connectors::reading::summary).unwrap_or_default();
+            return Err(Failure::new(
+                FailureClass::Credentials,
+                format!("refused with a fresh token too: {error}"),
+            ));
+        }
+        self.is_renewed = true;
+        let refused = self.token.take();
+        self.log_in(prepared, refused.as_ref()).await?;
+        self.made.pop();
+        Ok(())
+    }
+
+    async fn log_in(&mut self, prepared: &dyn Prepared, refused: Option<&Arc<Token>>) -> Result<(), Failure> {
+        let Some(login) = guarded(|| prepared.login(self.now))? else { return Ok(()) };
+        let (client, ready, now) = (self.client, self.ready, self.now);
+        let mut failed = None;
+        let get = async {
+            let call = Call::Http(login?);
+            if let Some(pace) = prepared.pace() {
+                ready.session.wait_turn(pace).await;
+            }
+            let answer = client.call(&call, ready.policy.timeout, PUSH_CAP).await;
+            let exchange = Exchange { call, answer };
+            let token = guarded(|| prepared.token(&exchange, now))?;
+            if token.is_err() {
+                failed = Some(exchange);
+            }
+            token
+        };
+        let token = ready.session.token(ready.integration.version, refused, now, get).await;
+        self.refused = failed;
+        self.token = Some(token?);
+        Ok(())
+    }
+
+    fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> Tried {
+        let last = self.refused.take().or_else(|| self.made.pop());
+        let sent = last.as_ref().map(|exchange| sent(&exchange.call));
+        let answer = last.and_then(|exchange| exchange.answer.ok()).map(answer);
+        Tried { outcome, took, sent, answer, body }
+    }
+}
+
+fn unkept(error: &Error) -> Failure {
+    let message = format!("what the target calls this lead's things cannot be read or kept: {error}");
+    Failure::new(FailureClass::Transient, message)
 }
 
 /// A panic in a connector is that push's failure and nobody else's.
-fn step(prepared: &dyn Prepared, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-    catch_unwind(AssertUnwindSafe(|| prepared.step(push, exchanges))).unwrap_or_else(|_| {
-        let failure = Failure::new(
+fn guarded<T>(act: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(act)).map_err(|_| {
+        Failure::new(
             FailureClass::Mapping,
             "the connector panicked on this lead: report it with the lead's uuid",
-        );
-        Step::Done(Outcome::Failed(failure))
+        )
     })
 }
 
-fn sent(request: &Request) -> Sent {
+fn sent(call: &Call) -> Sent {
+    match call {
+        Call::Http(request) => sent_request(request),
+        Call::Mail(mail) => sent_mail(mail),
+    }
+}
+
+fn sent_mail(mail: &Mail) -> Sent {
+    let headers: Vec<(&str, String)> = std::iter::once(("MAIL FROM", mail.from.clone()))
+        .chain(mail.to.iter().map(|to| ("RCPT TO", to.clone())))
+        .collect();
+    Sent {
+        method: "SMTP".to_owned(),
+        url: format!("smtp://{}:{}", mail.host, mail.port),
+        headers: json(&headers),
+        secret_version: None,
+    }
+}
+
+fn sent_request(request: &Request) -> Sent {
     let headers: Vec<(&str, String)> = request
         .headers
         .iter()

@@ -16,8 +16,10 @@ mod finisher;
 mod lanes;
 mod look_ups;
 mod membership;
+mod probing;
 mod pusher;
 mod ready;
+mod session;
 
 use engine::Engine;
 use lanes::Lanes;

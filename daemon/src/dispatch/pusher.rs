@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use super::{
-    attempt::{Tried, attempt},
+    attempt::{Duty, Tried, attempt},
     engine::Event,
     finisher::{End, Ended, Item},
     lanes::LaneId,
@@ -13,18 +13,15 @@ use super::{
     ready::{Ready, Shelf},
 };
 use crate::{
-    connectors::Push,
     domain::{
-        delivery::{Standing, Transition, Trigger, decide},
-        integration::{EventKind, Policy},
-        lead,
+        delivery::{Standing, Transition, decide},
+        integration::Policy,
         outcome::{Failure, FailureClass, Outcome},
     },
     push::Client,
     store::{
         Error, Store,
         finish::{AttemptRecord, Finished},
-        probe::Probe,
         queue::{Claimed, Pending},
     },
 };
@@ -68,14 +65,16 @@ impl Pusher {
             Ok(ready) => {
                 let ready = ready?;
                 let id = item.delivery.to_string();
-                let push = Push {
+                let duty = Duty {
                     id: &id,
+                    lead: Some(pending.lead),
                     event: pending.event,
                     body: &pending.body,
                     rendered: pending.rendered.as_ref(),
+                    is_repeat: pending.attempts > 0,
                     now: self.life.now().div_euclid(1_000_000),
                 };
-                let tried = attempt(&self.client, &ready, &push).await;
+                let tried = attempt(&self.client, &self.store, &ready, duty).await;
                 (tried, ready.policy.retries, ready.integration.version)
             }
             Err(failure) => (Tried::nothing(failure), Policy::default().retries, pending.version),
@@ -184,80 +183,10 @@ impl Pusher {
             );
         }
     }
-
-    /// Pushes a sample lead, so that an operator sees whether it arrives.
-    pub(super) async fn probe(&self, probe: Probe) {
-        let lane = (probe.company, probe.integration);
-        let loaded = loop {
-            if let Some(loaded) = settled(self.shelf.load(lane).await).await {
-                break loaded;
-            }
-        };
-        let (tried, version) = match loaded {
-            Ok(Some(ready)) => (self.push_sample(&probe, &ready).await, ready.integration.version),
-            // Its row would keep the integration from being removed.
-            Ok(None) => return self.drop_probe(&probe).await,
-            Err(error) => (Tried::nothing(cannot_be_loaded(&error)), 0),
-        };
-        let sent_body = tried.body.clone();
-        let mut record = AttemptRecord {
-            id: probe.attempt,
-            company: probe.company,
-            integration: probe.integration,
-            lead: None,
-            event: EventKind::Test,
-            number: 1,
-            trigger: Trigger::Test,
-            operator: Some(probe.operator.clone()),
-            started_at: probe.started_at,
-            duration_ms: millis(tried.took),
-            failure: failure(tried.outcome),
-            sent: tried.sent,
-            answer: tried.answer,
-            config_version: version,
-        };
-        if let Err(error) = self.write_probe(&record, sent_body.as_deref()).await {
-            tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a test is written without what was sent and received");
-            (record.sent, record.answer) = (None, None);
-            if let Err(error) = self.write_probe(&record, None).await {
-                tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a test could not be written");
-            }
-        }
-    }
-
-    async fn write_probe(&self, record: &AttemptRecord, body: Option<&[u8]>) -> Result<(), Error> {
-        loop {
-            if let Some(answer) = settled(self.store.finish_probe(record, body).await).await {
-                return answer;
-            }
-        }
-    }
-
-    async fn drop_probe(&self, probe: &Probe) {
-        loop {
-            match settled(self.store.drop_probe(probe).await).await {
-                None => {}
-                Some(Ok(())) => return,
-                Some(Err(error)) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a test could not be dropped");
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn push_sample(&self, probe: &Probe, ready: &Ready) -> Tried {
-        let sample = lead::sample(probe.company, &ready.integration.company_name);
-        let body = lead::event_text(&sample, EventKind::Test);
-        let id = probe.attempt.to_string();
-        let now = self.life.now().div_euclid(1_000_000);
-        let push = Push { id: &id, event: EventKind::Test, body: &body, rendered: None, now };
-        attempt(&self.client, ready, &push).await
-    }
 }
 
 /// The store's answer; none, a moment later, if the database was not there to give one.
-async fn settled<T>(answer: Result<T, Error>) -> Option<Result<T, Error>> {
+pub(super) async fn settled<T>(answer: Result<T, Error>) -> Option<Result<T, Error>> {
     match answer {
         Err(error) if error.is_passing() => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a push waits for the database");
@@ -268,7 +197,7 @@ async fn settled<T>(answer: Result<T, Error>) -> Option<Result<T, Error>> {
     }
 }
 
-fn cannot_be_loaded(error: &Error) -> Failure {
+pub(super) fn cannot_be_loaded(error: &Error) -> Failure {
     let message = format!("nothing was sent, the integration cannot be loaded: {error}");
     Failure::new(FailureClass::Transient, message)
 }
@@ -292,13 +221,13 @@ fn record(item: &Claimed, pending: &Pending, tried: Tried, config_version: i32) 
     }
 }
 
-fn failure(outcome: Outcome) -> Option<Failure> {
+pub(super) fn failure(outcome: Outcome) -> Option<Failure> {
     match outcome {
         Outcome::Delivered => None,
         Outcome::Failed(failure) => Some(failure),
     }
 }
 
-fn millis(time: Duration) -> i32 {
+pub(super) fn millis(time: Duration) -> i32 {
     i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }

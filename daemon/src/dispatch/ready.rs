@@ -1,10 +1,15 @@
 //! Integrations made ready to push: loaded, opened and compiled once for each version.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use serde_json::Value;
 use tokio::sync::{RwLock, Semaphore};
 
-use super::lanes::LaneId;
+use super::{lanes::LaneId, session::Session};
 use crate::{
     connectors::{self, Prepared},
     domain::{
@@ -23,6 +28,7 @@ pub(super) struct Ready {
     pub(super) integration: Integration,
     pub(super) policy: Policy,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
+    pub(super) session: Arc<Session>,
 }
 
 impl fmt::Debug for Ready {
@@ -38,12 +44,19 @@ pub(super) struct Shelf {
     /// The daemon's own, for companies that have none.
     brand: String,
     ready: RwLock<HashMap<IntegrationId, Arc<Ready>>>,
+    sessions: Mutex<HashMap<IntegrationId, Arc<Session>>>,
     loads: Semaphore,
 }
 
 impl Shelf {
     pub(super) fn new(store: Store, brand: String) -> Self {
-        Self { store, brand, ready: RwLock::default(), loads: Semaphore::new(LOADS_MAX) }
+        Self {
+            store,
+            brand,
+            ready: RwLock::default(),
+            sessions: Mutex::default(),
+            loads: Semaphore::new(LOADS_MAX),
+        }
     }
 
     /// An integration at this version or a later one; none if it is gone.
@@ -61,9 +74,11 @@ impl Shelf {
         let _permit = self.loads.acquire().await;
         let Some(integration) = self.store.integration(id.0, id.1).await? else {
             self.ready.write().await.remove(&id.1);
+            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.1);
             return Ok(None);
         };
-        let ready = Arc::new(self.prepare(integration));
+        let session = self.session(id.1);
+        let ready = Arc::new(self.prepare(integration, session));
         let mut shelf = self.ready.write().await;
         // Two loads may overtake each other.
         let is_newest =
@@ -74,7 +89,19 @@ impl Shelf {
         Ok(Some(ready))
     }
 
-    fn prepare(&self, integration: Integration) -> Ready {
+    /// An integration as it would be with other credentials, in a session of its own.
+    pub(super) async fn load_with(&self, id: LaneId, credentials: Value) -> Result<Option<Ready>, Error> {
+        let Some(mut integration) = self.store.integration(id.0, id.1).await? else { return Ok(None) };
+        integration.credentials = credentials;
+        Ok(Some(self.prepare(integration, Arc::default())))
+    }
+
+    fn session(&self, id: IntegrationId) -> Arc<Session> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(sessions.entry(id).or_default())
+    }
+
+    fn prepare(&self, integration: Integration, session: Arc<Session>) -> Ready {
         let brand = integration.brand.as_deref().unwrap_or(&self.brand);
         let prepared = match connectors::find(&integration.connector) {
             Some(connector) => connector.prepare(&integration, brand),
@@ -86,6 +113,6 @@ impl Shelf {
                 ),
             )),
         };
-        Ready { policy: Policy::of(&integration.config), prepared, integration }
+        Ready { policy: Policy::of(&integration.config), prepared, session, integration }
     }
 }

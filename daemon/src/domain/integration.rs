@@ -34,6 +34,35 @@ impl EventKind {
     }
 }
 
+/// What a probe looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// Whether a push would arrive, whose account it is and what is missing.
+    Test,
+    /// The mapping against the target's own fields, and nothing else.
+    Mapping,
+    /// As a test, with new credentials: they replace the old ones if it succeeds.
+    Credentials,
+}
+
+impl ProbeKind {
+    /// The word that the database uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Mapping => "mapping",
+            Self::Credentials => "credentials",
+        }
+    }
+
+    /// The kind of a word, if it is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Test, Self::Mapping, Self::Credentials].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
 /// A configured target, credentials opened.
 #[derive(Clone, Debug)]
 pub struct Integration {
@@ -45,6 +74,8 @@ pub struct Integration {
     pub enabled: bool,
     /// The whole configuration, with what is shown shortened elsewhere.
     pub config: Value,
+    /// What we log in with; null for nothing.
+    pub credentials: Value,
     pub mapping: Value,
     pub payload: String,
     /// Raised by every change that matters to a push.

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    connectors::{CallError, CallErrorKind, Request, Response},
+    connectors::{Call, CallError, CallErrorKind, Request, Response},
     domain::address::EgressPolicy,
 };
 
@@ -20,8 +20,10 @@ mod tests;
 use progress::{Progress, Watch};
 use resolver::{Names, Reach, Resolver};
 
-/// How much of a body is read; then the connection is closed.
-const BODY_CAP: usize = 64 * 1024;
+/// How much of an answer is read; then the connection is closed.
+pub const PUSH_CAP: usize = 64 * 1024;
+/// A probe may list all of a vendor's fields.
+pub const PROBE_CAP: usize = 8 * 1024 * 1024;
 /// How long a look-up, the connection and the TLS handshake may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer deadlines are cut, so that no configuration can overflow a clock.
@@ -51,8 +53,19 @@ impl Client {
         Ok(Self { egress, secure, plain })
     }
 
-    /// Makes a call; the deadline covers everything from the look-up of the name to the last byte of the body.
-    pub async fn call(&self, request: &Request, deadline: Duration) -> Result<Response, CallError> {
+    /// Makes a call; the deadline covers everything from the look-up of the name to the last byte of the answer, of
+    /// which at most `cap` bytes are read.
+    pub async fn call(&self, call: &Call, deadline: Duration, cap: usize) -> Result<Response, CallError> {
+        match call {
+            Call::Http(request) => self.http(request, deadline, cap).await,
+            Call::Mail(_) => Err(CallError {
+                kind: CallErrorKind::NotSent,
+                message: "this daemon does not speak to mail servers".to_owned(),
+            }),
+        }
+    }
+
+    async fn http(&self, request: &Request, deadline: Duration, cap: usize) -> Result<Response, CallError> {
         // A literal address never reaches the resolver, so it is checked here.
         self.egress
             .check(&request.url)
@@ -63,7 +76,7 @@ impl Client {
         let progress = Progress::default();
         let answer = timeout_at(end, progress.track(client.execute(outgoing(request)))).await;
         match answer {
-            Ok(Ok(response)) => Ok(read(response, end).await),
+            Ok(Ok(response)) => Ok(read(response, end, cap).await),
             Ok(Err(error)) => Err(failure::of_error(&request.url, &error)),
             Err(_) => Err(failure::of_deadline(&request.url, deadline, progress.is_connecting())),
         }
@@ -103,13 +116,13 @@ fn outgoing(request: &Request) -> reqwest::Request {
 }
 
 /// Reads the body up to the cap. Status and headers are here already, so whatever ends the body early, this is an answer.
-async fn read(mut response: reqwest::Response, end: Instant) -> Response {
+async fn read(mut response: reqwest::Response, end: Instant, cap: usize) -> Response {
     let mut body = BytesMut::new();
     let truncated = loop {
         match timeout_at(end, response.chunk()).await {
             Ok(Ok(None)) => break false,
             Ok(Ok(Some(chunk))) => {
-                let room = BODY_CAP - body.len();
+                let room = cap - body.len();
                 body.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 if chunk.len() > room {
                     break true;

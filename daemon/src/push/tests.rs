@@ -10,7 +10,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::{BODY_CAP, Client};
+use super::{Client, PUSH_CAP};
 use crate::{
     connectors::{CallError, CallErrorKind, Request, RequestHeader, Response},
     domain::address::EgressPolicy,
@@ -35,6 +35,7 @@ fn request(url: &str) -> Request {
         }],
         body: Bytes::from_static(b"{}"),
         secret_version: None,
+        is_secret: false,
     }
 }
 
@@ -65,7 +66,7 @@ async fn answered(bytes: &[u8], deadline: Duration) -> Result<Response, CallErro
         stream.write_all(bytes).await.unwrap();
         stream.shutdown().await.unwrap();
     };
-    tokio::join!(client.call(&request, deadline), receiver).0
+    tokio::join!(client.http(&request, deadline, PUSH_CAP), receiver).0
 }
 
 /// One call against a receiver that reads the request, writes this and then stays silent.
@@ -80,7 +81,7 @@ async fn stalled(bytes: &[u8]) -> Result<Response, CallError> {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        answer = client.call(&request, SHORT) => answer,
+        answer = client.http(&request, SHORT, PUSH_CAP) => answer,
         () = receiver => unreachable!("the receiver never ends"),
     }
 }
@@ -106,7 +107,7 @@ async fn a_request_arrives_as_given_and_its_answer_comes_back() {
             .unwrap();
         text
     };
-    let (answer, text) = tokio::join!(client.call(&request, LONG), receiver);
+    let (answer, text) = tokio::join!(client.http(&request, LONG, PUSH_CAP), receiver);
     let answer = answer.unwrap();
     assert_eq!((answer.status, &*answer.body, answer.truncated), (201, b"ok".as_slice(), false));
     let repeated: Vec<_> = answer.headers.iter().filter(|(name, _)| name == "x-a").collect();
@@ -133,7 +134,7 @@ async fn an_empty_post_tells_its_length_and_an_empty_get_does_not() {
             stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
             String::from_utf8(text).unwrap().to_lowercase()
         };
-        let (answer, text) = tokio::join!(client.call(&request, LONG), receiver);
+        let (answer, text) = tokio::join!(client.http(&request, LONG, PUSH_CAP), receiver);
         assert_eq!(answer.unwrap().status, 204);
         assert_eq!(text.matches("content-length: 0").count(), usize::from(told), "{text}");
         assert_eq!(text.matches("content-length").count(), usize::from(told), "{text}");
@@ -153,8 +154,8 @@ async fn a_connection_is_used_again() {
         }
     };
     let calls = async {
-        client.call(&request, LONG).await.unwrap();
-        client.call(&request, LONG).await.unwrap();
+        client.http(&request, LONG, PUSH_CAP).await.unwrap();
+        client.http(&request, LONG, PUSH_CAP).await.unwrap();
     };
     tokio::join!(calls, receiver);
 }
@@ -165,7 +166,7 @@ async fn a_refused_connection_was_not_sent() {
     // Bound and not listening: nobody else can take the port meanwhile.
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
-    let answer = local().call(&request(&format!("http://{address}/?token=geheim")), LONG).await;
+    let answer = local().http(&request(&format!("http://{address}/?token=geheim")), LONG, PUSH_CAP).await;
     let message = format!("connect to {address} failed: connection refused");
     assert_failed(answer, CallErrorKind::NotSent, &message);
 }
@@ -173,7 +174,7 @@ async fn a_refused_connection_was_not_sent() {
 #[tokio::test]
 async fn silence_before_the_tls_handshake_was_not_sent() {
     let (_listener, address) = listen().await;
-    let answer = local().call(&request(&format!("https://{address}/")), SHORT).await;
+    let answer = local().http(&request(&format!("https://{address}/")), SHORT, PUSH_CAP).await;
     assert_failed(answer, CallErrorKind::NotSent, "failed: no connection within 1 s");
 }
 
@@ -187,7 +188,7 @@ async fn a_tls_handshake_that_fails_was_not_sent() {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         stream.read_to_end(&mut Vec::new()).await
     };
-    let (answer, _) = tokio::join!(client.call(&request, LONG), receiver);
+    let (answer, _) = tokio::join!(client.http(&request, LONG, PUSH_CAP), receiver);
     assert_failed(answer, CallErrorKind::NotSent, &format!("connect to {address} failed: "));
 }
 
@@ -221,11 +222,11 @@ async fn a_body_that_ends_early_is_still_an_answer() {
 
 #[tokio::test]
 async fn a_body_is_read_up_to_the_cap_and_not_a_byte_further() {
-    for (length, truncated) in [(BODY_CAP, false), (BODY_CAP + 1, true)] {
+    for (length, truncated) in [(PUSH_CAP, false), (PUSH_CAP + 1, true)] {
         let mut bytes = format!("HTTP/1.1 500 Oops\r\nContent-Length: {length}\r\n\r\n").into_bytes();
         bytes.resize(bytes.len() + length, b'x');
         let answer = answered(&bytes, LONG).await.unwrap();
-        assert_eq!((answer.status, answer.body.len(), answer.truncated), (500, BODY_CAP, truncated));
+        assert_eq!((answer.status, answer.body.len(), answer.truncated), (500, PUSH_CAP, truncated));
     }
 }
 
@@ -240,9 +241,9 @@ async fn an_endless_body_is_cut_and_the_connection_closed() {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
     };
-    let (answer, ()) = tokio::join!(client.call(&request, LONG), receiver);
+    let (answer, ()) = tokio::join!(client.http(&request, LONG, PUSH_CAP), receiver);
     let answer = answer.unwrap();
-    assert_eq!((answer.body.len(), answer.truncated), (BODY_CAP, true));
+    assert_eq!((answer.body.len(), answer.truncated), (PUSH_CAP, true));
 }
 
 #[tokio::test]
@@ -272,7 +273,7 @@ async fn what_the_policy_does_not_allow_is_never_connected_to() {
     ] {
         let request = request(&url);
         let answer = tokio::select! {
-            answer = client.call(&request, LONG) => answer,
+            answer = client.http(&request, LONG, PUSH_CAP) => answer,
             _ = listener.accept() => panic!("{url} was connected to"),
         };
         assert_failed(answer, CallErrorKind::Blocked, message);
@@ -289,7 +290,7 @@ async fn a_name_is_connected_to_only_if_all_its_addresses_may_be() {
     for url in [format!("http://localhost:{port}/"), format!("https://localhost:{port}/")] {
         let request = request(&url);
         let answer = tokio::select! {
-            answer = client.call(&request, LONG) => answer,
+            answer = client.http(&request, LONG, PUSH_CAP) => answer,
             _ = listener.accept() => panic!("{url} was connected to"),
         };
         assert_failed(answer, CallErrorKind::Blocked, "localhost resolves to 127.0.0.1, which");
@@ -301,12 +302,12 @@ async fn a_name_is_connected_to_only_if_all_its_addresses_may_be() {
         read_request(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
     };
-    let (answer, ()) = tokio::join!(client.call(&request, LONG), receiver);
+    let (answer, ()) = tokio::join!(client.http(&request, LONG, PUSH_CAP), receiver);
     assert_eq!(answer.unwrap().status, 200);
 }
 
 #[tokio::test]
 async fn a_name_that_is_none_was_not_sent() {
-    let answer = local().call(&request("http://crm.invalid/?token=geheim"), LONG).await;
+    let answer = local().http(&request("http://crm.invalid/?token=geheim"), LONG, PUSH_CAP).await;
     assert_failed(answer, CallErrorKind::NotSent, "look-up of crm.invalid failed: ");
 }

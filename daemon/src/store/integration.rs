@@ -72,6 +72,22 @@ pub(super) fn config_place(integration: IntegrationId) -> String {
     format!("integration/{integration}/config")
 }
 
+/// The place that an integration's credentials are sealed for.
+pub(super) fn credentials_place(integration: IntegrationId) -> String {
+    format!("integration/{integration}/credentials")
+}
+
+/// Opens and reads sealed credentials; null for none.
+fn open_credentials(
+    store: &Store,
+    integration: IntegrationId,
+    sealed: Option<&[u8]>,
+) -> Result<Value, Error> {
+    let Some(sealed) = sealed else { return Ok(Value::Null) };
+    let plain = store.sealer.open(&credentials_place(integration), sealed)?;
+    serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("credentials"))
+}
+
 /// Opens and reads a sealed configuration.
 fn open_config(store: &Store, integration: IntegrationId, sealed: &[u8]) -> Result<Value, Error> {
     let plain = store.sealer.open(&config_place(integration), sealed)?;
@@ -142,8 +158,8 @@ impl Store {
     ) -> Result<Option<Integration>, Error> {
         let mut db = self.pool.acquire().await?;
         let row = sqlx::query!(
-            "SELECT c.name AS company_name, c.brand, i.name, i.connector, i.enabled, i.sealed_config, i.mapping,
-                    i.payload, i.version
+            "SELECT c.name AS company_name, c.brand, i.name, i.connector, i.enabled, i.sealed_config, i.sealed_credentials,
+                    i.mapping, i.payload, i.version
              FROM integration i JOIN company c ON c.id = i.company_id
              WHERE i.company_id = $1 AND i.id = $2 AND i.deleted_at IS NULL",
             company.0,
@@ -160,6 +176,7 @@ impl Store {
             connector: row.connector,
             enabled: row.enabled,
             config: open_config(self, id, &row.sealed_config)?,
+            credentials: open_credentials(self, id, row.sealed_credentials.as_deref())?,
             mapping: row.mapping,
             payload: row.payload,
             version: row.version,

@@ -30,6 +30,7 @@ pub mod retry;
 mod seal;
 mod secret;
 pub mod setup;
+mod vendor_id;
 
 pub use hub::{Change, DueHint, Hub};
 pub use partitions::{ensure_partitions, keep_partitions};

@@ -1,7 +1,12 @@
 //! Probes: asked for by control, carried out by dispatch, answered as an attempt of trigger `test`.
 
-use super::{Change, Error, Store, finish::AttemptRecord, micros};
-use crate::domain::ids::{AttemptId, CompanyId, IntegrationId};
+use secrecy::SecretString;
+
+use super::{Change, Error, Store, finish::AttemptRecord, integration::credentials_place, micros};
+use crate::domain::{
+    ids::{AttemptId, CompanyId, IntegrationId},
+    integration::ProbeKind,
+};
 
 /// A probe that this daemon carries out.
 #[derive(Clone, Debug)]
@@ -11,8 +16,18 @@ pub struct Probe {
     /// The id of the attempt that it becomes.
     pub attempt: AttemptId,
     pub operator: String,
+    pub kind: ProbeKind,
+    /// New credentials to be tried, as JSON.
+    pub candidate: Option<SecretString>,
     /// The start of the attempt, in microseconds.
     pub started_at: i64,
+}
+
+/// What a probe found out beside its outcome.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub account: Option<String>,
+    pub findings: Vec<String>,
 }
 
 impl Store {
@@ -23,19 +38,33 @@ impl Store {
                 SELECT company_id, id FROM probe p
                 WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id)
                 LIMIT 20 FOR UPDATE SKIP LOCKED
-            ) RETURNING company_id, id, integration_id, operator, now() AS "now!""#,
+            ) RETURNING company_id, id, integration_id, operator, kind, sealed_candidate, now() AS "now!""#,
             daemon
         )
         .fetch_all(&self.pool)
         .await?;
-        let probes = rows.into_iter().map(|row| Probe {
-            company: CompanyId(row.company_id),
-            integration: row.integration_id.into(),
-            attempt: row.id.into(),
-            operator: row.operator,
-            started_at: micros(row.now.to_jiff()),
+        let probes = rows.into_iter().map(|row| {
+            let integration: IntegrationId = row.integration_id.into();
+            let candidate = match row.sealed_candidate {
+                Some(sealed) => {
+                    let plain = self.sealer.open(&credentials_place(integration), &sealed)?;
+                    let text =
+                        String::from_utf8(plain.to_vec()).map_err(|_| Error::Corrupt("credentials"))?;
+                    Some(SecretString::from(text))
+                }
+                None => None,
+            };
+            Ok(Probe {
+                company: CompanyId(row.company_id),
+                integration,
+                attempt: row.id.into(),
+                operator: row.operator,
+                kind: ProbeKind::parse(&row.kind).ok_or(Error::Corrupt("probe"))?,
+                candidate,
+                started_at: micros(row.now.to_jiff()),
+            })
         });
-        Ok(probes.collect())
+        probes.collect()
     }
 
     /// Forgets a probe whose integration is gone.
@@ -47,16 +76,30 @@ impl Store {
         Ok(())
     }
 
-    /// Records what a probe came to. `request_body` is kept here, because no delivery has it.
+    /// Records what a probe came to. `request_body` is kept here, because no delivery has it. Credentials that were
+    /// tried with success replace the old ones.
     pub async fn finish_probe(
         &self,
         attempt: &AttemptRecord,
         request_body: Option<&[u8]>,
+        found: Option<&Found>,
     ) -> Result<(), Error> {
+        let findings = found.and_then(|found| serde_json::to_value(&found.findings).ok());
         let (sent, answer) = (attempt.sent.as_ref(), attempt.answer.as_ref());
         sqlx::query!(
             r#"WITH gone AS (
-                DELETE FROM probe WHERE company_id = $1 AND id = $3 RETURNING company_id
+                DELETE FROM probe WHERE company_id = $1 AND id = $3 RETURNING company_id, sealed_candidate
+            ), told AS (
+                UPDATE integration i SET
+                    account = CASE WHEN $20 THEN $21 ELSE i.account END,
+                    findings = CASE WHEN $20 THEN $22 ELSE i.findings END,
+                    checked_at = CASE WHEN $20 THEN now() ELSE i.checked_at END,
+                    sealed_credentials = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
+                        THEN gone.sealed_candidate ELSE i.sealed_credentials END,
+                    version = i.version + (CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
+                        THEN 1 ELSE 0 END)
+                FROM gone WHERE i.company_id = $1 AND i.id = $2
+                    AND ($20 OR ($5::text IS NULL AND gone.sealed_candidate IS NOT NULL))
             )
             INSERT INTO attempt (company_id, integration_id, id, event, number, trigger, delivered, class, error,
                 status_code, started_at, duration_ms, method, url, request_headers, request_body, response_headers,
@@ -84,11 +127,14 @@ impl Store {
             sent.and_then(|sent| sent.secret_version),
             attempt.config_version,
             attempt.operator,
+            found.is_some(),
+            found.and_then(|found| found.account.as_deref()),
+            findings,
         )
         .execute(&self.pool)
         .await?;
         let (company, integration) = (attempt.company, attempt.integration);
-        self.hub.changed(Change { company, integration, config: false });
+        self.hub.changed(Change { company, integration, config: true });
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::*;
+use crate::connectors::{Call, testing::NO_IDS};
 use crate::{
     connectors::{CallError, CallErrorKind, Response},
     domain::{
@@ -33,6 +34,7 @@ fn integration(config: Value, mapping: Value) -> Integration {
         connector: "webhook".to_owned(),
         enabled: true,
         config,
+        credentials: Value::Null,
         mapping,
         payload: "v1".to_owned(),
         version: 1,
@@ -42,7 +44,16 @@ fn integration(config: Value, mapping: Value) -> Integration {
 }
 
 fn push(body: &Bytes) -> Push<'_> {
-    Push { id: ID, event: EventKind::Created, body, rendered: None, now: NOW }
+    Push {
+        id: ID,
+        event: EventKind::Created,
+        body,
+        rendered: None,
+        is_repeat: false,
+        ids: &NO_IDS,
+        token: None,
+        now: NOW,
+    }
 }
 
 fn step(integration: &Integration, event: &str) -> Step {
@@ -52,7 +63,7 @@ fn step(integration: &Integration, event: &str) -> Step {
 
 fn request(config: Value) -> Request {
     match step(&integration(config, Value::Null), EVENT) {
-        Step::Call(request) => request,
+        Step::Call(Call::Http(request)) => request,
         other => panic!("{other:?}"),
     }
 }
@@ -157,14 +168,14 @@ fn a_mapping_moves_fields_and_a_repeat_sends_the_same_bytes() {
     let mapping =
         json!({"lead.event_date": "wedding_date", "lead.phone": null, "version": null, "quote": null});
     let integration = integration(json!({"url": "https://example.com"}), mapping);
-    let Step::Call(first) = step(&integration, EVENT) else { panic!("no call") };
+    let Step::Call(Call::Http(first)) = step(&integration, EVENT) else { panic!("no call") };
     assert_eq!(
         first.body,
         r#"{"event":"lead.created","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"Sarah Patel","email":"sarah@example.com","budget":1.10},"company":{"id":7,"name":"The Old Barn"},"wedding_date":"2026-09-12"}"#
     );
     let (event, rendered) = (Bytes::from_static(b"not looked at"), Bytes::from_static(b"{\"kept\": 1}"));
     let push = Push { rendered: Some(&rendered), ..push(&event) };
-    let Step::Call(again) = Webhook.prepare(&integration, "").unwrap().step(&push, &[]) else {
+    let Step::Call(Call::Http(again)) = Webhook.prepare(&integration, "").unwrap().step(&push, &[]) else {
         panic!("no call")
     };
     assert_eq!(again.body, rendered);
@@ -176,7 +187,7 @@ fn a_mapping_moves_fields_and_a_repeat_sends_the_same_bytes() {
 fn the_company_brand_and_the_base_url_go_first() {
     let config = json!({"url": "https://example.com/a?b=c", "base_url": "http://127.0.0.1:9000"});
     let integration = Integration { brand: Some("Leadpush".to_owned()), ..integration(config, Value::Null) };
-    let Step::Call(request) = step(&integration, EVENT) else { panic!("no call") };
+    let Step::Call(Call::Http(request)) = step(&integration, EVENT) else { panic!("no call") };
     assert_eq!(request.url.as_str(), "http://127.0.0.1:9000/a?b=c");
     assert!(header(&request, "x-leadpush-signature").is_some());
     assert!(header(&request, "user-agent").unwrap().starts_with("Leadline/"));
@@ -229,14 +240,14 @@ fn the_answer_is_the_outcome() {
     let integration = integration(json!({"url": "https://example.com"}), Value::Null);
     let ready = Webhook.prepare(&integration, "").unwrap();
     let body = Bytes::from_static(b"{}");
-    let Step::Call(request) = ready.step(&push(&body), &[]) else { panic!("no call") };
+    let Step::Call(Call::Http(request)) = ready.step(&push(&body), &[]) else { panic!("no call") };
     let response = Response { status: 200, headers: Vec::new(), body: Bytes::new(), truncated: true };
     let error = CallError { kind: CallErrorKind::NoAnswer, message: "timed out".to_owned() };
     for (answer, expected) in [
         (Ok(response), Outcome::Delivered),
         (Err(error), Outcome::Failed(Failure::new(FailureClass::Unknown, "timed out"))),
     ] {
-        let exchange = Exchange { request: request.clone(), answer };
+        let exchange = Exchange { call: request.clone().into(), answer };
         let Step::Done(outcome) = ready.step(&push(&body), &[exchange]) else { panic!("a second call") };
         assert_eq!(outcome, expected);
     }
@@ -339,8 +350,7 @@ proptest! {
         event.set_at("lead.name", Json::string(&name));
         match step(&integration(config, Value::Null), &event.to_string()) {
             Step::Done(Outcome::Failed(failure)) => prop_assert_eq!(failure.class, FailureClass::Mapping),
-            Step::Done(Outcome::Delivered) => prop_assert!(false, "nothing was sent"),
-            Step::Call(request) => {
+            Step::Call(Call::Http(request)) => {
                 prop_assert_eq!(request.url.host_str(), Some("example.com"));
                 prop_assert_eq!(request.url.path_segments().unwrap().count(), 3);
                 let pairs: Vec<_> = request.url.query_pairs().into_owned().collect();
@@ -348,6 +358,7 @@ proptest! {
                 let body: Value = serde_json::from_slice(&request.body).unwrap();
                 prop_assert_eq!(body, json!({"name": name}));
             }
+            other => prop_assert!(false, "nothing was sent: {other:?}"),
         }
     }
 }

@@ -171,6 +171,7 @@ fn check_config(
         connector: connector.name().to_owned(),
         enabled: true,
         config: config.clone(),
+        credentials: Value::Null,
         mapping: mapping.clone(),
         payload: payload.to_owned(),
         version: 1,

@@ -1,0 +1,136 @@
+//! Probes: looks at a target that push no lead, and sample leads pushed to see whether they arrive.
+
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::{
+    attempt::{Duty, Tried, attempt, probe},
+    pusher::{Pusher, cannot_be_loaded, failure, millis, settled},
+    ready::Ready,
+};
+use crate::{
+    connectors::Report,
+    domain::{
+        delivery::Trigger,
+        integration::{EventKind, ProbeKind},
+        lead,
+        outcome::Outcome,
+    },
+    store::{
+        Error,
+        finish::AttemptRecord,
+        probe::{Found, Probe},
+    },
+};
+
+impl Pusher {
+    /// Carries out a probe and writes what it came to.
+    pub(super) async fn probe(&self, probe: Probe) {
+        let (tried, report, version) = match self.load(&probe).await {
+            Ok(Some(ready)) => {
+                let (tried, report) = self.look(&probe, &ready).await;
+                (tried, report, ready.integration.version)
+            }
+            // Its row would keep the integration from being removed.
+            Ok(None) => return self.drop_probe(&probe).await,
+            Err(error) => (Tried::nothing(cannot_be_loaded(&error)), None, 0),
+        };
+        let sent_body = tried.body.clone();
+        let mut record = AttemptRecord {
+            id: probe.attempt,
+            company: probe.company,
+            integration: probe.integration,
+            lead: None,
+            event: EventKind::Test,
+            number: 1,
+            trigger: Trigger::Test,
+            operator: Some(probe.operator.clone()),
+            started_at: probe.started_at,
+            duration_ms: millis(tried.took),
+            failure: failure(tried.outcome),
+            sent: tried.sent,
+            answer: tried.answer,
+            config_version: version,
+        };
+        let found = report.map(|report| Found { account: report.account, findings: report.findings });
+        if let Err(error) = self.write_probe(&record, sent_body.as_deref(), found.as_ref()).await {
+            tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe is written without what was sent and received");
+            (record.sent, record.answer) = (None, None);
+            if let Err(error) = self.write_probe(&record, None, found.as_ref()).await {
+                tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe could not be written");
+            }
+        }
+    }
+
+    async fn load(&self, probe: &Probe) -> Result<Option<std::sync::Arc<Ready>>, Error> {
+        let lane = (probe.company, probe.integration);
+        loop {
+            let loaded = match &probe.candidate {
+                None => self.shelf.load(lane).await,
+                Some(candidate) => {
+                    let credentials = serde_json::from_str(candidate.expose_secret()).unwrap_or(Value::Null);
+                    self.shelf.load_with(lane, credentials).await.map(|ready| ready.map(std::sync::Arc::new))
+                }
+            };
+            if let Some(loaded) = settled(loaded).await {
+                return loaded;
+            }
+        }
+    }
+
+    async fn look(&self, asked: &Probe, ready: &Ready) -> (Tried, Option<Report>) {
+        let now = self.life.now().div_euclid(1_000_000);
+        match probe(&self.client, ready, asked.kind, now).await {
+            Some((tried, report)) => (tried, Some(report)),
+            None if asked.kind == ProbeKind::Test => (self.push_sample(asked, ready, now).await, None),
+            // There is no way to try them that pushes nothing: they are taken as they are.
+            None => {
+                let outcome =
+                    ready.prepared.as_ref().err().cloned().map_or(Outcome::Delivered, Outcome::Failed);
+                (Tried::without_call(outcome), None)
+            }
+        }
+    }
+
+    async fn push_sample(&self, probe: &Probe, ready: &Ready, now: i64) -> Tried {
+        let sample = lead::sample(probe.company, &ready.integration.company_name);
+        let body = lead::event_text(&sample, EventKind::Test);
+        let id = probe.attempt.to_string();
+        let duty = Duty {
+            id: &id,
+            lead: None,
+            event: EventKind::Test,
+            body: &body,
+            rendered: None,
+            is_repeat: false,
+            now,
+        };
+        attempt(&self.client, &self.store, ready, duty).await
+    }
+
+    async fn write_probe(
+        &self,
+        record: &AttemptRecord,
+        body: Option<&[u8]>,
+        found: Option<&Found>,
+    ) -> Result<(), Error> {
+        loop {
+            if let Some(answer) = settled(self.store.finish_probe(record, body, found).await).await {
+                return answer;
+            }
+        }
+    }
+
+    async fn drop_probe(&self, probe: &Probe) {
+        loop {
+            match settled(self.store.drop_probe(probe).await).await {
+                None => {}
+                Some(Ok(())) => return,
+                Some(Err(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe could not be dropped");
+                    return;
+                }
+            }
+        }
+    }
+}
