@@ -261,11 +261,11 @@ mod tests {
 
     #[test]
     fn an_unknown_target_is_named_with_the_nearest() {
-        let mapping = Mapping::parse(&json!({"lead.phone": "fone", "lead.email": "email"})).unwrap();
+        let mapping = Mapping::parse(&json!({"lead.phone": "phne", "lead.email": "email"})).unwrap();
         let existing = ["email".to_owned(), "phone".to_owned()];
         assert_eq!(
             unknown_targets(&mapping, "property", &existing),
-            ["lead.phone: unknown property fone; did you mean phone?"]
+            ["lead.phone: unknown property phne; did you mean phone?"]
         );
     }
 }
