@@ -120,6 +120,7 @@ impl Scene {
             payload: "v1",
             routing: "all",
             secret: None,
+            credentials: None,
         };
         let integration = command.create_integration(&new).await.unwrap();
         command.commit().await.unwrap();

@@ -50,6 +50,10 @@ pub trait Connector: Send + Sync {
     fn credentials(&self) -> &'static [ConfigField] {
         &[]
     }
+    /// Whether its mapping can be compared with the target's own fields.
+    fn checks_mapping(&self) -> bool {
+        false
+    }
     /// Whether its pushes are signed, so that an integration of it has a signing secret.
     fn signs(&self) -> bool;
     /// Everything that is wrong with a configuration and mapping, each in a sentence that says what to do. The brand

@@ -90,6 +90,10 @@ impl From<IntegrationView> for v1::Integration {
             grace_until: view.grace_until.map(time),
             secret_version: view.secret_version.map_or(0, small),
             company_name: view.company_name,
+            has_credentials: view.has_credentials,
+            account: view.account.unwrap_or_default(),
+            findings: view.findings,
+            checked_at: view.checked_at.map(time),
         }
     }
 }
@@ -203,6 +207,7 @@ impl From<&dyn Connector> for v1::Connector {
             name: connector.name().to_owned(),
             summary: connector.summary().to_owned(),
             config: connector.fields().iter().copied().map(v1::ConfigField::from).collect(),
+            credentials: connector.credentials().iter().copied().map(v1::ConfigField::from).collect(),
         }
     }
 }

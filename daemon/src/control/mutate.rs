@@ -40,6 +40,8 @@ mutating! {
     DeleteIntegrationRequest "DeleteIntegration";
     ResetIntegrationRequest "ResetIntegration";
     TestIntegrationRequest "TestIntegration";
+    CheckIntegrationRequest "CheckIntegration";
+    SetCredentialsRequest "SetCredentials";
     RotateSecretRequest "RotateSecret";
     RevokeSecretRequest "RevokeSecret";
     RetryDeliveriesRequest "RetryDeliveries";

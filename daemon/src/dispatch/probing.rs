@@ -52,7 +52,14 @@ impl Pusher {
             answer: tried.answer,
             config_version: version,
         };
-        let found = report.map(|report| Found { account: report.account, findings: report.findings });
+        let found = report.map(|report| Found {
+            account: report.account,
+            // Nobody waits for the look that follows a save: why it failed must stand where it is seen.
+            findings: match (&record.failure, probe.kind) {
+                (Some(failure), ProbeKind::Mapping) => vec![failure.error.clone()],
+                _ => report.findings,
+            },
+        });
         if let Err(error) = self.write_probe(&record, sent_body.as_deref(), found.as_ref()).await {
             tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe is written without what was sent and received");
             (record.sent, record.answer) = (None, None);

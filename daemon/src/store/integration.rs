@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     ids::{AttemptId, CompanyId, IntegrationId},
-    integration::Integration,
+    integration::{Integration, ProbeKind},
 };
 
 /// An integration to be created; everything about it has been checked.
@@ -30,6 +30,8 @@ pub struct NewIntegration<'a> {
     pub payload: &'a str,
     pub routing: &'a str,
     pub secret: Option<&'a SecretString>,
+    /// What to log in with, if it is known yet.
+    pub credentials: Option<&'a Value>,
 }
 
 /// An integration as it stands, locked for a change.
@@ -270,8 +272,9 @@ impl Command {
         let id = IntegrationId::generate();
         sqlx::query!(
             "INSERT INTO integration
-             (company_id, id, name, connector, enabled, config, sealed_config, mapping, events, payload, routing)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             (company_id, id, name, connector, enabled, config, sealed_config, mapping, events, payload, routing,
+              sealed_credentials)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             new.company.0,
             id.uuid(),
             new.name,
@@ -283,6 +286,7 @@ impl Command {
             new.events,
             new.payload,
             new.routing,
+            new.credentials.map(|credentials| self.seal_credentials(id, credentials)),
         )
         .execute(&mut *self.tx)
         .await?;
@@ -352,23 +356,47 @@ impl Command {
         Ok((company, id, before))
     }
 
-    /// Asks dispatch for a test push. The answer is the id of the attempt that it becomes.
+    fn seal_credentials(&self, integration: IntegrationId, credentials: &Value) -> Vec<u8> {
+        self.store.sealer.seal(&credentials_place(integration), credentials.to_string().as_bytes())
+    }
+
+    /// The integration that a reference means, with the name of its connector.
+    pub async fn probed(&mut self, reference: &str) -> Result<(CompanyId, IntegrationId, String), Refusal> {
+        let (company, id) = find_integration(&mut self.tx, None, reference).await?;
+        let connector = sqlx::query_scalar!(
+            "SELECT connector FROM integration WHERE company_id = $1 AND id = $2",
+            company.0,
+            id.uuid(),
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok((company, id, connector))
+    }
+
+    /// Asks dispatch for a look at the target; with a candidate, under new credentials. The answer is the id of the
+    /// attempt that it becomes.
     pub async fn request_probe(
         &mut self,
-        reference: &str,
-    ) -> Result<(CompanyId, IntegrationId, AttemptId), Refusal> {
-        let (company, integration) = find_integration(&mut self.tx, None, reference).await?;
+        company: CompanyId,
+        integration: IntegrationId,
+        kind: ProbeKind,
+        candidate: Option<&Value>,
+    ) -> Result<AttemptId, Refusal> {
         let id = AttemptId::generate();
+        let sealed = candidate.map(|credentials| self.seal_credentials(integration, credentials));
         sqlx::query!(
-            "INSERT INTO probe (company_id, id, integration_id, operator) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO probe (company_id, id, integration_id, operator, kind, sealed_candidate)
+             VALUES ($1, $2, $3, $4, $5, $6)",
             company.0,
             id.uuid(),
             integration.uuid(),
             self.operator,
+            kind.as_str(),
+            sealed,
         )
         .execute(&mut *self.tx)
         .await?;
         self.wake_probes();
-        Ok((company, integration, id))
+        Ok(id)
     }
 }

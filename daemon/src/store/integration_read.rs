@@ -35,6 +35,12 @@ pub struct IntegrationView {
     pub secret_version: Option<i32>,
     /// When the grace of the secret before it ends.
     pub grace_until: Option<jiff::Timestamp>,
+    pub has_credentials: bool,
+    /// Whose account it is, in the target's words.
+    pub account: Option<String>,
+    /// What the last look at the target found, and when that was.
+    pub findings: Vec<String>,
+    pub checked_at: Option<jiff::Timestamp>,
     pub health: Health,
 }
 
@@ -97,6 +103,10 @@ struct Row {
     running_oldest: Option<Uuid>,
     secret_version: Option<i32>,
     grace_until: Option<jiff_sqlx::Timestamp>,
+    has_credentials: bool,
+    account: Option<String>,
+    findings: Value,
+    checked_at: Option<jiff_sqlx::Timestamp>,
 }
 
 impl From<Row> for IntegrationView {
@@ -124,6 +134,10 @@ impl From<Row> for IntegrationView {
             created_at: row.created_at.to_jiff(),
             secret_version: row.secret_version,
             grace_until: jiff(row.grace_until),
+            has_credentials: row.has_credentials,
+            account: row.account,
+            findings: serde_json::from_value(row.findings).unwrap_or_default(),
+            checked_at: jiff(row.checked_at),
             health: Health {
                 badge,
                 last_pushed_at: jiff(row.last_pushed_at),
@@ -168,7 +182,8 @@ async fn views(db: &mut PgConnection, filter: &IntegrationFilter) -> Result<Vec<
                   q.count AS "queued!", q.oldest AS queued_oldest,
                   (SELECT min(due_at) FROM due WHERE integration_id = i.id AND kind = 1) AS next_retry_at,
                   coalesce(r.count, 0) AS "running!", r.oldest AS "running_oldest?",
-                  x.secret_version, x.grace_until
+                  x.secret_version, x.grace_until, i.sealed_credentials IS NOT NULL AS "has_credentials!",
+                  i.account, i.findings, i.checked_at
            FROM integration i
            JOIN company c ON c.id = i.company_id
            JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id

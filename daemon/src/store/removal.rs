@@ -85,6 +85,7 @@ impl Store {
         self.remove_due(integration).await?;
         self.remove_attempts(company, integration).await?;
         self.remove_deliveries(company, integration).await?;
+        self.remove_vendor_ids(company, integration).await?;
         let mut tx = self.pool.begin().await?;
         sqlx::query!("DELETE FROM probe WHERE company_id = $1 AND integration_id = $2", company, integration)
             .execute(&mut *tx)
@@ -108,6 +109,23 @@ impl Store {
             .await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    async fn remove_vendor_ids(&self, company: i64, integration: Uuid) -> Result<(), Error> {
+        loop {
+            let removed = sqlx::query!(
+                "DELETE FROM vendor_id WHERE company_id = $1 AND integration_id = $2 AND lead_id IN (
+                     SELECT lead_id FROM vendor_id WHERE company_id = $1 AND integration_id = $2 LIMIT $3)",
+                company,
+                integration,
+                BATCH
+            )
+            .execute(&self.pool)
+            .await?;
+            if removed.rows_affected() == 0 {
+                return Ok(());
+            }
+        }
     }
 
     async fn is_being_pushed(&self, company: i64, integration: Uuid) -> Result<bool, Error> {

@@ -111,6 +111,52 @@ impl Operator {
         self.integrations().create_integration(request).await.unwrap().into_inner()
     }
 
+    /// An integration of any connector. Its answer has the id.
+    pub async fn connect(
+        &self,
+        company: i64,
+        connector: &str,
+        config: Value,
+        credentials: Value,
+    ) -> v1::Integration {
+        let request = v1::CreateIntegrationRequest {
+            request_id: request_id(),
+            company: company.to_string(),
+            connector: connector.to_owned(),
+            name: connector.to_owned(),
+            config: config.to_string(),
+            credentials: if credentials.is_null() { String::new() } else { credentials.to_string() },
+            ..Default::default()
+        };
+        let answer = self.integrations().create_integration(request).await.unwrap().into_inner();
+        answer.integration.unwrap()
+    }
+
+    /// What a probe came to: the attempt, once it has finished.
+    pub async fn attempt(&self, attempt: String) -> v1::Attempt {
+        let request = v1::AwaitAttemptRequest { attempt, ..Default::default() };
+        self.attempts().await_attempt(request).await.unwrap().into_inner().attempt.unwrap()
+    }
+
+    /// Tries new credentials and waits for what came of it.
+    pub async fn set_credentials(&self, integration: &str, credentials: Value) -> v1::Attempt {
+        let request = v1::SetCredentialsRequest {
+            request_id: request_id(),
+            integration: integration.to_owned(),
+            credentials: credentials.to_string(),
+        };
+        let answer = self.integrations().set_credentials(request).await.unwrap().into_inner();
+        self.attempt(answer.attempt_id).await
+    }
+
+    /// Tests an integration and waits for what came of it.
+    pub async fn test(&self, integration: &str) -> v1::Attempt {
+        let request =
+            v1::TestIntegrationRequest { request_id: request_id(), integration: integration.to_owned() };
+        let answer = self.integrations().test_integration(request).await.unwrap().into_inner();
+        self.attempt(answer.attempt_id).await
+    }
+
     /// An integration with its health now.
     pub async fn integration(&self, id: &str) -> v1::Integration {
         let request = v1::GetIntegrationRequest { integration: id.into() };

@@ -83,6 +83,35 @@ fn piped_secret() -> Result<String, CliError> {
     Ok(without_line_end(&text).to_owned())
 }
 
+/// One JSON object from stdin, to log in with.
+pub(crate) fn piped_credentials() -> Result<String, CliError> {
+    if io::stdin().is_terminal() {
+        return Err(CliError::Usage(
+            "pipe the credentials in as one JSON object, or create it without and use `integration set-credentials`"
+                .to_owned(),
+        ));
+    }
+    let text = piped_secret()?;
+    let object =
+        serde_json::from_str::<&RawValue>(&text).map_err(|_| ()).map(|raw| raw.get().starts_with('{'));
+    if object == Ok(true) {
+        Ok(text)
+    } else {
+        // What was piped in may be a credential: the error says nothing of it.
+        Err(CliError::Usage("stdin must be one JSON object, as {\"token\": \"…\"}".to_owned()))
+    }
+}
+
+/// Asks for a credential that nobody else should see. Empty means none.
+pub(crate) fn credential(name: &str, help: &str) -> Result<String, CliError> {
+    hidden_line(&format!("{} ({}): ", display_text(name), display_text(help)))
+}
+
+/// Whether somebody can be asked.
+pub(crate) fn is_asked() -> bool {
+    io::stdin().is_terminal()
+}
+
 fn without_line_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)

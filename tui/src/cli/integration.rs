@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, input,
+    CliError, Context, Page, credentials, input,
     shape::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated, shapes},
     wait,
 };
@@ -20,6 +20,7 @@ Examples:
   leadline integration create --company 7 --connector webhook --name hook --config @hook.json
   leadline integration test hook                     push a sample and wait for the answer
   leadline integration update hook --mapping '{\"lead.event_date\": \"wedding_date\"}'
+  leadline integration set-credentials crm < token.json
   leadline integration rotate-secret hook --grace 24h
   leadline integration enable hook --held release")]
 pub(crate) enum Verb {
@@ -55,7 +56,11 @@ pub(crate) enum Verb {
         #[arg(long)]
         yes: bool,
     },
-    /// Push `webhook.test` with a sample lead and wait for the outcome
+    /// Compare the field mapping with the target's own fields; exit 1 if something does not fit
+    Check(Reference),
+    /// Replace what we log in with: asked for, or one JSON object on stdin; tried before it counts
+    SetCredentials(Reference),
+    /// Push `webhook.test` with a sample lead, or look at the target, and wait for the outcome
     Test {
         #[command(flatten)]
         reference: Reference,
@@ -132,6 +137,9 @@ struct Fields {
     /// Bring an existing signing secret: it is read from stdin
     #[arg(long)]
     secret_stdin: bool,
+    /// Bring what to log in with: one JSON object is read from stdin
+    #[arg(long, conflicts_with = "secret_stdin")]
+    credentials_stdin: bool,
 }
 
 /// What to change.
@@ -176,6 +184,12 @@ impl Verb {
             Self::Test { reference, no_wait } => {
                 return wait::test(context, &client, reference.integration, no_wait).await;
             }
+            Self::Check(Reference { integration }) => {
+                return credentials::check(context, &client, integration).await;
+            }
+            Self::SetCredentials(Reference { integration }) => {
+                return credentials::set(context, &client, integration).await;
+            }
             Self::RotateSecret { reference, grace, secret_stdin } => {
                 return rotate(context, &client, reference, grace, secret_stdin).await;
             }
@@ -206,11 +220,11 @@ impl Create {
         let Some(fields) = self.fields else {
             return help_connector(context, client, &self.help_connector.unwrap_or_default()).await;
         };
-        let brought = fields.secret_stdin;
         let answer = client.create_integration(fields.request()?).await?;
         let integration = answer.integration.unwrap_or_default();
+        let is_made = !answer.signing_secret.is_empty();
         context.out.object(&IntegrationCreated::new(integration, answer.signing_secret))?;
-        if !brought {
+        if is_made {
             context.out.note("Give the signing secret to the receiver now: it is not shown again.");
         }
         Ok(())
@@ -231,6 +245,7 @@ impl Fields {
             routing: self.routing.unwrap_or_default(),
             disabled: self.disabled,
             signing_secret: if self.secret_stdin { input::secret()? } else { String::new() },
+            credentials: if self.credentials_stdin { input::piped_credentials()? } else { String::new() },
         })
     }
 }
@@ -259,8 +274,16 @@ async fn help_connector(context: &Context, client: &Client, name: &str) -> Resul
         )));
     };
     context.out.note(&format!("{}: {}", connector.name, connector.summary));
-    let fields: Vec<ConfigField> = shapes(connector.config);
-    context.out.whole_list(&fields, &["name", "kind", "required", "default", "help"])
+    let columns = ["name", "kind", "required", "default", "help"];
+    if connector.credentials.is_empty() {
+        return context.out.whole_list(&shapes::<_, ConfigField>(connector.config), &columns);
+    }
+    let of = |fields: Vec<v1::ConfigField>, part: &str| {
+        let fields: Vec<ConfigField> = shapes(fields);
+        fields.into_iter().map(|field| field.of(part)).collect::<Vec<_>>()
+    };
+    let fields = [of(connector.config, "config"), of(connector.credentials, "credentials")].concat();
+    context.out.whole_list(&fields, &["part", "name", "kind", "required", "default", "help"])
 }
 
 async fn list(

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod company;
+mod credentials;
 mod delivery;
 mod error;
 mod input;

@@ -94,7 +94,10 @@ async fn before(client: &Client, request: v1::RetryDeliveriesRequest) -> Result<
     Ok(client.all_deliveries(&filter).await?)
 }
 
-async fn outcome(client: &Client, request: v1::AwaitAttemptRequest) -> Result<v1::Attempt, CliError> {
+pub(super) async fn outcome(
+    client: &Client,
+    request: v1::AwaitAttemptRequest,
+) -> Result<v1::Attempt, CliError> {
     let what = if request.delivery.is_empty() {
         format!("`leadline attempt show {}`", request.attempt)
     } else {

@@ -224,6 +224,8 @@ calls! { integration_service_client::IntegrationServiceClient:
     change reset_integration(ResetIntegrationRequest) -> Integration;
     /// Starts a test push; `await_attempt` waits for it.
     change test_integration(TestIntegrationRequest) -> TestIntegrationResponse;
+    change check_integration(CheckIntegrationRequest) -> TestIntegrationResponse;
+    change set_credentials(SetCredentialsRequest) -> TestIntegrationResponse;
     /// Makes a new signing secret; the answer shows it once.
     change rotate_secret(RotateSecretRequest) -> RotateSecretResponse;
     /// Ends the grace of the old signing secret.

@@ -8,6 +8,7 @@ use super::{Answer, Control, check};
 use crate::{connectors, store::integration_read::IntegrationFilter};
 
 mod enable;
+mod probes;
 mod save;
 mod secrets;
 
@@ -118,13 +119,21 @@ impl IntegrationService for Control {
         &self,
         request: Request<v1::TestIntegrationRequest>,
     ) -> Answer<v1::TestIntegrationResponse> {
-        self.mutate(request, |mut command, request| async move {
-            let (company, id, attempt) = command.request_probe(&request.integration).await?;
-            let after = json!({ "attempt": attempt.to_string() });
-            command.audit(company, &format!("integration {id}"), None, Some(after)).await?;
-            Ok((command, v1::TestIntegrationResponse { attempt_id: attempt.to_string() }))
-        })
-        .await
+        self.mutate(request, probes::test).await
+    }
+
+    async fn check_integration(
+        &self,
+        request: Request<v1::CheckIntegrationRequest>,
+    ) -> Answer<v1::TestIntegrationResponse> {
+        self.mutate(request, probes::check).await
+    }
+
+    async fn set_credentials(
+        &self,
+        request: Request<v1::SetCredentialsRequest>,
+    ) -> Answer<v1::TestIntegrationResponse> {
+        self.mutate(request, |command, request| probes::set_credentials(self, command, request)).await
     }
 
     async fn rotate_secret(

@@ -4,12 +4,15 @@ use leadline_proto::v1;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::super::{Control, check, company::plan_allows, secret};
+use super::{
+    super::{Control, check, company::plan_allows, secret},
+    probes,
+};
 use crate::{
     connectors::Connector,
     domain::{
         ids::IntegrationId,
-        integration::{Integration, SigningSecret},
+        integration::{Integration, ProbeKind, SigningSecret},
         signing,
     },
     store::{
@@ -36,6 +39,10 @@ pub(super) async fn create(
     let routing = check::one_of("routing", &request.routing, &ROUTINGS)?;
     let events = check::events(&request.events)?;
     let secret = first_secret(connector, &request.signing_secret)?;
+    let credentials = match check::optional(&request.credentials) {
+        Some(text) => Some(probes::credentials(control, connector, text)?),
+        None => None,
+    };
     refuse_shortened(connector, &config)?;
     let company = command.company(&request.company).await?;
     command.name_is_free(company.id, name).await?;
@@ -56,8 +63,12 @@ pub(super) async fn create(
             payload,
             routing,
             secret: secret.as_ref(),
+            credentials: credentials.as_ref(),
         })
         .await?;
+    if connector.checks_mapping() && credentials.is_some() {
+        command.request_probe(company.id, id, ProbeKind::Mapping, None).await?;
+    }
     let integration = command.integration_of(&company, &id.to_string()).await?;
     audit(&mut command, &integration, None).await?;
     let made = secret.filter(|_| request.signing_secret.is_empty());
@@ -104,6 +115,9 @@ pub(super) async fn update(
         check_config(control, connector, company, name, config, mapping, payload)?;
     }
     command.write_integration(&integration).await?;
+    if connector.checks_mapping() && (request.config.is_some() || request.mapping.is_some()) {
+        command.request_probe(integration.company.id, integration.id, ProbeKind::Mapping, None).await?;
+    }
     audit(&mut command, &integration, Some(before)).await?;
     let view = command.integration_view(integration.company.id, integration.id).await?;
     Ok((command, view.into()))

@@ -64,6 +64,10 @@ pub(crate) struct Integration {
     rotation: String,
     grace_until: Option<Timestamp>,
     secret_version: Option<u32>,
+    has_credentials: bool,
+    account: Option<String>,
+    findings: Vec<String>,
+    checked_at: Option<Timestamp>,
     config: Option<Box<RawValue>>,
     mapping: Option<Box<RawValue>>,
     events: Vec<String>,
@@ -95,6 +99,10 @@ impl From<v1::Integration> for Integration {
             rotation: it.rotation,
             grace_until: time(it.grace_until),
             secret_version: (it.secret_version > 0).then_some(it.secret_version),
+            has_credentials: it.has_credentials,
+            account: text(it.account),
+            findings: it.findings,
+            checked_at: time(it.checked_at),
             config: raw(it.config.as_bytes()),
             mapping: raw(it.mapping.as_bytes()),
             events: it.events,
@@ -135,8 +143,10 @@ impl Deleted {
 }
 
 /// One field of a connector's configuration.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct ConfigField {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<String>,
     name: String,
     kind: String,
     required: bool,
@@ -147,7 +157,14 @@ pub(crate) struct ConfigField {
 impl From<v1::ConfigField> for ConfigField {
     fn from(it: v1::ConfigField) -> Self {
         let default = text(it.default_value);
-        Self { name: it.name, kind: it.kind, required: it.required, default, help: it.help }
+        Self { part: None, name: it.name, kind: it.kind, required: it.required, default, help: it.help }
+    }
+}
+
+impl ConfigField {
+    /// With the name of what it is part of, where there is more than the configuration.
+    pub(crate) fn of(self, part: &str) -> Self {
+        Self { part: Some(part.to_owned()), ..self }
     }
 }
 

@@ -1,0 +1,70 @@
+//! Probes asked for: tests, mapping checks, new credentials. Dispatch carries them out.
+
+use leadline_proto::v1;
+use serde_json::{Value, json};
+
+use super::super::{Control, check};
+use crate::{
+    connectors::Connector,
+    domain::integration::ProbeKind,
+    store::command::{Command, Refusal},
+};
+
+type Asked = Result<(Box<Command>, v1::TestIntegrationResponse), Refusal>;
+
+pub(super) async fn test(command: Box<Command>, request: v1::TestIntegrationRequest) -> Asked {
+    ask(command, &request.integration, ProbeKind::Test, |_| Ok(None)).await
+}
+
+pub(super) async fn check(command: Box<Command>, request: v1::CheckIntegrationRequest) -> Asked {
+    ask(command, &request.integration, ProbeKind::Mapping, |connector| {
+        if connector.checks_mapping() {
+            return Ok(None);
+        }
+        Err(Refusal::Invalid(format!(
+            "connector {} has no fields of the target's to compare with: `leadline integration test` pushes a sample",
+            connector.name()
+        )))
+    })
+    .await
+}
+
+pub(super) async fn set_credentials(
+    control: &Control,
+    command: Box<Command>,
+    request: v1::SetCredentialsRequest,
+) -> Asked {
+    ask(command, &request.integration, ProbeKind::Credentials, |connector| {
+        credentials(control, connector, &request.credentials).map(Some)
+    })
+    .await
+}
+
+/// Reads credentials and refuses those that cannot be right, naming keys and never values.
+pub(super) fn credentials(
+    control: &Control,
+    connector: &dyn Connector,
+    text: &str,
+) -> Result<Value, Refusal> {
+    if connector.credentials().is_empty() {
+        let message = format!("credentials: connector {} needs none, leave them out", connector.name());
+        return Err(Refusal::Invalid(message));
+    }
+    let credentials = check::object("credentials", text)?;
+    let problems = connector.check_credentials(&credentials, &control.egress);
+    if problems.is_empty() { Ok(credentials) } else { Err(Refusal::Invalid(problems.join("; "))) }
+}
+
+async fn ask(
+    mut command: Box<Command>,
+    reference: &str,
+    kind: ProbeKind,
+    candidate: impl FnOnce(&dyn Connector) -> Result<Option<Value>, Refusal> + Send,
+) -> Asked {
+    let (company, id, connector) = command.probed(reference).await?;
+    let candidate = candidate(check::connector(&connector)?)?;
+    let attempt = command.request_probe(company, id, kind, candidate.as_ref()).await?;
+    let after = json!({ "probe": kind.as_str(), "attempt": attempt.to_string() });
+    command.audit(company, &format!("integration {id}"), None, Some(after)).await?;
+    Ok((command, v1::TestIntegrationResponse { attempt_id: attempt.to_string() }))
+}

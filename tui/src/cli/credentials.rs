@@ -1,0 +1,76 @@
+//! `leadline integration set-credentials` and `check`: what we log in with, and whether the mapping fits the target.
+
+use leadline_proto::v1;
+use serde_json::{Map, Value};
+
+use super::{
+    CliError, Context, input,
+    shape::{Attempt, Integration},
+    wait,
+};
+use crate::client::Client;
+
+/// Replaces the credentials, once the target has taken the new ones.
+pub(crate) async fn set(context: &Context, client: &Client, integration: String) -> Result<(), CliError> {
+    let credentials =
+        if input::is_asked() { ask(client, &integration).await? } else { input::piped_credentials()? };
+    let request = v1::SetCredentialsRequest {
+        request_id: String::new(),
+        integration: integration.clone(),
+        credentials,
+    };
+    let attempt = client.set_credentials(request).await?.attempt_id;
+    let tried = wait::outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
+    if tried.state != "delivered" {
+        context.out.object(&Attempt::from(tried.clone()))?;
+        return Err(CliError::Failed(format!("the old credentials stay: {}", tried.error)));
+    }
+    let found = client.get_integration(v1::GetIntegrationRequest { integration }).await?;
+    let dead = found.health.as_ref().map_or(0, |health| health.dead);
+    let id = found.id.clone();
+    context.out.object(&Integration::from(found))?;
+    if dead > 0 {
+        context.out.note(&format!(
+            "{dead} deliveries wait dead: `leadline delivery retry --integration {id} --class credentials` pushes \
+             those that the old credentials stopped."
+        ));
+    }
+    Ok(())
+}
+
+async fn ask(client: &Client, integration: &str) -> Result<String, CliError> {
+    let request = v1::GetIntegrationRequest { integration: integration.to_owned() };
+    let found = client.get_integration(request).await?;
+    let connectors = client.list_connectors(v1::ListConnectorsRequest {}).await?.connectors;
+    let fields = connectors
+        .into_iter()
+        .find(|connector| connector.name == found.connector)
+        .map(|connector| connector.credentials)
+        .unwrap_or_default();
+    if fields.is_empty() {
+        return Err(CliError::Failed(format!("connector {} needs no credentials", found.connector)));
+    }
+    let mut credentials = Map::new();
+    for field in fields {
+        let value = input::credential(&field.name, &field.help)?;
+        if !value.is_empty() {
+            credentials.insert(field.name, Value::String(value));
+        }
+    }
+    Ok(Value::Object(credentials).to_string())
+}
+
+/// Looks at the target and shows what does not fit.
+pub(crate) async fn check(context: &Context, client: &Client, integration: String) -> Result<(), CliError> {
+    let request = v1::CheckIntegrationRequest { request_id: String::new(), integration: integration.clone() };
+    let attempt = client.check_integration(request).await?.attempt_id;
+    wait::outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
+    let found = client.get_integration(v1::GetIntegrationRequest { integration }).await?;
+    let findings = found.findings.len();
+    context.out.object(&Integration::from(found))?;
+    match findings {
+        0 => Ok(()),
+        1 => Err(CliError::Failed("1 thing does not fit: see findings".to_owned())),
+        many => Err(CliError::Failed(format!("{many} things do not fit: see findings"))),
+    }
+}
