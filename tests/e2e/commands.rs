@@ -83,7 +83,8 @@ fn integration_shape() -> Value {
         "badge": "text", "last_pushed_at": null, "failure_count": "integer", "dead": "integer",
         "held": "integer", "pending": "integer", "last_error": null, "last_error_at": null,
         "oldest_undelivered_at": null, "throttled_until": null, "next_retry_at": null,
-        "rotation": "text", "grace_until": null, "secret_version": "integer", "config": {"url": "text"},
+        "rotation": "text", "grace_until": null, "secret_version": "integer",
+        "has_credentials": "bool", "account": null, "findings": [], "checked_at": null, "config": {"url": "text"},
         "mapping": {}, "events": ["text", "text"], "payload": "text", "routing": "text", "created_at": "time",
     })
 }
