@@ -2,6 +2,7 @@
 
 mod check;
 mod sample;
+mod save;
 
 use bytes::Bytes;
 
@@ -11,6 +12,7 @@ use super::{
     json::{Json, JsonError, JsonText},
 };
 pub use sample::sample;
+pub use save::SaveLead;
 
 /// What a lead event is read against.
 #[derive(Clone, Copy, Debug)]

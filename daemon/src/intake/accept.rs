@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     domain::{
-        fanout::fan_out,
-        ids::{DeliveryId, EventId, LeadId},
+        ids::LeadId,
         integration::EventKind,
-        lead::{self, AcceptContext, Accepted},
+        lead::{self, AcceptContext, Accepted, SaveLead},
     },
     store::{
-        intake::{AcceptedDelivery, CompanyView, Flushed, NewDelivery, NewEvent},
+        intake::{AcceptedDelivery, CompanyView, Flushed, NewEvent},
         lead::Again,
+        save_lead::{SaveKey, Saved},
     },
 };
 
@@ -43,7 +43,7 @@ struct ReceiptDelivery {
 }
 
 impl Receipt {
-    fn new(status: &'static str, accepted: &Accepted, deliveries: Vec<AcceptedDelivery>) -> Self {
+    fn new(status: &'static str, lead: String, deliveries: Vec<AcceptedDelivery>) -> Self {
         let deliveries = deliveries
             .into_iter()
             .map(|delivery| ReceiptDelivery {
@@ -53,14 +53,24 @@ impl Receipt {
                 reason: delivery.reason,
             })
             .collect();
-        Self { lead: accepted.uuid.clone(), status, deliveries }
+        Self { lead, status, deliveries }
     }
+}
+
+/// What shape a lead comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// The canonical event.
+    Leads,
+    /// The flat one, found again by its address.
+    SaveLead,
 }
 
 /// Decides on a lead and commits it. If the company changed meanwhile, the key may be revoked and the integrations
 /// others, so all of it is decided again.
 pub(super) async fn accept<L: Ledger>(
     app: &App<L>,
+    door: Door,
     credential: &Credential,
     mut opened: Opened,
     headers: &HeaderMap,
@@ -72,9 +82,12 @@ pub(super) async fn accept<L: Ledger>(
             return Err(Problem::unsigned());
         }
         let view = &*opened.view;
-        let accepted =
-            lead::accept(body, &AcceptContext { company: view.id, company_name: &view.name, new_id })?;
-        if let Some(receipt) = commit(app, view, &accepted).await? {
+        let context = AcceptContext { company: view.id, company_name: &view.name, new_id };
+        let committed = match door {
+            Door::Leads => commit(app, view, &lead::accept(body, &context)?).await?,
+            Door::SaveLead => save(app, view, &SaveLead::parse(body)?, &context).await?,
+        };
+        if let Some(receipt) = committed {
             return Ok(receipt);
         }
         let newer = app.views.open_newer(credential, Some(view.version)).await?;
@@ -92,38 +105,45 @@ async fn commit<L: Ledger>(
     view: &CompanyView,
     accepted: &Accepted,
 ) -> Result<Option<Receipt>, Trouble> {
-    let created = decide(view, accepted, EventKind::Created);
-    let deliveries = created.deliveries.iter().map(as_committed).collect();
+    let created = NewEvent::decide(view, accepted, EventKind::Created);
+    let deliveries = created.deliveries.iter().map(AcceptedDelivery::from).collect();
+    let uuid = accepted.uuid.clone();
     Ok(match app.queue.commit(created).await? {
-        Flushed::Created => Some(Receipt::new("accepted", accepted, deliveries)),
+        Flushed::Created => Some(Receipt::new("accepted", uuid, deliveries)),
         Flushed::Stale => None,
-        Flushed::Known => match app.ledger.accept_again(&decide(view, accepted, EventKind::Updated)).await? {
-            Again::Duplicate(deliveries) => Some(Receipt::new("duplicate", accepted, deliveries)),
-            Again::Updated(deliveries) => Some(Receipt::new("updated", accepted, deliveries)),
-            Again::Stale => None,
-        },
+        Flushed::Known => {
+            let update = NewEvent::decide(view, accepted, EventKind::Updated);
+            match app.ledger.accept_again(&update).await? {
+                Again::Duplicate(deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
+                Again::Updated(deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
+                Again::Stale => None,
+            }
+        }
     })
 }
 
-fn decide(view: &CompanyView, accepted: &Accepted, kind: EventKind) -> NewEvent {
-    NewEvent {
+/// Merges a flat lead into the one of its address. None if the view is too old to commit on.
+async fn save<L: Ledger>(
+    app: &App<L>,
+    view: &CompanyView,
+    lead: &SaveLead,
+    context: &AcceptContext<'_>,
+) -> Result<Option<Receipt>, Problem> {
+    let key = SaveKey {
         company: view.id,
         version: view.version,
-        lead: accepted.lead,
-        uuid: accepted.uuid.clone(),
-        digest: accepted.digest,
-        event: EventId::generate(),
-        kind,
-        body: accepted.body(kind),
-        deliveries: fan_out(&view.integrations, kind, DeliveryId::generate),
-    }
-}
-
-fn as_committed(delivery: &NewDelivery) -> AcceptedDelivery {
-    AcceptedDelivery {
-        integration: delivery.integration,
-        id: delivery.id,
-        state: if delivery.held.is_some() { "held" } else { "pending" }.into(),
-        reason: delivery.held.clone(),
-    }
+        email_hash: lead.email_hash(),
+        new_id: context.new_id,
+    };
+    let decide = |current: Option<Bytes>| {
+        let accepted = lead.merge(current.as_deref(), context)?;
+        let kind = if current.is_some() { EventKind::Updated } else { EventKind::Created };
+        Ok(NewEvent::decide(view, &accepted, kind))
+    };
+    Ok(match app.ledger.save(&key, decide).await?? {
+        Saved::Created(uuid, deliveries) => Some(Receipt::new("accepted", uuid, deliveries)),
+        Saved::Duplicate(uuid, deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
+        Saved::Updated(uuid, deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
+        Saved::Stale => None,
+    })
 }

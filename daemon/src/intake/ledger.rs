@@ -2,12 +2,18 @@
 
 use std::{error::Error, future::Future};
 
+use bytes::Bytes;
+
 use crate::{
-    domain::ids::{CompanyId, LeadId},
+    domain::{
+        ids::{CompanyId, LeadId},
+        lead::Refusal,
+    },
     store::{
         self, Store,
         intake::{CompanyView, Flushed, NewEvent},
         lead::{Again, LeadStatus},
+        save_lead::{SaveKey, Saved},
     },
 };
 
@@ -57,6 +63,12 @@ pub(super) trait Ledger: Send + Sync + 'static {
 
     fn accept_again(&self, update: &NewEvent) -> impl Future<Output = Result<Again, Trouble>> + Send;
 
+    fn save(
+        &self,
+        key: &SaveKey,
+        decide: impl FnOnce(Option<Bytes>) -> Result<NewEvent, Refusal> + Send,
+    ) -> impl Future<Output = Result<Result<Saved, Refusal>, Trouble>> + Send;
+
     fn lead_status(
         &self,
         company: CompanyId,
@@ -81,6 +93,14 @@ impl Ledger for Store {
 
     async fn accept_again(&self, update: &NewEvent) -> Result<Again, Trouble> {
         Ok(Self::accept_again(self, update).await?)
+    }
+
+    async fn save(
+        &self,
+        key: &SaveKey,
+        decide: impl FnOnce(Option<Bytes>) -> Result<NewEvent, Refusal> + Send,
+    ) -> Result<Result<Saved, Refusal>, Trouble> {
+        Ok(self.save_lead(key, decide).await?)
     }
 
     async fn lead_status(&self, company: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, Trouble> {

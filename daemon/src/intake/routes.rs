@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     App, accept,
-    accept::Receipt,
+    accept::{Door, Receipt},
     body,
     ledger::Ledger,
     problem::Problem,
@@ -31,6 +31,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 pub(super) fn router<L: Ledger>(app: Arc<App<L>>) -> Router {
     Router::new()
         .route("/v1/leads", post(post_lead::<L>))
+        .route("/v1/save_lead", post(post_save_lead::<L>))
         .route("/v1/leads/{uuid}", get(get_lead::<L>))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::<L>))
@@ -43,7 +44,19 @@ pub(super) fn router<L: Ledger>(app: Arc<App<L>>) -> Router {
 }
 
 async fn post_lead<L: Ledger>(State(app): State<Arc<App<L>>>, headers: HeaderMap, body: Body) -> Response {
-    match receive(&app, &headers, body).await {
+    answer(receive(&app, Door::Leads, &headers, body).await)
+}
+
+async fn post_save_lead<L: Ledger>(
+    State(app): State<Arc<App<L>>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    answer(receive(&app, Door::SaveLead, &headers, body).await)
+}
+
+fn answer(received: Result<Receipt, Problem>) -> Response {
+    match received {
         Ok(receipt) => {
             metrics::counter!("leadline_intake_leads_total", "status" => receipt.status).increment(1);
             (StatusCode::ACCEPTED, Json(receipt)).into_response()
@@ -56,7 +69,12 @@ async fn post_lead<L: Ledger>(State(app): State<Arc<App<L>>>, headers: HeaderMap
     }
 }
 
-async fn receive<L: Ledger>(app: &App<L>, headers: &HeaderMap, body: Body) -> Result<Receipt, Problem> {
+async fn receive<L: Ledger>(
+    app: &App<L>,
+    door: Door,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Receipt, Problem> {
     let (credential, opened) = match admit(app, headers).await {
         Ok(admitted) => admitted,
         Err(problem) => {
@@ -70,7 +88,7 @@ async fn receive<L: Ledger>(app: &App<L>, headers: &HeaderMap, body: Body) -> Re
             return Err(problem);
         }
         let body = body::read(body).await?;
-        accept::accept(app, &credential, opened, headers, &body).await
+        accept::accept(app, door, &credential, opened, headers, &body).await
     };
     match received.await {
         // A commit would have noticed that the key is revoked by now, but there is none: the sender is a stranger.

@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 use secrecy::SecretString;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{DueHint, Error, FIRST, Store, micros};
 pub use crate::domain::fanout::{IntakeIntegration, NewDelivery};
 use crate::domain::{
+    fanout::fan_out,
     ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
     integration::EventKind,
+    lead::Accepted,
 };
 
 /// Everything intake decides on, at one version of the company's configuration.
@@ -48,6 +51,24 @@ pub struct NewEvent {
     pub deliveries: Vec<NewDelivery>,
 }
 
+impl NewEvent {
+    /// What committing an event means for a company as it was seen.
+    #[must_use]
+    pub fn decide(view: &CompanyView, accepted: &Accepted, kind: EventKind) -> Self {
+        Self {
+            company: view.id,
+            version: view.version,
+            lead: accepted.lead,
+            uuid: accepted.uuid.clone(),
+            digest: accepted.digest,
+            event: EventId::generate(),
+            kind,
+            body: accepted.body(kind),
+            deliveries: fan_out(&view.integrations, kind, DeliveryId::generate),
+        }
+    }
+}
+
 /// A delivery as the 202 answer shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedDelivery {
@@ -55,6 +76,17 @@ pub struct AcceptedDelivery {
     pub id: DeliveryId,
     pub state: String,
     pub reason: Option<String>,
+}
+
+impl From<&NewDelivery> for AcceptedDelivery {
+    fn from(delivery: &NewDelivery) -> Self {
+        Self {
+            integration: delivery.integration,
+            id: delivery.id,
+            state: if delivery.held.is_some() { "held" } else { "pending" }.into(),
+            reason: delivery.held.clone(),
+        }
+    }
 }
 
 /// What became of one event of a flush.
@@ -129,11 +161,27 @@ impl Store {
 
     /// Commits new leads with their deliveries, all in one statement. The answers are in the order of the events,
     /// which must not name a lead twice.
-    #[expect(clippy::too_many_lines, reason = "one statement, best read in one piece")]
     pub async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Error> {
-        let e = EventColumns::of(events);
-        let d = DeliveryColumns::of(events);
-        let rows = sqlx::query!(
+        let (flushed, hints) = insert(&mut *self.pool.acquire().await?, events).await?;
+        self.hub.due(hints);
+        Ok(flushed)
+    }
+
+    /// Whether the database answers.
+    pub async fn is_ready(&self) -> bool {
+        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+    }
+}
+
+/// As [`Store::accept`], on a connection; whoever commits passes the hints on.
+#[expect(clippy::too_many_lines, reason = "one statement, best read in one piece")]
+pub(super) async fn insert(
+    db: &mut PgConnection,
+    events: &[NewEvent],
+) -> Result<(Vec<Flushed>, Vec<DueHint>), Error> {
+    let e = EventColumns::of(events);
+    let d = DeliveryColumns::of(events);
+    let rows = sqlx::query!(
             r#"WITH version AS MATERIALIZED (
                 SELECT v.id, v.version
                 FROM (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[])) v(id, version)
@@ -187,25 +235,18 @@ impl Store {
             &d.integration,
             &d.held as &[Option<&str>],
         )
-        .fetch_all(&self.pool)
+        .fetch_all(db)
         .await?;
-        let mut flushed = vec![Flushed::Stale; events.len()];
-        let mut hints = Vec::new();
-        for row in rows {
-            let index = usize::try_from(row.ordinal - 1).map_err(|_| Error::Corrupt("ordinal"))?;
-            flushed[index] = if row.created { Flushed::Created } else { Flushed::Known };
-            if row.created {
-                hints.extend(hints_of(&events[index], micros(row.now.to_jiff())));
-            }
+    let mut flushed = vec![Flushed::Stale; events.len()];
+    let mut hints = Vec::new();
+    for row in rows {
+        let index = usize::try_from(row.ordinal - 1).map_err(|_| Error::Corrupt("ordinal"))?;
+        flushed[index] = if row.created { Flushed::Created } else { Flushed::Known };
+        if row.created {
+            hints.extend(hints_of(&events[index], micros(row.now.to_jiff())));
         }
-        self.hub.due(hints);
-        Ok(flushed)
     }
-
-    /// Whether the database answers.
-    pub async fn is_ready(&self) -> bool {
-        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
-    }
+    Ok((flushed, hints))
 }
 
 fn hints_of(event: &NewEvent, due_at: i64) -> impl Iterator<Item = DueHint> + '_ {

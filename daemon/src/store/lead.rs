@@ -164,7 +164,7 @@ async fn lead_deliveries(
         .collect())
 }
 
-async fn accepted(
+pub(super) async fn accepted(
     tx: &mut PgTransaction<'_>,
     company: i64,
     lead: Uuid,
@@ -181,7 +181,7 @@ async fn accepted(
         .collect())
 }
 
-async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<(), Error> {
+pub(super) async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<(), Error> {
     sqlx::query!(
         "WITH added AS (
             INSERT INTO event (company_id, id, lead_id, kind, body) VALUES ($1, $3, $2, 'lead.updated', $4)
@@ -201,7 +201,7 @@ async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<
 
 /// Writes one delivery of an update. It waits behind an earlier event of the lead that is not final at the same
 /// integration, and takes the place of an update that waits there or is held.
-async fn add_update(
+pub(super) async fn add_update(
     tx: &mut PgTransaction<'_>,
     update: &NewEvent,
     delivery: &NewDelivery,

@@ -27,6 +27,7 @@ pub mod probe;
 pub mod queue;
 pub mod removal;
 pub mod retry;
+pub mod save_lead;
 mod seal;
 mod secret;
 pub mod setup;

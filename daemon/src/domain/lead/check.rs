@@ -272,7 +272,7 @@ fn has_form(text: &str, form: &str) -> bool {
 }
 
 /// Whether mail could be sent there: one `@`, a plain local part, a domain of labels. Quoted local parts are refused.
-fn is_email(text: &str) -> bool {
+pub(super) fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let is_atom = |character: char| {
         character.is_ascii_alphanumeric()

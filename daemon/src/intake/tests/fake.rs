@@ -14,11 +14,13 @@ use crate::{
     domain::{
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
+        lead::Refusal,
     },
     intake::ledger::{Ledger, Trouble},
     store::{
         intake::{AcceptedDelivery, CompanyView, Flushed, IntakeIntegration, KeyView, NewEvent},
         lead::{Again, LeadDelivery, LeadStatus},
+        save_lead::{SaveKey, Saved},
     },
 };
 
@@ -41,6 +43,8 @@ pub(super) struct Company {
 pub(super) struct State {
     pub(super) company: Company,
     pub(super) leads: HashMap<LeadId, NewEvent>,
+    /// By the hash of the address.
+    pub(super) saved: HashMap<[u8; 32], LeadId>,
     pub(super) trouble: Option<Trouble>,
     /// A flush that holds this lead is refused.
     pub(super) poison: Option<LeadId>,
@@ -75,6 +79,7 @@ impl Fake {
         let state = State {
             company,
             leads: HashMap::new(),
+            saved: HashMap::new(),
             trouble: None,
             poison: None,
             flushes: Vec::new(),
@@ -190,6 +195,31 @@ impl Ledger for Fake {
             }
             *known = update.clone();
             Ok(Again::Updated(committed(update)))
+        })
+    }
+
+    async fn save(
+        &self,
+        key: &SaveKey,
+        decide: impl FnOnce(Option<Bytes>) -> Result<NewEvent, Refusal> + Send,
+    ) -> Result<Result<Saved, Refusal>, Trouble> {
+        self.with(|state| {
+            if key.version != state.company.version {
+                return Ok(Ok(Saved::Stale));
+            }
+            let known = state.saved.get(&key.email_hash).and_then(|lead| state.leads.get(lead)).cloned();
+            let event = match decide(known.as_ref().map(|event| event.body.clone())) {
+                Ok(event) => event,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let (uuid, deliveries) = (event.uuid.clone(), committed(&event));
+            if known.as_ref().is_some_and(|known| known.digest == event.digest) {
+                return Ok(Ok(Saved::Duplicate(uuid, deliveries)));
+            }
+            state.saved.insert(key.email_hash, event.lead);
+            state.leads.insert(event.lead, event);
+            let saved = if known.is_some() { Saved::Updated } else { Saved::Created };
+            Ok(Ok(saved(uuid, deliveries)))
         })
     }
 
