@@ -20,6 +20,7 @@ use crate::domain::{
     integration::{Integration, SigningSecret},
     json::Json,
     outcome::{Failure, FailureClass, Outcome},
+    payload::{self, Payload},
     signing,
     template::{Context, Place, Template},
 };
@@ -128,15 +129,22 @@ impl Connector for Webhook {
     }
 
     fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>, Failure> {
-        if integration.payload != "v1" {
-            return Err(unrenderable(format!("payload {} is not known; use v1", integration.payload)));
-        }
+        let payload = payload::find(&integration.payload).ok_or_else(|| {
+            let known = payload::names().join(" or ");
+            unrenderable(format!("payload {} is not known; use {known}", integration.payload))
+        })?;
         let brand = Brand::parse(integration.brand.as_deref().unwrap_or(brand)).map_err(unrenderable)?;
         let settings =
             Settings::read(&integration.config, &integration.mapping, &brand).map_err(|problems| {
                 unrenderable(format!("the configuration is not usable: {}", problems.join("; ")))
             })?;
-        Ok(Box::new(Ready { settings, brand, secrets: integration.secrets.clone() }))
+        if payload.is_reshaped() && matches!(&settings.body, Body::Event(mapping) if !mapping.is_empty()) {
+            return Err(unrenderable(format!(
+                "mapping: payload {} has a shape of its own; leave the mapping out, or use payload v1 or a body template",
+                payload.name
+            )));
+        }
+        Ok(Box::new(Ready { settings, brand, payload, secrets: integration.secrets.clone() }))
     }
 }
 
@@ -157,6 +165,7 @@ fn unrenderable(error: impl Into<String>) -> Failure {
 struct Ready {
     settings: Settings,
     brand: Brand,
+    payload: &'static Payload,
     secrets: Vec<SigningSecret>,
 }
 
@@ -174,7 +183,9 @@ impl Prepared for Ready {
 
 impl Ready {
     fn request(&self, push: &Push<'_>) -> Result<Request, Failure> {
-        let event = if self.settings.reads_event(push.rendered.is_some()) {
+        let has_body = push.rendered.is_some();
+        let is_reshaped = self.payload.is_reshaped() && matches!(self.settings.body, Body::Event(_));
+        let event = if self.settings.reads_event(has_body) || (is_reshaped && !has_body) {
             Json::parse(push.body)
                 .map_err(|error| unrenderable(format!("the event cannot be read: {error}")))?
         } else {
@@ -184,7 +195,10 @@ impl Ready {
         let target = self.settings.url.render(&context).map_err(unrenderable)?;
         let body = match push.rendered {
             Some(rendered) => rendered.clone(),
-            None => self.settings.body(push.body, &context).map_err(unrenderable)?,
+            None => match self.payload.reshape(&event).filter(|_| is_reshaped) {
+                Some(reshaped) => reshaped.to_bytes(),
+                None => self.settings.body(push.body, &context).map_err(unrenderable)?,
+            },
         };
         let signed = self.signature(push, &body)?;
         let mut headers = self.own_headers(push, &body, &signed)?;
@@ -235,7 +249,7 @@ impl Ready {
         [
             content_type.map(|value| (header::CONTENT_TYPE, value)),
             Some((header::USER_AGENT, self.brand.user_agent.as_str())),
-            Some((self.brand.event.clone(), push.event.as_str())),
+            Some((self.brand.event.clone(), self.payload.event(push.event))),
             Some((self.brand.signature.clone(), &signed.simple)),
             Some((HeaderName::from_static("webhook-id"), push.id)),
             Some((HeaderName::from_static("webhook-timestamp"), &timestamp)),

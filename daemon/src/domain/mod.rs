@@ -13,6 +13,7 @@ pub mod lead;
 pub mod mapping;
 pub mod nearest;
 pub mod outcome;
+pub mod payload;
 pub mod plan;
 pub mod signing;
 pub mod template;

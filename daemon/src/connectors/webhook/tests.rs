@@ -362,3 +362,48 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_integration_is_pushed_the_payload_that_it_names() {
+    let named = |payload: &str, config: Value, mapping: Value| Integration {
+        payload: payload.to_owned(),
+        ..integration(config, mapping)
+    };
+    let plain = || json!({"url": "https://example.com/{{ lead.uuid }}"});
+    let pushed = |integration: &Integration| match step(integration, EVENT) {
+        Step::Call(request) => request,
+        other => panic!("{other:?}"),
+    };
+    let flat = pushed(&named("save_lead", plain(), Value::Null));
+    assert_eq!(
+        flat.body,
+        r#"{"data":{"email":"sarah@example.com","company":"","first_name":"Sarah","last_name":"Patel","phone":"","website":"","position":"","twitter":"","linkedin":"","notes":"","score":0}}"#
+    );
+    assert_eq!(header(&flat, "x-innkept-event"), Some("save_lead"));
+    assert_eq!(header(&flat, "content-type"), Some("application/json"));
+    assert_eq!(flat.url.path(), "/01j8h6kqh4yg3xr8rwm6t6xfqe", "templates speak of the canonical event");
+    assert!(verify_simple(NEW, &flat.body, header(&flat, "x-innkept-signature").unwrap()));
+    assert_eq!(
+        pushed(&named("v2", plain(), Value::Null)).body,
+        r#"{"version":"v2","contact":"sarah@example.com"}"#
+    );
+    assert_eq!(pushed(&named("v1", plain(), Value::Null)).body, EVENT);
+
+    let templated = json!({"url": "https://example.com/", "body": "Hello {{ lead.name }}"});
+    assert_eq!(pushed(&named("save_lead", templated, Value::Null)).body, "Hello Sarah Patel");
+    let get = json!({"url": "https://example.com/", "method": "GET"});
+    assert!(pushed(&named("save_lead", get, Value::Null)).body.is_empty());
+
+    let refused = |integration: &Integration| match Webhook.prepare(integration, "Innkept/1.0") {
+        Err(failure) => failure.error,
+        Ok(_) => panic!("prepared"),
+    };
+    assert_eq!(
+        refused(&named("save_lead", plain(), json!({"lead.name": "who"}))),
+        "mapping: payload save_lead has a shape of its own; leave the mapping out, or use payload v1 or a body template"
+    );
+    assert!(
+        refused(&named("v3", plain(), Value::Null))
+            .starts_with("payload v3 is not known; use v1 or save_lead")
+    );
+}

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         ids::IntegrationId,
         integration::{Integration, ProbeKind, SigningSecret},
-        signing,
+        payload, signing,
     },
     store::{
         command::{Command, Refusal},
@@ -22,7 +22,6 @@ use crate::{
     },
 };
 
-const PAYLOADS: [&str; 2] = ["v1", "save_lead"];
 /// What flows would send is not decided anywhere yet, and an integration that asked for it would get every lead.
 const ROUTINGS: [&str; 1] = ["all"];
 
@@ -35,7 +34,7 @@ pub(super) async fn create(
     let name = check::name(&request.name)?;
     let config = check::object("config", &request.config)?;
     let mapping = check::object("mapping", &request.mapping)?;
-    let payload = check::one_of("payload", &request.payload, &PAYLOADS)?;
+    let payload = check::one_of("payload", &request.payload, &payload::names())?;
     let routing = check::one_of("routing", &request.routing, &ROUTINGS)?;
     let events = check::events(&request.events)?;
     let secret = first_secret(connector, &request.signing_secret)?;
@@ -108,7 +107,7 @@ pub(super) async fn update(
         integration.events = check::events(&request.events)?;
     }
     if let Some(payload) = &request.payload {
-        integration.payload = check::one_of("payload", payload, &PAYLOADS)?.to_owned();
+        integration.payload = check::one_of("payload", payload, &payload::names())?.to_owned();
     }
     if request.config.is_some() || request.mapping.is_some() || request.payload.is_some() {
         let LockedIntegration { company, name, config, mapping, payload, .. } = &integration;
