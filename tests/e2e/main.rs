@@ -5,6 +5,7 @@
 mod commands;
 mod console;
 mod crashes;
+mod doors;
 mod engine;
 mod foreign;
 mod leads;

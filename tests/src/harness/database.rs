@@ -84,6 +84,7 @@ impl Database {
             "signing_secret",
             "integration_stat",
             "lead",
+            "saved_lead",
             "event",
             "delivery",
             "undelivered",

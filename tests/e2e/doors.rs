@@ -1,0 +1,205 @@
+//! The intake's further doors: flat leads, batches, what is kept of refusals.
+
+use futures::future::join_all;
+use leadline_fakes::{Behaviour, Receiver};
+use leadline_proto::v1;
+use leadline_tests::{Daemon, Operator, check_invariants, http, post_lead, request_id, wait_until};
+use serde_json::{Value, json};
+
+const LEAD: &str = include_str!("../fixtures/lead.json");
+const FLAT: &str = include_str!("../fixtures/save_lead.json");
+const PUSHED_V1: &str = include_str!("../fixtures/payload/v1.json");
+const PUSHED_SAVE_LEAD: &str = include_str!("../fixtures/payload/save_lead.json");
+
+async fn lead(daemon: &Daemon, key: &str, uuid: &str) -> Value {
+    let url = daemon.url(&format!("/v1/leads/{uuid}"));
+    http().get(url).bearer_auth(key).send().await.unwrap().json().await.unwrap()
+}
+
+async fn integration(operator: &Operator, name: &str, url: &str, payload: &str) -> String {
+    let request = v1::CreateIntegrationRequest {
+        request_id: request_id(),
+        company: "7".into(),
+        connector: "webhook".into(),
+        name: name.into(),
+        config: json!({"url": url}).to_string(),
+        payload: payload.into(),
+        ..Default::default()
+    };
+    let created = operator.integrations().create_integration(request).await.unwrap().into_inner();
+    created.integration.unwrap().id
+}
+
+#[tokio::test]
+async fn flat_leads_are_saved_merged_and_pushed() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = operator.company(7).await;
+    integration(&operator, "canonical", &receiver.url("/v1"), "").await;
+    integration(&operator, "flat", &receiver.url("/flat"), "save_lead").await;
+    let url = daemon.url("/v1/save_lead");
+    let sent = |path: &str, event: &str| {
+        let of = |request: &leadline_fakes::Request| {
+            request.path == path && request.header("x-leadline-event") == Some(event)
+        };
+        let found = receiver.requests().into_iter().filter(of);
+        found.map(|request| String::from_utf8(request.body.to_vec()).unwrap()).collect::<Vec<_>>()
+    };
+
+    let (status, answer) = post_lead(&url, &key, FLAT).await;
+    assert_eq!((status, &answer["status"]), (202, &json!("accepted")), "{answer}");
+    let uuid = answer["lead"].as_str().unwrap().to_owned();
+    assert_eq!((uuid.len(), answer["deliveries"].as_array().unwrap().len()), (26, 2));
+    receiver.wait_for(2).await;
+    assert_eq!(
+        sent("/v1", "lead.created"),
+        [format!(
+            r#"{{"event":"lead.created","version":"v1","lead":{{"uuid":"{uuid}","name":"Ann van der Lee","email":"Ann.Lee@example.com","profile":{{"company":"Acme","first_name":"Ann","last_name":"van der Lee","website":"https://acme.example","notes":"Asked for the garden","score":42}},"phone":"+447700900124"}},"company":{{"id":7,"name":"The Old Barn"}}}}"#
+        )]
+    );
+    let flat: Value = serde_json::from_str(FLAT).unwrap();
+    assert_eq!(sent("/flat", "save_lead"), [flat.to_string()], "what came in flat goes out flat");
+
+    // The same again, whatever the case of the address, is a duplicate; a change is merged into the same lead.
+    let again = post_lead(&url, &key, FLAT).await.1;
+    assert_eq!((&again["status"], &again["lead"]), (&json!("duplicate"), &json!(uuid)), "{again}");
+    assert_eq!(again["deliveries"].as_array().unwrap().len(), 2);
+    let change = json!({"data": {"email": "ann.lee@EXAMPLE.com", "score": 43}}).to_string();
+    let updated = post_lead(&url, &key, change).await.1;
+    assert_eq!((&updated["status"], &updated["lead"]), (&json!("updated"), &json!(uuid)), "{updated}");
+    receiver.wait_for(4).await;
+    let pushed = sent("/v1", "lead.updated").remove(0);
+    assert!(pushed.contains(r#""score":43"#) && pushed.contains(r#""company":"Acme""#), "{pushed}");
+    assert_eq!(lead(&daemon, &key, &uuid).await["event"]["lead"]["email"], "ann.lee@EXAMPLE.com");
+
+    // The other door knows the lead by its uuid, and what it brings stays when this one is used again.
+    let canonical = LEAD.replacen("01j8h6kqh4yg3xr8rwm6t6xfqe", &uuid, 1).replacen(
+        "sarah@example.com",
+        "Ann.Lee@example.com",
+        1,
+    );
+    assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, canonical).await.1["status"], "updated");
+    let change = json!({"data": {"email": "ann.lee@example.com", "position": "Owner"}}).to_string();
+    assert_eq!(post_lead(&url, &key, change).await.1["lead"], json!(uuid));
+    let event = lead(&daemon, &key, &uuid).await["event"].clone();
+    assert_eq!((&event["lead"]["guest_count"], &event["lead"]["name"]), (&json!(80), &json!("Sarah Patel")));
+    assert_eq!(event["lead"]["profile"], json!({"position": "Owner"}));
+    wait_until("all is delivered", async || lead(&daemon, &key, &uuid).await["state"] == "complete").await;
+    check_invariants(&daemon.database().pool().await).await;
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn posts_of_one_address_at_once_make_one_lead() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = operator.company(7).await;
+    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let url = daemon.url("/v1/save_lead");
+    // Each brings a field of its own: none may be lost.
+    let posts = (0..24).map(|n| {
+        let body = json!({"data": {"email": "ann@example.com", format!("field_{n}"): n}}).to_string();
+        post_lead(&url, &key, body)
+    });
+    let answers = join_all(posts).await;
+    let count = |word: &str| answers.iter().filter(|(_, answer)| answer["status"] == word).count();
+    assert!(answers.iter().all(|(status, _)| *status == 202), "{answers:?}");
+    assert_eq!((count("accepted"), count("updated")), (1, 23), "{answers:?}");
+    let uuid = answers[0].1["lead"].as_str().unwrap();
+    assert!(answers.iter().all(|(_, answer)| answer["lead"] == uuid));
+    let profile = lead(&daemon, &key, uuid).await["event"]["lead"]["profile"].clone();
+    assert_eq!(profile.as_object().unwrap().len(), 24, "{profile}");
+    wait_until("the last one is pushed", async || lead(&daemon, &key, uuid).await["state"] == "complete")
+        .await;
+    check_invariants(&daemon.database().pool().await).await;
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_flat_lead_that_is_wrong_is_refused_whole() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let url = daemon.url("/v1/save_lead");
+    let before = daemon.database().contents().await;
+    let (status, told) =
+        post_lead(&url, &key, r#"{"data": {"email": "ann", "score": "high", "notes": 5}}"#).await;
+    assert_eq!(
+        (status, &told["detail"]),
+        (422, &json!("3 fields are not valid: correct those that `errors` names"))
+    );
+    assert_eq!(
+        told["errors"],
+        json!([
+            {"pointer": "/data/email", "detail": "must be an e-mail address"},
+            {"pointer": "/data/notes", "detail": "must be text or null"},
+            {"pointer": "/data/score", "detail": "must be an integer or null"},
+        ])
+    );
+    for (body, status, detail) in [
+        ("{}", 422, "2 fields are not valid: correct those that `errors` names"),
+        (r#"{"data": {"email": null}}"#, 422, "/data/email: is required"),
+        (LEAD, 422, "8 fields are not valid: correct those that `errors` names"),
+        (
+            r#"{"data": {"email": "a@b.c"}, "quote": {}}"#,
+            422,
+            "/quote: has no place here: post the canonical event to /v1/leads",
+        ),
+        (
+            r#"{"data": {"email": "a@b.c", "email": "a@b.c"}}"#,
+            400,
+            "duplicate key \"email\" at line 1, column 29",
+        ),
+    ] {
+        let (told, problem) = post_lead(&url, &key, body).await;
+        assert_eq!((told, problem["detail"].as_str().unwrap()), (status, detail), "{problem}");
+    }
+    assert_eq!(post_lead(&url, "llk_7_short", FLAT).await.0, 401);
+    assert_eq!(daemon.database().contents().await, before);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn each_integration_gets_the_payload_that_it_names() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = operator.company(7).await;
+    let id = integration(&operator, "canonical", &receiver.url("/v1"), "v1").await;
+    integration(&operator, "flat", &receiver.url("/save_lead"), "save_lead").await;
+    post_lead(&daemon.url("/v1/leads"), &key, LEAD).await;
+    let requests = receiver.wait_for(2).await;
+    for (path, golden) in [("/v1", PUSHED_V1), ("/save_lead", PUSHED_SAVE_LEAD)] {
+        let request = requests.iter().find(|request| request.path == path).unwrap();
+        assert_eq!(String::from_utf8_lossy(&request.body), golden.trim_end());
+    }
+    // It stays on it until it is switched.
+    let update = |payload: &str, mapping: Option<&str>| v1::UpdateIntegrationRequest {
+        request_id: request_id(),
+        integration: id.clone(),
+        payload: Some(payload.into()),
+        mapping: mapping.map(Into::into),
+        ..Default::default()
+    };
+    let mut integrations = operator.integrations();
+    let refused = integrations.update_integration(update("v2", None)).await.unwrap_err();
+    assert_eq!(refused.message(), "payload \"v2\": use v1 or save_lead");
+    let mapping = Some(r#"{"lead.name": "who"}"#);
+    let refused = integrations.update_integration(update("save_lead", mapping)).await.unwrap_err();
+    assert_eq!(
+        refused.message(),
+        "mapping: payload save_lead has a shape of its own; leave the mapping out, or use payload v1 or a body template"
+    );
+    let switched = integrations.update_integration(update("save_lead", None)).await.unwrap().into_inner();
+    assert_eq!(switched.payload, "save_lead");
+    post_lead(&daemon.url("/v1/leads"), &key, LEAD.replacen("Sarah Patel", "Sarah", 1)).await;
+    let requests = receiver.wait_for(4).await;
+    let flat = requests.iter().filter(|request| request.header("x-leadline-event") == Some("save_lead"));
+    assert_eq!(flat.count(), 3);
+    daemon.stop().await;
+    receiver.stop().await;
+}
