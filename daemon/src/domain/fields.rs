@@ -10,16 +10,52 @@ pub struct Field {
 /// What stands at a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// A text, number or truth value.
-    Leaf,
+    /// One value.
+    Leaf(Leaf),
     /// A list.
     List,
     /// An object, whose fields have names of their own.
     Object,
 }
 
-const fn leaf(name: &'static str) -> Field {
-    Field { name, shape: Shape::Leaf }
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaf {
+    Text,
+    Integer,
+    Truth,
+    /// Text: `2026-09-12`.
+    Date,
+    /// Text: a time with its offset.
+    Time,
+}
+
+impl Shape {
+    /// In words, as after "is".
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Leaf(Leaf::Text) => "text",
+            Self::Leaf(Leaf::Integer) => "an integer",
+            Self::Leaf(Leaf::Truth) => "true or false",
+            Self::Leaf(Leaf::Date) => "a date",
+            Self::Leaf(Leaf::Time) => "a time",
+            Self::List => "a list",
+            Self::Object => "an object",
+        }
+    }
+}
+
+const fn text(name: &'static str) -> Field {
+    Field { name, shape: Shape::Leaf(Leaf::Text) }
+}
+
+const fn integer(name: &'static str) -> Field {
+    Field { name, shape: Shape::Leaf(Leaf::Integer) }
+}
+
+const fn of(name: &'static str, leaf: Leaf) -> Field {
+    Field { name, shape: Shape::Leaf(leaf) }
 }
 
 const fn object(name: &'static str) -> Field {
@@ -28,52 +64,52 @@ const fn object(name: &'static str) -> Field {
 
 /// Every canonical field.
 pub const FIELDS: &[Field] = &[
-    leaf("event"),
-    leaf("version"),
+    text("event"),
+    text("version"),
     object("lead"),
-    leaf("lead.uuid"),
-    leaf("lead.name"),
-    leaf("lead.email"),
-    leaf("lead.phone"),
-    leaf("lead.event_type"),
-    leaf("lead.event_date"),
-    leaf("lead.guest_count"),
-    leaf("lead.gdpr_consent"),
-    leaf("lead.source_url"),
+    text("lead.uuid"),
+    text("lead.name"),
+    text("lead.email"),
+    text("lead.phone"),
+    text("lead.event_type"),
+    of("lead.event_date", Leaf::Date),
+    integer("lead.guest_count"),
+    of("lead.gdpr_consent", Leaf::Truth),
+    text("lead.source_url"),
     object("lead.utm"),
-    leaf("lead.utm.source"),
-    leaf("lead.utm.medium"),
-    leaf("lead.utm.campaign"),
-    leaf("lead.utm.term"),
-    leaf("lead.utm.content"),
+    text("lead.utm.source"),
+    text("lead.utm.medium"),
+    text("lead.utm.campaign"),
+    text("lead.utm.term"),
+    text("lead.utm.content"),
     object("lead.profile"),
-    leaf("lead.profile.first_name"),
-    leaf("lead.profile.last_name"),
-    leaf("lead.profile.company"),
-    leaf("lead.profile.website"),
-    leaf("lead.profile.position"),
-    leaf("lead.profile.twitter"),
-    leaf("lead.profile.linkedin"),
-    leaf("lead.profile.notes"),
-    leaf("lead.profile.score"),
+    text("lead.profile.first_name"),
+    text("lead.profile.last_name"),
+    text("lead.profile.company"),
+    text("lead.profile.website"),
+    text("lead.profile.position"),
+    text("lead.profile.twitter"),
+    text("lead.profile.linkedin"),
+    text("lead.profile.notes"),
+    integer("lead.profile.score"),
     object("quote"),
-    leaf("quote.uuid"),
-    leaf("quote.proposal_url"),
-    leaf("quote.subtotal_pence"),
-    leaf("quote.rules_pence"),
-    leaf("quote.vat_pence"),
-    leaf("quote.total_pence"),
-    leaf("quote.currency"),
+    text("quote.uuid"),
+    text("quote.proposal_url"),
+    integer("quote.subtotal_pence"),
+    integer("quote.rules_pence"),
+    integer("quote.vat_pence"),
+    integer("quote.total_pence"),
+    text("quote.currency"),
     Field { name: "quote.items", shape: Shape::List },
     object("viewing"),
-    leaf("viewing.starts_at"),
-    leaf("viewing.ends_at"),
+    of("viewing.starts_at", Leaf::Time),
+    of("viewing.ends_at", Leaf::Time),
     object("location"),
-    leaf("location.id"),
-    leaf("location.name"),
+    integer("location.id"),
+    text("location.name"),
     object("company"),
-    leaf("company.id"),
-    leaf("company.name"),
+    integer("company.id"),
+    text("company.name"),
 ];
 
 /// The canonical field of a name.

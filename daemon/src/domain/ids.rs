@@ -88,6 +88,8 @@ ids! {
     KeyId;
     /// A configured target of a company.
     IntegrationId;
+    /// A rule that says which leads go to which integrations.
+    FlowId;
     /// A prospect's details; the idempotency key of the intake.
     LeadId;
     /// Why we push.

@@ -11,8 +11,8 @@ use super::{
     integration::EventKind,
     json::{Json, JsonError, JsonText},
 };
-pub use sample::sample;
 pub use save::SaveLead;
+pub use sample::{bare_sample, full_sample, required_sample, sample};
 
 /// What a lead event is read against.
 #[derive(Clone, Copy, Debug)]

@@ -121,7 +121,7 @@ impl Mapping {
         let moves = |name: &str| self.rules.iter().any(|other| covers(other.field, name));
         let kept = FIELDS.iter().filter(|field| !moves(field.name)).find(|field| match field.shape {
             Shape::Object => field.name == target && self.keeps_part_of(field.name),
-            Shape::Leaf | Shape::List => covers(field.name, target),
+            Shape::Leaf(_) | Shape::List => covers(field.name, target),
         });
         if let Some(kept) = kept {
             return Some(format!("{field}: {} stands at {target}; map that elsewhere or to null", kept.name));

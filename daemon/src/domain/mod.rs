@@ -6,6 +6,7 @@ pub mod brand;
 pub mod delivery;
 pub mod fanout;
 pub mod fields;
+pub mod flow;
 pub mod ids;
 pub mod integration;
 pub mod json;

@@ -14,6 +14,7 @@ use minijinja::{Expression, Value};
 use super::{
     integration::EventKind,
     json::{Json, escape},
+    lead,
 };
 use engine::{evaluate, json_of, value_of};
 use names::{Source, resolve};
@@ -142,8 +143,8 @@ impl Template {
     /// Renders it for a lead with every field and for one with none that may be absent, to fail now, not at a push.
     fn try_out(&self) -> Result<(), String> {
         for (event, hint) in [
-            (engine::full_sample(), ""),
-            (engine::bare_sample(), " for a lead without optional fields; add | default(…)"),
+            (lead::full_sample(), ""),
+            (lead::bare_sample(), " for a lead without optional fields; add | default(…)"),
         ] {
             let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
             self.render(&context).map_err(|error| format!("{error}{hint}"))?;

@@ -48,6 +48,39 @@ pub fn sample(company: CompanyId, name: &str) -> Json {
     ])
 }
 
+/// An event in which every canonical field is present.
+#[must_use]
+pub fn full_sample() -> Json {
+    let mut event = sample(CompanyId(1), "The Old Barn");
+    for key in ["first_name", "last_name", "company", "website", "position", "twitter", "linkedin", "notes"] {
+        event.set_at(&format!("lead.profile.{key}"), Json::string("sample"));
+    }
+    event.set_at("lead.profile.score", Json::integer(0));
+    event.set_at("lead.utm.term", Json::string("sample"));
+    event.set_at("lead.utm.content", Json::string("sample"));
+    event
+}
+
+/// An event of the fields that `/v1/leads` requires.
+#[must_use]
+pub fn required_sample() -> Json {
+    let mut event = sample(CompanyId(1), "The Old Barn");
+    for path in ["lead.phone", "lead.source_url", "lead.utm", "quote", "viewing", "location"] {
+        event.take_at(path);
+    }
+    event
+}
+
+/// An event of the fields that every door requires.
+#[must_use]
+pub fn bare_sample() -> Json {
+    let mut event = required_sample();
+    for key in ["event_type", "event_date", "guest_count", "gdpr_consent"] {
+        event.take_at(&format!("lead.{key}"));
+    }
+    event
+}
+
 fn lead() -> Json {
     Json::object([
         ("uuid", Json::string("01j8h6kqh4yg3xr8rwm6t6xfqe")),

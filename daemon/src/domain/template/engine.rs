@@ -8,7 +8,7 @@ use minijinja::{
 };
 
 use super::names::resolve;
-use crate::domain::{ids::CompanyId, integration::EventKind, json::Json, json::JsonText, lead};
+use crate::domain::{integration::EventKind, json::Json, json::JsonText};
 
 /// The filters there are.
 pub(super) const FILTERS: &[&str] = &[
@@ -251,28 +251,4 @@ fn end_of(value: &Value, last: bool) -> Result<Value, Error> {
     }
     let index = if last { value.len().unwrap_or(0).checked_sub(1) } else { Some(0) };
     index.map_or(Ok(Value::UNDEFINED), |index| value.get_item_by_index(index))
-}
-
-/// An event in which every field is present.
-pub(super) fn full_sample() -> Json {
-    let mut event = lead::sample(CompanyId(1), "The Old Barn");
-    for key in ["first_name", "last_name", "company", "website", "position", "twitter", "linkedin", "notes"] {
-        event.set_at(&format!("lead.profile.{key}"), Json::string("sample"));
-    }
-    event.set_at("lead.profile.score", Json::integer(0));
-    event.set_at("lead.utm.term", Json::string("sample"));
-    event.set_at("lead.utm.content", Json::string("sample"));
-    event
-}
-
-/// An event of the fields that every door requires.
-pub(super) fn bare_sample() -> Json {
-    let mut event = lead::sample(CompanyId(1), "The Old Barn");
-    for key in ["phone", "event_type", "event_date", "guest_count", "gdpr_consent", "source_url", "utm"] {
-        event.take_at(&format!("lead.{key}"));
-    }
-    for key in ["quote", "viewing", "location"] {
-        event.take_at(key);
-    }
-    event
 }

@@ -1,0 +1,231 @@
+//! Flows: conditions over the canonical event that say which leads go to which integrations.
+//!
+//! A condition is CEL. The grammar is that of a kept crate, so that it is read as everybody else reads it; it is carried
+//! out here, because an event is not ours: the work it can cause is bounded, and it is read where it stands.
+
+mod compile;
+mod eval;
+mod functions;
+mod program;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use super::{
+    ids::{FlowId, IntegrationId},
+    integration::EventKind,
+    json::Json,
+    lead,
+};
+use eval::{Evaluation, Fault};
+use program::Node;
+
+/// How many steps a condition may take for one lead.
+const STEPS: usize = 50_000;
+/// How many steps all flows of a company may take for one lead.
+const STEPS_IN_ALL: usize = 500_000;
+/// The most flows that a reason names.
+const NAMED: usize = 5;
+
+/// A condition, ready to be asked.
+#[derive(Debug)]
+pub struct Condition {
+    source: String,
+    node: Node,
+}
+
+impl Condition {
+    /// Reads a condition; the error says all that is wrong with it, and where.
+    pub fn compile(source: &str) -> Result<Self, String> {
+        let node = compile::compile(source)?;
+        Ok(Self { source: source.to_owned(), node })
+    }
+
+    /// Reads a condition that an operator saves: what fails for every lead is refused. Answers what else to know: for
+    /// which leads it cannot be evaluated.
+    pub fn check(source: &str) -> Result<(Self, Option<String>), String> {
+        let condition = Self::compile(source)?;
+        let mut warning = None;
+        for (sample, which) in [
+            (lead::full_sample(), "a lead with every canonical field"),
+            (lead::required_sample(), "a lead without optional fields"),
+        ] {
+            match condition.run(&sample, EventKind::Created, &mut STEPS.clone()) {
+                Ok(_) => {}
+                Err(fault) if fault.absent.is_none() => return Err(condition.tell(&fault)),
+                Err(fault) if warning.is_none() => {
+                    let cause = condition.tell(&fault);
+                    warning =
+                        Some(format!("for {which} this cannot be evaluated, and holds the lead: {cause}"));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok((condition, warning))
+    }
+
+    /// Whether it holds for an event; the error is one line.
+    pub fn holds(&self, event: &Json, kind: EventKind) -> Result<bool, String> {
+        self.holds_within(event, kind, &mut STEPS.clone())
+    }
+
+    fn holds_within(&self, event: &Json, kind: EventKind, left: &mut usize) -> Result<bool, String> {
+        self.run(event, kind, left).map_err(|fault| self.tell(&fault))
+    }
+
+    fn run(&self, event: &Json, kind: EventKind, left: &mut usize) -> Result<bool, Fault> {
+        let granted = STEPS.min(*left);
+        let mut evaluation = Evaluation::new(event, kind, granted);
+        let answer = evaluation.decide(&self.node);
+        *left -= granted - evaluation.left();
+        answer
+    }
+
+    fn tell(&self, fault: &Fault) -> String {
+        let place = compile::place(&self.source, fault.at);
+        match &fault.absent {
+            Some(field) if !field.contains(['[', ' ']) => {
+                format!("{} ({place}); ask has({field}) first", fault.reason)
+            }
+            _ => format!("{} ({place})", fault.reason),
+        }
+    }
+}
+
+/// A flow as it decides.
+#[derive(Debug)]
+pub struct Flow {
+    pub id: FlowId,
+    pub name: String,
+    /// The condition, or why the stored one cannot be read any more.
+    pub when: Result<Condition, String>,
+    /// Where its leads go.
+    pub then: Vec<IntegrationId>,
+    /// Whether a lead that it takes is kept from the flows behind it.
+    pub stop: bool,
+}
+
+/// The enabled flows of a company, in order.
+#[derive(Debug, Default)]
+pub struct Flows(pub Vec<Flow>);
+
+/// What a flow says to an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Takes,
+    Leaves,
+    /// It cannot be evaluated.
+    Fails(String),
+    /// A flow before it took the lead and stops: its index.
+    NotAsked(usize),
+    /// A flow before it that stops cannot be evaluated, so nobody knows whether this one is to be asked: its index.
+    Unsure(usize),
+}
+
+/// What all flows say to one event.
+#[derive(Debug)]
+pub struct Verdicts<'a> {
+    flows: &'a [Flow],
+    verdicts: Vec<Verdict>,
+}
+
+/// What flows decide about an integration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A flow sends the lead there.
+    Sends,
+    /// No flow does: why not.
+    Keeps(String),
+    /// Nobody can say: why not.
+    CannotSay(String),
+}
+
+impl Flows {
+    /// Asks every flow.
+    #[must_use]
+    pub fn ask(&self, event: &Json, kind: EventKind) -> Verdicts<'_> {
+        let mut left = STEPS_IN_ALL;
+        let (mut stopped, mut unsure) = (None, None);
+        let mut verdicts = Vec::with_capacity(self.0.len());
+        for (index, flow) in self.0.iter().enumerate() {
+            let verdict = match (stopped, &flow.when) {
+                (Some(first), _) => Verdict::NotAsked(first),
+                (None, Err(cause)) => Verdict::Fails(cause.clone()),
+                (None, Ok(condition)) => match condition.holds_within(event, kind, &mut left) {
+                    Ok(true) => unsure.map_or(Verdict::Takes, Verdict::Unsure),
+                    Ok(false) => Verdict::Leaves,
+                    Err(cause) => Verdict::Fails(cause),
+                },
+            };
+            match verdict {
+                Verdict::Takes if flow.stop => stopped = Some(index),
+                Verdict::Fails(_) if flow.stop => unsure = unsure.or(Some(index)),
+                _ => {}
+            }
+            verdicts.push(verdict);
+        }
+        Verdicts { flows: &self.0, verdicts }
+    }
+}
+
+impl Verdicts<'_> {
+    /// What the flows decide about an integration: one that sends the lead there is enough.
+    #[must_use]
+    pub fn about(&self, integration: IntegrationId) -> Decision {
+        let concerned: Vec<(&Flow, &Verdict)> = self
+            .flows
+            .iter()
+            .zip(&self.verdicts)
+            .filter(|(flow, _)| flow.then.contains(&integration))
+            .collect();
+        if concerned.is_empty() {
+            return Decision::Keeps("flow: none sends leads here".to_owned());
+        }
+        if concerned.iter().any(|(_, verdict)| **verdict == Verdict::Takes) {
+            return Decision::Sends;
+        }
+        let trouble = concerned.iter().find_map(|(flow, verdict)| match verdict {
+            Verdict::Fails(cause) => Some((*flow, cause)),
+            Verdict::Unsure(first) => match &self.verdicts[*first] {
+                Verdict::Fails(cause) => Some((&self.flows[*first], cause)),
+                _ => None,
+            },
+            _ => None,
+        });
+        if let Some((flow, cause)) = trouble {
+            return Decision::CannotSay(format!("flow {:?} cannot be evaluated: {cause}", flow.name));
+        }
+        Decision::Keeps(self.kept_away(&concerned))
+    }
+
+    fn kept_away(&self, concerned: &[(&Flow, &Verdict)]) -> String {
+        let left: Vec<&str> = concerned
+            .iter()
+            .filter(|(_, verdict)| **verdict == Verdict::Leaves)
+            .map(|(flow, _)| flow.name.as_str())
+            .collect();
+        let stopped = concerned.iter().find_map(|(_, verdict)| match verdict {
+            Verdict::NotAsked(first) => Some(&self.flows[*first].name),
+            _ => None,
+        });
+        let mut parts = Vec::new();
+        if !left.is_empty() {
+            parts.push(format!("{} not met", listed(&left)));
+        }
+        if let Some(first) = stopped {
+            parts.push(format!("flow {first:?} took the lead and stops"));
+        }
+        parts.join("; ")
+    }
+}
+
+/// `flow "a"`, or `flows "a", "b" and 3 more`.
+fn listed(names: &[&str]) -> String {
+    let word = if names.len() == 1 { "flow" } else { "flows" };
+    let named: Vec<String> = names.iter().take(NAMED).map(|name| format!("{name:?}")).collect();
+    let more = match names.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{word} {}{more}", named.join(", "))
+}

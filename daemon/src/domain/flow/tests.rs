@@ -1,0 +1,308 @@
+//! Conditions: what they read, what they refuse, what they cannot be asked, and that they end.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn seed() -> Json {
+    Json::parse(
+        r#"{"event":"lead.created","version":"v1","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"Zoë Patel",
+        "email":"Sarah@example.com","phone":null,"event_type":"wedding","event_date":"2026-09-12","guest_count":80,
+        "gdpr_consent":true,"budget":12500.50,"tags":["vip","local"],"huge":18446744073709551616},
+        "quote":{"total_pence":1269600,"items":[{"name":"Hire","unit_pence":350000},{"name":"Feast","unit_pence":4500}]},
+        "viewing":{"starts_at":"2026-06-04T23:30:00+01:00"},"company":{"id":7,"name":"The Old Barn"}}"#
+            .as_bytes(),
+    )
+    .unwrap()
+}
+
+fn ask(source: &str) -> Result<bool, String> {
+    Condition::compile(source)
+        .unwrap_or_else(|error| panic!("{source}: {error}"))
+        .holds(&seed(), EventKind::Created)
+}
+
+#[test]
+fn conditions_say_what_cel_says() {
+    for (source, expected) in [
+        ("true", true),
+        ("lead.guest_count >= 80", true),
+        ("lead.guest_count > 80", false),
+        ("lead.guest_count == 80.0 && lead.guest_count < 80.5", true),
+        ("lead.event_type == 'wedding' && lead.gdpr_consent", true),
+        ("lead.event_type in ['corporate', \"birthday\"]", false),
+        ("!(lead.event_type != 'wedding')", true),
+        ("lead.event_date >= '2026-06-01' && lead.event_date < '2027-01-01'", true),
+        ("lead.email.endsWith('@example.com') && lead.email.lowerAscii().startsWith('sarah')", true),
+        ("lead.email.matches('^[A-Z][a-z]+@example[.]com$')", true),
+        ("lead.name.contains('ë') && size(lead.name) == 9 && lead.name.size() == 9", true),
+        ("quote.total_pence / 100 == 12696 && quote.total_pence % 100 == 0 && -quote.total_pence < 0", true),
+        ("lead['budget'] * 2.0 == 25001.0 && lead['budget'] > 12500", true),
+        ("double(quote.total_pence) * 1.5 == 1904400.0 && int(lead['budget']) == 12500", true),
+        ("string(lead.guest_count) + ' guests' == '80 guests'", true),
+        ("'vip' in lead['tags'] && 'uuid' in lead && lead['tags'][1] == 'local'", true),
+        ("quote.items.exists(i, i.unit_pence > 300000 && i.name == 'Hire')", true),
+        ("quote.items.all(i, i.unit_pence > 5000)", false),
+        ("quote.items.exists_one(i, i.name == 'Feast')", true),
+        ("quote.items.filter(i, i.unit_pence < 5000).map(i, i.name) == ['Feast']", true),
+        ("quote.items.map(i, i.unit_pence < 5000, i.name)[0] == 'Feast'", true),
+        ("[1, 2, 3].all(x, [x, x].exists(y, y == x))", true),
+        ("has(quote.total_pence) ? quote.total_pence > 1000000 : false", true),
+        ("has(location.id) || has(lead.utm.source) || has(lead.phone)", false),
+        ("lead.phone == null && location == null && quote != null", true),
+        ("event.type == 'lead.created'", true),
+        ("timestamp(viewing.starts_at) < timestamp('2026-06-04T23:00:00Z')", true),
+        (
+            "timestamp(viewing.starts_at).getHours() == 22 && timestamp(viewing.starts_at).getHours('+01:00') == 23",
+            true,
+        ),
+        ("timestamp(lead.event_date + 'T00:00:00Z').getDayOfWeek() == 6", true),
+        (
+            "timestamp('2026-01-31T00:00:00Z').getMonth() == 0 && timestamp('2026-01-31T00:00:00Z').getDate() == 31",
+            true,
+        ),
+        // One side alone may decide.
+        ("location.id == 3 || true", true),
+        ("lead.name > 3 && false", false),
+        ("[0, 1].exists(x, 1 / x == 1)", true),
+        ("lead == lead && quote.items == quote.items && quote.items[0] != quote.items[1]", true),
+        ("1 == '1'", false),
+        (r"lead.name == 'Zo\u00eb Patel'", true),
+    ] {
+        assert_eq!(ask(source), Ok(expected), "{source}");
+    }
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_told_with_its_place() {
+    for (source, told) in [
+        ("location.id == 3", "location.id is absent (line 1, column 1); ask has(location.id) first"),
+        (
+            "true &&\n  location.name == ''",
+            "location.name is absent (line 2, column 3); ask has(location.name) first",
+        ),
+        ("lead.utm.source == 'x'", "lead.utm is absent (line 1, column 1); ask has(lead.utm) first"),
+        ("lead['x'] == 1", "lead[\"x\"] is absent (line 1, column 1)"),
+        ("lead.name == 'ë' || lead.name > 3", "> does not go with text and an integer (line 1, column 21)"),
+        (
+            "lead.guest_count * 1.5 > 2.0",
+            "* does not go with an integer and a decimal; write double(…) around the integer (line 1, column 1)",
+        ),
+        ("lead.guest_count / 0 == 1", "a division by zero (line 1, column 1)"),
+        ("9223372036854775807 + 1 > 0", "the number leaves the range of 64 bits (line 1, column 1)"),
+        (
+            "lead['huge'] > 1",
+            "lead[\"huge\"]: a number is too large for an integer of 64 bits (line 1, column 1)",
+        ),
+        ("lead.name", "the condition comes to text, not to true or false (line 1, column 1)"),
+        ("!lead.name", "true or false is wanted here, not text (line 1, column 2)"),
+        ("lead.name.all(c, true)", "lead.name is text, not a list (line 1, column 1)"),
+        ("lead.guest_count.contains('8')", "contains is asked of text, not of an integer (line 1, column 1)"),
+        ("quote.items[7].name == ''", "quote.items has no element 7 (line 1, column 1)"),
+        (
+            "timestamp(lead.name) > timestamp(lead.name)",
+            "the text is no time with an offset, such as 2026-06-04T14:00:00+01:00 (line 1, column 1)",
+        ),
+        ("quote.items.map(i, i.colour)[0] == ''", "an element.colour is absent (line 1, column 20)"),
+    ] {
+        assert_eq!(ask(source).unwrap_err(), told, "{source}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_with_its_place_and_the_nearest_name() {
+    for (source, told) in [
+        ("", "the condition is empty; write true to take every lead"),
+        ("lead.emial == 'x'", "line 1, column 1: unknown field lead.emial; did you mean lead.email?"),
+        (
+            "lead.name == 'é' &&\n  has(quote.totalpence)",
+            "line 2, column 7: unknown field quote.totalpence; did you mean quote.total_pence?",
+        ),
+        (
+            "lead.guests > 1 && leed.name == ''",
+            "line 1, column 1: unknown field lead.guests; a field that your sender adds is written lead[\"guests\"]; line 1, column 20: unknown variable leed; did you mean lead?",
+        ),
+        ("email == 'x'", "line 1, column 1: unknown variable email; did you mean lead.email?"),
+        ("event == 'lead.created'", "line 1, column 1: write event.type"),
+        ("event.typ == ''", "line 1, column 1: unknown field event.typ; did you mean event.type?"),
+        ("lead.name.first == ''", "line 1, column 1: lead.name is text and has no fields"),
+        (
+            "lead.name.startswith('x')",
+            "line 1, column 1: unknown function startswith; did you mean startsWith?",
+        ),
+        ("lead.name.contains()", "line 1, column 1: write x.contains(\"…\")"),
+        ("int(1, 2) == 1", "line 1, column 1: write int(x)"),
+        (
+            "lead.name.matches(lead.email)",
+            "line 1, column 1: matches wants its pattern written out, in quotes",
+        ),
+        ("{'a': 1} == {'a': 1}", "objects cannot be written in a condition"),
+        ("1u == 1", "line 1, column 1: write the integer without u"),
+        ("now > 3", "a condition knows no clock"),
+        ("quote.items.exists(i, j.name == '')", "unknown variable j"),
+    ] {
+        let error = Condition::compile(source).unwrap_err();
+        assert!(error.contains(told), "{source}\n  {error}\n  {told}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+    for source in [
+        "lead.guest_count >",
+        "lead.name = 'x'",
+        "lead.event_type == 'wedding' and true",
+        "has(lead)",
+        "'open",
+        "lead.name.matches('(')",
+        "lead.name.matches('(a{1000}){1000}')",
+        "quote.items.map()",
+        "a ? b",
+        "@",
+        "a\0b",
+        "`x`",
+    ] {
+        let error = Condition::compile(source).unwrap_err();
+        println!("{source}: {error}");
+        assert!(!error.contains('\n') && error.len() < 200, "{source}: {error}");
+    }
+}
+
+#[test]
+fn saving_refuses_what_fails_for_every_lead_and_warns_of_what_fails_for_some() {
+    assert_eq!(Condition::check("lead.guest_count > 50").unwrap().1, None);
+    assert_eq!(Condition::check("has(quote.total_pence) && quote.total_pence > 1").unwrap().1, None);
+    let warning = Condition::check("quote.total_pence > 500000").unwrap().1.unwrap();
+    assert!(warning.starts_with("for a lead without optional fields this cannot be evaluated"), "{warning}");
+    assert!(
+        warning.ends_with("quote.total_pence is absent (line 1, column 1); ask has(quote.total_pence) first"),
+        "{warning}"
+    );
+    for (source, told) in [
+        ("lead.guest_count > '50'", "> does not go with an integer and text"),
+        ("lead.name", "the condition comes to text"),
+    ] {
+        let error = Condition::check(source).unwrap_err();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
+fn no_lead_and_no_condition_keeps_others_waiting() {
+    let many = format!(r#"{{"lead":{{"tags":[{}]}}}}"#, vec!["1"; 60_000].join(","));
+    let many = Json::parse(many.as_bytes()).unwrap();
+    for source in [
+        "lead['tags'].all(a, lead['tags'].all(b, lead['tags'].all(c, a == b)))",
+        "lead['tags'].map(a, lead['tags']).size() == 3",
+        "lead['tags'].exists(a, lead['tags'].exists(b, a + b == 9))",
+    ] {
+        let error = Condition::compile(source).unwrap().holds(&many, EventKind::Created).unwrap_err();
+        assert!(error.starts_with("the condition takes too many steps for this lead"), "{error}");
+    }
+    let doubled = format!("size({}) > 0", vec!["lead.name"; 50].join(" + "));
+    let long = format!(r#"{{"lead":{{"name":"{}"}}}}"#, "x".repeat(60_000));
+    let long = Json::parse(long.as_bytes()).unwrap();
+    assert!(Condition::compile(&doubled).unwrap().holds(&long, EventKind::Created).is_err());
+}
+
+/// Tests run on small stacks, as the daemon's threads have them.
+#[test]
+fn deep_conditions_are_refused_or_read_on_a_small_stack() {
+    for source in [
+        "(".repeat(1000),
+        format!("{}true{}", "(".repeat(20), ")".repeat(20)),
+        format!("{}true{}", "(".repeat(200), ")".repeat(200)),
+        format!("{}1{} == 1", "[".repeat(100), "]".repeat(100)),
+        format!("{}true", "!".repeat(240)),
+        format!("{}true", "!".repeat(1900)),
+        format!("{}1 < 0", "-".repeat(245)),
+        format!("lead{} == 1", ".a".repeat(240)),
+        format!("lead{} == 1", "['a']".repeat(240)),
+        format!("{} == 250", vec!["1"; 249].join("+")),
+        vec!["true"; 120].join(" && "),
+        vec!["true"; 120].join(" == "),
+        format!("{}true", "true ? false : ".repeat(120)),
+        format!("{}true", "true ? ".repeat(120)),
+        format!("{}1{}", "lead['tags'].map(x, ".repeat(30), ")".repeat(30)),
+        format!("r\"\\\" == {}", "(".repeat(249)),
+    ] {
+        if let Ok(condition) = Condition::compile(&source) {
+            drop(condition.holds(&seed(), EventKind::Created));
+        }
+    }
+    assert!(Condition::compile(&format!("{}true{}", "(".repeat(20), ")".repeat(20))).is_ok());
+    let error = Condition::compile(&format!("{}true{}", "(".repeat(30), ")".repeat(30))).unwrap_err();
+    assert_eq!(error, "brackets nest deeper than 24; make two flows of it");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn nothing_written_panics(source in "[a-z.(){}\\[\\]\"'`!&|<>=+*/%?:,0-9 \\\\é😀\n-]{0,60}") {
+        if let Ok(condition) = Condition::compile(&source) {
+            drop(condition.holds(&seed(), EventKind::Created));
+        }
+    }
+
+    #[test]
+    fn no_combination_of_words_panics(words in prop::collection::vec(prop::sample::select(vec![
+        "lead", ".", "name", "(", ")", "[", "]", "'x'", "\"ë\"", "==", "&&", "||", "!", "-", "1", "2.5", "null", "in",
+        "quote.items", ".exists(x, ", ".map(x, ", "has(", "size(", "?", ":", "x", "lead.guest_count", "1u", "b'x'", "{", "}",
+        ".matches('a')", "true", "timestamp(", "r'\\'", "'''", "\n", "//", "e", "0x1f", "9223372036854775808",
+    ]), 0..20)) {
+        if let Ok(condition) = Condition::compile(&words.join(" ")) {
+            drop(condition.holds(&seed(), EventKind::Updated));
+        }
+    }
+}
+
+fn flow(name: &str, when: &str, then: &[IntegrationId], stop: bool) -> Flow {
+    Flow {
+        id: FlowId::generate(),
+        name: name.into(),
+        when: Condition::compile(when),
+        then: then.to_vec(),
+        stop,
+    }
+}
+
+#[test]
+fn one_flow_that_sends_is_enough_and_the_others_are_named() {
+    let (crm, mail, none) = (IntegrationId::generate(), IntegrationId::generate(), IntegrationId::generate());
+    let keeps = |reason: &str| Decision::Keeps(reason.to_owned());
+    let event = seed();
+    let ask = |flows: Vec<Flow>, integration| Flows(flows).ask(&event, EventKind::Created).about(integration);
+    assert_eq!(ask(vec![flow("a", "true", &[crm], false)], crm), Decision::Sends);
+    assert_eq!(ask(vec![flow("a", "true", &[crm], false)], none), keeps("flow: none sends leads here"));
+    assert_eq!(
+        ask(vec![flow("a", "false", &[crm], false), flow("b", "true", &[mail], false)], crm),
+        keeps("flow \"a\" not met")
+    );
+    let many = || (1..=7).map(|n| flow(&n.to_string(), "false", &[crm], false)).collect();
+    assert_eq!(ask(many(), crm), keeps("flows \"1\", \"2\", \"3\", \"4\", \"5\" and 2 more not met"));
+    let fails = || flow("bad", "location.id == 1", &[crm], false);
+    assert_eq!(ask(vec![fails(), flow("good", "true", &[crm], false)], crm), Decision::Sends);
+    assert_eq!(
+        ask(vec![fails(), flow("good", "false", &[crm], false)], crm),
+        Decision::CannotSay(
+            "flow \"bad\" cannot be evaluated: location.id is absent (line 1, column 1); ask has(location.id) first".into()
+        )
+    );
+}
+
+#[test]
+fn a_flow_that_stops_keeps_its_leads_from_those_behind_it() {
+    let (crm, mail) = (IntegrationId::generate(), IntegrationId::generate());
+    let event = seed();
+    let rest = || flow("rest", "true", &[mail], false);
+    let about =
+        |flows: Vec<Flow>, integration| Flows(flows).ask(&event, EventKind::Created).about(integration);
+    let vip = |when: &str| flow("vip", when, &[crm], true);
+    assert_eq!(about(vec![vip("true"), rest()], crm), Decision::Sends);
+    assert_eq!(
+        about(vec![vip("true"), rest()], mail),
+        Decision::Keeps("flow \"vip\" took the lead and stops".into())
+    );
+    assert_eq!(about(vec![vip("false"), rest()], mail), Decision::Sends);
+    assert_eq!(about(vec![rest(), vip("true")], mail), Decision::Sends, "only those behind it");
+    let Decision::CannotSay(cause) = about(vec![vip("location.id == 1"), rest()], mail) else { panic!() };
+    assert!(cause.starts_with("flow \"vip\" cannot be evaluated"), "{cause}");
+}
