@@ -6,7 +6,7 @@ use leadline_tests::{Database, broken_invariants, request_id};
 use leadlined::{
     domain::{
         delivery::{Transition, Trigger},
-        fanout::{INTEGRATION_DISABLED, NewDelivery},
+        fanout::{Arrival, Fate, INTEGRATION_DISABLED, NewDelivery},
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, LeadId},
         integration::EventKind,
         outcome::{Failure, FailureClass},
@@ -172,7 +172,11 @@ impl Scene {
     async fn event(&mut self, lead: LeadId, kind: EventKind) -> NewEvent {
         self.contents = self.contents.wrapping_add(1);
         let view = self.store.company_view(self.company).await.unwrap().unwrap();
-        let held = (!view.integrations[0].enabled).then(|| INTEGRATION_DISABLED.to_owned());
+        let fate = match view.integrations[0].enabled {
+            true => Fate::Pending,
+            false => Fate::Held(INTEGRATION_DISABLED.to_owned()),
+        };
+        let id = DeliveryId::generate();
         NewEvent {
             company: self.company,
             version: view.version,
@@ -182,7 +186,7 @@ impl Scene {
             event: EventId::generate(),
             kind,
             body: "{}".into(),
-            deliveries: vec![NewDelivery { id: DeliveryId::generate(), integration: self.integration, held }],
+            deliveries: vec![NewDelivery { id, integration: self.integration, fate, arrival: Arrival::AsIs }],
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         delivery::{Standing, Transition, decide},
         integration::Policy,
+        lead,
         outcome::{Failure, FailureClass, Outcome},
     },
     push::Client,
@@ -65,11 +66,12 @@ impl Pusher {
             Ok(ready) => {
                 let ready = ready?;
                 let id = item.delivery.to_string();
+                let body = lead::pushed_as(&pending.body, pending.event);
                 let duty = Duty {
                     id: &id,
                     lead: Some(pending.lead),
                     event: pending.event,
-                    body: &pending.body,
+                    body: &body,
                     rendered: pending.rendered.as_ref(),
                     is_repeat: pending.attempts > 0,
                     now: self.life.now().div_euclid(1_000_000),

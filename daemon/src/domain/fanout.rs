@@ -1,12 +1,16 @@
-//! Which integrations an event of a lead goes to, and which of its deliveries wait.
+//! Which integrations an event of a lead goes to, and which of its deliveries wait or are skipped.
 
 use super::{
+    flow::{Decision, Flows},
     ids::{DeliveryId, IntegrationId},
     integration::EventKind,
+    json::Json,
 };
 
 /// Why the deliveries of a disabled integration are held.
 pub const INTEGRATION_DISABLED: &str = "integration disabled";
+/// What the reasons of all deliveries begin with that flows kept away, so that they can be told from others.
+pub const FLOW: &str = "flow";
 
 /// An integration as far as intake must know it.
 #[derive(Clone, Debug)]
@@ -15,6 +19,24 @@ pub struct IntakeIntegration {
     pub name: String,
     pub enabled: bool,
     pub events: Vec<EventKind>,
+    pub routing: Routing,
+}
+
+/// Which leads an integration takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    #[default]
+    All,
+    /// Only what flows send it.
+    Flows,
+}
+
+impl Routing {
+    /// The routing of a word; every word but `flows` is all.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        if word == "flows" { Self::Flows } else { Self::All }
+    }
 }
 
 /// A delivery that intake decided on.
@@ -22,54 +44,165 @@ pub struct IntakeIntegration {
 pub struct NewDelivery {
     pub id: DeliveryId,
     pub integration: IntegrationId,
-    /// None: pending. Some: held, with the reason.
-    pub held: Option<String>,
+    pub fate: Fate,
+    /// For an update: what it becomes where flows kept the lead away until now.
+    pub arrival: Arrival,
+}
+
+/// What becomes of a new delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Pending,
+    /// With the reason.
+    Held(String),
+    /// With the reason.
+    Skipped(String),
+}
+
+impl Fate {
+    /// The delivery's state.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Held(_) => "held",
+            Self::Skipped(_) => "skipped",
+        }
+    }
+
+    /// Why it is held or skipped.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Pending => None,
+            Self::Held(reason) | Self::Skipped(reason) => Some(reason),
+        }
+    }
+}
+
+/// How an update comes to an integration that has had no delivery of the lead but those that flows kept away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// As any other event.
+    AsIs,
+    /// As a new lead: the integration never heard of it.
+    Created,
+    /// As a new lead; where the lead has arrived before, not at all, for the integration takes no updates.
+    OnlyCreated,
 }
 
 /// One delivery for every integration that is subscribed to the event, in the order of the integrations.
 pub fn fan_out(
     integrations: &[IntakeIntegration],
-    event: EventKind,
+    flows: &Flows,
+    kind: EventKind,
+    event: &Json,
     mut new_id: impl FnMut() -> DeliveryId,
 ) -> Vec<NewDelivery> {
-    integrations
-        .iter()
-        .filter(|integration| integration.events.contains(&event))
-        .map(|integration| NewDelivery {
-            id: new_id(),
-            integration: integration.id,
-            held: (!integration.enabled).then(|| INTEGRATION_DISABLED.to_owned()),
-        })
-        .collect()
+    let mut verdicts = None;
+    let mut decided = Vec::with_capacity(integrations.len());
+    for integration in integrations {
+        let Some(arrival) = arrival(integration, kind) else { continue };
+        let decision = match integration.routing {
+            Routing::All => Decision::Sends,
+            // Asked once, and only if anybody wants to know.
+            Routing::Flows => verdicts.get_or_insert_with(|| flows.ask(event, kind)).about(integration.id),
+        };
+        let fate = match decision {
+            Decision::Keeps(reason) => Fate::Skipped(reason),
+            Decision::CannotSay(reason) => Fate::Held(reason),
+            Decision::Sends if !integration.enabled => Fate::Held(INTEGRATION_DISABLED.to_owned()),
+            Decision::Sends => Fate::Pending,
+        };
+        decided.push(NewDelivery { id: new_id(), integration: integration.id, fate, arrival });
+    }
+    decided
+}
+
+/// How an event comes to an integration; none if it takes no such event.
+fn arrival(integration: &IntakeIntegration, kind: EventKind) -> Option<Arrival> {
+    let takes = |kind| integration.events.contains(&kind);
+    let may_be_new =
+        integration.routing == Routing::Flows && kind == EventKind::Updated && takes(EventKind::Created);
+    match (takes(kind), may_be_new) {
+        (true, true) => Some(Arrival::Created),
+        (true, false) => Some(Arrival::AsIs),
+        (false, true) => Some(Arrival::OnlyCreated),
+        (false, false) => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{
+        flow::{Condition, Flow},
+        ids::FlowId,
+    };
+    use EventKind::{Created, Updated};
+
+    fn integration(enabled: bool, events: &[EventKind], routing: Routing) -> IntakeIntegration {
+        let events = events.to_vec();
+        IntakeIntegration { id: IntegrationId::generate(), name: "crm".into(), enabled, events, routing }
+    }
 
     #[test]
     fn subscribed_integrations_get_a_delivery_and_disabled_ones_hold_it() {
-        use EventKind::{Created, Updated};
-        let integration = |enabled, events: &[EventKind]| IntakeIntegration {
-            id: IntegrationId::generate(),
-            name: "crm".into(),
-            enabled,
-            events: events.to_vec(),
-        };
         let integrations = [
-            integration(true, &[Created, Updated]),
-            integration(false, &[Created]),
-            integration(true, &[Updated]),
+            integration(true, &[Created, Updated], Routing::All),
+            integration(false, &[Created], Routing::All),
+            integration(true, &[Updated], Routing::All),
         ];
+        let held = || Fate::Held("integration disabled".into());
         for (event, wanted) in [
-            (Created, vec![(0, None), (1, Some("integration disabled"))]),
-            (Updated, vec![(0, None), (2, None)]),
+            (Created, vec![(0, Fate::Pending), (1, held())]),
+            (Updated, vec![(0, Fate::Pending), (2, Fate::Pending)]),
             (EventKind::Test, vec![]),
         ] {
-            let decided = fan_out(&integrations, event, DeliveryId::generate);
-            let seen: Vec<_> = decided.iter().map(|one| (one.integration, one.held.as_deref())).collect();
-            let wanted: Vec<_> = wanted.into_iter().map(|(at, held)| (integrations[at].id, held)).collect();
+            let decided = fan_out(&integrations, &Flows::default(), event, &Json::Null, DeliveryId::generate);
+            let seen: Vec<_> = decided.into_iter().map(|one| (one.integration, one.fate)).collect();
+            let wanted: Vec<_> = wanted.into_iter().map(|(at, fate)| (integrations[at].id, fate)).collect();
             assert_eq!(seen, wanted, "{event:?}");
         }
+    }
+
+    #[test]
+    fn flows_send_keep_away_or_hold_and_updates_may_arrive_as_new() {
+        let integrations = [
+            integration(true, &[Created, Updated], Routing::Flows),
+            integration(false, &[Created], Routing::Flows),
+            integration(true, &[Updated], Routing::Flows),
+            integration(true, &[Created], Routing::All),
+        ];
+        let flow = |when: &str, at: usize| Flow {
+            id: FlowId::generate(),
+            name: when.into(),
+            when: Condition::compile(when),
+            then: vec![integrations[at].id],
+            stop: false,
+        };
+        let flows = Flows(vec![flow("true", 0), flow("true", 1), flow("lead.guest_count > 5", 2)]);
+        let event = Json::parse(br#"{"lead":{"guest_count":5}}"#).unwrap();
+        let decide = |flows: &Flows, kind, event: &Json| -> Vec<_> {
+            fan_out(&integrations, flows, kind, event, DeliveryId::generate)
+                .into_iter()
+                .map(|one| (one.fate, one.arrival))
+                .collect()
+        };
+        let disabled = || Fate::Held("integration disabled".into());
+        let unmet = || Fate::Skipped("flow \"lead.guest_count > 5\" not met".into());
+        assert_eq!(
+            decide(&flows, Created, &event),
+            [(Fate::Pending, Arrival::AsIs), (disabled(), Arrival::AsIs), (Fate::Pending, Arrival::AsIs)]
+        );
+        assert_eq!(
+            decide(&flows, Updated, &event),
+            [(Fate::Pending, Arrival::Created), (disabled(), Arrival::OnlyCreated), (unmet(), Arrival::AsIs)]
+        );
+        let [.., (Fate::Held(reason), _)] = &decide(&flows, Updated, &Json::Null)[..] else { panic!() };
+        assert!(reason.starts_with("flow \"lead.guest_count > 5\" cannot be evaluated"), "{reason}");
+        let none = decide(&Flows::default(), Created, &event);
+        assert_eq!(none[0].0, Fate::Skipped("flow: none sends leads here".into()));
+        assert_eq!(none[2].0, Fate::Pending, "who takes every lead is asked no flow");
     }
 }

@@ -11,8 +11,8 @@ use super::{
     integration::EventKind,
     json::{Json, JsonError, JsonText},
 };
-pub use save::SaveLead;
 pub use sample::{bare_sample, full_sample, required_sample, sample};
+pub use save::SaveLead;
 
 /// What a lead event is read against.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,21 @@ pub fn event_text(event: &Json, kind: EventKind) -> Bytes {
     let mut event = event.clone();
     event.insert(0, "event", Json::string(kind.as_str()));
     event.to_bytes()
+}
+
+/// A stored event as it is pushed under a kind: the same bytes, unless its `event` says something else. What cannot be
+/// read stays as it is.
+#[must_use]
+pub fn pushed_as(body: &Bytes, kind: EventKind) -> Bytes {
+    let usual =
+        body.strip_prefix(b"{\"event\":\"").and_then(|rest| rest.strip_prefix(kind.as_str().as_bytes()));
+    if usual.is_some_and(|rest| rest.starts_with(b"\"")) {
+        return body.clone();
+    }
+    match Json::parse(body) {
+        Ok(event) if event.get("event").is_some() => event_text(&event, kind),
+        _ => body.clone(),
+    }
 }
 
 fn invalid(pointer: &str, detail: String) -> Refusal {

@@ -1,14 +1,17 @@
 //! What intake reads and writes: a company's view to decide on, and leads with their whole fan-out in one statement.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use secrecy::SecretString;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{DueHint, Error, FIRST, Store, micros};
+use super::{DueHint, Error, FIRST, Store, flow, micros};
 pub use crate::domain::fanout::{IntakeIntegration, NewDelivery};
 use crate::domain::{
-    fanout::fan_out,
+    fanout::{Fate, Routing, fan_out},
+    flow::Flows,
     ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
     integration::EventKind,
     lead::Accepted,
@@ -22,6 +25,8 @@ pub struct CompanyView {
     pub version: i64,
     pub keys: Vec<KeyView>,
     pub integrations: Vec<IntakeIntegration>,
+    /// The enabled ones, in order; compiled once for each view.
+    pub flows: Arc<Flows>,
 }
 
 /// A live intake key.
@@ -64,7 +69,7 @@ impl NewEvent {
             event: EventId::generate(),
             kind,
             body: accepted.body(kind),
-            deliveries: fan_out(&view.integrations, kind, DeliveryId::generate),
+            deliveries: fan_out(&view.integrations, &view.flows, kind, &accepted.event, DeliveryId::generate),
         }
     }
 }
@@ -83,8 +88,8 @@ impl From<&NewDelivery> for AcceptedDelivery {
         Self {
             integration: delivery.integration,
             id: delivery.id,
-            state: if delivery.held.is_some() { "held" } else { "pending" }.into(),
-            reason: delivery.held.clone(),
+            state: delivery.fate.state().into(),
+            reason: delivery.fate.reason().map(ToOwned::to_owned),
         }
     }
 }
@@ -103,7 +108,7 @@ pub enum Flushed {
 impl Store {
     /// A company's view, or none if there is no such company.
     pub async fn company_view(&self, company: CompanyId) -> Result<Option<CompanyView>, Error> {
-        // One snapshot for all three reads: the version must be that of what is read with it.
+        // One snapshot for all reads: the version must be that of what is read with it.
         let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let Some(row) = sqlx::query!("SELECT name, config_version FROM company WHERE id = $1", company.0)
             .fetch_optional(&mut *tx)
@@ -118,12 +123,13 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
         let integrations = sqlx::query!(
-            "SELECT id, name, enabled, events FROM integration
+            "SELECT id, name, enabled, events, routing FROM integration
              WHERE company_id = $1 AND deleted_at IS NULL ORDER BY id",
             company.0
         )
         .fetch_all(&mut *tx)
         .await?;
+        let flows = flow::deciding(&mut tx, company).await?;
         tx.commit().await?;
         let keys =
             keys.into_iter().map(|key| self.key_view(key.id.into(), key.token_hash, key.sealed_secret));
@@ -132,6 +138,7 @@ impl Store {
             name: row.name,
             enabled: row.enabled,
             events: row.events.iter().filter_map(|word| EventKind::parse(word)).collect(),
+            routing: Routing::parse(&row.routing),
         });
         Ok(Some(CompanyView {
             id: company,
@@ -139,6 +146,7 @@ impl Store {
             version: row.config_version,
             keys: keys.collect::<Result<_, _>>()?,
             integrations: integrations.collect(),
+            flows: Arc::new(flows),
         }))
     }
 
@@ -202,22 +210,21 @@ pub(super) async fn insert(
                 FROM given g JOIN led ON led.company_id = g.company_id AND led.id = g.lead_id
             ), planned AS MATERIALIZED (
                 SELECT p.*, now() + p.ordinal * interval '1 microsecond' AS due_at
-                FROM unnest($8::bigint[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[])
-                    WITH ORDINALITY p(company_id, lead_id, event_id, id, integration_id, held, ordinal)
+                FROM unnest($8::bigint[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[])
+                    WITH ORDINALITY p(company_id, lead_id, event_id, id, integration_id, state, reason, ordinal)
                 JOIN led ON led.company_id = p.company_id AND led.id = p.lead_id
             ), delivery AS (
                 INSERT INTO delivery
-                    (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at)
-                SELECT company_id, id, integration_id, lead_id, event_id, 'lead.created',
-                    CASE WHEN held IS NULL THEN 'pending' ELSE 'held' END, held,
-                    CASE WHEN held IS NULL THEN due_at END
+                    (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at, finished_at)
+                SELECT company_id, id, integration_id, lead_id, event_id, 'lead.created', state, reason,
+                    CASE WHEN state = 'pending' THEN due_at END, CASE WHEN state = 'skipped' THEN now() END
                 FROM planned
             ), queued AS (
                 INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
-                SELECT company_id, integration_id, 0, due_at, id, 'first' FROM planned WHERE held IS NULL
+                SELECT company_id, integration_id, 0, due_at, id, 'first' FROM planned WHERE state = 'pending'
             ), held AS (
                 INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state)
-                SELECT company_id, integration_id, id, lead_id, 'held' FROM planned WHERE held IS NOT NULL
+                SELECT company_id, integration_id, id, lead_id, 'held' FROM planned WHERE state = 'held'
             )
             SELECT g.ordinal AS "ordinal!", led.id IS NOT NULL AS "created!", now() AS "now!"
             FROM given g LEFT JOIN led ON led.company_id = g.company_id AND led.id = g.lead_id"#,
@@ -233,7 +240,8 @@ pub(super) async fn insert(
             &d.event,
             &d.id,
             &d.integration,
-            &d.held as &[Option<&str>],
+            &d.state as &[&str],
+            &d.reason as &[Option<&str>],
         )
         .fetch_all(db)
         .await?;
@@ -250,7 +258,7 @@ pub(super) async fn insert(
 }
 
 fn hints_of(event: &NewEvent, due_at: i64) -> impl Iterator<Item = DueHint> + '_ {
-    event.deliveries.iter().filter(|delivery| delivery.held.is_none()).map(move |delivery| DueHint {
+    event.deliveries.iter().filter(|delivery| delivery.fate == Fate::Pending).map(move |delivery| DueHint {
         company: event.company,
         integration: delivery.integration,
         kind: FIRST,
@@ -294,7 +302,8 @@ struct DeliveryColumns<'a> {
     event: Vec<Uuid>,
     id: Vec<Uuid>,
     integration: Vec<Uuid>,
-    held: Vec<Option<&'a str>>,
+    state: Vec<&'static str>,
+    reason: Vec<Option<&'a str>>,
 }
 
 impl<'a> DeliveryColumns<'a> {
@@ -307,7 +316,8 @@ impl<'a> DeliveryColumns<'a> {
                 columns.event.push(event.event.uuid());
                 columns.id.push(delivery.id.uuid());
                 columns.integration.push(delivery.integration.uuid());
-                columns.held.push(delivery.held.as_deref());
+                columns.state.push(delivery.fate.state());
+                columns.reason.push(delivery.fate.reason());
             }
         }
         columns

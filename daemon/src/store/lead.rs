@@ -9,7 +9,11 @@ use super::{
     intake::{AcceptedDelivery, NewDelivery, NewEvent},
     micros,
 };
-use crate::domain::ids::{CompanyId, DeliveryId, IntegrationId, LeadId};
+use crate::domain::{
+    fanout::{Arrival, FLOW, Fate},
+    ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
+    integration::EventKind,
+};
 
 /// What became of an event of a known lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,14 +81,7 @@ impl Store {
             }
             Some(_) => {}
         }
-        replace_event(&mut tx, update).await?;
-        let mut written = Vec::with_capacity(update.deliveries.len());
-        let mut hints = Vec::new();
-        for delivery in &update.deliveries {
-            let (answer, hint) = add_update(&mut tx, update, delivery).await?;
-            written.push(answer);
-            hints.extend(hint);
-        }
+        let (written, hints) = write_update(&mut tx, update).await?;
         tx.commit().await?;
         self.hub.due(hints);
         Ok(Again::Updated(written))
@@ -181,7 +178,7 @@ pub(super) async fn accepted(
         .collect())
 }
 
-pub(super) async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<(), Error> {
+async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<(), Error> {
     sqlx::query!(
         "WITH added AS (
             INSERT INTO event (company_id, id, lead_id, kind, body) VALUES ($1, $3, $2, 'lead.updated', $4)
@@ -199,23 +196,72 @@ pub(super) async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent)
     Ok(())
 }
 
-/// Writes one delivery of an update. It waits behind an earlier event of the lead that is not final at the same
-/// integration, and takes the place of an update that waits there or is held.
-pub(super) async fn add_update(
+/// Writes what a locked lead has become, with a delivery for each integration that it comes to.
+pub(super) async fn write_update(
+    tx: &mut PgTransaction<'_>,
+    update: &NewEvent,
+) -> Result<(Vec<AcceptedDelivery>, Vec<DueHint>), Error> {
+    replace_event(tx, update).await?;
+    let mut written = Vec::with_capacity(update.deliveries.len());
+    let mut hints = Vec::new();
+    for delivery in &update.deliveries {
+        let Some(kind) = kind_at(tx, update, delivery).await? else { continue };
+        let (answer, hint) = add_update(tx, update, delivery, kind).await?;
+        written.push(answer);
+        hints.extend(hint);
+    }
+    Ok((written, hints))
+}
+
+/// Under which event an update comes to an integration; none if it does not come there at all.
+async fn kind_at(
     tx: &mut PgTransaction<'_>,
     update: &NewEvent,
     delivery: &NewDelivery,
+) -> Result<Option<EventKind>, Error> {
+    if delivery.arrival == Arrival::AsIs {
+        return Ok(Some(EventKind::Updated));
+    }
+    let is_kept_away = sqlx::query_scalar!(
+        r#"SELECT coalesce(bool_and(state = 'skipped' AND reason LIKE $4 || '%'), false) AS "kept!" FROM delivery
+           WHERE company_id = $1 AND lead_id = $2 AND integration_id = $3 AND event = 'lead.created'"#,
+        update.company.0,
+        update.lead.uuid(),
+        delivery.integration.uuid(),
+        FLOW,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(match (delivery.arrival, &delivery.fate) {
+        // It stays where it was, and the row that says so is there.
+        (Arrival::OnlyCreated, Fate::Skipped(_)) => None,
+        (Arrival::OnlyCreated, _) if !is_kept_away => None,
+        (_, Fate::Pending | Fate::Held(_)) if is_kept_away => Some(EventKind::Created),
+        _ => Some(EventKind::Updated),
+    })
+}
+
+/// Writes one delivery of an update. It waits behind an earlier event of the lead that is not final at the same
+/// integration, and takes the place of an update that waits there or is held.
+async fn add_update(
+    tx: &mut PgTransaction<'_>,
+    update: &NewEvent,
+    delivery: &NewDelivery,
+    kind: EventKind,
 ) -> Result<(AcceptedDelivery, Option<DueHint>), Error> {
     let predecessor = predecessor(tx, update, delivery).await?;
-    let (state, reason) = match &delivery.held {
-        Some(reason) => ("held", Some(reason.clone())),
-        None => ("pending", predecessor.map(|id| format!("waits for {}", DeliveryId::from(id)))),
+    let state = delivery.fate.state();
+    let reason = match &delivery.fate {
+        Fate::Pending => predecessor.map(|id| format!("waits for {}", DeliveryId::from(id))),
+        other => other.reason().map(ToOwned::to_owned),
     };
     let is_due = state == "pending" && predecessor.is_none();
     let now = sqlx::query_scalar!(
         r#"WITH added AS (
-            INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at)
-            VALUES ($1, $2, $3, $4, $5, 'lead.updated', $6, $7, CASE WHEN $8 THEN now() END)
+            INSERT INTO delivery
+                (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at, finished_at)
+            VALUES ($1, $2, $3, $4, $5, $10, $6, $7, CASE WHEN $8 THEN now() END,
+                CASE WHEN $6 = 'skipped' THEN now() END)
         ), queued AS (
             INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
             SELECT $1, $3, 0, now(), $2, 'first' WHERE $8
@@ -235,7 +281,8 @@ pub(super) async fn add_update(
         state,
         reason,
         is_due,
-        predecessor
+        predecessor,
+        kind.as_str(),
     )
     .fetch_one(&mut **tx)
     .await?;

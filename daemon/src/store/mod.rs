@@ -13,6 +13,7 @@ pub mod data_dir;
 pub mod delivery_read;
 pub mod embedded;
 pub mod finish;
+pub mod flow;
 pub mod held;
 mod hub;
 pub mod intake;

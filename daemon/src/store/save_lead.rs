@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Error, Store,
     intake::{AcceptedDelivery, Flushed, NewEvent, insert},
-    lead::{accepted, add_update, replace_event},
+    lead::{accepted, write_update},
 };
 use crate::domain::ids::{CompanyId, LeadId};
 
@@ -67,14 +67,7 @@ impl Store {
             let deliveries = accepted(&mut tx, key.company.0, event.lead.uuid()).await?;
             return Ok(Ok(Saved::Duplicate(event.uuid, deliveries)));
         }
-        replace_event(&mut tx, &event).await?;
-        let mut written = Vec::with_capacity(event.deliveries.len());
-        let mut hints = Vec::new();
-        for delivery in &event.deliveries {
-            let (answer, hint) = add_update(&mut tx, &event, delivery).await?;
-            written.push(answer);
-            hints.extend(hint);
-        }
+        let (written, hints) = write_update(&mut tx, &event).await?;
         tx.commit().await?;
         self.hub.due(hints);
         Ok(Ok(Saved::Updated(event.uuid, written)))

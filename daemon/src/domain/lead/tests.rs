@@ -150,3 +150,19 @@ fn the_sample_is_a_lead_that_we_would_take() {
     assert_eq!(accepted.event.at("company.name").unwrap().as_str().unwrap(), "Barn");
     assert_eq!(accepted.body(EventKind::Test), text);
 }
+
+#[test]
+fn an_event_is_pushed_under_the_kind_of_its_delivery() {
+    let created = Bytes::from_static(SEED.as_bytes());
+    assert_eq!(pushed_as(&created, EventKind::Created), created);
+    assert_eq!(pushed_as(&created, EventKind::Updated), SEED.replacen("lead.created", "lead.updated", 1));
+    let elsewhere = Bytes::from_static(br#"{"version":"v1","event":"lead.updated","n":1.10}"#);
+    assert_eq!(pushed_as(&elsewhere, EventKind::Updated), elsewhere);
+    assert_eq!(
+        pushed_as(&elsewhere, EventKind::Created),
+        r#"{"version":"v1","event":"lead.created","n":1.10}"#
+    );
+    for other in ["{}", "", r#"{"event":"lead.createdx"#] {
+        assert_eq!(pushed_as(&Bytes::from(other), EventKind::Created), other);
+    }
+}

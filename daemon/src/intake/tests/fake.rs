@@ -12,13 +12,14 @@ use tokio::sync::Semaphore;
 
 use crate::{
     domain::{
-        ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
+        fanout::Routing,
+        ids::{CompanyId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
         lead::Refusal,
     },
     intake::ledger::{Ledger, Trouble},
     store::{
-        intake::{AcceptedDelivery, CompanyView, Flushed, IntakeIntegration, KeyView, NewEvent},
+        intake::{AcceptedDelivery, CompanyView, Flushed, IntakeIntegration, KeyView, NewDelivery, NewEvent},
         lead::{Again, LeadDelivery, LeadStatus},
         save_lead::{SaveKey, Saved},
     },
@@ -70,6 +71,7 @@ impl Fake {
             name: name.into(),
             enabled,
             events: vec![EventKind::Created, EventKind::Updated],
+            routing: Routing::All,
         };
         let company = Company {
             version: 1,
@@ -118,13 +120,13 @@ pub(super) fn event(lead: LeadId) -> NewEvent {
 }
 
 fn committed(event: &NewEvent) -> Vec<AcceptedDelivery> {
-    let shown = |(integration, id, held): (IntegrationId, DeliveryId, Option<String>)| AcceptedDelivery {
-        integration,
-        id,
-        state: if held.is_some() { "held" } else { "pending" }.into(),
-        reason: held,
+    let shown = |one: &NewDelivery| AcceptedDelivery {
+        integration: one.integration,
+        id: one.id,
+        state: one.fate.state().into(),
+        reason: one.fate.reason().map(ToOwned::to_owned),
     };
-    event.deliveries.iter().map(|one| shown((one.integration, one.id, one.held.clone()))).collect()
+    event.deliveries.iter().map(shown).collect()
 }
 
 impl Ledger for Fake {
@@ -149,6 +151,7 @@ impl Ledger for Fake {
                     })
                     .collect(),
                 integrations: state.company.integrations.clone(),
+                flows: Arc::default(),
             };
             if state.restless {
                 state.company.version += 1;

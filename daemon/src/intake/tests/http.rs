@@ -342,7 +342,18 @@ async fn the_openapi_document_lists_exactly_what_there_is() {
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
     let paths = document["paths"].as_object().unwrap();
     let listed: Vec<_> = paths.keys().map(String::as_str).collect();
-    assert_eq!(listed, ["/v1/leads", "/v1/save_lead", "/v1/leads/{uuid}", "/healthz", "/readyz", "/metrics", "/openapi.json"]);
+    assert_eq!(
+        listed,
+        [
+            "/v1/leads",
+            "/v1/save_lead",
+            "/v1/leads/{uuid}",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/openapi.json"
+        ]
+    );
     for (path, item) in paths {
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             let request = Request::builder().method(&method).uri(path.replace("{uuid}", UUID));
