@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-fn time(at: jiff::Timestamp) -> Timestamp {
+pub(super) fn time(at: jiff::Timestamp) -> Timestamp {
     // A time before 1970 counts its nanoseconds backwards in jiff and forwards in the API.
     let nanos = at.subsec_nanosecond();
     if nanos < 0 {

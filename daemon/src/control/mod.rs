@@ -5,8 +5,9 @@ use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 
 use leadline_proto::v1::{
     attempt_service_server::AttemptServiceServer, company_service_server::CompanyServiceServer,
-    delivery_service_server::DeliveryServiceServer, intake_key_service_server::IntakeKeyServiceServer,
-    integration_service_server::IntegrationServiceServer, lead_service_server::LeadServiceServer,
+    delivery_service_server::DeliveryServiceServer, flow_service_server::FlowServiceServer,
+    intake_key_service_server::IntakeKeyServiceServer, integration_service_server::IntegrationServiceServer,
+    lead_service_server::LeadServiceServer, preview_service_server::PreviewServiceServer,
     watch_service_server::WatchServiceServer,
 };
 use tokio::net::UnixListener;
@@ -23,11 +24,13 @@ mod check;
 mod company;
 mod convert;
 mod delivery;
+mod flow;
 mod integration;
 mod journal;
 mod key;
 mod lead;
 mod mutate;
+mod preview;
 mod retry;
 mod secret;
 mod status;
@@ -112,6 +115,8 @@ pub async fn serve(
     health.set_serving::<LeadServiceServer<Control>>().await;
     health.set_serving::<DeliveryServiceServer<Control>>().await;
     health.set_serving::<AttemptServiceServer<Control>>().await;
+    health.set_serving::<FlowServiceServer<Control>>().await;
+    health.set_serving::<PreviewServiceServer<Control>>().await;
     health.set_serving::<WatchServiceServer<Control>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(leadline_proto::DESCRIPTORS)
@@ -128,6 +133,8 @@ pub async fn serve(
         .add_service(LeadServiceServer::new(control.clone()))
         .add_service(DeliveryServiceServer::new(control.clone()))
         .add_service(AttemptServiceServer::new(control.clone()))
+        .add_service(FlowServiceServer::new(control.clone()))
+        .add_service(PreviewServiceServer::new(control.clone()))
         .add_service(WatchServiceServer::new(control))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
         .await?;

@@ -45,6 +45,9 @@ mutating! {
     RotateSecretRequest "RotateSecret";
     RevokeSecretRequest "RevokeSecret";
     RetryDeliveriesRequest "RetryDeliveries";
+    CreateFlowRequest "CreateFlow";
+    UpdateFlowRequest "UpdateFlow";
+    DeleteFlowRequest "DeleteFlow";
 }
 
 /// The answer to a mutation, which a repeat gets again.
@@ -62,6 +65,8 @@ impl Repeatable for v1::EnableIntegrationResponse {}
 impl Repeatable for v1::DeleteIntegrationResponse {}
 impl Repeatable for v1::TestIntegrationResponse {}
 impl Repeatable for v1::RetryDeliveriesResponse {}
+impl Repeatable for v1::Flow {}
+impl Repeatable for v1::DeleteFlowResponse {}
 
 impl Repeatable for v1::CreateIntakeKeyResponse {
     fn repeated(&self) -> Self {

@@ -277,6 +277,22 @@ impl Command {
         Ok(names)
     }
 
+    /// The names of the integrations of a locked company that take only what flows send, and that no enabled flow
+    /// sends anything.
+    pub async fn unreached(&mut self, company: CompanyId) -> Result<Vec<String>, Refusal> {
+        let names = sqlx::query_scalar!(
+            "SELECT i.name FROM integration i
+             WHERE i.company_id = $1 AND i.routing = 'flows' AND i.deleted_at IS NULL AND NOT EXISTS (
+                 SELECT FROM flow_target t JOIN flow f ON f.company_id = t.company_id AND f.id = t.flow_id
+                 WHERE t.company_id = i.company_id AND t.integration_id = i.id AND f.enabled)
+             ORDER BY i.name",
+            company.0,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(names)
+    }
+
     /// Refuses a name that another flow of the locked company has.
     pub async fn flow_name_is_free(&mut self, company: CompanyId, name: &str) -> Result<(), Refusal> {
         let taken =

@@ -182,7 +182,6 @@ impl Store {
 }
 
 /// As [`Store::accept`], on a connection; whoever commits passes the hints on.
-#[expect(clippy::too_many_lines, reason = "one statement, best read in one piece")]
 pub(super) async fn insert(
     db: &mut PgConnection,
     events: &[NewEvent],

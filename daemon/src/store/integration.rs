@@ -310,7 +310,7 @@ impl Command {
             self.store.sealer.seal(&config_place(integration.id), integration.config.to_string().as_bytes());
         sqlx::query!(
             "UPDATE integration SET name = $3, enabled = $4, config = $5, sealed_config = $6, mapping = $7,
-                                    events = $8, payload = $9, version = version + 1
+                                    events = $8, payload = $9, routing = $10, version = version + 1
              WHERE company_id = $1 AND id = $2",
             integration.company.id.0,
             integration.id.uuid(),
@@ -321,6 +321,7 @@ impl Command {
             integration.mapping,
             &integration.events,
             integration.payload,
+            integration.routing,
         )
         .execute(&mut *self.tx)
         .await?;

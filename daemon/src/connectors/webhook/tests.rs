@@ -371,7 +371,7 @@ fn an_integration_is_pushed_the_payload_that_it_names() {
     };
     let plain = || json!({"url": "https://example.com/{{ lead.uuid }}"});
     let pushed = |integration: &Integration| match step(integration, EVENT) {
-        Step::Call(request) => request,
+        Step::Call(Call::Http(request)) => request,
         other => panic!("{other:?}"),
     };
     let flat = pushed(&named("save_lead", plain(), Value::Null));

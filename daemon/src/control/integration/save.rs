@@ -22,8 +22,7 @@ use crate::{
     },
 };
 
-/// What flows would send is not decided anywhere yet, and an integration that asked for it would get every lead.
-const ROUTINGS: [&str; 1] = ["all"];
+const ROUTINGS: [&str; 2] = ["all", "flows"];
 
 pub(super) async fn create(
     control: &Control,
@@ -108,6 +107,9 @@ pub(super) async fn update(
     }
     if let Some(payload) = &request.payload {
         integration.payload = check::one_of("payload", payload, &payload::names())?.to_owned();
+    }
+    if let Some(routing) = &request.routing {
+        integration.routing = check::one_of("routing", routing, &ROUTINGS)?.to_owned();
     }
     if request.config.is_some() || request.mapping.is_some() || request.payload.is_some() {
         let LockedIntegration { company, name, config, mapping, payload, .. } = &integration;

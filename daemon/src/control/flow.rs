@@ -1,0 +1,262 @@
+//! Flows: saved only if their condition can be read, and tried on stored leads.
+
+use leadline_proto::v1::{self, flow_service_server::FlowService};
+use tonic::{Request, Response, Status};
+
+use super::{Answer, Control, check, convert::time};
+use crate::{
+    domain::{
+        flow::Condition,
+        ids::{CompanyId, FlowId},
+        json::Json,
+    },
+    store::{
+        command::{Command, Refusal},
+        flow::{FlowView, StoredEvent},
+    },
+};
+
+/// The most integrations that a flow sends to.
+const THEN_MAX: usize = 1000;
+/// How many leads are read at once for a test: an event may have 256 KiB.
+const TEST_PAGE: i64 = 32;
+/// How many leads a test asks about unless told otherwise, and at most.
+const TEST_USUAL: u32 = 500;
+const TEST_MOST: u32 = 10_000;
+/// How many leads the answer to a test names of each kind.
+const SAMPLE: usize = 10;
+
+#[tonic::async_trait]
+impl FlowService for Control {
+    async fn create_flow(&self, request: Request<v1::CreateFlowRequest>) -> Answer<v1::Flow> {
+        self.mutate(request, create).await
+    }
+
+    async fn list_flows(&self, request: Request<v1::ListFlowsRequest>) -> Answer<v1::ListFlowsResponse> {
+        let request = request.into_inner();
+        let page = v1::Page { limit: request.limit, after: String::new() };
+        let (limit, _) = check::page(Some(&page))?;
+        let flows = self.store.flow_views(check::optional(&request.company), limit).await?;
+        Ok(Response::new(v1::ListFlowsResponse { flows: flows.into_iter().map(v1::Flow::from).collect() }))
+    }
+
+    async fn get_flow(&self, request: Request<v1::GetFlowRequest>) -> Answer<v1::Flow> {
+        Ok(Response::new(self.store.flow_view(&request.get_ref().flow).await?.into()))
+    }
+
+    async fn update_flow(&self, request: Request<v1::UpdateFlowRequest>) -> Answer<v1::Flow> {
+        self.mutate(request, update).await
+    }
+
+    async fn delete_flow(&self, request: Request<v1::DeleteFlowRequest>) -> Answer<v1::DeleteFlowResponse> {
+        self.mutate(request, |mut command, request| async move {
+            let (company, flow) = command.flow(&request.flow).await?;
+            command.delete_flow(&flow).await?;
+            command.audit(company.id, &target(flow.id), Some(flow.audited()), None).await?;
+            let warnings = unreached(&mut command, company.id).await?;
+            Ok((command, v1::DeleteFlowResponse { id: flow.id.to_string(), warnings }))
+        })
+        .await
+    }
+
+    async fn test_flow(&self, request: Request<v1::TestFlowRequest>) -> Answer<v1::TestFlowResponse> {
+        let request = request.into_inner();
+        let (company, when) = self.what_to_test(&request).await?;
+        let condition = read(&when)?;
+        let last = match request.last {
+            0 => TEST_USUAL,
+            last @ 1..=TEST_MOST => last,
+            last => return Err(Status::invalid_argument(format!("last {last}: at most {TEST_MOST} leads"))),
+        };
+        let mut report = v1::TestFlowResponse { when, ..Default::default() };
+        let mut after = None;
+        while report.tested < last {
+            let page = TEST_PAGE.min(i64::from(last - report.tested));
+            let events = self.store.stored_events(company, after, page).await?;
+            after = events.last().map(|event| event.lead);
+            for event in &events {
+                count(&mut report, &condition, event);
+            }
+            if (events.len() as i64) < page {
+                break;
+            }
+        }
+        Ok(Response::new(report))
+    }
+}
+
+impl Control {
+    /// The company and the condition that a test means.
+    async fn what_to_test(&self, request: &v1::TestFlowRequest) -> Result<(CompanyId, String), Status> {
+        match (request.flow.as_str(), request.company.as_str(), request.when.as_str()) {
+            ("", "", _) => Err(Status::invalid_argument("name a flow, or a company and a condition")),
+            ("", _, "") => Err(Status::invalid_argument("when: give the condition to test, or name a flow")),
+            ("", company, when) => Ok((self.store.find_company(company).await?, when.to_owned())),
+            (flow, "", when) => {
+                let flow = self.store.flow_view(flow).await?;
+                Ok((flow.company, check::optional(when).map_or(flow.when, ToOwned::to_owned)))
+            }
+            _ => Err(Status::invalid_argument("name a flow or a company, not both: a flow has its company")),
+        }
+    }
+}
+
+/// Asks about one lead more.
+fn count(report: &mut v1::TestFlowResponse, condition: &Condition, event: &StoredEvent) {
+    report.tested += 1;
+    let answer = Json::parse(&event.body)
+        .map_err(|_| "the stored event cannot be read".to_owned())
+        .and_then(|json| condition.holds(&json, event.kind));
+    match answer {
+        Ok(true) => {
+            report.sent += 1;
+            if report.sample.len() < SAMPLE {
+                report.sample.push(event.uuid.clone());
+            }
+        }
+        Ok(false) => report.kept_away += 1,
+        Err(error) => {
+            report.failed += 1;
+            if report.errors.len() < SAMPLE {
+                report.errors.push(v1::FlowTestError { lead: event.uuid.clone(), error });
+            }
+        }
+    }
+}
+
+async fn create(
+    mut command: Box<Command>,
+    request: v1::CreateFlowRequest,
+) -> Result<(Box<Command>, v1::Flow), Refusal> {
+    let name = check::name(&request.name)?;
+    let warning = check_condition(&request.when)?;
+    let company = command.company(&request.company).await?;
+    command.flow_name_is_free(company.id, name).await?;
+    let count = command.room_for_flow(company.id).await?;
+    let flow = FlowView {
+        company: company.id,
+        id: FlowId::generate(),
+        name: name.to_owned(),
+        position: position(request.position, count + 1),
+        when: request.when,
+        then: targets(&mut command, company.id, &request.then).await?,
+        enabled: !request.disabled,
+        stop: request.stop,
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+    };
+    command.write_flow(&flow).await?;
+    answer(command, &flow, None, warning).await
+}
+
+async fn update(
+    mut command: Box<Command>,
+    request: v1::UpdateFlowRequest,
+) -> Result<(Box<Command>, v1::Flow), Refusal> {
+    let (company, mut flow) = command.flow(&request.flow).await?;
+    let before = flow.audited();
+    if let Some(name) = &request.name {
+        let name = check::name(name)?;
+        if name != flow.name {
+            command.flow_name_is_free(company.id, name).await?;
+            flow.name = name.to_owned();
+        }
+    }
+    let mut warning = None;
+    if let Some(when) = request.when {
+        warning = check_condition(&when)?;
+        flow.when = when;
+    }
+    if !request.then.is_empty() {
+        flow.then = targets(&mut command, company.id, &request.then).await?;
+    }
+    if let Some(asked) = request.position {
+        flow.position = position(asked, i64::from(i32::MAX));
+    }
+    flow.enabled = request.enabled.unwrap_or(flow.enabled);
+    flow.stop = request.stop.unwrap_or(flow.stop);
+    command.write_flow(&flow).await?;
+    answer(command, &flow, Some(before), warning).await
+}
+
+/// The flow as it was saved, audited, with what to know of it.
+async fn answer(
+    mut command: Box<Command>,
+    flow: &FlowView,
+    before: Option<serde_json::Value>,
+    warning: Option<String>,
+) -> Result<(Box<Command>, v1::Flow), Refusal> {
+    let saved = command.flow_view(flow.company, flow.id).await?;
+    command.audit(flow.company, &target(flow.id), before, Some(saved.audited())).await?;
+    let mut warnings: Vec<String> = warning.into_iter().collect();
+    for name in command.takers_of_all(flow.company, &flow.then).await? {
+        warnings.push(format!(
+            "integration {name:?} takes every lead, whatever flows say: \
+             `leadline integration update ID --routing flows` leaves it to them"
+        ));
+    }
+    warnings.extend(unreached(&mut command, flow.company).await?);
+    Ok((command, v1::Flow { warnings, ..saved.into() }))
+}
+
+async fn unreached(command: &mut Command, company: CompanyId) -> Result<Vec<String>, Refusal> {
+    let names = command.unreached(company).await?;
+    Ok(names
+        .iter()
+        .map(|name| format!("no flow sends leads to integration {name:?}, which takes only what flows send"))
+        .collect())
+}
+
+/// Reads a condition that is to be saved. Answers for which leads it cannot be evaluated.
+fn check_condition(when: &str) -> Result<Option<String>, Refusal> {
+    match Condition::check(when) {
+        Ok((_, warning)) => Ok(warning.map(|warning| format!("when: {warning}"))),
+        Err(problem) => Err(Refusal::Invalid(format!("when: {problem}"))),
+    }
+}
+
+fn read(when: &str) -> Result<Condition, Refusal> {
+    Condition::compile(when).map_err(|problem| Refusal::Invalid(format!("when: {problem}")))
+}
+
+async fn targets(
+    command: &mut Command,
+    company: CompanyId,
+    then: &[String],
+) -> Result<Vec<(crate::domain::ids::IntegrationId, String)>, Refusal> {
+    match then.len() {
+        0 => Err(Refusal::Invalid("then: name at least one integration that its leads go to".to_owned())),
+        1..=THEN_MAX => command.integrations_meant(company, then).await,
+        many => Err(Refusal::Invalid(format!("then: {many} integrations; at most {THEN_MAX}"))),
+    }
+}
+
+/// A place in the order; 0 is the last.
+fn position(asked: u32, last: i64) -> i32 {
+    let place = if asked == 0 { last } else { i64::from(asked) };
+    i32::try_from(place).unwrap_or(i32::MAX)
+}
+
+fn target(flow: FlowId) -> String {
+    format!("flow {flow}")
+}
+
+impl From<FlowView> for v1::Flow {
+    fn from(flow: FlowView) -> Self {
+        let then = flow
+            .then
+            .into_iter()
+            .map(|(id, name)| v1::FlowTarget { integration_id: id.to_string(), integration_name: name });
+        Self {
+            id: flow.id.to_string(),
+            company_id: flow.company.0,
+            name: flow.name,
+            when: flow.when,
+            then: then.collect(),
+            enabled: flow.enabled,
+            stop: flow.stop,
+            position: flow.position.max(0).unsigned_abs(),
+            created_at: Some(time(flow.created_at)),
+            warnings: Vec::new(),
+        }
+    }
+}
