@@ -21,6 +21,7 @@ use leadlined::{
         integration::NewIntegration,
         lead::Again,
         queue::{Ask, Claimed, Claimer},
+        retry::Retrial,
         setup,
     },
 };
@@ -44,7 +45,8 @@ enum Step {
     /// With or without the answer of a first try lost.
     Finish(usize, End, bool),
     GiveBack(usize),
-    Retry(usize),
+    /// Rendered anew or not.
+    Retry(usize, bool),
     Disable,
     Enable(Held),
     /// The daemon dies, the next one takes over; what it was pushing ends too late.
@@ -58,6 +60,8 @@ enum End {
     Delivered,
     Retry,
     Dead,
+    /// Dead, and the sweep comes back.
+    Exhausted,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +72,7 @@ enum Held {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let end = prop_oneof![Just(End::Delivered), Just(End::Retry), Just(End::Dead)];
+    let end = prop_oneof![Just(End::Delivered), Just(End::Retry), Just(End::Dead), Just(End::Exhausted)];
     let held = prop_oneof![Just(Held::Keep), Just(Held::Release), Just(Held::Skip)];
     prop_oneof![
         1 => Just(Step::Lead),
@@ -76,7 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..3_i32).prop_map(Step::Claim),
         6 => (any::<usize>(), end, any::<bool>()).prop_map(|(n, end, again)| Step::Finish(n, end, again)),
         1 => any::<usize>().prop_map(Step::GiveBack),
-        3 => any::<usize>().prop_map(Step::Retry),
+        3 => any::<(usize, bool)>().prop_map(|(n, anew)| Step::Retry(n, anew)),
         2 => Just(Step::Disable),
         3 => held.prop_map(Step::Enable),
         1 => Just(Step::Die),
@@ -160,7 +164,7 @@ impl Scene {
                 assert_eq!(self.end(&item, end, 0).await, usize::from(item.pending.is_some()));
             }
             Step::GiveBack(n) if !self.working.is_empty() => self.give_back(n).await,
-            Step::Retry(n) => self.retry(n).await,
+            Step::Retry(n, re_render) => self.retry(n, re_render).await,
             Step::Disable => self.switch(false, None).await,
             Step::Enable(held) => self.switch(true, Some(held)).await,
             Step::Die => self.die().await,
@@ -223,7 +227,8 @@ impl Scene {
         }
     }
 
-    async fn retry(&mut self, n: usize) {
+    async fn retry(&mut self, n: usize, re_render: bool) {
+        let retrial = Retrial { re_render, ..Retrial::default() };
         let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
         let targets = self.store.targets(&filter).await.unwrap();
         if targets.is_empty() {
@@ -231,7 +236,7 @@ impl Scene {
         }
         let target = targets[n % targets.len()].clone();
         let mut command = self.command().await;
-        command.retry(self.company, &[target]).await.unwrap();
+        command.retry(self.company, &[target], retrial).await.unwrap();
         command.commit().await.unwrap();
     }
 
@@ -318,11 +323,12 @@ fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> {
     let transition = match end {
         End::Delivered => Transition::Delivered,
         End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, throttle: false },
-        End::Dead => Transition::Dead { reason: "rejected".into(), throttle: None },
+        End::Dead => Transition::Dead { reason: "rejected".into(), throttle: None, is_swept: false },
+        End::Exhausted => Transition::Dead { reason: "transient".into(), throttle: None, is_swept: true },
     };
     let failure = match end {
         End::Delivered => None,
-        End::Retry => Some(Failure::new(FailureClass::Transient, "out of order")),
+        End::Retry | End::Exhausted => Some(Failure::new(FailureClass::Transient, "out of order")),
         End::Dead => Some(Failure::new(FailureClass::Rejected, "no such field")),
     };
     let attempt = AttemptRecord {
@@ -348,6 +354,7 @@ fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> {
         transition,
         deaths: pending.deaths + died,
         rendered: None,
+        verbatim: false,
     })
 }
 

@@ -13,11 +13,14 @@ use crate::{
         command::{Call, Command, Refusal},
         delivery_read::{DeliveryFilter, Order, Target},
         held::BATCH,
+        retry::Retrial,
     },
 };
 
 /// How many deliveries one request may name.
 const MAX_IDS: usize = 10_000;
+/// So many may go with the new leads; more take their turn behind them.
+const NAMED_MAX: usize = 50;
 /// How many of them the answer shows.
 const SAMPLE: usize = 10;
 
@@ -39,15 +42,16 @@ impl Control {
         let mut batches = batches(&targets);
         let last = batches.pop();
         let mut count = 0;
+        let retrial = Retrial { is_bulk: targets.len() > NAMED_MAX, ..Retrial::default() };
         // Each batch is safe to repeat: what is pending already is left alone.
         for (company, batch) in batches {
             let mut command = self.store.batch(&call).await?;
-            count += command.retry(company, &batch).await?;
+            count += command.retry(company, &batch, retrial).await?;
             command.commit().await?;
         }
         self.carry_out(&call, |mut command| async {
             if let Some((company, batch)) = last {
-                count += command.retry(company, &batch).await?;
+                count += command.retry(company, &batch, retrial).await?;
             }
             audit(&mut command, &call, &targets).await?;
             Ok((command, v1::RetryDeliveriesResponse { count, ..forecast }))

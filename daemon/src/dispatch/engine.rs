@@ -26,7 +26,7 @@ use crate::{
     store::{
         Change, DueHint, Error, Store,
         daemons::Wake,
-        queue::{Ask, Claimed, Claimer},
+        queue::{Ask, Claimed, Claimer, Stops},
     },
 };
 
@@ -49,11 +49,13 @@ pub(super) enum Event {
     /// Claims of dead daemons, now this one's.
     Orphans(Vec<Claimed>),
     /// Ended items were written, and so much room is free again.
-    Freed { items: usize, lanes: Vec<(LaneId, u32)> },
+    Freed { items: usize, lanes: Vec<(LaneId, [u32; 2])> },
     /// A target asked the whole lane to wait until then, in microseconds.
     Pause(LaneId, i64),
-    /// A lane was loaded, with its throttle; none if its integration is gone.
-    Loaded(LaneId, Option<(Arc<Ready>, Option<i64>)>),
+    /// A flush has ended with this breaker in a lane: closed, or open until then.
+    Breaker(LaneId, Option<i64>),
+    /// A lane was loaded, with its stops; none if its integration is gone.
+    Loaded(LaneId, Option<(Arc<Ready>, Stops)>),
     /// It was asked when the next row of these is due, and these have one.
     Peeked { asked: Vec<(LaneId, u8)>, hints: Vec<DueHint> },
     /// The loose index scan has answered.
@@ -294,8 +296,8 @@ impl Engine {
             Event::Orphans(items) => self.take_orphans(items).await,
             Event::Freed { items, lanes } => {
                 self.in_flight = self.in_flight.saturating_sub(items);
-                for (id, count) in lanes {
-                    self.lanes.freed(id, count, now);
+                for (id, counts) in lanes {
+                    self.lanes.freed(id, counts, now);
                 }
                 metrics::gauge!("leadline_pushes_in_flight").set(self.in_flight as f64);
             }
@@ -306,11 +308,12 @@ impl Engine {
                     self.tell_others(Wake { changed: vec![(id.0.0, id.1.uuid())], ..Wake::default() });
                 }
             }
-            Event::Loaded(id, Some((ready, throttled))) => {
+            Event::Breaker(id, until) => self.lanes.set_breaker(id, until, now),
+            Event::Loaded(id, Some((ready, stops))) => {
                 let Ready { integration, policy, .. } = &*ready;
                 let loaded =
                     Loaded { version: integration.version, policy: *policy, is_enabled: integration.enabled };
-                self.lanes.load(id, loaded, throttled, now);
+                self.lanes.load(id, loaded, stops, now);
             }
             Event::Loaded(id, None) => self.lanes.remove(id),
             Event::Peeked { asked, hints } => {

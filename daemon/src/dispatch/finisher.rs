@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{engine::Event, lanes::LaneId};
 use crate::{
     domain::ids::AttemptId,
-    store::{Error, Store, finish::Finished},
+    store::{Error, FIRST, Store, finish::Finished},
 };
 
 /// So many attempts are written in one transaction at most.
@@ -35,6 +35,7 @@ pub(super) struct Item {
     pub(super) claim: i64,
     /// The lane in which it held room; none for what was adopted.
     pub(super) lane: Option<LaneId>,
+    pub(super) kind: u8,
     pub(super) end: End,
 }
 
@@ -72,10 +73,12 @@ pub(super) async fn run(
     }
 }
 
-fn tally(items: &[Item]) -> Vec<(LaneId, u32)> {
-    let mut freed: HashMap<LaneId, u32> = HashMap::new();
-    for lane in items.iter().filter_map(|item| item.lane) {
-        *freed.entry(lane).or_default() += 1;
+fn tally(items: &[Item]) -> Vec<(LaneId, [u32; 2])> {
+    let mut freed: HashMap<LaneId, [u32; 2]> = HashMap::new();
+    for item in items {
+        if let Some(lane) = item.lane {
+            freed.entry(lane).or_default()[usize::from(item.kind != FIRST)] += 1;
+        }
     }
     freed.into_iter().collect()
 }
@@ -182,6 +185,9 @@ impl Finisher {
                 Ok(flushed) => {
                     for (company, integration, until) in flushed.pauses {
                         self.tell(Event::Pause((company, integration), until));
+                    }
+                    for (company, integration, until) in flushed.breakers {
+                        self.tell(Event::Breaker((company, integration), until));
                     }
                     metrics::histogram!("leadline_finish_flush_attempts").record(finished.len() as f64);
                     if flushed.recorded < finished.len() {

@@ -8,15 +8,19 @@ use std::{
 
 use self::{
     bucket::Bucket,
-    track::{Track, coarsen},
+    track::{FINE, Track, coarsen},
 };
 
 use crate::{
     domain::{
+        breaker,
         ids::{CompanyId, IntegrationId},
         integration::Policy,
     },
-    store::{DueHint, FIRST, RETRY, queue::Ask},
+    store::{
+        DueHint, FIRST, RETRY,
+        queue::{Ask, Stops},
+    },
 };
 
 /// A lane is named by its integration; the company leads every key.
@@ -38,8 +42,11 @@ struct Lane {
     version: i32,
     is_enabled: bool,
     is_owned: bool,
-    in_flight: u32,
+    /// By kind.
+    in_flight: [u32; 2],
     paused_until: i64,
+    /// None while the breaker is closed; half-open from then on.
+    breaker_until: Option<i64>,
     bucket: Option<Bucket>,
     /// When a timer stands to look for a token; 0 for none.
     look_at: i64,
@@ -55,7 +62,7 @@ impl Lane {
         if !self.is_enabled || !self.is_owned || self.paused_until > now {
             return 0;
         }
-        let mut room = policy.concurrency.saturating_sub(self.in_flight);
+        let mut room = policy.concurrency.saturating_sub(self.total());
         if let Some(bucket) = &mut self.bucket {
             bucket.refill(now);
             room = room.min(bucket.tokens as u32);
@@ -63,12 +70,32 @@ impl Lane {
         i32::try_from(room).unwrap_or(i32::MAX)
     }
 
+    fn total(&self) -> u32 {
+        self.in_flight[0] + self.in_flight[1]
+    }
+
+    /// How many retries the breaker lets start now: any, none, or one that finds out.
+    fn allowed(&self, now: i64) -> i32 {
+        match breaker::State::at(self.breaker_until, now) {
+            breaker::State::Closed => i32::MAX,
+            breaker::State::Open => 0,
+            breaker::State::HalfOpen => i32::from(self.in_flight[1] == 0),
+        }
+    }
+
+    /// Whether a claim would ask for something.
+    fn is_ready(&mut self, now: i64) -> bool {
+        let waits = self.tracks[0].more || self.tracks[1].more && self.allowed(now) > 0;
+        waits && self.room(now) > 0
+    }
+
     /// Splits the room: first attempts go first, retries keep a quarter where both wait.
-    fn split(&mut self, room: i32) -> [i32; 2] {
-        match (self.tracks[0].more, self.tracks[1].more) {
+    fn split(&mut self, room: i32, now: i64) -> [i32; 2] {
+        let allowed = self.allowed(now);
+        match (self.tracks[0].more, self.tracks[1].more && allowed > 0) {
             (false, false) => [0, 0],
             (true, false) => [room, 0],
-            (false, true) => [0, room],
+            (false, true) => [0, room.min(allowed)],
             (true, true) if room == 1 => {
                 self.passed_over += 1;
                 if self.passed_over > PASSED_OVER_MAX {
@@ -79,7 +106,7 @@ impl Lane {
                 }
             }
             (true, true) => {
-                let retries = (room / 4).max(1);
+                let retries = (room / 4).clamp(1, allowed);
                 [room - retries, retries]
             }
         }
@@ -126,9 +153,9 @@ impl Lanes {
         is_new
     }
 
-    /// Sets what was loaded of a lane. `throttled_until` is the stored wish of its target. Two loads may overtake each
-    /// other: an older version is passed over.
-    pub(super) fn load(&mut self, id: LaneId, loaded: Loaded, throttled_until: Option<i64>, now: i64) {
+    /// Sets what was loaded of a lane, and what is stored of its stops. Two loads may overtake each other: an older
+    /// version is passed over.
+    pub(super) fn load(&mut self, id: LaneId, loaded: Loaded, stops: Stops, now: i64) {
         let Loaded { version, policy, is_enabled } = loaded;
         let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.version <= version) else { return };
         lane.version = version;
@@ -138,9 +165,24 @@ impl Lanes {
         }
         lane.policy = Some(policy);
         self.look_everywhere(id, now);
-        if let Some(until) = throttled_until {
+        self.set_breaker(id, stops.breaker_until, now);
+        if let Some(until) = stops.throttled_until {
             self.pause(id, until, now);
         }
+    }
+
+    /// Sets until when retries wait; none if they do not.
+    pub(super) fn set_breaker(&mut self, id: LaneId, until: Option<i64>, now: i64) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let until = until.map(|until| coarsen(until, now));
+        if lane.breaker_until == until {
+            return;
+        }
+        lane.breaker_until = until;
+        if let Some(until) = until.filter(|until| *until > now) {
+            self.timers.push(Reverse((until, id, LOOK)));
+        }
+        self.enqueue(id, now);
     }
 
     /// Forgets a lane whose integration is gone.
@@ -198,10 +240,12 @@ impl Lanes {
         self.lanes.keys().copied().collect()
     }
 
-    /// One or more pushes of a lane have ended.
-    pub(super) fn freed(&mut self, id: LaneId, count: u32, now: i64) {
+    /// So many pushes of each kind have ended in a lane.
+    pub(super) fn freed(&mut self, id: LaneId, counts: [u32; 2], now: i64) {
         if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.in_flight = lane.in_flight.saturating_sub(count);
+            for (in_flight, count) in lane.in_flight.iter_mut().zip(counts) {
+                *in_flight = in_flight.saturating_sub(count);
+            }
             self.enqueue(id, now);
         }
     }
@@ -238,7 +282,7 @@ impl Lanes {
                 self.look_later(id, now);
                 continue;
             }
-            for (kind, room) in [FIRST, RETRY].into_iter().zip(lane.split(room)) {
+            for (kind, room) in [FIRST, RETRY].into_iter().zip(lane.split(room, now)) {
                 let track = &mut lane.tracks[usize::from(kind)];
                 if room > 0 {
                     track.fresh = false;
@@ -262,7 +306,7 @@ impl Lanes {
             let id = (ask.company, ask.integration);
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             let (count, latest) = got.get(&(id, ask.kind)).copied().unwrap_or((0, 0));
-            lane.in_flight += count;
+            lane.in_flight[usize::from(ask.kind)] += count;
             if let Some(bucket) = &mut lane.bucket {
                 bucket.tokens -= f64::from(count);
             }
@@ -335,7 +379,7 @@ impl Lanes {
         if lane.is_queued || !lane.tracks.iter().any(|track| track.more) {
             return;
         }
-        if lane.room(now) > 0 {
+        if lane.is_ready(now) {
             lane.is_queued = true;
             self.ready.push_back(id);
         } else {
@@ -348,13 +392,13 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let Some(policy) = lane.policy else { return };
         if let Some(bucket) = &lane.bucket
-            && lane.in_flight < policy.concurrency
+            && lane.total() < policy.concurrency
             && lane.paused_until <= now
             && bucket.tokens < 1.0
         {
             let at = bucket.next().max(now + 1);
-            // One timer is enough, however many hints come while the lane waits.
-            if lane.look_at == 0 || at < lane.look_at {
+            // One timer is enough, however many hints come while the lane waits and however their sums are rounded.
+            if lane.look_at == 0 || at + FINE < lane.look_at {
                 lane.look_at = at;
                 self.timers.push(Reverse((at, id, LOOK)));
             }

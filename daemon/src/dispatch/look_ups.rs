@@ -9,7 +9,7 @@ use super::{
     lanes::LaneId,
     ready::{Ready, Shelf},
 };
-use crate::store::{DueHint, Error, Store};
+use crate::store::{DueHint, Error, Store, queue::Stops};
 
 const AWAY_MICROS: i64 = 250_000;
 
@@ -86,9 +86,9 @@ impl Engine {
     }
 }
 
-async fn load(store: &Store, shelf: &Shelf, id: LaneId) -> Result<Option<(Arc<Ready>, Option<i64>)>, Error> {
+async fn load(store: &Store, shelf: &Shelf, id: LaneId) -> Result<Option<(Arc<Ready>, Stops)>, Error> {
     let Some(ready) = shelf.load(id).await? else { return Ok(None) };
-    Ok(Some((ready, store.throttled_until(id).await?)))
+    Ok(Some((ready, store.stops(id).await?)))
 }
 
 fn send(events: &mpsc::UnboundedSender<Event>, event: Event) {

@@ -87,9 +87,12 @@ impl Pusher {
             retries_max,
             deaths: pending.deaths,
             age,
+            is_sweep: item.trigger == Trigger::Sweep,
         };
         let transition = decide(standing, &tried.outcome, rand::random());
-        let rendered = tried.body.clone().filter(|body| pending.rendered.is_none() && *body != pending.body);
+        let sent = tried.body.clone().filter(|_| pending.rendered.is_none());
+        let verbatim = sent.as_ref().is_some_and(|body| *body == pending.body);
+        let rendered = sent.filter(|_| !verbatim);
         Some(Finished {
             claim: item.claim,
             delivery: item.delivery,
@@ -97,6 +100,7 @@ impl Pusher {
             transition,
             deaths: pending.deaths,
             rendered,
+            verbatim,
         })
     }
 
@@ -146,7 +150,8 @@ impl Pusher {
         ));
         let since = |micros: i64| Duration::from_micros(u64::try_from(self.life.now() - micros).unwrap_or(0));
         let retries = u32::try_from(pending.retries).unwrap_or(0);
-        let standing = Standing { retries, retries_max, deaths, age: since(pending.created_at) };
+        let is_sweep = item.trigger == Trigger::Sweep;
+        let standing = Standing { retries, retries_max, deaths, age: since(pending.created_at), is_sweep };
         let elapsed = since(item.claimed_at);
         let transition = match decide(standing, &outcome, rand::random()) {
             Transition::Retry { after, retries, throttle } => {
@@ -162,6 +167,7 @@ impl Pusher {
             transition,
             deaths,
             rendered: None,
+            verbatim: false,
         };
         self.end(&item, End::Attempt(Box::new(finished))).await;
     }
@@ -178,7 +184,7 @@ impl Pusher {
             metrics::counter!("leadline_attempts_total", "outcome" => outcome).increment(1);
         }
         let lane = (!item.is_adopted).then_some((item.company, item.integration));
-        let ended = Ended::Item(Item { daemon: item.daemon, claim: item.claim, lane, end });
+        let ended = Ended::Item(Item { daemon: item.daemon, claim: item.claim, lane, kind: item.kind, end });
         if self.ended.send(ended).await.is_err() {
             tracing::error!(
                 "the finisher is gone: an attempt is not counted, and its delivery is pushed again"

@@ -90,6 +90,23 @@ pub struct Standing {
     pub deaths: i16,
     /// Since it came to be.
     pub age: Duration,
+    /// Whether the sweep made this attempt: there is one for each visit.
+    pub is_sweep: bool,
+}
+
+/// When the sweep comes back to the dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepPolicy {
+    /// From one visit to the next, and from a death to the first.
+    pub interval: Duration,
+    /// Older deliveries are left to operators.
+    pub age: Duration,
+}
+
+impl Default for SweepPolicy {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(15 * 60), age: Duration::from_secs(72 * 3600) }
+    }
 }
 
 /// What happens to a delivery now.
@@ -108,6 +125,8 @@ pub enum Transition {
         reason: String,
         /// The lane waits all the same: the target asked for it.
         throttle: Option<Duration>,
+        /// Whether the sweep may come back to it.
+        is_swept: bool,
     },
 }
 
@@ -119,30 +138,30 @@ pub fn decide(standing: Standing, outcome: &Outcome, jitter: f64) -> Transition 
         Outcome::Failed(failure) => failure,
     };
     if standing.deaths >= DEATHS_MAX {
-        return dead(format!("poison: the daemon died during {} of its pushes", standing.deaths), None);
+        let reason = format!("poison: the daemon died during {} of its pushes", standing.deaths);
+        return Transition::Dead { reason, throttle: None, is_swept: false };
     }
     let asked = failure.retry_after.map(|wait| wait.min(RETRY_AFTER_MAX));
     let throttle = failure.class == FailureClass::Throttled;
     if !failure.class.is_retried() {
-        return dead(failure.class.to_string(), None);
+        return Transition::Dead { reason: failure.class.to_string(), throttle: None, is_swept: false };
     }
     let is_free = asked.is_some() && standing.age < PATIENCE;
     let gap = gap(standing.retries, jitter);
     let after = asked.map_or(gap, |wait| wait.max(gap));
-    if !is_free && standing.retries >= standing.retries_max {
-        return dead(exhausted(failure, standing.retries), throttle.then_some(after));
+    let used = if standing.is_sweep { standing.retries_max } else { standing.retries };
+    if !is_free && used >= standing.retries_max {
+        let reason = exhausted(failure, standing);
+        return Transition::Dead { reason, throttle: throttle.then_some(after), is_swept: true };
     }
-    Transition::Retry { after, retries: standing.retries + u32::from(!is_free), throttle }
+    Transition::Retry { after, retries: used + u32::from(!is_free), throttle }
 }
 
-fn dead(reason: String, throttle: Option<Duration>) -> Transition {
-    Transition::Dead { reason, throttle }
-}
-
-fn exhausted(failure: &Failure, retries: u32) -> String {
-    match retries {
-        0 => failure.class.to_string(),
-        n => format!("{}: {n} automatic retries failed", failure.class),
+fn exhausted(failure: &Failure, standing: Standing) -> String {
+    match standing {
+        Standing { is_sweep: true, .. } => format!("{}: the sweep failed too", failure.class),
+        Standing { retries: 0, .. } => failure.class.to_string(),
+        Standing { retries, .. } => format!("{}: {retries} automatic retries failed", failure.class),
     }
 }
 
@@ -159,7 +178,8 @@ mod tests {
 
     use super::*;
 
-    const FRESH: Standing = Standing { retries: 0, retries_max: 3, deaths: 0, age: Duration::ZERO };
+    const FRESH: Standing =
+        Standing { retries: 0, retries_max: 3, deaths: 0, age: Duration::ZERO, is_sweep: false };
 
     fn failed(class: FailureClass, retry_after: Option<u64>) -> Outcome {
         Outcome::Failed(Failure {
@@ -177,7 +197,7 @@ mod tests {
     fn every_class_has_its_consequence() {
         use FailureClass::{Blocked, Credentials, Mapping, Rejected, Throttled, Transient, Unknown};
         for class in [Mapping, Blocked, Credentials, Rejected] {
-            let expected = Transition::Dead { reason: class.to_string(), throttle: None };
+            let expected = Transition::Dead { reason: class.to_string(), throttle: None, is_swept: false };
             assert_eq!(decide(FRESH, &failed(class, None), 0.0), expected);
         }
         for class in [Transient, Unknown] {
@@ -211,6 +231,34 @@ mod tests {
         assert!(matches!(decide(old, &outcome, 0.0), Transition::Dead { throttle: Some(_), .. }));
         let forever = failed(FailureClass::Throttled, Some(u64::MAX));
         assert_eq!(decide(FRESH, &forever, 0.0), retry(24 * 3600, 0, true));
+    }
+
+    #[test]
+    fn the_sweep_comes_back_to_what_may_work_later_and_tries_once() {
+        use FailureClass::{Throttled, Transient, Unknown};
+        let dead =
+            |reason: &str| Transition::Dead { reason: reason.to_owned(), throttle: None, is_swept: true };
+        for class in [Transient, Unknown] {
+            let exhausted = Standing { retries: 3, ..FRESH };
+            let reason = format!("{class}: 3 automatic retries failed");
+            assert_eq!(decide(exhausted, &failed(class, None), 0.0), dead(&reason));
+            let swept = Standing { is_sweep: true, ..FRESH };
+            assert_eq!(
+                decide(swept, &failed(class, None), 0.0),
+                dead(&format!("{class}: the sweep failed too"))
+            );
+        }
+        let swept = Standing { is_sweep: true, ..FRESH };
+        assert_eq!(
+            decide(swept, &failed(Throttled, Some(9)), 0.0),
+            retry(9, 3, true),
+            "a named time is kept"
+        );
+        let poison = Standing { deaths: 3, is_sweep: true, ..FRESH };
+        let Transition::Dead { is_swept, .. } = decide(poison, &failed(Unknown, None), 0.0) else {
+            panic!("poison is dead")
+        };
+        assert!(!is_swept);
     }
 
     #[test]

@@ -98,6 +98,8 @@ ids! {
     DeliveryId;
     /// One try of a delivery.
     AttemptId;
+    /// A bulk retry.
+    JobId;
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod badge;
 pub mod brand;
+pub mod breaker;
 pub mod delivery;
 pub mod fanout;
 pub mod fields;

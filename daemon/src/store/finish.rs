@@ -5,14 +5,21 @@ use uuid::Uuid;
 
 use super::{Change, DueHint, Error, Store, micros};
 use crate::domain::{
-    delivery::{State, Transition, Trigger},
+    breaker,
+    delivery::{Transition, Trigger},
     ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
     integration::EventKind,
     outcome::Failure,
 };
 
+mod columns;
+
+use columns::{Columns, Health};
+
 /// How much of an error is kept.
 pub const ERROR_MAX: usize = 500;
+/// What tells breakers from kinds of due rows in a finish's answer.
+const BREAKER: i16 = 9;
 
 /// An attempt as it is stored.
 #[derive(Clone, Debug)]
@@ -71,6 +78,8 @@ pub struct Finished {
     pub deaths: i16,
     /// The body to repeat on a retry, if it is not the event's and not kept yet.
     pub rendered: Option<Bytes>,
+    /// Whether what was sent is the event's own bytes.
+    pub verbatim: bool,
 }
 
 /// What a flush came to.
@@ -82,6 +91,8 @@ pub struct Flushed {
     pub hints: Vec<DueHint>,
     /// Lanes whose target asked for a pause, and until when, in microseconds: no claim gives any of them before.
     pub pauses: Vec<(CompanyId, IntegrationId, i64)>,
+    /// The breakers of the lanes, with the time until which each is open; none if it is closed.
+    pub breakers: Vec<(CompanyId, IntegrationId, Option<i64>)>,
 }
 
 impl Store {
@@ -107,11 +118,12 @@ impl Store {
                     $1::bigint[], $4::bigint[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::int[],
                     $11::text[], $12::text[], $13::bigint[], $14::int[], $15::text[], $16::text[], $17::smallint[],
                     $18::text[], $19::text[], $20::text[], $21::text[], $22::bytea[], $23::bigint[], $24::int[],
-                    $25::int[], $26::text[], $27::text[], $28::int[], $29::smallint[], $30::bigint[], $31::bytea[]
+                    $25::int[], $26::text[], $27::text[], $28::int[], $29::smallint[], $30::bigint[], $31::bytea[],
+                    $32::bool[], $33::bool[]
                 ) u(claim_id, company_id, integration_id, delivery_id, attempt_id, lead_id, event, number,
                     trigger, operator, started_us, duration_ms, class, error, status_code,
                     method, url, request_headers, response_headers, response_body, response_bytes, secret_version,
-                    config_version, state, reason, retries, deaths, after_us, rendered)
+                    config_version, state, reason, retries, deaths, after_us, rendered, verbatim, is_swept)
                 JOIN fence ON fence.id = u.claim_id
             ), recorded AS (
                 INSERT INTO attempt (company_id, integration_id, id, delivery_id, lead_id, event, number, trigger,
@@ -123,55 +135,102 @@ impl Store {
                 FROM done
                 -- Whoever lost the answer of a flush sends it again, and must count nothing twice.
                 ON CONFLICT DO NOTHING RETURNING integration_id
+            ), standing AS MATERIALIZED (
+                -- As they are before: who waits behind one that becomes final is handed on once, by whoever makes it so.
+                SELECT d.company_id, d.id, d.successor_id FROM done
+                JOIN delivery d ON d.company_id = done.company_id AND d.id = done.delivery_id
+                ORDER BY d.id FOR UPDATE OF d
             ), moved AS (
                 UPDATE delivery d SET
                     attempts = done.number,
                     retries = done.retries,
                     deaths = done.deaths,
                     body = coalesce(d.body, done.rendered),
+                    verbatim = d.verbatim OR done.verbatim,
                     state = CASE WHEN d.state = 'pending' OR done.state = 'delivered' THEN done.state ELSE d.state END,
                     reason = CASE WHEN d.state = 'pending' OR done.state = 'delivered' THEN done.reason ELSE d.reason END,
                     due_at = CASE WHEN d.state = 'pending' AND done.state = 'pending'
                         THEN now() + done.after_us * interval '1 microsecond' END,
+                    successor_id = CASE WHEN d.state = 'held' AND done.state <> 'delivered'
+                        OR d.state = 'pending' AND done.state = 'pending' THEN d.successor_id END,
                     finished_at = CASE
                         WHEN d.state NOT IN ('pending', 'held') AND done.state <> 'delivered' THEN d.finished_at
                         WHEN done.state = 'delivered' OR (d.state = 'pending' AND done.state = 'dead') THEN now() END
-                FROM done
+                FROM done JOIN standing s ON s.company_id = done.company_id AND s.id = done.delivery_id
                 WHERE d.company_id = done.company_id AND d.id = done.delivery_id AND d.attempts = done.number - 1
-                RETURNING d.company_id, d.id, d.integration_id, d.lead_id, d.state, d.due_at, d.successor_id,
-                    done.class, done.error
+                RETURNING d.company_id, d.id, d.integration_id, d.lead_id, d.event, d.automatic, d.state, d.due_at,
+                    d.created_at, s.successor_id, done.class, done.error, done.is_swept
+            ), woken AS (
+                UPDATE delivery d SET due_at = now(), reason = NULL FROM moved
+                WHERE moved.state IN ('delivered', 'dead', 'skipped') AND d.company_id = moved.company_id
+                    AND d.id = moved.successor_id AND d.state = 'pending'
+                RETURNING d.company_id, d.integration_id, d.id, d.due_at, d.attempts
             ), again AS (
                 INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
                 SELECT company_id, integration_id, 1, due_at, id, 'retry' FROM moved WHERE due_at IS NOT NULL
                 UNION ALL
-                SELECT company_id, integration_id, 0, now(), successor_id, 'first' FROM moved
-                WHERE successor_id IS NOT NULL AND state IN ('delivered', 'dead', 'skipped')
+                SELECT company_id, integration_id, least(attempts, 1), due_at, id,
+                    CASE WHEN attempts > 0 THEN 'retry' ELSE 'first' END FROM woken
                 RETURNING company_id, integration_id, kind, due_at
+            ), superseded AS (
+                -- The first event of a lead has nothing before it, unless an operator pushed it again.
+                UPDATE delivery d SET state = 'skipped', finished_at = now(), due_at = NULL,
+                    reason = 'superseded by a later push'
+                FROM moved WHERE moved.state = 'delivered' AND (moved.event <> 'lead.created' OR NOT moved.automatic)
+                    AND d.company_id = moved.company_id AND d.lead_id = moved.lead_id
+                    AND d.integration_id = moved.integration_id AND d.state = 'dead'
+                    AND (d.created_at, d.id) < (moved.created_at, moved.id)
+                RETURNING d.company_id, d.integration_id, d.id
             ), buried AS (
-                INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error)
-                SELECT company_id, integration_id, id, lead_id, 'dead', class, error FROM moved WHERE state = 'dead'
-                ON CONFLICT DO NOTHING RETURNING integration_id
+                INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error, due_at)
+                SELECT company_id, integration_id, id, lead_id, 'dead', class, error,
+                    CASE WHEN is_swept AND now() + $34 * interval '1 second' < created_at + $35 * interval '1 second'
+                        THEN now() + $34 * interval '1 second' END
+                FROM moved WHERE state = 'dead'
+                ON CONFLICT DO NOTHING RETURNING integration_id, due_at
             ), raised AS (
-                DELETE FROM undelivered u USING moved WHERE moved.state = 'delivered' AND u.company_id = moved.company_id
-                    AND u.integration_id = moved.integration_id AND u.delivery_id = moved.id
+                DELETE FROM undelivered u USING (
+                    SELECT company_id, integration_id, id FROM moved WHERE state = 'delivered'
+                    UNION ALL SELECT company_id, integration_id, id FROM superseded
+                ) gone WHERE u.company_id = gone.company_id AND u.integration_id = gone.integration_id
+                    AND u.delivery_id = gone.id
                 RETURNING u.integration_id, u.state
             ), health AS MATERIALIZED (
-                SELECT h.* FROM unnest($32::bigint[], $33::uuid[], $34::bool[], $35::bigint[], $36::text[], $37::text[],
-                    $38::bool[], $39::bigint[])
-                    h(company_id, integration_id, pushed, failures, error, class, failing, throttle_us)
+                SELECT h.* FROM unnest($36::bigint[], $37::uuid[], $38::bool[], $39::bigint[],
+                    $40::text[], $41::text[], $42::bool[], $43::bigint[], $44::bool[], $45::int[])
+                    h(company_id, integration_id, pushed, failures, error, class, failing, throttle_us, is_up, down)
                 WHERE integration_id IN (SELECT integration_id FROM recorded)
             ), counted AS (
                 UPDATE integration_stat s SET
                     last_pushed_at = CASE WHEN h.pushed THEN now() ELSE s.last_pushed_at END,
                     failure_count = s.failure_count + h.failures,
-                    dead = s.dead + (SELECT count(*) FROM buried b WHERE b.integration_id = h.integration_id)
-                        - (SELECT count(*) FROM raised r WHERE r.integration_id = h.integration_id AND r.state = 'dead'),
+                    dead = s.dead + h.dead - h.raised,
                     last_error = coalesce(h.error, s.last_error),
                     last_error_at = CASE WHEN h.error IS NOT NULL THEN now() ELSE s.last_error_at END,
                     last_class = h.class,
                     failing = coalesce(h.failing, s.failing),
+                    sweep_at = coalesce(s.sweep_at, h.swept),
+                    -- domain/breaker.rs says the same in words that are tested: Breaker::after.
+                    streak = h.down + CASE WHEN h.is_up THEN 0 ELSE s.streak END,
+                    trips = CASE WHEN h.is_up THEN 0 ELSE s.trips END + CASE
+                        WHEN h.down > 0 AND h.down + CASE WHEN h.is_up THEN 0 ELSE s.streak END >= $46
+                            AND (h.is_up OR s.breaker_until IS NULL OR s.breaker_until <= now()) THEN 1 ELSE 0 END,
+                    breaker_until = CASE
+                        WHEN h.down > 0 AND h.down + CASE WHEN h.is_up THEN 0 ELSE s.streak END >= $46
+                            AND (h.is_up OR s.breaker_until IS NULL OR s.breaker_until <= now())
+                        THEN now() + least($47 * 2 ^ CASE WHEN h.is_up THEN 0 ELSE least(s.trips, 10) END, $48)
+                            * interval '1 second'
+                        WHEN NOT h.is_up THEN s.breaker_until END,
+                    breaker_error = CASE WHEN h.down > 0 THEN coalesce(h.error, s.breaker_error)
+                        WHEN NOT h.is_up THEN s.breaker_error END,
                     updated_at = now()
-                FROM health h WHERE s.company_id = h.company_id AND s.integration_id = h.integration_id
+                FROM (SELECT h.*, b.dead, b.swept, r.raised FROM health h
+                    CROSS JOIN LATERAL (SELECT count(*) AS dead, min(due_at) AS swept FROM buried b
+                        WHERE b.integration_id = h.integration_id) b
+                    CROSS JOIN LATERAL (SELECT count(*) AS raised FROM raised r
+                        WHERE r.integration_id = h.integration_id AND r.state = 'dead') r
+                ) h WHERE s.company_id = h.company_id AND s.integration_id = h.integration_id
+                RETURNING s.company_id, s.integration_id, s.breaker_until
             ), throttled AS (
                 UPDATE integration i SET throttled_until = greatest(
                     i.throttled_until, now() + h.throttle_us * interval '1 microsecond')
@@ -189,6 +248,8 @@ impl Store {
                 SELECT company_id, id AS integration_id, NULL::smallint AS kind, throttled_until AS at FROM throttled
                 UNION ALL
                 SELECT company_id, integration_id, kind, due_at FROM again
+                UNION ALL
+                SELECT company_id, integration_id, $49::smallint, breaker_until FROM counted
             ) told ON true"#,
             &c.claim,
             complete,
@@ -221,6 +282,10 @@ impl Store {
             &c.deaths,
             &c.after as &[Option<i64>],
             &c.rendered as &[Option<&[u8]>],
+            &c.verbatim,
+            &c.swept,
+            self.sweep.interval.as_secs_f64(),
+            self.sweep.age.as_secs_f64(),
             &h.company,
             &h.integration,
             &h.pushed,
@@ -229,23 +294,27 @@ impl Store {
             &h.class as &[Option<&str>],
             &h.failing as &[Option<bool>],
             &h.throttle as &[Option<i64>],
+            &h.up,
+            &h.down,
+            breaker::THRESHOLD,
+            breaker::FIRST_WAIT.as_secs_f64(),
+            breaker::WAIT_MAX.as_secs_f64(),
+            BREAKER,
         )
         .fetch_all(&self.finishes)
         .await?;
         let mut flushed = Flushed::default();
         for row in rows {
             flushed.recorded = usize::try_from(row.recorded).unwrap_or_default();
-            let (Some(company), Some(integration), Some(at)) = (row.company_id, row.integration_id, row.at)
-            else {
-                continue;
-            };
-            let (company, integration, at) = (CompanyId(company), integration.into(), micros(at.to_jiff()));
-            match row.kind {
-                Some(kind) => {
-                    let kind = u8::from(kind != 0);
-                    flushed.hints.push(DueHint { company, integration, kind, due_at: at });
+            let (Some(company), Some(integration)) = (row.company_id, row.integration_id) else { continue };
+            let (company, integration) = (CompanyId(company), integration.into());
+            match (row.kind, row.at.map(|at| micros(at.to_jiff()))) {
+                (Some(BREAKER), until) => flushed.breakers.push((company, integration, until)),
+                (Some(kind), Some(due_at)) => {
+                    flushed.hints.push(DueHint { company, integration, kind: u8::from(kind != 0), due_at });
                 }
-                None => flushed.pauses.push((company, integration, at)),
+                (None, Some(until)) => flushed.pauses.push((company, integration, until)),
+                (_, None) => {}
             }
         }
         self.hub.due(flushed.hints.clone());
@@ -255,155 +324,6 @@ impl Store {
         }
         Ok(flushed)
     }
-}
-
-/// A flush's attempts, a column each, as `unnest` wants them.
-#[derive(Default)]
-struct Columns<'a> {
-    claim: Vec<i64>,
-    company: Vec<i64>,
-    integration: Vec<Uuid>,
-    delivery: Vec<Uuid>,
-    attempt: Vec<Uuid>,
-    lead: Vec<Option<Uuid>>,
-    event: Vec<&'a str>,
-    number: Vec<i32>,
-    trigger: Vec<&'a str>,
-    operator: Vec<Option<&'a str>>,
-    started: Vec<i64>,
-    duration: Vec<i32>,
-    class: Vec<Option<&'a str>>,
-    error: Vec<Option<String>>,
-    status: Vec<Option<i16>>,
-    method: Vec<Option<&'a str>>,
-    url: Vec<Option<&'a str>>,
-    request_headers: Vec<Option<&'a str>>,
-    response_headers: Vec<Option<&'a str>>,
-    response_body: Vec<Option<&'a [u8]>>,
-    response_bytes: Vec<Option<i64>>,
-    secret: Vec<Option<i32>>,
-    version: Vec<i32>,
-    state: Vec<&'a str>,
-    reason: Vec<Option<&'a str>>,
-    retries: Vec<i32>,
-    deaths: Vec<i16>,
-    after: Vec<Option<i64>>,
-    rendered: Vec<Option<&'a [u8]>>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(finished: &'a [Finished]) -> Self {
-        let mut columns = Self::default();
-        for item in finished {
-            columns.push_attempt(&item.attempt);
-            columns.claim.push(item.claim);
-            columns.delivery.push(item.delivery.uuid());
-            columns.deaths.push(item.deaths);
-            columns.rendered.push(item.rendered.as_deref());
-            let (state, reason, retries, after) = match &item.transition {
-                Transition::Delivered => (State::Delivered, None, 0, None),
-                Transition::Retry { after, retries, .. } => {
-                    (State::Pending, None, *retries, Some(span(*after)))
-                }
-                Transition::Dead { reason, .. } => (State::Dead, Some(reason.as_str()), 0, None),
-            };
-            columns.state.push(state.as_str());
-            columns.reason.push(reason);
-            columns.retries.push(i32::try_from(retries).unwrap_or(i32::MAX));
-            columns.after.push(after);
-        }
-        columns
-    }
-
-    fn push_attempt(&mut self, attempt: &'a AttemptRecord) {
-        self.company.push(attempt.company.0);
-        self.integration.push(attempt.integration.uuid());
-        self.attempt.push(attempt.id.uuid());
-        self.lead.push(attempt.lead.map(LeadId::uuid));
-        self.event.push(attempt.event.as_str());
-        self.number.push(attempt.number);
-        self.trigger.push(attempt.trigger.as_str());
-        self.operator.push(attempt.operator.as_deref());
-        self.started.push(attempt.started_at);
-        self.duration.push(attempt.duration_ms);
-        self.class.push(attempt.failure.as_ref().map(|failure| failure.class.as_str()));
-        self.error.push(attempt.failure.as_ref().map(|failure| storable(&failure.error)));
-        self.version.push(attempt.config_version);
-        let sent = attempt.sent.as_ref();
-        self.method.push(sent.map(|sent| sent.method.as_str()));
-        self.url.push(sent.map(|sent| sent.url.as_str()));
-        self.request_headers.push(sent.map(|sent| sent.headers.as_str()));
-        self.secret.push(sent.and_then(|sent| sent.secret_version));
-        let answer = attempt.answer.as_ref();
-        self.status.push(answer.map(|answer| answer.status));
-        self.response_headers.push(answer.map(|answer| answer.headers.as_str()));
-        self.response_body.push(answer.map(|answer| &answer.body[..]));
-        self.response_bytes.push(answer.map(|answer| answer.body_bytes));
-    }
-}
-
-/// What a flush means for the health of each integration in it, in the order of their ids.
-#[derive(Default)]
-struct Health<'a> {
-    company: Vec<i64>,
-    integration: Vec<Uuid>,
-    pushed: Vec<bool>,
-    failures: Vec<i64>,
-    error: Vec<Option<String>>,
-    class: Vec<Option<&'a str>>,
-    failing: Vec<Option<bool>>,
-    throttle: Vec<Option<i64>>,
-}
-
-impl<'a> Health<'a> {
-    fn of(finished: &'a [Finished]) -> Self {
-        let mut order: Vec<&Finished> = finished.iter().collect();
-        // Two daemons that lock rows in the same order cannot lock each other out. The sort is stable: within an
-        // integration, attempts stay in the order in which they ended.
-        order.sort_by_key(|item| item.attempt.integration);
-        let mut health = Self::default();
-        for item in order {
-            health.add(item);
-        }
-        health
-    }
-
-    fn add(&mut self, item: &'a Finished) {
-        let id = item.attempt.integration.uuid();
-        if self.integration.last() != Some(&id) {
-            self.company.push(item.attempt.company.0);
-            self.integration.push(id);
-            self.pushed.push(false);
-            self.failures.push(0);
-            self.error.push(None);
-            self.class.push(None);
-            self.failing.push(None);
-            self.throttle.push(None);
-        }
-        let last = self.integration.len() - 1;
-        self.class[last] = item.attempt.failure.as_ref().map(|failure| failure.class.as_str());
-        if let Some(failure) = &item.attempt.failure {
-            self.failures[last] += 1;
-            self.error[last] = Some(storable(&failure.error));
-        }
-        let wait = match &item.transition {
-            Transition::Delivered => {
-                self.pushed[last] = true;
-                self.failing[last] = Some(false);
-                None
-            }
-            Transition::Dead { throttle, .. } => {
-                self.failing[last] = Some(true);
-                *throttle
-            }
-            Transition::Retry { after, throttle, .. } => throttle.then_some(*after),
-        };
-        self.throttle[last] = self.throttle[last].max(wait.map(span));
-    }
-}
-
-fn span(time: std::time::Duration) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// An error as it fits its column: one that holds NUL or is too long would fail the whole flush.

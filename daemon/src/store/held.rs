@@ -60,9 +60,13 @@ impl Command {
         integration: IntegrationId,
     ) -> Result<usize, Refusal> {
         let held = self.lock_held(company, integration).await?;
+        // They hand on here who waits behind them, and must not do so again when a push in flight ends.
         let successors = sqlx::query_scalar!(
-            "UPDATE delivery SET state = 'skipped', reason = $3, finished_at = now()
-             WHERE company_id = $1 AND id = ANY($2) AND state = 'held' RETURNING successor_id",
+            "WITH standing AS MATERIALIZED (
+                 SELECT id, successor_id FROM delivery
+                 WHERE company_id = $1 AND id = ANY($2) AND state = 'held')
+             UPDATE delivery d SET state = 'skipped', reason = $3, finished_at = now(), successor_id = NULL
+             FROM standing s WHERE d.company_id = $1 AND d.id = s.id RETURNING s.successor_id",
             company.0,
             &held,
             SKIPPED,
@@ -135,9 +139,8 @@ impl Command {
 
     /// Queues locked pending deliveries, oldest first; one that has an earlier one before it waits behind that.
     async fn make_due(&mut self, company: CompanyId, deliveries: &[Uuid]) -> Result<(), Refusal> {
-        let rows = sqlx::query_as!(
-            NewDue,
-            "WITH line AS MATERIALIZED (
+        let rows = sqlx::query!(
+            r#"WITH line AS MATERIALIZED (
                  SELECT d.*, (
                      SELECT p.id FROM delivery p
                      WHERE p.company_id = d.company_id AND p.lead_id = d.lead_id AND p.integration_id = d.integration_id
@@ -153,13 +156,26 @@ impl Command {
                     now() + row_number() OVER (ORDER BY id) * interval '1 microsecond', id,
                     CASE WHEN attempts > 0 THEN 'retry' ELSE 'first' END
              FROM line WHERE earlier_id IS NULL
-             RETURNING integration_id, kind, due_at",
+             RETURNING integration_id, kind, due_at, delivery_id"#,
             company.0,
             deliveries,
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        self.became_due(company, &rows);
+        // In a statement of its own: one that is due may have just got a successor above.
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.delivery_id).collect();
+        sqlx::query!(
+            "UPDATE delivery SET due_at = now(), reason = NULL WHERE company_id = $1 AND id = ANY($2)",
+            company.0,
+            &ids,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        let due: Vec<_> = rows
+            .into_iter()
+            .map(|row| NewDue { integration_id: row.integration_id, kind: row.kind, due_at: row.due_at })
+            .collect();
+        self.became_due(company, &due);
         Ok(())
     }
 }

@@ -310,7 +310,7 @@ async fn predecessor(
     // The lock makes a finish that is under way wait, and then see the successor that is linked below.
     let open = sqlx::query_as!(
         Open,
-        "SELECT id, event, state, successor_id FROM delivery
+        "SELECT id, event, state, successor_id, created_at FROM delivery
          WHERE company_id = $1 AND lead_id = $2 AND integration_id = $3 AND state IN ('pending', 'held')
          ORDER BY id FOR UPDATE",
         update.company.0,
@@ -343,7 +343,10 @@ async fn predecessor(
         .execute(&mut **tx)
         .await?;
     }
-    Ok(kept.last().copied())
+    // The last in the line; one that was rendered anew stands where the one stood that it replaced.
+    let last =
+        open.iter().filter(|row| kept.contains(&row.id)).max_by_key(|row| (row.created_at.to_jiff(), row.id));
+    Ok(last.map(|row| row.id))
 }
 
 /// A delivery that is not final.
@@ -352,6 +355,7 @@ struct Open {
     event: String,
     state: String,
     successor_id: Option<Uuid>,
+    created_at: jiff_sqlx::Timestamp,
 }
 
 fn ids(rows: &[&Open]) -> Vec<Uuid> {

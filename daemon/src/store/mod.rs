@@ -29,11 +29,13 @@ pub mod queue;
 pub mod removal;
 pub mod retry;
 pub mod save_lead;
+mod revive;
 mod seal;
 mod secret;
 pub mod setup;
 mod vendor_id;
 
+pub use crate::domain::delivery::SweepPolicy;
 pub use hub::{Change, DueHint, Hub};
 pub use partitions::{ensure_partitions, keep_partitions};
 pub use seal::{SealError, Sealer};
@@ -116,6 +118,7 @@ pub struct Store {
     finishes: PgPool,
     sealer: Sealer,
     hub: Arc<Hub>,
+    sweep: SweepPolicy,
 }
 
 impl Store {
@@ -123,7 +126,13 @@ impl Store {
     #[must_use]
     pub fn new(pool: PgPool, sealer: Sealer, hub: Arc<Hub>) -> Self {
         let finishes = setup::pinned(&pool);
-        Self { pool, finishes, sealer, hub }
+        Self { pool, finishes, sealer, hub, sweep: SweepPolicy::default() }
+    }
+
+    /// The same, with this policy of the sweep.
+    #[must_use]
+    pub fn sweeping(self, sweep: SweepPolicy) -> Self {
+        Self { sweep, ..self }
     }
 
     /// Closes the connections that finish; the pool is its owner's to close.

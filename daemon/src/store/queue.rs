@@ -36,6 +36,15 @@ pub struct Ask {
     pub watermark: i64,
 }
 
+/// Until when a lane waits by itself, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stops {
+    /// Its target asked for a pause.
+    pub throttled_until: Option<i64>,
+    /// Its breaker is not closed: half-open from then on.
+    pub breaker_until: Option<i64>,
+}
+
 /// A delivery that this daemon works on now.
 #[derive(Clone, Debug)]
 pub struct Claimed {
@@ -175,7 +184,7 @@ async fn claim(
         SELECT now() AS "now!", c.id AS "claim?", n.company_id AS "company_id?", n.integration_id AS "integration_id?",
             n.kind AS "kind?", n.due_at AS "due_at?: jiff_sqlx::Timestamp", n.attempt_id AS "attempt_id?", n.delivery_id AS "delivery_id?",
             n.trigger AS "trigger?", n.operator AS "operator?", d.lead_id AS "lead_id?", d.event AS "event?", e.body AS "body?",
-            d.body AS "rendered?", d.attempts AS "attempts?", d.retries AS "retries?", d.deaths AS "deaths?",
+            coalesce(d.body, CASE WHEN d.verbatim THEN e.body END) AS "rendered?", d.attempts AS "attempts?", d.retries AS "retries?", d.deaths AS "deaths?",
             d.created_at AS "created_at?: jiff_sqlx::Timestamp", i.version AS "version?"
         FROM (SELECT 1) one
         LEFT JOIN (numbered n CROSS JOIN claimed c) ON true
@@ -292,17 +301,23 @@ impl Store {
         Ok(hints.collect())
     }
 
-    /// Until when a lane must wait, if its target asked for it.
-    pub async fn throttled_until(&self, lane: (CompanyId, IntegrationId)) -> Result<Option<i64>, Error> {
-        let until = sqlx::query_scalar!(
-            r#"SELECT throttled_until AS "until: jiff_sqlx::Timestamp" FROM integration
-               WHERE company_id = $1 AND id = $2 AND throttled_until > now()"#,
+    /// What a lane must heed beside its integration's configuration.
+    pub async fn stops(&self, lane: (CompanyId, IntegrationId)) -> Result<Stops, Error> {
+        let row = sqlx::query!(
+            r#"SELECT CASE WHEN i.throttled_until > now() THEN i.throttled_until END AS "throttled_until: jiff_sqlx::Timestamp",
+                   s.breaker_until AS "breaker_until: jiff_sqlx::Timestamp"
+               FROM integration i JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
+               WHERE i.company_id = $1 AND i.id = $2"#,
             lane.0.0,
             lane.1.uuid()
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(until.flatten().map(|until| micros(until.to_jiff())))
+        let at = |until: Option<jiff_sqlx::Timestamp>| until.map(|until| micros(until.to_jiff()));
+        Ok(row.map_or_else(Stops::default, |row| Stops {
+            throttled_until: at(row.throttled_until),
+            breaker_until: at(row.breaker_until),
+        }))
     }
 
     /// Gives back everything this daemon still holds, without counting an attempt: the end of a graceful stop.

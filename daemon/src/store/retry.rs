@@ -1,15 +1,17 @@
-//! Manual retries: dead and delivered deliveries become pending again, those that wait for their time are due now.
+//! Manual retries: dead and delivered deliveries become pending again, those that wait for their time are due now, and
+//! what is rendered anew is replaced by a delivery with an id of its own.
 
 use uuid::Uuid;
 
 use super::{
-    Error, Store,
+    Error, FIRST, RETRY, Store,
     command::{Command, NewDue, Refusal},
     delivery_read::Target,
+    revive::{self, Revival},
 };
 use crate::domain::{
-    delivery::DEATHS_SUSPECT,
-    ids::{CompanyId, IntegrationId},
+    delivery::Trigger,
+    ids::{CompanyId, DeliveryId, IntegrationId, JobId},
     integration::Policy,
 };
 
@@ -50,107 +52,160 @@ impl Store {
     }
 }
 
+/// How an operator wants deliveries pushed again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retrial {
+    /// Among many, it takes its turn behind new leads and heeds the breaker; one that was named goes with them.
+    pub is_bulk: bool,
+    /// The job that asks.
+    pub job: Option<JobId>,
+    /// Rendered anew, under an id of its own where a request may have left under the old one.
+    pub re_render: bool,
+}
+
 impl Command {
     /// Retries deliveries of one company, at most [`super::held::BATCH`] of them. Those being pushed, those that wait
     /// for an earlier one and those whose state is no longer what was asked for are left alone. Answers how many
-    /// are due now.
-    pub async fn retry(&mut self, company: CompanyId, targets: &[Target]) -> Result<u64, Refusal> {
+    /// are pending because of it.
+    pub async fn retry(
+        &mut self,
+        company: CompanyId,
+        targets: &[Target],
+        retrial: Retrial,
+    ) -> Result<u64, Refusal> {
         let mut integrations: Vec<Uuid> = targets.iter().map(|target| target.integration_id).collect();
         integrations.sort_unstable();
         integrations.dedup();
         let ids: Vec<Uuid> = targets.iter().map(|target| target.id).collect();
-        // Deliveries before the counts of their integrations, as a finish locks them.
-        sqlx::query!(
-            "SELECT id FROM delivery WHERE company_id = $1 AND id = ANY($2) ORDER BY id FOR UPDATE",
-            company.0,
-            &ids,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        sqlx::query!(
-            "SELECT dead FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($2)
-             ORDER BY integration_id FOR UPDATE",
-            company.0,
-            &integrations,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
+        revive::lock(&mut self.tx, company, &integrations, &ids).await?;
         let states = |wanted: &[&str]| -> Vec<Uuid> {
             targets.iter().filter(|target| wanted.contains(&&*target.state)).map(|target| target.id).collect()
         };
-        let revived = self.revive(company, &integrations, &states(&["dead", "delivered"])).await?;
-        let hurried = self.hurry(company, &integrations, &states(&["pending"])).await?;
+        let operator = self.operator.clone();
+        let how = Revival {
+            kind: i16::from(if retrial.is_bulk { RETRY } else { FIRST }),
+            trigger: Trigger::Manual,
+            operator: Some(&operator),
+            job: retrial.job.map(JobId::uuid),
+        };
+        let (mut again, mut count) = (states(&["dead", "delivered"]), 0);
+        let waiting = states(&["pending"]);
+        if retrial.re_render {
+            let (kept, rest) = self.never_sent(company, &again).await?;
+            again = kept;
+            count += self.replace(company, &integrations, &rest, &waiting, &how).await?;
+        } else {
+            count += self.hurry(company, &integrations, &waiting, &how).await?;
+        }
+        let (revived, due) = revive::revive(&mut self.tx, company, &integrations, &again, &how).await?;
+        self.became_due(company, &due);
         for integration in integrations {
             self.touch(company, integration.into(), false);
         }
-        Ok(revived + hurried)
+        Ok(count + revived.len() as u64)
     }
 
-    /// Brings locked final ones back to the queue on a fresh schedule.
-    async fn revive(&mut self, company: CompanyId, lanes: &[Uuid], ids: &[Uuid]) -> Result<u64, Refusal> {
-        // A final one has handed on its successor; it must not do so again. Poison is given one more chance, alone.
-        let revived = sqlx::query_scalar!(
-            "UPDATE delivery SET state = 'pending', reason = NULL, finished_at = NULL, retries = 0,
-                                 deaths = least(deaths, $3), successor_id = NULL
-             WHERE company_id = $1 AND id = ANY($2) AND state IN ('dead', 'delivered') RETURNING id",
+    /// Parts those of which nothing ever left from the others.
+    async fn never_sent(
+        &mut self,
+        company: CompanyId,
+        ids: &[Uuid],
+    ) -> Result<(Vec<Uuid>, Vec<Uuid>), Refusal> {
+        let kept = sqlx::query_scalar!(
+            "SELECT d.id FROM delivery d WHERE d.company_id = $1 AND d.id = ANY($2) AND d.state = 'dead'
+               AND d.body IS NULL AND NOT d.verbatim AND NOT EXISTS (
+                   SELECT FROM attempt a WHERE a.delivery_id = d.id AND a.company_id = d.company_id
+                     AND (a.method IS NOT NULL OR a.class <> 'mapping'))",
             company.0,
             ids,
-            DEATHS_SUSPECT,
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        sqlx::query!(
-            "WITH gone AS (
-                 DELETE FROM undelivered
-                 WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3) AND state = 'dead'
-                 RETURNING integration_id),
-             counted AS (SELECT integration_id, count(*) AS count FROM gone GROUP BY integration_id)
-             UPDATE integration_stat s SET dead = greatest(s.dead - c.count, 0), updated_at = now()
-             FROM counted c WHERE s.company_id = $1 AND s.integration_id = c.integration_id",
+        Ok(ids.iter().partition(|id| kept.contains(id)))
+    }
+
+    /// Makes new deliveries that take the places of these: of final ones, and of those that wait for their time.
+    async fn replace(
+        &mut self,
+        company: CompanyId,
+        lanes: &[Uuid],
+        finals: &[Uuid],
+        waiting: &[Uuid],
+        how: &Revival<'_>,
+    ) -> Result<u64, Refusal> {
+        let mut old = sqlx::query_scalar!(
+            "DELETE FROM due WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3)
+             RETURNING delivery_id",
             company.0,
             lanes,
-            &revived,
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        let rows = sqlx::query_as!(
-            NewDue,
-            "INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
-             SELECT company_id, integration_id, 1,
-                    now() + row_number() OVER (ORDER BY id) * interval '1 microsecond', id, 'manual', $3
-             FROM delivery WHERE company_id = $1 AND id = ANY($2)
-             RETURNING integration_id, kind, due_at",
-            company.0,
-            &revived,
-            self.operator,
+            waiting,
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        self.became_due(company, &rows);
-        Ok(rows.len() as u64)
+        old.extend(finals);
+        let new: Vec<DeliveryId> = old.iter().map(|_| DeliveryId::generate()).collect();
+        let (ids, shown): (Vec<Uuid>, Vec<String>) = new.iter().map(|id| (id.uuid(), id.to_string())).unzip();
+        // Whoever waits behind one that is pending waits behind its replacement; a final one has nobody behind it.
+        let made = sqlx::query!(
+            "WITH pair AS MATERIALIZED (
+                 SELECT d.*, p.new_id, p.shown FROM unnest($2::uuid[], $3::uuid[], $4::text[]) p(old_id, new_id, shown)
+                 JOIN delivery d ON d.company_id = $1 AND d.id = p.old_id
+                     AND d.state IN ('pending', 'dead', 'delivered')
+             ), gone AS (
+                 UPDATE delivery d SET state = 'skipped', reason = 'replaced by ' || pair.shown, finished_at = now(),
+                     due_at = NULL, successor_id = NULL
+                 FROM pair WHERE d.company_id = $1 AND d.id = pair.id AND d.state <> 'delivered'
+             )
+             INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, automatic, state,
+                 successor_id, job_id, created_at)
+             SELECT company_id, new_id, integration_id, lead_id, event_id, event, false, 'pending',
+                 CASE WHEN state = 'pending' THEN successor_id END, $5, created_at FROM pair
+             RETURNING id",
+            company.0,
+            &old,
+            &ids,
+            &shown,
+            how.job,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        revive::no_longer_dead(&mut self.tx, company, lanes, &old).await?;
+        let made: Vec<Uuid> = made.into_iter().map(|row| row.id).collect();
+        let due = revive::line_up(&mut self.tx, company, &made, how).await?;
+        self.became_due(company, &due);
+        Ok(made.len() as u64)
     }
 
     /// Makes locked ones that wait for a later time due now.
-    async fn hurry(&mut self, company: CompanyId, lanes: &[Uuid], ids: &[Uuid]) -> Result<u64, Refusal> {
+    async fn hurry(
+        &mut self,
+        company: CompanyId,
+        lanes: &[Uuid],
+        ids: &[Uuid],
+        how: &Revival<'_>,
+    ) -> Result<u64, Refusal> {
         let rows = sqlx::query!(
             r#"WITH waiting AS MATERIALIZED (
                    SELECT q.ctid AS row, row_number() OVER (ORDER BY q.delivery_id) AS n FROM due q
                    WHERE q.integration_id = ANY($1) AND q.delivery_id = ANY($2) AND q.due_at > now())
-               UPDATE due q SET kind = 1, trigger = 'manual', operator = $3,
+               UPDATE due q SET kind = $4, trigger = 'manual', operator = $3,
                                 due_at = now() + w.n * interval '1 microsecond'
                FROM waiting w WHERE q.ctid = w.row AND q.delivery_id = ANY($2)
                RETURNING q.integration_id, q.kind, q.due_at, q.delivery_id"#,
             lanes,
             ids,
-            self.operator,
+            how.operator,
+            how.kind,
         )
         .fetch_all(&mut *self.tx)
         .await?;
         let hurried: Vec<Uuid> = rows.iter().map(|row| row.delivery_id).collect();
         sqlx::query!(
-            "UPDATE delivery SET retries = 0 WHERE company_id = $1 AND id = ANY($2)",
+            "UPDATE delivery SET retries = 0, due_at = now(), job_id = coalesce($3, job_id)
+             WHERE company_id = $1 AND id = ANY($2)",
             company.0,
             &hurried,
+            how.job,
         )
         .execute(&mut *self.tx)
         .await?;

@@ -34,6 +34,20 @@ const BROKEN: &str = "
         ON u.company_id = d.company_id AND u.integration_id = d.integration_id AND u.delivery_id = d.id
     WHERE u.state IS DISTINCT FROM CASE WHEN d.state IN ('held', 'dead') THEN d.state END
     UNION ALL
+    SELECT format('%s delivery %s is final and still has a successor', state, id)
+    FROM alive WHERE state IN ('delivered', 'dead', 'skipped') AND successor_id IS NOT NULL
+    UNION ALL
+    SELECT format('delivery %s is dead although %s of the lead was pushed later', d.id, later.id)
+    FROM alive d JOIN delivery later ON later.company_id = d.company_id AND later.lead_id = d.lead_id
+        AND later.integration_id = d.integration_id AND later.state = 'delivered'
+        AND (later.created_at, later.id) > (d.created_at, d.id) AND later.finished_at > d.finished_at
+    WHERE d.state = 'dead'
+    UNION ALL
+    SELECT format('the sweep never comes back to %s', u.delivery_id) FROM undelivered u
+    JOIN integration_stat s ON s.company_id = u.company_id AND s.integration_id = u.integration_id
+    WHERE u.state = 'dead' AND u.due_at IS NOT NULL AND s.sweep_at IS NULL
+        AND ($1 IS NULL OR u.company_id = $1)
+    UNION ALL
     SELECT format('%s in undelivered is no delivery', u.delivery_id) FROM undelivered u
     WHERE ($1 IS NULL OR u.company_id = $1)
         AND NOT EXISTS (SELECT FROM delivery d WHERE d.company_id = u.company_id AND d.id = u.delivery_id)

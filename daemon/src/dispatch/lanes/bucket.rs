@@ -1,6 +1,11 @@
 //! A token bucket: how many pushes of a lane may start now.
+//!
+//! It holds one token, and what accrues while a claim is under way, so that no second sees more than the rate and one.
 
-/// Tokens that accrue at a rate, up to a second's worth.
+/// How long tokens accrue beyond the first.
+const SLACK_SECONDS: f64 = 0.05;
+
+/// Tokens that accrue at a rate, up to a bound.
 #[derive(Debug)]
 pub(super) struct Bucket {
     rate: f64,
@@ -10,12 +15,12 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) fn new(rate: f64, now: i64) -> Self {
-        Self { rate, tokens: rate.max(1.0), at: now }
+        Self { rate, tokens: 1.0, at: now }
     }
 
     pub(super) fn refill(&mut self, now: i64) {
         let seconds = (now - self.at).max(0) as f64 / 1e6;
-        self.tokens = (self.tokens + seconds * self.rate).min(self.rate.max(1.0));
+        self.tokens = (self.tokens + seconds * self.rate).min(1.0 + self.rate * SLACK_SECONDS);
         // The time of a claim's answer lies behind that of its question: no time may count twice.
         self.at = self.at.max(now);
     }

@@ -1,6 +1,6 @@
 //! Lanes: who may claim what, and when.
 
-use super::{track::FINE, *};
+use super::*;
 
 fn lane(n: u64) -> LaneId {
     (CompanyId(1), IntegrationId::from(uuid::Uuid::from_u64_pair(0, n)))
@@ -14,7 +14,7 @@ fn with_lane(id: LaneId, concurrency: u32, rate_per_second: Option<f64>) -> Lane
     let mut lanes = Lanes::default();
     assert!(lanes.hint(hint(id, FIRST, 1), true, 1));
     let policy = Policy { concurrency, rate_per_second, ..Policy::default() };
-    lanes.load(id, Loaded { version: 1, policy, is_enabled: true }, None, 1);
+    lanes.load(id, Loaded { version: 1, policy, is_enabled: true }, Stops::default(), 1);
     lanes
 }
 
@@ -35,7 +35,7 @@ fn a_full_lane_is_not_asked_for_until_a_push_ends() {
     assert_eq!(rooms(&asks), [(FIRST, 1), (RETRY, 1)]);
     answer(&mut lanes, &asks, &[1, 1], 10);
     assert!(!lanes.is_ready());
-    lanes.freed(id, 1, 11);
+    lanes.freed(id, [1, 0], 11);
     assert_eq!(rooms(&lanes.asks(11)).len(), 1);
 }
 
@@ -60,7 +60,7 @@ fn a_future_row_waits_for_its_time_and_the_watermark_follows() {
     let mut lanes = with_lane(id, 4, None);
     let asks = lanes.asks(10);
     answer(&mut lanes, &asks, &[2, 0], 10);
-    lanes.freed(id, 2, 11);
+    lanes.freed(id, [2, 0], 11);
     lanes.hint(hint(id, RETRY, 1_000_000), true, 11);
     let at = lanes.wake(11).unwrap();
     assert!((1_000_000..1_000_000 + 2 * FINE).contains(&at));
@@ -113,7 +113,7 @@ fn retries_keep_a_share_and_are_not_starved() {
         let asks = lanes.asks(now);
         kinds.push(asks[0].kind);
         answer(&mut lanes, &asks, &[1], now);
-        lanes.freed(id, 1, now);
+        lanes.freed(id, if asks[0].kind == FIRST { [1, 0] } else { [0, 1] }, now);
     }
     assert_eq!(kinds, [FIRST, FIRST, FIRST, RETRY, FIRST, FIRST, FIRST, RETRY]);
 }
@@ -127,11 +127,11 @@ fn a_lane_of_another_daemon_or_a_disabled_one_is_left_alone() {
     lanes.own(|_| true, 11);
     assert_eq!(lanes.asks(11).len(), 2);
     let disabled = Loaded { version: 3, policy: Policy::default(), is_enabled: false };
-    lanes.load(id, disabled, None, 12);
+    lanes.load(id, disabled, Stops::default(), 12);
     assert!(lanes.asks(12).is_empty());
-    lanes.load(id, Loaded { version: 2, is_enabled: true, ..disabled }, None, 13);
+    lanes.load(id, Loaded { version: 2, is_enabled: true, ..disabled }, Stops::default(), 13);
     assert!(lanes.asks(13).is_empty(), "an older load came later");
-    lanes.load(id, Loaded { version: 4, is_enabled: true, ..disabled }, None, 14);
+    lanes.load(id, Loaded { version: 4, is_enabled: true, ..disabled }, Stops::default(), 14);
     assert_eq!(lanes.asks(14).len(), 2);
 }
 
@@ -212,4 +212,78 @@ fn a_claim_past_a_row_that_will_be_due_does_not_hide_it() {
     lanes.wake(20_000);
     let asks = lanes.asks(20_000);
     assert_eq!((asks[0].kind, asks[0].watermark), (RETRY, 12));
+}
+
+#[test]
+fn an_open_breaker_holds_retries_back_and_never_a_first_attempt() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 8, None);
+    lanes.set_breaker(id, Some(1_000_000), 10);
+    let asks = lanes.asks(10);
+    assert_eq!(rooms(&asks), [(FIRST, 8)]);
+    answer(&mut lanes, &asks, &[0], 10);
+    assert!(!lanes.is_ready(), "only retries wait, and they must not be asked for");
+    lanes.hint(hint(id, FIRST, 20), true, 20);
+    assert_eq!(rooms(&lanes.asks(20)), [(FIRST, 8)]);
+}
+
+#[test]
+fn a_half_open_breaker_lets_one_retry_find_out() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 8, None);
+    lanes.set_breaker(id, Some(1_000_000), 10);
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[0], 10);
+    let at = lanes.wake(10).unwrap();
+    assert!((1_000_000..1_000_000 + 2 * FINE).contains(&at));
+    lanes.wake(at);
+    let asks = lanes.asks(at);
+    assert_eq!(rooms(&asks), [(RETRY, 1)]);
+    answer(&mut lanes, &asks, &[1], at);
+    assert!(!lanes.is_ready(), "the others wait for what becomes of it");
+    lanes.set_breaker(id, Some(at + 1_000_000), at + 1);
+    lanes.freed(id, [0, 1], at + 2);
+    assert!(!lanes.is_ready(), "it failed: open again");
+    let later = lanes.wake(at + 2).unwrap();
+    lanes.wake(later);
+    let asks = lanes.asks(later);
+    assert_eq!(rooms(&asks), [(RETRY, 1)]);
+    answer(&mut lanes, &asks, &[1], later);
+    lanes.set_breaker(id, None, later + 1);
+    lanes.freed(id, [0, 1], later + 2);
+    assert_eq!(rooms(&lanes.asks(later + 2)), [(RETRY, 8)], "it arrived: closed");
+}
+
+#[test]
+fn what_is_stored_of_a_breaker_is_heeded_by_the_next_owner() {
+    let id = lane(1);
+    let mut lanes = Lanes::default();
+    lanes.hint(hint(id, RETRY, 1), true, 1);
+    let loaded = Loaded { version: 1, policy: Policy::default(), is_enabled: true };
+    let stops = Stops { breaker_until: Some(1_000_000), ..Stops::default() };
+    lanes.load(id, loaded, stops, 10);
+    assert_eq!(rooms(&lanes.asks(10)), [(FIRST, 16)]);
+    lanes.load(id, loaded, Stops::default(), 20);
+    assert_eq!(rooms(&lanes.asks(20)), [(FIRST, 12), (RETRY, 4)]);
+}
+
+#[test]
+fn no_second_holds_more_than_the_rate_and_one() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 100, Some(5.0));
+    let mut starts = Vec::new();
+    for now in (1..5_000_000).step_by(7_000) {
+        lanes.hint(hint(id, FIRST, now), true, now);
+        lanes.wake(now);
+        let asks = lanes.asks(now);
+        let counts: Vec<u32> =
+            asks.iter().map(|ask| if ask.kind == FIRST { ask.room as u32 } else { 0 }).collect();
+        starts.extend(std::iter::repeat_n(now, counts.iter().sum::<u32>() as usize));
+        answer(&mut lanes, &asks, &counts, now);
+    }
+    assert!((24..=26).contains(&starts.len()), "{} in 5 s at 5/s", starts.len());
+    for (n, from) in starts.iter().enumerate() {
+        let within = starts[n..].iter().filter(|at| **at < from + 1_000_000).count();
+        assert!(within <= 6, "{within} within a second");
+    }
 }

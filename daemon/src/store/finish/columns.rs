@@ -1,0 +1,172 @@
+//! A flush of finished attempts as the statement wants it: a column each, and what it means for each integration.
+
+use uuid::Uuid;
+
+use super::{AttemptRecord, Finished, storable};
+use crate::domain::{
+    breaker::{Sign, Tally},
+    delivery::{State, Transition},
+    ids::LeadId,
+};
+
+/// A flush's attempts, a column each, as `unnest` wants them.
+#[derive(Default)]
+pub(super) struct Columns<'a> {
+    pub(super) claim: Vec<i64>,
+    pub(super) company: Vec<i64>,
+    pub(super) integration: Vec<Uuid>,
+    pub(super) delivery: Vec<Uuid>,
+    pub(super) attempt: Vec<Uuid>,
+    pub(super) lead: Vec<Option<Uuid>>,
+    pub(super) event: Vec<&'a str>,
+    pub(super) number: Vec<i32>,
+    pub(super) trigger: Vec<&'a str>,
+    pub(super) operator: Vec<Option<&'a str>>,
+    pub(super) started: Vec<i64>,
+    pub(super) duration: Vec<i32>,
+    pub(super) class: Vec<Option<&'a str>>,
+    pub(super) error: Vec<Option<String>>,
+    pub(super) status: Vec<Option<i16>>,
+    pub(super) method: Vec<Option<&'a str>>,
+    pub(super) url: Vec<Option<&'a str>>,
+    pub(super) request_headers: Vec<Option<&'a str>>,
+    pub(super) response_headers: Vec<Option<&'a str>>,
+    pub(super) response_body: Vec<Option<&'a [u8]>>,
+    pub(super) response_bytes: Vec<Option<i64>>,
+    pub(super) secret: Vec<Option<i32>>,
+    pub(super) version: Vec<i32>,
+    pub(super) state: Vec<&'a str>,
+    pub(super) reason: Vec<Option<&'a str>>,
+    pub(super) retries: Vec<i32>,
+    pub(super) deaths: Vec<i16>,
+    pub(super) after: Vec<Option<i64>>,
+    pub(super) rendered: Vec<Option<&'a [u8]>>,
+    pub(super) verbatim: Vec<bool>,
+    pub(super) swept: Vec<bool>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(finished: &'a [Finished]) -> Self {
+        let mut columns = Self::default();
+        for item in finished {
+            columns.push_attempt(&item.attempt);
+            columns.claim.push(item.claim);
+            columns.delivery.push(item.delivery.uuid());
+            columns.deaths.push(item.deaths);
+            columns.rendered.push(item.rendered.as_deref());
+            columns.verbatim.push(item.verbatim);
+            columns.swept.push(matches!(item.transition, Transition::Dead { is_swept: true, .. }));
+            let (state, reason, retries, after) = match &item.transition {
+                Transition::Delivered => (State::Delivered, None, 0, None),
+                Transition::Retry { after, retries, .. } => {
+                    (State::Pending, None, *retries, Some(span(*after)))
+                }
+                Transition::Dead { reason, .. } => (State::Dead, Some(reason.as_str()), 0, None),
+            };
+            columns.state.push(state.as_str());
+            columns.reason.push(reason);
+            columns.retries.push(i32::try_from(retries).unwrap_or(i32::MAX));
+            columns.after.push(after);
+        }
+        columns
+    }
+
+    fn push_attempt(&mut self, attempt: &'a AttemptRecord) {
+        self.company.push(attempt.company.0);
+        self.integration.push(attempt.integration.uuid());
+        self.attempt.push(attempt.id.uuid());
+        self.lead.push(attempt.lead.map(LeadId::uuid));
+        self.event.push(attempt.event.as_str());
+        self.number.push(attempt.number);
+        self.trigger.push(attempt.trigger.as_str());
+        self.operator.push(attempt.operator.as_deref());
+        self.started.push(attempt.started_at);
+        self.duration.push(attempt.duration_ms);
+        self.class.push(attempt.failure.as_ref().map(|failure| failure.class.as_str()));
+        self.error.push(attempt.failure.as_ref().map(|failure| storable(&failure.error)));
+        self.version.push(attempt.config_version);
+        let sent = attempt.sent.as_ref();
+        self.method.push(sent.map(|sent| sent.method.as_str()));
+        self.url.push(sent.map(|sent| sent.url.as_str()));
+        self.request_headers.push(sent.map(|sent| sent.headers.as_str()));
+        self.secret.push(sent.and_then(|sent| sent.secret_version));
+        let answer = attempt.answer.as_ref();
+        self.status.push(answer.map(|answer| answer.status));
+        self.response_headers.push(answer.map(|answer| answer.headers.as_str()));
+        self.response_body.push(answer.map(|answer| &answer.body[..]));
+        self.response_bytes.push(answer.map(|answer| answer.body_bytes));
+    }
+}
+
+/// What a flush means for the health of each integration in it, in the order of their ids.
+#[derive(Default)]
+pub(super) struct Health<'a> {
+    pub(super) company: Vec<i64>,
+    pub(super) integration: Vec<Uuid>,
+    pub(super) pushed: Vec<bool>,
+    pub(super) failures: Vec<i64>,
+    pub(super) error: Vec<Option<String>>,
+    pub(super) class: Vec<Option<&'a str>>,
+    pub(super) failing: Vec<Option<bool>>,
+    pub(super) throttle: Vec<Option<i64>>,
+    pub(super) up: Vec<bool>,
+    pub(super) down: Vec<i32>,
+    tally: Tally,
+}
+
+impl<'a> Health<'a> {
+    pub(super) fn of(finished: &'a [Finished]) -> Self {
+        let mut order: Vec<&Finished> = finished.iter().collect();
+        // Two daemons that lock rows in the same order cannot lock each other out. The sort is stable: within an
+        // integration, attempts stay in the order in which they ended.
+        order.sort_by_key(|item| item.attempt.integration);
+        let mut health = Self::default();
+        for item in order {
+            health.add(item);
+        }
+        health
+    }
+
+    fn add(&mut self, item: &'a Finished) {
+        let id = item.attempt.integration.uuid();
+        if self.integration.last() != Some(&id) {
+            self.company.push(item.attempt.company.0);
+            self.integration.push(id);
+            self.pushed.push(false);
+            self.failures.push(0);
+            self.error.push(None);
+            self.class.push(None);
+            self.failing.push(None);
+            self.throttle.push(None);
+            self.up.push(false);
+            self.down.push(0);
+            self.tally = Tally::default();
+        }
+        let last = self.integration.len() - 1;
+        self.class[last] = item.attempt.failure.as_ref().map(|failure| failure.class.as_str());
+        if let Some(failure) = &item.attempt.failure {
+            self.failures[last] += 1;
+            self.error[last] = Some(storable(&failure.error));
+        }
+        let class = item.attempt.failure.as_ref().map(|failure| failure.class);
+        self.tally.add(Sign::of(class, item.attempt.sent.is_some()));
+        (self.up[last], self.down[last]) = (self.tally.is_up, self.tally.down);
+        let wait = match &item.transition {
+            Transition::Delivered => {
+                self.pushed[last] = true;
+                self.failing[last] = Some(false);
+                None
+            }
+            Transition::Dead { throttle, .. } => {
+                self.failing[last] = Some(true);
+                *throttle
+            }
+            Transition::Retry { after, throttle, .. } => throttle.then_some(*after),
+        };
+        self.throttle[last] = self.throttle[last].max(wait.map(span));
+    }
+}
+
+fn span(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}

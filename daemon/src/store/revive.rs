@@ -1,0 +1,168 @@
+//! Bringing final deliveries back to the queue: what manual retries, retry jobs and the sweep share.
+//!
+//! A delivery comes back in its place: if an earlier one of its lead is open at the same integration it waits behind
+//! that, and whoever waited behind that waits behind it.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Error, command::NewDue};
+use crate::domain::{
+    delivery::{DEATHS_SUSPECT, Trigger},
+    ids::CompanyId,
+};
+
+/// How deliveries come back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Revival<'a> {
+    pub(super) kind: i16,
+    pub(super) trigger: Trigger,
+    pub(super) operator: Option<&'a str>,
+    /// The retry job that brings them back.
+    pub(super) job: Option<Uuid>,
+}
+
+/// Locks deliveries, and with them all that their leads have open at the same integrations; then the counts of these.
+pub(super) async fn lock(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integrations: &[Uuid],
+    ids: &[Uuid],
+) -> Result<(), Error> {
+    let leads = sqlx::query_scalar!(
+        "SELECT lead_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
+        company.0,
+        ids
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    // Deliveries before the counts of their integrations, as a finish locks them.
+    sqlx::query!(
+        "SELECT id FROM delivery
+         WHERE company_id = $1 AND lead_id = ANY($2) AND integration_id = ANY($3)
+           AND (state IN ('pending', 'held') OR id = ANY($4)) ORDER BY id FOR UPDATE",
+        company.0,
+        &leads,
+        integrations,
+        ids,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    sqlx::query!(
+        "SELECT dead FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($2)
+         ORDER BY integration_id FOR UPDATE",
+        company.0,
+        integrations,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(())
+}
+
+/// Brings locked dead and delivered ones back to the queue on a fresh schedule. Answers which, and what is due.
+pub(super) async fn revive(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integrations: &[Uuid],
+    ids: &[Uuid],
+    how: &Revival<'_>,
+) -> Result<(Vec<Uuid>, Vec<NewDue>), Error> {
+    // A final one has handed on its successor; it must not do so again. Poison is given one more chance, alone.
+    let revived = sqlx::query_scalar!(
+        "UPDATE delivery SET state = 'pending', reason = NULL, finished_at = NULL, retries = 0,
+                             deaths = least(deaths, $3), successor_id = NULL, job_id = coalesce($4, job_id)
+         WHERE company_id = $1 AND id = ANY($2) AND state IN ('dead', 'delivered') RETURNING id",
+        company.0,
+        ids,
+        DEATHS_SUSPECT,
+        how.job,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    no_longer_dead(db, company, integrations, &revived).await?;
+    let due = line_up(db, company, &revived, how).await?;
+    Ok((revived, due))
+}
+
+/// Takes locked ones off the list of the dead.
+pub(super) async fn no_longer_dead(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integrations: &[Uuid],
+    ids: &[Uuid],
+) -> Result<(), Error> {
+    sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM undelivered
+             WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3) AND state = 'dead'
+             RETURNING integration_id),
+         counted AS (SELECT integration_id, count(*) AS count FROM gone GROUP BY integration_id)
+         UPDATE integration_stat s SET dead = greatest(s.dead - c.count, 0), updated_at = now()
+         FROM counted c WHERE s.company_id = $1 AND s.integration_id = c.integration_id",
+        company.0,
+        integrations,
+        ids,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Queues locked pending ones that stand nowhere yet, oldest first, or puts them behind an earlier one that is open.
+pub(super) async fn line_up(
+    db: &mut PgConnection,
+    company: CompanyId,
+    ids: &[Uuid],
+    how: &Revival<'_>,
+) -> Result<Vec<NewDue>, Error> {
+    let waiting = sqlx::query!(
+        r#"SELECT d.id, p.id AS "earlier_id!" FROM delivery d CROSS JOIN LATERAL (
+               SELECT p.id FROM delivery p
+               WHERE p.company_id = d.company_id AND p.lead_id = d.lead_id AND p.integration_id = d.integration_id
+                 AND p.state IN ('pending', 'held') AND (p.created_at, p.id) < (d.created_at, d.id)
+               ORDER BY p.created_at DESC, p.id DESC LIMIT 1) p
+           WHERE d.company_id = $1 AND d.id = ANY($2) ORDER BY d.created_at, d.id"#,
+        company.0,
+        ids,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    // Few, and each changes what the next one finds.
+    for row in &waiting {
+        sqlx::query!(
+            "WITH earlier AS (SELECT successor_id FROM delivery WHERE company_id = $1 AND id = $2),
+             linked AS (UPDATE delivery SET successor_id = $3 WHERE company_id = $1 AND id = $2)
+             UPDATE delivery SET successor_id = earlier.successor_id, due_at = NULL, reason = 'waits for ' || $4
+             FROM earlier WHERE company_id = $1 AND id = $3",
+            company.0,
+            row.earlier_id,
+            row.id,
+            crate::domain::ids::DeliveryId::from(row.earlier_id).to_string(),
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    let first: Vec<Uuid> = ids.iter().copied().filter(|id| waiting.iter().all(|row| row.id != *id)).collect();
+    let due = sqlx::query_as!(
+        NewDue,
+        "WITH line AS MATERIALIZED (
+             SELECT company_id, integration_id, id,
+                    now() + row_number() OVER (ORDER BY id) * interval '1 microsecond' AS due_at
+             FROM delivery WHERE company_id = $1 AND id = ANY($2)
+         ), told AS (
+             UPDATE delivery d SET due_at = line.due_at FROM line
+             WHERE d.company_id = line.company_id AND d.id = line.id
+         )
+         INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
+         SELECT company_id, integration_id, $3, due_at, id, $4, $5 FROM line
+         RETURNING integration_id, kind, due_at",
+        company.0,
+        &first,
+        how.kind,
+        how.trigger.as_str(),
+        how.operator,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(due)
+}
