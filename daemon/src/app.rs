@@ -67,7 +67,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let sealer = setup::unseal(&pool, &config.master_key).await?;
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (hub, due) = Hub::new();
-    let store = Store::new(pool.clone(), sealer, Arc::new(hub));
+    let store = Store::new(pool.clone(), sealer, Arc::new(hub)).sweeping(config.sweep);
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
     let mut parts = Parts::default();
@@ -109,6 +109,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         client: push::Client::new(egress).context("cannot build the client that pushes")?,
         brand,
         hints: due,
+        sweep_interval: config.sweep.interval,
         is_sole: cluster.is_some(),
     })
     .await

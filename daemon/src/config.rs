@@ -4,6 +4,7 @@ use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Parser, ValueEnum};
@@ -12,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::{
-    domain::brand::Brand,
+    domain::{brand::Brand, delivery::SweepPolicy},
     store::{data_dir::is_root, setup},
     telemetry,
 };
@@ -74,6 +75,12 @@ struct Settings {
     /// The prefix of delivery headers and, with a version, the user agent [default: Leadline and its version]
     #[arg(long, value_name = "NAME[/VERSION]")]
     brand: Option<String>,
+    /// How often the sweep comes back to dead deliveries, such as 15m [default: 15m]
+    #[arg(long, value_name = "TIME")]
+    sweep_interval: Option<String>,
+    /// Up to which age it comes back to them, such as 72h [default: 72h]
+    #[arg(long, value_name = "TIME")]
+    sweep_age: Option<String>,
     /// The key under which secrets are sealed [default: <data dir>/master.key, made at the first start]
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
@@ -107,6 +114,8 @@ pub struct Config {
     pub control: PathBuf,
     pub allow_egress: Vec<IpNet>,
     pub brand: Brand,
+    /// When the sweep comes back to dead deliveries.
+    pub sweep: SweepPolicy,
     pub master_key: PathBuf,
     pub log: LogFormat,
     pub log_level: String,
@@ -132,6 +141,7 @@ impl Config {
             control: data_dir.join("control.sock"),
             allow_egress: Vec::new(),
             brand: Brand::ours(),
+            sweep: SweepPolicy::default(),
             master_key: data_dir.join("master.key"),
             log: LogFormat::default(),
             log_level: telemetry::DEFAULT_FILTER.to_owned(),
@@ -158,6 +168,8 @@ impl Settings {
             control_listen: self.control_listen.or(below.control_listen),
             allow_egress: if self.allow_egress.is_empty() { below.allow_egress } else { self.allow_egress },
             brand: self.brand.or(below.brand),
+            sweep_interval: self.sweep_interval.or(below.sweep_interval),
+            sweep_age: self.sweep_age.or(below.sweep_age),
             master_key: self.master_key.or(below.master_key),
             log: self.log.or(below.log),
             log_level: self.log_level.or(below.log_level),
@@ -184,6 +196,12 @@ impl Settings {
         }
         if let Some(text) = self.brand {
             config.brand = value("--brand", text, Brand::parse)?;
+        }
+        if let Some(text) = self.sweep_interval {
+            config.sweep.interval = value("--sweep-interval", text, span)?;
+        }
+        if let Some(text) = self.sweep_age {
+            config.sweep.age = value("--sweep-age", text, span)?;
         }
         config.master_key = self.master_key.unwrap_or(config.master_key);
         config.log = self.log.unwrap_or_default();
@@ -235,6 +253,26 @@ fn socket_path_fits(path: &Path) -> Result<(), String> {
     }
 }
 
+/// A span of time: a number and its unit.
+fn span(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match &text[digits.len()..] {
+        "ms" => Some(0.001),
+        "s" => Some(1.0),
+        "m" => Some(60.0),
+        "h" => Some(3600.0),
+        "d" => Some(86_400.0),
+        _ => None,
+    };
+    let number = digits.parse::<f64>().ok().filter(|number| *number > 0.0);
+    number
+        .zip(seconds)
+        .map(|(number, seconds)| number * seconds)
+        .filter(|seconds| *seconds <= 366.0 * 86_400.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "write a number and its unit, such as 500ms, 30s, 15m, 72h or 3d; a year at most".to_owned())
+}
+
 fn network(text: &str) -> Result<IpNet, String> {
     let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     net.map(|net| net.trunc())
@@ -280,6 +318,18 @@ mod tests {
         assert_eq!(config.intake_listen.to_string(), "127.0.0.1:8080");
         assert!(config.brand.as_str().starts_with("Leadline/"));
         assert!(config.allow_egress.is_empty() && config.database_url.is_none());
+    }
+
+    #[test]
+    fn spans_have_a_number_and_a_unit() {
+        let config = read_args(&["--sweep-interval", "500ms", "--sweep-age", "3d"]).unwrap();
+        assert_eq!(config.sweep.interval, Duration::from_millis(500));
+        assert_eq!(config.sweep.age, Duration::from_secs(72 * 3600));
+        assert_eq!(read_args(&[]).unwrap().sweep.interval, Duration::from_secs(900));
+        for bad in ["", "15", "m", "0s", "-1s", "1w", "nans", "infh", "9e9d", "15 m"] {
+            let error = read_args(&[&format!("--sweep-interval={bad}")]).unwrap_err();
+            assert!(error.starts_with("--sweep-interval") && error.contains("15m"), "{error}");
+        }
     }
 
     #[test]

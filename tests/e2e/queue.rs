@@ -47,6 +47,10 @@ enum Step {
     GiveBack(usize),
     /// Rendered anew or not.
     Retry(usize, bool),
+    /// The sweep comes, or goes on.
+    Sweep,
+    /// All the dead are retried as a job, which goes a step or is cancelled.
+    Job(bool),
     Disable,
     Enable(Held),
     /// The daemon dies, the next one takes over; what it was pushing ends too late.
@@ -81,6 +85,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (any::<usize>(), end, any::<bool>()).prop_map(|(n, end, again)| Step::Finish(n, end, again)),
         1 => any::<usize>().prop_map(Step::GiveBack),
         3 => any::<(usize, bool)>().prop_map(|(n, anew)| Step::Retry(n, anew)),
+        3 => Just(Step::Sweep),
+        2 => any::<bool>().prop_map(Step::Job),
         2 => Just(Step::Disable),
         3 => held.prop_map(Step::Enable),
         1 => Just(Step::Die),
@@ -165,6 +171,8 @@ impl Scene {
             }
             Step::GiveBack(n) if !self.working.is_empty() => self.give_back(n).await,
             Step::Retry(n, re_render) => self.retry(n, re_render).await,
+            Step::Sweep => self.sweep().await,
+            Step::Job(cancel) => self.job(cancel).await,
             Step::Disable => self.switch(false, None).await,
             Step::Enable(held) => self.switch(true, Some(held)).await,
             Step::Die => self.die().await,
@@ -238,6 +246,32 @@ impl Scene {
         let mut command = self.command().await;
         command.retry(self.company, &[target], retrial).await.unwrap();
         command.commit().await.unwrap();
+    }
+
+    async fn sweep(&mut self) {
+        self.store.visit(self.company, self.integration).await.unwrap();
+        self.store.go_on_sweeping(self.company, self.integration).await.unwrap();
+    }
+
+    async fn job(&mut self, cancel: bool) {
+        let filter = DeliveryFilter {
+            company: Some(self.company),
+            states: vec!["dead"],
+            ..DeliveryFilter::default()
+        };
+        let lanes = self.store.job_lanes(&filter).await.unwrap();
+        if lanes.is_empty() {
+            return;
+        }
+        let mut command = self.command().await;
+        let job = command.create_job(&filter, cancel, &lanes).await.unwrap();
+        command.commit().await.unwrap();
+        self.store.go_on_with_job(self.company, self.integration, job).await.unwrap();
+        if cancel {
+            let mut command = self.command().await;
+            command.cancel_job(job).await.unwrap();
+            command.commit().await.unwrap();
+        }
     }
 
     async fn command(&self) -> Command {

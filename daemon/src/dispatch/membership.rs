@@ -33,6 +33,8 @@ pub(super) struct Life {
     beat_sent: Mutex<Instant>,
     /// The database's clock at a moment of ours.
     clock: Mutex<(Instant, i64)>,
+    /// Every daemon that lives, this one included.
+    living: Mutex<Vec<i64>>,
 }
 
 impl Life {
@@ -45,6 +47,12 @@ impl Life {
     pub(super) fn is_trusted(&self) -> bool {
         let sent = *self.beat_sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.elapsed() < LEASE.mul_f64(TRUST)
+    }
+
+    /// Whether a lane is this daemon's, as far as it knows who lives.
+    pub(super) fn owns(&self, lane: super::lanes::LaneId) -> bool {
+        let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
+        owner(lane, &living).is_some_and(|owner| owner == self.id())
     }
 
     /// The database's clock now, in microseconds, carried on by ours.
@@ -88,7 +96,7 @@ impl Member {
     ) -> Result<Self, Error> {
         let sent = Instant::now();
         let id = store.enroll(LEASE.as_secs_f64()).await?;
-        let life = Life { id: id.into(), beat_sent: sent.into(), clock: (sent, 0).into() };
+        let life = Life { id: id.into(), beat_sent: sent.into(), clock: (sent, 0).into(), living: Mutex::default() };
         let mut member = Self {
             store,
             life: Arc::new(life),
@@ -139,6 +147,7 @@ impl Member {
         if living != self.living {
             self.heard.retain(|daemon, _| living.contains(daemon));
             self.living.clone_from(&living);
+            self.life.living.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&living);
             self.send(Event::Living(living));
         }
         self.store.bury(self.life.id(), false).await?;

@@ -20,12 +20,14 @@ mod probing;
 mod pusher;
 mod ready;
 mod session;
+mod steward;
 
 use engine::Engine;
 use lanes::Lanes;
 use membership::{Life, Member};
 use pusher::Pusher;
 use ready::Shelf;
+use steward::Steward;
 
 /// So many ended attempts may wait to be written; past it, pushes wait.
 const ENDED_MAX: usize = 1024;
@@ -41,6 +43,8 @@ pub struct Parts {
     pub brand: String,
     /// Where intake, control and finished attempts tell what is due.
     pub hints: mpsc::UnboundedReceiver<Vec<DueHint>>,
+    /// How often the sweep comes back to dead deliveries.
+    pub sweep_interval: Duration,
     /// Nobody else can be working on this database: what other daemons left behind is taken over at once.
     pub is_sole: bool,
 }
@@ -57,13 +61,14 @@ pub struct Dispatch {
     abandon: CancellationToken,
     finisher: TaskTracker,
     member: TaskTracker,
+    steward: TaskTracker,
     /// Dropped when the last push has ended, so that the finisher knows that nothing comes any more.
     ended: mpsc::Sender<finisher::Ended>,
 }
 
 /// Enrolls this daemon and starts to claim.
 pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
-    let Parts { store, client, brand, hints, is_sole } = parts;
+    let Parts { store, client, brand, hints, sweep_interval, is_sole } = parts;
     let (events, heard) = mpsc::unbounded_channel();
     let (outbox, letters) = mpsc::unbounded_channel::<Wake>();
     let (ended, to_write) = mpsc::channel(ENDED_MAX);
@@ -105,12 +110,17 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
         abandon,
         finisher: TaskTracker::new(),
         member: TaskTracker::new(),
+        steward: TaskTracker::new(),
         ended,
     };
     dispatch.member.spawn(member.run(dispatch.beating.clone()));
+    let steward = Steward { store: store.clone(), life: Arc::clone(&dispatch.life), sweep_interval };
+    dispatch.steward.spawn(steward.run(dispatch.claiming.clone()));
     dispatch.finisher.spawn(finisher::run(store, to_write, events));
     dispatch.engine.spawn(engine.run(heard, hints, dispatch.claiming.clone()));
-    for tracker in [&dispatch.engine, &dispatch.pushes, &dispatch.finisher, &dispatch.member] {
+    let trackers =
+        [&dispatch.engine, &dispatch.pushes, &dispatch.finisher, &dispatch.member, &dispatch.steward];
+    for tracker in trackers {
         tracker.close();
     }
     Ok(dispatch)
@@ -123,15 +133,17 @@ impl Dispatch {
             () = self.engine.wait() => "the engine",
             () = self.finisher.wait() => "the finisher",
             () = self.member.wait() => "the member",
+            () = self.steward.wait() => "the steward",
         }
     }
 
     /// Claims no more, waits for pushes in flight as long as the grace allows, writes what they came to, and gives the
     /// rest back without counting an attempt.
     pub async fn stop(self, grace: Duration) -> Result<(), Error> {
-        let Self { store, life, claiming, beating, engine, pushes, abandon, finisher, member, ended } = self;
+        let Self { store, life, claiming, beating, engine, pushes, abandon, finisher, member, steward, ended } = self;
         claiming.cancel();
         engine.wait().await;
+        steward.wait().await;
         if tokio::time::timeout(grace, pushes.wait()).await.is_err() {
             tracing::warn!(pushes = pushes.len(), "the grace is over; pushes in flight are given back");
             abandon.cancel();

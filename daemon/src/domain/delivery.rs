@@ -39,6 +39,14 @@ impl State {
             Self::Skipped => "skipped",
         }
     }
+
+    /// The state of a word, if it is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Pending, Self::Held, Self::Delivered, Self::Dead, Self::Skipped]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+    }
 }
 
 /// What started an attempt.

@@ -18,4 +18,5 @@ pub mod outcome;
 pub mod payload;
 pub mod plan;
 pub mod signing;
+pub mod sweep;
 pub mod template;

@@ -26,6 +26,17 @@ pub enum Refusal {
     Store(#[from] Error),
 }
 
+impl Refusal {
+    /// The store's error, where there is nobody to refuse anything to.
+    #[must_use]
+    pub fn into_store(self) -> Error {
+        match self {
+            Self::Store(error) => error,
+            _ => Error::Corrupt("command"),
+        }
+    }
+}
+
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
@@ -68,6 +79,7 @@ pub struct Command {
     changed: Vec<Change>,
     due: Vec<DueHint>,
     probes: bool,
+    jobs: bool,
 }
 
 /// A due row just written, as the hint needs it.
@@ -121,6 +133,7 @@ impl Store {
             changed: Vec::new(),
             due: Vec::new(),
             probes: false,
+            jobs: false,
         })
     }
 
@@ -200,6 +213,9 @@ impl Command {
         if self.probes {
             hub.probes.notify_one();
         }
+        if self.jobs {
+            hub.jobs.notify_one();
+        }
         Ok(())
     }
 
@@ -211,6 +227,11 @@ impl Command {
     /// Notes that dispatch must look for probes.
     pub(super) fn wake_probes(&mut self) {
         self.probes = true;
+    }
+
+    /// Notes that dispatch must look for retry jobs.
+    pub(super) fn wake_jobs(&mut self) {
+        self.jobs = true;
     }
 
     /// Notes deliveries that became due: per lane and kind the earliest is enough.

@@ -1,7 +1,7 @@
 //! Deliveries as operators see them. What is undelivered is found through the small tables that hold it, never by
 //! searching all that were delivered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff_sqlx::{Timestamp, ToSqlx};
 use sqlx::{Postgres, QueryBuilder};
@@ -66,6 +66,10 @@ pub struct Target {
     pub enabled: bool,
 }
 
+/// The columns of a [`Target`].
+const TARGET: &str =
+    "d.company_id, d.integration_id, d.id, d.state, d.reason, i.name AS integration_name, i.enabled";
+
 #[derive(sqlx::FromRow)]
 struct Row {
     company_id: i64,
@@ -77,6 +81,7 @@ struct Row {
     state: String,
     reason: Option<String>,
     attempts: i32,
+    due_at: Option<Timestamp>,
     created_at: Timestamp,
     finished_at: Option<Timestamp>,
 }
@@ -93,7 +98,7 @@ impl From<Row> for DeliveryView {
             state: row.state,
             reason: row.reason,
             attempts: row.attempts,
-            due_at: None,
+            due_at: row.due_at.map(Timestamp::to_jiff),
             running: false,
             created_at: row.created_at.to_jiff(),
             finished_at: row.finished_at.map(Timestamp::to_jiff),
@@ -106,8 +111,6 @@ impl DeliveryFilter {
         !self.states.is_empty() && self.states.iter().all(|state| states.contains(state))
     }
 
-    /// The query for these columns. What is dead or not final is found from the small tables; anything else by one
-    /// index scan per company, the results merged.
     fn query(
         &self,
         columns: &'static str,
@@ -115,6 +118,21 @@ impl DeliveryFilter {
         after: Option<DeliveryId>,
         limit: Option<i64>,
     ) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("");
+        self.push(&mut sql, columns, order, after, limit);
+        sql
+    }
+
+    /// The query for these columns. What is dead or not final is found from the small tables; anything else by one
+    /// index scan per company, the results merged.
+    fn push(
+        &self,
+        sql: &mut QueryBuilder<Postgres>,
+        columns: &'static str,
+        order: Order,
+        after: Option<DeliveryId>,
+        limit: Option<i64>,
+    ) {
         let (direction, behind) = match order {
             Order::NewestFirst => ("DESC", "<"),
             Order::OldestFirst => ("ASC", ">"),
@@ -123,9 +141,8 @@ impl DeliveryFilter {
         let only_dead = self.asks_only_for(&["dead"]);
         let only_open = listed && !only_dead && self.asks_only_for(&["pending", "held", "dead"]);
         let merged = !only_dead && !only_open;
-        let mut sql = QueryBuilder::new("");
         if only_open {
-            self.push_open(&mut sql);
+            self.push_open(sql);
         }
         sql.push(if merged { "SELECT x.* FROM company c CROSS JOIN LATERAL (SELECT " } else { "SELECT " });
         sql.push(columns).push(" FROM ");
@@ -147,9 +164,9 @@ impl DeliveryFilter {
             sql.push(" AND d.company_id = c.id");
         }
         if only_dead {
-            self.push_lane(&mut sql, "f");
+            self.push_lane(sql, "f");
         }
-        self.push_conditions(&mut sql);
+        self.push_conditions(sql);
         if let Some(after) = after {
             sql.push(" AND d.id ").push(behind).push(" ").push_bind(after.uuid());
         }
@@ -161,7 +178,6 @@ impl DeliveryFilter {
             }
             sql.push(" ORDER BY x.id ").push(direction).push(" LIMIT ").push_bind(limit);
         }
-        sql
     }
 
     /// Restricts one of the small tables to what is asked for.
@@ -234,9 +250,11 @@ impl Store {
         limit: Option<i64>,
     ) -> Result<Vec<DeliveryView>, Error> {
         const COLUMNS: &str = "d.company_id, d.id, l.uuid AS lead, d.integration_id, i.name AS integration_name, \
-                               d.event, d.state, d.reason, d.attempts, d.created_at, d.finished_at";
-        let rows: Vec<Row> =
-            filter.query(COLUMNS, order, after, limit).build_query_as().fetch_all(&self.pool).await?;
+                               d.event, d.state, d.reason, d.attempts, d.created_at, d.finished_at, \
+                               CASE WHEN d.state = 'pending' THEN d.due_at END AS due_at";
+        // Not kept as a prepared statement: a generic plan cannot know which filter is a narrow one.
+        let mut query = filter.query(COLUMNS, order, after, limit);
+        let rows: Vec<Row> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
         let mut deliveries: Vec<_> = rows.into_iter().map(DeliveryView::from).collect();
         self.fill_in_schedule(&mut deliveries).await?;
         Ok(deliveries)
@@ -244,10 +262,32 @@ impl Store {
 
     /// What a bulk command over a filter would touch, oldest first.
     pub async fn targets(&self, filter: &DeliveryFilter) -> Result<Vec<Target>, Error> {
-        const COLUMNS: &str = "d.company_id, d.integration_id, d.id, d.state, d.reason, \
-                               i.name AS integration_name, i.enabled";
-        let mut query = filter.query(COLUMNS, Order::OldestFirst, None, None);
-        Ok(query.build_query_as().fetch_all(&self.pool).await?)
+        let mut query = filter.query(TARGET, Order::OldestFirst, None, None);
+        Ok(query.build_query_as().persistent(false).fetch_all(&self.pool).await?)
+    }
+
+    /// The same, a page of them.
+    pub async fn targets_page(
+        &self,
+        filter: &DeliveryFilter,
+        order: Order,
+        after: Option<DeliveryId>,
+        limit: i64,
+    ) -> Result<Vec<Target>, Error> {
+        let mut query = filter.query(TARGET, order, after, Some(limit));
+        Ok(query.build_query_as().persistent(false).fetch_all(&self.pool).await?)
+    }
+
+    /// How many deliveries of a filter each integration has, and the last of them: company, integration, count, id.
+    pub(super) async fn count_by_lane(
+        &self,
+        filter: &DeliveryFilter,
+    ) -> Result<Vec<(i64, Uuid, i64, Uuid)>, Error> {
+        let mut sql = QueryBuilder::new("SELECT company_id, integration_id, count(*), ");
+        sql.push("(array_agg(id ORDER BY id DESC))[1] FROM (");
+        filter.push(&mut sql, "d.company_id, d.integration_id, d.id", Order::OldestFirst, None, None);
+        sql.push(") found GROUP BY company_id, integration_id");
+        Ok(sql.build_query_as().persistent(false).fetch_all(&self.pool).await?)
     }
 
     /// The one delivery of an id.
@@ -259,44 +299,55 @@ impl Store {
         })
     }
 
-    /// Says of undelivered ones when they are due and whether they are being pushed.
+    /// Says of pending ones whether they are being pushed, and of dead ones when the sweep comes.
     async fn fill_in_schedule(&self, deliveries: &mut [DeliveryView]) -> Result<(), Error> {
-        let open = || deliveries.iter().filter(|delivery| matches!(&*delivery.state, "pending" | "dead"));
-        let ids: Vec<Uuid> = open().map(|delivery| delivery.id.uuid()).collect();
-        if ids.is_empty() {
-            return Ok(());
+        let of = |state: &str| -> Vec<Uuid> {
+            deliveries.iter().filter(|one| one.state == state).map(|one| one.id.uuid()).collect()
+        };
+        let (pending, dead) = (of("pending"), of("dead"));
+        let mut running = HashSet::new();
+        if !pending.is_empty() {
+            // A claim goes with the last of its items: one whose attempt is recorded may be due again.
+            let claimed = sqlx::query_scalar!(
+                r#"SELECT k.delivery_id AS "id!" FROM claim JOIN daemon m ON m.id = claim.daemon_id
+                   CROSS JOIN LATERAL unnest(claim.items, claim.attempts)
+                       k(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
+                   WHERE k.delivery_id = ANY($1) AND NOT EXISTS (SELECT FROM attempt a
+                       WHERE a.company_id = k.company_id AND a.integration_id = k.integration_id
+                         AND a.id = k.attempt_id AND a.started_at = claim.claimed_at)"#,
+                &pending,
+            )
+            .fetch_all(&self.pool)
+            .await?;
+            running.extend(claimed);
         }
-        let mut lanes: Vec<Uuid> = open().map(|delivery| delivery.integration.uuid()).collect();
-        lanes.sort_unstable();
-        lanes.dedup();
-        let companies: Vec<i64> = open().map(|delivery| delivery.company.0).collect();
-        let schedule = sqlx::query!(
-            r#"SELECT delivery_id AS "delivery_id!", due_at, false AS "running!" FROM due
-               WHERE integration_id = ANY($1) AND delivery_id = ANY($2)
-               UNION ALL
-               SELECT delivery_id, due_at, false FROM undelivered
-               WHERE company_id = ANY($3) AND integration_id = ANY($1) AND delivery_id = ANY($2)
-               UNION ALL
-               SELECT k.delivery_id, NULL, true
-               FROM claim JOIN daemon m ON m.id = claim.daemon_id CROSS JOIN LATERAL unnest(items) k
-               WHERE k.delivery_id = ANY($2)"#,
-            &lanes,
-            &ids,
-            &companies,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        // A claim goes with the last of its items, so one that ended in it may be due again: then it is not running.
-        let (claimed, placed): (Vec<_>, Vec<_>) = schedule.into_iter().partition(|row| row.running);
-        let mut schedule: HashMap<Uuid, _> = claimed
-            .into_iter()
-            .chain(placed)
-            .map(|row| (row.delivery_id, (row.due_at, row.running)))
-            .collect();
+        let visits: HashMap<Uuid, Timestamp> = if dead.is_empty() {
+            HashMap::new()
+        } else {
+            let visits = sqlx::query!(
+                r#"SELECT d.id, s.sweep_at AS "sweep_at!: Timestamp" FROM delivery d
+                   JOIN undelivered u ON u.company_id = d.company_id AND u.integration_id = d.integration_id
+                       AND u.delivery_id = d.id AND u.due_at IS NOT NULL
+                   JOIN integration_stat s ON s.company_id = d.company_id AND s.integration_id = d.integration_id
+                   JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id AND i.enabled
+                   WHERE d.company_id = ANY($1) AND d.id = ANY($2) AND d.state = 'dead'
+                       AND s.sweep_at <= d.created_at + $3 * interval '1 second'"#,
+                &deliveries.iter().map(|one| one.company.0).collect::<Vec<_>>(),
+                &dead,
+                self.sweep.age.as_secs_f64(),
+            )
+            .fetch_all(&self.pool)
+            .await?;
+            visits.into_iter().map(|row| (row.id, row.sweep_at)).collect()
+        };
         for delivery in deliveries {
-            if let Some((due_at, running)) = schedule.remove(&delivery.id.uuid()) {
-                delivery.due_at = due_at.map(Timestamp::to_jiff);
-                delivery.running = running && delivery.state == "pending";
+            let id = delivery.id.uuid();
+            delivery.running = running.contains(&id);
+            if delivery.running {
+                delivery.due_at = None;
+            }
+            if let Some(at) = visits.get(&id) {
+                delivery.due_at = Some(at.to_jiff());
             }
         }
         Ok(())

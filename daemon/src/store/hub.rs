@@ -33,6 +33,8 @@ pub struct Hub {
     configs: broadcast::Sender<Change>,
     /// A probe waits.
     pub probes: Notify,
+    /// A retry job waits.
+    pub jobs: Notify,
 }
 
 impl Hub {
@@ -41,7 +43,7 @@ impl Hub {
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Vec<DueHint>>) {
         let (due, listener) = mpsc::unbounded_channel();
         let (changes, configs) = (broadcast::Sender::new(4096), broadcast::Sender::new(4096));
-        (Self { due, changes, configs, probes: Notify::new() }, listener)
+        (Self { due, changes, configs, probes: Notify::new(), jobs: Notify::new() }, listener)
     }
 
     /// Tells dispatch that lanes have deliveries due. Nobody listens while dispatch stops, and that is fine.

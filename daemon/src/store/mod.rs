@@ -29,11 +29,13 @@ pub mod queue;
 pub mod removal;
 pub mod retry;
 pub mod save_lead;
+pub mod retry_job;
 mod revive;
 mod seal;
 mod secret;
 pub mod setup;
 mod vendor_id;
+pub mod sweep;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use hub::{Change, DueHint, Hub};

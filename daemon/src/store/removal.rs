@@ -87,6 +87,16 @@ impl Store {
         self.remove_deliveries(company, integration).await?;
         self.remove_vendor_ids(company, integration).await?;
         let mut tx = self.pool.begin().await?;
+        sqlx::query!("DELETE FROM sweep WHERE company_id = $1 AND integration_id = $2", company, integration)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query!(
+            "DELETE FROM retry_job WHERE company_id = $1 AND integration_id = $2",
+            company,
+            integration
+        )
+        .execute(&mut *tx)
+        .await?;
         sqlx::query!("DELETE FROM probe WHERE company_id = $1 AND integration_id = $2", company, integration)
             .execute(&mut *tx)
             .await?;

@@ -1,0 +1,115 @@
+//! The sweep of one integration's dead deliveries: one canary first, and only if it arrives the rest.
+
+use super::{breaker, delivery::State, integration::Policy};
+
+/// So many deliveries come back in one transaction at most.
+pub const BATCH: usize = 500;
+/// So many seconds' worth of pushes wait in the queue at most, so that what is cancelled ends soon.
+const AHEAD_SECONDS: f64 = 5.0;
+
+/// What is known of a visit that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// None if it is gone.
+    pub canary: Option<State>,
+    /// Whether the canary arrived, so that the rest follows.
+    pub is_passed: bool,
+    pub is_enabled: bool,
+    pub breaker: breaker::State,
+    /// Whether the lane has retries enough to do.
+    pub is_busy: bool,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Wait,
+    /// Bring back the next ones.
+    Release,
+    /// Leave what is still dead to the next visit.
+    End,
+}
+
+impl Visit {
+    /// Decides.
+    #[must_use]
+    pub fn next(self) -> Next {
+        match (self.is_passed, self.canary) {
+            (false, Some(State::Pending)) => Next::Wait,
+            (false, Some(State::Delivered)) | (true, _) => {
+                if !self.is_enabled || self.breaker != breaker::State::Closed {
+                    Next::End
+                } else if self.is_busy {
+                    Next::Wait
+                } else {
+                    Next::Release
+                }
+            }
+            (false, _) => Next::End,
+        }
+    }
+}
+
+/// How many deliveries to bring back at a time to a lane with this policy, whose pushes take so long.
+#[must_use]
+pub fn batch(policy: Policy, push_seconds: f64) -> usize {
+    let by_slots = f64::from(policy.concurrency) / push_seconds.max(0.001);
+    let per_second = policy.rate_per_second.map_or(by_slots, |rate| rate.min(by_slots));
+    ((per_second * AHEAD_SECONDS) as usize).clamp(1, BATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_follows_only_a_canary_that_arrived() {
+        use State::{Dead, Delivered, Held, Pending, Skipped};
+        let visit = |canary| Visit {
+            canary,
+            is_passed: false,
+            is_enabled: true,
+            breaker: breaker::State::Closed,
+            is_busy: false,
+        };
+        for (canary, next) in [
+            (Some(Pending), Next::Wait),
+            (Some(Delivered), Next::Release),
+            (Some(Dead), Next::End),
+            (Some(Held), Next::End),
+            (Some(Skipped), Next::End),
+            (None, Next::End),
+        ] {
+            assert_eq!(visit(canary).next(), next, "{canary:?}");
+            let passed = Visit { is_passed: true, ..visit(canary) };
+            assert_eq!(passed.next(), Next::Release, "{canary:?}: it had arrived once");
+        }
+    }
+
+    #[test]
+    fn the_rest_goes_at_the_lanes_pace_and_ends_where_it_fails_again() {
+        let visit = Visit {
+            canary: Some(State::Delivered),
+            is_passed: true,
+            is_enabled: true,
+            breaker: breaker::State::Closed,
+            is_busy: false,
+        };
+        assert_eq!(Visit { is_busy: true, ..visit }.next(), Next::Wait);
+        for breaker in [breaker::State::Open, breaker::State::HalfOpen] {
+            assert_eq!(Visit { breaker, is_busy: true, ..visit }.next(), Next::End);
+        }
+        assert_eq!(Visit { is_enabled: false, ..visit }.next(), Next::End);
+        assert_eq!(Visit { is_enabled: false, is_passed: false, ..visit }.next(), Next::End);
+    }
+
+    #[test]
+    fn a_batch_is_a_few_seconds_of_work() {
+        let policy = Policy { concurrency: 4, ..Policy::default() };
+        for (rate, seconds, count) in
+            [(None, 0.1, 200), (None, 0.0, BATCH), (None, 60.0, 1), (Some(2.0), 0.1, 10), (Some(0.01), 0.1, 1)]
+        {
+            assert_eq!(batch(Policy { rate_per_second: rate, ..policy }, seconds), count);
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Retry jobs: bulk retries that outlive whoever asked for them. Each goes through its lanes apart, oldest first, and
+//! brings back only as much as a lane does in a few seconds, so that cancelling one leaves little behind it.
+
+use jiff_sqlx::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Error, Store,
+    command::{Call, Command, Refusal},
+    delivery_read::{DeliveryFilter, Order, Target},
+    retry::Retrial,
+};
+use crate::domain::{
+    ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
+    sweep::batch,
+};
+
+/// A lane of a job, as it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct JobLane {
+    pub company: CompanyId,
+    pub integration: IntegrationId,
+    pub total: i64,
+    pub last: DeliveryId,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug)]
+pub struct JobView {
+    pub id: JobId,
+    pub operator: String,
+    /// running | done | cancelled
+    pub state: &'static str,
+    pub re_render: bool,
+    /// How many deliveries the filter found.
+    pub total: i64,
+    /// How many of them were brought back.
+    pub released: i64,
+    /// How many were no longer as asked for.
+    pub left_alone: i64,
+    /// What became of those that were brought back, so far.
+    pub pending: i64,
+    pub delivered: i64,
+    pub dead: i64,
+    pub other: i64,
+    pub created_at: jiff::Timestamp,
+    pub finished_at: Option<jiff::Timestamp>,
+    pub lanes: Vec<(CompanyId, IntegrationId)>,
+}
+
+/// What a job's filter keeps beside the lane.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lead: Option<Uuid>,
+    states: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    class: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<jiff::Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<jiff::Timestamp>,
+}
+
+/// The states that a retry may ask for.
+const STATES: [&str; 3] = ["pending", "delivered", "dead"];
+
+/// A filter as a job keeps it.
+fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
+    let kept = Kept {
+        lead: filter.lead.map(LeadId::uuid),
+        states: filter.states.iter().map(ToString::to_string).collect(),
+        class: filter.class.clone(),
+        error: filter.error.clone(),
+        since: filter.since,
+        until: filter.until,
+    };
+    serde_json::to_value(kept).map_err(|_| Error::Corrupt("filter"))
+}
+
+/// The filter of one lane of a job.
+fn kept(value: Value, company: CompanyId, integration: IntegrationId) -> Result<DeliveryFilter, Error> {
+    let kept: Kept = serde_json::from_value(value).map_err(|_| Error::Corrupt("filter"))?;
+    Ok(DeliveryFilter {
+        company: Some(company),
+        integration: Some(integration),
+        lead: kept.lead.map(LeadId::from),
+        states: STATES.into_iter().filter(|state| kept.states.iter().any(|word| word == state)).collect(),
+        class: kept.class,
+        error: kept.error,
+        since: kept.since,
+        until: kept.until,
+        ..DeliveryFilter::default()
+    })
+}
+
+impl Command {
+    /// Writes a job. Dispatch takes it up once this is committed.
+    pub async fn create_job(
+        &mut self,
+        filter: &DeliveryFilter,
+        re_render: bool,
+        lanes: &[JobLane],
+    ) -> Result<JobId, Refusal> {
+        let id = JobId::generate();
+        let (mut company, mut integration) = (Vec::new(), Vec::new());
+        let (mut total, mut last) = (Vec::new(), Vec::new());
+        for lane in lanes {
+            company.push(lane.company.0);
+            integration.push(lane.integration.uuid());
+            total.push(lane.total);
+            last.push(lane.last.uuid());
+        }
+        sqlx::query!(
+            "INSERT INTO retry_job (company_id, id, integration_id, operator, filter, re_render, state, total, last_id)
+             SELECT company_id, $1, integration_id, $2, $3, $4, 'running', total, last_id
+             FROM unnest($5::bigint[], $6::uuid[], $7::bigint[], $8::uuid[]) l(company_id, integration_id, total, last_id)",
+            id.uuid(),
+            self.operator,
+            keep(filter)?,
+            re_render,
+            &company,
+            &integration,
+            &total,
+            &last,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.wake_jobs();
+        Ok(id)
+    }
+
+    /// Ends what a job has not brought back yet. Answers the companies that it concerns.
+    pub async fn cancel_job(&mut self, job: JobId) -> Result<Vec<CompanyId>, Refusal> {
+        let companies = sqlx::query_scalar!(
+            "UPDATE retry_job SET state = 'cancelled', finished_at = now()
+             WHERE id = $1 AND state = 'running' RETURNING company_id",
+            job.uuid(),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let mut companies: Vec<CompanyId> = companies.into_iter().map(CompanyId).collect();
+        companies.sort_unstable_by_key(|company| company.0);
+        companies.dedup();
+        Ok(companies)
+    }
+}
+
+impl Store {
+    /// How many deliveries of a filter each lane has, and up to which.
+    pub async fn job_lanes(&self, filter: &DeliveryFilter) -> Result<Vec<JobLane>, Error> {
+        let mut lanes: Vec<JobLane> = Vec::new();
+        for (company, integration, total, last) in self.count_by_lane(filter).await? {
+            lanes.push(JobLane {
+                company: CompanyId(company),
+                integration: integration.into(),
+                total,
+                last: last.into(),
+            });
+        }
+        Ok(lanes)
+    }
+
+    /// Brings back the next deliveries of one lane of a job, if it has room for them.
+    pub async fn go_on_with_job(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        job: JobId,
+    ) -> Result<(), Error> {
+        let pace = self.pace(company, integration).await?;
+        let batch = batch(pace.policy, pace.recent_seconds);
+        let Some(row) = sqlx::query!(
+            r#"SELECT j.operator, j.filter, j.position, j.last_id, j.re_render, i.enabled,
+                   (SELECT count(*) FROM (SELECT FROM due q
+                       WHERE q.integration_id = j.integration_id AND q.kind = 1 AND q.due_at <= now()
+                       LIMIT $4) q) AS "waiting!"
+               FROM retry_job j JOIN integration i ON i.company_id = j.company_id AND i.id = j.integration_id
+               WHERE j.company_id = $1 AND j.id = $2 AND j.integration_id = $3 AND j.state = 'running'"#,
+            company.0,
+            job.uuid(),
+            integration.uuid(),
+            batch as i64,
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        else {
+            return Ok(());
+        };
+        if !row.enabled || row.waiting * 2 >= batch as i64 {
+            return Ok(());
+        }
+        let filter = kept(row.filter, company, integration)?;
+        let after = row.position.map(DeliveryId::from);
+        let mut targets = self.targets_page(&filter, Order::OldestFirst, after, batch as i64).await?;
+        let is_last = targets.len() < batch || targets.iter().any(|target| target.id > row.last_id);
+        targets.retain(|target| target.id <= row.last_id);
+        let retrial = Retrial { is_bulk: true, job: Some(job), re_render: row.re_render };
+        self.release_of_job((company, integration, job), row.operator, &targets, retrial, is_last).await
+    }
+
+    async fn release_of_job(
+        &self,
+        (company, integration, job): (CompanyId, IntegrationId, JobId),
+        operator: String,
+        targets: &[Target],
+        retrial: Retrial,
+        is_last: bool,
+    ) -> Result<(), Error> {
+        let call =
+            Call { operator, method: "StartRetryJob", request_id: job.to_string(), fingerprint: [0; 32] };
+        let mut command = self.batch(&call).await.map_err(Refusal::into_store)?;
+        let is_running = sqlx::query_scalar!(
+            "SELECT 1 FROM retry_job
+             WHERE company_id = $1 AND id = $2 AND integration_id = $3 AND state = 'running' FOR UPDATE",
+            company.0,
+            job.uuid(),
+            integration.uuid(),
+        )
+        .fetch_optional(&mut *command.tx)
+        .await?
+        .is_some();
+        // Cancelled meanwhile.
+        if !is_running {
+            return Ok(());
+        }
+        let released = command.retry(company, targets, retrial).await.map_err(Refusal::into_store)?;
+        let released = i64::try_from(released).unwrap_or(i64::MAX);
+        sqlx::query!(
+            "UPDATE retry_job SET released = released + $4, left_alone = left_alone + $5,
+                 position = coalesce($6, position), state = CASE WHEN $7 THEN 'done' ELSE state END,
+                 finished_at = CASE WHEN $7 THEN now() END
+             WHERE company_id = $1 AND id = $2 AND integration_id = $3",
+            company.0,
+            job.uuid(),
+            integration.uuid(),
+            released,
+            (targets.len() as i64 - released).max(0),
+            targets.last().map(|target| target.id),
+            is_last,
+        )
+        .execute(&mut *command.tx)
+        .await?;
+        command.commit().await.map_err(Refusal::into_store)
+    }
+
+    /// Jobs, newest first, those behind `after` only.
+    pub async fn jobs(&self, after: Option<JobId>, limit: i64) -> Result<Vec<JobView>, Error> {
+        let ids = sqlx::query_scalar!(
+            "SELECT DISTINCT id FROM retry_job WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+            after.map(JobId::uuid),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut jobs = Vec::with_capacity(ids.len());
+        for id in ids {
+            jobs.extend(self.find_job(id.into()).await?);
+        }
+        Ok(jobs)
+    }
+
+    /// How far a job is.
+    pub async fn job(&self, id: JobId) -> Result<JobView, Refusal> {
+        self.find_job(id).await?.ok_or_else(|| {
+            Refusal::NotFound(format!("no retry job {id}: `leadline retry-job list` shows those there are"))
+        })
+    }
+
+    async fn find_job(&self, id: JobId) -> Result<Option<JobView>, Error> {
+        let lanes = sqlx::query!(
+            r#"SELECT company_id, integration_id, operator, re_render, state, total, released, left_alone,
+                   created_at AS "created_at: Timestamp", finished_at AS "finished_at: Timestamp"
+               FROM retry_job WHERE id = $1 ORDER BY company_id, integration_id"#,
+            id.uuid()
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let Some(first) = lanes.first() else { return Ok(None) };
+        let states = sqlx::query!(
+            r#"SELECT state, count(*) AS "count!" FROM delivery WHERE job_id = $1 GROUP BY state"#,
+            id.uuid()
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let count = |state: &str| states.iter().filter(|row| row.state == state).map(|row| row.count).sum();
+        let is = |state: &str| lanes.iter().any(|lane| lane.state == state);
+        Ok(Some(JobView {
+            id,
+            operator: first.operator.clone(),
+            re_render: first.re_render,
+            state: match (is("running"), is("cancelled")) {
+                (true, _) => "running",
+                (_, true) => "cancelled",
+                _ => "done",
+            },
+            total: lanes.iter().map(|lane| lane.total).sum(),
+            released: lanes.iter().map(|lane| lane.released).sum(),
+            left_alone: lanes.iter().map(|lane| lane.left_alone).sum(),
+            pending: count("pending"),
+            delivered: count("delivered"),
+            dead: count("dead"),
+            other: count("held") + count("skipped"),
+            created_at: first.created_at.to_jiff(),
+            finished_at: lanes.iter().map(|lane| lane.finished_at.map(Timestamp::to_jiff)).max().flatten(),
+            lanes: lanes
+                .iter()
+                .map(|lane| (CompanyId(lane.company_id), IntegrationId::from(lane.integration_id)))
+                .collect(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_kept_whole() {
+        let filter = DeliveryFilter {
+            lead: Some(LeadId::generate()),
+            states: vec!["delivered", "dead"],
+            class: Some("transient".to_owned()),
+            error: Some("out of order".to_owned()),
+            since: Some(jiff::Timestamp::UNIX_EPOCH),
+            ..DeliveryFilter::default()
+        };
+        let (company, integration) = (CompanyId(7), IntegrationId::generate());
+        let back = kept(keep(&filter).unwrap(), company, integration).unwrap();
+        assert_eq!((back.company, back.integration), (Some(company), Some(integration)));
+        assert_eq!((back.lead, &back.states, back.class), (filter.lead, &filter.states, filter.class));
+        assert_eq!((back.error, back.since, back.until), (filter.error, filter.since, None));
+    }
+}
