@@ -270,7 +270,9 @@ fn span(text: &str) -> Result<Duration, String> {
         .map(|(number, seconds)| number * seconds)
         .filter(|seconds| *seconds <= 366.0 * 86_400.0)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| "write a number and its unit, such as 500ms, 30s, 15m, 72h or 3d; a year at most".to_owned())
+        .ok_or_else(|| {
+            "write a number and its unit, such as 500ms, 30s, 15m, 72h or 3d; a year at most".to_owned()
+        })
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

@@ -83,8 +83,9 @@ fn integration_shape() -> Value {
         "badge": "text", "last_pushed_at": null, "failure_count": "integer", "dead": "integer",
         "held": "integer", "pending": "integer", "last_error": null, "last_error_at": null,
         "oldest_undelivered_at": null, "throttled_until": null, "next_retry_at": null,
-        "rotation": "text", "grace_until": null, "secret_version": "integer",
-        "has_credentials": "bool", "account": null, "findings": [], "checked_at": null, "config": {"url": "text"},
+        "rotation": "text", "grace_until": null, "secret_version": "integer", "has_credentials": "bool",
+        "account": null, "findings": [], "checked_at": null, "staged_secret_version": null, "awaits_cut_over": "bool",
+        "company_paused_at": null, "notices": "bool", "config": {"url": "text"},
         "mapping": {}, "events": ["text", "text"], "payload": "text", "routing": "text", "created_at": "time",
     })
 }
@@ -124,7 +125,8 @@ async fn companies_and_keys() {
     let id = mill["id"].as_i64().unwrap();
     assert_eq!(mill, json!({"id": id, "name": "The Mill", "plan": "starter"}));
 
-    let whole = json!({"id": "integer", "name": "text", "plan": "text", "brand": null, "created_at": "time"});
+    let whole = json!({"id": "integer", "name": "text", "plan": "text", "brand": null, "created_at": "time",
+        "paused_at": null, "quiet_hours": null});
     let list = cli.json(&["company", "list"]).await;
     assert_eq!(shape(&list), json!([with(whole.clone(), json!({"brand": "text"})), whole]));
     assert_eq!((&list[0]["name"], &list[1]["name"]), (&json!("The Mill"), &json!("The Old Barn")));

@@ -14,5 +14,6 @@ mod outage;
 mod queue;
 mod refusals;
 mod retries;
+mod rotation;
 mod strangers;
 mod terminal;

@@ -129,6 +129,7 @@ impl Scene {
             events: &events,
             payload: "v1",
             routing: "all",
+            notices: false,
             secret: None,
             credentials: None,
         };
@@ -254,11 +255,8 @@ impl Scene {
     }
 
     async fn job(&mut self, cancel: bool) {
-        let filter = DeliveryFilter {
-            company: Some(self.company),
-            states: vec!["dead"],
-            ..DeliveryFilter::default()
-        };
+        let filter =
+            DeliveryFilter { company: Some(self.company), states: vec!["dead"], ..DeliveryFilter::default() };
         let lanes = self.store.job_lanes(&filter).await.unwrap();
         if lanes.is_empty() {
             return;

@@ -21,7 +21,7 @@ use crate::domain::{
     json::Json,
     outcome::{Failure, FailureClass, Outcome},
     payload::{self, Payload},
-    signing,
+    rotation, signing,
     template::{Context, Place, Template},
 };
 use settings::{Body, Settings};
@@ -218,16 +218,15 @@ impl Ready {
         })
     }
 
-    /// The newest secret signs the simple header, every live one the standard header.
     fn signature(&self, push: &Push<'_>, body: &[u8]) -> Result<Signature, Failure> {
-        let is_live = |secret: &&SigningSecret| secret.expires_at.is_none_or(|at| at > push.now);
-        let mut live = self.secrets.iter().filter(is_live).peekable();
-        let newest =
-            live.peek().ok_or_else(|| unrenderable("there is no signing secret; rotate it to make one"))?;
+        let signers = rotation::signers(&self.secrets, push.event, push.now)
+            .ok_or_else(|| unrenderable("there is no signing secret; rotate it to make one"))?;
         Ok(Signature {
-            version: newest.version,
-            simple: signing::simple(newest.secret.expose_secret(), body),
-            standard: live
+            version: signers.first.version,
+            simple: signing::simple(signers.first.secret.expose_secret(), body),
+            standard: signers
+                .all
+                .into_iter()
                 .map(|secret| signing::standard(secret.secret.expose_secret(), push.id, push.now, body))
                 .collect::<Vec<_>>()
                 .join(" "),

@@ -30,6 +30,15 @@ pub(super) fn plan(word: &str) -> Result<Plan, Refusal> {
         .ok_or_else(|| Refusal::Invalid(format!("plan {word:?}: use free, starter, pro or multi")))
 }
 
+/// After how many hours without a lead a notice says so; 0 is never.
+pub(super) fn quiet_hours(hours: u32) -> Result<Option<i32>, Refusal> {
+    match i32::try_from(hours) {
+        Ok(0) => Ok(None),
+        Ok(hours @ 1..=8760) => Ok(Some(hours)),
+        _ => invalid("quiet_hours: give 0 for no such notice, or 1 to 8760 hours"),
+    }
+}
+
 /// A brand, `NAME` or `NAME/VERSION`; the empty text is none.
 pub(super) fn brand(text: &str) -> Result<Option<&str>, Refusal> {
     Brand::parse(text).map_err(Refusal::Invalid)?;

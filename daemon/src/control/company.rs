@@ -14,7 +14,13 @@ use crate::{
 };
 
 fn audited(company: &Company) -> Option<serde_json::Value> {
-    Some(json!({ "name": company.name, "plan": company.plan.as_str(), "brand": company.brand }))
+    Some(json!({
+        "name": company.name,
+        "plan": company.plan.as_str(),
+        "brand": company.brand,
+        "paused": company.paused_at.is_some(),
+        "quiet_hours": company.quiet_hours,
+    }))
 }
 
 #[tonic::async_trait]
@@ -62,6 +68,12 @@ impl CompanyService for Control {
             if let Some(brand) = &request.brand {
                 company.brand = check::brand(brand)?.map(ToOwned::to_owned);
             }
+            if let Some(paused) = request.paused {
+                command.pause_company(&mut company, paused).await?;
+            }
+            if let Some(hours) = request.quiet_hours {
+                command.set_quiet_hours(&mut company, check::quiet_hours(hours)?).await?;
+            }
             command.update_company(&company).await?;
             command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
             Ok((command, company.into()))
@@ -85,7 +97,8 @@ impl CompanyService for Control {
             let enabled = command.counted_integrations(company.id).await?;
             if let Some(sentence) = company.plan.refuses(&enabled) {
                 return Err(Refusal::State(format!(
-                    "{sentence}: name those to disable, or disable them first"
+                    "{sentence}: name those to disable with `leadline company set-plan {} --plan {} --disable ID`",
+                    company.id, company.plan
                 )));
             }
             command.set_plan(company.id, company.plan).await?;

@@ -6,7 +6,7 @@ use prost_types::Timestamp;
 use super::check;
 use crate::{
     connectors::{ConfigField, Connector},
-    domain::outcome::FailureClass,
+    domain::{outcome::FailureClass, rotation::Rotation},
     store::{
         attempt_read::{AttemptDetail, AttemptView},
         command::Refusal,
@@ -54,6 +54,8 @@ impl From<Company> for v1::Company {
             plan: company.plan.to_string(),
             brand: company.brand.unwrap_or_default(),
             created_at: Some(time(company.created_at)),
+            paused_at: company.paused_at.map(time),
+            quiet_hours: company.quiet_hours.map_or(0, small),
         }
     }
 }
@@ -86,7 +88,9 @@ impl From<IntegrationView> for v1::Integration {
             routing: view.routing,
             created_at: Some(time(view.created_at)),
             health: Some(view.health.into()),
-            rotation: if view.grace_until.is_some() { "grace" } else { "none" }.to_owned(),
+            rotation: Rotation::of(view.staged_version.is_some(), view.grace_until.is_some())
+                .as_str()
+                .to_owned(),
             grace_until: view.grace_until.map(time),
             secret_version: view.secret_version.map_or(0, small),
             company_name: view.company_name,
@@ -94,6 +98,10 @@ impl From<IntegrationView> for v1::Integration {
             account: view.account.unwrap_or_default(),
             findings: view.findings,
             checked_at: view.checked_at.map(time),
+            staged_secret_version: view.staged_version.map_or(0, small),
+            awaits_cut_over: view.awaits_cut_over,
+            company_paused_at: view.company_paused_at.map(time),
+            notices: view.notices,
         }
     }
 }

@@ -6,9 +6,9 @@ use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 use leadline_proto::v1::{
     attempt_service_server::AttemptServiceServer, company_service_server::CompanyServiceServer,
     delivery_service_server::DeliveryServiceServer, flow_service_server::FlowServiceServer,
-    intake_key_service_server::IntakeKeyServiceServer, integration_service_server::IntegrationServiceServer,
-    lead_service_server::LeadServiceServer, preview_service_server::PreviewServiceServer,
-    watch_service_server::WatchServiceServer,
+    hold_service_server::HoldServiceServer, intake_key_service_server::IntakeKeyServiceServer,
+    integration_service_server::IntegrationServiceServer, lead_service_server::LeadServiceServer,
+    preview_service_server::PreviewServiceServer, watch_service_server::WatchServiceServer,
 };
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -25,6 +25,7 @@ mod company;
 mod convert;
 mod delivery;
 mod flow;
+mod hold;
 mod integration;
 mod journal;
 mod key;
@@ -114,6 +115,7 @@ pub async fn serve(
     health.set_serving::<IntegrationServiceServer<Control>>().await;
     health.set_serving::<LeadServiceServer<Control>>().await;
     health.set_serving::<DeliveryServiceServer<Control>>().await;
+    health.set_serving::<HoldServiceServer<Control>>().await;
     health.set_serving::<AttemptServiceServer<Control>>().await;
     health.set_serving::<FlowServiceServer<Control>>().await;
     health.set_serving::<PreviewServiceServer<Control>>().await;
@@ -132,6 +134,7 @@ pub async fn serve(
         .add_service(IntegrationServiceServer::new(control.clone()))
         .add_service(LeadServiceServer::new(control.clone()))
         .add_service(DeliveryServiceServer::new(control.clone()))
+        .add_service(HoldServiceServer::new(control.clone()))
         .add_service(AttemptServiceServer::new(control.clone()))
         .add_service(FlowServiceServer::new(control.clone()))
         .add_service(PreviewServiceServer::new(control.clone()))

@@ -44,10 +44,14 @@ mutating! {
     SetCredentialsRequest "SetCredentials";
     RotateSecretRequest "RotateSecret";
     RevokeSecretRequest "RevokeSecret";
+    CutOverRequest "CutOver";
     RetryDeliveriesRequest "RetryDeliveries";
     CreateFlowRequest "CreateFlow";
     UpdateFlowRequest "UpdateFlow";
     DeleteFlowRequest "DeleteFlow";
+    HoldDeliveriesRequest "HoldDeliveries";
+    ReleaseDeliveriesRequest "ReleaseDeliveries";
+    SkipDeliveriesRequest "SkipDeliveries";
 }
 
 /// The answer to a mutation, which a repeat gets again.
@@ -67,6 +71,7 @@ impl Repeatable for v1::TestIntegrationResponse {}
 impl Repeatable for v1::RetryDeliveriesResponse {}
 impl Repeatable for v1::Flow {}
 impl Repeatable for v1::DeleteFlowResponse {}
+impl Repeatable for v1::MovedDeliveriesResponse {}
 
 impl Repeatable for v1::CreateIntakeKeyResponse {
     fn repeated(&self) -> Self {

@@ -96,7 +96,8 @@ impl Member {
     ) -> Result<Self, Error> {
         let sent = Instant::now();
         let id = store.enroll(LEASE.as_secs_f64()).await?;
-        let life = Life { id: id.into(), beat_sent: sent.into(), clock: (sent, 0).into(), living: Mutex::default() };
+        let life =
+            Life { id: id.into(), beat_sent: sent.into(), clock: (sent, 0).into(), living: Mutex::default() };
         let mut member = Self {
             store,
             life: Arc::new(life),

@@ -140,7 +140,19 @@ impl Dispatch {
     /// Claims no more, waits for pushes in flight as long as the grace allows, writes what they came to, and gives the
     /// rest back without counting an attempt.
     pub async fn stop(self, grace: Duration) -> Result<(), Error> {
-        let Self { store, life, claiming, beating, engine, pushes, abandon, finisher, member, steward, ended } = self;
+        let Self {
+            store,
+            life,
+            claiming,
+            beating,
+            engine,
+            pushes,
+            abandon,
+            finisher,
+            member,
+            steward,
+            ended,
+        } = self;
         claiming.cancel();
         engine.wait().await;
         steward.wait().await;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        delivery::{Standing, Transition, decide},
+        delivery::{Standing, Transition, Trigger, decide},
         integration::Policy,
         lead,
         outcome::{Failure, FailureClass, Outcome},

@@ -36,7 +36,10 @@ impl Steward {
                 () = hub.jobs.notified() => {}
             }
             if let Err(error) = self.look_after(&stop).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the look for what to sweep failed; trying again");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the look for what to sweep failed; trying again"
+                );
             }
         }
     }

@@ -12,12 +12,17 @@ pub const INTEGRATION_DISABLED: &str = "integration disabled";
 /// What the reasons of all deliveries begin with that flows kept away, so that they can be told from others.
 pub const FLOW: &str = "flow";
 
+/// Why they are held while a rotation is staged with hold.
+pub const ROTATION: &str = "rotation: held until cut over";
+
 /// An integration as far as intake must know it.
 #[derive(Clone, Debug)]
 pub struct IntakeIntegration {
     pub id: IntegrationId,
     pub name: String,
     pub enabled: bool,
+    /// A rotation is staged with hold.
+    pub awaits_cut_over: bool,
     pub events: Vec<EventKind>,
     pub routing: Routing,
 }
@@ -36,6 +41,18 @@ impl Routing {
     #[must_use]
     pub fn parse(word: &str) -> Self {
         if word == "flows" { Self::Flows } else { Self::All }
+    }
+}
+
+impl IntakeIntegration {
+    /// Why a delivery to it is held from the start; none if it is not.
+    #[must_use]
+    pub const fn holds(&self) -> Option<&'static str> {
+        match (self.enabled, self.awaits_cut_over) {
+            (false, _) => Some(INTEGRATION_DISABLED),
+            (true, true) => Some(ROTATION),
+            (true, false) => None,
+        }
     }
 }
 
@@ -111,8 +128,9 @@ pub fn fan_out(
         let fate = match decision {
             Decision::Keeps(reason) => Fate::Skipped(reason),
             Decision::CannotSay(reason) => Fate::Held(reason),
-            Decision::Sends if !integration.enabled => Fate::Held(INTEGRATION_DISABLED.to_owned()),
-            Decision::Sends => Fate::Pending,
+            Decision::Sends => {
+                integration.holds().map_or(Fate::Pending, |reason| Fate::Held(reason.to_owned()))
+            }
         };
         decided.push(NewDelivery { id: new_id(), integration: integration.id, fate, arrival });
     }
@@ -143,7 +161,14 @@ mod tests {
 
     fn integration(enabled: bool, events: &[EventKind], routing: Routing) -> IntakeIntegration {
         let events = events.to_vec();
-        IntakeIntegration { id: IntegrationId::generate(), name: "crm".into(), enabled, events, routing }
+        IntakeIntegration {
+            id: IntegrationId::generate(),
+            name: "crm".into(),
+            enabled,
+            awaits_cut_over: false,
+            events,
+            routing,
+        }
     }
 
     #[test]
@@ -153,9 +178,16 @@ mod tests {
             integration(false, &[Created], Routing::All),
             integration(true, &[Updated], Routing::All),
         ];
+        let rotating = |enabled| IntakeIntegration {
+            awaits_cut_over: true,
+            ..integration(enabled, &[Created], Routing::All)
+        };
+        let integrations: Vec<_> =
+            integrations.into_iter().chain([rotating(true), rotating(false)]).collect();
         let held = || Fate::Held("integration disabled".into());
+        let rotation = Fate::Held("rotation: held until cut over".into());
         for (event, wanted) in [
-            (Created, vec![(0, Fate::Pending), (1, held())]),
+            (Created, vec![(0, Fate::Pending), (1, held()), (3, rotation), (4, held())]),
             (Updated, vec![(0, Fate::Pending), (2, Fate::Pending)]),
             (EventKind::Test, vec![]),
         ] {

@@ -71,6 +71,7 @@ pub struct Integration {
     pub id: IntegrationId,
     pub name: String,
     pub connector: String,
+    /// Whether its pushes may go: it is enabled, no rotation holds them, and its company is not paused.
     pub enabled: bool,
     /// The whole configuration, with what is shown shortened elsewhere.
     pub config: Value,
@@ -82,7 +83,7 @@ pub struct Integration {
     pub version: i32,
     /// The company's brand, if it has one of its own.
     pub brand: Option<String>,
-    /// Newest first; the first one signs, the others are in their grace.
+    /// Newest first: what is staged, the one that signs, one in its grace.
     pub secrets: Vec<SigningSecret>,
 }
 
@@ -93,6 +94,8 @@ pub struct SigningSecret {
     pub secret: SecretString,
     /// When its grace ends, in seconds since 1970; none for the current one.
     pub expires_at: Option<i64>,
+    /// It takes over when an operator cuts over.
+    pub staged: bool,
 }
 
 /// What every connector's configuration may set.

@@ -17,6 +17,8 @@ pub mod nearest;
 pub mod outcome;
 pub mod payload;
 pub mod plan;
+pub mod rotation;
 pub mod signing;
 pub mod sweep;
 pub mod template;
+pub mod why;

@@ -106,9 +106,13 @@ mod tests {
     #[test]
     fn a_batch_is_a_few_seconds_of_work() {
         let policy = Policy { concurrency: 4, ..Policy::default() };
-        for (rate, seconds, count) in
-            [(None, 0.1, 200), (None, 0.0, BATCH), (None, 60.0, 1), (Some(2.0), 0.1, 10), (Some(0.01), 0.1, 1)]
-        {
+        for (rate, seconds, count) in [
+            (None, 0.1, 200),
+            (None, 0.0, BATCH),
+            (None, 60.0, 1),
+            (Some(2.0), 0.1, 10),
+            (Some(0.01), 0.1, 1),
+        ] {
             assert_eq!(batch(Policy { rate_per_second: rate, ..policy }, seconds), count);
         }
     }

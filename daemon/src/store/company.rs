@@ -22,6 +22,10 @@ pub struct Company {
     pub plan: Plan,
     pub brand: Option<String>,
     pub created_at: jiff::Timestamp,
+    /// Since when nothing is pushed for it; none while it is not paused.
+    pub paused_at: Option<jiff::Timestamp>,
+    /// After so many hours without a lead a notice says so.
+    pub quiet_hours: Option<i32>,
 }
 
 struct Row {
@@ -30,6 +34,8 @@ struct Row {
     plan: String,
     brand: Option<String>,
     created_at: jiff_sqlx::Timestamp,
+    paused_at: Option<jiff_sqlx::Timestamp>,
+    quiet_hours: Option<i32>,
 }
 
 impl TryFrom<Row> for Company {
@@ -42,6 +48,8 @@ impl TryFrom<Row> for Company {
             plan: Plan::parse(&row.plan).ok_or(Error::Corrupt("plan"))?,
             brand: row.brand,
             created_at: row.created_at.to_jiff(),
+            paused_at: row.paused_at.map(jiff_sqlx::Timestamp::to_jiff),
+            quiet_hours: row.quiet_hours,
         })
     }
 }
@@ -83,10 +91,13 @@ impl Store {
     pub async fn company(&self, reference: &str) -> Result<Company, Refusal> {
         let mut db = self.pool.acquire().await?;
         let id = find_company(&mut db, reference).await?;
-        let row =
-            sqlx::query_as!(Row, "SELECT id, name, plan, brand, created_at FROM company WHERE id = $1", id.0)
-                .fetch_one(&mut *db)
-                .await?;
+        let row = sqlx::query_as!(
+            Row,
+            "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM company WHERE id = $1",
+            id.0
+        )
+        .fetch_one(&mut *db)
+        .await?;
         Ok(row.try_into()?)
     }
 
@@ -99,7 +110,7 @@ impl Store {
     pub async fn companies(&self, after: Option<CompanyId>, limit: i64) -> Result<Vec<Company>, Error> {
         sqlx::query_as!(
             Row,
-            "SELECT id, name, plan, brand, created_at FROM company
+            "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM company
              WHERE $1::bigint IS NULL OR (created_at, id) < (SELECT created_at, id FROM company WHERE id = $1)
              ORDER BY created_at DESC, id DESC LIMIT $2",
             after.map(|id| id.0),
@@ -124,7 +135,7 @@ impl Command {
         let row = sqlx::query_as!(
             Row,
             "UPDATE company SET config_version = config_version + 1 WHERE id = $1
-             RETURNING id, name, plan, brand, created_at",
+             RETURNING id, name, plan, brand, created_at, paused_at, quiet_hours",
             id.0,
         )
         .fetch_one(&mut *self.tx)
@@ -152,7 +163,7 @@ impl Command {
             "INSERT INTO company (id, name, plan, brand)
              SELECT coalesce($1, (SELECT coalesce(max(id), 0) + 1 FROM company)), $2, $3, $4
              ON CONFLICT (id) DO NOTHING
-             RETURNING id, name, plan, brand, created_at",
+             RETURNING id, name, plan, brand, created_at, paused_at, quiet_hours",
             id,
             name,
             plan.as_str(),
@@ -188,6 +199,38 @@ impl Command {
         for integration in touched {
             self.touch(company.id, IntegrationId::from(integration), true);
         }
+        Ok(())
+    }
+
+    /// Pauses a locked company or lets it go on. Its integrations are touched by [`Self::update_company`].
+    pub async fn pause_company(&mut self, company: &mut Company, paused: bool) -> Result<(), Refusal> {
+        let since = sqlx::query_scalar!(
+            "UPDATE company SET paused_at = CASE WHEN $2 THEN coalesce(paused_at, now()) END
+             WHERE id = $1 RETURNING paused_at",
+            company.id.0,
+            paused,
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        company.paused_at = since.map(jiff_sqlx::Timestamp::to_jiff);
+        Ok(())
+    }
+
+    /// Writes after how many hours without a lead a notice says so; none for never.
+    pub async fn set_quiet_hours(
+        &mut self,
+        company: &mut Company,
+        hours: Option<i32>,
+    ) -> Result<(), Refusal> {
+        sqlx::query!(
+            "UPDATE company SET quiet_hours = $2, quiet_since = CASE WHEN $2::int IS NOT NULL THEN now() END
+             WHERE id = $1",
+            company.id.0,
+            hours,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        company.quiet_hours = hours;
         Ok(())
     }
 

@@ -138,7 +138,7 @@ impl Command {
     }
 
     /// Queues locked pending deliveries, oldest first; one that has an earlier one before it waits behind that.
-    async fn make_due(&mut self, company: CompanyId, deliveries: &[Uuid]) -> Result<(), Refusal> {
+    pub(super) async fn make_due(&mut self, company: CompanyId, deliveries: &[Uuid]) -> Result<(), Refusal> {
         let rows = sqlx::query!(
             r#"WITH line AS MATERIALIZED (
                  SELECT d.*, (

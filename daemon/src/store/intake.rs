@@ -123,7 +123,7 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
         let integrations = sqlx::query!(
-            "SELECT id, name, enabled, events, routing FROM integration
+            "SELECT id, name, enabled, awaits_cut_over, events, routing FROM integration
              WHERE company_id = $1 AND deleted_at IS NULL ORDER BY id",
             company.0
         )
@@ -137,6 +137,7 @@ impl Store {
             id: row.id.into(),
             name: row.name,
             enabled: row.enabled,
+            awaits_cut_over: row.awaits_cut_over,
             events: row.events.iter().filter_map(|word| EventKind::parse(word)).collect(),
             routing: Routing::parse(&row.routing),
         });

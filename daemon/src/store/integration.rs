@@ -29,6 +29,7 @@ pub struct NewIntegration<'a> {
     pub events: &'a [String],
     pub payload: &'a str,
     pub routing: &'a str,
+    pub notices: bool,
     pub secret: Option<&'a SecretString>,
     /// What to log in with, if it is known yet.
     pub credentials: Option<&'a Value>,
@@ -50,6 +51,8 @@ pub struct LockedIntegration {
     pub events: Vec<String>,
     pub payload: String,
     pub routing: String,
+    /// Whether it is told what operators should hear of.
+    pub notices: bool,
 }
 
 impl LockedIntegration {
@@ -65,6 +68,7 @@ impl LockedIntegration {
             "events": self.events,
             "payload": self.payload,
             "routing": self.routing,
+            "notices": self.notices,
         })
     }
 }
@@ -160,10 +164,11 @@ impl Store {
     ) -> Result<Option<Integration>, Error> {
         let mut db = self.pool.acquire().await?;
         let row = sqlx::query!(
-            "SELECT c.name AS company_name, c.brand, i.name, i.connector, i.enabled, i.sealed_config, i.sealed_credentials,
-                    i.mapping, i.payload, i.version
+            r#"SELECT c.name AS company_name, c.brand, i.name, i.connector, i.sealed_config, i.sealed_credentials,
+                    i.mapping, i.payload, i.version,
+                    i.enabled AND NOT i.awaits_cut_over AND c.paused_at IS NULL AS "enabled!"
              FROM integration i JOIN company c ON c.id = i.company_id
-             WHERE i.company_id = $1 AND i.id = $2 AND i.deleted_at IS NULL",
+             WHERE i.company_id = $1 AND i.id = $2 AND i.deleted_at IS NULL"#,
             company.0,
             id.uuid(),
         )
@@ -226,7 +231,7 @@ impl Command {
         id: IntegrationId,
     ) -> Result<LockedIntegration, Refusal> {
         let row = sqlx::query!(
-            "SELECT name, connector, enabled, config, sealed_config, mapping, events, payload, routing
+            "SELECT name, connector, enabled, config, sealed_config, mapping, events, payload, routing, notices
              FROM integration WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE",
             company.id.0,
             id.uuid(),
@@ -246,6 +251,7 @@ impl Command {
             events: row.events,
             payload: row.payload,
             routing: row.routing,
+            notices: row.notices,
         })
     }
 
@@ -273,8 +279,8 @@ impl Command {
         sqlx::query!(
             "INSERT INTO integration
              (company_id, id, name, connector, enabled, config, sealed_config, mapping, events, payload, routing,
-              sealed_credentials)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+              sealed_credentials, notices)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             new.company.0,
             id.uuid(),
             new.name,
@@ -287,6 +293,7 @@ impl Command {
             new.payload,
             new.routing,
             new.credentials.map(|credentials| self.seal_credentials(id, credentials)),
+            new.notices,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -310,7 +317,8 @@ impl Command {
             self.store.sealer.seal(&config_place(integration.id), integration.config.to_string().as_bytes());
         sqlx::query!(
             "UPDATE integration SET name = $3, enabled = $4, config = $5, sealed_config = $6, mapping = $7,
-                                    events = $8, payload = $9, routing = $10, version = version + 1
+                                    events = $8, payload = $9, routing = $10, notices = $11,
+                                    version = version + 1
              WHERE company_id = $1 AND id = $2",
             integration.company.id.0,
             integration.id.uuid(),
@@ -322,6 +330,7 @@ impl Command {
             &integration.events,
             integration.payload,
             integration.routing,
+            integration.notices,
         )
         .execute(&mut *self.tx)
         .await?;

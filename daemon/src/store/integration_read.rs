@@ -41,6 +41,13 @@ pub struct IntegrationView {
     /// What the last look at the target found, and when that was.
     pub findings: Vec<String>,
     pub checked_at: Option<jiff::Timestamp>,
+    /// The version of the secret that is staged.
+    pub staged_version: Option<i32>,
+    /// Nothing is pushed until that one is cut over to.
+    pub awaits_cut_over: bool,
+    pub company_paused_at: Option<jiff::Timestamp>,
+    /// Whether it is told what operators should hear of.
+    pub notices: bool,
     pub health: Health,
 }
 
@@ -107,6 +114,10 @@ struct Row {
     account: Option<String>,
     findings: Value,
     checked_at: Option<jiff_sqlx::Timestamp>,
+    staged_version: Option<i32>,
+    awaits_cut_over: bool,
+    company_paused_at: Option<jiff_sqlx::Timestamp>,
+    notices: bool,
 }
 
 impl From<Row> for IntegrationView {
@@ -138,6 +149,10 @@ impl From<Row> for IntegrationView {
             account: row.account,
             findings: serde_json::from_value(row.findings).unwrap_or_default(),
             checked_at: jiff(row.checked_at),
+            staged_version: row.staged_version,
+            awaits_cut_over: row.awaits_cut_over,
+            company_paused_at: jiff(row.company_paused_at),
+            notices: row.notices,
             health: Health {
                 badge,
                 last_pushed_at: jiff(row.last_pushed_at),
@@ -182,8 +197,9 @@ async fn views(db: &mut PgConnection, filter: &IntegrationFilter) -> Result<Vec<
                   q.count AS "queued!", q.oldest AS queued_oldest,
                   (SELECT min(due_at) FROM due WHERE integration_id = i.id AND kind = 1) AS next_retry_at,
                   coalesce(r.count, 0) AS "running!", r.oldest AS "running_oldest?",
-                  x.secret_version, x.grace_until, i.sealed_credentials IS NOT NULL AS "has_credentials!",
-                  i.account, i.findings, i.checked_at
+                  x.secret_version, x.grace_until, x.staged_version,
+                  i.sealed_credentials IS NOT NULL AS "has_credentials!", i.account, i.findings, i.checked_at,
+                  i.awaits_cut_over, c.paused_at AS company_paused_at, i.notices
            FROM integration i
            JOIN company c ON c.id = i.company_id
            JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
@@ -193,7 +209,8 @@ async fn views(db: &mut PgConnection, filter: &IntegrationFilter) -> Result<Vec<
                SELECT count(*) AS count, (array_agg(delivery_id ORDER BY delivery_id))[1] AS oldest
                FROM (SELECT delivery_id FROM due WHERE integration_id = i.id ORDER BY kind, due_at LIMIT 10000) d) q
            CROSS JOIN LATERAL (
-               SELECT max(version) FILTER (WHERE expires_at IS NULL) AS secret_version,
+               SELECT max(version) FILTER (WHERE expires_at IS NULL AND NOT staged) AS secret_version,
+                      max(version) FILTER (WHERE staged) AS staged_version,
                       max(expires_at) FILTER (WHERE expires_at > now()) AS grace_until
                FROM signing_secret WHERE company_id = i.company_id AND integration_id = i.id) x
            WHERE i.deleted_at IS NULL

@@ -150,7 +150,7 @@ async fn claim(
     let room: Vec<i32> = asks.iter().map(|ask| ask.room).collect();
     let watermark: Vec<i64> = asks.iter().map(|ask| ask.watermark).collect();
     // `OFFSET 0` keeps each probe a probe: a join of tables that are small today is planned as a read of all of them.
-    // A throttled or disabled lane gives nothing, whatever this daemon believes of it.
+    // A lane that is throttled, disabled, paused or waits for a cut over gives nothing, whatever this daemon believes of it.
     let rows = sqlx::query!(
         r#"WITH picked AS (
             DELETE FROM due WHERE ctid = ANY(ARRAY(
@@ -158,9 +158,9 @@ async fn claim(
                 FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::int[], $5::bigint[])
                     lane(company_id, integration_id, kind, room, watermark)
                 CROSS JOIN LATERAL (
-                    SELECT FROM integration i
+                    SELECT FROM integration i JOIN company c ON c.id = i.company_id AND c.paused_at IS NULL
                     WHERE i.company_id = lane.company_id AND i.id = lane.integration_id
-                        AND i.enabled AND i.deleted_at IS NULL
+                        AND i.enabled AND NOT i.awaits_cut_over AND i.deleted_at IS NULL
                         AND (i.throttled_until IS NULL OR i.throttled_until <= now())
                     OFFSET 0
                 ) open

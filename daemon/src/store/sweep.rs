@@ -104,7 +104,9 @@ impl Store {
         let pace = match self.pace(company, integration).await {
             Ok(pace) => pace,
             // The integration is gone, and what was swept with it.
-            Err(Error::Database(sqlx::Error::RowNotFound)) => return self.end_visit(company, integration).await,
+            Err(Error::Database(sqlx::Error::RowNotFound)) => {
+                return self.end_visit(company, integration).await;
+            }
             Err(error) => return Err(error),
         };
         let batch = batch(pace.policy, pace.recent_seconds);

@@ -6,4 +6,4 @@ mod receiver;
 
 pub use http::Request;
 pub use leads::sample_lead;
-pub use receiver::{Behaviour, Receiver, Reply};
+pub use receiver::{Behaviour, Judge, Receiver, Reply};

@@ -33,6 +33,25 @@ pub enum Behaviour {
     Hang,
     /// One reply a call since this was set, then 200.
     Script(Vec<Reply>),
+    /// The status that a judge finds for the request.
+    Judged(Judge),
+}
+
+/// Looks at a request as a receiver would, and answers with a status.
+#[derive(Clone)]
+pub struct Judge(Arc<dyn Fn(&Request) -> u16 + Send + Sync>);
+
+impl Judge {
+    /// A judge that finds like this.
+    pub fn new(find: impl Fn(&Request) -> u16 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
+    }
+}
+
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Judge")
+    }
 }
 
 /// One answer of a script.
@@ -122,7 +141,7 @@ impl Reply {
 
 impl Behaviour {
     /// The answer to the nth call, from 1, since this was set.
-    fn reply(&self, call: u64) -> Reply {
+    fn reply(&self, call: u64, request: &Request) -> Reply {
         match self {
             Self::Good => Reply::status(200),
             Self::Slow(delay) => Reply::status(200).after(*delay),
@@ -136,6 +155,7 @@ impl Behaviour {
                 let at = usize::try_from(call - 1).unwrap_or(usize::MAX);
                 replies.get(at).cloned().unwrap_or_else(|| Reply::status(200))
             }
+            Self::Judged(judge) => Reply::status(judge.0(request)),
         }
     }
 }
@@ -234,8 +254,9 @@ impl Shared {
         let (reply, count) = {
             let mut state = self.lock();
             state.calls += 1;
+            let reply = state.behaviour.reply(state.calls, &request);
             state.requests.push(request);
-            (state.behaviour.reply(state.calls), state.requests.len())
+            (reply, state.requests.len())
         };
         self.count.send_replace(count);
         reply

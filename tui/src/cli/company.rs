@@ -14,7 +14,9 @@ const PLANS: [&str; 4] = ["free", "starter", "pro", "multi"];
 #[command(after_help = "\
 Examples:
   leadline company create --name 'The Old Barn' --plan pro --id 7
-  leadline company set-plan 'The Old Barn' --plan starter --disable old-hook")]
+  leadline company set-plan 'The Old Barn' --plan starter --disable old-hook
+  leadline company pause 7                          push nothing for it, take leads in all the same
+  leadline company update 7 --quiet-hours 48        a notice when no lead came for two days")]
 pub(crate) enum Verb {
     /// Make a company
     Create {
@@ -41,16 +43,29 @@ pub(crate) enum Verb {
         /// Its id or name
         company: String,
     },
-    /// Change its name or brand
+    /// Change its name, its brand or when it is too quiet
     Update {
         /// Its id or name
         company: String,
         /// The new name
-        #[arg(long, required_unless_present = "brand")]
+        #[arg(long, required_unless_present_any = ["brand", "quiet_hours"])]
         name: Option<String>,
         /// The new brand; '' returns to the daemon's own
         #[arg(long, value_name = "NAME[/VERSION]")]
         brand: Option<String>,
+        /// Send a notice when no lead came for so many hours; 0 for never
+        #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=8760))]
+        quiet_hours: Option<u32>,
+    },
+    /// Push nothing for it until it is resumed; leads are accepted and their pushes wait
+    Pause {
+        /// Its id or name
+        company: String,
+    },
+    /// Let its pushes go again, oldest first
+    Resume {
+        /// Its id or name
+        company: String,
     },
     /// Change its plan
     SetPlan {
@@ -79,16 +94,26 @@ impl Verb {
             Self::List { page } => {
                 let request = v1::ListCompaniesRequest { page: Some(page.into()) };
                 let companies: Vec<Company> = shapes(client.list_companies(request).await?.companies);
-                return context.out.list(&companies, &["id", "name", "plan", "brand", "created_at"]);
+                return context
+                    .out
+                    .list(&companies, &["id", "name", "plan", "brand", "paused_at", "created_at"]);
             }
             Self::Show { company } => client.get_company(v1::GetCompanyRequest { company }).await?,
-            Self::Update { company, name, brand } => {
-                client.update_company(v1::UpdateCompanyRequest { request_id, company, name, brand }).await?
+            Self::Update { company, name, brand, quiet_hours } => {
+                let request =
+                    v1::UpdateCompanyRequest { company, name, brand, quiet_hours, ..Default::default() };
+                client.update_company(request).await?
             }
+            Self::Pause { company } => client.update_company(paused(company, true)).await?,
+            Self::Resume { company } => client.update_company(paused(company, false)).await?,
             Self::SetPlan { company, plan, disable } => {
                 client.set_plan(v1::SetPlanRequest { request_id, company, plan, disable }).await?
             }
         };
         context.out.object(&Company::from(company))
     }
+}
+
+fn paused(company: String, paused: bool) -> v1::UpdateCompanyRequest {
+    v1::UpdateCompanyRequest { company, paused: Some(paused), ..Default::default() }
 }

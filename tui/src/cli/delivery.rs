@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, input,
+    CliError, Context, Page,
+    hold::{Move, Which, why},
+    input,
     shape::{Delivery, DeliveryShown, shapes},
     wait,
 };
@@ -21,7 +23,10 @@ Examples:
   leadline delivery retry 01J8H6KQH4YG3XR8RWM6T6XFQE   push one again and wait for the outcome
   leadline delivery retry --integration hook --dry-run
   leadline delivery retry --integration hook --class credentials
-  leadline delivery retry --integration crm --state delivered --since 3d   the CRM lost Tuesday")]
+  leadline delivery retry --integration crm --state delivered --since 3d   the CRM lost Tuesday
+  leadline delivery why 01J8H6KQH4YG3XR8RWM6T6XFQE     what it waits for, and who lets it go
+  leadline delivery hold --integration crm             push nothing that waits, until it is released
+  leadline delivery skip --integration crm --state dead --class rejected")]
 pub(crate) enum Verb {
     /// List deliveries, newest first
     List {
@@ -38,6 +43,21 @@ pub(crate) enum Verb {
         /// The delivery's id
         id: String,
     },
+    /// Say why a delivery stands where it does: what it waits for, since when, who or what moves it
+    Why {
+        /// The delivery's id
+        id: String,
+    },
+    /// Keep pending ones from being pushed until they are released; new leads are not held
+    #[command(
+        after_help = "What is being pushed ends first; if that fails, no retry follows until it is released."
+    )]
+    Hold(Which),
+    /// Let held ones go, whatever they were held for
+    Release(Which),
+    /// Push them never: pending, held and dead ones become final, the rest of their lead goes on
+    #[command(after_help = "What is being pushed is left alone: it cannot be taken back.")]
+    Skip(Which),
     /// Push again: those named, or the dead ones that a filter finds
     Retry {
         /// The deliveries' ids
@@ -84,7 +104,12 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    fn into_proto(self, undelivered: bool) -> v1::DeliveryFilter {
+    #[cfg(test)]
+    pub(super) fn of_integration(name: &str) -> Self {
+        Self { integration: Some(name.to_owned()), ..Self::default() }
+    }
+
+    pub(super) fn into_proto(self, undelivered: bool) -> v1::DeliveryFilter {
         let moment =
             |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };
         let created = (self.since.is_some() || self.until.is_some())
@@ -120,6 +145,10 @@ impl Verb {
                 let delivery = client.get_delivery(v1::GetDeliveryRequest { id }).await?;
                 context.out.object(&DeliveryShown::from(delivery))
             }
+            Self::Why { id } => why(context, id).await,
+            Self::Hold(which) => which.run(context, Move::Hold).await,
+            Self::Release(which) => which.run(context, Move::Release).await,
+            Self::Skip(which) => which.run(context, Move::Skip).await,
             Self::Retry { ids, filter, dry_run, no_wait } => {
                 let request = retry_request(ids, filter.into_proto(false))?;
                 let client = context.client().await?;

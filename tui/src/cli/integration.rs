@@ -21,7 +21,9 @@ Examples:
   leadline integration test hook                     push a sample and wait for the answer
   leadline integration update hook --mapping '{\"lead.event_date\": \"wedding_date\"}'
   leadline integration set-credentials crm < token.json
-  leadline integration rotate-secret hook --grace 24h
+  leadline integration rotate-secret hook --grace 24h        the new one signs now
+  leadline integration rotate-secret hook --staged --hold    the new one waits, and pushes with it, for
+  leadline integration cut-over hook                         the moment when the receiver knows it
   leadline integration enable hook --held release")]
 pub(crate) enum Verb {
     /// Make an integration; its signing secret is shown this once
@@ -69,20 +71,37 @@ pub(crate) enum Verb {
         no_wait: bool,
     },
     /// Make a new signing secret; it is shown this once
-    RotateSecret {
-        #[command(flatten)]
-        reference: Reference,
-        /// How long the old secret stays valid in `webhook-signature`: 0s to 7d [default: 24h]
-        #[arg(long, value_name = "SPAN", value_parser = input::seconds)]
-        grace: Option<u32>,
-        /// Bring an existing secret: it is read from stdin
-        #[arg(long)]
-        secret_stdin: bool,
-    },
-    /// End the grace: the old secret signs nothing any more
+    RotateSecret(Rotate),
+    /// Make the staged secret the one that signs, and let go what was held for it
+    CutOver(Reference),
+    /// Take away the secret beside the current one: end the grace of the old one, or cancel the staged one
     RevokeSecret(Reference),
     /// Set the failure count to zero and forget the last error
     Reset(Reference),
+}
+
+/// How a new secret comes in.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Now (a leak): the new secret signs at once; receivers of the simple signature header must change at once,
+those of `webhook-signature` within the grace.
+Staged: the new secret only joins `webhook-signature`, and signs what `integration test` pushes, until
+`integration cut-over`. A receiver that knows one secret at a time needs --hold: pushes wait until then.")]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    reference: Reference,
+    /// How long the old secret stays valid in `webhook-signature`: 0s to 7d [default: 24h]
+    #[arg(long, value_name = "SPAN", value_parser = input::seconds, conflicts_with = "staged")]
+    grace: Option<u32>,
+    /// Let the old one sign until `integration cut-over`
+    #[arg(long)]
+    staged: bool,
+    /// Push nothing until then
+    #[arg(long, requires = "staged")]
+    hold: bool,
+    /// Bring an existing secret: it is read from stdin
+    #[arg(long)]
+    secret_stdin: bool,
 }
 
 /// The integration meant.
@@ -140,11 +159,14 @@ struct Fields {
     /// Bring what to log in with: one JSON object is read from stdin
     #[arg(long, conflicts_with = "secret_stdin")]
     credentials_stdin: bool,
+    /// Tell it what operators should hear of; without --events it then gets no leads
+    #[arg(long)]
+    notices: bool,
 }
 
 /// What to change.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true, args = ["name", "config", "mapping", "events", "payload"])]
+#[group(required = true, multiple = true, args = ["name", "config", "mapping", "events", "payload", "notices"])]
 struct Changes {
     /// The new name
     #[arg(long)]
@@ -161,6 +183,9 @@ struct Changes {
     /// The shape of what is pushed from now on
     #[arg(long, value_parser = PAYLOADS)]
     payload: Option<String>,
+    /// Whether it is told what operators should hear of
+    #[arg(long, value_name = "BOOL")]
+    notices: Option<bool>,
 }
 
 /// An integration and what to change in it.
@@ -190,12 +215,10 @@ impl Verb {
             Self::SetCredentials(Reference { integration }) => {
                 return credentials::set(context, &client, integration).await;
             }
-            Self::RotateSecret { reference, grace, secret_stdin } => {
-                return rotate(context, &client, reference, grace, secret_stdin).await;
-            }
+            Self::RotateSecret(rotate) => return rotate.run(context, &client).await,
             Self::Enable { reference: Reference { integration }, held } => {
                 let request = v1::EnableIntegrationRequest { request_id, integration, held };
-                return context.out.object(&Enabled::from(client.enable_integration(request).await?));
+                return enabled(context, client.enable_integration(request).await?);
             }
             Self::Update(update) => client.update_integration(update.request()?).await?,
             Self::Show(Reference { integration }) => {
@@ -203,6 +226,9 @@ impl Verb {
             }
             Self::Disable(Reference { integration }) => {
                 client.disable_integration(v1::DisableIntegrationRequest { request_id, integration }).await?
+            }
+            Self::CutOver(Reference { integration }) => {
+                client.cut_over(v1::CutOverRequest { request_id, integration }).await?
             }
             Self::RevokeSecret(Reference { integration }) => {
                 client.revoke_secret(v1::RevokeSecretRequest { request_id, integration }).await?
@@ -246,6 +272,7 @@ impl Fields {
             disabled: self.disabled,
             signing_secret: if self.secret_stdin { input::secret()? } else { String::new() },
             credentials: if self.credentials_stdin { input::piped_credentials()? } else { String::new() },
+            notices: self.notices,
         })
     }
 }
@@ -260,6 +287,7 @@ impl Update {
             mapping: input::optional_json("--mapping", self.changes.mapping.as_deref())?,
             events: self.changes.events,
             payload: self.changes.payload,
+            notices: self.changes.notices,
         })
     }
 }
@@ -333,21 +361,48 @@ async fn delete(
     context.out.object(&Deleted::new(found.id, &removed))
 }
 
-async fn rotate(
-    context: &Context,
-    client: &Client,
-    Reference { integration }: Reference,
-    grace_seconds: Option<u32>,
-    secret_stdin: bool,
-) -> Result<(), CliError> {
-    let signing_secret = if secret_stdin { input::secret()? } else { String::new() };
-    let request =
-        v1::RotateSecretRequest { request_id: String::new(), integration, grace_seconds, signing_secret };
-    let answer = client.rotate_secret(request).await?;
-    context.out.object(&SecretRotated::new(answer.integration.unwrap_or_default(), answer.signing_secret))?;
-    context.out.note(
-        "The new secret signs from now on. Receivers of the simple signature header must change at once; \
-         `webhook-signature` carries both until the grace ends.",
-    );
+fn enabled(context: &Context, answer: v1::EnableIntegrationResponse) -> Result<(), CliError> {
+    let integration = answer.integration.clone().unwrap_or_default();
+    let held = integration.health.unwrap_or_default().held;
+    context.out.object(&Enabled::from(answer))?;
+    if held > 0 {
+        context.out.note(&format!(
+            "{held} deliveries are held: `leadline delivery release --integration {}` pushes them, \
+             `leadline delivery skip --state held --integration {0}` does not.",
+            integration.id
+        ));
+    }
     Ok(())
+}
+
+impl Rotate {
+    async fn run(self, context: &Context, client: &Client) -> Result<(), CliError> {
+        let signing_secret = if self.secret_stdin { input::secret()? } else { String::new() };
+        let request = v1::RotateSecretRequest {
+            request_id: String::new(),
+            integration: self.reference.integration,
+            grace_seconds: self.grace,
+            signing_secret,
+            staged: self.staged,
+            hold: self.hold,
+        };
+        let answer = client.rotate_secret(request).await?;
+        let integration = answer.integration.unwrap_or_default();
+        let id = integration.id.clone();
+        context.out.object(&SecretRotated::new(integration, answer.signing_secret))?;
+        context.out.note(&match (self.staged, self.hold) {
+            (false, _) => "The new secret signs from now on. Receivers of the simple signature header must change \
+                           at once; `webhook-signature` carries both until the grace ends."
+                .to_owned(),
+            (true, false) => format!(
+                "The old secret signs until `leadline integration cut-over {id}`; `webhook-signature` carries both. \
+                 `leadline integration test {id}` shows whether the receiver knows the new one."
+            ),
+            (true, true) => format!(
+                "Nothing is pushed until `leadline integration cut-over {id}`. Wait until the pushes in flight have \
+                 ended, give the receiver the new secret, try it with `leadline integration test {id}`, then cut over."
+            ),
+        });
+        Ok(())
+    }
 }

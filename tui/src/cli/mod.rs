@@ -5,6 +5,7 @@ mod company;
 mod credentials;
 mod delivery;
 mod error;
+mod hold;
 mod input;
 mod intake_key;
 mod integration;

@@ -228,7 +228,9 @@ calls! { integration_service_client::IntegrationServiceClient:
     change set_credentials(SetCredentialsRequest) -> TestIntegrationResponse;
     /// Makes a new signing secret; the answer shows it once.
     change rotate_secret(RotateSecretRequest) -> RotateSecretResponse;
-    /// Ends the grace of the old signing secret.
+    /// Makes the staged signing secret the one that signs.
+    change cut_over(CutOverRequest) -> Integration;
+    /// Ends the grace of the old signing secret, or cancels the staged one.
     change revoke_secret(RevokeSecretRequest) -> Integration;
     /// What the daemon can speak to.
     read list_connectors(ListConnectorsRequest) -> ListConnectorsResponse;
@@ -248,6 +250,17 @@ calls! { delivery_service_client::DeliveryServiceClient:
     read get_delivery(GetDeliveryRequest) -> GetDeliveryResponse;
     /// Pushes again, or counts what would be pushed.
     change retry_deliveries(RetryDeliveriesRequest) -> RetryDeliveriesResponse;
+}
+
+calls! { hold_service_client::HoldServiceClient:
+    /// Holds pending deliveries.
+    change hold_deliveries(HoldDeliveriesRequest) -> MovedDeliveriesResponse;
+    /// Makes held deliveries pending.
+    change release_deliveries(ReleaseDeliveriesRequest) -> MovedDeliveriesResponse;
+    /// Skips deliveries that are not final.
+    change skip_deliveries(SkipDeliveriesRequest) -> MovedDeliveriesResponse;
+    /// Why a delivery stands where it does.
+    read explain_delivery(ExplainDeliveryRequest) -> ExplainDeliveryResponse;
 }
 
 calls! { attempt_service_client::AttemptServiceClient:

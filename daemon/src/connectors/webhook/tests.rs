@@ -25,6 +25,7 @@ fn integration(config: Value, mapping: Value) -> Integration {
         version,
         secret: SecretString::from(text.to_owned()),
         expires_at,
+        staged: false,
     };
     Integration {
         company: CompanyId(7),

@@ -143,8 +143,12 @@ impl IntegrationService for Control {
         self.mutate(request, secrets::rotate).await
     }
 
+    async fn cut_over(&self, request: Request<v1::CutOverRequest>) -> Answer<v1::Integration> {
+        self.cut_over_secret(request).await
+    }
+
     async fn revoke_secret(&self, request: Request<v1::RevokeSecretRequest>) -> Answer<v1::Integration> {
-        self.mutate(request, secrets::revoke).await
+        self.revoke_secrets(request).await
     }
 
     async fn list_connectors(

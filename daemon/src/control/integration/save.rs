@@ -35,7 +35,12 @@ pub(super) async fn create(
     let mapping = check::object("mapping", &request.mapping)?;
     let payload = check::one_of("payload", &request.payload, &payload::names())?;
     let routing = check::one_of("routing", &request.routing, &ROUTINGS)?;
-    let events = check::events(&request.events)?;
+    let events = if request.notices && request.events.is_empty() {
+        Vec::new()
+    } else {
+        check::events(&request.events)?
+    };
+    takes_notices(connector, request.notices)?;
     let secret = first_secret(connector, &request.signing_secret)?;
     let credentials = match check::optional(&request.credentials) {
         Some(text) => Some(probes::credentials(control, connector, text)?),
@@ -60,6 +65,7 @@ pub(super) async fn create(
             events: &events,
             payload,
             routing,
+            notices: request.notices,
             secret: secret.as_ref(),
             credentials: credentials.as_ref(),
         })
@@ -111,6 +117,17 @@ pub(super) async fn update(
     if let Some(routing) = &request.routing {
         integration.routing = check::one_of("routing", routing, &ROUTINGS)?.to_owned();
     }
+    if let Some(notices) = request.notices {
+        takes_notices(connector, notices)?;
+        if !notices && integration.events.is_empty() {
+            return Err(Refusal::Invalid(
+                "notices: it is subscribed to no event, and without notices nothing would reach it; \
+                 name events too, or delete it"
+                    .to_owned(),
+            ));
+        }
+        integration.notices = notices;
+    }
     if request.config.is_some() || request.mapping.is_some() || request.payload.is_some() {
         let LockedIntegration { company, name, config, mapping, payload, .. } = &integration;
         check_config(control, connector, company, name, config, mapping, payload)?;
@@ -122,6 +139,17 @@ pub(super) async fn update(
     audit(&mut command, &integration, Some(before)).await?;
     let view = command.integration_view(integration.company.id, integration.id).await?;
     Ok((command, view.into()))
+}
+
+/// Refuses notices where they could not be told from leads: they are events of their own, and signed.
+fn takes_notices(connector: &dyn Connector, notices: bool) -> Result<(), Refusal> {
+    if !notices || connector.signs() {
+        return Ok(());
+    }
+    Err(Refusal::Invalid(format!(
+        "notices: connector {} carries leads only; use a webhook for them",
+        connector.name()
+    )))
 }
 
 /// The audit line of a change of an integration.
@@ -191,7 +219,12 @@ fn check_config(
         payload: payload.to_owned(),
         version: 1,
         brand: company.brand.clone(),
-        secrets: vec![SigningSecret { version: 1, secret: secret::new_signing_secret(), expires_at: None }],
+        secrets: vec![SigningSecret {
+            version: 1,
+            secret: secret::new_signing_secret(),
+            expires_at: None,
+            staged: false,
+        }],
     };
     match connector.prepare(&trial, brand) {
         Ok(_) => Ok(()),

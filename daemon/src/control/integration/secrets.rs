@@ -1,13 +1,20 @@
-//! Rotating signing secrets: the new one signs at once, the old one may go along for a grace.
+//! Rotating signing secrets. Now: the new one signs at once, the old one may go along for a grace. Staged: the new one
+//! goes along until an operator cuts over, with hold while nothing is pushed.
 
 use leadline_proto::v1;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
+use tonic::Request;
 
-use super::super::{check, secret};
+use super::super::{Answer, Control, check, mutate, secret};
 use crate::{
-    domain::signing,
-    store::command::{Command, Refusal},
+    domain::{fanout, signing},
+    store::{
+        command::{Call, Command, Refusal},
+        held::BATCH,
+        integration::LockedIntegration,
+        secret::Entry,
+    },
 };
 
 /// A day: how long receivers have to learn the new secret unless told otherwise.
@@ -18,10 +25,7 @@ pub(super) async fn rotate(
     mut command: Box<Command>,
     request: v1::RotateSecretRequest,
 ) -> Result<(Box<Command>, v1::RotateSecretResponse), Refusal> {
-    let grace = request.grace_seconds.unwrap_or(GRACE);
-    if grace > MAX_GRACE {
-        return Err(Refusal::Invalid(format!("grace of {grace} s: at most {MAX_GRACE} s, 7 days")));
-    }
+    let entry = entry(&request)?;
     let brought = !request.signing_secret.is_empty();
     let new = if brought {
         signing::check_secret(&request.signing_secret).map_err(Refusal::Invalid)?;
@@ -36,10 +40,21 @@ pub(super) async fn rotate(
             integration.connector
         )));
     }
-    let version = command.rotate_secret(&integration, &new, grace).await?;
+    let before = command.secrets(&integration).await?;
+    if before.staged.is_some() {
+        let (name, id) = (&integration.name, integration.id);
+        return Err(Refusal::State(format!(
+            "integration {name:?} has a staged secret: cut over with `leadline integration cut-over {id}`, \
+             or cancel it with `leadline integration revoke-secret {id}`"
+        )));
+    }
+    let version = command.rotate_secret(&integration, &new, entry).await?;
     let (company, id) = (integration.company.id, integration.id);
-    let before = json!({ "secret_version": version - 1 });
-    let after = json!({ "secret_version": version, "grace_seconds": grace });
+    let before = json!({ "secret_version": before.current });
+    let after = match entry {
+        Entry::Now { grace_seconds } => json!({ "secret_version": version, "grace_seconds": grace_seconds }),
+        Entry::Staged { hold } => json!({ "staged_secret_version": version, "hold": hold }),
+    };
     command.audit(company, &format!("integration {id}"), Some(before), Some(after)).await?;
     let answer = v1::RotateSecretResponse {
         integration: Some(command.integration_view(company, id).await?.into()),
@@ -49,20 +64,148 @@ pub(super) async fn rotate(
     Ok((command, answer))
 }
 
-pub(super) async fn revoke(
-    mut command: Box<Command>,
-    request: v1::RevokeSecretRequest,
-) -> Result<(Box<Command>, v1::Integration), Refusal> {
-    let integration = command.integration(&request.integration).await?;
-    let Some(version) = command.revoke_secret(&integration).await? else {
-        return Err(Refusal::State(format!(
-            "integration {:?} has no old secret in its grace: there is nothing to revoke",
-            integration.name
-        )));
-    };
+/// How the new secret comes in.
+fn entry(request: &v1::RotateSecretRequest) -> Result<Entry, Refusal> {
+    match (request.staged, request.hold, request.grace_seconds) {
+        (true, _, Some(_)) => Err(Refusal::Invalid(
+            "a staged secret has no grace: cutting over retires the old one; leave the grace out".to_owned(),
+        )),
+        (true, hold, None) => Ok(Entry::Staged { hold }),
+        (false, true, _) => Err(Refusal::Invalid(
+            "only a staged rotation can hold pushes: send staged too, or leave hold out".to_owned(),
+        )),
+        (false, false, grace) => match grace.unwrap_or(GRACE) {
+            grace_seconds @ 0..=MAX_GRACE => Ok(Entry::Now { grace_seconds }),
+            grace => Err(Refusal::Invalid(format!("grace of {grace} s: at most {MAX_GRACE} s, 7 days"))),
+        },
+    }
+}
+
+impl Control {
+    /// Makes the staged secret the one that signs, and releases what was held for it.
+    pub(super) async fn cut_over_secret(
+        &self,
+        request: Request<v1::CutOverRequest>,
+    ) -> Answer<v1::Integration> {
+        let (call, request) = mutate::call(request).await?;
+        if let Some(answer) = self.answered(&call).await? {
+            return Ok(answer);
+        }
+        self.release_for_rotation(&call, &request.integration).await?;
+        self.carry_out(&call, |mut command| async move {
+            let integration = command.integration(&request.integration).await?;
+            let secrets = command.secrets(&integration).await?;
+            let Some(staged) = secrets.staged else {
+                return Err(Refusal::State(format!(
+                    "integration {:?} has no staged secret: make one with \
+                     `leadline integration rotate-secret {} --staged`",
+                    integration.name, integration.id
+                )));
+            };
+            release_rest(&mut command, &integration).await?;
+            command.cut_over(&integration).await?;
+            let before = json!({ "secret_version": secrets.current });
+            finish(command, &integration, before, json!({ "secret_version": staged })).await
+        })
+        .await
+    }
+
+    /// Takes away the secret beside the current one: that in its grace, or the staged one.
+    pub(super) async fn revoke_secrets(
+        &self,
+        request: Request<v1::RevokeSecretRequest>,
+    ) -> Answer<v1::Integration> {
+        let (call, request) = mutate::call(request).await?;
+        if let Some(answer) = self.answered(&call).await? {
+            return Ok(answer);
+        }
+        self.release_for_rotation(&call, &request.integration).await?;
+        self.carry_out(&call, |mut command| async move {
+            let integration = command.integration(&request.integration).await?;
+            let secrets = command.secrets(&integration).await?;
+            let before = if let Some(staged) = secrets.staged {
+                release_rest(&mut command, &integration).await?;
+                command.cancel_staged(&integration).await?;
+                json!({ "staged_secret_version": staged })
+            } else if let Some(grace) = secrets.grace {
+                command.end_grace(&integration).await?;
+                json!({ "secret_in_grace": grace })
+            } else {
+                return Err(Refusal::State(format!(
+                    "integration {:?} has no old secret in its grace and none is staged: there is nothing to revoke",
+                    integration.name
+                )));
+            };
+            finish(command, &integration, before, json!({ "secret_version": secrets.current })).await
+        })
+        .await
+    }
+
+    /// Releases what a rotation holds but for the last batch. Nothing is pushed before the rotation ends, so whatever
+    /// breaks off in between can be asked for again.
+    async fn release_for_rotation(&self, call: &Call, reference: &str) -> Result<(), Refusal> {
+        let (company, id) = self.store.find_integration(None, reference).await?;
+        loop {
+            let mut command = self.store.batch(call).await?;
+            if command.release_held_for(company, id, fanout::ROTATION).await? < BATCH {
+                // Dropping this one leaves them to the last transaction.
+                return Ok(());
+            }
+            command.commit().await?;
+        }
+    }
+}
+
+async fn release_rest(command: &mut Command, integration: &LockedIntegration) -> Result<(), Refusal> {
     let (company, id) = (integration.company.id, integration.id);
-    let before = json!({ "secret_in_grace": version });
-    command.audit(company, &format!("integration {id}"), Some(before), None).await?;
+    while command.release_held_for(company, id, fanout::ROTATION).await? == BATCH {}
+    Ok(())
+}
+
+async fn finish(
+    mut command: Box<Command>,
+    integration: &LockedIntegration,
+    before: serde_json::Value,
+    after: serde_json::Value,
+) -> Result<(Box<Command>, v1::Integration), Refusal> {
+    let (company, id) = (integration.company.id, integration.id);
+    command.audit(company, &format!("integration {id}"), Some(before), Some(after)).await?;
     let view = command.integration_view(company, id).await?;
     Ok((command, view.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_comes_in_one_way() {
+        let request = |staged, hold, grace_seconds| v1::RotateSecretRequest {
+            staged,
+            hold,
+            grace_seconds,
+            ..v1::RotateSecretRequest::default()
+        };
+        for (staged, hold, grace, told) in [
+            (false, false, None, "Now { grace_seconds: 86400 }"),
+            (false, false, Some(0), "Now { grace_seconds: 0 }"),
+            (false, false, Some(MAX_GRACE), "Now { grace_seconds: 604800 }"),
+            (false, false, Some(MAX_GRACE + 1), "grace of 604801 s: at most 604800 s, 7 days"),
+            (true, false, None, "Staged { hold: false }"),
+            (true, true, None, "Staged { hold: true }"),
+            (
+                true,
+                true,
+                Some(1),
+                "a staged secret has no grace: cutting over retires the old one; leave the grace out",
+            ),
+            (false, true, None, "only a staged rotation can hold pushes: send staged too, or leave hold out"),
+        ] {
+            let got = match entry(&request(staged, hold, grace)) {
+                Ok(entry) => format!("{entry:?}"),
+                Err(refusal) => refusal.to_string(),
+            };
+            assert_eq!(got, told);
+        }
+    }
 }

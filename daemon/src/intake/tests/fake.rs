@@ -70,6 +70,7 @@ impl Fake {
             id: IntegrationId::generate(),
             name: name.into(),
             enabled,
+            awaits_cut_over: false,
             events: vec![EventKind::Created, EventKind::Updated],
             routing: Routing::All,
         };

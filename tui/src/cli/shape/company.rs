@@ -28,12 +28,21 @@ pub(crate) struct Company {
     plan: String,
     brand: Option<String>,
     created_at: Option<Timestamp>,
+    paused_at: Option<Timestamp>,
+    quiet_hours: Option<u32>,
 }
 
 impl From<v1::Company> for Company {
     fn from(it: v1::Company) -> Self {
-        let created_at = time(it.created_at);
-        Self { id: it.id, name: it.name, plan: it.plan, brand: text(it.brand), created_at }
+        Self {
+            id: it.id,
+            name: it.name,
+            plan: it.plan,
+            brand: text(it.brand),
+            created_at: time(it.created_at),
+            paused_at: time(it.paused_at),
+            quiet_hours: (it.quiet_hours > 0).then_some(it.quiet_hours),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod company;
 mod delivery;
+mod hold;
 mod integration;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 
 pub(crate) use company::{Company, CompanyCreated, IntakeKey, KeyCreated};
 pub(crate) use delivery::{Attempt, AttemptShown, Delivery, DeliveryShown, Lead, LeadShown, RetryPlan};
+pub(crate) use hold::{Explained, Moved};
 pub(crate) use integration::{
     Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated,
 };
@@ -62,7 +64,8 @@ mod tests {
         );
         check(
             &Company::from(v1::Company { created_at: at(0), ..company }),
-            json!({"id": 7, "name": "The Old Barn", "plan": "pro", "brand": null, "created_at": "1970-01-01T00:00:00Z"}),
+            json!({"id": 7, "name": "The Old Barn", "plan": "pro", "brand": null, "created_at": "1970-01-01T00:00:00Z",
+                "paused_at": null, "quiet_hours": null}),
         );
         let key = v1::CreateIntakeKeyResponse { id: "K".into(), key: "llk_x".into(), ..Default::default() };
         check(&KeyCreated::from(key.clone()), json!({"id": "K", "key": "llk_x"}));

@@ -1,0 +1,371 @@
+//! What operators do to deliveries beside retrying them: hold, release, skip; and why one stands where it does.
+
+use std::collections::BTreeMap;
+
+use leadline_proto::v1::{self, hold_service_server::HoldService};
+use serde_json::json;
+use tonic::{Request, Response};
+use uuid::Uuid;
+
+use super::{Answer, Control, check, mutate};
+use crate::{
+    domain::{
+        ids::{CompanyId, DeliveryId, IntegrationId},
+        why,
+    },
+    store::{
+        command::{Call, Command, Refusal},
+        delivery_read::{DeliveryFilter, Order, Target},
+        held::BATCH,
+        hold::Moved,
+    },
+};
+
+/// How many deliveries one request may name.
+const MAX_IDS: usize = 10_000;
+/// How many of them the answer shows.
+const SAMPLE: usize = 10;
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Hold,
+    Release,
+    Skip,
+}
+
+/// A request of any verb.
+struct Asked {
+    ids: Vec<String>,
+    filter: Option<v1::DeliveryFilter>,
+}
+
+#[tonic::async_trait]
+impl HoldService for Control {
+    async fn hold_deliveries(
+        &self,
+        request: Request<v1::HoldDeliveriesRequest>,
+    ) -> Answer<v1::MovedDeliveriesResponse> {
+        let asked = request.get_ref();
+        let asked = (asked.dry_run, Asked { ids: asked.ids.clone(), filter: asked.filter.clone() });
+        self.move_deliveries(Verb::Hold, request, asked).await
+    }
+
+    async fn release_deliveries(
+        &self,
+        request: Request<v1::ReleaseDeliveriesRequest>,
+    ) -> Answer<v1::MovedDeliveriesResponse> {
+        let asked = request.get_ref();
+        let asked = (asked.dry_run, Asked { ids: asked.ids.clone(), filter: asked.filter.clone() });
+        self.move_deliveries(Verb::Release, request, asked).await
+    }
+
+    async fn skip_deliveries(
+        &self,
+        request: Request<v1::SkipDeliveriesRequest>,
+    ) -> Answer<v1::MovedDeliveriesResponse> {
+        let asked = request.get_ref();
+        let asked = (asked.dry_run, Asked { ids: asked.ids.clone(), filter: asked.filter.clone() });
+        self.move_deliveries(Verb::Skip, request, asked).await
+    }
+
+    async fn explain_delivery(
+        &self,
+        request: Request<v1::ExplainDeliveryRequest>,
+    ) -> Answer<v1::ExplainDeliveryResponse> {
+        let id: DeliveryId = check::id("delivery", &request.get_ref().id)?;
+        let facts = self.store.facts(id).await?;
+        Ok(Response::new(v1::ExplainDeliveryResponse {
+            id: id.to_string(),
+            state: facts.state.as_str().to_owned(),
+            why: why::why(&facts),
+        }))
+    }
+}
+
+impl Control {
+    async fn move_deliveries<Q: mutate::Mutating>(
+        &self,
+        verb: Verb,
+        request: Request<Q>,
+        (dry_run, asked): (bool, Asked),
+    ) -> Answer<v1::MovedDeliveriesResponse> {
+        if dry_run {
+            let targets = self.meant(verb, asked).await?;
+            return Ok(Response::new(self.outlook(verb, &targets).await?));
+        }
+        let (call, _) = mutate::call(request).await?;
+        if let Some(answer) = self.answered(&call).await? {
+            return Ok(answer);
+        }
+        let targets = self.meant(verb, asked).await?;
+        let outlook = self.outlook(verb, &targets).await?;
+        let mut batches = batches(&targets);
+        let last = batches.pop();
+        let mut moved = Moved::default();
+        // Each batch is safe to repeat: what it has moved is no longer in a state that it moves.
+        for (company, batch) in batches {
+            let mut command = self.store.batch(&call).await?;
+            add(&mut moved, verb.carry_out(&mut command, company, &batch, &call).await?);
+            command.commit().await?;
+        }
+        self.carry_out(&call, |mut command| async {
+            if let Some((company, batch)) = last {
+                add(&mut moved, verb.carry_out(&mut command, company, &batch, &call).await?);
+            }
+            audit(&mut command, &call, &targets).await?;
+            let (count, running) = (moved.changed, moved.running);
+            Ok((command, v1::MovedDeliveriesResponse { count, running, ..outlook }))
+        })
+        .await
+    }
+
+    /// The deliveries that a request means, oldest first; refused if one of those named stands in another state.
+    async fn meant(&self, verb: Verb, asked: Asked) -> Result<Vec<Target>, Refusal> {
+        match (asked.ids, asked.filter) {
+            (ids, Some(filter)) if ids.is_empty() => {
+                // Nothing named would mean every delivery of every company.
+                if filter == v1::DeliveryFilter::default() {
+                    return Err(Refusal::Invalid(
+                        "the filter is empty: name a company, an integration, a lead or the like".to_owned(),
+                    ));
+                }
+                let mut found = self.delivery_filter(&filter).await?;
+                found.states = verb.states_of(&filter, &found.states)?;
+                Ok(self.store.targets(&found).await?)
+            }
+            (ids, None) if !ids.is_empty() => {
+                if ids.len() > MAX_IDS {
+                    return Err(Refusal::Invalid(format!(
+                        "{} ids are too many, at most {MAX_IDS}: send a filter instead",
+                        ids.len()
+                    )));
+                }
+                let mut ids: Vec<DeliveryId> =
+                    ids.iter().map(|id| check::id("delivery", id)).collect::<Result<_, _>>()?;
+                ids.sort_unstable();
+                ids.dedup();
+                let filter = DeliveryFilter { ids: Some(ids.clone()), ..DeliveryFilter::default() };
+                let targets = self.store.targets(&filter).await?;
+                let found = |id: &DeliveryId| targets.iter().any(|target| target.id == id.uuid());
+                if let Some(missing) = ids.iter().find(|id| !found(id)) {
+                    return Err(Refusal::NotFound(format!(
+                        "no delivery {missing}: `leadline delivery list` shows those there are"
+                    )));
+                }
+                targets.iter().try_for_each(|target| verb.refuse(target))?;
+                Ok(targets)
+            }
+            (ids, None) if ids.is_empty() => {
+                Err(Refusal::Invalid(format!("name deliveries to {}, or send a filter", verb.word())))
+            }
+            _ => Err(Refusal::Invalid("send either ids or a filter, not both".to_owned())),
+        }
+    }
+
+    /// How many, which come first, and how long pushing them takes where they are released.
+    async fn outlook(&self, verb: Verb, targets: &[Target]) -> Result<v1::MovedDeliveriesResponse, Refusal> {
+        let mut lanes: BTreeMap<_, usize> = BTreeMap::new();
+        for target in targets.iter().filter(|_| verb == Verb::Release) {
+            *lanes.entry((target.company_id, target.integration_id)).or_default() += 1;
+        }
+        let mut seconds: f64 = 0.0;
+        for ((company, integration), count) in lanes {
+            let pace = self.store.pace(CompanyId(company), IntegrationId::from(integration)).await?;
+            seconds = seconds.max(pace.seconds(count));
+        }
+        let first = targets.iter().take(SAMPLE).map(|target| DeliveryId::from(target.id)).collect();
+        let filter = DeliveryFilter { ids: Some(first), ..DeliveryFilter::default() };
+        let sample = self.store.delivery_views(&filter, Order::OldestFirst, None, None).await?;
+        let running = sample.iter().filter(|delivery| delivery.running).count() as u64;
+        Ok(v1::MovedDeliveriesResponse {
+            count: targets.len() as u64,
+            running,
+            sample: sample.into_iter().map(v1::Delivery::from).collect(),
+            seconds,
+        })
+    }
+}
+
+impl Verb {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Skip => "skip",
+        }
+    }
+
+    /// In which states a delivery can be moved so.
+    const fn states(self) -> &'static [&'static str] {
+        match self {
+            Self::Hold => &["pending"],
+            Self::Release => &["held"],
+            Self::Skip => &["pending", "held", "dead"],
+        }
+    }
+
+    /// The states that a filter means: those that can be moved so, unless it names fewer.
+    fn states_of(
+        self,
+        asked: &v1::DeliveryFilter,
+        named: &[&'static str],
+    ) -> Result<Vec<&'static str>, Refusal> {
+        if asked.undelivered || named.is_empty() {
+            return Ok(self.states().to_vec());
+        }
+        match named.iter().find(|state| !self.states().contains(state)) {
+            Some(state) => Err(Refusal::State(self.refusal(&format!("{state} deliveries"), "are", state))),
+            None => Ok(named.to_vec()),
+        }
+    }
+
+    /// Refuses a delivery that was named and stands in another state.
+    fn refuse(self, target: &Target) -> Result<(), Refusal> {
+        if self.states().contains(&&*target.state) {
+            return Ok(());
+        }
+        let id = DeliveryId::from(target.id);
+        Err(Refusal::State(self.refusal(
+            &format!("delivery {id} is {}: it", target.state),
+            "is",
+            &target.state,
+        )))
+    }
+
+    fn refusal(self, what: &str, verb: &str, state: &str) -> String {
+        let way_out = match (self, state) {
+            (Self::Hold, "held") => "nothing is left to do",
+            (Self::Hold, "dead") => "skip it so that nothing returns to it",
+            (Self::Release, "dead" | "delivered") => "retry it to push it again",
+            (Self::Release, "pending") => "it is pushed by itself; `leadline delivery why` says when",
+            _ => "nothing is pushed any more",
+        };
+        let done = match self {
+            Self::Hold => "held",
+            Self::Release => "released",
+            Self::Skip => "skipped",
+        };
+        format!("{what} {verb} not {done}, only {} ones are; {way_out}", self.states().join(", "))
+    }
+
+    async fn carry_out(
+        self,
+        command: &mut Command,
+        company: CompanyId,
+        batch: &[Uuid],
+        call: &Call,
+    ) -> Result<Moved, Refusal> {
+        match self {
+            Self::Hold => command.hold(company, batch, &format!("operator: held by {}", call.operator)).await,
+            Self::Release => command.release(company, batch).await,
+            Self::Skip => {
+                command.skip(company, batch, &format!("operator: skipped by {}", call.operator)).await
+            }
+        }
+    }
+}
+
+fn add(sum: &mut Moved, more: Moved) {
+    sum.changed += more.changed;
+    sum.running += more.running;
+}
+
+/// The targets of each company in batches, oldest first.
+fn batches(targets: &[Target]) -> Vec<(CompanyId, Vec<Uuid>)> {
+    let mut companies: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
+    for target in targets {
+        companies.entry(target.company_id).or_default().push(target.id);
+    }
+    let chunks = companies.into_iter().flat_map(|(company, ids)| {
+        ids.chunks(BATCH).map(|chunk| (CompanyId(company), chunk.to_vec())).collect::<Vec<_>>()
+    });
+    chunks.collect()
+}
+
+/// One audit line for each company.
+async fn audit(command: &mut Command, call: &Call, targets: &[Target]) -> Result<(), Refusal> {
+    let mut companies: BTreeMap<i64, (u64, Vec<String>)> = BTreeMap::new();
+    for target in targets {
+        let (count, first) = companies.entry(target.company_id).or_default();
+        *count += 1;
+        if first.len() < SAMPLE {
+            first.push(DeliveryId::from(target.id).to_string());
+        }
+    }
+    for (company, (count, first)) in companies {
+        let target = match &first[..] {
+            [only] => format!("delivery {only}"),
+            _ => format!("{count} deliveries"),
+        };
+        let after = json!({ "count": count, "first": first, "request_id": call.request_id });
+        command.audit(CompanyId(company), &target, None, Some(after)).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::delivery::State;
+
+    #[test]
+    fn what_cannot_be_moved_is_refused_with_the_way_out() {
+        let target = |state: State| Target {
+            company_id: 7,
+            integration_id: IntegrationId::generate().uuid(),
+            id: Uuid::nil(),
+            state: state.as_str().to_owned(),
+            reason: None,
+            integration_name: "crm".to_owned(),
+            enabled: true,
+        };
+        let nil = DeliveryId::from(Uuid::nil());
+        for (verb, state, told) in [
+            (Verb::Hold, State::Pending, None),
+            (Verb::Hold, State::Held, Some("it is not held, only pending ones are; nothing is left to do")),
+            (
+                Verb::Hold,
+                State::Dead,
+                Some("it is not held, only pending ones are; skip it so that nothing returns to it"),
+            ),
+            (Verb::Release, State::Held, None),
+            (
+                Verb::Release,
+                State::Dead,
+                Some("it is not released, only held ones are; retry it to push it again"),
+            ),
+            (
+                Verb::Release,
+                State::Skipped,
+                Some("it is not released, only held ones are; nothing is pushed any more"),
+            ),
+            (Verb::Skip, State::Pending, None),
+            (Verb::Skip, State::Held, None),
+            (Verb::Skip, State::Dead, None),
+            (
+                Verb::Skip,
+                State::Delivered,
+                Some("it is not skipped, only pending, held, dead ones are; nothing is pushed any more"),
+            ),
+        ] {
+            let refusal = verb.refuse(&target(state)).err().map(|refusal| refusal.to_string());
+            let told = told.map(|told| format!("delivery {nil} is {}: {told}", state.as_str()));
+            assert_eq!(refusal, told, "{verb:?} {state:?}");
+        }
+    }
+
+    #[test]
+    fn a_filter_means_what_can_be_moved_unless_it_names_states() {
+        let asked = v1::DeliveryFilter::default();
+        assert_eq!(Verb::Skip.states_of(&asked, &[]).unwrap(), ["pending", "held", "dead"]);
+        assert_eq!(Verb::Skip.states_of(&asked, &["held"]).unwrap(), ["held"]);
+        let undelivered = v1::DeliveryFilter { undelivered: true, ..asked.clone() };
+        assert_eq!(Verb::Hold.states_of(&undelivered, &["pending", "held", "dead"]).unwrap(), ["pending"]);
+        let refusal = Verb::Skip.states_of(&asked, &["delivered"]).unwrap_err().to_string();
+        assert_eq!(
+            refusal,
+            "delivered deliveries are not skipped, only pending, held, dead ones are; nothing is pushed any more"
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! What is known of one delivery, for the sentence that explains it.
+
+use jiff_sqlx::Timestamp;
+
+use super::{Error, Store, command::Refusal};
+use crate::domain::{
+    delivery::State,
+    ids::{DeliveryId, IntegrationId},
+    why::{Facts, Lane},
+};
+
+impl Store {
+    /// What a delivery waits for, and what else bears on it.
+    pub async fn facts(&self, id: DeliveryId) -> Result<Facts, Refusal> {
+        // `OFFSET 0` keeps the probes by key what they are: a join may be planned as a read of all that there is.
+        let row = sqlx::query!(
+            r#"SELECT c.id AS company_id, c.paused_at, d.state, d.reason, d.created_at, d.finished_at, d.attempts,
+                      i.id AS integration_id, i.name, i.enabled, i.awaits_cut_over, i.throttled_until,
+                      u.since AS "since?", u.due_at AS sweep_at, q.due_at AS "due_at?", r.claimed_at AS "running_since?",
+                      p.id AS "behind_id?", p.state AS "behind_state?",
+                      a.class AS failure_class, a.error AS failure_error, now() AS "now!"
+               FROM company c
+               CROSS JOIN LATERAL (SELECT * FROM delivery WHERE company_id = c.id AND id = $1 OFFSET 0) d
+               JOIN integration i ON i.company_id = c.id AND i.id = d.integration_id AND i.deleted_at IS NULL
+               LEFT JOIN undelivered u
+                   ON u.company_id = c.id AND u.integration_id = d.integration_id AND u.delivery_id = d.id
+               LEFT JOIN LATERAL (
+                   SELECT due_at FROM due WHERE integration_id = d.integration_id AND delivery_id = d.id LIMIT 1) q ON true
+               LEFT JOIN LATERAL (
+                   SELECT k.claimed_at FROM claim k CROSS JOIN LATERAL unnest(k.items, k.attempts)
+                       AS t(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
+                   WHERE t.delivery_id = d.id AND NOT EXISTS (SELECT FROM attempt f
+                       WHERE f.company_id = t.company_id AND f.integration_id = t.integration_id
+                         AND f.id = t.attempt_id AND f.started_at = k.claimed_at) LIMIT 1) r ON true
+               LEFT JOIN LATERAL (
+                   SELECT id, state FROM delivery
+                   WHERE lead_id = d.lead_id AND company_id = c.id AND integration_id = d.integration_id
+                     AND successor_id = d.id AND state IN ('pending', 'held') LIMIT 1) p ON true
+               LEFT JOIN LATERAL (
+                   SELECT class, error FROM attempt WHERE delivery_id = d.id AND company_id = c.id
+                   ORDER BY number DESC LIMIT 1) a ON true"#,
+            id.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let row = row.ok_or_else(|| {
+            Refusal::NotFound(format!("no delivery {id}: `leadline delivery list` shows those there are"))
+        })?;
+        let time = |at: Option<Timestamp>| at.map(Timestamp::to_jiff);
+        Ok(Facts {
+            id: id.to_string(),
+            state: State::parse(&row.state).ok_or(Error::Corrupt("delivery state"))?,
+            reason: row.reason,
+            company: row.company_id,
+            integration: row.name,
+            integration_id: IntegrationId::from(row.integration_id).to_string(),
+            created_at: row.created_at.to_jiff(),
+            since: time(row.since),
+            finished_at: time(row.finished_at),
+            running_since: time(row.running_since),
+            due_at: time(row.due_at),
+            now: row.now.to_jiff(),
+            attempts: row.attempts,
+            failure: row.failure_class.zip(row.failure_error),
+            behind: row.behind_id.map(DeliveryId::from).map(|id| id.to_string()).zip(row.behind_state),
+            lane: Lane {
+                is_disabled: !row.enabled,
+                awaits_cut_over: row.awaits_cut_over,
+                paused_since: time(row.paused_at),
+                throttled_until: time(row.throttled_until),
+            },
+            sweep_at: time(row.sweep_at),
+        })
+    }
+}
