@@ -53,6 +53,8 @@ enum Step {
     Job(bool),
     Disable,
     Enable(Held),
+    /// An operator does so to one delivery, in whatever state it is.
+    Move(usize, Move),
     /// The daemon dies, the next one takes over; what it was pushing ends too late.
     Die,
     /// The daemon stops in order.
@@ -69,6 +71,13 @@ enum End {
 }
 
 #[derive(Clone, Copy, Debug)]
+enum Move {
+    Hold,
+    Release,
+    Skip,
+}
+
+#[derive(Clone, Copy, Debug)]
 enum Held {
     Keep,
     Release,
@@ -78,6 +87,7 @@ enum Held {
 fn step() -> impl Strategy<Value = Step> {
     let end = prop_oneof![Just(End::Delivered), Just(End::Retry), Just(End::Dead), Just(End::Exhausted)];
     let held = prop_oneof![Just(Held::Keep), Just(Held::Release), Just(Held::Skip)];
+    let moved = prop_oneof![Just(Move::Hold), Just(Move::Release), Just(Move::Skip)];
     prop_oneof![
         1 => Just(Step::Lead),
         4 => any::<usize>().prop_map(Step::Update),
@@ -89,6 +99,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<bool>().prop_map(Step::Job),
         2 => Just(Step::Disable),
         3 => held.prop_map(Step::Enable),
+        4 => (any::<usize>(), moved).prop_map(|(n, how)| Step::Move(n, how)),
         1 => Just(Step::Die),
         1 => Just(Step::Stop),
     ]
@@ -174,6 +185,7 @@ impl Scene {
             Step::Retry(n, re_render) => self.retry(n, re_render).await,
             Step::Sweep => self.sweep().await,
             Step::Job(cancel) => self.job(cancel).await,
+            Step::Move(n, how) => self.move_one(n, how).await,
             Step::Disable => self.switch(false, None).await,
             Step::Enable(held) => self.switch(true, Some(held)).await,
             Step::Die => self.die().await,
@@ -272,6 +284,35 @@ impl Scene {
         }
     }
 
+    async fn move_one(&mut self, n: usize, how: Move) {
+        let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
+        let targets = self.store.targets(&filter).await.unwrap();
+        if targets.is_empty() {
+            return;
+        }
+        let target = targets[n % targets.len()].id;
+        let mut command = self.command().await;
+        let moved = match how {
+            Move::Hold => command.hold(self.company, &[target], "operator: held").await,
+            Move::Release => command.release(self.company, &[target]).await,
+            Move::Skip => command.skip(self.company, &[target], "operator: skipped").await,
+        };
+        moved.unwrap();
+        command.commit().await.unwrap();
+    }
+
+    /// Releases whatever is held and not being pushed. True if something was.
+    async fn release_all(&mut self) -> bool {
+        let states = vec!["held"];
+        let filter = DeliveryFilter { company: Some(self.company), states, ..DeliveryFilter::default() };
+        let held: Vec<_> =
+            self.store.targets(&filter).await.unwrap().iter().map(|target| target.id).collect();
+        let mut command = self.command().await;
+        let moved = command.release(self.company, &held).await.unwrap();
+        command.commit().await.unwrap();
+        moved.changed > 0
+    }
+
     async fn command(&self) -> Command {
         self.store.batch(&call()).await.unwrap()
     }
@@ -329,8 +370,9 @@ impl Scene {
             for item in std::mem::take(&mut self.working) {
                 self.end(&item, End::Delivered, 0).await;
             }
+            let released = self.release_all().await;
             self.claim(16).await;
-            if self.working.is_empty() {
+            if self.working.is_empty() && !released {
                 break;
             }
         }

@@ -1,4 +1,5 @@
-//! Held deliveries: counted, released or skipped in batches, oldest first.
+//! What is held because an integration was disabled: counted, released or skipped in batches, oldest first. Other
+//! reasons are other people's business.
 //!
 //! A released one whose lead has an earlier one that is not final gets no due row here, but a place behind it: whatever
 //! makes the earlier one final brings it to the queue. Both are locked, so that neither change can miss the other.
@@ -6,7 +7,10 @@
 use uuid::Uuid;
 
 use super::command::{Command, NewDue, Refusal};
-use crate::domain::ids::{CompanyId, IntegrationId};
+use crate::domain::{
+    fanout::INTEGRATION_DISABLED,
+    ids::{CompanyId, IntegrationId},
+};
 
 /// How many deliveries one transaction changes.
 pub const BATCH: usize = 500;
@@ -15,17 +19,19 @@ pub const BATCH: usize = 500;
 const SKIPPED: &str = "operator: skipped on enable";
 
 impl Command {
-    /// How many deliveries of an integration are held.
+    /// How many deliveries of an integration are held because it was disabled.
     pub async fn count_held(
         &mut self,
         company: CompanyId,
         integration: IntegrationId,
     ) -> Result<u64, Refusal> {
         let count = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "count!" FROM undelivered
-               WHERE company_id = $1 AND integration_id = $2 AND state = 'held'"#,
+            r#"SELECT count(*) AS "count!" FROM undelivered u
+               JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.reason = $3
+               WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'held'"#,
             company.0,
             integration.uuid(),
+            INTEGRATION_DISABLED,
         )
         .fetch_one(&mut *self.tx)
         .await?;
@@ -96,11 +102,14 @@ impl Command {
         integration: IntegrationId,
     ) -> Result<Vec<Uuid>, Refusal> {
         let rows = sqlx::query!(
-            "SELECT delivery_id, lead_id FROM undelivered
-             WHERE company_id = $1 AND integration_id = $2 AND state = 'held' ORDER BY delivery_id LIMIT $3",
+            "SELECT u.delivery_id, u.lead_id FROM undelivered u
+             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.reason = $4
+             WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'held'
+             ORDER BY u.delivery_id LIMIT $3",
             company.0,
             integration.uuid(),
             BATCH as i64,
+            INTEGRATION_DISABLED,
         )
         .fetch_all(&mut *self.tx)
         .await?;
