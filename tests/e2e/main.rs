@@ -10,6 +10,8 @@ mod engine;
 mod foreign;
 mod leads;
 mod life;
+mod notices;
+mod operator;
 mod outage;
 mod queue;
 mod refusals;

@@ -4,10 +4,11 @@
 use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 
 use leadline_proto::v1::{
-    attempt_service_server::AttemptServiceServer, company_service_server::CompanyServiceServer,
-    delivery_service_server::DeliveryServiceServer, flow_service_server::FlowServiceServer,
-    hold_service_server::HoldServiceServer, intake_key_service_server::IntakeKeyServiceServer,
-    integration_service_server::IntegrationServiceServer, lead_service_server::LeadServiceServer,
+    attempt_service_server::AttemptServiceServer, audit_service_server::AuditServiceServer,
+    company_service_server::CompanyServiceServer, delivery_service_server::DeliveryServiceServer,
+    flow_service_server::FlowServiceServer, hold_service_server::HoldServiceServer,
+    intake_key_service_server::IntakeKeyServiceServer, integration_service_server::IntegrationServiceServer,
+    lead_service_server::LeadServiceServer, notice_service_server::NoticeServiceServer,
     preview_service_server::PreviewServiceServer, watch_service_server::WatchServiceServer,
 };
 use tokio::net::UnixListener;
@@ -18,6 +19,7 @@ use tonic::{Response, Status, service::InterceptorLayer, transport::Server};
 use crate::{domain::address::EgressPolicy, store::Store};
 
 mod attempt;
+mod audit;
 mod auth;
 mod bind;
 mod check;
@@ -31,6 +33,7 @@ mod journal;
 mod key;
 mod lead;
 mod mutate;
+mod notice;
 mod preview;
 mod retry;
 mod secret;
@@ -116,6 +119,8 @@ pub async fn serve(
     health.set_serving::<LeadServiceServer<Control>>().await;
     health.set_serving::<DeliveryServiceServer<Control>>().await;
     health.set_serving::<HoldServiceServer<Control>>().await;
+    health.set_serving::<AuditServiceServer<Control>>().await;
+    health.set_serving::<NoticeServiceServer<Control>>().await;
     health.set_serving::<AttemptServiceServer<Control>>().await;
     health.set_serving::<FlowServiceServer<Control>>().await;
     health.set_serving::<PreviewServiceServer<Control>>().await;
@@ -135,6 +140,8 @@ pub async fn serve(
         .add_service(LeadServiceServer::new(control.clone()))
         .add_service(DeliveryServiceServer::new(control.clone()))
         .add_service(HoldServiceServer::new(control.clone()))
+        .add_service(AuditServiceServer::new(control.clone()))
+        .add_service(NoticeServiceServer::new(control.clone()))
         .add_service(AttemptServiceServer::new(control.clone()))
         .add_service(FlowServiceServer::new(control.clone()))
         .add_service(PreviewServiceServer::new(control.clone()))

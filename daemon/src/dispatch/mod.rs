@@ -16,6 +16,7 @@ mod finisher;
 mod lanes;
 mod look_ups;
 mod membership;
+mod notices;
 mod probing;
 mod pusher;
 mod ready;
@@ -25,6 +26,7 @@ mod steward;
 use engine::Engine;
 use lanes::Lanes;
 use membership::{Life, Member};
+use notices::Teller;
 use pusher::Pusher;
 use ready::Shelf;
 use steward::Steward;
@@ -62,6 +64,7 @@ pub struct Dispatch {
     finisher: TaskTracker,
     member: TaskTracker,
     steward: TaskTracker,
+    notices: TaskTracker,
     /// Dropped when the last push has ended, so that the finisher knows that nothing comes any more.
     ended: mpsc::Sender<finisher::Ended>,
 }
@@ -84,6 +87,7 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
         events: events.clone(),
         ended: ended.clone(),
     });
+    let teller = Teller(Arc::clone(&pusher));
     let engine = Engine {
         store: store.clone(),
         life: Arc::clone(&life),
@@ -111,16 +115,17 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
         finisher: TaskTracker::new(),
         member: TaskTracker::new(),
         steward: TaskTracker::new(),
+        notices: TaskTracker::new(),
         ended,
     };
+    dispatch.notices.spawn(teller.run(dispatch.claiming.clone()));
     dispatch.member.spawn(member.run(dispatch.beating.clone()));
     let steward = Steward { store: store.clone(), life: Arc::clone(&dispatch.life), sweep_interval };
     dispatch.steward.spawn(steward.run(dispatch.claiming.clone()));
     dispatch.finisher.spawn(finisher::run(store, to_write, events));
     dispatch.engine.spawn(engine.run(heard, hints, dispatch.claiming.clone()));
-    let trackers =
-        [&dispatch.engine, &dispatch.pushes, &dispatch.finisher, &dispatch.member, &dispatch.steward];
-    for tracker in trackers {
+    let Dispatch { engine, pushes, finisher, member, steward, notices, .. } = &dispatch;
+    for tracker in [engine, pushes, finisher, member, steward, notices] {
         tracker.close();
     }
     Ok(dispatch)
@@ -134,6 +139,7 @@ impl Dispatch {
             () = self.finisher.wait() => "the finisher",
             () = self.member.wait() => "the member",
             () = self.steward.wait() => "the steward",
+            () = self.notices.wait() => "the teller of notices",
         }
     }
 
@@ -151,11 +157,13 @@ impl Dispatch {
             finisher,
             member,
             steward,
+            notices,
             ended,
         } = self;
         claiming.cancel();
         engine.wait().await;
         steward.wait().await;
+        notices.wait().await;
         if tokio::time::timeout(grace, pushes.wait()).await.is_err() {
             tracing::warn!(pushes = pushes.len(), "the grace is over; pushes in flight are given back");
             abandon.cancel();

@@ -100,6 +100,10 @@ ids! {
     AttemptId;
     /// A bulk retry.
     JobId;
+    /// A line of the audit.
+    AuditId;
+    /// What an integration marked for notices is told.
+    NoticeId;
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::ids::{CompanyId, IntegrationId};
+use super::{
+    ids::{CompanyId, IntegrationId},
+    notice::Notice,
+};
 
 /// What happened to a lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +17,8 @@ pub enum EventKind {
     Updated,
     /// Pushed by an operator with a sample lead, to see whether it arrives.
     Test,
+    /// About no lead: what operators should hear of.
+    Notice(Notice),
 }
 
 impl EventKind {
@@ -24,6 +29,7 @@ impl EventKind {
             Self::Created => "lead.created",
             Self::Updated => "lead.updated",
             Self::Test => "webhook.test",
+            Self::Notice(notice) => notice.as_str(),
         }
     }
 

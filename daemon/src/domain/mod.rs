@@ -14,6 +14,7 @@ pub mod json;
 pub mod lead;
 pub mod mapping;
 pub mod nearest;
+pub mod notice;
 pub mod outcome;
 pub mod payload;
 pub mod plan;

@@ -37,11 +37,11 @@ pub fn names() -> Vec<&'static str> {
 }
 
 impl Payload {
-    /// The word in the event header. A test is told as one in every version.
+    /// The word in the event header. A test or a notice is told as one in every version.
     #[must_use]
     pub fn event(&self, kind: EventKind) -> &'static str {
         match kind {
-            EventKind::Test => kind.as_str(),
+            EventKind::Test | EventKind::Notice(_) => kind.as_str(),
             EventKind::Created | EventKind::Updated => self.event.unwrap_or(kind.as_str()),
         }
     }

@@ -230,6 +230,9 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
+        sqlx::query!("DELETE FROM notice_told WHERE company_id = $1 AND aspect = 'leads'", company.id.0)
+            .execute(&mut *self.tx)
+            .await?;
         company.quiet_hours = hours;
         Ok(())
     }

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use sqlx::PgPool;
 
 pub mod attempt_read;
+pub mod audit_read;
 pub mod command;
 pub mod company;
 pub mod daemons;
@@ -24,6 +25,7 @@ pub mod key;
 pub mod lead;
 pub mod lead_read;
 pub mod master_key;
+pub mod notice;
 mod partitions;
 pub mod probe;
 pub mod queue;

@@ -114,6 +114,9 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
+        sqlx::query!("DELETE FROM notice_told WHERE company_id = $1 AND subject = $2", company, integration)
+            .execute(&mut *tx)
+            .await?;
         sqlx::query!("DELETE FROM integration WHERE company_id = $1 AND id = $2", company, integration)
             .execute(&mut *tx)
             .await?;

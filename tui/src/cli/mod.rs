@@ -1,6 +1,7 @@
 //! The commands: one file per noun. Each reads its arguments, makes its calls and prints what came back.
 
 mod attempt;
+mod audit;
 mod company;
 mod credentials;
 mod delivery;
@@ -10,6 +11,7 @@ mod input;
 mod intake_key;
 mod integration;
 mod lead;
+mod notice;
 mod output;
 mod shape;
 mod table;
@@ -86,6 +88,12 @@ enum Command {
     /// Attempts: each push with what was sent and what came back
     #[command(subcommand)]
     Attempt(attempt::Verb),
+    /// What operators changed: who, when, before and after
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// What integrations marked for notices were told
+    #[command(subcommand)]
+    Notice(notice::Verb),
     /// Integrations as they change, one JSON object a line
     Watch(watch::Watch),
     /// A throw-away daemon, sample receivers and a stream of leads, then the console
@@ -154,6 +162,8 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::Lead(verb)) => verb.run(context).await,
         Some(Command::Delivery(verb)) => verb.run(context).await,
         Some(Command::Attempt(verb)) => verb.run(context).await,
+        Some(Command::Audit(verb)) => verb.run(context).await,
+        Some(Command::Notice(verb)) => verb.run(context).await,
         Some(Command::Watch(watch)) => watch.run(context).await,
         Some(Command::Completions { shell }) => completions(shell),
     };

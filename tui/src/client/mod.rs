@@ -263,6 +263,16 @@ calls! { hold_service_client::HoldServiceClient:
     read explain_delivery(ExplainDeliveryRequest) -> ExplainDeliveryResponse;
 }
 
+calls! { audit_service_client::AuditServiceClient:
+    /// What operators changed, newest first.
+    read list_audit(ListAuditRequest) -> ListAuditResponse;
+}
+
+calls! { notice_service_client::NoticeServiceClient:
+    /// What integrations marked for notices were told, newest first.
+    read list_notices(ListNoticesRequest) -> ListNoticesResponse;
+}
+
 calls! { attempt_service_client::AttemptServiceClient:
     /// Attempts of an integration or a delivery, newest first.
     read list_attempts(ListAttemptsRequest) -> ListAttemptsResponse;

@@ -1,6 +1,7 @@
 //! The JSON that scripts rely on: one type per thing, with exactly the field names of the contract.
 //! What does not apply is null; times are UTC.
 
+mod audit;
 mod company;
 mod delivery;
 mod hold;
@@ -9,6 +10,7 @@ mod integration;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
+pub(crate) use audit::{AuditLine, Notice};
 pub(crate) use company::{Company, CompanyCreated, IntakeKey, KeyCreated};
 pub(crate) use delivery::{Attempt, AttemptShown, Delivery, DeliveryShown, Lead, LeadShown, RetryPlan};
 pub(crate) use hold::{Explained, Moved};

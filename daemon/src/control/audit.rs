@@ -1,0 +1,47 @@
+//! The audit: read only; every mutation writes its own line.
+
+use leadline_proto::v1::{self, audit_service_server::AuditService};
+use tonic::{Request, Response};
+
+use super::{Answer, Control, check, convert};
+use crate::store::audit_read::{AuditFilter, AuditView};
+
+#[tonic::async_trait]
+impl AuditService for Control {
+    async fn list_audit(&self, request: Request<v1::ListAuditRequest>) -> Answer<v1::ListAuditResponse> {
+        let request = request.into_inner();
+        let (limit, after) = check::page(request.page.as_ref())?;
+        let at = request.at.unwrap_or_default();
+        let filter = AuditFilter {
+            company: match check::optional(&request.company) {
+                Some(company) => Some(self.store.find_company(company).await?),
+                None => None,
+            },
+            operator: check::optional(&request.operator).map(|name| name.replace('\0', "")),
+            since: convert::read_time("since", at.since.as_ref())?,
+            until: convert::read_time("until", at.until.as_ref())?,
+            after: check::optional_id("after", after)?,
+            limit,
+        };
+        let lines = self.store.audit_lines(&filter).await?;
+        Ok(Response::new(v1::ListAuditResponse {
+            lines: lines.into_iter().map(v1::AuditLine::from).collect(),
+        }))
+    }
+}
+
+impl From<AuditView> for v1::AuditLine {
+    fn from(line: AuditView) -> Self {
+        let text = |json: Option<serde_json::Value>| json.map(|json| json.to_string()).unwrap_or_default();
+        Self {
+            id: line.id.to_string(),
+            company_id: line.company.0,
+            at: Some(convert::time(line.at)),
+            operator: line.operator,
+            action: line.action,
+            target: line.target,
+            before: text(line.before),
+            after: text(line.after),
+        }
+    }
+}

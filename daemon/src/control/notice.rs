@@ -1,0 +1,42 @@
+//! Notices: read only; dispatch sees what changed and tells it.
+
+use leadline_proto::v1::{self, notice_service_server::NoticeService};
+use tonic::{Request, Response};
+
+use super::{Answer, Control, check, convert};
+use crate::store::notice::NoticeView;
+
+#[tonic::async_trait]
+impl NoticeService for Control {
+    async fn list_notices(
+        &self,
+        request: Request<v1::ListNoticesRequest>,
+    ) -> Answer<v1::ListNoticesResponse> {
+        let request = request.into_inner();
+        let (limit, after) = check::page(request.page.as_ref())?;
+        let company = match check::optional(&request.company) {
+            Some(company) => Some(self.store.find_company(company).await?),
+            None => None,
+        };
+        let notices = self.store.notices(company, check::optional_id("after", after)?, limit).await?;
+        let notices = notices.into_iter().map(v1::Notice::from).collect();
+        Ok(Response::new(v1::ListNoticesResponse { notices }))
+    }
+}
+
+impl From<NoticeView> for v1::Notice {
+    fn from(notice: NoticeView) -> Self {
+        Self {
+            id: notice.id.to_string(),
+            company_id: notice.company.0,
+            integration_id: notice.integration.to_string(),
+            event: notice.kind,
+            body: notice.body,
+            state: notice.state,
+            attempts: notice.attempts.max(0).unsigned_abs(),
+            error: notice.error.unwrap_or_default(),
+            created_at: Some(convert::time(notice.created_at)),
+            finished_at: notice.finished_at.map(convert::time),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Notices: what changed since it was told last, in one transaction, so that several daemons tell it once; then who is
+//! told, and what came of it.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Error, Store, finish::storable};
+use crate::domain::{
+    ids::{CompanyId, IntegrationId, NoticeId},
+    notice::{self, Notice, Subject, SubjectIntegration},
+};
+
+/// The subject of what is about a company itself.
+const COMPANY: Uuid = Uuid::nil();
+/// How many notices one daemon takes at a time.
+const TAKEN_MAX: i64 = 20;
+
+/// A notice that this daemon pushes.
+#[derive(Clone, Debug)]
+pub struct TakenNotice {
+    pub company: CompanyId,
+    pub id: NoticeId,
+    pub integration: IntegrationId,
+    pub kind: Notice,
+    pub body: Vec<u8>,
+    /// Finished attempts so far.
+    pub attempts: i32,
+    pub age: Duration,
+}
+
+/// What an attempt to push a notice came to.
+#[derive(Clone, Debug)]
+pub enum NoticeEnd {
+    Delivered,
+    Again { after: Duration, error: String },
+    Dead { error: String },
+}
+
+/// A notice as it is shown.
+#[derive(Clone, Debug)]
+pub struct NoticeView {
+    pub company: CompanyId,
+    pub id: NoticeId,
+    pub integration: IntegrationId,
+    pub kind: String,
+    pub body: Vec<u8>,
+    pub state: String,
+    pub attempts: i32,
+    pub error: Option<String>,
+    pub created_at: jiff::Timestamp,
+    pub finished_at: Option<jiff::Timestamp>,
+}
+
+/// A change that nobody has been told of.
+struct Changed {
+    company_id: i64,
+    subject: Uuid,
+    aspect: String,
+    state: String,
+}
+
+impl Store {
+    /// Compares how things stand with what was told, and writes a notice of each change for all who are to be told.
+    /// Answers how many.
+    pub async fn watch_notices(&self) -> Result<usize, Error> {
+        let mut tx = self.pool.begin().await?;
+        // Whoever comes second waits for the first at the row, and then finds it told. The order keeps two daemons from
+        // waiting for each other.
+        let changed = sqlx::query_as!(
+            Changed,
+            r#"WITH audience AS MATERIALIZED (
+                   SELECT DISTINCT company_id FROM integration WHERE notices AND deleted_at IS NULL
+               ), standing AS (
+                   SELECT i.company_id, i.id AS subject, 'health' AS aspect, CASE
+                       WHEN s.last_class = 'credentials' THEN 'credentials' WHEN s.failing THEN 'failing' ELSE 'ok'
+                   END AS state
+                   FROM audience JOIN integration i USING (company_id)
+                   JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
+                   WHERE i.enabled AND i.deleted_at IS NULL
+                   UNION ALL
+                   SELECT i.company_id, i.id, 'secret', coalesce((
+                       SELECT 'version ' || x.version FROM signing_secret x
+                       WHERE x.company_id = i.company_id AND x.integration_id = i.id
+                           AND x.expires_at > now() AND x.expires_at <= now() + interval '1 hour'), 'ok')
+                   FROM audience JOIN integration i USING (company_id) WHERE i.enabled AND i.deleted_at IS NULL
+                   UNION ALL
+                   SELECT c.id, $1, 'leads', CASE
+                       WHEN greatest(c.quiet_since, l.at) < now() - c.quiet_hours * interval '1 hour' THEN 'quiet'
+                       ELSE 'ok' END
+                   FROM audience JOIN company c ON c.id = audience.company_id
+                   LEFT JOIN LATERAL (
+                       SELECT coalesce(l.updated_at, l.received_at) AS at FROM event e
+                       JOIN lead l ON l.company_id = e.company_id AND l.id = e.lead_id
+                       WHERE e.company_id = c.id ORDER BY e.id DESC LIMIT 1) l ON true
+                   WHERE c.quiet_hours IS NOT NULL
+               )
+               INSERT INTO notice_told (company_id, subject, aspect, state)
+               SELECT n.company_id, n.subject, n.aspect, n.state FROM standing n
+               LEFT JOIN notice_told t USING (company_id, subject, aspect)
+               WHERE n.state <> coalesce(t.state, 'ok')
+               ORDER BY n.company_id, n.subject, n.aspect
+               ON CONFLICT (company_id, subject, aspect) DO UPDATE SET state = excluded.state, since = now()
+               WHERE notice_told.state <> excluded.state
+               RETURNING company_id, subject, aspect, state"#,
+            COMPANY,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut told = 0;
+        for change in &changed {
+            if let Some(notice) = Notice::of(&change.aspect, &change.state) {
+                told += write(&mut tx, change, notice).await?;
+            }
+        }
+        sqlx::query!("DELETE FROM notice WHERE finished_at < now() - interval '30 days'")
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(told)
+    }
+
+    /// Takes notices that are due, or whose daemon died; those wait whose receiver is disabled, rotating or paused.
+    pub async fn take_notices(&self, daemon: i64) -> Result<Vec<TakenNotice>, Error> {
+        let rows = sqlx::query!(
+            r#"UPDATE notice SET daemon_id = $1 WHERE (company_id, id) IN (
+                   SELECT n.company_id, n.id FROM notice n
+                   JOIN integration i ON i.company_id = n.company_id AND i.id = n.integration_id
+                       AND i.enabled AND NOT i.awaits_cut_over AND i.deleted_at IS NULL
+                   JOIN company c ON c.id = n.company_id AND c.paused_at IS NULL
+                   WHERE n.state = 'pending' AND n.due_at <= now()
+                       AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = n.daemon_id)
+                   ORDER BY n.due_at LIMIT $2 FOR UPDATE OF n SKIP LOCKED)
+               RETURNING company_id, id, integration_id, kind, body, attempts,
+                   extract(epoch FROM now() - created_at)::float8 AS "age!""#,
+            daemon,
+            TAKEN_MAX,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(TakenNotice {
+                    company: CompanyId(row.company_id),
+                    id: row.id.into(),
+                    integration: row.integration_id.into(),
+                    kind: Notice::parse(&row.kind).ok_or(Error::Corrupt("notice"))?,
+                    body: row.body,
+                    attempts: row.attempts,
+                    age: Duration::try_from_secs_f64(row.age).unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    /// Writes what an attempt came to, if this daemon still is who pushes the notice.
+    pub async fn finish_notice(
+        &self,
+        daemon: i64,
+        notice: &TakenNotice,
+        end: &NoticeEnd,
+    ) -> Result<(), Error> {
+        let (state, after, error) = match end {
+            NoticeEnd::Delivered => ("delivered", None, None),
+            NoticeEnd::Again { after, error } => {
+                ("pending", Some(after.as_secs_f64()), Some(storable(error)))
+            }
+            NoticeEnd::Dead { error } => ("dead", None, Some(storable(error))),
+        };
+        sqlx::query!(
+            "UPDATE notice SET state = $4, attempts = attempts + 1, error = $5, daemon_id = NULL,
+                 due_at = now() + coalesce($6::float8, 0) * interval '1 second',
+                 finished_at = CASE WHEN $4 <> 'pending' THEN now() END
+             WHERE company_id = $1 AND id = $2 AND daemon_id = $3",
+            notice.company.0,
+            notice.id.uuid(),
+            daemon,
+            state,
+            error,
+            after,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Notices, newest first.
+    pub async fn notices(
+        &self,
+        company: Option<CompanyId>,
+        after: Option<NoticeId>,
+        limit: i64,
+    ) -> Result<Vec<NoticeView>, Error> {
+        let rows = sqlx::query!(
+            "SELECT company_id, id, integration_id, kind, body, state, attempts, error, created_at, finished_at
+             FROM notice WHERE ($1::bigint IS NULL OR company_id = $1) AND ($2::uuid IS NULL OR id < $2)
+             ORDER BY id DESC LIMIT $3",
+            company.map(|id| id.0),
+            after.map(NoticeId::uuid),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let notices = rows.into_iter().map(|row| NoticeView {
+            company: CompanyId(row.company_id),
+            id: row.id.into(),
+            integration: row.integration_id.into(),
+            kind: row.kind,
+            body: row.body,
+            state: row.state,
+            attempts: row.attempts,
+            error: row.error,
+            created_at: row.created_at.to_jiff(),
+            finished_at: row.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
+        });
+        Ok(notices.collect())
+    }
+}
+
+/// Writes a notice of a change for every integration of the company that is to be told: not the one it is about.
+async fn write(tx: &mut sqlx::PgTransaction<'_>, change: &Changed, notice: Notice) -> Result<usize, Error> {
+    let row = sqlx::query!(
+        r#"SELECT c.name AS company_name, c.quiet_hours, now() AS "now!", i.name AS "name?", i.connector AS "connector?",
+                  s.dead AS "dead?", s.last_error,
+                  (SELECT max(expires_at) FROM signing_secret x
+                   WHERE x.company_id = c.id AND x.integration_id = i.id AND x.expires_at > now()) AS grace_until
+           FROM company c
+           LEFT JOIN integration i ON i.company_id = c.id AND i.id = $2
+           LEFT JOIN integration_stat s ON s.company_id = c.id AND s.integration_id = i.id
+           WHERE c.id = $1"#,
+        change.company_id,
+        change.subject,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    let (name, connector) = (row.name, row.connector);
+    let subject = Subject {
+        company: change.company_id,
+        company_name: row.company_name,
+        integration: name.zip(connector).map(|(name, connector)| SubjectIntegration {
+            id: IntegrationId::from(change.subject).to_string(),
+            name,
+            connector,
+            dead: row.dead.unwrap_or_default(),
+            last_error: row.last_error,
+            grace_until: row.grace_until.map(|at| at.to_jiff().to_string()),
+        }),
+        at: row.now.to_jiff().to_string(),
+        quiet_hours: row.quiet_hours,
+    };
+    let body = notice::body(notice, &subject);
+    let told = sqlx::query_scalar!(
+        "SELECT id FROM integration WHERE company_id = $1 AND notices AND deleted_at IS NULL AND id <> $2",
+        change.company_id,
+        change.subject,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let ids: Vec<Uuid> = told.iter().map(|_| NoticeId::generate().uuid()).collect();
+    sqlx::query!(
+        "INSERT INTO notice (company_id, id, integration_id, kind, body)
+         SELECT $1, u.id, u.integration_id, $4, $5 FROM unnest($2::uuid[], $3::uuid[]) u(id, integration_id)",
+        change.company_id,
+        &ids,
+        &told,
+        notice.as_str(),
+        body.as_bytes(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(told.len())
+}

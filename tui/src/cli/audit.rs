@@ -1,0 +1,53 @@
+//! `leadline audit`.
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use leadline_proto::v1;
+
+use super::{
+    CliError, Context, Page, input,
+    shape::{AuditLine, shapes},
+};
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  leadline audit list --company 7 --since 2d
+  leadline audit list --operator 'uid 0' -o json     with what was before and after")]
+pub(crate) enum Verb {
+    /// List what operators changed, newest first
+    List {
+        /// Only of this company
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
+        /// Only by this operator, as the list names them
+        #[arg(long, value_name = "NAME")]
+        operator: Option<String>,
+        /// Since then: a time, or how long ago (2h, 3d)
+        #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+        since: Option<Timestamp>,
+        /// Before then
+        #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+        until: Option<Timestamp>,
+        #[command(flatten)]
+        page: Page,
+    },
+}
+
+impl Verb {
+    /// Carries the command out.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let Self::List { company, operator, since, until, page } = self;
+        let moment =
+            |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };
+        let client = context.client().await?;
+        let request = v1::ListAuditRequest {
+            company: company.unwrap_or_default(),
+            operator: operator.unwrap_or_default(),
+            at: Some(v1::Window { since: since.map(moment), until: until.map(moment) }),
+            page: Some(page.into()),
+        };
+        let lines: Vec<AuditLine> = shapes(client.list_audit(request).await?.lines);
+        context.out.list(&lines, &["id", "at", "company_id", "operator", "action", "target"])
+    }
+}

@@ -1,0 +1,39 @@
+//! `leadline notice`.
+
+use clap::Subcommand;
+use leadline_proto::v1;
+
+use super::{
+    CliError, Context, Page,
+    shape::{Notice, shapes},
+};
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Notices tell an integration that was created with --notices what operators should hear of: an integration that fails
+or has recovered, credentials that are refused, an old secret whose grace ends, a company without leads for as long as
+`company update --quiet-hours` says. Each change is told once, as a signed event of its own.")]
+pub(crate) enum Verb {
+    /// List what was told, newest first; kept for 30 days
+    List {
+        /// Only of this company
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+}
+
+impl Verb {
+    /// Carries the command out.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let Self::List { company, page } = self;
+        let client = context.client().await?;
+        let request =
+            v1::ListNoticesRequest { company: company.unwrap_or_default(), page: Some(page.into()) };
+        let notices: Vec<Notice> = shapes(client.list_notices(request).await?.notices);
+        let columns =
+            ["id", "created_at", "company_id", "integration_id", "event", "state", "attempts", "error"];
+        context.out.list(&notices, &columns)
+    }
+}

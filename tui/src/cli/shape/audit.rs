@@ -1,0 +1,68 @@
+//! What operators changed, and what notices told.
+
+use jiff::Timestamp;
+use leadline_proto::v1;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{raw, text, time};
+
+/// A line of `audit list`.
+#[derive(Debug, Serialize)]
+pub(crate) struct AuditLine {
+    id: String,
+    company_id: i64,
+    at: Option<Timestamp>,
+    operator: String,
+    action: String,
+    target: String,
+    before: Option<Box<RawValue>>,
+    after: Option<Box<RawValue>>,
+}
+
+impl From<v1::AuditLine> for AuditLine {
+    fn from(it: v1::AuditLine) -> Self {
+        Self {
+            id: it.id,
+            company_id: it.company_id,
+            at: time(it.at),
+            operator: it.operator,
+            action: it.action,
+            target: it.target,
+            before: raw(it.before.as_bytes()),
+            after: raw(it.after.as_bytes()),
+        }
+    }
+}
+
+/// A line of `notice list`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Notice {
+    id: String,
+    company_id: i64,
+    integration_id: String,
+    event: String,
+    state: String,
+    attempts: u32,
+    error: Option<String>,
+    created_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    body: Option<Box<RawValue>>,
+}
+
+impl From<v1::Notice> for Notice {
+    fn from(it: v1::Notice) -> Self {
+        Self {
+            id: it.id,
+            company_id: it.company_id,
+            integration_id: it.integration_id,
+            event: it.event,
+            state: it.state,
+            attempts: it.attempts,
+            error: text(it.error),
+            created_at: time(it.created_at),
+            finished_at: time(it.finished_at),
+            body: raw(&it.body),
+        }
+    }
+}
