@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, credentials, input,
+    CliError, Context, Page, credentials, input, preview,
     shape::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated, shapes},
     wait,
 };
@@ -12,6 +12,7 @@ use crate::client::Client;
 
 const EVENTS: [&str; 2] = ["lead.created", "lead.updated"];
 const PAYLOADS: [&str; 2] = ["v1", "save_lead"];
+const ROUTINGS: [&str; 2] = ["all", "flows"];
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -19,11 +20,12 @@ Examples:
   leadline integration create --help-connector webhook
   leadline integration create --company 7 --connector webhook --name hook --config @hook.json
   leadline integration test hook                     push a sample and wait for the answer
-  leadline integration update hook --mapping '{\"lead.event_date\": \"wedding_date\"}'
   leadline integration set-credentials crm < token.json
   leadline integration rotate-secret hook --grace 24h        the new one signs now
   leadline integration rotate-secret hook --staged --hold    the new one waits, and pushes with it, for
   leadline integration cut-over hook                         the moment when the receiver knows it
+  leadline integration preview hook --lead 01J8H6KQH4YG3XR8RWM6T6XFQE --mapping @new.json
+  leadline integration set-mapping hook --mapping '{\"lead.event_date\": \"wedding_date\"}'
   leadline integration enable hook --held release")]
 pub(crate) enum Verb {
     /// Make an integration; its signing secret is shown this once
@@ -69,6 +71,19 @@ pub(crate) enum Verb {
         /// Print the attempt's id and do not wait
         #[arg(long)]
         no_wait: bool,
+    },
+    /// Show what would be pushed, canonical event and request, and push nothing
+    Preview(Box<preview::Options>),
+    /// Replace the field mapping
+    SetMapping {
+        #[command(flatten)]
+        reference: Reference,
+        /// The new mapping, laid over the connector's: JSON, or @FILE
+        #[arg(long, value_name = "JSON", required_unless_present = "clear", conflicts_with = "clear")]
+        mapping: Option<String>,
+        /// Return to the connector's own mapping
+        #[arg(long)]
+        clear: bool,
     },
     /// Make a new signing secret; it is shown this once
     RotateSecret(Rotate),
@@ -148,7 +163,7 @@ struct Fields {
     #[arg(long, value_parser = PAYLOADS)]
     payload: Option<String>,
     /// Which leads it gets: all, or what flows send it [default: all]
-    #[arg(long, value_parser = ["all", "flows"])]
+    #[arg(long, value_parser = ROUTINGS)]
     routing: Option<String>,
     /// Make it, but push nothing yet
     #[arg(long)]
@@ -166,7 +181,8 @@ struct Fields {
 
 /// What to change.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true, args = ["name", "config", "mapping", "events", "payload", "notices"])]
+#[group(required = true, multiple = true,
+    args = ["name", "config", "mapping", "events", "payload", "routing", "notices"])]
 struct Changes {
     /// The new name
     #[arg(long)]
@@ -186,6 +202,9 @@ struct Changes {
     /// Whether it is told what operators should hear of
     #[arg(long, value_name = "BOOL")]
     notices: Option<bool>,
+    /// Which leads it gets from now on: all, or what flows send it
+    #[arg(long, value_parser = ROUTINGS)]
+    routing: Option<String>,
 }
 
 /// An integration and what to change in it.
@@ -219,6 +238,17 @@ impl Verb {
             Self::Enable { reference: Reference { integration }, held } => {
                 let request = v1::EnableIntegrationRequest { request_id, integration, held };
                 return enabled(context, client.enable_integration(request).await?);
+            }
+            Self::Preview(options) => return options.run(context, &client).await,
+            Self::SetMapping { reference, mapping, .. } => {
+                // Without a mapping it is to be cleared: the parser has seen to that.
+                let mapping = input::optional_json("--mapping", mapping.as_deref())?.unwrap_or_default();
+                let request = v1::UpdateIntegrationRequest {
+                    integration: reference.integration,
+                    mapping: Some(mapping),
+                    ..Default::default()
+                };
+                client.update_integration(request).await?
             }
             Self::Update(update) => client.update_integration(update.request()?).await?,
             Self::Show(Reference { integration }) => {
@@ -288,6 +318,7 @@ impl Update {
             events: self.changes.events,
             payload: self.changes.payload,
             notices: self.changes.notices,
+            routing: self.changes.routing,
         })
     }
 }

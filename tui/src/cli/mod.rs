@@ -6,6 +6,7 @@ mod company;
 mod credentials;
 mod delivery;
 mod error;
+mod flow;
 mod hold;
 mod input;
 mod intake_key;
@@ -13,6 +14,7 @@ mod integration;
 mod lead;
 mod notice;
 mod output;
+mod preview;
 mod shape;
 mod table;
 mod wait;
@@ -79,6 +81,9 @@ enum Command {
     /// Integrations: where a company's leads are pushed
     #[command(subcommand)]
     Integration(integration::Verb),
+    /// Flows: rules that say which leads go to which integrations
+    #[command(subcommand)]
+    Flow(flow::Verb),
     /// Leads: what came in
     #[command(subcommand)]
     Lead(lead::Verb),
@@ -159,6 +164,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::Company(verb)) => verb.run(context).await,
         Some(Command::IntakeKey(verb)) => verb.run(context).await,
         Some(Command::Integration(verb)) => verb.run(context).await,
+        Some(Command::Flow(verb)) => verb.run(context).await,
         Some(Command::Lead(verb)) => verb.run(context).await,
         Some(Command::Delivery(verb)) => verb.run(context).await,
         Some(Command::Attempt(verb)) => verb.run(context).await,

@@ -60,6 +60,12 @@ impl Out {
         self.format == Format::Json
     }
 
+    /// How wide the terminal is, where people read tables on one.
+    #[must_use]
+    pub fn room(&self) -> Option<usize> {
+        self.room.filter(|_| self.format == Format::Table)
+    }
+
     /// Prints one thing with all its fields.
     pub fn object(&self, item: &impl Serialize) -> Result<(), CliError> {
         if self.is_json() {

@@ -236,6 +236,26 @@ calls! { integration_service_client::IntegrationServiceClient:
     read list_connectors(ListConnectorsRequest) -> ListConnectorsResponse;
 }
 
+calls! { flow_service_client::FlowServiceClient:
+    /// Makes a flow.
+    change create_flow(CreateFlowRequest) -> Flow;
+    /// Flows, in the order in which they are asked.
+    read list_flows(ListFlowsRequest) -> ListFlowsResponse;
+    /// One flow.
+    read get_flow(GetFlowRequest) -> Flow;
+    /// Changes what the request names.
+    change update_flow(UpdateFlowRequest) -> Flow;
+    /// Removes a flow.
+    change delete_flow(DeleteFlowRequest) -> DeleteFlowResponse;
+    /// Asks a condition about stored leads.
+    wait test_flow(TestFlowRequest) -> TestFlowResponse;
+}
+
+calls! { preview_service_client::PreviewServiceClient:
+    /// Renders a lead for an integration without sending it.
+    read preview_integration(PreviewIntegrationRequest) -> PreviewIntegrationResponse;
+}
+
 calls! { lead_service_client::LeadServiceClient:
     /// Leads, newest first.
     read list_leads(ListLeadsRequest) -> ListLeadsResponse;

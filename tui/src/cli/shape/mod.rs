@@ -4,8 +4,10 @@
 mod audit;
 mod company;
 mod delivery;
+mod flow;
 mod hold;
 mod integration;
+mod preview;
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -13,10 +15,12 @@ use serde_json::value::RawValue;
 pub(crate) use audit::{AuditLine, Notice};
 pub(crate) use company::{Company, CompanyCreated, IntakeKey, KeyCreated};
 pub(crate) use delivery::{Attempt, AttemptShown, Delivery, DeliveryShown, Lead, LeadShown, RetryPlan};
+pub(crate) use flow::{Flow, FlowDeleted, FlowTest};
 pub(crate) use hold::{Explained, Moved};
 pub(crate) use integration::{
     Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated,
 };
+pub(crate) use preview::Preview;
 
 /// Each thing in its shape.
 pub(crate) fn shapes<P, S: From<P>>(items: Vec<P>) -> Vec<S> {
@@ -125,6 +129,53 @@ mod tests {
         assert_eq!((&enabled["id"], &enabled["were_held"]), (&json!("I"), &json!(3)));
         let removed = Change::Removed { id: "I".into() };
         check(&removed, json!({"change": "removed", "id": "I"}));
+    }
+
+    #[test]
+    fn flows_and_previews() {
+        let then = vec![v1::FlowTarget { integration_id: "I".into(), integration_name: "crm".into() }];
+        let flow = v1::Flow {
+            id: "F".into(),
+            company_id: 7,
+            name: "vip".into(),
+            when: "true".into(),
+            then,
+            enabled: true,
+            position: 1,
+            ..Default::default()
+        };
+        check(
+            &Flow::from(flow),
+            json!({"id": "F", "company_id": 7, "name": "vip", "position": 1, "enabled": true, "stop": false,
+                "when": "true", "then": ["I"], "created_at": null, "warnings": []}),
+        );
+        let report = v1::TestFlowResponse {
+            tested: 3,
+            sent: 1,
+            kept_away: 1,
+            failed: 1,
+            sample: vec!["L".into()],
+            when: "true".into(),
+            errors: vec![v1::FlowTestError { lead: "M".into(), error: "e".into() }],
+        };
+        check(
+            &FlowTest::from(report),
+            json!({"when": "true", "tested": 3, "sent": 1, "kept_away": 1, "failed": 1, "sample": ["L"],
+                "errors": [{"lead": "M", "error": "e"}]}),
+        );
+        let headers = vec![v1::Header { name: "a".into(), value: "b".into() }];
+        let request =
+            v1::PreviewRequest { method: "POST".into(), url: "u".into(), headers, body: b"x".to_vec() };
+        let preview = v1::PreviewIntegrationResponse {
+            canonical: b"{\"n\": 1.0}".to_vec(),
+            request: Some(request),
+            ..Default::default()
+        };
+        check(
+            &Preview::from(preview),
+            json!({"canonical": {"n": 1.0}, "request": {"method": "POST", "url": "u", "headers": [["a", "b"]], "body": "x"},
+                "outcome": null, "error": null}),
+        );
     }
 
     #[test]

@@ -1,0 +1,81 @@
+//! Flows, and what a test of one found.
+
+use jiff::Timestamp;
+use leadline_proto::v1;
+use serde::Serialize;
+
+use super::time;
+
+/// A flow.
+#[derive(Debug, Serialize)]
+pub(crate) struct Flow {
+    id: String,
+    company_id: i64,
+    name: String,
+    position: u32,
+    enabled: bool,
+    stop: bool,
+    when: String,
+    /// The ids of the integrations.
+    then: Vec<String>,
+    created_at: Option<Timestamp>,
+    warnings: Vec<String>,
+}
+
+impl From<v1::Flow> for Flow {
+    fn from(it: v1::Flow) -> Self {
+        Self {
+            id: it.id,
+            company_id: it.company_id,
+            name: it.name,
+            position: it.position,
+            enabled: it.enabled,
+            stop: it.stop,
+            when: it.when,
+            then: it.then.into_iter().map(|target| target.integration_id).collect(),
+            created_at: time(it.created_at),
+            warnings: it.warnings,
+        }
+    }
+}
+
+/// `flow delete`.
+#[derive(Debug, Serialize)]
+pub(crate) struct FlowDeleted {
+    pub(crate) id: String,
+}
+
+/// `flow test`.
+#[derive(Debug, Serialize)]
+pub(crate) struct FlowTest {
+    when: String,
+    tested: u32,
+    sent: u32,
+    kept_away: u32,
+    failed: u32,
+    /// The newest leads that would have been sent.
+    sample: Vec<String>,
+    errors: Vec<FlowTestError>,
+}
+
+/// A lead for which the condition cannot be evaluated.
+#[derive(Debug, Serialize)]
+pub(crate) struct FlowTestError {
+    lead: String,
+    error: String,
+}
+
+impl From<v1::TestFlowResponse> for FlowTest {
+    fn from(it: v1::TestFlowResponse) -> Self {
+        let errors = it.errors.into_iter().map(|one| FlowTestError { lead: one.lead, error: one.error });
+        Self {
+            when: it.when,
+            tested: it.tested,
+            sent: it.sent,
+            kept_away: it.kept_away,
+            failed: it.failed,
+            sample: it.sample,
+            errors: errors.collect(),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What an integration would push.
+
+use leadline_proto::v1;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{body, raw, text};
+
+/// `integration preview`: the canonical event, and what would be sent of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Preview {
+    canonical: Option<Box<RawValue>>,
+    request: Option<PreviewRequest>,
+    /// Why nothing would be sent: delivered, skipped or a failure class.
+    outcome: Option<String>,
+    error: Option<String>,
+}
+
+/// The request of a preview.
+#[derive(Debug, Serialize)]
+pub(crate) struct PreviewRequest {
+    method: String,
+    url: String,
+    /// Pairs, in the order sent.
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+}
+
+impl From<v1::PreviewIntegrationResponse> for Preview {
+    fn from(it: v1::PreviewIntegrationResponse) -> Self {
+        Self {
+            canonical: raw(&it.canonical),
+            request: it.request.map(|request| PreviewRequest {
+                method: request.method,
+                url: request.url,
+                headers: request.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+                body: body(&request.body),
+            }),
+            outcome: text(it.outcome),
+            error: text(it.error),
+        }
+    }
+}
