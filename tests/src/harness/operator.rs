@@ -2,8 +2,9 @@
 
 use leadline_proto::v1::{
     self, attempt_service_client::AttemptServiceClient, company_service_client::CompanyServiceClient,
-    delivery_service_client::DeliveryServiceClient, intake_key_service_client::IntakeKeyServiceClient,
-    integration_service_client::IntegrationServiceClient, lead_service_client::LeadServiceClient,
+    delivery_service_client::DeliveryServiceClient, flow_service_client::FlowServiceClient,
+    intake_key_service_client::IntakeKeyServiceClient, integration_service_client::IntegrationServiceClient,
+    lead_service_client::LeadServiceClient, preview_service_client::PreviewServiceClient,
     watch_service_client::WatchServiceClient,
 };
 use serde_json::{Value, json};
@@ -62,6 +63,18 @@ impl Operator {
     #[must_use]
     pub fn attempts(&self) -> AttemptServiceClient<Channel> {
         AttemptServiceClient::new(self.channel.clone())
+    }
+
+    /// Calls about flows.
+    #[must_use]
+    pub fn flows(&self) -> FlowServiceClient<Channel> {
+        FlowServiceClient::new(self.channel.clone())
+    }
+
+    /// Previews.
+    #[must_use]
+    pub fn previews(&self) -> PreviewServiceClient<Channel> {
+        PreviewServiceClient::new(self.channel.clone())
     }
 
     /// The streams.
