@@ -5,8 +5,19 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["company", "integration", "delivery", "flow", "hold", "preview", "watch", "audit", "notice"]
-        .map(|name| format!("leadline/control/v1/{name}.proto"));
+    let files = [
+        "company",
+        "integration",
+        "delivery",
+        "flow",
+        "hold",
+        "preview",
+        "watch",
+        "audit",
+        "notice",
+        "intake",
+    ]
+    .map(|name| format!("leadline/control/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=leadline");
     let descriptors = protox::compile(files, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);

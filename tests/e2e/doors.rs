@@ -1,9 +1,9 @@
 //! The intake's further doors: flat leads, batches, what is kept of refusals.
 
 use futures::future::join_all;
-use leadline_fakes::{Behaviour, Receiver};
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Daemon, Operator, check_invariants, http, post_lead, request_id, wait_until};
+use leadline_tests::{Cli, Daemon, Operator, check_invariants, http, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 
 const LEAD: &str = include_str!("../fixtures/lead.json");
@@ -202,4 +202,165 @@ async fn each_integration_gets_the_payload_that_it_names() {
     assert_eq!(flat.count(), 3);
     daemon.stop().await;
     receiver.stop().await;
+}
+
+/// Posts a batch whose lines are sent as they are given. The answers come back as lines.
+async fn post_batch(daemon: &Daemon, key: &str, body: reqwest::Body) -> reqwest::Response {
+    let url = daemon.url("/v1/leads/batch");
+    let request = http().post(url).bearer_auth(key).header("content-type", "application/x-ndjson");
+    request.body(body).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_line_by_line_while_it_is_written() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = operator.company(7).await;
+    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+
+    // The sender writes its second line only when it has read the answer to the first.
+    let (lines, given) = tokio::sync::mpsc::unbounded_channel::<String>();
+    let given = futures::stream::unfold(given, async |mut given| {
+        given.recv().await.map(|line| (Ok::<_, std::convert::Infallible>(line), given))
+    });
+    lines.send(format!("{}\n", sample_lead(1))).unwrap();
+    let mut response = post_batch(&daemon, &key, reqwest::Body::wrap_stream(given)).await;
+    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    let mut answer = async || {
+        let chunk = response.chunk().await.unwrap()?;
+        Some(serde_json::from_slice::<Value>(&chunk).unwrap())
+    };
+    let first = answer().await.unwrap();
+    assert_eq!((&first["line"], &first["status"]), (&json!(1), &json!("accepted")), "{first}");
+    let uuid = first["lead"].as_str().unwrap();
+    assert_eq!(lead(&daemon, &key, uuid).await["uuid"], uuid, "it is answered after its commit");
+    lines.send("{\"lead\": 5}\n".to_owned()).unwrap();
+    let second = answer().await.unwrap();
+    assert_eq!(
+        (&second["line"], &second["status"], &second["detail"]),
+        (&json!(2), &json!(422), &json!("/lead: must be an object"))
+    );
+    lines.send(sample_lead(2).to_string()).unwrap();
+    drop(lines);
+    assert_eq!(answer().await.unwrap()["line"], 3);
+    assert_eq!(answer().await, None);
+    receiver.wait_for(2).await;
+    check_invariants(&daemon.database().pool().await).await;
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_batch_goes_through_a_slow_reader() {
+    const LINES: usize = 1200;
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let given = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let giving = std::sync::Arc::clone(&given);
+    // Every other line is large and refused at length: more than the sockets on the way can hold, both ways.
+    let note = "x".repeat(40_000);
+    let lines = futures::stream::iter((0..LINES).map(move |n| {
+        giving.store(n, std::sync::atomic::Ordering::SeqCst);
+        let mut lead = sample_lead(n);
+        if n % 2 == 1 {
+            lead["quote"]["items"] = json!(vec![0; 500]);
+            lead["lead"]["note"] = json!(note);
+        }
+        Ok::<_, std::convert::Infallible>(format!("{lead}\n"))
+    }));
+    let mut response = post_batch(&daemon, &key, reqwest::Body::wrap_stream(lines)).await;
+    let mut text = Vec::new();
+    while text.len() < 1000 {
+        text.extend_from_slice(&response.chunk().await.unwrap().unwrap());
+    }
+    // Nobody reads on: the daemon reads no further than its answers fit on the way, and forgets none of them.
+    let seen = || given.load(std::sync::atomic::Ordering::SeqCst);
+    let mut before = usize::MAX;
+    wait_until("the sender is held back", async || {
+        let still = seen() == before;
+        before = seen();
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        still
+    })
+    .await;
+    assert!(seen() < LINES - 1, "the whole batch was read ahead of its reader");
+    while let Some(chunk) = response.chunk().await.unwrap() {
+        text.extend_from_slice(&chunk);
+    }
+    let answers: Vec<Value> = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!(answers.len(), LINES);
+    for (n, answer) in answers.iter().enumerate() {
+        let expected = if n % 2 == 1 { json!(422) } else { json!("accepted") };
+        assert_eq!((&answer["line"], &answer["status"]), (&json!(n + 1), &expected));
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn refusals_are_there_for_operators_and_rates_hold() {
+    let daemon = Daemon::start().await;
+    let cli = Cli::new(daemon.socket());
+    cli.json(&["company", "create", "--name", "The Old Barn", "--plan", "pro", "--id", "7"]).await;
+    let made = cli.json(&["intake-key", "create", "--company", "7"]).await;
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let url = daemon.url("/v1/leads");
+    assert_eq!(cli.json(&["intake-key", "refusals", id]).await, json!([]));
+    let bad = LEAD.replacen("\"wedding\"", "\"weding\"", 1).replacen("2026-09-12", "12/09/2026", 1);
+    assert_eq!(post_lead(&url, key, bad).await.0, 422);
+    assert_eq!(post_lead(&daemon.url("/v1/save_lead"), key, "{\"data\": ").await.0, 400);
+    wait_until("both are kept", async || {
+        cli.json(&["intake-key", "refusals", id]).await.as_array().unwrap().len() == 2
+    })
+    .await;
+    let kept = cli.json(&["intake-key", "refusals", id]).await;
+    assert_eq!((&kept[0]["path"], &kept[0]["status"]), (&json!("/v1/save_lead"), &json!(400)));
+    assert_eq!(kept[0]["body"], "{\"xxxx\": ");
+    assert_eq!(
+        kept[1]["errors"],
+        json!([
+            {"pointer": "/lead/event_type", "detail": "must be one of wedding, corporate, private_dining, birthday, other"},
+            {"pointer": "/lead/event_date", "detail": "must be a date as YYYY-MM-DD"},
+        ])
+    );
+    assert_eq!(kept[1]["body"]["lead"]["event_type"], "weding");
+    assert_eq!(kept[1]["body"]["lead"]["name"], "xxxxx xxxxx");
+    let text = kept.to_string().to_lowercase();
+    for personal in ["sarah", "patel", "example.com", "447700900123", "9f3axj"] {
+        assert!(!text.contains(personal), "{personal} is in {text}");
+    }
+    let listed = cli.run(&["intake-key", "refusals", id, "-o", "plain"]).await;
+    assert!(listed.stdout.contains("2 fields are not valid"), "{listed:?}");
+
+    // Only the last 100 stay.
+    for _ in 0..110 {
+        assert_eq!(post_lead(&url, key, "[]").await.0, 422);
+    }
+    let pool = daemon.database().pool().await;
+    wait_until("older ones are gone", async || {
+        let count = "SELECT count(*) || ' ' || count(*) FILTER (WHERE detail = ': must be an object with a lead in it') FROM refusal";
+        sqlx::query_scalar::<_, String>(count).fetch_one(&pool).await.unwrap() == "100 100"
+    })
+    .await;
+
+    let unknown = cli.run(&["intake-key", "refusals", "01J8H6KQH4YG3XR8RWM6T6XFQE"]).await;
+    assert!(unknown.error(1).starts_with("no intake key 01J8H6KQH4YG3XR8RWM6T6XFQE"), "{unknown:?}");
+    let refused = cli.run(&["intake-key", "create", "--company", "7", "--rate-per-second", "0"]).await;
+    assert_eq!(refused.error(1), "rate_per_second 0: give 0.001 to 1000000, or leave it out for no limit");
+    let slow = cli.json(&["intake-key", "create", "--company", "7", "--rate-per-second", "0.01"]).await;
+    let key = slow["key"].as_str().unwrap();
+    assert_eq!(post_lead(&url, key, LEAD).await.0, 202);
+    let (status, told) = post_lead(&url, key, LEAD).await;
+    assert_eq!(
+        (status, told["detail"].as_str().unwrap()),
+        (429, "this intake key may send 0.01 leads a second: send this one again after Retry-After seconds")
+    );
+    let keys = cli.json(&["intake-key", "list"]).await;
+    assert_eq!((&keys[0]["rate_per_second"], &keys[1]["rate_per_second"]), (&json!(0.01), &Value::Null));
+    daemon.stop().await;
 }

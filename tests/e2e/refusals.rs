@@ -142,6 +142,7 @@ async fn one_answer_to_every_key_that_opens_nothing() {
         request_id: request_id(),
         company: "7".into(),
         require_signature: false,
+        rate_per_second: None,
     };
     let revoked = keys.clone().create_intake_key(request).await.unwrap().into_inner();
     // Now the daemon knows the key, and must learn that it is revoked.

@@ -127,6 +127,16 @@ pub(super) fn page(page: Option<&v1::Page>) -> Result<(i64, &str), Refusal> {
     }
 }
 
+/// A rate a second; none for no limit.
+pub(super) fn rate(rate: Option<f64>) -> Result<Option<f64>, Refusal> {
+    match rate {
+        Some(rate) if !(0.001..=1_000_000.0).contains(&rate) => {
+            invalid(format!("rate_per_second {rate}: give 0.001 to 1000000, or leave it out for no limit"))
+        }
+        rate => Ok(rate),
+    }
+}
+
 /// What a credential that is only shown ends with.
 const CUT: char = '…';
 
@@ -212,6 +222,20 @@ mod tests {
         );
         assert_eq!(page(None).unwrap(), (50, ""));
         assert!(page(Some(&v1::Page { limit: 1001, after: String::new() })).is_err());
+    }
+
+    #[test]
+    fn rates_are_bounded() {
+        for good in [None, Some(0.5), Some(1000.0)] {
+            assert_eq!(rate(good).unwrap(), good);
+        }
+        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let refusal = rate(Some(bad)).unwrap_err().to_string();
+            assert_eq!(
+                refusal,
+                format!("rate_per_second {bad}: give 0.001 to 1000000, or leave it out for no limit")
+            );
+        }
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl From<IntakeKey> for v1::IntakeKey {
             require_signature: key.require_signature,
             created_at: Some(time(key.created_at)),
             revoked_at: key.revoked_at.map(time),
+            rate_per_second: key.rate_per_second,
         }
     }
 }

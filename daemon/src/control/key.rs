@@ -14,11 +14,12 @@ impl IntakeKeyService for Control {
         request: Request<v1::CreateIntakeKeyRequest>,
     ) -> Answer<v1::CreateIntakeKeyResponse> {
         self.mutate(request, |mut command, request| async move {
+            let rate = check::rate(request.rate_per_second)?;
             let company = command.company(&request.company).await?;
             let new = secret::new_intake_key(company.id);
             let signing = request.require_signature.then(secret::new_signing_secret);
-            let key = command.create_key(company.id, &new.prefix, &new.hash, signing.as_ref()).await?;
-            let after = json!({ "prefix": key.prefix, "require_signature": key.require_signature });
+            let key = command.create_key(company.id, &new.prefix, &new.hash, signing.as_ref(), rate).await?;
+            let after = json!({ "prefix": key.prefix, "require_signature": key.require_signature, "rate_per_second": key.rate_per_second });
             command.audit(company.id, &format!("intake key {}", key.id), None, Some(after)).await?;
             let answer = v1::CreateIntakeKeyResponse {
                 id: key.id.to_string(),

@@ -7,9 +7,10 @@ use leadline_proto::v1::{
     attempt_service_server::AttemptServiceServer, audit_service_server::AuditServiceServer,
     company_service_server::CompanyServiceServer, delivery_service_server::DeliveryServiceServer,
     flow_service_server::FlowServiceServer, hold_service_server::HoldServiceServer,
-    intake_key_service_server::IntakeKeyServiceServer, integration_service_server::IntegrationServiceServer,
-    lead_service_server::LeadServiceServer, notice_service_server::NoticeServiceServer,
-    preview_service_server::PreviewServiceServer, watch_service_server::WatchServiceServer,
+    intake_key_service_server::IntakeKeyServiceServer, intake_service_server::IntakeServiceServer,
+    integration_service_server::IntegrationServiceServer, lead_service_server::LeadServiceServer,
+    notice_service_server::NoticeServiceServer, preview_service_server::PreviewServiceServer,
+    watch_service_server::WatchServiceServer,
 };
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -28,6 +29,7 @@ mod convert;
 mod delivery;
 mod flow;
 mod hold;
+mod intake;
 mod integration;
 mod journal;
 mod key;
@@ -115,6 +117,7 @@ pub async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<CompanyServiceServer<Control>>().await;
     health.set_serving::<IntakeKeyServiceServer<Control>>().await;
+    health.set_serving::<IntakeServiceServer<Control>>().await;
     health.set_serving::<IntegrationServiceServer<Control>>().await;
     health.set_serving::<LeadServiceServer<Control>>().await;
     health.set_serving::<DeliveryServiceServer<Control>>().await;
@@ -136,6 +139,7 @@ pub async fn serve(
         .add_service(reflection)
         .add_service(CompanyServiceServer::new(control.clone()))
         .add_service(IntakeKeyServiceServer::new(control.clone()))
+        .add_service(IntakeServiceServer::new(control.clone()))
         .add_service(IntegrationServiceServer::new(control.clone()))
         .add_service(LeadServiceServer::new(control.clone()))
         .add_service(DeliveryServiceServer::new(control.clone()))

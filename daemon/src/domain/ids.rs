@@ -86,6 +86,8 @@ macro_rules! ids {
 ids! {
     /// An intake key.
     KeyId;
+    /// What the intake refused.
+    RefusalId;
     /// A configured target of a company.
     IntegrationId;
     /// A rule that says which leads go to which integrations.

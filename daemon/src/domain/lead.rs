@@ -77,6 +77,13 @@ pub fn accept(body: &[u8], context: &AcceptContext<'_>) -> Result<Accepted, Refu
     Ok(Accepted { lead, uuid, digest: event.digest_without("event"), event })
 }
 
+/// The uuid that an event brings, before anything else is known of it.
+#[must_use]
+pub fn uuid_of(body: &[u8]) -> Option<LeadId> {
+    let event = Json::parse(body).ok()?;
+    parse_ulid(&event.at("lead.uuid")?.as_str()?).ok().map(LeadId::from)
+}
+
 /// The canonical text of an event for what happened: its `event` is replaced in place, or put first.
 #[must_use]
 pub fn event_text(event: &Json, kind: EventKind) -> Bytes {

@@ -18,6 +18,7 @@ pub mod notice;
 pub mod outcome;
 pub mod payload;
 pub mod plan;
+pub mod redact;
 pub mod rotation;
 pub mod signing;
 pub mod sweep;

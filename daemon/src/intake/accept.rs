@@ -66,6 +66,16 @@ pub(super) enum Door {
     SaveLead,
 }
 
+impl Door {
+    /// Where it is.
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Leads => "/v1/leads",
+            Self::SaveLead => "/v1/save_lead",
+        }
+    }
+}
+
 /// Decides on a lead and commits it. If the company changed meanwhile, the key may be revoked and the integrations
 /// others, so all of it is decided again.
 pub(super) async fn accept<L: Ledger>(

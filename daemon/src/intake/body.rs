@@ -20,18 +20,13 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Refuses what can be refused before the body is read.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
-    if !is_json(headers) {
+    if !is_of_type(headers, "application/json") {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the body must be JSON: send it with the header Content-Type: application/json",
         ));
     }
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "compressed bodies are not accepted: send the JSON as it is, without Content-Encoding",
-        ));
-    }
+    check_encoding(headers)?;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > BODY_CAP as u64) {
         return Err(too_large());
@@ -39,12 +34,33 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Refuses what can be refused before a batch is read.
+pub(super) fn check_batch_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    if !is_of_type(headers, "application/x-ndjson") {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body must be NDJSON, a lead event a line: send it with the header Content-Type: application/x-ndjson",
+        ));
+    }
+    check_encoding(headers)
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "compressed bodies are not accepted: send the JSON as it is, without Content-Encoding",
+        ));
+    }
+    Ok(())
+}
+
 /// Whatever parameters follow: a body that is not UTF-8 is refused as malformed.
-fn is_json(headers: &HeaderMap) -> bool {
+fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    media_type.trim().eq_ignore_ascii_case("application/json")
+    media_type.trim().eq_ignore_ascii_case(wanted)
 }
 
 /// Reads the whole body.

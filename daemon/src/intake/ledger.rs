@@ -13,6 +13,7 @@ use crate::{
         self, Store,
         intake::{CompanyView, Flushed, NewEvent},
         lead::{Again, LeadStatus},
+        refusal::NewRefusal,
         save_lead::{SaveKey, Saved},
     },
 };
@@ -75,6 +76,8 @@ pub(super) trait Ledger: Send + Sync + 'static {
         lead: LeadId,
     ) -> impl Future<Output = Result<Option<LeadStatus>, Trouble>> + Send;
 
+    fn refused(&self, refusals: &[NewRefusal]) -> impl Future<Output = Result<(), Trouble>> + Send;
+
     fn is_ready(&self) -> impl Future<Output = bool> + Send;
 }
 
@@ -105,6 +108,10 @@ impl Ledger for Store {
 
     async fn lead_status(&self, company: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, Trouble> {
         Ok(Self::lead_status(self, company, lead).await?)
+    }
+
+    async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), Trouble> {
+        Ok(self.keep_refusals(refusals).await?)
     }
 
     async fn is_ready(&self) -> bool {

@@ -3,16 +3,19 @@
 use std::{fmt, sync::Arc};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, task::JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::store::Store;
 
 mod accept;
+mod batch;
 mod body;
 mod flusher;
 mod ledger;
 mod problem;
+mod rates;
+mod refusals;
 mod routes;
 mod server;
 mod status;
@@ -22,6 +25,8 @@ mod views;
 
 use flusher::{Flusher, Queue};
 use ledger::Ledger;
+use rates::Rates;
+use refusals::Refusals;
 use views::Views;
 
 /// Whether the rest of the daemon is up; the database is asked by intake itself.
@@ -65,16 +70,25 @@ async fn run<L: Ledger>(
 ) -> Result<(), ServeError> {
     describe_metrics();
     let (queue, flusher) = Flusher::new(Arc::clone(&ledger));
-    let app = Arc::new(App { views: Views::new(Arc::clone(&ledger)), ledger, queue, metrics, ready });
+    let (refusals, refused) = Refusals::new();
     let mut flushing = JoinSet::new();
     flushing.spawn(flusher.run());
+    let mut keeping = JoinSet::new();
+    keeping.spawn(refusals::write(Arc::clone(&ledger), refused));
+    let lines = TaskTracker::new();
+    let app = App::new(ledger, queue, refusals, metrics, ready, lines.clone(), stop.clone());
+    let app = Arc::new(app);
     tokio::select! {
         // The router owns the last queue, so the flusher goes on until the server has ended.
         () = server::run(listener, routes::router(app), stop) => {}
         _ = flushing.join_next() => return Err(ServeError),
     }
-    match flushing.join_next().await {
-        Some(Err(_)) => Err(ServeError),
+    // Lines of batches whose sender is gone are committed all the same.
+    lines.close();
+    lines.wait().await;
+    let kept = keeping.join_next().await;
+    match (flushing.join_next().await, kept) {
+        (Some(Err(_)), _) | (_, Some(Err(_))) => Err(ServeError),
         _ => Ok(()),
     }
 }
@@ -103,4 +117,39 @@ struct App<L> {
     queue: Queue,
     metrics: PrometheusHandle,
     ready: Readiness,
+    rates: Rates,
+    refusals: Refusals,
+    /// The work on lines of batches, which goes on while their sender does not read.
+    lines: TaskTracker,
+    /// How many of them are worked on at once.
+    lines_room: Semaphore,
+    stop: CancellationToken,
+}
+
+/// So many lines of batches are worked on at once, whatever the number of batches: single leads must find room too.
+const LINES_AT_ONCE: usize = 256;
+
+impl<L: Ledger> App<L> {
+    fn new(
+        ledger: Arc<L>,
+        queue: Queue,
+        refusals: Refusals,
+        metrics: PrometheusHandle,
+        ready: Readiness,
+        lines: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            views: Views::new(Arc::clone(&ledger)),
+            ledger,
+            queue,
+            metrics,
+            ready,
+            rates: Rates::default(),
+            refusals,
+            lines,
+            lines_room: Semaphore::new(LINES_AT_ONCE),
+            stop,
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Every refusal as RFC 9457 problem+json, in one line that says what to do.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -13,11 +15,13 @@ pub(super) struct Problem {
     status: StatusCode,
     detail: String,
     errors: Vec<lead::Problem>,
+    /// In seconds; none for the usual.
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new() }
+        Self { status, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
     /// One text for unknown, revoked and malformed keys: it tells a guesser nothing.
@@ -42,8 +46,40 @@ impl Problem {
         )
     }
 
+    /// More comes with a key than it may bring.
+    pub(super) fn too_fast(rate: f64, wait: Duration) -> Self {
+        let problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!(
+                "this intake key may send {rate} leads a second: send this one again after Retry-After seconds"
+            ),
+        );
+        Self { retry_after: Some(wait.as_secs() + 1), ..problem }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.status
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(super) fn errors(&self) -> &[lead::Problem] {
+        &self.errors
+    }
+
+    /// The problem document, with the number of the line that it is about.
+    pub(super) fn document(&self, line: Option<u64>) -> impl Serialize + '_ {
+        let errors = self.errors.iter();
+        Document {
+            line,
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            errors: errors.map(|error| Field { pointer: &error.pointer, detail: &error.detail }).collect(),
+        }
     }
 }
 
@@ -75,7 +111,7 @@ impl From<Refusal> for Problem {
                     [one] => format!("{}: {}", one.pointer, one.detail),
                     many => format!("{} fields are not valid: correct those that `errors` names", many.len()),
                 };
-                Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail, errors }
+                Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
             }
         }
     }
@@ -83,6 +119,8 @@ impl From<Refusal> for Problem {
 
 #[derive(Serialize)]
 struct Document<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -99,26 +137,15 @@ struct Field<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let document = Document {
-            r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or_default(),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-            errors: self
-                .errors
-                .iter()
-                .map(|error| Field { pointer: &error.pointer, detail: &error.detail })
-                .collect(),
-        };
-        let mut response = (self.status, axum::Json(document)).into_response();
+        let mut response = (self.status, axum::Json(self.document(None))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match self.status {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after.unwrap_or(1)));
             }
             _ => {}
         }

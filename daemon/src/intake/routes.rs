@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     App, accept,
     accept::{Door, Receipt},
-    body,
+    batch, body,
     ledger::Ledger,
     problem::Problem,
     status::Shown,
@@ -31,6 +31,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 pub(super) fn router<L: Ledger>(app: Arc<App<L>>) -> Router {
     Router::new()
         .route("/v1/leads", post(post_lead::<L>))
+        .route("/v1/leads/batch", post(batch::post_batch::<L>))
         .route("/v1/save_lead", post(post_save_lead::<L>))
         .route("/v1/leads/{uuid}", get(get_lead::<L>))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -82,28 +83,45 @@ async fn receive<L: Ledger>(
             return Err(problem);
         }
     };
+    let mut kept = None;
     let received = async {
-        if let Err(problem) = body::check_headers(headers) {
+        if let Err(problem) = check(app, &opened, headers) {
             body::discard(headers, body).await;
             return Err(problem);
         }
         let body = body::read(body).await?;
-        accept::accept(app, door, &credential, opened, headers, &body).await
+        kept = Some(body.clone());
+        accept::accept(app, door, &credential, opened.clone(), headers, &body).await
     };
     match received.await {
         // A commit would have noticed that the key is revoked by now, but there is none: the sender is a stranger.
         Err(problem) if problem.status().is_client_error() => {
             match app.views.open_current(&credential).await {
                 Ok(None) => Err(Problem::unauthorized()),
-                _ => Err(problem),
+                _ => {
+                    app.refusals.keep(&opened, door.path(), &problem, kept.as_deref());
+                    Err(problem)
+                }
             }
         }
         received => received,
     }
 }
 
+/// What can be refused before the body is read.
+fn check<L: Ledger>(app: &App<L>, opened: &Opened, headers: &HeaderMap) -> Result<(), Problem> {
+    let rate = opened.rate();
+    if let Err(wait) = app.rates.admit(opened.key_id(), rate) {
+        return Err(Problem::too_fast(rate.unwrap_or_default(), wait));
+    }
+    body::check_headers(headers)
+}
+
 /// The key first, so that a stranger's body is not even kept.
-async fn admit<L: Ledger>(app: &App<L>, headers: &HeaderMap) -> Result<(Credential, Opened), Problem> {
+pub(super) async fn admit<L: Ledger>(
+    app: &App<L>,
+    headers: &HeaderMap,
+) -> Result<(Credential, Opened), Problem> {
     let credential = Credential::read(headers).ok_or_else(Problem::unauthorized)?;
     let opened = app.views.open(&credential).await?.ok_or_else(Problem::unauthorized)?;
     Ok((credential, opened))

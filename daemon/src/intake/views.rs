@@ -16,7 +16,10 @@ use tokio::sync::Semaphore;
 
 use super::ledger::{Ledger, Trouble};
 use crate::{
-    domain::{ids::CompanyId, signing},
+    domain::{
+        ids::{CompanyId, KeyId},
+        signing,
+    },
     store::intake::{CompanyView, KeyView},
 };
 
@@ -69,6 +72,21 @@ impl Opened {
 
     fn key(&self) -> &KeyView {
         &self.view.keys[self.key]
+    }
+
+    /// Which key it was.
+    pub(super) fn key_id(&self) -> KeyId {
+        self.key().id
+    }
+
+    /// How many leads a second may come with the key; none for no limit.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.key().rate_per_second
+    }
+
+    /// Whether the key wants every body signed.
+    pub(super) fn wants_signature(&self) -> bool {
+        self.key().signing_secret.is_some()
     }
 
     /// Whether the body is signed as the key requires it.

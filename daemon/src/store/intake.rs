@@ -37,6 +37,8 @@ pub struct KeyView {
     pub token_hash: [u8; 32],
     /// Set if bodies must be signed.
     pub signing_secret: Option<SecretString>,
+    /// How many leads a second each daemon takes in with it; none for no limit.
+    pub rate_per_second: Option<f64>,
 }
 
 /// A lead event to be committed with its deliveries.
@@ -117,7 +119,8 @@ impl Store {
             return Ok(None);
         };
         let keys = sqlx::query!(
-            "SELECT id, token_hash, sealed_secret FROM intake_key WHERE company_id = $1 AND revoked_at IS NULL",
+            "SELECT id, token_hash, sealed_secret, rate_per_second FROM intake_key
+             WHERE company_id = $1 AND revoked_at IS NULL",
             company.0
         )
         .fetch_all(&mut *tx)
@@ -131,8 +134,10 @@ impl Store {
         .await?;
         let flows = flow::deciding(&mut tx, company).await?;
         tx.commit().await?;
-        let keys =
-            keys.into_iter().map(|key| self.key_view(key.id.into(), key.token_hash, key.sealed_secret));
+        let keys = keys.into_iter().map(|key| {
+            let view = self.key_view(key.id.into(), key.token_hash, key.sealed_secret)?;
+            Ok::<_, Error>(KeyView { rate_per_second: key.rate_per_second, ..view })
+        });
         let integrations = integrations.into_iter().map(|row| IntakeIntegration {
             id: row.id.into(),
             name: row.name,
@@ -157,7 +162,7 @@ impl Store {
             Some(sealed) => Some(self.open_text(&format!("intake_key/{id}/secret"), &sealed)?),
             None => None,
         };
-        Ok(KeyView { id, token_hash, signing_secret })
+        Ok(KeyView { id, token_hash, signing_secret, rate_per_second: None })
     }
 
     /// The version of a company's configuration: cheap, to see whether a view is still true.

@@ -17,6 +17,8 @@ pub struct IntakeKey {
     pub company: CompanyId,
     pub prefix: String,
     pub require_signature: bool,
+    /// None for no limit.
+    pub rate_per_second: Option<f64>,
     pub created_at: jiff::Timestamp,
     pub revoked_at: Option<jiff::Timestamp>,
 }
@@ -26,6 +28,7 @@ struct Row {
     id: uuid::Uuid,
     prefix: String,
     require_signature: bool,
+    rate_per_second: Option<f64>,
     created_at: jiff_sqlx::Timestamp,
     revoked_at: Option<jiff_sqlx::Timestamp>,
 }
@@ -37,6 +40,7 @@ impl From<Row> for IntakeKey {
             company: CompanyId(row.company_id),
             prefix: row.prefix,
             require_signature: row.require_signature,
+            rate_per_second: row.rate_per_second,
             created_at: row.created_at.to_jiff(),
             revoked_at: row.revoked_at.map(jiff_sqlx::Timestamp::to_jiff),
         }
@@ -48,7 +52,7 @@ pub(super) fn secret_place(key: KeyId) -> String {
     format!("intake_key/{key}/secret")
 }
 
-async fn company_of(db: &mut PgConnection, key: KeyId) -> Result<CompanyId, Refusal> {
+pub(super) async fn company_of(db: &mut PgConnection, key: KeyId) -> Result<CompanyId, Refusal> {
     let company = sqlx::query_scalar!(
         "SELECT c.id FROM company c CROSS JOIN LATERAL
          (SELECT 1 FROM intake_key k WHERE k.company_id = c.id AND k.id = $1) x",
@@ -76,7 +80,7 @@ impl Store {
         };
         let rows = sqlx::query_as!(
             Row,
-            "SELECT company_id, id, prefix, require_signature, created_at, revoked_at FROM intake_key
+            "SELECT company_id, id, prefix, require_signature, rate_per_second, created_at, revoked_at FROM intake_key
              WHERE ($1::bigint IS NULL OR company_id = $1) AND ($2::uuid IS NULL OR id < $2)
              ORDER BY id DESC LIMIT $3",
             company,
@@ -97,21 +101,23 @@ impl Command {
         prefix: &str,
         token_hash: &[u8; 32],
         secret: Option<&SecretString>,
+        rate_per_second: Option<f64>,
     ) -> Result<IntakeKey, Refusal> {
         let id = KeyId::generate();
         let sealed =
             secret.map(|secret| self.store.sealer.seal(&secret_place(id), secret.expose_secret().as_bytes()));
         let row = sqlx::query_as!(
             Row,
-            "INSERT INTO intake_key (company_id, id, prefix, token_hash, require_signature, sealed_secret)
-             VALUES ($1, $2, $3, $4, $5, $6)
-             RETURNING company_id, id, prefix, require_signature, created_at, revoked_at",
+            "INSERT INTO intake_key (company_id, id, prefix, token_hash, require_signature, sealed_secret, rate_per_second)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             RETURNING company_id, id, prefix, require_signature, rate_per_second, created_at, revoked_at",
             company.0,
             id.uuid(),
             prefix,
             &token_hash[..],
             sealed.is_some(),
             sealed,
+            rate_per_second,
         )
         .fetch_one(&mut *self.tx)
         .await?;
@@ -125,7 +131,7 @@ impl Command {
         let row = sqlx::query_as!(
             Row,
             "UPDATE intake_key SET revoked_at = coalesce(revoked_at, now()) WHERE company_id = $1 AND id = $2
-             RETURNING company_id, id, prefix, require_signature, created_at, revoked_at",
+             RETURNING company_id, id, prefix, require_signature, rate_per_second, created_at, revoked_at",
             company.0,
             key.uuid(),
         )

@@ -29,6 +29,7 @@ pub mod notice;
 mod partitions;
 pub mod probe;
 pub mod queue;
+pub mod refusal;
 pub mod removal;
 pub mod retry;
 pub mod retry_job;

@@ -77,7 +77,7 @@ impl Database {
 
     /// Everything that operators and senders can change, as one text: equal texts mean that nothing changed.
     pub async fn contents(&self) -> String {
-        const TABLES: [&str; 13] = [
+        const TABLES: [&str; 14] = [
             "company",
             "intake_key",
             "integration",

@@ -97,6 +97,7 @@ impl Operator {
             request_id: request_id(),
             company: id.to_string(),
             require_signature: false,
+            rate_per_second: None,
         };
         self.keys().create_intake_key(request).await.unwrap().into_inner().key
     }

@@ -5,7 +5,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
-    shape::{IntakeKey, KeyCreated, shapes},
+    shape::{IntakeKey, KeyCreated, Refused, shapes},
 };
 
 #[derive(Debug, Subcommand)]
@@ -13,6 +13,8 @@ use super::{
 Examples:
   leadline intake-key create --company 7
   curl -H \"Authorization: Bearer $KEY\" --json @lead.json http://127.0.0.1:8080/v1/leads
+
+  leadline intake-key refusals 01J8H6KQH4YG3XR8RWM6T6XFQE -o json | jq '.[0].errors'
 
 Several keys may be live at once: make the new one, change the senders, then revoke the old one.")]
 pub(crate) enum Verb {
@@ -24,12 +26,22 @@ pub(crate) enum Verb {
         /// Accept only signed bodies; the secret to sign with is shown this once too
         #[arg(long)]
         require_signature: bool,
+        /// Refuse with 429 what comes faster; a second's worth may come at once [default: no limit]
+        #[arg(long, value_name = "LEADS")]
+        rate_per_second: Option<f64>,
     },
     /// List keys, newest first
     List {
         /// Only of this company
         #[arg(long, value_name = "ID")]
         company: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show what was refused: the last 100 posts that were wrong, nobody's data in them
+    Refusals {
+        /// The key's id, as `list` shows it
+        id: String,
         #[command(flatten)]
         page: Page,
     },
@@ -46,8 +58,9 @@ impl Verb {
         let client = context.client().await?;
         let request_id = String::new();
         match self {
-            Self::Create { company, require_signature } => {
-                let request = v1::CreateIntakeKeyRequest { request_id, company, require_signature };
+            Self::Create { company, require_signature, rate_per_second } => {
+                let request =
+                    v1::CreateIntakeKeyRequest { request_id, company, require_signature, rate_per_second };
                 context.out.object(&KeyCreated::from(client.create_intake_key(request).await?))?;
                 context.out.note("Keep this now: it is not shown again.");
                 Ok(())
@@ -56,8 +69,21 @@ impl Verb {
                 let company = company.unwrap_or_default();
                 let request = v1::ListIntakeKeysRequest { company, page: Some(page.into()) };
                 let keys: Vec<IntakeKey> = shapes(client.list_intake_keys(request).await?.keys);
-                let columns = ["id", "company_id", "prefix", "require_signature", "created_at", "revoked_at"];
+                let columns = [
+                    "id",
+                    "company_id",
+                    "prefix",
+                    "require_signature",
+                    "rate_per_second",
+                    "created_at",
+                    "revoked_at",
+                ];
                 context.out.list(&keys, &columns)
+            }
+            Self::Refusals { id, page } => {
+                let request = v1::ListRefusalsRequest { key: id, page: Some(page.into()) };
+                let refusals: Vec<Refused> = shapes(client.list_refusals(request).await?.refusals);
+                context.out.list(&refusals, &["id", "at", "path", "status", "detail"])
             }
             Self::Revoke { id } => {
                 let key = client.revoke_intake_key(v1::RevokeIntakeKeyRequest { request_id, id }).await?;

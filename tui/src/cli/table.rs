@@ -7,7 +7,8 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::text::fit;
 
 /// What a list does without where the terminal is narrow, the first to go first; `-o json` has it all.
-const DISPENSABLE: [&str; 17] = [
+const DISPENSABLE: [&str; 18] = [
+    "rate_per_second",
     "require_signature",
     "updated_at",
     "created_at",

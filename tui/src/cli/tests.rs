@@ -22,7 +22,9 @@ fn the_commands_of_the_contract_parse() {
         "leadline company update 7 --brand B",
         "leadline company set-plan 7 --plan free --disable a,b",
         "leadline intake-key create --company 7 --require-signature",
+        "leadline intake-key create --company 7 --rate-per-second 2.5",
         "leadline intake-key list",
+        "leadline intake-key refusals K --limit 5",
         "leadline intake-key revoke K",
         "leadline integration create --company 7 --connector webhook --name N --config {} --mapping {} \
          --events lead.created,lead.updated --payload save_lead --routing flows --disabled --secret-stdin",

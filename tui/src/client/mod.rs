@@ -205,6 +205,11 @@ calls! { intake_key_service_client::IntakeKeyServiceClient:
     change revoke_intake_key(RevokeIntakeKeyRequest) -> IntakeKey;
 }
 
+calls! { intake_service_client::IntakeServiceClient:
+    /// What the intake refused of a key, newest first.
+    read list_refusals(ListRefusalsRequest) -> ListRefusalsResponse;
+}
+
 calls! { integration_service_client::IntegrationServiceClient:
     /// Makes an integration; the answer shows its signing secret once.
     change create_integration(CreateIntegrationRequest) -> CreateIntegrationResponse;

@@ -21,6 +21,7 @@ use crate::{
     store::{
         intake::{AcceptedDelivery, CompanyView, Flushed, IntakeIntegration, KeyView, NewDelivery, NewEvent},
         lead::{Again, LeadDelivery, LeadStatus},
+        refusal::NewRefusal,
         save_lead::{SaveKey, Saved},
     },
 };
@@ -37,6 +38,7 @@ pub(super) struct Company {
     pub(super) version: i64,
     /// Key texts with the signing secret of those that require one.
     pub(super) keys: Vec<(String, Option<String>)>,
+    pub(super) rate_per_second: Option<f64>,
     pub(super) integrations: Vec<IntakeIntegration>,
 }
 
@@ -46,6 +48,8 @@ pub(super) struct State {
     pub(super) leads: HashMap<LeadId, NewEvent>,
     /// By the hash of the address.
     pub(super) saved: HashMap<[u8; 32], LeadId>,
+    /// What is kept of refusals.
+    pub(super) refused: Vec<NewRefusal>,
     pub(super) trouble: Option<Trouble>,
     /// A flush that holds this lead is refused.
     pub(super) poison: Option<LeadId>,
@@ -77,12 +81,14 @@ impl Fake {
         let company = Company {
             version: 1,
             keys: vec![(key('a'), None)],
+            rate_per_second: None,
             integrations: vec![integration("crm", true), integration("mail", false)],
         };
         let state = State {
             company,
             leads: HashMap::new(),
             saved: HashMap::new(),
+            refused: Vec::new(),
             trouble: None,
             poison: None,
             flushes: Vec::new(),
@@ -149,6 +155,7 @@ impl Ledger for Fake {
                         id: KeyId::generate(),
                         token_hash: Sha256::digest(text).into(),
                         signing_secret: secret.clone().map(SecretString::from),
+                        rate_per_second: state.company.rate_per_second,
                     })
                     .collect(),
                 integrations: state.company.integrations.clone(),
@@ -247,6 +254,11 @@ impl Ledger for Fake {
             });
             Ok(status)
         })
+    }
+
+    async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), Trouble> {
+        self.with(|state| state.refused.extend_from_slice(refusals));
+        Ok(())
     }
 
     async fn is_ready(&self) -> bool {

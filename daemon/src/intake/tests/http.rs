@@ -8,21 +8,24 @@ use http::{Method, Request, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use super::fake::{Fake, key};
 use crate::{
     domain::ids::LeadId,
-    intake::{App, Flusher, Readiness, Views, ledger::Trouble, routes},
+    intake::{App, Flusher, Readiness, Refusals, ledger::Trouble, refusals, routes},
 };
 
-struct Door {
-    router: Router,
-    ledger: Arc<Fake>,
+pub(super) struct Door {
+    /// Told to stop, batches end.
+    pub(super) stop: CancellationToken,
+    pub(super) router: Router,
+    pub(super) ledger: Arc<Fake>,
     _flushing: JoinSet<()>,
 }
 
-struct Answer {
+pub(super) struct Answer {
     status: StatusCode,
     headers: http::HeaderMap,
     text: String,
@@ -34,7 +37,7 @@ impl Answer {
     }
 
     /// Checks that this is a whole problem document, and returns it.
-    fn problem(&self, status: u16) -> Value {
+    pub(super) fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
         let problem = self.json();
@@ -53,22 +56,20 @@ fn door_with(ready: Readiness) -> Door {
     let (queue, flusher) = Flusher::new(Arc::clone(&ledger));
     let mut flushing = JoinSet::new();
     flushing.spawn(flusher.run());
-    let app = App {
-        ledger: Arc::clone(&ledger),
-        views: Views::new(Arc::clone(&ledger)),
-        queue,
-        metrics: PrometheusBuilder::new().build_recorder().handle(),
-        ready,
-    };
-    Door { router: routes::router(Arc::new(app)), ledger, _flushing: flushing }
+    let (refusals, refused) = Refusals::new();
+    flushing.spawn(refusals::write(Arc::clone(&ledger), refused));
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    let (lines, stop) = (TaskTracker::new(), CancellationToken::new());
+    let app = App::new(Arc::clone(&ledger), queue, refusals, metrics, ready, lines, stop.clone());
+    Door { stop, router: routes::router(Arc::new(app)), ledger, _flushing: flushing }
 }
 
-fn door() -> Door {
+pub(super) fn door() -> Door {
     door_with(Arc::new(|| true))
 }
 
 impl Door {
-    async fn ask(&self, request: Request<Body>) -> Answer {
+    pub(super) async fn ask(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -102,6 +103,48 @@ fn lead(uuid: &str) -> Value {
 }
 
 const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
+
+#[tokio::test]
+async fn a_key_with_a_rate_is_told_when_to_come_back() {
+    let door = door();
+    door.ledger.change(|company| company.rate_per_second = Some(0.01));
+    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    let refused = door.post(lead(UUID)).await;
+    let problem = refused.problem(429);
+    let wait: u64 = refused.headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((90..=101).contains(&wait), "{wait}");
+    assert_eq!(
+        problem["detail"],
+        "this intake key may send 0.01 leads a second: send this one again after Retry-After seconds"
+    );
+}
+
+#[tokio::test]
+async fn refusals_are_kept_without_anybodys_data() {
+    let door = door();
+    let mut bad = lead(UUID);
+    bad["lead"]["event_type"] = json!("weding");
+    door.post(bad).await.problem(422);
+    door.post("{").await.problem(400);
+    let flat = posted(&key('a'), json!({"data": {"email": "sarah"}}));
+    let (mut parts, body) = flat.into_parts();
+    parts.uri = "/v1/save_lead".parse().unwrap();
+    door.ask(Request::from_parts(parts, body)).await.problem(422);
+    // Nobody's key, and what is not the sender's fault.
+    door.ask(posted(&key('b'), "{")).await.problem(401);
+    door.ledger.with(|state| state.trouble = Some(Trouble::Away));
+    door.post(lead(&LeadId::generate().to_string())).await.problem(503);
+    super::until(|| door.ledger.with(|state| state.refused.len() == 3)).await;
+    let refused = door.ledger.with(|state| state.refused.clone());
+    let seen: Vec<_> = refused.iter().map(|it| (it.path, it.status, it.detail.as_str())).collect();
+    assert_eq!(seen[0].1, 422);
+    assert_eq!(seen[1].0, "/v1/leads");
+    assert_eq!(seen[2], ("/v1/save_lead", 422, "/data/email: must be an e-mail address"));
+    assert_eq!(refused[0].errors[0].0, "/lead/event_type");
+    let body = refused[0].body.as_deref().unwrap();
+    assert!(body.contains("weding") && body.contains("xxxxx@xxxxxxx.xxx"), "{body}");
+    assert!(!body.contains("Sarah") && !body.contains("sarah"), "{body}");
+}
 
 #[tokio::test]
 async fn a_lead_is_accepted_then_a_duplicate_then_updated() {
@@ -346,6 +389,7 @@ async fn the_openapi_document_lists_exactly_what_there_is() {
         listed,
         [
             "/v1/leads",
+            "/v1/leads/batch",
             "/v1/save_lead",
             "/v1/leads/{uuid}",
             "/healthz",

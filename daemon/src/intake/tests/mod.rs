@@ -1,6 +1,14 @@
 //! The intake against a ledger in memory: every rule of it but the SQL.
 
+mod batch;
 mod fake;
 mod flush;
 mod http;
 mod server;
+
+/// Waits until something holds; how long that takes is nobody's business.
+async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        tokio::task::yield_now().await;
+    }
+}

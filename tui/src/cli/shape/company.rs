@@ -68,6 +68,7 @@ pub(crate) struct IntakeKey {
     company_id: i64,
     prefix: String,
     require_signature: bool,
+    rate_per_second: Option<f64>,
     created_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
 }
@@ -79,6 +80,7 @@ impl From<v1::IntakeKey> for IntakeKey {
             company_id: it.company_id,
             prefix: it.prefix,
             require_signature: it.require_signature,
+            rate_per_second: it.rate_per_second,
             created_at: time(it.created_at),
             revoked_at: time(it.revoked_at),
         }

@@ -6,6 +6,7 @@ mod company;
 mod delivery;
 mod flow;
 mod hold;
+mod intake;
 mod integration;
 mod preview;
 
@@ -17,6 +18,7 @@ pub(crate) use company::{Company, CompanyCreated, IntakeKey, KeyCreated};
 pub(crate) use delivery::{Attempt, AttemptShown, Delivery, DeliveryShown, Lead, LeadShown, RetryPlan};
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest};
 pub(crate) use hold::{Explained, Moved};
+pub(crate) use intake::Refused;
 pub(crate) use integration::{
     Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated,
 };

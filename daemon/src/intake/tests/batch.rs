@@ -1,0 +1,172 @@
+//! Batches: answers in order, memory that does not grow, and an end when the daemon stops.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::body::{Body, BodyDataStream};
+use futures::{StreamExt, stream};
+use http::{Request, StatusCode, header};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::{
+    fake::key,
+    http::{Door, door},
+};
+use crate::{domain::ids::LeadId, intake::ledger::Trouble};
+
+fn line(uuid: &str, guests: usize) -> String {
+    let lead = json!({"lead": {
+        "uuid": uuid, "name": "Sarah Patel", "email": "sarah@example.com", "event_type": "wedding",
+        "event_date": "2026-09-12", "guest_count": guests, "gdpr_consent": true,
+    }});
+    format!("{lead}\n")
+}
+
+async fn post(door: &Door, body: Body) -> (StatusCode, BodyDataStream) {
+    let request = Request::post("/v1/leads/batch")
+        .header("authorization", format!("Bearer {}", key('a')))
+        .header("content-type", "application/x-ndjson")
+        .body(body)
+        .unwrap();
+    let response = door.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
+    (response.status(), response.into_body().into_data_stream())
+}
+
+async fn answers(door: &Door, body: impl Into<Body>) -> Vec<Value> {
+    let (status, mut chunks) = post(door, body.into()).await;
+    assert_eq!(status, StatusCode::OK);
+    let mut text = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        text.extend_from_slice(&chunk.unwrap());
+    }
+    let text = String::from_utf8(text).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_line_has_its_answer_in_order() {
+    let door = door();
+    let (one, two) = (LeadId::generate().to_string(), LeadId::generate().to_string());
+    let large = line(&one, 80).replace("Sarah", &"x".repeat(256 * 1024));
+    let body = [
+        &*line(&one, 80),
+        "\n",
+        "{\"lead\": \n",
+        &*large,
+        &*line(&two, 0),
+        &*line(&one, 81),
+        &*line(&one, 82),
+        &*line(&one, 82),
+        line(&two, 5).trim_end(),
+    ]
+    .concat();
+    let told = answers(&door, body).await;
+    let seen: Vec<_> =
+        told.iter().map(|told| (told["line"].as_u64().unwrap(), told["status"].clone())).collect();
+    assert_eq!(
+        seen,
+        [
+            (1, json!("accepted")),
+            (3, json!(400)),
+            (4, json!(413)),
+            (5, json!(422)),
+            (6, json!("updated")),
+            (7, json!("updated")),
+            (8, json!("duplicate")),
+            (9, json!("accepted")),
+        ]
+    );
+    assert_eq!(told[0]["lead"], one);
+    assert_eq!(told[0]["deliveries"].as_array().unwrap().len(), 2);
+    assert_eq!(told[2]["detail"], "the line is larger than 256 KiB: send one lead a line");
+    assert_eq!(told[3]["errors"][0]["pointer"], "/lead/guest_count");
+    // The refusals are kept, and what was not read of them is not.
+    crate::intake::tests::until(|| door.ledger.with(|state| state.refused.len() == 2)).await;
+    let refused = door.ledger.with(|state| state.refused.clone());
+    assert!(refused.iter().all(|refusal| refusal.path == "/v1/leads/batch" && refusal.body.is_some()));
+}
+
+#[tokio::test]
+async fn a_batch_of_any_length_needs_the_same_memory() {
+    const LINES: usize = 100_000;
+    let door = door();
+    let given = Arc::new(AtomicUsize::new(0));
+    let giving = Arc::clone(&given);
+    let bad = line("01j8h6kqh4yg3xr8rwm6t6xfqe", 0);
+    // Most lines are refused, so that this is about reading and answering.
+    let body = stream::iter(0..LINES).map(move |n| {
+        giving.store(n + 1, Ordering::SeqCst);
+        let text = if n % 1000 == 0 { line(&LeadId::generate().to_string(), 80) } else { bad.clone() };
+        Ok::<_, Infallible>(text)
+    });
+    let (_, mut chunks) = post(&door, Body::from_stream(body)).await;
+    let (mut read, mut furthest) = (0, 0);
+    while let Some(chunk) = chunks.next().await {
+        read += chunk.unwrap().iter().filter(|byte| **byte == b'\n').count();
+        furthest = furthest.max(given.load(Ordering::SeqCst) - read);
+    }
+    assert_eq!((read, given.load(Ordering::SeqCst)), (LINES, LINES));
+    assert!(furthest <= 100, "{furthest} lines were read ahead of their answers");
+    assert_eq!(door.ledger.with(|state| state.leads.len()), LINES / 1000);
+}
+
+#[tokio::test]
+async fn a_sender_who_does_not_read_keeps_no_lead_from_its_commit() {
+    let door = door();
+    let body: String = (0..20).map(|_| line(&LeadId::generate().to_string(), 80)).collect();
+    let (_, mut chunks) = post(&door, Body::from(body)).await;
+    chunks.next().await.unwrap().unwrap();
+    crate::intake::tests::until(|| door.ledger.with(|state| state.leads.len() == 20)).await;
+}
+
+#[tokio::test]
+async fn a_batch_ends_when_the_daemon_stops() {
+    let door = door();
+    let first = line(&LeadId::generate().to_string(), 80);
+    let body = stream::iter([Ok::<_, Infallible>(first)]).chain(stream::pending());
+    let (_, mut chunks) = post(&door, Body::from_stream(body)).await;
+    let mut text = chunks.next().await.unwrap().unwrap().to_vec();
+    door.stop.cancel();
+    while let Some(chunk) = chunks.next().await {
+        text.extend_from_slice(&chunk.unwrap());
+    }
+    let told: Vec<Value> =
+        text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!((told.len(), &told[0]["status"], &told[1]["status"]), (2, &json!("accepted"), &json!(503)));
+    assert_eq!(
+        told[1]["detail"],
+        "the daemon stops, this line and what follows it was not accepted: send it again"
+    );
+}
+
+#[tokio::test]
+async fn what_concerns_the_whole_batch_is_said_before_its_first_line() {
+    let door = door();
+    let ask = async |headers: [(&str, &str); 2]| {
+        let mut request = Request::post("/v1/leads/batch").header("authorization", headers[0].1);
+        request = request.header(headers[1].0, headers[1].1);
+        door.ask(request.body(Body::from(line("x", 1))).unwrap()).await
+    };
+    let bearer = format!("Bearer {}", key('a'));
+    let ndjson = ("content-type", "application/x-ndjson");
+    ask([("", "Bearer llk_7_x"), ndjson]).await.problem(401);
+    let told = ask([("", &bearer), ("content-type", "application/json")]).await.problem(415);
+    assert_eq!(
+        told["detail"],
+        "the body must be NDJSON, a lead event a line: send it with the header Content-Type: application/x-ndjson"
+    );
+    door.ledger
+        .change(|company| company.keys.push((key('s'), Some("whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQ=".into()))));
+    let told = ask([("", &format!("Bearer {}", key('s'))), ndjson]).await.problem(403);
+    assert!(told["detail"].as_str().unwrap().starts_with("this intake key requires signed bodies"), "{told}");
+    door.ledger.with(|state| state.trouble = Some(Trouble::Away));
+    door.ledger.change(|_| {});
+    ask([("", &bearer), ndjson]).await.problem(503);
+}
