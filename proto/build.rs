@@ -11,11 +11,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         "delivery",
         "flow",
         "hold",
+        "intake",
         "preview",
-        "watch",
+        "retry",
         "audit",
         "notice",
-        "intake",
+        "watch",
     ]
     .map(|name| format!("leadline/control/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=leadline");

@@ -83,6 +83,9 @@ fn integration_shape() -> Value {
         "badge": "text", "last_pushed_at": null, "failure_count": "integer", "dead": "integer",
         "held": "integer", "pending": "integer", "last_error": null, "last_error_at": null,
         "oldest_undelivered_at": null, "throttled_until": null, "next_retry_at": null,
+        "sweep_at": null, "breaker": {"state": "text", "why": null, "until": null},
+        "lane": {"running": "integer", "concurrency": "integer", "rate_per_second": null, "waits_for": null,
+            "waits_until": null},
         "rotation": "text", "grace_until": null, "secret_version": "integer", "has_credentials": "bool",
         "account": null, "findings": [], "checked_at": null, "staged_secret_version": null, "awaits_cut_over": "bool",
         "company_paused_at": null, "notices": "bool", "config": {"url": "text"},
@@ -319,7 +322,12 @@ async fn tests_and_retries_wait_for_the_outcome() {
 
     scene.receiver.set(Behaviour::Good);
     let retried = cli.json(&["delivery", "retry", "--integration", "hook"]).await;
-    assert_eq!((&retried[0]["state"], &retried[0]["trigger"]), (&json!("delivered"), &json!("manual")));
+    let told = ["state", "total", "released", "delivered", "dead"].map(|key| retried[key].clone());
+    assert_eq!(told, [json!("done"), json!(1), json!(1), json!(1), json!(0)]);
+    let jobs = cli.json(&["retry-job", "list"]).await;
+    assert_eq!((&jobs[0]["id"], &jobs[0]["state"]), (&retried["id"], &json!("done")));
+    let again = cli.json(&["delivery", "retry", "--integration", "hook"]).await;
+    assert_eq!((&again["id"], &again["total"]), (&json!(null), &json!(0)), "nothing is dead any more");
     assert_eq!(cli.json(&["delivery", "retry", &delivery]).await["number"], 4, "delivered ones too");
     let started = cli.json(&["delivery", "retry", &delivery, "--no-wait"]).await;
     assert_eq!(started["count"], 1);

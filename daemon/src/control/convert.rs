@@ -6,7 +6,7 @@ use prost_types::Timestamp;
 use super::check;
 use crate::{
     connectors::{ConfigField, Connector},
-    domain::{outcome::FailureClass, rotation::Rotation},
+    domain::{breaker::State, lane::Standing, outcome::FailureClass, rotation::Rotation},
     store::{
         attempt_read::{AttemptDetail, AttemptView},
         command::Refusal,
@@ -109,6 +109,8 @@ impl From<IntegrationView> for v1::Integration {
 
 impl From<Health> for v1::Health {
     fn from(health: Health) -> Self {
+        let breaker = breaker(&health);
+        let lane = lane(&health.lane);
         let (last_error, last_error_at) = health.last_error.unzip();
         Self {
             badge: health.badge.as_str().to_owned(),
@@ -122,8 +124,39 @@ impl From<Health> for v1::Health {
             oldest_undelivered_at: health.oldest_undelivered_at.map(time),
             throttled_until: health.throttled_until.map(time),
             next_retry_at: health.next_retry_at.map(time),
+            breaker: Some(breaker),
+            lane: Some(lane),
+            sweep_at: health.sweep_at.map(time),
         }
     }
+}
+
+fn breaker(health: &Health) -> v1::Breaker {
+    let state = State::at(health.lane.breaker_until, health.lane.now);
+    let why = || {
+        let error = health.breaker_error.as_deref().unwrap_or("the target seems to be down");
+        format!("{} pushes in a row failed, the last one so: {error}", health.streak)
+    };
+    v1::Breaker {
+        state: state.as_str().to_owned(),
+        why: if state == State::Closed { String::new() } else { why() },
+        until: health.lane.breaker_until.filter(|_| state == State::Open).and_then(from_micros),
+    }
+}
+
+fn lane(lane: &Standing) -> v1::Lane {
+    let waits = lane.waits();
+    v1::Lane {
+        running: u32::try_from(lane.running).unwrap_or(u32::MAX),
+        concurrency: lane.concurrency,
+        rate_per_second: lane.rate_per_second,
+        waits_for: waits.map_or("", |(wait, _)| wait.as_str()).to_owned(),
+        waits_until: waits.and_then(|(_, until)| until).and_then(from_micros),
+    }
+}
+
+fn from_micros(at: i64) -> Option<Timestamp> {
+    jiff::Timestamp::from_microsecond(at).ok().map(time)
 }
 
 impl From<LeadView> for v1::Lead {

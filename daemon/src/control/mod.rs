@@ -10,7 +10,7 @@ use leadline_proto::v1::{
     intake_key_service_server::IntakeKeyServiceServer, intake_service_server::IntakeServiceServer,
     integration_service_server::IntegrationServiceServer, lead_service_server::LeadServiceServer,
     notice_service_server::NoticeServiceServer, preview_service_server::PreviewServiceServer,
-    watch_service_server::WatchServiceServer,
+    retry_job_service_server::RetryJobServiceServer, watch_service_server::WatchServiceServer,
 };
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -38,6 +38,7 @@ mod mutate;
 mod notice;
 mod preview;
 mod retry;
+mod retry_job;
 mod secret;
 mod status;
 mod watch;
@@ -127,6 +128,7 @@ pub async fn serve(
     health.set_serving::<AttemptServiceServer<Control>>().await;
     health.set_serving::<FlowServiceServer<Control>>().await;
     health.set_serving::<PreviewServiceServer<Control>>().await;
+    health.set_serving::<RetryJobServiceServer<Control>>().await;
     health.set_serving::<WatchServiceServer<Control>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(leadline_proto::DESCRIPTORS)
@@ -149,6 +151,7 @@ pub async fn serve(
         .add_service(AttemptServiceServer::new(control.clone()))
         .add_service(FlowServiceServer::new(control.clone()))
         .add_service(PreviewServiceServer::new(control.clone()))
+        .add_service(RetryJobServiceServer::new(control.clone()))
         .add_service(WatchServiceServer::new(control))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
         .await?;

@@ -52,6 +52,7 @@ mutating! {
     HoldDeliveriesRequest "HoldDeliveries";
     ReleaseDeliveriesRequest "ReleaseDeliveries";
     SkipDeliveriesRequest "SkipDeliveries";
+    CancelRetryJobRequest "CancelRetryJob";
 }
 
 /// The answer to a mutation, which a repeat gets again.
@@ -72,6 +73,7 @@ impl Repeatable for v1::RetryDeliveriesResponse {}
 impl Repeatable for v1::Flow {}
 impl Repeatable for v1::DeleteFlowResponse {}
 impl Repeatable for v1::MovedDeliveriesResponse {}
+impl Repeatable for v1::RetryJob {}
 
 impl Repeatable for v1::CreateIntakeKeyResponse {
     fn repeated(&self) -> Self {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use leadline_proto::v1;
 use serde_json::json;
 use tonic::{Request, Response};
+use uuid::Uuid;
 
 use super::{Answer, Control, check, mutate};
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
         delivery_read::{DeliveryFilter, Order, Target},
         held::BATCH,
         retry::Retrial,
+        retry_job::JobLane,
     },
 };
 
@@ -30,46 +32,89 @@ impl Control {
         request: Request<v1::RetryDeliveriesRequest>,
     ) -> Answer<v1::RetryDeliveriesResponse> {
         if request.get_ref().dry_run {
-            let targets = self.targets(request.get_ref()).await?;
-            return Ok(Response::new(self.forecast(&targets).await?));
+            let asked = self.asked(request.get_ref()).await?;
+            return Ok(Response::new(self.forecast(&asked).await?));
         }
         let (call, request) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
         }
-        let targets = self.targets(&request).await?;
-        let forecast = self.forecast(&targets).await?;
-        let mut batches = batches(&targets);
+        let asked = self.asked(&request).await?;
+        let forecast = self.forecast(&asked).await?;
+        match asked {
+            Asked::Named(targets) => self.retry_named(&call, request.re_render, &targets, forecast).await,
+            Asked::Found { filter, lanes } => {
+                self.start_job(&call, request.re_render, &filter, &lanes, forecast).await
+            }
+        }
+    }
+
+    async fn retry_named(
+        &self,
+        call: &Call,
+        re_render: bool,
+        targets: &[Target],
+        forecast: v1::RetryDeliveriesResponse,
+    ) -> Answer<v1::RetryDeliveriesResponse> {
+        let mut batches = batches(targets);
         let last = batches.pop();
-        let mut count = 0;
-        let retrial = Retrial { is_bulk: targets.len() > NAMED_MAX, ..Retrial::default() };
+        let mut pushed = Vec::new();
+        let retrial = Retrial { is_bulk: targets.len() > NAMED_MAX, re_render, ..Retrial::default() };
         // Each batch is safe to repeat: what is pending already is left alone.
         for (company, batch) in batches {
-            let mut command = self.store.batch(&call).await?;
-            count += command.retry(company, &batch, retrial).await?;
+            let mut command = self.store.batch(call).await?;
+            pushed.extend(command.retry(company, &batch, retrial).await?);
             command.commit().await?;
         }
-        self.carry_out(&call, |mut command| async {
+        self.carry_out(call, |mut command| async {
             if let Some((company, batch)) = last {
-                count += command.retry(company, &batch, retrial).await?;
+                pushed.extend(command.retry(company, &batch, retrial).await?);
             }
-            audit(&mut command, &call, &targets).await?;
-            Ok((command, v1::RetryDeliveriesResponse { count, ..forecast }))
+            audit(&mut command, call, targets).await?;
+            let (count, ids) = (pushed.len() as u64, pushed.iter().map(ToString::to_string).collect());
+            Ok((command, v1::RetryDeliveriesResponse { count, pushed: ids, ..forecast }))
         })
         .await
     }
 
-    /// The deliveries that a request means, oldest first; refused if one of those named cannot be retried.
-    async fn targets(&self, request: &v1::RetryDeliveriesRequest) -> Result<Vec<Target>, Refusal> {
+    async fn start_job(
+        &self,
+        call: &Call,
+        re_render: bool,
+        filter: &DeliveryFilter,
+        lanes: &[JobLane],
+        forecast: v1::RetryDeliveriesResponse,
+    ) -> Answer<v1::RetryDeliveriesResponse> {
+        self.carry_out(call, |mut command| async {
+            if lanes.is_empty() {
+                return Ok((command, forecast));
+            }
+            let job = command.create_job(filter, re_render, lanes).await?;
+            let mut companies: BTreeMap<i64, i64> = BTreeMap::new();
+            for lane in lanes {
+                *companies.entry(lane.company.0).or_default() += lane.total;
+            }
+            for (company, count) in companies {
+                let after = json!({ "count": count, "re_render": re_render, "request_id": call.request_id });
+                command.audit(CompanyId(company), &format!("retry job {job}"), None, Some(after)).await?;
+            }
+            Ok((command, v1::RetryDeliveriesResponse { job_id: job.to_string(), ..forecast }))
+        })
+        .await
+    }
+
+    /// The deliveries that a request means; refused if one of those named cannot be retried.
+    async fn asked(&self, request: &v1::RetryDeliveriesRequest) -> Result<Asked, Refusal> {
         match (&request.ids[..], &request.filter) {
             ([], Some(asked)) => {
                 let mut filter = self.delivery_filter(asked).await?;
                 filter.states = retried_states(asked, &filter.states)?;
                 // Named, a disabled integration is refused; among many, it is left out.
                 filter.enabled_only = filter.integration.is_none();
-                let targets = self.store.targets(&filter).await?;
-                targets.iter().try_for_each(refuse_disabled)?;
-                Ok(targets)
+                let one = self.store.targets_page(&filter, Order::OldestFirst, None, 1).await?;
+                one.iter().try_for_each(refuse_disabled)?;
+                let lanes = self.store.job_lanes(&filter).await?;
+                Ok(Asked::Found { filter, lanes })
             }
             ([], None) => Err(Refusal::Invalid("name deliveries to retry, or send a filter".to_owned())),
             (_, Some(_)) => Err(Refusal::Invalid("send either ids or a filter, not both".to_owned())),
@@ -93,31 +138,49 @@ impl Control {
                     )));
                 }
                 targets.iter().try_for_each(refuse_named)?;
-                Ok(targets)
+                Ok(Asked::Named(targets))
             }
         }
     }
 
     /// How many, how long, and which come first.
-    async fn forecast(&self, targets: &[Target]) -> Result<v1::RetryDeliveriesResponse, Refusal> {
-        let mut lanes: BTreeMap<_, usize> = BTreeMap::new();
-        for target in targets {
-            *lanes.entry((target.company_id, target.integration_id)).or_default() += 1;
-        }
+    async fn forecast(&self, asked: &Asked) -> Result<v1::RetryDeliveriesResponse, Refusal> {
+        let mut lanes: BTreeMap<(i64, Uuid), usize> = BTreeMap::new();
+        let filter = match asked {
+            Asked::Named(targets) => {
+                for target in targets {
+                    *lanes.entry((target.company_id, target.integration_id)).or_default() += 1;
+                }
+                let first = targets.iter().take(SAMPLE).map(|target| DeliveryId::from(target.id)).collect();
+                &DeliveryFilter { ids: Some(first), ..DeliveryFilter::default() }
+            }
+            Asked::Found { filter, lanes: found } => {
+                for lane in found {
+                    let total = usize::try_from(lane.total).unwrap_or(usize::MAX);
+                    lanes.insert((lane.company.0, lane.integration.uuid()), total);
+                }
+                filter
+            }
+        };
         let mut seconds: f64 = 0.0;
-        for ((company, integration), count) in lanes {
-            let pace = self.store.pace(CompanyId(company), IntegrationId::from(integration)).await?;
-            seconds = seconds.max(pace.seconds(count));
+        for ((company, integration), count) in &lanes {
+            let pace = self.store.pace(CompanyId(*company), IntegrationId::from(*integration)).await?;
+            seconds = seconds.max(pace.seconds(*count));
         }
-        let first = targets.iter().take(SAMPLE).map(|target| DeliveryId::from(target.id)).collect();
-        let filter = DeliveryFilter { ids: Some(first), ..DeliveryFilter::default() };
-        let sample = self.store.delivery_views(&filter, Order::OldestFirst, None, None).await?;
+        let sample = self.store.delivery_views(filter, Order::OldestFirst, None, Some(SAMPLE as i64)).await?;
         Ok(v1::RetryDeliveriesResponse {
-            count: targets.len() as u64,
+            count: lanes.values().sum::<usize>() as u64,
             seconds,
             sample: sample.into_iter().map(v1::Delivery::from).collect(),
+            ..v1::RetryDeliveriesResponse::default()
         })
     }
+}
+
+/// What a retry is asked for.
+enum Asked {
+    Named(Vec<Target>),
+    Found { filter: DeliveryFilter, lanes: Vec<JobLane> },
 }
 
 /// The targets of each company in batches, oldest first.

@@ -11,6 +11,7 @@ pub mod flow;
 pub mod ids;
 pub mod integration;
 pub mod json;
+pub mod lane;
 pub mod lead;
 pub mod mapping;
 pub mod nearest;

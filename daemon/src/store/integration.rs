@@ -354,14 +354,16 @@ impl Command {
         .await?;
         sqlx::query!(
             "UPDATE integration_stat
-             SET failure_count = 0, last_error = NULL, last_error_at = NULL, updated_at = now()
+             SET failure_count = 0, last_error = NULL, last_error_at = NULL, updated_at = now(),
+                 streak = 0, trips = 0, breaker_until = NULL, breaker_error = NULL
              WHERE company_id = $1 AND integration_id = $2",
             company.0,
             id.uuid(),
         )
         .execute(&mut *self.tx)
         .await?;
-        self.touch(company, id, false);
+        // Its lane must hear that the breaker is closed.
+        self.touch(company, id, true);
         let before = json!({ "failure_count": before.failure_count, "last_error": before.last_error });
         Ok((company, id, before))
     }

@@ -13,6 +13,8 @@ use super::{
 use crate::domain::{
     badge::Badge,
     ids::{CompanyId, IntegrationId},
+    integration::Policy,
+    lane::Standing,
 };
 
 /// An integration with its health.
@@ -65,6 +67,11 @@ pub struct Health {
     pub oldest_undelivered_at: Option<jiff::Timestamp>,
     pub throttled_until: Option<jiff::Timestamp>,
     pub next_retry_at: Option<jiff::Timestamp>,
+    pub sweep_at: Option<jiff::Timestamp>,
+    /// Failures in a row, and the error that opened the breaker.
+    pub streak: i32,
+    pub breaker_error: Option<String>,
+    pub lane: Standing,
 }
 
 /// Which integrations to show; what is none does not restrict.
@@ -118,6 +125,13 @@ struct Row {
     awaits_cut_over: bool,
     company_paused_at: Option<jiff_sqlx::Timestamp>,
     notices: bool,
+    now: jiff_sqlx::Timestamp,
+    due_first: i64,
+    due_again: i64,
+    streak: i32,
+    breaker_until: Option<jiff_sqlx::Timestamp>,
+    breaker_error: Option<String>,
+    sweep_at: Option<jiff_sqlx::Timestamp>,
 }
 
 impl From<Row> for IntegrationView {
@@ -128,6 +142,18 @@ impl From<Row> for IntegrationView {
         let since = oldest.and_then(|id| {
             jiff::Timestamp::from_millisecond(i64::try_from(Ulid::from(id).timestamp_ms()).ok()?).ok()
         });
+        let micros = |at: Option<jiff_sqlx::Timestamp>| at.map(|at| at.to_jiff().as_microsecond());
+        let policy = Policy::of(&row.config);
+        let lane = Standing {
+            now: row.now.to_jiff().as_microsecond(),
+            is_enabled: row.enabled,
+            throttled_until: micros(row.throttled_until),
+            breaker_until: micros(row.breaker_until),
+            due: [row.due_first, row.due_again],
+            running: row.running,
+            concurrency: policy.concurrency,
+            rate_per_second: policy.rate_per_second,
+        };
         let badge =
             Badge::of(row.enabled, row.last_class.as_deref(), row.failing, row.next_retry_at.is_some());
         Self {
@@ -164,6 +190,10 @@ impl From<Row> for IntegrationView {
                 oldest_undelivered_at: since,
                 throttled_until: jiff(row.throttled_until),
                 next_retry_at: jiff(row.next_retry_at),
+                sweep_at: jiff(row.sweep_at).filter(|_| row.enabled),
+                streak: row.streak,
+                breaker_error: row.breaker_error,
+                lane,
             },
         }
     }
@@ -199,15 +229,19 @@ async fn views(db: &mut PgConnection, filter: &IntegrationFilter) -> Result<Vec<
                   coalesce(r.count, 0) AS "running!", r.oldest AS "running_oldest?",
                   x.secret_version, x.grace_until, x.staged_version,
                   i.sealed_credentials IS NOT NULL AS "has_credentials!", i.account, i.findings, i.checked_at,
-                  i.awaits_cut_over, c.paused_at AS company_paused_at, i.notices
+                  i.awaits_cut_over, c.paused_at AS company_paused_at, i.notices,
+                  now() AS "now!", q.due_first AS "due_first!",
+                  q.due_again AS "due_again!", s.streak, s.breaker_until, s.breaker_error, s.sweep_at
            FROM integration i
            JOIN company c ON c.id = i.company_id
            JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
            LEFT JOIN running r ON r.integration_id = i.id
            LEFT JOIN waiting u ON u.company_id = i.company_id AND u.integration_id = i.id
            CROSS JOIN LATERAL (
-               SELECT count(*) AS count, (array_agg(delivery_id ORDER BY delivery_id))[1] AS oldest
-               FROM (SELECT delivery_id FROM due WHERE integration_id = i.id ORDER BY kind, due_at LIMIT 10000) d) q
+               SELECT count(*) AS count, (array_agg(delivery_id ORDER BY delivery_id))[1] AS oldest,
+                      count(*) FILTER (WHERE kind = 0 AND due_at <= now()) AS due_first,
+                      count(*) FILTER (WHERE kind = 1 AND due_at <= now()) AS due_again
+               FROM (SELECT delivery_id, kind, due_at FROM due WHERE integration_id = i.id ORDER BY kind, due_at LIMIT 10000) d) q
            CROSS JOIN LATERAL (
                SELECT max(version) FILTER (WHERE expires_at IS NULL AND NOT staged) AS secret_version,
                       max(version) FILTER (WHERE staged) AS staged_version,

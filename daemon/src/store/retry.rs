@@ -65,14 +65,14 @@ pub struct Retrial {
 
 impl Command {
     /// Retries deliveries of one company, at most [`super::held::BATCH`] of them. Those being pushed, those that wait
-    /// for an earlier one and those whose state is no longer what was asked for are left alone. Answers how many
-    /// are pending because of it.
+    /// for an earlier one and those whose state is no longer what was asked for are left alone. Answers which are
+    /// pending because of it.
     pub async fn retry(
         &mut self,
         company: CompanyId,
         targets: &[Target],
         retrial: Retrial,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<Vec<DeliveryId>, Refusal> {
         let mut integrations: Vec<Uuid> = targets.iter().map(|target| target.integration_id).collect();
         integrations.sort_unstable();
         integrations.dedup();
@@ -88,21 +88,22 @@ impl Command {
             operator: Some(&operator),
             job: retrial.job.map(JobId::uuid),
         };
-        let (mut again, mut count) = (states(&["dead", "delivered"]), 0);
+        let mut again = states(&["dead", "delivered"]);
         let waiting = states(&["pending"]);
-        if retrial.re_render {
+        let mut pending = if retrial.re_render {
             let (kept, rest) = self.never_sent(company, &again).await?;
             again = kept;
-            count += self.replace(company, &integrations, &rest, &waiting, &how).await?;
+            self.replace(company, &integrations, &rest, &waiting, &how).await?
         } else {
-            count += self.hurry(company, &integrations, &waiting, &how).await?;
-        }
+            self.hurry(company, &integrations, &waiting, &how).await?
+        };
         let (revived, due) = revive::revive(&mut self.tx, company, &integrations, &again, &how).await?;
         self.became_due(company, &due);
         for integration in integrations {
             self.touch(company, integration.into(), false);
         }
-        Ok(count + revived.len() as u64)
+        pending.extend(revived);
+        Ok(pending.into_iter().map(DeliveryId::from).collect())
     }
 
     /// Parts those of which nothing ever left from the others.
@@ -132,7 +133,7 @@ impl Command {
         finals: &[Uuid],
         waiting: &[Uuid],
         how: &Revival<'_>,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<Vec<Uuid>, Refusal> {
         let mut old = sqlx::query_scalar!(
             "DELETE FROM due WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3)
              RETURNING delivery_id",
@@ -173,7 +174,7 @@ impl Command {
         let made: Vec<Uuid> = made.into_iter().map(|row| row.id).collect();
         let due = revive::line_up(&mut self.tx, company, &made, how).await?;
         self.became_due(company, &due);
-        Ok(made.len() as u64)
+        Ok(made)
     }
 
     /// Makes locked ones that wait for a later time due now.
@@ -183,7 +184,7 @@ impl Command {
         lanes: &[Uuid],
         ids: &[Uuid],
         how: &Revival<'_>,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<Vec<Uuid>, Refusal> {
         let rows = sqlx::query!(
             r#"WITH waiting AS MATERIALIZED (
                    SELECT q.ctid AS row, row_number() OVER (ORDER BY q.delivery_id) AS n FROM due q
@@ -214,7 +215,7 @@ impl Command {
             .map(|row| NewDue { integration_id: row.integration_id, kind: row.kind, due_at: row.due_at })
             .collect();
         self.became_due(company, &due);
-        Ok(due.len() as u64)
+        Ok(hurried)
     }
 }
 

@@ -31,7 +31,7 @@ pub struct JobLane {
 pub struct JobView {
     pub id: JobId,
     pub operator: String,
-    /// running | done | cancelled
+    /// running, as long as one that it brought back is pending | done | cancelled
     pub state: &'static str,
     pub re_render: bool,
     /// How many deliveries the filter found.
@@ -229,7 +229,7 @@ impl Store {
             return Ok(());
         }
         let released = command.retry(company, targets, retrial).await.map_err(Refusal::into_store)?;
-        let released = i64::try_from(released).unwrap_or(i64::MAX);
+        let released = released.len() as i64;
         sqlx::query!(
             "UPDATE retry_job SET released = released + $4, left_alone = left_alone + $5,
                  position = coalesce($6, position), state = CASE WHEN $7 THEN 'done' ELSE state END,
@@ -288,20 +288,21 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let count = |state: &str| states.iter().filter(|row| row.state == state).map(|row| row.count).sum();
+        let pending: i64 = count("pending");
         let is = |state: &str| lanes.iter().any(|lane| lane.state == state);
         Ok(Some(JobView {
             id,
             operator: first.operator.clone(),
             re_render: first.re_render,
             state: match (is("running"), is("cancelled")) {
-                (true, _) => "running",
-                (_, true) => "cancelled",
-                _ => "done",
+                (false, true) => "cancelled",
+                (false, false) if pending == 0 => "done",
+                _ => "running",
             },
             total: lanes.iter().map(|lane| lane.total).sum(),
             released: lanes.iter().map(|lane| lane.released).sum(),
             left_alone: lanes.iter().map(|lane| lane.left_alone).sum(),
-            pending: count("pending"),
+            pending,
             delivered: count("delivered"),
             dead: count("dead"),
             other: count("held") + count("skipped"),

@@ -26,7 +26,12 @@ Examples:
   leadline delivery retry --integration crm --state delivered --since 3d   the CRM lost Tuesday
   leadline delivery why 01J8H6KQH4YG3XR8RWM6T6XFQE     what it waits for, and who lets it go
   leadline delivery hold --integration crm             push nothing that waits, until it is released
-  leadline delivery skip --integration crm --state dead --class rejected")]
+  leadline delivery skip --integration crm --state dead --class rejected
+  leadline delivery retry --integration crm --class mapping --re-render     after its mapping was mended
+
+A filter starts a retry job, which is followed to its end: oldest first, each integration at its own pace. Ctrl-C
+brings back no more, and what is in the queue already goes on. A retry repeats the same bytes under the same id;
+with --re-render it is a new delivery that replaces the old one.")]
 pub(crate) enum Verb {
     /// List deliveries, newest first
     List {
@@ -58,7 +63,7 @@ pub(crate) enum Verb {
     /// Push them never: pending, held and dead ones become final, the rest of their lead goes on
     #[command(after_help = "What is being pushed is left alone: it cannot be taken back.")]
     Skip(Which),
-    /// Push again: those named, or the dead ones that a filter finds
+    /// Push again: those named, or the dead ones that a filter finds, as a retry job
     Retry {
         /// The deliveries' ids
         #[arg(value_name = "ID")]
@@ -68,6 +73,9 @@ pub(crate) enum Verb {
         /// Change nothing; say how many and how long
         #[arg(long)]
         dry_run: bool,
+        /// Render anew, as a delivery with an id of its own that replaces the old one
+        #[arg(long)]
+        re_render: bool,
         /// Do not wait for the outcome
         #[arg(long)]
         no_wait: bool,
@@ -149,13 +157,16 @@ impl Verb {
             Self::Hold(which) => which.run(context, Move::Hold).await,
             Self::Release(which) => which.run(context, Move::Release).await,
             Self::Skip(which) => which.run(context, Move::Skip).await,
-            Self::Retry { ids, filter, dry_run, no_wait } => {
-                let request = retry_request(ids, filter.into_proto(false))?;
+            Self::Retry { ids, filter, dry_run, re_render, no_wait } => {
+                let mut request = retry_request(ids, filter.into_proto(false))?;
+                request.re_render = re_render;
                 let client = context.client().await?;
                 if dry_run {
                     wait::dry_run(context, &client, request).await
                 } else if no_wait {
                     wait::start(context, &client, request).await
+                } else if request.filter.is_some() {
+                    wait::retry_found(context, &client, request).await
                 } else {
                     wait::retry(context, &client, request).await
                 }

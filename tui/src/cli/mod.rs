@@ -15,6 +15,8 @@ mod lead;
 mod notice;
 mod output;
 mod preview;
+mod progress;
+mod retry_job;
 mod shape;
 mod table;
 mod wait;
@@ -90,6 +92,9 @@ enum Command {
     /// Deliveries: what has to reach which integration
     #[command(subcommand)]
     Delivery(delivery::Verb),
+    /// Retry jobs: many deliveries pushed again, and how far that is
+    #[command(subcommand)]
+    RetryJob(retry_job::Verb),
     /// Attempts: each push with what was sent and what came back
     #[command(subcommand)]
     Attempt(attempt::Verb),
@@ -167,6 +172,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::Flow(verb)) => verb.run(context).await,
         Some(Command::Lead(verb)) => verb.run(context).await,
         Some(Command::Delivery(verb)) => verb.run(context).await,
+        Some(Command::RetryJob(verb)) => verb.run(context).await,
         Some(Command::Attempt(verb)) => verb.run(context).await,
         Some(Command::Audit(verb)) => verb.run(context).await,
         Some(Command::Notice(verb)) => verb.run(context).await,

@@ -1,12 +1,15 @@
 //! Starts pushes and waits for what becomes of them: `integration test` and `delivery retry`.
 
+use std::collections::HashMap;
+
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use leadline_proto::v1;
 use serde_json::json;
 
 use super::{
     CliError, Context,
-    shape::{Attempt, RetryPlan, shapes},
+    progress::Progress,
+    shape::{Attempt, RetryJob, RetryPlan, shapes},
 };
 use crate::client::{Client, ClientError, PAGE_MAX};
 
@@ -72,26 +75,99 @@ async fn push_again(
     client: &Client,
     request: v1::RetryDeliveriesRequest,
 ) -> Result<Vec<v1::Attempt>, CliError> {
-    let waiting = before(client, request).await?;
+    // With their number of attempts before the retry: what comes behind it is ours.
+    let shown = request.ids.iter().map(|id| client.get_delivery(v1::GetDeliveryRequest { id: id.clone() }));
+    let found: Vec<_> = stream::iter(shown).buffered(WAITS_MAX).try_collect().await?;
+    let waiting: Vec<_> = found.into_iter().filter_map(|answer| answer.delivery).collect();
+    let numbers: HashMap<_, _> = waiting.iter().map(|it| (it.id.clone(), it.attempts)).collect();
+    let mut pushed = Vec::new();
     for chunk in waiting.chunks(PAGE_MAX as usize) {
-        let ids = chunk.iter().map(|delivery| delivery.id.clone()).collect();
-        client.retry_deliveries(v1::RetryDeliveriesRequest { ids, ..Default::default() }).await?;
+        let ids: Vec<_> = chunk.iter().map(|delivery| delivery.id.clone()).collect();
+        let again = v1::RetryDeliveriesRequest {
+            ids: ids.clone(),
+            re_render: request.re_render,
+            ..Default::default()
+        };
+        let answer = client.retry_deliveries(again).await?;
+        // What is rendered anew has another id.
+        pushed.extend(if request.re_render { answer.pushed } else { ids });
     }
-    let outcomes = waiting.into_iter().map(|delivery| {
-        let (delivery, after_number) = (delivery.id, delivery.attempts);
+    let outcomes = pushed.into_iter().map(|delivery| {
+        let after_number = numbers.get(&delivery).copied().unwrap_or(0);
         outcome(client, v1::AwaitAttemptRequest { attempt: String::new(), delivery, after_number })
     });
     stream::iter(outcomes).buffered(WAITS_MAX).try_collect().await
 }
 
-/// The deliveries meant, with their number of attempts before the retry: what comes behind it is ours.
-async fn before(client: &Client, request: v1::RetryDeliveriesRequest) -> Result<Vec<v1::Delivery>, CliError> {
-    let Some(filter) = request.filter else {
-        let shown = request.ids.into_iter().map(|id| client.get_delivery(v1::GetDeliveryRequest { id }));
-        let found: Vec<_> = stream::iter(shown).buffered(WAITS_MAX).try_collect().await?;
-        return Ok(found.into_iter().filter_map(|answer| answer.delivery).collect());
-    };
-    Ok(client.all_deliveries(&filter).await?)
+/// Pushes again what a filter finds, as a job, and follows it to its end. Whoever breaks that off cancels the job.
+pub(crate) async fn retry_found(
+    context: &Context,
+    client: &Client,
+    request: v1::RetryDeliveriesRequest,
+) -> Result<(), CliError> {
+    let job = client.retry_deliveries(request).await?.job_id;
+    if job.is_empty() {
+        let nothing = v1::RetryJob { state: "done".to_owned(), ..Default::default() };
+        return context.out.object(&RetryJob::from(nothing));
+    }
+    follow_job(context, client, &job, true).await
+}
+
+/// Follows a retry job to its end and prints what came of it.
+pub(crate) async fn follow_job(
+    context: &Context,
+    client: &Client,
+    id: &str,
+    cancels: bool,
+) -> Result<(), CliError> {
+    let mut changes = client.watch_retry_job(id).await?;
+    let progress = Progress::new();
+    let mut last = None;
+    loop {
+        tokio::select! {
+            biased;
+            interrupted = tokio::signal::ctrl_c(), if cancels => {
+                interrupted.map_err(|error| CliError::Failed(format!("signals cannot be received: {error}")))?;
+                let request = v1::CancelRetryJobRequest { request_id: String::new(), id: id.to_owned() };
+                last = Some(client.cancel_retry_job(request).await?);
+                break;
+            }
+            change = changes.next() => match change {
+                Some(job) => {
+                    let job = job?;
+                    progress.show(&how_far(&job));
+                    last = Some(job);
+                }
+                None => break,
+            },
+        }
+    }
+    drop(progress);
+    let job = last.ok_or_else(|| client.gone())?;
+    context.out.object(&RetryJob::from(job.clone()))?;
+    job_verdict(&job)
+}
+
+fn how_far(job: &v1::RetryJob) -> String {
+    let v1::RetryJob { total, delivered, dead, pending, .. } = job;
+    format!(
+        "{delivered} of {total} delivered, {dead} failed, {pending} in the queue; Ctrl-C brings back no more"
+    )
+}
+
+fn job_verdict(job: &v1::RetryJob) -> Result<(), CliError> {
+    let v1::RetryJob { id, state, total, released, left_alone, pending, dead, .. } = job;
+    let rest = total.saturating_sub(*released).saturating_sub(*left_alone);
+    match (state.as_str(), dead) {
+        ("done", 0) => Ok(()),
+        ("done", _) => Err(CliError::Failed(format!(
+            "{dead} of {released} pushes failed; `leadline delivery list --state dead` shows them"
+        ))),
+        _ => Err(CliError::Failed(format!(
+            "broken off: {rest} were not brought back, {pending} are in the queue and go on by themselves; see \
+             `leadline retry-job show {id}`"
+        ))),
+    }
 }
 
 pub(super) async fn outcome(
@@ -158,18 +234,42 @@ mod tests {
             outcomes.iter().map(|it| (it.delivery_id.as_str(), it.state.as_str(), it.number)).collect();
         assert_eq!(told, [("D1", "delivered", 5), ("bad", "failed", 5)]);
 
-        let filter = Some(v1::DeliveryFilter { states: vec!["dead".to_owned()], ..Default::default() });
-        let found = v1::RetryDeliveriesRequest { filter, ..Default::default() };
-        assert_eq!(push_again(&daemon.client, found).await.unwrap().len(), FakeDaemon::DEAD);
+        let many: Vec<String> = (0..=PAGE_MAX).map(|id| id.to_string()).collect();
+        let found = v1::RetryDeliveriesRequest { ids: many, ..Default::default() };
+        assert_eq!(push_again(&daemon.client, found).await.unwrap().len(), PAGE_MAX as usize + 1);
 
         let missing = push_again(&daemon.client, named(&["missing"])).await.unwrap_err();
         assert_eq!((missing.exit_code(), missing.to_string().as_str()), (1, "no delivery 'missing'"));
+
+        let dead = daemon.client.all_deliveries(&v1::DeliveryFilter::default()).await.unwrap();
+        assert_eq!(dead.len(), FakeDaemon::DEAD, "page by page");
 
         let retried = daemon.stop().await;
         let counts: Vec<_> = retried.iter().map(|request| request.ids.len()).collect();
         assert_eq!(counts, [2, PAGE_MAX as usize, 1]);
         let ids: HashSet<_> = retried.iter().map(|request| request.request_id.as_str()).collect();
         assert!(ids.len() == 3 && ids.iter().all(|id| id.len() == 26), "every mutation has its own id");
+    }
+
+    #[test]
+    fn a_job_fails_the_command_if_a_push_failed_or_it_was_broken_off() {
+        let job = |state: &str, dead| v1::RetryJob {
+            id: "J".into(),
+            state: state.into(),
+            total: 9,
+            released: 5,
+            left_alone: 1,
+            pending: 2,
+            dead,
+            ..Default::default()
+        };
+        assert!(job_verdict(&job("done", 0)).is_ok());
+        let failed = job_verdict(&job("done", 2)).unwrap_err().to_string();
+        assert!(failed.starts_with("2 of 5 pushes failed"), "{failed}");
+        for state in ["cancelled", "running"] {
+            let broken_off = job_verdict(&job(state, 0)).unwrap_err().to_string();
+            assert!(broken_off.contains("3 were not brought back, 2 are in the queue"), "{broken_off}");
+        }
     }
 
     #[test]

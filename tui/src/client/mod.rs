@@ -113,6 +113,13 @@ impl Client {
         self.open(service.watch_attempts(request)).await
     }
 
+    /// How far a retry job is, each time that changes, until it ends.
+    pub async fn watch_retry_job(&self, id: &str) -> Result<Watch<v1::RetryJob>, ClientError> {
+        let request = v1::GetRetryJobRequest { id: id.to_owned() };
+        let mut service = v1::retry_job_service_client::RetryJobServiceClient::new(self.channel.clone());
+        self.open(service.watch_retry_job(request)).await
+    }
+
     async fn open<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
@@ -296,6 +303,15 @@ calls! { audit_service_client::AuditServiceClient:
 calls! { notice_service_client::NoticeServiceClient:
     /// What integrations marked for notices were told, newest first.
     read list_notices(ListNoticesRequest) -> ListNoticesResponse;
+}
+
+calls! { retry_job_service_client::RetryJobServiceClient:
+    /// Retry jobs, newest first.
+    read list_retry_jobs(ListRetryJobsRequest) -> ListRetryJobsResponse;
+    /// How far a retry job is.
+    read get_retry_job(GetRetryJobRequest) -> RetryJob;
+    /// Ends what a retry job has not brought back yet.
+    change cancel_retry_job(CancelRetryJobRequest) -> RetryJob;
 }
 
 calls! { attempt_service_client::AttemptServiceClient:

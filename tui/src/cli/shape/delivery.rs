@@ -114,11 +114,49 @@ pub(crate) struct RetryPlan {
     count: u64,
     seconds: f64,
     sample: Vec<Delivery>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<String>,
 }
 
 impl From<v1::RetryDeliveriesResponse> for RetryPlan {
     fn from(it: v1::RetryDeliveriesResponse) -> Self {
-        Self { count: it.count, seconds: it.seconds, sample: shapes(it.sample) }
+        Self { count: it.count, seconds: it.seconds, sample: shapes(it.sample), job_id: text(it.job_id) }
+    }
+}
+
+/// How far a retry job is.
+#[derive(Debug, Serialize)]
+pub(crate) struct RetryJob {
+    id: Option<String>,
+    state: String,
+    operator: Option<String>,
+    re_render: bool,
+    total: u64,
+    released: u64,
+    left_alone: u64,
+    pending: u64,
+    delivered: u64,
+    dead: u64,
+    created_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+}
+
+impl From<v1::RetryJob> for RetryJob {
+    fn from(it: v1::RetryJob) -> Self {
+        Self {
+            id: text(it.id),
+            state: it.state,
+            operator: text(it.operator),
+            re_render: it.re_render,
+            total: it.total,
+            released: it.released,
+            left_alone: it.left_alone,
+            pending: it.pending,
+            delivered: it.delivered,
+            dead: it.dead,
+            created_at: time(it.created_at),
+            finished_at: time(it.finished_at),
+        }
     }
 }
 

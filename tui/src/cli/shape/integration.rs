@@ -61,6 +61,9 @@ pub(crate) struct Integration {
     oldest_undelivered_at: Option<Timestamp>,
     throttled_until: Option<Timestamp>,
     next_retry_at: Option<Timestamp>,
+    sweep_at: Option<Timestamp>,
+    breaker: Breaker,
+    lane: Lane,
     rotation: String,
     grace_until: Option<Timestamp>,
     secret_version: Option<u32>,
@@ -100,6 +103,9 @@ impl From<v1::Integration> for Integration {
             oldest_undelivered_at: time(health.oldest_undelivered_at),
             throttled_until: time(health.throttled_until),
             next_retry_at: time(health.next_retry_at),
+            sweep_at: time(health.sweep_at),
+            breaker: health.breaker.unwrap_or_default().into(),
+            lane: health.lane.unwrap_or_default().into(),
             rotation: it.rotation,
             grace_until: time(it.grace_until),
             secret_version: (it.secret_version > 0).then_some(it.secret_version),
@@ -117,6 +123,42 @@ impl From<v1::Integration> for Integration {
             payload: it.payload,
             routing: it.routing,
             created_at: time(it.created_at),
+        }
+    }
+}
+
+/// What holds retries and sweeps back while a target seems to be down.
+#[derive(Debug, Serialize)]
+pub(crate) struct Breaker {
+    state: String,
+    why: Option<String>,
+    until: Option<Timestamp>,
+}
+
+impl From<v1::Breaker> for Breaker {
+    fn from(it: v1::Breaker) -> Self {
+        Self { state: it.state, why: text(it.why), until: time(it.until) }
+    }
+}
+
+/// What an integration's own queue does, and what it waits for.
+#[derive(Debug, Serialize)]
+pub(crate) struct Lane {
+    running: u32,
+    concurrency: u32,
+    rate_per_second: Option<f64>,
+    waits_for: Option<String>,
+    waits_until: Option<Timestamp>,
+}
+
+impl From<v1::Lane> for Lane {
+    fn from(it: v1::Lane) -> Self {
+        Self {
+            running: it.running,
+            concurrency: it.concurrency,
+            rate_per_second: it.rate_per_second,
+            waits_for: text(it.waits_for),
+            waits_until: time(it.waits_until),
         }
     }
 }

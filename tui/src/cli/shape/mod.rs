@@ -15,6 +15,9 @@ use serde_json::value::RawValue;
 
 pub(crate) use audit::{AuditLine, Notice};
 pub(crate) use company::{Company, CompanyCreated, IntakeKey, KeyCreated};
+pub(crate) use delivery::{
+    Attempt, AttemptShown, Delivery, DeliveryShown, Lead, LeadShown, RetryJob, RetryPlan,
+};
 pub(crate) use delivery::{Attempt, AttemptShown, Delivery, DeliveryShown, Lead, LeadShown, RetryPlan};
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest};
 pub(crate) use hold::{Explained, Moved};
@@ -206,7 +209,12 @@ mod tests {
         let keys: Vec<_> =
             serde_json::to_value(&shown).unwrap().as_object().unwrap().keys().cloned().collect();
         assert_eq!(keys, ["uuid", "state", "received_at", "event", "deliveries"]);
-        let plan = v1::RetryDeliveriesResponse { count: 1, seconds: 0.5, sample: vec![delivery] };
+        let plan = v1::RetryDeliveriesResponse {
+            count: 1,
+            seconds: 0.5,
+            sample: vec![delivery],
+            ..Default::default()
+        };
         check(&RetryPlan::from(plan), json!({"count": 1, "seconds": 0.5, "sample": [listed]}));
     }
 

@@ -1,0 +1,121 @@
+//! Retry jobs: how far they are, and their end before the end.
+
+use std::{pin::Pin, time::Duration};
+
+use futures::{Stream, stream};
+use leadline_proto::v1::{self, retry_job_service_server::RetryJobService};
+use serde_json::json;
+use tokio::time::sleep;
+use tonic::{Request, Response, Status};
+
+use super::{Answer, Control, attempt::stopping, check};
+use crate::{domain::ids::JobId, store::retry_job::JobView};
+
+/// How often a job that is watched is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+type Progress = Pin<Box<dyn Stream<Item = Result<v1::RetryJob, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl RetryJobService for Control {
+    type WatchRetryJobStream = Progress;
+
+    async fn list_retry_jobs(
+        &self,
+        request: Request<v1::ListRetryJobsRequest>,
+    ) -> Answer<v1::ListRetryJobsResponse> {
+        let (limit, after) = check::page(request.get_ref().page.as_ref())?;
+        let jobs = self.store.jobs(check::optional_id("after", after)?, limit).await?;
+        Ok(Response::new(v1::ListRetryJobsResponse {
+            jobs: jobs.into_iter().map(v1::RetryJob::from).collect(),
+        }))
+    }
+
+    async fn get_retry_job(&self, request: Request<v1::GetRetryJobRequest>) -> Answer<v1::RetryJob> {
+        let id = check::id("retry job", &request.get_ref().id)?;
+        Ok(Response::new(self.store.job(id).await?.into()))
+    }
+
+    async fn watch_retry_job(
+        &self,
+        request: Request<v1::GetRetryJobRequest>,
+    ) -> Answer<Self::WatchRetryJobStream> {
+        let id: JobId = check::id("retry job", &request.get_ref().id)?;
+        let first: v1::RetryJob = self.store.job(id).await?.into();
+        let watcher = Watcher { control: self.clone(), id, sent: None, next: Some(first) };
+        Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
+            let progress = watcher.next().await?;
+            Ok(progress.map(|progress| (progress, watcher)))
+        }))))
+    }
+
+    async fn cancel_retry_job(&self, request: Request<v1::CancelRetryJobRequest>) -> Answer<v1::RetryJob> {
+        let id: JobId = check::id("retry job", &request.get_ref().id)?;
+        self.store.job(id).await?;
+        let store = self.store.clone();
+        let cancelled = self
+            .mutate(request, |mut command, _| async move {
+                for company in command.cancel_job(id).await? {
+                    let after = json!({ "state": "cancelled" });
+                    command.audit(company, &format!("retry job {id}"), None, Some(after)).await?;
+                }
+                Ok((command, v1::RetryJob { id: id.to_string(), ..v1::RetryJob::default() }))
+            })
+            .await?;
+        drop(cancelled);
+        Ok(Response::new(store.job(id).await?.into()))
+    }
+}
+
+/// Who watches a job.
+struct Watcher {
+    control: Control,
+    id: JobId,
+    sent: Option<v1::RetryJob>,
+    next: Option<v1::RetryJob>,
+}
+
+impl Watcher {
+    /// The next change; none behind the last one.
+    async fn next(&mut self) -> Result<Option<v1::RetryJob>, Status> {
+        loop {
+            if self.sent.as_ref().is_some_and(|sent| sent.state != "running") {
+                return Ok(None);
+            }
+            let now = match self.next.take() {
+                Some(first) => first,
+                None => {
+                    tokio::select! {
+                        () = self.control.stop.cancelled() => return Err(stopping()),
+                        () = sleep(LOOK) => {}
+                    }
+                    self.control.store.job(self.id).await?.into()
+                }
+            };
+            if self.sent.as_ref() != Some(&now) {
+                self.sent = Some(now.clone());
+                return Ok(Some(now));
+            }
+        }
+    }
+}
+
+impl From<JobView> for v1::RetryJob {
+    fn from(job: JobView) -> Self {
+        let count = |number: i64| number.max(0).unsigned_abs();
+        Self {
+            id: job.id.to_string(),
+            state: job.state.to_owned(),
+            operator: job.operator,
+            total: count(job.total),
+            released: count(job.released),
+            left_alone: count(job.left_alone),
+            pending: count(job.pending),
+            delivered: count(job.delivered),
+            dead: count(job.dead),
+            created_at: Some(super::convert::time(job.created_at)),
+            finished_at: job.finished_at.map(super::convert::time),
+            re_render: job.re_render,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a lane does not push what is due, in one word, and until when.
+
+use super::breaker;
+
+/// What is known of a lane at a moment; times are in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Standing {
+    pub now: i64,
+    pub is_enabled: bool,
+    pub throttled_until: Option<i64>,
+    pub breaker_until: Option<i64>,
+    /// Deliveries whose time has come: first attempts, and retries.
+    pub due: [i64; 2],
+    pub running: i64,
+    pub concurrency: u32,
+    pub rate_per_second: Option<f64>,
+}
+
+/// What a lane waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// An operator disabled the integration.
+    Disabled,
+    /// The target asked for a pause.
+    Throttled,
+    /// So many pushes are in flight as may be.
+    Concurrency,
+    /// The next push may not start yet.
+    Rate,
+    /// Only retries are due, and the target seems to be down.
+    Breaker,
+}
+
+impl Wait {
+    /// The word that the API uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Throttled => "throttled",
+            Self::Concurrency => "concurrency",
+            Self::Rate => "rate",
+            Self::Breaker => "breaker",
+        }
+    }
+}
+
+impl Standing {
+    /// What what is due waits for, and until when, if that can be told. None: nothing is due, or nothing holds it back.
+    #[must_use]
+    pub fn waits(&self) -> Option<(Wait, Option<i64>)> {
+        let due = self.due[0] + self.due[1];
+        if due == 0 {
+            return None;
+        }
+        if !self.is_enabled {
+            return Some((Wait::Disabled, None));
+        }
+        if let Some(until) = self.throttled_until.filter(|until| *until > self.now) {
+            return Some((Wait::Throttled, Some(until)));
+        }
+        let breaker = breaker::State::at(self.breaker_until, self.now);
+        if self.due[0] == 0 && breaker != breaker::State::Closed {
+            let until = self.breaker_until.filter(|_| breaker == breaker::State::Open);
+            return Some((Wait::Breaker, until));
+        }
+        if self.running >= i64::from(self.concurrency) {
+            return Some((Wait::Concurrency, None));
+        }
+        // When the last of them may start.
+        self.rate_per_second.map(|rate| (Wait::Rate, Some(self.now + (due as f64 / rate * 1e6) as i64)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_thing_that_holds_a_lane_back_is_told() {
+        let free =
+            Standing { now: 100, is_enabled: true, due: [1, 1], concurrency: 2, ..Standing::default() };
+        let until = |at| Some(at);
+        for (standing, expected) in [
+            (free, None),
+            (Standing { due: [0, 0], is_enabled: false, ..free }, None),
+            (
+                Standing { is_enabled: false, throttled_until: until(200), ..free },
+                Some((Wait::Disabled, None)),
+            ),
+            (
+                Standing { throttled_until: until(200), running: 2, ..free },
+                Some((Wait::Throttled, until(200))),
+            ),
+            (Standing { throttled_until: until(100), ..free }, None),
+            (Standing { running: 2, ..free }, Some((Wait::Concurrency, None))),
+            (Standing { rate_per_second: Some(4.0), ..free }, Some((Wait::Rate, until(500_100)))),
+            (Standing { breaker_until: until(200), ..free }, None),
+            (Standing { breaker_until: until(200), due: [0, 1], ..free }, Some((Wait::Breaker, until(200)))),
+            (Standing { breaker_until: until(50), due: [0, 1], ..free }, Some((Wait::Breaker, None))),
+        ] {
+            assert_eq!(standing.waits(), expected, "{standing:?}");
+        }
+    }
+}

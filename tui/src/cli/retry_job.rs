@@ -1,0 +1,72 @@
+//! `leadline retry-job`.
+
+use clap::Subcommand;
+use leadline_proto::v1;
+
+use super::{
+    CliError, Context, Page,
+    shape::{RetryJob, shapes},
+    wait,
+};
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+`leadline delivery retry` with a filter starts a retry job. It goes on without whoever started it: oldest deliveries
+first, each integration at its own pace.
+
+Examples:
+  leadline retry-job list
+  leadline retry-job show 01J8H6KQH4YG3XR8RWM6T6XFQE --wait   follow it to its end
+  leadline retry-job cancel 01J8H6KQH4YG3XR8RWM6T6XFQE        what it has not brought back stays as it is")]
+pub(crate) enum Verb {
+    /// List retry jobs, newest first
+    List {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show how far a retry job is
+    Show {
+        /// The job's id
+        id: String,
+        /// Wait for its end; exit 1 if a push failed
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Bring back no more deliveries
+    Cancel {
+        /// The job's id
+        id: String,
+    },
+}
+
+impl Verb {
+    /// Carries the command out.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let client = context.client().await?;
+        let job = match self {
+            Self::List { page } => {
+                let request = v1::ListRetryJobsRequest { page: Some(page.into()) };
+                let jobs: Vec<RetryJob> = shapes(client.list_retry_jobs(request).await?.jobs);
+                let columns = [
+                    "id",
+                    "state",
+                    "operator",
+                    "total",
+                    "released",
+                    "pending",
+                    "delivered",
+                    "dead",
+                    "created_at",
+                ];
+                return context.out.list(&jobs, &columns);
+            }
+            Self::Show { id, wait: true } => return wait::follow_job(context, &client, &id, false).await,
+            Self::Show { id, wait: false } => client.get_retry_job(v1::GetRetryJobRequest { id }).await?,
+            Self::Cancel { id } => {
+                let request = v1::CancelRetryJobRequest { request_id: String::new(), id };
+                client.cancel_retry_job(request).await?
+            }
+        };
+        context.out.object(&RetryJob::from(job))
+    }
+}
