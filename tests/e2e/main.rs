@@ -20,4 +20,5 @@ mod refusals;
 mod retries;
 mod rotation;
 mod strangers;
+mod sweeps;
 mod terminal;

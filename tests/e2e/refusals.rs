@@ -308,6 +308,7 @@ async fn what_cannot_be_retried_is_refused_with_the_way_out() {
             states: vec!["delivered".into()],
             ..Default::default()
         }),
+        re_render: false,
         dry_run: false,
     };
     let disabled = &["\"hook\" is disabled", "enable it first"];
