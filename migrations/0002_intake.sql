@@ -41,12 +41,15 @@ COMMENT ON COLUMN intake_key.rate_per_second IS 'How many leads a second each da
 ALTER TABLE lead ADD erased_at timestamptz;
 COMMENT ON COLUMN lead.erased_at IS 'When the person was erased; the row stays for the counts';
 
+-- Not every event has a delivery that names it, and erasing must find them all.
+CREATE INDEX event_lead ON event (lead_id, company_id);
+
 CREATE TABLE erasure (
     company_id bigint NOT NULL,
     lead_id    uuid NOT NULL,
     PRIMARY KEY (company_id, lead_id)
 );
-COMMENT ON TABLE erasure IS 'Erased leads that were being pushed: what those pushes leave behind is still to be removed';
+COMMENT ON TABLE erasure IS 'Leads erased lately: what pushes under way leave behind is still to be removed';
 COMMENT ON COLUMN erasure.company_id IS 'Whose lead it was';
 COMMENT ON COLUMN erasure.lead_id IS 'Which lead';
 

@@ -134,6 +134,9 @@ async fn keep_house(store: Store, stop: CancellationToken) {
                 "deleted integrations could not be removed"
             );
         }
+        if let Err(error) = store.finish_erasures().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "erased leads could not be cleaned up");
+        }
         if let Err(error) = store.forget_requests().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "old requests could not be forgotten");
         }

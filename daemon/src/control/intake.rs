@@ -1,10 +1,17 @@
 //! What came in, and what did not.
 
-use leadline_proto::v1::{self, intake_service_server::IntakeService};
-use tonic::{Request, Response};
+use std::time::Duration;
 
-use super::{Answer, Control, check, convert::time};
-use crate::store::refusal::RefusalView;
+use leadline_proto::v1::{self, intake_service_server::IntakeService};
+use serde_json::json;
+use tonic::{Request, Response, Streaming};
+
+use super::{Answer, Control, check, convert::time, import::Answers};
+use crate::store::{erase::Erased, refusal::RefusalView, trace::TraceStep};
+
+/// How often it is looked whether the pushes of an erased lead have ended; housekeeping looks on after that.
+const CLEANINGS: usize = 120;
+const CLEANING_GAP: Duration = Duration::from_millis(500);
 
 #[tonic::async_trait]
 impl IntakeService for Control {
@@ -20,6 +27,52 @@ impl IntakeService for Control {
         let refusals = refusals.into_iter().map(v1::Refused::from).collect();
         Ok(Response::new(v1::ListRefusalsResponse { refusals }))
     }
+
+    type ImportLeadsStream = Answers;
+
+    async fn import_leads(
+        &self,
+        request: Request<Streaming<v1::ImportLeadsRequest>>,
+    ) -> Answer<Self::ImportLeadsStream> {
+        self.import(request).await
+    }
+
+    async fn trace_lead(&self, request: Request<v1::TraceLeadRequest>) -> Answer<v1::TraceLeadResponse> {
+        let request = request.into_inner();
+        let (lead, steps) = self.store.trace(check::optional(&request.company), &request.uuid).await?;
+        let steps = steps.into_iter().map(v1::TraceStep::from).collect();
+        Ok(Response::new(v1::TraceLeadResponse { lead: Some(lead.into()), steps }))
+    }
+
+    async fn erase_lead(&self, request: Request<v1::EraseLeadRequest>) -> Answer<v1::EraseLeadResponse> {
+        let answer = self
+            .mutate(request, |mut command, request| async move {
+                let erased = command.erase_lead(check::optional(&request.company), &request.uuid).await?;
+                let after = json!({
+                    "erased": true,
+                    "skipped": erased.skipped,
+                    "deliveries": erased.deliveries,
+                    "attempts": erased.attempts,
+                });
+                command.audit(erased.company, &format!("lead {}", erased.lead), None, Some(after)).await?;
+                Ok((command, erased.into()))
+            })
+            .await?;
+        let (store, stop) = (self.store.clone(), self.stop.clone());
+        self.tracker.spawn(async move {
+            for _ in 0..CLEANINGS {
+                match store.finish_erasures().await {
+                    Ok(0) => return,
+                    Ok(running) => tracing::debug!(running, "an erased lead is still being pushed"),
+                    Err(error) => tracing::warn!(%error, "an erased lead is cleaned up later"),
+                }
+                if stop.run_until_cancelled(tokio::time::sleep(CLEANING_GAP)).await.is_none() {
+                    return;
+                }
+            }
+        });
+        Ok(answer)
+    }
 }
 
 impl From<RefusalView> for v1::Refused {
@@ -33,6 +86,43 @@ impl From<RefusalView> for v1::Refused {
             detail: view.detail,
             errors: errors.map(|(pointer, detail)| v1::FieldProblem { pointer, detail }).collect(),
             body: view.body.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<Erased> for v1::EraseLeadResponse {
+    fn from(erased: Erased) -> Self {
+        Self {
+            uuid: erased.uuid,
+            skipped: erased.skipped,
+            deliveries: erased.deliveries,
+            attempts: erased.attempts,
+            running: erased.running,
+        }
+    }
+}
+
+impl From<TraceStep> for v1::TraceStep {
+    fn from(step: TraceStep) -> Self {
+        let (delivery_id, integration_id, integration_name) = match step.delivery {
+            Some((delivery, integration, name)) => (delivery.to_string(), integration.to_string(), name),
+            None => Default::default(),
+        };
+        let (attempt_id, number) = match step.attempt {
+            Some((attempt, number)) => (attempt.to_string(), u32::try_from(number).unwrap_or_default()),
+            None => Default::default(),
+        };
+        Self {
+            at: Some(time(step.at)),
+            what: step.what.to_owned(),
+            event: step.event.unwrap_or_default(),
+            delivery_id,
+            integration_id,
+            integration_name,
+            attempt_id,
+            number,
+            state: step.state.unwrap_or_default(),
+            reason: step.reason.unwrap_or_default(),
         }
     }
 }

@@ -29,6 +29,7 @@ mod convert;
 mod delivery;
 mod flow;
 mod hold;
+mod import;
 mod intake;
 mod integration;
 mod journal;

@@ -53,6 +53,8 @@ mutating! {
     ReleaseDeliveriesRequest "ReleaseDeliveries";
     SkipDeliveriesRequest "SkipDeliveries";
     CancelRetryJobRequest "CancelRetryJob";
+    EraseLeadRequest "EraseLead";
+    ImportStart "ImportLeads";
 }
 
 /// The answer to a mutation, which a repeat gets again.
@@ -74,6 +76,8 @@ impl Repeatable for v1::Flow {}
 impl Repeatable for v1::DeleteFlowResponse {}
 impl Repeatable for v1::MovedDeliveriesResponse {}
 impl Repeatable for v1::RetryJob {}
+impl Repeatable for v1::EraseLeadResponse {}
+impl Repeatable for v1::ImportSummary {}
 
 impl Repeatable for v1::CreateIntakeKeyResponse {
     fn repeated(&self) -> Self {

@@ -55,6 +55,14 @@ pub enum Refusal {
     Invalid(Vec<Problem>),
 }
 
+impl Refusal {
+    /// A uuid whose person was erased.
+    #[must_use]
+    pub fn erased() -> Self {
+        invalid("/lead/uuid", "was erased: send a new lead under a new uuid".to_owned())
+    }
+}
+
 /// A field that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

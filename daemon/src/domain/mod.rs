@@ -9,6 +9,7 @@ pub mod fanout;
 pub mod fields;
 pub mod flow;
 pub mod ids;
+pub mod import;
 pub mod integration;
 pub mod json;
 pub mod lane;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     App,
-    ledger::{Ledger, Trouble},
+    ledger::Ledger,
     problem::Problem,
     views::{Credential, Opened},
 };
@@ -14,7 +14,7 @@ use crate::{
     domain::{
         ids::LeadId,
         integration::EventKind,
-        lead::{self, AcceptContext, Accepted, SaveLead},
+        lead::{self, AcceptContext, Accepted, Refusal, SaveLead},
     },
     store::{
         intake::{AcceptedDelivery, CompanyView, Flushed, NewEvent},
@@ -114,7 +114,7 @@ async fn commit<L: Ledger>(
     app: &App<L>,
     view: &CompanyView,
     accepted: &Accepted,
-) -> Result<Option<Receipt>, Trouble> {
+) -> Result<Option<Receipt>, Problem> {
     let created = NewEvent::decide(view, accepted, EventKind::Created);
     let deliveries = created.deliveries.iter().map(AcceptedDelivery::from).collect();
     let uuid = accepted.uuid.clone();
@@ -126,6 +126,7 @@ async fn commit<L: Ledger>(
             match app.ledger.accept_again(&update).await? {
                 Again::Duplicate(deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
                 Again::Updated(deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
+                Again::Erased => return Err(Refusal::erased().into()),
                 Again::Stale => None,
             }
         }

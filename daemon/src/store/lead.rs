@@ -22,6 +22,8 @@ pub enum Again {
     Duplicate(Vec<AcceptedDelivery>),
     /// The content was replaced, and these deliveries were written.
     Updated(Vec<AcceptedDelivery>),
+    /// The person was erased, and does not come back under this uuid.
+    Erased,
     Stale,
 }
 
@@ -66,17 +68,18 @@ impl Store {
             return Ok(Again::Stale);
         }
         let (company, lead) = (update.company.0, update.lead.uuid());
-        let digest = sqlx::query_scalar!(
-            "SELECT digest FROM lead WHERE company_id = $1 AND id = $2 FOR UPDATE",
+        let known = sqlx::query!(
+            "SELECT digest, erased_at FROM lead WHERE company_id = $1 AND id = $2 FOR UPDATE",
             company,
             lead
         )
         .fetch_optional(&mut *tx)
         .await?;
-        match digest {
-            // Erased between the flush and now: the next flush creates it.
+        match known {
+            // Gone between the flush and now: the next flush creates it.
             None => return Ok(Again::Stale),
-            Some(digest) if digest == update.digest => {
+            Some(known) if known.erased_at.is_some() => return Ok(Again::Erased),
+            Some(known) if known.digest == update.digest => {
                 return Ok(Again::Duplicate(accepted(&mut tx, company, lead).await?));
             }
             Some(_) => {}

@@ -58,7 +58,7 @@ const fn state(delivered: i64, open: i64) -> &'static str {
 }
 
 /// The company and id of the lead that a uuid means.
-async fn find_lead(
+pub(super) async fn find_lead(
     db: &mut PgConnection,
     company: Option<CompanyId>,
     uuid: &str,

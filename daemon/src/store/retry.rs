@@ -7,6 +7,7 @@ use super::{
     Error, FIRST, RETRY, Store,
     command::{Command, NewDue, Refusal},
     delivery_read::Target,
+    erase::ERASED,
     revive::{self, Revival},
 };
 use crate::domain::{
@@ -151,7 +152,7 @@ impl Command {
             "WITH pair AS MATERIALIZED (
                  SELECT d.*, p.new_id, p.shown FROM unnest($2::uuid[], $3::uuid[], $4::text[]) p(old_id, new_id, shown)
                  JOIN delivery d ON d.company_id = $1 AND d.id = p.old_id
-                     AND d.state IN ('pending', 'dead', 'delivered')
+                     AND d.state IN ('pending', 'dead', 'delivered') AND d.reason IS DISTINCT FROM $6
              ), gone AS (
                  UPDATE delivery d SET state = 'skipped', reason = 'replaced by ' || pair.shown, finished_at = now(),
                      due_at = NULL, successor_id = NULL
@@ -167,6 +168,7 @@ impl Command {
             &ids,
             &shown,
             how.job,
+            ERASED,
         )
         .fetch_all(&mut *self.tx)
         .await?;

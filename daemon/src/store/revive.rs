@@ -6,7 +6,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Error, command::NewDue};
+use super::{Error, command::NewDue, erase::ERASED};
 use crate::domain::{
     delivery::{DEATHS_SUSPECT, Trigger},
     ids::CompanyId,
@@ -71,11 +71,13 @@ pub(super) async fn revive(
     let revived = sqlx::query_scalar!(
         "UPDATE delivery SET state = 'pending', reason = NULL, finished_at = NULL, retries = 0,
                              deaths = least(deaths, $3), successor_id = NULL, job_id = coalesce($4, job_id)
-         WHERE company_id = $1 AND id = ANY($2) AND state IN ('dead', 'delivered') RETURNING id",
+         WHERE company_id = $1 AND id = ANY($2) AND state IN ('dead', 'delivered')
+           AND reason IS DISTINCT FROM $5 RETURNING id",
         company.0,
         ids,
         DEATHS_SUSPECT,
         how.job,
+        ERASED,
     )
     .fetch_all(&mut *db)
     .await?;

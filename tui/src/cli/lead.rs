@@ -5,14 +5,18 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
-    shape::{Lead, LeadShown, shapes},
+    import::Import,
+    input,
+    shape::{Erased, Lead, LeadShown, Trace, shapes},
 };
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   leadline lead list --company 7 --limit 10
-  leadline lead show 01J8H6KQH4YG3XR8RWM6T6XFQE -o json | jq .deliveries")]
+  leadline lead show 01J8H6KQH4YG3XR8RWM6T6XFQE -o json | jq .deliveries
+  leadline lead trace 01J8H6KQH4YG3XR8RWM6T6XFQE     everything that happened to it
+  leadline lead erase 01J8H6KQH4YG3XR8RWM6T6XFQE")]
 pub(crate) enum Verb {
     /// List leads, newest first
     List {
@@ -29,6 +33,31 @@ pub(crate) enum Verb {
         /// Needed only if several companies know this uuid
         #[arg(long, value_name = "ID")]
         company: Option<String>,
+    },
+    /// Tell a lead's whole story: what came in, each delivery, each attempt, in the order of time
+    Trace {
+        /// The lead's uuid
+        uuid: String,
+        /// Needed only if several companies know this uuid
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
+    },
+    /// Take in the leads of a file
+    Import(Import),
+    /// Remove a person: what came in, what was pushed and what came back; counts stay
+    #[command(after_help = "\
+What is not delivered yet is skipped with the reason `erased`. A push that is under way may still arrive; what it
+leaves behind is removed when it ends. The uuid is not taken in again. What integrations received is theirs to
+remove: `leadline lead trace UUID` says which.")]
+    Erase {
+        /// The lead's uuid
+        uuid: String,
+        /// Needed only if several companies know this uuid
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -48,6 +77,26 @@ impl Verb {
                 let lead = client.get_lead(v1::GetLeadRequest { uuid, company }).await?;
                 let event = lead.event.clone();
                 context.out.object_with_json(&LeadShown::from(lead), "event", &event)
+            }
+            Self::Import(import) => import.run(context).await,
+            Self::Trace { uuid, company } => {
+                let company = company.unwrap_or_default();
+                let trace = client.trace_lead(v1::TraceLeadRequest { uuid, company }).await?;
+                context.out.object(&Trace::from(trace))
+            }
+            Self::Erase { uuid, company, yes } => {
+                let company = company.unwrap_or_default();
+                if !yes {
+                    let request = v1::GetLeadRequest { uuid: uuid.clone(), company: company.clone() };
+                    let lead = client.get_lead(request).await?;
+                    let deliveries = lead.deliveries.len();
+                    let question = format!(
+                        "This removes lead {uuid} for good, with what its {deliveries} deliveries sent and received."
+                    );
+                    input::confirm(&question, &uuid)?;
+                }
+                let request = v1::EraseLeadRequest { request_id: String::new(), uuid, company };
+                context.out.object(&Erased::from(client.erase_lead(request).await?))
             }
         }
     }

@@ -8,6 +8,7 @@ mod delivery;
 mod error;
 mod flow;
 mod hold;
+mod import;
 mod input;
 mod intake_key;
 mod integration;

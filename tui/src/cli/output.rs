@@ -221,7 +221,7 @@ fn keys(rows: &[Value]) -> Vec<&str> {
 }
 
 fn is_time(key: &str) -> bool {
-    key.ends_with("_at") || key.ends_with("_until")
+    key == "at" || key.ends_with("_at") || key.ends_with("_until")
 }
 
 fn push(text: &mut String, more: std::fmt::Arguments<'_>) {

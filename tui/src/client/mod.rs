@@ -7,7 +7,10 @@ pub(crate) mod fake;
 
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream::BoxStream};
+use futures::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
 use leadline_proto::v1;
 use tokio::time::timeout;
 use tonic::{
@@ -120,6 +123,18 @@ impl Client {
         self.open(service.watch_retry_job(request)).await
     }
 
+    /// Hands lines of leads to the daemon; answers come while it reads on.
+    pub async fn import_leads(
+        &self,
+        mut start: v1::ImportStart,
+        lines: impl Stream<Item = v1::ImportLeadsRequest> + Send + 'static,
+    ) -> Result<Watch<v1::ImportLeadsResponse>, ClientError> {
+        stamp(&mut start.request_id);
+        let first = v1::ImportLeadsRequest { start: Some(start), lines: Vec::new() };
+        let mut service = v1::intake_service_client::IntakeServiceClient::new(self.channel.clone());
+        self.open(service.import_leads(stream::iter([first]).chain(lines))).await
+    }
+
     async fn open<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
@@ -215,6 +230,10 @@ calls! { intake_key_service_client::IntakeKeyServiceClient:
 calls! { intake_service_client::IntakeServiceClient:
     /// What the intake refused of a key, newest first.
     read list_refusals(ListRefusalsRequest) -> ListRefusalsResponse;
+    /// Everything that happened to a lead.
+    read trace_lead(TraceLeadRequest) -> TraceLeadResponse;
+    /// Removes a person.
+    change erase_lead(EraseLeadRequest) -> EraseLeadResponse;
 }
 
 calls! { integration_service_client::IntegrationServiceClient:

@@ -57,3 +57,146 @@ impl From<v1::Refused> for Refused {
         }
     }
 }
+
+/// `lead trace`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Trace {
+    uuid: String,
+    company_id: i64,
+    state: String,
+    received_at: Option<Timestamp>,
+    steps: Vec<Step>,
+}
+
+/// Something that happened to a lead.
+#[derive(Debug, Serialize)]
+struct Step {
+    at: Option<Timestamp>,
+    what: String,
+    event: Option<String>,
+    integration: Option<String>,
+    number: Option<u32>,
+    state: Option<String>,
+    reason: Option<String>,
+    delivery_id: Option<String>,
+    integration_id: Option<String>,
+    attempt_id: Option<String>,
+}
+
+impl From<v1::TraceStep> for Step {
+    fn from(it: v1::TraceStep) -> Self {
+        Self {
+            at: time(it.at),
+            what: it.what,
+            event: text(it.event),
+            integration: text(it.integration_name),
+            number: (it.number > 0).then_some(it.number),
+            state: text(it.state),
+            reason: text(it.reason),
+            delivery_id: text(it.delivery_id),
+            integration_id: text(it.integration_id),
+            attempt_id: text(it.attempt_id),
+        }
+    }
+}
+
+impl From<v1::TraceLeadResponse> for Trace {
+    fn from(it: v1::TraceLeadResponse) -> Self {
+        let lead = it.lead.unwrap_or_default();
+        Self {
+            uuid: lead.uuid,
+            company_id: lead.company_id,
+            state: lead.state,
+            received_at: time(lead.received_at),
+            steps: shapes(it.steps),
+        }
+    }
+}
+
+/// `lead erase`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Erased {
+    uuid: String,
+    erased: bool,
+    skipped: u64,
+    deliveries: u64,
+    attempts: u64,
+    running: u64,
+}
+
+impl From<v1::EraseLeadResponse> for Erased {
+    fn from(it: v1::EraseLeadResponse) -> Self {
+        Self {
+            uuid: it.uuid,
+            erased: true,
+            skipped: it.skipped,
+            deliveries: it.deliveries,
+            attempts: it.attempts,
+            running: it.running,
+        }
+    }
+}
+
+/// `lead import`: counts, and the first problems.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Imported {
+    lines: u64,
+    accepted: u64,
+    duplicate: u64,
+    updated: u64,
+    refused: u64,
+    dry_run: bool,
+    problems: Vec<LineProblem>,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, Serialize)]
+struct LineProblem {
+    line: u64,
+    pointer: String,
+    detail: String,
+}
+
+impl Imported {
+    /// Nothing yet.
+    pub(crate) fn new(dry_run: bool) -> Self {
+        Self { dry_run, ..Self::default() }
+    }
+
+    /// How many lines were read.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// How many of them are refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Counts what became of a line.
+    pub(crate) fn count(&mut self, line: v1::ImportedLine, problems_max: usize) {
+        self.lines += 1;
+        match &*line.status {
+            "accepted" => self.accepted += 1,
+            "duplicate" => self.duplicate += 1,
+            "updated" => self.updated += 1,
+            _ => self.refused += 1,
+        }
+        for problem in line.problems {
+            self.note(line.number, problem.pointer, problem.detail, problems_max);
+        }
+    }
+
+    /// Counts a line that was not even sent.
+    pub(crate) fn refuse(&mut self, line: u64, detail: String, problems_max: usize) {
+        self.lines += 1;
+        self.refused += 1;
+        self.note(line, String::new(), detail, problems_max);
+    }
+
+    fn note(&mut self, line: u64, pointer: String, detail: String, problems_max: usize) {
+        if self.problems.len() < problems_max {
+            self.problems.push(LineProblem { line, pointer, detail });
+        }
+    }
+}

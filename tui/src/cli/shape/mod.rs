@@ -18,10 +18,9 @@ pub(crate) use company::{Company, CompanyCreated, IntakeKey, KeyCreated};
 pub(crate) use delivery::{
     Attempt, AttemptShown, Delivery, DeliveryShown, Lead, LeadShown, RetryJob, RetryPlan,
 };
-pub(crate) use delivery::{Attempt, AttemptShown, Delivery, DeliveryShown, Lead, LeadShown, RetryPlan};
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest};
 pub(crate) use hold::{Explained, Moved};
-pub(crate) use intake::Refused;
+pub(crate) use intake::{Erased, Imported, Refused, Trace};
 pub(crate) use integration::{
     Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated,
 };

@@ -1,0 +1,244 @@
+//! Leads from files, as an operator's command: message by message, each answered after its commit.
+
+use std::{collections::HashSet, pin::Pin};
+
+use futures::{Stream, stream};
+use leadline_proto::v1;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Control, attempt::stopping, check, mutate};
+use crate::{
+    domain::{
+        ids::{CompanyId, LeadId},
+        import::Import,
+        integration::EventKind,
+        lead::{self, AcceptContext, Accepted, Problem, Refusal as Wrong},
+    },
+    store::{
+        command::{Call, Refusal},
+        intake::{CompanyView, Flushed, NewEvent},
+        lead::Again,
+    },
+};
+
+/// How often lines are decided on again while an operator changes the company.
+const ROUNDS: usize = 20;
+/// How many lines a message may carry.
+const LINES_MAX: usize = 1000;
+
+/// The answers of an import.
+pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::ImportLeadsResponse, Status>> + Send>>;
+
+/// An import under way.
+struct Importing {
+    control: Control,
+    call: Call,
+    company: CompanyId,
+    import: Import,
+    lines: Streaming<v1::ImportLeadsRequest>,
+    summary: v1::ImportSummary,
+    stop: CancellationToken,
+    is_over: bool,
+}
+
+impl Control {
+    /// Begins an import, as its first message has it.
+    pub(super) async fn import(
+        &self,
+        request: Request<Streaming<v1::ImportLeadsRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        let (metadata, extensions, mut lines) = request.into_parts();
+        let first = lines.message().await?.and_then(|message| message.start);
+        let start = first.ok_or_else(|| Status::invalid_argument("start: the first message must have it"))?;
+        let (call, start) = mutate::call(Request::from_parts(metadata, extensions, start)).await?;
+        if let Some(answer) = self.answered::<v1::ImportSummary>(&call).await? {
+            let answer = v1::ImportLeadsResponse { lines: Vec::new(), summary: Some(answer.into_inner()) };
+            return Ok(Response::new(Box::pin(stream::iter([Ok(answer)]))));
+        }
+        let company = self.store.find_company(&start.company).await?;
+        let (map, set) = (check::object("map", &start.map)?, check::object("set", &start.set)?);
+        let import = Import::read(&map, &set, &start.columns)
+            .map_err(|problems| Status::invalid_argument(problems.join("; ")))?;
+        let summary = v1::ImportSummary { dry_run: start.dry_run, ..Default::default() };
+        let (control, stop) = (self.clone(), self.stop.clone());
+        let importing = Importing { control, call, company, import, lines, summary, stop, is_over: false };
+        Ok(Response::new(Box::pin(stream::try_unfold(importing, |mut importing| async move {
+            Ok(importing.next().await?.map(|answer| (answer, importing)))
+        }))))
+    }
+}
+
+impl Importing {
+    async fn next(&mut self) -> Result<Option<v1::ImportLeadsResponse>, Status> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let message = tokio::select! {
+            message = self.lines.message() => message?,
+            () = self.stop.cancelled() => return Err(stopping()),
+        };
+        let Some(message) = message else {
+            self.is_over = true;
+            let summary = Some(self.end().await?);
+            return Ok(Some(v1::ImportLeadsResponse { lines: Vec::new(), summary }));
+        };
+        if message.lines.len() > LINES_MAX {
+            return Err(Status::invalid_argument(format!("lines: at most {LINES_MAX} in a message")));
+        }
+        let lines = self.take_in(message.lines).await?;
+        self.count(&lines);
+        Ok(Some(v1::ImportLeadsResponse { lines, summary: None }))
+    }
+
+    /// The audit line of what was changed, and the answer that a repeat gets.
+    async fn end(&mut self) -> Result<v1::ImportSummary, Status> {
+        if self.summary.dry_run {
+            return Ok(self.summary);
+        }
+        let (company, summary) = (self.company, self.summary);
+        let answer = self.control.carry_out(&self.call, |mut command| async move {
+            let after = json!({
+                "accepted": summary.accepted,
+                "updated": summary.updated,
+                "duplicate": summary.duplicate,
+                "refused": summary.refused,
+            });
+            command.audit(company, &format!("{} lines", summary.lines), None, Some(after)).await?;
+            Ok((command, summary))
+        });
+        Ok(answer.await?.into_inner())
+    }
+
+    fn count(&mut self, lines: &[v1::ImportedLine]) {
+        for line in lines {
+            self.summary.lines += 1;
+            match &*line.status {
+                "accepted" => self.summary.accepted += 1,
+                "duplicate" => self.summary.duplicate += 1,
+                "updated" => self.summary.updated += 1,
+                _ => self.summary.refused += 1,
+            }
+        }
+    }
+
+    /// Commits the lines of a message, as intake does: new leads in one statement, known ones one by one.
+    async fn take_in(&self, lines: Vec<v1::ImportLine>) -> Result<Vec<v1::ImportedLine>, Refusal> {
+        let mut answers: Vec<_> = lines.iter().map(|line| Answer::open(line.number)).collect();
+        // One lead may stand in every line.
+        for _ in 0..ROUNDS + lines.len() {
+            let view = self.control.store.company_view(self.company).await?.ok_or_else(|| {
+                Refusal::NotFound(format!("company {} is gone: nothing more is imported", self.company))
+            })?;
+            let mut waiting = Vec::new();
+            let mut leads = HashSet::new();
+            for (at, line) in lines.iter().enumerate() {
+                if !answers[at].is_open() {
+                    continue;
+                }
+                match self.read(&view, &line.json) {
+                    // A lead that comes twice is committed one after the other.
+                    Ok(accepted) if leads.insert(accepted.lead) => waiting.push((at, accepted)),
+                    Ok(_) => {}
+                    Err(problems) => answers[at].refuse(problems),
+                }
+            }
+            if self.summary.dry_run {
+                self.look(waiting, &mut answers).await?;
+            } else {
+                self.commit(&view, waiting, &mut answers).await?;
+            }
+            if answers.iter().all(|answer| !answer.is_open()) {
+                return Ok(answers.into_iter().map(|answer| answer.0).collect());
+            }
+        }
+        Err(Refusal::State(
+            "the company is being changed all the time: import the file again in a moment".to_owned(),
+        ))
+    }
+
+    fn read(&self, view: &CompanyView, line: &[u8]) -> Result<Accepted, Vec<Problem>> {
+        let (event, new_id) = self.import.event(view.id, line)?;
+        let context = AcceptContext { company: view.id, company_name: &view.name, new_id };
+        lead::accept(&event.to_bytes(), &context).map_err(|wrong| match wrong {
+            Wrong::Invalid(problems) => problems,
+            Wrong::Malformed(error) => vec![Problem { pointer: String::new(), detail: error.to_string() }],
+        })
+    }
+
+    /// What committing would come to.
+    async fn look(&self, waiting: Vec<(usize, Accepted)>, answers: &mut [Answer]) -> Result<(), Refusal> {
+        let leads: Vec<LeadId> = waiting.iter().map(|(_, accepted)| accepted.lead).collect();
+        let known = self.control.store.known_leads(self.company, &leads).await?;
+        for (at, accepted) in waiting {
+            match known.get(&accepted.lead) {
+                None => answers[at].close("accepted", &accepted),
+                Some(None) => answers[at].refuse(erased()),
+                Some(Some(digest)) if digest[..] == accepted.digest => {
+                    answers[at].close("duplicate", &accepted);
+                }
+                Some(Some(_)) => answers[at].close("updated", &accepted),
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(
+        &self,
+        view: &CompanyView,
+        waiting: Vec<(usize, Accepted)>,
+        answers: &mut [Answer],
+    ) -> Result<(), Refusal> {
+        let store = &self.control.store;
+        let decided = |kind| move |accepted: &Accepted| NewEvent::decide(view, accepted, kind);
+        let events: Vec<_> =
+            waiting.iter().map(|(_, accepted)| decided(EventKind::Created)(accepted)).collect();
+        let flushed = if events.is_empty() { Vec::new() } else { store.accept(&events).await? };
+        for ((at, accepted), flushed) in waiting.iter().zip(flushed) {
+            match flushed {
+                Flushed::Created => answers[*at].close("accepted", accepted),
+                Flushed::Stale => {}
+                Flushed::Known => match store.accept_again(&decided(EventKind::Updated)(accepted)).await? {
+                    Again::Duplicate(_) => answers[*at].close("duplicate", accepted),
+                    Again::Updated(_) => answers[*at].close("updated", accepted),
+                    Again::Erased => answers[*at].refuse(erased()),
+                    Again::Stale => {}
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+fn erased() -> Vec<Problem> {
+    match Wrong::erased() {
+        Wrong::Invalid(problems) => problems,
+        Wrong::Malformed(_) => Vec::new(),
+    }
+}
+
+/// The answer to a line; open until its status is known.
+struct Answer(v1::ImportedLine);
+
+impl Answer {
+    fn open(number: u64) -> Self {
+        Self(v1::ImportedLine { number, ..Default::default() })
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.status.is_empty()
+    }
+
+    fn close(&mut self, status: &str, accepted: &Accepted) {
+        self.0.status = status.to_owned();
+        self.0.lead = accepted.uuid.clone();
+    }
+
+    fn refuse(&mut self, problems: Vec<Problem>) {
+        self.0.status = "refused".to_owned();
+        let problems = problems.into_iter();
+        self.0.problems =
+            problems.map(|it| v1::FieldProblem { pointer: it.pointer, detail: it.detail }).collect();
+    }
+}

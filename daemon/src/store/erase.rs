@@ -1,0 +1,265 @@
+//! Erasing a person: every byte of a lead goes, rows and counts stay.
+//!
+//! A push that is under way knows the lead already, and writes what came of it when it ends. So each erased lead stands
+//! in `erasure` until no claim holds a delivery of it, and is cleaned once more then.
+
+use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    Error, Store,
+    command::{Command, Refusal},
+    company::find_company,
+    lead_read::find_lead,
+};
+use crate::domain::{
+    ids::{CompanyId, LeadId},
+    json::Json,
+};
+
+/// The reason of deliveries whose lead is gone; such a one is not pushed again.
+pub const ERASED: &str = "erased";
+
+/// What was erased.
+#[derive(Clone, Debug)]
+pub struct Erased {
+    pub company: CompanyId,
+    pub lead: LeadId,
+    pub uuid: String,
+    /// Deliveries that are skipped because of it.
+    pub skipped: u64,
+    pub deliveries: u64,
+    pub attempts: u64,
+    /// Pushes under way.
+    pub running: u64,
+}
+
+impl Command {
+    /// Erases a lead. Repeating it does no harm.
+    pub async fn erase_lead(&mut self, company: Option<&str>, uuid: &str) -> Result<Erased, Refusal> {
+        let company = match company {
+            Some(company) => Some(find_company(&mut self.tx, company).await?),
+            None => None,
+        };
+        let (company, lead) = find_lead(&mut self.tx, company, uuid).await?;
+        let uuid = sqlx::query_scalar!(
+            "SELECT uuid FROM lead WHERE company_id = $1 AND id = $2 FOR UPDATE",
+            company.0,
+            lead.uuid(),
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        let deliveries = lock_deliveries(&mut self.tx, company, lead).await?;
+        let skipped = self.take_from_queue(company, &deliveries).await?;
+        let attempts = scrub(&mut self.tx, company, lead, &deliveries).await?;
+        forget(&mut self.tx, company, lead, &uuid).await?;
+        for integration in &deliveries.integrations {
+            self.touch(company, (*integration).into(), false);
+        }
+        let running = running(&mut self.tx, &deliveries).await?;
+        Ok(Erased {
+            company,
+            lead,
+            uuid,
+            skipped,
+            deliveries: deliveries.ids.len() as u64,
+            attempts,
+            running,
+        })
+    }
+
+    /// Skips what is not delivered. Answers how many.
+    async fn take_from_queue(&mut self, company: CompanyId, of: &Deliveries) -> Result<u64, Refusal> {
+        // A claim that takes one of these now makes this wait, and is seen as running afterwards.
+        sqlx::query!(
+            "DELETE FROM due WHERE integration_id = ANY($1) AND delivery_id = ANY($2)",
+            &of.integrations,
+            &of.ids,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        let skipped = sqlx::query!(
+            "UPDATE delivery SET state = 'skipped', reason = $3, finished_at = coalesce(finished_at, now()),
+                                 due_at = NULL, successor_id = NULL
+             WHERE company_id = $1 AND id = ANY($2) AND state IN ('pending', 'held', 'dead')",
+            company.0,
+            &of.ids,
+            ERASED,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        sqlx::query!(
+            "WITH gone AS (
+                 DELETE FROM undelivered
+                 WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3)
+                 RETURNING integration_id, state),
+             counted AS (
+                 SELECT integration_id, count(*) FILTER (WHERE state = 'dead') AS dead FROM gone GROUP BY integration_id)
+             UPDATE integration_stat s SET dead = greatest(s.dead - c.dead, 0), updated_at = now()
+             FROM counted c WHERE s.company_id = $1 AND s.integration_id = c.integration_id",
+            company.0,
+            &of.integrations,
+            &of.ids,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(skipped.rows_affected())
+    }
+}
+
+impl Store {
+    /// Cleans up behind pushes that were under way when their lead was erased. Answers how many are still.
+    pub async fn finish_erasures(&self) -> Result<usize, Error> {
+        let waiting = sqlx::query!("SELECT company_id, lead_id FROM erasure").fetch_all(&self.pool).await?;
+        let mut left = 0;
+        for row in waiting {
+            let (company, lead) = (CompanyId(row.company_id), LeadId::from(row.lead_id));
+            let mut tx = self.pool.begin().await?;
+            let deliveries = lock_deliveries(&mut tx, company, lead).await?;
+            // Before the cleaning: what is not running now has written all that it will.
+            let is_running = running(&mut tx, &deliveries).await? > 0;
+            scrub(&mut tx, company, lead, &deliveries).await?;
+            if is_running {
+                left += 1;
+            } else {
+                sqlx::query!(
+                    "DELETE FROM erasure WHERE company_id = $1 AND lead_id = $2",
+                    company.0,
+                    lead.uuid()
+                )
+                .execute(&mut *tx)
+                .await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(left)
+    }
+}
+
+/// The deliveries of a lead, and where they go.
+struct Deliveries {
+    ids: Vec<Uuid>,
+    integrations: Vec<Uuid>,
+}
+
+/// Locks the deliveries of a lead, then the health of their integrations, as a finish does.
+async fn lock_deliveries(
+    db: &mut PgConnection,
+    company: CompanyId,
+    lead: LeadId,
+) -> Result<Deliveries, Error> {
+    let rows = sqlx::query!(
+        "SELECT id, integration_id FROM delivery WHERE company_id = $1 AND lead_id = $2 ORDER BY id FOR UPDATE",
+        company.0,
+        lead.uuid(),
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let ids = rows.iter().map(|row| row.id).collect();
+    let mut integrations: Vec<Uuid> = rows.iter().map(|row| row.integration_id).collect();
+    integrations.sort_unstable();
+    integrations.dedup();
+    sqlx::query!(
+        "SELECT dead FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($2)
+         ORDER BY integration_id FOR UPDATE",
+        company.0,
+        &integrations,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(Deliveries { ids, integrations })
+}
+
+/// How many claims hold a delivery of these whose attempt is not written yet.
+async fn running(db: &mut PgConnection, of: &Deliveries) -> Result<u64, Error> {
+    let running = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM claim k
+           CROSS JOIN LATERAL unnest(k.items, k.attempts)
+               AS i(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
+           WHERE i.delivery_id = ANY($1)
+             AND NOT EXISTS (SELECT FROM attempt a
+                 WHERE a.company_id = i.company_id AND a.integration_id = i.integration_id
+                   AND a.id = i.attempt_id AND a.started_at = k.claimed_at)"#,
+        &of.ids,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(running.unsigned_abs())
+}
+
+/// Removes what deliveries and attempts hold of a lead. Answers how many attempts there are.
+async fn scrub(
+    db: &mut PgConnection,
+    company: CompanyId,
+    lead: LeadId,
+    of: &Deliveries,
+) -> Result<u64, Error> {
+    sqlx::query!(
+        "UPDATE delivery SET body = NULL, progress = NULL,
+                             reason = CASE WHEN state = 'skipped' THEN reason ELSE $3 END
+         WHERE company_id = $1 AND id = ANY($2)",
+        company.0,
+        &of.ids,
+        ERASED,
+    )
+    .execute(&mut *db)
+    .await?;
+    // Before the errors go, or they would not be known again.
+    sqlx::query!(
+        "UPDATE integration_stat SET last_error = $4, updated_at = now()
+         WHERE company_id = $1 AND integration_id = ANY($2) AND last_error IN (
+             SELECT error FROM attempt WHERE company_id = $1 AND delivery_id = ANY($3))",
+        company.0,
+        &of.integrations,
+        &of.ids,
+        ERASED,
+    )
+    .execute(&mut *db)
+    .await?;
+    let attempts = sqlx::query!(
+        "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL,
+             error = CASE WHEN error IS NOT NULL THEN $3 END,
+             request_headers = CASE WHEN request_headers IS NOT NULL THEN '[]'::jsonb END,
+             response_headers = CASE WHEN response_headers IS NOT NULL THEN '[]'::jsonb END
+         WHERE company_id = $1 AND delivery_id = ANY($2)",
+        company.0,
+        &of.ids,
+        ERASED,
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!("DELETE FROM saved_lead WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
+        .execute(db)
+        .await?;
+    Ok(attempts.rows_affected())
+}
+
+/// Replaces the lead's events by what names it only, and notes that it is erased.
+async fn forget(db: &mut PgConnection, company: CompanyId, lead: LeadId, uuid: &str) -> Result<(), Error> {
+    let nobody = Json::object([
+        ("version", Json::string("v1")),
+        ("lead", Json::object([("uuid", Json::string(uuid))])),
+    ]);
+    let body = nobody.to_bytes();
+    sqlx::query!(
+        "UPDATE event SET body = $3 WHERE company_id = $1 AND lead_id = $2",
+        company.0,
+        lead.uuid(),
+        &body[..],
+    )
+    .execute(&mut *db)
+    .await?;
+    // The digest of what was would tell whoever guesses it that the guess is right.
+    sqlx::query!(
+        "WITH noted AS (
+             INSERT INTO erasure (company_id, lead_id) VALUES ($1, $2) ON CONFLICT DO NOTHING)
+         UPDATE lead SET digest = $3, erased_at = coalesce(erased_at, now()) WHERE company_id = $1 AND id = $2",
+        company.0,
+        lead.uuid(),
+        &Sha256::digest(&body)[..],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! One person: the whole story of a lead, and its end when it is erased.
+
+use std::time::Duration;
+
+use leadline_fakes::{Behaviour, Receiver};
+use leadline_tests::{Cli, Daemon, Operator, check_invariants, post_lead, wait_until};
+use serde_json::{Value, json};
+
+const LEAD: &str = include_str!("../fixtures/lead.json");
+const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
+
+/// What of the person stands anywhere in the database, be it as text or as bytes.
+async fn personal(daemon: &Daemon) -> Vec<String> {
+    let contents = daemon.database().contents().await.to_lowercase();
+    let told = ["sarah", "patel", "447700900123", "9f3axj", "theoldbarn.co.uk", "summer_weddings"];
+    let forms = told.into_iter().flat_map(|text| [text.to_owned(), hex::encode(text)]);
+    forms.filter(|form| contents.contains(form)).collect()
+}
+
+fn whats(trace: &Value) -> Vec<&str> {
+    trace["steps"].as_array().unwrap().iter().map(|step| step["what"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_leads_whole_story_is_told_in_order() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let cli = Cli::new(daemon.socket());
+    let receiver = Receiver::start(Behaviour::RefuseAll(422, "no such list".into())).await.unwrap();
+    let key = operator.company(7).await;
+    let hook = operator.webhook(7, "hook", &receiver.url("/"), json!({})).await.integration.unwrap().id;
+    post_lead(&daemon.url("/v1/leads"), &key, LEAD).await;
+    let trace = async || cli.json(&["lead", "trace", UUID]).await;
+    wait_until("it is dead", async || whats(&trace().await).contains(&"final")).await;
+    receiver.set(Behaviour::Good);
+    post_lead(&daemon.url("/v1/leads"), &key, LEAD.replacen("\"guest_count\": 80", "\"guest_count\": 81", 1))
+        .await;
+    wait_until("the update is there", async || {
+        whats(&trace().await).iter().filter(|what| **what == "final").count() == 2
+    })
+    .await;
+    let told = trace().await;
+    assert_eq!(
+        (&told["uuid"], &told["company_id"], &told["state"]),
+        (&json!(UUID), &json!(7), &json!("pushed"))
+    );
+    assert_eq!(
+        whats(&told),
+        ["received", "delivery", "attempt", "final", "event", "delivery", "attempt", "final"]
+    );
+    let failed = &told["steps"][2];
+    assert_eq!(
+        (&failed["state"], &failed["number"], &failed["integration"]),
+        (&json!("failed"), &json!(1), &json!("hook"))
+    );
+    assert!(failed["reason"].as_str().unwrap().starts_with("first: rejected: "), "{failed}");
+    assert_eq!(failed["integration_id"], json!(hook));
+    assert_eq!(
+        (&told["steps"][3]["state"], &told["steps"][4]["event"]),
+        (&json!("dead"), &json!("lead.updated"))
+    );
+    assert_eq!(told["steps"][6]["reason"], "first: 200");
+    let table = cli.run(&["lead", "trace", UUID, "-o", "table"]).await;
+    assert!(table.stdout.contains("steps:") && table.stdout.contains("received"), "{table:?}");
+    let unknown = cli.run(&["lead", "trace", "01ARZ3NDEKTSV4RRFFQ69G5FAV"]).await;
+    assert!(unknown.error(1).starts_with("no lead 01ARZ3NDEKTSV4RRFFQ69G5FAV"), "{unknown:?}");
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn an_erased_person_is_nowhere_and_the_counts_stay() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let cli = Cli::new(daemon.socket());
+    let good = Receiver::start(Behaviour::Good).await.unwrap();
+    let quoting = "sarah@example.com of Sarah Patel is not valid";
+    let bad = Receiver::start(Behaviour::RefuseAll(422, quoting.into())).await.unwrap();
+    let slow = Receiver::start(Behaviour::Slow(Duration::from_secs(3))).await.unwrap();
+    let key = operator.company(7).await;
+    let hook = async |name: &str, url: String, config: Value| {
+        operator.webhook(7, name, &url, config).await.integration.unwrap().id
+    };
+    let shaped = json!({"body": "Dear {{ lead.name }}", "query": {"email": "{{ lead.email }}"}});
+    let delivered = hook("good", good.url("/"), shaped.clone()).await;
+    let dead = hook("bad", bad.url("/{{ lead.name }}"), shaped.clone()).await;
+    let held = hook("held", good.url("/"), json!({})).await;
+    cli.json(&["integration", "disable", &held]).await;
+    let url = daemon.url("/v1/leads");
+    post_lead(&url, &key, LEAD).await;
+    wait_until("one is delivered, one is dead", async || {
+        let badges = [operator.badge(&delivered).await, operator.badge(&dead).await];
+        badges == ["ok", "failing"] && good.count() == 1
+    })
+    .await;
+    let running = hook("slow", slow.url("/"), shaped).await;
+    post_lead(&url, &key, LEAD.replacen("\"guest_count\": 80", "\"guest_count\": 81", 1)).await;
+    slow.wait_for(1).await;
+    wait_until("the update is through", async || good.count() == 2 && bad.count() == 2).await;
+    wait_until("what came of it is written", async || {
+        operator.finished(&delivered).await.len() == 2 && operator.finished(&dead).await.len() == 2
+    })
+    .await;
+    assert!(personal(&daemon).await.contains(&"sarah".to_owned()), "else this would show nothing");
+
+    let asked = cli.run(&["lead", "erase", UUID]).await;
+    assert!(asked.error(2).ends_with("Add --yes to do so"), "{asked:?}");
+    let told = cli.json(&["lead", "erase", UUID, "--yes"]).await;
+    assert_eq!(
+        (&told["uuid"], &told["erased"], &told["deliveries"]),
+        (&json!(UUID), &json!(true), &json!(7))
+    );
+    // Two that are dead, two that are held and the one that is being pushed.
+    assert_eq!(
+        (&told["skipped"], &told["attempts"], &told["running"]),
+        (&json!(5), &json!(4), &json!(1)),
+        "{told}"
+    );
+    wait_until("the push under way is cleaned up", async || {
+        let pool = daemon.database().pool().await;
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM erasure").fetch_one(&pool).await.unwrap();
+        left == 0
+    })
+    .await;
+    assert_eq!(operator.finished(&running).await.len(), 1);
+    assert_eq!(personal(&daemon).await, [""; 0]);
+
+    // Counts stay, and every delivery says why nothing is left of it.
+    let deliveries = cli.json(&["delivery", "list", "--lead", UUID]).await;
+    let mut states: Vec<_> = deliveries
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (one["state"].as_str().unwrap().to_owned(), one["reason"].as_str().unwrap_or("").to_owned())
+        })
+        .collect();
+    states.sort();
+    let of = |state: &str| states.iter().filter(|it| **it == (state.to_owned(), "erased".to_owned())).count();
+    assert_eq!((of("delivered"), of("skipped"), states.len()), (3, 4, 7), "{states:?}");
+    let health = operator.integration(&dead).await.health.unwrap();
+    assert_eq!((health.dead, health.failure_count, &*health.last_error), (0, 2, "erased"));
+    let shown = cli.json(&["lead", "show", UUID]).await;
+    assert_eq!(shown["event"], json!({"version": "v1", "lead": {"uuid": UUID}}));
+    assert_eq!(
+        whats(&cli.json(&["lead", "trace", UUID]).await).iter().filter(|what| **what == "erased").count(),
+        1
+    );
+
+    // Nobody brings it back: not the sender, not a retry, and erasing again does no harm.
+    let (status, refused) = post_lead(&url, &key, LEAD).await;
+    assert_eq!(
+        (status, &refused["detail"]),
+        (422, &json!("/lead/uuid: was erased: send a new lead under a new uuid"))
+    );
+    let pushed = good.count();
+    let retried = cli.json(&["delivery", "retry", "--lead", UUID, "--state", "delivered", "--no-wait"]).await;
+    assert_eq!(retried["count"], 0, "{retried}");
+    assert_eq!(cli.json(&["lead", "erase", UUID, "--yes"]).await["skipped"], 0);
+    assert_eq!(good.count(), pushed);
+    let audit = "SELECT count(*) FROM audit WHERE action = 'EraseLead' AND target = 'lead 01J8H6KQH4YG3XR8RWM6T6XFQE'";
+    let pool = daemon.database().pool().await;
+    assert_eq!(sqlx::query_scalar::<_, i64>(audit).fetch_one(&pool).await.unwrap(), 2);
+    check_invariants(&pool).await;
+    daemon.stop().await;
+    for receiver in [good, bad, slow] {
+        receiver.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_erased_address_makes_a_new_lead() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let cli = Cli::new(daemon.socket());
+    let key = operator.company(7).await;
+    let url = daemon.url("/v1/save_lead");
+    let body = r#"{"data": {"email": "sarah@example.com", "first_name": "Sarah"}}"#;
+    let first = post_lead(&url, &key, body).await.1["lead"].as_str().unwrap().to_owned();
+    // No integration, so no delivery names the event that is replaced here.
+    post_lead(&url, &key, r#"{"data": {"email": "sarah@example.com", "score": 5}}"#).await;
+    cli.json(&["lead", "erase", &first, "--yes"]).await;
+    assert_eq!(personal(&daemon).await, [""; 0]);
+    let again = post_lead(&url, &key, body).await.1;
+    assert_eq!(again["status"], "accepted");
+    assert_ne!(again["lead"], json!(first));
+    daemon.stop().await;
+}
