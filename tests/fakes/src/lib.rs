@@ -3,7 +3,10 @@
 mod http;
 mod leads;
 mod receiver;
+pub mod vendor;
 
 pub use http::Request;
 pub use leads::sample_lead;
 pub use receiver::{Behaviour, Judge, Receiver, Reply};
+pub use receiver::{Behaviour, Receiver, Reply};
+pub use vendor::{Fake, Fault, Vendor};

@@ -54,7 +54,7 @@ impl std::fmt::Debug for Judge {
     }
 }
 
-/// One answer of a script.
+/// One answer.
 #[derive(Clone, Debug)]
 pub struct Reply {
     status: u16,
@@ -99,6 +99,24 @@ impl Reply {
     #[must_use]
     pub fn hang() -> Self {
         Self { end: End::Never, ..Self::status(200) }
+    }
+
+    /// An answer with this JSON body.
+    #[must_use]
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self::status(status).header("Content-Type", "application/json").body(body.to_string())
+    }
+
+    /// The same answer, of which the peer sees nothing: the connection closes.
+    #[must_use]
+    pub fn lost(self) -> Self {
+        Self { end: End::Closed, ..self }
+    }
+
+    /// The same answer, which never comes.
+    #[must_use]
+    pub fn stuck(self) -> Self {
+        Self { end: End::Never, ..self }
     }
 
     /// With this header too.
@@ -194,7 +212,7 @@ impl Receiver {
         let state = State { behaviour, calls: 0, requests: Vec::new() };
         let shared = Arc::new(Shared { state: Mutex::new(state), count: watch::Sender::new(0) });
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&shared)));
+        tasks.spawn(accept(listener, shared.clone()));
         Ok(Self { address, shared, tasks })
     }
 
@@ -248,9 +266,11 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Answers for Shared {
     /// Keeps the request and says how to answer it.
-    fn receive(&self, request: Request) -> Reply {
+    fn answer(&self, request: Request) -> Reply {
         let (reply, count) = {
             let mut state = self.lock();
             state.calls += 1;
@@ -263,8 +283,13 @@ impl Shared {
     }
 }
 
+/// What stands behind a port.
+pub(crate) trait Answers: Send + Sync + 'static {
+    fn answer(&self, request: Request) -> Reply;
+}
+
 /// Its connections are its own, so that they end with it.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn accept(listener: TcpListener, shared: Arc<dyn Answers>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -272,7 +297,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream, Arc::clone(&shared)));
                 }
-                Err(error) => eprintln!("fake receiver: accept: {error}"),
+                Err(error) => eprintln!("fake: accept: {error}"),
             },
             Some(ended) = connections.join_next() => report(ended),
         }
@@ -282,18 +307,18 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// A peer that breaks off is part of what the tests do; everything else is worth a line.
 fn report(ended: Result<io::Result<()>, tokio::task::JoinError>) {
     match ended {
-        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => eprintln!("fake receiver: {error}"),
-        Err(error) if error.is_panic() => eprintln!("fake receiver: {error}"),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => eprintln!("fake: {error}"),
+        Err(error) if error.is_panic() => eprintln!("fake: {error}"),
         _ => {}
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
+async fn serve(stream: TcpStream, shared: Arc<dyn Answers>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut connection = Connection::new(stream);
     while let Some(request) = connection.read().await? {
         let is_last = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        let reply = shared.receive(request);
+        let reply = shared.answer(request);
         if reply.end == End::Never {
             pending::<()>().await;
         }
