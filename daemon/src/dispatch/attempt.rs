@@ -222,10 +222,9 @@ impl<'a> Calls<'a> {
 
     async fn make(&mut self, prepared: &dyn Prepared, call: Call) -> Result<(), Failure> {
         self.count()?;
-        if let Some(pace) = prepared.pace() {
-            self.ready.session.wait_turn(pace).await;
-        }
+        let turn = self.ready.turn(prepared).await;
         let answer = self.client.call(&call, self.ready.policy.timeout, self.cap).await;
+        drop(turn);
         self.made.push(Exchange { call, answer });
         Ok(())
     }
@@ -253,10 +252,9 @@ impl<'a> Calls<'a> {
         let mut failed = None;
         let get = async {
             let call = Call::Http(login?);
-            if let Some(pace) = prepared.pace() {
-                ready.session.wait_turn(pace).await;
-            }
+            let turn = ready.turn(prepared).await;
             let answer = client.call(&call, ready.policy.timeout, PUSH_CAP).await;
+            drop(turn);
             let exchange = Exchange { call, answer };
             let token = guarded(|| prepared.token(&exchange, now))?;
             if token.is_err() {

@@ -9,7 +9,10 @@ use std::{
 use serde_json::Value;
 use tokio::sync::{RwLock, Semaphore};
 
-use super::{lanes::LaneId, session::Session};
+use super::{
+    lanes::LaneId,
+    session::{Session, Turn},
+};
 use crate::{
     connectors::{self, Prepared},
     domain::{
@@ -29,6 +32,16 @@ pub(super) struct Ready {
     pub(super) policy: Policy,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
     pub(super) session: Arc<Session>,
+}
+
+impl Ready {
+    /// Waits until another call may be made, if the target takes only so many.
+    pub(super) async fn turn(&self, prepared: &dyn Prepared) -> Option<Turn> {
+        match prepared.pace() {
+            Some(pace) => Some(self.session.turn(pace).await),
+            None => None,
+        }
+    }
 }
 
 impl fmt::Debug for Ready {
@@ -89,11 +102,12 @@ impl Shelf {
         Ok(Some(ready))
     }
 
-    /// An integration as it would be with other credentials, in a session of its own.
+    /// An integration as it would be with other credentials, with a login of its own.
     pub(super) async fn load_with(&self, id: LaneId, credentials: Value) -> Result<Option<Ready>, Error> {
         let Some(mut integration) = self.store.integration(id.0, id.1).await? else { return Ok(None) };
         integration.credentials = credentials;
-        Ok(Some(self.prepare(integration, Arc::default())))
+        let session = Arc::new(self.session(id.1).with_other_login());
+        Ok(Some(self.prepare(integration, session)))
     }
 
     fn session(&self, id: IntegrationId) -> Arc<Session> {

@@ -3,11 +3,10 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use tokio::{
-    sync::Mutex as AsyncMutex,
+    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until},
 };
 
@@ -15,8 +14,6 @@ use crate::connectors::{Pace, Token};
 
 /// A token is renewed so long before it runs out.
 const MARGIN_SECONDS: i64 = 60;
-/// A target counts arrivals, which are a little less even than departures.
-const GUARD: Duration = Duration::from_millis(20);
 
 /// A token with the integration's version that it was made for: new credentials need a new login.
 type Held = Option<(i32, Arc<Token>)>;
@@ -24,28 +21,62 @@ type Held = Option<(i32, Arc<Token>)>;
 /// Outlives the versions of its integration.
 #[derive(Debug, Default)]
 pub(super) struct Session {
-    calls: Mutex<VecDeque<Instant>>,
+    quota: Arc<Mutex<Option<Arc<Quota>>>>,
     token: AsyncMutex<Held>,
 }
 
+/// The calls that a target takes in its window.
+#[derive(Debug)]
+struct Quota {
+    pace: Pace,
+    /// One permit for each call of the window.
+    room: Arc<Semaphore>,
+    /// When the calls of the window ended, earliest first.
+    ended: Mutex<VecDeque<Instant>>,
+}
+
+/// The right to make a call, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    quota: Arc<Quota>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.quota.ended.lock().unwrap_or_else(PoisonError::into_inner).push_back(Instant::now());
+    }
+}
+
 impl Session {
-    /// Waits until another call may be made, and counts it.
-    pub(super) async fn wait_turn(&self, pace: Pace) {
-        sleep_until(self.next_turn(pace)).await;
+    /// A session with a login of its own, whose calls count with these: the target's quota is the account's.
+    pub(super) fn with_other_login(&self) -> Self {
+        Self { quota: Arc::clone(&self.quota), token: AsyncMutex::default() }
     }
 
-    /// When the next call may be made, which is booked.
-    fn next_turn(&self, pace: Pace) -> Instant {
-        let mut booked = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let (now, calls) = (Instant::now(), pace.calls.max(1) as usize);
-        // The call that lies so many calls back must lie a whole window back.
-        let earlier = booked.len().checked_sub(calls).and_then(|at| booked.get(at));
-        let at = earlier.map_or(now, |earlier| now.max(*earlier + pace.per + GUARD));
-        booked.push_back(at);
-        if booked.len() > calls {
-            booked.pop_front();
+    /// Waits until another call may be made. A call counts from its end, not from its start: the target counts
+    /// arrivals, and one call may be on its way for longer than the next.
+    pub(super) async fn turn(&self, pace: Pace) -> Turn {
+        let quota = self.quota(pace);
+        // It is never closed.
+        let permit = Arc::clone(&quota.room).acquire_owned().await.ok();
+        let earlier = quota.ended.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let turn = Turn { quota, _permit: permit };
+        if let Some(ended) = earlier {
+            sleep_until(ended + pace.per).await;
         }
-        at
+        turn
+    }
+
+    fn quota(&self, pace: Pace) -> Arc<Quota> {
+        let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*quota {
+            Some(quota) if quota.pace == pace => Arc::clone(quota),
+            _ => {
+                let room = Arc::new(Semaphore::new(pace.calls.max(1) as usize));
+                Arc::clone(quota.insert(Arc::new(Quota { pace, room, ended: Mutex::default() })))
+            }
+        }
     }
 
     /// The token for a version of the integration. If there is none, or it is about to run out, or it is the one that
@@ -74,16 +105,39 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
     async fn no_stretch_of_time_holds_more_calls_than_the_pace_allows() {
         let session = Session::default();
-        let pace = Pace { calls: 3, per: Duration::from_secs(2) };
-        let turns: Vec<Instant> = (0..20).map(|_| session.next_turn(pace)).collect();
-        for window in turns.windows(4) {
-            assert!(window[3] - window[0] > pace.per);
+        let pace = Pace { calls: 3, per: Duration::from_millis(60) };
+        let arrivals = Mutex::new(Vec::new());
+        // The later a call starts, the faster it arrives.
+        let call = async |n: u64| {
+            let turn = session.turn(pace).await;
+            tokio::time::sleep(Duration::from_millis(12_u64.saturating_sub(n))).await;
+            arrivals.lock().unwrap().push(Instant::now());
+            drop(turn);
+        };
+        futures::future::join_all((0..12).map(call)).await;
+        let mut arrivals = arrivals.into_inner().unwrap();
+        arrivals.sort();
+        assert_eq!(arrivals.len(), 12);
+        for window in arrivals.windows(4) {
+            assert!(window[3] - window[0] >= pace.per);
         }
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_given_up_makes_room() {
+        let session = Session::default();
+        let pace = Pace { calls: 1, per: Duration::from_millis(20) };
+        drop(session.turn(pace).await);
+        let given_up = tokio::time::timeout(Duration::from_millis(1), session.turn(pace)).await;
+        assert!(given_up.is_err());
+        drop(session.turn(pace).await);
     }
 
     #[tokio::test]
