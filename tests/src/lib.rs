@@ -13,6 +13,7 @@ pub use harness::{
     invariants::{broken_invariants, check_invariants},
     operator::{Operator, post_lead, request_id},
     pty::{Pty, Shown},
+    pushing::{Bringing, Pushing},
     wait::wait_until,
     wire::Wire,
 };

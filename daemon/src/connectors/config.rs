@@ -154,6 +154,18 @@ pub fn base_url(config: &Value) -> Result<Option<Url>, String> {
     Ok(Some(url))
 }
 
+/// How many calls a vendor takes in its window, or the vendor's own number.
+pub fn pace(config: &Value, key: &str, own: u32) -> Result<u32, String> {
+    match config.get(key) {
+        None | Some(Value::Null) => Ok(own),
+        Some(value) => value
+            .as_u64()
+            .and_then(|calls| u32::try_from(calls).ok())
+            .filter(|calls| (1..=10_000).contains(calls))
+            .ok_or_else(|| format!("{key} must be from 1 to 10000")),
+    }
+}
+
 /// A text that is there and not blank.
 #[must_use]
 pub fn text<'a>(config: &'a Value, key: &str) -> Option<&'a str> {

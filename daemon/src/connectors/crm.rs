@@ -154,11 +154,40 @@ pub fn plain(event: &Json) -> String {
 /// The lead as HTML, a line each; what it contains is escaped.
 #[must_use]
 pub fn html(event: &Json) -> String {
-    let lines: Vec<String> = lines(event)
-        .iter()
-        .map(|(label, value)| format!("<b>{label}:</b> {}", escape_html(value).replace('\n', "<br>")))
-        .collect();
-    lines.join("<br>")
+    html_within(event, usize::MAX)
+}
+
+/// The lead as HTML of at most so many characters, a few hundred or more: the longest values are cut.
+#[must_use]
+pub fn html_within(event: &Json, max: usize) -> String {
+    let lines = lines(event);
+    let mut told = String::new();
+    for limit in [usize::MAX, 16_000, 4_000, 1_000, 100] {
+        let cut: Vec<String> = lines
+            .iter()
+            .map(|(label, value)| {
+                format!("<b>{label}:</b> {}", escape_html(&cut(value, limit)).replace('\n', "<br>"))
+            })
+            .collect();
+        told = cut.join("<br>");
+        if told.chars().count() <= max {
+            break;
+        }
+    }
+    told
+}
+
+/// The first name, the last name: where the lead has none of its own, they come from its name.
+pub fn add_names(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
+    let Some(name) = event.at("lead.name").and_then(Json::as_str) else { return };
+    let (first, rest) = split_name(&name);
+    for (field, part) in [("lead.profile.first_name", first), ("lead.profile.last_name", rest)] {
+        let rule = mapping.rules().iter().find(|rule| rule.field == field);
+        let Some(target) = rule.and_then(|rule| rule.to.as_ref()) else { continue };
+        if !part.is_empty() && !fields.iter().any(|(name, _)| name == target) {
+            fields.push((target.clone(), Json::string(part)));
+        }
+    }
 }
 
 /// Text that is safe within HTML.

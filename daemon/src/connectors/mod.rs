@@ -6,7 +6,14 @@
 mod call;
 pub mod config;
 pub mod crm;
+#[cfg(test)]
+mod golden;
+mod hubspot;
+mod kinds;
+mod look;
+mod oauth;
 pub mod reading;
+mod talk;
 #[cfg(test)]
 mod testing;
 mod webhook;
@@ -195,7 +202,7 @@ pub struct Report {
 }
 
 /// Every connector there is.
-pub static ALL: &[&dyn Connector] = &[&webhook::Webhook];
+pub static ALL: &[&dyn Connector] = &[&hubspot::Hubspot, &webhook::Webhook];
 
 /// The connector of a name.
 #[must_use]

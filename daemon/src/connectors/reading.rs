@@ -29,7 +29,8 @@ pub fn read(exchange: &Exchange, now: i64) -> Outcome {
     }
 }
 
-fn failure(response: &Response, now: i64) -> Failure {
+/// What an answer that is not a success means, going by its status.
+pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let wait = retry_after(response, now);
     let class = match response.status {
         300..=399 => FailureClass::Blocked,

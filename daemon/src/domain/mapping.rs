@@ -27,6 +27,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether a template makes the value, so that it may be of another kind than the field.
+    #[must_use]
+    pub fn is_computed(&self) -> bool {
+        self.value.is_some()
+    }
+
     /// What to put there for an event; none if there is nothing to put.
     pub fn value(&self, context: &Context<'_>) -> Result<Option<Json>, RenderError> {
         let value = match &self.value {

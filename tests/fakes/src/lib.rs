@@ -1,6 +1,7 @@
 //! Stands in for the world outside: receivers that behave, misbehave and remember, and leads that look real.
 
 mod http;
+pub mod hubspot;
 mod leads;
 mod receiver;
 pub mod vendor;

@@ -8,5 +8,6 @@ pub(crate) mod database;
 pub(crate) mod invariants;
 pub(crate) mod operator;
 pub(crate) mod pty;
+pub(crate) mod pushing;
 pub(crate) mod wait;
 pub(crate) mod wire;

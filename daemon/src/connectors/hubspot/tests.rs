@@ -1,0 +1,257 @@
+//! What HubSpot is sent, and how its answers are read.
+
+use serde_json::{Value, json};
+
+use super::{Hubspot, Ready, answer};
+use crate::{
+    connectors::{
+        Connector, Ids, Prepared, Response,
+        golden::{assert_golden, drive, lead, maximal, minimal},
+        testing::{NOW, integration},
+    },
+    domain::{
+        address::EgressPolicy,
+        integration::EventKind::{Created, Updated},
+        outcome::{FailureClass, Outcome},
+    },
+};
+
+fn ready(mapping: Value) -> Box<dyn Prepared> {
+    let credentials = json!({ "token": "pat-eu1-secret" });
+    Hubspot.prepare(&integration("hubspot", json!({}), credentials, mapping), "Leadline").unwrap()
+}
+
+fn contact(id: &str) -> (u16, Value) {
+    (200, json!({ "id": id }))
+}
+
+fn none() -> (u16, Value) {
+    (404, json!({ "status": "error", "category": "OBJECT_NOT_FOUND", "message": "resource not found" }))
+}
+
+fn note() -> (u16, Value) {
+    (201, json!({ "id": "9001" }))
+}
+
+fn ids(pairs: &[(&str, &str)]) -> Ids {
+    pairs.iter().map(|(key, id)| ((*key).to_owned(), (*id).to_owned())).collect()
+}
+
+#[test]
+fn a_new_lead_is_a_new_contact_with_a_note() {
+    let answers = [none(), (201, json!({ "id": "501" })), note()];
+    let said = drive(ready(json!({})).as_ref(), Created, &lead(), Ids::new(), None, &answers);
+    assert_golden("create", include_str!("fixtures/create.json"), &said);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    let delivery = "01J8H6KQH4YG3XR8RWM6T6XFQ0";
+    let expected = ids(&[
+        ("contact", "501"),
+        (&format!("contact.{delivery}"), "501"),
+        (&format!("note.{delivery}"), "9001"),
+    ]);
+    assert_eq!(said.ids, expected);
+}
+
+#[test]
+fn an_update_goes_to_the_contact_that_is_known() {
+    let mapping = json!({ "lead.event_date": "wedding_date", "lead.phone": null,
+        "quote.total_pence": { "to": "quote", "value": "{{ quote.total_pence | money }}" } });
+    let answers = [contact("501"), note()];
+    let known = ids(&[("contact", "501")]);
+    let said = drive(ready(mapping).as_ref(), Updated, &lead(), known, None, &answers);
+    assert_golden("update", include_str!("fixtures/update.json"), &said);
+    assert_eq!(said.outcome, Outcome::Delivered);
+}
+
+#[test]
+fn a_repeat_sends_the_same_and_looks_for_the_note_first() {
+    let ready = ready(json!({}));
+    let first =
+        drive(ready.as_ref(), Created, &lead(), Ids::new(), None, &[contact("501"), (500, json!(""))]);
+    assert!(matches!(&first.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Transient));
+    let listed = (
+        200,
+        json!({ "results": [{ "id": "12", "type": "contact_to_note" }, { "id": "9", "type": "contact_to_note" }] }),
+    );
+    let read =
+        (200, json!({ "results": [{ "id": "12", "properties": { "hs_note_body": "Somebody called" } }] }));
+    let answers = [listed.clone(), read, note()];
+    let rendered = first.rendered.clone();
+    let second = drive(ready.as_ref(), Created, &lead(), first.ids.clone(), rendered.clone(), &answers);
+    assert_golden("repeat", include_str!("fixtures/repeat.json"), &second);
+    assert_eq!(second.calls.last(), first.calls.last(), "the same bytes");
+    assert_eq!(second.outcome, Outcome::Delivered);
+
+    let ours = json!({ "id": "12", "properties": { "hs_note_body": "<b>Delivery:</b> 01J8H6KQH4YG3XR8RWM6T6XFQ0" } });
+    let answers = [listed, (200, json!({ "results": [ours] }))];
+    let found = drive(ready.as_ref(), Created, &lead(), first.ids, rendered, &answers);
+    assert_eq!(found.outcome, Outcome::Delivered, "a note that is there is not written again");
+}
+
+#[test]
+fn a_minimal_lead() {
+    let answers = [contact("501"), note()];
+    let said = drive(ready(json!({})).as_ref(), Created, &minimal(), Ids::new(), None, &answers);
+    assert_golden("minimal", include_str!("fixtures/minimal.json"), &said);
+}
+
+#[test]
+fn a_maximal_lead() {
+    let answers = [contact("501"), note()];
+    let said = drive(ready(json!({})).as_ref(), Created, &maximal(), Ids::new(), None, &answers);
+    assert_golden("maximal", include_str!("fixtures/maximal.json"), &said);
+}
+
+#[test]
+fn a_conflict_leads_to_the_contact_that_is_there() {
+    let conflict = json!({ "status": "error", "category": "CONFLICT", "message": "Contact already exists. Existing ID: 77" });
+    let answers = [none(), (409, conflict), contact("77"), note()];
+    let said = drive(ready(json!({})).as_ref(), Created, &lead(), Ids::new(), None, &answers);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    assert!(said.calls[2]["url"].as_str().unwrap().ends_with("/contacts/77"));
+    assert!(said.calls[2]["body"]["properties"].get("email").is_none(), "its first address stays");
+}
+
+#[test]
+fn the_note_stays_within_its_limit() {
+    let mut long = lead();
+    long["lead"]["profile"] = json!({ "notes": "<👰>".repeat(10_000) });
+    let said = drive(ready(json!({})).as_ref(), Created, &long, Ids::new(), None, &[contact("1"), note()]);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    let note = said.calls[1]["body"]["properties"]["hs_note_body"].as_str().unwrap();
+    assert!(note.chars().count() <= 65_536 && note.contains("</b> 01J8H6KQH4YG3XR8RWM6T6XFQ0<br>"));
+    assert!(note.contains("&lt;👰&gt;…") || note.contains("👰…"), "a cut is marked");
+}
+
+#[test]
+fn every_error_has_its_class_and_says_what_hubspot_said() {
+    use FailureClass::*;
+    let error = |category: &str, message: &str| json!({ "status": "error", "category": category, "message": message });
+    let within = r#"Property values were not valid: [{"isValid":false,"message":"x","error":"PROPERTY_DOESNT_EXIST","name":"wedding_date_property"}]"#;
+    let listed = json!({ "category": "VALIDATION_ERROR", "message": "m", "errors": [
+        { "code": "PROPERTY_DOESNT_EXIST", "context": { "propertyName": ["wedding_date_property"] } },
+        { "code": "INVALID_EMAIL", "message": "Email address x is invalid" }] });
+    let scopes = json!({ "category": "MISSING_SCOPES", "message": "m", "errors": [
+        { "code": "MISSING_SCOPES", "context": { "requiredGranularScopes": ["crm.objects.contacts.write"] } }] });
+    let limit = |policy: &str| json!({ "status": "error", "message": "limit", "errorType": "RATE_LIMIT", "policyName": policy });
+    for (status, body, class, wait, text) in [
+        (
+            400,
+            error("VALIDATION_ERROR", within),
+            Rejected,
+            None,
+            "hubspot PROPERTY_DOESNT_EXIST wedding_date_property",
+        ),
+        (
+            400,
+            listed,
+            Rejected,
+            None,
+            "hubspot PROPERTY_DOESNT_EXIST wedding_date_property, INVALID_EMAIL Email address x is invalid",
+        ),
+        (
+            400,
+            error("VALIDATION_ERROR", "Invalid\ninput"),
+            Rejected,
+            None,
+            "hubspot VALIDATION_ERROR Invalid input",
+        ),
+        (
+            401,
+            error("INVALID_AUTHENTICATION", "no key"),
+            Credentials,
+            None,
+            "hubspot INVALID_AUTHENTICATION no key",
+        ),
+        (
+            401,
+            error("EXPIRED_AUTHENTICATION", "old"),
+            Credentials,
+            None,
+            "hubspot EXPIRED_AUTHENTICATION old",
+        ),
+        (403, scopes, Credentials, None, "hubspot MISSING_SCOPES crm.objects.contacts.write"),
+        (403, json!(null), Credentials, None, "hubspot 403 Forbidden"),
+        (404, error("OBJECT_NOT_FOUND", "gone"), Rejected, None, "hubspot OBJECT_NOT_FOUND gone"),
+        (409, error("CONFLICT", "twice"), Rejected, None, "hubspot CONFLICT twice"),
+        (
+            423,
+            error("LOCKED", "locked"),
+            Transient,
+            None,
+            "hubspot 423 Locked: {\"status\":\"error\",\"category\":\"LOCKED\",\"message\":\"locked\"}",
+        ),
+        (
+            429,
+            limit("TEN_SECONDLY_ROLLING"),
+            Throttled,
+            Some(10),
+            "hubspot RATE_LIMIT TEN_SECONDLY_ROLLING limit",
+        ),
+        (429, limit("DAILY"), Throttled, Some(3600), "hubspot RATE_LIMIT DAILY limit"),
+        (
+            429,
+            error("RATE_LIMITS", "You have reached your secondly limit."),
+            Throttled,
+            Some(1),
+            "hubspot RATE_LIMITS You have reached your secondly limit.",
+        ),
+        (429, json!(null), Throttled, Some(10), "hubspot"),
+        (477, json!(null), Transient, None, "hubspot 477"),
+        (
+            500,
+            error("UNKNOWN", "x"),
+            Transient,
+            None,
+            "hubspot 500 Internal Server Error: {\"status\":\"error\",\"category\":\"UNKNOWN\",\"message\":\"x\"}",
+        ),
+        (502, json!("<html>"), Transient, None, "hubspot 502 Bad Gateway: \"<html>\""),
+    ] {
+        let bytes = if body.is_null() { String::new() } else { body.to_string() };
+        let response = Response { status, headers: Vec::new(), body: bytes.into(), truncated: false };
+        let failure = answer::failure(&response, NOW);
+        let told = (failure.class, failure.retry_after.map(|wait| wait.as_secs()), failure.error.trim());
+        assert_eq!(told, (class, wait, text), "{status} {body}");
+    }
+}
+
+#[test]
+fn settings_are_checked() {
+    let egress = EgressPolicy::new(Vec::new());
+    let check = |config, mapping| Hubspot.check(&config, &mapping, &egress, "Leadline");
+    assert!(check(json!({}), json!(null)).is_empty());
+    assert_eq!(check(json!({ "api_version": "../x" }), json!({})), ["api_version must be like 2026-03"]);
+    assert_eq!(check(json!({ "calls_per_10_seconds": 0 }), json!({})).len(), 1);
+    assert_eq!(
+        check(json!({}), json!({ "lead.emial": "email" })),
+        ["unknown field lead.emial; did you mean lead.email?"]
+    );
+    let credentials = |given| Hubspot.check_credentials(&given, &egress);
+    assert!(credentials(json!({ "token": "x" })).is_empty());
+    assert!(credentials(json!({ "client_id": "a", "client_secret": "b", "refresh_token": "c" })).is_empty());
+    assert_eq!(credentials(json!({ "client_id": "a" })).len(), 1);
+    assert_eq!(credentials(json!({ "tokn": "x" }))[0], "unknown credential tokn; did you mean token?");
+}
+
+#[test]
+fn without_credentials_it_is_the_push_that_fails() {
+    let made =
+        Hubspot.prepare(&integration("hubspot", json!({}), Value::Null, json!({})), "Leadline").unwrap();
+    let said = drive(made.as_ref(), Created, &lead(), Ids::new(), None, &[]);
+    assert!(matches!(&said.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Credentials));
+}
+
+#[test]
+fn credentials_are_never_shown() {
+    let told = format!(
+        "{:?}",
+        Ready {
+            base: "https://api.hubapi.com".parse().unwrap(),
+            version: "2026-03".to_owned(),
+            calls: 1,
+            mapping: crate::domain::mapping::Mapping::default(),
+            login: super::Login::of(&json!({ "token": "pat-secret" })),
+        }
+    );
+    assert!(!told.contains("pat-secret"), "{told}");
+}

@@ -1,0 +1,48 @@
+//! Of which kind the canonical fields are, to be compared with a vendor's own fields.
+
+use std::fmt;
+
+use crate::domain::fields::{self, Shape};
+
+/// What `lead.event_type` may be.
+pub(super) const EVENT_TYPES: [&str; 5] = ["wedding", "corporate", "private_dining", "birthday", "other"];
+
+/// What a canonical field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Truth,
+    Date,
+    Time,
+    /// An object or a list.
+    Whole,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "a text",
+            Self::Number => "a number",
+            Self::Truth => "true or false",
+            Self::Date => "a date",
+            Self::Time => "a date with a time",
+            Self::Whole => "an object or a list",
+        })
+    }
+}
+
+/// The kind of a canonical field.
+pub(super) fn kind_of(field: &str) -> Kind {
+    match field {
+        "lead.guest_count" | "lead.profile.score" | "location.id" | "company.id" => Kind::Number,
+        "lead.gdpr_consent" => Kind::Truth,
+        "lead.event_date" => Kind::Date,
+        "viewing.starts_at" | "viewing.ends_at" => Kind::Time,
+        name if name.ends_with("_pence") => Kind::Number,
+        name => match fields::find(name).map(|field| field.shape) {
+            Some(Shape::Object | Shape::List) => Kind::Whole,
+            Some(Shape::Leaf) | None => Kind::Text,
+        },
+    }
+}

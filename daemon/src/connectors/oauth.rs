@@ -1,0 +1,46 @@
+//! Logins over OAuth 2: the answer of a token endpoint, in every vendor's dialect.
+
+use serde_json::Value;
+use url::Url;
+
+use super::{Exchange, Token, talk};
+use crate::{
+    connectors::reading,
+    domain::outcome::{Failure, FailureClass},
+};
+
+/// The token in an answer. `base` is the member that says where to call from now on.
+pub(super) fn token(vendor: &str, exchange: &Exchange, base: &str, now: i64) -> Result<Token, Failure> {
+    let response = match &exchange.answer {
+        Ok(response) => response,
+        Err(_) => return Err(talk::no_answer(exchange, now)),
+    };
+    let body = response.json().unwrap_or(Value::Null);
+    if !talk::is_good(response) {
+        return Err(
+            refused(vendor, response.status, &body).unwrap_or_else(|| talk::by_status(vendor, response, now))
+        );
+    }
+    let secret = body["access_token"].as_str().filter(|token| !token.is_empty());
+    let Some(secret) = secret else {
+        let error = format!("{vendor}: the login was answered without an access_token");
+        return Err(Failure::new(FailureClass::Transient, error));
+    };
+    Ok(Token {
+        secret: secret.to_owned().into(),
+        expires_at: body["expires_in"].as_i64().map(|seconds| now.saturating_add(seconds)),
+        base: body[base].as_str().and_then(|base| Url::parse(base).ok()),
+    })
+}
+
+/// A refused login is ours to mend, whatever 4xx it was told with; nothing of what we sent is repeated.
+fn refused(vendor: &str, status: u16, body: &Value) -> Option<Failure> {
+    let code =
+        body["error"].as_str().or_else(|| body["category"].as_str()).or_else(|| body["status"].as_str())?;
+    let message = body["error_description"].as_str().or_else(|| body["message"].as_str()).unwrap_or_default();
+    let is_ours = (400..500).contains(&status) && !matches!(status, 408 | 425 | 429);
+    is_ours.then(|| {
+        let error = format!("{vendor} login refused: {code} {message}");
+        Failure::new(FailureClass::Credentials, reading::one_line(&error, 400))
+    })
+}

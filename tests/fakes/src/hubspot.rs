@@ -1,0 +1,387 @@
+//! HubSpot: contacts that are unique by any of their addresses, notes, properties, keys with scopes, and a rolling quota.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    http::Request,
+    receiver::Reply,
+    vendor::{Quota, Route, Vendor, pairs},
+};
+
+/// The longest text that a property takes.
+const TEXT_MAX: usize = 65_536;
+
+/// An account.
+#[derive(Debug)]
+pub struct Hubspot {
+    /// The keys that are let in, with their scopes.
+    pub keys: BTreeMap<String, BTreeSet<String>>,
+    /// The refresh token of an app, its client id and secret.
+    pub app: (String, String, String),
+    /// Names of contact properties with their types.
+    pub properties: BTreeMap<String, &'static str>,
+    pub contacts: BTreeMap<u64, Contact>,
+    pub notes: BTreeMap<u64, Note>,
+    pub quota: Quota,
+    /// How many logins there were.
+    pub logins: usize,
+    next: u64,
+}
+
+/// A person.
+#[derive(Clone, Debug, Default)]
+pub struct Contact {
+    pub properties: BTreeMap<String, String>,
+    /// Addresses beside the first one: unique too.
+    pub more_emails: Vec<String>,
+}
+
+/// A note on a contact's timeline.
+#[derive(Clone, Debug)]
+pub struct Note {
+    pub contact: u64,
+    pub body: String,
+    pub timestamp: String,
+}
+
+impl Default for Hubspot {
+    fn default() -> Self {
+        let scopes = ["crm.objects.contacts.read", "crm.objects.contacts.write"];
+        let scopes: BTreeSet<String> = scopes.map(str::to_owned).into();
+        let properties = [
+            ("email", "string"),
+            ("firstname", "string"),
+            ("lastname", "string"),
+            ("phone", "string"),
+            ("company", "string"),
+            ("wedding_date", "date"),
+            ("guests", "number"),
+            ("kind_of_event", "enumeration"),
+            ("hs_object_id", "number"),
+        ];
+        Self {
+            keys: BTreeMap::from([("pat-eu1-good".to_owned(), scopes)]),
+            app: ("refresh-1".to_owned(), "client-1".to_owned(), "secret-1".to_owned()),
+            properties: properties.map(|(name, kind)| (name.to_owned(), kind)).into(),
+            contacts: BTreeMap::new(),
+            notes: BTreeMap::new(),
+            quota: Quota::new(100, Duration::from_secs(10)),
+            logins: 0,
+            next: 100,
+        }
+    }
+}
+
+impl Vendor for Hubspot {
+    fn handle(&mut self, request: &Request) -> Reply {
+        let route = Route::of(request);
+        if let ("POST", ["oauth", "2026-03", "token"]) = (route.parts().0, route.parts().1.as_slice()) {
+            return self.log_in(&String::from_utf8_lossy(&request.body));
+        }
+        let key = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let Some(scopes) = key.and_then(|key| self.keys.get(key)).cloned() else {
+            return error(401, "INVALID_AUTHENTICATION", "Authentication credentials not found.");
+        };
+        if !self.quota.admit(request.at) {
+            return rate_limited("TEN_SECONDLY_ROLLING").header("X-HubSpot-RateLimit-Remaining", "0");
+        }
+        self.route(&route, &scopes)
+            .header("X-HubSpot-RateLimit-Interval-Milliseconds", "10000")
+            .header("X-HubSpot-RateLimit-Max", &self.quota.calls.to_string())
+            .header("X-HubSpot-RateLimit-Remaining", &self.quota.left().to_string())
+    }
+}
+
+impl Hubspot {
+    /// A contact that somebody made by hand.
+    pub fn add_contact(&mut self, email: &str, more_emails: &[&str]) -> u64 {
+        self.next += 1;
+        let properties = BTreeMap::from([("email".to_owned(), email.to_owned())]);
+        let more_emails = more_emails.iter().map(|email| (*email).to_owned()).collect();
+        self.contacts.insert(self.next, Contact { properties, more_emails });
+        self.next
+    }
+
+    /// The notes of a contact.
+    #[must_use]
+    pub fn notes_of(&self, contact: u64) -> Vec<&Note> {
+        self.notes.values().filter(|note| note.contact == contact).collect()
+    }
+
+    fn route(&mut self, route: &Route, scopes: &BTreeSet<String>) -> Reply {
+        let (method, path) = route.parts();
+        let wanted = match (method, path.as_slice()) {
+            (_, ["account-info", ..]) => None,
+            ("GET", _) | ("POST", [.., "batch", "read"]) => Some("crm.objects.contacts.read"),
+            _ => Some("crm.objects.contacts.write"),
+        };
+        if let Some(scope) = wanted.filter(|scope| !scopes.contains(*scope)) {
+            return missing_scope(scope);
+        }
+        match (method, path.as_slice()) {
+            ("GET", ["account-info", "2026-03", "details"]) => Reply::json(
+                200,
+                &json!({ "portalId": 1_234_567, "uiDomain": "app-eu1.hubspot.com", "timeZone": "Europe/London" }),
+            ),
+            ("GET", ["crm", "properties", "2026-03", "contacts"]) => self.list_properties(),
+            ("GET", ["crm", "objects", "2026-03", "contacts"]) => Reply::json(200, &json!({ "results": [] })),
+            ("PATCH", ["crm", "objects", "2026-03", "contacts", key]) => {
+                let found = match route.asked("idProperty") {
+                    "email" => self.by_email(key),
+                    _ => key.parse().ok().filter(|id| self.contacts.contains_key(id)),
+                };
+                match found {
+                    Some(id) => self.update(id, &route.body),
+                    None => error(404, "OBJECT_NOT_FOUND", "resource not found"),
+                }
+            }
+            ("POST", ["crm", "objects", "2026-03", "contacts"]) => self.create(&route.body),
+            ("POST", ["crm", "objects", "2026-03", "notes"]) => self.create_note(&route.body),
+            ("GET", ["crm", "objects", "2026-03", "contacts", id, "associations", "notes"]) => {
+                self.list_notes(id)
+            }
+            ("POST", ["crm", "objects", "2026-03", "notes", "batch", "read"]) => self.read_notes(&route.body),
+            _ => error(404, "OBJECT_NOT_FOUND", "no such resource"),
+        }
+    }
+
+    /// Only the first address is a key; a second one shows when somebody wants it for another contact.
+    fn by_email(&self, email: &str) -> Option<u64> {
+        let is_first = |contact: &Contact| contact.properties.get("email").is_some_and(|own| own == email);
+        self.contacts.iter().find(|(_, contact)| is_first(contact)).map(|(id, _)| *id)
+    }
+
+    fn owner(&self, email: &str) -> Option<u64> {
+        self.by_email(email).or_else(|| {
+            let has = |contact: &Contact| contact.more_emails.iter().any(|more| more == email);
+            self.contacts.iter().find(|(_, contact)| has(contact)).map(|(id, _)| *id)
+        })
+    }
+
+    fn create(&mut self, body: &Value) -> Reply {
+        // The schema asks for it, and refuses a body without it.
+        if !body["associations"].is_array() {
+            return error(400, "VALIDATION_ERROR", "Invalid input JSON: associations is required");
+        }
+        let properties = match self.checked(body) {
+            Ok(properties) => properties,
+            Err(reply) => return reply,
+        };
+        if let Some(owner) = properties.get("email").and_then(|email| self.owner(email)) {
+            return conflict(owner);
+        }
+        self.next += 1;
+        self.contacts.insert(self.next, Contact { properties, more_emails: Vec::new() });
+        self.contact(201, self.next)
+    }
+
+    fn update(&mut self, id: u64, body: &Value) -> Reply {
+        let properties = match self.checked(body) {
+            Ok(properties) => properties,
+            Err(reply) => return reply,
+        };
+        let owner = properties.get("email").and_then(|email| self.owner(email));
+        if let Some(owner) = owner.filter(|owner| *owner != id) {
+            return conflict(owner);
+        }
+        if let Some(contact) = self.contacts.get_mut(&id) {
+            contact.properties.extend(properties);
+        }
+        self.contact(200, id)
+    }
+
+    fn contact(&self, status: u16, id: u64) -> Reply {
+        let properties = self.contacts.get(&id).map(|contact| &contact.properties);
+        let body = json!({ "id": id.to_string(), "properties": properties, "archived": false });
+        Reply::json(status, &body)
+    }
+
+    fn checked(&self, body: &Value) -> Result<BTreeMap<String, String>, Reply> {
+        let empty = Map::new();
+        let mut properties = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for (name, value) in body["properties"].as_object().unwrap_or(&empty) {
+            let Some(text) = value.as_str() else {
+                return Err(error(
+                    400,
+                    "VALIDATION_ERROR",
+                    "Invalid input JSON: Cannot deserialize value of type String",
+                ));
+            };
+            match self.properties.get(name) {
+                None => {
+                    wrong.push((name, "PROPERTY_DOESNT_EXIST", format!("Property \"{name}\" does not exist")))
+                }
+                Some(kind) => wrong.extend(
+                    mistyped(kind, text).map(|code| (name, code, format!("{text} was not a valid {kind}."))),
+                ),
+            }
+            if name == "email" && !(text.contains('@') && text.contains('.')) {
+                wrong.push((name, "INVALID_EMAIL", format!("Email address {text} is invalid")));
+            }
+            properties.insert(name.clone(), text.to_owned());
+        }
+        if wrong.is_empty() { Ok(properties) } else { Err(invalid(&wrong)) }
+    }
+
+    fn create_note(&mut self, body: &Value) -> Reply {
+        let (text, time) = (&body["properties"]["hs_note_body"], &body["properties"]["hs_timestamp"]);
+        let (Some(text), Some(time)) = (text.as_str(), time.as_str()) else {
+            return error(
+                400,
+                "VALIDATION_ERROR",
+                "Error creating NOTE. Some required properties were not set.",
+            );
+        };
+        if text.encode_utf16().count() > TEXT_MAX {
+            return error(400, "VALIDATION_ERROR", "The note is too long");
+        }
+        let association = &body["associations"][0];
+        if association["types"][0]
+            != json!({ "associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 202 })
+        {
+            return error(400, "VALIDATION_ERROR", "One or more association types are not valid");
+        }
+        let contact = association["to"]["id"].as_str().and_then(|id| id.parse().ok());
+        let Some(contact) = contact.filter(|id| self.contacts.contains_key(id)) else {
+            return error(404, "OBJECT_NOT_FOUND", "No contact with that ID exists");
+        };
+        self.next += 1;
+        self.notes.insert(self.next, Note { contact, body: text.to_owned(), timestamp: time.to_owned() });
+        Reply::json(
+            201,
+            &json!({ "id": self.next.to_string(), "properties": body["properties"], "archived": false }),
+        )
+    }
+
+    fn list_notes(&self, contact: &str) -> Reply {
+        let is_its = |note: &Note| note.contact.to_string() == contact;
+        let notes: Vec<Value> = self
+            .notes
+            .iter()
+            .filter(|(_, note)| is_its(note))
+            .map(|(id, _)| json!({ "id": id.to_string(), "type": "contact_to_note" }))
+            .collect();
+        Reply::json(200, &json!({ "results": notes }))
+    }
+
+    fn read_notes(&self, body: &Value) -> Reply {
+        let inputs = body["inputs"].as_array().cloned().unwrap_or_default();
+        let notes: Vec<Value> = inputs
+            .iter()
+            .filter_map(|input| input["id"].as_str()?.parse().ok())
+            .filter_map(|id: u64| {
+                let note = self.notes.get(&id)?;
+                Some(json!({ "id": id.to_string(), "properties": { "hs_note_body": note.body } }))
+            })
+            .collect();
+        Reply::json(200, &json!({ "status": "COMPLETE", "results": notes }))
+    }
+
+    fn list_properties(&self) -> Reply {
+        let results: Vec<Value> = self
+            .properties
+            .iter()
+            .map(|(name, kind)| {
+                let options = if *kind == "enumeration" {
+                    json!([{ "label": "Wedding", "value": "wedding" }, { "label": "Other", "value": "other" }])
+                } else {
+                    json!([])
+                };
+                let is_own = name.starts_with("hs_");
+                json!({ "name": name, "type": kind, "options": options,
+                        "modificationMetadata": { "readOnlyValue": is_own } })
+            })
+            .collect();
+        Reply::json(200, &json!({ "results": results }))
+    }
+
+    fn log_in(&mut self, form: &str) -> Reply {
+        self.logins += 1;
+        let form = pairs(form);
+        let is = |key: &str, value: &str| form.get(key).is_some_and(|given| given == value);
+        let (refresh, client, secret) = &self.app;
+        if !(is("grant_type", "refresh_token") && is("client_id", client) && is("client_secret", secret)) {
+            return Reply::json(
+                400,
+                &json!({ "status": "BAD_CLIENT_ID", "message": "missing or unknown client id" }),
+            );
+        }
+        if !is("refresh_token", refresh) {
+            return Reply::json(
+                400,
+                &json!({ "status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token" }),
+            );
+        }
+        let scopes = ["crm.objects.contacts.read", "crm.objects.contacts.write"].map(str::to_owned).into();
+        let token = format!("access-{}", self.logins);
+        self.keys.insert(token.clone(), scopes);
+        Reply::json(
+            200,
+            &json!({ "access_token": token, "expires_in": 1800, "refresh_token": refresh,
+                                  "token_type": "bearer", "hub_id": 1_234_567 }),
+        )
+    }
+}
+
+fn mistyped(kind: &str, text: &str) -> Option<&'static str> {
+    match kind {
+        "number" if text.parse::<f64>().is_err() => Some("INVALID_INTEGER"),
+        "date" if text.len() != 10 => Some("INVALID_DATE"),
+        "enumeration" if !["wedding", "other"].contains(&text) => Some("INVALID_OPTION"),
+        _ => None,
+    }
+}
+
+fn error(status: u16, category: &str, message: &str) -> Reply {
+    Reply::json(
+        status,
+        &json!({ "status": "error", "message": message, "correlationId": "aeb5f871-7f07-4993-9211-075dc63e7cbf",
+                 "category": category }),
+    )
+}
+
+fn conflict(owner: u64) -> Reply {
+    error(409, "CONFLICT", &format!("Contact already exists. Existing ID: {owner}"))
+}
+
+fn missing_scope(scope: &str) -> Reply {
+    Reply::json(
+        403,
+        &json!({ "status": "error", "category": "MISSING_SCOPES",
+                 "message": "This app hasn't been granted all required scopes to make this call.",
+                 "errors": [{ "message": "One or more of the following scopes are required.", "code": "MISSING_SCOPES",
+                              "context": { "requiredGranularScopes": [scope] } }] }),
+    )
+}
+
+/// What HubSpot says when an application calls too often.
+#[must_use]
+pub fn rate_limited(policy: &str) -> Reply {
+    Reply::json(
+        429,
+        &json!({ "status": "error", "message": "You have reached your ten_secondly_rolling limit.",
+                 "errorType": "RATE_LIMIT", "policyName": policy }),
+    )
+}
+
+/// The other thing that HubSpot says then.
+#[must_use]
+pub fn secondly_limited() -> Reply {
+    error(429, "RATE_LIMITS", "You have reached your secondly limit.")
+}
+
+fn invalid(wrong: &[(&String, &str, String)]) -> Reply {
+    let within: Vec<Value> = wrong
+        .iter()
+        .map(|(name, code, message)| {
+            json!({ "isValid": false, "message": message, "error": code, "name": name })
+        })
+        .collect();
+    error(400, "VALIDATION_ERROR", &format!("Property values were not valid: {}", json!(within)))
+}
