@@ -3,6 +3,7 @@
 //! A connector does no I/O. Given the event and the exchanges so far it returns the next request as a value, or the
 //! outcome; `push` talks to the network. Adding one takes a file here and two lines below.
 
+mod airtable;
 mod call;
 pub mod config;
 pub mod crm;
@@ -16,6 +17,9 @@ pub mod reading;
 mod talk;
 #[cfg(test)]
 mod testing;
+pub mod verdict;
+#[cfg(test)]
+mod walk;
 mod webhook;
 
 pub use call::{
@@ -202,7 +206,7 @@ pub struct Report {
 }
 
 /// Every connector there is.
-pub static ALL: &[&dyn Connector] = &[&hubspot::Hubspot, &webhook::Webhook];
+pub static ALL: &[&dyn Connector] = &[&hubspot::Hubspot, &webhook::Webhook, &airtable::Airtable];
 
 /// The connector of a name.
 #[must_use]

@@ -1,0 +1,325 @@
+//! Airtable: one record for each lead, made or changed by one call that merges on the column with the lead's id.
+//!
+//! Names of error codes are from memory of the vendor's documents, statuses from the documents: so the status decides
+//! wherever a code is not known.
+
+mod schema;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{
+    ConfigField, Connector, Exchange, Pace, Prepared, Probe, ProbeStep, Push, Request, Step, config, crm,
+    verdict,
+};
+use crate::domain::{
+    address::EgressPolicy,
+    integration::{Integration, ProbeKind},
+    json::Json,
+    mapping::Mapping,
+    outcome::{Failure, FailureClass, Outcome},
+};
+
+const NAME: &str = "airtable";
+const API: &str = "https://api.airtable.com";
+/// Airtable takes five calls a second for each base; the fifth is left to others.
+const PACE: Pace = Pace { calls: 4, per: Duration::from_secs(1) };
+/// After a 429 nothing succeeds for so long.
+const PENALTY: Duration = Duration::from_secs(30);
+/// A monthly allowance that is used up comes back by an upgrade or a new month: it is looked for now and then.
+const MONTHLY: Duration = Duration::from_secs(60 * 60);
+/// The longest text of a cell, in characters.
+const CELL_MAX: usize = 100_000;
+/// The field whose column records are found by.
+const KEY: &str = "lead.uuid";
+
+/// The connector `airtable`.
+#[derive(Debug)]
+pub(super) struct Airtable;
+
+const FIELDS: &[ConfigField] = &[
+    ConfigField {
+        name: "base_id",
+        kind: "text",
+        required: true,
+        default: "",
+        help: "The id of the base, app…: it stands in the address bar when the base is open",
+    },
+    ConfigField {
+        name: "table",
+        kind: "text",
+        required: true,
+        default: "",
+        help: "The table that gets the records: its id, tbl…, which survives renaming, or its name",
+    },
+];
+
+const CREDENTIALS: &[ConfigField] = &[ConfigField {
+    name: "token",
+    kind: "text",
+    required: true,
+    default: "",
+    help: "A personal access token, pat…, with data.records:read, data.records:write and schema.bases:read, for the base",
+}];
+
+/// The columns that the docs page has the operator make.
+fn own_mapping() -> Value {
+    json!({
+        "lead.uuid": "Lead ID",
+        "lead.name": "Name",
+        "lead.email": "Email",
+        "lead.phone": "Phone",
+        "lead.event_type": "Event type",
+        "lead.event_date": "Event date",
+        "lead.guest_count": "Guests",
+        "lead.gdpr_consent": "Consent",
+        "lead.source_url": "Source URL",
+        "lead.utm.source": "UTM source",
+        "lead.utm.medium": "UTM medium",
+        "lead.utm.campaign": "UTM campaign",
+        "quote.total_pence": {"to": "Quote total", "value": "{{ quote.total_pence | money }}"},
+        "quote.currency": "Currency",
+        "quote.proposal_url": "Proposal",
+        "viewing.starts_at": "Viewing start",
+        "location.name": "Venue",
+    })
+}
+
+impl Connector for Airtable {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "Keeps one record for each lead in a table of an Airtable base"
+    }
+
+    fn fields(&self) -> &'static [ConfigField] {
+        FIELDS
+    }
+
+    fn credentials(&self) -> &'static [ConfigField] {
+        CREDENTIALS
+    }
+
+    fn signs(&self) -> bool {
+        false
+    }
+
+    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        if config::check(config, FIELDS, egress, &mut problems).is_none() {
+            return problems;
+        }
+        if config::text(config, "base_id").is_some_and(|id| id.contains(['/', '?', '#', ' '])) {
+            problems.push("base_id must be the id alone, as appAbCdEfGhIjKlMn, not the address".to_owned());
+        }
+        problems.extend(read_mapping(mapping).err().into_iter().flatten());
+        problems
+    }
+
+    fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {
+        let config = &integration.config;
+        let base = config::base_or(config, API).map_err(crm::unrenderable)?;
+        let (mapping, key) = read_mapping(&integration.mapping)
+            .map_err(|problems| crm::unrenderable(format!("mapping: {}", problems.join("; "))))?;
+        let text = |key: &str| config::text(config, key).unwrap_or_default().trim().to_owned();
+        Ok(Box::new(Ready {
+            base,
+            base_id: text("base_id"),
+            table: text("table"),
+            mapping,
+            key,
+            token: config::credential(&integration.credentials, "token"),
+        }))
+    }
+}
+
+/// The mapping with the operator's laid over ours, and the column that records are found by.
+fn read_mapping(mapping: &Value) -> Result<(Mapping, String), Vec<String>> {
+    if !matches!(mapping, Value::Null | Value::Object(_)) {
+        return Err(Mapping::parse(mapping).err().unwrap_or_default());
+    }
+    let mapping = Mapping::parse(&crm::overlay(&own_mapping(), mapping))?;
+    let key = mapping.rules().iter().find(|rule| rule.field == KEY).and_then(|rule| rule.to.clone());
+    match key {
+        Some(key) => Ok((mapping, key)),
+        None => Err(vec![format!("{KEY}: must go to a column, records are found by it; remove the null")]),
+    }
+}
+
+/// A table that is ready to get records.
+#[derive(Debug)]
+struct Ready {
+    base: Url,
+    base_id: String,
+    table: String,
+    mapping: Mapping,
+    key: String,
+    token: Option<SecretString>,
+}
+
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        let event = crm::event(push)?;
+        let mut fields = Json::Object(Vec::new());
+        for (column, value) in crm::fields(&self.mapping, &event, push)? {
+            fields.insert(usize::MAX, &column, cell(value, column == self.key));
+        }
+        if fields.get(&self.key).is_none() {
+            return Err(crm::unrenderable(format!("{KEY}: is empty, and records are found by it")));
+        }
+        let body = Json::object([
+            (
+                "performUpsert",
+                Json::object([("fieldsToMergeOn", Json::Array(vec![Json::string(&self.key)]))]),
+            ),
+            ("records", Json::Array(vec![Json::object([("fields", fields)])])),
+            ("typecast", Json::Bool(true)),
+        ]);
+        Ok(Some(body.to_bytes()))
+    }
+
+    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
+        let Some(token) = &self.token else {
+            return Step::Done(Outcome::Failed(config::no_credentials("token")));
+        };
+        match exchanges.last() {
+            Some(exchange) => Step::Done(read(exchange, push.now)),
+            None => {
+                let url = self.url(&["v0", &self.base_id, &self.table]);
+                let body = push.rendered.cloned().unwrap_or_default();
+                Step::Call(Request::new(Method::PATCH, url).bearer(token).json(body).into())
+            }
+        }
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(PACE)
+    }
+
+    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
+        let Some(token) = &self.token else {
+            return verdict::failed(None, config::no_credentials("token"));
+        };
+        let get = |url: Url| ProbeStep::Call(Request::new(Method::GET, url).bearer(token).into());
+        let mut answers = exchanges.iter();
+        let mut account = None;
+        if probe.kind != ProbeKind::Mapping {
+            let Some(whoami) = answers.next() else { return get(self.url(&["v0", "meta", "whoami"])) };
+            match verdict::success(whoami) {
+                Some(user) => account = name_of(&user),
+                None => return verdict::failed(None, failure(whoami, probe.now)),
+            }
+        }
+        let Some(tables) = answers.next() else {
+            return get(self.url(&["v0", "meta", "bases", &self.base_id, "tables"]));
+        };
+        match (verdict::success(tables), answers.next()) {
+            (Some(schema), _) => self.compare(account, &schema),
+            (None, None) if is_forbidden(tables) && probe.kind != ProbeKind::Mapping => {
+                let mut url = self.url(&["v0", &self.base_id, &self.table]);
+                url.set_query(Some("pageSize=1"));
+                get(url)
+            }
+            (None, Some(records)) if verdict::success(records).is_some() => {
+                let finding = "the columns could not be checked: the token lacks the scope schema.bases:read";
+                verdict::reached(account, vec![finding.to_owned()])
+            }
+            (None, other) => verdict::failed(account, failure(other.unwrap_or(tables), probe.now)),
+        }
+    }
+}
+
+impl Ready {
+    fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear().extend(segments);
+        }
+        url
+    }
+
+    /// Our table and mapping against what there is in the base.
+    fn compare(&self, account: Option<String>, schema: &Value) -> ProbeStep {
+        match schema::findings(schema, &self.table, &self.mapping, &self.key) {
+            Ok(findings) => verdict::reached(account, findings),
+            Err(problem) => {
+                let error = format!("{NAME} {problem}");
+                verdict::failed(account, Failure::new(FailureClass::Rejected, error))
+            }
+        }
+    }
+}
+
+/// A value as a cell takes it; the key in one case, because a lead's id may come in either.
+fn cell(value: Json, is_key: bool) -> Json {
+    match value {
+        Json::Array(_) | Json::Object(_) => Json::string(&crm::cut(&value.to_string(), CELL_MAX)),
+        Json::String(text) if is_key => Json::string(&text.decode().to_ascii_uppercase()),
+        Json::String(text) => Json::string(&crm::cut(&text.decode(), CELL_MAX)),
+        other => other,
+    }
+}
+
+fn name_of(user: &Value) -> Option<String> {
+    verdict::word(user, "email").or_else(|| verdict::word(user, "id")).map(str::to_owned)
+}
+
+fn is_forbidden(exchange: &Exchange) -> bool {
+    exchange.answer.as_ref().is_ok_and(|response| response.status == 403)
+}
+
+/// What a push came to. An answer that is cut still says that the record is written.
+fn read(exchange: &Exchange, now: i64) -> Outcome {
+    let is_done = match &exchange.answer {
+        Ok(response) if (200..300).contains(&response.status) => {
+            let has_records = |body: Value| body.get("records").is_some_and(|records| records.is_array());
+            response
+                .json()
+                .map_or(response.truncated && response.body.starts_with(b"{\"records\""), has_records)
+        }
+        _ => false,
+    };
+    if is_done { Outcome::Delivered } else { Outcome::Failed(failure(exchange, now)) }
+}
+
+/// What went wrong: by Airtable's code, else by the status.
+fn failure(exchange: &Exchange, now: i64) -> Failure {
+    let by_status = verdict::by_status(NAME, exchange, now);
+    let Ok(response) = &exchange.answer else { return by_status };
+    let told = response.json().and_then(|body| code_of(&body));
+    let failure = match &told {
+        Some((code, message)) => {
+            Failure { error: verdict::told(NAME, by_status.class, code, message).error, ..by_status }
+        }
+        None => by_status,
+    };
+    let code = told.as_ref().map_or("", |(code, _)| code.as_str());
+    match (code, response.status) {
+        ("PUBLIC_API_BILLING_LIMIT_EXCEEDED", _) => verdict::waiting(failure, exchange, now, MONTHLY),
+        (_, 429) => verdict::waiting(failure, exchange, now, PENALTY),
+        _ => failure,
+    }
+}
+
+/// Code and message, in each of the shapes that Airtable answers with.
+fn code_of(body: &Value) -> Option<(String, String)> {
+    let message = |error: &Value| verdict::word(error, "message").unwrap_or_default().to_owned();
+    let first = body.get("errors").and_then(|errors| errors.get(0));
+    if let Some(error) = first {
+        return Some((verdict::word(error, "error")?.to_owned(), message(error)));
+    }
+    match body.get("error")? {
+        Value::String(code) => Some((code.clone(), message(body))),
+        error => Some((verdict::word(error, "type")?.to_owned(), message(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

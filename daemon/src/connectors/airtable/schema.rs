@@ -1,0 +1,73 @@
+//! What a base says of its tables, against what we want to write there.
+
+use serde_json::Value;
+
+use super::KEY;
+use crate::{
+    connectors::{crm, verdict},
+    domain::{mapping::Mapping, nearest::unknown},
+};
+
+/// The types of columns that Airtable merges on.
+const MERGED: [&str; 6] =
+    ["singleLineText", "multilineText", "number", "singleSelect", "multipleSelects", "date"];
+/// The types of columns that Airtable fills itself.
+const COMPUTED: [&str; 13] = [
+    "aiText",
+    "autoNumber",
+    "button",
+    "count",
+    "createdBy",
+    "createdTime",
+    "externalSyncSource",
+    "formula",
+    "lastModifiedBy",
+    "lastModifiedTime",
+    "lookup",
+    "multipleLookupValues",
+    "rollup",
+];
+
+/// What is wrong with the mapping, a sentence each; an error if the table is not there.
+pub(super) fn findings(
+    schema: &Value,
+    table: &str,
+    mapping: &Mapping,
+    key: &str,
+) -> Result<Vec<String>, String> {
+    let tables = list(schema, "tables");
+    let Some(found) = tables.iter().find(|one| is_called(one, table)) else {
+        let names = tables.iter().filter_map(|one| verdict::word(one, "name"));
+        return Err(format!("{}: the base does not have it", unknown("table", table, names)));
+    };
+    let columns = list(found, "fields");
+    let names: Vec<String> = columns
+        .iter()
+        .flat_map(|column| [verdict::word(column, "name"), verdict::word(column, "id")])
+        .flatten()
+        .map(str::to_owned)
+        .collect();
+    let mut findings = crm::unknown_targets(mapping, "column", &names);
+    for rule in mapping.rules() {
+        let Some(target) = rule.to.as_deref() else { continue };
+        let column = columns.iter().find(|column| is_called(column, target));
+        let kind = column.and_then(|column| verdict::word(column, "type")).unwrap_or_default();
+        if COMPUTED.contains(&kind) {
+            findings
+                .push(format!("{}: Airtable fills column {target} itself ({kind}); use another", rule.field));
+        } else if target == key && !kind.is_empty() && !MERGED.contains(&kind) {
+            findings.push(format!(
+                "{KEY}: Airtable finds no records by a column of type {kind}; make {key} single line text"
+            ));
+        }
+    }
+    Ok(findings)
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn is_called(thing: &Value, name: &str) -> bool {
+    verdict::word(thing, "id") == Some(name) || verdict::word(thing, "name") == Some(name)
+}
