@@ -1,5 +1,6 @@
 //! Calls and answers as values: what a connector asks for, and what `push` brings back.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
@@ -97,6 +98,13 @@ impl Request {
     #[must_use]
     pub fn bearer(self, token: &SecretString) -> Self {
         self.secret_header(header::AUTHORIZATION, &format!("Bearer {}", token.expose_secret()))
+    }
+
+    /// With `Authorization: Basic`.
+    #[must_use]
+    pub fn basic(self, name: &str, password: &SecretString) -> Self {
+        let login = STANDARD.encode(format!("{name}:{}", password.expose_secret()));
+        self.secret_header(header::AUTHORIZATION, &format!("Basic {login}"))
     }
 
     /// With a JSON body.

@@ -13,6 +13,8 @@ mod hubspot;
 mod kinds;
 mod look;
 mod oauth;
+mod walk;
+mod mailchimp;
 pub mod reading;
 mod talk;
 #[cfg(test)]
@@ -67,6 +69,14 @@ pub trait Connector: Send + Sync {
     }
     /// Whether its pushes are signed, so that an integration of it has a signing secret.
     fn signs(&self) -> bool;
+    /// Whether only leads that consented may be pushed: deliveries of the others are skipped.
+    fn needs_consent(&self) -> bool {
+        false
+    }
+    /// The most pushes that may be in flight at once, whatever the configuration says.
+    fn connections_max(&self) -> Option<u32> {
+        None
+    }
     /// Everything that is wrong with a configuration and mapping, each in a sentence that says what to do. The brand
     /// is that under which the integration will push.
     fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String>;
@@ -206,7 +216,7 @@ pub struct Report {
 }
 
 /// Every connector there is.
-pub static ALL: &[&dyn Connector] = &[&hubspot::Hubspot, &webhook::Webhook, &airtable::Airtable];
+pub static ALL: &[&dyn Connector] = &[&hubspot::Hubspot, &webhook::Webhook, &airtable::Airtable, &mailchimp::Mailchimp];
 
 /// The connector of a name.
 #[must_use]

@@ -6,10 +6,14 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    Exchange, Ids, Prepared, Push, Request, Response, Step, Token,
+    Exchange, Ids, Prepared, Probe, ProbeStep, Push, Report, Request, Response, Step, Token,
     testing::{self, answered},
 };
-use crate::domain::{integration::EventKind, json::Json, outcome::Outcome};
+use crate::domain::{
+    integration::{EventKind, ProbeKind},
+    json::Json,
+    outcome::Outcome,
+};
 
 /// Every field of the canonical event.
 pub(super) const FULL: &str = include_str!("walk/full.json");
@@ -136,6 +140,26 @@ pub(super) fn verdict_on(
     let walked = Walk::created(FULL).run_with(prepared, vec![answer]);
     let (class, error, wait) = walked.failure();
     (class, error.to_owned(), wait.map(Duration::from_secs))
+}
+
+/// What a probe comes to, and the URLs that it called.
+pub(super) fn probe(
+    prepared: &dyn Prepared,
+    kind: ProbeKind,
+    answers: &[(u16, &str)],
+) -> (Report, Vec<String>) {
+    let (mut exchanges, mut urls) = (Vec::new(), Vec::new());
+    loop {
+        match prepared.probe(&Probe { kind, token: None, now: testing::NOW }, &exchanges) {
+            ProbeStep::Done(report) => return (report, urls),
+            ProbeStep::Call(call) => {
+                let (status, body) = answers[exchanges.len()];
+                urls.push(testing::request(Step::Call(call.clone())).url.to_string());
+                exchanges.push(Exchange { call, answer: Ok(response(status, &[], body)) });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// An answer.

@@ -117,7 +117,12 @@ impl Shelf {
 
     fn prepare(&self, integration: Integration, session: Arc<Session>) -> Ready {
         let brand = integration.brand.as_deref().unwrap_or(&self.brand);
-        let prepared = match connectors::find(&integration.connector) {
+        let connector = connectors::find(&integration.connector);
+        let mut policy = Policy::of(&integration.config);
+        if let Some(most) = connector.and_then(connectors::Connector::connections_max) {
+            policy.concurrency = policy.concurrency.min(most);
+        }
+        let prepared = match connector {
             Some(connector) => connector.prepare(&integration, brand),
             None => Err(Failure::new(
                 FailureClass::Mapping,
@@ -127,6 +132,6 @@ impl Shelf {
                 ),
             )),
         };
-        Ready { policy: Policy::of(&integration.config), prepared, session, integration }
+        Ready { policy, prepared, session, integration }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::connectors::{
-    Report, Response,
-    testing::{self, NOW},
-    walk::{FULL, MAXIMAL, MINIMAL, UPDATED, Walk, response, verdict_on},
+    Response,
+    walk::{FULL, MAXIMAL, MINIMAL, UPDATED, Walk, probe, response, verdict_on},
+    testing,
 };
 
 fn ready(mapping: Value) -> Box<dyn Prepared> {
@@ -156,25 +156,6 @@ fn every_answer_has_its_class() {
     assert_eq!(verdict_on(ready.as_ref(), longer).2, Some(Duration::from_secs(45)));
     let cut = Response { truncated: true, ..response(200, &[], r#"{"records":[{"id"#) };
     assert_eq!(verdict_on(ready.as_ref(), cut).0, "delivered");
-}
-
-/// What a probe comes to, and the URLs it called.
-fn probe(ready: &dyn Prepared, kind: ProbeKind, answers: &[(u16, &str)]) -> (Report, Vec<String>) {
-    let probe = Probe { kind, token: None, now: NOW };
-    let (mut exchanges, mut urls) = (Vec::new(), Vec::new());
-    loop {
-        match ready.probe(&probe, &exchanges) {
-            ProbeStep::Done(report) => return (report, urls),
-            ProbeStep::Call(call) => {
-                urls.push(testing::request(Step::Call(call.clone())).url.to_string());
-                exchanges.push(Exchange {
-                    call,
-                    answer: Ok(response(answers[exchanges.len()].0, &[], answers[exchanges.len()].1)),
-                });
-            }
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 const WHOAMI: (u16, &str) = (200, r#"{"id":"usr1","email":"ada@example.com"}"#);

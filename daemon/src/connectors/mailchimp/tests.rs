@@ -1,0 +1,271 @@
+//! Requests as they leave, and answers as they are read.
+
+use std::time::Duration;
+
+use super::*;
+use crate::connectors::{
+    Response,
+    walk::{FULL, MAXIMAL, MINIMAL, UPDATED, Walk, probe, response, verdict_on},
+    testing,
+};
+
+const MEMBER: (u16, &str) = (200, r#"{"id":"abc","email_address":"sarah@example.com","status":"pending"}"#);
+
+fn ready(more: Value, mapping: Value) -> Box<dyn Prepared> {
+    let mut config = json!({"list_id": "a1b2c3"});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        config[key] = value.clone();
+    }
+    let integration = testing::integration(NAME, config, json!({"api_key": "0123-abc-us21"}), mapping);
+    Mailchimp.prepare(&integration, "Leadline").unwrap()
+}
+
+fn tagged() -> Box<dyn Prepared> {
+    ready(json!({"tags": "Wedding, , 2026 \"leads\""}), Value::Null)
+}
+
+#[test]
+fn each_kind_of_lead_makes_its_requests() {
+    for (walk, fixture) in [
+        (Walk::created(FULL), include_str!("fixtures/create.json")),
+        (Walk::updated(UPDATED), include_str!("fixtures/update.json")),
+        (Walk::created(MINIMAL), include_str!("fixtures/minimal.json")),
+        (Walk::created(MAXIMAL), include_str!("fixtures/maximal.json")),
+    ] {
+        let walked = walk.run(tagged().as_ref(), &[MEMBER, (204, "")]);
+        walked.assert_is(fixture);
+        assert_eq!(walked.outcome, Outcome::Delivered);
+    }
+}
+
+#[test]
+fn a_push_that_broke_off_goes_on_with_the_tags() {
+    for answers in [&[MEMBER][..], &[MEMBER, (500, "")]] {
+        let first = Walk::created(FULL).run(tagged().as_ref(), answers);
+        assert_eq!(first.requests.len(), 2);
+        let changed = ready(json!({"tags": "other", "status_if_new": "subscribed"}), Value::Null);
+        let again = Walk { rendered: first.rendered, ids: first.ids, is_repeat: true, ..Walk::created(FULL) };
+        let repeat = again.run(changed.as_ref(), &[(204, "")]);
+        repeat.assert_is(include_str!("fixtures/resume.json"));
+        assert_eq!(
+            (&repeat.outcome, &repeat.requests[0].body),
+            (&Outcome::Delivered, &first.requests[1].body)
+        );
+    }
+}
+
+#[test]
+fn without_tags_one_call_does() {
+    let walked = Walk::created(FULL).run(ready(json!({}), Value::Null).as_ref(), &[MEMBER]);
+    assert_eq!((walked.requests.len(), &walked.outcome, walked.ids.len()), (1, &Outcome::Delivered, 0));
+}
+
+#[test]
+fn nobody_is_pushed_without_consent_and_nobody_is_subscribed_again() {
+    for consent in [json!(false), json!(null), json!("true"), json!(1)] {
+        let mut lead: Value = serde_json::from_str(FULL).unwrap();
+        lead["lead"]["gdpr_consent"] = consent;
+        let lead = lead.to_string();
+        // Nor if it was rendered by a program that knew less.
+        for rendered in [None, Walk::created(FULL).run(tagged().as_ref(), &[]).rendered] {
+            let walk = Walk { rendered, ..Walk::created(&lead) };
+            let walked = walk.run(tagged().as_ref(), &[]);
+            assert_eq!(walked.requests.len(), 0);
+            assert_eq!(
+                walked.failure(),
+                ("rejected", "mailchimp was not called: the lead gave no consent", None)
+            );
+        }
+    }
+    for mapping in [Value::Null, json!({"lead.gdpr_consent": "status", "lead.phone": "status_if_new"})] {
+        let walked = Walk::created(FULL).run(ready(json!({}), mapping).as_ref(), &[]);
+        let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
+        assert_eq!((body.get("status"), &body["status_if_new"]), (None, &json!("pending")));
+    }
+}
+
+#[test]
+fn the_name_is_split_unless_the_operator_says_where_it_goes() {
+    let mut flat: Value = serde_json::from_str(FULL).unwrap();
+    flat["lead"]["profile"] = json!({"first_name": "Sarah Jane", "last_name": "Patel"});
+    let flat = flat.to_string();
+    for (lead, mapping, expected) in [
+        (FULL, Value::Null, json!({"PHONE": "+447700900123", "FNAME": "Sarah", "LNAME": "Jane Patel"})),
+        (&flat, json!({"lead.phone": null}), json!({"FNAME": "Sarah Jane", "LNAME": "Patel"})),
+        (MINIMAL, Value::Null, json!({"FNAME": "Cher"})),
+        (FULL, json!({"lead.name": "NAME", "lead.phone": null}), json!({"NAME": "Sarah Jane Patel"})),
+        (
+            FULL,
+            json!({"lead.name": null, "lead.phone": null, "lead.guest_count": "GUESTS"}),
+            json!({"GUESTS": 80}),
+        ),
+        (FULL, json!({"lead.phone": "FNAME"}), json!({"FNAME": "+447700900123", "LNAME": "Jane Patel"})),
+    ] {
+        let walked = Walk::created(lead).run(ready(json!({}), mapping).as_ref(), &[]);
+        let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
+        assert_eq!(body["merge_fields"], expected);
+    }
+}
+
+#[test]
+fn long_texts_are_cut_on_a_character() {
+    let mut lead: Value = serde_json::from_str(FULL).unwrap();
+    lead["lead"]["name"] = "👰".repeat(100).into();
+    let lead = lead.to_string();
+    let walked = Walk::created(&lead).run(ready(json!({}), Value::Null).as_ref(), &[]);
+    let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
+    assert_eq!(body["merge_fields"]["FNAME"], format!("{}…", "👰".repeat(63)));
+}
+
+#[test]
+fn configurations_that_cannot_work_are_refused() {
+    let policy = EgressPolicy::default();
+    let check =
+        |config: Value, mapping: Value| Mailchimp.check(&config, &mapping, &policy, "Leadline").join("; ");
+    let list = json!({"list_id": "a"});
+    for (config, mapping, problem) in [
+        (list.clone(), Value::Null, ""),
+        (json!({"list_id": "a", "status_if_new": "subscribed", "tags": "x"}), json!({"lead.name": null}), ""),
+        (json!({}), Value::Null, "list_id is required"),
+        (
+            json!({"list_id": "a", "status_if_new": "unsubscribed"}),
+            Value::Null,
+            "status_if_new must be pending or subscribed",
+        ),
+        (json!({"list_id": "a", "status": "subscribed"}), Value::Null, "unknown key status"),
+        (list.clone(), json!({"lead.fone": "PHONE"}), "unknown field lead.fone; did you mean lead.phone?"),
+        (list, json!(7), "the mapping must be an object"),
+    ] {
+        let said = check(config.clone(), mapping.clone());
+        let is_as_wanted = if problem.is_empty() { said.is_empty() } else { said.contains(problem) };
+        assert!(is_as_wanted, "{config} {mapping}: {said}");
+    }
+    for (key, is_good) in [
+        ("0123-us21", true),
+        ("0-1-eu1", true),
+        ("0123", false),
+        ("0123-", false),
+        ("0123-us", false),
+        ("0123-21", false),
+        ("0123-us21.evil.example", false),
+        ("0123-us21/", false),
+        ("0123-US21", false),
+        ("0123-us-21@evil", false),
+    ] {
+        let problems = Mailchimp.check_credentials(&json!({"api_key": key}), &policy);
+        assert_eq!(problems.is_empty(), is_good, "{key}: {problems:?}");
+        assert!(!problems.concat().contains("0123"), "{problems:?}");
+    }
+}
+
+#[test]
+fn without_a_key_nothing_is_called() {
+    let integration = testing::integration(NAME, json!({"list_id": "a"}), Value::Null, Value::Null);
+    let ready = Mailchimp.prepare(&integration, "Leadline").unwrap();
+    let walked = Walk::created(FULL).run(ready.as_ref(), &[]);
+    assert_eq!((walked.requests.len(), walked.failure().0), (0, "credentials"));
+}
+
+#[test]
+fn every_answer_has_its_class() {
+    let ready = ready(json!({}), Value::Null);
+    let problem = |title: &str, detail: &str| {
+        json!({"type": "https://x", "title": title, "status": 400, "detail": detail}).to_string()
+    };
+    let fields = json!({"title": "Invalid Resource", "detail": "Your merge fields were invalid.",
+        "errors": [{"field": "PHONE", "message": "Please enter a valid phone number"}]})
+    .to_string();
+    let table: &[(u16, &str, &str, &str, Option<u64>)] = &[
+        (200, MEMBER.1, "delivered", "", None),
+        (200, r#"{"status":"unsubscribed"}"#, "delivered", "", None),
+        (200, "", "unknown", "mailchimp 200 OK", None),
+        (
+            400,
+            &fields,
+            "rejected",
+            "mailchimp Invalid Resource PHONE: Please enter a valid phone number; Your merge fields were invalid.",
+            None,
+        ),
+        (
+            400,
+            &problem("Member In Compliance State", "has unsubscribed"),
+            "rejected",
+            "mailchimp Member In Compliance State has unsubscribed",
+            None,
+        ),
+        (
+            400,
+            &problem("Forgotten Email Not Subscribed", "was permanently deleted"),
+            "rejected",
+            "mailchimp Forgotten Email Not Subscribed was permanently deleted",
+            None,
+        ),
+        (401, &problem("API Key Invalid", "wrong"), "credentials", "mailchimp API Key Invalid wrong", None),
+        (403, &problem("Forbidden", "no"), "credentials", "mailchimp Forbidden no", None),
+        (403, "", "throttled", "mailchimp 403 Forbidden", Some(60)),
+        (
+            403,
+            "<html>Access Denied</html>",
+            "throttled",
+            "mailchimp 403 Forbidden: <html>Access Denied</html>",
+            Some(60),
+        ),
+        (404, &problem("Resource Not Found", "gone"), "rejected", "mailchimp Resource Not Found gone", None),
+        (422, &problem("Unprocessable", ""), "rejected", "mailchimp Unprocessable", None),
+        (
+            429,
+            &problem("Too Many Requests", "10 connections"),
+            "throttled",
+            "mailchimp Too Many Requests 10 connections",
+            Some(10),
+        ),
+        (429, "", "throttled", "mailchimp 429 Too Many Requests", Some(10)),
+        (500, &problem("Internal Server Error", ""), "transient", "mailchimp Internal Server Error", None),
+        (504, "", "transient", "mailchimp 504 Gateway Timeout", None),
+    ];
+    for (status, body, class, error, wait) in table {
+        let (got_class, got_error, got_wait) = verdict_on(ready.as_ref(), response(*status, &[], body));
+        assert_eq!((got_class, got_error.as_str()), (*class, *error), "{status} {body}");
+        assert_eq!(got_wait, wait.map(Duration::from_secs), "{status} {body}");
+    }
+    let cut = Response { truncated: true, ..response(200, &[], r#"{"id":"a"#) };
+    assert_eq!(verdict_on(ready.as_ref(), cut).0, "delivered");
+}
+
+#[test]
+fn a_test_names_the_account_and_what_is_missing() {
+    let ready = ready(json!({}), json!({"lead.event_date": "EVNTDATE", "location.name": "ADDRESS"}));
+    let root = (200, r#"{"account_name":"Innkept Ltd","login_id":"ada"}"#);
+    let list = (200, r#"{"id":"a1b2c3","name":"Leads","stats":{"member_count":12}}"#);
+    let schema = (
+        200,
+        r#"{"merge_fields":[{"tag":"FNAME","type":"text"},{"tag":"PHONE","type":"phone"},
+        {"tag":"ADDRESS","type":"address"},{"tag":"EVTDATE","type":"date"}]}"#,
+    );
+    let findings = [
+        "lead.event_date: unknown merge field EVNTDATE; did you mean EVTDATE?",
+        "lead.name: the audience has no merge field LNAME; map lead.name to one that it has, or to null",
+        "location.name: merge field ADDRESS takes an address, not a text; use another",
+    ];
+    let (report, urls) = probe(ready.as_ref(), ProbeKind::Test, &[root, list, schema]);
+    assert_eq!(
+        urls,
+        [
+            "https://us21.api.mailchimp.com/3.0?fields=account_name,login_id",
+            "https://us21.api.mailchimp.com/3.0/lists/a1b2c3?fields=id,name,stats.member_count",
+            "https://us21.api.mailchimp.com/3.0/lists/a1b2c3/merge-fields?count=1000&fields=merge_fields.tag,merge_fields.type"
+        ]
+    );
+    assert_eq!(report.outcome, Outcome::Delivered);
+    assert_eq!(report.account.as_deref(), Some("Innkept Ltd, audience Leads (12 members)"));
+    assert_eq!(report.findings, findings);
+    let (report, urls) = probe(ready.as_ref(), ProbeKind::Mapping, &[schema]);
+    assert_eq!((report.findings.len(), urls.len()), (3, 1));
+
+    let gone =
+        (404, r#"{"title":"Resource Not Found","detail":"The requested resource could not be found."}"#);
+    let (report, _) = probe(ready.as_ref(), ProbeKind::Credentials, &[root, gone]);
+    let Outcome::Failed(failure) = report.outcome else { panic!("{:?}", report.outcome) };
+    assert_eq!(report.account.as_deref(), Some("Innkept Ltd"));
+    assert!(failure.error.starts_with("mailchimp Resource Not Found The requested"), "{}", failure.error);
+}
