@@ -107,6 +107,10 @@ impl Connector for Airtable {
         CREDENTIALS
     }
 
+    fn checks_mapping(&self) -> bool {
+        true
+    }
+
     fn signs(&self) -> bool {
         false
     }

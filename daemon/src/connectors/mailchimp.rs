@@ -89,6 +89,10 @@ impl Connector for Mailchimp {
         CREDENTIALS
     }
 
+    fn checks_mapping(&self) -> bool {
+        true
+    }
+
     fn signs(&self) -> bool {
         false
     }
@@ -211,6 +215,10 @@ impl Prepared for Ready {
         let has_tags = plan.get("tags").is_some();
         let is_member = push.ids.contains_key(&kept);
         match exchanges.last() {
+            // An earlier attempt made the member, and it is gone since.
+            Some(exchange) if is_tagging(exchange) && exchanges.len() == 1 && is_missing(exchange) => {
+                self.put(login, &plan)
+            }
             Some(exchange) if !reading::is_done(exchange) => {
                 Step::Done(Outcome::Failed(reading::failure(exchange, push.now)))
             }
@@ -218,7 +226,6 @@ impl Prepared for Ready {
             // The member is there: an attempt that breaks off at the tags goes on with them.
             Some(_) if !is_member => Step::Keep(Ids::from([(kept, hash_of(&plan))])),
             None if !is_member => self.put(login, &plan),
-            None if !has_tags => Step::Done(Outcome::Delivered),
             _ => self.tag(login, &plan),
         }
     }
@@ -296,6 +303,10 @@ fn plan_of(push: &Push<'_>) -> Result<Json, Failure> {
 
 fn hash_of(plan: &Json) -> String {
     plan.get("hash").map(crm::text).unwrap_or_default()
+}
+
+fn is_missing(exchange: &Exchange) -> bool {
+    exchange.answer.as_ref().is_ok_and(|response| response.status == 404)
 }
 
 fn is_tagging(exchange: &Exchange) -> bool {

@@ -17,6 +17,7 @@ mod walk;
 mod mailchimp;
 pub mod reading;
 mod talk;
+mod rest;
 #[cfg(test)]
 mod testing;
 pub mod verdict;
@@ -216,7 +217,7 @@ pub struct Report {
 }
 
 /// Every connector there is.
-pub static ALL: &[&dyn Connector] = &[&hubspot::Hubspot, &webhook::Webhook, &airtable::Airtable, &mailchimp::Mailchimp];
+pub static ALL: &[&dyn Connector] = &[&hubspot::Hubspot, &webhook::Webhook, &airtable::Airtable, &mailchimp::Mailchimp, &rest::Rest];
 
 /// The connector of a name.
 #[must_use]

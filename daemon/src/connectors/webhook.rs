@@ -1,8 +1,8 @@
 //! The webhook: a signed HTTP request whose URL, headers, query and body may be templates.
 
-mod headers;
+pub(super) mod headers;
 mod settings;
-mod url;
+pub(super) mod url;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};

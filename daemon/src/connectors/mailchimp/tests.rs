@@ -55,6 +55,15 @@ fn a_push_that_broke_off_goes_on_with_the_tags() {
 }
 
 #[test]
+fn a_member_that_is_gone_when_a_push_goes_on_is_made_again() {
+    let first = Walk::created(FULL).run(tagged().as_ref(), &[MEMBER, (204, "")]);
+    let again = Walk { rendered: first.rendered, ids: first.ids, is_repeat: true, ..Walk::created(FULL) };
+    let repeat = again.run(tagged().as_ref(), &[(404, ""), MEMBER, (204, "")]);
+    let methods: Vec<_> = repeat.requests.iter().map(|request| request.method.as_str()).collect();
+    assert_eq!((methods, repeat.outcome), (vec!["POST", "PUT", "POST"], Outcome::Delivered));
+}
+
+#[test]
 fn without_tags_one_call_does() {
     let walked = Walk::created(FULL).run(ready(json!({}), Value::Null).as_ref(), &[MEMBER]);
     assert_eq!((walked.requests.len(), &walked.outcome, walked.ids.len()), (1, &Outcome::Delivered, 0));

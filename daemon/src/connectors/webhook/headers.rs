@@ -28,16 +28,16 @@ const RESERVED_PREFIXES: [&str; 2] = ["proxy-", "webhook-"];
 
 /// A header of the operator's.
 #[derive(Debug)]
-pub(super) struct HeaderTemplate {
-    pub(super) name: HeaderName,
-    pub(super) value: Template,
+pub(in crate::connectors) struct HeaderTemplate {
+    pub(in crate::connectors) name: HeaderName,
+    pub(in crate::connectors) value: Template,
     /// Whether its value is shortened wherever it is shown.
-    pub(super) secret: bool,
+    pub(in crate::connectors) secret: bool,
 }
 
 impl HeaderTemplate {
     /// The value for an event.
-    pub(super) fn render(&self, context: &Context<'_>) -> Result<HeaderValue, String> {
+    pub(in crate::connectors) fn render(&self, context: &Context<'_>) -> Result<HeaderValue, String> {
         let text = self.value.render(context).map_err(|error| format!("header {}: {error}", self.name))?;
         if text.len() > MAX_VALUE {
             return Err(format!("header {}: the value gets longer than {} KiB", self.name, MAX_VALUE / 1024));
@@ -47,7 +47,10 @@ impl HeaderTemplate {
 }
 
 /// Reads the configured headers; says everything that is wrong with them.
-pub(super) fn read(headers: Option<&Value>, brand: &Brand) -> Result<Vec<HeaderTemplate>, Vec<String>> {
+pub(in crate::connectors) fn read(
+    headers: Option<&Value>,
+    brand: &Brand,
+) -> Result<Vec<HeaderTemplate>, Vec<String>> {
     let Some(Value::Object(members)) = headers else { return Ok(Vec::new()) };
     let mut read: Vec<HeaderTemplate> = Vec::new();
     let mut problems = Vec::new();

@@ -10,7 +10,7 @@ use crate::{
 
 /// A URL whose path and query are templates.
 #[derive(Debug)]
-pub(super) struct UrlTemplate {
+pub(in crate::connectors) struct UrlTemplate {
     base: Url,
     /// Whether `base_url` stands in for what `url` begins with.
     is_rebased: bool,
@@ -29,15 +29,15 @@ struct Pair {
 
 /// A URL for an event, and the same with its credentials shortened.
 #[derive(Debug)]
-pub(super) struct Target {
-    pub(super) url: Url,
-    pub(super) shown: String,
+pub(in crate::connectors) struct Target {
+    pub(in crate::connectors) url: Url,
+    pub(in crate::connectors) shown: String,
 }
 
 impl UrlTemplate {
     /// Reads `url`, `base_url` and `query` of a configuration; says everything that is wrong with them, but for a
     /// `url` that is missing, which the check of all keys says.
-    pub(super) fn read(config: &Value) -> Result<Self, Vec<String>> {
+    pub(in crate::connectors) fn read(config: &Value) -> Result<Self, Vec<String>> {
         let source = config::text(config, "url").map(str::trim).unwrap_or_default();
         if source.is_empty() {
             return Err(Vec::new());
@@ -71,23 +71,23 @@ impl UrlTemplate {
     }
 
     /// Scheme, host and port.
-    pub(super) fn base(&self) -> &Url {
+    pub(in crate::connectors) fn base(&self) -> &Url {
         &self.base
     }
 
     /// The key of the configuration that says so.
-    pub(super) fn base_key(&self) -> &'static str {
+    pub(in crate::connectors) fn base_key(&self) -> &'static str {
         if self.is_rebased { "base_url" } else { "url" }
     }
 
     /// Whether it depends on the event.
-    pub(super) fn has_placeholders(&self) -> bool {
+    pub(in crate::connectors) fn has_placeholders(&self) -> bool {
         let mut values = self.query.iter().filter_map(|pair| pair.value.as_ref());
         self.path.has_placeholders() || values.any(Template::has_placeholders)
     }
 
     /// The URL for an event.
-    pub(super) fn render(&self, context: &Context<'_>) -> Result<Target, String> {
+    pub(in crate::connectors) fn render(&self, context: &Context<'_>) -> Result<Target, String> {
         let path = self.path.render(context).map_err(|error| format!("url: {error}"))?;
         let is_dots =
             |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
@@ -221,7 +221,7 @@ fn split_outside(text: &str, wanted: char) -> Vec<&str> {
 }
 
 /// A configured URL as it may be shown: user info and query values shortened.
-pub(super) fn shown(source: &str) -> String {
+pub(in crate::connectors) fn shown(source: &str) -> String {
     let parts = Parts::of(source);
     let base = match (parts.base.find("://"), parts.base.rfind('@')) {
         (Some(scheme), Some(at)) => format!("{}…{}", &parts.base[..scheme + 3], &parts.base[at..]),
