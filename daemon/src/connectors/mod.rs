@@ -12,12 +12,11 @@ mod golden;
 mod hubspot;
 mod kinds;
 mod look;
-mod oauth;
-mod walk;
 mod mailchimp;
+mod oauth;
 pub mod reading;
-mod talk;
 mod rest;
+mod talk;
 #[cfg(test)]
 mod testing;
 pub mod verdict;

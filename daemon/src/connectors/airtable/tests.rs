@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::connectors::{
-    Response,
+    Response, testing,
     walk::{FULL, MAXIMAL, MINIMAL, UPDATED, Walk, probe, response, verdict_on},
-    testing,
 };
 
 fn ready(mapping: Value) -> Box<dyn Prepared> {

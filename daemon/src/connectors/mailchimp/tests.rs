@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::connectors::{
-    Response,
+    Response, testing,
     walk::{FULL, MAXIMAL, MINIMAL, UPDATED, Walk, probe, response, verdict_on},
-    testing,
 };
 
 const MEMBER: (u16, &str) = (200, r#"{"id":"abc","email_address":"sarah@example.com","status":"pending"}"#);

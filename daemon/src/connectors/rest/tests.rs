@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::*;
 use crate::connectors::{
-    walk::{FULL, MAXIMAL, MINIMAL, UPDATED, Walk, Walked, probe, response},
     testing::{self, NOW, answered},
+    walk::{FULL, MAXIMAL, MINIMAL, UPDATED, Walk, Walked, probe, response},
 };
 
 const BASE: &str = "https://crm.example.com";
