@@ -19,6 +19,7 @@ use super::{
 };
 use crate::domain::{
     address::EgressPolicy,
+    fanout::has_consent,
     integration::{Integration, ProbeKind},
     json::Json,
     mapping::Mapping,
@@ -288,7 +289,7 @@ impl Ready {
 /// The event, if the lead agreed to be written to.
 fn consented(push: &Push<'_>) -> Result<Json, Failure> {
     let event = crm::event(push)?;
-    if event.at("lead.gdpr_consent") == Some(&Json::Bool(true)) {
+    if has_consent(&event) {
         return Ok(event);
     }
     let error = format!("{NAME} was not called: the lead gave no consent");

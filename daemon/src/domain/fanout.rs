@@ -15,6 +15,9 @@ pub const FLOW: &str = "flow";
 /// Why they are held while a rotation is staged with hold.
 pub const ROTATION: &str = "rotation: held until cut over";
 
+/// Why a delivery is skipped whose lead did not agree to be written to.
+pub const NO_CONSENT: &str = "consent";
+
 /// An integration as far as intake must know it.
 #[derive(Clone, Debug)]
 pub struct IntakeIntegration {
@@ -25,6 +28,8 @@ pub struct IntakeIntegration {
     pub awaits_cut_over: bool,
     pub events: Vec<EventKind>,
     pub routing: Routing,
+    /// Only leads that consented may be pushed.
+    pub needs_consent: bool,
 }
 
 /// Which leads an integration takes.
@@ -127,6 +132,10 @@ pub fn fan_out(
         };
         let fate = match decision {
             Decision::Keeps(reason) => Fate::Skipped(reason),
+            // Whatever is held may be released later, so this goes before.
+            Decision::Sends | Decision::CannotSay(_) if integration.needs_consent && !has_consent(event) => {
+                Fate::Skipped(NO_CONSENT.to_owned())
+            }
             Decision::CannotSay(reason) => Fate::Held(reason),
             Decision::Sends => {
                 integration.holds().map_or(Fate::Pending, |reason| Fate::Held(reason.to_owned()))
@@ -135,6 +144,12 @@ pub fn fan_out(
         decided.push(NewDelivery { id: new_id(), integration: integration.id, fate, arrival });
     }
     decided
+}
+
+/// Whether the lead agreed to be written to: `true` alone says so.
+#[must_use]
+pub fn has_consent(event: &Json) -> bool {
+    event.at("lead.gdpr_consent") == Some(&Json::Bool(true))
 }
 
 /// How an event comes to an integration; none if it takes no such event.
@@ -168,6 +183,7 @@ mod tests {
             awaits_cut_over: false,
             events,
             routing,
+            needs_consent: false,
         }
     }
 
@@ -195,6 +211,34 @@ mod tests {
             let seen: Vec<_> = decided.into_iter().map(|one| (one.integration, one.fate)).collect();
             let wanted: Vec<_> = wanted.into_iter().map(|(at, fate)| (integrations[at].id, fate)).collect();
             assert_eq!(seen, wanted, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn what_needs_consent_skips_every_lead_that_does_not_say_true() {
+        let needy = |enabled, routing| IntakeIntegration {
+            needs_consent: true,
+            ..integration(enabled, &[Created, Updated], routing)
+        };
+        let integrations =
+            [needy(true, Routing::All), needy(false, Routing::All), needy(true, Routing::Flows)];
+        let other = integration(true, &[Created, Updated], Routing::All);
+        let integrations: Vec<_> = integrations.into_iter().chain([other]).collect();
+        let fates = |consent: &str, kind| -> Vec<Fate> {
+            let event =
+                Json::parse(format!(r#"{{"lead":{{"gdpr_consent":{consent}}}}}"#).as_bytes()).unwrap();
+            let decided = fan_out(&integrations, &Flows::default(), kind, &event, DeliveryId::generate);
+            decided.into_iter().map(|one| one.fate).collect()
+        };
+        let agreed = fates("true", Created);
+        assert!(agreed.iter().all(|fate| *fate != Fate::Skipped(NO_CONSENT.into())), "{agreed:?}");
+        for consent in ["false", "null", "1", "\"true\""] {
+            for kind in [Created, Updated] {
+                let seen = fates(consent, kind);
+                assert_eq!(seen[..2], [Fate::Skipped("consent".into()), Fate::Skipped("consent".into())]);
+                assert!(matches!(seen[2], Fate::Skipped(_)), "{seen:?}");
+                assert_eq!(seen[3], Fate::Pending);
+            }
         }
     }
 

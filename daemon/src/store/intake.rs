@@ -126,7 +126,7 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
         let integrations = sqlx::query!(
-            "SELECT id, name, enabled, awaits_cut_over, events, routing FROM integration
+            "SELECT id, name, enabled, awaits_cut_over, events, routing, needs_consent FROM integration
              WHERE company_id = $1 AND deleted_at IS NULL ORDER BY id",
             company.0
         )
@@ -145,6 +145,7 @@ impl Store {
             awaits_cut_over: row.awaits_cut_over,
             events: row.events.iter().filter_map(|word| EventKind::parse(word)).collect(),
             routing: Routing::parse(&row.routing),
+            needs_consent: row.needs_consent,
         });
         Ok(Some(CompanyView {
             id: company,

@@ -29,6 +29,8 @@ pub struct NewIntegration<'a> {
     pub events: &'a [String],
     pub payload: &'a str,
     pub routing: &'a str,
+    /// Only leads that consented may be pushed to it.
+    pub needs_consent: bool,
     pub notices: bool,
     pub secret: Option<&'a SecretString>,
     /// What to log in with, if it is known yet.
@@ -279,8 +281,8 @@ impl Command {
         sqlx::query!(
             "INSERT INTO integration
              (company_id, id, name, connector, enabled, config, sealed_config, mapping, events, payload, routing,
-              sealed_credentials, notices)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+              sealed_credentials, notices, needs_consent)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             new.company.0,
             id.uuid(),
             new.name,
@@ -294,6 +296,7 @@ impl Command {
             new.routing,
             new.credentials.map(|credentials| self.seal_credentials(id, credentials)),
             new.notices,
+            new.needs_consent,
         )
         .execute(&mut *self.tx)
         .await?;

@@ -65,6 +65,7 @@ pub(super) async fn create(
             events: &events,
             payload,
             routing,
+            needs_consent: connector.needs_consent(),
             notices: request.notices,
             secret: secret.as_ref(),
             credentials: credentials.as_ref(),

@@ -77,6 +77,7 @@ impl Fake {
             awaits_cut_over: false,
             events: vec![EventKind::Created, EventKind::Updated],
             routing: Routing::All,
+            needs_consent: false,
         };
         let company = Company {
             version: 1,
