@@ -1,13 +1,15 @@
 //! Stands in for the world outside: receivers that behave, misbehave and remember, and leads that look real.
 
+pub mod airtable;
 mod http;
 pub mod hubspot;
 mod leads;
+pub mod mailchimp;
 mod receiver;
+pub mod rest;
 pub mod vendor;
 
 pub use http::Request;
 pub use leads::sample_lead;
 pub use receiver::{Behaviour, Judge, Receiver, Reply};
-pub use receiver::{Behaviour, Receiver, Reply};
 pub use vendor::{Fake, Fault, Vendor};

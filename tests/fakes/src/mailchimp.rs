@@ -1,0 +1,203 @@
+//! Mailchimp, as far as members go: who left stays away, tags need a member, and the key names a data centre.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    http::Request,
+    receiver::Reply,
+    vendor::{Route, Vendor},
+};
+
+/// Somebody in the audience.
+#[derive(Clone, Debug, Default)]
+pub struct Member {
+    pub email: String,
+    pub status: String,
+    pub fields: Map<String, Value>,
+    pub tags: BTreeSet<String>,
+    /// How often it was put.
+    pub puts: usize,
+}
+
+/// An account with one audience.
+#[derive(Debug)]
+pub struct Mailchimp {
+    pub api_key: String,
+    pub list: String,
+    /// Tag and type of each merge field.
+    pub merge_fields: Vec<(String, String)>,
+    /// By the key that calls name them with.
+    pub members: BTreeMap<String, Member>,
+    /// Addresses that were erased for good.
+    pub forgotten: BTreeSet<String>,
+    /// Addresses that complained or left in a way that only they can take back.
+    pub in_compliance: BTreeSet<String>,
+    /// Whoever called with a member's `status`, which subscribes people again.
+    pub status_was_said: bool,
+}
+
+impl Mailchimp {
+    /// An audience as every new account has it.
+    #[must_use]
+    pub fn new() -> Self {
+        let fields = [
+            ("FNAME", "text"),
+            ("LNAME", "text"),
+            ("ADDRESS", "address"),
+            ("PHONE", "phone"),
+            ("BIRTHDAY", "birthday"),
+        ];
+        Self {
+            api_key: "0123456789abcdef-us21".into(),
+            list: "a1b2c3d4e5".into(),
+            merge_fields: fields.map(|(tag, kind)| (tag.to_owned(), kind.to_owned())).to_vec(),
+            members: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            in_compliance: BTreeSet::new(),
+            status_was_said: false,
+        }
+    }
+
+    /// The member with this address.
+    #[must_use]
+    pub fn member(&self, email: &str) -> Option<&Member> {
+        self.members.values().find(|member| member.email.eq_ignore_ascii_case(email))
+    }
+
+    fn route(&mut self, route: &Route) -> Reply {
+        let (method, path) = route.parts();
+        if path.get(1) == Some(&"lists") && path.get(2).is_some_and(|list| *list != self.list) {
+            return problem(404, "Resource Not Found", "The requested resource could not be found.");
+        }
+        match (method, &path[..]) {
+            ("GET", ["3.0"]) => answer(200, &json!({"account_name": "Innkept Ltd", "login_id": "ada"})),
+            ("GET", ["3.0", "lists", id]) => {
+                let stats = json!({"member_count": self.members.len()});
+                answer(200, &json!({"id": id, "name": "Leads", "stats": stats}))
+            }
+            ("GET", ["3.0", "lists", _, "merge-fields"]) => {
+                let field = |(tag, kind): &(String, String)| json!({"tag": tag, "type": kind});
+                let fields: Vec<Value> = self.merge_fields.iter().map(field).collect();
+                answer(200, &json!({"merge_fields": fields}))
+            }
+            ("PUT", ["3.0", "lists", _, "members", key]) => self.put(key, route),
+            ("POST", ["3.0", "lists", _, "members", key, "tags"]) => self.tag(key, &route.body),
+            _ => problem(404, "Resource Not Found", "The requested resource could not be found."),
+        }
+    }
+
+    fn put(&mut self, key: &str, route: &Route) -> Reply {
+        let body = &route.body;
+        self.status_was_said |= body.get("status").is_some();
+        let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (email, status) = (text("email_address"), text("status_if_new"));
+        if !email.contains('@')
+            || !matches!(status, "pending" | "subscribed" | "unsubscribed" | "transactional")
+        {
+            return problem(400, "Invalid Resource", "The resource submitted could not be validated.");
+        }
+        let small = email.to_lowercase();
+        if self.forgotten.contains(&small) {
+            return problem(
+                400,
+                "Forgotten Email Not Subscribed",
+                "The email was permanently deleted and cannot be re-imported.",
+            );
+        }
+        if self.in_compliance.contains(&small) {
+            return problem(
+                400,
+                "Member In Compliance State",
+                &format!(
+                    "{small} is in a compliance state due to unsubscribe, bounce, or compliance review and cannot be subscribed."
+                ),
+            );
+        }
+        let fields = body.get("merge_fields").and_then(Value::as_object).cloned().unwrap_or_default();
+        let is_known = |tag: &String| self.merge_fields.iter().any(|(known, _)| known == tag);
+        if let Some(tag) = fields.keys().find(|tag| !is_known(tag)) {
+            let errors = json!([{"field": tag, "message": "This merge field does not exist"}]);
+            return problem_with(400, "Invalid Resource", "Your merge fields were invalid.", &errors);
+        }
+        let new = || Member { status: status.to_owned(), ..Member::default() };
+        let member = self.members.entry(key.to_owned()).or_insert_with(new);
+        member.email = email.to_owned();
+        member.puts += 1;
+        member.fields.extend(fields);
+        answer(
+            200,
+            &json!({"id": key, "email_address": email, "status": member.status, "merge_fields": member.fields}),
+        )
+    }
+
+    fn tag(&mut self, key: &str, body: &Value) -> Reply {
+        let Some(member) = self.members.get_mut(key) else {
+            return problem(404, "Resource Not Found", "The requested resource could not be found.");
+        };
+        for tag in body.get("tags").and_then(Value::as_array).into_iter().flatten() {
+            let name = tag.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            if tag.get("status") == Some(&json!("active")) {
+                member.tags.insert(name);
+            } else {
+                member.tags.remove(&name);
+            }
+        }
+        Reply::status(204)
+    }
+}
+
+impl Default for Mailchimp {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Vendor for Mailchimp {
+    fn handle(&mut self, request: &Request) -> Reply {
+        let login = request.header("authorization").and_then(|value| value.strip_prefix("Basic "));
+        let login = login.and_then(base64).unwrap_or_default();
+        if login.split_once(':').map(|(_, key)| key) != Some(&self.api_key) {
+            return problem(
+                401,
+                "API Key Invalid",
+                "Your API key may be invalid, or you've attempted to access the wrong datacenter.",
+            );
+        }
+        self.route(&Route::of(request))
+    }
+}
+
+fn problem(status: u16, title: &str, detail: &str) -> Reply {
+    problem_with(status, title, detail, &json!([]))
+}
+
+fn problem_with(status: u16, title: &str, detail: &str, errors: &Value) -> Reply {
+    let body = json!({"type": "https://mailchimp.com/developer/marketing/docs/errors/", "title": title,
+        "status": status, "detail": detail, "instance": "fake", "errors": errors});
+    Reply::status(status)
+        .header("Content-Type", "application/problem+json; charset=utf-8")
+        .body(body.to_string())
+}
+
+fn answer(status: u16, body: &Value) -> Reply {
+    Reply::status(status).header("Content-Type", "application/json; charset=utf-8").body(body.to_string())
+}
+
+/// What a Base64 text says, if it is one.
+fn base64(text: &str) -> Option<String> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut bytes = Vec::new();
+    let (mut bits, mut held) = (0_u32, 0);
+    for byte in text.bytes().take_while(|byte| *byte != b'=') {
+        let digit = DIGITS.iter().position(|digit| *digit == byte)?;
+        bits = (bits << 6 | u32::try_from(digit).ok()?) & 0xFFFF;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xFF).ok()?);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
