@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
+mod airtable;
 mod commands;
 mod console;
 mod crashes;
@@ -15,11 +16,13 @@ mod leads;
 mod life;
 mod notices;
 mod operator;
+mod mailchimp;
 mod outage;
 mod persons;
 mod preview;
 mod queue;
 mod refusals;
+mod rest;
 mod retries;
 mod rotation;
 mod strangers;

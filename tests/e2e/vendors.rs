@@ -1,7 +1,71 @@
-//! What the tests of vendors share.
+//! What the tests of vendors share: a daemon with one integration of a connector, and leads pushed through it.
 
-use leadline_fakes::{Fault, Reply};
+use leadline_fakes::{Fault, Reply, sample_lead};
+use leadline_proto::v1;
+use leadline_tests::{Daemon, Database, Operator, check_invariants, post_lead, wait_until};
 use leadlined::domain::outcome::{FailureClass, Outcome};
+use serde_json::Value;
+
+/// A company whose leads go to one vendor.
+pub(crate) struct Scene {
+    pub(crate) daemon: Daemon,
+    pub(crate) operator: Operator,
+    pub(crate) key: String,
+    pub(crate) integration: String,
+}
+
+impl Scene {
+    pub(crate) async fn with(connector: &str, config: Value, credentials: Value) -> Self {
+        let daemon = Daemon::start().await;
+        let operator = Operator::new(daemon.control().await);
+        let key = operator.company(7).await;
+        let integration = operator.connect(7, connector, config, credentials).await.id;
+        Self { daemon, operator, key, integration }
+    }
+
+    /// Posts the nth sample lead, changed. The answer is what the intake said.
+    pub(crate) async fn post(&self, n: usize, change: impl FnOnce(&mut Value)) -> Value {
+        let mut lead = sample_lead(n);
+        lead["lead"]["gdpr_consent"] = true.into();
+        change(&mut lead);
+        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead.to_string()).await;
+        assert_eq!(status, 202, "{answer}");
+        answer
+    }
+
+    pub(crate) async fn deliveries(&self) -> Vec<v1::Delivery> {
+        self.operator.deliveries_of(&self.integration).await
+    }
+
+    /// Waits until so many deliveries are in this state.
+    pub(crate) async fn wait_for(&self, count: usize, state: &str) {
+        wait_until(&format!("{count} deliveries are {state}"), async || {
+            self.deliveries().await.iter().filter(|delivery| delivery.state == state).count() == count
+        })
+        .await;
+    }
+
+    /// Class and error of the last attempt.
+    pub(crate) async fn last_failure(&self) -> (String, String) {
+        let attempt = self.operator.finished(&self.integration).await.pop().unwrap();
+        (attempt.failure_class, attempt.error)
+    }
+
+    /// The daemon goes and another one comes.
+    pub(crate) async fn restarted(self) -> Self {
+        let database: Database = self.daemon.database().clone();
+        self.daemon.stop().await;
+        let daemon = Daemon::start_on(&database).await;
+        let operator = Operator::new(daemon.control().await);
+        Self { daemon, operator, ..self }
+    }
+
+    pub(crate) async fn end(self) {
+        let pool = self.daemon.database().pool().await;
+        self.daemon.stop().await;
+        check_invariants(&pool).await;
+    }
+}
 
 /// Answers with these statuses and nothing else.
 pub(crate) fn statuses(statuses: &[u16]) -> Vec<Fault> {

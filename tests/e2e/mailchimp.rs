@@ -1,0 +1,136 @@
+//! Leads as members of a fake Mailchimp audience: with consent only, and nobody comes back who left.
+
+use std::collections::BTreeSet;
+
+use leadline_fakes::{Fake, Fault, Reply, mailchimp::Mailchimp};
+use leadline_proto::v1;
+use leadline_tests::{request_id, wait_until};
+use serde_json::json;
+
+use crate::vendors::Scene;
+
+async fn scene() -> (Scene, Fake<Mailchimp>) {
+    let fake = Fake::start(Mailchimp::new()).await.unwrap();
+    let (list, key) = fake.with(|vendor| (vendor.list.clone(), vendor.api_key.clone()));
+    let config = json!({"base_url": fake.url(), "list_id": list, "tags": "Wedding, Leadline"});
+    (Scene::with("mailchimp", config, json!({"api_key": key})).await, fake)
+}
+
+fn email(address: &str) -> impl FnOnce(&mut serde_json::Value) {
+    move |lead| lead["lead"]["email"] = address.into()
+}
+
+#[tokio::test]
+async fn leads_without_consent_are_skipped_and_never_leave() {
+    let (scene, fake) = scene().await;
+    let answer = scene.post(1, |lead| lead["lead"]["gdpr_consent"] = false.into()).await;
+    assert_eq!(
+        (&answer["deliveries"][0]["state"], &answer["deliveries"][0]["reason"]),
+        (&json!("skipped"), &json!("consent"))
+    );
+    let disable =
+        v1::DisableIntegrationRequest { request_id: request_id(), integration: scene.integration.clone() };
+    scene.operator.integrations().disable_integration(disable).await.unwrap();
+    let answer = scene.post(2, |lead| lead["lead"]["gdpr_consent"] = false.into()).await;
+    assert_eq!(answer["deliveries"][0]["state"], "skipped");
+    let enable = v1::EnableIntegrationRequest {
+        request_id: request_id(),
+        integration: scene.integration.clone(),
+        ..Default::default()
+    };
+    scene.operator.integrations().enable_integration(enable).await.unwrap();
+    scene.post(3, email("Agreed@Example.com")).await;
+    scene.wait_for(1, "delivered").await;
+    fake.with(|vendor| {
+        assert_eq!((vendor.members.len(), vendor.status_was_said), (1, false));
+        let member = vendor.member("agreed@example.com").unwrap();
+        assert_eq!(member.status, "pending");
+        assert_eq!(member.tags, BTreeSet::from(["Leadline".to_owned(), "Wedding".to_owned()]));
+    });
+    scene.end().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_push_that_broke_off_goes_on_with_the_tags_in_another_daemon_too() {
+    let (scene, fake) = scene().await;
+    fake.fault("PUT ", Fault::Close);
+    fake.fault("PUT ", Fault::ActThenClose);
+    scene.post(1, email("twice@example.com")).await;
+    scene.wait_for(1, "delivered").await;
+    fake.with(|vendor| {
+        assert_eq!((vendor.members.len(), vendor.member("twice@example.com").unwrap().puts), (1, 2))
+    });
+
+    fake.fault("POST ", Fault::Close);
+    scene.post(2, email("once@example.com")).await;
+    wait_until("the tags broke off", async || fake.faults_left() == 0).await;
+    let scene = scene.restarted().await;
+    scene.wait_for(2, "delivered").await;
+    fake.with(|vendor| {
+        let member = vendor.member("once@example.com").unwrap();
+        assert_eq!((vendor.members.len(), member.puts, member.tags.len()), (2, 1, 2));
+    });
+    scene.end().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_who_left_is_subscribed_again() {
+    let (scene, fake) = scene().await;
+    scene.post(1, email("left@example.com")).await;
+    scene.wait_for(1, "delivered").await;
+    fake.with(|vendor| vendor.members.values_mut().for_each(|member| member.status = "unsubscribed".into()));
+    scene.post(2, email("LEFT@example.com")).await;
+    scene.wait_for(2, "delivered").await;
+    fake.with(|vendor| {
+        assert_eq!((vendor.members.len(), vendor.status_was_said), (1, false));
+        assert_eq!(vendor.member("left@example.com").unwrap().status, "unsubscribed");
+        vendor.in_compliance.insert("complained@example.com".into());
+        vendor.forgotten.insert("erased@example.com".into());
+    });
+    for (n, (address, title)) in [
+        ("complained@example.com", "Member In Compliance State"),
+        ("erased@example.com", "Forgotten Email Not Subscribed"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        scene.post(3 + n, email(address)).await;
+        scene.wait_for(1 + n, "dead").await;
+        let (class, error) = scene.last_failure().await;
+        assert_eq!(class, "rejected");
+        assert!(error.starts_with(&format!("mailchimp {title} ")), "{error}");
+    }
+    scene.end().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_throttle_dressed_as_a_refusal_makes_the_integration_wait() {
+    let (scene, fake) = scene().await;
+    fake.fault("PUT ", Fault::Answer(Reply::status(403)));
+    scene.post(1, |_| {}).await;
+    wait_until("the throttle was met", async || {
+        !scene.operator.finished(&scene.integration).await.is_empty()
+    })
+    .await;
+    assert_eq!(scene.last_failure().await, ("throttled".into(), "mailchimp 403 Forbidden".into()));
+    assert_eq!(scene.deliveries().await[0].state, "pending");
+    scene.end().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_test_names_the_account_and_a_key_is_tried_first() {
+    let (scene, fake) = scene().await;
+    fake.with(|vendor| vendor.merge_fields.retain(|(tag, _)| tag != "PHONE"));
+    assert_eq!(scene.operator.test(&scene.integration).await.state, "delivered");
+    let view = scene.operator.integration(&scene.integration).await;
+    assert_eq!(view.account, "Innkept Ltd, audience Leads (0 members)");
+    assert_eq!(view.findings, ["lead.phone: unknown merge field PHONE"]);
+    let refused = scene.operator.set_credentials(&scene.integration, json!({"api_key": "wrong-us21"})).await;
+    assert_eq!((refused.state.as_str(), refused.failure_class.as_str()), ("failed", "credentials"));
+    scene.end().await;
+    fake.stop().await;
+}
