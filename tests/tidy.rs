@@ -31,7 +31,11 @@ const DAEMON: [Rule; 8] = [
     rule("domain", &[], &[]),
     rule("connectors", &["domain"], &[]),
     rule("store", &["domain"], &["sqlx", "tokio", "jiff_sqlx"]),
-    rule("push", &["domain", "connectors"], &["reqwest", "hickory_resolver", "tokio", "tower", "rustls"]),
+    rule(
+        "push",
+        &["domain", "connectors"],
+        &["reqwest", "hickory_resolver", "lettre", "tokio", "tower", "rustls"],
+    ),
     rule("intake", &["domain", "store"], &["axum", "tower", "tower_http", "tokio"]),
     rule("dispatch", &["domain", "connectors", "store", "push"], &["tokio"]),
     rule(
@@ -62,7 +66,7 @@ const IMPURE: [&str; 7] = [
 ];
 
 /// The crates that do I/O, draw, or speak a protocol: each is somebody's business, and nobody else's.
-const WATCHED: [&str; 17] = [
+const WATCHED: [&str; 18] = [
     "axum",
     "crossterm",
     "hickory_resolver",
@@ -71,6 +75,7 @@ const WATCHED: [&str; 17] = [
     "leadline_fakes",
     "leadline_proto",
     "leadlined",
+    "lettre",
     "prost",
     "ratatui",
     "reqwest",

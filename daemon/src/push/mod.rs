@@ -1,4 +1,4 @@
-//! The only way out: calls over HTTP, guarded.
+//! The only way out: calls over HTTP and mail over SMTP, guarded.
 
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use crate::{
 };
 
 mod failure;
+mod mail;
 mod progress;
 mod resolver;
 #[cfg(test)]
 mod tests;
 
+use mail::Mailer;
 use progress::{Progress, Watch};
 use resolver::{Names, Reach, Resolver};
 
@@ -39,6 +41,7 @@ pub struct Client {
     secure: reqwest::Client,
     /// For plain http, to addresses that the configuration names, and to no other that a name resolves to.
     plain: reqwest::Client,
+    mailer: Mailer,
 }
 
 impl Client {
@@ -50,7 +53,8 @@ impl Client {
         };
         let secure = build(Reach::Permitted, true)?;
         let plain = build(Reach::Exceptions, false)?;
-        Ok(Self { egress, secure, plain })
+        let mailer = Mailer::new(names.clone(), egress.clone());
+        Ok(Self { egress, secure, plain, mailer })
     }
 
     /// Makes a call; the deadline covers everything from the look-up of the name to the last byte of the answer, of
@@ -58,10 +62,7 @@ impl Client {
     pub async fn call(&self, call: &Call, deadline: Duration, cap: usize) -> Result<Response, CallError> {
         match call {
             Call::Http(request) => self.http(request, deadline, cap).await,
-            Call::Mail(_) => Err(CallError {
-                kind: CallErrorKind::NotSent,
-                message: "this daemon does not speak to mail servers".to_owned(),
-            }),
+            Call::Mail(mail) => self.mailer.send(mail, deadline.min(LONGEST_DEADLINE)).await,
         }
     }
 

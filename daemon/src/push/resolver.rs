@@ -51,7 +51,8 @@ pub(super) enum Reach {
 pub(super) struct Names(Arc<Mutex<Option<(Instant, TokioResolver)>>>);
 
 impl Names {
-    async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, LookUpFailed> {
+    /// Every address of a name.
+    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, LookUpFailed> {
         let failed = |cause: String| LookUpFailed { name: name.to_owned(), cause };
         let resolver =
             self.resolver().await.map_err(|error| failed(format!("the system's DNS settings: {error}")))?;
