@@ -14,6 +14,8 @@ mod kinds;
 mod look;
 mod mailchimp;
 mod oauth;
+mod hook_url;
+mod hooks;
 pub mod reading;
 mod rest;
 mod talk;
@@ -216,7 +218,7 @@ pub struct Report {
 }
 
 /// Every connector there is.
-pub static ALL: &[&dyn Connector] = &[&hubspot::Hubspot, &webhook::Webhook, &airtable::Airtable, &mailchimp::Mailchimp, &rest::Rest];
+pub static ALL: &[&dyn Connector] = &[&hubspot::Hubspot, &webhook::Webhook, &airtable::Airtable, &mailchimp::Mailchimp, &rest::Rest, &email::Email, &slack::Slack, &hooks::ZAPIER, &hooks::MAKE, &hooks::N8N];
 
 /// The connector of a name.
 #[must_use]
