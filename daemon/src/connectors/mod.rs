@@ -19,6 +19,8 @@ mod hooks;
 pub mod reading;
 mod rest;
 mod talk;
+mod slack;
+mod summary;
 #[cfg(test)]
 mod testing;
 pub mod verdict;

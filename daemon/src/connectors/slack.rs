@@ -1,0 +1,282 @@
+//! `slack`: a message for people through an incoming webhook.
+//!
+//! What a lead contains stands in plain text only, so that it can neither mention anybody nor dress up.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{
+    ConfigField, Connector, Exchange, Pace, Prepared, Probe, ProbeStep, Push, Report, Request, Response,
+    Step, config,
+    crm::{self, cut, unrenderable},
+    hook_url, reading, summary,
+};
+use crate::domain::{
+    address::EgressPolicy,
+    integration::{Integration, ProbeKind},
+    json::Json,
+    mapping::Mapping,
+    outcome::{Failure, FailureClass, Outcome},
+};
+
+/// The connector `slack`.
+#[derive(Debug)]
+pub(super) struct Slack;
+
+const WEBHOOK_URL: &str = "webhook_url";
+const CREDENTIALS: &[ConfigField] = &[ConfigField {
+    name: WEBHOOK_URL,
+    kind: "text",
+    required: true,
+    default: "",
+    help: "The incoming webhook's URL, as https://hooks.slack.com/services/T…/B…/…",
+}];
+
+/// The usual clouds; a sandbox is reached by `base_url`.
+const HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
+/// What Slack takes of a header, of a text in a section, and of the text that notifications show; in characters.
+const HEADER_MAX: usize = 150;
+const SECTION_MAX: usize = 3000;
+const TEXT_MAX: usize = 3000;
+/// A link that is longer is left out.
+const LINK_MAX: usize = 2000;
+/// About one message a second is allowed for each webhook; from hearsay, like the wait where Slack names none.
+const PACE: Pace = Pace { calls: 1, per: Duration::from_secs(1) };
+const WAIT: Duration = Duration::from_secs(5);
+
+fn is_slack(url: &Url) -> Result<(), String> {
+    let is_host = url.host_str().is_some_and(|host| HOSTS.contains(&host));
+    if is_host && url.path().trim_matches('/').contains('/') {
+        Ok(())
+    } else {
+        Err("must be the URL of an incoming webhook: https://hooks.slack.com/services/…".to_owned())
+    }
+}
+
+impl Connector for Slack {
+    fn name(&self) -> &'static str {
+        "slack"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Posts a message about each lead to a Slack channel"
+    }
+
+    fn fields(&self) -> &'static [ConfigField] {
+        &[]
+    }
+
+    fn credentials(&self) -> &'static [ConfigField] {
+        CREDENTIALS
+    }
+
+    fn signs(&self) -> bool {
+        false
+    }
+
+    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        if config::check(config, self.fields(), egress, &mut problems).is_some() {
+            problems.extend(Mapping::parse(mapping).err().into_iter().flatten());
+        }
+        problems
+    }
+
+    fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
+        let problems = config::check_credentials(credentials, CREDENTIALS);
+        if problems.is_empty() {
+            return hook_url::check(credentials, WEBHOOK_URL, egress, is_slack);
+        }
+        problems
+    }
+
+    fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {
+        let mapping =
+            Mapping::parse(&integration.mapping).map_err(|problems| unrenderable(problems.join("; ")))?;
+        let url = hook_url::read(&integration.credentials, WEBHOOK_URL)
+            .map(|url| url.and_then(|url| hook_url::rebased(&url, &integration.config)))
+            .transpose()
+            .map_err(unrenderable)?;
+        Ok(Box::new(Ready { mapping, url }))
+    }
+}
+
+/// A channel that is ready for messages.
+struct Ready {
+    mapping: Mapping,
+    url: Option<Url>,
+}
+
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        let event = crm::event(push)?;
+        let lines = summary::lines(&self.mapping, &event, push)?;
+        let headline = summary::headline(&event, push.event);
+        Ok(Some(message(&headline, &summary::text(&lines), &links(&event)).to_string().into()))
+    }
+
+    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
+        let Some(url) = &self.url else {
+            return Step::Done(Outcome::Failed(config::no_credentials(WEBHOOK_URL)));
+        };
+        match (exchanges.last(), push.rendered) {
+            (Some(exchange), _) => Step::Done(read(exchange, url, push.now)),
+            (None, Some(body)) => Step::Call(request(url, body.clone()).into()),
+            (None, None) => Step::Done(Outcome::Failed(unrenderable("there is no message to send"))),
+        }
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(PACE)
+    }
+
+    /// An empty message is refused by a webhook that is alive, so that nobody sees the test.
+    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
+        if probe.kind == ProbeKind::Mapping {
+            return ProbeStep::Sample;
+        }
+        let report = |outcome| ProbeStep::Done(Report { outcome, account: None, findings: Vec::new() });
+        let Some(url) = &self.url else {
+            return report(Outcome::Failed(config::no_credentials(WEBHOOK_URL)));
+        };
+        match exchanges.last() {
+            None => ProbeStep::Call(request(url, Bytes::from_static(b"{}")).into()),
+            Some(Exchange { answer: Ok(response), .. }) if is_alive(response) => report(Outcome::Delivered),
+            Some(exchange) => report(read(exchange, url, probe.now)),
+        }
+    }
+}
+
+fn request(url: &Url, body: Bytes) -> Request {
+    let mut request = Request::new(Method::POST, url.clone()).json(body);
+    request.shown_url = hook_url::shown(url);
+    request
+}
+
+/// What Slack answers to an empty message; the exact word is hearsay.
+fn is_alive(response: &Response) -> bool {
+    let code = code(response);
+    response.status == 400
+        && matches!(&*code, "no_text" | "invalid_payload" | "missing_text_or_fallback_or_attachments")
+}
+
+/// The message: blocks for those who read it, and a text for notifications.
+fn message(headline: &str, text: &str, links: &str) -> Value {
+    let plain = |text: &str| json!({"type": "plain_text", "text": text, "emoji": false});
+    let mut blocks = vec![json!({"type": "header", "text": plain(&fitting(headline, HEADER_MAX))})];
+    if !text.is_empty() {
+        blocks.push(json!({"type": "section", "text": plain(&fitting(text, SECTION_MAX))}));
+    }
+    if !links.is_empty() {
+        let element = json!({"type": "mrkdwn", "text": links, "verbatim": true});
+        blocks.push(json!({"type": "context", "elements": [element]}));
+    }
+    json!({"text": fitting(headline, TEXT_MAX), "mrkdwn": false, "blocks": blocks})
+}
+
+/// A text with Slack's three characters escaped, cut so that it fits afterwards too.
+fn fitting(text: &str, max: usize) -> String {
+    let mut room = max;
+    loop {
+        let escaped = escape(&cut(text, room));
+        let excess = escaped.chars().count().saturating_sub(max);
+        if excess == 0 {
+            return escaped;
+        }
+        // An escaped character takes at most five, so this ends near the limit.
+        room = room.min(text.chars().count()).saturating_sub(excess.div_ceil(5));
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Links that can be clicked: the proposal.
+fn links(event: &Json) -> String {
+    let proposal = event.at("quote.proposal_url").map(crm::text);
+    proposal.and_then(|url| link(&url, "Open the proposal")).unwrap_or_default()
+}
+
+/// A link in Slack's markup, if the URL is one that cannot end it early.
+fn link(url: &str, label: &str) -> Option<String> {
+    let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
+    let url = url.as_str().replace('|', "%7C").replace('<', "%3C").replace('>', "%3E").replace('&', "&amp;");
+    (url.len() <= LINK_MAX).then(|| format!("<{url}|{label}>"))
+}
+
+/// Slack's word for what it answers: plain text for webhooks, JSON where something else stands before them.
+fn code(response: &Response) -> String {
+    let json = response.json();
+    let word = json.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str);
+    let text = String::from_utf8_lossy(&response.body);
+    reading::one_line(word.unwrap_or(&text), 80)
+}
+
+fn read(exchange: &Exchange, url: &Url, now: i64) -> Outcome {
+    let Ok(response) = &exchange.answer else { return reading::read(exchange, now) };
+    let code = code(response);
+    let asked = reading::retry_after(response, now);
+    let class = match &*code {
+        "invalid_token"
+        | "token_revoked"
+        | "action_prohibited"
+        | "restricted_action"
+        | "channel_not_found"
+        | "no_service"
+        | "no_service_id"
+        | "no_team"
+        | "team_disabled"
+        | "user_not_found"
+        | "account_inactive"
+        | "posting_to_general_channel_denied" => FailureClass::Credentials,
+        "invalid_payload"
+        | "no_text"
+        | "invalid_blocks"
+        | "invalid_blocks_format"
+        | "msg_too_long"
+        | "too_many_attachments"
+        | "missing_text_or_fallback_or_attachments"
+        | "channel_is_archived" => FailureClass::Rejected,
+        "rollup_error" => FailureClass::Transient,
+        "rate_limited" | "ratelimited" | "message_limit_exceeded" => FailureClass::Throttled,
+        _ => return read_status(exchange, response.status, url, now),
+    };
+    let retry_after = match class {
+        FailureClass::Throttled => asked.or(Some(WAIT)),
+        FailureClass::Transient => asked,
+        _ => None,
+    };
+    Outcome::Failed(Failure { class, error: format!("slack {code}{}", advice(&code)), retry_after })
+}
+
+fn read_status(exchange: &Exchange, status: u16, url: &Url, now: i64) -> Outcome {
+    let Outcome::Failed(mut failure) = reading::read(exchange, now) else { return Outcome::Delivered };
+    if status == 429 {
+        failure.retry_after = failure.retry_after.or(Some(WAIT));
+    }
+    failure.error = format!("slack {}", hook_url::scrubbed(&failure.error, url));
+    Outcome::Failed(failure)
+}
+
+/// What to do about it.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "no_service" | "no_service_id" | "invalid_token" | "token_revoked" | "no_team" => {
+            ": the incoming webhook is gone; make another and set the credentials"
+        }
+        "channel_not_found" => ": the channel is gone; make a webhook for another and set the credentials",
+        "channel_is_archived" => ": bring the channel back, or make a webhook for another",
+        "action_prohibited" | "restricted_action" | "posting_to_general_channel_denied" => {
+            ": an administrator of the workspace does not allow it"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests;
