@@ -14,6 +14,7 @@ mod kinds;
 mod look;
 mod mailchimp;
 mod oauth;
+mod email;
 mod hook_url;
 mod hooks;
 pub mod reading;

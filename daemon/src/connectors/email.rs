@@ -1,0 +1,360 @@
+//! `email`: a plain-text summary of each lead over SMTP.
+//!
+//! The whole message is rendered once and repeated byte for byte under one `Message-ID`, so that a mailbox which knows
+//! it can drop the second of two; SMTP itself offers no more than at least once.
+
+mod message;
+mod reply;
+
+use bytes::Bytes;
+use serde_json::Value;
+use url::{Host, Url};
+
+use super::{
+    Call, ConfigField, Connector, Exchange, Mail, MailSecurity, Prepared, Probe, ProbeStep, Push, Report,
+    Step, config,
+    crm::{self, unrenderable},
+    summary,
+};
+use crate::domain::{
+    address::{EgressPolicy, allowing},
+    integration::{Integration, ProbeKind},
+    mapping::Mapping,
+    outcome::{Failure, FailureClass, Outcome},
+    template::{Context, Place, Template},
+};
+use message::{Mailbox, Message};
+
+/// The connector `email`.
+#[derive(Debug)]
+pub(super) struct Email;
+
+/// More is a newsletter.
+const RECIPIENTS_MAX: usize = 20;
+/// The longest subject, in characters.
+const SUBJECT_MAX: usize = 200;
+
+const FIELDS: &[ConfigField] = &[
+    ConfigField {
+        name: "host",
+        kind: "text",
+        required: true,
+        default: "",
+        help: "The mail server that takes our mail, as smtp.example.com",
+    },
+    ConfigField {
+        name: "port",
+        kind: "integer",
+        required: false,
+        default: "",
+        help: "Its port; absent for the usual one: 587 with starttls, 465 with tls, 25 with none",
+    },
+    ConfigField {
+        name: "tls",
+        kind: "text",
+        required: false,
+        default: "starttls",
+        help: "starttls (required, or nothing is sent), tls (from the first byte), or none (only to addresses that the daemon's configuration allows)",
+    },
+    ConfigField {
+        name: "from",
+        kind: "text",
+        required: true,
+        default: "",
+        help: "Who sends, as The Old Barn <leads@example.com>",
+    },
+    ConfigField {
+        name: "to",
+        kind: "text",
+        required: true,
+        default: "",
+        help: "Who is told, separated by commas, as sales@example.com, Ann <ann@example.com>",
+    },
+    ConfigField {
+        name: "subject",
+        kind: "text",
+        required: false,
+        default: "",
+        help: "A template for the subject; absent tells what happened, who it is, the occasion and the date",
+    },
+];
+
+const CREDENTIALS: &[ConfigField] = &[
+    ConfigField { name: "username", kind: "text", required: false, default: "", help: "The login's name" },
+    ConfigField {
+        name: "password",
+        kind: "text",
+        required: false,
+        default: "",
+        help: "The login's password",
+    },
+];
+
+/// What the configuration says, read.
+#[derive(Debug)]
+struct Settings {
+    host: String,
+    port: u16,
+    security: MailSecurity,
+    from: Mailbox,
+    to: Vec<Mailbox>,
+    subject: Option<Template>,
+}
+
+impl Settings {
+    /// Reads a configuration; says everything that is wrong with it but what is missing, which the check of all keys
+    /// says.
+    fn read(config: &Value) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let security = match config::text(config, "tls").unwrap_or("starttls") {
+            "tls" => MailSecurity::Tls,
+            "starttls" => MailSecurity::StartTls,
+            "none" => MailSecurity::None,
+            other => {
+                problems.push(format!("tls {other:?}: use starttls, tls or none"));
+                MailSecurity::StartTls
+            }
+        };
+        let mut keep = |problem: String| problems.push(problem);
+        let (host, port) = target(config, security).map_err(&mut keep).unwrap_or_default();
+        let mailbox = |text: &str| Mailbox::parse(text);
+        let from = config::text(config, "from").map(mailbox).transpose();
+        let from = from.map_err(|problem| keep(format!("from: {problem}"))).ok().flatten();
+        let mut to = Vec::new();
+        for text in
+            config::text(config, "to").unwrap_or_default().split(',').filter(|text| !text.trim().is_empty())
+        {
+            match Mailbox::parse(text) {
+                Ok(mailbox) => to.push(mailbox),
+                Err(problem) => keep(format!("to: {problem}")),
+            }
+        }
+        if to.len() > RECIPIENTS_MAX {
+            keep(format!("to: {} recipients are too many; at most {RECIPIENTS_MAX}", to.len()));
+        }
+        let subject = config::text(config, "subject").map(|source| Template::compile(source, Place::Text));
+        let subject =
+            subject.transpose().map_err(|problem| keep(format!("subject: {problem}"))).ok().flatten();
+        match from {
+            Some(from) if problems.is_empty() && !to.is_empty() => {
+                Ok(Self { host, port, security, from, to, subject })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    fn mail(&self, login: &Login, message: Bytes) -> Mail {
+        Mail {
+            host: self.host.clone(),
+            port: self.port,
+            security: self.security,
+            username: login.username.clone(),
+            password: login.password.clone(),
+            from: self.from.address.clone(),
+            to: self.to.iter().map(|to| to.address.clone()).collect(),
+            message,
+        }
+    }
+}
+
+/// Host and port; a base URL stands in for both.
+fn target(config: &Value, security: MailSecurity) -> Result<(String, u16), String> {
+    let usual = match security {
+        MailSecurity::Tls => 465,
+        MailSecurity::StartTls => 587,
+        MailSecurity::None => 25,
+    };
+    let port = match config.get("port").filter(|port| !port.is_null()) {
+        None => usual,
+        Some(port) => port
+            .as_u64()
+            .and_then(|port| u16::try_from(port).ok())
+            .filter(|port| *port > 0)
+            .ok_or_else(|| "port must be from 1 to 65535".to_owned())?,
+    };
+    let base = config::base_url(config)?;
+    if let Some(host) = base.as_ref().and_then(Url::host) {
+        let port = base.as_ref().and_then(Url::port).unwrap_or(port);
+        return Ok((bare(&host), port));
+    }
+    let host = config::text(config, "host").unwrap_or_default().trim();
+    if host.is_empty() {
+        return Ok((String::new(), port));
+    }
+    let host = Host::parse(host)
+        .map_err(|_| "host must be a name, as smtp.example.com, without port or path".to_owned())?;
+    Ok((bare(&host), port))
+}
+
+/// A host as a resolver wants it: an IPv6 address without its brackets.
+fn bare<S: AsRef<str>>(host: &Host<S>) -> String {
+    host.to_string().trim_matches(['[', ']']).to_owned()
+}
+
+/// Checks what can be checked of an address when it is saved; the rest is seen when it is connected to.
+fn check_host(settings: &Settings, egress: &EgressPolicy) -> Option<String> {
+    if settings.security == MailSecurity::None
+        && let Ok(ip) = settings.host.parse()
+        && !egress.is_exception(ip)
+    {
+        return Some(format!(
+            "host: mail without TLS to {ip} is not allowed: use starttls or tls, or {}",
+            allowing(ip)
+        ));
+    }
+    let host =
+        if settings.host.contains(':') { format!("[{}]", settings.host) } else { settings.host.clone() };
+    let url = Url::parse(&format!("https://{host}/")).ok()?;
+    egress.check(&url).err().map(|problem| format!("host: {problem}"))
+}
+
+impl Connector for Email {
+    fn name(&self) -> &'static str {
+        "email"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Mails a plain-text summary of each lead to people"
+    }
+
+    fn fields(&self) -> &'static [ConfigField] {
+        FIELDS
+    }
+
+    fn credentials(&self) -> &'static [ConfigField] {
+        CREDENTIALS
+    }
+
+    fn signs(&self) -> bool {
+        false
+    }
+
+    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        if config::check(config, FIELDS, egress, &mut problems).is_none() {
+            return problems;
+        }
+        match Settings::read(config) {
+            Ok(settings) => problems.extend(check_host(&settings, egress)),
+            Err(more) => {
+                for problem in more {
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                }
+            }
+        }
+        problems.extend(Mapping::parse(mapping).err().into_iter().flatten());
+        problems
+    }
+
+    fn check_credentials(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
+        let mut problems = config::check_credentials(credentials, CREDENTIALS);
+        let given = |key| config::text(credentials, key).is_some();
+        if problems.is_empty() && given("username") != given("password") {
+            problems.push("give username and password, or neither for a server without login".to_owned());
+        }
+        problems
+    }
+
+    fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {
+        let settings = Settings::read(&integration.config).map_err(|problems| {
+            unrenderable(format!("the configuration is not usable: {}", problems.join("; ")))
+        })?;
+        let mapping =
+            Mapping::parse(&integration.mapping).map_err(|problems| unrenderable(problems.join("; ")))?;
+        let login = Login {
+            username: config::text(&integration.credentials, "username").unwrap_or_default().to_owned(),
+            password: config::text(&integration.credentials, "password").map(Into::into),
+        };
+        let ours = Ours { id: integration.id.to_string(), company: integration.company_name.clone() };
+        Ok(Box::new(Ready { settings, mapping, login, ours }))
+    }
+}
+
+/// What we log in with, if the server wants a login. A password may begin or end with a space.
+#[derive(Debug)]
+struct Login {
+    username: String,
+    password: Option<secrecy::SecretString>,
+}
+
+/// Which integration it is, for the message's id, and whose.
+#[derive(Debug)]
+struct Ours {
+    id: String,
+    company: String,
+}
+
+/// A mailbox that is ready to be told.
+#[derive(Debug)]
+struct Ready {
+    settings: Settings,
+    mapping: Mapping,
+    login: Login,
+    ours: Ours,
+}
+
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        let event = crm::event(push)?;
+        let headline = summary::headline(&event, push.event);
+        let subject = match &self.settings.subject {
+            None => headline.clone(),
+            Some(template) => {
+                let context = Context::new(&event, push.event, push.id);
+                template.render(&context).map_err(|error| unrenderable(format!("subject: {error}")))?
+            }
+        };
+        let lines = summary::lines(&self.mapping, &event, push)?;
+        let reply_to = event.at("lead.email").map(crm::text).and_then(|email| Mailbox::parse(&email).ok());
+        let closing = match &reply_to {
+            Some(_) => "Reply to this message to write to the lead.",
+            None => "The lead's address cannot be replied to.",
+        };
+        let company = summary::one_line(&self.ours.company);
+        let text = format!(
+            "{headline}\nFor {company}\n\n{}\n\n-- \nSent by Leadline. {closing}",
+            summary::text(&lines)
+        );
+        let subject = summary::one_line(&subject);
+        let message = Message {
+            id: format!("{}.{}@{}", push.id, self.ours.id, self.settings.from.domain()),
+            at: push.now,
+            from: &self.settings.from,
+            to: &self.settings.to,
+            reply_to: reply_to.as_ref().map(|reply_to| &*reply_to.address),
+            subject: &crm::cut(&subject, SUBJECT_MAX),
+            text: &text,
+        };
+        Ok(Some(message.to_bytes()))
+    }
+
+    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
+        match (exchanges.last(), push.rendered) {
+            (Some(exchange), _) => Step::Done(reply::read(exchange, push.now)),
+            (None, Some(message)) => Step::Call(Call::Mail(self.settings.mail(&self.login, message.clone()))),
+            (None, None) => Step::failed(FailureClass::Mapping, "there is no message to send"),
+        }
+    }
+
+    /// Without a message it is the login alone that is tried.
+    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
+        if probe.kind == ProbeKind::Mapping {
+            return ProbeStep::Sample;
+        }
+        let Some(exchange) = exchanges.last() else {
+            return ProbeStep::Call(Call::Mail(self.settings.mail(&self.login, Bytes::new())));
+        };
+        let outcome = reply::read(exchange, probe.now);
+        let host = &self.settings.host;
+        let account = (outcome == Outcome::Delivered).then(|| match &self.login.password {
+            Some(_) => format!("{} at {host}", summary::one_line(&self.login.username)),
+            None => format!("{host}, without login"),
+        });
+        ProbeStep::Done(Report { outcome, account, findings: Vec::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests;
