@@ -313,10 +313,8 @@ impl Prepared for Ready {
             None => "The lead's address cannot be replied to.",
         };
         let company = summary::one_line(&self.ours.company);
-        let text = format!(
-            "{headline}\nFor {company}\n\n{}\n\n-- \nSent by Leadline. {closing}",
-            summary::text(&lines)
-        );
+        let text =
+            format!("{headline}\nFor {company}\n\n{}\n\nSent by Leadline. {closing}", summary::text(&lines));
         let subject = summary::one_line(&subject);
         let message = Message {
             id: format!("{}.{}@{}", push.id, self.ours.id, self.settings.from.domain()),

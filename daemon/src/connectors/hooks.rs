@@ -210,7 +210,8 @@ impl Connector for Hook {
         let source = url.as_ref().map_or(self.example, Url::as_str);
         let config = self.webhook(&integration.config, source);
         let webhook = Webhook.prepare(&Integration { config, ..integration.clone() }, brand)?;
-        let key = config::credential(&integration.credentials, API_KEY);
+        let takes_key = self.credentials.iter().any(|field| field.name == API_KEY);
+        let key = config::credential(&integration.credentials, API_KEY).filter(|_| takes_key);
         let product = Product { name: self.name, pace: self.pace, wait: self.wait, gone: self.gone };
         Ok(Box::new(Ready { product, webhook, url, key }))
     }

@@ -27,6 +27,8 @@ mod testing;
 pub mod verdict;
 #[cfg(test)]
 mod walk;
+#[cfg(test)]
+mod trial;
 mod webhook;
 
 pub use call::{

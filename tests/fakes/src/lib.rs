@@ -1,12 +1,16 @@
 //! Stands in for the world outside: receivers that behave, misbehave and remember, and leads that look real.
 
 pub mod airtable;
+pub mod hooks;
 mod http;
 pub mod hubspot;
 mod leads;
 pub mod mailchimp;
 mod receiver;
 pub mod rest;
+pub mod mail;
+mod receiver;
+pub mod slack;
 pub mod vendor;
 
 pub use http::Request;

@@ -217,7 +217,7 @@ mod tests {
             "ä@example.com",
             "a@bücher.example",
             "a@example.com>",
-            "N\n <a@example.com>",
+            "N\nM <a@example.com>",
             "a>b <a@example.com>",
         ] {
             assert!(Mailbox::parse(text).is_err(), "{text:?}");

@@ -1,0 +1,389 @@
+//! Slack and mail: what people get to read, whatever goes wrong on the way.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use leadline_fakes::{
+    Fake, Fault, Reply,
+    mail::{House, MailFault, MailServer, Stage},
+    sample_lead,
+    slack::{Channel, Slack},
+};
+use leadline_tests::{Daemon, Operator, check_invariants, post_lead, wait_until};
+use leadlined::{
+    connectors::{self, Exchange, Ids, Prepared, Push, Step},
+    domain::{
+        address::EgressPolicy,
+        ids::{CompanyId, IntegrationId},
+        integration::{EventKind, Integration},
+        outcome::Outcome,
+    },
+    push::{Client, PUSH_CAP},
+};
+use serde_json::{Value, json};
+
+const HOOK: &str = "https://hooks.slack.com/services/T1/B1/abcdefghijklmnop";
+const PATH: &str = "/services/T1/B1/abcdefghijklmnop";
+const SHORT: Duration = Duration::from_millis(400);
+const LONG: Duration = Duration::from_secs(20);
+
+/// Pushes of one integration without a daemon, for the many ways in which a call can fail.
+struct Pushes {
+    prepared: Box<dyn Prepared>,
+    client: Client,
+    rendered: Option<Bytes>,
+    timeout: Duration,
+}
+
+impl Pushes {
+    fn new(connector: &str, config: Value, credentials: Value, timeout: Duration) -> Self {
+        let integration = Integration {
+            company: CompanyId(7),
+            company_name: "The Old Barn".into(),
+            id: IntegrationId::generate(),
+            name: connector.into(),
+            connector: connector.into(),
+            enabled: true,
+            config,
+            credentials,
+            mapping: Value::Null,
+            payload: "v1".into(),
+            version: 1,
+            brand: None,
+            secrets: Vec::new(),
+        };
+        let prepared = connectors::find(connector).unwrap().prepare(&integration, "Leadline").unwrap();
+        let client = Client::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
+        Self { prepared, client, rendered: None, timeout }
+    }
+
+    /// One attempt: class and error, empty if it was delivered.
+    async fn attempt(&mut self) -> (&'static str, String, Option<Duration>) {
+        let body = Bytes::from(sample_lead(1).to_string());
+        let ids = Ids::new();
+        let is_repeat = self.rendered.is_some();
+        let push = Push {
+            id: "01J8H6KQH4YG3XR8RWM6T6XFQ0",
+            event: EventKind::Created,
+            body: &body,
+            rendered: None,
+            is_repeat,
+            ids: &ids,
+            token: None,
+            now: 1_795_000_000,
+        };
+        if self.rendered.is_none() {
+            self.rendered = self.prepared.render(&push).unwrap();
+        }
+        let push = Push { rendered: self.rendered.as_ref(), ..push };
+        let mut exchanges = Vec::new();
+        loop {
+            match self.prepared.step(&push, &exchanges) {
+                Step::Call(call) => {
+                    let answer = self.client.call(&call, self.timeout, PUSH_CAP).await;
+                    exchanges.push(Exchange { call, answer });
+                }
+                Step::Done(Outcome::Delivered) => return ("delivered", String::new(), None),
+                Step::Done(Outcome::Failed(failure)) => {
+                    return (failure.class.as_str(), failure.error, failure.retry_after);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// A configuration for a server in the clear on loopback.
+fn mail_config(server: &MailServer) -> Value {
+    json!({"host": "127.0.0.1", "port": server.port(), "tls": "none", "from": "The Old Barn <leads@barn.example>",
+        "to": "sales@barn.example, Ann <ann@barn.example>"})
+}
+
+fn house() -> House {
+    House { login: Some(("leads".into(), "secret-password".into())), ..House::default() }
+}
+
+fn login() -> Value {
+    json!({"username": "leads", "password": "secret-password"})
+}
+
+#[tokio::test]
+async fn mail_that_fails_before_the_final_dot_is_not_there_and_comes_with_the_next_attempt() {
+    use MailFault::{ActThenHang, Close, Say};
+    let (leads, sales) = ("MAIL FROM leads@barn.example", "RCPT TO sales@barn.example");
+    for (stage, fault, class, error) in [
+        (
+            Stage::Greeting,
+            Say("421 4.3.2 too busy"),
+            "transient",
+            "email 421 4.3.2 too busy (greeting)".to_owned(),
+        ),
+        (
+            Stage::Greeting,
+            Say("554 5.7.1 not you"),
+            "rejected",
+            "email 554 5.7.1 not you (greeting)".to_owned(),
+        ),
+        (Stage::Greeting, Close, "transient", "greeting failed".to_owned()),
+        (Stage::Greeting, ActThenHang, "transient", "greeting did not end within".to_owned()),
+        (Stage::Ehlo, Say("421 4.3.2 no"), "transient", "email 421 4.3.2 no (greeting)".to_owned()),
+        (Stage::Auth, Say("454 4.7.0 later"), "transient", "email 454 4.7.0 later (AUTH)".to_owned()),
+        (Stage::Auth, Say("535 5.7.8 no"), "credentials", "email 535 5.7.8 no (AUTH)".to_owned()),
+        (Stage::Auth, Close, "transient", "AUTH failed".to_owned()),
+        (Stage::MailFrom, Say("451 4.3.0 later"), "transient", format!("email 451 4.3.0 later ({leads})")),
+        (
+            Stage::MailFrom,
+            Say("553 5.7.1 not yours"),
+            "rejected",
+            format!("email 553 5.7.1 not yours ({leads})"),
+        ),
+        (Stage::MailFrom, Close, "transient", format!("{leads} failed")),
+        (
+            Stage::RcptTo,
+            Say("450 4.2.0 greylisted"),
+            "transient",
+            format!("email 450 4.2.0 greylisted ({sales})"),
+        ),
+        (Stage::RcptTo, Say("550 5.1.1 nobody"), "rejected", format!("email 550 5.1.1 nobody ({sales})")),
+        (Stage::RcptTo, ActThenHang, "transient", format!("{sales} did not end within")),
+        (Stage::Data, Say("451 4.3.0 later"), "transient", "email 451 4.3.0 later (DATA)".to_owned()),
+        (Stage::Data, Say("554 5.5.1 no"), "rejected", "email 554 5.5.1 no (DATA)".to_owned()),
+        (Stage::Data, Close, "transient", "DATA failed".to_owned()),
+        (Stage::Message, Say("452 4.3.1 full"), "transient", "email 452 4.3.1 full (the message)".to_owned()),
+        (
+            Stage::Message,
+            Say("552 5.3.4 too big"),
+            "rejected",
+            "email 552 5.3.4 too big (the message)".to_owned(),
+        ),
+    ] {
+        let server = MailServer::start(house()).await.unwrap();
+        let timeout = if matches!(fault, ActThenHang) { SHORT } else { LONG };
+        let mut pushes = Pushes::new("email", mail_config(&server), login(), timeout);
+        server.fault(stage, fault);
+        let (found, told, _) = pushes.attempt().await;
+        assert!(found == class && told.contains(&error), "{stage:?} {error}: {found} {told}");
+        assert!(!told.contains("secret-password"), "{told}");
+        assert_eq!((server.taken().len(), server.faults_left()), (0, 0), "{stage:?} {error}");
+        pushes.timeout = LONG;
+        assert_eq!(pushes.attempt().await.0, "delivered", "{stage:?} {error}");
+        assert_eq!(server.taken().len(), 1);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_is_lost_behind_the_final_dot_may_mean_two_of_one_id() {
+    for (fault, timeout, taken) in
+        [(MailFault::ActThenClose, LONG, 2), (MailFault::ActThenHang, SHORT, 2), (MailFault::Close, LONG, 1)]
+    {
+        let server = MailServer::start(house()).await.unwrap();
+        let mut pushes = Pushes::new("email", mail_config(&server), login(), timeout);
+        server.fault(Stage::Message, fault.clone());
+        let (class, error, _) = pushes.attempt().await;
+        assert!(class == "unknown" && error.contains("to the message"), "{fault:?}: {class} {error}");
+        pushes.timeout = LONG;
+        assert_eq!(pushes.attempt().await.0, "delivered");
+        let messages = server.taken();
+        assert_eq!(messages.len(), taken, "{fault:?}");
+        assert_eq!(
+            messages[0].message,
+            messages[taken - 1].message,
+            "the same bytes under the same Message-ID"
+        );
+        assert_eq!(messages[0].to, ["sales@barn.example", "ann@barn.example"]);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_grey_list_is_waited_out_and_a_stranger_stops_all() {
+    let mut grey = house();
+    grey.is_grey = true;
+    let server = MailServer::start(grey).await.unwrap();
+    let mut pushes = Pushes::new("email", mail_config(&server), login(), LONG);
+    for _ in 0..2 {
+        let (class, error, wait) = pushes.attempt().await;
+        assert_eq!((class, wait), ("transient", Some(Duration::from_secs(2))), "{error}");
+    }
+    assert_eq!(pushes.attempt().await.0, "delivered", "both recipients are known now");
+    server.stop().await;
+
+    let mut strange = house();
+    strange.strangers = ["ann@barn.example".to_owned()].into();
+    let server = MailServer::start(strange).await.unwrap();
+    let mut pushes = Pushes::new("email", mail_config(&server), login(), LONG);
+    let (class, error, _) = pushes.attempt().await;
+    assert_eq!(class, "rejected");
+    assert!(error.ends_with("there is no such user (RCPT TO ann@barn.example)"), "{error}");
+    assert_eq!(server.taken().len(), 0, "nobody is told only in part");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn mail_in_the_clear_or_to_private_addresses_is_for_those_the_daemon_allows() {
+    let server = MailServer::start(house()).await.unwrap();
+    let mut config = mail_config(&server);
+    for (host, tls, error) in [
+        ("10.1.2.3", "starttls", "10.1.2.3 is not a public address"),
+        ("93.184.216.34", "none", "93.184.216.34 may not be mailed without TLS"),
+        ("127.0.0.1", "starttls", "offers no STARTTLS, and nothing is sent in the clear"),
+    ] {
+        config["host"] = host.into();
+        config["tls"] = tls.into();
+        let (class, told, _) = Pushes::new("email", config.clone(), login(), LONG).attempt().await;
+        assert!(class == "blocked" && told.contains(error), "{host} {tls}: {class} {told}");
+    }
+    assert!(
+        !server.said().iter().any(|said| said.starts_with("AUTH") || said.starts_with("MAIL")),
+        "{:?}",
+        server.said()
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn slack_gets_each_message_at_least_once_whatever_goes_wrong() {
+    for (fault, class, error, messages) in [
+        (Fault::Answer(Reply::status(500).body("rollup_error")), "transient", "slack rollup_error", 1),
+        (
+            Fault::Answer(Reply::status(429).header("Retry-After", "3").body("rate_limited")),
+            "throttled",
+            "slack rate_limited",
+            1,
+        ),
+        (
+            Fault::Answer(Reply::status(403).body("action_prohibited")),
+            "credentials",
+            "slack action_prohibited",
+            1,
+        ),
+        (Fault::Close, "unknown", "no answer", 1),
+        (Fault::ActThenClose, "unknown", "no answer", 2),
+        (Fault::ActThenHang, "unknown", "no answer within", 2),
+    ] {
+        let fake = Fake::start(Slack::new(PATH)).await.unwrap();
+        fake.with(|slack| slack.quota.calls = 100);
+        let timeout = if matches!(fault, Fault::ActThenHang) { SHORT } else { LONG };
+        let config = json!({"base_url": fake.url()});
+        let mut pushes = Pushes::new("slack", config, json!({"webhook_url": HOOK}), timeout);
+        fake.fault("POST", fault);
+        let (found, told, _) = pushes.attempt().await;
+        assert!(found == class && told.contains(error), "{error}: {found} {told}");
+        assert!(!told.contains("abcdefghijklmnop"), "{told}");
+        pushes.timeout = LONG;
+        assert_eq!(pushes.attempt().await.0, "delivered", "{error}");
+        let posted = fake.with(|slack| slack.messages.clone());
+        assert_eq!(posted.len(), messages, "{error}");
+        assert!(posted.iter().all(|message| *message == posted[0]), "a repeat is the same message");
+        fake.stop().await;
+    }
+}
+
+/// A daemon with one integration, and what it is known by.
+struct Scene {
+    daemon: Daemon,
+    operator: Operator,
+    key: String,
+    integration: String,
+}
+
+impl Scene {
+    async fn start(connector: &str, config: Value, credentials: Value) -> Self {
+        let daemon = Daemon::start().await;
+        let operator = Operator::new(daemon.control().await);
+        let key = operator.company(7).await;
+        let integration = operator.connect(7, connector, config, credentials).await.id;
+        Self { daemon, operator, key, integration }
+    }
+
+    async fn post(&self, n: usize) {
+        let lead = sample_lead(n).to_string();
+        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+
+    async fn wait_for_badge(&self, badge: &str) {
+        wait_until(&format!("the badge is {badge}"), async || {
+            self.operator.badge(&self.integration).await == badge
+        })
+        .await;
+    }
+
+    async fn end(self) {
+        let pool = self.daemon.database().pool().await;
+        self.daemon.stop().await;
+        check_invariants(&pool).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slack_is_tested_silently_told_in_order_and_never_too_fast() {
+    let fake = Fake::start(Slack::new(PATH)).await.unwrap();
+    let credentials = json!({"webhook_url": HOOK});
+    let scene = Scene::start("slack", json!({"base_url": fake.url()}), credentials).await;
+    let test = scene.operator.test(&scene.integration).await;
+    assert_eq!((test.state.as_str(), fake.with(|slack| slack.messages.len())), ("delivered", 0));
+    for n in 0..3 {
+        scene.post(n).await;
+    }
+    wait_until("three messages", async || fake.with(|slack| slack.messages.len()) == 3).await;
+    assert_eq!(fake.with(|slack| slack.quota.refused), 0, "the quota was kept");
+    let markup = fake.with(|slack| slack.markup());
+    assert!(markup.iter().all(|text| !text.contains("<!")), "{markup:?}");
+
+    fake.with(|slack| slack.webhooks.clear());
+    scene.post(3).await;
+    scene.wait_for_badge("credentials").await;
+    let attempt = scene.operator.finished(&scene.integration).await.pop().unwrap();
+    assert_eq!((attempt.status_code, attempt.failure_class.as_str()), (Some(404), "credentials"));
+    assert!(attempt.error.starts_with("slack no_service"), "{}", attempt.error);
+    assert!(!format!("{attempt:?}").contains("abcdefghijklmnop"), "{attempt:?}");
+
+    let wrong = json!({"webhook_url": "https://hooks.slack.com/services/T1/B1/another-wrong-one"});
+    assert_eq!(scene.operator.set_credentials(&scene.integration, wrong).await.state, "failed");
+    fake.with(|slack| slack.webhooks.insert("/services/T1/B2/new".into(), Channel::Open));
+    let right = json!({"webhook_url": "https://hooks.slack.com/services/T1/B2/new"});
+    assert_eq!(scene.operator.set_credentials(&scene.integration, right).await.state, "delivered");
+    scene.post(4).await;
+    wait_until("the fourth message", async || fake.with(|slack| slack.messages.len()) == 4).await;
+    scene.end().await;
+    fake.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_is_tested_silently_and_told_once() {
+    let server = MailServer::start(house()).await.unwrap();
+    let wrong = json!({"username": "leads", "password": "another-password"});
+    let scene = Scene::start("email", mail_config(&server), wrong).await;
+    let test = scene.operator.test(&scene.integration).await;
+    assert_eq!((test.failure_class.as_str(), test.status_code), ("credentials", Some(535)), "{}", test.error);
+    assert!(!format!("{test:?}").contains("another-password"), "{test:?}");
+    assert_eq!(scene.operator.set_credentials(&scene.integration, login()).await.state, "delivered");
+    assert_eq!(scene.operator.integration(&scene.integration).await.account, "leads at 127.0.0.1");
+    server.fault(Stage::RcptTo, MailFault::Say("451 4.3.0 one moment"));
+    scene.post(1).await;
+    let messages = server.wait_for(1).await;
+    wait_until("it is delivered", async || {
+        scene
+            .operator
+            .deliveries_of(&scene.integration)
+            .await
+            .iter()
+            .all(|delivery| delivery.state == "delivered")
+    })
+    .await;
+    assert_eq!((messages.len(), server.taken().len()), (1, 1));
+    let message = &messages[0];
+    assert_eq!((message.login.as_deref(), message.from.as_str()), (Some("leads"), "leads@barn.example"));
+    let lead = sample_lead(1);
+    assert_eq!(message.header("Reply-To").as_deref(), lead["lead"]["email"].as_str());
+    assert_eq!(message.header("Auto-Submitted").as_deref(), Some("auto-generated"));
+    let delivery = scene.operator.deliveries_of(&scene.integration).await.remove(0);
+    let id = format!("<{}.{}@barn.example>", delivery.id, scene.integration);
+    assert_eq!(message.header("Message-ID"), Some(id));
+    let attempts = scene.operator.finished(&scene.integration).await;
+    assert!(!format!("{attempts:?}").contains("secret-password"), "{attempts:?}");
+    scene.end().await;
+    server.stop().await;
+}
