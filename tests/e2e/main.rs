@@ -18,6 +18,7 @@ mod life;
 mod notices;
 mod operator;
 mod mailchimp;
+mod mail_tls;
 mod outage;
 mod persons;
 mod preview;

@@ -25,12 +25,19 @@ pub struct ChildDaemon {
     child: Child,
     intake: SocketAddr,
     args: Vec<String>,
+    env: Vec<(String, String)>,
     dir: TempDir,
 }
 
 impl ChildDaemon {
     /// A daemon on a test's database, or with a private one of its own if none is given.
     pub async fn start(database: Option<&Database>, more: &[&str]) -> Self {
+        Self::start_in(database, more, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn start_in(database: Option<&Database>, more: &[&str], env: &[(&str, &str)]) -> Self {
+        let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let dir = tempfile::tempdir().unwrap();
         let mut args = vec![
             format!("--data-dir={}", dir.path().display()),
@@ -42,8 +49,8 @@ impl ChildDaemon {
             args.push(format!("--master-key={}", database.master_key().display()));
         }
         args.extend(more.iter().map(ToString::to_string));
-        let (child, intake) = spawn(&args, SocketAddr::from(([127, 0, 0, 1], 0))).await;
-        Self { child, intake, args, dir }
+        let (child, intake) = spawn(&args, &env, SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        Self { child, intake, args, env, dir }
     }
 
     /// Where it takes leads in; the same after a restart.
@@ -88,7 +95,7 @@ impl ChildDaemon {
 
     /// Starts it again after it was killed, on the same directory and the same port.
     pub async fn restart(&mut self) {
-        (self.child, self.intake) = spawn(&self.args, self.intake).await;
+        (self.child, self.intake) = spawn(&self.args, &self.env, self.intake).await;
     }
 
     /// Asks it to stop and waits until it has. The answer is its exit code.
@@ -118,12 +125,13 @@ impl Drop for ChildDaemon {
 }
 
 /// Starts the executable and waits for its word that it is ready, which also tells its port.
-async fn spawn(args: &[String], intake: SocketAddr) -> (Child, SocketAddr) {
+async fn spawn(args: &[String], env: &[(String, String)], intake: SocketAddr) -> (Child, SocketAddr) {
     let mut child = Command::new(leadlined())
         .args(args)
         .arg(format!("--intake-listen={intake}"))
         .env_remove("LEADLINE_DATABASE_URL")
         .env_remove("LEADLINE_DATA_DIR")
+        .envs(env.iter().cloned())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -116,7 +116,7 @@ fn slacks_words_have_their_classes() {
 fn a_test_posts_nothing() {
     let ready = ready();
     let ProbeStep::Call(call) = probe(ready.as_ref(), ProbeKind::Test, &[]) else { panic!("no call") };
-    let request = testing::request(Step::Call(call.clone()));
+    let request = testing::request(Step::Call(call));
     assert_eq!((request.body.as_ref(), request.url.as_str()), (&b"{}"[..], HOOK));
     for (status, body, class) in [
         (400, "no_text", "delivered"),
@@ -125,7 +125,7 @@ fn a_test_posts_nothing() {
         (403, "action_prohibited", "credentials"),
         (500, "rollup_error", "transient"),
     ] {
-        let exchange = Exchange { call: call.clone(), answer: answer(status, &[], body) };
+        let exchange = testing::answered(request.clone(), status, body);
         let ProbeStep::Done(report) = probe(ready.as_ref(), ProbeKind::Credentials, &[exchange]) else {
             panic!("goes on")
         };

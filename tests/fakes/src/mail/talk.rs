@@ -200,8 +200,11 @@ impl Talk {
         }
         let next = if self.to.is_empty() { say("503 5.5.1 RCPT first") } else { say("354 go ahead") };
         let takes = !self.to.is_empty();
-        if !self.reply(Stage::Data, next).await? || !takes {
-            return Ok(takes);
+        if !self.reply(Stage::Data, next).await? {
+            return Ok(false);
+        }
+        if !takes {
+            return Ok(true);
         }
         let mut lines = Vec::new();
         loop {
