@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::fields::{self, Shape};
+use crate::domain::fields::{self, Leaf, Shape};
 
 /// What `lead.event_type` may be.
 pub(super) const EVENT_TYPES: [&str; 5] = ["wedding", "corporate", "private_dining", "birthday", "other"];
@@ -34,15 +34,12 @@ impl fmt::Display for Kind {
 
 /// The kind of a canonical field.
 pub(super) fn kind_of(field: &str) -> Kind {
-    match field {
-        "lead.guest_count" | "lead.profile.score" | "location.id" | "company.id" => Kind::Number,
-        "lead.gdpr_consent" => Kind::Truth,
-        "lead.event_date" => Kind::Date,
-        "viewing.starts_at" | "viewing.ends_at" => Kind::Time,
-        name if name.ends_with("_pence") => Kind::Number,
-        name => match fields::find(name).map(|field| field.shape) {
-            Some(Shape::Object | Shape::List) => Kind::Whole,
-            Some(Shape::Leaf) | None => Kind::Text,
-        },
+    match fields::find(field).map(|field| field.shape) {
+        Some(Shape::Object | Shape::List) => Kind::Whole,
+        Some(Shape::Leaf(Leaf::Integer)) => Kind::Number,
+        Some(Shape::Leaf(Leaf::Truth)) => Kind::Truth,
+        Some(Shape::Leaf(Leaf::Date)) => Kind::Date,
+        Some(Shape::Leaf(Leaf::Time)) => Kind::Time,
+        Some(Shape::Leaf(Leaf::Text)) | None => Kind::Text,
     }
 }

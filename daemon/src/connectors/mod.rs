@@ -7,28 +7,28 @@ mod airtable;
 mod call;
 pub mod config;
 pub mod crm;
+mod email;
 #[cfg(test)]
 mod golden;
+mod hook_url;
+mod hooks;
 mod hubspot;
 mod kinds;
 mod look;
 mod mailchimp;
 mod oauth;
-mod email;
-mod hook_url;
-mod hooks;
 pub mod reading;
 mod rest;
-mod talk;
 mod slack;
 mod summary;
+mod talk;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod trial;
 pub mod verdict;
 #[cfg(test)]
 mod walk;
-#[cfg(test)]
-mod trial;
 mod webhook;
 
 pub use call::{
@@ -223,7 +223,18 @@ pub struct Report {
 }
 
 /// Every connector there is.
-pub static ALL: &[&dyn Connector] = &[&hubspot::Hubspot, &webhook::Webhook, &airtable::Airtable, &mailchimp::Mailchimp, &rest::Rest, &email::Email, &slack::Slack, &hooks::ZAPIER, &hooks::MAKE, &hooks::N8N];
+pub static ALL: &[&dyn Connector] = &[
+    &airtable::Airtable,
+    &email::Email,
+    &hooks::MAKE,
+    &hooks::N8N,
+    &hooks::ZAPIER,
+    &hubspot::Hubspot,
+    &mailchimp::Mailchimp,
+    &rest::Rest,
+    &slack::Slack,
+    &webhook::Webhook,
+];
 
 /// The connector of a name.
 #[must_use]

@@ -74,6 +74,7 @@ pub(super) fn headline(event: &Json, kind: EventKind) -> String {
         EventKind::Created => "New lead",
         EventKind::Updated => "Lead updated",
         EventKind::Test => "Test lead",
+        EventKind::Notice(_) => "Notice",
     };
     let who = at("lead.name").or_else(|| at("lead.email")).unwrap_or_else(|| "no name".to_owned());
     let occasion = match (at("lead.event_type").map(|kind| kind.replace('_', " ")), at("lead.event_date")) {

@@ -143,7 +143,9 @@ fn read_target(to: &Value) -> Result<Option<&'static str>, String> {
 /// A field that a value can be put into.
 fn find(name: &str) -> Result<&'static str, String> {
     match fields::find(name) {
-        Some(field) if field.shape == Shape::Leaf && !matches!(field.name, "event" | "version") => {
+        Some(field)
+            if matches!(field.shape, Shape::Leaf(_)) && !matches!(field.name, "event" | "version") =>
+        {
             Ok(field.name)
         }
         Some(_) => Err(format!("{name} cannot be imported; name a field in it, as lead.email")),

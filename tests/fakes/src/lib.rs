@@ -5,11 +5,10 @@ pub mod hooks;
 mod http;
 pub mod hubspot;
 mod leads;
+pub mod mail;
 pub mod mailchimp;
 mod receiver;
 pub mod rest;
-pub mod mail;
-mod receiver;
 pub mod slack;
 pub mod vendor;
 

@@ -290,7 +290,9 @@ fn drawn(share: f64, lines: u64, refused: u64) -> String {
 mod tests {
     use super::*;
 
-    fn sent(name: &str, content: &str) -> (Vec<String>, Vec<(u64, String)>, Vec<(u64, String)>) {
+    type Numbered = Vec<(u64, String)>;
+
+    fn sent(name: &str, content: &str) -> (Vec<String>, Numbered, Numbered) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();

@@ -46,7 +46,7 @@ impl Plan {
         properties.insert("email".to_owned(), json!(email));
         let heading = match push.event {
             EventKind::Updated => "Lead updated",
-            EventKind::Created | EventKind::Test => "New lead",
+            EventKind::Created | EventKind::Test | EventKind::Notice(_) => "New lead",
         };
         let told = crm::html_within(&event, TEXT_MAX - FRAME);
         // The delivery's id is what a note whose answer was lost is found by.
