@@ -114,7 +114,7 @@ impl Control {
                 let one = self.store.targets_page(&filter, Order::OldestFirst, None, 1).await?;
                 one.iter().try_for_each(refuse_disabled)?;
                 let lanes = self.store.job_lanes(&filter).await?;
-                Ok(Asked::Found { filter, lanes })
+                Ok(Asked::Found { filter: Box::new(filter), lanes })
             }
             ([], None) => Err(Refusal::Invalid("name deliveries to retry, or send a filter".to_owned())),
             (_, Some(_)) => Err(Refusal::Invalid("send either ids or a filter, not both".to_owned())),
@@ -180,7 +180,7 @@ impl Control {
 /// What a retry is asked for.
 enum Asked {
     Named(Vec<Target>),
-    Found { filter: DeliveryFilter, lanes: Vec<JobLane> },
+    Found { filter: Box<DeliveryFilter>, lanes: Vec<JobLane> },
 }
 
 /// The targets of each company in batches, oldest first.

@@ -21,7 +21,7 @@ const WORKFLOW: &str = "https://n8n.example.com/webhook/5d2b1c3e-leads";
 fn prepared(hook: &Hook, config: Value, credentials: Value) -> Box<dyn Prepared> {
     let mut integration = testing::integration(hook.name, config, credentials, Value::Null);
     let secret = SecretString::from(SECRET);
-    integration.secrets = vec![SigningSecret { version: 1, secret, expires_at: None }];
+    integration.secrets = vec![SigningSecret { version: 1, secret, expires_at: None, staged: false }];
     hook.prepare(&integration, "Leadline").unwrap()
 }
 
