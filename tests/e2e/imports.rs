@@ -53,7 +53,7 @@ async fn events_of_a_file_come_in_once_however_often_it_is_imported() {
     lines[3] = lines[3].replacen("\"email\":\"", "\"email\":\"@", 1);
     lines[4] = "{".into();
     // One lead twice in the file, changed on the way; and one that brings no uuid.
-    let mut changed = sample_lead(0);
+    let mut changed: Value = serde_json::from_str(&lines[0]).unwrap();
     changed["lead"]["guest_count"] = json!(5);
     lines.push(changed.to_string());
     let mut nameless = sample_lead(1000);

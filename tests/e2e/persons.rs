@@ -68,6 +68,45 @@ async fn a_leads_whole_story_is_told_in_order() {
     receiver.stop().await;
 }
 
+/// Every delivery says why nothing is left of it, and is counted as before.
+async fn counts_stay(operator: &Operator, cli: &Cli, dead: &str) {
+    let deliveries = cli.json(&["delivery", "list", "--lead", UUID]).await;
+    let mut states: Vec<_> = deliveries
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (one["state"].as_str().unwrap().to_owned(), one["reason"].as_str().unwrap_or("").to_owned())
+        })
+        .collect();
+    states.sort();
+    let of = |state: &str| states.iter().filter(|it| **it == (state.to_owned(), "erased".to_owned())).count();
+    assert_eq!((of("delivered"), of("skipped"), states.len()), (3, 4, 7), "{states:?}");
+    let health = operator.integration(dead).await.health.unwrap();
+    assert_eq!((health.dead, health.failure_count, &*health.last_error), (0, 2, "erased"));
+    let shown = cli.json(&["lead", "show", UUID]).await;
+    assert_eq!(shown["event"], json!({"version": "v1", "lead": {"uuid": UUID}}));
+    assert_eq!(
+        whats(&cli.json(&["lead", "trace", UUID]).await).iter().filter(|what| **what == "erased").count(),
+        1
+    );
+}
+
+/// Neither the sender nor a retry brings it back, and erasing again does no harm.
+async fn it_stays_gone(daemon: &Daemon, cli: &Cli, key: &str) {
+    let (status, refused) = post_lead(&daemon.url("/v1/leads"), key, LEAD).await;
+    assert_eq!(
+        (status, &refused["detail"]),
+        (422, &json!("/lead/uuid: was erased: send a new lead under a new uuid"))
+    );
+    let retried = cli.json(&["delivery", "retry", "--lead", UUID, "--state", "delivered", "--no-wait"]).await;
+    assert_eq!(retried["count"], 0, "{retried}");
+    assert_eq!(cli.json(&["lead", "erase", UUID, "--yes"]).await["skipped"], 0);
+    let audit = "SELECT count(*) FROM audit WHERE action = 'EraseLead' AND target = 'lead 01J8H6KQH4YG3XR8RWM6T6XFQE'";
+    let pool = daemon.database().pool().await;
+    assert_eq!(sqlx::query_scalar::<_, i64>(audit).fetch_one(&pool).await.unwrap(), 2);
+}
+
 #[tokio::test]
 async fn an_erased_person_is_nowhere_and_the_counts_stay() {
     let daemon = Daemon::start().await;
@@ -125,42 +164,11 @@ async fn an_erased_person_is_nowhere_and_the_counts_stay() {
     assert_eq!(operator.finished(&running).await.len(), 1);
     assert_eq!(personal(&daemon).await, [""; 0]);
 
-    // Counts stay, and every delivery says why nothing is left of it.
-    let deliveries = cli.json(&["delivery", "list", "--lead", UUID]).await;
-    let mut states: Vec<_> = deliveries
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| {
-            (one["state"].as_str().unwrap().to_owned(), one["reason"].as_str().unwrap_or("").to_owned())
-        })
-        .collect();
-    states.sort();
-    let of = |state: &str| states.iter().filter(|it| **it == (state.to_owned(), "erased".to_owned())).count();
-    assert_eq!((of("delivered"), of("skipped"), states.len()), (3, 4, 7), "{states:?}");
-    let health = operator.integration(&dead).await.health.unwrap();
-    assert_eq!((health.dead, health.failure_count, &*health.last_error), (0, 2, "erased"));
-    let shown = cli.json(&["lead", "show", UUID]).await;
-    assert_eq!(shown["event"], json!({"version": "v1", "lead": {"uuid": UUID}}));
-    assert_eq!(
-        whats(&cli.json(&["lead", "trace", UUID]).await).iter().filter(|what| **what == "erased").count(),
-        1
-    );
-
-    // Nobody brings it back: not the sender, not a retry, and erasing again does no harm.
-    let (status, refused) = post_lead(&url, &key, LEAD).await;
-    assert_eq!(
-        (status, &refused["detail"]),
-        (422, &json!("/lead/uuid: was erased: send a new lead under a new uuid"))
-    );
+    counts_stay(&operator, &cli, &dead).await;
     let pushed = good.count();
-    let retried = cli.json(&["delivery", "retry", "--lead", UUID, "--state", "delivered", "--no-wait"]).await;
-    assert_eq!(retried["count"], 0, "{retried}");
-    assert_eq!(cli.json(&["lead", "erase", UUID, "--yes"]).await["skipped"], 0);
+    it_stays_gone(&daemon, &cli, &key).await;
     assert_eq!(good.count(), pushed);
-    let audit = "SELECT count(*) FROM audit WHERE action = 'EraseLead' AND target = 'lead 01J8H6KQH4YG3XR8RWM6T6XFQE'";
     let pool = daemon.database().pool().await;
-    assert_eq!(sqlx::query_scalar::<_, i64>(audit).fetch_one(&pool).await.unwrap(), 2);
     check_invariants(&pool).await;
     daemon.stop().await;
     for receiver in [good, bad, slow] {

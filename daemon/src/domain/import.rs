@@ -51,18 +51,14 @@ impl Import {
             if is_rows && !columns.contains(from) {
                 problems
                     .push(format!("map: {}", unknown("column", from, columns.iter().map(String::as_str))));
+                continue;
             }
             match read_target(to) {
                 Ok(to) => rules.push((from.clone(), to)),
                 Err(problem) => problems.push(format!("map: {from}: {problem}")),
             }
         }
-        for column in columns
-            .iter()
-            .filter(|column| !rules.iter().any(|(from, _)| from == *column))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
+        for column in columns.iter().filter(|column| map.get(column.as_str()).is_none()).cloned() {
             match field_called(&column) {
                 Some(field) => rules.push((column, Some(field))),
                 None => problems.push(format!(
@@ -270,7 +266,6 @@ mod tests {
                 "map: Mail: unknown field lead.emial; did you mean lead.email?",
                 "map: unknown column Nme; did you mean Name?",
                 "map: Day: must be the name of a field, or null to leave it out",
-                "column \"Day\" is called like no field: add it to the map, with null to leave it out",
                 "column \"Budget\" is called like no field: add it to the map, with null to leave it out",
                 "map: Tel and Phone both go to lead.phone; give each its own",
                 "set: lead.utm cannot be imported; name a field in it, as lead.email",

@@ -13,6 +13,7 @@ mod batch;
 mod body;
 mod flusher;
 mod ledger;
+mod patient;
 mod problem;
 mod rates;
 mod refusals;

@@ -17,11 +17,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::patient::Patient;
+
 /// The most connections at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 1024;
 /// How long a request's headers may take, and how long a connection may idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADER_CAP: usize = 64 * 1024;
+/// How long the other end of a connection may take nothing of what is written to it.
+const STALL: Duration = Duration::from_secs(60);
 /// How long requests may still take after the stop: a slow body and its commit.
 const GRACE: Duration = Duration::from_secs(15);
 /// How long to wait when the system has no descriptors left.
@@ -41,7 +45,8 @@ pub(super) async fn run(listener: TcpListener, router: Router, stop: Cancellatio
                 log_panic(ended);
             }
             let service = TowerToHyperService::new(router.clone());
-            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            let connection =
+                graceful.watch(http.serve_connection(TokioIo::new(Patient::new(stream, STALL)), service));
             connections.spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection ended early");

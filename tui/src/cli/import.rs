@@ -292,6 +292,7 @@ mod tests {
 
     type Numbered = Vec<(u64, String)>;
 
+    /// The columns, what is sent, and what is not.
     fn sent(name: &str, content: &str) -> (Vec<String>, Numbered, Numbered) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
