@@ -123,3 +123,52 @@ pub fn find(name: &str) -> Option<&'static Field> {
 pub fn covers(outer: &str, inner: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::lead;
+
+    /// The table of `docs/mapping.md`, a row for each field.
+    fn table() -> String {
+        let (of_v1, of_flat) = (lead::required_sample(), lead::bare_sample());
+        let row = |field: &Field| {
+            let presence = match (of_v1.at(field.name), of_flat.at(field.name)) {
+                (_, Some(_)) => "always",
+                (Some(_), None) => "required by `/v1/leads`",
+                (None, None) => "optional",
+            };
+            format!("| `{}` | {} | {presence} |\n", field.name, field.shape.as_str())
+        };
+        format!("| Field | Is | There |\n|---|---|---|\n{}", FIELDS.iter().map(row).collect::<String>())
+    }
+
+    #[test]
+    fn the_documents_list_every_field_with_its_kind() {
+        let page = include_str!("../../../docs/mapping.md");
+        assert!(page.ends_with(&table()), "docs/mapping.md must end with:\n{}", table());
+    }
+
+    #[test]
+    fn kinds_are_those_of_the_sample() {
+        let sample = lead::full_sample();
+        for field in FIELDS {
+            let value =
+                sample.at(field.name).unwrap_or_else(|| panic!("{} is not in the sample", field.name));
+            let fits = match field.shape {
+                Shape::Leaf(Leaf::Text) => value.as_str().is_some(),
+                Shape::Leaf(Leaf::Integer) => value.as_integer().is_some(),
+                Shape::Leaf(Leaf::Truth) => matches!(value, crate::domain::json::Json::Bool(_)),
+                Shape::Leaf(Leaf::Date) => {
+                    value.as_str().is_some_and(|text| text.parse::<jiff::civil::Date>().is_ok())
+                }
+                Shape::Leaf(Leaf::Time) => {
+                    value.as_str().is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok())
+                }
+                Shape::List => matches!(value, crate::domain::json::Json::Array(_)),
+                Shape::Object => matches!(value, crate::domain::json::Json::Object(_)),
+            };
+            assert!(fits, "{} is {}, but {value}", field.name, field.shape.as_str());
+        }
+    }
+}

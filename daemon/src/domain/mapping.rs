@@ -49,10 +49,19 @@ impl Rule {
 impl Mapping {
     /// Reads a mapping whose targets are names of the integration's own; says everything that is wrong with it.
     pub fn parse(mapping: &Value) -> Result<Self, Vec<String>> {
+        let (mapping, problems) = Self::read(mapping);
+        if problems.is_empty() { Ok(mapping) } else { Err(problems) }
+    }
+
+    /// What can be read of a mapping, and everything that is wrong with the rest.
+    fn read(mapping: &Value) -> (Self, Vec<String>) {
         let members = match mapping {
-            Value::Null => return Ok(Self::default()),
+            Value::Null => return Default::default(),
             Value::Object(members) => members,
-            _ => return Err(vec!["the mapping must be an object: {\"lead.phone\": \"tel\"}".to_owned()]),
+            _ => {
+                let problem = "the mapping must be an object: {\"lead.phone\": \"tel\"}".to_owned();
+                return (Self::default(), vec![problem]);
+            }
         };
         let mut rules = Vec::new();
         let mut problems = Vec::new();
@@ -74,13 +83,13 @@ impl Mapping {
                 ));
             }
         }
-        if problems.is_empty() { Ok(Self { rules }) } else { Err(problems) }
+        (Self { rules }, problems)
     }
 
     /// Reads a mapping whose targets are dotted paths in the event itself, as the webhook family has it.
     pub fn parse_within_event(mapping: &Value) -> Result<Self, Vec<String>> {
-        let mut mapping = Self::parse(mapping)?;
-        let problems: Vec<String> = mapping.rules.iter().filter_map(|rule| mapping.collision(rule)).collect();
+        let (mut mapping, mut problems) = Self::read(mapping);
+        problems.extend(mapping.rules.iter().filter_map(|rule| mapping.collision(rule)));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -253,7 +262,7 @@ mod tests {
         assert_eq!(
             problems(
                 json!({"lead.emial": "x", "lead.name": 1, "lead.phone": {"too": "x", "value": "{{ lead.fone }}", "to": 3},
-                "lead.uuid": " ", "quote.uuid": "q", "quote.currency": "q"})
+                "lead.uuid": " ", "quote.uuid": "q", "quote.currency": "q", "location.name": "lead.email"})
             ),
             [
                 "unknown field lead.emial; did you mean lead.email?",
@@ -263,6 +272,7 @@ mod tests {
                 "lead.phone: {{ lead.fone }}: unknown variable lead.fone; did you mean lead.phone?",
                 "lead.uuid: the target is empty; use null to leave the field out",
                 "quote.uuid and quote.currency both go to q; give each its own",
+                "location.name: lead.email stands at lead.email; map that elsewhere or to null",
             ]
         );
         for (mapping, expected) in [
@@ -288,6 +298,107 @@ mod tests {
             Mapping::parse_within_event(&json!({"lead.name": "lead.email", "lead.email": "lead.name"}))
                 .is_ok()
         );
+    }
+
+    /// What becomes of one field whose target is a name of the integration's own.
+    #[test]
+    fn each_way_to_map_a_field() {
+        for (field, rule, expected) in [
+            ("lead.name", json!("first_name"), Some(("first_name", r#""A""#))),
+            ("lead.name", json!(" first_name "), Some(("first_name", r#""A""#))),
+            ("lead.name", json!(null), None),
+            ("lead.name", json!({}), Some(("lead.name", r#""A""#))),
+            (
+                "lead.name",
+                json!({"to": "x", "value": "{{ lead.name }}-{{ lead.uuid }}"}),
+                Some(("x", r#""A-U""#)),
+            ),
+            // One placeholder keeps its type, whatever stands around it in the way of white space does not.
+            (
+                "quote.total_pence",
+                json!({"to": "n", "value": "{{ quote.total_pence }}"}),
+                Some(("n", "1269600")),
+            ),
+            (
+                "quote.total_pence",
+                json!({"to": "n", "value": "{{ quote.total_pence | money }}"}),
+                Some(("n", "12696.00")),
+            ),
+            (
+                "quote.total_pence",
+                json!({"to": "n", "value": "{{ quote.total_pence | string }}"}),
+                Some(("n", r#""1269600""#)),
+            ),
+            (
+                "quote.total_pence",
+                json!({"to": "n", "value": "£{{ quote.total_pence | money }}"}),
+                Some(("n", r#""£12696.00""#)),
+            ),
+            (
+                "lead.gdpr_consent",
+                json!({"to": "ok", "value": "{{ \"yes\" if lead.gdpr_consent else \"no\" }}"}),
+                Some(("ok", r#""no""#)),
+            ),
+            ("quote.items", json!("rows"), Some(("rows", "absent"))),
+            ("company", json!("account"), Some(("account", r#"{"id":7}"#))),
+            // What is absent or null is nothing, unless there is a default, which may be any JSON.
+            ("lead.phone", json!("tel"), Some(("tel", "null"))),
+            ("lead.phone", json!({"to": "tel", "default": "none"}), Some(("tel", r#""none""#))),
+            ("lead.utm.source", json!("source"), Some(("source", "absent"))),
+            ("lead.utm.source", json!({"to": "source", "default": 0}), Some(("source", "0"))),
+            (
+                "lead.utm.source",
+                json!({"to": "source", "default": ["a", {"b": null}]}),
+                Some(("source", r#"["a",{"b":null}]"#)),
+            ),
+            ("lead.utm.source", json!({"to": "source", "default": null}), Some(("source", "null"))),
+            (
+                "lead.utm.source",
+                json!({"to": "s", "value": "{{ lead.utm.source }}", "default": "direct"}),
+                Some(("s", r#""direct""#)),
+            ),
+            (
+                "lead.utm.source",
+                json!({"to": "s", "value": "via {{ lead.utm.source }}", "default": "direct"}),
+                Some(("s", r#""via ""#)),
+            ),
+            (
+                "lead.name",
+                json!({"to": "budget", "value": "{{ lead[\"extra\"] }}"}),
+                Some(("budget", "1.10")),
+            ),
+        ] {
+            let event = Json::parse(EVENT.as_bytes()).unwrap();
+            let mapping = Mapping::parse(&json!({field: rule.clone()})).unwrap();
+            let [one] = mapping.rules() else { panic!("{rule}") };
+            assert_eq!(one.field, field);
+            let value = one.value(&Context::new(&event, EventKind::Created, "D1")).unwrap();
+            let value = value.map_or("absent".to_owned(), |value| value.to_string());
+            let expected = expected.map(|(to, value)| (to.to_owned(), value.to_owned()));
+            assert_eq!(one.to.clone().map(|to| (to, value)), expected, "{field}: {rule}");
+        }
+    }
+
+    #[test]
+    fn every_canonical_field_can_be_mapped_and_its_misspelling_is_recognised() {
+        for field in FIELDS {
+            assert!(Mapping::parse(&json!({field.name: "x"})).is_ok(), "{}", field.name);
+            let misspelt = format!("{}x", field.name);
+            let problems = Mapping::parse(&json!({&misspelt: "x"})).unwrap_err();
+            assert_eq!(problems, [format!("unknown field {misspelt}; did you mean {}?", field.name)]);
+        }
+    }
+
+    #[test]
+    fn the_mapping_of_the_documents_can_be_saved() {
+        let page = include_str!("../../../docs/mapping.md");
+        let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+        let example: Value = serde_json::from_str(example).unwrap();
+        assert_eq!(example.as_object().unwrap().len(), 5);
+        Mapping::parse_within_event(&example).unwrap();
+        for inline in page.split('`').filter(|text| text.starts_with("{{") && !text.contains('…')) {
+            Template::compile(inline, Place::Text).unwrap_or_else(|error| panic!("{inline}: {error}"));
+        }
     }
 
     proptest! {

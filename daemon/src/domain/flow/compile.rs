@@ -20,11 +20,11 @@ use crate::domain::{
 /// The longest condition, in bytes.
 pub(super) const MAX_SOURCE: usize = 2000;
 /// The most operators and brackets of a condition: the parser and all that follows go as deep as these say.
-const MAX_SIGNS: usize = 250;
+pub(super) const MAX_SIGNS: usize = 250;
 /// How many steps may lie within each other: a condition is carried out on the stack of whoever asks.
 const MAX_DEPTH: usize = 60;
 /// How deep brackets may nest.
-const MAX_NESTING: u16 = 24;
+pub(super) const MAX_NESTING: u16 = 24;
 /// The parser's own stack: in a debug build it takes 100 KiB and more for each bracket it is in.
 const PARSER_STACK: usize = 32 * 1024 * 1024;
 /// How many bytes a compiled pattern may take: looking it up in a text takes time in proportion.

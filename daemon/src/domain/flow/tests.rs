@@ -306,3 +306,33 @@ fn a_flow_that_stops_keeps_its_leads_from_those_behind_it() {
     let Decision::CannotSay(cause) = about(vec![vip("location.id == 1"), rest()], mail) else { panic!() };
     assert!(cause.starts_with("flow \"vip\" cannot be evaluated"), "{cause}");
 }
+
+/// What stands between the fences of a language in a page.
+fn fenced<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let opens = format!("```{language}\n");
+    page.split(&opens).skip(1).filter_map(|rest| rest.split("\n```").next()).collect()
+}
+
+#[test]
+fn the_conditions_of_the_documents_can_be_saved() {
+    let page = include_str!("../../../../docs/flows.md");
+    let conditions: Vec<&str> = fenced(page, "cel").into_iter().flat_map(str::lines).collect();
+    assert!(conditions.len() > 8);
+    for condition in conditions {
+        let (_, warning) = Condition::check(condition).unwrap_or_else(|error| panic!("{condition}: {error}"));
+        assert_eq!(warning.is_some(), condition.contains("budget"), "{condition}: {warning:?}");
+    }
+    let functions = program::FUNCTIONS.iter().map(|signature| signature.name);
+    for name in functions.chain(program::MACROS.iter().copied()) {
+        assert!(page.contains(&format!("`{name}`")), "docs/flows.md does not name {name}");
+    }
+    for (number, what) in [
+        (compile::MAX_SOURCE.to_string(), "bytes"),
+        (compile::MAX_SIGNS.to_string(), "operators"),
+        (compile::MAX_NESTING.to_string(), "nested brackets"),
+        ("50 000".to_owned(), "steps"),
+    ] {
+        assert!(page.contains(&format!("{number} {what}")), "{number} {what}");
+    }
+    assert_eq!((STEPS, STEPS_IN_ALL), (50_000, 500_000));
+}

@@ -246,3 +246,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_documents_name_every_filter() {
+    let page = include_str!("../../../../docs/mapping.md");
+    for filter in engine::FILTERS {
+        let is_named = page.contains(&format!("`{filter}`")) || page.contains(&format!("`{filter}(x)`"));
+        assert!(is_named, "docs/mapping.md does not name {filter}");
+    }
+}
