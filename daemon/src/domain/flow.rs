@@ -7,6 +7,7 @@ mod compile;
 mod eval;
 mod functions;
 mod program;
+mod reader;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -300,7 +300,19 @@ mod tests {
         );
     }
 
-    /// What becomes of one field whose target is a name of the integration's own.
+    /// What becomes of one field whose target is a name of the integration's own: the target, and its value as text.
+    #[track_caller]
+    fn check_rule(field: &str, rule: &Value, expected: Option<(&str, &str)>) {
+        let event = Json::parse(EVENT.as_bytes()).unwrap();
+        let mapping = Mapping::parse(&json!({field: rule.clone()})).unwrap();
+        let [one] = mapping.rules() else { panic!("{rule}") };
+        assert_eq!(one.field, field);
+        let value = one.value(&Context::new(&event, EventKind::Created, "D1")).unwrap();
+        let value = value.map_or("absent".to_owned(), |value| value.to_string());
+        let expected = expected.map(|(to, value)| (to.to_owned(), value.to_owned()));
+        assert_eq!(one.to.clone().map(|to| (to, value)), expected, "{field}: {rule}");
+    }
+
     #[test]
     fn each_way_to_map_a_field() {
         for (field, rule, expected) in [
@@ -341,6 +353,14 @@ mod tests {
             ),
             ("quote.items", json!("rows"), Some(("rows", "absent"))),
             ("company", json!("account"), Some(("account", r#"{"id":7}"#))),
+        ] {
+            check_rule(field, &rule, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_absent_has_a_default_or_is_nothing() {
+        for (field, rule, expected) in [
             // What is absent or null is nothing, unless there is a default, which may be any JSON.
             ("lead.phone", json!("tel"), Some(("tel", "null"))),
             ("lead.phone", json!({"to": "tel", "default": "none"}), Some(("tel", r#""none""#))),
@@ -368,14 +388,7 @@ mod tests {
                 Some(("budget", "1.10")),
             ),
         ] {
-            let event = Json::parse(EVENT.as_bytes()).unwrap();
-            let mapping = Mapping::parse(&json!({field: rule.clone()})).unwrap();
-            let [one] = mapping.rules() else { panic!("{rule}") };
-            assert_eq!(one.field, field);
-            let value = one.value(&Context::new(&event, EventKind::Created, "D1")).unwrap();
-            let value = value.map_or("absent".to_owned(), |value| value.to_string());
-            let expected = expected.map(|(to, value)| (to.to_owned(), value.to_owned()));
-            assert_eq!(one.to.clone().map(|to| (to, value)), expected, "{field}: {rule}");
+            check_rule(field, &rule, expected);
         }
     }
 
