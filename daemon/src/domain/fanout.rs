@@ -254,7 +254,7 @@ mod tests {
             id: FlowId::generate(),
             name: when.into(),
             when: Condition::compile(when),
-            then: vec![integrations[at].id],
+            then: [integrations[at].id].into(),
             stop: false,
         };
         let flows = Flows(vec![flow("true", 0), flow("true", 1), flow("lead.guest_count > 5", 2)]);

@@ -12,6 +12,8 @@ mod reader;
 mod tests;
 mod value;
 
+use std::collections::HashSet;
+
 use super::{
     ids::{FlowId, IntegrationId},
     integration::EventKind,
@@ -100,8 +102,8 @@ pub struct Flow {
     pub name: String,
     /// The condition, or why the stored one cannot be read any more.
     pub when: Result<Condition, String>,
-    /// Where its leads go.
-    pub then: Vec<IntegrationId>,
+    /// Where its leads go: looked up for each integration and lead.
+    pub then: HashSet<IntegrationId>,
     /// Whether a lead that it takes is kept from the flows behind it.
     pub stop: bool,
 }

@@ -259,7 +259,7 @@ fn flow(name: &str, when: &str, then: &[IntegrationId], stop: bool) -> Flow {
         id: FlowId::generate(),
         name: name.into(),
         when: Condition::compile(when),
-        then: then.to_vec(),
+        then: then.iter().copied().collect(),
         stop,
     }
 }
