@@ -77,10 +77,12 @@ impl Database {
 
     /// Everything that operators and senders can change, as one text: equal texts mean that nothing changed.
     pub async fn contents(&self) -> String {
-        const TABLES: [&str; 14] = [
+        const TABLES: [&str; 16] = [
             "company",
             "intake_key",
             "integration",
+            "flow",
+            "flow_target",
             "signing_secret",
             "integration_stat",
             "lead",
