@@ -1,9 +1,9 @@
--- What comes back to deliveries after their first minutes: the breaker, the sweep, retry jobs and re-rendering.
+-- What comes back to deliveries after their first minutes: the breaker, the sweep, jobs and re-rendering.
 
 ALTER TABLE delivery ADD COLUMN verbatim boolean NOT NULL DEFAULT false;
 ALTER TABLE delivery ADD COLUMN job_id uuid;
 COMMENT ON COLUMN delivery.verbatim IS 'Whether the event''s own bytes were sent: repeats are the same, whatever the mapping says by then';
-COMMENT ON COLUMN delivery.job_id IS 'The retry job that last brought it back; null for none';
+COMMENT ON COLUMN delivery.job_id IS 'The job that last brought it back; null for none';
 COMMENT ON COLUMN delivery.due_at IS 'When it was last made due, for lists: the queue itself is not indexed by delivery';
 -- Without the state: an index on what finishing changes would keep those updates from staying in place.
 CREATE INDEX delivery_job ON delivery (job_id) WHERE job_id IS NOT NULL;
@@ -39,13 +39,15 @@ COMMENT ON COLUMN sweep.canary_id IS 'The delivery that goes first';
 COMMENT ON COLUMN sweep.is_passed IS 'Whether the canary was delivered, so that the rest follows';
 COMMENT ON COLUMN sweep.started_at IS 'When the visit began: what died since is left to the next one';
 
-CREATE TABLE retry_job (
+CREATE TABLE job (
     company_id     bigint NOT NULL,
     id             uuid NOT NULL,
     integration_id uuid NOT NULL,
+    kind           text NOT NULL CHECK (kind IN ('retry', 'push')),
     operator       text NOT NULL,
     filter         jsonb NOT NULL,
     re_render      boolean NOT NULL,
+    leads          bigint,
     state          text NOT NULL CHECK (state IN ('running', 'done', 'cancelled')),
     total          bigint NOT NULL CHECK (total >= 0),
     released       bigint NOT NULL DEFAULT 0 CHECK (released >= 0),
@@ -55,21 +57,24 @@ CREATE TABLE retry_job (
     created_at     timestamptz NOT NULL DEFAULT now(),
     finished_at    timestamptz,
     PRIMARY KEY (company_id, id, integration_id),
-    CHECK ((state = 'running') = (finished_at IS NULL))
+    CHECK ((state = 'running') = (finished_at IS NULL)),
+    CHECK ((kind = 'push') = (leads IS NOT NULL))
 );
-CREATE INDEX retry_job_running ON retry_job (id) WHERE state = 'running';
-COMMENT ON TABLE retry_job IS 'Bulk retries that operators asked for: a row for each lane that one goes through';
-COMMENT ON COLUMN retry_job.company_id IS 'Whose deliveries';
-COMMENT ON COLUMN retry_job.id IS 'ULID; the same in all rows of one job';
-COMMENT ON COLUMN retry_job.integration_id IS 'The lane';
-COMMENT ON COLUMN retry_job.operator IS 'Who asked';
-COMMENT ON COLUMN retry_job.filter IS 'Which deliveries, as it was asked for';
-COMMENT ON COLUMN retry_job.re_render IS 'Whether they are rendered anew, under ids of their own';
-COMMENT ON COLUMN retry_job.state IS 'Whether it still brings deliveries back; what it has brought back goes on by itself';
-COMMENT ON COLUMN retry_job.total IS 'How many deliveries the filter found when it was asked for';
-COMMENT ON COLUMN retry_job.released IS 'How many it has brought back to the queue';
-COMMENT ON COLUMN retry_job.left_alone IS 'How many were no longer as asked for when their turn came';
-COMMENT ON COLUMN retry_job.position IS 'The last delivery that was looked at; null before the first';
-COMMENT ON COLUMN retry_job.last_id IS 'The last delivery that the filter found: what comes later is not part of the job';
-COMMENT ON COLUMN retry_job.created_at IS 'When it was asked for';
-COMMENT ON COLUMN retry_job.finished_at IS 'When the last one was brought back, or the job was cancelled; null while it runs';
+CREATE INDEX job_running ON job (id) WHERE state = 'running';
+COMMENT ON TABLE job IS 'Bulk retries and pushes that operators asked for: a row for each lane that one goes through';
+COMMENT ON COLUMN job.company_id IS 'Whose deliveries';
+COMMENT ON COLUMN job.id IS 'ULID; the same in all rows of one job';
+COMMENT ON COLUMN job.integration_id IS 'The lane';
+COMMENT ON COLUMN job.kind IS 'Whether it retries deliveries or pushes leads that are not synced';
+COMMENT ON COLUMN job.operator IS 'Who asked';
+COMMENT ON COLUMN job.filter IS 'Which deliveries or leads, as it was asked for';
+COMMENT ON COLUMN job.re_render IS 'Whether they are rendered anew, under ids of their own';
+COMMENT ON COLUMN job.leads IS 'How many leads it pushes, in all its lanes; null for a retry';
+COMMENT ON COLUMN job.state IS 'Whether it still brings deliveries back; what it has brought back goes on by itself';
+COMMENT ON COLUMN job.total IS 'How many deliveries it was to be when it was asked for';
+COMMENT ON COLUMN job.released IS 'How many it has brought back to the queue';
+COMMENT ON COLUMN job.left_alone IS 'How many were no longer as asked for when their turn came';
+COMMENT ON COLUMN job.position IS 'The last delivery or lead that was looked at; null before the first';
+COMMENT ON COLUMN job.last_id IS 'The last delivery or lead that the filter found: what comes later is not part of the job';
+COMMENT ON COLUMN job.created_at IS 'When it was asked for';
+COMMENT ON COLUMN job.finished_at IS 'When the last one was brought back, or the job was cancelled; null while it runs';

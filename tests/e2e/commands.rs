@@ -324,7 +324,7 @@ async fn tests_and_retries_wait_for_the_outcome() {
     let retried = cli.json(&["delivery", "retry", "--integration", "hook"]).await;
     let told = ["state", "total", "released", "delivered", "dead"].map(|key| retried[key].clone());
     assert_eq!(told, [json!("done"), json!(1), json!(1), json!(1), json!(0)]);
-    let jobs = cli.json(&["retry-job", "list"]).await;
+    let jobs = cli.json(&["job", "list"]).await;
     assert_eq!((&jobs[0]["id"], &jobs[0]["state"]), (&retried["id"], &json!("done")));
     let again = cli.json(&["delivery", "retry", "--integration", "hook"]).await;
     assert_eq!((&again["id"], &again["total"]), (&json!(null), &json!(0)), "nothing is dead any more");

@@ -19,6 +19,7 @@ use leadlined::{
         finish::{AttemptRecord, Finished},
         intake::{Flushed, NewEvent},
         integration::NewIntegration,
+        job::Work,
         lead::Again,
         queue::{Ask, Claimed, Claimer},
         retry::Retrial,
@@ -275,7 +276,8 @@ impl Scene {
             return;
         }
         let mut command = self.command().await;
-        let job = command.create_job(&filter, cancel, &lanes).await.unwrap();
+        let job =
+            command.create_job(Work::Retry { filter: &filter, re_render: cancel }, &lanes).await.unwrap();
         command.commit().await.unwrap();
         self.store.go_on_with_job(self.company, self.integration, job).await.unwrap();
         if cancel {

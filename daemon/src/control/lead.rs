@@ -11,7 +11,11 @@ impl LeadService for Control {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
-        let leads = self.store.lead_views(check::optional(&request.company), after, limit).await?;
+        let state = match check::optional(&request.state) {
+            Some(word) => Some(check::one_of("state", word, &["unsynced", "pushed", "complete"])?),
+            None => None,
+        };
+        let leads = self.store.lead_views(check::optional(&request.company), state, after, limit).await?;
         Ok(Response::new(v1::ListLeadsResponse { leads: leads.into_iter().map(v1::Lead::from).collect() }))
     }
 

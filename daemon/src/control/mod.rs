@@ -8,9 +8,10 @@ use leadline_proto::v1::{
     company_service_server::CompanyServiceServer, delivery_service_server::DeliveryServiceServer,
     flow_service_server::FlowServiceServer, hold_service_server::HoldServiceServer,
     intake_key_service_server::IntakeKeyServiceServer, intake_service_server::IntakeServiceServer,
-    integration_service_server::IntegrationServiceServer, lead_service_server::LeadServiceServer,
-    notice_service_server::NoticeServiceServer, preview_service_server::PreviewServiceServer,
-    retry_job_service_server::RetryJobServiceServer, watch_service_server::WatchServiceServer,
+    integration_service_server::IntegrationServiceServer, job_service_server::JobServiceServer,
+    lead_service_server::LeadServiceServer, notice_service_server::NoticeServiceServer,
+    preview_service_server::PreviewServiceServer, push_service_server::PushServiceServer,
+    watch_service_server::WatchServiceServer,
 };
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -32,14 +33,15 @@ mod hold;
 mod import;
 mod intake;
 mod integration;
+mod job;
 mod journal;
 mod key;
 mod lead;
 mod mutate;
 mod notice;
 mod preview;
+mod push;
 mod retry;
-mod retry_job;
 mod secret;
 mod status;
 mod watch;
@@ -129,7 +131,8 @@ pub async fn serve(
     health.set_serving::<AttemptServiceServer<Control>>().await;
     health.set_serving::<FlowServiceServer<Control>>().await;
     health.set_serving::<PreviewServiceServer<Control>>().await;
-    health.set_serving::<RetryJobServiceServer<Control>>().await;
+    health.set_serving::<JobServiceServer<Control>>().await;
+    health.set_serving::<PushServiceServer<Control>>().await;
     health.set_serving::<WatchServiceServer<Control>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(leadline_proto::DESCRIPTORS)
@@ -152,7 +155,8 @@ pub async fn serve(
         .add_service(AttemptServiceServer::new(control.clone()))
         .add_service(FlowServiceServer::new(control.clone()))
         .add_service(PreviewServiceServer::new(control.clone()))
-        .add_service(RetryJobServiceServer::new(control.clone()))
+        .add_service(JobServiceServer::new(control.clone()))
+        .add_service(PushServiceServer::new(control.clone()))
         .add_service(WatchServiceServer::new(control))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
         .await?;

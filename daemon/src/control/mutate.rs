@@ -55,6 +55,8 @@ mutating! {
     CancelRetryJobRequest "CancelRetryJob";
     EraseLeadRequest "EraseLead";
     ImportStart "ImportLeads";
+    CancelJobRequest "CancelJob";
+    PushLeadsRequest "PushLeads";
 }
 
 /// The answer to a mutation, which a repeat gets again.
@@ -78,6 +80,8 @@ impl Repeatable for v1::MovedDeliveriesResponse {}
 impl Repeatable for v1::RetryJob {}
 impl Repeatable for v1::EraseLeadResponse {}
 impl Repeatable for v1::ImportSummary {}
+impl Repeatable for v1::Job {}
+impl Repeatable for v1::PushLeadsResponse {}
 
 impl Repeatable for v1::CreateIntakeKeyResponse {
     fn repeated(&self) -> Self {

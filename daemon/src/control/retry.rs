@@ -14,8 +14,8 @@ use crate::{
         command::{Call, Command, Refusal},
         delivery_read::{DeliveryFilter, Order, Target},
         held::BATCH,
+        job::{JobLane, Work},
         retry::Retrial,
-        retry_job::JobLane,
     },
 };
 
@@ -89,14 +89,14 @@ impl Control {
             if lanes.is_empty() {
                 return Ok((command, forecast));
             }
-            let job = command.create_job(filter, re_render, lanes).await?;
+            let job = command.create_job(Work::Retry { filter, re_render }, lanes).await?;
             let mut companies: BTreeMap<i64, i64> = BTreeMap::new();
             for lane in lanes {
                 *companies.entry(lane.company.0).or_default() += lane.total;
             }
             for (company, count) in companies {
                 let after = json!({ "count": count, "re_render": re_render, "request_id": call.request_id });
-                command.audit(CompanyId(company), &format!("retry job {job}"), None, Some(after)).await?;
+                command.audit(CompanyId(company), &format!("job {job}"), None, Some(after)).await?;
             }
             Ok((command, v1::RetryDeliveriesResponse { job_id: job.to_string(), ..forecast }))
         })

@@ -1,4 +1,4 @@
-//! The steward: comes back to deliveries that are final, in this daemon's lanes: visits of the sweep and retry jobs.
+//! The steward: comes back to deliveries that are final, in this daemon's lanes: visits of the sweep and jobs.
 
 use std::{sync::Arc, time::Duration};
 

@@ -229,7 +229,7 @@ impl Command {
         self.probes = true;
     }
 
-    /// Notes that dispatch must look for retry jobs.
+    /// Notes that dispatch must look for jobs.
     pub(super) fn wake_jobs(&mut self) {
         self.jobs = true;
     }

@@ -33,7 +33,7 @@ pub struct Hub {
     configs: broadcast::Sender<Change>,
     /// A probe waits.
     pub probes: Notify,
-    /// A retry job waits.
+    /// A job waits.
     pub jobs: Notify,
 }
 

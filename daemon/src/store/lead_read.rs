@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Store,
+    Error, Store,
     command::Refusal,
     company::find_company,
     delivery_read::{DeliveryFilter, DeliveryView, Order},
@@ -87,10 +87,34 @@ pub(super) async fn find_lead(
 }
 
 impl Store {
+    /// The company and id of the lead that a uuid means.
+    pub async fn find_lead(&self, company: Option<&str>, uuid: &str) -> Result<(CompanyId, LeadId), Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let company = match company {
+            Some(reference) => Some(find_company(&mut db, reference).await?),
+            None => None,
+        };
+        find_lead(&mut db, company, uuid).await
+    }
+
+    /// The uuids of leads as they were received, in the order of the ids.
+    pub async fn lead_uuids(&self, company: CompanyId, leads: &[LeadId]) -> Result<Vec<String>, Error> {
+        let ids: Vec<Uuid> = leads.iter().map(|lead| lead.uuid()).collect();
+        let uuids = sqlx::query_scalar!(
+            "SELECT uuid FROM lead WHERE company_id = $1 AND id = ANY($2) ORDER BY id",
+            company.0,
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(uuids)
+    }
+
     /// Leads of a company or of all, newest uuid first, those behind `after` only.
     pub async fn lead_views(
         &self,
         company: Option<&str>,
+        state: Option<&str>,
         after: Option<LeadId>,
         limit: i64,
     ) -> Result<Vec<LeadView>, Refusal> {
@@ -101,21 +125,24 @@ impl Store {
         };
         let rows = sqlx::query_as!(
             Row,
-            r#"SELECT l.company_id, l.id, l.uuid, l.received_at, l.updated_at,
-                      d.delivered AS "delivered!", d.open AS "open!"
-               FROM (SELECT x.* FROM company c CROSS JOIN LATERAL (
-                         SELECT * FROM lead WHERE company_id = c.id AND ($2::uuid IS NULL OR id < $2)
-                         ORDER BY id DESC LIMIT $3) x
-                     WHERE $1::bigint IS NULL OR c.id = $1
-                     ORDER BY x.id DESC LIMIT $3) l
-               CROSS JOIN LATERAL (
-                   SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
-                          count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
-                   FROM delivery WHERE company_id = l.company_id AND lead_id = l.id) d
-               ORDER BY l.id DESC"#,
+            r#"SELECT x.company_id AS "company_id!", x.id AS "id!", x.uuid AS "uuid!", x.received_at AS "received_at!",
+                      x.updated_at, x.delivered AS "delivered!", x.open AS "open!"
+               FROM company c CROSS JOIN LATERAL (
+                   SELECT l.company_id, l.id, l.uuid, l.received_at, l.updated_at, d.delivered, d.open
+                   FROM lead l CROSS JOIN LATERAL (
+                       SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
+                              count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
+                       FROM delivery WHERE company_id = l.company_id AND lead_id = l.id) d
+                   WHERE l.company_id = c.id AND ($2::uuid IS NULL OR l.id < $2)
+                     AND ($4::text IS NULL OR $4 = CASE WHEN d.delivered = 0 THEN 'unsynced'
+                         WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END)
+                   ORDER BY l.id DESC LIMIT $3) x
+               WHERE $1::bigint IS NULL OR c.id = $1
+               ORDER BY x.id DESC LIMIT $3"#,
             company,
             after.map(LeadId::uuid),
             limit,
+            state,
         )
         .fetch_all(&mut *db)
         .await?;

@@ -90,13 +90,9 @@ impl Store {
         sqlx::query!("DELETE FROM sweep WHERE company_id = $1 AND integration_id = $2", company, integration)
             .execute(&mut *tx)
             .await?;
-        sqlx::query!(
-            "DELETE FROM retry_job WHERE company_id = $1 AND integration_id = $2",
-            company,
-            integration
-        )
-        .execute(&mut *tx)
-        .await?;
+        sqlx::query!("DELETE FROM job WHERE company_id = $1 AND integration_id = $2", company, integration)
+            .execute(&mut *tx)
+            .await?;
         sqlx::query!("DELETE FROM probe WHERE company_id = $1 AND integration_id = $2", company, integration)
             .execute(&mut *tx)
             .await?;

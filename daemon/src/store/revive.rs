@@ -1,4 +1,4 @@
-//! Bringing final deliveries back to the queue: what manual retries, retry jobs and the sweep share.
+//! Bringing final deliveries back to the queue: what manual retries, jobs and the sweep share.
 //!
 //! A delivery comes back in its place: if an earlier one of its lead is open at the same integration it waits behind
 //! that, and whoever waited behind that waits behind it.
@@ -18,7 +18,7 @@ pub(super) struct Revival<'a> {
     pub(super) kind: i16,
     pub(super) trigger: Trigger,
     pub(super) operator: Option<&'a str>,
-    /// The retry job that brings them back.
+    /// The job that brings them back.
     pub(super) job: Option<Uuid>,
 }
 

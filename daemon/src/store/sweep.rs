@@ -32,7 +32,7 @@ pub enum Task {
     Visit,
     /// A visit is under way.
     Sweep,
-    /// A retry job goes through it.
+    /// A job goes through it.
     Job(JobId),
 }
 
@@ -49,7 +49,7 @@ impl Store {
                UNION ALL
                SELECT company_id, integration_id, 1, NULL FROM sweep
                UNION ALL
-               SELECT company_id, integration_id, 2, id FROM retry_job WHERE state = 'running'
+               SELECT company_id, integration_id, 2, id FROM job WHERE state = 'running'
                ORDER BY 3, 4"#
         )
         .fetch_all(&self.pool)

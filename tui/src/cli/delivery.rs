@@ -29,7 +29,7 @@ Examples:
   leadline delivery skip --integration crm --state dead --class rejected
   leadline delivery retry --integration crm --class mapping --re-render     after its mapping was mended
 
-A filter starts a retry job, which is followed to its end: oldest first, each integration at its own pace. Ctrl-C
+A filter starts a job, which is followed to its end: oldest first, each integration at its own pace. Ctrl-C
 brings back no more, and what is in the queue already goes on. A retry repeats the same bytes under the same id;
 with --re-render it is a new delivery that replaces the old one.")]
 pub(crate) enum Verb {
@@ -63,7 +63,7 @@ pub(crate) enum Verb {
     /// Push them never: pending, held and dead ones become final, the rest of their lead goes on
     #[command(after_help = "What is being pushed is left alone: it cannot be taken back.")]
     Skip(Which),
-    /// Push again: those named, or the dead ones that a filter finds, as a retry job
+    /// Push again: those named, or the dead ones that a filter finds, as a job
     Retry {
         /// The deliveries' ids
         #[arg(value_name = "ID")]

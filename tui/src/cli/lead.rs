@@ -6,7 +6,7 @@ use leadline_proto::v1;
 use super::{
     CliError, Context, Page,
     import::Import,
-    input,
+    input, push,
     shape::{Erased, Lead, LeadShown, Trace, shapes},
 };
 
@@ -14,6 +14,8 @@ use super::{
 #[command(after_help = "\
 Examples:
   leadline lead list --company 7 --limit 10
+  leadline lead list --company 7 --state unsynced    those of which nothing has arrived anywhere
+  leadline lead push --company 7 --unsynced
   leadline lead show 01J8H6KQH4YG3XR8RWM6T6XFQE -o json | jq .deliveries
   leadline lead trace 01J8H6KQH4YG3XR8RWM6T6XFQE     everything that happened to it
   leadline lead erase 01J8H6KQH4YG3XR8RWM6T6XFQE")]
@@ -23,9 +25,14 @@ pub(crate) enum Verb {
         /// Only of this company
         #[arg(long, value_name = "ID")]
         company: Option<String>,
+        /// Only in this state
+        #[arg(long, value_parser = ["unsynced", "pushed", "complete"])]
+        state: Option<String>,
         #[command(flatten)]
         page: Page,
     },
+    /// Push leads that are known already: one, or all of a company that are not synced
+    Push(push::Push),
     /// Show a lead: its event as it is pushed, and what became of it
     Show {
         /// The lead's uuid
@@ -66,9 +73,10 @@ impl Verb {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
         match self {
-            Self::List { company, page } => {
-                let company = company.unwrap_or_default();
-                let request = v1::ListLeadsRequest { company, page: Some(page.into()) };
+            Self::Push(push) => push.run(context).await,
+            Self::List { company, state, page } => {
+                let (company, state) = (company.unwrap_or_default(), state.unwrap_or_default());
+                let request = v1::ListLeadsRequest { company, page: Some(page.into()), state };
                 let leads: Vec<Lead> = shapes(client.list_leads(request).await?.leads);
                 context.out.list(&leads, &["uuid", "company_id", "state", "received_at", "updated_at"])
             }

@@ -12,12 +12,13 @@ mod import;
 mod input;
 mod intake_key;
 mod integration;
+mod job;
 mod lead;
 mod notice;
 mod output;
 mod preview;
 mod progress;
-mod retry_job;
+mod push;
 mod shape;
 mod table;
 mod wait;
@@ -93,9 +94,9 @@ enum Command {
     /// Deliveries: what has to reach which integration
     #[command(subcommand)]
     Delivery(delivery::Verb),
-    /// Retry jobs: many deliveries pushed again, and how far that is
+    /// Jobs: many deliveries pushed again, and how far that is
     #[command(subcommand)]
-    RetryJob(retry_job::Verb),
+    Job(job::Verb),
     /// Attempts: each push with what was sent and what came back
     #[command(subcommand)]
     Attempt(attempt::Verb),
@@ -173,7 +174,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::Flow(verb)) => verb.run(context).await,
         Some(Command::Lead(verb)) => verb.run(context).await,
         Some(Command::Delivery(verb)) => verb.run(context).await,
-        Some(Command::RetryJob(verb)) => verb.run(context).await,
+        Some(Command::Job(verb)) => verb.run(context).await,
         Some(Command::Attempt(verb)) => verb.run(context).await,
         Some(Command::Audit(verb)) => verb.run(context).await,
         Some(Command::Notice(verb)) => verb.run(context).await,

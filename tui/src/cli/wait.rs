@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     CliError, Context,
     progress::Progress,
-    shape::{Attempt, RetryJob, RetryPlan, shapes},
+    shape::{Attempt, Job, RetryPlan, shapes},
 };
 use crate::client::{Client, ClientError, PAGE_MAX};
 
@@ -99,6 +99,22 @@ async fn push_again(
     stream::iter(outcomes).buffered(WAITS_MAX).try_collect().await
 }
 
+/// Waits for the first attempts of new deliveries and prints them.
+pub(crate) async fn outcomes(
+    context: &Context,
+    client: &Client,
+    deliveries: Vec<String>,
+) -> Result<(), CliError> {
+    let first = deliveries.into_iter().map(|delivery| {
+        outcome(client, v1::AwaitAttemptRequest { attempt: String::new(), delivery, after_number: 0 })
+    });
+    let outcomes: Vec<v1::Attempt> = stream::iter(first).buffered(WAITS_MAX).try_collect().await?;
+    let attempts: Vec<Attempt> = shapes(outcomes.clone());
+    let columns = ["id", "delivery_id", "number", "state", "status_code", "failure_class", "error"];
+    context.out.list(&attempts, &columns)?;
+    verdict(&outcomes)
+}
+
 /// Pushes again what a filter finds, as a job, and follows it to its end. Whoever breaks that off cancels the job.
 pub(crate) async fn retry_found(
     context: &Context,
@@ -107,20 +123,20 @@ pub(crate) async fn retry_found(
 ) -> Result<(), CliError> {
     let job = client.retry_deliveries(request).await?.job_id;
     if job.is_empty() {
-        let nothing = v1::RetryJob { state: "done".to_owned(), ..Default::default() };
-        return context.out.object(&RetryJob::from(nothing));
+        let nothing = v1::Job { state: "done".to_owned(), ..Default::default() };
+        return context.out.object(&Job::from(nothing));
     }
     follow_job(context, client, &job, true).await
 }
 
-/// Follows a retry job to its end and prints what came of it.
+/// Follows a job to its end and prints what came of it.
 pub(crate) async fn follow_job(
     context: &Context,
     client: &Client,
     id: &str,
     cancels: bool,
 ) -> Result<(), CliError> {
-    let mut changes = client.watch_retry_job(id).await?;
+    let mut changes = client.watch_job(id).await?;
     let progress = Progress::new();
     let mut last = None;
     loop {
@@ -128,8 +144,8 @@ pub(crate) async fn follow_job(
             biased;
             interrupted = tokio::signal::ctrl_c(), if cancels => {
                 interrupted.map_err(|error| CliError::Failed(format!("signals cannot be received: {error}")))?;
-                let request = v1::CancelRetryJobRequest { request_id: String::new(), id: id.to_owned() };
-                last = Some(client.cancel_retry_job(request).await?);
+                let request = v1::CancelJobRequest { request_id: String::new(), id: id.to_owned() };
+                last = Some(client.cancel_job(request).await?);
                 break;
             }
             change = changes.next() => match change {
@@ -144,19 +160,19 @@ pub(crate) async fn follow_job(
     }
     drop(progress);
     let job = last.ok_or_else(|| client.gone())?;
-    context.out.object(&RetryJob::from(job.clone()))?;
+    context.out.object(&Job::from(job.clone()))?;
     job_verdict(&job)
 }
 
-fn how_far(job: &v1::RetryJob) -> String {
-    let v1::RetryJob { total, delivered, dead, pending, .. } = job;
+fn how_far(job: &v1::Job) -> String {
+    let v1::Job { total, delivered, dead, pending, .. } = job;
     format!(
         "{delivered} of {total} delivered, {dead} failed, {pending} in the queue; Ctrl-C brings back no more"
     )
 }
 
-fn job_verdict(job: &v1::RetryJob) -> Result<(), CliError> {
-    let v1::RetryJob { id, state, total, released, left_alone, pending, dead, .. } = job;
+fn job_verdict(job: &v1::Job) -> Result<(), CliError> {
+    let v1::Job { id, state, total, released, left_alone, pending, dead, .. } = job;
     let rest = total.saturating_sub(*released).saturating_sub(*left_alone);
     match (state.as_str(), dead) {
         ("done", 0) => Ok(()),
@@ -165,7 +181,7 @@ fn job_verdict(job: &v1::RetryJob) -> Result<(), CliError> {
         ))),
         _ => Err(CliError::Failed(format!(
             "broken off: {rest} were not brought back, {pending} are in the queue and go on by themselves; see \
-             `leadline retry-job show {id}`"
+             `leadline job show {id}`"
         ))),
     }
 }
@@ -253,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_job_fails_the_command_if_a_push_failed_or_it_was_broken_off() {
-        let job = |state: &str, dead| v1::RetryJob {
+        let job = |state: &str, dead| v1::Job {
             id: "J".into(),
             state: state.into(),
             total: 9,

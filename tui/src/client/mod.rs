@@ -116,11 +116,11 @@ impl Client {
         self.open(service.watch_attempts(request)).await
     }
 
-    /// How far a retry job is, each time that changes, until it ends.
-    pub async fn watch_retry_job(&self, id: &str) -> Result<Watch<v1::RetryJob>, ClientError> {
-        let request = v1::GetRetryJobRequest { id: id.to_owned() };
-        let mut service = v1::retry_job_service_client::RetryJobServiceClient::new(self.channel.clone());
-        self.open(service.watch_retry_job(request)).await
+    /// How far a job is, each time that changes, until it ends.
+    pub async fn watch_job(&self, id: &str) -> Result<Watch<v1::Job>, ClientError> {
+        let request = v1::GetJobRequest { id: id.to_owned() };
+        let mut service = v1::job_service_client::JobServiceClient::new(self.channel.clone());
+        self.open(service.watch_job(request)).await
     }
 
     /// Hands lines of leads to the daemon; answers come while it reads on.
@@ -324,13 +324,18 @@ calls! { notice_service_client::NoticeServiceClient:
     read list_notices(ListNoticesRequest) -> ListNoticesResponse;
 }
 
-calls! { retry_job_service_client::RetryJobServiceClient:
-    /// Retry jobs, newest first.
-    read list_retry_jobs(ListRetryJobsRequest) -> ListRetryJobsResponse;
-    /// How far a retry job is.
-    read get_retry_job(GetRetryJobRequest) -> RetryJob;
-    /// Ends what a retry job has not brought back yet.
-    change cancel_retry_job(CancelRetryJobRequest) -> RetryJob;
+calls! { push_service_client::PushServiceClient:
+    /// Pushes leads that are known already, or counts them.
+    change push_leads(PushLeadsRequest) -> PushLeadsResponse;
+}
+
+calls! { job_service_client::JobServiceClient:
+    /// Jobs, newest first.
+    read list_jobs(ListJobsRequest) -> ListJobsResponse;
+    /// How far a job is.
+    read get_job(GetJobRequest) -> Job;
+    /// Ends what a job has not brought back yet.
+    change cancel_job(CancelJobRequest) -> Job;
 }
 
 calls! { attempt_service_client::AttemptServiceClient:

@@ -124,11 +124,37 @@ impl From<v1::RetryDeliveriesResponse> for RetryPlan {
     }
 }
 
-/// How far a retry job is.
+/// `lead push --dry-run`, or what a push set going; the counts are of leads.
 #[derive(Debug, Serialize)]
-pub(crate) struct RetryJob {
+pub(crate) struct PushPlan {
+    count: u64,
+    seconds: f64,
+    sample: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deliveries: Vec<String>,
+}
+
+impl From<v1::PushLeadsResponse> for PushPlan {
+    fn from(it: v1::PushLeadsResponse) -> Self {
+        Self {
+            count: it.count,
+            seconds: it.seconds,
+            sample: it.sample,
+            job_id: text(it.job_id),
+            deliveries: it.pushed,
+        }
+    }
+}
+
+/// How far a job is.
+#[derive(Debug, Serialize)]
+pub(crate) struct Job {
     id: Option<String>,
+    kind: String,
     state: String,
+    leads: Option<u64>,
     operator: Option<String>,
     re_render: bool,
     total: u64,
@@ -141,11 +167,13 @@ pub(crate) struct RetryJob {
     finished_at: Option<Timestamp>,
 }
 
-impl From<v1::RetryJob> for RetryJob {
-    fn from(it: v1::RetryJob) -> Self {
+impl From<v1::Job> for Job {
+    fn from(it: v1::Job) -> Self {
         Self {
             id: text(it.id),
+            kind: it.kind,
             state: it.state,
+            leads: it.leads,
             operator: text(it.operator),
             re_render: it.re_render,
             total: it.total,

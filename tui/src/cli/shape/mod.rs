@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 pub(crate) use audit::{AuditLine, Notice};
 pub(crate) use company::{Company, CompanyCreated, IntakeKey, KeyCreated};
 pub(crate) use delivery::{
-    Attempt, AttemptShown, Delivery, DeliveryShown, Lead, LeadShown, RetryJob, RetryPlan,
+    Attempt, AttemptShown, Delivery, DeliveryShown, Job, Lead, LeadShown, PushPlan, RetryPlan,
 };
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest};
 pub(crate) use hold::{Explained, Moved};

@@ -1,30 +1,30 @@
-//! `leadline retry-job`.
+//! `leadline job`.
 
 use clap::Subcommand;
 use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
-    shape::{RetryJob, shapes},
+    shape::{Job, shapes},
     wait,
 };
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-`leadline delivery retry` with a filter starts a retry job. It goes on without whoever started it: oldest deliveries
+`leadline delivery retry` with a filter starts a job. It goes on without whoever started it: oldest deliveries
 first, each integration at its own pace.
 
 Examples:
-  leadline retry-job list
-  leadline retry-job show 01J8H6KQH4YG3XR8RWM6T6XFQE --wait   follow it to its end
-  leadline retry-job cancel 01J8H6KQH4YG3XR8RWM6T6XFQE        what it has not brought back stays as it is")]
+  leadline job list
+  leadline job show 01J8H6KQH4YG3XR8RWM6T6XFQE --wait   follow it to its end
+  leadline job cancel 01J8H6KQH4YG3XR8RWM6T6XFQE        what it has not brought back stays as it is")]
 pub(crate) enum Verb {
-    /// List retry jobs, newest first
+    /// List jobs, newest first
     List {
         #[command(flatten)]
         page: Page,
     },
-    /// Show how far a retry job is
+    /// Show how far a job is
     Show {
         /// The job's id
         id: String,
@@ -45,8 +45,8 @@ impl Verb {
         let client = context.client().await?;
         let job = match self {
             Self::List { page } => {
-                let request = v1::ListRetryJobsRequest { page: Some(page.into()) };
-                let jobs: Vec<RetryJob> = shapes(client.list_retry_jobs(request).await?.jobs);
+                let request = v1::ListJobsRequest { page: Some(page.into()) };
+                let jobs: Vec<Job> = shapes(client.list_jobs(request).await?.jobs);
                 let columns = [
                     "id",
                     "state",
@@ -61,12 +61,12 @@ impl Verb {
                 return context.out.list(&jobs, &columns);
             }
             Self::Show { id, wait: true } => return wait::follow_job(context, &client, &id, false).await,
-            Self::Show { id, wait: false } => client.get_retry_job(v1::GetRetryJobRequest { id }).await?,
+            Self::Show { id, wait: false } => client.get_job(v1::GetJobRequest { id }).await?,
             Self::Cancel { id } => {
-                let request = v1::CancelRetryJobRequest { request_id: String::new(), id };
-                client.cancel_retry_job(request).await?
+                let request = v1::CancelJobRequest { request_id: String::new(), id };
+                client.cancel_job(request).await?
             }
         };
-        context.out.object(&RetryJob::from(job))
+        context.out.object(&Job::from(job))
     }
 }

@@ -1,4 +1,4 @@
-//! Retry jobs: bulk retries that outlive whoever asked for them. Each goes through its lanes apart, oldest first, and
+//! Jobs: bulk retries and pushes that outlive whoever asked for them. Each goes through its lanes apart, oldest first, and
 //! brings back only as much as a lane does in a few seconds, so that cancelling one leaves little behind it.
 
 use jiff_sqlx::Timestamp;
@@ -10,6 +10,7 @@ use super::{
     Error, Store,
     command::{Call, Command, Refusal},
     delivery_read::{DeliveryFilter, Order, Target},
+    push::{Choice, NewPush},
     retry::Retrial,
 };
 use crate::domain::{
@@ -23,14 +24,33 @@ pub struct JobLane {
     pub company: CompanyId,
     pub integration: IntegrationId,
     pub total: i64,
-    pub last: DeliveryId,
+    /// The last delivery, or the last lead.
+    pub last: Uuid,
+}
+
+/// What a job does.
+#[derive(Clone, Copy, Debug)]
+pub enum Work<'a> {
+    Retry {
+        filter: &'a DeliveryFilter,
+        re_render: bool,
+    },
+    /// So many leads that the choice means.
+    Push {
+        choice: Choice,
+        leads: i64,
+    },
 }
 
 /// How far a job is.
 #[derive(Clone, Debug)]
 pub struct JobView {
     pub id: JobId,
+    /// retry | push
+    pub kind: String,
     pub operator: String,
+    /// How many leads a push is about.
+    pub leads: Option<i64>,
     /// running, as long as one that it brought back is pending | done | cancelled
     pub state: &'static str,
     pub re_render: bool,
@@ -98,35 +118,51 @@ fn kept(value: Value, company: CompanyId, integration: IntegrationId) -> Result<
     })
 }
 
+/// One lane of a job, as the step needs it.
+struct Part {
+    company: CompanyId,
+    integration: IntegrationId,
+    job: JobId,
+    operator: String,
+    batch: usize,
+}
+
+/// What a step brings to the queue.
+enum Step {
+    Retry { targets: Vec<Target>, retrial: Retrial, is_last: bool },
+    Push(Vec<Uuid>),
+}
+
 impl Command {
     /// Writes a job. Dispatch takes it up once this is committed.
-    pub async fn create_job(
-        &mut self,
-        filter: &DeliveryFilter,
-        re_render: bool,
-        lanes: &[JobLane],
-    ) -> Result<JobId, Refusal> {
+    pub async fn create_job(&mut self, work: Work<'_>, lanes: &[JobLane]) -> Result<JobId, Refusal> {
         let id = JobId::generate();
+        let (kind, filter, re_render, leads) = match work {
+            Work::Retry { filter, re_render } => ("retry", keep(filter)?, re_render, None),
+            Work::Push { choice, leads } => ("push", Value::from(choice.as_str()), false, Some(leads)),
+        };
         let (mut company, mut integration) = (Vec::new(), Vec::new());
         let (mut total, mut last) = (Vec::new(), Vec::new());
         for lane in lanes {
             company.push(lane.company.0);
             integration.push(lane.integration.uuid());
             total.push(lane.total);
-            last.push(lane.last.uuid());
+            last.push(lane.last);
         }
         sqlx::query!(
-            "INSERT INTO retry_job (company_id, id, integration_id, operator, filter, re_render, state, total, last_id)
-             SELECT company_id, $1, integration_id, $2, $3, $4, 'running', total, last_id
+            "INSERT INTO job (company_id, id, integration_id, operator, filter, re_render, kind, leads, state, total, last_id)
+             SELECT company_id, $1, integration_id, $2, $3, $4, $9, $10, 'running', total, last_id
              FROM unnest($5::bigint[], $6::uuid[], $7::bigint[], $8::uuid[]) l(company_id, integration_id, total, last_id)",
             id.uuid(),
             self.operator,
-            keep(filter)?,
+            filter,
             re_render,
             &company,
             &integration,
             &total,
             &last,
+            kind,
+            leads,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -137,7 +173,7 @@ impl Command {
     /// Ends what a job has not brought back yet. Answers the companies that it concerns.
     pub async fn cancel_job(&mut self, job: JobId) -> Result<Vec<CompanyId>, Refusal> {
         let companies = sqlx::query_scalar!(
-            "UPDATE retry_job SET state = 'cancelled', finished_at = now()
+            "UPDATE job SET state = 'cancelled', finished_at = now()
              WHERE id = $1 AND state = 'running' RETURNING company_id",
             job.uuid(),
         )
@@ -155,12 +191,7 @@ impl Store {
     pub async fn job_lanes(&self, filter: &DeliveryFilter) -> Result<Vec<JobLane>, Error> {
         let mut lanes: Vec<JobLane> = Vec::new();
         for (company, integration, total, last) in self.count_by_lane(filter).await? {
-            lanes.push(JobLane {
-                company: CompanyId(company),
-                integration: integration.into(),
-                total,
-                last: last.into(),
-            });
+            lanes.push(JobLane { company: CompanyId(company), integration: integration.into(), total, last });
         }
         Ok(lanes)
     }
@@ -175,11 +206,11 @@ impl Store {
         let pace = self.pace(company, integration).await?;
         let batch = batch(pace.policy, pace.recent_seconds);
         let Some(row) = sqlx::query!(
-            r#"SELECT j.operator, j.filter, j.position, j.last_id, j.re_render, i.enabled,
+            r#"SELECT j.kind, j.operator, j.filter, j.position, j.last_id, j.re_render, i.enabled,
                    (SELECT count(*) FROM (SELECT FROM due q
                        WHERE q.integration_id = j.integration_id AND q.kind = 1 AND q.due_at <= now()
                        LIMIT $4) q) AS "waiting!"
-               FROM retry_job j JOIN integration i ON i.company_id = j.company_id AND i.id = j.integration_id
+               FROM job j JOIN integration i ON i.company_id = j.company_id AND i.id = j.integration_id
                WHERE j.company_id = $1 AND j.id = $2 AND j.integration_id = $3 AND j.state = 'running'"#,
             company.0,
             job.uuid(),
@@ -194,28 +225,35 @@ impl Store {
         if !row.enabled || row.waiting * 2 >= batch as i64 {
             return Ok(());
         }
+        let part = Part { company, integration, job, operator: row.operator, batch };
+        if row.kind == "push" {
+            let choice = row.filter.as_str().and_then(Choice::parse).ok_or(Error::Corrupt("job"))?;
+            let leads = self
+                .leads_to_push(company, integration, choice, job, row.position, row.last_id, batch)
+                .await?;
+            return self.step(&part, Step::Push(leads)).await;
+        }
         let filter = kept(row.filter, company, integration)?;
         let after = row.position.map(DeliveryId::from);
         let mut targets = self.targets_page(&filter, Order::OldestFirst, after, batch as i64).await?;
         let is_last = targets.len() < batch || targets.iter().any(|target| target.id > row.last_id);
         targets.retain(|target| target.id <= row.last_id);
         let retrial = Retrial { is_bulk: true, job: Some(job), re_render: row.re_render };
-        self.release_of_job((company, integration, job), row.operator, &targets, retrial, is_last).await
+        self.step(&part, Step::Retry { targets, retrial, is_last }).await
     }
 
-    async fn release_of_job(
-        &self,
-        (company, integration, job): (CompanyId, IntegrationId, JobId),
-        operator: String,
-        targets: &[Target],
-        retrial: Retrial,
-        is_last: bool,
-    ) -> Result<(), Error> {
-        let call =
-            Call { operator, method: "StartRetryJob", request_id: job.to_string(), fingerprint: [0; 32] };
+    /// Carries out a step of one lane of a job and notes it, as one transaction.
+    async fn step(&self, part: &Part, step: Step) -> Result<(), Error> {
+        let Part { company, integration, job, .. } = *part;
+        let call = Call {
+            operator: part.operator.clone(),
+            method: "Job",
+            request_id: job.to_string(),
+            fingerprint: [0; 32],
+        };
         let mut command = self.batch(&call).await.map_err(Refusal::into_store)?;
         let is_running = sqlx::query_scalar!(
-            "SELECT 1 FROM retry_job
+            "SELECT 1 FROM job
              WHERE company_id = $1 AND id = $2 AND integration_id = $3 AND state = 'running' FOR UPDATE",
             company.0,
             job.uuid(),
@@ -228,19 +266,29 @@ impl Store {
         if !is_running {
             return Ok(());
         }
-        let released = command.retry(company, targets, retrial).await.map_err(Refusal::into_store)?;
-        let released = released.len() as i64;
+        let (asked, released, position, is_last) = match step {
+            Step::Retry { targets, retrial, is_last } => {
+                let released =
+                    command.retry(company, &targets, retrial).await.map_err(Refusal::into_store)?;
+                (targets.len(), released.len(), targets.last().map(|target| target.id), is_last)
+            }
+            Step::Push(leads) => {
+                let new = NewPush { company, integration, job: Some(job) };
+                let pushed = command.push_leads(&new, &leads).await.map_err(Refusal::into_store)?;
+                (leads.len(), pushed.len(), leads.last().copied(), leads.len() < part.batch)
+            }
+        };
         sqlx::query!(
-            "UPDATE retry_job SET released = released + $4, left_alone = left_alone + $5,
+            "UPDATE job SET released = released + $4, left_alone = left_alone + $5,
                  position = coalesce($6, position), state = CASE WHEN $7 THEN 'done' ELSE state END,
                  finished_at = CASE WHEN $7 THEN now() END
              WHERE company_id = $1 AND id = $2 AND integration_id = $3",
             company.0,
             job.uuid(),
             integration.uuid(),
-            released,
-            (targets.len() as i64 - released).max(0),
-            targets.last().map(|target| target.id),
+            released as i64,
+            asked.saturating_sub(released) as i64,
+            position,
             is_last,
         )
         .execute(&mut *command.tx)
@@ -251,7 +299,7 @@ impl Store {
     /// Jobs, newest first, those behind `after` only.
     pub async fn jobs(&self, after: Option<JobId>, limit: i64) -> Result<Vec<JobView>, Error> {
         let ids = sqlx::query_scalar!(
-            "SELECT DISTINCT id FROM retry_job WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+            "SELECT DISTINCT id FROM job WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
             after.map(JobId::uuid),
             limit,
         )
@@ -267,15 +315,15 @@ impl Store {
     /// How far a job is.
     pub async fn job(&self, id: JobId) -> Result<JobView, Refusal> {
         self.find_job(id).await?.ok_or_else(|| {
-            Refusal::NotFound(format!("no retry job {id}: `leadline retry-job list` shows those there are"))
+            Refusal::NotFound(format!("no job {id}: `leadline job list` shows those there are"))
         })
     }
 
     async fn find_job(&self, id: JobId) -> Result<Option<JobView>, Error> {
         let lanes = sqlx::query!(
-            r#"SELECT company_id, integration_id, operator, re_render, state, total, released, left_alone,
+            r#"SELECT company_id, integration_id, kind, leads, operator, re_render, state, total, released, left_alone,
                    created_at AS "created_at: Timestamp", finished_at AS "finished_at: Timestamp"
-               FROM retry_job WHERE id = $1 ORDER BY company_id, integration_id"#,
+               FROM job WHERE id = $1 ORDER BY company_id, integration_id"#,
             id.uuid()
         )
         .fetch_all(&self.pool)
@@ -292,6 +340,8 @@ impl Store {
         let is = |state: &str| lanes.iter().any(|lane| lane.state == state);
         Ok(Some(JobView {
             id,
+            kind: first.kind.clone(),
+            leads: first.leads,
             operator: first.operator.clone(),
             re_render: first.re_render,
             state: match (is("running"), is("cancelled")) {

@@ -1,47 +1,39 @@
-//! Retry jobs: how far they are, and their end before the end.
+//! Jobs: how far they are, and their end before the end.
 
 use std::{pin::Pin, time::Duration};
 
 use futures::{Stream, stream};
-use leadline_proto::v1::{self, retry_job_service_server::RetryJobService};
+use leadline_proto::v1::{self, job_service_server::JobService};
 use serde_json::json;
 use tokio::time::sleep;
 use tonic::{Request, Response, Status};
 
 use super::{Answer, Control, attempt::stopping, check};
-use crate::{domain::ids::JobId, store::retry_job::JobView};
+use crate::{domain::ids::JobId, store::job::JobView};
 
 /// How often a job that is watched is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-type Progress = Pin<Box<dyn Stream<Item = Result<v1::RetryJob, Status>> + Send>>;
+type Progress = Pin<Box<dyn Stream<Item = Result<v1::Job, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl RetryJobService for Control {
-    type WatchRetryJobStream = Progress;
+impl JobService for Control {
+    type WatchJobStream = Progress;
 
-    async fn list_retry_jobs(
-        &self,
-        request: Request<v1::ListRetryJobsRequest>,
-    ) -> Answer<v1::ListRetryJobsResponse> {
+    async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsResponse> {
         let (limit, after) = check::page(request.get_ref().page.as_ref())?;
         let jobs = self.store.jobs(check::optional_id("after", after)?, limit).await?;
-        Ok(Response::new(v1::ListRetryJobsResponse {
-            jobs: jobs.into_iter().map(v1::RetryJob::from).collect(),
-        }))
+        Ok(Response::new(v1::ListJobsResponse { jobs: jobs.into_iter().map(v1::Job::from).collect() }))
     }
 
-    async fn get_retry_job(&self, request: Request<v1::GetRetryJobRequest>) -> Answer<v1::RetryJob> {
-        let id = check::id("retry job", &request.get_ref().id)?;
+    async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Answer<v1::Job> {
+        let id = check::id("job", &request.get_ref().id)?;
         Ok(Response::new(self.store.job(id).await?.into()))
     }
 
-    async fn watch_retry_job(
-        &self,
-        request: Request<v1::GetRetryJobRequest>,
-    ) -> Answer<Self::WatchRetryJobStream> {
-        let id: JobId = check::id("retry job", &request.get_ref().id)?;
-        let first: v1::RetryJob = self.store.job(id).await?.into();
+    async fn watch_job(&self, request: Request<v1::GetJobRequest>) -> Answer<Self::WatchJobStream> {
+        let id: JobId = check::id("job", &request.get_ref().id)?;
+        let first: v1::Job = self.store.job(id).await?.into();
         let watcher = Watcher { control: self.clone(), id, sent: None, next: Some(first) };
         Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
             let progress = watcher.next().await?;
@@ -49,17 +41,17 @@ impl RetryJobService for Control {
         }))))
     }
 
-    async fn cancel_retry_job(&self, request: Request<v1::CancelRetryJobRequest>) -> Answer<v1::RetryJob> {
-        let id: JobId = check::id("retry job", &request.get_ref().id)?;
+    async fn cancel_job(&self, request: Request<v1::CancelJobRequest>) -> Answer<v1::Job> {
+        let id: JobId = check::id("job", &request.get_ref().id)?;
         self.store.job(id).await?;
         let store = self.store.clone();
         let cancelled = self
             .mutate(request, |mut command, _| async move {
                 for company in command.cancel_job(id).await? {
                     let after = json!({ "state": "cancelled" });
-                    command.audit(company, &format!("retry job {id}"), None, Some(after)).await?;
+                    command.audit(company, &format!("job {id}"), None, Some(after)).await?;
                 }
-                Ok((command, v1::RetryJob { id: id.to_string(), ..v1::RetryJob::default() }))
+                Ok((command, v1::Job { id: id.to_string(), ..v1::Job::default() }))
             })
             .await?;
         drop(cancelled);
@@ -71,13 +63,13 @@ impl RetryJobService for Control {
 struct Watcher {
     control: Control,
     id: JobId,
-    sent: Option<v1::RetryJob>,
-    next: Option<v1::RetryJob>,
+    sent: Option<v1::Job>,
+    next: Option<v1::Job>,
 }
 
 impl Watcher {
     /// The next change; none behind the last one.
-    async fn next(&mut self) -> Result<Option<v1::RetryJob>, Status> {
+    async fn next(&mut self) -> Result<Option<v1::Job>, Status> {
         loop {
             if self.sent.as_ref().is_some_and(|sent| sent.state != "running") {
                 return Ok(None);
@@ -100,7 +92,7 @@ impl Watcher {
     }
 }
 
-impl From<JobView> for v1::RetryJob {
+impl From<JobView> for v1::Job {
     fn from(job: JobView) -> Self {
         let count = |number: i64| number.max(0).unsigned_abs();
         Self {
@@ -116,6 +108,8 @@ impl From<JobView> for v1::RetryJob {
             created_at: Some(super::convert::time(job.created_at)),
             finished_at: job.finished_at.map(super::convert::time),
             re_render: job.re_render,
+            kind: job.kind,
+            leads: job.leads.map(count),
         }
     }
 }

@@ -1,0 +1,147 @@
+//! Pushing leads that are known already: one at once, many as a job.
+
+use leadline_proto::v1::{self, push_service_server::PushService};
+use serde_json::json;
+use tonic::{Request, Response};
+
+use super::{Answer, Control, check, mutate};
+use crate::{
+    domain::ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
+    store::{
+        command::{Call, Command, Refusal},
+        job::{JobLane, Work},
+        push::{Choice, NewPush},
+    },
+};
+
+/// How many leads an answer shows.
+const SAMPLE: i64 = 10;
+
+/// What is to be pushed.
+enum Asked {
+    One { company: CompanyId, lead: LeadId, integrations: Vec<IntegrationId> },
+    Many { company: CompanyId, choice: Choice, lanes: Vec<JobLane>, leads: i64, sample: Vec<LeadId> },
+}
+
+#[tonic::async_trait]
+impl PushService for Control {
+    async fn push_leads(&self, request: Request<v1::PushLeadsRequest>) -> Answer<v1::PushLeadsResponse> {
+        if request.get_ref().dry_run {
+            let (call, request) = mutate::call(request).await?;
+            let asked = self.asked_to_push(&request).await?;
+            return Ok(Response::new(self.foresee(&call, &asked).await?));
+        }
+        let (call, request) = mutate::call(request).await?;
+        if let Some(answer) = self.answered(&call).await? {
+            return Ok(answer);
+        }
+        let asked = self.asked_to_push(&request).await?;
+        let forecast = self.foresee(&call, &asked).await?;
+        self.carry_out(&call, |mut command| async {
+            let answer = match &asked {
+                Asked::One { company, lead, integrations } => {
+                    let pushed = push_one(&mut command, *company, *lead, integrations).await?;
+                    let pushed: Vec<String> = pushed.iter().map(ToString::to_string).collect();
+                    let after = json!({ "deliveries": pushed });
+                    command.audit(*company, &format!("lead {lead}"), None, Some(after)).await?;
+                    v1::PushLeadsResponse { pushed, ..forecast }
+                }
+                Asked::Many { lanes, .. } if lanes.is_empty() => forecast,
+                Asked::Many { company, choice, lanes, leads, .. } => {
+                    let work = Work::Push { choice: *choice, leads: *leads };
+                    let job = command.create_job(work, lanes).await?;
+                    let after = json!({ "leads": leads, "integrations": lanes.len() });
+                    command.audit(*company, &format!("job {job}"), None, Some(after)).await?;
+                    v1::PushLeadsResponse { job_id: job.to_string(), ..forecast }
+                }
+            };
+            Ok((command, answer))
+        })
+        .await
+    }
+}
+
+impl Control {
+    async fn asked_to_push(&self, request: &v1::PushLeadsRequest) -> Result<Asked, Refusal> {
+        let (company, lead) = match (check::optional(&request.lead), request.unsynced) {
+            (Some(_), true) => {
+                return Err(Refusal::Invalid("send either a lead or unsynced, not both".to_owned()));
+            }
+            (None, false) => {
+                return Err(Refusal::Invalid(
+                    "name a lead to push, or ask for all that are unsynced of a company".to_owned(),
+                ));
+            }
+            (Some(lead), false) => {
+                let (company, lead) = self.store.find_lead(check::optional(&request.company), lead).await?;
+                (company, Some(lead))
+            }
+            (None, true) => (self.store.find_company(&request.company).await?, None),
+        };
+        let (integrations, choice) = match check::optional(&request.integration) {
+            Some(reference) => (vec![self.enabled_integration(company, reference).await?], Choice::Missing),
+            None => (self.store.integrations_to_push(company).await?, Choice::Unsynced),
+        };
+        if let Some(lead) = lead {
+            return Ok(Asked::One { company, lead, integrations });
+        }
+        let (lanes, leads, sample) = self.store.push_lanes(company, &integrations, choice, SAMPLE).await?;
+        Ok(Asked::Many { company, choice, lanes, leads, sample })
+    }
+
+    async fn enabled_integration(
+        &self,
+        company: CompanyId,
+        reference: &str,
+    ) -> Result<IntegrationId, Refusal> {
+        let (_, id) = self.store.find_integration(Some(&company.to_string()), reference).await?;
+        let view = self.store.integration_view(&id.to_string()).await?;
+        if view.enabled {
+            return Ok(id);
+        }
+        Err(Refusal::State(format!("integration {:?} is disabled: enable it first", view.name)))
+    }
+
+    /// How many leads, how long, and which come first.
+    async fn foresee(&self, call: &Call, asked: &Asked) -> Result<v1::PushLeadsResponse, Refusal> {
+        let (company, lanes, leads, sample) = match asked {
+            Asked::One { company, lead, integrations } => {
+                // Tried out, and dropped.
+                let mut command = self.store.batch(call).await?;
+                let mut lanes = Vec::new();
+                for integration in integrations {
+                    let made = push_one(&mut command, *company, *lead, &[*integration]).await?;
+                    lanes.extend(made.iter().map(|_| (*integration, 1)));
+                }
+                let leads = u64::from(!lanes.is_empty());
+                let sample = if lanes.is_empty() { Vec::new() } else { vec![*lead] };
+                (*company, lanes, leads, sample)
+            }
+            Asked::Many { company, lanes, leads, sample, .. } => {
+                let lanes =
+                    lanes.iter().map(|lane| (lane.integration, usize::try_from(lane.total).unwrap_or(0)));
+                (*company, lanes.collect(), leads.unsigned_abs(), sample.clone())
+            }
+        };
+        let mut seconds: f64 = 0.0;
+        for (integration, count) in lanes {
+            seconds = seconds.max(self.store.pace(company, integration).await?.seconds(count));
+        }
+        let sample = self.store.lead_uuids(company, &sample).await?;
+        Ok(v1::PushLeadsResponse { count: leads, seconds, sample, ..v1::PushLeadsResponse::default() })
+    }
+}
+
+async fn push_one(
+    command: &mut Command,
+    company: CompanyId,
+    lead: LeadId,
+    integrations: &[IntegrationId],
+) -> Result<Vec<DeliveryId>, Refusal> {
+    let mut pushed = Vec::new();
+    for integration in integrations {
+        let new = NewPush { company, integration: *integration, job: None };
+        pushed.extend(command.push_leads(&new, &[lead.uuid()]).await?);
+    }
+    Ok(pushed)
+}
