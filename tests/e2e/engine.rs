@@ -54,6 +54,39 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_held_comes_back_in_batches_and_intake_decides_anew_once() {
+    let scene = Scene::with(Behaviour::Good).await;
+    let integration = scene.integration.clone();
+    let disable = v1::DisableIntegrationRequest { request_id: request_id(), integration };
+    scene.operator.integrations().disable_integration(disable).await.unwrap();
+    // More than two batches.
+    let held = 1_100;
+    let mut posts = tokio::task::JoinSet::new();
+    for client in 0..10 {
+        let (url, key) = (scene.daemon.url("/v1/leads"), scene.key.clone());
+        posts.spawn(async move {
+            for n in (client..held).step_by(10) {
+                assert_eq!(post_lead(&url, &key, sample_lead(n).to_string()).await.0, 202);
+            }
+        });
+    }
+    posts.join_all().await;
+    let version = "SELECT config_version FROM company WHERE id = 7";
+    let before: i64 = sqlx::query_scalar(version).fetch_one(&scene.pool).await.unwrap();
+    let enable = v1::EnableIntegrationRequest {
+        request_id: request_id(),
+        integration: scene.integration.clone(),
+        held: "release".into(),
+    };
+    let answer = scene.operator.integrations().enable_integration(enable).await.unwrap().into_inner();
+    assert_eq!(answer.held, held as u64);
+    let after: i64 = sqlx::query_scalar(version).fetch_one(&scene.pool).await.unwrap();
+    assert_eq!(after - before, 1);
+    scene.all_delivered().await;
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_claimed_while_the_beat_is_late_is_pushed_later() {
     let scene = Scene::with(Behaviour::Good).await;
     // The beat waits past the daemon's trust in its lease, but not past the lease; the claim begins before that.

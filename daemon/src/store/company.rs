@@ -143,6 +143,18 @@ impl Command {
         Ok(row.try_into()?)
     }
 
+    /// Locks a company without raising its version, for a change that intake need not hear of.
+    pub(super) async fn hold_company(&mut self, id: CompanyId) -> Result<Company, Refusal> {
+        let row = sqlx::query_as!(
+            Row,
+            "SELECT id, name, plan, brand, created_at FROM company WHERE id = $1 FOR UPDATE",
+            id.0,
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok(row.try_into()?)
+    }
+
     /// Creates a company under the given id, or the next free one.
     pub async fn create_company(
         &mut self,

@@ -217,6 +217,13 @@ impl Command {
         self.lock_integration(company, id).await
     }
 
+    /// Locks an integration, its company first, for a change of its deliveries only: intake need not decide anew.
+    pub async fn integration_held(&mut self, reference: &str) -> Result<LockedIntegration, Refusal> {
+        let (company, id) = find_integration(&mut self.tx, None, reference).await?;
+        let company = self.hold_company(company).await?;
+        self.lock_integration(company, id).await
+    }
+
     /// Locks an integration of a locked company for a change.
     pub async fn integration_of(
         &mut self,

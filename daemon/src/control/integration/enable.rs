@@ -30,7 +30,11 @@ impl Control {
         // While it is disabled nothing is pushed, so whatever breaks off in between can be asked for again.
         loop {
             let mut command = self.store.batch(&call).await?;
-            let (_, integration) = enabled(&mut command, &request.integration).await?;
+            // Only the last transaction changes what intake decides on.
+            let integration = command.integration_held(&request.integration).await?;
+            if !integration.enabled {
+                plan_allows(&mut command, &integration.company, &integration.connector, "").await?;
+            }
             let batch = settle(&mut command, &integration, choice).await?;
             if batch < BATCH {
                 // Fewer than a batch: dropping this one leaves them to the last transaction.
