@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Daemon, Operator, check_invariants, post_lead, request_id, wait_until};
+use leadline_tests::{Daemon, Operator, check_invariants, http, post_lead, request_id, wait_until};
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -65,8 +65,11 @@ async fn what_was_held_comes_back_in_batches_and_intake_decides_anew_once() {
     for client in 0..10 {
         let (url, key) = (scene.daemon.url("/v1/leads"), scene.key.clone());
         posts.spawn(async move {
+            let http = http();
             for n in (client..held).step_by(10) {
-                assert_eq!(post_lead(&url, &key, sample_lead(n).to_string()).await.0, 202);
+                let post = http.post(&url).bearer_auth(&key).header("content-type", "application/json");
+                let answer = post.body(sample_lead(n).to_string()).send().await.unwrap();
+                assert_eq!(answer.status().as_u16(), 202);
             }
         });
     }
