@@ -52,7 +52,6 @@ mutating! {
     HoldDeliveriesRequest "HoldDeliveries";
     ReleaseDeliveriesRequest "ReleaseDeliveries";
     SkipDeliveriesRequest "SkipDeliveries";
-    CancelRetryJobRequest "CancelRetryJob";
     EraseLeadRequest "EraseLead";
     ImportStart "ImportLeads";
     CancelJobRequest "CancelJob";
@@ -77,7 +76,6 @@ impl Repeatable for v1::RetryDeliveriesResponse {}
 impl Repeatable for v1::Flow {}
 impl Repeatable for v1::DeleteFlowResponse {}
 impl Repeatable for v1::MovedDeliveriesResponse {}
-impl Repeatable for v1::RetryJob {}
 impl Repeatable for v1::EraseLeadResponse {}
 impl Repeatable for v1::ImportSummary {}
 impl Repeatable for v1::Job {}
