@@ -34,6 +34,9 @@ pub(crate) fn integration(id: &str, name: &str, badge: Badge) -> Integration {
         throttled_until: None,
         grace_until: None,
         secret_version: 1,
+        staged_version: 0,
+        awaits_cut_over: false,
+        paused: false,
     }
 }
 

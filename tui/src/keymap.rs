@@ -72,6 +72,8 @@ pub enum Action {
     Test,
     Reset,
     Rotate,
+    CutOver,
+    Revoke,
     Actions,
     Palette,
     Copy,
@@ -97,7 +99,16 @@ impl Action {
 
     /// Whether it leads to a change of the daemon's data.
     pub const fn is_mutating(self) -> bool {
-        matches!(self, Self::Retry | Self::Toggle | Self::Test | Self::Reset | Self::Rotate)
+        matches!(
+            self,
+            Self::Retry
+                | Self::Toggle
+                | Self::Test
+                | Self::Reset
+                | Self::Rotate
+                | Self::CutOver
+                | Self::Revoke
+        )
     }
 }
 
@@ -197,6 +208,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::ClearMarks, &[key('u')], "u", "clear marks", Group::Act, Place::Integration, 0),
     bind(Action::Actions, &[key('a')], "a", "more actions", Group::Act, Place::Anywhere, 8),
     bind(Action::Rotate, &[], "", "rotate signing secret", Group::Act, Place::Anywhere, 0),
+    bind(Action::CutOver, &[key('c')], "c", "cut over secret", Group::Act, Place::Anywhere, 0),
+    bind(Action::Revoke, &[], "", "revoke secret", Group::Act, Place::Anywhere, 0),
     bind(Action::Reset, &[], "", "reset failure count", Group::Act, Place::Anywhere, 0),
     bind(Action::Filter, &[key('/')], "/", "filter", Group::View, Place::Lists, 7),
     bind(Action::FailingOnly, &[key('F')], "F", "failing only", Group::View, Place::Lists, 7),

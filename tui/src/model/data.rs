@@ -79,6 +79,21 @@ pub struct Integration {
     pub grace_until: Option<Timestamp>,
     /// 0 if the connector signs nothing.
     pub secret_version: u32,
+    /// The version of the secret that waits for a cut over; 0 for none.
+    pub staged_version: u32,
+    /// Nothing is pushed until then.
+    pub awaits_cut_over: bool,
+    /// Nothing is pushed for its company.
+    pub paused: bool,
+}
+
+/// How a new signing secret comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It signs at once; the old one stays for so many seconds.
+    Now { grace_seconds: u32 },
+    /// It goes along until cut over; with hold, nothing is pushed meanwhile.
+    Staged { hold: bool },
 }
 
 /// What an attempt came to.
@@ -219,7 +234,9 @@ pub enum Mutation {
     Disable { integration: String },
     Test { integration: String },
     Reset { integration: String },
-    Rotate { integration: String, grace_seconds: u32 },
+    Rotate { integration: String, entry: Entry },
+    CutOver { integration: String },
+    Revoke { integration: String },
 }
 
 /// The answer to a mutation.

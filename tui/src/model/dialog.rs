@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::data::{Estimate, Held, Mutation, Retry, Secret};
+use super::data::{Entry, Estimate, Held, Mutation, Retry, Secret};
 use super::input::Input;
 use crate::keymap::Action;
 use crate::msg::Ticket;
@@ -24,12 +24,46 @@ pub enum Dialog {
 /// What is to be done, in the words that the dialog needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    Retry { retry: Retry, of: String, delivered: usize },
-    Enable { id: String, name: String, held: u64 },
-    Disable { id: String, name: String, pending: u64 },
-    Test { id: String, name: String },
-    Reset { id: String, name: String, failures: u64 },
-    Rotate { id: String, name: String, pending: u64 },
+    Retry {
+        retry: Retry,
+        of: String,
+        delivered: usize,
+    },
+    Enable {
+        id: String,
+        name: String,
+        held: u64,
+    },
+    Disable {
+        id: String,
+        name: String,
+        pending: u64,
+    },
+    Test {
+        id: String,
+        name: String,
+    },
+    Reset {
+        id: String,
+        name: String,
+        failures: u64,
+    },
+    Rotate {
+        id: String,
+        name: String,
+        pending: u64,
+    },
+    CutOver {
+        id: String,
+        name: String,
+        held: u64,
+    },
+    /// Away goes the staged secret, or the old one in its grace.
+    Revoke {
+        id: String,
+        name: String,
+        staged: bool,
+    },
 }
 
 /// Whether a dry run has told what a retry would do.
@@ -68,8 +102,14 @@ pub struct Choice {
 }
 
 const HELD: [(&str, Held); 3] = [("keep held", Held::Keep), ("release", Held::Release), ("skip", Held::Skip)];
-const GRACE: [(&str, u32); 4] =
-    [("not at all", 0), ("1 hour", 3600), ("24 hours", 86_400), ("7 days", 604_800)];
+const ENTRIES: [Entry; 6] = [
+    Entry::Now { grace_seconds: 0 },
+    Entry::Now { grace_seconds: 3600 },
+    Entry::Now { grace_seconds: 86_400 },
+    Entry::Now { grace_seconds: 604_800 },
+    Entry::Staged { hold: false },
+    Entry::Staged { hold: true },
+];
 
 impl Confirm {
     /// A fresh question; Cancel has the focus unless something must be typed first.
@@ -94,10 +134,22 @@ impl Confirm {
             }
             Ask::Rotate { .. } => Some(Choice {
                 label: "old secret stays valid",
-                options: &["not at all", "1 hour", "24 hours", "7 days"],
+                options: &[
+                    "not at all",
+                    "1 hour",
+                    "24 hours",
+                    "7 days",
+                    "until cut over",
+                    "until cut over, pushes wait",
+                ],
             }),
             _ => None,
         }
+    }
+
+    /// How a new secret comes in, where that is asked.
+    pub fn entry(&self) -> Entry {
+        ENTRIES.get(self.choice).copied().unwrap_or(Entry::Now { grace_seconds: 86_400 })
     }
 
     /// What must be typed to confirm.
@@ -138,10 +190,9 @@ impl Confirm {
             Ask::Disable { id, .. } => Mutation::Disable { integration: id },
             Ask::Test { id, .. } => Mutation::Test { integration: id },
             Ask::Reset { id, .. } => Mutation::Reset { integration: id },
-            Ask::Rotate { id, .. } => {
-                let grace_seconds = GRACE.get(self.choice).map_or(86_400, |(_, seconds)| *seconds);
-                Mutation::Rotate { integration: id, grace_seconds }
-            }
+            Ask::Rotate { id, .. } => Mutation::Rotate { integration: id, entry: self.entry() },
+            Ask::CutOver { id, .. } => Mutation::CutOver { integration: id },
+            Ask::Revoke { id, .. } => Mutation::Revoke { integration: id },
         }
     }
 
@@ -220,6 +271,8 @@ pub struct OneTime {
     pub integration: String,
     pub secret: Secret,
     pub grace_until: Option<Timestamp>,
+    /// The old one signs until cut over.
+    pub staged: bool,
     pub opened_at: Timestamp,
     /// Until when it is shown in clear.
     pub shown_until: Option<Timestamp>,
@@ -238,6 +291,7 @@ impl OneTime {
             integration,
             secret,
             grace_until,
+            staged: false,
             opened_at: now,
             shown_until: None,
             stored: false,

@@ -31,6 +31,9 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
         throttled_until: time(health.throttled_until),
         grace_until: time(it.grace_until),
         secret_version: it.secret_version,
+        staged_version: it.staged_secret_version,
+        awaits_cut_over: it.awaits_cut_over,
+        paused: it.company_paused_at.is_some(),
     }
 }
 

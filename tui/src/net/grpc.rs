@@ -8,7 +8,7 @@ use leadline_proto::v1::{self, watch_response::Message};
 
 use super::{Attempts, Call, Dial, Failure, Session, Watched, convert};
 use crate::client::{Client, ClientError};
-use crate::model::data::{Detail, Done, Estimate, Mutation, Retry, Secret};
+use crate::model::data::{Detail, Done, Entry, Estimate, Mutation, Retry, Secret};
 use crate::msg::Msg;
 
 /// A daemon to connect to.
@@ -146,12 +146,27 @@ async fn mutate(client: &Client, request_id: String, mutation: Mutation) -> Resu
             Done::Changed(convert::integration(client.reset_integration(request).await?))
         }
         Mutation::Test { integration } => test(client, request_id, integration).await?,
-        Mutation::Rotate { integration, grace_seconds } => {
+        Mutation::CutOver { integration } => {
+            let request = v1::CutOverRequest { request_id, integration };
+            Done::Changed(convert::integration(client.cut_over(request).await?))
+        }
+        Mutation::Revoke { integration } => {
+            let request = v1::RevokeSecretRequest { request_id, integration };
+            Done::Changed(convert::integration(client.revoke_secret(request).await?))
+        }
+        Mutation::Rotate { integration, entry } => {
+            let (grace_seconds, staged, hold) = match entry {
+                Entry::Now { grace_seconds } => (Some(grace_seconds), false, false),
+                Entry::Staged { hold } => (None, true, hold),
+            };
+            let signing_secret = String::new();
             let request = v1::RotateSecretRequest {
                 request_id,
                 integration,
-                grace_seconds: Some(grace_seconds),
-                ..Default::default()
+                grace_seconds,
+                signing_secret,
+                staged,
+                hold,
             };
             let told = client.rotate_secret(request).await?;
             let secret = Some(told.signing_secret).filter(|secret| !secret.is_empty()).map(Secret::new);

@@ -27,13 +27,31 @@ pub fn obstacle(model: &Model, action: Action) -> Option<String> {
         Action::Retry if open.is_none() && model.current().is_some_and(|it| it.dead == 0) => {
             no("no delivery is dead")
         }
-        Action::Retry | Action::Toggle | Action::Test | Action::Reset | Action::Rotate | Action::Copy
+        Action::Retry
+        | Action::Toggle
+        | Action::Test
+        | Action::Reset
+        | Action::Rotate
+        | Action::CutOver
+        | Action::Revoke
+        | Action::Copy
             if model.current().is_none() =>
         {
             no("no integration is selected")
         }
         Action::Rotate if model.current().is_some_and(|it| it.secret_version == 0) => {
             no("this connector signs nothing")
+        }
+        Action::Rotate if model.current().is_some_and(|it| it.staged_version > 0) => {
+            no("a secret is staged: cut over or cancel it first")
+        }
+        Action::CutOver if model.current().is_some_and(|it| it.staged_version == 0) => {
+            no("no secret is staged")
+        }
+        Action::Revoke
+            if model.current().is_some_and(|it| it.staged_version == 0 && it.grace_until.is_none()) =>
+        {
+            no("there is one secret only")
         }
         Action::Reset if model.current().is_some_and(|it| it.failures == 0 && it.last_error.is_empty()) => {
             no("there is no failure to forget")
@@ -62,7 +80,9 @@ pub(super) fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Open => return open(model),
         Action::Back | Action::Quit => return back(model, action),
         Action::Retry => return ask_retry(model),
-        Action::Toggle | Action::Test | Action::Reset | Action::Rotate => ask(model, action),
+        Action::Toggle | Action::Test | Action::Reset | Action::Rotate | Action::CutOver | Action::Revoke => {
+            ask(model, action)
+        }
         Action::Filter => {
             if let Some(filter) = filter(model) {
                 filter.editing = true;
@@ -192,6 +212,8 @@ fn ask(model: &mut Model, action: Action) {
         Action::Test => Ask::Test { id, name },
         Action::Reset => Ask::Reset { id, name, failures: it.failures },
         Action::Rotate => Ask::Rotate { id, name, pending: it.pending },
+        Action::CutOver => Ask::CutOver { id, name, held: it.held },
+        Action::Revoke => Ask::Revoke { id, name, staged: it.staged_version > 0 },
         _ => return,
     };
     model.dialog = Some(Dialog::Confirm(Confirm::new(ask, model.now, DryRun::NotNeeded)));
@@ -212,7 +234,15 @@ fn item(model: &Model, action: Action) -> Option<Item> {
 }
 
 fn actions_menu(model: &Model) -> Menu {
-    let actions = [Action::Retry, Action::Test, Action::Toggle, Action::Reset, Action::Rotate];
+    let actions = [
+        Action::Retry,
+        Action::Test,
+        Action::Toggle,
+        Action::Reset,
+        Action::Rotate,
+        Action::CutOver,
+        Action::Revoke,
+    ];
     let items = actions.into_iter().filter_map(|action| item(model, action)).collect();
     Menu { title: "Actions", items, selected: 0, query: None, opened_at: model.now }
 }

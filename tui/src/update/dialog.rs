@@ -127,6 +127,9 @@ fn headline(ask: &Ask) -> String {
         Ask::Test { name, .. } => format!("test {name}"),
         Ask::Reset { name, .. } => format!("reset {name}"),
         Ask::Rotate { name, .. } => format!("rotate the secret of {name}"),
+        Ask::CutOver { name, .. } => format!("cut over {name}"),
+        Ask::Revoke { name, staged: true, .. } => format!("cancel the staged secret of {name}"),
+        Ask::Revoke { name, .. } => format!("revoke the old secret of {name}"),
     }
 }
 

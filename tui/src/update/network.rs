@@ -106,12 +106,12 @@ fn answered(model: &mut Model, ticket: Ticket, done: Result<Done, String>) {
         }
         Done::Rotated { integration, secret } => {
             match secret {
-                Some(secret) => model.secrets.push_back(OneTime::new(
-                    integration.name.clone(),
-                    secret,
-                    integration.grace_until,
-                    model.now,
-                )),
+                Some(secret) => {
+                    let (name, grace) = (integration.name.clone(), integration.grace_until);
+                    let staged = integration.staged_version > 0;
+                    let shown = OneTime { staged, ..OneTime::new(name, secret, grace, model.now) };
+                    model.secrets.push_back(shown);
+                }
                 None => model.toast(
                     Tone::Bad,
                     format!("{what}: rotated, but the secret was already shown; rotate again if it is lost"),

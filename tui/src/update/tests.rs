@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::fixtures::{self, attempts, feed, live, now, opened, press};
 use crate::keymap::Press;
-use crate::model::data::{AttemptState, Conn, Done, Estimate, Held, Mutation, Retry, Secret};
+use crate::model::data::{AttemptState, Conn, Done, Entry, Estimate, Held, Mutation, Retry, Secret};
 use crate::model::dialog::{Dialog, DryRun, Focus};
 use crate::model::{Model, Screen};
 use crate::msg::{Command, Effect, Msg};
@@ -211,7 +211,8 @@ fn an_answer_to_an_older_dry_run_counts_for_nothing() {
 fn rotated(model: &mut Model) {
     press(model, "a up down down down down enter");
     let effects = press(model, "hubspot-eu enter enter");
-    let expected = Mutation::Rotate { integration: "01I1".to_owned(), grace_seconds: 86_400 };
+    let expected =
+        Mutation::Rotate { integration: "01I1".to_owned(), entry: Entry::Now { grace_seconds: 86_400 } };
     assert_eq!(mutation(&effects), Some(&expected));
     let secret = Some(Secret::new("whsec_abc".to_owned()));
     let done = Ok(Done::Rotated { integration: fixtures::hubspot(), secret });
@@ -226,6 +227,30 @@ fn rotating_wants_the_whole_name() {
     let mut model = live(80, 24);
     rotated(&mut model);
     assert_eq!(model.secrets.len(), 1);
+}
+
+#[test]
+fn a_rotation_is_staged_and_cut_over() {
+    let mut model = live(80, 24);
+    press(&mut model, "a up down down down down enter");
+    // From the name back to the choice, and on to the last option.
+    let effects = press(&mut model, "hubspot-eu tab tab tab l l l enter enter enter");
+    let expected = Mutation::Rotate { integration: "01I1".to_owned(), entry: Entry::Staged { hold: true } };
+    assert_eq!(mutation(&effects), Some(&expected));
+    assert!(mutation(&press(&mut model, "c")).is_none());
+    assert!(last_toast(&model).contains("no secret is staged"));
+
+    let mut staged = fixtures::hubspot();
+    (staged.staged_version, staged.awaits_cut_over) = (2, true);
+    let secret = Some(Secret::new("whsec_abc".to_owned()));
+    feed(&mut model, Msg::Answered { ticket: 1, done: Ok(Done::Rotated { integration: staged, secret }) });
+    assert!(model.secrets[0].staged);
+    press(&mut model, "space enter");
+    assert!(mutation(&press(&mut model, "a up down down down down enter")).is_none());
+    assert!(last_toast(&model).contains("cut over or cancel it first"), "one at a time");
+    press(&mut model, "esc");
+    let effects = press(&mut model, "c y");
+    assert_eq!(mutation(&effects), Some(&Mutation::CutOver { integration: "01I1".to_owned() }));
 }
 
 #[test]

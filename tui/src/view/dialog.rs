@@ -7,8 +7,8 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 use super::widgets::{column, cut, input, pad, popup, safe};
 use crate::model::Model;
-use crate::model::data::{Badge, Estimate};
-use crate::model::dialog::{Ask, Confirm, DryRun, Focus, Menu};
+use crate::model::data::{Badge, Entry, Estimate};
+use crate::model::dialog::{Ask, Choice, Confirm, DryRun, Focus, Menu};
 use crate::model::layout::window_start;
 use crate::theme::{Role, Theme};
 
@@ -19,24 +19,14 @@ pub(super) fn confirm(model: &Model, ask: &Confirm, theme: Theme, frame: &mut Fr
     let width = usize::from(WIDTH.min(area.width.saturating_sub(2))).saturating_sub(6);
     let (title, verb, question) = words(&ask.ask, width, theme);
     let mut lines = vec![Line::default(), Line::from(theme.span(Role::Strong, question)), Line::default()];
-    lines.extend(facts(model, &ask.ask, width, theme).into_iter().map(Line::from));
+    lines.extend(facts(model, ask, width, theme).into_iter().map(Line::from));
     if let Some(told) = dry_run(&ask.dry_run, width, theme) {
         lines.push(told);
     }
     if let Some(choice) = ask.choice() {
         lines.push(Line::default());
         lines.push(Line::from(theme.span(Role::Quiet, format!("{}:", choice.label))));
-        let options = choice.options.iter().enumerate().flat_map(|(at, option)| {
-            let chosen = at == ask.choice;
-            let role = match (chosen, ask.focus) {
-                (true, Focus::Choice) => Role::Selected,
-                (true, _) => Role::Strong,
-                _ => Role::Quiet,
-            };
-            let mark = if chosen { "(x)" } else { "( )" };
-            [theme.span(role, format!("{mark} {option}")), Span::raw("   ")]
-        });
-        lines.push(Line::from(options.collect::<Vec<_>>()));
+        lines.extend(options(ask, &choice, width, theme));
     }
     if let Some(expected) = ask.expected() {
         lines.push(Line::default());
@@ -61,6 +51,29 @@ pub(super) fn confirm(model: &Model, ask: &Confirm, theme: Theme, frame: &mut Fr
     frame.render_widget(Paragraph::new(lines), inner);
 }
 
+/// The options of a choice, side by side as far as there is room.
+fn options(ask: &Confirm, choice: &Choice, width: usize, theme: Theme) -> Vec<Line<'static>> {
+    let (mut lines, mut spans, mut used) = (Vec::new(), Vec::new(), 0);
+    for (at, option) in choice.options.iter().enumerate() {
+        let chosen = at == ask.choice;
+        let role = match (chosen, ask.focus) {
+            (true, Focus::Choice) => Role::Selected,
+            (true, _) => Role::Strong,
+            _ => Role::Quiet,
+        };
+        let mark = if chosen { "(x)" } else { "( )" };
+        let text = format!("{mark} {option}");
+        if used + text.len() > width && used > 0 {
+            lines.push(Line::from(std::mem::take(&mut spans)));
+            used = 0;
+        }
+        used += text.len() + 3;
+        spans.extend([theme.span(role, text), Span::raw("   ")]);
+    }
+    lines.push(Line::from(spans));
+    lines
+}
+
 fn words(ask: &Ask, width: usize, theme: Theme) -> (&'static str, &'static str, String) {
     let room = width.saturating_sub(32);
     let name = |name: &str| safe(name, room, theme);
@@ -75,12 +88,70 @@ fn words(ask: &Ask, width: usize, theme: Theme) -> (&'static str, &'static str, 
         Ask::Rotate { name: n, .. } => {
             ("Rotate secret", "Rotate", format!("Rotate the signing secret of {}?", name(n)))
         }
+        Ask::CutOver { name: n, .. } => {
+            ("Cut over", "Cut over", format!("Cut over {} to the staged secret?", name(n)))
+        }
+        Ask::Revoke { name: n, staged: true, .. } => {
+            ("Cancel secret", "Cancel it", format!("Cancel the staged secret of {}?", name(n)))
+        }
+        Ask::Revoke { name: n, .. } => {
+            ("Revoke secret", "Revoke", format!("Revoke the old secret of {}?", name(n)))
+        }
     }
 }
 
-fn facts(model: &Model, ask: &Ask, width: usize, theme: Theme) -> Vec<String> {
-    let badge = model.current().map(|it| it.badge);
+fn facts(model: &Model, confirm: &Confirm, width: usize, theme: Theme) -> Vec<String> {
     let bullet = theme.pick("•", "*");
+    let told = match &confirm.ask {
+        Ask::Rotate { pending, .. } => rotation_facts(confirm.entry(), *pending),
+        Ask::CutOver { held, .. } => vec![
+            "the staged secret signs from now on, the old one nothing".to_owned(),
+            "a receiver that does not know it yet refuses: test first".to_owned(),
+            format!(
+                "{} held; what the rotation held is pushed",
+                count(*held, "delivery is", "deliveries are")
+            ),
+        ],
+        Ask::Revoke { staged: true, .. } => vec![
+            "the old secret goes on alone; what the rotation held is pushed".to_owned(),
+            "a receiver that knows the new one only refuses from now on".to_owned(),
+        ],
+        Ask::Revoke { .. } => vec![
+            "the old secret signs nothing any more".to_owned(),
+            "a receiver that does not know the new one yet refuses".to_owned(),
+        ],
+        ask => other_facts(model, ask),
+    };
+    told.into_iter().map(|fact| cut(&format!("{bullet} {fact}"), width, theme)).collect()
+}
+
+fn rotation_facts(entry: Entry, pending: u64) -> Vec<String> {
+    let made = "a new secret is made now and shown once".to_owned();
+    match entry {
+        Entry::Now { .. } => vec![
+            made,
+            "it signs the simple header at once: tell those receivers now".to_owned(),
+            count(
+                pending,
+                "pending delivery will be signed with it",
+                "pending deliveries will be signed with it",
+            ),
+        ],
+        Entry::Staged { hold: false } => vec![
+            made,
+            "until you cut over it only joins webhook-signature".to_owned(),
+            "a test push is signed by it alone: it shows who knows it".to_owned(),
+        ],
+        Entry::Staged { hold: true } => vec![
+            made,
+            "nothing is pushed until you cut over; new leads are held".to_owned(),
+            "a test push is signed by it alone: it shows who knows it".to_owned(),
+        ],
+    }
+}
+
+fn other_facts(model: &Model, ask: &Ask) -> Vec<String> {
+    let badge = model.current().map(|it| it.badge);
     let mut facts: Vec<String> = Vec::new();
     let mut add = |text: &str| facts.push(text.to_owned());
     match ask {
@@ -116,17 +187,9 @@ fn facts(model: &Model, ask: &Ask, width: usize, theme: Theme) -> Vec<String> {
             ));
             add("attempts and dead deliveries stay as they are");
         }
-        Ask::Rotate { pending, .. } => {
-            add("a new secret is made now and shown once");
-            add("it signs the simple header at once: tell those receivers now");
-            add(&count(
-                *pending,
-                "pending delivery will be signed with it",
-                "pending deliveries will be signed with it",
-            ));
-        }
+        Ask::Rotate { .. } | Ask::CutOver { .. } | Ask::Revoke { .. } => {}
     }
-    facts.into_iter().map(|fact| cut(&format!("{bullet} {fact}"), width, theme)).collect()
+    facts
 }
 
 fn dry_run(told: &DryRun, width: usize, theme: Theme) -> Option<Line<'static>> {

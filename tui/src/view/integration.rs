@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::attempt;
-use super::widgets::{badge, column, cut, pane, safe, without_phrase};
+use super::widgets::{badge, column, cut, pane, safe, standstill, without_phrase};
 use crate::model::data::{Attempt, AttemptState, Integration};
 use crate::model::layout::{STRIP_ROWS, side_split, window_start};
 use crate::model::open::{Open, Pane};
@@ -50,6 +50,9 @@ fn health(model: &Model, open: &Open, theme: Theme, frame: &mut Frame<'_>, area:
 fn summary(model: &Model, it: &Integration, theme: Theme) -> Line<'static> {
     let quiet = |text: &str| theme.span(Role::Quiet, text.to_owned());
     let mut spans = badge(it, theme);
+    if let Some(told) = standstill(it) {
+        spans.extend([Span::raw("   "), theme.span(Role::Warn, told)]);
+    }
     let pushed = it.last_pushed_at.map_or_else(|| "never".to_owned(), |at| time::ago(model.now, at));
     spans.extend([quiet("   last pushed "), Span::raw(pushed)]);
     let dead = if it.dead > 0 { Role::Bad } else { Role::Plain };
@@ -61,6 +64,9 @@ fn summary(model: &Model, it: &Integration, theme: Theme) -> Line<'static> {
     }
     if it.secret_version > 0 {
         spans.extend([quiet("   secret "), Span::raw(format!("v{}", it.secret_version))]);
+    }
+    if it.staged_version > 0 {
+        spans.push(Span::raw(format!(", v{} staged (c)", it.staged_version)));
     }
     if let Some(until) = it.grace_until {
         spans.push(Span::raw(format!(", the old one until {}", time::moment(until, &model.setup.zone))));
@@ -114,7 +120,12 @@ fn title(model: &Model, open: &Open, theme: Theme) -> Vec<Span<'static>> {
     let mut spans = vec![];
     if !model.size.is_wide() {
         match model.current() {
-            Some(it) => spans.extend(badge(it, theme)),
+            Some(it) => {
+                spans.extend(badge(it, theme));
+                if let Some(told) = standstill(it) {
+                    spans.extend([Span::raw("   "), theme.span(Role::Warn, told)]);
+                }
+            }
             None => spans.push(theme.span(Role::Bad, "deleted")),
         }
         spans.push(Span::raw("  "));

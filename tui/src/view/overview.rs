@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::widgets::{badge, column, cut, error_text, pad, pane, safe};
+use super::widgets::{badge, column, cut, error_text, pad, pane, safe, standstill};
 use crate::model::data::{Conn, Integration};
 use crate::model::layout::{CARD_ROWS, STRIP_ROWS, window_start};
 use crate::model::{Model, time};
@@ -113,6 +113,9 @@ fn pushed(model: &Model, it: &Integration) -> String {
 }
 
 fn retry(model: &Model, it: &Integration) -> String {
+    if let Some(told) = standstill(it) {
+        return told.to_owned();
+    }
     match (it.next_retry_at, it.throttled_until) {
         (_, Some(until)) if until > model.now => format!("{}, throttled", time::until(model.now, until)),
         (Some(at), _) => time::until(model.now, at),
@@ -197,7 +200,10 @@ fn row(
         Span::raw(format!("{:>5}", it.failures)),
         theme.span(dead, format!("{:>5}", it.dead)),
         Span::raw(format!("{:>5}  {pushed:<9}", it.held)),
-        Span::raw(error_text(&it.last_error, error, theme)),
+        match standstill(it) {
+            Some(told) => theme.span(Role::Warn, told),
+            None => Span::raw(error_text(&it.last_error, error, theme)),
+        },
     ]);
     if selected { line.style(theme.style(Role::Selected)) } else { line }
 }

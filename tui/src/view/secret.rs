@@ -42,6 +42,7 @@ pub(super) fn draw(model: &Model, it: &OneTime, theme: Theme, frame: &mut Frame<
         }
     });
     let until = match it.grace_until {
+        _ if it.staged => "The old secret signs until you cut over: c".to_owned(),
         Some(at) => format!("The old secret stays valid until {}.", time::moment(at, &model.setup.zone)),
         None => "The old secret is not valid any more.".to_owned(),
     };

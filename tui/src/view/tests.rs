@@ -181,6 +181,20 @@ fn rotate_dialog() {
 }
 
 #[test]
+fn rotation_staged_and_company_paused() {
+    check("staged", |width, height| {
+        let mut model = live(width, height);
+        let mut staged = fixtures::hubspot();
+        (staged.staged_version, staged.awaits_cut_over) = (2, true);
+        let mut paused = fixtures::integrations().remove(0);
+        paused.paused = true;
+        feed(&mut model, Msg::Changes { changed: vec![staged, paused], removed: vec![] });
+        press(&mut model, "c");
+        model
+    });
+}
+
+#[test]
 fn one_time_secret() {
     check("secret", secret);
     check("secret_shown", |width, height| {

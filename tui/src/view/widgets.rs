@@ -91,6 +91,15 @@ pub(super) fn badge(it: &Integration, theme: Theme) -> Vec<Span<'static>> {
     spans
 }
 
+/// Why nothing is pushed although it is enabled.
+pub(super) fn standstill(it: &Integration) -> Option<&'static str> {
+    match (it.paused, it.awaits_cut_over) {
+        (true, _) => Some("company paused"),
+        (false, true) => Some("until cut over"),
+        (false, false) => None,
+    }
+}
+
 /// A filter as a chip: the text with a cursor while it is typed.
 pub(super) fn input(input: &Input, width: usize, theme: Theme) -> Vec<Span<'static>> {
     let (before, behind) = input.split();
