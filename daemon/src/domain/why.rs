@@ -26,6 +26,8 @@ pub struct Facts {
     pub running_since: Option<Timestamp>,
     /// When it is due; the queue has it then.
     pub due_at: Option<Timestamp>,
+    /// The queue has it as a retry, which waits for the breaker; first attempts do not.
+    pub is_retry: bool,
     /// By the clock that the other times are of.
     pub now: Timestamp,
     /// Finished attempts.
@@ -48,6 +50,8 @@ pub struct Lane {
     pub paused_since: Option<Timestamp>,
     /// Its target asked for it.
     pub throttled_until: Option<Timestamp>,
+    /// The breaker lets no retry start before, and then one that finds out.
+    pub breaker_until: Option<Timestamp>,
 }
 
 /// The sentence.
@@ -139,11 +143,34 @@ fn closed(facts: &Facts) -> Option<String> {
              `leadline integration cut-over {id}` lets it go."
         ));
     }
-    let until = lane.throttled_until.filter(|until| *until > facts.now)?;
+    let Some(until) = lane.throttled_until.filter(|until| *until > facts.now) else {
+        return broken(facts);
+    };
     let until = facts.due_at.map_or(until, |due_at| due_at.max(until));
     Some(format!(
         "It waits until {} because {name:?} asked us to wait; then it is pushed by itself.",
         moment(Some(until))
+    ))
+}
+
+/// What the breaker keeps.
+fn broken(facts: &Facts) -> Option<String> {
+    let until = facts.lane.breaker_until.filter(|_| facts.is_retry)?;
+    let (name, id) = (&facts.integration, &facts.id);
+    let now = format!("`leadline delivery retry {id}` pushes it now");
+    if until > facts.now {
+        let until = facts.due_at.map_or(until, |due_at| due_at.max(until));
+        return Some(format!(
+            "It waits because the breaker of {name:?} is open after too many failures in a row: at {} one retry finds \
+             out, and what it finds decides for the others; {now}.",
+            moment(Some(until))
+        ));
+    }
+    // Before its time it waits for that.
+    facts.due_at.filter(|due_at| *due_at <= facts.now)?;
+    Some(format!(
+        "It waits because the breaker of {name:?} is half-open: one retry at a time finds out whether the target \
+         answers again, and the others follow; {now}."
     ))
 }
 
@@ -231,6 +258,7 @@ mod tests {
             finished_at: None,
             running_since: None,
             due_at: None,
+            is_retry: false,
             now: at(100).unwrap(),
             attempts: 0,
             failure: None,
@@ -326,6 +354,31 @@ mod tests {
             Pending,
             |f| due(f, Lane { throttled_until: at(160), ..Lane::default() }),
             "It waits until 1970-01-01T00:02:40Z because \"crm\" asked us to wait; then it is pushed by itself.",
+        );
+        let open = Lane { breaker_until: at(160), ..Lane::default() };
+        check(
+            Pending,
+            |f| {
+                due(f, open);
+                f.is_retry = true;
+            },
+            "It waits because the breaker of \"crm\" is open after too many failures in a row: at 1970-01-01T00:02:40Z one \
+             retry finds out, and what it finds decides for the others; `leadline delivery retry D` pushes it now.",
+        );
+        check(
+            Pending,
+            |f| {
+                due(f, Lane { breaker_until: at(99), ..open });
+                f.is_retry = true;
+            },
+            "It waits because the breaker of \"crm\" is half-open: one retry at a time finds out whether the target answers \
+             again, and the others follow; `leadline delivery retry D` pushes it now.",
+        );
+        check(
+            Pending,
+            |f| due(f, open),
+            "It is due since 1970-01-01T00:01:30Z and is pushed as soon as the lane of \"crm\" has room: \
+             `leadline integration show I` shows its limits and what is pending.",
         );
         check(
             Pending,

@@ -16,16 +16,20 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS company_id, c.paused_at, d.state, d.reason, d.created_at, d.finished_at, d.attempts,
                       i.id AS integration_id, i.name, i.enabled, i.awaits_cut_over, i.throttled_until,
-                      u.since AS "since?", u.due_at AS sweep_at, q.due_at AS "due_at?", r.claimed_at AS "running_since?",
+                      u.since AS "since?", s.breaker_until, q.due_at AS "due_at?", q.kind AS "kind?",
+                      CASE WHEN i.enabled AND u.due_at IS NOT NULL
+                          AND s.sweep_at <= d.created_at + $2 * interval '1 second' THEN s.sweep_at END AS sweep_at,
+                      r.claimed_at AS "running_since?",
                       p.id AS "behind_id?", p.state AS "behind_state?",
                       a.class AS failure_class, a.error AS failure_error, now() AS "now!"
                FROM company c
                CROSS JOIN LATERAL (SELECT * FROM delivery WHERE company_id = c.id AND id = $1 OFFSET 0) d
                JOIN integration i ON i.company_id = c.id AND i.id = d.integration_id AND i.deleted_at IS NULL
+               JOIN integration_stat s ON s.company_id = c.id AND s.integration_id = i.id
                LEFT JOIN undelivered u
                    ON u.company_id = c.id AND u.integration_id = d.integration_id AND u.delivery_id = d.id
                LEFT JOIN LATERAL (
-                   SELECT due_at FROM due WHERE integration_id = d.integration_id AND delivery_id = d.id LIMIT 1) q ON true
+                   SELECT due_at, kind FROM due WHERE integration_id = d.integration_id AND delivery_id = d.id LIMIT 1) q ON true
                LEFT JOIN LATERAL (
                    SELECT k.claimed_at FROM claim k CROSS JOIN LATERAL unnest(k.items, k.attempts)
                        AS t(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
@@ -40,6 +44,7 @@ impl Store {
                    SELECT class, error FROM attempt WHERE delivery_id = d.id AND company_id = c.id
                    ORDER BY number DESC LIMIT 1) a ON true"#,
             id.uuid(),
+            self.sweep.age.as_secs_f64(),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -59,6 +64,7 @@ impl Store {
             finished_at: time(row.finished_at),
             running_since: time(row.running_since),
             due_at: time(row.due_at),
+            is_retry: row.kind.is_some_and(|kind| kind > 0),
             now: row.now.to_jiff(),
             attempts: row.attempts,
             failure: row.failure_class.zip(row.failure_error),
@@ -68,6 +74,7 @@ impl Store {
                 awaits_cut_over: row.awaits_cut_over,
                 paused_since: time(row.paused_at),
                 throttled_until: time(row.throttled_until),
+                breaker_until: time(row.breaker_until),
             },
             sweep_at: time(row.sweep_at),
         })
