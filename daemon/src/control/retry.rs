@@ -202,8 +202,7 @@ fn retried_states(asked: &v1::DeliveryFilter, states: &[&'static str]) -> Result
     }
     if states.contains(&"held") {
         return Err(Refusal::State(
-            "held deliveries are released, not retried: enable their integration with --held release"
-                .to_owned(),
+            "held deliveries are released, not retried: use `leadline delivery release`".to_owned(),
         ));
     }
     if states.contains(&"skipped") {
@@ -225,8 +224,8 @@ fn refuse_named(target: &Target) -> Result<(), Refusal> {
     let reason = target.reason.as_deref().unwrap_or_default();
     match &*target.state {
         "held" => Err(Refusal::State(format!(
-            "delivery {id} is held ({reason}): it is released, not retried; enable its integration with \
-             --held release"
+            "delivery {id} is held ({reason}): it is released, not retried; \
+             use `leadline delivery release {id}`"
         ))),
         "skipped" => {
             Err(Refusal::State(format!("delivery {id} is skipped ({reason}) and is not pushed any more")))
@@ -280,7 +279,10 @@ mod tests {
             assert_eq!(refusal, "integration \"crm\" is disabled: enable it first");
         }
         let held = refuse_named(&target(7, "held", true)).unwrap_err().to_string();
-        assert!(held.contains("(integration disabled)") && held.ends_with("--held release"), "{held}");
+        assert!(
+            held.contains("(integration disabled)") && held.contains("`leadline delivery release "),
+            "{held}"
+        );
         assert!(refuse_named(&target(7, "skipped", true)).is_err());
     }
 
