@@ -17,6 +17,8 @@ impl Scene {
     async fn start(behaviour: Behaviour, config: Value) -> Self {
         let daemon = Daemon::start().await;
         let (operator, cli) = (Operator::new(daemon.control().await), Cli::new(daemon.socket()));
+        // The first command may have to be built, which must not hold up a push.
+        cli.json(&["company", "list"]).await;
         let receiver = Receiver::start(behaviour).await.unwrap();
         let key = operator.company(7).await;
         let hook = operator.webhook(7, "hook", &receiver.url("/"), config).await.integration.unwrap().id;

@@ -75,6 +75,8 @@ impl Scene {
     async fn start(reads: Reads) -> Self {
         let daemon = Daemon::start().await;
         let (operator, cli) = (Operator::new(daemon.control().await), Cli::new(daemon.socket()));
+        // The first command may have to be built, which must not hold up a push.
+        cli.json(&["company", "list"]).await;
         let receiver = Receiver::start(Behaviour::Good).await.unwrap();
         let witness = Receiver::start(Behaviour::Good).await.unwrap();
         let key = operator.company(7).await;
