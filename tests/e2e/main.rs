@@ -23,6 +23,7 @@ mod outage;
 mod people;
 mod persons;
 mod preview;
+mod pipedrive;
 mod queue;
 mod refusals;
 mod rest;

@@ -7,7 +7,10 @@ use super::{
     Call, Exchange, Ids, Prepared, Push, Response, Step,
     testing::{self, NOW},
 };
-use crate::domain::{integration::EventKind, outcome::Outcome};
+use crate::domain::{
+    integration::EventKind,
+    outcome::{Failure, Outcome},
+};
 
 /// Leads that differ in all that matters to a vendor.
 pub(super) fn lead() -> Value {
@@ -110,4 +113,26 @@ fn calls(exchanges: &[Exchange]) -> Vec<Value> {
 pub(super) fn assert_golden(name: &str, golden: &str, said: &Said) {
     let now = serde_json::to_string_pretty(&said.calls).unwrap();
     assert!(golden.trim() == now, "GOLDEN {name}\n{now}\nEND GOLDEN");
+}
+
+/// Fails unless each error of the table is read as it says.
+pub(super) fn assert_errors(table: &str, read: fn(&Response, i64) -> Failure) {
+    let rows: Vec<Value> = serde_json::from_str(table).unwrap();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let body = match &row["body"] {
+            Value::Null => String::new(),
+            Value::String(page) => page.clone(),
+            json => json.to_string(),
+        };
+        let headers = row["headers"].as_object().unwrap().iter();
+        let headers =
+            headers.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
+        let status = row["status"].as_u64().unwrap().try_into().unwrap();
+        let failure = read(&Response { status, headers, body: body.into(), truncated: false }, NOW);
+        let told = json!({ "class": failure.class.as_str(), "wait": failure.retry_after.map(|wait| wait.as_secs()),
+            "error": failure.error });
+        let expected = json!({ "class": row["class"], "wait": row["wait"], "error": row["error"] });
+        assert_eq!(told, expected, "{row}");
+    }
 }

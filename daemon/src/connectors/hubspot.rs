@@ -17,7 +17,7 @@ use url::Url;
 use super::{
     ConfigField, Connector, Exchange, Pace, Prepared, Probe, ProbeStep, Push, Request, Response, Step, Token,
     config, crm, oauth,
-    talk::{self, Talk},
+    talk::{self, Heard, Talk},
 };
 use crate::domain::{
     address::EgressPolicy,
@@ -188,7 +188,7 @@ impl Prepared for Ready {
         }
         match self.push(&Talk::new(push, exchanges), &plan) {
             Ok(()) => Step::Done(Outcome::Delivered),
-            Err(next) => next,
+            Err(next) => *next,
         }
     }
 
@@ -224,7 +224,7 @@ impl Prepared for Ready {
 
 impl Ready {
     /// The contact, once for each delivery; then its note, once for each delivery.
-    fn push(&self, talk: &Talk<'_>, plan: &Plan) -> Result<(), Step> {
+    fn push(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<()> {
         let done = format!("contact.{}", talk.push.id);
         let contact = match talk.id(&done) {
             Some(contact) => contact.to_owned(),
@@ -240,10 +240,11 @@ impl Ready {
         if self.note(talk, plan, &contact)? {
             return Ok(());
         }
-        Err(Step::failed(FailureClass::Transient, "hubspot OBJECT_NOT_FOUND the contact is gone again"))
+        let error = "hubspot OBJECT_NOT_FOUND the contact is gone again";
+        Err(talk::stop(Failure::new(FailureClass::Transient, error)))
     }
 
-    fn contact(&self, talk: &Talk<'_>, plan: &Plan) -> Result<String, Step> {
+    fn contact(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<String> {
         if let Some(id) = talk.id("contact") {
             let answer = talk.ask(self.patch(talk.token(), id, false, &plan.properties))?;
             if let Some(contact) = self.settled(talk, plan, answer)? {
@@ -254,7 +255,7 @@ impl Ready {
     }
 
     /// Searching first would not do: HubSpot's search lags behind what was written.
-    fn by_email(&self, talk: &Talk<'_>, plan: &Plan) -> Result<String, Step> {
+    fn by_email(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<String> {
         let answer = talk.ask(self.patch(talk.token(), &plan.email, true, &plan.properties))?;
         if let Some(contact) = self.settled(talk, plan, answer)? {
             return Ok(contact);
@@ -267,11 +268,11 @@ impl Ready {
     }
 
     /// The id of the contact that an answer is about; none if there is no such contact.
-    fn settled(&self, talk: &Talk<'_>, plan: &Plan, answer: &Response) -> Result<Option<String>, Step> {
+    fn settled(&self, talk: &Talk<'_>, plan: &Plan, answer: &Response) -> Heard<Option<String>> {
         if talk::is_good(answer) {
             return match answer.json().as_ref().and_then(|body| talk::id_of(&body["id"])) {
                 Some(id) => Ok(Some(id)),
-                None => Err(talk::failed(talk::unreadable(VENDOR, answer, "contact id"))),
+                None => Err(talk::stop(talk::unreadable(VENDOR, answer, "contact id"))),
             };
         }
         if answer.status == 404 {
@@ -286,7 +287,7 @@ impl Ready {
     }
 
     /// Whether the note is there; false if its contact is not.
-    fn note(&self, talk: &Talk<'_>, plan: &Plan, contact: &str) -> Result<bool, Step> {
+    fn note(&self, talk: &Talk<'_>, plan: &Plan, contact: &str) -> Heard<bool> {
         let key = format!("note.{}", talk.push.id);
         if talk.id(&key).is_some() {
             return Ok(true);
@@ -306,19 +307,19 @@ impl Ready {
         }
         match answer.json().as_ref().and_then(|body| talk::id_of(&body["id"])) {
             Some(note) => talk.keep(&[(&key, &note)]).map(|()| true),
-            None => Err(talk::failed(talk::unreadable(VENDOR, answer, "note id"))),
+            None => Err(talk::stop(talk::unreadable(VENDOR, answer, "note id"))),
         }
     }
 
     /// HubSpot takes no key for a note, so that one whose answer was lost is looked for by what it says.
-    fn find_note(&self, talk: &Talk<'_>, contact: &str) -> Result<Option<String>, Step> {
+    fn find_note(&self, talk: &Talk<'_>, contact: &str) -> Heard<Option<String>> {
         let listed = talk.ask(self.list_notes(talk.token(), contact))?;
         if listed.status == 404 {
             return Ok(None);
         }
         let Some(notes) = Some(listed).filter(|listed| talk::is_good(listed)).and_then(Response::json) else {
             return Err(if talk::is_good(listed) {
-                talk::failed(talk::unreadable(VENDOR, listed, "list of notes"))
+                talk::stop(talk::unreadable(VENDOR, listed, "list of notes"))
             } else {
                 self.refused(talk, listed)
             });
@@ -334,12 +335,12 @@ impl Ready {
         match read.json() {
             Some(body) => Ok(answer::note_with(&body, talk.push.id)),
             None if read.truncated => self.find_note_singly(talk, &newest),
-            None => Err(talk::failed(talk::unreadable(VENDOR, read, "notes"))),
+            None => Err(talk::stop(talk::unreadable(VENDOR, read, "notes"))),
         }
     }
 
     /// Where people write long notes: one by one. What a note is known by stands at its beginning.
-    fn find_note_singly(&self, talk: &Talk<'_>, newest: &[String]) -> Result<Option<String>, Step> {
+    fn find_note_singly(&self, talk: &Talk<'_>, newest: &[String]) -> Heard<Option<String>> {
         for id in newest.iter().take(NOTES_READ_SINGLY) {
             let read = talk.ask(self.read_notes(talk.token(), std::slice::from_ref(id)))?;
             if !talk::is_good(read) {
@@ -352,11 +353,11 @@ impl Ready {
         Ok(None)
     }
 
-    fn refused(&self, talk: &Talk<'_>, answer: &Response) -> Step {
+    fn refused(&self, talk: &Talk<'_>, answer: &Response) -> Box<Step> {
         if answer.status == 401 && talk.token().is_some() {
-            return Step::Renew;
+            return Box::new(Step::Renew);
         }
-        talk::failed(answer::failure(answer, talk.push.now))
+        talk::stop(answer::failure(answer, talk.push.now))
     }
 
     fn request(&self, method: Method, path: &[&str], token: Option<&Token>) -> Request {

@@ -17,6 +17,7 @@ mod kinds;
 mod look;
 mod mailchimp;
 mod oauth;
+mod pipedrive;
 pub mod reading;
 mod rest;
 mod slack;
@@ -231,6 +232,7 @@ pub static ALL: &[&dyn Connector] = &[
     &hooks::ZAPIER,
     &hubspot::Hubspot,
     &mailchimp::Mailchimp,
+    &pipedrive::Pipedrive,
     &rest::Rest,
     &slack::Slack,
     &webhook::Webhook,

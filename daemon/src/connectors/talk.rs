@@ -12,6 +12,9 @@ use crate::domain::{
     template::percent_encode,
 };
 
+/// What was heard, or the step that comes before it can be.
+pub(super) type Heard<T> = Result<T, Box<Step>>;
+
 /// What a push has heard so far. The error of its questions is the next step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Talk<'a> {
@@ -25,10 +28,10 @@ impl<'a> Talk<'a> {
     }
 
     /// The answer to this call; without one, the call is what comes next, or the push has failed.
-    pub(super) fn ask(&self, request: Request) -> Result<&'a Response, Step> {
+    pub(super) fn ask(&self, request: Request) -> Heard<&'a Response> {
         ask(self.exchanges, request, self.push.now).map_err(|asking| match asking {
-            Asking::Call(request) => Step::Call((*request).into()),
-            Asking::Failed(failure) => failed(failure),
+            Asking::Call(request) => Box::new(Step::Call((*request).into())),
+            Asking::Failed(failure) => stop(failure),
         })
     }
 
@@ -38,13 +41,13 @@ impl<'a> Talk<'a> {
     }
 
     /// Keeps ids before the push goes on, so that a restart finds them.
-    pub(super) fn keep(&self, ids: &[(&str, &str)]) -> Result<(), Step> {
+    pub(super) fn keep(&self, ids: &[(&str, &str)]) -> Heard<()> {
         let new: Ids = ids
             .iter()
             .filter(|(key, id)| self.id(key) != Some(*id))
             .map(|(key, id)| ((*key).to_owned(), (*id).to_owned()))
             .collect();
-        if new.is_empty() { Ok(()) } else { Err(Step::Keep(new)) }
+        if new.is_empty() { Ok(()) } else { Err(Box::new(Step::Keep(new))) }
     }
 
     /// The token of a login.
@@ -88,6 +91,11 @@ pub(super) fn no_answer(exchange: &Exchange, now: i64) -> Failure {
 /// The end: it failed so.
 pub(super) fn failed(failure: Failure) -> Step {
     Step::Done(Outcome::Failed(failure))
+}
+
+/// The end, in the midst of a push.
+pub(super) fn stop(failure: Failure) -> Box<Step> {
+    Box::new(failed(failure))
 }
 
 /// Whether a call did what it should.

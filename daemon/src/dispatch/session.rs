@@ -31,8 +31,8 @@ struct Quota {
     pace: Pace,
     /// One permit for each call of the window.
     room: Arc<Semaphore>,
-    /// When the calls of the window ended, earliest first.
-    ended: Mutex<VecDeque<Instant>>,
+    /// When the calls of the window ended, earliest first; none for a call that was not made yet.
+    ended: Mutex<VecDeque<Option<Instant>>>,
 }
 
 /// The right to make a call, until this is dropped.
@@ -44,7 +44,7 @@ pub(super) struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.quota.ended.lock().unwrap_or_else(PoisonError::into_inner).push_back(Instant::now());
+        self.quota.ended.lock().unwrap_or_else(PoisonError::into_inner).push_back(Some(Instant::now()));
     }
 }
 
@@ -62,7 +62,7 @@ impl Session {
         let permit = Arc::clone(&quota.room).acquire_owned().await.ok();
         let earlier = quota.ended.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let turn = Turn { quota, _permit: permit };
-        if let Some(ended) = earlier {
+        if let Some(Some(ended)) = earlier {
             sleep_until(ended + pace.per).await;
         }
         turn
@@ -73,8 +73,10 @@ impl Session {
         match &*quota {
             Some(quota) if quota.pace == pace => Arc::clone(quota),
             _ => {
-                let room = Arc::new(Semaphore::new(pace.calls.max(1) as usize));
-                Arc::clone(quota.insert(Arc::new(Quota { pace, room, ended: Mutex::default() })))
+                let calls = pace.calls.max(1) as usize;
+                let room = Arc::new(Semaphore::new(calls));
+                let ended = Mutex::new(vec![None; calls].into());
+                Arc::clone(quota.insert(Arc::new(Quota { pace, room, ended })))
             }
         }
     }
@@ -128,6 +130,16 @@ mod tests {
         for window in arrivals.windows(4) {
             assert!(window[3] - window[0] >= pace.per);
         }
+    }
+
+    #[tokio::test]
+    async fn a_window_that_has_room_makes_nobody_wait() {
+        let session = Session::default();
+        let pace = Pace { calls: 5, per: Duration::from_secs(3600) };
+        for _ in 0..5 {
+            drop(session.turn(pace).await);
+        }
+        assert!(tokio::time::timeout(Duration::from_millis(1), session.turn(pace)).await.is_err());
     }
 
     #[tokio::test]

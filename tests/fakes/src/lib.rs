@@ -7,6 +7,7 @@ pub mod hubspot;
 mod leads;
 pub mod mail;
 pub mod mailchimp;
+pub mod pipedrive;
 mod receiver;
 pub mod rest;
 pub mod slack;

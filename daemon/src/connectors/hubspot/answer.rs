@@ -59,7 +59,8 @@ fn throttled(response: &Response, body: &Value, category: &str, message: &str, n
     };
     let code =
         [category, policy].iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
-    let mut failure = talk::told(VENDOR, FailureClass::Throttled, code.trim(), message);
+    let code = if code.is_empty() { "429" } else { &code };
+    let mut failure = talk::told(VENDOR, FailureClass::Throttled, code, message);
     failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
     failure
 }

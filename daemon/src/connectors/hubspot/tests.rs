@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::{Hubspot, Ready, answer};
 use crate::{
     connectors::{
-        Connector, Ids, Prepared, Response,
-        golden::{assert_golden, drive, lead, maximal, minimal},
-        testing::{NOW, integration},
+        Connector, Ids, Prepared,
+        golden::{assert_errors, assert_golden, drive, lead, maximal, minimal},
+        testing::integration,
     },
     domain::{
         address::EgressPolicy,
@@ -125,94 +125,7 @@ fn the_note_stays_within_its_limit() {
 
 #[test]
 fn every_error_has_its_class_and_says_what_hubspot_said() {
-    use FailureClass::*;
-    let error = |category: &str, message: &str| json!({ "status": "error", "category": category, "message": message });
-    let within = r#"Property values were not valid: [{"isValid":false,"message":"x","error":"PROPERTY_DOESNT_EXIST","name":"wedding_date_property"}]"#;
-    let listed = json!({ "category": "VALIDATION_ERROR", "message": "m", "errors": [
-        { "code": "PROPERTY_DOESNT_EXIST", "context": { "propertyName": ["wedding_date_property"] } },
-        { "code": "INVALID_EMAIL", "message": "Email address x is invalid" }] });
-    let scopes = json!({ "category": "MISSING_SCOPES", "message": "m", "errors": [
-        { "code": "MISSING_SCOPES", "context": { "requiredGranularScopes": ["crm.objects.contacts.write"] } }] });
-    let limit = |policy: &str| json!({ "status": "error", "message": "limit", "errorType": "RATE_LIMIT", "policyName": policy });
-    for (status, body, class, wait, text) in [
-        (
-            400,
-            error("VALIDATION_ERROR", within),
-            Rejected,
-            None,
-            "hubspot PROPERTY_DOESNT_EXIST wedding_date_property",
-        ),
-        (
-            400,
-            listed,
-            Rejected,
-            None,
-            "hubspot PROPERTY_DOESNT_EXIST wedding_date_property, INVALID_EMAIL Email address x is invalid",
-        ),
-        (
-            400,
-            error("VALIDATION_ERROR", "Invalid\ninput"),
-            Rejected,
-            None,
-            "hubspot VALIDATION_ERROR Invalid input",
-        ),
-        (
-            401,
-            error("INVALID_AUTHENTICATION", "no key"),
-            Credentials,
-            None,
-            "hubspot INVALID_AUTHENTICATION no key",
-        ),
-        (
-            401,
-            error("EXPIRED_AUTHENTICATION", "old"),
-            Credentials,
-            None,
-            "hubspot EXPIRED_AUTHENTICATION old",
-        ),
-        (403, scopes, Credentials, None, "hubspot MISSING_SCOPES crm.objects.contacts.write"),
-        (403, json!(null), Credentials, None, "hubspot 403 Forbidden"),
-        (404, error("OBJECT_NOT_FOUND", "gone"), Rejected, None, "hubspot OBJECT_NOT_FOUND gone"),
-        (409, error("CONFLICT", "twice"), Rejected, None, "hubspot CONFLICT twice"),
-        (
-            423,
-            error("LOCKED", "locked"),
-            Transient,
-            None,
-            "hubspot 423 Locked: {\"status\":\"error\",\"category\":\"LOCKED\",\"message\":\"locked\"}",
-        ),
-        (
-            429,
-            limit("TEN_SECONDLY_ROLLING"),
-            Throttled,
-            Some(10),
-            "hubspot RATE_LIMIT TEN_SECONDLY_ROLLING limit",
-        ),
-        (429, limit("DAILY"), Throttled, Some(3600), "hubspot RATE_LIMIT DAILY limit"),
-        (
-            429,
-            error("RATE_LIMITS", "You have reached your secondly limit."),
-            Throttled,
-            Some(1),
-            "hubspot RATE_LIMITS You have reached your secondly limit.",
-        ),
-        (429, json!(null), Throttled, Some(10), "hubspot"),
-        (477, json!(null), Transient, None, "hubspot 477"),
-        (
-            500,
-            error("UNKNOWN", "x"),
-            Transient,
-            None,
-            "hubspot 500 Internal Server Error: {\"status\":\"error\",\"category\":\"UNKNOWN\",\"message\":\"x\"}",
-        ),
-        (502, json!("<html>"), Transient, None, "hubspot 502 Bad Gateway: \"<html>\""),
-    ] {
-        let bytes = if body.is_null() { String::new() } else { body.to_string() };
-        let response = Response { status, headers: Vec::new(), body: bytes.into(), truncated: false };
-        let failure = answer::failure(&response, NOW);
-        let told = (failure.class, failure.retry_after.map(|wait| wait.as_secs()), failure.error.trim());
-        assert_eq!(told, (class, wait, text), "{status} {body}");
-    }
+    assert_errors(include_str!("fixtures/errors.json"), answer::failure);
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! Looks at a Pipedrive account: whose token it is, whether pipeline and stage exist, and the mapped fields.
+
+use serde_json::Value;
+
+use super::{Ready, VENDOR, answer};
+use crate::{
+    connectors::{
+        Exchange, Probe, ProbeStep, config, crm,
+        kinds::{Kind, kind_of},
+        look::{self, Look, Next},
+    },
+    domain::{integration::ProbeKind, mapping::Mapping},
+};
+
+/// Names that we make something of, whatever the account calls its own.
+const OURS: [&str; 5] = ["person.name", "person.email", "person.phone", "deal.value", "deal.currency"];
+
+pub(super) fn step(ready: &Ready, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
+    if ready.login.is_none() {
+        return look::failed(config::no_credentials("api_token"));
+    }
+    let mut look = Look::new(VENDOR, probe, exchanges, answer::failure);
+    let found = find(ready, &mut look);
+    look.step(found)
+}
+
+fn find(ready: &Ready, look: &mut Look<'_>) -> Result<Vec<String>, Next> {
+    let token = look.probe.token;
+    let mut findings = Vec::new();
+    if look.probe.kind != ProbeKind::Mapping {
+        let me = look.ask(ready.get_first(token, &["users", "me"], &[]))?;
+        let me = &me["data"];
+        look.account = me["company_name"].as_str().map(|company| {
+            let user = me["name"].as_str().unwrap_or("unnamed");
+            format!("{company} (as {user}, {})", me["default_currency"].as_str().unwrap_or("no currency"))
+        });
+    }
+    for (key, what, wanted) in
+        [("pipeline_id", "pipelines", ready.settings.pipeline), ("stage_id", "stages", ready.settings.stage)]
+    {
+        let Some(wanted) = wanted else { continue };
+        let list = look.ask(ready.get(token, &["api", "v2", what], &[("limit", "500")]))?;
+        findings.extend(missing(key, what, wanted, &list));
+    }
+    let mut fields = Vec::new();
+    for (of, what) in [("person", "personFields"), ("deal", "dealFields")] {
+        let list = look.ask(ready.get(token, &["api", "v2", what], &[("limit", "500")]))?;
+        fields.extend(list["data"].as_array().into_iter().flatten().filter_map(|field| read(of, field)));
+    }
+    let lead_field = ready.settings.lead_field.as_deref().map(|field| format!("deal.{field}"));
+    if let Some(field) = lead_field.filter(|wanted| !fields.iter().any(|(name, _)| name == wanted)) {
+        findings.push(format!("lead_field: there is no field {field}"));
+    }
+    findings.extend(mapped(&ready.mapping, &fields));
+    Ok(findings)
+}
+
+fn missing(key: &str, what: &str, wanted: i64, list: &Value) -> Option<String> {
+    let there: Vec<String> = list["data"]
+        .as_array()?
+        .iter()
+        .map(|one| format!("{} ({})", one["id"], one["name"].as_str().unwrap_or("unnamed")))
+        .collect();
+    let is_there = list["data"].as_array()?.iter().any(|one| one["id"].as_i64() == Some(wanted));
+    (!is_there).then(|| format!("{key}: there is no {wanted} among the {what}: {}", there.join(", ")))
+}
+
+/// A field's name and type. Its key is told under another name by each version.
+fn read(of: &str, field: &Value) -> Option<(String, String)> {
+    let key = field["field_code"].as_str().or_else(|| field["key"].as_str())?;
+    Some((format!("{of}.{key}"), field["field_type"].as_str().unwrap_or_default().to_owned()))
+}
+
+fn mapped(mapping: &Mapping, fields: &[(String, String)]) -> Vec<String> {
+    let names: Vec<String> =
+        fields.iter().map(|(name, _)| name.clone()).chain(OURS.map(str::to_owned)).collect();
+    let mut findings = crm::unknown_targets(mapping, "field", &names);
+    for rule in mapping.rules().iter().filter(|rule| !rule.is_computed()) {
+        let Some(target) = rule.to.as_deref() else { continue };
+        let Some((_, wanted)) = fields.iter().find(|(name, _)| name == target) else { continue };
+        let kind = kind_of(rule.field);
+        let fits = match wanted.as_str() {
+            "int" | "double" | "monetary" => kind == Kind::Number,
+            "date" => kind == Kind::Date,
+            // Options are told by their number, which a lead does not have.
+            "enum" | "set" => false,
+            _ => true,
+        };
+        if !fits {
+            findings.push(format!("{}: {target} holds a {wanted}, and this is {kind}", rule.field));
+        }
+    }
+    findings
+}

@@ -1,0 +1,83 @@
+//! The calls to Pipedrive. Persons and deals have moved to the second version of its API, notes and users have not.
+
+use http::{HeaderName, Method};
+use secrecy::ExposeSecret as _;
+
+use super::{Login, Ready};
+use crate::{
+    connectors::{Request, Token, talk},
+    domain::json::Json,
+};
+
+/// So many of the newest records are looked through, so that an answer stays within what is read of it.
+const NEWEST: &str = "20";
+
+impl Ready {
+    fn request(&self, method: Method, path: &[&str], token: Option<&Token>) -> Request {
+        let base = token.and_then(|token| token.base.as_ref()).unwrap_or(&self.base);
+        let request = Request::new(method, talk::url(base, path));
+        match (token, &self.login) {
+            (Some(token), _) => request.bearer(&token.secret),
+            (None, Some(Login::Token(token))) => {
+                request.secret_header(HeaderName::from_static("x-api-token"), token.expose_secret())
+            }
+            (None, _) => request,
+        }
+    }
+
+    pub(super) fn get(&self, token: Option<&Token>, path: &[&str], query: &[(&str, &str)]) -> Request {
+        let request = self.request(Method::GET, path, token);
+        if query.is_empty() { request } else { talk::with_query(request, query) }
+    }
+
+    /// A read of the API's first version, whose path depends on the host.
+    pub(super) fn get_first(&self, token: Option<&Token>, path: &[&str], query: &[(&str, &str)]) -> Request {
+        self.get(token, &self.first(token, path), query)
+    }
+
+    fn first<'a>(&self, token: Option<&Token>, path: &[&'a str]) -> Vec<&'a str> {
+        let base = token.and_then(|token| token.base.as_ref()).unwrap_or(&self.base);
+        let start: &[&str] =
+            if base.host_str() == Some("api.pipedrive.com") { &["v1"] } else { &["api", "v1"] };
+        start.iter().chain(path).copied().collect()
+    }
+
+    pub(super) fn create(&self, token: Option<&Token>, what: &str, body: &Json) -> Request {
+        self.request(Method::POST, &["api", "v2", what], token).json(body.to_bytes())
+    }
+
+    pub(super) fn patch(&self, token: Option<&Token>, what: &str, id: &str, body: &Json) -> Request {
+        self.request(Method::PATCH, &["api", "v2", what, id], token).json(body.to_bytes())
+    }
+
+    /// The newest records as they are, not as the search knows them.
+    pub(super) fn newest(&self, token: Option<&Token>, what: &str, person: Option<&str>) -> Request {
+        let mut query = vec![("sort_by", "add_time"), ("sort_direction", "desc"), ("limit", NEWEST)];
+        query.extend(person.map(|person| ("person_id", person)));
+        query.extend(self.settings.lead_field.as_deref().map(|field| ("custom_fields", field)));
+        self.get(token, &["api", "v2", what], &query)
+    }
+
+    pub(super) fn write_note(&self, token: Option<&Token>, content: &str, of: &str, id: &str) -> Request {
+        let mut body = Json::object([("content", Json::string(content))]);
+        body.set_at(of, number(id));
+        self.request(Method::POST, &self.first(token, &["notes"]), token).json(body.to_bytes())
+    }
+
+    /// A deal of this person, where the configuration wants it.
+    pub(super) fn new_deal(&self, wanted: &Json, person: &str) -> Json {
+        let mut deal = wanted.clone();
+        deal.set_at("person_id", number(person));
+        if let Some(stage) = self.settings.stage {
+            deal.set_at("stage_id", Json::integer(stage.into()));
+        } else if let Some(pipeline) = self.settings.pipeline {
+            deal.set_at("pipeline_id", Json::integer(pipeline.into()));
+        }
+        deal
+    }
+}
+
+/// Ids are numbers there, and are kept as text here.
+fn number(id: &str) -> Json {
+    id.parse().map_or_else(|_| Json::string(id), Json::integer)
+}

@@ -1,0 +1,221 @@
+//! Pipedrive, which forbids nothing: whatever goes wrong on the way, the account holds each lead's person, deal and note
+//! exactly once.
+
+use std::time::Duration;
+
+use leadline_fakes::{
+    Fake, Fault,
+    pipedrive::{Pipedrive, over_burst, over_day, shut_out},
+    sample_lead,
+    vendor::{Chance, Quota},
+};
+use leadline_tests::{Bringing, Daemon, Operator, Pushing, post_lead, wait_until};
+use leadlined::domain::{
+    integration::{EventKind, ProbeKind},
+    outcome::{FailureClass, Outcome},
+};
+use serde_json::{Value, json};
+
+use super::vendors::{class_and_error, statuses};
+
+const SEARCH: &str = "GET /api/v2/persons/search";
+const PERSON: &str = "POST /api/v2/persons";
+const DEAL: &str = "POST /api/v2/deals";
+const NOTE: &str = "POST /api/v1/notes";
+
+async fn scene(config: Value, mapping: Value) -> (Fake<Pipedrive>, Pushing) {
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    fake.with(|pipedrive| {
+        pipedrive.quota = Quota::new(100_000, Duration::from_secs(2));
+        pipedrive.searches = Quota::new(100_000, Duration::from_secs(2));
+    });
+    let pushing = pushing(&fake, config, json!({ "api_token": "pipedrive-good" }), mapping);
+    (fake, pushing)
+}
+
+fn pushing(fake: &Fake<Pipedrive>, mut config: Value, credentials: Value, mapping: Value) -> Pushing {
+    config["base_url"] = json!(fake.url());
+    Pushing::new("pipedrive", config, credentials, mapping, Duration::from_millis(400))
+}
+
+fn created(n: usize) -> Bringing {
+    Bringing::new(EventKind::Created, &sample_lead(n))
+}
+
+fn counts(fake: &Fake<Pipedrive>) -> (usize, usize, usize) {
+    fake.with(|pipedrive| (pipedrive.persons.len(), pipedrive.deals.len(), pipedrive.notes.len()))
+}
+
+#[tokio::test]
+async fn any_fault_at_any_call_leaves_one_of_each() {
+    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
+    faults.extend(statuses(&[408, 500, 502, 503, 504]));
+    faults.extend([over_burst(), over_day(), shut_out()].map(Fault::Answer));
+    for call in [SEARCH, PERSON, DEAL, NOTE] {
+        for fault in &faults {
+            let (fake, mut pushing) = scene(json!({}), json!({})).await;
+            // The search does not know the person yet when the push is repeated.
+            fake.with(|pipedrive| pipedrive.search_lag = Duration::from_secs(600));
+            fake.fault(call, fault.clone());
+            let outcome = pushing.deliver(&mut created(1), 4).await;
+            assert_eq!(outcome, Outcome::Delivered, "{call} {fault:?}");
+            assert_eq!(fake.faults_left(), 0);
+            assert_eq!(counts(&fake), (1, 1, 1), "{call} {fault:?}: {:?}", fake.calls());
+            fake.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_dies_between_two_calls_leaves_one_of_each() {
+    for calls in 1..=4 {
+        let (fake, mut pushing) = scene(json!({ "lead_field": "a".repeat(40) }), json!({})).await;
+        fake.with(|pipedrive| pipedrive.search_lag = Duration::from_secs(600));
+        let mut bringing = created(1);
+        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
+        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
+        assert_eq!(counts(&fake), (1, 1, 1), "died after {calls} calls: {:?}", fake.calls());
+        fake.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_found_and_added_to() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    let mut lead = sample_lead(1);
+    lead["lead"]["email"] = json!(" ADA@example.com");
+    let (oldest, _) = fake.with(|pipedrive| {
+        (pipedrive.add_person("Ada", "ada@example.com"), pipedrive.add_person("Ada again", "ada@example.com"))
+    });
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    fake.with(|pipedrive| {
+        let person = &pipedrive.persons[&oldest];
+        assert_eq!(person["emails"].as_array().unwrap().len(), 1);
+        assert_eq!(person["emails"][0]["label"], "home", "what is there stays");
+        assert_eq!(person["phones"][0]["value"], lead["lead"]["phone"]);
+        let deal = pipedrive.deals.values().next().unwrap();
+        assert_eq!(deal["person_id"], oldest);
+        let pence = lead["quote"]["total_pence"].as_i64().unwrap();
+        assert_eq!(deal["value"].to_string().parse::<f64>().unwrap(), pence as f64 / 100.0);
+    });
+    assert_eq!(counts(&fake), (2, 1, 1));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn an_update_changes_the_deal_and_makes_what_was_deleted_anew() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    let mut lead = sample_lead(1);
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    lead["quote"]["total_pence"] = json!(123_456);
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Updated, &lead)).await, Outcome::Delivered);
+    assert_eq!(counts(&fake), (1, 1, 2));
+    fake.with(|pipedrive| {
+        assert_eq!(pipedrive.deals.values().next().unwrap()["value"].to_string(), "1234.56");
+        pipedrive.persons.clear();
+        pipedrive.deals.clear();
+    });
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Updated, &lead)).await, Outcome::Delivered);
+    assert_eq!(counts(&fake), (1, 1, 3));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_retry_can_mend_says_what_pipedrive_said() {
+    let (fake, mut pushing) = scene(json!({}), json!({ "lead.event_date": "deal.wedding" })).await;
+    let (class, error) = class_and_error(pushing.attempt(&mut created(1)).await);
+    assert_eq!(class, FailureClass::Rejected);
+    assert_eq!(error, "pipedrive ERR_SCHEMA_VALIDATION_FAILED Validation failed: wedding: Unrecognized key");
+    fake.with(|pipedrive| pipedrive.deals_max = 0);
+    let (class, error) = class_and_error(pushing.attempt(&mut created(2)).await);
+    assert_eq!(class, FailureClass::Rejected);
+    assert!(error.starts_with("pipedrive feature_capping_deals_limit"), "{error}");
+    fake.with(|pipedrive| pipedrive.api_token = "changed".to_owned());
+    let (class, error) = class_and_error(pushing.attempt(&mut created(3)).await);
+    assert_eq!((class, error.as_str()), (FailureClass::Credentials, "pipedrive 401 unauthorized access"));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_login_is_renewed_when_its_token_is_refused() {
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    let app = json!({ "client_id": "client-1", "client_secret": "secret-1", "refresh_token": "refresh-1" });
+    let mut pushing = pushing(&fake, json!({}), app, json!({}));
+    assert_eq!(pushing.attempt(&mut created(1)).await, Outcome::Delivered);
+    fake.with(|pipedrive| pipedrive.tokens.clear());
+    assert_eq!(pushing.attempt(&mut created(2)).await, Outcome::Delivered);
+    assert_eq!((counts(&fake), fake.with(|pipedrive| pipedrive.logins)), ((2, 2, 2), 2));
+    fake.with(|pipedrive| (pipedrive.tokens.clear(), pipedrive.app.2 = "revoked".to_owned()));
+    let (class, error) = class_and_error(pushing.attempt(&mut created(3)).await);
+    assert_eq!(class, FailureClass::Credentials);
+    assert_eq!(error, "pipedrive login refused: invalid_grant Invalid grant: refresh token is invalid");
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_probe_tells_the_account_and_what_is_wrong() {
+    let config = json!({ "pipeline_id": 1, "stage_id": 7, "lead_field": "d".repeat(40) });
+    let mapping = json!({ "lead.event_date": "deal.expected_close_dat", "lead.profile.notes": format!("deal.{}", "c".repeat(40)) });
+    let (fake, mut pushing) = scene(config, mapping).await;
+    let report = pushing.probe(ProbeKind::Test).await;
+    assert_eq!(report.outcome, Outcome::Delivered);
+    assert_eq!(report.account.as_deref(), Some("The Old Barn (as Ada Byron, GBP)"));
+    assert_eq!(
+        report.findings,
+        [
+            "stage_id: there is no 7 among the stages: 5 (New), 6 (Viewing)".to_owned(),
+            format!("lead_field: there is no field deal.{}", "d".repeat(40)),
+            "lead.event_date: unknown field deal.expected_close_dat; did you mean deal.expected_close_date?"
+                .to_owned(),
+            format!("lead.profile.notes: deal.{} holds a double, and this is a text", "c".repeat(40)),
+        ]
+    );
+    fake.with(|pipedrive| pipedrive.api_token = "changed".to_owned());
+    assert_eq!(
+        class_and_error(pushing.probe(ProbeKind::Credentials).await.outcome).0,
+        FailureClass::Credentials
+    );
+    assert_eq!(counts(&fake), (0, 0, 0));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn two_hundred_leads_through_random_faults_are_there_once() {
+    let (fake, mut pushing) = scene(json!({ "lead_field": "a".repeat(40) }), json!({})).await;
+    fake.with(|pipedrive| pipedrive.search_lag = Duration::from_millis(20));
+    let mut chance = Chance::new(11);
+    fake.chaos(Some(Box::new(move |_| match chance.below(14) {
+        0 => Some(Fault::Close),
+        1 => Some(Fault::ActThenClose),
+        2 => Some(Fault::ActThenGarble),
+        3 => statuses(&[503]).pop(),
+        4 => Some(Fault::Answer(over_burst())),
+        _ => None,
+    })));
+    for n in 0..200 {
+        assert_eq!(pushing.deliver(&mut created(n), 60).await, Outcome::Delivered);
+    }
+    assert_eq!(counts(&fake), (200, 200, 200));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_daemon_pushes_within_the_quota() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    fake.with(|pipedrive| pipedrive.quota = Quota::new(10, Duration::from_secs(2)));
+    let config = json!({ "base_url": fake.url() });
+    let made = operator.connect(7, "pipedrive", config, json!({ "api_token": "pipedrive-good" })).await;
+    for n in 0..8 {
+        let (status, answer) = post_lead(&daemon.url("/v1/leads"), &key, sample_lead(n).to_string()).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    wait_until("all leads are there", async || counts(&fake) == (8, 8, 8)).await;
+    let refused = fake.with(|pipedrive| pipedrive.quota.refused + pipedrive.searches.refused);
+    assert_eq!(refused, 0, "the quota is kept");
+    wait_until("all is well", async || operator.badge(&made.id).await == "ok").await;
+    daemon.stop().await;
+    fake.stop().await;
+}

@@ -1,0 +1,390 @@
+//! Pipedrive: persons, deals and notes without any unique field, a search that lags, and a quota of bursts behind which
+//! a network shuts out who does not listen.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    http::Request,
+    receiver::Reply,
+    vendor::{Quota, Route, Vendor, pairs},
+};
+
+/// Who goes on calling over the quota so often is shut out.
+const REFUSED_MAX: usize = 50;
+/// When the first record was made, in seconds since 1970.
+const FIRST_TIME: i64 = 1_795_000_000;
+
+/// An account.
+#[derive(Debug)]
+pub struct Pipedrive {
+    pub api_token: String,
+    /// Client id, client secret, refresh token.
+    pub app: (String, String, String),
+    /// What logins gave.
+    pub tokens: Vec<String>,
+    pub persons: BTreeMap<u64, Value>,
+    pub deals: BTreeMap<u64, Value>,
+    pub notes: BTreeMap<u64, Value>,
+    /// Keys of the account's own fields of persons and deals, with their types.
+    pub custom: BTreeMap<String, &'static str>,
+    /// How long the search does not know of a new person.
+    pub search_lag: Duration,
+    /// The plan allows no more than so many deals.
+    pub deals_max: usize,
+    pub quota: Quota,
+    pub searches: Quota,
+    /// Tokens of the day that are left.
+    pub daily_left: u64,
+    pub logins: usize,
+    made_at: BTreeMap<u64, Instant>,
+    next: u64,
+}
+
+impl Default for Pipedrive {
+    fn default() -> Self {
+        Self {
+            api_token: "pipedrive-good".to_owned(),
+            app: ("client-1".to_owned(), "secret-1".to_owned(), "refresh-1".to_owned()),
+            tokens: Vec::new(),
+            persons: BTreeMap::new(),
+            deals: BTreeMap::new(),
+            notes: BTreeMap::new(),
+            custom: BTreeMap::from([
+                ("a".repeat(40), "varchar"),
+                ("b".repeat(40), "date"),
+                ("c".repeat(40), "double"),
+            ]),
+            search_lag: Duration::ZERO,
+            deals_max: usize::MAX,
+            quota: Quota::new(20, Duration::from_secs(2)),
+            searches: Quota::new(10, Duration::from_secs(2)),
+            daily_left: 1_000_000,
+            logins: 0,
+            made_at: BTreeMap::new(),
+            next: 0,
+        }
+    }
+}
+
+impl Vendor for Pipedrive {
+    fn handle(&mut self, request: &Request) -> Reply {
+        let route = Route::of(request);
+        if let ("POST", ["oauth", "token"]) = (route.parts().0, route.parts().1.as_slice()) {
+            return self.log_in(request);
+        }
+        if self.quota.refused > REFUSED_MAX {
+            return shut_out();
+        }
+        let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let is_in = request.header("x-api-token").is_some_and(|token| token == self.api_token)
+            || bearer.is_some_and(|token| self.tokens.iter().any(|given| given == token));
+        if !is_in {
+            let body = json!({ "success": false, "error": "unauthorized access", "errorCode": 401,
+                "error_info": "Please check developers.pipedrive.com for more information." });
+            return Reply::json(401, &body);
+        }
+        let is_search = request.path.contains("/search");
+        if !self.quota.admit(request.at) || (is_search && !self.searches.admit(request.at)) {
+            return over_burst();
+        }
+        let cost = if is_search { 20 } else { 5 };
+        if self.daily_left < cost {
+            return over_day();
+        }
+        self.daily_left -= cost;
+        self.route(&route, request.at)
+            .header("x-ratelimit-limit", &self.quota.calls.to_string())
+            .header("x-ratelimit-remaining", &self.quota.left().to_string())
+            .header("x-ratelimit-reset", "2")
+            .header("x-daily-ratelimit-token-remaining", &self.daily_left.to_string())
+    }
+}
+
+impl Pipedrive {
+    /// A person that somebody made by hand.
+    pub fn add_person(&mut self, name: &str, email: &str) -> u64 {
+        let id = self.id();
+        let person = json!({ "id": id, "name": name, "phones": [], "is_deleted": false,
+            "emails": [{ "value": email, "primary": true, "label": "home" }], "add_time": time(id) });
+        self.persons.insert(id, person);
+        id
+    }
+
+    fn id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn route(&mut self, route: &Route, now: Instant) -> Reply {
+        let (method, path) = route.parts();
+        match (method, path.as_slice()) {
+            ("GET", ["api", "v1", "users", "me"]) => good(&json!({ "id": 1, "name": "Ada Byron",
+                "company_name": "The Old Barn", "default_currency": "GBP" })),
+            ("GET", ["api", "v2", "persons", "search"]) => self.search(route, now),
+            ("GET", ["api", "v2", "persons"]) => good(&json!(newest(&self.persons, route))),
+            ("GET", ["api", "v2", "deals"]) => good(&json!(newest(&self.deals, route))),
+            ("GET", ["api", "v2", "persons", id]) => read(&self.persons, id),
+            ("POST", ["api", "v2", "persons"]) => self.create_person(&route.body, now),
+            ("PATCH", ["api", "v2", "persons", id]) => self.update(id, &route.body, false),
+            ("POST", ["api", "v2", "deals"]) => self.create_deal(&route.body),
+            ("PATCH", ["api", "v2", "deals", id]) => self.update(id, &route.body, true),
+            ("GET", ["api", "v1", "notes"]) => self.list_notes(route),
+            ("POST", ["api", "v1", "notes"]) => self.create_note(&route.body),
+            ("GET", ["api", "v2", "pipelines"]) => good(&json!([{ "id": 1, "name": "Weddings" }])),
+            ("GET", ["api", "v2", "stages"]) => good(
+                &json!([{ "id": 5, "name": "New", "pipeline_id": 1 }, { "id": 6, "name": "Viewing", "pipeline_id": 1 }]),
+            ),
+            ("GET", ["api", "v2", "personFields"]) => self.fields(&["name", "emails", "phones", "label_ids"]),
+            ("GET", ["api", "v2", "dealFields"]) => {
+                self.fields(&["title", "value", "currency", "expected_close_date", "stage_id"])
+            }
+            _ => refuse(404, "Unknown method", "ERR_NOT_FOUND"),
+        }
+    }
+
+    fn search(&self, route: &Route, now: Instant) -> Reply {
+        let term = route.asked("term").to_lowercase();
+        if term.len() < 2 || route.asked("exact_match") != "true" || route.asked("fields") != "email" {
+            return refuse(400, "Validation failed: term", "ERR_SCHEMA_VALIDATION_FAILED");
+        }
+        let is_known =
+            |id: &u64| self.made_at.get(id).is_none_or(|made| now.duration_since(*made) >= self.search_lag);
+        let items: Vec<Value> = self
+            .persons
+            .iter()
+            .filter(|(id, person)| is_known(id) && has_email(person, &term))
+            .map(|(id, person)| json!({ "result_score": 1.0, "item": { "id": id, "type": "person", "name": person["name"] } }))
+            .collect();
+        good(&json!({ "items": items }))
+    }
+
+    fn create_person(&mut self, body: &Value, now: Instant) -> Reply {
+        if body["name"].as_str().is_none_or(str::is_empty) {
+            return refuse(400, "Validation failed: name: Required", "ERR_SCHEMA_VALIDATION_FAILED");
+        }
+        if let Some(reply) = self.wrong(body, &["name", "emails", "phones", "custom_fields"]) {
+            return reply;
+        }
+        let id = self.id();
+        let mut person =
+            json!({ "id": id, "emails": [], "phones": [], "is_deleted": false, "add_time": time(id) });
+        merge(&mut person, body);
+        self.made_at.insert(id, now);
+        self.persons.insert(id, person.clone());
+        Reply::json(201, &json!({ "success": true, "data": person }))
+    }
+
+    fn create_deal(&mut self, body: &Value) -> Reply {
+        if self.deals.len() >= self.deals_max {
+            return refuse(403, "Deals limit reached", "feature_capping_deals_limit");
+        }
+        if body["title"].as_str().is_none_or(str::is_empty) {
+            return refuse(400, "Validation failed: title: Required", "ERR_SCHEMA_VALIDATION_FAILED");
+        }
+        if let Some(reply) = self.wrong_deal(body) {
+            return reply;
+        }
+        let id = self.id();
+        let mut deal = json!({ "id": id, "status": "open", "add_time": time(id), "is_deleted": false });
+        merge(&mut deal, body);
+        self.deals.insert(id, deal.clone());
+        Reply::json(201, &json!({ "success": true, "data": deal }))
+    }
+
+    fn wrong_deal(&self, body: &Value) -> Option<Reply> {
+        let invalid =
+            |what: &str| refuse(400, &format!("Validation failed: {what}"), "ERR_SCHEMA_VALIDATION_FAILED");
+        if !body["value"].is_null() && !body["value"].is_number() {
+            return Some(invalid("value: Expected number, received string"));
+        }
+        let person = &body["person_id"];
+        if !person.is_null() && !person.as_u64().is_some_and(|id| self.persons.contains_key(&id)) {
+            return Some(invalid("person_id: not found"));
+        }
+        let known = [
+            "title",
+            "value",
+            "currency",
+            "person_id",
+            "pipeline_id",
+            "stage_id",
+            "custom_fields",
+            "expected_close_date",
+        ];
+        self.wrong(body, &known)
+    }
+
+    fn update(&mut self, id: &str, body: &Value, is_deal: bool) -> Reply {
+        let known = ["name", "emails", "phones", "custom_fields"];
+        if let Some(reply) = if is_deal { self.wrong_deal(body) } else { self.wrong(body, &known) } {
+            return reply;
+        }
+        let records = if is_deal { &mut self.deals } else { &mut self.persons };
+        let Some(record) = id.parse().ok().and_then(|id: u64| records.get_mut(&id)) else {
+            return refuse(404, "Not found", "ERR_NOT_FOUND");
+        };
+        merge(record, body);
+        good(record)
+    }
+
+    fn wrong(&self, body: &Value, known: &[&str]) -> Option<Reply> {
+        let empty = Map::new();
+        let members = body.as_object().unwrap_or(&empty);
+        let custom = body["custom_fields"].as_object().unwrap_or(&empty);
+        let strange = members.keys().find(|key| !known.contains(&key.as_str()));
+        let strange = strange.or_else(|| custom.keys().find(|key| !self.custom.contains_key(*key)));
+        if let Some(key) = strange {
+            let message = format!("Validation failed: {key}: Unrecognized key");
+            return Some(refuse(400, &message, "ERR_SCHEMA_VALIDATION_FAILED"));
+        }
+        let is_wrong = |(key, value): (&String, &Value)| match self.custom.get(key) {
+            Some(&"double") => !value.is_number(),
+            Some(_) => !value.is_string(),
+            None => false,
+        };
+        let is_mistyped = custom.iter().any(is_wrong);
+        is_mistyped.then(|| refuse(400, "Validation failed: custom_fields", "ERR_SCHEMA_VALIDATION_FAILED"))
+    }
+
+    fn list_notes(&self, route: &Route) -> Reply {
+        let of = ["deal_id", "person_id"].into_iter().find(|key| !route.asked(key).is_empty());
+        let is_its = |note: &&Value| of.is_none_or(|key| note[key].as_u64() == route.asked(key).parse().ok());
+        let notes: Vec<&Value> = self.notes.values().rev().filter(is_its).take(20).collect();
+        // The first version says null where there is nothing.
+        good(&if notes.is_empty() { Value::Null } else { json!(notes) })
+    }
+
+    fn create_note(&mut self, body: &Value) -> Reply {
+        let is_of = |key: &str, records: &BTreeMap<u64, Value>| {
+            body[key].as_u64().is_some_and(|id| records.contains_key(&id))
+        };
+        if body["content"].as_str().is_none_or(str::is_empty) {
+            return refuse(400, "Note content must be specified.", "");
+        }
+        if !is_of("deal_id", &self.deals) && !is_of("person_id", &self.persons) {
+            return refuse(400, "Deal, person, organization or lead must be specified.", "");
+        }
+        let id = self.id();
+        let mut note = body.clone();
+        note["id"] = json!(id);
+        self.notes.insert(id, note.clone());
+        Reply::json(201, &json!({ "success": true, "data": note }))
+    }
+
+    fn fields(&self, own: &[&str]) -> Reply {
+        let own = own.iter().map(|name| json!({ "field_code": name, "field_type": "varchar" }));
+        let custom = self.custom.iter().map(|(key, kind)| json!({ "field_code": key, "field_type": kind }));
+        good(&own.chain(custom).collect())
+    }
+
+    fn log_in(&mut self, request: &Request) -> Reply {
+        self.logins += 1;
+        let form = pairs(&String::from_utf8_lossy(&request.body));
+        let (client, secret, refresh) = &self.app;
+        // The pair is not decoded here: what it encodes to is known.
+        let is_app = request.header("authorization")
+            == Some(&format!("Basic {}", base64(&format!("{client}:{secret}"))));
+        if !is_app || form.get("refresh_token") != Some(refresh) {
+            return Reply::json(
+                400,
+                &json!({ "error": "invalid_grant", "error_description": "Invalid grant: refresh token is invalid" }),
+            );
+        }
+        self.tokens = vec![format!("access-{}", self.logins)];
+        Reply::json(
+            200,
+            &json!({ "access_token": self.tokens[0], "token_type": "Bearer", "expires_in": 3599,
+            "refresh_token": refresh, "scope": "base deals:full contacts:full" }),
+        )
+    }
+}
+
+fn time(id: u64) -> String {
+    let at = jiff::Timestamp::from_second(FIRST_TIME + i64::try_from(id).unwrap_or(0)).unwrap_or_default();
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn has_email(person: &Value, email: &str) -> bool {
+    let emails = person["emails"].as_array().into_iter().flatten();
+    emails.filter_map(|entry| entry["value"].as_str()).any(|own| own.to_lowercase() == email)
+}
+
+fn newest<'a>(records: &'a BTreeMap<u64, Value>, route: &Route) -> Vec<&'a Value> {
+    let person = route.asked("person_id");
+    let limit = route.asked("limit").parse().unwrap_or(100);
+    let is_its = |record: &&Value| person.is_empty() || record["person_id"].as_u64() == person.parse().ok();
+    records.values().rev().filter(is_its).take(limit).collect()
+}
+
+fn read(records: &BTreeMap<u64, Value>, id: &str) -> Reply {
+    match id.parse().ok().and_then(|id: u64| records.get(&id)) {
+        Some(record) => good(record),
+        None => refuse(404, "Not found", "ERR_NOT_FOUND"),
+    }
+}
+
+fn merge(record: &mut Value, body: &Value) {
+    for (key, value) in body.as_object().into_iter().flatten() {
+        if key == "custom_fields" {
+            for (key, value) in value.as_object().into_iter().flatten() {
+                record["custom_fields"][key] = value.clone();
+            }
+        } else {
+            record[key] = value.clone();
+        }
+    }
+}
+
+fn good(data: &Value) -> Reply {
+    Reply::json(200, &json!({ "success": true, "data": data }))
+}
+
+fn refuse(status: u16, error: &str, code: &str) -> Reply {
+    Reply::json(
+        status,
+        &json!({ "success": false, "error": error, "code": code, "data": null,
+        "error_info": "Please check developers.pipedrive.com for more information about Pipedrive API." }),
+    )
+}
+
+/// What Pipedrive says when calls come too close.
+#[must_use]
+pub fn over_burst() -> Reply {
+    Reply::json(429, &json!({ "success": false, "error": "request over limit", "errorCode": 429 }))
+        .header("x-ratelimit-remaining", "0")
+        .header("x-ratelimit-reset", "2")
+}
+
+/// What it says when the calls of the day are used up.
+#[must_use]
+pub fn over_day() -> Reply {
+    Reply::json(429, &json!({ "success": false, "error": "daily budget exceeded", "errorCode": 429 }))
+        .header("x-daily-ratelimit-token-remaining", "0")
+}
+
+/// What the network in front of it says to who does not listen.
+#[must_use]
+pub fn shut_out() -> Reply {
+    Reply::status(403)
+        .header("Content-Type", "text/html; charset=UTF-8")
+        .body("<!DOCTYPE html><html><head><title>Access denied | Cloudflare</title></head></html>")
+}
+
+fn base64(text: &str) -> String {
+    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for three in text.as_bytes().chunks(3) {
+        let bits =
+            three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let sign = SIGNS[(bits >> (18 - 6 * place) & 63) as usize];
+            out.push(if place <= three.len() { char::from(sign) } else { '=' });
+        }
+    }
+    out
+}
