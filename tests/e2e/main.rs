@@ -29,6 +29,7 @@ mod refusals;
 mod rest;
 mod retries;
 mod rotation;
+mod salesforce;
 mod strangers;
 mod sweeps;
 mod terminal;

@@ -20,6 +20,7 @@ mod oauth;
 mod pipedrive;
 pub mod reading;
 mod rest;
+mod salesforce;
 mod slack;
 mod summary;
 mod talk;
@@ -234,6 +235,7 @@ pub static ALL: &[&dyn Connector] = &[
     &mailchimp::Mailchimp,
     &pipedrive::Pipedrive,
     &rest::Rest,
+    &salesforce::Salesforce,
     &slack::Slack,
     &webhook::Webhook,
 ];

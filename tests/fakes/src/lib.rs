@@ -11,6 +11,7 @@ pub mod pipedrive;
 mod receiver;
 pub mod rest;
 pub mod slack;
+pub mod salesforce;
 pub mod vendor;
 
 pub use http::Request;

@@ -1,0 +1,240 @@
+//! What Salesforce is sent, and how its answers are read.
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Value, json};
+
+use super::{Salesforce, answer, login::Login, quoted};
+use crate::{
+    connectors::{
+        Connector, Ids, Prepared,
+        golden::{assert_errors, assert_golden, drive, lead, maximal, minimal},
+        testing::{NOW, integration},
+    },
+    domain::{
+        address::EgressPolicy,
+        integration::EventKind::{Created, Updated},
+        outcome::{FailureClass, Outcome},
+    },
+};
+
+/// Made for these tests, and known to nobody.
+const KEY: &str = include_str!("fixtures/key.pem");
+const PUBLIC: &str = include_str!("fixtures/key.pub.pem");
+
+fn ready(mut config: Value, mapping: Value) -> Box<dyn Prepared> {
+    let credentials = json!({ "client_id": "3MVG9", "client_secret": "salesforce-secret" });
+    if config["login_url"].is_null() {
+        config["login_url"] = json!("https://oldbarn.my.salesforce.com");
+    }
+    Salesforce.prepare(&integration("salesforce", config, credentials, mapping), "Leadline").unwrap()
+}
+
+fn found(ids: &[&str]) -> (u16, Value) {
+    let records: Vec<Value> = ids.iter().map(|id| json!({ "Id": id })).collect();
+    (200, json!({ "totalSize": ids.len(), "done": true, "records": records }))
+}
+
+fn made() -> (u16, Value) {
+    (201, json!({ "id": "00Q000000000001", "success": true, "errors": [] }))
+}
+
+fn error(status: u16, code: &str) -> (u16, Value) {
+    (status, json!([{ "errorCode": code, "message": "no" }]))
+}
+
+fn known() -> Ids {
+    Ids::from([("lead".to_owned(), "00Q000000000001".to_owned())])
+}
+
+#[test]
+fn a_new_lead_is_a_new_lead_there() {
+    let said = drive(
+        ready(json!({}), json!({})).as_ref(),
+        Created,
+        &lead(),
+        Ids::new(),
+        None,
+        &[found(&[]), made()],
+    );
+    assert_golden("create", include_str!("fixtures/create.json"), &said);
+    assert_eq!((said.outcome, said.ids["lead"].as_str()), (Outcome::Delivered, "00Q000000000001"));
+}
+
+#[test]
+fn an_update_goes_to_the_lead_that_is_known() {
+    let mapping = json!({ "lead.guest_count": "Guests__c", "lead.event_date": "Event_Date__c",
+        "quote.total_pence": { "to": "Quote__c", "value": "{{ quote.total_pence | money }}" } });
+    let said =
+        drive(ready(json!({}), mapping).as_ref(), Updated, &lead(), known(), None, &[(204, Value::Null)]);
+    assert_golden("update", include_str!("fixtures/update.json"), &said);
+    let rendered = String::from_utf8(said.rendered.unwrap().to_vec()).unwrap();
+    assert!(rendered.contains(r#""Quote__c":12696.00,"#), "to the penny: {rendered}");
+    assert_eq!(said.outcome, Outcome::Delivered);
+}
+
+#[test]
+fn a_repeat_finds_what_was_made_by_its_address() {
+    let ready = ready(json!({}), json!({}));
+    let first = drive(ready.as_ref(), Created, &lead(), Ids::new(), None, &[found(&[]), (500, Value::Null)]);
+    assert!(matches!(&first.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Transient));
+    let answers = [found(&["00Q000000000001"]), (204, Value::Null)];
+    let second = drive(ready.as_ref(), Created, &lead(), first.ids, first.rendered, &answers);
+    assert_golden("repeat", include_str!("fixtures/repeat.json"), &second);
+    assert_eq!((second.outcome, second.ids["lead"].as_str()), (Outcome::Delivered, "00Q000000000001"));
+}
+
+#[test]
+fn a_minimal_lead() {
+    let config = json!({ "opt_out": "without_consent", "lead_source": "Barn", "external_id_field": "Lead_Ref__c",
+        "duplicates": "save" });
+    let said = drive(
+        ready(config, json!({})).as_ref(),
+        Created,
+        &minimal(),
+        Ids::new(),
+        None,
+        &[found(&[]), made()],
+    );
+    assert_golden("minimal", include_str!("fixtures/minimal.json"), &said);
+}
+
+#[test]
+fn a_maximal_lead() {
+    let said = drive(
+        ready(json!({}), json!({})).as_ref(),
+        Created,
+        &maximal(),
+        Ids::new(),
+        None,
+        &[found(&[]), made()],
+    );
+    assert_golden("maximal", include_str!("fixtures/maximal.json"), &said);
+}
+
+#[test]
+fn a_lead_that_is_gone_is_looked_for_and_made_anew() {
+    let ready = ready(json!({}), json!({}));
+    for gone in [error(404, "NOT_FOUND"), error(400, "ENTITY_IS_DELETED")] {
+        let answers = [gone, found(&[]), made()];
+        let said = drive(ready.as_ref(), Updated, &lead(), known(), None, &answers);
+        assert_eq!((said.calls.len(), said.outcome), (3, Outcome::Delivered));
+    }
+    let converted = error(400, "CANNOT_UPDATE_CONVERTED_LEAD");
+    let said = drive(ready.as_ref(), Updated, &lead(), known(), None, &[converted]);
+    assert!(matches!(&said.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Rejected));
+}
+
+#[test]
+fn texts_are_cut_to_what_the_fields_take() {
+    let mut long = lead();
+    long["lead"]["name"] = json!(format!("{} {}", "👰".repeat(60), "é".repeat(300)));
+    long["lead"]["profile"] = json!({ "notes": "👰".repeat(15_000) });
+    let said =
+        drive(ready(json!({}), json!({})).as_ref(), Created, &long, Ids::new(), None, &[found(&[]), made()]);
+    let fields = &said.calls[1]["body"];
+    for (field, length) in [("FirstName", 40), ("LastName", 80), ("Company", 255)] {
+        let text = fields[field].as_str().unwrap();
+        assert_eq!((text.chars().count(), text.ends_with('…')), (length, true), "{field}");
+    }
+    let told = fields["Description"].as_str().unwrap();
+    assert!(told.ends_with("👰…") && told.chars().count() <= 32_000);
+    assert_eq!(said.outcome, Outcome::Delivered, "what was rendered can be read again");
+}
+
+#[test]
+fn nothing_breaks_out_of_a_query() {
+    for (text, expected) in [
+        ("o'brien@example.com", r"o\'brien@example.com"),
+        (r"a\' OR Name != '", r"a\\\' OR Name != \'"),
+        ("a\"b\n@c", "a\\\"b@c"),
+    ] {
+        assert_eq!(quoted(text), expected);
+    }
+}
+
+#[test]
+fn every_error_has_its_class_and_says_what_salesforce_said() {
+    assert_errors(include_str!("fixtures/errors.json"), answer::failure);
+}
+
+fn form(credentials: Value, config: Value) -> Vec<(String, String)> {
+    let ready =
+        Salesforce.prepare(&integration("salesforce", config, credentials, json!({})), "Leadline").unwrap();
+    let request = ready.login(NOW).unwrap().unwrap();
+    assert!(request.is_secret, "the body is not kept");
+    assert_eq!(request.url.path(), "/services/oauth2/token");
+    url::form_urlencoded::parse(&request.body).into_owned().collect()
+}
+
+#[test]
+fn there_are_three_ways_to_log_in() {
+    let pairs = form(json!({ "client_id": "id", "client_secret": "se&cret" }), json!({}));
+    let text = |pairs: &[(String, String)]| {
+        pairs.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(text(&pairs), "grant_type=client_credentials client_id=id client_secret=se&cret");
+    let pairs = form(json!({ "client_id": "id", "refresh_token": "5Aep" }), json!({}));
+    assert_eq!(text(&pairs), "grant_type=refresh_token client_id=id refresh_token=5Aep");
+
+    for (config, audience) in [
+        (json!({}), "https://login.salesforce.com"),
+        (
+            json!({ "login_url": "https://oldbarn--uat.sandbox.my.salesforce.com" }),
+            "https://test.salesforce.com",
+        ),
+        (json!({ "audience": "https://x.example.com" }), "https://x.example.com"),
+    ] {
+        let key = KEY.replace('\n', "\\n");
+        let pairs = form(json!({ "client_id": "id", "private_key": key, "username": "ada@oldbarn" }), config);
+        assert_eq!(pairs[0].1, "urn:ietf:params:oauth:grant-type:jwt-bearer");
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.validate_exp = false;
+        validation.set_audience(&[audience]);
+        let public = DecodingKey::from_rsa_pem(PUBLIC.as_bytes()).unwrap();
+        let claims = jsonwebtoken::decode::<Value>(&pairs[1].1, &public, &validation).unwrap().claims;
+        assert_eq!(claims, json!({ "iss": "id", "sub": "ada@oldbarn", "aud": audience, "exp": NOW + 180 }));
+    }
+}
+
+#[test]
+fn settings_are_checked() {
+    let egress = EgressPolicy::new(Vec::new());
+    let check = |config| Salesforce.check(&config, &json!({}), &egress, "Leadline");
+    assert!(check(json!({})).is_empty());
+    assert_eq!(
+        check(json!({ "login_url": "https://x/y" })),
+        ["login_url must be like https://NAME.my.salesforce.com"]
+    );
+    assert_eq!(check(json!({ "login_url": "https://127.0.0.1" })).len(), 1);
+    assert_eq!(check(json!({ "api_version": "62" })), ["api_version must be like v62.0"]);
+    assert_eq!(check(json!({ "external_id_field": "Lead/Ref" })).len(), 1);
+    assert_eq!(check(json!({ "duplicates": "maybe" })), ["duplicates must be respect or save, not maybe"]);
+    let credentials = |given| Salesforce.check_credentials(&given, &egress);
+    assert!(credentials(json!({ "client_id": "a", "client_secret": "b" })).is_empty());
+    assert!(credentials(json!({ "client_id": "a", "private_key": KEY, "username": "c" })).is_empty());
+    for wrong in [
+        json!({ "client_secret": "b" }),
+        json!({ "client_id": "a" }),
+        json!({ "client_id": "a", "private_key": KEY }),
+        json!({ "client_id": "a", "private_key": "secret-nonsense", "username": "c" }),
+    ] {
+        let problems = credentials(wrong.clone());
+        assert_eq!(problems.len(), 1, "{wrong}");
+        assert!(!problems[0].contains("nonsense"), "{problems:?}");
+    }
+}
+
+#[test]
+fn credentials_are_never_shown() {
+    let login = Login::of(&json!({ "client_id": "a", "client_secret": "salesforce-secret" })).unwrap();
+    assert!(!format!("{login:?}").contains("salesforce-secret"));
+}
+
+#[test]
+fn without_credentials_it_is_the_push_that_fails() {
+    let made = Salesforce
+        .prepare(&integration("salesforce", json!({}), Value::Null, json!({})), "Leadline")
+        .unwrap();
+    let said = drive(made.as_ref(), Created, &lead(), Ids::new(), None, &[]);
+    assert!(matches!(&said.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Credentials));
+}

@@ -1,0 +1,257 @@
+//! Salesforce: whatever goes wrong on the way, the organization holds each lead exactly once.
+
+use std::time::Duration;
+
+use leadline_fakes::{
+    Fake, Fault, Reply,
+    salesforce::{Salesforce, locked_row, over_limit},
+    sample_lead,
+    vendor::Chance,
+};
+use leadline_tests::{Bringing, Daemon, Operator, Pushing, post_lead, wait_until};
+use leadlined::domain::{
+    integration::{EventKind, ProbeKind},
+    outcome::{FailureClass, Outcome},
+};
+use serde_json::{Value, json};
+
+use super::vendors::{class_and_error, statuses};
+
+const LOGIN: &str = "POST /services/oauth2/token";
+const QUERY: &str = "GET /services/data/v62.0/query";
+const CREATE: &str = "POST /services/data/v62.0/sobjects/Lead";
+const UPSERT: &str = "PATCH /services/data/v62.0/sobjects/Lead/Lead_Ref__c";
+
+async fn scene(config: Value, mapping: Value) -> (Fake<Salesforce>, Pushing) {
+    let credentials = json!({ "client_id": "client-1", "client_secret": "secret-1" });
+    let fake = fake().await;
+    let pushing = pushing(&fake, config, credentials, mapping);
+    (fake, pushing)
+}
+
+async fn fake() -> Fake<Salesforce> {
+    let fake = Fake::start(Salesforce::default()).await.unwrap();
+    let url = fake.url();
+    fake.with(|salesforce| salesforce.instance_url = url);
+    fake
+}
+
+fn pushing(fake: &Fake<Salesforce>, mut config: Value, credentials: Value, mapping: Value) -> Pushing {
+    config["login_url"] = json!(fake.url());
+    Pushing::new("salesforce", config, credentials, mapping, Duration::from_millis(400))
+}
+
+fn created(n: usize) -> Bringing {
+    Bringing::new(EventKind::Created, &sample_lead(n))
+}
+
+fn count(fake: &Fake<Salesforce>) -> usize {
+    fake.with(|salesforce| salesforce.leads.len())
+}
+
+fn faults(call: &str) -> Vec<Fault> {
+    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
+    faults.extend(statuses(&[408, 500, 502, 503, 504]));
+    if call != LOGIN {
+        faults.extend([over_limit(), locked_row()].map(Fault::Answer));
+    }
+    faults
+}
+
+#[tokio::test]
+async fn any_fault_at_any_call_leaves_one_lead() {
+    let external = json!({ "external_id_field": "Lead_Ref__c" });
+    for (config, call) in [(json!({}), LOGIN), (json!({}), QUERY), (json!({}), CREATE), (external, UPSERT)] {
+        for fault in faults(call) {
+            let (fake, mut pushing) = scene(config.clone(), json!({})).await;
+            fake.fault(call, fault.clone());
+            let outcome = pushing.deliver(&mut created(1), 4).await;
+            assert_eq!(outcome, Outcome::Delivered, "{call} {fault:?}");
+            assert_eq!(fake.faults_left(), 0);
+            assert_eq!(count(&fake), 1, "{call} {fault:?}: {:?}", fake.calls());
+            fake.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_dies_between_two_calls_leaves_one_lead() {
+    for calls in 1..=2 {
+        let (fake, mut pushing) = scene(json!({}), json!({})).await;
+        let mut bringing = created(1);
+        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
+        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
+        assert_eq!(count(&fake), 1, "died after {calls} calls: {:?}", fake.calls());
+        fake.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_lead_is_found_by_its_address_unless_it_was_converted() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    let mut lead = sample_lead(1);
+    lead["lead"]["email"] = json!(" O'Brien@Example.com");
+    let (converted, open) = fake.with(|salesforce| {
+        let converted = salesforce.add_lead("o'brien@example.com");
+        salesforce.leads.get_mut(&converted).unwrap().is_converted = true;
+        (converted, salesforce.add_lead("o'brien@example.com"))
+    });
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    fake.with(|salesforce| {
+        assert_eq!(salesforce.leads.len(), 2);
+        assert!(!salesforce.leads[&converted].fields.contains_key("Description"));
+        let fields = &salesforce.leads[&open].fields;
+        assert!(fields.contains_key("Description"));
+        assert_eq!(fields["Company"], "Known & Co", "what only a new Lead needs is left alone");
+        // The update goes to the same Lead under its new address, and once more when it was deleted.
+        lead["lead"]["email"] = json!("new@example.com");
+    });
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Updated, &lead)).await, Outcome::Delivered);
+    fake.with(|salesforce| {
+        assert_eq!(salesforce.leads[&open].fields["Email"], "new@example.com");
+        salesforce.leads.remove(&open);
+    });
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Updated, &lead)).await, Outcome::Delivered);
+    assert_eq!(count(&fake), 2);
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_retry_can_mend_says_what_salesforce_said() {
+    let (fake, mut pushing) = scene(json!({}), json!({ "lead.event_date": "Wedding__c" })).await;
+    let (class, error) = class_and_error(pushing.attempt(&mut created(1)).await);
+    assert_eq!(class, FailureClass::Rejected);
+    assert_eq!(error, "salesforce INVALID_FIELD No such column 'Wedding__c' on sobject of type Lead");
+
+    let mut pushing = self::pushing(
+        &fake,
+        json!({ "external_id_field": "Lead_Ref__c" }),
+        json!({ "client_id": "client-1", "refresh_token": "refresh-1" }),
+        json!({}),
+    );
+    let mut bringing = created(2);
+    fake.fault(UPSERT, Fault::Answer(Reply::json(300, &json!(["/a", "/b"]))));
+    let (class, error) = class_and_error(pushing.attempt(&mut bringing).await);
+    assert_eq!(class, FailureClass::Rejected);
+    assert!(error.starts_with("salesforce 300 "), "{error}");
+
+    // A rule of the organization is respected, unless it is told otherwise.
+    fake.with(|salesforce| {
+        salesforce.refuses_duplicates = true;
+        let converted = salesforce.add_lead("aoife.nowak.2@example.com");
+        salesforce.leads.get_mut(&converted).unwrap().is_converted = true;
+    });
+    let (class, error) = class_and_error(pushing.attempt(&mut created(2)).await);
+    assert_eq!(class, FailureClass::Rejected);
+    assert!(error.starts_with("salesforce DUPLICATES_DETECTED"), "{error}");
+    let credentials = json!({ "client_id": "client-1", "client_secret": "secret-1" });
+    let mut insisting = self::pushing(&fake, json!({ "duplicates": "save" }), credentials, json!({}));
+    assert_eq!(insisting.attempt(&mut created(2)).await, Outcome::Delivered);
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_is_renewed_once() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    assert_eq!(pushing.attempt(&mut created(1)).await, Outcome::Delivered);
+    fake.with(|salesforce| salesforce.sessions.clear());
+    assert_eq!(pushing.attempt(&mut created(2)).await, Outcome::Delivered);
+    assert_eq!((count(&fake), fake.with(|salesforce| salesforce.logins)), (2, 2));
+    fake.with(|salesforce| (salesforce.sessions.clear(), salesforce.client.1 = "changed".to_owned()));
+    let (class, error) = class_and_error(pushing.attempt(&mut created(3)).await);
+    assert_eq!(class, FailureClass::Credentials);
+    assert_eq!(error, "salesforce login refused: invalid_client invalid client credentials");
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_logs_a_user_in() {
+    let fake = fake().await;
+    let key = include_str!("../../daemon/src/connectors/salesforce/fixtures/key.pem");
+    let credentials =
+        json!({ "client_id": "client-1", "private_key": key, "username": "ada@oldbarn.example" });
+    let mut pushing = pushing(&fake, json!({}), credentials, json!({}));
+    assert_eq!(pushing.attempt(&mut created(1)).await, Outcome::Delivered);
+    fake.with(|salesforce| (salesforce.sessions.clear(), salesforce.users.clear()));
+    let (class, error) = class_and_error(pushing.attempt(&mut created(2)).await);
+    assert_eq!(class, FailureClass::Credentials);
+    assert_eq!(error, "salesforce login refused: invalid_grant user hasn't approved this consumer");
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_probe_tells_the_organization_and_what_is_wrong() {
+    let config = json!({ "external_id_field": "Lead_Ref_c" });
+    let mapping =
+        json!({ "lead.event_date": "Event_Dat__c", "lead.phone": "Guests__c", "lead.guest_count": "Id" });
+    let (fake, mut pushing) = scene(config, mapping).await;
+    fake.with(|salesforce| salesforce.required.insert("Region__c".to_owned()));
+    let report = pushing.probe(ProbeKind::Test).await;
+    assert_eq!(report.outcome, Outcome::Delivered);
+    assert_eq!(report.account.as_deref(), Some("The Old Barn (sandbox)"));
+    assert_eq!(
+        report.findings,
+        [
+            "lead.event_date: unknown field Event_Dat__c; did you mean Event_Date__c?",
+            "lead.phone: Guests__c holds a double, and this is a text",
+            "lead.guest_count: this user may not write Id",
+            "external_id_field: Lead has no field Lead_Ref_c",
+            "Region__c is required for Leads, and nothing is mapped to it",
+        ]
+    );
+    fake.with(|salesforce| (salesforce.sessions.clear(), salesforce.client.1 = "changed".to_owned()));
+    let report = pushing.probe(ProbeKind::Credentials).await;
+    assert_eq!(class_and_error(report.outcome).0, FailureClass::Credentials);
+    assert_eq!(count(&fake), 0);
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn two_hundred_leads_through_random_faults_are_there_once() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    let mut chance = Chance::new(13);
+    fake.chaos(Some(Box::new(move |request| match chance.below(12) {
+        0 => Some(Fault::Close),
+        1 => Some(Fault::ActThenClose),
+        2 => statuses(&[503]).pop(),
+        3 if !request.path.contains("oauth2") => Some(Fault::Answer(locked_row())),
+        4 => Some(Fault::ActThenGarble),
+        _ => None,
+    })));
+    for n in 0..200 {
+        assert_eq!(pushing.deliver(&mut created(n), 50).await, Outcome::Delivered);
+    }
+    assert_eq!(count(&fake), 200);
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_daemon_logs_in_once_for_many_pushes_and_waits_out_a_quota() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let fake = fake().await;
+    let config = json!({ "base_url": fake.url() });
+    let credentials = json!({ "client_id": "client-1", "client_secret": "secret-1" });
+    let made = operator.connect(7, "salesforce", config, credentials).await;
+    for n in 0..20 {
+        let (status, answer) = post_lead(&daemon.url("/v1/leads"), &key, sample_lead(n).to_string()).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    wait_until("all leads are there", async || count(&fake) == 20).await;
+    wait_until("all is well", async || operator.badge(&made.id).await == "ok").await;
+    assert_eq!(fake.with(|salesforce| salesforce.logins), 1);
+
+    fake.with(|salesforce| salesforce.calls_left = 0);
+    post_lead(&daemon.url("/v1/leads"), &key, sample_lead(20).to_string()).await;
+    wait_until("the lane is throttled", async || {
+        operator.integration(&made.id).await.health.unwrap().throttled_until.is_some()
+    })
+    .await;
+    let attempts = operator.finished(&made.id).await;
+    let last = attempts.last().unwrap();
+    assert_eq!(last.failure_class, "throttled");
+    assert!(!format!("{attempts:?}").contains("secret-1"), "{attempts:?}");
+    daemon.stop().await;
+    fake.stop().await;
+}

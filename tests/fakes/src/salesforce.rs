@@ -1,0 +1,383 @@
+//! Salesforce: logins without an expiry, Leads that queries see at once, an external id, duplicate rules and quotas that
+//! are told as 403.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::{
+    http::Request,
+    receiver::Reply,
+    vendor::{Route, Vendor, pairs},
+};
+
+/// What texts the standard fields take.
+const LIMITS: [(&str, usize); 6] = [
+    ("FirstName", 40),
+    ("LastName", 80),
+    ("Email", 80),
+    ("Phone", 40),
+    ("Company", 255),
+    ("Description", 32_000),
+];
+
+/// An organization.
+#[derive(Debug)]
+pub struct Salesforce {
+    pub client: (String, String),
+    /// Refresh tokens that are good.
+    pub refresh_tokens: BTreeSet<String>,
+    /// Users whom a key may log in.
+    pub users: BTreeSet<String>,
+    /// Sessions that are not over.
+    pub sessions: BTreeSet<String>,
+    pub logins: usize,
+    pub leads: BTreeMap<String, Lead>,
+    /// Names of the fields with their types.
+    pub fields: BTreeMap<String, &'static str>,
+    pub external_field: &'static str,
+    /// Fields that an administrator requires.
+    pub required: BTreeSet<String>,
+    /// A second Lead of one address is refused, unless the call insists.
+    pub refuses_duplicates: bool,
+    /// How many calls of the day are left.
+    pub calls_left: usize,
+    /// Where calls go after a login.
+    pub instance_url: String,
+    next: u64,
+}
+
+/// A record.
+#[derive(Clone, Debug, Default)]
+pub struct Lead {
+    pub fields: BTreeMap<String, Value>,
+    pub is_converted: bool,
+    modified: u64,
+}
+
+impl Default for Salesforce {
+    fn default() -> Self {
+        let texts = ["FirstName", "LastName", "Email", "Phone", "Company", "LeadSource", "Description"];
+        let mut fields: BTreeMap<String, &'static str> = texts.map(|name| (name.to_owned(), "string")).into();
+        for (name, kind) in [
+            ("Id", "id"),
+            ("HasOptedOutOfEmail", "boolean"),
+            ("Guests__c", "double"),
+            ("Event_Date__c", "date"),
+            ("Lead_Ref__c", "string"),
+            ("Region__c", "string"),
+        ] {
+            fields.insert(name.to_owned(), kind);
+        }
+        Self {
+            client: ("client-1".to_owned(), "secret-1".to_owned()),
+            refresh_tokens: ["refresh-1".to_owned()].into(),
+            users: ["ada@oldbarn.example".to_owned()].into(),
+            sessions: BTreeSet::new(),
+            logins: 0,
+            leads: BTreeMap::new(),
+            fields,
+            external_field: "Lead_Ref__c",
+            required: ["LastName".to_owned(), "Company".to_owned()].into(),
+            refuses_duplicates: false,
+            calls_left: 100_000,
+            instance_url: String::new(),
+            next: 0,
+        }
+    }
+}
+
+impl Vendor for Salesforce {
+    fn handle(&mut self, request: &Request) -> Reply {
+        let route = Route::of(request);
+        let (method, path) = route.parts();
+        if (method, path.as_slice()) == ("POST", &["services", "oauth2", "token"]) {
+            return self.log_in(&String::from_utf8_lossy(&request.body));
+        }
+        let session = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        if !session.is_some_and(|session| self.sessions.contains(session)) {
+            return error(401, "INVALID_SESSION_ID", "Session expired or invalid", &[]);
+        }
+        if self.calls_left == 0 {
+            return over_limit();
+        }
+        self.calls_left -= 1;
+        let insists = request.header("sforce-duplicate-rule-header") == Some("allowSave=true");
+        self.route(&route, insists).header(
+            "Sforce-Limit-Info",
+            &format!("api-usage={}/100000", 100_000 - self.calls_left.min(100_000)),
+        )
+    }
+}
+
+impl Salesforce {
+    /// A Lead that somebody made by hand.
+    pub fn add_lead(&mut self, email: &str) -> String {
+        let fields = BTreeMap::from([
+            ("Email".to_owned(), json!(email)),
+            ("LastName".to_owned(), json!("Known")),
+            ("Company".to_owned(), json!("Known & Co")),
+        ]);
+        self.insert(fields)
+    }
+
+    fn insert(&mut self, fields: BTreeMap<String, Value>) -> String {
+        self.next += 1;
+        let id = format!("00Q{:012}", self.next);
+        self.leads.insert(id.clone(), Lead { fields, is_converted: false, modified: self.next });
+        id
+    }
+
+    fn route(&mut self, route: &Route, insists: bool) -> Reply {
+        let (method, path) = route.parts();
+        match (method, path.as_slice()) {
+            ("GET", ["services", "data", "v62.0", "query"]) => self.query(route.asked("q")),
+            ("GET", ["services", "data", "v62.0", "sobjects", "Lead", "describe"]) => self.describe(),
+            ("POST", ["services", "data", "v62.0", "sobjects", "Lead"]) => self.create(&route.body, insists),
+            ("PATCH", ["services", "data", "v62.0", "sobjects", "Lead", id]) => self.update(id, &route.body),
+            ("PATCH", ["services", "data", "v62.0", "sobjects", "Lead", field, value]) => {
+                self.upsert(field, value, &route.body, insists)
+            }
+            _ => error(404, "NOT_FOUND", "The requested resource does not exist", &[]),
+        }
+    }
+
+    fn query(&self, soql: &str) -> Reply {
+        if soql.starts_with("SELECT Name, IsSandbox FROM Organization") {
+            return records(&[json!({ "Name": "The Old Barn", "IsSandbox": true })]);
+        }
+        let wanted = soql
+            .strip_prefix("SELECT Id FROM Lead WHERE Email = '")
+            .and_then(|rest| {
+                rest.strip_suffix("' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 2")
+            })
+            .and_then(unquoted);
+        let Some(email) = wanted else {
+            return error(400, "MALFORMED_QUERY", "unexpected token", &[]);
+        };
+        let mut found: Vec<(&String, &Lead)> =
+            self.leads.iter().filter(|(_, lead)| !lead.is_converted && is_email(lead, &email)).collect();
+        found.sort_by_key(|(_, lead)| std::cmp::Reverse(lead.modified));
+        let found: Vec<Value> = found.into_iter().take(2).map(|(id, _)| json!({ "Id": id })).collect();
+        records(&found)
+    }
+
+    fn create(&mut self, body: &Value, insists: bool) -> Reply {
+        if let Some(reply) = self.wrong(body, true) {
+            return reply;
+        }
+        let email = body["Email"].as_str().unwrap_or_default();
+        if self.refuses_duplicates && !insists && self.leads.values().any(|lead| is_email(lead, email)) {
+            let message =
+                "You're creating a duplicate record. We recommend you use an existing record instead.";
+            return error(400, "DUPLICATES_DETECTED", message, &[]);
+        }
+        let id = self.insert(members(body));
+        Reply::json(201, &json!({ "id": id, "success": true, "errors": [] }))
+    }
+
+    fn update(&mut self, id: &str, body: &Value) -> Reply {
+        if let Some(reply) = self.wrong(body, false) {
+            return reply;
+        }
+        self.next += 1;
+        let now = self.next;
+        let Some(lead) = self.leads.get_mut(id) else {
+            return error(
+                404,
+                "NOT_FOUND",
+                "Provided external ID field does not exist or is not accessible",
+                &[],
+            );
+        };
+        if lead.is_converted {
+            return error(400, "CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", &[]);
+        }
+        lead.fields.extend(members(body));
+        lead.modified = now;
+        Reply::status(204)
+    }
+
+    fn upsert(&mut self, field: &str, value: &str, body: &Value, insists: bool) -> Reply {
+        if field != self.external_field {
+            let message = format!("Provided external ID field does not exist or is not accessible: {field}");
+            return error(404, "NOT_FOUND", &message, &[]);
+        }
+        if body.get(field).is_some() || body.get("Id").is_some() {
+            return error(
+                400,
+                "INVALID_FIELD",
+                &format!("The {field} field should not be specified in the sobject data."),
+                &[],
+            );
+        }
+        let is_it = |lead: &Lead| lead.fields.get(field).is_some_and(|own| own == value);
+        let found: Vec<String> =
+            self.leads.iter().filter(|(_, lead)| is_it(lead)).map(|(id, _)| id.clone()).collect();
+        match found.as_slice() {
+            [] => {
+                let mut body = body.clone();
+                body[field] = json!(value);
+                self.create(&body, insists)
+            }
+            [id] => {
+                let reply = self.update(id, body);
+                if self.leads.get(id).is_some_and(|lead| lead.is_converted) {
+                    return reply;
+                }
+                Reply::json(200, &json!({ "id": id, "success": true, "errors": [], "created": false }))
+            }
+            many => {
+                let urls: Vec<String> =
+                    many.iter().map(|id| format!("/services/data/v62.0/sobjects/Lead/{id}")).collect();
+                Reply::json(300, &json!(urls))
+            }
+        }
+    }
+
+    fn wrong(&self, body: &Value, is_new: bool) -> Option<Reply> {
+        let fields = members(body);
+        for (name, value) in &fields {
+            let fits = match self.fields.get(name) {
+                None => {
+                    let message = format!("No such column '{name}' on sobject of type Lead");
+                    return Some(error(400, "INVALID_FIELD", &message, &[]));
+                }
+                Some(&"double") => value.is_number(),
+                Some(&"boolean") => value.is_boolean(),
+                Some(_) => value.is_string(),
+            };
+            if !fits {
+                let message = format!("Cannot deserialize instance of {name} from {value}");
+                return Some(error(400, "JSON_PARSER_ERROR", &message, &[]));
+            }
+            let limit = LIMITS.iter().find(|(field, _)| field == name).map_or(255, |(_, limit)| *limit);
+            if value.as_str().is_some_and(|text| text.chars().count() > limit) {
+                let message = format!("{name}: data value too large (max length={limit})");
+                return Some(error(400, "STRING_TOO_LONG", &message, &[name]));
+            }
+        }
+        if fields.get("Email").and_then(Value::as_str).is_some_and(|email| !email.contains('@')) {
+            return Some(error(400, "INVALID_EMAIL_ADDRESS", "Email: invalid email address", &["Email"]));
+        }
+        let missing = self.required.iter().find(|name| is_new && !fields.contains_key(*name));
+        missing.map(|name| {
+            let message = format!("Required fields are missing: [{name}]");
+            error(400, "REQUIRED_FIELD_MISSING", &message, &[name])
+        })
+    }
+
+    fn describe(&self) -> Reply {
+        let fields: Vec<Value> = self
+            .fields
+            .iter()
+            .map(|(name, kind)| {
+                let is_own = name == "Id";
+                json!({ "name": name, "type": kind, "createable": !is_own, "updateable": !is_own,
+                    "nillable": !(is_own || self.required.contains(name)), "defaultedOnCreate": is_own,
+                    "externalId": name == self.external_field })
+            })
+            .collect();
+        Reply::json(200, &json!({ "name": "Lead", "createable": true, "updateable": true, "fields": fields }))
+    }
+
+    fn log_in(&mut self, form: &str) -> Reply {
+        self.logins += 1;
+        let form = pairs(form);
+        let given = |key: &str| form.get(key).map_or("", String::as_str);
+        let refuse =
+            |code: &str, text: &str| Reply::json(400, &json!({ "error": code, "error_description": text }));
+        let is_client = given("client_id") == self.client.0 && given("client_secret") == self.client.1;
+        match given("grant_type") {
+            "client_credentials" if is_client => {}
+            "client_credentials" => return refuse("invalid_client", "invalid client credentials"),
+            "refresh_token" if !self.refresh_tokens.contains(given("refresh_token")) => {
+                return refuse("invalid_grant", "expired access/refresh token");
+            }
+            "refresh_token" => {}
+            "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
+                // Whose signature it is was tested where it is made; here the claims count.
+                let claims = claims(given("assertion"));
+                if claims["iss"] != json!(self.client.0) || claims["aud"] != "https://login.salesforce.com" {
+                    return refuse("invalid_grant", "audience is invalid");
+                }
+                if !claims["sub"].as_str().is_some_and(|user| self.users.contains(user)) {
+                    return refuse("invalid_grant", "user hasn't approved this consumer");
+                }
+            }
+            _ => return refuse("unsupported_grant_type", "grant type not supported"),
+        }
+        let session = format!("00D!session-{}", self.logins);
+        self.sessions.insert(session.clone());
+        Reply::json(
+            200,
+            &json!({ "access_token": session, "instance_url": self.instance_url, "token_type": "Bearer",
+            "id": "https://login.salesforce.com/id/00D/005", "issued_at": "1795000000000", "signature": "x" }),
+        )
+    }
+}
+
+/// What Salesforce says when the calls of the day are used up.
+#[must_use]
+pub fn over_limit() -> Reply {
+    error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", &[])
+}
+
+/// What it says when somebody else is writing.
+#[must_use]
+pub fn locked_row() -> Reply {
+    error(400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record", &[])
+}
+
+fn error(status: u16, code: &str, message: &str, fields: &[&str]) -> Reply {
+    Reply::json(status, &json!([{ "message": message, "errorCode": code, "fields": fields }]))
+}
+
+fn records(records: &[Value]) -> Reply {
+    Reply::json(200, &json!({ "totalSize": records.len(), "done": true, "records": records }))
+}
+
+fn members(body: &Value) -> BTreeMap<String, Value> {
+    body.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn is_email(lead: &Lead, email: &str) -> bool {
+    let own = lead.fields.get("Email").and_then(Value::as_str);
+    !email.is_empty() && own.is_some_and(|own| own.to_lowercase() == email.to_lowercase())
+}
+
+/// The text of a quoted value; none if it ends before its end.
+fn unquoted(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\'' => return None,
+            '\\' => out.push(characters.next()?),
+            other => out.push(other),
+        }
+    }
+    Some(out)
+}
+
+fn claims(assertion: &str) -> Value {
+    let payload = assertion.split('.').nth(1).unwrap_or_default();
+    let sign = |byte: u8| {
+        let at = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+            .iter()
+            .position(|sign| *sign == byte);
+        at.and_then(|at| u32::try_from(at).ok())
+    };
+    let mut bytes = Vec::new();
+    let (mut bits, mut count) = (0_u32, 0);
+    for six in payload.bytes().filter_map(sign) {
+        bits = bits << 6 | six;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+}
