@@ -72,10 +72,11 @@ impl Session {
         let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
         match &*quota {
             Some(quota) if quota.pace == pace => Arc::clone(quota),
-            _ => {
+            earlier => {
                 let calls = pace.calls.max(1) as usize;
                 let room = Arc::new(Semaphore::new(calls));
-                let ended = Mutex::new(vec![None; calls].into());
+                // Calls under an earlier pace may have filled the window.
+                let ended = Mutex::new(vec![earlier.as_ref().map(|_| Instant::now()); calls].into());
                 Arc::clone(quota.insert(Arc::new(Quota { pace, room, ended })))
             }
         }
@@ -139,6 +140,8 @@ mod tests {
         for _ in 0..5 {
             drop(session.turn(pace).await);
         }
+        assert!(tokio::time::timeout(Duration::from_millis(1), session.turn(pace)).await.is_err());
+        let pace = Pace { calls: 6, ..pace };
         assert!(tokio::time::timeout(Duration::from_millis(1), session.turn(pace)).await.is_err());
     }
 
