@@ -141,6 +141,7 @@ impl Scene {
             events: &events,
             payload: "v1",
             routing: "all",
+            needs_consent: false,
             notices: false,
             secret: None,
             credentials: None,

@@ -45,10 +45,17 @@ impl Scene {
         .await;
     }
 
-    /// Class and error of the last attempt.
+    /// Class and error of the last attempt that pushed a lead, once there is one; probes are attempts too.
     pub(crate) async fn last_failure(&self) -> (String, String) {
-        let attempt = self.operator.finished(&self.integration).await.pop().unwrap();
-        (attempt.failure_class, attempt.error)
+        let mut pushes = Vec::new();
+        wait_until("a push has finished", async || {
+            pushes = self.operator.finished(&self.integration).await;
+            pushes.retain(|attempt| attempt.trigger != "test");
+            !pushes.is_empty()
+        })
+        .await;
+        let last = pushes.pop().unwrap();
+        (last.failure_class, last.error)
     }
 
     /// The daemon goes and another one comes.
