@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{pusher::settled, ready::Ready};
+use super::{pusher::settled, ready::Ready, scrub::Secrets};
 use crate::{
     connectors::{
         Call, Exchange, Ids, Mail, Prepared, ProbeStep, Push, Report, Request, Response, Step, Token,
@@ -270,8 +270,10 @@ impl<'a> Calls<'a> {
 
     fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> Tried {
         let last = self.refused.take().or_else(|| self.made.pop());
+        let secrets = last.as_ref().map(|exchange| Secrets::of(&exchange.call)).unwrap_or_default();
         let sent = last.as_ref().map(|exchange| sent(&exchange.call));
-        let answer = last.and_then(|exchange| exchange.answer.ok()).map(answer);
+        let answer = last.and_then(|exchange| exchange.answer.ok()).map(|it| answer(secrets.scrub(it)));
+        let outcome = secrets.scrub_outcome(outcome);
         Tried { outcome, took, sent, answer, body }
     }
 }

@@ -20,6 +20,7 @@ mod notices;
 mod probing;
 mod pusher;
 mod ready;
+mod scrub;
 mod session;
 mod steward;
 
