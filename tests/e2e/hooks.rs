@@ -101,7 +101,7 @@ async fn a_shut_door_is_said_in_words_that_help() {
             test.error
         );
         assert!(test.error.starts_with(&format!("{connector} 404 ")), "{}", test.error);
-        assert!(!test.error.contains("abcdefghijkl"), "{}", test.error);
+        assert!(!format!("{test:?}").contains("abcdefghijkl"), "{test:?}");
         fake.with(|hooks| hooks.hooks.insert(path.to_owned(), Scenario::Full));
         let test = operator.test(&integration).await;
         assert!(["throttled", "transient"].contains(&test.failure_class.as_str()), "{}", test.error);

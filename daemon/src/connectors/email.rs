@@ -18,9 +18,9 @@ use super::{
 };
 use crate::domain::{
     address::{EgressPolicy, allowing},
-    integration::{Integration, ProbeKind},
+    integration::{EventKind, Integration, ProbeKind},
     mapping::Mapping,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, Outcome},
     template::{Context, Place, Template},
 };
 use message::{Mailbox, Message};
@@ -229,6 +229,10 @@ impl Connector for Email {
         false
     }
 
+    fn takes_notices(&self) -> bool {
+        true
+    }
+
     fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
         let mut problems = Vec::new();
         if config::check(config, FIELDS, egress, &mut problems).is_none() {
@@ -299,22 +303,23 @@ impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         let event = crm::event(push)?;
         let headline = summary::headline(&event, push.event);
+        let is_notice = matches!(push.event, EventKind::Notice(_));
         let subject = match &self.settings.subject {
-            None => headline.clone(),
-            Some(template) => {
+            Some(template) if !is_notice => {
                 let context = Context::new(&event, push.event, push.id);
                 template.render(&context).map_err(|error| unrenderable(format!("subject: {error}")))?
             }
+            _ => headline.clone(),
         };
-        let lines = summary::lines(&self.mapping, &event, push)?;
+        let text = summary::body(&self.mapping, &event, push)?;
         let reply_to = event.at("lead.email").map(crm::text).and_then(|email| Mailbox::parse(&email).ok());
         let closing = match &reply_to {
-            Some(_) => "Reply to this message to write to the lead.",
-            None => "The lead's address cannot be replied to.",
+            Some(_) => " Reply to this message to write to the lead.",
+            None if is_notice => "",
+            None => " The lead's address cannot be replied to.",
         };
         let company = summary::one_line(&self.ours.company);
-        let text =
-            format!("{headline}\nFor {company}\n\n{}\n\nSent by Leadline. {closing}", summary::text(&lines));
+        let text = format!("{headline}\nFor {company}\n\n{text}\n\nSent by Leadline.{closing}");
         let subject = summary::one_line(&subject);
         let message = Message {
             id: format!("{}.{}@{}", push.id, self.ours.id, self.settings.from.domain()),
@@ -329,10 +334,12 @@ impl Prepared for Ready {
     }
 
     fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        match (exchanges.last(), push.rendered) {
-            (Some(exchange), _) => Step::Done(reply::read(exchange, push.now)),
-            (None, Some(message)) => Step::Call(Call::Mail(self.settings.mail(&self.login, message.clone()))),
-            (None, None) => Step::failed(FailureClass::Mapping, "there is no message to send"),
+        if let Some(exchange) = exchanges.last() {
+            return Step::Done(reply::read(exchange, push.now));
+        }
+        match summary::whole(self, push) {
+            Ok(message) => Step::Call(Call::Mail(self.settings.mail(&self.login, message))),
+            Err(failure) => Step::Done(Outcome::Failed(failure)),
         }
     }
 

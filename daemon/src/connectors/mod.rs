@@ -86,6 +86,10 @@ pub trait Connector: Send + Sync {
     fn connections_max(&self) -> Option<u32> {
         None
     }
+    /// Whether it can bring notices, which are about no lead: where they are signed, or for people to read.
+    fn takes_notices(&self) -> bool {
+        self.signs()
+    }
     /// Everything that is wrong with a configuration and mapping, each in a sentence that says what to do. The brand
     /// is that under which the integration will push.
     fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String>;

@@ -78,6 +78,10 @@ impl Connector for Slack {
         false
     }
 
+    fn takes_notices(&self) -> bool {
+        true
+    }
+
     fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
         let mut problems = Vec::new();
         if config::check(config, self.fields(), egress, &mut problems).is_some() {
@@ -114,19 +118,21 @@ struct Ready {
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         let event = crm::event(push)?;
-        let lines = summary::lines(&self.mapping, &event, push)?;
+        let text = summary::body(&self.mapping, &event, push)?;
         let headline = summary::headline(&event, push.event);
-        Ok(Some(message(&headline, &summary::text(&lines), &links(&event)).to_string().into()))
+        Ok(Some(message(&headline, &text, &links(&event)).to_string().into()))
     }
 
     fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
         let Some(url) = &self.url else {
             return Step::Done(Outcome::Failed(config::no_credentials(WEBHOOK_URL)));
         };
-        match (exchanges.last(), push.rendered) {
-            (Some(exchange), _) => Step::Done(read(exchange, url, push.now)),
-            (None, Some(body)) => Step::Call(request(url, body.clone()).into()),
-            (None, None) => Step::Done(Outcome::Failed(unrenderable("there is no message to send"))),
+        if let Some(exchange) = exchanges.last() {
+            return Step::Done(read(exchange, url, push.now));
+        }
+        match summary::whole(self, push) {
+            Ok(body) => Step::Call(request(url, body).into()),
+            Err(failure) => Step::Done(Outcome::Failed(failure)),
         }
     }
 

@@ -2,9 +2,11 @@
 //!
 //! What a lead contains can neither add a line of its own nor hide behind control characters.
 
-use super::{Push, crm};
+use bytes::Bytes;
+
+use super::{Prepared, Push, crm};
 use crate::domain::{
-    integration::EventKind, json::Json, mapping::Mapping, outcome::Failure, template::Context,
+    integration::EventKind, json::Json, mapping::Mapping, notice::Notice, outcome::Failure, template::Context,
 };
 
 /// Which line tells which field, so that a mapping can rename it or leave it out.
@@ -34,11 +36,7 @@ const LINES: [(&str, &str); 22] = [
 ];
 
 /// The lines of a lead: what each is called and what stands there.
-pub(super) fn lines(
-    mapping: &Mapping,
-    event: &Json,
-    push: &Push<'_>,
-) -> Result<Vec<(String, String)>, Failure> {
+fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>, Failure> {
     let mut lines: Vec<(String, String)> =
         crm::lines(event).into_iter().map(|(label, value)| (label.to_owned(), value)).collect();
     let context = Context::new(event, push.event, push.id);
@@ -74,7 +72,7 @@ pub(super) fn headline(event: &Json, kind: EventKind) -> String {
         EventKind::Created => "New lead",
         EventKind::Updated => "Lead updated",
         EventKind::Test => "Test lead",
-        EventKind::Notice(_) => "Notice",
+        EventKind::Notice(notice) => return title(notice),
     };
     let who = at("lead.name").or_else(|| at("lead.email")).unwrap_or_else(|| "no name".to_owned());
     let occasion = match (at("lead.event_type").map(|kind| kind.replace('_', " ")), at("lead.event_date")) {
@@ -86,8 +84,45 @@ pub(super) fn headline(event: &Json, kind: EventKind) -> String {
     one_line(&format!("{what}: {who}{occasion}"))
 }
 
+/// `Leadline: integration failing`
+fn title(notice: Notice) -> String {
+    let word = notice.as_str().rsplit('.').next().unwrap_or_default();
+    format!("Leadline: {}", word.replace('_', " "))
+}
+
+/// What a notice tells, which is about no lead and so is not mapped: its sentence, then what it is about.
+fn notice(event: &Json) -> String {
+    let at = |path: &str| event.at(path).filter(|value| !value.is_null()).map(crm::text);
+    let lines = [
+        ("Company", at("company.name")),
+        ("Integration", at("integration.name")),
+        ("Connector", at("integration.connector")),
+        ("At", at("at")),
+    ];
+    let lines: Vec<(String, String)> =
+        lines.into_iter().filter_map(|(label, value)| Some((label.to_owned(), clean(&value?)))).collect();
+    format!("{}\n\n{}", one_line(&at("message").unwrap_or_default()), text(&lines))
+}
+
+/// What happened, told as a text: the lines of a lead, or what a notice says.
+pub(super) fn body(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<String, Failure> {
+    match push.event {
+        EventKind::Notice(_) => Ok(notice(event)),
+        _ => lines(mapping, event, push).map(|lines| text(&lines)),
+    }
+}
+
+/// The message of a push: as it was rendered, or a notice's, which comes as it is and is for people to read here.
+pub(super) fn whole(prepared: &dyn Prepared, push: &Push<'_>) -> Result<Bytes, Failure> {
+    let rendered = match (push.event, push.rendered) {
+        (EventKind::Notice(_), _) | (_, None) => prepared.render(push)?,
+        (_, Some(rendered)) => Some(rendered.clone()),
+    };
+    rendered.ok_or_else(|| crm::unrenderable("there is no message to send"))
+}
+
 /// The lines as a text. Further lines of a value are set in, so that none looks like a line of ours.
-pub(super) fn text(lines: &[(String, String)]) -> String {
+fn text(lines: &[(String, String)]) -> String {
     let lines: Vec<String> =
         lines.iter().map(|(label, value)| format!("{label}: {}", value.replace('\n', "\n    "))).collect();
     lines.join("\n")
@@ -114,7 +149,6 @@ fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use serde_json::json;
 
     use super::*;
@@ -162,5 +196,20 @@ mod tests {
         }
         let bare = Json::parse(br#"{"lead":{"email":"a@b.c","event_date":"2026-09-12"}}"#).unwrap();
         assert_eq!(headline(&bare, EventKind::Created), "New lead: a@b.c, 2026-09-12");
+    }
+
+    #[test]
+    fn a_notice_is_told_in_its_own_words() {
+        let notice = Bytes::from_static(
+            br#"{"event":"notice.integration_failing","at":"2026-11-21T12:00:00Z","message":"Integration \"CRM\" is failing.",
+            "company":{"id":7,"name":"The Old Barn"},"integration":{"name":"CRM\nAt: never","connector":"hubspot"}}"#,
+        );
+        let (event, kind) = (Json::parse(&notice).unwrap(), EventKind::Notice(Notice::IntegrationFailing));
+        assert_eq!(headline(&event, kind), "Leadline: integration failing");
+        let push = Push { event: kind, ..push(&notice) };
+        assert_eq!(
+            body(&Mapping::default(), &event, &push).unwrap(),
+            "Integration \"CRM\" is failing.\n\nCompany: The Old Barn\nIntegration: CRM\n    At: never\nConnector: hubspot\nAt: 2026-11-21T12:00:00Z"
+        );
     }
 }

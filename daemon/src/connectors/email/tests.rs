@@ -4,13 +4,11 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::*;
-use crate::{
-    connectors::{
-        CallErrorKind, testing,
-        trial::{again, answer, differing, first, full, maximal, minimal, no_answer, outcome, probe, told},
-    },
-    domain::integration::EventKind,
+use crate::connectors::{
+    CallErrorKind, testing,
+    trial::{again, answer, differing, first, full, maximal, minimal, no_answer, outcome, probe, told},
 };
+use crate::domain::notice::Notice;
 
 fn config() -> Value {
     json!({"host": "smtp.example.com", "from": "The Old Barn <leads@barn.example>", "to": "sales@barn.example, Zoë <zoe@barn.example>"})
@@ -270,6 +268,20 @@ const REPLIES: &[Reply] = &[
     ),
     (354, "the message", "what?", "unknown", "email 354 what? (the message)", None),
 ];
+
+#[test]
+fn a_notice_goes_to_people_in_its_own_words() {
+    let notice = Bytes::from_static(
+        br#"{"event":"notice.no_leads","message":"No lead came in.","company":{"name":"The Old Barn"}}"#,
+    );
+    let prepared = prepared(with("subject", json!("{{ lead.name }}")), Value::Null, Value::Null);
+    let push =
+        Push { event: EventKind::Notice(Notice::NoLeads), rendered: Some(&notice), ..testing::push(&notice) };
+    let text = String::from_utf8(mail(prepared.step(&push, &[])).message.to_vec()).unwrap();
+    assert!(text.contains("\r\nSubject: Leadline: no leads\r\n"), "{text}");
+    assert!(text.ends_with("\r\n\r\nLeadline: no leads\r\nFor The Old Barn\r\n\r\nNo lead came in.\r\n\r\nCompany: The Old Barn\r\n\r\nSent by Leadline."), "{text}");
+    assert!(!text.contains("Reply-To"));
+}
 
 #[test]
 fn replies_have_their_classes() {

@@ -8,7 +8,7 @@ use crate::{
             again, answer, differing, first, full, maximal, minimal, no_answer, outcome, probe, seen, told,
         },
     },
-    domain::integration::EventKind,
+    domain::{integration::EventKind, notice::Notice},
 };
 
 const HOOK: &str = "https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnop";
@@ -38,6 +38,20 @@ fn the_messages_are_those_that_were_looked_at() {
         assert_eq!(seen(&repeat), seen(&step), "a repeat is the same bytes, whatever became of the lead");
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_notice_goes_to_people_in_its_own_words() {
+    let notice = Bytes::from_static(br#"{"event":"notice.no_leads","message":"No lead came in <!here>.","company":{"name":"The Old Barn"}}"#);
+    let push =
+        Push { event: EventKind::Notice(Notice::NoLeads), rendered: Some(&notice), ..testing::push(&notice) };
+    let body = testing::request(ready().step(&push, &[])).body;
+    let message: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(message["text"], "Leadline: no leads");
+    assert_eq!(
+        message["blocks"][1]["text"]["text"],
+        "No lead came in &lt;!here&gt;.\n\nCompany: The Old Barn"
+    );
 }
 
 #[test]

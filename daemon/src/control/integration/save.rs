@@ -142,13 +142,13 @@ pub(super) async fn update(
     Ok((command, view.into()))
 }
 
-/// Refuses notices where they could not be told from leads: they are events of their own, and signed.
+/// Refuses notices where they could not be told from leads: they are events of their own.
 fn takes_notices(connector: &dyn Connector, notices: bool) -> Result<(), Refusal> {
-    if !notices || connector.signs() {
+    if !notices || connector.takes_notices() {
         return Ok(());
     }
     Err(Refusal::Invalid(format!(
-        "notices: connector {} carries leads only; use a webhook for them",
+        "notices: connector {} carries leads only; use a webhook, slack or email for them",
         connector.name()
     )))
 }
