@@ -37,6 +37,10 @@ async fn what_the_field_reference_allows_is_pushed_as_it_came() {
     for (pointer, value) in [
         ("/lead/phone", Some(Value::Null)),
         ("/lead/phone", None),
+        ("/lead/phone", Some(json!("020 7946 0018"))),
+        ("/lead/name", Some(json!("łukasz  O'BRIEN-García"))),
+        ("/lead/event_date", Some(json!("1999-12-31"))),
+        ("/quote/currency", Some(json!("EUR"))),
         ("/lead/source_url", Some(Value::Null)),
         ("/lead/source_url", None),
         ("/lead/utm", Some(Value::Null)),

@@ -225,6 +225,22 @@ async fn a_card_counts_failures_until_it_is_reset_and_keeps_the_last_error() {
 }
 
 #[tokio::test]
+async fn an_error_is_kept_to_500_characters() {
+    let scene = Scene::with(Behaviour::Good).await;
+    // The error quotes this placeholder, whose value no header can carry when the name is not plain.
+    let (accents, letters) = ("é".repeat(20), "a".repeat(420));
+    let placeholder = format!("{{{{ '{accents}' if lead.name is none else lead.name ~ '{letters}' }}}}");
+    let id = scene.webhook("crm", "/", json!({"headers": {"X-Name": placeholder}})).await;
+    scene.post(LEAD.replacen("Sarah Patel", "Zoë Brontë", 1)).await;
+    let attempt = scene.wait_for_finished(&id, 1).await.remove(0);
+    let health = scene.health(&id).await;
+    assert_eq!(health.last_error.chars().count(), 500, "{}", health.last_error);
+    assert!(health.last_error.starts_with("header x-name: {{ 'éééé"), "{}", health.last_error);
+    assert_eq!(attempt.error, health.last_error);
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_new_lead_is_tried_at_once_after_an_earlier_one_has_failed_for_good() {
     let scene = Scene::with(Behaviour::RefuseAll(500, String::new())).await;
     let id = scene.webhook("crm", "/", json!({ "retries": 0 })).await;
