@@ -1,0 +1,133 @@
+//! The table of what Leadline replaces: it is whole, and the tests that it names exist.
+
+#![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
+
+/// A behaviour that no test shows yet.
+const GAP: &str = "—";
+
+/// One seed's section: how many lines the seed has, and what the section says of them.
+struct Section<'a> {
+    title: &'a str,
+    lines: usize,
+    rows: Vec<Row<'a>>,
+    /// The lines that describe no behaviour.
+    silent: Vec<RangeInclusive<usize>>,
+}
+
+struct Row<'a> {
+    lines: RangeInclusive<usize>,
+    cells: Vec<&'a str>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn page() -> String {
+    fs::read_to_string(root().join("docs/replaces.md")).unwrap()
+}
+
+/// `7` or `12–67`.
+fn range(text: &str) -> RangeInclusive<usize> {
+    let (first, last) = text.trim().split_once('–').unwrap_or((text, text));
+    let number = |text: &str| text.trim().parse().unwrap_or_else(|_| panic!("no line number: {text:?}"));
+    number(first)..=number(last)
+}
+
+/// `## Seed 000 (69 lines): …`, its table, and its `No behaviour: 1–6, 8.`
+fn section(text: &str) -> Section<'_> {
+    let title = text.lines().next().unwrap();
+    let lines = title.split_once('(').unwrap().1.split_once(" lines)").unwrap().0.parse().unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")).map(row).skip(1);
+    let silent =
+        text.lines().find_map(|line| line.strip_prefix("No behaviour: ")?.strip_suffix('.')).unwrap();
+    Section { title, lines, rows: rows.flatten().collect(), silent: silent.split(',').map(range).collect() }
+}
+
+/// The heading of a table is none.
+fn row(line: &str) -> Option<Row<'_>> {
+    let cells: Vec<_> = line.split(" | ").collect();
+    (cells[0] != "Line").then(|| Row { lines: range(cells[0]), cells })
+}
+
+/// The tests that a cell names, as (file, function).
+fn tests_in(cell: &str) -> Vec<(&str, &str)> {
+    cell.split('`').filter_map(|part| part.split_once("::")).collect()
+}
+
+/// Whether a file has a test of this name. A path that does not start at the root starts in `tests/`.
+fn is_test(file: &str, function: &str) -> bool {
+    let places = [root(), root().join("tests")];
+    let Some(text) = places.iter().find_map(|place| fs::read_to_string(place.join(file)).ok()) else {
+        return false;
+    };
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let head = format!("fn {function}(");
+    let places = (0..lines.len()).filter(|at| lines[*at].trim_start_matches("async ").starts_with(&head));
+    let is_attribute = |line: &&&str| !line.is_empty() && !line.ends_with('}');
+    places.into_iter().any(|at| {
+        let above = lines[..at].iter().rev().take_while(is_attribute);
+        above.into_iter().any(|line| line.starts_with("#[test") || line.starts_with("#[tokio::test"))
+    })
+}
+
+fn sections(page: &str) -> Vec<Section<'_>> {
+    page.split("\n## Seed ").skip(1).map(section).collect()
+}
+
+#[test]
+#[ignore = "until the pieces that are built at the same time are merged"]
+fn every_test_that_is_named_exists() {
+    let page = page();
+    let named: BTreeSet<_> = sections(&page)
+        .iter()
+        .flat_map(|section| &section.rows)
+        .flat_map(|row| tests_in(row.cells[3]))
+        .collect();
+    assert!(named.len() > 50, "the table is not read right: {named:?}");
+    let lost: Vec<_> = named.into_iter().filter(|(file, function)| !is_test(file, function)).collect();
+    assert!(lost.is_empty(), "docs/replaces.md names tests that are not there:\n{lost:#?}");
+}
+
+#[test]
+#[ignore = "until the pieces that are built at the same time are merged"]
+fn every_behaviour_is_shown_by_a_test() {
+    let page = page();
+    let mut gaps = Vec::new();
+    for section in sections(&page) {
+        for row in &section.rows {
+            assert_eq!(row.cells.len(), 4, "{}: {:?}", section.title, row.cells);
+            if row.cells[3].contains(GAP) || tests_in(row.cells[3]).is_empty() {
+                gaps.push(format!("seed {} line {:?}: {}", &section.title[..3], row.lines, row.cells[1]));
+            }
+        }
+    }
+    assert!(gaps.is_empty(), "no test shows:\n  {}", gaps.join("\n  "));
+}
+
+#[test]
+fn every_line_of_a_seed_has_its_place() {
+    let page = page();
+    let sections = sections(&page);
+    assert_eq!(sections.len(), 5);
+    for section in &sections {
+        let told: BTreeSet<_> = section.rows.iter().flat_map(|row| row.lines.clone()).collect();
+        let silent: BTreeSet<_> = section.silent.iter().cloned().flatten().collect();
+        let both: Vec<_> = told.intersection(&silent).collect();
+        assert!(both.is_empty(), "{}: told, and said to tell nothing: {both:?}", section.title);
+        let all: Vec<_> = told.union(&silent).copied().collect();
+        assert_eq!(all, (1..=section.lines).collect::<Vec<_>>(), "{}", section.title);
+        assert!(
+            section.rows.is_sorted_by_key(|row| (*row.lines.start(), *row.lines.end())),
+            "{}",
+            section.title
+        );
+    }
+}
