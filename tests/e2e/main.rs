@@ -25,6 +25,8 @@ mod people;
 mod persons;
 mod preview;
 mod pipedrive;
+mod people;
+mod plans;
 mod queue;
 mod refusals;
 mod rest;
