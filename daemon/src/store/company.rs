@@ -147,7 +147,7 @@ impl Command {
     pub(super) async fn hold_company(&mut self, id: CompanyId) -> Result<Company, Refusal> {
         let row = sqlx::query_as!(
             Row,
-            "SELECT id, name, plan, brand, created_at FROM company WHERE id = $1 FOR UPDATE",
+            "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM company WHERE id = $1 FOR UPDATE",
             id.0,
         )
         .fetch_one(&mut *self.tx)

@@ -10,8 +10,8 @@ pub mod mailchimp;
 pub mod pipedrive;
 mod receiver;
 pub mod rest;
-pub mod slack;
 pub mod salesforce;
+pub mod slack;
 pub mod vendor;
 
 pub use http::Request;

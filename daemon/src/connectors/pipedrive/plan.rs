@@ -176,7 +176,7 @@ fn title(event: &Json) -> String {
 fn note(event: &Json, push: &Push<'_>) -> String {
     let heading = match push.event {
         EventKind::Updated => "Lead updated",
-        EventKind::Created | EventKind::Test => "New lead",
+        EventKind::Created | EventKind::Test | EventKind::Notice(_) => "New lead",
     };
     // The delivery's id is what a note whose answer was lost is found by.
     format!("<b>{heading}</b><br><b>Delivery:</b> {}<br>{}", push.id, crm::html_within(event, NOTE_MAX))
