@@ -22,7 +22,6 @@ mod notices;
 mod operator;
 mod outage;
 mod people;
-mod people;
 mod persons;
 mod pipedrive;
 mod plans;

@@ -145,7 +145,6 @@ impl Scene {
             notices: false,
             secret: None,
             credentials: None,
-            needs_consent: false,
         };
         let integration = command.create_integration(&new).await.unwrap();
         command.commit().await.unwrap();
