@@ -153,7 +153,7 @@ async fn companies_and_keys() {
         assert!(!list.stdout.contains(secret.as_str().unwrap()), "a secret is listed");
     }
     let list = list.json();
-    let whole = json!({"id": "id", "company_id": "integer", "prefix": "text", "require_signature": "bool",
+    let whole = json!({"id": "id", "company_id": "integer", "prefix": "text", "require_signature": "bool", "rate_per_second": null,
         "created_at": "time", "revoked_at": null});
     assert_eq!(shape(&list), json!([whole, whole]));
     assert_eq!(ids(&list), [signed["id"].as_str().unwrap(), key["id"].as_str().unwrap()]);

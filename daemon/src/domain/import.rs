@@ -48,13 +48,14 @@ impl Import {
         let is_rows = !columns.is_empty();
         let mut rules = Vec::new();
         for (from, to) in map.as_object().into_iter().flatten() {
-            if is_rows && !columns.contains(from) {
+            let is_known = !is_rows || columns.contains(from);
+            if !is_known {
                 problems
                     .push(format!("map: {}", unknown("column", from, columns.iter().map(String::as_str))));
-                continue;
             }
             match read_target(to) {
-                Ok(to) => rules.push((from.clone(), to)),
+                Ok(to) if is_known => rules.push((from.clone(), to)),
+                Ok(_) => {}
                 Err(problem) => problems.push(format!("map: {from}: {problem}")),
             }
         }

@@ -139,12 +139,12 @@ impl<L: Ledger> Reading<L> {
 
     /// The next line, no earlier than its key's rate allows: a batch is slowed where single leads are refused.
     async fn next(&mut self) -> Option<Line> {
-        let line = self.lines.next().await?;
+        // Before the line is read: one that is taken off the body must have an answer.
         let opened = &self.batch.opened;
         while let Err(wait) = self.batch.app.rates.admit(opened.key_id(), opened.rate()) {
             sleep(wait).await;
         }
-        Some(line)
+        self.lines.next().await
     }
 }
 
@@ -157,8 +157,9 @@ impl<L: Ledger> Batch<L> {
             earlier.await.unwrap_or_default();
         }
         let _room = self.app.lines_room.acquire().await;
+        // The company may have changed since the first line.
+        let opened = self.app.views.open(&self.credential).await?.ok_or_else(Problem::unauthorized)?;
         let none = HeaderMap::new();
-        let opened = self.opened.clone();
         let accepted = accept::accept(&self.app, Door::Leads, &self.credential, opened, &none, content).await;
         if let Err(problem) = &accepted
             && problem.status().is_client_error()
