@@ -170,3 +170,31 @@ async fn what_concerns_the_whole_batch_is_said_before_its_first_line() {
     door.ledger.change(|_| {});
     ask([("", &bearer), ndjson]).await.problem(503);
 }
+
+#[tokio::test]
+async fn a_rate_slows_a_batch_and_refuses_none_of_it() {
+    let door = door();
+    door.ledger.change(|company| company.rate_per_second = Some(50.0));
+    let body: String = (0..70).map(|_| line(&LeadId::generate().to_string(), 80)).collect();
+    let told = answers(&door, body).await;
+    assert_eq!(told.iter().filter(|told| told["status"] == "accepted").count(), 70);
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_meanwhile_opens_nothing_more() {
+    let door = door();
+    let lines = [line(&LeadId::generate().to_string(), 80), line(&LeadId::generate().to_string(), 80)];
+    let (more, given) = tokio::sync::mpsc::unbounded_channel::<String>();
+    let given = stream::unfold(given, async |mut given| {
+        given.recv().await.map(|line| (Ok::<_, Infallible>(line), given))
+    });
+    let (_, mut chunks) = post(&door, Body::from_stream(given)).await;
+    let mut answer =
+        async || -> Value { serde_json::from_slice(&chunks.next().await.unwrap().unwrap()).unwrap() };
+    more.send(lines[0].clone()).unwrap();
+    assert_eq!(answer().await["status"], "accepted");
+    door.ledger.change(|company| company.keys.clear());
+    more.send(lines[1].clone()).unwrap();
+    assert_eq!(answer().await["status"], 401);
+    assert_eq!(door.ledger.with(|state| state.leads.len()), 1);
+}
