@@ -436,3 +436,44 @@ async fn the_commands_print_the_same_keys_always() {
     );
     scene.end().await;
 }
+
+#[tokio::test]
+async fn what_a_flow_held_goes_its_way_once_the_condition_is_mended() {
+    let scene = Scene::start().await;
+    let crm = scene.integration("crm", &["--routing", "flows"]).await;
+    let mail = scene.integration("mail", &["--routing", "flows"]).await;
+    scene.flow("rich", "quote.total_pence > 1000000", &["crm", "mail"], &[]).await;
+    let start = LEAD.find("\"quote\"").unwrap();
+    let end = LEAD.find("\"viewing\"").unwrap();
+    let mut held = Vec::new();
+    for guests in [5, 500] {
+        let guests = format!("\"guest_count\": {guests}");
+        held.push(scene.post_new(&[(&LEAD[start..end], ""), (GUESTS, &guests)]).await);
+    }
+    let delivery = async |n: usize, integration: &str| {
+        let id = held[n][integration]["delivery_id"].as_str().unwrap();
+        let shown = scene.cli.json(&["delivery", "show", id]).await;
+        (shown["state"].as_str().unwrap().to_owned(), shown["reason"].as_str().map(ToOwned::to_owned))
+    };
+    let ask = async |more: &[&str]| {
+        scene.cli.json(&[&["flow", "ask-again", "--company", "7"], more].concat()).await
+    };
+    assert_eq!(ask(&[]).await, json!({"released": 0, "skipped": 0, "held": 4}), "nothing has changed");
+
+    let when = "has(quote.total_pence) ? quote.total_pence > 1000000 : lead.guest_count > 100";
+    scene.cli.json(&["flow", "update", "rich", "--when", when, "--then", "crm"]).await;
+    scene.flow("other", "location.id == 12 && lead[\"budget\"] > 1", &["mail"], &[]).await;
+    let before = scene.daemon.database().contents().await;
+    assert_eq!(ask(&["--dry-run"]).await, json!({"released": 1, "skipped": 1, "held": 2}));
+    assert_eq!(scene.daemon.database().contents().await, before);
+    assert_eq!(ask(&[]).await, json!({"released": 1, "skipped": 1, "held": 2}));
+    assert_eq!(delivery(0, &crm).await, skipped("flow \"rich\" not met"));
+    let requests = scene.receiver.wait_for(1).await;
+    assert_eq!(requests[0].path, "/crm");
+    wait_until("the mended flow's lead is delivered", async || delivery(1, &crm).await.0 == "delivered")
+        .await;
+    let (state, reason) = delivery(0, &mail).await;
+    assert_eq!(state, "held");
+    assert!(reason.unwrap().starts_with("flow \"other\" cannot be evaluated: lead[\"budget\"] is absent"));
+    scene.end().await;
+}

@@ -59,6 +59,13 @@ impl FlowService for Control {
         .await
     }
 
+    async fn ask_flows_again(
+        &self,
+        request: Request<v1::AskFlowsAgainRequest>,
+    ) -> Answer<v1::AskFlowsAgainResponse> {
+        self.ask_again(request).await
+    }
+
     async fn test_flow(&self, request: Request<v1::TestFlowRequest>) -> Answer<v1::TestFlowResponse> {
         let request = request.into_inner();
         let (company, when) = self.what_to_test(&request).await?;

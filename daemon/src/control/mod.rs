@@ -20,6 +20,7 @@ use tonic::{Response, Status, service::InterceptorLayer, transport::Server};
 
 use crate::{domain::address::EgressPolicy, store::Store};
 
+mod ask_again;
 mod attempt;
 mod audit;
 mod auth;

@@ -49,6 +49,7 @@ mutating! {
     CreateFlowRequest "CreateFlow";
     UpdateFlowRequest "UpdateFlow";
     DeleteFlowRequest "DeleteFlow";
+    AskFlowsAgainRequest "AskFlowsAgain";
     HoldDeliveriesRequest "HoldDeliveries";
     ReleaseDeliveriesRequest "ReleaseDeliveries";
     SkipDeliveriesRequest "SkipDeliveries";
@@ -75,6 +76,7 @@ impl Repeatable for v1::TestIntegrationResponse {}
 impl Repeatable for v1::RetryDeliveriesResponse {}
 impl Repeatable for v1::Flow {}
 impl Repeatable for v1::DeleteFlowResponse {}
+impl Repeatable for v1::AskFlowsAgainResponse {}
 impl Repeatable for v1::MovedDeliveriesResponse {}
 impl Repeatable for v1::EraseLeadResponse {}
 impl Repeatable for v1::ImportSummary {}

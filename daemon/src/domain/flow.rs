@@ -27,6 +27,8 @@ use program::Node;
 const STEPS: usize = 50_000;
 /// How many steps all flows of a company may take for one lead.
 const STEPS_IN_ALL: usize = 500_000;
+/// In the reason of a delivery that is held because a flow gives no answer, between its name and the cause.
+pub const CANNOT: &str = " cannot be evaluated: ";
 /// The most flows that a reason names.
 const NAMED: usize = 5;
 
@@ -196,7 +198,7 @@ impl Verdicts<'_> {
             _ => None,
         });
         if let Some((flow, cause)) = trouble {
-            return Decision::CannotSay(format!("flow {:?} cannot be evaluated: {cause}", flow.name));
+            return Decision::CannotSay(format!("flow {:?}{CANNOT}{cause}", flow.name));
         }
         Decision::Keeps(self.kept_away(&concerned))
     }

@@ -16,6 +16,7 @@ pub mod embedded;
 pub mod erase;
 pub mod finish;
 pub mod flow;
+pub mod flow_held;
 pub mod held;
 pub mod hold;
 mod hub;

@@ -5,7 +5,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context,
-    shape::{Flow, FlowDeleted, FlowTest, shapes},
+    shape::{Flow, FlowDeleted, FlowTest, FlowsAsked, shapes},
 };
 use crate::client::{Client, PAGE_MAX};
 
@@ -28,7 +28,8 @@ Examples:
   leadline flow test --company 7 --when 'lead.guest_count >= 100' --last 500
   leadline flow test large                      how many of the last leads it would have sent
   leadline flow update large --when 'lead.guest_count >= 80' --position 1
-  leadline flow update large --disable")]
+  leadline flow update large --disable
+  leadline flow ask-again --company 7           once a condition is mended: what it held goes its way")]
 pub(crate) enum Verb {
     /// Make a flow
     Create(Create),
@@ -47,6 +48,15 @@ pub(crate) enum Verb {
     Update(Update),
     /// Ask a condition about stored leads: how many it would have sent; changes nothing
     Test(Test),
+    /// Ask the flows of a company again about the deliveries that they hold
+    AskAgain {
+        /// The company
+        #[arg(long, value_name = "ID")]
+        company: String,
+        /// Only count
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Remove a flow
     Delete(Reference),
 }
@@ -157,6 +167,10 @@ impl Verb {
             }
             Self::Show(Reference { flow }) => client.get_flow(v1::GetFlowRequest { flow }).await?,
             Self::Update(update) => client.update_flow(update.request()).await?,
+            Self::AskAgain { company, dry_run } => {
+                let request = v1::AskFlowsAgainRequest { request_id, company, dry_run };
+                return context.out.object(&FlowsAsked::from(client.ask_flows_again(request).await?));
+            }
             Self::Test(test) => return test.run(context, &client).await,
             Self::Delete(Reference { flow }) => {
                 let deleted = client.delete_flow(v1::DeleteFlowRequest { request_id, flow }).await?;

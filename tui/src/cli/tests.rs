@@ -51,6 +51,7 @@ fn the_commands_of_the_contract_parse() {
         "leadline flow update F --when true --then a,b --disable --no-stop --name N",
         "leadline flow test F --last 100",
         "leadline flow test --company 7 --when true",
+        "leadline flow ask-again --company 7 --dry-run",
         "leadline flow delete F",
         "leadline lead list",
         "leadline lead show U --company 7",

@@ -278,6 +278,8 @@ calls! { flow_service_client::FlowServiceClient:
     change update_flow(UpdateFlowRequest) -> Flow;
     /// Removes a flow.
     change delete_flow(DeleteFlowRequest) -> DeleteFlowResponse;
+    /// Asks flows again about the deliveries that they hold.
+    change ask_flows_again(AskFlowsAgainRequest) -> AskFlowsAgainResponse;
     /// Asks a condition about stored leads.
     wait test_flow(TestFlowRequest) -> TestFlowResponse;
 }

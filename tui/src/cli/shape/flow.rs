@@ -45,6 +45,20 @@ pub(crate) struct FlowDeleted {
     pub(crate) id: String,
 }
 
+/// `flow ask-again`: how many deliveries were let go, skipped, and are held on.
+#[derive(Debug, Serialize)]
+pub(crate) struct FlowsAsked {
+    released: u64,
+    skipped: u64,
+    held: u64,
+}
+
+impl From<v1::AskFlowsAgainResponse> for FlowsAsked {
+    fn from(it: v1::AskFlowsAgainResponse) -> Self {
+        Self { released: it.released, skipped: it.skipped, held: it.held }
+    }
+}
+
 /// `flow test`.
 #[derive(Debug, Serialize)]
 pub(crate) struct FlowTest {

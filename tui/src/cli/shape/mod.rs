@@ -18,7 +18,7 @@ pub(crate) use company::{Company, CompanyCreated, IntakeKey, KeyCreated};
 pub(crate) use delivery::{
     Attempt, AttemptShown, Delivery, DeliveryShown, Job, Lead, LeadShown, PushPlan, RetryPlan,
 };
-pub(crate) use flow::{Flow, FlowDeleted, FlowTest};
+pub(crate) use flow::{Flow, FlowDeleted, FlowTest, FlowsAsked};
 pub(crate) use hold::{Explained, Moved};
 pub(crate) use intake::{Erased, Imported, Refused, Trace};
 pub(crate) use integration::{

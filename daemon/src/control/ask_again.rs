@@ -1,0 +1,83 @@
+//! Asking flows again about what they hold: once a condition is mended, its leads go where it says.
+
+use leadline_proto::v1;
+use tonic::{Request, Response};
+
+use super::{Answer, Control, mutate};
+use crate::{
+    domain::{
+        fanout::{Fate, fan_out},
+        ids::DeliveryId,
+        json::Json,
+    },
+    store::{
+        flow_held::{HeldByFlow, Settled},
+        intake::CompanyView,
+    },
+};
+
+/// How many are read and settled at once: an event may have 256 KiB.
+const BATCH: i64 = 100;
+
+impl Control {
+    pub(super) async fn ask_again(
+        &self,
+        request: Request<v1::AskFlowsAgainRequest>,
+    ) -> Answer<v1::AskFlowsAgainResponse> {
+        let (call, request) = mutate::call(request).await?;
+        let company = self.store.find_company(&request.company).await?;
+        if !request.dry_run
+            && let Some(answer) = self.answered(&call).await?
+        {
+            return Ok(answer);
+        }
+        let mut report = v1::AskFlowsAgainResponse::default();
+        let mut after = None;
+        loop {
+            let view = self.store.company_view(company).await?;
+            let view = view.ok_or_else(|| tonic::Status::not_found("the company has just been deleted"))?;
+            let held = self.store.held_by_flows(company, after, BATCH).await?;
+            let Some(last) = held.last() else { break };
+            after = Some(last.delivery);
+            let settled = decide(&view, &held);
+            if !request.dry_run {
+                let mut command = self.store.batch(&call).await?;
+                command.settle_held_by_flows(company, view.version, &settled).await?;
+                command.commit().await?;
+            }
+            report.released += settled.released.len() as u64;
+            report.skipped += settled.skipped.len() as u64;
+            report.held += settled.held.len() as u64;
+        }
+        if request.dry_run {
+            return Ok(Response::new(report));
+        }
+        self.carry_out(&call, |mut command| async move {
+            let after = serde_json::json!({
+                "released": report.released, "skipped": report.skipped, "held": report.held,
+            });
+            command.audit(company, &format!("company {company}"), None, Some(after)).await?;
+            Ok((command, report))
+        })
+        .await
+    }
+}
+
+/// What flows say now. What is no longer subscribed, and what cannot be read, stays as it is.
+fn decide(view: &CompanyView, held: &[HeldByFlow]) -> Settled {
+    let mut settled = Settled::default();
+    for one in held {
+        let integration = view.integrations.iter().find(|integration| integration.id == one.integration);
+        let (Some(integration), Ok(event)) = (integration, Json::parse(&one.body)) else { continue };
+        let only = std::slice::from_ref(integration);
+        let Some(decided) = fan_out(only, &view.flows, one.kind, &event, DeliveryId::generate).pop() else {
+            continue;
+        };
+        match decided.fate {
+            Fate::Pending => settled.released.push(one.delivery),
+            Fate::Skipped(reason) => settled.skipped.push((one.delivery, reason)),
+            Fate::Held(reason) => settled.held.push((one.delivery, reason)),
+        }
+    }
+    settled
+}
