@@ -33,6 +33,8 @@ use proptest::{
 use serde_json::json;
 use sqlx::PgPool;
 
+mod breaker;
+
 const CASES: u32 = 64;
 const STEPS: std::ops::Range<usize> = 8..32;
 const LEASE_SECONDS: f64 = 600.0;
@@ -435,8 +437,7 @@ fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> {
     })
 }
 
-#[test]
-fn any_order_of_events_keeps_the_rules_of_the_queue() {
+fn set_up() -> (tokio::runtime::Runtime, Store, PgPool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (store, pool) = runtime.block_on(async {
         let database = Database::create().await;
@@ -447,6 +448,12 @@ fn any_order_of_events_keeps_the_rules_of_the_queue() {
         let (hub, _) = Hub::new();
         (Store::new(pool.clone(), sealer, Arc::new(hub)), pool)
     });
+    (runtime, store, pool)
+}
+
+#[test]
+fn any_order_of_events_keeps_the_rules_of_the_queue() {
+    let (runtime, store, pool) = set_up();
     let config =
         Config { cases: CASES, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let steps = prop::collection::vec(step(), STEPS);

@@ -144,6 +144,7 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
+        let hurried = old.len();
         old.extend(finals);
         let new: Vec<DeliveryId> = old.iter().map(|_| DeliveryId::generate()).collect();
         let (ids, shown): (Vec<Uuid>, Vec<String>) = new.iter().map(|id| (id.uuid(), id.to_string())).unzip();
@@ -174,7 +175,10 @@ impl Command {
         .await?;
         revive::no_longer_dead(&mut self.tx, company, lanes, &old).await?;
         let made: Vec<Uuid> = made.into_iter().map(|row| row.id).collect();
-        let due = revive::line_up(&mut self.tx, company, &made, how).await?;
+        // One that stood in the queue stands there again, with whoever waits behind it.
+        let (again, anew): (Vec<Uuid>, Vec<Uuid>) = made.iter().partition(|id| ids[..hurried].contains(id));
+        let mut due = revive::queue(&mut self.tx, company, &again, how).await?;
+        due.extend(revive::line_up(&mut self.tx, company, &anew, how).await?);
         self.became_due(company, &due);
         Ok(made)
     }

@@ -145,6 +145,16 @@ pub(super) async fn line_up(
         .await?;
     }
     let first: Vec<Uuid> = ids.iter().copied().filter(|id| waiting.iter().all(|row| row.id != *id)).collect();
+    queue(db, company, &first, how).await
+}
+
+/// Queues locked pending ones that stand nowhere yet, oldest first, whatever is before them.
+pub(super) async fn queue(
+    db: &mut PgConnection,
+    company: CompanyId,
+    ids: &[Uuid],
+    how: &Revival<'_>,
+) -> Result<Vec<NewDue>, Error> {
     let due = sqlx::query_as!(
         NewDue,
         "WITH line AS MATERIALIZED (
@@ -159,7 +169,7 @@ pub(super) async fn line_up(
          SELECT company_id, integration_id, $3, due_at, id, $4, $5 FROM line
          RETURNING integration_id, kind, due_at",
         company.0,
-        &first,
+        ids,
         how.kind,
         how.trigger.as_str(),
         how.operator,
