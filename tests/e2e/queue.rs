@@ -21,6 +21,7 @@ use leadlined::{
         integration::NewIntegration,
         job::Work,
         lead::Again,
+        push::NewPush,
         queue::{Ask, Claimed, Claimer},
         retry::Retrial,
         setup,
@@ -50,6 +51,8 @@ enum Step {
     GiveBack(usize),
     /// Rendered anew or not.
     Retry(usize, bool),
+    /// An operator pushes a lead anew.
+    Push(usize),
     /// The sweep comes, or goes on.
     Sweep,
     /// All the dead are retried as a job, which goes a step or is cancelled.
@@ -98,6 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (any::<usize>(), end, any::<bool>()).prop_map(|(n, end, again)| Step::Finish(n, end, again)),
         1 => any::<usize>().prop_map(Step::GiveBack),
         3 => any::<(usize, bool)>().prop_map(|(n, anew)| Step::Retry(n, anew)),
+        1 => any::<usize>().prop_map(Step::Push),
         3 => Just(Step::Sweep),
         2 => any::<bool>().prop_map(Step::Job),
         2 => Just(Step::Disable),
@@ -187,6 +191,13 @@ impl Scene {
             }
             Step::GiveBack(n) if !self.working.is_empty() => self.give_back(n).await,
             Step::Retry(n, re_render) => self.retry(n, re_render).await,
+            Step::Push(n) if !self.leads.is_empty() => {
+                let new = NewPush { company: self.company, integration: self.integration, job: None };
+                let lead = self.leads[n % self.leads.len()].uuid();
+                let mut command = self.command().await;
+                command.push_leads(&new, &[lead]).await.unwrap();
+                command.commit().await.unwrap();
+            }
             Step::Sweep => self.sweep().await,
             Step::Job(cancel) => self.job(cancel).await,
             Step::Move(n, how) => self.move_one(n, how).await,
@@ -194,7 +205,7 @@ impl Scene {
             Step::Enable(held) => self.switch(true, Some(held)).await,
             Step::Die => self.die().await,
             Step::Stop => self.stop().await,
-            Step::Update(_) | Step::Finish(..) | Step::GiveBack(_) => {}
+            Step::Update(_) | Step::Finish(..) | Step::GiveBack(_) | Step::Push(_) => {}
         }
     }
 

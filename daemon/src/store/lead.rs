@@ -1,5 +1,7 @@
 //! Leads that are known already: duplicates, updates, and what became of them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
@@ -105,7 +107,7 @@ impl Store {
         else {
             return Ok(None);
         };
-        let deliveries = lead_deliveries(&mut connection, company.0, lead.uuid()).await?;
+        let deliveries = lead_deliveries(&mut connection, company.0, lead.uuid(), self.sweep.age).await?;
         Ok(Some(LeadStatus {
             uuid: row.uuid,
             state: lead_state(deliveries.iter().map(|delivery| delivery.state.as_str())),
@@ -137,16 +139,26 @@ async fn lead_deliveries(
     connection: &mut PgConnection,
     company: i64,
     lead: Uuid,
+    sweep_age: Duration,
 ) -> Result<Vec<LeadDelivery>, Error> {
     // A delivery that is being pushed stands in a claim, and is not due.
     let rows = sqlx::query!(
         r#"WITH running AS MATERIALIZED (SELECT (u).delivery_id FROM claim, unnest(items) u)
            SELECT id, integration_id, event, state, reason, attempts,
-               CASE WHEN state = 'pending' AND id NOT IN (SELECT delivery_id FROM running) THEN due_at END
-                   AS "due_at: jiff_sqlx::Timestamp"
-           FROM delivery WHERE company_id = $1 AND lead_id = $2 ORDER BY id"#,
+               CASE WHEN state = 'pending' AND id NOT IN (SELECT delivery_id FROM running) THEN due_at
+                   -- The sweep's next visit.
+                   WHEN state = 'dead' THEN (
+                       SELECT s.sweep_at FROM undelivered u
+                       JOIN integration_stat s ON s.company_id = u.company_id AND s.integration_id = u.integration_id
+                       JOIN integration i ON i.company_id = u.company_id AND i.id = u.integration_id AND i.enabled
+                       WHERE u.company_id = d.company_id AND u.integration_id = d.integration_id
+                         AND u.delivery_id = d.id AND u.due_at IS NOT NULL
+                         AND s.sweep_at <= d.created_at + $3 * interval '1 second')
+                   END AS "due_at: jiff_sqlx::Timestamp"
+           FROM delivery d WHERE company_id = $1 AND lead_id = $2 ORDER BY id"#,
         company,
-        lead
+        lead,
+        sweep_age.as_secs_f64(),
     )
     .fetch_all(connection)
     .await?;
@@ -169,7 +181,8 @@ pub(super) async fn accepted(
     company: i64,
     lead: Uuid,
 ) -> Result<Vec<AcceptedDelivery>, Error> {
-    let deliveries = lead_deliveries(tx, company, lead).await?;
+    // When they are due is not part of the answer.
+    let deliveries = lead_deliveries(tx, company, lead, Duration::ZERO).await?;
     Ok(deliveries
         .into_iter()
         .map(|delivery| AcceptedDelivery {
