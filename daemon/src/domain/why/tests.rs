@@ -1,0 +1,238 @@
+//! The sentence for every state and reason.
+
+use super::*;
+
+fn at(second: i64) -> Option<Timestamp> {
+    Timestamp::from_second(second).ok()
+}
+
+fn facts(state: State, change: impl FnOnce(&mut Facts)) -> Facts {
+    let mut facts = Facts {
+        id: "D".into(),
+        state,
+        reason: None,
+        company: 7,
+        integration: "crm".into(),
+        integration_id: "I".into(),
+        created_at: at(0).unwrap(),
+        since: None,
+        finished_at: None,
+        running_since: None,
+        due_at: None,
+        is_retry: false,
+        now: at(100).unwrap(),
+        attempts: 0,
+        failure: None,
+        behind: None,
+        lane: Lane::default(),
+        sweep_at: None,
+    };
+    change(&mut facts);
+    facts
+}
+
+#[track_caller]
+fn check(state: State, change: impl FnOnce(&mut Facts), told: &str) {
+    assert_eq!(why(&facts(state, change)), told);
+}
+
+fn failed(facts: &mut Facts, class: &str) {
+    facts.failure = Some((class.into(), "503 Service Unavailable".into()));
+    facts.attempts = 2;
+    facts.reason = Some(class.into());
+}
+
+#[test]
+fn pending_ones_wait_for_something() {
+    use State::Pending;
+    check(
+        Pending,
+        |f| f.running_since = at(60),
+        "It is being pushed to \"crm\" since 1970-01-01T00:01:00Z, attempt 1; what follows is decided when that ends.",
+    );
+    check(
+        Pending,
+        |f| f.behind = Some(("E".into(), "pending".into())),
+        "It waits since 1970-01-01T00:00:00Z for the earlier event of its lead, delivery E, to be delivered, dead or \
+         skipped; `leadline delivery why E` says what that one waits for.",
+    );
+    check(
+        Pending,
+        |f| f.behind = Some(("E".into(), "held".into())),
+        "It waits since 1970-01-01T00:00:00Z for the earlier event of its lead, delivery E, to be delivered, dead or \
+         skipped; that one is held: `leadline delivery release E` or `skip` moves both.",
+    );
+    check(
+        Pending,
+        |f| f.due_at = at(90),
+        "It is due since 1970-01-01T00:01:30Z and is pushed as soon as the lane of \"crm\" has room: \
+         `leadline integration show I` shows its limits and what is pending.",
+    );
+    check(
+        Pending,
+        |f| {
+            f.due_at = at(120);
+            failed(f, "transient");
+        },
+        "It waits for its automatic retry at 1970-01-01T00:02:00Z after 2 attempts failed (transient: 503 Service \
+         Unavailable); `leadline delivery retry D` pushes it now.",
+    );
+    check(
+        Pending,
+        |f| f.due_at = at(120),
+        "It waits until 1970-01-01T00:02:00Z, then it is pushed by itself.",
+    );
+    check(Pending, |_| {}, "It is on its way between queue and push; \"crm\" gets it at once.");
+}
+
+#[test]
+fn a_lane_that_is_closed_keeps_pending_ones() {
+    use State::Pending;
+    let due = |f: &mut Facts, lane: Lane| {
+        f.due_at = at(90);
+        f.lane = lane;
+    };
+    let disabled = Lane { is_disabled: true, awaits_cut_over: true, paused_since: at(1), ..Lane::default() };
+    check(
+        Pending,
+        |f| due(f, disabled),
+        "It waits since 1970-01-01T00:00:00Z because integration \"crm\" is disabled: \
+         `leadline integration enable I` lets it go.",
+    );
+    check(
+        Pending,
+        |f| due(f, Lane { is_disabled: false, ..disabled }),
+        "It waits because company 7 is paused since 1970-01-01T00:00:01Z: `leadline company resume 7` lets it go.",
+    );
+    check(
+        Pending,
+        |f| due(f, Lane { awaits_cut_over: true, ..Lane::default() }),
+        "It waits since 1970-01-01T00:00:00Z because a rotation of the signing secret of \"crm\" holds pushes: \
+         `leadline integration cut-over I` lets it go.",
+    );
+    check(
+        Pending,
+        |f| due(f, Lane { throttled_until: at(160), ..Lane::default() }),
+        "It waits until 1970-01-01T00:02:40Z because \"crm\" asked us to wait; then it is pushed by itself.",
+    );
+    let open = Lane { breaker_until: at(160), ..Lane::default() };
+    check(
+        Pending,
+        |f| {
+            due(f, open);
+            f.is_retry = true;
+        },
+        "It waits because the breaker of \"crm\" is open after too many failures in a row: at 1970-01-01T00:02:40Z one \
+         retry finds out, and what it finds decides for the others; `leadline delivery retry D` pushes it now.",
+    );
+    check(
+        Pending,
+        |f| {
+            due(f, Lane { breaker_until: at(99), ..open });
+            f.is_retry = true;
+        },
+        "It waits because the breaker of \"crm\" is half-open: one retry at a time finds out whether the target answers \
+         again, and the others follow; `leadline delivery retry D` pushes it now.",
+    );
+    check(
+        Pending,
+        |f| due(f, open),
+        "It is due since 1970-01-01T00:01:30Z and is pushed as soon as the lane of \"crm\" has room: \
+         `leadline integration show I` shows its limits and what is pending.",
+    );
+    check(
+        Pending,
+        |f| due(f, Lane { throttled_until: at(100), ..Lane::default() }),
+        "It is due since 1970-01-01T00:01:30Z and is pushed as soon as the lane of \"crm\" has room: \
+         `leadline integration show I` shows its limits and what is pending.",
+    );
+}
+
+#[test]
+fn held_ones_say_who_lets_them_go() {
+    let held = |f: &mut Facts, reason: &str, is_disabled: bool| {
+        f.since = at(60);
+        f.reason = Some(reason.into());
+        f.lane.is_disabled = is_disabled;
+    };
+    for (reason, is_disabled, told) in [
+        (
+            "integration disabled",
+            true,
+            "because integration \"crm\" is disabled: `leadline integration enable I --held release` lets it go.",
+        ),
+        (
+            "integration disabled",
+            false,
+            "because integration \"crm\" was disabled then: `leadline delivery release D` lets it go.",
+        ),
+        (
+            "rotation: held until cut over",
+            false,
+            "because the signing secret of \"crm\" is being rotated: `leadline integration cut-over I` lets it go.",
+        ),
+        (
+            "operator: held by mara",
+            false,
+            "(operator: held by mara): `leadline delivery release D` lets it go, nothing else does.",
+        ),
+        (
+            "flow \"corporate\": no such field",
+            true,
+            "(flow \"corporate\": no such field): `leadline delivery release D` lets it go, nothing else does.",
+        ),
+    ] {
+        let told = format!("It is held since 1970-01-01T00:01:00Z {told}");
+        check(State::Held, |f| held(f, reason, is_disabled), &told);
+    }
+    check(
+        State::Held,
+        |f| {
+            held(f, "operator: held by mara", false);
+            f.running_since = at(61);
+        },
+        "It is held since 1970-01-01T00:01:00Z (operator: held by mara) while the push that began at \
+         1970-01-01T00:01:01Z ends; if that fails, no retry follows until `leadline delivery release D`.",
+    );
+}
+
+#[test]
+fn final_ones_say_what_is_left_to_do() {
+    check(
+        State::Delivered,
+        |f| (f.attempts, f.finished_at) = (1, at(60)),
+        "It was delivered at 1970-01-01T00:01:00Z after 1 attempt; nothing is left to do.",
+    );
+    check(
+        State::Skipped,
+        |f| (f.reason, f.finished_at) = (Some("superseded by E".into()), at(60)),
+        "It was skipped at 1970-01-01T00:01:00Z (superseded by E) and is not pushed any more.",
+    );
+    for (class, sweep_at, next) in [
+        (
+            "transient",
+            at(200),
+            "the sweep comes back to it at 1970-01-01T00:03:20Z, `leadline delivery retry D` does so now",
+        ),
+        ("transient", None, "nothing returns to it by itself, `leadline delivery retry D` does"),
+        ("rejected", None, "nothing returns to it by itself, `leadline delivery retry D` does"),
+        ("credentials", None, "give \"crm\" new credentials, then `leadline delivery retry D` pushes it"),
+        (
+            "mapping",
+            None,
+            "correct the mapping or the templates of \"crm\", then `leadline delivery retry D` pushes it",
+        ),
+    ] {
+        let told = format!(
+            "It is dead since 1970-01-01T00:01:00Z after 2 attempts ({class}: 503 Service Unavailable): {next}."
+        );
+        check(
+            State::Dead,
+            |f| {
+                failed(f, class);
+                (f.since, f.sweep_at) = (at(60), sweep_at);
+            },
+            &told,
+        );
+    }
+}
