@@ -5,7 +5,8 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page, credentials, input, preview,
-    shape::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated, shapes},
+    rotation::Rotate,
+    shape::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, shapes},
     wait,
 };
 use crate::client::Client;
@@ -95,36 +96,12 @@ pub(crate) enum Verb {
     Reset(Reference),
 }
 
-/// How a new secret comes in.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Now (a leak): the new secret signs at once; receivers of the simple signature header must change at once,
-those of `webhook-signature` within the grace.
-Staged: the new secret only joins `webhook-signature`, and signs what `integration test` pushes, until
-`integration cut-over`. A receiver that knows one secret at a time needs --hold: pushes wait until then.")]
-pub(crate) struct Rotate {
-    #[command(flatten)]
-    reference: Reference,
-    /// How long the old secret stays valid in `webhook-signature`: 0s to 7d [default: 24h]
-    #[arg(long, value_name = "SPAN", value_parser = input::seconds, conflicts_with = "staged")]
-    grace: Option<u32>,
-    /// Let the old one sign until `integration cut-over`
-    #[arg(long)]
-    staged: bool,
-    /// Push nothing until then
-    #[arg(long, requires = "staged")]
-    hold: bool,
-    /// Bring an existing secret: it is read from stdin
-    #[arg(long)]
-    secret_stdin: bool,
-}
-
 /// The integration meant.
 #[derive(Debug, Args)]
 pub(crate) struct Reference {
     /// Its id, or its name if that is unique
     #[arg(value_name = "ID")]
-    integration: String,
+    pub(super) integration: String,
 }
 
 /// What an integration is made of, or whose configuration to explain.
@@ -404,36 +381,4 @@ fn enabled(context: &Context, answer: v1::EnableIntegrationResponse) -> Result<(
         ));
     }
     Ok(())
-}
-
-impl Rotate {
-    async fn run(self, context: &Context, client: &Client) -> Result<(), CliError> {
-        let signing_secret = if self.secret_stdin { input::secret()? } else { String::new() };
-        let request = v1::RotateSecretRequest {
-            request_id: String::new(),
-            integration: self.reference.integration,
-            grace_seconds: self.grace,
-            signing_secret,
-            staged: self.staged,
-            hold: self.hold,
-        };
-        let answer = client.rotate_secret(request).await?;
-        let integration = answer.integration.unwrap_or_default();
-        let id = integration.id.clone();
-        context.out.object(&SecretRotated::new(integration, answer.signing_secret))?;
-        context.out.note(&match (self.staged, self.hold) {
-            (false, _) => "The new secret signs from now on. Receivers of the simple signature header must change \
-                           at once; `webhook-signature` carries both until the grace ends."
-                .to_owned(),
-            (true, false) => format!(
-                "The old secret signs until `leadline integration cut-over {id}`; `webhook-signature` carries both. \
-                 `leadline integration test {id}` shows whether the receiver knows the new one."
-            ),
-            (true, true) => format!(
-                "Nothing is pushed until `leadline integration cut-over {id}`. Wait until the pushes in flight have \
-                 ended, give the receiver the new secret, try it with `leadline integration test {id}`, then cut over."
-            ),
-        });
-        Ok(())
-    }
 }

@@ -19,6 +19,7 @@ mod output;
 mod preview;
 mod progress;
 mod push;
+mod rotation;
 mod shape;
 mod table;
 mod wait;
