@@ -120,7 +120,8 @@ impl Store {
         Ok(told)
     }
 
-    /// Takes notices that are due, or whose daemon died; those wait whose receiver is disabled, rotating or paused.
+    /// Takes notices that are due, also those whose daemon died and those that this one took before without getting to
+    /// an end; those wait whose receiver is disabled, rotating or paused.
     pub async fn take_notices(&self, daemon: i64) -> Result<Vec<TakenNotice>, Error> {
         let rows = sqlx::query!(
             r#"UPDATE notice SET daemon_id = $1 WHERE (company_id, id) IN (
@@ -129,7 +130,7 @@ impl Store {
                        AND i.enabled AND NOT i.awaits_cut_over AND i.deleted_at IS NULL
                    JOIN company c ON c.id = n.company_id AND c.paused_at IS NULL
                    WHERE n.state = 'pending' AND n.due_at <= now()
-                       AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = n.daemon_id)
+                       AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = n.daemon_id AND d.id <> $1)
                    ORDER BY n.due_at LIMIT $2 FOR UPDATE OF n SKIP LOCKED)
                RETURNING company_id, id, integration_id, kind, body, attempts,
                    extract(epoch FROM now() - created_at)::float8 AS "age!""#,
