@@ -277,6 +277,41 @@ async fn a_plan_limits_what_is_enabled_and_email_never_counts() {
 }
 
 #[tokio::test]
+async fn a_deleted_integration_leaves_one_audit_line_and_nothing_else() {
+    let scene = Scene::start(Behaviour::Good, json!({})).await;
+    let (cli, hook) = (&scene.cli, &scene.hook);
+    for n in 0..3 {
+        let delivery = scene.post(&sample_lead(n)).await;
+        scene.wait_for(&delivery, "delivered").await;
+    }
+    cli.json(&["integration", "rotate-secret", "hook", "--staged", "--hold"]).await;
+    scene.post(&sample_lead(3)).await;
+    cli.json(&["company", "pause", "7"]).await;
+    let removed = cli.json(&["integration", "delete", "hook", "--yes"]).await;
+    assert_eq!(removed, json!({"id": hook, "deliveries": 4, "attempts": 3}));
+    let pool = scene.daemon.database().pool().await;
+    wait_until("nothing of it is left", async || {
+        let sql = "SELECT (SELECT count(*) FROM delivery) + (SELECT count(*) FROM undelivered) + (SELECT count(*) FROM due)
+            + (SELECT count(*) FROM attempt) + (SELECT count(*) FROM signing_secret)
+            + (SELECT count(*) FROM integration_stat) + (SELECT count(*) FROM integration)";
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap() == 0
+    })
+    .await;
+    let lines = cli.json(&["audit", "list", "--company", "7"]).await;
+    let lines = lines.as_array().unwrap();
+    let deletions: Vec<_> = lines.iter().filter(|line| line["action"] == "DeleteIntegration").collect();
+    let [deletion] = deletions[..] else { panic!("{deletions:?}") };
+    assert_eq!(deletion["target"], format!("integration {hook}"));
+    assert_eq!(
+        (&deletion["before"]["name"], &deletion["after"]),
+        (&json!("hook"), &json!({"deliveries": 4, "attempts": 3}))
+    );
+    // The leads stay: they are the company's.
+    assert_eq!(cli.json(&["lead", "list", "--company", "7"]).await.as_array().unwrap().len(), 4);
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn the_audit_tells_who_changed_what() {
     let scene = Scene::start(Behaviour::Good, json!({})).await;
     let cli = &scene.cli;
