@@ -1,8 +1,9 @@
-.PHONY: demo test bench bench-console ci fmt lint sqlx doc
+.PHONY: demo test bench bench-console vendor-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
 bench-console: ; SQLX_OFFLINE=true cargo bench --quiet --locked -p leadline-tests --bench console
+vendor-check: ; scripts/vendor-check
 ci: ; .ci/run
 fmt: ; cargo fmt --all
 lint: ; SQLX_OFFLINE=true cargo clippy --workspace --all-targets -- -D warnings

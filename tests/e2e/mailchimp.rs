@@ -1,28 +1,31 @@
 //! Leads as members of a fake Mailchimp audience: with consent only, and nobody comes back who left.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use leadline_fakes::{Fake, Fault, Reply, mailchimp::Mailchimp};
 use leadline_proto::v1;
 use leadline_tests::{request_id, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::vendors::Scene;
 
-async fn scene() -> (Scene, Fake<Mailchimp>) {
+async fn scene(more: Value) -> (Scene, Fake<Mailchimp>) {
     let fake = Fake::start(Mailchimp::new()).await.unwrap();
     let (list, key) = fake.with(|vendor| (vendor.list.clone(), vendor.api_key.clone()));
-    let config = json!({"base_url": fake.url(), "list_id": list, "tags": "Wedding, Leadline"});
+    let mut config = json!({"base_url": fake.url(), "list_id": list});
+    for (key, value) in more.as_object().unwrap() {
+        config[key] = value.clone();
+    }
     (Scene::with("mailchimp", config, json!({"api_key": key})).await, fake)
 }
 
-fn email(address: &str) -> impl FnOnce(&mut serde_json::Value) {
+fn email(address: &str) -> impl FnOnce(&mut Value) {
     move |lead| lead["lead"]["email"] = address.into()
 }
 
 #[tokio::test]
 async fn leads_without_consent_are_skipped_and_never_leave() {
-    let (scene, fake) = scene().await;
+    let (scene, fake) = scene(json!({"tags": "Wedding, Leadline"})).await;
     let answer = scene.post(1, |lead| lead["lead"]["gdpr_consent"] = false.into()).await;
     assert_eq!(
         (&answer["deliveries"][0]["state"], &answer["deliveries"][0]["reason"]),
@@ -53,7 +56,7 @@ async fn leads_without_consent_are_skipped_and_never_leave() {
 
 #[tokio::test]
 async fn a_push_that_broke_off_goes_on_with_the_tags_in_another_daemon_too() {
-    let (scene, fake) = scene().await;
+    let (scene, fake) = scene(json!({"tags": "Wedding, Leadline"})).await;
     fake.fault("PUT ", Fault::Close);
     fake.fault("PUT ", Fault::ActThenClose);
     scene.post(1, email("twice@example.com")).await;
@@ -77,7 +80,7 @@ async fn a_push_that_broke_off_goes_on_with_the_tags_in_another_daemon_too() {
 
 #[tokio::test]
 async fn nobody_who_left_is_subscribed_again() {
-    let (scene, fake) = scene().await;
+    let (scene, fake) = scene(json!({"tags": "Wedding, Leadline"})).await;
     scene.post(1, email("left@example.com")).await;
     scene.wait_for(1, "delivered").await;
     fake.with(|vendor| vendor.members.values_mut().for_each(|member| member.status = "unsubscribed".into()));
@@ -108,7 +111,7 @@ async fn nobody_who_left_is_subscribed_again() {
 
 #[tokio::test]
 async fn a_throttle_dressed_as_a_refusal_makes_the_integration_wait() {
-    let (scene, fake) = scene().await;
+    let (scene, fake) = scene(json!({"tags": "Wedding, Leadline"})).await;
     fake.fault("PUT ", Fault::Answer(Reply::status(403)));
     scene.post(1, |_| {}).await;
     assert_eq!(scene.last_failure().await, ("throttled".into(), "mailchimp 403 Forbidden".into()));
@@ -119,7 +122,7 @@ async fn a_throttle_dressed_as_a_refusal_makes_the_integration_wait() {
 
 #[tokio::test]
 async fn a_test_names_the_account_and_a_key_is_tried_first() {
-    let (scene, fake) = scene().await;
+    let (scene, fake) = scene(json!({"tags": "Wedding, Leadline"})).await;
     fake.with(|vendor| vendor.merge_fields.retain(|(tag, _)| tag != "PHONE"));
     assert_eq!(scene.operator.test(&scene.integration).await.state, "delivered");
     let view = scene.operator.integration(&scene.integration).await;
@@ -127,6 +130,25 @@ async fn a_test_names_the_account_and_a_key_is_tried_first() {
     assert_eq!(view.findings, ["lead.phone: unknown merge field PHONE"]);
     let refused = scene.operator.set_credentials(&scene.integration, json!({"api_key": "wrong-us21"})).await;
     assert_eq!((refused.state.as_str(), refused.failure_class.as_str()), ("failed", "credentials"));
+    scene.end().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn no_more_than_four_calls_are_made_at_once() {
+    let (scene, fake) = scene(json!({})).await;
+    let slow = Duration::from_millis(500);
+    fake.chaos(Some(Box::new(move |request| (request.method == "PUT").then_some(Fault::ActThenWait(slow)))));
+    for n in 0..12 {
+        scene.post(n, email(&format!("lead{n}@example.com"))).await;
+    }
+    scene.wait_for(12, "delivered").await;
+    let mut calls = fake.requests();
+    calls.retain(|call| call.method == "PUT");
+    assert_eq!(calls.len(), 12);
+    for five in calls.windows(5) {
+        assert!(five[4].at - five[0].at >= slow, "a fifth call came while four were on their way");
+    }
     scene.end().await;
     fake.stop().await;
 }

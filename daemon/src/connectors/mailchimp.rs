@@ -245,7 +245,7 @@ impl Prepared for Ready {
         let mut answers = exchanges.iter();
         let mut account = None;
         if probe.kind != ProbeKind::Mapping {
-            let Some(root) = answers.next() else { return get(&[], "fields=account_name,login_id") };
+            let Some(root) = answers.next() else { return get(&[""], "fields=account_name,login_id") };
             let Some(user) = verdict::success(root) else {
                 return verdict::failed(None, reading::failure(root, probe.now));
             };

@@ -110,7 +110,8 @@ impl Airtable {
     fn schema(&self) -> Value {
         let field = |(at, (name, kind)): (usize, &(String, String))| json!({"id": format!("fld{at}"), "name": name, "type": kind});
         let fields: Vec<Value> = self.columns.iter().enumerate().map(field).collect();
-        json!({"tables": [{"id": "tblFake", "name": self.table, "fields": fields}]})
+        let view = json!({"id": "viwFake", "name": "Grid view", "type": "grid"});
+        json!({"tables": [{"id": "tblFake", "name": self.table, "primaryFieldId": "fld0", "fields": fields, "views": [view]}]})
     }
 
     fn upsert(&mut self, body: &Value) -> Reply {

@@ -72,7 +72,7 @@ impl Mailchimp {
             return problem(404, "Resource Not Found", "The requested resource could not be found.");
         }
         match (method, &path[..]) {
-            ("GET", ["3.0"]) => answer(200, &json!({"account_name": "Innkept Ltd", "login_id": "ada"})),
+            ("GET", ["3.0", ""]) => answer(200, &json!({"account_name": "Innkept Ltd", "login_id": "ada"})),
             ("GET", ["3.0", "lists", id]) => {
                 let stats = json!({"member_count": self.members.len()});
                 answer(200, &json!({"id": id, "name": "Leads", "stats": stats}))
