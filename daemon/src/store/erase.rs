@@ -207,9 +207,13 @@ async fn scrub(
     .await?;
     // Before the errors go, or they would not be known again.
     sqlx::query!(
-        "UPDATE integration_stat SET last_error = $4, updated_at = now()
-         WHERE company_id = $1 AND integration_id = ANY($2) AND last_error IN (
-             SELECT error FROM attempt WHERE company_id = $1 AND delivery_id = ANY($3))",
+        "WITH quoted AS MATERIALIZED (
+             SELECT DISTINCT error FROM attempt WHERE company_id = $1 AND delivery_id = ANY($3) AND error IS NOT NULL)
+         UPDATE integration_stat SET updated_at = now(),
+             last_error = CASE WHEN last_error IN (SELECT error FROM quoted) THEN $4 ELSE last_error END,
+             breaker_error = CASE WHEN breaker_error IN (SELECT error FROM quoted) THEN $4 ELSE breaker_error END
+         WHERE company_id = $1 AND integration_id = ANY($2)
+           AND (last_error IN (SELECT error FROM quoted) OR breaker_error IN (SELECT error FROM quoted))",
         company.0,
         &of.integrations,
         &of.ids,
@@ -217,6 +221,7 @@ async fn scrub(
     )
     .execute(&mut *db)
     .await?;
+    scrub_notices(db, company, of).await?;
     let attempts = sqlx::query!(
         "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL,
              error = CASE WHEN error IS NOT NULL THEN $3 END,
@@ -229,10 +234,40 @@ async fn scrub(
     )
     .execute(&mut *db)
     .await?;
+    sqlx::query!("DELETE FROM vendor_id WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid())
+        .execute(&mut *db)
+        .await?;
     sqlx::query!("DELETE FROM saved_lead WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
         .execute(db)
         .await?;
     Ok(attempts.rows_affected())
+}
+
+/// Takes the errors that quote the lead out of what operators were told of them.
+async fn scrub_notices(db: &mut PgConnection, company: CompanyId, of: &Deliveries) -> Result<(), Error> {
+    let errors = sqlx::query_scalar!(
+        r#"SELECT DISTINCT error AS "error!" FROM attempt
+           WHERE company_id = $1 AND delivery_id = ANY($2) AND error IS NOT NULL AND error NOT IN ('', $3)"#,
+        company.0,
+        &of.ids,
+        ERASED,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    for error in errors {
+        // As it stands within a JSON string.
+        let quoted = serde_json::to_string(&error).map_err(|_| Error::Corrupt("an attempt's error"))?;
+        sqlx::query!(
+            "UPDATE notice SET body = convert_to(replace(convert_from(body, 'UTF8'), $2, $3), 'UTF8')
+             WHERE company_id = $1 AND strpos(convert_from(body, 'UTF8'), $2) > 0",
+            company.0,
+            &quoted[1..quoted.len() - 1],
+            ERASED,
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Replaces the lead's events by what names it only, and notes that it is erased.

@@ -66,7 +66,7 @@ impl Command {
         let found = sqlx::query!(
             "SELECT l.id, l.event_id, e.kind, e.body FROM lead l
              JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
-             WHERE l.company_id = $1 AND l.id = ANY($2) ORDER BY l.id FOR SHARE OF l",
+             WHERE l.company_id = $1 AND l.id = ANY($2) AND l.erased_at IS NULL ORDER BY l.id FOR SHARE OF l",
             company.0,
             leads,
         )
@@ -225,7 +225,8 @@ impl Store {
         let rows = sqlx::query!(
             r#"WITH wanted AS MATERIALIZED (
                    SELECT l.id AS lead_id, i.id AS integration_id FROM lead l CROSS JOIN unnest($2::uuid[]) i(id)
-                   WHERE l.company_id = $1 AND ($3 <> 'unsynced' OR NOT EXISTS (SELECT FROM delivery d
+                   WHERE l.company_id = $1 AND l.erased_at IS NULL
+                   AND ($3 <> 'unsynced' OR NOT EXISTS (SELECT FROM delivery d
                        WHERE d.lead_id = l.id AND d.company_id = l.company_id AND d.state = 'delivered'))
                    AND NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = i.id
                        AND d.company_id = l.company_id AND (d.state IN ('pending', 'held') OR $3 <> 'unsynced'))
@@ -277,7 +278,8 @@ impl Store {
     ) -> Result<Vec<Uuid>, Error> {
         let leads = sqlx::query_scalar!(
             "SELECT l.id FROM lead l
-             WHERE l.company_id = $1 AND ($5::uuid IS NULL OR l.id > $5) AND l.id <= $6
+             WHERE l.company_id = $1 AND l.erased_at IS NULL
+               AND ($5::uuid IS NULL OR l.id > $5) AND l.id <= $6
                AND ($3 <> 'unsynced' OR NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id
                    AND d.company_id = l.company_id AND d.state = 'delivered' AND d.job_id IS DISTINCT FROM $4))
                AND NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = $2

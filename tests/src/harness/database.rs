@@ -77,12 +77,14 @@ impl Database {
 
     /// Everything that operators and senders can change, as one text: equal texts mean that nothing changed.
     pub async fn contents(&self) -> String {
-        const TABLES: [&str; 16] = [
+        const TABLES: [&str; 18] = [
             "company",
             "intake_key",
             "integration",
             "flow",
             "flow_target",
+            "notice",
+            "vendor_id",
             "signing_secret",
             "integration_stat",
             "lead",
