@@ -8,7 +8,7 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use serde_json::{Value, json};
 
 const LEAD: &str = include_str!("../fixtures/lead.json");
-const NOUNS: [&str; 6] = ["company", "intake-key", "integration", "lead", "delivery", "attempt"];
+const NOUNS: [&str; 7] = ["company", "intake-key", "integration", "lead", "delivery", "job", "attempt"];
 
 /// Commands where no daemon is.
 fn alone() -> (tempfile::TempDir, Cli) {

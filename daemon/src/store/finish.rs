@@ -161,16 +161,25 @@ impl Store {
                 RETURNING d.company_id, d.id, d.integration_id, d.lead_id, d.event, d.automatic, d.state, d.due_at,
                     d.created_at, s.successor_id, done.class, done.error, done.is_swept
             ), woken AS (
-                UPDATE delivery d SET due_at = now(), reason = NULL FROM moved
-                WHERE moved.state IN ('delivered', 'dead', 'skipped') AND d.company_id = moved.company_id
-                    AND d.id = moved.successor_id AND d.state = 'pending'
-                RETURNING d.company_id, d.integration_id, d.id, d.due_at, d.attempts
+                -- Whatever it was when this statement began: what was held then may have been released meanwhile.
+                UPDATE delivery d SET due_at = CASE WHEN d.state = 'pending' THEN now() ELSE d.due_at END,
+                    reason = CASE WHEN d.state = 'pending' THEN NULL ELSE d.reason END
+                FROM moved WHERE moved.state IN ('delivered', 'dead', 'skipped')
+                    AND d.company_id = moved.company_id AND d.id = moved.successor_id
+                RETURNING d.company_id, d.integration_id, d.id, d.state, d.due_at, d.attempts
             ), again AS (
                 INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
                 SELECT company_id, integration_id, 1, due_at, id, 'retry' FROM moved WHERE due_at IS NOT NULL
                 UNION ALL
                 SELECT company_id, integration_id, least(attempts, 1), due_at, id,
-                    CASE WHEN attempts > 0 THEN 'retry' ELSE 'first' END FROM woken
+                    CASE WHEN attempts > 0 THEN 'retry' ELSE 'first' END FROM woken WHERE state = 'pending'
+                UNION ALL
+                -- An update that was committed while this statement waited for the lock is linked but not seen here:
+                -- it is new, and nobody else would ever hand it on.
+                SELECT company_id, integration_id, 0, now(), successor_id, 'first' FROM moved
+                WHERE state IN ('delivered', 'dead', 'skipped') AND successor_id IS NOT NULL
+                    AND NOT EXISTS (SELECT FROM delivery d
+                        WHERE d.company_id = moved.company_id AND d.id = moved.successor_id)
                 RETURNING company_id, integration_id, kind, due_at
             ), superseded AS (
                 -- The first event of a lead has nothing before it, unless an operator pushed it again.

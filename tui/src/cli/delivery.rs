@@ -27,11 +27,11 @@ Examples:
   leadline delivery why 01J8H6KQH4YG3XR8RWM6T6XFQE     what it waits for, and who lets it go
   leadline delivery hold --integration crm             push nothing that waits, until it is released
   leadline delivery skip --integration crm --state dead --class rejected
-  leadline delivery retry --integration crm --class mapping --re-render     after its mapping was mended
+  leadline delivery retry --integration crm --class mapping --re-render   once it is mended
 
-A filter starts a job, which is followed to its end: oldest first, each integration at its own pace. Ctrl-C
-brings back no more, and what is in the queue already goes on. A retry repeats the same bytes under the same id;
-with --re-render it is a new delivery that replaces the old one.")]
+A filter starts a job, which is followed to its end: oldest first, each integration at its own
+pace. Ctrl-C brings back no more, and what is in the queue already goes on. A retry repeats the
+same bytes under the same id; with --re-render it is a new delivery that replaces the old one.")]
 pub(crate) enum Verb {
     /// List deliveries, newest first
     List {

@@ -11,13 +11,13 @@ use super::{
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-`leadline delivery retry` with a filter starts a job. It goes on without whoever started it: oldest deliveries
-first, each integration at its own pace.
+`leadline delivery retry` with a filter and `leadline lead push --unsynced` start jobs. A job goes
+on without whoever started it: oldest first, each integration at its own pace.
 
 Examples:
   leadline job list
-  leadline job show 01J8H6KQH4YG3XR8RWM6T6XFQE --wait   follow it to its end
-  leadline job cancel 01J8H6KQH4YG3XR8RWM6T6XFQE        what it has not brought back stays as it is")]
+  leadline job show 01J8H6KQH4YG3XR8RWM6T6XFQE --wait follow it to its end
+  leadline job cancel 01J8H6KQH4YG3XR8RWM6T6XFQE   what is not queued yet stays as it is")]
 pub(crate) enum Verb {
     /// List jobs, newest first
     List {

@@ -11,9 +11,9 @@ use super::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each push is a delivery of its own with the lead's current content, as lead.created. Where one is on its way nothing is
-made; what is dead there is replaced. Many leads are pushed by a job, each integration at its own pace; Ctrl-C pushes no
-more.
+Each push is a delivery of its own with the lead's current content, as lead.created. Where one is
+on its way nothing is made; what is dead there is replaced. Many leads are pushed by a job, each
+integration at its own pace; Ctrl-C pushes no more.
 
 Examples:
   leadline lead push 01J8H6KQH4YG3XR8RWM6T6XFQE                      to every enabled integration
