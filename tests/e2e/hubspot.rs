@@ -260,3 +260,21 @@ async fn a_daemon_pushes_within_the_quota_and_takes_new_credentials_after_a_look
     daemon.stop().await;
     fake.stop().await;
 }
+
+#[tokio::test]
+async fn a_mapping_reaches_the_operators_own_properties() {
+    let mapping =
+        json!({ "lead.event_date": "wedding_date_property", "lead.guest_count": "expected_attendees" });
+    let (fake, mut pushing) = scene(mapping).await;
+    let own = [("wedding_date_property", "date"), ("expected_attendees", "number")];
+    fake.with(|hubspot| hubspot.properties.extend(own.map(|(name, kind)| (name.to_owned(), kind))));
+    let lead = sample_lead(1);
+    let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await;
+    assert_eq!(outcome, Outcome::Delivered);
+    fake.with(|hubspot| {
+        let properties = &hubspot.contacts.values().next().unwrap().properties;
+        assert_eq!(lead["lead"]["event_date"], *properties["wedding_date_property"]);
+        assert_eq!(lead["lead"]["guest_count"].to_string(), properties["expected_attendees"]);
+    });
+    fake.stop().await;
+}
