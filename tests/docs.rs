@@ -96,7 +96,6 @@ fn every_test_that_is_named_exists() {
 }
 
 #[test]
-#[ignore = "until the last gaps, marked —, are closed"]
 fn every_behaviour_is_shown_by_a_test() {
     let page = page();
     let mut gaps = Vec::new();

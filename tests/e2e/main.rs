@@ -37,3 +37,4 @@ mod strangers;
 mod sweeps;
 mod terminal;
 mod vendors;
+mod warnings;

@@ -182,6 +182,17 @@ impl Pusher {
             let outcome =
                 finished.attempt.failure.as_ref().map_or("delivered", |failure| failure.class.as_str());
             metrics::counter!("leadline_attempts_total", "outcome" => outcome).increment(1);
+            // Without its error, which may quote a person's data: that stands with the attempt, where it can be erased.
+            if let Some(failure) = &finished.attempt.failure {
+                tracing::warn!(
+                    company = item.company.0,
+                    integration = %item.integration,
+                    delivery = %item.delivery,
+                    attempt = %item.attempt,
+                    class = failure.class.as_str(),
+                    "a push failed"
+                );
+            }
         }
         let lane = (!item.is_adopted).then_some((item.company, item.integration));
         let ended = Ended::Item(Item { daemon: item.daemon, claim: item.claim, lane, kind: item.kind, end });

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::OnceLock,
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use serde_json::Value;
@@ -27,7 +27,11 @@ pub struct ChildDaemon {
     args: Vec<String>,
     env: Vec<(String, String)>,
     dir: TempDir,
+    log: Log,
 }
+
+/// The lines that a daemon has logged since it was ready.
+type Log = Arc<Mutex<Vec<String>>>;
 
 impl ChildDaemon {
     /// A daemon on a test's database, or with a private one of its own if none is given.
@@ -49,8 +53,15 @@ impl ChildDaemon {
             args.push(format!("--master-key={}", database.master_key().display()));
         }
         args.extend(more.iter().map(ToString::to_string));
-        let (child, intake) = spawn(&args, &env, SocketAddr::from(([127, 0, 0, 1], 0))).await;
-        Self { child, intake, args, env, dir }
+        let log = Log::default();
+        let (child, intake) = spawn(&args, &env, SocketAddr::from(([127, 0, 0, 1], 0)), log.clone()).await;
+        Self { child, intake, args, env, dir, log }
+    }
+
+    /// What it has logged since it was first ready, a line each.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
     }
 
     /// Where it takes leads in; the same after a restart.
@@ -95,7 +106,7 @@ impl ChildDaemon {
 
     /// Starts it again after it was killed, on the same directory and the same port.
     pub async fn restart(&mut self) {
-        (self.child, self.intake) = spawn(&self.args, &self.env, self.intake).await;
+        (self.child, self.intake) = spawn(&self.args, &self.env, self.intake, self.log.clone()).await;
     }
 
     /// Asks it to stop and waits until it has. The answer is its exit code.
@@ -125,7 +136,12 @@ impl Drop for ChildDaemon {
 }
 
 /// Starts the executable and waits for its word that it is ready, which also tells its port.
-async fn spawn(args: &[String], env: &[(String, String)], intake: SocketAddr) -> (Child, SocketAddr) {
+async fn spawn(
+    args: &[String],
+    env: &[(String, String)],
+    intake: SocketAddr,
+    log: Log,
+) -> (Child, SocketAddr) {
     let mut child = Command::new(leadlined())
         .args(args)
         .arg(format!("--intake-listen={intake}"))
@@ -145,7 +161,8 @@ async fn spawn(args: &[String], env: &[(String, String)], intake: SocketAddr) ->
             // Somebody must go on reading, or the daemon would one day wait for us.
             let rest = async move {
                 while let Ok(Some(line)) = lines.next_line().await {
-                    eprintln!("{line}")
+                    eprintln!("{line}");
+                    log.lock().unwrap().push(line);
                 }
             };
             tokio_util::task::TaskTracker::new().spawn(rest);
