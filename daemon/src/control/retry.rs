@@ -111,6 +111,7 @@ impl Control {
                 filter.states = retried_states(asked, &filter.states)?;
                 // Named, a disabled integration is refused; among many, it is left out.
                 filter.enabled_only = filter.integration.is_none();
+                filter.known_only = true;
                 let one = self.store.targets_page(&filter, Order::OldestFirst, None, 1).await?;
                 one.iter().try_for_each(refuse_disabled)?;
                 let lanes = self.store.job_lanes(&filter).await?;

@@ -45,6 +45,8 @@ pub struct DeliveryFilter {
     pub until: Option<jiff::Timestamp>,
     /// Leaves out those of disabled integrations.
     pub enabled_only: bool,
+    /// Only of leads that are still known.
+    pub known_only: bool,
 }
 
 /// The order of a list.
@@ -232,6 +234,9 @@ impl DeliveryFilter {
         }
         if self.enabled_only {
             sql.push(" AND i.enabled");
+        }
+        if self.known_only {
+            sql.push(" AND l.erased_at IS NULL");
         }
     }
 }

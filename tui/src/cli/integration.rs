@@ -22,10 +22,10 @@ Examples:
   leadline integration create --company 7 --connector webhook --name hook --config @hook.json
   leadline integration test hook                     push a sample and wait for the answer
   leadline integration set-credentials crm < token.json
-  leadline integration rotate-secret hook --grace 24h        the new one signs now
-  leadline integration rotate-secret hook --staged --hold    the new one waits, and pushes with it, for
-  leadline integration cut-over hook                         the moment when the receiver knows it
-  leadline integration preview hook --lead 01J8H6KQH4YG3XR8RWM6T6XFQE --mapping @new.json
+  leadline integration preview hook --lead 01J8H6KQH4YG3XR8RWM6T6XFQE
+  leadline integration rotate-secret hook --grace 24h       the new one signs now
+  leadline integration rotate-secret hook --staged --hold   pushes wait with it until
+  leadline integration cut-over hook                        the receiver knows it
   leadline integration set-mapping hook --mapping '{\"lead.event_date\": \"wedding_date\"}'
   leadline integration enable hook --held release")]
 pub(crate) enum Verb {
