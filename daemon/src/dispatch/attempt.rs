@@ -269,7 +269,14 @@ impl<'a> Calls<'a> {
     }
 
     fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> Tried {
-        let last = self.refused.take().or_else(|| self.made.pop());
+        let mut last = self.refused.take().or_else(|| self.made.pop());
+        // What a login answers with success may hold a token, also where it cannot be read.
+        if let Some(Exchange { call: Call::Http(request), answer: Ok(response) }) = &mut last
+            && request.is_secret
+            && (200..300).contains(&response.status)
+        {
+            response.body = Bytes::new();
+        }
         let secrets = last.as_ref().map(|exchange| Secrets::of(&exchange.call)).unwrap_or_default();
         let sent = last.as_ref().map(|exchange| sent(&exchange.call));
         let answer = last.and_then(|exchange| exchange.answer.ok()).map(|it| answer(secrets.scrub(it)));

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use url::{Url, form_urlencoded};
 
 use crate::{
     connectors::{Call, Response},
@@ -11,6 +12,9 @@ use crate::{
 
 /// What is shorter may stand in an answer by chance.
 const SECRET_MIN: usize = 8;
+
+/// What a login's form says in secret.
+const SECRET_FIELDS: [&str; 4] = ["client_secret", "refresh_token", "assertion", "password"];
 
 /// The credentials of one call.
 #[derive(Debug, Default)]
@@ -26,9 +30,16 @@ impl Secrets {
         let headers = headers.flat_map(|value| [Some(value), value.rsplit(' ').next()]).flatten();
         let segments = request.url.path_segments().into_iter().flatten();
         let pairs: Vec<_> = request.url.query_pairs().map(|(_, value)| value.into_owned()).collect();
-        let parts =
-            segments.map(ToOwned::to_owned).chain(pairs).filter(|part| !request.shown_url.contains(part));
-        let mut secrets: Vec<String> = headers.map(ToOwned::to_owned).chain(parts).collect();
+        // What is shown is encoded; what is compared is not.
+        let shown: Vec<String> = Url::parse(&request.shown_url)
+            .map(|url| url.query_pairs().map(|(_, value)| value.into_owned()).collect())
+            .unwrap_or_default();
+        let is_shown = |part: &String| request.shown_url.contains(part) || shown.contains(part);
+        let parts = segments.map(ToOwned::to_owned).chain(pairs).filter(|part| !is_shown(part));
+        let form = form_urlencoded::parse(if request.is_secret { &request.body } else { b"" });
+        let form =
+            form.filter(|(key, _)| SECRET_FIELDS.contains(&&**key)).map(|(_, value)| value.into_owned());
+        let mut secrets: Vec<String> = headers.map(ToOwned::to_owned).chain(parts).chain(form).collect();
         secrets.retain(|secret| secret.len() >= SECRET_MIN);
         // The longest first: one may be part of another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -113,6 +124,16 @@ mod tests {
         let failure = Failure::new(FailureClass::Rejected, "404: /webhook/secret-path");
         let Outcome::Failed(failure) = secrets.scrub_outcome(Outcome::Failed(failure)) else { panic!() };
         assert_eq!(failure.error, "404: /webhook/••••");
+    }
+
+    #[test]
+    fn what_is_shown_anyway_is_no_secret_and_a_login_keeps_its_own() {
+        let search = "https://crm.example.com/search?term=sarah%40example.com";
+        let request = Request::new(Method::GET, search.parse().unwrap());
+        assert!(Secrets::of(&request.into()).0.is_empty());
+        let login = Request::new(Method::POST, "https://crm.example.com/token".parse().unwrap())
+            .secret_form(&[("grant_type", "client_credentials"), ("client_secret", "hush-hush-hush")]);
+        assert_eq!(Secrets::of(&login.into()).0, ["hush-hush-hush"]);
     }
 
     #[test]
