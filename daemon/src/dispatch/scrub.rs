@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use url::{Url, form_urlencoded};
 
@@ -39,7 +40,11 @@ impl Secrets {
         let form = form_urlencoded::parse(if request.is_secret { &request.body } else { b"" });
         let form =
             form.filter(|(key, _)| SECRET_FIELDS.contains(&&**key)).map(|(_, value)| value.into_owned());
-        let mut secrets: Vec<String> = headers.map(ToOwned::to_owned).chain(parts).chain(form).collect();
+        let headers: Vec<&str> = headers.collect();
+        // A target quotes the password itself, not as it stands in the header.
+        let passwords = headers.iter().filter_map(|value| password(value));
+        let headers = headers.iter().map(|value| (*value).to_owned());
+        let mut secrets: Vec<String> = headers.chain(passwords).chain(parts).chain(form).collect();
         secrets.retain(|secret| secret.len() >= SECRET_MIN);
         // The longest first: one may be part of another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -84,6 +89,12 @@ impl Secrets {
         }
         clean
     }
+}
+
+/// The password of a `Basic` login.
+fn password(value: &str) -> Option<String> {
+    let login = STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
+    String::from_utf8(login).ok()?.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 #[cfg(test)]
@@ -134,6 +145,9 @@ mod tests {
         let login = Request::new(Method::POST, "https://crm.example.com/token".parse().unwrap())
             .secret_form(&[("grant_type", "client_credentials"), ("client_secret", "hush-hush-hush")]);
         assert_eq!(Secrets::of(&login.into()).0, ["hush-hush-hush"]);
+        let basic = Request::new(Method::GET, "https://crm.example.com/".parse().unwrap())
+            .secret_header(header::AUTHORIZATION, "Basic YW55Omh1c2gtaHVzaA==");
+        assert!(Secrets::of(&basic.into()).0.contains(&"hush-hush".to_owned()));
     }
 
     #[test]

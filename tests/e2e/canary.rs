@@ -1,0 +1,159 @@
+//! Credentials never show: every connector is given some that can be known again, its target refuses them and quotes them
+//! back, and then they are looked for wherever somebody may read.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_tests::{ChildDaemon, Cli, Database, Operator, post_lead, wait_until};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+
+/// A connector's name, its configuration for a base URL, its credentials, and the secrets among them.
+type Case = (&'static str, Value, Value, &'static [&'static str]);
+
+fn cases(base: &str) -> Vec<Case> {
+    let at = |more: Value| {
+        let mut config = json!({"base_url": base, "retries": 0, "timeout_seconds": 5});
+        for (key, value) in more.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        config
+    };
+    vec![
+        ("hubspot", at(json!({})), json!({"token": "canary-hubspot-5f2c"}), &["canary-hubspot-5f2c"]),
+        (
+            "pipedrive",
+            at(json!({})),
+            json!({"api_token": "canary-pipedrive-5f2c"}),
+            &["canary-pipedrive-5f2c"],
+        ),
+        (
+            "salesforce",
+            at(json!({"login_url": base})),
+            json!({"client_id": "an-app", "client_secret": "canary-salesforce-5f2c"}),
+            &["canary-salesforce-5f2c"],
+        ),
+        (
+            "airtable",
+            at(json!({"base_id": "app0123456789abcd", "table": "Leads"})),
+            json!({"token": "canary-airtable-5f2c"}),
+            &["canary-airtable-5f2c"],
+        ),
+        (
+            "mailchimp",
+            at(json!({"list_id": "abcdef0123"})),
+            json!({"api_key": "canarymailchimp5f2c-us21"}),
+            &["canarymailchimp5f2c-us21"],
+        ),
+        (
+            "rest",
+            at(json!({"method": "POST", "path": "/leads", "auth": "bearer"})),
+            json!({"token": "canary-rest-5f2c"}),
+            &["canary-rest-5f2c"],
+        ),
+        (
+            "slack",
+            at(json!({})),
+            json!({"webhook_url": "https://hooks.slack.com/services/T0000/B0000/canaryslack5f2c"}),
+            &["canaryslack5f2c"],
+        ),
+        (
+            "zapier",
+            at(json!({})),
+            json!({"hook_url": "https://hooks.zapier.com/hooks/catch/123456/canaryzapier5f2c/"}),
+            &["canaryzapier5f2c"],
+        ),
+        (
+            "make",
+            at(json!({})),
+            json!({"hook_url": "https://hook.eu2.make.com/canarymake5f2c0000000000", "api_key": "canary-make-key-5f2c"}),
+            &["canarymake5f2c0000000000", "canary-make-key-5f2c"],
+        ),
+        (
+            "n8n",
+            at(json!({})),
+            json!({"hook_url": "https://n8n.example.com/webhook/canary-n8n-5f2c"}),
+            &["canary-n8n-5f2c"],
+        ),
+    ]
+}
+
+/// Every row of every table, as the database would dump it.
+async fn dump(database: &Database) -> String {
+    let pool = database.pool().await;
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    let mut dump = String::new();
+    for table in tables {
+        let sql = format!("SELECT coalesce(string_agg(t::text, chr(10)), '') FROM \"{table}\" t");
+        let rows: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
+        dump.push_str(&rows);
+    }
+    dump
+}
+
+/// A secret in every form in which it might be written down.
+fn forms(secret: &str) -> [String; 3] {
+    [secret.to_owned(), hex::encode(secret), STANDARD.encode(secret).trim_end_matches('=').to_owned()]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_credential_is_written_or_shown_anywhere() {
+    let database = Database::create().await;
+    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    let cli = Cli::new(&daemon.socket());
+    let key = operator.company(7).await;
+    let (mut receivers, mut secrets) = (Vec::new(), Vec::new());
+    for n in 0..cases("").len() {
+        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+        let (connector, config, credentials, own) =
+            cases(receiver.url("").trim_end_matches('/')).swap_remove(n);
+        receiver.set(Behaviour::RefuseAll(401, format!("who is {}?", own.join(" or "))));
+        let id = operator.connect(7, connector, config, credentials.clone()).await.id;
+        let tried = operator.set_credentials(&id, credentials).await;
+        assert!(tried.state == "failed" || tried.status_code.is_none(), "{connector}: {tried:?}");
+        receivers.push((connector, id, receiver));
+        secrets.extend(own);
+    }
+    let mut lead = sample_lead(1);
+    lead["lead"]["gdpr_consent"] = true.into();
+    assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await.0, 202);
+    let mut shown = String::new();
+    for (connector, id, receiver) in &receivers {
+        wait_until(&format!("{connector} has refused the lead"), async || {
+            operator.finished(id).await.iter().any(|attempt| !attempt.delivery_id.is_empty())
+        })
+        .await;
+        assert!(receiver.count() > 0, "{connector} was called");
+        shown += &cli.json(&["integration", "show", id]).await.to_string();
+        for attempt in operator.finished(id).await {
+            shown += &cli.json(&["attempt", "show", &attempt.id]).await.to_string();
+        }
+    }
+    shown += &cli.json(&["audit", "list", "--company", "7"]).await.to_string();
+    shown += &cli.json(&["integration", "list"]).await.to_string();
+    assert!(shown.matches("who is ••••").count() > 8, "what targets quote is kept, without the secret");
+    assert_eq!(daemon.stop().await, Some(0));
+    let (dumped, logged) = (dump(&database).await, daemon.log().join("\n"));
+    for secret in secrets {
+        for form in forms(secret) {
+            assert!(!shown.contains(&form), "{secret} is shown: {}", around(&shown, &form));
+            assert!(!dumped.contains(&form), "{secret} is stored: {}", around(&dumped, &form));
+            assert!(!logged.contains(&form), "{secret} is logged: {}", around(&logged, &form));
+        }
+    }
+    for (_, _, receiver) in receivers {
+        receiver.stop().await;
+    }
+}
+
+/// Where it stands, for whoever must mend it.
+fn around<'a>(text: &'a str, what: &str) -> &'a str {
+    let at = text.find(what).unwrap_or(0);
+    let start = (0..=at.saturating_sub(200)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let end = (at + what.len()..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    &text[start..end]
+}
