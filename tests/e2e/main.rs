@@ -7,6 +7,7 @@ mod canary;
 mod commands;
 mod console;
 mod crashes;
+mod demo;
 mod doors;
 mod engine;
 mod fields;

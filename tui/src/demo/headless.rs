@@ -144,12 +144,22 @@ async fn summary(client: &Client, scene: &Scene, leads: usize) -> Result<(), Cli
         let deliveries = client.all_deliveries(&filter).await?;
         let dead: Vec<_> = deliveries.iter().filter(|delivery| delivery.state == "dead").collect();
         let delivered = deliveries.iter().filter(|delivery| delivery.state == "delivered").count();
-        let (name, calls) = (&integration.name, receiver.count());
-        let mut line = format!("{name:<8} {delivered} delivered, {} dead, {calls} requests", dead.len());
+        let skipped = deliveries.iter().filter(|delivery| delivery.state == "skipped").count();
+        let name = &integration.name;
+        let mut line = format!("{name:<11} {delivered} delivered, {} dead", dead.len());
+        if skipped > 0 {
+            line.push_str(&format!(", {skipped} skipped"));
+        }
+        if let Some(receiver) = receiver {
+            line.push_str(&format!(", {} requests", receiver.count()));
+        }
         if let Some(first) = dead.first() {
             line.push_str(&format!("; {}", display_text(&why(client, first).await?)));
         }
         print(&format!("{line}\n"))?;
+    }
+    if let Some(vendors) = &scene.vendors {
+        print(&format!("\nwhat the vendors hold:\n{}\n", vendors.tally().join("\n")))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod daemon;
 mod headless;
 mod intake;
 mod scene;
+mod vendors;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -33,11 +34,15 @@ Nothing of it is left when it ends.
 
 Examples:
   leadline demo                          watch and steer it in the console
+  leadline demo --crm                    with contacts, deals and records in five vendors too
   leadline demo --headless --leads 5     print what happens; exit 0 once all is delivered or dead")]
 pub struct Options {
     /// No console: print what happens and end once every lead is delivered or dead with a reason
     #[arg(long)]
     headless: bool,
+    /// Push to five vendors too, as they would behave: HubSpot, Pipedrive, Salesforce, Airtable, Mailchimp
+    #[arg(long)]
+    crm: bool,
     /// How many leads [default: 20 without the console, else until you quit]
     #[arg(long, value_name = "N")]
     leads: Option<usize>,
@@ -67,7 +72,7 @@ pub async fn run(options: Options) -> Result<ExitCode, CliError> {
 
 async fn play(options: &Options, daemon: &mut Daemon) -> Result<ExitCode, CliError> {
     let (client, address) = daemon.ready().await?;
-    let scene = Scene::set(&client).await?;
+    let scene = Scene::set(&client, options.crm).await?;
     let intake = Intake::new(address, scene.key.clone());
     print(&format!(
         "ready: leads come in at http://{address}/v1/leads, the control socket is {}\n",

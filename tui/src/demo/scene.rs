@@ -6,6 +6,7 @@ use leadline_fakes::{Behaviour, Receiver};
 use leadline_proto::v1;
 use serde_json::json;
 
+use super::vendors::Vendors;
 use crate::{cli::CliError, client::Client};
 
 /// The company's key, and its integrations with the receivers behind them.
@@ -13,13 +14,15 @@ use crate::{cli::CliError, client::Client};
 pub(super) struct Scene {
     /// Opens the intake.
     pub(super) key: String,
-    /// The integrations, the receiver of each kept alive beside it.
-    pub(super) integrations: Vec<(v1::Integration, Receiver)>,
+    /// The integrations, the receiver of each that has one kept alive beside it.
+    pub(super) integrations: Vec<(v1::Integration, Option<Receiver>)>,
+    /// The vendors behind the others.
+    pub(super) vendors: Option<Vendors>,
 }
 
 impl Scene {
     /// Starts the receivers and sets the company up through the control API.
-    pub(super) async fn set(client: &Client) -> Result<Self, CliError> {
+    pub(super) async fn set(client: &Client, with_vendors: bool) -> Result<Self, CliError> {
         let company = v1::CreateCompanyRequest {
             name: "The Old Barn".to_owned(),
             plan: "pro".to_owned(),
@@ -40,9 +43,31 @@ impl Scene {
                 ..Default::default()
             };
             let integration = client.create_integration(request).await?.integration.unwrap_or_default();
-            integrations.push((integration, receiver));
+            integrations.push((integration, Some(receiver)));
         }
-        Ok(Self { key, integrations })
+        let mut scene = Self { key, integrations, vendors: None };
+        if with_vendors {
+            scene.connect_vendors(client, &company).await?;
+        }
+        Ok(scene)
+    }
+
+    async fn connect_vendors(&mut self, client: &Client, company: &str) -> Result<(), CliError> {
+        let vendors = Vendors::start().await.map_err(CliError::io("cannot start a sample vendor"))?;
+        for (connector, config, credentials) in vendors.integrations() {
+            let request = v1::CreateIntegrationRequest {
+                company: company.to_owned(),
+                connector: connector.to_owned(),
+                name: connector.to_owned(),
+                config: config.to_string(),
+                credentials: credentials.to_string(),
+                ..Default::default()
+            };
+            let integration = client.create_integration(request).await?.integration.unwrap_or_default();
+            self.integrations.push((integration, None));
+        }
+        self.vendors = Some(vendors);
+        Ok(())
     }
 }
 

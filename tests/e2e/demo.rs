@@ -1,0 +1,29 @@
+//! The demo without a terminal, with vendors that behave.
+
+use std::process::Stdio;
+
+use leadline_tests::leadline;
+use tokio::process::Command;
+
+#[tokio::test]
+async fn without_a_terminal_the_demo_ends_when_every_vendor_has_every_lead_once() {
+    let demo = Command::new(leadline())
+        .args(["demo", "--crm", "--headless", "--leads", "3"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8(demo.stdout).unwrap();
+    assert!(demo.status.success(), "{told}{}", String::from_utf8_lossy(&demo.stderr));
+    for line in [
+        "good        3 delivered, 0 dead, 3 requests",
+        "refuses     0 delivered, 3 dead, 3 requests; rejected: 422",
+        "hubspot     3 contacts, 3 notes",
+        "pipedrive   3 persons, 3 deals, 3 notes",
+        "salesforce  3 leads",
+        "airtable    3 records",
+    ] {
+        assert!(told.contains(line), "{line} is not told:\n{told}");
+    }
+}
