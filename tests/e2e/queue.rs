@@ -36,9 +36,13 @@ use sqlx::PgPool;
 
 mod breaker;
 
-const CASES: u32 = 64;
 const STEPS: std::ops::Range<usize> = 8..32;
 const LEASE_SECONDS: f64 = 600.0;
+
+/// How many cases are tried; `make queue-cases` tries ten thousand.
+fn cases() -> u32 {
+    std::env::var("LEADLINE_QUEUE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+}
 
 /// What can happen. A number chooses among what there is.
 #[derive(Clone, Copy, Debug)]
@@ -466,7 +470,7 @@ fn set_up() -> (tokio::runtime::Runtime, Store, PgPool) {
 fn any_order_of_events_keeps_the_rules_of_the_queue() {
     let (runtime, store, pool) = set_up();
     let config =
-        Config { cases: CASES, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+        Config { cases: cases(), failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let steps = prop::collection::vec(step(), STEPS);
     TestRunner::new(config)
         .run(&steps, |steps| {
