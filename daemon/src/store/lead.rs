@@ -336,7 +336,12 @@ async fn predecessor(
     .fetch_all(&mut **tx)
     .await?;
     let waits = |id: Uuid| open.iter().any(|other| other.successor_id == Some(id));
-    let is_replaced = |row: &&Open| row.event == "lead.updated" && (row.state == "held" || waits(row.id));
+    // Behind an update an operator's push may wait, which nobody would hand on if that update went.
+    let leads_on = |row: &Open| {
+        open.iter().any(|other| row.successor_id == Some(other.id) && other.event != "lead.updated")
+    };
+    let is_replaced =
+        |row: &&Open| row.event == "lead.updated" && (row.state == "held" || waits(row.id)) && !leads_on(row);
     let (replaced, kept): (Vec<_>, Vec<_>) = open.iter().partition(is_replaced);
     let (replaced, kept) = (ids(&replaced), ids(&kept));
     if !replaced.is_empty() {
@@ -348,7 +353,8 @@ async fn predecessor(
                  WHERE company_id = $1 AND id = ANY($5) AND successor_id = ANY($2)
              )
              UPDATE delivery
-             SET state = 'skipped', reason = 'superseded by ' || $3, finished_at = now(), due_at = NULL
+             SET state = 'skipped', reason = 'superseded by ' || $3, finished_at = now(), due_at = NULL,
+                 successor_id = NULL
              WHERE company_id = $1 AND id = ANY($2)",
             update.company.0,
             &replaced,
