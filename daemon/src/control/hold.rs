@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use leadline_proto::v1::{self, hold_service_server::HoldService};
-use serde_json::json;
 use tonic::{Request, Response};
 use uuid::Uuid;
 
-use super::{Answer, Control, check, mutate};
+use super::{
+    Answer, Control, check, mutate,
+    targets::{MAX_IDS, SAMPLE, audit, batches},
+};
 use crate::{
     domain::{
         ids::{CompanyId, DeliveryId, IntegrationId},
@@ -16,15 +18,9 @@ use crate::{
     store::{
         command::{Call, Command, Refusal},
         delivery_read::{DeliveryFilter, Order, Target},
-        held::BATCH,
         hold::Moved,
     },
 };
-
-/// How many deliveries one request may name.
-const MAX_IDS: usize = 10_000;
-/// How many of them the answer shows.
-const SAMPLE: usize = 10;
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,12 +102,12 @@ impl Control {
         // Each batch is safe to repeat: what it has moved is no longer in a state that it moves.
         for (company, batch) in batches {
             let mut command = self.store.batch(&call).await?;
-            add(&mut moved, verb.carry_out(&mut command, company, &batch, &call).await?);
+            add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call).await?);
             command.commit().await?;
         }
         self.carry_out(&call, |mut command| async {
             if let Some((company, batch)) = last {
-                add(&mut moved, verb.carry_out(&mut command, company, &batch, &call).await?);
+                add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call).await?);
             }
             audit(&mut command, &call, &targets).await?;
             let (count, running) = (moved.changed, moved.running);
@@ -270,37 +266,9 @@ fn add(sum: &mut Moved, more: Moved) {
     sum.running += more.running;
 }
 
-/// The targets of each company in batches, oldest first.
-fn batches(targets: &[Target]) -> Vec<(CompanyId, Vec<Uuid>)> {
-    let mut companies: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
-    for target in targets {
-        companies.entry(target.company_id).or_default().push(target.id);
-    }
-    let chunks = companies.into_iter().flat_map(|(company, ids)| {
-        ids.chunks(BATCH).map(|chunk| (CompanyId(company), chunk.to_vec())).collect::<Vec<_>>()
-    });
-    chunks.collect()
-}
-
-/// One audit line for each company.
-async fn audit(command: &mut Command, call: &Call, targets: &[Target]) -> Result<(), Refusal> {
-    let mut companies: BTreeMap<i64, (u64, Vec<String>)> = BTreeMap::new();
-    for target in targets {
-        let (count, first) = companies.entry(target.company_id).or_default();
-        *count += 1;
-        if first.len() < SAMPLE {
-            first.push(DeliveryId::from(target.id).to_string());
-        }
-    }
-    for (company, (count, first)) in companies {
-        let target = match &first[..] {
-            [only] => format!("delivery {only}"),
-            _ => format!("{count} deliveries"),
-        };
-        let after = json!({ "count": count, "first": first, "request_id": call.request_id });
-        command.audit(CompanyId(company), &target, None, Some(after)).await?;
-    }
-    Ok(())
+/// Which deliveries these are.
+fn ids(targets: &[Target]) -> Vec<Uuid> {
+    targets.iter().map(|target| target.id).collect()
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ mod push;
 mod retry;
 mod secret;
 mod status;
+mod targets;
 mod watch;
 
 pub use bind::{BindError, bind};

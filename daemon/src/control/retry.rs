@@ -7,24 +7,22 @@ use serde_json::json;
 use tonic::{Request, Response};
 use uuid::Uuid;
 
-use super::{Answer, Control, check, mutate};
+use super::{
+    Answer, Control, check, mutate,
+    targets::{MAX_IDS, SAMPLE, audit, batches},
+};
 use crate::{
     domain::ids::{CompanyId, DeliveryId, IntegrationId},
     store::{
-        command::{Call, Command, Refusal},
+        command::{Call, Refusal},
         delivery_read::{DeliveryFilter, Order, Target},
-        held::BATCH,
         job::{JobLane, Work},
         retry::Retrial,
     },
 };
 
-/// How many deliveries one request may name.
-const MAX_IDS: usize = 10_000;
 /// So many may go with the new leads; more take their turn behind them.
 const NAMED_MAX: usize = 50;
-/// How many of them the answer shows.
-const SAMPLE: usize = 10;
 
 impl Control {
     pub(super) async fn retry(
@@ -184,18 +182,6 @@ enum Asked {
     Found { filter: Box<DeliveryFilter>, lanes: Vec<JobLane> },
 }
 
-/// The targets of each company in batches, oldest first.
-fn batches(targets: &[Target]) -> Vec<(CompanyId, Vec<Target>)> {
-    let mut companies: BTreeMap<i64, Vec<Target>> = BTreeMap::new();
-    for target in targets {
-        companies.entry(target.company_id).or_default().push(target.clone());
-    }
-    let chunks = companies.into_iter().flat_map(|(company, targets)| {
-        targets.chunks(BATCH).map(|chunk| (CompanyId(company), chunk.to_vec())).collect::<Vec<_>>()
-    });
-    chunks.collect()
-}
-
 /// The states that a filter retries: dead ones unless it names others.
 fn retried_states(asked: &v1::DeliveryFilter, states: &[&'static str]) -> Result<Vec<&'static str>, Refusal> {
     if asked.undelivered {
@@ -233,27 +219,6 @@ fn refuse_named(target: &Target) -> Result<(), Refusal> {
         }
         _ => refuse_disabled(target),
     }
-}
-
-/// One audit line for each company.
-async fn audit(command: &mut Command, call: &Call, targets: &[Target]) -> Result<(), Refusal> {
-    let mut companies: BTreeMap<i64, (u64, Vec<String>)> = BTreeMap::new();
-    for target in targets {
-        let (count, first) = companies.entry(target.company_id).or_default();
-        *count += 1;
-        if first.len() < SAMPLE {
-            first.push(DeliveryId::from(target.id).to_string());
-        }
-    }
-    for (company, (count, first)) in companies {
-        let target = match &first[..] {
-            [only] => format!("delivery {only}"),
-            _ => format!("{count} deliveries"),
-        };
-        let after = json!({ "count": count, "first": first, "request_id": call.request_id });
-        command.audit(CompanyId(company), &target, None, Some(after)).await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -296,14 +261,5 @@ mod tests {
         for refused in ["held", "skipped"] {
             assert!(retried_states(&filter(false), &[refused]).is_err());
         }
-    }
-
-    #[test]
-    fn batches_keep_companies_apart() {
-        let mut targets = vec![target(7, "dead", true); BATCH + 1];
-        targets.insert(1, target(3, "dead", true));
-        let sizes: Vec<_> =
-            batches(&targets).into_iter().map(|(company, batch)| (company.0, batch.len())).collect();
-        assert_eq!(sizes, [(3, 1), (7, BATCH), (7, 1)]);
     }
 }
