@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Pace, Prepared, Probe, ProbeStep, Push, Request, Step, config, crm,
-    verdict,
+    ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Step,
+    config, crm, verdict,
 };
 use crate::domain::{
     address::EgressPolicy,
@@ -43,29 +43,23 @@ const KEY: &str = "lead.uuid";
 pub(super) struct Airtable;
 
 const FIELDS: &[ConfigField] = &[
-    ConfigField {
-        name: "base_id",
-        kind: "text",
-        required: true,
-        default: "",
-        help: "The id of the base, app…: it stands in the address bar when the base is open",
-    },
-    ConfigField {
-        name: "table",
-        kind: "text",
-        required: true,
-        default: "",
-        help: "The table that gets the records: its id, tbl…, which survives renaming, or its name",
-    },
+    ConfigField::required(
+        "base_id",
+        "text",
+        "The id of the base, app…: it stands in the address bar when the base is open",
+    ),
+    ConfigField::required(
+        "table",
+        "text",
+        "The table that gets the records: its id, tbl…, which survives renaming, or its name",
+    ),
 ];
 
-const CREDENTIALS: &[ConfigField] = &[ConfigField {
-    name: "token",
-    kind: "text",
-    required: true,
-    default: "",
-    help: "A personal access token, pat…, with data.records:read, data.records:write and schema.bases:read, for the base",
-}];
+const CREDENTIALS: &[ConfigField] = &[ConfigField::required(
+    "token",
+    "text",
+    "A personal access token, pat…, with data.records:read, data.records:write and schema.bases:read, for the base",
+)];
 
 /// The columns that the docs page has the operator make.
 fn own_mapping() -> Value {
@@ -90,40 +84,26 @@ fn own_mapping() -> Value {
     })
 }
 
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    ..Manifest::new(
+        NAME,
+        "Keeps one record for each lead in a table of an Airtable base",
+        FIELDS,
+        CREDENTIALS,
+    )
+};
+
 impl Connector for Airtable {
-    fn name(&self) -> &'static str {
-        NAME
+    fn manifest(&self) -> &Manifest {
+        &MANIFEST
     }
 
-    fn summary(&self) -> &'static str {
-        "Keeps one record for each lead in a table of an Airtable base"
-    }
-
-    fn fields(&self) -> &'static [ConfigField] {
-        FIELDS
-    }
-
-    fn credentials(&self) -> &'static [ConfigField] {
-        CREDENTIALS
-    }
-
-    fn checks_mapping(&self) -> bool {
-        true
-    }
-
-    fn signs(&self) -> bool {
-        false
-    }
-
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, FIELDS, egress, &mut problems).is_none() {
-            return problems;
-        }
+    fn problems(&self, config: &Value, mapping: &Value, _egress: &EgressPolicy, _brand: &str) -> Vec<String> {
+        let mut problems = read_mapping(mapping).err().unwrap_or_default();
         if config::text(config, "base_id").is_some_and(|id| id.contains(['/', '?', '#', ' '])) {
             problems.push("base_id must be the id alone, as appAbCdEfGhIjKlMn, not the address".to_owned());
         }
-        problems.extend(read_mapping(mapping).err().into_iter().flatten());
         problems
     }
 

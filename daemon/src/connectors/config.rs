@@ -13,41 +13,31 @@ use crate::domain::{
 
 /// The keys that every connector takes.
 pub const COMMON: &[ConfigField] = &[
-    ConfigField {
-        name: "timeout_seconds",
-        kind: "number",
-        required: false,
-        default: "30",
-        help: "How long a call may take, from the look-up of the name to the last byte of the answer",
-    },
-    ConfigField {
-        name: "concurrency",
-        kind: "integer",
-        required: false,
-        default: "16",
-        help: "How many pushes may be in flight at once",
-    },
-    ConfigField {
-        name: "rate_per_second",
-        kind: "number",
-        required: false,
-        default: "",
-        help: "How many pushes may start in a second; absent for no limit",
-    },
-    ConfigField {
-        name: "retries",
-        kind: "integer",
-        required: false,
-        default: "3",
-        help: "How many automatic retries follow a first attempt that may work in a moment",
-    },
-    ConfigField {
-        name: "base_url",
-        kind: "text",
-        required: false,
-        default: "",
-        help: "Scheme, host and port to use instead of the target's own, for sandboxes and tests",
-    },
+    ConfigField::optional(
+        "timeout_seconds",
+        "number",
+        "30",
+        "How long a call may take, from the look-up of the name to the last byte of the answer",
+    ),
+    ConfigField::optional("concurrency", "integer", "16", "How many pushes may be in flight at once"),
+    ConfigField::optional(
+        "rate_per_second",
+        "number",
+        "",
+        "How many pushes may start in a second; absent for no limit",
+    ),
+    ConfigField::optional(
+        "retries",
+        "integer",
+        "3",
+        "How many automatic retries follow a first attempt that may work in a moment",
+    ),
+    ConfigField::optional(
+        "base_url",
+        "text",
+        "",
+        "Scheme, host and port to use instead of the target's own, for sandboxes and tests",
+    ),
 ];
 
 /// The limits of the common numbers.

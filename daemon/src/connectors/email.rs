@@ -11,8 +11,8 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use super::{
-    Call, ConfigField, Connector, Exchange, Mail, MailSecurity, Prepared, Probe, ProbeStep, Push, Report,
-    Step, config,
+    Call, ConfigField, Connector, Exchange, Mail, MailSecurity, Manifest, Prepared, Probe, ProbeStep, Push,
+    Report, Step, config,
     crm::{self, unrenderable},
     summary,
 };
@@ -35,59 +35,36 @@ const RECIPIENTS_MAX: usize = 20;
 const SUBJECT_MAX: usize = 200;
 
 const FIELDS: &[ConfigField] = &[
-    ConfigField {
-        name: "host",
-        kind: "text",
-        required: true,
-        default: "",
-        help: "The mail server that takes our mail, as smtp.example.com",
-    },
-    ConfigField {
-        name: "port",
-        kind: "integer",
-        required: false,
-        default: "",
-        help: "Its port; absent for the usual one: 587 with starttls, 465 with tls, 25 with none",
-    },
-    ConfigField {
-        name: "tls",
-        kind: "text",
-        required: false,
-        default: "starttls",
-        help: "starttls (required, or nothing is sent), tls (from the first byte), or none (only to addresses that the daemon's configuration allows)",
-    },
-    ConfigField {
-        name: "from",
-        kind: "text",
-        required: true,
-        default: "",
-        help: "Who sends, as The Old Barn <leads@example.com>",
-    },
-    ConfigField {
-        name: "to",
-        kind: "text",
-        required: true,
-        default: "",
-        help: "Who is told, separated by commas, as sales@example.com, Ann <ann@example.com>",
-    },
-    ConfigField {
-        name: "subject",
-        kind: "text",
-        required: false,
-        default: "",
-        help: "A template for the subject; absent tells what happened, who it is, the occasion and the date",
-    },
+    ConfigField::required("host", "text", "The mail server that takes our mail, as smtp.example.com"),
+    ConfigField::optional(
+        "port",
+        "integer",
+        "",
+        "Its port; absent for the usual one: 587 with starttls, 465 with tls, 25 with none",
+    ),
+    ConfigField::optional(
+        "tls",
+        "text",
+        "starttls",
+        "starttls (required, or nothing is sent), tls (from the first byte), or none (only to addresses that the daemon's configuration allows)",
+    ),
+    ConfigField::required("from", "text", "Who sends, as The Old Barn <leads@example.com>"),
+    ConfigField::required(
+        "to",
+        "text",
+        "Who is told, separated by commas, as sales@example.com, Ann <ann@example.com>",
+    ),
+    ConfigField::optional(
+        "subject",
+        "text",
+        "",
+        "A template for the subject; absent tells what happened, who it is, the occasion and the date",
+    ),
 ];
 
 const CREDENTIALS: &[ConfigField] = &[
-    ConfigField { name: "username", kind: "text", required: false, default: "", help: "The login's name" },
-    ConfigField {
-        name: "password",
-        kind: "text",
-        required: false,
-        default: "",
-        help: "The login's password",
-    },
+    ConfigField::optional("username", "text", "", "The login's name"),
+    ConfigField::optional("password", "text", "", "The login's password"),
 ];
 
 /// What the configuration says, read.
@@ -208,57 +185,31 @@ fn check_host(settings: &Settings, egress: &EgressPolicy) -> Option<String> {
     egress.check(&url).err().map(|problem| format!("host: {problem}"))
 }
 
+static MANIFEST: Manifest = Manifest {
+    takes_notices: true,
+    ..Manifest::new("email", "Mails a plain-text summary of each lead to people", FIELDS, CREDENTIALS)
+};
+
 impl Connector for Email {
-    fn name(&self) -> &'static str {
-        "email"
+    fn manifest(&self) -> &Manifest {
+        &MANIFEST
     }
 
-    fn summary(&self) -> &'static str {
-        "Mails a plain-text summary of each lead to people"
-    }
-
-    fn fields(&self) -> &'static [ConfigField] {
-        FIELDS
-    }
-
-    fn credentials(&self) -> &'static [ConfigField] {
-        CREDENTIALS
-    }
-
-    fn signs(&self) -> bool {
-        false
-    }
-
-    fn takes_notices(&self) -> bool {
-        true
-    }
-
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, FIELDS, egress, &mut problems).is_none() {
-            return problems;
-        }
-        match Settings::read(config) {
-            Ok(settings) => problems.extend(check_host(&settings, egress)),
-            Err(more) => {
-                for problem in more {
-                    if !problems.contains(&problem) {
-                        problems.push(problem);
-                    }
-                }
-            }
-        }
-        problems.extend(Mapping::parse(mapping).err().into_iter().flatten());
+    fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
+        let mut problems = match Settings::read(config) {
+            Ok(settings) => Vec::from_iter(check_host(&settings, egress)),
+            Err(problems) => problems,
+        };
+        problems.extend(Mapping::parse(mapping).err().unwrap_or_default());
         problems
     }
 
-    fn check_credentials(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
-        let mut problems = config::check_credentials(credentials, CREDENTIALS);
+    fn credential_problems(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
         let given = |key| config::text(credentials, key).is_some();
-        if problems.is_empty() && given("username") != given("password") {
-            problems.push("give username and password, or neither for a server without login".to_owned());
+        if given("username") == given("password") {
+            return Vec::new();
         }
-        problems
+        vec!["give username and password, or neither for a server without login".to_owned()]
     }
 
     fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    Call, ConfigField, Connector, Exchange, Pace, Prepared, Push, Response, Step, config, crm, hook_url,
-    reading, webhook::Webhook,
+    Call, ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Push, Response, Step, config, crm,
+    hook_url, reading, webhook::Webhook,
 };
 use crate::domain::{
     address::EgressPolicy,
@@ -25,10 +25,7 @@ use crate::domain::{
 /// A product that catches hooks.
 #[derive(Debug)]
 pub(super) struct Hook {
-    name: &'static str,
-    summary: &'static str,
-    fields: &'static [ConfigField],
-    credentials: &'static [ConfigField],
+    manifest: Manifest,
     /// Stands in where there is no URL yet, to check the rest.
     example: &'static str,
     is_ours: fn(&Url) -> Result<(), String>,
@@ -40,25 +37,21 @@ pub(super) struct Hook {
     gone: &'static str,
 }
 
-const fn field(
-    name: &'static str,
-    kind: &'static str,
-    default: &'static str,
-    help: &'static str,
-) -> ConfigField {
-    ConfigField { name, kind, required: false, default, help }
-}
-
-const HEADERS: ConfigField = field(
+const HEADERS: ConfigField = ConfigField::optional(
     "headers",
     "object",
     "",
     "Headers of your own: a template each, or {\"value\": template, \"public\": true} if it is no secret",
 );
-const QUERY: ConfigField = field("query", "object", "", "Query values, a template each");
-const BODY: ConfigField = field("body", "text", "", "A template for the body; blank sends the whole event");
-const METHOD: ConfigField =
-    field("method", "text", "POST", "GET, POST, PUT, PATCH or DELETE: that of the Webhook node");
+const QUERY: ConfigField = ConfigField::optional("query", "object", "", "Query values, a template each");
+const BODY: ConfigField =
+    ConfigField::optional("body", "text", "", "A template for the body; blank sends the whole event");
+const METHOD: ConfigField = ConfigField::optional(
+    "method",
+    "text",
+    "POST",
+    "GET, POST, PUT, PATCH or DELETE: that of the Webhook node",
+);
 
 const fn hook_field(help: &'static str) -> ConfigField {
     ConfigField { name: HOOK_URL, kind: "text", required: true, default: "", help }
@@ -69,12 +62,12 @@ const API_KEY: &str = "api_key";
 
 /// The connector `zapier`.
 pub(super) static ZAPIER: Hook = Hook {
-    name: "zapier",
-    summary: "Starts a Zap: each event goes, signed, to its Catch Hook",
-    fields: &[HEADERS, QUERY, BODY],
-    credentials: &[hook_field(
-        "The Catch Hook's URL, as https://hooks.zapier.com/hooks/catch/123456/abcdef/",
-    )],
+    manifest: manifest(
+        "zapier",
+        "Starts a Zap: each event goes, signed, to its Catch Hook",
+        &[HEADERS, QUERY, BODY],
+        &[hook_field("The Catch Hook's URL, as https://hooks.zapier.com/hooks/catch/123456/abcdef/")],
+    ),
     example: "https://hooks.zapier.com/hooks/catch/1/a/",
     is_ours: is_zapier,
     pace: Some(Pace { calls: 30, per: Duration::from_secs(1) }),
@@ -84,13 +77,15 @@ pub(super) static ZAPIER: Hook = Hook {
 
 /// The connector `make`.
 pub(super) static MAKE: Hook = Hook {
-    name: "make",
-    summary: "Starts a scenario: each event goes, signed, to its custom webhook",
-    fields: &[HEADERS, QUERY, BODY],
-    credentials: &[
-        hook_field("The custom webhook's URL, as https://hook.eu2.make.com/abcdef"),
-        field(API_KEY, "text", "", "The webhook's API key, if it asks for one"),
-    ],
+    manifest: manifest(
+        "make",
+        "Starts a scenario: each event goes, signed, to its custom webhook",
+        &[HEADERS, QUERY, BODY],
+        &[
+            hook_field("The custom webhook's URL, as https://hook.eu2.make.com/abcdef"),
+            ConfigField::optional(API_KEY, "text", "", "The webhook's API key, if it asks for one"),
+        ],
+    ),
     example: "https://hook.eu1.make.com/a",
     is_ours: is_make,
     pace: Some(Pace { calls: 300, per: Duration::from_secs(10) }),
@@ -100,18 +95,27 @@ pub(super) static MAKE: Hook = Hook {
 
 /// The connector `n8n`.
 pub(super) static N8N: Hook = Hook {
-    name: "n8n",
-    summary: "Starts a workflow: each event goes, signed, to its Webhook node",
-    fields: &[METHOD, HEADERS, QUERY, BODY],
-    credentials: &[hook_field(
-        "The Webhook node's production URL, as https://n8n.example.com/webhook/abcdef",
-    )],
+    manifest: manifest(
+        "n8n",
+        "Starts a workflow: each event goes, signed, to its Webhook node",
+        &[METHOD, HEADERS, QUERY, BODY],
+        &[hook_field("The Webhook node's production URL, as https://n8n.example.com/webhook/abcdef")],
+    ),
     example: "https://n8n.example.com/webhook/a",
     is_ours: is_n8n,
     pace: None,
     wait: Duration::from_secs(10),
     gone: "the webhook is not registered: activate the workflow, and see that its method is the same",
 };
+
+const fn manifest(
+    name: &'static str,
+    summary: &'static str,
+    fields: &'static [ConfigField],
+    credentials: &'static [ConfigField],
+) -> Manifest {
+    Manifest { signs: true, takes_notices: true, ..Manifest::new(name, summary, fields, credentials) }
+}
 
 fn is_zapier(url: &Url) -> Result<(), String> {
     const SHAPE: &str = "must be the URL of a Catch Hook: https://hooks.zapier.com/hooks/catch/…";
@@ -158,42 +162,19 @@ impl Hook {
 }
 
 impl Connector for Hook {
-    fn name(&self) -> &'static str {
-        self.name
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
-    fn summary(&self) -> &'static str {
-        self.summary
-    }
-
-    fn fields(&self) -> &'static [ConfigField] {
-        self.fields
-    }
-
-    fn credentials(&self) -> &'static [ConfigField] {
-        self.credentials
-    }
-
-    fn signs(&self) -> bool {
-        true
-    }
-
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, self.fields, egress, &mut problems).is_none() || !problems.is_empty() {
-            return problems;
-        }
+    fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
         Webhook.check(&self.webhook(config, self.example), mapping, egress, brand)
     }
 
-    fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
-        let mut problems = config::check_credentials(credentials, self.credentials);
-        if problems.is_empty() {
-            problems = hook_url::check(credentials, HOOK_URL, egress, self.is_ours);
-        }
+    fn credential_problems(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
+        let mut problems = hook_url::check(credentials, HOOK_URL, egress, self.is_ours);
         let url = hook_url::read(credentials, HOOK_URL);
         // A test URL is one wherever it is.
-        if self.name == N8N.name && problems.is_empty() {
+        if self.manifest.name == N8N.manifest.name && problems.is_empty() {
             let problem = url.and_then(Result::ok).and_then(|url| is_n8n(&url).err());
             problems.extend(problem.map(|problem| format!("{HOOK_URL}: {problem}")));
         }
@@ -210,9 +191,9 @@ impl Connector for Hook {
         let source = url.as_ref().map_or(self.example, Url::as_str);
         let config = self.webhook(&integration.config, source);
         let webhook = Webhook.prepare(&Integration { config, ..integration.clone() }, brand)?;
-        let takes_key = self.credentials.iter().any(|field| field.name == API_KEY);
+        let takes_key = self.manifest.credentials.iter().any(|field| field.name == API_KEY);
         let key = config::credential(&integration.credentials, API_KEY).filter(|_| takes_key);
-        let product = Product { name: self.name, pace: self.pace, wait: self.wait, gone: self.gone };
+        let product = Product { name: self.manifest.name, pace: self.pace, wait: self.wait, gone: self.gone };
         Ok(Box::new(Ready { product, webhook, url, key }))
     }
 }

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Pace, Prepared, Probe, ProbeStep, Push, Request, Response, Step, Token,
-    config, crm, oauth,
+    ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Response,
+    Step, Token, config, crm, oauth,
     talk::{self, Heard, Talk},
 };
 use crate::domain::{
@@ -45,32 +45,31 @@ const NOTES_READ: usize = 20;
 const NOTES_READ_SINGLY: usize = 5;
 
 const FIELDS: &[ConfigField] = &[
-    ConfigField {
-        name: "api_version",
-        kind: "text",
-        required: false,
-        default: API_VERSION,
-        help: "The dated version of HubSpot's API",
-    },
-    ConfigField {
-        name: "calls_per_10_seconds",
-        kind: "integer",
-        required: false,
-        default: "100",
-        help: "How many calls the account allows in ten seconds: 190 with Professional or Enterprise",
-    },
+    ConfigField::optional("api_version", "text", API_VERSION, "The dated version of HubSpot's API"),
+    ConfigField::optional(
+        "calls_per_10_seconds",
+        "integer",
+        "100",
+        "How many calls the account allows in ten seconds: 190 with Professional or Enterprise",
+    ),
 ];
 
 const CREDENTIALS: &[ConfigField] = &[
-    credential("token", "A service key, or the token of a private app that exists already"),
-    credential("client_id", "With client_secret and refresh_token instead of a token: the app's client id"),
-    credential("client_secret", "The app's client secret"),
-    credential("refresh_token", "The refresh token that installing the app gave"),
+    ConfigField::optional(
+        "token",
+        "text",
+        "",
+        "A service key, or the token of a private app that exists already",
+    ),
+    ConfigField::optional(
+        "client_id",
+        "text",
+        "",
+        "With client_secret and refresh_token instead of a token: the app's client id",
+    ),
+    ConfigField::optional("client_secret", "text", "", "The app's client secret"),
+    ConfigField::optional("refresh_token", "text", "", "The refresh token that installing the app gave"),
 ];
-
-const fn credential(name: &'static str, help: &'static str) -> ConfigField {
-    ConfigField { name, kind: "text", required: false, default: "", help }
-}
 
 fn own_mapping() -> Value {
     json!({
@@ -81,48 +80,33 @@ fn own_mapping() -> Value {
     })
 }
 
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    ..Manifest::new(
+        VENDOR,
+        "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline",
+        FIELDS,
+        CREDENTIALS,
+    )
+};
+
 impl Connector for Hubspot {
-    fn name(&self) -> &'static str {
-        VENDOR
+    fn manifest(&self) -> &Manifest {
+        &MANIFEST
     }
 
-    fn summary(&self) -> &'static str {
-        "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline"
-    }
-
-    fn fields(&self) -> &'static [ConfigField] {
-        FIELDS
-    }
-
-    fn credentials(&self) -> &'static [ConfigField] {
-        CREDENTIALS
-    }
-
-    fn signs(&self) -> bool {
-        false
-    }
-
-    fn checks_mapping(&self) -> bool {
-        true
-    }
-
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, FIELDS, egress, &mut problems).is_none() {
-            return problems;
-        }
-        problems.extend(version(config).err());
+    fn problems(&self, config: &Value, mapping: &Value, _egress: &EgressPolicy, _brand: &str) -> Vec<String> {
+        let mut problems = Vec::from_iter(version(config).err());
         problems.extend(config::pace(config, "calls_per_10_seconds", CALLS).err());
-        problems.extend(Mapping::parse(&crm::overlay(&own_mapping(), mapping)).err().into_iter().flatten());
+        problems.extend(Mapping::parse(&crm::overlay(&own_mapping(), mapping)).err().unwrap_or_default());
         problems
     }
 
-    fn check_credentials(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
-        let mut problems = config::check_credentials(credentials, CREDENTIALS);
-        if problems.is_empty() && Login::of(credentials).is_none() {
-            problems.push("give a token, or client_id, client_secret and refresh_token".to_owned());
+    fn credential_problems(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
+        if Login::of(credentials).is_some() {
+            return Vec::new();
         }
-        problems
+        vec!["give a token, or client_id, client_secret and refresh_token".to_owned()]
     }
 
     fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {

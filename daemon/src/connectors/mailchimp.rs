@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Ids, Prepared, Probe, ProbeStep, Push, Request, Step, config, crm,
-    verdict,
+    ConfigField, Connector, Exchange, Ids, Manifest, Prepared, Probe, ProbeStep, Push, Request, Step, config,
+    crm, verdict,
 };
 use crate::domain::{
     address::EgressPolicy,
@@ -37,94 +37,59 @@ const STATUSES: [&str; 2] = ["pending", "subscribed"];
 pub(super) struct Mailchimp;
 
 const FIELDS: &[ConfigField] = &[
-    ConfigField {
-        name: "list_id",
-        kind: "text",
-        required: true,
-        default: "",
-        help: "The audience's id, as in Audience > Settings > Audience name and defaults",
-    },
-    ConfigField {
-        name: "status_if_new",
-        kind: "text",
-        required: false,
-        default: "pending",
-        help: "pending asks new members by mail to confirm, subscribed does not; who is a member already stays as they are",
-    },
-    ConfigField {
-        name: "tags",
-        kind: "text",
-        required: false,
-        default: "",
-        help: "Tags that members get, with commas between them",
-    },
+    ConfigField::required(
+        "list_id",
+        "text",
+        "The audience's id, as in Audience > Settings > Audience name and defaults",
+    ),
+    ConfigField::optional(
+        "status_if_new",
+        "text",
+        "pending",
+        "pending asks new members by mail to confirm, subscribed does not; who is a member already stays as they are",
+    ),
+    ConfigField::optional("tags", "text", "", "Tags that members get, with commas between them"),
 ];
 
-const CREDENTIALS: &[ConfigField] = &[ConfigField {
-    name: "api_key",
-    kind: "text",
-    required: true,
-    default: "",
-    help: "An API key with its data centre at the end, as …-us21",
-}];
+const CREDENTIALS: &[ConfigField] =
+    &[ConfigField::required("api_key", "text", "An API key with its data centre at the end, as …-us21")];
 
 /// First and last name go to FNAME and LNAME beside this, unless the operator maps the name.
 fn own_mapping() -> Value {
     json!({ "lead.phone": "PHONE" })
 }
 
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    needs_consent: true,
+    connections_max: Some(CONNECTIONS),
+    ..Manifest::new(
+        NAME,
+        "Adds each lead that consented to a Mailchimp audience, or brings its details up to date there",
+        FIELDS,
+        CREDENTIALS,
+    )
+};
+
 impl Connector for Mailchimp {
-    fn name(&self) -> &'static str {
-        NAME
+    fn manifest(&self) -> &Manifest {
+        &MANIFEST
     }
 
-    fn summary(&self) -> &'static str {
-        "Adds each lead that consented to a Mailchimp audience, or brings its details up to date there"
-    }
-
-    fn fields(&self) -> &'static [ConfigField] {
-        FIELDS
-    }
-
-    fn credentials(&self) -> &'static [ConfigField] {
-        CREDENTIALS
-    }
-
-    fn checks_mapping(&self) -> bool {
-        true
-    }
-
-    fn signs(&self) -> bool {
-        false
-    }
-
-    fn needs_consent(&self) -> bool {
-        true
-    }
-
-    fn connections_max(&self) -> Option<u32> {
-        Some(CONNECTIONS)
-    }
-
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, FIELDS, egress, &mut problems).is_none() {
-            return problems;
-        }
+    fn problems(&self, config: &Value, mapping: &Value, _egress: &EgressPolicy, _brand: &str) -> Vec<String> {
+        let mut problems = read_mapping(mapping).err().unwrap_or_default();
         if config::text(config, "status_if_new").is_some_and(|status| !STATUSES.contains(&status)) {
             problems.push("status_if_new must be pending or subscribed".to_owned());
         }
-        problems.extend(read_mapping(mapping).err().into_iter().flatten());
         problems
     }
 
-    fn check_credentials(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
-        let mut problems = config::check_credentials(credentials, CREDENTIALS);
+    fn credential_problems(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
         let key = config::credential(credentials, "api_key");
-        if key.is_some_and(|key| data_centre(&key).is_none()) {
-            problems.push("api_key must end in its data centre, as -us21: copy the whole key".to_owned());
+        if key.is_none_or(|key| data_centre(&key).is_some()) {
+            return Vec::new();
         }
-        problems
+        vec!["api_key must end in its data centre, as -us21: copy the whole key".to_owned()]
     }
 
     fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {

@@ -61,42 +61,92 @@ pub struct ConfigField {
     pub help: &'static str,
 }
 
+impl ConfigField {
+    const fn required(name: &'static str, kind: &'static str, help: &'static str) -> Self {
+        Self { name, kind, required: true, default: "", help }
+    }
+
+    const fn optional(
+        name: &'static str,
+        kind: &'static str,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self { name, kind, required: false, default, help }
+    }
+}
+
+/// What a connector is, before anything is configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Manifest {
+    pub name: &'static str,
+    /// What a push does, in a sentence.
+    pub summary: &'static str,
+    /// Its own keys; the common ones (`timeout_seconds`, `concurrency`, …) are not repeated.
+    pub fields: &'static [ConfigField],
+    /// What its credentials consist of; none if it needs no login.
+    pub credentials: &'static [ConfigField],
+    /// Whether its mapping can be compared with the target's own fields.
+    pub checks_mapping: bool,
+    /// Whether its pushes are signed, so that an integration of it has a signing secret.
+    pub signs: bool,
+    /// Whether it can bring notices, which are about no lead: where they are signed, or for people to read.
+    pub takes_notices: bool,
+    /// Whether only leads that consented may be pushed: deliveries of the others are skipped.
+    pub needs_consent: bool,
+    /// The most pushes that may be in flight at once, whatever the configuration says.
+    pub connections_max: Option<u32>,
+}
+
+impl Manifest {
+    /// A connector of which nothing special is to be said.
+    const fn new(
+        name: &'static str,
+        summary: &'static str,
+        fields: &'static [ConfigField],
+        credentials: &'static [ConfigField],
+    ) -> Self {
+        Self {
+            name,
+            summary,
+            fields,
+            credentials,
+            checks_mapping: false,
+            signs: false,
+            takes_notices: false,
+            needs_consent: false,
+            connections_max: None,
+        }
+    }
+}
+
 /// A connector, before any integration uses it.
 pub trait Connector: Send + Sync {
-    fn name(&self) -> &'static str;
-    /// What a push does, in a sentence.
-    fn summary(&self) -> &'static str;
-    /// Its own keys; the common ones (`timeout_seconds`, `concurrency`, …) are not repeated.
-    fn fields(&self) -> &'static [ConfigField];
-    /// What its credentials consist of; none if it needs no login.
-    fn credentials(&self) -> &'static [ConfigField] {
-        &[]
-    }
-    /// Whether its mapping can be compared with the target's own fields.
-    fn checks_mapping(&self) -> bool {
-        false
-    }
-    /// Whether its pushes are signed, so that an integration of it has a signing secret.
-    fn signs(&self) -> bool;
-    /// Whether only leads that consented may be pushed: deliveries of the others are skipped.
-    fn needs_consent(&self) -> bool {
-        false
-    }
-    /// The most pushes that may be in flight at once, whatever the configuration says.
-    fn connections_max(&self) -> Option<u32> {
-        None
-    }
-    /// Whether it can bring notices, which are about no lead: where they are signed, or for people to read.
-    fn takes_notices(&self) -> bool {
-        self.signs()
+    fn manifest(&self) -> &Manifest;
+    /// What is wrong with a configuration and mapping beyond names and kinds of the keys.
+    fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String>;
+    /// What is wrong with credentials whose names and kinds are right. A sentence names keys, never values.
+    fn credential_problems(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
+        let _ = (credentials, egress);
+        Vec::new()
     }
     /// Everything that is wrong with a configuration and mapping, each in a sentence that says what to do. The brand
     /// is that under which the integration will push.
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String>;
-    /// Everything that is wrong with credentials. A sentence names keys, never values.
+    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        if config::check(config, self.manifest().fields, egress, &mut problems).is_some() {
+            for problem in self.problems(config, mapping, egress, brand) {
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            }
+        }
+        problems
+    }
+    /// Everything that is wrong with credentials, alike.
     fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
-        let _ = egress;
-        config::check_credentials(credentials, self.credentials())
+        let problems = config::check_credentials(credentials, self.manifest().credentials);
+        if problems.is_empty() { self.credential_problems(credentials, egress) } else { problems }
     }
     /// The configuration with credentials shortened, fit to be shown.
     fn shown(&self, config: &Value) -> Value {
@@ -247,7 +297,7 @@ pub static ALL: &[&dyn Connector] = &[
 /// The connector of a name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Connector> {
-    ALL.iter().copied().find(|connector| connector.name() == name)
+    ALL.iter().copied().find(|connector| connector.manifest().name == name)
 }
 
 #[cfg(test)]
@@ -257,10 +307,10 @@ mod tests {
     #[test]
     fn every_connector_is_found_by_a_name_of_its_own() {
         for connector in ALL {
-            assert_eq!(ALL.iter().filter(|other| other.name() == connector.name()).count(), 1);
-            let found = find(connector.name()).map(Connector::summary);
-            assert_eq!(found, Some(connector.summary()));
-            for field in connector.fields() {
+            let own = connector.manifest();
+            assert_eq!(ALL.iter().filter(|other| other.manifest().name == own.name).count(), 1);
+            assert_eq!(find(own.name).map(|found| found.manifest().summary), Some(own.summary));
+            for field in own.fields {
                 assert!(config::COMMON.iter().all(|common| common.name != field.name), "{}", field.name);
             }
         }

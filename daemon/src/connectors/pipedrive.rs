@@ -21,8 +21,8 @@ use url::Url;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    ConfigField, Connector, Exchange, Pace, Prepared, Probe, ProbeStep, Push, Request, Response, Step, Token,
-    config, crm, oauth,
+    ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Response,
+    Step, Token, config, crm, oauth,
     talk::{self, Heard, Talk},
 };
 use crate::domain::{
@@ -46,39 +46,50 @@ const CALLS: u32 = 10;
 const CALLS_PER: Duration = Duration::from_secs(2);
 
 const FIELDS: &[ConfigField] = &[
-    field("deals", "text", "always", "always, or with_quote to make a deal only for a lead that has a quote"),
-    field("notes", "text", "yes", "Whether the lead's summary is put as a note on the deal: yes or no"),
-    field("pipeline_id", "integer", "", "The pipeline of new deals; absent for the account's own choice"),
-    field("stage_id", "integer", "", "The stage of new deals; it decides the pipeline too"),
-    field(
+    ConfigField::optional(
+        "deals",
+        "text",
+        "always",
+        "always, or with_quote to make a deal only for a lead that has a quote",
+    ),
+    ConfigField::optional(
+        "notes",
+        "text",
+        "yes",
+        "Whether the lead's summary is put as a note on the deal: yes or no",
+    ),
+    ConfigField::optional(
+        "pipeline_id",
+        "integer",
+        "",
+        "The pipeline of new deals; absent for the account's own choice",
+    ),
+    ConfigField::optional("stage_id", "integer", "", "The stage of new deals; it decides the pipeline too"),
+    ConfigField::optional(
         "lead_field",
         "text",
         "",
         "The key (40 characters) of a text field of deals that takes the lead's uuid",
     ),
-    field("calls_per_2_seconds", "integer", "10", "How many calls the account's plan allows in two seconds"),
+    ConfigField::optional(
+        "calls_per_2_seconds",
+        "integer",
+        "10",
+        "How many calls the account's plan allows in two seconds",
+    ),
 ];
 
 const CREDENTIALS: &[ConfigField] = &[
-    field("api_token", "text", "", "The API token of a user: Personal preferences > API"),
-    field(
+    ConfigField::optional("api_token", "text", "", "The API token of a user: Personal preferences > API"),
+    ConfigField::optional(
         "client_id",
         "text",
         "",
         "With client_secret and refresh_token instead of api_token: the app's client id",
     ),
-    field("client_secret", "text", "", "The app's client secret"),
-    field("refresh_token", "text", "", "The refresh token that installing the app gave"),
+    ConfigField::optional("client_secret", "text", "", "The app's client secret"),
+    ConfigField::optional("refresh_token", "text", "", "The refresh token that installing the app gave"),
 ];
-
-const fn field(
-    name: &'static str,
-    kind: &'static str,
-    default: &'static str,
-    help: &'static str,
-) -> ConfigField {
-    ConfigField { name, kind, required: false, default, help }
-}
 
 fn own_mapping() -> Value {
     json!({
@@ -147,47 +158,38 @@ fn is_custom(key: &str) -> bool {
     key.len() == 40 && key.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    ..Manifest::new(
+        VENDOR,
+        "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
+        FIELDS,
+        CREDENTIALS,
+    )
+};
+
 impl Connector for Pipedrive {
-    fn name(&self) -> &'static str {
-        VENDOR
+    fn manifest(&self) -> &Manifest {
+        &MANIFEST
     }
 
-    fn summary(&self) -> &'static str {
-        "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it"
-    }
-
-    fn fields(&self) -> &'static [ConfigField] {
-        FIELDS
-    }
-
-    fn credentials(&self) -> &'static [ConfigField] {
-        CREDENTIALS
-    }
-
-    fn signs(&self) -> bool {
-        false
-    }
-
-    fn checks_mapping(&self) -> bool {
-        true
-    }
-
-    fn check(&self, config: &Value, operators: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, FIELDS, egress, &mut problems).is_none() {
-            return problems;
-        }
-        problems.extend(Settings::read(config).err());
-        problems.extend(mapping(operators).err().into_iter().flatten());
+    fn problems(
+        &self,
+        config: &Value,
+        operators: &Value,
+        _egress: &EgressPolicy,
+        _brand: &str,
+    ) -> Vec<String> {
+        let mut problems = Vec::from_iter(Settings::read(config).err());
+        problems.extend(mapping(operators).err().unwrap_or_default());
         problems
     }
 
-    fn check_credentials(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
-        let mut problems = config::check_credentials(credentials, CREDENTIALS);
-        if problems.is_empty() && Login::of(credentials).is_none() {
-            problems.push("give an api_token, or client_id, client_secret and refresh_token".to_owned());
+    fn credential_problems(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
+        if Login::of(credentials).is_some() {
+            return Vec::new();
         }
-        problems
+        vec!["give an api_token, or client_id, client_secret and refresh_token".to_owned()]
     }
 
     fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use serde_json::Value;
 
 use super::{
-    Call, ConfigField, Connector, Exchange, Ids, Prepared, Probe, ProbeStep, Push, Request, RequestHeader,
+    Call, Connector, Exchange, Ids, Manifest, Prepared, Probe, ProbeStep, Push, Request, RequestHeader,
     Response, Step, Token, config, crm, reading, verdict,
     webhook::{Webhook, url::UrlTemplate},
 };
@@ -37,45 +37,22 @@ const ID: &str = "id";
 #[derive(Debug)]
 pub(super) struct Rest;
 
+static MANIFEST: Manifest =
+    Manifest::new(NAME, "Calls the REST API of a CRM of your own for each lead", FIELDS, CREDENTIALS);
+
 impl Connector for Rest {
-    fn name(&self) -> &'static str {
-        NAME
+    fn manifest(&self) -> &Manifest {
+        &MANIFEST
     }
 
-    fn summary(&self) -> &'static str {
-        "Calls the REST API of a CRM of your own for each lead"
-    }
-
-    fn fields(&self) -> &'static [ConfigField] {
-        FIELDS
-    }
-
-    fn credentials(&self) -> &'static [ConfigField] {
-        CREDENTIALS
-    }
-
-    fn signs(&self) -> bool {
-        false
-    }
-
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, FIELDS, egress, &mut problems).is_none() {
-            return problems;
-        }
+    fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
         let read = Brand::parse(brand)
             .map_err(|problem| vec![problem])
             .and_then(|brand| Settings::read(config, mapping, &brand));
-        let more = match read {
+        match read {
             Ok(settings) => settings.try_out(egress),
-            Err(more) => more,
-        };
-        for problem in more {
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
+            Err(problems) => problems,
         }
-        problems
     }
 
     fn shown(&self, config: &Value) -> Value {

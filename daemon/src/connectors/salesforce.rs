@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Prepared, Probe, ProbeStep, Push, Request, Response, Step, Token,
-    config, crm, oauth,
+    ConfigField, Connector, Exchange, Manifest, Prepared, Probe, ProbeStep, Push, Request, Response, Step,
+    Token, config, crm, oauth,
     talk::{self, Heard, Talk},
 };
 use crate::domain::{
@@ -36,42 +36,57 @@ const LOGIN_URL: &str = "https://login.salesforce.com";
 const API_VERSION: &str = "v62.0";
 
 const FIELDS: &[ConfigField] = &[
-    field(
+    ConfigField::optional(
         "login_url",
+        "text",
         LOGIN_URL,
         "Where to log in: your My Domain, https://NAME.my.salesforce.com; client_id and client_secret alone work only there",
     ),
-    field(
+    ConfigField::optional(
         "audience",
+        "text",
         "",
         "Whom a private key's login is for; absent for login or test.salesforce.com, by login_url",
     ),
-    field("api_version", API_VERSION, "The version of the REST API"),
-    field(
+    ConfigField::optional("api_version", "text", API_VERSION, "The version of the REST API"),
+    ConfigField::optional(
         "external_id_field",
+        "text",
         "",
         "A unique external id field of Lead that takes the lead's uuid, as Lead_Ref__c; absent for none",
     ),
-    field("lead_source", "Web", "The LeadSource of new Leads"),
-    field("duplicates", "respect", "respect your duplicate rules, or save in spite of those that only warn"),
-    field("opt_out", "no", "without_consent sets HasOptedOutOfEmail on new Leads that gave no consent"),
+    ConfigField::optional("lead_source", "text", "Web", "The LeadSource of new Leads"),
+    ConfigField::optional(
+        "duplicates",
+        "text",
+        "respect",
+        "respect your duplicate rules, or save in spite of those that only warn",
+    ),
+    ConfigField::optional(
+        "opt_out",
+        "text",
+        "no",
+        "without_consent sets HasOptedOutOfEmail on new Leads that gave no consent",
+    ),
 ];
 
 const CREDENTIALS: &[ConfigField] = &[
-    ConfigField { required: true, ..field("client_id", "", "The consumer key of the external client app") },
-    field(
+    ConfigField::required("client_id", "text", "The consumer key of the external client app"),
+    ConfigField::optional(
         "client_secret",
+        "text",
         "",
         "Its consumer secret: alone for the client credentials flow, or with refresh_token",
     ),
-    field("refresh_token", "", "A refresh token that a user's approval gave"),
-    field("private_key", "", "With username: the RSA key in PEM whose certificate the app has"),
-    field("username", "", "The user that the private key logs in"),
+    ConfigField::optional("refresh_token", "text", "", "A refresh token that a user's approval gave"),
+    ConfigField::optional(
+        "private_key",
+        "text",
+        "",
+        "With username: the RSA key in PEM whose certificate the app has",
+    ),
+    ConfigField::optional("username", "text", "", "The user that the private key logs in"),
 ];
-
-const fn field(name: &'static str, default: &'static str, help: &'static str) -> ConfigField {
-    ConfigField { name, kind: "text", required: false, default, help }
-}
 
 fn own_mapping() -> Value {
     json!({
@@ -126,52 +141,27 @@ impl Settings {
     }
 }
 
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    ..Manifest::new(VENDOR, "Creates or updates a Salesforce Lead, found by email", FIELDS, CREDENTIALS)
+};
+
 impl Connector for Salesforce {
-    fn name(&self) -> &'static str {
-        VENDOR
+    fn manifest(&self) -> &Manifest {
+        &MANIFEST
     }
 
-    fn summary(&self) -> &'static str {
-        "Creates or updates a Salesforce Lead, found by email"
-    }
-
-    fn fields(&self) -> &'static [ConfigField] {
-        FIELDS
-    }
-
-    fn credentials(&self) -> &'static [ConfigField] {
-        CREDENTIALS
-    }
-
-    fn signs(&self) -> bool {
-        false
-    }
-
-    fn checks_mapping(&self) -> bool {
-        true
-    }
-
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, FIELDS, egress, &mut problems).is_none() {
-            return problems;
-        }
-        match Settings::read(config) {
-            Ok(settings) => problems.extend(
-                egress.check(&settings.login_url).err().map(|problem| format!("login_url: {problem}")),
-            ),
-            Err(problem) => problems.push(problem),
-        }
-        problems.extend(Mapping::parse(&crm::overlay(&own_mapping(), mapping)).err().into_iter().flatten());
+    fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
+        let settings = Settings::read(config).and_then(|settings| {
+            egress.check(&settings.login_url).map_err(|problem| format!("login_url: {problem}"))
+        });
+        let mut problems = Vec::from_iter(settings.err());
+        problems.extend(Mapping::parse(&crm::overlay(&own_mapping(), mapping)).err().unwrap_or_default());
         problems
     }
 
-    fn check_credentials(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
-        let mut problems = config::check_credentials(credentials, CREDENTIALS);
-        if problems.is_empty() {
-            problems.extend(Login::of(credentials).err());
-        }
-        problems
+    fn credential_problems(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
+        Vec::from_iter(Login::of(credentials).err())
     }
 
     fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {

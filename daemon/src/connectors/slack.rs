@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Pace, Prepared, Probe, ProbeStep, Push, Report, Request, Response,
-    Step, config,
+    ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Report, Request,
+    Response, Step, config,
     crm::{self, cut, unrenderable},
     hook_url, reading, summary,
 };
@@ -28,13 +28,11 @@ use crate::domain::{
 pub(super) struct Slack;
 
 const WEBHOOK_URL: &str = "webhook_url";
-const CREDENTIALS: &[ConfigField] = &[ConfigField {
-    name: WEBHOOK_URL,
-    kind: "text",
-    required: true,
-    default: "",
-    help: "The incoming webhook's URL, as https://hooks.slack.com/services/T…/B…/…",
-}];
+const CREDENTIALS: &[ConfigField] = &[ConfigField::required(
+    WEBHOOK_URL,
+    "text",
+    "The incoming webhook's URL, as https://hooks.slack.com/services/T…/B…/…",
+)];
 
 /// The usual clouds; a sandbox is reached by `base_url`.
 const HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
@@ -57,45 +55,28 @@ fn is_slack(url: &Url) -> Result<(), String> {
     }
 }
 
+static MANIFEST: Manifest = Manifest {
+    takes_notices: true,
+    ..Manifest::new("slack", "Posts a message about each lead to a Slack channel", &[], CREDENTIALS)
+};
+
 impl Connector for Slack {
-    fn name(&self) -> &'static str {
-        "slack"
+    fn manifest(&self) -> &Manifest {
+        &MANIFEST
     }
 
-    fn summary(&self) -> &'static str {
-        "Posts a message about each lead to a Slack channel"
+    fn problems(
+        &self,
+        _config: &Value,
+        mapping: &Value,
+        _egress: &EgressPolicy,
+        _brand: &str,
+    ) -> Vec<String> {
+        Mapping::parse(mapping).err().unwrap_or_default()
     }
 
-    fn fields(&self) -> &'static [ConfigField] {
-        &[]
-    }
-
-    fn credentials(&self) -> &'static [ConfigField] {
-        CREDENTIALS
-    }
-
-    fn signs(&self) -> bool {
-        false
-    }
-
-    fn takes_notices(&self) -> bool {
-        true
-    }
-
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, self.fields(), egress, &mut problems).is_some() {
-            problems.extend(Mapping::parse(mapping).err().into_iter().flatten());
-        }
-        problems
-    }
-
-    fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
-        let problems = config::check_credentials(credentials, CREDENTIALS);
-        if problems.is_empty() {
-            return hook_url::check(credentials, WEBHOOK_URL, egress, is_slack);
-        }
-        problems
+    fn credential_problems(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
+        hook_url::check(credentials, WEBHOOK_URL, egress, is_slack)
     }
 
     fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {

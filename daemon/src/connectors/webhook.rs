@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{
-    ConfigField, Connector, Exchange, Prepared, Push, Request, RequestHeader, Step,
+    ConfigField, Connector, Exchange, Manifest, Prepared, Push, Request, RequestHeader, Step,
     config::{self, shorten},
     reading,
 };
@@ -31,78 +31,46 @@ use settings::{Body, Settings};
 pub(super) struct Webhook;
 
 const FIELDS: &[ConfigField] = &[
-    ConfigField {
-        name: "url",
-        kind: "text",
-        required: true,
-        default: "",
-        help: "Where to push to; a template after the host, as https://example.com/leads/{{ lead.uuid }}",
-    },
-    ConfigField {
-        name: "method",
-        kind: "text",
-        required: false,
-        default: "POST",
-        help: "GET, POST, PUT, PATCH or DELETE",
-    },
-    ConfigField {
-        name: "headers",
-        kind: "object",
-        required: false,
-        default: "",
-        help: "Headers of your own: a template each, or {\"value\": template, \"public\": true} if it is no secret",
-    },
-    ConfigField {
-        name: "query",
-        kind: "object",
-        required: false,
-        default: "",
-        help: "Query values, a template each",
-    },
-    ConfigField {
-        name: "body",
-        kind: "text",
-        required: false,
-        default: "",
-        help: "A template for the body; blank sends the whole event, but for GET, which then sends none",
-    },
+    ConfigField::required(
+        "url",
+        "text",
+        "Where to push to; a template after the host, as https://example.com/leads/{{ lead.uuid }}",
+    ),
+    ConfigField::optional("method", "text", "POST", "GET, POST, PUT, PATCH or DELETE"),
+    ConfigField::optional(
+        "headers",
+        "object",
+        "",
+        "Headers of your own: a template each, or {\"value\": template, \"public\": true} if it is no secret",
+    ),
+    ConfigField::optional("query", "object", "", "Query values, a template each"),
+    ConfigField::optional(
+        "body",
+        "text",
+        "",
+        "A template for the body; blank sends the whole event, but for GET, which then sends none",
+    ),
 ];
 
+static MANIFEST: Manifest = Manifest {
+    signs: true,
+    takes_notices: true,
+    ..Manifest::new("webhook", "Sends each event as a signed HTTP request to a URL of yours", FIELDS, &[])
+};
+
 impl Connector for Webhook {
-    fn name(&self) -> &'static str {
-        "webhook"
+    fn manifest(&self) -> &Manifest {
+        &MANIFEST
     }
 
-    fn summary(&self) -> &'static str {
-        "Sends each event as a signed HTTP request to a URL of yours"
-    }
-
-    fn fields(&self) -> &'static [ConfigField] {
-        FIELDS
-    }
-
-    fn signs(&self) -> bool {
-        true
-    }
-
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, FIELDS, egress, &mut problems).is_none() {
-            return problems;
-        }
+    fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
         let read = Brand::parse(brand)
             .map_err(|problem| vec![problem])
             .and_then(|brand| Settings::read(config, mapping, &brand));
-        let more = match read {
+        match read {
             Ok(settings) => settings.try_out(egress),
-            Err(more) => more,
-        };
-        for problem in more {
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
+            Err(problems) => problems,
         }
-        problems
     }
 
     fn shown(&self, config: &Value) -> Value {

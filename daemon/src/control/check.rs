@@ -92,7 +92,7 @@ pub(super) fn one_of<'a>(field: &str, word: &'a str, words: &[&'a str]) -> Resul
 /// The connector of a name.
 pub(super) fn connector(name: &str) -> Result<&'static dyn connectors::Connector, Refusal> {
     connectors::find(name).ok_or_else(|| {
-        let names: Vec<_> = connectors::ALL.iter().map(|connector| connector.name()).collect();
+        let names: Vec<_> = connectors::ALL.iter().map(|connector| connector.manifest().name).collect();
         Refusal::Invalid(format!("connector {name:?}: use one of {}", names.join(", ")))
     })
 }

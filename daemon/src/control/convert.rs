@@ -246,10 +246,16 @@ pub(super) fn attempt_answer(attempt: AttemptView, detail: AttemptDetail) -> v1:
 impl From<&dyn Connector> for v1::Connector {
     fn from(connector: &dyn Connector) -> Self {
         Self {
-            name: connector.name().to_owned(),
-            summary: connector.summary().to_owned(),
-            config: connector.fields().iter().copied().map(v1::ConfigField::from).collect(),
-            credentials: connector.credentials().iter().copied().map(v1::ConfigField::from).collect(),
+            name: connector.manifest().name.to_owned(),
+            summary: connector.manifest().summary.to_owned(),
+            config: connector.manifest().fields.iter().copied().map(v1::ConfigField::from).collect(),
+            credentials: connector
+                .manifest()
+                .credentials
+                .iter()
+                .copied()
+                .map(v1::ConfigField::from)
+                .collect(),
         }
     }
 }

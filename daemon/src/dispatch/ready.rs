@@ -119,7 +119,7 @@ impl Shelf {
         let brand = integration.brand.as_deref().unwrap_or(&self.brand);
         let connector = connectors::find(&integration.connector);
         let mut policy = Policy::of(&integration.config);
-        if let Some(most) = connector.and_then(connectors::Connector::connections_max) {
+        if let Some(most) = connector.and_then(|connector| connector.manifest().connections_max) {
             policy.concurrency = policy.concurrency.min(most);
         }
         let prepared = match connector {

@@ -19,7 +19,7 @@ const SCENARIO: &str = "https://hook.eu2.make.com/abcdefghijklmnopqrstuvwxyz";
 const WORKFLOW: &str = "https://n8n.example.com/webhook/5d2b1c3e-leads";
 
 fn prepared(hook: &Hook, config: Value, credentials: Value) -> Box<dyn Prepared> {
-    let mut integration = testing::integration(hook.name, config, credentials, Value::Null);
+    let mut integration = testing::integration(hook.manifest.name, config, credentials, Value::Null);
     let secret = SecretString::from(SECRET);
     integration.secrets = vec![SigningSecret { version: 1, secret, expires_at: None, staged: false }];
     hook.prepare(&integration, "Leadline").unwrap()
@@ -27,7 +27,7 @@ fn prepared(hook: &Hook, config: Value, credentials: Value) -> Box<dyn Prepared>
 
 fn with_url(hook: &Hook) -> Box<dyn Prepared> {
     let url = [(&ZAPIER, ZAP), (&MAKE, SCENARIO), (&N8N, WORKFLOW)];
-    let url = url.iter().find(|(other, _)| other.name == hook.name).unwrap().1;
+    let url = url.iter().find(|(other, _)| other.manifest.name == hook.manifest.name).unwrap().1;
     prepared(hook, json!({}), json!({"hook_url": url, "api_key": "make-key-1234567890"}))
 }
 
@@ -77,7 +77,11 @@ fn a_repeat_sends_the_same_bytes_under_the_same_id_signed() {
                 .to_owned()
         };
         assert_eq!(header(&one, "webhook-id"), header(&two, "webhook-id"));
-        assert!(verify_simple(SECRET, &two.body, &header(&two, "x-leadline-signature")), "{}", hook.name);
+        assert!(
+            verify_simple(SECRET, &two.body, &header(&two, "x-leadline-signature")),
+            "{}",
+            hook.manifest.name
+        );
     }
 }
 
@@ -243,7 +247,7 @@ fn answers_mean_what_the_product_means() {
     ] {
         let headers: Vec<_> = headers.into_iter().map(|value| ("Retry-After", value)).collect();
         let found = outcome(with_url(hook).as_ref(), answer(status, &headers, body));
-        assert_eq!(found, (class, error.to_owned(), wait), "{} {status} {body}", hook.name);
+        assert_eq!(found, (class, error.to_owned(), wait), "{} {status} {body}", hook.manifest.name);
     }
     for (kind, class) in [(CallErrorKind::NotSent, "transient"), (CallErrorKind::NoAnswer, "unknown")] {
         assert_eq!(outcome(with_url(&MAKE).as_ref(), no_answer(kind)).0, class);

@@ -18,12 +18,12 @@ pub(super) async fn test(command: Box<Command>, request: v1::TestIntegrationRequ
 
 pub(super) async fn check(command: Box<Command>, request: v1::CheckIntegrationRequest) -> Asked {
     ask(command, &request.integration, ProbeKind::Mapping, |connector| {
-        if connector.checks_mapping() {
+        if connector.manifest().checks_mapping {
             return Ok(None);
         }
         Err(Refusal::Invalid(format!(
             "connector {} has no fields of the target's to compare with: `leadline integration test` pushes a sample",
-            connector.name()
+            connector.manifest().name
         )))
     })
     .await
@@ -46,8 +46,9 @@ pub(super) fn credentials(
     connector: &dyn Connector,
     text: &str,
 ) -> Result<Value, Refusal> {
-    if connector.credentials().is_empty() {
-        let message = format!("credentials: connector {} needs none, leave them out", connector.name());
+    if connector.manifest().credentials.is_empty() {
+        let message =
+            format!("credentials: connector {} needs none, leave them out", connector.manifest().name);
         return Err(Refusal::Invalid(message));
     }
     let credentials = check::object("credentials", text)?;

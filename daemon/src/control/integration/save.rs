@@ -50,14 +50,14 @@ pub(super) async fn create(
     let company = command.company(&request.company).await?;
     command.name_is_free(company.id, name).await?;
     if !request.disabled {
-        plan_allows(&mut command, &company, connector.name(), "use --disabled, ").await?;
+        plan_allows(&mut command, &company, connector.manifest().name, "use --disabled, ").await?;
     }
     check_config(control, connector, &company, name, &config, &mapping, payload)?;
     let id = command
         .create_integration(&NewIntegration {
             company: company.id,
             name,
-            connector: connector.name(),
+            connector: connector.manifest().name,
             enabled: !request.disabled,
             config: &config,
             shown: &connector.shown(&config),
@@ -65,13 +65,13 @@ pub(super) async fn create(
             events: &events,
             payload,
             routing,
-            needs_consent: connector.needs_consent(),
+            needs_consent: connector.manifest().needs_consent,
             notices: request.notices,
             secret: secret.as_ref(),
             credentials: credentials.as_ref(),
         })
         .await?;
-    if connector.checks_mapping() && credentials.is_some() {
+    if connector.manifest().checks_mapping && credentials.is_some() {
         command.request_probe(company.id, id, ProbeKind::Mapping, None).await?;
     }
     let integration = command.integration_of(&company, &id.to_string()).await?;
@@ -134,7 +134,7 @@ pub(super) async fn update(
         check_config(control, connector, company, name, config, mapping, payload)?;
     }
     command.write_integration(&integration).await?;
-    if connector.checks_mapping() && (request.config.is_some() || request.mapping.is_some()) {
+    if connector.manifest().checks_mapping && (request.config.is_some() || request.mapping.is_some()) {
         command.request_probe(integration.company.id, integration.id, ProbeKind::Mapping, None).await?;
     }
     audit(&mut command, &integration, Some(before)).await?;
@@ -144,12 +144,12 @@ pub(super) async fn update(
 
 /// Refuses notices where they could not be told from leads: they are events of their own.
 fn takes_notices(connector: &dyn Connector, notices: bool) -> Result<(), Refusal> {
-    if !notices || connector.takes_notices() {
+    if !notices || connector.manifest().takes_notices {
         return Ok(());
     }
     Err(Refusal::Invalid(format!(
         "notices: connector {} carries leads only; use a webhook, slack or email for them",
-        connector.name()
+        connector.manifest().name
     )))
 }
 
@@ -165,11 +165,11 @@ pub(super) async fn audit(
 
 /// The secret of a new integration: brought along, made, or none where nothing is signed.
 fn first_secret(connector: &dyn Connector, brought: &str) -> Result<Option<SecretString>, Refusal> {
-    match (connector.signs(), brought) {
+    match (connector.manifest().signs, brought) {
         (false, "") => Ok(None),
         (false, _) => Err(Refusal::Invalid(format!(
             "signing_secret: connector {} signs nothing, leave it out",
-            connector.name()
+            connector.manifest().name
         ))),
         (true, "") => Ok(Some(secret::new_signing_secret())),
         (true, brought) => {
@@ -212,7 +212,7 @@ fn check_config(
         company_name: company.name.clone(),
         id: IntegrationId::generate(),
         name: name.to_owned(),
-        connector: connector.name().to_owned(),
+        connector: connector.manifest().name.to_owned(),
         enabled: true,
         config: config.clone(),
         credentials: Value::Null,

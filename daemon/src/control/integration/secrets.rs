@@ -34,7 +34,7 @@ pub(super) async fn rotate(
         secret::new_signing_secret()
     };
     let integration = command.integration(&request.integration).await?;
-    if !check::connector(&integration.connector)?.signs() {
+    if !check::connector(&integration.connector)?.manifest().signs {
         return Err(Refusal::State(format!(
             "connector {} signs nothing: there is no secret to rotate",
             integration.connector
