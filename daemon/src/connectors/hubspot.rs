@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{
     ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Response,
-    Step, Token, config, crm, oauth,
+    Step, Token, config, crm,
+    oauth::{self, Login},
     talk::{self, Heard, Talk},
 };
 use crate::domain::{
@@ -103,7 +104,7 @@ impl Connector for Hubspot {
     }
 
     fn credential_problems(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
-        if Login::of(credentials).is_some() {
+        if Login::of(credentials, "token").is_some() {
             return Vec::new();
         }
         vec!["give a token, or client_id, client_secret and refresh_token".to_owned()]
@@ -117,7 +118,7 @@ impl Connector for Hubspot {
             version: version(config).map_err(crm::unrenderable)?,
             calls: config::pace(config, "calls_per_10_seconds", CALLS).map_err(crm::unrenderable)?,
             mapping: Mapping::parse(&mapping).map_err(|problems| crm::unrenderable(problems.join("; ")))?,
-            login: Login::of(&integration.credentials),
+            login: Login::of(&integration.credentials, "token"),
         }))
     }
 }
@@ -126,25 +127,6 @@ fn version(config: &Value) -> Result<String, String> {
     let version = config::text(config, "api_version").unwrap_or(API_VERSION).trim();
     let is_plain = version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if is_plain { Ok(version.to_owned()) } else { Err("api_version must be like 2026-03".to_owned()) }
-}
-
-/// What we log in with.
-#[derive(Debug)]
-enum Login {
-    Token(SecretString),
-    Refresh { client_id: SecretString, client_secret: SecretString, refresh_token: SecretString },
-}
-
-impl Login {
-    fn of(credentials: &Value) -> Option<Self> {
-        let read = |key| config::credential(credentials, key);
-        match (read("client_id"), read("client_secret"), read("refresh_token")) {
-            (Some(client_id), Some(client_secret), Some(refresh_token)) => {
-                Some(Self::Refresh { client_id, client_secret, refresh_token })
-            }
-            _ => read("token").map(Self::Token),
-        }
-    }
 }
 
 /// A HubSpot account that is ready to be pushed to.
@@ -177,7 +159,7 @@ impl Prepared for Ready {
     }
 
     fn login(&self, _now: i64) -> Option<Result<Request, Failure>> {
-        let Some(Login::Refresh { client_id, client_secret, refresh_token }) = &self.login else {
+        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
             return None;
         };
         let url = talk::url(&self.base, &["oauth", &self.version, "token"]);

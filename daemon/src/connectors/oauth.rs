@@ -1,13 +1,34 @@
 //! Logins over OAuth 2: the answer of a token endpoint, in every vendor's dialect.
 
+use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
-use super::{Exchange, Token, talk};
+use super::{Exchange, Token, config, talk};
 use crate::{
     connectors::reading,
     domain::outcome::{Failure, FailureClass},
 };
+
+/// What we log in with: a token that lasts, or an app that gets one whenever the last has run out.
+#[derive(Debug)]
+pub(super) enum Login {
+    Token(SecretString),
+    App { client_id: SecretString, client_secret: SecretString, refresh_token: SecretString },
+}
+
+impl Login {
+    /// The app's, if all of it is there; else the token, which has a name of the vendor's.
+    pub(super) fn of(credentials: &Value, token: &str) -> Option<Self> {
+        let read = |key| config::credential(credentials, key);
+        match (read("client_id"), read("client_secret"), read("refresh_token")) {
+            (Some(client_id), Some(client_secret), Some(refresh_token)) => {
+                Some(Self::App { client_id, client_secret, refresh_token })
+            }
+            _ => read(token).map(Self::Token),
+        }
+    }
+}
 
 /// The token in an answer. `base` is the member that says where to call from now on.
 pub(super) fn token(vendor: &str, exchange: &Exchange, base: &str, now: i64) -> Result<Token, Failure> {

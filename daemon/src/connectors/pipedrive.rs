@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, header};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -22,7 +22,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
     ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Response,
-    Step, Token, config, crm, oauth,
+    Step, Token, config, crm,
+    oauth::{self, Login},
     talk::{self, Heard, Talk},
 };
 use crate::domain::{
@@ -186,7 +187,7 @@ impl Connector for Pipedrive {
     }
 
     fn credential_problems(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
-        if Login::of(credentials).is_some() {
+        if Login::of(credentials, "api_token").is_some() {
             return Vec::new();
         }
         vec!["give an api_token, or client_id, client_secret and refresh_token".to_owned()]
@@ -200,27 +201,8 @@ impl Connector for Pipedrive {
             settings: Settings::read(config).map_err(crm::unrenderable)?,
             mapping: mapping(&integration.mapping)
                 .map_err(|problems| crm::unrenderable(problems.join("; ")))?,
-            login: Login::of(&integration.credentials),
+            login: Login::of(&integration.credentials, "api_token"),
         }))
-    }
-}
-
-/// What we log in with.
-#[derive(Debug)]
-enum Login {
-    Token(SecretString),
-    Refresh { client_id: SecretString, client_secret: SecretString, refresh_token: SecretString },
-}
-
-impl Login {
-    fn of(credentials: &Value) -> Option<Self> {
-        let read = |key| config::credential(credentials, key);
-        match (read("client_id"), read("client_secret"), read("refresh_token")) {
-            (Some(client_id), Some(client_secret), Some(refresh_token)) => {
-                Some(Self::Refresh { client_id, client_secret, refresh_token })
-            }
-            _ => read("api_token").map(Self::Token),
-        }
     }
 }
 
@@ -254,7 +236,7 @@ impl Prepared for Ready {
     }
 
     fn login(&self, _now: i64) -> Option<Result<Request, Failure>> {
-        let Some(Login::Refresh { client_id, client_secret, refresh_token }) = &self.login else {
+        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
             return None;
         };
         let pair =

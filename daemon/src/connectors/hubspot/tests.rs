@@ -163,7 +163,7 @@ fn credentials_are_never_shown() {
             version: "2026-03".to_owned(),
             calls: 1,
             mapping: crate::domain::mapping::Mapping::default(),
-            login: super::Login::of(&json!({ "token": "pat-secret" })),
+            login: super::Login::of(&json!({ "token": "pat-secret" }), "token"),
         }
     );
     assert!(!told.contains("pat-secret"), "{told}");
