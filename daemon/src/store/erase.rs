@@ -89,21 +89,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        sqlx::query!(
-            "WITH gone AS (
-                 DELETE FROM undelivered
-                 WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3)
-                 RETURNING integration_id, state),
-             counted AS (
-                 SELECT integration_id, count(*) FILTER (WHERE state = 'dead') AS dead FROM gone GROUP BY integration_id)
-             UPDATE integration_stat s SET dead = greatest(s.dead - c.dead, 0), updated_at = now()
-             FROM counted c WHERE s.company_id = $1 AND s.integration_id = c.integration_id",
-            company.0,
-            &of.integrations,
-            &of.ids,
-        )
-        .execute(&mut *self.tx)
-        .await?;
+        self.forget_undelivered(company, &of.integrations, &of.ids).await?;
         Ok(skipped.rows_affected())
     }
 }

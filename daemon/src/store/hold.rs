@@ -245,7 +245,7 @@ impl Command {
     }
 
     /// Takes deliveries from the small table, and from the counts of the dead.
-    async fn forget_undelivered(
+    pub(super) async fn forget_undelivered(
         &mut self,
         company: CompanyId,
         lanes: &[Uuid],
