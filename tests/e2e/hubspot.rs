@@ -203,7 +203,7 @@ async fn a_probe_tells_the_account_and_what_is_wrong_with_the_mapping() {
     );
     let before = fake.calls().len();
     assert_eq!(pushing.probe(ProbeKind::Mapping).await.findings.len(), 4);
-    assert_eq!(fake.calls().len(), before + 1, "a mapping check asks for the properties alone");
+    assert_eq!(fake.calls().len(), before + 2, "a mapping check asks whose they are, and for the properties");
     fake.with(|hubspot| hubspot.keys.get_mut("pat-eu1-good").unwrap().clear());
     let (class, error) = class_and_error(pushing.probe(ProbeKind::Credentials).await.outcome);
     assert_eq!(class, FailureClass::Credentials);

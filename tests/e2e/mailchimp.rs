@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use leadline_fakes::{Fake, Fault, Reply, mailchimp::Mailchimp};
+use leadline_fakes::{Behaviour, Fake, Fault, Receiver, Reply, mailchimp::Mailchimp};
 use leadline_proto::v1;
-use leadline_tests::{request_id, wait_until};
+use leadline_tests::{Cli, request_id, wait_until};
 use serde_json::{Value, json};
 
 use crate::vendors::Scene;
@@ -51,6 +51,73 @@ async fn leads_without_consent_are_skipped_and_never_leave() {
         assert_eq!(member.tags, BTreeSet::from(["Leadline".to_owned(), "Wedding".to_owned()]));
     });
     scene.end().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn who_took_back_consent_is_not_subscribed_by_an_older_event() {
+    let (scene, fake) = scene(json!({})).await;
+    let of = |consent: bool| {
+        move |lead: &mut Value| {
+            lead["lead"]["uuid"] = "01J8H6KQH4YG3XR8RWM6T6XFQ1".into();
+            lead["lead"]["gdpr_consent"] = consent.into();
+        }
+    };
+    let integration = scene.integration.clone();
+    let disable = v1::DisableIntegrationRequest { request_id: request_id(), integration };
+    scene.operator.integrations().disable_integration(disable).await.unwrap();
+    scene.post(1, of(true)).await;
+    scene.wait_for(1, "held").await;
+    let update = scene.post(1, of(false)).await;
+    assert_eq!(update["status"], "updated");
+    let enable = v1::EnableIntegrationRequest {
+        request_id: request_id(),
+        integration: scene.integration.clone(),
+        held: "release".to_owned(),
+    };
+    scene.operator.integrations().enable_integration(enable).await.unwrap();
+    scene.wait_for(2, "skipped").await;
+    let reasons: Vec<_> = scene.deliveries().await.into_iter().map(|delivery| delivery.reason).collect();
+    assert_eq!(reasons, ["consent", "consent"]);
+    let (_, error) = scene.last_failure().await;
+    assert_eq!(error, "nothing was sent: the lead took back its consent after this event");
+    let health = scene.operator.integration(&scene.integration).await.health.unwrap();
+    assert_eq!((&*health.badge, health.failure_count), ("ok", 0), "nothing is wrong with the integration");
+    assert_eq!(fake.calls().iter().filter(|call| call.starts_with("PUT ")).count(), 0);
+    scene.end().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_lead_without_consent_is_skipped_when_it_is_pushed_too() {
+    let (scene, fake) = scene(json!({})).await;
+    let cli = Cli::new(scene.daemon.socket());
+    let hook = Receiver::start(Behaviour::Good).await.unwrap();
+    scene.operator.webhook(7, "hook", &hook.url("/"), json!({})).await;
+    let uuid = scene.post(1, |lead| lead["lead"]["gdpr_consent"] = false.into()).await;
+    hook.wait_for(1).await;
+    let remove = v1::DeleteIntegrationRequest {
+        request_id: request_id(),
+        integration: scene.integration.clone(),
+        ..Default::default()
+    };
+    scene.operator.integrations().delete_integration(remove).await.unwrap();
+    let (list, key) = fake.with(|vendor| (vendor.list.clone(), vendor.api_key.clone()));
+    let config = json!({"base_url": fake.url(), "list_id": list});
+    let later = scene.operator.connect(7, "mailchimp", config, json!({"api_key": key})).await.id;
+    let job = cli.json(&["lead", "push", "--company", "7", "--unsynced", "--integration", &later]).await;
+    assert_eq!(
+        ["leads", "released", "delivered"].map(|key| job[key].clone()),
+        [json!(1), json!(0), json!(0)]
+    );
+    let made = scene.operator.deliveries_of(&later).await;
+    assert_eq!(made.len(), 1);
+    assert_eq!((&*made[0].state, &*made[0].reason), ("skipped", "consent"));
+    let again = cli.run(&["lead", "push", uuid["lead"].as_str().unwrap(), "--integration", &later]).await;
+    assert_eq!((again.code, scene.operator.deliveries_of(&later).await.len()), (0, 1), "said once");
+    assert_eq!(fake.with(|vendor| vendor.members.len()), 0);
+    scene.end().await;
+    hook.stop().await;
     fake.stop().await;
 }
 

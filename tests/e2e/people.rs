@@ -68,6 +68,8 @@ impl Pushes {
             body: &body,
             rendered: None,
             is_repeat,
+            same: &[],
+            since: 1_795_000_000,
             ids: &ids,
             token: None,
             now: 1_795_000_000,

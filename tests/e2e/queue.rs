@@ -196,7 +196,12 @@ impl Scene {
             Step::GiveBack(n) if !self.working.is_empty() => self.give_back(n).await,
             Step::Retry(n, re_render) => self.retry(n, re_render).await,
             Step::Push(n) if !self.leads.is_empty() => {
-                let new = NewPush { company: self.company, integration: self.integration, job: None };
+                let new = NewPush {
+                    company: self.company,
+                    integration: self.integration,
+                    by_flows: false,
+                    job: None,
+                };
                 let lead = self.leads[n % self.leads.len()].uuid();
                 let mut command = self.command().await;
                 command.push_leads(&new, &[lead]).await.unwrap();

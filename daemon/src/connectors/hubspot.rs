@@ -299,7 +299,7 @@ impl Ready {
             return Err(self.refused(talk, read));
         }
         match read.json() {
-            Some(body) => Ok(answer::note_with(&body, talk.push.id)),
+            Some(body) => Ok(answer::note_of(&body, talk.push)),
             None if read.truncated => self.find_note_singly(talk, &newest),
             None => Err(talk::stop(talk::unreadable(VENDOR, read, "notes"))),
         }
@@ -312,7 +312,7 @@ impl Ready {
             if !talk::is_good(read) {
                 return Err(self.refused(talk, read));
             }
-            if String::from_utf8_lossy(&read.body).contains(talk.push.id) {
+            if talk.push.is_told_by(&String::from_utf8_lossy(&read.body)) {
                 return Ok(Some(id.clone()));
             }
         }

@@ -205,14 +205,26 @@ pub struct Push<'a> {
     pub body: &'a Bytes,
     /// What an earlier attempt rendered, to be repeated byte for byte.
     pub rendered: Option<&'a Bytes>,
-    /// An earlier attempt of this delivery may have reached the target: what is not idempotent is looked up first.
+    /// An earlier attempt, of this delivery or of another of the lead that ended undelivered, may have reached the
+    /// target: what is not idempotent is looked up first.
     pub is_repeat: bool,
+    /// Under which other ids the same event may be there already.
+    pub same: &'a [String],
+    /// No attempt that may have reached the target began before, in seconds since 1970.
+    pub since: i64,
     /// What was kept of earlier pushes of this lead to this integration.
     pub ids: &'a Ids,
     /// There, if the connector has a login.
     pub token: Option<&'a Token>,
     /// Seconds since 1970, by the database's clock.
     pub now: i64,
+}
+
+impl Push<'_> {
+    /// Whether a text of the target's tells of this event: it names one of the ids that it was brought under.
+    fn is_told_by(&self, text: &str) -> bool {
+        std::iter::once(self.id).chain(self.same.iter().map(String::as_str)).any(|id| text.contains(id))
+    }
 }
 
 /// What a connector wants next.
@@ -272,7 +284,7 @@ pub enum ProbeStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     pub outcome: Outcome,
-    /// Whose account it is, in the target's words.
+    /// Whose account it is, in the target's words. Another account differs before the first parenthesis.
     pub account: Option<String>,
     /// What is wrong with the mapping or missing at the target, each in a sentence with the nearest existing name.
     pub findings: Vec<String>,

@@ -361,7 +361,7 @@ impl Ready {
         if talk.push.is_repeat {
             let query = [(of, id), ("sort", "add_time DESC"), ("limit", "20")];
             let answer = talk.ask(self.get_first(talk.token(), &["notes"], &query))?;
-            if let Some(found) = answer::note_with(&self.json(talk, answer)?, talk.push.id) {
+            if let Some(found) = answer::note_of(&self.json(talk, answer)?, talk.push) {
                 return talk.keep(&[(&key, &found)]);
             }
         }

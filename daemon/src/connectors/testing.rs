@@ -41,6 +41,8 @@ pub(super) fn push(body: &Bytes) -> Push<'_> {
         body,
         rendered: None,
         is_repeat: false,
+        same: &[],
+        since: NOW,
         ids: &NO_IDS,
         token: None,
         now: NOW,

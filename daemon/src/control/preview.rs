@@ -36,15 +36,18 @@ impl PreviewService for Control {
         let id = AttemptId::generate().to_string();
         // Nothing is asked of the target, not even a token: the header that would carry it is shown shortened anyway.
         let token = Token { secret: "a token that a login gives".into(), expires_at: None, base: None };
+        let now = jiff::Timestamp::now().as_second();
         let push = Push {
             id: &id,
             event: kind,
             body: &canonical,
             rendered: None,
             is_repeat: false,
+            same: &[],
+            since: now,
             ids: &Ids::new(),
             token: Some(&token),
-            now: jiff::Timestamp::now().as_second(),
+            now,
         };
         let brand = integration.brand.as_deref().unwrap_or(&self.brand);
         let (step, whole) = first_step(connector, &integration, brand, push);

@@ -6,11 +6,11 @@ use tonic::{Request, Response};
 
 use super::{Answer, Control, check, mutate};
 use crate::{
-    domain::ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
+    domain::ids::{CompanyId, IntegrationId, LeadId},
     store::{
         command::{Call, Command, Refusal},
         job::{JobLane, Work},
-        push::{Choice, NewPush},
+        push::{Choice, NewPush, Pushed},
     },
 };
 
@@ -19,7 +19,7 @@ const SAMPLE: i64 = 10;
 
 /// What is to be pushed.
 enum Asked {
-    One { company: CompanyId, lead: LeadId, integrations: Vec<IntegrationId> },
+    One { company: CompanyId, lead: LeadId, integrations: Vec<IntegrationId>, by_flows: bool },
     Many { company: CompanyId, choice: Choice, lanes: Vec<JobLane>, leads: i64, sample: Vec<LeadId> },
 }
 
@@ -39,9 +39,15 @@ impl PushService for Control {
         let forecast = self.foresee(&call, &asked).await?;
         self.carry_out(&call, |mut command| async {
             let answer = match &asked {
-                Asked::One { company, lead, integrations } => {
-                    let pushed = push_one(&mut command, *company, *lead, integrations).await?;
-                    let pushed: Vec<String> = pushed.iter().map(ToString::to_string).collect();
+                Asked::One { company, lead, integrations, by_flows } => {
+                    let new = |integration| NewPush {
+                        company: *company,
+                        integration,
+                        by_flows: *by_flows,
+                        job: None,
+                    };
+                    let pushed = push_one(&mut command, *lead, integrations.iter().copied().map(new)).await?;
+                    let pushed: Vec<String> = pushed.iter().map(|it| it.delivery().to_string()).collect();
                     let after = json!({ "deliveries": pushed });
                     command.audit(*company, &format!("lead {lead}"), None, Some(after)).await?;
                     v1::PushLeadsResponse { pushed, ..forecast }
@@ -83,7 +89,7 @@ impl Control {
             None => (self.store.integrations_to_push(company).await?, Choice::Unsynced),
         };
         if let Some(lead) = lead {
-            return Ok(Asked::One { company, lead, integrations });
+            return Ok(Asked::One { company, lead, integrations, by_flows: choice == Choice::Unsynced });
         }
         let (lanes, leads, sample) = self.store.push_lanes(company, &integrations, choice, SAMPLE).await?;
         Ok(Asked::Many { company, choice, lanes, leads, sample })
@@ -105,13 +111,19 @@ impl Control {
     /// How many leads, how long, and which come first.
     async fn foresee(&self, call: &Call, asked: &Asked) -> Result<v1::PushLeadsResponse, Refusal> {
         let (company, lanes, leads, sample) = match asked {
-            Asked::One { company, lead, integrations } => {
+            Asked::One { company, lead, integrations, by_flows } => {
                 // Tried out, and dropped.
                 let mut command = self.store.batch(call).await?;
                 let mut lanes = Vec::new();
                 for integration in integrations {
-                    let made = push_one(&mut command, *company, *lead, &[*integration]).await?;
-                    lanes.extend(made.iter().map(|_| (*integration, 1)));
+                    let new = NewPush {
+                        company: *company,
+                        integration: *integration,
+                        by_flows: *by_flows,
+                        job: None,
+                    };
+                    let made = push_one(&mut command, *lead, [new]).await?;
+                    lanes.extend(made.iter().filter(|it| it.is_queued()).map(|_| (*integration, 1)));
                 }
                 let leads = u64::from(!lanes.is_empty());
                 let sample = if lanes.is_empty() { Vec::new() } else { vec![*lead] };
@@ -134,13 +146,11 @@ impl Control {
 
 async fn push_one(
     command: &mut Command,
-    company: CompanyId,
     lead: LeadId,
-    integrations: &[IntegrationId],
-) -> Result<Vec<DeliveryId>, Refusal> {
+    pushes: impl IntoIterator<Item = NewPush>,
+) -> Result<Vec<Pushed>, Refusal> {
     let mut pushed = Vec::new();
-    for integration in integrations {
-        let new = NewPush { company, integration: *integration, job: None };
+    for new in pushes {
         pushed.extend(command.push_leads(&new, &[lead.uuid()]).await?);
     }
     Ok(pushed)

@@ -10,11 +10,9 @@ use bytes::Bytes;
 
 use super::{pusher::settled, ready::Ready, scrub::Secrets};
 use crate::{
-    connectors::{
-        Call, Exchange, Ids, Mail, Prepared, ProbeStep, Push, Report, Request, Response, Step, Token,
-    },
+    connectors::{Call, Exchange, Mail, Prepared, ProbeStep, Push, Report, Request, Response, Step, Token},
     domain::{
-        ids::LeadId,
+        ids::{DeliveryId, LeadId},
         integration::{EventKind, ProbeKind},
         outcome::{Failure, FailureClass, Outcome},
     },
@@ -22,6 +20,7 @@ use crate::{
     store::{
         Error, Store,
         finish::{Answer, Sent},
+        vendor_id::Past,
     },
 };
 
@@ -61,12 +60,14 @@ impl Tried {
 pub(super) struct Duty<'a> {
     /// The delivery's id, or a test's attempt id.
     pub(super) id: &'a str,
-    /// None for a test.
-    pub(super) lead: Option<LeadId>,
+    /// What is pushed of whom; none for a test.
+    pub(super) of: Option<(LeadId, DeliveryId)>,
     pub(super) event: EventKind,
     pub(super) body: &'a Bytes,
     pub(super) rendered: Option<&'a Bytes>,
     pub(super) is_repeat: bool,
+    /// When the delivery came to be, in seconds since 1970.
+    pub(super) created_at: i64,
     /// Seconds since 1970, by the database's clock.
     pub(super) now: i64,
 }
@@ -116,16 +117,20 @@ async fn push(
     rendered: &mut Option<Bytes>,
 ) -> Result<Outcome, Failure> {
     let integration = &calls.ready.integration;
-    let lead = duty.lead.filter(|_| prepared.keeps_ids());
-    let mut ids = match lead {
-        Some(lead) => loop {
-            let kept = store.vendor_ids(integration.company, integration.id, lead).await;
-            if let Some(answer) = settled(kept).await {
-                break answer.map_err(|error| unkept(&error))?;
-            }
-        },
-        None => Ids::new(),
-    };
+    let kept = duty.of.filter(|_| prepared.keeps_ids());
+    let mut past = Past::default();
+    while let Some((lead, delivery)) = kept {
+        if let Some(answer) =
+            settled(store.past(integration.company, integration.id, lead, delivery).await).await
+        {
+            past = answer.map_err(|error| unkept(&error))?;
+            break;
+        }
+    }
+    let same: Vec<String> =
+        past.tried.iter().filter(|tried| tried.is_same).map(|tried| tried.id.to_string()).collect();
+    let began = past.tried.iter().map(|tried| tried.created_at.div_euclid(1_000_000));
+    let since = began.chain([duty.created_at]).min().unwrap_or(duty.created_at);
     calls.log_in(prepared, None).await?;
     loop {
         let token = calls.token.clone();
@@ -134,8 +139,10 @@ async fn push(
             event: duty.event,
             body: duty.body,
             rendered: duty.rendered.or(rendered.as_ref()),
-            is_repeat: duty.is_repeat,
-            ids: &ids,
+            is_repeat: duty.is_repeat || !past.tried.is_empty(),
+            same: &same,
+            since,
+            ids: &past.ids,
             token: token.as_deref(),
             now: duty.now,
         };
@@ -151,14 +158,14 @@ async fn push(
             Step::Renew => calls.renew(prepared).await?,
             Step::Keep(more) => {
                 calls.count()?;
-                while let Some(lead) = lead {
+                while let Some((lead, _)) = kept {
                     let kept = store.keep_vendor_ids(integration.company, integration.id, lead, &more).await;
                     if let Some(answer) = settled(kept).await {
                         answer.map_err(|error| unkept(&error))?;
                         break;
                     }
                 }
-                ids.extend(more);
+                past.ids.extend(more);
             }
         }
     }

@@ -64,15 +64,17 @@ impl Teller {
             return Ok(());
         };
         let (id, body) = (notice.id.to_string(), Bytes::from(notice.body.clone()));
+        let now = self.0.life.now().div_euclid(1_000_000);
         let duty = Duty {
             id: &id,
-            lead: None,
+            of: None,
             event: EventKind::Notice(notice.kind),
             body: &body,
             // A template of the integration's is made for leads.
             rendered: Some(&body),
             is_repeat: notice.attempts > 0,
-            now: self.0.life.now().div_euclid(1_000_000),
+            created_at: now,
+            now,
         };
         let tried = attempt(&self.0.client, &self.0.store, &ready, duty).await;
         let end = end(notice, tried.outcome, rand::random());

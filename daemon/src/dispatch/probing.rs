@@ -105,11 +105,12 @@ impl Pusher {
         let id = probe.attempt.to_string();
         let duty = Duty {
             id: &id,
-            lead: None,
+            of: None,
             event: EventKind::Test,
             body: &body,
             rendered: None,
             is_repeat: false,
+            created_at: now,
             now,
         };
         attempt(&self.client, &self.store, ready, duty).await

@@ -13,8 +13,11 @@ use super::{
     ready::{Ready, Shelf},
 };
 use crate::{
+    connectors,
     domain::{
         delivery::{Standing, Transition, Trigger, decide},
+        fanout::NO_CONSENT,
+        ids::LeadId,
         integration::Policy,
         lead,
         outcome::{Failure, FailureClass, Outcome},
@@ -62,21 +65,19 @@ impl Pusher {
 
     /// None if the integration is gone, and its deliveries with it.
     async fn push_pending(&self, lane: LaneId, item: &Claimed, pending: &Pending) -> Option<Finished> {
+        let mut is_withdrawn = false;
         let (tried, retries_max, version) = match self.ready(lane, pending.version).await {
             Ok(ready) => {
                 let ready = ready?;
-                let id = item.delivery.to_string();
-                let body = lead::pushed_as(&pending.body, pending.event);
-                let duty = Duty {
-                    id: &id,
-                    lead: Some(pending.lead),
-                    event: pending.event,
-                    body: &body,
-                    rendered: pending.rendered.as_ref(),
-                    is_repeat: pending.attempts > 0,
-                    now: self.life.now().div_euclid(1_000_000),
+                let tried = match self.is_withdrawn(lane, &ready, pending.lead).await {
+                    Ok(false) => self.attempt(&ready, item, pending).await,
+                    Ok(true) => {
+                        is_withdrawn = true;
+                        let error = "nothing was sent: the lead took back its consent after this event";
+                        Tried::nothing(Failure::new(FailureClass::Rejected, error))
+                    }
+                    Err(failure) => Tried::nothing(failure),
                 };
-                let tried = attempt(&self.client, &self.store, &ready, duty).await;
                 (tried, ready.policy.retries, ready.integration.version)
             }
             Err(failure) => (Tried::nothing(failure), Policy::default().retries, pending.version),
@@ -89,7 +90,11 @@ impl Pusher {
             age,
             is_sweep: item.trigger == Trigger::Sweep,
         };
-        let transition = decide(standing, &tried.outcome, rand::random());
+        let transition = if is_withdrawn {
+            Transition::Skipped { reason: NO_CONSENT.to_owned() }
+        } else {
+            decide(standing, &tried.outcome, rand::random())
+        };
         let sent = tried.body.clone().filter(|_| pending.rendered.is_none());
         let verbatim = sent.as_ref().is_some_and(|body| *body == pending.body);
         let rendered = sent.filter(|_| !verbatim);
@@ -102,6 +107,35 @@ impl Pusher {
             rendered,
             verbatim,
         })
+    }
+
+    async fn attempt(&self, ready: &Ready, item: &Claimed, pending: &Pending) -> Tried {
+        let id = item.delivery.to_string();
+        let body = lead::pushed_as(&pending.body, pending.event);
+        let duty = Duty {
+            id: &id,
+            of: Some((pending.lead, item.delivery)),
+            event: pending.event,
+            body: &body,
+            rendered: pending.rendered.as_ref(),
+            is_repeat: pending.attempts > 0,
+            created_at: pending.created_at.div_euclid(1_000_000),
+            now: self.life.now().div_euclid(1_000_000),
+        };
+        attempt(&self.client, &self.store, ready, duty).await
+    }
+
+    /// Whether the lead took back its consent since this event, at a target that asks for it.
+    async fn is_withdrawn(&self, lane: LaneId, ready: &Ready, lead: LeadId) -> Result<bool, Failure> {
+        let connector = connectors::find(&ready.integration.connector);
+        if connector.is_none_or(|connector| !connector.manifest().needs_consent) {
+            return Ok(false);
+        }
+        loop {
+            if let Some(answer) = settled(self.store.consents(lane.0, lead).await).await {
+                return answer.map(|consents| !consents).map_err(|error| cannot_be_loaded(&error));
+            }
+        }
     }
 
     /// Waits for the database as long as it takes: the claim holds the delivery meanwhile.

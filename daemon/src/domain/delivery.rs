@@ -136,6 +136,10 @@ pub enum Transition {
         /// Whether the sweep may come back to it.
         is_swept: bool,
     },
+    /// It must not be pushed any more; nothing was sent.
+    Skipped {
+        reason: String,
+    },
 }
 
 /// Decides. `jitter` is a random number from 0 to 1.
@@ -294,7 +298,7 @@ mod tests {
                         retried += 1;
                     }
                     Transition::Dead { .. } => break,
-                    Transition::Delivered => prop_assert!(false, "a failure delivered"),
+                    other => prop_assert!(false, "{other:?}"),
                 }
             }
             prop_assert!(retried <= max);

@@ -155,7 +155,8 @@ impl Store {
                         OR d.state = 'pending' AND done.state = 'pending' THEN d.successor_id END,
                     finished_at = CASE
                         WHEN d.state NOT IN ('pending', 'held') AND done.state <> 'delivered' THEN d.finished_at
-                        WHEN done.state = 'delivered' OR (d.state = 'pending' AND done.state = 'dead') THEN now() END
+                        WHEN done.state IN ('delivered', 'dead', 'skipped') AND (d.state = 'pending' OR done.state = 'delivered')
+                            THEN now() END
                 FROM done JOIN standing s ON s.company_id = done.company_id AND s.id = done.delivery_id
                 WHERE d.company_id = done.company_id AND d.id = done.delivery_id AND d.attempts = done.number - 1
                 RETURNING d.company_id, d.id, d.integration_id, d.lead_id, d.event, d.automatic, d.state, d.due_at,

@@ -328,7 +328,11 @@ impl Command {
         sqlx::query!(
             "UPDATE integration SET name = $3, enabled = $4, config = $5, sealed_config = $6, mapping = $7,
                                     events = $8, payload = $9, routing = $10, notices = $11,
-                                    version = version + 1
+                                    version = version + 1,
+                 account = CASE WHEN (config->>'base_url', config->>'login_url')
+                     IS NOT DISTINCT FROM ($5::jsonb->>'base_url', $5::jsonb->>'login_url') THEN account END,
+                 ids_from = CASE WHEN (config->>'base_url', config->>'login_url')
+                     IS DISTINCT FROM ($5::jsonb->>'base_url', $5::jsonb->>'login_url') THEN now() ELSE ids_from END
              WHERE company_id = $1 AND id = $2",
             integration.company.id.0,
             integration.id.uuid(),

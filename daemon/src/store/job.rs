@@ -273,9 +273,14 @@ impl Store {
                 (targets.len(), released.len(), targets.last().map(|target| target.id), is_last)
             }
             Step::Push(leads) => {
-                let new = NewPush { company, integration, job: Some(job) };
+                let new = NewPush { company, integration, by_flows: false, job: Some(job) };
                 let pushed = command.push_leads(&new, &leads).await.map_err(Refusal::into_store)?;
-                (leads.len(), pushed.len(), leads.last().copied(), leads.len() < part.batch)
+                (
+                    leads.len(),
+                    pushed.iter().filter(|it| it.is_queued()).count(),
+                    leads.last().copied(),
+                    leads.len() < part.batch,
+                )
             }
         };
         sqlx::query!(

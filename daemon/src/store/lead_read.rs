@@ -10,7 +10,11 @@ use super::{
     company::find_company,
     delivery_read::{DeliveryFilter, DeliveryView, Order},
 };
-use crate::domain::ids::{CompanyId, LeadId};
+use crate::domain::{
+    fanout::has_consent,
+    ids::{CompanyId, LeadId},
+    json::Json,
+};
 
 /// A lead with how far its deliveries are.
 #[derive(Clone, Debug)]
@@ -87,6 +91,20 @@ pub(super) async fn find_lead(
 }
 
 impl Store {
+    /// Whether a lead consents as it stands now; one that was erased does not.
+    pub async fn consents(&self, company: CompanyId, lead: LeadId) -> Result<bool, Error> {
+        let body = sqlx::query_scalar!(
+            "SELECT e.body FROM lead l JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
+             WHERE l.company_id = $1 AND l.id = $2 AND l.erased_at IS NULL",
+            company.0,
+            lead.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let event = body.map(|body| Json::parse(&body).map_err(|_| Error::Corrupt("event"))).transpose()?;
+        Ok(event.is_some_and(|event| has_consent(&event)))
+    }
+
     /// The company and id of the lead that a uuid means.
     pub async fn find_lead(&self, company: Option<&str>, uuid: &str) -> Result<(CompanyId, LeadId), Refusal> {
         let mut db = self.pool.acquire().await?;

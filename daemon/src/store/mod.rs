@@ -44,7 +44,7 @@ pub mod secret;
 pub mod setup;
 pub mod sweep;
 pub mod trace;
-mod vendor_id;
+pub mod vendor_id;
 mod why;
 
 pub use crate::domain::delivery::SweepPolicy;

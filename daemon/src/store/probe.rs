@@ -91,7 +91,10 @@ impl Store {
                 DELETE FROM probe WHERE company_id = $1 AND id = $3 RETURNING company_id, sealed_candidate
             ), told AS (
                 UPDATE integration i SET
-                    account = CASE WHEN $20 THEN $21 ELSE i.account END,
+                    account = coalesce($21, i.account),
+                    ids_from = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
+                        AND split_part($21, ' (', 1) <> split_part(i.account, ' (', 1)
+                        THEN now() ELSE i.ids_from END,
                     findings = CASE WHEN $20 THEN $22 ELSE i.findings END,
                     checked_at = CASE WHEN $20 THEN now() ELSE i.checked_at END,
                     sealed_credentials = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::domain::{
     delivery::Trigger,
+    fanout::{NO_CONSENT, has_consent},
     ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
     integration::EventKind,
     json::Json,
@@ -48,7 +49,34 @@ impl Choice {
 pub struct NewPush {
     pub company: CompanyId,
     pub integration: IntegrationId,
+    /// An integration that takes only what flows send gets only what they sent it.
+    pub by_flows: bool,
     pub job: Option<JobId>,
+}
+
+/// What a push of one lead to one integration came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is on its way.
+    Queued(DeliveryId),
+    /// It must not be pushed there: the lead did not consent.
+    Skipped(DeliveryId),
+}
+
+impl Pushed {
+    /// The delivery that was made.
+    #[must_use]
+    pub const fn delivery(self) -> DeliveryId {
+        match self {
+            Self::Queued(id) | Self::Skipped(id) => id,
+        }
+    }
+
+    /// Whether it is on its way.
+    #[must_use]
+    pub const fn is_queued(self) -> bool {
+        matches!(self, Self::Queued(_))
+    }
 }
 
 /// A delivery that stands between a lead and a push.
@@ -60,7 +88,7 @@ struct Standing {
 
 impl Command {
     /// Pushes leads to one integration, at most [`super::held::BATCH`] of them. Answers the deliveries that were made.
-    pub async fn push_leads(&mut self, new: &NewPush, leads: &[Uuid]) -> Result<Vec<DeliveryId>, Refusal> {
+    pub async fn push_leads(&mut self, new: &NewPush, leads: &[Uuid]) -> Result<Vec<Pushed>, Refusal> {
         let NewPush { company, integration, .. } = *new;
         // The lead first, as an update locks it: its content stays as it is until this is committed.
         let found = sqlx::query!(
@@ -73,6 +101,14 @@ impl Command {
         .fetch_all(&mut *self.tx)
         .await?;
         let standing = self.lock_standing(company, integration, leads).await?;
+        let target = sqlx::query!(
+            "SELECT needs_consent, routing = 'flows' AS \"by_flows!\" FROM integration
+             WHERE company_id = $1 AND id = $2",
+            company.0,
+            integration.uuid(),
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
         let (mut rows, mut events) = (Vec::new(), Vec::new());
         let mut replaced: Vec<(Uuid, DeliveryId)> = Vec::new();
         for lead in found {
@@ -80,7 +116,17 @@ impl Command {
             if here().any(|row| matches!(&*row.state, "pending" | "held")) {
                 continue;
             }
+            let is_sent = || here().any(|row| matches!(&*row.state, "dead" | "delivered"));
+            if new.by_flows && target.by_flows && !is_sent() {
+                continue;
+            }
+            let is_barred = target.needs_consent && !has_consent(&parse(&lead.body)?);
+            // Where it was skipped before, or has been, nothing is to be said again.
+            if is_barred && here().any(|row| row.state != "dead") {
+                continue;
+            }
             let id = DeliveryId::generate();
+            let pushed = if is_barred { Pushed::Skipped(id) } else { Pushed::Queued(id) };
             replaced.extend(here().filter(|row| row.state == "dead").map(|row| (row.id, id)));
             let event = if lead.kind == EventKind::Created.as_str() {
                 lead.event_id
@@ -89,7 +135,7 @@ impl Command {
                 events.push((event, lead.id, as_created(&lead.body)?));
                 event
             };
-            rows.push((id.uuid(), lead.id, event));
+            rows.push((pushed, lead.id, event));
         }
         self.add_events(company, &events).await?;
         self.add_pushes(new, &rows, &replaced).await
@@ -146,11 +192,12 @@ impl Command {
     async fn add_pushes(
         &mut self,
         new: &NewPush,
-        rows: &[(Uuid, Uuid, Uuid)],
+        rows: &[(Pushed, Uuid, Uuid)],
         replaced: &[(Uuid, DeliveryId)],
-    ) -> Result<Vec<DeliveryId>, Refusal> {
+    ) -> Result<Vec<Pushed>, Refusal> {
         let NewPush { company, integration, job, .. } = *new;
-        let ids: Vec<Uuid> = rows.iter().map(|row| row.0).collect();
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.0.delivery().uuid()).collect();
+        let queued: Vec<bool> = rows.iter().map(|row| row.0.is_queued()).collect();
         let leads: Vec<Uuid> = rows.iter().map(|row| row.1).collect();
         let events: Vec<Uuid> = rows.iter().map(|row| row.2).collect();
         let old: Vec<Uuid> = replaced.iter().map(|pair| pair.0).collect();
@@ -162,9 +209,12 @@ impl Command {
                  FROM unnest($6::uuid[], $7::text[]) r(id, by)
                  WHERE d.company_id = $1 AND d.id = r.id AND d.state = 'dead'
              )
-             INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, automatic, state, job_id)
-             SELECT $1, id, $2, lead_id, event_id, 'lead.created', false, 'pending', $8
-             FROM unnest($3::uuid[], $4::uuid[], $5::uuid[]) n(id, lead_id, event_id)",
+             INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, automatic, job_id,
+                 state, reason, finished_at)
+             SELECT $1, id, $2, lead_id, event_id, 'lead.created', false, $8,
+                 CASE WHEN queued THEN 'pending' ELSE 'skipped' END, CASE WHEN NOT queued THEN $10 END,
+                 CASE WHEN NOT queued THEN now() END
+             FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $9::bool[]) n(id, lead_id, event_id, queued)",
             company.0,
             integration.uuid(),
             &ids,
@@ -173,6 +223,8 @@ impl Command {
             &old,
             &by,
             job.map(JobId::uuid),
+            &queued,
+            NO_CONSENT,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -185,26 +237,31 @@ impl Command {
             operator: Some(&operator),
             job: job.map(JobId::uuid),
         };
-        let due = revive::line_up(&mut self.tx, company, &ids, &how).await?;
+        let queued: Vec<Uuid> =
+            rows.iter().filter(|row| row.0.is_queued()).map(|row| row.0.delivery().uuid()).collect();
+        let due = revive::line_up(&mut self.tx, company, &queued, &how).await?;
         self.became_due(company, &due);
         self.touch(company, integration, false);
-        Ok(ids.into_iter().map(DeliveryId::from).collect())
+        Ok(rows.iter().map(|row| row.0).collect())
     }
 }
 
 /// The same content as the event of a lead that came to be.
 fn as_created(body: &[u8]) -> Result<Bytes, Error> {
-    let event = Json::parse(body).map_err(|_| Error::Corrupt("event"))?;
-    Ok(event_text(&event, EventKind::Created))
+    Ok(event_text(&parse(body)?, EventKind::Created))
+}
+
+fn parse(body: &[u8]) -> Result<Json, Error> {
+    Json::parse(body).map_err(|_| Error::Corrupt("event"))
 }
 
 impl Store {
-    /// The integrations that all unsynced leads of a company go to: enabled, subscribed to new leads and not only to
-    /// what flows send.
+    /// The integrations that unsynced leads of a company go to: enabled and subscribed to new leads. Those that take only
+    /// what flows send get what flows sent them, and nothing else.
     pub async fn integrations_to_push(&self, company: CompanyId) -> Result<Vec<IntegrationId>, Error> {
         let ids = sqlx::query_scalar!(
             "SELECT id FROM integration WHERE company_id = $1 AND deleted_at IS NULL AND enabled
-               AND routing = 'all' AND 'lead.created' = ANY(events) ORDER BY id",
+               AND 'lead.created' = ANY(events) ORDER BY id",
             company.0,
         )
         .fetch_all(&self.pool)
@@ -224,14 +281,15 @@ impl Store {
         let ids: Vec<Uuid> = integrations.iter().map(|id| id.uuid()).collect();
         let rows = sqlx::query!(
             r#"WITH wanted AS MATERIALIZED (
-                   SELECT l.id AS lead_id, i.id AS integration_id FROM lead l CROSS JOIN unnest($2::uuid[]) i(id)
+                   SELECT l.id AS lead_id, i.id AS integration_id FROM lead l
+                   JOIN integration i ON i.company_id = l.company_id AND i.id = ANY($2)
                    WHERE l.company_id = $1 AND l.erased_at IS NULL
                    AND ($3 <> 'unsynced' OR NOT EXISTS (SELECT FROM delivery d
                        WHERE d.lead_id = l.id AND d.company_id = l.company_id AND d.state = 'delivered'))
                    AND NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = i.id
                        AND d.company_id = l.company_id AND (d.state IN ('pending', 'held') OR $3 <> 'unsynced'))
                    AND (NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = i.id
-                           AND d.company_id = l.company_id)
+                           AND d.company_id = l.company_id) AND (i.routing = 'all' OR $3 <> 'unsynced')
                        OR EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = i.id
                            AND d.company_id = l.company_id AND d.state = 'dead'))
                )
@@ -277,7 +335,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Uuid>, Error> {
         let leads = sqlx::query_scalar!(
-            "SELECT l.id FROM lead l
+            "SELECT l.id FROM lead l JOIN integration i ON i.company_id = l.company_id AND i.id = $2
              WHERE l.company_id = $1 AND l.erased_at IS NULL
                AND ($5::uuid IS NULL OR l.id > $5) AND l.id <= $6
                AND ($3 <> 'unsynced' OR NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id
@@ -285,7 +343,7 @@ impl Store {
                AND NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = $2
                    AND d.company_id = l.company_id AND (d.state IN ('pending', 'held') OR $3 <> 'unsynced'))
                AND (NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = $2
-                       AND d.company_id = l.company_id)
+                       AND d.company_id = l.company_id) AND (i.routing = 'all' OR $3 <> 'unsynced')
                    OR EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = $2
                        AND d.company_id = l.company_id AND d.state = 'dead'))
              ORDER BY l.id LIMIT $7",

@@ -6,7 +6,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Error, command::NewDue, erase::ERASED};
+use super::{Error, command::NewDue, erase::ERASED, vendor_id};
 use crate::domain::{
     delivery::{DEATHS_SUSPECT, Trigger},
     ids::CompanyId,
@@ -67,6 +67,7 @@ pub(super) async fn revive(
     ids: &[Uuid],
     how: &Revival<'_>,
 ) -> Result<(Vec<Uuid>, Vec<NewDue>), Error> {
+    vendor_id::forget_done(db, company, ids).await?;
     // A final one has handed on its successor; it must not do so again. Poison is given one more chance, alone.
     let revived = sqlx::query_scalar!(
         "UPDATE delivery SET state = 'pending', reason = NULL, finished_at = NULL, retries = 0,

@@ -16,12 +16,11 @@ use crate::{
 
 /// Who goes on calling over the quota so often is shut out.
 const REFUSED_MAX: usize = 50;
-/// When the first record was made, in seconds since 1970.
-const FIRST_TIME: i64 = 1_795_000_000;
 
 /// An account.
 #[derive(Debug)]
 pub struct Pipedrive {
+    pub company: String,
     pub api_token: String,
     /// Client id, client secret, refresh token.
     pub app: (String, String, String),
@@ -48,6 +47,7 @@ pub struct Pipedrive {
 impl Default for Pipedrive {
     fn default() -> Self {
         Self {
+            company: "The Old Barn".to_owned(),
             api_token: "pipedrive-good".to_owned(),
             app: ("client-1".to_owned(), "secret-1".to_owned(), "refresh-1".to_owned()),
             tokens: Vec::new(),
@@ -110,7 +110,7 @@ impl Pipedrive {
     pub fn add_person(&mut self, name: &str, email: &str) -> u64 {
         let id = self.id();
         let person = json!({ "id": id, "name": name, "phones": [], "is_deleted": false,
-            "emails": [{ "value": email, "primary": true, "label": "home" }], "add_time": time(id) });
+            "emails": [{ "value": email, "primary": true, "label": "home" }], "add_time": time() });
         self.persons.insert(id, person);
         id
     }
@@ -124,7 +124,7 @@ impl Pipedrive {
         let (method, path) = route.parts();
         match (method, path.as_slice()) {
             ("GET", ["api", "v1", "users", "me"]) => good(&json!({ "id": 1, "name": "Ada Byron",
-                "company_name": "The Old Barn", "default_currency": "GBP" })),
+                "company_name": self.company, "default_currency": "GBP" })),
             ("GET", ["api", "v2", "persons", "search"]) => self.search(route, now),
             ("GET", ["api", "v2", "persons"]) => good(&json!(newest(&self.persons, route))),
             ("GET", ["api", "v2", "deals"]) => good(&json!(newest(&self.deals, route))),
@@ -172,7 +172,7 @@ impl Pipedrive {
         }
         let id = self.id();
         let mut person =
-            json!({ "id": id, "emails": [], "phones": [], "is_deleted": false, "add_time": time(id) });
+            json!({ "id": id, "emails": [], "phones": [], "is_deleted": false, "add_time": time() });
         merge(&mut person, body);
         self.made_at.insert(id, now);
         self.persons.insert(id, person.clone());
@@ -190,7 +190,7 @@ impl Pipedrive {
             return reply;
         }
         let id = self.id();
-        let mut deal = json!({ "id": id, "status": "open", "add_time": time(id), "is_deleted": false });
+        let mut deal = json!({ "id": id, "status": "open", "add_time": time(), "is_deleted": false });
         merge(&mut deal, body);
         self.deals.insert(id, deal.clone());
         Reply::json(201, &json!({ "success": true, "data": deal }))
@@ -304,9 +304,9 @@ impl Pipedrive {
     }
 }
 
-fn time(id: u64) -> String {
-    let at = jiff::Timestamp::from_second(FIRST_TIME + i64::try_from(id).unwrap_or(0)).unwrap_or_default();
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+/// Now, as records tell it.
+fn time() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn has_email(person: &Value, email: &str) -> bool {

@@ -38,6 +38,8 @@ pub struct Bringing {
     pub body: Bytes,
     pub rendered: Option<Bytes>,
     pub is_repeat: bool,
+    /// When the first attempt began.
+    since: Option<i64>,
 }
 
 impl Bringing {
@@ -51,7 +53,16 @@ impl Bringing {
             body: Bytes::from(lead.to_string()),
             rendered: None,
             is_repeat: false,
+            since: None,
         }
+    }
+
+    /// With the daemon dies what it had rendered and not written yet.
+    fn die(&mut self) {
+        if !self.is_repeat {
+            self.rendered = None;
+        }
+        self.is_repeat = true;
     }
 }
 
@@ -113,6 +124,8 @@ impl Pushing {
                 body: &bringing.body,
                 rendered: bringing.rendered.as_ref(),
                 is_repeat: bringing.is_repeat,
+                same: &[],
+                since: *bringing.since.get_or_insert(self.now),
                 ids,
                 token: self.token.as_ref(),
                 now: self.now,
@@ -131,7 +144,7 @@ impl Pushing {
                 Step::Done(outcome) => break outcome,
                 Step::Keep(more) => ids.extend(more),
                 Step::Call(_) if exchanges.len() >= calls => {
-                    bringing.is_repeat = true;
+                    bringing.die();
                     return None;
                 }
                 Step::Call(call) => exchanges.push(self.call(call, PUSH_CAP).await),
@@ -149,7 +162,7 @@ impl Pushing {
                 }
             }
             if exchanges.len() >= calls && calls < CALLS_MAX {
-                bringing.is_repeat = true;
+                bringing.die();
                 return None;
             }
         };

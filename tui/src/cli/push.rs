@@ -12,8 +12,10 @@ use super::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each push is a delivery of its own with the lead's current content, as lead.created. Where one is
-on its way nothing is made; what is dead there is replaced. Many leads are pushed by a job, each
-integration at its own pace; Ctrl-C pushes no more.
+on its way nothing is made; what is dead there is replaced. An integration that takes only what
+flows send gets what they sent it; name it to push there all the same. Where consent is needed, a
+lead without it is skipped. Many leads are pushed by a job, each integration at its own pace;
+Ctrl-C pushes no more.
 
 Examples:
   leadline lead push 01J8H6KQH4YG3XR8RWM6T6XFQE                      to every enabled integration
@@ -70,7 +72,9 @@ impl Push {
             return context.out.object(&Job::from(nothing));
         }
         if answer.pushed.is_empty() {
-            context.out.note("Nothing to push: a delivery is on its way wherever it goes.");
+            context.out.note(
+                "Nothing to push: wherever the lead goes, a delivery is on its way or it must not be pushed.",
+            );
         }
         wait::outcomes(context, &client, answer.pushed).await
     }

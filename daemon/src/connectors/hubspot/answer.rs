@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::VENDOR;
 use crate::{
-    connectors::{Response, reading, talk},
+    connectors::{Push, Response, reading, talk},
     domain::outcome::{Failure, FailureClass},
 };
 
@@ -121,11 +121,10 @@ pub(super) fn newest(list: &Value, count: usize) -> Vec<String> {
     ids
 }
 
-/// The note that tells of this delivery.
-pub(super) fn note_with(read: &Value, delivery: &str) -> Option<String> {
+/// The note that tells of what is pushed.
+pub(super) fn note_of(read: &Value, push: &Push<'_>) -> Option<String> {
     let notes = read["results"].as_array()?;
-    let is_ours = |note: &&Value| {
-        note["properties"]["hs_note_body"].as_str().is_some_and(|body| body.contains(delivery))
-    };
+    let is_ours =
+        |note: &&Value| note["properties"]["hs_note_body"].as_str().is_some_and(|body| push.is_told_by(body));
     notes.iter().find(is_ours).and_then(|note| talk::id_of(&note["id"]))
 }

@@ -25,13 +25,13 @@ pub(super) fn step(ready: &Ready, probe: &Probe<'_>, exchanges: &[Exchange]) -> 
 
 fn find(ready: &Ready, look: &mut Look<'_>) -> Result<Vec<String>, Next> {
     let token = look.probe.token;
+    let path = ["account-info", &ready.version, "details"];
+    let details = look.ask(ready.request(Method::GET, &path, token))?;
+    look.account = talk::id_of(&details["portalId"]).map(|portal| {
+        let domain = details["uiDomain"].as_str().unwrap_or("hubspot.com");
+        format!("HubSpot account {portal} ({domain})")
+    });
     if look.probe.kind != ProbeKind::Mapping {
-        let path = ["account-info", &ready.version, "details"];
-        let details = look.ask(ready.request(Method::GET, &path, token))?;
-        look.account = talk::id_of(&details["portalId"]).map(|portal| {
-            let domain = details["uiDomain"].as_str().unwrap_or("hubspot.com");
-            format!("HubSpot account {portal} ({domain})")
-        });
         // Any key may read the account; contacts take a scope.
         let contacts = ready.objects(Method::GET, &["contacts"], token);
         look.ask(talk::with_query(contacts, &[("limit", "1")]))?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{VENDOR, plan::Plan};
 use crate::{
-    connectors::{Response, crm, reading, talk},
+    connectors::{Push, Response, crm, reading, talk},
     domain::{
         json::Json,
         outcome::{Failure, FailureClass},
@@ -111,8 +111,8 @@ fn added_since(deal: &Value, since: i64) -> bool {
     added.is_none_or(|added| added.as_second() >= since)
 }
 
-/// The note that tells of this delivery.
-pub(super) fn note_with(list: &Value, delivery: &str) -> Option<String> {
-    let is_ours = |note: &&Value| note["content"].as_str().is_some_and(|content| content.contains(delivery));
+/// The note that tells of what is pushed.
+pub(super) fn note_of(list: &Value, push: &Push<'_>) -> Option<String> {
+    let is_ours = |note: &&Value| note["content"].as_str().is_some_and(|content| push.is_told_by(content));
     list["data"].as_array()?.iter().find(is_ours).and_then(|note| talk::id_of(&note["id"]))
 }

@@ -43,7 +43,7 @@ impl Plan {
         let mut plan = Self {
             email: text("lead.email").to_lowercase(),
             lead: text("lead.uuid"),
-            since: push.now - CLOCKS_DIFFER_SECONDS,
+            since: push.since - CLOCKS_DIFFER_SECONDS,
             phone: None,
             person: Json::Object(Vec::new()),
             deal: None,

@@ -9,7 +9,7 @@ use crate::{
         kinds::{Kind, kind_of},
         look::{self, Look, Next},
     },
-    domain::{integration::ProbeKind, mapping::Mapping},
+    domain::mapping::Mapping,
 };
 
 /// Names that we make something of, whatever the account calls its own.
@@ -27,14 +27,12 @@ pub(super) fn step(ready: &Ready, probe: &Probe<'_>, exchanges: &[Exchange]) -> 
 fn find(ready: &Ready, look: &mut Look<'_>) -> Result<Vec<String>, Next> {
     let token = look.probe.token;
     let mut findings = Vec::new();
-    if look.probe.kind != ProbeKind::Mapping {
-        let me = look.ask(ready.get_first(token, &["users", "me"], &[]))?;
-        let me = &me["data"];
-        look.account = me["company_name"].as_str().map(|company| {
-            let user = me["name"].as_str().unwrap_or("unnamed");
-            format!("{company} (as {user}, {})", me["default_currency"].as_str().unwrap_or("no currency"))
-        });
-    }
+    let me = look.ask(ready.get_first(token, &["users", "me"], &[]))?;
+    let me = &me["data"];
+    look.account = me["company_name"].as_str().map(|company| {
+        let user = me["name"].as_str().unwrap_or("unnamed");
+        format!("{company} (as {user}, {})", me["default_currency"].as_str().unwrap_or("no currency"))
+    });
     for (key, what, wanted) in
         [("pipeline_id", "pipelines", ready.settings.pipeline), ("stage_id", "stages", ready.settings.stage)]
     {

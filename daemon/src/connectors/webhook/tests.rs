@@ -51,6 +51,8 @@ fn push(body: &Bytes) -> Push<'_> {
         body,
         rendered: None,
         is_repeat: false,
+        same: &[],
+        since: NOW,
         ids: &NO_IDS,
         token: None,
         now: NOW,

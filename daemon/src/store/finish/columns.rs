@@ -62,6 +62,7 @@ impl<'a> Columns<'a> {
                     (State::Pending, None, *retries, Some(span(*after)))
                 }
                 Transition::Dead { reason, .. } => (State::Dead, Some(reason.as_str()), 0, None),
+                Transition::Skipped { reason } => (State::Skipped, Some(reason.as_str()), 0, None),
             };
             columns.state.push(state.as_str());
             columns.reason.push(reason);
@@ -116,7 +117,9 @@ pub(super) struct Health<'a> {
 
 impl<'a> Health<'a> {
     pub(super) fn of(finished: &'a [Finished]) -> Self {
-        let mut order: Vec<&Finished> = finished.iter().collect();
+        // What must not be pushed says nothing of the integration.
+        let says = |item: &&Finished| !matches!(item.transition, Transition::Skipped { .. });
+        let mut order: Vec<&Finished> = finished.iter().filter(says).collect();
         // Two daemons that lock rows in the same order cannot lock each other out. The sort is stable: within an
         // integration, attempts stay in the order in which they ended.
         order.sort_by_key(|item| item.attempt.integration);
@@ -162,6 +165,7 @@ impl<'a> Health<'a> {
                 *throttle
             }
             Transition::Retry { after, throttle, .. } => throttle.then_some(*after),
+            Transition::Skipped { .. } => None,
         };
         self.throttle[last] = self.throttle[last].max(wait.map(span));
     }
