@@ -35,6 +35,7 @@ use serde_json::json;
 use sqlx::PgPool;
 
 mod breaker;
+mod races;
 
 const STEPS: std::ops::Range<usize> = 8..32;
 const LEASE_SECONDS: f64 = 600.0;
@@ -459,16 +460,18 @@ fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> {
 
 fn set_up() -> (tokio::runtime::Runtime, Store, PgPool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (store, pool) = runtime.block_on(async {
-        let database = Database::create().await;
-        // Nothing here is about what outlives the server.
-        let options = database.options().clone().options([("synchronous_commit", "off")]);
-        let pool = setup::connect(&options).await.unwrap();
-        let sealer = setup::unseal(&pool, database.master_key()).await.unwrap();
-        let (hub, _) = Hub::new();
-        (Store::new(pool.clone(), sealer, Arc::new(hub)), pool)
-    });
+    let (store, pool) = runtime.block_on(open());
     (runtime, store, pool)
+}
+
+async fn open() -> (Store, PgPool) {
+    let database = Database::create().await;
+    // Nothing here is about what outlives the server.
+    let options = database.options().clone().options([("synchronous_commit", "off")]);
+    let pool = setup::connect(&options).await.unwrap();
+    let sealer = setup::unseal(&pool, database.master_key()).await.unwrap();
+    let (hub, _) = Hub::new();
+    (Store::new(pool.clone(), sealer, Arc::new(hub)), pool)
 }
 
 #[test]

@@ -124,6 +124,8 @@ struct Part {
     integration: IntegrationId,
     job: JobId,
     operator: String,
+    /// How far the lane was when the step was read.
+    position: Option<Uuid>,
     batch: usize,
 }
 
@@ -225,7 +227,7 @@ impl Store {
         if !row.enabled || row.waiting * 2 >= batch as i64 {
             return Ok(());
         }
-        let part = Part { company, integration, job, operator: row.operator, batch };
+        let part = Part { company, integration, job, operator: row.operator, position: row.position, batch };
         if row.kind == "push" {
             let choice = row.filter.as_str().and_then(Choice::parse).ok_or(Error::Corrupt("job"))?;
             let leads = self
@@ -252,18 +254,17 @@ impl Store {
             fingerprint: [0; 32],
         };
         let mut command = self.batch(&call).await.map_err(Refusal::into_store)?;
-        let is_running = sqlx::query_scalar!(
-            "SELECT 1 FROM job
+        let position = sqlx::query_scalar!(
+            "SELECT position FROM job
              WHERE company_id = $1 AND id = $2 AND integration_id = $3 AND state = 'running' FOR UPDATE",
             company.0,
             job.uuid(),
             integration.uuid(),
         )
         .fetch_optional(&mut *command.tx)
-        .await?
-        .is_some();
-        // Cancelled meanwhile.
-        if !is_running {
+        .await?;
+        // Cancelled meanwhile, or carried out by another daemon that took the lane for its own as well.
+        if position != Some(part.position) {
             return Ok(());
         }
         let (asked, released, position, is_last) = match step {

@@ -1,0 +1,60 @@
+//! Two at once: what one has read, another has changed before it writes.
+
+use leadline_tests::{check_invariants, wait_until};
+
+use super::*;
+
+async fn scene() -> Scene {
+    let (store, pool) = open().await;
+    Scene::new(&store, &pool).await
+}
+
+impl Scene {
+    async fn holds(&self, condition: &'static str) -> bool {
+        sqlx::query_scalar(condition).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// Waits until somebody waits for a lock.
+    async fn wait_for_lock(&self) {
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        wait_until("somebody waits for a lock", async || self.holds(waits).await).await;
+    }
+
+    /// A lead whose delivery ended so.
+    async fn ended(&mut self, end: End) {
+        self.take(Step::Lead).await;
+        self.push_one(end).await;
+    }
+
+    /// Claims the one delivery that is due and ends it.
+    async fn push_one(&mut self, end: End) {
+        self.claim(1).await;
+        let item = self.working.pop().unwrap();
+        self.end(&item, end, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_step_of_a_job_that_another_daemon_has_taken_is_left_alone() {
+    let mut scene = scene().await;
+    scene.ended(End::Dead).await;
+    let filter =
+        DeliveryFilter { company: Some(scene.company), states: vec!["dead"], ..DeliveryFilter::default() };
+    let lanes = scene.store.job_lanes(&filter).await.unwrap();
+    let mut command = scene.command().await;
+    let job = command.create_job(Work::Retry { filter: &filter, re_render: false }, &lanes).await.unwrap();
+    command.commit().await.unwrap();
+    // Another daemon brings the delivery back, and it is dead again when this one gets the lock.
+    let mut other = scene.pool.begin().await.unwrap();
+    sqlx::query("UPDATE job SET position = last_id, released = 1").execute(&mut *other).await.unwrap();
+    let step = scene.store.go_on_with_job(scene.company, scene.integration, job);
+    let rest = async {
+        scene.wait_for_lock().await;
+        other.commit().await.unwrap();
+    };
+    tokio::join!(async { step.await.unwrap() }, rest);
+    assert!(scene.holds("SELECT NOT EXISTS (SELECT FROM due)").await, "it is pushed a second time");
+    assert_eq!(scene.store.job(job).await.unwrap().released, 1);
+    check_invariants(&scene.pool).await;
+}
