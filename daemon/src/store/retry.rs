@@ -78,9 +78,15 @@ impl Command {
         integrations.sort_unstable();
         integrations.dedup();
         let ids: Vec<Uuid> = targets.iter().map(|target| target.id).collect();
-        revive::lock(&mut self.tx, company, &integrations, &ids).await?;
+        let locked = revive::lock(&mut self.tx, company, &integrations, &ids).await?;
         let states = |wanted: &[&str]| -> Vec<Uuid> {
-            targets.iter().filter(|target| wanted.contains(&&*target.state)).map(|target| target.id).collect()
+            targets
+                .iter()
+                .filter(|target| {
+                    wanted.contains(&&*target.state) && locked.get(&target.id) == Some(&target.state)
+                })
+                .map(|target| target.id)
+                .collect()
         };
         let operator = self.operator.clone();
         let how = Revival {

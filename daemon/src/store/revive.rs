@@ -3,6 +3,8 @@
 //! A delivery comes back in its place: if an earlier one of its lead is open at the same integration it waits behind
 //! that, and whoever waited behind that waits behind it.
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -23,12 +25,13 @@ pub(super) struct Revival<'a> {
 }
 
 /// Locks deliveries, and with them all that their leads have open at the same integrations; then the counts of these.
+/// Answers the states of all that are locked: what was read before may have changed meanwhile.
 pub(super) async fn lock(
     db: &mut PgConnection,
     company: CompanyId,
     integrations: &[Uuid],
     ids: &[Uuid],
-) -> Result<(), Error> {
+) -> Result<HashMap<Uuid, String>, Error> {
     let leads = sqlx::query_scalar!(
         "SELECT lead_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
         company.0,
@@ -37,8 +40,8 @@ pub(super) async fn lock(
     .fetch_all(&mut *db)
     .await?;
     // Deliveries before the counts of their integrations, as a finish locks them.
-    sqlx::query!(
-        "SELECT id FROM delivery
+    let locked = sqlx::query!(
+        "SELECT id, state FROM delivery
          WHERE company_id = $1 AND lead_id = ANY($2) AND integration_id = ANY($3)
            AND (state IN ('pending', 'held') OR id = ANY($4)) ORDER BY id FOR UPDATE",
         company.0,
@@ -56,7 +59,7 @@ pub(super) async fn lock(
     )
     .fetch_all(&mut *db)
     .await?;
-    Ok(())
+    Ok(locked.into_iter().map(|row| (row.id, row.state)).collect())
 }
 
 /// Brings locked dead and delivered ones back to the queue on a fresh schedule. Answers which, and what is due.

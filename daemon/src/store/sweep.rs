@@ -292,14 +292,9 @@ async fn come_back(
     ids: &[Uuid],
 ) -> Result<Vec<NewDue>, Error> {
     let lanes = [integration.uuid()];
-    revive::lock(db, company, &lanes, ids).await?;
-    let dead = sqlx::query_scalar!(
-        "SELECT id FROM delivery WHERE company_id = $1 AND id = ANY($2) AND state = 'dead'",
-        company.0,
-        ids
-    )
-    .fetch_all(&mut *db)
-    .await?;
+    let locked = revive::lock(db, company, &lanes, ids).await?;
+    let is_dead = |id: &Uuid| locked.get(id).is_some_and(|state| state == State::Dead.as_str());
+    let dead: Vec<Uuid> = ids.iter().copied().filter(is_dead).collect();
     let how = Revival { kind: i16::from(RETRY), trigger: Trigger::Sweep, operator: None, job: None };
     Ok(revive::revive(db, company, &lanes, &dead, &how).await?.1)
 }

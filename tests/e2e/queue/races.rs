@@ -1,6 +1,7 @@
 //! Two at once: what one has read, another has changed before it writes.
 
 use leadline_tests::{check_invariants, wait_until};
+use leadlined::store::delivery_read::Target;
 
 use super::*;
 
@@ -19,6 +20,12 @@ impl Scene {
         let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
                      WHERE datname = current_database() AND wait_event_type = 'Lock')";
         wait_until("somebody waits for a lock", async || self.holds(waits).await).await;
+    }
+
+    async fn targets(&self, state: &'static str) -> Vec<Target> {
+        let filter =
+            DeliveryFilter { company: Some(self.company), states: vec![state], ..DeliveryFilter::default() };
+        self.store.targets(&filter).await.unwrap()
     }
 
     /// A lead whose delivery ended so.
@@ -57,4 +64,27 @@ async fn a_step_of_a_job_that_another_daemon_has_taken_is_left_alone() {
     assert!(scene.holds("SELECT NOT EXISTS (SELECT FROM due)").await, "it is pushed a second time");
     assert_eq!(scene.store.job(job).await.unwrap().released, 1);
     check_invariants(&scene.pool).await;
+}
+
+#[tokio::test]
+async fn a_retry_leaves_alone_what_was_retried_after_it_looked() {
+    for re_render in [false, true] {
+        for end in [None, Some(End::Delivered)] {
+            let mut scene = scene().await;
+            scene.ended(End::Dead).await;
+            let seen = scene.targets("dead").await;
+            scene.retry(0, false).await;
+            if let Some(end) = end {
+                scene.push_one(end).await;
+            }
+            let retrial = Retrial { re_render, ..Retrial::default() };
+            let mut command = scene.command().await;
+            let retried = command.retry(scene.company, &seen, retrial).await.unwrap();
+            command.commit().await.unwrap();
+            assert!(retried.is_empty(), "{re_render} {end:?}");
+            check_invariants(&scene.pool).await;
+            scene.drain().await;
+            assert!(scene.holds("SELECT count(*) = 2 FROM attempt").await, "{re_render} {end:?}");
+        }
+    }
 }
