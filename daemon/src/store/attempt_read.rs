@@ -273,19 +273,14 @@ impl Store {
             Row,
             r#"SELECT i.integration_id AS "integration_id!", i.attempt_id AS "id!", i.delivery_id, l.uuid AS "lead?",
                       d.event AS "event!", d.attempts + 1 AS "number!", i.trigger AS "trigger!", i.operator,
-                      k.claimed_at AS "started_at!", NULL::boolean AS delivered, NULL AS class, NULL AS error,
+                      i.claimed_at AS "started_at!", NULL::boolean AS delivered, NULL AS class, NULL AS error,
                       NULL::smallint AS status_code, NULL::integer AS duration_ms
-               FROM claim k JOIN daemon m ON m.id = k.daemon_id
-               CROSS JOIN LATERAL unnest(k.items, k.attempts)
-                   AS i(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
+               FROM in_flight i JOIN daemon m ON m.id = i.daemon_id
                JOIN delivery d ON d.company_id = i.company_id AND d.id = i.delivery_id
                JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
                WHERE ($1::uuid IS NULL OR i.integration_id = $1)
                  AND ($2::uuid IS NULL OR i.delivery_id = $2)
                  AND ($3::uuid IS NULL OR i.attempt_id = $3)
-                 AND NOT EXISTS (SELECT FROM attempt a
-                     WHERE a.company_id = i.company_id AND a.integration_id = i.integration_id
-                       AND a.id = i.attempt_id AND a.started_at >= k.claimed_at - interval '1 day')
                UNION ALL
                SELECT p.integration_id, p.id, NULL, NULL, 'webhook.test', 1, 'test', p.operator, p.requested_at,
                       NULL, NULL, NULL, NULL, NULL

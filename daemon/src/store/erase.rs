@@ -11,6 +11,7 @@ use super::{
     Error, Store,
     command::{Command, Refusal},
     company::find_company,
+    hold::in_flight,
     lead_read::find_lead,
 };
 use crate::domain::{
@@ -57,7 +58,7 @@ impl Command {
         for integration in &deliveries.integrations {
             self.touch(company, (*integration).into(), false);
         }
-        let running = running(&mut self.tx, &deliveries).await?;
+        let running = in_flight(&mut self.tx, &deliveries.ids).await?.len() as u64;
         Ok(Erased {
             company,
             lead,
@@ -104,7 +105,7 @@ impl Store {
             let mut tx = self.pool.begin().await?;
             let deliveries = lock_deliveries(&mut tx, company, lead).await?;
             // Before the cleaning: what is not running now has written all that it will.
-            let is_running = running(&mut tx, &deliveries).await? > 0;
+            let is_running = !in_flight(&mut tx, &deliveries.ids).await?.is_empty();
             scrub(&mut tx, company, lead, &deliveries).await?;
             if is_running {
                 left += 1;
@@ -155,23 +156,6 @@ async fn lock_deliveries(
     .fetch_all(db)
     .await?;
     Ok(Deliveries { ids, integrations })
-}
-
-/// How many claims hold a delivery of these whose attempt is not written yet.
-async fn running(db: &mut PgConnection, of: &Deliveries) -> Result<u64, Error> {
-    let running = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM claim k
-           CROSS JOIN LATERAL unnest(k.items, k.attempts)
-               AS i(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
-           WHERE i.delivery_id = ANY($1)
-             AND NOT EXISTS (SELECT FROM attempt a
-                 WHERE a.company_id = i.company_id AND a.integration_id = i.integration_id
-                   AND a.id = i.attempt_id AND a.started_at = k.claimed_at)"#,
-        &of.ids,
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(running.unsigned_abs())
 }
 
 /// Removes what deliveries and attempts hold of a lead. Answers how many attempts there are.

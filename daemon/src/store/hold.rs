@@ -6,9 +6,11 @@
 
 use std::collections::HashSet;
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
+    Error,
     command::{Command, Refusal},
     held::BATCH,
 };
@@ -55,6 +57,20 @@ fn ids(rows: &[&Locked]) -> Vec<Uuid> {
     rows.iter().map(|row| row.id).collect()
 }
 
+/// Which of these deliveries are being pushed.
+pub(super) async fn in_flight(db: &mut PgConnection, deliveries: &[Uuid]) -> Result<HashSet<Uuid>, Error> {
+    if deliveries.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let running = sqlx::query_scalar!(
+        r#"SELECT delivery_id AS "id!" FROM in_flight WHERE delivery_id = ANY($1)"#,
+        deliveries,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(running.into_iter().collect())
+}
+
 impl Command {
     /// Holds pending deliveries of one company. One that is being pushed is held too: its push ends, and if that fails
     /// no retry follows. What waits behind a held one goes on waiting.
@@ -62,7 +78,7 @@ impl Command {
         let line = self.lock_line(company, meant).await?;
         let held = ids(&line.meant(&["pending"]));
         self.remove_due(&line.lanes(), &held).await?;
-        let running = self.running(&held).await?;
+        let running = in_flight(&mut self.tx, &held).await?;
         sqlx::query!(
             "UPDATE delivery SET state = 'held', reason = $3, due_at = NULL WHERE company_id = $1 AND id = ANY($2)",
             company.0,
@@ -90,7 +106,7 @@ impl Command {
     pub async fn release(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Moved, Refusal> {
         let line = self.lock_line(company, meant).await?;
         let mut released = ids(&line.meant(&["held"]));
-        let running = self.running(&released).await?;
+        let running = in_flight(&mut self.tx, &released).await?;
         released.retain(|id| !running.contains(id));
         sqlx::query!(
             "UPDATE delivery SET state = 'pending', reason = NULL WHERE company_id = $1 AND id = ANY($2)",
@@ -136,7 +152,7 @@ impl Command {
         let line = self.lock_line(company, meant).await?;
         let open = ids(&line.meant(&["pending", "held"]));
         self.remove_due(&line.lanes(), &open).await?;
-        let running = self.running(&open).await?;
+        let running = in_flight(&mut self.tx, &open).await?;
         let skipped: Vec<&Locked> = line
             .meant(&["pending", "held", "dead"])
             .into_iter()
@@ -209,21 +225,6 @@ impl Command {
         .execute(&mut *self.tx)
         .await?;
         Ok(())
-    }
-
-    /// Which of these are being pushed: claimed, and the attempt not recorded.
-    async fn running(&mut self, deliveries: &[Uuid]) -> Result<HashSet<Uuid>, Refusal> {
-        let running = sqlx::query_scalar!(
-            r#"SELECT u.delivery_id AS "id!" FROM claim k CROSS JOIN LATERAL unnest(k.items, k.attempts)
-                   AS u(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
-               WHERE u.delivery_id = ANY($1) AND NOT EXISTS (SELECT FROM attempt a
-                   WHERE a.company_id = u.company_id AND a.integration_id = u.integration_id
-                     AND a.id = u.attempt_id AND a.started_at = k.claimed_at)"#,
-            deliveries,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        Ok(running.into_iter().collect())
     }
 
     /// Takes deliveries out of the line: nothing makes them due when what is before them becomes final.

@@ -204,15 +204,10 @@ async fn views(db: &mut PgConnection, filter: &IntegrationFilter) -> Result<Vec<
     let rows = sqlx::query_as!(
         Row,
         r#"WITH running AS (
-               SELECT i.integration_id, count(*) AS count,
-                      (array_agg(i.delivery_id ORDER BY i.delivery_id))[1] AS oldest
-               FROM claim k JOIN daemon m ON m.id = k.daemon_id
-               CROSS JOIN LATERAL unnest(k.items, k.attempts)
-                   AS i(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
-               WHERE NOT EXISTS (SELECT FROM attempt a
-                   WHERE a.company_id = i.company_id AND a.integration_id = i.integration_id
-                     AND a.id = i.attempt_id AND a.started_at >= k.claimed_at - interval '1 day')
-               GROUP BY i.integration_id),
+               SELECT f.integration_id, count(*) AS count,
+                      (array_agg(f.delivery_id ORDER BY f.delivery_id))[1] AS oldest
+               FROM in_flight f JOIN daemon m ON m.id = f.daemon_id
+               GROUP BY f.integration_id),
            waiting AS (
                SELECT company_id, integration_id, count(*) FILTER (WHERE state = 'held') AS held,
                       (array_agg(delivery_id ORDER BY delivery_id))[1] AS oldest

@@ -31,11 +31,7 @@ impl Store {
                LEFT JOIN LATERAL (
                    SELECT due_at, kind FROM due WHERE integration_id = d.integration_id AND delivery_id = d.id LIMIT 1) q ON true
                LEFT JOIN LATERAL (
-                   SELECT k.claimed_at FROM claim k CROSS JOIN LATERAL unnest(k.items, k.attempts)
-                       AS t(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
-                   WHERE t.delivery_id = d.id AND NOT EXISTS (SELECT FROM attempt f
-                       WHERE f.company_id = t.company_id AND f.integration_id = t.integration_id
-                         AND f.id = t.attempt_id AND f.started_at = k.claimed_at) LIMIT 1) r ON true
+                   SELECT claimed_at FROM in_flight WHERE delivery_id = d.id LIMIT 1) r ON true
                LEFT JOIN LATERAL (
                    SELECT id, state FROM delivery
                    WHERE lead_id = d.lead_id AND company_id = c.id AND integration_id = d.integration_id
