@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     DueHint, Error, FIRST, Store,
+    hold::in_flight,
     intake::{AcceptedDelivery, NewDelivery, NewEvent},
     micros,
 };
@@ -340,8 +341,11 @@ async fn predecessor(
     let leads_on = |row: &Open| {
         open.iter().any(|other| row.successor_id == Some(other.id) && other.event != "lead.updated")
     };
-    let is_replaced =
-        |row: &&Open| row.event == "lead.updated" && (row.state == "held" || waits(row.id)) && !leads_on(row);
+    // A push that was held in flight ends all the same, and what comes later must not overtake it.
+    let held: Vec<Uuid> = open.iter().filter(|row| row.state == "held").map(|row| row.id).collect();
+    let running = in_flight(tx, &held).await?;
+    let stands = |row: &Open| row.state == "held" && !running.contains(&row.id) || waits(row.id);
+    let is_replaced = |row: &&Open| row.event == "lead.updated" && stands(row) && !leads_on(row);
     let (replaced, kept): (Vec<_>, Vec<_>) = open.iter().partition(is_replaced);
     let (replaced, kept) = (ids(&replaced), ids(&kept));
     if !replaced.is_empty() {

@@ -88,3 +88,27 @@ async fn a_retry_leaves_alone_what_was_retried_after_it_looked() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_update_waits_for_a_push_in_flight_that_was_held() {
+    for end in [End::Delivered, End::Retry] {
+        let mut scene = scene().await;
+        scene.ended(End::Delivered).await;
+        scene.take(Step::Update(0)).await;
+        scene.claim(1).await;
+        let earlier = scene.targets("pending").await.remove(0).id;
+        let mut command = scene.command().await;
+        assert_eq!(command.hold(scene.company, &[earlier], "operator: held").await.unwrap().running, 1);
+        command.commit().await.unwrap();
+        scene.take(Step::Update(0)).await;
+        check_invariants(&scene.pool).await;
+        assert!(scene.holds("SELECT NOT EXISTS (SELECT FROM due)").await, "it overtakes the push in flight");
+        let item = scene.working.pop().unwrap();
+        scene.end(&item, end, 0).await;
+        check_invariants(&scene.pool).await;
+        // Whether the push arrived decides whether the one before is final.
+        let is_due = scene.holds("SELECT EXISTS (SELECT FROM due)").await;
+        assert_eq!(is_due, matches!(end, End::Delivered), "{end:?}");
+        scene.drain().await;
+    }
+}
