@@ -328,15 +328,18 @@ impl Store {
             ), item AS (
                 SELECT gone.claimed_at, u.* FROM gone, unnest(gone.items, gone.attempts)
                     u(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
+            ), back AS MATERIALIZED (
+                -- The locks tell of what an operator held or skipped since this statement began.
+                SELECT item.* FROM item
+                JOIN delivery d ON d.company_id = item.company_id AND d.id = item.delivery_id AND d.state = 'pending'
+                WHERE NOT EXISTS (
+                    SELECT FROM attempt a
+                    WHERE a.company_id = item.company_id AND a.integration_id = item.integration_id
+                        AND a.id = item.attempt_id AND a.started_at = item.claimed_at
+                ) ORDER BY d.id FOR UPDATE OF d
             )
             INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
-            SELECT item.company_id, item.integration_id, item.kind, item.due_at, item.delivery_id, item.trigger, item.operator
-            FROM item JOIN delivery d ON d.company_id = item.company_id AND d.id = item.delivery_id AND d.state = 'pending'
-            WHERE NOT EXISTS (
-                SELECT FROM attempt a
-                WHERE a.company_id = item.company_id AND a.integration_id = item.integration_id
-                    AND a.id = item.attempt_id AND a.started_at = item.claimed_at
-            )"#,
+            SELECT company_id, integration_id, kind, due_at, delivery_id, trigger, operator FROM back"#,
             daemon
         )
         .execute(&self.pool)
@@ -361,11 +364,14 @@ impl Store {
             ), emptied AS (
                 DELETE FROM claim USING fence
                 WHERE claim.id = fence.id AND fence.id NOT IN (SELECT claim_id FROM rest)
+            ), back AS MATERIALIZED (
+                -- The locks tell of what an operator held or skipped since this statement began.
+                SELECT i.* FROM item i
+                JOIN delivery d ON d.company_id = i.company_id AND d.id = i.delivery_id AND d.state = 'pending'
+                WHERE i.attempt_id = ANY($3) ORDER BY d.id FOR UPDATE OF d
             )
             INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
-            SELECT i.company_id, i.integration_id, i.kind, i.due_at, i.delivery_id, i.trigger, i.operator
-            FROM item i JOIN delivery d ON d.company_id = i.company_id AND d.id = i.delivery_id AND d.state = 'pending'
-            WHERE i.attempt_id = ANY($3)
+            SELECT company_id, integration_id, kind, due_at, delivery_id, trigger, operator FROM back
             RETURNING company_id, integration_id, kind, due_at AS "due_at: jiff_sqlx::Timestamp""#,
             daemon,
             claims,

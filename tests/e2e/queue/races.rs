@@ -112,3 +112,35 @@ async fn an_update_waits_for_a_push_in_flight_that_was_held() {
         scene.drain().await;
     }
 }
+
+#[tokio::test]
+async fn what_is_given_back_stays_held_if_it_was_held_meanwhile() {
+    for is_stop in [false, true] {
+        let mut scene = scene().await;
+        scene.take(Step::Lead).await;
+        scene.claim(1).await;
+        let item = scene.working[0].clone();
+        let mut other = scene.pool.begin().await.unwrap();
+        sqlx::query("SELECT FROM claim FOR UPDATE").execute(&mut *other).await.unwrap();
+        let (store, daemon) = (scene.store.clone(), scene.daemon);
+        let back = async {
+            if is_stop {
+                assert_eq!(store.release(daemon).await.unwrap(), 0);
+            } else {
+                store.give_back(daemon, &[item.claim], &[item.attempt.uuid()]).await.unwrap();
+            }
+        };
+        let hold = async {
+            scene.wait_for_lock().await;
+            let mut command = scene.command().await;
+            command.hold(scene.company, &[item.delivery.uuid()], "operator: held").await.unwrap();
+            command.commit().await.unwrap();
+            other.commit().await.unwrap();
+        };
+        tokio::join!(back, hold);
+        check_invariants(&scene.pool).await;
+        scene.release_all().await;
+        assert!(scene.holds("SELECT count(*) = 1 FROM due").await, "it is pushed twice");
+        check_invariants(&scene.pool).await;
+    }
+}
