@@ -1,6 +1,6 @@
 //! Deleting integrations: hidden at once, their deliveries and attempts removed in batches, across restarts if need be.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, postgres::PgQueryResult};
 use uuid::Uuid;
 
 use super::{
@@ -76,6 +76,7 @@ impl Store {
         Ok(gone)
     }
 
+    /// Whether nothing of it is left. Somebody else may remove the same one at the same time.
     async fn remove(&self, company: i64, integration: Uuid) -> Result<bool, Error> {
         self.remove_due(integration).await?;
         if self.is_being_pushed(company, integration).await? {
@@ -83,58 +84,58 @@ impl Store {
         }
         // What a dead daemon was pushing may have come back to the queue in between.
         self.remove_due(integration).await?;
-        self.remove_attempts(company, integration).await?;
-        self.remove_deliveries(company, integration).await?;
-        self.remove_vendor_ids(company, integration).await?;
-        let mut tx = self.pool.begin().await?;
-        sqlx::query!("DELETE FROM sweep WHERE company_id = $1 AND integration_id = $2", company, integration)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query!("DELETE FROM job WHERE company_id = $1 AND integration_id = $2", company, integration)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query!("DELETE FROM probe WHERE company_id = $1 AND integration_id = $2", company, integration)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query!(
-            "DELETE FROM signing_secret WHERE company_id = $1 AND integration_id = $2",
-            company,
-            integration
-        )
-        .execute(&mut *tx)
+        until_gone(|| {
+            sqlx::query!(
+                "DELETE FROM attempt WHERE (company_id, integration_id, id, started_at) IN (
+                     SELECT company_id, integration_id, id, started_at FROM attempt
+                     WHERE company_id = $1 AND integration_id = $2 LIMIT $3)",
+                company,
+                integration,
+                BATCH,
+            )
+            .execute(&self.pool)
+        })
         .await?;
-        sqlx::query!(
-            "DELETE FROM integration_stat WHERE company_id = $1 AND integration_id = $2",
-            company,
-            integration
-        )
-        .execute(&mut *tx)
+        until_gone(|| {
+            sqlx::query!(
+                "WITH batch AS MATERIALIZED (
+                     SELECT id FROM delivery WHERE company_id = $1 AND integration_id = $2 ORDER BY id LIMIT $3),
+                 also AS (
+                     DELETE FROM undelivered u USING batch
+                     WHERE u.company_id = $1 AND u.integration_id = $2 AND u.delivery_id = batch.id)
+                 DELETE FROM delivery WHERE company_id = $1 AND id IN (SELECT id FROM batch)",
+                company,
+                integration,
+                BATCH,
+            )
+            .execute(&self.pool)
+        })
         .await?;
-        sqlx::query!("DELETE FROM notice_told WHERE company_id = $1 AND subject = $2", company, integration)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query!("DELETE FROM integration WHERE company_id = $1 AND id = $2", company, integration)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-
-    async fn remove_vendor_ids(&self, company: i64, integration: Uuid) -> Result<(), Error> {
-        loop {
-            let removed = sqlx::query!(
+        until_gone(|| {
+            sqlx::query!(
                 "DELETE FROM vendor_id WHERE company_id = $1 AND integration_id = $2 AND lead_id IN (
                      SELECT lead_id FROM vendor_id WHERE company_id = $1 AND integration_id = $2 LIMIT $3)",
                 company,
                 integration,
-                BATCH
+                BATCH,
             )
             .execute(&self.pool)
-            .await?;
-            if removed.rows_affected() == 0 {
-                return Ok(());
-            }
-        }
+        })
+        .await?;
+        self.remove_row(company, integration).await
+    }
+
+    /// Waits for a claim under way rather than passing it over: what it takes is then seen as being pushed.
+    async fn remove_due(&self, integration: Uuid) -> Result<(), Error> {
+        until_gone(|| {
+            sqlx::query!(
+                "DELETE FROM due WHERE ctid = ANY(ARRAY(SELECT ctid FROM due WHERE integration_id = $1 LIMIT $2))",
+                integration,
+                BATCH,
+            )
+            .execute(&self.pool)
+        })
+        .await
     }
 
     async fn is_being_pushed(&self, company: i64, integration: Uuid) -> Result<bool, Error> {
@@ -150,61 +151,45 @@ impl Store {
         Ok(pushed)
     }
 
-    /// Waits for a claim under way rather than passing it over: what it takes is then seen as being pushed.
-    async fn remove_due(&self, integration: Uuid) -> Result<(), Error> {
-        loop {
-            let removed = sqlx::query!(
-                "DELETE FROM due WHERE ctid = ANY(ARRAY(
-                     SELECT ctid FROM due WHERE integration_id = $1 LIMIT $2))",
-                integration,
-                BATCH,
-            )
-            .execute(&self.pool)
-            .await?;
-            if removed.rows_affected() == 0 {
-                return Ok(());
-            }
-        }
+    /// Removes the integration itself with the few rows about it; not while any of the many is left. A batch that was
+    /// empty does not tell: it may have met the locks of somebody who removes the same.
+    async fn remove_row(&self, company: i64, integration: Uuid) -> Result<bool, Error> {
+        let gone = sqlx::query_scalar!(
+            r#"WITH gone AS (
+                   DELETE FROM integration i WHERE company_id = $1 AND id = $2
+                       AND NOT EXISTS (SELECT FROM delivery WHERE company_id = $1 AND integration_id = $2)
+                       AND NOT EXISTS (SELECT FROM attempt WHERE company_id = $1 AND integration_id = $2)
+                       AND NOT EXISTS (SELECT FROM vendor_id WHERE company_id = $1 AND integration_id = $2)
+                       AND NOT EXISTS (SELECT FROM due WHERE integration_id = $2)
+                   RETURNING company_id, id
+               ), sweeps AS (
+                   DELETE FROM sweep t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
+               ), jobs AS (
+                   DELETE FROM job t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
+               ), probes AS (
+                   DELETE FROM probe t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
+               ), secrets AS (
+                   DELETE FROM signing_secret t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
+               ), stats AS (
+                   DELETE FROM integration_stat t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
+               ), told AS (
+                   DELETE FROM notice_told t USING gone g WHERE t.company_id = g.company_id AND t.subject = g.id
+               )
+               SELECT count(*) AS "gone!" FROM gone"#,
+            company,
+            integration,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(gone > 0)
     }
+}
 
-    async fn remove_attempts(&self, company: i64, integration: Uuid) -> Result<(), Error> {
-        loop {
-            let removed = sqlx::query!(
-                "DELETE FROM attempt WHERE (company_id, integration_id, id, started_at) IN (
-                     SELECT company_id, integration_id, id, started_at FROM attempt
-                     WHERE company_id = $1 AND integration_id = $2 LIMIT $3)",
-                company,
-                integration,
-                BATCH,
-            )
-            .execute(&self.pool)
-            .await?;
-            if removed.rows_affected() == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn remove_deliveries(&self, company: i64, integration: Uuid) -> Result<(), Error> {
-        loop {
-            let removed = sqlx::query!(
-                "WITH gone AS (
-                     DELETE FROM delivery WHERE company_id = $1 AND id IN (
-                         SELECT id FROM delivery WHERE company_id = $1 AND integration_id = $2 ORDER BY id LIMIT $3)
-                     RETURNING id),
-                 also AS (
-                     DELETE FROM undelivered u USING gone
-                     WHERE u.company_id = $1 AND u.integration_id = $2 AND u.delivery_id = gone.id)
-                 SELECT 1 AS one FROM gone LIMIT 1",
-                company,
-                integration,
-                BATCH,
-            )
-            .fetch_optional(&self.pool)
-            .await?;
-            if removed.is_none() {
-                return Ok(());
-            }
-        }
-    }
+/// Removes batch after batch until one is empty.
+async fn until_gone<F>(batch: impl Fn() -> F) -> Result<(), Error>
+where
+    F: Future<Output = Result<PgQueryResult, sqlx::Error>>,
+{
+    while batch().await?.rows_affected() > 0 {}
+    Ok(())
 }

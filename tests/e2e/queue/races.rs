@@ -144,3 +144,31 @@ async fn what_is_given_back_stays_held_if_it_was_held_meanwhile() {
         check_invariants(&scene.pool).await;
     }
 }
+
+#[tokio::test]
+async fn two_that_remove_an_integration_leave_nothing_behind() {
+    let mut scene = scene().await;
+    scene.ended(End::Delivered).await;
+    let hide = "UPDATE integration SET enabled = false, deleted_at = now()";
+    sqlx::query(hide).execute(&scene.pool).await.unwrap();
+    // Another has removed the first batch and not the second when this one looks.
+    let mut other = scene.pool.begin().await.unwrap();
+    sqlx::raw_sql(
+        "WITH gone AS (DELETE FROM delivery RETURNING *)
+         INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, automatic, state, finished_at)
+         SELECT company_id, gen_random_uuid(), integration_id, lead_id, event_id, event, false, state, finished_at
+         FROM gone",
+    )
+    .execute(&mut *other)
+    .await
+    .unwrap();
+    let remove = async { scene.store.finish_deletions().await.unwrap() };
+    let rest = async {
+        scene.wait_for_lock().await;
+        other.commit().await.unwrap();
+    };
+    let (gone, ()) = tokio::join!(remove, rest);
+    assert_eq!(gone, 0, "a delivery was left behind for good");
+    assert_eq!(scene.store.finish_deletions().await.unwrap(), 1);
+    assert!(scene.holds("SELECT NOT EXISTS (SELECT FROM delivery)").await);
+}
