@@ -90,7 +90,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     parts.start("deletions", HOUSEKEEPING_GRACE, {
         let store = store.clone();
         |stop| async move {
-            keep_house(store, stop).await;
+            stop.run_until_cancelled(keep_house(store)).await;
             Ok(())
         }
     });
@@ -125,8 +125,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     Ok(Running { intake, control: config.control, parts, pool, store, cluster, _data: data })
 }
 
-/// Goes on with deletions that a stop interrupted, and forgets requests that are too old to be repeated.
-async fn keep_house(store: Store, stop: CancellationToken) {
+/// Goes on with deletions that a stop interrupted, and forgets requests that are too old to be repeated. All of it goes
+/// on where a stop broke it off.
+async fn keep_house(store: Store) {
     loop {
         if let Err(error) = store.finish_deletions().await {
             tracing::warn!(
@@ -140,9 +141,7 @@ async fn keep_house(store: Store, stop: CancellationToken) {
         if let Err(error) = store.forget_requests().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "old requests could not be forgotten");
         }
-        if stop.run_until_cancelled(tokio::time::sleep(HOUSEKEEPING_EVERY)).await.is_none() {
-            return;
-        }
+        tokio::time::sleep(HOUSEKEEPING_EVERY).await;
     }
 }
 

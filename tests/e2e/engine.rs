@@ -194,6 +194,46 @@ async fn a_deleted_integration_goes_although_a_test_of_it_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_deletion_under_way_does_not_keep_the_daemon_from_stopping() {
+    let Scene { daemon, operator, receiver, pool, key, integration } = Scene::with(Behaviour::Good).await;
+    let (status, _) = post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await;
+    assert_eq!(status, 202);
+    let holds = async |condition: &'static str| -> bool {
+        sqlx::query_scalar(condition).fetch_one(&pool).await.unwrap()
+    };
+    let delivered = "SELECT EXISTS (SELECT FROM delivery WHERE state = 'delivered')
+                     AND NOT EXISTS (SELECT FROM claim)";
+    wait_until(delivered, async || holds(delivered).await).await;
+    // However long the deletion takes.
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM delivery FOR UPDATE").execute(&mut *lock).await.unwrap();
+    let request = v1::DeleteIntegrationRequest { request_id: request_id(), integration, dry_run: false };
+    operator.integrations().delete_integration(request).await.unwrap();
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock' AND query LIKE '%DELETE FROM delivery%')";
+    wait_until(waits, async || holds(waits).await).await;
+    let database = daemon.database().clone();
+    daemon.stop().await;
+    // The next one goes on with it as soon as it starts.
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let daemon = Daemon::start_on(&database).await;
+    wait_until(waits, async || holds(waits).await).await;
+    daemon.stop().await;
+    lock.commit().await.unwrap();
+    let daemon = Daemon::start_on(&database).await;
+    let gone = "SELECT NOT EXISTS (SELECT FROM integration) AND NOT EXISTS (SELECT FROM delivery)";
+    wait_until(gone, async || holds(gone).await).await;
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
 async fn only_a_suspect_that_stood_alone_is_taken_for_poison() {
     let scene = Scene::with(Behaviour::Good).await;
     let request =

@@ -58,17 +58,15 @@ impl IntakeService for Control {
                 Ok((command, erased.into()))
             })
             .await?;
-        let (store, stop) = (self.store.clone(), self.stop.clone());
-        self.tracker.spawn(async move {
+        let store = self.store.clone();
+        self.go_on_with(async move {
             for _ in 0..CLEANINGS {
                 match store.finish_erasures().await {
                     Ok(0) => return,
                     Ok(running) => tracing::debug!(running, "an erased lead is still being pushed"),
                     Err(error) => tracing::warn!(%error, "an erased lead is cleaned up later"),
                 }
-                if stop.run_until_cancelled(tokio::time::sleep(CLEANING_GAP)).await.is_none() {
-                    return;
-                }
+                tokio::time::sleep(CLEANING_GAP).await;
             }
         });
         Ok(answer)

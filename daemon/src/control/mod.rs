@@ -96,6 +96,14 @@ impl std::ops::Deref for Control {
     }
 }
 
+impl Control {
+    /// Goes on with work behind an answer. A stop breaks it off: housekeeping does what is left of it.
+    fn go_on_with(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move { stop.run_until_cancelled(work).await });
+    }
+}
+
 type Answer<T> = Result<Response<T>, Status>;
 
 /// Serves on this socket until told to stop: calls in flight finish, streams end with UNAVAILABLE.
@@ -109,13 +117,14 @@ pub async fn serve(
     let path = address.as_pathname().ok_or_else(|| io::Error::other("it has no path"))?;
     let own_uid = std::fs::metadata(path)?.uid();
     let journal = Arc::new(journal::Journal::new());
-    deps.tracker.spawn(Arc::clone(&journal).keep(deps.store.clone(), stop.clone()));
+    let tracker = deps.tracker;
+    tracker.spawn(Arc::clone(&journal).keep(deps.store.clone(), stop.clone()));
     let control = Control {
         inner: Arc::new(Inner {
             store: deps.store,
             egress: deps.egress,
             brand: deps.brand,
-            tracker: deps.tracker,
+            tracker: tracker.clone(),
             journal,
             stop: stop.clone(),
         }),
@@ -162,5 +171,7 @@ pub async fn serve(
         .add_service(WatchServiceServer::new(control))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
         .await?;
+    tracker.close();
+    tracker.wait().await;
     Ok(())
 }

@@ -93,7 +93,7 @@ impl IntegrationService for Control {
             })
             .await?;
         let store = self.store.clone();
-        self.tracker.spawn(async move {
+        self.go_on_with(async move {
             if let Err(error) = store.finish_deletions().await {
                 tracing::warn!(%error, "a deleted integration is not removed yet; this is tried again later");
             }
