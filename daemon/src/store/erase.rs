@@ -204,9 +204,15 @@ async fn scrub(
     )
     .execute(&mut *db)
     .await?;
-    sqlx::query!("DELETE FROM vendor_id WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid())
-        .execute(&mut *db)
-        .await?;
+    // By the whole key: the company's other ids are not read while all these locks are held.
+    sqlx::query!(
+        "DELETE FROM vendor_id WHERE company_id = $1 AND integration_id = ANY($2) AND lead_id = $3",
+        company.0,
+        &of.integrations,
+        lead.uuid()
+    )
+    .execute(&mut *db)
+    .await?;
     sqlx::query!("DELETE FROM saved_lead WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
         .execute(db)
         .await?;
