@@ -348,10 +348,13 @@ impl Scene {
         let mut integration = command.integration(&self.integration.to_string()).await.unwrap();
         match held {
             Some(Held::Release) => {
-                command.release_held(self.company, self.integration).await.unwrap();
+                command.release_held_for(self.company, self.integration, INTEGRATION_DISABLED).await.unwrap();
             }
             Some(Held::Skip) => {
-                command.skip_held(self.company, self.integration).await.unwrap();
+                command
+                    .skip_held_for(self.company, self.integration, INTEGRATION_DISABLED, "operator: skipped")
+                    .await
+                    .unwrap();
             }
             Some(Held::Keep) | None => {}
         }

@@ -1,149 +1,89 @@
-//! What is held because an integration was disabled: counted, released or skipped in batches, oldest first. Other
-//! reasons are other people's business.
+//! What is held for one reason at one integration: counted, released or skipped in batches, oldest first. Other reasons
+//! are other people's business.
 //!
 //! A released one whose lead has an earlier one that is not final gets no due row here, but a place behind it: whatever
 //! makes the earlier one final brings it to the queue. Both are locked, so that neither change can miss the other.
 
 use uuid::Uuid;
 
-use super::command::{Command, NewDue, Refusal};
-use crate::domain::{
-    fanout::INTEGRATION_DISABLED,
-    ids::{CompanyId, IntegrationId},
+use super::{
+    Error, Store,
+    command::{Command, NewDue, Refusal},
+    hold::Moved,
 };
+use crate::domain::ids::{CompanyId, IntegrationId};
 
 /// How many deliveries one transaction changes.
 pub const BATCH: usize = 500;
 
-/// Why deliveries are skipped that were held when an operator enabled their integration.
-const SKIPPED: &str = "operator: skipped on enable";
-
-impl Command {
-    /// How many deliveries of an integration are held because it was disabled.
+impl Store {
+    /// How many deliveries of an integration are held for a reason.
     pub async fn count_held(
-        &mut self,
+        &self,
         company: CompanyId,
         integration: IntegrationId,
-    ) -> Result<u64, Refusal> {
+        reason: &str,
+    ) -> Result<u64, Error> {
         let count = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM undelivered u
                JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.reason = $3
                WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'held'"#,
             company.0,
             integration.uuid(),
-            INTEGRATION_DISABLED,
+            reason,
         )
-        .fetch_one(&mut *self.tx)
+        .fetch_one(&self.pool)
         .await?;
         Ok(count.unsigned_abs())
     }
+}
 
-    /// Makes up to [`BATCH`] held deliveries pending. Fewer than that in the answer: none are left.
-    pub async fn release_held(
+impl Command {
+    /// Releases up to [`BATCH`] deliveries of an integration that are held for a reason. Fewer than that in the answer:
+    /// none are left.
+    pub async fn release_held_for(
         &mut self,
         company: CompanyId,
         integration: IntegrationId,
+        reason: &str,
     ) -> Result<usize, Refusal> {
-        let held = self.lock_held(company, integration).await?;
-        let released = sqlx::query_scalar!(
-            "UPDATE delivery SET state = 'pending', reason = NULL
-             WHERE company_id = $1 AND id = ANY($2) AND state = 'held' RETURNING id",
-            company.0,
-            &held,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        self.no_longer_undelivered(company, integration, &held).await?;
-        self.make_due(company, &released).await?;
-        self.touch(company, integration, false);
-        Ok(held.len())
+        let held = self.held_for(company, integration, reason).await?;
+        let moved = self.release(company, &held).await?;
+        Ok(found(&held, moved))
     }
 
-    /// Skips up to [`BATCH`] held deliveries. Fewer than that in the answer: none are left.
-    pub async fn skip_held(
+    /// Skips as many of them, for a reason of its own.
+    pub async fn skip_held_for(
         &mut self,
         company: CompanyId,
         integration: IntegrationId,
+        reason: &str,
+        skipped: &str,
     ) -> Result<usize, Refusal> {
-        let held = self.lock_held(company, integration).await?;
-        // They hand on here who waits behind them, and must not do so again when a push in flight ends.
-        let successors = sqlx::query_scalar!(
-            "WITH standing AS MATERIALIZED (
-                 SELECT id, successor_id FROM delivery
-                 WHERE company_id = $1 AND id = ANY($2) AND state = 'held')
-             UPDATE delivery d SET state = 'skipped', reason = $3, finished_at = now(), successor_id = NULL
-             FROM standing s WHERE d.company_id = $1 AND d.id = s.id RETURNING s.successor_id",
-            company.0,
-            &held,
-            SKIPPED,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        self.no_longer_undelivered(company, integration, &held).await?;
-        let mut successors: Vec<Uuid> = successors.into_iter().flatten().collect();
-        successors.sort_unstable();
-        let waiting = sqlx::query_scalar!(
-            "SELECT id FROM delivery WHERE company_id = $1 AND id = ANY($2) AND state = 'pending'
-             ORDER BY id FOR UPDATE",
-            company.0,
-            &successors,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        self.make_due(company, &waiting).await?;
-        self.touch(company, integration, false);
-        Ok(held.len())
+        let held = self.held_for(company, integration, reason).await?;
+        let moved = self.skip(company, &held, skipped).await?;
+        Ok(found(&held, moved))
     }
 
-    /// Locks the oldest held deliveries together with all that their leads have open here. Answers the held ones.
-    async fn lock_held(
+    async fn held_for(
         &mut self,
         company: CompanyId,
         integration: IntegrationId,
+        reason: &str,
     ) -> Result<Vec<Uuid>, Refusal> {
-        let rows = sqlx::query!(
-            "SELECT u.delivery_id, u.lead_id FROM undelivered u
-             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.reason = $4
+        let held = sqlx::query_scalar!(
+            "SELECT u.delivery_id FROM undelivered u
+             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.reason = $3
              WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'held'
-             ORDER BY u.delivery_id LIMIT $3",
+             ORDER BY u.delivery_id LIMIT $4",
             company.0,
             integration.uuid(),
+            reason,
             BATCH as i64,
-            INTEGRATION_DISABLED,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        let (held, leads): (Vec<Uuid>, Vec<Uuid>) =
-            rows.into_iter().map(|row| (row.delivery_id, row.lead_id)).unzip();
-        sqlx::query!(
-            "SELECT id FROM delivery
-             WHERE company_id = $1 AND lead_id = ANY($2) AND integration_id = $3
-               AND state IN ('pending', 'held') ORDER BY id FOR UPDATE",
-            company.0,
-            &leads,
-            integration.uuid(),
         )
         .fetch_all(&mut *self.tx)
         .await?;
         Ok(held)
-    }
-
-    async fn no_longer_undelivered(
-        &mut self,
-        company: CompanyId,
-        integration: IntegrationId,
-        deliveries: &[Uuid],
-    ) -> Result<(), Refusal> {
-        sqlx::query!(
-            "DELETE FROM undelivered WHERE company_id = $1 AND integration_id = $2 AND delivery_id = ANY($3)
-             AND state = 'held'",
-            company.0,
-            integration.uuid(),
-            deliveries,
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        Ok(())
     }
 
     /// Queues locked pending deliveries, oldest first; one that has an earlier one before it waits behind that.
@@ -187,4 +127,9 @@ impl Command {
         self.became_due(company, &due);
         Ok(())
     }
+}
+
+/// How many of a batch were found; those that still run would be found again and again.
+fn found(held: &[Uuid], moved: Moved) -> usize {
+    if moved.running > 0 { held.len().min(BATCH - 1) } else { held.len() }
 }

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::{
     Error,
     command::{Command, Refusal},
-    held::BATCH,
 };
 use crate::domain::ids::{CompanyId, IntegrationId};
 
@@ -119,31 +118,6 @@ impl Command {
         self.make_due(company, &released).await?;
         self.touch_all(company, &line.lanes());
         Ok(Moved { changed: released.len() as u64, running: running.len() as u64 })
-    }
-
-    /// Releases up to [`BATCH`] deliveries of an integration that are held for a reason, oldest first. Fewer than that
-    /// in the answer: none are left.
-    pub async fn release_held_for(
-        &mut self,
-        company: CompanyId,
-        integration: IntegrationId,
-        reason: &str,
-    ) -> Result<usize, Refusal> {
-        let held = sqlx::query_scalar!(
-            "SELECT u.delivery_id FROM undelivered u
-             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.reason = $3
-             WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'held'
-             ORDER BY u.delivery_id LIMIT $4",
-            company.0,
-            integration.uuid(),
-            reason,
-            BATCH as i64,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        let moved = self.release(company, &held).await?;
-        // Those that still run would be found again and again.
-        Ok(if moved.running > 0 { held.len().min(BATCH - 1) } else { held.len() })
     }
 
     /// Skips pending, held and dead deliveries of one company. One that is being pushed is left alone: what it sent

@@ -8,13 +8,19 @@ use super::{
     super::{Answer, Control, check, company::plan_allows, mutate},
     save,
 };
-use crate::store::{
-    command::{Command, Refusal},
-    held::BATCH,
-    integration::LockedIntegration,
+use crate::{
+    domain::fanout::INTEGRATION_DISABLED,
+    store::{
+        command::{Command, Refusal},
+        held::BATCH,
+        integration::LockedIntegration,
+    },
 };
 
 const CHOICES: [&str; 3] = ["keep", "release", "skip"];
+
+/// Why deliveries are skipped that were held when an operator enabled their integration.
+const SKIPPED: &str = "operator: skipped on enable";
 
 impl Control {
     pub(in super::super) async fn enable(
@@ -43,6 +49,11 @@ impl Control {
             command.commit().await?;
             moved += batch as u64;
         }
+        if choice == "keep" {
+            // Before the company is locked, at which intake would wait for the count.
+            let (company, id) = self.store.find_integration(None, &request.integration).await?;
+            moved = self.store.count_held(company, id, INTEGRATION_DISABLED).await?;
+        }
         self.carry_out(&call, |mut command| async move {
             let (before, integration) = enabled(&mut command, &request.integration).await?;
             loop {
@@ -53,9 +64,6 @@ impl Control {
                 }
             }
             let (company, id) = (integration.company.id, integration.id);
-            if choice == "keep" {
-                moved = command.count_held(company, id).await?;
-            }
             command.write_integration(&integration).await?;
             save::audit(&mut command, &integration, Some(before)).await?;
             let view = command.integration_view(company, id).await?;
@@ -85,8 +93,8 @@ async fn settle(
 ) -> Result<usize, Refusal> {
     let (company, id) = (integration.company.id, integration.id);
     match choice {
-        "release" => command.release_held(company, id).await,
-        "skip" => command.skip_held(company, id).await,
+        "release" => command.release_held_for(company, id, INTEGRATION_DISABLED).await,
+        "skip" => command.skip_held_for(company, id, INTEGRATION_DISABLED, SKIPPED).await,
         _ => Ok(0),
     }
 }
