@@ -193,6 +193,36 @@ async fn a_deleted_integration_goes_although_a_test_of_it_was_asked_for() {
     scene.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn leads_come_in_while_a_deletion_counts_what_goes() {
+    let scene = Scene::with(Behaviour::Good).await;
+    // However many attempts there are to count.
+    let mut lock = scene.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE attempt IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let request = v1::DeleteIntegrationRequest {
+        request_id: request_id(),
+        integration: scene.integration.clone(),
+        dry_run: false,
+    };
+    let mut integrations = scene.operator.integrations();
+    let delete = integrations.delete_integration(request.clone());
+    let rest = async {
+        scene
+            .wait_until(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock' AND query LIKE '%count(*) FROM attempt%')",
+            )
+            .await;
+        scene.post(&sample_lead(1)).await;
+        lock.commit().await.unwrap();
+    };
+    let (deleted, ()) = tokio::join!(delete, rest);
+    let repeated = scene.operator.integrations().delete_integration(request).await.unwrap().into_inner();
+    assert_eq!(deleted.unwrap().into_inner(), repeated, "a repeat gets the first answer");
+    scene.wait_until("SELECT NOT EXISTS (SELECT FROM integration)").await;
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn a_deletion_under_way_does_not_keep_the_daemon_from_stopping() {
     let Scene { daemon, operator, receiver, pool, key, integration } = Scene::with(Behaviour::Good).await;

@@ -1,6 +1,6 @@
 //! Deleting integrations: hidden at once, their deliveries and attempts removed in batches, across restarts if need be.
 
-use sqlx::{PgConnection, postgres::PgQueryResult};
+use sqlx::postgres::PgQueryResult;
 use uuid::Uuid;
 
 use super::{
@@ -20,28 +20,7 @@ pub struct Removal {
     pub attempts: u64,
 }
 
-async fn removal(
-    db: &mut PgConnection,
-    company: CompanyId,
-    integration: IntegrationId,
-) -> Result<Removal, Error> {
-    let counts = sqlx::query!(
-        r#"SELECT (SELECT count(*) FROM delivery WHERE company_id = $1 AND integration_id = $2) AS "deliveries!",
-                  (SELECT count(*) FROM attempt WHERE company_id = $1 AND integration_id = $2) AS "attempts!""#,
-        company.0,
-        integration.uuid(),
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(Removal { deliveries: counts.deliveries.unsigned_abs(), attempts: counts.attempts.unsigned_abs() })
-}
-
 impl Command {
-    /// How much goes with a locked integration.
-    pub async fn removal(&mut self, integration: &LockedIntegration) -> Result<Removal, Refusal> {
-        Ok(removal(&mut self.tx, integration.company.id, integration.id).await?)
-    }
-
     /// Hides a locked integration and frees its name; [`Store::finish_deletions`] does the rest.
     pub async fn delete_integration(&mut self, integration: &LockedIntegration) -> Result<(), Refusal> {
         sqlx::query!(
@@ -60,7 +39,15 @@ impl Command {
 impl Store {
     /// How much would go with an integration.
     pub async fn removal(&self, company: CompanyId, integration: IntegrationId) -> Result<Removal, Error> {
-        removal(&mut *self.pool.acquire().await?, company, integration).await
+        let counts = sqlx::query!(
+            r#"SELECT (SELECT count(*) FROM delivery WHERE company_id = $1 AND integration_id = $2) AS "deliveries!",
+                      (SELECT count(*) FROM attempt WHERE company_id = $1 AND integration_id = $2) AS "attempts!""#,
+            company.0,
+            integration.uuid(),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Removal { deliveries: counts.deliveries.unsigned_abs(), attempts: counts.attempts.unsigned_abs() })
     }
 
     /// Removes what is left of deleted integrations. One that is still being pushed to stays for the next time.

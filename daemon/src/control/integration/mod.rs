@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, integration_service_server::IntegrationService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check};
+use super::{Answer, Control, check, mutate};
 use crate::{connectors, store::integration_read::IntegrationFilter};
 
 mod enable;
@@ -80,10 +80,16 @@ impl IntegrationService for Control {
             let (company, id) = self.store.find_integration(None, &request.get_ref().integration).await?;
             return Ok(Response::new(self.store.removal(company, id).await?.into()));
         }
+        let (call, request) = mutate::call(request).await?;
+        if let Some(answer) = self.answered(&call).await? {
+            return Ok(answer);
+        }
+        // Before the company is locked, at which intake would wait for the counts.
+        let (company, id) = self.store.find_integration(None, &request.integration).await?;
+        let removal = self.store.removal(company, id).await?;
         let answer = self
-            .mutate(request, |mut command, request| async move {
-                let integration = command.integration(&request.integration).await?;
-                let removal = command.removal(&integration).await?;
+            .carry_out(&call, |mut command| async move {
+                let integration = command.integration(&id.to_string()).await?;
                 command.delete_integration(&integration).await?;
                 let after = json!({ "deliveries": removal.deliveries, "attempts": removal.attempts });
                 let target = format!("integration {}", integration.id);
