@@ -61,6 +61,7 @@ pub struct Health {
     pub failure_count: i64,
     pub last_error: Option<(String, jiff::Timestamp)>,
     pub dead: i64,
+    /// Only the first ten thousand are counted.
     pub held: i64,
     /// Those in flight included; of a long queue only the first ten thousand are counted.
     pub pending: i64,
@@ -207,18 +208,12 @@ async fn views(db: &mut PgConnection, filter: &IntegrationFilter) -> Result<Vec<
                SELECT f.integration_id, count(*) AS count,
                       (array_agg(f.delivery_id ORDER BY f.delivery_id))[1] AS oldest
                FROM in_flight f JOIN daemon m ON m.id = f.daemon_id
-               GROUP BY f.integration_id),
-           waiting AS (
-               SELECT company_id, integration_id, count(*) FILTER (WHERE state = 'held') AS held,
-                      (array_agg(delivery_id ORDER BY delivery_id))[1] AS oldest
-               FROM undelivered
-               WHERE ($1::bigint IS NULL OR company_id = $1) AND ($2::uuid[] IS NULL OR integration_id = ANY($2))
-               GROUP BY company_id, integration_id)
+               GROUP BY f.integration_id)
            SELECT i.company_id, c.name AS company_name, i.id, i.name, i.connector, i.enabled, i.config, i.mapping,
                   i.events, i.payload, i.routing, i.created_at,
                   CASE WHEN i.throttled_until > now() THEN i.throttled_until END AS throttled_until,
                   s.last_pushed_at, s.failure_count, s.dead, s.last_error, s.last_error_at, s.last_class, s.failing,
-                  coalesce(u.held, 0) AS "held!", u.oldest AS "undelivered?",
+                  u.held AS "held!", u.oldest AS undelivered,
                   q.count AS "queued!", q.oldest AS queued_oldest,
                   (SELECT min(due_at) FROM due WHERE integration_id = i.id AND kind = 1) AS next_retry_at,
                   coalesce(r.count, 0) AS "running!", r.oldest AS "running_oldest?",
@@ -231,7 +226,12 @@ async fn views(db: &mut PgConnection, filter: &IntegrationFilter) -> Result<Vec<
            JOIN company c ON c.id = i.company_id
            JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
            LEFT JOIN running r ON r.integration_id = i.id
-           LEFT JOIN waiting u ON u.company_id = i.company_id AND u.integration_id = i.id
+           CROSS JOIN LATERAL (
+               SELECT (SELECT count(*) FROM (
+                          SELECT FROM undelivered
+                          WHERE company_id = i.company_id AND integration_id = i.id AND state = 'held' LIMIT 10000) h) AS held,
+                      (SELECT delivery_id FROM undelivered
+                       WHERE company_id = i.company_id AND integration_id = i.id ORDER BY delivery_id LIMIT 1) AS oldest) u
            CROSS JOIN LATERAL (
                SELECT count(*) AS count, (array_agg(delivery_id ORDER BY delivery_id))[1] AS oldest,
                       count(*) FILTER (WHERE kind = 0 AND due_at <= now()) AS due_first,

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::attempt;
-use super::widgets::{badge, column, cut, pane, safe, standstill, without_phrase};
+use super::widgets::{badge, column, counted, cut, pane, safe, standstill, without_phrase};
 use crate::model::data::{Attempt, AttemptState, Integration};
 use crate::model::layout::{STRIP_ROWS, side_split, window_start};
 use crate::model::open::{Open, Pane};
@@ -57,8 +57,8 @@ fn summary(model: &Model, it: &Integration, theme: Theme) -> Line<'static> {
     spans.extend([quiet("   last pushed "), Span::raw(pushed)]);
     let dead = if it.dead > 0 { Role::Bad } else { Role::Plain };
     spans.extend([quiet("   dead "), theme.span(dead, it.dead.to_string())]);
-    spans.extend([quiet("  held "), Span::raw(it.held.to_string())]);
-    spans.extend([quiet("  pending "), Span::raw(it.pending.to_string())]);
+    spans.extend([quiet("  held "), Span::raw(counted(it.held))]);
+    spans.extend([quiet("  pending "), Span::raw(counted(it.pending))]);
     if let Some(at) = it.next_retry_at {
         spans.extend([quiet("   next retry "), Span::raw(time::until(model.now, at))]);
     }

@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::widgets::{badge, column, cut, error_text, pad, pane, safe, standstill};
+use super::widgets::{badge, column, counted, cut, error_text, pad, pane, safe, standstill};
 use crate::model::data::{Conn, Integration};
 use crate::model::layout::{CARD_ROWS, STRIP_ROWS, window_start};
 use crate::model::{Model, time};
@@ -135,9 +135,12 @@ fn error(model: &Model, it: &Integration, width: usize, theme: Theme) -> String 
 /// The deliveries that wait; dead ones stand out, because a green badge must not hide them.
 fn waiting(it: &Integration, theme: Theme) -> Vec<Span<'static>> {
     let mut spans = vec![theme.span(Role::Quiet, format!("{:<8}", "waiting"))];
-    let parts =
-        [(it.dead, "dead", Role::Bad), (it.held, "held", Role::Plain), (it.pending, "pending", Role::Plain)];
-    for (count, word, role) in parts.into_iter().filter(|(count, ..)| *count > 0) {
+    let parts = [
+        (it.dead.to_string(), "dead", Role::Bad),
+        (counted(it.held), "held", Role::Plain),
+        (counted(it.pending), "pending", Role::Plain),
+    ];
+    for (count, word, role) in parts.into_iter().filter(|(count, ..)| count != "0") {
         let gap = if spans.len() > 1 { ", " } else { "" };
         spans.extend([Span::raw(gap), theme.span(role, format!("{count} {word}"))]);
     }
@@ -199,7 +202,7 @@ fn row(
         theme.span(role, format!("{:<12}", it.badge.word())),
         Span::raw(format!("{:>5}", it.failures)),
         theme.span(dead, format!("{:>5}", it.dead)),
-        Span::raw(format!("{:>5}  {pushed:<9}", it.held)),
+        Span::raw(format!("{:>5}  {pushed:<9}", counted(it.held))),
         match standstill(it) {
             Some(told) => theme.span(Role::Warn, told),
             None => Span::raw(error_text(&it.last_error, error, theme)),

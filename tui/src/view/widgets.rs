@@ -30,6 +30,14 @@ pub(super) fn cut(text: &str, width: usize, theme: Theme) -> String {
     }
 }
 
+/// A count that the daemon breaks off at ten thousand.
+pub(super) fn counted(count: u64) -> String {
+    match count {
+        ..10_000 => count.to_string(),
+        _ => "10000+".to_owned(),
+    }
+}
+
 /// Text from outside in exactly `width` columns.
 pub(super) fn column(text: &str, width: usize, theme: Theme) -> String {
     pad(safe(text, width, theme), width)
