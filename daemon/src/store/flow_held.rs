@@ -43,12 +43,17 @@ impl Store {
     ) -> Result<Vec<HeldByFlow>, Error> {
         let rows = sqlx::query!(
             "SELECT d.id, d.integration_id, e.kind, e.body
-             FROM undelivered u
-             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.state = 'held'
+             FROM integration i
+             CROSS JOIN LATERAL (
+                 -- From where the last page ended, and no further than this one: each lane is read once.
+                 SELECT d.* FROM undelivered u
+                 JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
+                     AND d.state = 'held' AND d.reason LIKE 'flow %' || $2 || '%'
+                 WHERE u.company_id = i.company_id AND u.integration_id = i.id AND u.state = 'held'
+                   AND u.delivery_id > coalesce($3::uuid, '00000000-0000-0000-0000-000000000000')
+                 ORDER BY u.delivery_id LIMIT $4) d
              JOIN event e ON e.company_id = d.company_id AND e.id = d.event_id
-             WHERE u.company_id = $1 AND u.state = 'held' AND d.reason LIKE 'flow %' || $2 || '%'
-               AND ($3::uuid IS NULL OR d.id > $3)
-             ORDER BY d.id LIMIT $4",
+             WHERE i.company_id = $1 ORDER BY d.id LIMIT $4",
             company.0,
             CANNOT,
             after.map(DeliveryId::uuid),
