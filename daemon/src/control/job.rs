@@ -5,14 +5,16 @@ use std::{pin::Pin, time::Duration};
 use futures::{Stream, stream};
 use leadline_proto::v1::{self, job_service_server::JobService};
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status};
 
 use super::{Answer, Control, attempt::stopping, check};
 use crate::{domain::ids::JobId, store::job::JobView};
 
-/// How often a job that is watched is looked at.
+/// How often a job that is watched is looked at, at most.
 const LOOK: Duration = Duration::from_millis(500);
+/// A watcher waits so many times as long as its last look took: the deliveries of a large job take a while to count.
+const REST: u32 = 10;
 
 type Progress = Pin<Box<dyn Stream<Item = Result<v1::Job, Status>> + Send>>;
 
@@ -34,7 +36,7 @@ impl JobService for Control {
     async fn watch_job(&self, request: Request<v1::GetJobRequest>) -> Answer<Self::WatchJobStream> {
         let id: JobId = check::id("job", &request.get_ref().id)?;
         let first: v1::Job = self.store.job(id).await?.into();
-        let watcher = Watcher { control: self.clone(), id, sent: None, next: Some(first) };
+        let watcher = Watcher { control: self.clone(), id, sent: None, next: Some(first), gap: LOOK };
         Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
             let progress = watcher.next().await?;
             Ok(progress.map(|progress| (progress, watcher)))
@@ -65,6 +67,8 @@ struct Watcher {
     id: JobId,
     sent: Option<v1::Job>,
     next: Option<v1::Job>,
+    /// How long until the next look.
+    gap: Duration,
 }
 
 impl Watcher {
@@ -79,9 +83,12 @@ impl Watcher {
                 None => {
                     tokio::select! {
                         () = self.control.stop.cancelled() => return Err(stopping()),
-                        () = sleep(LOOK) => {}
+                        () = sleep(self.gap) => {}
                     }
-                    self.control.store.job(self.id).await?.into()
+                    let began = Instant::now();
+                    let now = self.control.store.job(self.id).await?.into();
+                    self.gap = LOOK.max(began.elapsed() * REST);
+                    now
                 }
             };
             if self.sent.as_ref() != Some(&now) {
