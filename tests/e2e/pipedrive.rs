@@ -121,6 +121,45 @@ async fn an_update_changes_the_deal_and_makes_what_was_deleted_anew() {
 }
 
 #[tokio::test]
+async fn what_was_deleted_is_made_anew_once_though_the_answers_are_lost() {
+    for (call, lead_field) in [(PERSON, json!(null)), (DEAL, json!(null)), (DEAL, json!("a".repeat(40)))] {
+        let (fake, mut pushing) = scene(json!({ "lead_field": lead_field }), json!({})).await;
+        let lead = sample_lead(1);
+        assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+        fake.with(|pipedrive| {
+            let records = pipedrive.persons.values_mut().chain(pipedrive.deals.values_mut());
+            records.for_each(|record| record["is_deleted"] = json!(true));
+            pipedrive.search_lag = Duration::from_secs(600);
+        });
+        fake.fault(call, Fault::ActThenClose);
+        let outcome = pushing.deliver(&mut Bringing::new(EventKind::Updated, &lead), 3).await;
+        assert_eq!((outcome, fake.faults_left()), (Outcome::Delivered, 0));
+        assert_eq!(counts(&fake), (2, 2, 2), "{call}: {:?}", fake.calls());
+        fake.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_note_is_found_among_notes_that_are_too_long_to_be_read_together() {
+    for (length, calls) in [(2_000, 1), (8_000, 2), (40_000, 3)] {
+        let (fake, mut pushing) = scene(json!({}), json!({})).await;
+        let lead = sample_lead(1);
+        assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+        fake.with(|pipedrive| {
+            let deal = *pipedrive.deals.keys().next().unwrap();
+            (0..19).for_each(|_| pipedrive.add_note(deal, &"x".repeat(length)));
+        });
+        fake.fault(NOTE, Fault::ActThenClose);
+        let mut update = Bringing::new(EventKind::Updated, &lead);
+        assert_eq!(pushing.deliver(&mut update, 3).await, Outcome::Delivered);
+        assert_eq!(counts(&fake), (1, 1, 21), "{length}: {:?}", fake.calls());
+        let asked = fake.calls().iter().filter(|call| call.starts_with("GET /api/v1/notes")).count();
+        assert_eq!(asked, calls, "{length}");
+        fake.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn what_no_retry_can_mend_says_what_pipedrive_said() {
     let (fake, mut pushing) = scene(json!({}), json!({ "lead.event_date": "deal.wedding" })).await;
     let (class, error) = class_and_error(pushing.attempt(&mut created(1)).await);

@@ -45,6 +45,8 @@ const LOGIN: &str = "https://oauth.pipedrive.com";
 /// Searches may be made ten in two seconds whatever the plan; other calls twenty or more.
 const CALLS: u32 = 10;
 const CALLS_PER: Duration = Duration::from_secs(2);
+/// So many of the newest records are looked through; fewer, where they are too long to be read together.
+const NEWEST: [&str; 2] = ["20", "3"];
 
 const FIELDS: &[ConfigField] = &[
     ConfigField::optional(
@@ -303,6 +305,12 @@ impl Ready {
         {
             return Ok(id);
         }
+        // The search lags behind what an earlier attempt made, and behind what was deleted.
+        if let Some(id) = self.find_new_person(talk, plan)?
+            && self.refreshed(talk, plan, &id)?
+        {
+            return Ok(id);
+        }
         self.made(talk, self.create(talk.token(), "persons", &plan.new_person()), "person id")
     }
 
@@ -325,11 +333,15 @@ impl Ready {
     fn find_person(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<Option<String>> {
         let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
         let answer = talk.ask(self.get(talk.token(), &["api", "v2", "persons", "search"], &query))?;
-        let found = answer::oldest(&self.json(talk, answer)?);
-        if found.is_some() || !talk.push.is_repeat {
-            return Ok(found);
+        Ok(answer::oldest(&self.json(talk, answer)?))
+    }
+
+    /// The person with the lead's address among the newest, where an earlier attempt may have made one.
+    fn find_new_person(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<Option<String>> {
+        if !talk.push.is_repeat {
+            return Ok(None);
         }
-        let answer = talk.ask(self.newest(talk.token(), "persons", None))?;
+        let answer = self.fitting(talk, |limit| self.newest(talk.token(), "persons", None, limit))?;
         Ok(answer::with_email(&self.json(talk, answer)?, &plan.email))
     }
 
@@ -342,8 +354,11 @@ impl Ready {
             if !matches!(answer.status, 404 | 410) {
                 return Err(self.refused(talk, answer));
             }
-        } else if talk.push.is_repeat {
-            let answer = talk.ask(self.newest(talk.token(), "deals", Some(person)))?;
+        }
+        // Where the deal was deleted too: an earlier attempt may have made it anew.
+        if talk.push.is_repeat {
+            let answer =
+                self.fitting(talk, |limit| self.newest(talk.token(), "deals", Some(person), limit))?;
             let deals = self.json(talk, answer)?;
             if let Some(id) = answer::same_deal(&deals, plan, wanted, self.settings.lead_field.as_deref()) {
                 return Ok(id);
@@ -359,14 +374,29 @@ impl Ready {
         }
         let (of, id) = deal.map_or(("person_id", person), |deal| ("deal_id", deal));
         if talk.push.is_repeat {
-            let query = [(of, id), ("sort", "add_time DESC"), ("limit", "20")];
-            let answer = talk.ask(self.get_first(talk.token(), &["notes"], &query))?;
-            if let Some(found) = answer::note_of(&self.json(talk, answer)?, talk.push) {
+            let answer = self.fitting(talk, |limit| self.notes(talk.token(), of, id, limit))?;
+            // Even one note is longer than what is read of an answer: ours says at its beginning whose it is.
+            if answer.truncated {
+                if talk.push.is_told_by(&String::from_utf8_lossy(&answer.body)) {
+                    return Ok(());
+                }
+            } else if let Some(found) = answer::note_of(&self.json(talk, answer)?, talk.push) {
                 return talk.keep(&[(&key, &found)]);
             }
         }
         let made = self.made(talk, self.write_note(talk.token(), note, of, id), "note id")?;
         talk.keep(&[(&key, &made)])
+    }
+
+    /// The answer to a list of the newest records: of so many as fit into what is read of an answer.
+    fn fitting<'a>(&self, talk: &Talk<'a>, list: impl Fn(&'static str) -> Request) -> Heard<&'a Response> {
+        for limit in NEWEST {
+            let answer = talk.ask(list(limit))?;
+            if !answer.truncated {
+                return Ok(answer);
+            }
+        }
+        talk.ask(list("1"))
     }
 
     /// The id of what a call makes.

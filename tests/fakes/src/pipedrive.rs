@@ -115,6 +115,13 @@ impl Pipedrive {
         id
     }
 
+    /// A note that somebody put on a deal by hand.
+    pub fn add_note(&mut self, deal: u64, content: &str) {
+        let id = self.id();
+        let note = json!({ "id": id, "deal_id": deal, "content": content, "add_time": time(id) });
+        self.notes.insert(id, note);
+    }
+
     fn id(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -126,8 +133,8 @@ impl Pipedrive {
             ("GET", ["api", "v1", "users", "me"]) => good(&json!({ "id": 1, "name": "Ada Byron",
                 "company_name": self.company, "default_currency": "GBP" })),
             ("GET", ["api", "v2", "persons", "search"]) => self.search(route, now),
-            ("GET", ["api", "v2", "persons"]) => good(&json!(newest(&self.persons, route))),
-            ("GET", ["api", "v2", "deals"]) => good(&json!(newest(&self.deals, route))),
+            ("GET", ["api", "v2", "persons"]) => list(&self.persons, route),
+            ("GET", ["api", "v2", "deals"]) => list(&self.deals, route),
             ("GET", ["api", "v2", "persons", id]) => read(&self.persons, id),
             ("POST", ["api", "v2", "persons"]) => self.create_person(&route.body, now),
             ("PATCH", ["api", "v2", "persons", id]) => self.update(id, &route.body, false),
@@ -157,7 +164,7 @@ impl Pipedrive {
         let items: Vec<Value> = self
             .persons
             .iter()
-            .filter(|(id, person)| is_known(id) && has_email(person, &term))
+            .filter(|(id, person)| is_known(id) && is_there(person) && has_email(person, &term))
             .map(|(id, person)| json!({ "result_score": 1.0, "item": { "id": id, "type": "person", "name": person["name"] } }))
             .collect();
         good(&json!({ "items": items }))
@@ -225,7 +232,8 @@ impl Pipedrive {
             return reply;
         }
         let records = if is_deal { &mut self.deals } else { &mut self.persons };
-        let Some(record) = id.parse().ok().and_then(|id: u64| records.get_mut(&id)) else {
+        let record = id.parse().ok().and_then(|id: u64| records.get_mut(&id));
+        let Some(record) = record.filter(|record| is_there(record)) else {
             return refuse(404, "Not found", "ERR_NOT_FOUND");
         };
         merge(record, body);
@@ -254,7 +262,13 @@ impl Pipedrive {
     fn list_notes(&self, route: &Route) -> Reply {
         let of = ["deal_id", "person_id"].into_iter().find(|key| !route.asked(key).is_empty());
         let is_its = |note: &&Value| of.is_none_or(|key| note[key].as_u64() == route.asked(key).parse().ok());
-        let notes: Vec<&Value> = self.notes.values().rev().filter(is_its).take(20).collect();
+        let mut notes: Vec<&Value> = self.notes.values().filter(is_its).collect();
+        match route.asked("sort") {
+            "" | "id ASC" | "add_time ASC" => {}
+            "id DESC" | "add_time DESC" => notes.reverse(),
+            _ => return refuse(400, "Sort parameter is invalid", ""),
+        }
+        notes.truncate(route.asked("limit").parse().unwrap_or(100));
         // The first version says null where there is nothing.
         good(&if notes.is_empty() { Value::Null } else { json!(notes) })
     }
@@ -271,7 +285,7 @@ impl Pipedrive {
         }
         let id = self.id();
         let mut note = body.clone();
-        note["id"] = json!(id);
+        (note["id"], note["add_time"]) = (json!(id), json!(time(id)));
         self.notes.insert(id, note.clone());
         Reply::json(201, &json!({ "success": true, "data": note }))
     }
@@ -314,11 +328,25 @@ fn has_email(person: &Value, email: &str) -> bool {
     emails.filter_map(|entry| entry["value"].as_str()).any(|own| own.to_lowercase() == email)
 }
 
-fn newest<'a>(records: &'a BTreeMap<u64, Value>, route: &Route) -> Vec<&'a Value> {
+fn is_there(record: &Value) -> bool {
+    record["is_deleted"] != true
+}
+
+/// The records that were not deleted: oldest first, unless it is asked otherwise.
+fn list(records: &BTreeMap<u64, Value>, route: &Route) -> Reply {
+    let invalid = |what| refuse(400, &format!("Validation failed: {what}"), "ERR_SCHEMA_VALIDATION_FAILED");
     let person = route.asked("person_id");
-    let limit = route.asked("limit").parse().unwrap_or(100);
     let is_its = |record: &&Value| person.is_empty() || record["person_id"].as_u64() == person.parse().ok();
-    records.values().rev().filter(is_its).take(limit).collect()
+    let mut found: Vec<&Value> = records.values().filter(|record| is_there(record)).filter(is_its).collect();
+    // Ids and times grow together here.
+    match (route.asked("sort_by"), route.asked("sort_direction")) {
+        ("" | "id" | "add_time", "" | "asc") => {}
+        ("" | "id" | "add_time", "desc") => found.reverse(),
+        ("" | "id" | "add_time", _) => return invalid("sort_direction"),
+        _ => return invalid("sort_by"),
+    }
+    found.truncate(route.asked("limit").parse().unwrap_or(100));
+    good(&json!(found))
 }
 
 fn read(records: &BTreeMap<u64, Value>, id: &str) -> Reply {

@@ -9,9 +9,6 @@ use crate::{
     domain::json::Json,
 };
 
-/// So many of the newest records are looked through, so that an answer stays within what is read of it.
-const NEWEST: &str = "20";
-
 impl Ready {
     fn request(&self, method: Method, path: &[&str], token: Option<&Token>) -> Request {
         let base = token.and_then(|token| token.base.as_ref()).unwrap_or(&self.base);
@@ -51,11 +48,22 @@ impl Ready {
     }
 
     /// The newest records as they are, not as the search knows them.
-    pub(super) fn newest(&self, token: Option<&Token>, what: &str, person: Option<&str>) -> Request {
-        let mut query = vec![("sort_by", "add_time"), ("sort_direction", "desc"), ("limit", NEWEST)];
+    pub(super) fn newest(
+        &self,
+        token: Option<&Token>,
+        what: &str,
+        person: Option<&str>,
+        limit: &str,
+    ) -> Request {
+        let mut query = vec![("sort_by", "add_time"), ("sort_direction", "desc"), ("limit", limit)];
         query.extend(person.map(|person| ("person_id", person)));
         query.extend(self.settings.lead_field.as_deref().map(|field| ("custom_fields", field)));
         self.get(token, &["api", "v2", what], &query)
+    }
+
+    /// The newest notes of a deal or a person.
+    pub(super) fn notes(&self, token: Option<&Token>, of: &str, id: &str, limit: &str) -> Request {
+        self.get_first(token, &["notes"], &[(of, id), ("sort", "add_time DESC"), ("limit", limit)])
     }
 
     pub(super) fn write_note(&self, token: Option<&Token>, content: &str, of: &str, id: &str) -> Request {

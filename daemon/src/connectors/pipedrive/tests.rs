@@ -95,6 +95,26 @@ fn a_repeat_looks_for_what_may_be_there_already() {
 }
 
 #[test]
+fn a_repeat_looks_past_a_deleted_person_that_the_search_still_knows() {
+    let ready = ready(json!({ "notes": "no" }), json!({}));
+    let gone = data(200, json!({ "id": 4, "is_deleted": true }));
+    let lost = [found(&[4]), gone.clone(), (500, json!(null))];
+    let first = drive(ready.as_ref(), Created, &lead(), Ids::new(), None, &lost);
+    let there = json!({ "id": 11, "emails": [{ "value": "sarah@example.com" }] });
+    let answers = [
+        found(&[4]),
+        gone,
+        data(200, json!([there])),
+        data(200, there),
+        data(200, json!({ "id": 11 })),
+        data(200, json!([])),
+        data(201, json!({ "id": 22 })),
+    ];
+    let second = drive(ready.as_ref(), Created, &lead(), first.ids, first.rendered, &answers);
+    assert_eq!((second.outcome, second.ids["person"].as_str()), (Outcome::Delivered, "11"));
+}
+
+#[test]
 fn a_minimal_lead_is_a_deal_without_a_value() {
     let answers = [
         found(&[9, 4]),
