@@ -2,7 +2,10 @@
 //! back, and then they are looked for wherever somebody may read.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_fakes::{
+    Behaviour, Fake, Receiver, Reply, Request, sample_lead,
+    vendor::{Route, Vendor},
+};
 use leadline_tests::{ChildDaemon, Cli, Database, Operator, post_lead, wait_until};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -148,6 +151,63 @@ async fn no_credential_is_written_or_shown_anywhere() {
     for (_, _, receiver) in receivers {
         receiver.stop().await;
     }
+}
+
+/// Sends everybody away, with what they came with.
+struct Quoting;
+
+impl Vendor for Quoting {
+    fn handle(&mut self, request: &Request) -> Reply {
+        let query: Vec<String> = Route::of(request).query.into_values().collect();
+        let there = format!("https://elsewhere.example{}", request.path);
+        Reply::status(302).header("Location", &there).body(format!("{} {}", request.path, query.join(" ")))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_that_quotes_the_url_gives_no_credential_away() {
+    let database = Database::create().await;
+    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    let cli = Cli::new(&daemon.socket());
+    let key = operator.company(7).await;
+    let fake = Fake::start(Quoting).await.unwrap();
+    let base = fake.url();
+    let rest = json!({"base_url": base, "method": "POST", "path": "/leads", "auth": "query"});
+    let webhook = json!({"url": format!("{base}/leads"), "query": {"key": "canary+hook/5f2c=="}});
+    let zapier = json!({"hook_url": "https://hooks.zapier.com/hooks/catch/987123/zqk5f/"});
+    let mut shown = String::new();
+    for (connector, config, credentials) in [
+        ("rest", rest, json!({"key": "canary+rest/5f2c=="})),
+        ("webhook", webhook, Value::Null),
+        ("zapier", json!({"base_url": base}), zapier),
+    ] {
+        let id = operator.connect(7, connector, config, credentials).await.id;
+        let lead = sample_lead(1);
+        post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await;
+        wait_until(&format!("{connector} was sent away"), async || {
+            operator.finished(&id).await.iter().any(|attempt| attempt.failure_class == "blocked")
+        })
+        .await;
+        shown += &cli.json(&["integration", "show", &id]).await.to_string();
+        for attempt in operator.finished(&id).await {
+            shown += &cli.json(&["attempt", "show", &attempt.id]).await.to_string();
+        }
+    }
+    assert!(shown.matches("elsewhere.example").count() >= 3, "where it leads is kept: {shown}");
+    assert_eq!(daemon.stop().await, Some(0));
+    let everywhere = [shown, dump(&database).await, daemon.log().join("\n")].join("\n");
+    for secret in [
+        "canary+rest/5f2c==",
+        "canary%2Brest%2F5f2c",
+        "canary+hook/5f2c==",
+        "canary%2Bhook%2F5f2c",
+        "987123",
+        "zqk5f",
+    ] {
+        assert!(!everywhere.contains(secret), "{secret}: {}", around(&everywhere, secret));
+    }
+    fake.stop().await;
 }
 
 /// Where it stands, for whoever must mend it.

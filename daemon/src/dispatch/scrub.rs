@@ -7,12 +7,18 @@ use bytes::Bytes;
 use url::{Url, form_urlencoded};
 
 use crate::{
-    connectors::{Call, Response},
+    connectors::{Call, Request, Response},
     domain::outcome::Outcome,
 };
 
 /// What is shorter may stand in an answer by chance.
 const SECRET_MIN: usize = 8;
+/// So short may be what a hidden path consists of.
+const SEGMENT_MIN: usize = 5;
+/// Words that stand in every hidden path, and in the sentences of those who answer.
+const PATH_WORDS: [&str; 5] = ["catch", "hooks", "services", "silent", "webhook"];
+/// A shorter beginning of a credential tells nothing of it.
+const TORN_MIN: usize = 4;
 
 /// What a login's form says in secret.
 const SECRET_FIELDS: [&str; 4] = ["client_secret", "refresh_token", "assertion", "password"];
@@ -29,14 +35,6 @@ impl Secrets {
         let headers = headers.filter_map(|header| header.value.to_str().ok());
         // `Bearer` and the like stand in front.
         let headers = headers.flat_map(|value| [Some(value), value.rsplit(' ').next()]).flatten();
-        let segments = request.url.path_segments().into_iter().flatten();
-        let pairs: Vec<_> = request.url.query_pairs().map(|(_, value)| value.into_owned()).collect();
-        // What is shown is encoded; what is compared is not.
-        let shown: Vec<String> = Url::parse(&request.shown_url)
-            .map(|url| url.query_pairs().map(|(_, value)| value.into_owned()).collect())
-            .unwrap_or_default();
-        let is_shown = |part: &String| request.shown_url.contains(part) || shown.contains(part);
-        let parts = segments.map(ToOwned::to_owned).chain(pairs).filter(|part| !is_shown(part));
         let form = form_urlencoded::parse(if request.is_secret { &request.body } else { b"" });
         let form =
             form.filter(|(key, _)| SECRET_FIELDS.contains(&&**key)).map(|(_, value)| value.into_owned());
@@ -44,10 +42,16 @@ impl Secrets {
         // A target quotes the password itself, not as it stands in the header.
         let passwords = headers.iter().filter_map(|value| password(value));
         let headers = headers.iter().map(|value| (*value).to_owned());
-        let mut secrets: Vec<String> = headers.chain(passwords).chain(parts).chain(form).collect();
+        let mut secrets: Vec<String> =
+            headers.chain(passwords).chain(hidden_values(request)).chain(form).collect();
         secrets.retain(|secret| secret.len() >= SECRET_MIN);
+        secrets.extend(hidden_path(request));
+        // Some write JSON so.
+        let escaped: Vec<String> = secrets.iter().map(|secret| secret.replace('/', "\\/")).collect();
+        secrets.extend(escaped);
         // The longest first: one may be part of another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        secrets.dedup();
         Self(secrets)
     }
 
@@ -58,6 +62,7 @@ impl Secrets {
                 if let Cow::Owned(clean) = self.scrubbed(&failure.error) {
                     failure.error = clean;
                 }
+                self.scrub_torn(&mut failure.error);
                 Outcome::Failed(failure)
             }
             Outcome::Delivered => Outcome::Delivered,
@@ -89,6 +94,42 @@ impl Secrets {
         }
         clean
     }
+
+    /// An error is cut before it comes here, maybe within a credential: then its beginning goes too.
+    fn scrub_torn(&self, error: &mut String) {
+        if !error.contains('…') {
+            return;
+        }
+        for secret in &self.0 {
+            for end in (TORN_MIN..secret.len()).rev().filter(|end| secret.is_char_boundary(*end)) {
+                let torn = format!("{}…", &secret[..end]);
+                if error.contains(&torn) {
+                    *error = error.replace(&torn, "••••…");
+                }
+            }
+        }
+    }
+}
+
+/// The values of the query that are not shown, both as they stand in the URL and as they are meant.
+fn hidden_values(request: &Request) -> Vec<String> {
+    let meant = |url: &Url| url.query_pairs().map(|(_, value)| value.into_owned()).collect::<Vec<_>>();
+    let shown = Url::parse(&request.shown_url).map(|url| meant(&url)).unwrap_or_default();
+    let raw = request.url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let raw = raw.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
+    let hidden = meant(&request.url).into_iter().zip(raw).filter(|(value, _)| !shown.contains(value));
+    hidden.flat_map(|(value, raw)| [value, raw]).collect()
+}
+
+/// The path and its segments, where the path is not shown: then each may be a credential.
+fn hidden_path(request: &Request) -> Vec<String> {
+    let path = request.url.path();
+    if path == "/" || request.shown_url.contains(path) {
+        return Vec::new();
+    }
+    let segments = path.split('/').filter(|part| part.len() >= SEGMENT_MIN && !PATH_WORDS.contains(part));
+    let whole = [path, path.trim_end_matches('/')].into_iter().filter(|path| path.len() >= SEGMENT_MIN);
+    whole.chain(segments).map(str::to_owned).collect()
 }
 
 /// The password of a `Basic` login.
@@ -102,10 +143,7 @@ mod tests {
     use http::{HeaderName, Method, header};
 
     use super::*;
-    use crate::{
-        connectors::Request,
-        domain::outcome::{Failure, FailureClass},
-    };
+    use crate::domain::outcome::{Failure, FailureClass};
 
     fn call() -> Call {
         let url =
@@ -134,7 +172,50 @@ mod tests {
         assert_eq!(response.headers[0].1, "••••");
         let failure = Failure::new(FailureClass::Rejected, "404: /webhook/secret-path");
         let Outcome::Failed(failure) = secrets.scrub_outcome(Outcome::Failed(failure)) else { panic!() };
-        assert_eq!(failure.error, "404: /webhook/••••");
+        assert_eq!(failure.error, "404: ••••");
+    }
+
+    #[test]
+    fn a_hidden_path_is_secret_as_a_whole_and_in_its_parts() {
+        let hook = "https://hooks.zapier.com/hooks/catch/123456/abcdef/";
+        let mut request = Request::new(Method::POST, hook.parse().unwrap());
+        request.shown_url = "https://hooks.zapier.com/…cdef".to_owned();
+        let secrets = Secrets::of(&request.into());
+        for (quoted, kept) in [
+            ("no hook at /hooks/catch/123456/abcdef/", "no hook at ••••"),
+            ("no hook at /hooks/catch/123456/abcdef?", "no hook at ••••?"),
+            ("hook abcdef of 123456 does not catch", "hook •••• of •••• does not catch"),
+            (r#"{"path":"\/hooks\/catch\/123456\/abcdef\/"}"#, r#"{"path":"••••"}"#),
+        ] {
+            assert_eq!(secrets.scrubbed(quoted), kept);
+        }
+    }
+
+    #[test]
+    fn a_query_is_secret_as_it_stands_in_the_url_and_as_it_is_meant() {
+        let url = "https://crm.example.com/leads?page=20260912&&key=a%2Bb%2Fc%3Dd%2B%2B";
+        let mut request = Request::new(Method::POST, url.parse().unwrap());
+        request.shown_url = "https://crm.example.com/leads?page=20260912&key=…".to_owned();
+        let secrets = Secrets::of(&request.into());
+        for quoted in ["a%2Bb%2Fc%3Dd%2B%2B", "a+b/c=d++", r"a+b\/c=d++"] {
+            assert_eq!(secrets.scrubbed(&format!("page=20260912&key={quoted}")), "page=20260912&key=••••");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_within_a_credential_keeps_nothing_of_it() {
+        let secrets = Secrets::of(&call());
+        for (error, kept) in [
+            ("401: bad key sk_live_12…", "401: bad key ••••…"),
+            ("401: bad key sk_l… (twice)", "401: bad key ••••… (twice)"),
+            ("401: Bearer token-1234…", "401: ••••…"),
+            ("404: /webhook/secret-pa…", "404: ••••…"),
+            ("401: bad key…", "401: bad key…"),
+        ] {
+            let failure = Failure::new(FailureClass::Rejected, error);
+            let Outcome::Failed(failure) = secrets.scrub_outcome(Outcome::Failed(failure)) else { panic!() };
+            assert_eq!(failure.error, kept);
+        }
     }
 
     #[test]
