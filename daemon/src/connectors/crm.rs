@@ -65,13 +65,25 @@ pub fn value(json: &Json) -> Value {
     serde_json::from_slice(&json.to_bytes()).unwrap_or(Value::Null)
 }
 
-/// Cuts a text to so many characters, the last one a mark that something is missing.
+/// How long a text is, in UTF-16 units: some vendors count them, the others characters, of which there are no more.
+#[must_use]
+pub fn units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// Cuts a text to so many UTF-16 units, on the boundary of a character, the last one a mark that something is missing.
 #[must_use]
 pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
-    if text.chars().count() <= max {
+    if units(text) <= max {
         return Cow::Borrowed(text);
     }
-    let mut cut: String = text.chars().take(max.saturating_sub(1)).collect();
+    let mut left = max.saturating_sub('…'.len_utf16());
+    let fits = |character: &char| {
+        let room = left.checked_sub(character.len_utf16());
+        left = room.unwrap_or(left);
+        room.is_some()
+    };
+    let mut cut: String = text.chars().take_while(fits).collect();
     cut.push('…');
     Cow::Owned(cut)
 }
@@ -157,7 +169,7 @@ pub fn html(event: &Json) -> String {
     html_within(event, usize::MAX)
 }
 
-/// The lead as HTML of at most so many characters, a few hundred or more: the longest values are cut.
+/// The lead as HTML of at most so many UTF-16 units, a few hundred or more: the longest values are cut.
 #[must_use]
 pub fn html_within(event: &Json, max: usize) -> String {
     let lines = lines(event);
@@ -170,7 +182,7 @@ pub fn html_within(event: &Json, max: usize) -> String {
             })
             .collect();
         told = cut.join("<br>");
-        if told.chars().count() <= max {
+        if units(&told) <= max {
             break;
         }
     }
@@ -235,10 +247,15 @@ mod tests {
             ("abc", 3, "abc"),
             ("abcd", 3, "ab…"),
             ("日本語です", 3, "日本…"),
-            ("👰🤵🎂", 2, "👰…"),
+            ("👰🤵🎂", 6, "👰🤵🎂"),
+            ("👰🤵🎂", 5, "👰🤵…"),
+            ("👰🤵🎂", 4, "👰…"),
+            ("a👰", 2, "a…"),
             ("", 0, ""),
         ] {
-            assert_eq!(cut(text, max), expected);
+            let cut = cut(text, max);
+            assert_eq!(cut, expected);
+            assert!(units(&cut) <= max);
         }
         for (text, max, expected) in
             [("abcdef", 6, "abcdef"), ("abcdefg", 6, "abc…"), ("👰🤵🎂", 11, "👰🤵…"), ("👰🤵🎂", 10, "👰…")]

@@ -12,7 +12,7 @@ use url::Url;
 use super::{
     ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Report, Request,
     Response, Step, config,
-    crm::{self, cut, unrenderable},
+    crm::{self, cut, units, unrenderable},
     hook_url, reading, summary,
 };
 use crate::domain::{
@@ -170,12 +170,12 @@ fn fitting(text: &str, max: usize) -> String {
     let mut room = max;
     loop {
         let escaped = escape(&cut(text, room));
-        let excess = escaped.chars().count().saturating_sub(max);
+        let excess = units(&escaped).saturating_sub(max);
         if excess == 0 {
             return escaped;
         }
         // An escaped character takes at most five, so this ends near the limit.
-        room = room.min(text.chars().count()).saturating_sub(excess.div_ceil(5));
+        room = room.min(units(text)).saturating_sub(excess.div_ceil(5));
     }
 }
 

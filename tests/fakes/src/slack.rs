@@ -80,7 +80,7 @@ fn check(body: &[u8]) -> Result<Value, &'static str> {
     if text.is_empty() && blocks.is_empty() {
         return Err("no_text");
     }
-    if text.chars().count() > 40_000 {
+    if text.encode_utf16().count() > 40_000 {
         return Err("msg_too_long");
     }
     if blocks.len() > 50 || !blocks.iter().all(is_block) {
@@ -107,7 +107,7 @@ fn is_text(object: &Value, max: usize) -> bool {
         Some("mrkdwn") => object.get("emoji").is_none(),
         _ => false,
     };
-    is_kind && object["text"].as_str().is_some_and(|text| (1..=max).contains(&text.chars().count()))
+    is_kind && object["text"].as_str().is_some_and(|text| (1..=max).contains(&text.encode_utf16().count()))
 }
 
 fn collect_markup(value: &Value, found: &mut Vec<String>) {
