@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Push;
 use crate::domain::{
     json::Json,
-    mapping::Mapping,
+    mapping::{Mapping, Rule},
     nearest::unknown,
     outcome::{Failure, FailureClass},
     template::Context,
@@ -24,6 +24,25 @@ pub fn overlay(own: &Value, operators: &Value) -> Value {
         }
     }
     Value::Object(laid)
+}
+
+/// What is wrong with the mapping of a connector that finds people by their address, which then goes to this target.
+#[must_use]
+pub fn problems_by_email(read: Result<Mapping, Vec<String>>, target: &str) -> Vec<String> {
+    let mapping = match read {
+        Ok(mapping) => mapping,
+        Err(problems) => return problems,
+    };
+    let is_key = |rule: &&Rule| {
+        rule.field == "lead.email" && rule.to.as_deref() == Some(target) && !rule.is_computed()
+    };
+    if mapping.rules().iter().any(|rule| is_key(&rule)) {
+        return Vec::new();
+    }
+    let problem = format!(
+        "lead.email: goes to {target} as it is, for leads are found by it; take lead.email out of the mapping"
+    );
+    vec![problem]
 }
 
 /// A failure of the mapping: nothing was sent.

@@ -99,7 +99,8 @@ impl Connector for Hubspot {
     fn problems(&self, config: &Value, mapping: &Value, _egress: &EgressPolicy, _brand: &str) -> Vec<String> {
         let mut problems = Vec::from_iter(version(config).err());
         problems.extend(config::pace(config, "calls_per_10_seconds", CALLS).err());
-        problems.extend(Mapping::parse(&crm::overlay(&own_mapping(), mapping)).err().unwrap_or_default());
+        let mapping = Mapping::parse(&crm::overlay(&own_mapping(), mapping));
+        problems.extend(crm::problems_by_email(mapping, "email"));
         problems
     }
 

@@ -184,7 +184,7 @@ impl Connector for Pipedrive {
         _brand: &str,
     ) -> Vec<String> {
         let mut problems = Vec::from_iter(Settings::read(config).err());
-        problems.extend(mapping(operators).err().unwrap_or_default());
+        problems.extend(crm::problems_by_email(mapping(operators), "person.email"));
         problems
     }
 

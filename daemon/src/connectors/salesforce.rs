@@ -156,7 +156,8 @@ impl Connector for Salesforce {
             egress.check(&settings.login_url).map_err(|problem| format!("login_url: {problem}"))
         });
         let mut problems = Vec::from_iter(settings.err());
-        problems.extend(Mapping::parse(&crm::overlay(&own_mapping(), mapping)).err().unwrap_or_default());
+        let mapping = Mapping::parse(&crm::overlay(&own_mapping(), mapping));
+        problems.extend(crm::problems_by_email(mapping, "Email"));
         problems
     }
 

@@ -139,6 +139,9 @@ fn settings_are_checked() {
         check(json!({}), json!({ "lead.emial": "email" })),
         ["unknown field lead.emial; did you mean lead.email?"]
     );
+    let expected =
+        "lead.email: goes to email as it is, for leads are found by it; take lead.email out of the mapping";
+    assert_eq!(check(json!({}), json!({ "lead.email": "work_email" })), [expected]);
     let credentials = |given| Hubspot.check_credentials(&given, &egress);
     assert!(credentials(json!({ "token": "x" })).is_empty());
     assert!(credentials(json!({ "client_id": "a", "client_secret": "b", "refresh_token": "c" })).is_empty());

@@ -230,6 +230,8 @@ fn settings_are_checked() {
         check(json!({}), json!({ "lead.phone": "phone" })),
         ["lead.phone: write phone as person.phone or deal.phone"]
     );
+    let expected = "lead.email: goes to person.email as it is, for leads are found by it; take lead.email out of the mapping";
+    assert_eq!(check(json!({}), json!({ "lead.email": null })), [expected]);
     let credentials = |given| Pipedrive.check_credentials(&given, &egress);
     assert!(credentials(json!({ "api_token": "x" })).is_empty());
     assert_eq!(credentials(json!({ "client_id": "x" })).len(), 1);

@@ -55,9 +55,7 @@ impl Plan {
         for (name, value) in &fields {
             update.insert(usize::MAX, name, limited(name, value));
         }
-        if update.get("Email").is_some() {
-            update.insert(usize::MAX, "Email", Json::string(&email));
-        }
+        update.insert(usize::MAX, "Email", Json::string(&email));
         // A Lead needs a last name, and nothing else of a name.
         if update.get("LastName").is_none()
             && let Some(name) = update.take_at("FirstName")

@@ -226,6 +226,26 @@ fn settings_are_checked() {
 }
 
 #[test]
+fn leads_keep_the_address_that_they_are_found_by() {
+    for mapping in [
+        json!({ "lead.email": null }),
+        json!({ "lead.email": "Other__c" }),
+        json!({ "lead.email": { "to": "Email", "value": "{{ lead.name }}@example.com" } }),
+        json!({ "lead.email": "Other__c", "lead.phone": "Email" }),
+    ] {
+        let problems = Salesforce.check(&json!({}), &mapping, &EgressPolicy::default(), "Leadline");
+        let expected = "lead.email: goes to Email as it is, for leads are found by it; take lead.email out of the mapping";
+        assert_eq!(problems, [expected], "{mapping}");
+        // What was saved before this was checked.
+        let ready = ready(json!({}), mapping);
+        let said = drive(ready.as_ref(), Created, &lead(), Ids::new(), None, &[found(&[]), made()]);
+        assert_eq!(said.calls[1]["body"]["Email"], "sarah@example.com");
+    }
+    let own = json!({ "lead.email": "Email", "lead.phone": "MobilePhone" });
+    assert!(Salesforce.check(&json!({}), &own, &EgressPolicy::default(), "Leadline").is_empty());
+}
+
+#[test]
 fn credentials_are_never_shown() {
     let login = Login::of(&json!({ "client_id": "a", "client_secret": "salesforce-secret" })).unwrap();
     assert!(!format!("{login:?}").contains("salesforce-secret"));
