@@ -41,6 +41,8 @@ const CALLS: u32 = 100;
 const CALLS_PER: Duration = Duration::from_secs(10);
 /// A note to a contact, among the associations that HubSpot itself defines.
 const NOTE_TO_CONTACT: u32 = 202;
+/// Under which the address is kept that is the contact's, but maybe not its first.
+const SECOND_EMAIL: &str = "second_email";
 /// So many of a contact's newest notes are searched for one that may be there already.
 const NOTES_READ: usize = 20;
 const NOTES_READ_SINGLY: usize = 5;
@@ -213,7 +215,12 @@ impl Ready {
 
     fn contact(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<String> {
         if let Some(id) = talk.id("contact") {
-            let answer = talk.ask(self.patch(talk.token(), id, false, &plan.properties))?;
+            let properties = if talk.id(SECOND_EMAIL) == Some(&plan.email) {
+                &plan.without_email()
+            } else {
+                &plan.properties
+            };
+            let answer = talk.ask(self.patch(talk.token(), id, false, properties))?;
             if let Some(contact) = self.settled(talk, plan, answer)? {
                 return Ok(contact);
             }
@@ -246,10 +253,10 @@ impl Ready {
             return Ok(None);
         }
         let Some(existing) = answer::existing(answer) else { return Err(self.refused(talk, answer)) };
-        // The address is another contact's, maybe not its first: that stays as it is, the rest is written.
-        let mut properties = plan.properties.clone();
-        properties.remove("email");
-        let again = talk.ask(self.patch(talk.token(), &existing, false, &properties))?;
+        // The address is another contact's, maybe not its first: that stays as it is, the rest is written. Updates
+        // leave it alone too, until the lead has another address.
+        talk.keep(&[(SECOND_EMAIL, &plan.email)])?;
+        let again = talk.ask(self.patch(talk.token(), &existing, false, &plan.without_email()))?;
         if talk::is_good(again) { Ok(Some(existing)) } else { Err(self.refused(talk, again)) }
     }
 

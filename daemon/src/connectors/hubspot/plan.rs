@@ -60,6 +60,13 @@ impl Plan {
         Ok(Bytes::from(plan.to_string()))
     }
 
+    /// The properties without the address.
+    pub(super) fn without_email(&self) -> Map<String, Value> {
+        let mut properties = self.properties.clone();
+        properties.remove("email");
+        properties
+    }
+
     /// What was rendered for this delivery.
     pub(super) fn read(push: &Push<'_>) -> Result<Self, Failure> {
         let read = || {

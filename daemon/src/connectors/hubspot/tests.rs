@@ -109,7 +109,18 @@ fn a_conflict_leads_to_the_contact_that_is_there() {
     let said = drive(ready(json!({})).as_ref(), Created, &lead(), Ids::new(), None, &answers);
     assert_eq!(said.outcome, Outcome::Delivered);
     assert!(said.calls[2]["url"].as_str().unwrap().ends_with("/contacts/77"));
-    assert!(said.calls[2]["body"]["properties"].get("email").is_none(), "its first address stays");
+    let email = |call: &Value| call["body"]["properties"].get("email").cloned();
+    assert_eq!(email(&said.calls[2]), None, "its first address stays");
+
+    assert_eq!(said.ids["second_email"], "sarah@example.com");
+    let known = ids(&[("contact", "77"), ("second_email", "sarah@example.com")]);
+    let answers = [contact("77"), note()];
+    let update = drive(ready(json!({})).as_ref(), Updated, &lead(), known.clone(), None, &answers);
+    assert_eq!((update.calls.len(), email(&update.calls[0])), (2, None), "in updates too");
+    let mut moved = lead();
+    moved["lead"]["email"] = json!("sarah@new.example");
+    let update = drive(ready(json!({})).as_ref(), Updated, &moved, known, None, &answers);
+    assert_eq!(email(&update.calls[0]), Some(json!("sarah@new.example")), "until the lead's own has changed");
 }
 
 #[test]
