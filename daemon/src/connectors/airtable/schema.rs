@@ -4,7 +4,11 @@ use serde_json::Value;
 
 use super::KEY;
 use crate::{
-    connectors::{crm, verdict},
+    connectors::{
+        crm,
+        kinds::{Kind, kind_of},
+        verdict,
+    },
     domain::{mapping::Mapping, nearest::unknown},
 };
 
@@ -59,9 +63,23 @@ pub(super) fn findings(
             findings.push(format!(
                 "{KEY}: Airtable finds no records by a column of type {kind}; make {key} single line text"
             ));
+        } else if !rule.is_computed() && !fits(kind, kind_of(rule.field)) {
+            let own = kind_of(rule.field);
+            findings.push(format!("{}: column {target} holds {kind}, and this is {own}", rule.field));
         }
     }
     Ok(findings)
+}
+
+/// Whether a column takes values of this kind. What holds text takes all: Airtable writes anything else as text.
+fn fits(column: &str, own: Kind) -> bool {
+    match column {
+        "number" | "currency" | "percent" | "duration" | "rating" => own == Kind::Number,
+        "checkbox" => own == Kind::Truth,
+        "date" | "dateTime" => matches!(own, Kind::Date | Kind::Time),
+        "barcode" | "multipleAttachments" | "multipleCollaborators" | "singleCollaborator" => false,
+        _ => true,
+    }
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {

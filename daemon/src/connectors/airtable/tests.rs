@@ -189,6 +189,59 @@ fn a_test_names_the_account_and_what_is_missing() {
 }
 
 #[test]
+fn a_column_of_another_type_is_named() {
+    let columns = [
+        ("lead.uuid", "Lead ID", "singleLineText", ""),
+        ("lead.name", "Name", "number", "lead.name: column Name holds number, and this is a text"),
+        ("lead.phone", "Phone", "singleLineText", ""),
+        ("lead.event_type", "Event type", "singleSelect", ""),
+        (
+            "lead.event_date",
+            "Event date",
+            "checkbox",
+            "lead.event_date: column Event date holds checkbox, and this is a date",
+        ),
+        ("lead.guest_count", "Guests", "multilineText", ""),
+        (
+            "lead.gdpr_consent",
+            "Consent",
+            "date",
+            "lead.gdpr_consent: column Consent holds date, and this is true or false",
+        ),
+        ("quote.total_pence", "Quote total", "currency", ""),
+        (
+            "quote.items",
+            "Items",
+            "number",
+            "quote.items: column Items holds number, and this is an object or a list",
+        ),
+        ("viewing.starts_at", "Viewing start", "dateTime", ""),
+        (
+            "location.name",
+            "Venue",
+            "multipleAttachments",
+            "location.name: column Venue holds multipleAttachments, and this is a text",
+        ),
+    ];
+    let mut mapping: Value =
+        own_mapping().as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
+    for (field, column, _, _) in columns {
+        mapping[field] = json!(column);
+    }
+    mapping["quote.total_pence"] = own_mapping()["quote.total_pence"].clone();
+    let fields: Vec<Value> =
+        columns.iter().map(|(_, name, kind, _)| json!({"id": name, "name": name, "type": kind})).collect();
+    let schema = json!({"tables": [{"id": "tbl1", "name": "Leads / 2026", "fields": fields}]}).to_string();
+    let (report, _) = probe(ready(mapping).as_ref(), ProbeKind::Mapping, &[(200, &schema)]);
+    let mut wanted: Vec<&str> =
+        columns.iter().map(|column| column.3).filter(|said| !said.is_empty()).collect();
+    let mut said: Vec<&str> = report.findings.iter().map(String::as_str).collect();
+    wanted.sort_unstable();
+    said.sort_unstable();
+    assert_eq!(said, wanted);
+}
+
+#[test]
 fn a_test_fails_where_a_push_would() {
     let ready = ready(Value::Null);
     let forbidden = (403, r#"{"error":{"type":"INVALID_PERMISSIONS","message":"no"}}"#);

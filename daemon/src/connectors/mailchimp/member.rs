@@ -4,7 +4,11 @@ use md5::{Digest, Md5};
 use serde_json::Value;
 
 use crate::{
-    connectors::{Push, crm, verdict},
+    connectors::{
+        Push, crm,
+        kinds::{Kind, kind_of},
+        verdict,
+    },
     domain::{
         json::Json,
         mapping::Mapping,
@@ -16,8 +20,6 @@ use crate::{
 const FIELD_MAX: usize = 255;
 /// The merge fields that every new audience has for the name.
 const NAMES: [&str; 2] = ["FNAME", "LNAME"];
-/// The types of merge fields that take more than a text.
-const COMPOUND: &str = "address";
 
 /// How members are made.
 #[derive(Debug)]
@@ -93,14 +95,29 @@ impl Member {
         for rule in self.mapping.rules() {
             let Some(target) = rule.to.as_deref() else { continue };
             let field = fields.iter().find(|field| verdict::word(field, "tag") == Some(target));
-            if field.and_then(|field| verdict::word(field, "type")) == Some(COMPOUND) {
+            let kind = field.and_then(|field| verdict::word(field, "type")).unwrap_or_default();
+            let own = kind_of(rule.field);
+            if !fits(kind, own, rule.is_computed()) {
                 findings.push(format!(
-                    "{}: merge field {target} takes an address, not a text; use another",
+                    "{}: merge field {target} is of type {kind}, and this is {own}",
                     rule.field
                 ));
             }
         }
         findings
+    }
+}
+
+/// Whether a merge field takes a value of this kind; a template's may be of any.
+fn fits(field: &str, own: Kind, is_computed: bool) -> bool {
+    match field {
+        // It takes an object, which no mapping makes.
+        "address" => false,
+        "number" => is_computed || own == Kind::Number,
+        "date" => is_computed || own == Kind::Date,
+        // A day without a year is what no lead has.
+        "birthday" => is_computed,
+        _ => true,
     }
 }
 

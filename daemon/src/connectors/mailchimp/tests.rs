@@ -241,6 +241,39 @@ fn every_answer_has_its_class() {
 }
 
 #[test]
+fn a_merge_field_of_another_type_is_named() {
+    let fields = ["text", "number", "phone", "date", "birthday", "radio"]
+        .map(|kind| json!({"tag": kind.to_uppercase(), "type": kind}));
+    let schema = json!({"merge_fields": fields}).to_string();
+    let said = |mut mapping: Value| {
+        (mapping["lead.name"], mapping["lead.phone"]) = (Value::Null, Value::Null);
+        probe(ready(json!({}), mapping).as_ref(), ProbeKind::Mapping, &[(200, &schema)]).0.findings
+    };
+    let good = json!({"lead.source_url": "TEXT", "lead.guest_count": "NUMBER", "lead.event_date": "DATE",
+        "lead.event_type": "RADIO", "lead.profile.notes": {"to": "BIRTHDAY", "value": "02/14"}});
+    assert_eq!(said(good), [""; 0]);
+    for (field, target, expected) in [
+        (
+            "lead.event_date",
+            "NUMBER",
+            "lead.event_date: merge field NUMBER is of type number, and this is a date",
+        ),
+        (
+            "lead.guest_count",
+            "DATE",
+            "lead.guest_count: merge field DATE is of type date, and this is a number",
+        ),
+        (
+            "lead.event_date",
+            "BIRTHDAY",
+            "lead.event_date: merge field BIRTHDAY is of type birthday, and this is a date",
+        ),
+    ] {
+        assert_eq!(said(json!({field: target})), [expected]);
+    }
+}
+
+#[test]
 fn a_test_names_the_account_and_what_is_missing() {
     let ready = ready(json!({}), json!({"lead.event_date": "EVNTDATE", "location.name": "ADDRESS"}));
     let root = (200, r#"{"account_name":"Innkept Ltd","login_id":"ada"}"#);
@@ -253,7 +286,7 @@ fn a_test_names_the_account_and_what_is_missing() {
     let findings = [
         "lead.event_date: unknown merge field EVNTDATE; did you mean EVTDATE?",
         "lead.name: the audience has no merge field LNAME; map lead.name to one that it has, or to null",
-        "location.name: merge field ADDRESS takes an address, not a text; use another",
+        "location.name: merge field ADDRESS is of type address, and this is a text",
     ];
     let (report, urls) = probe(ready.as_ref(), ProbeKind::Test, &[root, list, schema]);
     assert_eq!(
