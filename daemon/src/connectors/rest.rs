@@ -142,18 +142,21 @@ impl Ready {
             return Err(config::no_credentials(missing));
         }
         let known = push.ids.get(ID);
+        let is_gone = known.is_some() && self.is_gone(push, exchanges);
+        let mut there = known.filter(|_| !is_gone);
         match exchanges.last() {
             Some(exchange) if self.is_expired(exchange) => return Ok(Step::Renew),
-            Some(exchange) if !is_look_up(exchange) => return self.conclude(push, exchange),
-            Some(exchange) => match self.found(exchange, push.now)? {
+            Some(exchange) if is_look_up(exchange) => match self.found(exchange, push.now)? {
                 Some(id) if known != Some(&id) => return Ok(keep(id)),
                 // Only a repeat looks for what it creates: an earlier attempt has brought it.
                 Some(_) if push.event != EventKind::Updated => return Ok(Step::Done(Outcome::Delivered)),
-                _ => {}
+                Some(_) => there = known,
+                None => {}
             },
-            None => {
+            Some(exchange) if !is_gone || exchanges.len() > 1 => return self.conclude(push, exchange),
+            _ => {
                 let may_be_there = match push.event {
-                    EventKind::Updated => known.is_none(),
+                    EventKind::Updated => there.is_none(),
                     _ => push.is_repeat,
                 };
                 if let Some(find) = self.settings.find.as_ref().filter(|_| may_be_there) {
@@ -161,12 +164,19 @@ impl Ready {
                 }
             }
         }
-        match (&self.settings.update, known) {
+        match (&self.settings.update, there) {
             (Some((method, target)), Some(id)) if push.event == EventKind::Updated => {
                 self.send(push, method, target, Some(id))
             }
             _ => self.send(push, &self.settings.method, &self.settings.target, None),
         }
+    }
+
+    /// Whether the CRM has deleted what this update went to first: then it is looked for, and made anew.
+    fn is_gone(&self, push: &Push<'_>, exchanges: &[Exchange]) -> bool {
+        let is_update = push.event == EventKind::Updated && self.settings.update.is_some();
+        let first = exchanges.first().filter(|first| is_update && !is_look_up(first));
+        first.is_some_and(|first| matches!(status(first), Some(404 | 410)))
     }
 
     fn look_up(&self, find: &Find, push: &Push<'_>) -> Result<Step, Failure> {

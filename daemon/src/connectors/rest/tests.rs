@@ -106,6 +106,27 @@ fn an_update_goes_to_the_crms_own_id() {
 }
 
 #[test]
+fn what_the_crm_has_deleted_is_looked_for_and_made_anew_once() {
+    let gone = (404, "no such lead");
+    let run = |ready: Box<dyn Prepared>, answers: &[(u16, &str)]| {
+        Walk { ids: keep_of("a"), ..Walk::updated(UPDATED) }.run(ready.as_ref(), answers)
+    };
+    let made = run(full(), &[gone, (200, "{}"), (201, r#"{"data":{"id":7}}"#)]);
+    assert_eq!(methods(&made), ["PATCH /api/leads/a", "GET /api/leads", "POST /api/leads"]);
+    assert_eq!((made.outcome, made.ids), (Outcome::Delivered, keep_of("7")));
+    let found = run(full(), &[gone, (200, r#"{"items":[{"id":9}]}"#), (200, "")]);
+    assert_eq!(methods(&found), ["PATCH /api/leads/a", "GET /api/leads", "PATCH /api/leads/9"]);
+    assert_eq!((found.outcome, found.ids), (Outcome::Delivered, keep_of("9")));
+    let again = run(full(), &[gone, (200, r#"{"items":[{"id":"a"}]}"#), gone]);
+    assert_eq!((again.requests.len(), again.failure().0), (3, "rejected"), "found, and not there");
+    let blind = || ready(json!({"id_pointer": "/id", "update_path": "/api/leads/{id}"}));
+    let made = run(blind(), &[(410, ""), (201, r#"{"id":7}"#)]);
+    assert_eq!(methods(&made), ["PUT /api/leads/a", "POST /api/leads"]);
+    assert_eq!((made.outcome, made.ids), (Outcome::Delivered, keep_of("7")));
+    assert_eq!(run(blind(), &[gone, gone]).failure().0, "rejected", "once, not for ever");
+}
+
+#[test]
 fn the_body_is_the_event_or_what_is_mapped_of_it() {
     let whole = Walk::created(FULL).run(ready(json!({})).as_ref(), &[(200, "")]);
     assert_eq!((&whole.requests[0].body[..], &whole.outcome), (FULL.as_bytes(), &Outcome::Delivered));
