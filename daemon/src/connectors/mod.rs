@@ -314,6 +314,8 @@ pub fn find(name: &str) -> Option<&'static dyn Connector> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use super::*;
 
     #[test]
@@ -327,5 +329,23 @@ mod tests {
             }
         }
         assert!(find("fax").is_none());
+    }
+
+    #[test]
+    fn every_connector_has_golden_requests_of_every_kind() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/connectors");
+        for connector in ALL {
+            let name = connector.manifest().name;
+            for kind in ["create", "update", "repeat", "minimal", "maximal"] {
+                let json = format!("{kind}.json");
+                let files =
+                    [(name, json), (name, format!("{kind}.eml")), ("hooks", format!("{name}_{kind}.json"))];
+                let is_compared = |(folder, file): &(&str, String)| {
+                    let tests = fs::read_to_string(here.join(folder).join("tests.rs")).unwrap_or_default();
+                    tests.contains(&format!("include_str!(\"fixtures/{file}\")"))
+                };
+                assert!(files.iter().any(is_compared), "{name}: no test compares fixtures/{kind}");
+            }
+        }
     }
 }

@@ -37,7 +37,7 @@ fn a_repeat_is_the_same_bytes_whatever_the_mapping_is_by_now() {
     let changed = ready(json!({"lead.name": "Full name", "lead.uuid": "Ref"}));
     let walk = Walk { rendered: first.rendered, is_repeat: true, ..Walk::created(FULL) };
     let repeat = walk.run(changed.as_ref(), &[(200, DONE)]);
-    repeat.assert_is(include_str!("fixtures/create.json"));
+    repeat.assert_is(include_str!("fixtures/repeat.json"));
     assert_eq!(repeat.requests[0].body, first.requests[0].body);
 }
 

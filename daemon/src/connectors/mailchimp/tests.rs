@@ -45,7 +45,7 @@ fn a_push_that_broke_off_goes_on_with_the_tags() {
         let changed = ready(json!({"tags": "other", "status_if_new": "subscribed"}), Value::Null);
         let again = Walk { rendered: first.rendered, ids: first.ids, is_repeat: true, ..Walk::created(FULL) };
         let repeat = again.run(changed.as_ref(), &[(204, "")]);
-        repeat.assert_is(include_str!("fixtures/resume.json"));
+        repeat.assert_is(include_str!("fixtures/repeat.json"));
         assert_eq!(
             (&repeat.outcome, &repeat.requests[0].body),
             (&Outcome::Delivered, &first.requests[1].body)

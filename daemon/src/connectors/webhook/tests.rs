@@ -4,7 +4,11 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::*;
-use crate::connectors::{Call, testing::NO_IDS};
+use crate::connectors::{
+    Call,
+    testing::{self, NO_IDS},
+    trial::{again, differing, first, full, maximal, minimal, seen},
+};
 use crate::{
     connectors::{CallError, CallErrorKind, Response},
     domain::{
@@ -69,6 +73,30 @@ fn request(config: Value) -> Request {
         Step::Call(Call::Http(request)) => request,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn the_requests_are_those_that_were_looked_at() {
+    use EventKind::{Created, Updated};
+    let config = json!({ "url": "https://hooks.example.com/leads/{{ lead.uuid }}?from={{ lead.email }}",
+        "query": { "key": "a-long-secret-key" }, "headers": { "X-Venue": "{{ company.name }}" } });
+    let mapping = json!({ "lead.phone": "lead.contact.tel", "lead.source_url": null });
+    let ready = Webhook.prepare(&integration(config, mapping), "Innkept/1.0").unwrap();
+    let mut found = Vec::new();
+    for (event, lead, name, fixture) in [
+        (Created, full(), "create", include_str!("fixtures/create.json")),
+        (Updated, full(), "update", include_str!("fixtures/update.json")),
+        (Created, full(), "repeat", include_str!("fixtures/repeat.json")),
+        (Created, minimal(), "minimal", include_str!("fixtures/minimal.json")),
+        (Created, maximal(), "maximal", include_str!("fixtures/maximal.json")),
+    ] {
+        let (_, mut step) = first(ready.as_ref(), event, &lead);
+        if name == "repeat" {
+            step = again(ready.as_ref(), event, &lead, &testing::request(step).body);
+        }
+        found.extend(differing(name, fixture, &serde_json::to_string_pretty(&seen(&step)).unwrap()));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
