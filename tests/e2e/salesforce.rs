@@ -117,6 +117,21 @@ async fn a_lead_is_found_by_its_address_unless_it_was_converted() {
 }
 
 #[tokio::test]
+async fn a_text_too_long_for_a_field_of_the_organizations_own_is_cut() {
+    let (fake, mut pushing) = scene(json!({}), json!({ "lead.profile.notes": "Region__c" })).await;
+    let mut lead = sample_lead(1);
+    lead["lead"]["profile"] = json!({ "notes": "é".repeat(3_000) });
+    fake.fault(CREATE, Fault::ActThenClose);
+    fake.fault(CREATE, Fault::ActThenClose);
+    let outcome = pushing.deliver(&mut Bringing::new(EventKind::Created, &lead), 4).await;
+    assert_eq!((outcome, count(&fake)), (Outcome::Delivered, 1));
+    let region =
+        fake.with(|salesforce| salesforce.leads.values().next().unwrap().fields["Region__c"].clone());
+    assert_eq!(region, format!("{}…", "é".repeat(254)));
+    fake.stop().await;
+}
+
+#[tokio::test]
 async fn what_no_retry_can_mend_says_what_salesforce_said() {
     let (fake, mut pushing) = scene(json!({}), json!({ "lead.event_date": "Wedding__c" })).await;
     let (class, error) = class_and_error(pushing.attempt(&mut created(1)).await);

@@ -34,6 +34,8 @@ pub(super) struct Salesforce;
 const VENDOR: &str = "salesforce";
 const LOGIN_URL: &str = "https://login.salesforce.com";
 const API_VERSION: &str = "v62.0";
+/// So often a write is repeated with texts cut, as each refusal may name one field alone.
+const CUTS_MAX: usize = 8;
 
 const FIELDS: &[ConfigField] = &[
     ConfigField::optional(
@@ -247,7 +249,7 @@ impl Ready {
         {
             return talk.keep(&[("lead", id), (&done, id)]);
         }
-        let made = talk.ask(self.create(token, plan))?;
+        let made = self.written(talk, &plan.create, || self.create(token, plan))?;
         if !talk::is_good(made) {
             return Err(refused(talk, made));
         }
@@ -261,8 +263,8 @@ impl Ready {
 
     /// Writes the lead to a Lead that is there; false if it is gone.
     fn updated(&self, talk: &Talk<'_>, token: &Token, plan: &Plan, id: &str) -> Heard<bool> {
-        let request = self.object(Method::PATCH, &["Lead", id], token);
-        let answer = talk.ask(self.write(request, &plan.update))?;
+        let object = || self.object(Method::PATCH, &["Lead", id], token);
+        let answer = self.written(talk, &plan.update, object)?;
         if talk::is_good(answer) {
             return Ok(true);
         }
@@ -282,12 +284,28 @@ impl Ready {
         })
     }
 
+    /// The answer to a write. Texts that are too long for the organization's own fields are cut to what it takes.
+    fn written<'a>(
+        &self,
+        talk: &Talk<'a>,
+        fields: &Json,
+        request: impl Fn() -> Request,
+    ) -> Heard<&'a Response> {
+        let mut fields = fields.clone();
+        for _ in 0..CUTS_MAX {
+            let answer = talk.ask(self.write(request(), &fields))?;
+            if !plan::cut(&mut fields, &answer::too_long(answer)) {
+                return Ok(answer);
+            }
+        }
+        talk.ask(self.write(request(), &fields))
+    }
+
     fn create(&self, token: &Token, plan: &Plan) -> Request {
-        let request = match &self.settings.external {
+        match &self.settings.external {
             Some(field) => self.object(Method::PATCH, &["Lead", field, &plan.lead], token),
             None => self.object(Method::POST, &["Lead"], token),
-        };
-        self.write(request, &plan.create)
+        }
     }
 
     fn write(&self, request: Request, fields: &Json) -> Request {

@@ -252,8 +252,8 @@ impl Salesforce {
                 return Some(error(400, "JSON_PARSER_ERROR", &message, &[]));
             }
             let limit = LIMITS.iter().find(|(field, _)| field == name).map_or(255, |(_, limit)| *limit);
-            if value.as_str().is_some_and(|text| text.encode_utf16().count() > limit) {
-                let message = format!("{name}: data value too large (max length={limit})");
+            if let Some(text) = value.as_str().filter(|text| text.encode_utf16().count() > limit) {
+                let message = format!("{name}: data value too large: {text} (max length={limit})");
                 return Some(error(400, "STRING_TOO_LONG", &message, &[name]));
             }
         }

@@ -26,6 +26,17 @@ pub(super) fn is_deleted(response: &Response) -> bool {
     first(response).is_some_and(|(code, _)| matches!(code.as_str(), "ENTITY_IS_DELETED" | "NOT_FOUND"))
 }
 
+/// The fields whose texts are refused as too long, with how long they may be: `… too large: … (max length=255)`.
+pub(super) fn too_long(response: &Response) -> Vec<(String, usize)> {
+    let Some(Value::Array(errors)) = response.json() else { return Vec::new() };
+    let limits = errors.iter().filter(|error| error["errorCode"] == "STRING_TOO_LONG").filter_map(|error| {
+        let (_, limit) = error["message"].as_str()?.rsplit_once("max length=")?;
+        let digits: String = limit.chars().take_while(char::is_ascii_digit).collect();
+        Some((error["fields"][0].as_str()?.to_owned(), digits.parse().ok()?))
+    });
+    limits.collect()
+}
+
 /// What a refusal means.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
     if response.status == 300 {

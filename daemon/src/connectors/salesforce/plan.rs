@@ -14,7 +14,8 @@ use crate::{
     },
 };
 
-/// How many characters the standard fields take. An address is not cut: half of one is another's.
+/// How many characters the standard fields take; an organization says it of its own. An address is not cut: half of one
+/// is another's.
 const LIMITS: &[(&str, usize)] = &[
     ("FirstName", 40),
     ("LastName", 80),
@@ -114,6 +115,19 @@ fn add(fields: &mut Json, name: &str, value: &Json) {
     if fields.get(name).is_none() {
         fields.insert(usize::MAX, name, limited(name, value));
     }
+}
+
+/// Cuts texts to what their fields take; false if there was nothing to cut.
+pub(super) fn cut(fields: &mut Json, limits: &[(String, usize)]) -> bool {
+    let mut is_cut = false;
+    for (name, limit) in limits.iter().filter(|(name, _)| name != "Email") {
+        let text = fields.get(name).and_then(Json::as_str);
+        let Some(text) = text.filter(|text| crm::units(text) > *limit) else { continue };
+        let cut = Json::string(&crm::cut(&text, *limit));
+        fields.insert(usize::MAX, name, cut);
+        is_cut = true;
+    }
+    is_cut
 }
 
 /// The value as the field takes it.

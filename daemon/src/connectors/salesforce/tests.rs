@@ -112,6 +112,35 @@ fn a_maximal_lead() {
 }
 
 #[test]
+fn texts_too_long_for_the_organizations_own_fields_are_cut_and_written_again() {
+    let too_long = |field: &str, limit: usize| {
+        let message = format!("{field}: data value too large: {} (max length={limit})", "x".repeat(300));
+        (400, json!([{ "errorCode": "STRING_TOO_LONG", "message": message, "fields": [field] }]))
+    };
+    let mapping = json!({ "lead.profile.notes": "Notes__c", "lead.source_url": "Source__c" });
+    let mut long = lead();
+    long["lead"]["profile"] = json!({ "notes": "👰".repeat(300) });
+    let answers = [found(&[]), too_long("Notes__c", 255), too_long("Source__c", 10), made()];
+    let said = drive(ready(json!({}), mapping.clone()).as_ref(), Created, &long, Ids::new(), None, &answers);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    let body = &said.calls[3]["body"];
+    assert_eq!(body["Notes__c"], format!("{}…", "👰".repeat(127)));
+    assert_eq!(body["Source__c"], "https://t…");
+    let answers = [too_long("Notes__c", 255), (204, Value::Null)];
+    let said = drive(ready(json!({}), mapping.clone()).as_ref(), Updated, &long, known(), None, &answers);
+    assert_eq!((said.outcome, &said.calls[1]["body"]["Notes__c"]), (Outcome::Delivered, &body["Notes__c"]));
+    // An address is not cut, nor what is within its limit, nor for ever.
+    for (limits, calls) in
+        [(vec![("Email", 5)], 1), (vec![("Notes__c", 600)], 1), (vec![("Notes__c", 9); 20], 2)]
+    {
+        let answers: Vec<_> = limits.iter().map(|(field, limit)| too_long(field, *limit)).collect();
+        let said = drive(ready(json!({}), mapping.clone()).as_ref(), Updated, &long, known(), None, &answers);
+        assert_eq!(said.calls.len(), calls);
+        assert!(matches!(&said.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Rejected));
+    }
+}
+
+#[test]
 fn a_lead_that_is_gone_is_looked_for_and_made_anew() {
     let ready = ready(json!({}), json!({}));
     for gone in [error(404, "NOT_FOUND"), error(400, "ENTITY_IS_DELETED")] {
