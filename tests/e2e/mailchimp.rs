@@ -150,12 +150,16 @@ async fn nobody_who_left_is_subscribed_again() {
     let (scene, fake) = scene(json!({"tags": "Wedding, Leadline"})).await;
     scene.post(1, email("left@example.com")).await;
     scene.wait_for(1, "delivered").await;
-    fake.with(|vendor| vendor.members.values_mut().for_each(|member| member.status = "unsubscribed".into()));
-    scene.post(2, email("LEFT@example.com")).await;
-    scene.wait_for(2, "delivered").await;
+    for (n, status) in ["unsubscribed", "cleaned", "archived"].into_iter().enumerate() {
+        fake.with(|vendor| vendor.members.values_mut().for_each(|member| member.status = status.into()));
+        scene.post(10 + n, email("LEFT@example.com")).await;
+        scene.wait_for(2 + n, "delivered").await;
+        fake.with(|vendor| {
+            assert_eq!((vendor.members.len(), vendor.status_was_said), (1, false));
+            assert_eq!(vendor.member("left@example.com").unwrap().status, status);
+        });
+    }
     fake.with(|vendor| {
-        assert_eq!((vendor.members.len(), vendor.status_was_said), (1, false));
-        assert_eq!(vendor.member("left@example.com").unwrap().status, "unsubscribed");
         vendor.in_compliance.insert("complained@example.com".into());
         vendor.forgotten.insert("erased@example.com".into());
     });
@@ -172,6 +176,17 @@ async fn nobody_who_left_is_subscribed_again() {
         assert_eq!(class, "rejected");
         assert!(error.starts_with(&format!("mailchimp {title} ")), "{error}");
     }
+    scene.end().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn what_forms_require_keeps_no_lead_out_and_long_texts_fit() {
+    let (scene, fake) = scene(json!({})).await;
+    fake.with(|vendor| vendor.required.insert("ADDRESS".into()));
+    scene.post(1, |lead| lead["lead"]["name"] = "👰".repeat(90).into()).await;
+    scene.wait_for(1, "delivered").await;
+    fake.with(|vendor| assert_eq!(vendor.members.len(), 1));
     scene.end().await;
     fake.stop().await;
 }
@@ -205,11 +220,12 @@ async fn a_test_names_the_account_and_a_key_is_tried_first() {
 async fn no_more_than_four_calls_are_made_at_once() {
     let (scene, fake) = scene(json!({})).await;
     let slow = Duration::from_millis(500);
-    fake.chaos(Some(Box::new(move |request| (request.method == "PUT").then_some(Fault::ActThenWait(slow)))));
+    fake.with(|vendor| vendor.takes = slow);
     for n in 0..12 {
         scene.post(n, email(&format!("lead{n}@example.com"))).await;
     }
     scene.wait_for(12, "delivered").await;
+    assert_eq!(fake.with(|vendor| vendor.crowded), 0);
     let mut calls = fake.requests();
     calls.retain(|call| call.method == "PUT");
     assert_eq!(calls.len(), 12);

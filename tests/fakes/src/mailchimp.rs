@@ -1,7 +1,12 @@
-//! Mailchimp, as far as members go: who left stays away, tags need a member, and the key names a data centre.
+//! Mailchimp, as far as members go: who left stays away, merge fields have types, tags need a member, the key names a
+//! data centre, and too many calls at once are shut out without a word.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
+use md5::{Digest as _, Md5};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -9,6 +14,11 @@ use crate::{
     receiver::Reply,
     vendor::{Route, Vendor},
 };
+
+/// So many calls of one account may be on their way at once.
+const CONNECTIONS_MAX: usize = 10;
+/// The longest text of a merge field, in bytes.
+const TEXT_MAX: usize = 255;
 
 /// Somebody in the audience.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +38,8 @@ pub struct Mailchimp {
     pub list: String,
     /// Tag and type of each merge field.
     pub merge_fields: Vec<(String, String)>,
+    /// Tags of the merge fields that forms require.
+    pub required: BTreeSet<String>,
     /// By the key that calls name them with.
     pub members: BTreeMap<String, Member>,
     /// Addresses that were erased for good.
@@ -36,6 +48,12 @@ pub struct Mailchimp {
     pub in_compliance: BTreeSet<String>,
     /// Whoever called with a member's `status`, which subscribes people again.
     pub status_was_said: bool,
+    /// How long each call takes.
+    pub takes: Duration,
+    /// How many calls came while too many were on their way.
+    pub crowded: usize,
+    /// When the calls that are on their way will end.
+    ends: Vec<Instant>,
 }
 
 impl Mailchimp {
@@ -53,10 +71,14 @@ impl Mailchimp {
             api_key: "0123456789abcdef-us21".into(),
             list: "a1b2c3d4e5".into(),
             merge_fields: fields.map(|(tag, kind)| (tag.to_owned(), kind.to_owned())).to_vec(),
+            required: BTreeSet::new(),
             members: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             in_compliance: BTreeSet::new(),
             status_was_said: false,
+            takes: Duration::ZERO,
+            crowded: 0,
+            ends: Vec::new(),
         }
     }
 
@@ -93,9 +115,9 @@ impl Mailchimp {
         self.status_was_said |= body.get("status").is_some();
         let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
         let (email, status) = (text("email_address"), text("status_if_new"));
-        if !email.contains('@')
-            || !matches!(status, "pending" | "subscribed" | "unsubscribed" | "transactional")
-        {
+        let is_status = matches!(status, "pending" | "subscribed" | "unsubscribed" | "transactional");
+        // Another key would be somebody else's, or a change of address.
+        if !email.contains('@') || !is_status || key != hex::encode(Md5::digest(email.to_lowercase())) {
             return problem(400, "Invalid Resource", "The resource submitted could not be validated.");
         }
         let small = email.to_lowercase();
@@ -116,10 +138,14 @@ impl Mailchimp {
             );
         }
         let fields = body.get("merge_fields").and_then(Value::as_object).cloned().unwrap_or_default();
-        let is_known = |tag: &String| self.merge_fields.iter().any(|(known, _)| known == tag);
-        if let Some(tag) = fields.keys().find(|tag| !is_known(tag)) {
-            let errors = json!([{"field": tag, "message": "This merge field does not exist"}]);
-            return problem_with(400, "Invalid Resource", "Your merge fields were invalid.", &errors);
+        let mut wrong: Vec<Value> =
+            fields.iter().filter_map(|(tag, value)| self.wrong_field(tag, value)).collect();
+        if route.asked("skip_merge_validation") != "true" {
+            let missing = self.required.iter().filter(|tag| !fields.contains_key(*tag));
+            wrong.extend(missing.map(|tag| json!({"field": tag, "message": "This field is required"})));
+        }
+        if !wrong.is_empty() {
+            return problem_with(400, "Invalid Resource", "Your merge fields were invalid.", &json!(wrong));
         }
         let new = || Member { status: status.to_owned(), ..Member::default() };
         let member = self.members.entry(key.to_owned()).or_insert_with(new);
@@ -130,6 +156,25 @@ impl Mailchimp {
             200,
             &json!({"id": key, "email_address": email, "status": member.status, "merge_fields": member.fields}),
         )
+    }
+
+    fn wrong_field(&self, tag: &str, value: &Value) -> Option<Value> {
+        let field = self.merge_fields.iter().find(|(known, _)| known == tag);
+        let text = value.as_str();
+        let message = match field.map(|(_, kind)| kind.as_str()) {
+            None => "This merge field does not exist",
+            Some(_) if text.is_some_and(|text| text.len() > TEXT_MAX) => "Value is too long",
+            Some("number") if !value.is_number() && text.is_none_or(|text| text.parse::<f64>().is_err()) => {
+                "Please enter a number"
+            }
+            Some("address") if !value.is_object() => "Please enter a complete address",
+            Some("date") if text.is_none_or(|text| text.parse::<jiff::civil::Date>().is_err()) => {
+                "Please enter a date"
+            }
+            Some("birthday") if text.is_none_or(|text| text.len() != 5) => "Please enter a valid birthday",
+            Some(_) => return None,
+        };
+        Some(json!({"field": tag, "message": message}))
     }
 
     fn tag(&mut self, key: &str, body: &Value) -> Reply {
@@ -165,7 +210,13 @@ impl Vendor for Mailchimp {
                 "Your API key may be invalid, or you've attempted to access the wrong datacenter.",
             );
         }
-        self.route(&Route::of(request))
+        self.ends.retain(|end| *end > request.at);
+        if self.ends.len() >= CONNECTIONS_MAX {
+            self.crowded += 1;
+            return Reply::status(403);
+        }
+        self.ends.push(request.at + self.takes);
+        self.route(&Route::of(request)).after(self.takes)
     }
 }
 
