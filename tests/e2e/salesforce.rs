@@ -257,7 +257,14 @@ async fn a_daemon_logs_in_once_for_many_pushes_and_waits_out_a_quota() {
     wait_until("all is well", async || operator.badge(&made.id).await == "ok").await;
     assert_eq!(fake.with(|salesforce| salesforce.logins), 1);
 
-    fake.with(|salesforce| salesforce.calls_left = 0);
+    fake.with(|salesforce| salesforce.calls_left = 900);
+    post_lead(&daemon.url("/v1/leads"), &key, sample_lead(21).to_string()).await;
+    wait_until("its push has ended", async || {
+        let finished = operator.finished(&made.id).await;
+        finished.iter().filter(|attempt| !attempt.delivery_id.is_empty()).count() == 21
+    })
+    .await;
+    let calls = fake.calls().len();
     post_lead(&daemon.url("/v1/leads"), &key, sample_lead(20).to_string()).await;
     wait_until("the lane is throttled", async || {
         operator.integration(&made.id).await.health.unwrap().throttled_until.is_some()
@@ -266,6 +273,11 @@ async fn a_daemon_logs_in_once_for_many_pushes_and_waits_out_a_quota() {
     let attempts = operator.finished(&made.id).await;
     let last = attempts.last().unwrap();
     assert_eq!(last.failure_class, "throttled");
+    assert_eq!(
+        last.error,
+        "salesforce quota: 898 of the day's 100000 calls are left, and are left to others"
+    );
+    assert_eq!(fake.calls().len(), calls, "the last calls of the day are not spent");
     assert!(!format!("{attempts:?}").contains("secret-1"), "{attempts:?}");
     daemon.stop().await;
     fake.stop().await;

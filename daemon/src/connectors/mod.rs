@@ -185,6 +185,12 @@ pub trait Prepared: Send + Sync {
     fn pace(&self) -> Option<Pace> {
         None
     }
+    /// What a good answer says of a quota that the target counts for all its callers and that is all but used: then
+    /// later pushes fail so, without a call, until the failure's wait has passed.
+    fn spent(&self, response: &Response) -> Option<Failure> {
+        let _ = response;
+        None
+    }
     /// A look at the target that pushes no lead.
     fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
         let _ = (probe, exchanges);

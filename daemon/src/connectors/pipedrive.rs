@@ -264,6 +264,10 @@ impl Prepared for Ready {
         Some(Pace { calls: self.settings.calls, per: CALLS_PER })
     }
 
+    fn spent(&self, response: &Response) -> Option<Failure> {
+        answer::spent(response)
+    }
+
     fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
         probe::step(self, probe, exchanges)
     }

@@ -225,6 +225,10 @@ impl Prepared for Ready {
         true
     }
 
+    fn spent(&self, response: &Response) -> Option<Failure> {
+        answer::spent(response)
+    }
+
     fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
         probe::step(self, probe, exchanges)
     }

@@ -3,6 +3,8 @@
 //! A step machine is asked anew after each answer. So the connector goes through its push from the start each time:
 //! what was asked already is answered from the exchanges, and the first question without an answer is the next step.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use url::Url;
 
@@ -120,6 +122,21 @@ pub(super) fn by_status(vendor: &str, response: &Response, now: i64) -> Failure 
     let mut failure = reading::failure(response, now);
     failure.error = reading::one_line(&format!("{vendor} {}", failure.error), 400);
     failure
+}
+
+/// The last hundredth of a day's calls is left to the account's other programs: ours can wait.
+pub(super) fn all_but_spent(vendor: &str, left: u64, of: u64, wait: Duration) -> Option<Failure> {
+    let is_spent = left.saturating_mul(100) < of;
+    is_spent.then(|| {
+        let message = format!("{left} of the day's {of} calls are left, and are left to others");
+        let failure = told(vendor, FailureClass::Throttled, "quota:", &message);
+        Failure { retry_after: Some(wait), ..failure }
+    })
+}
+
+/// The number that a header has.
+pub(super) fn number(response: &Response, header: &str) -> Option<u64> {
+    response.header(header)?.trim().parse().ok()
 }
 
 /// A URL of the target's: the base with these segments, each encoded, so that no value adds another.

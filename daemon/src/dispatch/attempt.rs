@@ -77,9 +77,10 @@ pub(super) async fn attempt(client: &Client, store: &Store, ready: &Ready, duty:
     let started = Instant::now();
     let mut calls = Calls::new(client, ready, duty.now, PUSH_CAP);
     let mut rendered = None;
-    let outcome = match &ready.prepared {
-        Err(failure) => Err(failure.clone()),
-        Ok(prepared) => push(&mut calls, store, prepared.as_ref(), duty, &mut rendered).await,
+    let outcome = match (&ready.prepared, ready.session.spent()) {
+        (Err(failure), _) => Err(failure.clone()),
+        (Ok(_), Some(failure)) => Err(failure),
+        (Ok(prepared), None) => push(&mut calls, store, prepared.as_ref(), duty, &mut rendered).await,
     };
     let body = rendered.or_else(|| match calls.made.first().map(|exchange| &exchange.call) {
         Some(Call::Http(request)) if !request.is_secret => Some(request.body.clone()),
@@ -232,6 +233,11 @@ impl<'a> Calls<'a> {
         let turn = self.ready.turn(prepared).await;
         let answer = self.client.call(&call, self.ready.policy.timeout, self.cap).await;
         drop(turn);
+        if let Ok(response) = &answer
+            && let Some(failure) = guarded(|| prepared.spent(response))?
+        {
+            self.ready.session.rest(failure);
+        }
         self.made.push(Exchange { call, answer });
         Ok(())
     }

@@ -10,7 +10,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::connectors::{Pace, Token};
+use crate::{
+    connectors::{Pace, Token},
+    domain::outcome::Failure,
+};
 
 /// A token is renewed so long before it runs out.
 const MARGIN_SECONDS: i64 = 60;
@@ -23,6 +26,8 @@ type Held = Option<(i32, Arc<Token>)>;
 pub(super) struct Session {
     quota: Arc<Mutex<Option<Arc<Quota>>>>,
     token: AsyncMutex<Held>,
+    /// Until when pushes fail, and how, as the target's quota is all but used.
+    spent: Arc<Mutex<Option<(Instant, Failure)>>>,
 }
 
 /// The calls that a target takes in its window.
@@ -51,7 +56,21 @@ impl Drop for Turn {
 impl Session {
     /// A session with a login of its own, whose calls count with these: the target's quota is the account's.
     pub(super) fn with_other_login(&self) -> Self {
-        Self { quota: Arc::clone(&self.quota), token: AsyncMutex::default() }
+        Self { quota: Arc::clone(&self.quota), token: AsyncMutex::default(), spent: Arc::clone(&self.spent) }
+    }
+
+    /// Lets pushes fail so until the failure's wait has passed.
+    pub(super) fn rest(&self, failure: Failure) {
+        let until = Instant::now() + failure.retry_after.unwrap_or_default();
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, failure));
+    }
+
+    /// How pushes fail now without a call, if they do.
+    pub(super) fn spent(&self) -> Option<Failure> {
+        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (until, failure) = spent?;
+        let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        Some(Failure { retry_after: Some(left), ..failure })
     }
 
     /// Waits until another call may be made. A call counts from its end, not from its start: the target counts
@@ -111,6 +130,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::outcome::FailureClass;
 
     #[tokio::test]
     async fn no_stretch_of_time_holds_more_calls_than_the_pace_allows() {
@@ -153,6 +173,20 @@ mod tests {
         let given_up = tokio::time::timeout(Duration::from_millis(1), session.turn(pace)).await;
         assert!(given_up.is_err());
         drop(session.turn(pace).await);
+    }
+
+    #[test]
+    fn a_quota_that_is_spent_holds_pushes_until_its_wait_has_passed() {
+        let session = Session::default();
+        assert_eq!(session.spent(), None);
+        let failure = Failure::new(FailureClass::Throttled, "spent");
+        let rest = |wait| session.rest(Failure { retry_after: Some(wait), ..failure.clone() });
+        rest(Duration::from_secs(900));
+        let spent = session.with_other_login().spent().unwrap();
+        assert_eq!((spent.class, spent.error.as_str()), (FailureClass::Throttled, "spent"));
+        assert!(spent.retry_after.is_some_and(|left| left <= Duration::from_secs(900) && !left.is_zero()));
+        rest(Duration::ZERO);
+        assert_eq!(session.spent(), None);
     }
 
     #[tokio::test]

@@ -65,6 +65,13 @@ fn throttled(response: &Response, body: &Value, category: &str, message: &str, n
     failure
 }
 
+/// What a good answer says of the account's day.
+pub(super) fn spent(response: &Response) -> Option<Failure> {
+    let left = talk::number(response, "x-hubspot-ratelimit-daily-remaining")?;
+    let of = talk::number(response, "x-hubspot-ratelimit-daily")?;
+    talk::all_but_spent(VENDOR, left, of, DAILY_WAIT)
+}
+
 /// `PROPERTY_DOESNT_EXIST wedding_date_property`, for each error in an answer.
 fn details(body: &Value, message: &str) -> String {
     let mut details: Vec<String> =

@@ -8,6 +8,7 @@ use crate::{
         Connector, Ids, Prepared, crm,
         golden::{assert_errors, assert_golden, drive, lead, maximal, minimal},
         testing::integration,
+        walk::response,
     },
     domain::{
         address::EgressPolicy,
@@ -181,4 +182,16 @@ fn credentials_are_never_shown() {
         }
     );
     assert!(!told.contains("pat-secret"), "{told}");
+}
+
+#[test]
+fn the_last_calls_of_the_day_are_left_to_others() {
+    let spent = |left: &str| {
+        let headers =
+            [("X-HubSpot-RateLimit-Daily", "250000"), ("X-HubSpot-RateLimit-Daily-Remaining", left)];
+        answer::spent(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
+    };
+    assert_eq!((spent("249999"), spent("2500"), spent("")), (None, None, None));
+    let error = "hubspot quota: 2499 of the day's 250000 calls are left, and are left to others";
+    assert_eq!(spent("2499"), Some((FailureClass::Throttled, error.to_owned())));
 }

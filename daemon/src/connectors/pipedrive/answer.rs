@@ -57,7 +57,7 @@ fn refused(response: &Response, body: &Value, now: i64) -> Failure {
 }
 
 fn throttled(response: &Response, body: Option<&Value>, now: i64) -> Failure {
-    let number = |name: &str| response.header(name).and_then(|value| value.trim().parse::<u64>().ok());
+    let number = |name: &str| talk::number(response, name);
     let is_out =
         number("x-daily-ratelimit-token-remaining") == Some(0) || number("x-daily-requests-left") == Some(0);
     let wait = if is_out {
@@ -70,6 +70,13 @@ fn throttled(response: &Response, body: Option<&Value>, now: i64) -> Failure {
     let mut failure = talk::told(VENDOR, FailureClass::Throttled, "429", &format!("{said} ({quota} quota)"));
     failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
     failure
+}
+
+/// What a good answer says of the company's day, where it does.
+pub(super) fn spent(response: &Response) -> Option<Failure> {
+    let left = talk::number(response, "x-daily-ratelimit-token-remaining")?;
+    let of = talk::number(response, "x-daily-ratelimit-token-limit")?;
+    talk::all_but_spent(VENDOR, left, of, DAILY_WAIT)
 }
 
 /// The oldest of the persons that a search found.

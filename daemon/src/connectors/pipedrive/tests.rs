@@ -8,6 +8,7 @@ use crate::{
         Connector, Ids, Prepared, crm,
         golden::{assert_errors, assert_golden, drive, lead, maximal, minimal},
         testing::{NOW, integration},
+        walk::response,
     },
     domain::{
         address::EgressPolicy,
@@ -235,4 +236,18 @@ fn settings_are_checked() {
     let credentials = |given| Pipedrive.check_credentials(&given, &egress);
     assert!(credentials(json!({ "api_token": "x" })).is_empty());
     assert_eq!(credentials(json!({ "client_id": "x" })).len(), 1);
+}
+
+#[test]
+fn the_last_calls_of_the_day_are_left_to_others() {
+    let spent = |left: &str| {
+        let headers =
+            [("x-daily-ratelimit-token-limit", "30000"), ("x-daily-ratelimit-token-remaining", left)];
+        answer::spent(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
+    };
+    assert_eq!((spent("29000"), spent("300")), (None, None));
+    let error = "pipedrive quota: 299 of the day's 30000 calls are left, and are left to others";
+    assert_eq!(spent("299"), Some((FailureClass::Throttled, error.to_owned())));
+    let only_left = [("x-daily-ratelimit-token-remaining", "1")];
+    assert_eq!(answer::spent(&response(200, &only_left, "")), None, "of how many is not told");
 }

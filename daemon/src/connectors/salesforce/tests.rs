@@ -9,6 +9,7 @@ use crate::{
         Connector, Ids, Prepared, crm,
         golden::{assert_errors, assert_golden, drive, lead, maximal, minimal},
         testing::{NOW, integration},
+        walk::response,
     },
     domain::{
         address::EgressPolicy,
@@ -287,4 +288,28 @@ fn without_credentials_it_is_the_push_that_fails() {
         .unwrap();
     let said = drive(made.as_ref(), Created, &lead(), Ids::new(), None, &[]);
     assert!(matches!(&said.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Credentials));
+}
+
+#[test]
+fn the_last_calls_of_the_day_are_left_to_others() {
+    for (header, error) in [
+        ("api-usage=18/5000", None),
+        ("api-usage=4950/5000", None),
+        (
+            "api-usage=4951/5000",
+            Some("salesforce quota: 49 of the day's 5000 calls are left, and are left to others"),
+        ),
+        (
+            "api-usage=5100/5000; per-app-api-usage=17/250(appName=x)",
+            Some("salesforce quota: 0 of the day's 5000 calls are left, and are left to others"),
+        ),
+        ("per-app-api-usage=250/250(appName=x); api-usage=1/5000", None),
+        ("nonsense", None),
+    ] {
+        let said = answer::spent(&response(204, &[("Sforce-Limit-Info", header)], ""));
+        assert_eq!(said.as_ref().map(|failure| failure.error.as_str()), error);
+        assert!(said.is_none_or(|failure| {
+            failure.class == FailureClass::Throttled && failure.retry_after.is_some()
+        }));
+    }
 }
