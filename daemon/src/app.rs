@@ -14,7 +14,7 @@ use crate::{
     dispatch::{self, Dispatch},
     domain::address::EgressPolicy,
     intake, push,
-    store::{Hub, Store, data_dir::DataDir, embedded::Cluster, ensure_partitions, keep_partitions, setup},
+    store::{Hub, Store, data_dir::DataDir, embedded::Cluster, ensure_partitions, retention, setup},
     telemetry,
 };
 
@@ -67,7 +67,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let sealer = setup::unseal(&pool, &config.master_key).await?;
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (hub, due) = Hub::new();
-    let store = Store::new(pool.clone(), sealer, Arc::new(hub)).sweeping(config.sweep);
+    let store = Store::new(pool.clone(), sealer, Arc::new(hub));
+    let store = store.sweeping(config.sweep).keeping(config.keep_attempts);
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
     let mut parts = Parts::default();
@@ -78,19 +79,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             Ok(())
         }
     });
-    parts.start("partitions", HOUSEKEEPING_GRACE, {
-        let pool = pool.clone();
-        |stop| async move {
-            keep_partitions(pool, stop).await;
-            Ok(())
-        }
-    });
     let egress = EgressPolicy::new(config.allow_egress);
     let brand = config.brand.as_str().to_owned();
-    parts.start("deletions", HOUSEKEEPING_GRACE, {
+    parts.start("housekeeping", HOUSEKEEPING_GRACE, {
         let store = store.clone();
         |stop| async move {
-            stop.run_until_cancelled(keep_house(store)).await;
+            let housekeeping = stop.run_until_cancelled(keep_house(store.clone()));
+            tokio::join!(retention::keep(store, stop.clone()), housekeeping);
             Ok(())
         }
     });

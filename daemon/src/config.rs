@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{
     domain::{brand::Brand, delivery::SweepPolicy},
-    store::{data_dir::is_root, setup},
+    store::{data_dir::is_root, retention, setup},
     telemetry,
 };
 
@@ -81,6 +81,10 @@ struct Settings {
     /// Up to which age it comes back to them, such as 72h [default: 72h]
     #[arg(long, value_name = "TIME")]
     sweep_age: Option<String>,
+    /// How long attempts are kept, and with them notices and jobs that ended; the last 50 attempts of each integration
+    /// stay [default: 30d]
+    #[arg(long, value_name = "TIME")]
+    keep_attempts: Option<String>,
     /// The key under which secrets are sealed [default: <data dir>/master.key, made at the first start]
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
@@ -116,6 +120,8 @@ pub struct Config {
     pub brand: Brand,
     /// When the sweep comes back to dead deliveries.
     pub sweep: SweepPolicy,
+    /// How long attempts are kept.
+    pub keep_attempts: Duration,
     pub master_key: PathBuf,
     pub log: LogFormat,
     pub log_level: String,
@@ -142,6 +148,7 @@ impl Config {
             allow_egress: Vec::new(),
             brand: Brand::ours(),
             sweep: SweepPolicy::default(),
+            keep_attempts: retention::KEPT_DEFAULT,
             master_key: data_dir.join("master.key"),
             log: LogFormat::default(),
             log_level: telemetry::DEFAULT_FILTER.to_owned(),
@@ -170,6 +177,7 @@ impl Settings {
             brand: self.brand.or(below.brand),
             sweep_interval: self.sweep_interval.or(below.sweep_interval),
             sweep_age: self.sweep_age.or(below.sweep_age),
+            keep_attempts: self.keep_attempts.or(below.keep_attempts),
             master_key: self.master_key.or(below.master_key),
             log: self.log.or(below.log),
             log_level: self.log_level.or(below.log_level),
@@ -202,6 +210,9 @@ impl Settings {
         }
         if let Some(text) = self.sweep_age {
             config.sweep.age = value("--sweep-age", text, span)?;
+        }
+        if let Some(text) = self.keep_attempts {
+            config.keep_attempts = value("--keep-attempts", text, days)?;
         }
         config.master_key = self.master_key.unwrap_or(config.master_key);
         config.log = self.log.unwrap_or_default();
@@ -275,6 +286,15 @@ fn span(text: &str) -> Result<Duration, String> {
         })
 }
 
+/// A span of a day at least: what is kept goes by the day.
+fn days(text: &str) -> Result<Duration, String> {
+    let span = span(text)?;
+    if span < Duration::from_secs(86_400) {
+        return Err("write a day at least, such as 30d".to_owned());
+    }
+    Ok(span)
+}
+
 fn network(text: &str) -> Result<IpNet, String> {
     let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     net.map(|net| net.trunc())
@@ -328,6 +348,11 @@ mod tests {
         assert_eq!(config.sweep.interval, Duration::from_millis(500));
         assert_eq!(config.sweep.age, Duration::from_secs(72 * 3600));
         assert_eq!(read_args(&[]).unwrap().sweep.interval, Duration::from_secs(900));
+        assert_eq!(read_args(&[]).unwrap().keep_attempts, Duration::from_secs(30 * 86_400));
+        let config = read_args(&["--keep-attempts", "36h"]).unwrap();
+        assert_eq!(config.keep_attempts, Duration::from_secs(36 * 3600));
+        let error = read_args(&["--keep-attempts", "23h"]).unwrap_err();
+        assert_eq!(error, "--keep-attempts \"23h\": write a day at least, such as 30d");
         for bad in ["", "15", "m", "0s", "-1s", "1w", "nans", "infh", "9e9d", "15 m"] {
             let error = read_args(&[&format!("--sweep-interval={bad}")]).unwrap_err();
             assert!(error.starts_with("--sweep-interval") && error.contains("15m"), "{error}");

@@ -33,6 +33,7 @@ mod queue;
 mod refusals;
 mod replaces;
 mod rest;
+mod retention;
 mod retries;
 mod rotation;
 mod salesforce;

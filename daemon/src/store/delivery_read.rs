@@ -158,7 +158,14 @@ impl DeliveryFilter {
         sql.push(" JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id");
         sql.push(" JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id");
         if !only_dead && (self.class.is_some() || self.error.is_some()) {
-            sql.push(" JOIN LATERAL (SELECT class, error FROM attempt a WHERE a.company_id = d.company_id");
+            // What is dead keeps its class and error for longer than its attempts are kept.
+            sql.push(
+                " JOIN LATERAL (SELECT class, error FROM undelivered u WHERE u.company_id = d.company_id",
+            );
+            sql.push(
+                " AND u.integration_id = d.integration_id AND u.delivery_id = d.id AND u.state = 'dead'",
+            );
+            sql.push(" UNION ALL SELECT class, error FROM attempt a WHERE a.company_id = d.company_id");
             sql.push(" AND a.delivery_id = d.id AND a.number = d.attempts LIMIT 1) f ON true");
         }
         sql.push(" WHERE i.deleted_at IS NULL");

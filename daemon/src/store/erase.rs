@@ -3,6 +3,8 @@
 //! A push that is under way knows the lead already, and writes what came of it when it ends. So each erased lead stands
 //! in `erasure` until no claim holds a delivery of it, and is cleaned once more then.
 
+use std::time::Duration;
+
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -53,7 +55,7 @@ impl Command {
         .await?;
         let deliveries = lock_deliveries(&mut self.tx, company, lead).await?;
         let skipped = self.take_from_queue(company, &deliveries).await?;
-        let attempts = scrub(&mut self.tx, company, lead, &deliveries).await?;
+        let attempts = scrub(&mut self.tx, company, lead, &deliveries, self.store.kept).await?;
         forget(&mut self.tx, company, lead, &uuid).await?;
         for integration in &deliveries.integrations {
             self.touch(company, (*integration).into(), false);
@@ -106,7 +108,7 @@ impl Store {
             let deliveries = lock_deliveries(&mut tx, company, lead).await?;
             // Before the cleaning: what is not running now has written all that it will.
             let is_running = !in_flight(&mut tx, &deliveries.ids).await?.is_empty();
-            scrub(&mut tx, company, lead, &deliveries).await?;
+            scrub(&mut tx, company, lead, &deliveries, self.kept).await?;
             if is_running {
                 left += 1;
             } else {
@@ -164,6 +166,7 @@ async fn scrub(
     company: CompanyId,
     lead: LeadId,
     of: &Deliveries,
+    kept: Duration,
 ) -> Result<u64, Error> {
     sqlx::query!(
         "UPDATE delivery SET body = NULL, progress = NULL,
@@ -175,23 +178,7 @@ async fn scrub(
     )
     .execute(&mut *db)
     .await?;
-    // Before the errors go, or they would not be known again.
-    sqlx::query!(
-        "WITH quoted AS MATERIALIZED (
-             SELECT DISTINCT error FROM attempt WHERE company_id = $1 AND delivery_id = ANY($3) AND error IS NOT NULL)
-         UPDATE integration_stat SET updated_at = now(),
-             last_error = CASE WHEN last_error IN (SELECT error FROM quoted) THEN $4 ELSE last_error END,
-             breaker_error = CASE WHEN breaker_error IN (SELECT error FROM quoted) THEN $4 ELSE breaker_error END
-         WHERE company_id = $1 AND integration_id = ANY($2)
-           AND (last_error IN (SELECT error FROM quoted) OR breaker_error IN (SELECT error FROM quoted))",
-        company.0,
-        &of.integrations,
-        &of.ids,
-        ERASED,
-    )
-    .execute(&mut *db)
-    .await?;
-    scrub_notices(db, company, of).await?;
+    scrub_health_and_notices(db, company, of, kept).await?;
     let attempts = sqlx::query!(
         "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL,
              error = CASE WHEN error IS NOT NULL THEN $3 END,
@@ -219,16 +206,42 @@ async fn scrub(
     Ok(attempts.rows_affected())
 }
 
-/// Takes the errors that quote the lead out of what operators were told of them.
-async fn scrub_notices(db: &mut PgConnection, company: CompanyId, of: &Deliveries) -> Result<(), Error> {
+/// Takes the errors that quote the lead out of the health of its integrations and of what operators were told. Before
+/// attempts lose their errors, or these would not be known again. Of an error whose attempt is no longer kept nobody
+/// can tell whose it was: it goes with any lead of the integration.
+async fn scrub_health_and_notices(
+    db: &mut PgConnection,
+    company: CompanyId,
+    of: &Deliveries,
+    kept: Duration,
+) -> Result<(), Error> {
     let errors = sqlx::query_scalar!(
-        r#"SELECT DISTINCT error AS "error!" FROM attempt
-           WHERE company_id = $1 AND delivery_id = ANY($2) AND error IS NOT NULL AND error NOT IN ('', $3)"#,
+        r#"SELECT error AS "error!" FROM (
+               SELECT error FROM attempt WHERE company_id = $1 AND delivery_id = ANY($2)
+               UNION SELECT last_error FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($3)
+                   AND last_error_at < now() - $4 * interval '1 second'
+               UNION SELECT breaker_error FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($3)
+                   AND last_error_at < now() - $4 * interval '1 second'
+           ) quoted WHERE error NOT IN ('', $5)"#,
         company.0,
         &of.ids,
+        &of.integrations,
+        kept.as_secs_f64(),
         ERASED,
     )
     .fetch_all(&mut *db)
+    .await?;
+    sqlx::query!(
+        "UPDATE integration_stat SET updated_at = now(),
+             last_error = CASE WHEN last_error = ANY($3) THEN $4 ELSE last_error END,
+             breaker_error = CASE WHEN breaker_error = ANY($3) THEN $4 ELSE breaker_error END
+         WHERE company_id = $1 AND integration_id = ANY($2) AND (last_error = ANY($3) OR breaker_error = ANY($3))",
+        company.0,
+        &of.integrations,
+        &errors,
+        ERASED,
+    )
+    .execute(&mut *db)
     .await?;
     for error in errors {
         // As it stands within a JSON string.

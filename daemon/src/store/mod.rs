@@ -1,6 +1,6 @@
 //! The store: the only SQL there is, and the place where secrets are sealed and opened.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use sqlx::PgPool;
@@ -36,6 +36,7 @@ pub mod push;
 pub mod queue;
 pub mod refusal;
 pub mod removal;
+pub mod retention;
 pub mod retry;
 mod revive;
 pub mod save_lead;
@@ -49,7 +50,7 @@ mod why;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use hub::{Change, DueHint, Hub};
-pub use partitions::{ensure_partitions, keep_partitions};
+pub use partitions::ensure_partitions;
 pub use seal::{SealError, Sealer};
 
 /// The kind of due rows that first attempts have; they go before [`RETRY`].
@@ -131,6 +132,8 @@ pub struct Store {
     sealer: Sealer,
     hub: Arc<Hub>,
     sweep: SweepPolicy,
+    /// How long attempts are kept.
+    kept: Duration,
 }
 
 impl Store {
@@ -138,13 +141,19 @@ impl Store {
     #[must_use]
     pub fn new(pool: PgPool, sealer: Sealer, hub: Arc<Hub>) -> Self {
         let finishes = setup::pinned(&pool);
-        Self { pool, finishes, sealer, hub, sweep: SweepPolicy::default() }
+        Self { pool, finishes, sealer, hub, sweep: SweepPolicy::default(), kept: retention::KEPT_DEFAULT }
     }
 
     /// The same, with this policy of the sweep.
     #[must_use]
     pub fn sweeping(self, sweep: SweepPolicy) -> Self {
         Self { sweep, ..self }
+    }
+
+    /// The same, with attempts kept for this long.
+    #[must_use]
+    pub fn keeping(self, kept: Duration) -> Self {
+        Self { kept, ..self }
     }
 
     /// Closes the connections that finish; the pool is its owner's to close.

@@ -113,9 +113,6 @@ impl Store {
                 told += write(&mut tx, change, notice).await?;
             }
         }
-        sqlx::query!("DELETE FROM notice WHERE finished_at < now() - interval '30 days'")
-            .execute(&mut *tx)
-            .await?;
         tx.commit().await?;
         Ok(told)
     }

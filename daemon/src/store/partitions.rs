@@ -1,16 +1,12 @@
 //! A partition of `attempt` for each day, made ahead of time so that no finish ever waits for one.
 
-use std::time::Duration;
-
 use jiff::{ToSpan as _, civil::Date, tz::TimeZone};
 use sqlx::{AssertSqlSafe, PgPool};
-use tokio_util::sync::CancellationToken;
 
 /// Yesterday is for attempts that began before midnight; the days ahead outlast a daemon that cannot make them.
 const DAYS: std::ops::RangeInclusive<i64> = -1..=7;
-const CHECK_EVERY: Duration = Duration::from_secs(3600);
-/// One daemon at a time makes partitions.
-const LOCK: i64 = 0x6c65_6164_0001;
+/// One daemon at a time changes what partitions there are.
+pub(super) const LOCK: i64 = 0x6c65_6164_0001;
 
 /// Makes the partitions around today, by the database's clock.
 pub async fn ensure_partitions(pool: &PgPool) -> Result<(), sqlx::Error> {
@@ -26,17 +22,14 @@ pub async fn ensure_partitions(pool: &PgPool) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Keeps making them until stopped. A failure is tried again within the hour, days before it would be missed.
-pub async fn keep_partitions(pool: PgPool, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(CHECK_EVERY)).await.is_some() {
-        if let Err(error) = ensure_partitions(&pool).await {
-            tracing::warn!(%error, "cannot make the partitions of the coming days; trying again in an hour");
-        }
-    }
+/// The name of a day's partition.
+pub(super) fn name_of(day: Date) -> String {
+    format!("attempt_{}", day.strftime("%Y%m%d"))
 }
 
-fn name_of(day: Date) -> String {
-    format!("attempt_{}", day.strftime("%Y%m%d"))
+/// The day of a partition, or none for another table's name.
+pub(super) fn day_of(name: &str) -> Option<Date> {
+    Date::strptime("attempt_%Y%m%d", name).ok()
 }
 
 /// Asks the catalog, not `to_regclass`, whose cache does not see what others made while we waited for the lock.
@@ -71,4 +64,19 @@ async fn create(pool: &PgPool, name: &str, day: Date) -> Result<(), sqlx::Error>
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
     transaction.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_tells_its_day() {
+        let day = jiff::civil::date(2026, 11, 3);
+        assert_eq!(name_of(day), "attempt_20261103");
+        assert_eq!(day_of("attempt_20261103"), Some(day));
+        for other in ["attempt_rest", "attempt", "attempt_20261399", "attempt_20261103_pkey", "lead"] {
+            assert_eq!(day_of(other), None, "{other}");
+        }
+    }
 }

@@ -121,9 +121,10 @@ impl Command {
     ) -> Result<(Vec<Uuid>, Vec<Uuid>), Refusal> {
         let kept = sqlx::query_scalar!(
             "SELECT d.id FROM delivery d WHERE d.company_id = $1 AND d.id = ANY($2) AND d.state = 'dead'
-               AND d.body IS NULL AND NOT d.verbatim AND NOT EXISTS (
-                   SELECT FROM attempt a WHERE a.delivery_id = d.id AND a.company_id = d.company_id
-                     AND (a.method IS NOT NULL OR a.class <> 'mapping'))",
+               AND d.body IS NULL AND NOT d.verbatim AND d.attempts = (
+                   -- An attempt that is no longer kept may have sent something.
+                   SELECT count(*) FROM attempt a WHERE a.delivery_id = d.id AND a.company_id = d.company_id
+                     AND a.method IS NULL AND a.class = 'mapping')",
             company.0,
             ids,
         )

@@ -21,7 +21,7 @@ impl Store {
                           AND s.sweep_at <= d.created_at + $2 * interval '1 second' THEN s.sweep_at END AS sweep_at,
                       r.claimed_at AS "running_since?",
                       p.id AS "behind_id?", p.state AS "behind_state?",
-                      a.class AS failure_class, a.error AS failure_error, now() AS "now!"
+                      coalesce(a.class, u.class) AS failure_class, coalesce(a.error, u.error) AS failure_error, now() AS "now!"
                FROM company c
                CROSS JOIN LATERAL (SELECT * FROM delivery WHERE company_id = c.id AND id = $1 OFFSET 0) d
                JOIN integration i ON i.company_id = c.id AND i.id = d.integration_id AND i.deleted_at IS NULL
