@@ -17,6 +17,7 @@ mod foreign;
 mod hooks;
 mod hubspot;
 mod imports;
+mod jobs;
 mod leads;
 mod life;
 mod mail_tls;

@@ -175,7 +175,8 @@ impl Command {
     /// Ends what a job has not brought back yet. Answers the companies that it concerns.
     pub async fn cancel_job(&mut self, job: JobId) -> Result<Vec<CompanyId>, Refusal> {
         let companies = sqlx::query_scalar!(
-            "UPDATE job SET state = 'cancelled', finished_at = now()
+            "UPDATE job SET state = 'cancelled', finished_at = now(),
+                 filter = CASE WHEN kind = 'retry' THEN filter - 'error' ELSE filter END
              WHERE id = $1 AND state = 'running' RETURNING company_id",
             job.uuid(),
         )
@@ -287,6 +288,7 @@ impl Store {
         sqlx::query!(
             "UPDATE job SET released = released + $4, left_alone = left_alone + $5,
                  position = coalesce($6, position), state = CASE WHEN $7 THEN 'done' ELSE state END,
+                 filter = CASE WHEN $7 AND kind = 'retry' THEN filter - 'error' ELSE filter END,
                  finished_at = CASE WHEN $7 THEN now() END
              WHERE company_id = $1 AND id = $2 AND integration_id = $3",
             company.0,

@@ -1,0 +1,143 @@
+//! Jobs as whoever waits for one at a terminal meets them: how far it is, and Ctrl-C.
+
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_tests::{Cli, Daemon, Operator, Pty, check_invariants, leadline, post_lead, wait_until};
+use serde_json::{Value, json};
+
+/// So many pushes of one a second: no test waits for the last.
+const LEADS: usize = 40;
+
+struct Scene {
+    daemon: Daemon,
+    operator: Operator,
+    cli: Cli,
+    receiver: Receiver,
+    key: String,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let daemon = Daemon::start().await;
+        let operator = Operator::new(daemon.control().await);
+        let cli = Cli::new(daemon.socket());
+        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+        let key = operator.company(7).await;
+        Self { daemon, operator, cli, receiver, key }
+    }
+
+    async fn post_all(&self) {
+        for n in 0..LEADS {
+            let lead = sample_lead(n).to_string();
+            assert_eq!(post_lead(&self.daemon.url("/v1/leads"), &self.key, lead).await.0, 202);
+        }
+    }
+
+    fn config(&self, more: Value) -> String {
+        let mut config = json!({ "url": self.receiver.url("/"), "retries": 0 });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config.to_string()
+    }
+
+    async fn deliveries(&self, state: &str) -> usize {
+        let listed = self.cli.json(&["delivery", "list", "--state", state, "--limit", "100"]).await;
+        listed.as_array().unwrap().len()
+    }
+
+    /// Watches a command's progress on a terminal, breaks it off, and answers the job it leaves.
+    async fn break_off(&self, args: &[&str]) -> Value {
+        let server = format!("unix:{}", self.daemon.socket().display());
+        let args = [args, &["--server", &server]].concat();
+        let mut pty = Pty::start(leadline(), &args, (160, 24));
+        let far = format!("of {LEADS} delivered, 0 failed, ");
+        pty.wait_for("the progress goes on", |shown| shown.has(&far) && !shown.has(&format!("0 {far}")))
+            .await;
+        pty.press("\x03");
+        assert_eq!(pty.end().await.exit_code(), 1);
+        assert!(pty.is_untouched());
+        let text = pty.shown().text();
+        assert!(!text.contains(&far), "the progress is gone\n{text}");
+        for told in ["broken off", "were not brought back", "`leadline job show ", "cancelled"] {
+            assert!(text.contains(told), "no {told:?} in\n{text}");
+        }
+        let jobs = self.cli.json(&["job", "list"]).await;
+        assert_eq!(jobs.as_array().unwrap().len(), 1);
+        assert_eq!((&jobs[0]["state"], &jobs[0]["total"]), (&json!("cancelled"), &json!(LEADS)));
+        jobs[0].clone()
+    }
+
+    /// What a broken off job had brought back arrives, and nothing else does.
+    async fn check_rest(self, job: &Value) -> usize {
+        let released = usize::try_from(job["released"].as_u64().unwrap()).unwrap();
+        assert!((1..LEADS).contains(&released), "{job}");
+        wait_until("what was brought back is delivered", async || {
+            self.deliveries("delivered").await == released
+        })
+        .await;
+        assert_eq!(self.deliveries("pending").await, 0);
+        let pool = self.daemon.database().pool().await;
+        self.daemon.stop().await;
+        check_invariants(&pool).await;
+        self.receiver.stop().await;
+        released
+    }
+}
+
+#[tokio::test]
+async fn who_breaks_off_a_retry_cancels_what_is_not_brought_back() {
+    let scene = Scene::start().await;
+    scene.receiver.set(Behaviour::RefuseAll(422, "ann@example.com is taken".into()));
+    let id =
+        scene.operator.webhook(7, "crm", &scene.receiver.url("/"), json!({})).await.integration.unwrap().id;
+    scene.post_all().await;
+    wait_until("all are dead", async || scene.deliveries("dead").await == LEADS).await;
+    scene.receiver.set(Behaviour::Good);
+    let slow = scene.config(json!({ "rate_per_second": 1 }));
+    scene.cli.json(&["integration", "update", "crm", "--config", &slow]).await;
+    let pool = scene.daemon.database().pool().await;
+    let filter =
+        async || -> Value { sqlx::query_scalar("SELECT filter FROM job").fetch_one(&pool).await.unwrap() };
+    let retry = ["delivery", "retry", "--integration", &id, "--error", "ann@example.com"];
+    let job = scene.break_off(&retry).await;
+    assert_eq!(
+        scene.deliveries("dead").await,
+        LEADS - usize::try_from(job["released"].as_u64().unwrap()).unwrap()
+    );
+    assert_eq!(filter().await, json!({ "states": ["dead"] }), "what was typed is forgotten with the job");
+    scene.check_rest(&job).await;
+}
+
+#[tokio::test]
+async fn who_breaks_off_a_push_of_leads_cancels_what_is_not_pushed() {
+    let scene = Scene::start().await;
+    scene.post_all().await;
+    let slow = scene.config(json!({ "rate_per_second": 1 }));
+    let late = ["--company", "7", "--connector", "webhook", "--name", "late", "--config", &slow];
+    scene.cli.json(&[&["integration", "create"], &late[..]].concat()).await;
+    let job =
+        scene.break_off(&["lead", "push", "--company", "7", "--unsynced", "--integration", "late"]).await;
+    let pool = scene.daemon.database().pool().await;
+    let released = scene.check_rest(&job).await;
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM delivery").fetch_one(&pool).await.unwrap();
+    assert_eq!(rows, i64::try_from(released).unwrap(), "the others have no delivery there");
+}
+
+#[tokio::test]
+async fn a_job_that_ends_by_itself_forgets_what_was_typed() {
+    let scene = Scene::start().await;
+    scene.receiver.set(Behaviour::RefuseAll(422, "ann@example.com is taken".into()));
+    scene.operator.webhook(7, "crm", &scene.receiver.url("/"), json!({ "retries": 0 })).await;
+    scene.post_all().await;
+    wait_until("all are dead", async || scene.deliveries("dead").await == LEADS).await;
+    scene.receiver.set(Behaviour::Good);
+    let job =
+        scene.cli.json(&["delivery", "retry", "--integration", "crm", "--error", "ann@example.com"]).await;
+    assert_eq!((&job["state"], &job["delivered"]), (&json!("done"), &json!(LEADS)));
+    let pool = scene.daemon.database().pool().await;
+    let filter: Value = sqlx::query_scalar("SELECT filter FROM job").fetch_one(&pool).await.unwrap();
+    assert_eq!(filter, json!({ "states": ["dead"] }));
+    let audit: String =
+        sqlx::query_scalar("SELECT string_agg(a::text, ' ') FROM audit a").fetch_one(&pool).await.unwrap();
+    assert!(audit.contains(job["id"].as_str().unwrap()) && !audit.contains("ann@"), "{audit}");
+    scene.daemon.stop().await;
+    scene.receiver.stop().await;
+}
