@@ -89,7 +89,7 @@ impl Airtable {
             ("GET", ["v0", "meta", "bases", base, "tables"]) if *base == self.base && !self.hides_schema => {
                 answer(200, &self.schema())
             }
-            ("GET", ["v0", base, table]) if self.is_ours(base, table) => answer(200, &json!({"records": []})),
+            ("GET", ["v0", base, table]) if self.is_ours(base, table) => self.list(route),
             ("PATCH", ["v0", base, table]) if self.is_ours(base, table) => self.upsert(&route.body),
             (_, ["v0", "meta", ..]) => {
                 refusal(403, "INVALID_PERMISSIONS", "You are not permitted to perform this operation")
@@ -114,6 +114,20 @@ impl Airtable {
         json!({"tables": [{"id": "tblFake", "name": self.table, "primaryFieldId": "fld0", "fields": fields, "views": [view]}]})
     }
 
+    /// A page of the records; its offset says where the next one begins.
+    fn list(&self, route: &Route) -> Reply {
+        let from = route.asked("offset").parse().unwrap_or(0);
+        let size = route.asked("pageSize").parse().unwrap_or(100);
+        let page: Vec<Value> = self.records.iter().skip(from).take(size).map(record).collect();
+        let end = from + page.len();
+        let mut told = json!({"records": page});
+        if end < self.records.len() {
+            told["offset"] = json!(end.to_string());
+        }
+        answer(200, &told)
+    }
+
+    /// All of the records or none: a refused one leaves the others as they were.
     fn upsert(&mut self, body: &Value) -> Reply {
         let merge = body.pointer("/performUpsert/fieldsToMergeOn").and_then(Value::as_array);
         let records = body.get("records").and_then(Value::as_array);
@@ -123,42 +137,40 @@ impl Airtable {
         if !(1..=3).contains(&merge.len()) || !(1..=10).contains(&records.len()) {
             return refusal(422, "INVALID_RECORDS", "Too many records or merge fields");
         }
+        let merge: Vec<&str> = merge.iter().filter_map(Value::as_str).collect();
+        if let Some(key) = merge.iter().find(|key| !self.kind(key).is_some_and(|kind| MERGED.contains(&kind)))
+        {
+            return refusal(422, "INVALID_VALUE_FOR_COLUMN", &format!("cannot merge on {key}"));
+        }
         let is_cast = body["typecast"] == json!(true);
-        let Some(fields) = records[0].get("fields").and_then(Value::as_object) else {
-            return refusal(422, "INVALID_RECORDS", "records must have fields");
-        };
-        for key in merge.iter().filter_map(Value::as_str) {
-            if !self.kind(key).is_some_and(|kind| MERGED.contains(&kind)) {
-                return refusal(422, "INVALID_VALUE_FOR_COLUMN", &format!("cannot merge on {key}"));
+        let mut wanted = Vec::new();
+        for record in records {
+            let Some(fields) = record.get("fields").and_then(Value::as_object) else {
+                return refusal(422, "INVALID_RECORDS", "records must have fields");
+            };
+            if let Some(refused) = fields.iter().find_map(|(name, value)| self.refuse(name, value, is_cast)) {
+                return refused;
             }
-        }
-        if let Some(refused) = fields.iter().find_map(|(name, value)| self.refuse(name, value, is_cast)) {
-            return refused;
-        }
-        let matches: Vec<usize> = (0..self.records.len())
-            .filter(|at| {
-                merge
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .all(|key| self.records[*at].1.get(key) == fields.get(key))
-            })
-            .collect();
-        let (at, is_new) = match matches[..] {
-            [] => {
-                self.records.push((format!("rec{:014}", self.records.len()), Map::new()));
-                (self.records.len() - 1, true)
+            let is_it = |(_, own): &&(String, Map<String, Value>)| {
+                merge.iter().all(|key| own.get(*key) == fields.get(*key))
+            };
+            if self.records.iter().filter(is_it).count() > 1 {
+                return refusal(422, "INVALID_RECORDS", "more than one record matches");
             }
-            [at] => (at, false),
-            _ => return refusal(422, "INVALID_RECORDS", "more than one record matches"),
-        };
-        let record = &mut self.records[at];
-        record.1.extend(fields.clone());
-        let told = json!({"id": record.0, "createdTime": "2026-11-21T12:00:00.000Z", "fields": record.1});
-        let ids = |is: bool| if is { vec![record.0.clone()] } else { Vec::new() };
-        answer(
-            200,
-            &json!({"records": [told], "createdRecords": ids(is_new), "updatedRecords": ids(!is_new)}),
-        )
+            wanted.push((self.records.iter().position(|record| is_it(&record)), fields));
+        }
+        let (mut told, mut made, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+        for (known, fields) in wanted {
+            let at = known.unwrap_or(self.records.len());
+            if known.is_none() {
+                self.records.push((format!("rec{at:014}"), Map::new()));
+            }
+            let kept = &mut self.records[at];
+            kept.1.extend(fields.clone());
+            if known.is_none() { &mut made } else { &mut changed }.push(kept.0.clone());
+            told.push(record(kept));
+        }
+        answer(200, &json!({"records": told, "createdRecords": made, "updatedRecords": changed}))
     }
 
     fn kind(&self, column: &str) -> Option<&str> {
@@ -202,6 +214,10 @@ impl Vendor for Airtable {
         }
         self.route(&Route::of(request))
     }
+}
+
+fn record((id, fields): &(String, Map<String, Value>)) -> Value {
+    json!({"id": id, "createdTime": "2026-11-21T12:00:00.000Z", "fields": fields})
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Reply {

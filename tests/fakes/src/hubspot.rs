@@ -1,5 +1,7 @@
 //! HubSpot: contacts that are unique by any of their addresses, notes, properties, keys with scopes, and a rolling quota.
 
+mod refusals;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -12,9 +14,14 @@ use crate::{
     receiver::Reply,
     vendor::{Quota, Route, Vendor, pairs},
 };
+use refusals::{conflict, error, invalid, missing_scope, mistyped};
+pub use refusals::{rate_limited, secondly_limited};
 
 /// The longest text that a property takes.
 const TEXT_MAX: usize = 65_536;
+
+/// When everything was made and changed.
+const TIME: &str = "2026-11-21T12:00:00.000Z";
 
 /// An account.
 #[derive(Debug)]
@@ -79,7 +86,7 @@ impl Default for Hubspot {
 
 impl Vendor for Hubspot {
     fn handle(&mut self, request: &Request) -> Reply {
-        let route = Route::of(request);
+        let route = dated(Route::of(request));
         if let ("POST", ["oauth", "2026-03", "token"]) = (route.parts().0, route.parts().1.as_slice()) {
             return self.log_in(&String::from_utf8_lossy(&request.body));
         }
@@ -129,24 +136,33 @@ impl Hubspot {
                 &json!({ "portalId": 1_234_567, "uiDomain": "app-eu1.hubspot.com", "timeZone": "Europe/London" }),
             ),
             ("GET", ["crm", "properties", "2026-03", "contacts"]) => self.list_properties(),
-            ("GET", ["crm", "objects", "2026-03", "contacts"]) => Reply::json(200, &json!({ "results": [] })),
-            ("PATCH", ["crm", "objects", "2026-03", "contacts", key]) => {
-                let found = match route.asked("idProperty") {
-                    "email" => self.by_email(key),
-                    _ => key.parse().ok().filter(|id| self.contacts.contains_key(id)),
-                };
-                match found {
-                    Some(id) => self.update(id, &route.body),
-                    None => error(404, "OBJECT_NOT_FOUND", "resource not found"),
-                }
+            ("GET", ["crm", "objects", "2026-03", "contacts"]) => {
+                let contacts = self.contacts.iter();
+                let contacts = contacts.map(|(id, contact)| object(*id, json!(contact.properties)));
+                page(contacts.collect(), route, 10)
             }
+            ("GET", ["crm", "objects", "2026-03", "contacts", key]) => match self.found(key, route) {
+                Some(id) => self.read(id, route),
+                None => error(404, "OBJECT_NOT_FOUND", "resource not found"),
+            },
+            ("PATCH", ["crm", "objects", "2026-03", "contacts", key]) => match self.found(key, route) {
+                Some(id) => self.update(id, &route.body),
+                None => error(404, "OBJECT_NOT_FOUND", "resource not found"),
+            },
             ("POST", ["crm", "objects", "2026-03", "contacts"]) => self.create(&route.body),
             ("POST", ["crm", "objects", "2026-03", "notes"]) => self.create_note(&route.body),
             ("GET", ["crm", "objects", "2026-03", "contacts", id, "associations", "notes"]) => {
-                self.list_notes(id)
+                page(self.note_ids(id), route, 500)
             }
             ("POST", ["crm", "objects", "2026-03", "notes", "batch", "read"]) => self.read_notes(&route.body),
             _ => error(404, "OBJECT_NOT_FOUND", "no such resource"),
+        }
+    }
+
+    fn found(&self, key: &str, route: &Route) -> Option<u64> {
+        match route.asked("idProperty") {
+            "email" => self.by_email(key),
+            _ => key.parse().ok().filter(|id| self.contacts.contains_key(id)),
         }
     }
 
@@ -196,9 +212,19 @@ impl Hubspot {
     }
 
     fn contact(&self, status: u16, id: u64) -> Reply {
-        let properties = self.contacts.get(&id).map(|contact| &contact.properties);
-        let body = json!({ "id": id.to_string(), "properties": properties, "archived": false });
-        Reply::json(status, &body)
+        Reply::json(status, &self.object_of(id))
+    }
+
+    fn read(&self, id: u64, route: &Route) -> Reply {
+        let mut told = self.object_of(id);
+        if route.asked("associations") == "notes" {
+            told["associations"]["notes"]["results"] = self.note_ids(&id.to_string()).into();
+        }
+        Reply::json(200, &told)
+    }
+
+    fn object_of(&self, id: u64) -> Value {
+        object(id, json!(self.contacts.get(&id).map(|contact| &contact.properties)))
     }
 
     fn checked(&self, body: &Value) -> Result<BTreeMap<String, String>, Reply> {
@@ -253,21 +279,12 @@ impl Hubspot {
         };
         self.next += 1;
         self.notes.insert(self.next, Note { contact, body: text.to_owned(), timestamp: time.to_owned() });
-        Reply::json(
-            201,
-            &json!({ "id": self.next.to_string(), "properties": body["properties"], "archived": false }),
-        )
+        Reply::json(201, &object(self.next, body["properties"].clone()))
     }
 
-    fn list_notes(&self, contact: &str) -> Reply {
-        let is_its = |note: &Note| note.contact.to_string() == contact;
-        let notes: Vec<Value> = self
-            .notes
-            .iter()
-            .filter(|(_, note)| is_its(note))
-            .map(|(id, _)| json!({ "id": id.to_string(), "type": "contact_to_note" }))
-            .collect();
-        Reply::json(200, &json!({ "results": notes }))
+    fn note_ids(&self, contact: &str) -> Vec<Value> {
+        let its = self.notes.iter().filter(|(_, note)| note.contact.to_string() == contact);
+        its.map(|(id, _)| json!({ "id": id.to_string(), "type": "contact_to_note" })).collect()
     }
 
     fn read_notes(&self, body: &Value) -> Reply {
@@ -277,10 +294,13 @@ impl Hubspot {
             .filter_map(|input| input["id"].as_str()?.parse().ok())
             .filter_map(|id: u64| {
                 let note = self.notes.get(&id)?;
-                Some(json!({ "id": id.to_string(), "properties": { "hs_note_body": note.body } }))
+                Some(object(id, json!({ "hs_note_body": note.body })))
             })
             .collect();
-        Reply::json(200, &json!({ "status": "COMPLETE", "results": notes }))
+        Reply::json(
+            200,
+            &json!({ "status": "COMPLETE", "results": notes, "startedAt": TIME, "completedAt": TIME }),
+        )
     }
 
     fn list_properties(&self) -> Reply {
@@ -289,13 +309,16 @@ impl Hubspot {
             .iter()
             .map(|(name, kind)| {
                 let options = if *kind == "enumeration" {
-                    json!([{ "label": "Wedding", "value": "wedding" }, { "label": "Other", "value": "other" }])
+                    json!([{ "label": "Wedding", "value": "wedding", "hidden": false },
+                           { "label": "Other", "value": "other", "hidden": false }])
                 } else {
                     json!([])
                 };
                 let is_own = name.starts_with("hs_");
-                json!({ "name": name, "type": kind, "options": options,
-                        "modificationMetadata": { "readOnlyValue": is_own } })
+                json!({ "name": name, "label": name, "description": "", "groupName": "contactinformation",
+                        "type": kind, "fieldType": "text", "options": options,
+                        "modificationMetadata": { "readOnlyValue": is_own, "readOnlyDefinition": is_own,
+                                                  "archivable": !is_own } })
             })
             .collect();
         Reply::json(200, &json!({ "results": results }))
@@ -329,59 +352,30 @@ impl Hubspot {
     }
 }
 
-fn mistyped(kind: &str, text: &str) -> Option<&'static str> {
-    match kind {
-        "number" if text.parse::<f64>().is_err() => Some("INVALID_INTEGER"),
-        "date" if text.len() != 10 => Some("INVALID_DATE"),
-        "enumeration" if !["wedding", "other"].contains(&text) => Some("INVALID_OPTION"),
-        _ => None,
+/// The version before the dated ones has the same calls under other paths; HubSpot's own client speaks it.
+fn dated(mut route: Route) -> Route {
+    let path: Vec<&str> = route.path.iter().map(String::as_str).collect();
+    let dated = match path.as_slice() {
+        ["crm", "v3", kind, rest @ ..] => [&["crm", *kind, "2026-03"], rest].concat(),
+        ["oauth", "v1", rest @ ..] => [&["oauth", "2026-03"], rest].concat(),
+        other => other.to_vec(),
+    };
+    route.path = dated.into_iter().map(str::to_owned).collect();
+    route
+}
+
+fn object(id: u64, properties: Value) -> Value {
+    json!({ "id": id.to_string(), "properties": properties, "createdAt": TIME, "updatedAt": TIME, "archived": false })
+}
+
+/// A page of a list; what it names as the next one's beginning is asked for with `after`.
+fn page(all: Vec<Value>, route: &Route, size: usize) -> Reply {
+    let from = route.asked("after").parse().unwrap_or(0);
+    let limit = route.asked("limit").parse().unwrap_or(size);
+    let is_more = from + limit < all.len();
+    let mut told = json!({ "results": all.into_iter().skip(from).take(limit).collect::<Vec<_>>() });
+    if is_more {
+        told["paging"] = json!({ "next": { "after": (from + limit).to_string() } });
     }
-}
-
-fn error(status: u16, category: &str, message: &str) -> Reply {
-    Reply::json(
-        status,
-        &json!({ "status": "error", "message": message, "correlationId": "aeb5f871-7f07-4993-9211-075dc63e7cbf",
-                 "category": category }),
-    )
-}
-
-fn conflict(owner: u64) -> Reply {
-    error(409, "CONFLICT", &format!("Contact already exists. Existing ID: {owner}"))
-}
-
-fn missing_scope(scope: &str) -> Reply {
-    Reply::json(
-        403,
-        &json!({ "status": "error", "category": "MISSING_SCOPES",
-                 "message": "This app hasn't been granted all required scopes to make this call.",
-                 "errors": [{ "message": "One or more of the following scopes are required.", "code": "MISSING_SCOPES",
-                              "context": { "requiredGranularScopes": [scope] } }] }),
-    )
-}
-
-/// What HubSpot says when an application calls too often.
-#[must_use]
-pub fn rate_limited(policy: &str) -> Reply {
-    Reply::json(
-        429,
-        &json!({ "status": "error", "message": "You have reached your ten_secondly_rolling limit.",
-                 "errorType": "RATE_LIMIT", "policyName": policy }),
-    )
-}
-
-/// The other thing that HubSpot says then.
-#[must_use]
-pub fn secondly_limited() -> Reply {
-    error(429, "RATE_LIMITS", "You have reached your secondly limit.")
-}
-
-fn invalid(wrong: &[(&String, &str, String)]) -> Reply {
-    let within: Vec<Value> = wrong
-        .iter()
-        .map(|(name, code, message)| {
-            json!({ "isValid": false, "message": message, "error": code, "name": name })
-        })
-        .collect();
-    error(400, "VALIDATION_ERROR", &format!("Property values were not valid: {}", json!(within)))
+    Reply::json(200, &told)
 }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use md5::{Digest as _, Md5};
 use serde_json::{Map, Value, json};
 
@@ -101,9 +102,15 @@ impl Mailchimp {
             }
             ("GET", ["3.0", "lists", _, "merge-fields"]) => {
                 let field = |(tag, kind): &(String, String)| json!({"tag": tag, "type": kind});
-                let fields: Vec<Value> = self.merge_fields.iter().map(field).collect();
-                answer(200, &json!({"merge_fields": fields}))
+                let (from, count) = (route.asked("offset"), route.asked("count"));
+                let fields = self.merge_fields.iter().skip(from.parse().unwrap_or(0));
+                let page: Vec<Value> = fields.take(count.parse().unwrap_or(10)).map(field).collect();
+                answer(200, &json!({"merge_fields": page, "total_items": self.merge_fields.len()}))
             }
+            ("GET", ["3.0", "lists", _, "members", key]) => match self.members.get(*key) {
+                Some(member) => told(key, member),
+                None => problem(404, "Resource Not Found", "The requested resource could not be found."),
+            },
             ("PUT", ["3.0", "lists", _, "members", key]) => self.put(key, route),
             ("POST", ["3.0", "lists", _, "members", key, "tags"]) => self.tag(key, &route.body),
             _ => problem(404, "Resource Not Found", "The requested resource could not be found."),
@@ -152,10 +159,7 @@ impl Mailchimp {
         member.email = email.to_owned();
         member.puts += 1;
         member.fields.extend(fields);
-        answer(
-            200,
-            &json!({"id": key, "email_address": email, "status": member.status, "merge_fields": member.fields}),
-        )
+        told(key, member)
     }
 
     fn wrong_field(&self, tag: &str, value: &Value) -> Option<Value> {
@@ -202,8 +206,8 @@ impl Default for Mailchimp {
 impl Vendor for Mailchimp {
     fn handle(&mut self, request: &Request) -> Reply {
         let login = request.header("authorization").and_then(|value| value.strip_prefix("Basic "));
-        let login = login.and_then(base64).unwrap_or_default();
-        if login.split_once(':').map(|(_, key)| key) != Some(&self.api_key) {
+        let login = login.and_then(|login| STANDARD.decode(login).ok()).unwrap_or_default();
+        if login.splitn(2, |byte| *byte == b':').nth(1) != Some(self.api_key.as_bytes()) {
             return problem(
                 401,
                 "API Key Invalid",
@@ -220,6 +224,15 @@ impl Vendor for Mailchimp {
     }
 }
 
+fn told(key: &str, member: &Member) -> Reply {
+    let tags: Vec<Value> = member.tags.iter().map(|tag| json!({"name": tag})).collect();
+    answer(
+        200,
+        &json!({"id": key, "email_address": member.email, "status": member.status,
+            "merge_fields": member.fields, "tags": tags, "tags_count": tags.len()}),
+    )
+}
+
 fn problem(status: u16, title: &str, detail: &str) -> Reply {
     problem_with(status, title, detail, &json!([]))
 }
@@ -234,21 +247,4 @@ fn problem_with(status: u16, title: &str, detail: &str, errors: &Value) -> Reply
 
 fn answer(status: u16, body: &Value) -> Reply {
     Reply::status(status).header("Content-Type", "application/json; charset=utf-8").body(body.to_string())
-}
-
-/// What a Base64 text says, if it is one.
-fn base64(text: &str) -> Option<String> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut bytes = Vec::new();
-    let (mut bits, mut held) = (0_u32, 0);
-    for byte in text.bytes().take_while(|byte| *byte != b'=') {
-        let digit = DIGITS.iter().position(|digit| *digit == byte)?;
-        bits = (bits << 6 | u32::try_from(digit).ok()?) & 0xFFFF;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from(bits >> held & 0xFF).ok()?);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     http::Request,
     receiver::Reply,
-    vendor::{Quota, Route, Vendor, pairs},
+    vendor::{Quota, Route, Vendor, basic, pairs},
 };
 
 /// Who goes on calling over the quota so often is shut out.
@@ -133,9 +133,10 @@ impl Pipedrive {
             ("GET", ["api", "v1", "users", "me"]) => good(&json!({ "id": 1, "name": "Ada Byron",
                 "company_name": self.company, "default_currency": "GBP" })),
             ("GET", ["api", "v2", "persons", "search"]) => self.search(route, now),
-            ("GET", ["api", "v2", "persons"]) => list(&self.persons, route),
-            ("GET", ["api", "v2", "deals"]) => list(&self.deals, route),
+            ("GET", ["api", "v2", "persons"]) => page(&self.persons, route),
+            ("GET", ["api", "v2", "deals"]) => page(&self.deals, route),
             ("GET", ["api", "v2", "persons", id]) => read(&self.persons, id),
+            ("GET", ["api", "v2", "deals", id]) => read(&self.deals, id),
             ("POST", ["api", "v2", "persons"]) => self.create_person(&route.body, now),
             ("PATCH", ["api", "v2", "persons", id]) => self.update(id, &route.body, false),
             ("POST", ["api", "v2", "deals"]) => self.create_deal(&route.body),
@@ -146,10 +147,19 @@ impl Pipedrive {
             ("GET", ["api", "v2", "stages"]) => good(
                 &json!([{ "id": 5, "name": "New", "pipeline_id": 1 }, { "id": 6, "name": "Viewing", "pipeline_id": 1 }]),
             ),
-            ("GET", ["api", "v2", "personFields"]) => self.fields(&["name", "emails", "phones", "label_ids"]),
-            ("GET", ["api", "v2", "dealFields"]) => {
-                self.fields(&["title", "value", "currency", "expected_close_date", "stage_id"])
-            }
+            ("GET", ["api", "v2", "personFields"]) => self.fields(&[
+                ("name", "varchar"),
+                ("emails", "varchar"),
+                ("phones", "phone"),
+                ("label_ids", "set"),
+            ]),
+            ("GET", ["api", "v2", "dealFields"]) => self.fields(&[
+                ("title", "varchar"),
+                ("value", "monetary"),
+                ("currency", "varchar"),
+                ("expected_close_date", "date"),
+                ("stage_id", "stage"),
+            ]),
             _ => refuse(404, "Unknown method", "ERR_NOT_FOUND"),
         }
     }
@@ -164,8 +174,14 @@ impl Pipedrive {
         let items: Vec<Value> = self
             .persons
             .iter()
-            .filter(|(id, person)| is_known(id) && is_there(person) && has_email(person, &term))
-            .map(|(id, person)| json!({ "result_score": 1.0, "item": { "id": id, "type": "person", "name": person["name"] } }))
+            .filter(|(id, person)| {
+                is_known(id) && is_there(person) && emails(person).any(|email| email.to_lowercase() == term)
+            })
+            .map(|(id, person)| {
+                let emails: Vec<&str> = emails(person).collect();
+                json!({ "result_score": 1.0,
+                    "item": { "id": id, "type": "person", "name": person["name"], "emails": emails } })
+            })
             .collect();
         good(&json!({ "items": items }))
     }
@@ -290,10 +306,10 @@ impl Pipedrive {
         Reply::json(201, &json!({ "success": true, "data": note }))
     }
 
-    fn fields(&self, own: &[&str]) -> Reply {
-        let own = own.iter().map(|name| json!({ "field_code": name, "field_type": "varchar" }));
-        let custom = self.custom.iter().map(|(key, kind)| json!({ "field_code": key, "field_type": kind }));
-        good(&own.chain(custom).collect())
+    fn fields(&self, own: &[(&str, &str)]) -> Reply {
+        let custom = self.custom.iter().map(|(key, kind)| (key.as_str(), *kind));
+        let field = |(code, kind): (&str, &str)| json!({ "field_code": code, "field_name": code, "field_type": kind, "is_custom_field": code.len() == 40 });
+        good(&own.iter().copied().chain(custom).map(field).collect())
     }
 
     fn log_in(&mut self, request: &Request) -> Reply {
@@ -301,8 +317,7 @@ impl Pipedrive {
         let form = pairs(&String::from_utf8_lossy(&request.body));
         let (client, secret, refresh) = &self.app;
         // The pair is not decoded here: what it encodes to is known.
-        let is_app = request.header("authorization")
-            == Some(&format!("Basic {}", base64(&format!("{client}:{secret}"))));
+        let is_app = request.header("authorization") == Some(&basic(client, secret));
         if !is_app || form.get("refresh_token") != Some(refresh) {
             return Reply::json(
                 400,
@@ -323,17 +338,17 @@ fn time() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn has_email(person: &Value, email: &str) -> bool {
-    let emails = person["emails"].as_array().into_iter().flatten();
-    emails.filter_map(|entry| entry["value"].as_str()).any(|own| own.to_lowercase() == email)
+fn emails(person: &Value) -> impl Iterator<Item = &str> {
+    person["emails"].as_array().into_iter().flatten().filter_map(|entry| entry["value"].as_str())
 }
 
 fn is_there(record: &Value) -> bool {
     record["is_deleted"] != true
 }
 
-/// The records that were not deleted: oldest first, unless it is asked otherwise.
-fn list(records: &BTreeMap<u64, Value>, route: &Route) -> Reply {
+/// A page of the records that were not deleted: oldest first, unless it is asked otherwise; its cursor says where the
+/// next one begins.
+fn page(records: &BTreeMap<u64, Value>, route: &Route) -> Reply {
     let invalid = |what| refuse(400, &format!("Validation failed: {what}"), "ERR_SCHEMA_VALIDATION_FAILED");
     let person = route.asked("person_id");
     let is_its = |record: &&Value| person.is_empty() || record["person_id"].as_u64() == person.parse().ok();
@@ -345,8 +360,12 @@ fn list(records: &BTreeMap<u64, Value>, route: &Route) -> Reply {
         ("" | "id" | "add_time", _) => return invalid("sort_direction"),
         _ => return invalid("sort_by"),
     }
-    found.truncate(route.asked("limit").parse().unwrap_or(100));
-    good(&json!(found))
+    let limit = route.asked("limit").parse().unwrap_or(100);
+    let from = route.asked("cursor").parse().unwrap_or(0);
+    let next = (from + limit < found.len()).then(|| (from + limit).to_string());
+    let page: Vec<&Value> = found.into_iter().skip(from).take(limit).collect();
+    let body = json!({ "success": true, "data": page, "additional_data": { "next_cursor": next } });
+    Reply::json(200, &body)
 }
 
 fn read(records: &BTreeMap<u64, Value>, id: &str) -> Reply {
@@ -401,18 +420,4 @@ pub fn shut_out() -> Reply {
     Reply::status(403)
         .header("Content-Type", "text/html; charset=UTF-8")
         .body("<!DOCTYPE html><html><head><title>Access denied | Cloudflare</title></head></html>")
-}
-
-fn base64(text: &str) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for three in text.as_bytes().chunks(3) {
-        let bits =
-            three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let sign = SIGNS[(bits >> (18 - 6 * place) & 63) as usize];
-            out.push(if place <= three.len() { char::from(sign) } else { '=' });
-        }
-    }
-    out
 }

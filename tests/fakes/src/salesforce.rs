@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::{
     http::Request,
     receiver::Reply,
-    vendor::{Route, Vendor, pairs},
+    vendor::{Route, Vendor, basic, pairs},
 };
 
 /// What texts the standard fields take.
@@ -92,7 +93,7 @@ impl Vendor for Salesforce {
         let route = Route::of(request);
         let (method, path) = route.parts();
         if (method, path.as_slice()) == ("POST", &["services", "oauth2", "token"]) {
-            return self.log_in(&String::from_utf8_lossy(&request.body));
+            return self.log_in(request);
         }
         let session = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         if !session.is_some_and(|session| self.sessions.contains(session)) {
@@ -130,10 +131,12 @@ impl Salesforce {
 
     fn route(&mut self, route: &Route, insists: bool) -> Reply {
         let (method, path) = route.parts();
-        match (method, path.as_slice()) {
+        // A slash at the end changes nothing.
+        match (method, path.strip_suffix(&[""]).unwrap_or(&path)) {
             ("GET", ["services", "data", "v62.0", "query"]) => self.query(route.asked("q")),
             ("GET", ["services", "data", "v62.0", "sobjects", "Lead", "describe"]) => self.describe(),
             ("POST", ["services", "data", "v62.0", "sobjects", "Lead"]) => self.create(&route.body, insists),
+            ("GET", ["services", "data", "v62.0", "sobjects", "Lead", id]) => self.read(id),
             ("PATCH", ["services", "data", "v62.0", "sobjects", "Lead", id]) => self.update(id, &route.body),
             ("PATCH", ["services", "data", "v62.0", "sobjects", "Lead", field, value]) => {
                 self.upsert(field, value, &route.body, insists)
@@ -158,8 +161,23 @@ impl Salesforce {
         let mut found: Vec<(&String, &Lead)> =
             self.leads.iter().filter(|(_, lead)| !lead.is_converted && is_email(lead, &email)).collect();
         found.sort_by_key(|(_, lead)| std::cmp::Reverse(lead.modified));
-        let found: Vec<Value> = found.into_iter().take(2).map(|(id, _)| json!({ "Id": id })).collect();
+        let found: Vec<Value> = found
+            .into_iter()
+            .take(2)
+            .map(|(id, _)| json!({ "attributes": attributes(id), "Id": id }))
+            .collect();
         records(&found)
+    }
+
+    fn read(&self, id: &str) -> Reply {
+        let Some(lead) = self.leads.get(id) else {
+            return error(404, "NOT_FOUND", "The requested resource does not exist", &[]);
+        };
+        let mut told = json!({ "attributes": attributes(id), "Id": id });
+        for (name, value) in &lead.fields {
+            told[name] = value.clone();
+        }
+        Reply::json(200, &told)
     }
 
     fn create(&mut self, body: &Value, insists: bool) -> Reply {
@@ -281,13 +299,16 @@ impl Salesforce {
         Reply::json(200, &json!({ "name": "Lead", "createable": true, "updateable": true, "fields": fields }))
     }
 
-    fn log_in(&mut self, form: &str) -> Reply {
+    fn log_in(&mut self, request: &Request) -> Reply {
         self.logins += 1;
-        let form = pairs(form);
+        let form = pairs(&String::from_utf8_lossy(&request.body));
         let given = |key: &str| form.get(key).map_or("", String::as_str);
         let refuse =
             |code: &str, text: &str| Reply::json(400, &json!({ "error": code, "error_description": text }));
-        let is_client = given("client_id") == self.client.0 && given("client_secret") == self.client.1;
+        let (id, secret) = &self.client;
+        // Who asks is told in the form or in a header.
+        let is_client = given("client_id") == id && given("client_secret") == secret
+            || request.header("authorization") == Some(&basic(id, secret));
         match given("grant_type") {
             "client_credentials" if is_client => {}
             "client_credentials" => return refuse("invalid_client", "invalid client credentials"),
@@ -333,6 +354,10 @@ fn error(status: u16, code: &str, message: &str, fields: &[&str]) -> Reply {
     Reply::json(status, &json!([{ "message": message, "errorCode": code, "fields": fields }]))
 }
 
+fn attributes(id: &str) -> Value {
+    json!({ "type": "Lead", "url": format!("/services/data/v62.0/sobjects/Lead/{id}") })
+}
+
 fn records(records: &[Value]) -> Reply {
     Reply::json(200, &json!({ "totalSize": records.len(), "done": true, "records": records }))
 }
@@ -360,24 +385,8 @@ fn unquoted(text: &str) -> Option<String> {
     Some(out)
 }
 
+/// What an assertion claims; null if it is none.
 fn claims(assertion: &str) -> Value {
-    let payload = assertion.split('.').nth(1).unwrap_or_default();
-    let sign = |byte: u8| {
-        let at = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-            .iter()
-            .position(|sign| *sign == byte);
-        at.and_then(|at| u32::try_from(at).ok())
-    };
-    let mut bytes = Vec::new();
-    let (mut bits, mut count) = (0_u32, 0);
-    for six in payload.bytes().filter_map(sign) {
-        bits = bits << 6 | six;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
-    serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+    let payload = assertion.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+    payload.and_then(|payload| serde_json::from_slice(&payload).ok()).unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -208,6 +209,12 @@ pub fn pairs(text: &str) -> BTreeMap<String, String> {
             (decode(key, true), decode(value, true))
         })
         .collect()
+}
+
+/// The `Authorization` of a name with its password.
+#[must_use]
+pub fn basic(name: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
 fn decode(text: &str, is_form: bool) -> String {

@@ -146,21 +146,30 @@ impl Talk {
         let Some((name, password)) = self.shared.house.login.clone() else {
             return Ok(say("503 5.5.1 AUTH is not offered"));
         };
-        let mut words = rest.split(' ');
-        let given = match (words.next(), words.next()) {
-            (Some("PLAIN"), Some(first)) => decoded(first),
-            (Some("PLAIN"), None) => {
-                self.wire.say("334 ").await?;
-                decoded(&self.wire.line().await?.unwrap_or_default())
+        let (mechanism, first) = rest.split_once(' ').unwrap_or((rest, ""));
+        let is_good = match mechanism {
+            "PLAIN" => self.ask("", first).await? == format!("\0{name}\0{password}"),
+            "LOGIN" => {
+                let given = self.ask("Username:", first).await?;
+                self.ask("Password:", "").await? == password && given == name
             }
-            _ => return Ok(say("504 5.5.4 PLAIN only")),
+            _ => return Ok(say("504 5.5.4 PLAIN and LOGIN only")),
         };
-        if given == format!("\0{name}\0{password}") {
+        if is_good {
             self.login = Some(name);
             Ok(say("235 2.7.0 welcome"))
         } else {
             Ok(say("535 5.7.8 user name or password not accepted"))
         }
+    }
+
+    /// What the client answers to a challenge, unless it said so before it was asked.
+    async fn ask(&mut self, challenge: &str, said: &str) -> io::Result<String> {
+        if !said.is_empty() {
+            return Ok(decoded(said));
+        }
+        self.wire.say(&format!("334 {}", STANDARD.encode(challenge))).await?;
+        Ok(decoded(&self.wire.line().await?.unwrap_or_default()))
     }
 
     fn mail_from(&mut self, rest: &str) -> Next {
