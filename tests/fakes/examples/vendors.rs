@@ -7,19 +7,51 @@ use std::{
     io::{self, Write as _},
 };
 
-use leadline_fakes::{Fake, airtable::Airtable, mailchimp::Mailchimp};
-use serde_json::json;
+use leadline_fakes::{
+    Fake, Vendor,
+    airtable::Airtable,
+    hubspot::Hubspot,
+    mail::{House, MailServer},
+    mailchimp::Mailchimp,
+    pipedrive::Pipedrive,
+    salesforce::Salesforce,
+    slack::Slack,
+};
+use serde_json::{Value, json};
+
+/// So many calls a day, so that who counts them soon sees what follows the last.
+const SALESFORCE_CALLS: usize = 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (airtable, mailchimp) = (Airtable::new(), Mailchimp::new());
-    let mut told = json!({
-        "airtable": {"token": airtable.token, "base": airtable.base, "table": airtable.table},
-        "mailchimp": {"api_key": mailchimp.api_key, "list": mailchimp.list},
-    });
-    let (airtable, mailchimp) = (Fake::start(airtable).await?, Fake::start(mailchimp).await?);
-    told["airtable"]["url"] = airtable.url().into();
-    told["mailchimp"]["url"] = mailchimp.url().into();
+    let house = House {
+        login: Some(("leads".to_owned(), "secret-password".to_owned())),
+        strangers: ["nobody@barn.example".to_owned()].into(),
+        ..House::default()
+    };
+    let mail = MailServer::start(house).await?;
+    let airtable_told = json!({"token": airtable.token, "base": airtable.base, "table": airtable.table});
+    let mailchimp_told = json!({"api_key": mailchimp.api_key, "list": mailchimp.list});
+    let (airtable, airtable_told) = start(airtable, airtable_told).await?;
+    let (mailchimp, mailchimp_told) = start(mailchimp, mailchimp_told).await?;
+    let (hubspot, hubspot_told) = start(Hubspot::default(), json!({"token": "pat-eu1-good"})).await?;
+    let (pipedrive, pipedrive_told) =
+        start(Pipedrive::default(), json!({"api_token": "pipedrive-good"})).await?;
+    let (salesforce, salesforce_told) = start(Salesforce::default(), json!({})).await?;
+    let (slack, slack_told) = start(Slack::new("/services/T1/B1/X1"), json!({})).await?;
+    let instance = salesforce.url();
+    salesforce.with(|org| (org.instance_url, org.calls_left) = (instance, SALESFORCE_CALLS));
+    let told = json!({"airtable": airtable_told, "mailchimp": mailchimp_told, "hubspot": hubspot_told,
+        "pipedrive": pipedrive_told, "salesforce": salesforce_told, "slack": slack_told,
+        "mail": {"port": mail.port()}});
     writeln!(io::stdout(), "{told}")?;
+    let _kept = (airtable, mailchimp, hubspot, pipedrive, salesforce, slack, mail);
     pending().await
+}
+
+async fn start<V: Vendor>(vendor: V, mut told: Value) -> io::Result<(Fake<V>, Value)> {
+    let fake = Fake::start(vendor).await?;
+    told["url"] = fake.url().into();
+    Ok((fake, told))
 }
