@@ -1,5 +1,7 @@
 //! Notices: what operators should hear of is told once for each change, whoever sees it and whatever restarts.
 
+mod people;
+
 use leadline_fakes::{Behaviour, Receiver, Request, sample_lead};
 use leadline_tests::{Cli, Daemon, Operator, post_lead, wait_until};
 use serde_json::{Value, json};

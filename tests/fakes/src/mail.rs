@@ -72,6 +72,24 @@ pub struct Taken {
 }
 
 impl Taken {
+    /// What stands below the headers, as people read it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let text = self.message.split_once("\r\n\r\n").map_or("", |(_, text)| text);
+        if self.header("Content-Transfer-Encoding").as_deref() != Some("quoted-printable") {
+            return text.to_owned();
+        }
+        let text = text.replace("=\r\n", "");
+        let mut parts = text.split('=');
+        let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+        for part in parts {
+            let (hex, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+            bytes.extend(u8::from_str_radix(hex, 16));
+            bytes.extend(rest.as_bytes());
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// A header's value, unfolded.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<String> {
