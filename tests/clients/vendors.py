@@ -241,7 +241,8 @@ def mail(at):
     with smtplib.SMTP("127.0.0.1", at["port"], timeout=10) as server:
         refused(smtplib.SMTPSenderRefused, lambda: server.send_message(message), smtp_code=530)
         refused(smtplib.SMTPAuthenticationError, lambda: server.login("leads", "wrong"), smtp_code=535)
-        server.login("leads", "secret-password")
+        server.user, server.password = "leads", "secret-password"
+        server.auth("LOGIN", server.auth_login)
         yield "login, and its refusal 535"
         assert server.send_message(message) == {}
         assert server.send_message(message) == {}
@@ -254,6 +255,24 @@ def mail(at):
         del message["Date"]
         refused(smtplib.SMTPDataError, lambda: server.send_message(message), smtp_code=554)
         yield "errors 550 of a recipient and 554 of a message"
+
+
+    told = []
+
+    def xoauth2(token):
+        def answer(challenge=None):
+            told.append(challenge)
+            return f"user=leads\x01auth=Bearer {token}\x01\x01" if challenge is None else ""
+
+        with smtplib.SMTP("127.0.0.1", at["port"], timeout=10) as server:
+            server.ehlo()
+            assert "XOAUTH2" in server.esmtp_features["auth"].split()
+            return server.auth("XOAUTH2", answer)[0]
+
+    assert xoauth2("good-token") == 235
+    refused(smtplib.SMTPAuthenticationError, lambda: xoauth2("over"), smtp_code=535)
+    assert json.loads(told[-1])["status"] == "400", told
+    yield "login with a token, and its refusal as a challenge"
 
 
 def pipedrive(at):

@@ -13,15 +13,33 @@ use sqlx::AssertSqlSafe;
 /// A connector's name, its configuration for a base URL, its credentials, and the secrets among them.
 type Case = (&'static str, Value, Value, &'static [&'static str]);
 
+/// A configuration that has everything called at this base URL.
+fn config(base: &str, more: Value) -> Value {
+    let mut config = json!({"base_url": base, "retries": 0, "timeout_seconds": 5});
+    for (key, value) in more.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    config
+}
+
+/// Mail by an app: the login that gets its token is what is refused.
+fn mail(base: &str) -> Case {
+    (
+        "email",
+        config(
+            base,
+            json!({"host": "mail.example.com", "tls": "none", "from": "a@example.com", "to": "b@example.com"}),
+        ),
+        json!({"username": "a@example.com", "client_id": "an-app", "client_secret": "canary-email-5f2c",
+            "refresh_token": "canary-refresh-5f2c", "token_url": format!("{base}/token")}),
+        &["canary-email-5f2c", "canary-refresh-5f2c"],
+    )
+}
+
 fn cases(base: &str) -> Vec<Case> {
-    let at = |more: Value| {
-        let mut config = json!({"base_url": base, "retries": 0, "timeout_seconds": 5});
-        for (key, value) in more.as_object().unwrap() {
-            config[key] = value.clone();
-        }
-        config
-    };
+    let at = |more| config(base, more);
     vec![
+        mail(base),
         ("hubspot", at(json!({})), json!({"token": "canary-hubspot-5f2c"}), &["canary-hubspot-5f2c"]),
         (
             "pipedrive",

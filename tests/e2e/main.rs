@@ -21,6 +21,7 @@ mod jobs;
 mod leads;
 mod life;
 mod mail_tls;
+mod mail_tokens;
 mod mailchimp;
 mod notices;
 mod operator;

@@ -41,13 +41,21 @@ pub struct Mail {
     pub host: String,
     pub port: u16,
     pub security: MailSecurity,
-    pub username: String,
     /// None sends without a login.
-    pub password: Option<SecretString>,
+    pub login: Option<MailLogin>,
     pub from: String,
     pub to: Vec<String>,
     /// Headers and text as they go over the wire; empty for a probe, which logs in and says goodbye.
     pub message: Bytes,
+}
+
+/// Who logs in to a mail server, and with what.
+#[derive(Clone, Debug)]
+pub struct MailLogin {
+    pub username: String,
+    /// A password, or a token that OAuth 2 gave.
+    pub secret: SecretString,
+    pub is_token: bool,
 }
 
 /// How a connection to a mail server is secured.

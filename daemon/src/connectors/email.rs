@@ -3,6 +3,7 @@
 //! The whole message is rendered once and repeated byte for byte under one `Message-ID`, so that a mailbox which knows
 //! it can drop the second of two; SMTP itself offers no more than at least once.
 
+mod login;
 mod message;
 mod reply;
 
@@ -11,18 +12,19 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use super::{
-    Call, ConfigField, Connector, Exchange, Mail, MailSecurity, Manifest, Prepared, Probe, ProbeStep, Push,
-    Report, Step, config,
+    Call, ConfigField, Connector, Exchange, Mail, MailLogin, MailSecurity, Manifest, Prepared, Probe,
+    ProbeStep, Push, Report, Request, Step, Token, config,
     crm::{self, unrenderable},
-    summary,
+    oauth, summary,
 };
 use crate::domain::{
     address::{EgressPolicy, allowing},
     integration::{EventKind, Integration, ProbeKind},
     mapping::Mapping,
-    outcome::{Failure, Outcome},
+    outcome::{Failure, FailureClass, Outcome},
     template::{Context, Place, Template},
 };
+use login::Login;
 use message::{Mailbox, Message};
 
 /// The connector `email`.
@@ -64,7 +66,33 @@ const FIELDS: &[ConfigField] = &[
 
 const CREDENTIALS: &[ConfigField] = &[
     ConfigField::optional("username", "text", "", "The login's name"),
-    ConfigField::optional("password", "text", "", "The login's password"),
+    ConfigField::optional(
+        "password",
+        "text",
+        "",
+        "The login's password; absent where a token opens the mailbox",
+    ),
+    ConfigField::optional(
+        "access_token",
+        "text",
+        "",
+        "A token of OAuth 2 in place of the password, to try it: it runs out, and nothing here renews it",
+    ),
+    ConfigField::optional("client_id", "text", "", "The app that gets tokens, in place of a password"),
+    ConfigField::optional("client_secret", "text", "", "The app's secret"),
+    ConfigField::optional(
+        "refresh_token",
+        "text",
+        "",
+        "What the app gets tokens with on behalf of the mailbox; absent where it may do so on its own",
+    ),
+    ConfigField::optional(
+        "token_url",
+        "text",
+        "",
+        "Where it gets them, as https://oauth2.googleapis.com/token",
+    ),
+    ConfigField::optional("scope", "text", "", "What it asks for, where the provider wants to be told"),
 ];
 
 /// What the configuration says, read.
@@ -120,13 +148,12 @@ impl Settings {
         }
     }
 
-    fn mail(&self, login: &Login, message: Bytes) -> Mail {
+    fn mail(&self, login: Option<MailLogin>, message: Bytes) -> Mail {
         Mail {
             host: self.host.clone(),
             port: self.port,
             security: self.security,
-            username: login.username.clone(),
-            password: login.password.clone(),
+            login,
             from: self.from.address.clone(),
             to: self.to.iter().map(|to| to.address.clone()).collect(),
             message,
@@ -204,12 +231,15 @@ impl Connector for Email {
         problems
     }
 
-    fn credential_problems(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
-        let given = |key| config::text(credentials, key).is_some();
-        if given("username") == given("password") {
-            return Vec::new();
-        }
-        vec!["give username and password, or neither for a server without login".to_owned()]
+    fn credential_problems(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
+        let problem = match Login::of(credentials) {
+            Ok(login) => login
+                .token_url()
+                .and_then(|url| egress.check(url).err())
+                .map(|problem| format!("token_url: {problem}")),
+            Err(problem) => Some(problem),
+        };
+        Vec::from_iter(problem)
     }
 
     fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {
@@ -218,20 +248,11 @@ impl Connector for Email {
         })?;
         let mapping =
             Mapping::parse(&integration.mapping).map_err(|problems| unrenderable(problems.join("; ")))?;
-        let login = Login {
-            username: config::text(&integration.credentials, "username").unwrap_or_default().to_owned(),
-            password: config::text(&integration.credentials, "password").map(Into::into),
-        };
+        let login = Login::of(&integration.credentials)
+            .map_err(|problem| Failure::new(FailureClass::Credentials, problem))?;
         let ours = Ours { id: integration.id.to_string(), company: integration.company_name.clone() };
         Ok(Box::new(Ready { settings, mapping, login, ours }))
     }
-}
-
-/// What we log in with, if the server wants a login. A password may begin or end with a space.
-#[derive(Debug)]
-struct Login {
-    username: String,
-    password: Option<secrecy::SecretString>,
 }
 
 /// Which integration it is, for the message's id, and whose.
@@ -286,12 +307,27 @@ impl Prepared for Ready {
 
     fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
         if let Some(exchange) = exchanges.last() {
-            return Step::Done(reply::read(exchange, push.now));
+            return match reply::read(exchange, push.now) {
+                Outcome::Failed(failure)
+                    if push.token.is_some() && reply::refuses_login(exchange, &failure) =>
+                {
+                    Step::Renew
+                }
+                outcome => Step::Done(outcome),
+            };
         }
         match summary::whole(self, push) {
-            Ok(message) => Step::Call(Call::Mail(self.settings.mail(&self.login, message))),
+            Ok(message) => Step::Call(Call::Mail(self.settings.mail(self.login.told(push.token), message))),
             Err(failure) => Step::Done(Outcome::Failed(failure)),
         }
+    }
+
+    fn login(&self, _now: i64) -> Option<Result<Request, Failure>> {
+        self.login.request().map(Ok)
+    }
+
+    fn token(&self, exchange: &Exchange, now: i64) -> Result<Token, Failure> {
+        oauth::token("email", exchange, "", now)
     }
 
     /// Without a message it is the login alone that is tried.
@@ -299,13 +335,20 @@ impl Prepared for Ready {
         if probe.kind == ProbeKind::Mapping {
             return ProbeStep::Sample;
         }
+        let login = self.login.told(probe.token);
         let Some(exchange) = exchanges.last() else {
-            return ProbeStep::Call(Call::Mail(self.settings.mail(&self.login, Bytes::new())));
+            return ProbeStep::Call(Call::Mail(self.settings.mail(login, Bytes::new())));
         };
         let outcome = reply::read(exchange, probe.now);
+        if let Outcome::Failed(failure) = &outcome
+            && probe.token.is_some()
+            && reply::refuses_login(exchange, failure)
+        {
+            return ProbeStep::Renew;
+        }
         let host = &self.settings.host;
-        let account = (outcome == Outcome::Delivered).then(|| match &self.login.password {
-            Some(_) => format!("{} at {host}", summary::one_line(&self.login.username)),
+        let account = (outcome == Outcome::Delivered).then(|| match login {
+            Some(login) => format!("{} at {host}", summary::one_line(&login.username)),
             None => format!("{host}, without login"),
         });
         ProbeStep::Done(Report { outcome, account, findings: Vec::new() })

@@ -34,7 +34,7 @@ mod walk;
 mod webhook;
 
 pub use call::{
-    Call, CallError, CallErrorKind, Exchange, Mail, MailSecurity, Request, RequestHeader, Response,
+    Call, CallError, CallErrorKind, Exchange, Mail, MailLogin, MailSecurity, Request, RequestHeader, Response,
 };
 
 use std::{collections::BTreeMap, time::Duration};

@@ -30,6 +30,15 @@ impl Login {
     }
 }
 
+/// Where tokens are got.
+pub(super) fn token_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text.trim()).map_err(|error| format!("token_url: {error}"))?;
+    if !matches!(url.scheme(), "https" | "http") || !url.username().is_empty() || url.password().is_some() {
+        return Err("token_url must be an https URL without a login in it".to_owned());
+    }
+    Ok(url)
+}
+
 /// The token in an answer. `base` is the member that says where to call from now on.
 pub(super) fn token(vendor: &str, exchange: &Exchange, base: &str, now: i64) -> Result<Token, Failure> {
     let response = match &exchange.answer {

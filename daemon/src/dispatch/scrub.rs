@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
 
 use crate::{
-    connectors::{Call, Request, Response},
+    connectors::{Call, MailLogin, Request, Response},
     domain::outcome::Outcome,
 };
 
@@ -30,7 +31,10 @@ pub(super) struct Secrets(Vec<String>);
 impl Secrets {
     /// What a call carries and never shows: secret headers, and the parts of its URL that are shortened.
     pub(super) fn of(call: &Call) -> Self {
-        let Call::Http(request) = call else { return Self::default() };
+        let request = match call {
+            Call::Http(request) => request,
+            Call::Mail(mail) => return Self::of_mail(mail.login.as_ref()),
+        };
         let headers = request.headers.iter().filter(|header| header.secret);
         let headers = headers.filter_map(|header| header.value.to_str().ok());
         // `Bearer` and the like stand in front.
@@ -52,6 +56,20 @@ impl Secrets {
         // The longest first: one may be part of another.
         secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         secrets.dedup();
+        Self(secrets)
+    }
+
+    /// A server may quote the secret, or the command in which it came.
+    fn of_mail(login: Option<&MailLogin>) -> Self {
+        let Some(login) = login else { return Self::default() };
+        let (name, secret) = (&login.username, login.secret.expose_secret());
+        let told = if login.is_token {
+            format!("user={name}\x01auth=Bearer {secret}\x01\x01")
+        } else {
+            format!("\0{name}\0{secret}")
+        };
+        let mut secrets = vec![STANDARD.encode(told), STANDARD.encode(secret), secret.to_owned()];
+        secrets.retain(|secret| secret.len() >= SECRET_MIN);
         Self(secrets)
     }
 
@@ -215,6 +233,23 @@ mod tests {
             let failure = Failure::new(FailureClass::Rejected, error);
             let Outcome::Failed(failure) = secrets.scrub_outcome(Outcome::Failed(failure)) else { panic!() };
             assert_eq!(failure.error, kept);
+        }
+    }
+
+    #[test]
+    fn what_a_mail_server_quotes_of_a_login_is_not_kept() {
+        for (is_token, command) in [
+            (true, "AUTH XOAUTH2 dXNlcj1ib3gBYXV0aD1CZWFyZXIgaHVzaC1odXNoAQE="),
+            (false, "AUTH PLAIN AGJveABodXNoLWh1c2g="),
+            (false, "aHVzaC1odXNo"),
+            (false, "hush-hush"),
+        ] {
+            let login = MailLogin { username: "box".to_owned(), secret: "hush-hush".into(), is_token };
+            let failure = Failure::new(FailureClass::Credentials, format!("500 {command}: what?"));
+            let scrubbed = Secrets::of_mail(Some(&login)).scrub_outcome(Outcome::Failed(failure));
+            let Outcome::Failed(failure) = scrubbed else { panic!() };
+            let bare = command.rsplit_once(' ').map_or(String::new(), |(verb, _)| format!("{verb} "));
+            assert_eq!(failure.error, format!("500 {bare}••••: what?"));
         }
     }
 

@@ -24,7 +24,7 @@ use lettre::{
         Error as SmtpError,
         authentication::{Credentials, Mechanism},
         client::{AsyncSmtpConnection, TlsParameters},
-        commands::{Data, Mail as MailFrom, Noop, Rcpt},
+        commands::{Auth, Data, Mail as MailFrom, Noop, Rcpt},
         extension::{ClientId, Extension},
         response::Response as Reply,
     },
@@ -42,7 +42,9 @@ use crate::{
 };
 use lines::Lines;
 
-const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+/// What passwords are told with, and tokens.
+const PASSWORDS: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
+const TOKENS: &[Mechanism] = &[Mechanism::Xoauth2];
 /// How long a goodbye may take: nothing depends on it.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// So many hosts' certificates are prepared at once; then all are read anew.
@@ -210,14 +212,25 @@ impl Mailer {
 
 impl Course<'_> {
     async fn log_in(&self, connection: &mut AsyncSmtpConnection) -> Result<(), Stop> {
-        let Some(password) = &self.mail.password else { return Ok(()) };
-        if connection.server_info().get_auth_mechanism(&MECHANISMS).is_none() {
-            // Without the password: the server itself shall say that it knows no such login.
-            let reply = self.say(connection, "AUTH", "AUTH PLAIN\r\n").await?;
+        let Some(login) = &self.mail.login else { return Ok(()) };
+        let mechanisms = if login.is_token { TOKENS } else { PASSWORDS };
+        if connection.server_info().get_auth_mechanism(mechanisms).is_none() {
+            // Without the secret: the server itself shall say that it knows no such login.
+            let bare = format!("AUTH {}\r\n", mechanisms[0]);
+            let reply = self.say(connection, "AUTH", bare).await?;
             return Err(Stop::Reply(reply));
         }
-        let credentials = Credentials::new(self.mail.username.clone(), password.expose_secret().to_owned());
-        self.step("AUTH", connection.auth(&MECHANISMS, &credentials)).await.map(drop)
+        let credentials = Credentials::new(login.username.clone(), login.secret.expose_secret().to_owned());
+        if !login.is_token {
+            return self.step("AUTH", connection.auth(mechanisms, &credentials)).await.map(drop);
+        }
+        let command = Auth::new(Mechanism::Xoauth2, credentials, None);
+        let reply = self.step("AUTH", async { connection.command(command?).await }).await?;
+        if reply.has_code(334) {
+            // Why a token is refused comes as a challenge; the refusal itself follows an empty answer to it.
+            return Err(Stop::Reply(self.say(connection, "AUTH", "\r\n").await?));
+        }
+        Ok(())
     }
 
     /// The envelope, then the message. A recipient that is refused stops all: nobody is told only in part.

@@ -27,10 +27,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (airtable, mailchimp) = (Airtable::new(), Mailchimp::new());
     let house = House {
         login: Some(("leads".to_owned(), "secret-password".to_owned())),
+        takes_tokens: true,
         strangers: ["nobody@barn.example".to_owned()].into(),
         ..House::default()
     };
     let mail = MailServer::start(house).await?;
+    mail.set_tokens(["good-token".to_owned()]);
     let airtable_told = json!({"token": airtable.token, "base": airtable.base, "table": airtable.table});
     let mailchimp_told = json!({"api_key": mailchimp.api_key, "list": mailchimp.list});
     let (airtable, airtable_told) = start(airtable, airtable_told).await?;

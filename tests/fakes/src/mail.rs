@@ -52,6 +52,8 @@ pub struct House {
     pub is_implicit: bool,
     /// Name and password.
     pub login: Option<(String, String)>,
+    /// Tokens open the mailbox too, those of `set_tokens`.
+    pub takes_tokens: bool,
     /// Who is new is asked to come again.
     pub is_grey: bool,
     /// Recipients that there are not.
@@ -117,6 +119,7 @@ struct Shared {
 struct State {
     faults: VecDeque<(Stage, MailFault)>,
     seen: BTreeSet<(String, String)>,
+    tokens: BTreeSet<String>,
     taken: Vec<Taken>,
     /// What was said to it, in order; credentials left out.
     said: Vec<String>,
@@ -143,6 +146,11 @@ impl MailServer {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// From now on these tokens open the mailbox, and no others.
+    pub fn set_tokens(&self, tokens: impl IntoIterator<Item = String>) {
+        self.shared.lock().tokens = tokens.into_iter().collect();
     }
 
     /// Lets the next command of this stage go wrong. Faults wait for their stage in the order they came.

@@ -118,7 +118,7 @@ impl Pipedrive {
     /// A note that somebody put on a deal by hand.
     pub fn add_note(&mut self, deal: u64, content: &str) {
         let id = self.id();
-        let note = json!({ "id": id, "deal_id": deal, "content": content, "add_time": time(id) });
+        let note = json!({ "id": id, "deal_id": deal, "content": content, "add_time": time() });
         self.notes.insert(id, note);
     }
 
@@ -301,7 +301,7 @@ impl Pipedrive {
         }
         let id = self.id();
         let mut note = body.clone();
-        (note["id"], note["add_time"]) = (json!(id), json!(time(id)));
+        (note["id"], note["add_time"]) = (json!(id), json!(time()));
         self.notes.insert(id, note.clone());
         Reply::json(201, &json!({ "success": true, "data": note }))
     }

@@ -15,6 +15,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Rest {
     pub client: (String, String),
+    /// What tokens are got with on somebody's behalf.
+    pub refresh_token: String,
     /// Tokens that still count.
     pub tokens: BTreeSet<String>,
     /// How many tokens were given.
@@ -33,6 +35,7 @@ impl Rest {
     pub fn new() -> Self {
         Self {
             client: ("leadline".into(), "0123456789abcdef".into()),
+            refresh_token: "refresh-0123456789".into(),
             tokens: BTreeSet::new(),
             logins: 0,
             leads: BTreeMap::new(),
@@ -45,7 +48,14 @@ impl Rest {
         let form = pairs(&String::from_utf8_lossy(&request.body));
         let is = |key: &str, value: &str| form.get(key).is_some_and(|given| given == value);
         let (id, secret) = &self.client;
-        if !is("grant_type", "client_credentials") || !is("client_id", id) || !is("client_secret", secret) {
+        let is_known = is("client_id", id) && is("client_secret", secret);
+        if is_known && is("grant_type", "refresh_token") && !is("refresh_token", &self.refresh_token) {
+            return answer(
+                400,
+                &json!({"error": "invalid_grant", "error_description": "the token was revoked"}),
+            );
+        }
+        if !is_known || !(is("grant_type", "client_credentials") || is("grant_type", "refresh_token")) {
             return answer(401, &json!({"error": "invalid_client", "error_description": "no such client"}));
         }
         self.logins += 1;

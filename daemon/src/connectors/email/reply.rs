@@ -24,6 +24,12 @@ pub(super) fn read(exchange: &Exchange, now: i64) -> Outcome {
     Outcome::Failed(Failure { class, error: describe(response), retry_after })
 }
 
+/// Whether it is the login that failed: a token may have run out.
+pub(super) fn refuses_login(exchange: &Exchange, failure: &Failure) -> bool {
+    let at_login = exchange.answer.as_ref().is_ok_and(|response| stage(response).starts_with("AUTH"));
+    at_login && failure.class == FailureClass::Credentials
+}
+
 /// `email 550 5.1.1 no such user (RCPT TO sales@example.com)`
 fn describe(response: &Response) -> String {
     let text = reading::one_line(&String::from_utf8_lossy(&response.body), 250);

@@ -103,7 +103,8 @@ fn the_envelope_is_that_of_the_configuration() {
         (mail.from.as_str(), mail.to),
         ("leads@barn.example", vec!["sales@barn.example".to_owned(), "zoe@barn.example".to_owned()])
     );
-    assert_eq!((mail.username.as_str(), mail.password.unwrap().expose_secret()), ("leads", " pass word "));
+    let login = mail.login.unwrap();
+    assert_eq!((login.username.as_str(), login.secret.expose_secret()), ("leads", " pass word "));
     for (config, expected) in [
         (with("tls", json!("tls")), ("smtp.example.com", 465)),
         (with("tls", json!("none")), ("smtp.example.com", 25)),
@@ -116,7 +117,7 @@ fn the_envelope_is_that_of_the_configuration() {
             first(prepared(config, Value::Null, Value::Null).as_ref(), EventKind::Created, &full());
         let mail = self::mail(step);
         assert_eq!((mail.host.as_str(), mail.port), expected);
-        assert!(mail.password.is_none());
+        assert!(mail.login.is_none());
     }
 }
 
@@ -162,6 +163,38 @@ fn everything_wrong_is_said_at_once() {
     assert_eq!(credentials(json!({})), [""; 0]);
     assert_eq!(credentials(json!({"username": "a"})).len(), 1);
     assert_eq!(credentials(json!({"username": "a", "password": "b"})), [""; 0]);
+}
+
+#[test]
+fn a_login_is_one_of_password_token_and_app() {
+    let credentials = |value| Email.check_credentials(&value, &EgressPolicy::default());
+    let app = json!({"username": "a", "client_id": "b", "client_secret": "c", "token_url": "https://id.example.com/t"});
+    let with = |key: &str, value: &str| {
+        let mut changed = app.clone();
+        changed[key] = value.into();
+        changed
+    };
+    for good in [
+        app.clone(),
+        with("refresh_token", "d"),
+        with("scope", "mail"),
+        json!({"username": "a", "access_token": "e"}),
+    ] {
+        assert_eq!(credentials(good), [""; 0]);
+    }
+    let each = "give password, access_token or client_id, each a login of its own";
+    for (bad, problem) in [
+        (with("username", ""), "username is required: the mailbox that the token opens"),
+        (with("client_secret", ""), "client_id, client_secret and token_url belong together"),
+        (with("token_url", "ftp://id.example.com"), "token_url must be an https URL without a login in it"),
+        (with("password", "p"), each),
+        (with("access_token", "p"), each),
+        (json!({"username": "a", "password": "b", "access_token": "c"}), each),
+    ] {
+        assert_eq!(credentials(bad), [problem]);
+    }
+    let [inside] = &credentials(with("token_url", "https://10.1.2.3/t"))[..] else { panic!("it is private") };
+    assert!(inside.starts_with("token_url: 10.1.2.3 is not a public address"), "{inside}");
 }
 
 /// Code, stage and text of a reply, then class, error and wait.

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::NAME;
 use crate::{
-    connectors::{Exchange, Request, Token, config, verdict},
+    connectors::{Exchange, Request, Token, config, oauth, verdict},
     domain::{
         nearest::nearest,
         outcome::{Failure, FailureClass},
@@ -84,11 +84,7 @@ impl Auth {
                 "token_url is required with auth client_credentials: where tokens are got".to_owned(),
             ]);
         };
-        let url = Url::parse(&url).map_err(|error| vec![format!("token_url: {error}")])?;
-        if !matches!(url.scheme(), "https" | "http") || !url.username().is_empty() || url.password().is_some()
-        {
-            return Err(vec!["token_url must be an https URL without a login in it".to_owned()]);
-        }
+        let url = oauth::token_url(&url).map_err(|problem| vec![problem])?;
         let (scope, audience) = (text("scope"), text("audience"));
         Ok(Self::ClientCredentials(Box::new(Grant { url, scope, audience, is_basic })))
     }

@@ -131,7 +131,11 @@ impl Talk {
         if self.shared.house.tls.is_some() && !self.wire.is_secure {
             words.push("STARTTLS");
         } else if self.shared.house.login.is_some() {
-            words.push("AUTH PLAIN LOGIN");
+            words.push(if self.shared.house.takes_tokens {
+                "AUTH PLAIN LOGIN XOAUTH2"
+            } else {
+                "AUTH PLAIN LOGIN"
+            });
         }
         let last = words.len() - 1;
         let lines: Vec<String> = words
@@ -153,7 +157,8 @@ impl Talk {
                 let given = self.ask("Username:", first).await?;
                 self.ask("Password:", "").await? == password && given == name
             }
-            _ => return Ok(say("504 5.5.4 PLAIN and LOGIN only")),
+            "XOAUTH2" if self.shared.house.takes_tokens => self.is_token_good(&name, first).await?,
+            _ => return Ok(say("504 5.5.4 there is no such AUTH here")),
         };
         if is_good {
             self.login = Some(name);
@@ -161,6 +166,20 @@ impl Talk {
         } else {
             Ok(say("535 5.7.8 user name or password not accepted"))
         }
+    }
+
+    /// As Google and Microsoft do it: what is wrong with a token is told as a challenge, and the refusal follows.
+    async fn is_token_good(&mut self, name: &str, first: &str) -> io::Result<bool> {
+        let said = self.ask("", first).await?;
+        let token = said
+            .strip_prefix(&format!("user={name}\x01auth=Bearer "))
+            .and_then(|rest| rest.strip_suffix("\x01\x01"));
+        if token.is_some_and(|token| self.shared.lock().tokens.contains(token)) {
+            return Ok(true);
+        }
+        let why = r#"{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}"#;
+        self.ask(why, "").await?;
+        Ok(false)
     }
 
     /// What the client answers to a challenge, unless it said so before it was asked.
