@@ -122,6 +122,51 @@ async fn a_lead_without_consent_is_skipped_when_it_is_pushed_too() {
 }
 
 #[tokio::test]
+async fn consent_that_comes_with_an_update_makes_a_new_lead() {
+    for only_created in [false, true] {
+        let (scene, fake) = scene(json!({})).await;
+        if only_created {
+            let change = v1::UpdateIntegrationRequest {
+                request_id: request_id(),
+                integration: scene.integration.clone(),
+                events: vec!["lead.created".into()],
+                ..Default::default()
+            };
+            scene.operator.integrations().update_integration(change).await.unwrap();
+        }
+        let mut kept = Value::Null;
+        let mut changed = async |guests: u64, consent: bool| {
+            let lead = |lead: &mut Value| {
+                if kept.is_null() {
+                    kept = lead.clone();
+                }
+                (kept["lead"]["guest_count"], kept["lead"]["gdpr_consent"]) = (guests.into(), consent.into());
+                *lead = kept.clone();
+            };
+            scene.post(1, lead).await["deliveries"].as_array().unwrap().len()
+        };
+        let updates = usize::from(!only_created);
+        assert_eq!((changed(80, false).await, changed(81, false).await), (1, updates));
+        assert_eq!((changed(82, true).await, changed(83, true).await), (1, updates));
+        let left = 1 + updates;
+        scene.wait_for(left, "delivered").await;
+        let deliveries = scene.deliveries().await;
+        let told: Vec<_> = deliveries.iter().map(|it| (it.event.as_str(), it.state.as_str())).collect();
+        let (created, updated) = ("lead.created", "lead.updated");
+        if only_created {
+            assert_eq!(told, [(created, "skipped"), (created, "delivered")]);
+        } else {
+            let all =
+                [(created, "skipped"), (updated, "skipped"), (created, "delivered"), (updated, "delivered")];
+            assert_eq!(told, all);
+        }
+        assert_eq!(fake.with(|vendor| vendor.members.len()), 1);
+        scene.end().await;
+        fake.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_push_that_broke_off_goes_on_with_the_tags_in_another_daemon_too() {
     let (scene, fake) = scene(json!({"tags": "Wedding, Leadline"})).await;
     fake.fault("PUT ", Fault::Close);

@@ -67,7 +67,7 @@ pub struct NewDelivery {
     pub id: DeliveryId,
     pub integration: IntegrationId,
     pub fate: Fate,
-    /// For an update: what it becomes where flows kept the lead away until now.
+    /// For an update: what it becomes where the lead was kept away until now.
     pub arrival: Arrival,
 }
 
@@ -102,7 +102,8 @@ impl Fate {
     }
 }
 
-/// How an update comes to an integration that has had no delivery of the lead but those that flows kept away.
+/// How an update comes to an integration that has had no delivery of the lead but those that flows, or the want of
+/// consent, kept away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// As any other event.
@@ -155,8 +156,8 @@ pub fn has_consent(event: &Json) -> bool {
 /// How an event comes to an integration; none if it takes no such event.
 fn arrival(integration: &IntakeIntegration, kind: EventKind) -> Option<Arrival> {
     let takes = |kind| integration.events.contains(&kind);
-    let may_be_new =
-        integration.routing == Routing::Flows && kind == EventKind::Updated && takes(EventKind::Created);
+    let is_choosy = integration.routing == Routing::Flows || integration.needs_consent;
+    let may_be_new = is_choosy && kind == EventKind::Updated && takes(EventKind::Created);
     match (takes(kind), may_be_new) {
         (true, true) => Some(Arrival::Created),
         (true, false) => Some(Arrival::AsIs),
@@ -240,6 +241,20 @@ mod tests {
                 assert_eq!(seen[3], Fate::Pending);
             }
         }
+    }
+
+    #[test]
+    fn an_update_with_consent_may_be_the_first_that_arrives() {
+        let needy =
+            |events| IntakeIntegration { needs_consent: true, ..integration(true, events, Routing::All) };
+        let integrations = [needy(&[Created, Updated]), needy(&[Created]), needy(&[Updated])];
+        let event = Json::parse(br#"{"lead":{"gdpr_consent":true}}"#).unwrap();
+        let arrivals = |kind| -> Vec<_> {
+            let decided = fan_out(&integrations, &Flows::default(), kind, &event, DeliveryId::generate);
+            decided.into_iter().map(|one| one.arrival).collect()
+        };
+        assert_eq!(arrivals(Created), [Arrival::AsIs; 2]);
+        assert_eq!(arrivals(Updated), [Arrival::Created, Arrival::OnlyCreated, Arrival::AsIs]);
     }
 
     #[test]

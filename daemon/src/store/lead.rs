@@ -13,7 +13,7 @@ use super::{
     micros,
 };
 use crate::domain::{
-    fanout::{Arrival, FLOW, Fate},
+    fanout::{Arrival, FLOW, Fate, NO_CONSENT},
     ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
     integration::EventKind,
 };
@@ -240,12 +240,14 @@ async fn kind_at(
         return Ok(Some(EventKind::Updated));
     }
     let is_kept_away = sqlx::query_scalar!(
-        r#"SELECT coalesce(bool_and(state = 'skipped' AND reason LIKE $4 || '%'), false) AS "kept!" FROM delivery
+        r#"SELECT coalesce(bool_and(state = 'skipped' AND (reason LIKE $4 || '%' OR reason = $5)), false) AS "kept!"
+           FROM delivery
            WHERE company_id = $1 AND lead_id = $2 AND integration_id = $3 AND event = 'lead.created'"#,
         update.company.0,
         update.lead.uuid(),
         delivery.integration.uuid(),
         FLOW,
+        NO_CONSENT,
     )
     .fetch_one(&mut **tx)
     .await?;
