@@ -1,5 +1,7 @@
 //! The intake's further doors: flat leads, batches, what is kept of refusals.
 
+mod payload;
+
 use futures::future::join_all;
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;

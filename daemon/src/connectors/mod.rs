@@ -130,6 +130,11 @@ pub trait Connector: Send + Sync {
         let _ = (credentials, egress);
         Vec::new()
     }
+    /// Whether it pushes the event itself, in the shape of the payload that an integration names. Others make a shape of
+    /// their own out of it.
+    fn takes_payloads(&self) -> bool {
+        self.signs()
+    }
     /// Everything that is wrong with a configuration and mapping, each in a sentence that says what to do. The brand
     /// is that under which the integration will push.
     fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {

@@ -66,11 +66,6 @@ impl Connector for Rest {
     }
 
     fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>, Failure> {
-        if integration.payload != "v1" {
-            let error =
-                format!("payload {} is not pushed by rest: use v1 and a body template", integration.payload);
-            return Err(crm::unrenderable(error));
-        }
         let brand = Brand::parse(integration.brand.as_deref().unwrap_or(brand)).map_err(crm::unrenderable)?;
         let settings =
             Settings::read(&integration.config, &integration.mapping, &brand).map_err(|problems| {

@@ -6,8 +6,8 @@ use leadline_proto::v1;
 use serde_json::Value;
 
 use crate::{
-    connectors,
-    domain::{brand::Brand, plan::Plan},
+    connectors::{self, Connector},
+    domain::{brand::Brand, payload, plan::Plan},
     store::command::Refusal,
 };
 
@@ -90,11 +90,27 @@ pub(super) fn one_of<'a>(field: &str, word: &'a str, words: &[&'a str]) -> Resul
 }
 
 /// The connector of a name.
-pub(super) fn connector(name: &str) -> Result<&'static dyn connectors::Connector, Refusal> {
+pub(super) fn connector(name: &str) -> Result<&'static dyn Connector, Refusal> {
     connectors::find(name).ok_or_else(|| {
         let names: Vec<_> = connectors::ALL.iter().map(|connector| connector.manifest().name).collect();
         Refusal::Invalid(format!("connector {name:?}: use one of {}", names.join(", ")))
     })
+}
+
+/// The payload of an integration; the empty text is the first. Where it would change nothing, only that one is taken.
+pub(super) fn payload<'a>(connector: &dyn Connector, word: &'a str) -> Result<&'a str, Refusal> {
+    let words = payload::names();
+    let payload = one_of("payload", word, &words)?;
+    if payload == words[0] || connector.takes_payloads() {
+        return Ok(payload);
+    }
+    let takers = connectors::ALL.iter().filter(|connector| connector.takes_payloads());
+    let takers: Vec<_> = takers.map(|connector| connector.name()).collect();
+    invalid(format!(
+        "payload {payload:?}: connector {} makes a shape of its own; leave it out, or use one of {}",
+        connector.name(),
+        takers.join(", ")
+    ))
 }
 
 /// An id in text.

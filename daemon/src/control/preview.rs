@@ -71,7 +71,7 @@ impl Control {
             integration.mapping = check::object("mapping", mapping)?;
         }
         if let Some(payload) = &request.payload {
-            integration.payload.clone_from(payload);
+            integration.payload = check::payload(connector, payload)?.to_owned();
         }
         if request.config.is_some() || request.mapping.is_some() {
             let brand = integration.brand.as_deref().unwrap_or(&self.brand);

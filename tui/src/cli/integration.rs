@@ -136,7 +136,7 @@ struct Fields {
     /// The events it gets [default: both]
     #[arg(long, value_delimiter = ',', value_parser = EVENTS)]
     events: Vec<String>,
-    /// The shape of what is pushed [default: v1]
+    /// The shape of what webhook, zapier, make and n8n push [default: v1]
     #[arg(long, value_parser = PAYLOADS)]
     payload: Option<String>,
     /// Which leads it gets: all, or what flows send it [default: all]

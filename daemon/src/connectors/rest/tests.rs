@@ -402,11 +402,3 @@ fn a_test_is_a_look_without_effect() {
     }
     assert_eq!(probe(ready(json!({})).as_ref(), ProbeKind::Mapping, &[]).1.len(), 0);
 }
-
-#[test]
-fn another_payload_is_refused() {
-    let mut integration =
-        testing::integration(NAME, json!({"base_url": BASE, "path": "/"}), Value::Null, Value::Null);
-    integration.payload = "save_lead".to_owned();
-    assert!(Rest.prepare(&integration, "Leadline").is_err());
-}

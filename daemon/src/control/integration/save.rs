@@ -13,7 +13,7 @@ use crate::{
     domain::{
         ids::IntegrationId,
         integration::{Integration, ProbeKind, SigningSecret},
-        payload, signing,
+        signing,
     },
     store::{
         command::{Command, Refusal},
@@ -33,7 +33,7 @@ pub(super) async fn create(
     let name = check::name(&request.name)?;
     let config = check::object("config", &request.config)?;
     let mapping = check::object("mapping", &request.mapping)?;
-    let payload = check::one_of("payload", &request.payload, &payload::names())?;
+    let payload = check::payload(connector, &request.payload)?;
     let routing = check::one_of("routing", &request.routing, &ROUTINGS)?;
     let events = if request.notices && request.events.is_empty() {
         Vec::new()
@@ -113,7 +113,7 @@ pub(super) async fn update(
         integration.events = check::events(&request.events)?;
     }
     if let Some(payload) = &request.payload {
-        integration.payload = check::one_of("payload", payload, &payload::names())?.to_owned();
+        integration.payload = check::payload(connector, payload)?.to_owned();
     }
     if let Some(routing) = &request.routing {
         integration.routing = check::one_of("routing", routing, &ROUTINGS)?.to_owned();
