@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Daemon, Operator, check_invariants, post_lead, request_id, wait_until};
-use serde_json::json;
+use leadline_tests::{Cli, Daemon, Operator, check_invariants, post_lead, request_id, wait_until};
+use serde_json::{Value, json};
 
 struct Scene {
     daemon: Daemon,
@@ -164,5 +164,67 @@ async fn a_test_push_arrives_and_never_counts_as_a_failure() {
     }
     let health = scene.operator.integration(&scene.integration).await.health.unwrap();
     assert_eq!((health.failure_count, health.badge.as_str()), (0, "ok"));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_retry_into_a_lane_that_waits_on_purpose_is_taken_and_says_what_it_waits_for() {
+    let scene = Scene::with(Behaviour::Good).await;
+    let cli = Cli::new(scene.daemon.socket());
+    let mut lead = sample_lead(1);
+    let post = async |lead: &Value| {
+        let url = scene.daemon.url("/v1/leads");
+        post_lead(&url, &scene.key, lead.to_string()).await.1["deliveries"][0]["delivery_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let delivery = post(&lead).await;
+    let is_pushed = async |count: usize| {
+        wait_until(&format!("it was pushed {count} times"), async || {
+            let shown = cli.json(&["delivery", "show", &delivery]).await;
+            shown["state"] == "delivered" && shown["attempts"] == count
+        })
+        .await;
+    };
+    is_pushed(1).await;
+    let waits = async |args: &[&str], id: &str, told: &[&str]| {
+        let ran = cli.run(args).await;
+        let line = ran.error(1);
+        assert!(
+            line.starts_with(&format!("delivery {id} is in the queue, not pushed yet: It waits ")),
+            "{line}"
+        );
+        assert!(told.iter().all(|told| line.contains(told)), "{line}");
+    };
+
+    cli.json(&["company", "pause", "7"]).await;
+    let paused = ["company 7 is paused since ", "`leadline company resume 7` lets it go."];
+    waits(&["delivery", "retry", &delivery], &delivery, &paused).await;
+    cli.json(&["company", "resume", "7"]).await;
+    is_pushed(2).await;
+
+    cli.json(&["integration", "rotate-secret", "crm", "--staged", "--hold"]).await;
+    let cut_over = format!("`leadline integration cut-over {}` lets it go.", scene.integration);
+    waits(&["delivery", "retry", &delivery], &delivery, &["a rotation of the signing secret", &cut_over])
+        .await;
+    cli.json(&["integration", "cut-over", "crm"]).await;
+    is_pushed(3).await;
+
+    // An update behind a creation that is held.
+    cli.json(&["company", "pause", "7"]).await;
+    lead = sample_lead(2);
+    let created = post(&lead).await;
+    lead["lead"]["guest_count"] = json!(99);
+    let updated = post(&lead).await;
+    cli.json(&["delivery", "hold", &created]).await;
+    cli.json(&["company", "resume", "7"]).await;
+    let release = format!("`leadline delivery release {created}` or `skip` moves both.");
+    waits(&["delivery", "retry", &updated], &updated, &[&release]).await;
+
+    // A disabled integration takes no retry at all.
+    cli.json(&["integration", "disable", "crm"]).await;
+    let refused = cli.run(&["delivery", "retry", &delivery]).await;
+    assert_eq!(refused.error(1), "integration \"crm\" is disabled: enable it first");
     scene.end().await;
 }

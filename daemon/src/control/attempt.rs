@@ -11,7 +11,10 @@ use tonic::{Request, Response, Status};
 
 use super::{Answer, Control, check, convert};
 use crate::{
-    domain::ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
+    domain::{
+        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
+        why,
+    },
     store::{
         Change,
         attempt_read::{AttemptDetail, AttemptView, AttemptsOf},
@@ -128,7 +131,12 @@ impl Control {
                     return Ok(Look::Finished(Box::new(found)));
                 }
                 if delivery.state == "pending" {
-                    return Ok(Look::Waits(delivery.integration));
+                    return match why::stands_still(&self.store.facts(id).await?) {
+                        None => Ok(Look::Waits(delivery.integration)),
+                        Some(told) => Err(Refusal::State(format!(
+                            "delivery {id} is in the queue, not pushed yet: {told}"
+                        ))),
+                    };
                 }
                 Err(Refusal::State(format!(
                     "delivery {id} is {} after {} attempts and is not being pushed: retry or release it",

@@ -76,6 +76,20 @@ pub fn why(facts: &Facts) -> String {
     }
 }
 
+/// The sentence, if a delivery waits until somebody acts: whoever waits for its push would wait without end.
+#[must_use]
+pub fn stands_still(facts: &Facts) -> Option<String> {
+    let Facts { state, running_since, behind, lane, .. } = facts;
+    if *state != State::Pending || running_since.is_some() {
+        return None;
+    }
+    let is_closed = lane.is_disabled || lane.awaits_cut_over || lane.paused_since.is_some();
+    if is_closed {
+        return closed(facts);
+    }
+    behind.as_ref().is_some_and(|(_, state)| state == "held").then(|| pending(facts))
+}
+
 fn pending(facts: &Facts) -> String {
     let Facts { integration: name, integration_id: id, .. } = facts;
     let since = moment(Some(facts.created_at));

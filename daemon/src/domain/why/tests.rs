@@ -236,3 +236,38 @@ fn final_ones_say_what_is_left_to_do() {
         );
     }
 }
+
+#[test]
+fn what_waits_for_somebody_to_act_stands_still() {
+    type Change = fn(&mut Facts);
+    let changes: [(Change, Option<&str>); 8] = [
+        (|_| {}, None),
+        (|it| it.lane.throttled_until = at(200), None),
+        (|it| it.lane.breaker_until = at(200), None),
+        (|it| it.behind = Some(("E".into(), "pending".into())), None),
+        (|it| it.behind = Some(("E".into(), "held".into())), Some("`leadline delivery release E` or `skip`")),
+        (|it| it.lane.is_disabled = true, Some("`leadline integration enable I` lets it go.")),
+        (|it| it.lane.awaits_cut_over = true, Some("`leadline integration cut-over I` lets it go.")),
+        (
+            |it| {
+                it.lane.paused_since = at(1);
+                it.behind = Some(("E".into(), "pending".into()));
+            },
+            Some("`leadline company resume 7` lets it go."),
+        ),
+    ];
+    for (change, told) in changes {
+        let found = stands_still(&facts(State::Pending, change));
+        assert_eq!(found.is_some(), told.is_some(), "{found:?}");
+        assert!(
+            told.is_none_or(|told| found.as_ref().is_some_and(|found| found.contains(told))),
+            "{found:?}"
+        );
+        let running = |facts: &mut Facts| {
+            change(facts);
+            facts.running_since = at(50);
+        };
+        assert_eq!(stands_still(&facts(State::Pending, running)), None, "its push is under way");
+        assert_eq!(stands_still(&facts(State::Delivered, change)), None);
+    }
+}
