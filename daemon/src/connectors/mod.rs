@@ -118,6 +118,13 @@ impl Manifest {
             connections_max: None,
         }
     }
+
+    /// Whether it pushes the event itself, in the shape of the payload that an integration names. Others make a shape of
+    /// their own out of it.
+    #[must_use]
+    pub const fn takes_payloads(&self) -> bool {
+        self.signs
+    }
 }
 
 /// A connector, before any integration uses it.
@@ -129,11 +136,6 @@ pub trait Connector: Send + Sync {
     fn credential_problems(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
         let _ = (credentials, egress);
         Vec::new()
-    }
-    /// Whether it pushes the event itself, in the shape of the payload that an integration names. Others make a shape of
-    /// their own out of it.
-    fn takes_payloads(&self) -> bool {
-        self.signs()
     }
     /// Everything that is wrong with a configuration and mapping, each in a sentence that says what to do. The brand
     /// is that under which the integration will push.

@@ -11,6 +11,7 @@ use crate::{
         json::Json,
     },
     store::{
+        command::Refusal,
         flow_held::{HeldByFlow, Settled},
         intake::CompanyView,
     },
@@ -35,7 +36,7 @@ impl Control {
         let mut after = None;
         loop {
             let view = self.store.company_view(company).await?;
-            let view = view.ok_or_else(|| tonic::Status::not_found("the company has just been deleted"))?;
+            let view = view.ok_or_else(|| Refusal::unknown("company", company))?;
             let held = self.store.held_by_flows(company, after, BATCH).await?;
             let Some(last) = held.last() else { break };
             after = Some(last.delivery);

@@ -45,7 +45,7 @@ impl AttemptService for Control {
                 let delivery = self.store.delivery_view(check::id("delivery", delivery)?).await?;
                 AttemptsOf::Delivery(delivery.company, delivery.id)
             }
-            _ => return Err(Status::invalid_argument("send either an integration or a delivery, not both")),
+            _ => check::invalid("send either an integration or a delivery, not both")?,
         };
         let attempts = self.store.attempts(of, after, limit).await?;
         let attempts = attempts.into_iter().map(v1::Attempt::from).collect();
@@ -54,7 +54,8 @@ impl AttemptService for Control {
 
     async fn get_attempt(&self, request: Request<v1::GetAttemptRequest>) -> Answer<v1::GetAttemptResponse> {
         let id = check::id("attempt", &request.get_ref().id)?;
-        let (attempt, detail) = self.store.attempt(id).await?.ok_or_else(|| no_attempt(id))?;
+        let (attempt, detail) =
+            self.store.attempt(id).await?.ok_or_else(|| Refusal::unknown("attempt", id))?;
         Ok(Response::new(convert::attempt_answer(attempt, detail)))
     }
 
@@ -72,7 +73,7 @@ impl AttemptService for Control {
                 let number = i32::try_from(request.after_number).unwrap_or(i32::MAX);
                 Awaited::Behind(delivery.company, delivery.id, number)
             }
-            _ => return Err(Status::invalid_argument("send either an attempt or a delivery, not both")),
+            _ => check::invalid("send either an attempt or a delivery, not both")?,
         };
         let deadline = time::sleep(PATIENCE);
         tokio::pin!(deadline);
@@ -119,7 +120,7 @@ impl Control {
                 match self.store.attempt(id).await? {
                     Some(found) if found.0.finished.is_some() => Ok(Look::Finished(Box::new(found))),
                     Some(found) => Ok(Look::Waits(found.0.integration)),
-                    None => probed.map(Look::Waits).ok_or_else(|| no_attempt(id)),
+                    None => probed.map(Look::Waits).ok_or_else(|| Refusal::unknown("attempt", id)),
                 }
             }
             Awaited::Behind(company, id, number) => {
@@ -145,10 +146,6 @@ impl Control {
             }
         }
     }
-}
-
-fn no_attempt(id: AttemptId) -> Refusal {
-    Refusal::NotFound(format!("no attempt {id}: `leadline attempt list` shows those there are"))
 }
 
 /// The end of a call or a stream when the daemon stops.

@@ -11,7 +11,8 @@ use crate::{
     store::command::Refusal,
 };
 
-fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
+/// Refuses a request that is wrong in itself.
+pub(super) fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Invalid(message.into()))
 }
 
@@ -101,14 +102,14 @@ pub(super) fn connector(name: &str) -> Result<&'static dyn Connector, Refusal> {
 pub(super) fn payload<'a>(connector: &dyn Connector, word: &'a str) -> Result<&'a str, Refusal> {
     let words = payload::names();
     let payload = one_of("payload", word, &words)?;
-    if payload == words[0] || connector.takes_payloads() {
+    if payload == words[0] || connector.manifest().takes_payloads() {
         return Ok(payload);
     }
-    let takers = connectors::ALL.iter().filter(|connector| connector.takes_payloads());
-    let takers: Vec<_> = takers.map(|connector| connector.name()).collect();
+    let takers = connectors::ALL.iter().filter(|connector| connector.manifest().takes_payloads());
+    let takers: Vec<_> = takers.map(|connector| connector.manifest().name).collect();
     invalid(format!(
         "payload {payload:?}: connector {} makes a shape of its own; leave it out, or use one of {}",
-        connector.name(),
+        connector.manifest().name,
         takers.join(", ")
     ))
 }

@@ -277,9 +277,7 @@ pub(super) fn states(filter: &v1::DeliveryFilter) -> Result<Vec<&'static str>, R
     const ALL: [&str; 5] = ["pending", "held", "delivered", "dead", "skipped"];
     match (filter.undelivered, filter.states.is_empty()) {
         (true, true) => Ok(vec!["pending", "held", "dead"]),
-        (true, false) => Err(Refusal::Invalid(
-            "undelivered means pending, held and dead: send either it or states".to_owned(),
-        )),
+        (true, false) => check::invalid("undelivered means pending, held and dead: send either it or states"),
         (false, _) => {
             let known = |word: &String| {
                 ALL.into_iter()
@@ -297,7 +295,7 @@ pub(super) fn failure_class(word: &str) -> Result<Option<String>, Refusal> {
         return Ok(check::optional(word).map(ToOwned::to_owned));
     }
     let known = FailureClass::ALL.map(FailureClass::as_str).join(", ");
-    Err(Refusal::Invalid(format!("failure class {word:?}: use one of {known}")))
+    check::invalid(format!("failure class {word:?}: use one of {known}"))
 }
 
 #[cfg(test)]

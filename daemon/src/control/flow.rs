@@ -1,7 +1,7 @@
 //! Flows: saved only if their condition can be read, and tried on stored leads.
 
 use leadline_proto::v1::{self, flow_service_server::FlowService};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response};
 
 use super::{Answer, Control, check, convert::time};
 use crate::{
@@ -73,7 +73,7 @@ impl FlowService for Control {
         let last = match request.last {
             0 => TEST_USUAL,
             last @ 1..=TEST_MOST => last,
-            last => return Err(Status::invalid_argument(format!("last {last}: at most {TEST_MOST} leads"))),
+            last => check::invalid(format!("last {last}: at most {TEST_MOST} leads"))?,
         };
         let mut report = v1::TestFlowResponse { when, ..Default::default() };
         let mut after = None;
@@ -94,16 +94,16 @@ impl FlowService for Control {
 
 impl Control {
     /// The company and the condition that a test means.
-    async fn what_to_test(&self, request: &v1::TestFlowRequest) -> Result<(CompanyId, String), Status> {
+    async fn what_to_test(&self, request: &v1::TestFlowRequest) -> Result<(CompanyId, String), Refusal> {
         match (request.flow.as_str(), request.company.as_str(), request.when.as_str()) {
-            ("", "", _) => Err(Status::invalid_argument("name a flow, or a company and a condition")),
-            ("", _, "") => Err(Status::invalid_argument("when: give the condition to test, or name a flow")),
+            ("", "", _) => check::invalid("name a flow, or a company and a condition"),
+            ("", _, "") => check::invalid("when: give the condition to test, or name a flow"),
             ("", company, when) => Ok((self.store.find_company(company).await?, when.to_owned())),
             (flow, "", when) => {
                 let flow = self.store.flow_view(flow).await?;
                 Ok((flow.company, check::optional(when).map_or(flow.when, ToOwned::to_owned)))
             }
-            _ => Err(Status::invalid_argument("name a flow or a company, not both: a flow has its company")),
+            _ => check::invalid("name a flow or a company, not both: a flow has its company"),
         }
     }
 }
@@ -217,12 +217,12 @@ async fn unreached(command: &mut Command, company: CompanyId) -> Result<Vec<Stri
 fn check_condition(when: &str) -> Result<Option<String>, Refusal> {
     match Condition::check(when) {
         Ok((_, warning)) => Ok(warning.map(|warning| format!("when: {warning}"))),
-        Err(problem) => Err(Refusal::Invalid(format!("when: {problem}"))),
+        Err(problem) => check::invalid(format!("when: {problem}")),
     }
 }
 
 fn read(when: &str) -> Result<Condition, Refusal> {
-    Condition::compile(when).map_err(|problem| Refusal::Invalid(format!("when: {problem}")))
+    Condition::compile(when).or_else(|problem| check::invalid(format!("when: {problem}")))
 }
 
 async fn targets(
@@ -231,9 +231,9 @@ async fn targets(
     then: &[String],
 ) -> Result<Vec<(crate::domain::ids::IntegrationId, String)>, Refusal> {
     match then.len() {
-        0 => Err(Refusal::Invalid("then: name at least one integration that its leads go to".to_owned())),
+        0 => check::invalid("then: name at least one integration that its leads go to"),
         1..=THEN_MAX => command.integrations_meant(company, then).await,
-        many => Err(Refusal::Invalid(format!("then: {many} integrations; at most {THEN_MAX}"))),
+        many => check::invalid(format!("then: {many} integrations; at most {THEN_MAX}; name fewer")),
     }
 }
 

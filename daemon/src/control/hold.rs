@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Answer, Control, check, mutate,
-    targets::{MAX_IDS, SAMPLE, audit, batches},
+    targets::{SAMPLE, audit, batches},
 };
 use crate::{
     domain::{
@@ -122,40 +122,21 @@ impl Control {
             (ids, Some(filter)) if ids.is_empty() => {
                 // Nothing named would mean every delivery of every company.
                 if filter == v1::DeliveryFilter::default() {
-                    return Err(Refusal::Invalid(
-                        "the filter is empty: name a company, an integration, a lead or the like".to_owned(),
-                    ));
+                    return check::invalid(
+                        "the filter is empty: name a company, an integration, a lead or the like",
+                    );
                 }
                 let mut found = self.delivery_filter(&filter).await?;
                 found.states = verb.states_of(&filter, &found.states)?;
                 Ok(self.store.targets(&found).await?)
             }
             (ids, None) if !ids.is_empty() => {
-                if ids.len() > MAX_IDS {
-                    return Err(Refusal::Invalid(format!(
-                        "{} ids are too many, at most {MAX_IDS}: send a filter instead",
-                        ids.len()
-                    )));
-                }
-                let mut ids: Vec<DeliveryId> =
-                    ids.iter().map(|id| check::id("delivery", id)).collect::<Result<_, _>>()?;
-                ids.sort_unstable();
-                ids.dedup();
-                let filter = DeliveryFilter { ids: Some(ids.clone()), ..DeliveryFilter::default() };
-                let targets = self.store.targets(&filter).await?;
-                let found = |id: &DeliveryId| targets.iter().any(|target| target.id == id.uuid());
-                if let Some(missing) = ids.iter().find(|id| !found(id)) {
-                    return Err(Refusal::NotFound(format!(
-                        "no delivery {missing}: `leadline delivery list` shows those there are"
-                    )));
-                }
+                let targets = self.named(&ids).await?;
                 targets.iter().try_for_each(|target| verb.refuse(target))?;
                 Ok(targets)
             }
-            (ids, None) if ids.is_empty() => {
-                Err(Refusal::Invalid(format!("name deliveries to {}, or send a filter", verb.word())))
-            }
-            _ => Err(Refusal::Invalid("send either ids or a filter, not both".to_owned())),
+            (_, None) => check::invalid(format!("name deliveries to {}, or send a filter", verb.word())),
+            _ => check::invalid("send either ids or a filter, not both"),
         }
     }
 

@@ -4,7 +4,7 @@ use leadline_proto::v1;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, auth::Peer};
+use super::{Answer, Control, auth::Peer, check};
 use crate::store::command::{Begun, Call, Command, Refusal};
 
 /// A request that changes something.
@@ -116,9 +116,9 @@ pub(super) async fn call<Q: Mutating>(request: Request<Q>) -> Result<(Call, Q), 
     let request = request.into_inner();
     let request_id = request.request_id();
     if request_id.is_empty() || request_id.len() > 100 || request_id.contains(char::is_control) {
-        return Err(Status::invalid_argument(
+        check::invalid(
             "request_id: send one of your own making with every mutation, a ULID or a UUID, at most 100 characters",
-        ));
+        )?;
     }
     let mut hash = Sha256::new();
     hash.update(Q::METHOD);

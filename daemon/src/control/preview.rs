@@ -10,7 +10,7 @@ use super::{Answer, Control, check};
 use crate::{
     connectors::{self, Call, Connector, Ids, Mail, Push, Step, Token, config::shorten},
     domain::{
-        ids::{AttemptId, CompanyId, IntegrationId},
+        ids::{AttemptId, CompanyId},
         integration::{EventKind, Integration},
         lead,
         outcome::{Failure, FailureClass, Outcome},
@@ -28,7 +28,8 @@ impl PreviewService for Control {
     ) -> Answer<v1::PreviewIntegrationResponse> {
         let request = request.into_inner();
         let (company, id) = self.store.find_integration(None, &request.integration).await?;
-        let integration = self.store.integration(company, id).await?.ok_or_else(|| gone(id))?;
+        let integration =
+            self.store.integration(company, id).await?.ok_or_else(|| Refusal::unknown("integration", id))?;
         let connector = check::connector(&integration.connector)?;
         let integration = self.as_asked(connector, integration, &request)?;
         let kind = event(&request)?;
@@ -77,7 +78,7 @@ impl Control {
             let brand = integration.brand.as_deref().unwrap_or(&self.brand);
             let problems = connector.check(&integration.config, &integration.mapping, &self.egress, brand);
             if !problems.is_empty() {
-                return Err(Refusal::Invalid(problems.join("; ")));
+                return check::invalid(problems.join("; "));
             }
         }
         Ok(integration)
@@ -97,10 +98,6 @@ impl Control {
         let (_, body, _) = self.store.lead_view(Some(&company.to_string()), lead).await?;
         Ok(lead::pushed_as(&body, kind))
     }
-}
-
-fn gone(id: IntegrationId) -> Refusal {
-    Refusal::NotFound(format!("integration {id} has just been deleted"))
 }
 
 /// What happened, as far as the push is told.

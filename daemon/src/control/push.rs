@@ -71,12 +71,10 @@ impl Control {
     async fn asked_to_push(&self, request: &v1::PushLeadsRequest) -> Result<Asked, Refusal> {
         let (company, lead) = match (check::optional(&request.lead), request.unsynced) {
             (Some(_), true) => {
-                return Err(Refusal::Invalid("send either a lead or unsynced, not both".to_owned()));
+                return check::invalid("send either a lead or unsynced, not both");
             }
             (None, false) => {
-                return Err(Refusal::Invalid(
-                    "name a lead to push, or ask for all that are unsynced of a company".to_owned(),
-                ));
+                return check::invalid("name a lead to push, or ask for all that are unsynced of a company");
             }
             (Some(lead), false) => {
                 let (company, lead) = self.store.find_lead(check::optional(&request.company), lead).await?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Answer, Control, check, mutate,
-    targets::{MAX_IDS, SAMPLE, audit, batches},
+    targets::{SAMPLE, audit, batches},
 };
 use crate::{
     domain::ids::{CompanyId, DeliveryId, IntegrationId},
@@ -115,27 +115,10 @@ impl Control {
                 let lanes = self.store.job_lanes(&filter).await?;
                 Ok(Asked::Found { filter: Box::new(filter), lanes })
             }
-            ([], None) => Err(Refusal::Invalid("name deliveries to retry, or send a filter".to_owned())),
-            (_, Some(_)) => Err(Refusal::Invalid("send either ids or a filter, not both".to_owned())),
-            (ids, None) if ids.len() > MAX_IDS => Err(Refusal::Invalid(format!(
-                "{} ids are too many, at most {MAX_IDS}: send a filter instead",
-                ids.len()
-            ))),
+            ([], None) => check::invalid("name deliveries to retry, or send a filter"),
+            (_, Some(_)) => check::invalid("send either ids or a filter, not both"),
             (ids, None) => {
-                let mut ids: Vec<DeliveryId> =
-                    ids.iter().map(|id| check::id("delivery", id)).collect::<Result<_, _>>()?;
-                ids.sort_unstable();
-                ids.dedup();
-                let filter = DeliveryFilter { ids: Some(ids.clone()), ..DeliveryFilter::default() };
-                let targets = self.store.targets(&filter).await?;
-                let found = |id: &DeliveryId| targets.iter().any(|target| target.id == id.uuid());
-                if targets.len() < ids.len()
-                    && let Some(missing) = ids.iter().find(|id| !found(id))
-                {
-                    return Err(Refusal::NotFound(format!(
-                        "no delivery {missing}: `leadline delivery list` shows those there are"
-                    )));
-                }
+                let targets = self.named(ids).await?;
                 targets.iter().try_for_each(refuse_named)?;
                 Ok(Asked::Named(targets))
             }

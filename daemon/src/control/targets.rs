@@ -1,22 +1,46 @@
 //! What a request means that is about many deliveries: in batches, and in the audit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::json;
 
+use super::{Control, check};
 use crate::{
     domain::ids::{CompanyId, DeliveryId},
     store::{
         command::{Call, Command, Refusal},
-        delivery_read::Target,
+        delivery_read::{DeliveryFilter, Target},
         held::BATCH,
     },
 };
 
 /// How many deliveries one request may name.
-pub(super) const MAX_IDS: usize = 10_000;
+const MAX_IDS: usize = 10_000;
 /// How many of them the answer shows.
 pub(super) const SAMPLE: usize = 10;
+
+impl Control {
+    /// The deliveries of these ids, oldest first; refused if one is not there.
+    pub(super) async fn named(&self, ids: &[String]) -> Result<Vec<Target>, Refusal> {
+        if ids.len() > MAX_IDS {
+            return check::invalid(format!(
+                "{} ids are too many, at most {MAX_IDS}: send a filter instead",
+                ids.len()
+            ));
+        }
+        let mut ids: Vec<DeliveryId> =
+            ids.iter().map(|id| check::id("delivery", id)).collect::<Result<_, _>>()?;
+        ids.sort_unstable();
+        ids.dedup();
+        let filter = DeliveryFilter { ids: Some(ids.clone()), ..DeliveryFilter::default() };
+        let targets = self.store.targets(&filter).await?;
+        let found: HashSet<_> = targets.iter().map(|target| target.id).collect();
+        match ids.iter().find(|id| !found.contains(&id.uuid())) {
+            Some(missing) => Err(Refusal::unknown("delivery", missing)),
+            None => Ok(targets),
+        }
+    }
+}
 
 /// The targets of each company in batches, oldest first.
 pub(super) fn batches(targets: &[Target]) -> Vec<(CompanyId, Vec<Target>)> {

@@ -1,6 +1,8 @@
 //! The frame of every operator's command: one transaction that carries the change, its audit line and the answer
 //! kept for a repeat of the same request; the rest of the daemon hears of it only once it is committed.
 
+use std::fmt::Display;
+
 use jiff_sqlx::Timestamp;
 use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -27,6 +29,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// What a request names is not there.
+    #[must_use]
+    pub fn unknown(kind: &str, reference: impl Display) -> Self {
+        let noun = kind.replace(' ', "-");
+        Self::NotFound(format!("no {kind} {reference}: `leadline {noun} list` shows those there are"))
+    }
+
+    /// What a request names by its name is there several times.
+    pub(super) fn ambiguous(kinds: &str, name: &str, ids: &[String]) -> Self {
+        Self::Invalid(format!("several {kinds} are named {name:?}: use one of the ids {}", ids.join(", ")))
+    }
+
     /// The store's error, where there is nobody to refuse anything to.
     #[must_use]
     pub fn into_store(self) -> Error {

@@ -56,9 +56,7 @@ impl TryFrom<Row> for Company {
 
 /// The id of the company that a reference means: an id, or a name that only one company has.
 pub(super) async fn find_company(db: &mut PgConnection, reference: &str) -> Result<CompanyId, Refusal> {
-    let unknown = || {
-        Refusal::NotFound(format!("no company {reference:?}: `leadline company list` shows those there are"))
-    };
+    let unknown = || Refusal::unknown("company", format_args!("{reference:?}"));
     if reference.is_empty() {
         return Err(Refusal::Invalid("name a company, by its id or its name".to_owned()));
     }
@@ -78,10 +76,7 @@ pub(super) async fn find_company(db: &mut PgConnection, reference: &str) -> Resu
         [id] => Ok(CompanyId(id)),
         _ => {
             let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
-            Err(Refusal::Invalid(format!(
-                "several companies are named {reference:?}: use one of the ids {}",
-                ids.join(", ")
-            )))
+            Err(Refusal::ambiguous("companies", reference, &ids))
         }
     }
 }

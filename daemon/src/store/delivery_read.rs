@@ -306,9 +306,7 @@ impl Store {
     pub async fn delivery_view(&self, id: DeliveryId) -> Result<DeliveryView, Refusal> {
         let filter = DeliveryFilter { ids: Some(vec![id]), ..DeliveryFilter::default() };
         let mut found = self.delivery_views(&filter, Order::NewestFirst, None, Some(1)).await?;
-        found.pop().ok_or_else(|| {
-            Refusal::NotFound(format!("no delivery {id}: `leadline delivery list` shows those there are"))
-        })
+        found.pop().ok_or_else(|| Refusal::unknown("delivery", id))
     }
 
     /// Says of pending ones whether they are being pushed, and of dead ones when the sweep comes.

@@ -117,8 +117,7 @@ pub(super) async fn deciding(db: &mut PgConnection, company: CompanyId) -> Resul
 
 /// The flow that a reference means: an id, or a name that only one has.
 async fn find_flow(db: &mut PgConnection, reference: &str) -> Result<(CompanyId, FlowId), Refusal> {
-    let unknown =
-        || Refusal::NotFound(format!("no flow {reference:?}: `leadline flow list` shows those there are"));
+    let unknown = || Refusal::unknown("flow", format_args!("{reference:?}"));
     if reference.is_empty() {
         return Err(Refusal::Invalid("name a flow, by its id or its name".to_owned()));
     }
@@ -143,10 +142,7 @@ async fn find_flow(db: &mut PgConnection, reference: &str) -> Result<(CompanyId,
                 .iter()
                 .map(|row| format!("{} (company {})", FlowId::from(row.id), row.company_id))
                 .collect();
-            Err(Refusal::Invalid(format!(
-                "several flows are named {reference:?}: use one of the ids {}",
-                ids.join(", ")
-            )))
+            Err(Refusal::ambiguous("flows", reference, &ids))
         }
     }
 }
@@ -179,7 +175,7 @@ async fn views(
 
 async fn one(db: &mut PgConnection, company: CompanyId, id: FlowId) -> Result<FlowView, Refusal> {
     let found = views(db, Some(company), Some(id), 1).await?.pop();
-    found.ok_or_else(|| Refusal::NotFound(format!("flow {id} has just been deleted")))
+    found.ok_or_else(|| Refusal::unknown("flow", id))
 }
 
 impl Store {

@@ -109,11 +109,7 @@ pub(super) async fn find_integration(
     reference: &str,
 ) -> Result<(CompanyId, IntegrationId), Refusal> {
     let company = company.map(|id| id.0);
-    let unknown = || {
-        Refusal::NotFound(format!(
-            "no integration {reference:?}: `leadline integration list` shows those there are"
-        ))
-    };
+    let unknown = || Refusal::unknown("integration", format_args!("{reference:?}"));
     if reference.is_empty() {
         return Err(Refusal::Invalid("name an integration, by its id or its name".to_owned()));
     }
@@ -149,10 +145,7 @@ pub(super) async fn find_integration(
                 .iter()
                 .map(|row| format!("{} (company {})", IntegrationId::from(row.id), row.company_id))
                 .collect();
-            Err(Refusal::Invalid(format!(
-                "several integrations are named {reference:?}: use one of the ids {}",
-                ids.join(", ")
-            )))
+            Err(Refusal::ambiguous("integrations", reference, &ids))
         }
     }
 }
@@ -247,7 +240,7 @@ impl Command {
         )
         .fetch_optional(&mut *self.tx)
         .await?;
-        let row = row.ok_or_else(|| Refusal::NotFound(format!("integration {id} has just been deleted")))?;
+        let row = row.ok_or_else(|| Refusal::unknown("integration", id))?;
         Ok(LockedIntegration {
             company,
             id,

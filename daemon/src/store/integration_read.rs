@@ -265,7 +265,7 @@ async fn one(
     let filter =
         IntegrationFilter { company: Some(company), ids: Some(vec![id]), ..IntegrationFilter::default() };
     let found = views(db, &filter).await?.pop();
-    found.ok_or_else(|| Refusal::NotFound(format!("integration {id} has just been deleted")))
+    found.ok_or_else(|| Refusal::unknown("integration", id))
 }
 
 impl Store {

@@ -322,9 +322,7 @@ impl Store {
 
     /// How far a job is.
     pub async fn job(&self, id: JobId) -> Result<JobView, Refusal> {
-        self.find_job(id).await?.ok_or_else(|| {
-            Refusal::NotFound(format!("no job {id}: `leadline job list` shows those there are"))
-        })
+        self.find_job(id).await?.ok_or_else(|| Refusal::unknown("job", id))
     }
 
     async fn find_job(&self, id: JobId) -> Result<Option<JobView>, Error> {

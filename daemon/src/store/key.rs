@@ -60,9 +60,7 @@ pub(super) async fn company_of(db: &mut PgConnection, key: KeyId) -> Result<Comp
     )
     .fetch_optional(db)
     .await?;
-    company.map(CompanyId).ok_or_else(|| {
-        Refusal::NotFound(format!("no intake key {key}: `leadline intake-key list` shows those there are"))
-    })
+    company.map(CompanyId).ok_or_else(|| Refusal::unknown("intake key", key))
 }
 
 impl Store {

@@ -78,7 +78,7 @@ pub(super) async fn find_lead(
     .fetch_all(db)
     .await?;
     match owners[..] {
-        [] => Err(Refusal::NotFound(format!("no lead {id}: `leadline lead list` shows those there are"))),
+        [] => Err(Refusal::unknown("lead", id)),
         [owner] => Ok((CompanyId(owner), id)),
         _ => {
             let owners: Vec<_> = owners.iter().map(ToString::to_string).collect();

@@ -44,9 +44,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        let row = row.ok_or_else(|| {
-            Refusal::NotFound(format!("no delivery {id}: `leadline delivery list` shows those there are"))
-        })?;
+        let row = row.ok_or_else(|| Refusal::unknown("delivery", id))?;
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_jiff);
         Ok(Facts {
             id: id.to_string(),

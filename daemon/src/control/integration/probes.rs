@@ -21,10 +21,10 @@ pub(super) async fn check(command: Box<Command>, request: v1::CheckIntegrationRe
         if connector.manifest().checks_mapping {
             return Ok(None);
         }
-        Err(Refusal::Invalid(format!(
+        check::invalid(format!(
             "connector {} has no fields of the target's to compare with: `leadline integration test` pushes a sample",
             connector.manifest().name
-        )))
+        ))
     })
     .await
 }
@@ -47,13 +47,14 @@ pub(super) fn credentials(
     text: &str,
 ) -> Result<Value, Refusal> {
     if connector.manifest().credentials.is_empty() {
-        let message =
-            format!("credentials: connector {} needs none, leave them out", connector.manifest().name);
-        return Err(Refusal::Invalid(message));
+        return check::invalid(format!(
+            "credentials: connector {} needs none, leave them out",
+            connector.manifest().name
+        ));
     }
     let credentials = check::object("credentials", text)?;
     let problems = connector.check_credentials(&credentials, &control.egress);
-    if problems.is_empty() { Ok(credentials) } else { Err(Refusal::Invalid(problems.join("; "))) }
+    if problems.is_empty() { Ok(credentials) } else { check::invalid(problems.join("; ")) }
 }
 
 async fn ask(

@@ -121,11 +121,10 @@ pub(super) async fn update(
     if let Some(notices) = request.notices {
         takes_notices(connector, notices)?;
         if !notices && integration.events.is_empty() {
-            return Err(Refusal::Invalid(
+            return check::invalid(
                 "notices: it is subscribed to no event, and without notices nothing would reach it; \
-                 name events too, or delete it"
-                    .to_owned(),
-            ));
+                 name events too, or delete it",
+            );
         }
         integration.notices = notices;
     }
@@ -147,10 +146,10 @@ fn takes_notices(connector: &dyn Connector, notices: bool) -> Result<(), Refusal
     if !notices || connector.manifest().takes_notices {
         return Ok(());
     }
-    Err(Refusal::Invalid(format!(
+    check::invalid(format!(
         "notices: connector {} carries leads only; use a webhook, slack or email for them",
         connector.manifest().name
-    )))
+    ))
 }
 
 /// The audit line of a change of an integration.
@@ -167,10 +166,10 @@ pub(super) async fn audit(
 fn first_secret(connector: &dyn Connector, brought: &str) -> Result<Option<SecretString>, Refusal> {
     match (connector.manifest().signs, brought) {
         (false, "") => Ok(None),
-        (false, _) => Err(Refusal::Invalid(format!(
+        (false, _) => check::invalid(format!(
             "signing_secret: connector {} signs nothing, leave it out",
             connector.manifest().name
-        ))),
+        )),
         (true, "") => Ok(Some(secret::new_signing_secret())),
         (true, brought) => {
             signing::check_secret(brought).map_err(Refusal::Invalid)?;
@@ -185,10 +184,10 @@ fn refuse_shortened(connector: &dyn Connector, config: &Value) -> Result<(), Ref
     if paths.is_empty() {
         return Ok(());
     }
-    Err(Refusal::Invalid(format!(
+    check::invalid(format!(
         "{}: this is the credential as it is shown, shortened; send the whole one",
         paths.join(", ")
-    )))
+    ))
 }
 
 /// Everything that is wrong with a configuration, in one message.
@@ -204,7 +203,7 @@ fn check_config(
     let brand = company.brand.as_deref().unwrap_or(&control.brand);
     let problems = connector.check(config, mapping, &control.egress, brand);
     if !problems.is_empty() {
-        return Err(Refusal::Invalid(problems.join("; ")));
+        return check::invalid(problems.join("; "));
     }
     // What depends on the payload shows only when it is put together as for a push; nothing is signed here.
     let trial = Integration {

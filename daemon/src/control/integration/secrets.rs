@@ -67,16 +67,16 @@ pub(super) async fn rotate(
 /// How the new secret comes in.
 fn entry(request: &v1::RotateSecretRequest) -> Result<Entry, Refusal> {
     match (request.staged, request.hold, request.grace_seconds) {
-        (true, _, Some(_)) => Err(Refusal::Invalid(
-            "a staged secret has no grace: cutting over retires the old one; leave the grace out".to_owned(),
-        )),
+        (true, _, Some(_)) => check::invalid(
+            "a staged secret has no grace: cutting over retires the old one; leave the grace out",
+        ),
         (true, hold, None) => Ok(Entry::Staged { hold }),
-        (false, true, _) => Err(Refusal::Invalid(
-            "only a staged rotation can hold pushes: send staged too, or leave hold out".to_owned(),
-        )),
+        (false, true, _) => {
+            check::invalid("only a staged rotation can hold pushes: send staged too, or leave hold out")
+        }
         (false, false, grace) => match grace.unwrap_or(GRACE) {
             grace_seconds @ 0..=MAX_GRACE => Ok(Entry::Now { grace_seconds }),
-            grace => Err(Refusal::Invalid(format!("grace of {grace} s: at most {MAX_GRACE} s, 7 days"))),
+            grace => check::invalid(format!("grace of {grace} s: at most {MAX_GRACE} s, 7 days")),
         },
     }
 }
