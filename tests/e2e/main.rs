@@ -44,3 +44,4 @@ mod sweeps;
 mod terminal;
 mod vendors;
 mod warnings;
+mod wrong;

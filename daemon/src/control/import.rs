@@ -27,6 +27,8 @@ use crate::{
 const ROUNDS: usize = 20;
 /// How many lines a message may carry.
 const LINES_MAX: usize = 1000;
+/// How many columns a file may have.
+const COLUMNS_MAX: usize = 1000;
 
 /// The answers of an import.
 pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::ImportLeadsResponse, Status>> + Send>>;
@@ -51,16 +53,19 @@ impl Control {
     ) -> Result<Response<Answers>, Status> {
         let (metadata, extensions, mut lines) = request.into_parts();
         let first = lines.message().await?.and_then(|message| message.start);
-        let start = first.ok_or_else(|| Status::invalid_argument("start: the first message must have it"))?;
+        let Some(start) = first else { return Ok(check::invalid("start: the first message must have it")?) };
         let (call, start) = mutate::call(Request::from_parts(metadata, extensions, start)).await?;
         if let Some(answer) = self.answered::<v1::ImportSummary>(&call).await? {
             let answer = v1::ImportLeadsResponse { lines: Vec::new(), summary: Some(answer.into_inner()) };
             return Ok(Response::new(Box::pin(stream::iter([Ok(answer)]))));
         }
         let company = self.store.find_company(&start.company).await?;
+        if start.columns.len() > COLUMNS_MAX {
+            check::invalid(format!("columns: at most {COLUMNS_MAX}; leave out those that no lead needs"))?;
+        }
         let (map, set) = (check::object("map", &start.map)?, check::object("set", &start.set)?);
         let import = Import::read(&map, &set, &start.columns)
-            .map_err(|problems| Status::invalid_argument(problems.join("; ")))?;
+            .or_else(|problems| check::invalid(problems.join("; ")))?;
         let summary = v1::ImportSummary { dry_run: start.dry_run, ..Default::default() };
         let (control, stop) = (self.clone(), self.stop.clone());
         let importing = Importing { control, call, company, import, lines, summary, stop, is_over: false };
@@ -85,7 +90,7 @@ impl Importing {
             return Ok(Some(v1::ImportLeadsResponse { lines: Vec::new(), summary }));
         };
         if message.lines.len() > LINES_MAX {
-            return Err(Status::invalid_argument(format!("lines: at most {LINES_MAX} in a message")));
+            check::invalid(format!("lines: at most {LINES_MAX} in a message; send more messages"))?;
         }
         let lines = self.take_in(message.lines).await?;
         self.count(&lines);
@@ -128,9 +133,12 @@ impl Importing {
         let mut answers: Vec<_> = lines.iter().map(|line| Answer::open(line.number)).collect();
         // One lead may stand in every line.
         for _ in 0..ROUNDS + lines.len() {
-            let view = self.control.store.company_view(self.company).await?.ok_or_else(|| {
-                Refusal::NotFound(format!("company {} is gone: nothing more is imported", self.company))
-            })?;
+            let view = self
+                .control
+                .store
+                .company_view(self.company)
+                .await?
+                .ok_or_else(|| Refusal::unknown("company", self.company))?;
             let mut waiting = Vec::new();
             let mut leads = HashSet::new();
             for (at, line) in lines.iter().enumerate() {

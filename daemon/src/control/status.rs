@@ -6,13 +6,18 @@ use tonic::Status;
 
 use crate::store::{Error, command::Refusal};
 
+/// The bytes of a message that is sent whole. It travels as a header, in which a byte may take three; clients read 16 KiB.
+const MESSAGE_MAX: usize = 2000;
+/// How much of a longer one stands behind the cut: what to do comes last.
+const TAIL: usize = 500;
+
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Invalid(message) => Self::invalid_argument(message),
-            Refusal::NotFound(message) => Self::not_found(message),
-            Refusal::State(message) => Self::failed_precondition(message),
-            Refusal::Exists(message) => Self::already_exists(message),
+            Refusal::Invalid(message) => Self::invalid_argument(cut(message)),
+            Refusal::NotFound(message) => Self::not_found(cut(message)),
+            Refusal::State(message) => Self::failed_precondition(cut(message)),
+            Refusal::Exists(message) => Self::already_exists(cut(message)),
             Refusal::Store(error) => error.into(),
         }
     }
@@ -36,6 +41,16 @@ impl From<Error> for Status {
             }
         }
     }
+}
+
+/// A message that fits: what it quotes may be of any length.
+fn cut(message: String) -> String {
+    if message.len() <= MESSAGE_MAX {
+        return message;
+    }
+    let head = &message[..message.floor_char_boundary(MESSAGE_MAX - TAIL)];
+    let tail = &message[message.ceil_char_boundary(message.len() - TAIL)..];
+    format!("{head} … {tail}")
 }
 
 /// An error with its causes, on one line.
@@ -68,6 +83,9 @@ mod tests {
             let status = Status::from(refusal);
             assert_eq!((status.code(), status.message()), (code, message));
         }
+        let long = Status::from(Refusal::NotFound(format!("no {}: look", "é".repeat(10_000))));
+        assert!(long.message().starts_with("no éé") && long.message().ends_with("éé: look"));
+        assert!((1990..=2010).contains(&long.message().len()), "{}", long.message().len());
         let status = Status::from(away);
         assert_eq!(status.code(), Code::Unavailable);
         assert!(status.message().starts_with("the database is away: "), "{}", status.message());

@@ -77,7 +77,7 @@ impl Database {
 
     /// Everything that operators and senders can change, as one text: equal texts mean that nothing changed.
     pub async fn contents(&self) -> String {
-        const TABLES: [&str; 18] = [
+        const TABLES: [&str; 19] = [
             "company",
             "intake_key",
             "integration",
@@ -94,6 +94,7 @@ impl Database {
             "undelivered",
             "attempt",
             "probe",
+            "job",
             "request",
             "audit",
         ];
