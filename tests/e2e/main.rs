@@ -33,6 +33,7 @@ mod plans;
 mod preview;
 mod queue;
 mod refusals;
+mod refused;
 mod replaces;
 mod rest;
 mod retention;

@@ -115,12 +115,15 @@ async fn what_cannot_be_moved_is_refused_and_changes_nothing() {
     scene.wait_for(&delivery, "delivered").await;
     let before = scene.contents().await;
     for (verb, line) in [
-        ("hold", "it is not held, only pending ones are; nothing is pushed any more"),
-        ("release", "it is not released, only held ones are; retry it to push it again"),
-        ("skip", "it is not skipped, only pending, held, dead ones are; nothing is pushed any more"),
+        ("hold", "and cannot be held, only what is pending can; nothing is pushed any more"),
+        ("release", "and cannot be released, only what is held can; retry it to push it again"),
+        (
+            "skip",
+            "and cannot be skipped, only what is pending or held or dead can; nothing is pushed any more",
+        ),
     ] {
         let ran = scene.cli.run(&["delivery", verb, &delivery]).await;
-        assert_eq!(ran.error(1), format!("delivery {delivery} is delivered: {line}"));
+        assert_eq!(ran.error(1), format!("delivery {delivery} is delivered {line}"));
         scene.cli.run(&["delivery", verb]).await.error(2);
         scene.cli.run(&["delivery", verb, &delivery, "--integration", "hook"]).await.error(2);
         let unknown = scene.cli.run(&["delivery", verb, "01J8H6KQH4YG3XR8RWM6T6XFQE"]).await;

@@ -191,7 +191,7 @@ impl Verb {
             return Ok(self.states().to_vec());
         }
         match named.iter().find(|state| !self.states().contains(state)) {
-            Some(state) => Err(Refusal::State(self.refusal(&format!("{state} deliveries"), "are", state))),
+            Some(state) => Err(self.refusal(&format!("{state} deliveries cannot be {}", self.done()), state)),
             None => Ok(named.to_vec()),
         }
     }
@@ -201,28 +201,27 @@ impl Verb {
         if self.states().contains(&&*target.state) {
             return Ok(());
         }
-        let id = DeliveryId::from(target.id);
-        Err(Refusal::State(self.refusal(
-            &format!("delivery {id} is {}: it", target.state),
-            "is",
-            &target.state,
-        )))
+        let (id, state) = (DeliveryId::from(target.id), &*target.state);
+        Err(self.refusal(&format!("delivery {id} is {state} and cannot be {}", self.done()), state))
     }
 
-    fn refusal(self, what: &str, verb: &str, state: &str) -> String {
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Hold => "held",
+            Self::Release => "released",
+            Self::Skip => "skipped",
+        }
+    }
+
+    fn refusal(self, what: &str, state: &str) -> Refusal {
         let way_out = match (self, state) {
             (Self::Hold, "held") => "nothing is left to do",
             (Self::Hold, "dead") => "skip it so that nothing returns to it",
             (Self::Release, "dead" | "delivered") => "retry it to push it again",
-            (Self::Release, "pending") => "it is pushed by itself; `leadline delivery why` says when",
+            (Self::Release, "pending") => "it is pushed by itself, and `leadline delivery why` says when",
             _ => "nothing is pushed any more",
         };
-        let done = match self {
-            Self::Hold => "held",
-            Self::Release => "released",
-            Self::Skip => "skipped",
-        };
-        format!("{what} {verb} not {done}, only {} ones are; {way_out}", self.states().join(", "))
+        Refusal::State(format!("{what}, only what is {} can; {way_out}", self.states().join(" or ")))
     }
 
     async fn carry_out(
@@ -271,22 +270,26 @@ mod tests {
         let nil = DeliveryId::from(Uuid::nil());
         for (verb, state, told) in [
             (Verb::Hold, State::Pending, None),
-            (Verb::Hold, State::Held, Some("it is not held, only pending ones are; nothing is left to do")),
+            (
+                Verb::Hold,
+                State::Held,
+                Some("and cannot be held, only what is pending can; nothing is left to do"),
+            ),
             (
                 Verb::Hold,
                 State::Dead,
-                Some("it is not held, only pending ones are; skip it so that nothing returns to it"),
+                Some("and cannot be held, only what is pending can; skip it so that nothing returns to it"),
             ),
             (Verb::Release, State::Held, None),
             (
                 Verb::Release,
                 State::Dead,
-                Some("it is not released, only held ones are; retry it to push it again"),
+                Some("and cannot be released, only what is held can; retry it to push it again"),
             ),
             (
                 Verb::Release,
                 State::Skipped,
-                Some("it is not released, only held ones are; nothing is pushed any more"),
+                Some("and cannot be released, only what is held can; nothing is pushed any more"),
             ),
             (Verb::Skip, State::Pending, None),
             (Verb::Skip, State::Held, None),
@@ -294,11 +297,13 @@ mod tests {
             (
                 Verb::Skip,
                 State::Delivered,
-                Some("it is not skipped, only pending, held, dead ones are; nothing is pushed any more"),
+                Some(
+                    "and cannot be skipped, only what is pending or held or dead can; nothing is pushed any more",
+                ),
             ),
         ] {
             let refusal = verb.refuse(&target(state)).err().map(|refusal| refusal.to_string());
-            let told = told.map(|told| format!("delivery {nil} is {}: {told}", state.as_str()));
+            let told = told.map(|told| format!("delivery {nil} is {} {told}", state.as_str()));
             assert_eq!(refusal, told, "{verb:?} {state:?}");
         }
     }
@@ -313,7 +318,7 @@ mod tests {
         let refusal = Verb::Skip.states_of(&asked, &["delivered"]).unwrap_err().to_string();
         assert_eq!(
             refusal,
-            "delivered deliveries are not skipped, only pending, held, dead ones are; nothing is pushed any more"
+            "delivered deliveries cannot be skipped, only what is pending or held or dead can; nothing is pushed any more"
         );
     }
 }

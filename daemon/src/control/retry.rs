@@ -176,7 +176,9 @@ fn retried_states(asked: &v1::DeliveryFilter, states: &[&'static str]) -> Result
         ));
     }
     if states.contains(&"skipped") {
-        return Err(Refusal::State("skipped deliveries are not retried: leave them out".to_owned()));
+        return Err(Refusal::State(
+            "skipped deliveries are not retried: push their leads anew with `leadline lead push`".to_owned(),
+        ));
     }
     Ok(if states.is_empty() { vec!["dead"] } else { states.to_vec() })
 }
@@ -197,9 +199,9 @@ fn refuse_named(target: &Target) -> Result<(), Refusal> {
             "delivery {id} is held ({reason}): it is released, not retried; \
              use `leadline delivery release {id}`"
         ))),
-        "skipped" => {
-            Err(Refusal::State(format!("delivery {id} is skipped ({reason}) and is not pushed any more")))
-        }
+        "skipped" => Err(Refusal::State(format!(
+            "delivery {id} is skipped ({reason}) and not pushed any more: push its lead anew with `leadline lead push`"
+        ))),
         _ => refuse_disabled(target),
     }
 }

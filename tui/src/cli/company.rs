@@ -1,6 +1,6 @@
 //! `leadline company`.
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use leadline_proto::v1;
 
 use super::{
@@ -44,11 +44,12 @@ pub(crate) enum Verb {
         company: String,
     },
     /// Change its name, its brand or when it is too quiet
+    #[command(group(ArgGroup::new("change").args(["name", "brand", "quiet_hours"]).required(true).multiple(true)))]
     Update {
         /// Its id or name
         company: String,
         /// The new name
-        #[arg(long, required_unless_present_any = ["brand", "quiet_hours"])]
+        #[arg(long)]
         name: Option<String>,
         /// The new brand; '' returns to the daemon's own
         #[arg(long, value_name = "NAME[/VERSION]")]

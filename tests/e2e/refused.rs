@@ -1,0 +1,423 @@
+//! What commands and calls are refused with, word for word, and that nothing is half-applied after any of them.
+
+use std::fs;
+
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_proto::v1;
+use leadline_tests::{Cli, Daemon, Operator, Ran, post_lead, request_id, wait_until};
+use prost::Message;
+use serde_json::{Value, json};
+use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
+
+use crate::wrong::Raw;
+
+/// What a shell types (`~` is a blank in a word, `$…` a thing of the scene), the exit code, and the line on stderr.
+#[rustfmt::skip]
+const COMMANDS: &[(&str, i32, &str)] = &[
+    ("company create --name ~ --plan pro", 1, "name: give 1 to 200 characters without control characters"),
+    ("company create --name X --plan pro --id 7", 1, "company 7 exists already: choose another id, or none to get the next free"),
+    ("company create --name X --plan pro --brand a~b", 1, r#"brand "a b" must be NAME or NAME/VERSION of letters, digits, '-', '.' and '_'"#),
+    ("company update Twin --name Y", 1, r#"several companies are named "Twin": use one of the ids 10, 11"#),
+    ("company update Nobody --name Y", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
+    ("company set-plan 7 --plan starter", 1, r#"plan starter allows 1 enabled integration and "flowed", "hook" are enabled: name those to disable with `leadline company set-plan 7 --plan starter --disable ID`"#),
+    ("company set-plan 7 --plan free --disable nothing", 1, r#"no integration "nothing": `leadline integration list` shows those there are"#),
+    ("company set-plan 10 --plan free", 1, r#"plan free allows no enabled integration and "one" is enabled: name those to disable with `leadline company set-plan 10 --plan free --disable ID`"#),
+    ("company list --after x", 1, r#"after "x" is not a company's id"#),
+    ("intake-key create --company 7 --rate-per-second 0", 1, "rate_per_second 0: give 0.001 to 1000000, or leave it out for no limit"),
+    ("intake-key create --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
+    ("intake-key revoke x", 1, r#"intake key "x" is not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7"#),
+    ("intake-key revoke $none", 1, "no intake key $none: `leadline intake-key list` shows those there are"),
+    ("intake-key refusals $none", 1, "no intake key $none: `leadline intake-key list` shows those there are"),
+    (r#"integration create --company 8 --connector webhook --name new --config {"url":"$url"}"#, 1, "plan free allows no enabled integration: use --disabled, or change the plan with `leadline company set-plan 8 --plan pro`"),
+    (r#"integration create --company 10 --connector webhook --name new --config {"url":"$url"}"#, 1, r#"plan starter allows 1 enabled integration and "one" is enabled: use --disabled, disable it, or change the plan with `leadline company set-plan 10 --plan pro`"#),
+    ("integration enable twin", 1, r#"several integrations are named "twin": use one of the ids $twin8 (company 8), $twin9 (company 9)"#),
+    ("integration enable two", 1, r#"plan starter allows 1 enabled integration and "one" is enabled: disable it, or change the plan with `leadline company set-plan 10 --plan pro`"#),
+    ("integration enable $none", 1, r#"no integration "$none": `leadline integration list` shows those there are"#),
+    ("integration create --company 7 --connector webhok --name new", 1, r#"connector "webhok": use one of airtable, email, make, n8n, zapier, hubspot, mailchimp, pipedrive, rest, salesforce, slack, webhook"#),
+    (r#"integration create --company 7 --connector webhook --name hook --config {"url":"$url"}"#, 1, r#"company 7 has an integration "hook" already ($hook): choose another name"#),
+    ("integration create --company 7 --connector webhook --name new", 1, "url is required: Where to push to; a template after the host, as https://example.com/leads/{{ lead.uuid }}"),
+    ("integration create --company 7 --connector webhook --name new --config {", 2, "--config is no JSON (EOF while parsing an object at line 1 column 1); give an object, or @FILE to read one"),
+    ("integration create --company 7 --connector webhook --name new --config []", 2, r#"--config must be a JSON object such as {"url": "https://…"}"#),
+    ("integration create --company 7 --connector webhook --name new --config @nowhere.json", 1, "--config: cannot read nowhere.json: No such file or directory (os error 2)"),
+    (r#"integration create --company 7 --connector webhook --name new --config {"url":"a\u0000"}"#, 1, "config: take out the NUL character"),
+    (r#"integration create --company 7 --connector webhook --name new --config {"url":"https://a/?k=abcd…"}"#, 1, "config.url: this is the credential as it is shown, shortened; send the whole one"),
+    (r#"integration create --company 7 --connector webhook --name new --config {"url":"$url"} --credentials-stdin"#, 2, r#"stdin must be one JSON object, as {"token": "…"}"#),
+    (r#"integration create --company 7 --connector webhook --name new --config {"url":"$url"} --secret-stdin"#, 2, "--secret-stdin found nothing on stdin; pipe the secret in"),
+    ("integration create --company 7 --connector airtable --name new --notices", 1, "notices: connector airtable carries leads only; use a webhook, slack or email for them"),
+    ("integration create --help-connector nothing", 1, "no connector 'nothing'; this daemon speaks airtable, email, make, n8n, zapier, hubspot, mailchimp, pipedrive, rest, salesforce, slack, webhook"),
+    (r#"integration update off --config {"url":"$url","headers":{"X-Key":"ab…"}}"#, 1, "config.headers.X-Key: this is the credential as it is shown, shortened; send the whole one"),
+    ("integration update off --name hook", 1, r#"company 7 has an integration "hook" already ($hook): choose another name"#),
+    ("integration update hook", 2, "the following required arguments were not provided: <--name <NAME>|--config <JSON>|--mapping <JSON>|--events <EVENTS>|--payload <PAYLOAD>|--routing <ROUTING>|--notices <BOOL>>; --help tells more"),
+    ("integration check hook", 1, "connector webhook has no fields of the target's to compare with: `leadline integration test` pushes a sample"),
+    ("integration rotate-secret chat", 1, "connector slack signs nothing: there is no secret to rotate"),
+    ("integration rotate-secret hook --grace 8d", 1, "grace of 691200 s: at most 604800 s, 7 days"),
+    ("integration rotate-secret hook --grace 1mo", 2, "invalid value '1mo' for '--grace <SPAN>': give it in days, hours, minutes or seconds; --help tells more"),
+    ("integration rotate-secret hook --grace 0.5s", 2, "invalid value '0.5s' for '--grace <SPAN>': give whole seconds, not negative; --help tells more"),
+    ("integration rotate-secret hook --grace soon", 2, "invalid value 'soon' for '--grace <SPAN>': give a span such as 90s, 24h or 7d; --help tells more"),
+    ("integration cut-over hook", 1, r#"integration "hook" has no staged secret: make one with `leadline integration rotate-secret $hook --staged`"#),
+    ("integration revoke-secret hook", 1, r#"integration "hook" has no old secret in its grace and none is staged: there is nothing to revoke"#),
+    ("integration preview hook --lead $none", 1, "no lead $none: `leadline lead list` shows those there are"),
+    (r#"integration preview hook --config {"url":5}"#, 1, "url must be text"),
+    ("integration show nothing", 1, r#"no integration "nothing": `leadline integration list` shows those there are"#),
+    ("integration show rule", 1, r#"no integration "rule": `leadline integration list` shows those there are"#),
+    ("integration delete hook", 2, "This removes 'hook' with 1 deliveries and 1 attempts, for good. Add --yes to do so"),
+    ("integration delete twin", 1, r#"several integrations are named "twin": use one of the ids $twin8 (company 8), $twin9 (company 9)"#),
+    ("lead show $none", 1, "no lead $none: `leadline lead list` shows those there are"),
+    ("lead show nonsense", 1, r#"lead "nonsense" is not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7"#),
+    ("lead trace $none", 1, "no lead $none: `leadline lead list` shows those there are"),
+    ("lead erase $none --yes", 1, "no lead $none: `leadline lead list` shows those there are"),
+    ("lead erase $lead", 2, "This removes lead $lead for good, with what its 5 deliveries sent and received. Add --yes to do so"),
+    ("lead push --company 7 --unsynced --integration off", 1, r#"integration "off" is disabled: enable it first"#),
+    ("lead push $none", 1, "no lead $none: `leadline lead list` shows those there are"),
+    ("lead import nowhere.csv --company 7", 1, "cannot read nowhere.csv: No such file or directory (os error 2)"),
+    ("lead import nowhere.txt --company 7", 2, "nowhere.txt: its name must end in .csv or .ndjson, which says how to read it"),
+    ("delivery list --since soon", 2, "invalid value 'soon' for '--since <WHEN>': give a time such as 2026-06-04T14:00:00Z, or how long ago: 2h, 3d; --help tells more"),
+    ("delivery list --since 2026-13-01", 2, "invalid value '2026-13-01' for '--since <WHEN>': give a time such as 2026-06-04T14:00:00Z, or how long ago: 2h, 3d; --help tells more"),
+    ("delivery show $none", 1, "no delivery $none: `leadline delivery list` shows those there are"),
+    ("delivery show nonsense", 1, r#"delivery "nonsense" is not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7"#),
+    ("delivery why $none", 1, "no delivery $none: `leadline delivery list` shows those there are"),
+    ("delivery retry", 2, "name deliveries by ID, or find them with --integration, --company, --lead and the like; not both, not neither"),
+    ("delivery retry $delivered --integration hook", 2, "name deliveries by ID, or find them with --integration, --company, --lead and the like; not both, not neither"),
+    ("delivery retry $held", 1, "delivery $held is held (integration disabled): it is released, not retried; use `leadline delivery release $held`"),
+    ("delivery retry $skipped", 1, r#"delivery $skipped is skipped (flow "rule" not met) and not pushed any more: push its lead anew with `leadline lead push`"#),
+    ("delivery retry --state held", 1, "held deliveries are released, not retried: use `leadline delivery release`"),
+    ("delivery retry --state skipped", 1, "skipped deliveries are not retried: push their leads anew with `leadline lead push`"),
+    ("delivery retry --integration off --state held", 1, "held deliveries are released, not retried: use `leadline delivery release`"),
+    ("delivery retry $none", 1, "no delivery $none: `leadline delivery list` shows those there are"),
+    ("delivery hold", 2, "name deliveries by ID, or find them with --integration, --company, --lead and the like; not both, not neither"),
+    ("delivery hold $delivered", 1, "delivery $delivered is delivered and cannot be held, only what is pending can; nothing is pushed any more"),
+    ("delivery hold $held", 1, "delivery $held is held and cannot be held, only what is pending can; nothing is left to do"),
+    ("delivery hold $skipped", 1, "delivery $skipped is skipped and cannot be held, only what is pending can; nothing is pushed any more"),
+    ("delivery hold $none", 1, "no delivery $none: `leadline delivery list` shows those there are"),
+    ("delivery hold --state dead", 1, "dead deliveries cannot be held, only what is pending can; skip it so that nothing returns to it"),
+    ("delivery release $delivered", 1, "delivery $delivered is delivered and cannot be released, only what is held can; retry it to push it again"),
+    ("delivery release $skipped", 1, "delivery $skipped is skipped and cannot be released, only what is held can; nothing is pushed any more"),
+    ("delivery release --state pending", 1, "pending deliveries cannot be released, only what is held can; it is pushed by itself, and `leadline delivery why` says when"),
+    ("delivery release --state delivered", 1, "delivered deliveries cannot be released, only what is held can; retry it to push it again"),
+    ("delivery skip $delivered", 1, "delivery $delivered is delivered and cannot be skipped, only what is pending or held or dead can; nothing is pushed any more"),
+    ("delivery skip $skipped", 1, "delivery $skipped is skipped and cannot be skipped, only what is pending or held or dead can; nothing is pushed any more"),
+    ("delivery skip --state delivered", 1, "delivered deliveries cannot be skipped, only what is pending or held or dead can; nothing is pushed any more"),
+    ("job show $none", 1, "no job $none: `leadline job list` shows those there are"),
+    ("job show x", 1, r#"job "x" is not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7"#),
+    ("job cancel $none", 1, "no job $none: `leadline job list` shows those there are"),
+    ("attempt list --integration nothing", 1, r#"no integration "nothing": `leadline integration list` shows those there are"#),
+    ("attempt show $none", 1, "no attempt $none: `leadline attempt list` shows those there are"),
+    ("attempt show x", 1, r#"attempt "x" is not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7"#),
+    ("flow create --company 7 --name new --when true --then nothing", 1, r#"no integration "nothing": `leadline integration list` shows those there are"#),
+    ("flow create --company 7 --name new --when lead.nothing~==~1 --then hook", 1, r#"when: line 1, column 1: unknown field lead.nothing; a field that your sender adds is written lead["nothing"]"#),
+    ("flow create --company 7 --name rule --when true --then hook", 1, r#"company 7 has a flow "rule" already ($rule7): choose another name"#),
+    ("flow create --company 7 --name new --when true --then twin", 1, r#"no integration "twin": `leadline integration list` shows those there are"#),
+    ("flow update rule --when false", 1, r#"several flows are named "rule": use one of the ids $rule7 (company 7), $rule9 (company 9)"#),
+    ("flow show nothing", 1, r#"no flow "nothing": `leadline flow list` shows those there are"#),
+    ("flow delete nothing", 1, r#"no flow "nothing": `leadline flow list` shows those there are"#),
+    ("flow test $none", 1, r#"no flow "$none": `leadline flow list` shows those there are"#),
+    ("flow ask-again --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
+    ("audit list --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
+    ("audit list --after x", 1, r#"after "x" is not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7"#),
+    ("audit list --since tomorrow", 2, "invalid value 'tomorrow' for '--since <WHEN>': give a time such as 2026-06-04T14:00:00Z, or how long ago: 2h, 3d; --help tells more"),
+    ("notice list --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
+    ("watch --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
+    ("--server tcp:1 company list", 2, "'tcp:1' is no server; use unix:PATH of its control.sock"),
+    ("--server unix:/nowhere/control.sock company list", 69, "no daemon answers at unix:/nowhere/control.sock (no such socket); start `leadlined`, or name its socket with --server unix:PATH"),
+    ("--server https://x company list", 2, "https://x: this version reaches a daemon over its unix socket only; use unix:PATH"),
+    ("company create --name X --plan pro --id 9007199254740992", 1, "a company's id is a number from 1 to 9007199254740991"),
+    (r#"integration set-credentials hook < {"a":1}"#, 1, "credentials: connector webhook needs none, leave them out"),
+    ("integration create --company 7 --connector slack --name new --secret-stdin < 0123456789abcdef", 1, "signing_secret: connector slack signs nothing, leave it out"),
+    ("integration rotate-secret hook --secret-stdin < short", 1, "the signing secret has 5 bytes; it must have 16 to 256"),
+    ("integration rotate-secret hook --secret-stdin <  0123456789abcdef", 1, "the signing secret has white space around it or control characters in it; remove them"),
+    ("integration rotate-secret hook --secret-stdin < whsec_!!!!!!!!!!!!", 1, "what follows whsec_ in the signing secret must be base64"),
+    ("integration rotate-secret hook --secret-stdin < whsec_MDEyMzQ1Njc4", 1, "the signing secret's key has 9 bytes; it must have at least 16"),
+    ("integration rotate-secret hook --secret-stdin < 0123456789abcdef", 1, "this is the secret that signs already: bring another one"),
+    ("integration rotate-secret staged", 1, r#"integration "staged" has a staged secret: cut over with `leadline integration cut-over $staged`, or cancel it with `leadline integration revoke-secret $staged`"#),
+    ("integration update quiet --notices false", 1, "notices: it is subscribed to no event, and without notices nothing would reach it; name events too, or delete it"),
+    ("lead import $dir/wide.csv --company 7", 1, "columns: at most 1000; leave out those that no lead needs"),
+    ("lead import $dir/bad.ndjson --company 7 --dry-run", 1, "2 of 2 lines are refused: correct them and import the file again, what is in stays as it is"),
+    ("lead import $dir/strange.csv --company 7 --dry-run", 1, r#"column "wedding day" is called like no field: add it to the map, with null to leave it out"#),
+    ("company update", 2, "the following required arguments were not provided: <--name <NAME>|--brand <NAME[/VERSION]>|--quiet-hours <HOURS>> <COMPANY>; --help tells more"),
+];
+
+/// A daemon with things in every state, and the words that commands use for their ids.
+struct Scene {
+    daemon: Daemon,
+    receiver: Receiver,
+    channel: Channel,
+    cli: Cli,
+    /// What commands read files from.
+    folder: tempfile::TempDir,
+    words: Vec<(&'static str, String)>,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let daemon = Daemon::start().await;
+        let channel = daemon.control().await;
+        let cli = Cli::new(daemon.socket());
+        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+        let operator = Operator::new(channel.clone());
+        let key = operator.company(7).await;
+        let other = operator.company(9).await;
+        let folder = tempfile::tempdir().unwrap();
+        let columns: Vec<_> = (0..1001).map(|column| column.to_string()).collect();
+        fs::write(folder.path().join("wide.csv"), columns.join(",") + "\n").unwrap();
+        fs::write(folder.path().join("bad.ndjson"), "{}\n[]\n").unwrap();
+        fs::write(folder.path().join("strange.csv"), "wedding day\n2026-01-01\n").unwrap();
+        let scene = Self {
+            cli,
+            channel,
+            words: vec![
+                ("$url", receiver.url("/")),
+                ("$none", "01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned()),
+                ("$dir", folder.path().to_str().unwrap().to_owned()),
+            ],
+            receiver,
+            folder,
+            daemon,
+        };
+        scene.fill(&key, &other).await
+    }
+
+    /// Integrations, flows and leads.
+    async fn fill(mut self, key: &str, other: &str) -> Self {
+        for line in [
+            "company create --name Mill --plan free --id 8",
+            "company create --name Twin --plan starter --id 10",
+            "company create --name Twin --plan pro --id 11",
+            "integration create --company 7 --connector webhook --name hook --config {\"url\":\"$url\"} --secret-stdin < 0123456789abcdef",
+            "integration create --company 7 --connector webhook --name quiet --config {\"url\":\"$url\"} --disabled --notices",
+            "integration create --company 7 --connector webhook --name staged --config {\"url\":\"$url\"} --disabled",
+            "integration rotate-secret staged --staged",
+            "integration create --company 7 --connector webhook --name off --config {\"url\":\"$url\"} --disabled",
+            "integration create --company 7 --connector webhook --name flowed --config {\"url\":\"$url\"} --routing flows",
+            "integration create --company 7 --connector slack --name chat --disabled",
+            "integration create --company 8 --connector webhook --name twin --config {\"url\":\"$url\"} --disabled",
+            "integration create --company 9 --connector webhook --name twin --config {\"url\":\"$url\"}",
+            "integration create --company 10 --connector webhook --name one --config {\"url\":\"$url\"}",
+            "integration create --company 10 --connector webhook --name two --config {\"url\":\"$url\"} --disabled",
+            "flow create --company 7 --name rule --when lead.guest_count~>~9000 --then flowed",
+            "flow create --company 9 --name rule --when true --then twin",
+        ] {
+            let ran = self.run(line).await;
+            assert_eq!(ran.code, 0, "{line}: {ran:?}");
+        }
+        let url = self.daemon.url("/v1/leads");
+        let (_, posted) = post_lead(&url, key, sample_lead(1).to_string()).await;
+        post_lead(&url, other, sample_lead(1).to_string()).await;
+        wait_until("the lead is delivered", async || {
+            let list = self.cli.json(&["delivery", "list", "--company", "7", "--state", "delivered"]).await;
+            list.as_array().unwrap().len() == 1
+        })
+        .await;
+        let only = |list: Value| list[0]["id"].as_str().unwrap().to_owned();
+        for (word, integration) in [("$delivered", "hook"), ("$held", "off"), ("$skipped", "flowed")] {
+            let list = self.cli.json(&["delivery", "list", "--integration", integration]).await;
+            self.words.push((word, only(list)));
+        }
+        for (word, company) in [("$rule7", "7"), ("$rule9", "9")] {
+            let list = self.cli.json(&["flow", "list", "--company", company]).await;
+            self.words.push((word, only(list)));
+        }
+        for (word, company) in [("$twin8", "8"), ("$twin9", "9")] {
+            let list = self.cli.json(&["integration", "list", "--company", company]).await;
+            self.words.push((word, only(list)));
+        }
+        for (word, name) in [("$hook", "hook"), ("$staged", "staged")] {
+            let shown = self.cli.json(&["integration", "show", name]).await;
+            self.words.push((word, shown["id"].as_str().unwrap().to_owned()));
+        }
+        let lead = posted["lead"].as_str().unwrap().to_owned();
+        self.words.push(("$lead", lead));
+        self
+    }
+
+    /// The words of a line, `~` for a blank in one.
+    fn args(&self, line: &str) -> Vec<String> {
+        line.split_whitespace().map(|word| self.put(&word.replace('~', " "))).collect()
+    }
+
+    fn put(&self, text: &str) -> String {
+        self.words.iter().fold(text.to_owned(), |text, (word, id)| text.replace(word, id))
+    }
+
+    /// Runs a line as a shell would: `< text` at its end is what stands on stdin.
+    async fn run(&self, line: &str) -> Ran {
+        let (line, stdin) = line.split_once(" < ").unwrap_or((line, ""));
+        let args = self.args(line);
+        let args: Vec<_> = args.iter().map(|arg| &**arg).collect();
+        self.cli.run_with(stdin, &args).await
+    }
+
+    async fn contents(&self) -> String {
+        self.daemon.database().contents().await
+    }
+
+    async fn end(self) {
+        drop(self.folder);
+        self.daemon.stop().await;
+        self.receiver.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn commands_are_refused_in_these_words_and_change_nothing() {
+    let scene = Scene::start().await;
+    let before = scene.contents().await;
+    let mut findings = Vec::new();
+    for (line, code, told) in COMMANDS {
+        let ran = scene.run(line).await;
+        let told = format!("leadline: {}\n", scene.put(told));
+        if (ran.code, &*ran.stderr) != (*code, &*told) {
+            findings.push(format!("{line}\n  {} {}  {code} {told}", ran.code, ran.stderr));
+        }
+        if scene.contents().await != before {
+            findings.push(format!("{line}\n  something has changed"));
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    scene.end().await;
+}
+
+/// A call that no command makes: its path, its request, and the words that it is refused with.
+type Asked = (String, Vec<u8>, String);
+
+fn call(path: &str, request: impl Message, told: &str) -> Asked {
+    (format!("/leadline.control.v1.{path}"), request.encode_to_vec(), told.to_owned())
+}
+
+fn new_integration(change: fn(&mut v1::CreateIntegrationRequest), told: &str) -> Asked {
+    let mut request = v1::CreateIntegrationRequest {
+        request_id: request_id(),
+        company: "7".into(),
+        connector: "webhook".into(),
+        name: "new".into(),
+        config: json!({ "url": "https://example.com/" }).to_string(),
+        ..Default::default()
+    };
+    change(&mut request);
+    call("IntegrationService/CreateIntegration", request, told)
+}
+
+fn new_flow(change: fn(&mut v1::CreateFlowRequest), told: &str) -> Asked {
+    let mut request = v1::CreateFlowRequest {
+        request_id: request_id(),
+        company: "7".into(),
+        name: "new".into(),
+        when: "true".into(),
+        then: vec!["hook".into()],
+        ..Default::default()
+    };
+    change(&mut request);
+    call("FlowService/CreateFlow", request, told)
+}
+
+fn list(filter: v1::DeliveryFilter, told: &str) -> Asked {
+    call(
+        "DeliveryService/ListDeliveries",
+        v1::ListDeliveriesRequest { filter: Some(filter), page: None },
+        told,
+    )
+}
+
+fn retry(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, told: &str) -> Asked {
+    let request = v1::RetryDeliveriesRequest { request_id: request_id(), ids, filter, ..Default::default() };
+    call("DeliveryService/RetryDeliveries", request, told)
+}
+
+fn hold(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, told: &str) -> Asked {
+    let request = v1::HoldDeliveriesRequest { request_id: request_id(), ids, filter, dry_run: false };
+    call("HoldService/HoldDeliveries", request, told)
+}
+
+/// What the commands do not let through, or say themselves.
+#[rustfmt::skip]
+fn calls(scene: &Scene) -> Vec<Asked> {
+    use v1::*;
+    let put = |text: &str| scene.put(text);
+    let named = || vec![put("$delivered")];
+    let found = || Some(DeliveryFilter { integration: "hook".into(), ..Default::default() });
+    let never = || Some(prost_types::Timestamp { seconds: i64::MIN, nanos: 0 });
+    let page = Some(Page { limit: 1001, after: String::new() });
+    vec![
+        call("AttemptService/ListAttempts", ListAttemptsRequest { integration: "hook".into(), delivery: put("$delivered"), page: None }, "send either an integration or a delivery, not both"),
+        call("AttemptService/ListAttempts", ListAttemptsRequest::default(), "name an integration, by its id or its name"),
+        call("AttemptService/AwaitAttempt", AwaitAttemptRequest { attempt: put("$none"), delivery: put("$delivered"), after_number: 0 }, "send either an attempt or a delivery, not both"),
+        call("AttemptService/AwaitAttempt", AwaitAttemptRequest { delivery: put("$delivered"), after_number: 5, ..Default::default() }, "delivery $delivered is delivered after 1 attempts and is not being pushed: retry or release it"),
+        call("CompanyService/ListCompanies", ListCompaniesRequest { page }, "limit 1001: at most 1000; take the next page with `after`"),
+        call("CompanyService/GetCompany", GetCompanyRequest::default(), "name a company, by its id or its name"),
+        call("CompanyService/CreateCompany", CreateCompanyRequest::default(), "request_id: send one of your own making with every mutation, a ULID or a UUID, at most 100 characters"),
+        call("CompanyService/CreateCompany", CreateCompanyRequest { request_id: request_id(), name: "X".into(), plan: "gold".into(), ..Default::default() }, "plan \"gold\": use free, starter, pro or multi"),
+        call("CompanyService/UpdateCompany", UpdateCompanyRequest { request_id: request_id(), company: "7".into(), quiet_hours: Some(8761), ..Default::default() }, "quiet_hours: give 0 for no such notice, or 1 to 8760 hours"),
+        new_integration(|it| it.config = "{".into(), "config is not JSON: EOF while parsing an object at line 1 column 1; give one object"),
+        new_integration(|it| it.config = "[]".into(), "config: give one JSON object, as in {\"url\": \"https://…\"}"),
+        new_integration(|it| it.events = vec!["webhook.test".into()], "event \"webhook.test\": use lead.created or lead.updated"),
+        new_integration(|it| it.payload = "v2".into(), "payload \"v2\": use v1 or save_lead"),
+        new_integration(|it| it.routing = "flow".into(), "routing \"flow\": use all or flows"),
+        list(DeliveryFilter { undelivered: true, states: vec!["dead".into()], ..Default::default() }, "undelivered means pending, held and dead: send either it or states"),
+        list(DeliveryFilter { states: vec!["lost".into()], ..Default::default() }, "state \"lost\": use pending, held, delivered, dead, skipped"),
+        list(DeliveryFilter { failure_class: "lost".into(), ..Default::default() }, "failure class \"lost\": use one of mapping, blocked, throttled, transient, credentials, rejected, unknown"),
+        list(DeliveryFilter { created: Some(Window { since: never(), until: None }), ..Default::default() }, "since: give a time in the years 0 to 9999"),
+        call("AuditService/ListAudit", ListAuditRequest { at: Some(Window { since: None, until: never() }), ..Default::default() }, "until: give a time in the years 0 to 9999"),
+        retry(vec![], None, "name deliveries to retry, or send a filter"),
+        retry(named(), found(), "send either ids or a filter, not both"),
+        retry(vec![put("$none"); 10_001], None, "10001 ids are too many, at most 10000: send a filter instead"),
+        hold(vec![], None, "name deliveries to hold, or send a filter"),
+        hold(named(), found(), "send either ids or a filter, not both"),
+        hold(vec![], Some(DeliveryFilter::default()), "the filter is empty: name a company, an integration, a lead or the like"),
+        call("FlowService/GetFlow", GetFlowRequest::default(), "name a flow, by its id or its name"),
+        call("FlowService/TestFlow", TestFlowRequest::default(), "name a flow, or a company and a condition"),
+        call("FlowService/TestFlow", TestFlowRequest { flow: "rule".into(), company: "7".into(), ..Default::default() }, "name a flow or a company, not both: a flow has its company"),
+        call("FlowService/TestFlow", TestFlowRequest { company: "7".into(), ..Default::default() }, "when: give the condition to test, or name a flow"),
+        call("FlowService/TestFlow", TestFlowRequest { company: "7".into(), when: "true".into(), last: 10_001, ..Default::default() }, "last 10001: at most 10000 leads"),
+        new_flow(|it| it.then = vec![], "then: name at least one integration that its leads go to"),
+        new_flow(|it| it.then = vec!["hook".into(); 1001], "then: 1001 integrations; at most 1000; name fewer"),
+        new_flow(|it| it.when = "x".repeat(5000), "when: the condition is longer than 2000 bytes; make two flows of it"),
+        new_flow(|it| it.when = "a\0".into(), "when: take out the NUL character"),
+        new_flow(|it| (it.company, it.then) = ("11".into(), vec!["full".into()]), "company 11 has 200 flows, and 200 are the most: delete one, or make one of two with ||"),
+        call("IntakeService/ImportLeads", ImportLeadsRequest::default(), "start: the first message must have it"),
+        call("PreviewService/PreviewIntegration", PreviewIntegrationRequest { integration: "hook".into(), event: "lead.gone".into(), ..Default::default() }, "event \"lead.gone\": use one of lead.created, lead.updated, webhook.test"),
+        call("PushService/PushLeads", PushLeadsRequest { request_id: request_id(), ..Default::default() }, "name a lead to push, or ask for all that are unsynced of a company"),
+        call("PushService/PushLeads", PushLeadsRequest { request_id: request_id(), lead: put("$lead"), unsynced: true, ..Default::default() }, "send either a lead or unsynced, not both"),
+    ]
+}
+
+/// Makes a call and reads to the end of the answers.
+async fn make(channel: &Channel, path: &str, request: Vec<u8>) -> Result<(), Status> {
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let mut answer = grpc.server_streaming(Request::new(request), path.parse().unwrap(), Raw).await?;
+    while answer.get_mut().message().await?.is_some() {}
+    Ok(())
+}
+
+#[tokio::test]
+async fn calls_are_refused_in_these_words_and_change_nothing() {
+    let scene = Scene::start().await;
+    let full = "integration create --company 11 --connector webhook --name full --config {\"url\":\"$url\"} --disabled";
+    assert_eq!(scene.run(full).await.code, 0);
+    let flows = Operator::new(scene.channel.clone()).flows();
+    for number in 0..200 {
+        let request = v1::CreateFlowRequest {
+            request_id: request_id(),
+            company: "11".into(),
+            name: number.to_string(),
+            when: "true".into(),
+            then: vec!["full".into()],
+            ..Default::default()
+        };
+        flows.clone().create_flow(request).await.unwrap();
+    }
+    let before = scene.contents().await;
+    let mut findings = Vec::new();
+    for (path, request, told) in calls(&scene) {
+        let refused = make(&scene.channel, &path, request).await.unwrap_err();
+        let told = scene.put(&told);
+        let code = refused.code();
+        if refused.message() != told || code == Code::Internal || code == Code::Unknown {
+            findings.push(format!("{path}\n  {code:?} {}\n  {told}", refused.message()));
+        }
+        if scene.contents().await != before {
+            findings.push(format!("{path}\n  something has changed"));
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    scene.end().await;
+}
