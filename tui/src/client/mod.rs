@@ -24,8 +24,10 @@ pub use error::ClientError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
-/// Waiting for a push is bounded too: a lane may be throttled for hours.
+/// Waiting for a push, or for a change of many deliveries, is bounded too: a lane may be throttled for hours.
 const AWAIT_DEADLINE: Duration = Duration::from_secs(300);
+/// The first message of a watch has every integration there is; tonic's own limit is 4 MiB.
+const SNAPSHOT_MAX: usize = 256 * 1024 * 1024;
 /// The most that the daemon puts into one page of a list.
 pub const PAGE_MAX: u32 = 1000;
 
@@ -102,8 +104,8 @@ impl Client {
     /// Integrations with their health: a snapshot, then changes. Empty texts: all companies, from the start.
     pub async fn watch(&self, company: &str, cursor: &str) -> Result<Watch<v1::WatchResponse>, ClientError> {
         let request = v1::WatchRequest { company: company.to_owned(), cursor: cursor.to_owned() };
-        let mut service = v1::watch_service_client::WatchServiceClient::new(self.channel.clone());
-        self.open(service.watch(request)).await
+        let service = v1::watch_service_client::WatchServiceClient::new(self.channel.clone());
+        self.open(service.max_decoding_message_size(SNAPSHOT_MAX).watch(request)).await
     }
 
     /// The last 50 attempts of an integration, then each as it starts and finishes.
@@ -203,6 +205,12 @@ macro_rules! calls {
         stamp(&mut $request.request_id);
         let $deadline = CALL_DEADLINE;
     };
+    // A change that goes through any number of deliveries before it is answered.
+    (@work $request:ident $deadline:ident) => {
+        let mut $request = $request;
+        stamp(&mut $request.request_id);
+        let $deadline = AWAIT_DEADLINE;
+    };
 }
 
 calls! { company_service_client::CompanyServiceClient:
@@ -246,11 +254,11 @@ calls! { integration_service_client::IntegrationServiceClient:
     /// Changes what the request names.
     change update_integration(UpdateIntegrationRequest) -> Integration;
     /// Lets pushes go again.
-    change enable_integration(EnableIntegrationRequest) -> EnableIntegrationResponse;
+    work enable_integration(EnableIntegrationRequest) -> EnableIntegrationResponse;
     /// Holds new pushes.
     change disable_integration(DisableIntegrationRequest) -> Integration;
     /// Removes an integration with its deliveries, or counts them.
-    change delete_integration(DeleteIntegrationRequest) -> DeleteIntegrationResponse;
+    work delete_integration(DeleteIntegrationRequest) -> DeleteIntegrationResponse;
     /// Sets the failure count to zero.
     change reset_integration(ResetIntegrationRequest) -> Integration;
     /// Starts a test push; `await_attempt` waits for it.
@@ -260,9 +268,9 @@ calls! { integration_service_client::IntegrationServiceClient:
     /// Makes a new signing secret; the answer shows it once.
     change rotate_secret(RotateSecretRequest) -> RotateSecretResponse;
     /// Makes the staged signing secret the one that signs.
-    change cut_over(CutOverRequest) -> Integration;
+    work cut_over(CutOverRequest) -> Integration;
     /// Ends the grace of the old signing secret, or cancels the staged one.
-    change revoke_secret(RevokeSecretRequest) -> Integration;
+    work revoke_secret(RevokeSecretRequest) -> Integration;
     /// What the daemon can speak to.
     read list_connectors(ListConnectorsRequest) -> ListConnectorsResponse;
 }
@@ -279,7 +287,7 @@ calls! { flow_service_client::FlowServiceClient:
     /// Removes a flow.
     change delete_flow(DeleteFlowRequest) -> DeleteFlowResponse;
     /// Asks flows again about the deliveries that they hold.
-    change ask_flows_again(AskFlowsAgainRequest) -> AskFlowsAgainResponse;
+    work ask_flows_again(AskFlowsAgainRequest) -> AskFlowsAgainResponse;
     /// Asks a condition about stored leads.
     wait test_flow(TestFlowRequest) -> TestFlowResponse;
 }
@@ -302,16 +310,16 @@ calls! { delivery_service_client::DeliveryServiceClient:
     /// A delivery with its attempts.
     read get_delivery(GetDeliveryRequest) -> GetDeliveryResponse;
     /// Pushes again, or counts what would be pushed.
-    change retry_deliveries(RetryDeliveriesRequest) -> RetryDeliveriesResponse;
+    work retry_deliveries(RetryDeliveriesRequest) -> RetryDeliveriesResponse;
 }
 
 calls! { hold_service_client::HoldServiceClient:
     /// Holds pending deliveries.
-    change hold_deliveries(HoldDeliveriesRequest) -> MovedDeliveriesResponse;
+    work hold_deliveries(HoldDeliveriesRequest) -> MovedDeliveriesResponse;
     /// Makes held deliveries pending.
-    change release_deliveries(ReleaseDeliveriesRequest) -> MovedDeliveriesResponse;
+    work release_deliveries(ReleaseDeliveriesRequest) -> MovedDeliveriesResponse;
     /// Skips deliveries that are not final.
-    change skip_deliveries(SkipDeliveriesRequest) -> MovedDeliveriesResponse;
+    work skip_deliveries(SkipDeliveriesRequest) -> MovedDeliveriesResponse;
     /// Why a delivery stands where it does.
     read explain_delivery(ExplainDeliveryRequest) -> ExplainDeliveryResponse;
 }
@@ -328,7 +336,7 @@ calls! { notice_service_client::NoticeServiceClient:
 
 calls! { push_service_client::PushServiceClient:
     /// Pushes leads that are known already, or counts them.
-    change push_leads(PushLeadsRequest) -> PushLeadsResponse;
+    work push_leads(PushLeadsRequest) -> PushLeadsResponse;
 }
 
 calls! { job_service_client::JobServiceClient:
