@@ -1,11 +1,13 @@
 //! The teller of notices: looks for what operators should hear of, and pushes it to the integrations that are marked
 //! for it. Notices are few and about no lead, so they need no lane.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::join_all;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    task::{self, JoinSet},
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -13,7 +15,7 @@ use super::{
     pusher::Pusher,
 };
 use crate::{
-    domain::{integration::EventKind, notice, outcome::Outcome},
+    domain::{ids::IntegrationId, integration::EventKind, notice, outcome::Outcome},
     store::{
         Error,
         notice::{NoticeEnd, TakenNotice},
@@ -23,8 +25,33 @@ use crate::{
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// So many are pushed side by side, to one integration never more than one.
+const PUSHES_MAX: usize = 20;
+
+/// Pushes of notices under way, and who is told by each.
+#[derive(Debug, Default)]
+struct Pushes {
+    tasks: JoinSet<Result<(), Error>>,
+    told: HashMap<task::Id, IntegrationId>,
+}
+
+impl Pushes {
+    /// What the next one came to that ends; none if none is under way.
+    async fn next(&mut self) -> Option<Result<(), Error>> {
+        let (id, ended) = match self.tasks.join_next_with_id().await? {
+            Ok(ended) => ended,
+            Err(error) => {
+                tracing::error!(%error, "the push of a notice panicked; it is tried again");
+                (error.id(), Ok(()))
+            }
+        };
+        self.told.remove(&id);
+        Some(ended)
+    }
+}
+
 /// Tells notices, with what the pusher pushes with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Teller(pub(super) Arc<Pusher>);
 
 impl Teller {
@@ -32,16 +59,18 @@ impl Teller {
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let work = async {
-            loop {
-                looks.tick().await;
-                if let Err(error) = self.look().await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "notices wait for the database");
-                }
+        let mut pushes = Pushes::default();
+        loop {
+            let done = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = looks.tick() => self.look().await,
+                Some(ended) = pushes.next() => ended,
+            };
+            // A target that hangs keeps no other waiting: whoever got its notice is given the next one at once.
+            if let Err(error) = done.and(self.take(&mut pushes).await) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "notices wait for the database");
             }
-        };
-        let stopped: Option<()> = stop.run_until_cancelled(work).await;
-        debug_assert!(stopped.is_none(), "the loop has no end");
+        }
     }
 
     async fn look(&self) -> Result<(), Error> {
@@ -49,13 +78,22 @@ impl Teller {
         if told > 0 {
             tracing::info!(notices = told, "operators are told of what changed");
         }
-        if !self.0.life.is_trusted() {
+        Ok(())
+    }
+
+    async fn take(&self, pushes: &mut Pushes) -> Result<(), Error> {
+        let room = PUSHES_MAX.saturating_sub(pushes.tasks.len());
+        if room == 0 || !self.0.life.is_trusted() {
             return Ok(());
         }
         let daemon = self.0.life.id();
-        let taken = self.0.store.take_notices(daemon).await?;
-        let ends = join_all(taken.iter().map(|notice| self.push(daemon, notice))).await;
-        ends.into_iter().collect()
+        let busy: Vec<IntegrationId> = pushes.told.values().copied().collect();
+        for notice in self.0.store.take_notices(daemon, &busy, room).await? {
+            let (teller, integration) = (self.clone(), notice.integration);
+            let push = pushes.tasks.spawn(async move { teller.push(daemon, &notice).await });
+            pushes.told.insert(push.id(), integration);
+        }
+        Ok(())
     }
 
     async fn push(&self, daemon: i64, notice: &TakenNotice) -> Result<(), Error> {

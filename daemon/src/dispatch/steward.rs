@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,8 @@ use crate::store::{
 /// How often it looks, at most and at least.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 const LOOK_MIN: Duration = Duration::from_millis(50);
+/// So many lanes are looked after side by side, so that a slow one holds up no other. Each takes a connection.
+const ERRANDS_MAX: usize = 4;
 
 /// Looks after what is final.
 #[derive(Debug)]
@@ -48,17 +51,18 @@ impl Steward {
         if !self.life.is_trusted() {
             return Ok(());
         }
-        for errand in self.store.errands().await? {
+        let errands = self.store.errands().await?;
+        let own = errands.into_iter().filter(|errand| self.life.owns((errand.company, errand.integration)));
+        let run = stream::iter(own).for_each_concurrent(ERRANDS_MAX, |errand| async move {
             if stop.is_cancelled() {
-                return Ok(());
+                return;
             }
             // One lane's trouble is not another's.
-            if self.life.owns((errand.company, errand.integration))
-                && let Err(error) = self.run_errand(errand).await
-            {
+            if let Err(error) = self.run_errand(errand).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, integration = %errand.integration, "a lane could not be looked after; trying again");
             }
-        }
+        });
+        run.await;
         Ok(())
     }
 

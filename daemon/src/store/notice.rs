@@ -13,8 +13,6 @@ use crate::domain::{
 
 /// The subject of what is about a company itself.
 const COMPANY: Uuid = Uuid::nil();
-/// How many notices one daemon takes at a time.
-const TAKEN_MAX: i64 = 20;
 
 /// A notice that this daemon pushes.
 #[derive(Clone, Debug)]
@@ -118,8 +116,15 @@ impl Store {
     }
 
     /// Takes notices that are due, also those whose daemon died and those that this one took before without getting to
-    /// an end; those wait whose receiver is disabled, rotating or paused.
-    pub async fn take_notices(&self, daemon: i64) -> Result<Vec<TakenNotice>, Error> {
+    /// an end; those wait whose receiver is disabled, rotating or paused. Each receiver is told one after another, so
+    /// none of those that are `busy` is given another.
+    pub async fn take_notices(
+        &self,
+        daemon: i64,
+        busy: &[IntegrationId],
+        room: usize,
+    ) -> Result<Vec<TakenNotice>, Error> {
+        let busy: Vec<Uuid> = busy.iter().map(|id| id.uuid()).collect();
         let rows = sqlx::query!(
             r#"UPDATE notice SET daemon_id = $1 WHERE (company_id, id) IN (
                    SELECT n.company_id, n.id FROM notice n
@@ -127,12 +132,17 @@ impl Store {
                        AND i.enabled AND NOT i.awaits_cut_over AND i.deleted_at IS NULL
                    JOIN company c ON c.id = n.company_id AND c.paused_at IS NULL
                    WHERE n.state = 'pending' AND n.due_at <= now()
+                       AND n.integration_id <> ALL($3)
                        AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = n.daemon_id AND d.id <> $1)
+                       AND NOT EXISTS (SELECT FROM notice e
+                           WHERE e.integration_id = n.integration_id AND e.company_id = n.company_id
+                               AND e.state = 'pending' AND e.due_at <= now() AND (e.due_at, e.id) < (n.due_at, n.id))
                    ORDER BY n.due_at LIMIT $2 FOR UPDATE OF n SKIP LOCKED)
                RETURNING company_id, id, integration_id, kind, body, attempts,
                    extract(epoch FROM now() - created_at)::float8 AS "age!""#,
             daemon,
-            TAKEN_MAX,
+            room as i64,
+            &busy,
         )
         .fetch_all(&self.pool)
         .await?;
