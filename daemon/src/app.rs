@@ -6,11 +6,11 @@ use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret as _;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{net::TcpListener, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    control,
+    connectors, control,
     dispatch::{self, Dispatch},
     domain::address::EgressPolicy,
     intake, push,
@@ -68,7 +68,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (hub, due) = Hub::new();
     let store = Store::new(pool.clone(), sealer, Arc::new(hub));
-    let store = store.sweeping(config.sweep).keeping(config.keep_attempts);
+    let store = store.sweeping(config.sweep).keeping(config.keep_attempts).limited_by(connectors::policy);
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
     let mut parts = Parts::default();
@@ -90,12 +90,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         }
     });
     let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
-    let deps = control::ControlDeps {
-        store: store.clone(),
-        egress: egress.clone(),
-        brand: brand.clone(),
-        tracker: TaskTracker::new(),
-    };
+    let deps = control::ControlDeps { store: store.clone(), egress: egress.clone(), brand: brand.clone() };
     parts.start("control", CONTROL_GRACE, |stop| async move {
         control::serve(socket, deps, stop).await.context("control")
     });

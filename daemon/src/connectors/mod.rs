@@ -46,7 +46,7 @@ use url::Url;
 
 use crate::domain::{
     address::EgressPolicy,
-    integration::{EventKind, Integration, ProbeKind},
+    integration::{EventKind, Integration, Policy, ProbeKind},
     outcome::{Failure, FailureClass, Outcome},
 };
 
@@ -325,11 +325,31 @@ pub fn find(name: &str) -> Option<&'static dyn Connector> {
     ALL.iter().copied().find(|connector| connector.manifest().name == name)
 }
 
+/// What an integration's configuration sets, within what its connector allows.
+#[must_use]
+pub fn policy(connector: &str, config: &Value) -> Policy {
+    let mut policy = Policy::of(config);
+    if let Some(most) = find(connector).and_then(|connector| connector.manifest().connections_max) {
+        policy.concurrency = policy.concurrency.min(most);
+    }
+    policy
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
 
     use super::*;
+
+    #[test]
+    fn a_connector_limits_what_a_configuration_sets() {
+        let many = serde_json::json!({ "concurrency": 64 });
+        assert_eq!(policy("webhook", &many).concurrency, 64);
+        assert_eq!(
+            Some(policy("mailchimp", &many).concurrency),
+            mailchimp::Mailchimp.manifest().connections_max
+        );
+    }
 
     #[test]
     fn every_connector_is_found_by_a_name_of_its_own() {

@@ -58,7 +58,6 @@ pub struct ControlDeps {
     pub egress: EgressPolicy,
     /// The daemon's own brand: companies without one use it.
     pub brand: String,
-    pub tracker: TaskTracker,
 }
 
 /// Why the control API stopped serving.
@@ -117,7 +116,7 @@ pub async fn serve(
     let path = address.as_pathname().ok_or_else(|| io::Error::other("it has no path"))?;
     let own_uid = std::fs::metadata(path)?.uid();
     let journal = Arc::new(journal::Journal::new());
-    let tracker = deps.tracker;
+    let tracker = TaskTracker::new();
     tracker.spawn(Arc::clone(&journal).keep(deps.store.clone(), stop.clone()));
     let control = Control {
         inner: Arc::new(Inner {

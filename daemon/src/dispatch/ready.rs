@@ -56,6 +56,7 @@ pub(super) struct Shelf {
     store: Store,
     /// The daemon's own, for companies that have none.
     brand: String,
+    /// One for each integration that is pushed to, until it is gone.
     ready: RwLock<HashMap<IntegrationId, Arc<Ready>>>,
     sessions: Mutex<HashMap<IntegrationId, Arc<Session>>>,
     loads: Semaphore,
@@ -118,10 +119,7 @@ impl Shelf {
     fn prepare(&self, integration: Integration, session: Arc<Session>) -> Ready {
         let brand = integration.brand.as_deref().unwrap_or(&self.brand);
         let connector = connectors::find(&integration.connector);
-        let mut policy = Policy::of(&integration.config);
-        if let Some(most) = connector.and_then(|connector| connector.manifest().connections_max) {
-            policy.concurrency = policy.concurrency.min(most);
-        }
+        let policy = connectors::policy(&integration.connector, &integration.config);
         let prepared = match connector {
             Some(connector) => connector.prepare(&integration, brand),
             None => Err(Failure::new(

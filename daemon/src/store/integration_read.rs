@@ -135,8 +135,8 @@ struct Row {
     sweep_at: Option<jiff_sqlx::Timestamp>,
 }
 
-impl From<Row> for IntegrationView {
-    fn from(row: Row) -> Self {
+impl IntegrationView {
+    fn of(row: Row, policy: fn(&str, &Value) -> Policy) -> Self {
         let jiff = |at: Option<jiff_sqlx::Timestamp>| at.map(jiff_sqlx::Timestamp::to_jiff);
         // A delivery's id tells when it came to be.
         let oldest = [row.undelivered, row.queued_oldest, row.running_oldest].into_iter().flatten().min();
@@ -144,7 +144,7 @@ impl From<Row> for IntegrationView {
             jiff::Timestamp::from_millisecond(i64::try_from(Ulid::from(id).timestamp_ms()).ok()?).ok()
         });
         let micros = |at: Option<jiff_sqlx::Timestamp>| at.map(|at| at.to_jiff().as_microsecond());
-        let policy = Policy::of(&row.config);
+        let policy = policy(&row.connector, &row.config);
         let lane = Standing {
             now: row.now.to_jiff().as_microsecond(),
             is_enabled: row.enabled,
@@ -200,7 +200,11 @@ impl From<Row> for IntegrationView {
     }
 }
 
-async fn views(db: &mut PgConnection, filter: &IntegrationFilter) -> Result<Vec<IntegrationView>, Error> {
+async fn views(
+    db: &mut PgConnection,
+    store: &Store,
+    filter: &IntegrationFilter,
+) -> Result<Vec<IntegrationView>, Error> {
     let ids: Option<Vec<Uuid>> = filter.ids.as_ref().map(|ids| ids.iter().map(|id| id.uuid()).collect());
     let rows = sqlx::query_as!(
         Row,
@@ -254,31 +258,32 @@ async fn views(db: &mut PgConnection, filter: &IntegrationFilter) -> Result<Vec<
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(IntegrationView::from).collect())
+    Ok(rows.into_iter().map(|row| IntegrationView::of(row, store.policy)).collect())
 }
 
 async fn one(
     db: &mut PgConnection,
+    store: &Store,
     company: CompanyId,
     id: IntegrationId,
 ) -> Result<IntegrationView, Refusal> {
     let filter =
         IntegrationFilter { company: Some(company), ids: Some(vec![id]), ..IntegrationFilter::default() };
-    let found = views(db, &filter).await?.pop();
+    let found = views(db, store, &filter).await?.pop();
     found.ok_or_else(|| Refusal::unknown("integration", id))
 }
 
 impl Store {
     /// Integrations with their health, newest first.
     pub async fn integration_views(&self, filter: &IntegrationFilter) -> Result<Vec<IntegrationView>, Error> {
-        views(&mut *self.pool.acquire().await?, filter).await
+        views(&mut *self.pool.acquire().await?, self, filter).await
     }
 
     /// The integration that a reference means.
     pub async fn integration_view(&self, reference: &str) -> Result<IntegrationView, Refusal> {
         let mut db = self.pool.acquire().await?;
         let (company, id) = find_integration(&mut db, None, reference).await?;
-        one(&mut db, company, id).await
+        one(&mut db, self, company, id).await
     }
 
     /// The mark of every integration there is, to find those that another daemon changed.
@@ -309,6 +314,6 @@ impl Command {
         company: CompanyId,
         id: IntegrationId,
     ) -> Result<IntegrationView, Refusal> {
-        one(&mut self.tx, company, id).await
+        one(&mut self.tx, &self.store, company, id).await
     }
 }

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
+use serde_json::Value;
 use sqlx::PgPool;
+
+use crate::domain::integration::Policy;
 
 pub mod attempt_read;
 pub mod audit_read;
@@ -134,6 +137,8 @@ pub struct Store {
     sweep: SweepPolicy,
     /// How long attempts are kept.
     kept: Duration,
+    /// How a connector and a configuration limit their lane: connectors are not known here.
+    policy: fn(&str, &Value) -> Policy,
 }
 
 impl Store {
@@ -141,7 +146,15 @@ impl Store {
     #[must_use]
     pub fn new(pool: PgPool, sealer: Sealer, hub: Arc<Hub>) -> Self {
         let finishes = setup::pinned(&pool);
-        Self { pool, finishes, sealer, hub, sweep: SweepPolicy::default(), kept: retention::KEPT_DEFAULT }
+        let policy = |_: &str, config: &Value| Policy::of(config);
+        let (sweep, kept) = (SweepPolicy::default(), retention::KEPT_DEFAULT);
+        Self { pool, finishes, sealer, hub, sweep, kept, policy }
+    }
+
+    /// The same, with what connectors say of their lanes.
+    #[must_use]
+    pub fn limited_by(self, policy: fn(&str, &Value) -> Policy) -> Self {
+        Self { policy, ..self }
     }
 
     /// The same, with this policy of the sweep.

@@ -39,7 +39,7 @@ impl Store {
     /// How fast a lane goes, by its limits and its last attempts.
     pub async fn pace(&self, company: CompanyId, integration: IntegrationId) -> Result<Pace, Error> {
         let row = sqlx::query!(
-            r#"SELECT i.config, a.seconds AS "seconds?" FROM integration i CROSS JOIN LATERAL (
+            r#"SELECT i.connector, i.config, a.seconds AS "seconds?" FROM integration i CROSS JOIN LATERAL (
                    SELECT avg(duration_ms)::float8 / 1000 AS seconds FROM (
                        SELECT duration_ms FROM attempt
                        WHERE company_id = i.company_id AND integration_id = i.id ORDER BY id DESC LIMIT 50) l) a
@@ -49,7 +49,10 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
-        Ok(Pace { policy: Policy::of(&row.config), recent_seconds: row.seconds.unwrap_or(0.1) })
+        Ok(Pace {
+            policy: (self.policy)(&row.connector, &row.config),
+            recent_seconds: row.seconds.unwrap_or(0.1),
+        })
     }
 }
 
