@@ -1,9 +1,10 @@
 //! Which daemons live, what they tell each other, and what becomes of the claims of those that died.
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{DueHint, Error, Store, micros, queue::Claimed, queue::Pending};
+use super::{DueHint, Error, Store, heard, micros, queue::Claimed, queue::Pending};
 use crate::domain::{
     delivery::Trigger,
     ids::{AttemptId, CompanyId, IntegrationId},
@@ -78,7 +79,7 @@ impl Store {
 
     /// Moves the lease on, and tells who lives.
     pub async fn beat(&self, daemon: i64, lease_seconds: f64) -> Result<Beat, Error> {
-        let rows = sqlx::query!(
+        let query = sqlx::query!(
             r#"WITH me AS (
                 UPDATE daemon SET lease_until = clock_timestamp() + $2 * interval '1 second' WHERE id = $1 RETURNING id
             )
@@ -87,9 +88,10 @@ impl Store {
             ) living ON true ORDER BY 1"#,
             daemon,
             lease_seconds
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        );
+        let mut db = self.pool.acquire().await?;
+        let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
+        let rows = heard(db, answer)?;
         let now = rows.first().map(|row| micros(row.now.to_jiff())).ok_or(Error::Corrupt("beat"))?;
         let living: Vec<i64> = rows.into_iter().filter_map(|row| row.id).collect();
         Ok(Beat { is_alive: living.contains(&daemon), living, now })

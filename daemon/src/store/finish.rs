@@ -1,9 +1,10 @@
 //! Finishing: what a flush of ended attempts changes, in one statement.
 
 use bytes::Bytes;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Change, DueHint, Error, Store, micros};
+use super::{Change, DueHint, Error, Store, heard, micros};
 use crate::domain::{
     breaker,
     delivery::{Transition, Trigger},
@@ -109,7 +110,7 @@ impl Store {
     ) -> Result<Flushed, Error> {
         let c = Columns::of(finished);
         let h = Health::of(finished);
-        let rows = sqlx::query!(
+        let query = sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
                 SELECT id FROM claim WHERE id = ANY($1::bigint[] || $2::bigint[]) AND daemon_id = $3 FOR KEY SHARE
             ), done AS MATERIALIZED (
@@ -310,9 +311,10 @@ impl Store {
             breaker::FIRST_WAIT.as_secs_f64(),
             breaker::WAIT_MAX.as_secs_f64(),
             BREAKER,
-        )
-        .fetch_all(&self.finishes)
-        .await?;
+        );
+        let mut db = self.finishes.acquire().await?;
+        let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
+        let rows = heard(db, answer)?;
         let mut flushed = Flushed::default();
         for row in rows {
             flushed.recorded = usize::try_from(row.recorded).unwrap_or_default();

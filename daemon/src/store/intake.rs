@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use secrecy::SecretString;
 use sqlx::PgConnection;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{DueHint, Error, FIRST, Store, flow, micros};
+use super::{DueHint, Error, FIRST, Store, flow, heard, micros};
 pub use crate::domain::fanout::{IntakeIntegration, NewDelivery};
 use crate::domain::{
     fanout::{Fate, Routing, fan_out},
@@ -177,7 +178,9 @@ impl Store {
     /// Commits new leads with their deliveries, all in one statement. The answers are in the order of the events,
     /// which must not name a lead twice.
     pub async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Error> {
-        let (flushed, hints) = insert(&mut *self.pool.acquire().await?, events).await?;
+        let mut db = self.pool.acquire().await?;
+        let answer = timeout(self.silence_max, insert(&mut db, events)).await;
+        let (flushed, hints) = heard(db, answer)?;
         self.hub.due(hints);
         Ok(flushed)
     }

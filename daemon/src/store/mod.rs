@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use tokio::time::error::Elapsed;
 
 use crate::domain::integration::Policy;
 
@@ -60,6 +61,9 @@ pub use seal::{SealError, Sealer};
 pub const FIRST: u8 = 0;
 /// The kind of due rows that everything but first attempts has.
 pub const RETRY: u8 = 1;
+
+/// Longer than the server lets a statement run.
+const SILENCE_MAX: Duration = Duration::from_secs(40);
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +143,8 @@ pub struct Store {
     kept: Duration,
     /// How a connector and a configuration limit their lane: connectors are not known here.
     policy: fn(&str, &Value) -> Policy,
+    /// How long a server may be silent.
+    silence_max: Duration,
 }
 
 impl Store {
@@ -149,12 +155,19 @@ impl Store {
         let policy = |_: &str, config: &Value| Policy::of(config);
         let (sweep, kept) = (SweepPolicy::default(), retention::KEPT_DEFAULT);
         Self { pool, finishes, sealer, hub, sweep, kept, policy }
+        Self { pool, finishes, sealer, hub, sweep: SweepPolicy::default(), policy, silence_max: SILENCE_MAX }
     }
 
     /// The same, with what connectors say of their lanes.
     #[must_use]
     pub fn limited_by(self, policy: fn(&str, &Value) -> Policy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// The same, for a server that may be silent for so long.
+    #[must_use]
+    pub fn silent_at_most(self, silence_max: Duration) -> Self {
+        Self { silence_max, ..self }
     }
 
     /// The same, with this policy of the sweep.
@@ -185,6 +198,22 @@ impl Store {
         let text = String::from_utf8(self.sealer.open(place, sealed)?);
         Ok(text.map_err(|_| Error::Corrupt("sealed text"))?.into())
     }
+}
+
+/// What the server answered within [`Store::silence_max`]; a network that swallows packets answers nothing, not even
+/// an error. A connection that was silent is closed, for in the pool it would be waited for; what it was to do may be
+/// done or not.
+fn heard<T, E: Into<Error>>(
+    mut connection: PoolConnection<Postgres>,
+    answer: Result<Result<T, E>, Elapsed>,
+) -> Result<T, Error> {
+    answer.map_or_else(
+        |_| {
+            connection.close_on_drop();
+            Err(Error::Away(sqlx::Error::PoolTimedOut))
+        },
+        |answer| answer.map_err(Into::into),
+    )
 }
 
 /// A time as the queue counts it: microseconds since 1970, the database's own resolution.

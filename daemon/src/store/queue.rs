@@ -3,8 +3,6 @@
 //! `ARCHITECTURE.md` tells why it looks as it does. In short: a row of `due` lives only while nobody works on it; a claim
 //! deletes due rows of the lanes it names and writes one `claim` row; the fence is the row of the daemon.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::timeout;
@@ -20,9 +18,6 @@ use crate::domain::{
 /// The settings under which every claim runs. A plan made while the queue was empty would read all of a full one.
 const PINNED_PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
      SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off; SET jit = off; SET synchronous_commit = off";
-
-/// Longer than the server lets a statement run.
-const CLAIM_MAX: Duration = Duration::from_secs(40);
 
 /// What a claim asks of one kind of one lane.
 #[derive(Clone, Copy, Debug)]
@@ -110,9 +105,10 @@ impl Claimer {
         }
         let most: i32 = asks.iter().map(|ask| ask.room).sum();
         let attempts: Vec<Uuid> = (0..most).map(|_| AttemptId::generate().uuid()).collect();
+        let silence_max = self.store.silence_max;
         let claiming = async { claim(self.connection().await?, daemon, asks, &attempts).await };
         // A network that swallows packets answers nothing, not even an error.
-        let claimed = match timeout(CLAIM_MAX, claiming).await {
+        let claimed = match timeout(silence_max, claiming).await {
             Ok(claimed) => claimed,
             Err(_) => Err(Error::Away(sqlx::Error::PoolTimedOut)),
         };

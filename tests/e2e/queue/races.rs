@@ -1,7 +1,7 @@
 //! Two at once: what one has read, another has changed before it writes.
 
 use leadline_tests::{check_invariants, wait_until};
-use leadlined::store::delivery_read::Target;
+use leadlined::store::{Error, delivery_read::Target};
 
 use super::*;
 
@@ -171,4 +171,37 @@ async fn two_that_remove_an_integration_leave_nothing_behind() {
     assert_eq!(gone, 0, "a delivery was left behind for good");
     assert_eq!(scene.store.finish_deletions().await.unwrap(), 1);
     assert!(scene.holds("SELECT NOT EXISTS (SELECT FROM delivery)").await);
+}
+
+#[tokio::test]
+async fn what_a_silent_server_was_told_is_told_again() {
+    let mut scene = scene().await;
+    let patient = scene.store.clone();
+    scene.store = patient.clone().silent_at_most(Duration::from_millis(200));
+    scene.take(Step::Lead).await;
+    let lead = LeadId::generate();
+    let event = scene.event(lead, EventKind::Created).await;
+    scene.claim(1).await;
+    let item = scene.working.pop().unwrap();
+    // Answers of nothing that touches these come any more; more of them than the pools have connections.
+    let mut silence = scene.pool.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE lead, daemon, attempt IN EXCLUSIVE MODE").execute(&mut *silence).await.unwrap();
+    let done = [finished(&item, End::Delivered, 0).unwrap()];
+    for _ in 0..20 {
+        let finish = scene.store.finish(scene.daemon, &done, &[]).await;
+        assert!(matches!(finish, Err(Error::Away(_))), "{finish:?}");
+        let beat = scene.store.beat(scene.daemon, LEASE_SECONDS).await;
+        assert!(matches!(beat, Err(Error::Away(_))), "{beat:?}");
+        let accept = scene.store.accept(std::slice::from_ref(&event)).await;
+        assert!(matches!(accept, Err(Error::Away(_))), "{accept:?}");
+    }
+    silence.commit().await.unwrap();
+    assert!(patient.beat(scene.daemon, LEASE_SECONDS).await.unwrap().is_alive);
+    patient.finish(scene.daemon, &done, &[item.claim]).await.unwrap();
+    // Whether the server did in the end what it was told is unknown: it may say that it knows the lead.
+    let again = patient.accept(&[event]).await.unwrap();
+    assert!(matches!(again[..], [Flushed::Created | Flushed::Known]), "{again:?}");
+    assert!(scene.holds("SELECT count(*) = 2 FROM lead").await);
+    assert!(scene.holds("SELECT count(*) = 1 FROM attempt").await);
+    check_invariants(&scene.pool).await;
 }
