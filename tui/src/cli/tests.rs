@@ -1,5 +1,10 @@
 //! The command line as a whole: what parses, what is refused and how that is told.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -104,4 +109,69 @@ fn a_wrong_command_line_is_told_in_one_line() {
         assert!(told.contains(part) && told.ends_with("--help tells more"), "{line}: {told}");
         assert!(!told.contains('\n') && !told.starts_with("error"), "{told}");
     }
+}
+
+/// The pages that tell commands.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut pages = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    for folder in [root.join("docs"), root.join("docs/connectors")] {
+        let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        pages.extend(files.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    }
+    pages
+}
+
+/// The words of a command as a shell reads them, up to its end or the end of the code that it stands in.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut left = text.chars();
+    while let Some(c) = left.next() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (Some('\''), _) => word.get_or_insert_default().push(c),
+            (_, '\\') => match left.next() {
+                Some('\n') | None => {}
+                Some(escaped) => word.get_or_insert_default().push(escaped),
+            },
+            (Some(_), _) => word.get_or_insert_default().push(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '\n' | '`' | '|' | ';' | '<' | '>' | ')') => break,
+            (None, '#') if word.is_none() => break,
+            (None, ' ') => words.extend(word.take()),
+            (None, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn the_commands_of_the_pages_parse() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for (at, _) in text.match_indices("leadline ") {
+            // As a command stands in code, and not as the name of a folder or in a sentence.
+            let is_code = text[..at].ends_with(['\n', '`', '(']) || text[..at].ends_with("; ");
+            if !is_code || text[at..].starts_with("leadline NOUN VERB") {
+                continue;
+            }
+            count += 1;
+            let words = words(&text[at..]);
+            // A sentence may name a command without saying of what.
+            let is_named_only = text[..at].ends_with('`');
+            match Cli::try_parse_from(&words) {
+                Err(error) if is_named_only && error.kind() == ErrorKind::MissingRequiredArgument => {}
+                Err(error) => wrong.push(format!("{}: {words:?}: {error}", page.display())),
+                Ok(_) => {}
+            }
+        }
+    }
+    assert!(count > 50, "only {count} commands were found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
