@@ -73,7 +73,10 @@ pub struct Dispatch {
 /// Enrolls this daemon and starts to claim.
 pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
     let Parts { store, client, brand, hints, sweep_interval, is_sole } = parts;
+    // Without a bound, for whoever tells the engine must not wait for it while it waits for them. Room, beats and flushes
+    // bound how much there is to tell; while the engine claims, that is what ended meanwhile.
     let (events, heard) = mpsc::unbounded_channel();
+    // What others are to hear is told in one message however much has come up.
     let (outbox, letters) = mpsc::unbounded_channel::<Wake>();
     let (ended, to_write) = mpsc::channel(ENDED_MAX);
     let member = Member::enroll(store.clone(), events.clone(), letters, is_sole).await?;

@@ -41,6 +41,8 @@ impl Hub {
     /// A hub, and the end at which dispatch listens for due deliveries.
     #[must_use]
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Vec<DueHint>>) {
+        // Without a bound, for a commit must not wait for dispatch: a message for each flush and command since its last
+        // claim, and flushes wait for the same database.
         let (due, listener) = mpsc::unbounded_channel();
         let (changes, configs) = (broadcast::Sender::new(4096), broadcast::Sender::new(4096));
         (Self { due, changes, configs, probes: Notify::new(), jobs: Notify::new() }, listener)
