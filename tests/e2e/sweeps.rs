@@ -7,6 +7,7 @@ use leadline_proto::v1::{self, job_service_client::JobServiceClient};
 use leadline_tests::{Daemon, Database, Operator, check_invariants, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 
+mod filters;
 mod pushes;
 
 struct Scene {

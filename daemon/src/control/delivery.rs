@@ -64,9 +64,9 @@ impl Control {
             error: check::optional(&asked.error).map(|error| error.replace('\0', "")),
             ..DeliveryFilter::default()
         };
-        if let Some(created) = &asked.created {
-            filter.since = convert::read_time("since", created.since.as_ref())?;
-            filter.until = convert::read_time("until", created.until.as_ref())?;
+        if let Some(at) = &asked.at {
+            filter.since = convert::read_time("since", at.since.as_ref())?;
+            filter.until = convert::read_time("until", at.until.as_ref())?;
         }
         let company = check::optional(&asked.company);
         if let Some(company) = company {

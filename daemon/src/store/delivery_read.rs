@@ -41,7 +41,9 @@ pub struct DeliveryFilter {
     pub class: Option<String>,
     /// Part of the last attempt's error, case ignored.
     pub error: Option<String>,
+    /// Since when: delivered ones were delivered, others came to be.
     pub since: Option<jiff::Timestamp>,
+    /// Before when, of the same times.
     pub until: Option<jiff::Timestamp>,
     /// Leaves out those of disabled integrations.
     pub enabled_only: bool,
@@ -234,10 +236,12 @@ impl DeliveryFilter {
             sql.push(" AND position(lower(").push_bind(error.clone()).push(") IN lower(f.error)) > 0");
         }
         if let Some(since) = self.since {
-            sql.push(" AND d.created_at >= ").push_bind(since.to_sqlx());
+            sql.push(" AND ").push(AT).push(" >= ").push_bind(since.to_sqlx());
+        // What a target lost on Tuesday is what was delivered on Tuesday, whenever it came in.
+        const AT: &str = "CASE d.state WHEN 'delivered' THEN d.finished_at ELSE d.created_at END";
         }
         if let Some(until) = self.until {
-            sql.push(" AND d.created_at < ").push_bind(until.to_sqlx());
+            sql.push(" AND ").push(AT).push(" < ").push_bind(until.to_sqlx());
         }
         if self.enabled_only {
             sql.push(" AND i.enabled");

@@ -103,10 +103,11 @@ pub(crate) struct Filter {
     /// Whose last error contains this
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
-    /// That came to be since then: a time, or how long ago (2h, 3d)
+    /// Since then: a time, or how long ago (2h, 3d). Delivered ones go by when they were delivered,
+    /// others by when they came to be
     #[arg(long, value_name = "WHEN", value_parser = input::moment)]
     since: Option<Timestamp>,
-    /// That came to be before then
+    /// Before then, of the same times
     #[arg(long, value_name = "WHEN", value_parser = input::moment)]
     until: Option<Timestamp>,
 }
@@ -120,7 +121,7 @@ impl Filter {
     pub(super) fn into_proto(self, undelivered: bool) -> v1::DeliveryFilter {
         let moment =
             |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };
-        let created = (self.since.is_some() || self.until.is_some())
+        let at = (self.since.is_some() || self.until.is_some())
             .then(|| v1::Window { since: self.since.map(moment), until: self.until.map(moment) });
         v1::DeliveryFilter {
             company: self.company.unwrap_or_default(),
@@ -130,7 +131,7 @@ impl Filter {
             undelivered,
             failure_class: self.class.unwrap_or_default(),
             error: self.error.unwrap_or_default(),
-            created,
+            at,
         }
     }
 }
