@@ -196,7 +196,7 @@ fn call_by_names(event: &mut Json) {
 fn id_of(company: CompanyId, event: &Json) -> LeadId {
     let mut hasher = Sha256::new();
     hasher.update(company.0.to_be_bytes());
-    hasher.update(event.digest_without("event"));
+    hasher.update(event.digest_without(&["event"]));
     let hash: [u8; 32] = hasher.finalize().into();
     let mut bytes = [0; 16];
     bytes[6..].copy_from_slice(&hash[..10]);

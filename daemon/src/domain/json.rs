@@ -195,23 +195,18 @@ impl Json {
     /// numbers count by their text.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        self.digest_without("")
+        self.digest_without(&[])
     }
 
-    /// The digest of an object without one of its members.
+    /// The digest of an object without some of its members, each named by its dotted path.
     #[must_use]
-    pub fn digest_without(&self, key: &str) -> [u8; 32] {
+    pub fn digest_without(&self, paths: &[&str]) -> [u8; 32] {
         let mut hasher = Sha256::new();
-        match self {
-            Self::Object(members) => {
-                hash_members(members.iter().filter(|(name, _)| !name.is(key)), &mut hasher)
-            }
-            other => other.hash(&mut hasher),
-        }
+        self.hash(paths, &mut hasher);
         hasher.finalize().into()
     }
 
-    fn hash(&self, hasher: &mut Sha256) {
+    fn hash(&self, without: &[&str], hasher: &mut Sha256) {
         match self {
             Self::Null => hasher.update(b"0"),
             Self::Bool(true) => hasher.update(b"+"),
@@ -220,10 +215,10 @@ impl Json {
             Self::String(text) => hash_text(b"'", &text.decode(), hasher),
             Self::Array(items) => {
                 hasher.update(b"[");
-                items.iter().for_each(|item| item.hash(hasher));
+                items.iter().for_each(|item| item.hash(&[], hasher));
                 hasher.update(b"]");
             }
-            Self::Object(members) => hash_members(members.iter(), hasher),
+            Self::Object(members) => hash_members(members, without, hasher),
         }
     }
 }
@@ -235,13 +230,15 @@ fn hash_text(tag: &[u8; 1], text: &str, hasher: &mut Sha256) {
     hasher.update(text.as_bytes());
 }
 
-fn hash_members<'a>(members: impl Iterator<Item = &'a (JsonText, Json)>, hasher: &mut Sha256) {
-    let mut sorted: Vec<_> = members.map(|(key, value)| (key.decode(), value)).collect();
+fn hash_members(members: &[(JsonText, Json)], without: &[&str], hasher: &mut Sha256) {
+    let mut sorted: Vec<_> = members.iter().map(|(key, value)| (key.decode(), value)).collect();
+    sorted.retain(|(key, _)| !without.contains(&&**key));
     sorted.sort_by(|(left, _), (right, _)| left.cmp(right));
     hasher.update(b"{");
     for (key, value) in sorted {
         hash_text(b"'", &key, hasher);
-        value.hash(hasher);
+        let inner = without.iter().filter_map(|path| path.strip_prefix(&*key)?.strip_prefix('.'));
+        value.hash(&inner.collect::<Vec<_>>(), hasher);
     }
     hasher.update(b"}");
 }

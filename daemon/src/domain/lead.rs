@@ -14,6 +14,10 @@ use super::{
 pub use sample::{bare_sample, full_sample, required_sample, sample};
 pub use save::SaveLead;
 
+/// What tells no change from a repeat: what happened, and the company's name, which we fill in where the sender leaves
+/// it out, and which an operator may change meanwhile.
+const UNCOMPARED: [&str; 2] = ["event", "company.name"];
+
 /// What a lead event is read against.
 #[derive(Clone, Copy, Debug)]
 pub struct AcceptContext<'a> {
@@ -30,7 +34,7 @@ pub struct Accepted {
     pub lead: LeadId,
     /// As received, or the text of the new id.
     pub uuid: String,
-    /// Of the whole event but for `event`: tells a repeat from a change.
+    /// Of the whole event but for what is not compared: tells a repeat from a change.
     pub digest: [u8; 32],
     /// The canonical event; its `event` is set when it is printed.
     pub event: Json,
@@ -82,7 +86,7 @@ pub fn accept(body: &[u8], context: &AcceptContext<'_>) -> Result<Accepted, Refu
     fill_in(&mut event, context);
     let uuid = event.at("lead.uuid").and_then(Json::as_str).unwrap_or_default().into_owned();
     let lead = parse_ulid(&uuid).map_err(|error| invalid("/lead/uuid", error.to_string()))?.into();
-    Ok(Accepted { lead, uuid, digest: event.digest_without("event"), event })
+    Ok(Accepted { lead, uuid, digest: event.digest_without(&UNCOMPARED), event })
 }
 
 /// The uuid that an event brings, before anything else is known of it.

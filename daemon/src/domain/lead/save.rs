@@ -4,7 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{AcceptContext, Accepted, Problem, Refusal, check::is_email, fill_in, invalid};
+use super::{AcceptContext, Accepted, Problem, Refusal, UNCOMPARED, check::is_email, fill_in, invalid};
 use crate::domain::{
     ids::parse_ulid,
     integration::EventKind,
@@ -106,7 +106,7 @@ impl SaveLead {
         }
         let uuid = event.at("lead.uuid").and_then(Json::as_str).unwrap_or_default().into_owned();
         let lead = parse_ulid(&uuid).map_err(|error| invalid("/lead/uuid", error.to_string()))?.into();
-        Ok(Accepted { lead, uuid, digest: event.digest_without("event"), event })
+        Ok(Accepted { lead, uuid, digest: event.digest_without(&UNCOMPARED), event })
     }
 
     fn merge_lead(&self, lead: &mut Json) {
@@ -260,7 +260,7 @@ mod tests {
         let unnamed = other.replace("Mrs Lee", "a@b.c");
         assert!(lead(Some(&unnamed), r#"{"data":{"email":"A@B.C"}}"#).contains(r#""name":"A@B.C""#));
         let same = merged(Some(current), r#"{"data":{"score":1,"email":"a@b.c"}, "event": "save_lead"}"#);
-        assert_eq!(same.digest, Json::parse(current.as_bytes()).unwrap().digest_without("event"));
+        assert_eq!(same.digest, Json::parse(current.as_bytes()).unwrap().digest_without(&UNCOMPARED));
         assert!(
             merged(Some(current), r#"{"data":{"email":"a@b.c"},"tag":[2.0]}"#)
                 .event

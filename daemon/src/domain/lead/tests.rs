@@ -46,6 +46,21 @@ fn what_is_absent_is_filled_in() {
 }
 
 #[test]
+fn a_company_with_another_name_makes_no_change() {
+    let lead = LEAD.replacen('{', r#"{"uuid":"01ARZ3NDEKTSV4RRFFQ69G5FAV","#, 1);
+    let body = format!(r#"{{"lead":{lead}}}"#);
+    let before = accept(body.as_bytes(), &context()).unwrap();
+    let renamed = AcceptContext { company_name: "The New Barn", ..context() };
+    let after = accept(body.as_bytes(), &renamed).unwrap();
+    assert_eq!(after.event.at("company.name").unwrap().as_str().unwrap(), "The New Barn");
+    assert_eq!(after.digest, before.digest);
+    let flat = SaveLead::parse(br#"{"data":{"email":"a@b.c"}}"#).unwrap();
+    let saved = flat.merge(None, &context()).unwrap();
+    let again = flat.merge(Some(&saved.body(EventKind::Created)), &renamed).unwrap();
+    assert_eq!(again.digest, saved.digest);
+}
+
+#[test]
 fn form_does_not_make_a_change_and_a_number_text_does() {
     let digest = |body: &str| accept(body.as_bytes(), &context()).unwrap().digest;
     let lead = LEAD.replacen('{', r#"{"uuid":"01ARZ3NDEKTSV4RRFFQ69G5FAV","#, 1);
