@@ -4,6 +4,7 @@
 
 mod again;
 mod airtable;
+mod brands;
 mod canary;
 mod commands;
 mod console;

@@ -66,7 +66,9 @@ impl CompanyService for Control {
                 company.name = check::name(name)?.to_owned();
             }
             if let Some(brand) = &request.brand {
+                let old = company.brand.clone();
                 company.brand = check::brand(brand)?.map(ToOwned::to_owned);
+                brand_fits(self, &mut command, &company, old.as_deref()).await?;
             }
             if let Some(paused) = request.paused {
                 command.pause_company(&mut company, paused).await?;
@@ -107,6 +109,37 @@ impl CompanyService for Control {
         })
         .await
     }
+}
+
+/// Refuses a new brand of a locked company where what its integrations are configured with would break under it.
+async fn brand_fits(
+    control: &Control,
+    command: &mut Command,
+    company: &Company,
+    old: Option<&str>,
+) -> Result<(), Refusal> {
+    let own = &*control.brand;
+    let (old, new) = (old.unwrap_or(own), company.brand.as_deref().unwrap_or(own));
+    let mut clashes = Vec::new();
+    for integration in command.integrations_of(company).await? {
+        let connector = check::connector(&integration.connector)?;
+        let problems =
+            |brand| connector.check(&integration.config, &integration.mapping, &control.egress, brand);
+        // What is wrong under both has nothing to do with the brand.
+        let known = problems(old);
+        let broken: Vec<_> = problems(new).into_iter().filter(|problem| !known.contains(problem)).collect();
+        if !broken.is_empty() {
+            clashes.push(format!("integration {:?} ({})", integration.name, broken.join("; ")));
+        }
+    }
+    if clashes.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::State(format!(
+        "brand {new:?} does not go with {}: change that first with `leadline integration update ID --config …`, or \
+         choose another brand",
+        clashes.join(" and ")
+    )))
 }
 
 /// Refuses one more enabled integration where the plan of a locked company allows none.

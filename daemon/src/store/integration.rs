@@ -227,6 +227,21 @@ impl Command {
         self.lock_integration(company.clone(), id).await
     }
 
+    /// Locks all integrations of a locked company, in the order of their names.
+    pub async fn integrations_of(&mut self, company: &Company) -> Result<Vec<LockedIntegration>, Refusal> {
+        let ids = sqlx::query_scalar!(
+            "SELECT id FROM integration WHERE company_id = $1 AND deleted_at IS NULL ORDER BY name",
+            company.id.0,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let mut integrations = Vec::with_capacity(ids.len());
+        for id in ids {
+            integrations.push(self.lock_integration(company.clone(), id.into()).await?);
+        }
+        Ok(integrations)
+    }
+
     async fn lock_integration(
         &mut self,
         company: Company,
