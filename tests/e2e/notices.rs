@@ -152,11 +152,15 @@ async fn an_old_secret_that_expires_and_a_company_without_leads_are_told() {
     assert!(body["integration"]["grace_until"].is_string(), "{body}");
 
     assert_eq!(scene.cli.json(&["company", "update", "7", "--quiet-hours", "2"]).await["quiet_hours"], 2);
-    scene.post(1).await;
+    let lead = scene.post(1).await["lead"].clone();
+    let mut changed = sample_lead(1);
+    changed["lead"]["uuid"] = lead.clone();
+    let (_, updated) = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, changed.to_string()).await;
+    assert_eq!(updated["status"], "updated");
     // Three hours pass.
     let pool = scene.daemon.database().pool().await;
     for sql in [
-        "UPDATE lead SET received_at = received_at - interval '3 hours'",
+        "UPDATE lead SET received_at = received_at - interval '3 hours', updated_at = updated_at - interval '3 hours'",
         "UPDATE company SET quiet_since = quiet_since - interval '3 hours'",
     ] {
         sqlx::query(sql).execute(&pool).await.unwrap();
@@ -169,6 +173,14 @@ async fn an_old_secret_that_expires_and_a_company_without_leads_are_told() {
     assert_eq!(body["integration"], Value::Null);
     scene.post(2).await;
     scene.told(3, "notice.leads_again").await;
+
+    // An operator's push of the old lead brings no lead in, and hides none.
+    let uuid = lead.as_str().unwrap();
+    // Whatever its event was taken for is told at the latest with its failure.
+    scene.receiver.set(Behaviour::RefuseAll(422, "no such field".into()));
+    assert_eq!(scene.cli.run(&["lead", "push", uuid, "--integration", "crm"]).await.code, 1);
+    scene.told(4, "notice.integration_failing").await;
+    assert_eq!(scene.cli.json(&["notice", "list"]).await.as_array().unwrap().len(), 4);
     assert_eq!(
         scene.cli.json(&["company", "update", "7", "--quiet-hours", "0"]).await["quiet_hours"],
         Value::Null

@@ -88,9 +88,12 @@ impl Store {
                        ELSE 'ok' END
                    FROM audience JOIN company c ON c.id = audience.company_id
                    LEFT JOIN LATERAL (
-                       SELECT coalesce(l.updated_at, l.received_at) AS at FROM event e
-                       JOIN lead l ON l.company_id = e.company_id AND l.id = e.lead_id
-                       WHERE e.company_id = c.id ORDER BY e.id DESC LIMIT 1) l ON true
+                       -- The newest that came in: what an operator's push made is newer than its lead's own event.
+                       -- OFFSET keeps the planner from reading all leads for it.
+                       SELECT l.at FROM event e CROSS JOIN LATERAL (
+                           SELECT l.event_id, coalesce(l.updated_at, l.received_at) AS at FROM lead l
+                           WHERE l.company_id = e.company_id AND l.id = e.lead_id OFFSET 0) l
+                       WHERE e.company_id = c.id AND l.event_id = e.id ORDER BY e.id DESC LIMIT 1) l ON true
                    WHERE c.quiet_hours IS NOT NULL
                )
                INSERT INTO notice_told (company_id, subject, aspect, state)
