@@ -22,11 +22,11 @@ impl LeadService for Control {
     async fn get_lead(&self, request: Request<v1::GetLeadRequest>) -> Answer<v1::GetLeadResponse> {
         let request = request.into_inner();
         let company = check::optional(&request.company);
-        let (lead, event, deliveries) = self.store.lead_view(company, &request.uuid).await?;
+        let found = self.store.lead_view(company, &request.uuid).await?;
         Ok(Response::new(v1::GetLeadResponse {
-            lead: Some(lead.into()),
-            event: event.into(),
-            deliveries: deliveries.into_iter().map(v1::Delivery::from).collect(),
+            lead: Some(found.lead.into()),
+            event: found.event.into(),
+            deliveries: found.deliveries.into_iter().map(v1::Delivery::from).collect(),
         }))
     }
 }

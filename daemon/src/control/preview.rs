@@ -95,8 +95,8 @@ impl Control {
         if lead.is_empty() {
             return Ok(lead::event_text(&lead::sample(company, &integration.company_name), kind));
         }
-        let (_, body, _) = self.store.lead_view(Some(&company.to_string()), lead).await?;
-        Ok(lead::pushed_as(&body, kind))
+        let found = self.store.lead_view(Some(&company.to_string()), lead).await?;
+        Ok(lead::pushed_as(&found.event, kind))
     }
 }
 

@@ -12,7 +12,8 @@ use crate::{
     store::{
         self, Store,
         intake::{CompanyView, Flushed, NewEvent},
-        lead::{Again, LeadStatus},
+        lead::Again,
+        lead_read::LeadStatus,
         refusal::NewRefusal,
         save_lead::{SaveKey, Saved},
     },

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::ledger::Trouble;
-use crate::store::lead::{LeadDelivery, LeadStatus};
+use crate::store::{delivery_read::DeliveryView, lead_read::LeadStatus};
 
 /// The answer to `GET /v1/leads/{uuid}`.
 #[derive(Debug, Serialize)]
@@ -32,33 +32,33 @@ struct ShownDelivery {
 
 impl Shown {
     pub(super) fn new(status: LeadStatus) -> Result<Self, Trouble> {
-        let event =
-            String::from_utf8(status.event.into()).ok().and_then(|text| RawValue::from_string(text).ok());
+        let LeadStatus { lead, event, deliveries } = status;
+        let event = String::from_utf8(event.into()).ok().and_then(|text| RawValue::from_string(text).ok());
         let event = event.ok_or_else(|| {
-            tracing::error!(lead = status.uuid, "the stored event of a lead is no JSON");
+            tracing::error!(lead = lead.uuid, "the stored event of a lead is no JSON");
             Trouble::Failed
         })?;
-        let lead = status.uuid.clone();
-        let deliveries = status.deliveries.into_iter().map(|delivery| shown(delivery, &lead)).collect();
         Ok(Self {
-            uuid: status.uuid,
-            state: status.state,
-            received_at: status.received_at,
+            uuid: lead.uuid,
+            state: lead.state,
+            received_at: lead.received_at,
             event,
-            deliveries,
+            deliveries: deliveries.into_iter().map(ShownDelivery::from).collect(),
         })
     }
 }
 
-fn shown(delivery: LeadDelivery, lead: &str) -> ShownDelivery {
-    ShownDelivery {
-        id: delivery.id.to_string(),
-        lead: lead.to_owned(),
-        integration_id: delivery.integration.to_string(),
-        event: delivery.event,
-        state: delivery.state,
-        reason: delivery.reason,
-        attempts: delivery.attempts,
-        due_at: delivery.due_at,
+impl From<DeliveryView> for ShownDelivery {
+    fn from(delivery: DeliveryView) -> Self {
+        Self {
+            id: delivery.id.to_string(),
+            lead: delivery.lead,
+            integration_id: delivery.integration.to_string(),
+            event: delivery.event,
+            state: delivery.state,
+            reason: delivery.reason,
+            attempts: delivery.attempts,
+            due_at: delivery.due_at,
+        }
     }
 }

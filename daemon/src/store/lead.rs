@@ -1,9 +1,6 @@
-//! Leads that are known already: duplicates, updates, and what became of them.
+//! Leads that are known already: duplicates and updates.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use sqlx::{PgConnection, PgTransaction};
+use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{
@@ -14,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     fanout::{Arrival, FLOW, Fate, NO_CONSENT},
-    ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
+    ids::DeliveryId,
     integration::EventKind,
 };
 
@@ -28,30 +25,6 @@ pub enum Again {
     /// The person was erased, and does not come back under this uuid.
     Erased,
     Stale,
-}
-
-/// What became of a lead: `GET /v1/leads/{uuid}`.
-#[derive(Clone, Debug)]
-pub struct LeadStatus {
-    pub uuid: String,
-    /// unsynced | pushed | complete
-    pub state: &'static str,
-    pub received_at: jiff::Timestamp,
-    /// The canonical event text.
-    pub event: Bytes,
-    pub deliveries: Vec<LeadDelivery>,
-}
-
-/// A delivery as `lead show` has it.
-#[derive(Clone, Debug)]
-pub struct LeadDelivery {
-    pub id: DeliveryId,
-    pub integration: IntegrationId,
-    pub event: String,
-    pub state: String,
-    pub reason: Option<String>,
-    pub attempts: i32,
-    pub due_at: Option<jiff::Timestamp>,
 }
 
 impl Store {
@@ -92,89 +65,6 @@ impl Store {
         self.hub.due(hints);
         Ok(Again::Updated(written))
     }
-
-    /// What became of a lead of this company.
-    pub async fn lead_status(&self, company: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, Error> {
-        let mut connection = self.pool.acquire().await?;
-        let Some(row) = sqlx::query!(
-            "SELECT l.uuid, l.received_at, e.body FROM lead l
-             JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
-             WHERE l.company_id = $1 AND l.id = $2",
-            company.0,
-            lead.uuid()
-        )
-        .fetch_optional(&mut *connection)
-        .await?
-        else {
-            return Ok(None);
-        };
-        let deliveries = lead_deliveries(&mut connection, company.0, lead.uuid(), self.sweep.age).await?;
-        Ok(Some(LeadStatus {
-            uuid: row.uuid,
-            state: lead_state(deliveries.iter().map(|delivery| delivery.state.as_str())),
-            received_at: row.received_at.to_jiff(),
-            event: row.body.into(),
-            deliveries,
-        }))
-    }
-}
-
-/// A lead's state from those of its deliveries.
-pub fn lead_state<'a>(deliveries: impl Iterator<Item = &'a str>) -> &'static str {
-    let (mut delivered, mut open) = (0, 0);
-    for state in deliveries {
-        match state {
-            "delivered" => delivered += 1,
-            "skipped" => {}
-            _ => open += 1,
-        }
-    }
-    match (delivered, open) {
-        (0, _) => "unsynced",
-        (_, 0) => "complete",
-        _ => "pushed",
-    }
-}
-
-async fn lead_deliveries(
-    connection: &mut PgConnection,
-    company: i64,
-    lead: Uuid,
-    sweep_age: Duration,
-) -> Result<Vec<LeadDelivery>, Error> {
-    // A delivery that is being pushed stands in a claim, and is not due.
-    let rows = sqlx::query!(
-        r#"WITH running AS MATERIALIZED (SELECT (u).delivery_id FROM claim, unnest(items) u)
-           SELECT id, integration_id, event, state, reason, attempts,
-               CASE WHEN state = 'pending' AND id NOT IN (SELECT delivery_id FROM running) THEN due_at
-                   -- The sweep's next visit.
-                   WHEN state = 'dead' THEN (
-                       SELECT s.sweep_at FROM undelivered u
-                       JOIN integration_stat s ON s.company_id = u.company_id AND s.integration_id = u.integration_id
-                       JOIN integration i ON i.company_id = u.company_id AND i.id = u.integration_id AND i.enabled
-                       WHERE u.company_id = d.company_id AND u.integration_id = d.integration_id
-                         AND u.delivery_id = d.id AND u.due_at IS NOT NULL
-                         AND s.sweep_at <= d.created_at + $3 * interval '1 second')
-                   END AS "due_at: jiff_sqlx::Timestamp"
-           FROM delivery d WHERE company_id = $1 AND lead_id = $2 ORDER BY id"#,
-        company,
-        lead,
-        sweep_age.as_secs_f64(),
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| LeadDelivery {
-            id: row.id.into(),
-            integration: row.integration_id.into(),
-            event: row.event,
-            state: row.state,
-            reason: row.reason,
-            attempts: row.attempts,
-            due_at: row.due_at.map(jiff_sqlx::Timestamp::to_jiff),
-        })
-        .collect())
 }
 
 pub(super) async fn accepted(
@@ -182,17 +72,20 @@ pub(super) async fn accepted(
     company: i64,
     lead: Uuid,
 ) -> Result<Vec<AcceptedDelivery>, Error> {
-    // When they are due is not part of the answer.
-    let deliveries = lead_deliveries(tx, company, lead, Duration::ZERO).await?;
-    Ok(deliveries
-        .into_iter()
-        .map(|delivery| AcceptedDelivery {
-            integration: delivery.integration,
-            id: delivery.id,
-            state: delivery.state,
-            reason: delivery.reason,
-        })
-        .collect())
+    let rows = sqlx::query!(
+        "SELECT id, integration_id, state, reason FROM delivery WHERE company_id = $1 AND lead_id = $2 ORDER BY id",
+        company,
+        lead,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let deliveries = rows.into_iter().map(|row| AcceptedDelivery {
+        integration: row.integration_id.into(),
+        id: row.id.into(),
+        state: row.state,
+        reason: row.reason,
+    });
+    Ok(deliveries.collect())
 }
 
 async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<(), Error> {

@@ -29,6 +29,16 @@ pub struct LeadView {
     pub updated_at: Option<jiff::Timestamp>,
 }
 
+/// What became of a lead: `lead show` and `GET /v1/leads/{uuid}`.
+#[derive(Clone, Debug)]
+pub struct LeadStatus {
+    pub lead: LeadView,
+    /// The canonical event as it is pushed.
+    pub event: Bytes,
+    /// Newest first.
+    pub deliveries: Vec<DeliveryView>,
+}
+
 struct Row {
     company_id: i64,
     id: Uuid,
@@ -167,18 +177,14 @@ impl Store {
         Ok(rows.into_iter().map(LeadView::from).collect())
     }
 
-    /// A lead with the canonical event as it is pushed, and its deliveries, newest first.
-    pub async fn lead_view(
-        &self,
-        company: Option<&str>,
-        uuid: &str,
-    ) -> Result<(LeadView, Bytes, Vec<DeliveryView>), Refusal> {
-        let mut db = self.pool.acquire().await?;
-        let company = match company {
-            Some(reference) => Some(find_company(&mut db, reference).await?),
-            None => None,
-        };
-        let (company, id) = find_lead(&mut db, company, uuid).await?;
+    /// What became of the lead that a uuid means.
+    pub async fn lead_view(&self, company: Option<&str>, uuid: &str) -> Result<LeadStatus, Refusal> {
+        let (company, id) = self.find_lead(company, uuid).await?;
+        self.lead_status(company, id).await?.ok_or_else(|| Refusal::unknown("lead", id))
+    }
+
+    /// What became of a lead of this company; none if it has no such lead.
+    pub async fn lead_status(&self, company: CompanyId, id: LeadId) -> Result<Option<LeadStatus>, Error> {
         let row = sqlx::query!(
             r#"SELECT l.uuid, l.received_at, l.updated_at, e.body,
                       count(*) FILTER (WHERE d.state = 'delivered') AS "delivered!",
@@ -191,10 +197,10 @@ impl Store {
             company.0,
             id.uuid(),
         )
-        .fetch_one(&mut *db)
+        .fetch_optional(&self.pool)
         .await?;
-        drop(db);
-        let view = LeadView {
+        let Some(row) = row else { return Ok(None) };
+        let lead = LeadView {
             id,
             uuid: row.uuid,
             company,
@@ -204,7 +210,7 @@ impl Store {
         };
         let filter = DeliveryFilter { company: Some(company), lead: Some(id), ..DeliveryFilter::default() };
         let deliveries = self.delivery_views(&filter, Order::NewestFirst, None, None).await?;
-        Ok((view, row.body.into(), deliveries))
+        Ok(Some(LeadStatus { lead, event: row.body.into(), deliveries }))
     }
 }
 

@@ -7,8 +7,8 @@ use super::{
     Store,
     command::Refusal,
     company::find_company,
-    delivery_read::{DeliveryFilter, DeliveryView, Order},
-    lead_read::{LeadView, find_lead},
+    delivery_read::DeliveryView,
+    lead_read::{LeadStatus, LeadView, find_lead},
 };
 use crate::domain::ids::{AttemptId, DeliveryId, IntegrationId};
 
@@ -69,7 +69,7 @@ impl Store {
         .fetch_one(&mut *db)
         .await?;
         drop(db);
-        let (lead, _, _) = self.lead_view(Some(&company.0.to_string()), uuid).await?;
+        let LeadStatus { lead, deliveries, .. } = self.lead_view(Some(&company.0.to_string()), uuid).await?;
         let mut steps = vec![TraceStep::new(lead.received_at, "received")];
         for event in events.into_iter().filter(|event| event.kind != "lead.created") {
             let at = Ulid::from(event.id).timestamp_ms();

@@ -19,8 +19,10 @@ use crate::{
     },
     intake::ledger::{Ledger, Trouble},
     store::{
+        delivery_read::DeliveryView,
         intake::{AcceptedDelivery, CompanyView, Flushed, IntakeIntegration, KeyView, NewDelivery, NewEvent},
-        lead::{Again, LeadDelivery, LeadStatus},
+        lead::Again,
+        lead_read::{LeadStatus, LeadView},
         refusal::NewRefusal,
         save_lead::{SaveKey, Saved},
     },
@@ -236,24 +238,33 @@ impl Ledger for Fake {
     }
 
     async fn lead_status(&self, _: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, Trouble> {
-        let delivery = |one: AcceptedDelivery| LeadDelivery {
-            id: one.id,
-            integration: one.integration,
-            event: "lead.created".into(),
-            due_at: one.reason.is_none().then_some(jiff::Timestamp::UNIX_EPOCH),
-            state: one.state,
-            reason: one.reason,
-            attempts: 0,
-        };
         self.with(|state| {
-            let status = state.leads.get(&lead).map(|event| LeadStatus {
+            let Some(event) = state.leads.get(&lead) else { return Ok(None) };
+            let delivery = |one: AcceptedDelivery| DeliveryView {
+                company: event.company,
+                id: one.id,
+                lead: event.uuid.clone(),
+                integration: one.integration,
+                integration_name: "hook".into(),
+                event: "lead.created".into(),
+                due_at: one.reason.is_none().then_some(jiff::Timestamp::UNIX_EPOCH),
+                state: one.state,
+                reason: one.reason,
+                attempts: 0,
+                running: false,
+                created_at: jiff::Timestamp::UNIX_EPOCH,
+                finished_at: None,
+            };
+            let lead = LeadView {
+                id: lead,
                 uuid: event.uuid.clone(),
+                company: event.company,
                 state: "unsynced",
                 received_at: jiff::Timestamp::UNIX_EPOCH,
-                event: event.body.clone(),
-                deliveries: committed(event).into_iter().map(delivery).collect(),
-            });
-            Ok(status)
+                updated_at: None,
+            };
+            let deliveries = committed(event).into_iter().map(delivery).collect();
+            Ok(Some(LeadStatus { lead, event: event.body.clone(), deliveries }))
         })
     }
 
