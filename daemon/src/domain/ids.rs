@@ -108,9 +108,26 @@ ids! {
     NoticeId;
 }
 
+impl DeliveryId {
+    /// A new id just behind another one, for what takes its place: whoever goes by ids finds it as old.
+    #[must_use]
+    pub fn generate_behind(other: Self) -> Self {
+        let distance = Ulid::generate().random() & u128::from(u64::MAX);
+        Self(Ulid(other.0.0.saturating_add(distance + 1)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_a_place_stands_just_behind_it() {
+        let old: DeliveryId = "01J8H6KQH4YG3XR8RWM6T6XFQE".parse().unwrap();
+        let new = DeliveryId::generate_behind(old);
+        assert!(new > old && new != DeliveryId::generate_behind(old));
+        assert_eq!(new.0.timestamp_ms(), old.0.timestamp_ms());
+    }
 
     #[test]
     fn ulids_are_read_in_both_cases_and_never_truncated() {

@@ -8,7 +8,7 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{Error, Store, command::Refusal};
-use crate::domain::ids::{CompanyId, DeliveryId, IntegrationId, LeadId};
+use crate::domain::ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId};
 
 /// A delivery, and when it is pushed next.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct DeliveryFilter {
     pub enabled_only: bool,
     /// Only of leads that are still known.
     pub known_only: bool,
+    /// Leaves out what this job brought back or made.
+    pub untouched_by: Option<JobId>,
 }
 
 /// The order of a list.
@@ -235,16 +237,19 @@ impl DeliveryFilter {
         if let Some(error) = &self.error {
             sql.push(" AND position(lower(").push_bind(error.clone()).push(") IN lower(f.error)) > 0");
         }
-        if let Some(since) = self.since {
-            sql.push(" AND ").push(AT).push(" >= ").push_bind(since.to_sqlx());
         // What a target lost on Tuesday is what was delivered on Tuesday, whenever it came in.
         const AT: &str = "CASE d.state WHEN 'delivered' THEN d.finished_at ELSE d.created_at END";
+        if let Some(since) = self.since {
+            sql.push(" AND ").push(AT).push(" >= ").push_bind(since.to_sqlx());
         }
         if let Some(until) = self.until {
             sql.push(" AND ").push(AT).push(" < ").push_bind(until.to_sqlx());
         }
         if self.enabled_only {
             sql.push(" AND i.enabled");
+        }
+        if let Some(job) = self.untouched_by {
+            sql.push(" AND d.job_id IS DISTINCT FROM ").push_bind(job.uuid());
         }
         if self.known_only {
             sql.push(" AND l.erased_at IS NULL");

@@ -63,7 +63,8 @@ pub struct Health {
     pub dead: i64,
     /// Only the first ten thousand are counted.
     pub held: i64,
-    /// Those in flight included; of a long queue only the first ten thousand are counted.
+    /// Those in flight and those that wait for an earlier one included; of a long queue and of many that wait only the
+    /// first ten thousand are counted.
     pub pending: i64,
     pub oldest_undelivered_at: Option<jiff::Timestamp>,
     pub throttled_until: Option<jiff::Timestamp>,
@@ -116,6 +117,7 @@ struct Row {
     next_retry_at: Option<jiff_sqlx::Timestamp>,
     running: i64,
     running_oldest: Option<Uuid>,
+    waiting: i64,
     secret_version: Option<i32>,
     grace_until: Option<jiff_sqlx::Timestamp>,
     has_credentials: bool,
@@ -187,7 +189,7 @@ impl IntegrationView {
                 last_error: row.last_error.zip(jiff(row.last_error_at)),
                 dead: row.dead,
                 held: row.held,
-                pending: row.queued + row.running,
+                pending: row.queued + row.running + row.waiting,
                 oldest_undelivered_at: since,
                 throttled_until: jiff(row.throttled_until),
                 next_retry_at: jiff(row.next_retry_at),
@@ -220,7 +222,7 @@ async fn views(
                   u.held AS "held!", u.oldest AS undelivered,
                   q.count AS "queued!", q.oldest AS queued_oldest,
                   (SELECT min(due_at) FROM due WHERE integration_id = i.id AND kind = 1) AS next_retry_at,
-                  coalesce(r.count, 0) AS "running!", r.oldest AS "running_oldest?",
+                  coalesce(r.count, 0) AS "running!", r.oldest AS "running_oldest?", w.count AS "waiting!",
                   x.secret_version, x.grace_until, x.staged_version,
                   i.sealed_credentials IS NOT NULL AS "has_credentials!", i.account, i.findings, i.checked_at,
                   i.awaits_cut_over, c.paused_at AS company_paused_at, i.notices,
@@ -241,6 +243,9 @@ async fn views(
                       count(*) FILTER (WHERE kind = 0 AND due_at <= now()) AS due_first,
                       count(*) FILTER (WHERE kind = 1 AND due_at <= now()) AS due_again
                FROM (SELECT delivery_id, kind, due_at FROM due WHERE integration_id = i.id ORDER BY kind, due_at LIMIT 10000) d) q
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS count FROM (SELECT FROM delivery d
+                   WHERE d.integration_id = i.id AND d.successor_id IS NOT NULL LIMIT 10000) d) w
            CROSS JOIN LATERAL (
                SELECT max(version) FILTER (WHERE expires_at IS NULL AND NOT staged) AS secret_version,
                       max(version) FILTER (WHERE staged) AS staged_version,

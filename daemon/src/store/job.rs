@@ -236,7 +236,8 @@ impl Store {
                 .await?;
             return self.step(&part, Step::Push(leads)).await;
         }
-        let filter = kept(row.filter, company, integration)?;
+        // What replaces a delivery stands just behind it, where the next step begins.
+        let filter = DeliveryFilter { untouched_by: Some(job), ..kept(row.filter, company, integration)? };
         let after = row.position.map(DeliveryId::from);
         let mut targets = self.targets_page(&filter, Order::OldestFirst, after, batch as i64).await?;
         let is_last = targets.len() < batch || targets.iter().any(|target| target.id > row.last_id);

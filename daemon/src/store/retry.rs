@@ -156,7 +156,8 @@ impl Command {
         .await?;
         let hurried = old.len();
         old.extend(finals);
-        let new: Vec<DeliveryId> = old.iter().map(|_| DeliveryId::generate()).collect();
+        let new: Vec<DeliveryId> =
+            old.iter().map(|id| DeliveryId::generate_behind(DeliveryId::from(*id))).collect();
         let (ids, shown): (Vec<Uuid>, Vec<String>) = new.iter().map(|id| (id.uuid(), id.to_string())).unzip();
         // Whoever waits behind one that is pending waits behind its replacement; a final one has nobody behind it.
         let made = sqlx::query!(
