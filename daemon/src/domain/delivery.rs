@@ -150,13 +150,14 @@ pub fn decide(standing: Standing, outcome: &Outcome, jitter: f64) -> Transition 
         Outcome::Failed(failure) => failure,
     };
     if standing.deaths >= DEATHS_MAX {
-        let reason = format!("poison: the daemon died during {} of its pushes", standing.deaths);
+        let reason =
+            format!("poison, maybe delivered: the daemon died during {} of its pushes", standing.deaths);
         return Transition::Dead { reason, throttle: None, is_swept: false };
     }
     let asked = failure.retry_after.map(|wait| wait.min(RETRY_AFTER_MAX));
     let throttle = failure.class == FailureClass::Throttled;
     if !failure.class.is_retried() {
-        return Transition::Dead { reason: failure.class.to_string(), throttle: None, is_swept: false };
+        return Transition::Dead { reason: failure.class.told().to_owned(), throttle: None, is_swept: false };
     }
     let is_free = asked.is_some() && standing.age < PATIENCE;
     let gap = gap(standing.retries, jitter);
@@ -170,10 +171,11 @@ pub fn decide(standing: Standing, outcome: &Outcome, jitter: f64) -> Transition 
 }
 
 fn exhausted(failure: &Failure, standing: Standing) -> String {
+    let class = failure.class.told();
     match standing {
-        Standing { is_sweep: true, .. } => format!("{}: the sweep failed too", failure.class),
-        Standing { retries: 0, .. } => failure.class.to_string(),
-        Standing { retries, .. } => format!("{}: {retries} automatic retries failed", failure.class),
+        Standing { is_sweep: true, .. } => format!("{class}: the sweep failed too"),
+        Standing { retries: 0, .. } => class.to_owned(),
+        Standing { retries, .. } => format!("{class}: {retries} automatic retries failed"),
     }
 }
 
@@ -250,14 +252,14 @@ mod tests {
         use FailureClass::{Throttled, Transient, Unknown};
         let dead =
             |reason: &str| Transition::Dead { reason: reason.to_owned(), throttle: None, is_swept: true };
-        for class in [Transient, Unknown] {
+        for (class, told) in [(Transient, "transient"), (Unknown, "unknown, maybe delivered")] {
             let exhausted = Standing { retries: 3, ..FRESH };
-            let reason = format!("{class}: 3 automatic retries failed");
+            let reason = format!("{told}: 3 automatic retries failed");
             assert_eq!(decide(exhausted, &failed(class, None), 0.0), dead(&reason));
             let swept = Standing { is_sweep: true, ..FRESH };
             assert_eq!(
                 decide(swept, &failed(class, None), 0.0),
-                dead(&format!("{class}: the sweep failed too"))
+                dead(&format!("{told}: the sweep failed too"))
             );
         }
         let swept = Standing { is_sweep: true, ..FRESH };
@@ -278,7 +280,9 @@ mod tests {
         let outcome = failed(FailureClass::Unknown, None);
         assert_eq!(decide(Standing { deaths: 2, ..FRESH }, &outcome, 0.0), retry(1, 1, false));
         let third = decide(Standing { deaths: 3, ..FRESH }, &outcome, 0.0);
-        assert!(matches!(third, Transition::Dead { reason, .. } if reason.starts_with("poison")));
+        assert!(
+            matches!(third, Transition::Dead { reason, .. } if reason.starts_with("poison, maybe delivered"))
+        );
     }
 
     proptest! {

@@ -47,6 +47,15 @@ impl FailureClass {
         }
     }
 
+    /// The class as people are told it: what may have arrived says so.
+    #[must_use]
+    pub const fn told(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown, maybe delivered",
+            other => other.as_str(),
+        }
+    }
+
     /// The class of a word, if it is one.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {

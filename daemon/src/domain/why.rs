@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{
     delivery::State,
     fanout::{INTEGRATION_DISABLED, ROTATION},
+    outcome::FailureClass,
 };
 
 /// All that decides what a delivery waits for.
@@ -125,10 +126,11 @@ fn pending(facts: &Facts) -> String {
             moment(Some(due_at))
         ),
         Some((class, error)) => format!(
-            "It waits for its automatic retry at {} after {} failed ({class}: {error}); \
+            "It waits for its automatic retry at {} after {} failed ({}: {error}); \
              `leadline delivery retry {}` pushes it now.",
             moment(Some(due_at)),
             attempts(facts.attempts),
+            FailureClass::parse(class).map_or(class.as_str(), |class| class.told()),
             facts.id
         ),
         None => format!("It waits until {}, then it is pushed by itself.", moment(Some(due_at))),

@@ -77,9 +77,7 @@ impl Store {
             let step = TraceStep::new(at.unwrap_or(Timestamp::MAX), "event");
             steps.push(TraceStep { event: Some(event.kind), ..step });
         }
-        let filter = DeliveryFilter { company: Some(company), lead: Some(id), ..DeliveryFilter::default() };
-        let deliveries = self.delivery_views(&filter, Order::OldestFirst, None, None).await?;
-        steps.extend(deliveries.iter().flat_map(steps_of));
+        steps.extend(deliveries.iter().rev().flat_map(steps_of));
         steps.extend(self.attempts_of(company.0, &deliveries).await?);
         steps.extend(erased_at.map(|at| TraceStep::new(at.to_jiff(), "erased")));
         // What happened at once stays in the order of cause: it was put there so, and the sort is stable.
@@ -129,7 +127,9 @@ fn steps_of(delivery: &DeliveryView) -> Vec<TraceStep> {
         None => {
             let running = delivery.running.then(|| "is being pushed".to_owned());
             let due = delivery.due_at.map(|at| format!("due at {at}"));
-            vec![TraceStep { state, reason: delivery.reason.clone().or(running).or(due), ..begun }]
+            let told: Vec<String> = delivery.reason.clone().into_iter().chain(running.or(due)).collect();
+            let reason = (!told.is_empty()).then(|| told.join(", "));
+            vec![TraceStep { state, reason, ..begun }]
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What an operator is shown of that which waits: how much, since when, and what lets it go.
 
+use leadline_fakes::Reply;
 use leadline_tests::http;
 
 use super::*;
@@ -112,5 +113,31 @@ async fn a_job_renders_each_delivery_anew_once() {
     let count = |state: &str| deliveries.iter().filter(|it| it.state == state).count();
     assert_eq!((deliveries.len(), count("skipped"), count("dead")), (14, 7, 7));
     scene.check().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_may_have_arrived_says_so() {
+    let closing = || Behaviour::Script(vec![Reply::close(); 9]);
+    let scene = Scene::start(closing(), json!({})).await;
+    let told = "unknown, maybe delivered";
+    let delivery = scene.post(&sample_lead(1)).await;
+    wait_until("its first attempt failed", async || scene.show(&delivery).await["attempts"] == 3).await;
+    let list = scene.cli.json(&["delivery", "list", "--undelivered"]).await;
+    assert_eq!((&list[0]["state"], &list[0]["reason"]), (&json!("pending"), &json!(told)));
+    scene.why(&delivery, &["after 3 attempts failed (unknown, maybe delivered: no answer from "]).await;
+    let trace = scene.cli.json(&["lead", "trace", list[0]["lead"].as_str().unwrap()]).await;
+    assert!(trace.to_string().contains("unknown, maybe delivered, due at "), "{trace}");
+    scene.receiver.set(Behaviour::Good);
+    scene.cli.json(&["delivery", "retry", &delivery]).await;
+    assert_eq!(scene.show(&delivery).await["reason"], Value::Null);
+
+    let config = json!({"url": scene.receiver.url("/"), "retries": 0}).to_string();
+    scene.cli.json(&["integration", "update", "hook", "--config", &config]).await;
+    scene.receiver.set(closing());
+    let dead = scene.post(&sample_lead(2)).await;
+    scene.wait_for(&dead, "dead").await;
+    assert_eq!(scene.show(&dead).await["reason"], told);
+    scene.why(&dead, &["after 1 attempt (unknown, maybe delivered: no answer from "]).await;
     scene.end().await;
 }

@@ -169,7 +169,7 @@ pub fn guide(class: &str) -> Option<(&'static str, &'static str)> {
             "Read the response, correct the lead or the mapping, then retry.",
         ),
         "unknown" => (
-            "The request left, but no full answer came: the lead may have been delivered.",
+            "The request left, but no full answer came: maybe delivered.",
             "Look at the target first. A retry carries the same id, so that it can tell a repeat.",
         ),
         _ => return None,

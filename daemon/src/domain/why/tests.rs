@@ -79,6 +79,15 @@ fn pending_ones_wait_for_something() {
     );
     check(
         Pending,
+        |f| {
+            f.due_at = at(120);
+            failed(f, "unknown");
+        },
+        "It waits for its automatic retry at 1970-01-01T00:02:00Z after 2 attempts failed (unknown, maybe delivered: 503 \
+         Service Unavailable); `leadline delivery retry D` pushes it now.",
+    );
+    check(
+        Pending,
         |f| f.due_at = at(120),
         "It waits until 1970-01-01T00:02:00Z, then it is pushed by itself.",
     );

@@ -7,6 +7,7 @@ use crate::domain::{
     breaker::{Sign, Tally},
     delivery::{State, Transition},
     ids::LeadId,
+    outcome::FailureClass,
 };
 
 /// A flush's attempts, a column each, as `unnest` wants them.
@@ -59,7 +60,10 @@ impl<'a> Columns<'a> {
             let (state, reason, retries, after) = match &item.transition {
                 Transition::Delivered => (State::Delivered, None, 0, None),
                 Transition::Retry { after, retries, .. } => {
-                    (State::Pending, None, *retries, Some(span(*after)))
+                    let failure = item.attempt.failure.as_ref();
+                    let is_open = failure.is_some_and(|failure| failure.class == FailureClass::Unknown);
+                    let reason = is_open.then_some(FailureClass::Unknown.told());
+                    (State::Pending, reason, *retries, Some(span(*after)))
                 }
                 Transition::Dead { reason, .. } => (State::Dead, Some(reason.as_str()), 0, None),
                 Transition::Skipped { reason } => (State::Skipped, Some(reason.as_str()), 0, None),
