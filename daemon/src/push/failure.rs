@@ -34,6 +34,8 @@ pub(super) fn of_error(url: &Url, error: &reqwest::Error) -> CallError {
     } else if error.is_builder() {
         (CallErrorKind::NotSent, format!("the request cannot be sent: {}", cause(error)))
     } else {
+        // A connection that breaks while the body is written belongs here too: hyper takes up to 400 KiB at once and
+        // the kernel does the rest, so nobody tells us surely that the last byte had not left.
         (CallErrorKind::NoAnswer, format!("no answer from {}: {}", target(url), cause(error)))
     };
     CallError { kind, message }
