@@ -117,6 +117,33 @@ async fn a_job_renders_each_delivery_anew_once() {
 }
 
 #[tokio::test]
+async fn a_retry_waits_while_its_integration_is_disabled_and_a_test_does_not() {
+    let scene = Scene::start(Behaviour::RefuseAll(500, "out of order".into()), json!({})).await;
+    let delivery = scene.post(&sample_lead(1)).await;
+    // From here on the next retry is fifteen seconds away: long enough to disable before it.
+    wait_until("three attempts failed", async || scene.show(&delivery).await["attempts"] == 3).await;
+    scene.cli.json(&["integration", "disable", "hook"]).await;
+    let pool = scene.daemon.database().pool().await;
+    let moved = sqlx::query("UPDATE due SET due_at = now() - interval '1 minute'").execute(&pool).await;
+    assert_eq!(moved.unwrap().rows_affected(), 1);
+    scene.receiver.set(Behaviour::Good);
+    let test = scene.operator.test(&scene.hook).await;
+    assert_eq!((test.state.as_str(), test.trigger.as_str()), ("delivered", "test"));
+    scene
+        .why(&delivery, &["because integration \"hook\" is disabled", "`leadline integration enable "])
+        .await;
+    let shown = scene.show(&delivery).await;
+    assert_eq!((&shown["state"], &shown["attempts"]), (&json!("pending"), &json!(3)));
+    assert_eq!(scene.receiver.count(), 4, "three attempts and the test");
+    assert_eq!(scene.cli.json(&["integration", "enable", "hook"]).await["were_held"], 0);
+    scene.wait_for(&delivery, "delivered").await;
+    let last = scene.operator.finished(&scene.hook).await.pop().unwrap();
+    assert_eq!((last.delivery_id, last.number, &*last.trigger), (delivery, 4, "retry"));
+    scene.check().await;
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn what_may_have_arrived_says_so() {
     let closing = || Behaviour::Script(vec![Reply::close(); 9]);
     let scene = Scene::start(closing(), json!({})).await;
