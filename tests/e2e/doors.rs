@@ -57,7 +57,7 @@ async fn flat_leads_are_saved_merged_and_pushed() {
     assert_eq!(
         sent("/v1", "lead.created"),
         [format!(
-            r#"{{"event":"lead.created","version":"v1","lead":{{"uuid":"{uuid}","name":"Ann van der Lee","email":"Ann.Lee@example.com","profile":{{"company":"Acme","first_name":"Ann","last_name":"van der Lee","website":"https://acme.example","notes":"Asked for the garden","score":42}},"phone":"+447700900124"}},"company":{{"id":7,"name":"The Old Barn"}}}}"#
+            r#"{{"event":"lead.created","version":"v1","lead":{{"uuid":"{uuid}","name":"Ann van der Lee","email":"Ann.Lee@example.com","profile":{{"company":"Acme","first_name":"Ann","last_name":"van der Lee","website":"https://acme.example","position":"Events manager","twitter":"@annlee","linkedin":"https://linkedin.example/in/annlee","notes":"Asked for the garden","score":42}},"phone":"+447700900124"}},"company":{{"id":7,"name":"The Old Barn"}}}}"#
         )]
     );
     let flat: Value = serde_json::from_str(FLAT).unwrap();

@@ -1,6 +1,7 @@
 //! Flows: which leads go where, why others do not, and what an operator learns before it is so.
 
 mod refused;
+mod targets;
 
 use std::collections::BTreeMap;
 

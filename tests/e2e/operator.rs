@@ -4,6 +4,7 @@ use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_tests::{Cli, Daemon, Operator, check_invariants, post_lead, wait_until};
 use serde_json::{Value, json};
 
+mod deleting;
 mod standing;
 
 struct Scene {

@@ -135,3 +135,27 @@ impl Policy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_set_has_its_default() {
+        let default =
+            Policy { timeout: Duration::from_secs(30), concurrency: 16, rate_per_second: None, retries: 3 };
+        for config in [json!({}), json!({"timeout_seconds": "5", "retries": null}), Value::Null] {
+            assert_eq!(Policy::of(&config), default, "{config}");
+        }
+        let set = json!({"timeout_seconds": 2.5, "concurrency": 1, "rate_per_second": 0.5, "retries": 0});
+        let expected = Policy {
+            timeout: Duration::from_millis(2500),
+            concurrency: 1,
+            rate_per_second: Some(0.5),
+            retries: 0,
+        };
+        assert_eq!(Policy::of(&set), expected);
+    }
+}

@@ -114,6 +114,7 @@ pub(super) mod tests {
 
     const LEAD: &str = include_str!("../../../tests/fixtures/lead.json");
     const V1: &str = include_str!("../../../tests/fixtures/payload/v1.json");
+    const FLAT: &str = include_str!("../../../tests/fixtures/save_lead.json");
     const SAVE_LEAD: &str = include_str!("../../../tests/fixtures/payload/save_lead.json");
 
     /// A version that only these tests know: the one entry in [`ALL`] is all it takes.
@@ -138,6 +139,18 @@ pub(super) mod tests {
             assert_eq!(pushed.to_string(), golden.trim_end(), "{name}");
         }
         assert!(names().starts_with(&["v1", "save_lead"]));
+    }
+
+    #[test]
+    fn all_eleven_fields_go_out_as_they_came_in() {
+        let context =
+            AcceptContext { company: CompanyId(7), company_name: "The Old Barn", new_id: LeadId::generate() };
+        let saved = lead::SaveLead::parse(FLAT.as_bytes()).unwrap().merge(None, &context).unwrap();
+        let pushed = find("save_lead").unwrap().reshape(&saved.event).unwrap();
+        assert_eq!(pushed.to_string(), Json::parse(FLAT.as_bytes()).unwrap().to_string());
+        let Some(Json::Object(data)) = pushed.get("data") else { panic!("{pushed}") };
+        let is_blank = |value: &Json| value.as_str().is_some_and(|text| text.is_empty());
+        assert!(data.len() == 11 && !data.iter().any(|(_, value)| is_blank(value)), "{pushed}");
     }
 
     #[test]

@@ -199,6 +199,40 @@ async fn silence_after_the_request_is_no_answer() {
 }
 
 #[tokio::test]
+async fn the_deadline_is_for_the_whole_call_however_steadily_bytes_come() {
+    const SLOW: Duration = Duration::from_millis(100);
+    for (head, slow, status) in [
+        ("HTTP/1.1 200 OK\r\nA: ", "x", None),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", "x", Some(200)),
+    ] {
+        let (listener, address) = listen().await;
+        let client = local();
+        let request = request(&format!("http://{address}/hook"));
+        let receiver = async {
+            let mut stream = listener.accept().await.unwrap().0;
+            read_request(&mut stream).await;
+            stream.write_all(head.as_bytes()).await.unwrap();
+            // Five seconds in all: far beyond the deadline, and never silent for long.
+            for _ in 0..50 {
+                tokio::time::sleep(SLOW).await;
+                if stream.write_all(slow.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            drop(stream.write_all(b"\r\n\r\n").await);
+        };
+        let (answer, ()) = tokio::join!(client.http(&request, SHORT, PUSH_CAP), receiver);
+        match status {
+            None => assert_failed(answer, CallErrorKind::NoAnswer, "no answer within 1 s"),
+            Some(status) => {
+                let answer = answer.unwrap();
+                assert_eq!((answer.status, answer.truncated), (status, true));
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_close_or_nonsense_after_the_request_is_no_answer() {
     for bytes in
         ["", "HTTP/1.1 200 OK\r\nContent-Le", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 200 OK\r\nA b\r\n\r\n"]

@@ -80,6 +80,43 @@ async fn unsynced_leads_are_pushed_everywhere_with_their_current_content() {
 }
 
 #[tokio::test]
+async fn all_unsynced_leads_go_to_every_integration_and_the_job_tells_how_far_it_is() {
+    let scene = Scene::with(refusing(), json!({ "retries": 0 }), Duration::from_secs(900)).await;
+    for n in 1..=4 {
+        scene.post(n).await;
+    }
+    scene.wait_for_states(&["dead"; 4]).await;
+    let later = Receiver::start(Behaviour::Good).await.unwrap();
+    for name in ["mail", "sheet"] {
+        scene.operator.webhook(7, name, &later.url(&format!("/{name}")), json!({})).await;
+    }
+    scene.receiver.set(Behaviour::Good);
+    let mut push = PushServiceClient::new(scene.daemon.control().await);
+    let request = v1::PushLeadsRequest {
+        request_id: request_id(),
+        company: "7".into(),
+        unsynced: true,
+        ..Default::default()
+    };
+    let started = push.push_leads(request).await.unwrap().into_inner();
+    let mut jobs = scene.jobs(scene.daemon.control().await);
+    let request = v1::GetJobRequest { id: started.job_id };
+    let mut changes = jobs.watch_job(request).await.unwrap().into_inner();
+    let mut told = Vec::new();
+    while let Some(job) = changes.message().await.unwrap() {
+        told.push((job.state, job.total, job.leads, job.released, job.delivered));
+    }
+    assert_eq!(told.last(), Some(&("done".to_owned(), 12, Some(4), 12, 12)), "each lead to each of three");
+    assert!(told.is_sorted_by_key(|it| it.3 + it.4), "how far it is only grows: {told:?}");
+    let mut pushed: Vec<_> = later.requests().into_iter().map(|request| request.path).collect();
+    pushed.sort();
+    assert_eq!(pushed, [["/mail"; 4], ["/sheet"; 4]].concat());
+    assert_eq!(scene.receiver.count(), 8, "four that failed and four that arrived");
+    scene.end().await;
+    later.stop().await;
+}
+
+#[tokio::test]
 async fn pushes_that_mean_nothing_are_refused_with_the_way_out() {
     let scene = Scene::with(Behaviour::Good, json!({}), Duration::from_secs(900)).await;
     let mut push = PushServiceClient::new(scene.daemon.control().await);

@@ -97,6 +97,9 @@ mod tests {
             ("http://x", false),
             ("code:5xx", false),
             ("err:expired", true),
+            ("connector:hubspot", true),
+            ("connector:webhook", false),
+            ("connector:hubspot badge:failing", true),
         ];
         for (text, passes) in cases {
             let filter = Filter { input: Input::with(text), editing: false };
