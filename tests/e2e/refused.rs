@@ -354,7 +354,7 @@ fn calls(scene: &Scene) -> Vec<Asked> {
         list(DeliveryFilter { undelivered: true, states: vec!["dead".into()], ..Default::default() }, "undelivered means pending, held and dead: send either it or states"),
         list(DeliveryFilter { states: vec!["lost".into()], ..Default::default() }, "state \"lost\": use pending, held, delivered, dead, skipped"),
         list(DeliveryFilter { failure_class: "lost".into(), ..Default::default() }, "failure class \"lost\": use one of mapping, blocked, throttled, transient, credentials, rejected, unknown"),
-        list(DeliveryFilter { created: Some(Window { since: never(), until: None }), ..Default::default() }, "since: give a time in the years 0 to 9999"),
+        list(DeliveryFilter { at: Some(Window { since: never(), until: None }), ..Default::default() }, "since: give a time in the years 0 to 9999"),
         call("AuditService/ListAudit", ListAuditRequest { at: Some(Window { since: None, until: never() }), ..Default::default() }, "until: give a time in the years 0 to 9999"),
         retry(vec![], None, "name deliveries to retry, or send a filter"),
         retry(named(), found(), "send either ids or a filter, not both"),

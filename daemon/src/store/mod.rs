@@ -154,8 +154,7 @@ impl Store {
         let finishes = setup::pinned(&pool);
         let policy = |_: &str, config: &Value| Policy::of(config);
         let (sweep, kept) = (SweepPolicy::default(), retention::KEPT_DEFAULT);
-        Self { pool, finishes, sealer, hub, sweep, kept, policy }
-        Self { pool, finishes, sealer, hub, sweep: SweepPolicy::default(), policy, silence_max: SILENCE_MAX }
+        Self { pool, finishes, sealer, hub, sweep, kept, policy, silence_max: SILENCE_MAX }
     }
 
     /// The same, with what connectors say of their lanes.
