@@ -44,7 +44,9 @@ mod tests {
     fn daemons_of_one_process_share_a_recorder() {
         let (first, second) = (recorder().unwrap(), recorder().unwrap());
         metrics::counter!("shared_test_total").increment(1);
-        assert!(first.render().contains("shared_test_total 1"));
-        assert_eq!(first.render(), second.render());
+        // Other tests of this process count beside it.
+        for handle in [first, second] {
+            assert!(handle.render().contains("shared_test_total 1"));
+        }
     }
 }
