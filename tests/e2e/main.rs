@@ -33,6 +33,7 @@ mod pipedrive;
 mod plans;
 mod preview;
 mod queue;
+mod quotas;
 mod refusals;
 mod refused;
 mod replaces;

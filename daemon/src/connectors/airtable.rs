@@ -99,6 +99,11 @@ impl Connector for Airtable {
         &MANIFEST
     }
 
+    /// The quota is the base's, whoever calls.
+    fn account(&self, config: &Value, _credentials: &Value) -> String {
+        format!("{} {}", config["base_url"], config["base_id"])
+    }
+
     fn problems(&self, config: &Value, mapping: &Value, _egress: &EgressPolicy, _brand: &str) -> Vec<String> {
         let mut problems = read_mapping(mapping).err().unwrap_or_default();
         if config::text(config, "base_id").is_some_and(|id| id.contains(['/', '?', '#', ' '])) {

@@ -7,6 +7,8 @@
 mod member;
 mod reading;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use secrecy::{ExposeSecret, SecretString};
@@ -14,8 +16,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Ids, Manifest, Prepared, Probe, ProbeStep, Push, Request, Step, config,
-    crm, verdict,
+    ConfigField, Connector, Exchange, Ids, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Step,
+    config, crm, verdict,
 };
 use crate::domain::{
     address::EgressPolicy,
@@ -198,6 +200,10 @@ impl Prepared for Ready {
 
     fn keeps_ids(&self) -> bool {
         true
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { calls: CONNECTIONS, per: Duration::ZERO })
     }
 
     fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {

@@ -155,6 +155,11 @@ pub trait Connector: Send + Sync {
         let problems = config::check_credentials(credentials, self.manifest().credentials);
         if problems.is_empty() { self.credential_problems(credentials, egress) } else { problems }
     }
+    /// What the account is known by whose quota is kept: integrations that name the same share it. It may tell
+    /// credentials, and is kept as a hash.
+    fn account(&self, config: &Value, credentials: &Value) -> String {
+        format!("{} {credentials}", config["base_url"])
+    }
     /// The configuration with credentials shortened, fit to be shown.
     fn shown(&self, config: &Value) -> Value {
         config.clone()
@@ -188,7 +193,7 @@ pub trait Prepared: Send + Sync {
     fn keeps_ids(&self) -> bool {
         false
     }
-    /// How many calls the target takes; pushes of one integration wait for each other.
+    /// How many calls the target takes; all pushes to one account wait for each other.
     fn pace(&self) -> Option<Pace> {
         None
     }
@@ -268,7 +273,7 @@ pub struct Token {
     pub base: Option<Url>,
 }
 
-/// So many calls at most in any stretch of so much time.
+/// So many calls at most in any stretch of so much time; in no time, so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     pub calls: u32,

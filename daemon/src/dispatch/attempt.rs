@@ -77,7 +77,7 @@ pub(super) async fn attempt(client: &Client, store: &Store, ready: &Ready, duty:
     let started = Instant::now();
     let mut calls = Calls::new(client, ready, duty.now, PUSH_CAP);
     let mut rendered = None;
-    let outcome = match (&ready.prepared, ready.session.spent()) {
+    let outcome = match (&ready.prepared, ready.quota.spent()) {
         (Err(failure), _) => Err(failure.clone()),
         (Ok(_), Some(failure)) => Err(failure),
         (Ok(prepared), None) => push(&mut calls, store, prepared.as_ref(), duty, &mut rendered).await,
@@ -230,13 +230,13 @@ impl<'a> Calls<'a> {
 
     async fn make(&mut self, prepared: &dyn Prepared, call: Call) -> Result<(), Failure> {
         self.count()?;
-        let turn = self.ready.turn(prepared).await;
+        let turn = self.ready.quota.turn().await;
         let answer = self.client.call(&call, self.ready.policy.timeout, self.cap).await;
         drop(turn);
         if let Ok(response) = &answer
             && let Some(failure) = guarded(|| prepared.spent(response))?
         {
-            self.ready.session.rest(failure);
+            self.ready.quota.rest(failure);
         }
         self.made.push(Exchange { call, answer });
         Ok(())
@@ -265,7 +265,7 @@ impl<'a> Calls<'a> {
         let mut failed = None;
         let get = async {
             let call = Call::Http(login?);
-            let turn = ready.turn(prepared).await;
+            let turn = ready.quota.turn().await;
             let answer = client.call(&call, ready.policy.timeout, PUSH_CAP).await;
             drop(turn);
             let exchange = Exchange { call, answer };

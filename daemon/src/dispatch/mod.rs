@@ -19,6 +19,7 @@ mod membership;
 mod notices;
 mod probing;
 mod pusher;
+mod quota;
 mod ready;
 mod scrub;
 mod session;
@@ -81,7 +82,7 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
     let (ended, to_write) = mpsc::channel(ENDED_MAX);
     let member = Member::enroll(store.clone(), events.clone(), letters, is_sole).await?;
     let life = member.life();
-    let shelf = Arc::new(Shelf::new(store.clone(), brand));
+    let shelf = Arc::new(Shelf::new(store.clone(), brand, life.now().div_euclid(1000)));
     let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
     let pusher = Arc::new(Pusher {
         store: store.clone(),

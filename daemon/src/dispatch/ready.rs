@@ -7,11 +7,15 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::{
+    sync::{RwLock, Semaphore},
+    time::Instant,
+};
 
 use super::{
     lanes::LaneId,
-    session::{Session, Turn},
+    quota::{Quota, Quotas},
+    session::Session,
 };
 use crate::{
     connectors::{self, Prepared},
@@ -32,16 +36,7 @@ pub(super) struct Ready {
     pub(super) policy: Policy,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
     pub(super) session: Arc<Session>,
-}
-
-impl Ready {
-    /// Waits until another call may be made, if the target takes only so many.
-    pub(super) async fn turn(&self, prepared: &dyn Prepared) -> Option<Turn> {
-        match prepared.pace() {
-            Some(pace) => Some(self.session.turn(pace).await),
-            None => None,
-        }
-    }
+    pub(super) quota: Arc<Quota>,
 }
 
 impl fmt::Debug for Ready {
@@ -56,19 +51,25 @@ pub(super) struct Shelf {
     store: Store,
     /// The daemon's own, for companies that have none.
     brand: String,
+    /// When this daemon began, by its timer, and in milliseconds since 1970.
+    began: (Instant, i64),
     /// One for each integration that is pushed to, until it is gone.
     ready: RwLock<HashMap<IntegrationId, Arc<Ready>>>,
     sessions: Mutex<HashMap<IntegrationId, Arc<Session>>>,
+    quotas: Quotas,
     loads: Semaphore,
 }
 
 impl Shelf {
-    pub(super) fn new(store: Store, brand: String) -> Self {
+    /// A shelf with nothing on it. `now` is in milliseconds since 1970.
+    pub(super) fn new(store: Store, brand: String, now: i64) -> Self {
         Self {
             store,
             brand,
+            began: (Instant::now(), now),
             ready: RwLock::default(),
             sessions: Mutex::default(),
+            quotas: Quotas::default(),
             loads: Semaphore::new(LOADS_MAX),
         }
     }
@@ -92,7 +93,10 @@ impl Shelf {
             return Ok(None);
         };
         let session = self.session(id.1);
-        let ready = Arc::new(self.prepare(integration, session));
+        // What was called under other credentials or another pace may count at the target too.
+        let is_known = self.ready.read().await.contains_key(&id.1);
+        let others_until = if is_known { Some(Instant::now()) } else { self.others_until(id.1) };
+        let ready = Arc::new(self.prepare(integration, session, others_until));
         let mut shelf = self.ready.write().await;
         // Two loads may overtake each other.
         let is_newest =
@@ -107,8 +111,15 @@ impl Shelf {
     pub(super) async fn load_with(&self, id: LaneId, credentials: Value) -> Result<Option<Ready>, Error> {
         let Some(mut integration) = self.store.integration(id.0, id.1).await? else { return Ok(None) };
         integration.credentials = credentials;
-        let session = Arc::new(self.session(id.1).with_other_login());
-        Ok(Some(self.prepare(integration, session)))
+        Ok(Some(self.prepare(integration, Arc::default(), self.others_until(id.1))))
+    }
+
+    /// Until when another life may have pushed to an integration. A daemon that was restarted knows nothing of the calls
+    /// that were made a moment before; to an integration that is younger there were none. By which clock an id was made
+    /// is not known, and at stake is one window.
+    fn others_until(&self, id: IntegrationId) -> Option<Instant> {
+        let (began, began_at) = self.began;
+        (id.made_at() < began_at).then_some(began)
     }
 
     fn session(&self, id: IntegrationId) -> Arc<Session> {
@@ -116,20 +127,30 @@ impl Shelf {
         Arc::clone(sessions.entry(id).or_default())
     }
 
-    fn prepare(&self, integration: Integration, session: Arc<Session>) -> Ready {
+    fn prepare(
+        &self,
+        integration: Integration,
+        session: Arc<Session>,
+        others_until: Option<Instant>,
+    ) -> Ready {
         let brand = integration.brand.as_deref().unwrap_or(&self.brand);
-        let connector = connectors::find(&integration.connector);
-        let policy = connectors::policy(&integration.connector, &integration.config);
-        let prepared = match connector {
-            Some(connector) => connector.prepare(&integration, brand),
-            None => Err(Failure::new(
-                FailureClass::Mapping,
-                format!(
-                    "this daemon has no connector {}: run the version that made it",
-                    integration.connector
-                ),
-            )),
+        let mut policy = connectors::policy(&integration.connector, &integration.config);
+        let Some(connector) = connectors::find(&integration.connector) else {
+            let error = format!(
+                "this daemon has no connector {}: run the version that made it",
+                integration.connector
+            );
+            let prepared = Err(Failure::new(FailureClass::Mapping, error));
+            return Ready { policy, prepared, session, quota: Arc::default(), integration };
         };
-        Ready { policy, prepared, session, integration }
+        let prepared = connector.prepare(&integration, brand);
+        let pace = prepared.as_ref().ok().and_then(|prepared| prepared.pace());
+        if let Some(pace) = pace {
+            // More pushes would do nothing but wait, and a daemon that died then would seem to have died in them.
+            policy.concurrency = policy.concurrency.min(pace.calls);
+        }
+        let account = connector.account(&integration.config, &integration.credentials);
+        let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
+        Ready { policy, prepared, session, quota, integration }
     }
 }

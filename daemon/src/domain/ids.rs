@@ -43,6 +43,12 @@ macro_rules! ids {
                 Self(Ulid::generate())
             }
 
+            /// When it was made, in milliseconds since 1970, by the clock of whoever made it.
+            #[must_use]
+            pub fn made_at(self) -> i64 {
+                i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX)
+            }
+
             /// As the database stores it.
             #[must_use]
             pub fn uuid(self) -> Uuid {
