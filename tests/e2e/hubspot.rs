@@ -15,7 +15,7 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{class_and_error, statuses};
+use super::vendors::{Scene, class_and_error, statuses};
 
 const CREATE: &str = "POST /crm/objects/2026-03/contacts";
 const UPSERT: &str = "PATCH /crm/objects/2026-03/contacts";
@@ -258,6 +258,28 @@ async fn a_daemon_pushes_within_the_quota_and_takes_new_credentials_after_a_look
     assert_eq!(fake.with(|hubspot| hubspot.quota.refused), 0, "the quota is kept");
     wait_until("all is well", async || operator.badge(&made.id).await == "ok").await;
     daemon.stop().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_login_that_runs_out_twice_during_a_push_is_renewed_twice() {
+    let fake = Fake::start(Hubspot::default()).await.unwrap();
+    fake.fault(UPSERT, statuses(&[401]).remove(0));
+    fake.fault(NOTE, statuses(&[401]).remove(0));
+    let app = json!({ "client_id": "client-1", "client_secret": "secret-1", "refresh_token": "refresh-1" });
+    let scene = Scene::with("hubspot", json!({ "base_url": fake.url() }), app).await;
+    scene.post(1, |_| {}).await;
+    scene.wait_for(1, "delivered").await;
+    assert_eq!((counts(&fake), fake.with(|hubspot| hubspot.logins)), ((1, 1), 3));
+    // A fresh token that is refused at once is no better than the one before.
+    fake.fault(UPSERT, statuses(&[401]).remove(0));
+    fake.fault(UPSERT, statuses(&[401]).remove(0));
+    scene.post(2, |_| {}).await;
+    scene.wait_for(1, "dead").await;
+    let (class, error) = scene.last_failure().await;
+    assert_eq!(class, "credentials");
+    assert!(error.starts_with("refused with a fresh token too: 401"), "{error}");
+    scene.end().await;
     fake.stop().await;
 }
 

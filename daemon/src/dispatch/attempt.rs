@@ -199,7 +199,8 @@ struct Calls<'a> {
     made: Vec<Exchange>,
     steps: usize,
     token: Option<Arc<Token>>,
-    is_renewed: bool,
+    /// How many calls had been let in when the token was last replaced.
+    renewed_after: Option<usize>,
     /// The login that failed: it is what is shown then.
     refused: Option<Exchange>,
 }
@@ -214,7 +215,7 @@ impl<'a> Calls<'a> {
             made: Vec::new(),
             steps: 0,
             token: None,
-            is_renewed: false,
+            renewed_after: None,
             refused: None,
         }
     }
@@ -242,17 +243,18 @@ impl<'a> Calls<'a> {
         Ok(())
     }
 
-    /// The token that the target has just refused is replaced, once; a second refusal is the login's fault.
+    /// The token that the target has just refused is replaced. A fresh one that is refused at once is the login's fault.
     async fn renew(&mut self, prepared: &dyn Prepared) -> Result<(), Failure> {
         self.count()?;
-        if self.is_renewed {
+        let accepted = self.made.len().saturating_sub(1);
+        if self.renewed_after == Some(accepted) {
             let error = self.made.last().map(crate::connectors::reading::summary).unwrap_or_default();
             return Err(Failure::new(
                 FailureClass::Credentials,
                 format!("refused with a fresh token too: {error}"),
             ));
         }
-        self.is_renewed = true;
+        self.renewed_after = Some(accepted);
         let refused = self.token.take();
         self.log_in(prepared, refused.as_ref()).await?;
         self.made.pop();

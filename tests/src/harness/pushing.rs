@@ -112,7 +112,7 @@ impl Pushing {
     /// One attempt whose daemon dies when so many calls are answered; none if it did.
     pub async fn attempt_until(&mut self, bringing: &mut Bringing, calls: usize) -> Option<Outcome> {
         let mut exchanges = Vec::new();
-        let mut is_renewed = false;
+        let mut renewed_after = None;
         if let Err(failure) = self.log_in().await {
             return Some(Outcome::Failed(failure));
         }
@@ -148,12 +148,12 @@ impl Pushing {
                     return None;
                 }
                 Step::Call(call) => exchanges.push(self.call(call, PUSH_CAP).await),
-                Step::Renew if is_renewed => {
+                Step::Renew if renewed_after == Some(exchanges.len() - 1) => {
                     let failure = Failure::new(FailureClass::Credentials, "refused with a fresh token too");
                     break Outcome::Failed(failure);
                 }
                 Step::Renew => {
-                    is_renewed = true;
+                    renewed_after = Some(exchanges.len() - 1);
                     self.token = None;
                     if let Err(failure) = self.log_in().await {
                         break Outcome::Failed(failure);
