@@ -42,6 +42,7 @@ mod retention;
 mod retries;
 mod rotation;
 mod salesforce;
+mod storm;
 mod strangers;
 mod sweeps;
 mod terminal;

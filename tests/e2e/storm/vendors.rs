@@ -1,0 +1,302 @@
+//! Every vendor there is a connector for, how it is connected to, and what it must hold afterwards.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use leadline_fakes::{
+    Fake, Vendor,
+    airtable::Airtable,
+    hooks::{Hooks, Product},
+    hubspot::Hubspot,
+    mail::{House, MailServer},
+    mailchimp::Mailchimp,
+    pipedrive::Pipedrive,
+    rest::Rest,
+    salesforce::Salesforce,
+    slack::Slack,
+};
+use serde_json::{Value, json};
+
+use super::{Lead, chaos::Chaos};
+
+/// Short, so that late answers are soon too late.
+pub(super) const TIMEOUT_SECONDS: u64 = 2;
+
+const SLACK: &str = "/services/T1/B1/abcdefghijklmnop";
+const ZAPIER: &str = "/hooks/catch/123456/abcdefghijkl/";
+const MAKE: &str = "/abcdefghijklmnopqrstuvwxyz";
+const N8N: &str = "/webhook/abcdefghijkl-leads";
+const WEBHOOK: &str = "/webhook/own";
+
+pub(super) struct Vendors {
+    hubspot: Fake<Hubspot>,
+    pipedrive: Fake<Pipedrive>,
+    salesforce: Fake<Salesforce>,
+    airtable: Fake<Airtable>,
+    mailchimp: Fake<Mailchimp>,
+    rest: Fake<Rest>,
+    slack: Fake<Slack>,
+    zapier: Fake<Hooks>,
+    make: Fake<Hooks>,
+    n8n: Fake<Hooks>,
+    /// A receiver of plain webhooks takes what n8n takes.
+    webhook: Fake<Hooks>,
+    email: MailServer,
+}
+
+/// An account.
+async fn fake<V: Vendor>(vendor: V) -> Fake<V> {
+    Fake::start(vendor).await.unwrap()
+}
+
+impl Vendors {
+    pub(super) async fn start() -> Self {
+        let vendors = Self {
+            hubspot: fake(Hubspot::default()).await,
+            pipedrive: fake(Pipedrive::default()).await,
+            salesforce: fake(Salesforce::default()).await,
+            airtable: fake(Airtable::new()).await,
+            mailchimp: fake(Mailchimp::new()).await,
+            rest: fake(Rest::new()).await,
+            slack: fake(Slack::new(SLACK)).await,
+            zapier: fake(Hooks::new(Product::Zapier, ZAPIER)).await,
+            make: fake(Hooks::new(Product::Make, MAKE)).await,
+            n8n: fake(Hooks::new(Product::N8n, N8N)).await,
+            webhook: fake(Hooks::new(Product::N8n, WEBHOOK)).await,
+            email: MailServer::start(House::default()).await.unwrap(),
+        };
+        let url = vendors.salesforce.url();
+        vendors.salesforce.with(|salesforce| salesforce.instance_url = url);
+        vendors.pipedrive.with(|pipedrive| pipedrive.search_lag = Duration::from_secs(3));
+        vendors.mailchimp.with(|mailchimp| mailchimp.takes = Duration::from_millis(30));
+        vendors.rest.with(|rest| rest.keys = Some(BTreeMap::new()));
+        vendors
+    }
+
+    /// Connector, configuration and credentials of an integration for each.
+    pub(super) fn integrations(&self) -> Vec<(&'static str, Value, Value)> {
+        let at = |url: String, more: Value| {
+            let mut config = json!({"base_url": url, "timeout_seconds": TIMEOUT_SECONDS, "retries": 2});
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            config
+        };
+        let app = json!({"client_id": "client-1", "client_secret": "secret-1", "refresh_token": "refresh-1"});
+        let client = json!({"client_id": "client-1", "client_secret": "secret-1"});
+        let own = json!({"client_id": "leadline", "client_secret": "0123456789abcdef"});
+        let hook = |host: &str, path: &str| json!({"hook_url": format!("{host}{path}")});
+        let (base, token) = self.airtable.with(|airtable| (airtable.base.clone(), airtable.token.clone()));
+        let (list, key) =
+            self.mailchimp.with(|mailchimp| (mailchimp.list.clone(), mailchimp.api_key.clone()));
+        let rest = json!({
+            "path": "/leads", "auth": "client_credentials", "token_url": format!("{}/token", self.rest.url()),
+            "body": "{\"ref\": {{ lead.uuid }}, \"email\": {{ lead.email }}}",
+            "success": {"pointer": "/status", "equals": "ok"}, "id_pointer": "/data/id", "update_path": "/leads/{id}",
+        });
+        let mail = json!({"host": "127.0.0.1", "port": self.email.port(), "tls": "none",
+            "from": "leads@barn.example", "to": "sales@barn.example"});
+        let mut email = at(String::new(), mail);
+        email["base_url"].take();
+        let mut webhook = at(String::new(), json!({"url": format!("{}{WEBHOOK}", self.webhook.url())}));
+        webhook["base_url"].take();
+        vec![
+            ("hubspot", at(self.hubspot.url(), json!({})), app.clone()),
+            ("pipedrive", at(self.pipedrive.url(), json!({})), app),
+            ("salesforce", at(self.salesforce.url(), json!({"login_url": self.salesforce.url()})), client),
+            (
+                "airtable",
+                at(self.airtable.url(), json!({"base_id": base, "table": "Leads"})),
+                json!({"token": token}),
+            ),
+            (
+                "mailchimp",
+                at(self.mailchimp.url(), json!({"list_id": list, "tags": "Wedding"})),
+                json!({"api_key": key}),
+            ),
+            ("rest", at(self.rest.url(), rest), own),
+            (
+                "slack",
+                at(self.slack.url(), json!({})),
+                json!({"webhook_url": format!("https://hooks.slack.com{SLACK}")}),
+            ),
+            ("zapier", at(self.zapier.url(), json!({})), hook("https://hooks.zapier.com", ZAPIER)),
+            ("make", at(self.make.url(), json!({})), hook("https://hook.eu2.make.com", MAKE)),
+            ("n8n", at(self.n8n.url(), json!({})), hook("https://n8n.example.com", N8N)),
+            ("webhook", webhook, Value::Null),
+            ("email", email, Value::Null),
+        ]
+    }
+
+    /// Lets everything go wrong now and then.
+    pub(super) fn rage(&self, chaos: &mut Chaos) {
+        chaos.over("hubspot", &self.hubspot);
+        chaos.over("pipedrive", &self.pipedrive);
+        chaos.over("salesforce", &self.salesforce);
+        chaos.over("airtable", &self.airtable);
+        chaos.over("mailchimp", &self.mailchimp);
+        chaos.over("rest", &self.rest);
+        chaos.over("slack", &self.slack);
+        chaos.over("zapier", &self.zapier);
+        chaos.over("make", &self.make);
+        chaos.over("n8n", &self.n8n);
+        chaos.over("webhook", &self.webhook);
+    }
+
+    /// What a moment of the storm brings beside calls that go wrong: a mail that does, and logins that run out.
+    pub(super) fn trouble(&self, chaos: &mut Chaos) {
+        if chaos.strikes(4) && self.email.faults_left() == 0 {
+            chaos.over_mail(&self.email);
+        }
+        if chaos.strikes(200) {
+            ["hubspot", "pipedrive", "salesforce", "rest"].into_iter().for_each(|name| chaos.ran_out(name));
+            self.hubspot.with(|hubspot| hubspot.keys.clear());
+            self.pipedrive.with(|pipedrive| pipedrive.tokens.clear());
+            self.salesforce.with(|salesforce| salesforce.sessions.clear());
+            self.rest.with(|rest| rest.tokens.clear());
+        }
+    }
+
+    /// Nothing goes wrong from now on.
+    pub(super) fn calm(&self) {
+        self.hubspot.chaos(None);
+        self.pipedrive.chaos(None);
+        self.salesforce.chaos(None);
+        self.airtable.chaos(None);
+        self.mailchimp.chaos(None);
+        self.rest.chaos(None);
+        self.slack.chaos(None);
+        for hooks in [&self.zapier, &self.make, &self.n8n, &self.webhook] {
+            hooks.chaos(None);
+        }
+        self.email.calm();
+    }
+
+    /// How many messages are in Slack.
+    pub(super) fn messages(&self) -> usize {
+        self.slack.with(|slack| slack.messages.len())
+    }
+
+    /// Every vendor holds every lead, once where that can be had, and no quota was exceeded.
+    pub(super) fn check(&self, leads: &[Lead]) {
+        self.check_quotas();
+        self.check_crms(leads);
+        let counts = [
+            ("rest", self.rest.with(|rest| column(rest.leads.values(), "/ref"))),
+            ("airtable", column(self.airtable.with(|airtable| airtable.values("Lead ID")).iter(), "")),
+        ];
+        for (vendor, counts) in &counts {
+            let is_once =
+                leads.iter().all(|lead| counts.get(lead.uuid.to_ascii_lowercase().as_str()) == Some(&1));
+            assert!(is_once && counts.len() == leads.len(), "{vendor}: {counts:?}");
+        }
+        let messages = self.slack.with(|slack| slack.messages.iter().map(Value::to_string).collect());
+        let mails = self.email.taken().into_iter().map(|taken| taken.message.replace("=\r\n", "")).collect();
+        let runs =
+            |hooks: &Fake<Hooks>| hooks.with(|hooks| hooks.events().iter().map(Value::to_string).collect());
+        let told: [(&str, Vec<String>); 6] = [
+            ("slack", messages),
+            ("email", mails),
+            ("zapier", runs(&self.zapier)),
+            ("make", runs(&self.make)),
+            ("n8n", runs(&self.n8n)),
+            ("webhook", runs(&self.webhook)),
+        ];
+        for (vendor, texts) in &told {
+            let missing: Vec<_> = leads
+                .iter()
+                .map(|lead| &lead.email)
+                .filter(|email| !texts.iter().any(|text| text.contains(*email)))
+                .collect();
+            assert!(missing.is_empty(), "{vendor} lacks {missing:?}: {:?}", texts.first());
+        }
+    }
+
+    /// A person is made of each lead, and whatever hangs on a person is there once.
+    fn check_crms(&self, leads: &[Lead]) {
+        let emails = |held: BTreeMap<String, usize>, vendor: &str| {
+            let is_once = leads.iter().all(|lead| held.get(&lead.email) == Some(&1));
+            assert!(is_once && held.len() == leads.len(), "{vendor}: {held:?}");
+        };
+        self.hubspot.with(|hubspot| {
+            emails(
+                counted(hubspot.contacts.values().map(|contact| contact.properties["email"].clone())),
+                "hubspot",
+            );
+            let notes = counted(hubspot.notes.values().map(|note| note.contact.to_string()));
+            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
+        });
+        self.pipedrive.with(|pipedrive| {
+            emails(column(pipedrive.persons.values(), "/emails/0/value"), "pipedrive");
+            for (records, of) in [(&pipedrive.deals, "/person_id"), (&pipedrive.notes, "/deal_id")] {
+                let counts = column(records.values(), of);
+                assert!(
+                    counts.len() == leads.len() && counts.values().all(|count| *count == 1),
+                    "{counts:?}"
+                );
+            }
+        });
+        self.salesforce.with(|salesforce| {
+            emails(column(salesforce.leads.values().map(|lead| &lead.fields["Email"]), ""), "salesforce");
+        });
+        self.mailchimp.with(|mailchimp| {
+            emails(counted(mailchimp.members.values().map(|member| member.email.clone())), "mailchimp");
+            assert!(mailchimp.members.values().all(|member| member.tags.len() == 1));
+        });
+    }
+
+    /// Every quota is one that Leadline can keep by itself, so no vendor ever had to refuse a call for it. What counts is
+    /// what arrived, answered or not.
+    fn check_quotas(&self) {
+        let (second, ten) = (Duration::from_secs(1), Duration::from_secs(10));
+        let refused = [
+            self.hubspot.with(|hubspot| hubspot.quota.refused),
+            self.pipedrive.with(|pipedrive| pipedrive.quota.refused),
+            self.pipedrive.with(|pipedrive| pipedrive.searches.refused),
+            self.airtable.with(|airtable| airtable.quota.refused),
+            self.slack.with(|slack| slack.quota.refused),
+            self.zapier.with(|zapier| zapier.quota.refused),
+            self.make.with(|make| make.quota.refused),
+            self.mailchimp.with(|mailchimp| mailchimp.crowded),
+        ];
+        assert_eq!(refused, [0; 8], "calls over a quota");
+        let busiest = [
+            self.hubspot.busiest(ten),
+            self.pipedrive.busiest(2 * second),
+            self.airtable.busiest(second),
+            self.slack.busiest(second),
+            self.zapier.busiest(second),
+            self.make.busiest(ten),
+        ];
+        let allowed = [100, 10, 4, 1, 30, 300];
+        let is_kept = busiest.iter().zip(allowed).all(|(busiest, allowed)| *busiest <= allowed);
+        assert!(is_kept, "the busiest stretches had {busiest:?} calls, allowed are {allowed:?}");
+        println!("the busiest stretches had {busiest:?} calls, allowed are {allowed:?}");
+    }
+
+    pub(super) async fn stop(self) {
+        self.hubspot.stop().await;
+        self.pipedrive.stop().await;
+        self.salesforce.stop().await;
+        self.airtable.stop().await;
+        self.mailchimp.stop().await;
+        self.rest.stop().await;
+        self.slack.stop().await;
+        for hooks in [self.zapier, self.make, self.n8n, self.webhook] {
+            hooks.stop().await;
+        }
+        self.email.stop().await;
+    }
+}
+
+/// How often each text is there.
+fn counted(texts: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    texts.for_each(|text| *counts.entry(text).or_default() += 1);
+    counts
+}
+
+/// How often each value is there, in lower case.
+fn column<'a>(records: impl Iterator<Item = &'a Value>, pointer: &str) -> BTreeMap<String, usize> {
+    counted(records.map(|record| {
+        let value = record.pointer(pointer).unwrap_or(&Value::Null);
+        value.as_str().map_or_else(|| value.to_string(), str::to_lowercase)
+    }))
+}
