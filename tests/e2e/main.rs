@@ -25,6 +25,7 @@ mod mail_tls;
 mod mail_tokens;
 mod mailchimp;
 mod notices;
+mod one_person;
 mod operator;
 mod outage;
 mod people;

@@ -193,6 +193,12 @@ pub trait Prepared: Send + Sync {
     fn keeps_ids(&self) -> bool {
         false
     }
+    /// Whom the push looks up before making them, where the target itself forbids no second one: pushes for the same
+    /// person wait for each other. What is rendered is there already.
+    fn person(&self, push: &Push<'_>) -> Option<String> {
+        let _ = push;
+        None
+    }
     /// How many calls the target takes; all pushes to one account wait for each other.
     fn pace(&self) -> Option<Pace> {
         None
@@ -230,6 +236,8 @@ pub struct Push<'a> {
     pub same: &'a [String],
     /// No attempt that may have reached the target began before, in seconds since 1970.
     pub since: i64,
+    /// Another push for the same person has just ended: a search that lags may not know whom it made.
+    pub met_lately: bool,
     /// What was kept of earlier pushes of this lead to this integration.
     pub ids: &'a Ids,
     /// There, if the connector has a login.

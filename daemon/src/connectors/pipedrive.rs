@@ -260,6 +260,10 @@ impl Prepared for Ready {
         true
     }
 
+    fn person(&self, push: &Push<'_>) -> Option<String> {
+        Plan::read(push).ok().map(|plan| plan.email)
+    }
+
     fn pace(&self) -> Option<Pace> {
         Some(Pace { calls: self.settings.calls, per: CALLS_PER })
     }
@@ -340,9 +344,9 @@ impl Ready {
         Ok(answer::oldest(&self.json(talk, answer)?))
     }
 
-    /// The person with the lead's address among the newest, where an earlier attempt may have made one.
+    /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
     fn find_new_person(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<Option<String>> {
-        if !talk.push.is_repeat {
+        if !(talk.push.is_repeat || talk.push.met_lately) {
             return Ok(None);
         }
         let answer = self.fitting(talk, |limit| self.newest(talk.token(), "persons", None, limit))?;

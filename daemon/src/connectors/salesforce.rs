@@ -225,6 +225,10 @@ impl Prepared for Ready {
         true
     }
 
+    fn person(&self, push: &Push<'_>) -> Option<String> {
+        Plan::read(push).ok().map(|plan| plan.email)
+    }
+
     fn spent(&self, response: &Response) -> Option<Failure> {
         answer::spent(response)
     }

@@ -46,6 +46,7 @@ impl PreviewService for Control {
             is_repeat: false,
             same: &[],
             since: now,
+            met_lately: false,
             ids: &Ids::new(),
             token: Some(&token),
             now,

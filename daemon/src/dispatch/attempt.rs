@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{pusher::settled, ready::Ready, scrub::Secrets};
+use super::{people::Alone, pusher::settled, ready::Ready, scrub::Secrets};
 use crate::{
     connectors::{Call, Exchange, Mail, Prepared, ProbeStep, Push, Report, Request, Response, Step, Token},
     domain::{
@@ -133,6 +133,7 @@ async fn push(
     let began = past.tried.iter().map(|tried| tried.created_at.div_euclid(1_000_000));
     let since = began.chain([duty.created_at]).min().unwrap_or(duty.created_at);
     calls.log_in(prepared, None).await?;
+    let mut alone: Option<Alone> = None;
     loop {
         let token = calls.token.clone();
         let push = Push {
@@ -141,6 +142,7 @@ async fn push(
             body: duty.body,
             rendered: duty.rendered.or(rendered.as_ref()),
             is_repeat: duty.is_repeat || !past.tried.is_empty(),
+            met_lately: alone.as_ref().is_some_and(Alone::met_lately),
             same: &same,
             since,
             ids: &past.ids,
@@ -151,6 +153,12 @@ async fn push(
             && let Some(whole) = guarded(|| prepared.render(&push))??
         {
             *rendered = Some(whole);
+            continue;
+        }
+        if alone.is_none()
+            && let Some(person) = guarded(|| prepared.person(&push))?
+        {
+            alone = Some(calls.ready.session.people.alone(&person).await);
             continue;
         }
         match guarded(|| prepared.step(&push, &calls.made))? {

@@ -17,6 +17,7 @@ mod lanes;
 mod look_ups;
 mod membership;
 mod notices;
+mod people;
 mod probing;
 mod pusher;
 mod quota;

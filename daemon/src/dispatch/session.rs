@@ -1,9 +1,10 @@
-//! What the pushes of one integration share: the token they are logged in with.
+//! What the pushes of one integration share: the token they are logged in with, and whom they are about.
 
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::people::People;
 use crate::connectors::Token;
 
 /// A token is renewed so long before it runs out.
@@ -16,6 +17,7 @@ type Held = Option<(i32, Arc<Token>)>;
 #[derive(Debug, Default)]
 pub(super) struct Session {
     token: Mutex<Held>,
+    pub(super) people: People,
 }
 
 impl Session {

@@ -57,6 +57,7 @@ fn push(body: &Bytes) -> Push<'_> {
         is_repeat: false,
         same: &[],
         since: NOW,
+        met_lately: false,
         ids: &NO_IDS,
         token: None,
         now: NOW,
