@@ -3,7 +3,9 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use leadline_fakes::{
-    Behaviour, Fake, Receiver, Reply, Request, sample_lead,
+    Behaviour, Fake, Receiver, Reply, Request,
+    mail::{House, MailServer, Stage},
+    sample_lead,
     vendor::{Route, Vendor},
 };
 use leadline_tests::{ChildDaemon, Cli, Database, Operator, post_lead, wait_until};
@@ -226,6 +228,48 @@ async fn a_redirect_that_quotes_the_url_gives_no_credential_away() {
         assert!(!everywhere.contains(secret), "{secret}: {}", around(&everywhere, secret));
     }
     fake.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_server_that_quotes_a_login_tells_nobody() {
+    const PASSWORD: &str = "canary-mail-5f2c";
+    // As it is put on the wire.
+    let auth = STANDARD.encode(format!("\0leads\0{PASSWORD}"));
+    let database = Database::create().await;
+    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    let cli = Cli::new(&daemon.socket());
+    let mut shown = String::new();
+    for (company, stage) in [(7, Stage::Auth), (8, Stage::MailFrom), (9, Stage::RcptTo)] {
+        let login = Some(("leads".to_owned(), PASSWORD.to_owned()));
+        let server =
+            MailServer::start(House { login, quotes_at: Some(stage), ..House::default() }).await.unwrap();
+        let config = json!({"host": "127.0.0.1", "port": server.port(), "tls": "none", "retries": 0,
+            "from": "leads@barn.example", "to": "sales@barn.example"});
+        let credentials = json!({"username": "leads", "password": PASSWORD});
+        let key = operator.company(company).await;
+        let id = operator.connect(company, "email", config, credentials.clone()).await.id;
+        let tried = operator.set_credentials(&id, credentials).await;
+        assert_eq!(tried.state == "failed", stage == Stage::Auth, "{tried:?}");
+        assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await.0, 202);
+        wait_until("the lead is refused", async || operator.finished(&id).await.len() > 1).await;
+        shown += &cli.json(&["integration", "show", &id]).await.to_string();
+        for attempt in operator.finished(&id).await {
+            shown += &cli.json(&["attempt", "show", &attempt.id]).await.to_string();
+        }
+        server.stop().await;
+    }
+    shown += &cli.json(&["audit", "list"]).await.to_string();
+    shown += &cli.json(&["integration", "list"]).await.to_string();
+    assert!(
+        shown.matches("who is leads ••••").count() > 3,
+        "the refusal is kept, without the secret: {shown}"
+    );
+    assert_eq!(daemon.stop().await, Some(0));
+    let everywhere = [shown, dump(&database).await, daemon.log().join("\n")].join("\n");
+    for form in forms(PASSWORD).iter().chain(&forms(&auth)) {
+        assert!(!everywhere.contains(form), "{form}: {}", around(&everywhere, form));
+    }
 }
 
 /// Where it stands, for whoever must mend it.

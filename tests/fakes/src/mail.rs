@@ -58,6 +58,8 @@ pub struct House {
     pub is_grey: bool,
     /// Recipients that there are not.
     pub strangers: BTreeSet<String>,
+    /// Here it refuses whoever comes, and quotes what they logged in with.
+    pub quotes_at: Option<Stage>,
 }
 
 /// A message as it was taken.

@@ -14,6 +14,8 @@ struct Talk {
     wire: Wire,
     shared: Arc<Shared>,
     login: Option<String>,
+    /// How it was logged in.
+    auth: String,
     from: Option<String>,
     to: Vec<String>,
 }
@@ -36,7 +38,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<
     if let (true, Some(acceptor)) = (shared.house.is_implicit, &shared.house.tls) {
         wire = wire.secured(acceptor).await?;
     }
-    let mut talk = Talk { wire, shared, login: None, from: None, to: Vec::new() };
+    let mut talk = Talk { wire, shared, login: None, auth: String::new(), from: None, to: Vec::new() };
     if !talk.reply(Stage::Greeting, Next::Say("220 fake.example ESMTP".to_owned())).await? {
         return Ok(());
     }
@@ -75,7 +77,11 @@ impl Talk {
             self.wire.say(text).await?;
             return Ok(!text.starts_with("421"));
         }
+        if verb == "AUTH" {
+            self.auth = rest.to_owned();
+        }
         let next = match stage {
+            _ if self.shared.house.quotes_at == Some(stage) => self.quote(),
             Stage::Ehlo => self.hello(),
             Stage::StartTls if self.wire.is_secure || self.shared.house.tls.is_none() => {
                 say("502 5.5.1 no TLS here")
@@ -189,6 +195,14 @@ impl Talk {
         }
         self.wire.say(&format!("334 {}", STANDARD.encode(challenge))).await?;
         Ok(decoded(&self.wire.line().await?.unwrap_or_default()))
+    }
+
+    /// A refusal that says all that it was told in confidence.
+    fn quote(&self) -> Next {
+        let plain = decoded(self.auth.rsplit(' ').next().unwrap_or_default());
+        let words: Vec<&str> = plain.split('\0').filter(|word| !word.is_empty()).collect();
+        let encoded = words.iter().map(|word| STANDARD.encode(word)).collect::<Vec<_>>().join(" ");
+        Next::Say(format!("535 5.7.8 who is {}, {encoded} or AUTH {}?", words.join(" "), self.auth))
     }
 
     fn mail_from(&mut self, rest: &str) -> Next {
