@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_fakes::{
+    Behaviour, Fake, Fault, Receiver,
+    mail::{House, MailFault, MailServer, Stage},
+    sample_lead,
+    slack::Slack,
+};
 use leadline_tests::{
     ChildDaemon, Daemon, Database, Operator, check_invariants, http, post_lead, wait_until,
 };
@@ -170,4 +175,49 @@ async fn what_a_dead_daemon_was_pushing_another_takes_over() {
     heir.stop().await;
     check_invariants(&database.pool().await).await;
     receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_were_being_told_when_the_daemon_was_killed_they_are_told_again() {
+    const HOOK: &str = "/services/T1/B1/abcdefghijklmnop";
+    let slack = Fake::start(Slack::new(HOOK)).await.unwrap();
+    slack.fault("POST", Fault::ActThenHang);
+    let server = MailServer::start(House::default()).await.unwrap();
+    server.fault(Stage::Message, MailFault::ActThenHang);
+    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let hook = json!({ "webhook_url": format!("https://hooks.slack.com{HOOK}") });
+    let mail = json!({ "host": "127.0.0.1", "port": server.port(), "tls": "none", "from": "leads@barn.example",
+        "to": "sales@barn.example" });
+    let ids = [
+        operator.connect(7, "slack", json!({ "base_url": slack.url() }), hook).await.id,
+        operator.connect(7, "email", mail, Value::Null).await.id,
+    ];
+    post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await;
+    let told = || (slack.with(|slack| slack.messages.clone()), server.taken());
+    wait_until("both were told and have not said so", async || {
+        let (messages, mails) = told();
+        (messages.len(), mails.len()) == (1, 1)
+    })
+    .await;
+    daemon.kill().await;
+    daemon.restart().await;
+    let operator = Operator::new(daemon.control().await);
+    for id in &ids {
+        wait_until("it is delivered", async || operator.deliveries_of(id).await[0].state == "delivered")
+            .await;
+        let attempts = operator.finished(id).await;
+        let seen: Vec<_> =
+            attempts.iter().map(|a| (a.number, a.trigger.as_str(), a.failure_class.as_str())).collect();
+        assert_eq!(seen, [(1, "first", "unknown"), (2, "retry", "")], "{attempts:?}");
+        assert!(attempts[0].error.ends_with("maybe delivered"), "{}", attempts[0].error);
+    }
+    let (messages, mails) = told();
+    assert_eq!((messages.len(), mails.len()), (2, 2), "at least once is all there is");
+    // A mailbox knows the second by its id.
+    assert_eq!((&messages[0], mails[0].header("Message-ID")), (&messages[1], mails[1].header("Message-ID")));
+    assert_eq!(daemon.stop().await, Some(0));
+    slack.stop().await;
+    server.stop().await;
 }
