@@ -167,10 +167,30 @@ async fn a_test_push_arrives_and_never_counts_as_a_failure() {
     scene.end().await;
 }
 
+/// A retry of what a filter finds, while the company is paused.
+async fn a_job_that_is_kept(cli: &Cli, delivery: &str) {
+    cli.json(&["company", "pause", "7"]).await;
+    let ran = cli.run(&["delivery", "retry", "--integration", "crm", "--state", "delivered"]).await;
+    let line = ran.error(1);
+    for told in [
+        "goes no further for now, as its delivery ",
+        delivery,
+        "`leadline company resume 7` lets it go. Then `leadline job show ",
+    ] {
+        assert!(line.contains(told), "{line}");
+    }
+    let job = cli.json(&["job", "list"]).await[0]["id"].as_str().unwrap().to_owned();
+    cli.json(&["company", "resume", "7"]).await;
+    let job = cli.json(&["job", "show", &job, "--wait"]).await;
+    assert_eq!((&job["state"], &job["delivered"]), (&json!("done"), &json!(1)), "{job}");
+}
+
 #[tokio::test]
 async fn a_retry_into_a_lane_that_waits_on_purpose_is_taken_and_says_what_it_waits_for() {
     let scene = Scene::with(Behaviour::Good).await;
     let cli = Cli::new(scene.daemon.socket());
+    // The first command may have to be built, which must not count as waiting.
+    cli.json(&["company", "list"]).await;
     let mut lead = sample_lead(1);
     let post = async |lead: &Value| {
         let url = scene.daemon.url("/v1/leads");
@@ -203,13 +223,14 @@ async fn a_retry_into_a_lane_that_waits_on_purpose_is_taken_and_says_what_it_wai
     waits(&["delivery", "retry", &delivery], &delivery, &paused).await;
     cli.json(&["company", "resume", "7"]).await;
     is_pushed(2).await;
+    a_job_that_is_kept(&cli, &delivery).await;
 
     cli.json(&["integration", "rotate-secret", "crm", "--staged", "--hold"]).await;
     let cut_over = format!("`leadline integration cut-over {}` lets it go.", scene.integration);
     waits(&["delivery", "retry", &delivery], &delivery, &["a rotation of the signing secret", &cut_over])
         .await;
     cli.json(&["integration", "cut-over", "crm"]).await;
-    is_pushed(3).await;
+    is_pushed(4).await;
 
     // An update behind a creation that is held.
     cli.json(&["company", "pause", "7"]).await;

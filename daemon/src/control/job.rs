@@ -9,7 +9,10 @@ use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status};
 
 use super::{Answer, Control, attempt::stopping, check};
-use crate::{domain::ids::JobId, store::job::JobView};
+use crate::{
+    domain::{ids::JobId, why},
+    store::{command::Refusal, job::JobView},
+};
 
 /// How often a job that is watched is looked at, at most.
 const LOOK: Duration = Duration::from_millis(500);
@@ -95,6 +98,20 @@ impl Watcher {
                 self.sent = Some(now.clone());
                 return Ok(Some(now));
             }
+            self.refuse_to_wait().await?;
+        }
+    }
+
+    /// Ends the watch of a job that goes no further until somebody acts.
+    async fn refuse_to_wait(&self) -> Result<(), Refusal> {
+        let (store, id) = (&self.control.store, self.id);
+        let Some(kept) = store.kept_of_job(id).await? else { return Ok(()) };
+        match why::stands_still(&store.facts(kept).await?) {
+            None => Ok(()),
+            Some(told) => Err(Refusal::State(format!(
+                "job {id} goes no further for now, as its delivery {kept}: {told} Then `leadline job show {id} --wait` \
+                 follows it on"
+            ))),
         }
     }
 }

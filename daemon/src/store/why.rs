@@ -5,7 +5,7 @@ use jiff_sqlx::Timestamp;
 use super::{Error, Store, command::Refusal};
 use crate::domain::{
     delivery::State,
-    ids::{DeliveryId, IntegrationId},
+    ids::{DeliveryId, IntegrationId, JobId},
     why::{Facts, Lane},
 };
 
@@ -72,5 +72,24 @@ impl Store {
             },
             sweep_at: time(row.sweep_at),
         })
+    }
+
+    /// The oldest delivery that a job still waits for, if somebody's command keeps every lane that the job has left.
+    pub async fn kept_of_job(&self, id: JobId) -> Result<Option<DeliveryId>, Error> {
+        let kept = sqlx::query_scalar!(
+            "SELECT d.id FROM delivery d WHERE d.job_id = $1 AND d.state = 'pending' AND NOT EXISTS (
+                 SELECT FROM job j
+                 JOIN integration i ON i.company_id = j.company_id AND i.id = j.integration_id
+                     AND i.enabled AND NOT i.awaits_cut_over
+                 JOIN company c ON c.id = j.company_id AND c.paused_at IS NULL
+                 WHERE j.id = $1 AND (j.state = 'running' OR EXISTS (
+                     SELECT FROM delivery o WHERE o.job_id = $1 AND o.state = 'pending'
+                       AND o.company_id = j.company_id AND o.integration_id = j.integration_id)))
+             ORDER BY d.id LIMIT 1",
+            id.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(kept.map(DeliveryId::from))
     }
 }
