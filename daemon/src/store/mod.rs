@@ -49,6 +49,7 @@ pub mod secret;
 pub mod setup;
 pub mod sweep;
 pub mod trace;
+mod update;
 pub mod vendor_id;
 mod why;
 

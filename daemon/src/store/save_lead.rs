@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{
     Error, Store,
     intake::{AcceptedDelivery, Flushed, NewEvent, insert},
-    lead::{accepted, write_update},
+    lead::accepted,
+    update::write_update,
 };
 use crate::domain::ids::{CompanyId, LeadId};
 
