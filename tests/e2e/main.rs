@@ -20,6 +20,7 @@ mod hubspot;
 mod imports;
 mod jobs;
 mod leads;
+mod ledger;
 mod life;
 mod mail_tls;
 mod mail_tokens;
