@@ -13,7 +13,7 @@ use leadlined::{
         plan::Plan,
     },
     store::{
-        FIRST, Hub, RETRY, Store,
+        FIRST, Hub, RETRY, Store, SweepPolicy,
         command::{Call, Command},
         delivery_read::{DeliveryFilter, Order},
         finish::{AttemptRecord, Finished},
@@ -32,10 +32,15 @@ use proptest::{
     test_runner::{Config, TestCaseError, TestRunner},
 };
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
+use uuid::Uuid;
 
 mod breaker;
+mod endings;
 mod races;
+mod steps;
+
+use steps::{End, Held, Lapse, Move, Step, finished, step};
 
 const STEPS: std::ops::Range<usize> = 8..32;
 const LEASE_SECONDS: f64 = 600.0;
@@ -45,84 +50,14 @@ fn cases() -> u32 {
     std::env::var("LEADLINE_QUEUE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
 }
 
-/// What can happen. A number chooses among what there is.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Lead,
-    Update(usize),
-    Claim(i32),
-    /// With or without the answer of a first try lost.
-    Finish(usize, End, bool),
-    GiveBack(usize),
-    /// Rendered anew or not.
-    Retry(usize, bool),
-    /// An operator pushes a lead anew.
-    Push(usize),
-    /// The sweep comes, or goes on.
-    Sweep,
-    /// All the dead are retried as a job, which goes a step or is cancelled.
-    Job(bool),
-    Disable,
-    Enable(Held),
-    /// An operator does so to one delivery, in whatever state it is.
-    Move(usize, Move),
-    /// The daemon dies, the next one takes over; what it was pushing ends too late.
-    Die,
-    /// The daemon stops in order.
-    Stop,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Delivered,
-    Retry,
-    Dead,
-    /// Dead, and the sweep comes back.
-    Exhausted,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Move {
-    Hold,
-    Release,
-    Skip,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Held {
-    Keep,
-    Release,
-    Skip,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let end = prop_oneof![Just(End::Delivered), Just(End::Retry), Just(End::Dead), Just(End::Exhausted)];
-    let held = prop_oneof![Just(Held::Keep), Just(Held::Release), Just(Held::Skip)];
-    let moved = prop_oneof![Just(Move::Hold), Just(Move::Release), Just(Move::Skip)];
-    prop_oneof![
-        1 => Just(Step::Lead),
-        4 => any::<usize>().prop_map(Step::Update),
-        4 => (1..3_i32).prop_map(Step::Claim),
-        6 => (any::<usize>(), end, any::<bool>()).prop_map(|(n, end, again)| Step::Finish(n, end, again)),
-        1 => any::<usize>().prop_map(Step::GiveBack),
-        3 => any::<(usize, bool)>().prop_map(|(n, anew)| Step::Retry(n, anew)),
-        1 => any::<usize>().prop_map(Step::Push),
-        3 => Just(Step::Sweep),
-        2 => any::<bool>().prop_map(Step::Job),
-        2 => Just(Step::Disable),
-        3 => held.prop_map(Step::Enable),
-        4 => (any::<usize>(), moved).prop_map(|(n, how)| Step::Move(n, how)),
-        1 => Just(Step::Die),
-        1 => Just(Step::Stop),
-    ]
-}
-
 /// One company with one integration, and the daemon that works on it.
 struct Scene {
     store: Store,
     pool: PgPool,
     company: CompanyId,
     integration: IntegrationId,
+    /// Integrations that were deleted.
+    deleted: Vec<IntegrationId>,
     daemon: i64,
     claimer: Claimer,
     leads: Vec<LeadId>,
@@ -136,34 +71,39 @@ fn call() -> Call {
     Call { operator: "test".into(), method: "Test", request_id: request_id(), fingerprint: [0; 32] }
 }
 
+async fn add_integration(command: &mut Command, company: CompanyId) -> IntegrationId {
+    let (config, events) = (json!({}), ["lead.created".to_owned(), "lead.updated".to_owned()]);
+    let new = NewIntegration {
+        company,
+        name: "crm",
+        connector: "webhook",
+        enabled: true,
+        config: &config,
+        shown: &config,
+        mapping: &config,
+        events: &events,
+        payload: "v1",
+        routing: "all",
+        needs_consent: false,
+        notices: false,
+        secret: None,
+        credentials: None,
+    };
+    command.create_integration(&new).await.unwrap()
+}
+
 impl Scene {
     async fn new(store: &Store, pool: &PgPool) -> Self {
         let mut command = store.batch(&call()).await.unwrap();
         let company = command.create_company(None, "The Old Barn", Plan::Pro, None).await.unwrap().id;
-        let (config, events) = (json!({}), ["lead.created".to_owned(), "lead.updated".to_owned()]);
-        let new = NewIntegration {
-            company,
-            name: "crm",
-            connector: "webhook",
-            enabled: true,
-            config: &config,
-            shown: &config,
-            mapping: &config,
-            events: &events,
-            payload: "v1",
-            routing: "all",
-            needs_consent: false,
-            notices: false,
-            secret: None,
-            credentials: None,
-        };
-        let integration = command.create_integration(&new).await.unwrap();
+        let integration = add_integration(&mut command, company).await;
         command.commit().await.unwrap();
         Self {
             store: store.clone(),
             pool: pool.clone(),
             company,
             integration,
+            deleted: Vec::new(),
             daemon: store.enroll(LEASE_SECONDS).await.unwrap(),
             claimer: Claimer::new(store.clone()),
             leads: Vec::new(),
@@ -214,6 +154,9 @@ impl Scene {
             Step::Disable => self.switch(false, None).await,
             Step::Enable(held) => self.switch(true, Some(held)).await,
             Step::Die => self.die().await,
+            Step::Lapse(lapse) => self.lapse(lapse).await,
+            Step::Age => self.age().await,
+            Step::Delete => self.delete().await,
             Step::Stop => self.stop().await,
             Step::Update(_) | Step::Finish(..) | Step::GiveBack(_) | Step::Push(_) => {}
         }
@@ -287,8 +230,10 @@ impl Scene {
     }
 
     async fn sweep(&mut self) {
+        let old = self.dead_of_age().await;
         self.store.visit(self.company, self.integration).await.unwrap();
         self.store.go_on_sweeping(self.company, self.integration).await.unwrap();
+        assert_eq!(self.dead_of_age().await, old, "the sweep leaves alone what is too old");
     }
 
     async fn job(&mut self, cancel: bool) {
@@ -366,8 +311,13 @@ impl Scene {
     async fn die(&mut self) {
         let (dead, late) = (self.daemon, std::mem::take(&mut self.working));
         self.store.leave(dead).await.unwrap();
-        self.open.clear();
         self.daemon = self.store.enroll(LEASE_SECONDS).await.unwrap();
+        self.take_over(dead, late).await;
+    }
+
+    /// Takes over what a daemon left that is gone. What it was pushing ends too late.
+    async fn take_over(&mut self, dead: i64, late: Vec<Claimed>) {
+        self.open.clear();
         let orphans = self.store.orphans().await.unwrap();
         let orphans = self.store.adopt(self.daemon, &orphans).await.unwrap();
         let (own, others): (Vec<_>, Vec<_>) =
@@ -412,6 +362,7 @@ impl Scene {
         }
         self.stop().await;
         self.store.leave(self.daemon).await.unwrap();
+        self.check_deleted().await;
     }
 
     async fn check(&self, step: Option<Step>) -> Result<(), TestCaseError> {
@@ -419,46 +370,6 @@ impl Scene {
         prop_assert!(broken.is_empty(), "after {step:?}: {broken:#?}");
         Ok(())
     }
-}
-
-fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> {
-    let pending = item.pending.as_ref()?;
-    let transition = match end {
-        End::Delivered => Transition::Delivered,
-        End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, throttle: false },
-        End::Dead => Transition::Dead { reason: "rejected".into(), throttle: None, is_swept: false },
-        End::Exhausted => Transition::Dead { reason: "transient".into(), throttle: None, is_swept: true },
-    };
-    let failure = match end {
-        End::Delivered => None,
-        End::Retry | End::Exhausted => Some(Failure::new(FailureClass::Transient, "out of order")),
-        End::Dead => Some(Failure::new(FailureClass::Rejected, "no such field")),
-    };
-    let attempt = AttemptRecord {
-        id: item.attempt,
-        company: item.company,
-        integration: item.integration,
-        lead: Some(pending.lead),
-        event: pending.event,
-        number: pending.attempts + 1,
-        trigger: Trigger::First,
-        operator: None,
-        started_at: item.claimed_at,
-        duration_ms: 1,
-        failure,
-        sent: None,
-        answer: None,
-        config_version: pending.version,
-    };
-    Some(Finished {
-        claim: item.claim,
-        delivery: item.delivery,
-        attempt,
-        transition,
-        deaths: pending.deaths + died,
-        rendered: None,
-        verbatim: false,
-    })
 }
 
 fn set_up() -> (tokio::runtime::Runtime, Store, PgPool) {

@@ -1,0 +1,135 @@
+//! What can happen to the queue, how often each of it is tried, and what an attempt comes to.
+
+use super::*;
+
+/// What can happen. A number chooses among what there is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    Lead,
+    Update(usize),
+    Claim(i32),
+    /// With or without the answer of a first try lost.
+    Finish(usize, End, bool),
+    GiveBack(usize),
+    /// Rendered anew or not.
+    Retry(usize, bool),
+    /// An operator pushes a lead anew.
+    Push(usize),
+    /// The sweep comes, or goes on.
+    Sweep,
+    /// All the dead are retried as a job, which goes a step or is cancelled.
+    Job(bool),
+    Disable,
+    Enable(Held),
+    /// An operator does so to one delivery, in whatever state it is.
+    Move(usize, Move),
+    /// The daemon dies, the next one takes over; what it was pushing ends too late.
+    Die,
+    /// The daemon's lease runs out while it works.
+    Lapse(Lapse),
+    /// Everything that there is comes to an age that the sweep does not return to.
+    Age,
+    /// The integration is deleted, whatever is on its way to it; another one takes its place.
+    Delete,
+    /// The daemon stops in order.
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    Delivered,
+    Retry,
+    Dead,
+    /// Dead, and the sweep comes back.
+    Exhausted,
+}
+
+/// What follows when a lease has run out.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lapse {
+    /// Nobody noticed, and the daemon goes on.
+    Unseen,
+    /// Another daemon takes over; so many of the pushes end before it has the claims, the others after.
+    Taken(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Move {
+    Hold,
+    Release,
+    Skip,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Held {
+    Keep,
+    Release,
+    Skip,
+}
+
+pub(super) fn step() -> impl Strategy<Value = Step> {
+    let end = prop_oneof![Just(End::Delivered), Just(End::Retry), Just(End::Dead), Just(End::Exhausted)];
+    let held = prop_oneof![Just(Held::Keep), Just(Held::Release), Just(Held::Skip)];
+    let moved = prop_oneof![Just(Move::Hold), Just(Move::Release), Just(Move::Skip)];
+    let lapse = prop_oneof![1 => Just(Lapse::Unseen), 3 => (0..3_usize).prop_map(Lapse::Taken)];
+    prop_oneof![
+        1 => Just(Step::Lead),
+        4 => any::<usize>().prop_map(Step::Update),
+        4 => (1..3_i32).prop_map(Step::Claim),
+        6 => (any::<usize>(), end, any::<bool>()).prop_map(|(n, end, again)| Step::Finish(n, end, again)),
+        1 => any::<usize>().prop_map(Step::GiveBack),
+        3 => any::<(usize, bool)>().prop_map(|(n, anew)| Step::Retry(n, anew)),
+        1 => any::<usize>().prop_map(Step::Push),
+        3 => Just(Step::Sweep),
+        2 => any::<bool>().prop_map(Step::Job),
+        2 => Just(Step::Disable),
+        3 => held.prop_map(Step::Enable),
+        4 => (any::<usize>(), moved).prop_map(|(n, how)| Step::Move(n, how)),
+        1 => Just(Step::Die),
+        2 => lapse.prop_map(Step::Lapse),
+        1 => Just(Step::Age),
+        1 => Just(Step::Delete),
+        1 => Just(Step::Stop),
+    ]
+}
+
+/// What the finisher is given when an item ends so; nothing if its delivery is gone or final.
+pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> {
+    let pending = item.pending.as_ref()?;
+    let transition = match end {
+        End::Delivered => Transition::Delivered,
+        End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, throttle: false },
+        End::Dead => Transition::Dead { reason: "rejected".into(), throttle: None, is_swept: false },
+        End::Exhausted => Transition::Dead { reason: "transient".into(), throttle: None, is_swept: true },
+    };
+    let failure = match end {
+        End::Delivered => None,
+        End::Retry | End::Exhausted => Some(Failure::new(FailureClass::Transient, "out of order")),
+        End::Dead => Some(Failure::new(FailureClass::Rejected, "no such field")),
+    };
+    let attempt = AttemptRecord {
+        id: item.attempt,
+        company: item.company,
+        integration: item.integration,
+        lead: Some(pending.lead),
+        event: pending.event,
+        number: pending.attempts + 1,
+        trigger: Trigger::First,
+        operator: None,
+        started_at: item.claimed_at,
+        duration_ms: 1,
+        failure,
+        sent: None,
+        answer: None,
+        config_version: pending.version,
+    };
+    Some(Finished {
+        claim: item.claim,
+        delivery: item.delivery,
+        attempt,
+        transition,
+        deaths: pending.deaths + died,
+        rendered: None,
+        verbatim: false,
+    })
+}
