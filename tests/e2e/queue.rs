@@ -394,17 +394,26 @@ fn any_order_of_events_keeps_the_rules_of_the_queue() {
     let config =
         Config { cases: cases(), failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let steps = prop::collection::vec(step(), STEPS);
-    TestRunner::new(config)
-        .run(&steps, |steps| {
-            runtime.block_on(async {
-                let mut scene = Scene::new(&store, &pool).await;
-                for step in std::iter::once(Step::Lead).chain(steps) {
-                    scene.take(step).await;
-                    scene.check(Some(step)).await?;
-                }
-                scene.drain().await;
-                scene.check(None).await
-            })
-        })
-        .unwrap();
+    TestRunner::new(config).run(&steps, |steps| runtime.block_on(play(&store, &pool, &steps))).unwrap();
+}
+
+/// Takes steps one after another, and looks at what must hold after each.
+async fn play(store: &Store, pool: &PgPool, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut scene = Scene::new(store, pool).await;
+    for step in std::iter::once(&Step::Lead).chain(steps) {
+        scene.take(*step).await;
+        scene.check(Some(*step)).await?;
+    }
+    scene.drain().await;
+    scene.check(None).await
+}
+
+#[test]
+fn an_update_pushes_nobody_out_of_a_line_that_was_rendered_anew() {
+    let (runtime, store, pool) = set_up();
+    let anew = |n| Step::Retry(n, true);
+    // The second waits behind the first, whose replacement is younger than both.
+    let steps =
+        [Step::Claim(1), Step::Finish(0, End::Delivered, false), anew(0), anew(0), anew(1), Step::Update(0)];
+    runtime.block_on(play(&store, &pool, &steps)).unwrap();
 }

@@ -180,9 +180,10 @@ fn place(line: &[Open], running: &HashSet<Uuid>) -> (Vec<Uuid>, Option<Uuid>) {
     let stands = |row: &Open| row.state == "held" && !running.contains(&row.id) || waits(row.id);
     let is_replaced = |row: &&Open| row.event == "lead.updated" && stands(row) && !leads_on(row);
     let (replaced, kept): (Vec<_>, Vec<_>) = line.iter().partition(is_replaced);
-    // One that was rendered anew stands where the one stood that it replaced.
-    let last = kept.into_iter().max_by_key(|row| (row.created_at.to_jiff(), row.id));
-    (replaced.into_iter().map(|row| row.id).collect(), last.map(|row| row.id))
+    // The line, not their age, says who is last: one that was rendered anew stands where the one stood that it replaced.
+    let is_last = |row: &&&Open| !kept.iter().any(|other| row.successor_id == Some(other.id));
+    let last = kept.iter().filter(is_last).max_by_key(|row| (row.created_at.to_jiff(), row.id));
+    (replaced.iter().map(|row| row.id).collect(), last.map(|row| row.id))
 }
 
 /// Skips what an update replaces: pairs of the old delivery and the new one.
@@ -262,4 +263,66 @@ async fn add(tx: &mut PgTransaction<'_>, update: &NewEvent, added: &[Added<'_>])
     .fetch_one(&mut **tx)
     .await?;
     Ok(micros(now.to_jiff()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The nth delivery of a line, as it was made: `created` or `updated`, its state, and who waits for it.
+    fn open(n: u128, event: &str, state: &str, successor: Option<u128>) -> Open {
+        use jiff_sqlx::ToSqlx as _;
+        Open {
+            id: Uuid::from_u128(n),
+            integration_id: Uuid::nil(),
+            event: format!("lead.{event}"),
+            state: state.to_owned(),
+            successor_id: successor.map(Uuid::from_u128),
+            created_at: jiff::Timestamp::UNIX_EPOCH.to_sqlx(),
+        }
+    }
+
+    #[test]
+    fn an_update_takes_the_place_of_those_that_wait_and_stands_last() {
+        type Line = Vec<Open>;
+        let cases: [(&str, Line, &[u128], Option<u128>); 8] = [
+            ("nothing is open", vec![], &[], None),
+            ("behind the creation", vec![open(1, "created", "pending", None)], &[], Some(1)),
+            (
+                "in the place of one that waits",
+                vec![open(1, "created", "pending", Some(2)), open(2, "updated", "pending", None)],
+                &[2],
+                Some(1),
+            ),
+            ("one that is pushed stays", vec![open(2, "updated", "pending", None)], &[], Some(2)),
+            (
+                "as one does that was held while it is pushed",
+                vec![open(9, "updated", "held", None)],
+                &[],
+                Some(9),
+            ),
+            ("one that is held does not", vec![open(2, "updated", "held", None)], &[2], None),
+            (
+                "one that an operator's push waits for stays",
+                vec![
+                    open(1, "created", "pending", Some(2)),
+                    open(2, "updated", "pending", Some(3)),
+                    open(3, "created", "pending", None),
+                ],
+                &[],
+                Some(3),
+            ),
+            (
+                "the last of the line is not the youngest",
+                vec![open(3, "created", "pending", None), open(4, "created", "pending", Some(3))],
+                &[],
+                Some(3),
+            ),
+        ];
+        let running = HashSet::from([Uuid::from_u128(9)]);
+        for (what, line, replaced, last) in cases {
+            let ids = replaced.iter().copied().map(Uuid::from_u128).collect();
+            assert_eq!(place(&line, &running), (ids, last.map(Uuid::from_u128)), "{what}");
+        }
+    }
 }
