@@ -122,6 +122,41 @@ async fn what_is_claimed_while_the_beat_is_late_is_pushed_later() {
     scene.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_for_the_database_past_the_lease_is_pushed_later() {
+    let scene = Scene::with(Behaviour::Good).await;
+    scene.post(&sample_lead(1)).await;
+    scene.all_delivered().await;
+    // Claimed in time, and then the integration, which has changed, cannot be loaded.
+    sqlx::query("UPDATE integration SET version = version + 1").execute(&scene.pool).await.unwrap();
+    let mut load = scene.pool.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE signing_secret IN ACCESS EXCLUSIVE MODE").execute(&mut *load).await.unwrap();
+    scene.post(&sample_lead(2)).await;
+    scene
+        .wait_until(
+            "SELECT EXISTS (SELECT FROM claim) AND EXISTS (SELECT FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%signing_secret%')",
+        )
+        .await;
+    let mut beat = scene.pool.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE daemon IN SHARE MODE").execute(&mut *beat).await.unwrap();
+    scene
+        .wait_until(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                 AND wait_event_type = 'Lock' AND query LIKE '%lease_until%'
+                 AND query_start < clock_timestamp() - interval '7.6 s')",
+        )
+        .await;
+    load.commit().await.unwrap();
+    scene.wait_until("SELECT EXISTS (SELECT FROM due) AND NOT EXISTS (SELECT FROM claim)").await;
+    assert_eq!(scene.receiver.count(), 1, "another daemon may have had it");
+    beat.commit().await.unwrap();
+    scene.receiver.wait_for(2).await;
+    scene.all_delivered().await;
+    assert_eq!(scene.receiver.count(), 2);
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn an_update_that_came_while_disabled_is_pushed_once_when_released() {
     let scene =

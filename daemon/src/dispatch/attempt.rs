@@ -73,14 +73,20 @@ pub(super) struct Duty<'a> {
 }
 
 /// Pushes once. Whatever the connector does, this ends: each call within the integration's timeout, or shortly after.
-pub(super) async fn attempt(client: &Client, store: &Store, ready: &Ready, duty: Duty<'_>) -> Tried {
+pub(super) async fn attempt(
+    client: &Client,
+    store: &Store,
+    ready: &Ready,
+    duty: Duty<'_>,
+    past: Past,
+) -> Tried {
     let started = Instant::now();
     let mut calls = Calls::new(client, ready, duty.now, PUSH_CAP);
     let mut rendered = None;
     let outcome = match (&ready.prepared, ready.quota.spent()) {
         (Err(failure), _) => Err(failure.clone()),
         (Ok(_), Some(failure)) => Err(failure),
-        (Ok(prepared), None) => push(&mut calls, store, prepared.as_ref(), duty, &mut rendered).await,
+        (Ok(prepared), None) => push(&mut calls, store, prepared.as_ref(), duty, past, &mut rendered).await,
     };
     let body = rendered.or_else(|| match calls.made.first().map(|exchange| &exchange.call) {
         Some(Call::Http(request)) if !request.is_secret => Some(request.body.clone()),
@@ -115,19 +121,11 @@ async fn push(
     store: &Store,
     prepared: &dyn Prepared,
     duty: Duty<'_>,
+    mut past: Past,
     rendered: &mut Option<Bytes>,
 ) -> Result<Outcome, Failure> {
     let integration = &calls.ready.integration;
     let kept = duty.of.filter(|_| prepared.keeps_ids());
-    let mut past = Past::default();
-    while let Some((lead, delivery)) = kept {
-        if let Some(answer) =
-            settled(store.past(integration.company, integration.id, lead, delivery).await).await
-        {
-            past = answer.map_err(|error| unkept(&error))?;
-            break;
-        }
-    }
     let same: Vec<String> =
         past.tried.iter().filter(|tried| tried.is_same).map(|tried| tried.id.to_string()).collect();
     let began = past.tried.iter().map(|tried| tried.created_at.div_euclid(1_000_000));
@@ -308,7 +306,7 @@ impl<'a> Calls<'a> {
     }
 }
 
-fn unkept(error: &Error) -> Failure {
+pub(super) fn unkept(error: &Error) -> Failure {
     let message = format!("what the target calls this lead's things cannot be read or kept: {error}");
     Failure::new(FailureClass::Transient, message)
 }

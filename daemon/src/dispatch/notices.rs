@@ -19,6 +19,7 @@ use crate::{
     store::{
         Error,
         notice::{NoticeEnd, TakenNotice},
+        vendor_id::Past,
     },
 };
 
@@ -114,7 +115,7 @@ impl Teller {
             created_at: now,
             now,
         };
-        let tried = attempt(&self.0.client, &self.0.store, &ready, duty).await;
+        let tried = attempt(&self.0.client, &self.0.store, &ready, duty, Past::default()).await;
         let end = end(notice, tried.outcome, rand::random());
         if let NoticeEnd::Dead { error } = &end {
             tracing::warn!(notice = %notice.id, integration = %notice.integration, error, "a notice is given up");

@@ -20,6 +20,7 @@ use crate::{
         Error,
         finish::AttemptRecord,
         probe::{Found, Probe},
+        vendor_id::Past,
     },
 };
 
@@ -113,7 +114,7 @@ impl Pusher {
             created_at: now,
             now,
         };
-        attempt(&self.client, &self.store, ready, duty).await
+        attempt(&self.client, &self.store, ready, duty, Past::default()).await
     }
 
     async fn write_probe(

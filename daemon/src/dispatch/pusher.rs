@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use super::{
-    attempt::{Duty, Tried, attempt},
+    attempt::{Duty, Tried, attempt, unkept},
     engine::Event,
     finisher::{End, Ended, Item},
     lanes::LaneId,
@@ -27,6 +27,7 @@ use crate::{
         Error, Store,
         finish::{AttemptRecord, Finished},
         queue::{Claimed, Pending},
+        vendor_id::Past,
     },
 };
 
@@ -51,26 +52,31 @@ impl Pusher {
         let end = match &item.pending {
             None => End::Nothing,
             // Past the lease's trust another daemon may have it already: if not, it goes back to the queue.
-            Some(_) if self.life.id() != item.daemon || !self.life.is_trusted() => End::Back(item.attempt),
-            Some(pending) => match self.push_pending(lane, &item, pending).await {
-                Some(finished) => {
-                    self.pause_lane(lane, &finished.transition);
-                    End::Attempt(Box::new(finished))
-                }
-                None => End::Nothing,
-            },
+            Some(_) if !self.may_push(&item) => End::Back(item.attempt),
+            Some(pending) => self.push_pending(lane, &item, pending).await,
         };
+        if let End::Attempt(finished) = &end {
+            self.pause_lane(lane, &finished.transition);
+        }
         self.end(&item, end).await;
     }
 
-    /// None if the integration is gone, and its deliveries with it.
-    async fn push_pending(&self, lane: LaneId, item: &Claimed, pending: &Pending) -> Option<Finished> {
+    /// Whether the lease is trusted under which an item was claimed.
+    fn may_push(&self, item: &Claimed) -> bool {
+        self.life.id() == item.daemon && self.life.is_trusted()
+    }
+
+    async fn push_pending(&self, lane: LaneId, item: &Claimed, pending: &Pending) -> End {
         let mut is_withdrawn = false;
         let (tried, retries_max, version) = match self.ready(lane, pending.version).await {
             Ok(ready) => {
-                let ready = ready?;
+                // The integration is gone, and its deliveries with it.
+                let Some(ready) = ready else { return End::Nothing };
                 let tried = match self.is_withdrawn(lane, &ready, pending.lead).await {
-                    Ok(false) => self.attempt(&ready, item, pending).await,
+                    Ok(false) => match self.attempt(&ready, item, pending).await {
+                        Some(tried) => tried,
+                        None => return End::Back(item.attempt),
+                    },
                     Ok(true) => {
                         is_withdrawn = true;
                         let error = "nothing was sent: the lead took back its consent after this event";
@@ -98,7 +104,7 @@ impl Pusher {
         let sent = tried.body.clone().filter(|_| pending.rendered.is_none());
         let verbatim = sent.as_ref().is_some_and(|body| *body == pending.body);
         let rendered = sent.filter(|_| !verbatim);
-        Some(Finished {
+        End::Attempt(Box::new(Finished {
             claim: item.claim,
             delivery: item.delivery,
             attempt: record(item, pending, tried, version),
@@ -106,10 +112,18 @@ impl Pusher {
             deaths: pending.deaths,
             rendered,
             verbatim,
-        })
+        }))
     }
 
-    async fn attempt(&self, ready: &Ready, item: &Claimed, pending: &Pending) -> Tried {
+    /// None if the database kept it waiting past the lease's trust: another daemon may have it already.
+    async fn attempt(&self, ready: &Ready, item: &Claimed, pending: &Pending) -> Option<Tried> {
+        let past = match self.past(ready, item, pending).await {
+            Ok(past) => past,
+            Err(failure) => return Some(Tried::nothing(failure)),
+        };
+        if !self.may_push(item) {
+            return None;
+        }
         let id = item.delivery.to_string();
         let body = lead::pushed_as(&pending.body, pending.event);
         let duty = Duty {
@@ -122,7 +136,20 @@ impl Pusher {
             created_at: pending.created_at.div_euclid(1_000_000),
             now: self.life.now().div_euclid(1_000_000),
         };
-        attempt(&self.client, &self.store, ready, duty).await
+        Some(attempt(&self.client, &self.store, ready, duty, past).await)
+    }
+
+    /// What is kept of earlier pushes of the lead, where the connector asks for it.
+    async fn past(&self, ready: &Ready, item: &Claimed, pending: &Pending) -> Result<Past, Failure> {
+        if !ready.prepared.as_ref().is_ok_and(|prepared| prepared.keeps_ids()) {
+            return Ok(Past::default());
+        }
+        loop {
+            let past = self.store.past(item.company, item.integration, pending.lead, item.delivery).await;
+            if let Some(answer) = settled(past).await {
+                return answer.map_err(|error| unkept(&error));
+            }
+        }
     }
 
     /// Whether the lead took back its consent since this event, at a target that asks for it.
