@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Daemon, Operator, check_invariants, http, post_lead, request_id, wait_until};
+use leadline_tests::{Cli, Daemon, Operator, check_invariants, http, post_lead, request_id, wait_until};
 use serde_json::json;
 use sqlx::PgPool;
+
+/// More leads than two batches.
+const MANY: usize = 1_100;
 
 struct Scene {
     daemon: Daemon,
@@ -31,6 +34,22 @@ impl Scene {
     async fn post(&self, lead: &serde_json::Value) {
         let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead.to_string()).await;
         assert_eq!(status, 202, "{answer}");
+    }
+
+    async fn post_many(&self) {
+        let mut posts = tokio::task::JoinSet::new();
+        for client in 0..10 {
+            let (url, key) = (self.daemon.url("/v1/leads"), self.key.clone());
+            posts.spawn(async move {
+                let http = http();
+                for n in (client..MANY).step_by(10) {
+                    let post = http.post(&url).bearer_auth(&key).header("content-type", "application/json");
+                    let answer = post.body(sample_lead(n).to_string()).send().await.unwrap();
+                    assert_eq!(answer.status().as_u16(), 202);
+                }
+            });
+        }
+        posts.join_all().await;
     }
 
     async fn holds(&self, condition: &'static str) -> bool {
@@ -59,21 +78,8 @@ async fn what_was_held_comes_back_in_batches_and_intake_decides_anew_once() {
     let integration = scene.integration.clone();
     let disable = v1::DisableIntegrationRequest { request_id: request_id(), integration };
     scene.operator.integrations().disable_integration(disable).await.unwrap();
-    // More than two batches.
-    let held = 1_100;
-    let mut posts = tokio::task::JoinSet::new();
-    for client in 0..10 {
-        let (url, key) = (scene.daemon.url("/v1/leads"), scene.key.clone());
-        posts.spawn(async move {
-            let http = http();
-            for n in (client..held).step_by(10) {
-                let post = http.post(&url).bearer_auth(&key).header("content-type", "application/json");
-                let answer = post.body(sample_lead(n).to_string()).send().await.unwrap();
-                assert_eq!(answer.status().as_u16(), 202);
-            }
-        });
-    }
-    posts.join_all().await;
+    let held = MANY;
+    scene.post_many().await;
     let version = "SELECT config_version FROM company WHERE id = 7";
     let before: i64 = sqlx::query_scalar(version).fetch_one(&scene.pool).await.unwrap();
     let enable = v1::EnableIntegrationRequest {
@@ -86,6 +92,32 @@ async fn what_was_held_comes_back_in_batches_and_intake_decides_anew_once() {
     let after: i64 = sqlx::query_scalar(version).fetch_one(&scene.pool).await.unwrap();
     assert_eq!(after - before, 1);
     scene.all_delivered().await;
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_moves_any_number_of_deliveries() {
+    let scene = Scene::with(Behaviour::Good).await;
+    let integration = scene.integration.clone();
+    let disable = v1::DisableIntegrationRequest { request_id: request_id(), integration };
+    scene.operator.integrations().disable_integration(disable).await.unwrap();
+    scene.post_many().await;
+    let cli = Cli::new(scene.daemon.socket());
+    for (verb, state) in [("release", "pending"), ("hold", "held"), ("skip", "skipped")] {
+        let command = ["delivery", verb, "--integration", "crm"];
+        let dry = cli.json(&[&command[..], &["--dry-run"]].concat()).await;
+        let done = cli.json(&command).await;
+        assert_eq!((&dry["count"], &done["count"]), (&json!(MANY), &json!(MANY)), "{verb}");
+        let moved: i64 = sqlx::query_scalar("SELECT count(*) FROM delivery WHERE state = $1")
+            .bind(state)
+            .fetch_one(&scene.pool)
+            .await
+            .unwrap();
+        assert_eq!(moved, MANY as i64, "{verb}");
+        check_invariants(&scene.pool).await;
+    }
+    let audited = "SELECT count(*) = 3 FROM audit WHERE target = '1100 deliveries'";
+    assert!(scene.holds(audited).await, "one line for each command");
     scene.end().await;
 }
 

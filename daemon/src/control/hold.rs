@@ -1,23 +1,21 @@
 //! What operators do to deliveries beside retrying them: hold, release, skip; and why one stands where it does.
 
-use std::collections::BTreeMap;
-
 use leadline_proto::v1::{self, hold_service_server::HoldService};
 use tonic::{Request, Response};
 use uuid::Uuid;
 
 use super::{
     Answer, Control, check, mutate,
-    targets::{SAMPLE, audit, batches},
+    targets::{Forecast, Meant, Tally, batches},
 };
 use crate::{
     domain::{
-        ids::{CompanyId, DeliveryId, IntegrationId},
+        ids::{CompanyId, DeliveryId},
         why,
     },
     store::{
         command::{Call, Command, Refusal},
-        delivery_read::{DeliveryFilter, Order, Target},
+        delivery_read::Target,
         hold::Moved,
     },
 };
@@ -87,37 +85,44 @@ impl Control {
         (dry_run, asked): (bool, Asked),
     ) -> Answer<v1::MovedDeliveriesResponse> {
         if dry_run {
-            let targets = self.meant(verb, asked).await?;
-            return Ok(Response::new(self.outlook(verb, &targets).await?));
+            let meant = self.to_move(verb, asked).await?;
+            return Ok(Response::new(verb.outlook(self.forecast(&meant).await?)));
         }
         let (call, _) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
         }
-        let targets = self.meant(verb, asked).await?;
-        let outlook = self.outlook(verb, &targets).await?;
-        let mut batches = batches(&targets);
-        let last = batches.pop();
-        let mut moved = Moved::default();
-        // Each batch is safe to repeat: what it has moved is no longer in a state that it moves.
-        for (company, batch) in batches {
-            let mut command = self.store.batch(&call).await?;
-            add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call).await?);
-            command.commit().await?;
+        let mut meant = self.to_move(verb, asked).await?;
+        let outlook = verb.outlook(self.forecast(&meant).await?);
+        let (mut moved, mut tally) = (Moved::default(), Tally::default());
+        let (mut last, mut after) = (None, None);
+        loop {
+            let page = self.next_page(&mut meant, after).await?;
+            let Some(end) = page.last() else { break };
+            after = Some(DeliveryId::from(end.id));
+            tally.add(&page);
+            // Each batch is safe to repeat: what it has moved is no longer in a state that it moves.
+            for batch in batches(&page) {
+                if let Some((company, batch)) = last.replace(batch) {
+                    let mut command = self.store.batch(&call).await?;
+                    add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call).await?);
+                    command.commit().await?;
+                }
+            }
         }
         self.carry_out(&call, |mut command| async {
             if let Some((company, batch)) = last {
                 add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call).await?);
             }
-            audit(&mut command, &call, &targets).await?;
+            tally.audit(&mut command, &call).await?;
             let (count, running) = (moved.changed, moved.running);
             Ok((command, v1::MovedDeliveriesResponse { count, running, ..outlook }))
         })
         .await
     }
 
-    /// The deliveries that a request means, oldest first; refused if one of those named stands in another state.
-    async fn meant(&self, verb: Verb, asked: Asked) -> Result<Vec<Target>, Refusal> {
+    /// The deliveries that a request means; refused if one of those named stands in another state.
+    async fn to_move(&self, verb: Verb, asked: Asked) -> Result<Meant, Refusal> {
         match (asked.ids, asked.filter) {
             (ids, Some(filter)) if ids.is_empty() => {
                 // Nothing named would mean every delivery of every company.
@@ -128,42 +133,27 @@ impl Control {
                 }
                 let mut found = self.delivery_filter(&filter).await?;
                 found.states = verb.states_of(&filter, &found.states)?;
-                Ok(self.store.targets(&found).await?)
+                self.found(found).await
             }
             (ids, None) if !ids.is_empty() => {
                 let targets = self.named(&ids).await?;
                 targets.iter().try_for_each(|target| verb.refuse(target))?;
-                Ok(targets)
+                Ok(Meant::Named(targets))
             }
             (_, None) => check::invalid(format!("name deliveries to {}, or send a filter", verb.word())),
             _ => check::invalid("send either ids or a filter, not both"),
         }
     }
-
-    /// How many, which come first, and how long pushing them takes where they are released.
-    async fn outlook(&self, verb: Verb, targets: &[Target]) -> Result<v1::MovedDeliveriesResponse, Refusal> {
-        let mut lanes: BTreeMap<_, usize> = BTreeMap::new();
-        for target in targets.iter().filter(|_| verb == Verb::Release) {
-            *lanes.entry((target.company_id, target.integration_id)).or_default() += 1;
-        }
-        let mut seconds: f64 = 0.0;
-        for ((company, integration), count) in lanes {
-            let pace = self.store.pace(CompanyId(company), IntegrationId::from(integration)).await?;
-            seconds = seconds.max(pace.seconds(count));
-        }
-        let first = targets.iter().take(SAMPLE).map(|target| DeliveryId::from(target.id)).collect();
-        let filter = DeliveryFilter { ids: Some(first), ..DeliveryFilter::default() };
-        let sample = self.store.delivery_views(&filter, Order::OldestFirst, None, None).await?;
-        Ok(v1::MovedDeliveriesResponse {
-            count: targets.len() as u64,
-            running: 0,
-            sample: sample.into_iter().map(v1::Delivery::from).collect(),
-            seconds,
-        })
-    }
 }
 
 impl Verb {
+    /// Only what is released is pushed, and takes time.
+    fn outlook(self, forecast: Forecast) -> v1::MovedDeliveriesResponse {
+        let Forecast { count, seconds, sample } = forecast;
+        let seconds = if self == Self::Release { seconds } else { 0.0 };
+        v1::MovedDeliveriesResponse { count, running: 0, sample, seconds }
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Self::Hold => "hold",
@@ -254,7 +244,7 @@ fn ids(targets: &[Target]) -> Vec<Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::delivery::State;
+    use crate::domain::{delivery::State, ids::IntegrationId};
 
     #[test]
     fn what_cannot_be_moved_is_refused_with_the_way_out() {

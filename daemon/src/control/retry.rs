@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use leadline_proto::v1;
 use serde_json::json;
 use tonic::{Request, Response};
-use uuid::Uuid;
 
 use super::{
     Answer, Control, check, mutate,
-    targets::{SAMPLE, audit, batches},
+    targets::{Forecast, Meant, Tally, batches},
 };
 use crate::{
-    domain::ids::{CompanyId, DeliveryId, IntegrationId},
+    domain::ids::{CompanyId, DeliveryId},
     store::{
         command::{Call, Refusal},
         delivery_read::{DeliveryFilter, Order, Target},
@@ -30,18 +29,18 @@ impl Control {
         request: Request<v1::RetryDeliveriesRequest>,
     ) -> Answer<v1::RetryDeliveriesResponse> {
         if request.get_ref().dry_run {
-            let asked = self.asked(request.get_ref()).await?;
-            return Ok(Response::new(self.forecast(&asked).await?));
+            let meant = self.to_retry(request.get_ref()).await?;
+            return Ok(Response::new(self.forecast(&meant).await?.into()));
         }
         let (call, request) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
         }
-        let asked = self.asked(&request).await?;
-        let forecast = self.forecast(&asked).await?;
-        match asked {
-            Asked::Named(targets) => self.retry_named(&call, request.re_render, &targets, forecast).await,
-            Asked::Found { filter, lanes } => {
+        let meant = self.to_retry(&request).await?;
+        let forecast = self.forecast(&meant).await?.into();
+        match meant {
+            Meant::Named(targets) => self.retry_named(&call, request.re_render, &targets, forecast).await,
+            Meant::Found { filter, lanes } => {
                 self.start_job(&call, request.re_render, &filter, &lanes, forecast).await
             }
         }
@@ -68,7 +67,9 @@ impl Control {
             if let Some((company, batch)) = last {
                 pushed.extend(command.retry(company, &batch, retrial).await?);
             }
-            audit(&mut command, call, targets).await?;
+            let mut tally = Tally::default();
+            tally.add(targets);
+            tally.audit(&mut command, call).await?;
             let (count, ids) = (pushed.len() as u64, pushed.iter().map(ToString::to_string).collect());
             Ok((command, v1::RetryDeliveriesResponse { count, pushed: ids, ..forecast }))
         })
@@ -102,7 +103,7 @@ impl Control {
     }
 
     /// The deliveries that a request means; refused if one of those named cannot be retried.
-    async fn asked(&self, request: &v1::RetryDeliveriesRequest) -> Result<Asked, Refusal> {
+    async fn to_retry(&self, request: &v1::RetryDeliveriesRequest) -> Result<Meant, Refusal> {
         match (&request.ids[..], &request.filter) {
             ([], Some(asked)) => {
                 let mut filter = self.delivery_filter(asked).await?;
@@ -112,57 +113,24 @@ impl Control {
                 filter.known_only = true;
                 let one = self.store.targets_page(&filter, Order::OldestFirst, None, 1).await?;
                 one.iter().try_for_each(refuse_disabled)?;
-                let lanes = self.store.job_lanes(&filter).await?;
-                Ok(Asked::Found { filter: Box::new(filter), lanes })
+                self.found(filter).await
             }
             ([], None) => check::invalid("name deliveries to retry, or send a filter"),
             (_, Some(_)) => check::invalid("send either ids or a filter, not both"),
             (ids, None) => {
                 let targets = self.named(ids).await?;
                 targets.iter().try_for_each(refuse_named)?;
-                Ok(Asked::Named(targets))
+                Ok(Meant::Named(targets))
             }
         }
-    }
-
-    /// How many, how long, and which come first.
-    async fn forecast(&self, asked: &Asked) -> Result<v1::RetryDeliveriesResponse, Refusal> {
-        let mut lanes: BTreeMap<(i64, Uuid), usize> = BTreeMap::new();
-        let filter = match asked {
-            Asked::Named(targets) => {
-                for target in targets {
-                    *lanes.entry((target.company_id, target.integration_id)).or_default() += 1;
-                }
-                let first = targets.iter().take(SAMPLE).map(|target| DeliveryId::from(target.id)).collect();
-                &DeliveryFilter { ids: Some(first), ..DeliveryFilter::default() }
-            }
-            Asked::Found { filter, lanes: found } => {
-                for lane in found {
-                    let total = usize::try_from(lane.total).unwrap_or(usize::MAX);
-                    lanes.insert((lane.company.0, lane.integration.uuid()), total);
-                }
-                filter
-            }
-        };
-        let mut seconds: f64 = 0.0;
-        for ((company, integration), count) in &lanes {
-            let pace = self.store.pace(CompanyId(*company), IntegrationId::from(*integration)).await?;
-            seconds = seconds.max(pace.seconds(*count));
-        }
-        let sample = self.store.delivery_views(filter, Order::OldestFirst, None, Some(SAMPLE as i64)).await?;
-        Ok(v1::RetryDeliveriesResponse {
-            count: lanes.values().sum::<usize>() as u64,
-            seconds,
-            sample: sample.into_iter().map(v1::Delivery::from).collect(),
-            ..v1::RetryDeliveriesResponse::default()
-        })
     }
 }
 
-/// What a retry is asked for.
-enum Asked {
-    Named(Vec<Target>),
-    Found { filter: Box<DeliveryFilter>, lanes: Vec<JobLane> },
+impl From<Forecast> for v1::RetryDeliveriesResponse {
+    fn from(forecast: Forecast) -> Self {
+        let Forecast { count, seconds, sample } = forecast;
+        Self { count, seconds, sample, ..Self::default() }
+    }
 }
 
 /// The states that a filter retries: dead ones unless it names others.
@@ -209,6 +177,7 @@ fn refuse_named(target: &Target) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::IntegrationId;
 
     fn target(company_id: i64, state: &str, enabled: bool) -> Target {
         Target {

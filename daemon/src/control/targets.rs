@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use leadline_proto::v1;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{Control, check};
 use crate::{
-    domain::ids::{CompanyId, DeliveryId},
+    domain::ids::{CompanyId, DeliveryId, IntegrationId},
     store::{
         command::{Call, Command, Refusal},
-        delivery_read::{DeliveryFilter, Target},
+        delivery_read::{DeliveryFilter, Order, Target},
         held::BATCH,
+        job::JobLane,
     },
 };
 
@@ -19,7 +22,75 @@ const MAX_IDS: usize = 10_000;
 /// How many of them the answer shows.
 pub(super) const SAMPLE: usize = 10;
 
+/// The deliveries that a request means.
+pub(super) enum Meant {
+    /// By their ids.
+    Named(Vec<Target>),
+    /// By a filter: any number of them.
+    Found { filter: Box<DeliveryFilter>, lanes: Vec<JobLane> },
+}
+
+/// How many a request means, how many seconds their lanes take to push them, and which come first.
+pub(super) struct Forecast {
+    pub(super) count: u64,
+    pub(super) seconds: f64,
+    pub(super) sample: Vec<v1::Delivery>,
+}
+
 impl Control {
+    /// What a filter finds, counted.
+    pub(super) async fn found(&self, filter: DeliveryFilter) -> Result<Meant, Refusal> {
+        let lanes = self.store.job_lanes(&filter).await?;
+        Ok(Meant::Found { filter: Box::new(filter), lanes })
+    }
+
+    /// What a command over these comes to.
+    pub(super) async fn forecast(&self, meant: &Meant) -> Result<Forecast, Refusal> {
+        let mut lanes: BTreeMap<(i64, Uuid), usize> = BTreeMap::new();
+        let filter = match meant {
+            Meant::Named(targets) => {
+                for target in targets {
+                    *lanes.entry((target.company_id, target.integration_id)).or_default() += 1;
+                }
+                let first = targets.iter().take(SAMPLE).map(|target| DeliveryId::from(target.id)).collect();
+                &DeliveryFilter { ids: Some(first), ..DeliveryFilter::default() }
+            }
+            Meant::Found { filter, lanes: found } => {
+                for lane in found {
+                    let total = usize::try_from(lane.total).unwrap_or(usize::MAX);
+                    lanes.insert((lane.company.0, lane.integration.uuid()), total);
+                }
+                filter
+            }
+        };
+        let mut seconds: f64 = 0.0;
+        for ((company, integration), count) in &lanes {
+            let pace = self.store.pace(CompanyId(*company), IntegrationId::from(*integration)).await?;
+            seconds = seconds.max(pace.seconds(*count));
+        }
+        let sample = self.store.delivery_views(filter, Order::OldestFirst, None, Some(SAMPLE as i64)).await?;
+        let count = lanes.values().sum::<usize>() as u64;
+        Ok(Forecast { count, seconds, sample: sample.into_iter().map(v1::Delivery::from).collect() })
+    }
+
+    /// The next of those that are meant, oldest first; none behind the last of those that were counted.
+    pub(super) async fn next_page(
+        &self,
+        meant: &mut Meant,
+        after: Option<DeliveryId>,
+    ) -> Result<Vec<Target>, Refusal> {
+        match meant {
+            Meant::Named(targets) => Ok(std::mem::take(targets)),
+            Meant::Found { filter, lanes } => {
+                let last = lanes.iter().map(|lane| lane.last).max();
+                let order = Order::OldestFirst;
+                let mut page = self.store.targets_page(filter, order, after, BATCH as i64).await?;
+                page.retain(|target| Some(target.id) <= last);
+                Ok(page)
+            }
+        }
+    }
+
     /// The deliveries of these ids, oldest first; refused if one is not there.
     pub(super) async fn named(&self, ids: &[String]) -> Result<Vec<Target>, Refusal> {
         if ids.len() > MAX_IDS {
@@ -54,31 +125,38 @@ pub(super) fn batches(targets: &[Target]) -> Vec<(CompanyId, Vec<Target>)> {
     chunks.collect()
 }
 
-/// One audit line for each company.
-pub(super) async fn audit(command: &mut Command, call: &Call, targets: &[Target]) -> Result<(), Refusal> {
-    let mut companies: BTreeMap<i64, (u64, Vec<String>)> = BTreeMap::new();
-    for target in targets {
-        let (count, first) = companies.entry(target.company_id).or_default();
-        *count += 1;
-        if first.len() < SAMPLE {
-            first.push(DeliveryId::from(target.id).to_string());
+/// What the audit keeps of a command: how many of each company, and the first of them.
+#[derive(Default)]
+pub(super) struct Tally(BTreeMap<i64, (u64, Vec<String>)>);
+
+impl Tally {
+    pub(super) fn add(&mut self, targets: &[Target]) {
+        for target in targets {
+            let (count, first) = self.0.entry(target.company_id).or_default();
+            *count += 1;
+            if first.len() < SAMPLE {
+                first.push(DeliveryId::from(target.id).to_string());
+            }
         }
     }
-    for (company, (count, first)) in companies {
-        let target = match &first[..] {
-            [only] => format!("delivery {only}"),
-            _ => format!("{count} deliveries"),
-        };
-        let after = json!({ "count": count, "first": first, "request_id": call.request_id });
-        command.audit(CompanyId(company), &target, None, Some(after)).await?;
+
+    /// One audit line for each company.
+    pub(super) async fn audit(self, command: &mut Command, call: &Call) -> Result<(), Refusal> {
+        for (company, (count, first)) in self.0 {
+            let target = match &first[..] {
+                [only] => format!("delivery {only}"),
+                _ => format!("{count} deliveries"),
+            };
+            let after = json!({ "count": count, "first": first, "request_id": call.request_id });
+            command.audit(CompanyId(company), &target, None, Some(after)).await?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::IntegrationId;
 
     fn target(company_id: i64) -> Target {
         Target {
