@@ -13,10 +13,7 @@ impl AuditService for Control {
         let (limit, after) = check::page(request.page.as_ref())?;
         let at = request.at.unwrap_or_default();
         let filter = AuditFilter {
-            company: match check::optional(&request.company) {
-                Some(company) => Some(self.store.find_company(company).await?),
-                None => None,
-            },
+            company: self.store.find_optional_company(check::optional(&request.company)).await?,
             operator: check::optional(&request.operator).map(|name| name.replace('\0', "")),
             since: convert::read_time("since", at.since.as_ref())?,
             until: convert::read_time("until", at.until.as_ref())?,

@@ -69,9 +69,7 @@ impl Control {
             filter.until = convert::read_time("until", at.until.as_ref())?;
         }
         let company = check::optional(&asked.company);
-        if let Some(company) = company {
-            filter.company = Some(self.store.find_company(company).await?);
-        }
+        filter.company = self.store.find_optional_company(company).await?;
         if let Some(integration) = check::optional(&asked.integration) {
             let (company, integration) = self.store.find_integration(company, integration).await?;
             filter.company = Some(company);

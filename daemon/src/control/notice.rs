@@ -14,10 +14,7 @@ impl NoticeService for Control {
     ) -> Answer<v1::ListNoticesResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
-        let company = match check::optional(&request.company) {
-            Some(company) => Some(self.store.find_company(company).await?),
-            None => None,
-        };
+        let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let notices = self.store.notices(company, check::optional_id("after", after)?, limit).await?;
         let notices = notices.into_iter().map(v1::Notice::from).collect();
         Ok(Response::new(v1::ListNoticesResponse { notices }))

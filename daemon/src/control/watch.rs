@@ -44,10 +44,7 @@ impl WatchService for Control {
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
         let request = request.into_inner();
-        let company = match check::optional(&request.company) {
-            Some(company) => Some(self.store.find_company(company).await?),
-            None => None,
-        };
+        let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let news = self.journal.watch();
         let entry = self.journal.entry(&request.cursor);
         let watcher = Watcher { control: self.clone(), company, news, entry, greeted: false };

@@ -81,6 +81,17 @@ pub(super) async fn find_company(db: &mut PgConnection, reference: &str) -> Resu
     }
 }
 
+/// The same, where one need not be named.
+pub(super) async fn find_optional_company(
+    db: &mut PgConnection,
+    reference: Option<&str>,
+) -> Result<Option<CompanyId>, Refusal> {
+    match reference {
+        Some(reference) => find_company(db, reference).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 impl Store {
     /// The company that a reference means.
     pub async fn company(&self, reference: &str) -> Result<Company, Refusal> {
@@ -99,6 +110,14 @@ impl Store {
     /// The id of the company that a reference means.
     pub async fn find_company(&self, reference: &str) -> Result<CompanyId, Refusal> {
         find_company(&mut *self.pool.acquire().await?, reference).await
+    }
+
+    /// The same, where one need not be named.
+    pub async fn find_optional_company(&self, reference: Option<&str>) -> Result<Option<CompanyId>, Refusal> {
+        match reference {
+            Some(reference) => self.find_company(reference).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Companies, newest first, those behind `after` only.

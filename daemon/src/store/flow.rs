@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Error, Store,
     command::{Command, Refusal},
-    company::{Company, find_company},
+    company::{Company, find_optional_company},
     integration::find_integration,
 };
 use crate::domain::{
@@ -182,10 +182,7 @@ impl Store {
     /// The flows of a company or of all, in the order in which they are asked.
     pub async fn flow_views(&self, company: Option<&str>, limit: i64) -> Result<Vec<FlowView>, Refusal> {
         let mut db = self.pool.acquire().await?;
-        let company = match company {
-            Some(reference) => Some(find_company(&mut db, reference).await?),
-            None => None,
-        };
+        let company = find_optional_company(&mut db, company).await?;
         Ok(views(&mut db, company, None, limit).await?)
     }
 

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::{
     Error, Store,
     command::{Command, Refusal},
-    company::{Company, find_company},
+    company::{Company, find_optional_company},
     secret,
 };
 use crate::domain::{
@@ -194,10 +194,7 @@ impl Store {
         reference: &str,
     ) -> Result<(CompanyId, IntegrationId), Refusal> {
         let mut db = self.pool.acquire().await?;
-        let company = match company {
-            Some(company) => Some(find_company(&mut db, company).await?),
-            None => None,
-        };
+        let company = find_optional_company(&mut db, company).await?;
         find_integration(&mut db, company, reference).await
     }
 }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::{
     Store,
     command::{Command, Refusal},
-    company::find_company,
+    company::find_optional_company,
 };
 use crate::domain::ids::{CompanyId, KeyId};
 
@@ -72,10 +72,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<IntakeKey>, Refusal> {
         let mut db = self.pool.acquire().await?;
-        let company = match company {
-            Some(reference) => Some(find_company(&mut db, reference).await?.0),
-            None => None,
-        };
+        let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
         let rows = sqlx::query_as!(
             Row,
             "SELECT company_id, id, prefix, require_signature, rate_per_second, created_at, revoked_at FROM intake_key

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Error, Store,
     command::Refusal,
-    company::find_company,
+    company::find_optional_company,
     delivery_read::{DeliveryFilter, DeliveryView, Order},
 };
 use crate::domain::{
@@ -118,10 +118,7 @@ impl Store {
     /// The company and id of the lead that a uuid means.
     pub async fn find_lead(&self, company: Option<&str>, uuid: &str) -> Result<(CompanyId, LeadId), Refusal> {
         let mut db = self.pool.acquire().await?;
-        let company = match company {
-            Some(reference) => Some(find_company(&mut db, reference).await?),
-            None => None,
-        };
+        let company = find_optional_company(&mut db, company).await?;
         find_lead(&mut db, company, uuid).await
     }
 
@@ -147,10 +144,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<LeadView>, Refusal> {
         let mut db = self.pool.acquire().await?;
-        let company = match company {
-            Some(reference) => Some(find_company(&mut db, reference).await?.0),
-            None => None,
-        };
+        let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
         let rows = sqlx::query_as!(
             Row,
             r#"SELECT x.company_id AS "company_id!", x.id AS "id!", x.uuid AS "uuid!", x.received_at AS "received_at!",

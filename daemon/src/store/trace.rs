@@ -6,7 +6,7 @@ use ulid::Ulid;
 use super::{
     Store,
     command::Refusal,
-    company::find_company,
+    company::find_optional_company,
     delivery_read::DeliveryView,
     lead_read::{LeadStatus, LeadView, find_lead},
 };
@@ -49,10 +49,7 @@ impl Store {
         uuid: &str,
     ) -> Result<(LeadView, Vec<TraceStep>), Refusal> {
         let mut db = self.pool.acquire().await?;
-        let company = match company {
-            Some(company) => Some(find_company(&mut db, company).await?),
-            None => None,
-        };
+        let company = find_optional_company(&mut db, company).await?;
         let (company, id) = find_lead(&mut db, company, uuid).await?;
         let events = sqlx::query!(
             "SELECT id, kind FROM event WHERE company_id = $1 AND lead_id = $2 ORDER BY id",

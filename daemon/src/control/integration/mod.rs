@@ -27,10 +27,7 @@ impl IntegrationService for Control {
     ) -> Answer<v1::ListIntegrationsResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
-        let company = match check::optional(&request.company) {
-            Some(company) => Some(self.store.find_company(company).await?),
-            None => None,
-        };
+        let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let after = check::optional_id("after", after)?;
         let filter = IntegrationFilter { company, ids: None, after, limit: Some(limit) };
         let integrations = self.store.integration_views(&filter).await?;
