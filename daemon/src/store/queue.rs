@@ -31,6 +31,25 @@ pub struct Ask {
     pub watermark: i64,
 }
 
+/// A row of the queue, as far as a hint tells of it.
+struct DueRow {
+    company_id: i64,
+    integration_id: Uuid,
+    kind: i16,
+    due_at: jiff_sqlx::Timestamp,
+}
+
+impl From<DueRow> for DueHint {
+    fn from(row: DueRow) -> Self {
+        Self {
+            company: CompanyId(row.company_id),
+            integration: row.integration_id.into(),
+            kind: u8::from(row.kind != 0),
+            due_at: micros(row.due_at.to_jiff()),
+        }
+    }
+}
+
 /// Until when a lane waits by itself, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stops {
@@ -242,7 +261,8 @@ async fn claim(
 impl Store {
     /// The earliest due row of every lane, future ones too, by a loose index scan: finds what no hint told of.
     pub async fn discover(&self) -> Result<Vec<DueHint>, Error> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            DueRow,
             r#"WITH RECURSIVE lane AS (
                 (SELECT company_id, integration_id, kind, due_at FROM due ORDER BY integration_id, kind, due_at LIMIT 1)
                 UNION ALL
@@ -257,13 +277,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let hints = rows.into_iter().map(|row| DueHint {
-            company: CompanyId(row.company_id),
-            integration: row.integration_id.into(),
-            kind: u8::from(row.kind != 0),
-            due_at: micros(row.due_at.to_jiff()),
-        });
-        Ok(hints.collect())
+        Ok(rows.into_iter().map(DueHint::from).collect())
     }
 
     /// When the next row of each of these kinds of lanes is due, after a time in microseconds.
@@ -274,7 +288,8 @@ impl Store {
     ) -> Result<Vec<DueHint>, Error> {
         let integration: Vec<Uuid> = lanes.iter().map(|lane| lane.1.uuid()).collect();
         let kind: Vec<i16> = lanes.iter().map(|lane| i16::from(lane.2)).collect();
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            DueRow,
             r#"SELECT d.company_id, d.integration_id, d.kind, d.due_at AS "due_at: jiff_sqlx::Timestamp"
                FROM unnest($1::uuid[], $2::smallint[]) lane(integration_id, kind)
                CROSS JOIN LATERAL (
@@ -288,13 +303,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let hints = rows.into_iter().map(|row| DueHint {
-            company: CompanyId(row.company_id),
-            integration: row.integration_id.into(),
-            kind: u8::from(row.kind != 0),
-            due_at: micros(row.due_at.to_jiff()),
-        });
-        Ok(hints.collect())
+        Ok(rows.into_iter().map(DueHint::from).collect())
     }
 
     /// What a lane must heed beside its integration's configuration.
@@ -345,7 +354,8 @@ impl Store {
 
     /// Gives back items of claims that nobody has begun to push. What else the claims hold stays claimed.
     pub async fn give_back(&self, daemon: i64, claims: &[i64], attempts: &[Uuid]) -> Result<(), Error> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            DueRow,
             r#"WITH fence AS MATERIALIZED (
                 SELECT id, items, attempts FROM claim WHERE id = ANY($2) AND daemon_id = $1 ORDER BY id FOR UPDATE
             ), item AS MATERIALIZED (
@@ -375,13 +385,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let hints = rows.into_iter().map(|row| DueHint {
-            company: CompanyId(row.company_id),
-            integration: row.integration_id.into(),
-            kind: u8::from(row.kind != 0),
-            due_at: micros(row.due_at.to_jiff()),
-        });
-        self.hub.due(hints.collect());
+        self.hub.due(rows.into_iter().map(DueHint::from).collect());
         Ok(())
     }
 
