@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::{
     Error, Store,
     command::{Command, Refusal},
-    company::find_company,
+    company::find_optional_company,
     hold::in_flight,
     lead_read::find_lead,
+    revive::{forget_undelivered, lock_counts},
 };
 use crate::domain::{
     ids::{CompanyId, LeadId},
@@ -41,10 +42,7 @@ pub struct Erased {
 impl Command {
     /// Erases a lead. Repeating it does no harm.
     pub async fn erase_lead(&mut self, company: Option<&str>, uuid: &str) -> Result<Erased, Refusal> {
-        let company = match company {
-            Some(company) => Some(find_company(&mut self.tx, company).await?),
-            None => None,
-        };
+        let company = find_optional_company(&mut self.tx, company).await?;
         let (company, lead) = find_lead(&mut self.tx, company, uuid).await?;
         let uuid = sqlx::query_scalar!(
             "SELECT uuid FROM lead WHERE company_id = $1 AND id = $2 FOR UPDATE",
@@ -92,7 +90,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        self.forget_undelivered(company, &of.integrations, &of.ids).await?;
+        forget_undelivered(&mut self.tx, company, &of.integrations, &of.ids).await?;
         Ok(skipped.rows_affected())
     }
 }
@@ -149,14 +147,7 @@ async fn lock_deliveries(
     let mut integrations: Vec<Uuid> = rows.iter().map(|row| row.integration_id).collect();
     integrations.sort_unstable();
     integrations.dedup();
-    sqlx::query!(
-        "SELECT dead FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($2)
-         ORDER BY integration_id FOR UPDATE",
-        company.0,
-        &integrations,
-    )
-    .fetch_all(db)
-    .await?;
+    lock_counts(db, company, &integrations).await?;
     Ok(Deliveries { ids, integrations })
 }
 

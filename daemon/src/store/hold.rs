@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     Error,
     command::{Command, Refusal},
+    revive::forget_undelivered,
 };
 use crate::domain::ids::{CompanyId, IntegrationId};
 
@@ -114,7 +115,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        self.forget_undelivered(company, &line.lanes(), &released).await?;
+        forget_undelivered(&mut self.tx, company, &line.lanes(), &released).await?;
         self.make_due(company, &released).await?;
         self.touch_all(company, &line.lanes());
         Ok(Moved { changed: released.len() as u64, running: running.len() as u64 })
@@ -146,7 +147,7 @@ impl Command {
         .execute(&mut *self.tx)
         .await?;
         self.leave_line(company, &line, &skipped).await?;
-        self.forget_undelivered(company, &line.lanes(), &skipped).await?;
+        forget_undelivered(&mut self.tx, company, &line.lanes(), &skipped).await?;
         let waiting = sqlx::query_scalar!(
             "SELECT id FROM delivery WHERE company_id = $1 AND id = ANY($2) AND state = 'pending' ORDER BY id",
             company.0,
@@ -213,40 +214,6 @@ impl Command {
             "UPDATE delivery SET successor_id = NULL WHERE company_id = $1 AND id = ANY($2)",
             company.0,
             &before,
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        Ok(())
-    }
-
-    /// Takes deliveries from the small table, and from the counts of the dead.
-    pub(super) async fn forget_undelivered(
-        &mut self,
-        company: CompanyId,
-        lanes: &[Uuid],
-        deliveries: &[Uuid],
-    ) -> Result<(), Refusal> {
-        // Two that lock rows in the same order cannot lock each other out.
-        sqlx::query!(
-            "SELECT dead FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($2)
-             ORDER BY integration_id FOR UPDATE",
-            company.0,
-            lanes,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        sqlx::query!(
-            "WITH gone AS (
-                 DELETE FROM undelivered
-                 WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3)
-                 RETURNING integration_id, state),
-             counted AS (
-                 SELECT integration_id, count(*) FILTER (WHERE state = 'dead') AS dead FROM gone GROUP BY integration_id)
-             UPDATE integration_stat s SET dead = greatest(s.dead - c.dead, 0), updated_at = now()
-             FROM counted c WHERE s.company_id = $1 AND s.integration_id = c.integration_id",
-            company.0,
-            lanes,
-            deliveries,
         )
         .execute(&mut *self.tx)
         .await?;

@@ -228,7 +228,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        revive::no_longer_dead(&mut self.tx, company, &[integration.uuid()], &old).await?;
+        revive::forget_undelivered(&mut self.tx, company, &[integration.uuid()], &old).await?;
         let operator = self.operator.clone();
         let how = Revival {
             // One lead goes with the new ones, many take their turn behind them.

@@ -184,7 +184,7 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        revive::no_longer_dead(&mut self.tx, company, lanes, &old).await?;
+        revive::forget_undelivered(&mut self.tx, company, lanes, &old).await?;
         let made: Vec<Uuid> = made.into_iter().map(|row| row.id).collect();
         // One that stood in the queue stands there again, with whoever waits behind it.
         let (again, anew): (Vec<Uuid>, Vec<Uuid>) = made.iter().partition(|id| ids[..hurried].contains(id));

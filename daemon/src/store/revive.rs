@@ -51,14 +51,7 @@ pub(super) async fn lock(
     )
     .fetch_all(&mut *db)
     .await?;
-    sqlx::query!(
-        "SELECT dead FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($2)
-         ORDER BY integration_id FOR UPDATE",
-        company.0,
-        integrations,
-    )
-    .fetch_all(&mut *db)
-    .await?;
+    lock_counts(db, company, integrations).await?;
     Ok(locked.into_iter().map(|row| (row.id, row.state)).collect())
 }
 
@@ -85,31 +78,50 @@ pub(super) async fn revive(
     )
     .fetch_all(&mut *db)
     .await?;
-    no_longer_dead(db, company, integrations, &revived).await?;
+    forget_undelivered(db, company, integrations, &revived).await?;
     let due = line_up(db, company, &revived, how).await?;
     Ok((revived, due))
 }
 
-/// Takes locked ones off the list of the dead.
-pub(super) async fn no_longer_dead(
+/// Takes deliveries from the small table, and from the counts of the dead.
+pub(super) async fn forget_undelivered(
     db: &mut PgConnection,
     company: CompanyId,
     integrations: &[Uuid],
     ids: &[Uuid],
 ) -> Result<(), Error> {
+    lock_counts(db, company, integrations).await?;
     sqlx::query!(
         "WITH gone AS (
              DELETE FROM undelivered
-             WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3) AND state = 'dead'
-             RETURNING integration_id),
-         counted AS (SELECT integration_id, count(*) AS count FROM gone GROUP BY integration_id)
-         UPDATE integration_stat s SET dead = greatest(s.dead - c.count, 0), updated_at = now()
+             WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3)
+             RETURNING integration_id, state),
+         counted AS (
+             SELECT integration_id, count(*) FILTER (WHERE state = 'dead') AS dead FROM gone GROUP BY integration_id)
+         UPDATE integration_stat s SET dead = greatest(s.dead - c.dead, 0), updated_at = now()
          FROM counted c WHERE s.company_id = $1 AND s.integration_id = c.integration_id",
         company.0,
         integrations,
         ids,
     )
     .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Two that lock rows in the same order cannot lock each other out.
+pub(super) async fn lock_counts(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integrations: &[Uuid],
+) -> Result<(), Error> {
+    sqlx::query!(
+        "SELECT dead FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($2)
+         ORDER BY integration_id FOR UPDATE",
+        company.0,
+        integrations,
+    )
+    .fetch_all(db)
     .await?;
     Ok(())
 }
