@@ -52,3 +52,29 @@ async fn a_flow_pushes_to_a_crm_and_to_slack_and_keeps_the_others_away() {
     hubspot.stop().await;
     slack.stop().await;
 }
+
+#[tokio::test]
+async fn all_unsynced_leads_go_to_what_flows_chose_and_nowhere_else() {
+    let scene = Scene::start().await;
+    scene.receiver.set(Behaviour::RefuseAll(422, "no".into()));
+    let large = scene.integration("large", &["--routing", "flows"]).await;
+    let small = scene.integration("small", &["--routing", "flows"]).await;
+    scene.flow("large", "lead.guest_count >= 100", &["large"], &[]).await;
+    scene.flow("small", "lead.guest_count < 100", &["small"], &[]).await;
+    let first = scene.post_new(&[]).await;
+    let chosen = if state(&first, &large).0 == "pending" { &large } else { &small };
+    let badge = async || scene.operator.badge(chosen).await == "failing";
+    wait_until("the push was refused", badge).await;
+    scene.receiver.set(Behaviour::Good);
+    let before = scene.receiver.count();
+    let plan = scene.cli.json(&["lead", "push", "--company", "7", "--unsynced", "--dry-run"]).await;
+    assert_eq!(plan["count"], 1, "{plan}");
+    let job = scene.cli.json(&["lead", "push", "--company", "7", "--unsynced"]).await;
+    assert_eq!((&job["leads"], &job["delivered"]), (&json!(1), &json!(1)), "{job}");
+    assert_eq!(scene.receiver.count(), before + 1);
+    let kept = if chosen == &large { &small } else { &large };
+    let states: Vec<_> =
+        scene.operator.deliveries_of(kept).await.into_iter().map(|delivery| delivery.state).collect();
+    assert_eq!(states, ["skipped"], "the flow kept it away");
+    scene.end().await;
+}
