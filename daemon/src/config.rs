@@ -355,7 +355,8 @@ mod tests {
         assert_eq!(error, "--keep-attempts \"23h\": write a day at least, such as 30d");
         for bad in ["", "15", "m", "0s", "-1s", "1w", "nans", "infh", "9e9d", "15 m"] {
             let error = read_args(&[&format!("--sweep-interval={bad}")]).unwrap_err();
-            assert!(error.starts_with("--sweep-interval") && error.contains("15m"), "{error}");
+            let told = "write a number and its unit, such as 500ms, 30s, 15m, 72h or 3d; a year at most";
+            assert_eq!(error, format!("--sweep-interval {bad:?}: {told}"));
         }
     }
 
@@ -387,24 +388,41 @@ mod tests {
             let error = read_args(&["--config", file.to_str().unwrap()]).unwrap_err();
             assert!(error.contains(expected) && !error.contains('\n'), "{error}");
         }
-        assert!(read_args(&["--config", "/no/such/file"]).unwrap_err().contains("/no/such/file"));
+        let error = read_args(&["--config", "/no/such/file"]).unwrap_err();
+        assert_eq!(error, "cannot read the configuration file /no/such/file");
     }
 
     #[test]
     fn bad_values_are_refused_with_what_to_write() {
         let long = format!("unix:/{}", "x".repeat(100));
         for (args, expected) in [
-            (["--intake-listen", "8080"], "such as 127.0.0.1:8080"),
-            (["--control-listen", "0.0.0.0:9000"], "TLS, which is not available yet: write unix:PATH"),
+            (["--intake-listen", "8080"], "write an address and a port, such as 127.0.0.1:8080 or [::]:8080"),
+            (
+                ["--control-listen", "0.0.0.0:9000"],
+                "listening on a port needs TLS, which is not available yet: write unix:PATH",
+            ),
             (["--control-listen", "unix:"], "write unix:PATH"),
-            (["--control-listen", &long], "100 bytes"),
-            (["--allow-egress", "10.0.0.0/33"], "such as 10.0.0.0/8"),
+            (
+                ["--control-listen", &long],
+                "longer than the 100 bytes of a socket's path: give a shorter unix:PATH",
+            ),
+            (["--allow-egress", "10.0.0.0/33"], "write a network or an address, such as 10.0.0.0/8 or ::1"),
             (["--brand", "Two words"], "NAME/VERSION"),
             (["--log-level", "leadlined=loud"], "such as info"),
-            (["--database-url", "mysql://x/y"], "--database-url is no URL"),
+            (
+                ["--database-url", "mysql://x/y"],
+                "--database-url is no URL of a PostgreSQL database, such as postgres://user:password@host/database",
+            ),
         ] {
             let error = read_args(&args).unwrap_err();
             assert!(error.contains(expected) && !error.contains('\n'), "{args:?}: {error}");
+        }
+        let nobody = std::io::Error::other("no such program");
+        for (error, told) in [
+            (ConfigError::NoHome, "this user has no home directory: give --data-dir"),
+            (ConfigError::Account(nobody), "cannot tell which user this is: give --data-dir"),
+        ] {
+            assert_eq!(error.to_string(), told);
         }
     }
 

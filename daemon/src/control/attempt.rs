@@ -163,3 +163,13 @@ pub(super) async fn changed(changes: &mut Receiver<Change>, integration: Integra
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_when_the_daemon_stops_is_told_to_come_back() {
+        assert_eq!(stopping().message(), "the daemon stops: try again in a moment");
+    }
+}

@@ -68,8 +68,12 @@ mod tests {
         let admins = Admins { own_uid: 1000 };
         assert_eq!(admins.admit(Some(1000)).unwrap(), Peer(1000));
         assert_eq!(admins.admit(Some(0)).unwrap(), Peer(0));
-        for stranger in [Some(1001), None] {
-            assert_eq!(admins.admit(stranger).unwrap_err().code(), tonic::Code::PermissionDenied);
+        for (stranger, told) in [
+            (Some(1001), "uid 1001 is no operator here: use the daemon's own user (uid 1000) or root"),
+            (None, "the system does not say who is at the other end of the socket"),
+        ] {
+            let refused = admins.admit(stranger).unwrap_err();
+            assert_eq!((refused.code(), refused.message()), (tonic::Code::PermissionDenied, told));
         }
     }
 

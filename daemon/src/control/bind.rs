@@ -51,11 +51,27 @@ mod tests {
         let path = dir.path().join("control.sock");
         let living = bind(&path).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(bind(&path).await, Err(BindError::InUse(_))));
+        let refused = async |path: &Path| bind(path).await.unwrap_err().to_string();
+        let shown = path.display();
+        assert_eq!(
+            refused(&path).await,
+            format!("another daemon answers on {shown}: stop it, or choose another --control-listen")
+        );
         drop(living);
         bind(&path).await.unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, "").unwrap();
-        assert!(matches!(bind(&path).await, Err(BindError::NoSocket(_))));
+        assert_eq!(
+            refused(&path).await,
+            format!("{shown} is there and is no socket: move it away, or choose another --control-listen")
+        );
+        let nowhere = dir.path().join("none/control.sock");
+        assert_eq!(
+            refused(&nowhere).await,
+            format!(
+                "cannot open the control socket {}: No such file or directory (os error 2)",
+                nowhere.display()
+            )
+        );
     }
 }

@@ -210,6 +210,17 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn nobody_and_a_damaged_answer_are_refused() {
+        let nobody = call(Request::new(v1::CreateCompanyRequest::default())).await.unwrap_err();
+        assert_eq!(nobody.message(), "nobody is at the other end");
+        let damaged = repeat::<v1::Company>(b"\xff").unwrap_err();
+        assert_eq!(
+            damaged.message(),
+            "the stored answer of this request cannot be read: look at what it changed"
+        );
+    }
+
     #[test]
     fn a_repeat_carries_no_secret() {
         let answer = v1::RotateSecretResponse {

@@ -79,6 +79,16 @@ mod tests {
             (Refusal::State("a".into()), Code::FailedPrecondition, "a"),
             (Refusal::Exists("a".into()), Code::AlreadyExists, "a"),
             (Refusal::Store(Error::Corrupt("plan")), Code::DataLoss, "a stored plan cannot be read"),
+            (
+                Refusal::Store(Error::Seal(crate::store::SealError)),
+                Code::DataLoss,
+                "a sealed value does not open: it belongs to another row or was sealed with another master key",
+            ),
+            (
+                Refusal::Store(Error::Database(sqlx::Error::RowNotFound)),
+                Code::Internal,
+                "the database refused a statement: the daemon's log says why",
+            ),
         ] {
             let status = Status::from(refusal);
             assert_eq!((status.code(), status.message()), (code, message));

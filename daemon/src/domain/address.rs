@@ -285,17 +285,38 @@ mod tests {
     fn hostile_urls_are_refused_with_what_to_do() {
         let policy = EgressPolicy::default();
         for (url, wanted) in [
-            ("http://crm.example.com/", "use https"),
-            ("http://93.184.216.34/", "use https, or start leadlined with --allow-egress 93.184.216.34/32"),
-            ("ftp://crm.example.com/", "must start with https://"),
+            (
+                "http://crm.example.com/",
+                "plain http to crm.example.com is not allowed: use https, or start leadlined with --allow-egress CIDR \
+                 for its address",
+            ),
+            (
+                "http://93.184.216.34/",
+                "plain http to 93.184.216.34 is not allowed: use https, or start leadlined with --allow-egress \
+                 93.184.216.34/32",
+            ),
+            ("ftp://crm.example.com/", "the URL starts with ftp: but must start with https://"),
             ("file:///etc/passwd", "must start with https://"),
-            ("https://user@crm.example.com/", "user name"),
+            (
+                "https://user@crm.example.com/",
+                "the URL holds a user name or password: take them out and use a header",
+            ),
             ("https://:secret@crm.example.com/", "user name"),
-            ("https://crm.example.com/#part", "fragment"),
-            ("https://localhost/", "--allow-egress 127.0.0.1/32"),
+            (
+                "https://crm.example.com/#part",
+                "the URL has a fragment, which is never sent: take out everything from the # on",
+            ),
+            (
+                "https://localhost/",
+                "localhost is this machine itself: use a public name, or start leadlined with --allow-egress \
+                 127.0.0.1/32",
+            ),
             ("https://LOCALHOST./", "--allow-egress 127.0.0.1/32"),
             ("https://a.b.localhost/", "--allow-egress 127.0.0.1/32"),
-            ("https://127.0.0.1/", "--allow-egress 127.0.0.1/32"),
+            (
+                "https://127.0.0.1/",
+                "127.0.0.1 is not a public address: use one, or start leadlined with --allow-egress 127.0.0.1/32",
+            ),
             ("https://127.1/", "--allow-egress 127.0.0.1/32"),
             ("https://0x7f.1/", "--allow-egress 127.0.0.1/32"),
             ("https://0177.0.0.1/", "--allow-egress 127.0.0.1/32"),
@@ -313,7 +334,7 @@ mod tests {
             ("https://[::ffff:0:127.0.0.1]/", "--allow-egress ::ffff:0:7f00:1/128"),
             ("https://[64:ff9b::127.0.0.1]/", "--allow-egress 64:ff9b::7f00:1/128"),
             ("https://[fd00::1]/", "--allow-egress fd00::1/128"),
-            ("https://./", "no host"),
+            ("https://./", "the URL has no host: write https://HOST/PATH"),
         ] {
             let error = policy.check(&Url::parse(url).unwrap()).unwrap_err();
             assert!(error.contains(wanted), "{url}: {error}");

@@ -286,6 +286,7 @@ mod tests {
                 "lead.name: lead.email stands at lead.email.x; map that elsewhere or to null",
             ),
             (json!({"lead.name": "lead"}), "lead.name: lead stands at lead; map that elsewhere or to null"),
+            (json!({"lead.name": {"to": "a", "value": 3}}), "lead.name: \"value\" must be text: a template"),
             (json!({"lead.name": "a..b"}), "lead.name: the path \"a..b\" has an empty step"),
             (
                 json!({"lead.name": "a", "lead.email": "a.b"}),

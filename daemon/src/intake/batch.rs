@@ -346,7 +346,7 @@ mod tests {
         while let Some(line) = lines.next().await {
             let text = match line.content {
                 Ok(content) => String::from_utf8_lossy(&content).into_owned(),
-                Err(problem) => problem.status().as_u16().to_string(),
+                Err(problem) => format!("{}: {}", problem.status().as_u16(), problem.detail()),
             };
             seen.push((line.number, text));
         }
@@ -379,6 +379,7 @@ mod tests {
     async fn a_line_that_does_not_come_ends_the_batch() {
         let stalling = stream::iter([Ok::<_, Infallible>("a\n{\"lead\"")]).chain(stream::pending());
         let stalled = Lines { chunks: Body::from_stream(stalling).into_data_stream(), ..lines(vec![]) };
-        assert_eq!(seen(stalled).await, [(1, "a".to_owned()), (2, "408".to_owned())]);
+        let told = "408: the line took longer than 0.02 s: send it and what follows it in another batch";
+        assert_eq!(seen(stalled).await, [(1, "a".to_owned()), (2, told.to_owned())]);
     }
 }

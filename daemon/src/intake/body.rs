@@ -136,5 +136,6 @@ mod tests {
         let stalling = futures::stream::iter([Ok::<_, Infallible>("{")]).chain(futures::stream::pending());
         let problem = read_within(Duration::from_millis(50), Body::from_stream(stalling)).await.unwrap_err();
         assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(problem.detail(), "the body took longer than 0.05 s: send it again, without pauses");
     }
 }

@@ -236,7 +236,7 @@ async fn scrub_health_and_notices(
     .await?;
     for error in errors {
         // As it stands within a JSON string.
-        let quoted = serde_json::to_string(&error).map_err(|_| Error::Corrupt("an attempt's error"))?;
+        let quoted = serde_json::to_string(&error).map_err(|_| Error::Corrupt("attempt's error"))?;
         sqlx::query!(
             "UPDATE notice SET body = convert_to(replace(convert_from(body, 'UTF8'), $2, $3), 'UTF8')
              WHERE company_id = $1 AND strpos(convert_from(body, 'UTF8'), $2) > 0",

@@ -90,7 +90,13 @@ mod tests {
         let key = create(&path).unwrap();
         assert_eq!(load(&path).unwrap().unwrap(), key);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(create(&path), Err(MasterKeyError::Unwritable(..))));
+        assert_eq!(
+            create(&path).unwrap_err().to_string(),
+            format!(
+                "cannot make the master key {}: let the daemon's user write there, or choose --master-key",
+                path.display()
+            )
+        );
         assert_eq!(load(&path).unwrap().unwrap(), key);
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
     }
@@ -100,19 +106,28 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("master.key");
         let good = "ab".repeat(32);
+        let shown = path.display();
+        let open = format!("others may read the master key {shown}: chmod 600 {shown}");
+        let no_key = format!(
+            "{shown} is no master key, which is 64 hexadecimal digits: copy it again from where it was made"
+        );
         for (text, mode, expected) in [
-            (good.clone(), 0o640, "chmod 600 "),
-            (good.clone(), 0o604, "chmod 600 "),
-            (String::new(), 0o600, "is no master key"),
-            (good[1..].to_owned(), 0o600, "is no master key"),
-            (format!("{good}ab"), 0o600, "is no master key"),
-            (good.replace('a', "g"), 0o600, "is no master key"),
+            (good.clone(), 0o640, &open),
+            (good.clone(), 0o604, &open),
+            (String::new(), 0o600, &no_key),
+            (good[1..].to_owned(), 0o600, &no_key),
+            (format!("{good}ab"), 0o600, &no_key),
+            (good.replace('a', "g"), 0o600, &no_key),
         ] {
             fs::write(&path, &text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let error = load(&path).unwrap_err().to_string();
-            assert!(error.contains(expected) && !error.contains('\n'), "{text} {mode:o}: {error}");
+            assert_eq!(error, *expected, "{text} {mode:o}");
         }
-        assert!(matches!(load(temp.path()), Err(MasterKeyError::Unreadable(..))));
+        let folder = temp.path().display();
+        assert_eq!(
+            load(temp.path()).unwrap_err().to_string(),
+            format!("cannot read the master key {folder}: let the daemon's user read it")
+        );
     }
 }

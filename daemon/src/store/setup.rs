@@ -201,6 +201,8 @@ async fn fingerprint(pool: &PgPool) -> Result<Option<Vec<u8>>, sqlx::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
 
     #[test]
@@ -214,6 +216,44 @@ mod tests {
         }
         for bad in ["", "leads", "mysql://localhost/leads", "postgres://local host"] {
             assert!(parse_url(bad).unwrap_err().to_string().starts_with("--database-url"), "{bad}");
+        }
+        let cause = parse_url("leads").unwrap_err().source().unwrap().to_string();
+        assert_eq!(cause, "error with configuration: it does not begin with postgres://");
+    }
+
+    #[test]
+    fn each_trouble_says_what_to_do() {
+        let (server, key) = (|| "database leads on db".to_owned(), || PathBuf::from("/data/master.key"));
+        for (error, told) in [
+            (
+                SetupError::Url(sqlx::Error::PoolClosed),
+                "--database-url is no URL of a PostgreSQL database, such as postgres://user:password@host/database",
+            ),
+            (
+                SetupError::Away { server: server(), source: None },
+                "database leads on db did not answer within 10 s: start it, or correct --database-url",
+            ),
+            (
+                SetupError::Refused { server: server(), source: sqlx::Error::PoolClosed },
+                "database leads on db refused the connection: correct --database-url",
+            ),
+            (
+                SetupError::Migrate(sqlx::migrate::MigrateError::VersionMissing(99)),
+                "the schema cannot be brought up to date: run the newest leadlined that has used this database",
+            ),
+            (SetupError::Database(sqlx::Error::PoolClosed), "the database refused a statement of the set-up"),
+            (
+                SetupError::OtherKey(key()),
+                "this database is sealed with another master key than /data/master.key: copy the file master.key of the \
+                 daemon that set it up (its data directory) to /data/master.key",
+            ),
+            (
+                SetupError::NoKey(key()),
+                "this database is sealed with a master key, and there is no file /data/master.key: copy the file \
+                 master.key of the daemon that set it up (its data directory) to /data/master.key",
+            ),
+        ] {
+            assert_eq!(error.to_string(), told);
         }
     }
 }

@@ -61,7 +61,7 @@ impl Store {
                 past.tried.push(TriedDelivery { id: id.into(), created_at, is_same });
             }
             if let Some(ids) = row.ids {
-                past.ids = serde_json::from_value(ids).map_err(|_| Error::Corrupt("ids of a target"))?;
+                past.ids = serde_json::from_value(ids).map_err(|_| Error::Corrupt("vendor id"))?;
             }
         }
         Ok(past)
@@ -76,7 +76,7 @@ impl Store {
         lead: LeadId,
         ids: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
-        let ids = serde_json::to_value(ids).map_err(|_| Error::Corrupt("ids of a target"))?;
+        let ids = serde_json::to_value(ids).map_err(|_| Error::Corrupt("vendor id"))?;
         sqlx::query!(
             "WITH target AS (
                  SELECT id, ids_from FROM integration WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL)

@@ -1,4 +1,4 @@
-//! Flows that push to a CRM and to people, beside each other.
+//! Flows that push to a CRM and to people, and pushes that go by what flows chose.
 
 use leadline_fakes::{Fake, hubspot::Hubspot, slack::Slack};
 

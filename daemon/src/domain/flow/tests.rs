@@ -8,7 +8,7 @@ fn seed() -> Json {
     Json::parse(
         r#"{"event":"lead.created","version":"v1","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"Zoë Patel",
         "email":"Sarah@example.com","phone":null,"event_type":"wedding","event_date":"2026-09-12","guest_count":80,
-        "gdpr_consent":true,"budget":12500.50,"tags":["vip","local"],"huge":18446744073709551616},
+        "gdpr_consent":true,"budget":12500.50,"tags":["vip","local"],"huge":18446744073709551616,"vast":1e999},
         "quote":{"total_pence":1269600,"items":[{"name":"Hire","unit_pence":350000},{"name":"Feast","unit_pence":4500}]},
         "viewing":{"starts_at":"2026-06-04T23:30:00+01:00"},"company":{"id":7,"name":"The Old Barn"}}"#
             .as_bytes(),
@@ -107,6 +107,34 @@ fn what_cannot_be_evaluated_is_told_with_its_place() {
     ] {
         assert_eq!(ask(source).unwrap_err(), told, "{source}");
     }
+    for (source, told) in [
+        ("timestamp(lead.guest_count) > timestamp(lead.name)", "timestamp wants text, not an integer"),
+        ("size(lead.guest_count) > 1", "an integer has no size"),
+        ("lead.name.contains(lead.guest_count)", "contains wants text, not an integer"),
+        ("int(lead['budget'] * 1e300) == 1", "the decimal is too large for an integer"),
+        ("int(lead.name) == 1", "the text is no integer"),
+        ("int(lead.gdpr_consent) == 1", "a truth value cannot be made an integer"),
+        ("double(lead.name) > 1.0", "the text is no number"),
+        ("double(lead.gdpr_consent) > 1.0", "a truth value cannot be made a decimal"),
+        ("string(lead['tags']) == ''", "a list cannot be made text"),
+        ("lead.name.getHours() == 1", "this is asked of a time, not of text; write timestamp(…)"),
+        (
+            "timestamp(viewing.starts_at).getHours(lead.guest_count) == 1",
+            "a time zone is text, not an integer",
+        ),
+        (
+            "timestamp(viewing.starts_at).getHours('Mars') == 1",
+            "no time zone \"Mars\"; write an offset such as +01:00, or UTC",
+        ),
+        ("lead.name in lead.guest_count", "`in` wants a list, not an integer"),
+        ("lead['tags'][lead.name] == 1", "text cannot be looked up in a list"),
+        ("-lead.name == 1", "text has no negative"),
+        ("lead.guest_count.matches('8')", "matches wants text, not an integer"),
+        ("lead['vast'] > 1.0", "lead[\"vast\"]: a number is too large for a decimal"),
+    ] {
+        let error = ask(source).unwrap_err();
+        assert!(error.starts_with(&format!("{told} (line 1, column ")), "{source}: {error}");
+    }
 }
 
 #[test]
@@ -138,7 +166,17 @@ fn what_cannot_be_read_is_refused_with_its_place_and_the_nearest_name() {
         ),
         ("{'a': 1} == {'a': 1}", "objects cannot be written in a condition"),
         ("1u == 1", "line 1, column 1: write the integer without u"),
-        ("now > 3", "a condition knows no clock"),
+        ("now > 3", "a condition knows no clock: what it decides depends on the lead alone"),
+        ("b'x' == b'x'", "line 1, column 1: write the text without b"),
+        ("lead.name.matches('(a{1000}){1000}')", "the pattern is too large"),
+        ("lead.name.matches('(')", "the pattern cannot be read: unclosed group"),
+        ("lead.name.size(1) == 1", "write size(x) or x.size()"),
+        ("lead.name.getHours(1, 2) == 1", "write x.getHours() or x.getHours(\"+01:00\")"),
+        ("quote.items.map()", "write list.map(x, x.name)"),
+        ("quote.items.all()", "write list.all(x, x.name == \"…\")"),
+        ("has(lead)", "; write has(…) around a field, as has(quote.total_pence)"),
+        ("lead.event_type == 'wedding' and true", "; write && for and, || for or"),
+        ("lead.name = 'x'", "; write == to compare"),
         ("quote.items.exists(i, j.name == '')", "unknown variable j"),
     ] {
         let error = Condition::compile(source).unwrap_err();
@@ -170,7 +208,11 @@ fn saving_refuses_what_fails_for_every_lead_and_warns_of_what_fails_for_some() {
     assert_eq!(Condition::check("lead.guest_count > 50").unwrap().1, None);
     assert_eq!(Condition::check("has(quote.total_pence) && quote.total_pence > 1").unwrap().1, None);
     let warning = Condition::check("quote.total_pence > 500000").unwrap().1.unwrap();
-    assert!(warning.starts_with("for a lead without optional fields this cannot be evaluated"), "{warning}");
+    assert!(
+        warning
+            .starts_with("for a lead without optional fields this cannot be evaluated, and holds the lead: "),
+        "{warning}"
+    );
     assert!(
         warning.ends_with("quote.total_pence is absent (line 1, column 1); ask has(quote.total_pence) first"),
         "{warning}"
@@ -199,7 +241,12 @@ fn no_lead_and_no_condition_keeps_others_waiting() {
     let doubled = format!("size({}) > 0", vec!["lead.name"; 50].join(" + "));
     let long = format!(r#"{{"lead":{{"name":"{}"}}}}"#, "x".repeat(60_000));
     let long = Json::parse(long.as_bytes()).unwrap();
-    assert!(Condition::compile(&doubled).unwrap().holds(&long, EventKind::Created).is_err());
+    let error = Condition::compile(&doubled).unwrap().holds(&long, EventKind::Created).unwrap_err();
+    assert!(error.starts_with("the text gets longer than 64 KiB"), "{error}");
+    let signs = Condition::compile(&vec!["1"; 500].join("+")).unwrap_err();
+    assert_eq!(signs, "the condition has more than 250 operators; make two flows of it");
+    let many = Condition::compile(&["a == 1"; 9].join("||")).unwrap_err();
+    assert!(many.ends_with("; and 1 more"), "{many}");
 }
 
 /// Tests run on small stacks, as the daemon's threads have them.

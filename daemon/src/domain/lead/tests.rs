@@ -135,6 +135,39 @@ fn refusals_say_what_to_do() {
     ] {
         assert_eq!(refused(body), [(pointer.to_owned(), detail.to_owned())], "{body}");
     }
+    for (key, value, detail) in [
+        (
+            "uuid",
+            r#""x""#,
+            "is not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7; leave it out to have one \
+             made",
+        ),
+        ("name", r#"" ""#, "must not be empty"),
+        ("email", r#""x""#, "must be an e-mail address"),
+        ("event_type", r#""weding""#, "must be one of wedding, corporate, private_dining, birthday, other"),
+        ("event_date", r#""1/2/2026""#, "must be a date as YYYY-MM-DD"),
+        ("gdpr_consent", r#""yes""#, "must be true or false"),
+        ("utm", "[]", "must be an object or null"),
+    ] {
+        let mut event = Json::parse(format!("{{\"lead\":{LEAD}}}").as_bytes()).unwrap();
+        event.set_at(&format!("lead.{key}"), Json::parse(value.as_bytes()).unwrap());
+        let told = refused(&event.to_string());
+        assert_eq!(told, [(format!("/lead/{key}"), detail.to_owned())], "{key}");
+    }
+    for (member, pointer, detail) in [
+        (r#""version":"v2""#, "/version", "must be \"v1\", or be left out"),
+        (r#""quote":{"items":{}}"#, "/quote/items", "must be an array"),
+        (r#""quote":{"items":[5]}"#, "/quote/items/0", "must be an object"),
+        (r#""quote":{"items":[{"quantity":"1"}]}"#, "/quote/items/0/quantity", "must be a number"),
+        (
+            r#""quote":{"subtotal_pence":1,"rules_pence":2,"vat_pence":3,"total_pence":7}"#,
+            "/quote/total_pence",
+            "must be subtotal + rules + vat, which is 6",
+        ),
+    ] {
+        assert_eq!(refused(&with(member)), [(pointer.to_owned(), detail.to_owned())], "{member}");
+    }
+    assert_eq!(Refusal::Invalid(Vec::new()).to_string(), "0 of the event's fields are wrong");
     let missing: Vec<_> = refused(r#"{"lead":{}}"#).into_iter().map(|(pointer, _)| pointer).collect();
     let required = ["name", "email", "event_type", "event_date", "guest_count", "gdpr_consent"];
     assert_eq!(missing, required.map(|key| format!("/lead/{key}")));

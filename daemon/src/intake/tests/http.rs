@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Router, body::Body};
 use futures::future::join_all;
-use http::{Method, Request, StatusCode, header};
+use http::{Request, StatusCode, header};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -26,13 +26,13 @@ pub(super) struct Door {
 }
 
 pub(super) struct Answer {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     headers: http::HeaderMap,
     text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
 
@@ -48,6 +48,11 @@ impl Answer {
             problem["detail"].as_str().is_some_and(|detail| !detail.is_empty() && !detail.contains('\n'))
         );
         problem
+    }
+
+    /// Checks that this is a problem in these words.
+    pub(super) fn refused(&self, status: u16, detail: &str) {
+        assert_eq!(self.problem(status)["detail"], detail);
     }
 }
 
@@ -81,7 +86,7 @@ impl Door {
         self.ask(posted(&key('a'), body)).await
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         let request = Request::get(path).header("authorization", format!("Bearer {}", key('a')));
         self.ask(request.body(Body::empty()).unwrap()).await
     }
@@ -102,7 +107,7 @@ fn lead(uuid: &str) -> Value {
     }})
 }
 
-const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
+pub(super) const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
 
 #[tokio::test]
 async fn a_key_with_a_rate_is_told_when_to_come_back() {
@@ -231,6 +236,8 @@ async fn a_new_key_works_at_once_and_a_revoked_one_no_more() {
 async fn wrong_keys_cost_no_more_than_a_look_at_the_version() {
     let door = door();
     assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    let told = "no live intake key: send the header Authorization: Bearer llk_… with a key of this company";
+    door.ask(posted(&key('b'), lead(UUID))).await.refused(401, told);
     join_all((0..20).map(|_| door.ask(posted(&key('b'), lead(UUID))))).await;
     assert_eq!(door.ledger.with(|state| state.views_loaded), 1);
 }
@@ -254,7 +261,10 @@ async fn a_company_that_never_rests_sends_the_lead_away() {
     let door = door();
     door.ledger.with(|state| state.restless = true);
     let answer = door.post(lead(UUID)).await;
-    answer.problem(503);
+    answer.refused(
+        503,
+        "the company is being changed, nothing was accepted: send the lead again after Retry-After seconds",
+    );
     assert_eq!(answer.headers[header::RETRY_AFTER], "1");
 }
 
@@ -262,8 +272,9 @@ async fn a_company_that_never_rests_sends_the_lead_away() {
 async fn a_key_may_require_a_signed_body() {
     let door = door();
     door.ledger.change(|company| company.keys[0].1 = Some("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=".into()));
-    let problem = door.post(lead(UUID)).await.problem(401);
-    assert!(problem["detail"].as_str().unwrap().contains("X-Leadline-Signature"));
+    let unsigned = "this intake key requires a signed body: send X-Leadline-Signature or webhook-signature, made with \
+                    its signing secret";
+    door.post(lead(UUID)).await.refused(401, unsigned);
     assert!(door.ledger.with(|state| state.leads.is_empty()));
 }
 
@@ -281,21 +292,24 @@ async fn bodies_that_are_no_leads_are_refused_with_their_fields() {
 #[tokio::test]
 async fn only_plain_json_of_bounded_size_is_read() {
     let door = door();
-    for (name, value, status) in [
-        ("content-type", "text/plain", 415),
-        ("content-type", "application/jsonp", 415),
-        ("content-type", "", 415),
-        ("content-encoding", "gzip", 415),
-        ("content-length", "262145", 413),
+    let media = "the body must be JSON: send it with the header Content-Type: application/json";
+    let packed = "compressed bodies are not accepted: send the JSON as it is, without Content-Encoding";
+    let large = "the body is larger than 256 KiB: send one lead per request";
+    for (name, value, status, told) in [
+        ("content-type", "text/plain", 415, media),
+        ("content-type", "application/jsonp", 415, media),
+        ("content-type", "", 415, media),
+        ("content-encoding", "gzip", 415, packed),
+        ("content-length", "262145", 413, large),
     ] {
         let mut request = posted(&key('a'), lead(UUID));
         request.headers_mut().insert(name, value.parse().unwrap());
-        door.ask(request).await.problem(status);
+        door.ask(request).await.refused(status, told);
     }
     let mut request = posted(&key('a'), lead(UUID));
     request.headers_mut().remove("content-type");
-    door.ask(request).await.problem(415);
-    door.post(" ".repeat(256 * 1024 + 1)).await.problem(413);
+    door.ask(request).await.refused(415, media);
+    door.post(" ".repeat(256 * 1024 + 1)).await.refused(413, large);
     door.post(" ".repeat(256 * 1024)).await.problem(400);
 }
 
@@ -303,10 +317,18 @@ async fn only_plain_json_of_bounded_size_is_read() {
 async fn a_database_that_is_away_asks_the_sender_to_come_back() {
     let door = door();
     assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
-    for (trouble, status, retry_after) in [(Trouble::Away, 503, Some("1")), (Trouble::Failed, 500, None)] {
+    let away = "the database is away, nothing was accepted: send the request again after Retry-After seconds";
+    let busy = "more requests wait than can be answered: send this one again after Retry-After seconds";
+    let failed =
+        "the request failed inside the daemon: its log says why; send it again when that is put right";
+    for (trouble, status, retry_after, detail) in [
+        (Trouble::Away, 503, Some("1"), away),
+        (Trouble::Busy, 503, Some("1"), busy),
+        (Trouble::Failed, 500, None, failed),
+    ] {
         door.ledger.with(|state| state.trouble = Some(trouble));
         let answer = door.post(lead(UUID)).await;
-        answer.problem(status);
+        answer.refused(status, detail);
         let told = answer.headers.get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
         assert_eq!(told, retry_after);
     }
@@ -331,17 +353,19 @@ async fn what_became_of_a_lead_is_told_with_its_text_untouched() {
     assert_eq!(keys, ["id", "lead", "integration_id", "event", "state", "reason", "attempts", "due_at"]);
     assert_eq!((&delivery["lead"], &delivery["due_at"]), (&json!(UUID), &Value::Null));
     for unknown in [LeadId::generate().to_string(), "nonsense".into(), "%ff".into()] {
-        door.get(&format!("/v1/leads/{unknown}")).await.problem(404);
+        let told = "this company has no lead of this uuid: check the uuid and the intake key";
+        door.get(&format!("/v1/leads/{unknown}")).await.refused(404, told);
     }
 }
 
 #[tokio::test]
 async fn paths_and_methods_that_are_not_there_are_problems() {
     let door = door();
-    door.get("/").await.problem(404);
-    door.get("/v1/leads/").await.problem(404);
+    for path in ["/", "/v1/leads/"] {
+        door.get(path).await.refused(404, "there is nothing at this path: /openapi.json lists what there is");
+    }
     let answer = door.get("/v1/leads").await;
-    answer.problem(405);
+    answer.refused(405, "this path does not take GET: use a method that the Allow header names");
     assert_eq!(answer.headers[header::ALLOW], "POST");
 }
 
@@ -352,9 +376,10 @@ async fn readiness_is_the_daemons_and_the_databases() {
     assert_eq!(up.get("/readyz").await.text, "ready\n");
     assert_eq!(up.get("/metrics").await.status, StatusCode::OK);
     up.ledger.with(|state| state.ready = false);
-    up.get("/readyz").await.problem(503);
+    let told = "the database does not answer: the daemon goes on as soon as it does";
+    up.get("/readyz").await.refused(503, told);
     let starting = door_with(Arc::new(|| false));
-    starting.get("/readyz").await.problem(503);
+    starting.get("/readyz").await.refused(503, "the daemon is starting or stopping: ask again in a moment");
     assert_eq!(starting.get("/healthz").await.status, StatusCode::OK);
 }
 
@@ -375,48 +400,5 @@ async fn leads_refusals_and_flushes_are_counted() {
         "leadline_intake_flush_seconds_count 2",
     ] {
         assert!(rendered.lines().any(|rendered| rendered == line), "{line} in {rendered}");
-    }
-}
-
-#[tokio::test]
-async fn the_openapi_document_lists_exactly_what_there_is() {
-    let door = door();
-    let document = door.get("/openapi.json").await.json();
-    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
-    let paths = document["paths"].as_object().unwrap();
-    let listed: Vec<_> = paths.keys().map(String::as_str).collect();
-    assert_eq!(
-        listed,
-        [
-            "/v1/leads",
-            "/v1/leads/batch",
-            "/v1/save_lead",
-            "/v1/leads/{uuid}",
-            "/healthz",
-            "/readyz",
-            "/metrics",
-            "/openapi.json"
-        ]
-    );
-    for (path, item) in paths {
-        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            let request = Request::builder().method(&method).uri(path.replace("{uuid}", UUID));
-            let answer = door.ask(request.body(Body::empty()).unwrap()).await;
-            let operation = &item[method.as_str().to_lowercase()];
-            assert_eq!(
-                operation.is_null(),
-                answer.status == StatusCode::METHOD_NOT_ALLOWED,
-                "{method} {path}"
-            );
-            let status = answer.status.as_str();
-            assert!(
-                operation.is_null() || operation["responses"][status].is_object(),
-                "{method} {path}: {status}"
-            );
-        }
-    }
-    let text = document.to_string();
-    for reference in text.split(r##""$ref":"#"##).skip(1).map(|rest| rest.split('"').next().unwrap()) {
-        assert!(document.pointer(reference).is_some(), "{reference}");
     }
 }

@@ -4,6 +4,7 @@ mod batch;
 mod fake;
 mod flush;
 mod http;
+mod openapi;
 mod server;
 
 /// Waits until something holds; how long that takes is nobody's business.

@@ -75,3 +75,11 @@ async fn a_sender_who_writes_all_before_reading_learns_why_it_is_refused() {
         assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"));
     }
 }
+
+#[test]
+fn an_intake_that_ends_says_what_to_do() {
+    assert_eq!(
+        crate::intake::ServeError.to_string(),
+        "the intake cannot commit leads any more: restart the daemon; its log says what happened"
+    );
+}

@@ -23,3 +23,54 @@ async fn an_orphan_is_taken_over_and_watched_again() {
     second.stop().await.unwrap();
     assert_eq!(postmaster(temp.path()), None);
 }
+
+#[test]
+fn each_trouble_says_what_to_do() {
+    let (path, broken) = (|| PathBuf::from("/data"), || io::Error::other("broken"));
+    let install = if cfg!(target_os = "macos") {
+        "brew install postgresql@17"
+    } else {
+        "apt-get install postgresql (Fedora: dnf install postgresql-server)"
+    };
+    for (error, told) in [
+        (
+            EmbeddedError::NoServer,
+            &*format!("no PostgreSQL server programs were found: {install}, or give --database-url"),
+        ),
+        (
+            EmbeddedError::NamedServer(path()),
+            "LEADLINE_PG_BIN: no initdb, pg_ctl and postgres in /data: correct it, or unset it",
+        ),
+        (
+            EmbeddedError::OtherMajor { major: 17, newest: 16 },
+            "the data directory needs PostgreSQL 17, and the newest here is 16: install version 17, or name its \
+             folder in LEADLINE_PG_BIN, or give --database-url",
+        ),
+        (
+            EmbeddedError::TooOld { newest: 14 },
+            &*format!("PostgreSQL 14 is too old: install 15 or newer ({install}), or give --database-url"),
+        ),
+        (
+            EmbeddedError::NoAccount,
+            "PostgreSQL does not run as root, and there is no user postgres or nobody: start the daemon as another user",
+        ),
+        (EmbeddedError::Account(broken()), "cannot tell which user this is"),
+        (
+            EmbeddedError::Closed { path: path(), user: "nobody" },
+            "nobody cannot enter /data, and PostgreSQL does not run as root: choose a --data-dir outside of private \
+             directories, such as /var/lib/leadline",
+        ),
+        (
+            EmbeddedError::OldServer(path()),
+            "the PostgreSQL of an earlier daemon still uses /data: wait until it has stopped",
+        ),
+        (
+            EmbeddedError::NotStarted { why: "no room".to_owned(), log: path() },
+            "the private PostgreSQL did not start: no room (see /data)",
+        ),
+        (EmbeddedError::Database(sqlx::Error::PoolClosed), "the private PostgreSQL does not answer"),
+        (EmbeddedError::Watchdog(broken()), "the watchdog of the private PostgreSQL failed"),
+    ] {
+        assert_eq!(error.to_string(), told);
+    }
+}
