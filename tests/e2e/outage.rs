@@ -25,7 +25,8 @@ async fn a_database_that_goes_away_is_told_and_what_was_acknowledged_arrives_whe
     let refused = post.body(second.to_string()).send().await.unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     let problem = refused.text().await.unwrap();
-    assert!(problem.contains("the database is away, nothing was accepted"), "{problem}");
+    let told = "the database is away, nothing was accepted: send the request again after Retry-After seconds";
+    assert!(problem.contains(told), "{problem}");
     let ready = http().get(daemon.url("/readyz")).send().await.unwrap();
     assert_eq!(ready.status().as_u16(), 503);
     assert_eq!(http().get(daemon.url("/healthz")).send().await.unwrap().status().as_u16(), 200);

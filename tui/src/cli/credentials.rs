@@ -68,9 +68,27 @@ pub(crate) async fn check(context: &Context, client: &Client, integration: Strin
     let found = client.get_integration(v1::GetIntegrationRequest { integration }).await?;
     let findings = found.findings.len();
     context.out.object(&Integration::from(found))?;
+    fits(findings)
+}
+
+fn fits(findings: usize) -> Result<(), CliError> {
     match findings {
         0 => Ok(()),
         1 => Err(CliError::Failed("1 thing does not fit: see findings".to_owned())),
         many => Err(CliError::Failed(format!("{many} things do not fit: see findings"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_fails_the_command() {
+        let told = [0, 1, 2].map(|findings| fits(findings).err().map(|error| error.to_string()));
+        let [none, one, two] = told.each_ref().map(Option::as_deref);
+        assert_eq!(none, None);
+        assert_eq!(one, Some("1 thing does not fit: see findings"));
+        assert_eq!(two, Some("2 things do not fit: see findings"));
     }
 }

@@ -172,8 +172,14 @@ mod tests {
     fn json_is_checked_before_it_is_sent() {
         for (given, expected) in [
             (r#"{"url": "x"}"#, Ok(r#"{"url": "x"}"#)),
-            ("{", Err("--config is no JSON")),
-            ("[]", Err("must be a JSON object")),
+            (
+                "{",
+                Err(
+                    "--config is no JSON (EOF while parsing an object at line 1 column 1); give an object, or @FILE to \
+                     read one",
+                ),
+            ),
+            ("[]", Err("--config must be a JSON object such as {\"url\": \"https://…\"}")),
             ("@/no/such/file", Err("--config: cannot read /no/such/file")),
         ] {
             match (json("--config", given), expected) {
@@ -195,9 +201,16 @@ mod tests {
         ] {
             assert_eq!(seconds(text).ok(), expected, "{text}");
         }
-        for bad in ["", "soon", "-1h", "1.5s", "1mo", "99999999d"] {
-            assert!(seconds(bad).is_err(), "{bad}");
+        for (bad, told) in [
+            ("", "give a span such as 90s, 24h or 7d"),
+            ("soon", "give a span such as 90s, 24h or 7d"),
+            ("1mo", "give it in days, hours, minutes or seconds"),
+            ("-1h", "give whole seconds, not negative"),
+            ("1.5s", "give whole seconds, not negative"),
+        ] {
+            assert_eq!(seconds(bad).unwrap_err(), told, "{bad}");
         }
+        assert!(seconds("99999999d").is_err());
     }
 
     #[test]
@@ -210,7 +223,12 @@ mod tests {
         ] {
             assert_eq!(moment_at(text, now).unwrap().to_string(), expected);
         }
-        assert!(moment_at("yesterday", now).unwrap_err().contains("2h"));
+        for (text, now, told) in [
+            ("yesterday", now, "give a time such as 2026-06-04T14:00:00Z, or how long ago: 2h, 3d"),
+            ("2h", Timestamp::MIN, "too long ago"),
+        ] {
+            assert_eq!(moment_at(text, now).unwrap_err(), told);
+        }
     }
 
     #[test]

@@ -234,6 +234,7 @@ mod tests {
             id: "A".into(),
             state: state.into(),
             failure_class: "rejected".into(),
+            error: "no such list".into(),
             ..Default::default()
         }
     }
@@ -281,10 +282,13 @@ mod tests {
         };
         assert!(job_verdict(&job("done", 0)).is_ok());
         let failed = job_verdict(&job("done", 2)).unwrap_err().to_string();
-        assert!(failed.starts_with("2 of 5 pushes failed"), "{failed}");
+        assert_eq!(failed, "2 of 5 pushes failed; `leadline delivery list --state dead` shows them");
         for state in ["cancelled", "running"] {
             let broken_off = job_verdict(&job(state, 0)).unwrap_err().to_string();
-            assert!(broken_off.contains("3 were not brought back, 2 are in the queue"), "{broken_off}");
+            assert_eq!(
+                broken_off,
+                "broken off: 3 were not brought back, 2 are in the queue and go on by themselves; see `leadline job show J`"
+            );
         }
     }
 
@@ -296,9 +300,17 @@ mod tests {
         };
         assert_eq!(message(&[]), None);
         assert_eq!(message(&["delivered", "delivered"]), None);
-        let (code, text) = message(&["failed"]).unwrap();
-        assert!(code == 1 && text.contains("(rejected)") && text.contains("attempt show A"), "{text}");
-        let (code, text) = message(&["delivered", "failed"]).unwrap();
-        assert!(code == 1 && text.starts_with("1 of 2 pushes failed"), "{text}");
+        for (states, told) in [
+            (
+                &["failed"][..],
+                "the push failed (rejected): no such list; `leadline attempt show A` has what came back",
+            ),
+            (
+                &["delivered", "failed"],
+                "1 of 2 pushes failed; `leadline attempt show A` has what came back to the first",
+            ),
+        ] {
+            assert_eq!(message(states), Some((1, told.to_owned())));
+        }
     }
 }

@@ -139,7 +139,18 @@ mod tests {
         }
         let (exit, code, message) = seen(&Status::deadline_exceeded(""));
         assert_eq!((exit, code), (69, "unreachable"));
-        assert!(message.contains("within 5 s") && message.contains("/x/control.sock"), "{message}");
+        assert_eq!(
+            message,
+            "the daemon at unix:/x/control.sock did not answer within 5 s; see its log, then try again"
+        );
+        let (_, _, message) = seen(&Status::internal(""));
+        let code = Code::Internal;
+        assert_eq!(message, format!("the daemon refused without a word ({code}); see its log"));
+        let closed = ClientError::from_connect(&address, &io::Error::from(io::ErrorKind::PermissionDenied));
+        assert_eq!(
+            (closed.exit_code(), &*closed.to_string()),
+            (77, "unix:/x/control.sock is not open to you; run this as the user of `leadlined` or as root")
+        );
         let lost = Status::from_error(Box::new(io::Error::from(io::ErrorKind::BrokenPipe)));
         let (exit, _, message) = seen(&lost);
         assert_eq!(exit, 69);

@@ -1,0 +1,55 @@
+//! Configurations and credentials that no push could be made with, and what they are refused with when they are saved.
+
+use super::Scene;
+
+/// The connector with its options (`~` is a blank in a word), and the line on stderr.
+#[rustfmt::skip]
+const CONFIGURATIONS: &[(&str, &str)] = &[
+    (r#"airtable --config {"base_id":"a/b","table":"t"}"#, "base_id must be the id alone, as appAbCdEfGhIjKlMn, not the address"),
+    (r#"airtable --config {"base_id":"a","table":"t"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column, records are found by it; remove the null"),
+    (r#"hubspot --config {"calls_per_10_seconds":0}"#, "calls_per_10_seconds must be from 1 to 10000"),
+    (r#"hubspot --credentials-stdin < {"client_id":"x"}"#, "give a token, or client_id, client_secret and refresh_token"),
+    (r#"pipedrive --config {"lead_field":"x"}"#, "lead_field must be the 40 characters that Pipedrive shows as the field's API key"),
+    (r#"pipedrive --credentials-stdin < {"client_id":"x"}"#, "give an api_token, or client_id, client_secret and refresh_token"),
+    (r#"mailchimp --config {"list_id":"l"} --credentials-stdin < {"api_key":"x"}"#, "api_key must end in its data centre, as -us21: copy the whole key"),
+    (r#"salesforce --config {"external_id_field":"a-b"}"#, "external_id_field must be a field's API name, as Lead_Ref__c"),
+    (r#"salesforce --credentials-stdin < {"client_id":"x"}"#, "give client_secret, refresh_token, or private_key and username"),
+    (r#"salesforce --credentials-stdin < {"client_id":"x","private_key":"y"}"#, "private_key must be an RSA key in PEM, from its BEGIN line to its END line"),
+    (r#"slack --credentials-stdin < {"webhook_url":"https://example.com/a/b"}"#, "webhook_url: must be the URL of an incoming webhook: https://hooks.slack.com/services/…"),
+    (r#"n8n --credentials-stdin < {"hook_url":"https://n8n.example.com/webhook-test/x"}"#, "hook_url: is a test URL, which listens for two minutes after a click: activate the workflow and use its production URL (/webhook/…)"),
+    (r#"webhook --config {"url":"https://example.com/","query":{"{{a":"x"}}"#, "query {{a: a query name takes no template"),
+    (r#"email --config {"host":"a/b","from":"a@example.com","to":"b@example.com"}"#, "host must be a name, as smtp.example.com, without port or path"),
+    (r#"email --config {"host":"93.184.216.34","tls":"none","from":"a@example.com","to":"b@example.com"}"#, "host: mail without TLS to 93.184.216.34 is not allowed: use starttls or tls, or start leadlined with --allow-egress 93.184.216.34/32"),
+    (r#"email --config {"host":"smtp.example.com","from":"a<b<c@example.com>","to":"b@example.com"}"#, "from: a<b<c@example.com> is not a name and an address"),
+    (r#"email --config {"host":"smtp.example.com","from":"nobody","to":"b@example.com"}"#, "from: nobody is not an address that mail can be sent to; write it as name@example.com, other scripts in the domain as xn--"),
+    (r#"email --config {"host":"smtp.example.com","from":"a@example.com","to":"b@example.com"} --credentials-stdin < {"username":"x"}"#, "give username and password, or neither for a server without login"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"leads"}"#, "path must begin with /, as /leads"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","find_path":"/f"}"#, "find_path and find_pointer belong together: set both or neither"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","update_path":"/u/{id}"}"#, "update_path needs the CRM's id: set id_pointer, or find_path and find_pointer"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","id_pointer":"x"}"#, "id_pointer must be a JSON pointer, as /data/id"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","success":{"a":1}}"#, r#"success must be {"pointer": "/status", "equals": "ok"}; without equals, what stands there must not be null"#),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","body":"x"} --mapping {"lead.name":"n"}"#, "body and a mapping are both there; use one of them"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"lead.name":"a..b"}"#, r#"mapping: the path "a..b" has an empty step"#),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"lead.name":"a","lead.email":"a.b"}"#, "mapping: a.b lies within a, where another field goes"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials"}"#, "token_url is required with auth client_credentials: where tokens are got"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials","token_auth":"x"}"#, "token_auth x is not one of form, basic"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials","token_url":"ftp://a/"}"#, "token_url must be an https URL without a login in it"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --payload save_lead"#, "payload save_lead is not pushed by rest: use v1 and a body template"),
+];
+
+#[tokio::test]
+async fn configurations_are_refused_in_these_words_and_change_nothing() {
+    let scene = Scene::start().await;
+    let before = scene.contents().await;
+    let mut findings = Vec::new();
+    for (options, told) in CONFIGURATIONS {
+        let line = format!("integration create --company 7 --name new --disabled --connector {options}");
+        let ran = scene.run(&line).await;
+        if (ran.code, &*ran.stderr) != (1, &*format!("leadline: {told}\n")) {
+            findings.push(format!("{line}\n  {} {}  {told}", ran.code, ran.stderr));
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    assert_eq!(scene.contents().await, before);
+    scene.end().await;
+}
