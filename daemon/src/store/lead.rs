@@ -23,7 +23,7 @@ pub enum Again {
 
 impl Store {
     /// Commits an event of a lead that is known: nothing if it is a duplicate, an update otherwise. `update` carries
-    /// kind [`EventKind::Updated`] and the deliveries for it.
+    /// kind `lead.updated` and the deliveries for it.
     pub async fn accept_again(&self, update: &NewEvent) -> Result<Again, Error> {
         let mut tx = self.pool.begin().await?;
         let is_current = sqlx::query_scalar!(
