@@ -30,6 +30,15 @@ async fn leads_that_came_before_an_integration_are_pushed_to_it_once() {
     let pushed = scene.operator.deliveries_of(&new).await;
     assert!(pushed.iter().all(|delivery| delivery.state == "delivered"));
     assert_eq!(cli.json(&missing).await["leads"], 0, "nothing is missing any more");
+    let dead = ["delivery", "retry", "--integration", "later"];
+    assert_eq!(cli.json(&dead).await["kind"], "retry");
+    for (command, note) in [
+        (&missing[..], "Nothing to push: every lead has arrived or is on its way.\n"),
+        (&dead[..], "Nothing to retry: no delivery meets the filter.\n"),
+    ] {
+        let nothing = cli.run(&[command, &["-o", "table"]].concat()).await;
+        assert_eq!((nothing.code, &*nothing.stderr), (0, note));
+    }
     let states = cli.json(&["lead", "list", "--state", "pushed"]).await;
     assert_eq!(states.as_array().unwrap().len(), 4, "the first integration has not got them");
     scene.end().await;

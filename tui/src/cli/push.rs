@@ -63,6 +63,7 @@ impl Push {
             return wait::follow_job(context, &client, &answer.job_id, true).await;
         }
         if self.unsynced {
+            context.out.note("Nothing to push: every lead has arrived or is on its way.");
             let nothing = v1::Job {
                 kind: "push".to_owned(),
                 state: "done".to_owned(),

@@ -123,7 +123,8 @@ pub(crate) async fn retry_found(
 ) -> Result<(), CliError> {
     let job = client.retry_deliveries(request).await?.job_id;
     if job.is_empty() {
-        let nothing = v1::Job { state: "done".to_owned(), ..Default::default() };
+        context.out.note("Nothing to retry: no delivery meets the filter.");
+        let nothing = v1::Job { kind: "retry".to_owned(), state: "done".to_owned(), ..Default::default() };
         return context.out.object(&Job::from(nothing));
     }
     follow_job(context, client, &job, true).await
