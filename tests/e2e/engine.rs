@@ -2,74 +2,33 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
+use leadline_fakes::{Behaviour, Reply, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Cli, Daemon, Operator, check_invariants, http, post_lead, request_id, wait_until};
+use leadline_tests::{Cli, Daemon, Scene, check_invariants, http, post_lead, request_id, wait_until};
 use serde_json::json;
-use sqlx::PgPool;
 
 /// More leads than two batches.
 const MANY: usize = 1_100;
 
-struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    receiver: Receiver,
-    pool: PgPool,
-    key: String,
-    integration: String,
+async fn post_many(scene: &Scene) {
+    let mut posts = tokio::task::JoinSet::new();
+    for client in 0..10 {
+        let (url, key) = (scene.daemon.url("/v1/leads"), scene.key.clone());
+        posts.spawn(async move {
+            let http = http();
+            for n in (client..MANY).step_by(10) {
+                let post = http.post(&url).bearer_auth(&key).header("content-type", "application/json");
+                let answer = post.body(sample_lead(n).to_string()).send().await.unwrap();
+                assert_eq!(answer.status().as_u16(), 202);
+            }
+        });
+    }
+    posts.join_all().await;
 }
 
-impl Scene {
-    async fn with(behaviour: Behaviour) -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let receiver = Receiver::start(behaviour).await.unwrap();
-        let key = operator.company(7).await;
-        let created = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
-        let pool = daemon.database().pool().await;
-        Self { daemon, operator, receiver, pool, key, integration: created.integration.unwrap().id }
-    }
-
-    async fn post(&self, lead: &serde_json::Value) {
-        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead.to_string()).await;
-        assert_eq!(status, 202, "{answer}");
-    }
-
-    async fn post_many(&self) {
-        let mut posts = tokio::task::JoinSet::new();
-        for client in 0..10 {
-            let (url, key) = (self.daemon.url("/v1/leads"), self.key.clone());
-            posts.spawn(async move {
-                let http = http();
-                for n in (client..MANY).step_by(10) {
-                    let post = http.post(&url).bearer_auth(&key).header("content-type", "application/json");
-                    let answer = post.body(sample_lead(n).to_string()).send().await.unwrap();
-                    assert_eq!(answer.status().as_u16(), 202);
-                }
-            });
-        }
-        posts.join_all().await;
-    }
-
-    async fn holds(&self, condition: &'static str) -> bool {
-        sqlx::query_scalar(condition).fetch_one(&self.pool).await.unwrap()
-    }
-
-    async fn wait_until(&self, condition: &'static str) {
-        wait_until(condition, async || self.holds(condition).await).await;
-    }
-
-    async fn all_delivered(&self) {
-        self.wait_until("SELECT NOT EXISTS (SELECT FROM delivery WHERE state <> 'delivered')").await;
-        self.wait_until("SELECT NOT EXISTS (SELECT FROM claim) AND NOT EXISTS (SELECT FROM due)").await;
-    }
-
-    async fn end(self) {
-        self.daemon.stop().await;
-        check_invariants(&self.pool).await;
-        self.receiver.stop().await;
-    }
+async fn all_delivered(scene: &Scene) {
+    scene.wait_until("SELECT NOT EXISTS (SELECT FROM delivery WHERE state <> 'delivered')").await;
+    scene.wait_until("SELECT NOT EXISTS (SELECT FROM claim) AND NOT EXISTS (SELECT FROM due)").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +38,7 @@ async fn what_was_held_comes_back_in_batches_and_intake_decides_anew_once() {
     let disable = v1::DisableIntegrationRequest { request_id: request_id(), integration };
     scene.operator.integrations().disable_integration(disable).await.unwrap();
     let held = MANY;
-    scene.post_many().await;
+    post_many(&scene).await;
     let version = "SELECT config_version FROM company WHERE id = 7";
     let before: i64 = sqlx::query_scalar(version).fetch_one(&scene.pool).await.unwrap();
     let enable = v1::EnableIntegrationRequest {
@@ -91,7 +50,7 @@ async fn what_was_held_comes_back_in_batches_and_intake_decides_anew_once() {
     assert_eq!(answer.held, held as u64);
     let after: i64 = sqlx::query_scalar(version).fetch_one(&scene.pool).await.unwrap();
     assert_eq!(after - before, 1);
-    scene.all_delivered().await;
+    all_delivered(&scene).await;
     scene.end().await;
 }
 
@@ -101,7 +60,7 @@ async fn a_filter_moves_any_number_of_deliveries() {
     let integration = scene.integration.clone();
     let disable = v1::DisableIntegrationRequest { request_id: request_id(), integration };
     scene.operator.integrations().disable_integration(disable).await.unwrap();
-    scene.post_many().await;
+    post_many(&scene).await;
     let cli = Cli::new(scene.daemon.socket());
     for (verb, state) in [("release", "pending"), ("hold", "held"), ("skip", "skipped")] {
         let command = ["delivery", verb, "--integration", "crm"];
@@ -135,7 +94,7 @@ async fn what_is_claimed_while_the_beat_is_late_is_pushed_later() {
                  AND wait_event_type = 'Lock' AND query LIKE '%lease_until%')",
         )
         .await;
-    scene.post(&sample_lead(1)).await;
+    scene.post(1).await;
     scene
         .wait_until(
             "SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database()
@@ -149,7 +108,7 @@ async fn what_is_claimed_while_the_beat_is_late_is_pushed_later() {
     assert_eq!(scene.receiver.count(), 0, "another daemon may have had it");
     beat.commit().await.unwrap();
     scene.receiver.wait_for(1).await;
-    scene.all_delivered().await;
+    all_delivered(&scene).await;
     assert_eq!(scene.receiver.count(), 1);
     scene.end().await;
 }
@@ -157,13 +116,13 @@ async fn what_is_claimed_while_the_beat_is_late_is_pushed_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waited_for_the_database_past_the_lease_is_pushed_later() {
     let scene = Scene::with(Behaviour::Good).await;
-    scene.post(&sample_lead(1)).await;
-    scene.all_delivered().await;
+    scene.post(1).await;
+    all_delivered(&scene).await;
     // Claimed in time, and then the integration, which has changed, cannot be loaded.
     sqlx::query("UPDATE integration SET version = version + 1").execute(&scene.pool).await.unwrap();
     let mut load = scene.pool.begin().await.unwrap();
     sqlx::raw_sql("LOCK TABLE signing_secret IN ACCESS EXCLUSIVE MODE").execute(&mut *load).await.unwrap();
-    scene.post(&sample_lead(2)).await;
+    scene.post(2).await;
     scene
         .wait_until(
             "SELECT EXISTS (SELECT FROM claim) AND EXISTS (SELECT FROM pg_stat_activity
@@ -184,7 +143,7 @@ async fn what_waited_for_the_database_past_the_lease_is_pushed_later() {
     assert_eq!(scene.receiver.count(), 1, "another daemon may have had it");
     beat.commit().await.unwrap();
     scene.receiver.wait_for(2).await;
-    scene.all_delivered().await;
+    all_delivered(&scene).await;
     assert_eq!(scene.receiver.count(), 2);
     scene.end().await;
 }
@@ -195,13 +154,13 @@ async fn an_update_that_came_while_disabled_is_pushed_once_when_released() {
         Scene::with(Behaviour::Script(vec![Reply::status(200).after(Duration::from_millis(500))])).await;
     let mut lead = sample_lead(1);
     lead["uuid"] = json!("01j8h6kqh4yg3xr8rwm6t6xfqe");
-    scene.post(&lead).await;
+    scene.post_lead(&lead).await;
     scene.receiver.wait_for(1).await;
     let request =
         v1::DisableIntegrationRequest { request_id: request_id(), integration: scene.integration.clone() };
     scene.operator.integrations().disable_integration(request).await.unwrap();
     lead["name"] = json!("Somebody Else");
-    scene.post(&lead).await;
+    scene.post_lead(&lead).await;
     scene.wait_until("SELECT EXISTS (SELECT FROM delivery WHERE state = 'delivered')").await;
     check_invariants(&scene.pool).await;
     let request = v1::EnableIntegrationRequest {
@@ -210,7 +169,7 @@ async fn an_update_that_came_while_disabled_is_pushed_once_when_released() {
         held: "release".into(),
     };
     scene.operator.integrations().enable_integration(request).await.unwrap();
-    scene.all_delivered().await;
+    all_delivered(&scene).await;
     assert_eq!(scene.receiver.count(), 2);
     scene.end().await;
 }
@@ -218,7 +177,7 @@ async fn an_update_that_came_while_disabled_is_pushed_once_when_released() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_beside_a_finish_waits_without_a_deadlock() {
     let scene = Scene::with(Behaviour::RefuseAll(400, String::new())).await;
-    scene.post(&sample_lead(1)).await;
+    scene.post(1).await;
     scene.wait_until("SELECT EXISTS (SELECT FROM delivery WHERE state = 'dead')").await;
     scene.receiver.set(Behaviour::Good);
     // As a finish: first the delivery, then the counts.
@@ -241,7 +200,7 @@ async fn a_retry_beside_a_finish_waits_without_a_deadlock() {
     };
     let (retried, ()) = tokio::join!(retry, rest);
     assert_eq!(retried.unwrap().into_inner().count, 1);
-    scene.all_delivered().await;
+    all_delivered(&scene).await;
     scene.end().await;
 }
 
@@ -280,7 +239,7 @@ async fn leads_come_in_while_a_deletion_counts_what_goes() {
                      AND wait_event_type = 'Lock' AND query LIKE '%count(*) FROM attempt%')",
             )
             .await;
-        scene.post(&sample_lead(1)).await;
+        scene.post(1).await;
         lock.commit().await.unwrap();
     };
     let (deleted, ()) = tokio::join!(delete, rest);
@@ -338,7 +297,7 @@ async fn only_a_suspect_that_stood_alone_is_taken_for_poison() {
     scene.operator.integrations().disable_integration(request).await.unwrap();
     for (leads, died) in [(1..=3, 0), (4..=4, 1)] {
         for n in leads {
-            scene.post(&sample_lead(n)).await;
+            scene.post(n).await;
         }
         // A daemon that is gone had claimed them, each after two deaths.
         let mut dead = scene.pool.begin().await.unwrap();

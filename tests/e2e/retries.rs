@@ -2,49 +2,10 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
+use leadline_fakes::{Behaviour, Reply, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Cli, Daemon, Operator, check_invariants, post_lead, request_id, wait_until};
+use leadline_tests::{Cli, Scene, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
-
-struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    receiver: Receiver,
-    key: String,
-    integration: String,
-}
-
-impl Scene {
-    async fn with(behaviour: Behaviour) -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let receiver = Receiver::start(behaviour).await.unwrap();
-        let key = operator.company(7).await;
-        let created = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
-        Self { daemon, operator, receiver, key, integration: created.integration.unwrap().id }
-    }
-
-    async fn post(&self, n: usize) {
-        let (status, answer) =
-            post_lead(&self.daemon.url("/v1/leads"), &self.key, sample_lead(n).to_string()).await;
-        assert_eq!(status, 202, "{answer}");
-    }
-
-    async fn wait_for_badge(&self, badge: &str) {
-        wait_until(&format!("the badge is {badge}"), async || {
-            self.operator.badge(&self.integration).await == badge
-        })
-        .await;
-    }
-
-    async fn end(self) {
-        let pool = self.daemon.database().pool().await;
-        self.daemon.stop().await;
-        check_invariants(&pool).await;
-        self.receiver.stop().await;
-    }
-}
 
 #[tokio::test]
 async fn a_receiver_that_answers_500_gets_four_attempts_on_schedule_then_the_card_is_red() {

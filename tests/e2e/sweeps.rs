@@ -4,19 +4,11 @@ use std::time::Duration;
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1::{self, job_service_client::JobServiceClient};
-use leadline_tests::{Daemon, Database, Operator, check_invariants, post_lead, request_id, wait_until};
+use leadline_tests::{Daemon, Database, Scene, request_id, wait_until};
 use serde_json::{Value, json};
 
 mod filters;
 mod pushes;
-
-struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    receiver: Receiver,
-    key: String,
-    integration: String,
-}
 
 const INTERVAL: Duration = Duration::from_millis(400);
 
@@ -28,68 +20,19 @@ async fn daemon(database: &Database, interval: Duration) -> Daemon {
     Daemon::start_with(database, |config| config.sweep.interval = interval).await
 }
 
-impl Scene {
-    async fn with(behaviour: Behaviour, more: Value, interval: Duration) -> Self {
-        Self::on(daemon(&Database::create().await, interval).await, behaviour, more).await
-    }
+async fn scene_of(behaviour: Behaviour, more: Value, interval: Duration) -> Scene {
+    Scene::on(daemon(&Database::create().await, interval).await, behaviour, more).await
+}
 
-    async fn on(daemon: Daemon, behaviour: Behaviour, more: Value) -> Self {
-        let operator = Operator::new(daemon.control().await);
-        let receiver = Receiver::start(behaviour).await.unwrap();
-        let key = operator.company(7).await;
-        let created = operator.webhook(7, "crm", &receiver.url("/"), more).await;
-        Self { daemon, operator, receiver, key, integration: created.integration.unwrap().id }
-    }
-
-    async fn post(&self, n: usize) {
-        self.post_body(sample_lead(n)).await;
-    }
-
-    async fn post_body(&self, body: Value) {
-        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, body.to_string()).await;
-        assert_eq!(status, 202, "{answer}");
-    }
-
-    async fn health(&self) -> v1::Health {
-        self.operator.integration(&self.integration).await.health.unwrap()
-    }
-
-    async fn deliveries(&self) -> Vec<v1::Delivery> {
-        self.operator.deliveries_of(&self.integration).await
-    }
-
-    async fn wait_for_states(&self, expected: &[&str]) {
-        wait_until(&format!("the deliveries are {expected:?}"), async || {
-            self.deliveries().await.iter().map(|it| it.state.clone()).collect::<Vec<_>>() == expected
-        })
-        .await;
-    }
-
-    fn jobs(&self, daemon: tonic::transport::Channel) -> JobServiceClient<tonic::transport::Channel> {
-        JobServiceClient::new(daemon)
-    }
-
-    async fn retry(&self, request: v1::RetryDeliveriesRequest) -> v1::RetryDeliveriesResponse {
-        let request = v1::RetryDeliveriesRequest { request_id: request_id(), ..request };
-        self.operator.deliveries().retry_deliveries(request).await.unwrap().into_inner()
-    }
-
-    fn all_dead(&self) -> v1::RetryDeliveriesRequest {
-        let filter = v1::DeliveryFilter { integration: self.integration.clone(), ..Default::default() };
-        v1::RetryDeliveriesRequest { filter: Some(filter), ..Default::default() }
-    }
-
-    async fn end(self) {
-        let pool = self.daemon.database().pool().await;
-        self.daemon.stop().await;
-        check_invariants(&pool).await;
-        self.receiver.stop().await;
-    }
+/// A retry of all that is dead at the integration.
+fn all_dead(scene: &Scene) -> v1::RetryDeliveriesRequest {
+    let filter = v1::DeliveryFilter { integration: scene.integration.clone(), ..Default::default() };
+    v1::RetryDeliveriesRequest { filter: Some(filter), ..Default::default() }
 }
 
 #[tokio::test]
 async fn the_sweep_sends_one_canary_and_the_rest_only_when_it_arrives() {
-    let scene = Scene::with(refusing(), json!({ "retries": 0 }), INTERVAL).await;
+    let scene = scene_of(refusing(), json!({ "retries": 0 }), INTERVAL).await;
     for n in 1..=4 {
         scene.post(n).await;
     }
@@ -161,7 +104,7 @@ async fn what_is_not_swept_says_so() {
     );
     scene.end().await;
 
-    let scene = Scene::with(refusing(), json!({ "retries": 0 }), Duration::from_secs(900)).await;
+    let scene = scene_of(refusing(), json!({ "retries": 0 }), Duration::from_secs(900)).await;
     scene.post(1).await;
     scene.wait_for_states(&["dead"]).await;
     let visit = scene.health().await.sweep_at.unwrap();
@@ -179,7 +122,7 @@ async fn what_is_not_swept_says_so() {
 
 #[tokio::test]
 async fn the_breaker_holds_retries_back_until_the_target_answers() {
-    let scene = Scene::with(refusing(), json!({ "retries": 3 }), Duration::from_secs(900)).await;
+    let scene = scene_of(refusing(), json!({ "retries": 3 }), Duration::from_secs(900)).await;
     for n in 1..=25 {
         scene.post(n).await;
     }
@@ -210,15 +153,15 @@ async fn the_breaker_holds_retries_back_until_the_target_answers() {
 #[tokio::test]
 async fn a_job_brings_the_dead_back_oldest_first_and_tells_how_far_it_is() {
     let scene =
-        Scene::with(refusing(), json!({ "retries": 0, "concurrency": 1 }), Duration::from_secs(900)).await;
+        scene_of(refusing(), json!({ "retries": 0, "concurrency": 1 }), Duration::from_secs(900)).await;
     for n in 1..=12 {
         scene.post(n).await;
     }
     scene.wait_for_states(&["dead"; 12]).await;
     scene.receiver.set(Behaviour::Good);
-    let started = scene.retry(scene.all_dead()).await;
+    let started = scene.retry(all_dead(&scene)).await;
     assert_eq!((started.count, started.sample.len()), (12, 10));
-    let mut jobs = scene.jobs(scene.daemon.control().await);
+    let mut jobs = JobServiceClient::new(scene.daemon.control().await);
     let request = v1::GetJobRequest { id: started.job_id.clone() };
     let mut changes = jobs.watch_job(request).await.unwrap().into_inner();
     let mut told = Vec::new();
@@ -242,7 +185,7 @@ async fn a_job_brings_the_dead_back_oldest_first_and_tells_how_far_it_is() {
 #[tokio::test]
 async fn a_cancelled_job_leaves_the_others_as_they_are() {
     let limited = json!({ "retries": 0, "rate_per_second": 1000 });
-    let scene = Scene::with(refusing(), limited, Duration::from_secs(900)).await;
+    let scene = scene_of(refusing(), limited, Duration::from_secs(900)).await;
     for n in 1..=30 {
         scene.post(n).await;
     }
@@ -258,8 +201,8 @@ async fn a_cancelled_job_leaves_the_others_as_they_are() {
     };
     scene.operator.integrations().update_integration(request).await.unwrap();
     scene.receiver.set(Behaviour::Good);
-    let started = scene.retry(scene.all_dead()).await;
-    let mut jobs = scene.jobs(scene.daemon.control().await);
+    let started = scene.retry(all_dead(&scene)).await;
+    let mut jobs = JobServiceClient::new(scene.daemon.control().await);
     wait_until("the first ones are back", async || {
         scene.deliveries().await.iter().any(|delivery| delivery.state != "dead")
     })
@@ -276,7 +219,7 @@ async fn a_cancelled_job_leaves_the_others_as_they_are() {
 #[tokio::test]
 async fn rendered_anew_it_is_another_delivery_and_the_old_one_says_so() {
     let templated = |body: &str| json!({ "retries": 0, "body": body });
-    let scene = Scene::with(
+    let scene = scene_of(
         Behaviour::RefuseAll(422, "who?".into()),
         templated(r#"{"who": "{{ lead.email }}"}"#),
         Duration::from_secs(900),
@@ -316,19 +259,19 @@ async fn rendered_anew_it_is_another_delivery_and_the_old_one_says_so() {
 
 #[tokio::test]
 async fn once_a_newer_event_was_pushed_the_older_dead_one_is_superseded() {
-    let scene = Scene::with(
+    let scene = scene_of(
         Behaviour::RefuseAll(422, "no such date".into()),
         json!({ "retries": 0 }),
         Duration::from_secs(900),
     )
     .await;
     let mut lead = sample_lead(1);
-    scene.post_body(lead.clone()).await;
+    scene.post_lead(&lead).await;
     scene.wait_for_states(&["dead"]).await;
     scene.receiver.set(Behaviour::Good);
     let of = if lead.get("lead").is_some() { &mut lead["lead"] } else { &mut lead };
     of["guest_count"] = json!(77);
-    scene.post_body(lead).await;
+    scene.post_lead(&lead).await;
     scene.wait_for_states(&["skipped", "delivered"]).await;
     let old = scene.deliveries().await.remove(0);
     assert_eq!(old.reason, "superseded by a later push");

@@ -14,6 +14,7 @@ pub use harness::{
     operator::{Operator, post_lead, request_id},
     pty::{Pty, Shown},
     pushing::{Bringing, Pushing},
+    scene::Scene,
     wait::wait_until,
     wire::Wire,
 };

@@ -22,7 +22,7 @@ fn between(since: Option<i64>, until: Option<i64>) -> Option<v1::Window> {
 
 impl Filtered {
     async fn start() -> Self {
-        let scene = Scene::with(refusing(), json!({ "retries": 0 }), Duration::from_secs(900)).await;
+        let scene = scene_of(refusing(), json!({ "retries": 0 }), Duration::from_secs(900)).await;
         let pool = scene.daemon.database().pool().await;
         let mut leads = Vec::new();
         for (n, (behaviour, state, created, finished)) in [
@@ -168,7 +168,7 @@ async fn a_job_pushes_what_its_filter_means_and_nothing_else() {
         lead: filtered.leads[0].clone(),
         ..filtered.filter()
     };
-    let mut jobs = scene.jobs(scene.daemon.control().await);
+    let mut jobs = JobServiceClient::new(scene.daemon.control().await);
     for (filter, lead) in [(lost, 5), (date, 1)] {
         let before = scene.receiver.count();
         let started =

@@ -7,7 +7,7 @@ use super::*;
 
 #[tokio::test]
 async fn leads_that_came_before_an_integration_are_pushed_to_it_once() {
-    let scene = Scene::with(refusing(), json!({ "retries": 0 }), Duration::from_secs(900)).await;
+    let scene = scene_of(refusing(), json!({ "retries": 0 }), Duration::from_secs(900)).await;
     for n in 1..=3 {
         scene.post(n).await;
     }
@@ -47,18 +47,15 @@ async fn leads_that_came_before_an_integration_are_pushed_to_it_once() {
 
 #[tokio::test]
 async fn unsynced_leads_are_pushed_everywhere_with_their_current_content() {
-    let scene = Scene::with(
-        Behaviour::RefuseAll(422, "no".into()),
-        json!({ "retries": 0 }),
-        Duration::from_secs(900),
-    )
-    .await;
+    let scene =
+        scene_of(Behaviour::RefuseAll(422, "no".into()), json!({ "retries": 0 }), Duration::from_secs(900))
+            .await;
     let mut changed = sample_lead(1);
-    scene.post_body(changed.clone()).await;
+    scene.post_lead(&changed).await;
     scene.wait_for_states(&["dead"]).await;
     let of = if changed.get("lead").is_some() { &mut changed["lead"] } else { &mut changed };
     of["guest_count"] = json!(77);
-    scene.post_body(changed).await;
+    scene.post_lead(&changed).await;
     scene.post(2).await;
     scene.wait_for_states(&["dead"; 3]).await;
     let cli = Cli::new(scene.daemon.socket());
@@ -90,7 +87,7 @@ async fn unsynced_leads_are_pushed_everywhere_with_their_current_content() {
 
 #[tokio::test]
 async fn all_unsynced_leads_go_to_every_integration_and_the_job_tells_how_far_it_is() {
-    let scene = Scene::with(refusing(), json!({ "retries": 0 }), Duration::from_secs(900)).await;
+    let scene = scene_of(refusing(), json!({ "retries": 0 }), Duration::from_secs(900)).await;
     for n in 1..=4 {
         scene.post(n).await;
     }
@@ -108,7 +105,7 @@ async fn all_unsynced_leads_go_to_every_integration_and_the_job_tells_how_far_it
         ..Default::default()
     };
     let started = push.push_leads(request).await.unwrap().into_inner();
-    let mut jobs = scene.jobs(scene.daemon.control().await);
+    let mut jobs = JobServiceClient::new(scene.daemon.control().await);
     let request = v1::GetJobRequest { id: started.job_id };
     let mut changes = jobs.watch_job(request).await.unwrap().into_inner();
     let mut told = Vec::new();
@@ -127,7 +124,7 @@ async fn all_unsynced_leads_go_to_every_integration_and_the_job_tells_how_far_it
 
 #[tokio::test]
 async fn pushes_that_mean_nothing_are_refused_with_the_way_out() {
-    let scene = Scene::with(Behaviour::Good, json!({}), Duration::from_secs(900)).await;
+    let scene = scene_of(Behaviour::Good, json!({}), Duration::from_secs(900)).await;
     let mut push = PushServiceClient::new(scene.daemon.control().await);
     let request = v1::PushLeadsRequest { request_id: request_id(), ..Default::default() };
     for (request, words) in [

@@ -9,5 +9,6 @@ pub(crate) mod invariants;
 pub(crate) mod operator;
 pub(crate) mod pty;
 pub(crate) mod pushing;
+pub(crate) mod scene;
 pub(crate) mod wait;
 pub(crate) mod wire;
