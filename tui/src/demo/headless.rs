@@ -33,7 +33,7 @@ pub(super) async fn run(
     let leads = options.leads.unwrap_or(HEADLESS_LEADS);
     let mut attempts = watch(client, scene).await?;
     let mut told = HashSet::new();
-    let streaming = intake.stream(leads, options.rate, tell_lead);
+    let streaming = intake.stream(leads, options.rate(), tell_lead);
     tokio::pin!(streaming);
     let mut look = interval(LOOK);
     let mut deadline = None;

@@ -46,9 +46,15 @@ pub struct Options {
     /// How many leads [default: 20 without the console, else until you quit]
     #[arg(long, value_name = "N")]
     leads: Option<usize>,
-    /// Leads a second
-    #[arg(long, value_name = "N", default_value = "4", value_parser = rate)]
-    rate: f64,
+    /// Leads a second [default: 4; 1 with --crm, as Pipedrive takes few calls]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<f64>,
+}
+
+impl Options {
+    fn rate(&self) -> f64 {
+        self.rate.unwrap_or(if self.crm { 1.0 } else { 4.0 })
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -96,7 +102,7 @@ async fn play(options: &Options, daemon: &mut Daemon) -> Result<ExitCode, CliErr
 async fn in_console(server: String, intake: &Intake, options: &Options) -> Result<ExitCode, CliError> {
     let console = console::run(console::Options { server: Some(server), ..Default::default() });
     tokio::pin!(console);
-    let stream = intake.stream(options.leads.unwrap_or(usize::MAX), options.rate, |_| Ok(()));
+    let stream = intake.stream(options.leads.unwrap_or(usize::MAX), options.rate(), |_| Ok(()));
     let (code, streamed) = tokio::select! {
         outcome = &mut console => (outcome?, Ok(())),
         streamed = stream => (console.await?, streamed),
