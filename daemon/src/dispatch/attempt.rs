@@ -156,7 +156,7 @@ async fn push(
         if alone.is_none()
             && let Some(person) = guarded(|| prepared.person(&push))?
         {
-            alone = Some(calls.ready.session.people.alone(&person).await);
+            alone = Some(calls.ready.quota.people.alone(&person).await);
             continue;
         }
         match guarded(|| prepared.step(&push, &calls.made))? {
@@ -166,7 +166,9 @@ async fn push(
             Step::Keep(more) => {
                 calls.count()?;
                 while let Some((lead, _)) = kept {
-                    let kept = store.keep_vendor_ids(integration.company, integration.id, lead, &more).await;
+                    let kept = store
+                        .keep_vendor_ids(integration.company, integration.id, lead, past.from, &more)
+                        .await;
                     if let Some(answer) = settled(kept).await {
                         answer.map_err(|error| unkept(&error))?;
                         break;
@@ -241,9 +243,9 @@ impl<'a> Calls<'a> {
         let answer = self.client.call(&call, self.ready.policy.timeout, self.cap).await;
         drop(turn);
         if let Ok(response) = &answer
-            && let Some(failure) = guarded(|| prepared.spent(response))?
+            && (200..300).contains(&response.status)
         {
-            self.ready.quota.rest(failure);
+            self.ready.quota.rest(guarded(|| prepared.spent(response))?);
         }
         self.made.push(Exchange { call, answer });
         Ok(())
@@ -277,7 +279,11 @@ impl<'a> Calls<'a> {
             let answer = client.call(&call, ready.policy.timeout, PUSH_CAP).await;
             drop(turn);
             let exchange = Exchange { call, answer };
-            let token = guarded(|| prepared.token(&exchange, now))?;
+            // Whatever became of the login, nothing of the lead has left.
+            let token = guarded(|| prepared.token(&exchange, now))?.map_err(|failure| match failure.class {
+                FailureClass::Unknown => Failure { class: FailureClass::Transient, ..failure },
+                _ => failure,
+            });
             if token.is_err() {
                 failed = Some(exchange);
             }

@@ -14,47 +14,62 @@ use tokio::{
 
 /// A target's search knows by then whom a push has made.
 const LATELY: Duration = Duration::from_secs(600);
-/// So many people are remembered beside those who are being pushed.
+/// When so many are remembered, those who were met longer ago are forgotten.
 const PEOPLE_MAX: usize = 1024;
 
 /// When the last push for somebody ended.
 type Met = Option<Instant>;
 
-/// The people of one integration, by a hash that means nothing elsewhere.
+/// The people of one account, by a hash that means nothing elsewhere.
 #[derive(Debug, Default)]
 pub(super) struct People {
     hasher: RandomState,
+    /// Until when others may have met anybody.
+    others_until: Met,
     people: Mutex<HashMap<u64, Arc<AsyncMutex<Met>>>>,
 }
 
 /// The right to push for a person, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Alone(OwnedMutexGuard<Met>);
+pub(super) struct Alone {
+    met: OwnedMutexGuard<Met>,
+    others_until: Met,
+}
+
+fn is_lately(met: Met) -> bool {
+    met.is_some_and(|met| met.elapsed() < LATELY)
+}
 
 impl Alone {
     /// Whether another push for the person has just ended: a search may not know yet whom it made.
     pub(super) fn met_lately(&self) -> bool {
-        self.0.is_some_and(|met| met.elapsed() < LATELY)
+        is_lately(*self.met) || is_lately(self.others_until)
     }
 }
 
 impl Drop for Alone {
     fn drop(&mut self) {
-        *self.0 = Some(Instant::now());
+        *self.met = Some(Instant::now());
     }
 }
 
 impl People {
+    /// Nobody is known. Others may have pushed for anybody until that time: whom they met is not known here.
+    pub(super) fn new(others_until: Option<Instant>) -> Self {
+        Self { others_until, ..Self::default() }
+    }
+
     /// Waits until no other push for this person is under way.
     pub(super) async fn alone(&self, person: &str) -> Alone {
         let person = {
             let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
             if people.len() >= PEOPLE_MAX {
-                people.retain(|_, person| Arc::strong_count(person) > 1);
+                // Who is being pushed is locked.
+                people.retain(|_, person| person.try_lock().map_or(true, |met| is_lately(*met)));
             }
             Arc::clone(people.entry(self.hasher.hash_one(person)).or_default())
         };
-        Alone(person.lock_owned().await)
+        Alone { met: person.lock_owned().await, others_until: self.others_until }
     }
 }
 
@@ -77,13 +92,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn so_many_are_remembered_and_nobody_who_is_being_pushed_is_forgotten() {
+    async fn neither_who_was_met_lately_nor_who_is_being_pushed_is_forgotten() {
         let people = People::default();
         let _ada = people.alone("ada").await;
         for n in 0..2 * PEOPLE_MAX {
             drop(people.alone(&n.to_string()).await);
         }
-        assert!(people.people.lock().unwrap().len() <= PEOPLE_MAX);
+        assert!(people.alone("0").await.met_lately());
         assert!(!is_free(&people, "ada").await);
+    }
+
+    #[tokio::test]
+    async fn whom_another_life_met_is_not_known() {
+        assert!(People::new(Some(Instant::now())).alone("ada").await.met_lately());
+        assert!(!People::new(Instant::now().checked_sub(LATELY)).alone("ada").await.met_lately());
     }
 }

@@ -132,7 +132,7 @@ impl Pusher {
             event: pending.event,
             body: &body,
             rendered: pending.rendered.as_ref(),
-            is_repeat: pending.attempts > 0,
+            is_repeat: pending.attempts > 0 || item.trigger == Trigger::Retry,
             created_at: pending.created_at.div_euclid(1_000_000),
             now: self.life.now().div_euclid(1_000_000),
         };

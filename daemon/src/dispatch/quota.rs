@@ -11,6 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use super::people::People;
 use crate::{connectors::Pace, domain::outcome::Failure};
 
 /// What an account takes. Integrations may share it.
@@ -18,6 +19,8 @@ use crate::{connectors::Pace, domain::outcome::Failure};
 pub(super) struct Quota {
     /// None if the target takes any number of calls.
     window: Option<Arc<Window>>,
+    /// Whom pushes are about now.
+    pub(super) people: People,
     /// Until when pushes fail, and how, as what the target counts for all its callers is all but used.
     spent: Mutex<Option<(Instant, Failure)>>,
 }
@@ -53,7 +56,7 @@ impl Quota {
             let room = Arc::new(Semaphore::new(calls));
             Arc::new(Window { pace, room, ended: Mutex::new(vec![others_until; calls].into()) })
         });
-        Self { window, spent: Mutex::default() }
+        Self { window, people: People::new(others_until), spent: Mutex::default() }
     }
 
     /// Waits until another call may be made. A call counts from its end, not from its start: the target counts
@@ -70,10 +73,10 @@ impl Quota {
         Some(turn)
     }
 
-    /// Lets pushes fail so until the failure's wait has passed.
-    pub(super) fn rest(&self, failure: Failure) {
-        let until = Instant::now() + failure.retry_after.unwrap_or_default();
-        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, failure));
+    /// Lets pushes fail so until the failure's wait has passed; with none, lets them go.
+    pub(super) fn rest(&self, failure: Option<Failure>) {
+        let rest = failure.map(|failure| (Instant::now() + failure.retry_after.unwrap_or_default(), failure));
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = rest;
     }
 
     /// How pushes fail now without a call, if they do.
@@ -180,11 +183,13 @@ mod tests {
         let quota = Quota::default();
         assert_eq!(quota.spent(), None);
         let failure = Failure::new(FailureClass::Throttled, "spent");
-        let rest = |wait| quota.rest(Failure { retry_after: Some(wait), ..failure.clone() });
+        let rest = |wait| quota.rest(Some(Failure { retry_after: Some(wait), ..failure.clone() }));
         rest(Duration::from_secs(900));
         let spent = quota.spent().unwrap();
         assert_eq!((spent.class, spent.error.as_str()), (FailureClass::Throttled, "spent"));
         assert!(spent.retry_after.is_some_and(|left| left <= Duration::from_secs(900) && !left.is_zero()));
+        quota.rest(None);
+        assert_eq!(quota.spent(), None, "a later answer says that there is more");
         rest(Duration::ZERO);
         assert_eq!(quota.spent(), None);
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use http::{HeaderName, header};
 use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
 
@@ -24,6 +25,24 @@ const TORN_MIN: usize = 4;
 /// What a login's form says in secret.
 const SECRET_FIELDS: [&str; 4] = ["client_secret", "refresh_token", "assertion", "password"];
 
+/// What stands in these is never a credential, whoever set them.
+const PLAIN_HEADERS: [HeaderName; 2] = [header::ACCEPT, header::CONTENT_TYPE];
+
+/// How else a target may write a text: as JSON with slashes escaped or not, in ASCII alone, and as HTML.
+fn escaped(text: &str) -> [String; 4] {
+    let json = serde_json::Value::from(text).to_string();
+    let json = json.trim_matches('"').to_owned();
+    let mut ascii = String::new();
+    for unit in json.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => ascii.push(char::from(byte)),
+            _ => ascii.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    [json.replace('/', "\\/"), json, ascii, html]
+}
+
 /// The credentials of one call.
 #[derive(Debug, Default)]
 pub(super) struct Secrets(Vec<String>);
@@ -35,7 +54,8 @@ impl Secrets {
             Call::Http(request) => request,
             Call::Mail(mail) => return Self::of_mail(mail.login.as_ref()),
         };
-        let headers = request.headers.iter().filter(|header| header.secret);
+        let headers =
+            request.headers.iter().filter(|header| header.secret && !PLAIN_HEADERS.contains(&header.name));
         let headers = headers.filter_map(|header| header.value.to_str().ok());
         // `Bearer` and the like stand in front.
         let headers = headers.flat_map(|value| [Some(value), value.rsplit(' ').next()]).flatten();
@@ -50,8 +70,7 @@ impl Secrets {
             headers.chain(passwords).chain(hidden_values(request)).chain(form).collect();
         secrets.retain(|secret| secret.len() >= SECRET_MIN);
         secrets.extend(hidden_path(request));
-        // Some write JSON so.
-        let escaped: Vec<String> = secrets.iter().map(|secret| secret.replace('/', "\\/")).collect();
+        let escaped: Vec<String> = secrets.iter().flat_map(|secret| escaped(secret)).collect();
         secrets.extend(escaped);
         // The longest first: one may be part of another.
         secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));

@@ -228,7 +228,8 @@ impl Course<'_> {
         let reply = self.step("AUTH", async { connection.command(command?).await }).await?;
         if reply.has_code(334) {
             // Why a token is refused comes as a challenge; the refusal itself follows an empty answer to it.
-            return Err(Stop::Reply(self.say(connection, "AUTH", "\r\n").await?));
+            let reply = self.say(connection, "AUTH", "\r\n").await?;
+            return if (200..300).contains(&reply.status) { Ok(()) } else { Err(Stop::Reply(reply)) };
         }
         Ok(())
     }

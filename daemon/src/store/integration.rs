@@ -334,10 +334,8 @@ impl Command {
             "UPDATE integration SET name = $3, enabled = $4, config = $5, sealed_config = $6, mapping = $7,
                                     events = $8, payload = $9, routing = $10, notices = $11,
                                     version = version + 1,
-                 account = CASE WHEN (config->>'base_url', config->>'login_url')
-                     IS NOT DISTINCT FROM ($5::jsonb->>'base_url', $5::jsonb->>'login_url') THEN account END,
-                 ids_from = CASE WHEN (config->>'base_url', config->>'login_url')
-                     IS DISTINCT FROM ($5::jsonb->>'base_url', $5::jsonb->>'login_url') THEN now() ELSE ids_from END
+                 account = CASE WHEN target_of(config) = target_of($5) THEN account END,
+                 ids_from = CASE WHEN target_of(config) = target_of($5) THEN ids_from ELSE now() END
              WHERE company_id = $1 AND id = $2",
             integration.company.id.0,
             integration.id.uuid(),

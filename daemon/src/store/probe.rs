@@ -93,7 +93,8 @@ impl Store {
                 UPDATE integration i SET
                     account = coalesce($21, i.account),
                     ids_from = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
-                        AND split_part($21, ' (', 1) <> split_part(i.account, ' (', 1)
+                        AND $21::text IS NOT NULL
+                        AND split_part($21, ' (', 1) IS DISTINCT FROM split_part(i.account, ' (', 1)
                         THEN now() ELSE i.ids_from END,
                     findings = CASE WHEN $20 THEN $22 ELSE i.findings END,
                     checked_at = CASE WHEN $20 THEN now() ELSE i.checked_at END,

@@ -344,7 +344,8 @@ impl Store {
                 ) ORDER BY d.id FOR UPDATE OF d
             )
             INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
-            SELECT company_id, integration_id, kind, due_at, delivery_id, trigger, operator FROM back"#,
+            -- What was broken off may have arrived: what comes now is a repeat.
+            SELECT company_id, integration_id, kind, due_at, delivery_id, 'retry', operator FROM back"#,
             daemon
         )
         .execute(&self.pool)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff_sqlx::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -15,6 +16,8 @@ pub struct Past {
     pub ids: BTreeMap<String, String>,
     /// Other deliveries of the lead that were tried and did not deliver.
     pub tried: Vec<TriedDelivery>,
+    /// Since when the integration's target is the one that it is, if it was ever another.
+    pub from: Option<Timestamp>,
 }
 
 /// A delivery that may have arrived in part.
@@ -37,7 +40,7 @@ impl Store {
         delivery: DeliveryId,
     ) -> Result<Past, Error> {
         let rows = sqlx::query!(
-            r#"SELECT v.ids, d.id AS "tried?", d.created_at AS "created_at?: jiff_sqlx::Timestamp",
+            r#"SELECT v.ids, i.ids_from AS "ids_from?: Timestamp", d.id AS "tried?", d.created_at AS "created_at?: Timestamp",
                    d.event_id = own.event_id AS is_same
                FROM integration i
                LEFT JOIN vendor_id v ON v.company_id = i.company_id AND v.integration_id = i.id AND v.lead_id = $3
@@ -55,6 +58,7 @@ impl Store {
         .await?;
         let mut past = Past::default();
         for row in rows {
+            past.from = row.ids_from;
             if let (Some(id), Some(created_at)) = (row.tried, row.created_at) {
                 let created_at = micros(created_at.to_jiff());
                 let is_same = row.is_same.unwrap_or_default();
@@ -68,18 +72,20 @@ impl Store {
     }
 
     /// Keeps ids beside those that are kept already and are this target's. Nothing is kept for an integration that is
-    /// gone.
+    /// gone, or whose target is another by now.
     pub async fn keep_vendor_ids(
         &self,
         company: CompanyId,
         integration: IntegrationId,
         lead: LeadId,
+        from: Option<Timestamp>,
         ids: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
         let ids = serde_json::to_value(ids).map_err(|_| Error::Corrupt("vendor id"))?;
         sqlx::query!(
             "WITH target AS (
-                 SELECT id, ids_from FROM integration WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL)
+                 SELECT id, ids_from FROM integration
+                 WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL AND ids_from IS NOT DISTINCT FROM $5)
              INSERT INTO vendor_id (company_id, integration_id, lead_id, ids)
              SELECT $1, id, $3, $4 FROM target
              ON CONFLICT (company_id, integration_id, lead_id)
@@ -89,6 +95,7 @@ impl Store {
             integration.uuid(),
             lead.uuid(),
             ids,
+            from as Option<Timestamp>,
         )
         .execute(&self.pool)
         .await?;

@@ -14,11 +14,20 @@ const OVER_QUOTA: Duration = Duration::from_secs(30 * 60);
 const TOO_FAST: Duration = Duration::from_secs(60);
 const WAIT_MAX: u64 = 24 * 60 * 60;
 
+/// What is said where a message is taken, and where a server is only greeted.
+const MESSAGE: &str = "the message";
+const PROBE: &str = "NOOP";
+
 /// What a call to a mail server came to.
 pub(super) fn read(exchange: &Exchange, now: i64) -> Outcome {
     let Ok(response) = &exchange.answer else { return reading::read(exchange, now) };
     if (200..300).contains(&response.status) {
-        return Outcome::Delivered;
+        // Anything else that is affirmed is a reply out of turn: the message was not taken.
+        return if [MESSAGE, PROBE].contains(&stage(response)) {
+            Outcome::Delivered
+        } else {
+            Outcome::Failed(Failure::new(FailureClass::Transient, describe(response)))
+        };
     }
     let (class, retry_after) = classify(response);
     Outcome::Failed(Failure { class, error: describe(response), retry_after })

@@ -340,14 +340,15 @@ fn a_test_logs_in_and_sends_nothing() {
     let ready = ready();
     let ProbeStep::Call(call) = probe(ready.as_ref(), ProbeKind::Credentials, &[]) else { panic!("no call") };
     assert!(mail(Step::Call(call.clone())).message.is_empty());
-    let found = |status, body| {
-        let exchange = Exchange { call: call.clone(), answer: answer(status, &[("stage", "AUTH")], body) };
+    let found = |status, stage, body| {
+        let exchange = Exchange { call: call.clone(), answer: answer(status, &[("stage", stage)], body) };
         match probe(ready.as_ref(), ProbeKind::Test, &[exchange]) {
             ProbeStep::Done(report) => (told(&report.outcome).0, report.account),
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(found(250, "OK"), ("delivered", Some("leads at smtp.example.com".to_owned())));
-    assert_eq!(found(535, "no"), ("credentials", None));
+    assert_eq!(found(250, "NOOP", "OK"), ("delivered", Some("leads at smtp.example.com".to_owned())));
+    assert_eq!(found(250, "AUTH", "OK"), ("transient", None));
+    assert_eq!(found(535, "AUTH", "no"), ("credentials", None));
     assert!(matches!(probe(ready.as_ref(), ProbeKind::Mapping, &[]), ProbeStep::Sample));
 }
