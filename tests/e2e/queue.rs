@@ -14,7 +14,7 @@ use leadlined::{
     },
     store::{
         FIRST, Hub, RETRY, Store, SweepPolicy,
-        command::{Call, Command},
+        command::{Call, Command, Refusal},
         delivery_read::{DeliveryFilter, Order},
         finish::{AttemptRecord, Finished},
         intake::{Flushed, NewEvent},
@@ -225,7 +225,11 @@ impl Scene {
         }
         let target = targets[n % targets.len()].clone();
         let mut command = self.command().await;
-        command.retry(self.company, &[target], retrial).await.unwrap();
+        match command.retry(self.company, &[target], retrial).await {
+            // An update of its lead is on its way.
+            Err(Refusal::State(_)) => return,
+            retried => drop(retried.unwrap()),
+        }
         command.commit().await.unwrap();
     }
 

@@ -30,6 +30,7 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     (r#"integration create --company 8 --connector webhook --name new --config {"url":"$url"}"#, 1, "plan free allows no enabled integration: use --disabled, or change the plan with `leadline company set-plan 8 --plan pro`"),
     (r#"integration create --company 10 --connector webhook --name new --config {"url":"$url"}"#, 1, r#"plan starter allows 1 enabled integration and "one" is enabled: use --disabled, disable it, or change the plan with `leadline company set-plan 10 --plan pro`"#),
     ("integration enable twin", 1, r#"several integrations are named "twin": use one of the ids $twin8 (company 8), $twin9 (company 9)"#),
+    ("integration enable $twin8", 1, "plan free allows no enabled integration: change the plan with `leadline company set-plan 8 --plan pro`"),
     ("integration enable two", 1, r#"plan starter allows 1 enabled integration and "one" is enabled: disable it, or change the plan with `leadline company set-plan 10 --plan pro`"#),
     ("integration enable $none", 1, r#"no integration "$none": `leadline integration list` shows those there are"#),
     ("integration create --company 7 --connector webhok --name new", 1, r#"connector "webhok": use one of airtable, email, make, n8n, zapier, hubspot, mailchimp, pipedrive, rest, salesforce, slack, webhook"#),

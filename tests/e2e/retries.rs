@@ -210,3 +210,33 @@ async fn a_retry_into_a_lane_that_waits_on_purpose_is_taken_and_says_what_it_wai
     assert_eq!(refused.error(1), "integration \"crm\" is disabled: enable it first");
     scene.end().await;
 }
+
+#[tokio::test]
+async fn what_is_older_never_follows_an_update_that_is_on_its_way() {
+    let scene = Scene::with(Behaviour::RefuseAll(400, "no".into())).await;
+    let mut lead = sample_lead(1);
+    lead["lead"]["uuid"] = "01J8H6KQH4YG3XR8RWM6T6XFQ1".into();
+    scene.post_lead(&lead).await;
+    scene.wait_for_states(&["dead"]).await;
+    scene.receiver.set(Behaviour::RefuseAll(503, "out of order".into()));
+    lead["lead"]["phone"] = "+44 20 7946 0000".into();
+    scene.post_lead(&lead).await;
+    scene.wait_until("SELECT EXISTS (SELECT FROM delivery WHERE state = 'pending' AND attempts > 0)").await;
+    let creation = scene.deliveries().await.remove(0).id;
+    let retry = v1::RetryDeliveriesRequest {
+        request_id: request_id(),
+        ids: vec![creation.clone()],
+        ..Default::default()
+    };
+    let refused = scene.operator.deliveries().retry_deliveries(retry).await.unwrap_err();
+    assert_eq!(
+        refused.message(),
+        format!(
+            "delivery {creation} is older than an update of its lead that is on its way: \
+             retry that one, or skip it first"
+        )
+    );
+    scene.receiver.set(Behaviour::Good);
+    scene.wait_for_states(&["skipped", "delivered"]).await;
+    scene.end().await;
+}

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, env, time::Duration};
 
 use leadline_fakes::sample_lead;
 use leadline_proto::v1;
-use leadline_tests::{ChildDaemon, Database, Operator, check_invariants, http, request_id, wait_until};
+use leadline_tests::{ChildDaemon, Database, Operator, check_invariants, http, request_id};
 use leadlined::connectors;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -21,8 +21,8 @@ use vendors::Vendors;
 const LEADS: usize = 8;
 /// So many rounds of manual retries bring home what died, now that nothing fails any more.
 const ROUNDS: usize = 3;
-/// Some vendors ask for half a minute: the storm is stuck if nothing at all moves for longer than this.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// A breaker that opened again and again waits for five minutes: the storm is stuck if nothing at all moves for longer.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A lead as it was posted.
 pub(crate) struct Lead {
@@ -163,11 +163,20 @@ impl Storm {
         };
         let found =
             self.operator().await.deliveries().retry_deliveries(request).await.unwrap().into_inner().count;
-        // The job brings them back one batch after the other.
-        wait_until("what died is on its way again", async || {
-            self.ledger().await.iter().all(|(state, _)| state != "dead")
-        })
-        .await;
+        // The job brings them back batch by batch, each lane as fast as its quota and its breaker let it.
+        let mut last = (i64::MAX, Instant::now());
+        loop {
+            let ledger = self.ledger().await;
+            let dead = ledger.iter().find(|(state, _)| state == "dead").map_or(0, |(_, count)| *count);
+            if dead == 0 {
+                break;
+            }
+            if dead != last.0 {
+                last = (dead, Instant::now());
+            }
+            assert!(last.1.elapsed() < PATIENCE, "{dead} deliveries do not come back");
+            sleep(Duration::from_millis(100)).await;
+        }
         found
     }
 }

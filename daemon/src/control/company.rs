@@ -155,8 +155,9 @@ pub(super) async fn plan_allows(
     let enabled = command.counted_integrations(company.id).await?;
     let Some(sentence) = company.plan.refuses_one_more(&enabled) else { return Ok(()) };
     let disable = if enabled.is_empty() { "" } else { "disable it, " };
+    let or = if way_out.is_empty() && enabled.is_empty() { "" } else { "or " };
     Err(Refusal::State(format!(
-        "{sentence}: {way_out}{disable}or change the plan with `leadline company set-plan {} --plan pro`",
+        "{sentence}: {way_out}{disable}{or}change the plan with `leadline company set-plan {} --plan pro`",
         company.id
     )))
 }

@@ -15,6 +15,7 @@ use crate::{
     store::{
         command::{Call, Refusal},
         delivery_read::{DeliveryFilter, Order, Target},
+        erase::ERASED,
         job::{JobLane, Work},
         retry::Retrial,
     },
@@ -170,6 +171,9 @@ fn refuse_named(target: &Target) -> Result<(), Refusal> {
         "skipped" => Err(Refusal::State(format!(
             "delivery {id} is skipped ({reason}) and not pushed any more: push its lead anew with `leadline lead push`"
         ))),
+        _ if reason == ERASED => Err(Refusal::State(format!(
+            "delivery {id} is of a lead that was erased: there is nothing left to push"
+        ))),
         _ => refuse_disabled(target),
     }
 }
@@ -195,6 +199,13 @@ mod tests {
     fn what_cannot_be_retried_is_refused_with_the_way_out() {
         for state in ["dead", "delivered", "pending"] {
             assert!(refuse_named(&target(7, state, true)).is_ok());
+            let erased = Target { reason: Some("erased".to_owned()), ..target(7, state, true) };
+            let told = refuse_named(&erased).unwrap_err().to_string();
+            let id = DeliveryId::from(erased.id);
+            assert_eq!(
+                told,
+                format!("delivery {id} is of a lead that was erased: there is nothing left to push")
+            );
             let refusal = refuse_named(&target(7, state, false)).unwrap_err().to_string();
             assert_eq!(refusal, "integration \"crm\" is disabled: enable it first");
         }

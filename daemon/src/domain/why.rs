@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{
     delivery::State,
     fanout::{INTEGRATION_DISABLED, ROTATION},
+    flow::CANNOT,
     outcome::FailureClass,
 };
 
@@ -213,6 +214,11 @@ fn held(facts: &Facts) -> String {
         ROTATION => format!(
             "It is held since {since} because the signing secret of {name:?} is being rotated: \
              `leadline integration cut-over {id}` lets it go."
+        ),
+        other if other.contains(CANNOT) => format!(
+            "It is held since {since} ({other}): mend the flow and ask again with \
+             `leadline flow ask-again --company {}`, or push it all the same with {release}.",
+            facts.company
         ),
         other => format!("It is held since {since} ({other}): {release} lets it go, nothing else does."),
     }

@@ -42,7 +42,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<HeldByFlow>, Error> {
         let rows = sqlx::query!(
-            "SELECT d.id, d.integration_id, e.kind, e.body
+            "SELECT d.id, d.integration_id, d.event AS kind, e.body
              FROM integration i
              CROSS JOIN LATERAL (
                  -- From where the last page ended, and no further than this one: each lane is read once.
@@ -52,7 +52,9 @@ impl Store {
                  WHERE u.company_id = i.company_id AND u.integration_id = i.id AND u.state = 'held'
                    AND u.delivery_id > coalesce($3::uuid, '00000000-0000-0000-0000-000000000000')
                  ORDER BY u.delivery_id LIMIT $4) d
-             JOIN event e ON e.company_id = d.company_id AND e.id = d.event_id
+             -- What the lead is now decides, not what it was then.
+             JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
+             JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
              WHERE i.company_id = $1 ORDER BY d.id LIMIT $4",
             company.0,
             CANNOT,

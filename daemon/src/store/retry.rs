@@ -108,6 +108,14 @@ impl Command {
             self.hurry(company, &integrations, &waiting, &how).await?
         };
         let (revived, due) = revive::revive(&mut self.tx, company, &integrations, &again, &how).await?;
+        if !retrial.is_bulk
+            && let Some(older) = again.iter().find(|id| !revived.contains(id))
+        {
+            return Err(Refusal::State(format!(
+                "delivery {} is older than an update of its lead that is on its way: retry that one, or skip it first",
+                DeliveryId::from(*older)
+            )));
+        }
         self.became_due(company, &due);
         for integration in integrations {
             self.touch(company, integration.into(), false);
@@ -205,7 +213,9 @@ impl Command {
         let rows = sqlx::query!(
             r#"WITH waiting AS MATERIALIZED (
                    SELECT q.ctid AS row, row_number() OVER (ORDER BY q.delivery_id) AS n FROM due q
-                   WHERE q.integration_id = ANY($1) AND q.delivery_id = ANY($2) AND q.due_at > now())
+                   WHERE q.integration_id = ANY($1) AND q.delivery_id = ANY($2)
+                     -- One that is due may wait for the breaker, which an operator's retry does not.
+                     AND (q.due_at > now() OR q.kind > $4))
                UPDATE due q SET kind = $4, trigger = 'manual', operator = $3,
                                 due_at = now() + w.n * interval '1 microsecond'
                FROM waiting w WHERE q.ctid = w.row AND q.delivery_id = ANY($2)

@@ -55,7 +55,8 @@ pub(super) async fn lock(
     Ok(locked.into_iter().map(|row| (row.id, row.state)).collect())
 }
 
-/// Brings locked dead and delivered ones back to the queue on a fresh schedule. Answers which, and what is due.
+/// Brings locked dead and delivered ones back to the queue on a fresh schedule, but for those of whose lead an update
+/// is on its way. Answers which, and what is due.
 pub(super) async fn revive(
     db: &mut PgConnection,
     company: CompanyId,
@@ -66,10 +67,15 @@ pub(super) async fn revive(
     vendor_id::forget_done(db, company, ids).await?;
     // A final one has handed on its successor; it must not do so again. Poison is given one more chance, alone.
     let revived = sqlx::query_scalar!(
-        "UPDATE delivery SET state = 'pending', reason = NULL, finished_at = NULL, retries = 0,
+        "UPDATE delivery d SET state = 'pending', reason = NULL, finished_at = NULL, retries = 0,
                              deaths = least(deaths, $3), successor_id = NULL, job_id = coalesce($4, job_id)
          WHERE company_id = $1 AND id = ANY($2) AND state IN ('dead', 'delivered')
-           AND reason IS DISTINCT FROM $5 RETURNING id",
+           AND reason IS DISTINCT FROM $5
+           -- What is newer must not be followed by what is older.
+           AND NOT EXISTS (SELECT FROM delivery l WHERE l.company_id = d.company_id AND l.lead_id = d.lead_id
+               AND l.integration_id = d.integration_id AND l.state IN ('pending', 'held') AND l.event = 'lead.updated'
+               AND (l.created_at, l.id) > (d.created_at, d.id))
+         RETURNING id",
         company.0,
         ids,
         DEATHS_SUSPECT,
