@@ -5,6 +5,7 @@
 
 mod compile;
 mod eval;
+mod fuel;
 mod functions;
 mod program;
 mod reader;
