@@ -9,6 +9,7 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    compute::Compute,
     config::Config,
     connectors, control,
     dispatch::{self, Dispatch},
@@ -42,6 +43,8 @@ const POOL_GRACE: Duration = Duration::from_secs(5);
 pub struct Running {
     /// Where leads are taken in.
     pub intake: SocketAddr,
+    /// Where health in detail and metrics are asked for.
+    pub admin: Option<SocketAddr>,
     /// The socket of the control API.
     pub control: PathBuf,
     parts: Parts,
@@ -64,6 +67,15 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         )
     })?;
     let intake = listener.local_addr()?;
+    let admin = match config.admin_listen {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| {
+            format!(
+                "cannot answer about health at {address}: free it, or choose another --admin-listen, or off"
+            )
+        })?),
+        None => None,
+    };
+    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let (options, cluster) = database(&config, &data).await?;
     let pool = setup::connect(&options).await?;
     let sealer = setup::unseal(&pool, &config.master_key).await?;
@@ -92,7 +104,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         }
     });
     let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
-    let deps = control::ControlDeps { store: store.clone(), egress: egress.clone(), brand: brand.clone() };
+    let compute = Compute::default();
+    let deps = control::ControlDeps {
+        store: store.clone(),
+        egress: egress.clone(),
+        brand: brand.clone(),
+        compute: compute.clone(),
+    };
     parts.start("control", CONTROL_GRACE, |stop| async move {
         control::serve(socket, deps, stop).await.context("control")
     });
@@ -108,13 +126,24 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     .context("cannot start to push")?;
     parts.start("dispatch", PUSH_GRACE + HOUSEKEEPING_GRACE, |stop| run_dispatch(dispatch, stop));
     let ready: intake::Readiness = Arc::new(|| true);
-    let deps = intake::IntakeDeps { store: store.clone(), metrics, ready };
+    let trusted_proxies = config.trusted_proxies;
+    let deps = intake::IntakeDeps { store: store.clone(), metrics, ready, compute, trusted_proxies };
+    let listeners = intake::Listeners { public: listener, admin };
     parts.start("intake", INTAKE_GRACE, |stop| async move {
-        intake::serve(listener, deps, stop).await.context("intake")
+        intake::serve(listeners, deps, stop).await.context("intake")
     });
     data.announce(intake).context("cannot write the address of the intake")?;
     tracing::info!(%intake, control = %config.control.display(), "ready");
-    Ok(Running { intake, control: config.control, parts, pool, store, cluster, _data: data })
+    Ok(Running {
+        intake,
+        admin: admin_address,
+        control: config.control,
+        parts,
+        pool,
+        store,
+        cluster,
+        _data: data,
+    })
 }
 
 /// Goes on with deletions that a stop interrupted, and forgets requests that are too old to be repeated. All of it goes

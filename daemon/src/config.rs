@@ -66,6 +66,13 @@ struct Settings {
     /// Where leads are taken in over HTTP [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     intake_listen: Option<String>,
+    /// Where health in detail and metrics are asked for; `off` for nowhere [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin_listen: Option<String>,
+    /// Proxies whose X-Forwarded-For is taken for the address of the client; repeatable
+    #[arg(long, value_name = "CIDR")]
+    #[serde(default)]
+    trusted_proxy: Vec<String>,
     /// Where consoles and scripts connect [default: unix:<data dir>/control.sock]
     #[arg(long, value_name = "unix:PATH")]
     control_listen: Option<String>,
@@ -115,6 +122,9 @@ pub struct Config {
     pub database_url: Option<SecretString>,
     pub data_dir: PathBuf,
     pub intake_listen: SocketAddr,
+    /// Where health in detail and metrics are asked for.
+    pub admin_listen: Option<SocketAddr>,
+    pub trusted_proxies: Vec<IpNet>,
     /// The control socket.
     pub control: PathBuf,
     pub allow_egress: Vec<IpNet>,
@@ -145,6 +155,8 @@ impl Config {
         Self {
             database_url: None,
             intake_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
+            trusted_proxies: Vec::new(),
             control: data_dir.join("control.sock"),
             allow_egress: Vec::new(),
             brand: Brand::ours(),
@@ -173,6 +185,12 @@ impl Settings {
             database_url: url.or(below.database_url),
             data_dir: data_dir.or(below.data_dir),
             intake_listen: self.intake_listen.or(below.intake_listen),
+            admin_listen: self.admin_listen.or(below.admin_listen),
+            trusted_proxy: if self.trusted_proxy.is_empty() {
+                below.trusted_proxy
+            } else {
+                self.trusted_proxy
+            },
             control_listen: self.control_listen.or(below.control_listen),
             allow_egress: if self.allow_egress.is_empty() { below.allow_egress } else { self.allow_egress },
             brand: self.brand.or(below.brand),
@@ -194,6 +212,15 @@ impl Settings {
         config.database_url = self.database_url;
         if let Some(text) = self.intake_listen {
             config.intake_listen = value("--intake-listen", text, intake_listen)?;
+        }
+        if let Some(text) = self.admin_listen {
+            config.admin_listen = match text.as_str() {
+                "off" => None,
+                _ => Some(value("--admin-listen", text, intake_listen)?),
+            };
+        }
+        for text in self.trusted_proxy {
+            config.trusted_proxies.push(value("--trusted-proxy", text, network)?);
         }
         if let Some(text) = self.control_listen {
             config.control = value("--control-listen", text, control_listen)?;

@@ -145,6 +145,7 @@ async fn spawn(
     let mut child = Command::new(leadlined())
         .args(args)
         .arg(format!("--intake-listen={intake}"))
+        .arg("--admin-listen=off")
         .env_remove("LEADLINE_DATABASE_URL")
         .env_remove("LEADLINE_DATA_DIR")
         .envs(env.iter().cloned())

@@ -75,7 +75,11 @@ struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     fn contains(&self, key: &str) -> bool {
-        if self.many.is_empty() { self.few.iter().any(|present| present == key) } else { self.many.contains(key) }
+        if self.many.is_empty() {
+            self.few.iter().any(|present| present == key)
+        } else {
+            self.many.contains(key)
+        }
     }
 
     fn insert(&mut self, key: Cow<'a, str>) {

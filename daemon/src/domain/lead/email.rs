@@ -6,7 +6,8 @@ use regex::Regex;
 
 /// What nobody sees or nobody has given a meaning: it makes another person of an address that looks the same.
 static UNSEEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Z}\p{Default_Ignorable_Code_Point}\u{2800}]|(?:^|[.@])\p{M}").ok()
+    Regex::new(r"[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Z}\p{Default_Ignorable_Code_Point}\u{2800}]|(?:^|[.@])\p{M}")
+        .ok()
 });
 
 /// Whether mail could be sent there: one `@`, a plain local part, a domain of labels. Quoted local parts are refused.

@@ -4,7 +4,11 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{AcceptContext, Accepted, Problem, Refusal, UNCOMPARED, email::{compared, is_email}, fill_in, invalid};
+use super::{
+    AcceptContext, Accepted, Problem, Refusal, UNCOMPARED,
+    email::{compared, is_email},
+    fill_in, invalid,
+};
 use crate::domain::{
     ids::parse_ulid,
     integration::EventKind,
@@ -101,7 +105,8 @@ impl SaveLead {
         fill_in(&mut event, context);
         let text = event.to_bytes();
         if text.len() > EVENT_MAX || Json::parse(&text).is_err() {
-            let detail = "makes the lead larger than 256 KiB, 1000 keys, 10000 values or 32 levels: send less";
+            let detail =
+                "makes the lead larger than 256 KiB, 1000 keys, 10000 values or 32 levels: send less";
             return Err(invalid("/data", detail.to_owned()));
         }
         let uuid = event.at("lead.uuid").and_then(Json::as_str).unwrap_or_default().into_owned();
