@@ -239,7 +239,7 @@ impl Scene {
 
     async fn sweep(&mut self) {
         let old = self.dead_of_age().await;
-        self.store.visit(self.company, self.integration).await.unwrap();
+        self.store.start_sweep(self.company, self.integration).await.unwrap();
         self.store.continue_sweep(self.company, self.integration).await.unwrap();
         assert_eq!(self.dead_of_age().await, old, "the sweep leaves alone what is too old");
     }
