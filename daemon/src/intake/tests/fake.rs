@@ -64,6 +64,7 @@ pub(super) struct State {
     pub(super) company: Company,
     pub(super) leads: HashMap<LeadId, NewEvent>,
     pub(super) flows: Arc<Flows>,
+    pub(super) key_ids: HashMap<String, KeyId>,
     /// By the hash of the address.
     pub(super) saved: HashMap<[u8; 32], LeadId>,
     /// What is kept of refusals.
@@ -107,6 +108,7 @@ impl Fake {
             company,
             leads: HashMap::new(),
             flows: Arc::default(),
+            key_ids: HashMap::new(),
             saved: HashMap::new(),
             refused: Vec::new(),
             failure: None,
@@ -173,7 +175,7 @@ impl IntakeStore for Fake {
                 keys: keys
                     .iter()
                     .map(|(text, secret)| KeyView {
-                        id: KeyId::generate(),
+                        id: *state.key_ids.entry(text.clone()).or_insert_with(KeyId::generate),
                         token_hash: Sha256::digest(text).into(),
                         signing_secret: secret.clone().map(SecretString::from),
                         rate_per_second: state.company.rate_per_second,
