@@ -91,7 +91,7 @@ async fn open<S: IntakeStore>(
     };
     match checked {
         Ok(()) => {
-            let place = app.places.batch(&matched)?;
+            let place = app.places.batch(matched.key_id(), matched.view.id)?;
             Ok((credential, matched, place))
         }
         Err(problem) => {

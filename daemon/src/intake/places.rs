@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::StatusCode;
 
-use super::{problem::Problem, views::KeyMatch};
+use super::problem::Problem;
 use crate::{
     compute::{Share, Shares},
     domain::ids::{CompanyId, KeyId},
@@ -75,19 +75,19 @@ impl Places {
     }
 
     /// A place for a lead that came with a key.
-    pub(super) fn request(&self, matched: &KeyMatch) -> Result<Place, Problem> {
-        let key = self.keys.try_take(matched.key_id(), 1);
+    pub(super) fn request(&self, key: KeyId, company: CompanyId) -> Result<Place, Problem> {
+        let key = self.keys.try_take(key, 1);
         let key = key.ok_or_else(|| crowded("this intake key", REQUESTS_OF_KEY, "requests"))?;
-        let company = self.companies.try_take(matched.view.id, 1);
+        let company = self.companies.try_take(company, 1);
         let company = company.ok_or_else(|| crowded("this company", REQUESTS_OF_ONE, "requests"))?;
         Ok(Place { _held: [key, company] })
     }
 
     /// A place for a batch.
-    pub(super) fn batch(&self, matched: &KeyMatch) -> Result<Place, Problem> {
-        let key = self.batches_of_keys.try_take(matched.key_id(), 1);
+    pub(super) fn batch(&self, key: KeyId, company: CompanyId) -> Result<Place, Problem> {
+        let key = self.batches_of_keys.try_take(key, 1);
         let key = key.ok_or_else(|| crowded("this intake key", BATCHES_OF_KEY, "batches"))?;
-        let company = self.batches.try_take(matched.view.id, 1);
+        let company = self.batches.try_take(company, 1);
         let company = company.ok_or_else(|| crowded("this company", BATCHES_OF_COMPANY, "batches"))?;
         Ok(Place { _held: [key, company] })
     }

@@ -119,7 +119,7 @@ async fn receive<S: IntakeStore>(
 ) -> Result<Receipt, Problem> {
     let admitted = admit(app, client, headers).await;
     let admitted = admitted.and_then(|(credential, matched)| {
-        let place = app.places.request(&matched)?;
+        let place = app.places.request(matched.key_id(), matched.view.id)?;
         Ok((credential, matched, place))
     });
     let (credential, matched, _place) = match admitted {

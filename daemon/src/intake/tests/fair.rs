@@ -3,50 +3,36 @@
 use std::{collections::HashSet, sync::Arc};
 
 use axum::body::Body;
-use futures::StreamExt as _;
 use http::{Request, StatusCode, header};
 use serde_json::json;
 
 use super::{
-    fake::{key, neighbours_key},
-    http::{TestIntake, UUID, intake, lead, posted},
+    fake::{COMPANY, NEIGHBOUR, key, neighbours_key},
+    http::{UUID, intake, lead, posted},
 };
 use crate::domain::{
     fanout::Routing,
     flow::{Condition, Flow, Flows},
-    ids::{FlowId, LeadId},
+    ids::{FlowId, KeyId, LeadId},
 };
-
-/// A post that does not end: its place stays taken until this is dropped.
-async fn hang(intake: &TestIntake, path: &str, kind: &str) -> tokio::task::JoinSet<()> {
-    let body =
-        futures::stream::iter([Ok::<_, std::convert::Infallible>("{")]).chain(futures::stream::pending());
-    let request = Request::post(path)
-        .header("authorization", format!("Bearer {}", key('a')))
-        .header("content-type", kind)
-        .body(Body::from_stream(body))
-        .unwrap();
-    let router = intake.router.clone();
-    let mut hanging = tokio::task::JoinSet::new();
-    hanging.spawn(async move {
-        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
-        drop(axum::body::to_bytes(response.into_body(), usize::MAX).await);
-    });
-    hanging
-}
+use crate::intake::{places::Places, problem::Problem};
 
 #[tokio::test]
 async fn a_key_has_its_share_of_the_places_and_others_have_theirs() {
     let intake = intake();
     intake.store.change(|company| company.keys.push((key('b'), None)));
+    intake.post(lead(UUID)).await;
+    let flooding = intake.store.with(|state| state.key_ids[&key('a')]);
+    let places = &intake.app.places;
     for (path, kind, most, what) in [
         ("/v1/leads/batch", "application/x-ndjson", 16, "batches"),
         ("/v1/leads", "application/json", 256, "requests"),
     ] {
-        let mut held = Vec::new();
-        for _ in 0..most {
-            held.push(hang(&intake, path, kind).await);
-        }
+        let take = || match what {
+            "batches" => places.batch(flooding, COMPANY),
+            _ => places.request(flooding, COMPANY),
+        };
+        let held: Vec<_> = (0..most).map(|_| take().unwrap()).collect();
         let told = format!(
             "this intake key has as many {what} under way as may be, {most}, or all places are taken: send this one \
              again after Retry-After seconds"
@@ -58,23 +44,43 @@ async fn a_key_has_its_share_of_the_places_and_others_have_theirs() {
                 .body(Body::from(lead(UUID).to_string()));
             intake.ask(request.unwrap())
         };
-        let refused = loop {
-            // Until all of them have taken their places.
-            let answer = post('a').await;
-            if answer.status == StatusCode::SERVICE_UNAVAILABLE {
-                break answer;
-            }
-            tokio::task::yield_now().await;
-        };
+        let refused = post('a').await;
         assert_eq!(refused.headers[header::RETRY_AFTER], "1");
         refused.refused(503, &told);
         assert!(post('b').await.status.is_success(), "another key is let in");
         drop(held);
-        while !post('a').await.status.is_success() {
-            // Until those who left are gone.
-            tokio::task::yield_now().await;
-        }
+        assert!(post('a').await.status.is_success(), "places come back");
     }
+}
+
+#[test]
+fn a_company_and_an_address_have_their_shares() {
+    let places = Places::default();
+    let keys: Vec<KeyId> = (0..4).map(|_| KeyId::generate()).collect();
+    let mut held = Vec::new();
+    let told = |refused: Problem, who: &str, most: usize, what: &str| {
+        let told = format!(
+            "{who} has as many {what} under way as may be, {most}, or all places are taken: send this one again after \
+             Retry-After seconds"
+        );
+        assert_eq!((refused.status().as_u16(), refused.detail()), (503, told.as_str()));
+    };
+    for n in 0..512 {
+        held.push(places.request(keys[n % 3], COMPANY).unwrap());
+    }
+    told(places.request(keys[3], COMPANY).unwrap_err(), "this company", 512, "requests");
+    assert!(places.request(keys[3], NEIGHBOUR).is_ok());
+    for n in 0..32 {
+        held.push(places.batch(keys[n % 3], COMPANY).unwrap());
+    }
+    told(places.batch(keys[3], COMPANY).unwrap_err(), "this company", 32, "batches");
+    assert!(places.batch(keys[3], NEIGHBOUR).is_ok());
+    let [one, other] = [[198, 51, 100, 1], [198, 51, 100, 2]].map(std::net::IpAddr::from);
+    let clients: Vec<_> = (0..512).map(|_| places.client(one).unwrap()).collect();
+    told(places.client(one).unwrap_err(), "this address", 512, "requests");
+    assert!(places.client(other).is_ok());
+    drop((held, clients));
+    assert!(places.client(one).is_ok() && places.request(keys[0], COMPANY).is_ok());
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ pub(super) struct TestIntake {
     pub(super) router: Router,
     pub(super) admin: Router,
     pub(super) store: Arc<Fake>,
+    pub(super) app: Arc<App<Fake>>,
     _flushing: JoinSet<()>,
 }
 
@@ -83,8 +84,8 @@ fn intake_with(ready: Readiness) -> TestIntake {
     let settings = settings(ready);
     let (lines, stop) = (TaskTracker::new(), CancellationToken::new());
     let app = Arc::new(App::new(Arc::clone(&store), queue, refusals, settings, lines, stop.clone()));
-    let (router, admin) = (routes::router(Arc::clone(&app)), admin::router(app));
-    TestIntake { stop, router, admin, store, _flushing: flushing }
+    let (router, admin) = (routes::router(Arc::clone(&app)), admin::router(Arc::clone(&app)));
+    TestIntake { stop, router, admin, store, app, _flushing: flushing }
 }
 
 pub(super) fn intake() -> TestIntake {
