@@ -28,7 +28,7 @@ pub struct Company {
     pub quiet_hours: Option<i32>,
 }
 
-struct Row {
+pub(super) struct Row {
     id: i64,
     name: String,
     plan: String,

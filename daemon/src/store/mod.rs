@@ -9,10 +9,13 @@ use tokio::time::error::Elapsed;
 
 use crate::domain::integration::Policy;
 
+pub mod activity;
+pub mod attempt_list;
 pub mod attempt_read;
 pub mod audit_read;
 pub mod command;
 pub mod company;
+pub mod company_page;
 pub mod daemons;
 pub mod data_dir;
 pub mod delivery_read;
@@ -48,6 +51,7 @@ mod seal;
 pub mod secret;
 pub mod setup;
 pub mod sweep;
+pub mod system;
 pub mod trace;
 mod update;
 pub mod vendor_id;
