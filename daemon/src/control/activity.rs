@@ -62,8 +62,7 @@ impl ActivityService for Control {
         request: Request<v1::WatchActivityRequest>,
     ) -> Answer<Self::WatchActivityStream> {
         let changes = self.store.hub().watch();
-        let company =
-            self.store.find_optional_company(check::optional(&request.get_ref().company)).await?;
+        let company = self.store.find_optional_company(check::optional(&request.get_ref().company)).await?;
         let watcher = Watcher { control: self.clone(), company, changes, known: None };
         Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
             let message = watcher.next().await?;

@@ -8,10 +8,7 @@ use super::Control;
 
 #[tonic::async_trait]
 impl FailureService for Control {
-    async fn list_failures(
-        &self,
-        _: Request<v1::ListFailuresRequest>,
-    ) -> Answer<v1::ListFailuresResponse> {
+    async fn list_failures(&self, _: Request<v1::ListFailuresRequest>) -> Answer<v1::ListFailuresResponse> {
         Err(Status::unimplemented("failures are not grouped yet"))
     }
 

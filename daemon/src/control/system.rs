@@ -54,7 +54,8 @@ impl From<Queue> for v1::Queue {
 
 impl From<Rates> for v1::Rates {
     fn from(rates: Rates) -> Self {
-        let [p50, p95, p99] = rates.percentiles.map_or([None; 3], |all| all.map(|span| Some(words::duration(span))));
+        let [p50, p95, p99] =
+            rates.percentiles.map_or([None; 3], |all| all.map(|span| Some(words::duration(span))));
         Self {
             span: Some(words::duration(system::SPAN)),
             leads: count(rates.leads),

@@ -3,7 +3,7 @@
 use leadline_proto::v1;
 
 use super::check;
-use crate::{domain::outcome::FailureClass, store::command::Refusal};
+use crate::{domain::outcome::FailureClass, store::operator::command::Refusal};
 
 /// The state of a lead.
 pub(super) fn lead_state(word: &str) -> v1::LeadState {
@@ -64,7 +64,9 @@ pub(super) fn page_size(size: u32) -> Result<i64, Refusal> {
     match size {
         0 => Ok(50),
         size @ 1..=1000 => Ok(size.into()),
-        size => check::invalid(format!("page_size {size}: at most 1000; take the next page with `page_token`")),
+        size => {
+            check::invalid(format!("page_size {size}: at most 1000; take the next page with `page_token`"))
+        }
     }
 }
 
@@ -116,7 +118,10 @@ mod tests {
     #[test]
     fn what_is_no_value_is_refused() {
         let refused = |refusal: Refusal| refusal.to_string();
-        assert_eq!(refused(read_failure_classes(&[9]).unwrap_err()), "failure class 9: use a value of FailureClass");
+        assert_eq!(
+            refused(read_failure_classes(&[9]).unwrap_err()),
+            "failure class 9: use a value of FailureClass"
+        );
         assert_eq!(refused(read_lead_state(9).unwrap_err()), "state 9: use a value of LeadState");
         assert_eq!(refused(read_attempt_states(&[0]).unwrap_err()), "state 0: use a value of AttemptState");
         assert_eq!(

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use super::{
     Error, Store,
-    attempt_list::{AttemptFilter, AttemptState},
-    attempt_read::AttemptView,
-    audit_read::{AuditFilter, AuditView},
+    delivery::{
+        attempt_list::{AttemptFilter, AttemptState},
+        attempts::AttemptView,
+    },
+    operator::audit::{AuditFilter, AuditView},
 };
 use crate::domain::ids::{CompanyId, IntegrationId};
 

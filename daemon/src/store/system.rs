@@ -174,9 +174,8 @@ impl Store {
         .fetch_one(&self.pool)
         .await?;
         // The migrations' own table is made by what runs them, not by one of them.
-        let schema_version: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-            .fetch_one(&self.pool)
-            .await?;
+        let schema_version: i64 =
+            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&self.pool).await?;
         Ok(Database {
             version: row.version,
             bytes: row.bytes,
