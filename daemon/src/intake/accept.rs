@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use tokio::time::{Instant, sleep};
 
 use super::{
     App,
-    intake_store::IntakeStore,
+    intake_store::{IntakeStore, StoreFailure},
     problem::Problem,
     views::{Credential, KeyMatch},
 };
@@ -19,10 +20,13 @@ use crate::{
         integration::EventKind,
         lead::{self, AcceptContext, Accepted, Refusal, SaveLead},
     },
-    store::lead::{
-        Again,
-        intake::{AcceptedDelivery, CompanyView, Flushed, NewEvent},
-        save::{SaveKey, Saved},
+    store::{
+        LOCK_GAP, LOCK_PATIENCE,
+        lead::{
+            Again,
+            intake::{AcceptedDelivery, CompanyView, Flushed, NewEvent},
+            save::{SaveKey, Saved},
+        },
     },
 };
 
@@ -170,7 +174,8 @@ async fn commit<S: IntakeStore>(
     let created = decide(app, view, &accepted, EventKind::Created).await?;
     let deliveries = created.deliveries.iter().map(AcceptedDelivery::from).collect();
     let uuid = accepted.uuid.clone();
-    Ok(match app.queue.commit(created).await? {
+    Ok(match commit_once_free(app, created).await? {
+        Flushed::Locked => return Err(StoreFailure::Busy.into()),
         Flushed::Created => Some(Receipt::new("accepted", uuid, deliveries)),
         Flushed::Stale => None,
         Flushed::Known => {
@@ -183,6 +188,18 @@ async fn commit<S: IntakeStore>(
             }
         }
     })
+}
+
+/// Commits when nobody holds the company any more. Other companies' leads do not wait meanwhile.
+async fn commit_once_free<S: IntakeStore>(app: &App<S>, event: NewEvent) -> Result<Flushed, StoreFailure> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        let flushed = app.queue.commit(event.clone()).await?;
+        if flushed != Flushed::Locked || Instant::now() >= deadline {
+            return Ok(flushed);
+        }
+        sleep(LOCK_GAP).await;
+    }
 }
 
 /// Merges a flat lead into the one of its address. None if the view is too old to commit on.
