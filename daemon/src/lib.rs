@@ -10,5 +10,6 @@ pub mod dispatch;
 pub mod domain;
 pub mod intake;
 pub mod push;
+pub mod service;
 pub mod store;
 pub mod telemetry;

@@ -1,9 +1,9 @@
 //! `leadlined`: reads its configuration, starts the daemon and stops it when told to.
 
-use std::{fmt, io, process::ExitCode};
+use std::{fmt, fs, io, process::ExitCode};
 
 use anyhow::{Context as _, anyhow};
-use leadlined::{app, config::Config, telemetry};
+use leadlined::{app, config::Config, service, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
-    telemetry::start_logging(config.log, &config.log_level).map_err(|error| anyhow!(error))?;
+    let _log = telemetry::start_logging(config.log, &config.log_level)?;
     // One provider for everybody, before anybody guesses one.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err(anyhow!("another TLS provider was installed first"));
@@ -37,13 +37,19 @@ async fn live(config: Config) -> anyhow::Result<()> {
         daemon = app::start(config) => daemon?,
         name = signals.next() => return Err(anyhow!("{name} came before the daemon was ready")),
     };
+    service::ready();
     let failure = tokio::select! {
-        failure = daemon.ended() => Some(failure),
+        failure = daemon.ended() => {
+            tracing::error!("stopping, because {failure:#}");
+            Some(failure)
+        }
         name = signals.next() => {
             tracing::info!("{name}: stopping; once more ends it at once");
             None
         }
+        () = service::stay_alive() => None,
     };
+    service::stopping();
     let stopped = tokio::select! {
         stopped = daemon.stop() => stopped,
         name = signals.next() => Err(anyhow!("{name} came again before everything had stopped")),
@@ -54,24 +60,45 @@ async fn live(config: Config) -> anyhow::Result<()> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// The terminal is gone. None if whoever started the daemon wants it to outlive the terminal, as `nohup` does.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let hangup = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = hangup => "SIGHUP",
         }
     }
 }
 
+/// Whether this process was started with SIGHUP ignored. Only Linux tells; elsewhere it is taken for not ignored.
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 /// Tells why in one line, from the outermost cause to the innermost.
 fn fail(code: u8, error: anyhow::Error) -> ExitCode {
-    eprintln!("leadlined: {}", Chain(&error));
+    telemetry::last_word(format!("leadlined: {}", Chain(&error)));
     ExitCode::from(code)
 }
 
