@@ -30,8 +30,9 @@ const fn rule(folder: &'static str, parts: &'static [&'static str], crates: &'st
 const DAEMON: [Rule; 10] = [
     rule("domain", &[], &[]),
     rule("connectors", &["domain"], &[]),
-    rule("secrets", &[], &[]),
-    rule("postgres", &["secrets"], &["sqlx", "tokio"]),
+    rule("user", &[], &[]),
+    rule("secrets", &["user"], &[]),
+    rule("postgres", &["secrets", "user"], &["sqlx", "tokio"]),
     rule("store", &["domain", "postgres", "secrets"], &["sqlx", "tokio", "jiff_sqlx"]),
     rule(
         "push",

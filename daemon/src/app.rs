@@ -16,6 +16,7 @@ use crate::{
     intake,
     postgres::{data_dir::DataDir, embedded::Cluster, setup},
     push,
+    secrets::master_key,
     store::{Hub, Store, delivery::retention, ensure_partitions},
     telemetry,
 };
@@ -64,6 +65,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         )
     })?;
     let intake = listener.local_addr()?;
+    // So are the other things that only another configuration mends: nothing is made before they are found right.
+    let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
+    master_key::load(&config.master_key)?;
     let (options, cluster) = database(&config, &data).await?;
     let pool = setup::connect(&options).await?;
     let sealer = setup::unseal(&pool, &config.master_key).await?;
@@ -71,9 +75,24 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (hub, due) = Hub::new();
     let store = Store::new(pool.clone(), sealer, Arc::new(hub));
     let store = store.sweeping(config.sweep).keeping(config.keep_attempts).limited_by(connectors::policy);
+    store.follow_clock().await.context("the database does not tell the time")?;
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
     let mut parts = Parts::default();
+    if let Some(cluster) = &cluster {
+        let supervisor = cluster.supervisor();
+        parts.start("the private PostgreSQL", HOUSEKEEPING_GRACE, |stop| async move {
+            supervisor.keep_running(stop).await.context("it cannot be started again")
+        });
+    }
+    parts.start("database watch", HOUSEKEEPING_GRACE, {
+        let store = store.clone();
+        |stop| async move {
+            // It ends only by being stopped.
+            stop.run_until_cancelled(store.watch_database()).await;
+            Ok(())
+        }
+    });
     parts.start("metrics", HOUSEKEEPING_GRACE, {
         let metrics = metrics.clone();
         |stop| async move {
@@ -91,7 +110,6 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             Ok(())
         }
     });
-    let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
     let deps = control::ControlDeps { store: store.clone(), egress: egress.clone(), brand: brand.clone() };
     parts.start("control", CONTROL_GRACE, |stop| async move {
         control::serve(socket, deps, stop).await.context("control")
@@ -152,7 +170,9 @@ async fn run_dispatch(dispatch: Dispatch, stop: CancellationToken) -> anyhow::Re
 /// The database that the configuration names, or our own.
 async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(PgConnectOptions, Option<Cluster>)> {
     if let Some(url) = &config.database_url {
-        return Ok((setup::parse_url(url.expose_secret())?, None));
+        let options = setup::parse_url(url.expose_secret())?;
+        let password = config.database_password.as_ref();
+        return Ok((password.map_or(options.clone(), |it| options.password(it.expose_secret())), None));
     }
     let cluster = Cluster::start(data).await?;
     Ok((cluster.connect_options(cluster.database()), Some(cluster)))

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,12 +12,14 @@ use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use url::Url;
 
 use crate::{
     domain::{brand::Brand, delivery::SweepPolicy},
-    postgres::{data_dir::is_root, setup},
+    postgres::setup,
     store::delivery::retention,
     telemetry,
+    user::is_root,
 };
 
 /// `sockaddr_un` takes 104 bytes on macOS and 108 on Linux, the closing zero included.
@@ -31,6 +34,10 @@ pub enum ConfigError {
     Unreadable(PathBuf, #[source] io::Error),
     #[error("{}: {why}", .path.display())]
     File { path: PathBuf, why: String },
+    #[error("others may read {path}, which holds a password: chmod 600 {path}", path = .0.display())]
+    Open(PathBuf),
+    #[error("cannot read the password file {}", .0.display())]
+    UnreadablePassword(PathBuf, #[source] io::Error),
     #[error("{setting} {value:?}: {why}")]
     Value { setting: &'static str, value: String, why: String },
     #[error(transparent)]
@@ -59,6 +66,9 @@ struct Settings {
     /// The PostgreSQL database to use; without it the daemon runs its own in the data directory
     #[arg(long, env = "LEADLINE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<SecretString>,
+    /// A file with the password of that database, which then stands neither in the URL nor among the arguments
+    #[arg(long, env = "LEADLINE_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    database_password_file: Option<PathBuf>,
     /// Where the daemon keeps its key, its socket and its own PostgreSQL
     /// [default: /var/lib/leadline as root, else the user's data directory]
     #[arg(long, env = "LEADLINE_DATA_DIR", value_name = "DIR")]
@@ -113,6 +123,8 @@ struct Args {
 pub struct Config {
     /// None: a private PostgreSQL in the data directory.
     pub database_url: Option<SecretString>,
+    /// Its password, unless the URL or a `.pgpass` has it.
+    pub database_password: Option<SecretString>,
     pub data_dir: PathBuf,
     pub intake_listen: SocketAddr,
     /// The control socket.
@@ -144,6 +156,7 @@ impl Config {
     pub fn in_dir(data_dir: &Path) -> Self {
         Self {
             database_url: None,
+            database_password: None,
             intake_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             control: data_dir.join("control.sock"),
             allow_egress: Vec::new(),
@@ -171,6 +184,7 @@ impl Settings {
         let data_dir = self.data_dir.filter(|path| !path.as_os_str().is_empty());
         Self {
             database_url: url.or(below.database_url),
+            database_password_file: self.database_password_file.or(below.database_password_file),
             data_dir: data_dir.or(below.data_dir),
             intake_listen: self.intake_listen.or(below.intake_listen),
             control_listen: self.control_listen.or(below.control_listen),
@@ -192,6 +206,7 @@ impl Settings {
         let data_dir = self.data_dir.map_or_else(default_data_dir, Ok)?;
         let mut config = Config::in_dir(&data_dir);
         config.database_url = self.database_url;
+        config.database_password = self.database_password_file.as_deref().map(password_in).transpose()?;
         if let Some(text) = self.intake_listen {
             config.intake_listen = value("--intake-listen", text, intake_listen)?;
         }
@@ -304,11 +319,36 @@ fn network(text: &str) -> Result<IpNet, String> {
 
 fn read(path: &Path) -> Result<Settings, ConfigError> {
     let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
-    toml::from_str(&text).map_err(|error| {
+    let settings: Settings = toml::from_str(&text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         ConfigError::File { path: path.to_owned(), why: format!("line {line}: {}", error.message()) }
-    })
+    })?;
+    let has_password = settings.database_url.as_ref().is_some_and(|url| has_password(url));
+    if has_password && is_open(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))? {
+        return Err(ConfigError::Open(path.to_owned()));
+    }
+    Ok(settings)
+}
+
+/// Whether a URL has a password in it.
+fn has_password(url: &SecretString) -> bool {
+    Url::parse(url.expose_secret()).is_ok_and(|url| url.password().is_some())
+}
+
+/// Whether everybody may read a file. A group that was given it is meant to.
+fn is_open(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o004 != 0)
+}
+
+/// The first line of a password file.
+fn password_in(path: &Path) -> Result<SecretString, ConfigError> {
+    let unreadable = |error| ConfigError::UnreadablePassword(path.to_owned(), error);
+    if is_open(path).map_err(unreadable)? {
+        return Err(ConfigError::Open(path.to_owned()));
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    Ok(text.lines().next().unwrap_or_default().into())
 }
 
 fn default_data_dir() -> Result<PathBuf, ConfigError> {
@@ -391,6 +431,35 @@ mod tests {
         }
         let error = read_args(&["--config", "/no/such/file"]).unwrap_err();
         assert_eq!(error, "cannot read the configuration file /no/such/file");
+    }
+
+    #[test]
+    fn files_with_passwords_are_not_for_everybody() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("leadlined.toml");
+        let shown = file.display();
+        let set = |text: &str, mode| {
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let read_file = |flag| read_args(&[flag, file.to_str().unwrap()]);
+        let refusal = format!("others may read {shown}, which holds a password: chmod 600 {shown}");
+        set("database_url = 'postgres://ann:hunter2@localhost/leads'\n", 0o644);
+        assert_eq!(read_file("--config").unwrap_err(), refusal);
+        for (text, mode) in [
+            ("database_url = 'postgres://ann:hunter2@localhost/leads'\n", 0o640),
+            ("database_url = 'postgres://ann@localhost/leads'\n", 0o644),
+        ] {
+            set(text, mode);
+            read_file("--config").unwrap();
+        }
+        set("hunter2\n", 0o644);
+        assert_eq!(read_file("--database-password-file").unwrap_err(), refusal);
+        set("hunter2\n", 0o640);
+        let config = read_file("--database-password-file").unwrap();
+        assert_eq!(config.database_password.unwrap().expose_secret(), "hunter2");
+        let error = read_args(&["--database-password-file", "/no/such/file"]).unwrap_err();
+        assert_eq!(error, "cannot read the password file /no/such/file");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tracing_subscriber::{
-    EnvFilter, Layer as _,
+    EnvFilter,
     filter::ParseError,
     fmt,
     layer::SubscriberExt as _,
@@ -51,8 +51,8 @@ pub fn start_logging(format: LogFormat, filter: &str) -> Result<LogGuard, LogErr
     let layer = fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(lines.clone());
     let registry = tracing_subscriber::registry().with(EnvFilter::try_new(filter)?);
     match format {
-        LogFormat::Text => registry.with(layer.with_filter(repeats)).try_init()?,
-        LogFormat::Json => registry.with(layer.json().flatten_event(true).with_filter(repeats)).try_init()?,
+        LogFormat::Text => registry.with(layer).with(repeats).try_init()?,
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).with(repeats).try_init()?,
     }
     panic::set_hook(Box::new(log_panic));
     Ok(LogGuard(lines))
