@@ -21,6 +21,8 @@ use crate::{
     telemetry,
 };
 
+pub mod backup;
+pub mod doctor;
 mod parts;
 
 use self::parts::Parts;

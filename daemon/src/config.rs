@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -60,62 +60,51 @@ pub enum LogFormat {
 }
 
 /// What flags, environment and file have in common. All of it is optional.
-#[derive(Debug, Default, Parser, Deserialize)]
+#[derive(Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settings {
+pub(crate) struct Settings {
     /// The PostgreSQL database to use; without it the daemon runs its own in the data directory
-    #[arg(long, env = "LEADLINE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, env = "LEADLINE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<SecretString>,
     /// A file with the password of that database, which then stands neither in the URL nor among the arguments
-    #[arg(long, env = "LEADLINE_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    #[arg(long, global = true, env = "LEADLINE_DATABASE_PASSWORD_FILE", value_name = "FILE")]
     database_password_file: Option<PathBuf>,
     /// Where the daemon keeps its key, its socket and its own PostgreSQL
     /// [default: /var/lib/leadline as root, else the user's data directory]
-    #[arg(long, env = "LEADLINE_DATA_DIR", value_name = "DIR")]
+    #[arg(long, global = true, env = "LEADLINE_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where leads are taken in over HTTP [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     intake_listen: Option<String>,
     /// Where consoles and scripts connect [default: unix:<data dir>/control.sock]
-    #[arg(long, value_name = "unix:PATH")]
+    #[arg(long, global = true, value_name = "unix:PATH")]
     control_listen: Option<String>,
     /// Addresses that may be pushed to although they are not public, over plain http too; repeatable
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, global = true, value_name = "CIDR")]
     #[serde(default)]
     allow_egress: Vec<String>,
     /// The prefix of delivery headers and, with a version, the user agent [default: Leadline and its version]
-    #[arg(long, value_name = "NAME[/VERSION]")]
+    #[arg(long, global = true, value_name = "NAME[/VERSION]")]
     brand: Option<String>,
     /// How often the sweep comes back to dead deliveries, such as 15m [default: 15m]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, global = true, value_name = "TIME")]
     sweep_interval: Option<String>,
     /// Up to which age it comes back to them, such as 72h [default: 72h]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, global = true, value_name = "TIME")]
     sweep_age: Option<String>,
     /// How long attempts are kept, and with them notices and jobs that ended; the last 50 attempts of each integration
     /// stay [default: 30d]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, global = true, value_name = "TIME")]
     keep_attempts: Option<String>,
     /// The key under which secrets are sealed [default: <data dir>/master.key, made at the first start]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     master_key: Option<PathBuf>,
     /// How log lines are written [default: text]
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     log: Option<LogFormat>,
     /// What is logged, in the way of RUST_LOG: info, or leadlined=debug,sqlx=info [default: info,sqlx=warn]
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, global = true, value_name = "FILTER")]
     log_level: Option<String>,
-}
-
-/// The Leadline daemon: takes leads in, maps them, pushes them to every integration.
-#[derive(Debug, Parser)]
-#[command(name = "leadlined", version)]
-struct Args {
-    /// A TOML file with the same settings in snake_case: flags and environment win over it
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(flatten)]
-    settings: Settings,
 }
 
 /// A configuration that was checked.
@@ -141,16 +130,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the process's arguments and environment, and the file that they name. Help and version are printed and end
-    /// the process right here.
-    pub fn from_process() -> Result<Self, ConfigError> {
-        match Args::try_parse() {
-            Ok(args) => Self::of(args),
-            Err(error) if error.use_stderr() => Err(ConfigError::Usage(in_one_line(&error))),
-            Err(help) => help.exit(),
-        }
-    }
-
     /// The defaults for a data directory.
     #[must_use]
     pub fn in_dir(data_dir: &Path) -> Self {
@@ -170,9 +149,9 @@ impl Config {
         }
     }
 
-    fn of(args: Args) -> Result<Self, ConfigError> {
-        let file = args.config.as_deref().map_or_else(|| Ok(Settings::default()), read)?;
-        args.settings.over(file).check()
+    /// Reads what flags and environment say, over what a file says.
+    pub(crate) fn read(settings: Settings, file: Option<&Path>) -> Result<Self, ConfigError> {
+        settings.over(file.map_or_else(|| Ok(Settings::default()), read)?).check()
     }
 }
 
@@ -238,15 +217,6 @@ impl Settings {
         }
         Ok(config)
     }
-}
-
-/// What clap says over several lines, without the usage at its end.
-fn in_one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let told = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let told: Vec<_> = told.flat_map(str::split_whitespace).collect();
-    let told = told.join(" ");
-    told.strip_prefix("error: ").unwrap_or(&told).to_owned()
 }
 
 /// Reads one setting, and names it if it cannot be read.
@@ -361,7 +331,10 @@ fn default_data_dir() -> Result<PathBuf, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::Args;
 
     fn read_args(args: &[&str]) -> Result<Config, String> {
         let mut all = vec!["leadlined"];
@@ -370,7 +343,7 @@ mod tests {
             all.extend(["--data-dir", "/data"]);
         }
         let args = Args::try_parse_from(all).map_err(|error| error.to_string())?;
-        Config::of(args).map_err(|error| error.to_string())
+        args.read().map(|(_, config)| config).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Who may import whom is told in ARCHITECTURE.md and held by `tests/tidy.rs`.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod connectors;
 pub mod control;

@@ -1,33 +1,72 @@
 //! `leadlined`: reads its configuration, starts the daemon and stops it when told to.
 
-use std::{fmt, fs, io, process::ExitCode};
+use std::{
+    fmt, fs,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, anyhow};
-use leadlined::{app, config::Config, service, telemetry};
+use leadlined::{
+    app::{self, backup, doctor},
+    cli::{self, Act, ConfigAct},
+    config::Config,
+    service, telemetry,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
-    let config = match Config::from_process() {
-        Ok(config) => config,
+    let (act, config) = match cli::from_process() {
+        Ok(read) => read,
         Err(error) => return fail(2, anyhow!(error)),
     };
-    match run(config) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(act, config) {
+        Ok(code) => code,
         Err(error) => fail(1, error),
     }
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(act: Option<Act>, config: Config) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout();
+    match &act {
+        Some(Act::Config(ConfigAct::Check)) => writeln!(out, "the configuration is right")?,
+        Some(Act::Completions { shell }) => cli::print_completions(*shell, &mut out),
+        Some(Act::Man { directory }) => cli::write_manual(directory)?,
+        _ => return work(act, config),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What needs a runtime and a log.
+fn work(act: Option<Act>, config: Config) -> anyhow::Result<ExitCode> {
     let _log = telemetry::start_logging(config.log, &config.log_level)?;
     // One provider for everybody, before anybody guesses one.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err(anyhow!("another TLS provider was installed first"));
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let lived = runtime.block_on(live(config));
+    let done = runtime.block_on(async {
+        match act {
+            Some(Act::Doctor) => {
+                let report = doctor::examine(&config).await;
+                write!(io::stdout(), "{report}")?;
+                return Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+            Some(Act::Backup { file }) => {
+                let bytes = backup::back_up(&config, &file).await?;
+                tracing::info!(bytes, file = %file.display(), "backed up; keep a copy of the master key elsewhere");
+            }
+            Some(Act::Restore { file }) => {
+                let bytes = backup::restore(&config, &file).await?;
+                tracing::info!(bytes, "restored: start the daemon");
+            }
+            _ => live(config).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    });
     // Whatever still runs was given up on: dropping the runtime would wait for it.
     runtime.shutdown_background();
-    lived
+    done
 }
 
 /// The whole life of the process. A second signal ends it at once, whatever it does.

@@ -59,9 +59,10 @@ async fn a_cluster_is_made_stopped_and_found_again() {
 async fn an_unfinished_cluster_is_made_anew_and_a_stale_pid_file_is_no_hindrance() {
     let temp = tempfile::tempdir().unwrap();
     let data = DataDir::open(temp.path()).unwrap();
-    let unfinished = temp.path().join("postgres/data.new");
-    fs::create_dir_all(&unfinished).unwrap();
-    fs::write(unfinished.join("PG_VERSION"), "15").unwrap();
+    Cluster::start(&data).await.unwrap().stop().await.unwrap();
+    let home = temp.path().join("postgres");
+    fs::rename(home.join("data"), home.join("data.new")).unwrap();
+    fs::remove_file(home.join("data.new/global/pg_control")).unwrap();
     Cluster::start(&data).await.unwrap().stop().await.unwrap();
     // The number of a process that is no server and is not the server user's.
     let stale = format!("1\n{}\n0\n5432\n{}\n", temp.path().display(), temp.path().display());

@@ -65,6 +65,13 @@ impl DataDir {
     }
 }
 
+/// Whether a daemon runs on a directory. Nothing is made.
+#[must_use]
+pub fn is_in_use(path: &Path) -> bool {
+    let lock = File::open(path.join("daemon.lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// What root writes in another user's directory, that user could turn against root; and what root makes there, the user
 /// could not use afterwards.
 fn check_owner(path: &Path, is_root: bool) -> Result<(), DataDirError> {
@@ -110,7 +117,9 @@ mod tests {
             temp.path().display()
         );
         assert_eq!(refused.to_string(), expected);
+        assert!(is_in_use(temp.path()));
         drop(first);
+        assert!(!is_in_use(temp.path()));
         DataDir::open(temp.path()).unwrap();
     }
 

@@ -11,6 +11,7 @@ use std::{
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 mod account;
+pub mod dump;
 mod error;
 mod launch;
 mod layout;
@@ -48,6 +49,9 @@ impl Cluster {
     /// Starts the cluster of a data directory, made at the first start.
     pub async fn start(data: &DataDir) -> Result<Self, EmbeddedError> {
         let layout = Layout::prepare(data)?;
+        if layout.restore_note().exists() {
+            return Err(EmbeddedError::HalfRestored(layout.home));
+        }
         if layout.account.is_shared() {
             tracing::warn!(
                 "the private PostgreSQL runs as postgres, and so may other programs, which could then read all leads: \
@@ -55,6 +59,11 @@ impl Cluster {
             );
         }
         Self::launch(layout, None).await
+    }
+
+    /// The same for one that is about to be filled.
+    pub async fn start_for_restore(data: &DataDir) -> Result<Self, EmbeddedError> {
+        Self::launch(Layout::prepare(data)?, None).await
     }
 
     /// Starts a cluster in a directory that goes with it: for tests and demonstrations.
@@ -132,6 +141,12 @@ impl Cluster {
     pub async fn stop(self) -> Result<(), EmbeddedError> {
         self.watchdog.stop().await
     }
+}
+
+/// The version of the programs that a data directory's cluster runs or would run with.
+pub fn find_programs(directory: &Path) -> Result<u32, EmbeddedError> {
+    let layout = Layout::of(directory.to_owned())?;
+    Ok(Server::find(layout.major()?, &layout.account)?.major)
 }
 
 fn options(socket_dir: &Path, database: &str) -> PgConnectOptions {

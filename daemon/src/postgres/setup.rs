@@ -159,7 +159,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), SetupError> {
 }
 
 /// The first connection: waits for a server that is away or still starting, not for one that refuses us.
-async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection, SetupError> {
+pub(super) async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection, SetupError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -221,6 +221,11 @@ pub async fn unseal(pool: &PgPool, path: &Path) -> Result<Sealer, SetupError> {
     } else {
         Err(SetupError::OtherKey(path.to_owned()))
     }
+}
+
+/// Which key a database is sealed with, asked over a connection of its own; none before its first start.
+pub async fn key_fingerprint(options: &PgConnectOptions) -> Result<Option<Vec<u8>>, SetupError> {
+    Ok(super::inspect::inspect(options).await?.key_fingerprint)
 }
 
 async fn fingerprint(pool: &PgPool) -> Result<Option<Vec<u8>>, sqlx::Error> {

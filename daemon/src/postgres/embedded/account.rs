@@ -88,19 +88,25 @@ impl Account {
         }
     }
 
-    /// A program run by the account, undisturbed by our environment: variables would redirect it, other languages would
-    /// change what it prints, and our current directory may be closed to it.
+    /// A program run by the account.
     pub(super) fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        for (name, _) in env::vars_os() {
-            if KEPT_FROM_PROGRAMS.iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())) {
-                command.env_remove(name);
-            }
-        }
-        command.env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
+        let mut command = plain_command(program);
         if let Some((uid, gid)) = self.lesser {
             command.uid(uid).gid(gid);
         }
         command
     }
+}
+
+/// A program undisturbed by our environment: variables would redirect it, other languages would change what it prints, and
+/// our current directory may be closed to it.
+pub(super) fn plain_command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in env::vars_os() {
+        if KEPT_FROM_PROGRAMS.iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())) {
+            command.env_remove(name);
+        }
+    }
+    command.env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
+    command
 }

@@ -26,6 +26,8 @@ pub enum EmbeddedError {
     OtherMajor { major: u32, newest: u32 },
     #[error("PostgreSQL {newest} is too old: install {OLDEST} or newer ({INSTALL}), or give --database-url")]
     TooOld { newest: u32 },
+    #[error("there is no {name} in {}: install PostgreSQL's client programs of the same version", .folder.display())]
+    NoClient { name: &'static str, folder: PathBuf },
     #[error(
         "PostgreSQL does not run as root, and there is no user for it: useradd --system --shell /usr/sbin/nologin \
          leadline, or start the daemon as another user"
@@ -54,6 +56,10 @@ pub enum EmbeddedError {
     Files(PathBuf, #[source] io::Error),
     #[error("the PostgreSQL of an earlier daemon still uses {}: wait until it has stopped", .0.display())]
     OldServer(PathBuf),
+    #[error(
+        "a restore into {} was broken off: run `leadlined restore` again, or remove that directory", .0.display()
+    )]
+    HalfRestored(PathBuf),
     #[error("{name}: {why}")]
     Program { name: &'static str, why: String },
     #[error("the private PostgreSQL did not start: {why} (see {})", .log.display())]

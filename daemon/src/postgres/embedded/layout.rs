@@ -31,31 +31,34 @@ pub(super) struct Layout {
 impl Layout {
     /// Makes the directories, and makes sure that the server's account can reach them.
     pub(super) fn prepare(directory: &DataDir) -> Result<Self, EmbeddedError> {
-        let directory = directory.path().to_owned();
+        let layout = Self::of(directory.path().to_owned())?;
+        let make = || -> io::Result<()> {
+            if layout.account.is_lesser() {
+                let_through(&layout.directory)?;
+            }
+            make_dir(&layout.home, 0o700)?;
+            layout.account.own(&layout.home)?;
+            make_dir(&layout.server, 0o755)?;
+            // Whatever the umask: the server's account reads what stands in it.
+            fs::set_permissions(&layout.server, Permissions::from_mode(0o755))
+        };
+        make().map_err(|error| EmbeddedError::Files(layout.home.clone(), error))?;
+        layout.check_reach()?;
+        Ok(layout)
+    }
+
+    /// Where things are or would be; nothing is made.
+    pub(super) fn of(directory: PathBuf) -> Result<Self, EmbeddedError> {
         let home = directory.join("postgres");
-        let files = |error| EmbeddedError::Files(home.clone(), error);
         let owner = match fs::symlink_metadata(&home) {
             // A directory of root's is one that was made and not yet handed over.
             Ok(there) => Some(there.uid()).filter(|uid| *uid != 0),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(files(error)),
+            Err(error) => return Err(EmbeddedError::Files(home, error)),
         };
         let account = Account::find(&home, owner)?;
         let server = directory.join("server");
-        let make = || -> io::Result<()> {
-            if account.is_lesser() {
-                let_through(&directory)?;
-            }
-            make_dir(&home, 0o700)?;
-            account.own(&home)?;
-            make_dir(&server, 0o755)?;
-            // Whatever the umask: the server's account reads what stands in it.
-            fs::set_permissions(&server, Permissions::from_mode(0o755))
-        };
-        make().map_err(files)?;
-        let layout = Self { account, data: home.join("data"), directory, home, server };
-        layout.check_reach()?;
-        Ok(layout)
+        Ok(Self { account, data: home.join("data"), directory, home, server })
     }
 
     fn check_reach(&self) -> Result<(), EmbeddedError> {
@@ -78,6 +81,11 @@ impl Layout {
     pub(super) fn lock(&self) -> Result<File, EmbeddedError> {
         let path = self.server.join("lock");
         lock_file(&path).map_err(|error| EmbeddedError::Files(path, error))
+    }
+
+    /// What says that the cluster is being restored, and is not whole yet.
+    pub(super) fn restore_note(&self) -> PathBuf {
+        self.server.join("restoring")
     }
 
     /// The server's log.

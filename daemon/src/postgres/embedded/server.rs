@@ -6,9 +6,14 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use super::{EmbeddedError, account::Account};
+use super::{
+    EmbeddedError,
+    account::{Account, plain_command},
+};
+use crate::user;
 
 /// The oldest version that the schema is made for.
 pub(super) const OLDEST: u32 = 15;
@@ -61,6 +66,18 @@ impl Server {
         self.bin.join(name)
     }
 
+    /// One of its clients' programs, to be run as ourselves; as root only if nobody else can change it.
+    pub(super) fn client(&self, name: &'static str) -> Result<Command, EmbeddedError> {
+        let program = self.program(name);
+        if !program.is_file() {
+            return Err(EmbeddedError::NoClient { name, folder: self.bin.clone() });
+        }
+        if user::is_root().map_err(EmbeddedError::Account)? && !is_only_roots(&program) {
+            return Err(EmbeddedError::UntrustedServer(self.bin.clone()));
+        }
+        Ok(plain_command(&program))
+    }
+
     /// The server in this folder, if there is one whole.
     fn at(bin: &Path, account: &Account) -> Option<Self> {
         Self::probe(Self::programs(bin)?, account)
@@ -82,13 +99,14 @@ impl Server {
 
 /// Whether only root can change the programs in this folder.
 fn is_roots(bin: &Path) -> bool {
-    let is_roots = |path: &Path| {
-        fs::symlink_metadata(path)
-            .is_ok_and(|it| it.uid() == 0 && (it.mode() & 0o022 == 0 || it.is_symlink()))
-    };
-    let programs = PROGRAMS.iter().map(|program| bin.join(program).canonicalize());
-    let mut programs = programs.map(|program| program.is_ok_and(|program| program.ancestors().all(is_roots)));
-    programs.all(|is_roots| is_roots)
+    PROGRAMS.iter().all(|program| is_only_roots(&bin.join(program)))
+}
+
+/// Whether only root can change a file, or put another one in its place.
+fn is_only_roots(path: &Path) -> bool {
+    let is_roots =
+        |path: &Path| fs::symlink_metadata(path).is_ok_and(|it| it.uid() == 0 && it.mode() & 0o022 == 0);
+    path.canonicalize().is_ok_and(|path| path.ancestors().all(is_roots))
 }
 
 /// Where servers may be, the user's own choice first.

@@ -53,6 +53,10 @@ fn each_trouble_says_what_to_do() {
             &*format!("PostgreSQL 14 is too old: install 15 or newer ({install}), or give --database-url"),
         ),
         (
+            EmbeddedError::NoClient { name: "pg_dump", folder: path() },
+            "there is no pg_dump in /data: install PostgreSQL's client programs of the same version",
+        ),
+        (
             EmbeddedError::NoAccount,
             "PostgreSQL does not run as root, and there is no user for it: useradd --system --shell /usr/sbin/nologin \
              leadline, or start the daemon as another user",
@@ -76,6 +80,10 @@ fn each_trouble_says_what_to_do() {
         (
             EmbeddedError::OldServer(path()),
             "the PostgreSQL of an earlier daemon still uses /data: wait until it has stopped",
+        ),
+        (
+            EmbeddedError::HalfRestored(path()),
+            "a restore into /data was broken off: run `leadlined restore` again, or remove that directory",
         ),
         (
             EmbeddedError::NotStarted { why: "no room".to_owned(), log: path() },
