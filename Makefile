@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-console faults queue-cases ledger storm vendor-check ci fmt lint sqlx doc
+.PHONY: demo test bench bench-console dist faults queue-cases ledger storm vendor-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
@@ -9,6 +9,7 @@ storm: ; LEADLINE_STORM_LEADS=1000 SQLX_OFFLINE=true cargo test --locked -p lead
 ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e ledger:: -- --nocapture
 vendor-check: ; scripts/vendor-check
 ci: ; .ci/run
+dist: ; scripts/dist
 fmt: ; cargo fmt --all
 lint: ; SQLX_OFFLINE=true cargo clippy --workspace --all-targets -- -D warnings
 sqlx: ; scripts/sqlx

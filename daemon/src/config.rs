@@ -390,6 +390,31 @@ mod tests {
     }
 
     #[test]
+    fn the_example_names_every_setting_and_is_right() {
+        let example = include_str!("../../packaging/leadlined.toml");
+        let text: String =
+            example.lines().filter_map(|line| line.strip_prefix('#')).fold(String::new(), |text, line| {
+                if line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(" = ") {
+                    text + line + "\n"
+                } else {
+                    text
+                }
+            });
+        let settings: Settings = toml::from_str(&text).unwrap();
+        let unset = format!("{settings:?}");
+        assert!(
+            !unset.contains("None") && !unset.contains("[]"),
+            "the example leaves out a setting: {unset}"
+        );
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("password");
+        fs::write(&file, "hunter2").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let settings = Settings { database_password_file: Some(file), ..settings };
+        Config::read(settings, None).unwrap();
+    }
+
+    #[test]
     fn a_bad_file_is_refused_by_line() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("leadlined.toml");

@@ -169,3 +169,18 @@ fn a_configuration_is_checked_without_a_daemon() {
     fs::write(&file, "sweep_age = '3 days'\n").unwrap();
     assert_eq!(run(dir.path(), &args).status.code(), Some(2));
 }
+
+#[test]
+fn the_unit_may_do_little() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("packaging/leadlined.service");
+    let security = Command::new("systemd-analyze")
+        .args(["security", "--offline=yes", "--threshold=15", "--no-pager"])
+        .arg(unit)
+        .output();
+    match security {
+        // An older one does not look at files.
+        Ok(output) if String::from_utf8_lossy(&output.stderr).contains("--offline") => {}
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+        Err(error) => println!("left out, because there is no systemd-analyze: {error}"),
+    }
+}

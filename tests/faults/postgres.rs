@@ -5,6 +5,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_tests::{ChildDaemon, Operator, figure, http, post_lead, wait_until};
 use serde_json::json;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
 use tokio::time::Instant;
 
 /// How long a post may take to be refused, in seconds.
@@ -132,6 +133,40 @@ async fn the_server_is_frozen() {
     lines = scene.daemon.log().len() - lines;
     figure(case, "log lines a second", lines as f64 / frozen_since.elapsed().as_secs_f64(), 2.0);
     signal("CONT", &frozen);
+    figure(case, "seconds until leads are accepted again", scene.recovered().await, 10.0);
+    scene.end().await;
+}
+
+/// Lets every new transaction write or not, and ends those who are connected, as a fail-over does.
+async fn let_write(dir: &Path, may_write: bool) {
+    let options = PgConnectOptions::new_without_pgpass().socket(dir.join("postgres")).username("leadline");
+    let mut connection = options.database("postgres").connect().await.unwrap();
+    let word = if may_write { "off" } else { "on" };
+    let sql = format!("ALTER DATABASE leadline SET default_transaction_read_only = {word}");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'leadline'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_takes_no_writes() {
+    let case = "the database is read-only";
+    let mut scene = Scene::start().await;
+    assert_eq!(scene.post().await.0, 202);
+    let_write(scene.daemon.dir(), false).await;
+    let (lines, since) = (scene.daemon.log().len(), Instant::now());
+    let mut posts = 0;
+    while since.elapsed() < Duration::from_secs(10) {
+        assert_eq!(scene.post().await.0, 503);
+        posts += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let lines = scene.daemon.log().len() - lines;
+    println!("{posts} posts were refused");
+    figure(case, "log lines a second", lines as f64 / since.elapsed().as_secs_f64(), 2.0);
+    let_write(scene.daemon.dir(), true).await;
     figure(case, "seconds until leads are accepted again", scene.recovered().await, 10.0);
     scene.end().await;
 }
