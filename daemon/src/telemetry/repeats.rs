@@ -61,8 +61,8 @@ impl Place {
 impl Repeats {
     fn admits(&self, event: &Event<'_>, now: Instant) -> bool {
         let metadata = event.metadata();
-        // Whoever asks for more than is usual wants all of it.
-        if *metadata.level() > Level::INFO || metadata.target() == REPORT {
+        // What is done is worth a line each time, and whoever asks for more than is usual wants all of it.
+        if *metadata.level() > Level::WARN || metadata.target() == REPORT {
             return true;
         }
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);

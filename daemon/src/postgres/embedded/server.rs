@@ -83,10 +83,14 @@ impl Server {
         Self::probe(Self::programs(bin)?, account)
     }
 
-    /// The folder's real name, if a server's programs stand in it.
+    /// The folder where a server's programs really are, if this one has them: they may be links to another, and there its
+    /// clients' programs stand beside them.
     fn programs(bin: &Path) -> Option<PathBuf> {
         let bin = bin.canonicalize().ok()?;
-        PROGRAMS.iter().all(|program| bin.join(program).is_file()).then_some(bin)
+        let is_whole = |bin: &Path| PROGRAMS.iter().all(|program| bin.join(program).is_file());
+        let postgres = bin.join("postgres").canonicalize().ok();
+        let real = postgres.as_deref().and_then(Path::parent).filter(|real| is_whole(real));
+        real.map(Path::to_owned).or_else(|| is_whole(&bin).then_some(bin))
     }
 
     /// Asks a server for its version, as the account that would run it.
@@ -179,6 +183,13 @@ mod tests {
         // The folder for temporary files is everybody's.
         assert!(!is_roots(&bin));
         assert_eq!(Server::programs(&bin), Some(bin.canonicalize().unwrap()));
+        // Links lead to where the programs are.
+        let links = temp.path().join("links");
+        fs::create_dir(&links).unwrap();
+        for program in PROGRAMS {
+            std::os::unix::fs::symlink(bin.join(program), links.join(program)).unwrap();
+        }
+        assert_eq!(Server::programs(&links), Some(bin.canonicalize().unwrap()));
         fs::remove_file(bin.join("initdb")).unwrap();
         assert_eq!(Server::programs(&bin), None);
     }
