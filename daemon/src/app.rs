@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret as _;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{net::TcpListener, time::timeout};
@@ -81,37 +82,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
     let mut parts = Parts::default();
-    if let Some(cluster) = &cluster {
-        let supervisor = cluster.supervisor();
-        parts.start("the private PostgreSQL", HOUSEKEEPING_GRACE, |stop| async move {
-            supervisor.keep_running(stop).await.context("it cannot be started again")
-        });
-    }
-    parts.start("database watch", HOUSEKEEPING_GRACE, {
-        let store = store.clone();
-        |stop| async move {
-            // It ends only by being stopped.
-            stop.run_until_cancelled(store.watch_database()).await;
-            Ok(())
-        }
-    });
-    parts.start("metrics", HOUSEKEEPING_GRACE, {
-        let metrics = metrics.clone();
-        |stop| async move {
-            telemetry::keep_up(metrics, stop).await;
-            Ok(())
-        }
-    });
+    start_keepers(&mut parts, cluster.as_ref(), &store, metrics.clone());
     let egress = EgressPolicy::new(config.allow_egress);
     let brand = config.brand.as_str().to_owned();
-    parts.start("housekeeping", HOUSEKEEPING_GRACE, {
-        let store = store.clone();
-        |stop| async move {
-            let housekeeping = stop.run_until_cancelled(keep_house(store.clone()));
-            tokio::join!(retention::keep(store, stop.clone()), housekeeping);
-            Ok(())
-        }
-    });
     let deps = control::ControlDeps { store: store.clone(), egress: egress.clone(), brand: brand.clone() };
     parts.start("control", CONTROL_GRACE, |stop| async move {
         control::serve(socket, deps, stop).await.context("control")
@@ -135,6 +108,36 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     data.announce(intake).context("cannot write the address of the intake")?;
     tracing::info!(%intake, control = %config.control.display(), "ready");
     Ok(Running { intake, control: config.control, parts, pool, store, cluster, _data: data })
+}
+
+/// Starts what keeps the rest well: the server, the word on whether it answers, the metrics, and the house.
+fn start_keepers(parts: &mut Parts, cluster: Option<&Cluster>, store: &Store, metrics: PrometheusHandle) {
+    if let Some(cluster) = cluster {
+        let supervisor = cluster.supervisor();
+        parts.start("the private PostgreSQL", HOUSEKEEPING_GRACE, |stop| async move {
+            supervisor.keep_running(stop).await.context("it cannot be started again")
+        });
+    }
+    parts.start("database watch", HOUSEKEEPING_GRACE, {
+        let store = store.clone();
+        |stop| async move {
+            // It ends only by being stopped.
+            stop.run_until_cancelled(store.watch_database()).await;
+            Ok(())
+        }
+    });
+    parts.start("metrics", HOUSEKEEPING_GRACE, |stop| async move {
+        telemetry::keep_up(metrics, stop).await;
+        Ok(())
+    });
+    parts.start("housekeeping", HOUSEKEEPING_GRACE, {
+        let store = store.clone();
+        |stop| async move {
+            let housekeeping = stop.run_until_cancelled(keep_house(store.clone()));
+            tokio::join!(retention::keep(store, stop.clone()), housekeeping);
+            Ok(())
+        }
+    });
 }
 
 /// Goes on with deletions that a stop interrupted, and forgets requests that are too old to be repeated. All of it goes

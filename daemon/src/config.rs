@@ -294,7 +294,7 @@ fn read(path: &Path) -> Result<Settings, ConfigError> {
         let line = before.matches('\n').count() + 1;
         ConfigError::File { path: path.to_owned(), why: format!("line {line}: {}", error.message()) }
     })?;
-    let has_password = settings.database_url.as_ref().is_some_and(|url| has_password(url));
+    let has_password = settings.database_url.as_ref().is_some_and(has_password);
     if has_password && is_open(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))? {
         return Err(ConfigError::Open(path.to_owned()));
     }
