@@ -14,7 +14,7 @@ use url::{Host, Url};
 
 use super::{
     Answer, ConfigField, Connector, Conversation, Found, Mail, MailLogin, MailSecurity, Manifest, Prepared,
-    Push, Request, Token, config,
+    Push, Request, Response, Token, config,
     crm::{self, unrenderable},
     oauth, summary,
 };

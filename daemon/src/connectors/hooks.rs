@@ -221,7 +221,8 @@ struct Ready {
 impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let url = self.url.as_ref().ok_or_else(|| config::no_credentials(HOOK_URL))?;
-        let mut request = self.webhook.request(&Push { body: &marked(push)?, ..*push })?;
+        let body = marked(push)?;
+        let mut request = self.webhook.request(&Push { body: &body, ..*push })?;
         request.shown_url = hook_url::shown(&request.url);
         if let Some(key) = &self.key {
             request = request.secret_header(HeaderName::from_static("x-make-apikey"), key.expose_secret());

@@ -334,10 +334,6 @@ fn idempotency_key(lead: &str, push: &Push<'_>) -> String {
     }
 }
 
-fn keep(id: String) -> Step {
-    Step::Keep(Ids::from([(ID.to_owned(), id)]))
-}
-
 /// The id that stands there: a text or a number.
 fn id_at(body: &Value, pointer: &str) -> Option<String> {
     body.pointer(pointer).and_then(vendor::id_of)

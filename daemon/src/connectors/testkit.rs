@@ -127,6 +127,10 @@ pub(super) struct PushCase<'a> {
 #[derive(Debug)]
 pub(super) struct Played {
     pub(super) calls: Vec<Call>,
+    /// The calls that are requests.
+    pub(super) requests: Vec<Request>,
+    /// Their bodies, where they are JSON.
+    pub(super) bodies: Vec<Value>,
     pub(super) outcome: Outcome,
     pub(super) ids: Ids,
     pub(super) rendered: Option<Bytes>,
@@ -179,7 +183,16 @@ pub(super) fn play(prepared: &dyn Prepared, push: Push<'_>, mut script: Script) 
     let driven = runtime::drive(prepared, &mut script, push).now_or_never().expect("a script never waits");
     let Script { calls, ids, renewals, .. } = script;
     let rendered = push.rendered.cloned().or(driven.rendered);
-    Played { calls, outcome: driven.outcome, ids, rendered, renewals }
+    let requests: Vec<Request> = calls
+        .iter()
+        .filter_map(|call| match call {
+            Call::Http(request) => Some(request.clone()),
+            Call::Mail(_) => None,
+        })
+        .collect();
+    let bodies =
+        requests.iter().map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect();
+    Played { calls, requests, bodies, outcome: driven.outcome, ids, rendered, renewals }
 }
 
 /// Plays a push of a lead with these answers.
@@ -232,19 +245,6 @@ pub(super) fn request(call: Call) -> Request {
 }
 
 impl Played {
-    pub(super) fn requests(&self) -> Vec<&Request> {
-        let request = |call| match call {
-            &Call::Http(ref request) => request,
-            other => panic!("{other:?}"),
-        };
-        self.calls.iter().map(request).collect()
-    }
-
-    /// The JSON body of a call.
-    pub(super) fn body(&self, call: usize) -> Value {
-        serde_json::from_slice(&self.requests()[call].body).unwrap_or_default()
-    }
-
     /// Class, error and wait of a push that failed.
     pub(super) fn failure(&self) -> (&'static str, &str, Option<u64>) {
         match &self.outcome {

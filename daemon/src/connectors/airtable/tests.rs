@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::connectors::testkit::{
-    self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response,
+use crate::{
+    connectors::testkit::{
+        self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response,
+    },
+    domain::outcome::Outcome,
 };
 
 fn ready(mapping: Value) -> Box<dyn Prepared> {
@@ -37,14 +40,14 @@ fn a_repeat_is_the_same_bytes_whatever_the_mapping_is_by_now() {
     let walk = PushCase { rendered: first.rendered, is_repeat: true, ..PushCase::created(FULL) };
     let repeat = walk.run(changed.as_ref(), &[(200, DONE)]);
     repeat.assert_is(include_str!("fixtures/repeat.json"));
-    assert_eq!(repeat.requests()[0].body, first.requests()[0].body);
+    assert_eq!(repeat.requests[0].body, first.requests[0].body);
 }
 
 #[test]
 fn the_operators_mapping_is_laid_over_ours() {
     let mapping = json!({"lead.uuid": "fld1", "lead.phone": null, "quote.items": "Items", "lead.name": {"to": "Who", "value": "{{ lead.name }} ({{ lead.guest_count }})"}});
     let walked = PushCase::created(FULL).run(ready(mapping).as_ref(), &[]);
-    let body: Value = serde_json::from_slice(&walked.requests()[0].body).unwrap();
+    let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
     assert_eq!(body["performUpsert"]["fieldsToMergeOn"], json!(["fld1"]));
     let fields = &body["records"][0]["fields"];
     assert_eq!(fields["Who"], "Sarah Jane Patel (80)");
@@ -86,7 +89,7 @@ fn without_a_token_nothing_is_called() {
     let integration = testkit::integration(NAME, config, Value::Null, Value::Null);
     let ready = Airtable.prepare(&integration, "Leadline").unwrap();
     let walked = PushCase::created(FULL).run(ready.as_ref(), &[]);
-    assert_eq!((walked.requests().len(), walked.failure().0), (0, "credentials"));
+    assert_eq!((walked.requests.len(), walked.failure().0), (0, "credentials"));
 }
 
 #[test]

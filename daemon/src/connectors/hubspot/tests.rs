@@ -80,7 +80,7 @@ fn a_repeat_sends_the_same_and_looks_for_the_note_first() {
     let rendered = first.rendered.clone();
     let second = drive(ready.as_ref(), Created, &lead(), first.ids.clone(), rendered.clone(), &answers);
     assert_golden("repeat", include_str!("fixtures/repeat.json"), &second);
-    assert_eq!(second.body(2), first.body(1), "the same bytes");
+    assert_eq!(second.bodies[2], first.bodies[1], "the same bytes");
     assert_eq!(second.outcome, Outcome::Delivered);
 
     let ours = json!({ "id": "12", "properties": { "hs_note_body": "<b>Delivery:</b> 01J8H6KQH4YG3XR8RWM6T6XFQ0" } });
@@ -109,8 +109,8 @@ fn a_conflict_leads_to_the_contact_that_is_there() {
     let answers = [none(), (409, conflict), contact("77"), note()];
     let said = drive(ready(json!({})).as_ref(), Created, &lead(), Ids::new(), None, &answers);
     assert_eq!(said.outcome, Outcome::Delivered);
-    assert!(said.requests()[2].url.path().ends_with("/contacts/77"));
-    let email = |played: &Played, call| played.body(call)["properties"].get("email").cloned();
+    assert!(said.requests[2].url.path().ends_with("/contacts/77"));
+    let email = |played: &Played, call: usize| played.bodies[call]["properties"].get("email").cloned();
     assert_eq!(email(&said, 2), None, "its first address stays");
 
     assert_eq!(said.ids["second_email"], "sarah@example.com");
@@ -130,7 +130,7 @@ fn the_note_stays_within_its_limit() {
     long["lead"]["profile"] = json!({ "notes": "<👰>".repeat(10_000) });
     let said = drive(ready(json!({})).as_ref(), Created, &long, Ids::new(), None, &[contact("1"), note()]);
     assert_eq!(said.outcome, Outcome::Delivered);
-    let note = said.body(1)["properties"]["hs_note_body"].as_str().unwrap();
+    let note = said.bodies[1]["properties"]["hs_note_body"].as_str().unwrap();
     assert!(crm::units(note) <= 65_536 && note.contains("</b> 01J8H6KQH4YG3XR8RWM6T6XFQ0<br>"));
     assert!(note.contains("&lt;👰&gt;…") || note.contains("👰…"), "a cut is marked");
 }

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::connectors::testkit::{
-    self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response,
+use crate::{
+    connectors::testkit::{
+        self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response,
+    },
+    domain::outcome::Outcome,
 };
 
 const MEMBER: (u16, &str) = (200, r#"{"id":"abc","email_address":"sarah@example.com","status":"pending"}"#);
@@ -40,14 +43,14 @@ fn each_kind_of_lead_makes_its_requests() {
 fn a_push_that_broke_off_goes_on_with_the_tags() {
     for answers in [&[MEMBER][..], &[MEMBER, (500, "")]] {
         let first = PushCase::created(FULL).run(tagged().as_ref(), answers);
-        assert_eq!(first.requests().len(), 2);
+        assert_eq!(first.requests.len(), 2);
         let changed = ready(json!({"tags": "other", "status_if_new": "subscribed"}), Value::Null);
         let again = PushCase { rendered: first.rendered, ids: first.ids, is_repeat: true, ..PushCase::created(FULL) };
         let repeat = again.run(changed.as_ref(), &[(204, "")]);
         repeat.assert_is(include_str!("fixtures/repeat.json"));
         assert_eq!(
-            (&repeat.outcome, &repeat.requests()[0].body),
-            (&Outcome::Delivered, &first.requests()[1].body)
+            (&repeat.outcome, &repeat.requests[0].body),
+            (&Outcome::Delivered, &first.requests[1].body)
         );
     }
 }
@@ -57,14 +60,14 @@ fn a_member_that_is_gone_when_a_push_goes_on_is_made_again() {
     let first = PushCase::created(FULL).run(tagged().as_ref(), &[MEMBER, (204, "")]);
     let again = PushCase { rendered: first.rendered, ids: first.ids, is_repeat: true, ..PushCase::created(FULL) };
     let repeat = again.run(tagged().as_ref(), &[(404, ""), MEMBER, (204, "")]);
-    let methods: Vec<_> = repeat.requests().iter().map(|request| request.method.as_str()).collect();
+    let methods: Vec<_> = repeat.requests.iter().map(|request| request.method.as_str()).collect();
     assert_eq!((methods, repeat.outcome), (vec!["POST", "PUT", "POST"], Outcome::Delivered));
 }
 
 #[test]
 fn without_tags_one_call_does() {
     let walked = PushCase::created(FULL).run(ready(json!({}), Value::Null).as_ref(), &[MEMBER]);
-    assert_eq!((walked.requests().len(), &walked.outcome, walked.ids.len()), (1, &Outcome::Delivered, 0));
+    assert_eq!((walked.requests.len(), &walked.outcome, walked.ids.len()), (1, &Outcome::Delivered, 0));
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn nobody_is_pushed_without_consent_and_nobody_is_subscribed_again() {
         for rendered in [None, PushCase::created(FULL).run(tagged().as_ref(), &[]).rendered] {
             let walk = PushCase { rendered, ..PushCase::created(&lead) };
             let walked = walk.run(tagged().as_ref(), &[]);
-            assert_eq!(walked.requests().len(), 0);
+            assert_eq!(walked.requests.len(), 0);
             assert_eq!(
                 walked.failure(),
                 ("rejected", "mailchimp was not called: the lead gave no consent", None)
@@ -86,7 +89,7 @@ fn nobody_is_pushed_without_consent_and_nobody_is_subscribed_again() {
     }
     for mapping in [Value::Null, json!({"lead.gdpr_consent": "status", "lead.phone": "status_if_new"})] {
         let walked = PushCase::created(FULL).run(ready(json!({}), mapping).as_ref(), &[]);
-        let body: Value = serde_json::from_slice(&walked.requests()[0].body).unwrap();
+        let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
         assert_eq!((body.get("status"), &body["status_if_new"]), (None, &json!("pending")));
     }
 }
@@ -109,7 +112,7 @@ fn the_name_is_split_unless_the_operator_says_where_it_goes() {
         (FULL, json!({"lead.phone": "FNAME"}), json!({"FNAME": "+447700900123", "LNAME": "Jane Patel"})),
     ] {
         let walked = PushCase::created(lead).run(ready(json!({}), mapping).as_ref(), &[]);
-        let body: Value = serde_json::from_slice(&walked.requests()[0].body).unwrap();
+        let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
         assert_eq!(body["merge_fields"], expected);
     }
 }
@@ -120,7 +123,7 @@ fn long_texts_are_cut_on_a_character() {
     lead["lead"]["name"] = "👰".repeat(100).into();
     let lead = lead.to_string();
     let walked = PushCase::created(&lead).run(ready(json!({}), Value::Null).as_ref(), &[]);
-    let body: Value = serde_json::from_slice(&walked.requests()[0].body).unwrap();
+    let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
     assert_eq!(body["merge_fields"]["FNAME"], format!("{}…", "👰".repeat(63)));
 }
 
@@ -170,7 +173,7 @@ fn without_a_key_nothing_is_called() {
     let integration = testkit::integration(NAME, json!({"list_id": "a"}), Value::Null, Value::Null);
     let ready = Mailchimp.prepare(&integration, "Leadline").unwrap();
     let walked = PushCase::created(FULL).run(ready.as_ref(), &[]);
-    assert_eq!((walked.requests().len(), walked.failure().0), (0, "credentials"));
+    assert_eq!((walked.requests.len(), walked.failure().0), (0, "credentials"));
 }
 
 #[test]

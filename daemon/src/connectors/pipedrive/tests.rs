@@ -157,8 +157,8 @@ fn long_names_are_cut_and_the_date_stays() {
         data(201, json!({ "id": 33 })),
     ];
     let said = drive(ready(json!({}), json!({})).as_ref(), Created, &long, Ids::new(), None, &answers);
-    let name = said.body(1)["name"].as_str().unwrap();
-    let title = said.body(2)["title"].as_str().unwrap();
+    let name = said.bodies[1]["name"].as_str().unwrap();
+    let title = said.bodies[2]["title"].as_str().unwrap();
     assert_eq!((crm::units(name), name.ends_with('…')), (255, true));
     assert!(crm::units(title) <= 255 && title.ends_with("… – 2026-09-12"), "{title}");
     long["lead"]["profile"] = json!({ "notes": "👰".repeat(15_000) });
@@ -181,7 +181,7 @@ fn a_deal_is_another_leads_if_it_is_older_or_says_so() {
         let rendered = said.rendered.unwrap();
         let body = bytes::Bytes::new();
         let push =
-            crate::connectors::Push { rendered: Some(&rendered), ..crate::connectors::testing::push(&body) };
+            crate::connectors::Push { rendered: Some(&rendered), ..crate::connectors::testkit::push(&body) };
         super::Plan::read(&push).unwrap()
     };
     let title = "Wedding – Sarah Patel – 2026-09-12";

@@ -37,7 +37,7 @@ fn full() -> Box<dyn Prepared> {
 }
 
 fn methods(walked: &Played) -> Vec<String> {
-    walked.requests().iter().map(|request| format!("{} {}", request.method, request.url.path())).collect()
+    walked.requests.iter().map(|request| format!("{} {}", request.method, request.url.path())).collect()
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_repeat_looks_first_and_is_the_same_bytes() {
     let lost = again(&[(200, r#"{"items":[]}"#), (201, r#"{"data":{"id":7}}"#)]);
     lost.assert_is(include_str!("fixtures/repeat.json"));
     assert_eq!((lost.ids, &lost.outcome), (keep_of("7"), &Outcome::Delivered));
-    assert_eq!(lost.requests()[1].body, first.requests()[0].body);
+    assert_eq!(lost.requests[1].body, first.requests[0].body);
 
     let there = again(&[(200, r#"{"items":[{"id":"x"}]}"#)]);
     assert_eq!((methods(&there), there.ids), (vec!["GET /api/leads".to_owned()], keep_of("x")));
@@ -97,7 +97,7 @@ fn an_update_goes_to_the_crms_own_id() {
     let unknown = run(Ids::new(), &[(200, "{}"), (201, "")]);
     assert_eq!(methods(&unknown), ["GET /api/leads", "POST /api/leads"]);
     let key = |walked: &Played| {
-        let request = walked.requests().pop().unwrap();
+        let request = walked.requests.last().unwrap();
         let header = request.headers.iter().find(|header| header.name == "idempotency-key").unwrap();
         header.value.to_str().unwrap().to_owned()
     };
@@ -121,7 +121,7 @@ fn what_the_crm_has_deleted_is_looked_for_and_made_anew_once() {
     assert_eq!(methods(&found), ["PATCH /api/leads/a", "GET /api/leads", "PATCH /api/leads/9"]);
     assert_eq!((found.outcome, found.ids), (Outcome::Delivered, keep_of("9")));
     let again = run(full(), &[gone, (200, r#"{"items":[{"id":"a"}]}"#), gone]);
-    assert_eq!((again.requests().len(), again.failure().0), (3, "rejected"), "found, and not there");
+    assert_eq!((again.requests.len(), again.failure().0), (3, "rejected"), "found, and not there");
     let blind = || ready(json!({"id_pointer": "/id", "update_path": "/api/leads/{id}"}));
     let made = run(blind(), &[(410, ""), (201, r#"{"id":7}"#)]);
     assert_eq!(methods(&made), ["PUT /api/leads/a", "POST /api/leads"]);
@@ -132,17 +132,17 @@ fn what_the_crm_has_deleted_is_looked_for_and_made_anew_once() {
 #[test]
 fn the_body_is_the_event_or_what_is_mapped_of_it() {
     let whole = PushCase::created(FULL).run(ready(json!({})).as_ref(), &[(200, "")]);
-    assert_eq!((&whole.requests()[0].body[..], &whole.outcome), (FULL.as_bytes(), &Outcome::Delivered));
+    assert_eq!((&whole.requests[0].body[..], &whole.outcome), (FULL.as_bytes(), &Outcome::Delivered));
     let mapping = json!({"lead.name": "person.name", "lead.phone": "person.phone", "viewing": "visit",
         "quote.total_pence": {"to": "worth", "value": "{{ quote.total_pence | money }}"}, "lead.email": null});
     let mapped = PushCase::created(FULL).run(prepare(json!({}), Value::Null, mapping).as_ref(), &[]);
     assert_eq!(
-        std::str::from_utf8(&mapped.requests()[0].body).unwrap(),
+        std::str::from_utf8(&mapped.requests[0].body).unwrap(),
         r#"{"person":{"name":"Sarah Jane Patel","phone":"+447700900123"},"visit":{"starts_at":"2026-06-04T14:00:00+01:00","ends_at":"2026-06-04T15:00:00+01:00"},"worth":12696.00}"#
     );
     let text = PushCase::created(FULL).run(ready(json!({"body": "Hello {{ lead.name }}"})).as_ref(), &[]);
-    assert_eq!(&text.requests()[0].body[..], b"Hello Sarah Jane Patel");
-    assert!(text.requests()[0].headers.iter().any(|header| header.value == "text/plain; charset=utf-8"));
+    assert_eq!(&text.requests[0].body[..], b"Hello Sarah Jane Patel");
+    assert!(text.requests[0].headers.iter().any(|header| header.value == "text/plain; charset=utf-8"));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn each_login_is_carried_where_it_belongs_and_shown_shortened() {
         ),
     ] {
         let walked = PushCase::created(FULL).run(prepare(config.clone(), credentials, Value::Null).as_ref(), &[]);
-        let request = &walked.requests()[0];
+        let request = &walked.requests[0];
         let secret: Vec<_> = request
             .headers
             .iter()
@@ -195,7 +195,7 @@ fn each_login_is_carried_where_it_belongs_and_shown_shortened() {
     for (auth, missing) in [("bearer", "token"), ("basic", "username"), ("header", "key"), ("query", "key")] {
         let walked = PushCase::created(FULL).run(ready(json!({"auth": auth})).as_ref(), &[]);
         let (class, error, _) = walked.failure();
-        assert_eq!((walked.requests().len(), class), (0, "credentials"));
+        assert_eq!((walked.requests.len(), class), (0, "credentials"));
         assert!(error.starts_with(&format!("there is no {missing}")), "{error}");
     }
 }
@@ -240,8 +240,8 @@ fn a_token_is_got_used_and_renewed() {
     }
     let walk = PushCase { token: Some(token), ..PushCase::created(FULL) };
     let walked = walk.run(ready.as_ref(), &[(401, ""), (200, "")]);
-    assert_eq!((walked.renewals, walked.requests().len(), walked.outcome), (1, 2, Outcome::Delivered));
-    assert!(walked.requests()[0].headers.iter().any(|header| header.secret && header.value == "Bearer t1"));
+    assert_eq!((walked.renewals, walked.requests.len(), walked.outcome), (1, 2, Outcome::Delivered));
+    assert!(walked.requests[0].headers.iter().any(|header| header.secret && header.value == "Bearer t1"));
     let missing = prepare(
         json!({"auth": "client_credentials", "token_url": "https://id.example.com/token"}),
         Value::Null,
@@ -358,7 +358,7 @@ fn the_operators_headers_go_before_ours() {
     );
     let walked = PushCase::created(FULL).run(ready.as_ref(), &[]);
     let value = |name: &str| {
-        let mut found = walked.requests()[0].headers.iter().filter(|header| header.name == name);
+        let mut found = walked.requests[0].headers.iter().filter(|header| header.name == name);
         let value = found.next().unwrap().value.to_str().unwrap();
         assert!(found.next().is_none(), "{name} is there twice");
         value
@@ -376,7 +376,7 @@ fn no_lead_changes_where_it_goes() {
     let lead = lead.to_string();
     let walked = PushCase::created(&lead).run(ready.as_ref(), &[]);
     assert_eq!(
-        walked.requests()[0].url.as_str(),
+        walked.requests[0].url.as_str(),
         "https://crm.example.com/venues/a%2F..%2Fb%3Fc%23d%40evil.example/leads?mail=x%26admin%3D1%0D%0AX%3A%20y"
     );
 }
