@@ -8,7 +8,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{people::Alone, pusher::settled, ready::Ready, scrub::Secrets};
+use super::{
+    integration_cache::PreparedIntegration, person_lock::PersonLock, pusher::settled, scrub::Secrets,
+};
 use crate::{
     connectors::{
         self, Answer as CallAnswer, Call, Driven, Ids, Login, Mail, Push, Report, Request, Response, Token,
@@ -35,7 +37,7 @@ const HEADER_MAX: usize = 1024;
 
 /// What an attempt came to, fit to be stored.
 #[derive(Debug)]
-pub(super) struct Tried {
+pub(super) struct AttemptResult {
     pub(super) outcome: Outcome,
     pub(super) took: Duration,
     pub(super) sent: Option<Sent>,
@@ -44,7 +46,7 @@ pub(super) struct Tried {
     pub(super) body: Option<Bytes>,
 }
 
-impl Tried {
+impl AttemptResult {
     /// A failure before anything was sent.
     pub(super) fn nothing(failure: Failure) -> Self {
         Self::without_call(Outcome::Failed(failure))
@@ -58,7 +60,7 @@ impl Tried {
 
 /// What is to be pushed, and what is known of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Duty<'a> {
+pub(super) struct PushRequest<'a> {
     /// The delivery's id, or a test's attempt id.
     pub(super) id: &'a str,
     /// What is pushed of whom; none for a test.
@@ -77,33 +79,33 @@ pub(super) struct Duty<'a> {
 pub(super) async fn attempt(
     client: &Client,
     store: &Store,
-    ready: &Ready,
-    duty: Duty<'_>,
+    ready: &PreparedIntegration,
+    request: PushRequest<'_>,
     past: Past,
-) -> Tried {
+) -> AttemptResult {
     let started = Instant::now();
     let prepared = match (&ready.prepared, ready.quota.spent()) {
-        (Err(failure), _) => return Tried::nothing(failure.clone()),
-        (Ok(_), Some(failure)) => return Tried::nothing(failure),
+        (Err(failure), _) => return AttemptResult::nothing(failure.clone()),
+        (Ok(_), Some(failure)) => return AttemptResult::nothing(failure),
         (Ok(prepared), None) => prepared.as_ref(),
     };
     let same: Vec<String> =
         past.tried.iter().filter(|tried| tried.is_same).map(|tried| tried.id.to_string()).collect();
     let began = past.tried.iter().map(|tried| tried.created_at.div_euclid(1_000_000));
     let push = Push {
-        id: duty.id,
-        event: duty.event,
-        body: duty.body,
-        rendered: duty.rendered,
-        is_repeat: duty.is_repeat || !past.tried.is_empty(),
+        id: request.id,
+        event: request.event,
+        body: request.body,
+        rendered: request.rendered,
+        is_repeat: request.is_repeat || !past.tried.is_empty(),
         same: &same,
-        since: began.chain([duty.created_at]).min().unwrap_or(duty.created_at),
+        since: began.chain([request.created_at]).min().unwrap_or(request.created_at),
         ids: &past.ids,
-        now: duty.now,
+        now: request.now,
     };
-    let lead = duty.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
+    let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
     let keep = lead.map(|lead| Keep { store, lead, past: &past });
-    let mut network = Network::new(client, ready, duty.now, PUSH_CAP, keep);
+    let mut network = Network::new(client, ready, request.now, PUSH_CAP, keep);
     let Driven { outcome, rendered } = drive(prepared, &mut network, push).await;
     let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
     network.tried(outcome, started.elapsed(), body)
@@ -112,10 +114,10 @@ pub(super) async fn attempt(
 /// Takes a look at the target that pushes no lead. None if there is nothing to look at.
 pub(super) async fn probe(
     client: &Client,
-    ready: &Ready,
+    ready: &PreparedIntegration,
     kind: ProbeKind,
     now: i64,
-) -> Option<(Tried, Report)> {
+) -> Option<(AttemptResult, Report)> {
     let started = Instant::now();
     let mut network = Network::new(client, ready, now, PROBE_CAP, None);
     let report = match &ready.prepared {
@@ -155,20 +157,20 @@ impl Exchange {
 /// The network as the connector of one attempt sees it.
 struct Network<'a> {
     client: &'a Client,
-    ready: &'a Ready,
+    ready: &'a PreparedIntegration,
     now: i64,
     cap: usize,
     keep: Option<Keep<'a>>,
     made: Vec<Exchange>,
-    person: Option<Alone>,
+    person: Option<PersonLock>,
 }
 
 impl<'a> Network<'a> {
-    fn new(client: &'a Client, ready: &'a Ready, now: i64, cap: usize, keep: Option<Keep<'a>>) -> Self {
+    fn new(client: &'a Client, ready: &'a PreparedIntegration, now: i64, cap: usize, keep: Option<Keep<'a>>) -> Self {
         Self { client, ready, now, cap, keep, made: Vec::new(), person: None }
     }
 
-    fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> Tried {
+    fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> AttemptResult {
         let mut last = self.made.pop();
         // What a login answers with success may hold a token, also where it cannot be read.
         if let Some(Exchange { call: Call::Http(request), answer: Ok(response) }) = &mut last
@@ -181,7 +183,7 @@ impl<'a> Network<'a> {
         let sent = last.as_ref().map(|exchange| sent(&exchange.call));
         let answer = last.and_then(|exchange| exchange.answer.ok()).map(|it| answer(secrets.scrub(it)));
         let outcome = secrets.scrub_outcome(outcome);
-        Tried { outcome, took, sent, answer, body }
+        AttemptResult { outcome, took, sent, answer, body }
     }
 }
 
@@ -226,7 +228,7 @@ impl Transport for Network<'_> {
     async fn lock_person(&mut self, person: &str) -> bool {
         // One who is locked already is let go first.
         self.person = None;
-        self.person.insert(self.ready.quota.people.alone(person).await).met_lately()
+        self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
     }
 }
 
@@ -299,4 +301,26 @@ fn shorten(value: &str) -> String {
 fn json(pairs: &[(&str, String)]) -> String {
     serde_json::Value::from_iter(pairs.iter().map(|(name, value)| serde_json::json!([name, value])))
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dispatch::pusher::Pusher, store::queue::claim::Claimed};
+
+    /// How large the future is that a function returns.
+    fn future_size<A, F: Future>(_: impl Fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_future_of_a_push_is_small() {
+        type Inputs = (&'static Client, &'static Store, &'static PreparedIntegration, PushRequest<'static>);
+        let own = future_size(|(client, store, ready, request): Inputs| {
+            attempt(client, store, ready, request, Past::default())
+        });
+        let whole = future_size(|(pusher, item): (&'static Pusher, Claimed)| pusher.push(item));
+        // Each push copies it several times before it runs: what is rare or large is boxed.
+        assert!(own <= 1536 && whole <= 6144, "an attempt takes {own} bytes, a push {whole}");
+    }
 }
