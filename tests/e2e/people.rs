@@ -27,7 +27,7 @@ struct Pushes {
 
 impl Pushes {
     fn new(connector: &str, config: Value, credentials: Value, timeout: Duration) -> Self {
-        let pushing = Pushing::new(connector, config, credentials, Value::Null, timeout);
+        let pushing = Pushing::unchecked(connector, config, credentials, Value::Null, timeout);
         Self { pushing, bringing: Bringing::new(EventKind::Created, &sample_lead(1)) }
     }
 
