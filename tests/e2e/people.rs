@@ -8,9 +8,7 @@ use leadline_fakes::{
     sample_lead,
     slack::{Channel, Slack},
 };
-use leadline_tests::{
-    Bringing, Daemon, Operator, Pushing, check_invariants, post_lead, wait_until,
-};
+use leadline_tests::{Bringing, Daemon, Operator, Pushing, check_invariants, post_lead, wait_until};
 use leadlined::domain::{integration::EventKind, outcome::Outcome};
 use serde_json::{Value, json};
 

@@ -166,7 +166,13 @@ struct Network<'a> {
 }
 
 impl<'a> Network<'a> {
-    fn new(client: &'a Client, ready: &'a PreparedIntegration, now: i64, cap: usize, keep: Option<Keep<'a>>) -> Self {
+    fn new(
+        client: &'a Client,
+        ready: &'a PreparedIntegration,
+        now: i64,
+        cap: usize,
+        keep: Option<Keep<'a>>,
+    ) -> Self {
         Self { client, ready, now, cap, keep, made: Vec::new(), person: None }
     }
 
@@ -207,8 +213,7 @@ impl Transport for Network<'_> {
         let Some(Keep { store, lead, past }) = self.keep else { return Ok(()) };
         let integration = &self.ready.integration;
         loop {
-            let kept =
-                store.keep_vendor_ids(integration.company, integration.id, lead, past.from, ids).await;
+            let kept = store.keep_vendor_ids(integration.company, integration.id, lead, past.from, ids).await;
             if let Some(answer) = settled(kept).await {
                 return answer.map_err(|error| unkept(&error));
             }
