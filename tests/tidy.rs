@@ -31,8 +31,9 @@ const DAEMON: [Rule; 11] = [
     rule("domain", &[], &[]),
     rule("compute", &["domain"], &["tokio"]),
     rule("connectors", &["domain"], &[]),
-    rule("secrets", &[], &[]),
-    rule("postgres", &["secrets"], &["sqlx", "tokio"]),
+    rule("user", &[], &[]),
+    rule("secrets", &["user"], &[]),
+    rule("postgres", &["secrets", "user"], &["sqlx", "tokio"]),
     rule("store", &["domain", "postgres", "secrets"], &["sqlx", "tokio", "jiff_sqlx"]),
     rule(
         "push",

@@ -84,19 +84,19 @@ pub(super) trait IntakeStore: Send + Sync + 'static {
 
 impl IntakeStore for Store {
     async fn company_view(&self, company: CompanyId) -> Result<Option<CompanyView>, StoreFailure> {
-        Ok(Self::company_view(self, company).await?)
+        Ok(self.unless_away(Self::company_view(self, company)).await?)
     }
 
     async fn company_version(&self, company: CompanyId) -> Result<Option<i64>, StoreFailure> {
-        Ok(Self::company_version(self, company).await?)
+        Ok(self.unless_away(Self::company_version(self, company)).await?)
     }
 
     async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, StoreFailure> {
-        Ok(Self::accept(self, events).await?)
+        Ok(self.unless_away(Self::accept(self, events)).await?)
     }
 
     async fn accept_again(&self, update: &NewEvent) -> Result<Again, StoreFailure> {
-        Ok(Self::accept_again(self, update).await?)
+        Ok(self.unless_away(Self::accept_again(self, update)).await?)
     }
 
     async fn save<F: Future<Output = Result<NewEvent, Problem>> + Send>(
@@ -104,7 +104,7 @@ impl IntakeStore for Store {
         key: &SaveKey,
         decide: impl FnOnce(Option<Bytes>) -> F + Send,
     ) -> Result<Result<Saved, Problem>, StoreFailure> {
-        Ok(self.save_lead(key, decide).await?)
+        Ok(self.unless_away(self.save_lead(key, decide)).await?)
     }
 
     async fn lead_status(
@@ -112,7 +112,7 @@ impl IntakeStore for Store {
         company: CompanyId,
         lead: LeadId,
     ) -> Result<Option<LeadStatus>, StoreFailure> {
-        Ok(Self::lead_status(self, company, lead).await?)
+        Ok(self.unless_away(Self::lead_status(self, company, lead)).await?)
     }
 
     async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {
