@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "activity",
         "failure",
         "flow",
+        "form",
         "hold",
         "intake",
         "job",

@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod fanout;
 pub mod fields;
 pub mod flow;
+pub mod form;
 pub mod ids;
 pub mod import;
 pub mod integration;

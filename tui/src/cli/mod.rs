@@ -8,6 +8,7 @@ mod credentials;
 mod delivery;
 mod error;
 mod flow;
+mod form;
 mod hold;
 mod import;
 mod input;
@@ -95,6 +96,9 @@ enum Command {
     /// Flows: rules that say which leads go to which integrations
     #[command(subcommand)]
     Flow(flow::Verb),
+    /// Forms: what pages of browsers post to
+    #[command(subcommand)]
+    Form(form::Verb),
     /// Leads: what came in
     #[command(subcommand)]
     Lead(lead::Verb),
@@ -197,6 +201,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::IntakeKey(verb)) => verb.run(context).await,
         Some(Command::Integration(verb)) => verb.run(context).await,
         Some(Command::Flow(verb)) => verb.run(context).await,
+        Some(Command::Form(verb)) => verb.run(context).await,
         Some(Command::Lead(verb)) => verb.run(context).await,
         Some(Command::Delivery(verb)) => verb.run(context).await,
         Some(Command::Job(verb)) => verb.run(context).await,

@@ -5,6 +5,7 @@ mod audit;
 mod company;
 mod delivery;
 mod flow;
+mod form;
 mod hold;
 mod intake;
 mod integration;
@@ -21,6 +22,7 @@ pub(crate) use delivery::{
     Attempt, AttemptShown, Delivery, DeliveryShown, Job, Lead, LeadShown, PushPlan, RetryPlan,
 };
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest, FlowsAsked};
+pub(crate) use form::{Form, FormDeleted};
 pub(crate) use hold::{Explained, Moved};
 pub(crate) use intake::{Erased, Imported, Refused, Trace};
 pub(crate) use integration::{
