@@ -244,7 +244,7 @@ impl<'a> Calls<'a> {
     async fn make(&mut self, prepared: &dyn Prepared, call: Call) -> Result<(), Failure> {
         self.count()?;
         let turn = self.ready.quota.turn().await;
-        let answer = self.client.call(&call, self.ready.policy.timeout, self.cap).await;
+        let answer = self.client.call(&self.ready.pool, &call, self.ready.policy.timeout, self.cap).await;
         drop(turn);
         if let Ok(response) = &answer
             && (200..300).contains(&response.status)
@@ -280,7 +280,7 @@ impl<'a> Calls<'a> {
         let get = async {
             let call = Call::Http(login?);
             let turn = ready.quota.turn().await;
-            let answer = client.call(&call, ready.policy.timeout, PUSH_CAP).await;
+            let answer = client.call(&ready.pool, &call, ready.policy.timeout, PUSH_CAP).await;
             drop(turn);
             let exchange = Exchange { call, answer };
             // Whatever became of the login, nothing of the lead has left.

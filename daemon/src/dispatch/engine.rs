@@ -122,7 +122,10 @@ impl Engine {
                 change = configs.recv() => self.take_change(change),
                 () = hub.probes.notified() => self.start_probes(),
                 _ = probes.tick() => self.start_probes(),
-                _ = discover.tick() => self.start_discover(),
+                _ = discover.tick() => {
+                    self.start_discover();
+                    self.integrations.close_idle().await;
+                }
                 () = sleep_until(wait) => {}
             }
         }
@@ -229,7 +232,8 @@ impl Engine {
     fn start_push(&mut self, item: Claimed) {
         self.in_flight += 1;
         let pusher = Arc::clone(&self.pusher);
-        self.spawn(async move { pusher.push(item).await });
+        // Boxed once: a spawn moves its future several times.
+        self.spawn(Box::pin(async move { pusher.push(item).await }));
     }
 
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {

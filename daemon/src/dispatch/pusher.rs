@@ -143,7 +143,7 @@ impl Pusher {
             created_at: pending.created_at.div_euclid(1_000_000),
             now: self.lease.now().div_euclid(1_000_000),
         };
-        Some(attempt(&self.client, &self.store, ready, request, past).await)
+        Some(Box::pin(attempt(&self.client, &self.store, ready, request, past)).await)
     }
 
     /// What is kept of earlier pushes of the lead, where the connector asks for it.
