@@ -320,7 +320,7 @@ async fn what_the_policy_does_not_allow_is_never_connected_to() {
     ] {
         let request = request(&url);
         let answer = tokio::select! {
-            answer = call(&client, &request, LONG) => answer,
+            answer = call(client, &request, LONG) => answer,
             _ = listener.accept() => panic!("{url} was connected to"),
         };
         assert_failed(answer, CallErrorKind::Blocked, message);

@@ -11,7 +11,7 @@ use leadlined::{
         integration::{EventKind, Integration, ProbeKind},
         outcome::{Failure, FailureClass, Outcome},
     },
-    push::{Client, PROBE_CAP, PUSH_CAP},
+    push::{Client, PROBE_CAP, PUSH_CAP, Pool},
 };
 use serde_json::Value;
 
@@ -22,6 +22,7 @@ const CALLS_MAX: usize = 32;
 pub struct Pushing {
     prepared: Box<dyn Prepared>,
     client: Client,
+    pool: Pool,
     timeout: Duration,
     ids: HashMap<String, Ids>,
     token: Option<Token>,
@@ -97,6 +98,7 @@ impl Pushing {
         Self {
             prepared: found.prepare(&integration, "Leadline").unwrap(),
             client: Client::new(egress).unwrap(),
+            pool: Pool::new(1),
             timeout,
             ids: HashMap::new(),
             token: None,
@@ -219,7 +221,7 @@ impl Pushing {
     }
 
     async fn call(&self, call: Call, cap: usize) -> Exchange {
-        let answer = self.client.call(&call, self.timeout, cap).await;
+        let answer = self.client.call(&self.pool, &call, self.timeout, cap).await;
         Exchange { call, answer }
     }
 
