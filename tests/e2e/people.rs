@@ -18,7 +18,7 @@ use leadlined::{
         integration::{EventKind, Integration},
         outcome::Outcome,
     },
-    push::{Client, PUSH_CAP},
+    push::{Client, PUSH_CAP, Pool},
 };
 use serde_json::{Value, json};
 
@@ -31,6 +31,7 @@ const LONG: Duration = Duration::from_secs(20);
 struct Pushes {
     prepared: Box<dyn Prepared>,
     client: Client,
+    pool: Pool,
     rendered: Option<Bytes>,
     timeout: Duration,
 }
@@ -54,7 +55,7 @@ impl Pushes {
         };
         let prepared = connectors::find(connector).unwrap().prepare(&integration, "Leadline").unwrap();
         let client = Client::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
-        Self { prepared, client, rendered: None, timeout }
+        Self { prepared, client, pool: Pool::new(1), rendered: None, timeout }
     }
 
     /// One attempt: class and error, empty if it was delivered.
@@ -83,7 +84,7 @@ impl Pushes {
         loop {
             match self.prepared.step(&push, &exchanges) {
                 Step::Call(call) => {
-                    let answer = self.client.call(&call, self.timeout, PUSH_CAP).await;
+                    let answer = self.client.call(&self.pool, &call, self.timeout, PUSH_CAP).await;
                     exchanges.push(Exchange { call, answer });
                 }
                 Step::Done(Outcome::Delivered) => return ("delivered", String::new(), None),
