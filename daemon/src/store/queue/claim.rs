@@ -67,6 +67,8 @@ pub struct Claimed {
     /// The life under which it was claimed: no other may finish it.
     pub daemon: i64,
     pub claim: i64,
+    /// How many items that claim had.
+    pub claim_items: usize,
     /// It was a dead daemon's: that attempt died.
     pub is_adopted: bool,
     /// When, by the database's clock, in microseconds: the start of the attempt.
@@ -95,6 +97,8 @@ pub struct Pending {
     /// Finished attempts so far.
     pub attempts: i32,
     pub retries: i32,
+    /// Waits on its schedule that the target asked for.
+    pub waits: i16,
     pub deaths: i16,
     /// When the delivery came to be, in microseconds.
     pub created_at: i64,
@@ -187,6 +191,7 @@ async fn claim(
                 rendered: row.rendered.map(Bytes::from),
                 attempts: row.attempts?,
                 retries: row.retries?,
+                waits: row.waits?,
                 deaths: row.deaths?,
                 created_at: micros(row.created_at?.to_jiff()),
                 version,
@@ -196,6 +201,7 @@ async fn claim(
         Some(Claimed {
             daemon,
             claim: row.claim?,
+            claim_items: 0,
             is_adopted: false,
             claimed_at: now,
             company: CompanyId(row.company_id?),
@@ -209,7 +215,10 @@ async fn claim(
             pending,
         })
     });
-    Ok((now, claimed.collect()))
+    let mut claimed: Vec<Claimed> = claimed.collect();
+    let claim_items = claimed.len();
+    claimed.iter_mut().for_each(|item| item.claim_items = claim_items);
+    Ok((now, claimed))
 }
 
 impl Store {

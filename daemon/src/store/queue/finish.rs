@@ -218,6 +218,7 @@ impl Store {
             &h.down,
             self.sweep.interval.as_secs_f64(),
             self.sweep.age.as_secs_f64(),
+            &c.waits,
         );
         let mut db = self.finishes.acquire().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;

@@ -59,6 +59,7 @@ impl Store {
                     rendered: None,
                     attempts: row.attempts?,
                     retries: row.retries?,
+                    waits: row.waits?,
                     deaths: row.deaths?,
                     created_at: micros(row.created_at?.to_jiff()),
                     version,
@@ -68,6 +69,7 @@ impl Store {
             Some(Claimed {
                 daemon,
                 claim: row.claim,
+                claim_items: usize::try_from(row.claim_items).ok()?,
                 is_adopted: true,
                 claimed_at: micros(row.claimed_at.to_jiff()),
                 company: CompanyId(row.company_id),

@@ -71,7 +71,7 @@ pub(in crate::store) async fn requeue(
     vendor_id::forget_done(db, company, ids).await?;
     // A final one has handed on its successor; it must not do so again. Poison is given one more chance, alone.
     let revived = sqlx::query_scalar!(
-        "UPDATE delivery d SET state = 'pending', reason = NULL, finished_at = NULL, retries = 0,
+        "UPDATE delivery d SET state = 'pending', reason = NULL, finished_at = NULL, retries = 0, waits = 0,
                              deaths = least(deaths, $3), successor_id = NULL, job_id = coalesce($4, job_id)
          WHERE company_id = $1 AND id = ANY($2) AND state IN ('dead', 'delivered')
            AND reason IS DISTINCT FROM $5
@@ -142,7 +142,8 @@ pub(in crate::store) async fn queue(
         NewDue,
         "WITH line AS MATERIALIZED (
              SELECT company_id, integration_id, id,
-                    now() + row_number() OVER (ORDER BY id) * interval '1 microsecond' AS due_at
+                    CASE WHEN $3 = 0 THEN front_of_lane(integration_id, 0::smallint) ELSE now() END
+                        + row_number() OVER (ORDER BY id) * interval '1 microsecond' AS due_at
              FROM delivery WHERE company_id = $1 AND id = ANY($2)
          ), told AS (
              UPDATE delivery d SET due_at = line.due_at FROM line
