@@ -1,8 +1,14 @@
 //! The finisher: ended attempts are written in batches, each batch what ended while the last one was written.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 use uuid::Uuid;
 
 use super::{engine::Event, lanes::LaneId};
@@ -15,72 +21,93 @@ use crate::{
 const FLUSH_MAX: usize = 500;
 /// How long to wait before the database is tried again.
 const AWAY_WAIT: Duration = Duration::from_millis(250);
+/// A flush of one row costs nearly as much as one of ten: flushes keep this distance.
+const ROUND: Duration = Duration::from_millis(5);
+/// How long to wait before what somebody has locked is tried again.
+const LOCKED_WAIT: Duration = Duration::from_millis(100);
 
-/// What the finisher is told.
+/// A claimed item that is no longer worked on, and what is to be written of it.
 #[derive(Debug)]
-pub(super) enum Ended {
-    /// A claim begins with so many items. Told before any of them ends.
-    Claimed {
-        daemon: i64,
-        claim: i64,
-        items: usize,
-    },
-    Item(Item),
-}
-
-/// An item that ended, under the daemon id that claimed it.
-#[derive(Debug)]
-pub(super) struct Item {
+pub(super) struct Completion {
+    /// Under this daemon id it was claimed.
     pub(super) daemon: i64,
     pub(super) claim: i64,
+    /// How many items that claim had.
+    pub(super) claim_items: usize,
+    pub(super) attempt: AttemptId,
     /// The lane in which it held room; none for what was adopted.
     pub(super) lane: Option<LaneId>,
     pub(super) kind: u8,
-    pub(super) end: End,
+    pub(super) result: Completed,
 }
 
-/// How an item ended.
+/// What a claimed item came to.
 #[derive(Debug)]
-pub(super) enum End {
-    /// Nothing was left to do for it.
+pub(super) enum Completed {
+    /// Nothing is left to do for it.
     Nothing,
-    /// It was not begun: it goes back to the queue.
-    Back(AttemptId),
+    /// It was not begun: it goes back to the queue, due no earlier than after this wait.
+    Requeue(Duration),
     Attempt(Box<Finished>),
 }
 
-/// Writes what ends until every sender is gone and all is written.
+/// Writes what ends until every sender is gone and all is written. What somebody has locked is kept for a later flush.
 pub(super) async fn run(
     store: Store,
-    mut ended: mpsc::Receiver<Ended>,
+    mut completions: mpsc::Receiver<Completion>,
     events: mpsc::UnboundedSender<Event>,
 ) {
     let mut open: HashMap<(i64, i64), usize> = HashMap::new();
     let mut batch = Vec::new();
+    let mut locked: Vec<Completion> = Vec::new();
+    let mut next_round = Instant::now();
     let finisher = Finisher { store, events };
-    while ended.recv_many(&mut batch, FLUSH_MAX).await > 0 {
-        let mut items = Vec::with_capacity(batch.len());
-        for told in batch.drain(..) {
-            match told {
-                Ended::Claimed { daemon, claim, items } => *open.entry((daemon, claim)).or_default() += items,
-                Ended::Item(item) => items.push(item),
-            }
+    loop {
+        sleep_until(next_round).await;
+        let received = tokio::select! {
+            count = completions.recv_many(&mut batch, FLUSH_MAX) => count,
+            () = tokio::time::sleep(LOCKED_WAIT), if !locked.is_empty() => 0,
+        };
+        if received == 0 && locked.is_empty() {
+            return;
         }
-        finisher.flush(&mut open, &items).await;
-        if !items.is_empty() {
-            finisher.tell(Event::Freed { items: items.len(), lanes: tally(&items) });
+        next_round = Instant::now() + ROUND;
+        let mut items = std::mem::take(&mut locked);
+        items.append(&mut batch);
+        let left = finisher.flush(&mut open, &items).await;
+        (locked, items) = items.into_iter().partition(|item| left.contains(&item.attempt));
+        finisher.send(Event::Written(tally(&items)));
+        if received == 0 && !locked.is_empty() {
+            tokio::time::sleep(LOCKED_WAIT).await;
         }
     }
 }
 
-fn tally(items: &[Item]) -> Vec<(LaneId, [u32; 2])> {
-    let mut freed: HashMap<LaneId, [u32; 2]> = HashMap::new();
+/// The claims of which nothing is open any more once these items are written.
+fn complete<'a>(
+    open: &mut HashMap<(i64, i64), usize>,
+    items: impl Iterator<Item = &'a Completion>,
+) -> Vec<i64> {
+    let mut complete = Vec::new();
     for item in items {
-        if let Some(lane) = item.lane {
-            freed.entry(lane).or_default()[usize::from(item.kind != FIRST)] += 1;
+        let claim = (item.daemon, item.claim);
+        let left = open.entry(claim).or_insert(item.claim_items);
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            open.remove(&claim);
+            complete.push(item.claim);
         }
     }
-    freed.into_iter().collect()
+    complete
+}
+
+/// How many retries of each lane are written.
+fn tally(items: &[Completion]) -> HashMap<LaneId, u32> {
+    let mut retries = HashMap::new();
+    for lane in items.iter().filter(|item| item.kind != FIRST).filter_map(|item| item.lane) {
+        *retries.entry(lane).or_default() += 1;
+    }
+    retries
 }
 
 struct Finisher {
@@ -89,43 +116,51 @@ struct Finisher {
 }
 
 impl Finisher {
-    async fn flush(&self, open: &mut HashMap<(i64, i64), usize>, items: &[Item]) {
+    /// Writes items. Answers the attempts of those that are left because somebody has locked what they change.
+    async fn flush(
+        &self,
+        open: &mut HashMap<(i64, i64), usize>,
+        items: &[Completion],
+    ) -> HashSet<AttemptId> {
+        let mut left = HashSet::new();
         // The items of one flush belong to more than one daemon only around a lost lease.
         let mut daemons: Vec<i64> = items.iter().map(|item| item.daemon).collect();
         daemons.sort_unstable();
         daemons.dedup();
         for daemon in daemons {
-            let (mut finished, mut complete) = (Vec::new(), Vec::new());
-            let (mut claims, mut back) = (Vec::new(), Vec::new());
-            for item in items.iter().filter(|item| item.daemon == daemon) {
-                match &item.end {
-                    End::Nothing => {}
-                    End::Back(attempt) => {
-                        claims.push(item.claim);
-                        back.push(attempt.uuid());
-                    }
-                    End::Attempt(attempt) => finished.push(Finished::clone(attempt)),
-                }
-                if let Some(left) = open.get_mut(&(daemon, item.claim)) {
-                    *left -= 1;
-                    if *left == 0 {
-                        open.remove(&(daemon, item.claim));
-                        complete.push(item.claim);
-                    }
+            let own = || items.iter().filter(|item| item.daemon == daemon);
+            let mut back: BTreeMap<Duration, Vec<&Completion>> = BTreeMap::new();
+            for item in own() {
+                if let Completed::Requeue(wait) = item.result {
+                    back.entry(wait).or_default().push(item);
                 }
             }
-            if !back.is_empty() {
-                self.give_back(daemon, &claims, &back).await;
+            for (wait, items) in back {
+                left.extend(self.give_back(daemon, &items, wait).await);
             }
-            self.write(daemon, &finished, &complete).await;
+            let complete = complete(open, own().filter(|item| !left.contains(&item.attempt)));
+            let finished: Vec<Finished> = own()
+                .filter_map(|item| match &item.result {
+                    Completed::Attempt(attempt) => Some(Finished::clone(attempt)),
+                    Completed::Nothing | Completed::Requeue(_) => None,
+                })
+                .collect();
+            for item in self.write(daemon, &finished, &complete).await {
+                *open.entry((daemon, item.claim)).or_default() += 1;
+                left.insert(item.attempt.id);
+            }
         }
+        left
     }
 
-    /// Before the claims are removed: an item that is in neither a claim nor the queue is lost.
-    async fn give_back(&self, daemon: i64, claims: &[i64], attempts: &[Uuid]) {
+    /// Before the claims are removed: an item that is in neither a claim nor the queue is lost. Answers those that are
+    /// left because somebody has locked their deliveries.
+    async fn give_back(&self, daemon: i64, items: &[&Completion], wait: Duration) -> Vec<AttemptId> {
+        let claims: Vec<i64> = items.iter().map(|item| item.claim).collect();
+        let attempts: Vec<Uuid> = items.iter().map(|item| item.attempt.uuid()).collect();
         loop {
-            match self.store.give_back(daemon, claims, attempts).await {
-                Ok(()) => return,
+            match self.store.give_back(daemon, &claims, &attempts, wait).await {
+                Ok(left) => return left.into_iter().map(AttemptId::from).collect(),
                 // Any refusal may pass: nothing of what is written here comes from outside.
                 Err(error) => {
                     tracing::warn!(
@@ -138,18 +173,35 @@ impl Finisher {
         }
     }
 
-    /// Writes a batch. A database that is away is waited for; a batch that it refuses is written one by one, so that one bad
-    /// row does not keep the others from being written. What cannot be written at all keeps its claim.
-    async fn write(&self, daemon: i64, finished: &[Finished], complete: &[i64]) {
-        let Err(error) = self.persist(daemon, finished, complete).await else { return };
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "a flush was refused; writing its attempts one by one"
-        );
+    /// Writes a batch. A database that is away is waited for. Where it refuses a batch, or somebody has locked a part of
+    /// it, the rest is written one by one, so that one row does not keep the others from being written. What cannot be
+    /// written at all keeps its claim. Answers what is locked still.
+    async fn write<'a>(
+        &self,
+        daemon: i64,
+        finished: &'a [Finished],
+        complete: &[i64],
+    ) -> Vec<&'a Finished> {
+        let rest: Vec<&Finished> = match self.persist(daemon, finished, complete).await {
+            Ok(left) if left.is_empty() => return Vec::new(),
+            Ok(left) => finished.iter().filter(|item| left.contains(&item.attempt.id)).collect(),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a flush was refused; writing its attempts one by one"
+                );
+                finished.iter().collect()
+            }
+        };
         let mut complete = complete.to_vec();
-        for item in finished {
+        let mut locked = Vec::new();
+        for item in rest {
             let written = match self.persist(daemon, std::slice::from_ref(item), &[]).await {
-                Ok(()) => true,
+                Ok(left) if left.is_empty() => true,
+                Ok(_) | Err(Error::Locked) => {
+                    locked.push(item);
+                    false
+                }
                 Err(error) => self.strip_and_write(daemon, item.clone(), &error).await,
             };
             if !written {
@@ -159,6 +211,7 @@ impl Finisher {
         if let Err(error) = self.persist(daemon, &[], &complete).await {
             tracing::error!(error = &error as &dyn std::error::Error, "finished claims could not be removed");
         }
+        locked
     }
 
     /// The last resort for an attempt that the database refuses: its outcome counts, what was sent and received is left out.
@@ -176,28 +229,36 @@ impl Finisher {
                 "an attempt could not be written; its delivery is pushed again after this daemon's end"
             );
         }
-        written.is_ok()
+        written.is_ok_and(|left| left.is_empty())
     }
 
-    async fn persist(&self, daemon: i64, finished: &[Finished], complete: &[i64]) -> Result<(), Error> {
+    /// Answers the attempts that are left because somebody has locked what they change.
+    async fn persist(
+        &self,
+        daemon: i64,
+        finished: &[Finished],
+        complete: &[i64],
+    ) -> Result<Vec<AttemptId>, Error> {
         loop {
             match self.store.finish(daemon, finished, complete).await {
                 Ok(flushed) => {
-                    for (company, integration, until) in flushed.pauses {
-                        self.tell(Event::Pause((company, integration), until));
+                    for (company, integration, _) in flushed.pauses {
+                        self.send(Event::Throttled((company, integration)));
                     }
                     for (company, integration, until) in flushed.breakers {
-                        self.tell(Event::Breaker((company, integration), until));
+                        self.send(Event::Breaker((company, integration), until));
                     }
                     metrics::histogram!("leadline_finish_flush_attempts").record(finished.len() as f64);
-                    if flushed.recorded < finished.len() {
+                    let lost = finished.len().saturating_sub(flushed.recorded + flushed.left.len());
+                    if lost > 0 {
                         tracing::warn!(
-                            lost = finished.len() - flushed.recorded,
+                            lost,
                             "another daemon took this one for dead: these attempts are not counted, their deliveries are pushed again"
                         );
                     }
-                    return Ok(());
+                    return Ok(flushed.left);
                 }
+                Err(Error::Locked) => return Err(Error::Locked),
                 Err(error) if error.is_passing() => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -210,9 +271,9 @@ impl Finisher {
         }
     }
 
-    fn tell(&self, event: Event) {
+    fn send(&self, event: Event) {
         if self.events.send(event).is_err() {
-            tracing::debug!("the engine has stopped: nobody waits for room");
+            tracing::debug!("the engine has stopped");
         }
     }
 }

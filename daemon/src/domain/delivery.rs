@@ -8,8 +8,12 @@ use super::outcome::{Failure, FailureClass, Outcome};
 const GAPS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
 /// By how much a gap may be lengthened, never shortened.
 const JITTER: f64 = 0.2;
-/// The longest wait that a target may ask for.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest wait that a target is given, unless the daemon is configured otherwise.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// Waits that targets asked for double from the first gap up to this, however short they ask for.
+const WAIT_GAP_MAX: Duration = Duration::from_secs(15 * 60);
+/// After so many waits in a row that a target asked for, the integration is failing.
+pub const WAITS_FAILING: i16 = 4;
 /// While a delivery is younger, an attempt whose target named a time uses up no retry.
 const PATIENCE: Duration = Duration::from_secs(72 * 3600);
 /// So many daemons may die during a delivery's attempts before it is taken for poison.
@@ -94,6 +98,8 @@ pub struct Standing {
     pub retries: u32,
     /// How many the integration's policy allows.
     pub retries_max: u32,
+    /// Waits on the current schedule that the target asked for, and that used up no retry.
+    pub waits: i16,
     /// Daemons that died during its attempts, this one included.
     pub deaths: i16,
     /// Since it came to be.
@@ -126,6 +132,8 @@ pub enum Transition {
         after: Duration,
         /// Automatic retries used up, the coming one included.
         retries: u32,
+        /// Waits that the target asked for, this one included.
+        waits: i16,
         /// The whole lane waits as long.
         throttle: bool,
     },
@@ -142,6 +150,18 @@ pub enum Transition {
     },
 }
 
+impl Transition {
+    /// How long the whole lane waits, if the target asked for it.
+    #[must_use]
+    pub fn throttle(&self) -> Option<Duration> {
+        match self {
+            Self::Retry { after, throttle: true, .. } => Some(*after),
+            Self::Dead { throttle, .. } => *throttle,
+            Self::Retry { .. } | Self::Delivered | Self::Skipped { .. } => None,
+        }
+    }
+}
+
 /// Decides. `jitter` is a random number from 0 to 1.
 #[must_use]
 pub fn decide(standing: Standing, outcome: &Outcome, jitter: f64) -> Transition {
@@ -154,20 +174,22 @@ pub fn decide(standing: Standing, outcome: &Outcome, jitter: f64) -> Transition 
             format!("poison, maybe delivered: the daemon died during {} of its pushes", standing.deaths);
         return Transition::Dead { reason, throttle: None, is_swept: false };
     }
-    let asked = failure.retry_after.map(|wait| wait.min(RETRY_AFTER_MAX));
     let throttle = failure.class == FailureClass::Throttled;
     if !failure.class.is_retried() {
         return Transition::Dead { reason: failure.class.told().to_owned(), throttle: None, is_swept: false };
     }
-    let is_free = asked.is_some() && standing.age < PATIENCE;
     let gap = gap(standing.retries, jitter);
-    let after = asked.map_or(gap, |wait| wait.max(gap));
+    // A time that is no longer than the gap says nothing: the attempt counts as any other.
+    let named = failure.retry_after.filter(|wait| *wait > gap);
+    let after = named.map_or(gap, |wait| wait.max(wait_gap(standing.waits, jitter)));
+    let is_free = named.is_some() && standing.age < PATIENCE;
     let used = if standing.is_sweep { standing.retries_max } else { standing.retries };
     if !is_free && used >= standing.retries_max {
         let reason = exhausted(failure, standing);
         return Transition::Dead { reason, throttle: throttle.then_some(after), is_swept: true };
     }
-    Transition::Retry { after, retries: used + u32::from(!is_free), throttle }
+    let waits = if is_free { standing.waits.saturating_add(1) } else { standing.waits };
+    Transition::Retry { after, retries: used + u32::from(!is_free), waits, throttle }
 }
 
 fn exhausted(failure: &Failure, standing: Standing) -> String {
@@ -186,6 +208,12 @@ pub fn gap(used: u32, jitter: f64) -> Duration {
     base + base.mul_f64(JITTER * jitter.clamp(0.0, 1.0))
 }
 
+/// The shortest wait after so many others that a target asked for.
+fn wait_gap(waits: i16, jitter: f64) -> Duration {
+    let base = GAPS[0].saturating_mul(1 << waits.clamp(0, 16)).min(WAIT_GAP_MAX);
+    base + base.mul_f64(JITTER * jitter.clamp(0.0, 1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -193,7 +221,7 @@ mod tests {
     use super::*;
 
     const FRESH: Standing =
-        Standing { retries: 0, retries_max: 3, deaths: 0, age: Duration::ZERO, is_sweep: false };
+        Standing { retries: 0, retries_max: 3, waits: 0, deaths: 0, age: Duration::ZERO, is_sweep: false };
 
     fn failed(class: FailureClass, retry_after: Option<u64>) -> Outcome {
         Outcome::Failed(Failure {
@@ -204,7 +232,11 @@ mod tests {
     }
 
     fn retry(after: u64, retries: u32, throttle: bool) -> Transition {
-        Transition::Retry { after: Duration::from_secs(after), retries, throttle }
+        Transition::Retry { after: Duration::from_secs(after), retries, waits: 0, throttle }
+    }
+
+    fn wait(after: u64, retries: u32, waits: i16) -> Transition {
+        Transition::Retry { after: Duration::from_secs(after), retries, waits, throttle: true }
     }
 
     #[test]
@@ -235,16 +267,44 @@ mod tests {
 
     #[test]
     fn a_named_time_replaces_a_shorter_gap_and_uses_up_nothing_for_three_days() {
-        let outcome = failed(FailureClass::Throttled, Some(3));
-        assert_eq!(decide(FRESH, &outcome, 0.0), retry(3, 0, true));
+        let outcome = failed(FailureClass::Throttled, Some(30));
+        assert_eq!(decide(FRESH, &outcome, 0.0), wait(30, 0, 1));
         let late = Standing { retries: 2, age: PATIENCE, ..FRESH };
-        assert_eq!(decide(late, &outcome, 0.0), retry(15, 3, true));
+        assert_eq!(decide(late, &outcome, 0.0), retry(30, 3, true));
         let exhausted = Standing { retries: 3, ..FRESH };
-        assert_eq!(decide(exhausted, &outcome, 0.0), retry(15, 3, true));
+        assert_eq!(decide(exhausted, &outcome, 0.0), wait(30, 3, 1));
         let old = Standing { retries: 3, age: PATIENCE, ..FRESH };
         assert!(matches!(decide(old, &outcome, 0.0), Transition::Dead { throttle: Some(_), .. }));
-        let forever = failed(FailureClass::Throttled, Some(u64::MAX));
-        assert_eq!(decide(FRESH, &forever, 0.0), retry(24 * 3600, 0, true));
+    }
+
+    #[test]
+    fn a_named_time_that_is_no_longer_than_the_gap_counts_for_nothing() {
+        for asked in [0, 1] {
+            let outcome = failed(FailureClass::Throttled, Some(asked));
+            let mut standing = FRESH;
+            let mut gaps = Vec::new();
+            while let Transition::Retry { after, retries, waits, .. } = decide(standing, &outcome, 0.0) {
+                gaps.push(after.as_secs());
+                standing = Standing { retries, waits, ..standing };
+            }
+            assert_eq!(gaps, [1, 4, 15], "Retry-After: {asked}");
+        }
+    }
+
+    #[test]
+    fn gaps_grow_though_the_target_asks_for_the_same_time_again_and_again() {
+        let outcome = failed(FailureClass::Throttled, Some(2));
+        let mut standing = FRESH;
+        let mut gaps = Vec::new();
+        for _ in 0..12 {
+            let Transition::Retry { after, retries, waits, .. } = decide(standing, &outcome, 0.0) else {
+                panic!("it waits as long as it is asked to")
+            };
+            assert_eq!((retries, waits), (0, standing.waits + 1));
+            gaps.push(after.as_secs());
+            standing = Standing { waits, ..standing };
+        }
+        assert_eq!(gaps, [2, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
     }
 
     #[test]
@@ -265,7 +325,7 @@ mod tests {
         let swept = Standing { is_sweep: true, ..FRESH };
         assert_eq!(
             decide(swept, &failed(Throttled, Some(9)), 0.0),
-            retry(9, 3, true),
+            wait(9, 3, 1),
             "a named time is kept"
         );
         let poison = Standing { deaths: 3, is_sweep: true, ..FRESH };

@@ -14,7 +14,10 @@ use crate::{
         delivery::read::Target,
         lead::erase::ERASED,
         operator::command::{Command, NewDue, Refusal},
-        queue::requeue::{self, Requeue},
+        queue::{
+            requeue::{self, Requeue},
+            undelivered,
+        },
     },
 };
 
@@ -83,6 +86,10 @@ impl Command {
         integrations.sort_unstable();
         integrations.dedup();
         let ids: Vec<Uuid> = targets.iter().map(|target| target.id).collect();
+        // A job has lifted what its lanes waited for when it began; what they wait for since is heeded.
+        if retrial.job.is_none() {
+            self.lift(company, &integrations).await?;
+        }
         let locked = requeue::lock(&mut self.tx, company, &integrations, &ids).await?;
         let states = |wanted: &[&str]| -> Vec<Uuid> {
             targets
@@ -194,7 +201,7 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        requeue::forget_undelivered(&mut self.tx, company, lanes, &old).await?;
+        undelivered::forget(&mut self.tx, company, lanes, &old).await?;
         let made: Vec<Uuid> = made.into_iter().map(|row| row.id).collect();
         // One that stood in the queue stands there again, with whoever waits behind it.
         let (again, anew): (Vec<Uuid>, Vec<Uuid>) = made.iter().partition(|id| ids[..hurried].contains(id));
@@ -219,7 +226,8 @@ impl Command {
                      -- One that is due may wait for the breaker, which an operator's retry does not.
                      AND (q.due_at > now() OR q.kind > $4))
                UPDATE due q SET kind = $4, trigger = 'manual', operator = $3,
-                                due_at = now() + w.n * interval '1 microsecond'
+                                due_at = CASE WHEN $4 = 0 THEN front_of_lane(q.integration_id, 0::smallint) ELSE now() END
+                                    + w.n * interval '1 microsecond'
                FROM waiting w WHERE q.ctid = w.row AND q.delivery_id = ANY($2)
                RETURNING q.integration_id, q.kind, q.due_at, q.delivery_id"#,
             lanes,
@@ -231,7 +239,7 @@ impl Command {
         .await?;
         let hurried: Vec<Uuid> = rows.iter().map(|row| row.delivery_id).collect();
         sqlx::query!(
-            "UPDATE delivery SET retries = 0, due_at = now(), job_id = coalesce($3, job_id)
+            "UPDATE delivery SET retries = 0, waits = 0, due_at = now(), job_id = coalesce($3, job_id)
              WHERE company_id = $1 AND id = ANY($2)",
             company.0,
             &hurried,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{AttemptRecord, Finished, storable};
 use crate::domain::{
     breaker::{Sign, Tally},
-    delivery::{State, Transition},
+    delivery::{State, Transition, WAITS_FAILING},
     ids::LeadId,
     outcome::FailureClass,
 };
@@ -39,6 +39,7 @@ pub(super) struct Columns<'a> {
     pub(super) state: Vec<&'a str>,
     pub(super) reason: Vec<Option<&'a str>>,
     pub(super) retries: Vec<i32>,
+    pub(super) waits: Vec<i16>,
     pub(super) deaths: Vec<i16>,
     pub(super) after: Vec<Option<i64>>,
     pub(super) rendered: Vec<Option<&'a [u8]>>,
@@ -57,20 +58,21 @@ impl<'a> Columns<'a> {
             columns.rendered.push(item.rendered.as_deref());
             columns.verbatim.push(item.verbatim);
             columns.swept.push(matches!(item.transition, Transition::Dead { is_swept: true, .. }));
-            let (state, reason, retries, after) = match &item.transition {
-                Transition::Delivered => (State::Delivered, None, 0, None),
-                Transition::Retry { after, retries, .. } => {
+            let (state, reason, retries, waits, after) = match &item.transition {
+                Transition::Delivered => (State::Delivered, None, 0, 0, None),
+                Transition::Retry { after, retries, waits, .. } => {
                     let failure = item.attempt.failure.as_ref();
                     let is_open = failure.is_some_and(|failure| failure.class == FailureClass::Unknown);
                     let reason = is_open.then_some(FailureClass::Unknown.told());
-                    (State::Pending, reason, *retries, Some(span(*after)))
+                    (State::Pending, reason, *retries, *waits, Some(span(*after)))
                 }
-                Transition::Dead { reason, .. } => (State::Dead, Some(reason.as_str()), 0, None),
-                Transition::Skipped { reason } => (State::Skipped, Some(reason.as_str()), 0, None),
+                Transition::Dead { reason, .. } => (State::Dead, Some(reason.as_str()), 0, 0, None),
+                Transition::Skipped { reason } => (State::Skipped, Some(reason.as_str()), 0, 0, None),
             };
             columns.state.push(state.as_str());
             columns.reason.push(reason);
             columns.retries.push(i32::try_from(retries).unwrap_or(i32::MAX));
+            columns.waits.push(waits);
             columns.after.push(after);
         }
         columns
@@ -108,6 +110,8 @@ impl<'a> Columns<'a> {
 pub(super) struct Health<'a> {
     pub(super) company: Vec<i64>,
     pub(super) integration: Vec<Uuid>,
+    /// Whether anything was pushed that says how it is.
+    pub(super) is_told: Vec<bool>,
     pub(super) pushed: Vec<bool>,
     pub(super) failures: Vec<i64>,
     pub(super) error: Vec<Option<String>>,
@@ -121,9 +125,7 @@ pub(super) struct Health<'a> {
 
 impl<'a> Health<'a> {
     pub(super) fn of(finished: &'a [Finished]) -> Self {
-        // What must not be pushed says nothing of the integration.
-        let says = |item: &&Finished| !matches!(item.transition, Transition::Skipped { .. });
-        let mut order: Vec<&Finished> = finished.iter().filter(says).collect();
+        let mut order: Vec<&Finished> = finished.iter().collect();
         // Two daemons that lock rows in the same order cannot lock each other out. The sort is stable: within an
         // integration, attempts stay in the order in which they ended.
         order.sort_by_key(|item| item.attempt.integration);
@@ -139,6 +141,7 @@ impl<'a> Health<'a> {
         if self.integration.last() != Some(&id) {
             self.company.push(item.attempt.company.0);
             self.integration.push(id);
+            self.is_told.push(false);
             self.pushed.push(false);
             self.failures.push(0);
             self.error.push(None);
@@ -149,7 +152,12 @@ impl<'a> Health<'a> {
             self.down.push(0);
             self.tally = Tally::default();
         }
+        // What must not be pushed says nothing of the integration.
+        if matches!(item.transition, Transition::Skipped { .. }) {
+            return;
+        }
         let last = self.integration.len() - 1;
+        self.is_told[last] = true;
         self.class[last] = item.attempt.failure.as_ref().map(|failure| failure.class.as_str());
         if let Some(failure) = &item.attempt.failure {
             self.failures[last] += 1;
@@ -168,7 +176,13 @@ impl<'a> Health<'a> {
                 self.failing[last] = Some(true);
                 *throttle
             }
-            Transition::Retry { after, throttle, .. } => throttle.then_some(*after),
+            Transition::Retry { after, waits, throttle, .. } => {
+                // It neither dies nor arrives, however long it waits.
+                if *waits >= WAITS_FAILING {
+                    self.failing[last] = Some(true);
+                }
+                throttle.then_some(*after)
+            }
             Transition::Skipped { .. } => None,
         };
         self.throttle[last] = self.throttle[last].max(wait.map(span));
