@@ -117,11 +117,7 @@ struct Finisher {
 
 impl Finisher {
     /// Writes items. Answers the attempts of those that are left because somebody has locked what they change.
-    async fn flush(
-        &self,
-        open: &mut HashMap<(i64, i64), usize>,
-        items: &[Completion],
-    ) -> HashSet<AttemptId> {
+    async fn flush(&self, open: &mut HashMap<(i64, i64), usize>, items: &[Completion]) -> HashSet<AttemptId> {
         let mut left = HashSet::new();
         // The items of one flush belong to more than one daemon only around a lost lease.
         let mut daemons: Vec<i64> = items.iter().map(|item| item.daemon).collect();
@@ -176,12 +172,7 @@ impl Finisher {
     /// Writes a batch. A database that is away is waited for. Where it refuses a batch, or somebody has locked a part of
     /// it, the rest is written one by one, so that one row does not keep the others from being written. What cannot be
     /// written at all keeps its claim. Answers what is locked still.
-    async fn write<'a>(
-        &self,
-        daemon: i64,
-        finished: &'a [Finished],
-        complete: &[i64],
-    ) -> Vec<&'a Finished> {
+    async fn write<'a>(&self, daemon: i64, finished: &'a [Finished], complete: &[i64]) -> Vec<&'a Finished> {
         let rest: Vec<&Finished> = match self.persist(daemon, finished, complete).await {
             Ok(left) if left.is_empty() => return Vec::new(),
             Ok(left) => finished.iter().filter(|item| left.contains(&item.attempt.id)).collect(),

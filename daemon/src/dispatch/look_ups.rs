@@ -43,13 +43,14 @@ impl Engine {
             let lanes: Vec<_> =
                 asked.iter().map(|((company, integration), kind)| (*company, *integration, *kind)).collect();
             let found = caught("look for due rows", store.next_due(&lanes, after)).await;
-            let hints = found.and_then(|found| found.map_err(|error| warn(&error)).ok()).unwrap_or_else(|| {
-                let due_at = after + AWAY_MICROS;
-                lanes
-                    .iter()
-                    .map(|&(company, integration, kind)| DueHint { company, integration, kind, due_at })
-                    .collect()
-            });
+            let hints =
+                found.and_then(|found| found.map_err(|error| warn(&error)).ok()).unwrap_or_else(|| {
+                    let due_at = after + AWAY_MICROS;
+                    lanes
+                        .iter()
+                        .map(|&(company, integration, kind)| DueHint { company, integration, kind, due_at })
+                        .collect()
+                });
             send(&events, Event::Peeked { asked, hints });
         });
     }

@@ -115,6 +115,7 @@ impl Notifier {
             is_repeat: notice.attempts > 0,
             created_at: now,
             now,
+            lease: None,
         };
         let tried = attempt(&self.0.client, &self.0.store, &ready, request, Past::default()).await;
         let end = end(notice, tried.outcome, self.0.max_retry_after, rand::random());

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::{
     attempt::{AttemptResult, PushRequest, attempt, probe},
     integration_cache::PreparedIntegration,
-    tasks::caught,
     pusher::{Pusher, cannot_be_loaded, failure, millis, settled},
+    tasks::caught,
 };
 use crate::{
     connectors::Report,
@@ -118,6 +118,7 @@ impl Pusher {
             is_repeat: false,
             created_at: now,
             now,
+            lease: None,
         };
         attempt(&self.client, &self.store, ready, request, Past::default()).await
     }

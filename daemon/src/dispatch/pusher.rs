@@ -72,7 +72,10 @@ impl Pusher {
                 // Somebody took this daemon for dead: what it holds is void.
                 Ok(None) => return self.complete(&item, Completed::Nothing).await,
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a suspect waits for the database");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a suspect waits for the database"
+                    );
                     return self.complete(&item, Completed::Requeue(AWAY_WAIT)).await;
                 }
             }
@@ -85,14 +88,9 @@ impl Pusher {
         match &item.pending {
             None => Completed::Nothing,
             // Past the lease's trust another daemon may have it already: if not, it goes back to the queue.
-            Some(_) if !self.may_push(item) => Completed::Requeue(Duration::ZERO),
+            Some(_) if !self.lease.may_push(item.daemon) => Completed::Requeue(Duration::ZERO),
             Some(pending) => self.push_pending(item, pending).await,
         }
-    }
-
-    /// Whether the lease is trusted under which an item was claimed.
-    fn may_push(&self, item: &Claimed) -> bool {
-        self.lease.id() == item.daemon && self.lease.is_trusted()
     }
 
     async fn push_pending(&self, item: &Claimed, pending: &Pending) -> Completed {
@@ -176,7 +174,7 @@ impl Pusher {
             Ok(past) => past,
             Err(failure) => return Some(AttemptResult::nothing(failure)),
         };
-        if !self.may_push(item) {
+        if !self.lease.may_push(item.daemon) {
             return None;
         }
         let id = item.delivery.to_string();
@@ -190,8 +188,10 @@ impl Pusher {
             is_repeat: pending.attempts > 0 || item.trigger == Trigger::Retry,
             created_at: pending.created_at.div_euclid(1_000_000),
             now: self.lease.now().div_euclid(1_000_000),
+            lease: Some((&self.lease, item.daemon)),
         };
-        Some(Box::pin(attempt(&self.client, &self.store, ready, request, past)).await)
+        let result = Box::pin(attempt(&self.client, &self.store, ready, request, past)).await;
+        (!result.is_void).then_some(result)
     }
 
     /// What is kept of earlier pushes of the lead, where the connector asks for it.

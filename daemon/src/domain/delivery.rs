@@ -323,11 +323,7 @@ mod tests {
             );
         }
         let swept = Standing { is_sweep: true, ..FRESH };
-        assert_eq!(
-            decide(swept, &failed(Throttled, Some(9)), 0.0),
-            wait(9, 3, 1),
-            "a named time is kept"
-        );
+        assert_eq!(decide(swept, &failed(Throttled, Some(9)), 0.0), wait(9, 3, 1), "a named time is kept");
         let poison = Standing { deaths: 3, is_sweep: true, ..FRESH };
         let Transition::Dead { is_swept, .. } = decide(poison, &failed(Unknown, None), 0.0) else {
             panic!("poison is dead")

@@ -96,9 +96,8 @@ impl Failure {
     pub fn waiting_at_most(mut self, max: Duration) -> Self {
         if let Some(asked) = self.retry_after.filter(|asked| *asked > max) {
             let (asked, most) = (asked.as_secs(), max.as_secs());
-            self.error.push_str(&format!(
-                " (it asked for a wait of {asked} s: --max-retry-after allows {most} s)"
-            ));
+            self.error
+                .push_str(&format!(" (it asked for a wait of {asked} s: --max-retry-after allows {most} s)"));
             self.retry_after = Some(max);
         }
         self

@@ -302,7 +302,8 @@ fn no_second_holds_more_than_the_rate_and_one() {
 fn a_lifted_pause_lets_one_push_go_until_the_target_answers_one() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
-    let loaded = Loaded { version: 1, policy: Policy { concurrency: 4, ..Policy::default() }, is_enabled: true };
+    let loaded =
+        Loaded { version: 1, policy: Policy { concurrency: 4, ..Policy::default() }, is_enabled: true };
     lanes.pause(id, 9_000_000, 10);
     assert!(lanes.asks(10).is_empty());
     assert!(lanes.load(id, loaded, Stops::default(), 11), "its stops must be read once more");

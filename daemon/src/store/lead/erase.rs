@@ -19,11 +19,7 @@ use crate::{
         company::find_optional_company,
         lead::read::find_lead,
         operator::command::{Command, Refusal},
-        queue::{
-            erase::scrub_deliveries,
-            hold::in_flight,
-            undelivered::lock_counts,
-        },
+        queue::{erase::scrub_deliveries, hold::in_flight, undelivered::lock_counts},
     },
 };
 

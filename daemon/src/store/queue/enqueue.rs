@@ -21,23 +21,23 @@ pub(in crate::store) async fn enqueue(
     let d = DeliveryColumns::of(events);
     let rows = sqlx::query_file!(
         "src/store/queue/enqueue.sql",
-            &e.company,
-            &e.version,
-            &e.lead,
-            &e.uuid as &[&str],
-            &e.digest as &[&[u8]],
-            &e.event,
-            &e.body as &[&[u8]],
-            &d.company,
-            &d.lead,
-            &d.event,
-            &d.id,
-            &d.integration,
-            &d.state as &[&str],
-            &d.reason as &[Option<&str>],
-        )
-        .fetch_all(db)
-        .await?;
+        &e.company,
+        &e.version,
+        &e.lead,
+        &e.uuid as &[&str],
+        &e.digest as &[&[u8]],
+        &e.event,
+        &e.body as &[&[u8]],
+        &d.company,
+        &d.lead,
+        &d.event,
+        &d.id,
+        &d.integration,
+        &d.state as &[&str],
+        &d.reason as &[Option<&str>],
+    )
+    .fetch_all(db)
+    .await?;
     let mut flushed = vec![Flushed::Stale; events.len()];
     let mut hints = Vec::new();
     for row in rows {

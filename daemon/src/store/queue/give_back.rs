@@ -56,7 +56,8 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        if !claims.is_empty() && !self.give_back(daemon, &claims, attempts, Duration::ZERO).await?.is_empty() {
+        if !claims.is_empty() && !self.give_back(daemon, &claims, attempts, Duration::ZERO).await?.is_empty()
+        {
             return Err(Error::Locked);
         }
         Ok(())

@@ -7,12 +7,7 @@ use crate::{
 
 impl Store {
     /// Moves an item of a claim into one of its own, and answers that. None if the claim is not this daemon's any more.
-    pub async fn isolate(
-        &self,
-        daemon: i64,
-        claim: i64,
-        attempt: AttemptId,
-    ) -> Result<Option<i64>, Error> {
+    pub async fn isolate(&self, daemon: i64, claim: i64, attempt: AttemptId) -> Result<Option<i64>, Error> {
         let own = sqlx::query_file_scalar!("src/store/queue/isolate.sql", daemon, claim, attempt.uuid())
             .fetch_optional(&self.pool)
             .await?;

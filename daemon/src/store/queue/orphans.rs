@@ -43,13 +43,8 @@ impl Store {
         .execute(&self.pool)
         .await?;
         // In a statement of its own, which sees what a finish wrote that the locks had to wait for.
-        let rows = sqlx::query_file!(
-            "src/store/queue/adopt.sql",
-            daemon,
-            orphans
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        let rows =
+            sqlx::query_file!("src/store/queue/adopt.sql", daemon, orphans).fetch_all(&self.pool).await?;
         let adopted = rows.into_iter().filter_map(|row| {
             let pending = match (row.lead_id, row.event, row.version) {
                 (Some(lead), Some(event), Some(version)) => Some(Pending {

@@ -13,9 +13,7 @@ use crate::{
         delivery::{DEATHS_SUSPECT, Trigger},
         ids::CompanyId,
     },
-    store::{
-        Error, delivery::vendor_id, lead::erase::ERASED, operator::command::NewDue, queue::undelivered,
-    },
+    store::{Error, delivery::vendor_id, lead::erase::ERASED, operator::command::NewDue, queue::undelivered},
 };
 
 /// How deliveries come back.
