@@ -84,6 +84,11 @@ mod tests {
             (Refusal::Exists("a".into()), Code::AlreadyExists, "a"),
             (Refusal::Store(Error::Corrupt("plan")), Code::DataLoss, "a stored plan cannot be read"),
             (
+                Refusal::Store(Error::Locked),
+                Code::Unavailable,
+                "another change was in the way; try again in a moment",
+            ),
+            (
                 Refusal::Store(Error::Seal(crate::secrets::SealError)),
                 Code::DataLoss,
                 "a sealed value does not open: it belongs to another row or was sealed with another master key",

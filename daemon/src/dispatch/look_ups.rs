@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::{
     engine::{AWAY_WAIT, Engine, Event, send},
     integration_cache::{IntegrationCache, PreparedIntegration},
@@ -44,7 +42,7 @@ impl Engine {
                 asked.iter().map(|((company, integration), kind)| (*company, *integration, *kind)).collect();
             let found = caught("look for due rows", store.next_due(&lanes, after)).await;
             let hints =
-                found.and_then(|found| found.map_err(|error| warn(&error)).ok()).unwrap_or_else(|| {
+                found.and_then(|found| found.map_err(|error| report(&error)).ok()).unwrap_or_else(|| {
                     let due_at = after + AWAY_MICROS;
                     lanes
                         .iter()

@@ -140,7 +140,7 @@ pub(in crate::store) async fn queue(
         NewDue,
         "WITH line AS MATERIALIZED (
              SELECT company_id, integration_id, id,
-                    CASE WHEN $3 = 0 THEN front_of_lane(integration_id, 0::smallint) ELSE now() END
+                    CASE WHEN $3::smallint = 0 THEN front_of_lane(integration_id, 0::smallint) ELSE now() END
                         + row_number() OVER (ORDER BY id) * interval '1 microsecond' AS due_at
              FROM delivery WHERE company_id = $1 AND id = ANY($2)
          ), told AS (
@@ -148,7 +148,7 @@ pub(in crate::store) async fn queue(
              WHERE d.company_id = line.company_id AND d.id = line.id
          )
          INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
-         SELECT company_id, integration_id, $3, due_at, id, $4, $5 FROM line
+         SELECT company_id, integration_id, $3::smallint, due_at, id, $4, $5 FROM line
          RETURNING integration_id, kind, due_at",
         company.0,
         ids,

@@ -226,7 +226,7 @@ impl Command {
                      -- One that is due may wait for the breaker, which an operator's retry does not.
                      AND (q.due_at > now() OR q.kind > $4))
                UPDATE due q SET kind = $4, trigger = 'manual', operator = $3,
-                                due_at = CASE WHEN $4 = 0 THEN front_of_lane(q.integration_id, 0::smallint) ELSE now() END
+                                due_at = CASE WHEN $4::smallint = 0 THEN front_of_lane(q.integration_id, 0::smallint) ELSE now() END
                                     + w.n * interval '1 microsecond'
                FROM waiting w WHERE q.ctid = w.row AND q.delivery_id = ANY($2)
                RETURNING q.integration_id, q.kind, q.due_at, q.delivery_id"#,
