@@ -84,6 +84,13 @@ impl Engine {
     }
 }
 
+fn report(error: &Error) {
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "the look for the next due rows failed; trying again"
+    );
+}
+
 async fn load(
     store: &Store,
     integrations: &IntegrationCache,
