@@ -22,6 +22,7 @@ use super::{client, database::Database};
 /// A running `leadlined` with its data directory, which survives its restarts.
 #[derive(Debug)]
 pub struct ChildDaemon {
+    executable: PathBuf,
     child: Child,
     intake: SocketAddr,
     args: Vec<String>,
@@ -41,6 +42,16 @@ impl ChildDaemon {
 
     /// The same with these variables in its environment.
     pub async fn start_in(database: Option<&Database>, more: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_of(leadlined(), database, more, env).await
+    }
+
+    /// The same of an executable that may be another version's.
+    pub async fn start_of(
+        executable: &Path,
+        database: Option<&Database>,
+        more: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let dir = tempfile::tempdir().unwrap();
         let mut args = vec![
@@ -54,8 +65,10 @@ impl ChildDaemon {
         }
         args.extend(more.iter().map(ToString::to_string));
         let log = Log::default();
-        let (child, intake) = spawn(&args, &env, SocketAddr::from(([127, 0, 0, 1], 0)), log.clone()).await;
-        Self { child, intake, args, env, dir, log }
+        let executable = executable.to_owned();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (child, intake) = spawn(&executable, &args, &env, any, log.clone()).await;
+        Self { executable, child, intake, args, env, dir, log }
     }
 
     /// What it has logged since it was first ready, a line each.
@@ -106,7 +119,8 @@ impl ChildDaemon {
 
     /// Starts it again after it was killed, on the same directory and the same port.
     pub async fn restart(&mut self) {
-        (self.child, self.intake) = spawn(&self.args, &self.env, self.intake, self.log.clone()).await;
+        (self.child, self.intake) =
+            spawn(&self.executable, &self.args, &self.env, self.intake, self.log.clone()).await;
     }
 
     /// Asks it to stop and waits until it has. The answer is its exit code.
@@ -137,12 +151,13 @@ impl Drop for ChildDaemon {
 
 /// Starts the executable and waits for its word that it is ready, which also tells its port.
 async fn spawn(
+    executable: &Path,
     args: &[String],
     env: &[(String, String)],
     intake: SocketAddr,
     log: Log,
 ) -> (Child, SocketAddr) {
-    let mut child = Command::new(leadlined())
+    let mut child = Command::new(executable)
         .args(args)
         .arg(format!("--intake-listen={intake}"))
         .env_remove("LEADLINE_DATABASE_URL")
