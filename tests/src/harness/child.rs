@@ -17,7 +17,7 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
-use super::{client, database::Database};
+use super::{client, database::Database, wait::wait_until};
 
 /// A running `leadlined` with its data directory, which survives its restarts.
 #[derive(Debug)]
@@ -54,21 +54,29 @@ impl ChildDaemon {
     ) -> Self {
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let dir = tempfile::tempdir().unwrap();
-        let mut args = vec![
-            format!("--data-dir={}", dir.path().display()),
-            "--allow-egress=127.0.0.0/8".to_owned(),
-            "--log=json".to_owned(),
-        ];
-        if let Some(database) = database {
-            args.push(format!("--database-url={}", database.url()));
-            args.push(format!("--master-key={}", database.master_key().display()));
-        }
-        args.extend(more.iter().map(ToString::to_string));
+        let args = arguments(dir.path(), database, more);
         let log = Log::default();
         let executable = executable.to_owned();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (child, intake) = spawn(&executable, &args, &env, any, log.clone()).await;
         Self { executable, child, intake, args, env, dir, log }
+    }
+
+    /// A daemon whose log goes somewhere else, so that nobody here can read it. It cannot be started again.
+    pub async fn start_logging_to(log: Stdio, database: Option<&Database>, more: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut args = arguments(dir.path(), database, more);
+        args.push("--intake-listen=127.0.0.1:0".to_owned());
+        let mut child = command(leadlined(), &args, &[]).stderr(log).spawn().unwrap();
+        let address = dir.path().join("intake.addr");
+        wait_until("the daemon says where it takes leads in", async || {
+            assert_eq!(child.try_wait().unwrap(), None, "leadlined ended before it was ready");
+            address.exists()
+        })
+        .await;
+        let intake = fs::read_to_string(address).unwrap().trim().parse().unwrap();
+        let executable = leadlined().to_owned();
+        Self { executable, child, intake, args, env: Vec::new(), dir, log: Log::default() }
     }
 
     /// What it has logged since it was first ready, a line each.
@@ -123,6 +131,11 @@ impl ChildDaemon {
             spawn(&self.executable, &self.args, &self.env, self.intake, self.log.clone()).await;
     }
 
+    /// Waits until it ends by itself. The answer is its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
+    }
+
     /// Asks it to stop and waits until it has. The answer is its exit code.
     pub async fn stop(&mut self) -> Option<i32> {
         self.signal("TERM").await;
@@ -143,10 +156,36 @@ impl Drop for ChildDaemon {
         if self.child.id().is_some() {
             self.child.start_kill().unwrap();
         }
-        if let Ok(lock) = File::open(self.dir.path().join("postgres/watchdog.lock")) {
+        if let Ok(lock) = File::open(self.dir.path().join("server/lock")) {
             lock.lock().unwrap();
         }
     }
+}
+
+fn arguments(dir: &Path, database: Option<&Database>, more: &[&str]) -> Vec<String> {
+    let mut args = vec![
+        format!("--data-dir={}", dir.display()),
+        "--allow-egress=127.0.0.0/8".to_owned(),
+        "--log=json".to_owned(),
+    ];
+    if let Some(database) = database {
+        args.push(format!("--database-url={}", database.url()));
+        args.push(format!("--master-key={}", database.master_key().display()));
+    }
+    args.extend(more.iter().map(ToString::to_string));
+    args
+}
+
+/// The executable with these arguments, and no settings of whoever runs the tests.
+fn command(executable: &Path, args: &[String], env: &[(String, String)]) -> Command {
+    let mut command = Command::new(executable);
+    command
+        .args(args)
+        .env_remove("LEADLINE_DATABASE_URL")
+        .env_remove("LEADLINE_DATA_DIR")
+        .envs(env.iter().cloned())
+        .kill_on_drop(true);
+    command
 }
 
 /// Starts the executable and waits for its word that it is ready, which also tells its port.
@@ -157,16 +196,8 @@ async fn spawn(
     intake: SocketAddr,
     log: Log,
 ) -> (Child, SocketAddr) {
-    let mut child = Command::new(executable)
-        .args(args)
-        .arg(format!("--intake-listen={intake}"))
-        .env_remove("LEADLINE_DATABASE_URL")
-        .env_remove("LEADLINE_DATA_DIR")
-        .envs(env.iter().cloned())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut command = command(executable, args, env);
+    let mut child = command.arg(format!("--intake-listen={intake}")).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         eprintln!("{line}");
