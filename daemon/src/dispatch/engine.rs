@@ -35,6 +35,8 @@ use crate::{
 
 /// A round of one row costs nearly as much as one of ten: rounds keep this distance, unless the last one was full.
 const ROUND: Duration = Duration::from_millis(2);
+/// So many events are taken at once, at most.
+const EVENTS_AT_ONCE: usize = 256;
 /// How often the lanes that nobody hinted at are looked for.
 const DISCOVER: Duration = Duration::from_secs(30);
 /// How often probes are looked for that another daemon's operator asked for, or whose daemon died.
@@ -118,7 +120,10 @@ impl Engine {
                     next_round = Instant::now() + self.take_claim(&asks, claimed);
                 }
                 Some(batch) = hints.recv() => self.take_hints(batch),
-                Some(event) = heard.recv() => self.take_event(event),
+                Some(event) = heard.recv() => {
+                    self.take_event(event);
+                    self.take_more(&mut heard);
+                }
                 change = configs.recv() => self.take_change(change),
                 () = hub.probes.notified() => self.start_probes(),
                 _ = probes.tick() => self.start_probes(),
@@ -247,6 +252,14 @@ impl Engine {
     fn tell_others(&self, wake: Wake) {
         if !wake.is_empty() && self.outbox.send(wake).is_err() {
             tracing::debug!("the membership has ended");
+        }
+    }
+
+    /// What else was told meanwhile, before the next look at the lanes.
+    fn take_more(&mut self, heard: &mut mpsc::UnboundedReceiver<Event>) {
+        for _ in 0..EVENTS_AT_ONCE {
+            let Ok(event) = heard.try_recv() else { return };
+            self.take_event(event);
         }
     }
 
