@@ -8,12 +8,12 @@ use std::{
 
 use self::{
     bucket::Bucket,
+    lane::Lane,
     track::{FINE, Track, coarsen},
 };
 
 use crate::{
     domain::{
-        breaker,
         ids::{CompanyId, IntegrationId},
         integration::Policy,
     },
@@ -29,97 +29,11 @@ pub(super) type LaneId = (CompanyId, IntegrationId);
 /// So many lanes and rows at most are asked for in one claim.
 const CLAIM_LANES: usize = 64;
 const CLAIM_ROWS: i32 = 256;
-/// A lane that only ever has room for one lets a retry go first after so many first attempts.
-const PASSED_OVER_MAX: u8 = 3;
 /// The timer that only looks at the lane again.
 const LOOK: u8 = 2;
 /// First attempts are due when they are committed. Our clock lags behind the database's that dated them, so a hint of
 /// one that seems to lie so little ahead is of one that is due.
 const LAG_MAX: i64 = 1_000_000;
-
-#[derive(Debug, Default)]
-struct Lane {
-    /// None until it was loaded.
-    policy: Option<Policy>,
-    /// The version of the integration that was loaded.
-    version: i32,
-    is_enabled: bool,
-    is_owned: bool,
-    /// By kind.
-    in_flight: [u32; 2],
-    paused_until: i64,
-    /// The pause was lifted before its time: one push at a time, until the target answers one.
-    is_on_trial: bool,
-    /// None while the breaker is closed; half-open from then on.
-    breaker_until: Option<i64>,
-    /// Retries that ended while the breaker was not closed: they hold their room until what it makes of them is known.
-    unwritten: u32,
-    bucket: Option<Bucket>,
-    /// When a timer stands to look for a token; 0 for none.
-    look_at: i64,
-    tracks: [Track; 2],
-    is_queued: bool,
-    passed_over: u8,
-}
-
-impl Lane {
-    /// How many pushes may start now.
-    fn room(&mut self, now: i64) -> i32 {
-        let Some(policy) = self.policy else { return 0 };
-        if !self.is_enabled || !self.is_owned || self.paused_until > now {
-            return 0;
-        }
-        let concurrency = if self.is_on_trial { 1 } else { policy.concurrency };
-        let mut room = concurrency.saturating_sub(self.total());
-        if let Some(bucket) = &mut self.bucket {
-            bucket.refill(now);
-            room = room.min(bucket.tokens as u32);
-        }
-        i32::try_from(room).unwrap_or(i32::MAX)
-    }
-
-    fn total(&self) -> u32 {
-        self.in_flight[0] + self.in_flight[1]
-    }
-
-    /// How many retries the breaker lets start now: any, none, or one that finds out.
-    fn allowed(&self, now: i64) -> i32 {
-        match breaker::State::at(self.breaker_until, now) {
-            breaker::State::Closed => i32::MAX,
-            breaker::State::Open => 0,
-            breaker::State::HalfOpen => i32::from(self.in_flight[1] == 0),
-        }
-    }
-
-    /// Whether a claim would ask for something.
-    fn is_ready(&mut self, now: i64) -> bool {
-        let waits = self.tracks[0].more || self.tracks[1].more && self.allowed(now) > 0;
-        waits && self.room(now) > 0
-    }
-
-    /// Splits the room: first attempts go first, retries keep a quarter where both wait.
-    fn split(&mut self, room: i32, now: i64) -> [i32; 2] {
-        let allowed = self.allowed(now);
-        match (self.tracks[0].more, self.tracks[1].more && allowed > 0) {
-            (false, false) => [0, 0],
-            (true, false) => [room, 0],
-            (false, true) => [0, room.min(allowed)],
-            (true, true) if room == 1 => {
-                self.passed_over += 1;
-                if self.passed_over > PASSED_OVER_MAX {
-                    self.passed_over = 0;
-                    [0, 1]
-                } else {
-                    [1, 0]
-                }
-            }
-            (true, true) => {
-                let retries = (room / 4).clamp(1, allowed);
-                [room - retries, retries]
-            }
-        }
-    }
-}
 
 /// An integration as far as its lane must know it.
 #[derive(Clone, Copy, Debug)]
@@ -445,6 +359,7 @@ impl Lanes {
 }
 
 mod bucket;
+mod lane;
 mod track;
 
 #[cfg(test)]
