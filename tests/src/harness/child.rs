@@ -197,7 +197,12 @@ async fn spawn(
     log: Log,
 ) -> (Child, SocketAddr) {
     let mut command = command(executable, args, env);
-    let mut child = command.arg(format!("--intake-listen={intake}")).stderr(Stdio::piped()).spawn().unwrap();
+    command.arg(format!("--intake-listen={intake}"));
+    // Versions from before the setting are run beside this one by the benchmark.
+    if executable == leadlined() || takes(executable, "--admin-listen").await {
+        command.arg("--admin-listen=off");
+    }
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         eprintln!("{line}");
@@ -216,6 +221,11 @@ async fn spawn(
         }
     }
     panic!("leadlined ended before it was ready: {:?}", child.wait().await);
+}
+
+async fn takes(executable: &Path, setting: &str) -> bool {
+    let help = Command::new(executable).arg("--help").output().await.unwrap();
+    String::from_utf8_lossy(&help.stdout).contains(setting)
 }
 
 /// The `leadlined` that belongs to these tests.
