@@ -56,8 +56,8 @@ pub(super) enum Event {
     /// A push has ended. `is_up` says whether the target answered; `pause` until when, in microseconds, it asked the
     /// whole lane to wait.
     Ended { lane: LaneId, kind: u8, is_up: bool, pause: Option<i64> },
-    /// So many retries of lanes were written.
-    Written(HashMap<LaneId, u32>),
+    /// So many pushes of each kind of lanes were written.
+    Written(HashMap<LaneId, [u32; 2]>),
     /// That a target asked its lane to wait was written.
     Throttled(LaneId),
     /// A suspect's push has ended.
@@ -287,8 +287,8 @@ impl Engine {
                 metrics::gauge!("leadline_pushes_in_flight").set(self.in_flight as f64);
             }
             Event::Written(lanes) => {
-                for (id, retries) in lanes {
-                    self.lanes.written(id, retries, now);
+                for (id, counts) in lanes {
+                    self.lanes.written(id, counts, now);
                 }
             }
             Event::Throttled(id) => {

@@ -109,9 +109,6 @@ impl Lanes {
             return;
         }
         lane.breaker_until = until;
-        if until.is_none() {
-            lane.in_flight[1] = lane.in_flight[1].saturating_sub(std::mem::take(&mut lane.unwritten));
-        }
         if let Some(until) = until.filter(|until| *until > now) {
             self.timers.push(Reverse((until, id, LOOK)));
         }
@@ -173,31 +170,28 @@ impl Lanes {
         self.lanes.keys().copied().collect()
     }
 
-    /// A push has ended in a lane. Its room is free at once: what it came to is written later. `is_up` says whether the
+    /// A push has ended in a lane. Its room is free at once, as long as not too many others wait to be written. `is_up` says whether the
     /// target answered; `pause` until when it asked the lane to wait.
     pub(super) fn ended(&mut self, id: LaneId, kind: u8, is_up: bool, pause: Option<i64>, now: i64) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if is_up {
             lane.is_on_trial = false;
         }
-        if kind != FIRST && lane.breaker_until.is_some() {
-            lane.unwritten += 1;
-        } else {
-            let in_flight = &mut lane.in_flight[usize::from(kind != FIRST)];
-            *in_flight = in_flight.saturating_sub(1);
-        }
+        let at = usize::from(kind != FIRST);
+        lane.in_flight[at] = lane.in_flight[at].saturating_sub(1);
+        lane.unwritten[at] += 1;
         match pause {
             Some(until) => self.pause(id, until, now),
             None => self.enqueue(id, now),
         }
     }
 
-    /// So many retries of a lane are written, and what they mean for the breaker is known.
-    pub(super) fn written(&mut self, id: LaneId, retries: u32, now: i64) {
-        if let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.unwritten > 0) {
-            let freed = retries.min(lane.unwritten);
-            lane.unwritten -= freed;
-            lane.in_flight[1] = lane.in_flight[1].saturating_sub(freed);
+    /// So many pushes of each kind of a lane are written, and what they mean for the breaker is known.
+    pub(super) fn written(&mut self, id: LaneId, counts: [u32; 2], now: i64) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            for (unwritten, count) in lane.unwritten.iter_mut().zip(counts) {
+                *unwritten = unwritten.saturating_sub(count);
+            }
             self.enqueue(id, now);
         }
     }

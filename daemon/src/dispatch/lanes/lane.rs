@@ -22,8 +22,9 @@ pub(super) struct Lane {
     pub(super) is_on_trial: bool,
     /// None while the breaker is closed; half-open from then on.
     pub(super) breaker_until: Option<i64>,
-    /// Retries that ended while the breaker was not closed: they hold their room until what it makes of them is known.
-    pub(super) unwritten: u32,
+    /// Pushes that have ended and are not written yet, by kind: as many as may be in flight, at most. After a crash they
+    /// are pushed again as those are.
+    pub(super) unwritten: [u32; 2],
     pub(super) bucket: Option<Bucket>,
     /// When a timer stands to look for a token; 0 for none.
     pub(super) look_at: i64,
@@ -40,7 +41,8 @@ impl Lane {
             return 0;
         }
         let concurrency = if self.is_on_trial { 1 } else { policy.concurrency };
-        let mut room = concurrency.saturating_sub(self.total());
+        let open = self.total() + self.unwritten[0] + self.unwritten[1];
+        let mut room = concurrency.saturating_sub(self.total()).min((2 * concurrency).saturating_sub(open));
         if let Some(bucket) = &mut self.bucket {
             bucket.refill(now);
             room = room.min(bucket.tokens as u32);
@@ -57,7 +59,8 @@ impl Lane {
         match breaker::State::at(self.breaker_until, now) {
             breaker::State::Closed => i32::MAX,
             breaker::State::Open => 0,
-            breaker::State::HalfOpen => i32::from(self.in_flight[1] == 0),
+            // What the last one came to is known when it is written.
+            breaker::State::HalfOpen => i32::from(self.in_flight[1] + self.unwritten[1] == 0),
         }
     }
 
