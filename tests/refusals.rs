@@ -58,11 +58,15 @@ const EXCEPTIONS: [(&str, &str, &str); 36] = [
     ("daemon/src/control/mod.rs", "", "the system takes the socket away"),
     ("daemon/src/control/preview.rs", "", "a stand-in for a token, and a connector that panics: none does"),
     ("daemon/src/intake/routes.rs", "the request failed inside", "a handler that panics: none does"),
-    ("daemon/src/store/command.rs", "request id {} has just expired", "24 hours end between two statements"),
-    ("daemon/src/store/embedded.rs", "", "parts of what the log says of a server that does not start"),
+    (
+        "daemon/src/store/operator/command.rs",
+        "request id {} has just expired",
+        "24 hours end between two statements",
+    ),
+    ("daemon/src/postgres/embedded.rs", "", "parts of what the log says of a server that does not start"),
     ("daemon/src/store/embedded/watchdog.rs", "", "a server that outlives its stop"),
     (
-        "daemon/src/store/flow_held.rs",
+        "daemon/src/store/flow/held.rs",
         "the company has just been changed",
         "an operator between two statements",
     ),

@@ -12,19 +12,23 @@ use leadlined::{
         outcome::{Failure, FailureClass},
         plan::Plan,
     },
+    postgres::setup,
     store::{
         FIRST, Hub, RETRY, Store, SweepPolicy,
-        command::{Call, Command, Refusal},
-        delivery_read::{DeliveryFilter, Order},
-        finish::{AttemptRecord, Finished},
-        intake::{Flushed, NewEvent},
+        delivery::read::{DeliveryFilter, Order},
         integration::NewIntegration,
         job::Work,
-        lead::Again,
-        push::NewPush,
-        queue::{Ask, Claimed, Claimer},
-        retry::Retrial,
-        setup,
+        lead::{
+            Again,
+            intake::{Flushed, NewEvent},
+        },
+        operator::command::{Call, Command, Refusal},
+        queue::{
+            claim::{Ask, Claimed, Claimer},
+            finish::{AttemptRecord, Finished},
+            push::NewPush,
+            retry::Retrial,
+        },
     },
 };
 use proptest::{

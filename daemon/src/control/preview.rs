@@ -15,7 +15,7 @@ use crate::{
         lead,
         outcome::{Failure, FailureClass, Outcome},
     },
-    store::command::Refusal,
+    store::operator::command::Refusal,
 };
 
 const EVENTS: [EventKind; 3] = [EventKind::Created, EventKind::Updated, EventKind::Test];

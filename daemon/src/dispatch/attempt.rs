@@ -19,8 +19,8 @@ use crate::{
     push::{Client, PROBE_CAP, PUSH_CAP},
     store::{
         Error, Store,
-        finish::{Answer, Sent},
-        vendor_id::Past,
+        delivery::vendor_id::Past,
+        queue::finish::{Answer, Sent},
     },
 };
 

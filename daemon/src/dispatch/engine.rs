@@ -25,8 +25,10 @@ use crate::{
     domain::delivery::DEATHS_SUSPECT,
     store::{
         Change, DueHint, Error, Store,
-        daemons::Wake,
-        queue::{Ask, Claimed, Claimer, Stops},
+        queue::{
+            claim::{Ask, Claimed, Claimer, Stops},
+            daemons::Wake,
+        },
     },
 };
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{engine::Event, lanes::LaneId};
 use crate::{
     domain::ids::AttemptId,
-    store::{Error, FIRST, Store, finish::Finished},
+    store::{Error, FIRST, Store, queue::finish::Finished},
 };
 
 /// So many attempts are written in one transaction at most.

@@ -19,7 +19,7 @@ use crate::{
     },
     store::{
         DueHint, FIRST, RETRY,
-        queue::{Ask, Stops},
+        queue::claim::{Ask, Stops},
     },
 };
 

@@ -9,7 +9,7 @@ use super::{
     lanes::LaneId,
     ready::{Ready, Shelf},
 };
-use crate::store::{DueHint, Error, Store, queue::Stops};
+use crate::store::{DueHint, Error, Store, queue::claim::Stops};
 
 const AWAY_MICROS: i64 = 250_000;
 

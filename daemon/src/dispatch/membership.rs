@@ -16,7 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Event;
-use crate::store::{Error, Store, daemons::Beat, daemons::Wake};
+use crate::store::{
+    Error, Store,
+    queue::daemons::{Beat, Wake},
+};
 
 /// How long a daemon that is silent is taken to be alive.
 const LEASE: Duration = Duration::from_secs(10);

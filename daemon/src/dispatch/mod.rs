@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     push::Client,
-    store::{DueHint, Error, Store, daemons::Wake},
+    store::{DueHint, Error, Store, queue::daemons::Wake},
 };
 
 mod attempt;

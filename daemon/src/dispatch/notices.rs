@@ -18,8 +18,8 @@ use crate::{
     domain::{ids::IntegrationId, integration::EventKind, notice, outcome::Outcome},
     store::{
         Error,
+        delivery::vendor_id::Past,
         notice::{NoticeEnd, TakenNotice},
-        vendor_id::Past,
     },
 };
 

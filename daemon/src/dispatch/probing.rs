@@ -18,9 +18,9 @@ use crate::{
     },
     store::{
         Error,
-        finish::AttemptRecord,
-        probe::{Found, Probe},
-        vendor_id::Past,
+        delivery::vendor_id::Past,
+        integration::probe::{Found, Probe},
+        queue::finish::AttemptRecord,
     },
 };
 

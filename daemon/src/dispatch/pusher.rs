@@ -25,9 +25,11 @@ use crate::{
     push::Client,
     store::{
         Error, Store,
-        finish::{AttemptRecord, Finished},
-        queue::{Claimed, Pending},
-        vendor_id::Past,
+        delivery::vendor_id::Past,
+        queue::{
+            claim::{Claimed, Pending},
+            finish::{AttemptRecord, Finished},
+        },
     },
 };
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::membership::Life;
 use crate::store::{
     Error, Store,
-    sweep::{Errand, Task},
+    queue::sweep::{Errand, Task},
 };
 
 /// How often it looks, at most and at least.

@@ -2,14 +2,20 @@
 
 use sqlx::PgConnection;
 
-use super::{
-    Error, Store,
-    command::{Command, Refusal},
+use crate::{
+    domain::{
+        ids::{CompanyId, IntegrationId},
+        plan::{Plan, UNCOUNTED},
+    },
+    store::{
+        Error, Store,
+        operator::command::{Command, Refusal},
+    },
 };
-use crate::domain::{
-    ids::{CompanyId, IntegrationId},
-    plan::{Plan, UNCOUNTED},
-};
+
+pub mod key;
+pub mod page;
+pub mod refusal;
 
 /// The largest id that every JSON reader keeps exact.
 const MAX_ID: i64 = (1 << 53) - 1;
@@ -28,7 +34,7 @@ pub struct Company {
     pub quiet_hours: Option<i32>,
 }
 
-struct Row {
+pub(super) struct Row {
     id: i64,
     name: String,
     plan: String,

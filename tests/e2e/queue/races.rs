@@ -1,7 +1,7 @@
 //! Two at once: what one has read, another has changed before it writes.
 
 use leadline_tests::{check_invariants, wait_until};
-use leadlined::store::{Error, delivery_read::Target};
+use leadlined::store::{Error, delivery::read::Target};
 
 use super::*;
 
