@@ -8,10 +8,10 @@ pub(crate) mod fixtures;
 pub mod keymap;
 pub mod msg;
 pub mod net;
-mod runtime;
+pub mod runtime;
 pub mod screen;
 pub mod screens;
-mod terminal;
+pub mod terminal;
 pub mod theme;
 pub mod widgets;
 

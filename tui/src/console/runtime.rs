@@ -201,9 +201,7 @@ impl Runtime {
 
     fn draw(&mut self) -> anyhow::Result<()> {
         let (app, theme) = (&self.app, self.theme);
-        self.screen
-            .draw(|frame| app.draw(theme, frame))
-            .context("the terminal could not be written")?;
+        self.screen.draw(|frame| app.draw(theme, frame)).context("the terminal could not be written")?;
         self.dirty = false;
         self.drawn_at = Instant::now();
         Ok(())
@@ -227,7 +225,8 @@ impl Runtime {
 
 /// Runs a pager over a text and waits for its end; a reader who leaves early breaks the pipe, and that is no error.
 fn show_in(pager: &str, text: &str) -> io::Result<()> {
-    let mut child = process::Command::new("sh").arg("-c").arg(pager).stdin(process::Stdio::piped()).spawn()?;
+    let mut child =
+        process::Command::new("sh").arg("-c").arg(pager).stdin(process::Stdio::piped()).spawn()?;
     let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes()));
     let status = child.wait()?;
     match written {

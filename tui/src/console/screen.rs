@@ -23,9 +23,18 @@ pub enum Event<'a> {
     /// The integrations in `Shared` are others now.
     Integrations,
     /// Attempts of the integration that is followed.
-    Attempts { integration: &'a str, attempts: &'a [Attempt], first: bool },
-    Answered { ticket: Ticket, answer: &'a Result<Answer, String> },
-    Done { done: &'a Done },
+    Attempts {
+        integration: &'a str,
+        attempts: &'a [Attempt],
+        first: bool,
+    },
+    Answered {
+        ticket: Ticket,
+        answer: &'a Result<Answer, String>,
+    },
+    Done {
+        done: &'a Done,
+    },
     /// The connection came back.
     Live,
 }
@@ -114,6 +123,7 @@ impl<'a> View<'a> {
             zone: &self.shared.setup.zone,
             theme: self.theme,
             is_one_company: self.shared.company.is_some(),
+            is_one_integration: false,
         }
     }
 }
@@ -150,6 +160,11 @@ pub trait Screen: fmt::Debug {
     /// The line of text that is being typed.
     fn typing(&mut self) -> Option<&mut Input> {
         None
+    }
+
+    /// Whether keys go into a line of text.
+    fn is_typing(&self) -> bool {
+        self.filter().is_some_and(|filter| filter.editing)
     }
 
     /// Enter or Esc ended the typing, or it changed.

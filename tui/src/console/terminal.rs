@@ -16,7 +16,8 @@ use crossterm::terminal::{
     disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{cursor, execute, queue};
-use ratatui::backend::CrosstermBackend;
+use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
+use ratatui::buffer::Cell as BufferCell;
 use ratatui::layout::{Position, Rect, Size};
 use ratatui::{Frame, Terminal};
 
@@ -27,7 +28,7 @@ type Hook = Box<dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync>;
 
 /// The terminal while the console has it.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<Frames>>,
+    terminal: Terminal<Quiet>,
     active: Rc<Cell<bool>>,
     hook: Arc<Hook>,
 }
@@ -47,7 +48,7 @@ impl Screen {
         }));
         let active = Rc::new(Cell::new(false));
         let frames = Frames { bytes: Vec::new(), active: Rc::clone(&active) };
-        let terminal = Terminal::new(CrosstermBackend::new(frames))?;
+        let terminal = Terminal::new(Quiet(CrosstermBackend::new(frames)))?;
         let mut screen = Self { terminal, active, hook };
         screen.resume()?;
         Ok(screen)
@@ -107,6 +108,58 @@ impl Drop for Screen {
 fn restore() -> io::Result<()> {
     let shown = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
     disable_raw_mode().and(shown)
+}
+
+/// The backend, except that a frame without a change writes nothing: the cursor was hidden when the terminal was taken
+/// over and stays hidden, and colours are not set where nothing is drawn.
+struct Quiet(CrosstermBackend<Frames>);
+
+impl Backend for Quiet {
+    type Error = io::Error;
+
+    fn draw<'a, I>(&mut self, content: I) -> io::Result<()>
+    where
+        I: Iterator<Item = (u16, u16, &'a BufferCell)>,
+    {
+        let mut content = content.peekable();
+        if content.peek().is_some() { self.0.draw(content) } else { Ok(()) }
+    }
+
+    fn hide_cursor(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn show_cursor(&mut self) -> io::Result<()> {
+        self.0.show_cursor()
+    }
+
+    fn get_cursor_position(&mut self) -> io::Result<Position> {
+        self.0.get_cursor_position()
+    }
+
+    fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
+        self.0.set_cursor_position(position)
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.0.clear()
+    }
+
+    fn clear_region(&mut self, clear_type: ClearType) -> io::Result<()> {
+        self.0.clear_region(clear_type)
+    }
+
+    fn size(&self) -> io::Result<Size> {
+        self.0.size()
+    }
+
+    fn window_size(&mut self) -> io::Result<WindowSize> {
+        self.0.window_size()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Backend::flush(&mut self.0)
+    }
 }
 
 /// Collects what a frame writes and lets it out at once, marked so that the terminal shows no half of it.

@@ -112,7 +112,10 @@ impl Theme {
 
     /// Text with our own signs spelled in ASCII where that is asked for.
     pub fn spell(self, text: &str) -> String {
-        const SIGNS: [(&str, &str); 9] = [
+        const SIGNS: [(&str, &str); 12] = [
+            ("✗", "x"),
+            ("⏸", "-"),
+            ("✓", "+"),
             ("⏎", "Enter"),
             ("↑", "Up"),
             ("↓", "Down"),

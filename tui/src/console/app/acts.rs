@@ -1,8 +1,8 @@
 //! Acts: why one is not possible now, and the question that comes before it.
 
+use crate::console::data::cause::Remedy;
 use crate::console::data::change::Target;
 use crate::console::data::{Badge, Cause, Entry, Held, Integration, Mutation};
-use crate::console::data::cause::Remedy;
 use crate::console::dialogs::confirm::{Way, count};
 use crate::console::dialogs::{Choice, Confirm, Focus, Weight};
 use crate::console::keymap::Action;
@@ -21,11 +21,13 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
     let reason = match action {
         Action::Retry => no_retry(subject, it),
-        Action::Hold | Action::Release | Action::Skip if subject.deliveries.is_empty() => match (action, it) {
-            (Action::Release, Some(it)) if it.held > 0 => None,
-            (Action::Release, Some(_)) => Some("nothing is held"),
-            _ => Some("no delivery is selected"),
-        },
+        Action::Hold | Action::Release | Action::Skip if subject.deliveries.is_empty() => {
+            match (action, it) {
+                (Action::Release, Some(it)) if it.held > 0 => None,
+                (Action::Release, Some(_)) => Some("nothing is held"),
+                _ => Some("no delivery is selected"),
+            }
+        }
         Action::RetryWaiting if it.is_some_and(|it| it.pending == 0) => Some("nothing waits"),
         Action::RetryWaiting
         | Action::Toggle
@@ -49,7 +51,9 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         Action::Reset if it.is_some_and(|it| it.failures == 0 && it.last_error.is_empty()) => {
             Some("there is no failure to forget")
         }
-        Action::Push | Action::Trace | Action::Evidence if subject.lead.is_none() => Some("no lead is selected"),
+        Action::Push | Action::Trace | Action::Evidence if subject.lead.is_none() => {
+            Some("no lead is selected")
+        }
         Action::Snooze if subject.cause.is_none() => Some("no cause is selected"),
         Action::CancelJob => match &subject.job {
             None => Some("no job is selected"),
@@ -57,7 +61,9 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
             Some(_) => None,
         },
         Action::EditFlow | Action::ToggleFlow if subject.flow.is_none() => Some("no flow is selected"),
-        Action::CompanyPage if subject.company.is_none() && shared.company.is_none() => Some("no company is selected"),
+        Action::CompanyPage if subject.company.is_none() && shared.company.is_none() => {
+            Some("no company is selected")
+        }
         Action::CopyRecord if subject.record.is_none() => Some("nothing is selected"),
         _ => None,
     };
@@ -92,9 +98,20 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
         Action::Snooze => snooze(subject.cause.as_ref()?),
         Action::CancelJob => {
             let job = subject.job.as_ref()?;
-            let question = format!("Cancel this job: {} of {} not yet in the queue?", job.total - job.released.min(job.total), job.total);
-            let mut confirm = Confirm::new("Cancel job", "Cancel it", question, Mutation::CancelJob { job: job.id.clone() });
-            confirm.facts = vec!["what is in the queue already is pushed; the rest stays dead and can be retried".to_owned()];
+            let question = format!(
+                "Cancel this job: {} of {} not yet in the queue?",
+                job.total - job.released.min(job.total),
+                job.total
+            );
+            let mut confirm = Confirm::new(
+                "Cancel job",
+                "Cancel it",
+                question,
+                Mutation::CancelJob { job: job.id.clone() },
+            );
+            confirm.facts = vec![
+                "what is in the queue already is pushed; the rest stays dead and can be retried".to_owned(),
+            ];
             confirm.command = format!("leadline job cancel {}", job.id);
             confirm
         }
@@ -103,7 +120,11 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
             let word = if flow.enabled { "Disable" } else { "Enable" };
             let mutation = Mutation::FlowEnabled { flow: flow.id.clone(), enabled: !flow.enabled };
             let mut confirm = Confirm::new("Flow", word, format!("{word} the flow {}?", flow.name), mutation);
-            confirm.command = format!("leadline flow update {} --{}", flow.id, if flow.enabled { "disable" } else { "enable" });
+            confirm.command = format!(
+                "leadline flow update {} --{}",
+                flow.id,
+                if flow.enabled { "disable" } else { "enable" }
+            );
             confirm
         }
         _ => of_integration(it?, action)?,
@@ -136,9 +157,16 @@ fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option
     let (target, question, mut facts, class, command) = if subject.deliveries.is_empty() {
         let it = it?;
         let question = format!("Retry every dead delivery of {}?", it.full_name());
-        let facts = it.last_error_at.map(|at| format!("last error {}: {}", time::ago(shared.now, at), it.last_error));
+        let facts =
+            it.last_error_at.map(|at| format!("last error {}: {}", time::ago(shared.now, at), it.last_error));
         let command = format!("leadline delivery retry --integration '{}'", it.reference());
-        (Target::Dead { integration: it.id.clone() }, question, facts.into_iter().collect(), String::new(), command)
+        (
+            Target::Dead { integration: it.id.clone() },
+            question,
+            facts.into_iter().collect(),
+            String::new(),
+            command,
+        )
     } else {
         let chosen = &subject.deliveries;
         let ids: Vec<String> = chosen.iter().map(|c| c.delivery.clone()).collect();
@@ -154,23 +182,27 @@ fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option
     let choice = ways(&target, class == "mapping");
     let mutation = Mutation::Retry { target, re_render: false };
     let mut confirm = Confirm::new("Retry", "Retry", question, mutation);
-    (confirm.facts, confirm.choice, confirm.weight, confirm.command) = (facts, Some(choice), Weight::Count, command);
+    (confirm.facts, confirm.choice, confirm.weight, confirm.command) =
+        (facts, Some(choice), Weight::Count, command);
     Some(confirm)
 }
 
 fn retry_cause(shared: &Shared, cause: &Cause) -> Confirm {
     let target = Target::Cause(cause.id.clone());
     let anew = cause.remedies.contains(&Remedy::RetryReRendered) || cause.class == "mapping";
-    let question = format!("Retry the {} of this cause?", count(cause.dead, "dead delivery", "dead deliveries"));
+    let question =
+        format!("Retry the {} of this cause?", count(cause.dead, "dead delivery", "dead deliveries"));
     let mut facts = vec![cause.text.clone()];
-    facts.extend(cause.places.iter().take(3).map(|p| format!("{} / {}: {}", p.company, p.name, p.deliveries)));
+    facts
+        .extend(cause.places.iter().take(3).map(|p| format!("{} / {}: {}", p.company, p.name, p.deliveries)));
     if cause.retrying > 0 {
         facts.push(format!("{} more wait for their automatic retry and are left alone", cause.retrying));
     }
     let places = cause.places.iter().filter_map(|place| shared.integration(&place.integration));
     facts.extend(places.filter_map(|it| warning(shared, it)).take(1));
     let choice = ways(&target, anew);
-    let mut confirm = Confirm::new("Retry cause", "Retry", question, Mutation::Retry { target, re_render: anew });
+    let mut confirm =
+        Confirm::new("Retry cause", "Retry", question, Mutation::Retry { target, re_render: anew });
     (confirm.facts, confirm.choice, confirm.weight) = (facts, Some(choice), Weight::Count);
     confirm.command = format!("leadline delivery retry --cause {}", cause.id);
     confirm
@@ -204,7 +236,9 @@ fn facts(shared: &Shared, chosen: &[Chosen]) -> Vec<String> {
 /// What makes a retry likely to fail again.
 fn warning(shared: &Shared, it: &Integration) -> Option<String> {
     match it.badge {
-        Badge::Disabled => Some(format!("! {} is disabled: nothing is pushed until it is enabled", it.full_name())),
+        Badge::Disabled => {
+            Some(format!("! {} is disabled: nothing is pushed until it is enabled", it.full_name()))
+        }
         Badge::Credentials if !shared.proven.contains(&it.id) => {
             Some("! the last push was refused for its login: this likely fails again".to_owned())
         }
@@ -248,8 +282,7 @@ fn push(shared: &Shared, subject: &Subject) -> Option<Confirm> {
     let (uuid, company, person) = subject.lead.clone()?;
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
     let to = it.map_or_else(|| "every enabled integration".to_owned(), Integration::full_name);
-    let mutation =
-        Mutation::Push { lead: uuid.clone(), company, integration: it.map(|it| it.id.clone()) };
+    let mutation = Mutation::Push { lead: uuid.clone(), company, integration: it.map(|it| it.id.clone()) };
     let mut confirm = Confirm::new("Push", "Push", format!("Push {person} to {to}?"), mutation);
     confirm.facts = vec![
         "the lead as it is now goes there, whatever flows say; it counts as a push of its own".to_owned(),
@@ -273,8 +306,11 @@ fn snooze(cause: &Cause) -> Confirm {
         Mutation::Snooze { cause: cause.id.clone(), hours: 24 },
     );
     confirm.facts = vec![cause.text.clone(), "nothing about its deliveries changes".to_owned()];
-    confirm.choice =
-        Some(Choice { label: "for", ways: vec![way("an hour", 1), way("a day", 24), way("a week", 168)], at: 1 });
+    confirm.choice = Some(Choice {
+        label: "for",
+        ways: vec![way("an hour", 1), way("a day", 24), way("a week", 168)],
+        at: 1,
+    });
     confirm.command = format!("leadline failure snooze {} --for 24h", cause.id);
     confirm
 }
@@ -294,25 +330,57 @@ fn of_integration(it: &Integration, action: Action) -> Option<Confirm> {
             (confirm, facts, format!("leadline delivery retry --waiting --integration {of}"))
         }
         Action::Test => {
-            let confirm = new("Test push", "Push", format!("Push a test to {name}?"), Mutation::Test { integration: id });
-            let facts = ["a sample lead goes to the real target as webhook.test", "it never counts as a failure"];
+            let confirm = new(
+                "Test push",
+                "Push",
+                format!("Push a test to {name}?"),
+                Mutation::Test { integration: id },
+            );
+            let facts =
+                ["a sample lead goes to the real target as webhook.test", "it never counts as a failure"];
             (confirm, facts.map(str::to_owned).to_vec(), format!("leadline integration test {of}"))
         }
         Action::Reset => {
-            let confirm = new("Reset", "Reset", format!("Reset the failure count of {name}?"), Mutation::Reset { integration: id });
-            let forgotten = count(it.failures, "failure and its error are forgotten", "failures and the last error are forgotten");
-            (confirm, vec![forgotten, "attempts and dead deliveries stay as they are".to_owned()], format!("leadline integration reset {of}"))
+            let confirm = new(
+                "Reset",
+                "Reset",
+                format!("Reset the failure count of {name}?"),
+                Mutation::Reset { integration: id },
+            );
+            let forgotten = count(
+                it.failures,
+                "failure and its error are forgotten",
+                "failures and the last error are forgotten",
+            );
+            (
+                confirm,
+                vec![forgotten, "attempts and dead deliveries stay as they are".to_owned()],
+                format!("leadline integration reset {of}"),
+            )
         }
         Action::Toggle if it.enabled => {
-            let confirm = new("Disable", "Disable", format!("Disable {name}?"), Mutation::Disable { integration: id });
+            let confirm =
+                new("Disable", "Disable", format!("Disable {name}?"), Mutation::Disable { integration: id });
             let waiting = count(it.pending, "pending delivery waits", "pending deliveries wait");
-            (confirm, vec!["pushes in flight finish; new leads are kept, held".to_owned(), waiting], format!("leadline integration disable {of}"))
+            (
+                confirm,
+                vec!["pushes in flight finish; new leads are kept, held".to_owned(), waiting],
+                format!("leadline integration disable {of}"),
+            )
         }
         Action::Toggle => enable(it),
         Action::Rotate => rotate(it),
         Action::CutOver => {
-            let confirm = new("Cut over", "Cut over", format!("Cut over {name} to the staged secret?"), Mutation::CutOver { integration: id });
-            let held = format!("{} held; what the rotation held is pushed", count(it.held, "delivery is", "deliveries are"));
+            let confirm = new(
+                "Cut over",
+                "Cut over",
+                format!("Cut over {name} to the staged secret?"),
+                Mutation::CutOver { integration: id },
+            );
+            let held = format!(
+                "{} held; what the rotation held is pushed",
+                count(it.held, "delivery is", "deliveries are")
+            );
             let facts = vec![
                 "the staged secret signs from now on, the old one nothing".to_owned(),
                 "! a receiver that does not know it yet refuses: test first".to_owned(),
@@ -355,7 +423,11 @@ fn rotate(it: &Integration) -> (Confirm, Vec<String>, String) {
         ("until cut over", Entry::Staged { hold: false }),
         ("until cut over, pushes wait", Entry::Staged { hold: true }),
     ];
-    let pending = count(it.pending, "pending delivery will be signed with it", "pending deliveries will be signed with it");
+    let pending = count(
+        it.pending,
+        "pending delivery will be signed with it",
+        "pending deliveries will be signed with it",
+    );
     let facts = |entry: Entry| -> Vec<String> {
         let texts: [&str; 2] = match entry {
             Entry::Now { .. } => ["it signs the simple header at once: tell those receivers now", &pending],
@@ -405,7 +477,11 @@ fn revoke(it: &Integration) -> (Confirm, Vec<String>, String) {
         )
     };
     let confirm = Confirm::new(title, verb, question, Mutation::Revoke { integration: it.id.clone() });
-    (confirm, facts.map(str::to_owned).to_vec(), format!("leadline integration revoke-secret '{}'", it.reference()))
+    (
+        confirm,
+        facts.map(str::to_owned).to_vec(),
+        format!("leadline integration revoke-secret '{}'", it.reference()),
+    )
 }
 
 /// Whether a dry run must say how many deliveries a change is about.

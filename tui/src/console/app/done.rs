@@ -2,10 +2,10 @@
 
 use super::App;
 use super::shared::Tone;
-use crate::console::data::{AttemptState, Done, Query};
 use crate::console::data::change::Target;
-use crate::console::dialogs::{Dialog, OneTime};
+use crate::console::data::{AttemptState, Done, Query};
 use crate::console::dialogs::confirm::count;
+use crate::console::dialogs::{Dialog, OneTime};
 use crate::console::keymap::Action;
 use crate::console::msg::{Command, Effect, Ticket};
 use crate::console::screen::{Event, Subject};
@@ -23,7 +23,8 @@ impl App {
         match done {
             Done::Moved { count: moved, job } => {
                 let job = if job.is_empty() { "" } else { "; a job goes through them (4)" };
-                self.shared.say(Tone::Good, format!("{what}: {}{job}", count(moved, "delivery", "deliveries")));
+                self.shared
+                    .say(Tone::Good, format!("{what}: {}{job}", count(moved, "delivery", "deliveries")));
             }
             Done::Enabled { integration, held } => {
                 let held = if held == 0 { String::new() } else { format!(", {held} deliveries were held") };
@@ -61,12 +62,15 @@ impl App {
                     Some(secret) => {
                         let (name, grace) = (integration.full_name(), integration.grace_until);
                         let is_staged = integration.staged_version > 0;
-                        let shown = OneTime { is_staged, ..OneTime::new(name, secret, grace, self.shared.now) };
+                        let shown =
+                            OneTime { is_staged, ..OneTime::new(name, secret, grace, self.shared.now) };
                         self.secrets.push_back(shown);
                     }
                     None => self.shared.say(
                         Tone::Bad,
-                        format!("{what}: rotated, but the secret was already shown; rotate again if it is lost"),
+                        format!(
+                            "{what}: rotated, but the secret was already shown; rotate again if it is lost"
+                        ),
                     ),
                 }
                 self.shared.upsert(*integration);
@@ -91,7 +95,10 @@ impl App {
     /// New credentials pass: retrying what the old ones had stopped is one key.
     fn offer_retry(&mut self, integration: &str, effects: &mut Vec<Effect>) {
         let has_dead = self.shared.integration(integration).is_some_and(|it| it.dead > 0);
-        if !has_dead || self.dialog.is_some() || self.stacks[self.at].last_mut().is_some_and(|s| s.typing().is_some()) {
+        if !has_dead
+            || self.dialog.is_some()
+            || self.stacks[self.at].last_mut().is_some_and(|s| s.typing().is_some())
+        {
             return;
         }
         let subject = Subject { integration: Some(integration.to_owned()), ..Subject::default() };
@@ -114,6 +121,7 @@ impl App {
         let Some((uuid, company, _)) = subject.lead else { return };
         let ticket = self.shared.ticket();
         self.evidence = Some(ticket);
-        effects.push(Effect::Net(Command::Ask { ticket, query: Query::Evidence { uuid, company, json, mask } }));
+        effects
+            .push(Effect::Net(Command::Ask { ticket, query: Query::Evidence { uuid, company, json, mask } }));
     }
 }

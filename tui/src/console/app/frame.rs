@@ -34,7 +34,7 @@ pub(super) fn draw(app: &App, view: View<'_>, frame: &mut Frame<'_>) {
     frame.render_widget(header(view, header_area.width), header_area);
     frame.render_widget(crumbs(app, view, crumbs_area.width), crumbs_area);
     app.top().draw(view, frame, body);
-    frame.render_widget(status(app, view, status_area.width), status_area);
+    frame.render_widget(status(view, status_area.width), status_area);
     frame.render_widget(keys(app, view, keys_area.width), keys_area);
     if let Some(secret) = app.secrets.front() {
         return secret.draw(view, frame, area);
@@ -52,7 +52,9 @@ fn too_small(view: View<'_>, frame: &mut Frame<'_>) {
     let area = frame.area();
     let (width, height) = SMALLEST;
     let text = [
-        Line::from(view.theme.span(Role::Strong, format!(" leadline {}", connection_word(&view.shared.conn)))),
+        Line::from(
+            view.theme.span(Role::Strong, format!(" leadline {}", connection_word(&view.shared.conn))),
+        ),
         Line::from(format!(" {}x{} is too small: {width}x{height} at least", area.width, area.height)),
         Line::from(format!(" {} failing; q quits", view.shared.count(Badge::is_bad))),
     ];
@@ -84,7 +86,9 @@ fn header(view: View<'_>, width: u16) -> Line<'static> {
         theme.span(role, format!("{dot} {}", connection_word(&shared.conn))),
     ];
     if let Conn::Lost { retry_at, attempt, .. } = &shared.conn {
-        let age = shared.stale_since.map(|since| format!("  data STALE for {}", time::age(shared.now, Some(since))));
+        let age = shared
+            .stale_since
+            .map(|since| format!("  data STALE for {}", time::age(shared.now, Some(since))));
         left.push(theme.span(Role::Warn, age.unwrap_or_default()));
         let retry = format!("  retry {} (try {attempt})", time::until(shared.now, *retry_at));
         for text in [retry, "  R now".to_owned()] {
@@ -181,14 +185,16 @@ fn crumbs(app: &App, view: View<'_>, width: u16) -> Line<'static> {
             spans.push(theme.span(Role::Accent, "  /"));
             spans.extend(input(&filter.input, room.min(40), theme));
         } else if !filter.is_empty() {
-            spans.push(theme.span(Role::Warn, format!("  [/{}]", safe(filter.input.text(), room.min(40), theme))));
+            spans.push(
+                theme.span(Role::Warn, format!("  [/{}]", safe(filter.input.text(), room.min(40), theme))),
+            );
         }
     }
     Line::from(spans)
 }
 
 /// The latest message, else what is under way, else what is wrong with the connection.
-fn status(app: &App, view: View<'_>, width: u16) -> Line<'static> {
+fn status(view: View<'_>, width: u16) -> Line<'static> {
     let (shared, theme, width) = (view.shared, view.theme, usize::from(width).saturating_sub(3));
     if let Some(message) = shared.shown() {
         let (glyph, role) = sign(message.tone, theme);
@@ -196,7 +202,8 @@ fn status(app: &App, view: View<'_>, width: u16) -> Line<'static> {
         let whole = safe(&message.text, usize::MAX / 8, theme);
         let is_cut = unicode_width::UnicodeWidthStr::width(whole.as_str()) > width.saturating_sub(2);
         let room = width.saturating_sub(2 + if is_cut { hint.len() } else { 0 });
-        let mut spans = vec![Span::raw(" "), theme.span(role, format!("{glyph} ")), Span::raw(cut(&whole, room, theme))];
+        let mut spans =
+            vec![Span::raw(" "), theme.span(role, format!("{glyph} ")), Span::raw(cut(&whole, room, theme))];
         if is_cut {
             spans.push(theme.span(Role::Quiet, hint));
         }
@@ -230,6 +237,10 @@ pub fn sign(tone: Tone, theme: Theme) -> (&'static str, Role) {
 /// The keys that matter here, from the key map; what is not possible now is left out.
 fn keys(app: &App, view: View<'_>, width: u16) -> Line<'static> {
     let (theme, screen) = (view.theme, app.top());
+    if screen.is_typing() && app.dialog.is_none() {
+        let text = " ⏎ takes it   ↑ ↓ choose   Esc leaves the line, then every key works";
+        return Line::from(theme.span(Role::Quiet, cut(&theme.spell(text), usize::from(width), theme)));
+    }
     let subject = screen.subject(&app.shared);
     let offered = screen.actions();
     let mut bindings: Vec<_> =
@@ -268,7 +279,9 @@ fn short(label: &str) -> String {
         "open the integration" => "integration",
         "compare with the attempt before" => "compare",
         "edit the flow" => "flow",
-        other => other.split_whitespace().next().filter(|w| matches!(*w, "enable" | "disable")).unwrap_or(other),
+        other => {
+            other.split_whitespace().next().filter(|w| matches!(*w, "enable" | "disable")).unwrap_or(other)
+        }
     };
     words.to_owned()
 }

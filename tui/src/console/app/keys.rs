@@ -175,7 +175,12 @@ impl App {
             Action::Go(number) => self.go(number, effects),
             Action::Reload if !self.shared.is_live() => effects.push(Effect::Net(Command::Reconnect)),
             Action::Reload => self.load(effects),
-            Action::Help | Action::Palette | Action::Actions | Action::Copy | Action::PickCompany | Action::Sort => {
+            Action::Help
+            | Action::Palette
+            | Action::Actions
+            | Action::Copy
+            | Action::PickCompany
+            | Action::Sort => {
                 self.menu(action, &subject);
             }
             Action::CopyRecord => {
@@ -264,7 +269,8 @@ impl App {
 
     /// Undoes the last step inwards: a filter, marks, a pane, a screen. Esc never quits.
     fn back(&mut self, action: Action, effects: &mut Vec<Effect>) {
-        let is_undone = action == Action::Back && self.stacks[self.at].last_mut().is_some_and(|screen| screen.back());
+        let is_undone =
+            action == Action::Back && self.stacks[self.at].last_mut().is_some_and(|screen| screen.back());
         if is_undone {
             return;
         }

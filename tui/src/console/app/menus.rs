@@ -36,7 +36,8 @@ pub fn actions(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu 
     let is_offered = |action: Action| {
         screen.actions().contains(&action)
             || (subject.integration.is_some() && of_integration(action))
-            || (!subject.deliveries.is_empty() && matches!(action, Action::Hold | Action::Release | Action::Skip))
+            || (!subject.deliveries.is_empty()
+                && matches!(action, Action::Hold | Action::Release | Action::Skip))
     };
     let items = LETTERS
         .into_iter()
@@ -61,7 +62,13 @@ const fn of_integration(action: Action) -> bool {
     )
 }
 
-fn item(screen: &dyn Screen, shared: &Shared, subject: &Subject, action: Action, key: String) -> Option<Item> {
+fn item(
+    screen: &dyn Screen,
+    shared: &Shared,
+    subject: &Subject,
+    action: Action,
+    key: String,
+) -> Option<Item> {
     let label = label(screen, shared, subject, action)?;
     Some(Item { key, label, pick: Pick::Act(action), reason: obstacle(shared, subject, action) })
 }
@@ -82,12 +89,13 @@ pub fn label(screen: &dyn Screen, shared: &Shared, subject: &Subject, action: Ac
 /// Every key that works here; Enter runs it.
 pub fn help(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
     let offered = screen.actions();
-    let bindings = BINDINGS
-        .iter()
-        .filter(|b| !b.shown.is_empty() && (b.is_global() || offered.contains(&b.action)) && b.action != Action::Help);
+    let bindings = BINDINGS.iter().filter(|b| {
+        !b.shown.is_empty() && (b.is_global() || offered.contains(&b.action)) && b.action != Action::Help
+    });
     let items =
         bindings.filter_map(|b| item(screen, shared, subject, b.action, b.shown.to_owned())).collect();
-    let mut menu = Menu::typed(format!("Help: {}   type to filter, Enter runs it", screen.crumb(shared)), items);
+    let mut menu =
+        Menu::typed(format!("Help: {}   type to filter, Enter runs it", screen.crumb(shared)), items);
     menu.legend = vec![
         String::new(),
         "filter   word  !word  err:x  code:5xx  badge:failing  company:x  state:held  died:<2h".to_owned(),
@@ -100,16 +108,26 @@ pub fn help(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
 pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
     let offered = screen.actions();
     let acts = BINDINGS.iter().filter(|b| {
-        let is_here = b.is_global() || offered.contains(&b.action) || (subject.integration.is_some() && of_integration(b.action));
+        let is_here = b.is_global()
+            || offered.contains(&b.action)
+            || (subject.integration.is_some() && of_integration(b.action));
         is_here && !b.action.is_move() && b.action != Action::Palette
     });
     let mut items: Vec<Item> =
         acts.filter_map(|b| item(screen, shared, subject, b.action, b.shown.to_owned())).collect();
-    let plain = |label: String, jump: Jump| Item { key: String::new(), label, pick: Pick::Jump(jump), reason: None };
+    let plain =
+        |label: String, jump: Jump| Item { key: String::new(), label, pick: Pick::Jump(jump), reason: None };
     items.extend(shared.integrations.iter().map(|it| {
-        plain(format!("int {}  {}, {}", it.reference(), it.company, it.badge.word().to_lowercase()), Jump::Integration(it.id.clone()))
+        plain(
+            format!("int {}  {}, {}", it.reference(), it.company, it.badge.word().to_lowercase()),
+            Jump::Integration(it.id.clone()),
+        )
     }));
-    items.extend(companies(shared).into_iter().map(|(id, name)| plain(format!("company {id} {name}"), Jump::Company(id))));
+    items.extend(
+        companies(shared)
+            .into_iter()
+            .map(|(id, name)| plain(format!("company {id} {name}"), Jump::Company(id))),
+    );
     let mut menu = Menu::typed("Command", items);
     menu.legend = vec!["lead NAME finds a person   int NAME   company NAME   Tab completes".to_owned()];
     menu
@@ -134,7 +152,9 @@ pub fn narrow(shared: &Shared) -> Menu {
         let known = shared.companies.iter().find(|it| it.id == id);
         let silent = known.filter(|it| is_silent(it, shared.now)).and_then(|it| it.last_lead_at);
         let failing = if bad > 0 { format!("   {bad} failing") } else { String::new() };
-        let silent = silent.map(|at| format!("   no lead for {}", time::age(shared.now, Some(at)))).unwrap_or_default();
+        let silent = silent
+            .map(|at| format!("   no lead for {}", time::age(shared.now, Some(at))))
+            .unwrap_or_default();
         let label = format!("{id} {name}{failing}{silent}");
         Item { key: String::new(), label, pick: pick(Some((id, name))), reason: None }
     };
@@ -148,7 +168,11 @@ pub fn narrow(shared: &Shared) -> Menu {
 pub fn sort(keys: &[&'static str], now: Option<&'static str>) -> Menu {
     let item = |key: Option<&'static str>| Item {
         key: String::new(),
-        label: format!("{}{}", key.unwrap_or("the screen's own order"), if key == now { "   now" } else { "" }),
+        label: format!(
+            "{}{}",
+            key.unwrap_or("the screen's own order"),
+            if key == now { "   now" } else { "" }
+        ),
         pick: Pick::Sort(key),
         reason: None,
     };
@@ -186,7 +210,9 @@ pub fn copy(subject: &Subject, shared: &Shared) -> Menu {
         add("d", "delivery id", attempt.delivery.clone());
         add("e", "error", attempt.error.clone());
         let call = subject.detail.as_ref().and_then(|detail| detail.calls.last());
-        let body = |bytes: Option<&Vec<u8>>| bytes.map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
+        let body = |bytes: Option<&Vec<u8>>| {
+            bytes.map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default()
+        };
         add("u", "URL", call.map(|call| call.url.clone()).unwrap_or_default());
         add("b", "request body", body(call.map(|call| &call.request_body)));
         add("r", "response body", body(call.map(|call| &call.response_body)));

@@ -72,7 +72,9 @@ impl App {
 
     /// The screen on top.
     pub fn top(&self) -> &dyn Screen {
-        self.stacks[self.at].last().map_or_else(|| unreachable!("a stack keeps its root"), |screen| screen.as_ref())
+        self.stacks[self.at]
+            .last()
+            .map_or_else(|| unreachable!("a stack keeps its root"), |screen| screen.as_ref())
     }
 
     /// Takes in what happened at `now` and says what is to be done about it.
@@ -158,7 +160,8 @@ impl App {
             self.ask_companies(effects);
         }
         let period = self.top().period().map(SignedDuration::from_secs);
-        if self.shared.is_live() && period.is_some_and(|period| now.duration_since(self.loaded_at) >= period) {
+        if self.shared.is_live() && period.is_some_and(|period| now.duration_since(self.loaded_at) >= period)
+        {
             self.load(effects);
         }
     }

@@ -1,16 +1,19 @@
-//! What holds whatever comes in, in whatever order.
+//! What holds whatever comes in, in whatever order: nothing panics, nothing changes without a confirmed question, and
+//! the question's target never changes.
 
 use crossterm::event::KeyCode;
 use jiff::SignedDuration;
 use proptest::prelude::*;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 
-use crate::fixtures::{self, attempts, failed, integrations, now};
-use crate::keymap::Press;
-use crate::model::Model;
-use crate::model::data::{Conn, Done, Estimate, Secret};
-use crate::model::dialog::Dialog;
-use crate::msg::{Command, Effect, Msg};
-use crate::update::update;
+use super::App;
+use crate::console::data::{Conn, Done, Secret};
+use crate::console::dialogs::Dialog;
+use crate::console::fixtures::{self, answer, attempts, failed, integrations, now};
+use crate::console::keymap::Press;
+use crate::console::msg::{Command, Effect, Msg};
+use crate::console::theme::{Depth, Theme};
 
 fn key() -> impl Strategy<Value = Msg> {
     let named = [
@@ -28,7 +31,8 @@ fn key() -> impl Strategy<Value = Msg> {
         KeyCode::PageDown,
         KeyCode::Backspace,
     ];
-    let letters: Vec<KeyCode> = "yyyrretaq:?/fFw *uvn12hjklGg".chars().map(KeyCode::Char).collect();
+    let letters: Vec<KeyCode> =
+        "yyyrretaqKmPExsWXTi:?/fFwzdvSIoVcC@!<>[]{} *uvn123456hjklGg".chars().map(KeyCode::Char).collect();
     let codes: Vec<KeyCode> = named.into_iter().chain(letters).collect();
     (prop::sample::select(codes), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
         .prop_map(|(code, ctrl, repeat)| Msg::Key(Press { code, ctrl, repeat }))
@@ -36,7 +40,6 @@ fn key() -> impl Strategy<Value = Msg> {
 
 fn news() -> impl Strategy<Value = Msg> {
     let id = prop::sample::select(vec!["01I1", "01I2", "01I3", "01I4"]);
-    let ticket = 1_u64..12;
     prop_oneof![
         prop::sample::select(vec![
             Conn::Live,
@@ -61,71 +64,71 @@ fn news() -> impl Strategy<Value = Msg> {
             attempts: vec![failed(&format!("B{n}"))],
             first: false,
         }),
-        (ticket.clone(), 0_u64..20).prop_map(|(ticket, count)| Msg::Estimated {
-            ticket,
-            estimate: Ok(Estimate { count, seconds: 1.0 }),
-        }),
-        ticket.prop_map(|ticket| Msg::Answered {
+        (1_u64..12).prop_map(|ticket| Msg::Done {
             ticket,
             done: Ok(Done::Rotated {
-                integration: fixtures::hubspot(),
+                integration: Box::new(fixtures::hubspot()),
                 secret: Some(Secret::new("s".to_owned())),
             }),
         }),
-        Just(Msg::Detail { attempt: "A4".to_owned(), detail: Ok(fixtures::detail()) }),
         Just(Msg::Paste("y\nq".to_owned())),
         (1_u16..200, 1_u16..60).prop_map(|(width, height)| Msg::Resize(width, height)),
         Just(Msg::Tick),
     ]
 }
 
-fn script() -> impl Strategy<Value = Vec<Msg>> {
-    prop::collection::vec(prop_oneof![5 => key(), 1 => news()], 1..120)
-}
-
-/// A change may only come from a question that was open, had settled, and had nothing in its way.
-fn may_change(model: &Model) -> bool {
-    let answered = match &model.dialog {
-        Some(Dialog::Confirm(confirm)) => confirm.obstacle().is_none(),
-        _ => false,
-    };
-    answered && model.locked().is_none() && model.secrets.is_empty() && model.size.is_usable()
+/// What the open question is about; nothing may change it but its own choice.
+fn target(app: &App) -> Option<(String, Vec<String>)> {
+    match &app.dialog {
+        Some(Dialog::Confirm(confirm)) => Some((confirm.question.clone(), confirm.facts.clone())),
+        _ => None,
+    }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn selections_exist_and_changes_are_confirmed(script in script(), read_only in prop::bool::weighted(0.2)) {
-        let mut model = fixtures::live(100, 30);
-        model.setup.read_only = read_only;
-        for (at, msg) in script.into_iter().enumerate() {
-            let allowed = may_change(&model);
-            let time = now() + SignedDuration::from_millis(at as i64 * 160 + 1000);
-            let effects = update(&mut model, time, msg.clone());
-            for effect in &effects {
-                if let Effect::Net(Command::Mutate { .. }) = effect {
-                    prop_assert!(allowed, "{msg:?}");
-                    prop_assert!(!read_only);
-                    let pressed = matches!(msg, Msg::Key(Press { repeat: false, .. }));
-                    prop_assert!(pressed);
+    fn whatever_comes_in(
+        messages in prop::collection::vec(prop_oneof![3 => key(), 1 => news()], 0..160),
+        read_only in prop::bool::weighted(0.2),
+        serves in prop::bool::weighted(0.8),
+    ) {
+        let mut app = App::new(fixtures::setup(read_only), now(), 120, 36);
+        let mut open: Vec<Msg> = Vec::new();
+        for msg in [Msg::Conn(Conn::Live), Msg::Snapshot { version: "1".to_owned(), integrations: integrations() }]
+            .into_iter()
+            .chain(messages)
+        {
+            open.push(msg);
+            while let Some(msg) = open.pop() {
+                let before = target(&app);
+                let had_question = app.dialog.is_some();
+                let may_change = app.shared.locked().is_none() && app.shared.is_usable();
+                let is_key = matches!(msg, Msg::Key(_));
+                let pressed = matches!(msg, Msg::Key(Press { repeat: false, .. }));
+                let later = app.shared.now + SignedDuration::from_millis(170);
+                let effects = app.update(later, msg);
+                for effect in &effects {
+                    if let Effect::Net(Command::Mutate { .. }) = effect {
+                        prop_assert!(had_question && may_change && pressed, "a change without a question");
+                    }
                 }
-            }
-            let visible = model.visible();
-            match &model.overview.selected {
-                Some(id) => prop_assert!(visible.iter().any(|it| it.id == *id)),
-                None => prop_assert!(visible.is_empty()),
-            }
-            if let Some(open) = &model.open {
-                let visible = open.visible();
-                match &open.selected {
-                    Some(id) => prop_assert!(visible.iter().any(|a| a.id == *id)),
-                    None => prop_assert!(visible.is_empty()),
+                if let (Some(before), Some(after), false) = (before, target(&app), is_key) {
+                    prop_assert_eq!(before, after, "news changed what the question is about");
                 }
-                prop_assert!(open.marks.iter().all(|id| visible.iter().any(|a| a.id == *id)));
-                prop_assert!(open.attempts.len() <= 50 + open.marks.len() + 1);
+                for effect in effects {
+                    if let Effect::Net(Command::Ask { ticket, query }) = effect
+                        && serves
+                    {
+                        open.push(Msg::Answered { ticket, answer: Ok(answer(&query)) });
+                    }
+                }
+                prop_assert!(app.next_change().is_none_or(|at| at > app.shared.now));
             }
-            prop_assert!(model.next_change().is_none_or(|at| at > model.now));
         }
+        let mut terminal = Terminal::new(TestBackend::new(90, 30)).unwrap();
+        let theme = Theme { depth: Depth::Ansi16, ascii: false };
+        terminal.draw(|frame| app.draw(theme, frame)).unwrap();
     }
 }

@@ -182,7 +182,9 @@ impl Shared {
     pub fn sort(&mut self) {
         self.integrations.sort_by(|a, b| {
             let key = |it: &Integration| (it.badge, std::cmp::Reverse(it.dead));
-            key(a).cmp(&key(b)).then_with(|| (&a.name, a.company_id, &a.id).cmp(&(&b.name, b.company_id, &b.id)))
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| (&a.name, a.company_id, &a.id).cmp(&(&b.name, b.company_id, &b.id)))
         });
     }
 
@@ -202,5 +204,7 @@ impl Shared {
 /// Whether a company has had no lead for longer than it said to be usual.
 pub fn is_silent(it: &Company, now: Timestamp) -> bool {
     let hours = i64::from(it.quiet_hours);
-    hours > 0 && it.paused_at.is_none() && it.last_lead_at.is_some_and(|at| now.duration_since(at).as_hours() >= hours)
+    hours > 0
+        && it.paused_at.is_none()
+        && it.last_lead_at.is_some_and(|at| now.duration_since(at).as_hours() >= hours)
 }

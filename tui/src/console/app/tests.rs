@@ -1,14 +1,16 @@
-//! What the console does when keys and news come in: scripts of messages, and the effects that follow.
+//! What the console does when keys and news come in: scripts of messages, what is seen, and the effects that follow.
 
 use jiff::SignedDuration;
 
-use crate::fixtures::{self, attempts, feed, live, now, opened, press};
-use crate::keymap::Press;
-use crate::model::data::{AttemptState, Conn, Done, Entry, Estimate, Held, Mutation, Retry, Secret};
-use crate::model::dialog::{Dialog, DryRun, Focus};
-use crate::model::{Model, Screen};
-use crate::msg::{Command, Effect, Msg};
-use crate::update::update;
+use super::App;
+use super::pictures::shown;
+use crate::console::data::Answer;
+use crate::console::data::{
+    AttemptState, Badge, Conn, Done, Entry, Estimate, Held, Mutation, Query, Secret, Target,
+};
+use crate::console::fixtures::{self, attempts, feed, live, now, opened, press, serve, visit};
+use crate::console::keymap::Press;
+use crate::console::msg::{Command, Effect, Msg};
 
 fn mutation(effects: &[Effect]) -> Option<&Mutation> {
     effects.iter().find_map(|effect| match effect {
@@ -19,322 +21,540 @@ fn mutation(effects: &[Effect]) -> Option<&Mutation> {
 
 fn estimate_ticket(effects: &[Effect]) -> u64 {
     let ticket = effects.iter().find_map(|effect| match effect {
-        Effect::Net(Command::Estimate { ticket, .. }) => Some(*ticket),
+        Effect::Net(Command::Ask { ticket, query: Query::Estimate(_) }) => Some(*ticket),
         _ => None,
     });
     ticket.unwrap()
 }
 
-fn told(model: &mut Model, effects: &[Effect], count: u64) {
-    let ticket = estimate_ticket(effects);
-    feed(model, Msg::Estimated { ticket, estimate: Ok(Estimate { count, seconds: 1.0 }) });
+fn counted(app: &mut App, effects: &[Effect], count: u64) {
+    let estimate = Estimate { count, seconds: 1.0, sample: Vec::new() };
+    let answer = Ok(Answer::Estimate(estimate));
+    feed(app, Msg::Answered { ticket: estimate_ticket(effects), answer });
 }
 
 fn lost() -> Msg {
     Msg::Conn(Conn::Lost { error: "nobody listens".to_owned(), retry_at: now(), attempt: 1 })
 }
 
-fn last_toast(model: &Model) -> &str {
-    &model.toasts.back().unwrap().text
+fn last(app: &App) -> &str {
+    &app.shared.messages.back().unwrap().text
+}
+
+/// The row that the pointer stands on.
+fn selected(app: &App) -> String {
+    let text = shown(app);
+    text.lines().find(|line| line.contains('▶')).unwrap_or_default().to_owned()
+}
+
+fn retry(target: Target) -> Mutation {
+    Mutation::Retry { target, re_render: false }
 }
 
 #[test]
-fn the_worst_comes_first_and_is_selected() {
-    let model = live(80, 24);
-    let names: Vec<&str> = model.visible().iter().map(|it| it.name.as_str()).collect();
-    assert_eq!(
-        names,
-        [
-            "hubspot-eu",
-            "salesforce",
-            "zapier-hook",
-            "of-tomorrow",
-            "warehouse",
-            "acme-webhook",
-            "sheet-export"
-        ]
-    );
-    assert_eq!(model.overview.selected.as_deref(), Some("01I1"));
-}
-
-#[test]
-fn the_selection_stays_on_its_integration_whatever_moves() {
-    let mut model = live(80, 24);
-    press(&mut model, "down down");
-    let mut healed = fixtures::hubspot();
-    healed.badge = crate::model::data::Badge::Ok;
-    feed(&mut model, Msg::Changes { changed: vec![healed], removed: vec!["01I5".to_owned()] });
-    assert_eq!(model.overview.selected.as_deref(), Some("01I3"));
-    feed(&mut model, Msg::Changes { changed: vec![], removed: vec!["01I3".to_owned()] });
-    assert_eq!(model.overview.selected.as_deref(), Some("01I7"));
+fn the_worst_comes_first_and_stays_selected_until_somebody_moves() {
+    let mut app = live(80, 24);
+    assert!(selected(&app).contains("hubspot-eu"), "{}", shown(&app));
+    let mut worse = fixtures::integration("01I9", "aaa", Badge::Failing);
+    worse.dead = 99;
+    feed(&mut app, Msg::Changes { changed: vec![worse.clone()], removed: vec![] });
+    assert!(selected(&app).contains("aaa"), "nobody has moved: {}", shown(&app));
+    press(&mut app, "down down");
+    let under_hand = selected(&app);
+    worse.badge = Badge::Ok;
+    feed(&mut app, Msg::Changes { changed: vec![worse], removed: vec!["01I1".to_owned()] });
+    assert_eq!(selected(&app).split_whitespace().nth(1), under_hand.split_whitespace().nth(1));
 }
 
 #[test]
 fn opening_follows_the_attempts_and_asks_for_one_detail() {
-    let mut model = live(80, 24);
-    let effects = press(&mut model, "enter");
-    assert!(matches!(&effects[..], [Effect::Net(Command::Follow(Some(id)))] if id == "01I1"));
-    let told = Msg::Attempts { integration: "01I1".to_owned(), attempts: attempts(), first: true };
-    assert!(feed(&mut model, told).is_empty(), "a running attempt has no detail");
-    let effects = press(&mut model, "down");
-    assert!(matches!(&effects[..], [Effect::Net(Command::Detail { attempt })] if attempt == "A4"));
-    assert!(feed(&mut model, Msg::Tick).is_empty(), "it is asked for once");
-    let effects = press(&mut model, "esc");
-    assert!(matches!(&effects[..], [Effect::Net(Command::Follow(None))]));
+    let mut app = live(80, 24);
+    let effects = press(&mut app, "enter");
+    assert!(matches!(&effects[..], [Effect::Net(Command::Follow(Some(id)))] if id == "01I1"), "{effects:?}");
+    let first = Msg::Attempts { integration: "01I1".to_owned(), attempts: attempts(), first: true };
+    assert!(feed(&mut app, first).is_empty(), "a running attempt has no detail");
+    let effects = press(&mut app, "down");
+    let asked = |effects: &[Effect]| match effects {
+        [Effect::Net(Command::Ask { query: Query::Detail { attempt }, .. })] => attempt == "A4",
+        _ => false,
+    };
+    assert!(asked(&effects), "{effects:?}");
+    assert!(feed(&mut app, Msg::Tick).is_empty(), "it is asked for once");
+    let effects = press(&mut app, "esc");
+    assert!(matches!(&effects[..], [Effect::Net(Command::Follow(None))]), "{effects:?}");
 }
 
 #[test]
 fn new_attempts_leave_the_selection_alone_unless_followed() {
-    let mut model = opened(80, 24);
+    let mut app = opened(120, 36);
+    let before = selected(&app);
     let mut newer = fixtures::failed("A9");
     newer.started_at = Some(now());
-    let msg = Msg::Attempts { integration: "01I1".to_owned(), attempts: vec![newer], first: false };
-    feed(&mut model, msg);
-    let open = model.open.as_ref().unwrap();
-    assert_eq!((open.selected.as_deref(), open.fresh), (Some("A4"), 1));
-    press(&mut model, "f");
-    let open = model.open.as_ref().unwrap();
-    assert_eq!((open.selected.as_deref(), open.fresh), (Some("A9"), 0));
+    feed(&mut app, Msg::Attempts { integration: "01I1".to_owned(), attempts: vec![newer], first: false });
+    assert_eq!(selected(&app)[..20], before[..20]);
+    assert!(shown(&app).contains("▲ 1 new (f)"), "{}", shown(&app));
+    press(&mut app, "f");
+    assert!(selected(&app).contains("14:02:11"), "{}", selected(&app));
+}
+
+#[test]
+fn a_retry_names_its_target_which_nothing_moves_any_more() {
+    let mut app = opened(80, 24);
+    let effects = press(&mut app, "r");
+    let text = shown(&app);
+    for part in ["Retry Sarah Patel to Rosewood Barn / hubspot-eu?", "14:01:41", "upstream is down for"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let mut newer = fixtures::failed("A9");
+    newer.started_at = Some(now());
+    feed(&mut app, Msg::Attempts { integration: "01I1".to_owned(), attempts: vec![newer], first: false });
+    counted(&mut app, &effects, 1);
+    let effects = press(&mut app, "y");
+    assert_eq!(mutation(&effects), Some(&retry(Target::Ids(vec!["01DA4".to_owned()]))));
 }
 
 #[test]
 fn a_retry_counts_first_and_needs_a_key_of_its_own() {
-    let mut model = opened(80, 24);
-    let effects = press(&mut model, "r");
+    let mut app = opened(80, 24);
+    let effects = press(&mut app, "r");
     assert!(mutation(&effects).is_none());
-    assert!(mutation(&press(&mut model, "y")).is_none(), "the dry run is under way");
-    told(&mut model, &effects, 1);
+    assert!(mutation(&press(&mut app, "y")).is_none(), "the dry run is under way");
+    counted(&mut app, &effects, 1);
     for key in ["r", "enter"] {
-        assert!(mutation(&press(&mut model, key)).is_none(), "{key}");
+        assert!(mutation(&press(&mut app, key)).is_none(), "{key}");
     }
-    assert!(model.dialog.is_none(), "Cancel had the focus");
-    let effects = press(&mut model, "r");
-    told(&mut model, &effects, 1);
-    let effects = press(&mut model, "y");
-    let expected = Mutation::Retry(Retry::Deliveries(vec!["01DA4".to_owned()]));
-    assert_eq!(mutation(&effects), Some(&expected));
-    feed(&mut model, Msg::Delayed { ticket: 3 });
-    assert!(model.pending[&3].delayed);
-    feed(&mut model, Msg::Answered { ticket: 3, done: Ok(Done::Retried { count: 1 }) });
-    assert!(model.pending.is_empty());
-    assert_eq!(last_toast(&model), "retry one delivery of hubspot-eu: 1 delivery is due now");
+    assert!(app.dialog.is_none(), "Cancel had the focus");
+    let effects = press(&mut app, "r");
+    counted(&mut app, &effects, 1);
+    let effects = press(&mut app, "y");
+    let ticket = app.shared.pending.keys().copied().next().unwrap();
+    assert!(mutation(&effects).is_some());
+    feed(&mut app, Msg::Delayed { ticket });
+    assert!(app.shared.pending[&ticket].is_delayed);
+    feed(&mut app, Msg::Done { ticket, done: Ok(Done::Moved { count: 1, job: String::new() }) });
+    assert!(app.shared.pending.is_empty());
+    assert_eq!(last(&app), "Retry Sarah Patel to Rosewood Barn / hubspot-eu: 1 delivery");
 }
 
 #[test]
 fn many_want_their_number_typed() {
-    let mut model = live(80, 24);
-    let effects = press(&mut model, "r");
-    told(&mut model, &effects, 12);
-    assert!(mutation(&press(&mut model, "y enter tab tab enter")).is_none());
-    let Some(Dialog::Confirm(confirm)) = &mut model.dialog else { panic!("it stays open") };
-    confirm.focus = Focus::Input;
-    confirm.input.clear();
-    press(&mut model, "12 enter");
-    let effects = press(&mut model, "enter");
-    assert_eq!(mutation(&effects), Some(&Mutation::Retry(Retry::DeadOf { integration: "01I1".to_owned() })));
+    let mut app = live(80, 24);
+    let effects = press(&mut app, "r");
+    counted(&mut app, &effects, 12);
+    assert!(mutation(&press(&mut app, "1 enter tab tab enter")).is_none());
+    press(&mut app, "esc");
+    let effects = press(&mut app, "r");
+    counted(&mut app, &effects, 12);
+    let effects = press(&mut app, "12 enter");
+    assert_eq!(mutation(&effects), Some(&retry(Target::Dead { integration: "01I1".to_owned() })));
 }
 
 #[test]
 fn marks_are_what_is_seen_and_tests_are_left_out() {
-    let mut model = opened(80, 24);
-    press(&mut model, "* r");
-    let Some(Dialog::Confirm(confirm)) = &model.dialog else { panic!("a question") };
-    let Mutation::Retry(Retry::Deliveries(ids)) = confirm.mutation() else { panic!("a retry") };
+    let mut app = opened(120, 36);
+    visit(&mut app, "*");
+    let effects = press(&mut app, "r");
+    counted(&mut app, &effects, 4);
+    let effects = press(&mut app, "y");
+    let Some(Mutation::Retry { target: Target::Ids(mut ids), .. }) = mutation(&effects).cloned() else {
+        panic!()
+    };
+    ids.sort();
     assert_eq!(ids, ["01DA2", "01DA3", "01DA4", "01DA5"]);
-    press(&mut model, "esc F");
-    assert_eq!(model.open.as_ref().unwrap().marks.len(), 3);
-    assert_eq!(last_toast(&model), "2 marks dropped: the rows are filtered out");
+    visit(&mut app, "* F");
+    assert_eq!(last(&app), "2 marks dropped: the rows are filtered out");
+}
+
+#[test]
+fn a_cause_is_retried_as_a_whole_and_rendered_anew_where_that_helps() {
+    let mut app = live(120, 36);
+    visit(&mut app, "2");
+    let text = shown(&app);
+    for part in ["PROPERTY_DOESNT_EXIST lead_source", "312", "GBP 12,500.00", "alex UpdateIntegration"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let effects = press(&mut app, "r");
+    counted(&mut app, &effects, 312);
+    let effects = press(&mut app, "312 enter");
+    let expected = Mutation::Retry { target: Target::Cause("c1".to_owned()), re_render: true };
+    assert_eq!(mutation(&effects), Some(&expected));
+    visit(&mut app, "enter");
+    let effects = press(&mut app, "r");
+    counted(&mut app, &effects, 1);
+    let effects = press(&mut app, "y");
+    assert_eq!(mutation(&effects), Some(&retry(Target::Ids(vec!["01D1".to_owned()]))), "one of its leads");
+}
+
+#[test]
+fn a_person_is_found_and_the_line_says_why() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s a r a h");
+    assert!(shown(&app).contains("sarah@example.com"), "{}", shown(&app));
+    visit(&mut app, "enter");
+    assert!(shown(&app).contains("It is dead since an hour"), "{}", shown(&app));
+    visit(&mut app, "down");
+    assert!(shown(&app).contains("wants lead.guest_count > 150, the lead has"), "{}", shown(&app));
+    visit(&mut app, "up");
+    visit(&mut app, "down");
+    let effects = press(&mut app, "P y");
+    let expected = Mutation::Push {
+        lead: "01JD2Q8Z5N3V7K9M4T6X8W1Y2P".to_owned(),
+        company: 7,
+        integration: Some("01I3".to_owned()),
+    };
+    assert_eq!(mutation(&effects), Some(&expected));
+}
+
+#[test]
+fn evidence_goes_to_the_clipboard() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s a r a h enter");
+    let effects = visit(&mut app, "x x");
+    let copied = effects.iter().find_map(|effect| match effect {
+        Effect::Copy { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    assert_eq!(copied, Some("# Sarah Patel"));
+}
+
+#[test]
+fn new_credentials_are_typed_unseen_and_what_they_stopped_is_one_key() {
+    let mut app = live(80, 24);
+    visit(&mut app, "K");
+    let effects = press(&mut app, "token-2 enter");
+    let Some(Mutation::Credentials { integration, json }) = mutation(&effects).cloned() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((integration.as_str(), json.reveal()), ("01I1", r#"{"token":"token-2"}"#));
+    let ticket = app.shared.pending.keys().copied().next().unwrap();
+    let done = Done::Credentials { integration, error: String::new() };
+    let effects = feed(&mut app, Msg::Done { ticket, done: Ok(done) });
+    serve(&mut app, effects);
+    let text = shown(&app);
+    assert!(text.contains("The new credentials work") && !text.contains("likely fails again"), "{text}");
+    let effects = press(&mut app, "y");
+    assert_eq!(mutation(&effects), Some(&retry(Target::Dead { integration: "01I1".to_owned() })));
+}
+
+#[test]
+fn a_retry_warns_of_a_refused_login_until_the_target_takes_one() {
+    let mut app = live(80, 24);
+    visit(&mut app, "down r");
+    assert!(last(&app).contains("no delivery is dead"));
+    let mut it = fixtures::integration("01I5", "salesforce", Badge::Credentials);
+    it.dead = 3;
+    feed(&mut app, Msg::Changes { changed: vec![it], removed: vec![] });
+    visit(&mut app, "r");
+    assert!(shown(&app).contains("likely fails again"), "{}", shown(&app));
+    let done = Done::Tested {
+        integration: "01I5".to_owned(),
+        state: AttemptState::Delivered,
+        status: Some(200),
+        duration_ms: Some(84),
+        error: String::new(),
+    };
+    press(&mut app, "esc");
+    feed(&mut app, Msg::Done { ticket: 99, done: Ok(done) });
+    visit(&mut app, "r");
+    assert!(!shown(&app).contains("likely fails again"), "{}", shown(&app));
+}
+
+#[test]
+fn a_mapping_is_saved_only_when_it_is_json() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter m");
+    assert!(shown(&app).contains("Mapping of Rosewood Barn / hubspot-eu"), "{}", shown(&app));
+    assert!(shown(&app).contains(r#""firstname": "Sarah""#), "the preview: {}", shown(&app));
+    visit(&mut app, "x");
+    assert!(mutation(&press(&mut app, "^s")).is_none());
+    assert!(last(&app).contains("not JSON yet"), "{}", last(&app));
+}
+
+#[test]
+fn a_flow_is_tried_on_the_last_leads_before_it_is_saved() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter down E");
+    assert!(shown(&app).contains("Of the last 500 leads 61 would go, 439 would not"), "{}", shown(&app));
+    let effects = press(&mut app, "^s");
+    let expected = Mutation::FlowWhen { flow: "01F1".to_owned(), when: "lead.guest_count > 150".to_owned() };
+    assert_eq!(mutation(&effects), Some(&expected));
+}
+
+#[test]
+fn silence_is_said_without_being_asked_for() {
+    let mut app = live(120, 36);
+    assert!(shown(&app).contains("1 company silent (6)"), "{}", shown(&app));
+    visit(&mut app, "6 enter");
+    let text = shown(&app);
+    for part in ["Oakfield Hall", "SILENT", "5h 00m ago", "one field is wrong", "lk_live_4f"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn one_company_narrows_every_screen() {
+    let mut app = live(120, 36);
+    visit(&mut app, "c o a k enter");
+    let text = shown(&app);
+    assert!(
+        text.contains("[Oakfield Hall]") && text.contains("of-tomorrow") && !text.contains("hubspot"),
+        "{text}"
+    );
+    let effects = press(&mut app, "2");
+    let narrowed = effects.iter().any(|effect| {
+        matches!(effect, Effect::Net(Command::Ask { query: Query::Causes { company: Some(8) }, .. }))
+    });
+    assert!(narrowed, "{effects:?}");
 }
 
 #[test]
 fn keys_meant_for_what_lay_below_do_not_confirm() {
-    let mut model = live(80, 24);
-    press(&mut model, "t");
-    let soon = model.now + SignedDuration::from_millis(20);
+    let mut app = live(80, 24);
+    press(&mut app, "t");
+    let soon = app.shared.now + SignedDuration::from_millis(20);
     let press_y = Msg::Key(Press::plain(crossterm::event::KeyCode::Char('y')));
-    assert!(mutation(&update(&mut model, soon, press_y)).is_none());
-    let effects = press(&mut model, "y");
+    assert!(mutation(&app.update(soon, press_y)).is_none());
+    let effects = press(&mut app, "y");
     assert_eq!(mutation(&effects), Some(&Mutation::Test { integration: "01I1".to_owned() }));
     let done = Done::Tested {
+        integration: "01I1".to_owned(),
         state: AttemptState::Failed,
         status: Some(500),
         duration_ms: Some(84),
         error: "no".to_owned(),
     };
-    feed(&mut model, Msg::Answered { ticket: 1, done: Ok(done) });
-    assert_eq!(last_toast(&model), "test hubspot-eu: failed 500 in 84ms: no");
+    let ticket = app.shared.pending.keys().copied().next().unwrap();
+    feed(&mut app, Msg::Done { ticket, done: Ok(done) });
+    assert_eq!(last(&app), "Push a test to Rosewood Barn / hubspot-eu: failed 500 in 84ms: no");
+}
+
+#[test]
+fn a_bad_message_stays_until_a_key_and_all_are_kept() {
+    let mut app = live(80, 24);
+    feed(&mut app, Msg::Refused("the decisive error".to_owned()));
+    let later = app.shared.now + SignedDuration::from_secs(60);
+    app.update(later, Msg::Tick);
+    assert!(shown(&app).contains("the decisive error"));
+    press(&mut app, "j");
+    assert!(!shown(&app).contains("the decisive error"));
+    press(&mut app, "@");
+    assert!(shown(&app).contains("the decisive error"), "{}", shown(&app));
 }
 
 #[test]
 fn enabling_offers_what_to_do_with_the_held() {
-    let mut model = live(80, 24);
-    press(&mut model, "/warehouse enter e up up");
-    let Some(Dialog::Confirm(confirm)) = &model.dialog else { panic!("a question") };
-    assert_eq!(confirm.focus, Focus::Confirm, "the focus goes round");
-    press(&mut model, "up up right");
-    let effects = press(&mut model, "y");
+    let mut app = live(80, 24);
+    press(&mut app, "/warehouse enter e tab tab right");
+    let effects = press(&mut app, "y");
     let expected = Mutation::Enable { integration: "01I4".to_owned(), held: Held::Release };
     assert_eq!(mutation(&effects), Some(&expected));
 }
 
 #[test]
 fn nothing_changes_while_away_or_read_only() {
-    let mut model = live(80, 24);
-    feed(&mut model, lost());
-    for key in ["r", "e", "t"] {
-        assert!(press(&mut model, key).is_empty());
-        assert!(model.dialog.is_none());
-        assert_eq!(last_toast(&model), "not possible: not connected");
+    let mut app = live(80, 24);
+    feed(&mut app, lost());
+    for key in ["r", "e", "t", "K", "m"] {
+        assert!(press(&mut app, key).is_empty(), "{key}");
+        assert!(app.dialog.is_none());
+        assert_eq!(last(&app), "not possible: not connected");
     }
-    assert_eq!(model.stale_since, Some(model.now - SignedDuration::from_millis(600)));
-    assert!(matches!(&press(&mut model, "R")[..], [Effect::Net(Command::Reconnect)]));
-    feed(&mut model, Msg::Conn(Conn::Live));
-    assert_eq!(model.stale_since, None);
-    press(&mut model, "e");
-    feed(&mut model, lost());
-    assert!(mutation(&press(&mut model, "y")).is_none(), "it broke while the dialog was open");
-    feed(&mut model, Msg::Conn(Conn::Live));
-    model.setup.read_only = true;
-    assert!(mutation(&press(&mut model, "y")).is_none());
+    assert!(app.shared.stale_since.is_some());
+    assert!(matches!(&press(&mut app, "R")[..], [Effect::Net(Command::Reconnect)]));
+    feed(&mut app, Msg::Conn(Conn::Live));
+    assert_eq!(app.shared.stale_since, None);
+    press(&mut app, "e");
+    feed(&mut app, lost());
+    assert!(mutation(&press(&mut app, "y")).is_none(), "it broke while the dialog was open");
+    feed(&mut app, Msg::Conn(Conn::Live));
+    app.shared.setup.read_only = true;
+    assert!(mutation(&press(&mut app, "y")).is_none());
 }
 
 #[test]
 fn an_answer_to_an_older_dry_run_counts_for_nothing() {
-    let mut model = opened(80, 24);
-    let old = press(&mut model, "r");
-    press(&mut model, "esc r");
-    told(&mut model, &old, 99);
-    let Some(Dialog::Confirm(confirm)) = &model.dialog else { panic!("a question") };
-    assert!(matches!(confirm.dry_run, DryRun::Waiting(_)));
+    let mut app = opened(80, 24);
+    let old = press(&mut app, "r");
+    press(&mut app, "esc r");
+    counted(&mut app, &old, 99);
+    assert!(shown(&app).contains("counting"), "{}", shown(&app));
 }
 
-fn rotated(model: &mut Model) {
-    press(model, "a up down down down down enter");
-    let effects = press(model, "hubspot-eu enter enter");
+fn rotated(app: &mut App) {
+    press(app, "a o");
+    let effects = press(app, "hubspot-eu enter");
     let expected =
         Mutation::Rotate { integration: "01I1".to_owned(), entry: Entry::Now { grace_seconds: 86_400 } };
     assert_eq!(mutation(&effects), Some(&expected));
+    let ticket = app.shared.pending.keys().copied().next().unwrap();
     let secret = Some(Secret::new("whsec_abc".to_owned()));
-    let done = Ok(Done::Rotated { integration: fixtures::hubspot(), secret });
-    feed(model, Msg::Answered { ticket: 1, done });
+    let done = Ok(Done::Rotated { integration: Box::new(fixtures::hubspot()), secret });
+    feed(app, Msg::Done { ticket, done });
 }
 
 #[test]
-fn rotating_wants_the_whole_name() {
-    let mut model = live(80, 24);
-    press(&mut model, "a up down down down down enter");
-    assert!(mutation(&press(&mut model, "hubspot-e enter tab tab enter y")).is_none());
-    let mut model = live(80, 24);
-    rotated(&mut model);
-    assert_eq!(model.secrets.len(), 1);
-}
-
-#[test]
-fn a_rotation_is_staged_and_cut_over() {
-    let mut model = live(80, 24);
-    press(&mut model, "a up down down down down enter");
-    // From the name back to the choice, and on to the last option.
-    let effects = press(&mut model, "hubspot-eu tab tab tab l l l enter enter enter");
+fn rotating_wants_the_whole_name_and_may_be_staged() {
+    let mut app = live(80, 24);
+    press(&mut app, "a o");
+    assert!(mutation(&press(&mut app, "hubspot-e enter tab tab enter y")).is_none());
+    let mut app = live(80, 24);
+    press(&mut app, "a o");
+    // From the name back to the choice, and on to the last way.
+    let effects = press(&mut app, "hubspot-eu tab tab tab l l l tab enter");
     let expected = Mutation::Rotate { integration: "01I1".to_owned(), entry: Entry::Staged { hold: true } };
     assert_eq!(mutation(&effects), Some(&expected));
-    assert!(mutation(&press(&mut model, "c")).is_none());
-    assert!(last_toast(&model).contains("no secret is staged"));
-
-    let mut staged = fixtures::hubspot();
-    (staged.staged_version, staged.awaits_cut_over) = (2, true);
-    let secret = Some(Secret::new("whsec_abc".to_owned()));
-    feed(&mut model, Msg::Answered { ticket: 1, done: Ok(Done::Rotated { integration: staged, secret }) });
-    assert!(model.secrets[0].staged);
-    press(&mut model, "space enter");
-    assert!(mutation(&press(&mut model, "a up down down down down enter")).is_none());
-    assert!(last_toast(&model).contains("cut over or cancel it first"), "one at a time");
-    press(&mut model, "esc");
-    let effects = press(&mut model, "c y");
-    assert_eq!(mutation(&effects), Some(&Mutation::CutOver { integration: "01I1".to_owned() }));
+    assert!(mutation(&press(&mut app, "a c")).is_none());
+    assert!(last(&app).contains("no secret is staged"), "{}", last(&app));
 }
 
 #[test]
 fn a_secret_is_left_only_when_it_is_stored() {
-    let mut model = live(80, 24);
-    rotated(&mut model);
-    press(&mut model, "enter q");
-    assert_eq!(model.secrets.len(), 1);
+    let mut app = live(80, 24);
+    rotated(&mut app);
+    press(&mut app, "enter q");
+    assert_eq!(app.secrets.len(), 1);
+    assert!(matches!(&press(&mut app, "y")[..], [Effect::Copy { text, .. }] if text.as_str() == "whsec_abc"));
+    press(&mut app, "w");
+    let effects = press(&mut app, "enter");
     assert!(
-        matches!(&press(&mut model, "y")[..], [Effect::Copy { text, .. }] if text.as_str() == "whsec_abc")
+        matches!(&effects[..], [Effect::Save { path, .. }] if path == "leadline-RosewoodBarnhubspot-eu.secret")
     );
-    press(&mut model, "w");
-    let effects = press(&mut model, "enter");
-    assert!(matches!(&effects[..], [Effect::Save { path, .. }] if path == "leadline-hubspot-eu.secret"));
-    press(&mut model, "v");
-    assert!(model.secrets[0].shown_until.is_some());
-    let later = model.now + SignedDuration::from_secs(31);
-    update(&mut model, later, Msg::Tick);
-    assert!(model.secrets[0].shown_until.is_none(), "it is masked again by itself");
-    assert!(matches!(&press(&mut model, "space enter")[..], [Effect::Redraw]));
-    assert!(model.secrets.is_empty());
+    press(&mut app, "v");
+    assert!(app.secrets[0].shown_until.is_some());
+    let later = app.shared.now + SignedDuration::from_secs(31);
+    app.update(later, Msg::Tick);
+    assert!(app.secrets[0].shown_until.is_none(), "it is masked again by itself");
+    let effects = press(&mut app, "space enter");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Redraw)));
+    assert!(app.secrets.is_empty());
     assert!(!format!("{:?}", Secret::new("whsec_abc".to_owned())).contains("whsec"));
 }
 
 #[test]
-fn a_lost_secret_is_told() {
-    let mut model = live(80, 24);
-    let done = Ok(Done::Rotated { integration: fixtures::hubspot(), secret: None });
-    feed(&mut model, Msg::Answered { ticket: 1, done });
-    assert!(last_toast(&model).contains("rotate again"));
+fn ctrl_c_on_a_secret_asks_first() {
+    let mut app = live(80, 24);
+    rotated(&mut app);
+    assert!(press(&mut app, "^c").is_empty(), "it does not quit");
+    assert!(shown(&app).contains("it cannot be read again. The same key once more"), "{}", shown(&app));
+    assert_eq!(app.secrets.len(), 1);
+    press(&mut app, "^c");
+    assert!(app.secrets.is_empty());
+    assert!(press(&mut app, "^c").iter().any(|effect| matches!(effect, Effect::Quit)));
+}
+
+#[test]
+fn a_lost_secret_is_reported() {
+    let mut app = live(80, 24);
+    let done = Ok(Done::Rotated { integration: Box::new(fixtures::hubspot()), secret: None });
+    feed(&mut app, Msg::Done { ticket: 1, done });
+    assert!(last(&app).contains("rotate again"));
 }
 
 #[test]
 fn pasted_text_is_never_read_as_keys() {
-    let mut model = opened(80, 24);
-    assert!(feed(&mut model, Msg::Paste("rty\nq".to_owned())).is_empty());
-    assert!(model.dialog.is_none());
-    press(&mut model, "/");
-    feed(&mut model, Msg::Paste("code:5xx\nq".to_owned()));
-    assert_eq!(model.open.as_ref().unwrap().filter.input.text(), "code:5xx");
+    let mut app = opened(80, 24);
+    assert!(feed(&mut app, Msg::Paste("rty\nq".to_owned())).is_empty());
+    assert!(app.dialog.is_none());
+    press(&mut app, "/");
+    feed(&mut app, Msg::Paste("code:5xx\nq".to_owned()));
+    assert!(shown(&app).contains("/code:5xx"), "{}", shown(&app));
 }
 
 #[test]
 fn escape_goes_back_step_by_step_and_never_quits() {
-    let mut model = opened(80, 24);
-    press(&mut model, "/A enter space enter");
-    assert_eq!(model.screen(), Screen::Attempt);
+    let mut app = opened(80, 24);
+    press(&mut app, "/A enter space enter");
     for _ in 0..8 {
-        assert!(!press(&mut model, "esc").iter().any(|effect| matches!(effect, Effect::Quit)));
+        assert!(!press(&mut app, "esc").iter().any(|effect| matches!(effect, Effect::Quit)));
     }
-    assert_eq!(model.screen(), Screen::Overview);
-    let mut model = opened(80, 24);
-    assert!(!matches!(&press(&mut model, "q")[..], [Effect::Quit]));
-    assert!(matches!(&press(&mut model, "q")[..], [Effect::Quit]));
-    for keys in ["?", "/", ":", "enter r"] {
-        let mut model = live(80, 24);
-        press(&mut model, keys);
-        assert!(matches!(&press(&mut model, "^c")[..], [Effect::Quit]), "{keys}");
+    assert!(shown(&app).contains("[1 Overview]"));
+    let mut app = opened(80, 24);
+    assert!(!press(&mut app, "q").iter().any(|effect| matches!(effect, Effect::Quit)));
+    assert!(press(&mut app, "q").iter().any(|effect| matches!(effect, Effect::Quit)));
+    for keys in ["?", "/", ":", "enter r", "3"] {
+        let mut app = live(80, 24);
+        press(&mut app, keys);
+        assert!(press(&mut app, "^c").iter().any(|effect| matches!(effect, Effect::Quit)), "{keys}");
     }
 }
 
 #[test]
-fn scrolling_stops_at_the_end_of_the_page() {
-    let mut model = opened(80, 24);
-    press(&mut model, "enter end");
-    let end = model.open.as_ref().unwrap().scroll;
-    assert!(end > 0 && end < 60);
-    press(&mut model, "pgdn down");
-    assert_eq!(model.open.as_ref().unwrap().scroll, end);
-    press(&mut model, "g");
-    assert_eq!(model.open.as_ref().unwrap().scroll, 0);
+fn back_and_forward_pass_the_same_screens() {
+    let mut app = opened(120, 36);
+    visit(&mut app, "enter");
+    assert!(shown(&app).contains("› attempt 14:01:41"), "{}", shown(&app));
+    visit(&mut app, "[ [");
+    assert!(shown(&app).contains("[1 Overview]"));
+    visit(&mut app, "] ]");
+    assert!(shown(&app).contains("› attempt 14:01:41"), "{}", shown(&app));
 }
 
 #[test]
-fn an_idle_screen_wakes_nobody() {
-    let model = Model::new(fixtures::setup(false), now(), 80, 24);
-    assert_eq!(model.next_change(), None);
-    let mut model = live(80, 24);
-    let next = model.next_change().unwrap();
-    assert!(next > model.now && next <= model.now + SignedDuration::from_secs(1));
-    press(&mut model, "enter enter");
-    feed(&mut model, Msg::Attempts { integration: "01I1".to_owned(), attempts: attempts(), first: true });
-    press(&mut model, "enter");
-    let later = model.now + SignedDuration::from_secs(60);
-    update(&mut model, later, Msg::Tick);
-    assert_eq!((model.screen(), model.next_change()), (Screen::Attempt, None));
+fn the_palette_jumps_to_any_object() {
+    let mut app = live(80, 24);
+    visit(&mut app, ": i n t space 7 / h u b enter");
+    assert!(shown(&app).contains("Overview › Rosewood Barn / hubspot-eu"), "{}", shown(&app));
+    let mut app = live(80, 24);
+    visit(&mut app, ": l e a d space s a r a h enter");
+    assert!(shown(&app).contains("sarah@example.com"), "{}", shown(&app));
+}
+
+#[test]
+fn the_command_for_what_is_seen_can_be_copied() {
+    let mut app = live(80, 24);
+    for (keys, command) in [
+        ("! esc", "leadline integration list"),
+        ("enter !", "leadline attempt list --integration '7/hubspot-eu'"),
+        ("esc esc 2 !", "leadline failure list"),
+    ] {
+        visit(&mut app, keys.trim_end_matches(" esc"));
+        assert!(shown(&app).contains(command), "{command}: {}", shown(&app));
+        visit(&mut app, "esc");
+    }
+}
+
+#[test]
+fn help_is_filtered_and_run() {
+    let mut app = live(80, 24);
+    visit(&mut app, "? t e s t space p u s h enter");
+    assert!(shown(&app).contains("Push a test to Rosewood Barn / hubspot-eu?"), "{}", shown(&app));
+}
+
+#[test]
+fn of_a_failed_attempt_the_answer_comes_first() {
+    let mut app = opened(80, 24);
+    visit(&mut app, "enter");
+    let text = shown(&app);
+    let (answer, request) = (text.find("── response").unwrap(), text.find("── request"));
+    assert!(request.is_none_or(|at| answer < at), "{text}");
+    assert!(text.contains("upstream is down for maintenance"), "without scrolling: {text}");
+    let mut app = opened(200, 60);
+    visit(&mut app, "enter");
+    let text = shown(&app);
+    let line = text.lines().find(|line| line.contains(" Request ")).unwrap();
+    assert!(line.contains(" Response "), "side by side: {text}");
+}
+
+#[test]
+fn an_attempt_is_compared_with_the_one_before() {
+    let mut app = opened(120, 36);
+    visit(&mut app, "d");
+    let text = shown(&app);
+    assert!(text.contains("Compared with the attempt before") && text.contains("the same"), "{text}");
+}
+
+#[test]
+fn an_idle_screen_wakes_seldom() {
+    let app = App::new(fixtures::setup(false), now(), 80, 24);
+    assert_eq!(app.next_change(), None);
+    let mut app = live(80, 24);
+    let mut ticks = 0;
+    let end = app.shared.now + SignedDuration::from_secs(600);
+    let settled = app.shared.now + SignedDuration::from_secs(540);
+    while let Some(next) = app.next_change().filter(|next| *next < end) {
+        app.update(next, Msg::Tick);
+        ticks += u32::from(next >= settled);
+    }
+    assert!(ticks <= 60, "{ticks} in a minute: one a second at most");
+    assert!(ticks <= 10, "{ticks} in a minute: old ages change seldom");
 }

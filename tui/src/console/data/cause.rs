@@ -92,7 +92,9 @@ mod tests {
 
     #[test]
     fn money_reads_in_thousands() {
-        for (minor, shown) in [(0, "0.00"), (99, "0.99"), (1_250_000, "12,500.00"), (-123_456_789, "-1,234,567.89")] {
+        for (minor, shown) in
+            [(0, "0.00"), (99, "0.99"), (1_250_000, "12,500.00"), (-123_456_789, "-1,234,567.89")]
+        {
             assert_eq!(thousands(minor), shown);
         }
     }

@@ -101,8 +101,14 @@ pub enum Mutation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
     /// Deliveries moved: how many, the job that moves the rest, if there is one.
-    Moved { count: u64, job: String },
-    Enabled { integration: Box<Integration>, held: u64 },
+    Moved {
+        count: u64,
+        job: String,
+    },
+    Enabled {
+        integration: Box<Integration>,
+        held: u64,
+    },
     Changed(Box<Integration>),
     Tested {
         integration: String,
@@ -112,9 +118,15 @@ pub enum Done {
         error: String,
     },
     /// New credentials were tried: they are kept if `error` is empty.
-    Credentials { integration: String, error: String },
+    Credentials {
+        integration: String,
+        error: String,
+    },
     /// Without a secret if the daemon had answered this request before, or the answer was lost on the way.
-    Rotated { integration: Box<Integration>, secret: Option<Secret> },
+    Rotated {
+        integration: Box<Integration>,
+        secret: Option<Secret>,
+    },
     /// Done; the sentences say what else to know.
     Noted(Vec<String>),
 }

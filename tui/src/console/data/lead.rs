@@ -22,7 +22,10 @@ pub struct Lead {
 impl Lead {
     /// Who it is: the name, else the address, else the uuid.
     pub fn person(&self) -> &str {
-        [&self.name, &self.email, &self.uuid].into_iter().find(|text| !text.is_empty()).map_or("", |text| text)
+        [&self.name, &self.email, &self.uuid]
+            .into_iter()
+            .find(|text| !text.is_empty())
+            .map_or("", |text| text)
     }
 }
 

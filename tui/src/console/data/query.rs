@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{
-    Activity, Cause, Company, CompanyPage, Delivery, Detail, Estimate, Flow, Job, Lead, LeadPage, Mutation, System,
-};
 use super::attempt::Attempt;
+use super::{
+    Activity, Cause, Company, CompanyPage, Delivery, Detail, Estimate, Flow, Job, Lead, LeadPage, Mutation,
+    System,
+};
 
 /// Which deliveries to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,28 +21,65 @@ pub struct Which {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// What went over the wire in an attempt.
-    Detail { attempt: String },
+    Detail {
+        attempt: String,
+    },
     /// The dry run of a bulk change.
     Estimate(Box<Mutation>),
-    Deliveries { which: Which, after: String },
-    OlderAttempts { integration: String, after: String },
-    Find { text: String, company: Option<i64> },
-    Lead { uuid: String, company: i64 },
+    Deliveries {
+        which: Which,
+        after: String,
+    },
+    OlderAttempts {
+        integration: String,
+        after: String,
+    },
+    Find {
+        text: String,
+        company: Option<i64>,
+    },
+    Lead {
+        uuid: String,
+        company: i64,
+    },
     /// A lead's history as a document for a ticket.
-    Evidence { uuid: String, company: i64, json: bool, mask: bool },
-    Causes { company: Option<i64> },
+    Evidence {
+        uuid: String,
+        company: i64,
+        json: bool,
+        mask: bool,
+    },
+    Causes {
+        company: Option<i64>,
+    },
     Jobs,
-    Activity { company: Option<i64>, before: Option<Timestamp> },
+    Activity {
+        company: Option<i64>,
+        before: Option<Timestamp>,
+    },
     System,
     Companies,
-    Company { id: i64 },
+    Company {
+        id: i64,
+    },
     /// What an integration would push, with a mapping that is not saved yet.
-    Preview { integration: String, lead: String, mapping: Option<String> },
+    Preview {
+        integration: String,
+        lead: String,
+        mapping: Option<String>,
+    },
     /// The names of what a connector logs in with.
-    CredentialFields { connector: String },
-    Flows { company: i64 },
+    CredentialFields {
+        connector: String,
+    },
+    Flows {
+        company: i64,
+    },
     /// A condition asked about the last leads.
-    TestFlow { flow: String, when: String },
+    TestFlow {
+        flow: String,
+        when: String,
+    },
 }
 
 /// Asked while typing or moving: only the last wish of a kind counts.
@@ -104,12 +142,21 @@ pub enum Answer {
     Detail(Box<(Attempt, Detail)>),
     Estimate(Estimate),
     /// With the token of the next page, empty behind the last.
-    Deliveries { rows: Vec<Delivery>, next: String },
+    Deliveries {
+        rows: Vec<Delivery>,
+        next: String,
+    },
     Attempts(Vec<Attempt>),
-    Leads { rows: Vec<Lead>, more: bool },
+    Leads {
+        rows: Vec<Lead>,
+        more: bool,
+    },
     Lead(Box<LeadPage>),
     Document(String),
-    Causes { rows: Vec<Cause>, snoozed: u64 },
+    Causes {
+        rows: Vec<Cause>,
+        snoozed: u64,
+    },
     Jobs(Vec<Job>),
     Activity(Vec<Activity>),
     System(Box<System>),

@@ -66,7 +66,7 @@ pub struct Daemon {
     pub lease_until: Option<Timestamp>,
     pub running: u64,
     pub lanes: u64,
-    pub is_this: bool,
+    pub version: String,
 }
 
 /// The state of the whole system.
@@ -94,6 +94,4 @@ pub struct System {
     pub connections_max: u32,
     pub schema_version: i64,
     pub has_trigrams: bool,
-    /// Companies without a lead for longer than they should be: the longest silent first.
-    pub silent: Vec<super::Company>,
 }

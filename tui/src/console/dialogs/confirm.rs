@@ -248,7 +248,9 @@ impl Confirm {
     fn dry_run(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
         match &self.estimate {
             Estimating::NotNeeded => Vec::new(),
-            Estimating::Waiting(_) => vec![Line::from(theme.span(Role::Quiet, theme.spell("dry run: counting…")))],
+            Estimating::Waiting(_) => {
+                vec![Line::from(theme.span(Role::Quiet, theme.spell("dry run: counting…")))]
+            }
             Estimating::Failed(error) => wrapped(error, "dry run: ", width, Role::Bad, theme),
             Estimating::Done(estimate) => {
                 let mut lines = wrapped(&estimated(estimate), "dry run: ", width, Role::Plain, theme);

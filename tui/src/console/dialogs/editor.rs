@@ -238,7 +238,10 @@ impl Credentials {
             lines.push(Line::from(line));
         }
         if let Some((field, _)) = self.fields.get(self.at) {
-            lines.extend([Line::default(), Line::from(theme.span(Role::Quiet, safe(&field.help, width, theme)))]);
+            lines.extend([
+                Line::default(),
+                Line::from(theme.span(Role::Quiet, safe(&field.help, width, theme))),
+            ]);
         }
         let keys = "Enter tries them   Tab next line   Esc gives up   typed and pasted text is never shown";
         lines.extend([Line::default(), Line::from(theme.span(Role::Quiet, safe(keys, width, theme)))]);
@@ -271,7 +274,8 @@ impl Mapping {
             if let Some(problem) = self.problem() {
                 return Then::Refuse(problem);
             }
-            let mutation = Mutation::Mapping { integration: self.integration.clone(), json: self.area.text() };
+            let mutation =
+                Mutation::Mapping { integration: self.integration.clone(), json: self.area.text() };
             return Then::Change { mutation, what: format!("mapping of {}", self.name) };
         }
         let before = self.area.text();
@@ -295,11 +299,17 @@ impl Mapping {
         frame.render_widget(Paragraph::new(self.lines(view, inner)), inner);
 
         let person = if self.person.is_empty() { "the sample lead" } else { &self.person };
-        let title = format!("What is sent for {}", safe(person, usize::from(right.width).saturating_sub(24), theme));
+        let title =
+            format!("What is sent for {}", safe(person, usize::from(right.width).saturating_sub(24), theme));
         let block = pane(vec![theme.span(Role::Strong, title)], false, theme);
         let inner = block.inner(right);
         frame.render_widget(block, right);
-        draw_plain(self.outcome(), theme, frame, Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner });
+        draw_plain(
+            self.outcome(),
+            theme,
+            frame,
+            Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner },
+        );
         let keys = " ^s save and check against the target   ^k cut the line   Esc leave without saving";
         frame.render_widget(Line::from(theme.span(Role::Quiet, keys)), foot);
     }
@@ -384,7 +394,9 @@ impl FlowEditor {
         let mut lines = vec![
             Line::default(),
             Line::from(theme.span(Role::Strong, safe(&format!("Flow {}", self.flow.name), width, theme))),
-            Line::from(theme.span(Role::Quiet, safe(&format!("sends to {}", targets.join(", ")), width, theme))),
+            Line::from(
+                theme.span(Role::Quiet, safe(&format!("sends to {}", targets.join(", ")), width, theme)),
+            ),
             Line::default(),
             Line::from(theme.span(Role::Quiet, "A lead goes there when")),
             Line::from(input(&self.when, width, theme)),

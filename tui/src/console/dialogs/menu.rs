@@ -3,7 +3,7 @@
 use crossterm::event::KeyCode;
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -29,8 +29,14 @@ pub enum Jump {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pick {
     Act(Action),
-    Copy { what: String, text: String },
-    Evidence { json: bool, mask: bool },
+    Copy {
+        what: String,
+        text: String,
+    },
+    Evidence {
+        json: bool,
+        mask: bool,
+    },
     Jump(Jump),
     /// Sort by this column, or in the screen's own order.
     Sort(Option<&'static str>),
@@ -148,7 +154,8 @@ impl Menu {
         let items = self.visible();
         let most = usize::from(area.height).saturating_sub(6);
         let extra = self.legend.len() + if self.query.is_some() { 2 } else { 0 };
-        let rows = if self.query.is_some() { most.saturating_sub(extra) } else { items.len().min(most) }.max(1);
+        let rows =
+            if self.query.is_some() { most.saturating_sub(extra) } else { items.len().min(most) }.max(1);
         let width = if self.is_wide { area.width.saturating_sub(4).min(96) } else { 62 };
         let size = (width, u16::try_from(rows + extra + 2).unwrap_or(u16::MAX));
         let inner = popup(frame, area, &self.title, size, theme);
@@ -225,8 +232,12 @@ mod tests {
     #[test]
     fn any_text_behind_lead_can_be_looked_for() {
         let mut menu = Menu::typed("Command", Vec::new());
-        "lead Sarah P".chars().for_each(|c| assert!(matches!(menu.key(Press::plain(KeyCode::Char(c))), Then::Stay)));
-        let Then::Pick(Pick::Jump(Jump::Find(text))) = menu.key(Press::plain(KeyCode::Enter)) else { panic!() };
+        "lead Sarah P"
+            .chars()
+            .for_each(|c| assert!(matches!(menu.key(Press::plain(KeyCode::Char(c))), Then::Stay)));
+        let Then::Pick(Pick::Jump(Jump::Find(text))) = menu.key(Press::plain(KeyCode::Enter)) else {
+            panic!()
+        };
         assert_eq!(text, "sarah p");
     }
 }

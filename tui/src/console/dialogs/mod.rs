@@ -35,8 +35,14 @@ pub enum Then {
     Close,
     Refuse(String),
     /// The change, in the words of the messages.
-    Change { mutation: Mutation, what: String },
+    Change {
+        mutation: Mutation,
+        what: String,
+    },
     Pick(Pick),
     /// Copy the text, which is called so.
-    Copy { what: String, text: String },
+    Copy {
+        what: String,
+        text: String,
+    },
 }

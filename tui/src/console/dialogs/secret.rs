@@ -164,7 +164,10 @@ impl OneTime {
             theme.span(Role::Quiet, "   space"),
         ]));
         lines.push(if self.is_stored {
-            Line::from(vec![theme.span(Role::Selected, "[ Done ]"), theme.span(Role::Quiet, theme.spell("   ⏎"))])
+            Line::from(vec![
+                theme.span(Role::Selected, "[ Done ]"),
+                theme.span(Role::Quiet, theme.spell("   ⏎")),
+            ])
         } else {
             quiet("  Done     tick the box first".to_owned())
         });

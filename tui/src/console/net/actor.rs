@@ -180,7 +180,9 @@ impl<D: Dial> Actor<D> {
                 }
                 match answer {
                     // Nobody learns from one slow answer that the daemon is away: its keep-alive tells.
-                    Err(failure) => self.tell(Msg::Answered { ticket, answer: Err(failure.reason()) }).await?,
+                    Err(failure) => {
+                        self.tell(Msg::Answered { ticket, answer: Err(failure.reason()) }).await?
+                    }
                     Ok(answer) => self.tell(Msg::Answered { ticket, answer: Ok(answer) }).await?,
                 }
             }

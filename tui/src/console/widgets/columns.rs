@@ -14,6 +14,8 @@ pub struct Look<'a> {
     pub theme: Theme,
     /// Everything shown is of one company, so that nobody need be told which.
     pub is_one_company: bool,
+    /// And of one integration.
+    pub is_one_integration: bool,
 }
 
 /// A text in a meaning; made safe when it is drawn.
@@ -52,8 +54,9 @@ pub struct Column<R: 'static> {
     pub order: Option<fn(&R, &R) -> Ordering>,
     /// Numbers stand at the right end.
     pub is_right: bool,
-    /// Left out where everything is of one company.
+    /// Left out where everything is of one company, or of one integration.
     pub is_company: bool,
+    pub is_integration: bool,
 }
 
 /// A column that nobody sorts by.
@@ -64,7 +67,17 @@ pub const fn column<R>(
     priority: u8,
     cell: fn(&R, &Look<'_>) -> Cell,
 ) -> Column<R> {
-    Column { key, head, width, priority, cell, order: None, is_right: false, is_company: false }
+    Column {
+        key,
+        head,
+        width,
+        priority,
+        cell,
+        order: None,
+        is_right: false,
+        is_company: false,
+        is_integration: false,
+    }
 }
 
 impl<R> Column<R> {
@@ -86,6 +99,12 @@ impl<R> Column<R> {
         self
     }
 
+    /// The same, left out where everything is of one integration.
+    pub const fn integration(mut self) -> Self {
+        self.is_integration = true;
+        self
+    }
+
     const fn least(&self) -> usize {
         match self.width {
             Width::Fixed(width) | Width::Share(width, _) => width as usize,
@@ -94,8 +113,15 @@ impl<R> Column<R> {
 }
 
 /// The columns that fit into `width`, each with its own; one blank stands between two.
-pub fn fitting<'c, R>(columns: &'c [Column<R>], width: usize, is_one_company: bool) -> Vec<(&'c Column<R>, usize)> {
-    let mut shown: Vec<&Column<R>> = columns.iter().filter(|c| !(c.is_company && is_one_company)).collect();
+pub fn fitting<'c, R>(
+    columns: &'c [Column<R>],
+    width: usize,
+    is_one_company: bool,
+    is_one_integration: bool,
+) -> Vec<(&'c Column<R>, usize)> {
+    let is_told =
+        |c: &&Column<R>| !(c.is_company && is_one_company) && !(c.is_integration && is_one_integration);
+    let mut shown: Vec<&Column<R>> = columns.iter().filter(is_told).collect();
     let least = |shown: &[&Column<R>]| shown.iter().map(|c| c.least() + 1).sum::<usize>().saturating_sub(1);
     while least(&shown) > width {
         let Some(at) = (0..shown.len()).max_by_key(|at| (shown[*at].priority, *at)) else { break };
@@ -133,11 +159,11 @@ mod tests {
     #[test]
     fn what_matters_least_gives_way_first() {
         let keys = |width, one| -> Vec<(&str, usize)> {
-            fitting(&COLUMNS, width, one).into_iter().map(|(c, width)| (c.key, width)).collect()
+            fitting(&COLUMNS, width, one, false).into_iter().map(|(c, width)| (c.key, width)).collect()
         };
         assert_eq!(keys(40, false), [("name", 10), ("company", 8), ("age", 4), ("error", 15)]);
         assert_eq!(keys(22, false), [("name", 7), ("company", 8), ("error", 5)]);
-        assert_eq!(keys(14, false), [("name", 6)], "{:?}", keys(14, false));
+        assert_eq!(keys(14, false), [("name", 10)], "what is left goes to what is shown");
         assert_eq!(keys(22, true), [("name", 10), ("age", 4), ("error", 6)]);
         assert_eq!(keys(2, false), [("name", 6)], "the drawing cuts");
     }

@@ -7,10 +7,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::console::data::{Badge, Integration};
 use super::input::Input;
-use crate::text::{display_text, fit};
+use crate::console::data::{Badge, Integration};
 use crate::console::theme::{Role, Theme};
+use crate::text::{display_text, fit};
 
 /// Text from outside, made safe, in at most `width` columns.
 pub fn safe(text: &str, width: usize, theme: Theme) -> String {

@@ -46,7 +46,9 @@ impl Page {
             Action::PageDown => at + page,
             Action::First => 0,
             Action::Last => usize::MAX,
-            Action::NextSection => self.sections.borrow().iter().copied().find(|line| *line > at).unwrap_or(at),
+            Action::NextSection => {
+                self.sections.borrow().iter().copied().find(|line| *line > at).unwrap_or(at)
+            }
             Action::PreviousSection => {
                 self.sections.borrow().iter().rev().copied().find(|line| *line < at).unwrap_or(0)
             }
@@ -75,10 +77,13 @@ impl Page {
         self.most.set(most.max(if has_focus { 0 } else { self.most.get() }));
         self.rows.set(rows);
         let start = self.scroll.min(most);
-        let sections = lines.iter().enumerate().filter(|(_, line)| line.kind == Kind::Section).map(|(at, _)| at);
+        let sections =
+            lines.iter().enumerate().filter(|(_, line)| line.kind == Kind::Section).map(|(at, _)| at);
         self.sections.replace(sections.collect());
         if most > 0 {
-            title.push(theme.span(Role::Quiet, format!("  {}/{}", (start + rows).min(lines.len()), lines.len())));
+            title.push(
+                theme.span(Role::Quiet, format!("  {}/{}", (start + rows).min(lines.len()), lines.len())),
+            );
         }
         if !self.wrap {
             title.push(theme.span(Role::Quiet, "  cut (w wraps)"));

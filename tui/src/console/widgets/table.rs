@@ -125,7 +125,14 @@ impl<R: Row> Table<R> {
     }
 
     /// Carries out a move, a mark or an order; `line` is how many rows a step down passes, `page` a page.
-    pub fn perform(&mut self, columns: &[Column<R>], now: Timestamp, action: Action, line: usize, page: usize) {
+    pub fn perform(
+        &mut self,
+        columns: &[Column<R>],
+        now: Timestamp,
+        action: Action,
+        line: usize,
+        page: usize,
+    ) {
         match action {
             Action::Mark => self.mark(columns, now),
             Action::Range => self.mark_range(columns, now),
@@ -174,7 +181,8 @@ impl<R: Row> Table<R> {
     fn turn_sort(&mut self, columns: &[Column<R>], forward: bool) {
         let keys: Vec<&'static str> = columns.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
         // Place 0 is the order of the screen itself.
-        let at = self.sort.and_then(|(key, _)| keys.iter().position(|other| *other == key)).map_or(0, |at| at + 1);
+        let at =
+            self.sort.and_then(|(key, _)| keys.iter().position(|other| *other == key)).map_or(0, |at| at + 1);
         let places = keys.len() + 1;
         let next = (at + if forward { 1 } else { places - 1 }) % places;
         self.sort = next.checked_sub(1).and_then(|at| keys.get(at)).map(|key| (*key, false));
@@ -205,7 +213,14 @@ impl<R: Row> Table<R> {
     }
 
     /// Draws head and rows into the area; without rows, the line that says why.
-    pub fn draw(&self, columns: &[Column<R>], look: &Look<'_>, empty: &str, frame: &mut Frame<'_>, area: Rect) {
+    pub fn draw(
+        &self,
+        columns: &[Column<R>],
+        look: &Look<'_>,
+        empty: &str,
+        frame: &mut Frame<'_>,
+        area: Rect,
+    ) {
         let (width, theme) = (usize::from(area.width), look.theme);
         let visible = self.visible(columns, look.now);
         if visible.is_empty() {
@@ -214,18 +229,19 @@ impl<R: Row> Table<R> {
                 (true, true) => empty,
                 (true, false) => "Nothing passes the filter; Esc clears it, F shows all.",
             };
-            let lines: Vec<Line<'_>> = text.lines().map(|line| Line::raw(theme.spell(&format!(" {line}")))).collect();
+            let lines: Vec<Line<'_>> =
+                text.lines().map(|line| Line::raw(theme.spell(&format!(" {line}")))).collect();
             frame.render_widget(Paragraph::new([vec![Line::default()], lines].concat()), area);
             return;
         }
         let at = visible.iter().position(|row| Some(row.id()) == self.selected.as_deref()).unwrap_or(0);
-        let shown = fitting(columns, width.saturating_sub(3), look.is_one_company);
+        let shown = fitting(columns, width.saturating_sub(3), look.is_one_company, look.is_one_integration);
         let mut lines = vec![head(&shown, self.sort, look, width)];
         let rows = usize::from(area.height).saturating_sub(1);
         let start = window_start(at, rows, visible.len());
         for (index, row) in visible.iter().enumerate().skip(start).take(rows) {
             let is_marked = self.marks.contains(row.id());
-            lines.push(line(row, &shown, look, index == at, is_marked));
+            lines.push(line(*row, &shown, look, index == at, is_marked));
         }
         frame.render_widget(Paragraph::new(lines), area);
     }
@@ -338,8 +354,9 @@ mod tests {
     }
 
     const COLUMNS: [Column<(String, u8)>; 2] = [
-        column("name", "NAME", Width::Fixed(4), 0, |row, _| plain(&*row.0)),
-        column("count", "COUNT", Width::Fixed(5), 0, |row, _| plain(row.1.to_string())).by(|a, b| a.1.cmp(&b.1)),
+        column("name", "NAME", Width::Fixed(4), 0, |row: &(String, u8), _| plain(&*row.0)),
+        column("count", "COUNT", Width::Fixed(5), 0, |row: &(String, u8), _| plain(row.1.to_string()))
+            .by(|a, b| a.1.cmp(&b.1)),
     ];
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 

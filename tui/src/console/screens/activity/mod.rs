@@ -33,10 +33,11 @@ impl Row for Activity {
     fn fields(&self) -> Fields<'_> {
         let mut fields = vec![("company", Cow::Borrowed(&*self.company))];
         match &self.what {
-            What::Attempt(it) => fields.extend(it.fields().into_iter().chain([
-                ("name", Cow::Borrowed(&*it.integration)),
-                ("what", Cow::Borrowed("attempt")),
-            ])),
+            What::Attempt(it) => fields.extend(
+                it.fields()
+                    .into_iter()
+                    .chain([("name", Cow::Borrowed(&*it.integration)), ("what", Cow::Borrowed("attempt"))]),
+            ),
             What::Act(it) => fields.extend([
                 ("operator", Cow::Borrowed(&*it.operator)),
                 ("what", Cow::Borrowed(&*it.action)),
@@ -57,29 +58,29 @@ impl Row for Activity {
 
 /// The columns of what happened.
 pub const COLUMNS: [Column<Activity>; 6] = [
-    column("time", "TIME", Width::Fixed(14), 0, |it, look| {
+    column("time", "TIME", Width::Fixed(14), 0, |it: &Activity, look| {
         plain(it.at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
     .by(|a, b| b.at.cmp(&a.at)),
-    column("company", "COMPANY", Width::Share(9, 24), 2, |it, _| plain(&*it.company))
+    column("company", "COMPANY", Width::Share(9, 24), 2, |it: &Activity, _| plain(&*it.company))
         .company()
         .by(|a, b| a.company.cmp(&b.company)),
-    column("what", "WHAT", Width::Share(12, 26), 0, |it, _| match &it.what {
+    column("what", "WHAT", Width::Share(12, 26), 0, |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(&*it.integration),
         What::Act(it) => told(Role::Accent, it.operator.clone()),
     }),
-    column("state", "STATE", Width::Share(11, 26), 0, |it, look| match &it.what {
+    column("state", "STATE", Width::Share(11, 26), 0, |it: &Activity, look| match &it.what {
         What::Attempt(it) => {
             let (glyph, role) = look.theme.attempt(it.state);
             told(role, format!("{glyph} {}", it.state.word()))
         }
         What::Act(it) => told(Role::Accent, it.action.clone()),
     }),
-    column("lead", "LEAD", Width::Share(10, 24), 1, |it, _| match &it.what {
+    column("lead", "LEAD", Width::Share(10, 24), 1, |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(it.person()),
         What::Act(_) => plain(""),
     }),
-    column("told", "WHAT CAME OF IT", Width::Share(10, 200), 0, |it, _| match &it.what {
+    column("told", "WHAT CAME OF IT", Width::Share(10, 200), 0, |it: &Activity, _| match &it.what {
         What::Attempt(it) if it.state == AttemptState::Failed => plain(&*it.error),
         What::Attempt(it) => {
             let status = it.status.map(|status| status.to_string()).unwrap_or_default();
@@ -158,7 +159,9 @@ impl Screen for ActivityScreen {
             let mut rows = new;
             if self.has_older {
                 let known: std::collections::BTreeSet<String> = rows.iter().map(|it| it.id.clone()).collect();
-                rows.extend(std::mem::take(&mut self.table.rows).into_iter().filter(|it| !known.contains(&it.id)));
+                rows.extend(
+                    std::mem::take(&mut self.table.rows).into_iter().filter(|it| !known.contains(&it.id)),
+                );
             }
             rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
             rows.truncate(1000);
@@ -204,7 +207,9 @@ impl Screen for ActivityScreen {
             theme.span(Role::Quiet, format!("{}{follow}", self.table.note(&COLUMNS, view.shared.now))),
         ];
         if let Some(error) = &self.fetch.error {
-            title.push(theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))));
+            title.push(
+                theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))),
+            );
         }
         let block = pane(title, true, theme);
         let inner = block.inner(top);
@@ -250,7 +255,7 @@ impl Screen for ActivityScreen {
 fn about(it: &Activity, view: View<'_>) -> Doc {
     let zone = &view.shared.setup.zone;
     match &it.what {
-        What::Attempt(attempt) => document::summary(attempt, zone),
+        What::Attempt(attempt) => document::summary(attempt),
         What::Act(act) => {
             let mut doc = Doc::default();
             doc.push(Kind::Strong, &format!("{} did {} on {}", act.operator, act.action, act.target));

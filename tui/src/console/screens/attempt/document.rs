@@ -9,7 +9,7 @@ use crate::console::widgets::document::{Doc, Kind, guide, size};
 use crate::console::widgets::time;
 
 /// What came of it, what it means, and whose it is.
-pub fn summary(it: &Attempt, zone: &TimeZone) -> Doc {
+pub fn summary(it: &Attempt) -> Doc {
     let mut doc = Doc::default();
     let parts = [
         Some(it.state.word().to_owned()),
@@ -38,7 +38,8 @@ fn facts(doc: &mut Doc, it: &Attempt, detail: Option<&Detail>, zone: &TimeZone) 
     doc.field("delivery", &it.delivery);
     doc.field("attempt", &it.id);
     if let Some(detail) = detail {
-        let versions = [("secret version", detail.secret_version), ("mapping version", detail.mapping_version)];
+        let versions =
+            [("secret version", detail.secret_version), ("mapping version", detail.mapping_version)];
         let versions = versions.iter().filter(|(_, v)| *v > 0).map(|(name, v)| format!("{name} {v}"));
         let by = Some(&detail.operator).filter(|n| !n.is_empty()).map(|name| format!("asked by {name}"));
         let notes: Vec<String> = versions.chain(by).collect();
@@ -48,7 +49,7 @@ fn facts(doc: &mut Doc, it: &Attempt, detail: Option<&Detail>, zone: &TimeZone) 
 
 /// Everything in one column. Of a failed attempt the answer comes first: it decides.
 pub fn whole(it: &Attempt, detail: Option<&Detail>, error: Option<&str>, zone: &TimeZone) -> Doc {
-    let mut doc = summary(it, zone);
+    let mut doc = summary(it);
     let failed = it.state == AttemptState::Failed;
     match detail {
         Some(detail) if failed => {
@@ -143,7 +144,13 @@ fn headers(doc: &mut Doc, headers: &[(String, String)]) {
 }
 
 /// This attempt compared with an earlier one: what went out, and what came back.
-pub fn compared(old: &Attempt, old_detail: &Detail, new: &Attempt, new_detail: &Detail, zone: &TimeZone) -> Doc {
+pub fn compared(
+    old: &Attempt,
+    old_detail: &Detail,
+    new: &Attempt,
+    new_detail: &Detail,
+    zone: &TimeZone,
+) -> Doc {
     let mut doc = Doc::default();
     let named = |it: &Attempt| {
         let at = it.started_at.map(|at| time::moment(at, zone)).unwrap_or_default();

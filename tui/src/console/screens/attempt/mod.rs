@@ -147,7 +147,10 @@ impl AttemptScreen {
     fn before(&self) -> Option<&Attempt> {
         let it = self.current()?;
         let older = self.attempts.get(self.at + 1..).unwrap_or_default();
-        older.iter().find(|a| a.delivery == it.delivery).or_else(|| older.iter().find(|a| a.integration_id == it.integration_id))
+        older
+            .iter()
+            .find(|a| a.delivery == it.delivery)
+            .or_else(|| older.iter().find(|a| a.integration_id == it.integration_id))
     }
 
     fn step(&mut self, at: usize) {
@@ -172,7 +175,10 @@ impl AttemptScreen {
 impl Screen for AttemptScreen {
     fn crumb(&self, shared: &Shared) -> String {
         let at = self.current().and_then(|it| it.started_at);
-        at.map_or_else(|| "attempt".to_owned(), |at| format!("attempt {}", time::clock(at, &shared.setup.zone)))
+        at.map_or_else(
+            || "attempt".to_owned(),
+            |at| format!("attempt {}", time::clock(at, &shared.setup.zone)),
+        )
     }
 
     fn actions(&self) -> &'static [Action] {
@@ -256,14 +262,28 @@ impl Screen for AttemptScreen {
             return self.left.draw(self.whole(it, view.shared), title(&name), true, theme, frame, area);
         };
         let zone = &view.shared.setup.zone;
-        let head = document::summary(it, zone);
+        let head = document::summary(it);
         let rows = u16::try_from(head.0.len()).unwrap_or(4).min(6) + 1;
         let [top, body] = Layout::vertical([Constraint::Length(rows), Constraint::Min(0)]).areas(area);
         let halves = [Constraint::Percentage(50), Constraint::Percentage(50)];
         let [left, right] = Layout::horizontal(halves).areas(body);
         draw_plain(head, theme, frame, Rect { x: top.x + 2, width: top.width.saturating_sub(4), ..top });
-        self.left.draw(document::requests(it, detail, zone), title("Request"), !self.is_right, theme, frame, left);
-        self.right.draw(document::responses(it, detail), title("Response"), self.is_right, theme, frame, right);
+        self.left.draw(
+            document::requests(it, detail, zone),
+            title("Request"),
+            !self.is_right,
+            theme,
+            frame,
+            left,
+        );
+        self.right.draw(
+            document::responses(it, detail),
+            title("Response"),
+            self.is_right,
+            theme,
+            frame,
+            right,
+        );
     }
 
     fn follows(&self) -> Option<String> {
@@ -298,7 +318,10 @@ pub fn chosen(it: &Attempt) -> Option<Chosen> {
     (!it.delivery.is_empty()).then(|| Chosen {
         delivery: it.delivery.clone(),
         person: it.person().to_owned(),
-        integration: [it.company.as_str(), it.integration.as_str()].join(" / ").trim_matches([' ', '/']).to_owned(),
+        integration: [it.company.as_str(), it.integration.as_str()]
+            .join(" / ")
+            .trim_matches([' ', '/'])
+            .to_owned(),
         at: it.started_at,
         error: it.error.clone(),
         is_delivered: it.state == AttemptState::Delivered,

@@ -69,7 +69,8 @@ impl CompanyScreen {
 
     fn name(&self, shared: &Shared) -> String {
         let told = self.fetch.value.as_ref().map(|page| page.company.name.clone());
-        let seen = || shared.integrations.iter().find(|it| it.company_id == self.id).map(|it| it.company.clone());
+        let seen =
+            || shared.integrations.iter().find(|it| it.company_id == self.id).map(|it| it.company.clone());
         told.or_else(seen).unwrap_or_else(|| format!("company {}", self.id))
     }
 }
@@ -109,7 +110,8 @@ impl Screen for CompanyScreen {
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
-        self.table.rows = cx.shared.integrations.iter().filter(|it| it.company_id == self.id).cloned().collect();
+        self.table.rows =
+            cx.shared.integrations.iter().filter(|it| it.company_id == self.id).cloned().collect();
         self.table.is_loaded = cx.shared.is_loaded;
         self.table.normalize(&COLUMNS, cx.shared.now);
     }
@@ -117,7 +119,8 @@ impl Screen for CompanyScreen {
     fn subject(&self, _: &Shared) -> Subject {
         let it = self.table.current();
         let flows = self.fetch.value.as_ref().map(|page| page.flows.as_slice()).unwrap_or_default();
-        let flow = it.and_then(|it| flows.iter().find(|flow| flow.targets.iter().any(|(id, _)| *id == it.id)));
+        let flow =
+            it.and_then(|it| flows.iter().find(|flow| flow.targets.iter().any(|(id, _)| *id == it.id)));
         Subject {
             integration: it.map(|it| it.id.clone()),
             company: Some(self.id),
@@ -189,14 +192,22 @@ impl CompanyScreen {
             return doc;
         };
         let company = &page.company;
-        let moment = |at: Option<Timestamp>| at.map(|at| format!("{}, {}", time::ago(now, at), time::moment(at, zone)));
+        let moment = |at: Option<Timestamp>| {
+            at.map(|at| format!("{}, {}", time::ago(now, at), time::moment(at, zone)))
+        };
         let last = moment(company.last_lead_at).unwrap_or_else(|| "none ever came".to_owned());
         if is_silent(company, now) {
-            doc.push(Kind::Error, &format!("SILENT: no lead for longer than the usual {} hours", company.quiet_hours));
+            doc.push(
+                Kind::Error,
+                &format!("SILENT: no lead for longer than the usual {} hours", company.quiet_hours),
+            );
         }
         doc.field("last lead", &last);
         doc.field("24 hours", &format!("{} leads, {} posts refused", page.leads_24h, page.refused_24h));
-        doc.field("plan", &format!("{}{}", company.plan, if company.paused_at.is_some() { ", PAUSED" } else { "" }));
+        doc.field(
+            "plan",
+            &format!("{}{}", company.plan, if company.paused_at.is_some() { ", PAUSED" } else { "" }),
+        );
         let quiet = match company.quiet_hours {
             0 => "never said to be silent".to_owned(),
             hours => format!("said to be silent after {hours} hours without a lead"),
@@ -204,7 +215,9 @@ impl CompanyScreen {
         doc.field("quiet", &quiet);
         doc.section("intake keys");
         for key in &page.keys {
-            let used = key.last_used_at.map_or_else(|| "use not known".to_owned(), |at| format!("last used {}", time::ago(now, at)));
+            let used = key
+                .last_refused_at
+                .map_or_else(String::new, |at| format!("last refused {}", time::ago(now, at)));
             let state = key.revoked_at.map(|at| format!("REVOKED {}", time::ago(now, at))).unwrap_or(used);
             let signed = if key.require_signature { ", wants signatures" } else { "" };
             doc.push(Kind::Text, &format!("{}…  {state}{signed}", key.prefix));
@@ -215,7 +228,10 @@ impl CompanyScreen {
         }
         for post in &page.refused {
             let at = post.at.map(|at| time::stamp(at, zone)).unwrap_or_default();
-            doc.push(Kind::Error, &format!("{at}  {}  key {}…  {}", post.status, post.key_prefix, post.detail));
+            doc.push(
+                Kind::Error,
+                &format!("{at}  {}  key {}…  {}", post.status, post.key_prefix, post.detail),
+            );
             for (pointer, problem) in &post.errors {
                 doc.push(Kind::Text, &format!("    {pointer} {problem}"));
             }

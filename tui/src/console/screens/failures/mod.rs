@@ -32,7 +32,10 @@ impl Row for Cause {
     }
 
     fn fields(&self) -> Fields<'_> {
-        let places = self.places.iter().flat_map(|p| [("company", Cow::Borrowed(&*p.company)), ("name", Cow::Borrowed(&*p.name))]);
+        let places = self
+            .places
+            .iter()
+            .flat_map(|p| [("company", Cow::Borrowed(&*p.company)), ("name", Cow::Borrowed(&*p.name))]);
         let own = [
             ("class", Cow::Borrowed(&*self.class)),
             ("err", Cow::Borrowed(&*self.text)),
@@ -52,25 +55,28 @@ impl Row for Cause {
 
 /// The columns of causes.
 pub const COLUMNS: [Column<Cause>; 9] = [
-    column("dead", "DEAD", Width::Fixed(6), 0, |it, look| {
+    column("dead", "DEAD", Width::Fixed(6), 0, |it: &Cause, look| {
         let sign = look.theme.pick("✗", "x");
         told(Role::Bad, format!("{sign} {}", it.dead))
     })
     .by(|a, b| b.dead.cmp(&a.dead)),
-    column("cause", "CAUSE", Width::Share(20, 70), 0, |it, _| plain(&*it.text)).by(|a, b| a.text.cmp(&b.text)),
-    column("retrying", "RETRYING", Width::Fixed(8), 4, |it, _| plain(it.retrying.to_string()))
+    column("cause", "CAUSE", Width::Share(20, 70), 0, |it: &Cause, _| plain(&*it.text))
+        .by(|a, b| a.text.cmp(&b.text)),
+    column("retrying", "RETRYING", Width::Fixed(8), 4, |it: &Cause, _| plain(it.retrying.to_string()))
         .right()
         .by(|a, b| b.retrying.cmp(&a.retrying)),
-    column("leads", "LEADS", Width::Fixed(6), 3, |it, _| plain(it.leads.to_string()))
+    column("leads", "LEADS", Width::Fixed(6), 3, |it: &Cause, _| plain(it.leads.to_string()))
         .right()
         .by(|a, b| b.leads.cmp(&a.leads)),
-    column("where", "WHERE", Width::Share(14, 40), 1, |it, _| plain(it.places())),
-    column("money", "QUOTED", Width::Share(12, 24), 6, |it, _| plain(it.money())),
-    column("first", "FIRST", Width::Fixed(7), 5, |it, look| plain(time::age(look.now, it.first_at)))
+    column("where", "WHERE", Width::Share(14, 40), 1, |it: &Cause, _| plain(it.places())),
+    column("money", "QUOTED", Width::Share(12, 24), 6, |it: &Cause, _| plain(it.money())),
+    column("first", "FIRST", Width::Fixed(7), 5, |it: &Cause, look| plain(time::age(look.now, it.first_at)))
         .by(|a, b| a.first_at.cmp(&b.first_at)),
-    column("last", "LAST", Width::Fixed(7), 2, |it, look| plain(time::age(look.now, it.last_at)))
+    column("last", "LAST", Width::Fixed(7), 2, |it: &Cause, look| plain(time::age(look.now, it.last_at)))
         .by(|a, b| b.last_at.cmp(&a.last_at)),
-    column("trend", "TREND 24H", Width::Fixed(12), 3, |it, look| plain(trend(&it.trend, look.now, look.theme))),
+    column("trend", "TREND 24H", Width::Fixed(12), 3, |it: &Cause, look| {
+        plain(trend(&it.trend, look.now, look.theme))
+    }),
 ];
 
 /// The deaths of the last day in twelve bars of two hours.
@@ -286,12 +292,14 @@ impl Screen for FailuresScreen {
     }
 
     fn typing(&mut self) -> Option<&mut Input> {
-        let filter = if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter };
+        let filter =
+            if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter };
         filter.editing.then_some(&mut filter.input)
     }
 
     fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
-        let filter = if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter };
+        let filter =
+            if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter };
         end_filter(filter, typed);
     }
 
@@ -323,7 +331,9 @@ impl Screen for FailuresScreen {
         match (action, self.pane) {
             (Action::Retry, Pane::Leads) if marks > 0 => Some(format!("retry {marks} marked")),
             (Action::Retry, Pane::Leads) => Some("retry this lead".to_owned()),
-            (Action::Retry, _) => Some(format!("retry all {}", self.causes.current().map_or(0, |it| it.dead))),
+            (Action::Retry, _) => {
+                Some(format!("retry all {}", self.causes.current().map_or(0, |it| it.dead)))
+            }
             (Action::Open, Pane::Causes) => Some("leads".to_owned()),
             (Action::Open, _) => Some("open the lead".to_owned()),
             _ => None,

@@ -17,7 +17,8 @@ use crate::console::widgets::time;
 pub(super) fn draw(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let rows = u16::try_from(it.causes.rows.len()).unwrap_or(u16::MAX).saturating_add(3).max(5);
     let most = if view.shared.is_wide() { area.height / 2 } else { area.height * 2 / 5 };
-    let [top, bottom] = Layout::vertical([Constraint::Length(rows.min(most)), Constraint::Min(0)]).areas(area);
+    let [top, bottom] =
+        Layout::vertical([Constraint::Length(rows.min(most)), Constraint::Min(0)]).areas(area);
     causes(it, view, frame, top);
     if view.shared.is_wide() {
         let halves = [Constraint::Percentage(52), Constraint::Percentage(48)];

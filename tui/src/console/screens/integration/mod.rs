@@ -233,7 +233,8 @@ impl IntegrationScreen {
             }
             return;
         }
-        let visible: Vec<Attempt> = self.attempts.visible(&ATTEMPTS, cx.shared.now).into_iter().cloned().collect();
+        let visible: Vec<Attempt> =
+            self.attempts.visible(&ATTEMPTS, cx.shared.now).into_iter().cloned().collect();
         let Some(at) = visible.iter().position(|it| Some(&it.id) == self.attempts.selected.as_ref()) else {
             return cx.say(Tone::Plain, "no attempt is selected");
         };
@@ -256,7 +257,9 @@ impl IntegrationScreen {
             self.fresh = 0;
         }
         // Going down at the end is asking for older ones.
-        if self.attempts.selected == before && matches!(action, Action::Down | Action::PageDown | Action::Last) {
+        if self.attempts.selected == before
+            && matches!(action, Action::Down | Action::PageDown | Action::Last)
+        {
             self.ask_older(cx);
         }
     }
@@ -318,7 +321,10 @@ pub fn chosen_delivery(it: &Delivery) -> Chosen {
     Chosen {
         delivery: it.id.clone(),
         person: it.person().to_owned(),
-        integration: [it.company.as_str(), it.integration.as_str()].join(" / ").trim_matches([' ', '/']).to_owned(),
+        integration: [it.company.as_str(), it.integration.as_str()]
+            .join(" / ")
+            .trim_matches([' ', '/'])
+            .to_owned(),
         at: it.at(),
         error: it.because().to_owned(),
         is_delivered: it.state == DeliveryState::Delivered,
@@ -353,7 +359,12 @@ impl Screen for IntegrationScreen {
             Action::Pager => {
                 if let Some(it) = self.attempts.current() {
                     let detail = self.details.of(&it.id);
-                    let text = crate::console::screens::attempt::document::whole(it, detail, None, &cx.shared.setup.zone);
+                    let text = crate::console::screens::attempt::document::whole(
+                        it,
+                        detail,
+                        None,
+                        &cx.shared.setup.zone,
+                    );
                     cx.effects_page(text.text());
                 }
             }
@@ -458,12 +469,14 @@ impl Screen for IntegrationScreen {
     }
 
     fn typing(&mut self) -> Option<&mut Input> {
-        let filter = if self.shows_deliveries { &mut self.deliveries.filter } else { &mut self.attempts.filter };
+        let filter =
+            if self.shows_deliveries { &mut self.deliveries.filter } else { &mut self.attempts.filter };
         filter.editing.then_some(&mut filter.input)
     }
 
     fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
-        let filter = if self.shows_deliveries { &mut self.deliveries.filter } else { &mut self.attempts.filter };
+        let filter =
+            if self.shows_deliveries { &mut self.deliveries.filter } else { &mut self.attempts.filter };
         end_filter(filter, typed);
     }
 
@@ -494,12 +507,14 @@ impl Screen for IntegrationScreen {
 
     fn ages(&self, shared: &Shared) -> Vec<Timestamp> {
         let it = self.it(shared).into_iter();
-        let own = it.flat_map(|it| [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until]);
+        let own =
+            it.flat_map(|it| [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until]);
         own.flatten().chain(ages(&self.attempts.rows)).collect()
     }
 
     fn label(&self, action: Action, _: &Shared) -> Option<String> {
-        let marks = if self.shows_deliveries { self.deliveries.marks.len() } else { self.attempts.marks.len() };
+        let marks =
+            if self.shows_deliveries { self.deliveries.marks.len() } else { self.attempts.marks.len() };
         match action {
             Action::Retry if marks > 0 => Some(format!("retry {marks} marked")),
             Action::FailingOnly => Some("failed only".to_owned()),

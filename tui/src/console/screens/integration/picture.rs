@@ -113,7 +113,7 @@ fn list(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
     frame.render_widget(block, area);
     it.rows.set(usize::from(inner.height).saturating_sub(1));
     let mut look = view.look();
-    look.is_one_company = true;
+    (look.is_one_company, look.is_one_integration) = (true, true);
     if it.shows_deliveries {
         let empty = "Everything that came here has been delivered.";
         it.deliveries.draw(&DELIVERIES, &look, empty, frame, inner);
@@ -160,15 +160,23 @@ fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
     let detail = it.details.of(&attempt.id);
     match detail.filter(|_| area.width >= 100) {
         Some(detail) => {
-            let head = document::summary(attempt, zone);
+            let head = document::summary(attempt);
             let rows = u16::try_from(head.0.len()).unwrap_or(4) + 1;
-            let [top, body] = Layout::vertical([Constraint::Length(rows.min(7)), Constraint::Min(0)]).areas(area);
+            let [top, body] =
+                Layout::vertical([Constraint::Length(rows.min(7)), Constraint::Min(0)]).areas(area);
             let halves = [Constraint::Percentage(50), Constraint::Percentage(50)];
             let [left, right] = Layout::horizontal(halves).areas(body);
             draw_plain(head, theme, frame, Rect { x: top.x + 2, width: top.width.saturating_sub(4), ..top });
             let request = document::requests(attempt, detail, zone);
             it.page.draw(request, title("Request"), has_focus, theme, frame, left);
-            it.answer.draw(document::responses(attempt, detail), title("Response"), has_focus, theme, frame, right);
+            it.answer.draw(
+                document::responses(attempt, detail),
+                title("Response"),
+                has_focus,
+                theme,
+                frame,
+                right,
+            );
         }
         None => {
             let doc = document::whole(attempt, detail, it.details.error(&attempt.id), zone);
@@ -192,7 +200,7 @@ fn below(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Re
 }
 
 /// A delivery in words.
-pub fn told(it: &Delivery, view: View<'_>) -> Doc {
+pub(super) fn told(it: &Delivery, view: View<'_>) -> Doc {
     let zone = &view.shared.setup.zone;
     let moment = |at: Option<jiff::Timestamp>| at.map(|at| time::moment(at, zone)).unwrap_or_default();
     let mut doc = Doc::default();

@@ -48,29 +48,34 @@ impl Row for Job {
 
 /// The columns of jobs.
 pub const COLUMNS: [Column<Job>; 9] = [
-    column("began", "BEGAN", Width::Fixed(14), 0, |it, look| {
+    column("began", "BEGAN", Width::Fixed(14), 0, |it: &Job, look| {
         plain(it.created_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
     .by(|a, b| b.created_at.cmp(&a.created_at)),
-    column("state", "STATE", Width::Fixed(9), 0, |it, _| {
+    column("state", "STATE", Width::Fixed(9), 0, |it: &Job, _| {
         told(if it.state == "running" { Role::Accent } else { Role::Plain }, &*it.state)
     })
     .by(|a, b| a.state.cmp(&b.state)),
-    column("kind", "WHAT", Width::Fixed(6), 1, |it, _| plain(&*it.kind)),
-    column("progress", "PROGRESS", Width::Fixed(17), 0, |it, look| {
+    column("kind", "WHAT", Width::Fixed(6), 1, |it: &Job, _| plain(&*it.kind)),
+    column("progress", "PROGRESS", Width::Fixed(17), 0, |it: &Job, look| {
         let done = it.released + it.left_alone;
         let filled = usize::try_from((done * 8).checked_div(it.total).unwrap_or(8)).unwrap_or(8).min(8);
         let (full, rest) = (look.theme.pick("█", "#"), look.theme.pick("░", "."));
         plain(format!("{}{} {done}/{}", full.repeat(filled), rest.repeat(8 - filled), it.total))
     }),
-    column("delivered", "DELIVERED", Width::Fixed(9), 1, |it, _| told(Role::Good, it.delivered.to_string())).right(),
-    column("dead", "DEAD", Width::Fixed(5), 1, |it, _| {
+    column("delivered", "DELIVERED", Width::Fixed(9), 1, |it: &Job, _| {
+        told(Role::Good, it.delivered.to_string())
+    })
+    .right(),
+    column("dead", "DEAD", Width::Fixed(5), 1, |it: &Job, _| {
         told(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
     })
     .right(),
-    column("pending", "PENDING", Width::Fixed(7), 2, |it, _| plain(it.pending.to_string())).right(),
-    column("alone", "LEFT ALONE", Width::Fixed(10), 4, |it, _| plain(it.left_alone.to_string())).right(),
-    column("operator", "BY", Width::Share(6, 30), 3, |it, _| plain(&*it.operator)).by(|a, b| a.operator.cmp(&b.operator)),
+    column("pending", "PENDING", Width::Fixed(7), 2, |it: &Job, _| plain(it.pending.to_string())).right(),
+    column("alone", "LEFT ALONE", Width::Fixed(10), 4, |it: &Job, _| plain(it.left_alone.to_string()))
+        .right(),
+    column("operator", "BY", Width::Share(6, 30), 3, |it: &Job, _| plain(&*it.operator))
+        .by(|a, b| a.operator.cmp(&b.operator)),
 ];
 
 /// The screen.
@@ -207,12 +212,12 @@ impl Screen for JobsScreen {
         let rows = u16::try_from(self.jobs.rows.len()).unwrap_or(u16::MAX).saturating_add(3).max(5);
         let rows = rows.min(area.height / 2);
         let [top, bottom] = Layout::vertical([Constraint::Length(rows), Constraint::Min(0)]).areas(area);
-        let mut title = vec![
-            theme.span(Role::Strong, "Jobs"),
-            theme.span(Role::Quiet, self.jobs.note(&COLUMNS, now)),
-        ];
+        let mut title =
+            vec![theme.span(Role::Strong, "Jobs"), theme.span(Role::Quiet, self.jobs.note(&COLUMNS, now))];
         if let Some(error) = &self.fetch.error {
-            title.push(theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))));
+            title.push(
+                theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))),
+            );
         }
         let block = pane(title, !self.is_below, theme);
         let inner = block.inner(top);
@@ -227,7 +232,8 @@ impl Screen for JobsScreen {
         let inner = block.inner(bottom);
         frame.render_widget(block, bottom);
         self.rows.set(usize::from(inner.height).saturating_sub(1));
-        let empty = if self.jobs.rows.is_empty() { "No job is selected." } else { "It brought nothing back yet." };
+        let empty =
+            if self.jobs.rows.is_empty() { "No job is selected." } else { "It brought nothing back yet." };
         self.deliveries.draw(&DELIVERIES, &view.look(), empty, frame, inner);
     }
 
@@ -254,6 +260,7 @@ impl Screen for JobsScreen {
     }
 
     fn label(&self, action: Action, _: &Shared) -> Option<String> {
-        (action == Action::Open).then(|| if self.is_below { "open the lead" } else { "what it touched" }.to_owned())
+        (action == Action::Open)
+            .then(|| if self.is_below { "open the lead" } else { "what it touched" }.to_owned())
     }
 }

@@ -49,15 +49,25 @@ impl Row for Explained {
 
 /// One line for each delivery.
 pub const COLUMNS: [Column<Explained>; 6] = [
-    column("integration", "INTEGRATION", Width::Share(12, 24), 0, |it, _| plain(&*it.delivery.integration)),
-    column("state", "STATE", Width::Fixed(11), 0, |it, look| {
-        let (glyph, role) = look.theme.delivery(it.delivery.state);
-        told(role, format!("{glyph} {}", if it.delivery.running { "running" } else { it.delivery.state.word() }))
+    column("integration", "INTEGRATION", Width::Share(12, 18), 0, |it: &Explained, _| {
+        plain(&*it.delivery.integration)
     }),
-    column("tries", "TRIES", Width::Fixed(5), 3, |it, _| plain(it.delivery.attempts.to_string())).right(),
-    column("event", "EVENT", Width::Fixed(8), 4, |it, _| plain(it.delivery.event.trim_start_matches("lead."))),
-    column("since", "SINCE", Width::Fixed(7), 2, |it, look| plain(time::age(look.now, it.delivery.at()))),
-    column("why", "WHY", Width::Share(10, 250), 0, |it, _| match it.why.as_str() {
+    column("state", "STATE", Width::Fixed(11), 0, |it: &Explained, look| {
+        let (glyph, role) = look.theme.delivery(it.delivery.state);
+        told(
+            role,
+            format!("{glyph} {}", if it.delivery.running { "running" } else { it.delivery.state.word() }),
+        )
+    }),
+    column("tries", "TRIES", Width::Fixed(5), 3, |it: &Explained, _| plain(it.delivery.attempts.to_string()))
+        .right(),
+    column("event", "EVENT", Width::Fixed(8), 4, |it: &Explained, _| {
+        plain(it.delivery.event.trim_start_matches("lead."))
+    }),
+    column("since", "SINCE", Width::Fixed(7), 2, |it: &Explained, look| {
+        plain(time::age(look.now, it.delivery.at()))
+    }),
+    column("why", "WHY", Width::Share(36, 250), 0, |it: &Explained, _| match it.why.as_str() {
         "" => told(Role::Quiet, it.delivery.because().to_owned()),
         why => plain(why),
     }),
@@ -146,13 +156,22 @@ impl LeadScreen {
     /// The steps of the integration that is selected, oldest first.
     fn steps<'s>(&self, page: &'s LeadPage) -> Vec<&'s Step> {
         let name = self.table.current().map(|it| it.delivery.integration.as_str());
-        page.steps.iter().filter(|step| step.integration.is_empty() || Some(step.integration.as_str()) == name).collect()
+        page.steps
+            .iter()
+            .filter(|step| step.integration.is_empty() || Some(step.integration.as_str()) == name)
+            .collect()
     }
 
     /// The attempts of the selected delivery's integration, newest first.
     fn attempts(&self) -> Vec<Attempt> {
-        let Some((page, current)) = self.fetch.value.as_ref().zip(self.table.current()) else { return Vec::new() };
-        let steps = self.steps(page).into_iter().rev().filter(|step| step.what == "attempt" && !step.attempt.is_empty());
+        let Some((page, current)) = self.fetch.value.as_ref().zip(self.table.current()) else {
+            return Vec::new();
+        };
+        let steps = self
+            .steps(page)
+            .into_iter()
+            .rev()
+            .filter(|step| step.what == "attempt" && !step.attempt.is_empty());
         steps
             .map(|step| Attempt {
                 id: step.attempt.clone(),
@@ -240,7 +259,8 @@ impl Screen for LeadScreen {
             }
             self.table.set(page.deliveries.clone());
             let wanted = self.wanted.take();
-            let found = page.deliveries.iter().find(|it| Some(&it.delivery.integration_id) == wanted.as_ref());
+            let found =
+                page.deliveries.iter().find(|it| Some(&it.delivery.integration_id) == wanted.as_ref());
             if let Some(found) = found {
                 self.table.select(found.delivery.id.clone());
             }
@@ -312,7 +332,8 @@ impl Screen for LeadScreen {
 
     fn period(&self) -> Option<i64> {
         // What is under way is seen to end; a lead that is at rest is not asked for again and again.
-        let moves = self.table.rows.iter().any(|it| it.delivery.running || it.delivery.state.word() == "pending");
+        let moves =
+            self.table.rows.iter().any(|it| it.delivery.running || it.delivery.state.word() == "pending");
         Some(if moves { 2 } else { 15 })
     }
 

@@ -31,7 +31,9 @@ pub(super) fn draw(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area:
     it.rows.set(usize::from(inner.height).saturating_sub(1));
     let empty = match &it.fetch.error {
         Some(error) => safe(error, usize::from(inner.width), theme),
-        None => "No integration is to get this lead: there is none, or none was enabled when it came.".to_owned(),
+        None => {
+            "No integration is to get this lead: there is none, or none was enabled when it came.".to_owned()
+        }
     };
     if it.fetch.value.is_some() || it.fetch.error.is_none() {
         it.table.draw(&COLUMNS, &view.look(), &empty, frame, inner);
@@ -40,7 +42,8 @@ pub(super) fn draw(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area:
     }
     let Some(page) = &it.fetch.value else { return };
     let doc = selected(it, page, view);
-    let name = it.table.current().map_or_else(|| "What happened".to_owned(), |e| e.delivery.integration.clone());
+    let name =
+        it.table.current().map_or_else(|| "What happened".to_owned(), |e| e.delivery.integration.clone());
     let title = vec![theme.span(Role::Strong, safe(&name, 40, theme))];
     if view.shared.is_wide() {
         let halves = [Constraint::Percentage(58), Constraint::Percentage(42)];
@@ -61,7 +64,8 @@ fn who(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let theme = view.theme;
     let width = usize::from(area.width).saturating_sub(4);
     let name = if it.person.is_empty() { &it.uuid } else { &it.person };
-    let block = pane(vec![theme.span(Role::Strong, safe(name, width.saturating_sub(4), theme))], false, theme);
+    let block =
+        pane(vec![theme.span(Role::Strong, safe(name, width.saturating_sub(4), theme))], false, theme);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };

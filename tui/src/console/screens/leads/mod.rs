@@ -45,25 +45,27 @@ impl Row for Lead {
 
 /// The columns of what was found.
 pub const COLUMNS: [Column<Lead>; 7] = [
-    column("name", "NAME", Width::Share(14, 30), 0, |it, _| plain(it.person())).by(|a, b| a.person().cmp(b.person())),
-    column("email", "E-MAIL", Width::Share(14, 36), 1, |it, _| plain(&*it.email)).by(|a, b| a.email.cmp(&b.email)),
-    column("company", "COMPANY", Width::Share(10, 24), 1, |it, _| plain(&*it.company))
+    column("name", "NAME", Width::Share(12, 30), 0, |it: &Lead, _| plain(it.person()))
+        .by(|a, b| a.person().cmp(b.person())),
+    column("email", "E-MAIL", Width::Share(18, 36), 1, |it: &Lead, _| plain(&*it.email))
+        .by(|a, b| a.email.cmp(&b.email)),
+    column("company", "COMPANY", Width::Share(9, 24), 1, |it: &Lead, _| plain(&*it.company))
         .company()
         .by(|a, b| a.company.cmp(&b.company)),
-    column("state", "STATE", Width::Fixed(9), 1, |it, _| {
+    column("state", "STATE", Width::Fixed(9), 1, |it: &Lead, _| {
         told(if it.state == "complete" { Role::Good } else { Role::Warn }, &*it.state)
     })
     .by(|a, b| a.state.cmp(&b.state)),
-    column("open", "OPEN", Width::Fixed(4), 2, |it, _| {
+    column("open", "OPEN", Width::Fixed(4), 2, |it: &Lead, _| {
         told(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
     })
     .right()
     .by(|a, b| b.undelivered.cmp(&a.undelivered)),
-    column("received", "RECEIVED", Width::Fixed(14), 0, |it, look| {
+    column("received", "RECEIVED", Width::Fixed(14), 0, |it: &Lead, look| {
         plain(it.received_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
     .by(|a, b| b.received_at.cmp(&a.received_at)),
-    column("phone", "PHONE", Width::Share(14, 20), 4, |it, _| plain(&*it.phone)),
+    column("phone", "PHONE", Width::Share(14, 20), 4, |it: &Lead, _| plain(&*it.phone)),
 ];
 
 /// The screen.
@@ -208,7 +210,10 @@ impl Screen for LeadsScreen {
     fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         let theme = view.theme;
         let [top, body] = Layout::vertical([Constraint::Length(3), Constraint::Min(0)]).areas(area);
-        let title = vec![theme.span(Role::Strong, "Find a lead"), theme.span(Role::Quiet, "  name, e-mail, phone, uuid")];
+        let title = vec![
+            theme.span(Role::Strong, "Find a lead"),
+            theme.span(Role::Quiet, "  name, e-mail, phone, uuid"),
+        ];
         let block = pane(title, self.is_typing, theme);
         let inner = block.inner(top);
         frame.render_widget(block, top);
@@ -232,18 +237,28 @@ impl Screen for LeadsScreen {
             title.push(theme.span(Role::Quiet, ", more behind them: type on"));
         }
         if let Some(error) = &self.fetch.error {
-            title.push(theme.span(Role::Bad, format!("  {}", safe(error, usize::from(body.width) / 2, theme))));
+            title.push(
+                theme.span(Role::Bad, format!("  {}", safe(error, usize::from(body.width) / 2, theme))),
+            );
         }
         let block = pane(title, !self.is_typing, theme);
         let inner = block.inner(body);
         frame.render_widget(block, body);
         self.rows.set(usize::from(inner.height).saturating_sub(1));
-        let empty = if self.text().chars().count() == 1 { "Two characters at least." } else { "Nobody is called so." };
+        let empty = if self.text().chars().count() == 1 {
+            "Two characters at least."
+        } else {
+            "Nobody is called so."
+        };
         self.table.draw(&COLUMNS, &view.look(), empty, frame, inner);
     }
 
     fn typing(&mut self) -> Option<&mut Input> {
         self.is_typing.then_some(&mut self.sought)
+    }
+
+    fn is_typing(&self) -> bool {
+        self.is_typing
     }
 
     fn typed(&mut self, typed: Typed, cx: &mut Cx<'_>) {

@@ -39,7 +39,10 @@ impl MessagesScreen {
         for message in shared.messages.iter().rev() {
             let kind = if message.tone == Tone::Bad { Kind::Error } else { Kind::Text };
             let glyph = view.map_or("", |view| sign(message.tone, view.theme).0);
-            doc.push(kind, &format!("{} {glyph} {}", time::clock(message.at, &shared.setup.zone), message.text));
+            doc.push(
+                kind,
+                &format!("{} {glyph} {}", time::clock(message.at, &shared.setup.zone), message.text),
+            );
         }
         doc
     }

@@ -54,7 +54,8 @@ fn card(it: &Integration, is_selected: bool, view: View<'_>, frame: &mut Frame<'
     let (theme, now) = (view.theme, view.shared.now);
     let width = usize::from(area.width).saturating_sub(4);
     let mark = if is_selected { theme.pick("▶ ", "> ") } else { "" };
-    let company = if view.look().is_one_company { String::new() } else { safe(&it.company, width / 2, theme) };
+    let company =
+        if view.look().is_one_company { String::new() } else { safe(&it.company, width / 2, theme) };
     let name = safe(&it.name, width.saturating_sub(company.chars().count() + 6), theme);
     let title = vec![
         theme.span(Role::Accent, mark),

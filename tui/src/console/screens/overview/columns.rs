@@ -6,42 +6,51 @@ use ratatui::text::Span;
 use crate::console::data::Integration;
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, Width, column, plain, told};
-use crate::console::widgets::draw::counted;
+use crate::console::widgets::draw::{counted, without_phrase};
 use crate::console::widgets::time;
 
 /// The columns, the most important first.
 pub const COLUMNS: [Column<Integration>; 11] = [
-    column("name", "NAME", Width::Share(12, 28), 0, |it, _| plain(&*it.name)).by(|a, b| a.name.cmp(&b.name)),
-    column("company", "COMPANY", Width::Share(9, 24), 1, |it, _| plain(&*it.company))
+    column("name", "NAME", Width::Share(12, 28), 0, |it: &Integration, _| plain(&*it.name))
+        .by(|a, b| a.name.cmp(&b.name)),
+    column("company", "COMPANY", Width::Share(9, 24), 1, |it: &Integration, _| plain(&*it.company))
         .company()
         .by(|a, b| (&a.company, &a.name).cmp(&(&b.company, &b.name))),
-    column("state", "STATE", Width::Fixed(13), 0, |it, look| {
+    column("state", "STATE", Width::Fixed(13), 0, |it: &Integration, look| {
         let (glyph, role) = look.theme.badge(it.badge);
         told(role, format!("{glyph} {}", it.badge.word()))
     })
     .by(|a, b| a.badge.cmp(&b.badge)),
-    column("failures", "FAIL", Width::Fixed(5), 2, |it, _| plain(it.failures.to_string()))
+    column("failures", "FAIL", Width::Fixed(5), 2, |it: &Integration, _| plain(it.failures.to_string()))
         .right()
         .by(|a, b| b.failures.cmp(&a.failures)),
-    column("dead", "DEAD", Width::Fixed(5), 1, |it, _| {
+    column("dead", "DEAD", Width::Fixed(5), 1, |it: &Integration, _| {
         told(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
     })
     .right()
     .by(|a, b| b.dead.cmp(&a.dead)),
-    column("held", "HELD", Width::Fixed(6), 4, |it, _| plain(counted(it.held)))
+    column("held", "HELD", Width::Fixed(6), 4, |it: &Integration, _| plain(counted(it.held)))
         .right()
         .by(|a, b| b.held.cmp(&a.held)),
-    column("pending", "WAIT", Width::Fixed(6), 5, |it, _| plain(counted(it.pending)))
+    column("pending", "WAIT", Width::Fixed(6), 5, |it: &Integration, _| plain(counted(it.pending)))
         .right()
         .by(|a, b| b.pending.cmp(&a.pending)),
-    column("pushed", "PUSHED", Width::Fixed(7), 3, |it, look| plain(time::age(look.now, it.last_pushed_at)))
-        .by(|a, b| b.last_pushed_at.cmp(&a.last_pushed_at)),
-    column("retry", "NEXT RETRY", Width::Share(12, 26), 6, |it, look| plain(retry(look.now, it))),
-    column("connector", "CONNECTOR", Width::Fixed(10), 7, |it, _| plain(&*it.connector))
+    column("pushed", "PUSHED", Width::Fixed(7), 3, |it: &Integration, look| {
+        plain(time::age(look.now, it.last_pushed_at))
+    })
+    .by(|a, b| b.last_pushed_at.cmp(&a.last_pushed_at)),
+    column("retry", "NEXT RETRY", Width::Share(12, 26), 6, |it: &Integration, look| {
+        plain(retry(look.now, it))
+    }),
+    column("connector", "CONNECTOR", Width::Fixed(10), 7, |it: &Integration, _| plain(&*it.connector))
         .by(|a, b| a.connector.cmp(&b.connector)),
-    column("error", "LAST ERROR", Width::Share(10, 200), 1, |it, _| match it.pause_label() {
+    column("error", "LAST ERROR", Width::Share(18, 200), 1, |it: &Integration, _| match it.pause_label() {
         Some(label) => told(Role::Warn, label),
-        None => plain(&*it.last_error),
+        // Where room is short, what the target wrote says more than the words of its status.
+        None => match without_phrase(&it.last_error) {
+            Some((code, told)) => plain(format!("{code} {told}")),
+            None => plain(&*it.last_error),
+        },
     }),
 ];
 

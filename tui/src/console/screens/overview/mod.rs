@@ -132,7 +132,8 @@ impl OverviewScreen {
         if self.table.is_loaded {
             self.table.draw(&COLUMNS, &view.look(), self.empty(shared), frame, inner);
         } else {
-            let text: Vec<Line<'_>> = self.empty(shared).lines().map(|l| Line::raw(theme.spell(&format!(" {l}")))).collect();
+            let text: Vec<Line<'_>> =
+                self.empty(shared).lines().map(|l| Line::raw(theme.spell(&format!(" {l}")))).collect();
             frame.render_widget(Paragraph::new(text), inner);
         }
         if let Some(it) = self.table.current().filter(|_| strip_rows > 0) {
@@ -173,7 +174,7 @@ impl Screen for OverviewScreen {
             Action::Layout => self.has_cards = Some(!self.is_cards(cx.shared)),
             _ => {
                 let (line, page) = self.room.get();
-                self.table.perform(&COLUMNS, cx.shared.now, action, line, page);
+                self.table.perform(&COLUMNS, cx.shared.now, action, line.max(1), page.max(1));
             }
         }
     }

@@ -53,24 +53,26 @@ impl Row for Listed {
 
 /// The columns of companies.
 pub const COLUMNS: [Column<Listed>; 6] = [
-    column("company", "COMPANY", Width::Share(14, 34), 0, |it, _| plain(&*it.company.name))
+    column("company", "COMPANY", Width::Share(14, 34), 0, |it: &Listed, _| plain(&*it.company.name))
         .by(|a, b| a.company.name.cmp(&b.company.name)),
-    column("id", "ID", Width::Fixed(5), 1, |it, _| plain(it.id.as_str())).right().by(|a, b| a.company.id.cmp(&b.company.id)),
-    column("last", "LAST LEAD", Width::Fixed(10), 0, |it, look| {
+    column("id", "ID", Width::Fixed(5), 1, |it: &Listed, _| plain(it.id.as_str()))
+        .right()
+        .by(|a, b| a.company.id.cmp(&b.company.id)),
+    column("last", "LAST LEAD", Width::Fixed(10), 0, |it: &Listed, look| {
         let role = if it.silent { Role::Alarm } else { Role::Plain };
         told(role, time::age(look.now, it.company.last_lead_at))
     })
     .by(|a, b| a.company.last_lead_at.cmp(&b.company.last_lead_at)),
-    column("quiet", "USUAL", Width::Fixed(6), 3, |it, _| match it.company.quiet_hours {
+    column("quiet", "USUAL", Width::Fixed(6), 3, |it: &Listed, _| match it.company.quiet_hours {
         0 => plain("-"),
         hours => plain(format!("{hours}h")),
     }),
-    column("failing", "FAILING", Width::Fixed(7), 0, |it, _| {
+    column("failing", "FAILING", Width::Fixed(7), 0, |it: &Listed, _| {
         told(if it.bad > 0 { Role::Bad } else { Role::Plain }, it.bad.to_string())
     })
     .right()
     .by(|a, b| b.bad.cmp(&a.bad)),
-    column("plan", "PLAN", Width::Share(7, 12), 2, |it, _| match it.company.paused_at {
+    column("plan", "PLAN", Width::Share(7, 12), 2, |it: &Listed, _| match it.company.paused_at {
         Some(_) => told(Role::Warn, "paused"),
         None => plain(&*it.company.plan),
     })
@@ -111,7 +113,8 @@ impl SystemScreen {
     /// Silent ones first, then those that fail, then by name.
     fn arrange(&mut self, shared: &Shared) {
         let listed = |company: &Company| {
-            let of = |it: &&crate::console::data::Integration| it.company_id == company.id && it.badge.is_bad();
+            let of =
+                |it: &&crate::console::data::Integration| it.company_id == company.id && it.badge.is_bad();
             Listed {
                 id: company.id.to_string(),
                 silent: is_silent(company, shared.now),
@@ -120,7 +123,9 @@ impl SystemScreen {
             }
         };
         let mut rows: Vec<Listed> = shared.companies.iter().map(listed).collect();
-        rows.sort_by(|a, b| (!a.silent, a.bad == 0, &a.company.name).cmp(&(!b.silent, b.bad == 0, &b.company.name)));
+        rows.sort_by(|a, b| {
+            (!a.silent, a.bad == 0, &a.company.name).cmp(&(!b.silent, b.bad == 0, &b.company.name))
+        });
         self.companies.rows = rows;
         self.companies.is_loaded |= !shared.companies.is_empty() || self.listed.value.is_some();
     }
@@ -203,7 +208,13 @@ impl Screen for SystemScreen {
         let inner = block.inner(first);
         frame.render_widget(block, first);
         self.rows.set(usize::from(inner.height).saturating_sub(1));
-        self.companies.draw(&COLUMNS, &view.look(), "There is no company yet: leadline company create", frame, inner);
+        self.companies.draw(
+            &COLUMNS,
+            &view.look(),
+            "There is no company yet: leadline company create",
+            frame,
+            inner,
+        );
         let doc = told_of(self.fetch.value.as_ref(), self.fetch.error.as_deref(), view);
         self.page.draw(doc, vec![theme.span(Role::Strong, "System")], self.is_page, theme, frame, second);
     }
@@ -269,8 +280,10 @@ fn told_of(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc 
     doc.field("version", &it.version);
     for daemon in &it.daemons {
         let lease = daemon.lease_until.map(|at| time::until(now, at)).unwrap_or_default();
-        let this = if daemon.is_this { ", this one" } else { "" };
-        let text = format!("{} running in {} lanes, lease ends {lease}{this}", daemon.running, daemon.lanes);
+        let text = format!(
+            "{} running in {} lanes, lease ends {lease}, version {}",
+            daemon.running, daemon.lanes, daemon.version
+        );
         doc.field(&format!("no. {}", daemon.id), &text);
     }
     doc.section("database");
@@ -278,7 +291,11 @@ fn told_of(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc 
     doc.field("size", &size(it.database_bytes));
     doc.field("connected", &format!("{} of {}", it.connections, it.connections_max));
     doc.field("schema", &it.schema_version.to_string());
-    let index = if it.has_trigrams { "by an index" } else { "by looking through all of them: the database has no pg_trgm" };
+    let index = if it.has_trigrams {
+        "by an index"
+    } else {
+        "by looking through all of them: the database has no pg_trgm"
+    };
     doc.field("finding", index);
     doc
 }
