@@ -179,7 +179,8 @@ fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option
         facts.push(format!("! {delivered} delivered already: the target gets that a second time"));
     }
     facts.extend(it.and_then(|it| warning(shared, it)));
-    let choice = ways(&target, class == "mapping");
+    let is_remapped = it.is_some_and(|it| shared.remapped.contains(&it.id));
+    let choice = ways(&target, class == "mapping" || is_remapped);
     let mutation = Mutation::Retry { target, re_render: false };
     let mut confirm = Confirm::new("Retry", "Retry", question, mutation);
     (confirm.facts, confirm.choice, confirm.weight, confirm.command) =
@@ -189,7 +190,9 @@ fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option
 
 fn retry_cause(shared: &Shared, cause: &Cause) -> Confirm {
     let target = Target::Cause(cause.id.clone());
-    let anew = cause.remedies.contains(&Remedy::RetryReRendered) || cause.class == "mapping";
+    let anew = cause.remedies.contains(&Remedy::RetryReRendered)
+        || cause.class == "mapping"
+        || cause.places.iter().any(|place| shared.remapped.contains(&place.integration));
     let question =
         format!("Retry the {} of this cause?", count(cause.dead, "dead delivery", "dead deliveries"));
     let mut facts = vec![cause.text.clone()];

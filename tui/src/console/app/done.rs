@@ -33,6 +33,9 @@ impl App {
             }
             Done::Changed(integration) => {
                 self.shared.say(Tone::Good, format!("{what}: done"));
+                if what.starts_with("mapping") {
+                    self.shared.remapped.insert(integration.id.clone());
+                }
                 let findings = integration.findings.clone();
                 for finding in findings.iter().filter(|_| what.starts_with("mapping")) {
                     self.shared.say(Tone::Bad, format!("{what} is saved, but the target says: {finding}"));

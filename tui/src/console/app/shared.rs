@@ -74,6 +74,8 @@ pub struct Shared {
     pub pending: BTreeMap<Ticket, Pending>,
     /// Integrations whose target has taken a test or new credentials since it last refused.
     pub proven: BTreeSet<String>,
+    /// Integrations whose mapping was changed in this run: the bytes of before are of no use there.
+    pub remapped: BTreeSet<String>,
     tickets: Ticket,
 }
 
@@ -95,6 +97,7 @@ impl Shared {
             messages: VecDeque::new(),
             pending: BTreeMap::new(),
             proven: BTreeSet::new(),
+            remapped: BTreeSet::new(),
             tickets: 0,
         }
     }

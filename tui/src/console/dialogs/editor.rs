@@ -217,7 +217,7 @@ impl Credentials {
         let mut lines = vec![
             Line::default(),
             Line::from(theme.span(Role::Strong, title)),
-            Line::from("They are tried first, and replace the old ones only if the target takes them."),
+            Line::from("Tried first; they replace the old ones only if the target takes them."),
             Line::default(),
         ];
         match (&self.fetch.error, self.fetch.is_waiting(), self.fields.is_empty()) {
@@ -243,7 +243,7 @@ impl Credentials {
                 Line::from(theme.span(Role::Quiet, safe(&field.help, width, theme))),
             ]);
         }
-        let keys = "Enter tries them   Tab next line   Esc gives up   typed and pasted text is never shown";
+        let keys = "Enter tries them   Tab next line   Esc gives up   nothing typed is shown";
         lines.extend([Line::default(), Line::from(theme.span(Role::Quiet, safe(keys, width, theme)))]);
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
         let inner = popup(frame, area, "Replace credentials", (80, height), theme);
@@ -310,7 +310,7 @@ impl Mapping {
             frame,
             Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner },
         );
-        let keys = " ^s save and check against the target   ^k cut the line   Esc leave without saving";
+        let keys = " ^s save, then check with the target   ^k cut the line   Esc leave it";
         frame.render_widget(Line::from(theme.span(Role::Quiet, keys)), foot);
     }
 

@@ -13,7 +13,7 @@ use crate::console::widgets::time;
 pub const COLUMNS: [Column<Integration>; 11] = [
     column("name", "NAME", Width::Share(12, 28), 0, |it: &Integration, _| plain(&*it.name))
         .by(|a, b| a.name.cmp(&b.name)),
-    column("company", "COMPANY", Width::Share(9, 24), 1, |it: &Integration, _| plain(&*it.company))
+    column("company", "COMPANY", Width::Share(13, 24), 1, |it: &Integration, _| plain(&*it.company))
         .company()
         .by(|a, b| (&a.company, &a.name).cmp(&(&b.company, &b.name))),
     column("state", "STATE", Width::Fixed(13), 0, |it: &Integration, look| {
@@ -21,7 +21,7 @@ pub const COLUMNS: [Column<Integration>; 11] = [
         told(role, format!("{glyph} {}", it.badge.word()))
     })
     .by(|a, b| a.badge.cmp(&b.badge)),
-    column("failures", "FAIL", Width::Fixed(5), 2, |it: &Integration, _| plain(it.failures.to_string()))
+    column("failures", "FAIL", Width::Fixed(5), 4, |it: &Integration, _| plain(it.failures.to_string()))
         .right()
         .by(|a, b| b.failures.cmp(&a.failures)),
     column("dead", "DEAD", Width::Fixed(5), 1, |it: &Integration, _| {
@@ -29,20 +29,20 @@ pub const COLUMNS: [Column<Integration>; 11] = [
     })
     .right()
     .by(|a, b| b.dead.cmp(&a.dead)),
-    column("held", "HELD", Width::Fixed(6), 4, |it: &Integration, _| plain(counted(it.held)))
+    column("held", "HELD", Width::Fixed(6), 5, |it: &Integration, _| plain(counted(it.held)))
         .right()
         .by(|a, b| b.held.cmp(&a.held)),
-    column("pending", "WAIT", Width::Fixed(6), 5, |it: &Integration, _| plain(counted(it.pending)))
+    column("pending", "WAIT", Width::Fixed(6), 6, |it: &Integration, _| plain(counted(it.pending)))
         .right()
         .by(|a, b| b.pending.cmp(&a.pending)),
     column("pushed", "PUSHED", Width::Fixed(7), 3, |it: &Integration, look| {
         plain(time::age(look.now, it.last_pushed_at))
     })
     .by(|a, b| b.last_pushed_at.cmp(&a.last_pushed_at)),
-    column("retry", "NEXT RETRY", Width::Share(12, 26), 6, |it: &Integration, look| {
+    column("retry", "NEXT RETRY", Width::Share(12, 26), 7, |it: &Integration, look| {
         plain(retry(look.now, it))
     }),
-    column("connector", "CONNECTOR", Width::Fixed(10), 7, |it: &Integration, _| plain(&*it.connector))
+    column("connector", "CONNECTOR", Width::Fixed(10), 8, |it: &Integration, _| plain(&*it.connector))
         .by(|a, b| a.connector.cmp(&b.connector)),
     column("error", "LAST ERROR", Width::Share(18, 200), 1, |it: &Integration, _| match it.pause_label() {
         Some(label) => told(Role::Warn, label),
