@@ -239,8 +239,8 @@ impl Scene {
 
     async fn sweep(&mut self) {
         let old = self.dead_of_age().await;
-        self.store.visit(self.company, self.integration).await.unwrap();
-        self.store.go_on_sweeping(self.company, self.integration).await.unwrap();
+        self.store.start_sweep(self.company, self.integration).await.unwrap();
+        self.store.continue_sweep(self.company, self.integration).await.unwrap();
         assert_eq!(self.dead_of_age().await, old, "the sweep leaves alone what is too old");
     }
 
@@ -255,7 +255,7 @@ impl Scene {
         let job =
             command.create_job(Work::Retry { filter: &filter, re_render: cancel }, &lanes).await.unwrap();
         command.commit().await.unwrap();
-        self.store.go_on_with_job(self.company, self.integration, job).await.unwrap();
+        self.store.continue_job(self.company, self.integration, job).await.unwrap();
         if cancel {
             let mut command = self.command().await;
             command.cancel_job(job).await.unwrap();

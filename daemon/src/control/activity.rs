@@ -89,12 +89,11 @@ struct Known {
 impl Watcher {
     async fn next(&mut self) -> Result<v1::WatchActivityResponse, Status> {
         loop {
-            let Some(known) = &self.known else {
+            if self.known.is_none() {
                 let newest = self.read(Vec::new()).await?;
                 self.known = Some(Known::of(&newest));
                 return Ok(message(newest.into_iter().take(FIRST).collect(), false));
-            };
-            let _: &Known = known;
+            }
             let touched = self.wait().await?;
             let newest = self.read(touched.into_iter().collect()).await?;
             let Some(known) = &mut self.known else { continue };
@@ -183,7 +182,7 @@ impl From<Activity> for v1::Activity {
             at: Some(convert::time(activity.at())),
             company_id: activity.company().0,
             what: Some(match activity.what {
-                What::Attempt(attempt) => v1::activity::What::Attempt(attempt.into()),
+                What::Attempt(attempt) => v1::activity::What::Attempt(Box::new(attempt.into())),
                 What::Act(line) => v1::activity::What::Act(line.into()),
             }),
             company_name: activity.company_name,

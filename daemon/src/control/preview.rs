@@ -46,7 +46,7 @@ impl PreviewService for Control {
             is_repeat: false,
             same: &[],
             since: now,
-            met_lately: false,
+            recently_pushed: false,
             ids: &Ids::new(),
             token: Some(&token),
             now,

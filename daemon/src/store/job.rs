@@ -204,7 +204,7 @@ impl Store {
     }
 
     /// Brings back the next deliveries of one lane of a job, if it has room for them.
-    pub async fn go_on_with_job(
+    pub async fn continue_job(
         &self,
         company: CompanyId,
         integration: IntegrationId,

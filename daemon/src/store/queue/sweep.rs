@@ -1,6 +1,6 @@
-//! The sweep: which lanes are to be visited, and what of their dead deliveries comes back.
+//! The sweep: which lanes it comes back to, and what of their dead deliveries comes back.
 //!
-//! A visit under way is a row of `sweep`: its key makes sure that there is one for a lane, whichever daemon begins it.
+//! A run under way is a row of `sweep`: its key makes sure that there is one for a lane, whichever daemon begins it.
 
 use jiff_sqlx::Timestamp;
 use sqlx::PgConnection;
@@ -11,7 +11,7 @@ use crate::{
         breaker,
         delivery::{State, Trigger},
         ids::{CompanyId, IntegrationId, JobId},
-        sweep::{Next, Visit, batch},
+        sweep::{Next, SweepRun, batch},
     },
     store::{
         Change, DueHint, Error, RETRY, Store, micros,
@@ -25,26 +25,26 @@ const EXPIRE_MAX: i64 = 5000;
 
 /// A lane that wants something of whoever owns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errand {
+pub struct Task {
     pub company: CompanyId,
     pub integration: IntegrationId,
-    pub task: Task,
+    pub work: Work,
 }
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// A visit of the sweep is due.
-    Visit,
-    /// A visit is under way.
-    Sweep,
+pub enum Work {
+    /// A run of the sweep is due.
+    StartSweep,
+    /// A run is under way.
+    ContinueSweep,
     /// A job goes through it.
-    Job(JobId),
+    ContinueJob(JobId),
 }
 
 impl Store {
     /// What is to be done in lanes, oldest jobs first.
-    pub async fn errands(&self) -> Result<Vec<Errand>, Error> {
+    pub async fn tasks(&self) -> Result<Vec<Task>, Error> {
         let rows = sqlx::query!(
             r#"SELECT s.company_id AS "company_id!", s.integration_id AS "integration_id!", 0 AS "task!", NULL::uuid AS job
                FROM integration_stat s JOIN integration i ON i.company_id = s.company_id AND i.id = s.integration_id
@@ -61,21 +61,21 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let errands = rows.into_iter().map(|row| Errand {
+        let tasks = rows.into_iter().map(|row| Task {
             company: CompanyId(row.company_id),
             integration: row.integration_id.into(),
-            task: match (row.task, row.job) {
-                (_, Some(job)) => Task::Job(job.into()),
-                (0, None) => Task::Visit,
-                (_, None) => Task::Sweep,
+            work: match (row.task, row.job) {
+                (_, Some(job)) => Work::ContinueJob(job.into()),
+                (0, None) => Work::StartSweep,
+                (_, None) => Work::ContinueSweep,
             },
         });
-        Ok(errands.collect())
+        Ok(tasks.collect())
     }
 
-    /// Begins a visit: the oldest dead delivery goes first, as the canary. The others wait at least until the next
-    /// visit if it fails.
-    pub async fn visit(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
+    /// Begins a run: the oldest dead delivery goes first, as the canary. The others wait at least until the next
+    /// run if it fails.
+    pub async fn start_sweep(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
         self.expire(company, integration).await?;
         let mut tx = self.pool.begin().await?;
         let canary = sqlx::query_scalar!(
@@ -100,42 +100,42 @@ impl Store {
             Some(canary) => come_back(&mut tx, company, integration, &[canary]).await?,
             None => Vec::new(),
         };
-        self.set_next_visit(&mut tx, company, integration).await?;
+        self.set_next_sweep(&mut tx, company, integration).await?;
         tx.commit().await?;
         self.came_back(company, integration, &due);
         Ok(())
     }
 
-    /// Goes on with a visit: waits for the canary, brings back the rest, or ends.
-    pub async fn go_on_sweeping(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
+    /// Continues a run: waits for the canary, brings back the rest, or ends.
+    pub async fn continue_sweep(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
         let pace = match self.pace(company, integration).await {
             Ok(pace) => pace,
             // The integration is gone, and what was swept with it.
             Err(Error::Database(sqlx::Error::RowNotFound)) => {
-                return self.end_visit(company, integration).await;
+                return self.end_sweep(company, integration).await;
             }
             Err(error) => return Err(error),
         };
         let batch = batch(pace.policy, pace.recent_seconds);
-        let Some(visit) = self.look_at_visit(company, integration, batch).await? else { return Ok(()) };
-        match visit.next() {
+        let Some(run) = self.read_sweep(company, integration, batch).await? else { return Ok(()) };
+        match run.next() {
             Next::Wait => Ok(()),
-            Next::End => self.end_visit(company, integration).await,
+            Next::End => self.end_sweep(company, integration).await,
             Next::Release => {
                 if self.release_rest(company, integration, batch).await? == 0 {
-                    return self.end_visit(company, integration).await;
+                    return self.end_sweep(company, integration).await;
                 }
                 Ok(())
             }
         }
     }
 
-    async fn look_at_visit(
+    async fn read_sweep(
         &self,
         company: CompanyId,
         integration: IntegrationId,
         batch: usize,
-    ) -> Result<Option<Visit>, Error> {
+    ) -> Result<Option<SweepRun>, Error> {
         let row = sqlx::query!(
             r#"SELECT w.is_passed, d.state AS "state?", i.enabled, s.breaker_until AS "breaker_until: Timestamp",
                    now() AS "now!: Timestamp", (SELECT count(*) FROM (SELECT FROM due q
@@ -152,7 +152,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|row| Visit {
+        Ok(row.map(|row| SweepRun {
             canary: row.state.as_deref().and_then(State::parse),
             is_passed: row.is_passed,
             is_enabled: row.enabled,
@@ -164,7 +164,7 @@ impl Store {
         }))
     }
 
-    /// Brings back the next ones that were dead when the visit began. Answers how many it found.
+    /// Brings back the next ones that were dead when the run began. Answers how many it found.
     async fn release_rest(
         &self,
         company: CompanyId,
@@ -198,7 +198,7 @@ impl Store {
         Ok(dead.len())
     }
 
-    async fn end_visit(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
+    async fn end_sweep(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
         sqlx::query!(
             "DELETE FROM sweep WHERE company_id = $1 AND integration_id = $2",
@@ -217,15 +217,15 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         if locked.flatten().is_some() {
-            forget_visits(&mut tx, company, integration).await?;
+            forget_sweep(&mut tx, company, integration).await?;
         }
         tx.commit().await?;
         self.came_back(company, integration, &[]);
         Ok(())
     }
 
-    /// The next visit comes an interval from now, if anything is left for it.
-    async fn set_next_visit(
+    /// The next run comes an interval from now, if anything is left for it.
+    async fn set_next_sweep(
         &self,
         db: &mut PgConnection,
         company: CompanyId,
@@ -240,7 +240,7 @@ impl Store {
         )
         .execute(&mut *db)
         .await?;
-        forget_visits(db, company, integration).await
+        forget_sweep(db, company, integration).await
     }
 
     /// What is too old for the sweep is left to operators.
@@ -273,8 +273,8 @@ impl Store {
     }
 }
 
-/// Forgets the next visit of a locked lane if nothing is left for it.
-async fn forget_visits(
+/// Forgets the next run of a locked lane if nothing is left for it.
+async fn forget_sweep(
     db: &mut PgConnection,
     company: CompanyId,
     integration: IntegrationId,

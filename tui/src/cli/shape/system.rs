@@ -24,7 +24,7 @@ impl From<v1::Activity> for Activity {
     fn from(it: v1::Activity) -> Self {
         let (integration, attempt, act) = match it.what {
             Some(What::Attempt(attempt)) => {
-                (text(attempt.integration_name.clone()), Some(attempt.into()), None)
+                (text(attempt.integration_name.clone()), Some((*attempt).into()), None)
             }
             Some(What::Act(line)) => (None, None, Some(line.into())),
             None => (None, None, None),

@@ -1,4 +1,4 @@
-//! The steward: comes back to deliveries that are final, in this daemon's lanes: visits of the sweep and jobs.
+//! The scheduler: comes back to deliveries that are final, in this daemon's lanes: runs of the sweep, and jobs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,27 +6,27 @@ use futures::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::membership::Life;
+use super::membership::DaemonLease;
 use crate::store::{
     Error, Store,
-    queue::sweep::{Errand, Task},
+    queue::sweep::{Task, Work},
 };
 
 /// How often it looks, at most and at least.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 const LOOK_MIN: Duration = Duration::from_millis(50);
 /// So many lanes are looked after side by side, so that a slow one holds up no other. Each takes a connection.
-const ERRANDS_MAX: usize = 4;
+const TASKS_MAX: usize = 4;
 
 /// Looks after what is final.
 #[derive(Debug)]
-pub(super) struct Steward {
+pub(super) struct Scheduler {
     pub(super) store: Store,
-    pub(super) life: Arc<Life>,
+    pub(super) lease: Arc<DaemonLease>,
     pub(super) sweep_interval: Duration,
 }
 
-impl Steward {
+impl Scheduler {
     /// Runs until told to stop.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut look = interval((self.sweep_interval / 4).clamp(LOOK_MIN, LOOK_MAX));
@@ -48,30 +48,30 @@ impl Steward {
     }
 
     async fn look_after(&self, stop: &CancellationToken) -> Result<(), Error> {
-        if !self.life.is_trusted() {
+        if !self.lease.is_trusted() {
             return Ok(());
         }
-        let errands = self.store.errands().await?;
-        let own = errands.into_iter().filter(|errand| self.life.owns((errand.company, errand.integration)));
-        let run = stream::iter(own).for_each_concurrent(ERRANDS_MAX, |errand| async move {
+        let tasks = self.store.tasks().await?;
+        let own = tasks.into_iter().filter(|task| self.lease.owns((task.company, task.integration)));
+        let run = stream::iter(own).for_each_concurrent(TASKS_MAX, |task| async move {
             if stop.is_cancelled() {
                 return;
             }
             // One lane's trouble is not another's.
-            if let Err(error) = self.run_errand(errand).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, integration = %errand.integration, "a lane could not be looked after; trying again");
+            if let Err(error) = self.run_task(task).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, integration = %task.integration, "a lane could not be looked after; trying again");
             }
         });
         run.await;
         Ok(())
     }
 
-    async fn run_errand(&self, errand: Errand) -> Result<(), Error> {
-        let Errand { company, integration, task } = errand;
-        match task {
-            Task::Visit => self.store.visit(company, integration).await,
-            Task::Sweep => self.store.go_on_sweeping(company, integration).await,
-            Task::Job(job) => self.store.go_on_with_job(company, integration, job).await,
+    async fn run_task(&self, task: Task) -> Result<(), Error> {
+        let Task { company, integration, work } = task;
+        match work {
+            Work::StartSweep => self.store.start_sweep(company, integration).await,
+            Work::ContinueSweep => self.store.continue_sweep(company, integration).await,
+            Work::ContinueJob(job) => self.store.continue_job(company, integration, job).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The teller of notices: looks for what operators should hear of, and pushes it to the integrations that are marked
+//! The notifier: looks for what operators should hear of, and pushes it to the integrations that are marked
 //! for it. Notices are few and about no lead, so they need no lane.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    attempt::{Duty, attempt},
+    attempt::{PushRequest, attempt},
     pusher::Pusher,
 };
 use crate::{
@@ -29,11 +29,11 @@ const LOOK: Duration = Duration::from_secs(2);
 /// So many are pushed side by side, to one integration never more than one.
 const PUSHES_MAX: usize = 20;
 
-/// Pushes of notices under way, and who is told by each.
+/// Pushes of notices under way, and whom each one notifies.
 #[derive(Debug, Default)]
 struct Pushes {
     tasks: JoinSet<Result<(), Error>>,
-    told: HashMap<task::Id, IntegrationId>,
+    notified: HashMap<task::Id, IntegrationId>,
 }
 
 impl Pushes {
@@ -46,16 +46,16 @@ impl Pushes {
                 (error.id(), Ok(()))
             }
         };
-        self.told.remove(&id);
+        self.notified.remove(&id);
         Some(ended)
     }
 }
 
-/// Tells notices, with what the pusher pushes with.
+/// Pushes notices, with what the pusher pushes with.
 #[derive(Clone, Debug)]
-pub(super) struct Teller(pub(super) Arc<Pusher>);
+pub(super) struct Notifier(pub(super) Arc<Pusher>);
 
-impl Teller {
+impl Notifier {
     /// Runs until told to stop. A push that is cut off then is taken over by another daemon, or the next.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut looks = interval(LOOK);
@@ -75,36 +75,36 @@ impl Teller {
     }
 
     async fn look(&self) -> Result<(), Error> {
-        let told = self.0.store.watch_notices().await?;
-        if told > 0 {
-            tracing::info!(notices = told, "operators are told of what changed");
+        let created = self.0.store.watch_notices().await?;
+        if created > 0 {
+            tracing::info!(notices = created, "notices of what changed are on their way");
         }
         Ok(())
     }
 
     async fn take(&self, pushes: &mut Pushes) -> Result<(), Error> {
         let room = PUSHES_MAX.saturating_sub(pushes.tasks.len());
-        if room == 0 || !self.0.life.is_trusted() {
+        if room == 0 || !self.0.lease.is_trusted() {
             return Ok(());
         }
-        let daemon = self.0.life.id();
-        let busy: Vec<IntegrationId> = pushes.told.values().copied().collect();
+        let daemon = self.0.lease.id();
+        let busy: Vec<IntegrationId> = pushes.notified.values().copied().collect();
         for notice in self.0.store.take_notices(daemon, &busy, room).await? {
-            let (teller, integration) = (self.clone(), notice.integration);
-            let push = pushes.tasks.spawn(async move { teller.push(daemon, &notice).await });
-            pushes.told.insert(push.id(), integration);
+            let (notifier, integration) = (self.clone(), notice.integration);
+            let push = pushes.tasks.spawn(async move { notifier.push(daemon, &notice).await });
+            pushes.notified.insert(push.id(), integration);
         }
         Ok(())
     }
 
     async fn push(&self, daemon: i64, notice: &TakenNotice) -> Result<(), Error> {
-        // The shelf may have an older version whose secrets or URL are not right any more.
-        let Some(ready) = self.0.shelf.load((notice.company, notice.integration)).await? else {
+        // The cache may have an older version whose secrets or URL are not right any more.
+        let Some(ready) = self.0.integrations.load((notice.company, notice.integration)).await? else {
             return Ok(());
         };
         let (id, body) = (notice.id.to_string(), Bytes::from(notice.body.clone()));
-        let now = self.0.life.now().div_euclid(1_000_000);
-        let duty = Duty {
+        let now = self.0.lease.now().div_euclid(1_000_000);
+        let request = PushRequest {
             id: &id,
             of: None,
             event: EventKind::Notice(notice.kind),
@@ -115,7 +115,7 @@ impl Teller {
             created_at: now,
             now,
         };
-        let tried = attempt(&self.0.client, &self.0.store, &ready, duty, Past::default()).await;
+        let tried = attempt(&self.0.client, &self.0.store, &ready, request, Past::default()).await;
         let end = end(notice, tried.outcome, rand::random());
         if let NoticeEnd::Dead { error } = &end {
             tracing::warn!(notice = %notice.id, integration = %notice.integration, error, "a notice is given up");

@@ -31,7 +31,7 @@ use crate::{
 const LOADS_MAX: usize = 8;
 
 /// An integration ready to push, or the reason why none of its pushes can be rendered.
-pub(super) struct Ready {
+pub(super) struct PreparedIntegration {
     pub(super) integration: Integration,
     pub(super) policy: Policy,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
@@ -39,29 +39,31 @@ pub(super) struct Ready {
     pub(super) quota: Arc<Quota>,
 }
 
-impl fmt::Debug for Ready {
+impl fmt::Debug for PreparedIntegration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ready").field("integration", &self.integration.id).finish_non_exhaustive()
+        f.debug_struct("PreparedIntegration")
+            .field("integration", &self.integration.id)
+            .finish_non_exhaustive()
     }
 }
 
-/// What was made ready.
+/// The integrations that were prepared, one version of each.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct IntegrationCache {
     store: Store,
     /// The daemon's own, for companies that have none.
     brand: String,
     /// When this daemon began, by its timer, and in milliseconds since 1970.
     began: (Instant, i64),
     /// One for each integration that is pushed to, until it is gone.
-    ready: RwLock<HashMap<IntegrationId, Arc<Ready>>>,
+    ready: RwLock<HashMap<IntegrationId, Arc<PreparedIntegration>>>,
     sessions: Mutex<HashMap<IntegrationId, Arc<Session>>>,
     quotas: Quotas,
     loads: Semaphore,
 }
 
-impl Shelf {
-    /// A shelf with nothing on it. `now` is in milliseconds since 1970.
+impl IntegrationCache {
+    /// An empty cache. `now` is in milliseconds since 1970.
     pub(super) fn new(store: Store, brand: String, now: i64) -> Self {
         Self {
             store,
@@ -75,7 +77,11 @@ impl Shelf {
     }
 
     /// An integration at this version or a later one; none if it is gone.
-    pub(super) async fn get(&self, id: LaneId, version: i32) -> Result<Option<Arc<Ready>>, Error> {
+    pub(super) async fn get(
+        &self,
+        id: LaneId,
+        version: i32,
+    ) -> Result<Option<Arc<PreparedIntegration>>, Error> {
         if let Some(ready) = self.ready.read().await.get(&id.1)
             && ready.integration.version >= version
         {
@@ -84,8 +90,8 @@ impl Shelf {
         self.load(id).await
     }
 
-    /// Reads an integration anew, whatever is on the shelf.
-    pub(super) async fn load(&self, id: LaneId) -> Result<Option<Arc<Ready>>, Error> {
+    /// Reads an integration anew, whatever is cached.
+    pub(super) async fn load(&self, id: LaneId) -> Result<Option<Arc<PreparedIntegration>>, Error> {
         let _permit = self.loads.acquire().await;
         let Some(integration) = self.store.integration(id.0, id.1).await? else {
             self.ready.write().await.remove(&id.1);
@@ -97,24 +103,29 @@ impl Shelf {
         let is_known = self.ready.read().await.contains_key(&id.1);
         let others_until = if is_known { Some(Instant::now()) } else { self.others_until(id.1) };
         let ready = Arc::new(self.prepare(integration, session, others_until));
-        let mut shelf = self.ready.write().await;
+        let mut integrations = self.ready.write().await;
         // Two loads may overtake each other.
-        let is_newest =
-            shelf.get(&id.1).is_none_or(|other| other.integration.version <= ready.integration.version);
+        let is_newest = integrations
+            .get(&id.1)
+            .is_none_or(|other| other.integration.version <= ready.integration.version);
         if is_newest {
-            shelf.insert(id.1, Arc::clone(&ready));
+            integrations.insert(id.1, Arc::clone(&ready));
         }
         Ok(Some(ready))
     }
 
     /// An integration as it would be with other credentials, with a login of its own.
-    pub(super) async fn load_with(&self, id: LaneId, credentials: Value) -> Result<Option<Ready>, Error> {
+    pub(super) async fn load_with(
+        &self,
+        id: LaneId,
+        credentials: Value,
+    ) -> Result<Option<PreparedIntegration>, Error> {
         let Some(mut integration) = self.store.integration(id.0, id.1).await? else { return Ok(None) };
         integration.credentials = credentials;
         Ok(Some(self.prepare(integration, Arc::default(), self.others_until(id.1))))
     }
 
-    /// Until when another life may have pushed to an integration. A daemon that was restarted knows nothing of the calls
+    /// Until when an earlier daemon may have pushed to an integration. A daemon that was restarted knows nothing of the calls
     /// that were made a moment before; to an integration that is younger there were none. By which clock an id was made
     /// is not known, and at stake is one window.
     fn others_until(&self, id: IntegrationId) -> Option<Instant> {
@@ -132,7 +143,7 @@ impl Shelf {
         integration: Integration,
         session: Arc<Session>,
         others_until: Option<Instant>,
-    ) -> Ready {
+    ) -> PreparedIntegration {
         let brand = integration.brand.as_deref().unwrap_or(&self.brand);
         let mut policy = connectors::policy(&integration.connector, &integration.config);
         let Some(connector) = connectors::find(&integration.connector) else {
@@ -141,7 +152,7 @@ impl Shelf {
                 integration.connector
             );
             let prepared = Err(Failure::new(FailureClass::Mapping, error));
-            return Ready { policy, prepared, session, quota: Arc::default(), integration };
+            return PreparedIntegration { policy, prepared, session, quota: Arc::default(), integration };
         };
         let prepared = connector.prepare(&integration, brand);
         let pace = prepared.as_ref().ok().and_then(|prepared| prepared.pace());
@@ -151,6 +162,6 @@ impl Shelf {
         }
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
-        Ready { policy, prepared, session, quota, integration }
+        PreparedIntegration { policy, prepared, session, quota, integration }
     }
 }
