@@ -1,6 +1,10 @@
 //! The console on a terminal of its own, in front of a real daemon: what an operator sees, presses and leaves behind.
 
-use std::{path::PathBuf, process::Stdio};
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_tests::{ChildDaemon, Daemon, Database, Operator, Pty, Shown, leadline, post_lead, wait_until};
@@ -223,6 +227,27 @@ async fn a_daemon_that_dies_leaves_its_data_and_comes_back() {
     assert_eq!(daemon.stop().await, Some(0));
 }
 
+#[tokio::test]
+async fn a_daemon_that_hangs_is_lost_soon() {
+    let database = Database::create().await;
+    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    operator.company(7).await;
+    operator.webhook(7, "crm-of-barn", "https://example.com/", json!({})).await;
+    let mut console = console_of(&daemon.socket().display().to_string(), SMALL);
+    console.wait_for_all(&["LIVE", "crm-of-barn"]).await;
+    daemon.signal("STOP").await;
+    let stopped = Instant::now();
+    console.wait_for_all(&["LOST", "STALE", "crm-of-barn"]).await;
+    // Four seconds, and as many again for a machine that is busy with other tests.
+    assert!(stopped.elapsed() < Duration::from_secs(8), "{:?}", stopped.elapsed());
+    daemon.signal("CONT").await;
+    console.wait_for("it is live again by itself", |shown| shown.has("LIVE") && !shown.has("STALE")).await;
+    console.press("q");
+    assert!(console.end().await.success());
+    assert_eq!(daemon.stop().await, Some(0));
+}
+
 /// Checks that a program that has ended left its terminal as it found it.
 fn assert_given_back(console: &Pty) {
     assert!(console.is_untouched(), "raw mode is on");
@@ -319,7 +344,8 @@ fn is_ours(sequence: &str) -> bool {
 /// Everything that steers in the bytes of a terminal, and is not the console's own.
 fn foreign(raw: &[u8]) -> Vec<String> {
     let text = String::from_utf8(raw.to_vec()).unwrap();
-    let steers = |c: char| c.is_control() || ['\u{202e}', '\u{2066}', '\u{200b}'].contains(&c);
+    let hidden = ['\u{202e}', '\u{2066}', '\u{200b}', '\u{3164}', '\u{2800}', '\u{115f}'];
+    let steers = |c: char| c.is_control() || hidden.contains(&c);
     let sequence = |at: usize| {
         let csi = text[at..].strip_prefix("\x1b[")?;
         Some(&csi[..=csi.find(|c: char| c.is_ascii_alphabetic())?])
@@ -331,7 +357,9 @@ fn foreign(raw: &[u8]) -> Vec<String> {
 #[tokio::test]
 async fn nothing_that_a_receiver_writes_steers_the_terminal() {
     let hostile = format!(
-        "evil\x1b]52;c;aGFjaw==\x07\x1b[2J\x1b[3J\x1b[?1000h\x1bc\u{9b}31m\u{202e}txt\u{2066}\u{200b}\r\n\x08\x7f{}",
+        "evil\x1b]52;c;aGFjaw==\x07\x1b[2J\x1b[3J\x1b[?1000h\x1bc\u{9b}31m\u{202e}txt\u{2066}\u{200b}\r\n\x08\x7f\
+         \u{3164}\u{2800}\u{115f}e{}{}",
+        "\u{301}".repeat(1000),
         "A".repeat(1024 * 1024)
     );
     for size in [SMALL, WIDE] {
@@ -352,6 +380,8 @@ async fn nothing_that_a_receiver_writes_steers_the_terminal() {
         console.press("q");
         console.wait_for_all(&["Attempts 1"]).await;
         assert_eq!(foreign(console.shown().raw()), Vec::<String>::new());
+        let flood = "\u{301}".repeat(5);
+        assert!(!String::from_utf8_lossy(console.shown().raw()).contains(&flood), "marks are counted, not drawn");
         scene.end().await;
     }
 }

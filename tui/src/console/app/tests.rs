@@ -193,7 +193,7 @@ fn a_person_is_found_and_the_line_says_why() {
     visit(&mut app, "enter");
     assert!(shown(&app).contains("It is dead since an hour"), "{}", shown(&app));
     visit(&mut app, "down");
-    assert!(shown(&app).contains("wants lead.guest_count > 150, the lead has"), "{}", shown(&app));
+    assert!(shown(&app).contains("big weddings wants"), "{}", shown(&app));
     visit(&mut app, "up");
     visit(&mut app, "down");
     let effects = press(&mut app, "P y");
