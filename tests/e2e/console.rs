@@ -381,7 +381,10 @@ async fn nothing_that_a_receiver_writes_steers_the_terminal() {
         console.wait_for_all(&["Attempts 1"]).await;
         assert_eq!(foreign(console.shown().raw()), Vec::<String>::new());
         let flood = "\u{301}".repeat(5);
-        assert!(!String::from_utf8_lossy(console.shown().raw()).contains(&flood), "marks are counted, not drawn");
+        assert!(
+            !String::from_utf8_lossy(console.shown().raw()).contains(&flood),
+            "marks are counted, not drawn"
+        );
         scene.end().await;
     }
 }

@@ -60,6 +60,28 @@ pub fn display_block(text: &str) -> String {
     shown
 }
 
+/// JSON text in which what steers a terminal is escaped: it means the same to a program, and is seen by a reader.
+#[must_use]
+pub fn json_text(json: &str) -> Cow<'_, str> {
+    // Line ends stand between values; within texts they are escaped already.
+    let is_hidden = |c: char| steers(c) && !c.is_ascii_whitespace();
+    if !json.contains(is_hidden) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let written = write!(shown, "\\u{unit:04x}");
+                debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// The text cut to this many columns, with an ellipsis if something is missing.
 #[must_use]
 pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
@@ -119,6 +141,18 @@ mod tests {
         let flood = format!("e{}f", "\u{301}".repeat(10_000));
         assert_eq!(display_text(&flood), format!("e{}(+9996 marks)f", "\u{301}".repeat(4)));
         assert_eq!(display_text(&"\u{301}".repeat(5)), format!("{}(+1 marks)", "\u{301}".repeat(4)));
+    }
+
+    #[test]
+    fn json_keeps_its_meaning_without_what_steers() {
+        let value = serde_json::json!({ "a": "\u{9b}31m\u{9d}\u{7f}\u{202e}x\u{e0041}\n", "b": "é" });
+        let (line, pages) = (value.to_string(), format!("{value:#}"));
+        for text in [json_text(&line), json_text(&pages)] {
+            assert!(!text.contains(|c: char| steers(c) && c != '\n'), "{text}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+        }
+        assert!(json_text(&line).contains(r"\u009b31m\u009d\u007f\u202ex\udb40\udc41"), "{}", json_text(&line));
+        assert!(matches!(json_text("{\n}"), Cow::Borrowed(_)));
     }
 
     #[test]
