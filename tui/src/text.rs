@@ -151,7 +151,11 @@ mod tests {
             assert!(!text.contains(|c: char| steers(c) && c != '\n'), "{text}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
         }
-        assert!(json_text(&line).contains(r"\u009b31m\u009d\u007f\u202ex\udb40\udc41"), "{}", json_text(&line));
+        assert!(
+            json_text(&line).contains(r"\u009b31m\u009d\u007f\u202ex\udb40\udc41"),
+            "{}",
+            json_text(&line)
+        );
         assert!(matches!(json_text("{\n}"), Cow::Borrowed(_)));
     }
 

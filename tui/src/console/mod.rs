@@ -8,6 +8,8 @@ pub(crate) mod fixtures;
 pub mod keymap;
 pub mod msg;
 pub mod net;
+#[cfg(test)]
+mod readme;
 pub mod runtime;
 pub mod screen;
 pub mod screens;

@@ -47,7 +47,6 @@ pub struct Runtime {
 }
 
 /// What wakes the loop.
-#[expect(clippy::large_enum_variant, reason = "one at a time, for one turn of the loop")]
 enum Wake {
     Event(Option<std::io::Result<Event>>),
     Net(Option<Msg>),

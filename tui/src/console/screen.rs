@@ -128,6 +128,9 @@ impl<'a> View<'a> {
     }
 }
 
+/// The columns that one can sort by, and the order that is in force.
+pub type Sorts<'a> = (Vec<&'static str>, &'a mut Option<(&'static str, bool)>);
+
 /// A screen.
 pub trait Screen: fmt::Debug {
     /// Its name in the crumbs.
@@ -206,7 +209,7 @@ pub trait Screen: fmt::Debug {
     }
 
     /// Columns that one can sort by, and how to do it.
-    fn sorts(&mut self) -> Option<(Vec<&'static str>, &mut Option<(&'static str, bool)>)> {
+    fn sorts(&mut self) -> Option<Sorts<'_>> {
         None
     }
 }

@@ -3,7 +3,7 @@
 use super::App;
 use super::shared::Tone;
 use crate::console::data::change::Target;
-use crate::console::data::{AttemptState, Done, Query};
+use crate::console::data::{AttemptState, Done, Integration, Query, Secret};
 use crate::console::dialogs::confirm::count;
 use crate::console::dialogs::{Dialog, OneTime};
 use crate::console::keymap::Action;
@@ -60,24 +60,7 @@ impl App {
                 self.prove(&integration, false);
                 self.shared.say(Tone::Bad, format!("{what} refused, the old ones stay: {error}"));
             }
-            Done::Rotated { integration, secret } => {
-                match secret {
-                    Some(secret) => {
-                        let (name, grace) = (integration.full_name(), integration.grace_until);
-                        let is_staged = integration.staged_version > 0;
-                        let shown =
-                            OneTime { is_staged, ..OneTime::new(name, secret, grace, self.shared.now) };
-                        self.secrets.push_back(shown);
-                    }
-                    None => self.shared.say(
-                        Tone::Bad,
-                        format!(
-                            "{what}: rotated, but the secret was already shown; rotate again if it is lost"
-                        ),
-                    ),
-                }
-                self.shared.upsert(*integration);
-            }
+            Done::Rotated { integration, secret } => self.rotated(*integration, secret, &what),
             Done::Noted(notes) => {
                 self.shared.say(Tone::Good, format!("{what}: done"));
                 notes.into_iter().for_each(|note| self.shared.say(Tone::Plain, note));
@@ -85,6 +68,23 @@ impl App {
         }
         // What the change touched is shown as it is now.
         self.load(effects);
+    }
+
+    /// A new secret is shown once, over everything else.
+    fn rotated(&mut self, integration: Integration, secret: Option<Secret>, what: &str) {
+        match secret {
+            Some(secret) => {
+                let (name, grace) = (integration.full_name(), integration.grace_until);
+                let is_staged = integration.staged_version > 0;
+                let shown = OneTime { is_staged, ..OneTime::new(name, secret, grace, self.shared.now) };
+                self.secrets.push_back(shown);
+            }
+            None => self.shared.say(
+                Tone::Bad,
+                format!("{what}: rotated, but the secret was already shown; rotate again if it is lost"),
+            ),
+        }
+        self.shared.upsert(integration);
     }
 
     fn prove(&mut self, integration: &str, is_good: bool) {

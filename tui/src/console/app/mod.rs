@@ -4,6 +4,7 @@
 pub mod acts;
 mod done;
 pub mod frame;
+mod integration_acts;
 mod keys;
 pub mod menus;
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod properties;
 pub mod shared;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_screens;
 
 use std::collections::VecDeque;
 

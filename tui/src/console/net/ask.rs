@@ -35,13 +35,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         }
         Query::Find { text, company } => find(client, text, company).await?,
         Query::Lead { uuid, company } => Answer::Lead(Box::new(lead(client, uuid, company).await?)),
-        Query::Evidence { uuid, company, json, mask } => {
-            let format = if json { v1::EvidenceFormat::Json } else { v1::EvidenceFormat::Markdown };
-            let company = reference(company);
-            let request = v1::GetEvidenceRequest { uuid, company, format: format.into(), mask };
-            let told = client.get_evidence(request).await?;
-            Answer::Document(String::from_utf8_lossy(&told.document).into_owned())
-        }
+        Query::Evidence { uuid, company, json, mask } => evidence(client, uuid, company, json, mask).await?,
         Query::Causes { company } => {
             let company = company.map(reference).unwrap_or_default();
             let request = v1::ListFailuresRequest { company, page_size: PAGE, ..Default::default() };
@@ -90,6 +84,20 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             Answer::FlowTest(FlowTest { tested, sent, kept_away, failed, error })
         }
     })
+}
+
+/// A lead's history as a document.
+async fn evidence(
+    client: &Client,
+    uuid: String,
+    company: i64,
+    json: bool,
+    mask: bool,
+) -> Result<Answer, Failure> {
+    let format = if json { v1::EvidenceFormat::Json } else { v1::EvidenceFormat::Markdown };
+    let request = v1::GetEvidenceRequest { uuid, company: reference(company), format: format.into(), mask };
+    let told = client.get_evidence(request).await?;
+    Ok(Answer::Document(String::from_utf8_lossy(&told.document).into_owned()))
 }
 
 /// A company by its id; 0 is none.

@@ -113,14 +113,14 @@ impl<R> Column<R> {
 }
 
 /// The columns that fit into `width`, each with its own; one blank stands between two.
-pub fn fitting<'c, R>(
-    columns: &'c [Column<R>],
+pub fn fitting<R>(
+    columns: &[Column<R>],
     width: usize,
     is_one_company: bool,
     is_one_integration: bool,
-) -> Vec<(&'c Column<R>, usize)> {
+) -> Vec<(&Column<R>, usize)> {
     let is_told =
-        |c: &&Column<R>| !(c.is_company && is_one_company) && !(c.is_integration && is_one_integration);
+        |c: &&Column<R>| !(c.is_company && is_one_company || c.is_integration && is_one_integration);
     let mut shown: Vec<&Column<R>> = columns.iter().filter(is_told).collect();
     let least = |shown: &[&Column<R>]| shown.iter().map(|c| c.least() + 1).sum::<usize>().saturating_sub(1);
     while least(&shown) > width {

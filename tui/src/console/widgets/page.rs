@@ -32,7 +32,7 @@ impl Default for Page {
 
 impl Page {
     /// Goes back to the first line.
-    pub fn to_top(&mut self) {
+    pub fn rewind(&mut self) {
         self.scroll = 0;
     }
 

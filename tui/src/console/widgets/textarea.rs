@@ -57,10 +57,10 @@ impl TextArea {
                 self.row += 1;
                 self.column = 0;
             }
-            KeyCode::Up => self.to_row(self.row.saturating_sub(1)),
-            KeyCode::Down => self.to_row(self.row + 1),
-            KeyCode::PageUp => self.to_row(self.row.saturating_sub(10)),
-            KeyCode::PageDown => self.to_row(self.row + 10),
+            KeyCode::Up => self.move_to(self.row.saturating_sub(1)),
+            KeyCode::Down => self.move_to(self.row + 1),
+            KeyCode::PageUp => self.move_to(self.row.saturating_sub(10)),
+            KeyCode::PageDown => self.move_to(self.row + 10),
             KeyCode::Home => self.column = 0,
             KeyCode::End => self.column = self.len(),
             _ => return false,
@@ -151,7 +151,7 @@ impl TextArea {
         }
     }
 
-    fn to_row(&mut self, row: usize) {
+    fn move_to(&mut self, row: usize) {
         self.row = row.min(self.lines.len().saturating_sub(1));
         self.column = self.column.min(self.len());
     }

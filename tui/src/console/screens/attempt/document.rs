@@ -31,7 +31,7 @@ pub fn summary(it: &Attempt) -> Doc {
 
 /// The ids and times of it.
 fn facts(doc: &mut Doc, it: &Attempt, detail: Option<&Detail>, zone: &TimeZone) {
-    doc.field("lead", &[it.lead_name.as_str(), it.lead.as_str()].join(" ").trim().to_owned());
+    doc.field("lead", [it.lead_name.as_str(), it.lead.as_str()].join(" ").trim());
     doc.field("try", &format!("{} ({})", it.number, it.trigger));
     doc.field("started", &it.started_at.map(|at| time::moment(at, zone)).unwrap_or_default());
     doc.field("event", &it.event);

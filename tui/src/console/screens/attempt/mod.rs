@@ -156,8 +156,8 @@ impl AttemptScreen {
     fn step(&mut self, at: usize) {
         if at < self.attempts.len() {
             self.at = at;
-            self.left.to_top();
-            self.right.to_top();
+            self.left.rewind();
+            self.right.rewind();
         }
     }
 

@@ -14,7 +14,7 @@ use crate::console::app::shared::Shared;
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Cause, Delivery, Query};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Sorts, Subject, Typed, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::overview::end_filter;
@@ -249,7 +249,7 @@ impl Screen for FailuresScreen {
         if self.of != self.causes.selected {
             self.of.clone_from(&self.causes.selected);
             self.deliveries = Table::default();
-            self.guide.to_top();
+            self.guide.rewind();
             self.ask_deliveries(cx);
         }
         self.deliveries.normalize(&DELIVERIES, now);
@@ -340,7 +340,7 @@ impl Screen for FailuresScreen {
         }
     }
 
-    fn sorts(&mut self) -> Option<(Vec<&'static str>, &mut Option<(&'static str, bool)>)> {
+    fn sorts(&mut self) -> Option<Sorts<'_>> {
         let keys = COLUMNS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
         Some((keys, &mut self.causes.sort))
     }

@@ -33,7 +33,7 @@ pub const ATTEMPTS: [Column<Attempt>; 8] = [
     }),
     column("class", "CLASS", Width::Fixed(11), 4, |it: &Attempt, _| plain(&*it.class))
         .by(|a, b| a.class.cmp(&b.class)),
-    column("error", "ERROR", Width::Share(22, 200), 1, |it: &Attempt, _| {
+    column("error", "ERROR", Width::Share(12, 200), 1, |it: &Attempt, _| {
         // The code stands in a column of its own.
         plain(without_phrase(&it.error).map_or(it.error.as_str(), |(_, told)| told))
     }),

@@ -241,7 +241,7 @@ impl Screen for LeadScreen {
                 let before = self.table.selected.clone();
                 self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1));
                 if self.table.selected != before {
-                    self.page.to_top();
+                    self.page.rewind();
                 }
             }
         }

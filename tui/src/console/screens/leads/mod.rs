@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::console::app::shared::Shared;
 use crate::console::data::{Answer, Lead, Query};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Sorts, Subject, Typed, View};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, Width, column, plain, told};
@@ -278,7 +278,7 @@ impl Screen for LeadsScreen {
         true
     }
 
-    fn sorts(&mut self) -> Option<(Vec<&'static str>, &mut Option<(&'static str, bool)>)> {
+    fn sorts(&mut self) -> Option<Sorts<'_>> {
         let keys = COLUMNS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
         Some((keys, &mut self.table.sort))
     }

@@ -17,7 +17,7 @@ use crate::console::app::menus::integration_json;
 use crate::console::app::shared::Shared;
 use crate::console::data::{Conn, Integration};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Screen, Sorts, Subject, Typed, View};
 use crate::console::screens::integration::IntegrationScreen;
 use crate::console::theme::Role;
 use crate::console::widgets::draw::{badge, error_text, pane, safe};
@@ -257,7 +257,7 @@ impl Screen for OverviewScreen {
         }
     }
 
-    fn sorts(&mut self) -> Option<(Vec<&'static str>, &mut Option<(&'static str, bool)>)> {
+    fn sorts(&mut self) -> Option<Sorts<'_>> {
         let keys = COLUMNS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
         Some((keys, &mut self.table.sort))
     }

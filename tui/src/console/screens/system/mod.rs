@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::console::app::shared::{Shared, is_silent};
 use crate::console::data::{Answer, Company, Query, System};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Sorts, Subject, Typed, View};
 use crate::console::screens::company::CompanyScreen;
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
@@ -243,7 +243,7 @@ impl Screen for SystemScreen {
         (action == Action::Open).then(|| "open the company".to_owned())
     }
 
-    fn sorts(&mut self) -> Option<(Vec<&'static str>, &mut Option<(&'static str, bool)>)> {
+    fn sorts(&mut self) -> Option<Sorts<'_>> {
         let keys = COLUMNS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
         Some((keys, &mut self.companies.sort))
     }
