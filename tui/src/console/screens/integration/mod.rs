@@ -14,7 +14,7 @@ use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Attempt, AttemptState, Delivery, DeliveryState, Integration, Query};
 use crate::console::keymap::Action;
-use crate::console::screen::{Chosen, Cx, Event, Fetch, Screen};
+use crate::console::screen::{Chosen, Cx, Event, Fetch};
 use crate::console::screens::attempt::{AttemptScreen, Details, chosen};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::widgets::filter::Fields;
