@@ -98,7 +98,7 @@ pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> 
     let pending = item.pending.as_ref()?;
     let transition = match end {
         End::Delivered => Transition::Delivered,
-        End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, throttle: false },
+        End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, waits: 0, throttle: false },
         End::Dead => Transition::Dead { reason: "rejected".into(), throttle: None, is_swept: false },
         End::Exhausted => Transition::Dead { reason: "transient".into(), throttle: None, is_swept: true },
     };
