@@ -1,5 +1,6 @@
 //! The commands: one file per noun. Each reads its arguments, makes its calls and prints what came back.
 
+mod activity;
 mod attempt;
 mod audit;
 mod company;
@@ -21,11 +22,16 @@ mod progress;
 mod push;
 mod rotation;
 mod shape;
+mod system;
 mod table;
 mod wait;
 mod watch;
 
-use std::process::ExitCode;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
@@ -101,6 +107,11 @@ enum Command {
     /// Attempts: each push with what was sent and what came back
     #[command(subcommand)]
     Attempt(attempt::Verb),
+    /// Attempts and what operators did, in one order of time
+    Activity(activity::Activity),
+    /// The daemons, the queue, the database: how the whole stands
+    #[command(subcommand)]
+    System(system::Verb),
     /// What operators changed: who, when, before and after
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -115,6 +126,12 @@ enum Command {
     Completions {
         /// Which shell
         shell: Shell,
+    },
+    /// Write a manual page for each command into a directory
+    #[command(hide = true)]
+    Man {
+        /// Where the pages go
+        directory: PathBuf,
     },
 }
 
@@ -150,6 +167,13 @@ impl From<Page> for leadline_proto::v1::Page {
     }
 }
 
+/// Says that a list goes on behind what was printed, and how to see that.
+fn note_more(context: &Context, next: &str) {
+    if !next.is_empty() {
+        context.out.note(&format!("More follow: --after {next}"));
+    }
+}
+
 /// Runs what the command line asks for.
 pub async fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -178,9 +202,14 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::Job(verb)) => verb.run(context).await,
         Some(Command::Attempt(verb)) => verb.run(context).await,
         Some(Command::Audit(verb)) => verb.run(context).await,
+        Some(Command::Activity(activity)) => activity.run(context).await,
+        Some(Command::System(verb)) => verb.run(context).await,
         Some(Command::Notice(verb)) => verb.run(context).await,
         Some(Command::Watch(watch)) => watch.run(context).await,
         Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Man { directory }) => {
+            write_manual(&directory).map_err(CliError::io("writing the manual"))
+        }
     };
     done.map(|()| ExitCode::SUCCESS)
 }
@@ -189,6 +218,11 @@ fn completions(shell: Shell) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "leadline", &mut script);
     print(&String::from_utf8_lossy(&script))
+}
+
+fn write_manual(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(Cli::command(), directory)
 }
 
 /// Help goes to stdout; a wrong command line gets one line on stderr, like every other error.
