@@ -22,7 +22,7 @@ use super::{
     pusher::Pusher,
 };
 use crate::{
-    domain::delivery::DEATHS_SUSPECT,
+    domain::delivery::{CRASHES_SUSPECT, LaneKind},
     store::{
         Change, DueHint, Error, Store,
         queue::{
@@ -59,7 +59,7 @@ pub(super) enum Event {
     /// A lane was loaded, with its stops; none if its integration is gone.
     Loaded(LaneId, Option<(Arc<PreparedIntegration>, Stops)>),
     /// It was asked when the next row of these is due, and these have one.
-    Peeked { asked: Vec<(LaneId, u8)>, hints: Vec<DueHint> },
+    Peeked { asked: Vec<(LaneId, LaneKind)>, hints: Vec<DueHint> },
     /// The loose index scan has answered.
     Discovered(Vec<DueHint>),
 }
@@ -175,7 +175,7 @@ impl Engine {
                 return AWAY_WAIT;
             }
         };
-        let mut got: HashMap<(LaneId, u8), (u32, i64)> = HashMap::new();
+        let mut got: HashMap<(LaneId, LaneKind), (u32, i64)> = HashMap::new();
         for item in &items {
             let (count, latest) = got.entry(((item.company, item.integration), item.kind)).or_default();
             *count += 1;
@@ -258,7 +258,8 @@ impl Engine {
             if is_own {
                 self.hint(hint, now);
             } else {
-                wake.due.push((hint.company.0, hint.integration.uuid(), hint.kind, hint.due_at));
+                let (company, integration) = (hint.company.0, hint.integration.uuid());
+                wake.due.push((company, integration, hint.kind.number(), hint.due_at));
             }
         }
         self.tell_others(wake);
@@ -385,7 +386,7 @@ impl Engine {
 }
 
 fn is_suspect(item: &Claimed) -> bool {
-    item.pending.as_ref().is_some_and(|pending| pending.deaths >= DEATHS_SUSPECT)
+    item.pending.as_ref().is_some_and(|pending| pending.crashes >= CRASHES_SUSPECT)
 }
 
 pub(super) fn spawn(

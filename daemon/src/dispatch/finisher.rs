@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{engine::Event, lanes::LaneId};
 use crate::{
-    domain::ids::AttemptId,
-    store::{Error, FIRST, Store, queue::finish::Finished},
+    domain::{delivery::LaneKind, ids::AttemptId},
+    store::{Error, Store, queue::finish::Finished},
 };
 
 /// So many attempts are written in one transaction at most.
@@ -41,7 +41,7 @@ pub(super) struct Item {
     pub(super) claim: i64,
     /// The lane in which it held room; none for what was adopted.
     pub(super) lane: Option<LaneId>,
-    pub(super) kind: u8,
+    pub(super) kind: LaneKind,
     pub(super) end: End,
 }
 
@@ -111,7 +111,7 @@ fn tally(items: &[Item]) -> Vec<(LaneId, [u32; 2])> {
     let mut freed: HashMap<LaneId, [u32; 2]> = HashMap::new();
     for item in items {
         if let Some(lane) = item.lane {
-            freed.entry(lane).or_default()[usize::from(item.kind != FIRST)] += 1;
+            freed.entry(lane).or_default()[item.kind.index()] += 1;
         }
     }
     freed.into_iter().collect()

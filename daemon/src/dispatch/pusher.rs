@@ -15,8 +15,7 @@ use super::{
 use crate::{
     connectors,
     domain::{
-        delivery::{Standing, Transition, Trigger, decide},
-        fanout::NO_CONSENT,
+        delivery::{DeliveryFacts, Reason, Transition, Trigger, decide},
         ids::LeadId,
         integration::Policy,
         lead,
@@ -91,17 +90,17 @@ impl Pusher {
             Err(failure) => (AttemptResult::nothing(failure), Policy::default().retries, pending.version),
         };
         let age = Duration::from_micros(u64::try_from(self.lease.now() - pending.created_at).unwrap_or(0));
-        let standing = Standing {
+        let facts = DeliveryFacts {
             retries: u32::try_from(pending.retries).unwrap_or(0),
             retries_max,
-            deaths: pending.deaths,
+            crashes: pending.crashes,
             age,
             is_sweep: item.trigger == Trigger::Sweep,
         };
         let transition = if is_withdrawn {
-            Transition::Skipped { reason: NO_CONSENT.to_owned() }
+            Transition::Skipped { reason: Reason::NoConsent }
         } else {
-            decide(standing, &tried.outcome, rand::random())
+            decide(facts, &tried.outcome, rand::random())
         };
         let sent = tried.body.clone().filter(|_| pending.rendered.is_none());
         let verbatim = sent.as_ref().is_some_and(|body| *body == pending.body);
@@ -111,7 +110,7 @@ impl Pusher {
             delivery: item.delivery,
             attempt: record(item, pending, tried, version),
             transition,
-            deaths: pending.deaths,
+            crashes: pending.crashes,
             rendered,
             verbatim,
         }))
@@ -221,7 +220,7 @@ impl Pusher {
             Ok(Some(ready)) => ready.policy.retries,
             Ok(None) | Err(_) => Policy::default().retries,
         };
-        let deaths = pending.deaths.saturating_add(1);
+        let crashes = pending.crashes.saturating_add(1);
         let outcome = Outcome::Failed(Failure::new(
             FailureClass::Unknown,
             "the daemon died during this push: maybe delivered",
@@ -230,9 +229,9 @@ impl Pusher {
             |micros: i64| Duration::from_micros(u64::try_from(self.lease.now() - micros).unwrap_or(0));
         let retries = u32::try_from(pending.retries).unwrap_or(0);
         let is_sweep = item.trigger == Trigger::Sweep;
-        let standing = Standing { retries, retries_max, deaths, age: since(pending.created_at), is_sweep };
+        let facts = DeliveryFacts { retries, retries_max, crashes, age: since(pending.created_at), is_sweep };
         let elapsed = since(item.claimed_at);
-        let transition = match decide(standing, &outcome, rand::random()) {
+        let transition = match decide(facts, &outcome, rand::random()) {
             Transition::Retry { after, retries, throttle } => {
                 Transition::Retry { after: after.saturating_sub(elapsed), retries, throttle }
             }
@@ -244,7 +243,7 @@ impl Pusher {
             delivery: item.delivery,
             attempt: record(&item, pending, tried, pending.version),
             transition,
-            deaths,
+            crashes,
             rendered: None,
             verbatim: false,
         };

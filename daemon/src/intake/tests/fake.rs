@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     domain::{
+        delivery::Reason,
         fanout::Routing,
         ids::{CompanyId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
@@ -138,7 +139,7 @@ fn committed(event: &NewEvent) -> Vec<AcceptedDelivery> {
         integration: one.integration,
         id: one.id,
         state: one.fate.state().into(),
-        reason: one.fate.reason().map(ToOwned::to_owned),
+        reason: one.fate.reason().map(Reason::text),
     };
     event.deliveries.iter().map(shown).collect()
 }
