@@ -36,7 +36,15 @@ const DAEMON: [Rule; 10] = [
     rule(
         "push",
         &["domain", "connectors"],
-        &["reqwest", "hickory_resolver", "lettre", "tokio", "tower", "rustls"],
+        &[
+            "hickory_resolver",
+            "lettre",
+            "rustls",
+            "rustls_platform_verifier",
+            "socket2",
+            "tokio",
+            "tokio_rustls",
+        ],
     ),
     rule("intake", &["domain", "store"], &["axum", "tower", "tower_http", "tokio"]),
     rule("dispatch", &["domain", "connectors", "store", "push"], &["tokio"]),
@@ -68,7 +76,7 @@ const IMPURE: [&str; 7] = [
 ];
 
 /// The crates that do I/O, draw, or speak a protocol: each is somebody's business, and nobody else's.
-const WATCHED: [&str; 18] = [
+const WATCHED: [&str; 21] = [
     "axum",
     "crossterm",
     "hickory_resolver",
@@ -82,8 +90,11 @@ const WATCHED: [&str; 18] = [
     "ratatui",
     "reqwest",
     "rustls",
+    "rustls_platform_verifier",
+    "socket2",
     "sqlx",
     "tokio",
+    "tokio_rustls",
     "tonic",
     "tower",
     "tower_http",

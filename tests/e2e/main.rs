@@ -49,5 +49,6 @@ mod strangers;
 mod sweeps;
 mod terminal;
 mod vendors;
+mod waits;
 mod warnings;
 mod wrong;

@@ -227,7 +227,10 @@ impl Scene {
 
     async fn give_back(&mut self, n: usize) {
         let item = self.working.swap_remove(n % self.working.len());
-        self.store.give_back(self.daemon, &[item.claim], &[item.attempt.uuid()]).await.unwrap();
+        self.store
+            .give_back(self.daemon, &[item.claim], &[item.attempt.uuid()], Duration::ZERO)
+            .await
+            .unwrap();
         let left = self.open.get_mut(&item.claim).unwrap();
         *left -= 1;
         if *left == 0 {

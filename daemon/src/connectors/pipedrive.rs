@@ -3,7 +3,7 @@
 //! Pipedrive has no unique field and takes no key, so whatever may have been made already is looked up before it is
 //! made again; where its search may lag behind, among the newest records.
 
-mod answer;
+mod error;
 mod plan;
 mod probe;
 mod requests;
@@ -12,6 +12,7 @@ mod tests;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, header};
 use secrecy::ExposeSecret as _;
@@ -21,17 +22,17 @@ use url::Url;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Response,
-    Step, Token, config, crm,
+    Answer, ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response,
+    Token, config, crm,
     oauth::{self, Login},
-    talk::{self, Heard, Talk},
+    vendor::{Vendor, id_of, unreadable},
 };
 use crate::domain::{
     address::EgressPolicy,
-    integration::Integration,
+    integration::{Integration, ProbeKind},
     json::Json,
     mapping::Mapping,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, FailureClass},
 };
 use plan::Plan;
 
@@ -39,7 +40,8 @@ use plan::Plan;
 #[derive(Debug)]
 pub(super) struct Pipedrive;
 
-const VENDOR: &str = "pipedrive";
+const NAME: &str = "pipedrive";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const BASE: &str = "https://api.pipedrive.com";
 const LOGIN: &str = "https://oauth.pipedrive.com";
 /// Searches may be made ten in two seconds whatever the plan; other calls twenty or more.
@@ -164,7 +166,7 @@ fn is_custom(key: &str) -> bool {
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     ..Manifest::new(
-        VENDOR,
+        NAME,
         "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
         FIELDS,
         CREDENTIALS,
@@ -218,50 +220,25 @@ struct Ready {
     login: Option<Login>,
 }
 
+#[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         Plan::make(&self.mapping, &self.settings, push).map(|plan| Some(plan.bytes()))
     }
 
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        let plan = match Plan::read(push) {
-            Ok(plan) => plan,
-            Err(failure) => return talk::failed(failure),
-        };
-        if self.login.is_none() {
-            return talk::failed(config::no_credentials("api_token"));
-        }
-        match self.push(&Talk::new(push, exchanges), &plan) {
-            Ok(()) => Step::Done(Outcome::Delivered),
-            Err(next) => *next,
-        }
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let plan = Plan::read(push)?;
+        self.is_ready()?;
+        ctx.lock_person(&plan.email).await;
+        self.bring(push, &plan, ctx).await
     }
 
-    fn login(&self, _now: i64) -> Option<Result<Request, Failure>> {
-        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
-            return None;
-        };
-        let pair =
-            STANDARD.encode(format!("{}:{}", client_id.expose_secret(), client_secret.expose_secret()));
-        let request = Request::new(Method::POST, talk::url(&self.login_base, &["oauth", "token"]))
-            .secret_header(header::AUTHORIZATION, &format!("Basic {pair}"))
-            .secret_form(&[
-                ("grant_type", "refresh_token"),
-                ("refresh_token", refresh_token.expose_secret()),
-            ]);
-        Some(Ok(request))
-    }
-
-    fn token(&self, exchange: &Exchange, now: i64) -> Result<Token, Failure> {
-        oauth::token(VENDOR, exchange, "api_domain", now)
+    fn login(&self) -> Option<&dyn super::Login> {
+        self.is_app().then_some(self)
     }
 
     fn keeps_ids(&self) -> bool {
         true
-    }
-
-    fn person(&self, push: &Push<'_>) -> Option<String> {
-        Plan::read(push).ok().map(|plan| plan.email)
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -269,169 +246,232 @@ impl Prepared for Ready {
     }
 
     fn spent(&self, response: &Response) -> Option<Failure> {
-        answer::spent(response)
+        error::spent(response)
     }
 
-    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-        probe::step(self, probe, exchanges)
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        _kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.is_ready()?;
+        probe::look(self, ctx, found).await
+    }
+}
+
+impl super::Login for Ready {
+    fn request(&self, _now: i64) -> Result<Request, Failure> {
+        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
+            return Err(config::no_credentials("refresh_token"));
+        };
+        let pair =
+            STANDARD.encode(format!("{}:{}", client_id.expose_secret(), client_secret.expose_secret()));
+        let request = Request::at(Method::POST, &self.login_base, &["oauth", "token"])
+            .secret_header(header::AUTHORIZATION, &format!("Basic {pair}"))
+            .secret_form(&[
+                ("grant_type", "refresh_token"),
+                ("refresh_token", refresh_token.expose_secret()),
+            ]);
+        Ok(request)
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        oauth::token(NAME, answer, "api_domain", now)
     }
 }
 
 impl Ready {
+    fn is_ready(&self) -> Result<(), Failure> {
+        if self.login.is_some() { Ok(()) } else { Err(config::no_credentials("api_token")) }
+    }
+
+    fn is_app(&self) -> bool {
+        matches!(self.login, Some(Login::App { .. }))
+    }
+
     /// Person, deal and note, each once for each delivery, in this order.
-    fn push(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<()> {
-        let done = format!("person.{}", talk.push.id);
-        let person = match talk.id(&done) {
-            Some(person) => person.to_owned(),
-            None => self.person(talk, plan)?,
+    async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let done = format!("person.{}", push.id);
+        let person = match ctx.id(&done) {
+            Some(person) => person,
+            None => self.person(push, plan, ctx).await?,
         };
-        talk.keep(&[("person", &person), (&done, &person)])?;
+        ctx.keep(&[("person", &person), (&done, &person)]).await;
         let mut deal = None;
         if let Some(wanted) = &plan.deal {
-            let done = format!("deal.{}", talk.push.id);
-            let id = match talk.id(&done) {
-                Some(deal) => deal.to_owned(),
-                None => self.deal(talk, plan, wanted, &person)?,
+            let done = format!("deal.{}", push.id);
+            let id = match ctx.id(&done) {
+                Some(deal) => deal,
+                None => self.deal(push, plan, wanted, &person, ctx).await?,
             };
-            talk.keep(&[("deal", &id), (&done, &id)])?;
+            ctx.keep(&[("deal", &id), (&done, &id)]).await;
             deal = Some(id);
         }
         match &plan.note {
-            Some(note) => self.note(talk, note, &person, deal.as_deref()),
+            Some(note) => self.note(push, note, &person, deal.as_deref(), ctx).await,
             None => Ok(()),
         }
     }
 
-    fn person(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<String> {
-        if let Some(id) = talk.id("person")
-            && self.refreshed(talk, plan, id)?
+    async fn person(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<String, Failure> {
+        if let Some(id) = ctx.id("person")
+            && self.refreshed(plan, &id, ctx).await?
         {
-            return Ok(id.to_owned());
+            return Ok(id);
         }
-        if let Some(id) = self.find_person(talk, plan)?
-            && self.refreshed(talk, plan, &id)?
+        if let Some(id) = self.find_person(plan, ctx).await?
+            && self.refreshed(plan, &id, ctx).await?
         {
             return Ok(id);
         }
         // The search lags behind what an earlier attempt made, and behind what was deleted.
-        if let Some(id) = self.find_new_person(talk, plan)?
-            && self.refreshed(talk, plan, &id)?
+        if let Some(id) = self.find_new_person(push, plan, ctx).await?
+            && self.refreshed(plan, &id, ctx).await?
         {
             return Ok(id);
         }
-        self.made(talk, self.create(talk.token(), "persons", &plan.new_person()), "person id")
+        self.made(self.create("persons", &plan.new_person()), "person id", ctx).await
     }
 
     /// Writes the lead to a person that is there, adding to its addresses and numbers; false if it is gone.
-    fn refreshed(&self, talk: &Talk<'_>, plan: &Plan, id: &str) -> Heard<bool> {
-        let there = talk.ask(self.get(talk.token(), &["api", "v2", "persons", id], &[]))?;
-        if matches!(there.status, 404 | 410) {
+    async fn refreshed(&self, plan: &Plan, id: &str, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
+        let there = ctx.send(self.get(&["api", "v2", "persons", id], &[])).await?;
+        if there.is_one_of(&[404, 410]) {
             return Ok(false);
         }
-        let body = self.json(talk, there)?;
+        let body = json(&there, ctx.now)?;
         if body["data"]["is_deleted"] == true {
             return Ok(false);
         }
-        let Some(changes) = plan.person_changes(&body["data"]) else { return Ok(true) };
-        let answer = talk.ask(self.patch(talk.token(), "persons", id, &changes))?;
-        if talk::is_good(answer) { Ok(true) } else { Err(self.refused(talk, answer)) }
+        if let Some(changes) = plan.person_changes(&body["data"]) {
+            VENDOR.good(ctx, self.patch("persons", id, &changes)).await?;
+        }
+        Ok(true)
     }
 
     /// The person with the lead's address; of several, the oldest.
-    fn find_person(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<Option<String>> {
+    async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<Option<String>, Failure> {
         let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
-        let answer = talk.ask(self.get(talk.token(), &["api", "v2", "persons", "search"], &query))?;
-        Ok(answer::oldest(&self.json(talk, answer)?))
+        let found = VENDOR.json(ctx, self.get(&["api", "v2", "persons", "search"], &query)).await?;
+        Ok(error::oldest(&found))
     }
 
     /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
-    fn find_new_person(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<Option<String>> {
-        if !(talk.push.is_repeat || talk.push.recently_pushed) {
+    async fn find_new_person(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
+        if !(push.is_repeat || ctx.recently_pushed()) {
             return Ok(None);
         }
-        let answer = self.fitting(talk, |limit| self.newest(talk.token(), "persons", None, limit))?;
-        Ok(answer::with_email(&self.json(talk, answer)?, &plan.email))
+        let answer = fitting(ctx, |limit| self.newest("persons", None, limit)).await?;
+        Ok(error::with_email(&json(&answer, ctx.now)?, &plan.email))
     }
 
-    fn deal(&self, talk: &Talk<'_>, plan: &Plan, wanted: &Json, person: &str) -> Heard<String> {
-        if let Some(id) = talk.id("deal") {
-            let answer = talk.ask(self.patch(talk.token(), "deals", id, &Plan::deal_changes(wanted)))?;
-            if talk::is_good(answer) {
-                return Ok(id.to_owned());
+    async fn deal(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        wanted: &Json,
+        person: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<String, Failure> {
+        if let Some(id) = ctx.id("deal") {
+            let answer = ctx.send(self.patch("deals", &id, &Plan::deal_changes(wanted))).await?;
+            if answer.is_good() {
+                return Ok(id);
             }
-            if !matches!(answer.status, 404 | 410) {
-                return Err(self.refused(talk, answer));
+            if !answer.is_one_of(&[404, 410]) {
+                return Err(error::failure(&answer, ctx.now));
             }
         }
         // Where the deal was deleted too: an earlier attempt may have made it anew.
-        if talk.push.is_repeat {
-            let answer =
-                self.fitting(talk, |limit| self.newest(talk.token(), "deals", Some(person), limit))?;
-            let deals = self.json(talk, answer)?;
-            if let Some(id) = answer::same_deal(&deals, plan, wanted, self.settings.lead_field.as_deref()) {
+        if push.is_repeat {
+            let answer = fitting(ctx, |limit| self.newest("deals", Some(person), limit)).await?;
+            let deals = json(&answer, ctx.now)?;
+            if let Some(id) = error::same_deal(&deals, plan, wanted, self.settings.lead_field.as_deref()) {
                 return Ok(id);
             }
         }
-        self.made(talk, self.create(talk.token(), "deals", &self.new_deal(wanted, person)), "deal id")
+        self.made(self.create("deals", &self.new_deal(wanted, person)), "deal id", ctx).await
     }
 
-    fn note(&self, talk: &Talk<'_>, note: &str, person: &str, deal: Option<&str>) -> Heard<()> {
-        let key = format!("note.{}", talk.push.id);
-        if talk.id(&key).is_some() {
+    async fn note(
+        &self,
+        push: &Push<'_>,
+        note: &str,
+        person: &str,
+        deal: Option<&str>,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        let key = format!("note.{}", push.id);
+        if ctx.id(&key).is_some() {
             return Ok(());
         }
         let (of, id) = deal.map_or(("person_id", person), |deal| ("deal_id", deal));
-        if talk.push.is_repeat {
-            let answer = self.fitting(talk, |limit| self.notes(talk.token(), of, id, limit))?;
+        if push.is_repeat {
+            let answer = fitting(ctx, |limit| self.notes(of, id, limit)).await?;
             // Even one note is longer than what is read of an answer: ours says at its beginning whose it is.
             if answer.truncated {
-                if talk.push.is_told_by(&String::from_utf8_lossy(&answer.body)) {
+                if push.is_told_by(&String::from_utf8_lossy(&answer.body)) {
                     return Ok(());
                 }
-            } else if let Some(found) = answer::note_of(&self.json(talk, answer)?, talk.push) {
-                return talk.keep(&[(&key, &found)]);
+            } else if let Some(found) = error::note_of(&json(&answer, ctx.now)?, push) {
+                ctx.keep(&[(&key, &found)]).await;
+                return Ok(());
             }
         }
-        let made = self.made(talk, self.write_note(talk.token(), note, of, id), "note id")?;
-        talk.keep(&[(&key, &made)])
-    }
-
-    /// The answer to a list of the newest records: of so many as fit into what is read of an answer.
-    fn fitting<'a>(&self, talk: &Talk<'a>, list: impl Fn(&'static str) -> Request) -> Heard<&'a Response> {
-        for limit in NEWEST {
-            let answer = talk.ask(list(limit))?;
-            if !answer.truncated {
-                return Ok(answer);
-            }
-        }
-        talk.ask(list("1"))
+        let made = self.made(self.write_note(note, of, id), "note id", ctx).await?;
+        ctx.keep(&[(&key, &made)]).await;
+        Ok(())
     }
 
     /// The id of what a call makes.
-    fn made(&self, talk: &Talk<'_>, request: Request, what: &str) -> Heard<String> {
-        let answer = talk.ask(request)?;
-        if !talk::is_good(answer) {
-            return Err(self.refused(talk, answer));
-        }
-        let id = answer.json().as_ref().and_then(|body| talk::id_of(&body["data"]["id"]));
-        id.ok_or_else(|| talk::stop(talk::unreadable(VENDOR, answer, what)))
+    async fn made(
+        &self,
+        request: Request,
+        what: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<String, Failure> {
+        let answer = VENDOR.good(ctx, request).await?;
+        let id = answer.json().as_ref().and_then(|body| id_of(&body["data"]["id"]));
+        id.ok_or_else(|| unreadable(NAME, &answer, what))
     }
+}
 
-    fn json(&self, talk: &Talk<'_>, answer: &Response) -> Heard<Value> {
-        if !talk::is_good(answer) {
-            return Err(self.refused(talk, answer));
+/// The answer to a list of the newest records: of so many as fit into what is read of an answer.
+async fn fitting(
+    ctx: &mut Conversation<'_>,
+    list: impl Fn(&'static str) -> Request,
+) -> Result<Response, Failure> {
+    for limit in NEWEST {
+        let answer = ctx.send(list(limit)).await?;
+        if !answer.truncated {
+            return Ok(answer);
         }
-        // A look-up has made nothing, so asking again does no harm.
-        answer.json().ok_or_else(|| {
-            let failure = talk::unreadable(VENDOR, answer, "JSON");
-            talk::stop(Failure::new(FailureClass::Transient, failure.error))
-        })
     }
+    ctx.send(list("1")).await
+}
 
-    fn refused(&self, talk: &Talk<'_>, answer: &Response) -> Box<Step> {
-        if answer.status == 401 && talk.token().is_some() {
-            return Box::new(Step::Renew);
-        }
-        talk::stop(answer::failure(answer, talk.push.now))
+/// What a look-up found. It has made nothing, so asking again does no harm.
+fn json(answer: &Response, now: i64) -> Result<Value, Failure> {
+    if !answer.is_good() {
+        return Err(error::failure(answer, now));
     }
+    answer.json().ok_or_else(|| {
+        let failure = unreadable(NAME, answer, "JSON");
+        Failure { class: FailureClass::Transient, ..failure }
+    })
 }

@@ -32,6 +32,9 @@ const CLAIM_LANES: usize = 64;
 const CLAIM_ROWS: i32 = 256;
 /// A lane that only ever has room for one lets a retry go first after so many first attempts.
 const PASSED_OVER_MAX: u8 = 3;
+/// First attempts are due when they are committed. Our clock lags behind the database's that dated them, so a hint of
+/// one that seems to lie so little ahead is of one that is due.
+const LAG_MAX: i64 = 1_000_000;
 
 #[derive(Debug, Default)]
 struct Lane {
@@ -44,8 +47,12 @@ struct Lane {
     /// By kind.
     in_flight: [u32; 2],
     paused_until: i64,
+    /// The pause was lifted before its time: one push at a time, until the target answers one.
+    is_on_trial: bool,
     /// None while the breaker is closed; half-open from then on.
     breaker_until: Option<i64>,
+    /// Retries that ended while the breaker was not closed: they hold their room until what it makes of them is known.
+    unwritten: u32,
     bucket: Option<Bucket>,
     /// When a timer stands to look for a token; 0 for none.
     look_at: i64,
@@ -61,7 +68,8 @@ impl Lane {
         if !self.is_enabled || !self.is_owned || self.paused_until > now {
             return 0;
         }
-        let mut room = policy.concurrency.saturating_sub(self.total());
+        let concurrency = if self.is_on_trial { 1 } else { policy.concurrency };
+        let mut room = concurrency.saturating_sub(self.total());
         if let Some(bucket) = &mut self.bucket {
             bucket.refill(now);
             room = room.min(bucket.tokens as u32);
@@ -142,7 +150,8 @@ impl Lanes {
         }
         let kind = hint.kind;
         let track = &mut lane.tracks[kind.index()];
-        if hint.due_at <= now {
+        let is_due = hint.due_at <= now || kind == LaneKind::First && hint.due_at - now < LAG_MAX;
+        if is_due {
             track.look(hint.due_at);
             self.enqueue(id, now);
         } else {
@@ -154,10 +163,16 @@ impl Lanes {
     }
 
     /// Sets what was loaded of a lane, and what is stored of its stops. Two loads may overtake each other: an older
-    /// version is passed over.
-    pub(super) fn load(&mut self, id: LaneId, loaded: Loaded, stops: Stops, now: i64) {
+    /// version is passed over. True if a pause was lifted: it may have been set again since the stops were read, so
+    /// they must be read once more.
+    pub(super) fn load(&mut self, id: LaneId, loaded: Loaded, stops: Stops, now: i64) -> bool {
         let Loaded { version, policy, is_enabled } = loaded;
-        let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.version <= version) else { return };
+        let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.version <= version) else { return false };
+        let is_lifted = stops.throttled_until.is_none() && lane.paused_until > now;
+        if is_lifted {
+            lane.paused_until = 0;
+            lane.is_on_trial = true;
+        }
         lane.version = version;
         lane.is_enabled = is_enabled;
         if lane.policy.is_none_or(|old| old.rate_per_second != policy.rate_per_second) {
@@ -169,6 +184,7 @@ impl Lanes {
         if let Some(until) = stops.throttled_until {
             self.pause(id, until, now);
         }
+        is_lifted
     }
 
     /// Sets until when retries wait; none if they do not.
@@ -179,6 +195,9 @@ impl Lanes {
             return;
         }
         lane.breaker_until = until;
+        if until.is_none() {
+            lane.in_flight[1] = lane.in_flight[1].saturating_sub(std::mem::take(&mut lane.unwritten));
+        }
         if let Some(until) = until.filter(|until| *until > now) {
             self.timers.push(Reverse((until, id, None)));
         }
@@ -240,12 +259,31 @@ impl Lanes {
         self.lanes.keys().copied().collect()
     }
 
-    /// So many pushes of each kind have ended in a lane.
-    pub(super) fn freed(&mut self, id: LaneId, counts: [u32; 2], now: i64) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            for (in_flight, count) in lane.in_flight.iter_mut().zip(counts) {
-                *in_flight = in_flight.saturating_sub(count);
-            }
+    /// A push has ended in a lane. Its room is free at once: what it came to is written later. `is_up` says whether the
+    /// target answered; `pause` until when it asked the lane to wait.
+    pub(super) fn ended(&mut self, id: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64>, now: i64) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if is_up {
+            lane.is_on_trial = false;
+        }
+        if kind == LaneKind::Retry && lane.breaker_until.is_some() {
+            lane.unwritten += 1;
+        } else {
+            let in_flight = &mut lane.in_flight[kind.index()];
+            *in_flight = in_flight.saturating_sub(1);
+        }
+        match pause {
+            Some(until) => self.pause(id, until, now),
+            None => self.enqueue(id, now),
+        }
+    }
+
+    /// So many retries of a lane are written, and what they mean for the breaker is known.
+    pub(super) fn written(&mut self, id: LaneId, retries: u32, now: i64) {
+        if let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.unwritten > 0) {
+            let freed = retries.min(lane.unwritten);
+            lane.unwritten -= freed;
+            lane.in_flight[1] = lane.in_flight[1].saturating_sub(freed);
             self.enqueue(id, now);
         }
     }

@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::membership::DaemonLease;
+use super::{membership::DaemonLease, tasks::caught};
 use crate::store::{
     Error, Store,
     queue::{
@@ -105,7 +105,7 @@ impl Scheduler {
                 return;
             }
             // One lane's trouble is not another's.
-            if let Err(error) = self.run_task(task).await {
+            if let Some(Err(error)) = caught("sweep or job", self.run_task(task)).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, integration = %task.integration, "a lane could not be looked after; trying again");
             }
         });

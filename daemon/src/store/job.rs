@@ -172,6 +172,15 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
+        if kind == "retry" {
+            // Locked in one order, as everybody does.
+            let mut lanes: Vec<(i64, Uuid)> = company.into_iter().zip(integration).collect();
+            lanes.sort_unstable();
+            for of_company in lanes.chunk_by(|one, other| one.0 == other.0) {
+                let ids: Vec<Uuid> = of_company.iter().map(|lane| lane.1).collect();
+                self.lift(CompanyId(of_company[0].0), &ids).await?;
+            }
+        }
         self.wake_jobs();
         Ok(id)
     }

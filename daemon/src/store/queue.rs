@@ -15,6 +15,8 @@ pub(in crate::store) mod erase;
 pub mod finish;
 mod give_back;
 pub mod hold;
+mod isolate;
+mod lift;
 mod orphans;
 pub mod push;
 pub mod release;

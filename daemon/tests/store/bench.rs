@@ -260,7 +260,7 @@ impl Bench {
 }
 
 pub(crate) fn retry() -> Transition {
-    Transition::Retry { after: Duration::ZERO, retries: 1, throttle: false }
+    Transition::Retry { after: Duration::ZERO, retries: 1, waits: 0, throttle: false }
 }
 
 pub(crate) fn dead() -> Transition {

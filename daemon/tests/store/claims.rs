@@ -1,5 +1,7 @@
 //! Claiming, giving back, and taking over from daemons that died.
 
+use std::time::Duration;
+
 use leadlined::{
     domain::delivery::{LaneKind, Transition, Trigger},
     store::queue::{claim::Ask, daemons::Wake},
@@ -93,7 +95,14 @@ async fn what_was_not_begun_goes_back_as_it_was() {
     let items = bench.claim(2).await;
     bench.told();
     let back = |at: usize| [items[at].attempt.uuid()];
-    assert!(bench.store.give_back(bench.daemon, &[items[0].claim], &back(0)).await.unwrap().is_empty());
+    assert!(
+        bench
+            .store
+            .give_back(bench.daemon, &[items[0].claim], &back(0), Duration::ZERO)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(bench.told().len(), 1);
     assert!(
         bench.holds("(SELECT array_length(attempts, 1) FROM claim) = 1").await,
@@ -109,7 +118,14 @@ async fn what_was_not_begun_goes_back_as_it_was() {
     let reason = leadlined::domain::delivery::Reason::HeldByOperator("ann".into());
     command.hold(bench.company, &[items[1].delivery.uuid()], &reason).await.unwrap();
     command.commit().await.unwrap();
-    assert!(bench.store.give_back(bench.daemon, &[items[1].claim], &back(1)).await.unwrap().is_empty());
+    assert!(
+        bench
+            .store
+            .give_back(bench.daemon, &[items[1].claim], &back(1), Duration::ZERO)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!((bench.count("due").await, bench.count("claim").await), (0, 1));
 }
 

@@ -37,7 +37,7 @@ async fn each_transition_leaves_its_delivery_where_it_belongs() {
 async fn a_retry_waits_for_its_time_under_the_time_of_its_delivery() {
     let mut bench = Bench::new().await;
     bench.pending().await;
-    let how = Transition::Retry { after: Duration::from_secs(60), retries: 2, throttle: true };
+    let how = Transition::Retry { after: Duration::from_secs(60), retries: 2, waits: 0, throttle: true };
     let item = bench.claim_one().await;
     let flushed = bench.end(&[item], &how).await;
     assert_eq!((flushed.hints[0].kind, flushed.pauses.len()), (LaneKind::Retry, 1));

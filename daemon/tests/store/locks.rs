@@ -106,7 +106,7 @@ async fn what_is_held_stays_claimed_when_it_is_given_back() {
     let lock = bench.hold_rows(&format!("delivery WHERE id = '{}'", leads[0].deliveries[0].uuid())).await;
     let attempts: Vec<_> = items.iter().map(|item| item.attempt.uuid()).collect();
     let claims: Vec<_> = items.iter().map(|item| item.claim).collect();
-    let left = bench.store.give_back(bench.daemon, &claims, &attempts).await.unwrap();
+    let left = bench.store.give_back(bench.daemon, &claims, &attempts, Duration::ZERO).await.unwrap();
     assert_eq!(left, [items[0].attempt.uuid()]);
     assert_eq!((bench.count("due").await, bench.count("claim").await), (1, 1));
     // A daemon that stops leaves it behind, to be taken over.

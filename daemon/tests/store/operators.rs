@@ -129,8 +129,12 @@ async fn a_retry_brings_back_the_dead_and_hurries_who_waits() {
     let item = bench.claim_one().await;
     assert_eq!((item.delivery, item.kind, item.trigger), (id, LaneKind::First, Trigger::Manual));
     assert_eq!(item.operator.as_deref(), Some("ann"));
-    let later =
-        Transition::Retry { after: std::time::Duration::from_secs(3600), retries: 2, throttle: false };
+    let later = Transition::Retry {
+        after: std::time::Duration::from_secs(3600),
+        retries: 2,
+        waits: 0,
+        throttle: false,
+    };
     bench.end(&[item], &later).await;
     assert!(bench.claim(1).await.is_empty());
     let bulk = RetryOptions { is_bulk: true, ..RetryOptions::default() };

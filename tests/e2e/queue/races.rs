@@ -131,7 +131,7 @@ async fn what_is_given_back_stays_held_if_it_was_held_meanwhile() {
             if is_stop {
                 assert_eq!(store.release(daemon).await.unwrap(), 0);
             } else {
-                store.give_back(daemon, &[item.claim], &[item.attempt.uuid()]).await.unwrap();
+                store.give_back(daemon, &[item.claim], &[item.attempt.uuid()], Duration::ZERO).await.unwrap();
             }
         };
         let hold = async {

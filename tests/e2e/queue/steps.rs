@@ -119,8 +119,10 @@ pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> 
     let pending = item.pending.as_ref()?;
     let transition = match end {
         End::Delivered => Transition::Delivered,
-        End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, throttle: false },
-        End::Throttled => Transition::Retry { after: Duration::from_secs(3600), retries: 0, throttle: true },
+        End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, waits: 0, throttle: false },
+        End::Throttled => {
+            Transition::Retry { after: Duration::from_secs(3600), retries: 0, waits: 0, throttle: true }
+        }
         End::Dead => Transition::Dead {
             reason: Reason::Failed(FailureClass::Rejected),
             throttle: None,

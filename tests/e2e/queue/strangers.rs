@@ -66,11 +66,6 @@ impl Scene {
         let mut command = self.command().await;
         command.reset_integration(&self.integration.to_string()).await.unwrap();
         command.commit().await.unwrap();
-        sqlx::query("UPDATE integration SET throttled_until = NULL WHERE company_id = $1")
-            .bind(self.company.0)
-            .execute(&self.pool)
-            .await
-            .unwrap();
         let states = vec!["pending"];
         let filter = DeliveryFilter { company: Some(self.company), states, ..DeliveryFilter::default() };
         let waiting = self.store.targets(&filter).await.unwrap();

@@ -18,6 +18,16 @@ fn with_lane(id: LaneId, concurrency: u32, rate_per_second: Option<f64>) -> Lane
     lanes
 }
 
+/// So many pushes of each kind end, and the target answered.
+fn free(lanes: &mut Lanes, id: LaneId, counts: [u32; 2], now: i64) {
+    for (kind, count) in LaneKind::ALL.into_iter().zip(counts) {
+        for _ in 0..count {
+            lanes.ended(id, kind, true, None, now);
+            lanes.written(id, u32::from(kind == LaneKind::Retry), now);
+        }
+    }
+}
+
 fn rooms(asks: &[Ask]) -> Vec<(LaneKind, i32)> {
     asks.iter().map(|ask| (ask.kind, ask.room)).collect()
 }
@@ -35,7 +45,7 @@ fn a_full_lane_is_not_asked_for_until_a_push_ends() {
     assert_eq!(rooms(&asks), [(LaneKind::First, 1), (LaneKind::Retry, 1)]);
     answer(&mut lanes, &asks, &[1, 1], 10);
     assert!(!lanes.is_ready());
-    lanes.freed(id, [1, 0], 11);
+    free(&mut lanes, id, [1, 0], 11);
     assert_eq!(rooms(&lanes.asks(11)).len(), 1);
 }
 
@@ -60,7 +70,7 @@ fn a_future_row_waits_for_its_time_and_the_watermark_follows() {
     let mut lanes = with_lane(id, 4, None);
     let asks = lanes.asks(10);
     answer(&mut lanes, &asks, &[2, 0], 10);
-    lanes.freed(id, [2, 0], 11);
+    free(&mut lanes, id, [2, 0], 11);
     lanes.hint(hint(id, LaneKind::Retry, 1_000_000), true, 11);
     let at = lanes.wake(11).unwrap();
     assert!((1_000_000..1_000_000 + 2 * FINE).contains(&at));
@@ -113,7 +123,7 @@ fn retries_keep_a_share_and_are_not_starved() {
         let asks = lanes.asks(now);
         kinds.push(asks[0].kind);
         answer(&mut lanes, &asks, &[1], now);
-        lanes.freed(id, if asks[0].kind == LaneKind::First { [1, 0] } else { [0, 1] }, now);
+        free(&mut lanes, id, if asks[0].kind == LaneKind::First { [1, 0] } else { [0, 1] }, now);
     }
     assert_eq!(
         kinds,
@@ -254,7 +264,7 @@ fn a_half_open_breaker_lets_one_retry_find_out() {
     answer(&mut lanes, &asks, &[1], at);
     assert!(!lanes.is_ready(), "the others wait for what becomes of it");
     lanes.set_breaker(id, Some(at + 1_000_000), at + 1);
-    lanes.freed(id, [0, 1], at + 2);
+    free(&mut lanes, id, [0, 1], at + 2);
     assert!(!lanes.is_ready(), "it failed: open again");
     let later = lanes.wake(at + 2).unwrap();
     lanes.wake(later);
@@ -262,7 +272,7 @@ fn a_half_open_breaker_lets_one_retry_find_out() {
     assert_eq!(rooms(&asks), [(LaneKind::Retry, 1)]);
     answer(&mut lanes, &asks, &[1], later);
     lanes.set_breaker(id, None, later + 1);
-    lanes.freed(id, [0, 1], later + 2);
+    free(&mut lanes, id, [0, 1], later + 2);
     assert_eq!(rooms(&lanes.asks(later + 2)), [(LaneKind::Retry, 8)], "it arrived: closed");
 }
 
@@ -298,4 +308,71 @@ fn no_second_holds_more_than_the_rate_and_one() {
         let within = starts[n..].iter().filter(|at| **at < from + 1_000_000).count();
         assert!(within <= 6, "{within} within a second");
     }
+}
+
+#[test]
+fn a_lifted_pause_lets_one_push_go_until_the_target_answers_one() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let loaded =
+        Loaded { version: 1, policy: Policy { concurrency: 4, ..Policy::default() }, is_enabled: true };
+    lanes.pause(id, 9_000_000, 10);
+    assert!(lanes.asks(10).is_empty());
+    assert!(lanes.load(id, loaded, Stops::default(), 11), "its stops must be read once more");
+    assert!(!lanes.load(id, loaded, Stops::default(), 12));
+    let asks = lanes.asks(12);
+    assert_eq!(rooms(&asks), [(LaneKind::First, 1)]);
+    answer(&mut lanes, &asks, &[1], 12);
+    assert!(!lanes.is_ready());
+    // It failed in a way that says nothing of the target.
+    lanes.ended(id, LaneKind::First, false, None, 13);
+    let asks = lanes.asks(13);
+    assert_eq!(rooms(&asks), [(LaneKind::First, 1)]);
+    answer(&mut lanes, &asks, &[1], 13);
+    // It asks for a pause again.
+    lanes.ended(id, LaneKind::First, false, Some(5_000_000), 14);
+    assert!(lanes.asks(14).is_empty());
+    assert!(lanes.load(id, loaded, Stops::default(), 15));
+    let asks = lanes.asks(15);
+    answer(&mut lanes, &asks, &[1], 15);
+    lanes.ended(id, LaneKind::First, true, None, 16);
+    assert_eq!(rooms(&lanes.asks(16)), [(LaneKind::First, 3), (LaneKind::Retry, 1)]);
+}
+
+#[test]
+fn a_pause_that_is_stored_stays() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let loaded = Loaded { version: 1, policy: Policy::default(), is_enabled: true };
+    lanes.pause(id, 9_000_000, 10);
+    let stops = Stops { throttled_until: Some(9_000_000), ..Stops::default() };
+    assert!(!lanes.load(id, loaded, stops, 11));
+    assert!(lanes.asks(11).is_empty());
+}
+
+#[test]
+fn half_open_the_next_retry_waits_until_what_the_last_came_to_is_written() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[0, 1], 10);
+    lanes.set_breaker(id, Some(11), 11);
+    lanes.hint(hint(id, LaneKind::Retry, 12), true, 12);
+    lanes.ended(id, LaneKind::Retry, false, None, 12);
+    lanes.wake(4_000_012);
+    assert!(lanes.asks(4_000_012).is_empty(), "it may have opened the breaker again");
+    lanes.written(id, 1, 4_000_013);
+    assert_eq!(rooms(&lanes.asks(4_000_013)), [(LaneKind::Retry, 1)]);
+}
+
+#[test]
+fn a_first_attempt_that_was_just_committed_is_due_whatever_our_clock_says() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[0, 0], 10);
+    lanes.hint(hint(id, LaneKind::First, 9_000), true, 20);
+    assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 4)]);
+    lanes.hint(hint(id, LaneKind::Retry, 9_000), true, 20);
+    assert!(!lanes.is_ready(), "a retry waits for its time");
 }

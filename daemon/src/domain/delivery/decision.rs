@@ -9,8 +9,12 @@ use crate::domain::outcome::{FailureClass, Outcome};
 const GAPS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
 /// By how much a gap may be lengthened, never shortened.
 const JITTER: f64 = 0.2;
-/// The longest wait that a target may ask for.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest wait that a target is given, unless the daemon is configured otherwise.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// Waits that targets asked for double from the first gap up to this, however short they ask for.
+const WAIT_GAP_MAX: Duration = Duration::from_secs(15 * 60);
+/// After so many waits in a row that a target asked for, the integration is failing.
+pub const WAITS_FAILING: i16 = 4;
 /// While a delivery is younger, an attempt whose target named a time uses up no retry.
 const PATIENCE: Duration = Duration::from_secs(72 * 3600);
 /// So many daemons may die during a delivery's attempts before it is taken for poison.
@@ -25,6 +29,8 @@ pub struct DeliveryFacts {
     pub retries: u32,
     /// How many the integration's policy allows.
     pub retries_max: u32,
+    /// Waits on the current schedule that the target asked for, and that used up no retry.
+    pub waits: i16,
     /// Daemons that died during its attempts, this one included.
     pub crashes: i16,
     /// Since it came to be.
@@ -57,6 +63,8 @@ pub enum Transition {
         after: Duration,
         /// Automatic retries used up, the coming one included.
         retries: u32,
+        /// Waits that the target asked for, this one included.
+        waits: i16,
         /// The whole lane waits as long.
         throttle: bool,
     },
@@ -73,6 +81,18 @@ pub enum Transition {
     },
 }
 
+impl Transition {
+    /// How long the whole lane waits, if the target asked for it.
+    #[must_use]
+    pub fn throttle(&self) -> Option<Duration> {
+        match self {
+            Self::Retry { after, throttle: true, .. } => Some(*after),
+            Self::Dead { throttle, .. } => *throttle,
+            Self::Retry { .. } | Self::Delivered | Self::Skipped { .. } => None,
+        }
+    }
+}
+
 /// Decides. `jitter` is a random number from 0 to 1.
 #[must_use]
 pub fn decide(facts: DeliveryFacts, outcome: &Outcome, jitter: f64) -> Transition {
@@ -84,21 +104,23 @@ pub fn decide(facts: DeliveryFacts, outcome: &Outcome, jitter: f64) -> Transitio
         let reason = Reason::Crashed(facts.crashes);
         return Transition::Dead { reason, throttle: None, is_swept: false };
     }
-    let asked = failure.retry_after.map(|wait| wait.min(RETRY_AFTER_MAX));
     let throttle = failure.class == FailureClass::Throttled;
     if !failure.class.is_retried() {
         let reason = Reason::Failed(failure.class);
         return Transition::Dead { reason, throttle: None, is_swept: false };
     }
-    let is_free = asked.is_some() && facts.age < PATIENCE;
     let gap = gap(facts.retries, jitter);
-    let after = asked.map_or(gap, |wait| wait.max(gap));
+    // A time that is no longer than the gap says nothing: the attempt counts as any other.
+    let named = failure.retry_after.filter(|wait| *wait > gap);
+    let after = named.map_or(gap, |wait| wait.max(wait_gap(facts.waits, jitter)));
+    let is_free = named.is_some() && facts.age < PATIENCE;
     let used = if facts.is_sweep { facts.retries_max } else { facts.retries };
     if !is_free && used >= facts.retries_max {
         let reason = exhausted(failure.class, facts);
         return Transition::Dead { reason, throttle: throttle.then_some(after), is_swept: true };
     }
-    Transition::Retry { after, retries: used + u32::from(!is_free), throttle }
+    let waits = if is_free { facts.waits.saturating_add(1) } else { facts.waits };
+    Transition::Retry { after, retries: used + u32::from(!is_free), waits, throttle }
 }
 
 const fn exhausted(class: FailureClass, facts: DeliveryFacts) -> Reason {
@@ -116,6 +138,12 @@ pub fn gap(used: u32, jitter: f64) -> Duration {
     base + base.mul_f64(JITTER * jitter.clamp(0.0, 1.0))
 }
 
+/// The shortest wait after so many others that a target asked for.
+fn wait_gap(waits: i16, jitter: f64) -> Duration {
+    let base = GAPS[0].saturating_mul(1 << waits.clamp(0, 16)).min(WAIT_GAP_MAX);
+    base + base.mul_f64(JITTER * jitter.clamp(0.0, 1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -123,8 +151,14 @@ mod tests {
     use super::*;
     use crate::domain::outcome::Failure;
 
-    const FRESH: DeliveryFacts =
-        DeliveryFacts { retries: 0, retries_max: 3, crashes: 0, age: Duration::ZERO, is_sweep: false };
+    const FRESH: DeliveryFacts = DeliveryFacts {
+        retries: 0,
+        retries_max: 3,
+        waits: 0,
+        crashes: 0,
+        age: Duration::ZERO,
+        is_sweep: false,
+    };
 
     fn failed(class: FailureClass, retry_after: Option<u64>) -> Outcome {
         Outcome::Failed(Failure {
@@ -135,7 +169,11 @@ mod tests {
     }
 
     fn retry(after: u64, retries: u32, throttle: bool) -> Transition {
-        Transition::Retry { after: Duration::from_secs(after), retries, throttle }
+        Transition::Retry { after: Duration::from_secs(after), retries, waits: 0, throttle }
+    }
+
+    fn wait(after: u64, retries: u32, waits: i16) -> Transition {
+        Transition::Retry { after: Duration::from_secs(after), retries, waits, throttle: true }
     }
 
     #[test]
@@ -166,16 +204,44 @@ mod tests {
 
     #[test]
     fn a_named_time_replaces_a_shorter_gap_and_uses_up_nothing_for_three_days() {
-        let outcome = failed(FailureClass::Throttled, Some(3));
-        assert_eq!(decide(FRESH, &outcome, 0.0), retry(3, 0, true));
+        let outcome = failed(FailureClass::Throttled, Some(30));
+        assert_eq!(decide(FRESH, &outcome, 0.0), wait(30, 0, 1));
         let late = DeliveryFacts { retries: 2, age: PATIENCE, ..FRESH };
-        assert_eq!(decide(late, &outcome, 0.0), retry(15, 3, true));
+        assert_eq!(decide(late, &outcome, 0.0), retry(30, 3, true));
         let exhausted = DeliveryFacts { retries: 3, ..FRESH };
-        assert_eq!(decide(exhausted, &outcome, 0.0), retry(15, 3, true));
+        assert_eq!(decide(exhausted, &outcome, 0.0), wait(30, 3, 1));
         let old = DeliveryFacts { retries: 3, age: PATIENCE, ..FRESH };
         assert!(matches!(decide(old, &outcome, 0.0), Transition::Dead { throttle: Some(_), .. }));
-        let forever = failed(FailureClass::Throttled, Some(u64::MAX));
-        assert_eq!(decide(FRESH, &forever, 0.0), retry(24 * 3600, 0, true));
+    }
+
+    #[test]
+    fn a_named_time_that_is_no_longer_than_the_gap_counts_for_nothing() {
+        for asked in [0, 1] {
+            let outcome = failed(FailureClass::Throttled, Some(asked));
+            let mut facts = FRESH;
+            let mut gaps = Vec::new();
+            while let Transition::Retry { after, retries, waits, .. } = decide(facts, &outcome, 0.0) {
+                gaps.push(after.as_secs());
+                facts = DeliveryFacts { retries, waits, ..facts };
+            }
+            assert_eq!(gaps, [1, 4, 15], "Retry-After: {asked}");
+        }
+    }
+
+    #[test]
+    fn gaps_grow_though_the_target_asks_for_the_same_time_again_and_again() {
+        let outcome = failed(FailureClass::Throttled, Some(2));
+        let mut facts = FRESH;
+        let mut gaps = Vec::new();
+        for _ in 0..12 {
+            let Transition::Retry { after, retries, waits, .. } = decide(facts, &outcome, 0.0) else {
+                panic!("it waits as long as it is asked to")
+            };
+            assert_eq!((retries, waits), (0, facts.waits + 1));
+            gaps.push(after.as_secs());
+            facts = DeliveryFacts { waits, ..facts };
+        }
+        assert_eq!(gaps, [2, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
     }
 
     #[test]
@@ -190,11 +256,7 @@ mod tests {
             assert_eq!(decide(swept, &failed(class, None), 0.0), dead(Reason::SweepFailed(class)));
         }
         let swept = DeliveryFacts { is_sweep: true, ..FRESH };
-        assert_eq!(
-            decide(swept, &failed(Throttled, Some(9)), 0.0),
-            retry(9, 3, true),
-            "a named time is kept"
-        );
+        assert_eq!(decide(swept, &failed(Throttled, Some(9)), 0.0), wait(9, 3, 1), "a named time is kept");
         let poison = DeliveryFacts { crashes: 3, is_sweep: true, ..FRESH };
         let Transition::Dead { is_swept, .. } = decide(poison, &failed(Unknown, None), 0.0) else {
             panic!("poison is dead")

@@ -5,7 +5,8 @@ mod reason;
 mod state;
 
 pub use decision::{
-    CRASHES_MAX, CRASHES_SUSPECT, DeliveryFacts, RETRY_AFTER_MAX, SweepPolicy, Transition, decide, gap,
+    CRASHES_MAX, CRASHES_SUSPECT, DeliveryFacts, RETRY_AFTER_MAX, SweepPolicy, Transition, WAITS_FAILING,
+    decide, gap,
 };
 pub use reason::{Reason, Skip, Unmet};
 pub use state::{LaneKind, State, Trigger};

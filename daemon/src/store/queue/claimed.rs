@@ -1,6 +1,8 @@
 //! What was claimed, as dispatch gets it. What is stored in words that this daemon does not know goes back to the queue:
 //! a newer daemon may know them.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use jiff_sqlx::Timestamp;
 use uuid::Uuid;
@@ -23,6 +25,8 @@ pub struct Claimed {
     /// The life under which it was claimed: no other may finish it.
     pub daemon: i64,
     pub claim: i64,
+    /// How many items that claim had.
+    pub claim_items: usize,
     /// It was a dead daemon's: that attempt died.
     pub is_adopted: bool,
     /// When, by the database's clock, in microseconds: the start of the attempt.
@@ -51,6 +55,8 @@ pub struct Pending {
     /// Finished attempts so far.
     pub attempts: i32,
     pub retries: i32,
+    /// Waits on its schedule that the target asked for.
+    pub waits: i16,
     pub crashes: i16,
     /// When the delivery came to be, in microseconds.
     pub created_at: i64,
@@ -78,6 +84,7 @@ pub(super) struct ClaimedRow {
     pub(super) rendered: Option<Vec<u8>>,
     pub(super) attempts: Option<i32>,
     pub(super) retries: Option<i32>,
+    pub(super) waits: Option<i16>,
     pub(super) crashes: Option<i16>,
     pub(super) created_at: Option<Timestamp>,
     pub(super) version: Option<i32>,
@@ -102,6 +109,7 @@ impl ClaimedRow {
             rendered: self.rendered.take().map(Bytes::from),
             attempts: self.attempts.ok_or_else(corrupt)?,
             retries: self.retries.ok_or_else(corrupt)?,
+            waits: self.waits.ok_or_else(corrupt)?,
             crashes: self.crashes.ok_or_else(corrupt)?,
             created_at: micros(self.created_at.ok_or_else(corrupt)?.to_jiff()),
             version,
@@ -114,6 +122,7 @@ impl ClaimedRow {
         Ok(Claimed {
             daemon,
             claim: self.claim.ok_or_else(corrupt)?,
+            claim_items: 0,
             is_adopted,
             claimed_at: micros(self.claimed_at.to_jiff()),
             company: CompanyId(self.company_id.ok_or_else(corrupt)?),
@@ -158,6 +167,13 @@ impl Store {
         if !attempts.is_empty() {
             metrics::counter!("leadline_unreadable_total").increment(attempts.len() as u64);
             self.put_off(daemon, &claims, &attempts, UNREAD_WAIT).await?;
+        }
+        let mut items: HashMap<i64, usize> = HashMap::new();
+        for item in &read {
+            *items.entry(item.claim).or_default() += 1;
+        }
+        for item in &mut read {
+            item.claim_items = items[&item.claim];
         }
         Ok(read)
     }

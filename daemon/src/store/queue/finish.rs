@@ -219,6 +219,7 @@ impl Store {
             self.sweep.interval.as_secs_f64(),
             self.sweep.age.as_secs_f64(),
             &c.reason_detail as &[Option<String>],
+            &c.waits,
         );
         let mut db = self.finishes.acquire().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;

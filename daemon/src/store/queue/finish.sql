@@ -26,9 +26,9 @@ WITH fence AS MATERIALIZED (
     SELECT u.*, f.is_fenced, d.is_locked, d.was, d.successor_id
     FROM unnest($1::bigint[], $4::bigint[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[], $9::text[], $10::text[],
         $11::text[], $12::text[], $13::int[], $14::smallint[], $15::bigint[], $16::bytea[], $17::bool[], $18::bool[],
-        $47::text[])
+        $47::text[], $48::smallint[])
         WITH ORDINALITY u(claim_id, company_id, integration_id, delivery_id, attempt_id, number, class, error, state,
-            reason_code, retries, crashes, after_us, rendered, verbatim, is_swept, reason_detail, n)
+            reason_code, retries, crashes, after_us, rendered, verbatim, is_swept, reason_detail, waits, n)
     CROSS JOIN LATERAL (SELECT u.claim_id = ANY(ARRAY(SELECT id FROM fence)) AS is_fenced) f
     LEFT JOIN LATERAL (
         SELECT true AS is_locked, state AS was, successor_id FROM delivery
@@ -64,6 +64,7 @@ WITH fence AS MATERIALIZED (
     UPDATE delivery d SET
         attempts = t.number,
         retries = t.retries,
+        waits = t.waits,
         crashes = t.crashes,
         body = coalesce(d.body, t.rendered),
         verbatim = d.verbatim OR t.verbatim,

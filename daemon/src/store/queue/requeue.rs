@@ -70,7 +70,7 @@ pub(in crate::store) async fn requeue(
     // A final one has handed on its successor; it must not do so again. Poison is given one more chance, alone.
     let revived = sqlx::query_scalar!(
         "UPDATE delivery d SET state = 'pending', reason_code = NULL, reason_detail = NULL,
-                             finished_at = NULL, retries = 0,
+                             finished_at = NULL, retries = 0, waits = 0,
                              crashes = least(crashes, $3), successor_id = NULL, job_id = coalesce($4, job_id)
          WHERE company_id = $1 AND id = ANY($2) AND state IN ('dead', 'delivered')
            AND reason_code IS DISTINCT FROM 'erased'
@@ -139,14 +139,15 @@ pub(in crate::store) async fn queue(
     let rows = sqlx::query!(
         "WITH line AS MATERIALIZED (
              SELECT company_id, integration_id, id,
-                    now() + row_number() OVER (ORDER BY id) * interval '1 microsecond' AS due_at
+                    CASE WHEN $3::smallint = 0 THEN front_of_lane(integration_id, 0::smallint) ELSE now() END
+                        + row_number() OVER (ORDER BY id) * interval '1 microsecond' AS due_at
              FROM delivery WHERE company_id = $1 AND id = ANY($2)
          ), told AS (
              UPDATE delivery d SET due_at = line.due_at FROM line
              WHERE d.company_id = line.company_id AND d.id = line.id
          )
          INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
-         SELECT company_id, integration_id, $3, due_at, id, $4, $5 FROM line
+         SELECT company_id, integration_id, $3::smallint, due_at, id, $4, $5 FROM line
          RETURNING integration_id, kind, due_at",
         company.0,
         ids,

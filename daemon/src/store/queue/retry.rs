@@ -86,6 +86,10 @@ impl Command {
         integrations.sort_unstable();
         integrations.dedup();
         let ids: Vec<Uuid> = targets.iter().map(|target| target.id).collect();
+        // A job has lifted what its lanes waited for when it began; what they wait for since is heeded.
+        if options.job.is_none() {
+            self.lift(company, &integrations).await?;
+        }
         let locked = requeue::lock(&mut self.tx, company, &integrations, &ids).await?;
         let states = |wanted: &[&str]| -> Vec<Uuid> {
             targets
@@ -222,7 +226,9 @@ impl Command {
                      -- One that is due may wait for the breaker, which an operator's retry does not.
                      AND (q.due_at > now() OR q.kind > $4))
                UPDATE due q SET kind = $4, trigger = 'manual', operator = $3,
-                                due_at = now() + w.n * interval '1 microsecond'
+                                due_at = CASE WHEN $4::smallint = 0
+                                    THEN front_of_lane(q.integration_id, 0::smallint) ELSE now() END
+                                    + w.n * interval '1 microsecond'
                FROM waiting w WHERE q.ctid = w.row AND q.delivery_id = ANY($2)
                RETURNING q.integration_id, q.kind, q.due_at, q.delivery_id"#,
             lanes,
@@ -235,7 +241,7 @@ impl Command {
         let hurried: Vec<Uuid> = rows.iter().map(|row| row.delivery_id).collect();
         let times: Vec<Timestamp> = rows.iter().map(|row| row.due_at).collect();
         sqlx::query!(
-            "UPDATE delivery d SET retries = 0, due_at = q.due_at, job_id = coalesce($3, job_id)
+            "UPDATE delivery d SET retries = 0, waits = 0, due_at = q.due_at, job_id = coalesce($3, job_id)
              FROM unnest($2::uuid[], $4::timestamptz[]) q(id, due_at) WHERE d.company_id = $1 AND d.id = q.id",
             company.0,
             &hurried,
