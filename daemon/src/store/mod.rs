@@ -54,7 +54,7 @@ pub enum Error {
     )]
     UnknownWord { what: &'static str, word: String },
     /// Somebody holds a row: the same call may work in a moment.
-    #[error("somebody holds what is to be written")]
+    #[error("somebody holds what is to be written: try again in a moment")]
     Locked,
 }
 

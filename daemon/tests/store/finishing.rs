@@ -27,7 +27,7 @@ async fn each_transition_leaves_its_delivery_where_it_belongs() {
     assert!(
         bench
             .holds(
-                "(SELECT dead = 1 AND failure_count = 3 AND last_class = 'rejected' FROM integration_stat)"
+                "(SELECT dead = 1 AND failure_count = 2 AND last_class = 'rejected' FROM integration_stat)"
             )
             .await
     );

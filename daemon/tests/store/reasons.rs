@@ -5,7 +5,10 @@ use leadlined::{
         delivery::{Reason, Unmet},
         fanout::Fate,
     },
-    store::delivery::read::{DeliveryFilter, Order},
+    store::{
+        Error,
+        delivery::read::{DeliveryFilter, Order},
+    },
 };
 
 use super::bench::{Bench, dead, exhausted};
@@ -90,4 +93,17 @@ async fn what_a_heir_cannot_read_goes_back_to_the_queue() {
     let heir = bench.store.enroll(600.0).await.unwrap();
     assert!(bench.store.adopt(heir, &[item.claim]).await.unwrap().is_empty());
     assert_eq!((bench.count("due").await, bench.count("claim").await), (1, 0));
+}
+
+#[test]
+fn what_cannot_be_read_or_written_now_says_what_to_do() {
+    for (error, told) in [
+        (
+            Error::UnknownWord { what: "trigger", word: "comet".into() },
+            "a stored trigger is \"comet\", which this daemon does not know: run the newest leadlined of this database",
+        ),
+        (Error::Locked, "somebody holds what is to be written: try again in a moment"),
+    ] {
+        assert_eq!(error.to_string(), told);
+    }
 }
