@@ -2,7 +2,7 @@
 
 use super::{
     delivery::Reason,
-    flow::{Decision, Flows},
+    flow::{Decision, Flows, Verdicts},
     ids::{DeliveryId, IntegrationId},
     integration::EventKind,
     json::Json,
@@ -108,6 +108,28 @@ pub fn fan_out(
     flows: &Flows,
     kind: EventKind,
     event: &Json,
+    new_id: impl FnMut() -> DeliveryId,
+) -> Vec<NewDelivery> {
+    fan_out_by(integrations, || flows.ask(event, kind), kind, event, new_id)
+}
+
+/// As [`fan_out`], where flows could not be asked: what they would decide about is held.
+pub fn fan_out_unasked(
+    integrations: &[IntakeIntegration],
+    flows: &Flows,
+    cause: &str,
+    kind: EventKind,
+    event: &Json,
+    new_id: impl FnMut() -> DeliveryId,
+) -> Vec<NewDelivery> {
+    fan_out_by(integrations, || flows.unanswered(cause), kind, event, new_id)
+}
+
+fn fan_out_by<'a>(
+    integrations: &[IntakeIntegration],
+    ask: impl Fn() -> Verdicts<'a>,
+    kind: EventKind,
+    event: &Json,
     mut new_id: impl FnMut() -> DeliveryId,
 ) -> Vec<NewDelivery> {
     let mut verdicts = None;
@@ -117,7 +139,7 @@ pub fn fan_out(
         let decision = match integration.routing {
             Routing::All => Decision::Sends,
             // Asked once, and only if anybody wants to know.
-            Routing::Flows => verdicts.get_or_insert_with(|| flows.ask(event, kind)).about(integration.id),
+            Routing::Flows => verdicts.get_or_insert_with(&ask).about(integration.id),
         };
         let fate = match decision {
             Decision::Keeps(reason) => Fate::Skipped(reason),
@@ -282,6 +304,10 @@ mod tests {
             matches!(reason, Reason::FlowFails { flow, .. } if flow == "lead.guest_count > 5"),
             "{reason:?}"
         );
+        let unasked = fan_out_unasked(&integrations, &flows, "why", Created, &event, DeliveryId::generate);
+        let reason = unasked[0].fate.reason().map(Reason::text);
+        assert_eq!(reason.as_deref(), Some("flow \"true\" cannot be evaluated: why"));
+        assert_eq!(unasked.last().unwrap().fate, Fate::Pending, "who takes every lead is asked no flow");
         let none = decide(&Flows::default(), Created, &event);
         assert_eq!(none[0].0, Fate::Skipped(Reason::NoFlow));
         assert_eq!(none[2].0, Fate::Pending, "who takes every lead is asked no flow");

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         delivery::LaneKind,
-        ids::{CompanyId, IntegrationId},
+        ids::{self, CompanyId, IntegrationId},
     },
     store::{Change, DueHint, Error, Store, lane_kind},
 };
@@ -202,7 +202,7 @@ impl Command {
             "INSERT INTO audit (company_id, id, operator, action, target, before, after)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
             company.0,
-            Uuid::from(ulid::Ulid::generate()),
+            Uuid::from(ids::new_ulid()),
             self.operator,
             self.method,
             target,
