@@ -107,7 +107,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "TIME")]
     keep_attempts: Option<String>,
     /// The longest wait that a target may ask for, such as 30m: what it asks for beyond is noted and not heeded [default: 1h]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, global = true, value_name = "TIME")]
     max_retry_after: Option<String>,
     /// The key under which secrets are sealed [default: <data dir>/master.key, made at the first start]
     #[arg(long, global = true, value_name = "FILE")]

@@ -112,8 +112,8 @@ async fn killed_twenty_times_under_load_every_acknowledged_lead_arrives() {
     println!("{} leads acknowledged, {duplicates} duplicates after {KILLS} kills", acknowledged.len());
     assert!(acknowledged.len() > KILLS * 10, "there was load");
     assert!(
-        duplicates <= KILLS * INTEGRATIONS * CONCURRENCY,
-        "{duplicates} duplicates are more than were in flight"
+        duplicates <= KILLS * INTEGRATIONS * 2 * CONCURRENCY,
+        "{duplicates} duplicates are more than were in flight or not yet written"
     );
     assert_eq!(daemon.stop().await, Some(0));
     receiver.stop().await;

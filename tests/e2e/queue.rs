@@ -227,10 +227,8 @@ impl Scene {
 
     async fn give_back(&mut self, n: usize) {
         let item = self.working.swap_remove(n % self.working.len());
-        self.store
-            .give_back(self.daemon, &[item.claim], &[item.attempt.uuid()], Duration::ZERO)
-            .await
-            .unwrap();
+        let (claims, attempts) = ([item.claim], [item.attempt.uuid()]);
+        self.store.give_back(self.daemon, &claims, &attempts, Duration::ZERO).await.unwrap();
         let left = self.open.get_mut(&item.claim).unwrap();
         *left -= 1;
         if *left == 0 {

@@ -7,4 +7,5 @@
 
 mod log;
 mod postgres;
+mod receivers;
 mod rows;

@@ -15,7 +15,8 @@ const OTHERS_WITHIN: f64 = 3.0;
 /// Holds rows as a transaction that hangs.
 async fn hold(scene: &Scene, rows: &str) -> PgTransaction<'static> {
     let mut tx = scene.pool.begin().await.unwrap();
-    let locked = sqlx::query(AssertSqlSafe(format!("SELECT FROM {rows} FOR UPDATE"))).execute(&mut *tx).await.unwrap();
+    let locked =
+        sqlx::query(AssertSqlSafe(format!("SELECT FROM {rows} FOR UPDATE"))).execute(&mut *tx).await.unwrap();
     assert!(locked.rows_affected() > 0, "{rows}");
     tx
 }
@@ -41,15 +42,30 @@ async fn rows_are_locked_by_somebody() {
         let started = Instant::now();
         let (status, _) = post_lead(&scene.daemon.url("/v1/leads"), &other, sample_lead(n).to_string()).await;
         assert_eq!(status, 202);
-        figure(&case, "seconds until another company's lead is accepted", started.elapsed().as_secs_f64(), OTHERS_WITHIN);
+        figure(
+            &case,
+            "seconds until another company's lead is accepted",
+            started.elapsed().as_secs_f64(),
+            OTHERS_WITHIN,
+        );
         wait_until("another company's lead arrives", async || healthy.count() > arrived).await;
-        figure(&case, "seconds until another company's lead has arrived", started.elapsed().as_secs_f64(), OTHERS_WITHIN);
+        figure(
+            &case,
+            "seconds until another company's lead has arrived",
+            started.elapsed().as_secs_f64(),
+            OTHERS_WITHIN,
+        );
         if rows.starts_with("company ") {
             let started = Instant::now();
             let (status, _) =
                 post_lead(&scene.daemon.url("/v1/leads"), &scene.key, sample_lead(900).to_string()).await;
             assert_eq!(status, 503, "its own lead is to come again");
-            figure(&case, "seconds until its own lead is refused", started.elapsed().as_secs_f64(), OTHERS_WITHIN);
+            figure(
+                &case,
+                "seconds until its own lead is refused",
+                started.elapsed().as_secs_f64(),
+                OTHERS_WITHIN,
+            );
         }
         lock.rollback().await.unwrap();
         n += 1;

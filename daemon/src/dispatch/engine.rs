@@ -35,6 +35,8 @@ use crate::{
 
 /// A round of one row costs nearly as much as one of ten: rounds keep this distance, unless the last one was full.
 const ROUND: Duration = Duration::from_millis(2);
+/// So many events are taken at once, at most.
+const EVENTS_AT_ONCE: usize = 256;
 /// How often the lanes that nobody hinted at are looked for.
 const DISCOVER: Duration = Duration::from_secs(30);
 /// How often probes are looked for that another daemon's operator asked for, or whose daemon died.
@@ -54,8 +56,8 @@ pub(super) enum Event {
     /// A push has ended. `is_up` says whether the target answered; `pause` until when, in microseconds, it asked the
     /// whole lane to wait.
     Ended { lane: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64> },
-    /// So many retries of lanes were written.
-    Written(HashMap<LaneId, u32>),
+    /// So many pushes of each kind of lanes were written.
+    Written(HashMap<LaneId, [u32; 2]>),
     /// That a target asked its lane to wait was written.
     Throttled(LaneId),
     /// A suspect's push has ended.
@@ -118,7 +120,10 @@ impl Engine {
                     next_round = Instant::now() + self.take_claim(&asks, claimed);
                 }
                 Some(batch) = hints.recv() => self.take_hints(batch),
-                Some(event) = heard.recv() => self.take_event(event),
+                Some(event) = heard.recv() => {
+                    self.take_event(event);
+                    self.take_more(&mut heard);
+                }
                 change = configs.recv() => self.take_change(change),
                 () = hub.probes.notified() => self.start_probes(),
                 _ = probes.tick() => self.start_probes(),
@@ -251,6 +256,14 @@ impl Engine {
         }
     }
 
+    /// What else was told meanwhile, before the next look at the lanes.
+    fn take_more(&mut self, heard: &mut mpsc::UnboundedReceiver<Event>) {
+        for _ in 0..EVENTS_AT_ONCE {
+            let Ok(event) = heard.try_recv() else { return };
+            self.take_event(event);
+        }
+    }
+
     fn take_event(&mut self, event: Event) {
         let now = self.lease.now();
         match event {
@@ -275,8 +288,8 @@ impl Engine {
                 metrics::gauge!("leadline_pushes_in_flight").set(self.in_flight as f64);
             }
             Event::Written(lanes) => {
-                for (id, retries) in lanes {
-                    self.lanes.written(id, retries, now);
+                for (id, counts) in lanes {
+                    self.lanes.written(id, counts, now);
                 }
             }
             Event::Throttled(id) => {

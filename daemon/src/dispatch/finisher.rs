@@ -101,13 +101,15 @@ fn complete<'a>(
     complete
 }
 
-/// How many retries of each lane are written.
-fn tally(items: &[Completion]) -> HashMap<LaneId, u32> {
-    let mut retries = HashMap::new();
-    for lane in items.iter().filter(|item| item.kind == LaneKind::Retry).filter_map(|item| item.lane) {
-        *retries.entry(lane).or_default() += 1;
+/// How many of each kind of each lane are written.
+fn tally(items: &[Completion]) -> HashMap<LaneId, [u32; 2]> {
+    let mut written: HashMap<LaneId, [u32; 2]> = HashMap::new();
+    for item in items {
+        if let Some(lane) = item.lane {
+            written.entry(lane).or_default()[item.kind.index()] += 1;
+        }
     }
-    retries
+    written
 }
 
 struct Finisher {

@@ -90,7 +90,8 @@ impl IntegrationCache {
         {
             return Ok(Some(Arc::clone(ready)));
         }
-        self.load(id).await
+        // Rare, and larger than all else of a push.
+        Box::pin(self.load(id)).await
     }
 
     /// Reads an integration anew, whatever is cached.

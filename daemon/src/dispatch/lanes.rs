@@ -8,12 +8,12 @@ use std::{
 
 use self::{
     bucket::Bucket,
+    lane::Lane,
     track::{FINE, Track, coarsen},
 };
 
 use crate::{
     domain::{
-        breaker,
         delivery::LaneKind,
         ids::{CompanyId, IntegrationId},
         integration::Policy,
@@ -30,95 +30,9 @@ pub(super) type LaneId = (CompanyId, IntegrationId);
 /// So many lanes and rows at most are asked for in one claim.
 const CLAIM_LANES: usize = 64;
 const CLAIM_ROWS: i32 = 256;
-/// A lane that only ever has room for one lets a retry go first after so many first attempts.
-const PASSED_OVER_MAX: u8 = 3;
 /// First attempts are due when they are committed. Our clock lags behind the database's that dated them, so a hint of
 /// one that seems to lie so little ahead is of one that is due.
 const LAG_MAX: i64 = 1_000_000;
-
-#[derive(Debug, Default)]
-struct Lane {
-    /// None until it was loaded.
-    policy: Option<Policy>,
-    /// The version of the integration that was loaded.
-    version: i32,
-    is_enabled: bool,
-    is_owned: bool,
-    /// By kind.
-    in_flight: [u32; 2],
-    paused_until: i64,
-    /// The pause was lifted before its time: one push at a time, until the target answers one.
-    is_on_trial: bool,
-    /// None while the breaker is closed; half-open from then on.
-    breaker_until: Option<i64>,
-    /// Retries that ended while the breaker was not closed: they hold their room until what it makes of them is known.
-    unwritten: u32,
-    bucket: Option<Bucket>,
-    /// When a timer stands to look for a token; 0 for none.
-    look_at: i64,
-    tracks: [Track; 2],
-    is_queued: bool,
-    passed_over: u8,
-}
-
-impl Lane {
-    /// How many pushes may start now.
-    fn room(&mut self, now: i64) -> i32 {
-        let Some(policy) = self.policy else { return 0 };
-        if !self.is_enabled || !self.is_owned || self.paused_until > now {
-            return 0;
-        }
-        let concurrency = if self.is_on_trial { 1 } else { policy.concurrency };
-        let mut room = concurrency.saturating_sub(self.total());
-        if let Some(bucket) = &mut self.bucket {
-            bucket.refill(now);
-            room = room.min(bucket.tokens as u32);
-        }
-        i32::try_from(room).unwrap_or(i32::MAX)
-    }
-
-    fn total(&self) -> u32 {
-        self.in_flight[0] + self.in_flight[1]
-    }
-
-    /// How many retries the breaker lets start now: any, none, or one that finds out.
-    fn allowed(&self, now: i64) -> i32 {
-        match breaker::State::at(self.breaker_until, now) {
-            breaker::State::Closed => i32::MAX,
-            breaker::State::Open => 0,
-            breaker::State::HalfOpen => i32::from(self.in_flight[1] == 0),
-        }
-    }
-
-    /// Whether a claim would ask for something.
-    fn is_ready(&mut self, now: i64) -> bool {
-        let waits = self.tracks[0].more || self.tracks[1].more && self.allowed(now) > 0;
-        waits && self.room(now) > 0
-    }
-
-    /// Splits the room: first attempts go first, retries keep a quarter where both wait.
-    fn split(&mut self, room: i32, now: i64) -> [i32; 2] {
-        let allowed = self.allowed(now);
-        match (self.tracks[0].more, self.tracks[1].more && allowed > 0) {
-            (false, false) => [0, 0],
-            (true, false) => [room, 0],
-            (false, true) => [0, room.min(allowed)],
-            (true, true) if room == 1 => {
-                self.passed_over += 1;
-                if self.passed_over > PASSED_OVER_MAX {
-                    self.passed_over = 0;
-                    [0, 1]
-                } else {
-                    [1, 0]
-                }
-            }
-            (true, true) => {
-                let retries = (room / 4).clamp(1, allowed);
-                [room - retries, retries]
-            }
-        }
-    }
-}
 
 /// An integration as far as its lane must know it.
 #[derive(Clone, Copy, Debug)]
@@ -195,9 +109,6 @@ impl Lanes {
             return;
         }
         lane.breaker_until = until;
-        if until.is_none() {
-            lane.in_flight[1] = lane.in_flight[1].saturating_sub(std::mem::take(&mut lane.unwritten));
-        }
         if let Some(until) = until.filter(|until| *until > now) {
             self.timers.push(Reverse((until, id, None)));
         }
@@ -259,31 +170,28 @@ impl Lanes {
         self.lanes.keys().copied().collect()
     }
 
-    /// A push has ended in a lane. Its room is free at once: what it came to is written later. `is_up` says whether the
+    /// A push has ended in a lane. Its room is free at once, as long as not too many others wait to be written. `is_up` says whether the
     /// target answered; `pause` until when it asked the lane to wait.
     pub(super) fn ended(&mut self, id: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64>, now: i64) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if is_up {
             lane.is_on_trial = false;
         }
-        if kind == LaneKind::Retry && lane.breaker_until.is_some() {
-            lane.unwritten += 1;
-        } else {
-            let in_flight = &mut lane.in_flight[kind.index()];
-            *in_flight = in_flight.saturating_sub(1);
-        }
+        let at = kind.index();
+        lane.in_flight[at] = lane.in_flight[at].saturating_sub(1);
+        lane.unwritten[at] += 1;
         match pause {
             Some(until) => self.pause(id, until, now),
             None => self.enqueue(id, now),
         }
     }
 
-    /// So many retries of a lane are written, and what they mean for the breaker is known.
-    pub(super) fn written(&mut self, id: LaneId, retries: u32, now: i64) {
-        if let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.unwritten > 0) {
-            let freed = retries.min(lane.unwritten);
-            lane.unwritten -= freed;
-            lane.in_flight[1] = lane.in_flight[1].saturating_sub(freed);
+    /// So many pushes of each kind of a lane are written, and what they mean for the breaker is known.
+    pub(super) fn written(&mut self, id: LaneId, counts: [u32; 2], now: i64) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            for (unwritten, count) in lane.unwritten.iter_mut().zip(counts) {
+                *unwritten = unwritten.saturating_sub(count);
+            }
             self.enqueue(id, now);
         }
     }
@@ -445,6 +353,7 @@ impl Lanes {
 }
 
 mod bucket;
+mod lane;
 mod track;
 
 #[cfg(test)]

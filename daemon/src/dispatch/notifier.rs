@@ -42,7 +42,6 @@ impl Pushes {
         let (id, ended) = match self.tasks.join_next_with_id().await? {
             Ok(ended) => ended,
             Err(error) => {
-                metrics::counter!("leadline_panics_total", "task" => "push of a notice").increment(1);
                 tracing::error!(%error, "the push of a notice panicked; it is tried again");
                 (error.id(), Ok(()))
             }

@@ -63,7 +63,7 @@ impl Pusher {
     /// Pushes a suspect under a claim of its own: if the daemon dies again, it is known during which push.
     pub(super) async fn push_alone(&self, mut item: Claimed) {
         if item.claim_items > 1 {
-            match self.store.isolate(item.daemon, item.claim, item.attempt).await {
+            match Box::pin(self.store.isolate(item.daemon, item.claim, item.attempt)).await {
                 Ok(Some(own)) => {
                     self.leave_claim(&item).await;
                     (item.claim, item.claim_items) = (own, 1);
@@ -204,8 +204,8 @@ impl Pusher {
             return Ok(Past::default());
         }
         loop {
-            let past = self.store.past(item.company, item.integration, pending.lead, item.delivery).await;
-            if let Some(answer) = settled(past).await {
+            let past = self.store.past(item.company, item.integration, pending.lead, item.delivery);
+            if let Some(answer) = settled(Box::pin(past).await).await {
                 return answer.map_err(|error| unkept(&error));
             }
         }
@@ -223,7 +223,7 @@ impl Pusher {
             return Ok(false);
         }
         loop {
-            if let Some(answer) = settled(self.store.consents(lane.0, lead).await).await {
+            if let Some(answer) = settled(Box::pin(self.store.consents(lane.0, lead)).await).await {
                 return answer.map(|consents| !consents).map_err(|error| cannot_be_loaded(&error));
             }
         }

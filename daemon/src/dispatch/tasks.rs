@@ -24,11 +24,10 @@ impl Tasks {
     }
 }
 
-/// What work comes to; none if it panicked. That is counted and told, and costs nobody else anything.
+/// What work comes to; none if it panicked. The daemon's panic hook has counted and told that; nobody else is the worse for it.
 pub(super) async fn caught<T>(task: &'static str, work: impl Future<Output = T>) -> Option<T> {
     let done = AssertUnwindSafe(work).catch_unwind().await.ok();
     if done.is_none() {
-        metrics::counter!("leadline_panics_total", "task" => task).increment(1);
         tracing::error!(task, "a task panicked: please report it");
     }
     done

@@ -116,6 +116,8 @@ impl From<sqlx::Error> for Error {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    /// For intake's flushes: one or two connections that have their statement prepared, however many others there are.
+    intakes: PgPool,
     /// For finishing, whose plan is pinned to what is right when the tables are full.
     finishes: PgPool,
     sealer: Sealer,
@@ -134,11 +136,12 @@ impl Store {
     /// A store on a migrated database.
     #[must_use]
     pub fn new(pool: PgPool, sealer: Sealer, hub: Arc<Hub>) -> Self {
-        let finishes = setup::pinned(&pool);
+        let (intakes, finishes) = (setup::apart(&pool), setup::pinned(&pool));
         let policy = |_: &str, config: &Value| Policy::of(config);
         let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);
         Self {
             pool,
+            intakes,
             finishes,
             sealer,
             hub,
@@ -195,8 +198,9 @@ impl Store {
         self.pulse.is_alive() && self.unless_away(asked).await.is_ok()
     }
 
-    /// Closes the connections that finish; the pool is its owner's to close.
+    /// Closes the connections that take in and finish; the pool is its owner's to close.
     pub async fn close(&self) {
+        self.intakes.close().await;
         self.finishes.close().await;
     }
 

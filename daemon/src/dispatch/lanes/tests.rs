@@ -23,7 +23,7 @@ fn free(lanes: &mut Lanes, id: LaneId, counts: [u32; 2], now: i64) {
     for (kind, count) in LaneKind::ALL.into_iter().zip(counts) {
         for _ in 0..count {
             lanes.ended(id, kind, true, None, now);
-            lanes.written(id, u32::from(kind == LaneKind::Retry), now);
+            lanes.written(id, [u32::from(kind == LaneKind::First), u32::from(kind == LaneKind::Retry)], now);
         }
     }
 }
@@ -361,7 +361,7 @@ fn half_open_the_next_retry_waits_until_what_the_last_came_to_is_written() {
     lanes.ended(id, LaneKind::Retry, false, None, 12);
     lanes.wake(4_000_012);
     assert!(lanes.asks(4_000_012).is_empty(), "it may have opened the breaker again");
-    lanes.written(id, 1, 4_000_013);
+    lanes.written(id, [0, 1], 4_000_013);
     assert_eq!(rooms(&lanes.asks(4_000_013)), [(LaneKind::Retry, 1)]);
 }
 
@@ -375,4 +375,26 @@ fn a_first_attempt_that_was_just_committed_is_due_whatever_our_clock_says() {
     assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 4)]);
     lanes.hint(hint(id, LaneKind::Retry, 9_000), true, 20);
     assert!(!lanes.is_ready(), "a retry waits for its time");
+}
+
+#[test]
+fn what_waits_to_be_written_has_a_bound() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let mut started = 0;
+    for now in 10..20 {
+        let asks = lanes.asks(now);
+        let counts: Vec<u32> =
+            asks.iter().map(|ask| if ask.kind == LaneKind::First { ask.room as u32 } else { 0 }).collect();
+        answer(&mut lanes, &asks, &counts, now);
+        let pushed: u32 = counts.iter().sum();
+        started += pushed;
+        for _ in 0..pushed {
+            lanes.ended(id, LaneKind::First, true, None, now);
+        }
+        lanes.hint(hint(id, LaneKind::First, now), true, now);
+    }
+    assert_eq!(started, 8, "as many again as may be in flight");
+    lanes.written(id, [8, 0], 20);
+    assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 4)]);
 }

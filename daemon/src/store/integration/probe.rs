@@ -118,8 +118,8 @@ impl Store {
                 status_code, started_at, duration_ms, method, url, request_headers, request_body, response_headers,
                 response_body, response_bytes, secret_version, config_version, operator)
             SELECT company_id, $2, $3, $4, 1, 'test', $5::text IS NULL, $5, $6,
-                $7, 'epoch'::timestamptz + $8::bigint * interval '1 microsecond', $9, $10, $11, $12::text::jsonb, $13,
-                $14::text::jsonb, $15, $16, $17, $18, $19
+                $7, 'epoch'::timestamptz + $8::bigint * interval '1 microsecond', $9, $10, $11, $12::text::json, $13,
+                $14::text::json, $15, $16, $17, $18, $19
             FROM gone"#,
             attempt.company.0,
             attempt.integration.uuid(),

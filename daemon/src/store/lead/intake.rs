@@ -204,7 +204,7 @@ impl Store {
     /// Commits new leads with their deliveries, all in one statement. The answers are in the order of the events,
     /// which must not name a lead twice.
     pub async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Error> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.intakes.acquire().await?;
         let answer = timeout(self.silence_max, enqueue(&mut db, events)).await;
         let (flushed, hints) = heard(db, answer)?;
         self.hub.due(hints);

@@ -48,7 +48,7 @@ WITH fence AS MATERIALIZED (
         response_headers, response_body, response_bytes, secret_version, config_version, operator)
     SELECT company_id, integration_id, attempt_id, delivery_id, lead_id, event, number, trigger, class IS NULL,
         class, error, status_code, 'epoch'::timestamptz + started_us * interval '1 microsecond', duration_ms,
-        method, url, request_headers::jsonb, response_headers::jsonb, response_body, response_bytes,
+        method, url, request_headers::json, response_headers::json, response_body, response_bytes,
         secret_version, config_version, operator
     FROM unnest($4::bigint[], $5::uuid[], $7::uuid[], $6::uuid[], $8::int[], $9::text[], $10::text[],
         $19::uuid[], $20::text[], $21::text[], $22::text[], $23::bigint[], $24::int[], $25::smallint[], $26::text[],
