@@ -299,10 +299,10 @@ async fn only_a_suspect_whose_claim_was_its_own_is_taken_for_poison_and_none_sto
         for n in leads {
             scene.post(n).await;
         }
-        // A daemon that is gone had claimed them, each after two deaths.
+        // A daemon that is gone had claimed them, each after two crashes.
         let mut dead = scene.pool.begin().await.unwrap();
         sqlx::raw_sql(
-            "UPDATE delivery SET state = 'pending', reason = NULL, deaths = 2 WHERE state = 'held';
+            "UPDATE delivery SET state = 'pending', reason_code = NULL, crashes = 2 WHERE state = 'held';
              WITH gone AS (DELETE FROM undelivered WHERE state = 'held' RETURNING *)
              INSERT INTO claim (daemon_id, items, attempts)
              SELECT 0, array_agg(ROW(company_id, integration_id, 0, now(), delivery_id, 'first', NULL)::due),

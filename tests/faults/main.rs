@@ -8,3 +8,4 @@
 mod log;
 mod postgres;
 mod receivers;
+mod rows;

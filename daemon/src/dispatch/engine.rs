@@ -23,7 +23,7 @@ use super::{
     tasks::Tasks,
 };
 use crate::{
-    domain::delivery::DEATHS_SUSPECT,
+    domain::delivery::{CRASHES_SUSPECT, LaneKind},
     store::{
         Change, DueHint, Error, Store,
         queue::{
@@ -55,7 +55,7 @@ pub(super) enum Event {
     Orphans(Vec<Claimed>),
     /// A push has ended. `is_up` says whether the target answered; `pause` until when, in microseconds, it asked the
     /// whole lane to wait.
-    Ended { lane: LaneId, kind: u8, is_up: bool, pause: Option<i64> },
+    Ended { lane: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64> },
     /// So many pushes of each kind of lanes were written.
     Written(HashMap<LaneId, [u32; 2]>),
     /// That a target asked its lane to wait was written.
@@ -67,7 +67,7 @@ pub(super) enum Event {
     /// A lane was loaded, with its stops; none if its integration is gone.
     Loaded(LaneId, Option<(Arc<PreparedIntegration>, Stops)>),
     /// It was asked when the next row of these is due, and these have one.
-    Peeked { asked: Vec<(LaneId, u8)>, hints: Vec<DueHint> },
+    Peeked { asked: Vec<(LaneId, LaneKind)>, hints: Vec<DueHint> },
     /// The loose index scan has answered.
     Discovered(Vec<DueHint>),
 }
@@ -183,7 +183,7 @@ impl Engine {
                 return AWAY_WAIT;
             }
         };
-        let mut got: HashMap<(LaneId, u8), (u32, i64)> = HashMap::new();
+        let mut got: HashMap<(LaneId, LaneKind), (u32, i64)> = HashMap::new();
         for item in &items {
             let (count, latest) = got.entry(((item.company, item.integration), item.kind)).or_default();
             *count += 1;
@@ -235,7 +235,8 @@ impl Engine {
             if is_own {
                 self.hint(hint, now);
             } else {
-                wake.due.push((hint.company.0, hint.integration.uuid(), hint.kind, hint.due_at));
+                let (company, integration) = (hint.company.0, hint.integration.uuid());
+                wake.due.push((company, integration, hint.kind.number(), hint.due_at));
             }
         }
         self.tell_others(wake);
@@ -375,7 +376,7 @@ impl Engine {
 }
 
 fn is_suspect(item: &Claimed) -> bool {
-    item.pending.as_ref().is_some_and(|pending| pending.deaths >= DEATHS_SUSPECT)
+    item.pending.as_ref().is_some_and(|pending| pending.crashes >= CRASHES_SUSPECT)
 }
 
 pub(super) fn send(events: &mpsc::UnboundedSender<Event>, event: Event) {

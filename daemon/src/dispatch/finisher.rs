@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::{engine::Event, lanes::LaneId};
 use crate::{
-    domain::ids::AttemptId,
-    store::{Error, FIRST, Store, queue::finish::Finished},
+    domain::{delivery::LaneKind, ids::AttemptId},
+    store::{Error, Store, queue::finish::Finished},
 };
 
 /// So many attempts are written in one transaction at most.
@@ -37,7 +37,7 @@ pub(super) struct Completion {
     pub(super) attempt: AttemptId,
     /// The lane in which it held room; none for what was adopted.
     pub(super) lane: Option<LaneId>,
-    pub(super) kind: u8,
+    pub(super) kind: LaneKind,
     pub(super) result: Completed,
 }
 
@@ -106,7 +106,7 @@ fn tally(items: &[Completion]) -> HashMap<LaneId, [u32; 2]> {
     let mut written: HashMap<LaneId, [u32; 2]> = HashMap::new();
     for item in items {
         if let Some(lane) = item.lane {
-            written.entry(lane).or_default()[usize::from(item.kind != FIRST)] += 1;
+            written.entry(lane).or_default()[item.kind.index()] += 1;
         }
     }
     written

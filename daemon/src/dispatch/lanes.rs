@@ -14,11 +14,12 @@ use self::{
 
 use crate::{
     domain::{
+        delivery::LaneKind,
         ids::{CompanyId, IntegrationId},
         integration::Policy,
     },
     store::{
-        DueHint, FIRST, RETRY,
+        DueHint,
         queue::claim::{Ask, Stops},
     },
 };
@@ -29,8 +30,6 @@ pub(super) type LaneId = (CompanyId, IntegrationId);
 /// So many lanes and rows at most are asked for in one claim.
 const CLAIM_LANES: usize = 64;
 const CLAIM_ROWS: i32 = 256;
-/// The timer that only looks at the lane again.
-const LOOK: u8 = 2;
 /// First attempts are due when they are committed. Our clock lags behind the database's that dated them, so a hint of
 /// one that seems to lie so little ahead is of one that is due.
 const LAG_MAX: i64 = 1_000_000;
@@ -48,9 +47,10 @@ pub(super) struct Loaded {
 pub(super) struct Lanes {
     lanes: HashMap<LaneId, Lane>,
     ready: VecDeque<LaneId>,
-    timers: BinaryHeap<Reverse<(i64, LaneId, u8)>>,
+    /// For rows of one kind that become due, or for another look at the lane.
+    timers: BinaryHeap<Reverse<(i64, LaneId, Option<LaneKind>)>>,
     /// Of these it must be asked when their next row is due.
-    peeks: Vec<(LaneId, u8)>,
+    peeks: Vec<(LaneId, LaneKind)>,
 }
 
 impl Lanes {
@@ -62,15 +62,15 @@ impl Lanes {
         if is_new {
             lane.is_owned = is_owned;
         }
-        let kind = if hint.kind == FIRST { FIRST } else { RETRY };
-        let track = &mut lane.tracks[usize::from(kind)];
-        let is_due = hint.due_at <= now || kind == FIRST && hint.due_at - now < LAG_MAX;
+        let kind = hint.kind;
+        let track = &mut lane.tracks[kind.index()];
+        let is_due = hint.due_at <= now || kind == LaneKind::First && hint.due_at - now < LAG_MAX;
         if is_due {
             track.look(hint.due_at);
             self.enqueue(id, now);
         } else {
             if let Some(at) = track.expect(hint.due_at, now) {
-                self.timers.push(Reverse((at, id, kind)));
+                self.timers.push(Reverse((at, id, Some(kind))));
             }
         }
         is_new
@@ -110,7 +110,7 @@ impl Lanes {
         }
         lane.breaker_until = until;
         if let Some(until) = until.filter(|until| *until > now) {
-            self.timers.push(Reverse((until, id, LOOK)));
+            self.timers.push(Reverse((until, id, None)));
         }
         self.enqueue(id, now);
     }
@@ -149,7 +149,7 @@ impl Lanes {
             let until = coarsen(until, now);
             if until > lane.paused_until {
                 lane.paused_until = until;
-                self.timers.push(Reverse((until, id, LOOK)));
+                self.timers.push(Reverse((until, id, None)));
             }
         }
         self.enqueue(id, now);
@@ -172,12 +172,12 @@ impl Lanes {
 
     /// A push has ended in a lane. Its room is free at once, as long as not too many others wait to be written. `is_up` says whether the
     /// target answered; `pause` until when it asked the lane to wait.
-    pub(super) fn ended(&mut self, id: LaneId, kind: u8, is_up: bool, pause: Option<i64>, now: i64) {
+    pub(super) fn ended(&mut self, id: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64>, now: i64) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if is_up {
             lane.is_on_trial = false;
         }
-        let at = usize::from(kind != FIRST);
+        let at = kind.index();
         lane.in_flight[at] = lane.in_flight[at].saturating_sub(1);
         lane.unwritten[at] += 1;
         match pause {
@@ -204,8 +204,8 @@ impl Lanes {
             }
             self.timers.pop();
             if let Some(lane) = self.lanes.get_mut(&id) {
-                if let Some(track) = lane.tracks.get_mut(usize::from(kind)) {
-                    track.ring(at);
+                if let Some(kind) = kind {
+                    lane.tracks[kind.index()].ring(at);
                 } else if lane.look_at <= at {
                     lane.look_at = 0;
                 }
@@ -228,8 +228,8 @@ impl Lanes {
                 self.look_later(id, now);
                 continue;
             }
-            for (kind, room) in [FIRST, RETRY].into_iter().zip(lane.split(room, now)) {
-                let track = &mut lane.tracks[usize::from(kind)];
+            for (kind, room) in LaneKind::ALL.into_iter().zip(lane.split(room, now)) {
+                let track = &mut lane.tracks[kind.index()];
                 if room > 0 {
                     track.fresh = false;
                     rows -= room;
@@ -247,16 +247,16 @@ impl Lanes {
     }
 
     /// Takes the answer of a claim: for every ask, how many rows came and the latest of their due times.
-    pub(super) fn claimed(&mut self, asks: &[Ask], got: &HashMap<(LaneId, u8), (u32, i64)>, now: i64) {
+    pub(super) fn claimed(&mut self, asks: &[Ask], got: &HashMap<(LaneId, LaneKind), (u32, i64)>, now: i64) {
         for ask in asks {
             let id = (ask.company, ask.integration);
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             let (count, latest) = got.get(&(id, ask.kind)).copied().unwrap_or((0, 0));
-            lane.in_flight[usize::from(ask.kind)] += count;
+            lane.in_flight[ask.kind.index()] += count;
             if let Some(bucket) = &mut lane.bucket {
                 bucket.tokens -= f64::from(count);
             }
-            let track = &mut lane.tracks[usize::from(ask.kind)];
+            let track = &mut lane.tracks[ask.kind.index()];
             if !track.fresh {
                 track.more = i64::from(count) >= i64::from(ask.room);
                 if count > 0 {
@@ -274,14 +274,14 @@ impl Lanes {
     }
 
     /// The kinds of lanes that gave all that is due, while rows may wait in them that no hint told of.
-    pub(super) fn peeks(&mut self) -> Vec<(LaneId, u8)> {
+    pub(super) fn peeks(&mut self) -> Vec<(LaneId, LaneKind)> {
         std::mem::take(&mut self.peeks)
     }
 
     /// Takes the answer to a peek: when the next row is due, if there is one.
-    pub(super) fn peeked(&mut self, id: LaneId, kind: u8, next: Option<i64>, now: i64) {
+    pub(super) fn peeked(&mut self, id: LaneId, kind: LaneKind, next: Option<i64>, now: i64) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        if let Some(track) = lane.tracks.get_mut(usize::from(kind)) {
+        if let Some(track) = lane.tracks.get_mut(kind.index()) {
             track.answered(next.is_some());
         }
         if let Some(due_at) = next {
@@ -290,8 +290,8 @@ impl Lanes {
     }
 
     /// The scan found a due row that no hint may have told of, and there may be others behind it.
-    pub(super) fn discovered(&mut self, id: LaneId, kind: u8) {
-        if let Some(track) = self.lanes.get_mut(&id).and_then(|lane| lane.tracks.get_mut(usize::from(kind))) {
+    pub(super) fn discovered(&mut self, id: LaneId, kind: LaneKind) {
+        if let Some(track) = self.lanes.get_mut(&id).and_then(|lane| lane.tracks.get_mut(kind.index())) {
             track.mark_uncertain();
         }
     }
@@ -346,7 +346,7 @@ impl Lanes {
             // One timer is enough, however many hints come while the lane waits and however their sums are rounded.
             if lane.look_at == 0 || at + FINE < lane.look_at {
                 lane.look_at = at;
-                self.timers.push(Reverse((at, id, LOOK)));
+                self.timers.push(Reverse((at, id, None)));
             }
         }
     }

@@ -8,6 +8,7 @@ use super::{
     lanes::LaneId,
     tasks::caught,
 };
+use crate::domain::delivery::LaneKind;
 use crate::store::{DueHint, Error, Store, queue::claim::Stops};
 
 const AWAY_MICROS: i64 = 250_000;
@@ -35,7 +36,7 @@ impl Engine {
     }
 
     /// Asks when the next row after a time is due, where rows may wait that no hint told of.
-    pub(super) fn start_peek(&self, asked: Vec<(LaneId, u8)>, after: i64) {
+    pub(super) fn start_peek(&self, asked: Vec<(LaneId, LaneKind)>, after: i64) {
         let (store, events) = (self.store.clone(), self.events.clone());
         self.tasks.spawn("look for due rows", async move {
             let lanes: Vec<_> =

@@ -17,8 +17,7 @@ use crate::{
     connectors,
     domain::{
         breaker::Sign,
-        delivery::{Standing, Transition, Trigger, decide},
-        fanout::NO_CONSENT,
+        delivery::{DeliveryFacts, Reason, Transition, Trigger, decide},
         ids::LeadId,
         integration::Policy,
         lead,
@@ -113,20 +112,20 @@ impl Pusher {
             Ok(true) => {
                 let error = "nothing was sent: the lead took back its consent after this event";
                 let result = AttemptResult::nothing(Failure::new(FailureClass::Rejected, error));
-                let transition = Transition::Skipped { reason: NO_CONSENT.to_owned() };
-                return finished(item, pending, result, transition, pending.deaths, version);
+                let transition = Transition::Skipped { reason: Reason::NoConsent };
+                return finished(item, pending, result, transition, pending.crashes, version);
             }
             Err(failure) => AttemptResult::nothing(failure),
         };
         self.decided(item, pending, facts, result, version)
     }
 
-    fn facts(&self, item: &Claimed, pending: &Pending, retries_max: u32) -> Standing {
-        Standing {
+    fn facts(&self, item: &Claimed, pending: &Pending, retries_max: u32) -> DeliveryFacts {
+        DeliveryFacts {
             retries: u32::try_from(pending.retries).unwrap_or(0),
             retries_max,
             waits: pending.waits,
-            deaths: pending.deaths,
+            crashes: pending.crashes,
             age: self.since(pending.created_at),
             is_sweep: item.trigger == Trigger::Sweep,
         }
@@ -141,7 +140,7 @@ impl Pusher {
         &self,
         item: &Claimed,
         pending: &Pending,
-        facts: Standing,
+        facts: DeliveryFacts,
         mut result: AttemptResult,
         version: i32,
     ) -> Completed {
@@ -149,7 +148,7 @@ impl Pusher {
             result.outcome = Outcome::Failed(failure.waiting_at_most(self.max_retry_after));
         }
         let transition = decide(facts, &result.outcome, rand::random());
-        finished(item, pending, result, transition, facts.deaths, version)
+        finished(item, pending, result, transition, facts.crashes, version)
     }
 
     /// A push that panicked may have arrived; its delivery is as one whose answer did not come.
@@ -259,8 +258,8 @@ impl Pusher {
             FailureClass::Unknown,
             "the daemon died during this push: maybe delivered",
         ));
-        let deaths = pending.deaths.saturating_add(1);
-        let facts = Standing { deaths, ..self.facts(&item, pending, retries_max) };
+        let crashes = pending.crashes.saturating_add(1);
+        let facts = DeliveryFacts { crashes, ..self.facts(&item, pending, retries_max) };
         let took = self.since(item.claimed_at);
         let transition = match decide(facts, &outcome, rand::random()) {
             Transition::Retry { after, retries, waits, throttle } => {
@@ -269,7 +268,7 @@ impl Pusher {
             other => other,
         };
         let result = AttemptResult { took, ..AttemptResult::without_call(outcome) };
-        let finished = finished(&item, pending, result, transition, deaths, pending.version);
+        let finished = finished(&item, pending, result, transition, crashes, pending.version);
         self.complete(&item, finished).await;
     }
 
@@ -337,7 +336,7 @@ fn finished(
     pending: &Pending,
     result: AttemptResult,
     transition: Transition,
-    deaths: i16,
+    crashes: i16,
     version: i32,
 ) -> Completed {
     let sent = result.body.clone().filter(|_| pending.rendered.is_none());
@@ -347,7 +346,7 @@ fn finished(
         delivery: item.delivery,
         attempt: record(item, pending, result, version),
         transition,
-        deaths,
+        crashes,
         rendered: sent.filter(|_| !verbatim),
         verbatim,
     }))

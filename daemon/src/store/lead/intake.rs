@@ -9,6 +9,7 @@ use tokio::time::timeout;
 pub use crate::domain::fanout::{IntakeIntegration, NewDelivery};
 use crate::{
     domain::{
+        delivery::Reason,
         fanout::{Routing, fan_out, fan_out_unasked},
         flow::Flows,
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
@@ -115,7 +116,7 @@ impl From<&NewDelivery> for AcceptedDelivery {
             integration: delivery.integration,
             id: delivery.id,
             state: delivery.fate.state().into(),
-            reason: delivery.fate.reason().map(ToOwned::to_owned),
+            reason: delivery.fate.reason().map(Reason::text),
         }
     }
 }

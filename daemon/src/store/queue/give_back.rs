@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::ids::CompanyId,
-    store::{DueHint, Error, Store, micros},
+    store::{DueHint, Error, Store, lane_kind, micros},
 };
 
 /// How items go back.
@@ -45,6 +45,20 @@ impl Store {
         let (hints, left) = self.back(daemon, claims, attempts, manner).await?;
         self.hub.due(hints);
         Ok(left)
+    }
+
+    /// Gives back items that this daemon cannot read, due after a wait.
+    pub(super) async fn put_off(
+        &self,
+        daemon: i64,
+        claims: &[i64],
+        attempts: &[Uuid],
+        wait_seconds: f64,
+    ) -> Result<(), Error> {
+        let manner = Manner { wait_seconds, ..Manner::default() };
+        let (hints, _) = self.back(daemon, claims, attempts, manner).await?;
+        self.hub.due(hints);
+        Ok(())
     }
 
     /// Gives back a claim whose answer did not come, if it was committed: it names attempts that nobody else made.
@@ -89,7 +103,7 @@ impl Store {
                 hints.push(DueHint {
                     company: CompanyId(company),
                     integration: integration.into(),
-                    kind: u8::from(kind != 0),
+                    kind: lane_kind(kind)?,
                     due_at: micros(due_at.to_jiff()),
                 });
             }
