@@ -49,17 +49,12 @@ impl Problem {
 
     /// No key, with a word on what was sent instead.
     pub(super) fn unauthorized_for(headers: &HeaderMap) -> Self {
-        let is_basic = headers.get(header::AUTHORIZATION).is_some_and(|value| {
-            value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
-        });
-        let hint = if headers.contains_key(header::AUTHORIZATION) && !is_basic {
+        let hint = if headers.contains_key(header::AUTHORIZATION) {
             ""
         } else if is_of_a_page(headers) {
             "; a page of a browser posts its form to /v1/forms/{form}, where no key stands in the page"
         } else if headers.contains_key("x-api-key") {
             "; X-Api-Key is not read"
-        } else if is_basic {
-            "; Basic is not read"
         } else {
             ""
         };

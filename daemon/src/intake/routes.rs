@@ -31,7 +31,7 @@ use super::{
 use crate::{compute::Share, domain::ids::LeadId};
 
 /// How many leads a second are read with a key that has no rate of its own.
-const READS_PER_SECOND: f64 = 10.0;
+const READS_PER_SECOND: f64 = 100.0;
 /// How often reading one lead with one key is written into the audit: once an hour.
 const NOTED_PER_SECOND: f64 = 1.0 / 3600.0;
 /// Where leads are posted.
