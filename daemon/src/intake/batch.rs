@@ -87,7 +87,8 @@ async fn open<S: IntakeStore>(
             "this intake key requires signed bodies, which a batch cannot have: post each lead to /v1/leads, or use another key",
         ))
     } else {
-        check_origin(app, client, &matched, headers).and_then(|()| body::check_batch_headers(headers))
+        let allowed = check_origin(app, client, &credential, &matched, headers).await;
+        allowed.and_then(|()| body::check_batch_headers(headers))
     };
     match checked {
         Ok(()) => {

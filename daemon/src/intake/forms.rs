@@ -88,7 +88,7 @@ async fn post<S: IntakeStore>(
     body: Body,
 ) -> Result<(), Problem> {
     let received = async {
-        routes::check_origin(app, client, matched, headers)?;
+        routes::check_origin(app, client, credential, matched, headers).await?;
         let place = app.places.request(matched.key_id(), matched.view.id)?;
         let rate = app.form_rates.admit_some((matched.key_id(), client.address), PER_SECOND, AT_ONCE);
         rate.map_err(Problem::too_many_posts)?;

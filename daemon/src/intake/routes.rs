@@ -171,8 +171,8 @@ async fn receive<S: IntakeStore>(
     let mut room = app.places.room(matched.view.id);
     let mut kept = None;
     let received = async {
-        let checked =
-            check_origin(app, client, &matched, headers).and_then(|()| check(app, &matched, headers));
+        let allowed = check_origin(app, client, &credential, &matched, headers).await;
+        let checked = allowed.and_then(|()| check(app, &matched, headers));
         if let Err(problem) = checked {
             body::discard(headers, body).await;
             return Err(problem);
@@ -199,14 +199,21 @@ async fn receive<S: IntakeStore>(
     }
 }
 
-/// Refuses pages of browsers that may not use the key.
-pub(super) fn check_origin<S: IntakeStore>(
+/// Refuses pages of browsers that may not use the key; a view that may be old is not enough to refuse one.
+pub(super) async fn check_origin<S: IntakeStore>(
     app: &App<S>,
     client: &Client,
+    credential: &Credential,
     matched: &KeyMatch,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
-    matched.check_origin(headers).inspect_err(|_| app.security.note(Attempted::ForeignOrigin, client.address))
+    let Err(problem) = matched.check_origin(headers) else { return Ok(()) };
+    let current = app.views.open_current(credential).await?;
+    if current.is_some_and(|current| current.check_origin(headers).is_ok()) {
+        return Ok(());
+    }
+    app.security.note(Attempted::ForeignOrigin, client.address);
+    Err(problem)
 }
 
 /// What can be refused before the body is read.
@@ -276,7 +283,9 @@ fn may_read<S: IntakeStore>(
     matched: &KeyMatch,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
-    check_origin(app, client, matched, headers)?;
+    matched
+        .check_origin(headers)
+        .inspect_err(|_| app.security.note(Attempted::ForeignOrigin, client.address))?;
     if !matched.may_read() {
         app.security.note(Attempted::ReadWithoutRight, client.address);
         return Err(Problem::may_not_read());

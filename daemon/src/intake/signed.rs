@@ -38,6 +38,11 @@ pub(super) async fn accept_once<S: IntakeStore>(
             ));
         }
         Remembered::Done(lead) => {
+            // Nothing is committed that would notice a key that is gone, or wants another signature by now.
+            let current = app.views.open_current(credential).await?.ok_or_else(|| credential.unknown())?;
+            if current.admits(headers, body, jiff::Timestamp::now().as_second()).is_none() {
+                return Err(current.unsigned());
+            }
             let status = app.store.lead_status(post.company, lead).await?.ok_or_else(Refusal::erased)?;
             return Ok(Receipt::repeated(status));
         }
