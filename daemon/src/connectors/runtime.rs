@@ -66,6 +66,8 @@ pub struct Driven {
     /// What was rendered now, to be repeated byte for byte; none if it was rendered earlier, or if it is the body of the
     /// one call.
     pub rendered: Option<Bytes>,
+    /// What is to be known of it though it did not fail.
+    pub note: Option<String>,
 }
 
 /// Pushes once.
@@ -74,7 +76,7 @@ pub async fn drive(prepared: &dyn Prepared, transport: &mut dyn Transport, push:
     if push.rendered.is_none() {
         match catch_unwind(AssertUnwindSafe(|| prepared.render(&push))).unwrap_or_else(|_| Err(panicked())) {
             Ok(made) => rendered = made,
-            Err(failure) => return Driven { outcome: Outcome::Failed(failure), rendered: None },
+            Err(failure) => return Driven { outcome: Outcome::Failed(failure), rendered: None, note: None },
         }
     }
     let push = Push { rendered: push.rendered.or(rendered.as_ref()), ..push };
@@ -84,7 +86,8 @@ pub async fn drive(prepared: &dyn Prepared, transport: &mut dyn Transport, push:
         Ok(()) => Outcome::Delivered,
         Err(failure) => Outcome::Failed(failure),
     };
-    Driven { outcome, rendered }
+    let note = (!ctx.notes.is_empty()).then(|| ctx.notes.join("; "));
+    Driven { outcome, rendered, note }
 }
 
 /// Takes a look at the target that pushes no lead. None if there is nothing to look at.
@@ -127,6 +130,7 @@ pub struct Conversation<'a> {
     token: Option<Arc<Token>>,
     recently_pushed: bool,
     calls: usize,
+    notes: Vec<String>,
     /// Why it is over, where that is not for the connector to say.
     end: &'a OnceLock<Failure>,
     /// Seconds since 1970, by the database's clock.
@@ -141,7 +145,7 @@ impl<'a> Conversation<'a> {
         now: i64,
         end: &'a OnceLock<Failure>,
     ) -> Self {
-        Self { prepared, transport, ids, token: None, recently_pushed: false, calls: 0, end, now }
+        Self { prepared, transport, ids, token: None, recently_pushed: false, calls: 0, notes: Vec::new(), end, now }
     }
 
     /// Makes a call and returns the response, whatever its status. A call that is not answered fails the push.
@@ -195,6 +199,11 @@ impl<'a> Conversation<'a> {
             self.end(failure).await
         }
         self.ids.extend(new);
+    }
+
+    /// Notes what is to be known of the attempt though it does not fail, in a sentence without credentials.
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
     }
 
     /// Pushes for this person wait for each other from here on: for targets that forbid no second one.

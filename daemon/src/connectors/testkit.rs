@@ -135,6 +135,7 @@ pub(super) struct Played {
     pub(super) ids: Ids,
     pub(super) rendered: Option<Bytes>,
     pub(super) renewals: usize,
+    pub(super) note: Option<String>,
 }
 
 impl<'a> PushCase<'a> {
@@ -182,7 +183,7 @@ pub(super) fn play(prepared: &dyn Prepared, push: Push<'_>, mut script: Script) 
     script.ids = push.ids.clone();
     let driven = runtime::drive(prepared, &mut script, push).now_or_never().expect("a script never waits");
     let Script { calls, ids, renewals, .. } = script;
-    let rendered = push.rendered.cloned().or(driven.rendered);
+    let rendered = push.rendered.cloned().or(driven.rendered.clone());
     let requests: Vec<Request> = calls
         .iter()
         .filter_map(|call| match call {
@@ -192,7 +193,7 @@ pub(super) fn play(prepared: &dyn Prepared, push: Push<'_>, mut script: Script) 
         .collect();
     let bodies =
         requests.iter().map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect();
-    Played { calls, requests, bodies, outcome: driven.outcome, ids, rendered, renewals }
+    Played { calls, requests, bodies, outcome: driven.outcome, ids, rendered, renewals, note: driven.note }
 }
 
 /// Plays a push of a lead with these answers.

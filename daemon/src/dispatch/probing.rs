@@ -51,6 +51,8 @@ impl Pusher {
             failure: failure(tried.outcome),
             sent: tried.sent,
             answer: tried.answer,
+            calls: tried.calls,
+            note: tried.note,
             config_version: version,
         };
         let found = report.map(|report| Found {
@@ -63,7 +65,7 @@ impl Pusher {
         });
         if let Err(error) = self.write_probe(&record, sent_body.as_deref(), found.as_ref()).await {
             tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe is written without what was sent and received");
-            (record.sent, record.answer) = (None, None);
+            (record.sent, record.answer, record.calls) = (None, None, Vec::new());
             if let Err(error) = self.write_probe(&record, None, found.as_ref()).await {
                 tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe could not be written");
             }

@@ -238,7 +238,7 @@ impl Pusher {
             }
             other => other,
         };
-        let tried = AttemptResult { outcome, took: elapsed, sent: None, answer: None, body: None };
+        let tried = AttemptResult { took: elapsed, ..AttemptResult::without_call(outcome) };
         let finished = Finished {
             claim: item.claim,
             delivery: item.delivery,
@@ -315,6 +315,8 @@ fn record(item: &Claimed, pending: &Pending, tried: AttemptResult, config_versio
         failure: failure(tried.outcome),
         sent: tried.sent,
         answer: tried.answer,
+        calls: tried.calls,
+        note: tried.note,
         config_version,
     }
 }

@@ -78,6 +78,19 @@ impl Secrets {
         Self(secrets)
     }
 
+    /// The credentials of several calls: a later answer may quote what an earlier call carried.
+    pub(super) fn of_all<'a>(calls: impl Iterator<Item = &'a Call>) -> Self {
+        let mut secrets: Vec<String> = calls.flat_map(|call| Self::of(call).0).collect();
+        secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        secrets.dedup();
+        Self(secrets)
+    }
+
+    /// A text without them.
+    pub(super) fn scrub_text(&self, text: &str) -> String {
+        self.scrubbed(text).into_owned()
+    }
+
     /// A server may quote the secret, or the command in which it came.
     fn of_mail(login: Option<&MailLogin>) -> Self {
         let Some(login) = login else { return Self::default() };

@@ -1,6 +1,7 @@
 //! Deliveries and their attempts: what operators are shown of them, and how long attempts are kept.
 
 pub mod attempts;
+pub mod calls;
 pub(in crate::store) mod partitions;
 pub mod read;
 pub mod retention;

@@ -12,7 +12,7 @@ use crate::{
         integration::EventKind,
         outcome::Failure,
     },
-    store::{Change, DueHint, Error, Store, heard, micros},
+    store::{Change, DueHint, Error, Store, delivery::calls::CallRecord, heard, micros},
 };
 
 mod columns;
@@ -45,6 +45,10 @@ pub struct AttemptRecord {
     pub sent: Option<Sent>,
     /// None if nothing came back.
     pub answer: Option<Answer>,
+    /// Each call, where those two and the delivery do not tell of the only one.
+    pub calls: Vec<CallRecord>,
+    /// What is to be known of it though it did not fail.
+    pub note: Option<String>,
     pub config_version: i32,
 }
 
@@ -122,19 +126,21 @@ impl Store {
                     $11::text[], $12::text[], $13::bigint[], $14::int[], $15::text[], $16::text[], $17::smallint[],
                     $18::text[], $19::text[], $20::text[], $21::text[], $22::bytea[], $23::bigint[], $24::int[],
                     $25::int[], $26::text[], $27::text[], $28::int[], $29::smallint[], $30::bigint[], $31::bytea[],
-                    $32::bool[], $33::bool[]
+                    $32::bool[], $33::bool[], $34::text[], $35::text[]
                 ) u(claim_id, company_id, integration_id, delivery_id, attempt_id, lead_id, event, number,
                     trigger, operator, started_us, duration_ms, class, error, status_code,
                     method, url, request_headers, response_headers, response_body, response_bytes, secret_version,
-                    config_version, state, reason, retries, deaths, after_us, rendered, verbatim, is_swept)
+                    config_version, state, reason, retries, deaths, after_us, rendered, verbatim, is_swept,
+                    calls, note)
                 JOIN fence ON fence.id = u.claim_id
             ), recorded AS (
                 INSERT INTO attempt (company_id, integration_id, id, delivery_id, lead_id, event, number, trigger,
                     delivered, class, error, status_code, started_at, duration_ms, method, url, request_headers,
-                    response_headers, response_body, response_bytes, secret_version, config_version, operator)
+                    response_headers, response_body, response_bytes, secret_version, config_version, operator, calls, note)
                 SELECT company_id, integration_id, attempt_id, delivery_id, lead_id, event, number, trigger,
                     class IS NULL, class, error, status_code, started_at, duration_ms, method, url, request_headers::jsonb,
-                    response_headers::jsonb, response_body, response_bytes, secret_version, config_version, operator
+                    response_headers::jsonb, response_body, response_bytes, secret_version, config_version, operator,
+                    calls::jsonb, note
                 FROM done
                 -- Whoever lost the answer of a flush sends it again, and must count nothing twice.
                 ON CONFLICT DO NOTHING RETURNING integration_id
@@ -297,6 +303,8 @@ impl Store {
             &c.rendered as &[Option<&[u8]>],
             &c.verbatim,
             &c.swept,
+            &c.calls as &[Option<String>],
+            &c.note as &[Option<&str>],
             self.sweep.interval.as_secs_f64(),
             self.sweep.age.as_secs_f64(),
             &h.company,

@@ -239,6 +239,40 @@ pub(crate) struct AttemptShown {
     secret_version: Option<u32>,
     mapping_version: Option<u32>,
     operator: Option<String>,
+    note: Option<String>,
+    calls: Vec<Call>,
+}
+
+/// A call of an attempt, as it was made.
+#[derive(Debug, Serialize)]
+struct Call {
+    method: String,
+    url: String,
+    request_headers: Vec<Header>,
+    request_body: Option<String>,
+    status: Option<u32>,
+    response_headers: Vec<Header>,
+    response_body: Option<String>,
+    started_at: Option<Timestamp>,
+    duration_ms: u32,
+    error: Option<String>,
+}
+
+impl From<v1::AttemptCall> for Call {
+    fn from(it: v1::AttemptCall) -> Self {
+        Self {
+            method: it.method,
+            url: it.url,
+            request_headers: shapes(it.request_headers),
+            request_body: it.request_body,
+            status: it.status,
+            response_headers: shapes(it.response_headers),
+            response_body: it.response_body,
+            started_at: time(it.started_at),
+            duration_ms: it.duration_ms,
+            error: text(it.error),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -271,6 +305,8 @@ impl From<v1::GetAttemptResponse> for AttemptShown {
             secret_version: (detail.secret_version > 0).then_some(detail.secret_version),
             mapping_version: (detail.mapping_version > 0).then_some(detail.mapping_version),
             operator: text(detail.operator),
+            note: text(detail.note),
+            calls: shapes(detail.calls),
         }
     }
 }
