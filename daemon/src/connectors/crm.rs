@@ -208,8 +208,31 @@ pub fn html_within(event: &Json, max: usize) -> String {
     told
 }
 
+/// Whether the lead's name was made from its address because the sender gave none. It names nobody, so it is never
+/// written over what a record that exists is called.
+#[must_use]
+pub fn is_made_name(event: &Json) -> bool {
+    let at = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_lowercase();
+    let name = at("lead.name");
+    !name.is_empty() && name == at("lead.email")
+}
+
+/// Takes out of the fields a name that was made from the address.
+pub fn drop_made_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
+    if !is_made_name(event) {
+        return;
+    }
+    let rule = mapping.rules().iter().find(|rule| rule.field == "lead.name" && !rule.is_computed());
+    if let Some(target) = rule.and_then(|rule| rule.to.as_ref()) {
+        fields.retain(|(name, _)| name != target);
+    }
+}
+
 /// The first name, the last name: where the lead has none of its own, they come from its name.
 pub fn add_names(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
+    if is_made_name(event) {
+        return;
+    }
     let Some(name) = event.at("lead.name").and_then(Json::as_str) else { return };
     let (first, rest) = split_name(&name);
     for (field, part) in [("lead.profile.first_name", first), ("lead.profile.last_name", rest)] {

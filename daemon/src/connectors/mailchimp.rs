@@ -34,6 +34,8 @@ const NAME: &str = "mailchimp";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 /// Mailchimp takes ten connections at once for each user, all programs together.
 const CONNECTIONS: u32 = 4;
+/// So often a member is put without the merge fields that were refused.
+const REFUSALS_MAX: usize = 3;
 const STATUSES: [&str; 2] = ["pending", "subscribed"];
 
 /// The connector `mailchimp`.
@@ -187,7 +189,7 @@ impl Prepared for Ready {
                 return done(&tagged, ctx.now);
             }
         }
-        done(&ctx.send(self.put(login, &plan)).await?, ctx.now)?;
+        self.join(login, &plan, ctx).await?;
         if !has_tags {
             return Ok(());
         }
@@ -223,7 +225,7 @@ impl Prepared for Ready {
             let list = get(&["lists", &self.list], "fields=id,name,stats.member_count");
             found.account = Some(error::account(&name, &VENDOR.json(ctx, list).await?));
         }
-        let query = "count=1000&fields=merge_fields.tag,merge_fields.type";
+        let query = "count=1000&fields=merge_fields.tag,merge_fields.type,merge_fields.options";
         let schema = VENDOR.json(ctx, get(&["lists", &self.list, "merge-fields"], query)).await?;
         found.findings = self.member.findings(&schema);
         Ok(())
@@ -233,6 +235,26 @@ impl Prepared for Ready {
 impl Ready {
     fn login(&self) -> Result<&Login, Failure> {
         self.login.as_ref().ok_or_else(|| config::no_credentials("api_key"))
+    }
+
+    /// Puts the member. A merge field that the audience refuses keeps nobody out: it is left out, and noted.
+    async fn join(&self, login: &Login, plan: &Json, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let mut plan = plan.clone();
+        let mut answer = ctx.send(self.put(login, &plan)).await?;
+        for _ in 0..REFUSALS_MAX {
+            let mut is_smaller = false;
+            for (field, reason) in error::refused_fields(&answer) {
+                if plan.take_at(&format!("member.merge_fields.{field}")).is_some() {
+                    ctx.note(format!("merge field {field} was left out: {reason}"));
+                    is_smaller = true;
+                }
+            }
+            if !is_smaller {
+                break;
+            }
+            answer = ctx.send(self.put(login, &plan)).await?;
+        }
+        done(&answer, ctx.now)
     }
 
     fn put(&self, login: &Login, plan: &Json) -> Request {

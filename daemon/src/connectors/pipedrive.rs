@@ -363,7 +363,7 @@ impl Ready {
     async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<Option<String>, Failure> {
         let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
         let found = VENDOR.json(ctx, self.get(&["api", "v2", "persons", "search"], &query)).await?;
-        Ok(error::oldest(&found))
+        Ok(error::oldest(&found, &plan.email))
     }
 
     /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.

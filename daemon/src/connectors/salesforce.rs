@@ -36,6 +36,12 @@ const NAME: &str = "salesforce";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const LOGIN_URL: &str = "https://login.salesforce.com";
 const API_VERSION: &str = "v62.0";
+/// What new organizations call a Lead that came to nothing.
+const CLOSED: &str = "Closed - Not Converted, Unqualified";
+/// So many of a Lead's newest Tasks are looked through; fewer, where they are too long to be read together.
+const NEWEST: [&str; 2] = ["20", "1"];
+/// Whether assignment rules give a Lead an owner; without it they do, on updates too.
+const AUTO_ASSIGN: HeaderName = HeaderName::from_static("sforce-auto-assign");
 /// So often a write is repeated with texts cut, as each refusal may name one field alone.
 const CUTS_MAX: usize = 8;
 
@@ -63,14 +69,38 @@ const FIELDS: &[ConfigField] = &[
     ConfigField::optional(
         "duplicates",
         "text",
-        "respect",
-        "respect your duplicate rules, or save in spite of those that only warn",
+        "save",
+        "save in spite of duplicate rules that only warn, or respect those too; rules that block always do",
     ),
     ConfigField::optional(
         "opt_out",
         "text",
         "no",
         "without_consent sets HasOptedOutOfEmail on new Leads that gave no consent",
+    ),
+    ConfigField::optional(
+        "assignment_rule",
+        "text",
+        "",
+        "The id of the assignment rule for new Leads, or none; absent for the active rule. An update never changes the owner",
+    ),
+    ConfigField::optional(
+        "tasks",
+        "text",
+        "yes",
+        "Whether the enquiry of somebody who has a Lead already is kept as a Task on it: yes or no",
+    ),
+    ConfigField::optional(
+        "closed_statuses",
+        "text",
+        CLOSED,
+        "Which values of Status mean that a Lead is closed, with commas between them",
+    ),
+    ConfigField::optional(
+        "reopen_status",
+        "text",
+        "",
+        "The Status that a closed Lead gets by a new enquiry; absent to leave it closed and say so in the Task",
     ),
 ];
 
@@ -112,6 +142,11 @@ struct Settings {
     source: String,
     saves_duplicates: bool,
     opts_out: bool,
+    /// The header's value for new Leads; none for the active rule.
+    assignment: Option<HeaderValue>,
+    tasks: bool,
+    closed: Vec<String>,
+    reopen: Option<String>,
 }
 
 impl Settings {
@@ -133,14 +168,25 @@ impl Settings {
             return Err("api_version must be like v62.0".to_owned());
         }
         let login_url = login::url(config)?;
+        let assignment = match text("assignment_rule") {
+            None => None,
+            Some("none") => Some(HeaderValue::from_static("FALSE")),
+            Some(rule) if rule.starts_with("01Q") && is_name(rule) => HeaderValue::try_from(rule).ok(),
+            Some(_) => return Err("assignment_rule must be a rule's id, as 01Q…, or none".to_owned()),
+        };
+        let closed = text("closed_statuses").unwrap_or(CLOSED).split(',').map(|it| it.trim().to_owned());
         Ok(Self {
             audience: text("audience").map_or_else(|| login::audience(&login_url), str::to_owned),
             login_url,
             version,
             external,
             source: text("lead_source").unwrap_or("Web").to_owned(),
-            saves_duplicates: choice("duplicates", "respect", "save")?,
+            saves_duplicates: !choice("duplicates", "save", "respect")?,
             opts_out: choice("opt_out", "no", "without_consent")?,
+            assignment,
+            tasks: !choice("tasks", "yes", "no")?,
+            closed: closed.filter(|status| !status.is_empty()).collect(),
+            reopen: text("reopen_status").map(str::to_owned),
         })
     }
 }
@@ -255,41 +301,90 @@ impl Ready {
         if self.login.is_some() { Ok(()) } else { Err(config::no_credentials("client_id")) }
     }
 
+    /// The Lead, once for each delivery; then, where it was there before, the Task that keeps this enquiry.
     async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let done = format!("lead.{}", push.id);
-        if ctx.id(&done).is_some() {
-            return Ok(());
+        let lead = match ctx.id(&done) {
+            Some(lead) => lead,
+            None => self.lead(push, plan, ctx).await?,
+        };
+        ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
+        match &plan.task {
+            Some(task) if ctx.id(&told_key(push)).is_none() => self.task(push, task, &lead, ctx).await,
+            _ => Ok(()),
         }
+    }
+
+    async fn lead(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
         if let Some(id) = ctx.id("lead")
-            && self.updated(ctx, plan, &id).await?
+            && let Some(there) = self.find(&format!("Id = '{}'", quoted(&id)), ctx).await?
+            && self.updated(push, plan, &there, ctx).await?
         {
-            return Ok(());
+            return Ok(there.id);
         }
         // Whatever an earlier attempt made is found here too: queries see what was written at once.
-        let found = self.records(ctx, &by_email(&plan.email)).await?;
-        if let Some(id) = found["records"][0]["Id"].as_str()
-            && self.updated(ctx, plan, id).await?
+        if let Some(there) = self.find(&format!("Email = '{}'", quoted(&plan.email)), ctx).await?
+            && self.updated(push, plan, &there, ctx).await?
         {
-            ctx.keep(&[("lead", id), (&done, id)]).await;
-            return Ok(());
+            return Ok(there.id);
         }
         let made = self.written(ctx, &plan.create, || self.create(plan)).await?;
         if !made.is_good() {
             return Err(error::failure(&made, ctx.now));
         }
-        match made.json().as_ref().and_then(|body| id_of(&body["id"])) {
-            Some(id) => ctx.keep(&[("lead", &id), (&done, &id)]).await,
+        let id = match made.json().as_ref().and_then(|body| id_of(&body["id"])) {
+            Some(id) => id,
             // Where it was there already, by its external id, older versions say nothing more.
-            None if made.status == 204 => {}
+            None if made.status == 204 => self.by_external_id(plan, &made, ctx).await?,
             None => return Err(unreadable(NAME, &made, "id")),
-        }
-        Ok(())
+        };
+        // A new Lead's Description tells the enquiry.
+        ctx.keep(&[(&told_key(push), "description")]).await;
+        Ok(id)
+    }
+
+    async fn by_external_id(
+        &self,
+        plan: &Plan,
+        made: &Response,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<String, Failure> {
+        let field = self.settings.external.as_deref().unwrap_or("Id");
+        let there = self.find(&format!("{field} = '{}'", quoted(&plan.lead)), ctx).await?;
+        there.map(|there| there.id).ok_or_else(|| unreadable(NAME, made, "id"))
+    }
+
+    /// The newest Lead of these that is not converted: a converted one is a customer by now and takes no changes.
+    async fn find(&self, which: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+        let soql = format!(
+            "SELECT Id, Status FROM Lead WHERE {which} AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 2"
+        );
+        let found = self.records(ctx, &soql).await?;
+        let first = &found["records"][0];
+        let status = first["Status"].as_str().unwrap_or_default().to_owned();
+        Ok(first["Id"].as_str().map(|id| There { id: id.to_owned(), status }))
     }
 
     /// Writes the lead to a Lead that is there; false if it is gone.
-    async fn updated(&self, ctx: &mut Conversation<'_>, plan: &Plan, id: &str) -> Result<bool, Failure> {
-        let object = || self.object(Method::PATCH, &["Lead", id]);
-        let answer = self.written(ctx, &plan.update, object).await?;
+    async fn updated(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        there: &There,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<bool, Failure> {
+        let is_closed = self.settings.closed.iter().any(|closed| closed.eq_ignore_ascii_case(&there.status));
+        let mut fields = plan.update.clone();
+        match &self.settings.reopen {
+            Some(status) if is_closed => fields.insert(usize::MAX, "Status", Json::string(status)),
+            None if is_closed => ctx.keep(&[(&closed_key(push), &there.status)]).await,
+            _ => {}
+        }
+        let object = || {
+            let request = self.object(Method::PATCH, &["Lead", &there.id]);
+            request.header(AUTO_ASSIGN, HeaderValue::from_static("FALSE"))
+        };
+        let answer = self.written(ctx, &fields, object).await?;
         if answer.is_good() {
             return Ok(true);
         }
@@ -297,6 +392,50 @@ impl Ready {
             return Ok(false);
         }
         Err(error::failure(&answer, ctx.now))
+    }
+
+    /// Keeps the enquiry on a Lead that was there before: what sales wrote to it stays as it is.
+    async fn task(
+        &self,
+        push: &Push<'_>,
+        task: &Json,
+        lead: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        let key = told_key(push);
+        if push.is_repeat && self.is_told(push, lead, ctx).await? {
+            ctx.keep(&[(&key, "task")]).await;
+            return Ok(());
+        }
+        let mut task = task.clone();
+        task.insert(0, "WhoId", Json::string(lead));
+        if let (Some(status), Some(told)) = (ctx.id(&closed_key(push)), task.get("Description")) {
+            let told = format!("The Lead was closed before this enquiry: {status}\n{}", crm::text(told));
+            task.insert(usize::MAX, "Description", Json::string(&crm::cut(&told, 32_000)));
+        }
+        let request = self.object(Method::POST, &["Task"]).json(task.to_bytes());
+        let made = VENDOR.good(ctx, request).await?;
+        let id = made.json().as_ref().and_then(|body| id_of(&body["id"]));
+        let id = id.ok_or_else(|| unreadable(NAME, &made, "id"))?;
+        ctx.keep(&[(&key, &id)]).await;
+        Ok(())
+    }
+
+    /// Whether an earlier attempt kept this enquiry.
+    async fn is_told(&self, push: &Push<'_>, lead: &str, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
+        let mut answer = None;
+        for limit in NEWEST {
+            let soql = format!(
+                "SELECT Id, Description FROM Task WHERE WhoId = '{}' ORDER BY CreatedDate DESC LIMIT {limit}",
+                quoted(lead)
+            );
+            let found = VENDOR.good(ctx, self.query(&soql)).await?;
+            if !found.truncated {
+                return Ok(push.is_told_by(&String::from_utf8_lossy(&found.body)));
+            }
+            answer = Some(found);
+        }
+        Ok(answer.is_some_and(|found| push.is_told_by(&String::from_utf8_lossy(&found.body))))
     }
 
     async fn records(&self, ctx: &mut Conversation<'_>, soql: &str) -> Result<Value, Failure> {
@@ -325,9 +464,13 @@ impl Ready {
     }
 
     fn create(&self, plan: &Plan) -> Request {
-        match &self.settings.external {
+        let request = match &self.settings.external {
             Some(field) => self.object(Method::PATCH, &["Lead", field, &plan.lead]),
             None => self.object(Method::POST, &["Lead"]),
+        };
+        match &self.settings.assignment {
+            Some(rule) => request.header(AUTO_ASSIGN, rule.clone()),
+            None => request,
         }
     }
 
@@ -356,12 +499,21 @@ impl Ready {
     }
 }
 
-/// A Lead that was converted is a customer by now and takes no changes.
-fn by_email(email: &str) -> String {
-    format!(
-        "SELECT Id FROM Lead WHERE Email = '{}' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 2",
-        quoted(email)
-    )
+/// A Lead that is there.
+#[derive(Debug)]
+struct There {
+    id: String,
+    status: String,
+}
+
+/// Under which it is kept that this enquiry is told in the organization.
+fn told_key(push: &Push<'_>) -> String {
+    format!("told.{}", push.id)
+}
+
+/// Under which the Status is kept of a Lead that was closed when this enquiry came.
+fn closed_key(push: &Push<'_>) -> String {
+    format!("closed.{}", push.id)
 }
 
 /// Text that is safe within the quotes of a query.
