@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use async_trait::async_trait;
 use http::Method;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -188,8 +188,8 @@ impl Prepared for Ready {
 }
 
 impl super::Login for Ready {
-    fn request(&self, _now: i64) -> Result<Request, Failure> {
-        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        let Some((Login::App { client_id, client_secret, .. }, refresh)) = self.login.as_ref().zip(refresh) else {
             return Err(config::no_credentials("refresh_token"));
         };
         let request = Request::at(Method::POST, &self.base, &["oauth", &self.version, "token"]);
@@ -197,8 +197,12 @@ impl super::Login for Ready {
             ("grant_type", "refresh_token"),
             ("client_id", client_id.expose_secret()),
             ("client_secret", client_secret.expose_secret()),
-            ("refresh_token", refresh_token.expose_secret()),
+            ("refresh_token", refresh.expose_secret()),
         ]))
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.login.as_ref()?.refresh_token()
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {

@@ -212,8 +212,12 @@ pub trait Prepared: Send + Sync {
 
 /// A login that gives tokens. The runtime puts them into calls, shares them among pushes and renews them.
 pub trait Login: Send + Sync {
-    /// The call that gets a token. `now` is in seconds since 1970.
-    fn request(&self, now: i64) -> Result<Request, Failure>;
+    /// The call that gets a token. `now` is in seconds since 1970; `refresh` is the newest refresh token, if it has one.
+    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure>;
+    /// The refresh token of the credentials. A login may answer with another that replaces it.
+    fn refresh_token(&self) -> Option<&SecretString> {
+        None
+    }
     /// Reads what the login answered.
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure>;
     /// Whether an answer to a call with a token says that it is the token that was refused.
@@ -263,6 +267,8 @@ pub struct Token {
     pub expires_at: Option<i64>,
     /// Where to call from now on, if the target says.
     pub base: Option<Url>,
+    /// The refresh token that takes the place of the one that was used, if the target gave another.
+    pub refresh: Option<SecretString>,
 }
 
 /// So many calls at most in any stretch of so much time; in no time, so many at once.

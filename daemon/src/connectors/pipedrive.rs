@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, header};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -265,8 +265,8 @@ impl Prepared for Ready {
 }
 
 impl super::Login for Ready {
-    fn request(&self, _now: i64) -> Result<Request, Failure> {
-        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        let Some((Login::App { client_id, client_secret, .. }, refresh)) = self.login.as_ref().zip(refresh) else {
             return Err(config::no_credentials("refresh_token"));
         };
         let pair =
@@ -275,9 +275,13 @@ impl super::Login for Ready {
             .secret_header(header::AUTHORIZATION, &format!("Basic {pair}"))
             .secret_form(&[
                 ("grant_type", "refresh_token"),
-                ("refresh_token", refresh_token.expose_secret()),
+                ("refresh_token", refresh.expose_secret()),
             ]);
         Ok(request)
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.login.as_ref()?.refresh_token()
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {

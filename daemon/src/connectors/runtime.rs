@@ -28,6 +28,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Answer, Call, Found, Ids, Login, Prepared, Push, Report, Response, Token, reading};
 use crate::domain::{
@@ -53,6 +54,19 @@ pub trait Transport: Send {
         login: &dyn Login,
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure>;
+
+    /// Begins a login with a refresh token: returns the newest that came from this one of the credentials. No other
+    /// login with it begins before [`Transport::end_refresh`].
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
+        Ok(own.clone())
+    }
+
+    /// Ends that login. A token that it gave is kept before anything else happens: the one that was used is worth
+    /// nothing any more.
+    async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
+        let _ = (own, given);
+        Ok(())
+    }
 
     /// Waits until no other push to the account is about this person. True if one has just ended: a search that lags may
     /// not know yet whom it made.
@@ -115,7 +129,22 @@ pub async fn probe(
 
 /// Gets a token. Whatever becomes of the login, nothing of a lead has left.
 pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: i64) -> Result<Token, Failure> {
-    let answer = transport.call(&Call::from(login.request(now)?)).await?;
+    let Some(own) = login.refresh_token() else { return got(transport, login, now, None).await };
+    let refresh = transport.begin_refresh(own).await?;
+    let token = got(transport, login, now, Some(&refresh)).await;
+    let given = token.as_ref().ok().and_then(|token| token.refresh.as_ref());
+    let is_other = |given: &&SecretString| given.expose_secret() != refresh.expose_secret();
+    transport.end_refresh(own, given.filter(is_other)).await?;
+    token
+}
+
+async fn got(
+    transport: &mut dyn Transport,
+    login: &dyn Login,
+    now: i64,
+    refresh: Option<&SecretString>,
+) -> Result<Token, Failure> {
+    let answer = transport.call(&Call::from(login.request(now, refresh)?)).await?;
     login.token(&answer, now).map_err(|failure| match failure.class {
         FailureClass::Unknown => Failure { class: FailureClass::Transient, ..failure },
         _ => failure,

@@ -10,6 +10,7 @@ mod tests;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -278,9 +279,13 @@ impl Prepared for Ready {
 }
 
 impl super::Login for Ready {
-    fn request(&self, now: i64) -> Result<Request, Failure> {
+    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
         let login = self.login.as_ref().ok_or_else(|| config::no_credentials("client_id"))?;
-        login.request(&self.settings.login_url, &self.settings.audience, now)
+        login.request(&self.settings.login_url, &self.settings.audience, now, refresh)
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.login.as_ref()?.refresh_token()
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {

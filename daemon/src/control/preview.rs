@@ -134,7 +134,7 @@ impl Transport for Recorder {
         _refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let secret = "a token that a login gives".into();
-        Ok(Arc::new(Token { secret, expires_at: None, base: None }))
+        Ok(Arc::new(Token { secret, expires_at: None, base: None, refresh: None }))
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {

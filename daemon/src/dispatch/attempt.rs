@@ -7,9 +7,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use secrecy::SecretString;
 
 use super::{
-    integration_cache::PreparedIntegration, person_lock::PersonLock, pusher::settled, scrub::Secrets,
+    integration_cache::PreparedIntegration, person_lock::PersonLock, pusher::{cannot_be_loaded, settled}, scrub::Secrets,
 };
 use crate::{
     connectors::{
@@ -33,6 +34,9 @@ use crate::{
 const KEPT_MAX: usize = 4096;
 /// How much is kept of what was sent, where a push takes several calls.
 const SENT_MAX: usize = 16 * 1024;
+/// How long a push waits for another daemon's login, and how often it looks.
+const REFRESH_WAIT: Duration = Duration::from_secs(70);
+const REFRESH_AGAIN: Duration = Duration::from_millis(250);
 /// How many headers of a response, and how much of each, are kept.
 const HEADERS_MAX: usize = 64;
 const HEADER_MAX: usize = 1024;
@@ -117,8 +121,8 @@ pub(super) async fn attempt(
         now: request.now,
     };
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
-    let keep = lead.map(|lead| Keep { store, lead, past: &past });
-    let mut network = Network::new(client, ready, request.now, PUSH_CAP, keep);
+    let keep = lead.map(|lead| Keep { lead, past: &past });
+    let mut network = Network::new(client, store, ready, request.now, PUSH_CAP, keep);
     let Driven { outcome, rendered, note } = drive(prepared, &mut network, push).await;
     let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
     let result = network.tried(outcome, started.elapsed(), body);
@@ -128,12 +132,13 @@ pub(super) async fn attempt(
 /// Takes a look at the target that pushes no lead. None if there is nothing to look at.
 pub(super) async fn probe(
     client: &Client,
+    store: &Store,
     ready: &PreparedIntegration,
     kind: ProbeKind,
     now: i64,
 ) -> Option<(AttemptResult, Report)> {
     let started = Instant::now();
-    let mut network = Network::new(client, ready, now, PROBE_CAP, None);
+    let mut network = Network::new(client, store, ready, now, PROBE_CAP, None);
     let report = match &ready.prepared {
         Err(failure) => {
             let outcome = Outcome::Failed(failure.clone());
@@ -147,7 +152,6 @@ pub(super) async fn probe(
 /// Where ids are kept.
 #[derive(Clone, Copy)]
 struct Keep<'a> {
-    store: &'a Store,
     lead: LeadId,
     past: &'a Past,
 }
@@ -174,6 +178,7 @@ impl Exchange {
 /// The network as the connector of one attempt sees it.
 struct Network<'a> {
     client: &'a Client,
+    store: &'a Store,
     ready: &'a PreparedIntegration,
     now: i64,
     cap: usize,
@@ -184,9 +189,16 @@ struct Network<'a> {
 }
 
 impl<'a> Network<'a> {
-    fn new(client: &'a Client, ready: &'a PreparedIntegration, now: i64, cap: usize, keep: Option<Keep<'a>>) -> Self {
+    fn new(
+        client: &'a Client,
+        store: &'a Store,
+        ready: &'a PreparedIntegration,
+        now: i64,
+        cap: usize,
+        keep: Option<Keep<'a>>,
+    ) -> Self {
         let began = Instant::now();
-        Self { client, ready, now, cap, keep, began, made: Vec::new(), person: None }
+        Self { client, store, ready, now, cap, keep, began, made: Vec::new(), person: None }
     }
 
     fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> AttemptResult {
@@ -234,11 +246,11 @@ impl Transport for Network<'_> {
     }
 
     async fn keep(&mut self, ids: &Ids) -> Result<(), Failure> {
-        let Some(Keep { store, lead, past }) = self.keep else { return Ok(()) };
+        let Some(Keep { lead, past }) = self.keep else { return Ok(()) };
         let integration = &self.ready.integration;
         loop {
             let kept =
-                store.keep_vendor_ids(integration.company, integration.id, lead, past.from, ids).await;
+                self.store.keep_vendor_ids(integration.company, integration.id, lead, past.from, ids).await;
             if let Some(answer) = settled(kept).await {
                 return answer.map_err(|error| unkept(&error));
             }
@@ -253,6 +265,34 @@ impl Transport for Network<'_> {
         let (ready, now) = (self.ready, self.now);
         let get = log_in(self, login, now);
         ready.session.token(ready.integration.version, refused, now, get).await
+    }
+
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
+        let integration = &self.ready.integration;
+        let until = Instant::now() + REFRESH_WAIT;
+        loop {
+            let begun = self.store.begin_refresh(integration.company, integration.id, own).await;
+            match settled(begun).await {
+                Some(Ok(Some(newest))) => return Ok(newest),
+                Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
+                Some(Ok(None)) => {
+                    let error = "another daemon is logging in to this target and does not end";
+                    return Err(Failure::new(FailureClass::Transient, error));
+                }
+                Some(Err(error)) => return Err(cannot_be_loaded(&error)),
+                None => {}
+            }
+        }
+    }
+
+    async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
+        let integration = &self.ready.integration;
+        loop {
+            let ended = self.store.end_refresh(integration.company, integration.id, own, given).await;
+            if let Some(answer) = settled(ended).await {
+                return answer.map_err(|error| cannot_be_loaded(&error));
+            }
+        }
     }
 
     async fn lock_person(&mut self, person: &str) -> bool {

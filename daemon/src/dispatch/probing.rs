@@ -93,7 +93,7 @@ impl Pusher {
 
     async fn look(&self, asked: &Probe, ready: &PreparedIntegration) -> (AttemptResult, Option<Report>) {
         let now = self.lease.now().div_euclid(1_000_000);
-        match probe(&self.client, ready, asked.kind, now).await {
+        match probe(&self.client, &self.store, ready, asked.kind, now).await {
             Some((tried, report)) => (tried, Some(report)),
             None if asked.kind == ProbeKind::Test => (self.push_sample(asked, ready, now).await, None),
             // There is no way to try them that pushes nothing: they are taken as they are.

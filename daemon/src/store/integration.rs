@@ -19,6 +19,7 @@ use crate::{
 
 pub mod probe;
 pub mod read;
+mod refresh;
 pub mod removal;
 pub mod secret;
 

@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use leadlined::{
-    connectors::{self, Answer, Call, Driven, Ids, Login, Prepared, Push, Report, Token, Transport, drive},
+    connectors::{
+        self, Answer, Call, Driven, Ids, Login, Prepared, Push, Report, Token, Transport, drive,
+        log_in,
+    },
     domain::{
         address::EgressPolicy,
         ids::{CompanyId, IntegrationId},
@@ -14,6 +17,7 @@ use leadlined::{
     },
     push::{Client, PROBE_CAP, PUSH_CAP},
 };
+use secrecy::SecretString;
 use serde_json::Value;
 
 /// An integration that is pushed to, and what is kept of its leads.
@@ -24,6 +28,7 @@ pub struct Pushing {
     pub timeout: Duration,
     ids: HashMap<String, Ids>,
     token: Option<Arc<Token>>,
+    refresh: Option<SecretString>,
     /// Seconds since 1970; tests let time pass by raising it.
     pub now: i64,
 }
@@ -68,6 +73,8 @@ struct Network<'a> {
     is_dead: bool,
     ids: &'a mut Ids,
     token: &'a mut Option<Arc<Token>>,
+    /// The newest refresh token, if the vendor gave one.
+    refresh: &'a mut Option<SecretString>,
 }
 
 #[async_trait]
@@ -98,10 +105,23 @@ impl Transport for Network<'_> {
         if let Some(token) = self.token.as_ref().filter(|_| refused.is_none()).filter(is_good) {
             return Ok(Arc::clone(token));
         }
-        let call = Call::from(login.request(self.now)?);
-        let answer = self.client.call(&call, self.timeout, self.cap).await;
-        let token = Arc::new(login.token(&answer, self.now)?);
-        Ok(Arc::clone(self.token.insert(token)))
+        // Logins are no calls of the push: the daemon does not die in them.
+        let left = std::mem::replace(&mut self.calls_left, usize::MAX);
+        let now = self.now;
+        let got = log_in(self, login, now).await;
+        self.calls_left = left;
+        Ok(Arc::clone(self.token.insert(Arc::new(got?))))
+    }
+
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
+        Ok(self.refresh.clone().unwrap_or_else(|| own.clone()))
+    }
+
+    async fn end_refresh(&mut self, _own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
+        if let Some(given) = given {
+            *self.refresh = Some(given.clone());
+        }
+        Ok(())
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {
@@ -143,6 +163,7 @@ impl Pushing {
             timeout,
             ids: HashMap::new(),
             token: None,
+            refresh: None,
             now: 1_795_000_000,
         }
     }
@@ -176,6 +197,7 @@ impl Pushing {
             is_dead: false,
             ids: known,
             token: &mut self.token,
+            refresh: &mut self.refresh,
         };
         let Driven { outcome, rendered } = drive(self.prepared.as_ref(), &mut network, push).await;
         let is_dead = network.is_dead;
@@ -215,6 +237,7 @@ impl Pushing {
             is_dead: false,
             ids: &mut Ids::new(),
             token: &mut self.token,
+            refresh: &mut self.refresh,
         };
         let report = connectors::probe(self.prepared.as_ref(), &mut network, kind, self.now).await;
         report.expect("there is something to look at")

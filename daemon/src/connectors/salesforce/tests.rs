@@ -189,7 +189,7 @@ fn every_error_has_its_class_and_says_what_salesforce_said() {
 fn form(credentials: Value, config: Value) -> Vec<(String, String)> {
     let ready =
         Salesforce.prepare(&integration("salesforce", config, credentials, json!({})), "Leadline").unwrap();
-    let request = ready.login().unwrap().request(NOW).unwrap();
+    let request = ready.login().unwrap().request(NOW, None).unwrap();
     assert!(request.is_secret, "the body is not kept");
     assert_eq!(request.url.path(), "/services/oauth2/token");
     url::form_urlencoded::parse(&request.body).into_owned().collect()
