@@ -9,6 +9,7 @@ use super::Push;
 use crate::domain::{
     json::Json,
     mapping::{Mapping, Rule},
+    money,
     nearest::unknown,
     outcome::{Failure, FailureClass},
     template::Context,
@@ -125,14 +126,6 @@ pub fn split_name(name: &str) -> (&str, &str) {
     name.split_once(char::is_whitespace).map_or((name, ""), |(first, rest)| (first, rest.trim_start()))
 }
 
-/// Whole pence as a decimal number with two places, without floating point.
-#[must_use]
-pub fn money(pence: i128) -> String {
-    let sign = if pence < 0 { "-" } else { "" };
-    let pence = pence.unsigned_abs();
-    format!("{sign}{}.{:02}", pence / 100, pence % 100)
-}
-
 /// The lead as lines for a person, each a label and what stands there. What the lead does not have is left out.
 #[must_use]
 pub fn lines(event: &Json) -> Vec<(&'static str, String)> {
@@ -140,7 +133,7 @@ pub fn lines(event: &Json) -> Vec<(&'static str, String)> {
     let price = |path: &str| {
         let pence = event.at(path)?.as_integer()?;
         let currency = at("quote.currency").unwrap_or_default();
-        Some(format!("{} {currency}", money(pence)).trim_end().to_owned())
+        Some(format!("{} {}", money::decimal(pence, &currency), currency.to_uppercase()).trim_end().to_owned())
     };
     let consent = match event.at("lead.gdpr_consent").map(text).as_deref() {
         Some("true") => Some("yes".to_owned()),
@@ -305,19 +298,6 @@ mod tests {
             let cut = cut_bytes(text, max);
             assert_eq!(cut, expected);
             assert!(cut.len() <= max);
-        }
-    }
-
-    #[test]
-    fn money_is_exact() {
-        for (pence, expected) in [
-            (0, "0.00"),
-            (5, "0.05"),
-            (-5, "-0.05"),
-            (1_269_600, "12696.00"),
-            (i128::MIN, "-1701411834604692317316873037158841057.28"),
-        ] {
-            assert_eq!(money(pence), expected);
         }
     }
 

@@ -397,7 +397,7 @@ impl Ready {
             if answer.is_good() {
                 return Ok(id);
             }
-            if !answer.is_one_of(&[404, 410]) {
+            if !answer.is_one_of(&[404, 410]) && !self.is_archived(&id, &answer, ctx).await? {
                 return Err(error::failure(&answer, ctx.now));
             }
         }
@@ -410,6 +410,25 @@ impl Ready {
             }
         }
         self.made(self.create("deals", &self.new_deal(wanted, person)), "deal id", ctx).await
+    }
+
+    /// Whether a deal took no change because it is archived: then the lead gets a new one. No code is documented for it,
+    /// so the deal itself is asked.
+    async fn is_archived(
+        &self,
+        id: &str,
+        answer: &Response,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<bool, Failure> {
+        if !answer.is_one_of(&[400, 403, 405, 409, 422]) {
+            return Ok(false);
+        }
+        let deal = ctx.send(self.get(&["api", "v2", "deals", id], &[])).await?;
+        let is_archived = deal.is_good() && deal.json().is_some_and(|deal| deal["data"]["is_archived"] == true);
+        if is_archived {
+            ctx.note(format!("deal {id} is archived and takes no changes: a new one was made"));
+        }
+        Ok(is_archived)
     }
 
     async fn note(

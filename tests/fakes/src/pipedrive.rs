@@ -252,6 +252,9 @@ impl Pipedrive {
         let Some(record) = record.filter(|record| is_there(record)) else {
             return refuse(404, "Not found", "ERR_NOT_FOUND");
         };
+        if record["is_archived"] == true {
+            return refuse(403, "Archived deals cannot be edited", "ERR_FORBIDDEN");
+        }
         merge(record, body);
         good(record)
     }
@@ -346,13 +349,18 @@ fn is_there(record: &Value) -> bool {
     record["is_deleted"] != true
 }
 
+/// Lists do not tell what was archived.
+fn is_listed(record: &Value) -> bool {
+    is_there(record) && record["is_archived"] != true
+}
+
 /// A page of the records that were not deleted: oldest first, unless it is asked otherwise; its cursor says where the
 /// next one begins.
 fn page(records: &BTreeMap<u64, Value>, route: &Route) -> Reply {
     let invalid = |what| refuse(400, &format!("Validation failed: {what}"), "ERR_SCHEMA_VALIDATION_FAILED");
     let person = route.asked("person_id");
     let is_its = |record: &&Value| person.is_empty() || record["person_id"].as_u64() == person.parse().ok();
-    let mut found: Vec<&Value> = records.values().filter(|record| is_there(record)).filter(is_its).collect();
+    let mut found: Vec<&Value> = records.values().filter(|record| is_listed(record)).filter(is_its).collect();
     // Ids and times grow together here.
     match (route.asked("sort_by"), route.asked("sort_direction")) {
         ("" | "id" | "add_time", "" | "asc") => {}
