@@ -8,9 +8,7 @@ use leadline_fakes::{
     sample_lead,
     slack::{Channel, Slack},
 };
-use leadline_tests::{
-    Bringing, Daemon, Operator, Pushing, check_invariants, post_lead, wait_until,
-};
+use leadline_tests::{Bringing, Daemon, Operator, Pushing, check_invariants, post_lead, wait_until};
 use leadlined::domain::{integration::EventKind, outcome::Outcome};
 use serde_json::{Value, json};
 
@@ -27,7 +25,7 @@ struct Pushes {
 
 impl Pushes {
     fn new(connector: &str, config: Value, credentials: Value, timeout: Duration) -> Self {
-        let pushing = Pushing::new(connector, config, credentials, Value::Null, timeout);
+        let pushing = Pushing::unchecked(connector, config, credentials, Value::Null, timeout);
         Self { pushing, bringing: Bringing::new(EventKind::Created, &sample_lead(1)) }
     }
 

@@ -8,16 +8,16 @@ mod tests;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    Answer, ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request,
-    Response, Token, config, crm,
+    Answer, ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response,
+    Token, config, crm,
     oauth::{self, Login},
     vendor::{Vendor, id_of, unreadable},
 };
@@ -368,12 +368,7 @@ impl Ready {
         self.request(method, &path)
     }
 
-    fn patch(
-        &self,
-                id: &str,
-        is_email: bool,
-        properties: &serde_json::Map<String, Value>,
-    ) -> Request {
+    fn patch(&self, id: &str, is_email: bool, properties: &serde_json::Map<String, Value>) -> Request {
         let mut request = self.objects(Method::PATCH, &["contacts", id]);
         if is_email {
             request = request.query(&[("idProperty", "email")]);

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response, config, crm,
+    ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response, config,
+    crm,
     vendor::{Vendor, word},
 };
 use crate::domain::{

@@ -14,8 +14,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
-    Answer, Connector, Conversation, Found, Login, Manifest, Prepared, Push, Request, RequestHeader, Response,
-    Token, config, crm, vendor,
+    Answer, Connector, Conversation, Found, Login, Manifest, Prepared, Push, Request, RequestHeader,
+    Response, Token, config, crm, vendor,
     webhook::{Webhook, url::UrlTemplate},
 };
 use crate::domain::{

@@ -49,11 +49,8 @@ pub trait Transport: Send {
     async fn keep(&mut self, ids: &Ids) -> Result<(), Failure>;
 
     /// A token that is not the refused one. [`log_in`] gets one where none is at hand.
-    async fn token(
-        &mut self,
-        login: &dyn Login,
-        refused: Option<&Arc<Token>>,
-    ) -> Result<Arc<Token>, Failure>;
+    async fn token(&mut self, login: &dyn Login, refused: Option<&Arc<Token>>)
+    -> Result<Arc<Token>, Failure>;
 
     /// Begins a login with a refresh token: returns the newest that came from this one of the credentials. No other
     /// login with it begins before [`Transport::end_refresh`].
@@ -195,7 +192,8 @@ impl<'a> Conversation<'a> {
                 Ok(answer) => answer,
                 Err(failure) => self.end(failure).await,
             };
-            let is_refused = |login: &dyn Login| answer.as_ref().is_ok_and(|response| login.refuses(response));
+            let is_refused =
+                |login: &dyn Login| answer.as_ref().is_ok_and(|response| login.refuses(response));
             if self.token.is_none() || !self.prepared.login().is_some_and(is_refused) {
                 return answer;
             }
@@ -272,10 +270,7 @@ impl<'a> Conversation<'a> {
 }
 
 /// A panic in a connector is that push's failure and nobody else's.
-async fn guarded<T>(
-    end: &OnceLock<Failure>,
-    act: BoxFuture<'_, Result<T, Failure>>,
-) -> Result<T, Failure> {
+async fn guarded<T>(end: &OnceLock<Failure>, act: BoxFuture<'_, Result<T, Failure>>) -> Result<T, Failure> {
     let mut act = AssertUnwindSafe(act).catch_unwind();
     poll_fn(|context| match act.poll_unpin(context) {
         Poll::Ready(Ok(done)) => Poll::Ready(done),

@@ -3,11 +3,7 @@
 mod golden;
 mod leads;
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,7 +11,9 @@ use futures::FutureExt as _;
 use serde_json::Value;
 
 pub(super) use golden::{assert_errors, assert_golden, differing, seen};
-pub(super) use leads::{FULL, MAXIMAL, MINIMAL, UPDATED, full, lead, maximal, maximal_bytes, minimal, minimal_bytes};
+pub(super) use leads::{
+    FULL, MAXIMAL, MINIMAL, UPDATED, full, lead, maximal, maximal_bytes, minimal, minimal_bytes,
+};
 
 use super::{
     Answer, Call, CallError, CallErrorKind, Ids, Login, Prepared, Push, Report, Request, Response, Token,
@@ -286,7 +284,8 @@ pub(super) fn probe_with(
     answers: impl IntoIterator<Item = Answer>,
 ) -> Option<(Report, Vec<Call>)> {
     let mut script = Script::new(answers);
-    let report = runtime::probe(prepared, &mut script, kind, NOW).now_or_never().expect("a script never waits");
+    let report =
+        runtime::probe(prepared, &mut script, kind, NOW).now_or_never().expect("a script never waits");
     Some((report?, script.calls))
 }
 

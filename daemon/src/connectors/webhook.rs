@@ -109,10 +109,9 @@ pub(super) fn compile(integration: &Integration, brand: &str) -> Result<Ready, F
         unrenderable(format!("payload {} is not known; use {known}", integration.payload))
     })?;
     let brand = Brand::parse(integration.brand.as_deref().unwrap_or(brand)).map_err(unrenderable)?;
-    let settings =
-        Settings::read(&integration.config, &integration.mapping, &brand).map_err(|problems| {
-            unrenderable(format!("the configuration is not usable: {}", problems.join("; ")))
-        })?;
+    let settings = Settings::read(&integration.config, &integration.mapping, &brand).map_err(|problems| {
+        unrenderable(format!("the configuration is not usable: {}", problems.join("; ")))
+    })?;
     if payload.is_reshaped() && matches!(&settings.body, Body::Event(mapping) if !mapping.is_empty()) {
         return Err(unrenderable(format!(
             "mapping: payload {} has a shape of its own; leave the mapping out, or use payload v1 or a body template",

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    connectors::testkit::{
-        self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response,
-    },
+    connectors::testkit::{self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response},
     domain::outcome::Outcome,
 };
 

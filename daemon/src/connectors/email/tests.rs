@@ -317,7 +317,8 @@ fn a_notice_goes_to_people_in_its_own_words() {
     let prepared = prepared(with("subject", json!("{{ lead.name }}")), Value::Null, Value::Null);
     let push =
         Push { event: EventKind::Notice(Notice::NoLeads), rendered: Some(&notice), ..testkit::push(&notice) };
-    let text = String::from_utf8(mail(first_call(prepared.as_ref(), push).unwrap()).message.to_vec()).unwrap();
+    let text =
+        String::from_utf8(mail(first_call(prepared.as_ref(), push).unwrap()).message.to_vec()).unwrap();
     assert!(text.contains("\r\nSubject: Leadline: no leads\r\n"), "{text}");
     assert!(text.ends_with("\r\n\r\nLeadline: no leads\r\nFor The Old Barn\r\n\r\nNo lead came in.\r\n\r\nCompany: The Old Barn\r\n\r\nSent by Leadline."), "{text}");
     assert!(!text.contains("Reply-To"));

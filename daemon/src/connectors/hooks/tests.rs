@@ -147,8 +147,7 @@ fn the_base_url_stands_in_for_the_products_own() {
 #[test]
 fn without_a_url_the_push_fails_and_says_so() {
     for hook in [&ZAPIER, &MAKE, &N8N] {
-        let failure =
-            first_call(prepared(hook, json!({}), Value::Null).as_ref(), push(&full())).unwrap_err();
+        let failure = first_call(prepared(hook, json!({}), Value::Null).as_ref(), push(&full())).unwrap_err();
         assert_eq!(failure, config::no_credentials("hook_url"));
     }
 }

@@ -121,9 +121,8 @@ pub(super) fn existing(response: &Response) -> Option<String> {
 /// The newest of a contact's notes, newest first. Two shapes of the list are known.
 pub(super) fn newest(list: &Value, count: usize) -> Vec<String> {
     let ids = list["results"].as_array().into_iter().flatten();
-    let mut ids: Vec<String> = ids
-        .filter_map(|note| id_of(&note["id"]).or_else(|| id_of(&note["toObjectId"])))
-        .collect();
+    let mut ids: Vec<String> =
+        ids.filter_map(|note| id_of(&note["id"]).or_else(|| id_of(&note["toObjectId"]))).collect();
     // Ids are numbers that grow.
     ids.sort_by_key(|id| std::cmp::Reverse((id.len(), id.clone())));
     ids.dedup();

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    connectors::testkit::{
-        self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response,
-    },
+    connectors::testkit::{self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response},
     domain::outcome::Outcome,
 };
 
@@ -45,7 +43,8 @@ fn a_push_that_broke_off_goes_on_with_the_tags() {
         let first = PushCase::created(FULL).run(tagged().as_ref(), answers);
         assert_eq!(first.requests.len(), 2);
         let changed = ready(json!({"tags": "other", "status_if_new": "subscribed"}), Value::Null);
-        let again = PushCase { rendered: first.rendered, ids: first.ids, is_repeat: true, ..PushCase::created(FULL) };
+        let again =
+            PushCase { rendered: first.rendered, ids: first.ids, is_repeat: true, ..PushCase::created(FULL) };
         let repeat = again.run(changed.as_ref(), &[(204, "")]);
         repeat.assert_is(include_str!("fixtures/repeat.json"));
         assert_eq!(
@@ -58,7 +57,8 @@ fn a_push_that_broke_off_goes_on_with_the_tags() {
 #[test]
 fn a_member_that_is_gone_when_a_push_goes_on_is_made_again() {
     let first = PushCase::created(FULL).run(tagged().as_ref(), &[MEMBER, (204, "")]);
-    let again = PushCase { rendered: first.rendered, ids: first.ids, is_repeat: true, ..PushCase::created(FULL) };
+    let again =
+        PushCase { rendered: first.rendered, ids: first.ids, is_repeat: true, ..PushCase::created(FULL) };
     let repeat = again.run(tagged().as_ref(), &[(404, ""), MEMBER, (204, "")]);
     let methods: Vec<_> = repeat.requests.iter().map(|request| request.method.as_str()).collect();
     assert_eq!((methods, repeat.outcome), (vec!["POST", "PUT", "POST"], Outcome::Delivered));

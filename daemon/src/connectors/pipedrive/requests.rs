@@ -4,10 +4,7 @@ use http::{HeaderName, Method};
 use secrecy::ExposeSecret as _;
 
 use super::{Login, Ready};
-use crate::{
-    connectors::Request,
-    domain::json::Json,
-};
+use crate::{connectors::Request, domain::json::Json};
 
 impl Ready {
     fn request(&self, method: Method, path: &[&str]) -> Request {
@@ -46,12 +43,7 @@ impl Ready {
     }
 
     /// The newest records as they are, not as the search knows them.
-    pub(super) fn newest(
-        &self,
-        what: &str,
-        person: Option<&str>,
-        limit: &str,
-    ) -> Request {
+    pub(super) fn newest(&self, what: &str, person: Option<&str>, limit: &str) -> Request {
         let mut query = vec![("sort_by", "add_time"), ("sort_direction", "desc"), ("limit", limit)];
         query.extend(person.map(|person| ("person_id", person)));
         query.extend(self.settings.lead_field.as_deref().map(|field| ("custom_fields", field)));

@@ -47,7 +47,10 @@ fn each_kind_of_lead_makes_its_request() {
         (PushCase::created(FULL), include_str!("fixtures/create.json")),
         (PushCase::created(MINIMAL), include_str!("fixtures/minimal.json")),
         (PushCase::created(MAXIMAL), include_str!("fixtures/maximal.json")),
-        (PushCase { ids: keep_of("ab/1"), ..PushCase::updated(UPDATED) }, include_str!("fixtures/update.json")),
+        (
+            PushCase { ids: keep_of("ab/1"), ..PushCase::updated(UPDATED) },
+            include_str!("fixtures/update.json"),
+        ),
     ] {
         let walked = walk.run(full().as_ref(), &[done]);
         walked.assert_is(fixture);
@@ -176,7 +179,8 @@ fn each_login_is_carried_where_it_belongs_and_shown_shortened() {
             "/api/leads?a=1&k=abc",
         ),
     ] {
-        let walked = PushCase::created(FULL).run(prepare(config.clone(), credentials, Value::Null).as_ref(), &[]);
+        let walked =
+            PushCase::created(FULL).run(prepare(config.clone(), credentials, Value::Null).as_ref(), &[]);
         let request = &walked.requests[0];
         let secret: Vec<_> = request
             .headers

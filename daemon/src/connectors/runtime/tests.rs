@@ -114,11 +114,8 @@ fn a_push_goes_on_after_what_was_kept() {
     let first = run(Habit::KeepsAndGoesOn, vec![ok()]);
     assert_eq!((first.calls.len(), first.ids.len(), first.failure().0), (2, 1, "unknown"));
     let body = Bytes::from_static(b"{}");
-    let second = play(
-        &Odd(Habit::KeepsAndGoesOn),
-        Push { ids: &first.ids, ..push(&body) },
-        Script::new([ok()]),
-    );
+    let second =
+        play(&Odd(Habit::KeepsAndGoesOn), Push { ids: &first.ids, ..push(&body) }, Script::new([ok()]));
     assert_eq!((second.calls.len(), second.outcome), (1, Outcome::Delivered));
 }
 
@@ -150,7 +147,13 @@ fn a_login_directs_calls_to_where_it_says() {
 #[test]
 fn nothing_of_a_lead_has_left_whatever_becomes_of_a_login() {
     for (answer, class) in [
-        (Err(crate::connectors::CallError { kind: crate::connectors::CallErrorKind::NoAnswer, message: "gone".to_owned() }), "transient"),
+        (
+            Err(crate::connectors::CallError {
+                kind: crate::connectors::CallErrorKind::NoAnswer,
+                message: "gone".to_owned(),
+            }),
+            "transient",
+        ),
         (Ok(response(200, &[], "")), "transient"),
         (Ok(response(403, &[], "")), "credentials"),
     ] {

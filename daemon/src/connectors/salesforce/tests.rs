@@ -7,7 +7,7 @@ use super::{Salesforce, error, login::Login, quoted};
 use crate::{
     connectors::{
         Connector, Ids, Prepared, crm,
-        testkit::{assert_errors, assert_golden, drive, lead, maximal, minimal, NOW, integration, response},
+        testkit::{NOW, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response},
     },
     domain::{
         address::EgressPolicy,
