@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response, config,
-    crm,
+    ConfigField, Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, Request,
+    Response, config, crm, named_as,
     vendor::{self, Vendor, word},
 };
 use crate::domain::{
@@ -182,7 +182,25 @@ impl Prepared for Ready {
         let token = self.token()?;
         let body = push.rendered.cloned().unwrap_or_default();
         let answer = ctx.send(self.records(Method::PATCH).bearer(token).json(body)).await?;
-        if is_done(&answer) { Ok(()) } else { Err(failure(&answer, ctx.now)) }
+        if !is_done(&answer) {
+            return Err(failure(&answer, ctx.now));
+        }
+        let body = answer.json().unwrap_or_default();
+        if let Some(id) = vendor::id_of(&body["records"][0]["id"]) {
+            ctx.keep(&[("record", &id)]).await;
+        }
+        Ok(())
+    }
+
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        named_as(&["record"], things, |_, id| {
+            let is_id = self.table.starts_with("tbl");
+            is_id.then(|| format!("https://airtable.com/{}/{}/{id}", self.base_id, self.table))
+        })
     }
 
     fn pace(&self) -> Option<Pace> {

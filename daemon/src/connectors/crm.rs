@@ -133,7 +133,9 @@ pub fn lines(event: &Json) -> Vec<(&'static str, String)> {
     let price = |path: &str| {
         let pence = event.at(path)?.as_integer()?;
         let currency = at("quote.currency").unwrap_or_default();
-        Some(format!("{} {}", money::decimal(pence, &currency), currency.to_uppercase()).trim_end().to_owned())
+        Some(
+            format!("{} {}", money::decimal(pence, &currency), currency.to_uppercase()).trim_end().to_owned(),
+        )
     };
     let consent = match event.at("lead.gdpr_consent").map(text).as_deref() {
         Some("true") => Some("yes".to_owned()),

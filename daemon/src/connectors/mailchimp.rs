@@ -19,7 +19,7 @@ use url::Url;
 use super::{
     ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response, config,
     crm,
-    vendor::{Vendor, word},
+    vendor::{Vendor, id_of, word},
 };
 use crate::domain::{
     address::EgressPolicy,
@@ -37,6 +37,8 @@ const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const CONNECTIONS: u32 = 4;
 /// So often a member is put without the merge fields that were refused.
 const REFUSALS_MAX: usize = 3;
+/// Under which the number is kept that the vendor's own pages know a member by.
+const WEB_ID: &str = "web_id";
 const STATUSES: [&str; 2] = ["pending", "subscribed"];
 
 /// The connector `mailchimp`.
@@ -203,6 +205,15 @@ impl Prepared for Ready {
         true
     }
 
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        let host = self.login.as_ref().and_then(|login| login.base.host_str());
+        let centre = host.and_then(|host| host.strip_suffix(".api.mailchimp.com"));
+        named_as(&["member"], things, |_, _| {
+            let id = things.get(WEB_ID)?;
+            Some(format!("https://{}.admin.mailchimp.com/lists/members/view?id={id}", centre?))
+        })
+    }
+
     fn pace(&self) -> Option<Pace> {
         Some(Pace { calls: CONNECTIONS, per: Duration::ZERO })
     }
@@ -255,7 +266,12 @@ impl Ready {
             }
             answer = ctx.send(self.put(login, &plan)).await?;
         }
-        done(&answer, ctx.now)
+        done(&answer, ctx.now)?;
+        let web_id = answer.json().as_ref().and_then(|member| id_of(&member["web_id"]));
+        if let Some(web_id) = web_id {
+            ctx.keep(&[("member", &hash_of(&plan)), (WEB_ID, &web_id)]).await;
+        }
+        Ok(())
     }
 
     fn put(&self, login: &Login, plan: &Json) -> Request {

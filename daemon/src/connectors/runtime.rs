@@ -30,7 +30,7 @@ use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Answer, Call, Found, Ids, Login, Prepared, Push, Report, Response, Token, reading};
+use super::{Answer, Call, Found, Ids, Login, Prepared, Push, Report, Response, SITE, Token, reading};
 use crate::domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass, Outcome},
@@ -171,7 +171,17 @@ impl<'a> Conversation<'a> {
         now: i64,
         end: &'a OnceLock<Failure>,
     ) -> Self {
-        Self { prepared, transport, ids, token: None, recently_pushed: false, calls: 0, notes: Vec::new(), end, now }
+        Self {
+            prepared,
+            transport,
+            ids,
+            token: None,
+            recently_pushed: false,
+            calls: 0,
+            notes: Vec::new(),
+            end,
+            now,
+        }
     }
 
     /// Makes a call and returns the response, whatever its status. A call that is not answered fails the push.
@@ -226,6 +236,14 @@ impl<'a> Conversation<'a> {
             self.end(failure).await
         }
         self.ids.extend(new);
+    }
+
+    /// Keeps where the login directs calls to, so that records can be found there.
+    pub(super) async fn keep_site(&mut self) {
+        if let Some(base) = self.token.as_ref().and_then(|token| token.base.as_ref()) {
+            let base = base.to_string();
+            self.keep(&[(SITE, &base)]).await;
+        }
     }
 
     /// Notes what is to be known of the attempt though it does not fail, in a sentence without credentials.

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    Answer, ConfigField, Connector, Conversation, Found, Manifest, Prepared, Push, Request, Response, Token,
-    config, crm, oauth,
+    Answer, ConfigField, Connector, Conversation, Found, Ids, Manifest, Prepared, Push, Record, Request,
+    Response, SITE, Token, config, crm, named_as, oauth,
     vendor::{Vendor, id_of, unreadable},
 };
 use crate::domain::{
@@ -39,6 +39,8 @@ const LOGIN_URL: &str = "https://login.salesforce.com";
 const API_VERSION: &str = "v62.0";
 /// What new organizations call a Lead that came to nothing.
 const CLOSED: &str = "Closed - Not Converted, Unqualified";
+/// What is kept in the place of a Task where another text tells the enquiry.
+const DESCRIBED: &str = "described";
 /// So many of a Lead's newest Tasks are looked through; fewer, where they are too long to be read together.
 const NEWEST: [&str; 2] = ["20", "1"];
 /// Whether assignment rules give a Lead an owner; without it they do, on updates too.
@@ -259,6 +261,16 @@ impl Prepared for Ready {
         true
     }
 
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        let mut things = things.clone();
+        things.retain(|kind, id| kind != "task" || id != DESCRIBED);
+        let site = things.get(SITE).cloned();
+        named_as(&["lead", "task"], &things, |kind, id| {
+            let object = if kind == "lead" { "Lead" } else { "Task" };
+            Some(format!("{}/lightning/r/{object}/{id}/view", site.as_ref()?.trim_end_matches('/')))
+        })
+    }
+
     fn spent(&self, response: &Response) -> Option<Failure> {
         error::spent(response)
     }
@@ -313,14 +325,20 @@ impl Ready {
             Some(lead) => lead,
             None => self.lead(push, plan, ctx).await?,
         };
+        ctx.keep_site().await;
         ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
         match &plan.task {
-            Some(task) if ctx.id(&told_key(push)).is_none() => self.task(push, task, &lead, ctx).await,
+            Some(task) if ctx.id(&task_key(push)).is_none() => self.task(push, task, &lead, ctx).await,
             _ => Ok(()),
         }
     }
 
-    async fn lead(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+    async fn lead(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<String, Failure> {
         if let Some(id) = ctx.id("lead")
             && let Some(there) = self.find(&format!("Id = '{}'", quoted(&id)), ctx).await?
             && self.updated(push, plan, &there, ctx).await?
@@ -344,7 +362,7 @@ impl Ready {
             None => return Err(unreadable(NAME, &made, "id")),
         };
         // A new Lead's Description tells the enquiry.
-        ctx.keep(&[(&told_key(push), "description")]).await;
+        ctx.keep(&[(&task_key(push), DESCRIBED)]).await;
         Ok(id)
     }
 
@@ -364,7 +382,7 @@ impl Ready {
         let soql = format!(
             "SELECT Id, Status FROM Lead WHERE {which} AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 2"
         );
-        let found = self.records(ctx, &soql).await?;
+        let found = self.query_records(ctx, &soql).await?;
         let first = &found["records"][0];
         let status = first["Status"].as_str().unwrap_or_default().to_owned();
         Ok(first["Id"].as_str().map(|id| There { id: id.to_owned(), status }))
@@ -407,9 +425,11 @@ impl Ready {
         lead: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<(), Failure> {
-        let key = told_key(push);
-        if push.is_repeat && self.is_told(push, lead, ctx).await? {
-            ctx.keep(&[(&key, "task")]).await;
+        let key = task_key(push);
+        if push.is_repeat
+            && let Some(found) = self.find_task(push, lead, ctx).await?
+        {
+            ctx.keep(&[(&key, &found)]).await;
             return Ok(());
         }
         let mut task = task.clone();
@@ -426,24 +446,38 @@ impl Ready {
         Ok(())
     }
 
-    /// Whether an earlier attempt kept this enquiry.
-    async fn is_told(&self, push: &Push<'_>, lead: &str, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
-        let mut answer = None;
+    /// The Task in which an earlier attempt kept this enquiry.
+    async fn find_task(
+        &self,
+        push: &Push<'_>,
+        lead: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
         for limit in NEWEST {
             let soql = format!(
                 "SELECT Id, Description FROM Task WHERE WhoId = '{}' ORDER BY CreatedDate DESC LIMIT {limit}",
                 quoted(lead)
             );
             let found = VENDOR.good(ctx, self.query(&soql)).await?;
-            if !found.truncated {
-                return Ok(push.is_told_by(&String::from_utf8_lossy(&found.body)));
+            let tasks = found.json().unwrap_or_default();
+            let is_ours =
+                |task: &&Value| task["Description"].as_str().is_some_and(|told| push.is_told_by(told));
+            let ours = tasks["records"].as_array().into_iter().flatten().find(is_ours);
+            if let Some(id) = ours.and_then(|task| id_of(&task["Id"])) {
+                return Ok(Some(id));
             }
-            answer = Some(found);
+            if !found.truncated {
+                return Ok(None);
+            }
+            // Even one is longer than what is read of an answer: ours says at its beginning whose it is.
+            if push.is_told_by(&String::from_utf8_lossy(&found.body)) {
+                return Ok(Some(DESCRIBED.to_owned()));
+            }
         }
-        Ok(answer.is_some_and(|found| push.is_told_by(&String::from_utf8_lossy(&found.body))))
+        Ok(None)
     }
 
-    async fn records(&self, ctx: &mut Conversation<'_>, soql: &str) -> Result<Value, Failure> {
+    async fn query_records(&self, ctx: &mut Conversation<'_>, soql: &str) -> Result<Value, Failure> {
         let answer = VENDOR.good(ctx, self.query(soql)).await?;
         answer.json().filter(|body| body["records"].is_array()).ok_or_else(|| {
             let failure = unreadable(NAME, &answer, "records");
@@ -511,9 +545,9 @@ struct There {
     status: String,
 }
 
-/// Under which it is kept that this enquiry is told in the organization.
-fn told_key(push: &Push<'_>) -> String {
-    format!("told.{}", push.id)
+/// Under which the Task is kept that tells this enquiry, or that something else does.
+fn task_key(push: &Push<'_>) -> String {
+    format!("task.{}", push.id)
 }
 
 /// Under which the Status is kept of a Lead that was closed when this enquiry came.

@@ -77,7 +77,12 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let token = Token { secret: "token-of-a-login".to_owned().into(), expires_at: None, base: None, refresh: None };
+        let token = Token {
+            secret: "token-of-a-login".to_owned().into(),
+            expires_at: None,
+            base: None,
+            refresh: None,
+        };
         Self {
             answers: answers.into_iter().collect(),
             calls: Vec::new(),

@@ -151,7 +151,9 @@ async fn first_call(
 ) -> (Option<Call>, Driven) {
     let prepared = match connector.prepare(integration, brand) {
         Ok(prepared) => prepared,
-        Err(failure) => return (None, Driven { outcome: Outcome::Failed(failure), rendered: None, note: None }),
+        Err(failure) => {
+            return (None, Driven { outcome: Outcome::Failed(failure), rendered: None, note: None });
+        }
     };
     let mut recorder = Recorder::default();
     let driven = drive(prepared.as_ref(), &mut recorder, push).await;

@@ -10,7 +10,10 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::{
-    integration_cache::PreparedIntegration, person_lock::PersonLock, pusher::{cannot_be_loaded, settled}, scrub::Secrets,
+    integration_cache::PreparedIntegration,
+    person_lock::PersonLock,
+    pusher::{cannot_be_loaded, settled},
+    scrub::Secrets,
 };
 use crate::{
     connectors::{
@@ -218,7 +221,8 @@ impl<'a> Network<'a> {
             [only] => only.open_body().unwrap_or_default() == body.clone().unwrap_or_default(),
             _ => false,
         };
-        let calls = if is_told { Vec::new() } else { self.made.iter().map(|it| record(it, &secrets)).collect() };
+        let calls =
+            if is_told { Vec::new() } else { self.made.iter().map(|it| record(it, &secrets)).collect() };
         let last = self.made.pop();
         let sent = last.as_ref().map(|exchange| sent(&exchange.call));
         let answer = last.and_then(|exchange| exchange.answer.ok()).map(answer);
@@ -376,10 +380,8 @@ fn headers_and_place(call: &Call) -> Place {
 
 fn kept_headers(response: &Response) -> Vec<(String, String)> {
     let kept = response.headers.iter().take(HEADERS_MAX);
-    kept.map(|(name, value)| {
-        (name.clone(), value.chars().filter(|c| *c != '\0').take(HEADER_MAX).collect())
-    })
-    .collect()
+    kept.map(|(name, value)| (name.clone(), value.chars().filter(|c| *c != '\0').take(HEADER_MAX).collect()))
+        .collect()
 }
 
 fn answer(response: Response) -> Answer {

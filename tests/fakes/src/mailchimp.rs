@@ -240,7 +240,7 @@ fn told(key: &str, member: &Member) -> Reply {
     let tags: Vec<Value> = member.tags.iter().map(|tag| json!({"name": tag})).collect();
     answer(
         200,
-        &json!({"id": key, "email_address": member.email, "status": member.status,
+        &json!({"id": key, "web_id": 4242, "email_address": member.email, "status": member.status,
             "merge_fields": member.fields, "tags": tags, "tags_count": tags.len()}),
     )
 }

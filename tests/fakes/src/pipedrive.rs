@@ -175,7 +175,9 @@ impl Pipedrive {
             .persons
             .iter()
             .filter(|(id, person)| {
-                is_known(id) && is_there(person) && emails(person).any(|email| email.to_lowercase().ends_with(&term))
+                is_known(id)
+                    && is_there(person)
+                    && emails(person).any(|email| email.to_lowercase().ends_with(&term))
             })
             .map(|(id, person)| {
                 let emails: Vec<&str> = emails(person).collect();

@@ -64,16 +64,8 @@ pub struct Lead {
 
 impl Default for Salesforce {
     fn default() -> Self {
-        let texts = [
-            "FirstName",
-            "LastName",
-            "Email",
-            "Phone",
-            "Company",
-            "LeadSource",
-            "Description",
-            "Status",
-        ];
+        let texts =
+            ["FirstName", "LastName", "Email", "Phone", "Company", "LeadSource", "Description", "Status"];
         let mut fields: BTreeMap<String, &'static str> = texts.map(|name| (name.to_owned(), "string")).into();
         for (name, kind) in [
             ("Id", "id"),
@@ -174,9 +166,10 @@ impl Salesforce {
         match (method, path.strip_suffix(&[""]).unwrap_or(&path)) {
             ("GET", ["services", "data", "v62.0", "query"]) => self.query(route.asked("q")),
             ("GET", ["services", "data", "v62.0", "sobjects", "Lead", "describe"]) => self.describe(),
-            ("GET", ["services", "data", "v62.0", "sobjects", "Task"]) => {
-                Reply::json(200, &json!({ "objectDescribe": { "name": "Task", "createable": true }, "recentItems": [] }))
-            }
+            ("GET", ["services", "data", "v62.0", "sobjects", "Task"]) => Reply::json(
+                200,
+                &json!({ "objectDescribe": { "name": "Task", "createable": true }, "recentItems": [] }),
+            ),
             ("POST", ["services", "data", "v62.0", "sobjects", "Task"]) => self.create_task(&route.body),
             ("POST", ["services", "data", "v62.0", "sobjects", "Lead"]) => self.create(&route.body, insists),
             ("GET", ["services", "data", "v62.0", "sobjects", "Lead", id]) => self.read(id),
@@ -254,7 +247,12 @@ impl Salesforce {
         }
         let known = ["WhoId", "Subject", "Description"];
         if let Some(name) = members(body).keys().find(|name| !known.contains(&name.as_str())) {
-            return error(400, "INVALID_FIELD", &format!("No such column '{name}' on sobject of type Task"), &[]);
+            return error(
+                400,
+                "INVALID_FIELD",
+                &format!("No such column '{name}' on sobject of type Task"),
+                &[],
+            );
         }
         self.next += 1;
         let id = format!("00T{:012}", self.next);
@@ -420,9 +418,12 @@ impl Salesforce {
 #[must_use]
 pub fn duplicates_detected() -> Reply {
     let message = "Use one of these records?";
-    Reply::json(400, &json!([{ "errorCode": "DUPLICATES_DETECTED", "message": message,
+    Reply::json(
+        400,
+        &json!([{ "errorCode": "DUPLICATES_DETECTED", "message": message,
         "duplicateResult": { "allowSave": true, "duplicateRule": "Standard_Lead_Duplicate_Rule",
-            "duplicateRuleEntityType": "Lead", "errorMessage": message, "matchResults": [] } }]))
+            "duplicateRuleEntityType": "Lead", "errorMessage": message, "matchResults": [] } }]),
+    )
 }
 
 /// What Salesforce says when the calls of the day are used up.

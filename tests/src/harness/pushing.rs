@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use leadlined::{
     connectors::{
-        self, Answer, Call, Driven, Ids, Login, Prepared, Push, Report, Token, Transport, drive,
-        log_in,
+        self, Answer, Call, Driven, Ids, Login, Prepared, Push, Report, Token, Transport, drive, log_in,
     },
     domain::{
         address::EgressPolicy,
@@ -117,7 +116,11 @@ impl Transport for Network<'_> {
         Ok(self.refresh.clone().unwrap_or_else(|| own.clone()))
     }
 
-    async fn end_refresh(&mut self, _own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
+    async fn end_refresh(
+        &mut self,
+        _own: &SecretString,
+        given: Option<&SecretString>,
+    ) -> Result<(), Failure> {
         if let Some(given) = given {
             *self.refresh = Some(given.clone());
         }

@@ -43,7 +43,8 @@ pub(super) async fn look(
     if ready.settings.tasks {
         let task = VENDOR.json(ctx, ready.object(Method::GET, &["Task"])).await;
         if task.is_ok_and(|task| task["objectDescribe"]["createable"] == false) {
-            let finding = "tasks: this user may not create Tasks, which keep the enquiries of people who have a Lead";
+            let finding =
+                "tasks: this user may not create Tasks, which keep the enquiries of people who have a Lead";
             found.findings.push(finding.to_owned());
         }
     }

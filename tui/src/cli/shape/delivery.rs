@@ -91,6 +91,22 @@ pub(crate) struct DeliveryShown {
     created_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
     history: Vec<Attempt>,
+    records: Vec<Record>,
+}
+
+/// A thing that the target made of a lead.
+#[derive(Debug, Serialize)]
+pub(crate) struct Record {
+    kind: String,
+    id: String,
+    url: Option<String>,
+    integration: String,
+}
+
+impl From<v1::Record> for Record {
+    fn from(it: v1::Record) -> Self {
+        Self { kind: it.kind, id: it.id, url: text(it.url), integration: it.integration_name }
+    }
 }
 
 impl From<v1::GetDeliveryResponse> for DeliveryShown {
@@ -104,6 +120,7 @@ impl From<v1::GetDeliveryResponse> for DeliveryShown {
             finished_at: time(delivery.finished_at),
             delivery: delivery.into(),
             history: shapes(it.attempts),
+            records: shapes(it.records),
         }
     }
 }
