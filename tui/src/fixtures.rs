@@ -153,6 +153,8 @@ pub(crate) fn detail() -> Detail {
         secret_version: 1,
         mapping_version: 2,
         operator: String::new(),
+        calls: Vec::new(),
+        note: String::new(),
     }
 }
 

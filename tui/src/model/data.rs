@@ -158,6 +158,26 @@ pub struct Detail {
     pub secret_version: u32,
     pub mapping_version: u32,
     pub operator: String,
+    /// Each call in order, as it was made; what stands above is the last one's.
+    pub calls: Vec<Call>,
+    /// What is to be known of it though it did not fail.
+    pub note: String,
+}
+
+/// A call of an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    pub method: String,
+    pub url: String,
+    pub request_headers: Vec<(String, String)>,
+    pub request_body: String,
+    /// None if nothing came back.
+    pub status: Option<u32>,
+    pub response_headers: Vec<(String, String)>,
+    pub response_body: String,
+    pub duration_ms: u32,
+    /// Why nothing came back.
+    pub error: String,
 }
 
 /// How it stands with the daemon.

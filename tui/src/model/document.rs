@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde::de::IgnoredAny;
 use unicode_width::UnicodeWidthChar as _;
 
-use super::data::{Attempt, AttemptState, Detail};
+use super::data::{Attempt, AttemptState, Call, Detail};
 use super::time;
 use crate::text::display_text;
 
@@ -98,7 +98,35 @@ impl Page {
         }
     }
 
+    /// Each call of a push that took several.
+    fn calls(&mut self, calls: &[Call]) {
+        for (number, call) in calls.iter().enumerate() {
+            self.push(Kind::Text, "");
+            let came = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let title = format!("call {} of {}  {came}  {}", number + 1, calls.len(), time::millis(call.duration_ms));
+            self.push(Kind::Section, &title);
+            self.push(Kind::Text, &format!("{} {}", call.method, call.url));
+            self.message(&call.request_headers, call.request_body.as_bytes());
+            self.push(Kind::Text, "");
+            if call.error.is_empty() {
+                self.push(Kind::Quiet, "answer");
+                self.message(&call.response_headers, call.response_body.as_bytes());
+            } else {
+                self.push(Kind::Error, &call.error);
+            }
+        }
+    }
+
     fn wire(&mut self, detail: &Detail) {
+        if detail.calls.len() > 1 {
+            self.calls(&detail.calls);
+        } else {
+            self.only_call(detail);
+        }
+        self.footnotes(detail);
+    }
+
+    fn only_call(&mut self, detail: &Detail) {
         self.push(Kind::Text, "");
         self.push(Kind::Section, &format!("request  {}", size(detail.request_body.len() as u64)));
         self.push(Kind::Text, &format!("{} {}", detail.method, detail.url));
@@ -114,6 +142,13 @@ impl Page {
             if kept < detail.response_bytes {
                 self.push(Kind::Quiet, &format!("(the first {} are kept)", size(kept)));
             }
+        }
+    }
+
+    fn footnotes(&mut self, detail: &Detail) {
+        if !detail.note.is_empty() {
+            self.push(Kind::Text, "");
+            self.field("note", &detail.note);
         }
         let versions =
             [("secret version", detail.secret_version), ("mapping version", detail.mapping_version)];

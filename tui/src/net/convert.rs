@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 use prost_types::Timestamp as ProtoTimestamp;
 
-use crate::model::data::{Attempt, AttemptState, Badge, Detail, Estimate, Integration};
+use crate::model::data::{Attempt, AttemptState, Badge, Call, Detail, Estimate, Integration};
 
 /// A time beyond what we can show counts as absent.
 fn time(at: Option<ProtoTimestamp>) -> Option<Timestamp> {
@@ -57,7 +57,20 @@ pub(super) fn attempt(it: v1::Attempt) -> Attempt {
 pub(super) fn detail(it: v1::AttemptDetail) -> Detail {
     let pairs =
         |headers: Vec<v1::Header>| headers.into_iter().map(|header| (header.name, header.value)).collect();
+    let call = |it: v1::AttemptCall| Call {
+        method: it.method,
+        url: it.url,
+        request_headers: pairs(it.request_headers),
+        request_body: it.request_body.unwrap_or_default(),
+        status: it.status,
+        response_headers: pairs(it.response_headers),
+        response_body: it.response_body.unwrap_or_default(),
+        duration_ms: it.duration_ms,
+        error: it.error,
+    };
     Detail {
+        calls: it.calls.into_iter().map(call).collect(),
+        note: it.note,
         method: it.method,
         url: it.url,
         request_headers: pairs(it.request_headers),

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::refuse;
 use crate::model::Model;
-use crate::model::data::{Attempt, Detail, Integration};
+use crate::model::data::{Attempt, Call, Detail, Integration};
 use crate::model::dialog::{Clip, Item, Menu, Pick};
 use crate::msg::Effect;
 
@@ -69,7 +69,7 @@ fn text(model: &Model, clip: Clip) -> Option<String> {
         Clip::Url => detail?.url.clone(),
         Clip::RequestBody => body(&detail?.request_body),
         Clip::ResponseBody => body(&detail?.response_body),
-        Clip::Curl => curl(detail?),
+        Clip::Curl => curls(detail?),
         Clip::Json => match attempt {
             Some(attempt) => pretty(&attempt_json(attempt, detail)),
             None => pretty(&integration_json(model.current()?)),
@@ -113,19 +113,32 @@ fn attempt_json(it: &Attempt, detail: Option<&Detail>) -> Value {
     })
 }
 
+/// Each call as a command line, in the order in which they were made.
+fn curls(detail: &Detail) -> String {
+    let only = |detail: &Detail| {
+        let body = String::from_utf8_lossy(&detail.request_body);
+        curl(&detail.method, &detail.url, &detail.request_headers, &body)
+    };
+    let of = |call: &Call| curl(&call.method, &call.url, &call.request_headers, &call.request_body);
+    match &detail.calls[..] {
+        [] | [_] => only(detail),
+        calls => calls.iter().map(of).collect::<Vec<_>>().join("\n\n"),
+    }
+}
+
 /// The request as a command line. What identifies us is left out: it is shortened anyway, and must not spread.
-fn curl(detail: &Detail) -> String {
+fn curl(method: &str, url: &str, headers: &[(String, String)], body: &str) -> String {
     let private = |name: &str| {
         let name = name.to_lowercase();
         ["authorization", "cookie", "signature", "api-key", "token"].iter().any(|part| name.contains(part))
     };
-    let mut parts = vec![format!("curl -X {} {}", detail.method, quote(&detail.url))];
-    let named = detail.request_headers.iter().filter(|(name, _)| {
+    let mut parts = vec![format!("curl -X {method} {}", quote(url))];
+    let named = headers.iter().filter(|(name, _)| {
         !private(name) && !["host", "content-length"].contains(&name.to_lowercase().as_str())
     });
     parts.extend(named.map(|(name, value)| format!("-H {}", quote(&format!("{name}: {value}")))));
-    if !detail.request_body.is_empty() {
-        parts.push(format!("--data-binary {}", quote(&String::from_utf8_lossy(&detail.request_body))));
+    if !body.is_empty() {
+        parts.push(format!("--data-binary {}", quote(body)));
     }
     parts.join(" \\\n  ")
 }
@@ -155,6 +168,6 @@ mod tests {
         };
         let expected = "curl -X POST 'https://x.test/a?b=c' \\\n  -H 'content-type: application/json' \\\n  \
                         --data-binary '{\"n\":\"O'\\''Neil $(x)\"}'";
-        assert_eq!(curl(&detail), expected);
+        assert_eq!(curls(&detail), expected);
     }
 }
