@@ -103,7 +103,8 @@ impl Page {
         for (number, call) in calls.iter().enumerate() {
             self.push(Kind::Text, "");
             let came = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-            let title = format!("call {} of {}  {came}  {}", number + 1, calls.len(), time::millis(call.duration_ms));
+            let title =
+                format!("call {} of {}  {came}  {}", number + 1, calls.len(), time::millis(call.duration_ms));
             self.push(Kind::Section, &title);
             self.push(Kind::Text, &format!("{} {}", call.method, call.url));
             self.message(&call.request_headers, call.request_body.as_bytes());

@@ -13,9 +13,7 @@ use crate::{
         integration::EventKind,
         outcome::Failure,
     },
-    store::{
-        Change, DueHint, Error, Store, delivery::calls::CallRecord, heard, micros, queue::undelivered,
-    },
+    store::{Change, DueHint, Error, Store, delivery::calls::CallRecord, heard, micros, queue::undelivered},
 };
 
 mod columns;
