@@ -40,6 +40,10 @@ pub struct Pipedrive {
     /// Tokens of the day that are left.
     pub daily_left: u64,
     pub logins: usize,
+    /// Each login answers a new refresh token and refuses the one that it took.
+    pub rotates: bool,
+    /// How often a refresh token was used that was spent.
+    pub reused: usize,
     made_at: BTreeMap<u64, Instant>,
     next: u64,
 }
@@ -65,6 +69,8 @@ impl Default for Pipedrive {
             searches: Quota::new(10, Duration::from_secs(2)),
             daily_left: 1_000_000,
             logins: 0,
+            rotates: false,
+            reused: 0,
             made_at: BTreeMap::new(),
             next: 0,
         }
@@ -324,16 +330,20 @@ impl Pipedrive {
         // The pair is not decoded here: what it encodes to is known.
         let is_app = request.header("authorization") == Some(&basic(client, secret));
         if !is_app || form.get("refresh_token") != Some(refresh) {
+            self.reused += usize::from(self.rotates);
             return Reply::json(
                 400,
                 &json!({ "error": "invalid_grant", "error_description": "Invalid grant: refresh token is invalid" }),
             );
         }
         self.tokens = vec![format!("access-{}", self.logins)];
+        if self.rotates {
+            self.app.2 = format!("refresh-{}", self.logins + 1);
+        }
         Reply::json(
             200,
             &json!({ "access_token": self.tokens[0], "token_type": "Bearer", "expires_in": 3599,
-            "refresh_token": refresh, "scope": "base deals:full contacts:full" }),
+            "refresh_token": self.app.2, "scope": "base deals:full contacts:full" }),
         )
     }
 }

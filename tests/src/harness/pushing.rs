@@ -30,6 +30,8 @@ pub struct Pushing {
     refresh: Option<SecretString>,
     /// Seconds since 1970; tests let time pass by raising it.
     pub now: i64,
+    /// What the last attempt noted.
+    pub note: Option<String>,
 }
 
 /// One event that is brought to one integration, over all its attempts.
@@ -180,6 +182,7 @@ impl Pushing {
             token: None,
             refresh: None,
             now: 1_795_000_000,
+            note: None,
         }
     }
 
@@ -214,9 +217,10 @@ impl Pushing {
             token: &mut self.token,
             refresh: &mut self.refresh,
         };
-        let Driven { outcome, rendered } = drive(self.prepared.as_ref(), &mut network, push).await;
+        let Driven { outcome, rendered, note } = drive(self.prepared.as_ref(), &mut network, push).await;
         let is_dead = network.is_dead;
         bringing.is_repeat = true;
+        self.note = note;
         // With the daemon dies what it had rendered and not written yet.
         if is_dead {
             return None;
