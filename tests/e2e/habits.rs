@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use leadline_fakes::{
-    Fake, hubspot::Hubspot, mailchimp::Mailchimp, pipedrive::Pipedrive, sample_lead, salesforce::Salesforce,
+    Fake, hubspot::Hubspot, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce, sample_lead,
 };
 use leadline_tests::{Bringing, Cli, Daemon, Database, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
@@ -187,7 +187,10 @@ async fn each_enquiry_at_salesforce_is_kept_and_leaves_what_sales_did() {
         let told: Vec<&str> =
             salesforce.tasks.values().map(|task| task["Subject"].as_str().unwrap()).collect();
         assert_eq!(told.len(), 2);
-        assert!(told[0].starts_with("New lead: Sarah Patel") && told[1].starts_with("Lead updated: "), "{told:?}");
+        assert!(
+            told[0].starts_with("New lead: Sarah Patel") && told[1].starts_with("Lead updated: "),
+            "{told:?}"
+        );
         assert!(salesforce.tasks.values().all(|task| task["WhoId"] == json!(lead)));
     });
     fake.stop().await;
@@ -248,13 +251,13 @@ async fn who_was_converted_comes_back_unless_a_rule_blocks_it() {
 
 #[tokio::test]
 async fn new_leads_go_to_whom_the_setting_says() {
-    for (setting, owner) in [(json!(null), "queue"), (json!("none"), ""), (json!("01Q000000000001"), "01Q000000000001")]
+    for (setting, owner) in
+        [(json!(null), "queue"), (json!("none"), ""), (json!("01Q000000000001"), "01Q000000000001")]
     {
         let (fake, mut pushing) = salesforce(json!({ "assignment_rule": setting })).await;
         push(&mut pushing, &enquiry(1, "Sarah Patel")).await;
-        let owners = fake.with(|salesforce| {
-            salesforce.leads.values().map(|lead| lead.owner.clone()).collect::<Vec<_>>()
-        });
+        let owners = fake
+            .with(|salesforce| salesforce.leads.values().map(|lead| lead.owner.clone()).collect::<Vec<_>>());
         assert_eq!(owners, [owner]);
         fake.stop().await;
     }
@@ -317,14 +320,20 @@ async fn an_archived_deal_makes_way_for_a_new_one() {
 
 #[tokio::test]
 async fn each_currency_has_its_own_places() {
-    for (currency, value) in [("GBP", "12696.00"), ("JPY", "1269600"), ("KWD", "1269.600"), ("jpy", "1269600")] {
+    for (currency, value) in
+        [("GBP", "12696.00"), ("JPY", "1269600"), ("KWD", "1269.600"), ("jpy", "1269600")]
+    {
         let (fake, mut pushing) = pipedrive(json!({ "api_token": "pipedrive-good" })).await;
         let mut lead = enquiry(1, "Sarah Patel");
         lead["quote"]["currency"] = json!(currency);
         lead["quote"]["total_pence"] = json!(1_269_600);
         push(&mut pushing, &lead).await;
-        let sent: Vec<String> = fake.requests().iter().map(|it| String::from_utf8_lossy(&it.body).into_owned()).collect();
-        assert!(sent.iter().any(|body| body.contains(&format!("\"value\":{value},"))), "{currency}: {sent:?}");
+        let sent: Vec<String> =
+            fake.requests().iter().map(|it| String::from_utf8_lossy(&it.body).into_owned()).collect();
+        assert!(
+            sent.iter().any(|body| body.contains(&format!("\"value\":{value},"))),
+            "{currency}: {sent:?}"
+        );
         fake.stop().await;
     }
 }
@@ -394,7 +403,10 @@ async fn a_refresh_token_that_rotates_is_kept_before_it_is_needed() {
     let last = calls.last().unwrap();
     assert!(last["request_body"].as_str().unwrap().starts_with("{\"content\":\"<b>New lead</b>"), "{last}");
     assert!(last["response_body"].as_str().unwrap().contains("\"success\":true"), "{last}");
-    assert!(!attempt.to_string().contains("secret-1") && !attempt.to_string().contains("refresh-"), "{attempt}");
+    assert!(
+        !attempt.to_string().contains("secret-1") && !attempt.to_string().contains("refresh-"),
+        "{attempt}"
+    );
     daemon.stop().await;
     fake.stop().await;
 }

@@ -181,7 +181,7 @@ impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let token = self.token()?;
         let body = push.rendered.cloned().unwrap_or_default();
-        let answer = ctx.send(self.records(Method::PATCH).bearer(token).json(body)).await?;
+        let answer = ctx.send(self.rows(Method::PATCH).bearer(token).json(body)).await?;
         if !is_done(&answer) {
             return Err(failure(&answer, ctx.now));
         }
@@ -232,7 +232,7 @@ impl Prepared for Ready {
         if tables.status != 403 || kind == ProbeKind::Mapping {
             return Err(failure(&tables, ctx.now));
         }
-        VENDOR.json(ctx, self.records(Method::GET).query(&[("pageSize", "1")]).bearer(token)).await?;
+        VENDOR.json(ctx, self.rows(Method::GET).query(&[("pageSize", "1")]).bearer(token)).await?;
         let finding = "the columns could not be checked: the token lacks the scope schema.bases:read";
         found.findings.push(finding.to_owned());
         Ok(())
@@ -244,7 +244,7 @@ impl Ready {
         self.token.as_ref().ok_or_else(|| config::no_credentials("token"))
     }
 
-    fn records(&self, method: Method) -> Request {
+    fn rows(&self, method: Method) -> Request {
         Request::at(method, &self.base, &["v0", &self.base_id, &self.table])
     }
 }

@@ -119,10 +119,10 @@ impl Secrets {
         }
     }
 
-    /// The answer without them.
-    pub(super) fn scrub(&self, mut response: Response) -> Response {
+    /// Takes them out of an answer.
+    pub(super) fn scrub(&self, response: &mut Response) {
         if self.0.is_empty() {
-            return response;
+            return;
         }
         for (_, value) in &mut response.headers {
             if let Cow::Owned(clean) = self.scrubbed(value) {
@@ -132,7 +132,6 @@ impl Secrets {
         if let Cow::Owned(clean) = self.scrubbed(&String::from_utf8_lossy(&response.body)) {
             response.body = Bytes::from(clean);
         }
-        response
     }
 
     fn scrubbed<'a>(&self, text: &'a str) -> Cow<'a, str> {
@@ -209,7 +208,7 @@ mod tests {
     #[test]
     fn what_a_target_quotes_of_our_credentials_is_not_kept() {
         let secrets = Secrets::of(&call());
-        let response = Response {
+        let mut response = Response {
             status: 404,
             headers: vec![("x-echo".to_owned(), "token-1234567890".to_owned())],
             body: Bytes::from_static(
@@ -217,7 +216,7 @@ mod tests {
             ),
             truncated: false,
         };
-        let response = secrets.scrub(response);
+        secrets.scrub(&mut response);
         assert_eq!(response.body, "no POST •••• for sarah@example.com with •••• and •••• abc");
         assert_eq!(response.headers[0].1, "••••");
         let failure = Failure::new(FailureClass::Rejected, "404: /webhook/secret-path");
@@ -301,7 +300,9 @@ mod tests {
     #[test]
     fn what_quotes_nothing_stays_as_it_came() {
         let body = Bytes::from_static(b"\xff\xfe raw");
-        let response = Response { status: 200, headers: Vec::new(), body: body.clone(), truncated: false };
-        assert_eq!(Secrets::of(&call()).scrub(response).body, body);
+        let mut response =
+            Response { status: 200, headers: Vec::new(), body: body.clone(), truncated: false };
+        Secrets::of(&call()).scrub(&mut response);
+        assert_eq!(response.body, body);
     }
 }
