@@ -18,14 +18,14 @@ use url::Url;
 use super::{
     Answer, ConfigField, Connector, Conversation, Found, Ids, Manifest, Prepared, Push, Record, Request,
     Response, SITE, Token, config, crm, named_as, oauth,
-    vendor::{Vendor, id_of, unreadable},
+    vendor::Vendor,
 };
 use crate::domain::{
     address::EgressPolicy,
     integration::{Integration, ProbeKind},
     json::Json,
     mapping::Mapping,
-    outcome::{Failure, FailureClass},
+    outcome::Failure,
 };
 use login::Login;
 use plan::Plan;
