@@ -6,6 +6,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
+    attempt::CLASSES,
     hold::{Move, Which, why},
     input,
     shape::{Delivery, DeliveryShown, shapes},
@@ -13,8 +14,6 @@ use super::{
 };
 
 const STATES: [&str; 5] = ["pending", "held", "delivered", "dead", "skipped"];
-const CLASSES: [&str; 7] =
-    ["mapping", "blocked", "throttled", "transient", "credentials", "rejected", "unknown"];
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -132,6 +131,7 @@ impl Filter {
             failure_class: self.class.unwrap_or_default(),
             error: self.error.unwrap_or_default(),
             at,
+            ..Default::default()
         }
     }
 }

@@ -10,6 +10,7 @@ use crossterm::{
     terminal::{disable_raw_mode, enable_raw_mode},
 };
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
+use leadline_proto::v1;
 use serde_json::value::RawValue;
 
 use super::CliError;
@@ -63,6 +64,17 @@ fn moment_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let ago = seconds(text)
         .map_err(|_| "give a time such as 2026-06-04T14:00:00Z, or how long ago: 2h, 3d".to_owned())?;
     now.checked_sub(Span::new().seconds(i64::from(ago))).map_err(|_| "too long ago".to_owned())
+}
+
+/// A time as the API takes it.
+pub(crate) fn proto_time(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+/// The failure class of a word.
+pub(crate) fn failure_class(word: &str) -> v1::FailureClass {
+    let name = format!("FAILURE_CLASS_{}", word.to_ascii_uppercase());
+    v1::FailureClass::from_str_name(&name).unwrap_or_default()
 }
 
 /// A secret from stdin, less one line end. A person is asked for it and does not see it.
