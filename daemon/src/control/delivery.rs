@@ -41,7 +41,10 @@ impl DeliveryService for Control {
         let of = AttemptsOf::Delivery(delivery.company, delivery.id);
         let attempts = self.store.attempts(of, None, ATTEMPTS).await?;
         let of = (delivery.integration, delivery.id);
-        let records = self.records(delivery.company, &delivery.lead, Some(of)).await?;
+        let records = match delivery.lead.parse() {
+            Ok(lead) => self.records(delivery.company, lead, Some(of)).await?,
+            Err(_) => Vec::new(),
+        };
         Ok(Response::new(v1::GetDeliveryResponse {
             records,
             delivery: Some(delivery.into()),

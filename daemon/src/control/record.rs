@@ -5,7 +5,7 @@ use leadline_proto::v1;
 use super::Control;
 use crate::{
     connectors::{self, Record},
-    domain::ids::{CompanyId, DeliveryId, IntegrationId},
+    domain::ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
     store::{Error, delivery::vendor_id::VendorIds},
 };
 
@@ -14,7 +14,7 @@ impl Control {
     pub(super) async fn records(
         &self,
         company: CompanyId,
-        lead: &str,
+        lead: LeadId,
         of: Option<(IntegrationId, DeliveryId)>,
     ) -> Result<Vec<v1::Record>, Error> {
         let mut records = Vec::new();

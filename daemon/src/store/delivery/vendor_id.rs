@@ -84,15 +84,14 @@ impl Store {
     }
 
     /// What each integration's target calls the things of a lead, with the integration's name and whose account it is.
-    pub async fn vendor_ids(&self, company: CompanyId, uuid: &str) -> Result<Vec<VendorIds>, Error> {
+    pub async fn vendor_ids(&self, company: CompanyId, lead: LeadId) -> Result<Vec<VendorIds>, Error> {
         let rows = sqlx::query!(
-            "SELECT i.id, i.name, i.account, v.ids FROM lead l
-             JOIN vendor_id v ON v.company_id = l.company_id AND v.lead_id = l.id
+            "SELECT i.id, i.name, i.account, v.ids FROM vendor_id v
              JOIN integration i ON i.company_id = v.company_id AND i.id = v.integration_id AND i.deleted_at IS NULL
                  AND (i.ids_from IS NULL OR v.updated_at >= i.ids_from)
-             WHERE l.company_id = $1 AND upper(l.uuid) = upper($2) ORDER BY i.name",
+             WHERE v.company_id = $1 AND v.lead_id = $2 ORDER BY i.name",
             company.0,
-            uuid,
+            lead.uuid(),
         )
         .fetch_all(&self.pool)
         .await?;
