@@ -17,8 +17,7 @@ use url::Url;
 
 use super::{
     Answer, ConfigField, Connector, Conversation, Found, Ids, Manifest, Prepared, Push, Record, Request,
-    Response, SITE, Token, config, crm, named_as, oauth,
-    vendor::Vendor,
+    Response, SITE, Token, config, crm, named_as, oauth, vendor::Vendor,
 };
 use crate::domain::{
     address::EgressPolicy,

@@ -188,10 +188,15 @@ impl Salesforce {
         if let Some(rest) = soql.strip_prefix("SELECT Id, Description FROM Task WHERE WhoId = '") {
             return self.tasks_of(rest);
         }
+        if let Some(id) = soql.strip_prefix("SELECT Id, Description FROM Lead WHERE Id = '") {
+            let lead = self.leads.get(id.trim_end_matches('\''));
+            let told = lead.map(|lead| json!({ "Id": id, "Description": lead.fields.get("Description") }));
+            return records(told.as_slice());
+        }
         let wanted = soql
             .strip_prefix("SELECT Id, Status FROM Lead WHERE ")
             .and_then(|rest| {
-                rest.strip_suffix("' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 2")
+                rest.strip_suffix("' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 1")
             })
             .and_then(|rest| rest.split_once(" = '"))
             .and_then(|(field, value)| Some((field, unquoted(value)?)));
@@ -207,7 +212,7 @@ impl Salesforce {
         found.sort_by_key(|(_, lead)| std::cmp::Reverse(lead.modified));
         let found: Vec<Value> = found
             .into_iter()
-            .take(2)
+            .take(1)
             .map(|(id, lead)| {
                 let status = lead.fields.get("Status").cloned().unwrap_or_else(|| json!("Open"));
                 json!({ "attributes": attributes(id), "Id": id, "Status": status })

@@ -296,7 +296,7 @@ fn a_test_names_the_account_and_what_is_missing() {
         [
             "https://us21.api.mailchimp.com/3.0/?fields=account_name,login_id",
             "https://us21.api.mailchimp.com/3.0/lists/a1b2c3?fields=id,name,stats.member_count",
-            "https://us21.api.mailchimp.com/3.0/lists/a1b2c3/merge-fields?count=1000&fields=merge_fields.tag,merge_fields.type"
+            "https://us21.api.mailchimp.com/3.0/lists/a1b2c3/merge-fields?count=1000&fields=merge_fields.tag,merge_fields.type,merge_fields.options"
         ]
     );
     assert_eq!(report.outcome, Outcome::Delivered);

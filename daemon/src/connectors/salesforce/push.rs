@@ -14,6 +14,7 @@ use crate::{
         vendor::{id_of, unreadable},
     },
     domain::{
+        integration::EventKind,
         json::Json,
         outcome::{Failure, FailureClass},
     },
@@ -35,7 +36,7 @@ impl Ready {
         ctx.keep_site().await;
         ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
         match &plan.task {
-            Some(task) if ctx.id(&task_key(push)).is_none() => self.task(push, task, &lead, ctx).await,
+            Some(task) if ctx.id(&task_key(push)).is_none() => self.task(push, plan, task, &lead, ctx).await,
             _ => Ok(()),
         }
     }
@@ -87,7 +88,7 @@ impl Ready {
     /// The newest Lead of these that is not converted: a converted one is a customer by now and takes no changes.
     async fn find(&self, which: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
         let soql = format!(
-            "SELECT Id, Status FROM Lead WHERE {which} AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 2"
+            "SELECT Id, Status FROM Lead WHERE {which} AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 1"
         );
         let found = self.query_records(ctx, &soql).await?;
         let first = &found["records"][0];
@@ -128,13 +129,14 @@ impl Ready {
     async fn task(
         &self,
         push: &Push<'_>,
+        plan: &Plan,
         task: &Json,
         lead: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<(), Failure> {
         let key = task_key(push);
         if push.is_repeat
-            && let Some(found) = self.find_task(push, lead, ctx).await?
+            && let Some(found) = self.find_told(push, plan, lead, ctx).await?
         {
             ctx.keep(&[(&key, &found)]).await;
             return Ok(());
@@ -151,6 +153,24 @@ impl Ready {
         let id = id.ok_or_else(|| unreadable(NAME, &made, "id"))?;
         ctx.keep(&[(&key, &id)]).await;
         Ok(())
+    }
+
+    /// What an earlier attempt kept this enquiry in: the Description of a Lead that it made, or a Task.
+    async fn find_told(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        lead: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
+        if push.event != EventKind::Updated {
+            let soql = format!("SELECT Id, Description FROM Lead WHERE Id = '{}'", quoted(lead));
+            let found = VENDOR.good(ctx, self.query(&soql)).await?;
+            if String::from_utf8_lossy(&found.body).contains(&plan.lead) {
+                return Ok(Some(DESCRIBED.to_owned()));
+            }
+        }
+        self.find_task(push, lead, ctx).await
     }
 
     /// The Task in which an earlier attempt kept this enquiry.
