@@ -27,22 +27,24 @@ const fn rule(folder: &'static str, parts: &'static [&'static str], crates: &'st
 }
 
 /// The daemon's parts meet only in the store. `app`, `main` and `config` see all; all may use telemetry.
-const DAEMON: [Rule; 10] = [
+const DAEMON: [Rule; 11] = [
     rule("domain", &[], &[]),
+    rule("compute", &["domain"], &["tokio"]),
     rule("connectors", &["domain"], &[]),
-    rule("secrets", &[], &[]),
-    rule("postgres", &["secrets"], &["sqlx", "tokio"]),
+    rule("user", &[], &[]),
+    rule("secrets", &["user"], &[]),
+    rule("postgres", &["secrets", "user"], &["sqlx", "tokio"]),
     rule("store", &["domain", "postgres", "secrets"], &["sqlx", "tokio", "jiff_sqlx"]),
     rule(
         "push",
         &["domain", "connectors"],
         &["reqwest", "hickory_resolver", "lettre", "tokio", "tower", "rustls"],
     ),
-    rule("intake", &["domain", "store"], &["axum", "tower", "tower_http", "tokio"]),
-    rule("dispatch", &["domain", "connectors", "store", "push"], &["tokio"]),
+    rule("intake", &["compute", "domain", "store"], &["axum", "tower", "tower_http", "tokio"]),
+    rule("dispatch", &["compute", "domain", "connectors", "store", "push"], &["tokio"]),
     rule(
         "control",
-        &["domain", "connectors", "store"],
+        &["compute", "domain", "connectors", "store"],
         &["tonic", "tower", "tokio", "leadline_proto", "prost"],
     ),
     rule("telemetry", &["config"], &["tokio"]),

@@ -3,12 +3,14 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret as _;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    compute::Compute,
     config::Config,
     connectors, control,
     dispatch::{self, Dispatch},
@@ -16,10 +18,13 @@ use crate::{
     intake,
     postgres::{data_dir::DataDir, embedded::Cluster, setup},
     push,
+    secrets::master_key,
     store::{Hub, Store, delivery::retention, ensure_partitions},
     telemetry,
 };
 
+pub mod backup;
+pub mod doctor;
 mod parts;
 
 use self::parts::Parts;
@@ -42,6 +47,8 @@ const POOL_GRACE: Duration = Duration::from_secs(5);
 pub struct Running {
     /// Where leads are taken in.
     pub intake: SocketAddr,
+    /// Where health in detail and metrics are asked for.
+    pub admin: Option<SocketAddr>,
     /// The socket of the control API.
     pub control: PathBuf,
     parts: Parts,
@@ -64,6 +71,11 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         )
     })?;
     let intake = listener.local_addr()?;
+    let admin = bind_admin(&config).await?;
+    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+    // So are the other things that only another configuration mends: nothing is made before they are found right.
+    let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
+    master_key::load(&config.master_key)?;
     let (options, cluster) = database(&config, &data).await?;
     let pool = setup::connect(&options).await?;
     let sealer = setup::unseal(&pool, &config.master_key).await?;
@@ -71,28 +83,20 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (hub, due) = Hub::new();
     let store = Store::new(pool.clone(), sealer, Arc::new(hub));
     let store = store.sweeping(config.sweep).keeping(config.keep_attempts).limited_by(connectors::policy);
+    store.follow_clock().await.context("the database does not tell the time")?;
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
     let mut parts = Parts::default();
-    parts.start("metrics", HOUSEKEEPING_GRACE, {
-        let metrics = metrics.clone();
-        |stop| async move {
-            telemetry::keep_up(metrics, stop).await;
-            Ok(())
-        }
-    });
+    start_keepers(&mut parts, cluster.as_ref(), &store, metrics.clone());
     let egress = EgressPolicy::new(config.allow_egress);
     let brand = config.brand.as_str().to_owned();
-    parts.start("housekeeping", HOUSEKEEPING_GRACE, {
-        let store = store.clone();
-        |stop| async move {
-            let housekeeping = stop.run_until_cancelled(keep_house(store.clone()));
-            tokio::join!(retention::keep(store, stop.clone()), housekeeping);
-            Ok(())
-        }
-    });
-    let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
-    let deps = control::ControlDeps { store: store.clone(), egress: egress.clone(), brand: brand.clone() };
+    let compute = Compute::default();
+    let deps = control::ControlDeps {
+        store: store.clone(),
+        egress: egress.clone(),
+        brand: brand.clone(),
+        compute: compute.clone(),
+    };
     parts.start("control", CONTROL_GRACE, |stop| async move {
         control::serve(socket, deps, stop).await.context("control")
     });
@@ -108,13 +112,71 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     .context("cannot start to push")?;
     parts.start("dispatch", PUSH_GRACE + HOUSEKEEPING_GRACE, |stop| run_dispatch(dispatch, stop));
     let ready: intake::Readiness = Arc::new(|| true);
-    let deps = intake::IntakeDeps { store: store.clone(), metrics, ready };
+    let trusted_proxies = config.trusted_proxies;
+    let deps = intake::IntakeDeps { store: store.clone(), metrics, ready, compute, trusted_proxies };
+    let listeners = intake::Listeners { public: listener, admin };
     parts.start("intake", INTAKE_GRACE, |stop| async move {
-        intake::serve(listener, deps, stop).await.context("intake")
+        intake::serve(listeners, deps, stop).await.context("intake")
     });
     data.announce(intake).context("cannot write the address of the intake")?;
     tracing::info!(%intake, control = %config.control.display(), "ready");
-    Ok(Running { intake, control: config.control, parts, pool, store, cluster, _data: data })
+    Ok(Running {
+        intake,
+        admin: admin_address,
+        control: config.control,
+        parts,
+        pool,
+        store,
+        cluster,
+        _data: data,
+    })
+}
+
+/// Listens to operators' machines, if anywhere. An address that nobody asked for may be another daemon's.
+async fn bind_admin(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = config.admin_listen else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if !config.admin_is_asked_for => {
+            tracing::warn!(%address, %error, "metrics and health in detail are answered nowhere: give --admin-listen");
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "cannot answer about health at {address}: free it, or choose another --admin-listen, or off"
+            )
+        }),
+    }
+}
+
+/// Starts what keeps the rest well: the server, the word on whether it answers, the metrics, and the house.
+fn start_keepers(parts: &mut Parts, cluster: Option<&Cluster>, store: &Store, metrics: PrometheusHandle) {
+    if let Some(cluster) = cluster {
+        let supervisor = cluster.supervisor();
+        parts.start("the private PostgreSQL", HOUSEKEEPING_GRACE, |stop| async move {
+            supervisor.keep_running(stop).await.context("it cannot be started again")
+        });
+    }
+    parts.start("database watch", HOUSEKEEPING_GRACE, {
+        let store = store.clone();
+        |stop| async move {
+            // It ends only by being stopped.
+            stop.run_until_cancelled(store.watch_database()).await;
+            Ok(())
+        }
+    });
+    parts.start("metrics", HOUSEKEEPING_GRACE, |stop| async move {
+        telemetry::keep_up(metrics, stop).await;
+        Ok(())
+    });
+    parts.start("housekeeping", HOUSEKEEPING_GRACE, {
+        let store = store.clone();
+        |stop| async move {
+            let housekeeping = stop.run_until_cancelled(keep_house(store.clone()));
+            tokio::join!(retention::keep(store, stop.clone()), housekeeping);
+            Ok(())
+        }
+    });
 }
 
 /// Goes on with deletions that a stop interrupted, and forgets requests that are too old to be repeated. All of it goes
@@ -152,7 +214,9 @@ async fn run_dispatch(dispatch: Dispatch, stop: CancellationToken) -> anyhow::Re
 /// The database that the configuration names, or our own.
 async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(PgConnectOptions, Option<Cluster>)> {
     if let Some(url) = &config.database_url {
-        return Ok((setup::parse_url(url.expose_secret())?, None));
+        let options = setup::parse_url(url.expose_secret())?;
+        let password = config.database_password.as_ref();
+        return Ok((password.map_or(options.clone(), |it| options.password(it.expose_secret())), None));
     }
     let cluster = Cluster::start(data).await?;
     Ok((cluster.connect_options(cluster.database()), Some(cluster)))
