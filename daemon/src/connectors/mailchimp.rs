@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, Request, Response,
-    config, crm, named_as,
+    ConfigField, Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, Request,
+    Response, config, crm, named_as,
     vendor::{Vendor, id_of, word},
 };
 use crate::domain::{

@@ -245,7 +245,12 @@ fn settings_are_checked() {
     assert_eq!(check(json!({ "login_url": "https://127.0.0.1" })).len(), 1);
     assert_eq!(check(json!({ "api_version": "62" })), ["api_version must be like v62.0"]);
     assert_eq!(check(json!({ "external_id_field": "Lead/Ref" })).len(), 1);
-    assert_eq!(check(json!({ "duplicates": "maybe" })), ["duplicates must be respect or save, not maybe"]);
+    assert_eq!(
+        check(json!({ "assignment_rule": "mine" })),
+        ["assignment_rule must be a rule's id, as 01Q…, or none"]
+    );
+    assert!(check(json!({ "assignment_rule": "01Q000000000001", "tasks": "no" })).is_empty());
+    assert_eq!(check(json!({ "duplicates": "maybe" })), ["duplicates must be save or respect, not maybe"]);
     let credentials = |given| Salesforce.check_credentials(&given, &egress);
     assert!(credentials(json!({ "client_id": "a", "client_secret": "b" })).is_empty());
     assert!(credentials(json!({ "client_id": "a", "private_key": KEY, "username": "c" })).is_empty());
