@@ -46,6 +46,7 @@ mod retention;
 mod retries;
 mod rotation;
 mod salesforce;
+mod situations;
 mod storm;
 mod strangers;
 mod sweeps;
