@@ -1,6 +1,6 @@
 -- What connectors leave behind: each call of an attempt, and logins whose tokens rotate.
 
-ALTER TABLE attempt ADD COLUMN calls jsonb, ADD COLUMN note text;
+ALTER TABLE attempt ADD COLUMN calls json, ADD COLUMN note text;
 COMMENT ON COLUMN attempt.calls IS 'Each call in order, as it was made, credentials shortened and bodies cut; null where the other columns tell of the one call';
 COMMENT ON COLUMN attempt.note IS 'What is to be known of it though it did not fail; null if nothing';
 

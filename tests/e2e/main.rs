@@ -52,5 +52,6 @@ mod strangers;
 mod sweeps;
 mod terminal;
 mod vendors;
+mod waits;
 mod warnings;
 mod wrong;

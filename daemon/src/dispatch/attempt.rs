@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 use super::{
     integration_cache::PreparedIntegration,
+    membership::DaemonLease,
     person_lock::PersonLock,
     pusher::{cannot_be_loaded, settled},
     scrub::Secrets,
@@ -56,6 +57,8 @@ pub(super) struct AttemptResult {
     pub(super) note: Option<String>,
     /// What every repeat is made from: what was rendered, or the body of the one request.
     pub(super) body: Option<Bytes>,
+    /// The lease ran out while it waited for its turn: nothing was sent, and another daemon may have it.
+    pub(super) is_void: bool,
 }
 
 impl AttemptResult {
@@ -74,6 +77,7 @@ impl AttemptResult {
             calls: Vec::new(),
             note: None,
             body: None,
+            is_void: false,
         }
     }
 }
@@ -93,6 +97,8 @@ pub(super) struct PushRequest<'a> {
     pub(super) created_at: i64,
     /// Seconds since 1970, by the database's clock.
     pub(super) now: i64,
+    /// The lease under which it may be pushed, and the daemon id that claimed it; none for what was not claimed.
+    pub(super) lease: Option<(&'a DaemonLease, i64)>,
 }
 
 /// Pushes once. Whatever the connector does, this ends: each call within the integration's timeout, or shortly after.
@@ -126,6 +132,7 @@ pub(super) async fn attempt(
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
     let keep = lead.map(|lead| Keep { lead, past: &past });
     let mut network = Network::new(client, store, ready, request.now, PUSH_CAP, keep);
+    network.lease = request.lease;
     let Driven { outcome, rendered, note } = drive(prepared, &mut network, push).await;
     let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
     let result = network.tried(outcome, started.elapsed(), body);
@@ -189,6 +196,8 @@ struct Network<'a> {
     began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
+    lease: Option<(&'a DaemonLease, i64)>,
+    is_void: bool,
 }
 
 impl<'a> Network<'a> {
@@ -200,8 +209,19 @@ impl<'a> Network<'a> {
         cap: usize,
         keep: Option<Keep<'a>>,
     ) -> Self {
-        let began = Instant::now();
-        Self { client, store, ready, now, cap, keep, began, made: Vec::new(), person: None }
+        Self {
+            client,
+            store,
+            ready,
+            now,
+            cap,
+            keep,
+            began: Instant::now(),
+            made: Vec::new(),
+            person: None,
+            lease: None,
+            is_void: false,
+        }
     }
 
     fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> AttemptResult {
@@ -229,7 +249,7 @@ impl<'a> Network<'a> {
         let sent = last.as_ref().map(|exchange| sent(&exchange.call));
         let answer = last.and_then(|exchange| exchange.answer.ok()).map(answer);
         let outcome = secrets.scrub_outcome(outcome);
-        AttemptResult { outcome, took, sent, answer, calls, note: None, body }
+        AttemptResult { outcome, took, sent, answer, calls, note: None, body, is_void: self.is_void }
     }
 }
 
@@ -237,8 +257,13 @@ impl<'a> Network<'a> {
 impl Transport for Network<'_> {
     async fn call(&mut self, call: &Call) -> Result<CallAnswer, Failure> {
         let turn = self.ready.quota.turn().await;
+        // It may have waited for its turn, or for another push of the same person, for longer than the lease is trusted.
+        if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
+            self.is_void = true;
+            return Err(Failure::new(FailureClass::Transient, "nothing was sent: the lease ran out"));
+        }
         let (after, started) = (self.began.elapsed(), Instant::now());
-        let answer = self.client.call(call, self.ready.policy.timeout, self.cap).await;
+        let answer = self.client.call(&self.ready.pool, call, self.ready.policy.timeout, self.cap).await;
         drop(turn);
         if let (Ok(response), Ok(prepared)) = (&answer, &self.ready.prepared)
             && response.is_good()

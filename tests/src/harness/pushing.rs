@@ -14,7 +14,7 @@ use leadlined::{
         integration::{EventKind, Integration, ProbeKind},
         outcome::{Failure, FailureClass, Outcome},
     },
-    push::{Client, PROBE_CAP, PUSH_CAP},
+    push::{Client, PROBE_CAP, PUSH_CAP, Pool},
 };
 use secrecy::SecretString;
 use serde_json::Value;
@@ -23,6 +23,7 @@ use serde_json::Value;
 pub struct Pushing {
     prepared: Box<dyn Prepared>,
     client: Client,
+    pool: Pool,
     /// How long a call may take.
     pub timeout: Duration,
     ids: HashMap<String, Ids>,
@@ -66,6 +67,7 @@ impl Bringing {
 /// The network, and what of the store a push needs.
 struct Network<'a> {
     client: &'a Client,
+    pool: &'a Pool,
     timeout: Duration,
     cap: usize,
     now: i64,
@@ -83,7 +85,7 @@ impl Transport for Network<'_> {
     async fn call(&mut self, call: &Call) -> Result<Answer, Failure> {
         if self.calls_left > 0 {
             self.calls_left -= 1;
-            let answer = self.client.call(call, self.timeout, self.cap).await;
+            let answer = self.client.call(self.pool, call, self.timeout, self.cap).await;
             if self.calls_left > 0 {
                 return Ok(answer);
             }
@@ -177,6 +179,7 @@ impl Pushing {
         Self {
             prepared: found.prepare(&integration, "Leadline").unwrap(),
             client: Client::new(loopback()).unwrap(),
+            pool: Pool::new(1),
             timeout,
             ids: HashMap::new(),
             token: None,
@@ -208,6 +211,7 @@ impl Pushing {
         };
         let mut network = Network {
             client: &self.client,
+            pool: &self.pool,
             timeout: self.timeout,
             cap: PUSH_CAP,
             now: self.now,
@@ -249,6 +253,7 @@ impl Pushing {
     pub async fn probe(&mut self, kind: ProbeKind) -> Report {
         let mut network = Network {
             client: &self.client,
+            pool: &self.pool,
             timeout: self.timeout,
             cap: PROBE_CAP,
             now: self.now,
