@@ -25,6 +25,7 @@ use crate::{
 pub mod backup;
 pub mod doctor;
 mod parts;
+pub mod rotate;
 
 use self::parts::Parts;
 

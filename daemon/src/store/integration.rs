@@ -14,6 +14,7 @@ use crate::{
         Error, Store,
         company::{Company, find_optional_company},
         operator::command::{Command, Refusal},
+        sealed,
     },
 };
 
@@ -81,30 +82,26 @@ impl LockedIntegration {
     }
 }
 
-/// The place that an integration's configuration is sealed for.
-pub(super) fn config_place(integration: IntegrationId) -> String {
-    format!("integration/{integration}/config")
-}
-
-/// The place that an integration's credentials are sealed for.
-pub(super) fn credentials_place(integration: IntegrationId) -> String {
-    format!("integration/{integration}/credentials")
-}
-
 /// Opens and reads sealed credentials; null for none.
 fn open_credentials(
     store: &Store,
+    company: CompanyId,
     integration: IntegrationId,
-    sealed: Option<&[u8]>,
+    value: Option<&[u8]>,
 ) -> Result<Value, Error> {
-    let Some(sealed) = sealed else { return Ok(Value::Null) };
-    let plain = store.sealer.open(&credentials_place(integration), sealed)?;
+    let Some(value) = value else { return Ok(Value::Null) };
+    let plain = store.sealer.open(&sealed::credentials(company, integration), value)?;
     serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("credentials"))
 }
 
 /// Opens and reads a sealed configuration.
-fn open_config(store: &Store, integration: IntegrationId, sealed: &[u8]) -> Result<Value, Error> {
-    let plain = store.sealer.open(&config_place(integration), sealed)?;
+fn open_config(
+    store: &Store,
+    company: CompanyId,
+    integration: IntegrationId,
+    value: &[u8],
+) -> Result<Value, Error> {
+    let plain = store.sealer.open(&sealed::config(company, integration), value)?;
     serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("configuration"))
 }
 
@@ -307,12 +304,12 @@ impl Command {
             new.connector,
             new.enabled,
             new.shown,
-            self.store.sealer.seal(&config_place(id), new.config.to_string().as_bytes()),
+            self.store.sealer.seal(&sealed::config(new.company, id), new.config.to_string().as_bytes()),
             new.mapping,
             new.events,
             new.payload,
             new.routing,
-            new.credentials.map(|credentials| self.seal_credentials(id, credentials)),
+            new.credentials.map(|credentials| self.seal_credentials(new.company, id, credentials)),
             new.notices,
             new.needs_consent,
         )
@@ -334,8 +331,10 @@ impl Command {
 
     /// Writes a locked integration back as it is now.
     pub async fn write_integration(&mut self, integration: &LockedIntegration) -> Result<(), Refusal> {
-        let sealed =
-            self.store.sealer.seal(&config_place(integration.id), integration.config.to_string().as_bytes());
+        let sealed = self.store.sealer.seal(
+            &sealed::config(integration.company.id, integration.id),
+            integration.config.to_string().as_bytes(),
+        );
         sqlx::query!(
             "UPDATE integration SET name = $3, enabled = $4, config = $5, sealed_config = $6, mapping = $7,
                                     events = $8, payload = $9, routing = $10, notices = $11,
@@ -391,8 +390,13 @@ impl Command {
         Ok((company, id, before))
     }
 
-    fn seal_credentials(&self, integration: IntegrationId, credentials: &Value) -> Vec<u8> {
-        self.store.sealer.seal(&credentials_place(integration), credentials.to_string().as_bytes())
+    fn seal_credentials(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        credentials: &Value,
+    ) -> Vec<u8> {
+        self.store.sealer.seal(&sealed::credentials(company, integration), credentials.to_string().as_bytes())
     }
 
     /// The integration that a reference means, with the name of its connector.
