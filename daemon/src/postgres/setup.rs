@@ -211,9 +211,10 @@ pub async fn unseal(pool: &PgPool, path: &Path) -> Result<Sealer, SetupError> {
         (None, Some(_)) => return Err(SetupError::NoKey(path.to_owned())),
         (None, None) => master_key::create(path)?,
     };
+    let newest = Sealer::new(&ring);
     sqlx::query!(
         "INSERT INTO installation (key_fingerprint) VALUES ($1) ON CONFLICT DO NOTHING",
-        Sealer::new(&ring).fingerprint()
+        newest.fingerprint()
     )
     .execute(pool)
     .await?;

@@ -1,6 +1,7 @@
 //! The master key: the one secret outside the database, under which the others are sealed.
 
 use std::{
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
@@ -19,6 +20,12 @@ const KEYS_MAX: usize = 2;
 
 /// The keys of a master key file, the newest first. There is more than one only while secrets are sealed anew.
 pub struct KeyRing(Vec<MasterKey>);
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyRing")
+    }
+}
 
 impl KeyRing {
     /// A ring of these keys; none without a key.

@@ -180,8 +180,8 @@ impl Store {
             name: row.name,
             connector: row.connector,
             enabled: row.enabled,
-            config: open_config(self, id, &row.sealed_config)?,
-            credentials: open_credentials(self, id, row.sealed_credentials.as_deref())?,
+            config: open_config(self, company, id, &row.sealed_config)?,
+            credentials: open_credentials(self, company, id, row.sealed_credentials.as_deref())?,
             mapping: row.mapping,
             payload: row.payload,
             version: row.version,
@@ -256,13 +256,14 @@ impl Command {
         .fetch_optional(&mut *self.tx)
         .await?;
         let row = row.ok_or_else(|| Refusal::unknown("integration", id))?;
+        let config = open_config(&self.store, company.id, id, &row.sealed_config)?;
         Ok(LockedIntegration {
             company,
             id,
             name: row.name,
             connector: row.connector,
             enabled: row.enabled,
-            config: open_config(&self.store, id, &row.sealed_config)?,
+            config,
             shown: row.config,
             mapping: row.mapping,
             events: row.events,
@@ -422,7 +423,7 @@ impl Command {
         candidate: Option<&Value>,
     ) -> Result<AttemptId, Refusal> {
         let id = AttemptId::generate();
-        let sealed = candidate.map(|credentials| self.seal_credentials(integration, credentials));
+        let sealed = candidate.map(|credentials| self.seal_credentials(company, integration, credentials));
         sqlx::query!(
             "INSERT INTO probe (company_id, id, integration_id, operator, kind, sealed_candidate)
              VALUES ($1, $2, $3, $4, $5, $6)",
