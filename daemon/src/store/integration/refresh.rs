@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     domain::ids::{CompanyId, IntegrationId},
-    store::{Error, Store},
+    store::{Error, Store, sealed},
 };
 
 /// So many tokens of earlier credentials are kept.
@@ -18,10 +18,6 @@ const TURN_SECONDS: f64 = 60.0;
 
 /// The hash of a token of the credentials, with the newest that its logins gave.
 type Kept = Vec<(String, String)>;
-
-fn place(integration: IntegrationId) -> String {
-    format!("integration/{integration}/refresh")
-}
 
 fn name_of(own: &SecretString) -> String {
     hex::encode(Sha256::digest(own.expose_secret()))
@@ -47,7 +43,7 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let kept = self.open_refresh(integration, row.sealed_refresh.as_deref())?;
+        let kept = self.open_refresh(company, integration, row.sealed_refresh.as_deref())?;
         let newest = kept.into_iter().find(|(name, _)| *name == name_of(own)).map(|(_, token)| token.into());
         Ok(Some(newest.unwrap_or_else(|| own.clone())))
     }
@@ -60,7 +56,7 @@ impl Store {
         own: &SecretString,
         given: Option<&SecretString>,
     ) -> Result<(), Error> {
-        let mut sealed = None;
+        let mut value = None;
         if let Some(given) = given {
             let stored = sqlx::query_scalar!(
                 "SELECT sealed_refresh FROM integration WHERE company_id = $1 AND id = $2",
@@ -69,28 +65,33 @@ impl Store {
             )
             .fetch_optional(&self.pool)
             .await?;
-            let mut kept = self.open_refresh(integration, stored.flatten().as_deref())?;
+            let mut kept = self.open_refresh(company, integration, stored.flatten().as_deref())?;
             kept.retain(|(name, _)| *name != name_of(own));
             kept.push((name_of(own), given.expose_secret().to_owned()));
             kept.drain(..kept.len().saturating_sub(KEPT_MAX));
             let plain = serde_json::to_vec(&kept).map_err(|_| Error::Corrupt("refresh token"))?;
-            sealed = Some(self.sealer.seal(&place(integration), &plain));
+            value = Some(self.sealer.seal(&sealed::refresh(company, integration), &plain));
         }
         sqlx::query!(
             "UPDATE integration SET refreshing_until = NULL, sealed_refresh = coalesce($3, sealed_refresh)
              WHERE company_id = $1 AND id = $2",
             company.0,
             integration.uuid(),
-            sealed,
+            value,
         )
         .execute(&self.pool)
         .await?;
         Ok(())
     }
 
-    fn open_refresh(&self, integration: IntegrationId, sealed: Option<&[u8]>) -> Result<Kept, Error> {
-        let Some(sealed) = sealed else { return Ok(Kept::new()) };
-        let plain = self.sealer.open(&place(integration), sealed)?;
+    fn open_refresh(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        value: Option<&[u8]>,
+    ) -> Result<Kept, Error> {
+        let Some(value) = value else { return Ok(Kept::new()) };
+        let plain = self.sealer.open(&sealed::refresh(company, integration), value)?;
         serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("refresh token"))
     }
 }
