@@ -171,7 +171,11 @@ impl From<LeadView> for v1::Lead {
             state: words::lead_state(lead.state).into(),
             received_at: Some(time(lead.received_at)),
             updated_at: lead.updated_at.map(time),
-            ..Self::default()
+            company_name: lead.company_name,
+            name: lead.person.name,
+            email: lead.person.email,
+            phone: lead.person.phone,
+            undelivered: u32::try_from(lead.undelivered).unwrap_or_default(),
         }
     }
 }
@@ -223,7 +227,8 @@ impl From<AttemptView> for v1::Attempt {
             company_name: attempt.company_name,
             integration_name: attempt.integration_name,
             operator: attempt.operator.unwrap_or_default(),
-            ..Self::default()
+            lead_name: attempt.lead_name,
+            lead_email: attempt.lead_email,
         }
     }
 }
@@ -341,6 +346,8 @@ mod tests {
             delivery: None,
             lead: None,
             lead_id: None,
+            lead_name: String::new(),
+            lead_email: String::new(),
             event: "webhook.test".into(),
             number: 1,
             trigger: "test".into(),

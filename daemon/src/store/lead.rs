@@ -10,8 +10,10 @@ use crate::store::{
 };
 
 pub mod erase;
+pub mod evidence;
 pub mod import;
 pub mod intake;
+pub mod person;
 pub mod read;
 pub mod save;
 pub mod trace;

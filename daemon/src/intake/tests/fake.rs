@@ -129,6 +129,7 @@ pub(super) fn event(lead: LeadId) -> NewEvent {
         event: EventId::generate(),
         kind: EventKind::Created,
         body: Bytes::from_static(b"{}"),
+        person: Default::default(),
         deliveries: Vec::new(),
     }
 }
@@ -263,7 +264,10 @@ impl Ledger for Fake {
                 id: lead,
                 uuid: event.uuid.clone(),
                 company: event.company,
+                company_name: "The Old Barn".into(),
+                person: Default::default(),
                 state: "unsynced",
+                undelivered: 0,
                 received_at: jiff::Timestamp::UNIX_EPOCH,
                 updated_at: None,
             };

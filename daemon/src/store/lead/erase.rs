@@ -256,6 +256,7 @@ async fn scrub_health_and_notices(
 
 /// Replaces the lead's events by what names it only, and notes that it is erased.
 async fn forget(db: &mut PgConnection, company: CompanyId, lead: LeadId, uuid: &str) -> Result<(), Error> {
+    forget_person(db, company, lead).await?;
     let nobody = Json::object([
         ("version", Json::string("v1")),
         ("lead", Json::object([("uuid", Json::string(uuid))])),

@@ -16,6 +16,7 @@ use crate::{
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
         lead::Accepted,
+        person::Person,
     },
     store::{DueHint, Error, FIRST, Store, flow, heard, micros},
 };
@@ -58,6 +59,8 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// The canonical event text.
     pub body: Bytes,
+    /// Who it is, for lists and searches.
+    pub person: Person,
     pub deliveries: Vec<NewDelivery>,
 }
 
@@ -74,6 +77,7 @@ impl NewEvent {
             event: EventId::generate(),
             kind,
             body: accepted.body(kind),
+            person: Person::of(&accepted.event),
             deliveries: fan_out(&view.integrations, &view.flows, kind, &accepted.event, DeliveryId::generate),
         }
     }
@@ -215,6 +219,12 @@ pub(in crate::store) async fn insert(
                 INSERT INTO lead (company_id, id, uuid, event_id, digest)
                 SELECT company_id, lead_id, uuid, event_id, digest FROM given
                 ON CONFLICT DO NOTHING RETURNING company_id, id
+            ), recent AS (
+                INSERT INTO lead_recent (company_id, lead_id, name, email, phone, folded)
+                SELECT led.company_id, led.id, w.name, w.email, w.phone, w.folded
+                FROM unnest($3::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $1::bigint[])
+                    w(lead_id, name, email, phone, folded, company_id)
+                JOIN led ON led.company_id = w.company_id AND led.id = w.lead_id
             ), event AS (
                 INSERT INTO event (company_id, id, lead_id, kind, body)
                 SELECT g.company_id, g.event_id, g.lead_id, 'lead.created', g.body
@@ -253,6 +263,10 @@ pub(in crate::store) async fn insert(
             &d.integration,
             &d.state as &[&str],
             &d.reason as &[Option<&str>],
+            &e.name as &[&str],
+            &e.email as &[&str],
+            &e.phone as &[&str],
+            &e.folded,
         )
         .fetch_all(db)
         .await?;
@@ -287,6 +301,10 @@ struct EventColumns<'a> {
     digest: Vec<&'a [u8]>,
     event: Vec<Uuid>,
     body: Vec<&'a [u8]>,
+    name: Vec<&'a str>,
+    email: Vec<&'a str>,
+    phone: Vec<&'a str>,
+    folded: Vec<String>,
 }
 
 impl<'a> EventColumns<'a> {
@@ -300,6 +318,10 @@ impl<'a> EventColumns<'a> {
             columns.digest.push(&event.digest);
             columns.event.push(event.event.uuid());
             columns.body.push(&event.body);
+            columns.name.push(&event.person.name);
+            columns.email.push(&event.person.email);
+            columns.phone.push(&event.person.phone);
+            columns.folded.push(event.person.folded(&event.uuid));
         }
         columns
     }
