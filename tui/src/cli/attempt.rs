@@ -24,7 +24,7 @@ pub(crate) enum Verb {
     /// List attempts, newest first, those in flight included
     List {
         #[command(flatten)]
-        filter: Filter,
+        filter: Box<Filter>,
         #[command(flatten)]
         page: Page,
     },
