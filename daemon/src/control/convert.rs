@@ -182,6 +182,7 @@ impl From<LeadView> for v1::Lead {
 
 impl From<DeliveryView> for v1::Delivery {
     fn from(delivery: DeliveryView) -> Self {
+        let failure = delivery.class.as_deref().and_then(FailureClass::parse);
         Self {
             id: delivery.id.to_string(),
             company_id: delivery.company.0,
@@ -196,7 +197,13 @@ impl From<DeliveryView> for v1::Delivery {
             running: delivery.running,
             created_at: Some(time(delivery.created_at)),
             finished_at: delivery.finished_at.map(time),
-            ..Self::default()
+            company_name: delivery.company_name,
+            lead_name: delivery.lead_name,
+            lead_email: delivery.lead_email,
+            failure_class: failure.map_or(v1::FailureClass::Unspecified, words::failure_class).into(),
+            error: delivery.error.unwrap_or_default(),
+            cause: delivery.cause.map(|cause| cause.to_string()).unwrap_or_default(),
+            job_id: delivery.job.map(|job| job.to_string()).unwrap_or_default(),
         }
     }
 }

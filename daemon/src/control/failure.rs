@@ -66,7 +66,9 @@ impl FailureService for Control {
             let snoozed = command.snooze_cause(cause, until).await?;
             for company in snoozed.companies {
                 let state = |at: Option<Timestamp>| at.map(|at| json!({ "snoozed_until": at.to_string() }));
-                command.audit(company, &format!("cause {cause}"), state(snoozed.before), state(until)).await?;
+                command
+                    .audit(company, &format!("cause {cause}"), state(snoozed.before), state(until))
+                    .await?;
             }
             let answer = v1::SnoozeFailureResponse {
                 cause: cause.to_string(),

@@ -130,7 +130,9 @@ impl LeadService for Control {
 
 /// No lead has an address.
 fn nobody(email: &str) -> Refusal {
-    Refusal::NotFound(format!("no lead has the e-mail address {email:?}: `leadline lead find` finds parts of it"))
+    Refusal::NotFound(format!(
+        "no lead has the e-mail address {email:?}: `leadline lead find` finds parts of it"
+    ))
 }
 
 fn printed(evidence: &Evidence) -> Result<Vec<u8>, Status> {
@@ -165,9 +167,8 @@ impl Export {
         let Some((evidence, events)) = self.control.store.kept_of_lead(*company, *lead).await? else {
             return Ok(Some(format!("{comma}null").into_bytes()));
         };
-        let raw = |body: Vec<u8>| {
-            String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok())
-        };
+        let raw =
+            |body: Vec<u8>| String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
         let kept = Kept { evidence: &evidence, bodies: events.into_iter().filter_map(raw).collect() };
         let text = serde_json::to_string(&kept).map_err(|error| {
             tracing::error!(%error, "a lead cannot be exported");

@@ -123,7 +123,10 @@ impl Evidence {
 
 impl DeliveryEvidence {
     fn push_markdown(&self, text: &mut String) {
-        push(text, format_args!("\n## {} ({}): {}\n\n", inline(&self.integration), self.connector, self.state));
+        push(
+            text,
+            format_args!("\n## {} ({}): {}\n\n", inline(&self.integration), self.connector, self.state),
+        );
         push(text, format_args!("- Delivery: `{}`, {}, since {}\n", self.id, self.event, self.created_at));
         if let Some(at) = self.finished_at {
             push(text, format_args!("- Final: {at}\n"));
@@ -263,7 +266,8 @@ mod tests {
 
     #[test]
     fn masked_evidence_holds_nothing_of_the_person() {
-        let event = Json::parse(br#"{"lead": {"name": "Sarah O'Brien", "email": "sarah@example.com"}}"#).unwrap();
+        let event =
+            Json::parse(br#"{"lead": {"name": "Sarah O'Brien", "email": "sarah@example.com"}}"#).unwrap();
         let masked = evidence("dear Sarah O'Brien <sarah@example.com>").mask(&Values::of(&event));
         for text in [masked.markdown(), serde_json::to_string(&masked).unwrap()] {
             let text = text.to_lowercase();

@@ -135,7 +135,8 @@ mod tests {
     fn finds(person: &Person, text: &str) -> bool {
         let folded = person.folded("01J8H6KQH4YG3XR8RWM6T6XFQE");
         patterns(text).unwrap().iter().all(|pattern| {
-            let plain = pattern[1..pattern.len() - 1].replace("\\%", "%").replace("\\_", "_").replace("\\\\", "\\");
+            let plain =
+                pattern[1..pattern.len() - 1].replace("\\%", "%").replace("\\_", "_").replace("\\\\", "\\");
             folded.contains(&plain)
         })
     }
@@ -144,8 +145,20 @@ mod tests {
     fn people_are_found_however_they_are_written() {
         let zoe = person("Zoë Müller-Łukasz", "Zoe.M@Example.com", "+44 (7700) 900-123");
         for text in [
-            "zoe", "ZOË", "muller", "Müller-Lukasz", "lukasz zoe", "zoe.m@", "EXAMPLE.COM", "900123", "07700 900123",
-            "+447700900123", "7700-900", "01j8h6kq", "6T6XFQE", "  zoe  ",
+            "zoe",
+            "ZOË",
+            "muller",
+            "Müller-Lukasz",
+            "lukasz zoe",
+            "zoe.m@",
+            "EXAMPLE.COM",
+            "900123",
+            "07700 900123",
+            "+447700900123",
+            "7700-900",
+            "01j8h6kq",
+            "6T6XFQE",
+            "  zoe  ",
         ] {
             assert!(finds(&zoe, text), "{text}");
         }

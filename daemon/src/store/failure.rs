@@ -176,7 +176,9 @@ impl Store {
         sqlx::query!("DELETE FROM cause_count WHERE deliveries = 0 AND last_at < now() - interval '1 day'")
             .execute(&self.pool)
             .await?;
-        sqlx::query!("DELETE FROM cause_trend WHERE at < now() - interval '2 days'").execute(&self.pool).await?;
+        sqlx::query!("DELETE FROM cause_trend WHERE at < now() - interval '2 days'")
+            .execute(&self.pool)
+            .await?;
         sqlx::query!(
             "DELETE FROM cause c WHERE created_at < now() - interval '30 days'
                AND (snoozed_until IS NULL OR snoozed_until < now())
@@ -197,7 +199,9 @@ mod tests {
         let money = |quote: &str| money(&Json::parse(format!("{{\"quote\": {quote}}}").as_bytes()).unwrap());
         assert_eq!(money(r#"{"total_pence": 125000, "currency": "eur"}"#), Some(("EUR".into(), 125_000)));
         assert_eq!(money(r#"{"total_pence": 5}"#), Some(("GBP".into(), 5)));
-        for none in ["{}", "null", r#"{"total_pence": "5"}"#, r#"{"total_pence": -5}"#, r#"{"total_pence": 1.5}"#] {
+        for none in
+            ["{}", "null", r#"{"total_pence": "5"}"#, r#"{"total_pence": -5}"#, r#"{"total_pence": 1.5}"#]
+        {
             assert_eq!(money(none), None, "{none}");
         }
     }

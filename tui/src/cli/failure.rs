@@ -82,8 +82,16 @@ impl Verb {
                 let answer = client.list_failures(which.into_proto()).await?;
                 let (more, snoozed) = (answer.next_page_token, answer.snoozed);
                 let failures: Vec<Failure> = shapes(answer.failures);
-                let columns =
-                    ["cause", "deliveries", "leads", "failure_class", "text", "integrations", "first_at", "last_at"];
+                let columns = [
+                    "cause",
+                    "deliveries",
+                    "leads",
+                    "failure_class",
+                    "text",
+                    "integrations",
+                    "first_at",
+                    "last_at",
+                ];
                 context.out.list(&failures, &columns)?;
                 note_more(context, &more);
                 if snoozed > 0 {

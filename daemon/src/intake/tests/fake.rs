@@ -259,6 +259,13 @@ impl Ledger for Fake {
                 running: false,
                 created_at: jiff::Timestamp::UNIX_EPOCH,
                 finished_at: None,
+                company_name: "The Old Barn".into(),
+                lead_name: String::new(),
+                lead_email: String::new(),
+                class: None,
+                error: None,
+                cause: None,
+                job: None,
             };
             let lead = LeadView {
                 id: lead,

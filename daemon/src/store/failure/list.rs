@@ -135,12 +135,13 @@ impl Store {
 
     /// One cause that has deliveries.
     pub async fn failure(&self, cause: CauseId) -> Result<FailureView, Refusal> {
-        let filter =
-            FailureFilter { cause: Some(cause), include_snoozed: true, ..FailureFilter::default() };
+        let filter = FailureFilter { cause: Some(cause), include_snoozed: true, ..FailureFilter::default() };
         let found = self.failures(&filter, 0, 1).await?.page.pop();
-        found.ok_or_else(|| Refusal::NotFound(format!(
-            "nothing fails of cause {cause} now: `leadline failure list` shows what does"
-        )))
+        found.ok_or_else(|| {
+            Refusal::NotFound(format!(
+                "nothing fails of cause {cause} now: `leadline failure list` shows what does"
+            ))
+        })
     }
 
     async fn dead_counts(&self, filter: &FailureFilter) -> Result<Vec<Count>, Error> {

@@ -37,9 +37,13 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        sqlx::query!("UPDATE cause SET snoozed_until = $2 WHERE id = $1", cause.0, until.map(|at| at.to_sqlx()))
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query!(
+            "UPDATE cause SET snoozed_until = $2 WHERE id = $1",
+            cause.0,
+            until.map(|at| at.to_sqlx())
+        )
+        .execute(&mut *self.tx)
+        .await?;
         Ok(Snoozed {
             before: known.snoozed_until.map(jiff_sqlx::Timestamp::to_jiff),
             companies: companies.into_iter().map(CompanyId).collect(),

@@ -17,7 +17,7 @@ use crate::{
     store::{
         Error, Store,
         company::find_optional_company,
-        lead::read::find_lead,
+        lead::{person::forget_person, read::find_lead},
         operator::command::{Command, Refusal},
         queue::{
             hold::in_flight,

@@ -6,7 +6,7 @@ use ulid::Ulid;
 use crate::{
     domain::{
         cause::Values,
-        evidence::{AttemptEvidence, DeliveryEvidence, Evidence, EventEvidence, RecordEvidence},
+        evidence::{AttemptEvidence, DeliveryEvidence, EventEvidence, Evidence, RecordEvidence},
         ids::{CompanyId, LeadId},
         json::Json,
     },
@@ -26,12 +26,7 @@ const ATTEMPTS_MAX: i64 = 200;
 
 impl Store {
     /// What happened to the lead that a uuid means; with `mask`, its own values by their form.
-    pub async fn evidence(
-        &self,
-        company: Option<&str>,
-        uuid: &str,
-        mask: bool,
-    ) -> Result<Evidence, Refusal> {
+    pub async fn evidence(&self, company: Option<&str>, uuid: &str, mask: bool) -> Result<Evidence, Refusal> {
         let status = self.lead_view(company, uuid).await?;
         let values = Values::of(&Json::parse(&status.event).unwrap_or(Json::Null));
         let evidence = self.evidence_of(status).await?;
@@ -132,9 +127,10 @@ impl Store {
             None => Default::default(),
         };
         let body = String::from_utf8_lossy(&detail.response_body).into_owned();
-        let state = attempt.finished.as_ref().map_or("running", |finished| {
-            if finished.delivered { "delivered" } else { "failed" }
-        });
+        let state = attempt
+            .finished
+            .as_ref()
+            .map_or("running", |finished| if finished.delivered { "delivered" } else { "failed" });
         let finished = attempt.finished.as_ref();
         Ok(AttemptEvidence {
             id: attempt.id.to_string(),

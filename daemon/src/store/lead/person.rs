@@ -115,8 +115,6 @@ impl Store {
         let patterns = person::patterns(text).map_err(|error| Refusal::Invalid(error.to_string()))?;
         let search = Search { patterns, company, after, limit };
         let mut tx = self.pool.begin().await?;
-        // Compiling a statement takes longer than running it; a table without statistics would have it compiled.
-        sqlx::query("SET LOCAL jit = off").execute(&mut *tx).await?;
         let has_index = has_trigram_index(&mut tx).await?;
         if has_index && search.has_trigrams() && company.is_none() {
             // Without statistics nothing tells the planner that few rows have a text in them.
@@ -180,7 +178,6 @@ impl Store {
         }
         let pattern = person::address_pattern(email);
         let mut tx = self.pool.begin().await?;
-        sqlx::query("SET LOCAL jit = off").execute(&mut *tx).await?;
         if has_trigram_index(&mut tx).await? {
             sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *tx).await?;
         }
@@ -228,13 +225,9 @@ pub(in crate::store) async fn rewrite(
     person: &Person,
     folded: &str,
 ) -> Result<(), Error> {
-    sqlx::query!(
-        "DELETE FROM lead_recent WHERE company_id = $1 AND lead_id = $2",
-        company.0,
-        lead.uuid(),
-    )
-    .execute(&mut *db)
-    .await?;
+    sqlx::query!("DELETE FROM lead_recent WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
+        .execute(&mut *db)
+        .await?;
     // In a statement of its own: it sees what was moved while the one before waited.
     sqlx::query!(
         "INSERT INTO lead_person (company_id, lead_id, name, email, phone, folded) VALUES ($1, $2, $3, $4, $5, $6)
@@ -258,21 +251,13 @@ pub(in crate::store) async fn forget_person(
     company: CompanyId,
     lead: LeadId,
 ) -> Result<(), Error> {
-    sqlx::query!(
-        "DELETE FROM lead_recent WHERE company_id = $1 AND lead_id = $2",
-        company.0,
-        lead.uuid(),
-    )
-    .execute(&mut *db)
-    .await?;
+    sqlx::query!("DELETE FROM lead_recent WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
+        .execute(&mut *db)
+        .await?;
     // In a statement of its own: it sees what was moved while the one before waited.
-    sqlx::query!(
-        "DELETE FROM lead_person WHERE company_id = $1 AND lead_id = $2",
-        company.0,
-        lead.uuid(),
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("DELETE FROM lead_person WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -316,9 +301,11 @@ pub(in crate::store) async fn ensure_trigrams(store: &Store) -> Result<bool, Err
         return Ok(false);
     }
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
-    sqlx::query("CREATE INDEX IF NOT EXISTS lead_person_folded ON lead_person USING gin (folded gin_trgm_ops)")
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query(
+        "CREATE INDEX IF NOT EXISTS lead_person_folded ON lead_person USING gin (folded gin_trgm_ops)",
+    )
+    .execute(&mut *tx)
+    .await?;
     tx.commit().await?;
     Ok(true)
 }
