@@ -82,10 +82,20 @@ const VIEWS: &str = "SELECT d.company_id, d.id, l.uuid AS lead, d.integration_id
 
 /// A query over the page of a filter.
 fn over_page(filter: &DeliveryFilter, span: Span, select: &'static str) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new("WITH page AS MATERIALIZED (");
-    filter.push_ids(&mut sql, span);
-    sql.push(") ").push(select).push(if span.order == Order::NewestFirst { " DESC" } else { "" });
+    let mut sql = QueryBuilder::new("");
+    push_over_page(&mut sql, filter, span, select);
     sql
+}
+
+fn push_over_page(
+    sql: &mut QueryBuilder<Postgres>,
+    filter: &DeliveryFilter,
+    span: Span,
+    select: &'static str,
+) {
+    sql.push("WITH page AS MATERIALIZED (");
+    filter.push_ids(sql, span);
+    sql.push(") ").push(select).push(if span.order == Order::NewestFirst { " DESC" } else { "" });
 }
 
 #[derive(sqlx::FromRow)]
@@ -153,6 +163,15 @@ impl Store {
         let mut deliveries: Vec<_> = rows.into_iter().map(DeliveryView::from).collect();
         self.fill_in_schedule(&mut deliveries).await?;
         Ok(deliveries)
+    }
+
+    /// How the database goes about a list: its plan, a line each, for tests of what lists cost.
+    pub async fn list_plan(&self, filter: &DeliveryFilter, limit: i64) -> Result<Vec<String>, Error> {
+        let span = Span { order: Order::OldestFirst, after: None, limit: Some(limit) };
+        let mut query = QueryBuilder::new("EXPLAIN ");
+        push_over_page(&mut query, filter, span, VIEWS);
+        let lines: Vec<(String,)> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+        Ok(lines.into_iter().map(|(line,)| line).collect())
     }
 
     /// What a bulk command over a filter would touch, oldest first.
