@@ -16,7 +16,7 @@ use crate::{
     intake,
     postgres::{data_dir::DataDir, embedded::Cluster, setup},
     push,
-    store::{Hub, Store, delivery::retention, ensure_partitions},
+    store::{Hub, Store, delivery::retention, ensure_partitions, tend},
     telemetry,
 };
 
@@ -87,7 +87,11 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         let store = store.clone();
         |stop| async move {
             let housekeeping = stop.run_until_cancelled(keep_house(store.clone()));
-            tokio::join!(retention::keep(store, stop.clone()), housekeeping);
+            tokio::join!(
+                retention::keep(store.clone(), stop.clone()),
+                tend::tend(store, stop.clone()),
+                housekeeping
+            );
             Ok(())
         }
     });

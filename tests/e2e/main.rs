@@ -48,6 +48,7 @@ mod storm;
 mod strangers;
 mod sweeps;
 mod terminal;
+mod triage;
 mod vendors;
 mod warnings;
 mod wrong;

@@ -183,6 +183,7 @@ impl Scene {
             event: EventId::generate(),
             kind,
             body: "{}".into(),
+            person: Default::default(),
             deliveries: vec![NewDelivery { id, integration: self.integration, fate, arrival: Arrival::AsIs }],
         }
     }

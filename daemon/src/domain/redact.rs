@@ -82,7 +82,8 @@ fn is_open(path: &str) -> bool {
     OPEN.contains(&path)
 }
 
-fn mask(text: &str, max: usize) -> String {
+/// A text as its form: letters as `x`, digits as `9`.
+pub(super) fn mask(text: &str, max: usize) -> String {
     let mut masked: String = text
         .chars()
         .take(max)

@@ -129,6 +129,7 @@ pub(super) fn event(lead: LeadId) -> NewEvent {
         event: EventId::generate(),
         kind: EventKind::Created,
         body: Bytes::from_static(b"{}"),
+        person: Default::default(),
         deliveries: Vec::new(),
     }
 }
@@ -258,12 +259,22 @@ impl Ledger for Fake {
                 running: false,
                 created_at: jiff::Timestamp::UNIX_EPOCH,
                 finished_at: None,
+                company_name: "The Old Barn".into(),
+                lead_name: String::new(),
+                lead_email: String::new(),
+                class: None,
+                error: None,
+                cause: None,
+                job: None,
             };
             let lead = LeadView {
                 id: lead,
                 uuid: event.uuid.clone(),
                 company: event.company,
+                company_name: "The Old Barn".into(),
+                person: Default::default(),
                 state: "unsynced",
+                undelivered: 0,
                 received_at: jiff::Timestamp::UNIX_EPOCH,
                 updated_at: None,
             };

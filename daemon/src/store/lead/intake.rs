@@ -14,6 +14,7 @@ use crate::{
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
         lead::Accepted,
+        person::Person,
     },
     store::{Error, Store, flow, heard, queue::enqueue::enqueue},
 };
@@ -56,6 +57,8 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// The canonical event text.
     pub body: Bytes,
+    /// Who it is, for lists and searches.
+    pub person: Person,
     pub deliveries: Vec<NewDelivery>,
 }
 
@@ -72,6 +75,7 @@ impl NewEvent {
             event: EventId::generate(),
             kind,
             body: accepted.body(kind),
+            person: Person::of(&accepted.event),
             deliveries: fan_out(&view.integrations, &view.flows, kind, &accepted.event, DeliveryId::generate),
         }
     }

@@ -35,6 +35,10 @@ pub(in crate::store) async fn enqueue(
         &d.integration,
         &d.state as &[&str],
         &d.reason as &[Option<&str>],
+        &e.name as &[&str],
+        &e.email as &[&str],
+        &e.phone as &[&str],
+        &e.folded,
     )
     .fetch_all(db)
     .await?;
@@ -73,6 +77,10 @@ struct EventColumns<'a> {
     digest: Vec<&'a [u8]>,
     event: Vec<Uuid>,
     body: Vec<&'a [u8]>,
+    name: Vec<&'a str>,
+    email: Vec<&'a str>,
+    phone: Vec<&'a str>,
+    folded: Vec<String>,
 }
 
 impl<'a> EventColumns<'a> {
@@ -86,6 +94,10 @@ impl<'a> EventColumns<'a> {
             columns.digest.push(&event.digest);
             columns.event.push(event.event.uuid());
             columns.body.push(&event.body);
+            columns.name.push(&event.person.name);
+            columns.email.push(&event.person.email);
+            columns.phone.push(&event.person.phone);
+            columns.folded.push(event.person.folded(&event.uuid));
         }
         columns
     }
