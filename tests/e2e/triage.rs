@@ -60,8 +60,7 @@ async fn a_lead_is_found_by_any_part_of_who_it_is() {
         assert_eq!(found[0][key], value, "{key}");
     }
     let told = cli.run(&["lead", "find", "z"]).await;
-    let expected =
-        "text: give two characters or more of a name, an e-mail address, a phone number or a uuid";
+    let expected = "text: give two characters or more of a name, an e-mail address, a phone number or a uuid";
     assert!(told.error(1).contains(expected), "{told:?}");
     let told = cli.run(&["lead", "find", &"x".repeat(101)]).await;
     assert!(told.error(1).contains("text: at most 100 characters"), "{told:?}");
@@ -114,13 +113,18 @@ async fn a_person_is_exported_and_erased_by_e_mail_address() {
         assert_eq!(lead["deliveries"][0]["attempts"][0]["state"], "delivered", "{lead}");
     }
     let refused = cli.run(&["lead", "export", "--email", "nobody@example.com"]).await;
-    let told = "no lead has the e-mail address \"nobody@example.com\": `leadline lead find` finds parts of it";
+    let told =
+        "no lead has the e-mail address \"nobody@example.com\": `leadline lead find` finds parts of it";
     assert!(refused.error(1).contains(told), "{refused:?}");
     let refused = cli.run(&["lead", "export", "--email", "sarah"]).await;
     assert!(refused.error(1).contains("email \"sarah\": give the whole address of a person"), "{refused:?}");
 
     let erased = cli.json(&["lead", "erase", "--email", "sarah@example.com", "--yes"]).await;
-    assert_eq!((erased["uuids"].as_array().unwrap().len(), &erased["deliveries"]), (2, &json!(2)), "{erased}");
+    assert_eq!(
+        (erased["uuids"].as_array().unwrap().len(), &erased["deliveries"]),
+        (2, &json!(2)),
+        "{erased}"
+    );
     assert_eq!(find(&cli, "sarah").await, ["Sarah Other"]);
     let contents = scene.daemon.database().contents().await;
     assert!(!contents.contains("Sarah Patel") && !contents.contains("Sarah@Example.com"), "{contents}");
@@ -142,7 +146,13 @@ async fn evidence_tells_what_happened_and_hides_who_it_was() {
     scene.wait_for_states(&["dead"]).await;
     let uuid = uuid_of(&lead);
     let told = cli.run(&["lead", "evidence", uuid]).await.stdout;
-    for part in [&format!("# Lead {uuid}"), "Sarah Patel", "## `crm` (webhook): dead", "### Attempt 1: failed (rejected)", answer] {
+    for part in [
+        &format!("# Lead {uuid}"),
+        "Sarah Patel",
+        "## `crm` (webhook): dead",
+        "### Attempt 1: failed (rejected)",
+        answer,
+    ] {
         assert!(told.contains(part), "no {part:?} in\n{told}");
     }
     let told = cli.run(&["lead", "evidence", uuid, "--mask"]).await.stdout;
@@ -197,13 +207,16 @@ async fn failures_are_grouped_by_cause_until_they_are_mended() {
     let place = &first["integrations"][0];
     assert_eq!((&place["name"], &place["company"]), (&json!("crm"), &json!("The Old Barn")));
     assert_eq!(first["changed_before"][0]["action"], "UpdateIntegration", "{first}");
-    let died: i64 = first["trend"].as_array().unwrap().iter().map(|it| it["deliveries"].as_i64().unwrap()).sum();
+    let died: i64 =
+        first["trend"].as_array().unwrap().iter().map(|it| it["deliveries"].as_i64().unwrap()).sum();
     assert_eq!(died, 3);
 
     let cause = first["cause"].as_str().unwrap();
     let dead = cli.json(&["delivery", "list", "--cause", cause]).await;
     assert_eq!(dead.as_array().unwrap().len(), 3);
-    assert!(dead.as_array().unwrap().iter().all(|it| it["cause"] == cause && it["failure_class"] == "rejected"));
+    assert!(
+        dead.as_array().unwrap().iter().all(|it| it["cause"] == cause && it["failure_class"] == "rejected")
+    );
     let filtered = async |option: &[&str]| {
         cli.json(&[&["failure", "list"], option].concat()).await.as_array().unwrap().len()
     };
@@ -308,7 +321,8 @@ async fn activity_and_the_system_are_told_as_they_are() {
     assert_eq!(listed("0s").await[0]["id"], 7);
     let failed = cli.json(&["attempt", "list", "--company", "7", "--state", "failed"]).await;
     assert_eq!(failed, json!([]));
-    let delivered = cli.json(&["attempt", "list", "--state", "delivered", "--status", "200", "--since", "1h"]).await;
+    let delivered =
+        cli.json(&["attempt", "list", "--state", "delivered", "--status", "200", "--since", "1h"]).await;
     assert_eq!(delivered.as_array().unwrap().len(), 1);
     scene.end().await;
 }

@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use leadline_tests::Database;
-use leadlined::store::{
-    Hub, Store,
-    delivery::read::{DeliveryFilter, Order},
-    failure::list::FailureFilter,
+use leadlined::{
+    postgres::setup,
+    store::{
+        Hub, Store,
+        delivery::read::{DeliveryFilter, Order},
+        failure::list::FailureFilter,
+    },
 };
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -37,8 +40,9 @@ async fn many() -> (Store, PgPool, Database) {
          FROM delivery WHERE state = 'dead';"
     );
     sqlx::raw_sql(AssertSqlSafe(fill)).execute(&pool).await.unwrap();
-    let store = Store::new(pool.clone(), leadline_tests::sealer(), Arc::new(Hub::new().0));
-    (store, pool, database)
+    let daemons = setup::connect(database.options()).await.unwrap();
+    let sealer = setup::unseal(&daemons, database.master_key()).await.unwrap();
+    (Store::new(daemons, sealer, Arc::new(Hub::new().0)), pool, database)
 }
 
 #[tokio::test]
@@ -94,7 +98,9 @@ async fn counts_of_causes_follow_the_rows_and_are_mended() {
     let rows = 50 * EACH;
     assert_eq!(dead().await, (1, rows), "they differ in digits only");
     assert_eq!(store.check_causes().await.unwrap(), 0);
-    let gone = sqlx::query("DELETE FROM undelivered WHERE integration_id IN (SELECT id FROM integration WHERE company_id = 1)");
+    let gone = sqlx::query(
+        "DELETE FROM undelivered WHERE integration_id IN (SELECT id FROM integration WHERE company_id = 1)",
+    );
     let gone = i64::try_from(gone.execute(&pool).await.unwrap().rows_affected()).unwrap();
     assert_eq!(dead().await, (1, rows - gone));
     // Another error is another cause.
