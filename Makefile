@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-console queue-cases ledger storm vendor-check ci fmt lint sqlx doc
+.PHONY: demo test bench bench-console queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
@@ -7,6 +7,7 @@ queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked 
 storm: ; LEADLINE_STORM_LEADS=1000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e storm:: -- --nocapture
 ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e ledger:: -- --nocapture
 vendor-check: ; scripts/vendor-check
+client-check: ; scripts/client-check
 ci: ; .ci/run
 fmt: ; cargo fmt --all
 lint: ; SQLX_OFFLINE=true cargo clippy --workspace --all-targets -- -D warnings
