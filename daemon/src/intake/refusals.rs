@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{ledger::Ledger, problem::Problem, views::Opened};
 use crate::{
-    domain::{ids::RefusalId, redact::redact},
+    domain::{ids::RefusalId, redact::{redact, redact_detail, redact_pointer}},
     store::company::refusal::NewRefusal,
 };
 
@@ -38,8 +38,8 @@ impl Refusals {
             key: opened.key_id(),
             path,
             status: i16::try_from(problem.status().as_u16()).unwrap_or_default(),
-            detail: problem.detail().to_owned(),
-            errors: errors.map(|error| (error.pointer.clone(), error.detail.clone())).collect(),
+            detail: redact_detail(problem.detail()),
+            errors: errors.map(|error| (redact_pointer(&error.pointer), redact_detail(&error.detail))).collect(),
             body: body.map(redact),
         });
     }
