@@ -25,6 +25,7 @@ Examples:
   leadline delivery retry --integration crm --state delivered --since 3d   the CRM lost Tuesday
   leadline delivery retry --cause 6xq0m2k4v9tz         all that died of one cause
   leadline delivery list --job 01J8H6KQH4YG3XR8RWM6T6XFQE   what a job touched
+  leadline delivery retry --waiting --integration crm  what waits for its retry, now
   leadline delivery why 01J8H6KQH4YG3XR8RWM6T6XFQE     what it waits for, and who lets it go
   leadline delivery hold --integration crm             push nothing that waits, until it is released
   leadline delivery skip --integration crm --state dead --class rejected
@@ -71,6 +72,9 @@ pub(crate) enum Verb {
         ids: Vec<String>,
         #[command(flatten)]
         filter: Filter,
+        /// Those that wait for their retry or for a target's pause: push them now
+        #[arg(long, conflicts_with = "states")]
+        waiting: bool,
         /// Change nothing; say how many and how long
         #[arg(long)]
         dry_run: bool,
@@ -184,7 +188,10 @@ impl Verb {
             Self::Hold(which) => which.run(context, Move::Hold).await,
             Self::Release(which) => which.run(context, Move::Release).await,
             Self::Skip(which) => which.run(context, Move::Skip).await,
-            Self::Retry { ids, filter, dry_run, re_render, no_wait } => {
+            Self::Retry { ids, mut filter, waiting, dry_run, re_render, no_wait } => {
+                if waiting {
+                    filter.states.push("pending".to_owned());
+                }
                 let mut request = retry_request(ids, filter.into_proto(false))?;
                 request.re_render = re_render;
                 let client = context.client().await?;
