@@ -97,14 +97,15 @@ fn attempt_shape() -> Value {
     json!({
         "id": "id", "delivery_id": "id", "lead": "id", "number": "integer", "trigger": "text", "state": "text",
         "status_code": "integer", "failure_class": null, "error": null, "started_at": "time",
-        "duration_ms": "integer",
+        "duration_ms": "integer", "integration": "text", "company": "text", "lead_name": "text", "lead_email": "text",
     })
 }
 
 fn delivery_shape() -> Value {
     json!({
         "id": "id", "lead": "id", "integration_id": "id", "event": "text", "state": "text", "reason": null,
-        "attempts": "integer", "due_at": null,
+        "attempts": "integer", "due_at": null, "integration": "text", "company": "text", "lead_name": "text",
+        "lead_email": "text", "failure_class": null, "error": null, "cause": null, "job_id": null,
     })
 }
 
@@ -262,7 +263,8 @@ async fn leads_deliveries_and_attempts() {
     let second = scene.post(LEAD.replacen("01j8h6kqh4", "01j8h6kqh9", 1)).await;
     scene.wait_for(&second, "delivered").await;
     let leads = cli.json(&["lead", "list", "--company", "7"]).await;
-    let lead = json!({"uuid": "id", "company_id": "integer", "state": "text", "received_at": "time", "updated_at": null});
+    let lead = json!({"uuid": "id", "company_id": "integer", "company": "text", "name": "text", "email": "text",
+        "state": "text", "undelivered": "integer", "received_at": "time", "updated_at": null});
     assert_eq!(shape(&leads), json!([lead, lead]));
     assert_eq!(leads[1]["uuid"], UUID, "newest first");
 

@@ -316,7 +316,10 @@ async fn activity_and_the_system_are_told_as_they_are() {
     assert_eq!((&system["rates"]["leads"], &system["queue"]["due"]), (&json!(1), &json!(0)), "{system}");
     assert_eq!(system["database"]["has_trigrams"], true, "{system}");
     let badge = async |badge| cli.json(&["integration", "list", "--badge", badge]).await;
-    assert_eq!((badge("failing,disabled").await, &badge("ok").await[0]["company"]), (json!([]), &json!("The Old Barn")));
+    assert_eq!(
+        (badge("failing,disabled").await, &badge("ok").await[0]["company"]),
+        (json!([]), &json!("The Old Barn"))
+    );
     let page = cli.json(&["company", "show", "7"]).await;
     assert_eq!((&page["leads_24h"], &page["integrations"][0]["name"]), (&json!(1), &json!("crm")), "{page}");
     assert!(page["last_lead_at"].is_string(), "{page}");

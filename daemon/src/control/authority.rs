@@ -55,9 +55,16 @@ enum At {
     /// Bytes that are left of a frame which holds no headers.
     Other(usize),
     /// The byte that says how much padding a frame has, and what is left of the frame.
-    Padding { left: usize, has_priority: bool },
+    Padding {
+        left: usize,
+        has_priority: bool,
+    },
     /// Bytes of a priority, of headers behind it, and of padding.
-    Fields { priority: usize, left: usize, padding: usize },
+    Fields {
+        priority: usize,
+        left: usize,
+        padding: usize,
+    },
 }
 
 impl Frames {
@@ -145,10 +152,20 @@ struct Block {
 enum Next {
     Field,
     /// Goes on with an integer.
-    Integer { value: usize, shift: u32, then: Then },
+    Integer {
+        value: usize,
+        shift: u32,
+        then: Then,
+    },
     /// The length of a string.
-    Length { is_value: bool },
-    Text { left: usize, is_value: bool, is_plain: bool },
+    Length {
+        is_value: bool,
+    },
+    Text {
+        left: usize,
+        is_value: bool,
+        is_plain: bool,
+    },
 }
 
 /// What follows an integer.
@@ -158,7 +175,10 @@ enum Then {
     /// The integer is the index of a name.
     Name,
     /// The integer is the length of a string.
-    Text { is_value: bool, is_plain: bool },
+    Text {
+        is_value: bool,
+        is_plain: bool,
+    },
 }
 
 impl Block {
@@ -209,11 +229,7 @@ impl Block {
     fn integer(&mut self, byte: u8, bits: u32, then: Then) -> Next {
         let most = (1usize << bits) - 1;
         let value = usize::from(byte) & most;
-        if value == most {
-            Next::Integer { value, shift: 0, then }
-        } else {
-            self.behind_integer(value, then)
-        }
+        if value == most { Next::Integer { value, shift: 0, then } } else { self.behind_integer(value, then) }
     }
 
     fn behind_integer(&mut self, value: usize, then: Then) -> Next {

@@ -3,6 +3,8 @@
 
 use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 
+use authority::AnyAuthority;
+use futures::StreamExt as _;
 use leadline_proto::v1::{
     activity_service_server::ActivityServiceServer, attempt_service_server::AttemptServiceServer,
     audit_service_server::AuditServiceServer, company_service_server::CompanyServiceServer,
@@ -14,8 +16,6 @@ use leadline_proto::v1::{
     preview_service_server::PreviewServiceServer, push_service_server::PushServiceServer,
     system_service_server::SystemServiceServer, watch_service_server::WatchServiceServer,
 };
-use authority::AnyAuthority;
-use futures::StreamExt as _;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

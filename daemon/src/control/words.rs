@@ -3,7 +3,10 @@
 use leadline_proto::v1;
 
 use super::check;
-use crate::{domain::{badge::Badge, outcome::FailureClass}, store::operator::command::Refusal};
+use crate::{
+    domain::{badge::Badge, outcome::FailureClass},
+    store::operator::command::Refusal,
+};
 
 /// The state of a lead.
 pub(super) fn lead_state(word: &str) -> v1::LeadState {

@@ -125,7 +125,9 @@ pub fn redact_pointer(pointer: &str) -> String {
 /// Whether a text is a name as fields have it, in small letters.
 fn is_field(text: &str) -> bool {
     text.len() <= TEXT_MAX
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte))
 }
 
 fn is_open(path: &str) -> bool {
@@ -177,7 +179,10 @@ mod tests {
             assert_eq!(redact(body.as_bytes()), expected, "{body}");
         }
         assert_eq!(redact(b"\xff\xfe7"), "··9");
-        assert_eq!(redact_detail("duplicate key \"Sarah Patel\" in \"event_type\""), "duplicate key \"xxxxx xxxxx\" in \"event_type\"");
+        assert_eq!(
+            redact_detail("duplicate key \"Sarah Patel\" in \"event_type\""),
+            "duplicate key \"xxxxx xxxxx\" in \"event_type\""
+        );
         assert_eq!(redact_pointer("/lead/Sarah Patel/0/event_type"), "/lead/xxxxx xxxxx/0/event_type");
         let long = format!(r#"{{"lead":{{"note":"{}"}}}}"#, "é".repeat(500));
         assert_eq!(redact(long.as_bytes()), format!(r#"{{"lead":{{"note":"{}…"}}}}"#, "x".repeat(64)));

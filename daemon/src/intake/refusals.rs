@@ -6,7 +6,10 @@ use tokio::sync::mpsc;
 
 use super::{ledger::Ledger, problem::Problem, views::Opened};
 use crate::{
-    domain::{ids::RefusalId, redact::{redact, redact_detail, redact_pointer}},
+    domain::{
+        ids::RefusalId,
+        redact::{redact, redact_detail, redact_pointer},
+    },
     store::company::refusal::NewRefusal,
 };
 
@@ -39,7 +42,9 @@ impl Refusals {
             path,
             status: i16::try_from(problem.status().as_u16()).unwrap_or_default(),
             detail: redact_detail(problem.detail()),
-            errors: errors.map(|error| (redact_pointer(&error.pointer), redact_detail(&error.detail))).collect(),
+            errors: errors
+                .map(|error| (redact_pointer(&error.pointer), redact_detail(&error.detail)))
+                .collect(),
             body: body.map(redact),
         });
     }

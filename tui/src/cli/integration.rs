@@ -205,7 +205,9 @@ impl Verb {
         let client = context.client().await?;
         let integration = match self {
             Self::Create(create) => return create.run(context, &client).await,
-            Self::List { company, badges, page } => return list(context, &client, company, &badges, page).await,
+            Self::List { company, badges, page } => {
+                return list(context, &client, company, &badges, page).await;
+            }
             Self::Delete { reference, yes } => return delete(context, &client, reference, yes).await,
             Self::Test { reference, no_wait } => {
                 return wait::test(context, &client, reference.integration, no_wait).await;
