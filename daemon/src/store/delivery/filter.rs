@@ -180,7 +180,7 @@ impl DeliveryFilter {
         if self.cause.is_some() && !self.states.is_empty() {
             sql.push(" AND f.state = ANY(").push_bind(self.states.clone()).push(")");
         }
-        self.push_failure_conditions(sql);
+        self.push_failure_conditions_of_undelivered(sql);
         if let Some(since) = self.died_since {
             sql.push(" AND f.state = 'dead' AND f.since >= ").push_bind(since.to_sqlx());
         }
@@ -274,6 +274,29 @@ impl DeliveryFilter {
         sql.push(" AND u.integration_id = d.integration_id AND u.delivery_id = d.id AND u.state = 'dead'");
         sql.push(" UNION ALL SELECT class, error FROM attempt a WHERE a.company_id = d.company_id");
         sql.push(" AND a.delivery_id = d.id AND a.number = d.attempts LIMIT 1) f ON true");
+    }
+
+    /// What is dead tells what it died of; of what is held the last attempt tells.
+    fn push_failure_conditions_of_undelivered(&self, sql: &mut QueryBuilder<Postgres>) {
+        const OF_HELD: &str = " OR f.state = 'held' AND EXISTS (SELECT FROM delivery h JOIN attempt a \
+                               ON a.company_id = h.company_id AND a.delivery_id = h.id AND a.number = h.attempts \
+                               WHERE h.company_id = f.company_id AND h.id = f.delivery_id AND ";
+        let with_held = self.asks_for(&["held"]);
+        if let Some(class) = &self.class {
+            sql.push(" AND (f.class = ").push_bind(class.clone());
+            if with_held {
+                sql.push(OF_HELD).push("a.class = ").push_bind(class.clone()).push(")");
+            }
+            sql.push(")");
+        }
+        if let Some(error) = &self.error {
+            sql.push(" AND (position(lower(").push_bind(error.clone()).push(") IN lower(f.error)) > 0");
+            if with_held {
+                sql.push(OF_HELD).push("position(lower(").push_bind(error.clone());
+                sql.push(") IN lower(a.error)) > 0)");
+            }
+            sql.push(")");
+        }
     }
 
     fn push_failure_conditions(&self, sql: &mut QueryBuilder<Postgres>) {
