@@ -18,7 +18,7 @@ use crate::{
     postgres::{data_dir::DataDir, embedded::Cluster, setup},
     push,
     secrets::master_key,
-    store::{Hub, Store, delivery::retention, ensure_partitions},
+    store::{Hub, Store, delivery::retention, ensure_partitions, tend},
     telemetry,
 };
 

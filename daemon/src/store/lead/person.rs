@@ -80,14 +80,30 @@ impl Search {
         sql.push(")");
     }
 
+    /// Whether many have the text in them, going by a few pages of the table: then the index would list them all.
+    async fn is_common(&self, db: &mut PgConnection) -> Result<bool, Error> {
+        let mut sql = QueryBuilder::new("SELECT count(*) FILTER (WHERE true");
+        for pattern in &self.patterns {
+            sql.push(" AND p.folded LIKE ").push_bind(pattern.clone());
+        }
+        sql.push("), count(*) FROM lead_person p TABLESAMPLE SYSTEM (0.2)");
+        let (hits, rows): (i64, i64) = sql.build_query_as().persistent(false).fetch_one(db).await?;
+        Ok(rows > 200 && hits * 50 > rows)
+    }
+
     async fn ids(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
-        let mut sql = QueryBuilder::new("");
-        self.any(&mut sql, "lead_person");
-        sql.push(" UNION ALL ");
-        self.any(&mut sql, "lead_recent");
-        // Not kept as a prepared statement: what a pattern costs is known from its text alone.
-        let mut found: Vec<(i64, Uuid)> = sql.build_query_as().persistent(false).fetch_all(&mut *db).await?;
-        if i64::try_from(found.len()).is_ok_and(|count| count > RARE_MAX) {
+        let mut found = Vec::new();
+        let mut is_common = self.is_common(db).await?;
+        if !is_common {
+            let mut sql = QueryBuilder::new("");
+            self.any(&mut sql, "lead_person");
+            sql.push(" UNION ALL ");
+            self.any(&mut sql, "lead_recent");
+            // Not kept as a prepared statement: what a pattern costs is known from its text alone.
+            found = sql.build_query_as().persistent(false).fetch_all(&mut *db).await?;
+            is_common = i64::try_from(found.len()).is_ok_and(|count| count > RARE_MAX);
+        }
+        if is_common {
             let mut sql = QueryBuilder::new("");
             self.newest(&mut sql, "lead_person");
             sql.push(" UNION ALL ");
