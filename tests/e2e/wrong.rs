@@ -310,7 +310,9 @@ impl Scene {
         wait_until("nothing is under way", async || {
             let idle = "SELECT NOT EXISTS (SELECT FROM probe) AND NOT EXISTS (SELECT FROM claim)
                         AND NOT EXISTS (SELECT FROM job WHERE state = 'running')
-                        AND NOT EXISTS (SELECT FROM integration WHERE deleted_at IS NOT NULL)";
+                        AND NOT EXISTS (SELECT FROM integration WHERE deleted_at IS NOT NULL)
+                        AND NOT EXISTS (SELECT FROM lead_recent)
+                        AND NOT EXISTS (SELECT FROM undelivered WHERE state = 'dead' AND cause_id IS NULL)";
             sqlx::query_scalar(idle).fetch_one(&self.pool).await.unwrap()
         })
         .await;
