@@ -79,7 +79,7 @@ fn ids(list: &Value) -> Vec<String> {
 
 fn integration_shape() -> Value {
     json!({
-        "id": "id", "name": "text", "connector": "text", "enabled": "bool", "company_id": "integer",
+        "id": "id", "name": "text", "connector": "text", "enabled": "bool", "company_id": "integer", "company": "text",
         "badge": "text", "last_pushed_at": null, "failure_count": "integer", "dead": "integer",
         "held": "integer", "pending": "integer", "last_error": null, "last_error_at": null,
         "oldest_undelivered_at": null, "throttled_until": null, "next_retry_at": null,
@@ -130,14 +130,16 @@ async fn companies_and_keys() {
     assert_eq!(mill, json!({"id": id, "name": "The Mill", "plan": "starter"}));
 
     let whole = json!({"id": "integer", "name": "text", "plan": "text", "brand": null, "created_at": "time",
-        "paused_at": null, "quiet_hours": null});
+        "paused_at": null, "quiet_hours": null, "last_lead_at": null});
     let list = cli.json(&["company", "list"]).await;
     assert_eq!(shape(&list), json!([with(whole.clone(), json!({"brand": "text"})), whole]));
     assert_eq!((&list[0]["name"], &list[1]["name"]), (&json!("The Mill"), &json!("The Old Barn")));
     assert_eq!(cli.json(&["company", "list", "--limit", "1"]).await, json!([list[0]]));
     assert_eq!(cli.json(&["company", "list", "--after", &id.to_string()]).await, json!([list[1]]));
     for reference in ["7", "The Old Barn"] {
-        assert_eq!(cli.json(&["company", "show", reference]).await, list[1]);
+        let page = cli.json(&["company", "show", reference]).await;
+        let empty = json!({"leads_24h": 0, "refused_24h": 0, "keys": [], "integrations": [], "flows": []});
+        assert_eq!(page, with(list[1].clone(), empty));
     }
     let updated = cli.json(&["company", "update", "7", "--name", "The Barn", "--brand", "Leadpush"]).await;
     assert_eq!(updated, with(list[1].clone(), json!({"name": "The Barn", "brand": "Leadpush"})));

@@ -59,7 +59,8 @@ async fn a_backup_of_a_running_daemon_is_restored_with_its_key_alone() {
     let uuid = lead["lead"]["uuid"].as_str().unwrap().to_owned();
     let request = || v1::GetLeadRequest { uuid: uuid.clone(), company: String::new() };
     wait_until("the lead is delivered", async || {
-        operator.leads().get_lead(request()).await.unwrap().into_inner().lead.unwrap().state() == v1::LeadState::Complete
+        operator.leads().get_lead(request()).await.unwrap().into_inner().lead.unwrap().state()
+            == v1::LeadState::Complete
     })
     .await;
 
