@@ -229,7 +229,13 @@ async fn secrets_are_shown_where_they_are_made_and_nowhere_else() {
     let brought = cli.run_with(third, &args).await.json();
     assert_eq!((&brought["signing_secret"], &brought["rotation"]), (&Value::Null, &json!("none")));
     let attempt = cli.json(&["integration", "test", "hook"]).await;
-    assert_eq!(shape(&attempt), with(attempt_shape(), json!({"delivery_id": null, "lead": null})));
+    assert_eq!(
+        shape(&attempt),
+        with(
+            attempt_shape(),
+            json!({"delivery_id": null, "lead": null, "lead_name": null, "lead_email": null})
+        )
+    );
     assert_eq!((&attempt["trigger"], &attempt["state"]), (&json!("test"), &json!("delivered")));
 
     let attempt = attempt["id"].as_str().unwrap();
