@@ -86,7 +86,6 @@ async fn a_wrong_command_line_is_told_in_one_line() {
         (vec!["delivery", "retry"], "name deliveries by ID"),
         (vec!["delivery", "retry", "D", "--integration", "I"], "not both"),
         (vec!["delivery", "list", "--since", "yesterday"], "2h"),
-        (vec!["attempt", "list"], "--integration"),
         (vec!["integration", "update", "hook"], "--config"),
         (vec!["integration", "rotate-secret", "hook", "--grace", "soon"], "24h"),
         (vec!["integration", "enable", "hook", "--held", "drop"], "keep, release, skip"),

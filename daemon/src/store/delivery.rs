@@ -6,5 +6,6 @@ mod filter;
 pub(in crate::store) mod partitions;
 pub mod read;
 pub mod retention;
+mod schedule;
 pub mod vendor_id;
 pub(in crate::store) mod why;

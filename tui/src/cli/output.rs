@@ -14,7 +14,7 @@ use super::{
     CliError,
     table::{Column, Table, aligned, tabbed},
 };
-use crate::text::{display_block, display_text, fit};
+use crate::text::{display_block, display_text, fit, json_text};
 
 /// A column of a table takes at most this much; `show` has the whole text.
 const CELL_COLUMNS_MAX: usize = 60;
@@ -127,7 +127,8 @@ impl Out {
 
     /// Prints one JSON object as one line, whatever the form.
     pub fn json_line(&self, item: &impl Serialize) -> Result<(), CliError> {
-        let mut line = serde_json::to_string(item).map_err(unprintable)?;
+        let line = serde_json::to_string(item).map_err(unprintable)?;
+        let mut line = json_text(&line).into_owned();
         line.push('\n');
         print(&line)
     }
@@ -244,7 +245,8 @@ fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
 }
 
 fn pretty(item: &impl Serialize) -> Result<String, CliError> {
-    let mut text = serde_json::to_string_pretty(item).map_err(unprintable)?;
+    let text = serde_json::to_string_pretty(item).map_err(unprintable)?;
+    let mut text = json_text(&text).into_owned();
     text.push('\n');
     Ok(text)
 }
