@@ -12,6 +12,7 @@ use crate::{
         Error, Store,
         company::find_optional_company,
         operator::command::{Command, Refusal},
+        sealed,
     },
 };
 
@@ -74,11 +75,6 @@ pub struct KeyRights {
     pub allow_origins: Vec<String>,
     /// None for no limit.
     pub rate_per_second: Option<f64>,
-}
-
-/// The place that a key's signing secret is sealed for.
-pub(in crate::store) fn secret_place(key: KeyId) -> String {
-    format!("intake_key/{key}/secret")
 }
 
 pub(in crate::store) async fn company_of(db: &mut PgConnection, key: KeyId) -> Result<CompanyId, Refusal> {
@@ -144,10 +140,9 @@ impl Command {
         rights: &KeyRights,
     ) -> Result<IntakeKey, Refusal> {
         let id = KeyId::generate();
-        let sealed = rights
-            .secret
-            .as_ref()
-            .map(|secret| self.store.sealer.seal(&secret_place(id), secret.expose_secret().as_bytes()));
+        let sealed = rights.secret.as_ref().map(|secret| {
+            self.store.sealer.seal(&sealed::intake_secret(company, id), secret.expose_secret().as_bytes())
+        });
         let row = sqlx::query_as!(
             Row,
             "INSERT INTO intake_key (company_id, id, prefix, token_hash, require_signature, sealed_secret, rate_per_second,

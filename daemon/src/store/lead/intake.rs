@@ -15,6 +15,7 @@ use crate::{
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
         lead::Accepted,
+        person::Person,
         signing::SignatureKind,
     },
     store::{
@@ -22,6 +23,7 @@ use crate::{
         company::form::{self, IntakeForm},
         flow, heard,
         queue::enqueue::enqueue,
+        sealed,
     },
 };
 
@@ -82,6 +84,8 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// The canonical event text.
     pub body: Bytes,
+    /// Who it is, for lists and searches.
+    pub person: Person,
     pub deliveries: Vec<NewDelivery>,
 }
 
@@ -112,6 +116,7 @@ impl NewEvent {
             event: EventId::generate(),
             kind,
             body: accepted.body(kind),
+            person: Person::of(&accepted.event),
             deliveries,
         }
     }
@@ -184,7 +189,7 @@ impl Store {
             Ok::<_, Error>(KeyView {
                 id,
                 token_hash: key.token_hash.try_into().map_err(|_| Error::Corrupt("intake key"))?,
-                signing_secret: self.signing_secret(id, key.sealed_secret)?,
+                signing_secret: self.signing_secret(company, id, key.sealed_secret)?,
                 signature: SignatureKind::parse(&key.signature).ok_or(Error::Corrupt("intake key"))?,
                 may_read: key.may_read,
                 allow_origins: key.allow_origins,
@@ -212,9 +217,14 @@ impl Store {
         }))
     }
 
-    fn signing_secret(&self, id: KeyId, sealed: Option<Vec<u8>>) -> Result<Option<SecretString>, Error> {
-        let open = |sealed: Vec<u8>| self.open_text(&format!("intake_key/{id}/secret"), &sealed);
-        sealed.map(open).transpose()
+    fn signing_secret(
+        &self,
+        company: CompanyId,
+        id: KeyId,
+        value: Option<Vec<u8>>,
+    ) -> Result<Option<SecretString>, Error> {
+        let open = |value: Vec<u8>| self.open_text(&sealed::intake_secret(company, id), &value);
+        value.map(open).transpose()
     }
 
     /// The version of a company's configuration: cheap, to see whether a view is still true.
