@@ -68,7 +68,7 @@ const EXCEPTIONS: [(&str, &str, &str); 36] = [
     ),
     ("daemon/src/control/integration/enable.rs", "operator:", "the reason of a skipped delivery"),
     ("tui/src/cli/credentials.rs", "connector {} needs no credentials", "asked on a terminal alone"),
-    ("tui/src/cli/import.rs", "cannot read on", "a disk that fails within a file"),
+    ("tui/src/cli/import/source.rs", "cannot read on", "a disk that fails within a file"),
     ("tui/src/cli/input.rs", "cannot ", "a terminal that fails"),
     ("tui/src/cli/input.rs", "given up", "asked on a terminal alone"),
     ("tui/src/cli/input.rs", "pipe the credentials in", "asked on a terminal alone"),

@@ -7,7 +7,7 @@ use leadline_proto::v1;
 use super::{
     CliError, Context, Page,
     hold::{Move, Which, why},
-    input,
+    moment::moment,
     shape::{Delivery, DeliveryShown, shapes},
     wait,
 };
@@ -105,10 +105,10 @@ pub(crate) struct Filter {
     error: Option<String>,
     /// Since then: a time, or how long ago (2h, 3d). Delivered ones go by when they were delivered,
     /// others by when they came to be
-    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     since: Option<Timestamp>,
     /// Before then, of the same times
-    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     until: Option<Timestamp>,
 }
 
@@ -119,10 +119,10 @@ impl Filter {
     }
 
     pub(super) fn into_proto(self, undelivered: bool) -> v1::DeliveryFilter {
-        let moment =
+        let proto =
             |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };
         let at = (self.since.is_some() || self.until.is_some())
-            .then(|| v1::Window { since: self.since.map(moment), until: self.until.map(moment) });
+            .then(|| v1::Window { since: self.since.map(proto), until: self.until.map(proto) });
         v1::DeliveryFilter {
             company: self.company.unwrap_or_default(),
             integration: self.integration.unwrap_or_default(),

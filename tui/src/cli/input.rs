@@ -1,4 +1,4 @@
-//! Reads what operators type: JSON from the command line or a file, spans and moments, secrets, confirmations.
+//! Reads what operators type: JSON from the command line or a file, spans, secrets, confirmations.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use crossterm::{
     event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
     terminal::{disable_raw_mode, enable_raw_mode},
 };
-use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
+use jiff::{Span, SpanRelativeTo, Unit};
 use serde_json::value::RawValue;
 
 use super::CliError;
@@ -49,20 +49,6 @@ pub(crate) fn seconds(text: &str) -> Result<u32, String> {
         return Err("give whole seconds, not negative".to_owned());
     }
     format!("{seconds:.0}").parse().map_err(|_| "too long".to_owned())
-}
-
-/// A moment: RFC 3339, or how long ago.
-pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
-    moment_at(text, Timestamp::now())
-}
-
-fn moment_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse() {
-        return Ok(at);
-    }
-    let ago = seconds(text)
-        .map_err(|_| "give a time such as 2026-06-04T14:00:00Z, or how long ago: 2h, 3d".to_owned())?;
-    now.checked_sub(Span::new().seconds(i64::from(ago))).map_err(|_| "too long ago".to_owned())
 }
 
 /// A secret from stdin, less one line end. A person is asked for it and does not see it.
@@ -211,24 +197,6 @@ mod tests {
             assert_eq!(seconds(bad).unwrap_err(), told, "{bad}");
         }
         assert!(seconds("99999999d").is_err());
-    }
-
-    #[test]
-    fn moments_are_absolute_or_ago() {
-        let now: Timestamp = "2026-06-04T14:00:00Z".parse().unwrap();
-        for (text, expected) in [
-            ("2026-06-04T14:00:00+01:00", "2026-06-04T13:00:00Z"),
-            ("2h", "2026-06-04T12:00:00Z"),
-            ("1d", "2026-06-03T14:00:00Z"),
-        ] {
-            assert_eq!(moment_at(text, now).unwrap().to_string(), expected);
-        }
-        for (text, now, told) in [
-            ("yesterday", now, "give a time such as 2026-06-04T14:00:00Z, or how long ago: 2h, 3d"),
-            ("2h", Timestamp::MIN, "too long ago"),
-        ] {
-            assert_eq!(moment_at(text, now).unwrap_err(), told);
-        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod intake_key;
 mod integration;
 mod job;
 mod lead;
+mod moment;
 mod notice;
 mod output;
 mod preview;

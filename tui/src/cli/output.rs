@@ -74,6 +74,11 @@ impl Out {
         print(&self.fields(&to_value(item)?))
     }
 
+    /// Prints one thing that people read in another shape.
+    pub fn object_or(&self, item: &impl Serialize, for_people: &impl Serialize) -> Result<(), CliError> {
+        if self.is_json() { self.object(item) } else { self.object(for_people) }
+    }
+
     /// [`Out::object`], where the JSON under `key` came from outside: if reading it changes a number in it, people
     /// too see the text as it came.
     pub fn object_with_json(&self, item: &impl Serialize, key: &str, json: &[u8]) -> Result<(), CliError> {
@@ -130,6 +135,15 @@ impl Out {
     /// Tells people something about the answer. Programs hear nothing.
     pub fn note(&self, text: &str) {
         if self.format == Format::Table {
+            tell(&display_text(text));
+        }
+    }
+
+    /// Tells whoever asked, people or programs, something about what was done, on stderr.
+    pub fn remark(&self, text: &str) {
+        if self.is_json() {
+            tell(&serde_json::json!({ "note": text }).to_string());
+        } else {
             tell(&display_text(text));
         }
     }

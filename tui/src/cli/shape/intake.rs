@@ -153,8 +153,25 @@ pub(crate) struct Imported {
 #[derive(Debug, Serialize)]
 struct LineProblem {
     line: u64,
-    pointer: String,
-    detail: String,
+    errors: Vec<FieldProblem>,
+}
+
+/// [`Imported`] with a sentence for each line, as people read it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ImportedForPeople {
+    lines: u64,
+    accepted: u64,
+    duplicate: u64,
+    updated: u64,
+    refused: u64,
+    dry_run: bool,
+    problems: Vec<LineSentence>,
+}
+
+#[derive(Debug, Serialize)]
+struct LineSentence {
+    line: u64,
+    problem: String,
 }
 
 impl Imported {
@@ -182,8 +199,8 @@ impl Imported {
             "updated" => self.updated += 1,
             _ => self.refused += 1,
         }
-        for problem in line.problems {
-            self.note(line.number, problem.pointer, problem.detail, problems_max);
+        if !line.problems.is_empty() {
+            self.note(line.number, shapes(line.problems), problems_max);
         }
     }
 
@@ -191,12 +208,38 @@ impl Imported {
     pub(crate) fn refuse(&mut self, line: u64, detail: String, problems_max: usize) {
         self.lines += 1;
         self.refused += 1;
-        self.note(line, String::new(), detail, problems_max);
+        self.note(line, vec![FieldProblem { pointer: String::new(), detail }], problems_max);
     }
 
-    fn note(&mut self, line: u64, pointer: String, detail: String, problems_max: usize) {
+    fn note(&mut self, line: u64, errors: Vec<FieldProblem>, problems_max: usize) {
         if self.problems.len() < problems_max {
-            self.problems.push(LineProblem { line, pointer, detail });
+            let at = self.problems.partition_point(|problem| problem.line <= line);
+            self.problems.insert(at, LineProblem { line, errors });
         }
+    }
+
+    /// The same with sentences.
+    pub(crate) fn for_people(&self) -> ImportedForPeople {
+        let sentence = |it: &LineProblem| {
+            let parts: Vec<_> = it.errors.iter().map(FieldProblem::sentence).collect();
+            LineSentence { line: it.line, problem: parts.join("; ") }
+        };
+        ImportedForPeople {
+            lines: self.lines,
+            accepted: self.accepted,
+            duplicate: self.duplicate,
+            updated: self.updated,
+            refused: self.refused,
+            dry_run: self.dry_run,
+            problems: self.problems.iter().map(sentence).collect(),
+        }
+    }
+}
+
+impl FieldProblem {
+    fn sentence(&self) -> String {
+        let place =
+            self.pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~");
+        format!("{place} {}", self.detail).trim_start().to_owned()
     }
 }
