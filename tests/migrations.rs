@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
 use leadline_tests::Database;
-use leadlined::store::{ensure_partitions, setup};
+use leadlined::{postgres::setup, store::ensure_partitions};
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Partitions are told by the table they belong to, and `_sqlx_migrations` is not ours.

@@ -12,7 +12,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::Lit;
 
 /// Where refusals are made.
-const PLACES: [&str; 16] = [
+const PLACES: [&str; 18] = [
     "daemon/src/config.rs",
     // What is refused on save; what pushes and probes come to is told by their attempts.
     "daemon/src/connectors/email/message.rs",
@@ -27,6 +27,8 @@ const PLACES: [&str; 16] = [
     "daemon/src/control/",
     "daemon/src/domain/",
     "daemon/src/intake/",
+    "daemon/src/postgres/",
+    "daemon/src/secrets/",
     "daemon/src/store/",
     "tui/src/cli/",
     "tui/src/client/",
@@ -58,11 +60,15 @@ const EXCEPTIONS: [(&str, &str, &str); 36] = [
     ("daemon/src/control/mod.rs", "", "the system takes the socket away"),
     ("daemon/src/control/preview.rs", "", "a stand-in for a token, and a connector that panics: none does"),
     ("daemon/src/intake/routes.rs", "the request failed inside", "a handler that panics: none does"),
-    ("daemon/src/store/command.rs", "request id {} has just expired", "24 hours end between two statements"),
-    ("daemon/src/store/embedded.rs", "", "parts of what the log says of a server that does not start"),
-    ("daemon/src/store/embedded/watchdog.rs", "", "a server that outlives its stop"),
     (
-        "daemon/src/store/flow_held.rs",
+        "daemon/src/store/operator/command.rs",
+        "request id {} has just expired",
+        "24 hours end between two statements",
+    ),
+    ("daemon/src/postgres/embedded.rs", "", "parts of what the log says of a server that does not start"),
+    ("daemon/src/postgres/embedded/watchdog.rs", "", "a server that outlives its stop"),
+    (
+        "daemon/src/store/flow/held.rs",
         "the company has just been changed",
         "an operator between two statements",
     ),

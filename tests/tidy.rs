@@ -27,10 +27,12 @@ const fn rule(folder: &'static str, parts: &'static [&'static str], crates: &'st
 }
 
 /// The daemon's parts meet only in the store. `app`, `main` and `config` see all; all may use telemetry.
-const DAEMON: [Rule; 8] = [
+const DAEMON: [Rule; 10] = [
     rule("domain", &[], &[]),
     rule("connectors", &["domain"], &[]),
-    rule("store", &["domain"], &["sqlx", "tokio", "jiff_sqlx"]),
+    rule("secrets", &[], &[]),
+    rule("postgres", &["secrets"], &["sqlx", "tokio"]),
+    rule("store", &["domain", "postgres", "secrets"], &["sqlx", "tokio", "jiff_sqlx"]),
     rule(
         "push",
         &["domain", "connectors"],

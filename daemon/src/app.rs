@@ -13,8 +13,10 @@ use crate::{
     connectors, control,
     dispatch::{self, Dispatch},
     domain::address::EgressPolicy,
-    intake, push,
-    store::{Hub, Store, data_dir::DataDir, embedded::Cluster, ensure_partitions, retention, setup},
+    intake,
+    postgres::{data_dir::DataDir, embedded::Cluster, setup},
+    push,
+    store::{Hub, Store, delivery::retention, ensure_partitions},
     telemetry,
 };
 

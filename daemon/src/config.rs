@@ -14,7 +14,8 @@ use serde::Deserialize;
 
 use crate::{
     domain::{brand::Brand, delivery::SweepPolicy},
-    store::{data_dir::is_root, retention, setup},
+    postgres::{data_dir::is_root, setup},
+    store::delivery::retention,
     telemetry,
 };
 

@@ -9,6 +9,8 @@ pub mod control;
 pub mod dispatch;
 pub mod domain;
 pub mod intake;
+pub mod postgres;
 pub mod push;
+pub mod secrets;
 pub mod store;
 pub mod telemetry;

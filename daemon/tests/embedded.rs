@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use leadlined::store::{data_dir::DataDir, embedded::Cluster};
+use leadlined::postgres::{data_dir::DataDir, embedded::Cluster};
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 
 async fn connect(cluster: &Cluster) -> PgConnection {

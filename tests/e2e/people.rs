@@ -70,7 +70,7 @@ impl Pushes {
             is_repeat,
             same: &[],
             since: 1_795_000_000,
-            met_lately: false,
+            recently_pushed: false,
             ids: &ids,
             token: None,
             now: 1_795_000_000,

@@ -12,19 +12,23 @@ use leadlined::{
         outcome::{Failure, FailureClass},
         plan::Plan,
     },
+    postgres::setup,
     store::{
         FIRST, Hub, RETRY, Store, SweepPolicy,
-        command::{Call, Command, Refusal},
-        delivery_read::{DeliveryFilter, Order},
-        finish::{AttemptRecord, Finished},
-        intake::{Flushed, NewEvent},
+        delivery::read::{DeliveryFilter, Order},
         integration::NewIntegration,
         job::Work,
-        lead::Again,
-        push::NewPush,
-        queue::{Ask, Claimed, Claimer},
-        retry::Retrial,
-        setup,
+        lead::{
+            Again,
+            intake::{Flushed, NewEvent},
+        },
+        operator::command::{Call, Command, Refusal},
+        queue::{
+            claim::{Ask, Claimed, Claimer},
+            finish::{AttemptRecord, Finished},
+            push::NewPush,
+            retry::Retrial,
+        },
     },
 };
 use proptest::{
@@ -235,8 +239,8 @@ impl Scene {
 
     async fn sweep(&mut self) {
         let old = self.dead_of_age().await;
-        self.store.visit(self.company, self.integration).await.unwrap();
-        self.store.go_on_sweeping(self.company, self.integration).await.unwrap();
+        self.store.start_sweep(self.company, self.integration).await.unwrap();
+        self.store.continue_sweep(self.company, self.integration).await.unwrap();
         assert_eq!(self.dead_of_age().await, old, "the sweep leaves alone what is too old");
     }
 
@@ -251,7 +255,7 @@ impl Scene {
         let job =
             command.create_job(Work::Retry { filter: &filter, re_render: cancel }, &lanes).await.unwrap();
         command.commit().await.unwrap();
-        self.store.go_on_with_job(self.company, self.integration, job).await.unwrap();
+        self.store.continue_job(self.company, self.integration, job).await.unwrap();
         if cancel {
             let mut command = self.command().await;
             command.cancel_job(job).await.unwrap();

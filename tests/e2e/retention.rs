@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_tests::{Cli, Daemon, Database, Operator, post_lead, wait_until};
-use leadlined::store::{Hub, Store, retention::Pruned, setup};
+use leadlined::{
+    postgres::setup,
+    store::{Hub, Store, delivery::retention::Pruned},
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::timeout;

@@ -237,7 +237,7 @@ pub struct Push<'a> {
     /// No attempt that may have reached the target began before, in seconds since 1970.
     pub since: i64,
     /// Another push for the same person has just ended: a search that lags may not know whom it made.
-    pub met_lately: bool,
+    pub recently_pushed: bool,
     /// What was kept of earlier pushes of this lead to this integration.
     pub ids: &'a Ids,
     /// There, if the connector has a login.

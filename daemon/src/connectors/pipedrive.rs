@@ -346,7 +346,7 @@ impl Ready {
 
     /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
     fn find_new_person(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<Option<String>> {
-        if !(talk.push.is_repeat || talk.push.met_lately) {
+        if !(talk.push.is_repeat || talk.push.recently_pushed) {
             return Ok(None);
         }
         let answer = self.fitting(talk, |limit| self.newest(talk.token(), "persons", None, limit))?;

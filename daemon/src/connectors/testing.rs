@@ -43,7 +43,7 @@ pub(super) fn push(body: &Bytes) -> Push<'_> {
         is_repeat: false,
         same: &[],
         since: NOW,
-        met_lately: false,
+        recently_pushed: false,
         ids: &NO_IDS,
         token: None,
         now: NOW,

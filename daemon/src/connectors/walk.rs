@@ -78,7 +78,7 @@ impl<'a> Walk<'a> {
             let push = Push {
                 event: self.event,
                 is_repeat: self.is_repeat,
-                met_lately: false,
+                recently_pushed: false,
                 rendered: self.rendered.as_ref(),
                 ids: &self.ids,
                 token: self.token.as_ref(),

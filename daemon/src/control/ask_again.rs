@@ -11,9 +11,9 @@ use crate::{
         json::Json,
     },
     store::{
-        command::Refusal,
-        flow_held::{HeldByFlow, Settled},
-        intake::CompanyView,
+        flow::held::{HeldByFlow, Settled},
+        lead::intake::CompanyView,
+        operator::command::Refusal,
     },
 };
 

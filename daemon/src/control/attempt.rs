@@ -17,8 +17,8 @@ use crate::{
     },
     store::{
         Change,
-        attempt_read::{AttemptDetail, AttemptView, AttemptsOf},
-        command::Refusal,
+        delivery::attempts::{AttemptDetail, AttemptView, AttemptsOf},
+        operator::command::Refusal,
     },
 };
 

@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, audit_service_server::AuditService};
 use tonic::{Request, Response};
 
 use super::{Answer, Control, check, convert};
-use crate::store::audit_read::{AuditFilter, AuditView};
+use crate::store::operator::audit::{AuditFilter, AuditView};
 
 #[tonic::async_trait]
 impl AuditService for Control {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     connectors::{self, Connector},
     domain::{brand::Brand, payload, plan::Plan},
-    store::command::Refusal,
+    store::operator::command::Refusal,
 };
 
 /// Refuses a request that is wrong in itself.

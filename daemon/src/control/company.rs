@@ -8,8 +8,8 @@ use super::{Answer, Control, check};
 use crate::{
     domain::{ids::CompanyId, plan::UNCOUNTED},
     store::{
-        command::{Command, Refusal},
         company::Company,
+        operator::command::{Command, Refusal},
     },
 };
 

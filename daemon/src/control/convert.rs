@@ -8,14 +8,17 @@ use crate::{
     connectors::{ConfigField, Connector},
     domain::{breaker::State, lane::Standing, outcome::FailureClass, rotation::Rotation},
     store::{
-        attempt_read::{AttemptDetail, AttemptView},
-        command::Refusal,
-        company::Company,
-        delivery_read::DeliveryView,
-        integration_read::{Health, IntegrationView},
-        key::IntakeKey,
-        lead_read::LeadView,
-        removal::Removal,
+        company::{Company, key::IntakeKey},
+        delivery::{
+            attempts::{AttemptDetail, AttemptView},
+            read::DeliveryView,
+        },
+        integration::{
+            read::{Health, IntegrationView},
+            removal::Removal,
+        },
+        lead::read::LeadView,
+        operator::command::Refusal,
     },
 };
 
@@ -303,7 +306,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::ids::{AttemptId, IntegrationId},
-        store::attempt_read::Finished,
+        store::delivery::attempts::Finished,
     };
 
     #[test]

@@ -5,9 +5,11 @@ use tonic::{Request, Response};
 
 use super::{Answer, Control, check, convert};
 use crate::store::{
-    attempt_read::AttemptsOf,
-    command::Refusal,
-    delivery_read::{DeliveryFilter, Order},
+    delivery::{
+        attempts::AttemptsOf,
+        read::{DeliveryFilter, Order},
+    },
+    operator::command::Refusal,
 };
 
 /// How many attempts are shown with a delivery.

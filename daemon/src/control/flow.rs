@@ -11,8 +11,8 @@ use crate::{
         json::Json,
     },
     store::{
-        command::{Command, Refusal},
         flow::{FlowView, StoredEvent},
+        operator::command::{Command, Refusal},
     },
 };
 

@@ -14,9 +14,9 @@ use crate::{
         why,
     },
     store::{
-        command::{Call, Command, Refusal},
-        delivery_read::Target,
-        hold::Moved,
+        delivery::read::Target,
+        operator::command::{Call, Command, Refusal},
+        queue::hold::Moved,
     },
 };
 

@@ -20,9 +20,11 @@ use crate::{
         lead::{self, AcceptContext, Accepted, Problem, Refusal as Wrong},
     },
     store::{
-        command::{Call, Refusal},
-        intake::{CompanyView, Flushed, NewEvent},
-        lead::Again,
+        lead::{
+            Again,
+            intake::{CompanyView, Flushed, NewEvent},
+        },
+        operator::command::{Call, Refusal},
     },
 };
 

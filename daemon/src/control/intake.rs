@@ -7,7 +7,10 @@ use serde_json::json;
 use tonic::{Request, Response, Streaming};
 
 use super::{Answer, Control, check, convert::time, import::Answers};
-use crate::store::{erase::Erased, refusal::RefusalView, trace::TraceStep};
+use crate::store::{
+    company::refusal::RefusalView,
+    lead::{erase::Erased, trace::TraceStep},
+};
 
 /// How often it is looked whether the pushes of an erased lead have ended; housekeeping looks on after that.
 const CLEANINGS: usize = 120;

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 use super::{Answer, Control, attempt::stopping, check};
 use crate::{
     domain::{ids::JobId, why},
-    store::{command::Refusal, job::JobView},
+    store::{job::JobView, operator::command::Refusal},
 };
 
 /// How often a job that is watched is looked at, at most.

@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use crate::{
     domain::ids::{CompanyId, IntegrationId},
-    store::{Store, integration_read::Mark},
+    store::{Store, integration::read::Mark},
 };
 
 /// How often changes of other daemons are looked for.

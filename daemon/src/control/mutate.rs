@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
 use super::{Answer, Control, auth::Peer, check};
-use crate::store::command::{Begun, Call, Command, Refusal};
+use crate::store::operator::command::{Begun, Call, Command, Refusal};
 
 /// A request that changes something.
 pub(super) trait Mutating: prost::Message {

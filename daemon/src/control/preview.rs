@@ -15,7 +15,7 @@ use crate::{
         lead,
         outcome::{Failure, FailureClass, Outcome},
     },
-    store::command::Refusal,
+    store::operator::command::Refusal,
 };
 
 const EVENTS: [EventKind; 3] = [EventKind::Created, EventKind::Updated, EventKind::Test];
@@ -46,7 +46,7 @@ impl PreviewService for Control {
             is_repeat: false,
             same: &[],
             since: now,
-            met_lately: false,
+            recently_pushed: false,
             ids: &Ids::new(),
             token: Some(&token),
             now,

@@ -8,9 +8,9 @@ use super::{Answer, Control, check, mutate};
 use crate::{
     domain::ids::{CompanyId, IntegrationId, LeadId},
     store::{
-        command::{Call, Command, Refusal},
         job::{JobLane, Work},
-        push::{Choice, NewPush, Pushed},
+        operator::command::{Call, Command, Refusal},
+        queue::push::{Choice, NewPush, Pushed},
     },
 };
 

@@ -13,11 +13,11 @@ use super::{
 use crate::{
     domain::ids::{CompanyId, DeliveryId},
     store::{
-        command::{Call, Refusal},
-        delivery_read::{DeliveryFilter, Order, Target},
-        erase::ERASED,
+        delivery::read::{DeliveryFilter, Order, Target},
         job::{JobLane, Work},
-        retry::Retrial,
+        lead::erase::ERASED,
+        operator::command::{Call, Refusal},
+        queue::retry::Retrial,
     },
 };
 

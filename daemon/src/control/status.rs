@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use tonic::Status;
 
-use crate::store::{Error, command::Refusal};
+use crate::store::{Error, operator::command::Refusal};
 
 /// The bytes of a message that is sent whole. It travels as a header, in which a byte may take three; clients read 16 KiB.
 const MESSAGE_MAX: usize = 2000;
@@ -80,7 +80,7 @@ mod tests {
             (Refusal::Exists("a".into()), Code::AlreadyExists, "a"),
             (Refusal::Store(Error::Corrupt("plan")), Code::DataLoss, "a stored plan cannot be read"),
             (
-                Refusal::Store(Error::Seal(crate::store::SealError)),
+                Refusal::Store(Error::Seal(crate::secrets::SealError)),
                 Code::DataLoss,
                 "a sealed value does not open: it belongs to another row or was sealed with another master key",
             ),

@@ -10,10 +10,10 @@ use super::{Control, check};
 use crate::{
     domain::ids::{CompanyId, DeliveryId, IntegrationId},
     store::{
-        command::{Call, Command, Refusal},
-        delivery_read::{DeliveryFilter, Order, Target},
-        held::BATCH,
+        delivery::read::{DeliveryFilter, Order, Target},
         job::JobLane,
+        operator::command::{Call, Command, Refusal},
+        queue::release::BATCH,
     },
 };
 

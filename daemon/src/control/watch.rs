@@ -21,8 +21,8 @@ use crate::{
     domain::ids::{AttemptId, CompanyId, IntegrationId},
     store::{
         Change,
-        attempt_read::{AttemptView, AttemptsOf},
-        integration_read::IntegrationFilter,
+        delivery::attempts::{AttemptView, AttemptsOf},
+        integration::read::IntegrationFilter,
     },
 };
 

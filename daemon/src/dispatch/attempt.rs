@@ -8,7 +8,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{people::Alone, pusher::settled, ready::Ready, scrub::Secrets};
+use super::{
+    integration_cache::PreparedIntegration, person_lock::PersonLock, pusher::settled, scrub::Secrets,
+};
 use crate::{
     connectors::{Call, Exchange, Mail, Prepared, ProbeStep, Push, Report, Request, Response, Step, Token},
     domain::{
@@ -19,8 +21,8 @@ use crate::{
     push::{Client, PROBE_CAP, PUSH_CAP},
     store::{
         Error, Store,
-        finish::{Answer, Sent},
-        vendor_id::Past,
+        delivery::vendor_id::Past,
+        queue::finish::{Answer, Sent},
     },
 };
 
@@ -34,7 +36,7 @@ const HEADER_MAX: usize = 1024;
 
 /// What an attempt came to, fit to be stored.
 #[derive(Debug)]
-pub(super) struct Tried {
+pub(super) struct AttemptResult {
     pub(super) outcome: Outcome,
     pub(super) took: Duration,
     pub(super) sent: Option<Sent>,
@@ -43,7 +45,7 @@ pub(super) struct Tried {
     pub(super) body: Option<Bytes>,
 }
 
-impl Tried {
+impl AttemptResult {
     /// A failure before anything was sent.
     pub(super) fn nothing(failure: Failure) -> Self {
         Self::without_call(Outcome::Failed(failure))
@@ -57,7 +59,7 @@ impl Tried {
 
 /// What is to be pushed, and what is known of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Duty<'a> {
+pub(super) struct PushRequest<'a> {
     /// The delivery's id, or a test's attempt id.
     pub(super) id: &'a str,
     /// What is pushed of whom; none for a test.
@@ -76,17 +78,19 @@ pub(super) struct Duty<'a> {
 pub(super) async fn attempt(
     client: &Client,
     store: &Store,
-    ready: &Ready,
-    duty: Duty<'_>,
+    ready: &PreparedIntegration,
+    request: PushRequest<'_>,
     past: Past,
-) -> Tried {
+) -> AttemptResult {
     let started = Instant::now();
-    let mut calls = Calls::new(client, ready, duty.now, PUSH_CAP);
+    let mut calls = Calls::new(client, ready, request.now, PUSH_CAP);
     let mut rendered = None;
     let outcome = match (&ready.prepared, ready.quota.spent()) {
         (Err(failure), _) => Err(failure.clone()),
         (Ok(_), Some(failure)) => Err(failure),
-        (Ok(prepared), None) => push(&mut calls, store, prepared.as_ref(), duty, past, &mut rendered).await,
+        (Ok(prepared), None) => {
+            push(&mut calls, store, prepared.as_ref(), request, past, &mut rendered).await
+        }
     };
     let body = rendered.or_else(|| match calls.made.first().map(|exchange| &exchange.call) {
         Some(Call::Http(request)) if !request.is_secret => Some(request.body.clone()),
@@ -98,10 +102,10 @@ pub(super) async fn attempt(
 /// Takes a look at the target that pushes no lead. None if there is nothing to look at.
 pub(super) async fn probe(
     client: &Client,
-    ready: &Ready,
+    ready: &PreparedIntegration,
     kind: ProbeKind,
     now: i64,
-) -> Option<(Tried, Report)> {
+) -> Option<(AttemptResult, Report)> {
     let started = Instant::now();
     let mut calls = Calls::new(client, ready, now, PROBE_CAP);
     let report = match &ready.prepared {
@@ -120,32 +124,32 @@ async fn push(
     calls: &mut Calls<'_>,
     store: &Store,
     prepared: &dyn Prepared,
-    duty: Duty<'_>,
+    request: PushRequest<'_>,
     mut past: Past,
     rendered: &mut Option<Bytes>,
 ) -> Result<Outcome, Failure> {
     let integration = &calls.ready.integration;
-    let kept = duty.of.filter(|_| prepared.keeps_ids());
+    let kept = request.of.filter(|_| prepared.keeps_ids());
     let same: Vec<String> =
         past.tried.iter().filter(|tried| tried.is_same).map(|tried| tried.id.to_string()).collect();
     let began = past.tried.iter().map(|tried| tried.created_at.div_euclid(1_000_000));
-    let since = began.chain([duty.created_at]).min().unwrap_or(duty.created_at);
+    let since = began.chain([request.created_at]).min().unwrap_or(request.created_at);
     calls.log_in(prepared, None).await?;
-    let mut alone: Option<Alone> = None;
+    let mut alone: Option<PersonLock> = None;
     loop {
         let token = calls.token.clone();
         let push = Push {
-            id: duty.id,
-            event: duty.event,
-            body: duty.body,
-            rendered: duty.rendered.or(rendered.as_ref()),
-            is_repeat: duty.is_repeat || !past.tried.is_empty(),
-            met_lately: alone.as_ref().is_some_and(Alone::met_lately),
+            id: request.id,
+            event: request.event,
+            body: request.body,
+            rendered: request.rendered.or(rendered.as_ref()),
+            is_repeat: request.is_repeat || !past.tried.is_empty(),
+            recently_pushed: alone.as_ref().is_some_and(PersonLock::recently_pushed),
             same: &same,
             since,
             ids: &past.ids,
             token: token.as_deref(),
-            now: duty.now,
+            now: request.now,
         };
         if push.rendered.is_none()
             && let Some(whole) = guarded(|| prepared.render(&push))??
@@ -201,7 +205,7 @@ async fn look(
 /// The calls of one attempt.
 struct Calls<'a> {
     client: &'a Client,
-    ready: &'a Ready,
+    ready: &'a PreparedIntegration,
     now: i64,
     cap: usize,
     made: Vec<Exchange>,
@@ -214,7 +218,7 @@ struct Calls<'a> {
 }
 
 impl<'a> Calls<'a> {
-    fn new(client: &'a Client, ready: &'a Ready, now: i64, cap: usize) -> Self {
+    fn new(client: &'a Client, ready: &'a PreparedIntegration, now: i64, cap: usize) -> Self {
         Self {
             client,
             ready,
@@ -295,7 +299,7 @@ impl<'a> Calls<'a> {
         Ok(())
     }
 
-    fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> Tried {
+    fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> AttemptResult {
         let mut last = self.refused.take().or_else(|| self.made.pop());
         // What a login answers with success may hold a token, also where it cannot be read.
         if let Some(Exchange { call: Call::Http(request), answer: Ok(response) }) = &mut last
@@ -308,7 +312,7 @@ impl<'a> Calls<'a> {
         let sent = last.as_ref().map(|exchange| sent(&exchange.call));
         let answer = last.and_then(|exchange| exchange.answer.ok()).map(|it| answer(secrets.scrub(it)));
         let outcome = secrets.scrub_outcome(outcome);
-        Tried { outcome, took, sent, answer, body }
+        AttemptResult { outcome, took, sent, answer, body }
     }
 }
 

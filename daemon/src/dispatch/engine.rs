@@ -16,17 +16,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     finisher::Ended,
+    integration_cache::{IntegrationCache, PreparedIntegration},
     lanes::{LaneId, Lanes, Loaded},
-    membership::{Life, owner},
+    membership::{DaemonLease, owner},
     pusher::Pusher,
-    ready::{Ready, Shelf},
 };
 use crate::{
     domain::delivery::DEATHS_SUSPECT,
     store::{
         Change, DueHint, Error, Store,
-        daemons::Wake,
-        queue::{Ask, Claimed, Claimer, Stops},
+        queue::{
+            claim::{Ask, Claimed, Claimer, Stops},
+            daemons::Wake,
+        },
     },
 };
 
@@ -55,7 +57,7 @@ pub(super) enum Event {
     /// A flush has ended with this breaker in a lane: closed, or open until then.
     Breaker(LaneId, Option<i64>),
     /// A lane was loaded, with its stops; none if its integration is gone.
-    Loaded(LaneId, Option<(Arc<Ready>, Stops)>),
+    Loaded(LaneId, Option<(Arc<PreparedIntegration>, Stops)>),
     /// It was asked when the next row of these is due, and these have one.
     Peeked { asked: Vec<(LaneId, u8)>, hints: Vec<DueHint> },
     /// The loose index scan has answered.
@@ -68,8 +70,8 @@ type ClaimFuture = Pin<Box<dyn Future<Output = ClaimAnswer> + Send>>;
 /// The loop's state.
 pub(super) struct Engine {
     pub(super) store: Store,
-    pub(super) life: Arc<Life>,
-    pub(super) shelf: Arc<Shelf>,
+    pub(super) lease: Arc<DaemonLease>,
+    pub(super) integrations: Arc<IntegrationCache>,
     pub(super) pusher: Arc<Pusher>,
     pub(super) tracker: TaskTracker,
     /// Ends what the tracker follows: the grace of a stop is over.
@@ -101,7 +103,7 @@ impl Engine {
         let mut probes = ticks(PROBES);
         let hub = Arc::clone(self.store.hub());
         loop {
-            let timer = self.lanes.wake(self.life.now());
+            let timer = self.lanes.wake(self.lease.now());
             self.start_suspect().await;
             if claiming.is_none() && Instant::now() >= next_round && self.may_claim() {
                 claiming = claimer.take().and_then(|idle| self.start_claim(idle, &mut claimer));
@@ -137,26 +139,26 @@ impl Engine {
     }
 
     fn may_claim(&self) -> bool {
-        self.lanes.is_ready() && self.suspect.is_none() && !self.is_alone && self.life.is_trusted()
+        self.lanes.is_ready() && self.suspect.is_none() && !self.is_alone && self.lease.is_trusted()
     }
 
     fn next_look(&self, timer: Option<i64>, next_round: Option<Instant>) -> Instant {
         let idle = Instant::now() + Duration::from_secs(1);
         let due = timer.map(|at| {
-            let micros = u64::try_from(at - self.life.now()).unwrap_or(0);
+            let micros = u64::try_from(at - self.lease.now()).unwrap_or(0);
             Instant::now() + Duration::from_micros(micros)
         });
         let round = next_round.filter(|_| self.may_claim());
         [Some(idle), due, round].into_iter().flatten().min().unwrap_or(idle)
     }
 
-    fn start_claim(&mut self, mut idle: Claimer, shelf: &mut Option<Claimer>) -> Option<ClaimFuture> {
-        let asks = self.lanes.asks(self.life.now());
+    fn start_claim(&mut self, mut idle: Claimer, free: &mut Option<Claimer>) -> Option<ClaimFuture> {
+        let asks = self.lanes.asks(self.lease.now());
         if asks.is_empty() {
-            *shelf = Some(idle);
+            *free = Some(idle);
             return None;
         }
-        let daemon = self.life.id();
+        let daemon = self.lease.id();
         Some(Box::pin(async move {
             let claimed = idle.claim(daemon, &asks).await;
             (idle, asks, claimed)
@@ -169,7 +171,7 @@ impl Engine {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the claim failed; trying again");
-                self.lanes.failed(asks, self.life.now());
+                self.lanes.failed(asks, self.lease.now());
                 return AWAY_WAIT;
             }
         };
@@ -248,7 +250,7 @@ impl Engine {
     }
 
     fn take_hints(&mut self, hints: Vec<DueHint>) {
-        let (now, me) = (self.life.now(), self.life.id());
+        let (now, me) = (self.lease.now(), self.lease.id());
         let mut wake = Wake::default();
         for hint in hints {
             let id = (hint.company, hint.integration);
@@ -264,7 +266,7 @@ impl Engine {
 
     fn hint(&mut self, hint: DueHint, now: i64) {
         let id = (hint.company, hint.integration);
-        let is_own = owner(id, &self.living).is_none_or(|owner| owner == self.life.id());
+        let is_own = owner(id, &self.living).is_none_or(|owner| owner == self.lease.id());
         if self.lanes.hint(hint, is_own, now) {
             self.start_load(id);
         }
@@ -272,15 +274,15 @@ impl Engine {
 
     fn tell_others(&self, wake: Wake) {
         if !wake.is_empty() && self.outbox.send(wake).is_err() {
-            tracing::debug!("the member has stopped");
+            tracing::debug!("the membership has ended");
         }
     }
 
     async fn take_event(&mut self, event: Event) {
-        let now = self.life.now();
+        let now = self.lease.now();
         match event {
             Event::Living(living) => {
-                let me = self.life.id();
+                let me = self.lease.id();
                 self.lanes.own(|id| owner(*id, &living).is_none_or(|owner| owner == me), now);
                 self.living = living;
                 self.start_discover();
@@ -310,7 +312,7 @@ impl Engine {
             }
             Event::Breaker(id, until) => self.lanes.set_breaker(id, until, now),
             Event::Loaded(id, Some((ready, stops))) => {
-                let Ready { integration, policy, .. } = &*ready;
+                let PreparedIntegration { integration, policy, .. } = &*ready;
                 let loaded =
                     Loaded { version: integration.version, policy: *policy, is_enabled: integration.enabled };
                 self.lanes.load(id, loaded, stops, now);
@@ -330,7 +332,7 @@ impl Engine {
                 for hint in hints {
                     let id = (hint.company, hint.integration);
                     // It may have been enabled, and the word of it been lost.
-                    if self.lanes.stands_still(id) && self.lanes.is_owned(id) {
+                    if self.lanes.is_idle(id) && self.lanes.is_owned(id) {
                         still.insert(id);
                     }
                     self.hint(hint, now);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{engine::Event, lanes::LaneId};
 use crate::{
     domain::ids::AttemptId,
-    store::{Error, FIRST, Store, finish::Finished},
+    store::{Error, FIRST, Store, queue::finish::Finished},
 };
 
 /// So many attempts are written in one transaction at most.
@@ -19,7 +19,7 @@ const AWAY_WAIT: Duration = Duration::from_millis(250);
 /// What the finisher is told.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// A life's claim begins with so many items. Told before any of them ends.
+    /// A claim begins with so many items. Told before any of them ends.
     Claimed {
         daemon: i64,
         claim: i64,
@@ -28,7 +28,7 @@ pub(super) enum Ended {
     Item(Item),
 }
 
-/// An item that ended, under the life that claimed it.
+/// An item that ended, under the daemon id that claimed it.
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) daemon: i64,
@@ -90,7 +90,7 @@ struct Finisher {
 
 impl Finisher {
     async fn flush(&self, open: &mut HashMap<(i64, i64), usize>, items: &[Item]) {
-        // Only around a lost life do the items of one flush belong to more than one daemon.
+        // The items of one flush belong to more than one daemon only around a lost lease.
         let mut daemons: Vec<i64> = items.iter().map(|item| item.daemon).collect();
         daemons.sort_unstable();
         daemons.dedup();

@@ -19,7 +19,7 @@ use crate::{
     },
     store::{
         DueHint, FIRST, RETRY,
-        queue::{Ask, Stops},
+        queue::claim::{Ask, Stops},
     },
 };
 
@@ -231,7 +231,7 @@ impl Lanes {
     }
 
     /// Whether a lane was not loaded, or is taken to be disabled.
-    pub(super) fn stands_still(&self, id: LaneId) -> bool {
+    pub(super) fn is_idle(&self, id: LaneId) -> bool {
         self.lanes.get(&id).is_some_and(|lane| lane.policy.is_none() || !lane.is_enabled)
     }
 
@@ -316,7 +316,7 @@ impl Lanes {
                 if count > 0 {
                     track.watermark = latest;
                 }
-                if !track.more && track.wonders() {
+                if !track.more && track.needs_peek() {
                     self.peeks.push((id, ask.kind));
                 }
             }
@@ -346,7 +346,7 @@ impl Lanes {
     /// The scan found a due row that no hint may have told of, and there may be others behind it.
     pub(super) fn discovered(&mut self, id: LaneId, kind: u8) {
         if let Some(track) = self.lanes.get_mut(&id).and_then(|lane| lane.tracks.get_mut(usize::from(kind))) {
-            track.doubt();
+            track.mark_uncertain();
         }
     }
 
@@ -369,7 +369,7 @@ impl Lanes {
 
     fn look_everywhere(&mut self, id: LaneId, now: i64) {
         if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.tracks.iter_mut().for_each(Track::look_anew);
+            lane.tracks.iter_mut().for_each(Track::rescan);
             self.enqueue(id, now);
         }
     }

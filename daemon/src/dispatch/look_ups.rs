@@ -6,19 +6,20 @@ use tokio::sync::mpsc;
 
 use super::{
     engine::{AWAY_WAIT, Engine, Event, spawn},
+    integration_cache::{IntegrationCache, PreparedIntegration},
     lanes::LaneId,
-    ready::{Ready, Shelf},
 };
-use crate::store::{DueHint, Error, Store, queue::Stops};
+use crate::store::{DueHint, Error, Store, queue::claim::Stops};
 
 const AWAY_MICROS: i64 = 250_000;
 
 impl Engine {
     pub(super) fn start_load(&self, id: LaneId) {
-        let (store, shelf, events) = (self.store.clone(), Arc::clone(&self.shelf), self.events.clone());
+        let (store, integrations, events) =
+            (self.store.clone(), Arc::clone(&self.integrations), self.events.clone());
         self.spawn(async move {
             let loaded = loop {
-                match load(&store, &shelf, id).await {
+                match load(&store, &integrations, id).await {
                     Ok(loaded) => break loaded,
                     Err(error) if error.is_passing() => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "a lane waits for the database");
@@ -68,7 +69,7 @@ impl Engine {
     }
 
     pub(super) fn start_probes(&self) {
-        let (store, pusher, daemon) = (self.store.clone(), Arc::clone(&self.pusher), self.life.id());
+        let (store, pusher, daemon) = (self.store.clone(), Arc::clone(&self.pusher), self.lease.id());
         let (tracker, abandon) = (self.tracker.clone(), self.abandon.clone());
         self.spawn(async move {
             match store.take_probes(daemon).await {
@@ -86,8 +87,12 @@ impl Engine {
     }
 }
 
-async fn load(store: &Store, shelf: &Shelf, id: LaneId) -> Result<Option<(Arc<Ready>, Stops)>, Error> {
-    let Some(ready) = shelf.load(id).await? else { return Ok(None) };
+async fn load(
+    store: &Store,
+    integrations: &IntegrationCache,
+    id: LaneId,
+) -> Result<Option<(Arc<PreparedIntegration>, Stops)>, Error> {
+    let Some(ready) = integrations.load(id).await? else { return Ok(None) };
     Ok(Some((ready, store.stops(id).await?)))
 }
 

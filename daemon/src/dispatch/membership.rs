@@ -1,4 +1,4 @@
-//! Membership: this daemon's life among the others. It beats, takes over from those that died, and exchanges hints.
+//! Membership: one daemon among others. It renews its lease, takes over from those that died, and exchanges hints.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Event;
-use crate::store::{Error, Store, daemons::Beat, daemons::Wake};
+use crate::store::{
+    Error, Store,
+    queue::daemons::{Beat, Wake},
+};
 
 /// How long a daemon that is silent is taken to be alive.
 const LEASE: Duration = Duration::from_secs(10);
@@ -26,9 +29,9 @@ const TRUST: f64 = 0.75;
 /// How often the others are listened to.
 const HEAR: Duration = Duration::from_millis(150);
 
-/// The life of this daemon: under which id it claims, and whether it may still start pushes.
+/// The lease of this daemon: under which id it claims, and whether it may still start pushes.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct DaemonLease {
     id: AtomicI64,
     beat_sent: Mutex<Instant>,
     /// The database's clock at a moment of ours.
@@ -37,7 +40,7 @@ pub(super) struct Life {
     living: Mutex<Vec<i64>>,
 }
 
-impl Life {
+impl DaemonLease {
     /// The fence.
     pub(super) fn id(&self) -> i64 {
         self.id.load(Ordering::Acquire)
@@ -71,11 +74,11 @@ impl Life {
     }
 }
 
-/// The member that beats and listens.
+/// Renews the lease and listens to the other daemons.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(super) struct Membership {
     store: Store,
-    life: Arc<Life>,
+    lease: Arc<DaemonLease>,
     events: mpsc::UnboundedSender<Event>,
     /// What this daemon wants to tell the others.
     outbox: mpsc::UnboundedReceiver<Wake>,
@@ -86,8 +89,8 @@ pub(super) struct Member {
     adopting: Vec<i64>,
 }
 
-impl Member {
-    /// Starts a life. A sole owner of the database knows that every other daemon is dead.
+impl Membership {
+    /// Starts a lease. A sole owner of the database knows that every other daemon is dead.
     pub(super) async fn enroll(
         store: Store,
         events: mpsc::UnboundedSender<Event>,
@@ -96,11 +99,15 @@ impl Member {
     ) -> Result<Self, Error> {
         let sent = Instant::now();
         let id = store.enroll(LEASE.as_secs_f64()).await?;
-        let life =
-            Life { id: id.into(), beat_sent: sent.into(), clock: (sent, 0).into(), living: Mutex::default() };
-        let mut member = Self {
+        let lease = DaemonLease {
+            id: id.into(),
+            beat_sent: sent.into(),
+            clock: (sent, 0).into(),
+            living: Mutex::default(),
+        };
+        let mut membership = Self {
             store,
-            life: Arc::new(life),
+            lease: Arc::new(lease),
             events,
             outbox,
             living: Vec::new(),
@@ -109,14 +116,14 @@ impl Member {
             adopting: Vec::new(),
         };
         if is_sole {
-            member.store.bury(id, true).await?;
+            membership.store.bury(id, true).await?;
         }
-        member.beat().await?;
-        Ok(member)
+        membership.beat().await?;
+        Ok(membership)
     }
 
-    pub(super) fn life(&self) -> Arc<Life> {
-        Arc::clone(&self.life)
+    pub(super) fn lease(&self) -> Arc<DaemonLease> {
+        Arc::clone(&self.lease)
     }
 
     /// Beats and listens until told to stop.
@@ -138,20 +145,20 @@ impl Member {
 
     async fn beat(&mut self) -> Result<(), Error> {
         let sent = Instant::now();
-        let Beat { is_alive, living, now } = self.store.beat(self.life.id(), LEASE.as_secs_f64()).await?;
-        self.life.set_clock(now);
+        let Beat { is_alive, living, now } = self.store.beat(self.lease.id(), LEASE.as_secs_f64()).await?;
+        self.lease.set_clock(now);
         if is_alive {
-            self.life.beat(sent);
+            self.lease.beat(sent);
         } else {
-            self.start_new_life().await?;
+            self.start_new_lease().await?;
         }
         if living != self.living {
             self.heard.retain(|daemon, _| living.contains(daemon));
             self.living.clone_from(&living);
-            self.life.living.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&living);
+            self.lease.living.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&living);
             self.send(Event::Living(living));
         }
-        self.store.bury(self.life.id(), false).await?;
+        self.store.bury(self.lease.id(), false).await?;
         self.adopt().await?;
         if self.living.len() > 1 {
             self.store.forget_wakes().await?;
@@ -164,7 +171,7 @@ impl Member {
             self.adopting = self.store.orphans().await?;
         }
         if !self.adopting.is_empty() {
-            let items = self.store.adopt(self.life.id(), &self.adopting).await?;
+            let items = self.store.adopt(self.lease.id(), &self.adopting).await?;
             self.adopting.clear();
             self.send(Event::Orphans(items));
         }
@@ -172,18 +179,18 @@ impl Member {
     }
 
     /// Somebody took this daemon for dead, and its claims: what it holds is void, and it goes on under a new id.
-    async fn start_new_life(&mut self) -> Result<(), Error> {
-        tracing::warn!(daemon = self.life.id(), "this daemon was taken for dead; it starts a new life");
+    async fn start_new_lease(&mut self) -> Result<(), Error> {
+        tracing::warn!(daemon = self.lease.id(), "this daemon was taken for dead; it starts a new lease");
         let sent = Instant::now();
         let id = self.store.enroll(LEASE.as_secs_f64()).await?;
-        self.life.id.store(id, Ordering::Release);
-        self.life.beat(sent);
+        self.lease.id.store(id, Ordering::Release);
+        self.lease.beat(sent);
         self.seq = 0;
         Ok(())
     }
 
     async fn hear(&mut self) -> Result<(), Error> {
-        let me = self.life.id();
+        let me = self.lease.id();
         let from: Vec<(i64, i64)> = self
             .living
             .iter()
@@ -206,7 +213,7 @@ impl Member {
             return Ok(());
         }
         self.seq += 1;
-        self.store.tell(self.life.id(), self.seq, &wake).await
+        self.store.tell(self.lease.id(), self.seq, &wake).await
     }
 
     fn send(&self, event: Event) {

@@ -7,32 +7,32 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     push::Client,
-    store::{DueHint, Error, Store, daemons::Wake},
+    store::{DueHint, Error, Store, queue::daemons::Wake},
 };
 
 mod attempt;
 mod engine;
 mod finisher;
+mod integration_cache;
 mod lanes;
 mod look_ups;
 mod membership;
-mod notices;
-mod people;
+mod notifier;
+mod person_lock;
 mod probing;
 mod pusher;
 mod quota;
-mod ready;
+mod scheduler;
 mod scrub;
 mod session;
-mod steward;
 
 use engine::Engine;
+use integration_cache::IntegrationCache;
 use lanes::Lanes;
-use membership::{Life, Member};
-use notices::Teller;
+use membership::{DaemonLease, Membership};
+use notifier::Notifier;
 use pusher::Pusher;
-use ready::Shelf;
-use steward::Steward;
+use scheduler::Scheduler;
 
 /// So many ended attempts may wait to be written; past it, pushes wait.
 const ENDED_MAX: usize = 1024;
@@ -58,16 +58,16 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Dispatch {
     store: Store,
-    life: Arc<Life>,
+    lease: Arc<DaemonLease>,
     claiming: CancellationToken,
     beating: CancellationToken,
     engine: TaskTracker,
     pushes: TaskTracker,
     abandon: CancellationToken,
     finisher: TaskTracker,
-    member: TaskTracker,
-    steward: TaskTracker,
-    notices: TaskTracker,
+    membership: TaskTracker,
+    scheduler: TaskTracker,
+    notifier: TaskTracker,
     /// Dropped when the last push has ended, so that the finisher knows that nothing comes any more.
     ended: mpsc::Sender<finisher::Ended>,
 }
@@ -81,23 +81,23 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
     // What others are to hear is told in one message however much has come up.
     let (outbox, letters) = mpsc::unbounded_channel::<Wake>();
     let (ended, to_write) = mpsc::channel(ENDED_MAX);
-    let member = Member::enroll(store.clone(), events.clone(), letters, is_sole).await?;
-    let life = member.life();
-    let shelf = Arc::new(Shelf::new(store.clone(), brand, life.now().div_euclid(1000)));
+    let membership = Membership::enroll(store.clone(), events.clone(), letters, is_sole).await?;
+    let lease = membership.lease();
+    let integrations = Arc::new(IntegrationCache::new(store.clone(), brand, lease.now().div_euclid(1000)));
     let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
     let pusher = Arc::new(Pusher {
         store: store.clone(),
         client,
-        life: Arc::clone(&life),
-        shelf: Arc::clone(&shelf),
+        lease: Arc::clone(&lease),
+        integrations: Arc::clone(&integrations),
         events: events.clone(),
         ended: ended.clone(),
     });
-    let teller = Teller(Arc::clone(&pusher));
+    let notifier = Notifier(Arc::clone(&pusher));
     let engine = Engine {
         store: store.clone(),
-        life: Arc::clone(&life),
-        shelf,
+        lease: Arc::clone(&lease),
+        integrations,
         pusher,
         tracker: pushes.clone(),
         abandon: abandon.clone(),
@@ -105,33 +105,33 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
         ended: ended.clone(),
         outbox,
         lanes: Lanes::default(),
-        living: vec![life.id()],
+        living: vec![lease.id()],
         in_flight: 0,
         suspect: None,
         is_alone: false,
     };
     let dispatch = Dispatch {
         store: store.clone(),
-        life,
+        lease,
         claiming: CancellationToken::new(),
         beating: CancellationToken::new(),
         engine: TaskTracker::new(),
         pushes,
         abandon,
         finisher: TaskTracker::new(),
-        member: TaskTracker::new(),
-        steward: TaskTracker::new(),
-        notices: TaskTracker::new(),
+        membership: TaskTracker::new(),
+        scheduler: TaskTracker::new(),
+        notifier: TaskTracker::new(),
         ended,
     };
-    dispatch.notices.spawn(teller.run(dispatch.claiming.clone()));
-    dispatch.member.spawn(member.run(dispatch.beating.clone()));
-    let steward = Steward { store: store.clone(), life: Arc::clone(&dispatch.life), sweep_interval };
-    dispatch.steward.spawn(steward.run(dispatch.claiming.clone()));
+    dispatch.notifier.spawn(notifier.run(dispatch.claiming.clone()));
+    dispatch.membership.spawn(membership.run(dispatch.beating.clone()));
+    let scheduler = Scheduler { store: store.clone(), lease: Arc::clone(&dispatch.lease), sweep_interval };
+    dispatch.scheduler.spawn(scheduler.run(dispatch.claiming.clone()));
     dispatch.finisher.spawn(finisher::run(store, to_write, events));
     dispatch.engine.spawn(engine.run(heard, hints, dispatch.claiming.clone()));
-    let Dispatch { engine, pushes, finisher, member, steward, notices, .. } = &dispatch;
-    for tracker in [engine, pushes, finisher, member, steward, notices] {
+    let Dispatch { engine, pushes, finisher, membership, scheduler, notifier, .. } = &dispatch;
+    for tracker in [engine, pushes, finisher, membership, scheduler, notifier] {
         tracker.close();
     }
     Ok(dispatch)
@@ -143,9 +143,9 @@ impl Dispatch {
         tokio::select! {
             () = self.engine.wait() => "the engine",
             () = self.finisher.wait() => "the finisher",
-            () = self.member.wait() => "the member",
-            () = self.steward.wait() => "the steward",
-            () = self.notices.wait() => "the teller of notices",
+            () = self.membership.wait() => "the membership",
+            () = self.scheduler.wait() => "the scheduler",
+            () = self.notifier.wait() => "the notifier",
         }
     }
 
@@ -154,22 +154,22 @@ impl Dispatch {
     pub async fn stop(self, grace: Duration) -> Result<(), Error> {
         let Self {
             store,
-            life,
+            lease,
             claiming,
             beating,
             engine,
             pushes,
             abandon,
             finisher,
-            member,
-            steward,
-            notices,
+            membership,
+            scheduler,
+            notifier,
             ended,
         } = self;
         claiming.cancel();
         engine.wait().await;
-        steward.wait().await;
-        notices.wait().await;
+        scheduler.wait().await;
+        notifier.wait().await;
         if tokio::time::timeout(grace, pushes.wait()).await.is_err() {
             tracing::warn!(pushes = pushes.len(), "the grace is over; pushes in flight are given back");
             abandon.cancel();
@@ -181,8 +181,8 @@ impl Dispatch {
             tracing::warn!("the database is away; the last attempts could not be written");
         }
         beating.cancel();
-        member.wait().await;
-        store.release(life.id()).await?;
-        store.leave(life.id()).await
+        membership.wait().await;
+        store.release(lease.id()).await?;
+        store.leave(lease.id()).await
     }
 }

@@ -4,9 +4,9 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{
-    attempt::{Duty, Tried, attempt, probe},
+    attempt::{AttemptResult, PushRequest, attempt, probe},
+    integration_cache::PreparedIntegration,
     pusher::{Pusher, cannot_be_loaded, failure, millis, settled},
-    ready::Ready,
 };
 use crate::{
     connectors::Report,
@@ -18,9 +18,9 @@ use crate::{
     },
     store::{
         Error,
-        finish::AttemptRecord,
-        probe::{Found, Probe},
-        vendor_id::Past,
+        delivery::vendor_id::Past,
+        integration::probe::{Found, Probe},
+        queue::finish::AttemptRecord,
     },
 };
 
@@ -34,7 +34,7 @@ impl Pusher {
             }
             // Its row would keep the integration from being removed.
             Ok(None) => return self.drop_probe(&probe).await,
-            Err(error) => (Tried::nothing(cannot_be_loaded(&error)), None, 0),
+            Err(error) => (AttemptResult::nothing(cannot_be_loaded(&error)), None, 0),
         };
         let sent_body = tried.body.clone();
         let mut record = AttemptRecord {
@@ -70,14 +70,17 @@ impl Pusher {
         }
     }
 
-    async fn load(&self, probe: &Probe) -> Result<Option<std::sync::Arc<Ready>>, Error> {
+    async fn load(&self, probe: &Probe) -> Result<Option<std::sync::Arc<PreparedIntegration>>, Error> {
         let lane = (probe.company, probe.integration);
         loop {
             let loaded = match &probe.candidate {
-                None => self.shelf.load(lane).await,
+                None => self.integrations.load(lane).await,
                 Some(candidate) => {
                     let credentials = serde_json::from_str(candidate.expose_secret()).unwrap_or(Value::Null);
-                    self.shelf.load_with(lane, credentials).await.map(|ready| ready.map(std::sync::Arc::new))
+                    self.integrations
+                        .load_with(lane, credentials)
+                        .await
+                        .map(|ready| ready.map(std::sync::Arc::new))
                 }
             };
             if let Some(loaded) = settled(loaded).await {
@@ -86,8 +89,8 @@ impl Pusher {
         }
     }
 
-    async fn look(&self, asked: &Probe, ready: &Ready) -> (Tried, Option<Report>) {
-        let now = self.life.now().div_euclid(1_000_000);
+    async fn look(&self, asked: &Probe, ready: &PreparedIntegration) -> (AttemptResult, Option<Report>) {
+        let now = self.lease.now().div_euclid(1_000_000);
         match probe(&self.client, ready, asked.kind, now).await {
             Some((tried, report)) => (tried, Some(report)),
             None if asked.kind == ProbeKind::Test => (self.push_sample(asked, ready, now).await, None),
@@ -95,16 +98,16 @@ impl Pusher {
             None => {
                 let outcome =
                     ready.prepared.as_ref().err().cloned().map_or(Outcome::Delivered, Outcome::Failed);
-                (Tried::without_call(outcome), None)
+                (AttemptResult::without_call(outcome), None)
             }
         }
     }
 
-    async fn push_sample(&self, probe: &Probe, ready: &Ready, now: i64) -> Tried {
+    async fn push_sample(&self, probe: &Probe, ready: &PreparedIntegration, now: i64) -> AttemptResult {
         let sample = lead::sample(probe.company, &ready.integration.company_name);
         let body = lead::event_text(&sample, EventKind::Test);
         let id = probe.attempt.to_string();
-        let duty = Duty {
+        let request = PushRequest {
             id: &id,
             of: None,
             event: EventKind::Test,
@@ -114,7 +117,7 @@ impl Pusher {
             created_at: now,
             now,
         };
-        attempt(&self.client, &self.store, ready, duty, Past::default()).await
+        attempt(&self.client, &self.store, ready, request, Past::default()).await
     }
 
     async fn write_probe(

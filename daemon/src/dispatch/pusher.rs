@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use super::{
-    attempt::{Duty, Tried, attempt, unkept},
+    attempt::{AttemptResult, PushRequest, attempt, unkept},
     engine::Event,
     finisher::{End, Ended, Item},
+    integration_cache::{IntegrationCache, PreparedIntegration},
     lanes::LaneId,
-    membership::Life,
-    ready::{Ready, Shelf},
+    membership::DaemonLease,
 };
 use crate::{
     connectors,
@@ -25,9 +25,11 @@ use crate::{
     push::Client,
     store::{
         Error, Store,
-        finish::{AttemptRecord, Finished},
-        queue::{Claimed, Pending},
-        vendor_id::Past,
+        delivery::vendor_id::Past,
+        queue::{
+            claim::{Claimed, Pending},
+            finish::{AttemptRecord, Finished},
+        },
     },
 };
 
@@ -39,8 +41,8 @@ const AWAY_WAIT: Duration = Duration::from_millis(250);
 pub(super) struct Pusher {
     pub(super) store: Store,
     pub(super) client: Client,
-    pub(super) life: Arc<Life>,
-    pub(super) shelf: Arc<Shelf>,
+    pub(super) lease: Arc<DaemonLease>,
+    pub(super) integrations: Arc<IntegrationCache>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) ended: mpsc::Sender<Ended>,
 }
@@ -63,7 +65,7 @@ impl Pusher {
 
     /// Whether the lease is trusted under which an item was claimed.
     fn may_push(&self, item: &Claimed) -> bool {
-        self.life.id() == item.daemon && self.life.is_trusted()
+        self.lease.id() == item.daemon && self.lease.is_trusted()
     }
 
     async fn push_pending(&self, lane: LaneId, item: &Claimed, pending: &Pending) -> End {
@@ -80,15 +82,15 @@ impl Pusher {
                     Ok(true) => {
                         is_withdrawn = true;
                         let error = "nothing was sent: the lead took back its consent after this event";
-                        Tried::nothing(Failure::new(FailureClass::Rejected, error))
+                        AttemptResult::nothing(Failure::new(FailureClass::Rejected, error))
                     }
-                    Err(failure) => Tried::nothing(failure),
+                    Err(failure) => AttemptResult::nothing(failure),
                 };
                 (tried, ready.policy.retries, ready.integration.version)
             }
-            Err(failure) => (Tried::nothing(failure), Policy::default().retries, pending.version),
+            Err(failure) => (AttemptResult::nothing(failure), Policy::default().retries, pending.version),
         };
-        let age = Duration::from_micros(u64::try_from(self.life.now() - pending.created_at).unwrap_or(0));
+        let age = Duration::from_micros(u64::try_from(self.lease.now() - pending.created_at).unwrap_or(0));
         let standing = Standing {
             retries: u32::try_from(pending.retries).unwrap_or(0),
             retries_max,
@@ -116,17 +118,22 @@ impl Pusher {
     }
 
     /// None if the database kept it waiting past the lease's trust: another daemon may have it already.
-    async fn attempt(&self, ready: &Ready, item: &Claimed, pending: &Pending) -> Option<Tried> {
+    async fn attempt(
+        &self,
+        ready: &PreparedIntegration,
+        item: &Claimed,
+        pending: &Pending,
+    ) -> Option<AttemptResult> {
         let past = match self.past(ready, item, pending).await {
             Ok(past) => past,
-            Err(failure) => return Some(Tried::nothing(failure)),
+            Err(failure) => return Some(AttemptResult::nothing(failure)),
         };
         if !self.may_push(item) {
             return None;
         }
         let id = item.delivery.to_string();
         let body = lead::pushed_as(&pending.body, pending.event);
-        let duty = Duty {
+        let request = PushRequest {
             id: &id,
             of: Some((pending.lead, item.delivery)),
             event: pending.event,
@@ -134,13 +141,18 @@ impl Pusher {
             rendered: pending.rendered.as_ref(),
             is_repeat: pending.attempts > 0 || item.trigger == Trigger::Retry,
             created_at: pending.created_at.div_euclid(1_000_000),
-            now: self.life.now().div_euclid(1_000_000),
+            now: self.lease.now().div_euclid(1_000_000),
         };
-        Some(attempt(&self.client, &self.store, ready, duty, past).await)
+        Some(attempt(&self.client, &self.store, ready, request, past).await)
     }
 
     /// What is kept of earlier pushes of the lead, where the connector asks for it.
-    async fn past(&self, ready: &Ready, item: &Claimed, pending: &Pending) -> Result<Past, Failure> {
+    async fn past(
+        &self,
+        ready: &PreparedIntegration,
+        item: &Claimed,
+        pending: &Pending,
+    ) -> Result<Past, Failure> {
         if !ready.prepared.as_ref().is_ok_and(|prepared| prepared.keeps_ids()) {
             return Ok(Past::default());
         }
@@ -153,7 +165,12 @@ impl Pusher {
     }
 
     /// Whether the lead took back its consent since this event, at a target that asks for it.
-    async fn is_withdrawn(&self, lane: LaneId, ready: &Ready, lead: LeadId) -> Result<bool, Failure> {
+    async fn is_withdrawn(
+        &self,
+        lane: LaneId,
+        ready: &PreparedIntegration,
+        lead: LeadId,
+    ) -> Result<bool, Failure> {
         let connector = connectors::find(&ready.integration.connector);
         if connector.is_none_or(|connector| !connector.manifest().needs_consent) {
             return Ok(false);
@@ -166,9 +183,9 @@ impl Pusher {
     }
 
     /// Waits for the database as long as it takes: the claim holds the delivery meanwhile.
-    async fn ready(&self, lane: LaneId, version: i32) -> Result<Option<Arc<Ready>>, Failure> {
+    async fn ready(&self, lane: LaneId, version: i32) -> Result<Option<Arc<PreparedIntegration>>, Failure> {
         loop {
-            match settled(self.shelf.get(lane, version).await).await {
+            match settled(self.integrations.get(lane, version).await).await {
                 None => {}
                 Some(Ok(ready)) => return Ok(ready),
                 Some(Err(error)) => {
@@ -186,7 +203,7 @@ impl Pusher {
             _ => None,
         };
         if let Some(wait) = wait {
-            let until = self.life.now() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2);
+            let until = self.lease.now() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2);
             if self.events.send(Event::Pause(lane, until)).is_err() {
                 tracing::debug!("the engine has stopped");
             }
@@ -209,7 +226,8 @@ impl Pusher {
             FailureClass::Unknown,
             "the daemon died during this push: maybe delivered",
         ));
-        let since = |micros: i64| Duration::from_micros(u64::try_from(self.life.now() - micros).unwrap_or(0));
+        let since =
+            |micros: i64| Duration::from_micros(u64::try_from(self.lease.now() - micros).unwrap_or(0));
         let retries = u32::try_from(pending.retries).unwrap_or(0);
         let is_sweep = item.trigger == Trigger::Sweep;
         let standing = Standing { retries, retries_max, deaths, age: since(pending.created_at), is_sweep };
@@ -220,7 +238,7 @@ impl Pusher {
             }
             other => other,
         };
-        let tried = Tried { outcome, took: elapsed, sent: None, answer: None, body: None };
+        let tried = AttemptResult { outcome, took: elapsed, sent: None, answer: None, body: None };
         let finished = Finished {
             claim: item.claim,
             delivery: item.delivery,
@@ -282,7 +300,7 @@ pub(super) fn cannot_be_loaded(error: &Error) -> Failure {
     Failure::new(FailureClass::Transient, message)
 }
 
-fn record(item: &Claimed, pending: &Pending, tried: Tried, config_version: i32) -> AttemptRecord {
+fn record(item: &Claimed, pending: &Pending, tried: AttemptResult, config_version: i32) -> AttemptRecord {
     AttemptRecord {
         id: item.attempt,
         company: item.company,

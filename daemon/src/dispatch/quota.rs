@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::people::People;
+use super::person_lock::PersonLocks;
 use crate::{connectors::Pace, domain::outcome::Failure};
 
 /// What an account takes. Integrations may share it.
@@ -20,7 +20,7 @@ pub(super) struct Quota {
     /// None if the target takes any number of calls.
     window: Option<Arc<Window>>,
     /// Whom pushes are about now.
-    pub(super) people: People,
+    pub(super) people: PersonLocks,
     /// Until when pushes fail, and how, as what the target counts for all its callers is all but used.
     spent: Mutex<Option<(Instant, Failure)>>,
 }
@@ -56,7 +56,7 @@ impl Quota {
             let room = Arc::new(Semaphore::new(calls));
             Arc::new(Window { pace, room, ended: Mutex::new(vec![others_until; calls].into()) })
         });
-        Self { window, people: People::new(others_until), spent: Mutex::default() }
+        Self { window, people: PersonLocks::new(others_until), spent: Mutex::default() }
     }
 
     /// Waits until another call may be made. A call counts from its end, not from its start: the target counts

@@ -7,9 +7,9 @@ pub const BATCH: usize = 500;
 /// So many seconds' worth of pushes wait in the queue at most, so that what is cancelled ends soon.
 const AHEAD_SECONDS: f64 = 5.0;
 
-/// What is known of a visit that is under way.
+/// What is known of a run that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Visit {
+pub struct SweepRun {
     /// None if it is gone.
     pub canary: Option<State>,
     /// Whether the canary arrived, so that the rest follows.
@@ -26,11 +26,11 @@ pub enum Next {
     Wait,
     /// Bring back the next ones.
     Release,
-    /// Leave what is still dead to the next visit.
+    /// Leave what is still dead to the next run.
     End,
 }
 
-impl Visit {
+impl SweepRun {
     /// Decides.
     #[must_use]
     pub fn next(self) -> Next {
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn the_rest_follows_only_a_canary_that_arrived() {
         use State::{Dead, Delivered, Held, Pending, Skipped};
-        let visit = |canary| Visit {
+        let run = |canary| SweepRun {
             canary,
             is_passed: false,
             is_enabled: true,
@@ -80,27 +80,27 @@ mod tests {
             (Some(Skipped), Next::End),
             (None, Next::End),
         ] {
-            assert_eq!(visit(canary).next(), next, "{canary:?}");
-            let passed = Visit { is_passed: true, ..visit(canary) };
+            assert_eq!(run(canary).next(), next, "{canary:?}");
+            let passed = SweepRun { is_passed: true, ..run(canary) };
             assert_eq!(passed.next(), Next::Release, "{canary:?}: it had arrived once");
         }
     }
 
     #[test]
     fn the_rest_goes_at_the_lanes_pace_and_ends_where_it_fails_again() {
-        let visit = Visit {
+        let run = SweepRun {
             canary: Some(State::Delivered),
             is_passed: true,
             is_enabled: true,
             breaker: breaker::State::Closed,
             is_busy: false,
         };
-        assert_eq!(Visit { is_busy: true, ..visit }.next(), Next::Wait);
+        assert_eq!(SweepRun { is_busy: true, ..run }.next(), Next::Wait);
         for breaker in [breaker::State::Open, breaker::State::HalfOpen] {
-            assert_eq!(Visit { breaker, is_busy: true, ..visit }.next(), Next::End);
+            assert_eq!(SweepRun { breaker, is_busy: true, ..run }.next(), Next::End);
         }
-        assert_eq!(Visit { is_enabled: false, ..visit }.next(), Next::End);
-        assert_eq!(Visit { is_enabled: false, is_passed: false, ..visit }.next(), Next::End);
+        assert_eq!(SweepRun { is_enabled: false, ..run }.next(), Next::End);
+        assert_eq!(SweepRun { is_enabled: false, is_passed: false, ..run }.next(), Next::End);
     }
 
     #[test]

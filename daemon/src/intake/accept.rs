@@ -16,10 +16,10 @@ use crate::{
         integration::EventKind,
         lead::{self, AcceptContext, Accepted, Refusal, SaveLead},
     },
-    store::{
+    store::lead::{
+        Again,
         intake::{AcceptedDelivery, CompanyView, Flushed, NewEvent},
-        lead::Again,
-        save_lead::{SaveKey, Saved},
+        save::{SaveKey, Saved},
     },
 };
 

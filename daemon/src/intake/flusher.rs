@@ -7,7 +7,7 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ledger::{Ledger, Trouble};
-use crate::store::intake::{Flushed, NewEvent};
+use crate::store::lead::intake::{Flushed, NewEvent};
 
 /// The most leads of one flush.
 const FLUSH_CAP: usize = 500;

@@ -11,11 +11,13 @@ use crate::{
     },
     store::{
         self, Store,
-        intake::{CompanyView, Flushed, NewEvent},
-        lead::Again,
-        lead_read::LeadStatus,
-        refusal::NewRefusal,
-        save_lead::{SaveKey, Saved},
+        company::refusal::NewRefusal,
+        lead::{
+            Again,
+            intake::{CompanyView, Flushed, NewEvent},
+            read::LeadStatus,
+            save::{SaveKey, Saved},
+        },
     },
 };
 

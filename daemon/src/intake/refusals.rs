@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{ledger::Ledger, problem::Problem, views::Opened};
 use crate::{
     domain::{ids::RefusalId, redact::redact},
-    store::refusal::NewRefusal,
+    store::company::refusal::NewRefusal,
 };
 
 /// The most refusals that wait to be kept; what comes beyond it would soon be pushed out anyway.

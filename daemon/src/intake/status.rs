@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::ledger::Trouble;
-use crate::store::{delivery_read::DeliveryView, lead_read::LeadStatus};
+use crate::store::{delivery::read::DeliveryView, lead::read::LeadStatus};
 
 /// The answer to `GET /v1/leads/{uuid}`.
 #[derive(Debug, Serialize)]

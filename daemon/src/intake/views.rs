@@ -20,7 +20,7 @@ use crate::{
         ids::{CompanyId, KeyId},
         signing,
     },
-    store::intake::{CompanyView, KeyView},
+    store::lead::intake::{CompanyView, KeyView},
 };
 
 /// The most companies whose views are kept.

@@ -2,14 +2,19 @@
 
 use sqlx::PgConnection;
 
-use super::{
-    Error, Store,
-    command::{Command, Refusal},
+use crate::{
+    domain::{
+        ids::{CompanyId, IntegrationId},
+        plan::{Plan, UNCOUNTED},
+    },
+    store::{
+        Error, Store,
+        operator::command::{Command, Refusal},
+    },
 };
-use crate::domain::{
-    ids::{CompanyId, IntegrationId},
-    plan::{Plan, UNCOUNTED},
-};
+
+pub mod key;
+pub mod refusal;
 
 /// The largest id that every JSON reader keeps exact.
 const MAX_ID: i64 = (1 << 53) - 1;

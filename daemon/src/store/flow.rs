@@ -5,17 +5,21 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{
-    Error, Store,
-    command::{Command, Refusal},
-    company::{Company, find_optional_company},
-    integration::find_integration,
+use crate::{
+    domain::{
+        flow::{Condition, Flow, Flows},
+        ids::{CompanyId, FlowId, IntegrationId, LeadId},
+        integration::EventKind,
+    },
+    store::{
+        Error, Store,
+        company::{Company, find_optional_company},
+        integration::find_integration,
+        operator::command::{Command, Refusal},
+    },
 };
-use crate::domain::{
-    flow::{Condition, Flow, Flows},
-    ids::{CompanyId, FlowId, IntegrationId, LeadId},
-    integration::EventKind,
-};
+
+pub mod held;
 
 /// The most flows of a company: every lead is asked about by all of them.
 const FLOWS_MAX: i64 = 200;

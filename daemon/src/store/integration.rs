@@ -5,16 +5,22 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::{
-    Error, Store,
-    command::{Command, Refusal},
-    company::{Company, find_optional_company},
-    secret,
+use crate::{
+    domain::{
+        ids::{AttemptId, CompanyId, IntegrationId},
+        integration::{Integration, ProbeKind},
+    },
+    store::{
+        Error, Store,
+        company::{Company, find_optional_company},
+        operator::command::{Command, Refusal},
+    },
 };
-use crate::domain::{
-    ids::{AttemptId, CompanyId, IntegrationId},
-    integration::{Integration, ProbeKind},
-};
+
+pub mod probe;
+pub mod read;
+pub mod removal;
+pub mod secret;
 
 /// An integration to be created; everything about it has been checked.
 #[derive(Debug)]

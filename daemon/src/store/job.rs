@@ -6,16 +6,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    Error, Store,
-    command::{Call, Command, Refusal},
-    delivery_read::{DeliveryFilter, Order, Target},
-    push::{Choice, NewPush},
-    retry::Retrial,
-};
-use crate::domain::{
-    ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
-    sweep::batch,
+use crate::{
+    domain::{
+        ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
+        sweep::batch,
+    },
+    store::{
+        Error, Store,
+        delivery::read::{DeliveryFilter, Order, Target},
+        operator::command::{Call, Command, Refusal},
+        queue::{
+            push::{Choice, NewPush},
+            retry::Retrial,
+        },
+    },
 };
 
 /// A lane of a job, as it is asked for.
@@ -200,7 +204,7 @@ impl Store {
     }
 
     /// Brings back the next deliveries of one lane of a job, if it has room for them.
-    pub async fn go_on_with_job(
+    pub async fn continue_job(
         &self,
         company: CompanyId,
         integration: IntegrationId,

@@ -3,11 +3,18 @@
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use super::{
+use crate::store::{
     Error, Store,
-    intake::{AcceptedDelivery, NewEvent},
-    update::write_update,
+    lead::intake::{AcceptedDelivery, NewEvent},
+    queue::successors::write_update,
 };
+
+pub mod erase;
+pub mod import;
+pub mod intake;
+pub mod read;
+pub mod save;
+pub mod trace;
 
 /// What became of an event of a known lead.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The store: the only SQL there is, and the place where secrets are sealed and opened.
+//! The store: the only SQL there is, divided by what it is about.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,56 +7,26 @@ use serde_json::Value;
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use tokio::time::error::Elapsed;
 
-use crate::domain::integration::Policy;
+use crate::{
+    domain::integration::Policy,
+    postgres::setup,
+    secrets::{SealError, Sealer},
+};
 
-pub mod attempt_read;
-pub mod audit_read;
-pub mod command;
 pub mod company;
-pub mod daemons;
-pub mod data_dir;
-pub mod delivery_read;
-pub mod embedded;
-pub mod erase;
-pub mod finish;
+pub mod delivery;
 pub mod flow;
-pub mod flow_held;
-pub mod held;
-pub mod hold;
 mod hub;
-pub mod import;
-pub mod intake;
 pub mod integration;
-pub mod integration_read;
 pub mod job;
-pub mod key;
 pub mod lead;
-pub mod lead_read;
-pub mod master_key;
 pub mod notice;
-mod partitions;
-pub mod probe;
-pub mod push;
+pub mod operator;
 pub mod queue;
-pub mod refusal;
-pub mod removal;
-pub mod retention;
-pub mod retry;
-mod revive;
-pub mod save_lead;
-mod seal;
-pub mod secret;
-pub mod setup;
-pub mod sweep;
-pub mod trace;
-mod update;
-pub mod vendor_id;
-mod why;
 
 pub use crate::domain::delivery::SweepPolicy;
+pub use delivery::partitions::ensure_partitions;
 pub use hub::{Change, DueHint, Hub};
-pub use partitions::ensure_partitions;
-pub use seal::{SealError, Sealer};
 
 /// The kind of due rows that first attempts have; they go before [`RETRY`].
 pub const FIRST: u8 = 0;
@@ -154,7 +124,7 @@ impl Store {
     pub fn new(pool: PgPool, sealer: Sealer, hub: Arc<Hub>) -> Self {
         let finishes = setup::pinned(&pool);
         let policy = |_: &str, config: &Value| Policy::of(config);
-        let (sweep, kept) = (SweepPolicy::default(), retention::KEPT_DEFAULT);
+        let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);
         Self { pool, finishes, sealer, hub, sweep, kept, policy, silence_max: SILENCE_MAX }
     }
 

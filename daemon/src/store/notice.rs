@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Error, Store, finish::storable};
-use crate::domain::{
-    ids::{CompanyId, IntegrationId, NoticeId},
-    notice::{self, Notice, Subject, SubjectIntegration},
+use crate::{
+    domain::{
+        ids::{CompanyId, IntegrationId, NoticeId},
+        notice::{self, Notice, Subject, SubjectIntegration},
+    },
+    store::{Error, Store, queue::finish::storable},
 };
 
 /// The subject of what is about a company itself.

@@ -2,7 +2,7 @@
 
 use leadlined::{
     domain::breaker::{Breaker, Sign, Tally},
-    store::finish::Sent,
+    store::queue::finish::Sent,
 };
 
 use super::*;

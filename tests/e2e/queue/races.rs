@@ -1,7 +1,7 @@
 //! Two at once: what one has read, another has changed before it writes.
 
 use leadline_tests::{check_invariants, wait_until};
-use leadlined::store::{Error, delivery_read::Target};
+use leadlined::store::{Error, delivery::read::Target};
 
 use super::*;
 
@@ -55,7 +55,7 @@ async fn a_step_of_a_job_that_another_daemon_has_taken_is_left_alone() {
     // Another daemon brings the delivery back, and it is dead again when this one gets the lock.
     let mut other = scene.pool.begin().await.unwrap();
     sqlx::query("UPDATE job SET position = last_id, released = 1").execute(&mut *other).await.unwrap();
-    let step = scene.store.go_on_with_job(scene.company, scene.integration, job);
+    let step = scene.store.continue_job(scene.company, scene.integration, job);
     let rest = async {
         scene.wait_for_lock().await;
         other.commit().await.unwrap();

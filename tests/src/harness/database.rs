@@ -5,7 +5,11 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use leadlined::store::{embedded::Cluster, ensure_partitions, master_key, setup};
+use leadlined::{
+    postgres::{embedded::Cluster, setup},
+    secrets::master_key,
+    store::ensure_partitions,
+};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, postgres::PgConnectOptions};
 use tokio::sync::OnceCell;
 

@@ -126,7 +126,7 @@ impl Pushing {
                 is_repeat: bringing.is_repeat,
                 same: &[],
                 since: *bringing.since.get_or_insert(self.now),
-                met_lately: false,
+                recently_pushed: false,
                 ids,
                 token: self.token.as_ref(),
                 now: self.now,

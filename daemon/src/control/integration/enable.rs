@@ -11,9 +11,9 @@ use super::{
 use crate::{
     domain::fanout::INTEGRATION_DISABLED,
     store::{
-        command::{Command, Refusal},
-        held::BATCH,
         integration::LockedIntegration,
+        operator::command::{Command, Refusal},
+        queue::release::BATCH,
     },
 };
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use tonic::{Request, Response};
 
 use super::{Answer, Control, check, mutate};
-use crate::{connectors, store::integration_read::IntegrationFilter};
+use crate::{connectors, store::integration::read::IntegrationFilter};
 
 mod enable;
 mod probes;

@@ -7,7 +7,7 @@ use super::super::{Control, check};
 use crate::{
     connectors::Connector,
     domain::integration::ProbeKind,
-    store::command::{Command, Refusal},
+    store::operator::command::{Command, Refusal},
 };
 
 type Asked = Result<(Box<Command>, v1::TestIntegrationResponse), Refusal>;

@@ -16,9 +16,9 @@ use crate::{
         signing,
     },
     store::{
-        command::{Command, Refusal},
         company::Company,
         integration::{LockedIntegration, NewIntegration},
+        operator::command::{Command, Refusal},
     },
 };
 

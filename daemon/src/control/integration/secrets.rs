@@ -10,10 +10,9 @@ use super::super::{Answer, Control, check, mutate, secret};
 use crate::{
     domain::{fanout, signing},
     store::{
-        command::{Call, Command, Refusal},
-        held::BATCH,
-        integration::LockedIntegration,
-        secret::Entry,
+        integration::{LockedIntegration, secret::Entry},
+        operator::command::{Call, Command, Refusal},
+        queue::release::BATCH,
     },
 };
 

@@ -10,9 +10,9 @@ const NEAR: i64 = 60_000_000;
 /// Whether the timers stand for every row that will be due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Knowledge {
-    /// Rows may wait that another life planned: the next one must be asked for.
+    /// Rows may wait that another daemon planned: the next one must be asked for.
     #[default]
-    Doubtful,
+    Uncertain,
     /// It is being asked for.
     Asked,
     /// Every row that will be due was told by a hint.
@@ -47,9 +47,9 @@ impl Track {
     }
 
     /// Nothing of what was known counts, but for the timers.
-    pub(super) fn look_anew(&mut self) {
+    pub(super) fn rescan(&mut self) {
         self.look(0);
-        self.knowledge = Knowledge::Doubtful;
+        self.knowledge = Knowledge::Uncertain;
     }
 
     /// A row will be due. Gives the time for which a timer must be set, if none stands for it.
@@ -68,26 +68,26 @@ impl Track {
     }
 
     /// Whether the next row must be asked for, now that nothing more is due. True once until it was answered.
-    pub(super) fn wonders(&mut self) -> bool {
-        let wonders = self.knowledge == Knowledge::Doubtful;
-        if wonders {
+    pub(super) fn needs_peek(&mut self) -> bool {
+        let needs_peek = self.knowledge == Knowledge::Uncertain;
+        if needs_peek {
             self.knowledge = Knowledge::Asked;
         }
-        wonders
+        needs_peek
     }
 
     /// The next row was asked for. Behind it there may be others.
     pub(super) fn answered(&mut self, is_some: bool) {
         if is_some {
-            self.knowledge = Knowledge::Doubtful;
+            self.knowledge = Knowledge::Uncertain;
         } else if self.knowledge == Knowledge::Asked {
             self.knowledge = Knowledge::Complete;
         }
     }
 
     /// Rows may wait that no hint told of.
-    pub(super) fn doubt(&mut self) {
-        self.knowledge = Knowledge::Doubtful;
+    pub(super) fn mark_uncertain(&mut self) {
+        self.knowledge = Knowledge::Uncertain;
     }
 }
 

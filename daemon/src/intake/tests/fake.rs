@@ -19,12 +19,16 @@ use crate::{
     },
     intake::ledger::{Ledger, Trouble},
     store::{
-        delivery_read::DeliveryView,
-        intake::{AcceptedDelivery, CompanyView, Flushed, IntakeIntegration, KeyView, NewDelivery, NewEvent},
-        lead::Again,
-        lead_read::{LeadStatus, LeadView},
-        refusal::NewRefusal,
-        save_lead::{SaveKey, Saved},
+        company::refusal::NewRefusal,
+        delivery::read::DeliveryView,
+        lead::{
+            Again,
+            intake::{
+                AcceptedDelivery, CompanyView, Flushed, IntakeIntegration, KeyView, NewDelivery, NewEvent,
+            },
+            read::{LeadStatus, LeadView},
+            save::{SaveKey, Saved},
+        },
     },
 };
 

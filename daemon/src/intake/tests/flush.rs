@@ -12,7 +12,7 @@ use crate::{
         flusher::{Flusher, Queue},
         ledger::Trouble,
     },
-    store::intake::Flushed,
+    store::lead::intake::Flushed,
 };
 
 fn started(ledger: &Arc<Fake>) -> (Queue, JoinSet<()>) {

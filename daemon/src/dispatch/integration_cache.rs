@@ -1,0 +1,167 @@
+//! Integrations made ready to push: loaded, opened and compiled once for each version.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde_json::Value;
+use tokio::{
+    sync::{RwLock, Semaphore},
+    time::Instant,
+};
+
+use super::{
+    lanes::LaneId,
+    quota::{Quota, Quotas},
+    session::Session,
+};
+use crate::{
+    connectors::{self, Prepared},
+    domain::{
+        ids::IntegrationId,
+        integration::{Integration, Policy},
+        outcome::{Failure, FailureClass},
+    },
+    store::{Error, Store},
+};
+
+/// So many integrations are loaded side by side, however many lanes wake at once.
+const LOADS_MAX: usize = 8;
+
+/// An integration ready to push, or the reason why none of its pushes can be rendered.
+pub(super) struct PreparedIntegration {
+    pub(super) integration: Integration,
+    pub(super) policy: Policy,
+    pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
+    pub(super) session: Arc<Session>,
+    pub(super) quota: Arc<Quota>,
+}
+
+impl fmt::Debug for PreparedIntegration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedIntegration")
+            .field("integration", &self.integration.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The integrations that were prepared, one version of each.
+#[derive(Debug)]
+pub(super) struct IntegrationCache {
+    store: Store,
+    /// The daemon's own, for companies that have none.
+    brand: String,
+    /// When this daemon began, by its timer, and in milliseconds since 1970.
+    began: (Instant, i64),
+    /// One for each integration that is pushed to, until it is gone.
+    ready: RwLock<HashMap<IntegrationId, Arc<PreparedIntegration>>>,
+    sessions: Mutex<HashMap<IntegrationId, Arc<Session>>>,
+    quotas: Quotas,
+    loads: Semaphore,
+}
+
+impl IntegrationCache {
+    /// An empty cache. `now` is in milliseconds since 1970.
+    pub(super) fn new(store: Store, brand: String, now: i64) -> Self {
+        Self {
+            store,
+            brand,
+            began: (Instant::now(), now),
+            ready: RwLock::default(),
+            sessions: Mutex::default(),
+            quotas: Quotas::default(),
+            loads: Semaphore::new(LOADS_MAX),
+        }
+    }
+
+    /// An integration at this version or a later one; none if it is gone.
+    pub(super) async fn get(
+        &self,
+        id: LaneId,
+        version: i32,
+    ) -> Result<Option<Arc<PreparedIntegration>>, Error> {
+        if let Some(ready) = self.ready.read().await.get(&id.1)
+            && ready.integration.version >= version
+        {
+            return Ok(Some(Arc::clone(ready)));
+        }
+        self.load(id).await
+    }
+
+    /// Reads an integration anew, whatever is cached.
+    pub(super) async fn load(&self, id: LaneId) -> Result<Option<Arc<PreparedIntegration>>, Error> {
+        let _permit = self.loads.acquire().await;
+        let Some(integration) = self.store.integration(id.0, id.1).await? else {
+            self.ready.write().await.remove(&id.1);
+            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.1);
+            return Ok(None);
+        };
+        let session = self.session(id.1);
+        // What was called under other credentials or another pace may count at the target too.
+        let is_known = self.ready.read().await.contains_key(&id.1);
+        let others_until = if is_known { Some(Instant::now()) } else { self.others_until(id.1) };
+        let ready = Arc::new(self.prepare(integration, session, others_until));
+        let mut integrations = self.ready.write().await;
+        // Two loads may overtake each other.
+        let is_newest = integrations
+            .get(&id.1)
+            .is_none_or(|other| other.integration.version <= ready.integration.version);
+        if is_newest {
+            integrations.insert(id.1, Arc::clone(&ready));
+        }
+        Ok(Some(ready))
+    }
+
+    /// An integration as it would be with other credentials, with a login of its own.
+    pub(super) async fn load_with(
+        &self,
+        id: LaneId,
+        credentials: Value,
+    ) -> Result<Option<PreparedIntegration>, Error> {
+        let Some(mut integration) = self.store.integration(id.0, id.1).await? else { return Ok(None) };
+        integration.credentials = credentials;
+        Ok(Some(self.prepare(integration, Arc::default(), self.others_until(id.1))))
+    }
+
+    /// Until when an earlier daemon may have pushed to an integration. A daemon that was restarted knows nothing of the calls
+    /// that were made a moment before; to an integration that is younger there were none. By which clock an id was made
+    /// is not known, and at stake is one window.
+    fn others_until(&self, id: IntegrationId) -> Option<Instant> {
+        let (began, began_at) = self.began;
+        (id.made_at() < began_at).then_some(began)
+    }
+
+    fn session(&self, id: IntegrationId) -> Arc<Session> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(sessions.entry(id).or_default())
+    }
+
+    fn prepare(
+        &self,
+        integration: Integration,
+        session: Arc<Session>,
+        others_until: Option<Instant>,
+    ) -> PreparedIntegration {
+        let brand = integration.brand.as_deref().unwrap_or(&self.brand);
+        let mut policy = connectors::policy(&integration.connector, &integration.config);
+        let Some(connector) = connectors::find(&integration.connector) else {
+            let error = format!(
+                "this daemon has no connector {}: run the version that made it",
+                integration.connector
+            );
+            let prepared = Err(Failure::new(FailureClass::Mapping, error));
+            return PreparedIntegration { policy, prepared, session, quota: Arc::default(), integration };
+        };
+        let prepared = connector.prepare(&integration, brand);
+        let pace = prepared.as_ref().ok().and_then(|prepared| prepared.pace());
+        if let Some(pace) = pace {
+            // More pushes would do nothing but wait, and a daemon that died then would seem to have died in them.
+            policy.concurrency = policy.concurrency.min(pace.calls);
+        }
+        let account = connector.account(&integration.config, &integration.credentials);
+        let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
+        PreparedIntegration { policy, prepared, session, quota, integration }
+    }
+}

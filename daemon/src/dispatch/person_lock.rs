@@ -1,0 +1,110 @@
+//! One person at a time: where a target forbids no second one, pushes for the same person wait for each other.
+
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard},
+    time::Instant,
+};
+
+/// A target's search knows by then whom a push has made.
+const RECENT: Duration = Duration::from_secs(600);
+/// When so many are remembered, those who were met longer ago are forgotten.
+const PEOPLE_MAX: usize = 1024;
+
+/// When the last push for somebody ended.
+type Met = Option<Instant>;
+
+/// The people of one account, by a hash that means nothing elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct PersonLocks {
+    hasher: RandomState,
+    /// Until when others may have met anybody.
+    others_until: Met,
+    people: Mutex<HashMap<u64, Arc<AsyncMutex<Met>>>>,
+}
+
+/// The right to push for a person, until this is dropped.
+#[derive(Debug)]
+pub(super) struct PersonLock {
+    met: OwnedMutexGuard<Met>,
+    others_until: Met,
+}
+
+fn is_recent(met: Met) -> bool {
+    met.is_some_and(|met| met.elapsed() < RECENT)
+}
+
+impl PersonLock {
+    /// Whether another push for the person has just ended: a search may not know yet whom it made.
+    pub(super) fn recently_pushed(&self) -> bool {
+        is_recent(*self.met) || is_recent(self.others_until)
+    }
+}
+
+impl Drop for PersonLock {
+    fn drop(&mut self) {
+        *self.met = Some(Instant::now());
+    }
+}
+
+impl PersonLocks {
+    /// Nobody is known. Others may have pushed for anybody until that time: whom they met is not known here.
+    pub(super) fn new(others_until: Option<Instant>) -> Self {
+        Self { others_until, ..Self::default() }
+    }
+
+    /// Waits until no other push for this person is under way.
+    pub(super) async fn alone(&self, person: &str) -> PersonLock {
+        let person = {
+            let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+            if people.len() >= PEOPLE_MAX {
+                // Who is being pushed is locked.
+                people.retain(|_, person| person.try_lock().map_or(true, |met| is_recent(*met)));
+            }
+            Arc::clone(people.entry(self.hasher.hash_one(person)).or_default())
+        };
+        PersonLock { met: person.lock_owned().await, others_until: self.others_until }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn is_free(people: &PersonLocks, person: &str) -> bool {
+        tokio::time::timeout(Duration::from_millis(1), people.alone(person)).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn pushes_for_one_person_wait_and_those_for_others_do_not() {
+        let people = PersonLocks::default();
+        let ada = people.alone("ada").await;
+        assert!(!ada.recently_pushed() && !is_free(&people, "ada").await);
+        assert!(is_free(&people, "bob").await);
+        drop(ada);
+        assert!(people.alone("ada").await.recently_pushed());
+    }
+
+    #[tokio::test]
+    async fn neither_who_was_met_lately_nor_who_is_being_pushed_is_forgotten() {
+        let people = PersonLocks::default();
+        let _ada = people.alone("ada").await;
+        for n in 0..2 * PEOPLE_MAX {
+            drop(people.alone(&n.to_string()).await);
+        }
+        assert!(people.alone("0").await.recently_pushed());
+        assert!(!is_free(&people, "ada").await);
+    }
+
+    #[tokio::test]
+    async fn whom_another_daemon_met_is_not_known() {
+        assert!(PersonLocks::new(Some(Instant::now())).alone("ada").await.recently_pushed());
+        assert!(!PersonLocks::new(Instant::now().checked_sub(RECENT)).alone("ada").await.recently_pushed());
+    }
+}

@@ -1,0 +1,5 @@
+//! The PostgreSQL beneath the store: the private server in the data directory, and the set-up of any database.
+
+pub mod data_dir;
+pub mod embedded;
+pub mod setup;

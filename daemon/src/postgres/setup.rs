@@ -1,0 +1,259 @@
+//! From a server to a database that can be worked on: connect, migrate, and be sure that it is sealed with our key.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr as _,
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::secrets::{
+    Sealer,
+    master_key::{self, MasterKey, MasterKeyError},
+};
+
+/// How long a server may be away while a daemon starts.
+const PATIENCE: Duration = Duration::from_secs(10);
+const RETRY_GAP: Duration = Duration::from_millis(250);
+/// Intake flushes on one, dispatch uses a few, operators the rest.
+const CONNECTIONS_MAX: u32 = 16;
+
+/// There is one finisher.
+const PINNED_MAX: u32 = 1;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer is tested before it is used.
+const IDLE_UNTESTED: Duration = Duration::from_secs(1);
+
+/// The schema, as part of the executable.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error(
+        "--database-url is no URL of a PostgreSQL database, such as postgres://user:password@host/database"
+    )]
+    Url(#[source] sqlx::Error),
+    #[error("{server} did not answer within {} s: start it, or correct --database-url", PATIENCE.as_secs())]
+    Away {
+        server: String,
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+    #[error("{server} refused the connection: correct --database-url")]
+    Refused {
+        server: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("the schema cannot be brought up to date: run the newest leadlined that has used this database")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    #[error("the database refused a statement of the set-up")]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    #[error(
+        "this database is sealed with another master key than {path}: copy the file master.key of the daemon that \
+         set it up (its data directory) to {path}", path = .0.display()
+    )]
+    OtherKey(PathBuf),
+    #[error(
+        "this database is sealed with a master key, and there is no file {path}: copy the file master.key of the daemon \
+         that set it up (its data directory) to {path}", path = .0.display()
+    )]
+    NoKey(PathBuf),
+}
+
+/// Reads a database URL.
+pub fn parse_url(url: &str) -> Result<PgConnectOptions, SetupError> {
+    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+        let scheme = "it does not begin with postgres://";
+        return Err(SetupError::Url(sqlx::Error::Configuration(scheme.into())));
+    }
+    PgConnectOptions::from_str(url).map_err(SetupError::Url)
+}
+
+/// Waits for the server, brings the schema up to date, and opens the pool that the daemon works with.
+pub async fn connect(options: &PgConnectOptions) -> Result<PgPool, SetupError> {
+    let options = options.clone().application_name("leadlined");
+    migrate(&options).await?;
+    // A statement that takes longer has met a lock or a lost index; nobody waits for its answer any more.
+    let options = options.options([
+        ("statement_timeout", "30s"),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        // A connection in steady use tells by itself that it is broken; asking each time doubles the round trips.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > IDLE_UNTESTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await?)
+}
+
+/// A pool to the same database for the statement that joins each flush to tables of any size. A plan made while they were empty
+/// would read all of a full one, until the next analysis; so only index scans and nested loops are left to choose.
+#[must_use]
+pub fn pinned(pool: &PgPool) -> PgPool {
+    let options = PgConnectOptions::clone(&pool.connect_options()).options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("enable_material", "off"),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(PINNED_MAX)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+/// Brings the schema up to date. Daemons that start together take turns, by sqlx's own advisory lock.
+pub async fn migrate(options: &PgConnectOptions) -> Result<(), SetupError> {
+    // No timeouts: whoever waits for its turn, or rewrites a large table, is not stuck.
+    let options = options.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+    let mut connection = wait_for(&options).await?;
+    MIGRATIONS.run(&mut connection).await.map_err(SetupError::Migrate)?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// The first connection: waits for a server that is away or still starting, not for one that refuses us.
+async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection, SetupError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let source = match timeout(left, options.connect()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) if may_pass(&error) => Some(error),
+            Ok(Err(source)) => return Err(SetupError::Refused { server: describe(options), source }),
+            Err(_) => None,
+        };
+        if Instant::now() + RETRY_GAP >= deadline {
+            return Err(SetupError::Away { server: describe(options), source });
+        }
+        sleep(RETRY_GAP).await;
+    }
+}
+
+fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        // 53 out of connections, 57P starting up or shutting down.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("53") || code.starts_with("57P"))
+        }
+        _ => false,
+    }
+}
+
+/// The server as an error names it: everything but the password.
+fn describe(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    let host = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => options.get_host().to_owned(),
+    };
+    format!("database {database} on {host}, port {},", options.get_port())
+}
+
+/// Opens the seals of this database: makes the master key and notes its fingerprint at the very first start, and
+/// refuses every other key from then on.
+pub async fn unseal(pool: &PgPool, path: &Path) -> Result<Sealer, SetupError> {
+    let sealer = |key: MasterKey| Sealer::new(&key);
+    let sealer = match (master_key::load(path)?, fingerprint(pool).await?) {
+        (Some(key), _) => sealer(key),
+        // Making one here would only hide which one is missing.
+        (None, Some(_)) => return Err(SetupError::NoKey(path.to_owned())),
+        (None, None) => sealer(master_key::create(path)?),
+    };
+    sqlx::query!(
+        "INSERT INTO installation (key_fingerprint) VALUES ($1) ON CONFLICT DO NOTHING",
+        sealer.fingerprint()
+    )
+    .execute(pool)
+    .await?;
+    if fingerprint(pool).await?.as_deref() == Some(sealer.fingerprint()) {
+        Ok(sealer)
+    } else {
+        Err(SetupError::OtherKey(path.to_owned()))
+    }
+}
+
+async fn fingerprint(pool: &PgPool) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar!("SELECT key_fingerprint FROM installation").fetch_optional(pool).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn urls_are_described_without_their_password() {
+        for (url, expected) in [
+            ("postgres://ann:secret@db.example/leads", "database leads on db.example, port 5432,"),
+            ("postgresql://ann:secret@db.example:6543", "database ann on db.example, port 6543,"),
+            ("postgres:///leads?host=/run/pg&user=ann", "database leads on /run/pg, port 5432,"),
+        ] {
+            assert_eq!(describe(&parse_url(url).unwrap()), expected);
+        }
+        for bad in ["", "leads", "mysql://localhost/leads", "postgres://local host"] {
+            assert!(parse_url(bad).unwrap_err().to_string().starts_with("--database-url"), "{bad}");
+        }
+        let cause = parse_url("leads").unwrap_err().source().unwrap().to_string();
+        assert_eq!(cause, "error with configuration: it does not begin with postgres://");
+    }
+
+    #[test]
+    fn each_trouble_says_what_to_do() {
+        let (server, key) = (|| "database leads on db".to_owned(), || PathBuf::from("/data/master.key"));
+        for (error, told) in [
+            (
+                SetupError::Url(sqlx::Error::PoolClosed),
+                "--database-url is no URL of a PostgreSQL database, such as postgres://user:password@host/database",
+            ),
+            (
+                SetupError::Away { server: server(), source: None },
+                "database leads on db did not answer within 10 s: start it, or correct --database-url",
+            ),
+            (
+                SetupError::Refused { server: server(), source: sqlx::Error::PoolClosed },
+                "database leads on db refused the connection: correct --database-url",
+            ),
+            (
+                SetupError::Migrate(sqlx::migrate::MigrateError::VersionMissing(99)),
+                "the schema cannot be brought up to date: run the newest leadlined that has used this database",
+            ),
+            (SetupError::Database(sqlx::Error::PoolClosed), "the database refused a statement of the set-up"),
+            (
+                SetupError::OtherKey(key()),
+                "this database is sealed with another master key than /data/master.key: copy the file master.key of the \
+                 daemon that set it up (its data directory) to /data/master.key",
+            ),
+            (
+                SetupError::NoKey(key()),
+                "this database is sealed with a master key, and there is no file /data/master.key: copy the file \
+                 master.key of the daemon that set it up (its data directory) to /data/master.key",
+            ),
+        ] {
+            assert_eq!(error.to_string(), told);
+        }
+    }
+}

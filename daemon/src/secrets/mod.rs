@@ -1,0 +1,6 @@
+//! Secrets at rest: the master key, and the seals made with it.
+
+pub mod master_key;
+mod seal;
+
+pub use seal::{SealError, Sealer};

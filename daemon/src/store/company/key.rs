@@ -1,0 +1,139 @@
+//! Intake keys: only their hash is kept, and the secret of the body signature only sealed.
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgConnection;
+
+use crate::{
+    domain::ids::{CompanyId, KeyId},
+    store::{
+        Store,
+        company::find_optional_company,
+        operator::command::{Command, Refusal},
+    },
+};
+
+/// An intake key as it may be shown.
+#[derive(Clone, Debug)]
+pub struct IntakeKey {
+    pub id: KeyId,
+    pub company: CompanyId,
+    pub prefix: String,
+    pub require_signature: bool,
+    /// None for no limit.
+    pub rate_per_second: Option<f64>,
+    pub created_at: jiff::Timestamp,
+    pub revoked_at: Option<jiff::Timestamp>,
+}
+
+struct Row {
+    company_id: i64,
+    id: uuid::Uuid,
+    prefix: String,
+    require_signature: bool,
+    rate_per_second: Option<f64>,
+    created_at: jiff_sqlx::Timestamp,
+    revoked_at: Option<jiff_sqlx::Timestamp>,
+}
+
+impl From<Row> for IntakeKey {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            company: CompanyId(row.company_id),
+            prefix: row.prefix,
+            require_signature: row.require_signature,
+            rate_per_second: row.rate_per_second,
+            created_at: row.created_at.to_jiff(),
+            revoked_at: row.revoked_at.map(jiff_sqlx::Timestamp::to_jiff),
+        }
+    }
+}
+
+/// The place that a key's signing secret is sealed for.
+pub(in crate::store) fn secret_place(key: KeyId) -> String {
+    format!("intake_key/{key}/secret")
+}
+
+pub(in crate::store) async fn company_of(db: &mut PgConnection, key: KeyId) -> Result<CompanyId, Refusal> {
+    let company = sqlx::query_scalar!(
+        "SELECT c.id FROM company c CROSS JOIN LATERAL
+         (SELECT 1 FROM intake_key k WHERE k.company_id = c.id AND k.id = $1) x",
+        key.uuid(),
+    )
+    .fetch_optional(db)
+    .await?;
+    company.map(CompanyId).ok_or_else(|| Refusal::unknown("intake key", key))
+}
+
+impl Store {
+    /// Intake keys of a company or of all, newest first, those behind `after` only.
+    pub async fn intake_keys(
+        &self,
+        company: Option<&str>,
+        after: Option<KeyId>,
+        limit: i64,
+    ) -> Result<Vec<IntakeKey>, Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
+        let rows = sqlx::query_as!(
+            Row,
+            "SELECT company_id, id, prefix, require_signature, rate_per_second, created_at, revoked_at FROM intake_key
+             WHERE ($1::bigint IS NULL OR company_id = $1) AND ($2::uuid IS NULL OR id < $2)
+             ORDER BY id DESC LIMIT $3",
+            company,
+            after.map(KeyId::uuid),
+            limit,
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        Ok(rows.into_iter().map(IntakeKey::from).collect())
+    }
+}
+
+impl Command {
+    /// Creates a key of a locked company.
+    pub async fn create_key(
+        &mut self,
+        company: CompanyId,
+        prefix: &str,
+        token_hash: &[u8; 32],
+        secret: Option<&SecretString>,
+        rate_per_second: Option<f64>,
+    ) -> Result<IntakeKey, Refusal> {
+        let id = KeyId::generate();
+        let sealed =
+            secret.map(|secret| self.store.sealer.seal(&secret_place(id), secret.expose_secret().as_bytes()));
+        let row = sqlx::query_as!(
+            Row,
+            "INSERT INTO intake_key (company_id, id, prefix, token_hash, require_signature, sealed_secret, rate_per_second)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             RETURNING company_id, id, prefix, require_signature, rate_per_second, created_at, revoked_at",
+            company.0,
+            id.uuid(),
+            prefix,
+            &token_hash[..],
+            sealed.is_some(),
+            sealed,
+            rate_per_second,
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok(row.into())
+    }
+
+    /// Revokes a key. One that is revoked stays revoked since then; that is no error.
+    pub async fn revoke_key(&mut self, key: KeyId) -> Result<IntakeKey, Refusal> {
+        let company = company_of(&mut self.tx, key).await?;
+        self.lock_company(company).await?;
+        let row = sqlx::query_as!(
+            Row,
+            "UPDATE intake_key SET revoked_at = coalesce(revoked_at, now()) WHERE company_id = $1 AND id = $2
+             RETURNING company_id, id, prefix, require_signature, rate_per_second, created_at, revoked_at",
+            company.0,
+            key.uuid(),
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        Ok(row.into())
+    }
+}

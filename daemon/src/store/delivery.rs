@@ -1,0 +1,8 @@
+//! Deliveries and their attempts: what operators are shown of them, and how long attempts are kept.
+
+pub mod attempts;
+pub(in crate::store) mod partitions;
+pub mod read;
+pub mod retention;
+pub mod vendor_id;
+pub(in crate::store) mod why;

@@ -1,0 +1,364 @@
+//! Attempts as operators see them: the finished ones from their table, those in flight from the claims and probes.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use jiff_sqlx::{Timestamp, ToSqlx};
+use serde_json::Value;
+use sqlx::{Postgres, QueryBuilder};
+use ulid::Ulid;
+use uuid::Uuid;
+
+use crate::{
+    domain::ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
+    store::{Error, Store},
+};
+
+/// An attempt as a list shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptView {
+    pub id: AttemptId,
+    pub integration: IntegrationId,
+    /// None for a test.
+    pub delivery: Option<DeliveryId>,
+    /// The lead's uuid as received; none for a test.
+    pub lead: Option<String>,
+    pub event: String,
+    pub number: i32,
+    pub trigger: String,
+    pub operator: Option<String>,
+    pub started_at: jiff::Timestamp,
+    /// None while it runs.
+    pub finished: Option<Finished>,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    pub delivered: bool,
+    pub class: Option<String>,
+    pub error: Option<String>,
+    pub status_code: Option<i16>,
+    pub duration_ms: i32,
+}
+
+/// What was sent and what came back.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptDetail {
+    pub method: Option<String>,
+    pub url: Option<String>,
+    pub request_headers: Vec<(String, String)>,
+    pub request_body: Bytes,
+    pub response_headers: Vec<(String, String)>,
+    pub response_body: Bytes,
+    pub response_bytes: i64,
+    pub secret_version: Option<i32>,
+    pub config_version: i32,
+}
+
+/// Whose attempts to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptsOf {
+    Integration(CompanyId, IntegrationId),
+    Delivery(CompanyId, DeliveryId),
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    integration_id: Uuid,
+    id: Uuid,
+    delivery_id: Option<Uuid>,
+    lead: Option<String>,
+    event: String,
+    number: i32,
+    trigger: String,
+    operator: Option<String>,
+    started_at: Timestamp,
+    delivered: Option<bool>,
+    class: Option<String>,
+    error: Option<String>,
+    status_code: Option<i16>,
+    duration_ms: Option<i32>,
+}
+
+impl From<Row> for AttemptView {
+    fn from(row: Row) -> Self {
+        let finished = row.delivered.map(|delivered| Finished {
+            delivered,
+            class: row.class,
+            error: row.error,
+            status_code: row.status_code,
+            duration_ms: row.duration_ms.unwrap_or_default(),
+        });
+        Self {
+            id: row.id.into(),
+            integration: row.integration_id.into(),
+            delivery: row.delivery_id.map(DeliveryId::from),
+            lead: row.lead,
+            event: row.event,
+            number: row.number,
+            trigger: row.trigger,
+            operator: row.operator,
+            started_at: row.started_at.to_jiff(),
+            finished,
+        }
+    }
+}
+
+const FINISHED: &str = "SELECT a.integration_id, a.id, a.delivery_id, l.uuid AS lead, a.event, a.number, a.trigger, \
+                        a.operator, a.started_at, a.delivered, a.class, a.error, a.status_code, a.duration_ms \
+                        FROM attempt a LEFT JOIN lead l ON l.company_id = a.company_id AND l.id = a.lead_id WHERE ";
+
+/// The span in which an attempt of this id must have started: an id is made with the claim, by the daemon's clock.
+fn span(id: AttemptId) -> (Timestamp, Timestamp) {
+    let day = jiff::SignedDuration::from_hours(24);
+    let millis = i64::try_from(Ulid::from(id.uuid()).timestamp_ms()).unwrap_or(i64::MAX);
+    let made = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    let from = made.checked_sub(day).unwrap_or(jiff::Timestamp::MIN);
+    let to = made.checked_add(day).unwrap_or(jiff::Timestamp::MAX);
+    (from.to_sqlx(), to.to_sqlx())
+}
+
+impl Store {
+    /// Attempts, newest first, those in flight included, those behind `after` only.
+    pub async fn attempts(
+        &self,
+        of: AttemptsOf,
+        after: Option<AttemptId>,
+        limit: i64,
+    ) -> Result<Vec<AttemptView>, Error> {
+        // The running ones first: one that finishes in between is then in both lists, never in none.
+        let running = match of {
+            AttemptsOf::Integration(_, id) => self.running_attempts(Some(id), None, None).await?,
+            AttemptsOf::Delivery(_, id) => self.running_attempts(None, Some(id), None).await?,
+        };
+        let mut sql = QueryBuilder::<Postgres>::new(FINISHED);
+        match of {
+            AttemptsOf::Integration(company, id) => {
+                sql.push("a.company_id = ").push_bind(company.0);
+                sql.push(" AND a.integration_id = ").push_bind(id.uuid());
+            }
+            AttemptsOf::Delivery(company, id) => {
+                sql.push("a.company_id = ").push_bind(company.0);
+                sql.push(" AND a.delivery_id = ").push_bind(id.uuid());
+            }
+        }
+        if let Some(after) = after {
+            sql.push(" AND a.id < ").push_bind(after.uuid());
+        }
+        sql.push(" ORDER BY a.id DESC LIMIT ").push_bind(limit);
+        let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
+        let running = running.into_iter().filter(|attempt| after.is_none_or(|after| attempt.id < after));
+        Ok(merged(running.collect(), rows.into_iter().map(AttemptView::from).collect(), limit))
+    }
+
+    /// The finished ones among these attempts of an integration.
+    pub async fn finished_attempts(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        ids: &[AttemptId],
+    ) -> Result<Vec<AttemptView>, Error> {
+        let mut sql = QueryBuilder::<Postgres>::new(FINISHED);
+        let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        sql.push("a.company_id = ").push_bind(company.0);
+        sql.push(" AND a.integration_id = ").push_bind(integration.uuid());
+        sql.push(" AND a.id = ANY(").push_bind(uuids).push(")");
+        if let Some(oldest) = ids.iter().min() {
+            sql.push(" AND a.started_at >= ").push_bind(span(*oldest).0);
+        }
+        let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(AttemptView::from).collect())
+    }
+
+    /// An attempt with what was sent and what came back, as far as it has come, or none.
+    pub async fn attempt(&self, id: AttemptId) -> Result<Option<(AttemptView, AttemptDetail)>, Error> {
+        let running = self.running_attempts(None, None, Some(id)).await?.pop();
+        let (from, to) = span(id);
+        let found = sqlx::query!(
+            "SELECT i.company_id, i.id FROM integration i CROSS JOIN LATERAL
+             (SELECT 1 FROM attempt a WHERE a.company_id = i.company_id AND a.integration_id = i.id AND a.id = $1
+              AND a.started_at BETWEEN $2 AND $3) x
+             WHERE i.deleted_at IS NULL",
+            id.uuid(),
+            from,
+            to,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(found) = found else {
+            return Ok(running.map(|attempt| (attempt, AttemptDetail::default())));
+        };
+        let (company, integration) = (CompanyId(found.company_id), IntegrationId::from(found.id));
+        let attempt = self.finished_attempts(company, integration, &[id]).await?.pop();
+        match attempt {
+            Some(attempt) => Ok(Some((attempt, self.attempt_detail(company, integration, id).await?))),
+            None => Ok(None),
+        }
+    }
+
+    /// The first finished attempt of a delivery behind a number.
+    pub async fn attempt_behind(
+        &self,
+        company: CompanyId,
+        delivery: DeliveryId,
+        number: i32,
+    ) -> Result<Option<AttemptId>, Error> {
+        let id = sqlx::query_scalar!(
+            "SELECT id FROM attempt WHERE company_id = $1 AND delivery_id = $2 AND number > $3
+             ORDER BY number LIMIT 1",
+            company.0,
+            delivery.uuid(),
+            number,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(id.map(AttemptId::from))
+    }
+
+    /// The integration of a probe that is still to become an attempt, or none if there is no such probe.
+    pub async fn probed_integration(&self, id: AttemptId) -> Result<Option<IntegrationId>, Error> {
+        let integration = sqlx::query_scalar!(
+            "SELECT p.integration_id FROM company c JOIN probe p ON p.company_id = c.id AND p.id = $1",
+            id.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(integration.map(IntegrationId::from))
+    }
+
+    async fn attempt_detail(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        id: AttemptId,
+    ) -> Result<AttemptDetail, Error> {
+        let (from, to) = span(id);
+        let row = sqlx::query!(
+            "SELECT a.method, a.url, a.request_headers, a.response_headers, a.response_body, a.response_bytes,
+                    a.secret_version, a.config_version,
+                    CASE WHEN a.method IS NOT NULL THEN coalesce(a.request_body, d.body, e.body) END AS request_body
+             FROM attempt a
+             LEFT JOIN delivery d ON d.company_id = a.company_id AND d.id = a.delivery_id
+             LEFT JOIN event e ON e.company_id = d.company_id AND e.id = d.event_id
+             WHERE a.company_id = $1 AND a.integration_id = $2 AND a.id = $3 AND a.started_at BETWEEN $4 AND $5",
+            company.0,
+            integration.uuid(),
+            id.uuid(),
+            from,
+            to,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(AttemptDetail {
+            method: row.method,
+            url: row.url,
+            request_headers: headers(row.request_headers)?,
+            request_body: row.request_body.unwrap_or_default().into(),
+            response_headers: headers(row.response_headers)?,
+            response_body: row.response_body.unwrap_or_default().into(),
+            response_bytes: row.response_bytes.unwrap_or_default(),
+            secret_version: row.secret_version,
+            config_version: row.config_version,
+        })
+    }
+
+    /// What living daemons are pushing: of an integration, of a delivery, or under one id. A test counts from when it
+    /// was asked for: whoever asked knows its id already.
+    async fn running_attempts(
+        &self,
+        integration: Option<IntegrationId>,
+        delivery: Option<DeliveryId>,
+        id: Option<AttemptId>,
+    ) -> Result<Vec<AttemptView>, Error> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"SELECT i.integration_id AS "integration_id!", i.attempt_id AS "id!", i.delivery_id, l.uuid AS "lead?",
+                      d.event AS "event!", d.attempts + 1 AS "number!", i.trigger AS "trigger!", i.operator,
+                      i.claimed_at AS "started_at!", NULL::boolean AS delivered, NULL AS class, NULL AS error,
+                      NULL::smallint AS status_code, NULL::integer AS duration_ms
+               FROM in_flight i JOIN daemon m ON m.id = i.daemon_id
+               JOIN delivery d ON d.company_id = i.company_id AND d.id = i.delivery_id
+               JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
+               WHERE ($1::uuid IS NULL OR i.integration_id = $1)
+                 AND ($2::uuid IS NULL OR i.delivery_id = $2)
+                 AND ($3::uuid IS NULL OR i.attempt_id = $3)
+               UNION ALL
+               SELECT p.integration_id, p.id, NULL, NULL, 'webhook.test', 1, 'test', p.operator, p.requested_at,
+                      NULL, NULL, NULL, NULL, NULL
+               FROM probe p
+               WHERE ($1::uuid IS NULL OR p.integration_id = $1) AND $2::uuid IS NULL
+                 AND ($3::uuid IS NULL OR p.id = $3)"#,
+            integration.map(IntegrationId::uuid),
+            delivery.map(DeliveryId::uuid),
+            id.map(AttemptId::uuid),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(AttemptView::from).collect())
+    }
+}
+
+/// Both lists in one, newest first; of an attempt that is in both, the finished one.
+fn merged(running: Vec<AttemptView>, finished: Vec<AttemptView>, limit: i64) -> Vec<AttemptView> {
+    let known: HashSet<_> = finished.iter().map(|attempt| attempt.id).collect();
+    let mut all = finished;
+    all.extend(running.into_iter().filter(|attempt| !known.contains(&attempt.id)));
+    all.sort_unstable_by_key(|attempt| std::cmp::Reverse(attempt.id));
+    all.truncate(usize::try_from(limit).unwrap_or_default());
+    all
+}
+
+/// Reads headers, stored as pairs.
+fn headers(stored: Option<Value>) -> Result<Vec<(String, String)>, Error> {
+    let pairs = stored.map(serde_json::from_value).transpose().map_err(|_| Error::Corrupt("header"))?;
+    Ok(pairs.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(id: &str, finished: bool) -> AttemptView {
+        AttemptView {
+            id: id.parse().unwrap(),
+            integration: IntegrationId::generate(),
+            delivery: None,
+            lead: None,
+            event: "webhook.test".into(),
+            number: 1,
+            trigger: "test".into(),
+            operator: None,
+            started_at: jiff::Timestamp::UNIX_EPOCH,
+            finished: finished.then_some(Finished {
+                delivered: true,
+                class: None,
+                error: None,
+                status_code: Some(200),
+                duration_ms: 1,
+            }),
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_finished_meanwhile_is_listed_once() {
+        let (old, mid, new) =
+            ("01J8H6KQH4YG3XR8RWM6T6XFQA", "01J8H6KQH4YG3XR8RWM6T6XFQB", "01J8H6KQH4YG3XR8RWM6T6XFQC");
+        let running = || vec![attempt(mid, false), attempt(new, false)];
+        let finished = || vec![attempt(mid, true), attempt(old, true)];
+        let ids = |limit| {
+            let all = merged(running(), finished(), limit);
+            all.iter().map(|a| (a.id.to_string(), a.finished.is_some())).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(50), [(new.into(), false), (mid.into(), true), (old.into(), true)]);
+        assert_eq!(ids(1), [(new.into(), false)]);
+    }
+
+    #[test]
+    fn headers_keep_their_order() {
+        let stored = serde_json::json!([["b", "1"], ["a", "2"]]);
+        assert_eq!(headers(Some(stored)).unwrap(), [("b".into(), "1".into()), ("a".into(), "2".into())]);
+        assert_eq!(headers(None).unwrap(), []);
+        assert!(headers(Some(serde_json::json!({ "a": 1 }))).is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! Deliveries that are held because a flow could not be evaluated: found, and settled once it can be.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        flow::CANNOT,
+        ids::{CompanyId, DeliveryId, IntegrationId},
+        integration::EventKind,
+    },
+    store::{
+        Error, Store,
+        operator::command::{Command, Refusal},
+    },
+};
+
+/// A held delivery with the event that it brings.
+#[derive(Clone, Debug)]
+pub struct HeldByFlow {
+    pub delivery: DeliveryId,
+    pub integration: IntegrationId,
+    pub kind: EventKind,
+    pub body: Bytes,
+}
+
+/// What flows say now to deliveries that they held.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// Let go.
+    pub released: Vec<DeliveryId>,
+    /// Kept away, with the reason.
+    pub skipped: Vec<(DeliveryId, String)>,
+    /// Held on, with the reason of now.
+    pub held: Vec<(DeliveryId, String)>,
+}
+
+impl Store {
+    /// Deliveries of a company that flows hold, oldest first, those behind `after` only.
+    pub async fn held_by_flows(
+        &self,
+        company: CompanyId,
+        after: Option<DeliveryId>,
+        limit: i64,
+    ) -> Result<Vec<HeldByFlow>, Error> {
+        let rows = sqlx::query!(
+            "SELECT d.id, d.integration_id, d.event AS kind, e.body
+             FROM integration i
+             CROSS JOIN LATERAL (
+                 -- From where the last page ended, and no further than this one: each lane is read once.
+                 SELECT d.* FROM undelivered u
+                 JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
+                     AND d.state = 'held' AND d.reason LIKE 'flow %' || $2 || '%'
+                 WHERE u.company_id = i.company_id AND u.integration_id = i.id AND u.state = 'held'
+                   AND u.delivery_id > coalesce($3::uuid, '00000000-0000-0000-0000-000000000000')
+                 ORDER BY u.delivery_id LIMIT $4) d
+             -- What the lead is now decides, not what it was then.
+             JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
+             JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
+             WHERE i.company_id = $1 ORDER BY d.id LIMIT $4",
+            company.0,
+            CANNOT,
+            after.map(DeliveryId::uuid),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let held = rows.into_iter().map(|row| HeldByFlow {
+            delivery: row.id.into(),
+            integration: row.integration_id.into(),
+            kind: EventKind::parse(&row.kind).unwrap_or(EventKind::Created),
+            body: row.body.into(),
+        });
+        Ok(held.collect())
+    }
+}
+
+impl Command {
+    /// Settles deliveries that flows held, if the company is still as it was when that was decided. What somebody has
+    /// released or skipped meanwhile stays so.
+    pub async fn settle_held_by_flows(
+        &mut self,
+        company: CompanyId,
+        version: i64,
+        settled: &Settled,
+    ) -> Result<(), Refusal> {
+        let is_current = sqlx::query_scalar!(
+            "SELECT 1 FROM company WHERE id = $1 AND config_version = $2 FOR SHARE",
+            company.0,
+            version,
+        )
+        .fetch_optional(&mut *self.tx)
+        .await?
+        .is_some();
+        if !is_current {
+            return Err(Refusal::State("the company has just been changed: ask again".to_owned()));
+        }
+        let released = self.still_held(company, settled.released.iter()).await?;
+        self.release(company, &released).await?;
+        for (reason, ids) in by_reason(&settled.skipped) {
+            let ids = self.still_held(company, ids.iter()).await?;
+            self.skip(company, &ids, reason).await?;
+        }
+        for (reason, ids) in by_reason(&settled.held) {
+            let ids = self.still_held(company, ids.iter()).await?;
+            sqlx::query!(
+                "UPDATE delivery SET reason = $3 WHERE company_id = $1 AND id = ANY($2)",
+                company.0,
+                &ids,
+                reason,
+            )
+            .execute(&mut *self.tx)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Locks those deliveries that flows still hold.
+    async fn still_held(
+        &mut self,
+        company: CompanyId,
+        ids: impl Iterator<Item = &DeliveryId>,
+    ) -> Result<Vec<Uuid>, Refusal> {
+        let ids: Vec<Uuid> = ids.map(|id| id.uuid()).collect();
+        let held = sqlx::query_scalar!(
+            "SELECT id FROM delivery
+             WHERE company_id = $1 AND id = ANY($2) AND state = 'held' AND reason LIKE 'flow %' || $3 || '%'
+             ORDER BY id FOR UPDATE",
+            company.0,
+            &ids,
+            CANNOT,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(held)
+    }
+}
+
+/// The deliveries of each reason.
+fn by_reason(settled: &[(DeliveryId, String)]) -> Vec<(&str, Vec<DeliveryId>)> {
+    let mut groups: Vec<(&str, Vec<DeliveryId>)> = Vec::new();
+    for (id, reason) in settled {
+        match groups.iter_mut().find(|(other, _)| other == reason) {
+            Some((_, ids)) => ids.push(*id),
+            None => groups.push((reason, vec![*id])),
+        }
+    }
+    groups
+}

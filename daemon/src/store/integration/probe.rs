@@ -1,0 +1,146 @@
+//! Probes: asked for by control, carried out by dispatch, answered as an attempt of trigger `test`.
+
+use secrecy::SecretString;
+
+use crate::{
+    domain::{
+        ids::{AttemptId, CompanyId, IntegrationId},
+        integration::ProbeKind,
+    },
+    store::{Change, Error, Store, integration::credentials_place, micros, queue::finish::AttemptRecord},
+};
+
+/// A probe that this daemon carries out.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    pub company: CompanyId,
+    pub integration: IntegrationId,
+    /// The id of the attempt that it becomes.
+    pub attempt: AttemptId,
+    pub operator: String,
+    pub kind: ProbeKind,
+    /// New credentials to be tried, as JSON.
+    pub candidate: Option<SecretString>,
+    /// The start of the attempt, in microseconds.
+    pub started_at: i64,
+}
+
+/// What a probe found out beside its outcome.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub account: Option<String>,
+    pub findings: Vec<String>,
+}
+
+impl Store {
+    /// Takes probes that wait, or whose daemon died.
+    pub async fn take_probes(&self, daemon: i64) -> Result<Vec<Probe>, Error> {
+        let rows = sqlx::query!(
+            r#"UPDATE probe SET daemon_id = $1 WHERE (company_id, id) IN (
+                SELECT company_id, id FROM probe p
+                WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id)
+                LIMIT 20 FOR UPDATE SKIP LOCKED
+            ) RETURNING company_id, id, integration_id, operator, kind, sealed_candidate, now() AS "now!""#,
+            daemon
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let probes = rows.into_iter().map(|row| {
+            let integration: IntegrationId = row.integration_id.into();
+            let candidate = match row.sealed_candidate {
+                Some(sealed) => {
+                    let plain = self.sealer.open(&credentials_place(integration), &sealed)?;
+                    let text =
+                        String::from_utf8(plain.to_vec()).map_err(|_| Error::Corrupt("credentials"))?;
+                    Some(SecretString::from(text))
+                }
+                None => None,
+            };
+            Ok(Probe {
+                company: CompanyId(row.company_id),
+                integration,
+                attempt: row.id.into(),
+                operator: row.operator,
+                kind: ProbeKind::parse(&row.kind).ok_or(Error::Corrupt("probe"))?,
+                candidate,
+                started_at: micros(row.now.to_jiff()),
+            })
+        });
+        probes.collect()
+    }
+
+    /// Forgets a probe whose integration is gone.
+    pub async fn drop_probe(&self, probe: &Probe) -> Result<(), Error> {
+        let (company, id) = (probe.company.0, probe.attempt.uuid());
+        sqlx::query!("DELETE FROM probe WHERE company_id = $1 AND id = $2", company, id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Records what a probe came to. `request_body` is kept here, because no delivery has it. Credentials that were
+    /// tried with success replace the old ones.
+    pub async fn finish_probe(
+        &self,
+        attempt: &AttemptRecord,
+        request_body: Option<&[u8]>,
+        found: Option<&Found>,
+    ) -> Result<(), Error> {
+        let findings = found.and_then(|found| serde_json::to_value(&found.findings).ok());
+        let (sent, answer) = (attempt.sent.as_ref(), attempt.answer.as_ref());
+        sqlx::query!(
+            r#"WITH gone AS (
+                DELETE FROM probe WHERE company_id = $1 AND id = $3 RETURNING company_id, sealed_candidate
+            ), told AS (
+                UPDATE integration i SET
+                    account = coalesce($21, i.account),
+                    ids_from = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
+                        AND $21::text IS NOT NULL
+                        AND split_part($21, ' (', 1) IS DISTINCT FROM split_part(i.account, ' (', 1)
+                        THEN now() ELSE i.ids_from END,
+                    findings = CASE WHEN $20 THEN $22 ELSE i.findings END,
+                    checked_at = CASE WHEN $20 THEN now() ELSE i.checked_at END,
+                    sealed_credentials = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
+                        THEN gone.sealed_candidate ELSE i.sealed_credentials END,
+                    version = i.version + (CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
+                        THEN 1 ELSE 0 END)
+                FROM gone WHERE i.company_id = $1 AND i.id = $2
+                    AND ($20 OR ($5::text IS NULL AND gone.sealed_candidate IS NOT NULL))
+            )
+            INSERT INTO attempt (company_id, integration_id, id, event, number, trigger, delivered, class, error,
+                status_code, started_at, duration_ms, method, url, request_headers, request_body, response_headers,
+                response_body, response_bytes, secret_version, config_version, operator)
+            SELECT company_id, $2, $3, $4, 1, 'test', $5::text IS NULL, $5, $6,
+                $7, 'epoch'::timestamptz + $8::bigint * interval '1 microsecond', $9, $10, $11, $12::text::jsonb, $13,
+                $14::text::jsonb, $15, $16, $17, $18, $19
+            FROM gone"#,
+            attempt.company.0,
+            attempt.integration.uuid(),
+            attempt.id.uuid(),
+            attempt.event.as_str(),
+            attempt.failure.as_ref().map(|failure| failure.class.as_str()),
+            attempt.failure.as_ref().map(|failure| crate::store::queue::finish::storable(&failure.error)),
+            answer.map(|answer| answer.status),
+            attempt.started_at,
+            attempt.duration_ms,
+            sent.map(|sent| sent.method.as_str()),
+            sent.map(|sent| sent.url.as_str()),
+            sent.map(|sent| sent.headers.as_str()),
+            request_body,
+            answer.map(|answer| answer.headers.as_str()),
+            answer.map(|answer| &answer.body[..]),
+            answer.map(|answer| answer.body_bytes),
+            sent.and_then(|sent| sent.secret_version),
+            attempt.config_version,
+            attempt.operator,
+            found.is_some(),
+            found.and_then(|found| found.account.as_deref()),
+            findings,
+        )
+        .execute(&self.pool)
+        .await?;
+        let (company, integration) = (attempt.company, attempt.integration);
+        self.hub.changed(Change { company, integration, config: true });
+        Ok(())
+    }
+}

@@ -1,0 +1,326 @@
+//! Integrations as they are shown: configuration shortened, with their health, in one query for any number of them.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use ulid::Ulid;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        badge::Badge,
+        ids::{CompanyId, IntegrationId},
+        integration::Policy,
+        lane::Standing,
+    },
+    store::{
+        Error, Store,
+        integration::find_integration,
+        operator::command::{Command, Refusal},
+    },
+};
+
+/// An integration with its health.
+#[derive(Clone, Debug)]
+pub struct IntegrationView {
+    pub company: CompanyId,
+    pub company_name: String,
+    pub id: IntegrationId,
+    pub name: String,
+    pub connector: String,
+    pub enabled: bool,
+    /// The configuration as it is shown.
+    pub config: Value,
+    pub mapping: Value,
+    pub events: Vec<String>,
+    pub payload: String,
+    pub routing: String,
+    pub created_at: jiff::Timestamp,
+    /// The version of the secret that signs now.
+    pub secret_version: Option<i32>,
+    /// When the grace of the secret before it ends.
+    pub grace_until: Option<jiff::Timestamp>,
+    pub has_credentials: bool,
+    /// Whose account it is, in the target's words.
+    pub account: Option<String>,
+    /// What the last look at the target found, and when that was.
+    pub findings: Vec<String>,
+    pub checked_at: Option<jiff::Timestamp>,
+    /// The version of the secret that is staged.
+    pub staged_version: Option<i32>,
+    /// Nothing is pushed until that one is cut over to.
+    pub awaits_cut_over: bool,
+    pub company_paused_at: Option<jiff::Timestamp>,
+    /// Whether it is told what operators should hear of.
+    pub notices: bool,
+    pub health: Health,
+}
+
+/// The health of an integration.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pub badge: Badge,
+    pub last_pushed_at: Option<jiff::Timestamp>,
+    pub failure_count: i64,
+    pub last_error: Option<(String, jiff::Timestamp)>,
+    pub dead: i64,
+    /// Only the first ten thousand are counted.
+    pub held: i64,
+    /// Those in flight and those that wait for an earlier one included; of a long queue and of many that wait only the
+    /// first ten thousand are counted.
+    pub pending: i64,
+    pub oldest_undelivered_at: Option<jiff::Timestamp>,
+    pub throttled_until: Option<jiff::Timestamp>,
+    pub next_retry_at: Option<jiff::Timestamp>,
+    pub sweep_at: Option<jiff::Timestamp>,
+    /// Failures in a row, and the error that opened the breaker.
+    pub streak: i32,
+    pub breaker_error: Option<String>,
+    pub lane: Standing,
+}
+
+/// Which integrations to show; what is none does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct IntegrationFilter {
+    pub company: Option<CompanyId>,
+    pub ids: Option<Vec<IntegrationId>>,
+    /// Only those behind this one, newest first.
+    pub after: Option<IntegrationId>,
+    pub limit: Option<i64>,
+}
+
+/// What tells whether an integration has changed: the company's configuration version, and the health's time.
+pub type Mark = (i64, i64);
+
+struct Row {
+    company_id: i64,
+    company_name: String,
+    id: Uuid,
+    name: String,
+    connector: String,
+    enabled: bool,
+    config: Value,
+    mapping: Value,
+    events: Vec<String>,
+    payload: String,
+    routing: String,
+    created_at: jiff_sqlx::Timestamp,
+    throttled_until: Option<jiff_sqlx::Timestamp>,
+    last_pushed_at: Option<jiff_sqlx::Timestamp>,
+    failure_count: i64,
+    dead: i64,
+    last_error: Option<String>,
+    last_error_at: Option<jiff_sqlx::Timestamp>,
+    last_class: Option<String>,
+    failing: bool,
+    held: i64,
+    undelivered: Option<Uuid>,
+    queued: i64,
+    queued_oldest: Option<Uuid>,
+    next_retry_at: Option<jiff_sqlx::Timestamp>,
+    running: i64,
+    running_oldest: Option<Uuid>,
+    waiting: i64,
+    secret_version: Option<i32>,
+    grace_until: Option<jiff_sqlx::Timestamp>,
+    has_credentials: bool,
+    account: Option<String>,
+    findings: Value,
+    checked_at: Option<jiff_sqlx::Timestamp>,
+    staged_version: Option<i32>,
+    awaits_cut_over: bool,
+    company_paused_at: Option<jiff_sqlx::Timestamp>,
+    notices: bool,
+    now: jiff_sqlx::Timestamp,
+    due_first: i64,
+    due_again: i64,
+    streak: i32,
+    breaker_until: Option<jiff_sqlx::Timestamp>,
+    breaker_error: Option<String>,
+    sweep_at: Option<jiff_sqlx::Timestamp>,
+}
+
+impl IntegrationView {
+    fn of(row: Row, policy: fn(&str, &Value) -> Policy) -> Self {
+        let jiff = |at: Option<jiff_sqlx::Timestamp>| at.map(jiff_sqlx::Timestamp::to_jiff);
+        // A delivery's id tells when it came to be.
+        let oldest = [row.undelivered, row.queued_oldest, row.running_oldest].into_iter().flatten().min();
+        let since = oldest.and_then(|id| {
+            jiff::Timestamp::from_millisecond(i64::try_from(Ulid::from(id).timestamp_ms()).ok()?).ok()
+        });
+        let micros = |at: Option<jiff_sqlx::Timestamp>| at.map(|at| at.to_jiff().as_microsecond());
+        let policy = policy(&row.connector, &row.config);
+        let lane = Standing {
+            now: row.now.to_jiff().as_microsecond(),
+            is_enabled: row.enabled,
+            throttled_until: micros(row.throttled_until),
+            breaker_until: micros(row.breaker_until),
+            due: [row.due_first, row.due_again],
+            running: row.running,
+            concurrency: policy.concurrency,
+            rate_per_second: policy.rate_per_second,
+        };
+        let badge =
+            Badge::of(row.enabled, row.last_class.as_deref(), row.failing, row.next_retry_at.is_some());
+        Self {
+            company: CompanyId(row.company_id),
+            company_name: row.company_name,
+            id: row.id.into(),
+            name: row.name,
+            connector: row.connector,
+            enabled: row.enabled,
+            config: row.config,
+            mapping: row.mapping,
+            events: row.events,
+            payload: row.payload,
+            routing: row.routing,
+            created_at: row.created_at.to_jiff(),
+            secret_version: row.secret_version,
+            grace_until: jiff(row.grace_until),
+            has_credentials: row.has_credentials,
+            account: row.account,
+            findings: serde_json::from_value(row.findings).unwrap_or_default(),
+            checked_at: jiff(row.checked_at),
+            staged_version: row.staged_version,
+            awaits_cut_over: row.awaits_cut_over,
+            company_paused_at: jiff(row.company_paused_at),
+            notices: row.notices,
+            health: Health {
+                badge,
+                last_pushed_at: jiff(row.last_pushed_at),
+                failure_count: row.failure_count,
+                last_error: row.last_error.zip(jiff(row.last_error_at)),
+                dead: row.dead,
+                held: row.held,
+                pending: row.queued + row.running + row.waiting,
+                oldest_undelivered_at: since,
+                throttled_until: jiff(row.throttled_until),
+                next_retry_at: jiff(row.next_retry_at),
+                sweep_at: jiff(row.sweep_at).filter(|_| row.enabled),
+                streak: row.streak,
+                breaker_error: row.breaker_error,
+                lane,
+            },
+        }
+    }
+}
+
+async fn views(
+    db: &mut PgConnection,
+    store: &Store,
+    filter: &IntegrationFilter,
+) -> Result<Vec<IntegrationView>, Error> {
+    let ids: Option<Vec<Uuid>> = filter.ids.as_ref().map(|ids| ids.iter().map(|id| id.uuid()).collect());
+    let rows = sqlx::query_as!(
+        Row,
+        r#"WITH running AS (
+               SELECT f.integration_id, count(*) AS count,
+                      (array_agg(f.delivery_id ORDER BY f.delivery_id))[1] AS oldest
+               FROM in_flight f JOIN daemon m ON m.id = f.daemon_id
+               GROUP BY f.integration_id)
+           SELECT i.company_id, c.name AS company_name, i.id, i.name, i.connector, i.enabled, i.config, i.mapping,
+                  i.events, i.payload, i.routing, i.created_at,
+                  CASE WHEN i.throttled_until > now() THEN i.throttled_until END AS throttled_until,
+                  s.last_pushed_at, s.failure_count, s.dead, s.last_error, s.last_error_at, s.last_class, s.failing,
+                  u.held AS "held!", u.oldest AS undelivered,
+                  q.count AS "queued!", q.oldest AS queued_oldest,
+                  (SELECT min(due_at) FROM due WHERE integration_id = i.id AND kind = 1) AS next_retry_at,
+                  coalesce(r.count, 0) AS "running!", r.oldest AS "running_oldest?", w.count AS "waiting!",
+                  x.secret_version, x.grace_until, x.staged_version,
+                  i.sealed_credentials IS NOT NULL AS "has_credentials!", i.account, i.findings, i.checked_at,
+                  i.awaits_cut_over, c.paused_at AS company_paused_at, i.notices,
+                  now() AS "now!", q.due_first AS "due_first!",
+                  q.due_again AS "due_again!", s.streak, s.breaker_until, s.breaker_error, s.sweep_at
+           FROM integration i
+           JOIN company c ON c.id = i.company_id
+           JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
+           LEFT JOIN running r ON r.integration_id = i.id
+           CROSS JOIN LATERAL (
+               SELECT (SELECT count(*) FROM (
+                          SELECT FROM undelivered
+                          WHERE company_id = i.company_id AND integration_id = i.id AND state = 'held' LIMIT 10000) h) AS held,
+                      (SELECT delivery_id FROM undelivered
+                       WHERE company_id = i.company_id AND integration_id = i.id ORDER BY delivery_id LIMIT 1) AS oldest) u
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS count, (array_agg(delivery_id ORDER BY delivery_id))[1] AS oldest,
+                      count(*) FILTER (WHERE kind = 0 AND due_at <= now()) AS due_first,
+                      count(*) FILTER (WHERE kind = 1 AND due_at <= now()) AS due_again
+               FROM (SELECT delivery_id, kind, due_at FROM due WHERE integration_id = i.id ORDER BY kind, due_at LIMIT 10000) d) q
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS count FROM (SELECT FROM delivery d
+                   WHERE d.integration_id = i.id AND d.successor_id IS NOT NULL LIMIT 10000) d) w
+           CROSS JOIN LATERAL (
+               SELECT max(version) FILTER (WHERE expires_at IS NULL AND NOT staged) AS secret_version,
+                      max(version) FILTER (WHERE staged) AS staged_version,
+                      max(expires_at) FILTER (WHERE expires_at > now()) AS grace_until
+               FROM signing_secret WHERE company_id = i.company_id AND integration_id = i.id) x
+           WHERE i.deleted_at IS NULL
+             AND ($1::bigint IS NULL OR i.company_id = $1)
+             AND ($2::uuid[] IS NULL OR i.id = ANY($2))
+             AND ($3::uuid IS NULL OR i.id < $3)
+           ORDER BY i.id DESC LIMIT $4"#,
+        filter.company.map(|id| id.0),
+        ids.as_deref(),
+        filter.after.map(IntegrationId::uuid),
+        filter.limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| IntegrationView::of(row, store.policy)).collect())
+}
+
+async fn one(
+    db: &mut PgConnection,
+    store: &Store,
+    company: CompanyId,
+    id: IntegrationId,
+) -> Result<IntegrationView, Refusal> {
+    let filter =
+        IntegrationFilter { company: Some(company), ids: Some(vec![id]), ..IntegrationFilter::default() };
+    let found = views(db, store, &filter).await?.pop();
+    found.ok_or_else(|| Refusal::unknown("integration", id))
+}
+
+impl Store {
+    /// Integrations with their health, newest first.
+    pub async fn integration_views(&self, filter: &IntegrationFilter) -> Result<Vec<IntegrationView>, Error> {
+        views(&mut *self.pool.acquire().await?, self, filter).await
+    }
+
+    /// The integration that a reference means.
+    pub async fn integration_view(&self, reference: &str) -> Result<IntegrationView, Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let (company, id) = find_integration(&mut db, None, reference).await?;
+        one(&mut db, self, company, id).await
+    }
+
+    /// The mark of every integration there is, to find those that another daemon changed.
+    pub async fn integration_marks(&self) -> Result<Vec<(CompanyId, IntegrationId, Mark)>, Error> {
+        let rows = sqlx::query!(
+            "SELECT i.company_id, i.id, c.config_version, s.updated_at
+             FROM integration i
+             JOIN company c ON c.id = i.company_id
+             JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
+             WHERE i.deleted_at IS NULL",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let mark = (row.config_version, row.updated_at.to_jiff().as_microsecond());
+                (CompanyId(row.company_id), row.id.into(), mark)
+            })
+            .collect())
+    }
+}
+
+impl Command {
+    /// An integration as this command leaves it.
+    pub async fn integration_view(
+        &mut self,
+        company: CompanyId,
+        id: IntegrationId,
+    ) -> Result<IntegrationView, Refusal> {
+        one(&mut self.tx, &self.store, company, id).await
+    }
+}

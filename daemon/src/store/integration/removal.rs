@@ -1,0 +1,184 @@
+//! Deleting integrations: hidden at once, their deliveries and attempts removed in batches, across restarts if need be.
+
+use sqlx::postgres::PgQueryResult;
+use uuid::Uuid;
+
+use crate::{
+    domain::ids::{CompanyId, IntegrationId},
+    store::{
+        Error, Store,
+        integration::LockedIntegration,
+        operator::command::{Command, Refusal},
+    },
+};
+
+/// How many rows one statement removes.
+const BATCH: i64 = 5000;
+
+/// How much goes with an integration.
+#[derive(Clone, Copy, Debug)]
+pub struct Removal {
+    pub deliveries: u64,
+    pub attempts: u64,
+}
+
+impl Command {
+    /// Hides a locked integration and frees its name; [`Store::finish_deletions`] does the rest.
+    pub async fn delete_integration(&mut self, integration: &LockedIntegration) -> Result<(), Refusal> {
+        sqlx::query!(
+            "UPDATE integration SET enabled = false, deleted_at = now(), version = version + 1
+             WHERE company_id = $1 AND id = $2",
+            integration.company.id.0,
+            integration.id.uuid(),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.touch(integration.company.id, integration.id, true);
+        Ok(())
+    }
+}
+
+impl Store {
+    /// How much would go with an integration.
+    pub async fn removal(&self, company: CompanyId, integration: IntegrationId) -> Result<Removal, Error> {
+        let counts = sqlx::query!(
+            r#"SELECT (SELECT count(*) FROM delivery WHERE company_id = $1 AND integration_id = $2) AS "deliveries!",
+                      (SELECT count(*) FROM attempt WHERE company_id = $1 AND integration_id = $2) AS "attempts!""#,
+            company.0,
+            integration.uuid(),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Removal { deliveries: counts.deliveries.unsigned_abs(), attempts: counts.attempts.unsigned_abs() })
+    }
+
+    /// Removes what is left of deleted integrations. One that is still being pushed to stays for the next time.
+    /// Answers how many are gone for good.
+    pub async fn finish_deletions(&self) -> Result<usize, Error> {
+        let deleted = sqlx::query!("SELECT company_id, id FROM integration WHERE deleted_at IS NOT NULL")
+            .fetch_all(&self.pool)
+            .await?;
+        let mut gone = 0;
+        for row in deleted {
+            gone += usize::from(self.remove(row.company_id, row.id).await?);
+        }
+        Ok(gone)
+    }
+
+    /// Whether nothing of it is left. Somebody else may remove the same one at the same time.
+    async fn remove(&self, company: i64, integration: Uuid) -> Result<bool, Error> {
+        self.remove_due(integration).await?;
+        if self.is_being_pushed(company, integration).await? {
+            return Ok(false);
+        }
+        // What a dead daemon was pushing may have come back to the queue in between.
+        self.remove_due(integration).await?;
+        until_gone(|| {
+            sqlx::query!(
+                "DELETE FROM attempt WHERE (company_id, integration_id, id, started_at) IN (
+                     SELECT company_id, integration_id, id, started_at FROM attempt
+                     WHERE company_id = $1 AND integration_id = $2 LIMIT $3)",
+                company,
+                integration,
+                BATCH,
+            )
+            .execute(&self.pool)
+        })
+        .await?;
+        until_gone(|| {
+            sqlx::query!(
+                "WITH batch AS MATERIALIZED (
+                     SELECT id FROM delivery WHERE company_id = $1 AND integration_id = $2 ORDER BY id LIMIT $3),
+                 also AS (
+                     DELETE FROM undelivered u USING batch
+                     WHERE u.company_id = $1 AND u.integration_id = $2 AND u.delivery_id = batch.id)
+                 DELETE FROM delivery WHERE company_id = $1 AND id IN (SELECT id FROM batch)",
+                company,
+                integration,
+                BATCH,
+            )
+            .execute(&self.pool)
+        })
+        .await?;
+        until_gone(|| {
+            sqlx::query!(
+                "DELETE FROM vendor_id WHERE company_id = $1 AND integration_id = $2 AND lead_id IN (
+                     SELECT lead_id FROM vendor_id WHERE company_id = $1 AND integration_id = $2 LIMIT $3)",
+                company,
+                integration,
+                BATCH,
+            )
+            .execute(&self.pool)
+        })
+        .await?;
+        self.remove_row(company, integration).await
+    }
+
+    /// Waits for a claim under way rather than passing it over: what it takes is then seen as being pushed.
+    async fn remove_due(&self, integration: Uuid) -> Result<(), Error> {
+        until_gone(|| {
+            sqlx::query!(
+                "DELETE FROM due WHERE ctid = ANY(ARRAY(SELECT ctid FROM due WHERE integration_id = $1 LIMIT $2))",
+                integration,
+                BATCH,
+            )
+            .execute(&self.pool)
+        })
+        .await
+    }
+
+    async fn is_being_pushed(&self, company: i64, integration: Uuid) -> Result<bool, Error> {
+        let pushed = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM claim k CROSS JOIN LATERAL unnest(k.items) i WHERE i.integration_id = $2)
+                   OR EXISTS (SELECT FROM probe
+                       WHERE company_id = $1 AND integration_id = $2 AND daemon_id IS NOT NULL) AS "pushed!""#,
+            company,
+            integration,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(pushed)
+    }
+
+    /// Removes the integration itself with the few rows about it; not while any of the many is left. A batch that was
+    /// empty does not tell: it may have met the locks of somebody who removes the same.
+    async fn remove_row(&self, company: i64, integration: Uuid) -> Result<bool, Error> {
+        let gone = sqlx::query_scalar!(
+            r#"WITH gone AS (
+                   DELETE FROM integration i WHERE company_id = $1 AND id = $2
+                       AND NOT EXISTS (SELECT FROM delivery WHERE company_id = $1 AND integration_id = $2)
+                       AND NOT EXISTS (SELECT FROM attempt WHERE company_id = $1 AND integration_id = $2)
+                       AND NOT EXISTS (SELECT FROM vendor_id WHERE company_id = $1 AND integration_id = $2)
+                       AND NOT EXISTS (SELECT FROM due WHERE integration_id = $2)
+                   RETURNING company_id, id
+               ), sweeps AS (
+                   DELETE FROM sweep t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
+               ), jobs AS (
+                   DELETE FROM job t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
+               ), probes AS (
+                   DELETE FROM probe t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
+               ), secrets AS (
+                   DELETE FROM signing_secret t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
+               ), stats AS (
+                   DELETE FROM integration_stat t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
+               ), told AS (
+                   DELETE FROM notice_told t USING gone g WHERE t.company_id = g.company_id AND t.subject = g.id
+               )
+               SELECT count(*) AS "gone!" FROM gone"#,
+            company,
+            integration,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(gone > 0)
+    }
+}
+
+/// Removes batch after batch until one is empty.
+async fn until_gone<F>(batch: impl Fn() -> F) -> Result<(), Error>
+where
+    F: Future<Output = Result<PgQueryResult, sqlx::Error>>,
+{
+    while batch().await?.rows_affected() > 0 {}
+    Ok(())
+}

@@ -1,0 +1,336 @@
+//! What intake reads and writes: a company's view to decide on, and leads with their whole fan-out in one statement.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+use sqlx::PgConnection;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+pub use crate::domain::fanout::{IntakeIntegration, NewDelivery};
+use crate::{
+    domain::{
+        fanout::{Fate, Routing, fan_out},
+        flow::Flows,
+        ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
+        integration::EventKind,
+        lead::Accepted,
+    },
+    store::{DueHint, Error, FIRST, Store, flow, heard, micros},
+};
+
+/// Everything intake decides on, at one version of the company's configuration.
+#[derive(Debug)]
+pub struct CompanyView {
+    pub id: CompanyId,
+    pub name: String,
+    pub version: i64,
+    pub keys: Vec<KeyView>,
+    pub integrations: Vec<IntakeIntegration>,
+    /// The enabled ones, in order; compiled once for each view.
+    pub flows: Arc<Flows>,
+}
+
+/// A live intake key.
+#[derive(Debug)]
+pub struct KeyView {
+    pub id: KeyId,
+    /// SHA-256 of the whole key text.
+    pub token_hash: [u8; 32],
+    /// Set if bodies must be signed.
+    pub signing_secret: Option<SecretString>,
+    /// How many leads a second each daemon takes in with it; none for no limit.
+    pub rate_per_second: Option<f64>,
+}
+
+/// A lead event to be committed with its deliveries.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub company: CompanyId,
+    /// The version of the view that `deliveries` were decided on.
+    pub version: i64,
+    pub lead: LeadId,
+    /// As received.
+    pub uuid: String,
+    pub digest: [u8; 32],
+    pub event: EventId,
+    pub kind: EventKind,
+    /// The canonical event text.
+    pub body: Bytes,
+    pub deliveries: Vec<NewDelivery>,
+}
+
+impl NewEvent {
+    /// What committing an event means for a company as it was seen.
+    #[must_use]
+    pub fn decide(view: &CompanyView, accepted: &Accepted, kind: EventKind) -> Self {
+        Self {
+            company: view.id,
+            version: view.version,
+            lead: accepted.lead,
+            uuid: accepted.uuid.clone(),
+            digest: accepted.digest,
+            event: EventId::generate(),
+            kind,
+            body: accepted.body(kind),
+            deliveries: fan_out(&view.integrations, &view.flows, kind, &accepted.event, DeliveryId::generate),
+        }
+    }
+}
+
+/// A delivery as the 202 answer shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedDelivery {
+    pub integration: IntegrationId,
+    pub id: DeliveryId,
+    pub state: String,
+    pub reason: Option<String>,
+}
+
+impl From<&NewDelivery> for AcceptedDelivery {
+    fn from(delivery: &NewDelivery) -> Self {
+        Self {
+            integration: delivery.integration,
+            id: delivery.id,
+            state: delivery.fate.state().into(),
+            reason: delivery.fate.reason().map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// What became of one event of a flush.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Committed as given.
+    Created,
+    /// The company's configuration is no longer the one decided on: load the view again.
+    Stale,
+    /// The lead is known: take it to [`Store::accept_again`].
+    Known,
+}
+
+impl Store {
+    /// A company's view, or none if there is no such company.
+    pub async fn company_view(&self, company: CompanyId) -> Result<Option<CompanyView>, Error> {
+        // One snapshot for all reads: the version must be that of what is read with it.
+        let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let Some(row) = sqlx::query!("SELECT name, config_version FROM company WHERE id = $1", company.0)
+            .fetch_optional(&mut *tx)
+            .await?
+        else {
+            return Ok(None);
+        };
+        let keys = sqlx::query!(
+            "SELECT id, token_hash, sealed_secret, rate_per_second FROM intake_key
+             WHERE company_id = $1 AND revoked_at IS NULL",
+            company.0
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let integrations = sqlx::query!(
+            "SELECT id, name, enabled, awaits_cut_over, events, routing, needs_consent FROM integration
+             WHERE company_id = $1 AND deleted_at IS NULL ORDER BY id",
+            company.0
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let flows = flow::deciding(&mut tx, company).await?;
+        tx.commit().await?;
+        let keys = keys.into_iter().map(|key| {
+            let view = self.key_view(key.id.into(), key.token_hash, key.sealed_secret)?;
+            Ok::<_, Error>(KeyView { rate_per_second: key.rate_per_second, ..view })
+        });
+        let integrations = integrations.into_iter().map(|row| IntakeIntegration {
+            id: row.id.into(),
+            name: row.name,
+            enabled: row.enabled,
+            awaits_cut_over: row.awaits_cut_over,
+            events: row.events.iter().filter_map(|word| EventKind::parse(word)).collect(),
+            routing: Routing::parse(&row.routing),
+            needs_consent: row.needs_consent,
+        });
+        Ok(Some(CompanyView {
+            id: company,
+            name: row.name,
+            version: row.config_version,
+            keys: keys.collect::<Result<_, _>>()?,
+            integrations: integrations.collect(),
+            flows: Arc::new(flows),
+        }))
+    }
+
+    fn key_view(&self, id: KeyId, hash: Vec<u8>, sealed: Option<Vec<u8>>) -> Result<KeyView, Error> {
+        let token_hash = hash.try_into().map_err(|_| Error::Corrupt("intake key"))?;
+        let signing_secret = match sealed {
+            Some(sealed) => Some(self.open_text(&format!("intake_key/{id}/secret"), &sealed)?),
+            None => None,
+        };
+        Ok(KeyView { id, token_hash, signing_secret, rate_per_second: None })
+    }
+
+    /// The version of a company's configuration: cheap, to see whether a view is still true.
+    pub async fn company_version(&self, company: CompanyId) -> Result<Option<i64>, Error> {
+        let version = sqlx::query_scalar!("SELECT config_version FROM company WHERE id = $1", company.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(version)
+    }
+
+    /// Commits new leads with their deliveries, all in one statement. The answers are in the order of the events,
+    /// which must not name a lead twice.
+    pub async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Error> {
+        let mut db = self.pool.acquire().await?;
+        let answer = timeout(self.silence_max, insert(&mut db, events)).await;
+        let (flushed, hints) = heard(db, answer)?;
+        self.hub.due(hints);
+        Ok(flushed)
+    }
+
+    /// Whether the database answers.
+    pub async fn is_ready(&self) -> bool {
+        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+    }
+}
+
+/// As [`Store::accept`], on a connection; whoever commits passes the hints on.
+pub(in crate::store) async fn insert(
+    db: &mut PgConnection,
+    events: &[NewEvent],
+) -> Result<(Vec<Flushed>, Vec<DueHint>), Error> {
+    let e = EventColumns::of(events);
+    let d = DeliveryColumns::of(events);
+    let rows = sqlx::query!(
+            r#"WITH version AS MATERIALIZED (
+                SELECT v.id, v.version
+                FROM (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[])) v(id, version)
+                JOIN company c ON c.id = v.id AND c.config_version = v.version
+                FOR SHARE OF c
+            ), given AS MATERIALIZED (
+                SELECT g.ordinal, g.company_id, g.lead_id, g.uuid, g.digest, g.event_id, g.body
+                FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::bytea[], $6::uuid[], $7::bytea[])
+                    WITH ORDINALITY g(company_id, version, lead_id, uuid, digest, event_id, body, ordinal)
+                JOIN version v ON v.id = g.company_id AND v.version = g.version
+            ), led AS (
+                INSERT INTO lead (company_id, id, uuid, event_id, digest)
+                SELECT company_id, lead_id, uuid, event_id, digest FROM given
+                ON CONFLICT DO NOTHING RETURNING company_id, id
+            ), event AS (
+                INSERT INTO event (company_id, id, lead_id, kind, body)
+                SELECT g.company_id, g.event_id, g.lead_id, 'lead.created', g.body
+                FROM given g JOIN led ON led.company_id = g.company_id AND led.id = g.lead_id
+            ), planned AS MATERIALIZED (
+                SELECT p.*, now() + p.ordinal * interval '1 microsecond' AS due_at
+                FROM unnest($8::bigint[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[])
+                    WITH ORDINALITY p(company_id, lead_id, event_id, id, integration_id, state, reason, ordinal)
+                JOIN led ON led.company_id = p.company_id AND led.id = p.lead_id
+            ), delivery AS (
+                INSERT INTO delivery
+                    (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at, finished_at)
+                SELECT company_id, id, integration_id, lead_id, event_id, 'lead.created', state, reason,
+                    CASE WHEN state = 'pending' THEN due_at END, CASE WHEN state = 'skipped' THEN now() END
+                FROM planned
+            ), queued AS (
+                INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
+                SELECT company_id, integration_id, 0, due_at, id, 'first' FROM planned WHERE state = 'pending'
+            ), held AS (
+                INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state)
+                SELECT company_id, integration_id, id, lead_id, 'held' FROM planned WHERE state = 'held'
+            )
+            SELECT g.ordinal AS "ordinal!", led.id IS NOT NULL AS "created!", now() AS "now!"
+            FROM given g LEFT JOIN led ON led.company_id = g.company_id AND led.id = g.lead_id"#,
+            &e.company,
+            &e.version,
+            &e.lead,
+            &e.uuid as &[&str],
+            &e.digest as &[&[u8]],
+            &e.event,
+            &e.body as &[&[u8]],
+            &d.company,
+            &d.lead,
+            &d.event,
+            &d.id,
+            &d.integration,
+            &d.state as &[&str],
+            &d.reason as &[Option<&str>],
+        )
+        .fetch_all(db)
+        .await?;
+    let mut flushed = vec![Flushed::Stale; events.len()];
+    let mut hints = Vec::new();
+    for row in rows {
+        let index = usize::try_from(row.ordinal - 1).map_err(|_| Error::Corrupt("ordinal"))?;
+        flushed[index] = if row.created { Flushed::Created } else { Flushed::Known };
+        if row.created {
+            hints.extend(hints_of(&events[index], micros(row.now.to_jiff())));
+        }
+    }
+    Ok((flushed, hints))
+}
+
+fn hints_of(event: &NewEvent, due_at: i64) -> impl Iterator<Item = DueHint> + '_ {
+    event.deliveries.iter().filter(|delivery| delivery.fate == Fate::Pending).map(move |delivery| DueHint {
+        company: event.company,
+        integration: delivery.integration,
+        kind: FIRST,
+        due_at,
+    })
+}
+
+/// A flush's events, a column each, as `unnest` wants them.
+#[derive(Default)]
+struct EventColumns<'a> {
+    company: Vec<i64>,
+    version: Vec<i64>,
+    lead: Vec<Uuid>,
+    uuid: Vec<&'a str>,
+    digest: Vec<&'a [u8]>,
+    event: Vec<Uuid>,
+    body: Vec<&'a [u8]>,
+}
+
+impl<'a> EventColumns<'a> {
+    fn of(events: &'a [NewEvent]) -> Self {
+        let mut columns = Self::default();
+        for event in events {
+            columns.company.push(event.company.0);
+            columns.version.push(event.version);
+            columns.lead.push(event.lead.uuid());
+            columns.uuid.push(&event.uuid);
+            columns.digest.push(&event.digest);
+            columns.event.push(event.event.uuid());
+            columns.body.push(&event.body);
+        }
+        columns
+    }
+}
+
+/// The deliveries of a flush, a column each.
+#[derive(Default)]
+struct DeliveryColumns<'a> {
+    company: Vec<i64>,
+    lead: Vec<Uuid>,
+    event: Vec<Uuid>,
+    id: Vec<Uuid>,
+    integration: Vec<Uuid>,
+    state: Vec<&'static str>,
+    reason: Vec<Option<&'a str>>,
+}
+
+impl<'a> DeliveryColumns<'a> {
+    fn of(events: &'a [NewEvent]) -> Self {
+        let mut columns = Self::default();
+        for event in events {
+            for delivery in &event.deliveries {
+                columns.company.push(event.company.0);
+                columns.lead.push(event.lead.uuid());
+                columns.event.push(event.event.uuid());
+                columns.id.push(delivery.id.uuid());
+                columns.integration.push(delivery.integration.uuid());
+                columns.state.push(delivery.fate.state());
+                columns.reason.push(delivery.fate.reason());
+            }
+        }
+        columns
+    }
+}

@@ -1,0 +1,225 @@
+//! Leads as operators see them.
+
+use bytes::Bytes;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        fanout::has_consent,
+        ids::{CompanyId, LeadId},
+        json::Json,
+    },
+    store::{
+        Error, Store,
+        company::find_optional_company,
+        delivery::read::{DeliveryFilter, DeliveryView, Order},
+        operator::command::Refusal,
+    },
+};
+
+/// A lead with how far its deliveries are.
+#[derive(Clone, Debug)]
+pub struct LeadView {
+    pub id: LeadId,
+    /// As it was received.
+    pub uuid: String,
+    pub company: CompanyId,
+    /// unsynced | pushed | complete
+    pub state: &'static str,
+    pub received_at: jiff::Timestamp,
+    pub updated_at: Option<jiff::Timestamp>,
+}
+
+/// What became of a lead: `lead show` and `GET /v1/leads/{uuid}`.
+#[derive(Clone, Debug)]
+pub struct LeadStatus {
+    pub lead: LeadView,
+    /// The canonical event as it is pushed.
+    pub event: Bytes,
+    /// Newest first.
+    pub deliveries: Vec<DeliveryView>,
+}
+
+struct Row {
+    company_id: i64,
+    id: Uuid,
+    uuid: String,
+    received_at: jiff_sqlx::Timestamp,
+    updated_at: Option<jiff_sqlx::Timestamp>,
+    delivered: i64,
+    open: i64,
+}
+
+impl From<Row> for LeadView {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            uuid: row.uuid,
+            company: CompanyId(row.company_id),
+            state: state(row.delivered, row.open),
+            received_at: row.received_at.to_jiff(),
+            updated_at: row.updated_at.map(jiff_sqlx::Timestamp::to_jiff),
+        }
+    }
+}
+
+/// The state of a lead with so many deliveries that are delivered, and that are neither delivered nor skipped.
+const fn state(delivered: i64, open: i64) -> &'static str {
+    match (delivered, open) {
+        (0, _) => "unsynced",
+        (_, 0) => "complete",
+        _ => "pushed",
+    }
+}
+
+/// The company and id of the lead that a uuid means.
+pub(in crate::store) async fn find_lead(
+    db: &mut PgConnection,
+    company: Option<CompanyId>,
+    uuid: &str,
+) -> Result<(CompanyId, LeadId), Refusal> {
+    let id = uuid.parse::<LeadId>().map_err(|error| Refusal::Invalid(format!("lead {uuid:?} is {error}")))?;
+    let owners = sqlx::query_scalar!(
+        "SELECT c.id FROM company c CROSS JOIN LATERAL
+         (SELECT 1 FROM lead l WHERE l.company_id = c.id AND l.id = $1) x
+         WHERE $2::bigint IS NULL OR c.id = $2 ORDER BY c.id LIMIT 10",
+        id.uuid(),
+        company.map(|id| id.0),
+    )
+    .fetch_all(db)
+    .await?;
+    match owners[..] {
+        [] => Err(Refusal::unknown("lead", id)),
+        [owner] => Ok((CompanyId(owner), id)),
+        _ => {
+            let owners: Vec<_> = owners.iter().map(ToString::to_string).collect();
+            Err(Refusal::Invalid(format!(
+                "several companies know lead {id}: name one of the companies {}",
+                owners.join(", ")
+            )))
+        }
+    }
+}
+
+impl Store {
+    /// Whether a lead consents as it stands now; one that was erased does not.
+    pub async fn consents(&self, company: CompanyId, lead: LeadId) -> Result<bool, Error> {
+        let body = sqlx::query_scalar!(
+            "SELECT e.body FROM lead l JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
+             WHERE l.company_id = $1 AND l.id = $2 AND l.erased_at IS NULL",
+            company.0,
+            lead.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let event = body.map(|body| Json::parse(&body).map_err(|_| Error::Corrupt("event"))).transpose()?;
+        Ok(event.is_some_and(|event| has_consent(&event)))
+    }
+
+    /// The company and id of the lead that a uuid means.
+    pub async fn find_lead(&self, company: Option<&str>, uuid: &str) -> Result<(CompanyId, LeadId), Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let company = find_optional_company(&mut db, company).await?;
+        find_lead(&mut db, company, uuid).await
+    }
+
+    /// The uuids of leads as they were received, in the order of the ids.
+    pub async fn lead_uuids(&self, company: CompanyId, leads: &[LeadId]) -> Result<Vec<String>, Error> {
+        let ids: Vec<Uuid> = leads.iter().map(|lead| lead.uuid()).collect();
+        let uuids = sqlx::query_scalar!(
+            "SELECT uuid FROM lead WHERE company_id = $1 AND id = ANY($2) ORDER BY id",
+            company.0,
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(uuids)
+    }
+
+    /// Leads of a company or of all, newest uuid first, those behind `after` only.
+    pub async fn lead_views(
+        &self,
+        company: Option<&str>,
+        state: Option<&str>,
+        after: Option<LeadId>,
+        limit: i64,
+    ) -> Result<Vec<LeadView>, Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
+        let rows = sqlx::query_as!(
+            Row,
+            r#"SELECT x.company_id AS "company_id!", x.id AS "id!", x.uuid AS "uuid!", x.received_at AS "received_at!",
+                      x.updated_at, x.delivered AS "delivered!", x.open AS "open!"
+               FROM company c CROSS JOIN LATERAL (
+                   SELECT l.company_id, l.id, l.uuid, l.received_at, l.updated_at, d.delivered, d.open
+                   FROM lead l CROSS JOIN LATERAL (
+                       SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
+                              count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
+                       FROM delivery WHERE company_id = l.company_id AND lead_id = l.id) d
+                   WHERE l.company_id = c.id AND ($2::uuid IS NULL OR l.id < $2)
+                     AND ($4::text IS NULL OR $4 = CASE WHEN d.delivered = 0 THEN 'unsynced'
+                         WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END)
+                   ORDER BY l.id DESC LIMIT $3) x
+               WHERE $1::bigint IS NULL OR c.id = $1
+               ORDER BY x.id DESC LIMIT $3"#,
+            company,
+            after.map(LeadId::uuid),
+            limit,
+            state,
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        Ok(rows.into_iter().map(LeadView::from).collect())
+    }
+
+    /// What became of the lead that a uuid means.
+    pub async fn lead_view(&self, company: Option<&str>, uuid: &str) -> Result<LeadStatus, Refusal> {
+        let (company, id) = self.find_lead(company, uuid).await?;
+        self.lead_status(company, id).await?.ok_or_else(|| Refusal::unknown("lead", id))
+    }
+
+    /// What became of a lead of this company; none if it has no such lead.
+    pub async fn lead_status(&self, company: CompanyId, id: LeadId) -> Result<Option<LeadStatus>, Error> {
+        let row = sqlx::query!(
+            r#"SELECT l.uuid, l.received_at, l.updated_at, e.body,
+                      count(*) FILTER (WHERE d.state = 'delivered') AS "delivered!",
+                      count(*) FILTER (WHERE d.state NOT IN ('delivered', 'skipped')) AS "open!"
+               FROM lead l
+               JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
+               LEFT JOIN delivery d ON d.company_id = l.company_id AND d.lead_id = l.id
+               WHERE l.company_id = $1 AND l.id = $2
+               GROUP BY l.company_id, l.id, e.company_id, e.id"#,
+            company.0,
+            id.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let lead = LeadView {
+            id,
+            uuid: row.uuid,
+            company,
+            state: state(row.delivered, row.open),
+            received_at: row.received_at.to_jiff(),
+            updated_at: row.updated_at.map(jiff_sqlx::Timestamp::to_jiff),
+        };
+        let filter = DeliveryFilter { company: Some(company), lead: Some(id), ..DeliveryFilter::default() };
+        let deliveries = self.delivery_views(&filter, Order::NewestFirst, None, None).await?;
+        Ok(Some(LeadStatus { lead, event: row.body.into(), deliveries }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::state;
+
+    #[test]
+    fn a_lead_is_as_far_as_its_deliveries() {
+        for (delivered, open, expected) in
+            [(0, 0, "unsynced"), (0, 2, "unsynced"), (1, 1, "pushed"), (1, 0, "complete"), (3, 0, "complete")]
+        {
+            assert_eq!(state(delivered, open), expected);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Leads that come through `/v1/save_lead`: found by their address, merged and committed in one transaction, so that
+//! two posts of the same new address make one lead.
+
+use bytes::Bytes;
+use sqlx::PgTransaction;
+use uuid::Uuid;
+
+use crate::{
+    domain::ids::{CompanyId, LeadId},
+    store::{
+        Error, Store,
+        lead::{
+            accepted,
+            intake::{AcceptedDelivery, Flushed, NewEvent, insert},
+        },
+        queue::successors::write_update,
+    },
+};
+
+/// Under what a lead is saved.
+#[derive(Clone, Copy, Debug)]
+pub struct SaveKey {
+    pub company: CompanyId,
+    /// The version of the view that is decided on.
+    pub version: i64,
+    pub email_hash: [u8; 32],
+    /// The lead's id if the address is new.
+    pub new_id: LeadId,
+}
+
+/// What became of a saved lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// The address was new.
+    Created(String, Vec<AcceptedDelivery>),
+    /// Merging changed nothing; these are the deliveries there are.
+    Duplicate(String, Vec<AcceptedDelivery>),
+    /// The content was replaced, and these deliveries were written.
+    Updated(String, Vec<AcceptedDelivery>),
+    /// The company's configuration is no longer the one decided on.
+    Stale,
+}
+
+impl Store {
+    /// Saves a lead. `decide` is given the current event of the lead that last came with this address, locked, and
+    /// answers what to commit; what it refuses changes nothing.
+    pub async fn save_lead<R>(
+        &self,
+        key: &SaveKey,
+        decide: impl FnOnce(Option<Bytes>) -> Result<NewEvent, R>,
+    ) -> Result<Result<Saved, R>, Error> {
+        let mut tx = self.pool.begin().await?;
+        if !is_current(&mut tx, key).await? {
+            return Ok(Ok(Saved::Stale));
+        }
+        let known = match lock(&mut tx, key).await? {
+            Some(lead) => current(&mut tx, key.company.0, lead).await?,
+            None => None,
+        };
+        let Some((digest, body)) = known else {
+            let event = match decide(None) {
+                Ok(event) => event,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            return self.create(tx, key, &event).await.map(Ok);
+        };
+        let event = match decide(Some(body)) {
+            Ok(event) => event,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if event.digest[..] == digest[..] {
+            let deliveries = accepted(&mut tx, key.company.0, event.lead.uuid()).await?;
+            return Ok(Ok(Saved::Duplicate(event.uuid, deliveries)));
+        }
+        let (written, hints) = write_update(&mut tx, &event).await?;
+        tx.commit().await?;
+        self.hub.due(hints);
+        Ok(Ok(Saved::Updated(event.uuid, written)))
+    }
+
+    async fn create(
+        &self,
+        mut tx: PgTransaction<'_>,
+        key: &SaveKey,
+        event: &NewEvent,
+    ) -> Result<Saved, Error> {
+        sqlx::query!(
+            "UPDATE saved_lead SET lead_id = $3 WHERE company_id = $1 AND email_hash = $2 AND lead_id <> $3",
+            key.company.0,
+            &key.email_hash[..],
+            event.lead.uuid(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        let (flushed, hints) = insert(&mut tx, std::slice::from_ref(event)).await?;
+        if flushed != [Flushed::Created] {
+            return Ok(Saved::Stale);
+        }
+        tx.commit().await?;
+        self.hub.due(hints);
+        Ok(Saved::Created(event.uuid.clone(), event.deliveries.iter().map(AcceptedDelivery::from).collect()))
+    }
+}
+
+async fn is_current(tx: &mut PgTransaction<'_>, key: &SaveKey) -> Result<bool, Error> {
+    let version = sqlx::query_scalar!(
+        "SELECT 1 FROM company WHERE id = $1 AND config_version = $2 FOR SHARE",
+        key.company.0,
+        key.version
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(version.is_some())
+}
+
+/// Locks the address. Answers the lead it means, or none if it is new; another post of it waits from here on.
+async fn lock(tx: &mut PgTransaction<'_>, key: &SaveKey) -> Result<Option<Uuid>, Error> {
+    let added = sqlx::query!(
+        "INSERT INTO saved_lead (company_id, email_hash, lead_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        key.company.0,
+        &key.email_hash[..],
+        key.new_id.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    if added.rows_affected() > 0 {
+        return Ok(None);
+    }
+    let lead = sqlx::query_scalar!(
+        "SELECT lead_id FROM saved_lead WHERE company_id = $1 AND email_hash = $2 FOR UPDATE",
+        key.company.0,
+        &key.email_hash[..],
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(lead)
+}
+
+/// The digest and the event of a lead, which is locked first: its event may be replaced by another door meanwhile.
+async fn current(
+    tx: &mut PgTransaction<'_>,
+    company: i64,
+    lead: Uuid,
+) -> Result<Option<(Vec<u8>, Bytes)>, Error> {
+    let Some(row) = sqlx::query!(
+        "SELECT digest, event_id FROM lead WHERE company_id = $1 AND id = $2 AND erased_at IS NULL FOR UPDATE",
+        company,
+        lead
+    )
+    .fetch_optional(&mut **tx)
+    .await?
+    else {
+        return Ok(None);
+    };
+    let body = sqlx::query_scalar!(
+        "SELECT body FROM event WHERE company_id = $1 AND id = $2",
+        company,
+        row.event_id
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Some((row.digest, body.into())))
+}

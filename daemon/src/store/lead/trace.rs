@@ -1,0 +1,134 @@
+//! One lead's whole story, in the order of time.
+
+use jiff::Timestamp;
+use ulid::Ulid;
+
+use crate::{
+    domain::ids::{AttemptId, DeliveryId, IntegrationId},
+    store::{
+        Store,
+        company::find_optional_company,
+        delivery::read::DeliveryView,
+        lead::read::{LeadStatus, LeadView, find_lead},
+        operator::command::Refusal,
+    },
+};
+
+/// Something that happened to a lead.
+#[derive(Clone, Debug)]
+pub struct TraceStep {
+    pub at: Timestamp,
+    /// received | event | delivery | attempt | final | erased
+    pub what: &'static str,
+    pub event: Option<String>,
+    pub delivery: Option<(DeliveryId, IntegrationId, String)>,
+    pub attempt: Option<(AttemptId, i32)>,
+    /// Of the delivery, or of the attempt.
+    pub state: Option<String>,
+    /// Why, or what went wrong.
+    pub reason: Option<String>,
+}
+
+impl TraceStep {
+    fn new(at: Timestamp, what: &'static str) -> Self {
+        Self { at, what, event: None, delivery: None, attempt: None, state: None, reason: None }
+    }
+
+    fn of(at: Timestamp, what: &'static str, delivery: &DeliveryView) -> Self {
+        Self {
+            event: Some(delivery.event.clone()),
+            delivery: Some((delivery.id, delivery.integration, delivery.integration_name.clone())),
+            ..Self::new(at, what)
+        }
+    }
+}
+
+impl Store {
+    /// A lead with all that happened to it.
+    pub async fn trace(
+        &self,
+        company: Option<&str>,
+        uuid: &str,
+    ) -> Result<(LeadView, Vec<TraceStep>), Refusal> {
+        let mut db = self.pool.acquire().await?;
+        let company = find_optional_company(&mut db, company).await?;
+        let (company, id) = find_lead(&mut db, company, uuid).await?;
+        let events = sqlx::query!(
+            "SELECT id, kind FROM event WHERE company_id = $1 AND lead_id = $2 ORDER BY id",
+            company.0,
+            id.uuid(),
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        let erased_at = sqlx::query_scalar!(
+            "SELECT erased_at FROM lead WHERE company_id = $1 AND id = $2",
+            company.0,
+            id.uuid(),
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        drop(db);
+        let LeadStatus { lead, deliveries, .. } = self.lead_view(Some(&company.0.to_string()), uuid).await?;
+        let mut steps = vec![TraceStep::new(lead.received_at, "received")];
+        for event in events.into_iter().filter(|event| event.kind != "lead.created") {
+            let at = Ulid::from(event.id).timestamp_ms();
+            let at = Timestamp::from_millisecond(i64::try_from(at).unwrap_or(i64::MAX));
+            let step = TraceStep::new(at.unwrap_or(Timestamp::MAX), "event");
+            steps.push(TraceStep { event: Some(event.kind), ..step });
+        }
+        steps.extend(deliveries.iter().rev().flat_map(steps_of));
+        steps.extend(self.attempts_of(company.0, &deliveries).await?);
+        steps.extend(erased_at.map(|at| TraceStep::new(at.to_jiff(), "erased")));
+        // What happened at once stays in the order of cause: it was put there so, and the sort is stable.
+        steps.sort_by_key(|step| step.at);
+        Ok((lead, steps))
+    }
+
+    async fn attempts_of(
+        &self,
+        company: i64,
+        deliveries: &[DeliveryView],
+    ) -> Result<Vec<TraceStep>, Refusal> {
+        let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id.uuid()).collect();
+        let rows = sqlx::query!(
+            "SELECT id, delivery_id, number, trigger, delivered, class, error, status_code, started_at
+             FROM attempt WHERE company_id = $1 AND delivery_id = ANY($2) ORDER BY started_at, number",
+            company,
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let steps = rows.into_iter().filter_map(|row| {
+            let delivery = deliveries.iter().find(|delivery| Some(delivery.id.uuid()) == row.delivery_id)?;
+            let status = row.status_code.map(|code| code.to_string());
+            let told: Vec<String> =
+                [row.class, row.error, status.filter(|_| row.delivered)].into_iter().flatten().collect();
+            Some(TraceStep {
+                attempt: Some((row.id.into(), row.number)),
+                state: Some(if row.delivered { "delivered" } else { "failed" }.to_owned()),
+                reason: Some(format!("{}: {}", row.trigger, told.join(": "))),
+                ..TraceStep::of(row.started_at.to_jiff(), "attempt", delivery)
+            })
+        });
+        Ok(steps.collect())
+    }
+}
+
+/// How a delivery came to be, and how it ended if it has.
+fn steps_of(delivery: &DeliveryView) -> Vec<TraceStep> {
+    let begun = TraceStep::of(delivery.created_at, "delivery", delivery);
+    let state = Some(delivery.state.clone());
+    match delivery.finished_at {
+        Some(at) => {
+            let ended = TraceStep::of(at, "final", delivery);
+            vec![begun, TraceStep { state, reason: delivery.reason.clone(), ..ended }]
+        }
+        None => {
+            let running = delivery.running.then(|| "is being pushed".to_owned());
+            let due = delivery.due_at.map(|at| format!("due at {at}"));
+            let told: Vec<String> = delivery.reason.clone().into_iter().chain(running.or(due)).collect();
+            let reason = (!told.is_empty()).then(|| told.join(", "));
+            vec![TraceStep { state, reason, ..begun }]
+        }
+    }
+}

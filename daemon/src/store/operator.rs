@@ -1,0 +1,4 @@
+//! What operators do: the frame of every command, and the audit it leaves.
+
+pub mod audit;
+pub mod command;

@@ -1,0 +1,244 @@
+//! Which daemons live, what they tell each other, and what becomes of the claims of those that died.
+
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        delivery::Trigger,
+        ids::{AttemptId, CompanyId, IntegrationId},
+        integration::EventKind,
+    },
+    store::{
+        DueHint, Error, Store, heard, micros,
+        queue::claim::{Claimed, Pending},
+    },
+};
+
+/// How many orphaned claims are adopted at a time.
+const ADOPT_MAX: i64 = 50;
+
+/// A beat's answer: this daemon and the others that live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// False if somebody took this daemon for dead: all that it holds is void.
+    pub is_alive: bool,
+    /// Every daemon that lives, in order.
+    pub living: Vec<i64>,
+    /// The database's clock, in microseconds.
+    pub now: i64,
+}
+
+/// What one daemon tells the others.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Wake {
+    /// Company, integration, kind, due time in microseconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub due: Vec<(i64, Uuid, u8, i64)>,
+    /// Integrations whose configuration changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<(i64, Uuid)>,
+}
+
+impl Wake {
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.changed.is_empty()
+    }
+
+    /// The due lanes as hints.
+    pub fn hints(&self) -> impl Iterator<Item = DueHint> + '_ {
+        self.due.iter().map(|&(company, integration, kind, due_at)| DueHint {
+            company: CompanyId(company),
+            integration: integration.into(),
+            kind,
+            due_at,
+        })
+    }
+
+    /// The integrations that changed.
+    pub fn changes(&self) -> impl Iterator<Item = (CompanyId, IntegrationId)> + '_ {
+        self.changed.iter().map(|&(company, integration)| (CompanyId(company), integration.into()))
+    }
+}
+
+impl Store {
+    /// Starts a life: a row of its own, whose id is the fence.
+    pub async fn enroll(&self, lease_seconds: f64) -> Result<i64, Error> {
+        let id = sqlx::query_scalar!(
+            "INSERT INTO daemon (lease_until) VALUES (clock_timestamp() + $1 * interval '1 second') RETURNING id",
+            lease_seconds
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(id)
+    }
+
+    /// Ends a life in order: nothing is left to adopt.
+    pub async fn leave(&self, daemon: i64) -> Result<(), Error> {
+        sqlx::query!("DELETE FROM daemon WHERE id = $1", daemon).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Moves the lease on, and tells who lives.
+    pub async fn beat(&self, daemon: i64, lease_seconds: f64) -> Result<Beat, Error> {
+        let query = sqlx::query!(
+            r#"WITH me AS (
+                UPDATE daemon SET lease_until = clock_timestamp() + $2 * interval '1 second' WHERE id = $1 RETURNING id
+            )
+            SELECT id AS "id?", clock_timestamp() AS "now!" FROM (SELECT 1) one LEFT JOIN (
+                SELECT id FROM me UNION SELECT id FROM daemon WHERE lease_until > clock_timestamp() AND id <> $1
+            ) living ON true ORDER BY 1"#,
+            daemon,
+            lease_seconds
+        );
+        let mut db = self.pool.acquire().await?;
+        let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
+        let rows = heard(db, answer)?;
+        let now = rows.first().map(|row| micros(row.now.to_jiff())).ok_or(Error::Corrupt("beat"))?;
+        let living: Vec<i64> = rows.into_iter().filter_map(|row| row.id).collect();
+        Ok(Beat { is_alive: living.contains(&daemon), living, now })
+    }
+
+    /// Deletes the rows of daemons whose lease ran out; with `all_others`, of all but this one.
+    pub async fn bury(&self, daemon: i64, all_others: bool) -> Result<u64, Error> {
+        // The row lock makes this wait for a beat that is under way, and then see its new lease.
+        let gone = sqlx::query!(
+            "DELETE FROM daemon WHERE id <> $1 AND (lease_until < clock_timestamp() OR $2)",
+            daemon,
+            all_others
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(gone.rows_affected())
+    }
+
+    /// Claims of daemons that are gone.
+    pub async fn orphans(&self) -> Result<Vec<i64>, Error> {
+        let orphans = sqlx::query_scalar!(
+            "SELECT id FROM claim c WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = c.daemon_id)
+             ORDER BY id LIMIT $1",
+            ADOPT_MAX
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(orphans)
+    }
+
+    /// Takes over those of these claims that are orphans still. What was being pushed comes back as claimed by this
+    /// daemon, to be finished as attempts that died; what had been finished is left out, and its claims are complete.
+    /// Called again with the same claims after its answer was lost, it gives the same answer.
+    pub async fn adopt(&self, daemon: i64, orphans: &[i64]) -> Result<Vec<Claimed>, Error> {
+        sqlx::query!(
+            "UPDATE claim SET daemon_id = $1 WHERE id IN (
+                 SELECT id FROM claim c
+                 WHERE id = ANY($2) AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = c.daemon_id)
+                 ORDER BY id FOR UPDATE SKIP LOCKED)",
+            daemon,
+            orphans
+        )
+        .execute(&self.pool)
+        .await?;
+        // In a statement of its own, which sees what a finish wrote that the locks had to wait for.
+        let rows = sqlx::query!(
+            r#"WITH item AS (
+                SELECT claim.id AS claim_id, claim.claimed_at, u.* FROM claim, unnest(claim.items, claim.attempts)
+                    u(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
+                WHERE claim.id = ANY($2) AND claim.daemon_id = $1
+            )
+            SELECT item.claim_id AS "claim!", item.claimed_at AS "claimed_at!: jiff_sqlx::Timestamp",
+                item.company_id AS "company_id!", item.integration_id AS "integration_id!", item.kind AS "kind!",
+                item.due_at AS "due_at!: jiff_sqlx::Timestamp", item.attempt_id AS "attempt_id!",
+                item.delivery_id AS "delivery_id!", item.trigger AS "trigger!", item.operator AS "operator?",
+                d.lead_id AS "lead_id?", d.event AS "event?", d.attempts AS "attempts?", d.retries AS "retries?",
+                d.deaths AS "deaths?", d.created_at AS "created_at?: jiff_sqlx::Timestamp", i.version AS "version?"
+            FROM item
+            LEFT JOIN delivery d ON d.company_id = item.company_id AND d.id = item.delivery_id
+                AND NOT EXISTS (
+                    SELECT FROM attempt a
+                    WHERE a.company_id = item.company_id AND a.integration_id = item.integration_id
+                        AND a.id = item.attempt_id AND a.started_at = item.claimed_at
+                )
+            LEFT JOIN integration i ON i.company_id = item.company_id AND i.id = item.integration_id"#,
+            daemon,
+            orphans
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let adopted = rows.into_iter().filter_map(|row| {
+            let pending = match (row.lead_id, row.event, row.version) {
+                (Some(lead), Some(event), Some(version)) => Some(Pending {
+                    lead: lead.into(),
+                    event: EventKind::parse(&event)?,
+                    body: bytes::Bytes::new(),
+                    rendered: None,
+                    attempts: row.attempts?,
+                    retries: row.retries?,
+                    deaths: row.deaths?,
+                    created_at: micros(row.created_at?.to_jiff()),
+                    version,
+                }),
+                _ => None,
+            };
+            Some(Claimed {
+                daemon,
+                claim: row.claim,
+                is_adopted: true,
+                claimed_at: micros(row.claimed_at.to_jiff()),
+                company: CompanyId(row.company_id),
+                integration: row.integration_id.into(),
+                kind: u8::from(row.kind != 0),
+                due_at: micros(row.due_at.to_jiff()),
+                attempt: AttemptId::from(row.attempt_id),
+                delivery: row.delivery_id.into(),
+                trigger: Trigger::parse(&row.trigger)?,
+                operator: row.operator,
+                pending,
+            })
+        });
+        Ok(adopted.collect())
+    }
+
+    /// Tells the other daemons. Each daemon tells from one task, so that `seq` is the order of commits.
+    pub async fn tell(&self, daemon: i64, seq: i64, wake: &Wake) -> Result<(), Error> {
+        let body = serde_json::to_value(wake).map_err(|_| Error::Corrupt("wake"))?;
+        let mut tx = self.pool.begin().await?;
+        // Losing a hint costs half a minute at most, so it need not wait for the disk.
+        sqlx::query!("SET LOCAL synchronous_commit = off").execute(&mut *tx).await?;
+        sqlx::query!("INSERT INTO wake (daemon_id, seq, body) VALUES ($1, $2, $3)", daemon, seq, body)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// What the others told behind what was heard already, by daemon and seq.
+    pub async fn hear(&self, heard: &[(i64, i64)]) -> Result<Vec<(i64, i64, Wake)>, Error> {
+        let (daemons, seqs): (Vec<i64>, Vec<i64>) = heard.iter().copied().unzip();
+        let rows = sqlx::query!(
+            r#"SELECT w.daemon_id AS "daemon!", w.seq AS "seq!", w.body AS "body!"
+               FROM unnest($1::bigint[], $2::bigint[]) u(daemon_id, seq)
+               JOIN LATERAL (
+                   SELECT * FROM wake WHERE daemon_id = u.daemon_id AND seq > u.seq ORDER BY seq LIMIT 200
+               ) w ON true ORDER BY 1, 2"#,
+            &daemons,
+            &seqs
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let wake = serde_json::from_value(row.body).map_err(|_| Error::Corrupt("wake"))?;
+                Ok((row.daemon, row.seq, wake))
+            })
+            .collect()
+    }
+
+    /// Removes what was told more than a minute ago.
+    pub async fn forget_wakes(&self) -> Result<(), Error> {
+        sqlx::query!("DELETE FROM wake WHERE at < now() - interval '1 minute'").execute(&self.pool).await?;
+        Ok(())
+    }
+}

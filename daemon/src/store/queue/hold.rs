@@ -1,0 +1,233 @@
+//! Deliveries that operators hold, release and skip, in batches.
+//!
+//! A delivery and all that stands in line with it are locked first, in the order of their ids, then due rows are taken
+//! away; so a claim came either before, and its push is seen as running, or it finds nothing. A finish waits for the
+//! locks and then keeps the state that it finds.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    domain::ids::{CompanyId, IntegrationId},
+    store::{
+        Error,
+        operator::command::{Command, Refusal},
+        queue::requeue::forget_undelivered,
+    },
+};
+
+/// What a batch came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    pub changed: u64,
+    /// How many of those meant were being pushed.
+    pub running: u64,
+}
+
+/// A locked delivery.
+struct Locked {
+    id: Uuid,
+    integration_id: Uuid,
+    state: String,
+    successor_id: Option<Uuid>,
+}
+
+/// The locked deliveries of a batch, and what stands in line with them.
+struct Line {
+    rows: Vec<Locked>,
+    meant: HashSet<Uuid>,
+}
+
+impl Line {
+    /// Those meant that are in one of these states.
+    fn meant(&self, states: &[&str]) -> Vec<&Locked> {
+        let is_meant = |row: &&Locked| self.meant.contains(&row.id) && states.contains(&&*row.state);
+        self.rows.iter().filter(is_meant).collect()
+    }
+
+    fn lanes(&self) -> Vec<Uuid> {
+        let mut lanes: Vec<_> = self.rows.iter().map(|row| row.integration_id).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        lanes
+    }
+}
+
+fn ids(rows: &[&Locked]) -> Vec<Uuid> {
+    rows.iter().map(|row| row.id).collect()
+}
+
+/// Which of these deliveries are being pushed.
+pub(in crate::store) async fn in_flight(
+    db: &mut PgConnection,
+    deliveries: &[Uuid],
+) -> Result<HashSet<Uuid>, Error> {
+    if deliveries.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let running = sqlx::query_scalar!(
+        r#"SELECT delivery_id AS "id!" FROM in_flight WHERE delivery_id = ANY($1)"#,
+        deliveries,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(running.into_iter().collect())
+}
+
+impl Command {
+    /// Holds pending deliveries of one company. One that is being pushed is held too: its push ends, and if that fails
+    /// no retry follows. What waits behind a held one goes on waiting.
+    pub async fn hold(&mut self, company: CompanyId, meant: &[Uuid], reason: &str) -> Result<Moved, Refusal> {
+        let line = self.lock_line(company, meant).await?;
+        let held = ids(&line.meant(&["pending"]));
+        self.remove_due(&line.lanes(), &held).await?;
+        let running = in_flight(&mut self.tx, &held).await?;
+        sqlx::query!(
+            "UPDATE delivery SET state = 'held', reason = $3, due_at = NULL WHERE company_id = $1 AND id = ANY($2)",
+            company.0,
+            &held,
+            reason,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state)
+             SELECT company_id, integration_id, id, lead_id, 'held' FROM delivery
+             WHERE company_id = $1 AND id = ANY($2)",
+            company.0,
+            &held,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.leave_line(company, &line, &held).await?;
+        self.touch_all(company, &line.lanes());
+        Ok(Moved { changed: held.len() as u64, running: running.len() as u64 })
+    }
+
+    /// Makes held deliveries of one company pending. One whose push still runs is left alone: where it goes back to
+    /// the queue, whoever brings it there must not miss that it is pending.
+    pub async fn release(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Moved, Refusal> {
+        let line = self.lock_line(company, meant).await?;
+        let mut released = ids(&line.meant(&["held"]));
+        let running = in_flight(&mut self.tx, &released).await?;
+        released.retain(|id| !running.contains(id));
+        sqlx::query!(
+            "UPDATE delivery SET state = 'pending', reason = NULL WHERE company_id = $1 AND id = ANY($2)",
+            company.0,
+            &released,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        forget_undelivered(&mut self.tx, company, &line.lanes(), &released).await?;
+        self.make_due(company, &released).await?;
+        self.touch_all(company, &line.lanes());
+        Ok(Moved { changed: released.len() as u64, running: running.len() as u64 })
+    }
+
+    /// Skips pending, held and dead deliveries of one company. One that is being pushed is left alone: what it sent
+    /// cannot be taken back, and what waits behind it must not overtake it. What waited behind a skipped one is due.
+    pub async fn skip(&mut self, company: CompanyId, meant: &[Uuid], reason: &str) -> Result<Moved, Refusal> {
+        let line = self.lock_line(company, meant).await?;
+        let open = ids(&line.meant(&["pending", "held"]));
+        self.remove_due(&line.lanes(), &open).await?;
+        let running = in_flight(&mut self.tx, &open).await?;
+        let skipped: Vec<&Locked> = line
+            .meant(&["pending", "held", "dead"])
+            .into_iter()
+            .filter(|row| !running.contains(&row.id))
+            .collect();
+        // A dead one has handed on its successor already.
+        let successors: Vec<Uuid> =
+            skipped.iter().filter(|row| row.state != "dead").filter_map(|row| row.successor_id).collect();
+        let skipped = ids(&skipped);
+        sqlx::query!(
+            "UPDATE delivery SET state = 'skipped', reason = $3, finished_at = now(), due_at = NULL, successor_id = NULL
+             WHERE company_id = $1 AND id = ANY($2)",
+            company.0,
+            &skipped,
+            reason,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.leave_line(company, &line, &skipped).await?;
+        forget_undelivered(&mut self.tx, company, &line.lanes(), &skipped).await?;
+        let waiting = sqlx::query_scalar!(
+            "SELECT id FROM delivery WHERE company_id = $1 AND id = ANY($2) AND state = 'pending' ORDER BY id",
+            company.0,
+            &successors,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        self.make_due(company, &waiting).await?;
+        self.touch_all(company, &line.lanes());
+        Ok(Moved { changed: skipped.len() as u64, running: running.len() as u64 })
+    }
+
+    /// Locks deliveries and all that their leads have open at the same integrations.
+    async fn lock_line(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Line, Refusal> {
+        let places = sqlx::query!(
+            "SELECT lead_id, integration_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
+            company.0,
+            meant,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let (leads, lanes): (Vec<Uuid>, Vec<Uuid>) =
+            places.into_iter().map(|row| (row.lead_id, row.integration_id)).unzip();
+        let rows = sqlx::query_as!(
+            Locked,
+            "SELECT id, integration_id, state, successor_id FROM delivery
+             WHERE company_id = $1 AND id IN (
+                 SELECT unnest($2::uuid[])
+                 UNION SELECT d.id FROM unnest($3::uuid[], $4::uuid[]) p(lead_id, integration_id)
+                 JOIN delivery d ON d.lead_id = p.lead_id AND d.company_id = $1
+                     AND d.integration_id = p.integration_id AND d.state IN ('pending', 'held'))
+             ORDER BY id FOR UPDATE",
+            company.0,
+            meant,
+            &leads,
+            &lanes,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(Line { rows, meant: meant.iter().copied().collect() })
+    }
+
+    /// Takes away due rows. A claim under way is waited for: what it took is running then.
+    async fn remove_due(&mut self, lanes: &[Uuid], deliveries: &[Uuid]) -> Result<(), Refusal> {
+        sqlx::query!(
+            "DELETE FROM due WHERE integration_id = ANY($1) AND delivery_id = ANY($2)",
+            lanes,
+            deliveries,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Takes deliveries out of the line: nothing makes them due when what is before them becomes final.
+    async fn leave_line(&mut self, company: CompanyId, line: &Line, gone: &[Uuid]) -> Result<(), Refusal> {
+        let before: Vec<Uuid> = line
+            .rows
+            .iter()
+            .filter(|row| row.successor_id.is_some_and(|id| gone.contains(&id)))
+            .map(|row| row.id)
+            .collect();
+        sqlx::query!(
+            "UPDATE delivery SET successor_id = NULL WHERE company_id = $1 AND id = ANY($2)",
+            company.0,
+            &before,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    fn touch_all(&mut self, company: CompanyId, lanes: &[Uuid]) {
+        for lane in lanes {
+            self.touch(company, IntegrationId::from(*lane), false);
+        }
+    }
+}

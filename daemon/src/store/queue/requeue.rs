@@ -1,0 +1,204 @@
+//! Bringing final deliveries back to the queue: what manual retries, jobs and the sweep share.
+//!
+//! A delivery comes back in its place: if an earlier one of its lead is open at the same integration it waits behind
+//! that, and whoever waited behind that waits behind it.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        delivery::{DEATHS_SUSPECT, Trigger},
+        ids::CompanyId,
+    },
+    store::{Error, delivery::vendor_id, lead::erase::ERASED, operator::command::NewDue},
+};
+
+/// How deliveries come back.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Requeue<'a> {
+    pub(in crate::store) kind: i16,
+    pub(in crate::store) trigger: Trigger,
+    pub(in crate::store) operator: Option<&'a str>,
+    /// The job that brings them back.
+    pub(in crate::store) job: Option<Uuid>,
+}
+
+/// Locks deliveries, and with them all that their leads have open at the same integrations; then the counts of these.
+/// Answers the states of all that are locked: what was read before may have changed meanwhile.
+pub(in crate::store) async fn lock(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integrations: &[Uuid],
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, String>, Error> {
+    let leads = sqlx::query_scalar!(
+        "SELECT lead_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
+        company.0,
+        ids
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    // Deliveries before the counts of their integrations, as a finish locks them.
+    let locked = sqlx::query!(
+        "SELECT id, state FROM delivery
+         WHERE company_id = $1 AND lead_id = ANY($2) AND integration_id = ANY($3)
+           AND (state IN ('pending', 'held') OR id = ANY($4)) ORDER BY id FOR UPDATE",
+        company.0,
+        &leads,
+        integrations,
+        ids,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    lock_counts(db, company, integrations).await?;
+    Ok(locked.into_iter().map(|row| (row.id, row.state)).collect())
+}
+
+/// Brings locked dead and delivered ones back to the queue on a fresh schedule, but for those of whose lead an update
+/// is on its way. Answers which, and what is due.
+pub(in crate::store) async fn requeue(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integrations: &[Uuid],
+    ids: &[Uuid],
+    how: &Requeue<'_>,
+) -> Result<(Vec<Uuid>, Vec<NewDue>), Error> {
+    vendor_id::forget_done(db, company, ids).await?;
+    // A final one has handed on its successor; it must not do so again. Poison is given one more chance, alone.
+    let revived = sqlx::query_scalar!(
+        "UPDATE delivery d SET state = 'pending', reason = NULL, finished_at = NULL, retries = 0,
+                             deaths = least(deaths, $3), successor_id = NULL, job_id = coalesce($4, job_id)
+         WHERE company_id = $1 AND id = ANY($2) AND state IN ('dead', 'delivered')
+           AND reason IS DISTINCT FROM $5
+           -- What is newer must not be followed by what is older.
+           AND NOT EXISTS (SELECT FROM delivery l WHERE l.company_id = d.company_id AND l.lead_id = d.lead_id
+               AND l.integration_id = d.integration_id AND l.state IN ('pending', 'held') AND l.event = 'lead.updated'
+               AND (l.created_at, l.id) > (d.created_at, d.id))
+         RETURNING id",
+        company.0,
+        ids,
+        DEATHS_SUSPECT,
+        how.job,
+        ERASED,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    forget_undelivered(db, company, integrations, &revived).await?;
+    let due = line_up(db, company, &revived, how).await?;
+    Ok((revived, due))
+}
+
+/// Takes deliveries from the small table, and from the counts of the dead.
+pub(in crate::store) async fn forget_undelivered(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integrations: &[Uuid],
+    ids: &[Uuid],
+) -> Result<(), Error> {
+    lock_counts(db, company, integrations).await?;
+    sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM undelivered
+             WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3)
+             RETURNING integration_id, state),
+         counted AS (
+             SELECT integration_id, count(*) FILTER (WHERE state = 'dead') AS dead FROM gone GROUP BY integration_id)
+         UPDATE integration_stat s SET dead = greatest(s.dead - c.dead, 0), updated_at = now()
+         FROM counted c WHERE s.company_id = $1 AND s.integration_id = c.integration_id",
+        company.0,
+        integrations,
+        ids,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Two that lock rows in the same order cannot lock each other out.
+pub(in crate::store) async fn lock_counts(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integrations: &[Uuid],
+) -> Result<(), Error> {
+    sqlx::query!(
+        "SELECT dead FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($2)
+         ORDER BY integration_id FOR UPDATE",
+        company.0,
+        integrations,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
+}
+
+/// Queues locked pending ones that stand nowhere yet, oldest first, or puts them behind an earlier one that is open.
+pub(in crate::store) async fn line_up(
+    db: &mut PgConnection,
+    company: CompanyId,
+    ids: &[Uuid],
+    how: &Requeue<'_>,
+) -> Result<Vec<NewDue>, Error> {
+    let waiting = sqlx::query!(
+        r#"SELECT d.id, p.id AS "earlier_id!" FROM delivery d CROSS JOIN LATERAL (
+               SELECT p.id FROM delivery p
+               WHERE p.company_id = d.company_id AND p.lead_id = d.lead_id AND p.integration_id = d.integration_id
+                 AND p.state IN ('pending', 'held') AND (p.created_at, p.id) < (d.created_at, d.id)
+               ORDER BY p.created_at DESC, p.id DESC LIMIT 1) p
+           WHERE d.company_id = $1 AND d.id = ANY($2) ORDER BY d.created_at, d.id"#,
+        company.0,
+        ids,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    // Few, and each changes what the next one finds.
+    for row in &waiting {
+        sqlx::query!(
+            "WITH earlier AS (SELECT successor_id FROM delivery WHERE company_id = $1 AND id = $2),
+             linked AS (UPDATE delivery SET successor_id = $3 WHERE company_id = $1 AND id = $2)
+             UPDATE delivery SET successor_id = earlier.successor_id, due_at = NULL, reason = 'waits for ' || $4
+             FROM earlier WHERE company_id = $1 AND id = $3",
+            company.0,
+            row.earlier_id,
+            row.id,
+            crate::domain::ids::DeliveryId::from(row.earlier_id).to_string(),
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    let first: Vec<Uuid> = ids.iter().copied().filter(|id| waiting.iter().all(|row| row.id != *id)).collect();
+    queue(db, company, &first, how).await
+}
+
+/// Queues locked pending ones that stand nowhere yet, oldest first, whatever is before them.
+pub(in crate::store) async fn queue(
+    db: &mut PgConnection,
+    company: CompanyId,
+    ids: &[Uuid],
+    how: &Requeue<'_>,
+) -> Result<Vec<NewDue>, Error> {
+    let due = sqlx::query_as!(
+        NewDue,
+        "WITH line AS MATERIALIZED (
+             SELECT company_id, integration_id, id,
+                    now() + row_number() OVER (ORDER BY id) * interval '1 microsecond' AS due_at
+             FROM delivery WHERE company_id = $1 AND id = ANY($2)
+         ), told AS (
+             UPDATE delivery d SET due_at = line.due_at FROM line
+             WHERE d.company_id = line.company_id AND d.id = line.id
+         )
+         INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
+         SELECT company_id, integration_id, $3, due_at, id, $4, $5 FROM line
+         RETURNING integration_id, kind, due_at",
+        company.0,
+        ids,
+        how.kind,
+        how.trigger.as_str(),
+        how.operator,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    Ok(due)
+}

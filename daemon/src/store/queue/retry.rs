@@ -1,0 +1,265 @@
+//! Manual retries: dead and delivered deliveries become pending again, those that wait for their time are due now, and
+//! what is rendered anew is replaced by a delivery with an id of its own.
+
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        delivery::Trigger,
+        ids::{CompanyId, DeliveryId, IntegrationId, JobId},
+        integration::Policy,
+    },
+    store::{
+        Error, FIRST, RETRY, Store,
+        delivery::read::Target,
+        lead::erase::ERASED,
+        operator::command::{Command, NewDue, Refusal},
+        queue::requeue::{self, Requeue},
+    },
+};
+
+/// How fast an integration's lane goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub policy: Policy,
+    /// What an attempt took lately, in seconds.
+    pub recent_seconds: f64,
+}
+
+impl Pace {
+    /// How long a lane takes for so many pushes, in seconds.
+    #[must_use]
+    pub fn seconds(&self, count: usize) -> f64 {
+        let count = count as f64;
+        let by_slots = (count / f64::from(self.policy.concurrency)).ceil() * self.recent_seconds;
+        let by_rate = self.policy.rate_per_second.map_or(0.0, |rate| count / rate);
+        by_slots.max(by_rate)
+    }
+}
+
+impl Store {
+    /// How fast a lane goes, by its limits and its last attempts.
+    pub async fn pace(&self, company: CompanyId, integration: IntegrationId) -> Result<Pace, Error> {
+        let row = sqlx::query!(
+            r#"SELECT i.connector, i.config, a.seconds AS "seconds?" FROM integration i CROSS JOIN LATERAL (
+                   SELECT avg(duration_ms)::float8 / 1000 AS seconds FROM (
+                       SELECT duration_ms FROM attempt
+                       WHERE company_id = i.company_id AND integration_id = i.id ORDER BY id DESC LIMIT 50) l) a
+               WHERE i.company_id = $1 AND i.id = $2"#,
+            company.0,
+            integration.uuid(),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Pace {
+            policy: (self.policy)(&row.connector, &row.config),
+            recent_seconds: row.seconds.unwrap_or(0.1),
+        })
+    }
+}
+
+/// How an operator wants deliveries pushed again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retrial {
+    /// Among many, it takes its turn behind new leads and heeds the breaker; one that was named goes with them.
+    pub is_bulk: bool,
+    /// The job that asks.
+    pub job: Option<JobId>,
+    /// Rendered anew, under an id of its own where a request may have left under the old one.
+    pub re_render: bool,
+}
+
+impl Command {
+    /// Retries deliveries of one company, at most [`crate::store::queue::release::BATCH`] of them. Those being pushed, those that wait
+    /// for an earlier one and those whose state is no longer what was asked for are left alone. Answers which are
+    /// pending because of it.
+    pub async fn retry(
+        &mut self,
+        company: CompanyId,
+        targets: &[Target],
+        retrial: Retrial,
+    ) -> Result<Vec<DeliveryId>, Refusal> {
+        let mut integrations: Vec<Uuid> = targets.iter().map(|target| target.integration_id).collect();
+        integrations.sort_unstable();
+        integrations.dedup();
+        let ids: Vec<Uuid> = targets.iter().map(|target| target.id).collect();
+        let locked = requeue::lock(&mut self.tx, company, &integrations, &ids).await?;
+        let states = |wanted: &[&str]| -> Vec<Uuid> {
+            targets
+                .iter()
+                .filter(|target| {
+                    wanted.contains(&&*target.state) && locked.get(&target.id) == Some(&target.state)
+                })
+                .map(|target| target.id)
+                .collect()
+        };
+        let operator = self.operator.clone();
+        let how = Requeue {
+            kind: i16::from(if retrial.is_bulk { RETRY } else { FIRST }),
+            trigger: Trigger::Manual,
+            operator: Some(&operator),
+            job: retrial.job.map(JobId::uuid),
+        };
+        let mut again = states(&["dead", "delivered"]);
+        let waiting = states(&["pending"]);
+        let mut pending = if retrial.re_render {
+            let (kept, rest) = self.never_sent(company, &again).await?;
+            again = kept;
+            self.replace(company, &integrations, &rest, &waiting, &how).await?
+        } else {
+            self.hurry(company, &integrations, &waiting, &how).await?
+        };
+        let (revived, due) = requeue::requeue(&mut self.tx, company, &integrations, &again, &how).await?;
+        if !retrial.is_bulk
+            && let Some(older) = again.iter().find(|id| !revived.contains(id))
+        {
+            return Err(Refusal::State(format!(
+                "delivery {} is older than an update of its lead that is on its way: retry that one, or skip it first",
+                DeliveryId::from(*older)
+            )));
+        }
+        self.became_due(company, &due);
+        for integration in integrations {
+            self.touch(company, integration.into(), false);
+        }
+        pending.extend(revived);
+        Ok(pending.into_iter().map(DeliveryId::from).collect())
+    }
+
+    /// Parts those of which nothing ever left from the others.
+    async fn never_sent(
+        &mut self,
+        company: CompanyId,
+        ids: &[Uuid],
+    ) -> Result<(Vec<Uuid>, Vec<Uuid>), Refusal> {
+        let kept = sqlx::query_scalar!(
+            "SELECT d.id FROM delivery d WHERE d.company_id = $1 AND d.id = ANY($2) AND d.state = 'dead'
+               AND d.body IS NULL AND NOT d.verbatim AND d.attempts = (
+                   -- An attempt that is no longer kept may have sent something.
+                   SELECT count(*) FROM attempt a WHERE a.delivery_id = d.id AND a.company_id = d.company_id
+                     AND a.method IS NULL AND a.class = 'mapping')",
+            company.0,
+            ids,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(ids.iter().partition(|id| kept.contains(id)))
+    }
+
+    /// Makes new deliveries that take the places of these: of final ones, and of those that wait for their time.
+    async fn replace(
+        &mut self,
+        company: CompanyId,
+        lanes: &[Uuid],
+        finals: &[Uuid],
+        waiting: &[Uuid],
+        how: &Requeue<'_>,
+    ) -> Result<Vec<Uuid>, Refusal> {
+        let mut old = sqlx::query_scalar!(
+            "DELETE FROM due WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3)
+             RETURNING delivery_id",
+            company.0,
+            lanes,
+            waiting,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let hurried = old.len();
+        old.extend(finals);
+        let new: Vec<DeliveryId> =
+            old.iter().map(|id| DeliveryId::generate_behind(DeliveryId::from(*id))).collect();
+        let (ids, shown): (Vec<Uuid>, Vec<String>) = new.iter().map(|id| (id.uuid(), id.to_string())).unzip();
+        // Whoever waits behind one that is pending waits behind its replacement; a final one has nobody behind it.
+        let made = sqlx::query!(
+            "WITH pair AS MATERIALIZED (
+                 SELECT d.*, p.new_id, p.shown FROM unnest($2::uuid[], $3::uuid[], $4::text[]) p(old_id, new_id, shown)
+                 JOIN delivery d ON d.company_id = $1 AND d.id = p.old_id
+                     AND d.state IN ('pending', 'dead', 'delivered') AND d.reason IS DISTINCT FROM $6
+             ), gone AS (
+                 UPDATE delivery d SET state = 'skipped', reason = 'replaced by ' || pair.shown, finished_at = now(),
+                     due_at = NULL, successor_id = NULL
+                 FROM pair WHERE d.company_id = $1 AND d.id = pair.id AND d.state <> 'delivered'
+             )
+             INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, automatic, state,
+                 successor_id, job_id, created_at)
+             SELECT company_id, new_id, integration_id, lead_id, event_id, event, false, 'pending',
+                 CASE WHEN state = 'pending' THEN successor_id END, $5, created_at FROM pair
+             RETURNING id",
+            company.0,
+            &old,
+            &ids,
+            &shown,
+            how.job,
+            ERASED,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        requeue::forget_undelivered(&mut self.tx, company, lanes, &old).await?;
+        let made: Vec<Uuid> = made.into_iter().map(|row| row.id).collect();
+        // One that stood in the queue stands there again, with whoever waits behind it.
+        let (again, anew): (Vec<Uuid>, Vec<Uuid>) = made.iter().partition(|id| ids[..hurried].contains(id));
+        let mut due = requeue::queue(&mut self.tx, company, &again, how).await?;
+        due.extend(requeue::line_up(&mut self.tx, company, &anew, how).await?);
+        self.became_due(company, &due);
+        Ok(made)
+    }
+
+    /// Makes locked ones that wait for a later time due now.
+    async fn hurry(
+        &mut self,
+        company: CompanyId,
+        lanes: &[Uuid],
+        ids: &[Uuid],
+        how: &Requeue<'_>,
+    ) -> Result<Vec<Uuid>, Refusal> {
+        let rows = sqlx::query!(
+            r#"WITH waiting AS MATERIALIZED (
+                   SELECT q.ctid AS row, row_number() OVER (ORDER BY q.delivery_id) AS n FROM due q
+                   WHERE q.integration_id = ANY($1) AND q.delivery_id = ANY($2)
+                     -- One that is due may wait for the breaker, which an operator's retry does not.
+                     AND (q.due_at > now() OR q.kind > $4))
+               UPDATE due q SET kind = $4, trigger = 'manual', operator = $3,
+                                due_at = now() + w.n * interval '1 microsecond'
+               FROM waiting w WHERE q.ctid = w.row AND q.delivery_id = ANY($2)
+               RETURNING q.integration_id, q.kind, q.due_at, q.delivery_id"#,
+            lanes,
+            ids,
+            how.operator,
+            how.kind,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let hurried: Vec<Uuid> = rows.iter().map(|row| row.delivery_id).collect();
+        sqlx::query!(
+            "UPDATE delivery SET retries = 0, due_at = now(), job_id = coalesce($3, job_id)
+             WHERE company_id = $1 AND id = ANY($2)",
+            company.0,
+            &hurried,
+            how.job,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        let due: Vec<_> = rows
+            .into_iter()
+            .map(|row| NewDue { integration_id: row.integration_id, kind: row.kind, due_at: row.due_at })
+            .collect();
+        self.became_due(company, &due);
+        Ok(hurried)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slower_of_slots_and_rate_decides() {
+        let policy = Policy { concurrency: 16, rate_per_second: None, ..Policy::default() };
+        let pace = Pace { policy, recent_seconds: 0.5 };
+        assert!((pace.seconds(0) - 0.0).abs() < f64::EPSILON);
+        assert!((pace.seconds(1) - 0.5).abs() < f64::EPSILON);
+        assert!((pace.seconds(17) - 1.0).abs() < f64::EPSILON);
+        let limited = Pace { policy: Policy { rate_per_second: Some(2.0), ..policy }, ..pace };
+        assert!((limited.seconds(17) - 8.5).abs() < f64::EPSILON);
+    }
+}

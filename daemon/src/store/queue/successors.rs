@@ -1,0 +1,330 @@
+//! Updates of known leads: what replaces what, and where each of them stands in the line of its lead. All integrations
+//! at once, because a company may have hundreds.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgTransaction;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        fanout::{Arrival, FLOW, Fate, NO_CONSENT},
+        ids::DeliveryId,
+        integration::EventKind,
+    },
+    store::{
+        DueHint, Error, FIRST,
+        lead::intake::{AcceptedDelivery, NewDelivery, NewEvent},
+        micros,
+        queue::hold::in_flight,
+    },
+};
+
+/// A delivery that is not final.
+struct Open {
+    id: Uuid,
+    integration_id: Uuid,
+    event: String,
+    state: String,
+    successor_id: Option<Uuid>,
+    created_at: jiff_sqlx::Timestamp,
+}
+
+/// A delivery of an update, as it is written.
+struct Added<'a> {
+    delivery: &'a NewDelivery,
+    kind: EventKind,
+    /// The earlier one that it waits for.
+    predecessor: Option<Uuid>,
+    reason: Option<String>,
+}
+
+impl Added<'_> {
+    const fn state(&self) -> &'static str {
+        self.delivery.fate.state()
+    }
+
+    fn is_due(&self) -> bool {
+        self.delivery.fate == Fate::Pending && self.predecessor.is_none()
+    }
+}
+
+/// Writes what a locked lead has become, with a delivery for each integration that it comes to. Each waits behind an
+/// earlier event of the lead that is not final at the same integration, and takes the place of an update that waits
+/// there or is held.
+pub(in crate::store) async fn write_update(
+    tx: &mut PgTransaction<'_>,
+    update: &NewEvent,
+) -> Result<(Vec<AcceptedDelivery>, Vec<DueHint>), Error> {
+    replace_event(tx, update).await?;
+    let kept_away = kept_away(tx, update).await?;
+    let lines = lock_lines(tx, update).await?;
+    let held = lines.values().flatten().filter(|row| row.state == "held");
+    let running = in_flight(tx, &held.map(|row| row.id).collect::<Vec<_>>()).await?;
+    let (mut added, mut replaced) = (Vec::with_capacity(update.deliveries.len()), Vec::new());
+    for delivery in &update.deliveries {
+        let integration = delivery.integration.uuid();
+        let Some(kind) = kind_at(delivery, kept_away.contains(&integration)) else { continue };
+        let (gone, predecessor) =
+            lines.get(&integration).map_or((Vec::new(), None), |line| place(line, &running));
+        replaced.extend(gone.into_iter().map(|id| (id, delivery)));
+        let reason = match &delivery.fate {
+            Fate::Pending => predecessor.map(|id| format!("waits for {}", DeliveryId::from(id))),
+            other => other.reason().map(ToOwned::to_owned),
+        };
+        added.push(Added { delivery, kind, predecessor, reason });
+    }
+    if !replaced.is_empty() {
+        supersede(tx, update, &replaced).await?;
+    }
+    let now = add(tx, update, &added).await?;
+    let hints = added.iter().filter(|one| one.is_due()).map(|one| DueHint {
+        company: update.company,
+        integration: one.delivery.integration,
+        kind: FIRST,
+        due_at: now,
+    });
+    let hints = hints.collect();
+    let answers = added.into_iter().map(|one| AcceptedDelivery {
+        integration: one.delivery.integration,
+        id: one.delivery.id,
+        state: one.state().to_owned(),
+        reason: one.reason,
+    });
+    Ok((answers.collect(), hints))
+}
+
+async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<(), Error> {
+    sqlx::query!(
+        "WITH added AS (
+            INSERT INTO event (company_id, id, lead_id, kind, body) VALUES ($1, $3, $2, 'lead.updated', $4)
+         )
+         UPDATE lead SET event_id = $3, digest = $5, uuid = $6, updated_at = now() WHERE company_id = $1 AND id = $2",
+        update.company.0,
+        update.lead.uuid(),
+        update.event.uuid(),
+        &update.body[..],
+        &update.digest[..],
+        update.uuid
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The integrations that flows, or the want of consent, have kept the lead away from until now.
+async fn kept_away(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<HashSet<Uuid>, Error> {
+    let asked = update.deliveries.iter().filter(|delivery| delivery.arrival != Arrival::AsIs);
+    let asked: Vec<Uuid> = asked.map(|delivery| delivery.integration.uuid()).collect();
+    let kept = sqlx::query_scalar!(
+        "SELECT integration_id FROM delivery
+         WHERE company_id = $1 AND lead_id = $2 AND integration_id = ANY($3) AND event = 'lead.created'
+         GROUP BY integration_id HAVING bool_and(state = 'skipped' AND (reason LIKE $4 || '%' OR reason = $5))",
+        update.company.0,
+        update.lead.uuid(),
+        &asked,
+        FLOW,
+        NO_CONSENT,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(kept.into_iter().collect())
+}
+
+/// Under which event an update comes to an integration; none if it does not come there at all.
+const fn kind_at(delivery: &NewDelivery, is_kept_away: bool) -> Option<EventKind> {
+    match (delivery.arrival, &delivery.fate) {
+        // It stays where it was, and the row that says so is there.
+        (Arrival::OnlyCreated, Fate::Skipped(_)) => None,
+        (Arrival::OnlyCreated, _) if !is_kept_away => None,
+        (Arrival::Created | Arrival::OnlyCreated, Fate::Pending | Fate::Held(_)) if is_kept_away => {
+            Some(EventKind::Created)
+        }
+        _ => Some(EventKind::Updated),
+    }
+}
+
+/// What the lead has open at each integration. The locks make a finish that is under way wait, and then see the
+/// successors that are linked.
+async fn lock_lines(
+    tx: &mut PgTransaction<'_>,
+    update: &NewEvent,
+) -> Result<HashMap<Uuid, Vec<Open>>, Error> {
+    let integrations: Vec<Uuid> =
+        update.deliveries.iter().map(|delivery| delivery.integration.uuid()).collect();
+    let open = sqlx::query_as!(
+        Open,
+        "SELECT id, integration_id, event, state, successor_id, created_at FROM delivery
+         WHERE company_id = $1 AND lead_id = $2 AND integration_id = ANY($3) AND state IN ('pending', 'held')
+         ORDER BY id FOR UPDATE",
+        update.company.0,
+        update.lead.uuid(),
+        &integrations,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut lines: HashMap<Uuid, Vec<Open>> = HashMap::new();
+    for row in open {
+        lines.entry(row.integration_id).or_default().push(row);
+    }
+    Ok(lines)
+}
+
+/// What an update replaces of a line, and the last of the rest, for which it waits. What of it is held while its push
+/// runs is named beside.
+fn place(line: &[Open], running: &HashSet<Uuid>) -> (Vec<Uuid>, Option<Uuid>) {
+    let waits = |id: Uuid| line.iter().any(|other| other.successor_id == Some(id));
+    // Behind an update an operator's push may wait, which nobody would hand on if that update went.
+    let leads_on = |row: &Open| {
+        line.iter().any(|other| row.successor_id == Some(other.id) && other.event != "lead.updated")
+    };
+    // A push that was held in flight ends all the same, and what comes later must not overtake it.
+    let stands = |row: &Open| row.state == "held" && !running.contains(&row.id) || waits(row.id);
+    let is_replaced = |row: &&Open| row.event == "lead.updated" && stands(row) && !leads_on(row);
+    let (replaced, kept): (Vec<_>, Vec<_>) = line.iter().partition(is_replaced);
+    // The line, not their age, says who is last: one that was rendered anew stands where the one stood that it replaced.
+    let is_last = |row: &&&Open| !kept.iter().any(|other| row.successor_id == Some(other.id));
+    let last = kept.iter().filter(is_last).max_by_key(|row| (row.created_at.to_jiff(), row.id));
+    (replaced.iter().map(|row| row.id).collect(), last.map(|row| row.id))
+}
+
+/// Skips what an update replaces: pairs of the old delivery and the new one.
+async fn supersede(
+    tx: &mut PgTransaction<'_>,
+    update: &NewEvent,
+    replaced: &[(Uuid, &NewDelivery)],
+) -> Result<(), Error> {
+    let ids: Vec<Uuid> = replaced.iter().map(|pair| pair.0).collect();
+    let by: Vec<String> = replaced.iter().map(|pair| pair.1.id.to_string()).collect();
+    let integrations: Vec<Uuid> = replaced.iter().map(|pair| pair.1.integration.uuid()).collect();
+    sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM undelivered WHERE company_id = $1 AND integration_id = ANY($4) AND delivery_id = ANY($2)
+         ), unlinked AS (
+             UPDATE delivery SET successor_id = NULL
+             WHERE company_id = $1 AND lead_id = $5 AND integration_id = ANY($4) AND successor_id = ANY($2)
+                 AND id <> ALL($2)
+         )
+         UPDATE delivery d
+         SET state = 'skipped', reason = 'superseded by ' || r.by, finished_at = now(), due_at = NULL,
+             successor_id = NULL
+         FROM unnest($2::uuid[], $3::text[]) r(id, by) WHERE d.company_id = $1 AND d.id = r.id AND d.id = ANY($2)",
+        update.company.0,
+        &ids,
+        &by,
+        &integrations,
+        update.lead.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes the deliveries of an update. Answers the time, in microseconds.
+async fn add(tx: &mut PgTransaction<'_>, update: &NewEvent, added: &[Added<'_>]) -> Result<i64, Error> {
+    let ids: Vec<Uuid> = added.iter().map(|one| one.delivery.id.uuid()).collect();
+    let integrations: Vec<Uuid> = added.iter().map(|one| one.delivery.integration.uuid()).collect();
+    let kinds: Vec<&str> = added.iter().map(|one| one.kind.as_str()).collect();
+    let states: Vec<&str> = added.iter().map(Added::state).collect();
+    let reasons: Vec<Option<&str>> = added.iter().map(|one| one.reason.as_deref()).collect();
+    let due: Vec<bool> = added.iter().map(Added::is_due).collect();
+    let predecessors: Vec<Option<Uuid>> = added.iter().map(|one| one.predecessor).collect();
+    let now = sqlx::query_scalar!(
+        r#"WITH given AS MATERIALIZED (
+            SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::bool[], $10::uuid[])
+                g(id, integration_id, event, state, reason, is_due, predecessor_id)
+        ), added AS (
+            INSERT INTO delivery
+                (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at, finished_at)
+            SELECT $1, id, integration_id, $2, $3, event, state, reason, CASE WHEN is_due THEN now() END,
+                CASE WHEN state = 'skipped' THEN now() END
+            FROM given
+        ), queued AS (
+            INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
+            SELECT $1, integration_id, 0, now(), id, 'first' FROM given WHERE is_due
+        ), held AS (
+            INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state)
+            SELECT $1, integration_id, id, $2, 'held' FROM given WHERE state = 'held'
+        ), linked AS (
+            -- One that is held waits for its operator; it takes its place in the line when it is released.
+            UPDATE delivery d SET successor_id = given.id FROM given
+            WHERE d.company_id = $1 AND d.id = given.predecessor_id AND d.id = ANY($10) AND given.state = 'pending'
+        )
+        SELECT now() AS "now!""#,
+        update.company.0,
+        update.lead.uuid(),
+        update.event.uuid(),
+        &ids,
+        &integrations,
+        &kinds as &[&str],
+        &states as &[&str],
+        &reasons as &[Option<&str>],
+        &due,
+        &predecessors as &[Option<Uuid>],
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(micros(now.to_jiff()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The nth delivery of a line, as it was made: `created` or `updated`, its state, and who waits for it.
+    fn open(n: u128, event: &str, state: &str, successor: Option<u128>) -> Open {
+        use jiff_sqlx::ToSqlx as _;
+        Open {
+            id: Uuid::from_u128(n),
+            integration_id: Uuid::nil(),
+            event: format!("lead.{event}"),
+            state: state.to_owned(),
+            successor_id: successor.map(Uuid::from_u128),
+            created_at: jiff::Timestamp::UNIX_EPOCH.to_sqlx(),
+        }
+    }
+
+    #[test]
+    fn an_update_takes_the_place_of_those_that_wait_and_stands_last() {
+        type Line = Vec<Open>;
+        let cases: [(&str, Line, &[u128], Option<u128>); 8] = [
+            ("nothing is open", vec![], &[], None),
+            ("behind the creation", vec![open(1, "created", "pending", None)], &[], Some(1)),
+            (
+                "in the place of one that waits",
+                vec![open(1, "created", "pending", Some(2)), open(2, "updated", "pending", None)],
+                &[2],
+                Some(1),
+            ),
+            ("one that is pushed stays", vec![open(2, "updated", "pending", None)], &[], Some(2)),
+            (
+                "as one does that was held while it is pushed",
+                vec![open(9, "updated", "held", None)],
+                &[],
+                Some(9),
+            ),
+            ("one that is held does not", vec![open(2, "updated", "held", None)], &[2], None),
+            (
+                "one that an operator's push waits for stays",
+                vec![
+                    open(1, "created", "pending", Some(2)),
+                    open(2, "updated", "pending", Some(3)),
+                    open(3, "created", "pending", None),
+                ],
+                &[],
+                Some(3),
+            ),
+            (
+                "the last of the line is not the youngest",
+                vec![open(3, "created", "pending", None), open(4, "created", "pending", Some(3))],
+                &[],
+                Some(3),
+            ),
+        ];
+        let running = HashSet::from([Uuid::from_u128(9)]);
+        for (what, line, replaced, last) in cases {
+            let ids = replaced.iter().copied().map(Uuid::from_u128).collect();
+            assert_eq!(place(&line, &running), (ids, last.map(Uuid::from_u128)), "{what}");
+        }
+    }
+}

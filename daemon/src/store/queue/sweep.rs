@@ -1,0 +1,306 @@
+//! The sweep: which lanes it comes back to, and what of their dead deliveries comes back.
+//!
+//! A run under way is a row of `sweep`: its key makes sure that there is one for a lane, whichever daemon begins it.
+
+use jiff_sqlx::Timestamp;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        breaker,
+        delivery::{State, Trigger},
+        ids::{CompanyId, IntegrationId, JobId},
+        sweep::{Next, SweepRun, batch},
+    },
+    store::{
+        Change, DueHint, Error, RETRY, Store, micros,
+        operator::command::NewDue,
+        queue::requeue::{self, Requeue},
+    },
+};
+
+/// So many dead ones that became too old are marked at a time.
+const EXPIRE_MAX: i64 = 5000;
+
+/// A lane that wants something of whoever owns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    pub company: CompanyId,
+    pub integration: IntegrationId,
+    pub work: Work,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A run of the sweep is due.
+    StartSweep,
+    /// A run is under way.
+    ContinueSweep,
+    /// A job goes through it.
+    ContinueJob(JobId),
+}
+
+impl Store {
+    /// What is to be done in lanes, oldest jobs first.
+    pub async fn tasks(&self) -> Result<Vec<Task>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT s.company_id AS "company_id!", s.integration_id AS "integration_id!", 0 AS "task!", NULL::uuid AS job
+               FROM integration_stat s JOIN integration i ON i.company_id = s.company_id AND i.id = s.integration_id
+               JOIN company c ON c.id = s.company_id AND c.paused_at IS NULL
+               WHERE s.sweep_at <= now() AND i.enabled AND NOT i.awaits_cut_over AND i.deleted_at IS NULL
+                 AND (i.throttled_until IS NULL OR i.throttled_until <= now())
+                 AND NOT EXISTS (SELECT FROM sweep w
+                     WHERE w.company_id = s.company_id AND w.integration_id = s.integration_id)
+               UNION ALL
+               SELECT company_id, integration_id, 1, NULL FROM sweep
+               UNION ALL
+               SELECT company_id, integration_id, 2, id FROM job WHERE state = 'running'
+               ORDER BY 3, 4"#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let tasks = rows.into_iter().map(|row| Task {
+            company: CompanyId(row.company_id),
+            integration: row.integration_id.into(),
+            work: match (row.task, row.job) {
+                (_, Some(job)) => Work::ContinueJob(job.into()),
+                (0, None) => Work::StartSweep,
+                (_, None) => Work::ContinueSweep,
+            },
+        });
+        Ok(tasks.collect())
+    }
+
+    /// Begins a run: the oldest dead delivery goes first, as the canary. The others wait at least until the next
+    /// run if it fails.
+    pub async fn start_sweep(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
+        self.expire(company, integration).await?;
+        let mut tx = self.pool.begin().await?;
+        let canary = sqlx::query_scalar!(
+            "INSERT INTO sweep (company_id, integration_id, canary_id)
+             SELECT u.company_id, u.integration_id, u.delivery_id FROM undelivered u
+             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
+             WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'dead' AND u.due_at IS NOT NULL
+               AND d.created_at > now() - $3 * interval '1 second' AND NOT EXISTS (
+                   -- A later push of the lead that is open comes first: what is dead may be superseded by it.
+                   SELECT FROM delivery x WHERE x.lead_id = d.lead_id AND x.integration_id = d.integration_id
+                     AND x.company_id = d.company_id AND x.state IN ('pending', 'held')
+                     AND (x.created_at, x.id) > (d.created_at, d.id))
+             ORDER BY u.delivery_id LIMIT 1
+             ON CONFLICT DO NOTHING RETURNING canary_id",
+            company.0,
+            integration.uuid(),
+            self.sweep.age.as_secs_f64(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let due = match canary {
+            Some(canary) => come_back(&mut tx, company, integration, &[canary]).await?,
+            None => Vec::new(),
+        };
+        self.set_next_sweep(&mut tx, company, integration).await?;
+        tx.commit().await?;
+        self.came_back(company, integration, &due);
+        Ok(())
+    }
+
+    /// Continues a run: waits for the canary, brings back the rest, or ends.
+    pub async fn continue_sweep(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
+        let pace = match self.pace(company, integration).await {
+            Ok(pace) => pace,
+            // The integration is gone, and what was swept with it.
+            Err(Error::Database(sqlx::Error::RowNotFound)) => {
+                return self.end_sweep(company, integration).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let batch = batch(pace.policy, pace.recent_seconds);
+        let Some(run) = self.read_sweep(company, integration, batch).await? else { return Ok(()) };
+        match run.next() {
+            Next::Wait => Ok(()),
+            Next::End => self.end_sweep(company, integration).await,
+            Next::Release => {
+                if self.release_rest(company, integration, batch).await? == 0 {
+                    return self.end_sweep(company, integration).await;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn read_sweep(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        batch: usize,
+    ) -> Result<Option<SweepRun>, Error> {
+        let row = sqlx::query!(
+            r#"SELECT w.is_passed, d.state AS "state?", i.enabled, s.breaker_until AS "breaker_until: Timestamp",
+                   now() AS "now!: Timestamp", (SELECT count(*) FROM (SELECT FROM due q
+                       WHERE q.integration_id = w.integration_id AND q.kind = 1 AND q.due_at <= now()
+                       LIMIT $3) q) AS "waiting!"
+               FROM sweep w
+               JOIN integration i ON i.company_id = w.company_id AND i.id = w.integration_id
+               JOIN integration_stat s ON s.company_id = w.company_id AND s.integration_id = w.integration_id
+               LEFT JOIN delivery d ON d.company_id = w.company_id AND d.id = w.canary_id
+               WHERE w.company_id = $1 AND w.integration_id = $2"#,
+            company.0,
+            integration.uuid(),
+            batch as i64,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| SweepRun {
+            canary: row.state.as_deref().and_then(State::parse),
+            is_passed: row.is_passed,
+            is_enabled: row.enabled,
+            breaker: breaker::State::at(
+                row.breaker_until.map(|until| micros(until.to_jiff())),
+                micros(row.now.to_jiff()),
+            ),
+            is_busy: row.waiting * 2 >= batch as i64,
+        }))
+    }
+
+    /// Brings back the next ones that were dead when the run began. Answers how many it found.
+    async fn release_rest(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        batch: usize,
+    ) -> Result<usize, Error> {
+        let mut tx = self.pool.begin().await?;
+        let dead = sqlx::query_scalar!(
+            "WITH passed AS (
+                 UPDATE sweep SET is_passed = true WHERE company_id = $1 AND integration_id = $2 RETURNING started_at
+             )
+             SELECT u.delivery_id FROM passed, undelivered u
+             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
+             WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'dead' AND u.due_at IS NOT NULL
+               AND u.since <= passed.started_at AND d.created_at > now() - $3 * interval '1 second'
+               AND NOT EXISTS (
+                   SELECT FROM delivery x WHERE x.lead_id = d.lead_id AND x.integration_id = d.integration_id
+                     AND x.company_id = d.company_id AND x.state IN ('pending', 'held')
+                     AND (x.created_at, x.id) > (d.created_at, d.id))
+             ORDER BY u.delivery_id LIMIT $4",
+            company.0,
+            integration.uuid(),
+            self.sweep.age.as_secs_f64(),
+            batch as i64,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let due = come_back(&mut tx, company, integration, &dead).await?;
+        tx.commit().await?;
+        self.came_back(company, integration, &due);
+        Ok(dead.len())
+    }
+
+    async fn end_sweep(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query!(
+            "DELETE FROM sweep WHERE company_id = $1 AND integration_id = $2",
+            company.0,
+            integration.uuid()
+        )
+        .execute(&mut *tx)
+        .await?;
+        // Locked first: the statement after it sees what a finish that held the lock has buried.
+        let locked = sqlx::query_scalar!(
+            "SELECT sweep_at AS \"at: Timestamp\" FROM integration_stat
+             WHERE company_id = $1 AND integration_id = $2 FOR UPDATE",
+            company.0,
+            integration.uuid()
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if locked.flatten().is_some() {
+            forget_sweep(&mut tx, company, integration).await?;
+        }
+        tx.commit().await?;
+        self.came_back(company, integration, &[]);
+        Ok(())
+    }
+
+    /// The next run comes an interval from now, if anything is left for it.
+    async fn set_next_sweep(
+        &self,
+        db: &mut PgConnection,
+        company: CompanyId,
+        integration: IntegrationId,
+    ) -> Result<(), Error> {
+        sqlx::query!(
+            "UPDATE integration_stat SET sweep_at = now() + $3 * interval '1 second', updated_at = now()
+             WHERE company_id = $1 AND integration_id = $2",
+            company.0,
+            integration.uuid(),
+            self.sweep.interval.as_secs_f64(),
+        )
+        .execute(&mut *db)
+        .await?;
+        forget_sweep(db, company, integration).await
+    }
+
+    /// What is too old for the sweep is left to operators.
+    async fn expire(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
+        loop {
+            let expired = sqlx::query!(
+                "UPDATE undelivered u SET due_at = NULL WHERE (u.company_id, u.integration_id, u.delivery_id) IN (
+                     SELECT o.company_id, o.integration_id, o.delivery_id FROM undelivered o
+                     JOIN delivery d ON d.company_id = o.company_id AND d.id = o.delivery_id
+                     WHERE o.company_id = $1 AND o.integration_id = $2 AND o.state = 'dead' AND o.due_at IS NOT NULL
+                       AND d.created_at <= now() - $3 * interval '1 second' LIMIT $4)",
+                company.0,
+                integration.uuid(),
+                self.sweep.age.as_secs_f64(),
+                EXPIRE_MAX,
+            )
+            .execute(&self.pool)
+            .await?;
+            if expired.rows_affected() < EXPIRE_MAX.unsigned_abs() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn came_back(&self, company: CompanyId, integration: IntegrationId, due: &[NewDue]) {
+        if let Some(due_at) = due.iter().map(|row| micros(row.due_at.to_jiff())).min() {
+            self.hub.due(vec![DueHint { company, integration, kind: RETRY, due_at }]);
+        }
+        self.hub.changed(Change { company, integration, config: false });
+    }
+}
+
+/// Forgets the next run of a locked lane if nothing is left for it.
+async fn forget_sweep(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integration: IntegrationId,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE integration_stat SET sweep_at = NULL WHERE company_id = $1 AND integration_id = $2
+           AND NOT EXISTS (SELECT FROM undelivered
+               WHERE company_id = $1 AND integration_id = $2 AND state = 'dead' AND due_at IS NOT NULL)",
+        company.0,
+        integration.uuid(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn come_back(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integration: IntegrationId,
+    ids: &[Uuid],
+) -> Result<Vec<NewDue>, Error> {
+    let lanes = [integration.uuid()];
+    let locked = requeue::lock(db, company, &lanes, ids).await?;
+    let is_dead = |id: &Uuid| locked.get(id).is_some_and(|state| state == State::Dead.as_str());
+    let dead: Vec<Uuid> = ids.iter().copied().filter(is_dead).collect();
+    let how = Requeue { kind: i16::from(RETRY), trigger: Trigger::Sweep, operator: None, job: None };
+    Ok(requeue::requeue(db, company, &lanes, &dead, &how).await?.1)
+}
