@@ -133,6 +133,9 @@ async fn keep_house(store: Store) {
         if let Err(error) = store.forget_requests().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "old requests could not be forgotten");
         }
+        if let Err(error) = store.forget_skips().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "old skips could not be forgotten");
+        }
         tokio::time::sleep(HOUSEKEEPING_EVERY).await;
     }
 }

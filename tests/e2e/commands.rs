@@ -140,7 +140,7 @@ async fn companies_and_keys() {
     }
     let updated = cli.json(&["company", "update", "7", "--name", "The Barn", "--brand", "Leadpush"]).await;
     assert_eq!(updated, with(list[1].clone(), json!({"name": "The Barn", "brand": "Leadpush"})));
-    assert_eq!(cli.json(&["company", "update", "7", "--brand", ""]).await["brand"], Value::Null);
+    assert_eq!(cli.json(&["company", "update", "7", "--clear-brand"]).await["brand"], Value::Null);
     assert_eq!(cli.json(&["company", "set-plan", "The Barn", "--plan", "multi"]).await["plan"], "multi");
 
     let key = cli.json(&["intake-key", "create", "--company", "7"]).await;

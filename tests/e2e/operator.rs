@@ -211,7 +211,7 @@ async fn dead_ones_are_skipped_for_good() {
     let delivery = scene.post(&sample_lead(1)).await;
     scene.wait_for(&delivery, "dead").await;
     scene.why(&delivery, &["is dead since ", "rejected", "`leadline delivery retry"]).await;
-    let skipped = scene.cli.json(&["delivery", "skip", "--integration", "hook", "--state", "dead"]).await;
+    let skipped = scene.cli.json(&["delivery", "skip", "--integration", "hook", "--state", "dead", "--yes"]).await;
     assert_eq!(skipped["count"], 1);
     let health = scene.operator.integration(&scene.hook).await.health.unwrap();
     assert_eq!((health.dead, health.failure_count), (0, 1));

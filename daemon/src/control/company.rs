@@ -9,7 +9,7 @@ use crate::{
     domain::{ids::CompanyId, plan::UNCOUNTED},
     store::{
         company::Company,
-        operator::command::{Command, Refusal},
+        operator::{command::{Command, Refusal}, refusal::{Known, Reason}},
     },
 };
 
@@ -98,10 +98,9 @@ impl CompanyService for Control {
             }
             let enabled = command.counted_integrations(company.id).await?;
             if let Some(sentence) = company.plan.refuses(&enabled) {
-                return Err(Refusal::State(format!(
-                    "{sentence}: name those to disable with `leadline company set-plan {} --plan {} --disable ID`",
-                    company.id, company.plan
-                )));
+                let message = format!("{sentence}: name those to disable");
+                let refusal = Known::new(Reason::PlanTooSmall, message);
+                return Err(refusal.about("company", company.id).about("plan", company.plan).into());
             }
             command.set_plan(company.id, company.plan).await?;
             command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
@@ -135,11 +134,9 @@ async fn brand_fits(
     if clashes.is_empty() {
         return Ok(());
     }
-    Err(Refusal::State(format!(
-        "brand {new:?} does not go with {}: change that first with `leadline integration update ID --config …`, or \
-         choose another brand",
-        clashes.join(" and ")
-    )))
+    let message =
+        format!("brand {new:?} does not go with {}: change that first, or choose another brand", clashes.join(" and "));
+    Err(Known::new(Reason::BrandClash, message).into())
 }
 
 /// Refuses one more enabled integration where the plan of a locked company allows none.
@@ -156,8 +153,6 @@ pub(super) async fn plan_allows(
     let Some(sentence) = company.plan.refuses_one_more(&enabled) else { return Ok(()) };
     let disable = if enabled.is_empty() { "" } else { "disable it, " };
     let or = if way_out.is_empty() && enabled.is_empty() { "" } else { "or " };
-    Err(Refusal::State(format!(
-        "{sentence}: {way_out}{disable}{or}change the plan with `leadline company set-plan {} --plan pro`",
-        company.id
-    )))
+    let message = format!("{sentence}: {way_out}{disable}{or}change the plan");
+    Err(Known::new(Reason::PlanFull, message).about("company", company.id).into())
 }

@@ -46,6 +46,7 @@ mod retry;
 mod secret;
 mod status;
 mod targets;
+mod unskip;
 mod watch;
 
 pub use bind::{BindError, bind};

@@ -50,7 +50,7 @@ pub enum Work<'a> {
 #[derive(Clone, Debug)]
 pub struct JobView {
     pub id: JobId,
-    /// retry | push
+    /// retry | push | skip
     pub kind: String,
     pub operator: String,
     /// How many leads a push is about.
@@ -94,7 +94,7 @@ struct Kept {
 const STATES: [&str; 3] = ["pending", "delivered", "dead"];
 
 /// A filter as a job keeps it.
-fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
+pub(in crate::store) fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
     let kept = Kept {
         lead: filter.lead.map(LeadId::uuid),
         states: filter.states.iter().map(ToString::to_string).collect(),

@@ -1,7 +1,7 @@
 //! The queue: which deliveries are due, who works on them, and every step of a delivery's life.
 //!
 //! `claim` takes due rows for the lanes that have room, `finish` records what became of them; `requeue` and `retry` bring
-//! final deliveries back, `hold` and `release` keep and free them, `successors` keeps a lead's events in order, `daemons`
+//! final deliveries back, `hold`, `release` and `unskip` keep and free them, `successors` keeps a lead's events in order, `daemons`
 //! knows who lives and returns the claims of those that died.
 
 pub mod claim;
@@ -14,3 +14,4 @@ pub(in crate::store) mod requeue;
 pub mod retry;
 pub(in crate::store) mod successors;
 pub mod sweep;
+pub mod unskip;

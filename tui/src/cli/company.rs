@@ -44,16 +44,19 @@ pub(crate) enum Verb {
         company: String,
     },
     /// Change its name, its brand or when it is too quiet
-    #[command(group(ArgGroup::new("change").args(["name", "brand", "quiet_hours"]).required(true).multiple(true)))]
+    #[command(group(ArgGroup::new("change").args(["name", "brand", "clear_brand", "quiet_hours"]).required(true).multiple(true)))]
     Update {
         /// Its id or name
         company: String,
         /// The new name
         #[arg(long)]
         name: Option<String>,
-        /// The new brand; '' returns to the daemon's own
+        /// The new brand
         #[arg(long, value_name = "NAME[/VERSION]")]
         brand: Option<String>,
+        /// Return to the daemon's own brand
+        #[arg(long, conflicts_with = "brand")]
+        clear_brand: bool,
         /// Send a notice when no lead came for so many hours; 0 for never
         #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=8760))]
         quiet_hours: Option<u32>,
@@ -100,7 +103,8 @@ impl Verb {
                     .list(&companies, &["id", "name", "plan", "brand", "paused_at", "created_at"]);
             }
             Self::Show { company } => client.get_company(v1::GetCompanyRequest { company }).await?,
-            Self::Update { company, name, brand, quiet_hours } => {
+            Self::Update { company, name, brand, clear_brand, quiet_hours } => {
+                let brand = if clear_brand { Some(String::new()) } else { brand };
                 let request =
                     v1::UpdateCompanyRequest { company, name, brand, quiet_hours, ..Default::default() };
                 client.update_company(request).await?

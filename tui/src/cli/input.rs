@@ -136,17 +136,22 @@ fn read_keys() -> Result<String, CliError> {
 
 /// Asks a person to type a name before something cannot be undone; refuses where nobody can be asked.
 pub(crate) fn confirm(question: &str, name: &str) -> Result<(), CliError> {
+    confirm_by(question, "its name", name)
+}
+
+/// The same, where it is something else than a name that is typed.
+pub(crate) fn confirm_by(question: &str, what: &str, expected: &str) -> Result<(), CliError> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(CliError::Usage(format!("{question} Add --yes to do so")));
     }
-    eprint!("{} Type its name to go on: ", display_text(question));
+    eprint!("{} Type {what} to go on: ", display_text(question));
     io::stderr().flush().map_err(CliError::io("cannot ask"))?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(CliError::io("cannot read the answer"))?;
-    if without_line_end(&answer) == name {
+    if without_line_end(&answer) == expected {
         Ok(())
     } else {
-        Err(CliError::Failed("that is not its name; nothing was removed".to_owned()))
+        Err(CliError::Failed(format!("that is not {what}; nothing was changed")))
     }
 }
 

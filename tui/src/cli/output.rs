@@ -14,7 +14,7 @@ use super::{
     CliError,
     table::{Column, Table, aligned, tabbed},
 };
-use crate::text::{display_block, display_text, fit};
+use crate::text::{display_block, display_text, fit, json_text};
 
 /// A column of a table takes at most this much; `show` has the whole text.
 const CELL_COLUMNS_MAX: usize = 60;
@@ -129,7 +129,7 @@ impl Out {
     pub fn json_line(&self, item: &impl Serialize) -> Result<(), CliError> {
         let mut line = serde_json::to_string(item).map_err(unprintable)?;
         line.push('\n');
-        print(&line)
+        print(&json_text(&line))
     }
 
     /// Tells people something about the answer. Programs hear nothing.
@@ -142,7 +142,7 @@ impl Out {
     /// Tells whoever asked, people or programs, something about what was done, on stderr.
     pub fn remark(&self, text: &str) {
         if self.is_json() {
-            tell(&serde_json::json!({ "note": text }).to_string());
+            tell(&json_text(&serde_json::json!({ "note": text }).to_string()));
         } else {
             tell(&display_text(text));
         }
@@ -246,7 +246,7 @@ fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
 fn pretty(item: &impl Serialize) -> Result<String, CliError> {
     let mut text = serde_json::to_string_pretty(item).map_err(unprintable)?;
     text.push('\n');
-    Ok(text)
+    Ok(json_text(&text).into_owned())
 }
 
 fn to_value(item: &impl Serialize) -> Result<Value, CliError> {

@@ -103,7 +103,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
         ("leadline company list --limit 0", "1..=1000"),
         ("leadline attempt list", "--integration <ID>"),
         ("leadline integration rotate-secret I --grace soon", "90s, 24h or 7d"),
-        ("leadline delivery list --since yesterday", "how long ago"),
+        ("leadline delivery list --since soon", "give a time such as 14:00, yesterday, 2h"),
     ] {
         let told = one_line(&parse(line).unwrap_err().render().to_string());
         assert!(told.contains(part) && told.ends_with("--help tells more"), "{line}: {told}");

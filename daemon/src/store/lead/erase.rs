@@ -195,6 +195,9 @@ async fn scrub(
     )
     .execute(&mut *db)
     .await?;
+    sqlx::query!("DELETE FROM skipped WHERE company_id = $1 AND delivery_id = ANY($2)", company.0, &of.ids)
+        .execute(&mut *db)
+        .await?;
     sqlx::query!("DELETE FROM saved_lead WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
         .execute(db)
         .await?;

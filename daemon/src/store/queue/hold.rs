@@ -35,7 +35,7 @@ struct Locked {
 }
 
 /// The locked deliveries of a batch, and what stands in line with them.
-struct Line {
+pub(super) struct Line {
     rows: Vec<Locked>,
     meant: HashSet<Uuid>,
 }
@@ -166,7 +166,7 @@ impl Command {
     }
 
     /// Locks deliveries and all that their leads have open at the same integrations.
-    async fn lock_line(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Line, Refusal> {
+    pub(super) async fn lock_line(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Line, Refusal> {
         let places = sqlx::query!(
             "SELECT lead_id, integration_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
             company.0,

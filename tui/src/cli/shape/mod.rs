@@ -19,7 +19,7 @@ pub(crate) use delivery::{
     Attempt, AttemptShown, Delivery, DeliveryShown, Job, Lead, LeadShown, PushPlan, RetryPlan,
 };
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest, FlowsAsked};
-pub(crate) use hold::{Explained, Moved};
+pub(crate) use hold::{Explained, Moved, Unskipped};
 pub(crate) use intake::{Erased, Imported, Refused, Trace};
 pub(crate) use integration::{
     Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated,
