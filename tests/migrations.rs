@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
+use std::{collections::BTreeSet, fs, path::Path};
+
 use leadline_tests::Database;
 use leadlined::{postgres::setup, store::ensure_partitions};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -105,4 +107,98 @@ async fn attempts_that_came_before_their_partition_move_into_it() {
     // The indexes of the table came along.
     let indexes = format!("SELECT count(*)::text FROM pg_index WHERE indrelid = '{today}'::regclass");
     assert_eq!(names(&pool, &indexes).await, ["2"]);
+}
+
+/// Each migration meets rows of every table that the versions before it have: `fixtures/rows` holds, by version, what a
+/// daemon of that version may have written. A new table without a row there fails this test.
+#[tokio::test]
+async fn every_migration_meets_rows_of_the_version_before() {
+    let pool = Database::empty().await.pool().await;
+    for migration in setup::MIGRATIONS.iter() {
+        let applied = sqlx::raw_sql(AssertSqlSafe(migration.sql.as_str().to_owned())).execute(&pool).await;
+        applied.unwrap_or_else(|error| panic!("migration {}: {error}", migration.version));
+        let rows =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/rows/{:04}.sql", migration.version));
+        if let Ok(rows) = fs::read_to_string(&rows) {
+            let inserted = sqlx::raw_sql(AssertSqlSafe(rows)).execute(&pool).await;
+            inserted.unwrap_or_else(|error| panic!("rows of version {}: {error}", migration.version));
+        }
+        let mut empty = BTreeSet::new();
+        for table in names(&pool, &format!("SELECT c.relname::text FROM pg_class c WHERE {OURS}")).await {
+            let any = format!("SELECT exists(SELECT FROM {table})::text");
+            if names(&pool, &any).await == ["false"] {
+                empty.insert(table);
+            }
+        }
+        assert!(empty.is_empty(), "fixtures/rows/{:04}.sql has no row of {empty:?}", migration.version);
+    }
+}
+
+/// A column that must have a value gets one for the rows that are there, or the migration fails on every database in use.
+#[test]
+fn new_columns_that_must_have_a_value_bring_one() {
+    let mut findings = Vec::new();
+    for migration in setup::MIGRATIONS.iter() {
+        findings.extend(
+            bare_columns(migration.sql.as_str())
+                .into_iter()
+                .map(|line| format!("{}: {line}", migration.version)),
+        );
+    }
+    assert!(findings.is_empty(), "NOT NULL without DEFAULT:\n{}", findings.join("\n"));
+    for (sql, expected) in [
+        ("ALTER TABLE lead ADD COLUMN a text NOT NULL;", 1),
+        ("alter table lead add a numeric(5, 2) not null, ADD b text NOT NULL DEFAULT 'x, y';", 1),
+        ("ALTER TABLE lead\n    ADD a text,\n    ADD b text NOT NULL CHECK (b IN ('c', 'd'));", 1),
+        ("ALTER TABLE lead ADD a text NOT NULL DEFAULT ''; CREATE TABLE t (a text NOT NULL);", 0),
+        (
+            "ALTER TABLE lead ADD CHECK (a IS NOT NULL); ALTER TABLE lead ADD c int; -- ADD d text NOT NULL;",
+            0,
+        ),
+    ] {
+        assert_eq!(bare_columns(sql).len(), expected, "{sql}");
+    }
+}
+
+/// The columns that `ALTER TABLE` adds with `NOT NULL` and without `DEFAULT` or `GENERATED`.
+fn bare_columns(sql: &str) -> Vec<String> {
+    let code: String = sql.lines().map(|line| line.split("--").next().unwrap()).collect::<Vec<_>>().join(" ");
+    let mut found = Vec::new();
+    for statement in top_level(&code, ';') {
+        if !statement.trim().to_uppercase().starts_with("ALTER TABLE") {
+            continue;
+        }
+        for part in top_level(&statement, ',') {
+            let words: Vec<_> = part.split_whitespace().map(str::to_uppercase).collect();
+            let added = words.iter().position(|word| word == "ADD").map_or(&[][..], |at| &words[at + 1..]);
+            let is_column = added.first().is_some_and(|word| {
+                !["CHECK", "CONSTRAINT", "FOREIGN", "PRIMARY", "UNIQUE", "EXCLUDE"].contains(&word.as_str())
+                    && !word.starts_with("CHECK(")
+            });
+            let says = |word: &str| added.iter().any(|said| said == word);
+            if is_column && says("NOT") && says("NULL") && !says("DEFAULT") && !says("GENERATED") {
+                found.push(part.trim().to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// What stands between separators, those within parentheses and quotes aside.
+fn top_level(text: &str, separator: char) -> Vec<String> {
+    let (mut parts, mut depth, mut quoted) = (vec![String::new()], 0, false);
+    for c in text.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+        if c == separator && depth == 0 && !quoted {
+            parts.push(String::new());
+        } else {
+            parts.last_mut().unwrap().push(c);
+        }
+    }
+    parts
 }
