@@ -318,11 +318,7 @@ async fn what_cannot_be_retried_is_refused_with_the_way_out() {
         disabled,
     );
     Scene::refused(deliveries.retry_deliveries(retry(&[], "hook")).await, Code::FailedPrecondition, disabled);
-    Scene::refused(
-        deliveries.retry_deliveries(retry(&[unknown], "")).await,
-        Code::NotFound,
-        &[unknown],
-    );
+    Scene::refused(deliveries.retry_deliveries(retry(&[unknown], "")).await, Code::NotFound, &[unknown]);
     Scene::refused(deliveries.retry_deliveries(retry(&["D"], "")).await, Code::InvalidArgument, &["ULID"]);
     Scene::refused(deliveries.retry_deliveries(retry(&[], "")).await, Code::InvalidArgument, &["filter"]);
     Scene::refused(

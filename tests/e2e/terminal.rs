@@ -86,7 +86,10 @@ async fn a_wrong_command_line_is_told_in_one_line() {
         (vec!["delivery", "retry"], "say which deliveries: by ID"),
         (vec!["delivery", "retry", "D", "--integration", "I"], "not both"),
         (vec!["delivery", "list", "--since", "soon"], "2h"),
-        (vec!["delivery", "skip", "--integration", ""], "--integration has an empty value: give one, or leave it out"),
+        (
+            vec!["delivery", "skip", "--integration", ""],
+            "--integration has an empty value: give one, or leave it out",
+        ),
         (vec!["attempt", "list"], "--integration"),
         (vec!["integration", "update", "hook"], "--config"),
         (vec!["integration", "rotate-secret", "hook", "--grace", "soon"], "24h"),

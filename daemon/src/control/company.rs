@@ -9,7 +9,10 @@ use crate::{
     domain::{ids::CompanyId, plan::UNCOUNTED},
     store::{
         company::Company,
-        operator::{command::{Command, Refusal}, refusal::{Known, Reason}},
+        operator::{
+            command::{Command, Refusal},
+            refusal::{Known, Reason},
+        },
     },
 };
 
@@ -134,8 +137,10 @@ async fn brand_fits(
     if clashes.is_empty() {
         return Ok(());
     }
-    let message =
-        format!("brand {new:?} does not go with {}: change that first, or choose another brand", clashes.join(" and "));
+    let message = format!(
+        "brand {new:?} does not go with {}: change that first, or choose another brand",
+        clashes.join(" and ")
+    );
     Err(Known::new(Reason::BrandClash, message).into())
 }
 

@@ -192,7 +192,9 @@ impl Verb {
             return Ok(self.states().to_vec());
         }
         match named.iter().find(|state| !self.states().contains(state)) {
-            Some(state) => Err(self.refusal(&format!("{state} deliveries cannot be {}", self.done()), state).into()),
+            Some(state) => {
+                Err(self.refusal(&format!("{state} deliveries cannot be {}", self.done()), state).into())
+            }
             None => Ok(named.to_vec()),
         }
     }

@@ -11,7 +11,13 @@ use tonic::{Request, Response, Status};
 use super::{Answer, Control, attempt::stopping, check};
 use crate::{
     domain::{ids::JobId, why},
-    store::{job::JobView, operator::{command::Refusal, refusal::{Known, Reason}}},
+    store::{
+        job::JobView,
+        operator::{
+            command::Refusal,
+            refusal::{Known, Reason},
+        },
+    },
 };
 
 /// How often a job that is watched is looked at, at most.

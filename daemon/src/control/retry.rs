@@ -16,7 +16,10 @@ use crate::{
         delivery::read::{DeliveryFilter, Order, Target},
         job::{JobLane, Work},
         lead::erase::ERASED,
-        operator::{command::{Call, Refusal}, refusal::{Known, Reason}},
+        operator::{
+            command::{Call, Refusal},
+            refusal::{Known, Reason},
+        },
         queue::retry::Retrial,
     },
 };
@@ -174,7 +177,8 @@ fn refuse_named(target: &Target) -> Result<(), Refusal> {
             Err(Known::new(Reason::DeliveryHeld, message).about("delivery", id).into())
         }
         "skipped" => {
-            let message = format!("delivery {id} is skipped ({reason}) and not pushed any more: push its lead anew");
+            let message =
+                format!("delivery {id} is skipped ({reason}) and not pushed any more: push its lead anew");
             Err(Known::new(Reason::DeliverySkipped, message).about("delivery", id).into())
         }
         _ if reason == ERASED => Err(Refusal::State(format!(

@@ -132,8 +132,12 @@ mod tests {
         assert!((1990..=2010).contains(&long.message().len()), "{}", long.message().len());
         let known = Known::new(Reason::DeliveryHeld, "held").about("delivery", "é".repeat(1000));
         let info = Status::from(Refusal::from(known)).get_error_details().error_info().unwrap().clone();
-        assert_eq!((&*info.reason, &*info.domain, info.metadata["delivery"].len()), ("DELIVERY_HELD", "leadline", 200));
-        let plain = Status::from(Refusal::State("a".into())).get_error_details().error_info().unwrap().clone();
+        assert_eq!(
+            (&*info.reason, &*info.domain, info.metadata["delivery"].len()),
+            ("DELIVERY_HELD", "leadline", 200)
+        );
+        let plain =
+            Status::from(Refusal::State("a".into())).get_error_details().error_info().unwrap().clone();
         assert_eq!(plain.reason, "WRONG_STATE");
         let status = Status::from(away);
         assert_eq!(status.code(), Code::Unavailable);

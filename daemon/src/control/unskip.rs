@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use leadline_proto::v1;
 use serde_json::json;
-use tonic::{Request, Response};
+use tonic::Request;
 use uuid::Uuid;
 
 use super::{Answer, Control, check, mutate};
@@ -92,8 +92,9 @@ impl Control {
             ([], job) => {
                 let job: JobId = check::id("job", job)?;
                 if self.store.skipped_by(job, None, 1).await?.is_empty() {
-                    let message =
-                        format!("job {job} skipped nothing that can still be undone: a skip can for 24 hours");
+                    let message = format!(
+                        "job {job} skipped nothing that can still be undone: a skip can for 24 hours"
+                    );
                     return Err(Known::new(Reason::SkipFinal, message).into());
                 }
                 Ok(Undone::Job(job))

@@ -131,7 +131,8 @@ async fn in_company(
             [] => {}
             [only] => return Ok(Some((CompanyId(only.company_id), only.id.into()))),
             several => {
-                let companies: Vec<_> = several.iter().map(|row| format!("{}/{name}", row.company_id)).collect();
+                let companies: Vec<_> =
+                    several.iter().map(|row| format!("{}/{name}", row.company_id)).collect();
                 return Err(Refusal::ambiguous("companies", company, &companies));
             }
         }

@@ -38,25 +38,14 @@ impl Verb {
         let client = context.client().await?;
         match self {
             Self::List { integration, delivery, page } => {
+                let limit = page.limit;
                 let request = v1::ListAttemptsRequest {
                     integration: integration.unwrap_or_default(),
                     delivery: delivery.unwrap_or_default(),
                     page: Some(page.into()),
                 };
                 let attempts: Vec<Attempt> = shapes(client.list_attempts(request).await?.attempts);
-                let columns = [
-                    "id",
-                    "lead",
-                    "number",
-                    "trigger",
-                    "state",
-                    "status_code",
-                    "failure_class",
-                    "duration_ms",
-                    "started_at",
-                    "error",
-                ];
-                context.out.list(&attempts, &columns)
+                context.out.page(&attempts, limit, "id")
             }
             Self::Show { id } => {
                 let answer = client.get_attempt(v1::GetAttemptRequest { id }).await?;

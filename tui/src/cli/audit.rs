@@ -39,6 +39,7 @@ impl Verb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let Self::List { company, operator, since, until, page } = self;
+        let limit = page.limit;
         let proto =
             |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };
         let client = context.client().await?;
@@ -49,6 +50,6 @@ impl Verb {
             page: Some(page.into()),
         };
         let lines: Vec<AuditLine> = shapes(client.list_audit(request).await?.lines);
-        context.out.list(&lines, &["id", "at", "company_id", "operator", "action", "target"])
+        context.out.page(&lines, limit, "id")
     }
 }

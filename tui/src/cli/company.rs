@@ -96,11 +96,10 @@ impl Verb {
                 return context.out.object(&CompanyCreated::from(client.create_company(request).await?));
             }
             Self::List { page } => {
+                let limit = page.limit;
                 let request = v1::ListCompaniesRequest { page: Some(page.into()) };
                 let companies: Vec<Company> = shapes(client.list_companies(request).await?.companies);
-                return context
-                    .out
-                    .list(&companies, &["id", "name", "plan", "brand", "paused_at", "created_at"]);
+                return context.out.page(&companies, limit, "id");
             }
             Self::Show { company } => client.get_company(v1::GetCompanyRequest { company }).await?,
             Self::Update { company, name, brand, clear_brand, quiet_hours } => {

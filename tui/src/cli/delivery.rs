@@ -157,13 +157,12 @@ impl Verb {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         match self {
             Self::List { filter, undelivered, page } => {
+                let limit = page.limit;
                 let client = context.client().await?;
                 let filter = Some(filter.into_proto(undelivered));
                 let request = v1::ListDeliveriesRequest { filter, page: Some(page.into()) };
                 let deliveries: Vec<Delivery> = shapes(client.list_deliveries(request).await?.deliveries);
-                let columns =
-                    ["id", "lead", "integration_id", "event", "state", "reason", "attempts", "due_at"];
-                context.out.list(&deliveries, &columns)
+                context.out.page(&deliveries, limit, "id")
             }
             Self::Show { id } => {
                 let client = context.client().await?;
@@ -208,7 +207,8 @@ pub(super) fn named_or_found(
         || [&filter.company, &filter.integration, &filter.lead].into_iter().any(|name| !name.is_empty());
     if ids.is_empty() && !has_scope {
         return Err(CliError::Usage(
-            "say which deliveries: by ID, --company, --integration or --lead; --all means every one".to_owned(),
+            "say which deliveries: by ID, --company, --integration or --lead; --all means every one"
+                .to_owned(),
         ));
     }
     Ok((ids, is_filtered.then_some(filter)))
@@ -245,8 +245,16 @@ mod tests {
         assert!(retry_request(vec![], v1::DeliveryFilter { all: true, ..none() }).is_ok());
         let unbounded = || v1::DeliveryFilter { states: vec!["dead".into()], ..none() };
         for (ids, filter, told) in [
-            (vec![], none(), "say which deliveries: by ID, --company, --integration or --lead; --all means every one"),
-            (vec![], unbounded(), "say which deliveries: by ID, --company, --integration or --lead; --all means every one"),
+            (
+                vec![],
+                none(),
+                "say which deliveries: by ID, --company, --integration or --lead; --all means every one",
+            ),
+            (
+                vec![],
+                unbounded(),
+                "say which deliveries: by ID, --company, --integration or --lead; --all means every one",
+            ),
             (vec!["D".to_owned()], some(), "name deliveries by ID or find them by a filter, not both"),
         ] {
             let error = named_or_found(ids, filter).unwrap_err();

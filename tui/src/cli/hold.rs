@@ -100,8 +100,11 @@ pub(crate) struct Unskip {
 impl Unskip {
     /// Undoes skips.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let request =
-            v1::UnskipDeliveriesRequest { ids: self.ids, job_id: self.job.unwrap_or_default(), ..Default::default() };
+        let request = v1::UnskipDeliveriesRequest {
+            ids: self.ids,
+            job_id: self.job.unwrap_or_default(),
+            ..Default::default()
+        };
         let client = context.client().await?;
         let undone = client.unskip_deliveries(request).await?;
         let left_alone = undone.left_alone;

@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, credentials, input, preview,
+    CliError, Context, Page,
+    columns::column,
+    credentials, input, preview,
     rotation::Rotate,
     shape::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, shapes},
     wait,
@@ -36,6 +38,9 @@ pub(crate) enum Verb {
         /// Only of this company
         #[arg(long, value_name = "ID")]
         company: Option<String>,
+        /// Only with this badge
+        #[arg(long, value_parser = ["disabled", "credentials", "failing", "retrying", "ok"])]
+        badge: Option<String>,
         #[command(flatten)]
         page: Page,
     },
@@ -200,7 +205,7 @@ impl Verb {
         let client = context.client().await?;
         let integration = match self {
             Self::Create(create) => return create.run(context, &client).await,
-            Self::List { company, page } => return list(context, &client, company, page).await,
+            Self::List { company, badge, page } => return list(context, &client, company, badge, page).await,
             Self::Delete { reference, yes } => return delete(context, &client, reference, yes).await,
             Self::Test { reference, no_wait } => {
                 return wait::test(context, &client, reference.integration, no_wait).await;
@@ -310,7 +315,7 @@ async fn help_connector(context: &Context, client: &Client, name: &str) -> Resul
         )));
     };
     context.out.note(&format!("{}: {}", connector.name, connector.summary));
-    let columns = ["name", "kind", "required", "default", "help"];
+    let columns = ["name", "kind", "required", "default", "help"].map(column);
     if connector.credentials.is_empty() {
         return context.out.whole_list(&shapes::<_, ConfigField>(connector.config), &columns);
     }
@@ -319,30 +324,24 @@ async fn help_connector(context: &Context, client: &Client, name: &str) -> Resul
         fields.into_iter().map(|field| field.of(part)).collect::<Vec<_>>()
     };
     let fields = [of(connector.config, "config"), of(connector.credentials, "credentials")].concat();
-    context.out.whole_list(&fields, &["part", "name", "kind", "required", "default", "help"])
+    context.out.whole_list(&fields, &["part", "name", "kind", "required", "default", "help"].map(column))
 }
 
 async fn list(
     context: &Context,
     client: &Client,
     company: Option<String>,
+    badge: Option<String>,
     page: Page,
 ) -> Result<(), CliError> {
-    let request =
-        v1::ListIntegrationsRequest { company: company.unwrap_or_default(), page: Some(page.into()) };
+    let limit = page.limit;
+    let request = v1::ListIntegrationsRequest {
+        company: company.unwrap_or_default(),
+        page: Some(page.into()),
+        badge: badge.unwrap_or_default(),
+    };
     let integrations: Vec<Integration> = shapes(client.list_integrations(request).await?.integrations);
-    let columns = [
-        "id",
-        "company_id",
-        "name",
-        "connector",
-        "badge",
-        "last_pushed_at",
-        "failure_count",
-        "dead",
-        "last_error",
-    ];
-    context.out.list(&integrations, &columns)
+    context.out.page(&integrations, limit, "id")
 }
 
 async fn delete(

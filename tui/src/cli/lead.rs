@@ -75,10 +75,11 @@ impl Verb {
         match self {
             Self::Push(push) => push.run(context).await,
             Self::List { company, state, page } => {
+                let limit = page.limit;
                 let (company, state) = (company.unwrap_or_default(), state.unwrap_or_default());
                 let request = v1::ListLeadsRequest { company, page: Some(page.into()), state };
                 let leads: Vec<Lead> = shapes(client.list_leads(request).await?.leads);
-                context.out.list(&leads, &["uuid", "company_id", "state", "received_at", "updated_at"])
+                context.out.page(&leads, limit, "uuid")
             }
             Self::Show { uuid, company } => {
                 let company = company.unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod audit;
+mod columns;
 mod company;
 mod credentials;
 mod delivery;
@@ -54,6 +55,9 @@ pub struct Cli {
     /// How to print [default: table on a terminal, else plain]
     #[arg(short, long, global = true, value_name = "FORM", help_heading = "Everywhere")]
     output: Option<Format>,
+    /// Show ids and every column in tables
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    wide: bool,
     /// Change nothing, only look
     #[arg(long, help_heading = "Console")]
     read_only: bool,
@@ -162,7 +166,7 @@ pub async fn main() -> ExitCode {
         Err(Wrong::Line(error)) => return explain(&error),
         Err(Wrong::Blank(name)) => return CliError::Usage(blank(&name)).report(asks_for_json()),
     };
-    let out = Out::new(cli.output);
+    let out = Out::new(cli.output, cli.wide);
     run(cli, out.clone()).await.unwrap_or_else(|error| error.report(out.is_json()))
 }
 

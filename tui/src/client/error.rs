@@ -26,12 +26,7 @@ pub enum ClientError {
     Forbidden { address: String },
     /// The daemon understood and said no; the message is its own.
     #[error("{message}")]
-    Refused {
-        code: &'static str,
-        message: String,
-        credential: bool,
-        why: Why,
-    },
+    Refused { code: &'static str, message: String, credential: bool, why: Why },
 }
 
 /// Why the daemon said no, as programs read it; empty where it did not say.

@@ -5,12 +5,37 @@ use serde_json::json;
 use tonic::{Request, Response};
 
 use super::{Answer, Control, check, mutate};
-use crate::{connectors, store::integration::read::IntegrationFilter};
+use crate::{
+    connectors,
+    domain::ids::IntegrationId,
+    store::{
+        Error,
+        integration::read::{IntegrationFilter, IntegrationView},
+    },
+};
 
 mod enable;
 mod probes;
 mod save;
 mod secrets;
+
+/// What a card may say of an integration.
+const BADGES: [&str; 5] = ["disabled", "credentials", "failing", "retrying", "ok"];
+
+impl Control {
+    /// Tells of integrations how many deliveries are skipped, which is too much to be told with every change.
+    async fn count_skipped(&self, integrations: &mut [v1::Integration]) -> Result<(), Error> {
+        let ids: Vec<IntegrationId> = integrations.iter().filter_map(|it| it.id.parse().ok()).collect();
+        let counts = self.store.count_skipped(&ids).await?;
+        for integration in integrations {
+            let count = integration.id.parse().ok().and_then(|id: IntegrationId| counts.get(&id));
+            if let Some(health) = &mut integration.health {
+                health.skipped = count.map(|count| count.unsigned_abs());
+            }
+        }
+        Ok(())
+    }
+}
 
 #[tonic::async_trait]
 impl IntegrationService for Control {
@@ -29,14 +54,33 @@ impl IntegrationService for Control {
         let (limit, after) = check::page(request.page.as_ref())?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let after = check::optional_id("after", after)?;
-        let filter = IntegrationFilter { company, ids: None, after, limit: Some(limit) };
-        let integrations = self.store.integration_views(&filter).await?;
-        let integrations = integrations.into_iter().map(v1::Integration::from).collect();
-        Ok(Response::new(v1::ListIntegrationsResponse { integrations }))
+        let badge = match check::optional(&request.badge) {
+            Some(word) => Some(check::one_of("badge", word, &BADGES)?),
+            None => None,
+        };
+        let mut filter = IntegrationFilter { company, ids: None, after, limit: Some(limit) };
+        let mut found: Vec<v1::Integration> = Vec::new();
+        // A badge is made of what is read: pages are read until enough have it.
+        loop {
+            let page = self.store.integration_views(&filter).await?;
+            let is_last = (page.len() as i64) < limit;
+            filter.after = page.last().map(|view| view.id);
+            let fits = |view: &IntegrationView| badge.is_none_or(|badge| view.health.badge.as_str() == badge);
+            found.extend(page.into_iter().filter(fits).map(v1::Integration::from));
+            if is_last || found.len() as i64 >= limit {
+                break;
+            }
+        }
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        self.count_skipped(&mut found).await?;
+        Ok(Response::new(v1::ListIntegrationsResponse { integrations: found }))
     }
 
     async fn get_integration(&self, request: Request<v1::GetIntegrationRequest>) -> Answer<v1::Integration> {
-        Ok(Response::new(self.store.integration_view(&request.get_ref().integration).await?.into()))
+        let mut found = [self.store.integration_view(&request.get_ref().integration).await?.into()];
+        self.count_skipped(&mut found).await?;
+        let [integration] = found;
+        Ok(Response::new(integration))
     }
 
     async fn update_integration(

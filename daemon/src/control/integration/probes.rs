@@ -7,7 +7,10 @@ use super::super::{Control, check};
 use crate::{
     connectors::Connector,
     domain::integration::ProbeKind,
-    store::operator::{command::{Command, Refusal}, refusal::{Known, Reason}},
+    store::operator::{
+        command::{Command, Refusal},
+        refusal::{Known, Reason},
+    },
 };
 
 type Asked = Result<(Box<Command>, v1::TestIntegrationResponse), Refusal>;

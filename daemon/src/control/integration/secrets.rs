@@ -11,7 +11,10 @@ use crate::{
     domain::{fanout, signing},
     store::{
         integration::{LockedIntegration, secret::Entry},
-        operator::{command::{Call, Command, Refusal}, refusal::{Known, Reason}},
+        operator::{
+            command::{Call, Command, Refusal},
+            refusal::{Known, Reason},
+        },
         queue::release::BATCH,
     },
 };
@@ -94,7 +97,9 @@ impl Control {
             let secrets = command.secrets(&integration).await?;
             let Some(staged) = secrets.staged else {
                 let message = format!("integration {:?} has no staged secret", integration.name);
-                return Err(Known::new(Reason::NoStagedSecret, message).about("integration", integration.id).into());
+                return Err(Known::new(Reason::NoStagedSecret, message)
+                    .about("integration", integration.id)
+                    .into());
             };
             release_rest(&mut command, &integration).await?;
             command.cut_over(&integration).await?;

@@ -133,8 +133,12 @@ impl Command {
         .await?;
         self.stand_undelivered(company, &lanes, &ids).await?;
         let operator = self.operator.clone();
-        let how =
-            Requeue { kind: i16::from(RETRY), trigger: Trigger::Manual, operator: Some(&operator), job: None };
+        let how = Requeue {
+            kind: i16::from(RETRY),
+            trigger: Trigger::Manual,
+            operator: Some(&operator),
+            job: None,
+        };
         let due = requeue::line_up(&mut self.tx, company, &of("pending"), &how).await?;
         self.became_due(company, &due);
         sqlx::query!("DELETE FROM skipped WHERE company_id = $1 AND delivery_id = ANY($2)", company.0, &ids)

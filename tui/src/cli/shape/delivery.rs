@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{body, raw, shapes, text, time};
+use crate::cli::columns::{Column, Row, column, id};
 
 /// A lead in a list.
 #[derive(Debug, Serialize)]
@@ -15,6 +16,16 @@ pub(crate) struct Lead {
     state: String,
     received_at: Option<Timestamp>,
     updated_at: Option<Timestamp>,
+}
+
+impl Row for Lead {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("uuid"),
+        column("company_id").head("company").rank(2),
+        column("state"),
+        column("received_at"),
+        column("updated_at").rank(1),
+    ];
 }
 
 impl From<v1::Lead> for Lead {
@@ -63,6 +74,19 @@ pub(crate) struct Delivery {
     reason: Option<String>,
     attempts: u32,
     due_at: Option<Timestamp>,
+}
+
+impl Row for Delivery {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("id"),
+        id("lead"),
+        id("integration_id"),
+        column("event").rank(5),
+        column("state"),
+        column("reason").cut(12),
+        column("attempts").rank(2),
+        column("due_at").rank(1),
+    ];
 }
 
 impl From<v1::Delivery> for Delivery {
@@ -167,6 +191,20 @@ pub(crate) struct Job {
     finished_at: Option<Timestamp>,
 }
 
+impl Row for Job {
+    const COLUMNS: &'static [Column<'static>] = &[
+        column("id"),
+        column("state"),
+        column("operator").rank(3).cut(8),
+        column("total"),
+        column("released").rank(2),
+        column("pending"),
+        column("delivered"),
+        column("dead"),
+        column("created_at").rank(1),
+    ];
+}
+
 impl From<v1::Job> for Job {
     fn from(it: v1::Job) -> Self {
         Self {
@@ -202,6 +240,21 @@ pub(crate) struct Attempt {
     error: Option<String>,
     started_at: Option<Timestamp>,
     duration_ms: Option<u32>,
+}
+
+impl Row for Attempt {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("id"),
+        id("lead"),
+        column("number").rank(4),
+        column("trigger").rank(5),
+        column("state"),
+        column("status_code").head("status").rank(2),
+        column("failure_class").head("class").rank(3),
+        column("duration_ms").rank(6),
+        column("started_at").rank(1),
+        column("error").cut(12),
+    ];
 }
 
 impl From<v1::Attempt> for Attempt {

@@ -17,7 +17,13 @@ pub(crate) struct Moved {
 
 impl From<v1::MovedDeliveriesResponse> for Moved {
     fn from(it: v1::MovedDeliveriesResponse) -> Self {
-        Self { count: it.count, running: it.running, seconds: it.seconds, sample: shapes(it.sample), job_id: text(it.job_id) }
+        Self {
+            count: it.count,
+            running: it.running,
+            seconds: it.seconds,
+            sample: shapes(it.sample),
+            job_id: text(it.job_id),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{shapes, text, time};
+use crate::cli::columns::{Column, Row, column, id};
 
 /// A request that the intake refused, nobody's data in it.
 #[derive(Debug, Serialize)]
@@ -38,6 +39,11 @@ impl From<v1::FieldProblem> for FieldProblem {
     fn from(it: v1::FieldProblem) -> Self {
         Self { pointer: it.pointer, detail: it.detail }
     }
+}
+
+impl Row for Refused {
+    const COLUMNS: &'static [Column<'static>] =
+        &[id("id"), column("at"), column("path").rank(1), column("status"), column("detail").cut(12)];
 }
 
 impl From<v1::Refused> for Refused {
