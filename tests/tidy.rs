@@ -227,6 +227,27 @@ fn the_consoles_parts_do_not_know_each_others_crates() {
     check("the console's import rules (ARCHITECTURE.md)", &findings);
 }
 
+/// The tables of which a delivery's life consists. Whoever else wants to write them asks the queue.
+const LIFE: [&str; 3] = ["due", "undelivered", "delivery"];
+
+#[test]
+fn nobody_but_the_queue_writes_a_deliverys_life() {
+    let mut findings = Vec::new();
+    let sources = files("daemon/src", ".rs").into_iter().chain(files("daemon/src", ".sql"));
+    for (path, text) in sources.filter(|(path, _)| !path.starts_with("daemon/src/store/queue")) {
+        for verb in ["INSERT INTO", "UPDATE", "DELETE FROM"] {
+            for table in LIFE {
+                let statement = format!("{verb} {table}");
+                let is_whole = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+                if text.match_indices(&statement).any(|(at, found)| is_whole(&text[at + found.len()..])) {
+                    findings.push(format!("{path}: {statement}"));
+                }
+            }
+        }
+    }
+    check("due, undelivered and delivery are written by store/queue alone", &findings);
+}
+
 #[test]
 fn pure_code_is_given_time_and_surroundings() {
     let mut findings = Vec::new();

@@ -258,7 +258,8 @@ impl Importing {
         for ((at, accepted), flushed) in waiting.iter().zip(flushed) {
             match flushed {
                 Flushed::Created => answers[*at].close("accepted", accepted),
-                Flushed::Stale => {}
+                // Decided on anew.
+                Flushed::Stale | Flushed::Locked => {}
                 Flushed::Known => match store.accept_again(&decided(EventKind::Updated)(accepted)).await? {
                     Again::Duplicate(_) => answers[*at].close("duplicate", accepted),
                     Again::Updated(_) => answers[*at].close("updated", accepted),

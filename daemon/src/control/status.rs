@@ -66,11 +66,15 @@ impl From<Error> for Status {
                 tracing::warn!(error = chain, "a control call found the database away");
                 refused(Code::Unavailable, "DATABASE_AWAY", format!("{chain}; try again in a moment"))
             }
+            error if error.is_passing() => {
+                tracing::warn!(error = chain, "a control call met another that was in its way");
+                Self::unavailable("another change was in the way; try again in a moment")
+            }
             Error::Database(_) => {
                 tracing::error!(error = chain, "a control call failed");
                 refused(Code::Internal, "DATABASE_FAILED", format!("{error}: the daemon's log says why"))
             }
-            Error::Seal(_) | Error::Corrupt(_) => {
+            Error::Seal(_) | Error::Corrupt(_) | Error::Locked => {
                 tracing::error!(error = chain, "a control call met a stored value that cannot be used");
                 refused(Code::DataLoss, "UNREADABLE", chain)
             }
@@ -113,6 +117,11 @@ mod tests {
             (Refusal::State("a".into()), Code::FailedPrecondition, "a"),
             (Refusal::Exists("a".into()), Code::AlreadyExists, "a"),
             (Refusal::Store(Error::Corrupt("plan")), Code::DataLoss, "a stored plan cannot be read"),
+            (
+                Refusal::Store(Error::Locked),
+                Code::Unavailable,
+                "another change was in the way; try again in a moment",
+            ),
             (
                 Refusal::Store(Error::Seal(crate::secrets::SealError)),
                 Code::DataLoss,

@@ -54,7 +54,7 @@ impl Pusher {
         let end = match &item.pending {
             None => End::Nothing,
             // Past the lease's trust another daemon may have it already: if not, it goes back to the queue.
-            Some(_) if !self.may_push(&item) => End::Back(item.attempt),
+            Some(_) if !self.may_push(&item) => End::Back,
             Some(pending) => self.push_pending(lane, &item, pending).await,
         };
         if let End::Attempt(finished) = &end {
@@ -77,7 +77,7 @@ impl Pusher {
                 let tried = match self.is_withdrawn(lane, &ready, pending.lead).await {
                     Ok(false) => match self.attempt(&ready, item, pending).await {
                         Some(tried) => tried,
-                        None => return End::Back(item.attempt),
+                        None => return End::Back,
                     },
                     Ok(true) => {
                         is_withdrawn = true;
@@ -253,7 +253,7 @@ impl Pusher {
 
     /// Returns what was not begun to the queue.
     pub(super) async fn give_back(&self, item: &Claimed) {
-        self.end(item, End::Back(item.attempt)).await;
+        self.end(item, End::Back).await;
     }
 
     async fn end(&self, item: &Claimed, end: End) {
@@ -274,7 +274,8 @@ impl Pusher {
             }
         }
         let lane = (!item.is_adopted).then_some((item.company, item.integration));
-        let ended = Ended::Item(Item { daemon: item.daemon, claim: item.claim, lane, kind: item.kind, end });
+        let (daemon, claim, attempt, kind) = (item.daemon, item.claim, item.attempt, item.kind);
+        let ended = Ended::Item(Item { attempt, daemon, claim, lane, kind, end });
         if self.ended.send(ended).await.is_err() {
             tracing::error!(
                 "the finisher is gone: an attempt is not counted, and its delivery is pushed again"

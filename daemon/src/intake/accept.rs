@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use tokio::time::{Instant, sleep};
 
 use super::{
     App,
-    ledger::Ledger,
+    ledger::{Ledger, Trouble},
     problem::Problem,
     views::{Credential, Opened},
 };
@@ -16,10 +17,13 @@ use crate::{
         integration::EventKind,
         lead::{self, AcceptContext, Accepted, Refusal, SaveLead},
     },
-    store::lead::{
-        Again,
-        intake::{AcceptedDelivery, CompanyView, Flushed, NewEvent},
-        save::{SaveKey, Saved},
+    store::{
+        LOCK_GAP, LOCK_PATIENCE,
+        lead::{
+            Again,
+            intake::{AcceptedDelivery, CompanyView, Flushed, NewEvent},
+            save::{SaveKey, Saved},
+        },
     },
 };
 
@@ -118,7 +122,8 @@ async fn commit<L: Ledger>(
     let created = NewEvent::decide(view, accepted, EventKind::Created);
     let deliveries = created.deliveries.iter().map(AcceptedDelivery::from).collect();
     let uuid = accepted.uuid.clone();
-    Ok(match app.queue.commit(created).await? {
+    Ok(match commit_once_free(app, created).await? {
+        Flushed::Locked => return Err(Trouble::Busy.into()),
         Flushed::Created => Some(Receipt::new("accepted", uuid, deliveries)),
         Flushed::Stale => None,
         Flushed::Known => {
@@ -131,6 +136,18 @@ async fn commit<L: Ledger>(
             }
         }
     })
+}
+
+/// Commits when nobody holds the company any more. Other companies' leads do not wait meanwhile.
+async fn commit_once_free<L: Ledger>(app: &App<L>, event: NewEvent) -> Result<Flushed, Trouble> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        let flushed = app.queue.commit(event.clone()).await?;
+        if flushed != Flushed::Locked || Instant::now() >= deadline {
+            return Ok(flushed);
+        }
+        sleep(LOCK_GAP).await;
+    }
 }
 
 /// Merges a flat lead into the one of its address. None if the view is too old to commit on.

@@ -115,6 +115,8 @@ pub fn pinned(pool: &PgPool) -> PgPool {
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
         ("enable_material", "off"),
+        // What somebody holds is written later; the rest of a flush does not wait for it.
+        ("lock_timeout", "500ms"),
     ]);
     PgPoolOptions::new()
         .max_connections(PINNED_MAX)

@@ -203,7 +203,7 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.name AS company_name, c.brand, i.name, i.connector, i.sealed_config, i.sealed_credentials,
                     i.mapping, i.payload, i.version,
-                    i.enabled AND NOT i.awaits_cut_over AND c.paused_at IS NULL AS "enabled!"
+                    lane_is_open(i, c) AS "enabled!"
              FROM integration i JOIN company c ON c.id = i.company_id
              WHERE i.company_id = $1 AND i.id = $2 AND i.deleted_at IS NULL"#,
             company.0,

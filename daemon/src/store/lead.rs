@@ -1,12 +1,16 @@
 //! Leads that are known already: duplicates and updates.
 
 use sqlx::PgTransaction;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::store::{
-    Error, Store,
-    lead::intake::{AcceptedDelivery, NewEvent},
-    queue::successors::write_update,
+use crate::{
+    domain::ids::CompanyId,
+    store::{
+        Error, LOCK_GAP, LOCK_PATIENCE, Store,
+        lead::intake::{AcceptedDelivery, NewEvent},
+        queue::successors::write_update,
+    },
 };
 
 pub mod erase;
@@ -32,18 +36,9 @@ impl Store {
     /// Commits an event of a lead that is known: nothing if it is a duplicate, an update otherwise. `update` carries
     /// kind `lead.updated` and the deliveries for it.
     pub async fn accept_again(&self, update: &NewEvent) -> Result<Again, Error> {
-        let mut tx = self.pool.begin().await?;
-        let is_current = sqlx::query_scalar!(
-            "SELECT 1 FROM company WHERE id = $1 AND config_version = $2 FOR SHARE",
-            update.company.0,
-            update.version
-        )
-        .fetch_optional(&mut *tx)
-        .await?
-        .is_some();
-        if !is_current {
+        let Some(mut tx) = self.begin_current(update.company, update.version).await? else {
             return Ok(Again::Stale);
-        }
+        };
         let (company, lead) = (update.company.0, update.lead.uuid());
         let known = sqlx::query!(
             "SELECT digest, erased_at FROM lead WHERE company_id = $1 AND id = $2 FOR UPDATE",
@@ -65,6 +60,40 @@ impl Store {
         tx.commit().await?;
         self.hub.due(hints);
         Ok(Again::Updated(written))
+    }
+}
+
+impl Store {
+    /// Begins a transaction that keeps a company as it is at this version; none if it is at another one. A company that
+    /// somebody holds is waited for without a connection, so that the leads of others need not wait for one.
+    pub(super) async fn begin_current(
+        &self,
+        company: CompanyId,
+        version: i64,
+    ) -> Result<Option<PgTransaction<'static>>, Error> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            let mut tx = self.pool.begin().await?;
+            let is_locked = sqlx::query_scalar!(
+                r#"SELECT l.is_free IS NULL AS "is_locked!" FROM company c LEFT JOIN LATERAL (
+                       SELECT true AS is_free FROM company
+                       WHERE id = c.id AND config_version = $2 FOR SHARE SKIP LOCKED) l ON true
+                   WHERE c.id = $1 AND c.config_version = $2"#,
+                company.0,
+                version,
+            )
+            .fetch_optional(&mut *tx)
+            .await?;
+            match is_locked {
+                None => return Ok(None),
+                Some(false) => return Ok(Some(tx)),
+                Some(true) if Instant::now() >= deadline => return Err(Error::Locked),
+                Some(true) => {
+                    tx.rollback().await?;
+                    sleep(LOCK_GAP).await;
+                }
+            }
+        }
     }
 }
 

@@ -33,6 +33,9 @@ pub const FIRST: u8 = 0;
 /// The kind of due rows that everything but first attempts has.
 pub const RETRY: u8 = 1;
 
+/// How long intake waits for a company that somebody holds, and how often it looks.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+pub const LOCK_GAP: Duration = Duration::from_millis(25);
 /// Longer than the server lets a statement run.
 const SILENCE_MAX: Duration = Duration::from_secs(40);
 
@@ -48,6 +51,9 @@ pub enum Error {
     Seal(#[from] SealError),
     #[error("a stored {0} cannot be read")]
     Corrupt(&'static str),
+    /// Somebody holds a row: the same call may work in a moment.
+    #[error("somebody holds what is to be written")]
+    Locked,
 }
 
 impl Error {
@@ -55,9 +61,9 @@ impl Error {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Away(_) => true,
+            Self::Away(_) | Self::Locked => true,
             Self::Database(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| matches!(&*code, "40001" | "40P01" | "55P03" | "57014"))
+                error.code().is_some_and(|code| matches!(&*code, "40001" | "40P01" | "57014"))
             }
             _ => false,
         }
@@ -72,7 +78,7 @@ impl Error {
                 error.code().is_some_and(|code| matches!(code.get(..2), Some("22" | "23" | "54")))
             }
             Self::Database(_) | Self::Seal(_) | Self::Corrupt(_) => true,
-            Self::Away(_) => false,
+            Self::Away(_) | Self::Locked => false,
         }
     }
 }
@@ -96,6 +102,8 @@ impl From<sqlx::Error> for Error {
             {
                 Self::Away(error)
             }
+            // A lock that did not come in time.
+            sqlx::Error::Database(inner) if inner.code().is_some_and(|code| code == "55P03") => Self::Locked,
             _ => Self::Database(error),
         }
     }

@@ -134,8 +134,7 @@ impl Store {
             r#"UPDATE notice SET daemon_id = $1 WHERE (company_id, id) IN (
                    SELECT n.company_id, n.id FROM notice n
                    JOIN integration i ON i.company_id = n.company_id AND i.id = n.integration_id
-                       AND i.enabled AND NOT i.awaits_cut_over AND i.deleted_at IS NULL
-                   JOIN company c ON c.id = n.company_id AND c.paused_at IS NULL
+                   JOIN company c ON c.id = n.company_id AND lane_is_open(i, c)
                    WHERE n.state = 'pending' AND n.due_at <= now()
                        AND n.integration_id <> ALL($3)
                        AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = n.daemon_id AND d.id <> $1)

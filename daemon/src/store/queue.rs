@@ -1,17 +1,25 @@
-//! The queue: which deliveries are due, who works on them, and every step of a delivery's life.
+//! The queue: which deliveries are due, who works on them, and every step of a delivery's life. Nothing else writes the
+//! tables `due`, `undelivered` and `delivery`.
 //!
-//! `claim` takes due rows for the lanes that have room, `finish` records what became of them; `requeue` and `retry` bring
-//! final deliveries back, `hold`, `release` and `unskip` keep and free them, `successors` keeps a lead's events in order, `daemons`
-//! knows who lives and returns the claims of those that died.
+//! `enqueue` brings new leads in, `successors` updates, each in the order of its lead; `claim` takes due rows for the lanes that
+//! have room, `finish` records what became of them, `give_back` returns what was not begun; `hold`, `release`
+//! and `unskip` keep and free, `retry`, `push` and `sweep` bring back through `requeue`; `erase` and `removal` take away. `daemons` knows who
+//! lives, `orphans` takes over the claims of those that died.
 
 pub mod claim;
 pub mod daemons;
+pub(in crate::store) mod enqueue;
+pub(in crate::store) mod erase;
 pub mod finish;
+mod give_back;
 pub mod hold;
+mod orphans;
 pub mod push;
 pub mod release;
+mod removal;
 pub(in crate::store) mod requeue;
 pub mod retry;
 pub(in crate::store) mod successors;
 pub mod sweep;
+pub(in crate::store) mod undelivered;
 pub mod unskip;

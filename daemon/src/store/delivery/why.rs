@@ -82,8 +82,7 @@ impl Store {
             "SELECT d.id FROM delivery d WHERE d.job_id = $1 AND d.state = 'pending' AND NOT EXISTS (
                  SELECT FROM job j
                  JOIN integration i ON i.company_id = j.company_id AND i.id = j.integration_id
-                     AND i.enabled AND NOT i.awaits_cut_over
-                 JOIN company c ON c.id = j.company_id AND c.paused_at IS NULL
+                 JOIN company c ON c.id = j.company_id AND lane_is_open(i, c)
                  WHERE j.id = $1 AND (j.state = 'running' OR EXISTS (
                      SELECT FROM delivery o WHERE o.job_id = $1 AND o.state = 'pending'
                        AND o.company_id = j.company_id AND o.integration_id = j.integration_id)))

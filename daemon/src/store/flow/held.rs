@@ -103,14 +103,7 @@ impl Command {
         }
         for (reason, ids) in by_reason(&settled.held) {
             let ids = self.still_held(company, ids.iter()).await?;
-            sqlx::query!(
-                "UPDATE delivery SET reason = $3 WHERE company_id = $1 AND id = ANY($2)",
-                company.0,
-                &ids,
-                reason,
-            )
-            .execute(&mut *self.tx)
-            .await?;
+            self.hold_for(company, &ids, reason).await?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How many rows one statement removes.
-const BATCH: i64 = 5000;
+pub(in crate::store) const BATCH: i64 = 5000;
 
 /// How much goes with an integration.
 #[derive(Clone, Copy, Debug)]
@@ -85,21 +85,7 @@ impl Store {
             .execute(&self.pool)
         })
         .await?;
-        until_gone(|| {
-            sqlx::query!(
-                "WITH batch AS MATERIALIZED (
-                     SELECT id FROM delivery WHERE company_id = $1 AND integration_id = $2 ORDER BY id LIMIT $3),
-                 also AS (
-                     DELETE FROM undelivered u USING batch
-                     WHERE u.company_id = $1 AND u.integration_id = $2 AND u.delivery_id = batch.id)
-                 DELETE FROM delivery WHERE company_id = $1 AND id IN (SELECT id FROM batch)",
-                company,
-                integration,
-                BATCH,
-            )
-            .execute(&self.pool)
-        })
-        .await?;
+        self.remove_deliveries(company, integration).await?;
         until_gone(|| {
             sqlx::query!(
                 "DELETE FROM vendor_id WHERE company_id = $1 AND integration_id = $2 AND lead_id IN (
@@ -112,19 +98,6 @@ impl Store {
         })
         .await?;
         self.remove_row(company, integration).await
-    }
-
-    /// Waits for a claim under way rather than passing it over: what it takes is then seen as being pushed.
-    async fn remove_due(&self, integration: Uuid) -> Result<(), Error> {
-        until_gone(|| {
-            sqlx::query!(
-                "DELETE FROM due WHERE ctid = ANY(ARRAY(SELECT ctid FROM due WHERE integration_id = $1 LIMIT $2))",
-                integration,
-                BATCH,
-            )
-            .execute(&self.pool)
-        })
-        .await
     }
 
     async fn is_being_pushed(&self, company: i64, integration: Uuid) -> Result<bool, Error> {
@@ -175,7 +148,7 @@ impl Store {
 }
 
 /// Removes batch after batch until one is empty.
-async fn until_gone<F>(batch: impl Fn() -> F) -> Result<(), Error>
+pub(in crate::store) async fn until_gone<F>(batch: impl Fn() -> F) -> Result<(), Error>
 where
     F: Future<Output = Result<PgQueryResult, sqlx::Error>>,
 {

@@ -19,10 +19,7 @@ use crate::{
         company::find_optional_company,
         lead::read::find_lead,
         operator::command::{Command, Refusal},
-        queue::{
-            hold::in_flight,
-            requeue::{forget_undelivered, lock_counts},
-        },
+        queue::{erase::scrub_deliveries, hold::in_flight, undelivered::lock_counts},
     },
 };
 
@@ -56,7 +53,7 @@ impl Command {
         .fetch_one(&mut *self.tx)
         .await?;
         let deliveries = lock_deliveries(&mut self.tx, company, lead).await?;
-        let skipped = self.take_from_queue(company, &deliveries).await?;
+        let skipped = self.skip_erased(company, &deliveries.integrations, &deliveries.ids).await?;
         let attempts = scrub(&mut self.tx, company, lead, &deliveries, self.store.kept).await?;
         forget(&mut self.tx, company, lead, &uuid).await?;
         for integration in &deliveries.integrations {
@@ -72,30 +69,6 @@ impl Command {
             attempts,
             running,
         })
-    }
-
-    /// Skips what is not delivered. Answers how many.
-    async fn take_from_queue(&mut self, company: CompanyId, of: &Deliveries) -> Result<u64, Refusal> {
-        // A claim that takes one of these now makes this wait, and is seen as running afterwards.
-        sqlx::query!(
-            "DELETE FROM due WHERE integration_id = ANY($1) AND delivery_id = ANY($2)",
-            &of.integrations,
-            &of.ids,
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        let skipped = sqlx::query!(
-            "UPDATE delivery SET state = 'skipped', reason = $3, finished_at = coalesce(finished_at, now()),
-                                 due_at = NULL, successor_id = NULL
-             WHERE company_id = $1 AND id = ANY($2) AND state IN ('pending', 'held', 'dead')",
-            company.0,
-            &of.ids,
-            ERASED,
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        forget_undelivered(&mut self.tx, company, &of.integrations, &of.ids).await?;
-        Ok(skipped.rows_affected())
     }
 }
 
@@ -163,16 +136,7 @@ async fn scrub(
     of: &Deliveries,
     kept: Duration,
 ) -> Result<u64, Error> {
-    sqlx::query!(
-        "UPDATE delivery SET body = NULL, progress = NULL,
-                             reason = CASE WHEN state = 'skipped' THEN reason ELSE $3 END
-         WHERE company_id = $1 AND id = ANY($2)",
-        company.0,
-        &of.ids,
-        ERASED,
-    )
-    .execute(&mut *db)
-    .await?;
+    scrub_deliveries(db, company, &of.ids).await?;
     scrub_health_and_notices(db, company, of, kept).await?;
     let attempts = sqlx::query!(
         "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL,

@@ -4,20 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use secrecy::SecretString;
-use sqlx::PgConnection;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 pub use crate::domain::fanout::{IntakeIntegration, NewDelivery};
 use crate::{
     domain::{
-        fanout::{Fate, Routing, fan_out},
+        fanout::{Routing, fan_out},
         flow::Flows,
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
         lead::Accepted,
     },
-    store::{DueHint, Error, FIRST, Store, flow, heard, micros},
+    store::{Error, Store, flow, heard, queue::enqueue::enqueue},
 };
 
 /// Everything intake decides on, at one version of the company's configuration.
@@ -108,6 +106,8 @@ pub enum Flushed {
     Stale,
     /// The lead is known: take it to [`Store::accept_again`].
     Known,
+    /// Somebody holds the company, so that nothing could be committed for it: try again.
+    Locked,
 }
 
 impl Store {
@@ -181,7 +181,7 @@ impl Store {
     /// which must not name a lead twice.
     pub async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Error> {
         let mut db = self.pool.acquire().await?;
-        let answer = timeout(self.silence_max, insert(&mut db, events)).await;
+        let answer = timeout(self.silence_max, enqueue(&mut db, events)).await;
         let (flushed, hints) = heard(db, answer)?;
         self.hub.due(hints);
         Ok(flushed)
@@ -190,147 +190,5 @@ impl Store {
     /// Whether the database answers.
     pub async fn is_ready(&self) -> bool {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
-    }
-}
-
-/// As [`Store::accept`], on a connection; whoever commits passes the hints on.
-pub(in crate::store) async fn insert(
-    db: &mut PgConnection,
-    events: &[NewEvent],
-) -> Result<(Vec<Flushed>, Vec<DueHint>), Error> {
-    let e = EventColumns::of(events);
-    let d = DeliveryColumns::of(events);
-    let rows = sqlx::query!(
-            r#"WITH version AS MATERIALIZED (
-                SELECT v.id, v.version
-                FROM (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[])) v(id, version)
-                JOIN company c ON c.id = v.id AND c.config_version = v.version
-                FOR SHARE OF c
-            ), given AS MATERIALIZED (
-                SELECT g.ordinal, g.company_id, g.lead_id, g.uuid, g.digest, g.event_id, g.body
-                FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::bytea[], $6::uuid[], $7::bytea[])
-                    WITH ORDINALITY g(company_id, version, lead_id, uuid, digest, event_id, body, ordinal)
-                JOIN version v ON v.id = g.company_id AND v.version = g.version
-            ), led AS (
-                INSERT INTO lead (company_id, id, uuid, event_id, digest)
-                SELECT company_id, lead_id, uuid, event_id, digest FROM given
-                ON CONFLICT DO NOTHING RETURNING company_id, id
-            ), event AS (
-                INSERT INTO event (company_id, id, lead_id, kind, body)
-                SELECT g.company_id, g.event_id, g.lead_id, 'lead.created', g.body
-                FROM given g JOIN led ON led.company_id = g.company_id AND led.id = g.lead_id
-            ), planned AS MATERIALIZED (
-                SELECT p.*, now() + p.ordinal * interval '1 microsecond' AS due_at
-                FROM unnest($8::bigint[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[])
-                    WITH ORDINALITY p(company_id, lead_id, event_id, id, integration_id, state, reason, ordinal)
-                JOIN led ON led.company_id = p.company_id AND led.id = p.lead_id
-            ), delivery AS (
-                INSERT INTO delivery
-                    (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at, finished_at)
-                SELECT company_id, id, integration_id, lead_id, event_id, 'lead.created', state, reason,
-                    CASE WHEN state = 'pending' THEN due_at END, CASE WHEN state = 'skipped' THEN now() END
-                FROM planned
-            ), queued AS (
-                INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
-                SELECT company_id, integration_id, 0, due_at, id, 'first' FROM planned WHERE state = 'pending'
-            ), held AS (
-                INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state)
-                SELECT company_id, integration_id, id, lead_id, 'held' FROM planned WHERE state = 'held'
-            )
-            SELECT g.ordinal AS "ordinal!", led.id IS NOT NULL AS "created!", now() AS "now!"
-            FROM given g LEFT JOIN led ON led.company_id = g.company_id AND led.id = g.lead_id"#,
-            &e.company,
-            &e.version,
-            &e.lead,
-            &e.uuid as &[&str],
-            &e.digest as &[&[u8]],
-            &e.event,
-            &e.body as &[&[u8]],
-            &d.company,
-            &d.lead,
-            &d.event,
-            &d.id,
-            &d.integration,
-            &d.state as &[&str],
-            &d.reason as &[Option<&str>],
-        )
-        .fetch_all(db)
-        .await?;
-    let mut flushed = vec![Flushed::Stale; events.len()];
-    let mut hints = Vec::new();
-    for row in rows {
-        let index = usize::try_from(row.ordinal - 1).map_err(|_| Error::Corrupt("ordinal"))?;
-        flushed[index] = if row.created { Flushed::Created } else { Flushed::Known };
-        if row.created {
-            hints.extend(hints_of(&events[index], micros(row.now.to_jiff())));
-        }
-    }
-    Ok((flushed, hints))
-}
-
-fn hints_of(event: &NewEvent, due_at: i64) -> impl Iterator<Item = DueHint> + '_ {
-    event.deliveries.iter().filter(|delivery| delivery.fate == Fate::Pending).map(move |delivery| DueHint {
-        company: event.company,
-        integration: delivery.integration,
-        kind: FIRST,
-        due_at,
-    })
-}
-
-/// A flush's events, a column each, as `unnest` wants them.
-#[derive(Default)]
-struct EventColumns<'a> {
-    company: Vec<i64>,
-    version: Vec<i64>,
-    lead: Vec<Uuid>,
-    uuid: Vec<&'a str>,
-    digest: Vec<&'a [u8]>,
-    event: Vec<Uuid>,
-    body: Vec<&'a [u8]>,
-}
-
-impl<'a> EventColumns<'a> {
-    fn of(events: &'a [NewEvent]) -> Self {
-        let mut columns = Self::default();
-        for event in events {
-            columns.company.push(event.company.0);
-            columns.version.push(event.version);
-            columns.lead.push(event.lead.uuid());
-            columns.uuid.push(&event.uuid);
-            columns.digest.push(&event.digest);
-            columns.event.push(event.event.uuid());
-            columns.body.push(&event.body);
-        }
-        columns
-    }
-}
-
-/// The deliveries of a flush, a column each.
-#[derive(Default)]
-struct DeliveryColumns<'a> {
-    company: Vec<i64>,
-    lead: Vec<Uuid>,
-    event: Vec<Uuid>,
-    id: Vec<Uuid>,
-    integration: Vec<Uuid>,
-    state: Vec<&'static str>,
-    reason: Vec<Option<&'a str>>,
-}
-
-impl<'a> DeliveryColumns<'a> {
-    fn of(events: &'a [NewEvent]) -> Self {
-        let mut columns = Self::default();
-        for event in events {
-            for delivery in &event.deliveries {
-                columns.company.push(event.company.0);
-                columns.lead.push(event.lead.uuid());
-                columns.event.push(event.event.uuid());
-                columns.id.push(delivery.id.uuid());
-                columns.integration.push(delivery.integration.uuid());
-                columns.state.push(delivery.fate.state());
-                columns.reason.push(delivery.fate.reason());
-            }
-        }
-        columns
     }
 }

@@ -11,9 +11,9 @@ use crate::{
         Error, Store,
         lead::{
             accepted,
-            intake::{AcceptedDelivery, Flushed, NewEvent, insert},
+            intake::{AcceptedDelivery, Flushed, NewEvent},
         },
-        queue::successors::write_update,
+        queue::{enqueue::enqueue, successors::write_update},
     },
 };
 
@@ -49,10 +49,9 @@ impl Store {
         key: &SaveKey,
         decide: impl FnOnce(Option<Bytes>) -> Result<NewEvent, R>,
     ) -> Result<Result<Saved, R>, Error> {
-        let mut tx = self.pool.begin().await?;
-        if !is_current(&mut tx, key).await? {
+        let Some(mut tx) = self.begin_current(key.company, key.version).await? else {
             return Ok(Ok(Saved::Stale));
-        }
+        };
         let known = match lock(&mut tx, key).await? {
             Some(lead) => current(&mut tx, key.company.0, lead).await?,
             None => None,
@@ -92,7 +91,7 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        let (flushed, hints) = insert(&mut tx, std::slice::from_ref(event)).await?;
+        let (flushed, hints) = enqueue(&mut tx, std::slice::from_ref(event)).await?;
         if flushed != [Flushed::Created] {
             return Ok(Saved::Stale);
         }
@@ -100,17 +99,6 @@ impl Store {
         self.hub.due(hints);
         Ok(Saved::Created(event.uuid.clone(), event.deliveries.iter().map(AcceptedDelivery::from).collect()))
     }
-}
-
-async fn is_current(tx: &mut PgTransaction<'_>, key: &SaveKey) -> Result<bool, Error> {
-    let version = sqlx::query_scalar!(
-        "SELECT 1 FROM company WHERE id = $1 AND config_version = $2 FOR SHARE",
-        key.company.0,
-        key.version
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(version.is_some())
 }
 
 /// Locks the address. Answers the lead it means, or none if it is new; another post of it waits from here on.

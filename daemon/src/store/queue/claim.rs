@@ -154,7 +154,6 @@ impl Claimer {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one statement, best read in one piece")]
 async fn claim(
     connection: &mut PgConnection,
     daemon: i64,
@@ -166,55 +165,8 @@ async fn claim(
     let kind: Vec<i16> = asks.iter().map(|ask| i16::from(ask.kind)).collect();
     let room: Vec<i32> = asks.iter().map(|ask| ask.room).collect();
     let watermark: Vec<i64> = asks.iter().map(|ask| ask.watermark).collect();
-    // `OFFSET 0` keeps each probe a probe: a join of tables that are small today is planned as a read of all of them.
-    // A lane that is throttled, disabled, paused or waits for a cut over gives nothing, whatever this daemon believes of it.
-    let rows = sqlx::query!(
-        r#"WITH picked AS (
-            DELETE FROM due WHERE ctid = ANY(ARRAY(
-                SELECT d.ctid
-                FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::int[], $5::bigint[])
-                    lane(company_id, integration_id, kind, room, watermark)
-                CROSS JOIN LATERAL (
-                    SELECT FROM integration i JOIN company c ON c.id = i.company_id AND c.paused_at IS NULL
-                    WHERE i.company_id = lane.company_id AND i.id = lane.integration_id
-                        AND i.enabled AND NOT i.awaits_cut_over AND i.deleted_at IS NULL
-                        AND (i.throttled_until IS NULL OR i.throttled_until <= now())
-                    OFFSET 0
-                ) open
-                CROSS JOIN LATERAL (
-                    SELECT ctid FROM due
-                    WHERE integration_id = lane.integration_id AND kind = lane.kind
-                        AND due_at >= 'epoch'::timestamptz + lane.watermark * interval '1 microsecond'
-                        AND due_at <= now()
-                    ORDER BY due_at LIMIT lane.room FOR UPDATE SKIP LOCKED
-                ) d
-            )) RETURNING *
-        ), numbered AS MATERIALIZED (
-            SELECT picked.*, ($6::uuid[])[row_number() OVER ()] AS attempt_id FROM picked
-        ), claimed AS (
-            INSERT INTO claim (daemon_id, items, attempts)
-            SELECT $7, array_agg(ROW(company_id, integration_id, kind, due_at, delivery_id, trigger, operator)::due),
-                array_agg(attempt_id)
-            FROM numbered HAVING count(*) > 0
-            RETURNING id, claimed_at
-        )
-        SELECT now() AS "now!", c.id AS "claim?", n.company_id AS "company_id?", n.integration_id AS "integration_id?",
-            n.kind AS "kind?", n.due_at AS "due_at?: jiff_sqlx::Timestamp", n.attempt_id AS "attempt_id?", n.delivery_id AS "delivery_id?",
-            n.trigger AS "trigger?", n.operator AS "operator?", d.lead_id AS "lead_id?", d.event AS "event?", e.body AS "body?",
-            coalesce(d.body, CASE WHEN d.verbatim THEN e.body END) AS "rendered?", d.attempts AS "attempts?", d.retries AS "retries?", d.deaths AS "deaths?",
-            d.created_at AS "created_at?: jiff_sqlx::Timestamp", i.version AS "version?"
-        FROM (SELECT 1) one
-        LEFT JOIN (numbered n CROSS JOIN claimed c) ON true
-        LEFT JOIN LATERAL (
-            SELECT * FROM delivery
-            WHERE company_id = n.company_id AND id = n.delivery_id AND state = 'pending' OFFSET 0
-        ) d ON true
-        LEFT JOIN LATERAL (
-            SELECT body FROM event WHERE company_id = d.company_id AND id = d.event_id OFFSET 0
-        ) e ON true
-        LEFT JOIN LATERAL (
-            SELECT version FROM integration WHERE company_id = n.company_id AND id = n.integration_id OFFSET 0
-        ) i ON true"#,
+    let rows = sqlx::query_file!(
+        "src/store/queue/claim.sql",
         &company,
         &integration,
         &kind,
@@ -325,85 +277,5 @@ impl Store {
             throttled_until: at(row.throttled_until),
             breaker_until: at(row.breaker_until),
         }))
-    }
-
-    /// Gives back everything this daemon still holds, without counting an attempt: the end of a graceful stop.
-    pub async fn release(&self, daemon: i64) -> Result<u64, Error> {
-        let released = sqlx::query!(
-            r#"WITH gone AS (
-                DELETE FROM claim WHERE daemon_id = $1 RETURNING claimed_at, items, attempts
-            ), item AS (
-                SELECT gone.claimed_at, u.* FROM gone, unnest(gone.items, gone.attempts)
-                    u(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
-            ), back AS MATERIALIZED (
-                -- The locks tell of what an operator held or skipped since this statement began.
-                SELECT item.* FROM item
-                JOIN delivery d ON d.company_id = item.company_id AND d.id = item.delivery_id AND d.state = 'pending'
-                WHERE NOT EXISTS (
-                    SELECT FROM attempt a
-                    WHERE a.company_id = item.company_id AND a.integration_id = item.integration_id
-                        AND a.id = item.attempt_id AND a.started_at = item.claimed_at
-                ) ORDER BY d.id FOR UPDATE OF d
-            )
-            INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
-            -- What was broken off may have arrived: what comes now is a repeat.
-            SELECT company_id, integration_id, kind, due_at, delivery_id, 'retry', operator FROM back"#,
-            daemon
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(released.rows_affected())
-    }
-
-    /// Gives back items of claims that nobody has begun to push. What else the claims hold stays claimed.
-    pub async fn give_back(&self, daemon: i64, claims: &[i64], attempts: &[Uuid]) -> Result<(), Error> {
-        let rows = sqlx::query_as!(
-            DueRow,
-            r#"WITH fence AS MATERIALIZED (
-                SELECT id, items, attempts FROM claim WHERE id = ANY($2) AND daemon_id = $1 ORDER BY id FOR UPDATE
-            ), item AS MATERIALIZED (
-                SELECT fence.id AS claim_id, u.* FROM fence, unnest(fence.items, fence.attempts)
-                    u(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
-            ), rest AS MATERIALIZED (
-                SELECT claim_id, array_agg(attempt_id) AS attempts, array_agg(
-                    ROW(company_id, integration_id, kind, due_at, delivery_id, trigger, operator)::due) AS items
-                FROM item WHERE attempt_id <> ALL($3) GROUP BY claim_id
-            ), shrunk AS (
-                UPDATE claim SET items = rest.items, attempts = rest.attempts FROM rest WHERE claim.id = rest.claim_id
-            ), emptied AS (
-                DELETE FROM claim USING fence
-                WHERE claim.id = fence.id AND fence.id NOT IN (SELECT claim_id FROM rest)
-            ), back AS MATERIALIZED (
-                -- The locks tell of what an operator held or skipped since this statement began.
-                SELECT i.* FROM item i
-                JOIN delivery d ON d.company_id = i.company_id AND d.id = i.delivery_id AND d.state = 'pending'
-                WHERE i.attempt_id = ANY($3) ORDER BY d.id FOR UPDATE OF d
-            )
-            INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
-            SELECT company_id, integration_id, kind, due_at, delivery_id, trigger, operator FROM back
-            RETURNING company_id, integration_id, kind, due_at AS "due_at: jiff_sqlx::Timestamp""#,
-            daemon,
-            claims,
-            attempts
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        self.hub.due(rows.into_iter().map(DueHint::from).collect());
-        Ok(())
-    }
-
-    /// Gives back a claim whose answer did not come, if it was committed: it names attempts that nobody else made.
-    async fn take_back(&self, daemon: i64, attempts: &[Uuid]) -> Result<(), Error> {
-        let claims = sqlx::query_scalar!(
-            "SELECT id FROM claim WHERE daemon_id = $1 AND attempts && $2::uuid[]",
-            daemon,
-            attempts
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        if !claims.is_empty() {
-            self.give_back(daemon, &claims, attempts).await?;
-        }
-        Ok(())
     }
 }

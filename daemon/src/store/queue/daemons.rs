@@ -1,23 +1,13 @@
-//! Which daemons live, what they tell each other, and what becomes of the claims of those that died.
+//! Which daemons live, and what they tell each other.
 
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    domain::{
-        delivery::Trigger,
-        ids::{AttemptId, CompanyId, IntegrationId},
-        integration::EventKind,
-    },
-    store::{
-        DueHint, Error, Store, heard, micros,
-        queue::claim::{Claimed, Pending},
-    },
+    domain::ids::{CompanyId, IntegrationId},
+    store::{DueHint, Error, Store, heard, micros},
 };
-
-/// How many orphaned claims are adopted at a time.
-const ADOPT_MAX: i64 = 50;
 
 /// A beat's answer: this daemon and the others that live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,92 +103,6 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(gone.rows_affected())
-    }
-
-    /// Claims of daemons that are gone.
-    pub async fn orphans(&self) -> Result<Vec<i64>, Error> {
-        let orphans = sqlx::query_scalar!(
-            "SELECT id FROM claim c WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = c.daemon_id)
-             ORDER BY id LIMIT $1",
-            ADOPT_MAX
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(orphans)
-    }
-
-    /// Takes over those of these claims that are orphans still. What was being pushed comes back as claimed by this
-    /// daemon, to be finished as attempts that died; what had been finished is left out, and its claims are complete.
-    /// Called again with the same claims after its answer was lost, it gives the same answer.
-    pub async fn adopt(&self, daemon: i64, orphans: &[i64]) -> Result<Vec<Claimed>, Error> {
-        sqlx::query!(
-            "UPDATE claim SET daemon_id = $1 WHERE id IN (
-                 SELECT id FROM claim c
-                 WHERE id = ANY($2) AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = c.daemon_id)
-                 ORDER BY id FOR UPDATE SKIP LOCKED)",
-            daemon,
-            orphans
-        )
-        .execute(&self.pool)
-        .await?;
-        // In a statement of its own, which sees what a finish wrote that the locks had to wait for.
-        let rows = sqlx::query!(
-            r#"WITH item AS (
-                SELECT claim.id AS claim_id, claim.claimed_at, u.* FROM claim, unnest(claim.items, claim.attempts)
-                    u(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
-                WHERE claim.id = ANY($2) AND claim.daemon_id = $1
-            )
-            SELECT item.claim_id AS "claim!", item.claimed_at AS "claimed_at!: jiff_sqlx::Timestamp",
-                item.company_id AS "company_id!", item.integration_id AS "integration_id!", item.kind AS "kind!",
-                item.due_at AS "due_at!: jiff_sqlx::Timestamp", item.attempt_id AS "attempt_id!",
-                item.delivery_id AS "delivery_id!", item.trigger AS "trigger!", item.operator AS "operator?",
-                d.lead_id AS "lead_id?", d.event AS "event?", d.attempts AS "attempts?", d.retries AS "retries?",
-                d.deaths AS "deaths?", d.created_at AS "created_at?: jiff_sqlx::Timestamp", i.version AS "version?"
-            FROM item
-            LEFT JOIN delivery d ON d.company_id = item.company_id AND d.id = item.delivery_id
-                AND NOT EXISTS (
-                    SELECT FROM attempt a
-                    WHERE a.company_id = item.company_id AND a.integration_id = item.integration_id
-                        AND a.id = item.attempt_id AND a.started_at = item.claimed_at
-                )
-            LEFT JOIN integration i ON i.company_id = item.company_id AND i.id = item.integration_id"#,
-            daemon,
-            orphans
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let adopted = rows.into_iter().filter_map(|row| {
-            let pending = match (row.lead_id, row.event, row.version) {
-                (Some(lead), Some(event), Some(version)) => Some(Pending {
-                    lead: lead.into(),
-                    event: EventKind::parse(&event)?,
-                    body: bytes::Bytes::new(),
-                    rendered: None,
-                    attempts: row.attempts?,
-                    retries: row.retries?,
-                    deaths: row.deaths?,
-                    created_at: micros(row.created_at?.to_jiff()),
-                    version,
-                }),
-                _ => None,
-            };
-            Some(Claimed {
-                daemon,
-                claim: row.claim,
-                is_adopted: true,
-                claimed_at: micros(row.claimed_at.to_jiff()),
-                company: CompanyId(row.company_id),
-                integration: row.integration_id.into(),
-                kind: u8::from(row.kind != 0),
-                due_at: micros(row.due_at.to_jiff()),
-                attempt: AttemptId::from(row.attempt_id),
-                delivery: row.delivery_id.into(),
-                trigger: Trigger::parse(&row.trigger)?,
-                operator: row.operator,
-                pending,
-            })
-        });
-        Ok(adopted.collect())
     }
 
     /// Tells the other daemons. Each daemon tells from one task, so that `seq` is the order of commits.

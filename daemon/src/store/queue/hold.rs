@@ -14,7 +14,7 @@ use crate::{
     store::{
         Error,
         operator::command::{Command, Refusal},
-        queue::requeue::forget_undelivered,
+        queue::undelivered,
     },
 };
 
@@ -92,15 +92,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        sqlx::query!(
-            "INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state)
-             SELECT company_id, integration_id, id, lead_id, 'held' FROM delivery
-             WHERE company_id = $1 AND id = ANY($2)",
-            company.0,
-            &held,
-        )
-        .execute(&mut *self.tx)
-        .await?;
+        undelivered::add_held(&mut self.tx, company, &held).await?;
         self.leave_line(company, &line, &held).await?;
         self.touch_all(company, &line.lanes());
         Ok(Moved { changed: held.len() as u64, running: running.len() as u64 })
@@ -120,7 +112,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        forget_undelivered(&mut self.tx, company, &line.lanes(), &released).await?;
+        undelivered::forget(&mut self.tx, company, &line.lanes(), &released).await?;
         self.make_due(company, &released).await?;
         self.touch_all(company, &line.lanes());
         Ok(Moved { changed: released.len() as u64, running: running.len() as u64 })
@@ -152,7 +144,7 @@ impl Command {
         .execute(&mut *self.tx)
         .await?;
         self.leave_line(company, &line, &skipped).await?;
-        forget_undelivered(&mut self.tx, company, &line.lanes(), &skipped).await?;
+        undelivered::forget(&mut self.tx, company, &line.lanes(), &skipped).await?;
         let waiting = sqlx::query_scalar!(
             "SELECT id FROM delivery WHERE company_id = $1 AND id = ANY($2) AND state = 'pending' ORDER BY id",
             company.0,
@@ -195,8 +187,26 @@ impl Command {
         Ok(Line { rows, meant: meant.iter().copied().collect() })
     }
 
+    /// Gives locked held deliveries another reason.
+    pub(in crate::store) async fn hold_for(
+        &mut self,
+        company: CompanyId,
+        held: &[Uuid],
+        reason: &str,
+    ) -> Result<(), Refusal> {
+        sqlx::query!(
+            "UPDATE delivery SET reason = $3 WHERE company_id = $1 AND id = ANY($2)",
+            company.0,
+            held,
+            reason,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
     /// Takes away due rows. A claim under way is waited for: what it took is running then.
-    async fn remove_due(&mut self, lanes: &[Uuid], deliveries: &[Uuid]) -> Result<(), Refusal> {
+    pub(super) async fn remove_due(&mut self, lanes: &[Uuid], deliveries: &[Uuid]) -> Result<(), Refusal> {
         sqlx::query!(
             "DELETE FROM due WHERE integration_id = ANY($1) AND delivery_id = ANY($2)",
             lanes,

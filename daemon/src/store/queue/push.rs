@@ -19,7 +19,10 @@ use crate::{
         Error, RETRY, Store,
         job::JobLane,
         operator::command::{Command, Refusal},
-        queue::requeue::{self, Requeue},
+        queue::{
+            requeue::{self, Requeue},
+            undelivered,
+        },
     },
 };
 
@@ -230,7 +233,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        requeue::forget_undelivered(&mut self.tx, company, &[integration.uuid()], &old).await?;
+        undelivered::forget(&mut self.tx, company, &[integration.uuid()], &old).await?;
         let operator = self.operator.clone();
         let how = Requeue {
             // One lead goes with the new ones, many take their turn behind them.

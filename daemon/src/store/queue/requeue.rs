@@ -13,7 +13,7 @@ use crate::{
         delivery::{DEATHS_SUSPECT, Trigger},
         ids::CompanyId,
     },
-    store::{Error, delivery::vendor_id, lead::erase::ERASED, operator::command::NewDue},
+    store::{Error, delivery::vendor_id, lead::erase::ERASED, operator::command::NewDue, queue::undelivered},
 };
 
 /// How deliveries come back.
@@ -53,7 +53,7 @@ pub(in crate::store) async fn lock(
     )
     .fetch_all(&mut *db)
     .await?;
-    lock_counts(db, company, integrations).await?;
+    undelivered::lock_counts(db, company, integrations).await?;
     Ok(locked.into_iter().map(|row| (row.id, row.state)).collect())
 }
 
@@ -86,52 +86,9 @@ pub(in crate::store) async fn requeue(
     )
     .fetch_all(&mut *db)
     .await?;
-    forget_undelivered(db, company, integrations, &revived).await?;
+    undelivered::forget(db, company, integrations, &revived).await?;
     let due = line_up(db, company, &revived, how).await?;
     Ok((revived, due))
-}
-
-/// Takes deliveries from the small table, and from the counts of the dead.
-pub(in crate::store) async fn forget_undelivered(
-    db: &mut PgConnection,
-    company: CompanyId,
-    integrations: &[Uuid],
-    ids: &[Uuid],
-) -> Result<(), Error> {
-    lock_counts(db, company, integrations).await?;
-    sqlx::query!(
-        "WITH gone AS (
-             DELETE FROM undelivered
-             WHERE company_id = $1 AND integration_id = ANY($2) AND delivery_id = ANY($3)
-             RETURNING integration_id, state),
-         counted AS (
-             SELECT integration_id, count(*) FILTER (WHERE state = 'dead') AS dead FROM gone GROUP BY integration_id)
-         UPDATE integration_stat s SET dead = greatest(s.dead - c.dead, 0), updated_at = now()
-         FROM counted c WHERE s.company_id = $1 AND s.integration_id = c.integration_id",
-        company.0,
-        integrations,
-        ids,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Two that lock rows in the same order cannot lock each other out.
-pub(in crate::store) async fn lock_counts(
-    db: &mut PgConnection,
-    company: CompanyId,
-    integrations: &[Uuid],
-) -> Result<(), Error> {
-    sqlx::query!(
-        "SELECT dead FROM integration_stat WHERE company_id = $1 AND integration_id = ANY($2)
-         ORDER BY integration_id FOR UPDATE",
-        company.0,
-        integrations,
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(())
 }
 
 /// Queues locked pending ones that stand nowhere yet, oldest first, or puts them behind an earlier one that is open.

@@ -14,7 +14,10 @@ use crate::{
         delivery::read::Target,
         lead::erase::ERASED,
         operator::command::{Command, NewDue, Refusal},
-        queue::requeue::{self, Requeue},
+        queue::{
+            requeue::{self, Requeue},
+            undelivered,
+        },
     },
 };
 
@@ -194,7 +197,7 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        requeue::forget_undelivered(&mut self.tx, company, lanes, &old).await?;
+        undelivered::forget(&mut self.tx, company, lanes, &old).await?;
         let made: Vec<Uuid> = made.into_iter().map(|row| row.id).collect();
         // One that stood in the queue stands there again, with whoever waits behind it.
         let (again, anew): (Vec<Uuid>, Vec<Uuid>) = made.iter().partition(|id| ids[..hurried].contains(id));

@@ -16,7 +16,7 @@ use crate::{
         DueHint, Error, FIRST,
         lead::intake::{AcceptedDelivery, NewDelivery, NewEvent},
         micros,
-        queue::hold::in_flight,
+        queue::{hold::in_flight, undelivered},
     },
 };
 
@@ -198,9 +198,7 @@ async fn supersede(
     let by: Vec<String> = replaced.iter().map(|pair| pair.1.id.to_string()).collect();
     let integrations: Vec<Uuid> = replaced.iter().map(|pair| pair.1.integration.uuid()).collect();
     sqlx::query!(
-        "WITH gone AS (
-             DELETE FROM undelivered WHERE company_id = $1 AND integration_id = ANY($4) AND delivery_id = ANY($2)
-         ), unlinked AS (
+        "WITH unlinked AS (
              UPDATE delivery SET successor_id = NULL
              WHERE company_id = $1 AND lead_id = $5 AND integration_id = ANY($4) AND successor_id = ANY($2)
                  AND id <> ALL($2)
@@ -217,7 +215,7 @@ async fn supersede(
     )
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    undelivered::forget(tx, update.company, &integrations, &ids).await
 }
 
 /// Writes the deliveries of an update. Answers the time, in microseconds.
@@ -229,28 +227,8 @@ async fn add(tx: &mut PgTransaction<'_>, update: &NewEvent, added: &[Added<'_>])
     let reasons: Vec<Option<&str>> = added.iter().map(|one| one.reason.as_deref()).collect();
     let due: Vec<bool> = added.iter().map(Added::is_due).collect();
     let predecessors: Vec<Option<Uuid>> = added.iter().map(|one| one.predecessor).collect();
-    let now = sqlx::query_scalar!(
-        r#"WITH given AS MATERIALIZED (
-            SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::bool[], $10::uuid[])
-                g(id, integration_id, event, state, reason, is_due, predecessor_id)
-        ), added AS (
-            INSERT INTO delivery
-                (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at, finished_at)
-            SELECT $1, id, integration_id, $2, $3, event, state, reason, CASE WHEN is_due THEN now() END,
-                CASE WHEN state = 'skipped' THEN now() END
-            FROM given
-        ), queued AS (
-            INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
-            SELECT $1, integration_id, 0, now(), id, 'first' FROM given WHERE is_due
-        ), held AS (
-            INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state)
-            SELECT $1, integration_id, id, $2, 'held' FROM given WHERE state = 'held'
-        ), linked AS (
-            -- One that is held waits for its operator; it takes its place in the line when it is released.
-            UPDATE delivery d SET successor_id = given.id FROM given
-            WHERE d.company_id = $1 AND d.id = given.predecessor_id AND d.id = ANY($10) AND given.state = 'pending'
-        )
-        SELECT now() AS "now!""#,
+    let now = sqlx::query_file_scalar!(
+        "src/store/queue/update.sql",
         update.company.0,
         update.lead.uuid(),
         update.event.uuid(),

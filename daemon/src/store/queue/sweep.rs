@@ -48,9 +48,8 @@ impl Store {
         let rows = sqlx::query!(
             r#"SELECT s.company_id AS "company_id!", s.integration_id AS "integration_id!", 0 AS "task!", NULL::uuid AS job
                FROM integration_stat s JOIN integration i ON i.company_id = s.company_id AND i.id = s.integration_id
-               JOIN company c ON c.id = s.company_id AND c.paused_at IS NULL
-               WHERE s.sweep_at <= now() AND i.enabled AND NOT i.awaits_cut_over AND i.deleted_at IS NULL
-                 AND (i.throttled_until IS NULL OR i.throttled_until <= now())
+               JOIN company c ON c.id = s.company_id AND lane_may_push(i, c)
+               WHERE s.sweep_at <= now()
                  AND NOT EXISTS (SELECT FROM sweep w
                      WHERE w.company_id = s.company_id AND w.integration_id = s.integration_id)
                UNION ALL

@@ -15,6 +15,7 @@ use crate::{
         queue::{
             hold::Moved,
             requeue::{self, Requeue},
+            undelivered,
         },
     },
 };
@@ -131,7 +132,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        self.stand_undelivered(company, &lanes, &ids).await?;
+        undelivered::restore(&mut self.tx, company, &lanes, &ids).await?;
         let operator = self.operator.clone();
         let how = Requeue {
             kind: i16::from(RETRY),
@@ -148,35 +149,6 @@ impl Command {
             self.touch(company, IntegrationId::from(lane), false);
         }
         Ok(ids.into_iter().map(DeliveryId::from).collect())
-    }
-
-    /// Notes what is held or dead again, and counts the dead.
-    async fn stand_undelivered(
-        &mut self,
-        company: CompanyId,
-        lanes: &[Uuid],
-        ids: &[Uuid],
-    ) -> Result<(), Refusal> {
-        requeue::lock_counts(&mut self.tx, company, lanes).await?;
-        sqlx::query!(
-            "WITH stands AS (
-                 INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error, since, due_at)
-                 SELECT d.company_id, d.integration_id, d.id, d.lead_id, s.state, s.class, s.error,
-                     coalesce(s.since, now()), s.due_at
-                 FROM skipped s JOIN delivery d ON d.company_id = s.company_id AND d.id = s.delivery_id
-                 WHERE s.company_id = $1 AND s.delivery_id = ANY($2) AND s.state IN ('held', 'dead')
-                 RETURNING integration_id, state),
-             counted AS (
-                 SELECT integration_id, count(*) FILTER (WHERE state = 'dead') AS dead FROM stands
-                 GROUP BY integration_id)
-             UPDATE integration_stat i SET dead = i.dead + c.dead, updated_at = now()
-             FROM counted c WHERE i.company_id = $1 AND i.integration_id = c.integration_id",
-            company.0,
-            ids,
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        Ok(())
     }
 }
 

@@ -108,6 +108,8 @@ impl<'a> Columns<'a> {
 pub(super) struct Health<'a> {
     pub(super) company: Vec<i64>,
     pub(super) integration: Vec<Uuid>,
+    /// Whether anything was pushed that says how it is.
+    pub(super) is_told: Vec<bool>,
     pub(super) pushed: Vec<bool>,
     pub(super) failures: Vec<i64>,
     pub(super) error: Vec<Option<String>>,
@@ -121,9 +123,7 @@ pub(super) struct Health<'a> {
 
 impl<'a> Health<'a> {
     pub(super) fn of(finished: &'a [Finished]) -> Self {
-        // What must not be pushed says nothing of the integration.
-        let says = |item: &&Finished| !matches!(item.transition, Transition::Skipped { .. });
-        let mut order: Vec<&Finished> = finished.iter().filter(says).collect();
+        let mut order: Vec<&Finished> = finished.iter().collect();
         // Two daemons that lock rows in the same order cannot lock each other out. The sort is stable: within an
         // integration, attempts stay in the order in which they ended.
         order.sort_by_key(|item| item.attempt.integration);
@@ -139,6 +139,7 @@ impl<'a> Health<'a> {
         if self.integration.last() != Some(&id) {
             self.company.push(item.attempt.company.0);
             self.integration.push(id);
+            self.is_told.push(false);
             self.pushed.push(false);
             self.failures.push(0);
             self.error.push(None);
@@ -149,7 +150,12 @@ impl<'a> Health<'a> {
             self.down.push(0);
             self.tally = Tally::default();
         }
+        // What must not be pushed says nothing of the integration.
+        if matches!(item.transition, Transition::Skipped { .. }) {
+            return;
+        }
         let last = self.integration.len() - 1;
+        self.is_told[last] = true;
         self.class[last] = item.attempt.failure.as_ref().map(|failure| failure.class.as_str());
         if let Some(failure) = &item.attempt.failure {
             self.failures[last] += 1;

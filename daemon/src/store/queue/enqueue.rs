@@ -1,0 +1,122 @@
+//! New leads on their way into the queue: a flush of them with their events and deliveries, in one statement.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    domain::fanout::Fate,
+    store::{
+        DueHint, Error, FIRST,
+        lead::intake::{Flushed, NewEvent},
+        micros,
+    },
+};
+
+/// As [`Store::accept`], on a connection; whoever commits passes the hints on.
+pub(in crate::store) async fn enqueue(
+    db: &mut PgConnection,
+    events: &[NewEvent],
+) -> Result<(Vec<Flushed>, Vec<DueHint>), Error> {
+    let e = EventColumns::of(events);
+    let d = DeliveryColumns::of(events);
+    let rows = sqlx::query_file!(
+        "src/store/queue/enqueue.sql",
+        &e.company,
+        &e.version,
+        &e.lead,
+        &e.uuid as &[&str],
+        &e.digest as &[&[u8]],
+        &e.event,
+        &e.body as &[&[u8]],
+        &d.company,
+        &d.lead,
+        &d.event,
+        &d.id,
+        &d.integration,
+        &d.state as &[&str],
+        &d.reason as &[Option<&str>],
+    )
+    .fetch_all(db)
+    .await?;
+    let mut flushed = vec![Flushed::Stale; events.len()];
+    let mut hints = Vec::new();
+    for row in rows {
+        let index = usize::try_from(row.ordinal - 1).map_err(|_| Error::Corrupt("ordinal"))?;
+        flushed[index] = match (row.created, row.locked) {
+            (true, _) => Flushed::Created,
+            (false, true) => Flushed::Locked,
+            (false, false) => Flushed::Known,
+        };
+        if row.created {
+            hints.extend(hints_of(&events[index], micros(row.now.to_jiff())));
+        }
+    }
+    Ok((flushed, hints))
+}
+
+fn hints_of(event: &NewEvent, due_at: i64) -> impl Iterator<Item = DueHint> + '_ {
+    event.deliveries.iter().filter(|delivery| delivery.fate == Fate::Pending).map(move |delivery| DueHint {
+        company: event.company,
+        integration: delivery.integration,
+        kind: FIRST,
+        due_at,
+    })
+}
+
+/// A flush's events, a column each, as `unnest` wants them.
+#[derive(Default)]
+struct EventColumns<'a> {
+    company: Vec<i64>,
+    version: Vec<i64>,
+    lead: Vec<Uuid>,
+    uuid: Vec<&'a str>,
+    digest: Vec<&'a [u8]>,
+    event: Vec<Uuid>,
+    body: Vec<&'a [u8]>,
+}
+
+impl<'a> EventColumns<'a> {
+    fn of(events: &'a [NewEvent]) -> Self {
+        let mut columns = Self::default();
+        for event in events {
+            columns.company.push(event.company.0);
+            columns.version.push(event.version);
+            columns.lead.push(event.lead.uuid());
+            columns.uuid.push(&event.uuid);
+            columns.digest.push(&event.digest);
+            columns.event.push(event.event.uuid());
+            columns.body.push(&event.body);
+        }
+        columns
+    }
+}
+
+/// The deliveries of a flush, a column each.
+#[derive(Default)]
+struct DeliveryColumns<'a> {
+    company: Vec<i64>,
+    lead: Vec<Uuid>,
+    event: Vec<Uuid>,
+    id: Vec<Uuid>,
+    integration: Vec<Uuid>,
+    state: Vec<&'static str>,
+    reason: Vec<Option<&'a str>>,
+}
+
+impl<'a> DeliveryColumns<'a> {
+    fn of(events: &'a [NewEvent]) -> Self {
+        let mut columns = Self::default();
+        for event in events {
+            for delivery in &event.deliveries {
+                columns.company.push(event.company.0);
+                columns.lead.push(event.lead.uuid());
+                columns.event.push(event.event.uuid());
+                columns.id.push(delivery.id.uuid());
+                columns.integration.push(delivery.integration.uuid());
+                columns.state.push(delivery.fate.state());
+                columns.reason.push(delivery.fate.reason());
+            }
+        }
+        columns
+    }
+}
