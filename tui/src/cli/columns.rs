@@ -34,11 +34,6 @@ impl<'a> Column<'a> {
         Self { head, ..self }
     }
 
-    /// Another value where this one is absent.
-    pub(crate) const fn or(self, key: &'a str) -> Self {
-        Self { or: Some(key), ..self }
-    }
-
     /// Further to the left than those of higher places.
     pub(crate) const fn place(self, place: u8) -> Self {
         Self { place, ..self }
