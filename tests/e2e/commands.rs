@@ -79,7 +79,7 @@ fn ids(list: &Value) -> Vec<String> {
 
 fn integration_shape() -> Value {
     json!({
-        "id": "id", "name": "text", "connector": "text", "enabled": "bool", "company_id": "integer",
+        "id": "id", "name": "text", "connector": "text", "enabled": "bool", "company_id": "integer", "company": "text", "skipped": "integer",
         "badge": "text", "last_pushed_at": null, "failure_count": "integer", "dead": "integer",
         "held": "integer", "pending": "integer", "last_error": null, "last_error_at": null,
         "oldest_undelivered_at": null, "throttled_until": null, "next_retry_at": null,

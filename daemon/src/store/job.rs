@@ -88,6 +88,8 @@ struct Kept {
     since: Option<jiff::Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<jiff::Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    waiting: bool,
 }
 
 /// The states that a retry may ask for.
@@ -102,6 +104,7 @@ pub(in crate::store) fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
         error: filter.error.clone(),
         since: filter.since,
         until: filter.until,
+        waiting: filter.waiting,
     };
     serde_json::to_value(kept).map_err(|_| Error::Corrupt("filter"))
 }
@@ -118,6 +121,7 @@ fn kept(value: Value, company: CompanyId, integration: IntegrationId) -> Result<
         error: kept.error,
         since: kept.since,
         until: kept.until,
+        waiting: kept.waiting,
         ..DeliveryFilter::default()
     })
 }
@@ -246,7 +250,8 @@ impl Store {
         let mut targets = self.targets_page(&filter, Order::OldestFirst, after, batch as i64).await?;
         let is_last = targets.len() < batch || targets.iter().any(|target| target.id > row.last_id);
         targets.retain(|target| target.id <= row.last_id);
-        let retrial = Retrial { is_bulk: true, job: Some(job), re_render: row.re_render };
+        // What waits was asked for because it waits: the breaker does not hold it.
+        let retrial = Retrial { is_bulk: !filter.waiting, job: Some(job), re_render: row.re_render };
         self.step(&part, Step::Retry { targets, retrial, is_last }).await
     }
 

@@ -100,9 +100,13 @@ async fn a_skip_is_undone_to_where_each_stood() {
     assert_eq!(scene.operator.integration(&scene.hook).await.health.unwrap().dead, 1);
     scene.check().await;
     let ran = cli.run(&["delivery", "unskip", "--job", job]).await;
-    assert!(ran.error(1).ends_with("skipped nothing that can still be undone: a skip can for 24 hours"));
+    assert_eq!(
+        ran.error(1),
+        format!("job {job} skipped nothing that can still be undone: a skip can for 24 hours")
+    );
     let ran = cli.run(&["delivery", "unskip", &dead]).await;
-    assert!(ran.error(1).ends_with("is dead and not skipped: there is nothing to undo"), "{ran:?}");
+    let state = "dead";
+    assert_eq!(ran.error(1), format!("delivery {dead} is {state} and not skipped: there is nothing to undo"));
 
     // Named ones too; and what was pending is pushed once it may be.
     cli.json(&["delivery", "skip", &pending]).await;

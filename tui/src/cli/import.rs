@@ -120,6 +120,9 @@ impl Import {
         }
         // What came in before something failed is in, and is told.
         context.out.object_or(&told, &told.for_people())?;
+        if told.hidden_problems() > 0 {
+            context.out.remark(&format!("{} more lines have problems.", told.hidden_problems()));
+        }
         heard?;
         if let Some(failure) = seen.take_failure() {
             return Err(failure);

@@ -356,6 +356,7 @@ mod tests {
         check("a\n1\n", &[(2, r#"{"a":"1"}"#)]);
         check("\"a, or b, or c\";d\n1;2\n", &[(2, r#"{"a, or b, or c":"1","d":"2"}"#)]);
         check("sep=!\na,b!c\n1!2\n", &[(3, r#"{"a,b":"1","c":"2"}"#)]);
+        assert_eq!(open("sep=!\na!b\n").unwrap().separator(), "the separator it names");
         check("SEP=,\na;b,c\n1,2\n", &[(3, r#"{"a;b":"1","c":"2"}"#)]);
     }
 

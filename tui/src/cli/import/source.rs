@@ -19,6 +19,8 @@ use super::{CliError, Line, csv::Csv, lines::Lines};
 /// What a message carries at most, in lines and in bytes.
 const LINES_MAX: usize = 200;
 const BYTES_MAX: usize = 512 * 1024;
+/// How many lines that cannot be sent are kept before they are told.
+const BAD_MAX: usize = 1000;
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -167,14 +169,17 @@ impl Iterator for Source {
     type Item = v1::ImportLeadsRequest;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (mut lines, mut bytes) = (Vec::new(), 0);
-        while !self.is_over && lines.len() < LINES_MAX && bytes < BYTES_MAX {
+        let (mut lines, mut bytes, mut bad) = (Vec::new(), 0, 0);
+        while !self.is_over && lines.len() < LINES_MAX && bytes < BYTES_MAX && bad < BAD_MAX {
             match self.next_line() {
                 Ok(Some((number, Ok(json)))) => {
                     bytes += json.len();
                     lines.push(v1::ImportLine { number, json });
                 }
-                Ok(Some((number, Err(detail)))) => self.seen.told().bad.push((number, detail)),
+                Ok(Some((number, Err(detail)))) => {
+                    bad += 1;
+                    self.seen.told().bad.push((number, detail));
+                }
                 Ok(None) => self.is_over = true,
                 Err(error) => {
                     self.is_over = true;
@@ -184,7 +189,8 @@ impl Iterator for Source {
             }
         }
         self.seen.told().read_as = self.read_as();
-        (!lines.is_empty()).then_some(v1::ImportLeadsRequest { start: None, lines })
+        // The answer to a message without lines is when the bad ones are told.
+        (!lines.is_empty() || bad == BAD_MAX).then_some(v1::ImportLeadsRequest { start: None, lines })
     }
 }
 

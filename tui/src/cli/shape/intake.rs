@@ -196,6 +196,11 @@ impl Imported {
         self.refused
     }
 
+    /// How many lines are refused without standing among the problems.
+    pub(crate) fn hidden_problems(&self) -> u64 {
+        self.refused.saturating_sub(self.problems.len() as u64)
+    }
+
     /// Counts what became of a line.
     pub(crate) fn count(&mut self, line: v1::ImportedLine, problems_max: usize) {
         self.lines += 1;
