@@ -9,12 +9,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         "company",
         "integration",
         "delivery",
+        "activity",
+        "failure",
         "flow",
         "hold",
         "intake",
         "job",
+        "lead",
         "preview",
         "push",
+        "system",
         "audit",
         "notice",
         "watch",
@@ -25,6 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // Reflection serves the descriptors; with protox nothing else writes them.
     fs::write(out.join("control.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .boxed(".leadline.control.v1.Activity.what.attempt")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -49,7 +49,8 @@ async fn a_database_that_goes_away_is_told_and_what_was_acknowledged_arrives_whe
         let uuid = lead["lead"]["uuid"].as_str().unwrap();
         wait_until("both leads are delivered", async || {
             let request = v1::GetLeadRequest { uuid: uuid.to_owned(), company: String::new() };
-            operator.leads().get_lead(request).await.unwrap().into_inner().lead.unwrap().state == "complete"
+            operator.leads().get_lead(request).await.unwrap().into_inner().lead.unwrap().state()
+                == leadline_proto::v1::LeadState::Complete
         })
         .await;
     }

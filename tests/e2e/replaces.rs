@@ -52,9 +52,9 @@ impl Scene {
         answer
     }
 
-    async fn lead_state(&self, uuid: &str) -> String {
+    async fn lead_state(&self, uuid: &str) -> v1::LeadState {
         let request = v1::GetLeadRequest { uuid: uuid.into(), company: "7".into() };
-        self.operator.leads().get_lead(request).await.unwrap().into_inner().lead.unwrap().state
+        self.operator.leads().get_lead(request).await.unwrap().into_inner().lead.unwrap().state()
     }
 
     async fn wait_for_finished(&self, integration: &str, count: usize) -> Vec<v1::Attempt> {
@@ -370,20 +370,20 @@ async fn a_lead_counts_as_pushed_once_one_integration_has_it() {
     let bad = scene.webhook("bad", "/", json!({})).await;
     let uuid = scene.post(LEAD).await["lead"].as_str().unwrap().to_owned();
     scene.wait_for_finished(&bad, 1).await;
-    assert_eq!(scene.lead_state(&uuid).await, "unsynced", "nobody has it");
+    assert_eq!(scene.lead_state(&uuid).await, v1::LeadState::Unsynced, "nobody has it");
 
     let good = Receiver::start(Behaviour::Good).await.unwrap();
     let id = scene.operator.webhook(7, "good", &good.url("/"), json!({})).await.integration.unwrap().id;
     let uuid = scene.post(sample_lead(2).to_string()).await["lead"].as_str().unwrap().to_owned();
     scene.wait_for_finished(&bad, 2).await;
     scene.wait_for_finished(&id, 1).await;
-    assert_eq!(scene.lead_state(&uuid).await, "pushed", "one of two has it");
+    assert_eq!(scene.lead_state(&uuid).await, v1::LeadState::Pushed, "one of two has it");
 
     scene.receiver.set(Behaviour::Good);
     let uuid = scene.post(sample_lead(3).to_string()).await["lead"].as_str().unwrap().to_owned();
     scene.wait_for_finished(&bad, 3).await;
     scene.wait_for_finished(&id, 2).await;
-    assert_eq!(scene.lead_state(&uuid).await, "complete");
+    assert_eq!(scene.lead_state(&uuid).await, v1::LeadState::Complete);
     good.stop().await;
     scene.end().await;
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, check, convert};
+use super::{Answer, Control, check, convert, words};
 use crate::{
     domain::{
         ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
@@ -17,7 +17,10 @@ use crate::{
     },
     store::{
         Change,
-        delivery::attempts::{AttemptDetail, AttemptView, AttemptsOf},
+        delivery::{
+            attempt_list::{AttemptFilter, AttemptState},
+            attempts::{AttemptDetail, AttemptView},
+        },
         operator::command::Refusal,
     },
 };
@@ -36,20 +39,11 @@ impl AttemptService for Control {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
-        let of = match (&*request.integration, &*request.delivery) {
-            ("", "") | (_, "") => {
-                let (company, id) = self.store.find_integration(None, &request.integration).await?;
-                AttemptsOf::Integration(company, id)
-            }
-            ("", delivery) => {
-                let delivery = self.store.delivery_view(check::id("delivery", delivery)?).await?;
-                AttemptsOf::Delivery(delivery.company, delivery.id)
-            }
-            _ => check::invalid("send either an integration or a delivery, not both")?,
-        };
-        let attempts = self.store.attempts(of, after, limit).await?;
+        let filter = AttemptFilter { after, ..self.attempt_filter(&request).await? };
+        let attempts = self.store.attempt_list(&filter, limit).await?;
+        let next_page_token = words::next_page(&attempts, limit, |attempt| attempt.id.to_string());
         let attempts = attempts.into_iter().map(v1::Attempt::from).collect();
-        Ok(Response::new(v1::ListAttemptsResponse { attempts }))
+        Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))
     }
 
     async fn get_attempt(&self, request: Request<v1::GetAttemptRequest>) -> Answer<v1::GetAttemptResponse> {
@@ -112,6 +106,47 @@ enum Look {
 }
 
 impl Control {
+    /// A filter with its references looked up.
+    async fn attempt_filter(&self, asked: &v1::ListAttemptsRequest) -> Result<AttemptFilter, Refusal> {
+        let at = asked.at.unwrap_or_default();
+        let states = words::read_attempt_states(&asked.states)?.into_iter().filter_map(|state| match state {
+            v1::AttemptState::Running => Some(AttemptState::Running),
+            v1::AttemptState::Delivered => Some(AttemptState::Delivered),
+            v1::AttemptState::Failed => Some(AttemptState::Failed),
+            v1::AttemptState::Unspecified => None,
+        });
+        let status = asked.status_code;
+        if status > 999 {
+            check::invalid(format!("status_code {status}: give a status of HTTP, or 0 for any"))?;
+        }
+        let mut filter = AttemptFilter {
+            company: self.store.find_optional_company(check::optional(&asked.company)).await?,
+            lead: check::optional_id("lead", &asked.lead)?,
+            classes: words::read_failure_classes(&asked.failure_classes)?,
+            states: states.collect(),
+            status: i16::try_from(status).ok().filter(|status| *status > 0),
+            since: convert::read_time("since", at.since.as_ref())?,
+            until: convert::read_time("until", at.until.as_ref())?,
+            ..AttemptFilter::default()
+        };
+        match (&*asked.integration, &*asked.delivery) {
+            ("", "") => {}
+            (integration, "") => {
+                let (company, id) =
+                    self.store.find_integration(check::optional(&asked.company), integration).await?;
+                filter.company = Some(company);
+                filter.integrations = vec![id];
+            }
+            ("", delivery) => {
+                let delivery = self.store.delivery_view(check::id("delivery", delivery)?).await?;
+                filter.company = Some(delivery.company);
+                filter.delivery = Some(delivery.id);
+            }
+            _ => check::invalid("send either an integration or a delivery, not both")?,
+        }
+        Ok(filter)
+    }
+
     async fn look(&self, awaited: &Awaited) -> Result<Look, Refusal> {
         match *awaited {
             Awaited::Attempt(id) => {

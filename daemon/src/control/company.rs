@@ -4,17 +4,21 @@ use leadline_proto::v1::{self, company_service_server::CompanyService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check};
+use super::{Answer, Control, check, convert, words};
 use crate::{
     domain::{ids::CompanyId, plan::UNCOUNTED},
     store::{
         company::Company,
+        integration::read::IntegrationFilter,
         operator::{
             command::{Command, Refusal},
             refusal::{Known, Reason},
         },
     },
 };
+
+/// How many keys and flows a company's page shows at most.
+const PAGE: i64 = 1000;
 
 fn audited(company: &Company) -> Option<serde_json::Value> {
     Some(json!({
@@ -52,13 +56,41 @@ impl CompanyService for Control {
                 id.parse().map_err(|_| Refusal::Invalid(format!("after {id:?} is not a company's id")))?,
             )),
         };
-        let companies = self.store.companies(after, limit).await?;
-        let companies = companies.into_iter().map(v1::Company::from).collect();
-        Ok(Response::new(v1::ListCompaniesResponse { companies }))
+        let silent = words::read_duration("silent_for", request.silent_for.as_ref())?;
+        let companies = match silent {
+            Some(span) => self.store.silent_companies(span.as_secs_f64(), after, limit).await?,
+            None => self.store.companies(after, limit).await?,
+        };
+        let next_page_token = words::next_page(&companies, limit, |company| company.id.to_string());
+        let companies = self.with_last_leads(companies).await?;
+        Ok(Response::new(v1::ListCompaniesResponse { companies, next_page_token }))
     }
 
     async fn get_company(&self, request: Request<v1::GetCompanyRequest>) -> Answer<v1::Company> {
-        Ok(Response::new(self.store.company(&request.get_ref().company).await?.into()))
+        let company = self.store.company(&request.get_ref().company).await?;
+        let shown = self.with_last_leads(vec![company]).await?.pop();
+        Ok(Response::new(shown.unwrap_or_default()))
+    }
+
+    async fn get_company_page(
+        &self,
+        request: Request<v1::GetCompanyPageRequest>,
+    ) -> Answer<v1::GetCompanyPageResponse> {
+        let company = self.store.company(&request.get_ref().company).await?;
+        let (id, reference) = (company.id, company.id.to_string());
+        let day = self.store.last_day(id).await?;
+        let keys = self.store.intake_keys(Some(&reference), None, PAGE).await?;
+        let of_company = IntegrationFilter { company: Some(id), ..IntegrationFilter::default() };
+        let integrations = self.store.integration_views(&of_company).await?;
+        let flows = self.store.flow_views(Some(&reference), PAGE).await?;
+        Ok(Response::new(v1::GetCompanyPageResponse {
+            company: self.with_last_leads(vec![company]).await?.pop(),
+            keys: keys.into_iter().map(v1::IntakeKey::from).collect(),
+            leads_24h: convert::count(day.leads),
+            refused_24h: convert::count(day.refused),
+            integrations: integrations.into_iter().map(v1::Integration::from).collect(),
+            flows: flows.into_iter().map(v1::Flow::from).collect(),
+        }))
     }
 
     async fn update_company(&self, request: Request<v1::UpdateCompanyRequest>) -> Answer<v1::Company> {
@@ -110,6 +142,19 @@ impl CompanyService for Control {
             Ok((command, company.into()))
         })
         .await
+    }
+}
+
+impl Control {
+    /// Companies as they are shown, with the time of their newest leads.
+    async fn with_last_leads(&self, companies: Vec<Company>) -> Result<Vec<v1::Company>, Refusal> {
+        let ids: Vec<_> = companies.iter().map(|company| company.id).collect();
+        let last = self.store.last_leads(&ids).await?;
+        let shown = companies.into_iter().map(|company| {
+            let last_lead_at = last.get(&company.id).copied().map(convert::time);
+            v1::Company { last_lead_at, ..company.into() }
+        });
+        Ok(shown.collect())
     }
 }
 

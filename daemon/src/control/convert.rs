@@ -3,7 +3,7 @@
 use leadline_proto::v1;
 use prost_types::Timestamp;
 
-use super::check;
+use super::{check, words};
 use crate::{
     connectors::{ConfigField, Connector},
     domain::{breaker::State, lane::Standing, outcome::FailureClass, rotation::Rotation},
@@ -41,7 +41,7 @@ pub(super) fn read_time(field: &str, at: Option<&Timestamp>) -> Result<Option<ji
     .transpose()
 }
 
-fn count(number: i64) -> u64 {
+pub(super) fn count(number: i64) -> u64 {
     number.max(0).unsigned_abs()
 }
 
@@ -59,6 +59,7 @@ impl From<Company> for v1::Company {
             created_at: Some(time(company.created_at)),
             paused_at: company.paused_at.map(time),
             quiet_hours: company.quiet_hours.map_or(0, small),
+            last_lead_at: None,
         }
     }
 }
@@ -179,9 +180,10 @@ impl From<LeadView> for v1::Lead {
         Self {
             uuid: lead.uuid,
             company_id: lead.company.0,
-            state: lead.state.to_owned(),
+            state: words::lead_state(lead.state).into(),
             received_at: Some(time(lead.received_at)),
             updated_at: lead.updated_at.map(time),
+            ..Self::default()
         }
     }
 }
@@ -202,6 +204,7 @@ impl From<DeliveryView> for v1::Delivery {
             running: delivery.running,
             created_at: Some(time(delivery.created_at)),
             finished_at: delivery.finished_at.map(time),
+            ..Self::default()
         }
     }
 }
@@ -228,6 +231,11 @@ impl From<AttemptView> for v1::Attempt {
             started_at: Some(time(attempt.started_at)),
             duration_ms: finished.map(|finished| small(finished.duration_ms)),
             event: attempt.event,
+            company_id: attempt.company.0,
+            company_name: attempt.company_name,
+            integration_name: attempt.integration_name,
+            operator: attempt.operator.unwrap_or_default(),
+            ..Self::default()
         }
     }
 }
@@ -317,7 +325,7 @@ pub(super) fn failure_class(word: &str) -> Result<Option<String>, Refusal> {
 mod tests {
     use super::*;
     use crate::{
-        domain::ids::{AttemptId, IntegrationId},
+        domain::ids::{AttemptId, CompanyId, IntegrationId},
         store::delivery::attempts::Finished,
     };
 
@@ -338,9 +346,13 @@ mod tests {
     fn an_attempt_has_a_state_and_says_only_what_is_known() {
         let running = AttemptView {
             id: AttemptId::generate(),
+            company: CompanyId(7),
+            company_name: "The Old Barn".into(),
             integration: IntegrationId::generate(),
+            integration_name: "hook".into(),
             delivery: None,
             lead: None,
+            lead_id: None,
             event: "webhook.test".into(),
             number: 1,
             trigger: "test".into(),

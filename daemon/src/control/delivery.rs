@@ -3,7 +3,7 @@
 use leadline_proto::v1::{self, delivery_service_server::DeliveryService};
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, convert};
+use super::{Answer, Control, check, convert, words};
 use crate::store::{
     delivery::{
         attempts::AttemptsOf,
@@ -28,8 +28,9 @@ impl DeliveryService for Control {
         let filter = self.delivery_filter(&asked).await?;
         let order = if asked.undelivered { Order::OldestFirst } else { Order::NewestFirst };
         let deliveries = self.store.delivery_views(&filter, order, after, Some(limit)).await?;
+        let next_page_token = words::next_page(&deliveries, limit, |delivery| delivery.id.to_string());
         let deliveries = deliveries.into_iter().map(v1::Delivery::from).collect();
-        Ok(Response::new(v1::ListDeliveriesResponse { deliveries }))
+        Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
     }
 
     async fn get_delivery(

@@ -1,9 +1,14 @@
-//! Leads: read only.
+//! Leads: what became of them, and finding them.
 
+use std::pin::Pin;
+
+use futures::Stream;
 use leadline_proto::v1::{self, lead_service_server::LeadService};
-use tonic::{Request, Response};
+use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, check};
+use super::{Answer, Control, check, words};
+
+type Pieces = Pin<Box<dyn Stream<Item = Result<v1::ExportPersonResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl LeadService for Control {
@@ -11,12 +16,11 @@ impl LeadService for Control {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
-        let state = match check::optional(&request.state) {
-            Some(word) => Some(check::one_of("state", word, &["unsynced", "pushed", "complete"])?),
-            None => None,
-        };
+        let state = words::read_lead_state(request.state)?;
         let leads = self.store.lead_views(check::optional(&request.company), state, after, limit).await?;
-        Ok(Response::new(v1::ListLeadsResponse { leads: leads.into_iter().map(v1::Lead::from).collect() }))
+        let next_page_token = words::next_page(&leads, limit, |lead| lead.id.to_string());
+        let leads = leads.into_iter().map(v1::Lead::from).collect();
+        Ok(Response::new(v1::ListLeadsResponse { leads, next_page_token }))
     }
 
     async fn get_lead(&self, request: Request<v1::GetLeadRequest>) -> Answer<v1::GetLeadResponse> {
@@ -28,5 +32,23 @@ impl LeadService for Control {
             event: found.event.into(),
             deliveries: found.deliveries.into_iter().map(v1::Delivery::from).collect(),
         }))
+    }
+
+    async fn find_leads(&self, _: Request<v1::FindLeadsRequest>) -> Answer<v1::FindLeadsResponse> {
+        Err(Status::unimplemented("leads are not indexed yet"))
+    }
+
+    async fn get_evidence(&self, _: Request<v1::GetEvidenceRequest>) -> Answer<v1::GetEvidenceResponse> {
+        Err(Status::unimplemented("leads are not indexed yet"))
+    }
+
+    type ExportPersonStream = Pieces;
+
+    async fn export_person(&self, _: Request<v1::ExportPersonRequest>) -> Answer<Self::ExportPersonStream> {
+        Err(Status::unimplemented("leads are not indexed yet"))
+    }
+
+    async fn erase_person(&self, _: Request<v1::ErasePersonRequest>) -> Answer<v1::ErasePersonResponse> {
+        Err(Status::unimplemented("leads are not indexed yet"))
     }
 }

@@ -4,14 +4,15 @@
 use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 
 use leadline_proto::v1::{
-    attempt_service_server::AttemptServiceServer, audit_service_server::AuditServiceServer,
-    company_service_server::CompanyServiceServer, delivery_service_server::DeliveryServiceServer,
+    activity_service_server::ActivityServiceServer, attempt_service_server::AttemptServiceServer,
+    audit_service_server::AuditServiceServer, company_service_server::CompanyServiceServer,
+    delivery_service_server::DeliveryServiceServer, failure_service_server::FailureServiceServer,
     flow_service_server::FlowServiceServer, hold_service_server::HoldServiceServer,
     intake_key_service_server::IntakeKeyServiceServer, intake_service_server::IntakeServiceServer,
     integration_service_server::IntegrationServiceServer, job_service_server::JobServiceServer,
     lead_service_server::LeadServiceServer, notice_service_server::NoticeServiceServer,
     preview_service_server::PreviewServiceServer, push_service_server::PushServiceServer,
-    watch_service_server::WatchServiceServer,
+    system_service_server::SystemServiceServer, watch_service_server::WatchServiceServer,
 };
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -20,6 +21,7 @@ use tonic::{Response, Status, service::InterceptorLayer, transport::Server};
 
 use crate::{domain::address::EgressPolicy, store::Store};
 
+mod activity;
 mod ask_again;
 mod attempt;
 mod audit;
@@ -29,6 +31,7 @@ mod check;
 mod company;
 mod convert;
 mod delivery;
+mod failure;
 mod flow;
 mod hold;
 mod import;
@@ -45,9 +48,11 @@ mod push;
 mod retry;
 mod secret;
 mod status;
+mod system;
 mod targets;
 mod unskip;
 mod watch;
+mod words;
 
 pub use bind::{BindError, bind};
 
@@ -144,6 +149,9 @@ pub async fn serve(
     health.set_serving::<PreviewServiceServer<Control>>().await;
     health.set_serving::<JobServiceServer<Control>>().await;
     health.set_serving::<PushServiceServer<Control>>().await;
+    health.set_serving::<FailureServiceServer<Control>>().await;
+    health.set_serving::<ActivityServiceServer<Control>>().await;
+    health.set_serving::<SystemServiceServer<Control>>().await;
     health.set_serving::<WatchServiceServer<Control>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(leadline_proto::DESCRIPTORS)
@@ -168,6 +176,9 @@ pub async fn serve(
         .add_service(PreviewServiceServer::new(control.clone()))
         .add_service(JobServiceServer::new(control.clone()))
         .add_service(PushServiceServer::new(control.clone()))
+        .add_service(FailureServiceServer::new(control.clone()))
+        .add_service(ActivityServiceServer::new(control.clone()))
+        .add_service(SystemServiceServer::new(control.clone()))
         .add_service(WatchServiceServer::new(control))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
         .await?;

@@ -14,6 +14,7 @@ use crate::{
 };
 
 pub mod key;
+pub mod page;
 pub mod refusal;
 
 /// The largest id that every JSON reader keeps exact.
@@ -33,7 +34,7 @@ pub struct Company {
     pub quiet_hours: Option<i32>,
 }
 
-struct Row {
+pub(super) struct Row {
     id: i64,
     name: String,
     plan: String,

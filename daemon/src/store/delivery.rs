@@ -1,5 +1,6 @@
 //! Deliveries and their attempts: what operators are shown of them, and how long attempts are kept.
 
+pub mod attempt_list;
 pub mod attempts;
 pub(in crate::store) mod partitions;
 pub mod read;

@@ -13,6 +13,7 @@ use crate::{
     secrets::{SealError, Sealer},
 };
 
+pub mod activity;
 pub mod company;
 pub mod delivery;
 pub mod flow;
@@ -23,6 +24,7 @@ pub mod lead;
 pub mod notice;
 pub mod operator;
 pub mod queue;
+pub mod system;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;

@@ -1,27 +1,32 @@
 //! `leadline attempt`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page,
+    CliError, Context, Page, input,
+    moment::moment,
+    note_more,
     shape::{Attempt, AttemptShown, shapes},
 };
+
+/// The failure classes, as filters name them.
+pub(crate) const CLASSES: [&str; 7] =
+    ["mapping", "blocked", "throttled", "transient", "credentials", "rejected", "unknown"];
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   leadline attempt list --integration hook           the last 50 pushes, newest first
+  leadline attempt list --class credentials --since 2h   what failed so anywhere
+  leadline attempt list --lead 01J8H6KQH4YG3XR8RWM6T6XFQE
   leadline attempt show 01J8H6KQH4YG3XR8RWM6T6XFQE     what was sent and what came back")]
 pub(crate) enum Verb {
     /// List attempts, newest first, those in flight included
     List {
-        /// Of this integration
-        #[arg(long, value_name = "ID", required_unless_present = "delivery", conflicts_with = "delivery")]
-        integration: Option<String>,
-        /// Of this delivery
-        #[arg(long, value_name = "ID")]
-        delivery: Option<String>,
+        #[command(flatten)]
+        filter: Box<Filter>,
         #[command(flatten)]
         page: Page,
     },
@@ -32,20 +37,74 @@ pub(crate) enum Verb {
     },
 }
 
+/// Which attempts.
+#[derive(Debug, Args)]
+pub(crate) struct Filter {
+    /// Of this company
+    #[arg(long, value_name = "ID")]
+    company: Option<String>,
+    /// To this integration
+    #[arg(long, value_name = "ID", conflicts_with = "delivery")]
+    integration: Option<String>,
+    /// Of this delivery
+    #[arg(long, value_name = "ID")]
+    delivery: Option<String>,
+    /// Of this lead
+    #[arg(long, value_name = "UUID")]
+    lead: Option<String>,
+    /// That failed so
+    #[arg(long = "class", value_name = "CLASS", value_delimiter = ',', value_parser = CLASSES)]
+    classes: Vec<String>,
+    /// In one of these states
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = ["running", "delivered", "failed"])]
+    states: Vec<String>,
+    /// Answered with this HTTP status
+    #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u32).range(100..=999))]
+    status: Option<u32>,
+    /// Started since then: a time, or how long ago (2h, 3d)
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// Started before then
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    until: Option<Timestamp>,
+}
+
+impl Filter {
+    fn into_proto(self) -> v1::ListAttemptsRequest {
+        let state = |word: &String| match word.as_str() {
+            "running" => v1::AttemptState::Running,
+            "delivered" => v1::AttemptState::Delivered,
+            _ => v1::AttemptState::Failed,
+        };
+        let at =
+            v1::Window { since: self.since.map(input::proto_time), until: self.until.map(input::proto_time) };
+        v1::ListAttemptsRequest {
+            company: self.company.unwrap_or_default(),
+            integration: self.integration.unwrap_or_default(),
+            delivery: self.delivery.unwrap_or_default(),
+            lead: self.lead.unwrap_or_default(),
+            failure_classes: self.classes.iter().map(|word| input::failure_class(word).into()).collect(),
+            states: self.states.iter().map(|word| state(word).into()).collect(),
+            status_code: self.status.unwrap_or_default(),
+            at: (at != v1::Window::default()).then_some(at),
+            page: None,
+        }
+    }
+}
+
 impl Verb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
         match self {
-            Self::List { integration, delivery, page } => {
-                let limit = page.limit;
-                let request = v1::ListAttemptsRequest {
-                    integration: integration.unwrap_or_default(),
-                    delivery: delivery.unwrap_or_default(),
-                    page: Some(page.into()),
-                };
-                let attempts: Vec<Attempt> = shapes(client.list_attempts(request).await?.attempts);
-                context.out.page(&attempts, limit, "id")
+            Self::List { filter, page } => {
+                let request = v1::ListAttemptsRequest { page: Some(page.into()), ..filter.into_proto() };
+                let answer = client.list_attempts(request).await?;
+                let more = answer.next_page_token;
+                let attempts: Vec<Attempt> = shapes(answer.attempts);
+                context.out.list(&attempts)?;
+                note_more(context, &more);
+                Ok(())
             }
             Self::Show { id } => {
                 let answer = client.get_attempt(v1::GetAttemptRequest { id }).await?;

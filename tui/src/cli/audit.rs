@@ -6,6 +6,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
+    input::proto_time,
     moment::moment,
     shape::{AuditLine, shapes},
 };
@@ -40,13 +41,11 @@ impl Verb {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let Self::List { company, operator, since, until, page } = self;
         let limit = page.limit;
-        let proto =
-            |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };
         let client = context.client().await?;
         let request = v1::ListAuditRequest {
             company: company.unwrap_or_default(),
             operator: operator.unwrap_or_default(),
-            at: Some(v1::Window { since: since.map(proto), until: until.map(proto) }),
+            at: Some(v1::Window { since: since.map(proto_time), until: until.map(proto_time) }),
             page: Some(page.into()),
         };
         let lines: Vec<AuditLine> = shapes(client.list_audit(request).await?.lines);

@@ -4,8 +4,8 @@ use clap::{ArgGroup, Subcommand};
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page,
-    shape::{Company, CompanyCreated, shapes},
+    CliError, Context, Page, input, note_more,
+    shape::{Company, CompanyCreated, CompanyPage, shapes},
 };
 
 const PLANS: [&str; 4] = ["free", "starter", "pro", "multi"];
@@ -15,6 +15,8 @@ const PLANS: [&str; 4] = ["free", "starter", "pro", "multi"];
 Examples:
   leadline company create --name 'The Old Barn' --plan pro --id 7
   leadline company set-plan 'The Old Barn' --plan starter --disable old-hook
+  leadline company show 7                           keys, last lead, integrations, flows, refused posts
+  leadline company list --silent 5h                 those that got no lead for five hours
   leadline company pause 7                          push nothing for it, take leads in all the same
   leadline company update 7 --quiet-hours 48        a notice when no lead came for two days")]
 pub(crate) enum Verb {
@@ -35,10 +37,13 @@ pub(crate) enum Verb {
     },
     /// List companies, newest first
     List {
+        /// Only those without a lead for so long, the longest silent first: 5h, 2d
+        #[arg(long, value_name = "SPAN", value_parser = input::seconds)]
+        silent: Option<u32>,
         #[command(flatten)]
         page: Page,
     },
-    /// Show one company
+    /// Show everything of a company on one page
     Show {
         /// Its id or name
         company: String,
@@ -95,13 +100,20 @@ impl Verb {
                 let request = v1::CreateCompanyRequest { request_id, name, plan, id, brand };
                 return context.out.object(&CompanyCreated::from(client.create_company(request).await?));
             }
-            Self::List { page } => {
-                let limit = page.limit;
-                let request = v1::ListCompaniesRequest { page: Some(page.into()) };
-                let companies: Vec<Company> = shapes(client.list_companies(request).await?.companies);
-                return context.out.page(&companies, limit, "id");
+            Self::List { silent, page } => {
+                let silent_for = silent.map(|span| prost_types::Duration { seconds: span.into(), nanos: 0 });
+                let request = v1::ListCompaniesRequest { page: Some(page.into()), silent_for };
+                let answer = client.list_companies(request).await?;
+                let more = answer.next_page_token;
+                let companies: Vec<Company> = shapes(answer.companies);
+                context.out.list(&companies)?;
+                note_more(context, &more);
+                return Ok(());
             }
-            Self::Show { company } => client.get_company(v1::GetCompanyRequest { company }).await?,
+            Self::Show { company } => {
+                let page = client.get_company_page(v1::GetCompanyPageRequest { company }).await?;
+                return context.out.object(&CompanyPage::from(page));
+            }
             Self::Update { company, name, brand, clear_brand, quiet_hours } => {
                 let brand = if clear_brand { Some(String::new()) } else { brand };
                 let request =

@@ -6,15 +6,15 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
+    attempt::CLASSES,
     hold::{Move, Unskip, Which, why},
+    input::proto_time,
     moment::moment,
     shape::{Delivery, DeliveryShown, shapes},
     wait,
 };
 
 const STATES: [&str; 5] = ["pending", "held", "delivered", "dead", "skipped"];
-const CLASSES: [&str; 7] =
-    ["mapping", "blocked", "throttled", "transient", "credentials", "rejected", "unknown"];
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -133,10 +133,8 @@ pub(crate) struct Filter {
 
 impl Filter {
     pub(super) fn into_proto(self, undelivered: bool) -> v1::DeliveryFilter {
-        let proto =
-            |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };
         let at = (self.since.is_some() || self.until.is_some())
-            .then(|| v1::Window { since: self.since.map(proto), until: self.until.map(proto) });
+            .then(|| v1::Window { since: self.since.map(proto_time), until: self.until.map(proto_time) });
         v1::DeliveryFilter {
             company: self.company.unwrap_or_default(),
             integration: self.integration.unwrap_or_default(),
@@ -147,7 +145,7 @@ impl Filter {
             error: self.error.unwrap_or_default(),
             at,
             all: self.all,
-            waiting: false,
+            ..Default::default()
         }
     }
 }

@@ -9,7 +9,8 @@ use crossterm::{
     event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
     terminal::{disable_raw_mode, enable_raw_mode},
 };
-use jiff::{Span, SpanRelativeTo, Unit};
+use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
+use leadline_proto::v1;
 use serde_json::value::RawValue;
 
 use super::CliError;
@@ -49,6 +50,17 @@ pub(crate) fn seconds(text: &str) -> Result<u32, String> {
         return Err("give whole seconds, not negative".to_owned());
     }
     format!("{seconds:.0}").parse().map_err(|_| "too long".to_owned())
+}
+
+/// A time as the API takes it.
+pub(crate) fn proto_time(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+/// The failure class of a word.
+pub(crate) fn failure_class(word: &str) -> v1::FailureClass {
+    let name = format!("FAILURE_CLASS_{}", word.to_ascii_uppercase());
+    v1::FailureClass::from_str_name(&name).unwrap_or_default()
 }
 
 /// A secret from stdin, less one line end. A person is asked for it and does not see it.

@@ -76,8 +76,14 @@ impl Verb {
             Self::Push(push) => push.run(context).await,
             Self::List { company, state, page } => {
                 let limit = page.limit;
-                let (company, state) = (company.unwrap_or_default(), state.unwrap_or_default());
-                let request = v1::ListLeadsRequest { company, page: Some(page.into()), state };
+                let state = match state.as_deref() {
+                    Some("unsynced") => v1::LeadState::Unsynced,
+                    Some("pushed") => v1::LeadState::Pushed,
+                    Some(_) => v1::LeadState::Complete,
+                    None => v1::LeadState::Unspecified,
+                };
+                let company = company.unwrap_or_default();
+                let request = v1::ListLeadsRequest { company, page: Some(page.into()), state: state.into() };
                 let leads: Vec<Lead> = shapes(client.list_leads(request).await?.leads);
                 context.out.page(&leads, limit, "uuid")
             }

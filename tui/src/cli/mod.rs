@@ -1,5 +1,6 @@
 //! The commands: one file per noun. Each reads its arguments, makes its calls and prints what came back.
 
+mod activity;
 mod attempt;
 mod audit;
 mod columns;
@@ -24,6 +25,7 @@ mod progress;
 mod push;
 mod rotation;
 mod shape;
+mod system;
 mod table;
 mod wait;
 mod watch;
@@ -110,6 +112,11 @@ enum Command {
     /// Attempts: each push with what was sent and what came back
     #[command(subcommand)]
     Attempt(attempt::Verb),
+    /// Attempts and what operators did, in one order of time
+    Activity(activity::Activity),
+    /// The daemons, the queue, the database: how the whole stands
+    #[command(subcommand)]
+    System(system::Verb),
     /// What operators changed: who, when, before and after
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -156,6 +163,13 @@ struct Page {
 impl From<Page> for leadline_proto::v1::Page {
     fn from(page: Page) -> Self {
         Self { limit: page.limit, after: page.after.unwrap_or_default() }
+    }
+}
+
+/// Says that a list goes on behind what was printed, and how to see that.
+fn note_more(context: &Context, next: &str) {
+    if !next.is_empty() {
+        context.out.note(&format!("More follow: --after {next}"));
     }
 }
 
@@ -227,6 +241,8 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::Job(verb)) => verb.run(context).await,
         Some(Command::Attempt(verb)) => verb.run(context).await,
         Some(Command::Audit(verb)) => verb.run(context).await,
+        Some(Command::Activity(activity)) => activity.run(context).await,
+        Some(Command::System(verb)) => verb.run(context).await,
         Some(Command::Notice(verb)) => verb.run(context).await,
         Some(Command::Watch(watch)) => watch.run(context).await,
         Some(Command::Completions { shell }) => completions(shell),

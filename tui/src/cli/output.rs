@@ -162,6 +162,15 @@ impl Out {
         print(&json_text(&line))
     }
 
+    /// Prints one thing that happened as one line: the time and what it was, or the JSON.
+    pub(crate) fn line(&self, item: &super::shape::Activity) -> Result<(), CliError> {
+        if self.is_json() {
+            return self.json_line(item);
+        }
+        let at = item.at().map(|at| self.time(&at.to_string())).unwrap_or_default();
+        print(&format!("{at}  {}\n", display_text(&item.sentence())))
+    }
+
     /// Tells people something about the answer. Programs hear nothing.
     pub fn note(&self, text: &str) {
         if self.format == Format::Table {

@@ -77,7 +77,7 @@ impl DeliveryService for Service {
         let first = page.after.parse::<usize>().map_or(0, |after| after + 1);
         let ids = (first..FakeDaemon::DEAD).take(page.limit as usize);
         let deliveries = ids.map(|id| delivery(&id.to_string())).collect();
-        Ok(Response::new(v1::ListDeliveriesResponse { deliveries }))
+        Ok(Response::new(v1::ListDeliveriesResponse { deliveries, ..Default::default() }))
     }
 
     async fn get_delivery(

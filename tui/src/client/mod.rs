@@ -118,6 +118,25 @@ impl Client {
         self.open(service.watch_attempts(request)).await
     }
 
+    /// Attempts and operators' acts: the last 50, then each as it happens.
+    pub async fn watch_activity(
+        &self,
+        company: &str,
+    ) -> Result<Watch<v1::WatchActivityResponse>, ClientError> {
+        let request = v1::WatchActivityRequest { company: company.to_owned() };
+        let mut service = v1::activity_service_client::ActivityServiceClient::new(self.channel.clone());
+        self.open(service.watch_activity(request)).await
+    }
+
+    /// Everything that is kept of a person, a JSON document in pieces.
+    pub async fn export_person(
+        &self,
+        request: v1::ExportPersonRequest,
+    ) -> Result<Watch<v1::ExportPersonResponse>, ClientError> {
+        let mut service = v1::lead_service_client::LeadServiceClient::new(self.channel.clone());
+        self.open(service.export_person(request)).await
+    }
+
     /// How far a job is, each time that changes, until it ends.
     pub async fn watch_job(&self, id: &str) -> Result<Watch<v1::Job>, ClientError> {
         let request = v1::GetJobRequest { id: id.to_owned() };
@@ -220,6 +239,8 @@ calls! { company_service_client::CompanyServiceClient:
     read list_companies(ListCompaniesRequest) -> ListCompaniesResponse;
     /// One company.
     read get_company(GetCompanyRequest) -> Company;
+    /// Everything of a company on one page.
+    read get_company_page(GetCompanyPageRequest) -> GetCompanyPageResponse;
     /// Changes the name or the brand.
     change update_company(UpdateCompanyRequest) -> Company;
     /// Changes the plan, and disables what no longer fits.
@@ -302,6 +323,12 @@ calls! { lead_service_client::LeadServiceClient:
     read list_leads(ListLeadsRequest) -> ListLeadsResponse;
     /// A lead with its event and deliveries.
     read get_lead(GetLeadRequest) -> GetLeadResponse;
+    /// Leads by any part of name, e-mail address, phone number or uuid.
+    read find_leads(FindLeadsRequest) -> FindLeadsResponse;
+    /// What happened to a lead, as a document for a ticket.
+    read get_evidence(GetEvidenceRequest) -> GetEvidenceResponse;
+    /// Removes all leads of a person, or counts them.
+    work erase_person(ErasePersonRequest) -> ErasePersonResponse;
 }
 
 calls! { delivery_service_client::DeliveryServiceClient:
@@ -348,6 +375,25 @@ calls! { job_service_client::JobServiceClient:
     read get_job(GetJobRequest) -> Job;
     /// Ends what a job has not brought back yet.
     change cancel_job(CancelJobRequest) -> Job;
+}
+
+calls! { failure_service_client::FailureServiceClient:
+    /// The causes of what is not delivered, most deliveries first.
+    read list_failures(ListFailuresRequest) -> ListFailuresResponse;
+    /// One cause.
+    read get_failure(GetFailureRequest) -> GetFailureResponse;
+    /// Takes a cause off the list for a time.
+    change snooze_failure(SnoozeFailureRequest) -> SnoozeFailureResponse;
+}
+
+calls! { activity_service_client::ActivityServiceClient:
+    /// Attempts and operators' acts, newest first.
+    read list_activity(ListActivityRequest) -> ListActivityResponse;
+}
+
+calls! { system_service_client::SystemServiceClient:
+    /// How the whole stands.
+    read get_system(GetSystemRequest) -> GetSystemResponse;
 }
 
 calls! { attempt_service_client::AttemptServiceClient:

@@ -10,7 +10,7 @@ use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
+    domain::ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
     store::{Error, Store},
 };
 
@@ -18,11 +18,15 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptView {
     pub id: AttemptId,
+    pub company: CompanyId,
+    pub company_name: String,
     pub integration: IntegrationId,
+    pub integration_name: String,
     /// None for a test.
     pub delivery: Option<DeliveryId>,
     /// The lead's uuid as received; none for a test.
     pub lead: Option<String>,
+    pub lead_id: Option<LeadId>,
     pub event: String,
     pub number: i32,
     pub trigger: String,
@@ -64,11 +68,15 @@ pub enum AttemptsOf {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(in crate::store) struct Row {
+    company_id: i64,
+    company_name: String,
     integration_id: Uuid,
+    integration_name: String,
     id: Uuid,
     delivery_id: Option<Uuid>,
     lead: Option<String>,
+    lead_id: Option<Uuid>,
     event: String,
     number: i32,
     trigger: String,
@@ -92,9 +100,13 @@ impl From<Row> for AttemptView {
         });
         Self {
             id: row.id.into(),
+            company: CompanyId(row.company_id),
+            company_name: row.company_name,
             integration: row.integration_id.into(),
+            integration_name: row.integration_name,
             delivery: row.delivery_id.map(DeliveryId::from),
             lead: row.lead,
+            lead_id: row.lead_id.map(LeadId::from),
             event: row.event,
             number: row.number,
             trigger: row.trigger,
@@ -105,9 +117,20 @@ impl From<Row> for AttemptView {
     }
 }
 
-const FINISHED: &str = "SELECT a.integration_id, a.id, a.delivery_id, l.uuid AS lead, a.event, a.number, a.trigger, \
-                        a.operator, a.started_at, a.delivered, a.class, a.error, a.status_code, a.duration_ms \
-                        FROM attempt a LEFT JOIN lead l ON l.company_id = a.company_id AND l.id = a.lead_id WHERE ";
+/// What a list shows of an attempt that is called `a`, with [`JOINS`].
+pub(super) const COLUMNS: &str = "a.company_id, c.name AS company_name, a.integration_id, i.name AS integration_name, \
+                                  a.id, a.delivery_id, l.uuid AS lead, a.lead_id, a.event, a.number, a.trigger, \
+                                  a.operator, a.started_at, a.delivered, a.class, a.error, a.status_code, a.duration_ms";
+pub(super) const JOINS: &str = "JOIN company c ON c.id = a.company_id \
+                                JOIN integration i ON i.company_id = a.company_id AND i.id = a.integration_id \
+                                LEFT JOIN lead l ON l.company_id = a.company_id AND l.id = a.lead_id";
+
+/// A query of finished attempts, open behind its WHERE.
+fn finished() -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new("SELECT ");
+    sql.push(COLUMNS).push(" FROM attempt a ").push(JOINS).push(" WHERE ");
+    sql
+}
 
 /// The span in which an attempt of this id must have started: an id is made with the claim, by the daemon's clock.
 fn span(id: AttemptId) -> (Timestamp, Timestamp) {
@@ -132,7 +155,7 @@ impl Store {
             AttemptsOf::Integration(_, id) => self.running_attempts(Some(id), None, None).await?,
             AttemptsOf::Delivery(_, id) => self.running_attempts(None, Some(id), None).await?,
         };
-        let mut sql = QueryBuilder::<Postgres>::new(FINISHED);
+        let mut sql = finished();
         match of {
             AttemptsOf::Integration(company, id) => {
                 sql.push("a.company_id = ").push_bind(company.0);
@@ -159,7 +182,7 @@ impl Store {
         integration: IntegrationId,
         ids: &[AttemptId],
     ) -> Result<Vec<AttemptView>, Error> {
-        let mut sql = QueryBuilder::<Postgres>::new(FINISHED);
+        let mut sql = finished();
         let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
         sql.push("a.company_id = ").push_bind(company.0);
         sql.push(" AND a.integration_id = ").push_bind(integration.uuid());
@@ -265,7 +288,7 @@ impl Store {
 
     /// What living daemons are pushing: of an integration, of a delivery, or under one id. A test counts from when it
     /// was asked for: whoever asked knows its id already.
-    async fn running_attempts(
+    pub(in crate::store) async fn running_attempts(
         &self,
         integration: Option<IntegrationId>,
         delivery: Option<DeliveryId>,
@@ -273,20 +296,24 @@ impl Store {
     ) -> Result<Vec<AttemptView>, Error> {
         let rows = sqlx::query_as!(
             Row,
-            r#"SELECT i.integration_id AS "integration_id!", i.attempt_id AS "id!", i.delivery_id, l.uuid AS "lead?",
-                      d.event AS "event!", d.attempts + 1 AS "number!", i.trigger AS "trigger!", i.operator,
+            r#"SELECT i.company_id AS "company_id!", c.name AS "company_name!", i.integration_id AS "integration_id!",
+                      g.name AS "integration_name!", i.attempt_id AS "id!", i.delivery_id, l.uuid AS "lead?",
+                      d.lead_id AS "lead_id?", d.event AS "event!", d.attempts + 1 AS "number!", i.trigger AS "trigger!", i.operator,
                       i.claimed_at AS "started_at!", NULL::boolean AS delivered, NULL AS class, NULL AS error,
                       NULL::smallint AS status_code, NULL::integer AS duration_ms
                FROM in_flight i JOIN daemon m ON m.id = i.daemon_id
                JOIN delivery d ON d.company_id = i.company_id AND d.id = i.delivery_id
                JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
+               JOIN company c ON c.id = i.company_id
+               JOIN integration g ON g.company_id = i.company_id AND g.id = i.integration_id
                WHERE ($1::uuid IS NULL OR i.integration_id = $1)
                  AND ($2::uuid IS NULL OR i.delivery_id = $2)
                  AND ($3::uuid IS NULL OR i.attempt_id = $3)
                UNION ALL
-               SELECT p.integration_id, p.id, NULL, NULL, 'webhook.test', 1, 'test', p.operator, p.requested_at,
-                      NULL, NULL, NULL, NULL, NULL
-               FROM probe p
+               SELECT p.company_id, c.name, p.integration_id, g.name, p.id, NULL, NULL, NULL, 'webhook.test', 1, 'test',
+                      p.operator, p.requested_at, NULL, NULL, NULL, NULL, NULL
+               FROM probe p JOIN company c ON c.id = p.company_id
+               JOIN integration g ON g.company_id = p.company_id AND g.id = p.integration_id
                WHERE ($1::uuid IS NULL OR p.integration_id = $1) AND $2::uuid IS NULL
                  AND ($3::uuid IS NULL OR p.id = $3)"#,
             integration.map(IntegrationId::uuid),
@@ -300,7 +327,7 @@ impl Store {
 }
 
 /// Both lists in one, newest first; of an attempt that is in both, the finished one.
-fn merged(running: Vec<AttemptView>, finished: Vec<AttemptView>, limit: i64) -> Vec<AttemptView> {
+pub(super) fn merged(running: Vec<AttemptView>, finished: Vec<AttemptView>, limit: i64) -> Vec<AttemptView> {
     let known: HashSet<_> = finished.iter().map(|attempt| attempt.id).collect();
     let mut all = finished;
     all.extend(running.into_iter().filter(|attempt| !known.contains(&attempt.id)));
@@ -322,9 +349,13 @@ mod tests {
     fn attempt(id: &str, finished: bool) -> AttemptView {
         AttemptView {
             id: id.parse().unwrap(),
+            company: CompanyId(7),
+            company_name: "The Old Barn".into(),
             integration: IntegrationId::generate(),
+            integration_name: "hook".into(),
             delivery: None,
             lead: None,
+            lead_id: None,
             event: "webhook.test".into(),
             number: 1,
             trigger: "test".into(),

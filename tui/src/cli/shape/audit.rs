@@ -32,6 +32,13 @@ impl Row for AuditLine {
     ];
 }
 
+impl AuditLine {
+    /// What was done, in a line.
+    pub(crate) fn sentence(&self) -> String {
+        format!("{} {} {}", self.operator, self.action, self.target)
+    }
+}
+
 impl From<v1::AuditLine> for AuditLine {
     fn from(it: v1::AuditLine) -> Self {
         Self {

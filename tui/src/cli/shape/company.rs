@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 use serde::Serialize;
 
-use super::{text, time};
+use super::{Flow, shapes, text, time};
 use crate::cli::columns::{Column, Row, column};
 
 /// `company create`.
@@ -31,6 +31,7 @@ pub(crate) struct Company {
     created_at: Option<Timestamp>,
     paused_at: Option<Timestamp>,
     quiet_hours: Option<u32>,
+    last_lead_at: Option<Timestamp>,
 }
 
 impl Row for Company {
@@ -38,7 +39,7 @@ impl Row for Company {
         column("id"),
         column("name").place(1).cut(12),
         column("plan"),
-        column("brand").rank(1),
+        column("last_lead_at").rank(1),
         column("paused_at").rank(2),
         column("created_at").rank(3),
     ];
@@ -54,6 +55,63 @@ impl From<v1::Company> for Company {
             created_at: time(it.created_at),
             paused_at: time(it.paused_at),
             quiet_hours: (it.quiet_hours > 0).then_some(it.quiet_hours),
+            last_lead_at: time(it.last_lead_at),
+        }
+    }
+}
+
+/// `company show`: everything of a company on one page.
+#[derive(Debug, Serialize)]
+pub(crate) struct CompanyPage {
+    #[serde(flatten)]
+    company: Company,
+    leads_24h: u64,
+    refused_24h: u64,
+    keys: Vec<IntakeKey>,
+    integrations: Vec<Card>,
+    flows: Vec<Flow>,
+}
+
+/// An integration as far as a company's page shows it.
+#[derive(Debug, Serialize)]
+struct Card {
+    id: String,
+    name: String,
+    connector: String,
+    badge: String,
+    dead: u64,
+    held: u64,
+    pending: u64,
+    last_pushed_at: Option<Timestamp>,
+    last_error: Option<String>,
+}
+
+impl From<v1::Integration> for Card {
+    fn from(it: v1::Integration) -> Self {
+        let health = it.health.unwrap_or_default();
+        Self {
+            id: it.id,
+            name: it.name,
+            connector: it.connector,
+            badge: health.badge,
+            dead: health.dead,
+            held: health.held,
+            pending: health.pending,
+            last_pushed_at: time(health.last_pushed_at),
+            last_error: text(health.last_error),
+        }
+    }
+}
+
+impl From<v1::GetCompanyPageResponse> for CompanyPage {
+    fn from(it: v1::GetCompanyPageResponse) -> Self {
+        Self {
+            company: it.company.unwrap_or_default().into(),
+            leads_24h: it.leads_24h,
+            refused_24h: it.refused_24h,
+            keys: shapes(it.keys),
+            integrations: shapes(it.integrations),
+            flows: shapes(it.flows),
         }
     }
 }

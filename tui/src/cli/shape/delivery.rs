@@ -5,7 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{body, raw, shapes, text, time};
+use super::{body, lead_state, raw, shapes, text, time};
 use crate::cli::columns::{Column, Row, column, id};
 
 /// A lead in a list.
@@ -31,9 +31,9 @@ impl Row for Lead {
 impl From<v1::Lead> for Lead {
     fn from(it: v1::Lead) -> Self {
         Self {
+            state: lead_state(it.state()),
             uuid: it.uuid,
             company_id: it.company_id,
-            state: it.state,
             received_at: time(it.received_at),
             updated_at: time(it.updated_at),
         }
@@ -54,8 +54,8 @@ impl From<v1::GetLeadResponse> for LeadShown {
     fn from(it: v1::GetLeadResponse) -> Self {
         let lead = it.lead.unwrap_or_default();
         Self {
+            state: lead_state(lead.state()),
             uuid: lead.uuid,
-            state: lead.state,
             received_at: time(lead.received_at),
             event: raw(&it.event),
             deliveries: shapes(it.deliveries),
@@ -255,6 +255,16 @@ impl Row for Attempt {
         column("started_at").rank(1),
         column("error").cut(12),
     ];
+}
+
+impl Attempt {
+    /// What came of it, in a line.
+    pub(crate) fn sentence(&self) -> String {
+        let lead = self.lead.as_deref().unwrap_or("test");
+        let class = self.failure_class.as_deref().map(|class| format!(" {class}")).unwrap_or_default();
+        let error = self.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        format!("{lead} attempt {} {}{class}{error}", self.number, self.state)
+    }
 }
 
 impl From<v1::Attempt> for Attempt {

@@ -110,9 +110,9 @@ impl From<v1::TraceLeadResponse> for Trace {
     fn from(it: v1::TraceLeadResponse) -> Self {
         let lead = it.lead.unwrap_or_default();
         Self {
+            state: super::lead_state(lead.state()),
             uuid: lead.uuid,
             company_id: lead.company_id,
-            state: lead.state,
             received_at: time(lead.received_at),
             steps: shapes(it.steps),
         }

@@ -9,12 +9,14 @@ mod hold;
 mod intake;
 mod integration;
 mod preview;
+mod system;
 
 use jiff::Timestamp;
+use leadline_proto::v1;
 use serde_json::value::RawValue;
 
 pub(crate) use audit::{AuditLine, Notice};
-pub(crate) use company::{Company, CompanyCreated, IntakeKey, KeyCreated};
+pub(crate) use company::{Company, CompanyCreated, CompanyPage, IntakeKey, KeyCreated};
 pub(crate) use delivery::{
     Attempt, AttemptShown, Delivery, DeliveryShown, Job, Lead, LeadShown, PushPlan, RetryPlan,
 };
@@ -25,6 +27,7 @@ pub(crate) use integration::{
     Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated,
 };
 pub(crate) use preview::Preview;
+pub(crate) use system::{Activity, System};
 
 /// Each thing in its shape.
 pub(crate) fn shapes<P, S: From<P>>(items: Vec<P>) -> Vec<S> {
@@ -33,6 +36,19 @@ pub(crate) fn shapes<P, S: From<P>>(items: Vec<P>) -> Vec<S> {
 
 fn text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+
+/// The word of a lead's state; empty for one that is newer than this program.
+fn lead_state(state: v1::LeadState) -> String {
+    word(state.as_str_name(), "LEAD_STATE_")
+}
+
+/// The word of an enum's value, as scripts know it.
+pub(crate) fn word(name: &str, prefix: &str) -> String {
+    match name.strip_prefix(prefix).unwrap_or(name) {
+        "UNSPECIFIED" => String::new(),
+        word => word.to_ascii_lowercase(),
+    }
 }
 
 fn body(bytes: &[u8]) -> Option<String> {
@@ -49,7 +65,6 @@ fn time(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use leadline_proto::v1;
     use serde::Serialize;
     use serde_json::json;
 
@@ -75,7 +90,7 @@ mod tests {
         check(
             &Company::from(v1::Company { created_at: at(0), ..company }),
             json!({"id": 7, "name": "The Old Barn", "plan": "pro", "brand": null, "created_at": "1970-01-01T00:00:00Z",
-                "paused_at": null, "quiet_hours": null}),
+                "paused_at": null, "quiet_hours": null, "last_lead_at": null}),
         );
         let key = v1::CreateIntakeKeyResponse { id: "K".into(), key: "llk_x".into(), ..Default::default() };
         check(&KeyCreated::from(key.clone()), json!({"id": "K", "key": "llk_x"}));
@@ -197,8 +212,12 @@ mod tests {
         let listed = json!({"id": "D", "lead": "L", "integration_id": "I", "event": "lead.created", "state": "held",
             "reason": "integration disabled", "attempts": 1, "due_at": null});
         check(&Delivery::from(delivery.clone()), listed.clone());
-        let lead =
-            v1::Lead { uuid: "L".into(), state: "pushed".into(), received_at: at(1), ..Default::default() };
+        let lead = v1::Lead {
+            uuid: "L".into(),
+            state: v1::LeadState::Pushed.into(),
+            received_at: at(1),
+            ..Default::default()
+        };
         let shown = LeadShown::from(v1::GetLeadResponse {
             lead: Some(lead),
             event: br#"{"n": 100000000000000000000.5}"#.to_vec(),

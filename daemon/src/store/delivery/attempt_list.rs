@@ -1,0 +1,172 @@
+//! Attempts of many integrations: one short scan for each, merged, so that neither the number of attempts nor that of
+//! integrations with nothing new costs anything.
+
+use jiff_sqlx::ToSqlx as _;
+use sqlx::{Postgres, QueryBuilder};
+use ulid::Ulid;
+use uuid::Uuid;
+
+use super::attempts::{AttemptView, COLUMNS, JOINS, Row, merged};
+use crate::{
+    domain::{
+        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+        outcome::FailureClass,
+    },
+    store::{Error, Store},
+};
+
+/// Which attempts; what is none or empty does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptFilter {
+    pub company: Option<CompanyId>,
+    pub integrations: Vec<IntegrationId>,
+    pub delivery: Option<DeliveryId>,
+    pub lead: Option<LeadId>,
+    pub classes: Vec<FailureClass>,
+    /// Delivered, failed, running; empty for any.
+    pub states: Vec<AttemptState>,
+    pub status: Option<i16>,
+    /// When they started.
+    pub since: Option<jiff::Timestamp>,
+    pub until: Option<jiff::Timestamp>,
+    /// Only those behind this one, newest first.
+    pub after: Option<AttemptId>,
+}
+
+/// How far an attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptState {
+    Running,
+    Delivered,
+    Failed,
+}
+
+/// How far back is looked first, in hours, and then, until there is enough.
+const WINDOWS: [i64; 4] = [1, 24, 7 * 24, 24 * 400];
+
+impl AttemptFilter {
+    /// Whether it may find attempts that run.
+    fn takes_running(&self) -> bool {
+        self.classes.is_empty()
+            && self.status.is_none()
+            && (self.states.is_empty() || self.states.contains(&AttemptState::Running))
+    }
+
+    fn takes_finished(&self) -> bool {
+        self.states.is_empty() || self.states.iter().any(|state| *state != AttemptState::Running)
+    }
+
+    fn integration_ids(&self) -> Vec<Uuid> {
+        self.integrations.iter().map(|id| id.uuid()).collect()
+    }
+
+    fn finds(&self, attempt: &AttemptView) -> bool {
+        self.company.is_none_or(|company| attempt.company == company)
+            && (self.integrations.is_empty() || self.integrations.contains(&attempt.integration))
+            && self.lead.is_none_or(|lead| attempt.lead_id == Some(lead))
+            && self.after.is_none_or(|after| attempt.id < after)
+            && self.since.is_none_or(|since| attempt.started_at >= since)
+            && self.until.is_none_or(|until| attempt.started_at < until)
+    }
+
+    /// When the newest that it may find started.
+    fn newest(&self, now: jiff::Timestamp) -> jiff::Timestamp {
+        let after = self.after.and_then(|id| {
+            let millis = i64::try_from(Ulid::from(id.uuid()).timestamp_ms()).ok()?;
+            jiff::Timestamp::from_millisecond(millis).ok()
+        });
+        [after, self.until].into_iter().flatten().min().unwrap_or(now).min(now)
+    }
+
+    /// Restricts attempts that are called `a`.
+    fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>, from: jiff::Timestamp) {
+        sql.push(" AND a.started_at >= ")
+            .push_bind(self.since.map_or(from, |since| since.max(from)).to_sqlx());
+        if let Some(until) = self.until {
+            sql.push(" AND a.started_at < ").push_bind(until.to_sqlx());
+        }
+        if let Some(after) = self.after {
+            sql.push(" AND a.id < ").push_bind(after.uuid());
+        }
+        if !self.classes.is_empty() {
+            let classes: Vec<_> = self.classes.iter().map(|class| class.as_str()).collect();
+            sql.push(" AND a.class = ANY(").push_bind(classes).push(")");
+        }
+        if let Some(status) = self.status {
+            sql.push(" AND a.status_code = ").push_bind(status);
+        }
+        let takes = |state| self.states.is_empty() || self.states.contains(&state);
+        match (takes(AttemptState::Delivered), takes(AttemptState::Failed)) {
+            (true, false) => sql.push(" AND a.delivered"),
+            (false, true) => sql.push(" AND NOT a.delivered"),
+            _ => sql,
+        };
+    }
+
+    fn query(&self, from: jiff::Timestamp, limit: i64) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT ");
+        sql.push(COLUMNS).push(" FROM (SELECT a.* FROM ");
+        if let Some(delivery) = self.delivery {
+            sql.push("attempt a WHERE a.delivery_id = ").push_bind(delivery.uuid());
+            self.push_conditions(&mut sql, from);
+        } else if let Some(lead) = self.lead {
+            sql.push("delivery d JOIN attempt a ON a.delivery_id = d.id AND a.company_id = d.company_id");
+            sql.push(" WHERE d.lead_id = ").push_bind(lead.uuid());
+            if !self.integrations.is_empty() {
+                sql.push(" AND d.integration_id = ANY(").push_bind(self.integration_ids()).push(")");
+            }
+            if let Some(company) = self.company {
+                sql.push(" AND d.company_id = ").push_bind(company.0);
+            }
+            self.push_conditions(&mut sql, from);
+        } else {
+            sql.push("integration i CROSS JOIN LATERAL (SELECT a.* FROM attempt a");
+            sql.push(" WHERE a.company_id = i.company_id AND a.integration_id = i.id");
+            self.push_conditions(&mut sql, from);
+            sql.push(" ORDER BY a.id DESC LIMIT ").push_bind(limit);
+            sql.push(") a WHERE i.deleted_at IS NULL");
+            if let Some(company) = self.company {
+                sql.push(" AND i.company_id = ").push_bind(company.0);
+            }
+            if !self.integrations.is_empty() {
+                sql.push(" AND i.id = ANY(").push_bind(self.integration_ids()).push(")");
+            }
+        }
+        // What is shown beside an attempt is looked up for those of the page alone.
+        sql.push(" ORDER BY a.id DESC LIMIT ").push_bind(limit).push(") a ");
+        sql.push(JOINS).push(" ORDER BY a.id DESC");
+        sql
+    }
+}
+
+impl Store {
+    /// Attempts of a filter, newest first, those in flight included.
+    pub async fn attempt_list(&self, filter: &AttemptFilter, limit: i64) -> Result<Vec<AttemptView>, Error> {
+        // The running ones first: one that finishes in between is then in both lists, never in none.
+        let mut running = if filter.takes_running() {
+            self.running_attempts(None, filter.delivery, None).await?
+        } else {
+            Vec::new()
+        };
+        running.retain(|attempt| filter.finds(attempt));
+        if !filter.takes_finished() {
+            return Ok(merged(running, Vec::new(), limit));
+        }
+        let newest = filter.newest(jiff::Timestamp::now());
+        let narrow = filter.delivery.is_some() || filter.lead.is_some() || !filter.integrations.is_empty();
+        let windows = if narrow { &WINDOWS[WINDOWS.len() - 1..] } else { &WINDOWS[..] };
+        let mut found = Vec::new();
+        for hours in windows {
+            let from = newest.saturating_sub(jiff::SignedDuration::from_hours(*hours));
+            let from = from.unwrap_or(jiff::Timestamp::MIN);
+            let mut sql = filter.query(from, limit);
+            let rows: Vec<Row> = sql.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+            found = rows.into_iter().map(AttemptView::from).collect();
+            let is_enough = i64::try_from(found.len()).is_ok_and(|count| count >= limit);
+            if is_enough || filter.since.is_some_and(|since| since >= from) {
+                break;
+            }
+        }
+        Ok(merged(running, found, limit))
+    }
+}

@@ -1,0 +1,189 @@
+//! How the whole stands: daemons, the queue, how fast it goes, the database.
+
+use std::time::Duration;
+
+use jiff_sqlx::Timestamp;
+use ulid::Ulid;
+use uuid::Uuid;
+
+use super::{Error, Store};
+
+/// What rates are measured over.
+pub const SPAN: Duration = Duration::from_secs(60);
+
+/// The whole, as it stands.
+#[derive(Clone, Debug)]
+pub struct System {
+    pub at: jiff::Timestamp,
+    pub daemons: Vec<Daemon>,
+    pub queue: Queue,
+    pub rates: Rates,
+    pub database: Database,
+}
+
+/// A daemon that lives.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    pub id: i64,
+    pub lease_until: jiff::Timestamp,
+    /// Pushes in flight, and the integrations they go to.
+    pub running: i64,
+    pub lanes: i64,
+}
+
+/// What waits.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    pub due: i64,
+    pub later: i64,
+    pub running: i64,
+    pub held: i64,
+    pub dead: i64,
+    pub oldest_due_at: Option<jiff::Timestamp>,
+    pub oldest_undelivered_at: Option<jiff::Timestamp>,
+    pub lanes: i64,
+}
+
+/// What happened in the last [`SPAN`].
+#[derive(Clone, Debug)]
+pub struct Rates {
+    pub leads: i64,
+    pub attempts: i64,
+    pub failed: i64,
+    /// The durations below which half, 95 and 99 in a hundred pushes stayed.
+    pub percentiles: Option<[Duration; 3]>,
+}
+
+/// The database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub version: String,
+    pub bytes: i64,
+    pub connections: i64,
+    pub connections_max: i64,
+    pub has_trigrams: bool,
+    pub schema_version: i64,
+    pub oldest_transaction: Option<Duration>,
+}
+
+/// The smallest ULID of a time.
+fn floor(at: jiff::Timestamp) -> Uuid {
+    let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
+    Ulid::from_parts(millis, 0).into()
+}
+
+impl Store {
+    /// How the whole stands.
+    pub async fn system(&self) -> Result<System, Error> {
+        let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(&self.pool).await?.to_jiff();
+        let since = now.saturating_sub(SPAN).unwrap_or(now);
+        Ok(System {
+            at: now,
+            daemons: self.living().await?,
+            queue: self.queue_depth().await?,
+            rates: self.rates(since).await?,
+            database: self.database().await?,
+        })
+    }
+
+    async fn living(&self) -> Result<Vec<Daemon>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT d.id, d.lease_until, count(f.delivery_id) AS "running!",
+                      count(DISTINCT f.integration_id) AS "lanes!"
+               FROM daemon d LEFT JOIN in_flight f ON f.daemon_id = d.id
+               WHERE d.lease_until > clock_timestamp() GROUP BY d.id ORDER BY d.id"#,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let daemons = rows.into_iter().map(|row| Daemon {
+            id: row.id,
+            lease_until: row.lease_until.to_jiff(),
+            running: row.running,
+            lanes: row.lanes,
+        });
+        Ok(daemons.collect())
+    }
+
+    async fn queue_depth(&self) -> Result<Queue, Error> {
+        let row = sqlx::query!(
+            r#"SELECT q.due AS "due!", q.later AS "later!", q.oldest AS "oldest?: Timestamp", q.lanes AS "lanes!",
+                   (SELECT count(*) FROM in_flight f JOIN daemon m ON m.id = f.daemon_id) AS "running!",
+                   (SELECT count(*) FROM undelivered WHERE state = 'held') AS "held!",
+                   (SELECT coalesce(sum(dead), 0)::bigint FROM integration_stat) AS "dead!",
+                   -- The first of each integration: their ids tell when they came to be.
+                   (SELECT min(u.since) FROM integration i CROSS JOIN LATERAL (
+                        SELECT since FROM undelivered u WHERE u.company_id = i.company_id AND u.integration_id = i.id
+                        ORDER BY u.delivery_id LIMIT 1) u) AS "undelivered?: Timestamp"
+               FROM (SELECT count(*) FILTER (WHERE due_at <= now()) AS due, count(*) FILTER (WHERE due_at > now()) AS later,
+                            min(due_at) FILTER (WHERE due_at <= now()) AS oldest, count(DISTINCT integration_id) AS lanes
+                     FROM due) q"#,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Queue {
+            due: row.due,
+            later: row.later,
+            running: row.running,
+            held: row.held,
+            dead: row.dead,
+            oldest_due_at: row.oldest.map(Timestamp::to_jiff),
+            oldest_undelivered_at: row.undelivered.map(Timestamp::to_jiff),
+            lanes: row.lanes,
+        })
+    }
+
+    /// What happened since then, found by the times in ids: a short range of each key.
+    async fn rates(&self, since: jiff::Timestamp) -> Result<Rates, Error> {
+        let floor = floor(since);
+        let leads = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM company c
+               JOIN event e ON e.company_id = c.id AND e.id >= $1 AND e.kind = 'lead.created'
+               JOIN lead l ON l.company_id = e.company_id AND l.id = e.lead_id AND l.event_id = e.id"#,
+            floor,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let row = sqlx::query!(
+            r#"SELECT count(*) AS "attempts!", count(*) FILTER (WHERE NOT a.delivered) AS "failed!",
+                      percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY a.duration_ms) AS percentiles
+               FROM integration i JOIN attempt a ON a.company_id = i.company_id AND a.integration_id = i.id
+                   AND a.id >= $1 AND a.started_at >= now() - interval '1 day'
+               WHERE i.deleted_at IS NULL"#,
+            floor,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let millis = |at: i32| Duration::from_millis(at.max(0).unsigned_abs().into());
+        let percentiles = row.percentiles.and_then(|all| match all[..] {
+            [half, most, nearly_all] => Some([millis(half), millis(most), millis(nearly_all)]),
+            _ => None,
+        });
+        Ok(Rates { leads, attempts: row.attempts, failed: row.failed, percentiles })
+    }
+
+    async fn database(&self) -> Result<Database, Error> {
+        let row = sqlx::query!(
+            r#"SELECT current_setting('server_version') AS "version!",
+                   pg_database_size(current_database()) AS "bytes!",
+                   (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()) AS "connections!",
+                   current_setting('max_connections')::bigint AS "connections_max!",
+                   EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') AS "has_trigrams!",
+                   (SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::float8 FROM pg_stat_activity
+                    WHERE datname = current_database() AND pid <> pg_backend_pid()) AS oldest"#,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        // The migrations' own table is made by what runs them, not by one of them.
+        let schema_version: i64 =
+            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&self.pool).await?;
+        Ok(Database {
+            version: row.version,
+            bytes: row.bytes,
+            connections: row.connections,
+            connections_max: row.connections_max,
+            has_trigrams: row.has_trigrams,
+            schema_version,
+            oldest_transaction: row.oldest.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        })
+    }
+}

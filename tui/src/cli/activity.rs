@@ -1,0 +1,54 @@
+//! `leadline activity`.
+
+use clap::Args;
+use futures::StreamExt as _;
+use leadline_proto::v1;
+
+use super::{CliError, Context, shape};
+
+/// What to list or to follow.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With -o json each line is an object: an attempt has `attempt`, an operator's act has `act`.
+
+Examples:
+  leadline activity --limit 20
+  leadline activity --follow --company 7             as it happens, until Ctrl-C")]
+pub(crate) struct Activity {
+    /// Only of this company
+    #[arg(long, value_name = "ID")]
+    company: Option<String>,
+    /// Go on as things happen
+    #[arg(long, short)]
+    follow: bool,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+}
+
+impl Activity {
+    /// Prints what happened, oldest first, and what happens.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let client = context.client().await?;
+        let company = self.company.unwrap_or_default();
+        if !self.follow {
+            let request = v1::ListActivityRequest { company, page_size: self.limit, before: None };
+            let found = client.list_activity(request).await?.activities;
+            return found.into_iter().rev().try_for_each(|activity| line(context, activity));
+        }
+        let mut changes = client.watch_activity(&company).await?;
+        while let Some(message) = changes.next().await {
+            let message = message?;
+            if message.has_gap {
+                context.out.note("More happened than is told here");
+            }
+            message.activities.into_iter().try_for_each(|activity| line(context, activity))?;
+        }
+        Err(client.gone().into())
+    }
+}
+
+/// One line for one thing that happened.
+fn line(context: &Context, activity: v1::Activity) -> Result<(), CliError> {
+    context.out.line(&shape::Activity::from(activity))
+}
