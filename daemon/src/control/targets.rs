@@ -118,7 +118,7 @@ impl Control {
 
 /// Refuses a filter that does not say whose deliveries it means: they would be those of every company.
 pub(super) fn has_scope(filter: &v1::DeliveryFilter) -> Result<(), Refusal> {
-    let names = [&filter.company, &filter.integration, &filter.lead];
+    let names = [&filter.company, &filter.integration, &filter.lead, &filter.cause, &filter.job_id];
     if filter.all || names.into_iter().any(|name| !name.is_empty()) {
         return Ok(());
     }
@@ -134,6 +134,8 @@ pub(super) fn audited(filter: &v1::DeliveryFilter) -> Value {
         ("integration", &filter.integration),
         ("lead", &filter.lead),
         ("failure_class", &filter.failure_class),
+        ("cause", &filter.cause),
+        ("job", &filter.job_id),
     ];
     for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
         kept.insert(key.to_owned(), Value::from(text.as_str()));
@@ -150,7 +152,7 @@ pub(super) fn audited(filter: &v1::DeliveryFilter) -> Value {
     for (key, _) in flags.into_iter().filter(|(_, is_set)| *is_set) {
         kept.insert(key.to_owned(), Value::Bool(true));
     }
-    let spans = [("", &filter.at)];
+    let spans = [("", &filter.at), ("died_", &filter.died)];
     for (prefix, window) in spans {
         let Some(window) = window else { continue };
         for (end, at) in [("since", &window.since), ("until", &window.until)] {

@@ -202,7 +202,9 @@ pub(super) fn named_or_found(
         return Err(CliError::Usage("name deliveries by ID or find them by a filter, not both".to_owned()));
     }
     let has_scope = filter.all
-        || [&filter.company, &filter.integration, &filter.lead].into_iter().any(|name| !name.is_empty());
+        || [&filter.company, &filter.integration, &filter.lead, &filter.cause, &filter.job_id]
+            .into_iter()
+            .any(|name| !name.is_empty());
     if ids.is_empty() && !has_scope {
         return Err(CliError::Usage(
             "say which deliveries: by ID, --company, --integration or --lead; --all means every one"
