@@ -1,13 +1,15 @@
-.PHONY: demo test bench bench-console queue-cases ledger storm vendor-check ci fmt lint sqlx doc
+.PHONY: demo test bench bench-console dist faults queue-cases ledger storm vendor-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
 bench-console: ; SQLX_OFFLINE=true cargo bench --quiet --locked -p leadline-tests --bench console
 queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e queue:: -- --nocapture
+faults: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- --nocapture --test-threads=1
 storm: ; LEADLINE_STORM_LEADS=1000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e storm:: -- --nocapture
 ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e ledger:: -- --nocapture
 vendor-check: ; scripts/vendor-check
 ci: ; .ci/run
+dist: ; scripts/dist
 fmt: ; cargo fmt --all
 lint: ; SQLX_OFFLINE=true cargo clippy --workspace --all-targets -- -D warnings
 sqlx: ; scripts/sqlx

@@ -27,11 +27,12 @@ const fn rule(folder: &'static str, parts: &'static [&'static str], crates: &'st
 }
 
 /// The daemon's parts meet only in the store. `app`, `main` and `config` see all; all may use telemetry.
-const DAEMON: [Rule; 10] = [
+const DAEMON: [Rule; 11] = [
     rule("domain", &[], &[]),
     rule("connectors", &["domain"], &[]),
-    rule("secrets", &[], &[]),
-    rule("postgres", &["secrets"], &["sqlx", "tokio"]),
+    rule("user", &[], &[]),
+    rule("secrets", &["user"], &[]),
+    rule("postgres", &["secrets", "user"], &["sqlx", "tokio"]),
     rule("store", &["domain", "postgres", "secrets"], &["sqlx", "tokio", "jiff_sqlx"]),
     rule(
         "push",

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret as _;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{net::TcpListener, time::timeout};
@@ -16,10 +17,13 @@ use crate::{
     intake,
     postgres::{data_dir::DataDir, embedded::Cluster, setup},
     push,
+    secrets::master_key,
     store::{Hub, Store, delivery::retention, ensure_partitions},
     telemetry,
 };
 
+pub mod backup;
+pub mod doctor;
 mod parts;
 
 use self::parts::Parts;
@@ -64,6 +68,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         )
     })?;
     let intake = listener.local_addr()?;
+    // So are the other things that only another configuration mends: nothing is made before they are found right.
+    let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
+    master_key::load(&config.master_key)?;
     let (options, cluster) = database(&config, &data).await?;
     let pool = setup::connect(&options).await?;
     let sealer = setup::unseal(&pool, &config.master_key).await?;
@@ -71,27 +78,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (hub, due) = Hub::new();
     let store = Store::new(pool.clone(), sealer, Arc::new(hub));
     let store = store.sweeping(config.sweep).keeping(config.keep_attempts).limited_by(connectors::policy);
+    store.follow_clock().await.context("the database does not tell the time")?;
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
     let mut parts = Parts::default();
-    parts.start("metrics", HOUSEKEEPING_GRACE, {
-        let metrics = metrics.clone();
-        |stop| async move {
-            telemetry::keep_up(metrics, stop).await;
-            Ok(())
-        }
-    });
+    start_keepers(&mut parts, cluster.as_ref(), &store, metrics.clone());
     let egress = EgressPolicy::new(config.allow_egress);
     let brand = config.brand.as_str().to_owned();
-    parts.start("housekeeping", HOUSEKEEPING_GRACE, {
-        let store = store.clone();
-        |stop| async move {
-            let housekeeping = stop.run_until_cancelled(keep_house(store.clone()));
-            tokio::join!(retention::keep(store, stop.clone()), housekeeping);
-            Ok(())
-        }
-    });
-    let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
     let deps = control::ControlDeps { store: store.clone(), egress: egress.clone(), brand: brand.clone() };
     parts.start("control", CONTROL_GRACE, |stop| async move {
         control::serve(socket, deps, stop).await.context("control")
@@ -115,6 +108,36 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     data.announce(intake).context("cannot write the address of the intake")?;
     tracing::info!(%intake, control = %config.control.display(), "ready");
     Ok(Running { intake, control: config.control, parts, pool, store, cluster, _data: data })
+}
+
+/// Starts what keeps the rest well: the server, the word on whether it answers, the metrics, and the house.
+fn start_keepers(parts: &mut Parts, cluster: Option<&Cluster>, store: &Store, metrics: PrometheusHandle) {
+    if let Some(cluster) = cluster {
+        let supervisor = cluster.supervisor();
+        parts.start("the private PostgreSQL", HOUSEKEEPING_GRACE, |stop| async move {
+            supervisor.keep_running(stop).await.context("it cannot be started again")
+        });
+    }
+    parts.start("database watch", HOUSEKEEPING_GRACE, {
+        let store = store.clone();
+        |stop| async move {
+            // It ends only by being stopped.
+            stop.run_until_cancelled(store.watch_database()).await;
+            Ok(())
+        }
+    });
+    parts.start("metrics", HOUSEKEEPING_GRACE, |stop| async move {
+        telemetry::keep_up(metrics, stop).await;
+        Ok(())
+    });
+    parts.start("housekeeping", HOUSEKEEPING_GRACE, {
+        let store = store.clone();
+        |stop| async move {
+            let housekeeping = stop.run_until_cancelled(keep_house(store.clone()));
+            tokio::join!(retention::keep(store, stop.clone()), housekeeping);
+            Ok(())
+        }
+    });
 }
 
 /// Goes on with deletions that a stop interrupted, and forgets requests that are too old to be repeated. All of it goes
@@ -155,7 +178,9 @@ async fn run_dispatch(dispatch: Dispatch, stop: CancellationToken) -> anyhow::Re
 /// The database that the configuration names, or our own.
 async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(PgConnectOptions, Option<Cluster>)> {
     if let Some(url) = &config.database_url {
-        return Ok((setup::parse_url(url.expose_secret())?, None));
+        let options = setup::parse_url(url.expose_secret())?;
+        let password = config.database_password.as_ref();
+        return Ok((password.map_or(options.clone(), |it| options.password(it.expose_secret())), None));
     }
     let cluster = Cluster::start(data).await?;
     Ok((cluster.connect_options(cluster.database()), Some(cluster)))

@@ -3,20 +3,23 @@
 use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use url::Url;
 
 use crate::{
     domain::{brand::Brand, delivery::SweepPolicy},
-    postgres::{data_dir::is_root, setup},
+    postgres::setup,
     store::delivery::retention,
     telemetry,
+    user::is_root,
 };
 
 /// `sockaddr_un` takes 104 bytes on macOS and 108 on Linux, the closing zero included.
@@ -31,6 +34,10 @@ pub enum ConfigError {
     Unreadable(PathBuf, #[source] io::Error),
     #[error("{}: {why}", .path.display())]
     File { path: PathBuf, why: String },
+    #[error("others may read {path}, which holds a password: chmod 600 {path}", path = .0.display())]
+    Open(PathBuf),
+    #[error("cannot read the password file {}", .0.display())]
+    UnreadablePassword(PathBuf, #[source] io::Error),
     #[error("{setting} {value:?}: {why}")]
     Value { setting: &'static str, value: String, why: String },
     #[error(transparent)]
@@ -53,59 +60,51 @@ pub enum LogFormat {
 }
 
 /// What flags, environment and file have in common. All of it is optional.
-#[derive(Debug, Default, Parser, Deserialize)]
+#[derive(Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settings {
+pub(crate) struct Settings {
     /// The PostgreSQL database to use; without it the daemon runs its own in the data directory
-    #[arg(long, env = "LEADLINE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, env = "LEADLINE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<SecretString>,
+    /// A file with the password of that database, which then stands neither in the URL nor among the arguments
+    #[arg(long, global = true, env = "LEADLINE_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    database_password_file: Option<PathBuf>,
     /// Where the daemon keeps its key, its socket and its own PostgreSQL
     /// [default: /var/lib/leadline as root, else the user's data directory]
-    #[arg(long, env = "LEADLINE_DATA_DIR", value_name = "DIR")]
+    #[arg(long, global = true, env = "LEADLINE_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where leads are taken in over HTTP [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     intake_listen: Option<String>,
     /// Where consoles and scripts connect [default: unix:<data dir>/control.sock]
-    #[arg(long, value_name = "unix:PATH")]
+    #[arg(long, global = true, value_name = "unix:PATH")]
     control_listen: Option<String>,
     /// Addresses that may be pushed to although they are not public, over plain http too; repeatable
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, global = true, value_name = "CIDR")]
     #[serde(default)]
     allow_egress: Vec<String>,
     /// The prefix of delivery headers and, with a version, the user agent [default: Leadline and its version]
-    #[arg(long, value_name = "NAME[/VERSION]")]
+    #[arg(long, global = true, value_name = "NAME[/VERSION]")]
     brand: Option<String>,
     /// How often the sweep comes back to dead deliveries, such as 15m [default: 15m]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, global = true, value_name = "TIME")]
     sweep_interval: Option<String>,
     /// Up to which age it comes back to them, such as 72h [default: 72h]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, global = true, value_name = "TIME")]
     sweep_age: Option<String>,
     /// How long attempts are kept, and with them notices and jobs that ended; the last 50 attempts of each integration
     /// stay [default: 30d]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, global = true, value_name = "TIME")]
     keep_attempts: Option<String>,
     /// The key under which secrets are sealed [default: <data dir>/master.key, made at the first start]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     master_key: Option<PathBuf>,
     /// How log lines are written [default: text]
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     log: Option<LogFormat>,
     /// What is logged, in the way of RUST_LOG: info, or leadlined=debug,sqlx=info [default: info,sqlx=warn]
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, global = true, value_name = "FILTER")]
     log_level: Option<String>,
-}
-
-/// The Leadline daemon: takes leads in, maps them, pushes them to every integration.
-#[derive(Debug, Parser)]
-#[command(name = "leadlined", version)]
-struct Args {
-    /// A TOML file with the same settings in snake_case: flags and environment win over it
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(flatten)]
-    settings: Settings,
 }
 
 /// A configuration that was checked.
@@ -113,6 +112,8 @@ struct Args {
 pub struct Config {
     /// None: a private PostgreSQL in the data directory.
     pub database_url: Option<SecretString>,
+    /// Its password, unless the URL or a `.pgpass` has it.
+    pub database_password: Option<SecretString>,
     pub data_dir: PathBuf,
     pub intake_listen: SocketAddr,
     /// The control socket.
@@ -129,21 +130,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the process's arguments and environment, and the file that they name. Help and version are printed and end
-    /// the process right here.
-    pub fn from_process() -> Result<Self, ConfigError> {
-        match Args::try_parse() {
-            Ok(args) => Self::of(args),
-            Err(error) if error.use_stderr() => Err(ConfigError::Usage(in_one_line(&error))),
-            Err(help) => help.exit(),
-        }
-    }
-
     /// The defaults for a data directory.
     #[must_use]
     pub fn in_dir(data_dir: &Path) -> Self {
         Self {
             database_url: None,
+            database_password: None,
             intake_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             control: data_dir.join("control.sock"),
             allow_egress: Vec::new(),
@@ -157,9 +149,9 @@ impl Config {
         }
     }
 
-    fn of(args: Args) -> Result<Self, ConfigError> {
-        let file = args.config.as_deref().map_or_else(|| Ok(Settings::default()), read)?;
-        args.settings.over(file).check()
+    /// Reads what flags and environment say, over what a file says.
+    pub(crate) fn read(settings: Settings, file: Option<&Path>) -> Result<Self, ConfigError> {
+        settings.over(file.map_or_else(|| Ok(Settings::default()), read)?).check()
     }
 }
 
@@ -171,6 +163,7 @@ impl Settings {
         let data_dir = self.data_dir.filter(|path| !path.as_os_str().is_empty());
         Self {
             database_url: url.or(below.database_url),
+            database_password_file: self.database_password_file.or(below.database_password_file),
             data_dir: data_dir.or(below.data_dir),
             intake_listen: self.intake_listen.or(below.intake_listen),
             control_listen: self.control_listen.or(below.control_listen),
@@ -192,6 +185,7 @@ impl Settings {
         let data_dir = self.data_dir.map_or_else(default_data_dir, Ok)?;
         let mut config = Config::in_dir(&data_dir);
         config.database_url = self.database_url;
+        config.database_password = self.database_password_file.as_deref().map(password_in).transpose()?;
         if let Some(text) = self.intake_listen {
             config.intake_listen = value("--intake-listen", text, intake_listen)?;
         }
@@ -223,15 +217,6 @@ impl Settings {
         }
         Ok(config)
     }
-}
-
-/// What clap says over several lines, without the usage at its end.
-fn in_one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let told = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let told: Vec<_> = told.flat_map(str::split_whitespace).collect();
-    let told = told.join(" ");
-    told.strip_prefix("error: ").unwrap_or(&told).to_owned()
 }
 
 /// Reads one setting, and names it if it cannot be read.
@@ -304,11 +289,36 @@ fn network(text: &str) -> Result<IpNet, String> {
 
 fn read(path: &Path) -> Result<Settings, ConfigError> {
     let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
-    toml::from_str(&text).map_err(|error| {
+    let settings: Settings = toml::from_str(&text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         ConfigError::File { path: path.to_owned(), why: format!("line {line}: {}", error.message()) }
-    })
+    })?;
+    let has_password = settings.database_url.as_ref().is_some_and(has_password);
+    if has_password && is_open(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))? {
+        return Err(ConfigError::Open(path.to_owned()));
+    }
+    Ok(settings)
+}
+
+/// Whether a URL has a password in it.
+fn has_password(url: &SecretString) -> bool {
+    Url::parse(url.expose_secret()).is_ok_and(|url| url.password().is_some())
+}
+
+/// Whether everybody may read a file. A group that was given it is meant to.
+fn is_open(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o004 != 0)
+}
+
+/// The first line of a password file.
+fn password_in(path: &Path) -> Result<SecretString, ConfigError> {
+    let unreadable = |error| ConfigError::UnreadablePassword(path.to_owned(), error);
+    if is_open(path).map_err(unreadable)? {
+        return Err(ConfigError::Open(path.to_owned()));
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    Ok(text.lines().next().unwrap_or_default().into())
 }
 
 fn default_data_dir() -> Result<PathBuf, ConfigError> {
@@ -321,7 +331,10 @@ fn default_data_dir() -> Result<PathBuf, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::Args;
 
     fn read_args(args: &[&str]) -> Result<Config, String> {
         let mut all = vec!["leadlined"];
@@ -330,7 +343,7 @@ mod tests {
             all.extend(["--data-dir", "/data"]);
         }
         let args = Args::try_parse_from(all).map_err(|error| error.to_string())?;
-        Config::of(args).map_err(|error| error.to_string())
+        args.read().map(|(_, config)| config).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -377,6 +390,31 @@ mod tests {
     }
 
     #[test]
+    fn the_example_names_every_setting_and_is_right() {
+        let example = include_str!("../../packaging/leadlined.toml");
+        let text: String =
+            example.lines().filter_map(|line| line.strip_prefix('#')).fold(String::new(), |text, line| {
+                if line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(" = ") {
+                    text + line + "\n"
+                } else {
+                    text
+                }
+            });
+        let settings: Settings = toml::from_str(&text).unwrap();
+        let unset = format!("{settings:?}");
+        assert!(
+            !unset.contains("None") && !unset.contains("[]"),
+            "the example leaves out a setting: {unset}"
+        );
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("password");
+        fs::write(&file, "hunter2").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let settings = Settings { database_password_file: Some(file), ..settings };
+        Config::read(settings, None).unwrap();
+    }
+
+    #[test]
     fn a_bad_file_is_refused_by_line() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("leadlined.toml");
@@ -391,6 +429,35 @@ mod tests {
         }
         let error = read_args(&["--config", "/no/such/file"]).unwrap_err();
         assert_eq!(error, "cannot read the configuration file /no/such/file");
+    }
+
+    #[test]
+    fn files_with_passwords_are_not_for_everybody() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("leadlined.toml");
+        let shown = file.display();
+        let set = |text: &str, mode| {
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let read_file = |flag| read_args(&[flag, file.to_str().unwrap()]);
+        let refusal = format!("others may read {shown}, which holds a password: chmod 600 {shown}");
+        set("database_url = 'postgres://ann:hunter2@localhost/leads'\n", 0o644);
+        assert_eq!(read_file("--config").unwrap_err(), refusal);
+        for (text, mode) in [
+            ("database_url = 'postgres://ann:hunter2@localhost/leads'\n", 0o640),
+            ("database_url = 'postgres://ann@localhost/leads'\n", 0o644),
+        ] {
+            set(text, mode);
+            read_file("--config").unwrap();
+        }
+        set("hunter2\n", 0o644);
+        assert_eq!(read_file("--database-password-file").unwrap_err(), refusal);
+        set("hunter2\n", 0o640);
+        let config = read_file("--database-password-file").unwrap();
+        assert_eq!(config.database_password.unwrap().expose_secret(), "hunter2");
+        let error = read_args(&["--database-password-file", "/no/such/file"]).unwrap_err();
+        assert_eq!(error, "cannot read the password file /no/such/file");
     }
 
     #[test]

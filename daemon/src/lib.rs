@@ -3,6 +3,7 @@
 //! Who may import whom is told in ARCHITECTURE.md and held by `tests/tidy.rs`.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod connectors;
 pub mod control;
@@ -12,5 +13,7 @@ pub mod intake;
 pub mod postgres;
 pub mod push;
 pub mod secrets;
+pub mod service;
 pub mod store;
 pub mod telemetry;
+pub mod user;

@@ -1,33 +1,72 @@
 //! `leadlined`: reads its configuration, starts the daemon and stops it when told to.
 
-use std::{fmt, io, process::ExitCode};
+use std::{
+    fmt, fs,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, anyhow};
-use leadlined::{app, config::Config, telemetry};
+use leadlined::{
+    app::{self, backup, doctor},
+    cli::{self, Act, ConfigAct},
+    config::Config,
+    service, telemetry,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
-    let config = match Config::from_process() {
-        Ok(config) => config,
+    let (act, config) = match cli::from_process() {
+        Ok(read) => read,
         Err(error) => return fail(2, anyhow!(error)),
     };
-    match run(config) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(act, config) {
+        Ok(code) => code,
         Err(error) => fail(1, error),
     }
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
-    telemetry::start_logging(config.log, &config.log_level).map_err(|error| anyhow!(error))?;
+fn run(act: Option<Act>, config: Config) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout();
+    match &act {
+        Some(Act::Config(ConfigAct::Check)) => writeln!(out, "the configuration is right")?,
+        Some(Act::Completions { shell }) => cli::print_completions(*shell, &mut out),
+        Some(Act::Man { directory }) => cli::write_manual(directory)?,
+        _ => return work(act, config),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What needs a runtime and a log.
+fn work(act: Option<Act>, config: Config) -> anyhow::Result<ExitCode> {
+    let _log = telemetry::start_logging(config.log, &config.log_level)?;
     // One provider for everybody, before anybody guesses one.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err(anyhow!("another TLS provider was installed first"));
     }
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let lived = runtime.block_on(live(config));
+    let done = runtime.block_on(async {
+        match act {
+            Some(Act::Doctor) => {
+                let report = doctor::examine(&config).await;
+                write!(io::stdout(), "{report}")?;
+                return Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+            Some(Act::Backup { file }) => {
+                let bytes = backup::back_up(&config, &file).await?;
+                tracing::info!(bytes, file = %file.display(), "backed up; keep a copy of the master key elsewhere");
+            }
+            Some(Act::Restore { file }) => {
+                let bytes = backup::restore(&config, &file).await?;
+                tracing::info!(bytes, "restored: start the daemon");
+            }
+            _ => live(config).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    });
     // Whatever still runs was given up on: dropping the runtime would wait for it.
     runtime.shutdown_background();
-    lived
+    done
 }
 
 /// The whole life of the process. A second signal ends it at once, whatever it does.
@@ -37,13 +76,19 @@ async fn live(config: Config) -> anyhow::Result<()> {
         daemon = app::start(config) => daemon?,
         name = signals.next() => return Err(anyhow!("{name} came before the daemon was ready")),
     };
+    service::ready();
     let failure = tokio::select! {
-        failure = daemon.ended() => Some(failure),
+        failure = daemon.ended() => {
+            tracing::error!("stopping, because {failure:#}");
+            Some(failure)
+        }
         name = signals.next() => {
             tracing::info!("{name}: stopping; once more ends it at once");
             None
         }
+        () = service::stay_alive() => None,
     };
+    service::stopping();
     let stopped = tokio::select! {
         stopped = daemon.stop() => stopped,
         name = signals.next() => Err(anyhow!("{name} came again before everything had stopped")),
@@ -54,24 +99,45 @@ async fn live(config: Config) -> anyhow::Result<()> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// The terminal is gone. None if whoever started the daemon wants it to outlive the terminal, as `nohup` does.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let hangup = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = hangup => "SIGHUP",
         }
     }
 }
 
+/// Whether this process was started with SIGHUP ignored. Only Linux tells; elsewhere it is taken for not ignored.
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 /// Tells why in one line, from the outermost cause to the innermost.
 fn fail(code: u8, error: anyhow::Error) -> ExitCode {
-    eprintln!("leadlined: {}", Chain(&error));
+    telemetry::last_word(format!("leadlined: {}", Chain(&error)));
     ExitCode::from(code)
 }
 

@@ -4,9 +4,13 @@
 
 use std::{
     env, fs, io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
+        process::CommandExt as _,
+    },
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use leadlined::postgres::{data_dir::DataDir, embedded::Cluster};
@@ -55,9 +59,10 @@ async fn a_cluster_is_made_stopped_and_found_again() {
 async fn an_unfinished_cluster_is_made_anew_and_a_stale_pid_file_is_no_hindrance() {
     let temp = tempfile::tempdir().unwrap();
     let data = DataDir::open(temp.path()).unwrap();
-    let unfinished = temp.path().join("postgres/data.new");
-    fs::create_dir_all(&unfinished).unwrap();
-    fs::write(unfinished.join("PG_VERSION"), "15").unwrap();
+    Cluster::start(&data).await.unwrap().stop().await.unwrap();
+    let home = temp.path().join("postgres");
+    fs::rename(home.join("data"), home.join("data.new")).unwrap();
+    fs::remove_file(home.join("data.new/global/pg_control")).unwrap();
     Cluster::start(&data).await.unwrap().stop().await.unwrap();
     // The number of a process that is no server and is not the server user's.
     let stale = format!("1\n{}\n0\n5432\n{}\n", temp.path().display(), temp.path().display());
@@ -101,20 +106,33 @@ async fn owns_a_cluster_until_it_is_killed() {
     io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
 }
 
-#[tokio::test]
-async fn the_server_ends_with_its_killed_owner_and_the_next_owner_waits_for_that() {
-    let temp = tempfile::tempdir().unwrap();
-    let mut owner = Command::new(env::current_exe().unwrap())
+fn spawn_owner(directory: &Path) -> Child {
+    Command::new(env::current_exe().unwrap())
         .args(["--exact", "owns_a_cluster_until_it_is_killed"])
-        .env("LEADLINE_TEST_OWNS_CLUSTER", temp.path())
+        .env("LEADLINE_TEST_OWNS_CLUSTER", directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
-        .unwrap();
-    while !temp.path().join("owned").exists() {
-        assert!(owner.try_wait().unwrap().is_none(), "the owner ended by itself");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        .unwrap()
+}
+
+async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn the_server_ends_with_its_killed_owner_and_the_next_owner_waits_for_that() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut owner = spawn_owner(temp.path());
+    wait_until("the owner has its cluster", async || {
+        assert!(owner.try_wait().unwrap().is_none(), "the owner ended by itself");
+        temp.path().join("owned").exists()
+    })
+    .await;
     let pid = postmaster(temp.path()).unwrap();
     let refused = DataDir::open(temp.path()).unwrap_err();
     assert!(refused.to_string().starts_with("another daemon uses"), "{refused}");
@@ -126,4 +144,93 @@ async fn the_server_ends_with_its_killed_owner_and_the_next_owner_waits_for_that
     assert!(!is_running(pid));
     assert_ne!(postmaster(temp.path()), Some(pid));
     next.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_is_waited_for() {
+    for _ in 0..3 {
+        let temp = tempfile::tempdir().unwrap();
+        let mut owner = spawn_owner(temp.path());
+        wait_until("the cluster is being made", async || {
+            assert!(owner.try_wait().unwrap().is_none(), "the owner ended by itself");
+            temp.path().join("postgres/data.new").exists()
+        })
+        .await;
+        owner.kill().unwrap();
+        owner.wait().unwrap();
+        let data = DataDir::open(temp.path()).unwrap();
+        Cluster::start(&data).await.unwrap().stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_or_told_to_stop_is_started_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = DataDir::open(temp.path()).unwrap();
+    let cluster = Cluster::start(&data).await.unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let kill = async {
+        for signal in ["KILL", "TERM", "INT"] {
+            // Somebody is connected, for whom a server that is told to stop would wait.
+            let _connected = connect(&cluster).await;
+            let pid = postmaster(temp.path()).unwrap();
+            assert!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap().success());
+            wait_until("another server answers", async || {
+                postmaster(temp.path()).is_some_and(|now| now != pid)
+                    && cluster.connect_options("leadline").connect().await.is_ok()
+            })
+            .await;
+        }
+        stop.cancel();
+    };
+    let (kept, ()) = tokio::join!(cluster.supervisor().keep_running(stop.clone()), kill);
+    kept.unwrap();
+
+    // Without its files it cannot be.
+    let pid = postmaster(temp.path()).unwrap();
+    fs::rename(temp.path().join("postgres/data"), temp.path().join("postgres/gone")).unwrap();
+    assert!(Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status().unwrap().success());
+    let supervisor = cluster.supervisor().giving_up_after(Duration::from_millis(300));
+    let error = supervisor.keep_running(tokio_util::sync::CancellationToken::new()).await.unwrap_err();
+    assert!(error.to_string().starts_with("the private PostgreSQL did not start: "), "{error}");
+}
+
+/// As root, the server runs under an account with fewer rights, whose directory must not be a way to root's files.
+#[tokio::test]
+async fn links_in_the_servers_directory_lead_nowhere_and_its_account_may_not_connect() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let data = DataDir::open(&temp.path().join("data")).unwrap();
+    Cluster::start(&data).await.unwrap().stop().await.unwrap();
+    let victim = temp.path().join("victim");
+    fs::write(&victim, "root's").unwrap();
+    let before = fs::metadata(&victim).unwrap();
+    let home = data.path().join("postgres");
+    for name in ["server.log", "server.log.1", "watchdog.lock", "data/postgresql.conf", "data/pg_hba.conf"] {
+        let link = home.join(name);
+        if link.exists() {
+            fs::remove_file(&link).unwrap();
+        }
+        symlink(&victim, &link).unwrap();
+    }
+    let cluster = Cluster::start(&data).await.unwrap();
+    let after = fs::metadata(&victim).unwrap();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "root's");
+    assert_eq!((after.uid(), after.mode()), (before.uid(), before.mode()));
+
+    let (account, us) = (fs::metadata(&home).unwrap(), before.uid());
+    if account.uid() != us {
+        let socket_dir = cluster.connect_options("leadline").get_socket().unwrap().clone();
+        let mut psql = Command::new("psql");
+        psql.args(["-U", "leadline", "-d", "leadline", "-c", "SELECT 1", "-h"]).arg(socket_dir);
+        psql.uid(account.uid()).gid(account.gid()).current_dir("/");
+        match psql.output() {
+            Ok(output) => {
+                let error = String::from_utf8_lossy(&output.stderr);
+                assert!(error.contains("Peer authentication failed"), "{error}");
+            }
+            Err(error) => println!("left out, because there is no psql: {error}"),
+        }
+    }
+    cluster.stop().await.unwrap();
 }

@@ -68,6 +68,49 @@ async fn a_port_in_use_is_told() {
 }
 
 #[tokio::test]
+async fn what_is_refused_is_refused_before_a_cluster_is_made() {
+    let first = Daemon::start().await;
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().to_str().unwrap();
+    let control = format!("unix:{}", first.socket().display());
+    let args = ["--data-dir", dir, "--intake-listen", "127.0.0.1:0", "--control-listen", &control];
+    let (code, error) = refusal(&args);
+    assert_eq!(code, 1);
+    assert!(error.contains("another daemon answers on"), "{error}");
+    let key = temp.path().join("master.key");
+    fs::write(&key, "no key").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let (_, error) = refusal(&["--data-dir", dir, "--intake-listen", "127.0.0.1:0"]);
+    assert!(error.contains("is no master key"), "{error}");
+    assert!(!temp.path().join("postgres").exists(), "a cluster was made");
+    first.stop().await;
+}
+
+/// What a daemon sends to a service manager.
+async fn heard(manager: &tokio::net::UnixDatagram) -> String {
+    let mut message = [0; 256];
+    let length = manager.recv(&mut message).await.unwrap();
+    String::from_utf8(message[..length].to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_service_manager_hears_how_the_daemon_is_and_hangup_stops_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "300000")];
+    let database = Database::create().await;
+    let mut daemon = ChildDaemon::start_in(Some(&database), &[], &env).await;
+    assert!(heard(&manager).await.contains("READY=1"));
+    for _ in 0..2 {
+        assert!(heard(&manager).await.contains("WATCHDOG=1"));
+    }
+    daemon.signal("HUP").await;
+    wait_until("it says that it stops", async || heard(&manager).await.contains("STOPPING=1")).await;
+    assert_eq!(daemon.ended().await, Some(0));
+}
+
+#[tokio::test]
 async fn another_master_key_is_refused_and_the_file_to_copy_is_named() {
     let database = Database::create().await;
     Daemon::start_on(&database).await.stop().await;

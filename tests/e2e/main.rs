@@ -25,6 +25,7 @@ mod life;
 mod mail_tls;
 mod mail_tokens;
 mod mailchimp;
+mod maintenance;
 mod notices;
 mod one_person;
 mod operator;

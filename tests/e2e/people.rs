@@ -2,24 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use leadline_fakes::{
     Fake, Fault, Reply,
     mail::{House, MailFault, MailServer, Stage},
     sample_lead,
     slack::{Channel, Slack},
 };
-use leadline_tests::{Daemon, Operator, check_invariants, post_lead, wait_until};
-use leadlined::{
-    connectors::{self, Exchange, Ids, Prepared, Push, Step},
-    domain::{
-        address::EgressPolicy,
-        ids::{CompanyId, IntegrationId},
-        integration::{EventKind, Integration},
-        outcome::Outcome,
-    },
-    push::{Client, PUSH_CAP},
-};
+use leadline_tests::{Bringing, Daemon, Operator, Pushing, check_invariants, post_lead, wait_until};
+use leadlined::domain::{integration::EventKind, outcome::Outcome};
 use serde_json::{Value, json};
 
 const HOOK: &str = "https://hooks.slack.com/services/T1/B1/abcdefghijklmnop";
@@ -27,71 +17,23 @@ const PATH: &str = "/services/T1/B1/abcdefghijklmnop";
 const SHORT: Duration = Duration::from_millis(400);
 const LONG: Duration = Duration::from_secs(20);
 
-/// Pushes of one integration without a daemon, for the many ways in which a call can fail.
+/// Pushes of one event without a daemon, for the many ways in which a call can fail.
 struct Pushes {
-    prepared: Box<dyn Prepared>,
-    client: Client,
-    rendered: Option<Bytes>,
-    timeout: Duration,
+    pushing: Pushing,
+    bringing: Bringing,
 }
 
 impl Pushes {
     fn new(connector: &str, config: Value, credentials: Value, timeout: Duration) -> Self {
-        let integration = Integration {
-            company: CompanyId(7),
-            company_name: "The Old Barn".into(),
-            id: IntegrationId::generate(),
-            name: connector.into(),
-            connector: connector.into(),
-            enabled: true,
-            config,
-            credentials,
-            mapping: Value::Null,
-            payload: "v1".into(),
-            version: 1,
-            brand: None,
-            secrets: Vec::new(),
-        };
-        let prepared = connectors::find(connector).unwrap().prepare(&integration, "Leadline").unwrap();
-        let client = Client::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
-        Self { prepared, client, rendered: None, timeout }
+        let pushing = Pushing::unchecked(connector, config, credentials, Value::Null, timeout);
+        Self { pushing, bringing: Bringing::new(EventKind::Created, &sample_lead(1)) }
     }
 
     /// One attempt: class and error, empty if it was delivered.
     async fn attempt(&mut self) -> (&'static str, String, Option<Duration>) {
-        let body = Bytes::from(sample_lead(1).to_string());
-        let ids = Ids::new();
-        let is_repeat = self.rendered.is_some();
-        let push = Push {
-            id: "01J8H6KQH4YG3XR8RWM6T6XFQ0",
-            event: EventKind::Created,
-            body: &body,
-            rendered: None,
-            is_repeat,
-            same: &[],
-            since: 1_795_000_000,
-            recently_pushed: false,
-            ids: &ids,
-            token: None,
-            now: 1_795_000_000,
-        };
-        if self.rendered.is_none() {
-            self.rendered = self.prepared.render(&push).unwrap();
-        }
-        let push = Push { rendered: self.rendered.as_ref(), ..push };
-        let mut exchanges = Vec::new();
-        loop {
-            match self.prepared.step(&push, &exchanges) {
-                Step::Call(call) => {
-                    let answer = self.client.call(&call, self.timeout, PUSH_CAP).await;
-                    exchanges.push(Exchange { call, answer });
-                }
-                Step::Done(Outcome::Delivered) => return ("delivered", String::new(), None),
-                Step::Done(Outcome::Failed(failure)) => {
-                    return (failure.class.as_str(), failure.error, failure.retry_after);
-                }
-                other => panic!("{other:?}"),
-            }
+        match self.pushing.attempt(&mut self.bringing).await {
+            Outcome::Delivered => ("delivered", String::new(), None),
+            Outcome::Failed(failure) => (failure.class.as_str(), failure.error, failure.retry_after),
         }
     }
 }
@@ -168,7 +110,7 @@ async fn mail_that_fails_before_the_final_dot_is_not_there_and_comes_with_the_ne
         assert!(found == class && told.contains(&error), "{stage:?} {error}: {found} {told}");
         assert!(!told.contains("secret-password"), "{told}");
         assert_eq!((server.taken().len(), server.faults_left()), (0, 0), "{stage:?} {error}");
-        pushes.timeout = LONG;
+        pushes.pushing.timeout = LONG;
         assert_eq!(pushes.attempt().await.0, "delivered", "{stage:?} {error}");
         assert_eq!(server.taken().len(), 1);
         server.stop().await;
@@ -185,7 +127,7 @@ async fn a_reply_that_is_lost_behind_the_final_dot_may_mean_two_of_one_id() {
         server.fault(Stage::Message, fault.clone());
         let (class, error, _) = pushes.attempt().await;
         assert!(class == "unknown" && error.contains("to the message"), "{fault:?}: {class} {error}");
-        pushes.timeout = LONG;
+        pushes.pushing.timeout = LONG;
         assert_eq!(pushes.attempt().await.0, "delivered");
         let messages = server.taken();
         assert_eq!(messages.len(), taken, "{fault:?}");
@@ -274,7 +216,7 @@ async fn slack_gets_each_message_at_least_once_whatever_goes_wrong() {
         let (found, told, _) = pushes.attempt().await;
         assert!(found == class && told.contains(error), "{error}: {found} {told}");
         assert!(!told.contains("abcdefghijklmnop"), "{told}");
-        pushes.timeout = LONG;
+        pushes.pushing.timeout = LONG;
         assert_eq!(pushes.attempt().await.0, "delivered", "{error}");
         let posted = fake.with(|slack| slack.messages.clone());
         assert_eq!(posted.len(), messages, "{error}");

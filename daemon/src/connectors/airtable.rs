@@ -7,6 +7,7 @@ mod schema;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
 use secrecy::SecretString;
@@ -14,18 +15,20 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Step,
-    config, crm, verdict,
+    ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response, config,
+    crm,
+    vendor::{self, Vendor, word},
 };
 use crate::domain::{
     address::EgressPolicy,
     integration::{Integration, ProbeKind},
     json::Json,
     mapping::Mapping,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, FailureClass},
 };
 
 const NAME: &str = "airtable";
+const VENDOR: Vendor = Vendor { name: NAME, failure };
 const API: &str = "https://api.airtable.com";
 /// Airtable takes five calls a second for each base; the fifth is left to others.
 const PACE: Pace = Pace { calls: 4, per: Duration::from_secs(1) };
@@ -153,6 +156,7 @@ struct Ready {
     token: Option<SecretString>,
 }
 
+#[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         let event = crm::event(push)?;
@@ -174,75 +178,56 @@ impl Prepared for Ready {
         Ok(Some(body.to_bytes()))
     }
 
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        let Some(token) = &self.token else {
-            return Step::Done(Outcome::Failed(config::no_credentials("token")));
-        };
-        match exchanges.last() {
-            Some(exchange) => Step::Done(read(exchange, push.now)),
-            None => {
-                let url = self.url(&["v0", &self.base_id, &self.table]);
-                let body = push.rendered.cloned().unwrap_or_default();
-                Step::Call(Request::new(Method::PATCH, url).bearer(token).json(body).into())
-            }
-        }
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let token = self.token()?;
+        let body = push.rendered.cloned().unwrap_or_default();
+        let answer = ctx.send(self.records(Method::PATCH).bearer(token).json(body)).await?;
+        if is_done(&answer) { Ok(()) } else { Err(failure(&answer, ctx.now)) }
     }
 
     fn pace(&self) -> Option<Pace> {
         Some(PACE)
     }
 
-    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-        let Some(token) = &self.token else {
-            return verdict::failed(None, config::no_credentials("token"));
-        };
-        let get = |url: Url| ProbeStep::Call(Request::new(Method::GET, url).bearer(token).into());
-        let mut answers = exchanges.iter();
-        let mut account = None;
-        if probe.kind != ProbeKind::Mapping {
-            let Some(whoami) = answers.next() else { return get(self.url(&["v0", "meta", "whoami"])) };
-            match verdict::success(whoami) {
-                Some(user) => account = name_of(&user),
-                None => return verdict::failed(None, failure(whoami, probe.now)),
-            }
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        let token = self.token()?;
+        if kind != ProbeKind::Mapping {
+            let whoami = Request::at(Method::GET, &self.base, &["v0", "meta", "whoami"]).bearer(token);
+            found.account = name_of(&VENDOR.json(ctx, whoami).await?);
         }
-        let Some(tables) = answers.next() else {
-            return get(self.url(&["v0", "meta", "bases", &self.base_id, "tables"]));
-        };
-        match (verdict::success(tables), answers.next()) {
-            (Some(schema), _) => self.compare(account, &schema),
-            (None, None) if is_forbidden(tables) && probe.kind != ProbeKind::Mapping => {
-                let mut url = self.url(&["v0", &self.base_id, &self.table]);
-                url.set_query(Some("pageSize=1"));
-                get(url)
-            }
-            (None, Some(records)) if verdict::success(records).is_some() => {
-                let finding = "the columns could not be checked: the token lacks the scope schema.bases:read";
-                verdict::reached(account, vec![finding.to_owned()])
-            }
-            (None, other) => verdict::failed(account, failure(other.unwrap_or(tables), probe.now)),
+        let path = ["v0", "meta", "bases", &self.base_id, "tables"];
+        let tables = ctx.send(Request::at(Method::GET, &self.base, &path).bearer(token)).await?;
+        if let Some(schema) = tables.json().filter(|_| tables.is_good()) {
+            found.findings = schema::findings(&schema, &self.table, &self.mapping, &self.key)
+                .map_err(|problem| Failure::new(FailureClass::Rejected, format!("{NAME} {problem}")))?;
+            return Ok(());
         }
+        if tables.status != 403 || kind == ProbeKind::Mapping {
+            return Err(failure(&tables, ctx.now));
+        }
+        VENDOR.json(ctx, self.records(Method::GET).query(&[("pageSize", "1")]).bearer(token)).await?;
+        let finding = "the columns could not be checked: the token lacks the scope schema.bases:read";
+        found.findings.push(finding.to_owned());
+        Ok(())
     }
 }
 
 impl Ready {
-    fn url(&self, segments: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.clear().extend(segments);
-        }
-        url
+    fn token(&self) -> Result<&SecretString, Failure> {
+        self.token.as_ref().ok_or_else(|| config::no_credentials("token"))
     }
 
-    /// Our table and mapping against what there is in the base.
-    fn compare(&self, account: Option<String>, schema: &Value) -> ProbeStep {
-        match schema::findings(schema, &self.table, &self.mapping, &self.key) {
-            Ok(findings) => verdict::reached(account, findings),
-            Err(problem) => {
-                let error = format!("{NAME} {problem}");
-                verdict::failed(account, Failure::new(FailureClass::Rejected, error))
-            }
-        }
+    fn records(&self, method: Method) -> Request {
+        Request::at(method, &self.base, &["v0", &self.base_id, &self.table])
     }
 }
 
@@ -257,56 +242,44 @@ fn cell(value: Json, is_key: bool) -> Json {
 }
 
 fn name_of(user: &Value) -> Option<String> {
-    verdict::word(user, "email").or_else(|| verdict::word(user, "id")).map(str::to_owned)
+    word(user, "email").or_else(|| word(user, "id")).map(str::to_owned)
 }
 
-fn is_forbidden(exchange: &Exchange) -> bool {
-    exchange.answer.as_ref().is_ok_and(|response| response.status == 403)
-}
-
-/// What a push came to. An answer that is cut still says that the record is written.
-fn read(exchange: &Exchange, now: i64) -> Outcome {
-    let is_done = match &exchange.answer {
-        Ok(response) if (200..300).contains(&response.status) => {
-            let has_records = |body: Value| body.get("records").is_some_and(|records| records.is_array());
-            response
-                .json()
-                .map_or(response.truncated && response.body.starts_with(b"{\"records\""), has_records)
-        }
-        _ => false,
-    };
-    if is_done { Outcome::Delivered } else { Outcome::Failed(failure(exchange, now)) }
+/// Whether the record is written. An answer that is cut still says so.
+fn is_done(response: &Response) -> bool {
+    let has_records = |body: Value| body.get("records").is_some_and(Value::is_array);
+    let is_cut = response.truncated && response.body.starts_with(b"{\"records\"");
+    response.is_good() && response.json().map_or(is_cut, has_records)
 }
 
 /// What went wrong: by Airtable's code, else by the status.
-fn failure(exchange: &Exchange, now: i64) -> Failure {
-    let by_status = verdict::by_status(NAME, exchange, now);
-    let Ok(response) = &exchange.answer else { return by_status };
+fn failure(response: &Response, now: i64) -> Failure {
+    let by_status = vendor::by_status(NAME, response, now);
     let told = response.json().and_then(|body| code_of(&body));
     let failure = match &told {
         Some((code, message)) => {
-            Failure { error: verdict::told(NAME, by_status.class, code, message).error, ..by_status }
+            Failure { error: vendor::told(NAME, by_status.class, code, message).error, ..by_status }
         }
         None => by_status,
     };
     let code = told.as_ref().map_or("", |(code, _)| code.as_str());
     match (code, response.status) {
-        ("PUBLIC_API_BILLING_LIMIT_EXCEEDED", _) => verdict::waiting(failure, exchange, now, MONTHLY),
-        (_, 429) => verdict::waiting(failure, exchange, now, PENALTY),
+        ("PUBLIC_API_BILLING_LIMIT_EXCEEDED", _) => vendor::waiting(failure, response, now, MONTHLY),
+        (_, 429) => vendor::waiting(failure, response, now, PENALTY),
         _ => failure,
     }
 }
 
 /// Code and message, in each of the shapes that Airtable answers with.
 fn code_of(body: &Value) -> Option<(String, String)> {
-    let message = |error: &Value| verdict::word(error, "message").unwrap_or_default().to_owned();
+    let message = |error: &Value| word(error, "message").unwrap_or_default().to_owned();
     let first = body.get("errors").and_then(|errors| errors.get(0));
     if let Some(error) = first {
-        return Some((verdict::word(error, "error")?.to_owned(), message(error)));
+        return Some((word(error, "error")?.to_owned(), message(error)));
     }
     match body.get("error")? {
         Value::String(code) => Some((code.clone(), message(body))),
-        error => Some((verdict::word(error, "type")?.to_owned(), message(error))),
+        error => Some((word(error, "type")?.to_owned(), message(error))),
     }
 }
 

@@ -7,6 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
+use super::Token;
+use crate::domain::template::percent_encode;
+
 /// A call as a value.
 #[derive(Clone, Debug)]
 pub enum Call {
@@ -17,6 +20,32 @@ pub enum Call {
 impl From<Request> for Call {
     fn from(request: Request) -> Self {
         Self::Http(request)
+    }
+}
+
+impl From<Mail> for Call {
+    fn from(mail: Mail) -> Self {
+        Self::Mail(mail)
+    }
+}
+
+impl Call {
+    /// Whether the body holds credentials: it is neither kept nor shown.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Self::Http(request) if request.is_secret)
+    }
+
+    /// Puts a token of a login into the call, in the place of an earlier one, and directs it to where the login says.
+    pub(super) fn log_in(&mut self, token: &Token) {
+        match self {
+            Self::Http(request) => request.log_in(token),
+            Self::Mail(mail) => {
+                if let Some(login) = mail.login.as_mut().filter(|login| login.is_token) {
+                    login.secret = token.secret.clone();
+                }
+            }
+        }
     }
 }
 
@@ -70,6 +99,47 @@ pub enum MailSecurity {
 }
 
 impl Request {
+    /// A request to a path below the base: each segment is encoded, so that no value adds another.
+    #[must_use]
+    pub fn at(method: http::Method, base: &Url, segments: &[&str]) -> Self {
+        let mut path = String::new();
+        for segment in segments {
+            path.push('/');
+            percent_encode(segment, &mut path);
+        }
+        let mut url = base.clone();
+        url.set_path(&path);
+        Self::new(method, url)
+    }
+
+    /// With this query.
+    #[must_use]
+    pub fn query(mut self, pairs: &[(&str, &str)]) -> Self {
+        self.url.query_pairs_mut().extend_pairs(pairs);
+        self.shown_url = self.url.to_string();
+        self
+    }
+
+    fn log_in(&mut self, token: &Token) {
+        if let Some(base) = &token.base {
+            let is_shown_whole = self.shown_url == self.url.as_str();
+            let mut url = base.clone();
+            url.set_path(self.url.path());
+            url.set_query(self.url.query());
+            self.url = url;
+            if is_shown_whole {
+                self.shown_url = self.url.to_string();
+            }
+        }
+        let bearer = format!("Bearer {}", token.secret.expose_secret());
+        // A token that no header can carry is left out, and the target then refuses the login.
+        self.headers.retain(|header| header.name != header::AUTHORIZATION);
+        if let Ok(value) = HeaderValue::try_from(bearer) {
+            let at = self.headers.len().min(1);
+            self.headers.insert(at, RequestHeader { name: header::AUTHORIZATION, value, secret: true });
+        }
+    }
+
     /// A request without a body.
     #[must_use]
     pub fn new(method: http::Method, url: Url) -> Self {
@@ -133,6 +203,24 @@ impl Request {
 }
 
 impl Response {
+    /// Whether a call did what it should, going by the status.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Whether its status is one of these.
+    #[must_use]
+    pub fn is_one_of(&self, statuses: &[u16]) -> bool {
+        statuses.contains(&self.status)
+    }
+
+    /// The number that a header has.
+    #[must_use]
+    pub fn number(&self, header: &str) -> Option<u64> {
+        self.header(header)?.trim().parse().ok()
+    }
+
     /// A header's value.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -154,12 +242,8 @@ pub struct RequestHeader {
     pub secret: bool,
 }
 
-/// A call with what came of it.
-#[derive(Clone, Debug)]
-pub struct Exchange {
-    pub call: Call,
-    pub answer: Result<Response, CallError>,
-}
+/// What came of a call.
+pub type Answer = Result<Response, CallError>;
 
 /// What the target answered; a mail server's reply has its code as status. The body is cut at the cap.
 #[derive(Clone, Debug)]

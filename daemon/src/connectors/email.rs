@@ -7,13 +7,14 @@ mod login;
 mod message;
 mod reply;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 use url::{Host, Url};
 
 use super::{
-    Call, ConfigField, Connector, Exchange, Mail, MailLogin, MailSecurity, Manifest, Prepared, Probe,
-    ProbeStep, Push, Report, Request, Step, Token, config,
+    Answer, ConfigField, Connector, Conversation, Found, Mail, MailLogin, MailSecurity, Manifest, Prepared,
+    Push, Request, Response, Token, config,
     crm::{self, unrenderable},
     oauth, summary,
 };
@@ -21,7 +22,7 @@ use crate::domain::{
     address::{EgressPolicy, allowing},
     integration::{EventKind, Integration, ProbeKind},
     mapping::Mapping,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, FailureClass},
     template::{Context, Place, Template},
 };
 use login::Login;
@@ -271,6 +272,7 @@ struct Ready {
     ours: Ours,
 }
 
+#[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         let event = crm::event(push)?;
@@ -305,53 +307,48 @@ impl Prepared for Ready {
         Ok(Some(message.to_bytes()))
     }
 
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        if let Some(exchange) = exchanges.last() {
-            return match reply::read(exchange, push.now) {
-                Outcome::Failed(failure)
-                    if push.token.is_some() && reply::refuses_login(exchange, &failure) =>
-                {
-                    Step::Renew
-                }
-                outcome => Step::Done(outcome),
-            };
-        }
-        match summary::whole(self, push) {
-            Ok(message) => Step::Call(Call::Mail(self.settings.mail(self.login.told(push.token), message))),
-            Err(failure) => Step::Done(Outcome::Failed(failure)),
-        }
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let message = summary::whole(self, push)?;
+        reply::read(&ctx.send(self.settings.mail(self.login.told(), message)).await?)
     }
 
-    fn login(&self, _now: i64) -> Option<Result<Request, Failure>> {
-        self.login.request().map(Ok)
+    fn login(&self) -> Option<&dyn super::Login> {
+        self.login.request().map(|_| self as &dyn super::Login)
     }
 
-    fn token(&self, exchange: &Exchange, now: i64) -> Result<Token, Failure> {
-        oauth::token("email", exchange, "", now)
+    fn probes(&self, kind: ProbeKind) -> bool {
+        kind != ProbeKind::Mapping
     }
 
     /// Without a message it is the login alone that is tried.
-    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-        if probe.kind == ProbeKind::Mapping {
-            return ProbeStep::Sample;
-        }
-        let login = self.login.told(probe.token);
-        let Some(exchange) = exchanges.last() else {
-            return ProbeStep::Call(Call::Mail(self.settings.mail(login, Bytes::new())));
-        };
-        let outcome = reply::read(exchange, probe.now);
-        if let Outcome::Failed(failure) = &outcome
-            && probe.token.is_some()
-            && reply::refuses_login(exchange, failure)
-        {
-            return ProbeStep::Renew;
-        }
+    async fn probe(
+        &self,
+        _kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        let login = self.login.told();
+        reply::read(&ctx.send(self.settings.mail(login.clone(), Bytes::new())).await?)?;
         let host = &self.settings.host;
-        let account = (outcome == Outcome::Delivered).then(|| match login {
+        found.account = Some(match login {
             Some(login) => format!("{} at {host}", summary::one_line(&login.username)),
             None => format!("{host}, without login"),
         });
-        ProbeStep::Done(Report { outcome, account, findings: Vec::new() })
+        Ok(())
+    }
+}
+
+impl super::Login for Ready {
+    fn request(&self, _now: i64) -> Result<Request, Failure> {
+        self.login.request().ok_or_else(|| config::no_credentials("client_id"))
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        oauth::token("email", answer, "", now)
+    }
+
+    fn refuses(&self, response: &Response) -> bool {
+        reply::refuses_login(response)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
@@ -12,14 +13,15 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    Call, ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Push, Response, Step, config, crm,
-    hook_url, reading, webhook::Webhook,
+    ConfigField, Connector, Conversation, Manifest, Pace, Prepared, Push, Response, config, crm, hook_url,
+    reading,
+    webhook::{self, Webhook},
 };
 use crate::domain::{
     address::EgressPolicy,
     integration::{EventKind, Integration},
     json::Json,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, FailureClass},
 };
 
 /// A product that catches hooks.
@@ -190,7 +192,7 @@ impl Connector for Hook {
             hook_url::read(&integration.credentials, HOOK_URL).transpose().map_err(crm::unrenderable)?;
         let source = url.as_ref().map_or(self.example, Url::as_str);
         let config = self.webhook(&integration.config, source);
-        let webhook = Webhook.prepare(&Integration { config, ..integration.clone() }, brand)?;
+        let webhook = webhook::compile(&Integration { config, ..integration.clone() }, brand)?;
         let takes_key = self.manifest.credentials.iter().any(|field| field.name == API_KEY);
         let key = config::credential(&integration.credentials, API_KEY).filter(|_| takes_key);
         let product = Product { name: self.manifest.name, pace: self.pace, wait: self.wait, gone: self.gone };
@@ -210,34 +212,23 @@ struct Product {
 /// A hook that is ready to push.
 struct Ready {
     product: Product,
-    webhook: Box<dyn Prepared>,
+    webhook: webhook::Ready,
     url: Option<Url>,
     key: Option<SecretString>,
 }
 
+#[async_trait]
 impl Prepared for Ready {
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        let Some(url) = &self.url else {
-            return Step::Done(Outcome::Failed(config::no_credentials(HOOK_URL)));
-        };
-        if let Some(exchange) = exchanges.last() {
-            return Step::Done(self.product.read(exchange, url, push.now));
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let url = self.url.as_ref().ok_or_else(|| config::no_credentials(HOOK_URL))?;
+        let body = marked(push)?;
+        let mut request = self.webhook.request(&Push { body: &body, ..*push })?;
+        request.shown_url = hook_url::shown(&request.url);
+        if let Some(key) = &self.key {
+            request = request.secret_header(HeaderName::from_static("x-make-apikey"), key.expose_secret());
         }
-        let body = match marked(push) {
-            Ok(body) => body,
-            Err(failure) => return Step::Done(Outcome::Failed(failure)),
-        };
-        match self.webhook.step(&Push { body: &body, ..*push }, &[]) {
-            Step::Call(Call::Http(mut request)) => {
-                request.shown_url = hook_url::shown(&request.url);
-                if let Some(key) = &self.key {
-                    let name = HeaderName::from_static("x-make-apikey");
-                    request = request.secret_header(name, key.expose_secret());
-                }
-                Step::Call(request.into())
-            }
-            other => other,
-        }
+        let answer = ctx.send(request).await?;
+        if answer.is_good() { Ok(()) } else { Err(self.product.failure(&answer, url, ctx.now)) }
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -263,9 +254,8 @@ fn marked<'a>(push: &Push<'a>) -> Result<Cow<'a, Bytes>, Failure> {
 
 impl Product {
     /// None of them has a scheme of errors, so the status says what to do, and the words only what to look for.
-    fn read(&self, exchange: &Exchange, url: &Url, now: i64) -> Outcome {
-        let Outcome::Failed(mut failure) = reading::read(exchange, now) else { return Outcome::Delivered };
-        let Ok(response) = &exchange.answer else { return Outcome::Failed(failure) };
+    fn failure(&self, response: &Response, url: &Url, now: i64) -> Failure {
+        let mut failure = reading::failure(response, now);
         failure.error = format!("{} {}", self.name, hook_url::scrubbed(&failure.error, url));
         match response.status {
             400 if is_full(response) => {
@@ -277,7 +267,7 @@ impl Product {
             404 | 410 => failure.error = format!("{} {} {}", self.name, response.status, self.gone),
             _ => {}
         }
-        Outcome::Failed(failure)
+        failure
     }
 }
 

@@ -1,6 +1,6 @@
 //! HubSpot: a contact, upserted by email, then a note with the lead's summary on its timeline.
 
-mod answer;
+mod error;
 mod plan;
 mod probe;
 #[cfg(test)]
@@ -8,6 +8,7 @@ mod tests;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
 use secrecy::ExposeSecret as _;
@@ -15,16 +16,16 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Response,
-    Step, Token, config, crm,
+    Answer, ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response,
+    Token, config, crm,
     oauth::{self, Login},
-    talk::{self, Heard, Talk},
+    vendor::{Vendor, id_of, unreadable},
 };
 use crate::domain::{
     address::EgressPolicy,
-    integration::Integration,
+    integration::{Integration, ProbeKind},
     mapping::Mapping,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, FailureClass},
 };
 use plan::Plan;
 
@@ -32,7 +33,8 @@ use plan::Plan;
 #[derive(Debug)]
 pub(super) struct Hubspot;
 
-const VENDOR: &str = "hubspot";
+const NAME: &str = "hubspot";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const BASE: &str = "https://api.hubapi.com";
 /// Each version lives for about 18 months. The later ones refuse a contact that lacks what an administrator requires.
 const API_VERSION: &str = "2026-03";
@@ -86,7 +88,7 @@ fn own_mapping() -> Value {
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     ..Manifest::new(
-        VENDOR,
+        NAME,
         "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline",
         FIELDS,
         CREDENTIALS,
@@ -142,40 +144,20 @@ struct Ready {
     login: Option<Login>,
 }
 
+#[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         Plan::make(&self.mapping, push)?.bytes().map(Some)
     }
 
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        let plan = match Plan::read(push) {
-            Ok(plan) => plan,
-            Err(failure) => return talk::failed(failure),
-        };
-        if self.login.is_none() {
-            return talk::failed(config::no_credentials("token"));
-        }
-        match self.push(&Talk::new(push, exchanges), &plan) {
-            Ok(()) => Step::Done(Outcome::Delivered),
-            Err(next) => *next,
-        }
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let plan = Plan::read(push)?;
+        self.is_ready()?;
+        self.bring(push, &plan, ctx).await
     }
 
-    fn login(&self, _now: i64) -> Option<Result<Request, Failure>> {
-        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
-            return None;
-        };
-        let url = talk::url(&self.base, &["oauth", &self.version, "token"]);
-        Some(Ok(Request::new(Method::POST, url).secret_form(&[
-            ("grant_type", "refresh_token"),
-            ("client_id", client_id.expose_secret()),
-            ("client_secret", client_secret.expose_secret()),
-            ("refresh_token", refresh_token.expose_secret()),
-        ])))
-    }
-
-    fn token(&self, exchange: &Exchange, now: i64) -> Result<Token, Failure> {
-        oauth::token(VENDOR, exchange, "", now)
+    fn login(&self) -> Option<&dyn super::Login> {
+        matches!(self.login, Some(Login::App { .. })).then_some(self)
     }
 
     fn keeps_ids(&self) -> bool {
@@ -187,207 +169,237 @@ impl Prepared for Ready {
     }
 
     fn spent(&self, response: &Response) -> Option<Failure> {
-        answer::spent(response)
+        error::spent(response)
     }
 
-    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-        probe::step(self, probe, exchanges)
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.is_ready()?;
+        probe::look(self, kind, ctx, found).await
+    }
+}
+
+impl super::Login for Ready {
+    fn request(&self, _now: i64) -> Result<Request, Failure> {
+        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
+            return Err(config::no_credentials("refresh_token"));
+        };
+        let request = Request::at(Method::POST, &self.base, &["oauth", &self.version, "token"]);
+        Ok(request.secret_form(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", client_id.expose_secret()),
+            ("client_secret", client_secret.expose_secret()),
+            ("refresh_token", refresh_token.expose_secret()),
+        ]))
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        oauth::token(NAME, answer, "", now)
     }
 }
 
 impl Ready {
+    fn is_ready(&self) -> Result<(), Failure> {
+        if self.login.is_some() { Ok(()) } else { Err(config::no_credentials("token")) }
+    }
+
     /// The contact, once for each delivery; then its note, once for each delivery.
-    fn push(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<()> {
-        let done = format!("contact.{}", talk.push.id);
-        let contact = match talk.id(&done) {
-            Some(contact) => contact.to_owned(),
-            None => self.contact(talk, plan)?,
+    async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let done = format!("contact.{}", push.id);
+        let contact = match ctx.id(&done) {
+            Some(contact) => contact,
+            None => self.contact(ctx, plan).await?,
         };
-        talk.keep(&[("contact", &contact), (&done, &contact)])?;
-        if self.note(talk, plan, &contact)? {
+        ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
+        if self.note(push, ctx, plan, &contact).await? {
             return Ok(());
         }
         // The contact was deleted since it was written: the lead's person is looked for once more.
-        let contact = self.by_email(talk, plan)?;
-        talk.keep(&[("contact", &contact), (&done, &contact)])?;
-        if self.note(talk, plan, &contact)? {
+        let contact = self.by_email(ctx, plan).await?;
+        ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
+        if self.note(push, ctx, plan, &contact).await? {
             return Ok(());
         }
         let error = "hubspot OBJECT_NOT_FOUND the contact is gone again";
-        Err(talk::stop(Failure::new(FailureClass::Transient, error)))
+        Err(Failure::new(FailureClass::Transient, error))
     }
 
-    fn contact(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<String> {
-        if let Some(id) = talk.id("contact") {
-            let properties = if talk.id(SECOND_EMAIL) == Some(&plan.email) {
+    async fn contact(&self, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String, Failure> {
+        if let Some(id) = ctx.id("contact") {
+            let properties = if ctx.id(SECOND_EMAIL).as_ref() == Some(&plan.email) {
                 &plan.without_email()
             } else {
                 &plan.properties
             };
-            let answer = talk.ask(self.patch(talk.token(), id, false, properties))?;
-            if let Some(contact) = self.settled(talk, plan, answer)? {
+            let answer = ctx.send(self.patch(&id, false, properties)).await?;
+            if let Some(contact) = self.settled(ctx, plan, &answer).await? {
                 return Ok(contact);
             }
         }
-        self.by_email(talk, plan)
+        self.by_email(ctx, plan).await
     }
 
     /// Searching first would not do: HubSpot's search lags behind what was written.
-    fn by_email(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<String> {
-        let answer = talk.ask(self.patch(talk.token(), &plan.email, true, &plan.properties))?;
-        if let Some(contact) = self.settled(talk, plan, answer)? {
+    async fn by_email(&self, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String, Failure> {
+        let answer = ctx.send(self.patch(&plan.email, true, &plan.properties)).await?;
+        if let Some(contact) = self.settled(ctx, plan, &answer).await? {
             return Ok(contact);
         }
-        let answer = talk.ask(self.create(talk.token(), &plan.properties))?;
-        match self.settled(talk, plan, answer)? {
-            Some(contact) => Ok(contact),
-            None => Err(self.refused(talk, answer)),
-        }
+        let answer = ctx.send(self.create(&plan.properties)).await?;
+        let contact = self.settled(ctx, plan, &answer).await?;
+        contact.ok_or_else(|| error::failure(&answer, ctx.now))
     }
 
     /// The id of the contact that an answer is about; none if there is no such contact.
-    fn settled(&self, talk: &Talk<'_>, plan: &Plan, answer: &Response) -> Heard<Option<String>> {
-        if talk::is_good(answer) {
-            return match answer.json().as_ref().and_then(|body| talk::id_of(&body["id"])) {
-                Some(id) => Ok(Some(id)),
-                None => Err(talk::stop(talk::unreadable(VENDOR, answer, "contact id"))),
-            };
+    async fn settled(
+        &self,
+        ctx: &mut Conversation<'_>,
+        plan: &Plan,
+        answer: &Response,
+    ) -> Result<Option<String>, Failure> {
+        if answer.is_good() {
+            return made(answer, "contact id").map(Some);
         }
         if answer.status == 404 {
             return Ok(None);
         }
-        let Some(existing) = answer::existing(answer) else { return Err(self.refused(talk, answer)) };
+        let Some(existing) = error::existing(answer) else { return Err(error::failure(answer, ctx.now)) };
         // The address is another contact's, maybe not its first: that stays as it is, the rest is written. Updates
         // leave it alone too, until the lead has another address.
-        talk.keep(&[(SECOND_EMAIL, &plan.email)])?;
-        let again = talk.ask(self.patch(talk.token(), &existing, false, &plan.without_email()))?;
-        if talk::is_good(again) { Ok(Some(existing)) } else { Err(self.refused(talk, again)) }
+        ctx.keep(&[(SECOND_EMAIL, &plan.email)]).await;
+        VENDOR.good(ctx, self.patch(&existing, false, &plan.without_email())).await?;
+        Ok(Some(existing))
     }
 
     /// Whether the note is there; false if its contact is not.
-    fn note(&self, talk: &Talk<'_>, plan: &Plan, contact: &str) -> Heard<bool> {
-        let key = format!("note.{}", talk.push.id);
-        if talk.id(&key).is_some() {
+    async fn note(
+        &self,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+        plan: &Plan,
+        contact: &str,
+    ) -> Result<bool, Failure> {
+        let key = format!("note.{}", push.id);
+        if ctx.id(&key).is_some() {
             return Ok(true);
         }
-        if talk.push.is_repeat
-            && let Some(note) = self.find_note(talk, contact)?
+        if push.is_repeat
+            && let Some(note) = self.find_note(push, ctx, contact).await?
         {
-            talk.keep(&[(&key, &note)])?;
+            ctx.keep(&[(&key, &note)]).await;
             return Ok(true);
         }
-        let answer = talk.ask(self.write_note(talk.token(), &plan.note, contact))?;
+        let answer = ctx.send(self.write_note(&plan.note, contact)).await?;
         if answer.status == 404 {
             return Ok(false);
         }
-        if !talk::is_good(answer) {
-            return Err(self.refused(talk, answer));
+        if !answer.is_good() {
+            return Err(error::failure(&answer, ctx.now));
         }
-        match answer.json().as_ref().and_then(|body| talk::id_of(&body["id"])) {
-            Some(note) => talk.keep(&[(&key, &note)]).map(|()| true),
-            None => Err(talk::stop(talk::unreadable(VENDOR, answer, "note id"))),
-        }
+        ctx.keep(&[(&key, &made(&answer, "note id")?)]).await;
+        Ok(true)
     }
 
     /// HubSpot takes no key for a note, so that one whose answer was lost is looked for by what it says.
-    fn find_note(&self, talk: &Talk<'_>, contact: &str) -> Heard<Option<String>> {
-        let listed = talk.ask(self.list_notes(talk.token(), contact))?;
+    async fn find_note(
+        &self,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+        contact: &str,
+    ) -> Result<Option<String>, Failure> {
+        let listed = ctx.send(self.list_notes(contact)).await?;
         if listed.status == 404 {
             return Ok(None);
         }
-        let Some(notes) = Some(listed).filter(|listed| talk::is_good(listed)).and_then(Response::json) else {
-            return Err(if talk::is_good(listed) {
-                talk::stop(talk::unreadable(VENDOR, listed, "list of notes"))
-            } else {
-                self.refused(talk, listed)
-            });
-        };
-        let newest = answer::newest(&notes, NOTES_READ);
+        if !listed.is_good() {
+            return Err(error::failure(&listed, ctx.now));
+        }
+        let notes = listed.json().ok_or_else(|| unreadable(NAME, &listed, "list of notes"))?;
+        let newest = error::newest(&notes, NOTES_READ);
         if newest.is_empty() {
             return Ok(None);
         }
-        let read = talk.ask(self.read_notes(talk.token(), &newest))?;
-        if !talk::is_good(read) {
-            return Err(self.refused(talk, read));
-        }
+        let read = VENDOR.good(ctx, self.read_notes(&newest)).await?;
         match read.json() {
-            Some(body) => Ok(answer::note_of(&body, talk.push)),
-            None if read.truncated => self.find_note_singly(talk, &newest),
-            None => Err(talk::stop(talk::unreadable(VENDOR, read, "notes"))),
+            Some(body) => Ok(error::note_of(&body, push)),
+            None if read.truncated => self.find_note_singly(push, ctx, &newest).await,
+            None => Err(unreadable(NAME, &read, "notes")),
         }
     }
 
     /// Where people write long notes: one by one. What a note is known by stands at its beginning.
-    fn find_note_singly(&self, talk: &Talk<'_>, newest: &[String]) -> Heard<Option<String>> {
+    async fn find_note_singly(
+        &self,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+        newest: &[String],
+    ) -> Result<Option<String>, Failure> {
         for id in newest.iter().take(NOTES_READ_SINGLY) {
-            let read = talk.ask(self.read_notes(talk.token(), std::slice::from_ref(id)))?;
-            if !talk::is_good(read) {
-                return Err(self.refused(talk, read));
-            }
-            if talk.push.is_told_by(&String::from_utf8_lossy(&read.body)) {
+            let read = VENDOR.good(ctx, self.read_notes(std::slice::from_ref(id))).await?;
+            if push.is_told_by(&String::from_utf8_lossy(&read.body)) {
                 return Ok(Some(id.clone()));
             }
         }
         Ok(None)
     }
 
-    fn refused(&self, talk: &Talk<'_>, answer: &Response) -> Box<Step> {
-        if answer.status == 401 && talk.token().is_some() {
-            return Box::new(Step::Renew);
-        }
-        talk::stop(answer::failure(answer, talk.push.now))
-    }
-
-    fn request(&self, method: Method, path: &[&str], token: Option<&Token>) -> Request {
-        let request = Request::new(method, talk::url(&self.base, path));
-        match (token, &self.login) {
-            (Some(token), _) => request.bearer(&token.secret),
-            (None, Some(Login::Token(token))) => request.bearer(token),
-            (None, _) => request,
+    fn request(&self, method: Method, path: &[&str]) -> Request {
+        let request = Request::at(method, &self.base, path);
+        match &self.login {
+            Some(Login::Token(token)) => request.bearer(token),
+            _ => request,
         }
     }
 
-    fn objects(&self, method: Method, path: &[&str], token: Option<&Token>) -> Request {
+    fn objects(&self, method: Method, path: &[&str]) -> Request {
         let path: Vec<&str> = ["crm", "objects", &self.version].iter().chain(path).copied().collect();
-        self.request(method, &path, token)
+        self.request(method, &path)
     }
 
-    fn patch(
-        &self,
-        token: Option<&Token>,
-        id: &str,
-        is_email: bool,
-        properties: &serde_json::Map<String, Value>,
-    ) -> Request {
-        let mut request = self.objects(Method::PATCH, &["contacts", id], token);
+    fn patch(&self, id: &str, is_email: bool, properties: &serde_json::Map<String, Value>) -> Request {
+        let mut request = self.objects(Method::PATCH, &["contacts", id]);
         if is_email {
-            request = talk::with_query(request, &[("idProperty", "email")]);
+            request = request.query(&[("idProperty", "email")]);
         }
         request.json(json!({ "properties": properties }).to_string())
     }
 
-    fn create(&self, token: Option<&Token>, properties: &serde_json::Map<String, Value>) -> Request {
+    fn create(&self, properties: &serde_json::Map<String, Value>) -> Request {
         let body = json!({ "properties": properties, "associations": [] });
-        self.objects(Method::POST, &["contacts"], token).json(body.to_string())
+        self.objects(Method::POST, &["contacts"]).json(body.to_string())
     }
 
-    fn write_note(&self, token: Option<&Token>, properties: &Value, contact: &str) -> Request {
+    fn write_note(&self, properties: &Value, contact: &str) -> Request {
         let kind = json!({ "associationCategory": "HUBSPOT_DEFINED", "associationTypeId": NOTE_TO_CONTACT });
         let body = json!({
             "properties": properties,
             "associations": [{ "to": { "id": contact }, "types": [kind] }],
         });
-        self.objects(Method::POST, &["notes"], token).json(body.to_string())
+        self.objects(Method::POST, &["notes"]).json(body.to_string())
     }
 
-    fn list_notes(&self, token: Option<&Token>, contact: &str) -> Request {
-        let request = self.objects(Method::GET, &["contacts", contact, "associations", "notes"], token);
-        talk::with_query(request, &[("limit", "500")])
+    fn list_notes(&self, contact: &str) -> Request {
+        let request = self.objects(Method::GET, &["contacts", contact, "associations", "notes"]);
+        request.query(&[("limit", "500")])
     }
 
-    fn read_notes(&self, token: Option<&Token>, ids: &[String]) -> Request {
+    fn read_notes(&self, ids: &[String]) -> Request {
         let inputs: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
         let body = json!({ "properties": ["hs_note_body"], "propertiesWithHistory": [], "inputs": inputs });
-        self.objects(Method::POST, &["notes", "batch", "read"], token).json(body.to_string())
+        self.objects(Method::POST, &["notes", "batch", "read"]).json(body.to_string())
     }
+}
+
+/// The id of what an answer says was made or changed.
+fn made(answer: &Response, what: &str) -> Result<String, Failure> {
+    let id = answer.json().as_ref().and_then(|body| id_of(&body["id"]));
+    id.ok_or_else(|| unreadable(NAME, answer, what))
 }

@@ -4,11 +4,12 @@
 //! left is subscribed again. A lead without consent is skipped before it comes here, and refused if it comes.
 //! Titles of errors are from recorded answers and memory, so the status decides wherever one is not known.
 
+mod error;
 mod member;
-mod reading;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use secrecy::{ExposeSecret, SecretString};
@@ -16,8 +17,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Ids, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Step,
-    config, crm, verdict,
+    ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response, config,
+    crm,
+    vendor::{Vendor, word},
 };
 use crate::domain::{
     address::EgressPolicy,
@@ -25,11 +27,12 @@ use crate::domain::{
     integration::{Integration, ProbeKind},
     json::Json,
     mapping::Mapping,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, FailureClass},
 };
 use member::Member;
 
 const NAME: &str = "mailchimp";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 /// Mailchimp takes ten connections at once for each user, all programs together.
 const CONNECTIONS: u32 = 4;
 const STATUSES: [&str; 2] = ["pending", "subscribed"];
@@ -165,37 +168,33 @@ struct Ready {
     member: Member,
 }
 
+#[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         let event = consented(push)?;
         self.member.plan(&event, push).map(|plan| Some(plan.to_bytes()))
     }
 
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        let Some(login) = &self.login else {
-            return Step::Done(Outcome::Failed(config::no_credentials("api_key")));
-        };
-        let plan = match consented(push).and_then(|_| plan_of(push)) {
-            Ok(plan) => plan,
-            Err(failure) => return Step::Done(Outcome::Failed(failure)),
-        };
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let login = self.login()?;
+        consented(push)?;
+        let plan = plan_of(push)?;
         let kept = format!("member.{}", push.id);
         let has_tags = plan.get("tags").is_some();
-        let is_member = push.ids.contains_key(&kept);
-        match exchanges.last() {
-            // An earlier attempt made the member, and it is gone since.
-            Some(exchange) if is_tagging(exchange) && exchanges.len() == 1 && is_missing(exchange) => {
-                self.put(login, &plan)
+        if ctx.id(&kept).is_some() {
+            let tagged = ctx.send(self.tag(login, &plan)).await?;
+            // An earlier attempt made the member, and it may be gone since.
+            if tagged.status != 404 {
+                return done(&tagged, ctx.now);
             }
-            Some(exchange) if !reading::is_done(exchange) => {
-                Step::Done(Outcome::Failed(reading::failure(exchange, push.now)))
-            }
-            Some(exchange) if !has_tags || is_tagging(exchange) => Step::Done(Outcome::Delivered),
-            // The member is there: an attempt that breaks off at the tags goes on with them.
-            Some(_) if !is_member => Step::Keep(Ids::from([(kept, hash_of(&plan))])),
-            None if !is_member => self.put(login, &plan),
-            _ => self.tag(login, &plan),
         }
+        done(&ctx.send(self.put(login, &plan)).await?, ctx.now)?;
+        if !has_tags {
+            return Ok(());
+        }
+        // The member is there: an attempt that breaks off at the tags goes on with them.
+        ctx.keep(&[(&kept, &hash_of(&plan))]).await;
+        done(&ctx.send(self.tag(login, &plan)).await?, ctx.now)
     }
 
     fn keeps_ids(&self) -> bool {
@@ -206,55 +205,53 @@ impl Prepared for Ready {
         Some(Pace { calls: CONNECTIONS, per: Duration::ZERO })
     }
 
-    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-        let Some(login) = &self.login else {
-            return verdict::failed(None, config::no_credentials("api_key"));
-        };
-        let get = |segments: &[&str], fields: &str| {
-            ProbeStep::Call(login.request(Method::GET, segments, fields).into())
-        };
-        let mut answers = exchanges.iter();
-        let mut account = None;
-        if probe.kind != ProbeKind::Mapping {
-            let Some(root) = answers.next() else { return get(&[""], "fields=account_name,login_id") };
-            let Some(user) = verdict::success(root) else {
-                return verdict::failed(None, reading::failure(root, probe.now));
-            };
-            let name = verdict::word(&user, "account_name").unwrap_or("?").to_owned();
-            let Some(list) = answers.next() else {
-                return get(&["lists", &self.list], "fields=id,name,stats.member_count");
-            };
-            let Some(audience) = verdict::success(list) else {
-                return verdict::failed(Some(name), reading::failure(list, probe.now));
-            };
-            account = Some(reading::account(&name, &audience));
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        let login = self.login()?;
+        let get = |segments: &[&str], query: &str| login.request(Method::GET, segments, query);
+        if kind != ProbeKind::Mapping {
+            let user = VENDOR.json(ctx, get(&[""], "fields=account_name,login_id")).await?;
+            let name = word(&user, "account_name").unwrap_or("?").to_owned();
+            found.account = Some(name.clone());
+            let list = get(&["lists", &self.list], "fields=id,name,stats.member_count");
+            found.account = Some(error::account(&name, &VENDOR.json(ctx, list).await?));
         }
-        let Some(fields) = answers.next() else {
-            let query = "count=1000&fields=merge_fields.tag,merge_fields.type";
-            return get(&["lists", &self.list, "merge-fields"], query);
-        };
-        match verdict::success(fields) {
-            Some(schema) => verdict::reached(account, self.member.findings(&schema)),
-            None => verdict::failed(account, reading::failure(fields, probe.now)),
-        }
+        let query = "count=1000&fields=merge_fields.tag,merge_fields.type";
+        let schema = VENDOR.json(ctx, get(&["lists", &self.list, "merge-fields"], query)).await?;
+        found.findings = self.member.findings(&schema);
+        Ok(())
     }
 }
 
 impl Ready {
-    fn put(&self, login: &Login, plan: &Json) -> Step {
+    fn login(&self) -> Result<&Login, Failure> {
+        self.login.as_ref().ok_or_else(|| config::no_credentials("api_key"))
+    }
+
+    fn put(&self, login: &Login, plan: &Json) -> Request {
         let segments = ["lists", &self.list, "members", &hash_of(plan)];
         // A merge field that is required in forms must not keep a lead out.
         let request = login.request(Method::PUT, &segments, "skip_merge_validation=true");
-        let body = plan.get("member").map(Json::to_bytes).unwrap_or_default();
-        Step::Call(request.json(body).into())
+        request.json(plan.get("member").map(Json::to_bytes).unwrap_or_default())
     }
 
-    fn tag(&self, login: &Login, plan: &Json) -> Step {
+    fn tag(&self, login: &Login, plan: &Json) -> Request {
         let segments = ["lists", &self.list, "members", &hash_of(plan), "tags"];
         let tags = plan.get("tags").cloned().unwrap_or(Json::Null);
-        let body = Json::object([("tags", tags)]).to_bytes();
-        Step::Call(login.request(Method::POST, &segments, "").json(body).into())
+        login.request(Method::POST, &segments, "").json(Json::object([("tags", tags)]).to_bytes())
     }
+}
+
+fn done(answer: &Response, now: i64) -> Result<(), Failure> {
+    if error::is_done(answer) { Ok(()) } else { Err(error::failure(answer, now)) }
 }
 
 /// The event, if the lead agreed to be written to.
@@ -275,14 +272,6 @@ fn plan_of(push: &Push<'_>) -> Result<Json, Failure> {
 
 fn hash_of(plan: &Json) -> String {
     plan.get("hash").map(crm::text).unwrap_or_default()
-}
-
-fn is_missing(exchange: &Exchange) -> bool {
-    exchange.answer.as_ref().is_ok_and(|response| response.status == 404)
-}
-
-fn is_tagging(exchange: &Exchange) -> bool {
-    matches!(&exchange.call, super::Call::Http(request) if request.method == Method::POST)
 }
 
 #[cfg(test)]

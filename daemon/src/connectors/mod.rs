@@ -1,44 +1,39 @@
-//! Connectors: the code that speaks one kind of integration, as pure step machines.
+//! Connectors: the code that speaks one kind of integration, as straight code that does no I/O of its own.
 //!
-//! A connector does no I/O. Given the event and the exchanges so far it returns the next request as a value, or the
-//! outcome; `push` talks to the network. Adding one takes a file here and two lines below.
+//! A connector says what to send and reads what comes back; [`runtime`] drives it, and a transport carries its calls.
+//! Adding one takes a folder here and two lines below; how it is written stands in [`runtime`] and CONTRIBUTING.
 
 mod airtable;
 mod call;
 pub mod config;
 pub mod crm;
 mod email;
-#[cfg(test)]
-mod golden;
+mod field_kind;
 mod hook_url;
 mod hooks;
 mod hubspot;
-mod kinds;
-mod look;
 mod mailchimp;
 mod oauth;
 mod pipedrive;
 pub mod reading;
 mod rest;
+pub mod runtime;
 mod salesforce;
 mod slack;
 mod summary;
-mod talk;
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
-mod trial;
-pub mod verdict;
-#[cfg(test)]
-mod walk;
+mod testkit;
+mod vendor;
 mod webhook;
 
 pub use call::{
-    Call, CallError, CallErrorKind, Exchange, Mail, MailLogin, MailSecurity, Request, RequestHeader, Response,
+    Answer, Call, CallError, CallErrorKind, Mail, MailLogin, MailSecurity, Request, RequestHeader, Response,
 };
+pub use runtime::{Conversation, Driven, Transport, drive, log_in, probe};
 
 use std::{collections::BTreeMap, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -47,7 +42,7 @@ use url::Url;
 use crate::domain::{
     address::EgressPolicy,
     integration::{EventKind, Integration, Policy, ProbeKind},
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, Outcome},
 };
 
 /// A key of a connector's configuration, for help, checks and forms.
@@ -170,6 +165,7 @@ pub trait Connector: Send + Sync {
 }
 
 /// An integration ready to push.
+#[async_trait]
 pub trait Prepared: Send + Sync {
     /// What every call of a push is made from, where a push takes more than one. It is kept with the delivery and comes
     /// back as `rendered` on every repeat. None: the body of the one call is what is kept.
@@ -177,27 +173,15 @@ pub trait Prepared: Send + Sync {
         let _ = push;
         Ok(None)
     }
-    /// The next call, or the outcome. `exchanges` are the calls of this attempt so far with their answers.
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step;
-    /// The call that gets a token, if pushes need one that runs out. `now` is in seconds since 1970.
-    fn login(&self, now: i64) -> Option<Result<Request, Failure>> {
-        let _ = now;
+    /// Brings the event to the target. Without an error it is there.
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure>;
+    /// How calls get a token that runs out, if they need one.
+    fn login(&self) -> Option<&dyn Login> {
         None
-    }
-    /// Reads what the login answered.
-    fn token(&self, exchange: &Exchange, now: i64) -> Result<Token, Failure> {
-        let _ = now;
-        Err(Failure::new(FailureClass::Mapping, reading::summary(exchange)))
     }
     /// Whether the ids that the target gave are kept for the lead, so that a push may go on where it stopped.
     fn keeps_ids(&self) -> bool {
         false
-    }
-    /// Whom the push looks up before making them, where the target itself forbids no second one: pushes for the same
-    /// person wait for each other. What is rendered is there already.
-    fn person(&self, push: &Push<'_>) -> Option<String> {
-        let _ = push;
-        None
     }
     /// How many calls the target takes; all pushes to one account wait for each other.
     fn pace(&self) -> Option<Pace> {
@@ -209,10 +193,32 @@ pub trait Prepared: Send + Sync {
         let _ = response;
         None
     }
-    /// A look at the target that pushes no lead.
-    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-        let _ = (probe, exchanges);
-        ProbeStep::Sample
+    /// Whether there is anything to look at that pushes no lead; where not, a test pushes a sample lead.
+    fn probes(&self, kind: ProbeKind) -> bool {
+        let _ = kind;
+        false
+    }
+    /// A look at the target that pushes no lead. Without an error pushes would arrive, but for what is found.
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        let _ = (kind, ctx, found);
+        Ok(())
+    }
+}
+
+/// A login that gives tokens. The runtime puts them into calls, shares them among pushes and renews them.
+pub trait Login: Send + Sync {
+    /// The call that gets a token. `now` is in seconds since 1970.
+    fn request(&self, now: i64) -> Result<Request, Failure>;
+    /// Reads what the login answered.
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure>;
+    /// Whether an answer to a call with a token says that it is the token that was refused.
+    fn refuses(&self, response: &Response) -> bool {
+        response.status == 401
     }
 }
 
@@ -236,12 +242,8 @@ pub struct Push<'a> {
     pub same: &'a [String],
     /// No attempt that may have reached the target began before, in seconds since 1970.
     pub since: i64,
-    /// Another push for the same person has just ended: a search that lags may not know whom it made.
-    pub recently_pushed: bool,
     /// What was kept of earlier pushes of this lead to this integration.
     pub ids: &'a Ids,
-    /// There, if the connector has a login.
-    pub token: Option<&'a Token>,
     /// Seconds since 1970, by the database's clock.
     pub now: i64,
 }
@@ -250,24 +252,6 @@ impl Push<'_> {
     /// Whether a text of the target's tells of this event: it names one of the ids that it was brought under.
     fn is_told_by(&self, text: &str) -> bool {
         std::iter::once(self.id).chain(self.same.iter().map(String::as_str)).any(|id| text.contains(id))
-    }
-}
-
-/// What a connector wants next.
-#[derive(Clone, Debug)]
-pub enum Step {
-    Call(Call),
-    /// Keep these ids for the lead, beside those that are kept already; then ask again with them.
-    Keep(Ids),
-    /// The token was refused: get another and ask again, without the last exchange.
-    Renew,
-    Done(Outcome),
-}
-
-impl Step {
-    /// The end: it failed.
-    pub fn failed(class: FailureClass, error: impl Into<String>) -> Self {
-        Self::Done(Outcome::Failed(Failure::new(class, error)))
     }
 }
 
@@ -288,31 +272,22 @@ pub struct Pace {
     pub per: Duration,
 }
 
-/// What a probe looks for.
-#[derive(Clone, Copy, Debug)]
-pub struct Probe<'a> {
-    pub kind: ProbeKind,
-    pub token: Option<&'a Token>,
-    pub now: i64,
-}
-
-/// What a probe wants next.
-#[derive(Clone, Debug)]
-pub enum ProbeStep {
-    /// There is nothing to look at: a sample lead is pushed, if the operator asked for a test.
-    Sample,
-    Call(Call),
-    Renew,
-    Done(Report),
-}
-
-/// What a probe found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    pub outcome: Outcome,
+/// What a probe finds on its way.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
     /// Whose account it is, in the target's words. Another account differs before the first parenthesis.
     pub account: Option<String>,
     /// What is wrong with the mapping or missing at the target, each in a sentence with the nearest existing name.
+    pub findings: Vec<String>,
+}
+
+/// What a probe came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub outcome: Outcome,
+    /// As in [`Found`].
+    pub account: Option<String>,
+    /// As in [`Found`]; none where the probe failed.
     pub findings: Vec<String>,
 }
 

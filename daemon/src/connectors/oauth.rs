@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
-use super::{Exchange, Token, config, talk};
+use super::{Answer, Token, config, vendor};
 use crate::{
     connectors::reading,
     domain::outcome::{Failure, FailureClass},
@@ -40,16 +40,12 @@ pub(super) fn token_url(text: &str) -> Result<Url, String> {
 }
 
 /// The token in an answer. `base` is the member that says where to call from now on.
-pub(super) fn token(vendor: &str, exchange: &Exchange, base: &str, now: i64) -> Result<Token, Failure> {
-    let response = match &exchange.answer {
-        Ok(response) => response,
-        Err(_) => return Err(talk::no_answer(exchange, now)),
-    };
+pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: i64) -> Result<Token, Failure> {
+    let response = answer.as_ref().map_err(reading::unanswered)?;
     let body = response.json().unwrap_or(Value::Null);
-    if !talk::is_good(response) {
-        return Err(
-            refused(vendor, response.status, &body).unwrap_or_else(|| talk::by_status(vendor, response, now))
-        );
+    if !response.is_good() {
+        let refused = refused(vendor, response.status, &body);
+        return Err(refused.unwrap_or_else(|| vendor::by_status(vendor, response, now)));
     }
     let secret = body["access_token"].as_str().filter(|token| !token.is_empty());
     let Some(secret) = secret else {

@@ -3,15 +3,17 @@
 //! Pipedrive has no unique field and takes no key, so whatever may have been made already is looked up before it is
 //! made again; where its search may lag behind, among the newest records.
 
-mod answer;
+mod error;
 mod plan;
 mod probe;
+mod push;
 mod requests;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, header};
 use secrecy::ExposeSecret as _;
@@ -21,17 +23,16 @@ use url::Url;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Request, Response,
-    Step, Token, config, crm,
+    Answer, ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response,
+    Token, config, crm,
     oauth::{self, Login},
-    talk::{self, Heard, Talk},
+    vendor::Vendor,
 };
 use crate::domain::{
     address::EgressPolicy,
-    integration::Integration,
-    json::Json,
+    integration::{Integration, ProbeKind},
     mapping::Mapping,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::Failure,
 };
 use plan::Plan;
 
@@ -39,7 +40,8 @@ use plan::Plan;
 #[derive(Debug)]
 pub(super) struct Pipedrive;
 
-const VENDOR: &str = "pipedrive";
+const NAME: &str = "pipedrive";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const BASE: &str = "https://api.pipedrive.com";
 const LOGIN: &str = "https://oauth.pipedrive.com";
 /// Searches may be made ten in two seconds whatever the plan; other calls twenty or more.
@@ -164,7 +166,7 @@ fn is_custom(key: &str) -> bool {
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     ..Manifest::new(
-        VENDOR,
+        NAME,
         "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
         FIELDS,
         CREDENTIALS,
@@ -218,50 +220,25 @@ struct Ready {
     login: Option<Login>,
 }
 
+#[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         Plan::make(&self.mapping, &self.settings, push).map(|plan| Some(plan.bytes()))
     }
 
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        let plan = match Plan::read(push) {
-            Ok(plan) => plan,
-            Err(failure) => return talk::failed(failure),
-        };
-        if self.login.is_none() {
-            return talk::failed(config::no_credentials("api_token"));
-        }
-        match self.push(&Talk::new(push, exchanges), &plan) {
-            Ok(()) => Step::Done(Outcome::Delivered),
-            Err(next) => *next,
-        }
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let plan = Plan::read(push)?;
+        self.is_ready()?;
+        ctx.lock_person(&plan.email).await;
+        self.bring(push, &plan, ctx).await
     }
 
-    fn login(&self, _now: i64) -> Option<Result<Request, Failure>> {
-        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
-            return None;
-        };
-        let pair =
-            STANDARD.encode(format!("{}:{}", client_id.expose_secret(), client_secret.expose_secret()));
-        let request = Request::new(Method::POST, talk::url(&self.login_base, &["oauth", "token"]))
-            .secret_header(header::AUTHORIZATION, &format!("Basic {pair}"))
-            .secret_form(&[
-                ("grant_type", "refresh_token"),
-                ("refresh_token", refresh_token.expose_secret()),
-            ]);
-        Some(Ok(request))
-    }
-
-    fn token(&self, exchange: &Exchange, now: i64) -> Result<Token, Failure> {
-        oauth::token(VENDOR, exchange, "api_domain", now)
+    fn login(&self) -> Option<&dyn super::Login> {
+        self.is_app().then_some(self)
     }
 
     fn keeps_ids(&self) -> bool {
         true
-    }
-
-    fn person(&self, push: &Push<'_>) -> Option<String> {
-        Plan::read(push).ok().map(|plan| plan.email)
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -269,169 +246,51 @@ impl Prepared for Ready {
     }
 
     fn spent(&self, response: &Response) -> Option<Failure> {
-        answer::spent(response)
+        error::spent(response)
     }
 
-    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-        probe::step(self, probe, exchanges)
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        _kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.is_ready()?;
+        probe::look(self, ctx, found).await
+    }
+}
+
+impl super::Login for Ready {
+    fn request(&self, _now: i64) -> Result<Request, Failure> {
+        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
+            return Err(config::no_credentials("refresh_token"));
+        };
+        let pair =
+            STANDARD.encode(format!("{}:{}", client_id.expose_secret(), client_secret.expose_secret()));
+        let request = Request::at(Method::POST, &self.login_base, &["oauth", "token"])
+            .secret_header(header::AUTHORIZATION, &format!("Basic {pair}"))
+            .secret_form(&[
+                ("grant_type", "refresh_token"),
+                ("refresh_token", refresh_token.expose_secret()),
+            ]);
+        Ok(request)
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        oauth::token(NAME, answer, "api_domain", now)
     }
 }
 
 impl Ready {
-    /// Person, deal and note, each once for each delivery, in this order.
-    fn push(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<()> {
-        let done = format!("person.{}", talk.push.id);
-        let person = match talk.id(&done) {
-            Some(person) => person.to_owned(),
-            None => self.person(talk, plan)?,
-        };
-        talk.keep(&[("person", &person), (&done, &person)])?;
-        let mut deal = None;
-        if let Some(wanted) = &plan.deal {
-            let done = format!("deal.{}", talk.push.id);
-            let id = match talk.id(&done) {
-                Some(deal) => deal.to_owned(),
-                None => self.deal(talk, plan, wanted, &person)?,
-            };
-            talk.keep(&[("deal", &id), (&done, &id)])?;
-            deal = Some(id);
-        }
-        match &plan.note {
-            Some(note) => self.note(talk, note, &person, deal.as_deref()),
-            None => Ok(()),
-        }
+    fn is_ready(&self) -> Result<(), Failure> {
+        if self.login.is_some() { Ok(()) } else { Err(config::no_credentials("api_token")) }
     }
 
-    fn person(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<String> {
-        if let Some(id) = talk.id("person")
-            && self.refreshed(talk, plan, id)?
-        {
-            return Ok(id.to_owned());
-        }
-        if let Some(id) = self.find_person(talk, plan)?
-            && self.refreshed(talk, plan, &id)?
-        {
-            return Ok(id);
-        }
-        // The search lags behind what an earlier attempt made, and behind what was deleted.
-        if let Some(id) = self.find_new_person(talk, plan)?
-            && self.refreshed(talk, plan, &id)?
-        {
-            return Ok(id);
-        }
-        self.made(talk, self.create(talk.token(), "persons", &plan.new_person()), "person id")
-    }
-
-    /// Writes the lead to a person that is there, adding to its addresses and numbers; false if it is gone.
-    fn refreshed(&self, talk: &Talk<'_>, plan: &Plan, id: &str) -> Heard<bool> {
-        let there = talk.ask(self.get(talk.token(), &["api", "v2", "persons", id], &[]))?;
-        if matches!(there.status, 404 | 410) {
-            return Ok(false);
-        }
-        let body = self.json(talk, there)?;
-        if body["data"]["is_deleted"] == true {
-            return Ok(false);
-        }
-        let Some(changes) = plan.person_changes(&body["data"]) else { return Ok(true) };
-        let answer = talk.ask(self.patch(talk.token(), "persons", id, &changes))?;
-        if talk::is_good(answer) { Ok(true) } else { Err(self.refused(talk, answer)) }
-    }
-
-    /// The person with the lead's address; of several, the oldest.
-    fn find_person(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<Option<String>> {
-        let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
-        let answer = talk.ask(self.get(talk.token(), &["api", "v2", "persons", "search"], &query))?;
-        Ok(answer::oldest(&self.json(talk, answer)?))
-    }
-
-    /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
-    fn find_new_person(&self, talk: &Talk<'_>, plan: &Plan) -> Heard<Option<String>> {
-        if !(talk.push.is_repeat || talk.push.recently_pushed) {
-            return Ok(None);
-        }
-        let answer = self.fitting(talk, |limit| self.newest(talk.token(), "persons", None, limit))?;
-        Ok(answer::with_email(&self.json(talk, answer)?, &plan.email))
-    }
-
-    fn deal(&self, talk: &Talk<'_>, plan: &Plan, wanted: &Json, person: &str) -> Heard<String> {
-        if let Some(id) = talk.id("deal") {
-            let answer = talk.ask(self.patch(talk.token(), "deals", id, &Plan::deal_changes(wanted)))?;
-            if talk::is_good(answer) {
-                return Ok(id.to_owned());
-            }
-            if !matches!(answer.status, 404 | 410) {
-                return Err(self.refused(talk, answer));
-            }
-        }
-        // Where the deal was deleted too: an earlier attempt may have made it anew.
-        if talk.push.is_repeat {
-            let answer =
-                self.fitting(talk, |limit| self.newest(talk.token(), "deals", Some(person), limit))?;
-            let deals = self.json(talk, answer)?;
-            if let Some(id) = answer::same_deal(&deals, plan, wanted, self.settings.lead_field.as_deref()) {
-                return Ok(id);
-            }
-        }
-        self.made(talk, self.create(talk.token(), "deals", &self.new_deal(wanted, person)), "deal id")
-    }
-
-    fn note(&self, talk: &Talk<'_>, note: &str, person: &str, deal: Option<&str>) -> Heard<()> {
-        let key = format!("note.{}", talk.push.id);
-        if talk.id(&key).is_some() {
-            return Ok(());
-        }
-        let (of, id) = deal.map_or(("person_id", person), |deal| ("deal_id", deal));
-        if talk.push.is_repeat {
-            let answer = self.fitting(talk, |limit| self.notes(talk.token(), of, id, limit))?;
-            // Even one note is longer than what is read of an answer: ours says at its beginning whose it is.
-            if answer.truncated {
-                if talk.push.is_told_by(&String::from_utf8_lossy(&answer.body)) {
-                    return Ok(());
-                }
-            } else if let Some(found) = answer::note_of(&self.json(talk, answer)?, talk.push) {
-                return talk.keep(&[(&key, &found)]);
-            }
-        }
-        let made = self.made(talk, self.write_note(talk.token(), note, of, id), "note id")?;
-        talk.keep(&[(&key, &made)])
-    }
-
-    /// The answer to a list of the newest records: of so many as fit into what is read of an answer.
-    fn fitting<'a>(&self, talk: &Talk<'a>, list: impl Fn(&'static str) -> Request) -> Heard<&'a Response> {
-        for limit in NEWEST {
-            let answer = talk.ask(list(limit))?;
-            if !answer.truncated {
-                return Ok(answer);
-            }
-        }
-        talk.ask(list("1"))
-    }
-
-    /// The id of what a call makes.
-    fn made(&self, talk: &Talk<'_>, request: Request, what: &str) -> Heard<String> {
-        let answer = talk.ask(request)?;
-        if !talk::is_good(answer) {
-            return Err(self.refused(talk, answer));
-        }
-        let id = answer.json().as_ref().and_then(|body| talk::id_of(&body["data"]["id"]));
-        id.ok_or_else(|| talk::stop(talk::unreadable(VENDOR, answer, what)))
-    }
-
-    fn json(&self, talk: &Talk<'_>, answer: &Response) -> Heard<Value> {
-        if !talk::is_good(answer) {
-            return Err(self.refused(talk, answer));
-        }
-        // A look-up has made nothing, so asking again does no harm.
-        answer.json().ok_or_else(|| {
-            let failure = talk::unreadable(VENDOR, answer, "JSON");
-            talk::stop(Failure::new(FailureClass::Transient, failure.error))
-        })
-    }
-
-    fn refused(&self, talk: &Talk<'_>, answer: &Response) -> Box<Step> {
-        if answer.status == 401 && talk.token().is_some() {
-            return Box::new(Step::Renew);
-        }
-        talk::stop(answer::failure(answer, talk.push.now))
+    fn is_app(&self) -> bool {
+        matches!(self.login, Some(Login::App { .. }))
     }
 }

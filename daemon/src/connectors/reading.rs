@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
 
-use super::{CallErrorKind, Exchange, Response};
+use super::{Answer, CallError, CallErrorKind, Response};
 use crate::domain::outcome::{Failure, FailureClass, Outcome};
 
 /// The longest wait that a target may ask for.
@@ -14,19 +14,23 @@ const MAX_QUOTE: usize = 200;
 
 /// What a call came to. `now` is in seconds since 1970, for a `Retry-After` that is a date.
 #[must_use]
-pub fn read(exchange: &Exchange, now: i64) -> Outcome {
-    match &exchange.answer {
-        Ok(response) if (200..300).contains(&response.status) => Outcome::Delivered,
+pub fn read(answer: &Answer, now: i64) -> Outcome {
+    match answer {
+        Ok(response) if response.is_good() => Outcome::Delivered,
         Ok(response) => Outcome::Failed(failure(response, now)),
-        Err(error) => {
-            let class = match error.kind {
-                CallErrorKind::Blocked => FailureClass::Blocked,
-                CallErrorKind::NotSent => FailureClass::Transient,
-                CallErrorKind::NoAnswer => FailureClass::Unknown,
-            };
-            Outcome::Failed(Failure::new(class, one_line(&error.message, 400)))
-        }
+        Err(error) => Outcome::Failed(unanswered(error)),
     }
+}
+
+/// What it means that there is no answer.
+#[must_use]
+pub fn unanswered(error: &CallError) -> Failure {
+    let class = match error.kind {
+        CallErrorKind::Blocked => FailureClass::Blocked,
+        CallErrorKind::NotSent => FailureClass::Transient,
+        CallErrorKind::NoAnswer => FailureClass::Unknown,
+    };
+    Failure::new(class, one_line(&error.message, 400))
 }
 
 /// What an answer that is not a success means, going by its status.
@@ -48,8 +52,8 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
 
 /// What a call came to, in a line.
 #[must_use]
-pub fn summary(exchange: &Exchange) -> String {
-    match &exchange.answer {
+pub fn summary(answer: &Answer) -> String {
+    match answer {
         Ok(response) => describe(response),
         Err(error) => one_line(&error.message, 400),
     }
@@ -113,20 +117,15 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::connectors::{CallError, Request};
+    use crate::connectors::CallError;
 
     /// Sun, 06 Nov 1994 08:49:37 GMT
     const NOW: i64 = 784_111_777;
 
-    fn exchange(answer: Result<Response, CallError>) -> Exchange {
-        let request = Request::new(http::Method::POST, "https://example.com".parse().unwrap());
-        Exchange { call: request.into(), answer }
-    }
-
     fn answered(status: u16, headers: &[(&str, &str)], body: &str) -> Outcome {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let response = Response { status, headers, body: Bytes::from(body.to_owned()), truncated: false };
-        read(&exchange(Ok(response)), NOW)
+        read(&Ok(response), NOW)
     }
 
     #[test]
@@ -227,7 +226,7 @@ mod tests {
         ] {
             let error = CallError { kind, message: "connect timed out".to_owned() };
             let expected = Outcome::Failed(Failure::new(class, "connect timed out"));
-            assert_eq!(read(&exchange(Err(error)), NOW), expected);
+            assert_eq!(read(&Err(error), NOW), expected);
         }
     }
 }

@@ -7,13 +7,14 @@ mod auth;
 mod fields;
 mod settings;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use serde_json::Value;
 
 use super::{
-    Call, Connector, Exchange, Ids, Manifest, Prepared, Probe, ProbeStep, Push, Request, RequestHeader,
-    Response, Step, Token, config, crm, reading, verdict,
+    Answer, Connector, Conversation, Found, Login, Manifest, Prepared, Push, Request, RequestHeader,
+    Response, Token, config, crm, vendor,
     webhook::{Webhook, url::UrlTemplate},
 };
 use crate::domain::{
@@ -22,7 +23,7 @@ use crate::domain::{
     ids::CompanyId,
     integration::{EventKind, Integration, ProbeKind},
     lead,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, FailureClass},
     template::{Context, percent_encode},
 };
 use auth::{Auth, Key};
@@ -84,101 +85,94 @@ struct Ready {
     key: Result<Key, &'static str>,
 }
 
+#[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         self.settings.body(push).map(Some)
     }
 
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        self.next(push, exchanges).unwrap_or_else(|failure| Step::Done(Outcome::Failed(failure)))
-    }
-
-    fn login(&self, _now: i64) -> Option<Result<Request, Failure>> {
-        match &self.key {
-            Ok(key) => self.settings.auth.login(key).map(Ok),
-            Err(missing) => matches!(self.settings.auth, Auth::ClientCredentials(_))
-                .then(|| Err(config::no_credentials(missing))),
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        self.key()?;
+        let is_update = push.event == EventKind::Updated;
+        let mut there = ctx.id(ID).filter(|_| is_update);
+        if let (Some(id), Some((method, target))) = (&there, &self.settings.update) {
+            let answer = ctx.send(self.send(push, method, target, Some(id))?).await?;
+            // What the CRM has deleted is looked for, and made anew.
+            if !answer.is_one_of(&[404, 410]) {
+                return self.conclude(&answer, ctx).await;
+            }
+            there = None;
         }
+        let may_be_there = if is_update { there.is_none() } else { push.is_repeat };
+        if let Some(find) = self.settings.find.as_ref().filter(|_| may_be_there)
+            && let Some(id) = self.found(&ctx.send(self.look_up(find, push)?).await?, ctx.now)?
+        {
+            ctx.keep(&[(ID, &id)]).await;
+            // Only a repeat looks for what it creates: an earlier attempt has brought it.
+            if !is_update {
+                return Ok(());
+            }
+            there = Some(id);
+        }
+        let request = match (&self.settings.update, &there) {
+            (Some((method, target)), Some(id)) => self.send(push, method, target, Some(id))?,
+            _ => self.send(push, &self.settings.method, &self.settings.target, None)?,
+        };
+        let answer = ctx.send(request).await?;
+        self.conclude(&answer, ctx).await
     }
 
-    fn token(&self, exchange: &Exchange, now: i64) -> Result<Token, Failure> {
-        auth::token(exchange, now)
+    fn login(&self) -> Option<&dyn Login> {
+        matches!(self.settings.auth, Auth::ClientCredentials(_)).then_some(self)
     }
 
     fn keeps_ids(&self) -> bool {
         self.settings.id.is_some() || self.settings.find.is_some()
     }
 
-    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-        if probe.kind == ProbeKind::Mapping {
-            return verdict::reached(None, Vec::new());
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        if kind == ProbeKind::Mapping {
+            return Ok(());
         }
-        match (exchanges.last(), &self.settings.test) {
-            (Some(exchange), _) if self.is_expired(exchange) => ProbeStep::Renew,
-            (Some(exchange), Some(_)) => match reading::read(exchange, probe.now) {
-                Outcome::Delivered => verdict::reached(None, Vec::new()),
-                Outcome::Failed(_) => verdict::failed(None, self.failure(exchange, probe.now)),
-            },
-            (Some(exchange), None) => self.options(exchange, probe.now),
-            (None, test) => {
-                let method = if test.is_some() { Method::GET } else { Method::OPTIONS };
-                match self.sample(method, test.as_ref().unwrap_or(&self.settings.target), probe.token) {
-                    Ok(request) => ProbeStep::Call(request.into()),
-                    Err(failure) => verdict::failed(None, failure),
-                }
-            }
-        }
+        self.key()?;
+        let Some(test) = &self.settings.test else {
+            let answer = ctx.send(self.sample(Method::OPTIONS, &self.settings.target)?).await?;
+            return self.options(&answer, ctx.now, found);
+        };
+        let answer = ctx.send(self.sample(Method::GET, test)?).await?;
+        if answer.is_good() { Ok(()) } else { Err(self.failure(&answer, ctx.now)) }
+    }
+}
+
+impl Login for Ready {
+    fn request(&self, _now: i64) -> Result<Request, Failure> {
+        let key = self.key()?;
+        self.settings.auth.login(key).ok_or_else(|| config::no_credentials("client_id"))
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        auth::token(answer, now)
     }
 }
 
 impl Ready {
-    fn next(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Result<Step, Failure> {
-        if let Err(missing) = &self.key {
-            return Err(config::no_credentials(missing));
-        }
-        let known = push.ids.get(ID);
-        let is_gone = known.is_some() && self.is_gone(push, exchanges);
-        let mut there = known.filter(|_| !is_gone);
-        match exchanges.last() {
-            Some(exchange) if self.is_expired(exchange) => return Ok(Step::Renew),
-            Some(exchange) if is_look_up(exchange) => match self.found(exchange, push.now)? {
-                Some(id) if known != Some(&id) => return Ok(keep(id)),
-                // Only a repeat looks for what it creates: an earlier attempt has brought it.
-                Some(_) if push.event != EventKind::Updated => return Ok(Step::Done(Outcome::Delivered)),
-                Some(_) => there = known,
-                None => {}
-            },
-            Some(exchange) if !is_gone || exchanges.len() > 1 => return self.conclude(push, exchange),
-            _ => {
-                let may_be_there = match push.event {
-                    EventKind::Updated => there.is_none(),
-                    _ => push.is_repeat,
-                };
-                if let Some(find) = self.settings.find.as_ref().filter(|_| may_be_there) {
-                    return self.look_up(find, push);
-                }
-            }
-        }
-        match (&self.settings.update, there) {
-            (Some((method, target)), Some(id)) if push.event == EventKind::Updated => {
-                self.send(push, method, target, Some(id))
-            }
-            _ => self.send(push, &self.settings.method, &self.settings.target, None),
-        }
+    fn key(&self) -> Result<&Key, Failure> {
+        self.key.as_ref().map_err(|missing| config::no_credentials(missing))
     }
 
-    /// Whether the CRM has deleted what this update went to first: then it is looked for, and made anew.
-    fn is_gone(&self, push: &Push<'_>, exchanges: &[Exchange]) -> bool {
-        let is_update = push.event == EventKind::Updated && self.settings.update.is_some();
-        let first = exchanges.first().filter(|first| is_update && !is_look_up(first));
-        first.is_some_and(|first| matches!(status(first), Some(404 | 410)))
-    }
-
-    fn look_up(&self, find: &Find, push: &Push<'_>) -> Result<Step, Failure> {
+    fn look_up(&self, find: &Find, push: &Push<'_>) -> Result<Request, Failure> {
         let event = crm::event(push)?;
         let context = Context::new(&event, push.event, push.id);
-        let request = self.request(Method::GET, &find.target, &context, None)?;
-        Ok(Step::Call(self.logged_in(request, push.token).into()))
+        Ok(self.logged_in(self.request(Method::GET, &find.target, &context, None)?))
     }
 
     fn send(
@@ -187,7 +181,7 @@ impl Ready {
         method: &Method,
         target: &UrlTemplate,
         id: Option<&String>,
-    ) -> Result<Step, Failure> {
+    ) -> Result<Request, Failure> {
         let event = crm::event(push)?;
         let context = Context::new(&event, push.event, push.id);
         let mut request = self.request(method.clone(), target, &context, id)?;
@@ -206,7 +200,7 @@ impl Ready {
                 request = request.header(name, value);
             }
         }
-        Ok(Step::Call(self.logged_in(request, push.token).into()))
+        Ok(self.logged_in(request))
     }
 
     fn request(
@@ -236,60 +230,46 @@ impl Ready {
         Ok(request)
     }
 
-    fn logged_in(&self, request: Request, token: Option<&Token>) -> Request {
+    fn logged_in(&self, request: Request) -> Request {
         match &self.key {
-            Ok(key) => self.settings.auth.apply(request, key, token),
+            Ok(key) => self.settings.auth.apply(request, key),
             Err(_) => request,
         }
     }
 
     /// A request for a probe: the placeholders are filled from the sample lead.
-    fn sample(
-        &self,
-        method: Method,
-        target: &UrlTemplate,
-        token: Option<&Token>,
-    ) -> Result<Request, Failure> {
-        if let Err(missing) = &self.key {
-            return Err(config::no_credentials(missing));
-        }
+    fn sample(&self, method: Method, target: &UrlTemplate) -> Result<Request, Failure> {
         let event = lead::sample(CompanyId(1), "The Old Barn");
         let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
-        Ok(self.logged_in(self.request(method, target, &context, None)?, token))
-    }
-
-    /// Whether another token may help.
-    fn is_expired(&self, exchange: &Exchange) -> bool {
-        matches!(self.settings.auth, Auth::ClientCredentials(_)) && status(exchange) == Some(401)
+        Ok(self.logged_in(self.request(method, target, &context, None)?))
     }
 
     /// The id that a look-up found, if it found one.
-    fn found(&self, exchange: &Exchange, now: i64) -> Result<Option<String>, Failure> {
-        match (&exchange.answer, &self.settings.find) {
-            (Ok(response), _) if response.status == 404 => Ok(None),
-            (Ok(response), Some(find)) if (200..300).contains(&response.status) => match response.json() {
+    fn found(&self, answer: &Response, now: i64) -> Result<Option<String>, Failure> {
+        match &self.settings.find {
+            _ if answer.status == 404 => Ok(None),
+            Some(find) if answer.is_good() => match answer.json() {
                 Some(body) => Ok(id_at(&body, &find.id)),
-                None => Err(verdict::by_status(NAME, exchange, now)),
+                None => Err(vendor::by_status(NAME, answer, now)),
             },
-            _ => Err(self.failure(exchange, now)),
+            _ => Err(self.failure(answer, now)),
         }
     }
 
     /// What the push came to.
-    fn conclude(&self, push: &Push<'_>, exchange: &Exchange) -> Result<Step, Failure> {
-        let is_known = self.settings.conflict_is_ok && status(exchange) == Some(409);
-        let response = match &exchange.answer {
-            Ok(response) if is_known || (200..300).contains(&response.status) => response,
-            _ => return Err(self.failure(exchange, push.now)),
-        };
+    async fn conclude(&self, answer: &Response, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let is_known = self.settings.conflict_is_ok && answer.status == 409;
+        if !is_known && !answer.is_good() {
+            return Err(self.failure(answer, ctx.now));
+        }
         if !is_known {
-            self.obey(response)?;
+            self.obey(answer)?;
         }
-        let body = response.json().unwrap_or(Value::Null);
-        match self.settings.id.as_ref().and_then(|pointer| id_at(&body, pointer)) {
-            Some(id) if push.ids.get(ID) != Some(&id) => Ok(keep(id)),
-            _ => Ok(Step::Done(Outcome::Delivered)),
+        let body = answer.json().unwrap_or(Value::Null);
+        if let Some(id) = self.settings.id.as_ref().and_then(|pointer| id_at(&body, pointer)) {
+            ctx.keep(&[(ID, &id)]).await;
         }
+        Ok(())
     }
 
     /// Whether a 2xx says what it must say.
@@ -310,7 +290,7 @@ impl Ready {
             return Ok(());
         }
         let code = format!("{}: {} is {there}, not {wanted}:", response.status, rule.pointer);
-        Err(verdict::told(NAME, FailureClass::Rejected, &code, &self.reason(response)))
+        Err(vendor::told(NAME, FailureClass::Rejected, &code, &self.reason(response)))
     }
 
     /// Why the CRM refuses, in its own words.
@@ -323,26 +303,25 @@ impl Ready {
         pointed.unwrap_or_else(|| String::from_utf8_lossy(&response.body).into_owned())
     }
 
-    fn failure(&self, exchange: &Exchange, now: i64) -> Failure {
-        let by_status = verdict::by_status(NAME, exchange, now);
-        match &exchange.answer {
-            Ok(response) if self.settings.error.is_some() && response.status >= 400 => {
-                let code = response.status.to_string();
-                let error = verdict::told(NAME, by_status.class, &code, &self.reason(response)).error;
-                Failure { error, ..by_status }
-            }
-            _ => by_status,
+    fn failure(&self, response: &Response, now: i64) -> Failure {
+        let by_status = vendor::by_status(NAME, response, now);
+        if self.settings.error.is_none() || response.status < 400 {
+            return by_status;
         }
+        let code = response.status.to_string();
+        let error = vendor::told(NAME, by_status.class, &code, &self.reason(response)).error;
+        Failure { error, ..by_status }
     }
 
     /// What OPTIONS came to: that the host answers, and whether it let us in. Few servers say more by it.
-    fn options(&self, exchange: &Exchange, now: i64) -> ProbeStep {
-        match status(exchange) {
-            Some(200..=299 | 400 | 404..=407 | 409..=424 | 426..=428) => {
+    fn options(&self, answer: &Response, now: i64, found: &mut Found) -> Result<(), Failure> {
+        match answer.status {
+            200..=299 | 400 | 404..=407 | 409..=424 | 426..=428 => {
                 let finding = "test_path is not set: the host answers, but whether the login is right shows only when a lead is pushed";
-                verdict::reached(None, vec![finding.to_owned()])
+                found.findings.push(finding.to_owned());
+                Ok(())
             }
-            _ => verdict::failed(None, self.failure(exchange, now)),
+            _ => Err(self.failure(answer, now)),
         }
     }
 }
@@ -355,26 +334,9 @@ fn idempotency_key(lead: &str, push: &Push<'_>) -> String {
     }
 }
 
-fn keep(id: String) -> Step {
-    Step::Keep(Ids::from([(ID.to_owned(), id)]))
-}
-
 /// The id that stands there: a text or a number.
 fn id_at(body: &Value, pointer: &str) -> Option<String> {
-    match body.pointer(pointer)? {
-        Value::String(id) if !id.is_empty() => Some(id.clone()),
-        Value::Number(id) => Some(id.to_string()),
-        _ => None,
-    }
-}
-
-fn status(exchange: &Exchange) -> Option<u16> {
-    exchange.answer.as_ref().ok().map(|response| response.status)
-}
-
-/// Nothing but a look-up is a GET.
-fn is_look_up(exchange: &Exchange) -> bool {
-    matches!(&exchange.call, Call::Http(request) if request.method == Method::GET)
+    body.pointer(pointer).and_then(vendor::id_of)
 }
 
 #[cfg(test)]

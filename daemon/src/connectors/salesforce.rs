@@ -1,28 +1,29 @@
 //! Salesforce: a Lead, found by email among those that are not converted yet, or made.
 
-mod answer;
+mod error;
 mod login;
 mod plan;
 mod probe;
 #[cfg(test)]
 mod tests;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Manifest, Prepared, Probe, ProbeStep, Push, Request, Response, Step,
-    Token, config, crm, oauth,
-    talk::{self, Heard, Talk},
+    Answer, ConfigField, Connector, Conversation, Found, Manifest, Prepared, Push, Request, Response, Token,
+    config, crm, oauth,
+    vendor::{Vendor, id_of, unreadable},
 };
 use crate::domain::{
     address::EgressPolicy,
-    integration::Integration,
+    integration::{Integration, ProbeKind},
     json::Json,
     mapping::Mapping,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, FailureClass},
 };
 use login::Login;
 use plan::Plan;
@@ -31,7 +32,8 @@ use plan::Plan;
 #[derive(Debug)]
 pub(super) struct Salesforce;
 
-const VENDOR: &str = "salesforce";
+const NAME: &str = "salesforce";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const LOGIN_URL: &str = "https://login.salesforce.com";
 const API_VERSION: &str = "v62.0";
 /// So often a write is repeated with texts cut, as each refusal may name one field alone.
@@ -145,7 +147,7 @@ impl Settings {
 
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
-    ..Manifest::new(VENDOR, "Creates or updates a Salesforce Lead, found by email", FIELDS, CREDENTIALS)
+    ..Manifest::new(NAME, "Creates or updates a Salesforce Lead, found by email", FIELDS, CREDENTIALS)
 };
 
 impl Connector for Salesforce {
@@ -189,130 +191,143 @@ struct Ready {
     login: Option<Login>,
 }
 
+#[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         Plan::make(&self.mapping, &self.settings, push).map(|plan| Some(plan.bytes()))
     }
 
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        let plan = match Plan::read(push) {
-            Ok(plan) => plan,
-            Err(failure) => return talk::failed(failure),
-        };
-        let Some(token) = push.token else {
-            return talk::failed(config::no_credentials("client_id"));
-        };
-        match self.push(&Talk::new(push, exchanges), token, &plan) {
-            Ok(()) => Step::Done(Outcome::Delivered),
-            Err(next) => *next,
-        }
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let plan = Plan::read(push)?;
+        self.is_ready()?;
+        ctx.lock_person(&plan.email).await;
+        self.bring(push, &plan, ctx).await
     }
 
-    fn login(&self, now: i64) -> Option<Result<Request, Failure>> {
-        let login = self.login.as_ref()?;
-        Some(login.request(&self.settings.login_url, &self.settings.audience, now))
-    }
-
-    fn token(&self, exchange: &Exchange, now: i64) -> Result<Token, Failure> {
-        let mut token = oauth::token(VENDOR, exchange, "instance_url", now)?;
-        if let Some(base) = &self.base {
-            token.base = Some(base.clone());
-        }
-        Ok(token)
+    fn login(&self) -> Option<&dyn super::Login> {
+        self.login.as_ref().map(|_| self as &dyn super::Login)
     }
 
     fn keeps_ids(&self) -> bool {
         true
     }
 
-    fn person(&self, push: &Push<'_>) -> Option<String> {
-        Plan::read(push).ok().map(|plan| plan.email)
-    }
-
     fn spent(&self, response: &Response) -> Option<Failure> {
-        answer::spent(response)
+        error::spent(response)
     }
 
-    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-        probe::step(self, probe, exchanges)
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.is_ready()?;
+        probe::look(self, kind, ctx, found).await
+    }
+}
+
+impl super::Login for Ready {
+    fn request(&self, now: i64) -> Result<Request, Failure> {
+        let login = self.login.as_ref().ok_or_else(|| config::no_credentials("client_id"))?;
+        login.request(&self.settings.login_url, &self.settings.audience, now)
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        let mut token = oauth::token(NAME, answer, "instance_url", now)?;
+        if let Some(base) = &self.base {
+            token.base = Some(base.clone());
+        }
+        Ok(token)
+    }
+
+    fn refuses(&self, response: &Response) -> bool {
+        error::is_session_over(response)
     }
 }
 
 impl Ready {
-    fn push(&self, talk: &Talk<'_>, token: &Token, plan: &Plan) -> Heard<()> {
-        let done = format!("lead.{}", talk.push.id);
-        if talk.id(&done).is_some() {
+    fn is_ready(&self) -> Result<(), Failure> {
+        if self.login.is_some() { Ok(()) } else { Err(config::no_credentials("client_id")) }
+    }
+
+    async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let done = format!("lead.{}", push.id);
+        if ctx.id(&done).is_some() {
             return Ok(());
         }
-        if let Some(id) = talk.id("lead")
-            && self.updated(talk, token, plan, id)?
+        if let Some(id) = ctx.id("lead")
+            && self.updated(ctx, plan, &id).await?
         {
             return Ok(());
         }
         // Whatever an earlier attempt made is found here too: queries see what was written at once.
-        let found = talk.ask(self.query(token, &by_email(&plan.email)))?;
-        let found = self.json(talk, found, "records")?;
+        let found = self.records(ctx, &by_email(&plan.email)).await?;
         if let Some(id) = found["records"][0]["Id"].as_str()
-            && self.updated(talk, token, plan, id)?
+            && self.updated(ctx, plan, id).await?
         {
-            return talk.keep(&[("lead", id), (&done, id)]);
+            ctx.keep(&[("lead", id), (&done, id)]).await;
+            return Ok(());
         }
-        let made = self.written(talk, &plan.create, || self.create(token, plan))?;
-        if !talk::is_good(made) {
-            return Err(refused(talk, made));
+        let made = self.written(ctx, &plan.create, || self.create(plan)).await?;
+        if !made.is_good() {
+            return Err(error::failure(&made, ctx.now));
         }
-        match made.json().as_ref().and_then(|body| talk::id_of(&body["id"])) {
-            Some(id) => talk.keep(&[("lead", &id), (&done, &id)]),
+        match made.json().as_ref().and_then(|body| id_of(&body["id"])) {
+            Some(id) => ctx.keep(&[("lead", &id), (&done, &id)]).await,
             // Where it was there already, by its external id, older versions say nothing more.
-            None if made.status == 204 => Ok(()),
-            None => Err(talk::stop(talk::unreadable(VENDOR, made, "id"))),
+            None if made.status == 204 => {}
+            None => return Err(unreadable(NAME, &made, "id")),
         }
+        Ok(())
     }
 
     /// Writes the lead to a Lead that is there; false if it is gone.
-    fn updated(&self, talk: &Talk<'_>, token: &Token, plan: &Plan, id: &str) -> Heard<bool> {
-        let object = || self.object(Method::PATCH, &["Lead", id], token);
-        let answer = self.written(talk, &plan.update, object)?;
-        if talk::is_good(answer) {
+    async fn updated(&self, ctx: &mut Conversation<'_>, plan: &Plan, id: &str) -> Result<bool, Failure> {
+        let object = || self.object(Method::PATCH, &["Lead", id]);
+        let answer = self.written(ctx, &plan.update, object).await?;
+        if answer.is_good() {
             return Ok(true);
         }
-        if answer.status == 404 || answer::is_deleted(answer) {
+        if answer.status == 404 || error::is_deleted(&answer) {
             return Ok(false);
         }
-        Err(refused(talk, answer))
+        Err(error::failure(&answer, ctx.now))
     }
 
-    fn json(&self, talk: &Talk<'_>, answer: &Response, lacking: &str) -> Heard<Value> {
-        if !talk::is_good(answer) {
-            return Err(refused(talk, answer));
-        }
-        answer.json().filter(|body| body[lacking].is_array()).ok_or_else(|| {
-            let failure = talk::unreadable(VENDOR, answer, lacking);
-            talk::stop(Failure::new(FailureClass::Transient, failure.error))
+    async fn records(&self, ctx: &mut Conversation<'_>, soql: &str) -> Result<Value, Failure> {
+        let answer = VENDOR.good(ctx, self.query(soql)).await?;
+        answer.json().filter(|body| body["records"].is_array()).ok_or_else(|| {
+            let failure = unreadable(NAME, &answer, "records");
+            Failure { class: FailureClass::Transient, ..failure }
         })
     }
 
     /// The answer to a write. Texts that are too long for the organization's own fields are cut to what it takes.
-    fn written<'a>(
+    async fn written(
         &self,
-        talk: &Talk<'a>,
+        ctx: &mut Conversation<'_>,
         fields: &Json,
         request: impl Fn() -> Request,
-    ) -> Heard<&'a Response> {
+    ) -> Result<Response, Failure> {
         let mut fields = fields.clone();
         for _ in 0..CUTS_MAX {
-            let answer = talk.ask(self.write(request(), &fields))?;
-            if !plan::cut(&mut fields, &answer::too_long(answer)) {
+            let answer = ctx.send(self.write(request(), &fields)).await?;
+            if !plan::cut(&mut fields, &error::too_long(&answer)) {
                 return Ok(answer);
             }
         }
-        talk.ask(self.write(request(), &fields))
+        ctx.send(self.write(request(), &fields)).await
     }
 
-    fn create(&self, token: &Token, plan: &Plan) -> Request {
+    fn create(&self, plan: &Plan) -> Request {
         match &self.settings.external {
-            Some(field) => self.object(Method::PATCH, &["Lead", field, &plan.lead], token),
-            None => self.object(Method::POST, &["Lead"], token),
+            Some(field) => self.object(Method::PATCH, &["Lead", field, &plan.lead]),
+            None => self.object(Method::POST, &["Lead"]),
         }
     }
 
@@ -325,28 +340,20 @@ impl Ready {
         request.header(name, HeaderValue::from_static("allowSave=true"))
     }
 
-    fn query(&self, token: &Token, soql: &str) -> Request {
-        talk::with_query(self.request(Method::GET, &["query"], token), &[("q", soql)])
+    fn query(&self, soql: &str) -> Request {
+        self.request(Method::GET, &["query"]).query(&[("q", soql)])
     }
 
-    fn object(&self, method: Method, path: &[&str], token: &Token) -> Request {
+    fn object(&self, method: Method, path: &[&str]) -> Request {
         let path: Vec<&str> = ["sobjects"].iter().chain(path).copied().collect();
-        self.request(method, &path, token)
+        self.request(method, &path)
     }
 
-    fn request(&self, method: Method, path: &[&str], token: &Token) -> Request {
-        let base = token.base.as_ref().unwrap_or(&self.settings.login_url);
+    fn request(&self, method: Method, path: &[&str]) -> Request {
         let path: Vec<&str> =
             ["services", "data", &self.settings.version].iter().chain(path).copied().collect();
-        Request::new(method, talk::url(base, &path)).bearer(&token.secret)
+        Request::at(method, &self.settings.login_url, &path)
     }
-}
-
-fn refused(talk: &Talk<'_>, answer: &Response) -> Box<Step> {
-    if answer::is_session_over(answer) {
-        return Box::new(Step::Renew);
-    }
-    talk::stop(answer::failure(answer, talk.push.now))
 }
 
 /// A Lead that was converted is a customer by now and takes no changes.

@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Exchange, Manifest, Pace, Prepared, Probe, ProbeStep, Push, Report, Request,
-    Response, Step, config,
+    ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response, config,
     crm::{self, cut, units, unrenderable},
     hook_url, reading, summary,
 };
@@ -20,7 +20,7 @@ use crate::domain::{
     integration::{Integration, ProbeKind},
     json::Json,
     mapping::Mapping,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, FailureClass},
 };
 
 /// The connector `slack`.
@@ -96,6 +96,7 @@ struct Ready {
     url: Option<Url>,
 }
 
+#[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         let event = crm::event(push)?;
@@ -104,37 +105,36 @@ impl Prepared for Ready {
         Ok(Some(message(&headline, &text, &links(&event)).to_string().into()))
     }
 
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        let Some(url) = &self.url else {
-            return Step::Done(Outcome::Failed(config::no_credentials(WEBHOOK_URL)));
-        };
-        if let Some(exchange) = exchanges.last() {
-            return Step::Done(read(exchange, url, push.now));
-        }
-        match summary::whole(self, push) {
-            Ok(body) => Step::Call(request(url, body).into()),
-            Err(failure) => Step::Done(Outcome::Failed(failure)),
-        }
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let url = self.url()?;
+        let answer = ctx.send(request(url, summary::whole(self, push)?)).await?;
+        read(&answer, url, ctx.now)
     }
 
     fn pace(&self) -> Option<Pace> {
         Some(PACE)
     }
 
+    fn probes(&self, kind: ProbeKind) -> bool {
+        kind != ProbeKind::Mapping
+    }
+
     /// An empty message is refused by a webhook that is alive, so that nobody sees the test.
-    fn probe(&self, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-        if probe.kind == ProbeKind::Mapping {
-            return ProbeStep::Sample;
-        }
-        let report = |outcome| ProbeStep::Done(Report { outcome, account: None, findings: Vec::new() });
-        let Some(url) = &self.url else {
-            return report(Outcome::Failed(config::no_credentials(WEBHOOK_URL)));
-        };
-        match exchanges.last() {
-            None => ProbeStep::Call(request(url, Bytes::from_static(b"{}")).into()),
-            Some(Exchange { answer: Ok(response), .. }) if is_alive(response) => report(Outcome::Delivered),
-            Some(exchange) => report(read(exchange, url, probe.now)),
-        }
+    async fn probe(
+        &self,
+        _kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        _found: &mut Found,
+    ) -> Result<(), Failure> {
+        let url = self.url()?;
+        let answer = ctx.send(request(url, Bytes::from_static(b"{}"))).await?;
+        if is_alive(&answer) { Ok(()) } else { read(&answer, url, ctx.now) }
+    }
+}
+
+impl Ready {
+    fn url(&self) -> Result<&Url, Failure> {
+        self.url.as_ref().ok_or_else(|| config::no_credentials(WEBHOOK_URL))
     }
 }
 
@@ -204,8 +204,7 @@ fn code(response: &Response) -> String {
     reading::one_line(word.unwrap_or(&text), 80)
 }
 
-fn read(exchange: &Exchange, url: &Url, now: i64) -> Outcome {
-    let Ok(response) = &exchange.answer else { return reading::read(exchange, now) };
+fn read(response: &Response, url: &Url, now: i64) -> Result<(), Failure> {
     let code = code(response);
     let asked = reading::retry_after(response, now);
     let class = match &*code {
@@ -231,23 +230,26 @@ fn read(exchange: &Exchange, url: &Url, now: i64) -> Outcome {
         | "channel_is_archived" => FailureClass::Rejected,
         "rollup_error" => FailureClass::Transient,
         "rate_limited" | "ratelimited" | "message_limit_exceeded" => FailureClass::Throttled,
-        _ => return read_status(exchange, response.status, url, now),
+        _ => return read_status(response, url, now),
     };
     let retry_after = match class {
         FailureClass::Throttled => asked.or(Some(WAIT)),
         FailureClass::Transient => asked,
         _ => None,
     };
-    Outcome::Failed(Failure { class, error: format!("slack {code}{}", advice(&code)), retry_after })
+    Err(Failure { class, error: format!("slack {code}{}", advice(&code)), retry_after })
 }
 
-fn read_status(exchange: &Exchange, status: u16, url: &Url, now: i64) -> Outcome {
-    let Outcome::Failed(mut failure) = reading::read(exchange, now) else { return Outcome::Delivered };
-    if status == 429 {
+fn read_status(response: &Response, url: &Url, now: i64) -> Result<(), Failure> {
+    if response.is_good() {
+        return Ok(());
+    }
+    let mut failure = reading::failure(response, now);
+    if response.status == 429 {
         failure.retry_after = failure.retry_after.or(Some(WAIT));
     }
     failure.error = format!("slack {}", hook_url::scrubbed(&failure.error, url));
-    Outcome::Failed(failure)
+    Err(failure)
 }
 
 /// What to do about it.

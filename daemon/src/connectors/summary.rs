@@ -152,7 +152,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::connectors::testing::push;
+    use crate::connectors::testkit::push;
 
     const EVENT: &[u8] = br#"{"lead":{"uuid":"U1","name":"Sarah\r\nBcc: x@example.com","email":"s@example.com","event_type":"private_dining",
         "profile":{"notes":"one\rEmail: evil@example.com\u2028two\u202e\u0007","company":"Acme"}},

@@ -4,13 +4,14 @@ pub(super) mod headers;
 mod settings;
 pub(super) mod url;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{
-    ConfigField, Connector, Exchange, Manifest, Prepared, Push, Request, RequestHeader, Step,
+    ConfigField, Connector, Conversation, Manifest, Prepared, Push, Request, RequestHeader,
     config::{self, shorten},
     reading,
 };
@@ -19,7 +20,7 @@ use crate::domain::{
     brand::Brand,
     integration::{Integration, SigningSecret},
     json::Json,
-    outcome::{Failure, FailureClass, Outcome},
+    outcome::{Failure, FailureClass},
     payload::{self, Payload},
     rotation, signing,
     template::{Context, Place, Template},
@@ -97,23 +98,27 @@ impl Connector for Webhook {
     }
 
     fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>, Failure> {
-        let payload = payload::find(&integration.payload).ok_or_else(|| {
-            let known = payload::names().join(" or ");
-            unrenderable(format!("payload {} is not known; use {known}", integration.payload))
-        })?;
-        let brand = Brand::parse(integration.brand.as_deref().unwrap_or(brand)).map_err(unrenderable)?;
-        let settings =
-            Settings::read(&integration.config, &integration.mapping, &brand).map_err(|problems| {
-                unrenderable(format!("the configuration is not usable: {}", problems.join("; ")))
-            })?;
-        if payload.is_reshaped() && matches!(&settings.body, Body::Event(mapping) if !mapping.is_empty()) {
-            return Err(unrenderable(format!(
-                "mapping: payload {} has a shape of its own; leave the mapping out, or use payload v1 or a body template",
-                payload.name
-            )));
-        }
-        Ok(Box::new(Ready { settings, brand, payload, secrets: integration.secrets.clone() }))
+        Ok(Box::new(compile(integration, brand)?))
     }
+}
+
+/// Compiles the webhook of an integration.
+pub(super) fn compile(integration: &Integration, brand: &str) -> Result<Ready, Failure> {
+    let payload = payload::find(&integration.payload).ok_or_else(|| {
+        let known = payload::names().join(" or ");
+        unrenderable(format!("payload {} is not known; use {known}", integration.payload))
+    })?;
+    let brand = Brand::parse(integration.brand.as_deref().unwrap_or(brand)).map_err(unrenderable)?;
+    let settings = Settings::read(&integration.config, &integration.mapping, &brand).map_err(|problems| {
+        unrenderable(format!("the configuration is not usable: {}", problems.join("; ")))
+    })?;
+    if payload.is_reshaped() && matches!(&settings.body, Body::Event(mapping) if !mapping.is_empty()) {
+        return Err(unrenderable(format!(
+            "mapping: payload {} has a shape of its own; leave the mapping out, or use payload v1 or a body template",
+            payload.name
+        )));
+    }
+    Ok(Ready { settings, brand, payload, secrets: integration.secrets.clone() })
 }
 
 /// A configured value as it may be shown: what consists of placeholders alone is no credential.
@@ -130,27 +135,24 @@ fn unrenderable(error: impl Into<String>) -> Failure {
 
 /// A webhook that is ready to push.
 #[derive(Debug)]
-struct Ready {
+pub(super) struct Ready {
     settings: Settings,
     brand: Brand,
     payload: &'static Payload,
     secrets: Vec<SigningSecret>,
 }
 
+#[async_trait]
 impl Prepared for Ready {
-    fn step(&self, push: &Push<'_>, exchanges: &[Exchange]) -> Step {
-        match exchanges.last() {
-            Some(exchange) => Step::Done(reading::read(exchange, push.now)),
-            None => match self.request(push) {
-                Ok(request) => Step::Call(request.into()),
-                Err(failure) => Step::Done(Outcome::Failed(failure)),
-            },
-        }
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let answer = ctx.send(self.request(push)?).await?;
+        if answer.is_good() { Ok(()) } else { Err(reading::failure(&answer, ctx.now)) }
     }
 }
 
 impl Ready {
-    fn request(&self, push: &Push<'_>) -> Result<Request, Failure> {
+    /// The one call of a push.
+    pub(super) fn request(&self, push: &Push<'_>) -> Result<Request, Failure> {
         let has_body = push.rendered.is_some();
         let is_reshaped = self.payload.is_reshaped() && matches!(self.settings.body, Body::Event(_));
         let event = if self.settings.reads_event(has_body) || (is_reshaped && !has_body) {

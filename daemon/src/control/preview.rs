@@ -1,6 +1,6 @@
 //! Previews: the first request of a push as its connector makes it, shown and not sent.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use leadline_proto::v1::{self, preview_service_server::PreviewService};
@@ -8,7 +8,10 @@ use tonic::{Request, Response};
 
 use super::{Answer, Control, check};
 use crate::{
-    connectors::{self, Call, Connector, Ids, Mail, Push, Step, Token, config::shorten},
+    connectors::{
+        self, Answer as CallAnswer, Call, Connector, Driven, Ids, Login, Mail, Push, Token, Transport,
+        config::shorten, drive,
+    },
     domain::{
         ids::{AttemptId, CompanyId},
         integration::{EventKind, Integration},
@@ -35,8 +38,6 @@ impl PreviewService for Control {
         let kind = event(&request)?;
         let canonical = self.canonical(company, &integration, &request.lead, kind).await?;
         let id = AttemptId::generate().to_string();
-        // Nothing is asked of the target, not even a token: the header that would carry it is shown shortened anyway.
-        let token = Token { secret: "a token that a login gives".into(), expires_at: None, base: None };
         let now = jiff::Timestamp::now().as_second();
         let push = Push {
             id: &id,
@@ -46,14 +47,12 @@ impl PreviewService for Control {
             is_repeat: false,
             same: &[],
             since: now,
-            recently_pushed: false,
             ids: &Ids::new(),
-            token: Some(&token),
             now,
         };
         let brand = integration.brand.as_deref().unwrap_or(&self.brand);
-        let (step, whole) = first_step(connector, &integration, brand, push);
-        Ok(Response::new(shown(canonical.clone(), step, whole)))
+        let (call, driven) = first_call(connector, &integration, brand, push).await;
+        Ok(Response::new(shown(canonical.clone(), call, driven)))
     }
 }
 
@@ -113,48 +112,69 @@ fn event(request: &v1::PreviewIntegrationRequest) -> Result<EventKind, Refusal> 
     }
 }
 
-/// What a push would do first, with what all of its calls are made from where it takes several. A connector that panics
-/// here would do so there, too.
-fn first_step(
+/// Stands where the network would: it takes the first call down, and ends the push there. Nothing is asked of the target,
+/// not even a token: the header that would carry it is shown shortened anyway.
+#[derive(Default)]
+struct Recorder(Option<Call>);
+
+#[tonic::async_trait]
+impl Transport for Recorder {
+    async fn call(&mut self, call: &Call) -> Result<CallAnswer, Failure> {
+        self.0 = Some(call.clone());
+        Err(Failure::new(FailureClass::Unknown, "a preview makes no call"))
+    }
+
+    async fn keep(&mut self, _ids: &Ids) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn token(
+        &mut self,
+        _login: &dyn Login,
+        _refused: Option<&Arc<Token>>,
+    ) -> Result<Arc<Token>, Failure> {
+        let secret = "a token that a login gives".into();
+        Ok(Arc::new(Token { secret, expires_at: None, base: None }))
+    }
+
+    async fn lock_person(&mut self, _person: &str) -> bool {
+        false
+    }
+}
+
+/// What a push would call first, and what it would come to without a call.
+async fn first_call(
     connector: &dyn Connector,
     integration: &Integration,
     brand: &str,
     push: Push<'_>,
-) -> (Step, Option<Bytes>) {
-    let act = || {
-        let prepared = connector.prepare(integration, brand)?;
-        let whole = prepared.render(&push)?;
-        let step = prepared.step(&Push { rendered: whole.as_ref(), ..push }, &[]);
-        Ok((step, whole))
+) -> (Option<Call>, Driven) {
+    let prepared = match connector.prepare(integration, brand) {
+        Ok(prepared) => prepared,
+        Err(failure) => return (None, Driven { outcome: Outcome::Failed(failure), rendered: None }),
     };
-    let panicked = |_| {
-        let error = "the connector panicked on this lead: report it with the lead's uuid";
-        Err(Failure::new(FailureClass::Mapping, error))
-    };
-    catch_unwind(AssertUnwindSafe(act))
-        .unwrap_or_else(panicked)
-        .unwrap_or_else(|failure| (Step::Done(Outcome::Failed(failure)), None))
+    let mut recorder = Recorder::default();
+    let driven = drive(prepared.as_ref(), &mut recorder, push).await;
+    (recorder.0, driven)
 }
 
-fn shown(canonical: Bytes, step: Step, whole: Option<Bytes>) -> v1::PreviewIntegrationResponse {
+fn shown(canonical: Bytes, call: Option<Call>, driven: Driven) -> v1::PreviewIntegrationResponse {
     let answer = v1::PreviewIntegrationResponse { canonical: canonical.into(), ..Default::default() };
-    match step {
-        Step::Call(call) => {
+    match (call, driven.outcome) {
+        (Some(call), _) => {
             let mut request = match call {
                 Call::Http(request) => shown_request(request),
                 Call::Mail(mail) => shown_mail(mail),
             };
-            if let Some(whole) = whole {
+            if let Some(whole) = driven.rendered {
                 request.body = whole.into();
             }
             v1::PreviewIntegrationResponse { request: Some(request), ..answer }
         }
-        // No first step of a push keeps an id or renews a token that no call has refused.
-        Step::Keep(_) | Step::Renew => answer,
-        Step::Done(Outcome::Delivered) => {
+        (None, Outcome::Delivered) => {
             v1::PreviewIntegrationResponse { outcome: "delivered".to_owned(), ..answer }
         }
-        Step::Done(Outcome::Failed(failure)) => v1::PreviewIntegrationResponse {
+        (None, Outcome::Failed(failure)) => v1::PreviewIntegrationResponse {
             outcome: failure.class.as_str().to_owned(),
             error: failure.error,
             ..answer

@@ -1,18 +1,21 @@
-//! Carrying out one attempt: step, call, step, until the connector has an outcome.
+//! Carrying out one attempt: the connector's push over the network, and what is written of it.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
     integration_cache::PreparedIntegration, person_lock::PersonLock, pusher::settled, scrub::Secrets,
 };
 use crate::{
-    connectors::{Call, Exchange, Mail, Prepared, ProbeStep, Push, Report, Request, Response, Step, Token},
+    connectors::{
+        self, Answer as CallAnswer, Call, Driven, Ids, Login, Mail, Push, Report, Request, Response, Token,
+        Transport, drive, log_in,
+    },
     domain::{
         ids::{DeliveryId, LeadId},
         integration::{EventKind, ProbeKind},
@@ -26,8 +29,6 @@ use crate::{
     },
 };
 
-/// No connector needs so many calls; one that loops is stopped.
-const STEPS_MAX: usize = 32;
 /// How much of a response is kept.
 const KEPT_MAX: usize = 4096;
 /// How many headers of a response, and how much of each, are kept.
@@ -83,20 +84,31 @@ pub(super) async fn attempt(
     past: Past,
 ) -> AttemptResult {
     let started = Instant::now();
-    let mut calls = Calls::new(client, ready, request.now, PUSH_CAP);
-    let mut rendered = None;
-    let outcome = match (&ready.prepared, ready.quota.spent()) {
-        (Err(failure), _) => Err(failure.clone()),
-        (Ok(_), Some(failure)) => Err(failure),
-        (Ok(prepared), None) => {
-            push(&mut calls, store, prepared.as_ref(), request, past, &mut rendered).await
-        }
+    let prepared = match (&ready.prepared, ready.quota.spent()) {
+        (Err(failure), _) => return AttemptResult::nothing(failure.clone()),
+        (Ok(_), Some(failure)) => return AttemptResult::nothing(failure),
+        (Ok(prepared), None) => prepared.as_ref(),
     };
-    let body = rendered.or_else(|| match calls.made.first().map(|exchange| &exchange.call) {
-        Some(Call::Http(request)) if !request.is_secret => Some(request.body.clone()),
-        _ => None,
-    });
-    calls.tried(outcome.unwrap_or_else(Outcome::Failed), started.elapsed(), body)
+    let same: Vec<String> =
+        past.tried.iter().filter(|tried| tried.is_same).map(|tried| tried.id.to_string()).collect();
+    let began = past.tried.iter().map(|tried| tried.created_at.div_euclid(1_000_000));
+    let push = Push {
+        id: request.id,
+        event: request.event,
+        body: request.body,
+        rendered: request.rendered,
+        is_repeat: request.is_repeat || !past.tried.is_empty(),
+        same: &same,
+        since: began.chain([request.created_at]).min().unwrap_or(request.created_at),
+        ids: &past.ids,
+        now: request.now,
+    };
+    let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
+    let keep = lead.map(|lead| Keep { store, lead, past: &past });
+    let mut network = Network::new(client, ready, request.now, PUSH_CAP, keep);
+    let Driven { outcome, rendered } = drive(prepared, &mut network, push).await;
+    let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
+    network.tried(outcome, started.elapsed(), body)
 }
 
 /// Takes a look at the target that pushes no lead. None if there is nothing to look at.
@@ -107,204 +119,69 @@ pub(super) async fn probe(
     now: i64,
 ) -> Option<(AttemptResult, Report)> {
     let started = Instant::now();
-    let mut calls = Calls::new(client, ready, now, PROBE_CAP);
+    let mut network = Network::new(client, ready, now, PROBE_CAP, None);
     let report = match &ready.prepared {
-        Err(failure) => Err(failure.clone()),
-        Ok(prepared) => look(&mut calls, prepared.as_ref(), kind).await.transpose()?,
+        Err(failure) => {
+            let outcome = Outcome::Failed(failure.clone());
+            Report { outcome, account: None, findings: Vec::new() }
+        }
+        Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now).await?,
     };
-    let report = report.unwrap_or_else(|failure| Report {
-        outcome: Outcome::Failed(failure),
-        account: None,
-        findings: Vec::new(),
-    });
-    Some((calls.tried(report.outcome.clone(), started.elapsed(), None), report))
+    Some((network.tried(report.outcome.clone(), started.elapsed(), None), report))
 }
 
-async fn push(
-    calls: &mut Calls<'_>,
-    store: &Store,
-    prepared: &dyn Prepared,
-    request: PushRequest<'_>,
-    mut past: Past,
-    rendered: &mut Option<Bytes>,
-) -> Result<Outcome, Failure> {
-    let integration = &calls.ready.integration;
-    let kept = request.of.filter(|_| prepared.keeps_ids());
-    let same: Vec<String> =
-        past.tried.iter().filter(|tried| tried.is_same).map(|tried| tried.id.to_string()).collect();
-    let began = past.tried.iter().map(|tried| tried.created_at.div_euclid(1_000_000));
-    let since = began.chain([request.created_at]).min().unwrap_or(request.created_at);
-    calls.log_in(prepared, None).await?;
-    let mut alone: Option<PersonLock> = None;
-    loop {
-        let token = calls.token.clone();
-        let push = Push {
-            id: request.id,
-            event: request.event,
-            body: request.body,
-            rendered: request.rendered.or(rendered.as_ref()),
-            is_repeat: request.is_repeat || !past.tried.is_empty(),
-            recently_pushed: alone.as_ref().is_some_and(PersonLock::recently_pushed),
-            same: &same,
-            since,
-            ids: &past.ids,
-            token: token.as_deref(),
-            now: request.now,
-        };
-        if push.rendered.is_none()
-            && let Some(whole) = guarded(|| prepared.render(&push))??
-        {
-            *rendered = Some(whole);
-            continue;
-        }
-        if alone.is_none()
-            && let Some(person) = guarded(|| prepared.person(&push))?
-        {
-            alone = Some(calls.ready.quota.people.alone(&person).await);
-            continue;
-        }
-        match guarded(|| prepared.step(&push, &calls.made))? {
-            Step::Done(outcome) => return Ok(outcome),
-            Step::Call(call) => calls.make(prepared, call).await?,
-            Step::Renew => calls.renew(prepared).await?,
-            Step::Keep(more) => {
-                calls.count()?;
-                while let Some((lead, _)) = kept {
-                    let kept = store
-                        .keep_vendor_ids(integration.company, integration.id, lead, past.from, &more)
-                        .await;
-                    if let Some(answer) = settled(kept).await {
-                        answer.map_err(|error| unkept(&error))?;
-                        break;
-                    }
-                }
-                past.ids.extend(more);
-            }
+/// Where ids are kept.
+#[derive(Clone, Copy)]
+struct Keep<'a> {
+    store: &'a Store,
+    lead: LeadId,
+    past: &'a Past,
+}
+
+/// A call that was made.
+struct Exchange {
+    call: Call,
+    answer: CallAnswer,
+}
+
+impl Exchange {
+    /// What was sent, unless it holds credentials.
+    fn open_body(&self) -> Option<Bytes> {
+        match &self.call {
+            Call::Http(request) if !request.is_secret => Some(request.body.clone()),
+            _ => None,
         }
     }
 }
 
-async fn look(
-    calls: &mut Calls<'_>,
-    prepared: &dyn Prepared,
-    kind: ProbeKind,
-) -> Result<Option<Report>, Failure> {
-    calls.log_in(prepared, None).await?;
-    loop {
-        let token = calls.token.clone();
-        let probe = crate::connectors::Probe { kind, token: token.as_deref(), now: calls.now };
-        match guarded(|| prepared.probe(&probe, &calls.made))? {
-            ProbeStep::Sample => return Ok(None),
-            ProbeStep::Done(report) => return Ok(Some(report)),
-            ProbeStep::Call(call) => calls.make(prepared, call).await?,
-            ProbeStep::Renew => calls.renew(prepared).await?,
-        }
-    }
-}
-
-/// The calls of one attempt.
-struct Calls<'a> {
+/// The network as the connector of one attempt sees it.
+struct Network<'a> {
     client: &'a Client,
     ready: &'a PreparedIntegration,
     now: i64,
     cap: usize,
+    keep: Option<Keep<'a>>,
     made: Vec<Exchange>,
-    steps: usize,
-    token: Option<Arc<Token>>,
-    /// How many calls had been let in when the token was last replaced.
-    renewed_after: Option<usize>,
-    /// The login that failed: it is what is shown then.
-    refused: Option<Exchange>,
+    person: Option<PersonLock>,
 }
 
-impl<'a> Calls<'a> {
-    fn new(client: &'a Client, ready: &'a PreparedIntegration, now: i64, cap: usize) -> Self {
-        Self {
-            client,
-            ready,
-            now,
-            cap,
-            made: Vec::new(),
-            steps: 0,
-            token: None,
-            renewed_after: None,
-            refused: None,
-        }
-    }
-
-    fn count(&mut self) -> Result<(), Failure> {
-        self.steps += 1;
-        if self.steps > STEPS_MAX {
-            let error = format!("the push did not end within {STEPS_MAX} calls");
-            return Err(Failure::new(FailureClass::Mapping, error));
-        }
-        Ok(())
-    }
-
-    async fn make(&mut self, prepared: &dyn Prepared, call: Call) -> Result<(), Failure> {
-        self.count()?;
-        let turn = self.ready.quota.turn().await;
-        let answer = self.client.call(&call, self.ready.policy.timeout, self.cap).await;
-        drop(turn);
-        if let Ok(response) = &answer
-            && (200..300).contains(&response.status)
-        {
-            self.ready.quota.rest(guarded(|| prepared.spent(response))?);
-        }
-        self.made.push(Exchange { call, answer });
-        Ok(())
-    }
-
-    /// The token that the target has just refused is replaced. A fresh one that is refused at once is the login's fault.
-    async fn renew(&mut self, prepared: &dyn Prepared) -> Result<(), Failure> {
-        self.count()?;
-        let accepted = self.made.len().saturating_sub(1);
-        if self.renewed_after == Some(accepted) {
-            let error = self.made.last().map(crate::connectors::reading::summary).unwrap_or_default();
-            return Err(Failure::new(
-                FailureClass::Credentials,
-                format!("refused with a fresh token too: {error}"),
-            ));
-        }
-        self.renewed_after = Some(accepted);
-        let refused = self.token.take();
-        self.log_in(prepared, refused.as_ref()).await?;
-        self.made.pop();
-        Ok(())
-    }
-
-    async fn log_in(&mut self, prepared: &dyn Prepared, refused: Option<&Arc<Token>>) -> Result<(), Failure> {
-        let Some(login) = guarded(|| prepared.login(self.now))? else { return Ok(()) };
-        let (client, ready, now) = (self.client, self.ready, self.now);
-        let mut failed = None;
-        let get = async {
-            let call = Call::Http(login?);
-            let turn = ready.quota.turn().await;
-            let answer = client.call(&call, ready.policy.timeout, PUSH_CAP).await;
-            drop(turn);
-            let exchange = Exchange { call, answer };
-            // Whatever became of the login, nothing of the lead has left.
-            let token = guarded(|| prepared.token(&exchange, now))?.map_err(|failure| match failure.class {
-                FailureClass::Unknown => Failure { class: FailureClass::Transient, ..failure },
-                _ => failure,
-            });
-            if token.is_err() {
-                failed = Some(exchange);
-            }
-            token
-        };
-        let token = ready.session.token(ready.integration.version, refused, now, get).await;
-        self.refused = failed;
-        self.token = Some(token?);
-        Ok(())
+impl<'a> Network<'a> {
+    fn new(
+        client: &'a Client,
+        ready: &'a PreparedIntegration,
+        now: i64,
+        cap: usize,
+        keep: Option<Keep<'a>>,
+    ) -> Self {
+        Self { client, ready, now, cap, keep, made: Vec::new(), person: None }
     }
 
     fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> AttemptResult {
-        let mut last = self.refused.take().or_else(|| self.made.pop());
+        let mut last = self.made.pop();
         // What a login answers with success may hold a token, also where it cannot be read.
         if let Some(Exchange { call: Call::Http(request), answer: Ok(response) }) = &mut last
             && request.is_secret
-            && (200..300).contains(&response.status)
+            && response.is_good()
         {
             response.body = Bytes::new();
         }
@@ -316,19 +193,53 @@ impl<'a> Calls<'a> {
     }
 }
 
+#[async_trait]
+impl Transport for Network<'_> {
+    async fn call(&mut self, call: &Call) -> Result<CallAnswer, Failure> {
+        let turn = self.ready.quota.turn().await;
+        let answer = self.client.call(call, self.ready.policy.timeout, self.cap).await;
+        drop(turn);
+        if let (Ok(response), Ok(prepared)) = (&answer, &self.ready.prepared)
+            && response.is_good()
+            && !call.is_secret()
+        {
+            self.ready.quota.rest(prepared.spent(response));
+        }
+        self.made.push(Exchange { call: call.clone(), answer: answer.clone() });
+        Ok(answer)
+    }
+
+    async fn keep(&mut self, ids: &Ids) -> Result<(), Failure> {
+        let Some(Keep { store, lead, past }) = self.keep else { return Ok(()) };
+        let integration = &self.ready.integration;
+        loop {
+            let kept = store.keep_vendor_ids(integration.company, integration.id, lead, past.from, ids).await;
+            if let Some(answer) = settled(kept).await {
+                return answer.map_err(|error| unkept(&error));
+            }
+        }
+    }
+
+    async fn token(
+        &mut self,
+        login: &dyn Login,
+        refused: Option<&Arc<Token>>,
+    ) -> Result<Arc<Token>, Failure> {
+        let (ready, now) = (self.ready, self.now);
+        let get = log_in(self, login, now);
+        ready.session.token(ready.integration.version, refused, now, get).await
+    }
+
+    async fn lock_person(&mut self, person: &str) -> bool {
+        // One who is locked already is let go first.
+        self.person = None;
+        self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
+    }
+}
+
 pub(super) fn unkept(error: &Error) -> Failure {
     let message = format!("what the target calls this lead's things cannot be read or kept: {error}");
     Failure::new(FailureClass::Transient, message)
-}
-
-/// A panic in a connector is that push's failure and nobody else's.
-fn guarded<T>(act: impl FnOnce() -> T) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(act)).map_err(|_| {
-        Failure::new(
-            FailureClass::Mapping,
-            "the connector panicked on this lead: report it with the lead's uuid",
-        )
-    })
 }
 
 fn sent(call: &Call) -> Sent {
@@ -395,4 +306,26 @@ fn shorten(value: &str) -> String {
 fn json(pairs: &[(&str, String)]) -> String {
     serde_json::Value::from_iter(pairs.iter().map(|(name, value)| serde_json::json!([name, value])))
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dispatch::pusher::Pusher, store::queue::claim::Claimed};
+
+    /// How large the future is that a function returns.
+    fn future_size<A, F: Future>(_: impl Fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_future_of_a_push_is_small() {
+        type Inputs = (&'static Client, &'static Store, &'static PreparedIntegration, PushRequest<'static>);
+        let own = future_size(|(client, store, ready, request): Inputs| {
+            attempt(client, store, ready, request, Past::default())
+        });
+        let whole = future_size(|(pusher, item): (&'static Pusher, Claimed)| pusher.push(item));
+        // Each push copies it several times before it runs: what is rare or large is boxed.
+        assert!(own <= 1536 && whole <= 6144, "an attempt takes {own} bytes, a push {whole}");
+    }
 }

@@ -15,6 +15,8 @@ use crate::{
 
 /// What is shorter may stand in an answer by chance.
 const SECRET_MIN: usize = 8;
+/// A word of the language may be long; a credential without digits and capitals is longer still.
+const WORD_MAX: usize = 15;
 /// So short may be what a hidden path consists of.
 const SEGMENT_MIN: usize = 5;
 /// Words that stand in every hidden path, and in the sentences of those who answer.
@@ -155,7 +157,13 @@ fn hidden_values(request: &Request) -> Vec<String> {
     let raw = request.url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     let raw = raw.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
     let hidden = meant(&request.url).into_iter().zip(raw).filter(|(value, _)| !shown.contains(value));
-    hidden.flat_map(|(value, raw)| [value, raw]).collect()
+    hidden.filter(|(value, _)| looks_secret(value)).flat_map(|(value, raw)| [value, raw]).collect()
+}
+
+/// Whether a value of a query may be a credential: `mode=redirect` is none, and the answer speaks of it.
+fn looks_secret(value: &str) -> bool {
+    let is_word = value.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '-' | '_'));
+    value.len() > WORD_MAX || !is_word
 }
 
 /// The path and its segments, where the path is not shown: then each may be a credential.
@@ -236,6 +244,22 @@ mod tests {
         let secrets = Secrets::of(&request.into());
         for quoted in ["a%2Bb%2Fc%3Dd%2B%2B", "a+b/c=d++", r"a+b\/c=d++"] {
             assert_eq!(secrets.scrubbed(&format!("page=20260912&key={quoted}")), "page=20260912&key=••••");
+        }
+    }
+
+    #[test]
+    fn words_in_a_query_are_no_credentials() {
+        let url =
+            "https://crm.example.com/leads?m=ok&mode=redirect&key=correcthorsebatterystaple&token=Abcdefgh";
+        let mut request = Request::new(Method::POST, url.parse().unwrap());
+        request.shown_url = "https://crm.example.com/leads?m=…&mode=…&key=…&token=…".to_owned();
+        let secrets = Secrets::of(&request.into());
+        for (quoted, kept) in [
+            ("302: ok, a redirect is not followed", "302: ok, a redirect is not followed"),
+            ("no correcthorsebatterystaple here", "no •••• here"),
+            ("no Abcdefgh here", "no •••• here"),
+        ] {
+            assert_eq!(secrets.scrubbed(quoted), kept);
         }
     }
 

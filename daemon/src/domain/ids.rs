@@ -1,6 +1,10 @@
 //! Typed ids, so that a delivery's cannot be passed for an attempt's.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::atomic::{AtomicI64, Ordering},
+};
 
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -30,6 +34,30 @@ pub fn parse_ulid(text: &str) -> Result<Ulid, NotUlid> {
     Ulid::from_string(text).map_err(|_| NotUlid)
 }
 
+/// How far the database's clock is before this machine's, in milliseconds.
+static CLOCK_OFFSET: AtomicI64 = AtomicI64::new(0);
+/// A smaller difference is one of the measuring.
+const OFFSET_MIN: i64 = 100;
+
+/// From now on ids are made by the clock of the database, which is so many milliseconds before this machine's: the ids of
+/// several daemons are then in one order, and "newest first" is.
+pub fn set_clock_offset(millis: i64) {
+    CLOCK_OFFSET.store(if millis.abs() < OFFSET_MIN { 0 } else { millis }, Ordering::Relaxed);
+}
+
+/// A new ULID, by the clock of the database.
+#[must_use]
+pub fn new_ulid() -> Ulid {
+    shifted(Ulid::generate(), CLOCK_OFFSET.load(Ordering::Relaxed))
+}
+
+fn shifted(ulid: Ulid, offset: i64) -> Ulid {
+    match offset {
+        0 => ulid,
+        offset => Ulid::from_parts(ulid.timestamp_ms().saturating_add_signed(offset), ulid.random()),
+    }
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
@@ -40,10 +68,10 @@ macro_rules! ids {
             /// A new id, ordered by time.
             #[must_use]
             pub fn generate() -> Self {
-                Self(Ulid::generate())
+                Self(new_ulid())
             }
 
-            /// When it was made, in milliseconds since 1970, by the clock of whoever made it.
+            /// When it was made, in milliseconds since 1970, by the clock of the database.
             #[must_use]
             pub fn made_at(self) -> i64 {
                 i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX)
@@ -133,6 +161,16 @@ mod tests {
         let new = DeliveryId::generate_behind(old);
         assert!(new > old && new != DeliveryId::generate_behind(old));
         assert_eq!(new.0.timestamp_ms(), old.0.timestamp_ms());
+    }
+
+    #[test]
+    fn ids_go_by_the_clock_of_the_database() {
+        let ulid = Ulid::from_parts(1_700_000_000_000, 42);
+        for (offset, millis) in
+            [(0, 1_700_000_000_000), (600_000, 1_700_000_600_000), (-600_000, 1_699_999_400_000)]
+        {
+            assert_eq!(shifted(ulid, offset), Ulid::from_parts(millis, 42));
+        }
     }
 
     #[test]

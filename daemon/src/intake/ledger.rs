@@ -86,19 +86,19 @@ pub(super) trait Ledger: Send + Sync + 'static {
 
 impl Ledger for Store {
     async fn company_view(&self, company: CompanyId) -> Result<Option<CompanyView>, Trouble> {
-        Ok(Self::company_view(self, company).await?)
+        Ok(self.unless_away(Self::company_view(self, company)).await?)
     }
 
     async fn company_version(&self, company: CompanyId) -> Result<Option<i64>, Trouble> {
-        Ok(Self::company_version(self, company).await?)
+        Ok(self.unless_away(Self::company_version(self, company)).await?)
     }
 
     async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Trouble> {
-        Ok(Self::accept(self, events).await?)
+        Ok(self.unless_away(Self::accept(self, events)).await?)
     }
 
     async fn accept_again(&self, update: &NewEvent) -> Result<Again, Trouble> {
-        Ok(Self::accept_again(self, update).await?)
+        Ok(self.unless_away(Self::accept_again(self, update)).await?)
     }
 
     async fn save(
@@ -106,11 +106,11 @@ impl Ledger for Store {
         key: &SaveKey,
         decide: impl FnOnce(Option<Bytes>) -> Result<NewEvent, Refusal> + Send,
     ) -> Result<Result<Saved, Refusal>, Trouble> {
-        Ok(self.save_lead(key, decide).await?)
+        Ok(self.unless_away(self.save_lead(key, decide)).await?)
     }
 
     async fn lead_status(&self, company: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, Trouble> {
-        Ok(Self::lead_status(self, company, lead).await?)
+        Ok(self.unless_away(Self::lead_status(self, company, lead)).await?)
     }
 
     async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), Trouble> {

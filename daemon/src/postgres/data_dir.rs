@@ -4,10 +4,11 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,
     net::SocketAddr,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    process::Command,
 };
+
+use crate::user;
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,11 @@ pub enum DataDirError {
         "another daemon uses the data directory {}: stop it, or choose another with --data-dir", .0.display()
     )]
     InUse(PathBuf),
+    #[error(
+        "the data directory {path} belongs to {owner}: start the daemon as {owner}, or choose another with --data-dir",
+        path = .path.display()
+    )]
+    Foreign { path: PathBuf, owner: String },
     #[error("cannot use the data directory {}: choose one that can be written with --data-dir", .0.display())]
     Unusable(PathBuf, #[source] io::Error),
 }
@@ -36,6 +42,7 @@ impl DataDir {
         // The server's processes start in `/`, so no path may be relative.
         let path = path.canonicalize().map_err(unusable)?;
         let unusable = |error| DataDirError::Unusable(path.clone(), error);
+        check_owner(&path, user::is_root().map_err(unusable)?)?;
         let lock = lock_file(&path.join("daemon.lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
@@ -56,6 +63,23 @@ impl DataDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Whether a daemon runs on a directory. Nothing is made.
+#[must_use]
+pub fn is_in_use(path: &Path) -> bool {
+    let lock = File::open(path.join("daemon.lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// What root writes in another user's directory, that user could turn against root; and what root makes there, the user
+/// could not use afterwards.
+fn check_owner(path: &Path, is_root: bool) -> Result<(), DataDirError> {
+    let owner = fs::metadata(path).map_err(|error| DataDirError::Unusable(path.to_owned(), error))?.uid();
+    if is_root && owner != 0 {
+        return Err(DataDirError::Foreign { path: path.to_owned(), owner: user::name(owner) });
+    }
+    Ok(())
 }
 
 /// Opens a file that exists to be locked. What it holds is of no interest, so it is never truncated.
@@ -79,22 +103,6 @@ pub(super) fn let_through(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this process runs as root.
-pub fn is_root() -> io::Result<bool> {
-    Ok(user_number("-u", None)? == Some(0))
-}
-
-/// What `id` says about a user, or about ourselves: without `unsafe` nothing else in reach asks the system this.
-/// None if there is no such user.
-pub(super) fn user_number(what: &str, user: Option<&str>) -> io::Result<Option<u32>> {
-    let output = Command::new("id").arg(what).args(user).output()?;
-    if !output.status.success() {
-        return Ok(None);
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().map(Some).map_err(|_| io::Error::other(format!("`id {what}` printed {text:?}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,8 +117,28 @@ mod tests {
             temp.path().display()
         );
         assert_eq!(refused.to_string(), expected);
+        assert!(is_in_use(temp.path()));
         drop(first);
+        assert!(!is_in_use(temp.path()));
         DataDir::open(temp.path()).unwrap();
+    }
+
+    #[test]
+    fn root_leaves_the_directories_of_others_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let owner = fs::metadata(temp.path()).unwrap().uid();
+        check_owner(temp.path(), false).unwrap();
+        if owner != 0 {
+            assert!(check_owner(temp.path(), true).is_err());
+            return;
+        }
+        let Some((uid, gid)) = user::find("nobody").unwrap() else { return };
+        std::os::unix::fs::chown(temp.path(), Some(uid), Some(gid)).unwrap();
+        let expected = format!(
+            "the data directory {} belongs to nobody: start the daemon as nobody, or choose another with --data-dir",
+            temp.path().display()
+        );
+        assert_eq!(DataDir::open(temp.path()).unwrap_err().to_string(), expected);
     }
 
     #[test]
@@ -124,11 +152,5 @@ mod tests {
             file.join("data").display()
         );
         assert_eq!(refused.to_string(), expected);
-    }
-
-    #[test]
-    fn users_are_asked_for_by_name() {
-        assert_eq!(user_number("-u", Some("root")).unwrap(), Some(0));
-        assert_eq!(user_number("-u", Some("no such user")).unwrap(), None);
     }
 }

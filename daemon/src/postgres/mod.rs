@@ -2,4 +2,5 @@
 
 pub mod data_dir;
 pub mod embedded;
+pub mod inspect;
 pub mod setup;

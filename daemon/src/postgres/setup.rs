@@ -1,6 +1,8 @@
 //! From a server to a database that can be worked on: connect, migrate, and be sure that it is sealed with our key.
 
 use std::{
+    env,
+    net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr as _,
     time::Duration,
@@ -8,7 +10,7 @@ use std::{
 
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -45,6 +47,15 @@ pub enum SetupError {
         #[source]
         source: Option<sqlx::Error>,
     },
+    #[error(
+        "{server} shows no certificate that is trusted: name the one of its authority in --database-url \
+         (sslrootcert=FILE), or say sslmode=disable there if the network is yours alone"
+    )]
+    Tls {
+        server: String,
+        #[source]
+        source: sqlx::Error,
+    },
     #[error("{server} refused the connection: correct --database-url")]
     Refused {
         server: String,
@@ -75,7 +86,21 @@ pub fn parse_url(url: &str) -> Result<PgConnectOptions, SetupError> {
         let scheme = "it does not begin with postgres://";
         return Err(SetupError::Url(sqlx::Error::Configuration(scheme.into())));
     }
-    PgConnectOptions::from_str(url).map_err(SetupError::Url)
+    let options = PgConnectOptions::from_str(url).map_err(SetupError::Url)?;
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let is_said = query.split('&').any(|pair| pair.starts_with("sslmode=") || pair.starts_with("ssl-mode="))
+        || env::var_os("PGSSLMODE").is_some();
+    // Over a network the password and the leads go to the server that is meant, and to nobody else.
+    Ok(if is_said || is_near(&options) { options } else { options.ssl_mode(PgSslMode::VerifyFull) })
+}
+
+/// Whether what is said to the server stays on this machine.
+fn is_near(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// Waits for the server, brings the schema up to date, and opens the pool that the daemon works with.
@@ -136,13 +161,16 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), SetupError> {
 }
 
 /// The first connection: waits for a server that is away or still starting, not for one that refuses us.
-async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection, SetupError> {
+pub(super) async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection, SetupError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let source = match timeout(left, options.connect()).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) if may_pass(&error) => Some(error),
+            Ok(Err(source @ sqlx::Error::Tls(_))) => {
+                return Err(SetupError::Tls { server: describe(options), source });
+            }
             Ok(Err(source)) => return Err(SetupError::Refused { server: describe(options), source }),
             Err(_) => None,
         };
@@ -197,6 +225,11 @@ pub async fn unseal(pool: &PgPool, path: &Path) -> Result<Sealer, SetupError> {
     }
 }
 
+/// Which key a database is sealed with, asked over a connection of its own; none before its first start.
+pub async fn key_fingerprint(options: &PgConnectOptions) -> Result<Option<Vec<u8>>, SetupError> {
+    Ok(super::inspect::inspect(options).await?.key_fingerprint)
+}
+
 async fn fingerprint(pool: &PgPool) -> Result<Option<Vec<u8>>, sqlx::Error> {
     sqlx::query_scalar!("SELECT key_fingerprint FROM installation").fetch_optional(pool).await
 }
@@ -224,6 +257,22 @@ mod tests {
     }
 
     #[test]
+    fn what_leaves_this_machine_goes_to_the_server_that_is_meant() {
+        for (url, is_verified) in [
+            ("postgres://ann@db.example/leads", true),
+            ("postgres://ann@10.0.0.7/leads?application_name=x", true),
+            ("postgres://ann@db.example/leads?sslmode=require", false),
+            ("postgres://ann@localhost/leads", false),
+            ("postgres://ann@127.0.0.1:6543/leads", false),
+            ("postgres://ann@[::1]/leads", false),
+            ("postgres:///leads?host=/run/pg&user=ann", false),
+        ] {
+            let mode = parse_url(url).unwrap().get_ssl_mode();
+            assert_eq!(matches!(mode, PgSslMode::VerifyFull), is_verified, "{url}: {mode:?}");
+        }
+    }
+
+    #[test]
     fn each_trouble_says_what_to_do() {
         let (server, key) = (|| "database leads on db".to_owned(), || PathBuf::from("/data/master.key"));
         for (error, told) in [
@@ -234,6 +283,11 @@ mod tests {
             (
                 SetupError::Away { server: server(), source: None },
                 "database leads on db did not answer within 10 s: start it, or correct --database-url",
+            ),
+            (
+                SetupError::Tls { server: server(), source: sqlx::Error::PoolClosed },
+                "database leads on db shows no certificate that is trusted: name the one of its authority in \
+                 --database-url (sslrootcert=FILE), or say sslmode=disable there if the network is yours alone",
             ),
             (
                 SetupError::Refused { server: server(), source: sqlx::Error::PoolClosed },

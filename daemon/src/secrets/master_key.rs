@@ -3,11 +3,13 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
+
+use crate::user;
 
 /// The key itself; forgotten when dropped.
 pub type MasterKey = Zeroizing<[u8; 32]>;
@@ -21,33 +23,48 @@ pub enum MasterKeyError {
     Unwritable(PathBuf, #[source] io::Error),
     #[error("others may read the master key {path}: chmod 600 {path}", path = .0.display())]
     Open(PathBuf),
+    #[error(
+        "the master key {path} belongs to {owner}, who could replace it: chown {user} {path}", path = .path.display()
+    )]
+    Foreign { path: PathBuf, owner: String, user: String },
     #[error("{} is no master key, which is 64 hexadecimal digits: copy it again from where it was made", .0.display())]
     Malformed(PathBuf),
 }
 
 /// Reads a master key; none if there is no such file.
 pub fn load(path: &Path) -> Result<Option<MasterKey>, MasterKeyError> {
-    let read = || -> io::Result<(u32, Zeroizing<Vec<u8>>)> {
+    let read = || -> io::Result<(fs::Metadata, Zeroizing<Vec<u8>>)> {
         let file = File::open(path)?;
-        let mode = file.metadata()?.permissions().mode();
+        let metadata = file.metadata()?;
         let mut text = Zeroizing::new(Vec::with_capacity(128));
         // One byte more than is right, so that a longer file is seen to be longer.
         file.take(67).read_to_end(&mut text)?;
-        Ok((mode, text))
+        Ok((metadata, text))
     };
-    let (mode, text) = match read() {
+    let (metadata, text) = match read() {
         Ok(read) => read,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(MasterKeyError::Unreadable(path.to_owned(), error)),
     };
-    if mode & 0o077 != 0 {
+    if metadata.permissions().mode() & 0o077 != 0 {
         return Err(MasterKeyError::Open(path.to_owned()));
     }
+    let us = user::own_uid().map_err(|error| MasterKeyError::Unreadable(path.to_owned(), error))?;
+    check_owner(path, metadata.uid(), us)?;
     let mut key = MasterKey::default();
     match hex::decode_to_slice(text.trim_ascii_end(), key.as_mut_slice()) {
         Ok(()) => Ok(Some(key)),
         Err(_) => Err(MasterKeyError::Malformed(path.to_owned())),
     }
+}
+
+/// Root's files are as good as our own.
+fn check_owner(path: &Path, owner: u32, us: u32) -> Result<(), MasterKeyError> {
+    if owner == us || owner == 0 {
+        return Ok(());
+    }
+    let (owner, user) = (user::name(owner), user::name(us));
+    Err(MasterKeyError::Foreign { path: path.to_owned(), owner, user })
 }
 
 /// Makes a master key. It is on the disk, whole, before anything is sealed with it.
@@ -99,6 +116,18 @@ mod tests {
         );
         assert_eq!(load(&path).unwrap().unwrap(), key);
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_is_its_users_or_roots() {
+        let path = Path::new("/data/master.key");
+        for (owner, us) in [(0, 0), (7, 7), (0, 7)] {
+            check_owner(path, owner, us).unwrap();
+        }
+        let refused = check_owner(path, 4_000_000_000, 0).unwrap_err().to_string();
+        let expected = "the master key /data/master.key belongs to 4000000000, who could replace it: chown root \
+                        /data/master.key";
+        assert_eq!(refused, expected);
     }
 
     #[test]

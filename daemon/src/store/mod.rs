@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde_json::Value;
-use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use sqlx::{PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::time::error::Elapsed;
 
 use crate::{
@@ -23,6 +23,7 @@ pub mod job;
 pub mod lead;
 pub mod notice;
 pub mod operator;
+mod pulse;
 pub mod queue;
 pub mod system;
 
@@ -126,6 +127,7 @@ pub struct Store {
     policy: fn(&str, &Value) -> Policy,
     /// How long a server may be silent.
     silence_max: Duration,
+    pulse: pulse::Pulse,
 }
 
 impl Store {
@@ -135,7 +137,17 @@ impl Store {
         let finishes = setup::pinned(&pool);
         let policy = |_: &str, config: &Value| Policy::of(config);
         let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);
-        Self { pool, finishes, sealer, hub, sweep, kept, policy, silence_max: SILENCE_MAX }
+        Self {
+            pool,
+            finishes,
+            sealer,
+            hub,
+            sweep,
+            kept,
+            policy,
+            silence_max: SILENCE_MAX,
+            pulse: pulse::Pulse::default(),
+        }
     }
 
     /// The same, with what connectors say of their lanes.
@@ -160,6 +172,27 @@ impl Store {
     #[must_use]
     pub fn keeping(self, kept: Duration) -> Self {
         Self { kept, ..self }
+    }
+
+    /// Watches for ever whether the database answers. Until this runs, it is taken to do so.
+    pub async fn watch_database(&self) {
+        self.pulse.keep_asking(PgConnectOptions::clone(&self.pool.connect_options())).await;
+    }
+
+    /// Lets ids go by the database's clock, before the first one is made.
+    pub async fn follow_clock(&self) -> Result<(), Error> {
+        pulse::measure_clock_first(&self.pool.connect_options()).await
+    }
+
+    /// What the work comes to, unless the database is away meanwhile; then it may be done all the same.
+    pub async fn unless_away<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.pulse.unless_away(work).await
+    }
+
+    /// Whether the database answers.
+    pub async fn is_ready(&self) -> bool {
+        let asked = async { Ok(sqlx::query("SELECT 1").execute(&self.pool).await?) };
+        self.pulse.is_alive() && self.unless_away(asked).await.is_ok()
     }
 
     /// Closes the connections that finish; the pool is its owner's to close.

@@ -25,8 +25,21 @@ pub fn recorder() -> Result<PrometheusHandle, MetricsError> {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new().install_recorder()?;
+    describe();
     *recorder = Some(handle.clone());
     Ok(handle)
+}
+
+fn describe() {
+    metrics::describe_counter!(
+        "leadline_log_lines_lost_total",
+        "Log lines that nobody will read: their reader was too slow, or they could not be written"
+    );
+    metrics::describe_counter!(
+        "leadline_log_lines_repeated_total",
+        "Log lines that were left out because they repeat"
+    );
+    metrics::describe_counter!("leadline_panics_total", "Panics, each of which is a fault in the daemon");
 }
 
 /// Empties the buckets of histograms until stopped: without it they grow with every value.

@@ -1,29 +1,85 @@
 //! What the daemon says about itself: log lines on stderr, and metrics to be fetched.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::{self, IsTerminal as _, Write as _},
+    panic::{self, PanicHookInfo},
+    sync::mpsc::sync_channel,
+    thread,
+    time::Duration,
+};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter,
+    filter::ParseError,
+    fmt,
+    layer::SubscriberExt as _,
+    util::{SubscriberInitExt as _, TryInitError},
+};
 
+mod log;
 mod metrics;
+mod repeats;
 
-pub use self::metrics::{MetricsError, keep_up, recorder};
+pub use self::{
+    log::LogGuard,
+    metrics::{MetricsError, keep_up, recorder},
+};
+use self::{log::LogLines, repeats::Repeats};
 use crate::config::LogFormat;
 
 /// What is logged unless told otherwise; sqlx passes on every notice of the database.
 pub(crate) const DEFAULT_FILTER: &str = "info,sqlx=warn";
+/// How long the last word of a process may take if nobody reads it.
+const LAST_WORD_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Starts logging. Only the executable does this; a test decides for itself.
-pub fn start_logging(
-    format: LogFormat,
-    filter: &str,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter)?)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+/// Why nothing can be logged.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("--log-level cannot be read")]
+    Filter(#[from] ParseError),
+    #[error("the thread that writes the log cannot be started")]
+    Thread(#[from] io::Error),
+    #[error("something else logs already")]
+    Taken(#[from] TryInitError),
+}
+
+/// Starts logging, until the guard is dropped. Only the executable does this; a test decides for itself.
+pub fn start_logging(format: LogFormat, filter: &str) -> Result<LogGuard, LogError> {
+    let repeats = Repeats::default();
+    let lines = LogLines::start(io::stderr(), repeats.clone())?;
+    let layer = fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(lines.clone());
+    let registry = tracing_subscriber::registry().with(EnvFilter::try_new(filter)?);
     match format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => registry.with(layer).with(repeats).try_init()?,
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).with(repeats).try_init()?,
+    }
+    panic::set_hook(Box::new(log_panic));
+    Ok(LogGuard(lines))
+}
+
+/// A panic is a line of the log: written straight to stderr it would wait for whoever reads that.
+fn log_panic(panicked: &PanicHookInfo<'_>) {
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    ::metrics::counter!("leadline_panics_total").increment(1);
+    tracing::error!(
+        at = panicked.location().map(ToString::to_string),
+        backtrace,
+        "panicked: {}",
+        panicked.payload_as_str().unwrap_or("for a reason that is no text")
+    );
+}
+
+/// Writes the last word of a process to stderr, without waiting long for whoever reads it.
+pub fn last_word(line: String) {
+    let (done, written) = sync_channel(1);
+    let write = move || {
+        // There is nobody left to tell that it could not be written.
+        drop(done.try_send(writeln!(io::stderr(), "{line}")));
+    };
+    if thread::Builder::new().spawn(write).is_ok() {
+        drop(written.recv_timeout(LAST_WORD_PATIENCE));
     }
 }
 

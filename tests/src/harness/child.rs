@@ -17,7 +17,7 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
-use super::{client, database::Database};
+use super::{client, database::Database, wait::wait_until};
 
 /// A running `leadlined` with its data directory, which survives its restarts.
 #[derive(Debug)]
@@ -43,19 +43,26 @@ impl ChildDaemon {
     pub async fn start_in(database: Option<&Database>, more: &[&str], env: &[(&str, &str)]) -> Self {
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let dir = tempfile::tempdir().unwrap();
-        let mut args = vec![
-            format!("--data-dir={}", dir.path().display()),
-            "--allow-egress=127.0.0.0/8".to_owned(),
-            "--log=json".to_owned(),
-        ];
-        if let Some(database) = database {
-            args.push(format!("--database-url={}", database.url()));
-            args.push(format!("--master-key={}", database.master_key().display()));
-        }
-        args.extend(more.iter().map(ToString::to_string));
+        let args = arguments(dir.path(), database, more);
         let log = Log::default();
         let (child, intake) = spawn(&args, &env, SocketAddr::from(([127, 0, 0, 1], 0)), log.clone()).await;
         Self { child, intake, args, env, dir, log }
+    }
+
+    /// A daemon whose log goes somewhere else, so that nobody here can read it. It cannot be started again.
+    pub async fn start_logging_to(log: Stdio, database: Option<&Database>, more: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut args = arguments(dir.path(), database, more);
+        args.push("--intake-listen=127.0.0.1:0".to_owned());
+        let mut child = command(&args, &[]).stderr(log).spawn().unwrap();
+        let address = dir.path().join("intake.addr");
+        wait_until("the daemon says where it takes leads in", async || {
+            assert_eq!(child.try_wait().unwrap(), None, "leadlined ended before it was ready");
+            address.exists()
+        })
+        .await;
+        let intake = fs::read_to_string(address).unwrap().trim().parse().unwrap();
+        Self { child, intake, args, env: Vec::new(), dir, log: Log::default() }
     }
 
     /// What it has logged since it was first ready, a line each.
@@ -109,6 +116,11 @@ impl ChildDaemon {
         (self.child, self.intake) = spawn(&self.args, &self.env, self.intake, self.log.clone()).await;
     }
 
+    /// Waits until it ends by itself. The answer is its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
+    }
+
     /// Asks it to stop and waits until it has. The answer is its exit code.
     pub async fn stop(&mut self) -> Option<i32> {
         self.signal("TERM").await;
@@ -129,10 +141,36 @@ impl Drop for ChildDaemon {
         if self.child.id().is_some() {
             self.child.start_kill().unwrap();
         }
-        if let Ok(lock) = File::open(self.dir.path().join("postgres/watchdog.lock")) {
+        if let Ok(lock) = File::open(self.dir.path().join("server/lock")) {
             lock.lock().unwrap();
         }
     }
+}
+
+fn arguments(dir: &Path, database: Option<&Database>, more: &[&str]) -> Vec<String> {
+    let mut args = vec![
+        format!("--data-dir={}", dir.display()),
+        "--allow-egress=127.0.0.0/8".to_owned(),
+        "--log=json".to_owned(),
+    ];
+    if let Some(database) = database {
+        args.push(format!("--database-url={}", database.url()));
+        args.push(format!("--master-key={}", database.master_key().display()));
+    }
+    args.extend(more.iter().map(ToString::to_string));
+    args
+}
+
+/// The executable with these arguments, and no settings of whoever runs the tests.
+fn command(args: &[String], env: &[(String, String)]) -> Command {
+    let mut command = Command::new(leadlined());
+    command
+        .args(args)
+        .env_remove("LEADLINE_DATABASE_URL")
+        .env_remove("LEADLINE_DATA_DIR")
+        .envs(env.iter().cloned())
+        .kill_on_drop(true);
+    command
 }
 
 /// Starts the executable and waits for its word that it is ready, which also tells its port.
@@ -142,16 +180,8 @@ async fn spawn(
     intake: SocketAddr,
     log: Log,
 ) -> (Child, SocketAddr) {
-    let mut child = Command::new(leadlined())
-        .args(args)
-        .arg(format!("--intake-listen={intake}"))
-        .env_remove("LEADLINE_DATABASE_URL")
-        .env_remove("LEADLINE_DATA_DIR")
-        .envs(env.iter().cloned())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut child =
+        command(args, env).arg(format!("--intake-listen={intake}")).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         eprintln!("{line}");

@@ -1,10 +1,11 @@
 //! Pushes carried out as the daemon does, but without daemon and database: for the many ways a vendor's call can fail.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use leadlined::{
-    connectors::{self, Call, Exchange, Ids, Prepared, Probe, ProbeStep, Push, Report, Step, Token},
+    connectors::{self, Answer, Call, Driven, Ids, Login, Prepared, Push, Report, Token, Transport, drive},
     domain::{
         address::EgressPolicy,
         ids::{CompanyId, IntegrationId},
@@ -15,16 +16,14 @@ use leadlined::{
 };
 use serde_json::Value;
 
-/// More calls than any push takes.
-const CALLS_MAX: usize = 32;
-
 /// An integration that is pushed to, and what is kept of its leads.
 pub struct Pushing {
     prepared: Box<dyn Prepared>,
     client: Client,
-    timeout: Duration,
+    /// How long a call may take.
+    pub timeout: Duration,
     ids: HashMap<String, Ids>,
-    token: Option<Token>,
+    token: Option<Arc<Token>>,
     /// Seconds since 1970; tests let time pass by raising it.
     pub now: i64,
 }
@@ -56,13 +55,57 @@ impl Bringing {
             since: None,
         }
     }
+}
 
-    /// With the daemon dies what it had rendered and not written yet.
-    fn die(&mut self) {
-        if !self.is_repeat {
-            self.rendered = None;
+/// The network, and what of the store a push needs.
+struct Network<'a> {
+    client: &'a Client,
+    timeout: Duration,
+    cap: usize,
+    now: i64,
+    /// After so many answers the daemon dies.
+    calls_left: usize,
+    is_dead: bool,
+    ids: &'a mut Ids,
+    token: &'a mut Option<Arc<Token>>,
+}
+
+#[async_trait]
+impl Transport for Network<'_> {
+    async fn call(&mut self, call: &Call) -> Result<Answer, Failure> {
+        if self.calls_left > 0 {
+            self.calls_left -= 1;
+            let answer = self.client.call(call, self.timeout, self.cap).await;
+            if self.calls_left > 0 {
+                return Ok(answer);
+            }
         }
-        self.is_repeat = true;
+        self.is_dead = true;
+        Err(Failure::new(FailureClass::Unknown, "the daemon died"))
+    }
+
+    async fn keep(&mut self, ids: &Ids) -> Result<(), Failure> {
+        self.ids.extend(ids.clone());
+        Ok(())
+    }
+
+    async fn token(
+        &mut self,
+        login: &dyn Login,
+        refused: Option<&Arc<Token>>,
+    ) -> Result<Arc<Token>, Failure> {
+        let is_good = |token: &&Arc<Token>| token.expires_at.is_none_or(|at| at - 60 > self.now);
+        if let Some(token) = self.token.as_ref().filter(|_| refused.is_none()).filter(is_good) {
+            return Ok(Arc::clone(token));
+        }
+        let call = Call::from(login.request(self.now)?);
+        let answer = self.client.call(&call, self.timeout, self.cap).await;
+        let token = Arc::new(login.token(&answer, self.now)?);
+        Ok(Arc::clone(self.token.insert(token)))
+    }
+
+    async fn lock_person(&mut self, _person: &str) -> bool {
+        false
     }
 }
 
@@ -76,9 +119,21 @@ impl Pushing {
         mapping: Value,
         timeout: Duration,
     ) -> Self {
-        let egress = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
         let found = connectors::find(connector).unwrap();
-        assert_eq!(found.check(&config, &mapping, &egress, "Leadline"), Vec::<String>::new());
+        assert_eq!(found.check(&config, &mapping, &loopback(), "Leadline"), Vec::<String>::new());
+        Self::unchecked(connector, config, credentials, mapping, timeout)
+    }
+
+    /// The same, with settings that a daemon would refuse to save.
+    #[must_use]
+    pub fn unchecked(
+        connector: &str,
+        config: Value,
+        credentials: Value,
+        mapping: Value,
+        timeout: Duration,
+    ) -> Self {
+        let found = connectors::find(connector).unwrap();
         let integration = Integration {
             company: CompanyId(7),
             company_name: "The Old Barn".to_owned(),
@@ -96,7 +151,7 @@ impl Pushing {
         };
         Self {
             prepared: found.prepare(&integration, "Leadline").unwrap(),
-            client: Client::new(egress).unwrap(),
+            client: Client::new(loopback()).unwrap(),
             timeout,
             ids: HashMap::new(),
             token: None,
@@ -106,68 +161,42 @@ impl Pushing {
 
     /// One attempt.
     pub async fn attempt(&mut self, bringing: &mut Bringing) -> Outcome {
-        self.attempt_until(bringing, CALLS_MAX).await.expect("the push ends")
+        self.attempt_until(bringing, usize::MAX).await.expect("the push ends")
     }
 
     /// One attempt whose daemon dies when so many calls are answered; none if it did.
     pub async fn attempt_until(&mut self, bringing: &mut Bringing, calls: usize) -> Option<Outcome> {
-        let mut exchanges = Vec::new();
-        let mut renewed_after = None;
-        if let Err(failure) = self.log_in().await {
-            return Some(Outcome::Failed(failure));
-        }
-        let outcome = loop {
-            let ids = self.ids.entry(bringing.lead.clone()).or_default();
-            let push = Push {
-                id: &bringing.id,
-                event: bringing.event,
-                body: &bringing.body,
-                rendered: bringing.rendered.as_ref(),
-                is_repeat: bringing.is_repeat,
-                same: &[],
-                since: *bringing.since.get_or_insert(self.now),
-                recently_pushed: false,
-                ids,
-                token: self.token.as_ref(),
-                now: self.now,
-            };
-            if push.rendered.is_none() {
-                match self.prepared.render(&push) {
-                    Ok(Some(rendered)) => {
-                        bringing.rendered = Some(rendered);
-                        continue;
-                    }
-                    Ok(None) => {}
-                    Err(failure) => break Outcome::Failed(failure),
-                }
-            }
-            match self.prepared.step(&push, &exchanges) {
-                Step::Done(outcome) => break outcome,
-                Step::Keep(more) => ids.extend(more),
-                Step::Call(_) if exchanges.len() >= calls => {
-                    bringing.die();
-                    return None;
-                }
-                Step::Call(call) => exchanges.push(self.call(call, PUSH_CAP).await),
-                Step::Renew if renewed_after == Some(exchanges.len() - 1) => {
-                    let failure = Failure::new(FailureClass::Credentials, "refused with a fresh token too");
-                    break Outcome::Failed(failure);
-                }
-                Step::Renew => {
-                    renewed_after = Some(exchanges.len() - 1);
-                    self.token = None;
-                    if let Err(failure) = self.log_in().await {
-                        break Outcome::Failed(failure);
-                    }
-                    exchanges.pop();
-                }
-            }
-            if exchanges.len() >= calls && calls < CALLS_MAX {
-                bringing.die();
-                return None;
-            }
+        let known = self.ids.entry(bringing.lead.clone()).or_default();
+        let ids = known.clone();
+        let push = Push {
+            id: &bringing.id,
+            event: bringing.event,
+            body: &bringing.body,
+            rendered: bringing.rendered.as_ref(),
+            is_repeat: bringing.is_repeat,
+            same: &[],
+            since: *bringing.since.get_or_insert(self.now),
+            ids: &ids,
+            now: self.now,
         };
+        let mut network = Network {
+            client: &self.client,
+            timeout: self.timeout,
+            cap: PUSH_CAP,
+            now: self.now,
+            calls_left: calls,
+            is_dead: false,
+            ids: known,
+            token: &mut self.token,
+        };
+        let Driven { outcome, rendered } = drive(self.prepared.as_ref(), &mut network, push).await;
+        let is_dead = network.is_dead;
         bringing.is_repeat = true;
+        // With the daemon dies what it had rendered and not written yet.
+        if is_dead {
+            return None;
+        }
+        bringing.rendered = bringing.rendered.take().or(rendered);
         Some(outcome)
     }
 
@@ -189,27 +218,18 @@ impl Pushing {
 
     /// A look at the vendor.
     pub async fn probe(&mut self, kind: ProbeKind) -> Report {
-        let mut exchanges = Vec::new();
-        let failed = |failure| Report { outcome: Outcome::Failed(failure), account: None, findings: vec![] };
-        if let Err(failure) = self.log_in().await {
-            return failed(failure);
-        }
-        loop {
-            let probe = Probe { kind, token: self.token.as_ref(), now: self.now };
-            match self.prepared.probe(&probe, &exchanges) {
-                ProbeStep::Done(report) => return report,
-                ProbeStep::Call(call) => exchanges.push(self.call(call, PROBE_CAP).await),
-                ProbeStep::Renew => {
-                    self.token = None;
-                    if let Err(failure) = self.log_in().await {
-                        return failed(failure);
-                    }
-                    exchanges.pop();
-                }
-                ProbeStep::Sample => panic!("there is nothing to look at"),
-            }
-            assert!(exchanges.len() < CALLS_MAX, "the probe does not end");
-        }
+        let mut network = Network {
+            client: &self.client,
+            timeout: self.timeout,
+            cap: PROBE_CAP,
+            now: self.now,
+            calls_left: usize::MAX,
+            is_dead: false,
+            ids: &mut Ids::new(),
+            token: &mut self.token,
+        };
+        let report = connectors::probe(self.prepared.as_ref(), &mut network, kind, self.now).await;
+        report.expect("there is something to look at")
     }
 
     /// What is kept of a lead.
@@ -217,19 +237,8 @@ impl Pushing {
     pub fn ids(&self, lead: &str) -> Ids {
         self.ids.get(lead).cloned().unwrap_or_default()
     }
+}
 
-    async fn call(&self, call: Call, cap: usize) -> Exchange {
-        let answer = self.client.call(&call, self.timeout, cap).await;
-        Exchange { call, answer }
-    }
-
-    async fn log_in(&mut self) -> Result<(), Failure> {
-        if self.token.as_ref().is_some_and(|token| token.expires_at.is_none_or(|at| at - 60 > self.now)) {
-            return Ok(());
-        }
-        let Some(login) = self.prepared.login(self.now) else { return Ok(()) };
-        let exchange = self.call(Call::Http(login?), PUSH_CAP).await;
-        self.token = Some(self.prepared.token(&exchange, self.now)?);
-        Ok(())
-    }
+fn loopback() -> EgressPolicy {
+    EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])
 }

@@ -30,7 +30,12 @@ mod table;
 mod wait;
 mod watch;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{
     ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind,
@@ -131,6 +136,12 @@ enum Command {
     Completions {
         /// Which shell
         shell: Shell,
+    },
+    /// Write a manual page for each command into a directory
+    #[command(hide = true)]
+    Man {
+        /// Where the pages go
+        directory: PathBuf,
     },
 }
 
@@ -246,6 +257,9 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::Notice(verb)) => verb.run(context).await,
         Some(Command::Watch(watch)) => watch.run(context).await,
         Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Man { directory }) => {
+            write_manual(&directory).map_err(CliError::io("writing the manual"))
+        }
     };
     done.map(|()| ExitCode::SUCCESS)
 }
@@ -254,6 +268,11 @@ fn completions(shell: Shell) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "leadline", &mut script);
     print(&String::from_utf8_lossy(&script))
+}
+
+fn write_manual(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(Cli::command(), directory)
 }
 
 /// Help goes to stdout; a wrong command line gets one line on stderr, like every other error.

@@ -6,8 +6,8 @@ use super::KEY;
 use crate::{
     connectors::{
         crm,
-        kinds::{Kind, kind_of},
-        verdict,
+        field_kind::{Kind, kind_of},
+        vendor::word,
     },
     domain::{mapping::Mapping, nearest::unknown},
 };
@@ -41,13 +41,13 @@ pub(super) fn findings(
 ) -> Result<Vec<String>, String> {
     let tables = list(schema, "tables");
     let Some(found) = tables.iter().find(|one| is_called(one, table)) else {
-        let names = tables.iter().filter_map(|one| verdict::word(one, "name"));
+        let names = tables.iter().filter_map(|one| word(one, "name"));
         return Err(format!("{}: the base does not have it", unknown("table", table, names)));
     };
     let columns = list(found, "fields");
     let names: Vec<String> = columns
         .iter()
-        .flat_map(|column| [verdict::word(column, "name"), verdict::word(column, "id")])
+        .flat_map(|column| [word(column, "name"), word(column, "id")])
         .flatten()
         .map(str::to_owned)
         .collect();
@@ -55,7 +55,7 @@ pub(super) fn findings(
     for rule in mapping.rules() {
         let Some(target) = rule.to.as_deref() else { continue };
         let column = columns.iter().find(|column| is_called(column, target));
-        let kind = column.and_then(|column| verdict::word(column, "type")).unwrap_or_default();
+        let kind = column.and_then(|column| word(column, "type")).unwrap_or_default();
         if COMPUTED.contains(&kind) {
             findings
                 .push(format!("{}: Airtable fills column {target} itself ({kind}); use another", rule.field));
@@ -87,5 +87,5 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 }
 
 fn is_called(thing: &Value, name: &str) -> bool {
-    verdict::word(thing, "id") == Some(name) || verdict::word(thing, "name") == Some(name)
+    word(thing, "id") == Some(name) || word(thing, "name") == Some(name)
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::*;
-use crate::connectors::{
-    Response, testing,
-    walk::{FULL, MAXIMAL, MINIMAL, UPDATED, Walk, probe, response, verdict_on},
+use crate::{
+    connectors::testkit::{self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response},
+    domain::outcome::Outcome,
 };
 
 fn ready(mapping: Value) -> Box<dyn Prepared> {
     let config = json!({"base_id": "appA1", "table": "Leads / 2026"});
-    let integration = testing::integration(NAME, config, json!({"token": " pat-1 "}), mapping);
+    let integration = testkit::integration(NAME, config, json!({"token": " pat-1 "}), mapping);
     Airtable.prepare(&integration, "Leadline").unwrap()
 }
 
@@ -20,10 +20,10 @@ const DONE: &str = r#"{"records":[{"id":"rec1","fields":{}}],"createdRecords":["
 fn each_kind_of_lead_makes_its_request() {
     let ready = ready(Value::Null);
     for (walk, fixture) in [
-        (Walk::created(FULL), include_str!("fixtures/create.json")),
-        (Walk::updated(UPDATED), include_str!("fixtures/update.json")),
-        (Walk::created(MINIMAL), include_str!("fixtures/minimal.json")),
-        (Walk::created(MAXIMAL), include_str!("fixtures/maximal.json")),
+        (PushCase::created(FULL), include_str!("fixtures/create.json")),
+        (PushCase::updated(UPDATED), include_str!("fixtures/update.json")),
+        (PushCase::created(MINIMAL), include_str!("fixtures/minimal.json")),
+        (PushCase::created(MAXIMAL), include_str!("fixtures/maximal.json")),
     ] {
         let walked = walk.run(ready.as_ref(), &[(200, DONE)]);
         walked.assert_is(fixture);
@@ -33,9 +33,9 @@ fn each_kind_of_lead_makes_its_request() {
 
 #[test]
 fn a_repeat_is_the_same_bytes_whatever_the_mapping_is_by_now() {
-    let first = Walk::created(FULL).run(ready(Value::Null).as_ref(), &[]);
+    let first = PushCase::created(FULL).run(ready(Value::Null).as_ref(), &[]);
     let changed = ready(json!({"lead.name": "Full name", "lead.uuid": "Ref"}));
-    let walk = Walk { rendered: first.rendered, is_repeat: true, ..Walk::created(FULL) };
+    let walk = PushCase { rendered: first.rendered, is_repeat: true, ..PushCase::created(FULL) };
     let repeat = walk.run(changed.as_ref(), &[(200, DONE)]);
     repeat.assert_is(include_str!("fixtures/repeat.json"));
     assert_eq!(repeat.requests[0].body, first.requests[0].body);
@@ -44,7 +44,7 @@ fn a_repeat_is_the_same_bytes_whatever_the_mapping_is_by_now() {
 #[test]
 fn the_operators_mapping_is_laid_over_ours() {
     let mapping = json!({"lead.uuid": "fld1", "lead.phone": null, "quote.items": "Items", "lead.name": {"to": "Who", "value": "{{ lead.name }} ({{ lead.guest_count }})"}});
-    let walked = Walk::created(FULL).run(ready(mapping).as_ref(), &[]);
+    let walked = PushCase::created(FULL).run(ready(mapping).as_ref(), &[]);
     let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
     assert_eq!(body["performUpsert"]["fieldsToMergeOn"], json!(["fld1"]));
     let fields = &body["records"][0]["fields"];
@@ -84,9 +84,9 @@ fn configurations_that_cannot_work_are_refused() {
 #[test]
 fn without_a_token_nothing_is_called() {
     let config = json!({"base_id": "appA1", "table": "Leads"});
-    let integration = testing::integration(NAME, config, Value::Null, Value::Null);
+    let integration = testkit::integration(NAME, config, Value::Null, Value::Null);
     let ready = Airtable.prepare(&integration, "Leadline").unwrap();
-    let walked = Walk::created(FULL).run(ready.as_ref(), &[]);
+    let walked = PushCase::created(FULL).run(ready.as_ref(), &[]);
     assert_eq!((walked.requests.len(), walked.failure().0), (0, "credentials"));
 }
 
@@ -148,13 +148,13 @@ fn every_answer_has_its_class() {
         (302, "", "blocked", "airtable 302 Found: redirects are not followed", None),
     ];
     for (status, body, class, error, wait) in table {
-        let verdict = verdict_on(ready.as_ref(), response(*status, &[], body));
-        assert_eq!(verdict, (*class, (*error).to_owned(), wait.map(Duration::from_secs)), "{status} {body}");
+        let read = read_as(ready.as_ref(), response(*status, &[], body));
+        assert_eq!(read, (*class, (*error).to_owned(), wait.map(Duration::from_secs)), "{status} {body}");
     }
     let longer = response(429, &[("Retry-After", "45")], "");
-    assert_eq!(verdict_on(ready.as_ref(), longer).2, Some(Duration::from_secs(45)));
+    assert_eq!(read_as(ready.as_ref(), longer).2, Some(Duration::from_secs(45)));
     let cut = Response { truncated: true, ..response(200, &[], r#"{"records":[{"id"#) };
-    assert_eq!(verdict_on(ready.as_ref(), cut).0, "delivered");
+    assert_eq!(read_as(ready.as_ref(), cut).0, "delivered");
 }
 
 const WHOAMI: (u16, &str) = (200, r#"{"id":"usr1","email":"ada@example.com"}"#);

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use crate::connectors::{MailLogin, Request, Token, config, oauth};
+use crate::connectors::{MailLogin, Request, config, oauth};
 
 /// What only an app has.
 const APP: [&str; 5] = ["client_id", "client_secret", "refresh_token", "token_url", "scope"];
@@ -76,16 +76,16 @@ impl Login {
         Some(Request::new(Method::POST, app.token_url.clone()).secret_form(&form))
     }
 
-    /// What a server is told. The token is there if there is a call that gets it.
-    pub(super) fn told(&self, token: Option<&Token>) -> Option<MailLogin> {
-        match (self, token) {
-            (Self::Fixed(login), _) => Some(login.clone()),
-            (Self::App(app), Some(token)) => Some(MailLogin {
+    /// What a server is told. The runtime puts in the token of an app.
+    pub(super) fn told(&self) -> Option<MailLogin> {
+        match self {
+            Self::Fixed(login) => Some(login.clone()),
+            Self::App(app) => Some(MailLogin {
                 username: app.username.clone(),
-                secret: token.secret.clone(),
+                secret: SecretString::default(),
                 is_token: true,
             }),
-            (Self::App(_), None) | (Self::None, _) => None,
+            Self::None => None,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    connectors::{Exchange, Response, reading},
-    domain::outcome::{Failure, FailureClass, Outcome},
+    connectors::{Response, reading},
+    domain::outcome::{Failure, FailureClass},
 };
 
 /// Servers that grey-list rarely say for how long; five minutes is what most want.
@@ -18,25 +18,24 @@ const WAIT_MAX: u64 = 24 * 60 * 60;
 const MESSAGE: &str = "the message";
 const PROBE: &str = "NOOP";
 
-/// What a call to a mail server came to.
-pub(super) fn read(exchange: &Exchange, now: i64) -> Outcome {
-    let Ok(response) = &exchange.answer else { return reading::read(exchange, now) };
-    if (200..300).contains(&response.status) {
+/// What a mail server's reply comes to.
+pub(super) fn read(response: &Response) -> Result<(), Failure> {
+    if response.is_good() {
         // Anything else that is affirmed is a reply out of turn: the message was not taken.
         return if [MESSAGE, PROBE].contains(&stage(response)) {
-            Outcome::Delivered
+            Ok(())
         } else {
-            Outcome::Failed(Failure::new(FailureClass::Transient, describe(response)))
+            Err(Failure::new(FailureClass::Transient, describe(response)))
         };
     }
     let (class, retry_after) = classify(response);
-    Outcome::Failed(Failure { class, error: describe(response), retry_after })
+    Err(Failure { class, error: describe(response), retry_after })
 }
 
 /// Whether it is the login that failed: a token may have run out.
-pub(super) fn refuses_login(exchange: &Exchange, failure: &Failure) -> bool {
-    let at_login = exchange.answer.as_ref().is_ok_and(|response| stage(response).starts_with("AUTH"));
-    at_login && failure.class == FailureClass::Credentials
+pub(super) fn refuses_login(response: &Response) -> bool {
+    let is_refused = !response.is_good() && classify(response).0 == FailureClass::Credentials;
+    is_refused && stage(response).starts_with("AUTH")
 }
 
 /// `email 550 5.1.1 no such user (RCPT TO sales@example.com)`

@@ -5,8 +5,11 @@ use serde_json::json;
 
 use super::*;
 use crate::connectors::{
-    CallErrorKind, testing,
-    trial::{again, answer, differing, first, full, maximal, minimal, no_answer, outcome, probe, told},
+    Call, CallErrorKind,
+    testkit::{
+        self, again, differing, first, first_call, full, maximal_bytes, minimal_bytes, no_answer, outcome,
+        probe_with, response, told,
+    },
 };
 use crate::domain::notice::Notice;
 
@@ -21,7 +24,7 @@ fn with(key: &str, value: Value) -> Value {
 }
 
 fn prepared(config: Value, credentials: Value, mapping: Value) -> Box<dyn Prepared> {
-    let mut integration = testing::integration("email", config, credentials, mapping);
+    let mut integration = testkit::integration("email", config, credentials, mapping);
     integration.id = "01J8H6KQH4YG3XR8RWM6T6XFQZ".parse().unwrap();
     Email.prepare(&integration, "Leadline").unwrap()
 }
@@ -30,9 +33,9 @@ fn ready() -> Box<dyn Prepared> {
     prepared(config(), json!({"username": "leads", "password": " pass word "}), Value::Null)
 }
 
-fn mail(step: Step) -> Mail {
-    match step {
-        Step::Call(Call::Mail(mail)) => mail,
+fn mail(call: Call) -> Mail {
+    match call {
+        Call::Mail(mail) => mail,
         other => panic!("{other:?}"),
     }
 }
@@ -48,16 +51,16 @@ fn the_messages_are_those_that_were_looked_at() {
     for (event, lead, name, fixture) in [
         (Created, full(), "create", include_str!("fixtures/create.eml")),
         (Updated, full(), "update", include_str!("fixtures/update.eml")),
-        (Test, minimal(), "minimal", include_str!("fixtures/minimal.eml")),
-        (Created, maximal(), "maximal", include_str!("fixtures/maximal.eml")),
+        (Test, minimal_bytes(), "minimal", include_str!("fixtures/minimal.eml")),
+        (Created, maximal_bytes(), "maximal", include_str!("fixtures/maximal.eml")),
     ] {
         let ready = ready();
-        let (rendered, step) = first(ready.as_ref(), event, &lead);
-        let message = mail(step).message;
+        let (rendered, call) = first(ready.as_ref(), event, &lead);
+        let message = mail(call).message;
         let text = String::from_utf8(message.to_vec()).unwrap();
         assert_eq!(text.matches('\n').count(), text.matches("\r\n").count(), "{name}");
         found.extend(differing(name, fixture, &text.replace("\r\n", "\n")));
-        let repeat = mail(again(ready.as_ref(), event, &minimal(), &rendered.unwrap()));
+        let repeat = mail(again(ready.as_ref(), event, &minimal_bytes(), &rendered.unwrap()));
         assert_eq!(repeat.message, message, "a repeat is the same bytes, whatever became of the lead");
         if name == "create" {
             let text = String::from_utf8(repeat.message.to_vec()).unwrap().replace("\r\n", "\n");
@@ -69,7 +72,7 @@ fn the_messages_are_those_that_were_looked_at() {
 
 #[test]
 fn no_lead_can_add_a_header() {
-    let (rendered, _) = first(ready().as_ref(), EventKind::Created, &maximal());
+    let (rendered, _) = first(ready().as_ref(), EventKind::Created, &maximal_bytes());
     let text = String::from_utf8(rendered.unwrap().to_vec()).unwrap();
     let head = text.split("\r\n\r\n").next().unwrap();
     let names: Vec<&str> = head
@@ -93,8 +96,8 @@ fn no_lead_can_add_a_header() {
 
 #[test]
 fn the_envelope_is_that_of_the_configuration() {
-    let (_, step) = first(ready().as_ref(), EventKind::Created, &full());
-    let mail = mail(step);
+    let (_, call) = first(ready().as_ref(), EventKind::Created, &full());
+    let mail = mail(call);
     assert_eq!(
         (mail.host.as_str(), mail.port, mail.security),
         ("smtp.example.com", 587, MailSecurity::StartTls)
@@ -113,9 +116,9 @@ fn the_envelope_is_that_of_the_configuration() {
         (with("host", json!("[::1]")), ("::1", 587)),
         (with("host", json!("Bücher.example")), ("xn--bcher-kva.example", 587)),
     ] {
-        let (_, step) =
+        let (_, call) =
             first(prepared(config, Value::Null, Value::Null).as_ref(), EventKind::Created, &full());
-        let mail = self::mail(step);
+        let mail = self::mail(call);
         assert_eq!((mail.host.as_str(), mail.port), expected);
         assert!(mail.login.is_none());
     }
@@ -313,8 +316,9 @@ fn a_notice_goes_to_people_in_its_own_words() {
     );
     let prepared = prepared(with("subject", json!("{{ lead.name }}")), Value::Null, Value::Null);
     let push =
-        Push { event: EventKind::Notice(Notice::NoLeads), rendered: Some(&notice), ..testing::push(&notice) };
-    let text = String::from_utf8(mail(prepared.step(&push, &[])).message.to_vec()).unwrap();
+        Push { event: EventKind::Notice(Notice::NoLeads), rendered: Some(&notice), ..testkit::push(&notice) };
+    let text =
+        String::from_utf8(mail(first_call(prepared.as_ref(), push).unwrap()).message.to_vec()).unwrap();
     assert!(text.contains("\r\nSubject: Leadline: no leads\r\n"), "{text}");
     assert!(text.ends_with("\r\n\r\nLeadline: no leads\r\nFor The Old Barn\r\n\r\nNo lead came in.\r\n\r\nCompany: The Old Barn\r\n\r\nSent by Leadline."), "{text}");
     assert!(!text.contains("Reply-To"));
@@ -323,7 +327,7 @@ fn a_notice_goes_to_people_in_its_own_words() {
 #[test]
 fn replies_have_their_classes() {
     for (status, stage, body, class, error, wait) in REPLIES {
-        let found = outcome(ready().as_ref(), answer(*status, &[("stage", *stage)], body));
+        let found = outcome(ready().as_ref(), Ok(response(*status, &[("stage", *stage)], body)));
         assert_eq!(found, (*class, (*error).to_owned(), *wait), "{status} {stage} {body}");
     }
     for (kind, class) in [
@@ -338,17 +342,14 @@ fn replies_have_their_classes() {
 #[test]
 fn a_test_logs_in_and_sends_nothing() {
     let ready = ready();
-    let ProbeStep::Call(call) = probe(ready.as_ref(), ProbeKind::Credentials, &[]) else { panic!("no call") };
-    assert!(mail(Step::Call(call.clone())).message.is_empty());
     let found = |status, stage, body| {
-        let exchange = Exchange { call: call.clone(), answer: answer(status, &[("stage", stage)], body) };
-        match probe(ready.as_ref(), ProbeKind::Test, &[exchange]) {
-            ProbeStep::Done(report) => (told(&report.outcome).0, report.account),
-            other => panic!("{other:?}"),
-        }
+        let answer = Ok(response(status, &[("stage", stage)], body));
+        let (report, calls) = probe_with(ready.as_ref(), ProbeKind::Test, [answer]).unwrap();
+        assert!(calls.len() == 1 && mail(calls[0].clone()).message.is_empty());
+        (told(&report.outcome).0, report.account)
     };
     assert_eq!(found(250, "NOOP", "OK"), ("delivered", Some("leads at smtp.example.com".to_owned())));
     assert_eq!(found(250, "AUTH", "OK"), ("transient", None));
     assert_eq!(found(535, "AUTH", "no"), ("credentials", None));
-    assert!(matches!(probe(ready.as_ref(), ProbeKind::Mapping, &[]), ProbeStep::Sample));
+    assert!(probe_with(ready.as_ref(), ProbeKind::Mapping, []).is_none());
 }

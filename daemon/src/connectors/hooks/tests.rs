@@ -6,9 +6,11 @@ use serde_json::json;
 use super::*;
 use crate::{
     connectors::{
-        CallErrorKind, Request,
-        testing::{self, push},
-        trial::{again, answer, differing, first, full, maximal, minimal, no_answer, outcome, seen},
+        Call, CallErrorKind, Request,
+        testkit::{
+            self, again, differing, first, first_call, full, maximal_bytes, minimal_bytes, no_answer,
+            outcome, push, response, seen,
+        },
     },
     domain::{integration::SigningSecret, signing::verify_simple},
 };
@@ -19,7 +21,7 @@ const SCENARIO: &str = "https://hook.eu2.make.com/abcdefghijklmnopqrstuvwxyz";
 const WORKFLOW: &str = "https://n8n.example.com/webhook/5d2b1c3e-leads";
 
 fn prepared(hook: &Hook, config: Value, credentials: Value) -> Box<dyn Prepared> {
-    let mut integration = testing::integration(hook.manifest.name, config, credentials, Value::Null);
+    let mut integration = testkit::integration(hook.manifest.name, config, credentials, Value::Null);
     let secret = SecretString::from(SECRET);
     integration.secrets = vec![SigningSecret { version: 1, secret, expires_at: None, staged: false }];
     hook.prepare(&integration, "Leadline").unwrap()
@@ -31,8 +33,13 @@ fn with_url(hook: &Hook) -> Box<dyn Prepared> {
     prepared(hook, json!({}), json!({"hook_url": url, "api_key": "make-key-1234567890"}))
 }
 
-fn request(step: Step) -> Request {
-    testing::request(step)
+fn request(call: Call) -> Request {
+    testkit::request(call)
+}
+
+/// The request of a first push.
+fn pushed(prepared: &dyn Prepared, push: Push<'_>) -> Request {
+    request(first_call(prepared, push).unwrap())
 }
 
 #[test]
@@ -43,27 +50,27 @@ fn the_requests_are_those_that_were_looked_at() {
         (&ZAPIER, Created, full(), "zapier_create", include_str!("fixtures/zapier_create.json")),
         (&ZAPIER, Updated, full(), "zapier_update", include_str!("fixtures/zapier_update.json")),
         (&ZAPIER, Created, full(), "zapier_repeat", include_str!("fixtures/zapier_repeat.json")),
-        (&ZAPIER, Created, minimal(), "zapier_minimal", include_str!("fixtures/zapier_minimal.json")),
-        (&ZAPIER, Created, maximal(), "zapier_maximal", include_str!("fixtures/zapier_maximal.json")),
+        (&ZAPIER, Created, minimal_bytes(), "zapier_minimal", include_str!("fixtures/zapier_minimal.json")),
+        (&ZAPIER, Created, maximal_bytes(), "zapier_maximal", include_str!("fixtures/zapier_maximal.json")),
         (&MAKE, Created, full(), "make_create", include_str!("fixtures/make_create.json")),
         (&MAKE, Updated, full(), "make_update", include_str!("fixtures/make_update.json")),
         (&MAKE, Created, full(), "make_repeat", include_str!("fixtures/make_repeat.json")),
-        (&MAKE, Created, minimal(), "make_minimal", include_str!("fixtures/make_minimal.json")),
-        (&MAKE, Created, maximal(), "make_maximal", include_str!("fixtures/make_maximal.json")),
+        (&MAKE, Created, minimal_bytes(), "make_minimal", include_str!("fixtures/make_minimal.json")),
+        (&MAKE, Created, maximal_bytes(), "make_maximal", include_str!("fixtures/make_maximal.json")),
         (&N8N, Created, full(), "n8n_create", include_str!("fixtures/n8n_create.json")),
         (&N8N, Updated, full(), "n8n_update", include_str!("fixtures/n8n_update.json")),
         (&N8N, Created, full(), "n8n_repeat", include_str!("fixtures/n8n_repeat.json")),
-        (&N8N, Created, minimal(), "n8n_minimal", include_str!("fixtures/n8n_minimal.json")),
-        (&N8N, Created, maximal(), "n8n_maximal", include_str!("fixtures/n8n_maximal.json")),
+        (&N8N, Created, minimal_bytes(), "n8n_minimal", include_str!("fixtures/n8n_minimal.json")),
+        (&N8N, Created, maximal_bytes(), "n8n_maximal", include_str!("fixtures/n8n_maximal.json")),
         (&N8N, Test, full(), "n8n_test", include_str!("fixtures/n8n_test.json")),
     ] {
         let ready = with_url(hook);
-        let (rendered, mut step) = first(ready.as_ref(), event, &lead);
+        let (rendered, mut call) = first(ready.as_ref(), event, &lead);
         assert_eq!(rendered, None, "the body of the one request is what is kept");
         if name.ends_with("repeat") {
-            step = again(ready.as_ref(), event, &minimal(), &request(step).body);
+            call = again(ready.as_ref(), event, &minimal_bytes(), &request(call).body);
         }
-        found.extend(differing(name, fixture, &serde_json::to_string_pretty(&seen(&step)).unwrap()));
+        found.extend(differing(name, fixture, &serde_json::to_string_pretty(&seen(&call)).unwrap()));
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
@@ -73,11 +80,11 @@ fn a_repeat_sends_the_same_bytes_under_the_same_id_signed() {
     for hook in [&ZAPIER, &MAKE, &N8N] {
         let prepared = with_url(hook);
         let lead = full();
-        let one = request(prepared.step(&push(&lead), &[]));
+        let one = pushed(prepared.as_ref(), push(&lead));
         let other = full().slice(..).to_vec();
         let changed = Bytes::from(String::from_utf8(other).unwrap().replace("Sarah", "Sally"));
         let repeat = Push { rendered: Some(&one.body), is_repeat: true, ..push(&changed) };
-        let two = request(prepared.step(&repeat, &[]));
+        let two = pushed(prepared.as_ref(), repeat);
         assert_eq!(one.body, two.body);
         let header = |request: &Request, name: &str| {
             request
@@ -102,7 +109,7 @@ fn a_repeat_sends_the_same_bytes_under_the_same_id_signed() {
 #[test]
 fn numbers_and_names_of_the_sender_stay_as_they_are() {
     let lead = Bytes::from_static(br#"{"event":"lead.created","event_id":"mine","lead":{"uuid":"U","budget":1.10},"big":18446744073709551616}"#);
-    let body = request(with_url(&ZAPIER).step(&push(&lead), &[])).body;
+    let body = pushed(with_url(&ZAPIER).as_ref(), push(&lead)).body;
     assert_eq!(body, lead);
 }
 
@@ -110,7 +117,7 @@ fn numbers_and_names_of_the_sender_stay_as_they_are() {
 fn a_template_of_the_operators_goes_before_the_event() {
     let config = json!({"body": "{\"id\": \"{{ event.id }}\", \"who\": \"{{ lead.name }}\"}",
         "headers": {"Authorization": "Bearer a-long-secret-token"}, "query": {"from": "leadline"}, "method": "PUT"});
-    let request = request(prepared(&N8N, config, json!({"hook_url": WORKFLOW})).step(&push(&full()), &[]));
+    let request = pushed(prepared(&N8N, config, json!({"hook_url": WORKFLOW})).as_ref(), push(&full()));
     assert_eq!(request.body, r#"{"id": "01J8H6KQH4YG3XR8RWM6T6XFQ0", "who": "Sarah Patel"}"#);
     assert_eq!((request.method.as_str(), request.url.query()), ("PUT", Some("from=leadline")));
     assert!(request.headers.iter().any(|header| header.name == "authorization" && header.secret));
@@ -119,7 +126,7 @@ fn a_template_of_the_operators_goes_before_the_event() {
 #[test]
 fn only_make_asks_for_a_key() {
     let has_key = |hook| {
-        let request = request(with_url(hook).step(&push(&full()), &[]));
+        let request = pushed(with_url(hook).as_ref(), push(&full()));
         request.headers.iter().any(|header| header.name == "x-make-apikey" && header.secret)
     };
     assert!(has_key(&MAKE) && !has_key(&ZAPIER) && !has_key(&N8N));
@@ -132,7 +139,7 @@ fn only_make_asks_for_a_key() {
 #[test]
 fn the_base_url_stands_in_for_the_products_own() {
     let config = json!({"base_url": "http://127.0.0.1:9000"});
-    let request = request(prepared(&ZAPIER, config, json!({"hook_url": ZAP})).step(&push(&full()), &[]));
+    let request = pushed(prepared(&ZAPIER, config, json!({"hook_url": ZAP})).as_ref(), push(&full()));
     assert_eq!(request.url.as_str(), "http://127.0.0.1:9000/hooks/catch/123456/abcdefg/");
     assert_eq!(request.shown_url, "http://127.0.0.1:9000/…defg");
 }
@@ -140,11 +147,7 @@ fn the_base_url_stands_in_for_the_products_own() {
 #[test]
 fn without_a_url_the_push_fails_and_says_so() {
     for hook in [&ZAPIER, &MAKE, &N8N] {
-        let Step::Done(Outcome::Failed(failure)) =
-            prepared(hook, json!({}), Value::Null).step(&push(&full()), &[])
-        else {
-            panic!("it pushes")
-        };
+        let failure = first_call(prepared(hook, json!({}), Value::Null).as_ref(), push(&full())).unwrap_err();
         assert_eq!(failure, config::no_credentials("hook_url"));
     }
 }
@@ -260,7 +263,7 @@ fn answers_mean_what_the_product_means() {
         (&N8N, 503, Some("9"), "", "throttled", "n8n 503 Service Unavailable", Some(9)),
     ] {
         let headers: Vec<_> = headers.into_iter().map(|value| ("Retry-After", value)).collect();
-        let found = outcome(with_url(hook).as_ref(), answer(status, &headers, body));
+        let found = outcome(with_url(hook).as_ref(), Ok(response(status, &headers, body)));
         assert_eq!(found, (class, error.to_owned(), wait), "{} {status} {body}", hook.manifest.name);
     }
     for (kind, class) in [(CallErrorKind::NotSent, "transient"), (CallErrorKind::NoAnswer, "unknown")] {

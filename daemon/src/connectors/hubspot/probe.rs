@@ -3,42 +3,36 @@
 use http::Method;
 use serde_json::Value;
 
-use super::{Ready, VENDOR, answer};
+use super::{Ready, VENDOR};
 use crate::{
     connectors::{
-        Exchange, Probe, ProbeStep, config, crm,
-        kinds::{EVENT_TYPES, Kind, kind_of},
-        look::{self, Look, Next},
-        talk,
+        Conversation, Found, crm,
+        field_kind::{EVENT_TYPES, Kind, kind_of},
+        vendor::id_of,
     },
-    domain::{integration::ProbeKind, mapping::Mapping},
+    domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure},
 };
 
-pub(super) fn step(ready: &Ready, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-    if ready.login.is_none() {
-        return look::failed(config::no_credentials("token"));
-    }
-    let mut look = Look::new(VENDOR, probe, exchanges, answer::failure);
-    let found = find(ready, &mut look);
-    look.step(found)
-}
-
-fn find(ready: &Ready, look: &mut Look<'_>) -> Result<Vec<String>, Next> {
-    let token = look.probe.token;
+pub(super) async fn look(
+    ready: &Ready,
+    kind: ProbeKind,
+    ctx: &mut Conversation<'_>,
+    found: &mut Found,
+) -> Result<(), Failure> {
     let path = ["account-info", &ready.version, "details"];
-    let details = look.ask(ready.request(Method::GET, &path, token))?;
-    look.account = talk::id_of(&details["portalId"]).map(|portal| {
+    let details = VENDOR.json(ctx, ready.request(Method::GET, &path)).await?;
+    found.account = id_of(&details["portalId"]).map(|portal| {
         let domain = details["uiDomain"].as_str().unwrap_or("hubspot.com");
         format!("HubSpot account {portal} ({domain})")
     });
-    if look.probe.kind != ProbeKind::Mapping {
+    if kind != ProbeKind::Mapping {
         // Any key may read the account; contacts take a scope.
-        let contacts = ready.objects(Method::GET, &["contacts"], token);
-        look.ask(talk::with_query(contacts, &[("limit", "1")]))?;
+        VENDOR.json(ctx, ready.objects(Method::GET, &["contacts"]).query(&[("limit", "1")])).await?;
     }
     let path = ["crm", "properties", &ready.version, "contacts"];
-    let properties = look.ask(ready.request(Method::GET, &path, token))?;
-    Ok(findings(&ready.mapping, &properties))
+    let properties = VENDOR.json(ctx, ready.request(Method::GET, &path)).await?;
+    found.findings = findings(&ready.mapping, &properties);
+    Ok(())
 }
 
 /// What is wrong with the mapping, going by the account's own properties.

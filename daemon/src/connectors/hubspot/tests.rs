@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Hubspot, Ready, answer};
+use super::{Hubspot, Ready, error};
 use crate::{
     connectors::{
         Connector, Ids, Prepared, crm,
-        golden::{assert_errors, assert_golden, drive, lead, maximal, minimal},
-        testing::integration,
-        walk::response,
+        testkit::{
+            Played, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response,
+        },
     },
     domain::{
         address::EgressPolicy,
@@ -80,7 +80,7 @@ fn a_repeat_sends_the_same_and_looks_for_the_note_first() {
     let rendered = first.rendered.clone();
     let second = drive(ready.as_ref(), Created, &lead(), first.ids.clone(), rendered.clone(), &answers);
     assert_golden("repeat", include_str!("fixtures/repeat.json"), &second);
-    assert_eq!(second.calls.last(), first.calls.last(), "the same bytes");
+    assert_eq!(second.bodies[2], first.bodies[1], "the same bytes");
     assert_eq!(second.outcome, Outcome::Delivered);
 
     let ours = json!({ "id": "12", "properties": { "hs_note_body": "<b>Delivery:</b> 01J8H6KQH4YG3XR8RWM6T6XFQ0" } });
@@ -109,19 +109,19 @@ fn a_conflict_leads_to_the_contact_that_is_there() {
     let answers = [none(), (409, conflict), contact("77"), note()];
     let said = drive(ready(json!({})).as_ref(), Created, &lead(), Ids::new(), None, &answers);
     assert_eq!(said.outcome, Outcome::Delivered);
-    assert!(said.calls[2]["url"].as_str().unwrap().ends_with("/contacts/77"));
-    let email = |call: &Value| call["body"]["properties"].get("email").cloned();
-    assert_eq!(email(&said.calls[2]), None, "its first address stays");
+    assert!(said.requests[2].url.path().ends_with("/contacts/77"));
+    let email = |played: &Played, call: usize| played.bodies[call]["properties"].get("email").cloned();
+    assert_eq!(email(&said, 2), None, "its first address stays");
 
     assert_eq!(said.ids["second_email"], "sarah@example.com");
     let known = ids(&[("contact", "77"), ("second_email", "sarah@example.com")]);
     let answers = [contact("77"), note()];
     let update = drive(ready(json!({})).as_ref(), Updated, &lead(), known.clone(), None, &answers);
-    assert_eq!((update.calls.len(), email(&update.calls[0])), (2, None), "in updates too");
+    assert_eq!((update.calls.len(), email(&update, 0)), (2, None), "in updates too");
     let mut moved = lead();
     moved["lead"]["email"] = json!("sarah@new.example");
     let update = drive(ready(json!({})).as_ref(), Updated, &moved, known, None, &answers);
-    assert_eq!(email(&update.calls[0]), Some(json!("sarah@new.example")), "until the lead's own has changed");
+    assert_eq!(email(&update, 0), Some(json!("sarah@new.example")), "until the lead's own has changed");
 }
 
 #[test]
@@ -130,14 +130,14 @@ fn the_note_stays_within_its_limit() {
     long["lead"]["profile"] = json!({ "notes": "<👰>".repeat(10_000) });
     let said = drive(ready(json!({})).as_ref(), Created, &long, Ids::new(), None, &[contact("1"), note()]);
     assert_eq!(said.outcome, Outcome::Delivered);
-    let note = said.calls[1]["body"]["properties"]["hs_note_body"].as_str().unwrap();
+    let note = said.bodies[1]["properties"]["hs_note_body"].as_str().unwrap();
     assert!(crm::units(note) <= 65_536 && note.contains("</b> 01J8H6KQH4YG3XR8RWM6T6XFQ0<br>"));
     assert!(note.contains("&lt;👰&gt;…") || note.contains("👰…"), "a cut is marked");
 }
 
 #[test]
 fn every_error_has_its_class_and_says_what_hubspot_said() {
-    assert_errors(include_str!("fixtures/errors.json"), answer::failure);
+    assert_errors(include_str!("fixtures/errors.json"), error::failure);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn the_last_calls_of_the_day_are_left_to_others() {
     let spent = |left: &str| {
         let headers =
             [("X-HubSpot-RateLimit-Daily", "250000"), ("X-HubSpot-RateLimit-Daily-Remaining", left)];
-        answer::spent(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
+        error::spent(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
     };
     assert_eq!((spent("249999"), spent("2500"), spent("")), (None, None, None));
     let error = "hubspot quota: 2499 of the day's 250000 calls are left, and are left to others";

@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::{
     connectors::{
         Push, crm,
-        kinds::{Kind, kind_of},
-        verdict,
+        field_kind::{Kind, kind_of},
+        vendor::word,
     },
     domain::{
         json::Json,
@@ -84,7 +84,7 @@ impl Member {
     pub(super) fn findings(&self, schema: &Value) -> Vec<String> {
         let fields = schema.get("merge_fields").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let tags: Vec<String> =
-            fields.iter().filter_map(|field| verdict::word(field, "tag")).map(str::to_owned).collect();
+            fields.iter().filter_map(|field| word(field, "tag")).map(str::to_owned).collect();
         let mut findings = crm::unknown_targets(&self.mapping, "merge field", &tags);
         if self.splits_name {
             let missing = NAMES.iter().filter(|name| !tags.iter().any(|tag| tag == *name));
@@ -94,8 +94,8 @@ impl Member {
         }
         for rule in self.mapping.rules() {
             let Some(target) = rule.to.as_deref() else { continue };
-            let field = fields.iter().find(|field| verdict::word(field, "tag") == Some(target));
-            let kind = field.and_then(|field| verdict::word(field, "type")).unwrap_or_default();
+            let field = fields.iter().find(|field| word(field, "tag") == Some(target));
+            let kind = field.and_then(|field| word(field, "type")).unwrap_or_default();
             let own = kind_of(rule.field);
             if !fits(kind, own, rule.is_computed()) {
                 findings.push(format!(

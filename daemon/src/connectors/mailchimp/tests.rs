@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::connectors::{
-    Response, testing,
-    walk::{FULL, MAXIMAL, MINIMAL, UPDATED, Walk, probe, response, verdict_on},
+use crate::{
+    connectors::testkit::{self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response},
+    domain::outcome::Outcome,
 };
 
 const MEMBER: (u16, &str) = (200, r#"{"id":"abc","email_address":"sarah@example.com","status":"pending"}"#);
@@ -15,7 +15,7 @@ fn ready(more: Value, mapping: Value) -> Box<dyn Prepared> {
     for (key, value) in more.as_object().into_iter().flatten() {
         config[key] = value.clone();
     }
-    let integration = testing::integration(NAME, config, json!({"api_key": "0123-abc-us21"}), mapping);
+    let integration = testkit::integration(NAME, config, json!({"api_key": "0123-abc-us21"}), mapping);
     Mailchimp.prepare(&integration, "Leadline").unwrap()
 }
 
@@ -26,10 +26,10 @@ fn tagged() -> Box<dyn Prepared> {
 #[test]
 fn each_kind_of_lead_makes_its_requests() {
     for (walk, fixture) in [
-        (Walk::created(FULL), include_str!("fixtures/create.json")),
-        (Walk::updated(UPDATED), include_str!("fixtures/update.json")),
-        (Walk::created(MINIMAL), include_str!("fixtures/minimal.json")),
-        (Walk::created(MAXIMAL), include_str!("fixtures/maximal.json")),
+        (PushCase::created(FULL), include_str!("fixtures/create.json")),
+        (PushCase::updated(UPDATED), include_str!("fixtures/update.json")),
+        (PushCase::created(MINIMAL), include_str!("fixtures/minimal.json")),
+        (PushCase::created(MAXIMAL), include_str!("fixtures/maximal.json")),
     ] {
         let walked = walk.run(tagged().as_ref(), &[MEMBER, (204, "")]);
         walked.assert_is(fixture);
@@ -40,10 +40,11 @@ fn each_kind_of_lead_makes_its_requests() {
 #[test]
 fn a_push_that_broke_off_goes_on_with_the_tags() {
     for answers in [&[MEMBER][..], &[MEMBER, (500, "")]] {
-        let first = Walk::created(FULL).run(tagged().as_ref(), answers);
+        let first = PushCase::created(FULL).run(tagged().as_ref(), answers);
         assert_eq!(first.requests.len(), 2);
         let changed = ready(json!({"tags": "other", "status_if_new": "subscribed"}), Value::Null);
-        let again = Walk { rendered: first.rendered, ids: first.ids, is_repeat: true, ..Walk::created(FULL) };
+        let again =
+            PushCase { rendered: first.rendered, ids: first.ids, is_repeat: true, ..PushCase::created(FULL) };
         let repeat = again.run(changed.as_ref(), &[(204, "")]);
         repeat.assert_is(include_str!("fixtures/repeat.json"));
         assert_eq!(
@@ -55,8 +56,9 @@ fn a_push_that_broke_off_goes_on_with_the_tags() {
 
 #[test]
 fn a_member_that_is_gone_when_a_push_goes_on_is_made_again() {
-    let first = Walk::created(FULL).run(tagged().as_ref(), &[MEMBER, (204, "")]);
-    let again = Walk { rendered: first.rendered, ids: first.ids, is_repeat: true, ..Walk::created(FULL) };
+    let first = PushCase::created(FULL).run(tagged().as_ref(), &[MEMBER, (204, "")]);
+    let again =
+        PushCase { rendered: first.rendered, ids: first.ids, is_repeat: true, ..PushCase::created(FULL) };
     let repeat = again.run(tagged().as_ref(), &[(404, ""), MEMBER, (204, "")]);
     let methods: Vec<_> = repeat.requests.iter().map(|request| request.method.as_str()).collect();
     assert_eq!((methods, repeat.outcome), (vec!["POST", "PUT", "POST"], Outcome::Delivered));
@@ -64,7 +66,7 @@ fn a_member_that_is_gone_when_a_push_goes_on_is_made_again() {
 
 #[test]
 fn without_tags_one_call_does() {
-    let walked = Walk::created(FULL).run(ready(json!({}), Value::Null).as_ref(), &[MEMBER]);
+    let walked = PushCase::created(FULL).run(ready(json!({}), Value::Null).as_ref(), &[MEMBER]);
     assert_eq!((walked.requests.len(), &walked.outcome, walked.ids.len()), (1, &Outcome::Delivered, 0));
 }
 
@@ -75,8 +77,8 @@ fn nobody_is_pushed_without_consent_and_nobody_is_subscribed_again() {
         lead["lead"]["gdpr_consent"] = consent;
         let lead = lead.to_string();
         // Nor if it was rendered by a program that knew less.
-        for rendered in [None, Walk::created(FULL).run(tagged().as_ref(), &[]).rendered] {
-            let walk = Walk { rendered, ..Walk::created(&lead) };
+        for rendered in [None, PushCase::created(FULL).run(tagged().as_ref(), &[]).rendered] {
+            let walk = PushCase { rendered, ..PushCase::created(&lead) };
             let walked = walk.run(tagged().as_ref(), &[]);
             assert_eq!(walked.requests.len(), 0);
             assert_eq!(
@@ -86,7 +88,7 @@ fn nobody_is_pushed_without_consent_and_nobody_is_subscribed_again() {
         }
     }
     for mapping in [Value::Null, json!({"lead.gdpr_consent": "status", "lead.phone": "status_if_new"})] {
-        let walked = Walk::created(FULL).run(ready(json!({}), mapping).as_ref(), &[]);
+        let walked = PushCase::created(FULL).run(ready(json!({}), mapping).as_ref(), &[]);
         let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
         assert_eq!((body.get("status"), &body["status_if_new"]), (None, &json!("pending")));
     }
@@ -109,7 +111,7 @@ fn the_name_is_split_unless_the_operator_says_where_it_goes() {
         ),
         (FULL, json!({"lead.phone": "FNAME"}), json!({"FNAME": "+447700900123", "LNAME": "Jane Patel"})),
     ] {
-        let walked = Walk::created(lead).run(ready(json!({}), mapping).as_ref(), &[]);
+        let walked = PushCase::created(lead).run(ready(json!({}), mapping).as_ref(), &[]);
         let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
         assert_eq!(body["merge_fields"], expected);
     }
@@ -120,7 +122,7 @@ fn long_texts_are_cut_on_a_character() {
     let mut lead: Value = serde_json::from_str(FULL).unwrap();
     lead["lead"]["name"] = "👰".repeat(100).into();
     let lead = lead.to_string();
-    let walked = Walk::created(&lead).run(ready(json!({}), Value::Null).as_ref(), &[]);
+    let walked = PushCase::created(&lead).run(ready(json!({}), Value::Null).as_ref(), &[]);
     let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
     assert_eq!(body["merge_fields"]["FNAME"], format!("{}…", "👰".repeat(63)));
 }
@@ -168,9 +170,9 @@ fn configurations_that_cannot_work_are_refused() {
 
 #[test]
 fn without_a_key_nothing_is_called() {
-    let integration = testing::integration(NAME, json!({"list_id": "a"}), Value::Null, Value::Null);
+    let integration = testkit::integration(NAME, json!({"list_id": "a"}), Value::Null, Value::Null);
     let ready = Mailchimp.prepare(&integration, "Leadline").unwrap();
-    let walked = Walk::created(FULL).run(ready.as_ref(), &[]);
+    let walked = PushCase::created(FULL).run(ready.as_ref(), &[]);
     assert_eq!((walked.requests.len(), walked.failure().0), (0, "credentials"));
 }
 
@@ -232,12 +234,12 @@ fn every_answer_has_its_class() {
         (504, "", "transient", "mailchimp 504 Gateway Timeout", None),
     ];
     for (status, body, class, error, wait) in table {
-        let (got_class, got_error, got_wait) = verdict_on(ready.as_ref(), response(*status, &[], body));
+        let (got_class, got_error, got_wait) = read_as(ready.as_ref(), response(*status, &[], body));
         assert_eq!((got_class, got_error.as_str()), (*class, *error), "{status} {body}");
         assert_eq!(got_wait, wait.map(Duration::from_secs), "{status} {body}");
     }
     let cut = Response { truncated: true, ..response(200, &[], r#"{"id":"a"#) };
-    assert_eq!(verdict_on(ready.as_ref(), cut).0, "delivered");
+    assert_eq!(read_as(ready.as_ref(), cut).0, "delivered");
 }
 
 #[test]

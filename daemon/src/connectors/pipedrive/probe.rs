@@ -2,34 +2,26 @@
 
 use serde_json::Value;
 
-use super::{Ready, VENDOR, answer};
+use super::{Ready, VENDOR};
 use crate::{
     connectors::{
-        Exchange, Probe, ProbeStep, config, crm,
-        kinds::{Kind, kind_of},
-        look::{self, Look, Next},
+        Conversation, Found, crm,
+        field_kind::{Kind, kind_of},
     },
-    domain::mapping::Mapping,
+    domain::{mapping::Mapping, outcome::Failure},
 };
 
 /// Names that we make something of, whatever the account calls its own.
 const OURS: [&str; 5] = ["person.name", "person.email", "person.phone", "deal.value", "deal.currency"];
 
-pub(super) fn step(ready: &Ready, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-    if ready.login.is_none() {
-        return look::failed(config::no_credentials("api_token"));
-    }
-    let mut look = Look::new(VENDOR, probe, exchanges, answer::failure);
-    let found = find(ready, &mut look);
-    look.step(found)
-}
-
-fn find(ready: &Ready, look: &mut Look<'_>) -> Result<Vec<String>, Next> {
-    let token = look.probe.token;
-    let mut findings = Vec::new();
-    let me = look.ask(ready.get_first(token, &["users", "me"], &[]))?;
+pub(super) async fn look(
+    ready: &Ready,
+    ctx: &mut Conversation<'_>,
+    found: &mut Found,
+) -> Result<(), Failure> {
+    let me = VENDOR.json(ctx, ready.get_first(&["users", "me"], &[])).await?;
     let me = &me["data"];
-    look.account = me["company_name"].as_str().map(|company| {
+    found.account = me["company_name"].as_str().map(|company| {
         let user = me["name"].as_str().unwrap_or("unnamed");
         format!("{company} (as {user}, {})", me["default_currency"].as_str().unwrap_or("no currency"))
     });
@@ -37,20 +29,20 @@ fn find(ready: &Ready, look: &mut Look<'_>) -> Result<Vec<String>, Next> {
         [("pipeline_id", "pipelines", ready.settings.pipeline), ("stage_id", "stages", ready.settings.stage)]
     {
         let Some(wanted) = wanted else { continue };
-        let list = look.ask(ready.get(token, &["api", "v2", what], &[("limit", "500")]))?;
-        findings.extend(missing(key, what, wanted, &list));
+        let list = VENDOR.json(ctx, ready.get(&["api", "v2", what], &[("limit", "500")])).await?;
+        found.findings.extend(missing(key, what, wanted, &list));
     }
     let mut fields = Vec::new();
     for (of, what) in [("person", "personFields"), ("deal", "dealFields")] {
-        let list = look.ask(ready.get(token, &["api", "v2", what], &[("limit", "500")]))?;
+        let list = VENDOR.json(ctx, ready.get(&["api", "v2", what], &[("limit", "500")])).await?;
         fields.extend(list["data"].as_array().into_iter().flatten().filter_map(|field| read(of, field)));
     }
     let lead_field = ready.settings.lead_field.as_deref().map(|field| format!("deal.{field}"));
     if let Some(field) = lead_field.filter(|wanted| !fields.iter().any(|(name, _)| name == wanted)) {
-        findings.push(format!("lead_field: there is no field {field}"));
+        found.findings.push(format!("lead_field: there is no field {field}"));
     }
-    findings.extend(mapped(&ready.mapping, &fields));
-    Ok(findings)
+    found.findings.extend(mapped(&ready.mapping, &fields));
+    Ok(())
 }
 
 fn missing(key: &str, what: &str, wanted: i64, list: &Value) -> Option<String> {

@@ -2,13 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Pipedrive, answer};
+use super::{Pipedrive, error};
 use crate::{
     connectors::{
         Connector, Ids, Prepared, crm,
-        golden::{assert_errors, assert_golden, drive, lead, maximal, minimal},
-        testing::{NOW, integration},
-        walk::response,
+        testkit::{NOW, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response},
     },
     domain::{
         address::EgressPolicy,
@@ -159,8 +157,8 @@ fn long_names_are_cut_and_the_date_stays() {
         data(201, json!({ "id": 33 })),
     ];
     let said = drive(ready(json!({}), json!({})).as_ref(), Created, &long, Ids::new(), None, &answers);
-    let name = said.calls[1]["body"]["name"].as_str().unwrap();
-    let title = said.calls[2]["body"]["title"].as_str().unwrap();
+    let name = said.bodies[1]["name"].as_str().unwrap();
+    let title = said.bodies[2]["title"].as_str().unwrap();
     assert_eq!((crm::units(name), name.ends_with('…')), (255, true));
     assert!(crm::units(title) <= 255 && title.ends_with("… – 2026-09-12"), "{title}");
     long["lead"]["profile"] = json!({ "notes": "👰".repeat(15_000) });
@@ -183,7 +181,7 @@ fn a_deal_is_another_leads_if_it_is_older_or_says_so() {
         let rendered = said.rendered.unwrap();
         let body = bytes::Bytes::new();
         let push =
-            crate::connectors::Push { rendered: Some(&rendered), ..crate::connectors::testing::push(&body) };
+            crate::connectors::Push { rendered: Some(&rendered), ..crate::connectors::testkit::push(&body) };
         super::Plan::read(&push).unwrap()
     };
     let title = "Wedding – Sarah Patel – 2026-09-12";
@@ -207,14 +205,14 @@ fn a_deal_is_another_leads_if_it_is_older_or_says_so() {
         let mut deal = deal;
         deal["id"] = json!(5);
         let list = json!({ "data": [deal] });
-        let found = answer::same_deal(&list, &plan, plan.deal.as_ref().unwrap(), field);
+        let found = error::same_deal(&list, &plan, plan.deal.as_ref().unwrap(), field);
         assert_eq!(found.is_some(), is_ours, "{list}");
     }
 }
 
 #[test]
 fn every_error_has_its_class_and_says_what_pipedrive_said() {
-    assert_errors(include_str!("fixtures/errors.json"), answer::failure);
+    assert_errors(include_str!("fixtures/errors.json"), error::failure);
 }
 
 #[test]
@@ -243,11 +241,11 @@ fn the_last_calls_of_the_day_are_left_to_others() {
     let spent = |left: &str| {
         let headers =
             [("x-daily-ratelimit-token-limit", "30000"), ("x-daily-ratelimit-token-remaining", left)];
-        answer::spent(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
+        error::spent(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
     };
     assert_eq!((spent("29000"), spent("300")), (None, None));
     let error = "pipedrive quota: 299 of the day's 30000 calls are left, and are left to others";
     assert_eq!(spent("299"), Some((FailureClass::Throttled, error.to_owned())));
     let only_left = [("x-daily-ratelimit-token-remaining", "1")];
-    assert_eq!(answer::spent(&response(200, &only_left, "")), None, "of how many is not told");
+    assert_eq!(error::spent(&response(200, &only_left, "")), None, "of how many is not told");
 }

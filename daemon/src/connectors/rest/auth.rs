@@ -7,7 +7,10 @@ use url::Url;
 
 use super::NAME;
 use crate::{
-    connectors::{Exchange, Request, Token, config, oauth, verdict},
+    connectors::{
+        Answer, Request, Token, config, oauth, reading,
+        vendor::{self, word},
+    },
     domain::{
         nearest::nearest,
         outcome::{Failure, FailureClass},
@@ -114,7 +117,7 @@ impl Auth {
     }
 
     /// The request, logged in.
-    pub(super) fn apply(&self, mut request: Request, key: &Key, token: Option<&Token>) -> Request {
+    pub(super) fn apply(&self, mut request: Request, key: &Key) -> Request {
         match (self, key) {
             (_, Key::Bearer(token)) => request.bearer(token),
             (_, Key::Basic(name, password)) => request.basic(name, password),
@@ -128,10 +131,6 @@ impl Auth {
                 request.shown_url.push_str(&format!("{before}{name}={}", config::shorten(value)));
                 request
             }
-            (_, Key::Client { .. }) => match token {
-                Some(token) => request.bearer(&token.secret),
-                None => request,
-            },
             _ => request,
         }
     }
@@ -153,19 +152,19 @@ impl Auth {
 }
 
 /// Reads what the login answered. Whatever it refuses, it refuses our credentials.
-pub(super) fn token(exchange: &Exchange, now: i64) -> Result<Token, Failure> {
-    let by_status = verdict::by_status(NAME, exchange, now);
-    let Ok(response) = &exchange.answer else { return Err(by_status) };
+pub(super) fn token(answer: &Answer, now: i64) -> Result<Token, Failure> {
+    let response = answer.as_ref().map_err(reading::unanswered)?;
+    let by_status = vendor::by_status(NAME, response, now);
     let body = response.json().unwrap_or(Value::Null);
-    if (200..300).contains(&response.status)
-        && let Some(secret) = verdict::word(&body, "access_token")
+    if response.is_good()
+        && let Some(secret) = word(&body, "access_token")
     {
         let lives =
             body.get("expires_in").and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
         let expires_at = lives.filter(|seconds| *seconds > 0).map(|seconds| now.saturating_add(seconds));
         return Ok(Token { secret: SecretString::from(secret), expires_at, base: None });
     }
-    let word = |key| verdict::word(&body, key).unwrap_or_default();
+    let said = |key| word(&body, key).unwrap_or_default();
     match response.status {
         // What a 2xx says may contain a token: nothing of it is shown.
         200..=299 => {
@@ -173,9 +172,9 @@ pub(super) fn token(exchange: &Exchange, now: i64) -> Result<Token, Failure> {
             Err(Failure::new(FailureClass::Credentials, error))
         }
         400..=403 => {
-            let failure = match word("error") {
+            let failure = match said("error") {
                 "" => by_status,
-                code => verdict::told(NAME, FailureClass::Credentials, code, word("error_description")),
+                code => vendor::told(NAME, FailureClass::Credentials, code, said("error_description")),
             };
             Err(Failure { class: FailureClass::Credentials, ..failure })
         }

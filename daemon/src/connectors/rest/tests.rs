@@ -3,9 +3,12 @@
 use serde_json::json;
 
 use super::*;
-use crate::connectors::{
-    testing::{self, NOW, answered},
-    walk::{FULL, MAXIMAL, MINIMAL, UPDATED, Walk, Walked, probe, response},
+use crate::{
+    connectors::{
+        Ids,
+        testkit::{self, FULL, MAXIMAL, MINIMAL, NOW, Played, PushCase, UPDATED, probe, response},
+    },
+    domain::outcome::Outcome,
 };
 
 const BASE: &str = "https://crm.example.com";
@@ -15,7 +18,7 @@ fn prepare(more: Value, credentials: Value, mapping: Value) -> Box<dyn Prepared>
     for (key, value) in more.as_object().into_iter().flatten() {
         config[key] = value.clone();
     }
-    let integration = testing::integration(NAME, config, credentials, mapping);
+    let integration = testkit::integration(NAME, config, credentials, mapping);
     Rest.prepare(&integration, "Leadline").unwrap()
 }
 
@@ -33,7 +36,7 @@ fn full() -> Box<dyn Prepared> {
     }))
 }
 
-fn methods(walked: &Walked) -> Vec<String> {
+fn methods(walked: &Played) -> Vec<String> {
     walked.requests.iter().map(|request| format!("{} {}", request.method, request.url.path())).collect()
 }
 
@@ -41,10 +44,13 @@ fn methods(walked: &Walked) -> Vec<String> {
 fn each_kind_of_lead_makes_its_request() {
     let done = (201, r#"{"data":{"id":"ab/1"}}"#);
     for (walk, fixture) in [
-        (Walk::created(FULL), include_str!("fixtures/create.json")),
-        (Walk::created(MINIMAL), include_str!("fixtures/minimal.json")),
-        (Walk::created(MAXIMAL), include_str!("fixtures/maximal.json")),
-        (Walk { ids: keep_of("ab/1"), ..Walk::updated(UPDATED) }, include_str!("fixtures/update.json")),
+        (PushCase::created(FULL), include_str!("fixtures/create.json")),
+        (PushCase::created(MINIMAL), include_str!("fixtures/minimal.json")),
+        (PushCase::created(MAXIMAL), include_str!("fixtures/maximal.json")),
+        (
+            PushCase { ids: keep_of("ab/1"), ..PushCase::updated(UPDATED) },
+            include_str!("fixtures/update.json"),
+        ),
     ] {
         let walked = walk.run(full().as_ref(), &[done]);
         walked.assert_is(fixture);
@@ -58,9 +64,9 @@ fn keep_of(id: &str) -> Ids {
 
 #[test]
 fn a_repeat_looks_first_and_is_the_same_bytes() {
-    let first = Walk::created(FULL).run(full().as_ref(), &[]);
+    let first = PushCase::created(FULL).run(full().as_ref(), &[]);
     let again = |answers: &[(u16, &str)]| {
-        let walk = Walk { rendered: first.rendered.clone(), is_repeat: true, ..Walk::created(FULL) };
+        let walk = PushCase { rendered: first.rendered.clone(), is_repeat: true, ..PushCase::created(FULL) };
         walk.run(full().as_ref(), answers)
     };
     let lost = again(&[(200, r#"{"items":[]}"#), (201, r#"{"data":{"id":7}}"#)]);
@@ -81,7 +87,7 @@ fn a_repeat_looks_first_and_is_the_same_bytes() {
 #[test]
 fn an_update_goes_to_the_crms_own_id() {
     let run = |ids: Ids, answers: &[(u16, &str)]| {
-        Walk { ids, ..Walk::updated(UPDATED) }.run(full().as_ref(), answers)
+        PushCase { ids, ..PushCase::updated(UPDATED) }.run(full().as_ref(), answers)
     };
     assert_eq!(methods(&run(keep_of("a"), &[(200, "")])), ["PATCH /api/leads/a"]);
     assert_eq!(methods(&run(keep_of("../x?y#z"), &[(200, "")])), ["PATCH /api/leads/..%2Fx%3Fy%23z"]);
@@ -93,14 +99,14 @@ fn an_update_goes_to_the_crms_own_id() {
     );
     let unknown = run(Ids::new(), &[(200, "{}"), (201, "")]);
     assert_eq!(methods(&unknown), ["GET /api/leads", "POST /api/leads"]);
-    let key = |walked: &Walked| {
+    let key = |walked: &Played| {
         let request = walked.requests.last().unwrap();
         let header = request.headers.iter().find(|header| header.name == "idempotency-key").unwrap();
         header.value.to_str().unwrap().to_owned()
     };
     assert_eq!(key(&unknown), "01J8H6KQH4YG3XR8RWM6T6XFQE:lead.updated:01J8H6KQH4YG3XR8RWM6T6XFQ0");
     assert_eq!(
-        key(&Walk::created(FULL).run(full().as_ref(), &[])),
+        key(&PushCase::created(FULL).run(full().as_ref(), &[])),
         "01J8H6KQH4YG3XR8RWM6T6XFQE:lead.created"
     );
 }
@@ -109,7 +115,7 @@ fn an_update_goes_to_the_crms_own_id() {
 fn what_the_crm_has_deleted_is_looked_for_and_made_anew_once() {
     let gone = (404, "no such lead");
     let run = |ready: Box<dyn Prepared>, answers: &[(u16, &str)]| {
-        Walk { ids: keep_of("a"), ..Walk::updated(UPDATED) }.run(ready.as_ref(), answers)
+        PushCase { ids: keep_of("a"), ..PushCase::updated(UPDATED) }.run(ready.as_ref(), answers)
     };
     let made = run(full(), &[gone, (200, "{}"), (201, r#"{"data":{"id":7}}"#)]);
     assert_eq!(methods(&made), ["PATCH /api/leads/a", "GET /api/leads", "POST /api/leads"]);
@@ -128,16 +134,16 @@ fn what_the_crm_has_deleted_is_looked_for_and_made_anew_once() {
 
 #[test]
 fn the_body_is_the_event_or_what_is_mapped_of_it() {
-    let whole = Walk::created(FULL).run(ready(json!({})).as_ref(), &[(200, "")]);
+    let whole = PushCase::created(FULL).run(ready(json!({})).as_ref(), &[(200, "")]);
     assert_eq!((&whole.requests[0].body[..], &whole.outcome), (FULL.as_bytes(), &Outcome::Delivered));
     let mapping = json!({"lead.name": "person.name", "lead.phone": "person.phone", "viewing": "visit",
         "quote.total_pence": {"to": "worth", "value": "{{ quote.total_pence | money }}"}, "lead.email": null});
-    let mapped = Walk::created(FULL).run(prepare(json!({}), Value::Null, mapping).as_ref(), &[]);
+    let mapped = PushCase::created(FULL).run(prepare(json!({}), Value::Null, mapping).as_ref(), &[]);
     assert_eq!(
         std::str::from_utf8(&mapped.requests[0].body).unwrap(),
         r#"{"person":{"name":"Sarah Jane Patel","phone":"+447700900123"},"visit":{"starts_at":"2026-06-04T14:00:00+01:00","ends_at":"2026-06-04T15:00:00+01:00"},"worth":12696.00}"#
     );
-    let text = Walk::created(FULL).run(ready(json!({"body": "Hello {{ lead.name }}"})).as_ref(), &[]);
+    let text = PushCase::created(FULL).run(ready(json!({"body": "Hello {{ lead.name }}"})).as_ref(), &[]);
     assert_eq!(&text.requests[0].body[..], b"Hello Sarah Jane Patel");
     assert!(text.requests[0].headers.iter().any(|header| header.value == "text/plain; charset=utf-8"));
 }
@@ -173,7 +179,8 @@ fn each_login_is_carried_where_it_belongs_and_shown_shortened() {
             "/api/leads?a=1&k=abc",
         ),
     ] {
-        let walked = Walk::created(FULL).run(prepare(config.clone(), credentials, Value::Null).as_ref(), &[]);
+        let walked =
+            PushCase::created(FULL).run(prepare(config.clone(), credentials, Value::Null).as_ref(), &[]);
         let request = &walked.requests[0];
         let secret: Vec<_> = request
             .headers
@@ -190,7 +197,7 @@ fn each_login_is_carried_where_it_belongs_and_shown_shortened() {
         );
     }
     for (auth, missing) in [("bearer", "token"), ("basic", "username"), ("header", "key"), ("query", "key")] {
-        let walked = Walk::created(FULL).run(ready(json!({"auth": auth})).as_ref(), &[]);
+        let walked = PushCase::created(FULL).run(ready(json!({"auth": auth})).as_ref(), &[]);
         let (class, error, _) = walked.failure();
         assert_eq!((walked.requests.len(), class), (0, "credentials"));
         assert!(error.starts_with(&format!("there is no {missing}")), "{error}");
@@ -203,7 +210,7 @@ fn a_token_is_got_used_and_renewed() {
         json!({"auth": "client_credentials", "token_url": "https://id.example.com/token", "scope": "leads"});
     let credentials = json!({"client_id": "me", "client_secret": "s&t"});
     let ready = prepare(config.clone(), credentials.clone(), Value::Null);
-    let login = ready.login(NOW).unwrap().unwrap();
+    let login = ready.login().unwrap().request(NOW).unwrap();
     assert_eq!(
         &login.body[..],
         b"grant_type=client_credentials&scope=leads&client_id=me&client_secret=s%26t"
@@ -211,11 +218,11 @@ fn a_token_is_got_used_and_renewed() {
     assert!(login.is_secret);
     let mut basic = config;
     (basic["token_auth"], basic["audience"]) = (json!("basic"), json!("crm"));
-    let other = prepare(basic, credentials, Value::Null).login(NOW).unwrap().unwrap();
+    let other = prepare(basic, credentials, Value::Null).login().unwrap().request(NOW).unwrap();
     assert_eq!(&other.body[..], b"grant_type=client_credentials&scope=leads&audience=crm");
     assert!(other.headers.iter().any(|header| header.value == "Basic bWU6cyZ0"));
 
-    let read = |status, body: &str| ready.token(&answered(login.clone(), status, body), NOW);
+    let read = |status, body: &str| ready.login().unwrap().token(&Ok(response(status, &[], body)), NOW);
     assert_eq!(read(200, r#"{"access_token":"t1","expires_in":3600}"#).unwrap().expires_at, Some(NOW + 3600));
     assert_eq!(read(200, r#"{"access_token":"t1","expires_in":"60"}"#).unwrap().expires_at, Some(NOW + 60));
     let token = read(201, r#"{"access_token":"t1"}"#).unwrap();
@@ -235,7 +242,7 @@ fn a_token_is_got_used_and_renewed() {
         let failure = read(status, body).unwrap_err();
         assert_eq!((failure.class.as_str(), failure.error.as_str()), (class, error));
     }
-    let walk = Walk { token: Some(token), ..Walk::created(FULL) };
+    let walk = PushCase { token: Some(token), ..PushCase::created(FULL) };
     let walked = walk.run(ready.as_ref(), &[(401, ""), (200, "")]);
     assert_eq!((walked.renewals, walked.requests.len(), walked.outcome), (1, 2, Outcome::Delivered));
     assert!(walked.requests[0].headers.iter().any(|header| header.secret && header.value == "Bearer t1"));
@@ -244,7 +251,7 @@ fn a_token_is_got_used_and_renewed() {
         Value::Null,
         Value::Null,
     );
-    assert_eq!(missing.login(NOW).unwrap().unwrap_err().class, FailureClass::Credentials);
+    assert_eq!(missing.login().unwrap().request(NOW).unwrap_err().class, FailureClass::Credentials);
 }
 
 #[test]
@@ -284,16 +291,16 @@ fn every_answer_has_its_class() {
             "rest 200: /error is \"x\", not null: {\"error\":\"x\"}",
         ),
     ] {
-        let walked = Walk::created(FULL).run(ready(config.clone()).as_ref(), &[(status, body)]);
+        let walked = PushCase::created(FULL).run(ready(config.clone()).as_ref(), &[(status, body)]);
         let (got, said, _) = walked.failure();
         assert_eq!((got, said), (class, error), "{config} {status} {body}");
     }
     let cut = Response { truncated: true, ..response(200, &[], r#"{"status":"o"#) };
-    assert_eq!(Walk::created(FULL).run_with(ready(rule).as_ref(), vec![cut]).failure().0, "unknown");
+    assert_eq!(PushCase::created(FULL).run_with(ready(rule).as_ref(), vec![cut]).failure().0, "unknown");
     let wait = response(429, &[("Retry-After", "7")], "");
-    assert_eq!(Walk::created(FULL).run_with(ready(json!({})).as_ref(), vec![wait]).failure().2, Some(7));
+    assert_eq!(PushCase::created(FULL).run_with(ready(json!({})).as_ref(), vec![wait]).failure().2, Some(7));
     let long = "x".repeat(5000);
-    let walked = Walk::created(FULL).run(ready(json!({"error_pointer": "/e"})).as_ref(), &[(400, &long)]);
+    let walked = PushCase::created(FULL).run(ready(json!({"error_pointer": "/e"})).as_ref(), &[(400, &long)]);
     assert!(walked.failure().1.chars().count() <= 401);
 }
 
@@ -353,7 +360,7 @@ fn the_operators_headers_go_before_ours() {
     let ready = ready(
         json!({"headers": {"idempotency-key": "{{ lead.uuid }}", "Content-Type": "application/vnd.api+json"}}),
     );
-    let walked = Walk::created(FULL).run(ready.as_ref(), &[]);
+    let walked = PushCase::created(FULL).run(ready.as_ref(), &[]);
     let value = |name: &str| {
         let mut found = walked.requests[0].headers.iter().filter(|header| header.name == name);
         let value = found.next().unwrap().value.to_str().unwrap();
@@ -371,7 +378,7 @@ fn no_lead_changes_where_it_goes() {
     lead["lead"]["name"] = json!("a/../b?c#d@evil.example");
     lead["lead"]["email"] = json!("x&admin=1\r\nX: y");
     let lead = lead.to_string();
-    let walked = Walk::created(&lead).run(ready.as_ref(), &[]);
+    let walked = PushCase::created(&lead).run(ready.as_ref(), &[]);
     assert_eq!(
         walked.requests[0].url.as_str(),
         "https://crm.example.com/venues/a%2F..%2Fb%3Fc%23d%40evil.example/leads?mail=x%26admin%3D1%0D%0AX%3A%20y"

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::LOGIN_URL;
 use crate::{
-    connectors::{Request, config, talk},
+    connectors::{Request, config},
     domain::outcome::{Failure, FailureClass},
 };
 
@@ -54,7 +54,7 @@ impl Login {
 
     /// The call that gets a token.
     pub(super) fn request(&self, login_url: &Url, audience: &str, now: i64) -> Result<Request, Failure> {
-        let request = Request::new(Method::POST, talk::url(login_url, &["services", "oauth2", "token"]));
+        let request = Request::at(Method::POST, login_url, &["services", "oauth2", "token"]);
         let client_id = self.client_id.expose_secret();
         Ok(match &self.grant {
             Grant::Client { secret } => request.secret_form(&[

@@ -3,12 +3,11 @@
 use http::Method;
 use serde_json::Value;
 
-use super::{Ready, VENDOR, answer};
+use super::{Ready, VENDOR};
 use crate::{
     connectors::{
-        Exchange, Probe, ProbeStep, config, crm,
-        kinds::{Kind, kind_of},
-        look::{Look, Next},
+        Conversation, Found, crm,
+        field_kind::{Kind, kind_of},
     },
     domain::{
         integration::ProbeKind,
@@ -20,31 +19,28 @@ use crate::{
 /// What every new Lead is given, mapped or not.
 const OURS: [&str; 4] = ["LastName", "Company", "LeadSource", "Description"];
 
-pub(super) fn step(ready: &Ready, probe: &Probe<'_>, exchanges: &[Exchange]) -> ProbeStep {
-    let mut look = Look::new(VENDOR, probe, exchanges, answer::failure);
-    let found = find(ready, &mut look);
-    look.step(found)
-}
-
-fn find(ready: &Ready, look: &mut Look<'_>) -> Result<Vec<String>, Next> {
-    let Some(token) = look.probe.token else {
-        return Err(Next::Failed(config::no_credentials("client_id")));
-    };
-    if look.probe.kind != ProbeKind::Mapping {
+pub(super) async fn look(
+    ready: &Ready,
+    kind: ProbeKind,
+    ctx: &mut Conversation<'_>,
+    found: &mut Found,
+) -> Result<(), Failure> {
+    if kind != ProbeKind::Mapping {
         let soql = "SELECT Name, IsSandbox FROM Organization LIMIT 1";
-        look.account = match look.ask(ready.query(token, soql)) {
-            Ok(found) => organization(&found),
+        found.account = match VENDOR.json(ctx, ready.query(soql)).await {
+            Ok(records) => organization(&records),
             // Pushes do not need to know its name.
-            Err(Next::Failed(failure)) if failure.class == FailureClass::Rejected => None,
-            Err(next) => return Err(next),
+            Err(failure) if failure.class == FailureClass::Rejected => None,
+            Err(failure) => return Err(failure),
         };
     }
-    let lead = look.ask(ready.object(Method::GET, &["Lead", "describe"], token))?;
+    let lead = VENDOR.json(ctx, ready.object(Method::GET, &["Lead", "describe"])).await?;
     if lead["createable"] == false || lead["updateable"] == false {
         let error = "salesforce INSUFFICIENT_ACCESS this user may not create and edit Leads";
-        return Err(Next::Failed(Failure::new(FailureClass::Credentials, error)));
+        return Err(Failure::new(FailureClass::Credentials, error));
     }
-    Ok(findings(&ready.mapping, ready.settings.external.as_deref(), &lead))
+    found.findings = findings(&ready.mapping, ready.settings.external.as_deref(), &lead);
+    Ok(())
 }
 
 fn organization(found: &Value) -> Option<String> {

@@ -3,13 +3,11 @@
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
-use super::{Salesforce, answer, login::Login, quoted};
+use super::{Salesforce, error, login::Login, quoted};
 use crate::{
     connectors::{
         Connector, Ids, Prepared, crm,
-        golden::{assert_errors, assert_golden, drive, lead, maximal, minimal},
-        testing::{NOW, integration},
-        walk::response,
+        testkit::{NOW, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response},
     },
     domain::{
         address::EgressPolicy,
@@ -124,12 +122,12 @@ fn texts_too_long_for_the_organizations_own_fields_are_cut_and_written_again() {
     let answers = [found(&[]), too_long("Notes__c", 255), too_long("Source__c", 10), made()];
     let said = drive(ready(json!({}), mapping.clone()).as_ref(), Created, &long, Ids::new(), None, &answers);
     assert_eq!(said.outcome, Outcome::Delivered);
-    let body = &said.calls[3]["body"];
+    let body = &said.bodies[3];
     assert_eq!(body["Notes__c"], format!("{}…", "👰".repeat(127)));
     assert_eq!(body["Source__c"], "https://t…");
     let answers = [too_long("Notes__c", 255), (204, Value::Null)];
     let said = drive(ready(json!({}), mapping.clone()).as_ref(), Updated, &long, known(), None, &answers);
-    assert_eq!((said.outcome, &said.calls[1]["body"]["Notes__c"]), (Outcome::Delivered, &body["Notes__c"]));
+    assert_eq!((said.outcome, &said.bodies[1]["Notes__c"]), (Outcome::Delivered, &body["Notes__c"]));
     // An address is not cut, nor what is within its limit, nor for ever.
     for (limits, calls) in
         [(vec![("Email", 5)], 1), (vec![("Notes__c", 600)], 1), (vec![("Notes__c", 9); 20], 2)]
@@ -161,7 +159,7 @@ fn texts_are_cut_to_what_the_fields_take() {
     long["lead"]["profile"] = json!({ "notes": "👰".repeat(15_000) });
     let said =
         drive(ready(json!({}), json!({})).as_ref(), Created, &long, Ids::new(), None, &[found(&[]), made()]);
-    let fields = &said.calls[1]["body"];
+    let fields = &said.bodies[1];
     // A bride takes two units, so that the last one may be left over.
     for (field, length) in [("FirstName", 39), ("LastName", 80), ("Company", 255)] {
         let text = fields[field].as_str().unwrap();
@@ -185,13 +183,13 @@ fn nothing_breaks_out_of_a_query() {
 
 #[test]
 fn every_error_has_its_class_and_says_what_salesforce_said() {
-    assert_errors(include_str!("fixtures/errors.json"), answer::failure);
+    assert_errors(include_str!("fixtures/errors.json"), error::failure);
 }
 
 fn form(credentials: Value, config: Value) -> Vec<(String, String)> {
     let ready =
         Salesforce.prepare(&integration("salesforce", config, credentials, json!({})), "Leadline").unwrap();
-    let request = ready.login(NOW).unwrap().unwrap();
+    let request = ready.login().unwrap().request(NOW).unwrap();
     assert!(request.is_secret, "the body is not kept");
     assert_eq!(request.url.path(), "/services/oauth2/token");
     url::form_urlencoded::parse(&request.body).into_owned().collect()
@@ -269,7 +267,7 @@ fn leads_keep_the_address_that_they_are_found_by() {
         // What was saved before this was checked.
         let ready = ready(json!({}), mapping);
         let said = drive(ready.as_ref(), Created, &lead(), Ids::new(), None, &[found(&[]), made()]);
-        assert_eq!(said.calls[1]["body"]["Email"], "sarah@example.com");
+        assert_eq!(said.bodies[1]["Email"], "sarah@example.com");
     }
     let own = json!({ "lead.email": "Email", "lead.phone": "MobilePhone" });
     assert!(Salesforce.check(&json!({}), &own, &EgressPolicy::default(), "Leadline").is_empty());
@@ -306,7 +304,7 @@ fn the_last_calls_of_the_day_are_left_to_others() {
         ("per-app-api-usage=250/250(appName=x); api-usage=1/5000", None),
         ("nonsense", None),
     ] {
-        let said = answer::spent(&response(204, &[("Sforce-Limit-Info", header)], ""));
+        let said = error::spent(&response(204, &[("Sforce-Limit-Info", header)], ""));
         assert_eq!(said.as_ref().map(|failure| failure.error.as_str()), error);
         assert!(said.is_none_or(|failure| {
             failure.class == FailureClass::Throttled && failure.retry_after.is_some()

@@ -3,18 +3,19 @@
 use super::*;
 use crate::{
     connectors::{
-        CallErrorKind, testing,
-        trial::{
-            again, answer, differing, first, full, maximal, minimal, no_answer, outcome, probe, seen, told,
+        CallErrorKind,
+        testkit::{
+            self, again, differing, first, first_call, full, maximal_bytes, minimal_bytes, no_answer,
+            outcome, probe_with, request, response, seen, told,
         },
     },
-    domain::{integration::EventKind, notice::Notice},
+    domain::{integration::EventKind, notice::Notice, outcome::Outcome},
 };
 
 const HOOK: &str = "https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnop";
 
 fn prepared(config: Value, credentials: Value, mapping: Value) -> Box<dyn Prepared> {
-    Slack.prepare(&testing::integration("slack", config, credentials, mapping), "Leadline").unwrap()
+    Slack.prepare(&testkit::integration("slack", config, credentials, mapping), "Leadline").unwrap()
 }
 
 fn ready() -> Box<dyn Prepared> {
@@ -28,14 +29,14 @@ fn the_messages_are_those_that_were_looked_at() {
     for (event, lead, name, fixture) in [
         (Created, full(), "create", include_str!("fixtures/create.json")),
         (Updated, full(), "update", include_str!("fixtures/update.json")),
-        (Test, minimal(), "minimal", include_str!("fixtures/minimal.json")),
-        (Created, maximal(), "maximal", include_str!("fixtures/maximal.json")),
+        (Test, minimal_bytes(), "minimal", include_str!("fixtures/minimal.json")),
+        (Created, maximal_bytes(), "maximal", include_str!("fixtures/maximal.json")),
     ] {
         let ready = ready();
-        let (rendered, step) = first(ready.as_ref(), event, &lead);
-        found.extend(differing(name, fixture, &serde_json::to_string_pretty(&seen(&step)).unwrap()));
-        let repeat = again(ready.as_ref(), event, &minimal(), &rendered.unwrap());
-        assert_eq!(seen(&repeat), seen(&step), "a repeat is the same bytes, whatever became of the lead");
+        let (rendered, call) = first(ready.as_ref(), event, &lead);
+        found.extend(differing(name, fixture, &serde_json::to_string_pretty(&seen(&call)).unwrap()));
+        let repeat = again(ready.as_ref(), event, &minimal_bytes(), &rendered.unwrap());
+        assert_eq!(seen(&repeat), seen(&call), "a repeat is the same bytes, whatever became of the lead");
         if name == "create" {
             let fixture = include_str!("fixtures/repeat.json");
             let made = serde_json::to_string_pretty(&seen(&repeat)).unwrap();
@@ -49,8 +50,8 @@ fn the_messages_are_those_that_were_looked_at() {
 fn a_notice_goes_to_people_in_its_own_words() {
     let notice = Bytes::from_static(br#"{"event":"notice.no_leads","message":"No lead came in <!here>.","company":{"name":"The Old Barn"}}"#);
     let push =
-        Push { event: EventKind::Notice(Notice::NoLeads), rendered: Some(&notice), ..testing::push(&notice) };
-    let body = testing::request(ready().step(&push, &[])).body;
+        Push { event: EventKind::Notice(Notice::NoLeads), rendered: Some(&notice), ..testkit::push(&notice) };
+    let body = request(first_call(ready().as_ref(), push).unwrap()).body;
     let message: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(message["text"], "Leadline: no leads");
     assert_eq!(
@@ -61,7 +62,7 @@ fn a_notice_goes_to_people_in_its_own_words() {
 
 #[test]
 fn nothing_that_a_lead_contains_is_read_as_markup() {
-    let (rendered, _) = first(ready().as_ref(), EventKind::Created, &maximal());
+    let (rendered, _) = first(ready().as_ref(), EventKind::Created, &maximal_bytes());
     let message: Value = serde_json::from_slice(&rendered.unwrap()).unwrap();
     for block in message["blocks"].as_array().unwrap() {
         if block["type"] != "context" {
@@ -124,7 +125,7 @@ fn slacks_words_have_their_classes() {
         (403, None, "<html>no</html>", "credentials", "slack 403 Forbidden: <html>no</html>".to_owned(), None),
     ] {
         let headers: Vec<_> = headers.into_iter().map(|value| ("Retry-After", value)).collect();
-        assert_eq!(outcome(ready().as_ref(), answer(status, &headers, body)), (class, error, wait), "{status} {body}");
+        assert_eq!(outcome(ready().as_ref(), Ok(response(status, &headers, body))), (class, error, wait), "{status} {body}");
     }
     for (kind, class) in [(CallErrorKind::NotSent, "transient"), (CallErrorKind::NoAnswer, "unknown")] {
         assert_eq!(outcome(ready().as_ref(), no_answer(kind)).0, class);
@@ -134,9 +135,6 @@ fn slacks_words_have_their_classes() {
 #[test]
 fn a_test_posts_nothing() {
     let ready = ready();
-    let ProbeStep::Call(call) = probe(ready.as_ref(), ProbeKind::Test, &[]) else { panic!("no call") };
-    let request = testing::request(Step::Call(call));
-    assert_eq!((request.body.as_ref(), request.url.as_str()), (&b"{}"[..], HOOK));
     for (status, body, class) in [
         (400, "no_text", "delivered"),
         (400, "invalid_payload", "delivered"),
@@ -144,16 +142,16 @@ fn a_test_posts_nothing() {
         (403, "action_prohibited", "credentials"),
         (500, "rollup_error", "transient"),
     ] {
-        let exchange = testing::answered(request.clone(), status, body);
-        let ProbeStep::Done(report) = probe(ready.as_ref(), ProbeKind::Credentials, &[exchange]) else {
-            panic!("goes on")
-        };
+        let answer = Ok(response(status, &[], body));
+        let (report, calls) = probe_with(ready.as_ref(), ProbeKind::Credentials, [answer]).unwrap();
         assert_eq!(told(&report.outcome).0, class, "{status} {body}");
+        let request = request(calls[0].clone());
+        assert_eq!((calls.len(), &request.body[..], request.url.as_str()), (1, &b"{}"[..], HOOK));
     }
     let bare = prepared(json!({}), Value::Null, Value::Null);
-    let ProbeStep::Done(report) = probe(bare.as_ref(), ProbeKind::Test, &[]) else { panic!("goes on") };
+    let (report, _) = probe_with(bare.as_ref(), ProbeKind::Test, []).unwrap();
     assert_eq!(report.outcome, Outcome::Failed(config::no_credentials(WEBHOOK_URL)));
-    assert!(matches!(probe(bare.as_ref(), ProbeKind::Mapping, &[]), ProbeStep::Sample));
+    assert!(probe_with(bare.as_ref(), ProbeKind::Mapping, []).is_none());
 }
 
 #[test]
@@ -177,8 +175,8 @@ fn urls_are_slacks_own_unless_the_daemon_allows_a_sandbox() {
     }
     let rebased =
         prepared(json!({"base_url": "http://127.0.0.1:9000"}), json!({"webhook_url": HOOK}), Value::Null);
-    let (_, step) = first(rebased.as_ref(), EventKind::Created, &full());
-    let request = testing::request(step);
+    let (_, call) = first(rebased.as_ref(), EventKind::Created, &full());
+    let request = request(call);
     assert_eq!(request.url.as_str(), "http://127.0.0.1:9000/services/T00000000/B00000000/abcdefghijklmnop");
     assert_eq!(request.shown_url, "http://127.0.0.1:9000/…mnop");
 }

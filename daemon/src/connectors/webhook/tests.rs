@@ -6,16 +6,18 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::*;
-use crate::connectors::{
-    Call,
-    testing::{self, NO_IDS},
-    trial::{again, differing, first, full, maximal, minimal, seen},
-};
 use crate::{
-    connectors::{CallError, CallErrorKind, Response},
+    connectors::{
+        CallError, CallErrorKind, Response,
+        testkit::{
+            self, NO_IDS, Script, again, differing, first, first_call, full, maximal_bytes, minimal_bytes,
+            play, seen,
+        },
+    },
     domain::{
         ids::{CompanyId, IntegrationId},
         integration::EventKind,
+        outcome::Outcome,
         signing::{StandardHeaders, verify_simple, verify_standard},
     },
 };
@@ -59,23 +61,19 @@ fn push(body: &Bytes) -> Push<'_> {
         is_repeat: false,
         same: &[],
         since: NOW,
-        recently_pushed: false,
         ids: &NO_IDS,
-        token: None,
         now: NOW,
     }
 }
 
-fn step(integration: &Integration, event: &str) -> Step {
+fn called(integration: &Integration, event: &str) -> Result<Request, Failure> {
     let body = Bytes::from(event.to_owned());
-    Webhook.prepare(integration, "Innkept/1.0").unwrap().step(&push(&body), &[])
+    let ready = Webhook.prepare(integration, "Innkept/1.0").unwrap();
+    first_call(ready.as_ref(), push(&body)).map(testkit::request)
 }
 
 fn request(config: Value) -> Request {
-    match step(&integration(config, Value::Null), EVENT) {
-        Step::Call(Call::Http(request)) => request,
-        other => panic!("{other:?}"),
-    }
+    called(&integration(config, Value::Null), EVENT).unwrap()
 }
 
 #[test]
@@ -90,14 +88,14 @@ fn the_requests_are_those_that_were_looked_at() {
         (Created, full(), "create", include_str!("fixtures/create.json")),
         (Updated, full(), "update", include_str!("fixtures/update.json")),
         (Created, full(), "repeat", include_str!("fixtures/repeat.json")),
-        (Created, minimal(), "minimal", include_str!("fixtures/minimal.json")),
-        (Created, maximal(), "maximal", include_str!("fixtures/maximal.json")),
+        (Created, minimal_bytes(), "minimal", include_str!("fixtures/minimal.json")),
+        (Created, maximal_bytes(), "maximal", include_str!("fixtures/maximal.json")),
     ] {
-        let (_, mut step) = first(ready.as_ref(), event, &lead);
+        let (_, mut call) = first(ready.as_ref(), event, &lead);
         if name == "repeat" {
-            step = again(ready.as_ref(), event, &lead, &testing::request(step).body);
+            call = again(ready.as_ref(), event, &lead, &testkit::request(call).body);
         }
-        found.extend(differing(name, fixture, &serde_json::to_string_pretty(&seen(&step)).unwrap()));
+        found.extend(differing(name, fixture, &serde_json::to_string_pretty(&seen(&call)).unwrap()));
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
@@ -198,16 +196,15 @@ fn a_mapping_moves_fields_and_a_repeat_sends_the_same_bytes() {
     let mapping =
         json!({"lead.event_date": "wedding_date", "lead.phone": null, "version": null, "quote": null});
     let integration = integration(json!({"url": "https://example.com"}), mapping);
-    let Step::Call(Call::Http(first)) = step(&integration, EVENT) else { panic!("no call") };
+    let first = called(&integration, EVENT).unwrap();
     assert_eq!(
         first.body,
         r#"{"event":"lead.created","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"Sarah Patel","email":"sarah@example.com","budget":1.10},"company":{"id":7,"name":"The Old Barn"},"wedding_date":"2026-09-12"}"#
     );
     let (event, rendered) = (Bytes::from_static(b"not looked at"), Bytes::from_static(b"{\"kept\": 1}"));
     let push = Push { rendered: Some(&rendered), ..push(&event) };
-    let Step::Call(Call::Http(again)) = Webhook.prepare(&integration, "").unwrap().step(&push, &[]) else {
-        panic!("no call")
-    };
+    let ready = Webhook.prepare(&integration, "").unwrap();
+    let again = testkit::request(first_call(ready.as_ref(), push).unwrap());
     assert_eq!(again.body, rendered);
     assert_eq!(header(&again, "user-agent"), Some(concat!("Leadline/", env!("CARGO_PKG_VERSION"))));
     assert!(header(&again, "x-leadline-event").is_some());
@@ -217,7 +214,7 @@ fn a_mapping_moves_fields_and_a_repeat_sends_the_same_bytes() {
 fn the_company_brand_and_the_base_url_go_first() {
     let config = json!({"url": "https://example.com/a?b=c", "base_url": "http://127.0.0.1:9000"});
     let integration = Integration { brand: Some("Leadpush".to_owned()), ..integration(config, Value::Null) };
-    let Step::Call(Call::Http(request)) = step(&integration, EVENT) else { panic!("no call") };
+    let request = called(&integration, EVENT).unwrap();
     assert_eq!(request.url.as_str(), "http://127.0.0.1:9000/a?b=c");
     assert!(header(&request, "x-leadpush-signature").is_some());
     assert!(header(&request, "user-agent").unwrap().starts_with("Leadline/"));
@@ -249,16 +246,14 @@ fn what_cannot_be_rendered_is_a_mapping_failure() {
     ] {
         let mut whole = json!({"url": "https://example.com"});
         whole.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
-        let Step::Done(Outcome::Failed(failure)) = step(&integration(whole, Value::Null), &event) else {
-            panic!("{config}")
-        };
+        let failure = called(&integration(whole, Value::Null), &event).unwrap_err();
         assert_eq!((failure.class, failure.error.as_str()), (FailureClass::Mapping, expected));
     }
     let none = Integration {
         secrets: Vec::new(),
         ..integration(json!({"url": "https://example.com"}), Value::Null)
     };
-    let Step::Done(Outcome::Failed(failure)) = step(&none, EVENT) else { panic!("no failure") };
+    let failure = called(&none, EVENT).unwrap_err();
     assert_eq!(failure.error, "there is no signing secret; rotate it to make one");
     for broken in [integration(json!({}), Value::Null), Integration { payload: "v9".to_owned(), ..none }] {
         assert_eq!(Webhook.prepare(&broken, "").err().unwrap().class, FailureClass::Mapping);
@@ -270,16 +265,14 @@ fn the_answer_is_the_outcome() {
     let integration = integration(json!({"url": "https://example.com"}), Value::Null);
     let ready = Webhook.prepare(&integration, "").unwrap();
     let body = Bytes::from_static(b"{}");
-    let Step::Call(Call::Http(request)) = ready.step(&push(&body), &[]) else { panic!("no call") };
     let response = Response { status: 200, headers: Vec::new(), body: Bytes::new(), truncated: true };
     let error = CallError { kind: CallErrorKind::NoAnswer, message: "timed out".to_owned() };
     for (answer, expected) in [
         (Ok(response), Outcome::Delivered),
         (Err(error), Outcome::Failed(Failure::new(FailureClass::Unknown, "timed out"))),
     ] {
-        let exchange = Exchange { call: request.clone().into(), answer };
-        let Step::Done(outcome) = ready.step(&push(&body), &[exchange]) else { panic!("a second call") };
-        assert_eq!(outcome, expected);
+        let played = play(ready.as_ref(), push(&body), Script::new([answer]));
+        assert_eq!((played.calls.len(), played.outcome), (1, expected));
     }
 }
 
@@ -292,9 +285,9 @@ proptest! {
         });
         let mut event = Json::parse(EVENT.as_bytes()).unwrap();
         event.set_at("lead.name", Json::string(&name));
-        match step(&integration(config, Value::Null), &event.to_string()) {
-            Step::Done(Outcome::Failed(failure)) => prop_assert_eq!(failure.class, FailureClass::Mapping),
-            Step::Call(Call::Http(request)) => {
+        match called(&integration(config, Value::Null), &event.to_string()) {
+            Err(failure) => prop_assert_eq!(failure.class, FailureClass::Mapping),
+            Ok(request) => {
                 prop_assert_eq!(request.url.host_str(), Some("example.com"));
                 prop_assert_eq!(request.url.path_segments().unwrap().count(), 3);
                 let pairs: Vec<_> = request.url.query_pairs().into_owned().collect();
@@ -302,7 +295,6 @@ proptest! {
                 let body: Value = serde_json::from_slice(&request.body).unwrap();
                 prop_assert_eq!(body, json!({"name": name}));
             }
-            other => prop_assert!(false, "nothing was sent: {other:?}"),
         }
     }
 }
@@ -314,10 +306,7 @@ fn an_integration_is_pushed_the_payload_that_it_names() {
         ..integration(config, mapping)
     };
     let plain = || json!({"url": "https://example.com/{{ lead.uuid }}"});
-    let pushed = |integration: &Integration| match step(integration, EVENT) {
-        Step::Call(Call::Http(request)) => request,
-        other => panic!("{other:?}"),
-    };
+    let pushed = |integration: &Integration| called(integration, EVENT).unwrap();
     let flat = pushed(&named("save_lead", plain(), Value::Null));
     assert_eq!(
         flat.body,

@@ -4,14 +4,22 @@ use std::{
     env,
     ffi::OsStr,
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use super::EmbeddedError;
+use super::{
+    EmbeddedError,
+    account::{Account, plain_command},
+};
+use crate::user;
 
 /// The oldest version that the schema is made for.
 pub(super) const OLDEST: u32 = 15;
+
+/// What makes a folder one of a server.
+const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 
 /// The folders that hold `bin` folders of servers, one level down: Debian, Homebrew on its three homes, Postgres.app.
 const HOMES: [&str; 5] = [
@@ -30,16 +38,26 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The newest there is, or the newest of `major` if a cluster needs that one.
-    pub(super) fn find(major: Option<u32>) -> Result<Self, EmbeddedError> {
+    /// The newest there is, or the newest of `major` if a cluster needs that one. As root only what nobody else can
+    /// change is taken, unless it was named.
+    pub(super) fn find(major: Option<u32>, account: &Account) -> Result<Self, EmbeddedError> {
         // A folder that was named is the only one that counts: falling back would hide the mistake.
-        match env::var_os("LEADLINE_PG_BIN").filter(|bin| !bin.is_empty()) {
-            Some(bin) => {
-                let bin = PathBuf::from(bin);
-                let server = Self::at(&bin).ok_or_else(|| EmbeddedError::NamedServer(bin))?;
-                choose(vec![server], major)
+        if let Some(bin) = env::var_os("LEADLINE_PG_BIN").filter(|bin| !bin.is_empty()) {
+            let bin = PathBuf::from(bin);
+            let server = Self::at(&bin, account).ok_or_else(|| EmbeddedError::NamedServer(bin))?;
+            return choose(vec![server], major);
+        }
+        let (mut found, mut untrusted) = (Vec::new(), None);
+        for bin in places() {
+            match Self::programs(&bin) {
+                Some(bin) if account.is_lesser() && !is_roots(&bin) => untrusted = Some(bin),
+                Some(bin) => found.extend(Self::probe(bin, account)),
+                None => {}
             }
-            None => choose(places().iter().filter_map(|bin| Self::at(bin)).collect(), major),
+        }
+        match (choose(found, major), untrusted) {
+            (Err(EmbeddedError::NoServer), Some(bin)) => Err(EmbeddedError::UntrustedServer(bin)),
+            (chosen, _) => chosen,
         }
     }
 
@@ -48,16 +66,51 @@ impl Server {
         self.bin.join(name)
     }
 
-    /// The server in this folder, if there is one whole.
-    fn at(bin: &Path) -> Option<Self> {
-        let bin = bin.canonicalize().ok()?;
-        if !["initdb", "pg_ctl", "postgres"].iter().all(|program| bin.join(program).is_file()) {
-            return None;
+    /// One of its clients' programs, to be run as ourselves; as root only if nobody else can change it.
+    pub(super) fn client(&self, name: &'static str) -> Result<Command, EmbeddedError> {
+        let program = self.program(name);
+        if !program.is_file() {
+            return Err(EmbeddedError::NoClient { name, folder: self.bin.clone() });
         }
-        let version = Command::new(bin.join("postgres")).arg("--version").output().ok()?;
+        if user::is_root().map_err(EmbeddedError::Account)? && !is_only_roots(&program) {
+            return Err(EmbeddedError::UntrustedServer(self.bin.clone()));
+        }
+        Ok(plain_command(&program))
+    }
+
+    /// The server in this folder, if there is one whole.
+    fn at(bin: &Path, account: &Account) -> Option<Self> {
+        Self::probe(Self::programs(bin)?, account)
+    }
+
+    /// The folder where a server's programs really are, if this one has them: they may be links to another, and there its
+    /// clients' programs stand beside them.
+    fn programs(bin: &Path) -> Option<PathBuf> {
+        let bin = bin.canonicalize().ok()?;
+        let is_whole = |bin: &Path| PROGRAMS.iter().all(|program| bin.join(program).is_file());
+        let postgres = bin.join("postgres").canonicalize().ok();
+        let real = postgres.as_deref().and_then(Path::parent).filter(|real| is_whole(real));
+        real.map(Path::to_owned).or_else(|| is_whole(&bin).then_some(bin))
+    }
+
+    /// Asks a server for its version, as the account that would run it.
+    fn probe(bin: PathBuf, account: &Account) -> Option<Self> {
+        let version = account.command(&bin.join("postgres")).arg("--version").output().ok()?;
         let major = major_of(&String::from_utf8_lossy(&version.stdout))?;
         Some(Self { major, bin })
     }
+}
+
+/// Whether only root can change the programs in this folder.
+fn is_roots(bin: &Path) -> bool {
+    PROGRAMS.iter().all(|program| is_only_roots(&bin.join(program)))
+}
+
+/// Whether only root can change a file, or put another one in its place.
+fn is_only_roots(path: &Path) -> bool {
+    let is_roots =
+        |path: &Path| fs::symlink_metadata(path).is_ok_and(|it| it.uid() == 0 && it.mode() & 0o022 == 0);
+    path.canonicalize().is_ok_and(|path| path.ancestors().all(is_roots))
 }
 
 /// Where servers may be, the user's own choice first.
@@ -117,6 +170,28 @@ mod tests {
         ] {
             assert_eq!(major_of(text), major, "{text}");
         }
+    }
+
+    #[test]
+    fn only_root_can_change_what_runs_for_root() {
+        let temp = tempfile::tempdir().unwrap();
+        let bin = temp.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        for program in PROGRAMS {
+            fs::write(bin.join(program), "").unwrap();
+        }
+        // The folder for temporary files is everybody's.
+        assert!(!is_roots(&bin));
+        assert_eq!(Server::programs(&bin), Some(bin.canonicalize().unwrap()));
+        // Links lead to where the programs are.
+        let links = temp.path().join("links");
+        fs::create_dir(&links).unwrap();
+        for program in PROGRAMS {
+            std::os::unix::fs::symlink(bin.join(program), links.join(program)).unwrap();
+        }
+        assert_eq!(Server::programs(&links), Some(bin.canonicalize().unwrap()));
+        fs::remove_file(bin.join("initdb")).unwrap();
+        assert_eq!(Server::programs(&bin), None);
     }
 
     #[test]

@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
+use super::NAME;
+
 /// The contents of `postgresql.conf`.
-pub(super) fn render(socket_dir: &Path) -> String {
+pub(super) fn main(socket_dir: &Path, access: &Path, users: &Path) -> String {
     let socket_dir = quote(&format!("\"{}\"", socket_dir.to_string_lossy().replace('"', "\"\"")));
+    let (access, users) = (quote(&access.to_string_lossy()), quote(&users.to_string_lossy()));
     format!(
         "# Written by leadlined at each start; changes here are lost.
+hba_file = {access}
+ident_file = {users}
 # Nobody but us: a socket in a directory that only the server's user can enter, and no port.
 listen_addresses = ''
 unix_socket_directories = {socket_dir}
@@ -38,6 +43,22 @@ timezone = 'UTC'
     )
 }
 
+/// Who may connect: whoever the system says is the daemon's user, and nobody else. The account of the server itself is
+/// not among them where it is another one.
+pub(super) fn access() -> String {
+    format!("local all {NAME} peer map=daemon\n")
+}
+
+/// What the system calls the daemon's user, and what that one is in the database.
+pub(super) fn users(client: &str) -> String {
+    format!("daemon \"{}\" {NAME}\n", client.replace('"', "\"\""))
+}
+
+/// What `pg_ctl` hands to the server, through a shell.
+pub(super) fn start_options(main: &Path) -> String {
+    format!("--config-file='{}'", main.to_string_lossy().replace('\'', r"'\''"))
+}
+
 /// Only the name of the socket: nothing listens on a port.
 pub(super) const PORT: u16 = 5432;
 
@@ -50,13 +71,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_the_daemons_user_may_connect() {
+        assert_eq!(access(), "local all leadline peer map=daemon\n");
+        assert_eq!(users("o\"brien"), "daemon \"o\"\"brien\" leadline\n");
+        let options = start_options("/it's here/postgresql.conf".as_ref());
+        assert_eq!(options, r"--config-file='/it'\''s here/postgresql.conf'");
+    }
+
+    #[test]
     fn directories_with_odd_names_stay_one_directory() {
         for (directory, expected) in [
             ("/var/lib/leadline/postgres", r#"'"/var/lib/leadline/postgres"'"#),
             (r#"/tmp/a, b's "c""#, r#"'"/tmp/a, b''s ""c"""'"#),
         ] {
             let line = format!("unix_socket_directories = {expected}\n");
-            assert!(render(directory.as_ref()).contains(&line), "{directory}");
+            let text = main(directory.as_ref(), "/a/pg_hba.conf".as_ref(), "/it's/pg_ident.conf".as_ref());
+            assert!(text.contains(&line), "{directory}");
+            assert!(text.contains("hba_file = '/a/pg_hba.conf'\nident_file = '/it''s/pg_ident.conf'\n"));
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What only the inside shows: an orphan, and that a copy of its directory is not taken for it. The rest of a cluster's
 //! life is in `daemon/tests/embedded.rs`, because starting servers takes seconds.
 
-use super::*;
+use std::io;
+
+use super::{launch::open_database, *};
 
 fn postmaster(data: &Path) -> Option<u32> {
     let text = fs::read_to_string(data.join("postgres/data/postmaster.pid")).ok()?;
@@ -51,18 +53,37 @@ fn each_trouble_says_what_to_do() {
             &*format!("PostgreSQL 14 is too old: install 15 or newer ({install}), or give --database-url"),
         ),
         (
+            EmbeddedError::NoClient { name: "pg_dump", folder: path() },
+            "there is no pg_dump in /data: install PostgreSQL's client programs of the same version",
+        ),
+        (
             EmbeddedError::NoAccount,
-            "PostgreSQL does not run as root, and there is no user postgres or nobody: start the daemon as another user",
+            "PostgreSQL does not run as root, and there is no user for it: useradd --system --shell /usr/sbin/nologin \
+             leadline, or start the daemon as another user",
+        ),
+        (
+            EmbeddedError::Foreign { path: path(), owner: "ann".to_owned(), user: "leadline".to_owned() },
+            "the private PostgreSQL in /data belongs to ann, and this daemon would run it as leadline: start the daemon \
+             as ann, or hand it over (chown -R leadline /data)",
+        ),
+        (
+            EmbeddedError::UntrustedServer(path()),
+            "others than root can change the PostgreSQL in /data: install the system's package, or name the folder in \
+             LEADLINE_PG_BIN, or give --database-url",
         ),
         (EmbeddedError::Account(broken()), "cannot tell which user this is"),
         (
-            EmbeddedError::Closed { path: path(), user: "nobody" },
-            "nobody cannot enter /data, and PostgreSQL does not run as root: choose a --data-dir outside of private \
+            EmbeddedError::Closed { path: path(), user: "postgres".to_owned() },
+            "postgres cannot enter /data, and PostgreSQL does not run as root: choose a --data-dir outside of private \
              directories, such as /var/lib/leadline",
         ),
         (
             EmbeddedError::OldServer(path()),
             "the PostgreSQL of an earlier daemon still uses /data: wait until it has stopped",
+        ),
+        (
+            EmbeddedError::HalfRestored(path()),
+            "a restore into /data was broken off: run `leadlined restore` again, or remove that directory",
         ),
         (
             EmbeddedError::NotStarted { why: "no room".to_owned(), log: path() },

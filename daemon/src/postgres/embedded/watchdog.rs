@@ -2,10 +2,11 @@
 //! the daemon holds. The kernel closes that end even after SIGKILL.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io,
+    os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use super::{EmbeddedError, account::Account};
@@ -22,10 +23,29 @@ if "$1" status -D "$2" >/dev/null; then exit 1; fi
 [ -z "$3" ] || rm -rf -- "$3"
 "#;
 
+/// `$1` a directory to remove when the watchdog is gone, whose pipe is read for that.
+const REMOVER: &str = r#"
+trap '' HUP INT TERM
+read -r _
+rm -rf -- "$1"
+"#;
+
 /// The running watchdog. Dropping it makes it act, without waiting for it.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     shell: Child,
+    /// What removes a throw-away directory, which is ours and not the server account's.
+    remover: Option<Child>,
+}
+
+/// What becomes of directories when the server has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Afterwards<'a> {
+    Keep,
+    /// A directory that belongs to the server's account goes with the server.
+    RemoveSocketDir(&'a Path),
+    /// The whole data directory goes.
+    RemoveAll(&'a Path),
 }
 
 impl Watchdog {
@@ -35,32 +55,48 @@ impl Watchdog {
         account: &Account,
         pg_ctl: &Path,
         cluster: &Path,
-        remove: Option<&Path>,
+        afterwards: Afterwards<'_>,
         lock: File,
-        log: &Path,
+        log: File,
     ) -> Result<Self, EmbeddedError> {
-        use std::os::unix::process::CommandExt as _;
-
-        let start = || -> io::Result<Child> {
-            let log = OpenOptions::new().append(true).open(log)?;
-            account
+        let start = || -> io::Result<Self> {
+            let mut stdout = Stdio::from(lock);
+            let mut remover = None;
+            if let Afterwards::RemoveAll(directory) = afterwards {
+                // Nobody waits for the lock of a throw-away directory, so the pipe takes its place.
+                let (reader, writer) = io::pipe()?;
+                stdout = writer.into();
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", REMOVER, "leadline-remover"]).arg(directory).current_dir("/");
+                remover = Some(shell.stdin(reader).process_group(0).spawn()?);
+            }
+            let remove = match afterwards {
+                Afterwards::RemoveSocketDir(directory) => directory,
+                Afterwards::Keep | Afterwards::RemoveAll(_) => Path::new(""),
+            };
+            let shell = account
                 .command(Path::new("/bin/sh"))
                 .args(["-c", SCRIPT, "leadline-watchdog"])
-                .args([pg_ctl, cluster, remove.unwrap_or(Path::new(""))])
+                .args([pg_ctl, cluster, remove])
                 .stdin(Stdio::piped())
-                .stdout(lock)
+                .stdout(stdout)
                 .stderr(log)
                 .process_group(0)
-                .spawn()
+                .spawn()?;
+            Ok(Self { shell, remover })
         };
-        start().map(|shell| Self { shell }).map_err(EmbeddedError::Watchdog)
+        start().map_err(EmbeddedError::Watchdog)
     }
 
     /// Lets it do its work now, and waits until the server is gone.
     pub(super) async fn stop(mut self) -> Result<(), EmbeddedError> {
         let wait = move || {
             drop(self.shell.stdin.take());
-            self.shell.wait()
+            let status = self.shell.wait()?;
+            if let Some(remover) = &mut self.remover {
+                remover.wait()?;
+            }
+            Ok(status)
         };
         let status = match tokio::task::spawn_blocking(wait).await {
             Ok(status) => status.map_err(EmbeddedError::Watchdog)?,

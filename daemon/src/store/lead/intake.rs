@@ -186,9 +186,4 @@ impl Store {
         self.hub.due(hints);
         Ok(flushed)
     }
-
-    /// Whether the database answers.
-    pub async fn is_ready(&self) -> bool {
-        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
-    }
 }

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CompanyId, IntegrationId},
+    domain::ids::{self, CompanyId, IntegrationId},
     store::{Change, DueHint, Error, Store, operator::refusal::Known},
 };
 
@@ -180,7 +180,7 @@ impl Command {
             "INSERT INTO audit (company_id, id, operator, action, target, before, after)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
             company.0,
-            Uuid::from(ulid::Ulid::generate()),
+            Uuid::from(ids::new_ulid()),
             self.operator,
             self.method,
             target,

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::VENDOR;
+use super::NAME;
 use crate::{
-    connectors::{Response, reading, talk},
+    connectors::{Response, reading, vendor},
     domain::outcome::{Failure, FailureClass},
 };
 
@@ -41,9 +41,9 @@ pub(super) fn too_long(response: &Response) -> Vec<(String, usize)> {
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
     if response.status == 300 {
         let message = "more than one Lead has this external id: make the field unique";
-        return talk::told(VENDOR, FailureClass::Rejected, "300", message);
+        return vendor::told(NAME, FailureClass::Rejected, "300", message);
     }
-    let Some((code, message)) = first(response) else { return talk::by_status(VENDOR, response, now) };
+    let Some((code, message)) = first(response) else { return vendor::by_status(NAME, response, now) };
     let class = match code.as_str() {
         "REQUEST_LIMIT_EXCEEDED" => FailureClass::Throttled,
         "UNABLE_TO_LOCK_ROW" | "SERVER_UNAVAILABLE" | "QUERY_TIMEOUT" | "UNKNOWN_EXCEPTION" => {
@@ -60,7 +60,7 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
             _ => FailureClass::Rejected,
         },
     };
-    let mut failure = talk::told(VENDOR, class, &code, &message);
+    let mut failure = vendor::told(NAME, class, &code, &message);
     if class == FailureClass::Throttled {
         failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(QUOTA_WAIT));
     }
@@ -74,7 +74,7 @@ pub(super) fn spent(response: &Response) -> Option<Failure> {
         let (used, of) = usage.split_once('/')?;
         Some((used.parse::<u64>().ok()?, of.parse::<u64>().ok()?))
     })?;
-    talk::all_but_spent(VENDOR, of.saturating_sub(used), of, QUOTA_WAIT)
+    vendor::all_but_spent(NAME, of.saturating_sub(used), of, QUOTA_WAIT)
 }
 
 /// The code of the first error, and what it says of which fields.

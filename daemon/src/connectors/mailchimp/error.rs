@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use super::NAME;
 use crate::{
-    connectors::{Exchange, verdict},
+    connectors::{
+        Response,
+        vendor::{self, word},
+    },
     domain::outcome::{Failure, FailureClass},
 };
 
@@ -16,8 +19,7 @@ const CROWDED: Duration = Duration::from_secs(10);
 const SHUT_OUT: Duration = Duration::from_secs(60);
 
 /// Whether a call did what it should. An answer that is cut says so as well as a whole one.
-pub(super) fn is_done(exchange: &Exchange) -> bool {
-    let Ok(response) = &exchange.answer else { return false };
+pub(super) fn is_done(response: &Response) -> bool {
     match response.status {
         204 => true,
         200..=299 if response.truncated => response.body.starts_with(b"{"),
@@ -27,19 +29,18 @@ pub(super) fn is_done(exchange: &Exchange) -> bool {
 }
 
 /// What went wrong.
-pub(super) fn failure(exchange: &Exchange, now: i64) -> Failure {
-    let by_status = verdict::by_status(NAME, exchange, now);
-    let Ok(response) = &exchange.answer else { return by_status };
-    let problem = response.json().filter(|body| verdict::word(body, "title").is_some());
+pub(super) fn failure(response: &Response, now: i64) -> Failure {
+    let by_status = vendor::by_status(NAME, response, now);
+    let problem = response.json().filter(|body| word(body, "title").is_some());
     let Some(problem) = problem else {
         return match response.status {
             // Too many calls are answered so too, by something that stands before the API and speaks no JSON.
-            403 => verdict::waiting(by_status, exchange, now, SHUT_OUT),
-            429 => verdict::waiting(by_status, exchange, now, CROWDED),
+            403 => vendor::waiting(by_status, response, now, SHUT_OUT),
+            429 => vendor::waiting(by_status, response, now, CROWDED),
             _ => by_status,
         };
     };
-    let title = verdict::word(&problem, "title").unwrap_or_default();
+    let title = word(&problem, "title").unwrap_or_default();
     let class = match title {
         // Who left, bounced or was erased has to come back by themselves: pushing again changes nothing.
         "Member In Compliance State" | "Forgotten Email Not Subscribed" => FailureClass::Rejected,
@@ -49,25 +50,25 @@ pub(super) fn failure(exchange: &Exchange, now: i64) -> Failure {
         _ => by_status.class,
     };
     let failure =
-        Failure { error: verdict::told(NAME, class, title, &detail(&problem)).error, class, ..by_status };
-    if response.status == 429 { verdict::waiting(failure, exchange, now, CROWDED) } else { failure }
+        Failure { error: vendor::told(NAME, class, title, &detail(&problem)).error, class, ..by_status };
+    if response.status == 429 { vendor::waiting(failure, response, now, CROWDED) } else { failure }
 }
 
 /// The detail, and what is said of single fields.
 fn detail(problem: &Value) -> String {
     let errors = problem.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let fields = errors.iter().map(|error| {
-        let word = |key| verdict::word(error, key).unwrap_or("?");
-        format!("{}: {}", word("field"), word("message"))
+        let said = |key| word(error, key).unwrap_or("?");
+        format!("{}: {}", said("field"), said("message"))
     });
-    let detail = verdict::word(problem, "detail").unwrap_or_default().to_owned();
+    let detail = word(problem, "detail").unwrap_or_default().to_owned();
     // The fields are what an operator needs; the detail may be long.
     fields.chain(Some(detail).filter(|detail| !detail.is_empty())).collect::<Vec<_>>().join("; ")
 }
 
 /// `Innkept Ltd, audience Leads (12 members)`
 pub(super) fn account(name: &str, audience: &Value) -> String {
-    let list = verdict::word(audience, "name").unwrap_or("?");
+    let list = word(audience, "name").unwrap_or("?");
     match audience.pointer("/stats/member_count").and_then(Value::as_u64) {
         Some(1) => format!("{name}, audience {list} (1 member)"),
         Some(count) => format!("{name}, audience {list} ({count} members)"),

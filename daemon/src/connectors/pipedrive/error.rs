@@ -5,9 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{VENDOR, plan::Plan};
+use super::{NAME, plan::Plan};
 use crate::{
-    connectors::{Push, Response, crm, reading, talk},
+    connectors::{
+        Push, Response, crm, reading,
+        vendor::{self, id_of},
+    },
     domain::{
         json::Json,
         outcome::{Failure, FailureClass},
@@ -27,12 +30,12 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
         (429, _) => throttled(response, body.as_ref(), now),
         (403, None) => {
             let mut failure =
-                talk::told(VENDOR, FailureClass::Throttled, "403", "shut out for calling too often");
+                vendor::told(NAME, FailureClass::Throttled, "403", "shut out for calling too often");
             failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(SHUT_OUT_WAIT));
             failure
         }
         (400..=499, Some(body)) => refused(response, body, now),
-        _ => talk::by_status(VENDOR, response, now),
+        _ => vendor::by_status(NAME, response, now),
     }
 }
 
@@ -48,16 +51,16 @@ fn refused(response: &Response, body: &Value, now: i64) -> Failure {
         _ => FailureClass::Rejected,
     };
     if code.is_none() && said.is_empty() {
-        return talk::by_status(VENDOR, response, now);
+        return vendor::by_status(NAME, response, now);
     }
     // What Pipedrive adds is mostly an advertisement of its documentation.
     let info = body["error_info"].as_str().filter(|info| !info.contains("developers.pipedrive.com"));
     let status = response.status.to_string();
-    talk::told(VENDOR, class, code.unwrap_or(&status), &format!("{said} {}", info.unwrap_or_default()))
+    vendor::told(NAME, class, code.unwrap_or(&status), &format!("{said} {}", info.unwrap_or_default()))
 }
 
 fn throttled(response: &Response, body: Option<&Value>, now: i64) -> Failure {
-    let number = |name: &str| talk::number(response, name);
+    let number = |name: &str| response.number(name);
     let is_out =
         number("x-daily-ratelimit-token-remaining") == Some(0) || number("x-daily-requests-left") == Some(0);
     let wait = if is_out {
@@ -67,16 +70,16 @@ fn throttled(response: &Response, body: Option<&Value>, now: i64) -> Failure {
     };
     let said = body.and_then(|body| body["error"].as_str()).unwrap_or("too many calls");
     let quota = if is_out { "daily" } else { "burst" };
-    let mut failure = talk::told(VENDOR, FailureClass::Throttled, "429", &format!("{said} ({quota} quota)"));
+    let mut failure = vendor::told(NAME, FailureClass::Throttled, "429", &format!("{said} ({quota} quota)"));
     failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
     failure
 }
 
 /// What a good answer says of the company's day, where it does.
 pub(super) fn spent(response: &Response) -> Option<Failure> {
-    let left = talk::number(response, "x-daily-ratelimit-token-remaining")?;
-    let of = talk::number(response, "x-daily-ratelimit-token-limit")?;
-    talk::all_but_spent(VENDOR, left, of, DAILY_WAIT)
+    let left = response.number("x-daily-ratelimit-token-remaining")?;
+    let of = response.number("x-daily-ratelimit-token-limit")?;
+    vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
 }
 
 /// The oldest of the persons that a search found.
@@ -91,7 +94,7 @@ pub(super) fn with_email(list: &Value, email: &str) -> Option<String> {
         let emails = person["emails"].as_array().into_iter().flatten();
         emails.filter_map(|entry| entry["value"].as_str()).any(|own| own.trim().to_lowercase() == email)
     };
-    list["data"].as_array()?.iter().rev().find(has).and_then(|person| talk::id_of(&person["id"]))
+    list["data"].as_array()?.iter().rev().find(has).and_then(|person| id_of(&person["id"]))
 }
 
 /// The deal that an earlier attempt made: with the lead's uuid in the field for it, else alike and of the same time.
@@ -109,7 +112,7 @@ pub(super) fn same_deal(
         }
         None => deal["title"].as_str() == title.as_deref() && added_since(deal, plan.since),
     };
-    list["data"].as_array()?.iter().find(is_ours).and_then(|deal| talk::id_of(&deal["id"]))
+    list["data"].as_array()?.iter().find(is_ours).and_then(|deal| id_of(&deal["id"]))
 }
 
 fn added_since(deal: &Value, since: i64) -> bool {
@@ -121,5 +124,5 @@ fn added_since(deal: &Value, since: i64) -> bool {
 /// The note that tells of what is pushed.
 pub(super) fn note_of(list: &Value, push: &Push<'_>) -> Option<String> {
     let is_ours = |note: &&Value| note["content"].as_str().is_some_and(|content| push.is_told_by(content));
-    list["data"].as_array()?.iter().find(is_ours).and_then(|note| talk::id_of(&note["id"]))
+    list["data"].as_array()?.iter().find(is_ours).and_then(|note| id_of(&note["id"]))
 }

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::VENDOR;
+use super::NAME;
 use crate::{
-    connectors::{Push, Response, reading, talk},
+    connectors::{
+        Push, Response, reading,
+        vendor::{self, id_of},
+    },
     domain::outcome::{Failure, FailureClass},
 };
 
@@ -29,13 +32,13 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
     }
     // 423: the record is locked; 477: the account is being moved, and Retry-After says for how long.
     if matches!(response.status, 423 | 477) {
-        let mut failure = talk::by_status(VENDOR, response, now);
+        let mut failure = vendor::by_status(NAME, response, now);
         failure.class = FailureClass::Transient;
         failure.retry_after = reading::retry_after(response, now);
         return failure;
     }
     if category.is_empty() || response.status >= 500 {
-        return talk::by_status(VENDOR, response, now);
+        return vendor::by_status(NAME, response, now);
     }
     let class = match category {
         "INVALID_AUTHENTICATION" | "EXPIRED_AUTHENTICATION" | "MISSING_SCOPES" => FailureClass::Credentials,
@@ -43,8 +46,8 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
         _ => FailureClass::Rejected,
     };
     match details(&body, message) {
-        details if details.is_empty() => talk::told(VENDOR, class, category, message),
-        details => talk::told(VENDOR, class, &details, ""),
+        details if details.is_empty() => vendor::told(NAME, class, category, message),
+        details => vendor::told(NAME, class, &details, ""),
     }
 }
 
@@ -60,16 +63,16 @@ fn throttled(response: &Response, body: &Value, category: &str, message: &str, n
     let code =
         [category, policy].iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
     let code = if code.is_empty() { "429" } else { &code };
-    let mut failure = talk::told(VENDOR, FailureClass::Throttled, code, message);
+    let mut failure = vendor::told(NAME, FailureClass::Throttled, code, message);
     failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
     failure
 }
 
 /// What a good answer says of the account's day.
 pub(super) fn spent(response: &Response) -> Option<Failure> {
-    let left = talk::number(response, "x-hubspot-ratelimit-daily-remaining")?;
-    let of = talk::number(response, "x-hubspot-ratelimit-daily")?;
-    talk::all_but_spent(VENDOR, left, of, DAILY_WAIT)
+    let left = response.number("x-hubspot-ratelimit-daily-remaining")?;
+    let of = response.number("x-hubspot-ratelimit-daily")?;
+    vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
 }
 
 /// `PROPERTY_DOESNT_EXIST wedding_date_property`, for each error in an answer.
@@ -118,9 +121,8 @@ pub(super) fn existing(response: &Response) -> Option<String> {
 /// The newest of a contact's notes, newest first. Two shapes of the list are known.
 pub(super) fn newest(list: &Value, count: usize) -> Vec<String> {
     let ids = list["results"].as_array().into_iter().flatten();
-    let mut ids: Vec<String> = ids
-        .filter_map(|note| talk::id_of(&note["id"]).or_else(|| talk::id_of(&note["toObjectId"])))
-        .collect();
+    let mut ids: Vec<String> =
+        ids.filter_map(|note| id_of(&note["id"]).or_else(|| id_of(&note["toObjectId"]))).collect();
     // Ids are numbers that grow.
     ids.sort_by_key(|id| std::cmp::Reverse((id.len(), id.clone())));
     ids.dedup();
@@ -133,5 +135,5 @@ pub(super) fn note_of(read: &Value, push: &Push<'_>) -> Option<String> {
     let notes = read["results"].as_array()?;
     let is_ours =
         |note: &&Value| note["properties"]["hs_note_body"].as_str().is_some_and(|body| push.is_told_by(body));
-    notes.iter().find(is_ours).and_then(|note| talk::id_of(&note["id"]))
+    notes.iter().find(is_ours).and_then(|note| id_of(&note["id"]))
 }

@@ -1,0 +1,275 @@
+//! `leadlined backup` and `restore`: the private database as one file, which only the right master key makes useful.
+//!
+//! The file is a line of JSON that says what follows, and then what `pg_dump` wrote in its own format. Secrets in it stay
+//! sealed; the key is never part of it.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd as _, BorrowedFd},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    fs::{File, OpenOptions},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
+};
+
+use crate::{
+    config::Config,
+    postgres::{
+        data_dir::{DataDir, DataDirError},
+        embedded::{Cluster, EmbeddedError, dump},
+        setup::{self, SetupError},
+    },
+    secrets::{
+        Sealer,
+        master_key::{self, MasterKeyError},
+    },
+};
+
+/// The layout of the file that this version writes and reads.
+const FORMAT: u32 = 1;
+/// The first line is no longer than this.
+const HEADER_MAX: u64 = 4096;
+/// How often progress is reported.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Why there is no backup, or no database from it.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error("this is for the private database: yours behind --database-url is backed up with its own tools")]
+    NotPrivate,
+    #[error("there is no private database in {}: name the data directory with --data-dir", .0.display())]
+    NoCluster(PathBuf),
+    #[error("there is a database in {path} already: move {path} away, or choose another --data-dir", path = .0.display())]
+    Occupied(PathBuf),
+    #[error("{} is there already: choose another name", .0.display())]
+    Exists(PathBuf),
+    #[error("cannot use {}", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    #[error("this is no backup that leadlined {version} can read: take the one that wrote it", version = env!("CARGO_PKG_VERSION"))]
+    NoBackup,
+    #[error("the secrets in this backup need their master key: copy it to {path}, then restore", path = .0.display())]
+    NoKey(PathBuf),
+    #[error("the secrets in this backup were sealed with another master key than {}: copy the right one there", .0.display())]
+    OtherKey(PathBuf),
+    #[error(transparent)]
+    Postgres(#[from] EmbeddedError),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+}
+
+/// The first line of a backup.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    leadline_backup: u32,
+    /// Of the daemon that wrote it.
+    version: String,
+    taken_at: jiff::Timestamp,
+    /// Tells which master key its secrets need, without telling the key.
+    key_fingerprint: String,
+}
+
+impl Header {
+    async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Self, BackupError> {
+        let mut line = Vec::new();
+        let mut start = BufReader::with_capacity(1, from.take(HEADER_MAX));
+        start.read_until(b'\n', &mut line).await.map_err(|_| BackupError::NoBackup)?;
+        let header: Self = serde_json::from_slice(&line).map_err(|_| BackupError::NoBackup)?;
+        if header.leadline_backup == FORMAT { Ok(header) } else { Err(BackupError::NoBackup) }
+    }
+}
+
+/// Writes the private database to a file. A daemon that runs on it goes on meanwhile; the file is of one moment.
+pub async fn back_up(config: &Config, file: &Path) -> Result<u64, BackupError> {
+    if config.database_url.is_some() {
+        return Err(BackupError::NotPrivate);
+    }
+    if !config.data_dir.join("postgres/data").is_dir() {
+        return Err(BackupError::NoCluster(config.data_dir.clone()));
+    }
+    // A daemon that runs holds the directory and its server; otherwise we run the server ourselves for so long.
+    match DataDir::open(&config.data_dir) {
+        Ok(data) => {
+            let cluster = Cluster::start(&data).await?;
+            let written = write_backup(config, file).await;
+            cluster.stop().await?;
+            written
+        }
+        Err(DataDirError::InUse(_)) => write_backup(config, file).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> {
+    let source = dump::Source::running(&config.data_dir)?;
+    let fingerprint = setup::key_fingerprint(&source.connect_options()).await?;
+    let header = Header {
+        leadline_backup: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        taken_at: jiff::Timestamp::now(),
+        key_fingerprint: hex::encode(fingerprint.unwrap_or_default()),
+    };
+    let mut line =
+        serde_json::to_vec(&header).map_err(|error| BackupError::File(file.into(), error.into()))?;
+    line.push(b'\n');
+    if file == Path::new("-") {
+        let mut out =
+            standard(io::stdout().as_fd()).map_err(|error| BackupError::File(file.into(), error))?;
+        return dump_to(&source, &line, &mut out, file).await;
+    }
+    if file.exists() {
+        return Err(BackupError::Exists(file.to_owned()));
+    }
+    let failed = |error| BackupError::File(file.to_owned(), error);
+    // What has the real name is whole.
+    let unfinished = file.with_added_extension("part");
+    let mut out = create(&unfinished).await.map_err(failed)?;
+    let written = async {
+        let written = dump_to(&source, &line, &mut out, file).await?;
+        out.sync_all().await.map_err(failed)?;
+        fs::rename(&unfinished, file).map_err(failed)?;
+        Ok(written)
+    };
+    let written = written.await;
+    if written.is_err()
+        && let Err(error) = fs::remove_file(&unfinished)
+    {
+        tracing::warn!(%error, file = %unfinished.display(), "an unfinished backup cannot be removed");
+    }
+    written
+}
+
+/// A backup holds leads: it is its owner's alone.
+async fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).await
+}
+
+/// What the process was given to read or write.
+fn standard(stream: BorrowedFd<'_>) -> io::Result<File> {
+    Ok(File::from_std(std::fs::File::from(stream.try_clone_to_owned()?)))
+}
+
+async fn dump_to(
+    source: &dump::Source,
+    header: &[u8],
+    out: &mut (impl AsyncWrite + Unpin),
+    file: &Path,
+) -> Result<u64, BackupError> {
+    out.write_all(header).await.map_err(|error| BackupError::File(file.to_owned(), error))?;
+    Ok(source.dump(out, Progress::new("written")).await?)
+}
+
+/// Makes the private database from a backup. Until it is whole, no daemon starts on it.
+pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
+    if config.database_url.is_some() {
+        return Err(BackupError::NotPrivate);
+    }
+    let failed = |error| BackupError::File(file.to_owned(), error);
+    let mut input = if file == Path::new("-") {
+        standard(io::stdin().as_fd()).map_err(failed)?
+    } else {
+        File::open(file).await.map_err(failed)?
+    };
+    let header = Header::read(&mut input).await?;
+    let key = master_key::load(&config.master_key)?;
+    let key = key.ok_or_else(|| BackupError::NoKey(config.master_key.clone()))?;
+    if header.key_fingerprint != hex::encode(Sealer::new(&key).fingerprint()) {
+        return Err(BackupError::OtherKey(config.master_key.clone()));
+    }
+    let data = DataDir::open(&config.data_dir)?;
+    if data.path().join("postgres/data").exists() && !dump::is_broken_off(&data) {
+        return Err(BackupError::Occupied(data.path().join("postgres")));
+    }
+    dump::begin_restore(&data)?;
+    let cluster = Cluster::start_for_restore(&data).await?;
+    let restored = cluster.restore(&mut input, Progress::new("read")).await;
+    cluster.stop().await?;
+    let read = restored?;
+    dump::end_restore(&data)?;
+    Ok(read)
+}
+
+/// Reports how far a dump has come.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    verb: &'static str,
+    reported: tokio::time::Instant,
+}
+
+impl Progress {
+    fn new(verb: &'static str) -> Self {
+        Self { verb, reported: tokio::time::Instant::now() }
+    }
+}
+
+impl dump::Watch for Progress {
+    fn passed(&mut self, bytes: u64) {
+        if self.reported.elapsed() >= PROGRESS_EVERY {
+            self.reported = tokio::time::Instant::now();
+            tracing::info!(mebibytes = bytes >> 20, "{}", self.verb);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_says_what_to_do() {
+        let path = || PathBuf::from("/data");
+        for (error, told) in [
+            (
+                BackupError::NotPrivate,
+                "this is for the private database: yours behind --database-url is backed up with its own tools",
+            ),
+            (
+                BackupError::NoCluster(path()),
+                "there is no private database in /data: name the data directory with --data-dir",
+            ),
+            (
+                BackupError::Occupied(path()),
+                "there is a database in /data already: move /data away, or choose another --data-dir",
+            ),
+            (BackupError::Exists(path()), "/data is there already: choose another name"),
+            (BackupError::File(path(), io::Error::other("broken")), "cannot use /data"),
+            (
+                BackupError::NoBackup,
+                concat!(
+                    "this is no backup that leadlined ",
+                    env!("CARGO_PKG_VERSION"),
+                    " can read: take the one that wrote it"
+                ),
+            ),
+            (
+                BackupError::NoKey(path()),
+                "the secrets in this backup need their master key: copy it to /data, then restore",
+            ),
+            (
+                BackupError::OtherKey(path()),
+                "the secrets in this backup were sealed with another master key than /data: copy the right one there",
+            ),
+        ] {
+            assert_eq!(error.to_string(), told);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_line_says_what_follows() {
+        let good = "{\"leadline_backup\":1,\"version\":\"0.1.0\",\"taken_at\":\"2026-11-28T12:00:00Z\",\
+                    \"key_fingerprint\":\"ab\"}\nPGDMP";
+        let mut input = good.as_bytes();
+        assert_eq!(Header::read(&mut input).await.unwrap().key_fingerprint, "ab");
+        assert_eq!(input, b"PGDMP");
+        for bad in ["", "PGDMP\n", "{}\n", &good.replace("up\":1", "up\":2")] {
+            assert!(matches!(Header::read(&mut bad.as_bytes()).await, Err(BackupError::NoBackup)), "{bad}");
+        }
+    }
+}

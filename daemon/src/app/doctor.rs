@@ -1,0 +1,317 @@
+//! `leadlined doctor`: looks at all that a daemon needs, changes nothing, and says what to do about what is wrong.
+
+use std::{
+    error::Error as _,
+    fmt::{self, Write as _},
+    fs, io,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use secrecy::ExposeSecret as _;
+use sqlx::postgres::PgConnectOptions;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    config::Config,
+    postgres::{
+        data_dir,
+        embedded::{self, dump},
+        inspect::{Inspected, Schema, inspect},
+        setup,
+    },
+    secrets::{Sealer, master_key},
+    user,
+};
+
+/// Below this much room the next hours are at risk, in KiB.
+const ROOM_MIN: u64 = 1024 * 1024;
+/// Clocks further apart make signatures and logs hard to follow, in seconds.
+const CLOCK_MAX: i64 = 5;
+/// Each connection is a file.
+const FILES_MIN: u64 = 4096;
+const ASK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How a thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    /// It works, and something should be done about it.
+    Look,
+    /// A daemon cannot work so.
+    Bad,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Good => "ok",
+            Self::Look => "look",
+            Self::Bad => "FAIL",
+        })
+    }
+}
+
+/// What was found of one thing.
+#[derive(Debug)]
+struct Finding {
+    verdict: Verdict,
+    thing: &'static str,
+    text: String,
+}
+
+/// All that was found.
+#[derive(Debug, Default)]
+pub struct Report(Vec<Finding>);
+
+impl Report {
+    fn add(&mut self, verdict: Verdict, thing: &'static str, text: impl Into<String>) {
+        self.0.push(Finding { verdict, thing, text: text.into() });
+    }
+
+    /// Whether a daemon can work.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.0.iter().all(|finding| finding.verdict != Verdict::Bad)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Finding { verdict, thing, text } in &self.0 {
+            writeln!(f, "{verdict:<5} {thing:<15} {text}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at everything that can be looked at.
+pub async fn examine(config: &Config) -> Report {
+    let mut report = Report::default();
+    examine_user(&mut report, config);
+    examine_directory(&mut report, &config.data_dir);
+    examine_limits(&mut report);
+    let is_running = data_dir::is_in_use(&config.data_dir);
+    examine_daemon(&mut report, config, is_running).await;
+    let inspected = examine_database(&mut report, config, is_running).await;
+    examine_key(&mut report, config, inspected.as_ref());
+    report
+}
+
+fn examine_user(report: &mut Report, config: &Config) {
+    match user::own_uid() {
+        Err(error) => report.add(Verdict::Bad, "user", format!("the system does not say which this is: {error}")),
+        Ok(0) if config.database_url.is_none() && matches!(user::find("leadline"), Ok(None)) => report.add(
+            Verdict::Look,
+            "user",
+            "root, and the private PostgreSQL has no user of its own: useradd --system --shell /usr/sbin/nologin leadline",
+        ),
+        Ok(uid) => report.add(Verdict::Good, "user", user::name(uid)),
+    }
+}
+
+fn examine_directory(report: &mut Report, path: &Path) {
+    let thing = "data directory";
+    let shown = path.display();
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            report.add(Verdict::Look, thing, format!("{shown} is not there yet: the first start makes it"));
+            return;
+        }
+        Err(error) => {
+            report.add(Verdict::Bad, thing, format!("{shown}: {error}"));
+            return;
+        }
+        Ok(there) if user::own_uid().is_ok_and(|us| us != there.uid()) => {
+            let owner = user::name(there.uid());
+            let text = format!("{shown} belongs to {owner}: run the daemon, and this, as {owner}");
+            report.add(Verdict::Bad, thing, text);
+        }
+        Ok(there) => {
+            let mode = there.permissions().mode() & 0o7777;
+            report.add(Verdict::Good, thing, format!("{shown}, mode {mode:04o}"));
+        }
+    }
+    match room(path) {
+        Some(kib) if kib < ROOM_MIN => report.add(
+            Verdict::Look,
+            "disk",
+            format!("{} MiB are free: make room before PostgreSQL needs it", kib / 1024),
+        ),
+        Some(kib) => report.add(Verdict::Good, "disk", format!("{} GiB are free", kib / ROOM_MIN)),
+        None => report.add(Verdict::Look, "disk", "`df` does not say how much is free"),
+    }
+}
+
+/// How much room there is, in KiB.
+fn room(path: &Path) -> Option<u64> {
+    let output = Command::new("df").arg("-Pk").arg(path).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
+}
+
+fn examine_limits(report: &mut Report) {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let Some(files) = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()) else {
+        return;
+    };
+    if files < FILES_MIN {
+        let text = format!("{files}: raise it to 65536 (LimitNOFILE= in a unit, `ulimit -n` in a shell)");
+        report.add(Verdict::Look, "open files", text);
+    } else {
+        report.add(Verdict::Good, "open files", files.to_string());
+    }
+}
+
+/// A daemon that runs is asked how it is; else it is tried whether one could listen.
+async fn examine_daemon(report: &mut Report, config: &Config, is_running: bool) {
+    let thing = "daemon";
+    if !is_running {
+        report.add(Verdict::Look, thing, "it does not run on this data directory");
+        match TcpListener::bind(config.intake_listen) {
+            Ok(_) => report.add(Verdict::Good, "intake", format!("{} is free", config.intake_listen)),
+            Err(error) => {
+                let text =
+                    format!("{}: {error}: free it, or choose another --intake-listen", config.intake_listen);
+                report.add(Verdict::Bad, "intake", text);
+            }
+        }
+        return;
+    }
+    let address = fs::read_to_string(config.data_dir.join("intake.addr"));
+    let address = address.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(config.intake_listen);
+    match timeout(ASK_PATIENCE, ask_ready(address)).await {
+        Ok(Ok(answer)) if answer.contains(" 200 ") => {
+            report.add(Verdict::Good, thing, format!("it takes leads in at {address}"));
+        }
+        Ok(Ok(answer)) => {
+            let why = answer.lines().last().unwrap_or_default();
+            report.add(Verdict::Bad, thing, format!("it is not ready: {why}"));
+        }
+        Ok(Err(error)) => report.add(Verdict::Bad, thing, format!("{address}: {error}: look into its log")),
+        Err(_) => report.add(Verdict::Bad, thing, format!("{address} does not answer: look into its log")),
+    }
+}
+
+async fn ask_ready(address: SocketAddr) -> io::Result<String> {
+    let mut connection = TcpStream::connect(address).await?;
+    let host = address.ip();
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+async fn examine_database(report: &mut Report, config: &Config, is_running: bool) -> Option<Inspected> {
+    let thing = "database";
+    let options = match options(config, is_running) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            examine_programs(report, config);
+            return None;
+        }
+        Err(error) => {
+            report.add(Verdict::Bad, thing, error);
+            return None;
+        }
+    };
+    let found = match inspect(&options).await {
+        Ok(found) => found,
+        Err(error) => {
+            let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+            report.add(Verdict::Bad, thing, format!("{error}{cause}"));
+            return None;
+        }
+    };
+    let where_it_is = if config.database_url.is_some() { options.get_host() } else { "private" };
+    let mut text = format!("PostgreSQL {} ({where_it_is}), {} MiB", found.version, found.bytes >> 20);
+    if found.is_encrypted {
+        text.push_str(", encrypted");
+    }
+    report.add(Verdict::Good, thing, text);
+    judge(report, &found);
+    Some(found)
+}
+
+fn judge(report: &mut Report, found: &Inspected) {
+    if found.major < 15 {
+        report.add(Verdict::Bad, "version", "PostgreSQL is too old: 15 or newer is needed");
+    }
+    if found.is_read_only {
+        report.add(Verdict::Bad, "database", "it takes no writes: name the primary in --database-url");
+    }
+    match found.schema {
+        Schema::Current => report.add(Verdict::Good, "schema", "it is up to date"),
+        Schema::None => report.add(Verdict::Good, "schema", "there is none yet: the first start makes it"),
+        Schema::Older => report.add(Verdict::Good, "schema", "the next start brings it up to date"),
+        Schema::Newer => report.add(
+            Verdict::Bad,
+            "schema",
+            "a newer leadlined has used this database: run that one or a newer one",
+        ),
+    }
+    if found.clock_ahead.abs() > CLOCK_MAX {
+        let mut text = format!("the database's is {} s ", found.clock_ahead.abs());
+        let side = if found.clock_ahead > 0 { "before" } else { "behind" };
+        if write!(text, "{side} this machine's: let both follow a time server").is_ok() {
+            report.add(Verdict::Look, "clock", text);
+        }
+    }
+}
+
+/// How to connect; none if the private database does not run.
+fn options(config: &Config, is_running: bool) -> Result<Option<PgConnectOptions>, String> {
+    match &config.database_url {
+        Some(url) => {
+            let options = setup::parse_url(url.expose_secret()).map_err(|error| error.to_string())?;
+            let password = config.database_password.as_ref();
+            Ok(Some(password.map_or(options.clone(), |it| options.password(it.expose_secret()))))
+        }
+        None if is_running => dump::Source::running(&config.data_dir)
+            .map(|it| Some(it.connect_options()))
+            .map_err(|e| e.to_string()),
+        None => Ok(None),
+    }
+}
+
+/// The private server is not started for this; it is enough that it could be.
+fn examine_programs(report: &mut Report, config: &Config) {
+    match embedded::find_programs(&config.data_dir) {
+        Ok(version) => {
+            report.add(Verdict::Good, "database", format!("PostgreSQL {version} (private), not running"))
+        }
+        Err(error) => report.add(Verdict::Bad, "database", error.to_string()),
+    }
+}
+
+fn examine_key(report: &mut Report, config: &Config, database: Option<&Inspected>) {
+    let thing = "master key";
+    let (path, shown) = (&config.master_key, config.master_key.display());
+    let sealed = database.and_then(|database| database.key_fingerprint.as_deref());
+    match master_key::load(path) {
+        Err(error) => report.add(Verdict::Bad, thing, error.to_string()),
+        Ok(None) if sealed.is_some() => {
+            report.add(Verdict::Bad, thing, format!("{shown} is missing: copy it there from your copy"));
+        }
+        Ok(None) => report.add(Verdict::Good, thing, "the first start makes it"),
+        Ok(Some(key)) if sealed.is_some_and(|sealed| sealed != Sealer::new(&key).fingerprint()) => {
+            report.add(
+                Verdict::Bad,
+                thing,
+                format!("{shown} is not the one that this database is sealed with"),
+            );
+        }
+        Ok(Some(_)) => {
+            report.add(Verdict::Good, thing, format!("{shown}: keep a copy away from this machine"))
+        }
+    }
+}

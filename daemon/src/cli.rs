@@ -1,0 +1,100 @@
+//! What `leadlined` is asked to do, read from its arguments: to run, or one of the things that keep a daemon well.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::{Shell, generate};
+use clap_mangen::Man;
+
+use crate::config::{Config, ConfigError, Settings};
+
+/// The Leadline daemon: takes leads in, maps them, pushes them to every integration.
+#[derive(Debug, Parser)]
+#[command(name = "leadlined", version, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    /// A TOML file with the same settings in snake_case: flags and environment win over it
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    act: Option<Act>,
+}
+
+/// What else there is to do than to run.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Act {
+    /// Check the settings, or change nothing
+    #[command(subcommand, name = "config")]
+    Config(ConfigAct),
+    /// Look at all that a daemon needs, and say what to do about what is wrong
+    Doctor,
+    /// Write the private database to a file, while the daemon runs or not; `-` is stdout
+    Backup {
+        /// A file that is not there yet, or `-`
+        file: PathBuf,
+    },
+    /// Make the private database from a backup, in a data directory that has none; `-` is stdin
+    Restore {
+        /// A backup, or `-`
+        file: PathBuf,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the manual page into a directory
+    #[command(hide = true)]
+    Man {
+        /// Where the page goes
+        directory: PathBuf,
+    },
+}
+
+/// What to do with the settings.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigAct {
+    /// Read flags, environment and file as the daemon would, and say whether they are right
+    Check,
+}
+
+/// Reads the process's arguments and environment, and the file that they name. Help and version are printed and end the
+/// process right here.
+pub fn from_process() -> Result<(Option<Act>, Config), ConfigError> {
+    match Args::try_parse() {
+        Ok(args) => args.read(),
+        Err(error) if error.use_stderr() => Err(ConfigError::Usage(in_one_line(&error))),
+        Err(help) => help.exit(),
+    }
+}
+
+impl Args {
+    pub(crate) fn read(self) -> Result<(Option<Act>, Config), ConfigError> {
+        Ok((self.act, Config::read(self.settings, self.config.as_deref())?))
+    }
+}
+
+/// Prints the completions of a shell.
+pub fn print_completions(shell: Shell, out: &mut dyn io::Write) {
+    generate(shell, &mut Args::command(), "leadlined", out);
+}
+
+/// Writes the manual page into a directory.
+pub fn write_manual(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let mut page = fs::File::create(directory.join("leadlined.8"))?;
+    Man::new(Args::command()).section("8").render(&mut page)
+}
+
+/// What clap says over several lines, without the usage at its end.
+fn in_one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let told = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let told: Vec<_> = told.flat_map(str::split_whitespace).collect();
+    let told = told.join(" ");
+    told.strip_prefix("error: ").unwrap_or(&told).to_owned()
+}

@@ -1,0 +1,140 @@
+//! Whether the database answers at all, asked twice a second on a connection of its own: whoever waits for a server that
+//! is frozen or unreachable learns of it in a moment, not when a statement times out.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::Error;
+use crate::domain::ids;
+
+/// How often the database is asked.
+const EVERY: Duration = Duration::from_millis(500);
+/// A database that has not answered for so long is away.
+const PATIENCE: Duration = Duration::from_millis(1200);
+/// How often a database that is away is asked.
+const EVERY_AWAY: Duration = Duration::from_millis(200);
+/// After so long a connection is given up: the network may have forgotten it.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// Whether the database answers, as far as is known.
+#[derive(Clone, Debug)]
+pub(super) struct Pulse(Arc<watch::Sender<bool>>);
+
+impl Default for Pulse {
+    /// Of a database that answers until it was seen not to.
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(true)))
+    }
+}
+
+impl Pulse {
+    pub(super) fn is_alive(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until the database is away.
+    async fn away(&self) {
+        // The sender lives as long as this does.
+        if self.0.subscribe().wait_for(|is_alive| !is_alive).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What the work comes to, unless the database is away meanwhile. Then it may be done all the same.
+    pub(super) async fn unless_away<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            () = self.away() => Err(Error::Away(sqlx::Error::PoolTimedOut)),
+            done = work => done,
+        }
+    }
+
+    fn set(&self, is_alive: bool) {
+        let changed = self.0.send_if_modified(|known| std::mem::replace(known, is_alive) != is_alive);
+        match (changed, is_alive) {
+            (true, true) => tracing::info!("the database answers again"),
+            (true, false) => tracing::error!("the database does not answer; leads are refused until it does"),
+            _ => {}
+        }
+    }
+
+    /// Asks for ever. It may be dropped at any time.
+    pub(super) async fn keep_asking(&self, options: PgConnectOptions) {
+        let mut connection = None;
+        loop {
+            let asked = self.ask(&options, connection.take());
+            match timeout(SILENCE_MAX, asked).await {
+                Ok(Ok(open)) => connection = Some(open),
+                Ok(Err(error)) if is_answer(&error) => self.set(true),
+                Ok(Err(_)) | Err(_) => self.set(false),
+            }
+            sleep(if self.is_alive() { EVERY } else { EVERY_AWAY }).await;
+        }
+    }
+
+    /// Asks once, and reports while it waits that the answer is late.
+    async fn ask(
+        &self,
+        options: &PgConnectOptions,
+        connection: Option<PgConnection>,
+    ) -> Result<PgConnection, sqlx::Error> {
+        let asked = async {
+            let mut connection = match connection {
+                Some(mut open) => match measure_clock(&mut open).await {
+                    Ok(()) => return Ok(open),
+                    // Somebody ended this connection, which says nothing of the server.
+                    Err(_) => options.connect().await?,
+                },
+                None => options.connect().await?,
+            };
+            measure_clock(&mut connection).await?;
+            Ok(connection)
+        };
+        tokio::pin!(asked);
+        if let Ok(answered) = timeout(PATIENCE, &mut asked).await {
+            self.set(answered.as_ref().map_or_else(is_answer, |_| true));
+            return answered;
+        }
+        self.set(false);
+        let connection = asked.await?;
+        self.set(true);
+        Ok(connection)
+    }
+}
+
+/// Whether an error is the word of a server that works: too many connections, say, but not that it starts or stops.
+fn is_answer(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| !code.starts_with("57P")))
+}
+
+/// Asks the database for the time, and lets ids go by it: those of several daemons are then in one order.
+pub(super) async fn measure_clock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let before = SystemTime::now();
+    let theirs: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        .fetch_one(connection)
+        .await?;
+    let after = SystemTime::now();
+    let middle = before + after.duration_since(before).unwrap_or_default() / 2;
+    let ours = middle.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    ids::set_clock_offset(theirs - i64::try_from(ours).unwrap_or(theirs));
+    Ok(())
+}
+
+/// Measures the clock once, before the first id is made.
+pub(super) async fn measure_clock_first(options: &PgConnectOptions) -> Result<(), Error> {
+    let mut connection = options.connect().await?;
+    measure_clock(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! What keeps a daemon well: `leadlined backup`, `restore`, `doctor` and `config check`.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Command, Output},
+};
+
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_proto::v1;
+use leadline_tests::{ChildDaemon, Operator, control, leadlined, post_lead, wait_until};
+use leadlined::{app, config::Config};
+use serde_json::json;
+use tempfile::TempDir;
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    Command::new(leadlined())
+        .arg("--data-dir")
+        .arg(dir)
+        .args(args)
+        .env_remove("LEADLINE_DATABASE_URL")
+        .env_remove("LEADLINE_DATA_DIR")
+        .output()
+        .unwrap()
+}
+
+fn succeed(dir: &Path, args: &[&str]) -> String {
+    let output = run(dir, args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The last line of what went wrong.
+fn refusal(dir: &Path, args: &[&str]) -> String {
+    let output = run(dir, args);
+    assert_eq!(output.status.code(), Some(1), "{args:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    text.lines().last().unwrap().strip_prefix("leadlined: ").unwrap().to_owned()
+}
+
+fn directory() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    // As root the server runs as another user, who must pass through.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    dir
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_running_daemon_is_restored_with_its_key_alone() {
+    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = operator.company(7).await;
+    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let lead = sample_lead(1);
+    assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await.0, 202);
+    let uuid = lead["lead"]["uuid"].as_str().unwrap().to_owned();
+    let request = || v1::GetLeadRequest { uuid: uuid.clone(), company: String::new() };
+    wait_until("the lead is delivered", async || {
+        operator.leads().get_lead(request()).await.unwrap().into_inner().lead.unwrap().state == "complete"
+    })
+    .await;
+
+    let files = directory();
+    let file = files.path().join("leads.backup");
+    let (shown, file) = (file.display(), file.to_str().unwrap());
+    succeed(daemon.dir(), &["backup", file]);
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        refusal(daemon.dir(), &["backup", file]),
+        format!("{shown} is there already: choose another name")
+    );
+    assert_eq!(daemon.stop().await, Some(0));
+    // One that does not run is backed up too.
+    let second = files.path().join("second.backup");
+    succeed(daemon.dir(), &["backup", second.to_str().unwrap()]);
+
+    let home = directory();
+    let dir = home.path().join("data");
+    let master_key = dir.join("master.key");
+    let error = refusal(&dir, &["restore", file]);
+    assert!(error.starts_with("the secrets in this backup need their master key: copy it to "), "{error}");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).unwrap();
+    fs::write(&master_key, "ab".repeat(32)).unwrap();
+    fs::set_permissions(&master_key, fs::Permissions::from_mode(0o600)).unwrap();
+    let error = refusal(&dir, &["restore", file]);
+    assert!(
+        error.starts_with("the secrets in this backup were sealed with another master key than "),
+        "{error}"
+    );
+    fs::copy(daemon.dir().join("master.key"), &master_key).unwrap();
+
+    // A file that ends too early leaves nothing that a daemon would take for whole.
+    let whole = fs::read(file).unwrap();
+    let torn = files.path().join("torn.backup");
+    fs::write(&torn, &whole[..whole.len() / 2]).unwrap();
+    let error = refusal(&dir, &["restore", torn.to_str().unwrap()]);
+    assert!(error.starts_with("pg_restore: "), "{error}");
+    let error = refusal(&dir, &["--intake-listen", "127.0.0.1:0"]);
+    assert!(error.contains("run `leadlined restore` again"), "{error}");
+
+    succeed(&dir, &["restore", file]);
+    let error = refusal(&dir, &["restore", file]);
+    assert!(error.starts_with("there is a database in "), "{error}");
+    let mut config = Config::in_dir(&dir);
+    config.intake_listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let running = app::start(config).await.unwrap();
+    let operator = Operator::new(control(&running.control).await);
+    let restored = operator.leads().get_lead(request()).await.unwrap().into_inner().lead.unwrap();
+    assert_eq!(restored.state, "complete");
+    let status = post_lead(&format!("http://{}/v1/leads", running.intake), &key, lead.to_string()).await;
+    assert_eq!((status.0, status.1["status"].as_str()), (202, Some("duplicate")));
+    running.stop().await.unwrap();
+    receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_what_is_well_and_what_to_do() {
+    let empty = directory();
+    let report = succeed(empty.path(), &["doctor", "--intake-listen", "127.0.0.1:0"]);
+    for line in ["look  daemon          it does not run", "ok    master key      the first start makes it"] {
+        assert!(report.contains(line), "{report}");
+    }
+    assert!(!empty.path().join("postgres").exists(), "it changes nothing");
+
+    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let report = succeed(daemon.dir(), &["doctor"]);
+    for line in [
+        "ok    daemon          it takes leads in at 127.0.0.1:",
+        "ok    database        PostgreSQL ",
+        "ok    schema          it is up to date",
+        "ok    master key      ",
+    ] {
+        assert!(report.contains(line), "{report}");
+    }
+    let other = another_key();
+    let output =
+        run(daemon.dir(), &["doctor", "--master-key", other.path().join("master.key").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert!(report.contains("FAIL  master key") && report.contains("is not the one"), "{report}");
+    assert_eq!(daemon.stop().await, Some(0));
+
+    let away = ["doctor", "--database-url", "postgres://ann:hunter2@127.0.0.1:1/leads"];
+    let output = run(empty.path(), &away);
+    assert_eq!(output.status.code(), Some(1));
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert!(report.contains("FAIL  database") && !report.contains("hunter2"), "{report}");
+}
+
+fn another_key() -> TempDir {
+    let dir = directory();
+    let path = dir.path().join("master.key");
+    fs::write(&path, "ab".repeat(32)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    dir
+}
+
+#[test]
+fn a_configuration_is_checked_without_a_daemon() {
+    let dir = directory();
+    let file = dir.path().join("leadlined.toml");
+    fs::write(&file, "sweep_age = '3d'\n").unwrap();
+    let args = ["config", "check", "--config", file.to_str().unwrap()];
+    assert_eq!(succeed(dir.path(), &args), "the configuration is right\n");
+    fs::write(&file, "sweep_age = '3 days'\n").unwrap();
+    assert_eq!(run(dir.path(), &args).status.code(), Some(2));
+}
+
+#[test]
+fn the_unit_may_do_little() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("packaging/leadlined.service");
+    let security = Command::new("systemd-analyze")
+        .args(["security", "--offline=yes", "--threshold=15", "--no-pager"])
+        .arg(unit)
+        .output();
+    match security {
+        // An older one does not look at files.
+        Ok(output) if String::from_utf8_lossy(&output.stderr).contains("--offline") => {}
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+        Err(error) => println!("left out, because there is no systemd-analyze: {error}"),
+    }
+}

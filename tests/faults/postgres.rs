@@ -1,0 +1,172 @@
+//! A private PostgreSQL that is killed, told to stop, or frozen under its daemon.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_tests::{ChildDaemon, Operator, figure, http, post_lead, wait_until};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
+use tokio::time::Instant;
+
+/// How long a post may take to be refused, in seconds.
+const REFUSED_WITHIN: f64 = 2.0;
+
+fn postmaster(dir: &Path) -> u32 {
+    let text = fs::read_to_string(dir.join("postgres/data/postmaster.pid")).unwrap();
+    text.lines().next().unwrap().parse().unwrap()
+}
+
+/// The server's processes: the postmaster last, so that nothing new is started while they are signalled.
+fn processes(dir: &Path) -> Vec<u32> {
+    let postmaster = postmaster(dir);
+    let mut found = vec![postmaster];
+    for entry in fs::read_dir("/proc").unwrap().map(Result::unwrap) {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        if parent.and_then(|parent| parent.trim().parse().ok()) == Some(postmaster) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn signal(name: &str, pids: &[u32]) {
+    let pids = pids.iter().map(ToString::to_string);
+    // Some of them may have ended meanwhile.
+    Command::new("kill").args(["-s", name]).args(pids).status().unwrap();
+}
+
+struct Scene {
+    daemon: ChildDaemon,
+    operator: Operator,
+    receiver: Receiver,
+    key: String,
+    integration: String,
+    posted: usize,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let daemon = ChildDaemon::start(None, &[]).await;
+        let operator = Operator::new(daemon.control().await);
+        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+        let key = operator.company(7).await;
+        let made = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+        let integration = made.integration.unwrap().id;
+        Self { daemon, operator, receiver, key, integration, posted: 0 }
+    }
+
+    /// Posts the next lead. Only one that was accepted is followed by another.
+    async fn post(&mut self) -> (u16, Duration) {
+        let started = Instant::now();
+        let lead = sample_lead(self.posted).to_string();
+        let (status, _) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead).await;
+        self.posted += usize::from(status == 202);
+        (status, started.elapsed())
+    }
+
+    /// Waits until leads are accepted again. The answer is how long that took.
+    async fn recovered(&mut self) -> f64 {
+        let started = Instant::now();
+        while self.post().await.0 != 202 {
+            assert!(started.elapsed() < Duration::from_secs(60), "no lead is accepted any more");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        started.elapsed().as_secs_f64()
+    }
+
+    /// Every lead that was accepted is delivered, and the daemon ends well.
+    async fn end(mut self) {
+        let Self { operator, integration, posted, .. } = &self;
+        wait_until("every accepted lead is delivered", async || {
+            let deliveries = operator.deliveries_of(integration).await;
+            deliveries.len() == *posted && deliveries.iter().all(|delivery| delivery.state == "delivered")
+        })
+        .await;
+        assert_eq!(self.daemon.stop().await, Some(0));
+        self.receiver.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_is_killed_or_told_to_stop() {
+    let mut scene = Scene::start().await;
+    assert_eq!(scene.post().await.0, 202);
+    for (name, word) in [("KILL", "is gone"), ("TERM", "was told to stop"), ("INT", "private PostgreSQL")] {
+        let before = postmaster(scene.daemon.dir());
+        signal(name, &[before]);
+        // Those who are connected are served until the daemon has seen it.
+        let dir = scene.daemon.dir().to_owned();
+        wait_until("another server runs", async || {
+            fs::read_to_string(dir.join("postgres/data/postmaster.pid"))
+                .is_ok_and(|text| text.lines().next() != Some(&before.to_string()))
+        })
+        .await;
+        let case = format!("the server gets SIG{name}");
+        figure(&case, "seconds until leads are accepted again", scene.recovered().await, 15.0);
+        let is_said = scene.daemon.log().iter().any(|line| line.contains(word));
+        assert!(is_said, "the log says that the server {word}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_is_frozen() {
+    let case = "the server is frozen";
+    let mut scene = Scene::start().await;
+    assert_eq!(scene.post().await.0, 202);
+    let frozen = processes(scene.daemon.dir());
+    signal("STOP", &frozen);
+    let asked = Instant::now();
+    let ready = async { http().get(scene.daemon.url("/readyz")).send().await.unwrap().status().as_u16() };
+    assert_eq!(ready.await, 503);
+    figure(case, "seconds until /readyz says so", asked.elapsed().as_secs_f64(), REFUSED_WITHIN);
+    let (mut slowest, mut lines) = (Duration::ZERO, scene.daemon.log().len());
+    let frozen_since = Instant::now();
+    while frozen_since.elapsed() < Duration::from_secs(5) {
+        let (status, took) = scene.post().await;
+        assert_eq!(status, 503);
+        slowest = slowest.max(took);
+    }
+    figure(case, "seconds until a post is refused", slowest.as_secs_f64(), REFUSED_WITHIN);
+    lines = scene.daemon.log().len() - lines;
+    figure(case, "log lines a second", lines as f64 / frozen_since.elapsed().as_secs_f64(), 2.0);
+    signal("CONT", &frozen);
+    figure(case, "seconds until leads are accepted again", scene.recovered().await, 10.0);
+    scene.end().await;
+}
+
+/// Lets every new transaction write or not, and ends those who are connected, as a fail-over does.
+async fn let_write(dir: &Path, may_write: bool) {
+    let options = PgConnectOptions::new_without_pgpass().socket(dir.join("postgres")).username("leadline");
+    let mut connection = options.database("postgres").connect().await.unwrap();
+    let word = if may_write { "off" } else { "on" };
+    let sql = format!("ALTER DATABASE leadline SET default_transaction_read_only = {word}");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'leadline'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_takes_no_writes() {
+    let case = "the database is read-only";
+    let mut scene = Scene::start().await;
+    assert_eq!(scene.post().await.0, 202);
+    let_write(scene.daemon.dir(), false).await;
+    let (lines, since) = (scene.daemon.log().len(), Instant::now());
+    let mut posts = 0;
+    while since.elapsed() < Duration::from_secs(10) {
+        assert_eq!(scene.post().await.0, 503);
+        posts += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let lines = scene.daemon.log().len() - lines;
+    println!("{posts} posts were refused");
+    figure(case, "log lines a second", lines as f64 / since.elapsed().as_secs_f64(), 2.0);
+    let_write(scene.daemon.dir(), true).await;
+    figure(case, "seconds until leads are accepted again", scene.recovered().await, 10.0);
+    scene.end().await;
+}
