@@ -29,6 +29,7 @@ const fn rule(folder: &'static str, parts: &'static [&'static str], crates: &'st
 /// The daemon's parts meet only in the store. `app`, `main` and `config` see all; all may use telemetry.
 const DAEMON: [Rule; 11] = [
     rule("domain", &[], &[]),
+    rule("compute", &["domain"], &["tokio"]),
     rule("connectors", &["domain"], &[]),
     rule("user", &[], &[]),
     rule("secrets", &["user"], &[]),
@@ -39,11 +40,11 @@ const DAEMON: [Rule; 11] = [
         &["domain", "connectors"],
         &["reqwest", "hickory_resolver", "lettre", "tokio", "tower", "rustls"],
     ),
-    rule("intake", &["domain", "store"], &["axum", "tower", "tower_http", "tokio"]),
-    rule("dispatch", &["domain", "connectors", "store", "push"], &["tokio"]),
+    rule("intake", &["compute", "domain", "store"], &["axum", "tower", "tower_http", "tokio"]),
+    rule("dispatch", &["compute", "domain", "connectors", "store", "push"], &["tokio"]),
     rule(
         "control",
-        &["domain", "connectors", "store"],
+        &["compute", "domain", "connectors", "store"],
         &["tonic", "tower", "tokio", "leadline_proto", "prost"],
     ),
     rule("telemetry", &["config"], &["tokio"]),

@@ -10,6 +10,7 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    compute::Compute,
     config::Config,
     connectors, control,
     dispatch::{self, Dispatch},
@@ -46,6 +47,8 @@ const POOL_GRACE: Duration = Duration::from_secs(5);
 pub struct Running {
     /// Where leads are taken in.
     pub intake: SocketAddr,
+    /// Where health in detail and metrics are asked for.
+    pub admin: Option<SocketAddr>,
     /// The socket of the control API.
     pub control: PathBuf,
     parts: Parts,
@@ -68,6 +71,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         )
     })?;
     let intake = listener.local_addr()?;
+    let admin = bind_admin(&config).await?;
+    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     // So are the other things that only another configuration mends: nothing is made before they are found right.
     let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
     master_key::load(&config.master_key)?;
@@ -85,7 +90,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     start_keepers(&mut parts, cluster.as_ref(), &store, metrics.clone());
     let egress = EgressPolicy::new(config.allow_egress);
     let brand = config.brand.as_str().to_owned();
-    let deps = control::ControlDeps { store: store.clone(), egress: egress.clone(), brand: brand.clone() };
+    let compute = Compute::default();
+    let deps = control::ControlDeps {
+        store: store.clone(),
+        egress: egress.clone(),
+        brand: brand.clone(),
+        compute: compute.clone(),
+    };
     parts.start("control", CONTROL_GRACE, |stop| async move {
         control::serve(socket, deps, stop).await.context("control")
     });
@@ -101,13 +112,41 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     .context("cannot start to push")?;
     parts.start("dispatch", PUSH_GRACE + HOUSEKEEPING_GRACE, |stop| run_dispatch(dispatch, stop));
     let ready: intake::Readiness = Arc::new(|| true);
-    let deps = intake::IntakeDeps { store: store.clone(), metrics, ready };
+    let trusted_proxies = config.trusted_proxies;
+    let deps = intake::IntakeDeps { store: store.clone(), metrics, ready, compute, trusted_proxies };
+    let listeners = intake::Listeners { public: listener, admin };
     parts.start("intake", INTAKE_GRACE, |stop| async move {
-        intake::serve(listener, deps, stop).await.context("intake")
+        intake::serve(listeners, deps, stop).await.context("intake")
     });
     data.announce(intake).context("cannot write the address of the intake")?;
     tracing::info!(%intake, control = %config.control.display(), "ready");
-    Ok(Running { intake, control: config.control, parts, pool, store, cluster, _data: data })
+    Ok(Running {
+        intake,
+        admin: admin_address,
+        control: config.control,
+        parts,
+        pool,
+        store,
+        cluster,
+        _data: data,
+    })
+}
+
+/// Listens to operators' machines, if anywhere. An address that nobody asked for may be another daemon's.
+async fn bind_admin(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = config.admin_listen else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if !config.admin_is_asked_for => {
+            tracing::warn!(%address, %error, "metrics and health in detail are answered nowhere: give --admin-listen");
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "cannot answer about health at {address}: free it, or choose another --admin-listen, or off"
+            )
+        }),
+    }
 }
 
 /// Starts what keeps the rest well: the server, the word on whether it answers, the metrics, and the house.

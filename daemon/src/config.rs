@@ -76,6 +76,13 @@ pub(crate) struct Settings {
     /// Where leads are taken in over HTTP [default: 127.0.0.1:8080]
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     intake_listen: Option<String>,
+    /// Where health in detail and metrics are asked for; `off` for nowhere [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin_listen: Option<String>,
+    /// Proxies whose X-Forwarded-For is taken for the address of the client; repeatable
+    #[arg(long, value_name = "CIDR")]
+    #[serde(default)]
+    trusted_proxy: Vec<String>,
     /// Where consoles and scripts connect [default: unix:<data dir>/control.sock]
     #[arg(long, global = true, value_name = "unix:PATH")]
     control_listen: Option<String>,
@@ -116,6 +123,11 @@ pub struct Config {
     pub database_password: Option<SecretString>,
     pub data_dir: PathBuf,
     pub intake_listen: SocketAddr,
+    /// Where health in detail and metrics are asked for.
+    pub admin_listen: Option<SocketAddr>,
+    /// Whether somebody asked for that address: without being asked the daemon does without one that is taken.
+    pub admin_is_asked_for: bool,
+    pub trusted_proxies: Vec<IpNet>,
     /// The control socket.
     pub control: PathBuf,
     pub allow_egress: Vec<IpNet>,
@@ -137,6 +149,9 @@ impl Config {
             database_url: None,
             database_password: None,
             intake_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
+            admin_is_asked_for: false,
+            trusted_proxies: Vec::new(),
             control: data_dir.join("control.sock"),
             allow_egress: Vec::new(),
             brand: Brand::ours(),
@@ -166,6 +181,12 @@ impl Settings {
             database_password_file: self.database_password_file.or(below.database_password_file),
             data_dir: data_dir.or(below.data_dir),
             intake_listen: self.intake_listen.or(below.intake_listen),
+            admin_listen: self.admin_listen.or(below.admin_listen),
+            trusted_proxy: if self.trusted_proxy.is_empty() {
+                below.trusted_proxy
+            } else {
+                self.trusted_proxy
+            },
             control_listen: self.control_listen.or(below.control_listen),
             allow_egress: if self.allow_egress.is_empty() { below.allow_egress } else { self.allow_egress },
             brand: self.brand.or(below.brand),
@@ -188,6 +209,16 @@ impl Settings {
         config.database_password = self.database_password_file.as_deref().map(password_in).transpose()?;
         if let Some(text) = self.intake_listen {
             config.intake_listen = value("--intake-listen", text, intake_listen)?;
+        }
+        if let Some(text) = self.admin_listen {
+            config.admin_is_asked_for = true;
+            config.admin_listen = match text.as_str() {
+                "off" => None,
+                _ => Some(value("--admin-listen", text, intake_listen)?),
+            };
+        }
+        for text in self.trusted_proxy {
+            config.trusted_proxies.push(value("--trusted-proxy", text, network)?);
         }
         if let Some(text) = self.control_listen {
             config.control = value("--control-listen", text, control_listen)?;
@@ -352,6 +383,11 @@ mod tests {
         assert_eq!(config.control, Path::new("/data/control.sock"));
         assert_eq!(config.master_key, Path::new("/data/master.key"));
         assert_eq!(config.intake_listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.admin_listen.unwrap().to_string(), "127.0.0.1:8081");
+        assert!(read_args(&["--admin-listen", "off"]).unwrap().admin_listen.is_none());
+        let proxies =
+            read_args(&["--trusted-proxy", "10.1.2.3/8", "--trusted-proxy", "::1"]).unwrap().trusted_proxies;
+        assert_eq!(proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
         assert!(config.brand.as_str().starts_with("Leadline/"));
         assert!(config.allow_egress.is_empty() && config.database_url.is_none());
     }

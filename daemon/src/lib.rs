@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod compute;
 pub mod config;
 pub mod connectors;
 pub mod control;

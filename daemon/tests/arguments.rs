@@ -22,6 +22,8 @@ fn help_names_every_flag_and_variable() {
         "LEADLINE_DATA_DIR",
         "--config <FILE>",
         "--intake-listen <ADDRESS:PORT>",
+        "--admin-listen <ADDRESS:PORT>",
+        "--trusted-proxy <CIDR>",
         "--control-listen <unix:PATH>",
         "--allow-egress <CIDR>",
         "--brand <NAME[/VERSION]>",

@@ -61,8 +61,16 @@ async fn a_port_in_use_is_told() {
     let port = taken.local_addr().unwrap().to_string();
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().to_str().unwrap();
-    let (code, error) =
-        refusal(&["--data-dir", dir, "--database-url", database.url(), "--intake-listen", &port]);
+    let (code, error) = refusal(&[
+        "--data-dir",
+        dir,
+        "--database-url",
+        database.url(),
+        "--admin-listen",
+        "off",
+        "--intake-listen",
+        &port,
+    ]);
     assert_eq!(code, 1);
     assert!(error.contains(&port) && error.contains("choose another --intake-listen"), "{error}");
 }
@@ -116,7 +124,16 @@ async fn another_master_key_is_refused_and_the_file_to_copy_is_named() {
     Daemon::start_on(&database).await.stop().await;
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().to_str().unwrap();
-    let args = ["--data-dir", dir, "--database-url", database.url(), "--intake-listen", "127.0.0.1:0"];
+    let args = [
+        "--data-dir",
+        dir,
+        "--database-url",
+        database.url(),
+        "--admin-listen",
+        "off",
+        "--intake-listen",
+        "127.0.0.1:0",
+    ];
     let key = temp.path().join("master.key");
 
     let (code, error) = refusal(&args);
@@ -142,8 +159,16 @@ async fn a_database_that_is_away_and_bad_settings_are_told() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().to_str().unwrap();
     let away = "postgres://ann:hunter2@127.0.0.1:1/leads";
-    let (code, error) =
-        refusal(&["--data-dir", dir, "--intake-listen", "127.0.0.1:0", "--database-url", away]);
+    let (code, error) = refusal(&[
+        "--data-dir",
+        dir,
+        "--admin-listen",
+        "off",
+        "--intake-listen",
+        "127.0.0.1:0",
+        "--database-url",
+        away,
+    ]);
     assert_eq!(code, 1);
     assert!(error.contains("did not answer within 10 s") && !error.contains("hunter2"), "{error}");
 

@@ -1,5 +1,7 @@
 //! Asking flows again about what they hold: once a condition is mended, its leads go where it says.
 
+use std::sync::Arc;
+
 use leadline_proto::v1;
 use tonic::{Request, Response};
 
@@ -18,7 +20,7 @@ use crate::{
 };
 
 /// How many are read and settled at once: an event may have 256 KiB.
-const BATCH: i64 = 100;
+const BATCH: i64 = 20;
 
 impl Control {
     pub(super) async fn ask_again(
@@ -36,11 +38,14 @@ impl Control {
         let mut after = None;
         loop {
             let view = self.store.company_view(company).await?;
-            let view = view.ok_or_else(|| Refusal::unknown("company", company))?;
+            let view = Arc::new(view.ok_or_else(|| Refusal::unknown("company", company))?);
             let held = self.store.held_by_flows(company, after, BATCH).await?;
             let Some(last) = held.last() else { break };
             after = Some(last.delivery);
-            let settled = decide(&view, &held);
+            let of = Arc::clone(&view);
+            let decided = self.compute.run(company, move || decide(&of, &held)).await;
+            let settled = decided
+                .map_err(|error| Refusal::State(format!("flows could not be asked: {error}; try again")))?;
             if !request.dry_run {
                 let mut command = self.store.batch(&call).await?;
                 command.settle_held_by_flows(company, view.version, &settled).await?;

@@ -1,10 +1,13 @@
 //! Flows: saved only if their condition can be read, and tried on stored leads.
 
+use std::sync::Arc;
+
 use leadline_proto::v1::{self, flow_service_server::FlowService};
 use tonic::{Request, Response};
 
 use super::{Answer, Control, check, convert::time};
 use crate::{
+    compute::{Compute, ComputeError},
     domain::{
         flow::Condition,
         ids::{CompanyId, FlowId},
@@ -29,7 +32,8 @@ const SAMPLE: usize = 10;
 #[tonic::async_trait]
 impl FlowService for Control {
     async fn create_flow(&self, request: Request<v1::CreateFlowRequest>) -> Answer<v1::Flow> {
-        self.mutate(request, create).await
+        let compute = self.compute.clone();
+        self.mutate(request, |command, request| create(compute, command, request)).await
     }
 
     async fn list_flows(&self, request: Request<v1::ListFlowsRequest>) -> Answer<v1::ListFlowsResponse> {
@@ -45,7 +49,8 @@ impl FlowService for Control {
     }
 
     async fn update_flow(&self, request: Request<v1::UpdateFlowRequest>) -> Answer<v1::Flow> {
-        self.mutate(request, update).await
+        let compute = self.compute.clone();
+        self.mutate(request, |command, request| update(compute, command, request)).await
     }
 
     async fn delete_flow(&self, request: Request<v1::DeleteFlowRequest>) -> Answer<v1::DeleteFlowResponse> {
@@ -69,7 +74,7 @@ impl FlowService for Control {
     async fn test_flow(&self, request: Request<v1::TestFlowRequest>) -> Answer<v1::TestFlowResponse> {
         let request = request.into_inner();
         let (company, when) = self.what_to_test(&request).await?;
-        let condition = read(&when)?;
+        let condition = Arc::new(self.read(company, &when).await?);
         let last = match request.last {
             0 => TEST_USUAL,
             last @ 1..=TEST_MOST => last,
@@ -81,10 +86,13 @@ impl FlowService for Control {
             let page = TEST_PAGE.min(i64::from(last - report.tested));
             let events = self.store.stored_events(company, after, page).await?;
             after = events.last().map(|event| event.lead);
-            for event in &events {
-                count(&mut report, &condition, event);
+            let is_last = (events.len() as i64) < page;
+            for event in events {
+                let (uuid, condition) = (event.uuid.clone(), Arc::clone(&condition));
+                let answer = self.compute.run(company, move || ask(&condition, &event)).await;
+                count(&mut report, uuid, answer.unwrap_or_else(|error| Err(error.to_string())));
             }
-            if (events.len() as i64) < page {
+            if is_last {
                 break;
             }
         }
@@ -93,6 +101,13 @@ impl FlowService for Control {
 }
 
 impl Control {
+    /// Reads a condition that is only tried.
+    async fn read(&self, company: CompanyId, when: &str) -> Result<Condition, Refusal> {
+        let source = when.to_owned();
+        let read = self.compute.run(company, move || Condition::compile(&source)).await.map_err(untried)?;
+        read.or_else(|problem| check::invalid(format!("when: {problem}")))
+    }
+
     /// The company and the condition that a test means.
     async fn what_to_test(&self, request: &v1::TestFlowRequest) -> Result<(CompanyId, String), Refusal> {
         match (request.flow.as_str(), request.company.as_str(), request.when.as_str()) {
@@ -108,36 +123,40 @@ impl Control {
     }
 }
 
-/// Asks about one lead more.
-fn count(report: &mut v1::TestFlowResponse, condition: &Condition, event: &StoredEvent) {
+/// What a condition says about a stored lead.
+fn ask(condition: &Condition, event: &StoredEvent) -> Result<bool, String> {
+    let json = Json::parse(&event.body).map_err(|_| "the stored event cannot be read".to_owned())?;
+    condition.holds(&json, event.kind)
+}
+
+/// Counts one lead more.
+fn count(report: &mut v1::TestFlowResponse, lead: String, answer: Result<bool, String>) {
     report.tested += 1;
-    let answer = Json::parse(&event.body)
-        .map_err(|_| "the stored event cannot be read".to_owned())
-        .and_then(|json| condition.holds(&json, event.kind));
     match answer {
         Ok(true) => {
             report.sent += 1;
             if report.sample.len() < SAMPLE {
-                report.sample.push(event.uuid.clone());
+                report.sample.push(lead);
             }
         }
         Ok(false) => report.kept_away += 1,
         Err(error) => {
             report.failed += 1;
             if report.errors.len() < SAMPLE {
-                report.errors.push(v1::FlowTestError { lead: event.uuid.clone(), error });
+                report.errors.push(v1::FlowTestError { lead, error });
             }
         }
     }
 }
 
 async fn create(
+    compute: Compute,
     mut command: Box<Command>,
     request: v1::CreateFlowRequest,
 ) -> Result<(Box<Command>, v1::Flow), Refusal> {
     let name = check::name(&request.name)?;
-    let warning = check_condition(&request.when)?;
     let company = command.company(&request.company).await?;
+    let warning = check_condition(&compute, company.id, &request.when).await?;
     command.flow_name_is_free(company.id, name).await?;
     let count = command.room_for_flow(company.id).await?;
     let flow = FlowView {
@@ -156,6 +175,7 @@ async fn create(
 }
 
 async fn update(
+    compute: Compute,
     mut command: Box<Command>,
     request: v1::UpdateFlowRequest,
 ) -> Result<(Box<Command>, v1::Flow), Refusal> {
@@ -170,7 +190,7 @@ async fn update(
     }
     let mut warning = None;
     if let Some(when) = request.when {
-        warning = check_condition(&when)?;
+        warning = check_condition(&compute, company.id, &when).await?;
         flow.when = when;
     }
     if !request.then.is_empty() {
@@ -213,15 +233,20 @@ async fn unreached(command: &mut Command, company: CompanyId) -> Result<Vec<Stri
 }
 
 /// Reads a condition that is to be saved. Answers for which leads it cannot be evaluated.
-fn check_condition(when: &str) -> Result<Option<String>, Refusal> {
-    match Condition::check(when) {
+async fn check_condition(
+    compute: &Compute,
+    company: CompanyId,
+    when: &str,
+) -> Result<Option<String>, Refusal> {
+    let source = when.to_owned();
+    match compute.run(company, move || Condition::check(&source)).await.map_err(untried)? {
         Ok((_, warning)) => Ok(warning.map(|warning| format!("when: {warning}"))),
         Err(problem) => check::invalid(format!("when: {problem}")),
     }
 }
 
-fn read(when: &str) -> Result<Condition, Refusal> {
-    Condition::compile(when).or_else(|problem| check::invalid(format!("when: {problem}")))
+fn untried(error: ComputeError) -> Refusal {
+    Refusal::State(format!("the condition could not be tried: {error}"))
 }
 
 async fn targets(

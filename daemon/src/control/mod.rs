@@ -19,7 +19,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Response, Status, service::InterceptorLayer, transport::Server};
 
-use crate::{domain::address::EgressPolicy, store::Store};
+use crate::{compute::Compute, domain::address::EgressPolicy, store::Store};
 
 mod activity;
 mod ask_again;
@@ -64,6 +64,8 @@ pub struct ControlDeps {
     pub egress: EgressPolicy,
     /// The daemon's own brand: companies without one use it.
     pub brand: String,
+    /// Where conditions are tried.
+    pub compute: Compute,
 }
 
 /// Why the control API stopped serving.
@@ -88,6 +90,7 @@ struct Inner {
     store: Store,
     egress: EgressPolicy,
     brand: String,
+    compute: Compute,
     tracker: TaskTracker,
     journal: Arc<journal::Journal>,
     stop: CancellationToken,
@@ -129,6 +132,7 @@ pub async fn serve(
             store: deps.store,
             egress: deps.egress,
             brand: deps.brand,
+            compute: deps.compute,
             tracker: tracker.clone(),
             journal,
             stop: stop.clone(),

@@ -1,7 +1,7 @@
 //! Which integrations an event of a lead goes to, and which of its deliveries wait or are skipped.
 
 use super::{
-    flow::{Decision, Flows},
+    flow::{Decision, Flows, Verdicts},
     ids::{DeliveryId, IntegrationId},
     integration::EventKind,
     json::Json,
@@ -120,6 +120,28 @@ pub fn fan_out(
     flows: &Flows,
     kind: EventKind,
     event: &Json,
+    new_id: impl FnMut() -> DeliveryId,
+) -> Vec<NewDelivery> {
+    fan_out_by(integrations, || flows.ask(event, kind), kind, event, new_id)
+}
+
+/// As [`fan_out`], where flows could not be asked: what they would decide about is held.
+pub fn fan_out_unasked(
+    integrations: &[IntakeIntegration],
+    flows: &Flows,
+    cause: &str,
+    kind: EventKind,
+    event: &Json,
+    new_id: impl FnMut() -> DeliveryId,
+) -> Vec<NewDelivery> {
+    fan_out_by(integrations, || flows.unanswered(cause), kind, event, new_id)
+}
+
+fn fan_out_by<'a>(
+    integrations: &[IntakeIntegration],
+    ask: impl Fn() -> Verdicts<'a>,
+    kind: EventKind,
+    event: &Json,
     mut new_id: impl FnMut() -> DeliveryId,
 ) -> Vec<NewDelivery> {
     let mut verdicts = None;
@@ -129,7 +151,7 @@ pub fn fan_out(
         let decision = match integration.routing {
             Routing::All => Decision::Sends,
             // Asked once, and only if anybody wants to know.
-            Routing::Flows => verdicts.get_or_insert_with(|| flows.ask(event, kind)).about(integration.id),
+            Routing::Flows => verdicts.get_or_insert_with(&ask).about(integration.id),
         };
         let fate = match decision {
             Decision::Keeps(reason) => Fate::Skipped(reason),
@@ -292,6 +314,10 @@ mod tests {
         );
         let [.., (Fate::Held(reason), _)] = &decide(&flows, Updated, &Json::Null)[..] else { panic!() };
         assert!(reason.starts_with("flow \"lead.guest_count > 5\" cannot be evaluated"), "{reason}");
+        let unasked = fan_out_unasked(&integrations, &flows, "why", Created, &event, DeliveryId::generate);
+        let reason = |at: usize| unasked[at].fate.reason().unwrap_or_default().to_owned();
+        assert_eq!(reason(0), "flow \"true\" cannot be evaluated: why");
+        assert_eq!(unasked.last().unwrap().fate, Fate::Pending, "who takes every lead is asked no flow");
         let none = decide(&Flows::default(), Created, &event);
         assert_eq!(none[0].0, Fate::Skipped("flow: none sends leads here".into()));
         assert_eq!(none[2].0, Fate::Pending, "who takes every lead is asked no flow");

@@ -5,6 +5,7 @@
 
 mod compile;
 mod eval;
+mod fuel;
 mod functions;
 mod program;
 mod reader;
@@ -169,6 +170,13 @@ impl Flows {
             }
             verdicts.push(verdict);
         }
+        Verdicts { flows: &self.0, verdicts }
+    }
+
+    /// What there is to say if they could not be asked.
+    #[must_use]
+    pub fn unanswered(&self, cause: &str) -> Verdicts<'_> {
+        let verdicts = self.0.iter().map(|_| Verdict::Fails(cause.to_owned())).collect();
         Verdicts { flows: &self.0, verdicts }
     }
 }

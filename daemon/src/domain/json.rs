@@ -16,8 +16,13 @@ pub use text::{JsonText, escape};
 
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 32;
-/// The most object keys that are read, all objects together.
+/// The most object keys that a sender's text may have, all objects together.
 pub const MAX_KEYS: usize = 1000;
+/// The most values that a sender's text may have, whatever holds them: a value takes some fifty bytes once it is read.
+pub const MAX_VALUES: usize = 10_000;
+/// How many keys and values more a text of our own may have: what is filled in at the intake must not make an event
+/// unreadable afterwards.
+const SLACK: usize = 24;
 /// The longest string that is read, in bytes.
 pub const MAX_STRING: usize = 64 * 1024;
 
@@ -34,9 +39,15 @@ pub enum Json {
 }
 
 impl Json {
-    /// Reads one JSON value. Refuses duplicate keys, NUL, lone surrogates and what exceeds the limits of this module.
+    /// Reads one JSON value that is our own or was accepted before. Refuses duplicate keys, NUL, lone surrogates and
+    /// what exceeds the limits of this module; the time it takes is in proportion to the length of the text.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        parse::parse(bytes)
+        parse::parse(bytes, SLACK)
+    }
+
+    /// Reads one JSON value of a sender, as [`Json::parse`] but without its slack.
+    pub fn parse_received(bytes: &[u8]) -> Result<Self, JsonError> {
+        parse::parse(bytes, 0)
     }
 
     /// A string.
@@ -55,6 +66,21 @@ impl Json {
     #[must_use]
     pub fn object<const N: usize>(members: [(&str, Self); N]) -> Self {
         Self::Object(members.into_iter().map(|(key, value)| (JsonText::new(key), value)).collect())
+    }
+
+    /// How much work it is to look at all of it: one for each value, and one for each 32 bytes of text.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) => 1,
+            Self::Number(text) => 1 + text.len() / 32,
+            Self::String(text) => 1 + text.raw_len() / 32,
+            Self::Array(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
+            Self::Object(members) => {
+                let weigh = |(key, value): &(JsonText, Self)| 1 + key.raw_len() / 32 + value.weight();
+                1 + members.iter().map(weigh).sum::<usize>()
+            }
+        }
     }
 
     /// The member of an object.

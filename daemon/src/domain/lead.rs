@@ -1,8 +1,10 @@
 //! Takes a lead event in: checks every field, fills in what may be absent, and touches nothing else.
 
 mod check;
+pub mod email;
 mod sample;
 mod save;
+pub mod time;
 
 use bytes::Bytes;
 
@@ -14,9 +16,9 @@ use super::{
 pub use sample::{bare_sample, full_sample, required_sample, sample};
 pub use save::SaveLead;
 
-/// What tells no change from a repeat: what happened, and the company's name, which we fill in where the sender leaves
-/// it out, and which an operator may change meanwhile.
-const UNCOMPARED: [&str; 2] = ["event", "company.name"];
+/// What tells no change from a repeat: what happened, the uuid, by which the lead was found and whose case says nothing,
+/// and the company's name, which we fill in where the sender leaves it out, and which an operator may change meanwhile.
+const UNCOMPARED: [&str; 3] = ["event", "lead.uuid", "company.name"];
 
 /// What a lead event is read against.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +80,7 @@ pub struct Problem {
 
 /// Reads one lead event, with or without its envelope.
 pub fn accept(body: &[u8], context: &AcceptContext<'_>) -> Result<Accepted, Refusal> {
-    let mut event = Json::parse(body)?;
+    let mut event = Json::parse_received(body)?;
     let problems = check::problems(&event, context.company);
     if !problems.is_empty() {
         return Err(Refusal::Invalid(problems));
@@ -92,7 +94,7 @@ pub fn accept(body: &[u8], context: &AcceptContext<'_>) -> Result<Accepted, Refu
 /// The uuid that an event brings, before anything else is known of it.
 #[must_use]
 pub fn uuid_of(body: &[u8]) -> Option<LeadId> {
-    let event = Json::parse(body).ok()?;
+    let event = Json::parse_received(body).ok()?;
     parse_ulid(&event.at("lead.uuid")?.as_str()?).ok().map(LeadId::from)
 }
 
@@ -147,7 +149,7 @@ fn fill_in(event: &mut Json, context: &AcceptContext<'_>) {
     if let Some(Json::Object(viewing)) = event.get_mut("viewing")
         && !viewing.iter().any(|(key, _)| key.is("ends_at"))
         && let Some(start) = viewing.iter().position(|(key, _)| key.is("starts_at"))
-        && let Some(end) = viewing[start].1.as_str().and_then(|text| check::an_hour_after(&text))
+        && let Some(end) = viewing[start].1.as_str().and_then(|text| time::an_hour_after(&text))
     {
         viewing.insert(start + 1, (JsonText::new("ends_at"), Json::string(&end)));
     }

@@ -1,5 +1,7 @@
 //! The way of a lead from its body to its commit.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -7,11 +9,12 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     App,
-    ledger::{Ledger, Trouble},
+    intake_store::{IntakeStore, StoreFailure},
     problem::Problem,
-    views::{Credential, Opened},
+    views::{Credential, KeyMatch},
 };
 use crate::{
+    compute::ComputeError,
     domain::{
         ids::LeadId,
         integration::EventKind,
@@ -29,13 +32,16 @@ use crate::{
 
 /// How often a lead is decided on before its sender is asked to come back, while an operator changes the company.
 const DECISIONS: usize = 5;
+/// Up to here a body is read where its request is: that is quicker than to hand it over.
+pub(super) const SMALL: usize = 8 * 1024;
 
 /// What the sender of a lead is told, after the commit.
 #[derive(Debug, Serialize)]
 pub(super) struct Receipt {
     lead: String,
     pub(super) status: &'static str,
-    deliveries: Vec<ReceiptDelivery>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliveries: Option<Vec<ReceiptDelivery>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,20 +63,25 @@ impl Receipt {
                 reason: delivery.reason,
             })
             .collect();
-        Self { lead, status, deliveries }
+        Self { lead, status, deliveries: Some(deliveries) }
+    }
+
+    /// Without its deliveries, for those who did not ask for them.
+    pub(super) fn short(self) -> Self {
+        Self { deliveries: None, ..self }
     }
 }
 
 /// What shape a lead comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum Endpoint {
     /// The canonical event.
     Leads,
     /// The flat one, found again by its address.
     SaveLead,
 }
 
-impl Door {
+impl Endpoint {
     /// Where it is.
     pub(super) const fn path(self) -> &'static str {
         match self {
@@ -82,30 +93,35 @@ impl Door {
 
 /// Decides on a lead and commits it. If the company changed meanwhile, the key may be revoked and the integrations
 /// others, so all of it is decided again.
-pub(super) async fn accept<L: Ledger>(
-    app: &App<L>,
-    door: Door,
+pub(super) async fn accept<S: IntakeStore>(
+    app: &App<S>,
+    endpoint: Endpoint,
     credential: &Credential,
-    mut opened: Opened,
+    mut matched: KeyMatch,
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<Receipt, Problem> {
     let new_id = LeadId::generate();
     for _ in 0..DECISIONS {
-        if !opened.admits(headers, body, jiff::Timestamp::now().as_second()) {
+        if !matched.admits(headers, body, jiff::Timestamp::now().as_second()) {
             return Err(Problem::unsigned());
         }
-        let view = &*opened.view;
-        let context = AcceptContext { company: view.id, company_name: &view.name, new_id };
-        let committed = match door {
-            Door::Leads => commit(app, view, &lead::accept(body, &context)?).await?,
-            Door::SaveLead => save(app, view, &SaveLead::parse(body)?, &context).await?,
+        let view = &matched.view;
+        let committed = match endpoint {
+            Endpoint::Leads => {
+                let accepted = read(app, view, body, new_id, lead::accept).await?;
+                commit(app, view, Arc::new(accepted)).await?
+            }
+            Endpoint::SaveLead => {
+                let lead = read(app, view, body, new_id, |body, _| SaveLead::parse(body)).await?;
+                save(app, view, Arc::new(lead), new_id).await?
+            }
         };
         if let Some(receipt) = committed {
             return Ok(receipt);
         }
         let newer = app.views.open_newer(credential, Some(view.version)).await?;
-        opened = newer.ok_or_else(Problem::unauthorized)?;
+        matched = newer.ok_or_else(Problem::unauthorized)?;
     }
     Err(Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -113,22 +129,58 @@ pub(super) async fn accept<L: Ledger>(
     ))
 }
 
+/// Reads a body against the company; a long one beside the async workers, because reading takes time in proportion.
+async fn read<S: IntakeStore, T: Send + 'static>(
+    app: &App<S>,
+    view: &Arc<CompanyView>,
+    body: &Bytes,
+    new_id: LeadId,
+    read: fn(&[u8], &AcceptContext<'_>) -> Result<T, Refusal>,
+) -> Result<T, Problem> {
+    let (of, bytes) = (Arc::clone(view), body.clone());
+    let work = move || {
+        let context = AcceptContext { company: of.id, company_name: &of.name, new_id };
+        read(&bytes, &context)
+    };
+    let done = if body.len() <= SMALL { work() } else { app.settings.compute.run(view.id, work).await? };
+    Ok(done?)
+}
+
+/// Decides which deliveries an event makes. Conditions are asked beside the async workers; flows that give no answer in
+/// time cost the deliveries they decide about their push, and no more.
+async fn decide<S: IntakeStore>(
+    app: &App<S>,
+    view: &Arc<CompanyView>,
+    accepted: &Arc<Accepted>,
+    kind: EventKind,
+) -> Result<NewEvent, Problem> {
+    if !view.asks_flows() {
+        return Ok(NewEvent::decide(view, accepted, kind));
+    }
+    let (of, about) = (Arc::clone(view), Arc::clone(accepted));
+    match app.settings.compute.run(view.id, move || NewEvent::decide(&of, &about, kind)).await {
+        Ok(event) => Ok(event),
+        Err(error @ ComputeError::Busy) => Err(error.into()),
+        Err(error) => Ok(NewEvent::without_flows(view, accepted, kind, &error.to_string())),
+    }
+}
+
 /// None if the view is too old to commit on.
-async fn commit<L: Ledger>(
-    app: &App<L>,
-    view: &CompanyView,
-    accepted: &Accepted,
+async fn commit<S: IntakeStore>(
+    app: &App<S>,
+    view: &Arc<CompanyView>,
+    accepted: Arc<Accepted>,
 ) -> Result<Option<Receipt>, Problem> {
-    let created = NewEvent::decide(view, accepted, EventKind::Created);
+    let created = decide(app, view, &accepted, EventKind::Created).await?;
     let deliveries = created.deliveries.iter().map(AcceptedDelivery::from).collect();
     let uuid = accepted.uuid.clone();
     Ok(match commit_once_free(app, created).await? {
-        Flushed::Locked => return Err(Trouble::Busy.into()),
+        Flushed::Locked => return Err(StoreFailure::Busy.into()),
         Flushed::Created => Some(Receipt::new("accepted", uuid, deliveries)),
         Flushed::Stale => None,
         Flushed::Known => {
-            let update = NewEvent::decide(view, accepted, EventKind::Updated);
-            match app.ledger.accept_again(&update).await? {
+            let update = decide(app, view, &accepted, EventKind::Updated).await?;
+            match app.store.accept_again(&update).await? {
                 Again::Duplicate(deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
                 Again::Updated(deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
                 Again::Erased => return Err(Refusal::erased().into()),
@@ -139,7 +191,7 @@ async fn commit<L: Ledger>(
 }
 
 /// Commits when nobody holds the company any more. Other companies' leads do not wait meanwhile.
-async fn commit_once_free<L: Ledger>(app: &App<L>, event: NewEvent) -> Result<Flushed, Trouble> {
+async fn commit_once_free<S: IntakeStore>(app: &App<S>, event: NewEvent) -> Result<Flushed, StoreFailure> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         let flushed = app.queue.commit(event.clone()).await?;
@@ -151,24 +203,28 @@ async fn commit_once_free<L: Ledger>(app: &App<L>, event: NewEvent) -> Result<Fl
 }
 
 /// Merges a flat lead into the one of its address. None if the view is too old to commit on.
-async fn save<L: Ledger>(
-    app: &App<L>,
-    view: &CompanyView,
-    lead: &SaveLead,
-    context: &AcceptContext<'_>,
+async fn save<S: IntakeStore>(
+    app: &App<S>,
+    view: &Arc<CompanyView>,
+    lead: Arc<SaveLead>,
+    new_id: LeadId,
 ) -> Result<Option<Receipt>, Problem> {
-    let key = SaveKey {
-        company: view.id,
-        version: view.version,
-        email_hash: lead.email_hash(),
-        new_id: context.new_id,
-    };
-    let decide = |current: Option<Bytes>| {
-        let accepted = lead.merge(current.as_deref(), context)?;
+    let key = SaveKey { company: view.id, version: view.version, email_hash: lead.email_hash(), new_id };
+    let merged = |current: Option<Bytes>| async move {
         let kind = if current.is_some() { EventKind::Updated } else { EventKind::Created };
-        Ok(NewEvent::decide(view, &accepted, kind))
+        let merge = {
+            let view = Arc::clone(view);
+            let current = current.clone();
+            move || {
+                let context = AcceptContext { company: view.id, company_name: &view.name, new_id };
+                lead.merge(current.as_deref(), &context)
+            }
+        };
+        let is_small = current.is_none_or(|current| current.len() <= SMALL);
+        let accepted = if is_small { merge() } else { app.settings.compute.run(view.id, merge).await? };
+        decide(app, view, &Arc::new(accepted?), kind).await
     };
-    Ok(match app.ledger.save(&key, decide).await?? {
+    Ok(match app.store.save(&key, merged).await?? {
         Saved::Created(uuid, deliveries) => Some(Receipt::new("accepted", uuid, deliveries)),
         Saved::Duplicate(uuid, deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
         Saved::Updated(uuid, deliveries) => Some(Receipt::new("updated", uuid, deliveries)),

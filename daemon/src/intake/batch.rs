@@ -7,6 +7,7 @@
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::{Body, BodyDataStream},
     extract::State,
     response::{IntoResponse, Response},
@@ -22,12 +23,13 @@ use tokio::{
 
 use super::{
     App,
-    accept::{self, Door, Receipt},
+    accept::{self, Endpoint, Receipt},
     body::{self, BODY_CAP},
-    ledger::Ledger,
+    intake_store::IntakeStore,
+    places::Place,
     problem::Problem,
-    routes::admit,
-    views::{Credential, Opened},
+    routes::{Client, admit},
+    views::{Credential, KeyMatch},
 };
 use crate::domain::{ids::LeadId, lead};
 
@@ -40,14 +42,17 @@ const LINE_TIMEOUT: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// `POST /v1/leads/batch`.
-pub(super) async fn post_batch<L: Ledger>(
-    State(app): State<Arc<App<L>>>,
+pub(super) async fn post_batch<S: IntakeStore>(
+    State(app): State<Arc<App<S>>>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match open(&app, &headers).await {
-        Ok((credential, opened)) => {
-            let batch = Arc::new(Batch { app, credential, opened });
+    match open(&app, &client, &headers).await {
+        Ok((credential, matched, place)) => {
+            let is_short = wants_little(&headers);
+            let batch =
+                Arc::new(Batch { app, credential, matched, is_short, _client: client, _place: place });
             let answers = Body::from_stream(answers(batch, body.into_data_stream(), LINE_TIMEOUT));
             (StatusCode::OK, [(header::CONTENT_TYPE, "application/x-ndjson")], answers).into_response()
         }
@@ -59,11 +64,24 @@ pub(super) async fn post_batch<L: Ledger>(
     }
 }
 
-async fn open<L: Ledger>(app: &App<L>, headers: &HeaderMap) -> Result<(Credential, Opened), Problem> {
-    let (credential, _) = admit(app, headers).await?;
+/// Whether the answers may leave the deliveries out.
+fn wants_little(headers: &HeaderMap) -> bool {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split([',', ';']).any(|part| part.trim().eq_ignore_ascii_case("return=minimal")))
+}
+
+async fn open<S: IntakeStore>(
+    app: &App<S>,
+    client: &Client,
+    headers: &HeaderMap,
+) -> Result<(Credential, KeyMatch, Place), Problem> {
+    let (credential, _) = admit(app, client, headers).await?;
     // Every line would say so: better to say it once, before the first.
-    let opened = app.views.open_current(&credential).await?.ok_or_else(Problem::unauthorized)?;
-    let checked = if opened.wants_signature() {
+    let matched = app.views.open_current(&credential).await?.ok_or_else(Problem::unauthorized)?;
+    let checked = if matched.wants_signature() {
         Err(Problem::new(
             StatusCode::FORBIDDEN,
             "this intake key requires signed bodies, which a batch cannot have: post each lead to /v1/leads, or use another key",
@@ -72,24 +90,31 @@ async fn open<L: Ledger>(app: &App<L>, headers: &HeaderMap) -> Result<(Credentia
         body::check_batch_headers(headers)
     };
     match checked {
-        Ok(()) => Ok((credential, opened)),
+        Ok(()) => {
+            let place = app.places.batch(matched.key_id(), matched.view.id)?;
+            Ok((credential, matched, place))
+        }
         Err(problem) => {
-            app.refusals.keep(&opened, PATH, &problem, None);
+            app.refusals.keep(&matched, PATH, &problem, None);
             Err(problem)
         }
     }
 }
 
 /// What every line of a request shares.
-struct Batch<L> {
-    app: Arc<App<L>>,
+struct Batch<S> {
+    app: Arc<App<S>>,
     credential: Credential,
-    opened: Opened,
+    matched: KeyMatch,
+    /// Answers leave the deliveries out.
+    is_short: bool,
+    _client: Client,
+    _place: Place,
 }
 
 /// The answers to the lines of a body.
-fn answers<L: Ledger>(
-    batch: Arc<Batch<L>>,
+fn answers<S: IntakeStore>(
+    batch: Arc<Batch<S>>,
     body: BodyDataStream,
     limit: Duration,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
@@ -106,15 +131,15 @@ fn answers<L: Ledger>(
         .filter_map(|answer| std::future::ready(answer.map(Ok)))
 }
 
-struct Reading<L> {
-    batch: Arc<Batch<L>>,
+struct Reading<S> {
+    batch: Arc<Batch<S>>,
     lines: Lines,
     turns: Turns,
 }
 
-impl<L: Ledger> Reading<L> {
+impl<S: IntakeStore> Reading<S> {
     /// Reads the next line and sets the work on it going; none behind the last one.
-    async fn begin(&mut self) -> Option<impl Future<Output = Option<Bytes>> + use<L>> {
+    async fn begin(&mut self) -> Option<impl Future<Output = Option<Bytes>> + use<S>> {
         let stop = self.batch.app.stop.clone();
         let line = tokio::select! {
             biased;
@@ -122,11 +147,16 @@ impl<L: Ledger> Reading<L> {
             line = self.next() => line,
         }?;
         let batch = Arc::clone(&self.batch);
-        let turn = match &line.content {
-            Ok(content) => self.turns.take(lead::uuid_of(content)),
-            Err(_) => None,
+        let (turn, room) = match &line.content {
+            Ok(content) => {
+                let uuid = batch.uuid_of(content).await;
+                let room = batch.app.places.line(batch.matched.view.id, content.len()).await;
+                (self.turns.take(uuid), room)
+            }
+            Err(_) => (None, None),
         };
         let work = async move {
+            let _room = room;
             let answer = match line.content {
                 Ok(content) => batch.accept(&content, turn).await,
                 Err(problem) => Err(problem),
@@ -140,15 +170,30 @@ impl<L: Ledger> Reading<L> {
     /// The next line, no earlier than its key's rate allows: a batch is slowed where single leads are refused.
     async fn next(&mut self) -> Option<Line> {
         // Before the line is read: one that is taken off the body must have an answer.
-        let opened = &self.batch.opened;
-        while let Err(wait) = self.batch.app.rates.admit(opened.key_id(), opened.rate()) {
+        let matched = &self.batch.matched;
+        while let Err(wait) = self.batch.app.rates.admit(matched.key_id(), matched.rate()) {
             sleep(wait).await;
         }
         self.lines.next().await
     }
 }
 
-impl<L: Ledger> Batch<L> {
+impl<S: IntakeStore> Batch<S> {
+    /// The uuid in a line; none if it has none or cannot be read.
+    async fn uuid_of(&self, content: &Bytes) -> Option<LeadId> {
+        if content.len() <= accept::SMALL {
+            return lead::uuid_of(content);
+        }
+        let content = content.clone();
+        self.app
+            .settings
+            .compute
+            .run(self.matched.view.id, move || lead::uuid_of(&content))
+            .await
+            .ok()
+            .flatten()
+    }
+
     async fn accept(&self, content: &Bytes, turn: Option<Turn>) -> Result<Receipt, Problem> {
         // Kept to the end: it lets the next line about this lead begin.
         let mut turn = turn;
@@ -156,16 +201,17 @@ impl<L: Ledger> Batch<L> {
             // Its other end is dropped when that line is through, whatever came of it.
             earlier.await.unwrap_or_default();
         }
-        let _room = self.app.lines_room.acquire().await;
         // The company may have changed since the first line.
-        let opened = self.app.views.open(&self.credential).await?.ok_or_else(Problem::unauthorized)?;
+        let matched = self.app.views.open(&self.credential).await?.ok_or_else(Problem::unauthorized)?;
         let none = HeaderMap::new();
-        let accepted = accept::accept(&self.app, Door::Leads, &self.credential, opened, &none, content).await;
+        let accepted =
+            accept::accept(&self.app, Endpoint::Leads, &self.credential, matched, &none, content).await;
+        let accepted = accepted.map(|receipt| if self.is_short { receipt.short() } else { receipt });
         if let Err(problem) = &accepted
             && problem.status().is_client_error()
             && problem.status() != StatusCode::UNAUTHORIZED
         {
-            self.app.refusals.keep(&self.opened, PATH, problem, Some(content));
+            self.app.refusals.keep(&self.matched, PATH, problem, Some(content));
         }
         accepted
     }
@@ -308,7 +354,7 @@ async fn read(chunks: &mut BodyDataStream, buffer: &mut BytesMut) -> Read {
             return if line.len() > BODY_CAP { Read::TooLong } else { Read::Line(line) };
         }
         seen = buffer.len();
-        // Of a line that is too long no more is kept than tells so.
+        // Keep only enough of an overlong line to report it.
         if seen > 2 * BODY_CAP {
             buffer.truncate(BODY_CAP + 1);
             seen = buffer.len();

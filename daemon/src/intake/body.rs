@@ -8,7 +8,7 @@ use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::{places::Room, problem::Problem};
 
 /// The largest body that is accepted.
 pub(super) const BODY_CAP: usize = 256 * 1024;
@@ -63,13 +63,13 @@ fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
     media_type.trim().eq_ignore_ascii_case(wanted)
 }
 
-/// Reads the whole body.
-pub(super) async fn read(body: Body) -> Result<Bytes, Problem> {
-    read_within(BODY_TIMEOUT, body).await
+/// Reads the whole body into the room that it takes.
+pub(super) async fn read(body: Body, room: &mut Room<'_>) -> Result<Bytes, Problem> {
+    read_within(BODY_TIMEOUT, body, room).await
 }
 
-async fn read_within(limit: Duration, body: Body) -> Result<Bytes, Problem> {
-    timeout(limit, collect(body)).await.unwrap_or_else(|_| {
+async fn read_within(limit: Duration, body: Body, room: &mut Room<'_>) -> Result<Bytes, Problem> {
+    timeout(limit, collect(body, room)).await.unwrap_or_else(|_| {
         let limit = limit.as_secs_f64();
         Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -78,7 +78,7 @@ async fn read_within(limit: Duration, body: Body) -> Result<Bytes, Problem> {
     })
 }
 
-async fn collect(body: Body) -> Result<Bytes, Problem> {
+async fn collect(body: Body, room: &mut Room<'_>) -> Result<Bytes, Problem> {
     let mut bytes = BytesMut::new();
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
@@ -88,6 +88,10 @@ async fn collect(body: Body) -> Result<Bytes, Problem> {
         if bytes.len() + chunk.len() > BODY_CAP {
             discard_chunks(chunks).await;
             return Err(too_large());
+        }
+        if let Err(problem) = room.grow(chunk.len()) {
+            discard_chunks(chunks).await;
+            return Err(problem);
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -130,12 +134,39 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::{domain::ids::CompanyId, intake::places::Places};
 
     #[tokio::test]
     async fn a_body_that_stalls_is_cut() {
         let stalling = futures::stream::iter([Ok::<_, Infallible>("{")]).chain(futures::stream::pending());
-        let problem = read_within(Duration::from_millis(50), Body::from_stream(stalling)).await.unwrap_err();
+        let places = Places::default();
+        let mut room = places.room(CompanyId(7));
+        let limit = Duration::from_millis(50);
+        let problem = read_within(limit, Body::from_stream(stalling), &mut room).await.unwrap_err();
         assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
         assert_eq!(problem.detail(), "the body took longer than 0.05 s: send it again, without pauses");
+    }
+
+    #[tokio::test]
+    async fn bodies_of_one_company_take_no_more_than_its_share_of_the_memory() {
+        let places = Places::default();
+        let mut rooms = Vec::new();
+        let full = loop {
+            let mut room = places.room(CompanyId(7));
+            match read(Body::from(vec![b' '; BODY_CAP]), &mut room).await {
+                Ok(_) => rooms.push(room),
+                Err(problem) => break problem,
+            }
+        };
+        assert_eq!((rooms.len(), full.status()), (64, StatusCode::SERVICE_UNAVAILABLE));
+        assert_eq!(
+            full.detail(),
+            "more bytes of leads come in at once than there is room for: send this lead again after Retry-After seconds"
+        );
+        let mut other = places.room(CompanyId(8));
+        assert!(read(Body::from(vec![b' '; BODY_CAP]), &mut other).await.is_ok());
+        rooms.clear();
+        let mut room = places.room(CompanyId(7));
+        assert!(read(Body::from("{}"), &mut room).await.is_ok(), "what is done gives its room back");
     }
 }

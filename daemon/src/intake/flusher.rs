@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::ledger::{Ledger, Trouble};
+use super::intake_store::{IntakeStore, StoreFailure};
 use crate::store::lead::intake::{Flushed, NewEvent};
 
 /// The most leads of one flush.
@@ -21,34 +21,34 @@ pub(super) struct Queue(mpsc::Sender<Waiting>);
 #[derive(Debug)]
 struct Waiting {
     event: NewEvent,
-    answer: oneshot::Sender<Result<Flushed, Trouble>>,
+    answer: oneshot::Sender<Result<Flushed, StoreFailure>>,
 }
 
 impl Queue {
     /// Waits until the event is committed, or tells why it is not.
-    pub(super) async fn commit(&self, event: NewEvent) -> Result<Flushed, Trouble> {
+    pub(super) async fn commit(&self, event: NewEvent) -> Result<Flushed, StoreFailure> {
         let (answer, committed) = oneshot::channel();
         self.0.try_send(Waiting { event, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Trouble::Busy,
-            mpsc::error::TrySendError::Closed(_) => Trouble::Failed,
+            mpsc::error::TrySendError::Full(_) => StoreFailure::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreFailure::Failed,
         })?;
-        committed.await.unwrap_or(Err(Trouble::Failed))
+        committed.await.unwrap_or(Err(StoreFailure::Failed))
     }
 }
 
 /// The one that commits; it ends when every [`Queue`] is gone and all that waited has its answer.
 #[derive(Debug)]
-pub(super) struct Flusher<L> {
-    ledger: Arc<L>,
+pub(super) struct Flusher<S> {
+    store: Arc<S>,
     queue: mpsc::Receiver<Waiting>,
     /// Events whose lead stood in the last flush already.
     deferred: Vec<Waiting>,
 }
 
-impl<L: Ledger> Flusher<L> {
-    pub(super) fn new(ledger: Arc<L>) -> (Queue, Self) {
+impl<S: IntakeStore> Flusher<S> {
+    pub(super) fn new(store: Arc<S>) -> (Queue, Self) {
         let (sender, queue) = mpsc::channel(QUEUE_CAP);
-        (Queue(sender), Self { ledger, queue, deferred: Vec::new() })
+        (Queue(sender), Self { store, queue, deferred: Vec::new() })
     }
 
     pub(super) async fn run(mut self) {
@@ -95,29 +95,31 @@ impl<L: Ledger> Flusher<L> {
         }
     }
 
-    async fn commit(&self, events: &[NewEvent]) -> Vec<Result<Flushed, Trouble>> {
-        match self.ledger.accept(events).await {
+    async fn commit(&self, events: &[NewEvent]) -> Vec<Result<Flushed, StoreFailure>> {
+        match self.store.accept(events).await {
             Ok(flushed) => flushed.into_iter().map(Ok).collect(),
-            Err(Trouble::Failed | Trouble::Busy) if events.len() > 1 => self.commit_each(events).await,
-            Err(trouble) => vec![Err(trouble); events.len()],
+            Err(StoreFailure::Failed | StoreFailure::Busy) if events.len() > 1 => {
+                self.commit_each(events).await
+            }
+            Err(failure) => vec![Err(failure); events.len()],
         }
     }
 
     /// One bad lead must not fail the others of its flush.
-    async fn commit_each(&self, events: &[NewEvent]) -> Vec<Result<Flushed, Trouble>> {
+    async fn commit_each(&self, events: &[NewEvent]) -> Vec<Result<Flushed, StoreFailure>> {
         let mut answers = Vec::with_capacity(events.len());
         for event in events {
-            let answer = match self.ledger.accept(std::slice::from_ref(event)).await {
-                Ok(flushed) => flushed.into_iter().next().ok_or(Trouble::Failed),
-                Err(trouble) => Err(trouble),
+            let answer = match self.store.accept(std::slice::from_ref(event)).await {
+                Ok(flushed) => flushed.into_iter().next().ok_or(StoreFailure::Failed),
+                Err(failure) => Err(failure),
             };
-            let is_away = answer == Err(Trouble::Away);
+            let is_away = answer == Err(StoreFailure::Away);
             answers.push(answer);
             if is_away {
                 break;
             }
         }
-        answers.resize(events.len(), Err(Trouble::Away));
+        answers.resize(events.len(), Err(StoreFailure::Away));
         answers
     }
 }

@@ -1,37 +1,56 @@
-//! The HTTP door: authenticates, validates everything, commits, answers.
+//! HTTP in: authenticates, validates everything, commits, answers.
 
 use std::{fmt, sync::Arc};
 
+use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::store::Store;
+use crate::{compute::Compute, store::Store};
 
 mod accept;
+mod admin;
 mod batch;
 mod body;
+mod client;
+mod connections;
 mod flusher;
-mod ledger;
-mod patient;
+mod intake_store;
+mod places;
 mod problem;
 mod rates;
 mod refusals;
 mod routes;
+mod security;
 mod server;
 mod status;
+mod strict_lines;
 #[cfg(test)]
 mod tests;
 mod views;
+mod write_timeout;
 
+use client::TrustedProxies;
 use flusher::{Flusher, Queue};
-use ledger::Ledger;
+use intake_store::IntakeStore;
+use places::Places;
 use rates::Rates;
 use refusals::Refusals;
+use security::Security;
 use views::Views;
 
 /// Whether the rest of the daemon is up; the database is asked by intake itself.
 pub type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Where the intake listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For those who send leads.
+    pub public: TcpListener,
+    /// For operators' machines: health in detail and metrics.
+    pub admin: Option<TcpListener>,
+}
 
 /// What the intake is built from.
 #[derive(Clone)]
@@ -40,12 +59,23 @@ pub struct IntakeDeps {
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
     pub ready: Readiness,
+    pub compute: Compute,
+    /// Whose word is taken on who the client is.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl fmt::Debug for IntakeDeps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IntakeDeps").field("store", &self.store).finish_non_exhaustive()
     }
+}
+
+/// What the intake is told, store aside.
+struct Settings {
+    metrics: PrometheusHandle,
+    ready: Readiness,
+    compute: Compute,
+    proxies: TrustedProxies,
 }
 
 /// The intake ended while it should serve.
@@ -55,35 +85,48 @@ pub struct ServeError;
 
 /// Serves until told to stop; then no connection is accepted, and every request that came in still gets its answer.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     deps: IntakeDeps,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    run(listener, Arc::new(deps.store), deps.metrics, deps.ready, stop).await
+    let settings = Settings {
+        metrics: deps.metrics,
+        ready: deps.ready,
+        compute: deps.compute,
+        proxies: TrustedProxies(deps.trusted_proxies),
+    };
+    run(listeners, Arc::new(deps.store), settings, stop).await
 }
 
-async fn run<L: Ledger>(
-    listener: TcpListener,
-    ledger: Arc<L>,
-    metrics: PrometheusHandle,
-    ready: Readiness,
+async fn run<S: IntakeStore>(
+    listeners: Listeners,
+    store: Arc<S>,
+    settings: Settings,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     describe_metrics();
-    let (queue, flusher) = Flusher::new(Arc::clone(&ledger));
+    let (queue, flusher) = Flusher::new(Arc::clone(&store));
     let (refusals, refused) = Refusals::new();
     let mut flushing = JoinSet::new();
     flushing.spawn(flusher.run());
     let mut keeping = JoinSet::new();
-    keeping.spawn(refusals::write(Arc::clone(&ledger), refused));
+    keeping.spawn(refusals::write(Arc::clone(&store), refused));
     let lines = TaskTracker::new();
-    let app = App::new(ledger, queue, refusals, metrics, ready, lines.clone(), stop.clone());
-    let app = Arc::new(app);
+    let proxies = settings.proxies.clone();
+    let app = Arc::new(App::new(store, queue, refusals, settings, lines.clone(), stop.clone()));
+    let admin = async {
+        if let Some(listener) = listeners.admin {
+            let router = admin::router(Arc::clone(&app));
+            server::run(listener, router, TrustedProxies::default(), stop.clone()).await;
+        }
+    };
+    let public = server::run(listeners.public, routes::router(Arc::clone(&app)), proxies, stop.clone());
     tokio::select! {
-        // The router owns the last queue, so the flusher goes on until the server has ended.
-        () = server::run(listener, routes::router(app), stop) => {}
+        _ = async { tokio::join!(public, admin) } => {}
         _ = flushing.join_next() => return Err(ServeError),
     }
+    // It owns the last queue, so the flusher goes on until here.
+    drop(app);
     // Lines of batches whose sender is gone are committed all the same.
     lines.close();
     lines.wait().await;
@@ -103,6 +146,14 @@ fn describe_metrics() {
         "leadline_intake_refusals_total",
         "Posted leads that were refused, by HTTP status"
     );
+    metrics::describe_counter!(
+        "leadline_intake_security_total",
+        "What somebody tried who should not, by what it was"
+    );
+    metrics::describe_counter!(
+        "leadline_intake_connections_refused_total",
+        "Connections for which there was no place"
+    );
     metrics::describe_histogram!("leadline_intake_flush_leads", "Leads that were committed together");
     metrics::describe_histogram!(
         "leadline_intake_flush_seconds",
@@ -112,44 +163,39 @@ fn describe_metrics() {
 }
 
 /// What every request can reach.
-struct App<L> {
-    ledger: Arc<L>,
-    views: Views<L>,
+struct App<S> {
+    store: Arc<S>,
+    settings: Settings,
+    views: Views<S>,
     queue: Queue,
-    metrics: PrometheusHandle,
-    ready: Readiness,
+    places: Places,
     rates: Rates,
+    security: Security,
     refusals: Refusals,
     /// The work on lines of batches, which goes on while their sender does not read.
     lines: TaskTracker,
-    /// How many of them are worked on at once.
-    lines_room: Semaphore,
     stop: CancellationToken,
 }
 
-/// So many lines of batches are worked on at once, whatever the number of batches: single leads must find room too.
-const LINES_AT_ONCE: usize = 256;
-
-impl<L: Ledger> App<L> {
+impl<S: IntakeStore> App<S> {
     fn new(
-        ledger: Arc<L>,
+        store: Arc<S>,
         queue: Queue,
         refusals: Refusals,
-        metrics: PrometheusHandle,
-        ready: Readiness,
+        settings: Settings,
         lines: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            views: Views::new(Arc::clone(&ledger)),
-            ledger,
+            views: Views::new(Arc::clone(&store)),
+            store,
+            settings,
             queue,
-            metrics,
-            ready,
+            places: Places::default(),
             rates: Rates::default(),
+            security: Security::default(),
             refusals,
             lines,
-            lines_room: Semaphore::new(LINES_AT_ONCE),
             stop,
         }
     }

@@ -6,8 +6,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use super::ledger::Trouble;
-use crate::domain::lead::{self, Refusal};
+use super::intake_store::StoreFailure;
+use crate::{
+    compute::ComputeError,
+    domain::lead::{self, Refusal},
+};
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -30,6 +33,15 @@ impl Problem {
             StatusCode::UNAUTHORIZED,
             "no live intake key: send the header Authorization: Bearer llk_… with a key of this company",
         )
+    }
+
+    /// Wrong keys from one address are not even looked up any more.
+    pub(super) fn too_many_wrong_keys() -> Self {
+        let problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many wrong intake keys came from this address: check the key, and come back after Retry-After seconds",
+        );
+        Self { retry_after: Some(10), ..problem }
     }
 
     pub(super) fn unsigned() -> Self {
@@ -83,21 +95,30 @@ impl Problem {
     }
 }
 
-impl From<Trouble> for Problem {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Busy => Self::new(
+impl From<StoreFailure> for Problem {
+    fn from(failure: StoreFailure) -> Self {
+        match failure {
+            StoreFailure::Busy => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "more requests wait than can be answered: send this one again after Retry-After seconds",
             ),
-            Trouble::Away => Self::new(
+            StoreFailure::Away => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the database is away, nothing was accepted: send the request again after Retry-After seconds",
             ),
-            Trouble::Failed => Self::new(
+            StoreFailure::Failed => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the request failed inside the daemon: its log says why; send it again when that is put right",
             ),
+        }
+    }
+}
+
+impl From<ComputeError> for Problem {
+    fn from(error: ComputeError) -> Self {
+        match error {
+            ComputeError::Busy => StoreFailure::Busy.into(),
+            ComputeError::Late | ComputeError::Panicked => StoreFailure::Failed.into(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{ledger::Ledger, problem::Problem, views::Opened};
+use super::{intake_store::IntakeStore, problem::Problem, views::KeyMatch};
 use crate::{
     domain::{ids::RefusalId, redact::redact},
     store::company::refusal::NewRefusal,
@@ -26,7 +26,13 @@ impl Refusals {
     }
 
     /// Keeps a refusal that is the sender's to put right.
-    pub(super) fn keep(&self, opened: &Opened, path: &'static str, problem: &Problem, body: Option<&[u8]>) {
+    pub(super) fn keep(
+        &self,
+        matched: &KeyMatch,
+        path: &'static str,
+        problem: &Problem,
+        body: Option<&[u8]>,
+    ) {
         let Ok(room) = self.0.try_reserve() else {
             tracing::debug!("a refusal is not kept: too many come at once");
             return;
@@ -34,8 +40,8 @@ impl Refusals {
         let errors = problem.errors().iter().take(ERRORS_MAX);
         room.send(NewRefusal {
             id: RefusalId::generate(),
-            company: opened.view.id,
-            key: opened.key_id(),
+            company: matched.view.id,
+            key: matched.key_id(),
             path,
             status: i16::try_from(problem.status().as_u16()).unwrap_or_default(),
             detail: problem.detail().to_owned(),
@@ -46,10 +52,10 @@ impl Refusals {
 }
 
 /// Writes what was handed in; ends when every [`Refusals`] is gone.
-pub(super) async fn write<L: Ledger>(ledger: Arc<L>, mut queue: mpsc::Receiver<NewRefusal>) {
+pub(super) async fn write<S: IntakeStore>(store: Arc<S>, mut queue: mpsc::Receiver<NewRefusal>) {
     let mut taken = Vec::new();
     while queue.recv_many(&mut taken, QUEUE_CAP).await > 0 {
-        if ledger.refused(&taken).await.is_err() {
+        if store.refused(&taken).await.is_err() {
             tracing::debug!(lost = taken.len(), "refusals could not be kept");
         }
         taken.clear();

@@ -1,59 +1,99 @@
 //! Which call does what.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, net::IpAddr, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Body,
-    extract::{Path, State, rejection::PathRejection},
+    extract::{Path, Request, State, rejection::PathRejection},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use tokio::time::sleep;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    App, accept,
-    accept::{Door, Receipt},
+    App,
+    accept::{self, Endpoint, Receipt},
+    admin::Readiness,
     batch, body,
-    ledger::Ledger,
+    client::Peer,
+    intake_store::IntakeStore,
     problem::Problem,
+    security::{Attempted, Patience},
     status::Shown,
-    views::{Credential, Opened},
+    views::{Credential, KeyMatch},
 };
-use crate::domain::ids::LeadId;
+use crate::{compute::Share, domain::ids::LeadId};
 
-/// How long the database may take to say that it is there.
-const READY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Where leads are posted.
+const PATHS: [&str; 3] = ["/v1/leads", "/v1/leads/batch", "/v1/save_lead"];
 
 const OPENAPI: &str = include_str!("openapi.json");
 
-pub(super) fn router<L: Ledger>(app: Arc<App<L>>) -> Router {
+pub(super) fn router<S: IntakeStore>(app: Arc<App<S>>) -> Router {
     Router::new()
-        .route("/v1/leads", post(post_lead::<L>))
-        .route("/v1/leads/batch", post(batch::post_batch::<L>))
-        .route("/v1/save_lead", post(post_save_lead::<L>))
-        .route("/v1/leads/{uuid}", get(get_lead::<L>))
+        .route("/v1/leads", post(post_lead::<S>))
+        .route("/v1/leads/batch", post(batch::post_batch::<S>))
+        .route("/v1/save_lead", post(post_save_lead::<S>))
+        .route("/v1/leads/{uuid}", get(get_lead::<S>))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready::<L>))
-        .route("/metrics", get(metrics::<L>))
+        .route("/readyz", get(ready::<S>))
         .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }))
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&app), around::<S>))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
 }
 
-async fn post_lead<L: Ledger>(State(app): State<Arc<App<L>>>, headers: HeaderMap, body: Body) -> Response {
-    answer(receive(&app, Door::Leads, &headers, body).await)
+/// The client of a request, and the place that it takes.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    _place: Arc<Share>,
+    _peer: Option<Peer>,
 }
 
-async fn post_save_lead<L: Ledger>(
-    State(app): State<Arc<App<L>>>,
+/// What every request has around it: a place of its client's, and headers that keep its answer where it belongs.
+async fn around<S: IntakeStore>(
+    State(app): State<Arc<App<S>>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let address = app.settings.proxies.client(request.extensions(), request.headers());
+    let mut response = match app.places.client(address) {
+        Ok(place) => {
+            let peer = request.extensions().get::<Peer>().cloned();
+            request.extensions_mut().insert(Client { address, _place: Arc::new(place), _peer: peer });
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn post_lead<S: IntakeStore>(
+    State(app): State<Arc<App<S>>>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(receive(&app, Door::SaveLead, &headers, body).await)
+    answer(receive(&app, Endpoint::Leads, &client, &headers, body).await)
+}
+
+async fn post_save_lead<S: IntakeStore>(
+    State(app): State<Arc<App<S>>>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    answer(receive(&app, Endpoint::SaveLead, &client, &headers, body).await)
 }
 
 fn answer(received: Result<Receipt, Problem>) -> Response {
@@ -70,36 +110,46 @@ fn answer(received: Result<Receipt, Problem>) -> Response {
     }
 }
 
-async fn receive<L: Ledger>(
-    app: &App<L>,
-    door: Door,
+async fn receive<S: IntakeStore>(
+    app: &App<S>,
+    endpoint: Endpoint,
+    client: &Client,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Receipt, Problem> {
-    let (credential, opened) = match admit(app, headers).await {
+    let admitted = admit(app, client, headers).await;
+    let admitted = admitted.and_then(|(credential, matched)| {
+        let place = app.places.request(matched.key_id(), matched.view.id)?;
+        Ok((credential, matched, place))
+    });
+    let (credential, matched, _place) = match admitted {
         Ok(admitted) => admitted,
         Err(problem) => {
             body::discard(headers, body).await;
             return Err(problem);
         }
     };
+    let mut room = app.places.room(matched.view.id);
     let mut kept = None;
     let received = async {
-        if let Err(problem) = check(app, &opened, headers) {
+        if let Err(problem) = check(app, &matched, headers) {
             body::discard(headers, body).await;
             return Err(problem);
         }
-        let body = body::read(body).await?;
+        let body = body::read(body, &mut room).await?;
         kept = Some(body.clone());
-        accept::accept(app, door, &credential, opened.clone(), headers, &body).await
+        accept::accept(app, endpoint, &credential, matched.clone(), headers, &body).await
     };
     match received.await {
         // A commit would have noticed that the key is revoked by now, but there is none: the sender is a stranger.
         Err(problem) if problem.status().is_client_error() => {
+            if problem.status() == StatusCode::UNAUTHORIZED {
+                app.security.note(Attempted::WrongSignature, client.address);
+            }
             match app.views.open_current(&credential).await {
                 Ok(None) => Err(Problem::unauthorized()),
                 _ => {
-                    app.refusals.keep(&opened, door.path(), &problem, kept.as_deref());
+                    app.refusals.keep(&matched, endpoint.path(), &problem, kept.as_deref());
                     Err(problem)
                 }
             }
@@ -109,54 +159,75 @@ async fn receive<L: Ledger>(
 }
 
 /// What can be refused before the body is read.
-fn check<L: Ledger>(app: &App<L>, opened: &Opened, headers: &HeaderMap) -> Result<(), Problem> {
-    let rate = opened.rate();
-    if let Err(wait) = app.rates.admit(opened.key_id(), rate) {
+fn check<S: IntakeStore>(app: &App<S>, matched: &KeyMatch, headers: &HeaderMap) -> Result<(), Problem> {
+    let rate = matched.rate();
+    if let Err(wait) = app.rates.admit(matched.key_id(), rate) {
         return Err(Problem::too_fast(rate.unwrap_or_default(), wait));
     }
     body::check_headers(headers)
 }
 
-/// The key first, so that a stranger's body is not even kept.
-pub(super) async fn admit<L: Ledger>(
-    app: &App<L>,
+/// The key first, so that a stranger's body is not even kept. Who tries many keys waits for each answer, and at last is
+/// not even looked for; a key that is known is never kept waiting for what its neighbours tried.
+pub(super) async fn admit<S: IntakeStore>(
+    app: &App<S>,
+    client: &Client,
     headers: &HeaderMap,
-) -> Result<(Credential, Opened), Problem> {
-    let credential = Credential::read(headers).ok_or_else(Problem::unauthorized)?;
-    let opened = app.views.open(&credential).await?.ok_or_else(Problem::unauthorized)?;
-    Ok((credential, opened))
+) -> Result<(Credential, KeyMatch), Problem> {
+    if let Some(credential) = Credential::read(headers) {
+        if let Some(matched) = app.views.kept_match(&credential) {
+            return Ok((credential, matched));
+        }
+        if app.security.patience(client.address) != Patience::None
+            && let Some(matched) = app.views.open(&credential).await?
+        {
+            return Ok((credential, matched));
+        }
+    }
+    Err(wrong_key(app, client).await)
 }
 
-async fn get_lead<L: Ledger>(
-    State(app): State<Arc<App<L>>>,
+async fn wrong_key<S: IntakeStore>(app: &App<S>, client: &Client) -> Problem {
+    match app.security.wrong_key(client.address) {
+        Patience::Full => Problem::unauthorized(),
+        Patience::Short(wait) => {
+            sleep(wait).await;
+            Problem::unauthorized()
+        }
+        Patience::None => Problem::too_many_wrong_keys(),
+    }
+}
+
+async fn get_lead<S: IntakeStore>(
+    State(app): State<Arc<App<S>>>,
+    Extension(client): Extension<Client>,
     uuid: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Shown>, Problem> {
-    let credential = Credential::read(&headers).ok_or_else(Problem::unauthorized)?;
+    let (credential, _) = admit(&app, &client, &headers).await?;
     // Nothing is committed here that would notice a revoked key, so the view must be true now.
-    let opened = app.views.open_current(&credential).await?.ok_or_else(Problem::unauthorized)?;
+    let matched = app.views.open_current(&credential).await?.ok_or_else(Problem::unauthorized)?;
     let lead: LeadId = uuid.ok().and_then(|Path(uuid)| uuid.parse().ok()).ok_or_else(Problem::no_lead)?;
-    let status = app.ledger.lead_status(opened.view.id, lead).await?.ok_or_else(Problem::no_lead)?;
+    let status = app.store.lead_status(matched.view.id, lead).await?.ok_or_else(Problem::no_lead)?;
     Ok(Json(Shown::new(status)?))
 }
 
-async fn ready<L: Ledger>(State(app): State<Arc<App<L>>>) -> Result<&'static str, Problem> {
-    let not_ready = |detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-    if !(app.ready)() {
-        return Err(not_ready("the daemon is starting or stopping: ask again in a moment"));
-    }
-    match tokio::time::timeout(READY_TIMEOUT, app.ledger.is_ready()).await {
-        Ok(true) => Ok("ready\n"),
-        _ => Err(not_ready("the database does not answer: the daemon goes on as soon as it does")),
+/// Without saying why: that is for operators to know.
+async fn ready<S: IntakeStore>(State(app): State<Arc<App<S>>>) -> Result<&'static str, Problem> {
+    match Readiness::of(&app).await.status() {
+        StatusCode::OK => Ok("ready\n"),
+        status => Err(Problem::new(status, "leads cannot be taken in now: ask again in a moment")),
     }
 }
 
-async fn metrics<L: Ledger>(State(app): State<Arc<App<L>>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"))], app.metrics.render())
-}
-
-async fn no_such_path() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path: /openapi.json lists what there is")
+async fn no_such_path(uri: Uri) -> Problem {
+    let detail = match uri.path().strip_suffix('/') {
+        Some(path) if PATHS.contains(&path) => {
+            format!("there is nothing at {path}/: leave out the slash at its end")
+        }
+        _ => "there is nothing at this path: /openapi.json lists what there is".to_owned(),
+    };
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 async fn method_not_allowed(method: Method) -> Problem {

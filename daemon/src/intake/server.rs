@@ -1,26 +1,30 @@
 //! Takes connections, each within its limits, and lets them finish when it is told to stop.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tower::{ServiceExt as _, service_fn};
 
-use super::patient::Patient;
+use super::{
+    client::{Peer, TrustedProxies, of_one},
+    connections::{Connection, Connections},
+    places::{REQUESTS, REQUESTS_OF_ONE},
+    strict_lines::StrictLines,
+    write_timeout::WriteTimeout,
+};
 
-/// The most connections at once; more wait in the kernel's queue.
-const CONNECTIONS: usize = 1024;
 /// How long a request's headers may take, and how long a connection may idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADER_CAP: usize = 64 * 1024;
@@ -28,31 +32,34 @@ const HEADER_CAP: usize = 64 * 1024;
 const STALL: Duration = Duration::from_secs(60);
 /// How long requests may still take after the stop: a slow body and its commit.
 const GRACE: Duration = Duration::from_secs(15);
+/// How long a connection may take to end once its place is wanted.
+const LEAVE: Duration = Duration::from_secs(1);
 /// How long to wait when the system has no descriptors left.
 const BREATH: Duration = Duration::from_millis(200);
+/// What a connection is told for which there is no place.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-pub(super) async fn run(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_CAP);
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let graceful = GracefulShutdown::new();
+pub(super) async fn run(
+    listener: TcpListener,
+    router: Router,
+    proxies: TrustedProxies,
+    stop: CancellationToken,
+) {
+    let all = Connections::new(REQUESTS, REQUESTS_OF_ONE);
     let mut connections = JoinSet::new();
     let accepting = async {
         loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-            let stream = accept(&listener).await;
+            let (stream, peer) = accept(&listener).await;
             while let Some(ended) = connections.try_join_next() {
                 log_panic(ended);
             }
-            let service = TowerToHyperService::new(router.clone());
-            let connection =
-                graceful.watch(http.serve_connection(TokioIo::new(Patient::new(stream, STALL)), service));
-            connections.spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection ended early");
+            match all.enter(of_one(peer), proxies.has(peer), &stop) {
+                Some(connection) => {
+                    connections.spawn(serve(stream, peer, connection, router.clone(), stop.clone()));
                 }
-                drop(permit);
-            });
+                None => refuse(&stream, peer),
+            }
         }
     };
     tokio::select! {
@@ -60,21 +67,67 @@ pub(super) async fn run(listener: TcpListener, router: Router, stop: Cancellatio
         () = accepting => {}
     }
     drop(listener);
-    if timeout(GRACE, graceful.shutdown()).await.is_err() {
+    let ending = async {
+        while let Some(ended) = connections.join_next().await {
+            log_panic(ended);
+        }
+    };
+    if timeout(GRACE, ending).await.is_err() {
         tracing::warn!(connections = connections.len(), "cutting connections that did not end in time");
         connections.abort_all();
+        while let Some(ended) = connections.join_next().await {
+            log_panic(ended);
+        }
     }
-    while let Some(ended) = connections.join_next().await {
-        log_panic(ended);
+}
+
+/// Serves one connection until it ends, its place is wanted, or the daemon stops.
+async fn serve(
+    stream: TcpStream,
+    peer: IpAddr,
+    connection: Connection,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let connection = Arc::new(connection);
+    let close = connection.close.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer::new(peer, connection.request()));
+        router.clone().oneshot(request)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_CAP);
+    let stream = StrictLines::new(WriteTimeout::new(stream, STALL));
+    let mut served = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let ended = tokio::select! {
+        ended = served.as_mut() => Some(ended),
+        () = close.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            if stop.is_cancelled() { Some(served.await) } else { timeout(LEAVE, served).await.ok() }
+        }
+    };
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        None => tracing::debug!("a connection was cut to make room"),
+    }
+}
+
+/// Tells a connection that there is no place for it, if it can be told at once.
+fn refuse(stream: &TcpStream, peer: IpAddr) {
+    metrics::counter!("leadline_intake_connections_refused_total").increment(1);
+    match stream.try_write(FULL) {
+        Ok(_) => tracing::debug!(%peer, "all places are taken"),
+        Err(error) => tracing::debug!(%peer, %error, "all places are taken"),
     }
 }
 
 /// The next connection; what goes wrong with one says nothing of the next.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         let error = match listener.accept().await {
-            Ok((stream, _)) => match stream.set_nodelay(true) {
-                Ok(()) => return stream,
+            Ok((stream, peer)) => match stream.set_nodelay(true) {
+                Ok(()) => return (stream, peer.ip()),
                 Err(error) => error,
             },
             Err(error) => error,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::ledger::Trouble;
+use super::intake_store::StoreFailure;
 use crate::store::{delivery::read::DeliveryView, lead::read::LeadStatus};
 
 /// The answer to `GET /v1/leads/{uuid}`.
@@ -31,12 +31,12 @@ struct ShownDelivery {
 }
 
 impl Shown {
-    pub(super) fn new(status: LeadStatus) -> Result<Self, Trouble> {
+    pub(super) fn new(status: LeadStatus) -> Result<Self, StoreFailure> {
         let LeadStatus { lead, event, deliveries } = status;
         let event = String::from_utf8(event.into()).ok().and_then(|text| RawValue::from_string(text).ok());
         let event = event.ok_or_else(|| {
             tracing::error!(lead = lead.uuid, "the stored event of a lead is no JSON");
-            Trouble::Failed
+            StoreFailure::Failed
         })?;
         Ok(Self {
             uuid: lead.uuid,

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-use super::ledger::{Ledger, Trouble};
+use super::intake_store::{IntakeStore, StoreFailure};
 use crate::{
     domain::{
         ids::{CompanyId, KeyId},
@@ -54,14 +54,14 @@ impl Credential {
     }
 }
 
-/// A view that a credential opened.
+/// A view that a credential matched.
 #[derive(Clone, Debug)]
-pub(super) struct Opened {
+pub(super) struct KeyMatch {
     pub(super) view: Arc<CompanyView>,
     key: usize,
 }
 
-impl Opened {
+impl KeyMatch {
     fn find(view: Arc<CompanyView>, credential: &Credential) -> Option<Self> {
         // Every key is compared, so that time tells nothing of which one came close.
         let key = view.keys.iter().enumerate().fold(None, |found, (index, key)| {
@@ -111,29 +111,38 @@ impl Opened {
 
 /// The views of the companies that sent leads lately.
 #[derive(Debug)]
-pub(super) struct Views<L> {
-    ledger: Arc<L>,
+pub(super) struct Views<S> {
+    store: Arc<S>,
     kept: Mutex<HashMap<CompanyId, Arc<CompanyView>>>,
     look_ups: Semaphore,
 }
 
-impl<L: Ledger> Views<L> {
-    pub(super) fn new(ledger: Arc<L>) -> Self {
-        Self { ledger, kept: Mutex::default(), look_ups: Semaphore::new(LOOK_UPS) }
+impl<S: IntakeStore> Views<S> {
+    pub(super) fn new(store: Arc<S>) -> Self {
+        Self { store, kept: Mutex::default(), look_ups: Semaphore::new(LOOK_UPS) }
+    }
+
+    /// What the kept view of the company says of a credential, if it knows it.
+    pub(super) fn kept_match(&self, credential: &Credential) -> Option<KeyMatch> {
+        let kept = self.kept().get(&credential.company).cloned();
+        kept.and_then(|view| KeyMatch::find(view, credential))
     }
 
     /// Opens the company's view, which may be old. A key that an old one does not know may be new, so it is looked for.
-    pub(super) async fn open(&self, credential: &Credential) -> Result<Option<Opened>, Trouble> {
+    pub(super) async fn open(&self, credential: &Credential) -> Result<Option<KeyMatch>, StoreFailure> {
         let kept = self.kept().get(&credential.company).cloned();
         let version = kept.as_ref().map(|view| view.version);
-        if let Some(opened) = kept.and_then(|view| Opened::find(view, credential)) {
-            return Ok(Some(opened));
+        if let Some(matched) = kept.and_then(|view| KeyMatch::find(view, credential)) {
+            return Ok(Some(matched));
         }
         self.open_newer(credential, version).await
     }
 
     /// Opens the company's view as it stands now.
-    pub(super) async fn open_current(&self, credential: &Credential) -> Result<Option<Opened>, Trouble> {
+    pub(super) async fn open_current(
+        &self,
+        credential: &Credential,
+    ) -> Result<Option<KeyMatch>, StoreFailure> {
         let version = self.kept().get(&credential.company).map(|view| view.version);
         self.open_newer(credential, version).await
     }
@@ -143,28 +152,28 @@ impl<L: Ledger> Views<L> {
         &self,
         credential: &Credential,
         version: Option<i64>,
-    ) -> Result<Option<Opened>, Trouble> {
+    ) -> Result<Option<KeyMatch>, StoreFailure> {
         let view = self.current(credential.company, version).await?;
-        Ok(view.and_then(|view| Opened::find(view, credential)))
+        Ok(view.and_then(|view| KeyMatch::find(view, credential)))
     }
 
     async fn current(
         &self,
         company: CompanyId,
         version: Option<i64>,
-    ) -> Result<Option<Arc<CompanyView>>, Trouble> {
-        let _permit = self.look_ups.acquire().await.map_err(|_| Trouble::Busy)?;
+    ) -> Result<Option<Arc<CompanyView>>, StoreFailure> {
+        let _permit = self.look_ups.acquire().await.map_err(|_| StoreFailure::Busy)?;
         let kept = self.kept().get(&company).cloned();
         if let Some(view) = kept {
             // Another request has loaded it while this one waited.
             if Some(view.version) != version {
                 return Ok(Some(view));
             }
-            if self.ledger.company_version(company).await? == version {
+            if self.store.company_version(company).await? == version {
                 return Ok(Some(view));
             }
         }
-        let loaded = self.ledger.company_view(company).await?.map(Arc::new);
+        let loaded = self.store.company_view(company).await?.map(Arc::new);
         self.keep(company, loaded.clone());
         Ok(loaded)
     }

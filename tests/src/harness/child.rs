@@ -180,8 +180,12 @@ async fn spawn(
     intake: SocketAddr,
     log: Log,
 ) -> (Child, SocketAddr) {
-    let mut child =
-        command(args, env).arg(format!("--intake-listen={intake}")).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command(args, env)
+        .arg(format!("--intake-listen={intake}"))
+        .arg("--admin-listen=off")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         eprintln!("{line}");

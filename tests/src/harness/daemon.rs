@@ -56,6 +56,12 @@ impl Daemon {
         format!("http://{}{path}", self.intake())
     }
 
+    /// The URL of a path that operators' machines ask for.
+    #[must_use]
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.admin.unwrap())
+    }
+
     /// Its control socket.
     #[must_use]
     pub fn socket(&self) -> &Path {
@@ -79,6 +85,7 @@ pub(super) fn config(database: &Database, dir: &Path) -> Config {
     config.database_url = Some(database.url().to_owned().into());
     config.master_key = database.master_key().clone();
     config.intake_listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
     config.allow_egress = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
     config
 }

@@ -53,7 +53,14 @@ impl Daemon {
         let child = command
             .arg("--data-dir")
             .arg(&dir.0)
-            .args(["--intake-listen", "127.0.0.1:0", "--allow-egress", "127.0.0.0/8"])
+            .args([
+                "--intake-listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "off",
+                "--allow-egress",
+                "127.0.0.0/8",
+            ])
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)

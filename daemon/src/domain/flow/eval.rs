@@ -3,6 +3,7 @@
 use std::{borrow::Cow, cmp::Ordering, rc::Rc};
 
 use super::{
+    fuel::Fuel,
     program::{Binary, Node, Op, Quantifier},
     value::{Value, equal, order},
 };
@@ -27,19 +28,18 @@ type Evaluated<'a> = Result<Value<'a>, Fault>;
 pub(super) struct Evaluation<'a> {
     event: &'a Json,
     kind: EventKind,
-    /// The steps that are left.
-    fuel: usize,
+    fuel: Fuel,
     locals: Vec<Value<'a>>,
 }
 
 impl<'a> Evaluation<'a> {
     pub(super) fn new(event: &'a Json, kind: EventKind, fuel: usize) -> Self {
-        Self { event, kind, fuel, locals: Vec::new() }
+        Self { event, kind, fuel: Fuel::new(fuel), locals: Vec::new() }
     }
 
     /// How many steps are left.
     pub(super) fn left(&self) -> usize {
-        self.fuel
+        self.fuel.left()
     }
 
     /// Whether the condition holds.
@@ -64,19 +64,19 @@ impl<'a> Evaluation<'a> {
                 let items = nodes.iter().map(|node| self.value(node)).collect::<Result<Vec<_>, _>>()?;
                 Value::List(Rc::new(items))
             }
-            Op::Root(name) => match self.event.get(name) {
+            Op::Root(name) => match self.member(node, self.event, name)? {
                 Some(json) => Value::of(json).map_err(|reason| fault(node, reason))?,
                 None => Value::Null,
             },
             Op::EventType => Value::Text(Cow::Borrowed(self.kind.as_str())),
-            Op::Local(index) => self.locals.get(*index).cloned().unwrap_or(Value::Null),
+            Op::Local(index) => self.local(node, *index)?,
             Op::Select(operand, field) => {
                 let object = self.value(operand)?;
-                select(node, operand, &object, field)?
+                self.select(node, operand, &object, field)?
             }
             Op::Has(operand, field) => match self.value(operand) {
                 Ok(Value::Object(object)) => {
-                    Value::Bool(object.get(field).is_some_and(|value| !value.is_null()))
+                    Value::Bool(self.member(node, object, field)?.is_some_and(|value| !value.is_null()))
                 }
                 Ok(Value::Null) => Value::Bool(false),
                 Ok(other) => return Err(fault(node, format!("{} has no fields", other.kind()))),
@@ -94,8 +94,7 @@ impl<'a> Evaluation<'a> {
             }
             Op::Binary(binary, left, right) => {
                 let (left, right) = (self.value(left)?, self.value(right)?);
-                self.burn(node, left.weight() + right.weight())?;
-                calculate(node, *binary, left, right)?
+                self.binary(node, *binary, left, right)?
             }
             Op::Call(function, arguments) => {
                 let arguments =
@@ -116,14 +115,54 @@ impl<'a> Evaluation<'a> {
     }
 
     fn burn(&mut self, node: &Node, steps: usize) -> Result<(), Fault> {
-        match self.fuel.checked_sub(steps) {
-            Some(left) => {
-                self.fuel = left;
-                Ok(())
+        self.fuel.burn(steps).map_err(|reason| fault(node, reason))
+    }
+
+    /// The member of an object; an object of the event may have a thousand of them.
+    fn member(&mut self, node: &Node, object: &'a Json, key: &str) -> Result<Option<&'a Json>, Fault> {
+        if let Json::Object(members) = object {
+            self.burn(node, members.len() / 16)?;
+        }
+        Ok(object.get(key))
+    }
+
+    fn local(&mut self, node: &Node, index: usize) -> Evaluated<'a> {
+        let copied = self.locals.get(index).map_or(0, Value::copied);
+        self.burn(node, copied)?;
+        Ok(self.locals.get(index).cloned().unwrap_or(Value::Null))
+    }
+
+    fn select(&mut self, node: &Node, operand: &Node, object: &Value<'a>, field: &str) -> Evaluated<'a> {
+        let found = match object {
+            Value::Object(object) => self.member(node, object, field)?,
+            Value::Null => None,
+            other => {
+                return Err(fault(node, format!("{} is {} and has no fields", name(operand), other.kind())));
             }
-            None => {
-                self.fuel = 0;
-                Err(fault(node, "the condition takes too many steps for this lead".to_owned()))
+        };
+        let Some(json) = found else {
+            let whole = match node.op {
+                Op::Select(..) => name(node),
+                _ => format!("{}[\"{field}\"]", name(operand)),
+            };
+            return Err(Fault { absent: Some(whole.clone()), ..fault(node, format!("{whole} is absent")) });
+        };
+        let value = Value::of(json).map_err(|reason| fault(node, format!("{}: {reason}", name(node))))?;
+        self.burn(node, value.copied())?;
+        Ok(value)
+    }
+
+    /// Equality pays for what it looks at, element by element; everything else for its operands.
+    fn binary(&mut self, node: &Node, binary: Binary, left: Value<'a>, right: Value<'a>) -> Evaluated<'a> {
+        match binary {
+            Binary::Equal | Binary::NotEqual => {
+                let same = equal(&left, &right, &mut self.fuel).map_err(|reason| fault(node, reason))?;
+                Ok(Value::Bool(same == (binary == Binary::Equal)))
+            }
+            Binary::In => contains(&left, &right, &mut self.fuel).map_err(|reason| fault(node, reason)),
+            _ => {
+                self.burn(node, left.weight() + right.weight())?;
+                calculate(node, binary, left, right)
             }
         }
     }
@@ -151,11 +190,15 @@ impl<'a> Evaluation<'a> {
     fn index(&mut self, node: &Node, operand: &'a Node, index: &'a Node) -> Evaluated<'a> {
         let (container, key) = (self.value(operand)?, self.value(index)?);
         match (&container, &key) {
-            (Value::Object(_) | Value::Null, Value::Text(key)) => select(node, operand, &container, key),
+            (Value::Object(_) | Value::Null, Value::Text(key)) => self.select(node, operand, &container, key),
             (container, Value::Int(number)) if container.list_len().is_some() => {
                 let item = usize::try_from(*number).ok().and_then(|index| container.item(index));
                 match item {
-                    Some(item) => item.map_err(|reason| fault(node, reason)),
+                    Some(item) => {
+                        let item = item.map_err(|reason| fault(node, reason))?;
+                        self.burn(node, item.copied())?;
+                        Ok(item)
+                    }
                     None => Err(Fault {
                         absent: Some(format!("{}[{number}]", name(operand))),
                         ..fault(node, format!("{} has no element {number}", name(operand)))
@@ -189,6 +232,7 @@ impl<'a> Evaluation<'a> {
             Some(item) => item.map_err(|reason| fault(node, reason))?,
             None => Value::Null,
         };
+        self.burn(node, item.copied())?;
         self.locals.push(item);
         let answer = read(self, node);
         self.locals.pop();
@@ -209,7 +253,7 @@ impl<'a> Evaluation<'a> {
                     trouble.get_or_insert(fault);
                 }
             }
-            if self.fuel == 0 {
+            if self.fuel.left() == 0 {
                 break;
             }
         }
@@ -239,24 +283,6 @@ impl<'a> Evaluation<'a> {
 
 pub(super) fn fault(node: &Node, reason: String) -> Fault {
     Fault { at: node.at, reason, absent: None }
-}
-
-fn select<'a>(node: &Node, operand: &Node, object: &Value<'a>, field: &str) -> Evaluated<'a> {
-    let found = match object {
-        Value::Object(object) => object.get(field),
-        Value::Null => None,
-        other => return Err(fault(node, format!("{} is {} and has no fields", name(operand), other.kind()))),
-    };
-    match found {
-        Some(json) => Value::of(json).map_err(|reason| fault(node, format!("{}: {reason}", name(node)))),
-        None => {
-            let whole = match node.op {
-                Op::Select(..) => name(node),
-                _ => format!("{}[\"{field}\"]", name(operand)),
-            };
-            Err(Fault { absent: Some(whole.clone()), ..fault(node, format!("{whole} is absent")) })
-        }
-    }
 }
 
 /// A node as it is written, if it is a name.
@@ -297,15 +323,10 @@ fn calculate<'a>(node: &Node, binary: Binary, left: Value<'a>, right: Value<'a>)
         None => Err(unfit("")),
     };
     match binary {
-        Binary::Equal | Binary::NotEqual => {
-            let same = equal(&left, &right).map_err(|reason| fault(node, reason))?;
-            Ok(Value::Bool(same == (binary == Binary::Equal)))
-        }
         Binary::Less => ordered(Ordering::is_lt),
         Binary::LessOrEqual => ordered(Ordering::is_le),
         Binary::Greater => ordered(Ordering::is_gt),
         Binary::GreaterOrEqual => ordered(Ordering::is_ge),
-        Binary::In => contains(&left, &right).map_err(|reason| fault(node, reason)),
         Binary::Add | Binary::Subtract | Binary::Multiply | Binary::Divide | Binary::Modulo => {
             match (&left, &right) {
                 (Value::Int(left), Value::Int(right)) => whole(node, binary, *left, *right),
@@ -327,6 +348,7 @@ fn calculate<'a>(node: &Node, binary: Binary, left: Value<'a>, right: Value<'a>)
                 _ => Err(unfit("")),
             }
         }
+        Binary::Equal | Binary::NotEqual | Binary::In => Err(unfit("")),
     }
 }
 
@@ -354,18 +376,23 @@ fn decimal(binary: Binary, left: f64, right: f64) -> f64 {
 }
 
 /// `x in list`, and `"key" in object`.
-fn contains<'a>(item: &Value<'a>, container: &Value<'a>) -> Result<Value<'a>, String> {
+fn contains<'a>(item: &Value<'a>, container: &Value<'a>, fuel: &mut Fuel) -> Result<Value<'a>, String> {
     if let (Value::Text(key), Value::Object(object)) = (item, container) {
+        if let Json::Object(members) = object {
+            fuel.burn(members.len() / 16)?;
+        }
         return Ok(Value::Bool(object.get(key).is_some()));
     }
     let Some(length) = container.list_len() else {
         return Err(format!("`in` wants a list, not {}", container.kind()));
     };
     for index in 0..length {
-        if let Some(other) = container.item(index)
-            && equal(item, &other?)?
-        {
-            return Ok(Value::Bool(true));
+        if let Some(other) = container.item(index) {
+            let other = other?;
+            fuel.burn(1 + other.copied())?;
+            if equal(item, &other, fuel)? {
+                return Ok(Value::Bool(true));
+            }
         }
     }
     Ok(Value::Bool(false))

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, cmp::Ordering, rc::Rc};
 
+use super::fuel::Fuel;
 use crate::domain::json::Json;
 
 /// A value. Objects and lists of the event are never copied.
@@ -65,7 +66,15 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// How much work it is to look at it: the text or the elements, one for each 32.
+    /// How much work it was to make it, or is to make it once more: what is borrowed from the event costs nothing.
+    pub(super) fn copied(&self) -> usize {
+        match self {
+            Self::Text(Cow::Owned(text)) => text.len() / 32,
+            _ => 0,
+        }
+    }
+
+    /// How much work it is to look at the whole of it, without what its elements hold.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Text(text) => text.len() / 32,
@@ -89,21 +98,31 @@ fn number(text: &str) -> Result<Value<'static>, String> {
 }
 
 /// Whether two values are equal: numbers by what they mean, whatever their kind; other kinds only among themselves.
-pub(super) fn equal(left: &Value<'_>, right: &Value<'_>) -> Result<bool, String> {
+/// Lists share their elements, so that a short condition can spell a list of any length: each element is paid for.
+pub(super) fn equal(left: &Value<'_>, right: &Value<'_>, fuel: &mut Fuel) -> Result<bool, String> {
     Ok(match (left, right) {
         (Value::Null, Value::Null) => true,
-        (Value::Object(left), Value::Object(right)) => left.digest() == right.digest(),
+        (Value::Object(left), Value::Object(right)) => {
+            fuel.burn(left.weight() + right.weight())?;
+            left.digest() == right.digest()
+        }
         (left, right) if left.list_len().is_some() && right.list_len().is_some() => {
             if left.list_len() != right.list_len() {
                 return Ok(false);
             }
             for index in 0.. {
                 let (Some(left), Some(right)) = (left.item(index), right.item(index)) else { break };
-                if !equal(&left?, &right?)? {
+                let (left, right) = (left?, right?);
+                fuel.burn(1 + left.copied() + right.copied())?;
+                if !equal(&left, &right, fuel)? {
                     return Ok(false);
                 }
             }
             true
+        }
+        (Value::Text(left), Value::Text(right)) => {
+            fuel.burn(left.len().min(right.len()) / 32)?;
+            left == right
         }
         (left, right) => order(left, right) == Some(Ordering::Equal),
     })

@@ -1,6 +1,11 @@
-//! The parser. One pass, no look-back; its limits make the recursion safe.
+//! The parser. One pass, no look-back; its limits make the recursion safe and bound the memory of what is read.
 
-use super::{Json, JsonText, MAX_DEPTH, MAX_KEYS, MAX_STRING, text::unescape};
+use std::{borrow::Cow, collections::HashSet};
+
+use super::{Json, JsonText, MAX_DEPTH, MAX_KEYS, MAX_STRING, MAX_VALUES, text::unescape};
+
+/// From so many members on, keys are told apart by their hashes instead of one by one.
+const FEW: usize = 16;
 
 /// Why a text is not JSON that we take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,12 +19,13 @@ pub struct JsonError {
     pub column: usize,
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
+/// `slack` is how many keys and values there may be beyond the limits.
+pub(super) fn parse(bytes: &[u8], slack: usize) -> Result<Json, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let (valid, _) = bytes.split_at(error.valid_up_to());
         locate(&String::from_utf8_lossy(valid), Fault::new(valid.len(), "invalid UTF-8"))
     })?;
-    let mut parser = Parser { text, at: 0, keys: 0 };
+    let mut parser = Parser { text, at: 0, keys: 0, values: 0, slack };
     parser.whole().map_err(|fault| locate(text, fault))
 }
 
@@ -56,9 +62,37 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     keys: usize,
+    values: usize,
+    slack: usize,
 }
 
-impl Parser<'_> {
+/// The keys of an object so far, decoded: telling a duplicate takes no longer the more there are.
+#[derive(Default)]
+struct Keys<'a> {
+    few: Vec<Cow<'a, str>>,
+    many: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Keys<'a> {
+    fn contains(&self, key: &str) -> bool {
+        if self.many.is_empty() {
+            self.few.iter().any(|present| present == key)
+        } else {
+            self.many.contains(key)
+        }
+    }
+
+    fn insert(&mut self, key: Cow<'a, str>) {
+        if self.many.is_empty() && self.few.len() < FEW {
+            self.few.push(key);
+        } else {
+            self.many.extend(self.few.drain(..));
+            self.many.insert(key);
+        }
+    }
+}
+
+impl<'a> Parser<'a> {
     fn whole(&mut self) -> Result<Json, Fault> {
         if self.text.starts_with('\u{feff}') {
             return Err(Fault::new(0, "a byte order mark; send plain UTF-8"));
@@ -95,10 +129,14 @@ impl Parser<'_> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Json, Fault> {
+        self.values += 1;
+        if self.values > MAX_VALUES + self.slack {
+            return Err(Fault::new(self.at, format!("more than {MAX_VALUES} values")));
+        }
         match self.peek() {
             Some(b'{') => self.object(self.deeper(depth)?),
             Some(b'[') => self.array(self.deeper(depth)?),
-            Some(b'"') => self.string().map(Json::String),
+            Some(b'"') => self.string().map(|(text, _)| Json::String(text)),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true", Json::Bool(true)),
             Some(b'f') => self.word("false", Json::Bool(false)),
@@ -124,6 +162,7 @@ impl Parser<'_> {
 
     fn object(&mut self, depth: usize) -> Result<Json, Fault> {
         let mut members: Vec<(JsonText, Json)> = Vec::new();
+        let mut seen = Keys::default();
         self.at += 1;
         self.skip_white();
         if self.take(b'}') {
@@ -135,13 +174,12 @@ impl Parser<'_> {
             if self.peek() != Some(b'"') {
                 return Err(self.unexpected("a key in quotes"));
             }
-            let key = self.string()?;
+            let (key, name) = self.string()?;
             self.keys += 1;
-            if self.keys > MAX_KEYS {
+            if self.keys > MAX_KEYS + self.slack {
                 return Err(Fault::new(start, format!("more than {MAX_KEYS} keys")));
             }
-            let name = key.decode();
-            if members.iter().any(|(present, _)| present.is(&name)) {
+            if seen.contains(&name) {
                 let shown: String = name.chars().take(60).collect();
                 return Err(Fault::new(start, format!("duplicate key {shown:?}")).within(&name));
             }
@@ -151,7 +189,7 @@ impl Parser<'_> {
             }
             self.skip_white();
             let value = self.value(depth).map_err(|fault| fault.within(&name))?;
-            drop(name);
+            seen.insert(name);
             members.push((key, value));
             self.skip_white();
             if self.take(b'}') {
@@ -183,9 +221,11 @@ impl Parser<'_> {
         }
     }
 
-    fn string(&mut self) -> Result<JsonText, Fault> {
+    /// The text as it was received, and decoded.
+    fn string(&mut self) -> Result<(JsonText, Cow<'a, str>), Fault> {
         let start = self.at + 1;
-        let bytes = self.text.as_bytes();
+        let whole: &'a str = self.text;
+        let bytes = whole.as_bytes();
         let mut end = start;
         loop {
             match bytes.get(end) {
@@ -198,7 +238,7 @@ impl Parser<'_> {
             }
         }
         // A backslash before a character of several bytes can leave `end` inside of it, but no quote stands there.
-        let raw = &self.text[start..end];
+        let raw = &whole[start..end];
         if raw.len() > MAX_STRING {
             return Err(Fault::new(self.at, format!("a string longer than {} KiB", MAX_STRING / 1024)));
         }
@@ -208,7 +248,7 @@ impl Parser<'_> {
             return Err(Fault::new(start + at, "NUL (\\u0000) in a string"));
         }
         self.at = end + 1;
-        Ok(JsonText::received(raw))
+        Ok((JsonText::received(raw), text))
     }
 
     fn number(&mut self) -> Result<Json, Fault> {

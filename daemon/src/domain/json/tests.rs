@@ -23,6 +23,7 @@ fn what_is_refused_says_where() {
     let keys =
         format!(r#"{{"a":{{{}}}}}"#, (0..1000).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(","));
     let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_STRING + 1));
+    let values = format!("[{}0]", "0,".repeat(MAX_VALUES - 1));
     for (text, pointer, line, column, detail) in [
         ("", "", 1, 1, "expected a value, found the end of the text"),
         ("{\n  \"a\": 1,\n  \"\\u0061\": 2}", "/a", 3, 3, "duplicate key \"a\""),
@@ -49,8 +50,9 @@ fn what_is_refused_says_where() {
         ("\u{feff}{}", "", 1, 1, "a byte order mark; send plain UTF-8"),
         (&keys, "/a", 1, 7889, "more than 1000 keys"),
         (&long, "/a", 1, 6, "a string longer than 64 KiB"),
+        (&values, "/9999", 1, 20_000, "more than 10000 values"),
     ] {
-        let error = Json::parse(text.as_bytes()).unwrap_err();
+        let error = Json::parse_received(text.as_bytes()).unwrap_err();
         let told = (error.pointer.as_str(), error.line, error.column, error.detail.as_str());
         assert_eq!(told, (pointer, line, column, detail), "{text:.60}");
     }
@@ -154,4 +156,61 @@ proptest! {
         prop_assert_eq!(json.as_str().unwrap(), text.as_str());
         prop_assert_eq!(serde_json::from_str::<String>(&json.to_string()).unwrap(), text);
     }
+}
+
+#[test]
+fn what_was_taken_can_be_read_again_with_what_we_added() {
+    let keys = |count: usize| {
+        let members: Vec<String> = (0..count).map(|n| format!("\"{n}\":0")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let values = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
+    assert!(Json::parse_received(keys(MAX_KEYS).as_bytes()).is_ok());
+    assert!(Json::parse_received(keys(MAX_KEYS + 1).as_bytes()).is_err());
+    assert!(Json::parse(keys(MAX_KEYS + SLACK).as_bytes()).is_ok());
+    assert!(Json::parse(keys(MAX_KEYS + SLACK + 1).as_bytes()).is_err());
+    assert!(Json::parse_received(values(MAX_VALUES).as_bytes()).is_ok());
+    assert!(Json::parse(values(MAX_VALUES + SLACK).as_bytes()).is_ok());
+    assert!(Json::parse(values(MAX_VALUES + SLACK + 1).as_bytes()).is_err());
+}
+
+#[test]
+fn duplicate_keys_are_found_among_many() {
+    for count in [1, FEW_AND_MANY.0, FEW_AND_MANY.1, 900] {
+        let long = "\\u006b".repeat(40);
+        let members: Vec<String> = (0..count).map(|n| format!("\"{long}{n}\":0")).collect();
+        let text = format!("{{{}}}", members.join(","));
+        assert!(Json::parse(text.as_bytes()).is_ok(), "{count}");
+        let twice = text.replace('}', &format!(",\"{}0\":1}}", "k".repeat(40)));
+        let error = Json::parse(twice.as_bytes()).unwrap_err();
+        assert_eq!(error.detail, format!("duplicate key \"{}0\"", "k".repeat(40)), "{count}");
+    }
+}
+
+/// Around the size from which on keys are hashed.
+const FEW_AND_MANY: (usize, usize) = (16, 17);
+
+#[test]
+fn a_text_is_compared_without_decoding_all_of_it() {
+    for (raw, text, same) in [
+        (r"\u006bey", "key", true),
+        ("key", "key", true),
+        ("key", "ke", false),
+        ("ke", "key", false),
+        ("", "", true),
+        (r"\n\ud83d\ude00é", "\n😀é", true),
+        (r"a\\b", r"a\b", true),
+        (r"a\\b", r"a\\b", false),
+    ] {
+        let Json::String(read) = Json::parse(format!("\"{raw}\"").as_bytes()).unwrap() else { panic!() };
+        assert_eq!(read.is(text), same, "{raw} {text}");
+    }
+}
+
+#[test]
+fn a_weight_counts_values_and_text() {
+    let weight = |text: &str| Json::parse(text.as_bytes()).unwrap().weight();
+    assert_eq!(weight("[1,2,3]"), 4);
+    assert_eq!(weight(r#"{"a":[null,true],"b":{}}"#), 7);
+    assert_eq!(weight(&format!("\"{}\"", "x".repeat(3200))), 101);
 }

@@ -27,10 +27,28 @@ impl JsonText {
         unescape(&self.0).unwrap_or(Cow::Borrowed(&self.0))
     }
 
-    /// Whether it decodes to this text.
+    /// Whether it decodes to this text. Stops at the first character that differs, so that a search among many long
+    /// keys is cheap.
     #[must_use]
     pub fn is(&self, text: &str) -> bool {
-        *self.0 == *text && !self.0.contains('\\') || self.decode() == text
+        let (mut raw, mut rest) = (&*self.0, text);
+        while let Some(first) = raw.chars().next() {
+            let (character, length) = if first == '\\' {
+                // The constructors leave only valid escapes.
+                let Ok(decoded) = escaped(raw) else { return false };
+                decoded
+            } else {
+                (first, first.len_utf8())
+            };
+            let Some(left) = rest.strip_prefix(character) else { return false };
+            (raw, rest) = (&raw[length..], left);
+        }
+        rest.is_empty()
+    }
+
+    /// The bytes of its received text.
+    pub(super) fn raw_len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn write(&self, out: &mut String) {

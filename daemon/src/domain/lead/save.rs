@@ -4,7 +4,11 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{AcceptContext, Accepted, Problem, Refusal, UNCOMPARED, check::is_email, fill_in, invalid};
+use super::{
+    AcceptContext, Accepted, Problem, Refusal, UNCOMPARED,
+    email::{compared, is_email},
+    fill_in, invalid,
+};
 use crate::domain::{
     ids::parse_ulid,
     integration::EventKind,
@@ -31,7 +35,7 @@ pub struct SaveLead {
 impl SaveLead {
     /// Reads `{"data": {…}}`; names everything that is wrong with it.
     pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let Json::Object(members) = Json::parse(body)? else {
+        let Json::Object(members) = Json::parse_received(body)? else {
             return Err(invalid("", "must be an object: {\"data\": {\"email\": …}}".to_owned()));
         };
         let mut problems = Vec::new();
@@ -69,10 +73,10 @@ impl SaveLead {
         }
     }
 
-    /// What the lead is found again by: the address in lower case, hashed.
+    /// What the lead is found again by: the address as addresses are compared, hashed.
     #[must_use]
     pub fn email_hash(&self) -> [u8; 32] {
-        Sha256::digest(self.email.to_lowercase()).into()
+        Sha256::digest(compared(&self.email)).into()
     }
 
     /// The canonical event: a new one, or the current one of the lead with these fields laid over it.
@@ -101,7 +105,8 @@ impl SaveLead {
         fill_in(&mut event, context);
         let text = event.to_bytes();
         if text.len() > EVENT_MAX || Json::parse(&text).is_err() {
-            let detail = "makes the lead larger than 256 KiB, 1000 keys or 32 levels: send less";
+            let detail =
+                "makes the lead larger than 256 KiB, 1000 keys, 10000 values or 32 levels: send less";
             return Err(invalid("/data", detail.to_owned()));
         }
         let uuid = event.at("lead.uuid").and_then(Json::as_str).unwrap_or_default().into_owned();
@@ -275,6 +280,7 @@ mod tests {
             SaveLead::parse(format!(r#"{{"data":{{"email":"{email}"}}}}"#).as_bytes()).unwrap().email_hash()
         };
         assert_eq!(hash("Ann@Example.COM"), hash("ann@example.com"));
+        assert_eq!(hash(" ann@example.com"), hash("ann@example.com"));
         assert_ne!(hash("ann@example.com"), hash("anne@example.com"));
     }
 
@@ -311,7 +317,7 @@ mod tests {
         let deep = format!(r#"{{"data":{{"email":"a@b.c","x":{}{}}}}}"#, "[".repeat(30), "]".repeat(30));
         let refusal = SaveLead::parse(deep.as_bytes()).unwrap().merge(None, &context).unwrap_err();
         let Refusal::Invalid(problems) = refusal else { panic!("{refusal:?}") };
-        let told = "makes the lead larger than 256 KiB, 1000 keys or 32 levels: send less";
+        let told = "makes the lead larger than 256 KiB, 1000 keys, 10000 values or 32 levels: send less";
         assert_eq!(problems, [Problem { pointer: "/data".to_owned(), detail: told.to_owned() }]);
     }
 }

@@ -214,3 +214,31 @@ fn an_event_is_pushed_under_the_kind_of_its_delivery() {
         assert_eq!(pushed_as(&Bytes::from(other), EventKind::Created), other);
     }
 }
+
+#[test]
+fn the_case_of_a_uuid_is_no_change() {
+    let digest = |uuid: &str| {
+        let lead = LEAD.replacen('{', &format!(r#"{{"uuid":"{uuid}","#), 1);
+        accept(format!(r#"{{"lead":{lead}}}"#).as_bytes(), &context()).unwrap().digest
+    };
+    assert_eq!(digest("01ARZ3NDEKTSV4RRFFQ69G5FAV"), digest("01arz3ndektsv4rrffq69g5fav"));
+}
+
+#[test]
+fn a_lead_of_as_many_keys_as_may_be_can_be_read_again() {
+    let body = |keys: usize| {
+        let more: Vec<String> = (0..keys).map(|n| format!("\"k{n}\":0")).collect();
+        let lead = LEAD.replacen('{', &format!("{{{},", more.join(",")), 1);
+        format!(r#"{{"lead":{lead},"viewing":{{"starts_at":"2026-06-04T14:00:00Z"}}}}"#)
+    };
+    // Nine keys are those of the event itself.
+    let accepted = accept(body(crate::domain::json::MAX_KEYS - 9).as_bytes(), &context()).unwrap();
+    for kind in [EventKind::Created, EventKind::Updated] {
+        assert!(Json::parse(&accepted.body(kind)).is_ok());
+    }
+    let refusal = accept(body(crate::domain::json::MAX_KEYS - 8).as_bytes(), &context()).unwrap_err();
+    assert!(refusal.to_string().starts_with("more than 1000 keys at "), "{refusal}");
+    let values = format!(r#"{{"lead":{LEAD},"x":[{}0]}}"#, "0,".repeat(9_995));
+    let refusal = accept(values.as_bytes(), &context()).unwrap_err();
+    assert!(refusal.to_string().starts_with("more than 10000 values at "), "{refusal}");
+}

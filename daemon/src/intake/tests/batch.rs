@@ -16,9 +16,9 @@ use tower::ServiceExt;
 
 use super::{
     fake::key,
-    http::{Door, door},
+    http::{TestIntake, intake},
 };
-use crate::{domain::ids::LeadId, intake::ledger::Trouble};
+use crate::{domain::ids::LeadId, intake::intake_store::StoreFailure};
 
 fn line(uuid: &str, guests: usize) -> String {
     let lead = json!({"lead": {
@@ -28,19 +28,19 @@ fn line(uuid: &str, guests: usize) -> String {
     format!("{lead}\n")
 }
 
-async fn post(door: &Door, body: Body) -> (StatusCode, BodyDataStream) {
+async fn post(intake: &TestIntake, body: Body) -> (StatusCode, BodyDataStream) {
     let request = Request::post("/v1/leads/batch")
         .header("authorization", format!("Bearer {}", key('a')))
         .header("content-type", "application/x-ndjson")
         .body(body)
         .unwrap();
-    let response = door.router.clone().oneshot(request).await.unwrap();
+    let response = intake.router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
     (response.status(), response.into_body().into_data_stream())
 }
 
-async fn answers(door: &Door, body: impl Into<Body>) -> Vec<Value> {
-    let (status, mut chunks) = post(door, body.into()).await;
+async fn answers(intake: &TestIntake, body: impl Into<Body>) -> Vec<Value> {
+    let (status, mut chunks) = post(intake, body.into()).await;
     assert_eq!(status, StatusCode::OK);
     let mut text = Vec::new();
     while let Some(chunk) = chunks.next().await {
@@ -52,7 +52,7 @@ async fn answers(door: &Door, body: impl Into<Body>) -> Vec<Value> {
 
 #[tokio::test]
 async fn each_line_has_its_answer_in_order() {
-    let door = door();
+    let intake = intake();
     let (one, two) = (LeadId::generate().to_string(), LeadId::generate().to_string());
     let large = line(&one, 80).replace("Sarah", &"x".repeat(256 * 1024));
     let body = [
@@ -67,7 +67,7 @@ async fn each_line_has_its_answer_in_order() {
         line(&two, 5).trim_end(),
     ]
     .concat();
-    let told = answers(&door, body).await;
+    let told = answers(&intake, body).await;
     let seen: Vec<_> =
         told.iter().map(|told| (told["line"].as_u64().unwrap(), told["status"].clone())).collect();
     assert_eq!(
@@ -88,15 +88,15 @@ async fn each_line_has_its_answer_in_order() {
     assert_eq!(told[2]["detail"], "the line is larger than 256 KiB: send one lead a line");
     assert_eq!(told[3]["errors"][0]["pointer"], "/lead/guest_count");
     // The refusals are kept, and what was not read of them is not.
-    crate::intake::tests::until(|| door.ledger.with(|state| state.refused.len() == 2)).await;
-    let refused = door.ledger.with(|state| state.refused.clone());
+    crate::intake::tests::until(|| intake.store.with(|state| state.refused.len() == 2)).await;
+    let refused = intake.store.with(|state| state.refused.clone());
     assert!(refused.iter().all(|refusal| refusal.path == "/v1/leads/batch" && refusal.body.is_some()));
 }
 
 #[tokio::test]
 async fn a_batch_of_any_length_needs_the_same_memory() {
     const LINES: usize = 100_000;
-    let door = door();
+    let intake = intake();
     let given = Arc::new(AtomicUsize::new(0));
     let giving = Arc::clone(&given);
     let bad = line("01j8h6kqh4yg3xr8rwm6t6xfqe", 0);
@@ -106,7 +106,7 @@ async fn a_batch_of_any_length_needs_the_same_memory() {
         let text = if n % 1000 == 0 { line(&LeadId::generate().to_string(), 80) } else { bad.clone() };
         Ok::<_, Infallible>(text)
     });
-    let (_, mut chunks) = post(&door, Body::from_stream(body)).await;
+    let (_, mut chunks) = post(&intake, Body::from_stream(body)).await;
     let (mut read, mut furthest) = (0, 0);
     while let Some(chunk) = chunks.next().await {
         read += chunk.unwrap().iter().filter(|byte| **byte == b'\n').count();
@@ -114,26 +114,26 @@ async fn a_batch_of_any_length_needs_the_same_memory() {
     }
     assert_eq!((read, given.load(Ordering::SeqCst)), (LINES, LINES));
     assert!(furthest <= 100, "{furthest} lines were read ahead of their answers");
-    assert_eq!(door.ledger.with(|state| state.leads.len()), LINES / 1000);
+    assert_eq!(intake.store.with(|state| state.leads.len()), LINES / 1000);
 }
 
 #[tokio::test]
 async fn a_sender_who_does_not_read_keeps_no_lead_from_its_commit() {
-    let door = door();
+    let intake = intake();
     let body: String = (0..20).map(|_| line(&LeadId::generate().to_string(), 80)).collect();
-    let (_, mut chunks) = post(&door, Body::from(body)).await;
+    let (_, mut chunks) = post(&intake, Body::from(body)).await;
     chunks.next().await.unwrap().unwrap();
-    crate::intake::tests::until(|| door.ledger.with(|state| state.leads.len() == 20)).await;
+    crate::intake::tests::until(|| intake.store.with(|state| state.leads.len() == 20)).await;
 }
 
 #[tokio::test]
 async fn a_batch_ends_when_the_daemon_stops() {
-    let door = door();
+    let intake = intake();
     let first = line(&LeadId::generate().to_string(), 80);
     let body = stream::iter([Ok::<_, Infallible>(first)]).chain(stream::pending());
-    let (_, mut chunks) = post(&door, Body::from_stream(body)).await;
+    let (_, mut chunks) = post(&intake, Body::from_stream(body)).await;
     let mut text = chunks.next().await.unwrap().unwrap().to_vec();
-    door.stop.cancel();
+    intake.stop.cancel();
     while let Some(chunk) = chunks.next().await {
         text.extend_from_slice(&chunk.unwrap());
     }
@@ -148,11 +148,11 @@ async fn a_batch_ends_when_the_daemon_stops() {
 
 #[tokio::test]
 async fn what_concerns_the_whole_batch_is_said_before_its_first_line() {
-    let door = door();
+    let intake = intake();
     let ask = async |headers: [(&str, &str); 2]| {
         let mut request = Request::post("/v1/leads/batch").header("authorization", headers[0].1);
         request = request.header(headers[1].0, headers[1].1);
-        door.ask(request.body(Body::from(line("x", 1))).unwrap()).await
+        intake.ask(request.body(Body::from(line("x", 1))).unwrap()).await
     };
     let bearer = format!("Bearer {}", key('a'));
     let ndjson = ("content-type", "application/x-ndjson");
@@ -162,42 +162,43 @@ async fn what_concerns_the_whole_batch_is_said_before_its_first_line() {
         told["detail"],
         "the body must be NDJSON, a lead event a line: send it with the header Content-Type: application/x-ndjson"
     );
-    door.ledger
+    intake
+        .store
         .change(|company| company.keys.push((key('s'), Some("whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQ=".into()))));
     let told = ask([("", &format!("Bearer {}", key('s'))), ndjson]).await.problem(403);
     assert_eq!(
         told["detail"],
         "this intake key requires signed bodies, which a batch cannot have: post each lead to /v1/leads, or use another key"
     );
-    door.ledger.with(|state| state.trouble = Some(Trouble::Away));
-    door.ledger.change(|_| {});
+    intake.store.with(|state| state.failure = Some(StoreFailure::Away));
+    intake.store.change(|_| {});
     ask([("", &bearer), ndjson]).await.problem(503);
 }
 
 #[tokio::test]
 async fn a_rate_slows_a_batch_and_refuses_none_of_it() {
-    let door = door();
-    door.ledger.change(|company| company.rate_per_second = Some(50.0));
+    let intake = intake();
+    intake.store.change(|company| company.rate_per_second = Some(50.0));
     let body: String = (0..70).map(|_| line(&LeadId::generate().to_string(), 80)).collect();
-    let told = answers(&door, body).await;
+    let told = answers(&intake, body).await;
     assert_eq!(told.iter().filter(|told| told["status"] == "accepted").count(), 70);
 }
 
 #[tokio::test]
 async fn a_key_that_is_revoked_meanwhile_opens_nothing_more() {
-    let door = door();
+    let intake = intake();
     let lines = [line(&LeadId::generate().to_string(), 80), line(&LeadId::generate().to_string(), 80)];
     let (more, given) = tokio::sync::mpsc::unbounded_channel::<String>();
     let given = stream::unfold(given, async |mut given| {
         given.recv().await.map(|line| (Ok::<_, Infallible>(line), given))
     });
-    let (_, mut chunks) = post(&door, Body::from_stream(given)).await;
+    let (_, mut chunks) = post(&intake, Body::from_stream(given)).await;
     let mut answer =
         async || -> Value { serde_json::from_slice(&chunks.next().await.unwrap().unwrap()).unwrap() };
     more.send(lines[0].clone()).unwrap();
     assert_eq!(answer().await["status"], "accepted");
-    door.ledger.change(|company| company.keys.clear());
+    intake.store.change(|company| company.keys.clear());
     more.send(lines[1].clone()).unwrap();
     assert_eq!(answer().await["status"], 401);
-    assert_eq!(door.ledger.with(|state| state.leads.len()), 1);
+    assert_eq!(intake.store.with(|state| state.leads.len()), 1);
 }

@@ -1,4 +1,4 @@
-//! A ledger in memory that can be slow, away, or refuse.
+//! A store in memory that can be slow, away, or refuse.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -13,11 +13,14 @@ use tokio::sync::Semaphore;
 use crate::{
     domain::{
         fanout::Routing,
+        flow::Flows,
         ids::{CompanyId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
-        lead::Refusal,
     },
-    intake::ledger::{Ledger, Trouble},
+    intake::{
+        intake_store::{IntakeStore, StoreFailure},
+        problem::Problem,
+    },
     store::{
         company::refusal::NewRefusal,
         delivery::read::DeliveryView,
@@ -33,6 +36,14 @@ use crate::{
 };
 
 pub(super) const COMPANY: CompanyId = CompanyId(7);
+
+/// Another company, with the same integrations and no flows.
+pub(super) const NEIGHBOUR: CompanyId = CompanyId(8);
+
+/// The text of the neighbour's key.
+pub(super) fn neighbours_key() -> String {
+    format!("llk_{NEIGHBOUR}_{}", "n".repeat(43))
+}
 
 /// The text of a key of the company, told apart by a letter.
 pub(super) fn key(letter: char) -> String {
@@ -52,11 +63,13 @@ pub(super) struct Company {
 pub(super) struct State {
     pub(super) company: Company,
     pub(super) leads: HashMap<LeadId, NewEvent>,
+    pub(super) flows: Arc<Flows>,
+    pub(super) key_ids: HashMap<String, KeyId>,
     /// By the hash of the address.
     pub(super) saved: HashMap<[u8; 32], LeadId>,
     /// What is kept of refusals.
     pub(super) refused: Vec<NewRefusal>,
-    pub(super) trouble: Option<Trouble>,
+    pub(super) failure: Option<StoreFailure>,
     /// A flush that holds this lead is refused.
     pub(super) poison: Option<LeadId>,
     /// The leads of every flush, in order.
@@ -94,9 +107,11 @@ impl Fake {
         let state = State {
             company,
             leads: HashMap::new(),
+            flows: Arc::default(),
+            key_ids: HashMap::new(),
             saved: HashMap::new(),
             refused: Vec::new(),
-            trouble: None,
+            failure: None,
             poison: None,
             flushes: Vec::new(),
             views_loaded: 0,
@@ -143,51 +158,61 @@ fn committed(event: &NewEvent) -> Vec<AcceptedDelivery> {
     event.deliveries.iter().map(shown).collect()
 }
 
-impl Ledger for Fake {
-    async fn company_view(&self, company: CompanyId) -> Result<Option<CompanyView>, Trouble> {
+impl IntakeStore for Fake {
+    async fn company_view(&self, company: CompanyId) -> Result<Option<CompanyView>, StoreFailure> {
         self.with(|state| {
-            if let Some(trouble) = state.trouble {
-                return Err(trouble);
+            if let Some(failure) = state.failure {
+                return Err(failure);
             }
             state.views_loaded += 1;
+            let is_neighbour = company == NEIGHBOUR;
+            let neighbours = [(neighbours_key(), None)];
+            let keys = if is_neighbour { &neighbours } else { &state.company.keys[..] };
             let view = CompanyView {
-                id: COMPANY,
+                id: company,
                 name: "The Old Barn".into(),
                 version: state.company.version,
-                keys: state
-                    .company
-                    .keys
+                keys: keys
                     .iter()
                     .map(|(text, secret)| KeyView {
-                        id: KeyId::generate(),
+                        id: *state.key_ids.entry(text.clone()).or_insert_with(KeyId::generate),
                         token_hash: Sha256::digest(text).into(),
                         signing_secret: secret.clone().map(SecretString::from),
                         rate_per_second: state.company.rate_per_second,
                     })
                     .collect(),
-                integrations: state.company.integrations.clone(),
-                flows: Arc::default(),
+                integrations: state
+                    .company
+                    .integrations
+                    .iter()
+                    .cloned()
+                    .map(|one| IntakeIntegration {
+                        routing: if is_neighbour { Routing::All } else { one.routing },
+                        ..one
+                    })
+                    .collect(),
+                flows: if is_neighbour { Arc::default() } else { Arc::clone(&state.flows) },
             };
             if state.restless {
                 state.company.version += 1;
             }
-            Ok((company == COMPANY).then_some(view))
+            Ok((is_neighbour || company == COMPANY).then_some(view))
         })
     }
 
-    async fn company_version(&self, company: CompanyId) -> Result<Option<i64>, Trouble> {
-        self.with(|state| Ok((company == COMPANY).then_some(state.company.version)))
+    async fn company_version(&self, company: CompanyId) -> Result<Option<i64>, StoreFailure> {
+        self.with(|state| Ok([COMPANY, NEIGHBOUR].contains(&company).then_some(state.company.version)))
     }
 
-    async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Trouble> {
+    async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, StoreFailure> {
         self.with(|state| state.flushes.push(events.iter().map(|event| event.lead).collect()));
         self.gate.acquire().await.unwrap().forget();
         self.with(|state| {
-            if let Some(trouble) = state.trouble {
-                return Err(trouble);
+            if let Some(failure) = state.failure {
+                return Err(failure);
             }
             if events.iter().any(|event| Some(event.lead) == state.poison) {
-                return Err(Trouble::Failed);
+                return Err(StoreFailure::Failed);
             }
             let flush = events.iter().map(|event| match state.leads.entry(event.lead) {
                 _ if event.version != state.company.version => Flushed::Stale,
@@ -201,7 +226,7 @@ impl Ledger for Fake {
         })
     }
 
-    async fn accept_again(&self, update: &NewEvent) -> Result<Again, Trouble> {
+    async fn accept_again(&self, update: &NewEvent) -> Result<Again, StoreFailure> {
         assert_eq!(update.kind, EventKind::Updated);
         self.with(|state| {
             if update.version != state.company.version {
@@ -216,20 +241,23 @@ impl Ledger for Fake {
         })
     }
 
-    async fn save(
+    async fn save<F: Future<Output = Result<NewEvent, Problem>> + Send>(
         &self,
         key: &SaveKey,
-        decide: impl FnOnce(Option<Bytes>) -> Result<NewEvent, Refusal> + Send,
-    ) -> Result<Result<Saved, Refusal>, Trouble> {
-        self.with(|state| {
-            if key.version != state.company.version {
-                return Ok(Ok(Saved::Stale));
-            }
+        decide: impl FnOnce(Option<Bytes>) -> F + Send,
+    ) -> Result<Result<Saved, Problem>, StoreFailure> {
+        let (is_stale, known) = self.with(|state| {
             let known = state.saved.get(&key.email_hash).and_then(|lead| state.leads.get(lead)).cloned();
-            let event = match decide(known.as_ref().map(|event| event.body.clone())) {
-                Ok(event) => event,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
+            (key.version != state.company.version, known)
+        });
+        if is_stale {
+            return Ok(Ok(Saved::Stale));
+        }
+        let event = match decide(known.as_ref().map(|event| event.body.clone())).await {
+            Ok(event) => event,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        self.with(|state| {
             let (uuid, deliveries) = (event.uuid.clone(), committed(&event));
             if known.as_ref().is_some_and(|known| known.digest == event.digest) {
                 return Ok(Ok(Saved::Duplicate(uuid, deliveries)));
@@ -241,7 +269,7 @@ impl Ledger for Fake {
         })
     }
 
-    async fn lead_status(&self, _: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, Trouble> {
+    async fn lead_status(&self, _: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, StoreFailure> {
         self.with(|state| {
             let Some(event) = state.leads.get(&lead) else { return Ok(None) };
             let delivery = |one: AcceptedDelivery| DeliveryView {
@@ -272,7 +300,7 @@ impl Ledger for Fake {
         })
     }
 
-    async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), Trouble> {
+    async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {
         self.with(|state| state.refused.extend_from_slice(refusals));
         Ok(())
     }

@@ -10,19 +10,19 @@ use crate::{
     domain::ids::LeadId,
     intake::{
         flusher::{Flusher, Queue},
-        ledger::Trouble,
+        intake_store::StoreFailure,
     },
     store::lead::intake::Flushed,
 };
 
-fn started(ledger: &Arc<Fake>) -> (Queue, JoinSet<()>) {
-    let (queue, flusher) = Flusher::new(Arc::clone(ledger));
+fn started(store: &Arc<Fake>) -> (Queue, JoinSet<()>) {
+    let (queue, flusher) = Flusher::new(Arc::clone(store));
     let mut running = JoinSet::new();
     running.spawn(flusher.run());
     (queue, running)
 }
 
-async fn commit_all(queue: &Queue, leads: &[LeadId]) -> Vec<Result<Flushed, Trouble>> {
+async fn commit_all(queue: &Queue, leads: &[LeadId]) -> Vec<Result<Flushed, StoreFailure>> {
     join_all(leads.iter().map(|lead| queue.commit(event(*lead)))).await
 }
 
@@ -32,85 +32,85 @@ fn leads<const N: usize>() -> [LeadId; N] {
 
 #[tokio::test]
 async fn what_queues_during_a_flush_is_committed_with_the_next() {
-    let ledger = Fake::new();
-    ledger.gate.forget_permits(usize::MAX);
-    let (queue, _running) = started(&ledger);
+    let store = Fake::new();
+    store.gate.forget_permits(usize::MAX);
+    let (queue, _running) = started(&store);
     let [a, b, c, d] = leads();
     let first = queue.commit(event(a));
     let others = async {
-        while ledger.with(|state| state.flushes.is_empty()) {
+        while store.with(|state| state.flushes.is_empty()) {
             tokio::task::yield_now().await;
         }
         let leads = [b, c, d];
         let others = commit_all(&queue, &leads);
-        let release = async { ledger.gate.add_permits(2) };
+        let release = async { store.gate.add_permits(2) };
         tokio::join!(others, release).0
     };
     let (first, others) = tokio::join!(first, others);
     assert_eq!((first, others), (Ok(Flushed::Created), vec![Ok(Flushed::Created); 3]));
-    assert_eq!(ledger.with(|state| state.flushes.clone()), [vec![a], vec![b, c, d]]);
+    assert_eq!(store.with(|state| state.flushes.clone()), [vec![a], vec![b, c, d]]);
 }
 
 #[tokio::test]
 async fn a_lead_that_comes_twice_stands_in_two_flushes() {
-    let ledger = Fake::new();
-    let (queue, _running) = started(&ledger);
+    let store = Fake::new();
+    let (queue, _running) = started(&store);
     let [a, b] = leads();
     let answers = commit_all(&queue, &[a, a, b, a]).await;
     let (created, known) = (Ok(Flushed::Created), Ok(Flushed::Known));
     assert_eq!(answers, [created.clone(), known.clone(), created, known]);
-    assert_eq!(ledger.with(|state| state.flushes.clone()), [vec![a, b], vec![a], vec![a]]);
+    assert_eq!(store.with(|state| state.flushes.clone()), [vec![a, b], vec![a], vec![a]]);
 }
 
 #[tokio::test]
 async fn a_bad_lead_fails_alone() {
-    let ledger = Fake::new();
+    let store = Fake::new();
     let [a, bad, b] = leads();
-    ledger.with(|state| state.poison = Some(bad));
-    let (queue, _running) = started(&ledger);
+    store.with(|state| state.poison = Some(bad));
+    let (queue, _running) = started(&store);
     let answers = commit_all(&queue, &[a, bad, b]).await;
-    assert_eq!(answers, [Ok(Flushed::Created), Err(Trouble::Failed), Ok(Flushed::Created)]);
-    let flushes = ledger.with(|state| state.flushes.clone());
+    assert_eq!(answers, [Ok(Flushed::Created), Err(StoreFailure::Failed), Ok(Flushed::Created)]);
+    let flushes = store.with(|state| state.flushes.clone());
     assert_eq!(flushes, [vec![a, bad, b], vec![a], vec![bad], vec![b]]);
 }
 
 #[tokio::test]
 async fn a_database_that_is_away_fails_the_flush_once_for_all() {
-    let ledger = Fake::new();
-    ledger.with(|state| state.trouble = Some(Trouble::Away));
-    let (queue, _running) = started(&ledger);
-    assert_eq!(commit_all(&queue, &leads::<3>()).await, vec![Err(Trouble::Away); 3]);
-    assert_eq!(ledger.with(|state| state.flushes.len()), 1);
+    let store = Fake::new();
+    store.with(|state| state.failure = Some(StoreFailure::Away));
+    let (queue, _running) = started(&store);
+    assert_eq!(commit_all(&queue, &leads::<3>()).await, vec![Err(StoreFailure::Away); 3]);
+    assert_eq!(store.with(|state| state.flushes.len()), 1);
 }
 
 #[tokio::test]
 async fn a_flush_has_a_cap() {
-    let ledger = Fake::new();
-    let (queue, _running) = started(&ledger);
+    let store = Fake::new();
+    let (queue, _running) = started(&store);
     let answers = commit_all(&queue, &leads::<1200>()).await;
     assert_eq!(answers, vec![Ok(Flushed::Created); 1200]);
-    let sizes: Vec<_> = ledger.with(|state| state.flushes.iter().map(Vec::len).collect());
+    let sizes: Vec<_> = store.with(|state| state.flushes.iter().map(Vec::len).collect());
     assert_eq!(sizes, [500, 500, 200]);
 }
 
 #[tokio::test]
 async fn a_full_queue_sends_away_and_what_nobody_waits_for_is_not_committed() {
-    let ledger = Fake::new();
-    let (queue, flusher) = Flusher::new(Arc::clone(&ledger));
+    let store = Fake::new();
+    let (queue, flusher) = Flusher::new(Arc::clone(&store));
     let waiting =
         std::iter::from_fn(|| queue.commit(event(LeadId::generate())).now_or_never().is_none().then_some(()));
     assert_eq!(waiting.count(), 4096);
     let refused = queue.commit(event(LeadId::generate())).now_or_never();
-    assert_eq!(refused, Some(Err(Trouble::Busy)));
+    assert_eq!(refused, Some(Err(StoreFailure::Busy)));
     drop(queue);
     flusher.run().await;
-    assert!(ledger.with(|state| state.leads.is_empty() && state.flushes.is_empty()));
+    assert!(store.with(|state| state.leads.is_empty() && state.flushes.is_empty()));
 }
 
 #[tokio::test]
 async fn the_flusher_ends_after_the_last_answer() {
-    let ledger = Fake::new();
-    let (queue, mut running) = started(&ledger);
+    let store = Fake::new();
+    let (queue, mut running) = started(&store);
     let [a] = leads();
     let commit = async {
         let answer = queue.commit(event(a)).await;

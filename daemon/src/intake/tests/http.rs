@@ -13,25 +13,38 @@ use tower::ServiceExt;
 
 use super::fake::{Fake, key};
 use crate::{
+    compute::Compute,
     domain::ids::LeadId,
-    intake::{App, Flusher, Readiness, Refusals, ledger::Trouble, refusals, routes},
+    intake::{
+        App, Flusher, Readiness, Refusals, Settings, admin, client::TrustedProxies,
+        intake_store::StoreFailure, refusals, routes,
+    },
 };
 
-pub(super) struct Door {
+pub(super) struct TestIntake {
     /// Told to stop, batches end.
     pub(super) stop: CancellationToken,
     pub(super) router: Router,
-    pub(super) ledger: Arc<Fake>,
+    pub(super) admin: Router,
+    pub(super) store: Arc<Fake>,
+    pub(super) app: Arc<App<Fake>>,
     _flushing: JoinSet<()>,
 }
 
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    headers: http::HeaderMap,
-    text: String,
+    pub(super) headers: http::HeaderMap,
+    pub(super) text: String,
 }
 
 impl Answer {
+    async fn of(response: axum::response::Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.into()).unwrap();
+        Self { status: parts.status, headers: parts.headers, text }
+    }
+
     pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
@@ -56,33 +69,40 @@ impl Answer {
     }
 }
 
-fn door_with(ready: Readiness) -> Door {
-    let ledger = Fake::new();
-    let (queue, flusher) = Flusher::new(Arc::clone(&ledger));
+pub(super) fn settings(ready: Readiness) -> Settings {
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    Settings { metrics, ready, compute: Compute::default(), proxies: TrustedProxies::default() }
+}
+
+fn intake_with(ready: Readiness) -> TestIntake {
+    let store = Fake::new();
+    let (queue, flusher) = Flusher::new(Arc::clone(&store));
     let mut flushing = JoinSet::new();
     flushing.spawn(flusher.run());
     let (refusals, refused) = Refusals::new();
-    flushing.spawn(refusals::write(Arc::clone(&ledger), refused));
-    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    flushing.spawn(refusals::write(Arc::clone(&store), refused));
+    let settings = settings(ready);
     let (lines, stop) = (TaskTracker::new(), CancellationToken::new());
-    let app = App::new(Arc::clone(&ledger), queue, refusals, metrics, ready, lines, stop.clone());
-    Door { stop, router: routes::router(Arc::new(app)), ledger, _flushing: flushing }
+    let app = Arc::new(App::new(Arc::clone(&store), queue, refusals, settings, lines, stop.clone()));
+    let (router, admin) = (routes::router(Arc::clone(&app)), admin::router(Arc::clone(&app)));
+    TestIntake { stop, router, admin, store, app, _flushing: flushing }
 }
 
-pub(super) fn door() -> Door {
-    door_with(Arc::new(|| true))
+pub(super) fn intake() -> TestIntake {
+    intake_with(Arc::new(|| true))
 }
 
-impl Door {
+impl TestIntake {
     pub(super) async fn ask(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        let text = String::from_utf8(bytes.into()).unwrap();
-        Answer { status: parts.status, headers: parts.headers, text }
+        Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
-    async fn post(&self, body: impl ToString) -> Answer {
+    async fn ask_admin(&self, path: &str) -> Answer {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        Answer::of(self.admin.clone().oneshot(request).await.unwrap()).await
+    }
+
+    pub(super) async fn post(&self, body: impl ToString) -> Answer {
         self.ask(posted(&key('a'), body)).await
     }
 
@@ -92,7 +112,7 @@ impl Door {
     }
 }
 
-fn posted(key: &str, body: impl ToString) -> Request<Body> {
+pub(super) fn posted(key: &str, body: impl ToString) -> Request<Body> {
     Request::post("/v1/leads")
         .header("authorization", format!("Bearer {key}"))
         .header("content-type", "application/json; charset=utf-8")
@@ -100,7 +120,7 @@ fn posted(key: &str, body: impl ToString) -> Request<Body> {
         .unwrap()
 }
 
-fn lead(uuid: &str) -> Value {
+pub(super) fn lead(uuid: &str) -> Value {
     json!({"lead": {
         "uuid": uuid, "name": "Sarah Patel", "email": "sarah@example.com", "event_type": "wedding",
         "event_date": "2026-09-12", "guest_count": 80, "gdpr_consent": true, "unknown": 1.10,
@@ -111,10 +131,10 @@ pub(super) const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
 
 #[tokio::test]
 async fn a_key_with_a_rate_is_told_when_to_come_back() {
-    let door = door();
-    door.ledger.change(|company| company.rate_per_second = Some(0.01));
-    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
-    let refused = door.post(lead(UUID)).await;
+    let intake = intake();
+    intake.store.change(|company| company.rate_per_second = Some(0.01));
+    assert_eq!(intake.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    let refused = intake.post(lead(UUID)).await;
     let problem = refused.problem(429);
     let wait: u64 = refused.headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((90..=101).contains(&wait), "{wait}");
@@ -126,21 +146,21 @@ async fn a_key_with_a_rate_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn refusals_are_kept_without_anybodys_data() {
-    let door = door();
+    let intake = intake();
     let mut bad = lead(UUID);
     bad["lead"]["event_type"] = json!("weding");
-    door.post(bad).await.problem(422);
-    door.post("{").await.problem(400);
+    intake.post(bad).await.problem(422);
+    intake.post("{").await.problem(400);
     let flat = posted(&key('a'), json!({"data": {"email": "sarah"}}));
     let (mut parts, body) = flat.into_parts();
     parts.uri = "/v1/save_lead".parse().unwrap();
-    door.ask(Request::from_parts(parts, body)).await.problem(422);
+    intake.ask(Request::from_parts(parts, body)).await.problem(422);
     // Nobody's key, and what is not the sender's fault.
-    door.ask(posted(&key('b'), "{")).await.problem(401);
-    door.ledger.with(|state| state.trouble = Some(Trouble::Away));
-    door.post(lead(&LeadId::generate().to_string())).await.problem(503);
-    super::until(|| door.ledger.with(|state| state.refused.len() == 3)).await;
-    let refused = door.ledger.with(|state| state.refused.clone());
+    intake.ask(posted(&key('b'), "{")).await.problem(401);
+    intake.store.with(|state| state.failure = Some(StoreFailure::Away));
+    intake.post(lead(&LeadId::generate().to_string())).await.problem(503);
+    super::until(|| intake.store.with(|state| state.refused.len() == 3)).await;
+    let refused = intake.store.with(|state| state.refused.clone());
     let seen: Vec<_> = refused.iter().map(|it| (it.path, it.status, it.detail.as_str())).collect();
     assert_eq!(seen[0].1, 422);
     assert_eq!(seen[1].0, "/v1/leads");
@@ -153,13 +173,13 @@ async fn refusals_are_kept_without_anybodys_data() {
 
 #[tokio::test]
 async fn a_lead_is_accepted_then_a_duplicate_then_updated() {
-    let door = door();
-    let first = door.post(lead(UUID)).await;
+    let intake = intake();
+    let first = intake.post(lead(UUID)).await;
     assert_eq!(first.status, StatusCode::ACCEPTED, "{}", first.text);
     let receipt = first.json();
     assert_eq!(receipt["lead"], UUID);
     assert_eq!(receipt["status"], "accepted");
-    let integrations = door.ledger.with(|state| state.company.integrations.clone());
+    let integrations = intake.store.with(|state| state.company.integrations.clone());
     let shown: Vec<_> = receipt["deliveries"].as_array().unwrap().iter().collect();
     let keys: Vec<_> = shown[0].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["integration_id", "delivery_id", "state", "reason"]);
@@ -167,20 +187,20 @@ async fn a_lead_is_accepted_then_a_duplicate_then_updated() {
     assert_eq!((&shown[0]["state"], &shown[0]["reason"]), (&json!("pending"), &Value::Null));
     assert_eq!((&shown[1]["state"], &shown[1]["reason"]), (&json!("held"), &json!("integration disabled")));
 
-    let again = door.post(lead(UUID)).await.json();
+    let again = intake.post(lead(UUID)).await.json();
     assert_eq!((&again["status"], &again["deliveries"]), (&json!("duplicate"), &receipt["deliveries"]));
 
     let mut changed = lead(UUID);
     changed["lead"]["guest_count"] = json!(81);
-    let updated = door.post(changed).await.json();
+    let updated = intake.post(changed).await.json();
     assert_eq!(updated["status"], "updated");
     assert_ne!(updated["deliveries"], receipt["deliveries"]);
 }
 
 #[tokio::test]
 async fn many_posts_of_one_lead_make_one() {
-    let door = door();
-    let answers = join_all((0..50).map(|_| door.post(lead(UUID)))).await;
+    let intake = intake();
+    let answers = join_all((0..50).map(|_| intake.post(lead(UUID)))).await;
     let statuses: Vec<_> = answers.iter().map(|answer| answer.json()["status"].clone()).collect();
     assert_eq!(statuses.iter().filter(|status| **status == "accepted").count(), 1);
     assert_eq!(statuses.iter().filter(|status| **status == "duplicate").count(), 49);
@@ -188,8 +208,8 @@ async fn many_posts_of_one_lead_make_one() {
 
 #[tokio::test]
 async fn every_wrong_key_gets_the_same_answer() {
-    let door = door();
-    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    let intake = intake();
+    assert_eq!(intake.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
     let mut texts = BTreeSet::new();
     let other_company = key('a').replace("llk_7_", "llk_8_");
     for authorization in [
@@ -210,7 +230,7 @@ async fn every_wrong_key_gets_the_same_answer() {
         if let Some(value) = &authorization {
             request.headers_mut().insert("authorization", value.parse().unwrap());
         }
-        let answer = door.ask(request).await;
+        let answer = intake.ask(request).await;
         answer.problem(401);
         assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
         texts.insert(answer.text);
@@ -220,47 +240,47 @@ async fn every_wrong_key_gets_the_same_answer() {
 
 #[tokio::test]
 async fn a_new_key_works_at_once_and_a_revoked_one_no_more() {
-    let door = door();
-    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
-    door.ledger.change(|company| company.keys = vec![(key('b'), None)]);
-    door.get(&format!("/v1/leads/{UUID}")).await.problem(401);
-    assert_eq!(door.ask(posted(&key('b'), lead(UUID))).await.status, StatusCode::ACCEPTED);
-    door.ledger.change(|company| company.keys = vec![(key('c'), None)]);
+    let intake = intake();
+    assert_eq!(intake.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    intake.store.change(|company| company.keys = vec![(key('b'), None)]);
+    intake.get(&format!("/v1/leads/{UUID}")).await.problem(401);
+    assert_eq!(intake.ask(posted(&key('b'), lead(UUID))).await.status, StatusCode::ACCEPTED);
+    intake.store.change(|company| company.keys = vec![(key('c'), None)]);
     // The old view still knows this key; the commit finds out.
-    door.ask(posted(&key('b'), lead(UUID))).await.problem(401);
-    door.ask(posted(&key('b'), lead(&LeadId::generate().to_string()))).await.problem(401);
-    assert_eq!(door.ledger.with(|state| state.leads.len()), 1);
+    intake.ask(posted(&key('b'), lead(UUID))).await.problem(401);
+    intake.ask(posted(&key('b'), lead(&LeadId::generate().to_string()))).await.problem(401);
+    assert_eq!(intake.store.with(|state| state.leads.len()), 1);
 }
 
 #[tokio::test]
 async fn wrong_keys_cost_no_more_than_a_look_at_the_version() {
-    let door = door();
-    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    let intake = intake();
+    assert_eq!(intake.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
     let told = "no live intake key: send the header Authorization: Bearer llk_… with a key of this company";
-    door.ask(posted(&key('b'), lead(UUID))).await.refused(401, told);
-    join_all((0..20).map(|_| door.ask(posted(&key('b'), lead(UUID))))).await;
-    assert_eq!(door.ledger.with(|state| state.views_loaded), 1);
+    intake.ask(posted(&key('b'), lead(UUID))).await.refused(401, told);
+    join_all((0..20).map(|_| intake.ask(posted(&key('b'), lead(UUID))))).await;
+    assert_eq!(intake.store.with(|state| state.views_loaded), 1);
 }
 
 #[tokio::test]
 async fn a_lead_is_decided_on_again_when_its_company_changed() {
-    let door = door();
-    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
-    door.ledger.change(|company| company.integrations.truncate(1));
-    let receipt = door.post(lead(&LeadId::generate().to_string())).await.json();
+    let intake = intake();
+    assert_eq!(intake.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    intake.store.change(|company| company.integrations.truncate(1));
+    let receipt = intake.post(lead(&LeadId::generate().to_string())).await.json();
     assert_eq!(receipt["deliveries"].as_array().unwrap().len(), 1);
-    door.ledger.change(|company| company.integrations.clear());
+    intake.store.change(|company| company.integrations.clear());
     let mut changed = lead(UUID);
     changed["lead"]["guest_count"] = json!(81);
-    let receipt = door.post(changed).await.json();
+    let receipt = intake.post(changed).await.json();
     assert_eq!((&receipt["status"], &receipt["deliveries"]), (&json!("updated"), &json!([])));
 }
 
 #[tokio::test]
 async fn a_company_that_never_rests_sends_the_lead_away() {
-    let door = door();
-    door.ledger.with(|state| state.restless = true);
-    let answer = door.post(lead(UUID)).await;
+    let intake = intake();
+    intake.store.with(|state| state.restless = true);
+    let answer = intake.post(lead(UUID)).await;
     answer.refused(
         503,
         "the company is being changed, nothing was accepted: send the lead again after Retry-After seconds",
@@ -270,28 +290,28 @@ async fn a_company_that_never_rests_sends_the_lead_away() {
 
 #[tokio::test]
 async fn a_key_may_require_a_signed_body() {
-    let door = door();
-    door.ledger.change(|company| company.keys[0].1 = Some("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=".into()));
+    let intake = intake();
+    intake.store.change(|company| company.keys[0].1 = Some("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=".into()));
     let unsigned = "this intake key requires a signed body: send X-Leadline-Signature or webhook-signature, made with \
                     its signing secret";
-    door.post(lead(UUID)).await.refused(401, unsigned);
-    assert!(door.ledger.with(|state| state.leads.is_empty()));
+    intake.post(lead(UUID)).await.refused(401, unsigned);
+    assert!(intake.store.with(|state| state.leads.is_empty()));
 }
 
 #[tokio::test]
 async fn bodies_that_are_no_leads_are_refused_with_their_fields() {
-    let door = door();
-    assert!(door.post("{").await.problem(400).get("errors").is_none());
+    let intake = intake();
+    assert!(intake.post("{").await.problem(400).get("errors").is_none());
     let mut nameless = lead(UUID);
     nameless["lead"].as_object_mut().unwrap().remove("email");
-    let problem = door.post(nameless).await.problem(422);
+    let problem = intake.post(nameless).await.problem(422);
     assert_eq!(problem["errors"][0]["pointer"], "/lead/email");
     assert!(problem["errors"][0]["detail"].is_string());
 }
 
 #[tokio::test]
 async fn only_plain_json_of_bounded_size_is_read() {
-    let door = door();
+    let intake = intake();
     let media = "the body must be JSON: send it with the header Content-Type: application/json";
     let packed = "compressed bodies are not accepted: send the JSON as it is, without Content-Encoding";
     let large = "the body is larger than 256 KiB: send one lead per request";
@@ -304,30 +324,30 @@ async fn only_plain_json_of_bounded_size_is_read() {
     ] {
         let mut request = posted(&key('a'), lead(UUID));
         request.headers_mut().insert(name, value.parse().unwrap());
-        door.ask(request).await.refused(status, told);
+        intake.ask(request).await.refused(status, told);
     }
     let mut request = posted(&key('a'), lead(UUID));
     request.headers_mut().remove("content-type");
-    door.ask(request).await.refused(415, media);
-    door.post(" ".repeat(256 * 1024 + 1)).await.refused(413, large);
-    door.post(" ".repeat(256 * 1024)).await.problem(400);
+    intake.ask(request).await.refused(415, media);
+    intake.post(" ".repeat(256 * 1024 + 1)).await.refused(413, large);
+    intake.post(" ".repeat(256 * 1024)).await.problem(400);
 }
 
 #[tokio::test]
 async fn a_database_that_is_away_asks_the_sender_to_come_back() {
-    let door = door();
-    assert_eq!(door.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
+    let intake = intake();
+    assert_eq!(intake.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
     let away = "the database is away, nothing was accepted: send the request again after Retry-After seconds";
     let busy = "more requests wait than can be answered: send this one again after Retry-After seconds";
     let failed =
         "the request failed inside the daemon: its log says why; send it again when that is put right";
-    for (trouble, status, retry_after, detail) in [
-        (Trouble::Away, 503, Some("1"), away),
-        (Trouble::Busy, 503, Some("1"), busy),
-        (Trouble::Failed, 500, None, failed),
+    for (failure, status, retry_after, detail) in [
+        (StoreFailure::Away, 503, Some("1"), away),
+        (StoreFailure::Busy, 503, Some("1"), busy),
+        (StoreFailure::Failed, 500, None, failed),
     ] {
-        door.ledger.with(|state| state.trouble = Some(trouble));
-        let answer = door.post(lead(UUID)).await;
+        intake.store.with(|state| state.failure = Some(failure));
+        let answer = intake.post(lead(UUID)).await;
         answer.refused(status, detail);
         let told = answer.headers.get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
         assert_eq!(told, retry_after);
@@ -336,12 +356,12 @@ async fn a_database_that_is_away_asks_the_sender_to_come_back() {
 
 #[tokio::test]
 async fn what_became_of_a_lead_is_told_with_its_text_untouched() {
-    let door = door();
+    let intake = intake();
     let text = lead(UUID).to_string().replace("1.1", "1.10");
-    assert_eq!(door.post(&text).await.status, StatusCode::ACCEPTED);
+    assert_eq!(intake.post(&text).await.status, StatusCode::ACCEPTED);
     let stored = text.replacen('{', r#"{"event": "lead.created", "huge": 100000000000000000000.50, "#, 1);
-    door.ledger.with(|state| state.leads.values_mut().next().unwrap().body = stored.clone().into());
-    let answer = door.get(&format!("/v1/leads/{}", UUID.to_uppercase())).await;
+    intake.store.with(|state| state.leads.values_mut().next().unwrap().body = stored.clone().into());
+    let answer = intake.get(&format!("/v1/leads/{}", UUID.to_uppercase())).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(answer.text.contains(&format!(r#""event":{stored},"#)), "{}", answer.text);
     let shown = answer.json();
@@ -354,42 +374,69 @@ async fn what_became_of_a_lead_is_told_with_its_text_untouched() {
     assert_eq!((&delivery["lead"], &delivery["due_at"]), (&json!(UUID), &Value::Null));
     for unknown in [LeadId::generate().to_string(), "nonsense".into(), "%ff".into()] {
         let told = "this company has no lead of this uuid: check the uuid and the intake key";
-        door.get(&format!("/v1/leads/{unknown}")).await.refused(404, told);
+        intake.get(&format!("/v1/leads/{unknown}")).await.refused(404, told);
     }
 }
 
 #[tokio::test]
 async fn paths_and_methods_that_are_not_there_are_problems() {
-    let door = door();
-    for path in ["/", "/v1/leads/"] {
-        door.get(path).await.refused(404, "there is nothing at this path: /openapi.json lists what there is");
+    let intake = intake();
+    for path in ["/", "/v1/lead"] {
+        let told = "there is nothing at this path: /openapi.json lists what there is";
+        intake.get(path).await.refused(404, told);
     }
-    let answer = door.get("/v1/leads").await;
+    let told = "there is nothing at /v1/leads/: leave out the slash at its end";
+    intake.get("/v1/leads/").await.refused(404, told);
+    let answer = intake.get("/v1/leads").await;
     answer.refused(405, "this path does not take GET: use a method that the Allow header names");
     assert_eq!(answer.headers[header::ALLOW], "POST");
 }
 
 #[tokio::test]
-async fn readiness_is_the_daemons_and_the_databases() {
-    let up = door();
+async fn readiness_is_told_to_all_and_its_reason_to_operators() {
+    let up = intake();
     assert_eq!(up.get("/healthz").await.text, "ok\n");
     assert_eq!(up.get("/readyz").await.text, "ready\n");
-    assert_eq!(up.get("/metrics").await.status, StatusCode::OK);
-    up.ledger.with(|state| state.ready = false);
-    let told = "the database does not answer: the daemon goes on as soon as it does";
-    up.get("/readyz").await.refused(503, told);
-    let starting = door_with(Arc::new(|| false));
-    starting.get("/readyz").await.refused(503, "the daemon is starting or stopping: ask again in a moment");
-    assert_eq!(starting.get("/healthz").await.status, StatusCode::OK);
+    assert_eq!(
+        up.get("/metrics").await.status,
+        StatusCode::NOT_FOUND,
+        "operators have a listener of their own"
+    );
+    assert_eq!(up.ask_admin("/metrics").await.status, StatusCode::OK);
+    assert_eq!(up.ask_admin("/healthz").await.text, "ok\n");
+    assert_eq!(up.ask_admin("/readyz").await.text, r#"{"ready":true,"daemon":true,"database":true}"#);
+    up.store.with(|state| state.ready = false);
+    let starting = intake_with(Arc::new(|| false));
+    for (intake, detail) in [
+        (&up, r#"{"ready":false,"daemon":true,"database":false}"#),
+        (&starting, r#"{"ready":false,"daemon":false,"database":true}"#),
+    ] {
+        intake.get("/readyz").await.refused(503, "leads cannot be taken in now: ask again in a moment");
+        let told = intake.ask_admin("/readyz").await;
+        assert_eq!((told.status.as_u16(), told.text.as_str()), (503, detail));
+        assert_eq!(intake.get("/healthz").await.status, StatusCode::OK);
+    }
+    assert_eq!(up.ask_admin("/v1/leads").await.text, "there are /healthz, /readyz and /metrics here\n");
+}
+
+#[tokio::test]
+async fn no_answer_is_kept_or_taken_for_another_kind() {
+    let intake = intake();
+    for answer in
+        [intake.post(lead(UUID)).await, intake.get("/v1/nowhere").await, intake.get("/openapi.json").await]
+    {
+        assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+        assert_eq!(answer.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    }
 }
 
 #[tokio::test]
 async fn leads_refusals_and_flushes_are_counted() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _counting = metrics::set_default_local_recorder(&recorder);
-    let door = door();
+    let intake = intake();
     for body in [lead(UUID).to_string(), lead(UUID).to_string(), "{".into()] {
-        door.post(body).await;
+        intake.post(body).await;
     }
     let rendered = recorder.handle().render();
     for line in [

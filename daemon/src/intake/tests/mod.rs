@@ -1,6 +1,7 @@
-//! The intake against a ledger in memory: every rule of it but the SQL.
+//! The intake against a store in memory: every rule of it but the SQL.
 
 mod batch;
+mod fair;
 mod fake;
 mod flush;
 mod http;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 pub use crate::domain::fanout::{IntakeIntegration, NewDelivery};
 use crate::{
     domain::{
-        fanout::{Routing, fan_out},
+        fanout::{Routing, fan_out, fan_out_unasked},
         flow::Flows,
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
@@ -28,6 +28,15 @@ pub struct CompanyView {
     pub integrations: Vec<IntakeIntegration>,
     /// The enabled ones, in order; compiled once for each view.
     pub flows: Arc<Flows>,
+}
+
+impl CompanyView {
+    /// Whether any flow is asked about its leads.
+    #[must_use]
+    pub fn asks_flows(&self) -> bool {
+        !self.flows.0.is_empty()
+            && self.integrations.iter().any(|integration| integration.routing == Routing::Flows)
+    }
 }
 
 /// A live intake key.
@@ -63,6 +72,20 @@ impl NewEvent {
     /// What committing an event means for a company as it was seen.
     #[must_use]
     pub fn decide(view: &CompanyView, accepted: &Accepted, kind: EventKind) -> Self {
+        let event = &accepted.event;
+        let deliveries = fan_out(&view.integrations, &view.flows, kind, event, DeliveryId::generate);
+        Self::new(view, accepted, kind, deliveries)
+    }
+
+    /// The same where flows could not be asked: what they would decide about is held for this cause.
+    #[must_use]
+    pub fn without_flows(view: &CompanyView, accepted: &Accepted, kind: EventKind, cause: &str) -> Self {
+        let (integrations, event) = (&view.integrations, &accepted.event);
+        let deliveries = fan_out_unasked(integrations, &view.flows, cause, kind, event, DeliveryId::generate);
+        Self::new(view, accepted, kind, deliveries)
+    }
+
+    fn new(view: &CompanyView, accepted: &Accepted, kind: EventKind, deliveries: Vec<NewDelivery>) -> Self {
         Self {
             company: view.id,
             version: view.version,
@@ -72,7 +95,7 @@ impl NewEvent {
             event: EventId::generate(),
             kind,
             body: accepted.body(kind),
-            deliveries: fan_out(&view.integrations, &view.flows, kind, &accepted.event, DeliveryId::generate),
+            deliveries,
         }
     }
 }

@@ -44,11 +44,14 @@ pub enum Saved {
 impl Store {
     /// Saves a lead. `decide` is given the current event of the lead that last came with this address, locked, and
     /// answers what to commit; what it refuses changes nothing.
-    pub async fn save_lead<R>(
+    pub async fn save_lead<R, F>(
         &self,
         key: &SaveKey,
-        decide: impl FnOnce(Option<Bytes>) -> Result<NewEvent, R>,
-    ) -> Result<Result<Saved, R>, Error> {
+        decide: impl FnOnce(Option<Bytes>) -> F,
+    ) -> Result<Result<Saved, R>, Error>
+    where
+        F: Future<Output = Result<NewEvent, R>>,
+    {
         let Some(mut tx) = self.begin_current(key.company, key.version).await? else {
             return Ok(Ok(Saved::Stale));
         };
@@ -57,13 +60,13 @@ impl Store {
             None => None,
         };
         let Some((digest, body)) = known else {
-            let event = match decide(None) {
+            let event = match decide(None).await {
                 Ok(event) => event,
                 Err(refusal) => return Ok(Err(refusal)),
             };
             return self.create(tx, key, &event).await.map(Ok);
         };
-        let event = match decide(Some(body)) {
+        let event = match decide(Some(body)).await {
             Ok(event) => event,
             Err(refusal) => return Ok(Err(refusal)),
         };

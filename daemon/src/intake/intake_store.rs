@@ -4,11 +4,9 @@ use std::{error::Error, future::Future};
 
 use bytes::Bytes;
 
+use super::problem::Problem;
 use crate::{
-    domain::{
-        ids::{CompanyId, LeadId},
-        lead::Refusal,
-    },
+    domain::ids::{CompanyId, LeadId},
     store::{
         self, Store,
         company::refusal::NewRefusal,
@@ -23,7 +21,7 @@ use crate::{
 
 /// Why a lead was neither accepted nor found wanting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum StoreFailure {
     /// More leads wait than can be committed, or another transaction was in the way.
     Busy,
     /// The database is away, and may be back in a moment.
@@ -32,7 +30,7 @@ pub(super) enum Trouble {
     Failed,
 }
 
-impl From<store::Error> for Trouble {
+impl From<store::Error> for StoreFailure {
     /// Logs the cause: from here on only the kind matters, and one flush may answer many requests.
     fn from(error: store::Error) -> Self {
         if matches!(error, store::Error::Away(_)) {
@@ -52,68 +50,72 @@ impl From<store::Error> for Trouble {
 }
 
 /// Where leads are committed.
-pub(super) trait Ledger: Send + Sync + 'static {
+pub(super) trait IntakeStore: Send + Sync + 'static {
     fn company_view(
         &self,
         company: CompanyId,
-    ) -> impl Future<Output = Result<Option<CompanyView>, Trouble>> + Send;
+    ) -> impl Future<Output = Result<Option<CompanyView>, StoreFailure>> + Send;
 
     fn company_version(
         &self,
         company: CompanyId,
-    ) -> impl Future<Output = Result<Option<i64>, Trouble>> + Send;
+    ) -> impl Future<Output = Result<Option<i64>, StoreFailure>> + Send;
 
-    fn accept(&self, events: &[NewEvent]) -> impl Future<Output = Result<Vec<Flushed>, Trouble>> + Send;
+    fn accept(&self, events: &[NewEvent]) -> impl Future<Output = Result<Vec<Flushed>, StoreFailure>> + Send;
 
-    fn accept_again(&self, update: &NewEvent) -> impl Future<Output = Result<Again, Trouble>> + Send;
+    fn accept_again(&self, update: &NewEvent) -> impl Future<Output = Result<Again, StoreFailure>> + Send;
 
-    fn save(
+    fn save<F: Future<Output = Result<NewEvent, Problem>> + Send>(
         &self,
         key: &SaveKey,
-        decide: impl FnOnce(Option<Bytes>) -> Result<NewEvent, Refusal> + Send,
-    ) -> impl Future<Output = Result<Result<Saved, Refusal>, Trouble>> + Send;
+        decide: impl FnOnce(Option<Bytes>) -> F + Send,
+    ) -> impl Future<Output = Result<Result<Saved, Problem>, StoreFailure>> + Send;
 
     fn lead_status(
         &self,
         company: CompanyId,
         lead: LeadId,
-    ) -> impl Future<Output = Result<Option<LeadStatus>, Trouble>> + Send;
+    ) -> impl Future<Output = Result<Option<LeadStatus>, StoreFailure>> + Send;
 
-    fn refused(&self, refusals: &[NewRefusal]) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn refused(&self, refusals: &[NewRefusal]) -> impl Future<Output = Result<(), StoreFailure>> + Send;
 
     fn is_ready(&self) -> impl Future<Output = bool> + Send;
 }
 
-impl Ledger for Store {
-    async fn company_view(&self, company: CompanyId) -> Result<Option<CompanyView>, Trouble> {
+impl IntakeStore for Store {
+    async fn company_view(&self, company: CompanyId) -> Result<Option<CompanyView>, StoreFailure> {
         Ok(self.unless_away(Self::company_view(self, company)).await?)
     }
 
-    async fn company_version(&self, company: CompanyId) -> Result<Option<i64>, Trouble> {
+    async fn company_version(&self, company: CompanyId) -> Result<Option<i64>, StoreFailure> {
         Ok(self.unless_away(Self::company_version(self, company)).await?)
     }
 
-    async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Trouble> {
+    async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, StoreFailure> {
         Ok(self.unless_away(Self::accept(self, events)).await?)
     }
 
-    async fn accept_again(&self, update: &NewEvent) -> Result<Again, Trouble> {
+    async fn accept_again(&self, update: &NewEvent) -> Result<Again, StoreFailure> {
         Ok(self.unless_away(Self::accept_again(self, update)).await?)
     }
 
-    async fn save(
+    async fn save<F: Future<Output = Result<NewEvent, Problem>> + Send>(
         &self,
         key: &SaveKey,
-        decide: impl FnOnce(Option<Bytes>) -> Result<NewEvent, Refusal> + Send,
-    ) -> Result<Result<Saved, Refusal>, Trouble> {
+        decide: impl FnOnce(Option<Bytes>) -> F + Send,
+    ) -> Result<Result<Saved, Problem>, StoreFailure> {
         Ok(self.unless_away(self.save_lead(key, decide)).await?)
     }
 
-    async fn lead_status(&self, company: CompanyId, lead: LeadId) -> Result<Option<LeadStatus>, Trouble> {
+    async fn lead_status(
+        &self,
+        company: CompanyId,
+        lead: LeadId,
+    ) -> Result<Option<LeadStatus>, StoreFailure> {
         Ok(self.unless_away(Self::lead_status(self, company, lead)).await?)
     }
 
-    async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), Trouble> {
+    async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {
         Ok(self.keep_refusals(refusals).await?)
     }
 

@@ -1,0 +1,59 @@
+//! What operators' machines ask: health in detail, and metrics. On a listener of its own, because the address that takes
+//! leads in is open to the world.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use super::{App, intake_store::IntakeStore};
+
+/// How long the database may take to say that it is there.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub(super) fn router<S: IntakeStore>(app: Arc<App<S>>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready::<S>))
+        .route("/metrics", get(metrics::<S>))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics here\n") })
+        .with_state(app)
+}
+
+/// What must be up, and what is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Readiness {
+    ready: bool,
+    /// The other parts of the daemon.
+    daemon: bool,
+    database: bool,
+}
+
+impl Readiness {
+    pub(super) async fn of<S: IntakeStore>(app: &App<S>) -> Self {
+        let daemon = (app.settings.ready)();
+        let database = tokio::time::timeout(READY_TIMEOUT, app.store.is_ready()).await.unwrap_or(false);
+        Self { ready: daemon && database, daemon, database }
+    }
+
+    /// 200 or 503.
+    pub(super) fn status(self) -> StatusCode {
+        if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    }
+}
+
+async fn ready<S: IntakeStore>(State(app): State<Arc<App<S>>>) -> Response {
+    let readiness = Readiness::of(&app).await;
+    (readiness.status(), Json(readiness)).into_response()
+}
+
+async fn metrics<S: IntakeStore>(State(app): State<Arc<App<S>>>) -> impl IntoResponse {
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+    ([(header::CONTENT_TYPE, kind)], app.settings.metrics.render())
+}

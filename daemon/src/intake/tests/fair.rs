@@ -1,0 +1,169 @@
+//! Nobody keeps others out: a key that floods, a client that guesses, conditions and bodies that take their time.
+
+use std::{collections::HashSet, sync::Arc};
+
+use axum::body::Body;
+use http::{Request, StatusCode, header};
+use serde_json::json;
+
+use super::{
+    fake::{COMPANY, NEIGHBOUR, key, neighbours_key},
+    http::{UUID, intake, lead, posted},
+};
+use crate::domain::{
+    fanout::Routing,
+    flow::{Condition, Flow, Flows},
+    ids::{FlowId, KeyId, LeadId},
+};
+use crate::intake::{places::Places, problem::Problem};
+
+#[tokio::test]
+async fn a_key_has_its_share_of_the_places_and_others_have_theirs() {
+    let intake = intake();
+    intake.store.change(|company| company.keys.push((key('b'), None)));
+    intake.post(lead(UUID)).await;
+    let flooding = intake.store.with(|state| state.key_ids[&key('a')]);
+    let places = &intake.app.places;
+    for (path, kind, most, what) in [
+        ("/v1/leads/batch", "application/x-ndjson", 16, "batches"),
+        ("/v1/leads", "application/json", 256, "requests"),
+    ] {
+        let take = || match what {
+            "batches" => places.batch(flooding, COMPANY),
+            _ => places.request(flooding, COMPANY),
+        };
+        let held: Vec<_> = (0..most).map(|_| take().unwrap()).collect();
+        let told = format!(
+            "this intake key has as many {what} under way as may be, {most}, or all places are taken: send this one \
+             again after Retry-After seconds"
+        );
+        let post = |letter: char| {
+            let request = Request::post(path)
+                .header("authorization", format!("Bearer {}", key(letter)))
+                .header("content-type", kind)
+                .body(Body::from(lead(UUID).to_string()));
+            intake.ask(request.unwrap())
+        };
+        let refused = post('a').await;
+        assert_eq!(refused.headers[header::RETRY_AFTER], "1");
+        refused.refused(503, &told);
+        assert!(post('b').await.status.is_success(), "another key is let in");
+        drop(held);
+        assert!(post('a').await.status.is_success(), "places come back");
+    }
+}
+
+#[test]
+fn a_company_and_an_address_have_their_shares() {
+    let places = Places::default();
+    let keys: Vec<KeyId> = (0..4).map(|_| KeyId::generate()).collect();
+    let mut held = Vec::new();
+    let told = |refused: Problem, who: &str, most: usize, what: &str| {
+        let told = format!(
+            "{who} has as many {what} under way as may be, {most}, or all places are taken: send this one again after \
+             Retry-After seconds"
+        );
+        assert_eq!((refused.status().as_u16(), refused.detail()), (503, told.as_str()));
+    };
+    for n in 0..512 {
+        held.push(places.request(keys[n % 3], COMPANY).unwrap());
+    }
+    told(places.request(keys[3], COMPANY).unwrap_err(), "this company", 512, "requests");
+    assert!(places.request(keys[3], NEIGHBOUR).is_ok());
+    for n in 0..32 {
+        held.push(places.batch(keys[n % 3], COMPANY).unwrap());
+    }
+    told(places.batch(keys[3], COMPANY).unwrap_err(), "this company", 32, "batches");
+    assert!(places.batch(keys[3], NEIGHBOUR).is_ok());
+    let [one, other] = [[198, 51, 100, 1], [198, 51, 100, 2]].map(std::net::IpAddr::from);
+    let clients: Vec<_> = (0..512).map(|_| places.client(one).unwrap()).collect();
+    told(places.client(one).unwrap_err(), "this address", 512, "requests");
+    assert!(places.client(other).is_ok());
+    drop((held, clients));
+    assert!(places.client(one).is_ok() && places.request(keys[0], COMPANY).is_ok());
+}
+
+#[tokio::test]
+async fn who_guesses_keys_is_slowed_down_and_not_looked_up_any_more() {
+    let intake = intake();
+    intake.post(lead(UUID)).await;
+    let intake = &intake;
+    let guess = |n: usize| async move { intake.ask(posted(&format!("llk_7_{n:0>43}"), "{}")).await };
+    for n in 0..10 {
+        guess(n).await.problem(401);
+    }
+    // All at once, because each answer waits.
+    let mut answers = futures::future::join_all((10..70).map(guess)).await;
+    answers.sort_by_key(|answer| answer.status);
+    assert_eq!(answers[0].status, StatusCode::UNAUTHORIZED);
+    let refused = answers.pop().unwrap();
+    let told = "too many wrong intake keys came from this address: check the key, and come back after Retry-After seconds";
+    refused.refused(429, told);
+    assert_eq!(refused.headers[header::RETRY_AFTER], "10");
+    let loaded = intake.store.with(|state| state.views_loaded);
+    guess(70).await.problem(429);
+    assert_eq!(intake.store.with(|state| state.views_loaded), loaded);
+    assert_eq!(
+        intake.post(lead(UUID)).await.status,
+        StatusCode::ACCEPTED,
+        "a key that is known is not its neighbour's"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_conditions_and_bodies_leave_healthy_posts_their_answers() {
+    let intake = Arc::new(intake());
+    let long_list = format!("[1]{}", ".map(a, [a,a,a,a,a,a,a,a])".repeat(12));
+    intake.store.with(|state| {
+        let integration = &mut state.company.integrations[0];
+        integration.routing = Routing::Flows;
+        let flow = Flow {
+            id: FlowId::generate(),
+            name: "hostile".into(),
+            when: Condition::compile(&format!("lead.name == 'Sarah Patel' || {long_list} == {long_list}")),
+            then: HashSet::from([integration.id]),
+            stop: false,
+        };
+        state.flows = Arc::new(Flows(vec![flow]));
+    });
+    let keys: Vec<String> = (0..900).map(|n| format!("\"{}{n}\":0", "\\u006b".repeat(40))).collect();
+    let wide = lead("").to_string().replace("\"uuid\":\"\",", "").replace("\"unknown\":1.1", &keys.join(","));
+    let many = format!("{{\"x\":[{}0]}}", "0,".repeat(120_000));
+    let mut hostile = tokio::task::JoinSet::new();
+    for n in 0..60 {
+        let intake = Arc::clone(&intake);
+        let body = match n % 3 {
+            0 => wide.clone(),
+            1 => many.clone(),
+            _ => json!({"lead": {"name": "Eve", "email": "e@example.com", "event_type": "other",
+                "event_date": "2026-09-12", "guest_count": 1, "gdpr_consent": true}})
+            .to_string(),
+        };
+        hostile.spawn(async move { (n % 3, intake.post(body).await) });
+    }
+    for _ in 0..20 {
+        let answer = intake.ask(posted(&neighbours_key(), lead(&LeadId::generate().to_string()))).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+        assert_eq!(answer.json()["deliveries"][0]["state"], "pending");
+    }
+    while let Some(one) = hostile.join_next().await {
+        let (kind, answer) = one.unwrap();
+        match (kind, answer.status.as_u16()) {
+            // Its company may keep its share of places and threads busy.
+            (_, 503) => {}
+            (1, _) => {
+                let detail = answer.problem(400)["detail"].as_str().unwrap().to_owned();
+                assert!(detail.starts_with("more than 10000 values at line 1, column "), "{detail}");
+            }
+            (2, _) => {
+                let delivery = &answer.json()["deliveries"][0];
+                assert_eq!(delivery["state"], "held");
+                let reason = delivery["reason"].as_str().unwrap();
+                let told =
+                    "flow \"hostile\" cannot be evaluated: the condition takes too many steps for this lead";
+                assert!(reason.starts_with(told), "{reason}");
+            }
+            _ => assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text),
+        }
+    }
+}
