@@ -106,6 +106,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         brand,
         hints: due,
         sweep_interval: config.sweep.interval,
+        max_retry_after: config.max_retry_after,
         is_sole: cluster.is_some(),
     })
     .await
@@ -194,9 +195,6 @@ async fn keep_house(store: Store) {
         }
         if let Err(error) = store.forget_requests().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "old requests could not be forgotten");
-        }
-        if let Err(error) = store.forget_skips().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "old skips could not be forgotten");
         }
         tokio::time::sleep(HOUSEKEEPING_EVERY).await;
     }

@@ -108,7 +108,7 @@ async fn starts(server: &str, found: impl Fn(&leadline_tests::Shown) -> Option<u
     sorted(taken)
 }
 
-/// Moves over the cards; how long each key took to the first byte of its frame, and the mean length of the frames.
+/// Moves through the list; how long each key took to the first byte of its frame, and the mean length of the frames.
 async fn keys(console: &mut Pty) -> (Vec<f64>, f64) {
     let mut taken = Vec::with_capacity(KEYS);
     let before = console.shown().raw().len();
@@ -117,7 +117,7 @@ async fn keys(console: &mut Pty) -> (Vec<f64>, f64) {
         sleep(Duration::from_millis(20)).await;
         let from = console.shown().raw().len();
         let pressed = Instant::now();
-        console.press(if n % 2 == 0 { "l" } else { "h" });
+        console.press(if n % 2 == 0 { "j" } else { "k" });
         console.wait_for("a frame", |shown| shown.frame_end(from).is_some()).await;
         taken.push(millis(console.shown().arrival(from).unwrap() - pressed));
     }

@@ -90,7 +90,6 @@ async fn a_wrong_command_line_is_told_in_one_line() {
             vec!["delivery", "skip", "--integration", ""],
             "--integration has an empty value: give one, or leave it out",
         ),
-        (vec!["attempt", "list"], "--integration"),
         (vec!["integration", "update", "hook"], "--config"),
         (vec!["integration", "rotate-secret", "hook", "--grace", "soon"], "24h"),
         (vec!["integration", "enable", "hook", "--held", "drop"], "keep, release, skip"),

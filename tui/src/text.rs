@@ -4,66 +4,49 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// How many marks may stand on one character. Every script does with fewer; more grow over the lines around them.
-const MARKS_MAX: usize = 6;
+/// So many marks over one letter are writing; more are an attempt to flood the screen.
+const MARKS_MAX: usize = 4;
 
-/// The text with every invisible or steering character as a visible escape such as `\u{1b}`. It has one line, and
-/// an ellipsis where more marks stand on a character than any script has.
+/// The text with every invisible or steering character as a visible escape such as `\u{1b}`, and floods of combining
+/// marks counted instead of drawn. It has one line.
 #[must_use]
 pub fn display_text(text: &str) -> Cow<'_, str> {
-    if !text.contains(steers) && !has_many_marks(text) {
+    if !text.contains(|c| steers(c) || is_mark(c)) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len() + 16);
-    let mut marks = 0;
+    let mut shown = String::with_capacity(text.len().min(1 << 16) + 16);
+    let mut marks = 0_usize;
     for c in text.chars() {
-        marks = if is_mark(c) { marks + 1 } else { 0 };
-        if marks == MARKS_MAX + 1 {
-            shown.push('…');
-        } else if marks > MARKS_MAX {
-        } else if steers(c) {
+        if is_mark(c) && !steers(c) {
+            marks += 1;
+            if marks <= MARKS_MAX {
+                shown.push(c);
+            }
+            continue;
+        }
+        end_marks(&mut shown, marks);
+        marks = 0;
+        if steers(c) {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);
         }
     }
+    end_marks(&mut shown, marks);
     Cow::Owned(shown)
 }
 
-/// JSON in which no character steers a terminal: such ones are escaped, and mean what they meant.
-#[must_use]
-pub fn json_text(json: &str) -> Cow<'_, str> {
-    // Between tokens JSON has no such characters but white space.
-    let is_escaped = |c: char| steers(c) && !matches!(c, '\n' | '\t' | '\r');
-    if !json.contains(is_escaped) {
-        return Cow::Borrowed(json);
+/// Says how many marks were left out.
+fn end_marks(shown: &mut String, marks: usize) {
+    if let Some(more @ 1..) = marks.checked_sub(MARKS_MAX) {
+        let written = write!(shown, "(+{more} marks)");
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
     }
-    let mut shown = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        if is_escaped(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let written = write!(shown, "\\u{unit:04x}");
-                debug_assert!(written.is_ok(), "writing to a String cannot fail");
-            }
-        } else {
-            shown.push(c);
-        }
-    }
-    Cow::Owned(shown)
 }
 
-fn has_many_marks(text: &str) -> bool {
-    let mut marks = 0;
-    !text.is_ascii()
-        && text.chars().any(|c| {
-            marks = if is_mark(c) { marks + 1 } else { 0 };
-            marks > MARKS_MAX
-        })
-}
-
-/// Takes no column: it stands on the character before it.
+/// What takes no column of its own and is drawn over the letter before it.
 fn is_mark(c: char) -> bool {
-    !c.is_ascii() && !steers(c) && c.width() == Some(0)
+    !c.is_ascii() && c.width() == Some(0)
 }
 
 /// A text of several lines, each of them safe; line ends of any system stay line ends.
@@ -75,6 +58,28 @@ pub fn display_block(text: &str) -> String {
         debug_assert!(written.is_ok(), "writing to a String cannot fail");
     }
     shown
+}
+
+/// JSON text in which what steers a terminal is escaped: it means the same to a program, and is seen by a reader.
+#[must_use]
+pub fn json_text(json: &str) -> Cow<'_, str> {
+    // Line ends stand between values; within texts they are escaped already.
+    let is_hidden = |c: char| steers(c) && !c.is_ascii_whitespace();
+    if !json.contains(is_hidden) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let written = write!(shown, "\\u{unit:04x}");
+                debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// The text cut to this many columns, with an ellipsis if something is missing.
@@ -94,13 +99,15 @@ pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &text[..end]))
 }
 
-/// C0, DEL, C1, bidirectional marks, zero widths, fillers that look like nothing, separators of lines and the invisible
-/// tags.
+/// C0, DEL, C1, bidirectional marks, zero widths, separators of lines, invisible tags, and fillers that look like
+/// blanks or like nothing.
 fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d159}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -119,19 +126,37 @@ mod tests {
             ("abc\u{202e}fed", r"abc\u{202e}fed"),
             ("z\u{200b}w\u{200d}j\u{feff}", r"z\u{200b}w\u{200d}j\u{feff}"),
             ("\u{2028}\u{e0041}\u{61c}", r"\u{2028}\u{e0041}\u{61c}"),
-            ("a\u{115f}\u{1160}\u{2800}\u{3164}b", r"a\u{115f}\u{1160}\u{2800}\u{3164}b"),
-            ("e\u{301}\u{301}x", "e\u{301}\u{301}x"),
+            ("a\u{115f}\u{1160}\u{2800}\u{3164}\u{ffa0}b", r"a\u{115f}\u{1160}\u{2800}\u{3164}\u{ffa0}b"),
+            ("e\u{301}\u{302}x", "e\u{301}\u{302}x"),
         ];
-        let many = format!("e{}x", "\u{301}".repeat(10_000));
-        assert_eq!(display_text(&many), format!("e{}…x", "\u{301}".repeat(6)));
-        let json = "{\n  \"a\": \"\u{9b}\u{9d}\u{7f}\u{202e}\u{e0041}é\"}";
-        assert_eq!(json_text(json), "{\n  \"a\": \"\\u009b\\u009d\\u007f\\u202e\\udb40\\udc41é\"}");
-        assert!(matches!(json_text("{}\n"), Cow::Borrowed(_)));
         for (text, shown) in table {
             assert_eq!(display_text(text), shown);
         }
         assert!(matches!(display_text("nothing to do"), Cow::Borrowed(_)));
         assert_eq!(display_block("{\r\n  \"a\": \x1b}"), "{\n  \"a\": \\u{1b}}\n");
+    }
+
+    #[test]
+    fn a_flood_of_marks_is_counted_and_not_drawn() {
+        let flood = format!("e{}f", "\u{301}".repeat(10_000));
+        assert_eq!(display_text(&flood), format!("e{}(+9996 marks)f", "\u{301}".repeat(4)));
+        assert_eq!(display_text(&"\u{301}".repeat(5)), format!("{}(+1 marks)", "\u{301}".repeat(4)));
+    }
+
+    #[test]
+    fn json_keeps_its_meaning_without_what_steers() {
+        let value = serde_json::json!({ "a": "\u{9b}31m\u{9d}\u{7f}\u{202e}x\u{e0041}\n", "b": "é" });
+        let (line, pages) = (value.to_string(), format!("{value:#}"));
+        for text in [json_text(&line), json_text(&pages)] {
+            assert!(!text.contains(|c: char| steers(c) && c != '\n'), "{text}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+        }
+        assert!(
+            json_text(&line).contains(r"\u009b31m\u009d\u007f\u202ex\udb40\udc41"),
+            "{}",
+            json_text(&line)
+        );
+        assert!(matches!(json_text("{\n}"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
+        delivery::Reason,
         ids::{CompanyId, DeliveryId, JobId},
         why,
     },
@@ -17,7 +18,7 @@ use crate::{
         delivery::read::Target,
         operator::{
             command::{Call, Command, Refusal},
-            refusal::{Known, Reason},
+            refusal::{Known, Reason as Why},
         },
         queue::hold::Moved,
     },
@@ -225,7 +226,7 @@ impl Verb {
             (Self::Release, "pending") => "it is pushed by itself",
             _ => "nothing is pushed any more",
         };
-        let reason = if state == "pending" { Reason::DeliveryPending } else { Reason::DeliveryState };
+        let reason = if state == "pending" { Why::DeliveryPending } else { Why::DeliveryState };
         Known::new(reason, format!("{what}, only what is {} can; {way_out}", self.states().join(" or ")))
     }
 
@@ -238,12 +239,9 @@ impl Verb {
         job: Option<JobId>,
     ) -> Result<Moved, Refusal> {
         match self {
-            Self::Hold => command.hold(company, batch, &format!("operator: held by {}", call.operator)).await,
+            Self::Hold => command.hold(company, batch, &Reason::HeldByOperator(call.operator.clone())).await,
             Self::Release => command.release(company, batch).await,
-            Self::Skip => {
-                let reason = format!("operator: skipped by {}", call.operator);
-                command.skip_for_a_day(company, batch, &reason, job).await
-            }
+            Self::Skip => command.skip_for(company, batch, &Reason::skipped(&call.operator), job).await,
         }
     }
 }

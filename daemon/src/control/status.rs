@@ -74,7 +74,7 @@ impl From<Error> for Status {
                 tracing::error!(error = chain, "a control call failed");
                 refused(Code::Internal, "DATABASE_FAILED", format!("{error}: the daemon's log says why"))
             }
-            Error::Seal(_) | Error::Corrupt(_) | Error::Locked => {
+            Error::Seal(_) | Error::Corrupt(_) | Error::UnknownWord { .. } | Error::Locked => {
                 tracing::error!(error = chain, "a control call met a stored value that cannot be used");
                 refused(Code::DataLoss, "UNREADABLE", chain)
             }

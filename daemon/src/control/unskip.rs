@@ -48,15 +48,14 @@ impl Control {
             // Each company's batch is safe to repeat: what stands again is skipped no more.
             for (company, ids) in by_company(&page) {
                 let mut command = self.store.batch(&call).await?;
-                let stands = command.unskip(company, &ids).await?;
-                if let Undone::Named(_) = undone
-                    && stands.len() < ids.len()
-                {
-                    return Err(not_undone(&ids, &stands).into());
+                let stands = command.unskip(company, &ids).await?.changed;
+                let left = (ids.len() as u64).saturating_sub(stands);
+                if matches!(undone, Undone::Named(_)) && left > 0 {
+                    return Err(not_undone(&ids, left).into());
                 }
                 command.commit().await?;
-                *count.entry(company.0).or_default() += stands.len() as u64;
-                left_alone += (ids.len() - stands.len()) as u64;
+                *count.entry(company.0).or_default() += stands;
+                left_alone += left;
             }
         }
         self.note(&call, &undone, count, left_alone).await
@@ -125,12 +124,14 @@ fn by_company(page: &[(CompanyId, DeliveryId)]) -> Vec<(CompanyId, Vec<Uuid>)> {
     companies.into_iter().map(|(company, ids)| (CompanyId(company), ids)).collect()
 }
 
-fn not_undone(ids: &[Uuid], stands: &[DeliveryId]) -> Known {
-    let left = ids.iter().map(|id| DeliveryId::from(*id)).find(|id| !stands.contains(id));
-    let left = left.map(|id| id.to_string()).unwrap_or_default();
+fn not_undone(ids: &[Uuid], left: u64) -> Known {
+    let which = match ids {
+        [only] => format!("delivery {}", DeliveryId::from(*only)),
+        ids => format!("{left} of these {} deliveries", ids.len()),
+    };
     let message = format!(
-        "the skip of delivery {left} cannot be undone: no operator skipped it in the last 24 hours, or something newer of \
-         its lead went there since"
+        "the skip of {which} cannot be undone: no operator skipped it in the last 24 hours, or something newer of its \
+         lead went there since"
     );
-    Known::new(Reason::SkipFinal, message).about("delivery", left)
+    Known::new(Reason::SkipFinal, message)
 }

@@ -76,7 +76,9 @@ async fn a_skip_is_undone_to_where_each_stood() {
     let mut stood = Vec::new();
     for id in all {
         let mut shown = scene.show(id).await;
-        shown["due_at"].take();
+        for key in ["due_at", "finished_at"] {
+            shown[key].take();
+        }
         stood.push(shown);
     }
     let skipped = cli.json(&["delivery", "skip", "--integration", "hook", "--yes"]).await;
@@ -94,7 +96,9 @@ async fn a_skip_is_undone_to_where_each_stood() {
     assert_eq!(undone, json!({"count": 3, "left_alone": 0}));
     for (id, before) in all.into_iter().zip(&stood) {
         let mut shown = scene.show(id).await;
-        shown["due_at"].take();
+        for key in ["due_at", "finished_at"] {
+            shown[key].take();
+        }
         assert_eq!(&shown, before, "{id}");
     }
     assert_eq!(scene.operator.integration(&scene.hook).await.health.unwrap().dead, 1);
@@ -136,14 +140,21 @@ async fn what_is_older_than_what_went_stays_skipped() {
     assert_eq!(
         ran.error(1),
         format!(
-            "the skip of delivery {created} cannot be undone: no operator skipped it in the last 24 hours, or something \
-             newer of its lead went there since"
+            "the skip of {} cannot be undone: no operator skipped it in the last 24 hours, or something newer of its \
+             lead went there since",
+            format_args!("delivery {created}")
         )
     );
     let pool = scene.daemon.database().pool().await;
-    sqlx::query("UPDATE skipped SET skipped_at = now() - interval '25 hours'").execute(&pool).await.unwrap();
+    sqlx::query("UPDATE delivery SET finished_at = now() - interval '25 hours' WHERE state = 'skipped'")
+        .execute(&pool)
+        .await
+        .unwrap();
     let ran = cli.run(&["delivery", "unskip", &old]).await;
     assert!(ran.error(1).contains("cannot be undone"), "{ran:?}");
+    let ran = cli.run(&["delivery", "unskip", &old, &created]).await;
+    let left = 2;
+    assert!(ran.error(1).contains(&format!("{left} of these {} deliveries", 2)), "{ran:?}");
     let mut holds = HoldServiceClient::new(scene.daemon.control().await);
     for (ids, job_id, told) in [
         (vec![], String::new(), "name deliveries, or the job of a bulk skip"),

@@ -157,9 +157,10 @@ impl Out {
 
     /// Prints one JSON object as one line, whatever the form.
     pub fn json_line(&self, item: &impl Serialize) -> Result<(), CliError> {
-        let mut line = serde_json::to_string(item).map_err(unprintable)?;
+        let line = serde_json::to_string(item).map_err(unprintable)?;
+        let mut line = json_text(&line).into_owned();
         line.push('\n');
-        print(&json_text(&line))
+        print(&line)
     }
 
     /// Prints one thing that happened as one line: the time and what it was, or the JSON.
@@ -293,9 +294,10 @@ fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
 }
 
 fn pretty(item: &impl Serialize) -> Result<String, CliError> {
-    let mut text = serde_json::to_string_pretty(item).map_err(unprintable)?;
+    let text = serde_json::to_string_pretty(item).map_err(unprintable)?;
+    let mut text = json_text(&text).into_owned();
     text.push('\n');
-    Ok(json_text(&text).into_owned())
+    Ok(text)
 }
 
 fn to_value(item: &impl Serialize) -> Result<Value, CliError> {

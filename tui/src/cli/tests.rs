@@ -115,7 +115,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
         ("leadline flow test --company 7", "--when <EXPR>"),
         ("leadline flow create --company 7 --name N --when true", "--then <ID>"),
         ("leadline company list --limit 0", "1..=1000"),
-        ("leadline attempt list", "--integration <ID>"),
+        ("leadline attempt list --limit 0", "1..=1000"),
         ("leadline integration rotate-secret I --grace soon", "90s, 24h or 7d"),
         ("leadline delivery list --since soon", "give a time such as 14:00, yesterday, 2h"),
     ] {

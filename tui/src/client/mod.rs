@@ -23,6 +23,10 @@ pub use address::{Address, candidates};
 pub use error::{ClientError, Why};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a quiet connection is looked after, and how long that may take.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// The same where somebody looks at a screen: a daemon that hangs is noticed within four seconds.
+const KEEP_ALIVE_SEEN: (Duration, Duration) = (Duration::from_millis(2200), Duration::from_millis(1500));
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// Waiting for a push, or for a change of many deliveries, is bounded too: a lane may be throttled for hours.
 const AWAIT_DEADLINE: Duration = Duration::from_secs(300);
@@ -44,9 +48,18 @@ pub struct Client {
 impl Client {
     /// Connects to the first daemon that answers where `server` or the environment says.
     pub async fn find(server: Option<&str>) -> Result<Self, ClientError> {
+        Self::find_with(server, KEEP_ALIVE).await
+    }
+
+    /// The same for a screen, which must tell soon that a daemon hangs.
+    pub async fn find_for_screen(server: Option<&str>) -> Result<Self, ClientError> {
+        Self::find_with(server, KEEP_ALIVE_SEEN).await
+    }
+
+    async fn find_with(server: Option<&str>, keep_alive: (Duration, Duration)) -> Result<Self, ClientError> {
         let mut failures = Vec::new();
         for address in candidates(server)? {
-            match Self::connect(address).await {
+            match Self::connect_with(address, keep_alive).await {
                 Ok(client) => return Ok(client),
                 Err(failure) => failures.push(failure),
             }
@@ -56,11 +69,15 @@ impl Client {
 
     /// Connects to the daemon at this address.
     pub async fn connect(address: Address) -> Result<Self, ClientError> {
+        Self::connect_with(address, KEEP_ALIVE).await
+    }
+
+    async fn connect_with(address: Address, keep_alive: (Duration, Duration)) -> Result<Self, ClientError> {
         let endpoint = Endpoint::from_shared(address.to_string())
             .map_err(|error| ClientError::from_connect(&address, &error))?
             .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(keep_alive.0)
+            .keep_alive_timeout(keep_alive.1)
             .keep_alive_while_idle(true);
         // The endpoint's own limit does not cover unix sockets.
         match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {

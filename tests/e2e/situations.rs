@@ -1,0 +1,333 @@
+//! Situations that a support engineer meets, each from what is known at its start to the end: fixed, and known to be.
+//! Keys are counted from the overview; text that is typed is not.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use leadline_fakes::{Behaviour, Fake, Receiver, hubspot::Hubspot, sample_lead};
+use leadline_proto::v1;
+use leadline_tests::{Daemon, Operator, Pty, leadline, post_lead, request_id, wait_until};
+use serde_json::{Value, json};
+
+const SIZE: (u16, u16) = (120, 36);
+const TOKEN: &str = "pat-eu1-good";
+
+/// A console whose keys are counted.
+struct Keys {
+    console: Pty,
+    pressed: Vec<String>,
+}
+
+impl Keys {
+    async fn start(daemon: &Daemon) -> Self {
+        let server = format!("unix:{}", daemon.socket().display());
+        let mut console = Pty::start(leadline(), &["--server", &server], SIZE);
+        console.wait_for_all(&["LIVE", "[1 Overview]"]).await;
+        Self { console, pressed: Vec::new() }
+    }
+
+    /// Presses one key, late enough to count in a dialog.
+    async fn press(&mut self, name: &str) {
+        let bytes = match name {
+            "Enter" => "\r",
+            "Down" => "\x1b[B",
+            "Ctrl-k" => "\x0b",
+            "Ctrl-s" => "\x13",
+            "Ctrl-u" => "\x15",
+            other => other,
+        };
+        self.pressed.push(name.to_owned());
+        self.console.answer(bytes).await;
+    }
+
+    /// Types a text, which is no key of its own.
+    async fn types(&mut self, text: &str) {
+        self.console.answer(text).await;
+    }
+
+    async fn sees(&mut self, texts: &[&str]) {
+        self.console.wait_for_all(texts).await;
+    }
+
+    /// Says how many keys it took, and checks that it took no more than that.
+    fn took(&self, situation: &str, most: usize) {
+        println!("{situation}: {} keys ({})", self.pressed.len(), self.pressed.join(" "));
+        assert!(self.pressed.len() <= most, "{situation}: {:?}", self.pressed);
+    }
+}
+
+async fn hubspot(operator: &Operator, fake: &Fake<Hubspot>, company: i64, mapping: Value) -> String {
+    let request = v1::CreateIntegrationRequest {
+        request_id: request_id(),
+        company: company.to_string(),
+        connector: "hubspot".into(),
+        name: "HubSpot".into(),
+        config: json!({ "base_url": fake.url() }).to_string(),
+        credentials: json!({ "token": TOKEN }).to_string(),
+        mapping: if mapping.is_null() { String::new() } else { mapping.to_string() },
+        ..Default::default()
+    };
+    operator.integrations().create_integration(request).await.unwrap().into_inner().integration.unwrap().id
+}
+
+async fn post(daemon: &Daemon, key: &str, n: usize) -> Value {
+    let lead = sample_lead(n);
+    let (status, answer) = post_lead(&daemon.url("/v1/leads"), key, lead.to_string()).await;
+    assert_eq!(status, 202, "{answer}");
+    lead
+}
+
+/// Waits until so many deliveries of an integration are in this state.
+async fn wait_state(operator: &Operator, integration: &str, state: &str, count: usize) {
+    let what = format!("{count} are {state}");
+    wait_until(&what, async || {
+        let deliveries = operator.deliveries_of(integration).await;
+        deliveries.iter().filter(|delivery| delivery.state == state).count() == count
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_person_who_is_missing_in_the_crm_is_found_explained_and_brought_there() {
+    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
+    let operator = Operator::new(daemon.control().await);
+    let (key, other) = (operator.company(7).await, operator.company(8).await);
+    let id = hubspot(&operator, &fake, 7, Value::Null).await;
+    hubspot(&operator, &fake, 8, Value::Null).await;
+    let phone = fake.with(|hubspot| hubspot.properties.remove("phone")).unwrap();
+    for n in 0..3 {
+        post(&daemon, &key, n).await;
+        post(&daemon, &other, n + 20).await;
+    }
+    wait_state(&operator, &id, "dead", 3).await;
+    fake.with(|hubspot| hubspot.properties.insert("phone".to_owned(), phone));
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.press("3").await;
+    keys.sees(&["Find a lead"]).await;
+    keys.types("sarah patel").await;
+    keys.sees(&["Sarah Patel", "The Old Barn"]).await;
+    keys.press("Enter").await;
+    keys.sees(&["It is dead since", "phone"]).await;
+    keys.press("r").await;
+    keys.sees(&["Retry Sarah Patel to", "1 delivery"]).await;
+    keys.press("y").await;
+    keys.sees(&["✓ delivered", "complete"]).await;
+    keys.took("a: a person is missing", 6);
+    wait_state(&operator, &id, "delivered", 1).await;
+    drop(keys);
+    daemon.stop().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_replaced_and_what_it_stopped_is_delivered() {
+    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let id = hubspot(&operator, &fake, 7, Value::Null).await;
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    operator.webhook(7, "archive", &receiver.url("/hook"), json!({})).await;
+    fake.with(|hubspot| {
+        let scopes = hubspot.keys.remove(TOKEN).unwrap();
+        hubspot.keys.insert("pat-eu1-second".to_owned(), scopes);
+    });
+    for n in 0..12 {
+        post(&daemon, &key, n).await;
+    }
+    wait_state(&operator, &id, "dead", 12).await;
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.sees(&["! CREDENTIALS", "12 dead"]).await;
+    keys.press("K").await;
+    keys.sees(&["New credentials of The Old Barn / HubSpot", "token"]).await;
+    keys.types("pat-eu1-second").await;
+    keys.press("Enter").await;
+    keys.sees(&["The new credentials work", "Type 12 to confirm"]).await;
+    assert!(!keys.console.shown().text().contains("pat-eu1"), "it is never shown");
+    keys.types("12").await;
+    keys.press("Enter").await;
+    wait_state(&operator, &id, "delivered", 12).await;
+    keys.sees(&["HubSpot", "✓ ok"]).await;
+    keys.console.wait_for_none(&["CREDENTIALS", "12 dead"]).await;
+    keys.took("b: a token was revoked", 9);
+    assert_eq!(fake.with(|hubspot| hubspot.notes.len()), 12);
+    drop(keys);
+    daemon.stop().await;
+    fake.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_mapping_to_an_unknown_property_is_corrected_with_a_preview_and_rendered_anew() {
+    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let id = hubspot(&operator, &fake, 7, json!({ "lead.guest_count": "no_such_property" })).await;
+    for n in 0..3 {
+        post(&daemon, &key, n).await;
+    }
+    wait_state(&operator, &id, "dead", 3).await;
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.sees(&["✗ FAILING", "no_such_property"]).await;
+    keys.press("m").await;
+    keys.sees(&["Mapping of The Old Barn / HubSpot", "\"no_such_property\"", "What is sent for"]).await;
+    keys.press("Down").await;
+    keys.press("Ctrl-k").await;
+    keys.types("\"lead.guest_count\": \"guests\"").await;
+    keys.sees(&["\"guests\":"]).await;
+    keys.press("Ctrl-s").await;
+    keys.console.wait_for_none(&["Mapping of The Old Barn"]).await;
+    keys.sees(&["mapping of The Old Barn / HubSpot: done"]).await;
+    keys.press("r").await;
+    keys.sees(&["(x) rendered anew", "3 deliveries"]).await;
+    keys.press("y").await;
+    wait_until("all three arrived with the new mapping", async || {
+        let guests = |hubspot: &mut Hubspot| {
+            hubspot.contacts.values().filter(|contact| contact.properties.contains_key("guests")).count()
+        };
+        fake.with(guests) == 3
+    })
+    .await;
+    keys.sees(&["✓ ok"]).await;
+    keys.took("c: a mapping names an unknown property", 9);
+    drop(keys);
+    daemon.stop().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn one_cause_among_others_is_retried_as_a_whole_and_nothing_else() {
+    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
+    let operator = Operator::new(daemon.control().await);
+    let (key, other) = (operator.company(7).await, operator.company(8).await);
+    let (one, two) =
+        (hubspot(&operator, &fake, 7, Value::Null).await, hubspot(&operator, &fake, 8, Value::Null).await);
+    let refusal = json!({ "error": "the form is closed" }).to_string();
+    let receiver = Receiver::start(Behaviour::RefuseAll(422, refusal)).await.unwrap();
+    let closed = operator.webhook(8, "form", &receiver.url("/hook"), json!({})).await.integration.unwrap().id;
+    let phone = fake.with(|hubspot| hubspot.properties.remove("phone")).unwrap();
+    for n in 0..8 {
+        post(&daemon, &key, n).await;
+    }
+    for n in 0..4 {
+        post(&daemon, &other, n + 20).await;
+    }
+    wait_state(&operator, &one, "dead", 8).await;
+    wait_state(&operator, &two, "dead", 4).await;
+    wait_state(&operator, &closed, "dead", 4).await;
+    fake.with(|hubspot| hubspot.properties.insert("phone".to_owned(), phone));
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.press("2").await;
+    keys.sees(&["Failures by cause 2", "✗ 12", "✗ 4"]).await;
+    keys.press("r").await;
+    keys.sees(&["Retry the 12 dead deliveries of this cause?", "Type 12 to confirm"]).await;
+    keys.types("12").await;
+    keys.press("Enter").await;
+    wait_state(&operator, &one, "delivered", 8).await;
+    wait_state(&operator, &two, "delivered", 4).await;
+    keys.sees(&["Failures by cause 1", "✗ 4"]).await;
+    keys.took("e: one cause among others", 9);
+    assert_eq!(receiver.count(), 4, "the other cause was left alone");
+    drop(keys);
+    daemon.stop().await;
+    fake.stop().await;
+    receiver.stop().await;
+}
+
+/// The last text that the console put on the clipboard of its terminal.
+fn clipboard(raw: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(raw).into_owned();
+    let start = text.rfind("\x1b]52;c;")? + "\x1b]52;c;".len();
+    let end = text[start..].find(['\x07', '\x1b'])? + start;
+    String::from_utf8(STANDARD.decode(&text[start..end]).ok()?).ok()
+}
+
+#[tokio::test]
+async fn evidence_for_a_ticket_is_on_the_clipboard() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let refusal = json!({ "error": "the date is in the past" }).to_string();
+    let receiver = Receiver::start(Behaviour::RefuseAll(400, refusal)).await.unwrap();
+    let id = operator.webhook(7, "crm", &receiver.url("/hook"), json!({})).await.integration.unwrap().id;
+    let lead = post(&daemon, &key, 0).await;
+    post(&daemon, &key, 1).await;
+    wait_state(&operator, &id, "dead", 2).await;
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.press("3").await;
+    keys.sees(&["Find a lead"]).await;
+    keys.types(lead["lead"]["email"].as_str().unwrap()).await;
+    keys.sees(&["Sarah Patel", "Found 1"]).await;
+    keys.press("Enter").await;
+    keys.sees(&["It is dead since"]).await;
+    keys.press("x").await;
+    keys.sees(&["Copy evidence of Sarah Patel"]).await;
+    keys.press("Enter").await;
+    keys.sees(&["copied the evidence"]).await;
+    keys.took("g: evidence for a ticket", 6);
+    let document = clipboard(keys.console.shown().raw()).expect("it was copied");
+    let uuid = lead["lead"]["uuid"].as_str().unwrap();
+    for part in [uuid, "400", "the date is in the past", "/hook"] {
+        assert!(document.contains(part), "no {part} in {document}");
+    }
+    drop(keys);
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_flow_that_kept_a_lead_away_is_seen_changed_and_passed_by() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let id = operator.webhook(7, "planner", &receiver.url("/hook"), json!({})).await.integration.unwrap().id;
+    let routing = v1::UpdateIntegrationRequest {
+        request_id: request_id(),
+        integration: id.clone(),
+        routing: Some("flows".into()),
+        ..Default::default()
+    };
+    operator.integrations().update_integration(routing).await.unwrap();
+    let flow = v1::CreateFlowRequest {
+        request_id: request_id(),
+        company: "7".into(),
+        name: "big weddings".into(),
+        when: "lead.guest_count > 150".into(),
+        then: vec![id.clone()],
+        ..Default::default()
+    };
+    operator.flows().create_flow(flow).await.unwrap();
+    for n in 0..4 {
+        post(&daemon, &key, n).await;
+    }
+    wait_state(&operator, &id, "skipped", 4).await;
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.press("3").await;
+    keys.sees(&["Find a lead"]).await;
+    keys.types("sarah").await;
+    keys.sees(&["Sarah Patel"]).await;
+    keys.press("Enter").await;
+    // The condition, and the lead's own value beside it.
+    keys.sees(&["» skipped", "big weddings", "lead.guest_count > 150", "\"guest_count\": 20"]).await;
+    keys.press("E").await;
+    keys.sees(&["Of the last 4 leads 0 would go, 4 would not"]).await;
+    keys.press("Ctrl-u").await;
+    keys.types("lead.guest_count > 10").await;
+    keys.press("Enter").await;
+    keys.sees(&["Of the last 4 leads 4 would go, 0 would not"]).await;
+    keys.press("Ctrl-s").await;
+    keys.sees(&["flow big weddings: done"]).await;
+    keys.press("P").await;
+    keys.sees(&["Push Sarah Patel to The Old Barn / planner?"]).await;
+    keys.press("y").await;
+    receiver.wait_for(1).await;
+    keys.sees(&["✓ delivered"]).await;
+    keys.took("i: a flow kept a lead away", 9);
+    drop(keys);
+    daemon.stop().await;
+    receiver.stop().await;
+}

@@ -1,0 +1,325 @@
+//! Acts: why one is not possible now, and the question that comes before it.
+
+use crate::console::data::cause::Remedy;
+use crate::console::data::change::Target;
+use crate::console::data::{Badge, Cause, Integration, Mutation};
+use crate::console::dialogs::confirm::{Way, count};
+use crate::console::dialogs::{Choice, Confirm, Weight};
+use crate::console::keymap::Action;
+use crate::console::screen::{Chosen, Subject};
+use crate::console::widgets::time;
+
+use super::integration_acts;
+use super::shared::Shared;
+
+/// Why the action is not possible now; `None` if it is.
+pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<String> {
+    if action.is_mutating()
+        && let Some(reason) = shared.locked()
+    {
+        return Some(reason);
+    }
+    let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
+    let reason = match action {
+        Action::Retry => no_retry(subject, it),
+        Action::Hold | Action::Release | Action::Skip if subject.deliveries.is_empty() => {
+            match (action, it) {
+                (Action::Release, Some(it)) if it.held > 0 => None,
+                (Action::Release, Some(_)) => Some("nothing is held"),
+                _ => Some("no delivery is selected"),
+            }
+        }
+        Action::RetryWaiting if it.is_some_and(|it| it.pending == 0) => Some("nothing waits"),
+        Action::RetryWaiting
+        | Action::Toggle
+        | Action::Test
+        | Action::Reset
+        | Action::Rotate
+        | Action::CutOver
+        | Action::Revoke
+        | Action::Credentials
+        | Action::Mapping
+        | Action::OpenIntegration
+            if it.is_none() =>
+        {
+            Some("no integration is selected")
+        }
+        Action::Rotate => it.and_then(no_rotation),
+        Action::CutOver if it.is_some_and(|it| it.staged_version == 0) => Some("no secret is staged"),
+        Action::Revoke if it.is_some_and(|it| it.staged_version == 0 && it.grace_until.is_none()) => {
+            Some("there is one secret only")
+        }
+        Action::Reset if it.is_some_and(|it| it.failures == 0 && it.last_error.is_empty()) => {
+            Some("there is no failure to forget")
+        }
+        Action::Push | Action::Trace | Action::Evidence if subject.lead.is_none() => {
+            Some("no lead is selected")
+        }
+        Action::Snooze if subject.cause.is_none() => Some("no cause is selected"),
+        Action::CancelJob => match &subject.job {
+            None => Some("no job is selected"),
+            Some(job) if job.state != "running" => Some("the job does not run"),
+            Some(_) => None,
+        },
+        Action::EditFlow | Action::ToggleFlow if subject.flow.is_none() => Some("no flow is selected"),
+        Action::CompanyPage if subject.company.is_none() && shared.company.is_none() => {
+            Some("no company is selected")
+        }
+        Action::CopyRecord if subject.record.is_none() => Some("nothing is selected"),
+        _ => None,
+    };
+    reason.map(str::to_owned)
+}
+
+fn no_retry(subject: &Subject, it: Option<&Integration>) -> Option<&'static str> {
+    match (&subject.cause, subject.deliveries.is_empty(), it) {
+        (Some(cause), ..) => (cause.dead == 0).then_some("none of it is dead: it is retried by itself"),
+        (None, false, _) => None,
+        (None, true, _) if subject.attempt.is_some() => Some("a test has no delivery"),
+        (None, true, Some(it)) => (it.dead == 0).then_some("no delivery is dead"),
+        (None, true, None) => Some("nothing is selected"),
+    }
+}
+
+fn no_rotation(it: &Integration) -> Option<&'static str> {
+    match (it.secret_version, it.staged_version) {
+        (0, _) => Some("this connector signs nothing"),
+        (_, 1..) => Some("a secret is staged: cut over or cancel it first"),
+        _ => None,
+    }
+}
+
+/// The question before an act; `None` if the act needs none of this kind.
+pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Confirm> {
+    let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
+    let mut confirm = match action {
+        Action::Retry => retry(shared, subject, it)?,
+        Action::Hold | Action::Release | Action::Skip => moving(shared, subject, action, it)?,
+        Action::Push => push(shared, subject)?,
+        Action::Snooze => snooze(subject.cause.as_ref()?),
+        Action::CancelJob => {
+            let job = subject.job.as_ref()?;
+            let question = format!(
+                "Cancel this job: {} of {} not yet in the queue?",
+                job.total - job.released.min(job.total),
+                job.total
+            );
+            let mut confirm = Confirm::new(
+                "Cancel job",
+                "Cancel it",
+                question,
+                Mutation::CancelJob { job: job.id.clone() },
+            );
+            confirm.facts = vec![
+                "what is in the queue already is pushed; the rest stays dead and can be retried".to_owned(),
+            ];
+            confirm.command = format!("leadline job cancel {}", job.id);
+            confirm
+        }
+        Action::ToggleFlow => {
+            let flow = subject.flow.as_ref()?;
+            let word = if flow.enabled { "Disable" } else { "Enable" };
+            let mutation = Mutation::FlowEnabled { flow: flow.id.clone(), enabled: !flow.enabled };
+            let mut confirm = Confirm::new("Flow", word, format!("{word} the flow {}?", flow.name), mutation);
+            confirm.command = format!(
+                "leadline flow update {} --{}",
+                flow.id,
+                if flow.enabled { "disable" } else { "enable" }
+            );
+            confirm
+        }
+        _ => integration_acts::question(it?, action)?,
+    };
+    confirm.opened_at = shared.now;
+    if confirm.what.is_empty() {
+        confirm.what = confirm.question.trim_end_matches('?').to_owned();
+    }
+    Some(confirm)
+}
+
+/// Same bytes or rendered anew: what a mapping stopped is of no use with the same bytes.
+fn ways(target: &Target, anew_first: bool) -> Choice {
+    let way = |re_render: bool| Way {
+        label: if re_render { "rendered anew" } else { "the same bytes" },
+        mutation: Mutation::Retry { target: target.clone(), re_render },
+        facts: vec![if re_render {
+            "with the mapping as it is now; under an id of its own once something was sent".to_owned()
+        } else {
+            "the same bytes go out again under the same id".to_owned()
+        }],
+    };
+    Choice { label: "what goes out", ways: vec![way(false), way(true)], at: usize::from(anew_first) }
+}
+
+fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option<Confirm> {
+    if let Some(cause) = &subject.cause {
+        return Some(retry_cause(shared, cause));
+    }
+    let (target, question, mut facts, class, command) = if subject.deliveries.is_empty() {
+        let it = it?;
+        let question = format!("Retry every dead delivery of {}?", it.full_name());
+        let facts =
+            it.last_error_at.map(|at| format!("last error {}: {}", time::ago(shared.now, at), it.last_error));
+        let command = format!("leadline delivery retry --integration '{}'", it.reference());
+        (
+            Target::Dead { integration: it.id.clone() },
+            question,
+            facts.into_iter().collect(),
+            String::new(),
+            command,
+        )
+    } else {
+        let chosen = &subject.deliveries;
+        let ids: Vec<String> = chosen.iter().map(|c| c.delivery.clone()).collect();
+        let command = format!("leadline delivery retry {}", ids.join(" "));
+        let class = chosen.first().map(|c| c.class.clone()).unwrap_or_default();
+        (Target::Ids(ids), named("Retry", chosen), facts(shared, chosen), class, command)
+    };
+    let delivered = subject.deliveries.iter().filter(|c| c.is_delivered).count();
+    if delivered > 0 {
+        facts.push(format!("! {delivered} delivered already: the target gets that a second time"));
+    }
+    facts.extend(it.and_then(|it| warning(shared, it)));
+    let is_remapped = it.is_some_and(|it| shared.remapped.contains(&it.id));
+    let choice = ways(&target, class == "mapping" || is_remapped);
+    let mutation = Mutation::Retry { target, re_render: false };
+    let mut confirm = Confirm::new("Retry", "Retry", question, mutation);
+    (confirm.facts, confirm.choice, confirm.weight, confirm.command) =
+        (facts, Some(choice), Weight::Count, command);
+    Some(confirm)
+}
+
+fn retry_cause(shared: &Shared, cause: &Cause) -> Confirm {
+    let target = Target::Cause(cause.id.clone());
+    let anew = cause.remedies.contains(&Remedy::RetryReRendered)
+        || cause.class == "mapping"
+        || cause.places.iter().any(|place| shared.remapped.contains(&place.integration));
+    let question =
+        format!("Retry the {} of this cause?", count(cause.dead, "dead delivery", "dead deliveries"));
+    let mut facts = vec![cause.text.clone()];
+    facts
+        .extend(cause.places.iter().take(3).map(|p| format!("{} / {}: {}", p.company, p.name, p.deliveries)));
+    if cause.retrying > 0 {
+        facts.push(format!("{} more wait for their automatic retry and are left alone", cause.retrying));
+    }
+    let places = cause.places.iter().filter_map(|place| shared.integration(&place.integration));
+    facts.extend(places.filter_map(|it| warning(shared, it)).take(1));
+    let choice = ways(&target, anew);
+    let mut confirm =
+        Confirm::new("Retry cause", "Retry", question, Mutation::Retry { target, re_render: anew });
+    (confirm.facts, confirm.choice, confirm.weight) = (facts, Some(choice), Weight::Count);
+    confirm.command = format!("leadline delivery retry --cause {}", cause.id);
+    confirm
+}
+
+/// One delivery by its person, many by their number.
+fn named(verb: &str, chosen: &[Chosen]) -> String {
+    match chosen {
+        [one] => format!("{verb} {} to {}?", one.person, one.integration),
+        many => format!("{verb} {} deliveries?", many.len()),
+    }
+}
+
+/// Whom it is about, since when, and the error: so that nobody confirms something else than what was seen.
+fn facts(shared: &Shared, chosen: &[Chosen]) -> Vec<String> {
+    let line = |it: &Chosen| {
+        let at = it.at.map(|at| time::moment(at, &shared.setup.zone)).unwrap_or_default();
+        let error = if it.error.is_empty() { String::new() } else { format!(": {}", it.error) };
+        format!("{}, {at}{error}", it.person)
+    };
+    match chosen {
+        many if many.len() <= 3 => many.iter().map(line).collect(),
+        many => {
+            let mut lines: Vec<String> = many.iter().take(2).map(line).collect();
+            lines.push(format!("and {} more", many.len() - 2));
+            lines
+        }
+    }
+}
+
+/// What makes a retry likely to fail again.
+fn warning(shared: &Shared, it: &Integration) -> Option<String> {
+    match it.badge {
+        Badge::Disabled => {
+            Some(format!("! {} is disabled: nothing is pushed until it is enabled", it.full_name()))
+        }
+        Badge::Credentials if !shared.proven.contains(&it.id) => {
+            Some("! the last push was refused for its login: this likely fails again".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn moving(shared: &Shared, subject: &Subject, action: Action, it: Option<&Integration>) -> Option<Confirm> {
+    let (title, verb, word) = match action {
+        Action::Hold => ("Hold", "Hold", "hold"),
+        Action::Release => ("Release", "Release", "release"),
+        _ => ("Skip", "Skip", "skip"),
+    };
+    let (target, question, facts, argument) = if subject.deliveries.is_empty() {
+        let it = it?;
+        let target = Target::HeldOf { integration: it.id.clone() };
+        let question = format!("Release everything that is held for {}?", it.full_name());
+        (target, question, Vec::new(), format!("--integration '{}'", it.reference()))
+    } else {
+        let ids: Vec<String> = subject.deliveries.iter().map(|c| c.delivery.clone()).collect();
+        let argument = ids.join(" ");
+        (Target::Ids(ids), named(verb, &subject.deliveries), facts(shared, &subject.deliveries), argument)
+    };
+    let mutation = match action {
+        Action::Hold => Mutation::Hold(target),
+        Action::Release => Mutation::Release(target),
+        _ => Mutation::Skip(target),
+    };
+    let mut confirm = Confirm::new(title, verb, question, mutation);
+    confirm.facts = facts;
+    confirm.facts.push(match action {
+        Action::Hold => "it waits until somebody releases it".to_owned(),
+        Action::Release => "it is pushed now, whatever it was held for".to_owned(),
+        _ => "it is not pushed any more, unless an operator pushes the lead again".to_owned(),
+    });
+    (confirm.weight, confirm.command) = (Weight::Count, format!("leadline delivery {word} {argument}"));
+    Some(confirm)
+}
+
+fn push(shared: &Shared, subject: &Subject) -> Option<Confirm> {
+    let (uuid, company, person) = subject.lead.clone()?;
+    let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
+    let to = it.map_or_else(|| "every enabled integration".to_owned(), Integration::full_name);
+    let mutation = Mutation::Push { lead: uuid.clone(), company, integration: it.map(|it| it.id.clone()) };
+    let mut confirm = Confirm::new("Push", "Push", format!("Push {person} to {to}?"), mutation);
+    confirm.facts = vec![
+        "the lead as it is now goes there, whatever flows say; it counts as a push of its own".to_owned(),
+        "where one is on its way already, nothing is added".to_owned(),
+    ];
+    let argument = it.map(|it| format!(" --integration '{}'", it.reference())).unwrap_or_default();
+    confirm.command = format!("leadline lead push {uuid}{argument}");
+    Some(confirm)
+}
+
+fn snooze(cause: &Cause) -> Confirm {
+    let way = |label, hours| Way {
+        label,
+        mutation: Mutation::Snooze { cause: cause.id.clone(), hours },
+        facts: Vec::new(),
+    };
+    let mut confirm = Confirm::new(
+        "Snooze",
+        "Snooze",
+        "Take this cause off the list for a while?".to_owned(),
+        Mutation::Snooze { cause: cause.id.clone(), hours: 24 },
+    );
+    confirm.facts = vec![cause.text.clone(), "nothing about its deliveries changes".to_owned()];
+    confirm.choice = Some(Choice {
+        label: "for",
+        ways: vec![way("an hour", 1), way("a day", 24), way("a week", 168)],
+        at: 1,
+    });
+    confirm.command = format!("leadline failure snooze {} --for 24h", cause.id);
+    confirm
+}
+
+/// Whether a dry run must say how many deliveries a change is about.
+pub const fn needs_estimate(mutation: &Mutation) -> bool {
+    matches!(mutation, Mutation::Retry { .. } | Mutation::Hold(_) | Mutation::Release(_) | Mutation::Skip(_))
+}

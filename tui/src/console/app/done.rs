@@ -1,0 +1,130 @@
+//! What the daemon answered to a change, and what one key may do next.
+
+use super::App;
+use super::shared::Tone;
+use crate::console::data::change::Target;
+use crate::console::data::{AttemptState, Done, Integration, Query, Secret};
+use crate::console::dialogs::confirm::count;
+use crate::console::dialogs::{Dialog, OneTime};
+use crate::console::keymap::Action;
+use crate::console::msg::{Command, Effect, Ticket};
+use crate::console::screen::{Event, Subject};
+use crate::console::widgets::time;
+
+impl App {
+    pub(super) fn done(&mut self, ticket: Ticket, done: Result<Done, String>, effects: &mut Vec<Effect>) {
+        let pending = self.shared.pending.remove(&ticket);
+        let what = pending.map_or_else(|| "request".to_owned(), |pending| pending.what);
+        let done = match done {
+            Ok(done) => done,
+            Err(error) => return self.shared.say(Tone::Bad, format!("{what}: {error}")),
+        };
+        self.tell(Event::Done { done: &done }, effects);
+        match done {
+            Done::Moved { count: moved, job } => {
+                let job = if job.is_empty() { "" } else { "; a job goes through them (4)" };
+                self.shared
+                    .say(Tone::Good, format!("{what}: {}{job}", count(moved, "delivery", "deliveries")));
+            }
+            Done::Enabled { integration, held } => {
+                let held = if held == 0 { String::new() } else { format!(", {held} deliveries were held") };
+                self.shared.say(Tone::Good, format!("{what}: done{held}"));
+                self.shared.upsert(*integration);
+            }
+            Done::Changed(integration) => {
+                self.shared.say(Tone::Good, format!("{what}: done"));
+                if what.starts_with("mapping") {
+                    self.shared.remapped.insert(integration.id.clone());
+                }
+                let findings = integration.findings.clone();
+                for finding in findings.iter().filter(|_| what.starts_with("mapping")) {
+                    self.shared.say(Tone::Bad, format!("{what} is saved, but the target says: {finding}"));
+                }
+                self.shared.upsert(*integration);
+            }
+            Done::Tested { integration, state, status, duration_ms, error } => {
+                let status = status.map(|s| format!(" {s}")).unwrap_or_default();
+                let taken = duration_ms.map(|ms| format!(" in {}", time::millis(ms))).unwrap_or_default();
+                let is_good = state == AttemptState::Delivered;
+                let tone = if is_good { Tone::Good } else { Tone::Bad };
+                let error = if error.is_empty() { error } else { format!(": {error}") };
+                self.prove(&integration, is_good);
+                self.shared.say(tone, format!("{what}: {}{status}{taken}{error}", state.word()));
+            }
+            Done::Credentials { integration, error } if error.is_empty() => {
+                self.prove(&integration, true);
+                self.shared.say(Tone::Good, format!("{what}: the target takes them"));
+                self.offer_retry(&integration, effects);
+            }
+            Done::Credentials { integration, error } => {
+                self.prove(&integration, false);
+                self.shared.say(Tone::Bad, format!("{what} refused, the old ones stay: {error}"));
+            }
+            Done::Rotated { integration, secret } => self.rotated(*integration, secret, &what),
+            Done::Noted(notes) => {
+                self.shared.say(Tone::Good, format!("{what}: done"));
+                notes.into_iter().for_each(|note| self.shared.say(Tone::Plain, note));
+            }
+        }
+        // What the change touched is shown as it is now.
+        self.load(effects);
+    }
+
+    /// A new secret is shown once, over everything else.
+    fn rotated(&mut self, integration: Integration, secret: Option<Secret>, what: &str) {
+        match secret {
+            Some(secret) => {
+                let (name, grace) = (integration.full_name(), integration.grace_until);
+                let is_staged = integration.staged_version > 0;
+                let shown = OneTime { is_staged, ..OneTime::new(name, secret, grace, self.shared.now) };
+                self.secrets.push_back(shown);
+            }
+            None => self.shared.say(
+                Tone::Bad,
+                format!("{what}: rotated, but the secret was already shown; rotate again if it is lost"),
+            ),
+        }
+        self.shared.upsert(integration);
+    }
+
+    fn prove(&mut self, integration: &str, is_good: bool) {
+        if is_good {
+            self.shared.proven.insert(integration.to_owned());
+        } else {
+            self.shared.proven.remove(integration);
+        }
+    }
+
+    /// New credentials pass: retrying what the old ones had stopped is one key.
+    fn offer_retry(&mut self, integration: &str, effects: &mut Vec<Effect>) {
+        let has_dead = self.shared.integration(integration).is_some_and(|it| it.dead > 0);
+        if !has_dead
+            || self.dialog.is_some()
+            || self.stacks[self.at].last_mut().is_some_and(|s| s.typing().is_some())
+        {
+            return;
+        }
+        let subject = Subject { integration: Some(integration.to_owned()), ..Subject::default() };
+        let Some(mut confirm) = super::acts::question(&self.shared, &subject, Action::Retry) else { return };
+        let mutation = crate::console::data::Mutation::Retry {
+            target: Target::Dead { integration: integration.to_owned() },
+            re_render: false,
+        };
+        confirm.title = "The new credentials work";
+        let ticket = self.shared.ticket();
+        confirm.estimate = crate::console::dialogs::Estimating::Waiting(ticket);
+        let query = Query::Estimate(Box::new(mutation));
+        effects.push(Effect::Net(Command::Ask { ticket, query }));
+        self.dialog = Some(Dialog::Confirm(Box::new(confirm)));
+    }
+
+    /// Asks for a lead's history; it goes to the clipboard when it is there.
+    pub(super) fn evidence(&mut self, json: bool, mask: bool, effects: &mut Vec<Effect>) {
+        let subject = self.top().subject(&self.shared);
+        let Some((uuid, company, _)) = subject.lead else { return };
+        let ticket = self.shared.ticket();
+        self.evidence = Some(ticket);
+        effects
+            .push(Effect::Net(Command::Ask { ticket, query: Query::Evidence { uuid, company, json, mask } }));
+    }
+}

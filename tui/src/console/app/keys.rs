@@ -1,0 +1,327 @@
+//! Keys: to the secret that is shown once, to the dialog, to the line that is typed, or to the screen, in this order.
+
+use crossterm::event::KeyCode;
+use zeroize::Zeroizing;
+
+use super::acts::{needs_estimate, obstacle, question};
+use super::shared::{Pending, Tone};
+use super::{App, menus};
+use crate::console::data::{Mutation, Query};
+use crate::console::dialogs::secret::Closed;
+use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then};
+use crate::console::keymap::{self, Action, Press};
+use crate::console::msg::{Command, Effect};
+use crate::console::screen::{Cx, Subject, Typed};
+use crate::console::screens;
+use crate::console::screens::company::CompanyScreen;
+use crate::console::screens::integration::IntegrationScreen;
+use crate::console::screens::lead::LeadScreen;
+use crate::console::screens::messages::MessagesScreen;
+
+impl App {
+    pub(super) fn key(&mut self, press: Press, effects: &mut Vec<Effect>) {
+        if press.ctrl && !press.repeat {
+            match press.code {
+                KeyCode::Char('z') => return effects.push(Effect::Suspend),
+                KeyCode::Char('l') => return effects.push(Effect::Redraw),
+                // A secret that is not stored yet asks first.
+                KeyCode::Char('c') if self.secrets.is_empty() => return effects.push(Effect::Quit),
+                _ => {}
+            }
+        }
+        if !self.secrets.is_empty() {
+            return self.secret_key(press, effects);
+        }
+        if self.dialog.is_some() {
+            return self.dialog_key(press, effects);
+        }
+        if self.stacks[self.at].last_mut().is_some_and(|screen| screen.typing().is_some()) {
+            return self.typing_key(press, effects);
+        }
+        if let Some(action) = keymap::lookup(self.top().actions(), press) {
+            self.perform(action, effects);
+        }
+    }
+
+    fn secret_key(&mut self, press: Press, effects: &mut Vec<Effect>) {
+        let (now, is_usable) = (self.shared.now, self.shared.is_usable());
+        let Some(secret) = self.secrets.front_mut().filter(|_| is_usable) else { return };
+        match secret.key(press, now) {
+            Closed::No(effect) => return effects.extend(effect),
+            Closed::Stored => {}
+            Closed::ThrownAway => {
+                self.shared.say(Tone::Plain, "the secret was thrown away; rotate again for another one");
+            }
+        }
+        self.secrets.pop_front();
+        // The old cells must not survive in the terminal.
+        effects.push(Effect::Redraw);
+    }
+
+    fn dialog_key(&mut self, press: Press, effects: &mut Vec<Effect>) {
+        let now = self.shared.now;
+        let then = match &mut self.dialog {
+            None => return,
+            Some(Dialog::Confirm(confirm)) => confirm.key(press, now),
+            Some(Dialog::Menu(menu)) => menu.key(press),
+            Some(Dialog::Notice(notice)) => notice.key(press),
+            Some(Dialog::Editor(editor)) => {
+                editor.key(press, &mut Cx { shared: &mut self.shared, effects, next: &mut Vec::new() })
+            }
+        };
+        match then {
+            Then::Stay => {}
+            Then::Close => self.dialog = None,
+            Then::Refuse(reason) => self.refuse(&reason),
+            Then::Change { mutation, what } => self.change(mutation, what, effects),
+            Then::Copy { what, text } => effects.push(Effect::Copy { what, text: Zeroizing::new(text) }),
+            Then::Pick(pick) => {
+                self.dialog = None;
+                self.pick(pick, effects);
+            }
+        }
+    }
+
+    /// The only place that lets a change leave for the daemon.
+    fn change(&mut self, mutation: Mutation, what: String, effects: &mut Vec<Effect>) {
+        let reason = if self.shared.is_usable() {
+            self.shared.locked()
+        } else {
+            Some("the dialog cannot be seen, make the window larger".to_owned())
+        };
+        if let Some(reason) = reason {
+            return self.refuse(&reason);
+        }
+        self.dialog = None;
+        self.on_top(effects, |screen, cx| screen.perform(Action::ClearMarks, cx));
+        let ticket = self.shared.ticket();
+        self.shared.pending.insert(ticket, Pending { what, is_delayed: false });
+        effects.push(Effect::Net(Command::Mutate { ticket, mutation }));
+    }
+
+    fn typing_key(&mut self, press: Press, effects: &mut Vec<Effect>) {
+        let typed = match press.code {
+            KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown => {
+                let action = match press.code {
+                    KeyCode::Up => Action::Up,
+                    KeyCode::Down => Action::Down,
+                    KeyCode::PageUp => Action::PageUp,
+                    _ => Action::PageDown,
+                };
+                return self.on_top(effects, |screen, cx| screen.perform(action, cx));
+            }
+            KeyCode::Enter if press.repeat => return,
+            KeyCode::Enter => Typed::Entered,
+            KeyCode::Esc => Typed::Escaped,
+            _ => Typed::Changed,
+        };
+        self.on_top(effects, |screen, cx| {
+            if typed == Typed::Changed
+                && let Some(input) = screen.typing()
+                && !input.key(press)
+            {
+                return;
+            }
+            screen.typed(typed, cx);
+        });
+    }
+
+    /// Pasted text goes into a line of text or nowhere: it must never be read as keys.
+    pub(super) fn paste(&mut self, text: &str, effects: &mut Vec<Effect>) {
+        if let Some(secret) = self.secrets.front_mut() {
+            if let Some(path) = &mut secret.path {
+                path.paste(text);
+            }
+            return;
+        }
+        match &mut self.dialog {
+            Some(Dialog::Menu(Menu { query: Some(query), selected, .. })) => {
+                query.paste(text);
+                *selected = 0;
+            }
+            Some(Dialog::Editor(editor)) => {
+                editor.paste(text, &mut Cx { shared: &mut self.shared, effects, next: &mut Vec::new() });
+            }
+            // What is pasted was not thought about; a confirmation is asked for to be typed.
+            Some(Dialog::Menu(_) | Dialog::Confirm(_) | Dialog::Notice(_)) => {}
+            None => self.on_top(effects, |screen, cx| {
+                if let Some(input) = screen.typing() {
+                    input.paste(text);
+                    screen.typed(Typed::Changed, cx);
+                }
+            }),
+        }
+    }
+
+    /// Carries an action out, or says why not.
+    pub(super) fn perform(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        let subject = self.top().subject(&self.shared);
+        if let Some(reason) = obstacle(&self.shared, &subject, action) {
+            return self.refuse(&reason);
+        }
+        match action {
+            Action::QuitNow => effects.push(Effect::Quit),
+            Action::Suspend => effects.push(Effect::Suspend),
+            Action::Redraw => effects.push(Effect::Redraw),
+            Action::Quit if self.at == 0 && self.stacks[0].len() == 1 => effects.push(Effect::Quit),
+            Action::Back | Action::Quit | Action::Backward => self.back(action, effects),
+            Action::Forward => match self.closed.pop() {
+                Some(screen) => {
+                    self.stacks[self.at].push(screen);
+                    self.load(effects);
+                }
+                None => self.refuse("there is no screen to go forward to"),
+            },
+            Action::Go(number) => self.go(number, effects),
+            Action::Reload if !self.shared.is_live() => effects.push(Effect::Net(Command::Reconnect)),
+            Action::Reload => self.load(effects),
+            Action::Help
+            | Action::Palette
+            | Action::Actions
+            | Action::Copy
+            | Action::PickCompany
+            | Action::Sort => {
+                self.menu(action, &subject);
+            }
+            Action::CopyRecord => {
+                let text = subject.record.map(|record| format!("{record:#}")).unwrap_or_default();
+                effects.push(Effect::Copy { what: "everything".to_owned(), text: Zeroizing::new(text) });
+            }
+            Action::Command => {
+                let text = self.top().command(&self.shared);
+                let hint = "y copies it; any other key closes this";
+                self.dialog = Some(Dialog::Notice(Notice { title: "The command for this", text, hint }));
+            }
+            Action::Messages => self.open(Box::new(MessagesScreen::default()), effects),
+            Action::CompanyPage => {
+                let company = subject.company.or_else(|| self.shared.company.as_ref().map(|(id, _)| *id));
+                if let Some(id) = company {
+                    self.open(Box::new(CompanyScreen::new(id)), effects);
+                }
+            }
+            Action::OpenIntegration => {
+                if let Some(id) = subject.integration {
+                    self.open_integration(&id, effects);
+                }
+            }
+            Action::Trace => {
+                if let Some((uuid, company, person)) = subject.lead {
+                    self.open(Box::new(LeadScreen::new(uuid, company, person)), effects);
+                }
+            }
+            Action::Evidence => {
+                let person = subject.lead.map(|(_, _, person)| person).unwrap_or_default();
+                self.dialog = Some(Dialog::Menu(menus::evidence(&person)));
+            }
+            Action::Credentials | Action::Mapping | Action::EditFlow => self.edit(action, subject, effects),
+            _ if action.is_mutating() => self.ask(action, &subject, effects),
+            _ => self.on_top(effects, |screen, cx| screen.perform(action, cx)),
+        }
+    }
+
+    fn menu(&mut self, action: Action, subject: &Subject) {
+        let (shared, screen) = (&self.shared, self.top());
+        let menu = match action {
+            Action::Help => menus::help(screen, shared, subject),
+            Action::Palette => menus::palette(screen, shared, subject),
+            Action::Actions => menus::actions(screen, shared, subject),
+            Action::Copy => menus::copy(subject, shared),
+            Action::PickCompany => menus::narrow(shared),
+            _ => {
+                let sorts = self.stacks[self.at].last_mut().and_then(|screen| screen.sorts());
+                match sorts {
+                    Some((keys, sort)) => menus::sort(&keys, sort.map(|(key, _)| key)),
+                    None => return self.refuse("nothing can be sorted here"),
+                }
+            }
+        };
+        if menu.items.is_empty() {
+            return self.refuse("there is nothing to choose from");
+        }
+        self.dialog = Some(Dialog::Menu(menu));
+    }
+
+    /// Asks before an act; a dry run says how many deliveries it is about.
+    fn ask(&mut self, action: Action, subject: &Subject, effects: &mut Vec<Effect>) {
+        let Some(mut confirm) = question(&self.shared, subject, action) else { return };
+        if needs_estimate(&confirm.mutation) {
+            let ticket = self.shared.ticket();
+            confirm.estimate = Estimating::Waiting(ticket);
+            let query = Query::Estimate(Box::new(confirm.mutation.clone()));
+            effects.push(Effect::Net(Command::Ask { ticket, query }));
+        }
+        self.dialog = Some(Dialog::Confirm(Box::new(confirm)));
+    }
+
+    fn edit(&mut self, action: Action, subject: Subject, effects: &mut Vec<Effect>) {
+        let it = subject.integration.as_deref().and_then(|id| self.shared.integration(id));
+        let (lead, person) = subject.lead.map(|(uuid, _, person)| (uuid, person)).unwrap_or_default();
+        let editor = match (action, it, subject.flow) {
+            (Action::EditFlow, _, Some(flow)) => Editor::flow(flow),
+            (Action::Credentials, Some(it), _) => Editor::credentials(it),
+            (Action::Mapping, Some(it), _) => Editor::mapping(it, lead, person),
+            _ => return,
+        };
+        let mut editor = Box::new(editor);
+        editor.load(&mut Cx { shared: &mut self.shared, effects, next: &mut Vec::new() });
+        self.dialog = Some(Dialog::Editor(editor));
+    }
+
+    /// Undoes the last step inwards: a filter, marks, a pane, a screen. Esc never quits.
+    fn back(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        let is_undone =
+            action == Action::Back && self.stacks[self.at].last_mut().is_some_and(|screen| screen.back());
+        if is_undone {
+            return;
+        }
+        if self.stacks[self.at].len() > 1 {
+            self.closed.extend(self.stacks[self.at].pop());
+            self.load(effects);
+        } else if self.at != 0 {
+            self.at = 0;
+            self.load(effects);
+        }
+    }
+
+    /// To the screens of a number; pressed again, to the first of them.
+    fn go(&mut self, number: u8, effects: &mut Vec<Effect>) {
+        let at = usize::from(number).saturating_sub(1).min(self.stacks.len() - 1);
+        if at == self.at {
+            self.stacks[at].truncate(1);
+        }
+        self.at = at;
+        self.closed.clear();
+        self.load(effects);
+    }
+
+    pub(super) fn open_integration(&mut self, id: &str, effects: &mut Vec<Effect>) {
+        if let Some(it) = self.shared.integration(id) {
+            let screen = IntegrationScreen::new(it);
+            self.open(Box::new(screen), effects);
+        }
+    }
+
+    fn pick(&mut self, pick: Pick, effects: &mut Vec<Effect>) {
+        match pick {
+            Pick::Act(action) => self.perform(action, effects),
+            Pick::Copy { what, text } => effects.push(Effect::Copy { what, text: Zeroizing::new(text) }),
+            Pick::Sort(key) => {
+                if let Some((_, sort)) = self.stacks[self.at].last_mut().and_then(|screen| screen.sorts()) {
+                    *sort = key.map(|key| (key, false));
+                }
+            }
+            Pick::Evidence { json, mask } => self.evidence(json, mask, effects),
+            Pick::Jump(Jump::Integration(id)) => self.open_integration(&id, effects),
+            Pick::Jump(Jump::Company(id)) => self.open(Box::new(CompanyScreen::new(id)), effects),
+            Pick::Jump(Jump::Narrow(company)) => {
+                self.shared.company = company;
+                self.load(effects);
+            }
+            Pick::Jump(Jump::Find(text)) => {
+                self.at = screens::LEADS;
+                self.stacks[self.at] = vec![Box::new(screens::leads::LeadsScreen::looking_for(&text))];
+                self.load(effects);
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! What the screens look like: one sheet for each, with every size, in sixteen colours and in ASCII without any; and
+//! that no size and no text can break them.
+
+use proptest::prelude::*;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier};
+use unicode_width::UnicodeWidthStr as _;
+
+use super::App;
+use crate::console::data::{Badge, Conn, Done, Estimate, Secret};
+use crate::console::dialogs::{Dialog, Estimating};
+use crate::console::fixtures::{self, ago, feed, live, opened, press, visit};
+use crate::console::msg::{Command, Effect, Msg};
+use crate::console::theme::{Depth, Theme};
+
+const COLOUR: Theme = Theme { depth: Depth::Ansi16, ascii: false };
+const PLAIN: Theme = Theme { depth: Depth::Mono, ascii: true };
+
+fn drawn(app: &App, theme: Theme) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(app.shared.width, app.shared.height)).unwrap();
+    terminal.draw(|frame| app.draw(theme, frame)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn text(buffer: &Buffer) -> String {
+    let row = |y: u16| {
+        let mut line = String::new();
+        let mut skip = 0;
+        for x in 0..buffer.area.width {
+            let symbol = buffer[(x, y)].symbol();
+            if skip == 0 {
+                line.push_str(symbol);
+                skip = symbol.width().max(1);
+            }
+            skip -= 1;
+        }
+        line.trim_end().to_owned()
+    };
+    (0..buffer.area.height).map(row).collect::<Vec<_>>().join("\n")
+}
+
+/// What the console shows in colour.
+pub(crate) fn shown(app: &App) -> String {
+    text(&drawn(app, COLOUR))
+}
+
+/// Which cells of a row are coloured or reversed: `3-9 red+bold`.
+fn styles(buffer: &Buffer) -> String {
+    let mut lines = String::new();
+    for y in 0..buffer.area.height {
+        let mut runs: Vec<(u16, u16, String)> = Vec::new();
+        for x in 0..buffer.area.width {
+            let cell = &buffer[(x, y)];
+            let mut name = match cell.fg {
+                Color::Reset => String::new(),
+                color => format!("{color:?}").to_lowercase(),
+            };
+            for (flag, word) in [(Modifier::REVERSED, "reversed"), (Modifier::BOLD, "bold")] {
+                if cell.modifier.contains(flag) {
+                    name.push_str(if name.is_empty() { "" } else { "+" });
+                    name.push_str(word);
+                }
+            }
+            match runs.last_mut() {
+                Some((_, end, last)) if *last == name && *end + 1 == x => *end = x,
+                _ if name.is_empty() => {}
+                _ => runs.push((x, x, name)),
+            }
+        }
+        let runs: Vec<String> = runs.iter().map(|(from, to, name)| format!("{from}-{to} {name}")).collect();
+        if !runs.is_empty() {
+            lines.push_str(&format!("{y}: {}\n", runs.join("  ")));
+        }
+    }
+    lines
+}
+
+/// One sheet: a scene in every size, in both looks, and the colours of the small one.
+fn sheet(name: &str, scene: impl Fn(u16, u16) -> App) {
+    let mut sheet = String::new();
+    for (width, height) in [(80, 24), (120, 36), (200, 60)] {
+        let app = scene(width, height);
+        let (colour, plain) = (drawn(&app, COLOUR), drawn(&app, PLAIN));
+        let ascii = text(&plain);
+        assert!(ascii.is_ascii(), "{name} {width}x{height}: {ascii}");
+        sheet.push_str(&format!("=== {width}x{height}\n{}\n", text(&colour)));
+        if width == 80 {
+            sheet.push_str(&format!("=== {width}x{height} colours\n{}", styles(&colour)));
+        }
+        sheet.push_str(&format!("=== {width}x{height} ASCII\n{ascii}\n"));
+    }
+    insta::assert_snapshot!(name, sheet);
+}
+
+fn at(keys: &'static str) -> impl Fn(u16, u16) -> App {
+    move |width, height| {
+        let mut app = live(width, height);
+        visit(&mut app, keys);
+        app
+    }
+}
+
+#[test]
+fn overview() {
+    sheet("overview", live);
+    sheet("overview_list", at("v / r e t esc"));
+    sheet("overview_lost", |width, height| {
+        let mut app = live(width, height);
+        let error =
+            "no daemon answers at unix:/run/leadline/control.sock (nobody listens); start `leadlined`";
+        let conn = Conn::Lost { error: error.to_owned(), retry_at: app.shared.now, attempt: 4 };
+        feed(&mut app, Msg::Conn(conn));
+        app.shared.stale_since = Some(ago(14));
+        app
+    });
+    sheet("overview_before_anything", |width, height| {
+        App::new(fixtures::setup(true), fixtures::now(), width, height)
+    });
+}
+
+#[test]
+fn integration() {
+    sheet("integration", |width, height| {
+        let mut app = opened(width, height);
+        visit(&mut app, "space");
+        app
+    });
+    sheet("integration_deliveries", |width, height| {
+        let mut app = opened(width, height);
+        visit(&mut app, "v");
+        app
+    });
+}
+
+#[test]
+fn attempt() {
+    sheet("attempt", |width, height| {
+        let mut app = opened(width, height);
+        visit(&mut app, "enter");
+        app
+    });
+    sheet("attempt_compared", |width, height| {
+        let mut app = opened(width, height);
+        visit(&mut app, "d");
+        app
+    });
+}
+
+#[test]
+fn the_other_numbers() {
+    sheet("failures", at("2"));
+    sheet("leads", at("3 s a r a h"));
+    sheet("lead", at("3 s a r a h enter"));
+    sheet("jobs", at("4"));
+    sheet("activity", at("5"));
+    sheet("system", at("6"));
+    sheet("company", at("6 enter"));
+}
+
+#[test]
+fn questions() {
+    sheet("retry_one", |width, height| {
+        let mut app = opened(width, height);
+        visit(&mut app, "r");
+        app
+    });
+    sheet("retry_many", |width, height| {
+        let mut app = live(width, height);
+        press(&mut app, "r");
+        if let Some(Dialog::Confirm(confirm)) = &mut app.dialog {
+            let sample = ["Sarah Patel", "Tom Reed", "Ada Byron"].map(str::to_owned).to_vec();
+            let Estimating::Waiting(ticket) = confirm.estimate else { panic!("it counts") };
+            confirm.estimated(ticket, Ok(Estimate { count: 12, seconds: 75.0, sample }));
+        }
+        press(&mut app, "1");
+        app
+    });
+    sheet("rotate", at("a o h u b"));
+    sheet("secret", secret);
+}
+
+#[test]
+fn editors_and_menus() {
+    sheet("credentials", at("K s e c r e t"));
+    sheet("mapping", at("3 s a r a h enter m"));
+    sheet("flow", at("3 s a r a h enter down E"));
+    sheet("help", at("?"));
+    sheet("palette", at(": h u b"));
+    sheet("actions", at("a"));
+    sheet("messages", at("2 t y @"));
+}
+
+fn ticket(effects: &[Effect]) -> u64 {
+    let found = effects.iter().find_map(|effect| match effect {
+        Effect::Net(Command::Mutate { ticket, .. }) => Some(*ticket),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+fn secret(width: u16, height: u16) -> App {
+    // The dialog cannot be confirmed in a window too small to show it.
+    let mut app = live(80, 24);
+    press(&mut app, "a o");
+    let effects = press(&mut app, "hubspot-eu enter");
+    let mut integration = fixtures::hubspot();
+    integration.grace_until = Some(ago(-86_400));
+    let secret = Some(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()));
+    let done = Ok(Done::Rotated { integration: Box::new(integration), secret });
+    feed(&mut app, Msg::Done { ticket: ticket(&effects), done });
+    feed(&mut app, Msg::Resize(width, height));
+    app
+}
+
+#[test]
+fn states_differ_without_colour_and_alarm_is_reversed_with_it() {
+    let app = live(120, 36);
+    let plain = text(&drawn(&app, PLAIN));
+    let marks = ["x FAILING", "! CREDENTIALS", "~ retrying", "? unknown", "- disabled", "+ ok"];
+    for (badge, mark) in Badge::ALL.into_iter().zip(marks) {
+        assert!(plain.contains(mark), "{badge:?}: {plain}");
+    }
+    let buffer = drawn(&app, COLOUR);
+    let shown = text(&buffer);
+    let (y, line) = shown.lines().enumerate().find(|(_, line)| line.contains("[ 23 failures ]")).unwrap();
+    let x = line[..line.find("[ 23").unwrap()].width();
+    let cell = &buffer[(x as u16, y as u16)];
+    assert_eq!(cell.fg, Color::Red);
+    assert!(cell.modifier.contains(Modifier::REVERSED));
+    for theme in [COLOUR, PLAIN] {
+        let buffer = drawn(&live(80, 24), theme);
+        assert!(buffer.content().iter().all(|cell| cell.bg == Color::Reset));
+        let selected = &buffer[(5, 4)];
+        assert!(selected.modifier.contains(Modifier::REVERSED));
+        if theme.depth == Depth::Mono {
+            assert!(buffer.content().iter().all(|cell| cell.fg == Color::Reset));
+        }
+    }
+}
+
+#[test]
+fn every_row_says_whose_it_is() {
+    for (width, keys) in [(80, ""), (120, ""), (200, "v"), (120, "2"), (120, "3"), (120, "5")] {
+        let mut app = live(width, 36);
+        if !keys.is_empty() {
+            visit(&mut app, keys);
+        }
+        assert!(shown(&app).contains("Rosewood"), "{width} {keys}: {}", shown(&app));
+    }
+    let mut app = live(120, 36);
+    visit(&mut app, "r");
+    assert!(shown(&app).contains("Retry every dead delivery of Rosewood Barn / hubspot-eu?"));
+}
+
+#[test]
+fn a_masked_secret_is_in_no_cell() {
+    assert!(!text(&drawn(&secret(80, 24), COLOUR)).contains("whsec"));
+    let mut app = live(80, 24);
+    visit(&mut app, "K");
+    visit(&mut app, "h u n t e r 2");
+    assert!(!shown(&app).contains("hunter"), "{}", shown(&app));
+}
+
+#[test]
+fn lost_and_read_only_are_never_cut() {
+    for width in 60..=130 {
+        let mut app = live(width, 24);
+        app.shared.setup.read_only = true;
+        let conn = Conn::Lost { error: "x".to_owned(), retry_at: ago(-8), attempt: 12 };
+        feed(&mut app, Msg::Conn(conn));
+        let header = shown(&app).lines().next().unwrap().to_owned();
+        assert!(
+            header.contains("LOST") && header.contains("STALE") && header.ends_with("READ-ONLY"),
+            "{header}"
+        );
+    }
+}
+
+fn hostile() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("\u{1b}]52;c;aGk=\u{7}\u{1b}[2J".to_owned()),
+        Just("\u{202e}evil\u{2066}".to_owned()),
+        Just("👩\u{200d}👩\u{200d}👧 日本語 e\u{301}\u{301}".to_owned()),
+        Just(format!("e{}", "\u{301}".repeat(10_000))),
+        Just("\u{115f}\u{1160}\u{2800}\u{3164}\u{ffa0}".to_owned()),
+        Just("a\tb\r\nc\u{0}\u{9b}31m".to_owned()),
+        Just("x".repeat(100_000)),
+        any::<String>(),
+    ]
+}
+
+const KEYS: [&str; 22] = [
+    "v",
+    "enter",
+    "enter enter",
+    "?",
+    ": h",
+    "y",
+    "a",
+    "r",
+    "/ x",
+    "enter * r",
+    "e",
+    "enter d",
+    "enter v",
+    "2",
+    "2 enter",
+    "3 enter",
+    "3 enter m",
+    "4",
+    "5",
+    "6 enter",
+    "K x",
+    "@",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_size_and_no_text_breaks_a_screen(
+        (width, height) in (1_u16..=200, 1_u16..=60),
+        (told_width, told_height) in (1_u16..=200, 1_u16..=60),
+        same in any::<bool>(),
+        (name, error) in (hostile(), hostile()),
+        keys in prop::sample::select(KEYS.to_vec()),
+        ascii in any::<bool>(),
+    ) {
+        let mut app = live(width, height);
+        let mut integrations = fixtures::integrations();
+        for it in &mut integrations {
+            it.name.clone_from(&name);
+            it.company.clone_from(&error);
+            it.last_error.clone_from(&error);
+        }
+        feed(&mut app, Msg::Snapshot { version: error.clone(), integrations });
+        app.shared.setup.target.clone_from(&error);
+        visit(&mut app, keys);
+        let mut attempts = fixtures::attempts();
+        for it in &mut attempts {
+            it.error.clone_from(&error);
+            it.lead_name.clone_from(&name);
+        }
+        feed(&mut app, Msg::Attempts { integration: "01I1".to_owned(), attempts, first: true });
+        feed(&mut app, Msg::Refused(error));
+        // A resize reaches the terminal before it reaches the state.
+        if !same {
+            feed(&mut app, Msg::Resize(told_width, told_height));
+        }
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        let theme = Theme { depth: Depth::Ansi16, ascii };
+        terminal.draw(|frame| app.draw(theme, frame)).unwrap();
+        let steers = |c: char| c.is_control() || matches!(c, '\u{200d}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        for cell in terminal.backend().buffer().content() {
+            prop_assert!(!cell.symbol().contains(steers), "{:?}", cell.symbol());
+            prop_assert!(cell.symbol().len() <= 64, "one letter with {} bytes of marks", cell.symbol().len());
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What every screen may look at: the connection, the integrations, the company that is looked at, the messages.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+
+use crate::console::data::{Badge, Company, Conn, Integration};
+use crate::console::msg::Ticket;
+
+/// How long a message stands in the status line; a bad one stays until a key is pressed.
+const SHOWN: SignedDuration = SignedDuration::from_secs(6);
+/// How many messages are kept.
+const KEPT: usize = 500;
+/// Below this the screen is too small to show anything but a line.
+pub const SMALLEST: (u16, u16) = (60, 15);
+/// From this width on there are cards and a side pane.
+pub const WIDE: u16 = 100;
+
+/// How a message is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    Bad,
+    Plain,
+}
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub at: Timestamp,
+    pub tone: Tone,
+    pub text: String,
+    /// Cleared when it has been seen for long enough.
+    pub is_shown: bool,
+}
+
+/// A change without an answer so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub what: String,
+    /// True once it had to be put back because the connection broke.
+    pub is_delayed: bool,
+}
+
+/// What is fixed for a run of the console.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The daemon's address, as shown.
+    pub target: String,
+    pub read_only: bool,
+    pub zone: TimeZone,
+}
+
+/// What all screens share. Only `App` and the screens' own events change it.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    pub setup: Setup,
+    pub now: Timestamp,
+    pub width: u16,
+    pub height: u16,
+    pub conn: Conn,
+    /// Since when the data are not fresh; `None` while they are.
+    pub stale_since: Option<Timestamp>,
+    /// False until the first snapshot.
+    pub is_loaded: bool,
+    pub daemon_version: String,
+    /// Worst first, then by name and company.
+    pub integrations: Vec<Integration>,
+    /// The only company that is looked at.
+    pub company: Option<(i64, String)>,
+    pub companies: Vec<Company>,
+    /// Oldest first.
+    pub messages: VecDeque<Message>,
+    pub pending: BTreeMap<Ticket, Pending>,
+    /// Integrations whose target has taken a test or new credentials since it last refused.
+    pub proven: BTreeSet<String>,
+    /// Integrations whose mapping was changed in this run: the bytes of before are of no use there.
+    pub remapped: BTreeSet<String>,
+    tickets: Ticket,
+}
+
+impl Shared {
+    /// Nothing known yet.
+    pub fn new(setup: Setup, now: Timestamp, width: u16, height: u16) -> Self {
+        Self {
+            setup,
+            now,
+            width,
+            height,
+            conn: Conn::Connecting,
+            stale_since: None,
+            is_loaded: false,
+            daemon_version: String::new(),
+            integrations: Vec::new(),
+            company: None,
+            companies: Vec::new(),
+            messages: VecDeque::new(),
+            pending: BTreeMap::new(),
+            proven: BTreeSet::new(),
+            remapped: BTreeSet::new(),
+            tickets: 0,
+        }
+    }
+
+    /// Whether the panes fit at all.
+    pub const fn is_usable(&self) -> bool {
+        self.width >= SMALLEST.0 && self.height >= SMALLEST.1
+    }
+
+    /// Whether there is room for a side pane.
+    pub const fn is_wide(&self) -> bool {
+        self.width >= WIDE
+    }
+
+    /// Whether the daemon can be asked now.
+    pub fn is_live(&self) -> bool {
+        self.conn == Conn::Live
+    }
+
+    /// A number that no request has had yet.
+    pub fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    /// Shows a line for a while, and keeps it among the messages.
+    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        self.messages.push_back(Message { at: self.now, tone, text: text.into(), is_shown: true });
+        while self.messages.len() > KEPT {
+            self.messages.pop_front();
+        }
+    }
+
+    /// Takes from the status line what stood there long enough.
+    pub fn expire(&mut self, has_key: bool) {
+        let now = self.now;
+        for message in self.messages.iter_mut().rev().take_while(|message| message.is_shown) {
+            let is_over = now.duration_since(message.at) >= SHOWN;
+            if is_over && (message.tone != Tone::Bad || has_key) {
+                message.is_shown = false;
+            }
+        }
+    }
+
+    /// The message in the status line.
+    pub fn shown(&self) -> Option<&Message> {
+        self.messages.back().filter(|message| message.is_shown)
+    }
+
+    /// Why nothing may be changed now.
+    pub fn locked(&self) -> Option<String> {
+        if self.setup.read_only {
+            return Some("the console is read-only".to_owned());
+        }
+        match &self.conn {
+            Conn::Live => None,
+            Conn::Connecting => Some("not connected yet".to_owned()),
+            Conn::Lost { .. } => Some("not connected".to_owned()),
+            Conn::Incompatible(_) => Some("the daemon is of another version".to_owned()),
+            Conn::Denied(_) => Some("the daemon denies access".to_owned()),
+        }
+    }
+
+    /// The integrations of the company that is looked at, worst first.
+    pub fn in_view(&self) -> impl Iterator<Item = &Integration> {
+        let company = self.company.as_ref().map(|(id, _)| *id);
+        self.integrations.iter().filter(move |it| company.is_none_or(|id| id == it.company_id))
+    }
+
+    /// The integration with this id.
+    pub fn integration(&self, id: &str) -> Option<&Integration> {
+        self.integrations.iter().find(|it| it.id == id)
+    }
+
+    /// Takes one in, new or changed.
+    pub fn upsert(&mut self, new: Integration) {
+        match self.integrations.iter_mut().find(|it| it.id == new.id) {
+            Some(old) => *old = new,
+            None => self.integrations.push(new),
+        }
+        self.sort();
+    }
+
+    /// Worst first; within a badge what has most dead, then by name.
+    pub fn sort(&mut self) {
+        self.integrations.sort_by(|a, b| {
+            let key = |it: &Integration| (it.badge, std::cmp::Reverse(it.dead));
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| (&a.name, a.company_id, &a.id).cmp(&(&b.name, b.company_id, &b.id)))
+        });
+    }
+
+    /// How many integrations in view have such a badge.
+    pub fn count(&self, wanted: impl Fn(Badge) -> bool) -> usize {
+        self.in_view().filter(|it| wanted(it.badge)).count()
+    }
+
+    /// The companies that should have had a lead by now, the longest silent first.
+    pub fn silent(&self) -> Vec<&Company> {
+        let mut silent: Vec<&Company> = self.companies.iter().filter(|it| is_silent(it, self.now)).collect();
+        silent.sort_by_key(|it| it.last_lead_at);
+        silent
+    }
+}
+
+/// Whether a company has had no lead for longer than it said to be usual.
+pub fn is_silent(it: &Company, now: Timestamp) -> bool {
+    let hours = i64::from(it.quiet_hours);
+    hours > 0
+        && it.paused_at.is_none()
+        && it.last_lead_at.is_some_and(|at| now.duration_since(at).as_hours() >= hours)
+}

@@ -1,0 +1,189 @@
+//! Secrets, navigation, and what is seen of an attempt: scripts of keys, and what the screen shows.
+
+use jiff::SignedDuration;
+
+use super::App;
+use super::pictures::shown;
+use super::tests::{last, mutation};
+use crate::console::data::{Done, Entry, Mutation, Secret};
+use crate::console::fixtures::{self, feed, live, now, opened, press, visit};
+use crate::console::msg::{Effect, Msg};
+
+fn rotated(app: &mut App) {
+    press(app, "a o");
+    let effects = press(app, "hubspot-eu enter");
+    let expected =
+        Mutation::Rotate { integration: "01I1".to_owned(), entry: Entry::Now { grace_seconds: 86_400 } };
+    assert_eq!(mutation(&effects), Some(&expected));
+    let ticket = app.shared.pending.keys().copied().next().unwrap();
+    let secret = Some(Secret::new("whsec_abc".to_owned()));
+    let done = Ok(Done::Rotated { integration: Box::new(fixtures::hubspot()), secret });
+    feed(app, Msg::Done { ticket, done });
+}
+
+#[test]
+fn rotating_wants_the_whole_name_and_may_be_staged() {
+    let mut app = live(80, 24);
+    press(&mut app, "a o");
+    assert!(mutation(&press(&mut app, "hubspot-e enter tab tab enter y")).is_none());
+    let mut app = live(80, 24);
+    press(&mut app, "a o");
+    // From the name back to the choice, and on to the last way.
+    let effects = press(&mut app, "hubspot-eu tab tab tab l l l tab enter");
+    let expected = Mutation::Rotate { integration: "01I1".to_owned(), entry: Entry::Staged { hold: true } };
+    assert_eq!(mutation(&effects), Some(&expected));
+    assert!(mutation(&press(&mut app, "a c")).is_none());
+    assert!(last(&app).contains("no secret is staged"), "{}", last(&app));
+}
+
+#[test]
+fn a_secret_is_left_only_when_it_is_stored() {
+    let mut app = live(80, 24);
+    rotated(&mut app);
+    press(&mut app, "enter q");
+    assert_eq!(app.secrets.len(), 1);
+    assert!(matches!(&press(&mut app, "y")[..], [Effect::Copy { text, .. }] if text.as_str() == "whsec_abc"));
+    press(&mut app, "w");
+    let effects = press(&mut app, "enter");
+    assert!(
+        matches!(&effects[..], [Effect::Save { path, .. }] if path == "leadline-RosewoodBarnhubspot-eu.secret")
+    );
+    press(&mut app, "v");
+    assert!(app.secrets[0].shown_until.is_some());
+    let later = app.shared.now + SignedDuration::from_secs(31);
+    app.update(later, Msg::Tick);
+    assert!(app.secrets[0].shown_until.is_none(), "it is masked again by itself");
+    let effects = press(&mut app, "space enter");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Redraw)));
+    assert!(app.secrets.is_empty());
+    assert!(!format!("{:?}", Secret::new("whsec_abc".to_owned())).contains("whsec"));
+}
+
+#[test]
+fn ctrl_c_on_a_secret_asks_first() {
+    let mut app = live(80, 24);
+    rotated(&mut app);
+    assert!(press(&mut app, "^c").is_empty(), "it does not quit");
+    assert!(shown(&app).contains("it cannot be read again. The same key once more"), "{}", shown(&app));
+    assert_eq!(app.secrets.len(), 1);
+    press(&mut app, "^c");
+    assert!(app.secrets.is_empty());
+    assert!(press(&mut app, "^c").iter().any(|effect| matches!(effect, Effect::Quit)));
+}
+
+#[test]
+fn a_lost_secret_is_reported() {
+    let mut app = live(80, 24);
+    let done = Ok(Done::Rotated { integration: Box::new(fixtures::hubspot()), secret: None });
+    feed(&mut app, Msg::Done { ticket: 1, done });
+    assert!(last(&app).contains("rotate again"));
+}
+
+#[test]
+fn pasted_text_is_never_read_as_keys() {
+    let mut app = opened(80, 24);
+    assert!(feed(&mut app, Msg::Paste("rty\nq".to_owned())).is_empty());
+    assert!(app.dialog.is_none());
+    press(&mut app, "/");
+    feed(&mut app, Msg::Paste("code:5xx\nq".to_owned()));
+    assert!(shown(&app).contains("/code:5xx"), "{}", shown(&app));
+}
+
+#[test]
+fn escape_goes_back_step_by_step_and_never_quits() {
+    let mut app = opened(80, 24);
+    press(&mut app, "/A enter space enter");
+    for _ in 0..8 {
+        assert!(!press(&mut app, "esc").iter().any(|effect| matches!(effect, Effect::Quit)));
+    }
+    assert!(shown(&app).contains("[1 Overview]"));
+    let mut app = opened(80, 24);
+    assert!(!press(&mut app, "q").iter().any(|effect| matches!(effect, Effect::Quit)));
+    assert!(press(&mut app, "q").iter().any(|effect| matches!(effect, Effect::Quit)));
+    for keys in ["?", "/", ":", "enter r", "3"] {
+        let mut app = live(80, 24);
+        press(&mut app, keys);
+        assert!(press(&mut app, "^c").iter().any(|effect| matches!(effect, Effect::Quit)), "{keys}");
+    }
+}
+
+#[test]
+fn back_and_forward_pass_the_same_screens() {
+    let mut app = opened(120, 36);
+    visit(&mut app, "enter");
+    assert!(shown(&app).contains("› attempt 14:01:41"), "{}", shown(&app));
+    visit(&mut app, "[ [");
+    assert!(shown(&app).contains("[1 Overview]"));
+    visit(&mut app, "] ]");
+    assert!(shown(&app).contains("› attempt 14:01:41"), "{}", shown(&app));
+}
+
+#[test]
+fn the_palette_jumps_to_any_object() {
+    let mut app = live(80, 24);
+    visit(&mut app, ": i n t space 7 / h u b enter");
+    assert!(shown(&app).contains("Overview › Rosewood Barn / hubspot-eu"), "{}", shown(&app));
+    let mut app = live(80, 24);
+    visit(&mut app, ": l e a d space s a r a h enter");
+    assert!(shown(&app).contains("sarah@example.com"), "{}", shown(&app));
+}
+
+#[test]
+fn the_command_for_what_is_seen_can_be_copied() {
+    let mut app = live(80, 24);
+    for (keys, command) in [
+        ("! esc", "leadline integration list"),
+        ("enter !", "leadline attempt list --integration '7/hubspot-eu'"),
+        ("esc esc 2 !", "leadline failure list"),
+    ] {
+        visit(&mut app, keys.trim_end_matches(" esc"));
+        assert!(shown(&app).contains(command), "{command}: {}", shown(&app));
+        visit(&mut app, "esc");
+    }
+}
+
+#[test]
+fn help_is_filtered_and_run() {
+    let mut app = live(80, 24);
+    visit(&mut app, "? t e s t space p u s h enter");
+    assert!(shown(&app).contains("Push a test to Rosewood Barn / hubspot-eu?"), "{}", shown(&app));
+}
+
+#[test]
+fn of_a_failed_attempt_the_answer_comes_first() {
+    let mut app = opened(80, 24);
+    visit(&mut app, "enter");
+    let text = shown(&app);
+    let (answer, request) = (text.find("── response").unwrap(), text.find("── request"));
+    assert!(request.is_none_or(|at| answer < at), "{text}");
+    assert!(text.contains("upstream is down for maintenance"), "without scrolling: {text}");
+    let mut app = opened(200, 60);
+    visit(&mut app, "enter");
+    let text = shown(&app);
+    let line = text.lines().find(|line| line.contains(" Request ")).unwrap();
+    assert!(line.contains(" Response "), "side by side: {text}");
+}
+
+#[test]
+fn an_attempt_is_compared_with_the_one_before() {
+    let mut app = opened(120, 36);
+    visit(&mut app, "d");
+    let text = shown(&app);
+    assert!(text.contains("Compared with the attempt before") && text.contains("the same"), "{text}");
+}
+
+#[test]
+fn an_idle_screen_wakes_seldom() {
+    let app = App::new(fixtures::setup(false), now(), 80, 24);
+    assert_eq!(app.next_change(), None);
+    let mut app = live(80, 24);
+    let mut ticks = 0;
+    let end = app.shared.now + SignedDuration::from_secs(600);
+    let settled = app.shared.now + SignedDuration::from_secs(540);
+    while let Some(next) = app.next_change().filter(|next| *next < end) {
+        app.update(next, Msg::Tick);
+        ticks += u32::from(next >= settled);
+    }
+    assert!(ticks <= 60, "{ticks} in a minute: one a second at most");
+    assert!(ticks <= 10, "{ticks} in a minute: old ages change seldom");
+}

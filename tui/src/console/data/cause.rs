@@ -1,0 +1,101 @@
+//! Failures grouped by what they failed of.
+
+use jiff::Timestamp;
+
+use super::system::Act;
+
+/// An action that fits a cause, as the daemon advises it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    ReplaceCredentials,
+    EditMapping,
+    EditConfig,
+    Test,
+    Retry,
+    RetryReRendered,
+    Wait,
+    Skip,
+}
+
+/// Where a cause shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub integration: String,
+    pub name: String,
+    pub company: String,
+    pub deliveries: u64,
+}
+
+/// One kind of failure of one connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    pub id: String,
+    pub connector: String,
+    pub class: String,
+    /// The error without what differs from lead to lead.
+    pub text: String,
+    /// The newest error as it came.
+    pub sample: String,
+    pub deliveries: u64,
+    pub dead: u64,
+    pub retrying: u64,
+    pub leads: u64,
+    /// Currency and amount in its smallest unit.
+    pub money: Vec<(String, i64)>,
+    pub places: Vec<Place>,
+    pub first_at: Option<Timestamp>,
+    pub last_at: Option<Timestamp>,
+    /// Deaths in each quarter of an hour of the last day that had any.
+    pub trend: Vec<(Timestamp, u64)>,
+    /// What operators changed at these integrations in the hour before it began.
+    pub changed_before: Vec<Act>,
+    pub advice: String,
+    pub remedies: Vec<Remedy>,
+    pub snoozed_until: Option<Timestamp>,
+}
+
+impl Cause {
+    /// The money that its leads were quoted: `GBP 12,500.00`.
+    pub fn money(&self) -> String {
+        let amounts: Vec<String> =
+            self.money.iter().map(|(currency, minor)| format!("{currency} {}", thousands(*minor))).collect();
+        amounts.join(" + ")
+    }
+
+    /// Where it shows, in few words.
+    pub fn places(&self) -> String {
+        match self.places.as_slice() {
+            [] => String::new(),
+            [one] => format!("{} / {}", one.company, one.name),
+            [first, rest @ ..] => format!("{} / {} +{}", first.company, first.name, rest.len()),
+        }
+    }
+}
+
+/// An amount of the smallest unit as pounds and pence, grouped by thousands.
+fn thousands(minor: i64) -> String {
+    let whole = (minor.unsigned_abs() / 100).to_string();
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let sign = if minor < 0 { "-" } else { "" };
+    format!("{sign}{grouped}.{:02}", minor.unsigned_abs() % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_reads_in_thousands() {
+        for (minor, shown) in
+            [(0, "0.00"), (99, "0.99"), (1_250_000, "12,500.00"), (-123_456_789, "-1,234,567.89")]
+        {
+            assert_eq!(thousands(minor), shown);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What an operator can change, and what came of it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use super::{AttemptState, Integration};
+
+/// How a new signing secret comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It signs at once; the old one stays for so many seconds.
+    Now { grace_seconds: u32 },
+    /// It goes along until cut over; with hold, nothing is pushed meanwhile.
+    Staged { hold: bool },
+}
+
+/// A secret that is wiped when dropped and that no debug print shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes the text over without copying it.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text itself: to be drawn, copied, saved or sent, never to be logged.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What to do with held deliveries when an integration is enabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    Keep,
+    Release,
+    Skip,
+}
+
+impl Held {
+    /// The word of the control API.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Release => "release",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// Which deliveries a bulk act is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// These, whatever their state.
+    Ids(Vec<String>),
+    /// The dead ones of an integration.
+    Dead { integration: String },
+    /// The pending ones of an integration: those that wait for their retry.
+    Waiting { integration: String },
+    /// The held ones of an integration.
+    HeldOf { integration: String },
+    /// The dead ones of a cause.
+    Cause(String),
+    /// Those that died in this span.
+    Died { since: Timestamp, until: Option<Timestamp> },
+}
+
+/// A change an operator asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    Retry { target: Target, re_render: bool },
+    Hold(Target),
+    Release(Target),
+    Skip(Target),
+    Enable { integration: String, held: Held },
+    Disable { integration: String },
+    Test { integration: String },
+    Reset { integration: String },
+    Rotate { integration: String, entry: Entry },
+    CutOver { integration: String },
+    Revoke { integration: String },
+    Credentials { integration: String, json: Secret },
+    Mapping { integration: String, json: String },
+    Push { lead: String, company: i64, integration: Option<String> },
+    Snooze { cause: String, hours: u32 },
+    CancelJob { job: String },
+    FlowWhen { flow: String, when: String },
+    FlowEnabled { flow: String, enabled: bool },
+}
+
+/// The answer to a mutation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Deliveries moved: how many, the job that moves the rest, if there is one.
+    Moved {
+        count: u64,
+        job: String,
+    },
+    Enabled {
+        integration: Box<Integration>,
+        held: u64,
+    },
+    Changed(Box<Integration>),
+    Tested {
+        integration: String,
+        state: AttemptState,
+        status: Option<u32>,
+        duration_ms: Option<u32>,
+        error: String,
+    },
+    /// New credentials were tried: they are kept if `error` is empty.
+    Credentials {
+        integration: String,
+        error: String,
+    },
+    /// Without a secret if the daemon had answered this request before, or the answer was lost on the way.
+    Rotated {
+        integration: Box<Integration>,
+        secret: Option<Secret>,
+    },
+    /// Done; the sentences say what else to know.
+    Noted(Vec<String>),
+}
+
+/// What a dry run says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    pub count: u64,
+    pub seconds: f64,
+    /// Some of the people it is about, oldest first.
+    pub sample: Vec<String>,
+}

@@ -1,0 +1,119 @@
+//! An integration with its health.
+
+use jiff::Timestamp;
+
+/// The health of an integration in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Badge {
+    /// Deliveries are dead or exhausted.
+    Failing,
+    /// The target refused our login.
+    Credentials,
+    /// The last push failed and an automatic retry follows.
+    Retrying,
+    /// A word this console does not know.
+    Unknown,
+    /// Pushes are switched off.
+    Disabled,
+    /// Nothing is wrong.
+    Ok,
+}
+
+impl Badge {
+    /// Every badge, worst first.
+    pub const ALL: [Self; 6] =
+        [Self::Failing, Self::Credentials, Self::Retrying, Self::Unknown, Self::Disabled, Self::Ok];
+
+    /// Reads the daemon's word.
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "failing" => Self::Failing,
+            "credentials" => Self::Credentials,
+            "retrying" => Self::Retrying,
+            "disabled" => Self::Disabled,
+            "ok" => Self::Ok,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The word shown beside the glyph; the worst ones are in capitals.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Failing => "FAILING",
+            Self::Credentials => "CREDENTIALS",
+            Self::Retrying => "retrying",
+            Self::Unknown => "unknown",
+            Self::Disabled => "disabled",
+            Self::Ok => "ok",
+        }
+    }
+
+    /// Whether an operator should look.
+    pub const fn is_bad(self) -> bool {
+        matches!(self, Self::Failing | Self::Credentials)
+    }
+}
+
+/// One configured target with its health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Integration {
+    pub id: String,
+    pub name: String,
+    pub company_id: i64,
+    pub company: String,
+    pub connector: String,
+    pub enabled: bool,
+    pub badge: Badge,
+    pub last_pushed_at: Option<Timestamp>,
+    pub failures: u64,
+    pub last_error: String,
+    pub last_error_at: Option<Timestamp>,
+    pub dead: u64,
+    pub held: u64,
+    pub pending: u64,
+    pub next_retry_at: Option<Timestamp>,
+    pub throttled_until: Option<Timestamp>,
+    /// Why retries wait although they are due; empty while the breaker is closed.
+    pub breaker: String,
+    pub breaker_until: Option<Timestamp>,
+    /// Set while an old signing secret is still accepted.
+    pub grace_until: Option<Timestamp>,
+    /// 0 if the connector signs nothing.
+    pub secret_version: u32,
+    /// The version of the secret that waits for a cut over; 0 for none.
+    pub staged_version: u32,
+    /// Nothing is pushed until then.
+    pub awaits_cut_over: bool,
+    /// Nothing is pushed for its company.
+    pub paused: bool,
+    pub has_credentials: bool,
+    /// What the last check of the mapping found wrong, a sentence each.
+    pub findings: Vec<String>,
+    /// JSON: the operator's mapping.
+    pub mapping: String,
+    /// JSON, sealed values shortened.
+    pub config: String,
+    /// all | flows
+    pub routing: String,
+}
+
+impl Integration {
+    /// How a command names it: `7/HubSpot` cannot be mistaken for another company's.
+    pub fn reference(&self) -> String {
+        format!("{}/{}", self.company_id, self.name)
+    }
+
+    /// `Rosewood Barn / hubspot-eu`: what dialogs and messages call it.
+    pub fn full_name(&self) -> String {
+        format!("{} / {}", self.company, self.name)
+    }
+
+    /// Why nothing is pushed although it is enabled.
+    pub const fn pause_label(&self) -> Option<&'static str> {
+        match (self.paused, self.awaits_cut_over) {
+            (true, _) => Some("company paused"),
+            (false, true) => Some("until cut over"),
+            (false, false) => None,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Leads: as search finds them, and everything of one on a page.
+
+use jiff::Timestamp;
+
+use super::Delivery;
+
+/// A lead as a row of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    pub uuid: String,
+    pub company_id: i64,
+    pub company: String,
+    pub name: String,
+    pub email: String,
+    pub phone: String,
+    /// unsynced | pushed | complete
+    pub state: String,
+    pub received_at: Option<Timestamp>,
+    pub undelivered: u32,
+}
+
+impl Lead {
+    /// Who it is: the name, else the address, else the uuid.
+    pub fn person(&self) -> &str {
+        [&self.name, &self.email, &self.uuid]
+            .into_iter()
+            .find(|text| !text.is_empty())
+            .map_or("", |text| text)
+    }
+}
+
+/// Something that happened to a lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub at: Option<Timestamp>,
+    /// received | event | delivery | attempt | final | erased
+    pub what: String,
+    pub integration: String,
+    pub attempt: String,
+    pub number: u32,
+    pub state: String,
+    pub reason: String,
+}
+
+/// A delivery with the sentence that says what it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    pub delivery: Delivery,
+    /// Empty for a delivered one.
+    pub why: String,
+}
+
+/// A lead with everything that became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeadPage {
+    pub lead: Lead,
+    /// The canonical event, JSON.
+    pub event: Vec<u8>,
+    /// Worst first.
+    pub deliveries: Vec<Explained>,
+    /// Oldest first.
+    pub steps: Vec<Step>,
+}

@@ -1,0 +1,169 @@
+//! What the console can ask the daemon, and what it is answered.
+
+use jiff::Timestamp;
+
+use super::attempt::Attempt;
+use super::{
+    Activity, Cause, Company, CompanyPage, Delivery, Detail, Estimate, Flow, Job, Lead, LeadPage, Mutation,
+    System,
+};
+
+/// Which deliveries to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Which {
+    pub integration: String,
+    pub cause: String,
+    pub job: String,
+    pub states: Vec<&'static str>,
+}
+
+/// A question; none of them changes anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// What went over the wire in an attempt.
+    Detail {
+        attempt: String,
+    },
+    /// The dry run of a bulk change.
+    Estimate(Box<Mutation>),
+    Deliveries {
+        which: Which,
+        after: String,
+    },
+    OlderAttempts {
+        integration: String,
+        after: String,
+    },
+    Find {
+        text: String,
+        company: Option<i64>,
+    },
+    Lead {
+        uuid: String,
+        company: i64,
+    },
+    /// A lead's history as a document for a ticket.
+    Evidence {
+        uuid: String,
+        company: i64,
+        json: bool,
+        mask: bool,
+    },
+    Causes {
+        company: Option<i64>,
+    },
+    Jobs,
+    Activity {
+        company: Option<i64>,
+        before: Option<Timestamp>,
+    },
+    System,
+    Companies,
+    Company {
+        id: i64,
+    },
+    /// What an integration would push, with a mapping that is not saved yet.
+    Preview {
+        integration: String,
+        lead: String,
+        mapping: Option<String>,
+    },
+    /// The names of what a connector logs in with.
+    CredentialFields {
+        connector: String,
+    },
+    Flows {
+        company: i64,
+    },
+    /// A condition asked about the last leads.
+    TestFlow {
+        flow: String,
+        when: String,
+    },
+}
+
+/// Asked while typing or moving: only the last wish of a kind counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stream {
+    Detail,
+    Find,
+    Preview,
+    TestFlow,
+    Lead,
+}
+
+impl Query {
+    /// The kind of which one is under way at a time; `None` for what is always asked.
+    pub const fn stream(&self) -> Option<Stream> {
+        match self {
+            Self::Detail { .. } => Some(Stream::Detail),
+            Self::Find { .. } => Some(Stream::Find),
+            Self::Preview { .. } => Some(Stream::Preview),
+            Self::TestFlow { .. } => Some(Stream::TestFlow),
+            Self::Lead { .. } => Some(Stream::Lead),
+            _ => None,
+        }
+    }
+}
+
+/// A rendered push that was not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The canonical event, JSON.
+    pub canonical: Vec<u8>,
+    pub request: String,
+    pub body: Vec<u8>,
+    /// Why nothing would be sent, or what the target's schema says against it; empty if it fits.
+    pub error: String,
+}
+
+/// What leads a condition would send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowTest {
+    pub tested: u32,
+    pub sent: u32,
+    pub kept_away: u32,
+    pub failed: u32,
+    pub error: String,
+}
+
+/// A field of the credentials: its name, what it is, whether it must be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialField {
+    pub name: String,
+    pub help: String,
+    pub required: bool,
+}
+
+/// The answer to a question.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The attempt as it is now, and what went over the wire.
+    Detail(Box<(Attempt, Detail)>),
+    Estimate(Estimate),
+    /// With the token of the next page, empty behind the last.
+    Deliveries {
+        rows: Vec<Delivery>,
+        next: String,
+    },
+    Attempts(Vec<Attempt>),
+    Leads {
+        rows: Vec<Lead>,
+        more: bool,
+    },
+    Lead(Box<LeadPage>),
+    Document(String),
+    Causes {
+        rows: Vec<Cause>,
+        snoozed: u64,
+    },
+    Jobs(Vec<Job>),
+    Activity(Vec<Activity>),
+    System(Box<System>),
+    Companies(Vec<Company>),
+    Company(Box<CompanyPage>),
+    Preview(Box<Preview>),
+    CredentialFields(Vec<CredentialField>),
+    Flows(Vec<Flow>),
+    FlowTest(FlowTest),
+}

@@ -1,0 +1,97 @@
+//! Jobs, activity, and the system itself.
+
+use jiff::Timestamp;
+
+use super::{Attempt, AttemptState};
+
+/// A bulk retry or push that outlives whoever asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    pub id: String,
+    /// running | done | cancelled
+    pub state: String,
+    /// retry | push
+    pub kind: String,
+    pub operator: String,
+    pub total: u64,
+    pub released: u64,
+    pub left_alone: u64,
+    pub pending: u64,
+    pub delivered: u64,
+    pub dead: u64,
+    pub created_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What an operator did: a line of the audit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    pub id: String,
+    pub at: Option<Timestamp>,
+    pub operator: String,
+    pub action: String,
+    pub target: String,
+    pub before: String,
+    pub after: String,
+}
+
+/// Something that happened: an attempt, or what an operator did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Unique among what is listed.
+    pub id: String,
+    pub at: Option<Timestamp>,
+    pub company: String,
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    Attempt(Box<Attempt>),
+    Act(Act),
+}
+
+impl Activity {
+    /// Whether it is a push that failed.
+    pub fn is_bad(&self) -> bool {
+        matches!(&self.what, What::Attempt(attempt) if attempt.state == AttemptState::Failed)
+    }
+}
+
+/// A daemon that works on this database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    pub id: i64,
+    pub lease_until: Option<Timestamp>,
+    pub running: u64,
+    pub lanes: u64,
+    pub version: String,
+}
+
+/// The state of the whole system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct System {
+    pub version: String,
+    pub daemons: Vec<Daemon>,
+    pub due: u64,
+    pub later: u64,
+    pub running: u64,
+    pub held: u64,
+    pub dead: u64,
+    pub oldest_due_at: Option<Timestamp>,
+    pub oldest_undelivered_at: Option<Timestamp>,
+    /// Of the last minutes.
+    pub leads: u64,
+    pub attempts: u64,
+    pub failed: u64,
+    pub span_seconds: i64,
+    /// p50, p95 and p99 of a push, in milliseconds.
+    pub latency_ms: Option<[u32; 3]>,
+    pub database: String,
+    pub database_bytes: u64,
+    pub connections: u32,
+    pub connections_max: u32,
+    pub schema_version: i64,
+    pub has_trigrams: bool,
+}

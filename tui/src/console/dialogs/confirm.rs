@@ -1,0 +1,354 @@
+//! A question before an act. What it is about is fixed when it opens: whatever comes in meanwhile changes nothing of it.
+
+use crossterm::event::KeyCode;
+use jiff::Timestamp;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::{QUIET, Then};
+use crate::console::data::{Estimate, Mutation};
+use crate::console::keymap::Press;
+use crate::console::msg::Ticket;
+use crate::console::screen::View;
+use crate::console::theme::{Role, Theme};
+use crate::console::widgets::draw::{input, popup, safe};
+use crate::console::widgets::input::Input;
+use crate::console::widgets::{document, time};
+
+/// From this many deliveries on, a bulk act wants its number typed.
+pub const BULK: u64 = 10;
+const WIDTH: u16 = 76;
+
+/// What a dry run told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Estimating {
+    NotNeeded,
+    Waiting(Ticket),
+    Done(Estimate),
+    Failed(String),
+}
+
+/// What must be typed before it may be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Weight {
+    Light,
+    /// The number of deliveries, if they are many.
+    Count,
+    /// This name.
+    Name(String),
+}
+
+/// What has the focus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    Choice,
+    Input,
+    Cancel,
+    Confirm,
+}
+
+/// One way to do it: its name, what it changes, and what else is to be known of it.
+#[derive(Clone, Debug)]
+pub struct Way {
+    pub label: &'static str,
+    pub mutation: Mutation,
+    pub facts: Vec<String>,
+}
+
+/// Several ways to do it.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    pub label: &'static str,
+    pub ways: Vec<Way>,
+    pub at: usize,
+}
+
+/// A question before an act.
+#[derive(Clone, Debug)]
+pub struct Confirm {
+    pub title: &'static str,
+    pub verb: &'static str,
+    pub question: String,
+    /// A sentence each; those that begin with `!` are warnings.
+    pub facts: Vec<String>,
+    pub mutation: Mutation,
+    /// What is being done, for the messages.
+    pub what: String,
+    /// The same as a command.
+    pub command: String,
+    pub choice: Option<Choice>,
+    pub estimate: Estimating,
+    pub weight: Weight,
+    pub input: Input,
+    pub focus: Focus,
+    pub opened_at: Timestamp,
+}
+
+impl Confirm {
+    /// A fresh question; Cancel has the focus unless something must be typed first.
+    pub fn new(title: &'static str, verb: &'static str, question: String, mutation: Mutation) -> Self {
+        Self {
+            title,
+            verb,
+            question,
+            facts: Vec::new(),
+            mutation,
+            what: String::new(),
+            command: String::new(),
+            choice: None,
+            estimate: Estimating::NotNeeded,
+            weight: Weight::Light,
+            input: Input::default(),
+            focus: Focus::Cancel,
+            opened_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// What must be typed to confirm.
+    pub fn expected(&self) -> Option<String> {
+        match (&self.weight, &self.estimate) {
+            (Weight::Name(name), _) => Some(name.clone()),
+            (Weight::Count, Estimating::Done(e)) if e.count >= BULK => Some(e.count.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Why it cannot be confirmed yet.
+    pub fn obstacle(&self) -> Option<&'static str> {
+        match &self.estimate {
+            Estimating::Waiting(_) => return Some("the dry run is under way"),
+            Estimating::Failed(_) => return Some("the dry run failed"),
+            Estimating::Done(e) if e.count == 0 => return Some("there is nothing to do"),
+            Estimating::Done(_) | Estimating::NotNeeded => {}
+        }
+        match (self.expected(), &self.weight) {
+            (Some(expected), _) if expected == self.input.text().trim() => None,
+            (Some(_), Weight::Name(_)) => Some("type the full name"),
+            (Some(_), _) => Some("type the count"),
+            (None, _) => None,
+        }
+    }
+
+    /// The change that confirming asks for.
+    pub fn mutation(&self) -> &Mutation {
+        let way = self.choice.as_ref().and_then(|choice| choice.ways.get(choice.at));
+        way.map_or(&self.mutation, |way| &way.mutation)
+    }
+
+    /// Takes the answer of the dry run; what must be typed then gets the focus.
+    pub fn estimated(&mut self, ticket: Ticket, estimate: Result<Estimate, String>) {
+        if self.estimate != Estimating::Waiting(ticket) {
+            return;
+        }
+        self.estimate = estimate.map_or_else(Estimating::Failed, Estimating::Done);
+        if self.expected().is_some() {
+            self.focus = Focus::Input;
+        }
+    }
+
+    /// Takes a key in.
+    pub fn key(&mut self, press: Press, now: Timestamp) -> Then {
+        if press.code == KeyCode::Esc {
+            return Then::Close;
+        }
+        if now.duration_since(self.opened_at) < QUIET {
+            return Then::Stay;
+        }
+        match (press.code, self.focus) {
+            (KeyCode::Tab | KeyCode::Down, _) => self.turn(true),
+            (KeyCode::BackTab | KeyCode::Up, _) => self.turn(false),
+            (KeyCode::Enter, _) if press.repeat => {}
+            (KeyCode::Enter, Focus::Cancel) => return Then::Close,
+            (KeyCode::Enter, Focus::Confirm) => return self.confirm(),
+            // What was typed is the confirmation: one Enter is enough.
+            (KeyCode::Enter, Focus::Input) => return self.confirm(),
+            (KeyCode::Enter, Focus::Choice) => self.turn(true),
+            (_, Focus::Input) => {
+                self.input.key(press);
+            }
+            (KeyCode::Char('y'), _) if !press.ctrl && !press.repeat => return self.confirm(),
+            (KeyCode::Char('n' | 'q'), _) => return Then::Close,
+            (KeyCode::Char('!'), _) => {
+                return Then::Copy { what: "the command".to_owned(), text: self.command.clone() };
+            }
+            (KeyCode::Left | KeyCode::Char('h'), Focus::Choice) => self.choose(false),
+            (KeyCode::Right | KeyCode::Char('l' | ' '), Focus::Choice) => self.choose(true),
+            (KeyCode::Left | KeyCode::Right, _) => {
+                self.focus = if self.focus == Focus::Cancel { Focus::Confirm } else { Focus::Cancel };
+            }
+            _ => {}
+        }
+        Then::Stay
+    }
+
+    fn confirm(&self) -> Then {
+        match self.obstacle() {
+            Some(reason) => Then::Refuse(reason.to_owned()),
+            None => Then::Change { mutation: self.mutation().clone(), what: self.what.clone() },
+        }
+    }
+
+    fn choose(&mut self, forward: bool) {
+        if let Some(choice) = &mut self.choice {
+            let len = choice.ways.len();
+            choice.at = (choice.at + if forward { 1 } else { len - 1 }) % len;
+        }
+    }
+
+    /// Moves the focus to the next or previous thing, round and round.
+    fn turn(&mut self, forward: bool) {
+        let order: Vec<Focus> = [
+            self.choice.as_ref().map(|_| Focus::Choice),
+            self.expected().map(|_| Focus::Input),
+            Some(Focus::Cancel),
+            Some(Focus::Confirm),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let at = order.iter().position(|focus| *focus == self.focus).unwrap_or(0);
+        let step = if forward { 1 } else { order.len() - 1 };
+        self.focus = order.get((at + step) % order.len()).copied().unwrap_or(Focus::Cancel);
+    }
+
+    /// Draws the question.
+    pub fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let theme = view.theme;
+        let width = usize::from(WIDTH.min(area.width.saturating_sub(2))).saturating_sub(6);
+        let mut lines = vec![Line::default()];
+        lines.extend(wrapped(&self.question, "", width, Role::Strong, theme));
+        lines.push(Line::default());
+        let way = self.choice.as_ref().and_then(|choice| choice.ways.get(choice.at));
+        let bullet = theme.pick("• ", "* ");
+        for fact in self.facts.iter().chain(way.iter().flat_map(|way| &way.facts)) {
+            match fact.strip_prefix('!') {
+                Some(warning) => lines.extend(wrapped(warning.trim_start(), "! ", width, Role::Warn, theme)),
+                None => lines.extend(wrapped(fact, bullet, width, Role::Plain, theme)),
+            }
+        }
+        lines.extend(self.dry_run(width, theme));
+        if let Some(choice) = &self.choice {
+            lines.push(Line::default());
+            lines.push(Line::from(theme.span(Role::Quiet, format!("{}:", choice.label))));
+            lines.extend(self.ways(choice, width, theme));
+        }
+        lines.extend(self.typed(width, theme));
+        lines.push(Line::default());
+        let obstacle = view.shared.locked().or_else(|| self.obstacle().map(str::to_owned));
+        lines.push(self.buttons(obstacle, theme));
+        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(3);
+        let inner = popup(frame, area, self.title, (WIDTH, height), theme);
+        // Where it does not fit, the buttons must still be seen.
+        let hidden = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(inner.height);
+        frame.render_widget(Paragraph::new(lines).scroll((hidden, 0)), inner);
+    }
+
+    fn dry_run(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
+        match &self.estimate {
+            Estimating::NotNeeded => Vec::new(),
+            Estimating::Waiting(_) => {
+                vec![Line::from(theme.span(Role::Quiet, theme.spell("dry run: counting…")))]
+            }
+            Estimating::Failed(error) => wrapped(error, "dry run: ", width, Role::Bad, theme),
+            Estimating::Done(estimate) => {
+                let mut lines = wrapped(&estimated(estimate), "dry run: ", width, Role::Plain, theme);
+                let names: Vec<&str> = estimate.sample.iter().take(4).map(String::as_str).collect();
+                if estimate.count > 1 && !names.is_empty() {
+                    let more = if estimate.count > names.len() as u64 { "…" } else { "" };
+                    let text = theme.spell(&format!("{}{more}", names.join(", ")));
+                    lines.extend(wrapped(&text, "", width, Role::Quiet, theme));
+                }
+                lines
+            }
+        }
+    }
+
+    /// The ways, side by side as far as there is room.
+    fn ways(&self, choice: &Choice, width: usize, theme: Theme) -> Vec<Line<'static>> {
+        let (mut lines, mut spans, mut used) = (Vec::new(), Vec::new(), 0);
+        for (at, way) in choice.ways.iter().enumerate() {
+            let is_chosen = at == choice.at;
+            let role = match (is_chosen, self.focus) {
+                (true, Focus::Choice) => Role::Selected,
+                (true, _) => Role::Strong,
+                _ => Role::Quiet,
+            };
+            let text = format!("{} {}", if is_chosen { "(x)" } else { "( )" }, way.label);
+            if used + text.len() > width && used > 0 {
+                lines.push(Line::from(std::mem::take(&mut spans)));
+                used = 0;
+            }
+            used += text.len() + 3;
+            spans.extend([theme.span(role, text), Span::raw("   ")]);
+        }
+        lines.push(Line::from(spans));
+        lines
+    }
+
+    fn typed(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
+        let Some(expected) = self.expected() else { return Vec::new() };
+        let ask = vec![
+            theme.span(Role::Quiet, "Type "),
+            theme.span(Role::Strong, safe(&expected, width.saturating_sub(18), theme)),
+            theme.span(Role::Quiet, " to confirm:"),
+        ];
+        let mut line = vec![theme.span(Role::Accent, theme.pick("┃ ", "> "))];
+        if self.focus == Focus::Input {
+            line.extend(input(&self.input, width.saturating_sub(2), theme));
+        } else {
+            line.push(Span::raw(safe(self.input.text(), width.saturating_sub(2), theme)));
+        }
+        vec![Line::default(), Line::from(ask), Line::from(line)]
+    }
+
+    fn buttons(&self, obstacle: Option<String>, theme: Theme) -> Line<'static> {
+        let focused = |focus: Focus| if self.focus == focus { Role::Selected } else { Role::Plain };
+        let key = match (self.expected().is_some(), self.focus) {
+            (true, Focus::Input) => "Enter  ",
+            (true, _) => "",
+            (false, _) => "y  ",
+        };
+        let mut spans = vec![theme.span(focused(Focus::Cancel), "[ Cancel ]"), Span::raw("    ")];
+        match obstacle {
+            None => {
+                spans.push(theme.span(Role::Strong, key));
+                spans.push(theme.span(focused(Focus::Confirm), format!("[ {} ]", self.verb)));
+            }
+            Some(reason) => {
+                spans.push(theme.span(Role::Quiet, format!("  {}  ", self.verb)));
+                spans.push(theme.span(Role::Warn, format!(" {reason}")));
+            }
+        }
+        Line::from(spans)
+    }
+}
+
+/// Text from outside over as many lines as it takes, up to four.
+fn wrapped(text: &str, lead: &str, width: usize, role: Role, theme: Theme) -> Vec<Line<'static>> {
+    let mut doc = document::Doc::default();
+    let head: String = text.chars().take(width * 4).collect();
+    doc.push(document::Kind::Text, &head.replace(['\r', '\n'], " "));
+    let parts = document::fit(doc.0, width.saturating_sub(lead.chars().count()), true);
+    let indent = " ".repeat(lead.chars().count());
+    let line = |(at, part): (usize, document::Line)| {
+        let lead = if at == 0 { lead.to_owned() } else { indent.clone() };
+        Line::from(vec![theme.span(Role::Quiet, lead), theme.span(role, theme.spell(&part.text))])
+    };
+    parts.into_iter().take(4).enumerate().map(line).collect()
+}
+
+/// So many of a thing, in words.
+pub fn count(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn estimated(estimate: &Estimate) -> String {
+    let deliveries = count(estimate.count, "delivery", "deliveries");
+    let taken = match estimate.seconds {
+        seconds if seconds < 1.0 => "under a second".to_owned(),
+        seconds => format!("about {}", time::span(seconds.ceil() as i64)),
+    };
+    format!("{deliveries}, {taken}")
+}

@@ -1,0 +1,425 @@
+//! Something to be typed, with what would come of it beside: credentials, a field mapping, the condition of a flow.
+
+use crossterm::event::KeyCode;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Paragraph};
+use serde_json::{Map, Value};
+use zeroize::Zeroize as _;
+
+use super::Then;
+use crate::console::data::query::{CredentialField, FlowTest, Preview};
+use crate::console::data::{Answer, Flow, Integration, Mutation, Query, Secret};
+use crate::console::keymap::Press;
+use crate::console::screen::{Cx, Event, Fetch, View};
+use crate::console::theme::Role;
+use crate::console::widgets::document::{Doc, Kind};
+use crate::console::widgets::draw::{input, pane, popup, safe};
+use crate::console::widgets::input::Input;
+use crate::console::widgets::page::draw_plain;
+use crate::console::widgets::table::window_start;
+use crate::console::widgets::textarea::TextArea;
+
+/// What is edited.
+#[derive(Clone, Debug)]
+pub enum Editor {
+    Credentials(Credentials),
+    Mapping(Mapping),
+    Flow(FlowEditor),
+}
+
+/// New credentials, a line for each part; nothing of them is shown.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    integration: String,
+    name: String,
+    connector: String,
+    fields: Vec<(CredentialField, Input)>,
+    at: usize,
+    fetch: Fetch<Vec<CredentialField>>,
+}
+
+impl Drop for Credentials {
+    fn drop(&mut self) {
+        self.fields.iter_mut().for_each(|(_, input)| input.zeroize());
+    }
+}
+
+/// A mapping, and what it makes of a lead.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    integration: String,
+    name: String,
+    /// The lead of the preview; empty for the sample of test pushes.
+    lead: String,
+    person: String,
+    area: TextArea,
+    preview: Fetch<Preview>,
+}
+
+/// The condition of a flow, and what it makes of the last leads.
+#[derive(Clone, Debug)]
+pub struct FlowEditor {
+    flow: Flow,
+    when: Input,
+    test: Fetch<FlowTest>,
+}
+
+impl Editor {
+    /// Asks for new credentials of an integration.
+    pub fn credentials(it: &Integration) -> Self {
+        Self::Credentials(Credentials {
+            integration: it.id.clone(),
+            name: it.full_name(),
+            connector: it.connector.clone(),
+            fields: Vec::new(),
+            at: 0,
+            fetch: Fetch::default(),
+        })
+    }
+
+    /// Edits the mapping of an integration, with a preview of this lead.
+    pub fn mapping(it: &Integration, lead: String, person: String) -> Self {
+        let pretty = serde_json::from_str::<Value>(&it.mapping).map(|value| format!("{value:#}"));
+        let text = pretty.unwrap_or_else(|_| it.mapping.clone());
+        let area = TextArea::with(if text.trim().is_empty() { "{}" } else { &text });
+        Self::Mapping(Mapping {
+            integration: it.id.clone(),
+            name: it.full_name(),
+            lead,
+            person,
+            area,
+            preview: Fetch::default(),
+        })
+    }
+
+    /// Edits the condition of a flow.
+    pub fn flow(flow: Flow) -> Self {
+        let when = Input::with(flow.when.clone());
+        Self::Flow(FlowEditor { flow, when, test: Fetch::default() })
+    }
+
+    /// Asks for what it shows besides.
+    pub fn load(&mut self, cx: &mut Cx<'_>) {
+        match self {
+            Self::Credentials(it) => {
+                it.fetch.ask(Query::CredentialFields { connector: it.connector.clone() }, cx);
+            }
+            Self::Mapping(it) => it.look(cx),
+            Self::Flow(it) => it.look(cx),
+        }
+    }
+
+    /// Takes an answer in.
+    pub fn event(&mut self, event: &Event<'_>) {
+        match self {
+            Self::Credentials(it) => {
+                let taken = it.fetch.take(event, |answer| match answer {
+                    Answer::CredentialFields(fields) => Some(fields.clone()),
+                    _ => None,
+                });
+                if taken && it.fields.is_empty() {
+                    let fields = it.fetch.value.clone().unwrap_or_default();
+                    it.fields = fields.into_iter().map(|field| (field, Input::default())).collect();
+                }
+            }
+            Self::Mapping(it) => {
+                it.preview.take(event, |answer| match answer {
+                    Answer::Preview(preview) => Some((**preview).clone()),
+                    _ => None,
+                });
+            }
+            Self::Flow(it) => {
+                it.test.take(event, |answer| match answer {
+                    Answer::FlowTest(test) => Some(test.clone()),
+                    _ => None,
+                });
+            }
+        }
+    }
+
+    /// Takes a key in.
+    pub fn key(&mut self, press: Press, cx: &mut Cx<'_>) -> Then {
+        if press.code == KeyCode::Esc {
+            return Then::Close;
+        }
+        match self {
+            Self::Credentials(it) => it.key(press),
+            Self::Mapping(it) => it.key(press, cx),
+            Self::Flow(it) => it.key(press, cx),
+        }
+    }
+
+    /// Takes pasted text in.
+    pub fn paste(&mut self, text: &str, cx: &mut Cx<'_>) {
+        match self {
+            Self::Credentials(it) => {
+                if let Some((_, input)) = it.fields.get_mut(it.at) {
+                    input.paste(text.trim());
+                }
+            }
+            Self::Mapping(it) => {
+                it.area.paste(text);
+                it.look(cx);
+            }
+            Self::Flow(it) => it.when.paste(text),
+        }
+    }
+
+    /// Draws it.
+    pub fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        match self {
+            Self::Credentials(it) => it.draw(view, frame, area),
+            Self::Mapping(it) => it.draw(view, frame, area),
+            Self::Flow(it) => it.draw(view, frame, area),
+        }
+    }
+}
+
+impl Credentials {
+    fn key(&mut self, press: Press) -> Then {
+        let last = self.fields.len().saturating_sub(1);
+        match press.code {
+            KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
+            KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(last),
+            KeyCode::Enter if press.repeat => {}
+            KeyCode::Enter if self.at < last => self.at += 1,
+            KeyCode::Enter => return self.submit(),
+            KeyCode::Char('s') if press.ctrl => return self.submit(),
+            _ => {
+                if let Some((_, input)) = self.fields.get_mut(self.at) {
+                    input.key(press);
+                }
+            }
+        }
+        Then::Stay
+    }
+
+    fn submit(&self) -> Then {
+        let given = |(field, input): &(CredentialField, Input)| {
+            let text = input.text().trim();
+            (!text.is_empty()).then(|| (field.name.clone(), Value::from(text)))
+        };
+        let map: Map<String, Value> = self.fields.iter().filter_map(given).collect();
+        if map.is_empty() {
+            return Then::Refuse("nothing has been typed yet".to_owned());
+        }
+        let json = Secret::new(Value::Object(map).to_string());
+        let mutation = Mutation::Credentials { integration: self.integration.clone(), json };
+        Then::Change { mutation, what: format!("new credentials of {}", self.name) }
+    }
+
+    fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let theme = view.theme;
+        let width = usize::from(area.width.min(76)).saturating_sub(8);
+        let title = format!("New credentials of {}", safe(&self.name, width.saturating_sub(20), theme));
+        let mut lines = vec![
+            Line::default(),
+            Line::from(theme.span(Role::Strong, title)),
+            Line::from("Tried first; they replace the old ones only if the target takes them."),
+            Line::default(),
+        ];
+        match (&self.fetch.error, self.fetch.is_waiting(), self.fields.is_empty()) {
+            (Some(error), ..) => lines.push(Line::from(theme.span(Role::Bad, safe(error, width, theme)))),
+            (None, true, true) => lines.push(Line::from(theme.spell("Loading…"))),
+            (None, false, true) => lines.push(Line::from("This connector logs in with nothing.")),
+            (None, _, false) => {}
+        }
+        for (at, (field, text)) in self.fields.iter().enumerate() {
+            let star = if field.required { " *" } else { "" };
+            let label = format!("{:<18}", format!("{}{star}", safe(&field.name, 16, theme)));
+            let dots = theme.pick("•", "*").repeat(text.text().chars().count().min(width.saturating_sub(22)));
+            let mut line = vec![theme.span(if at == self.at { Role::Strong } else { Role::Quiet }, label)];
+            line.push(Span::raw(dots));
+            if at == self.at {
+                line.push(theme.span(Role::Selected, " "));
+            }
+            lines.push(Line::from(line));
+        }
+        if let Some((field, _)) = self.fields.get(self.at) {
+            lines.extend([
+                Line::default(),
+                Line::from(theme.span(Role::Quiet, safe(&field.help, width, theme))),
+            ]);
+        }
+        let keys = "Enter tries them   Tab next line   Esc gives up   nothing typed is shown";
+        lines.extend([Line::default(), Line::from(theme.span(Role::Quiet, safe(keys, width, theme)))]);
+        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
+        let inner = popup(frame, area, "Replace credentials", (80, height), theme);
+        frame.render_widget(Paragraph::new(lines), inner);
+    }
+}
+
+impl Mapping {
+    /// Why it cannot be saved.
+    fn problem(&self) -> Option<String> {
+        match serde_json::from_str::<Value>(&self.area.text()) {
+            Ok(Value::Object(_)) => None,
+            Ok(_) => Some("a mapping is a JSON object".to_owned()),
+            Err(error) => Some(format!("not JSON yet: {error}")),
+        }
+    }
+
+    fn look(&mut self, cx: &mut Cx<'_>) {
+        if self.problem().is_none() {
+            let (integration, lead) = (self.integration.clone(), self.lead.clone());
+            let query = Query::Preview { integration, lead, mapping: Some(self.area.text()) };
+            self.preview.ask_anew(query, cx);
+        }
+    }
+
+    fn key(&mut self, press: Press, cx: &mut Cx<'_>) -> Then {
+        if press.ctrl && press.code == KeyCode::Char('s') {
+            if let Some(problem) = self.problem() {
+                return Then::Refuse(problem);
+            }
+            let mutation =
+                Mutation::Mapping { integration: self.integration.clone(), json: self.area.text() };
+            return Then::Change { mutation, what: format!("mapping of {}", self.name) };
+        }
+        let before = self.area.text();
+        self.area.key(press);
+        if self.area.text() != before {
+            self.look(cx);
+        }
+        Then::Stay
+    }
+
+    fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let theme = view.theme;
+        frame.render_widget(Clear, area);
+        let [body, foot] = Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(area);
+        let halves = [Constraint::Percentage(50), Constraint::Percentage(50)];
+        let [left, right] = Layout::horizontal(halves).areas(body);
+        let name = safe(&self.name, usize::from(left.width).saturating_sub(16), theme);
+        let block = pane(vec![theme.span(Role::Strong, format!("Mapping of {name}"))], true, theme);
+        let inner = block.inner(left);
+        frame.render_widget(block, left);
+        frame.render_widget(Paragraph::new(self.lines(view, inner)), inner);
+
+        let person = if self.person.is_empty() { "the sample lead" } else { &self.person };
+        let title =
+            format!("What is sent for {}", safe(person, usize::from(right.width).saturating_sub(24), theme));
+        let block = pane(vec![theme.span(Role::Strong, title)], false, theme);
+        let inner = block.inner(right);
+        frame.render_widget(block, right);
+        draw_plain(
+            self.outcome(),
+            theme,
+            frame,
+            Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner },
+        );
+        let keys = " ^s save, then check with the target   ^k cut the line   Esc leave it";
+        frame.render_widget(Line::from(theme.span(Role::Quiet, keys)), foot);
+    }
+
+    fn lines(&self, view: View<'_>, inner: Rect) -> Vec<Line<'static>> {
+        let (row, column) = self.area.cursor();
+        let rows = usize::from(inner.height);
+        let start = window_start(row, rows, self.area.lines().len());
+        let width = usize::from(inner.width).saturating_sub(1);
+        let shown = self.area.lines().iter().enumerate().skip(start).take(rows);
+        shown
+            .map(|(at, text)| {
+                if at == row {
+                    let mut line = Input::with(text.clone());
+                    line.home();
+                    (0..column).for_each(|_| line.right());
+                    let mut spans = vec![Span::raw(" ")];
+                    spans.extend(input(&line, width, view.theme));
+                    Line::from(spans)
+                } else {
+                    Line::from(format!(" {}", safe(text, width, view.theme)))
+                }
+            })
+            .collect()
+    }
+
+    fn outcome(&self) -> Doc {
+        let mut doc = Doc::default();
+        if let Some(problem) = self.problem() {
+            doc.push(Kind::Error, &problem);
+        }
+        if let Some(error) = &self.preview.error {
+            doc.push(Kind::Error, error);
+        }
+        match &self.preview.value {
+            None if self.preview.is_waiting() => doc.push(Kind::Quiet, "Loading…"),
+            None => {}
+            Some(preview) => {
+                if !preview.error.is_empty() {
+                    doc.push(Kind::Error, &preview.error);
+                    doc.gap();
+                }
+                doc.push(Kind::Strong, &preview.request);
+                doc.gap();
+                doc.body(&preview.body);
+                doc.section("the lead");
+                doc.body(&preview.canonical);
+            }
+        }
+        doc
+    }
+}
+
+impl FlowEditor {
+    fn look(&mut self, cx: &mut Cx<'_>) {
+        let query = Query::TestFlow { flow: self.flow.id.clone(), when: self.when.text().to_owned() };
+        self.test.ask_anew(query, cx);
+    }
+
+    fn key(&mut self, press: Press, cx: &mut Cx<'_>) -> Then {
+        match press.code {
+            KeyCode::Enter => self.look(cx),
+            KeyCode::Char('s') if press.ctrl => {
+                if self.test.error.is_some() || self.test.is_waiting() {
+                    return Then::Refuse("try it first: Enter asks it of the last 500 leads".to_owned());
+                }
+                let mutation =
+                    Mutation::FlowWhen { flow: self.flow.id.clone(), when: self.when.text().to_owned() };
+                return Then::Change { mutation, what: format!("flow {}", self.flow.name) };
+            }
+            _ => {
+                self.when.key(press);
+            }
+        }
+        Then::Stay
+    }
+
+    fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let theme = view.theme;
+        let width = usize::from(area.width.min(96)).saturating_sub(8);
+        let targets: Vec<&str> = self.flow.targets.iter().map(|(_, name)| name.as_str()).collect();
+        let mut lines = vec![
+            Line::default(),
+            Line::from(theme.span(Role::Strong, safe(&format!("Flow {}", self.flow.name), width, theme))),
+            Line::from(
+                theme.span(Role::Quiet, safe(&format!("sends to {}", targets.join(", ")), width, theme)),
+            ),
+            Line::default(),
+            Line::from(theme.span(Role::Quiet, "A lead goes there when")),
+            Line::from(input(&self.when, width, theme)),
+            Line::default(),
+        ];
+        lines.extend(match (&self.test.error, &self.test.value) {
+            (Some(error), _) => vec![Line::from(theme.span(Role::Bad, safe(error, width, theme)))],
+            (None, None) => vec![Line::from(theme.spell("Asking the last 500 leads…"))],
+            (None, Some(test)) => {
+                let told = format!(
+                    "Of the last {} leads {} would go, {} would not, {} cannot be decided.",
+                    test.tested, test.sent, test.kept_away, test.failed
+                );
+                vec![
+                    Line::from(theme.span(Role::Strong, safe(&told, width, theme))),
+                    Line::from(theme.span(Role::Bad, safe(&test.error, width, theme))),
+                ]
+            }
+        });
+        let keys = "Enter asks the last 500 leads   ^s saves   Esc leaves";
+        lines.extend([Line::default(), Line::from(theme.span(Role::Quiet, keys))]);
+        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
+        let inner = popup(frame, area, "Edit the flow", (100, height), theme);
+        frame.render_widget(Paragraph::new(lines), inner);
+    }
+}

@@ -1,0 +1,243 @@
+//! A list to pick from: actions, things to copy, the palette that jumps anywhere, the help.
+
+use crossterm::event::KeyCode;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::Paragraph;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::Then;
+use crate::console::keymap::{Action, Press};
+use crate::console::screen::View;
+use crate::console::theme::Role;
+use crate::console::widgets::draw::{column, cut, input, popup};
+use crate::console::widgets::input::Input;
+use crate::console::widgets::table::window_start;
+
+/// Where one can jump to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Jump {
+    Integration(String),
+    Company(i64),
+    /// Look at one company only, or at all again.
+    Narrow(Option<(i64, String)>),
+    Find(String),
+}
+
+/// What to do with a line of a menu.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pick {
+    Act(Action),
+    Copy {
+        what: String,
+        text: String,
+    },
+    Evidence {
+        json: bool,
+        mask: bool,
+    },
+    Jump(Jump),
+    /// Sort by this column, or in the screen's own order.
+    Sort(Option<&'static str>),
+}
+
+/// One line of a menu; `reason` says why it is not available.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    pub key: String,
+    pub label: String,
+    pub pick: Pick,
+    pub reason: Option<String>,
+}
+
+/// A list to pick from.
+#[derive(Clone, Debug)]
+pub struct Menu {
+    pub title: String,
+    pub items: Vec<Item>,
+    pub selected: usize,
+    /// Present if typing narrows the list.
+    pub query: Option<Input>,
+    /// Lines below the list.
+    pub legend: Vec<String>,
+    pub is_wide: bool,
+}
+
+impl Menu {
+    /// A menu whose lines are picked by their letters.
+    pub fn letters(title: impl Into<String>, items: Vec<Item>) -> Self {
+        Self { title: title.into(), items, selected: 0, query: None, legend: Vec::new(), is_wide: false }
+    }
+
+    /// A menu that typing narrows.
+    pub fn typed(title: impl Into<String>, items: Vec<Item>) -> Self {
+        Self { query: Some(Input::default()), is_wide: true, ..Self::letters(title, items) }
+    }
+
+    /// The items that the query leaves, the best first.
+    pub fn visible(&self) -> Vec<Item> {
+        let query = self.query.as_ref().map(|q| q.text().trim().to_lowercase()).unwrap_or_default();
+        let mut found: Vec<(u8, &Item)> = self
+            .items
+            .iter()
+            .filter_map(|item| rank(&item.label.to_lowercase(), &query).map(|rank| (rank, item)))
+            .collect();
+        found.sort_by_key(|(rank, _)| *rank);
+        let mut items: Vec<Item> = found.into_iter().map(|(_, item)| item.clone()).collect();
+        let sought = ["lead ", "find "].iter().find_map(|word| query.strip_prefix(word));
+        if let Some(sought) = sought.filter(|text| !text.trim().is_empty()) {
+            let label = format!("lead {sought}: find it");
+            let pick = Pick::Jump(Jump::Find(sought.trim().to_owned()));
+            items.insert(0, Item { key: String::new(), label, pick, reason: None });
+        }
+        items
+    }
+
+    /// Takes a key in.
+    pub fn key(&mut self, press: Press) -> Then {
+        let len = self.visible().len();
+        match press.code {
+            KeyCode::Esc => return Then::Close,
+            KeyCode::Up => self.selected = self.selected.saturating_sub(1),
+            KeyCode::Down => self.selected = (self.selected + 1).min(len.saturating_sub(1)),
+            KeyCode::PageUp => self.selected = self.selected.saturating_sub(10),
+            KeyCode::PageDown => self.selected = (self.selected + 10).min(len.saturating_sub(1)),
+            KeyCode::Enter if !press.repeat => return self.pick(self.selected),
+            KeyCode::Tab => self.complete(),
+            _ => match &mut self.query {
+                Some(query) => {
+                    query.key(press);
+                    self.selected = 0;
+                }
+                None => return self.letter(press),
+            },
+        }
+        Then::Stay
+    }
+
+    /// Types what the selected line is called.
+    fn complete(&mut self) {
+        let label = self.visible().get(self.selected).map(|item| item.label.clone());
+        if let (Some(query), Some(label)) = (&mut self.query, label) {
+            *query = Input::with(label);
+            self.selected = 0;
+        }
+    }
+
+    /// In a menu without a query a letter moves, closes, or picks the line that shows it.
+    fn letter(&mut self, press: Press) -> Then {
+        let KeyCode::Char(c) = press.code else { return Then::Stay };
+        if let Some(at) = self.items.iter().position(|item| item.key == c.to_string()) {
+            return if press.repeat { Then::Stay } else { self.pick(at) };
+        }
+        match c {
+            'q' => return Then::Close,
+            'k' => self.selected = self.selected.saturating_sub(1),
+            'j' => self.selected = (self.selected + 1).min(self.items.len().saturating_sub(1)),
+            _ => {}
+        }
+        Then::Stay
+    }
+
+    fn pick(&self, at: usize) -> Then {
+        match self.visible().get(at) {
+            None => Then::Stay,
+            Some(Item { reason: Some(reason), .. }) => Then::Refuse(reason.clone()),
+            Some(item) => Then::Pick(item.pick.clone()),
+        }
+    }
+
+    /// Draws it.
+    pub fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let theme = view.theme;
+        let items = self.visible();
+        let most = usize::from(area.height).saturating_sub(6);
+        let extra = self.legend.len() + if self.query.is_some() { 2 } else { 0 };
+        let rows =
+            if self.query.is_some() { most.saturating_sub(extra) } else { items.len().min(most) }.max(1);
+        let width = if self.is_wide { area.width.saturating_sub(4).min(96) } else { 62 };
+        let size = (width, u16::try_from(rows + extra + 2).unwrap_or(u16::MAX));
+        let inner = popup(frame, area, &self.title, size, theme);
+        let room = usize::from(inner.width);
+        let mut lines = Vec::new();
+        if let Some(query) = &self.query {
+            let mut line = vec![theme.span(Role::Accent, theme.pick("› ", "> "))];
+            line.extend(input(query, room.saturating_sub(2), theme));
+            lines.extend([Line::from(line), Line::default()]);
+        }
+        let key = self.items.iter().map(|item| theme.spell(&item.key).width()).max().unwrap_or(0).min(14) + 1;
+        let start = window_start(self.selected, rows, items.len());
+        for (at, item) in items.iter().enumerate().skip(start).take(rows) {
+            lines.push(line(item, at == self.selected, key, room, view));
+        }
+        if items.is_empty() {
+            lines.push(Line::from(theme.span(Role::Quiet, "nothing matches")));
+        }
+        for text in &self.legend {
+            lines.push(Line::from(theme.span(Role::Quiet, cut(&theme.spell(text), room, theme))));
+        }
+        frame.render_widget(Paragraph::new(lines), inner);
+    }
+}
+
+fn line(item: &Item, is_selected: bool, key: usize, room: usize, view: View<'_>) -> Line<'static> {
+    let theme = view.theme;
+    let pointer = if is_selected { theme.pick("▶ ", "> ") } else { "  " };
+    let shown = column(&theme.spell(&item.key), key, theme);
+    let left = room.saturating_sub(key + 2);
+    let mut spans = vec![theme.span(Role::Accent, pointer), theme.span(Role::Strong, shown)];
+    let role = match (&item.reason, is_selected) {
+        (_, true) => Role::Selected,
+        (Some(_), _) => Role::Quiet,
+        (None, _) => Role::Plain,
+    };
+    match &item.reason {
+        None => spans.push(theme.span(role, column(&item.label, left, theme))),
+        Some(reason) => {
+            let label = cut(&item.label, left, theme);
+            let rest = left.saturating_sub(label.width());
+            spans.push(theme.span(role, label));
+            spans.push(theme.span(Role::Quiet, cut(&format!("  - {reason}"), rest, theme)));
+        }
+    }
+    Line::from(spans)
+}
+
+/// How well a label fits what was typed: 0 is best; `None` if its letters are not there in this order.
+fn rank(label: &str, query: &str) -> Option<u8> {
+    if label.starts_with(query) {
+        return Some(0);
+    }
+    if query.split_whitespace().all(|word| label.contains(word)) {
+        return Some(1);
+    }
+    let mut letters = label.chars();
+    query.chars().filter(|c| !c.is_whitespace()).all(|c| letters.any(|other| other == c)).then_some(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_match_comes_first() {
+        assert_eq!(rank("int 7/hubspot rosewood", "int 7"), Some(0));
+        assert_eq!(rank("int 7/hubspot rosewood", "hub rose"), Some(1));
+        assert_eq!(rank("int 7/hubspot rosewood", "hsrw"), Some(2));
+        assert_eq!(rank("int 7/hubspot rosewood", "xyz"), None);
+        assert_eq!(rank("anything", ""), Some(0));
+    }
+
+    #[test]
+    fn any_text_behind_lead_can_be_looked_for() {
+        let mut menu = Menu::typed("Command", Vec::new());
+        "lead Sarah P"
+            .chars()
+            .for_each(|c| assert!(matches!(menu.key(Press::plain(KeyCode::Char(c))), Then::Stay)));
+        let Then::Pick(Pick::Jump(Jump::Find(text))) = menu.key(Press::plain(KeyCode::Enter)) else {
+            panic!()
+        };
+        assert_eq!(text, "sarah p");
+    }
+}

@@ -1,0 +1,48 @@
+//! What lies over a screen: questions before acts, menus, editors, and the secret that is shown once.
+
+pub mod confirm;
+pub mod editor;
+pub mod menu;
+pub mod notice;
+pub mod secret;
+
+use jiff::SignedDuration;
+
+pub use confirm::{Choice, Confirm, Estimating, Focus, Weight};
+pub use editor::Editor;
+pub use menu::{Item, Jump, Menu, Pick};
+pub use notice::Notice;
+pub use secret::OneTime;
+
+use super::data::Mutation;
+
+/// Keys within this time after a dialog opened were meant for what lay below.
+pub const QUIET: SignedDuration = SignedDuration::from_millis(150);
+
+/// What lies over the screen.
+#[derive(Clone, Debug)]
+pub enum Dialog {
+    Confirm(Box<Confirm>),
+    Menu(Menu),
+    Editor(Box<Editor>),
+    Notice(Notice),
+}
+
+/// What a dialog makes of a key.
+#[derive(Debug)]
+pub enum Then {
+    Stay,
+    Close,
+    Refuse(String),
+    /// The change, in the words of the messages.
+    Change {
+        mutation: Mutation,
+        what: String,
+    },
+    Pick(Pick),
+    /// Copy the text, which is called so.
+    Copy {
+        what: String,
+        text: String,
+    },
+}

@@ -1,0 +1,90 @@
+//! What can happen to the console and what it may ask for: the only way in and out of `update`.
+
+use zeroize::Zeroizing;
+
+use super::data::{Answer, Attempt, Conn, Done, Integration, Mutation, Query, Secret};
+use super::keymap::Press;
+
+/// Names a request of this console, so that its answer finds the one who asked.
+pub type Ticket = u64;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Msg {
+    Key(Press),
+    Paste(String),
+    Resize(u16, u16),
+    /// Time has passed, nothing else.
+    Tick,
+    /// The program was stopped and runs again; the screen may hold anything.
+    Resumed,
+    Conn(Conn),
+    Snapshot {
+        version: String,
+        integrations: Vec<Integration>,
+    },
+    Changes {
+        changed: Vec<Integration>,
+        removed: Vec<String>,
+    },
+    /// Attempts of the integration that is followed; the first message has the last 50.
+    Attempts {
+        integration: String,
+        attempts: Vec<Attempt>,
+        first: bool,
+    },
+    Answered {
+        ticket: Ticket,
+        answer: Result<Answer, String>,
+    },
+    /// The change was put back to be sent again: the connection broke before the answer.
+    Delayed {
+        ticket: Ticket,
+    },
+    Done {
+        ticket: Ticket,
+        done: Result<Done, String>,
+    },
+    /// Something that was asked for in passing was refused.
+    Refused(String),
+    Copied(Result<String, String>),
+    Saved(Result<String, String>),
+}
+
+/// Something to be done outside.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    Net(Command),
+    Copy {
+        what: String,
+        text: Zeroizing<String>,
+    },
+    /// Writes the secret to a new file that only its owner can read.
+    Save {
+        path: String,
+        secret: Secret,
+    },
+    /// Shows text in the reader's own pager.
+    Page(String),
+    /// Paints everything anew.
+    Redraw,
+    Suspend,
+    Quit,
+}
+
+/// A request to the actor that owns the connection.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Try to connect now.
+    Reconnect,
+    /// Follow the attempts of this integration, or of none.
+    Follow(Option<String>),
+    Ask {
+        ticket: Ticket,
+        query: Query,
+    },
+    Mutate {
+        ticket: Ticket,
+        mutation: Mutation,
+    },
+}

@@ -1,0 +1,315 @@
+//! Keeps one connection: dials, follows the streams, answers commands, and repeats what a break left unanswered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use ulid::Ulid;
+
+use super::backoff::Backoff;
+use super::{Attempts, Dial, Failure, Session};
+use crate::console::data::query::Stream;
+use crate::console::data::{Answer, Attempt, Conn, Done, Mutation, Query};
+use crate::console::msg::{Command, Msg, Ticket};
+
+/// A connection that held this long was a good one.
+const HELD: Duration = Duration::from_secs(10);
+
+/// The other side is gone: the console is ending.
+struct Ended;
+
+/// A change under the id that it keeps however often it is sent.
+#[derive(Clone)]
+struct Change {
+    request_id: String,
+    mutation: Mutation,
+}
+
+/// What a call that runs beside the streams comes to.
+enum Outcome {
+    Answered { ticket: Ticket, stream: Option<Stream>, answer: Result<Answer, Failure> },
+    Followed { integration: String, attempts: Result<Attempts, Failure> },
+    Changed { ticket: Ticket, done: Result<Done, Failure> },
+}
+
+/// Owns the connection.
+pub struct Actor<D> {
+    dial: D,
+    out: mpsc::Sender<Msg>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    cursor: String,
+    follow: Option<String>,
+    changes: BTreeMap<Ticket, Change>,
+    backoff: Backoff,
+}
+
+/// What lives as long as one connection.
+struct Live {
+    session: Arc<dyn Session>,
+    calls: JoinSet<Outcome>,
+    attempts: Option<Attempts>,
+    first: bool,
+    /// What is asked while typing or moving: one of a kind is on its way, and the last wish waits behind it.
+    streams: BTreeMap<Stream, Option<(Ticket, Query)>>,
+    /// Who waits for an answer.
+    asked: BTreeSet<Ticket>,
+}
+
+impl<D: Dial> Actor<D> {
+    /// Not connected yet.
+    pub fn new(dial: D, out: mpsc::Sender<Msg>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
+        Self {
+            dial,
+            out,
+            commands,
+            cursor: String::new(),
+            follow: None,
+            changes: BTreeMap::new(),
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// Runs until the console ends.
+    pub async fn run(mut self) {
+        while let Ok(failure) = self.connection().await {
+            if self.pause(failure).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// One connection from dial to break.
+    async fn connection(&mut self) -> Result<Failure, Ended> {
+        let session = match self.dial.dial().await {
+            Ok(session) => session,
+            Err(failure) => return Ok(failure),
+        };
+        let mut watch = match session.watch(self.cursor.clone()).await {
+            Ok(watch) => watch,
+            Err(failure) => return Ok(failure),
+        };
+        self.tell(Msg::Conn(Conn::Live)).await?;
+        let since = Instant::now();
+        let mut live = Live::new(session);
+        for (ticket, change) in &self.changes {
+            live.change(*ticket, change.clone());
+        }
+        live.follow(self.follow.clone());
+        let failure = loop {
+            let step = tokio::select! {
+                item = watch.next() => match item {
+                    Some(Ok((cursor, msg))) => {
+                        self.cursor = cursor;
+                        self.tell(msg).await?;
+                        Ok(())
+                    }
+                    Some(Err(failure)) => Err(failure),
+                    None => Err(Failure::Away("the daemon closed the connection".to_owned())),
+                },
+                item = next_attempts(&mut live.attempts) => self.attempts(&mut live, item).await?,
+                Some(outcome) = live.calls.join_next() => match outcome {
+                    Ok(outcome) => self.outcome(&mut live, outcome).await?,
+                    Err(_) => Err(Failure::Away("a call broke inside the console".to_owned())),
+                },
+                command = self.commands.recv() => {
+                    self.command(&mut live, command.ok_or(Ended)?);
+                    Ok(())
+                }
+            };
+            if let Err(failure) = step {
+                break failure;
+            }
+        };
+        if since.elapsed() >= HELD {
+            self.backoff.reset();
+        }
+        self.broken(live).await?;
+        Ok(failure)
+    }
+
+    /// A console that is ending needs no news.
+    async fn tell(&self, msg: Msg) -> Result<(), Ended> {
+        self.out.send(msg).await.map_err(|_| Ended)
+    }
+
+    fn command(&mut self, live: &mut Live, command: Command) {
+        match command {
+            Command::Reconnect => {}
+            Command::Follow(integration) => {
+                self.follow.clone_from(&integration);
+                live.follow(integration);
+            }
+            Command::Ask { ticket, query } => live.ask(ticket, query),
+            Command::Mutate { ticket, mutation } => {
+                let change = Change { request_id: Ulid::generate().to_string(), mutation };
+                self.changes.insert(ticket, change.clone());
+                live.change(ticket, change);
+            }
+        }
+    }
+
+    async fn attempts(
+        &mut self,
+        live: &mut Live,
+        item: Option<Result<Vec<Attempt>, Failure>>,
+    ) -> Result<Result<(), Failure>, Ended> {
+        match (item, self.follow.clone()) {
+            (Some(Ok(attempts)), Some(integration)) => {
+                let first = std::mem::take(&mut live.first);
+                self.tell(Msg::Attempts { integration, attempts, first }).await?;
+            }
+            (Some(Err(Failure::Refused(_))), _) => live.attempts = None,
+            (Some(Err(failure)), _) => return Ok(Err(failure)),
+            (None, _) => return Ok(Err(Failure::Away("the daemon closed the connection".to_owned()))),
+            (Some(Ok(_)), None) => {}
+        }
+        Ok(Ok(()))
+    }
+
+    async fn outcome(&mut self, live: &mut Live, outcome: Outcome) -> Result<Result<(), Failure>, Ended> {
+        match outcome {
+            Outcome::Answered { ticket, stream, answer } => {
+                live.asked.remove(&ticket);
+                if let Some(waiting) = stream.and_then(|stream| live.streams.remove(&stream)).flatten() {
+                    live.ask(waiting.0, waiting.1);
+                }
+                match answer {
+                    // Nobody learns from one slow answer that the daemon is away: its keep-alive tells.
+                    Err(failure) => {
+                        self.tell(Msg::Answered { ticket, answer: Err(failure.reason()) }).await?
+                    }
+                    Ok(answer) => self.tell(Msg::Answered { ticket, answer: Ok(answer) }).await?,
+                }
+            }
+            Outcome::Followed { integration, attempts } if self.follow.as_ref() == Some(&integration) => {
+                match attempts {
+                    Ok(attempts) => (live.attempts, live.first) = (Some(attempts), true),
+                    Err(failure @ Failure::Away(_)) => return Ok(Err(failure)),
+                    Err(failure) => self.tell(Msg::Refused(failure.reason())).await?,
+                }
+            }
+            // Another integration was opened meanwhile.
+            Outcome::Followed { .. } => {}
+            // The change stays, and goes out again under the same id.
+            Outcome::Changed { done: Err(failure @ Failure::Away(_)), .. } => return Ok(Err(failure)),
+            Outcome::Changed { ticket, done } => {
+                self.changes.remove(&ticket);
+                self.tell(Msg::Done { ticket, done: done.map_err(Failure::reason) }).await?;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells those who wait that the connection broke.
+    async fn broken(&self, live: Live) -> Result<(), Ended> {
+        let waiting = live.streams.into_values().flatten().map(|(ticket, _)| ticket);
+        for ticket in live.asked.into_iter().chain(waiting) {
+            let answer = Err("the connection was lost; try again".to_owned());
+            self.tell(Msg::Answered { ticket, answer }).await?;
+        }
+        for ticket in self.changes.keys() {
+            self.tell(Msg::Delayed { ticket: *ticket }).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the next dial. What does not change by itself waits for the operator.
+    async fn pause(&mut self, failure: Failure) -> Result<(), Ended> {
+        let deadline = match failure {
+            Failure::Away(error) | Failure::Refused(error) => {
+                let (wait, attempt) = self.backoff.next(rand::random_range(-1.0..=1.0));
+                let retry_at = Timestamp::now() + SignedDuration::try_from(wait).unwrap_or_default();
+                self.tell(Msg::Conn(Conn::Lost { error, retry_at, attempt })).await?;
+                Some(Instant::now() + wait)
+            }
+            Failure::Denied(reason) => {
+                self.tell(Msg::Conn(Conn::Denied(reason))).await?;
+                None
+            }
+            Failure::Incompatible(reason) => {
+                self.tell(Msg::Conn(Conn::Incompatible(reason))).await?;
+                None
+            }
+        };
+        loop {
+            let over = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over => return Ok(()),
+                command = self.commands.recv() => match command.ok_or(Ended)? {
+                    Command::Reconnect => {
+                        self.backoff.reset();
+                        return self.tell(Msg::Conn(Conn::Connecting)).await;
+                    }
+                    Command::Follow(integration) => self.follow = integration,
+                    Command::Ask { ticket, .. } => {
+                        let answer = Err("not connected".to_owned());
+                        self.tell(Msg::Answered { ticket, answer }).await?;
+                    }
+                    Command::Mutate { ticket, mutation } => {
+                        let request_id = Ulid::generate().to_string();
+                        self.changes.insert(ticket, Change { request_id, mutation });
+                        self.tell(Msg::Delayed { ticket }).await?;
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl Live {
+    fn new(session: Arc<dyn Session>) -> Self {
+        Self {
+            session,
+            calls: JoinSet::new(),
+            attempts: None,
+            first: true,
+            streams: BTreeMap::new(),
+            asked: BTreeSet::new(),
+        }
+    }
+
+    fn follow(&mut self, integration: Option<String>) {
+        self.attempts = None;
+        let Some(integration) = integration else { return };
+        let call = self.session.attempts(integration.clone());
+        self.calls.spawn(async move { Outcome::Followed { integration, attempts: call.await } });
+    }
+
+    fn ask(&mut self, ticket: Ticket, query: Query) {
+        let stream = query.stream();
+        if let Some(stream) = stream {
+            if let Some(waiting) = self.streams.get_mut(&stream) {
+                // What was wished for before is not wanted any more, so nobody waits for its answer.
+                *waiting = Some((ticket, query));
+                return;
+            }
+            self.streams.insert(stream, None);
+        }
+        self.asked.insert(ticket);
+        let call = self.session.ask(query);
+        self.calls.spawn(async move { Outcome::Answered { ticket, stream, answer: call.await } });
+    }
+
+    fn change(&mut self, ticket: Ticket, change: Change) {
+        let call = self.session.mutate(change.request_id, change.mutation);
+        self.calls.spawn(async move { Outcome::Changed { ticket, done: call.await } });
+    }
+}
+
+/// What the attempts stream says next; never, while nothing is followed.
+async fn next_attempts(attempts: &mut Option<Attempts>) -> Option<Result<Vec<Attempt>, Failure>> {
+    match attempts {
+        Some(attempts) => attempts.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,220 @@
+//! Questions to the daemon, each as the calls that answer it.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use leadline_proto::v1;
+
+use super::{Failure, change, convert};
+use crate::client::Client;
+use crate::console::data::lead::Explained;
+use crate::console::data::query::{FlowTest, Preview, Which};
+use crate::console::data::{Answer, CompanyPage, DeliveryState, LeadPage, Query};
+
+/// How many rows of a list are asked for at once.
+const PAGE: u32 = 200;
+/// How many leads are found at once.
+const HITS: u32 = 50;
+
+/// Asks, and answers in the console's own types.
+pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure> {
+    Ok(match query {
+        Query::Detail { attempt } => {
+            let told = client.get_attempt(v1::GetAttemptRequest { id: attempt }).await?;
+            let attempt = convert::attempt(told.attempt.unwrap_or_default());
+            let detail = convert::detail(&attempt, told.detail.unwrap_or_default());
+            Answer::Detail(Box::new((attempt, detail)))
+        }
+        Query::Estimate(mutation) => Answer::Estimate(change::estimate(client, *mutation).await?),
+        Query::Deliveries { which, after } => deliveries(client, which, after).await?,
+        Query::OlderAttempts { integration, after } => {
+            let page = Some(v1::Page { limit: 50, after });
+            let request = v1::ListAttemptsRequest { integration, page, ..Default::default() };
+            let told = client.list_attempts(request).await?;
+            Answer::Attempts(told.attempts.into_iter().map(convert::attempt).collect())
+        }
+        Query::Find { text, company } => find(client, text, company).await?,
+        Query::Lead { uuid, company } => Answer::Lead(Box::new(lead(client, uuid, company).await?)),
+        Query::Evidence { uuid, company, json, mask } => evidence(client, uuid, company, json, mask).await?,
+        Query::Causes { company } => {
+            let company = company.map(reference).unwrap_or_default();
+            let request = v1::ListFailuresRequest { company, page_size: PAGE, ..Default::default() };
+            let told = client.list_failures(request).await?;
+            let rows = told.failures.into_iter().map(convert::cause).collect();
+            Answer::Causes { rows, snoozed: told.snoozed }
+        }
+        Query::Jobs => {
+            let page = Some(v1::Page { limit: PAGE, after: String::new() });
+            let told = client.list_jobs(v1::ListJobsRequest { page }).await?;
+            Answer::Jobs(told.jobs.into_iter().map(convert::job).collect())
+        }
+        Query::Activity { company, before } => {
+            let company = company.map(reference).unwrap_or_default();
+            let before = before.map(convert::timestamp);
+            let told =
+                client.list_activity(v1::ListActivityRequest { company, page_size: 100, before }).await?;
+            Answer::Activity(told.activities.into_iter().filter_map(convert::activity).collect())
+        }
+        Query::System => {
+            let told = client.get_system(v1::GetSystemRequest {}).await?;
+            Answer::System(Box::new(convert::system(told)))
+        }
+        Query::Companies => {
+            let page = Some(v1::Page { limit: crate::client::PAGE_MAX, after: String::new() });
+            let told = client.list_companies(v1::ListCompaniesRequest { page, ..Default::default() }).await?;
+            Answer::Companies(told.companies.into_iter().map(convert::company).collect())
+        }
+        Query::Company { id } => Answer::Company(Box::new(company(client, id).await?)),
+        Query::Preview { integration, lead, mapping } => preview(client, integration, lead, mapping).await?,
+        Query::CredentialFields { connector } => {
+            let told = client.list_connectors(v1::ListConnectorsRequest {}).await?;
+            let found = told.connectors.into_iter().find(|it| it.name == connector).unwrap_or_default();
+            Answer::CredentialFields(found.credentials.into_iter().map(convert::credential_field).collect())
+        }
+        Query::Flows { company } => {
+            let request = v1::ListFlowsRequest { company: company.to_string(), limit: PAGE };
+            let told = client.list_flows(request).await?;
+            Answer::Flows(told.flows.into_iter().map(convert::flow).collect())
+        }
+        Query::TestFlow { flow, when } => {
+            let request = v1::TestFlowRequest { flow, when, ..Default::default() };
+            let told = client.test_flow(request).await?;
+            let error = told.errors.first().map(|error| error.error.clone()).unwrap_or_default();
+            let v1::TestFlowResponse { tested, sent, kept_away, failed, .. } = told;
+            Answer::FlowTest(FlowTest { tested, sent, kept_away, failed, error })
+        }
+    })
+}
+
+/// A lead's history as a document.
+async fn evidence(
+    client: &Client,
+    uuid: String,
+    company: i64,
+    json: bool,
+    mask: bool,
+) -> Result<Answer, Failure> {
+    let format = if json { v1::EvidenceFormat::Json } else { v1::EvidenceFormat::Markdown };
+    let request = v1::GetEvidenceRequest { uuid, company: reference(company), format: format.into(), mask };
+    let told = client.get_evidence(request).await?;
+    Ok(Answer::Document(String::from_utf8_lossy(&told.document).into_owned()))
+}
+
+/// A company by its id; 0 is none.
+fn reference(company: i64) -> String {
+    if company == 0 { String::new() } else { company.to_string() }
+}
+
+async fn deliveries(client: &Client, which: Which, after: String) -> Result<Answer, Failure> {
+    let states = which.states.iter().map(|state| (*state).to_owned()).collect();
+    let filter = v1::DeliveryFilter {
+        integration: which.integration,
+        cause: which.cause,
+        job_id: which.job,
+        states,
+        ..Default::default()
+    };
+    let page = Some(v1::Page { limit: PAGE, after });
+    let request = v1::ListDeliveriesRequest { filter: Some(filter), page };
+    let told = client.list_deliveries(request).await?;
+    let rows = told.deliveries.into_iter().map(convert::delivery).collect();
+    Ok(Answer::Deliveries { rows, next: told.next_page_token })
+}
+
+/// What the text finds; without one, the newest leads.
+async fn find(client: &Client, text: String, company: Option<i64>) -> Result<Answer, Failure> {
+    let company = company.map(reference).unwrap_or_default();
+    let page = Some(v1::Page { limit: HITS, after: String::new() });
+    let (leads, next) = if text.is_empty() {
+        let told = client.list_leads(v1::ListLeadsRequest { company, page, ..Default::default() }).await?;
+        (told.leads, told.next_page_token)
+    } else {
+        let told = client.find_leads(v1::FindLeadsRequest { text, company, page }).await?;
+        (told.leads, told.next_page_token)
+    };
+    let rows = leads.into_iter().map(convert::lead).collect();
+    Ok(Answer::Leads { rows, more: !next.is_empty() })
+}
+
+/// A lead, its deliveries each with why it is where it is, and everything that happened.
+async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, Failure> {
+    let company = reference(company);
+    let got = client.get_lead(v1::GetLeadRequest { uuid: uuid.clone(), company: company.clone() });
+    let traced = client.trace_lead(v1::TraceLeadRequest { uuid, company });
+    let (got, traced) = futures::future::try_join(got, traced).await?;
+    let explain = |delivery: v1::Delivery| async move {
+        let delivery = convert::delivery(delivery);
+        let is_plain = matches!(delivery.state, DeliveryState::Delivered);
+        let why = if is_plain {
+            String::new()
+        } else {
+            let told = client.explain_delivery(v1::ExplainDeliveryRequest { id: delivery.id.clone() }).await;
+            // One that is gone meanwhile is shown without.
+            told.map(|told| told.why).unwrap_or_default()
+        };
+        Explained { delivery, why }
+    };
+    let mut deliveries = join_all(got.deliveries.into_iter().map(explain)).await;
+    deliveries.sort_by(|a, b| {
+        let key = |it: &Explained| (it.delivery.state, it.delivery.integration.clone());
+        key(a).cmp(&key(b))
+    });
+    Ok(LeadPage {
+        lead: convert::lead(got.lead.unwrap_or_default()),
+        event: got.event,
+        deliveries,
+        steps: traced.steps.into_iter().map(convert::step).collect(),
+    })
+}
+
+/// A company's page, with the posts that the intake refused of each of its keys.
+async fn company(client: &Client, id: i64) -> Result<CompanyPage, Failure> {
+    let told = client.get_company_page(v1::GetCompanyPageRequest { company: id.to_string() }).await?;
+    let refused = told.keys.iter().map(|key| {
+        let page = Some(v1::Page { limit: 20, after: String::new() });
+        let request = v1::ListRefusalsRequest { key: key.id.clone(), page };
+        let prefix = key.prefix.clone();
+        async move { client.list_refusals(request).await.map(|told| (prefix, told.refusals)) }
+    });
+    let mut posts = Vec::new();
+    for listed in join_all(refused).await {
+        let (prefix, refusals) = listed?;
+        posts.extend(refusals.into_iter().map(|post| convert::refused(&prefix, post)));
+    }
+    posts.sort_by_key(|post| std::cmp::Reverse(post.at));
+    let last: BTreeMap<String, _> =
+        posts.iter().rev().map(|post| (post.key_prefix.clone(), post.at)).collect();
+    posts.truncate(20);
+    let keys = told.keys.into_iter().map(|key| {
+        let refused_at = last.get(&key.prefix).copied().flatten();
+        convert::key(key, refused_at)
+    });
+    Ok(CompanyPage {
+        keys: keys.collect(),
+        company: convert::company(told.company.unwrap_or_default()),
+        leads_24h: told.leads_24h,
+        refused_24h: told.refused_24h,
+        flows: told.flows.into_iter().map(convert::flow).collect(),
+        refused: posts,
+    })
+}
+
+async fn preview(
+    client: &Client,
+    integration: String,
+    lead: String,
+    mapping: Option<String>,
+) -> Result<Answer, Failure> {
+    let request = v1::PreviewIntegrationRequest { integration, lead, mapping, ..Default::default() };
+    let told = client.preview_integration(request).await?;
+    let (line, body) = match told.request {
+        Some(request) => (format!("{} {}", request.method, request.url), request.body),
+        None => (told.outcome, Vec::new()),
+    };
+    Ok(Answer::Preview(Box::new(Preview {
+        canonical: told.canonical,
+        request: line,
+        body,
+        error: told.error,
+    })))
+}

@@ -1,0 +1,244 @@
+//! Changes to be made by the daemon, and the dry runs of those that move many deliveries.
+
+use jiff::SignedDuration;
+use leadline_proto::v1;
+
+use super::{Failure, convert};
+use crate::client::Client;
+use crate::console::data::{Done, Entry, Estimate, Integration, Mutation, Secret, Target};
+
+/// What a bulk act is about, as the daemon is told: ids, or a filter.
+fn select(target: Target) -> (Vec<String>, Option<v1::DeliveryFilter>) {
+    let of = |integration: String, state: &str| v1::DeliveryFilter {
+        integration,
+        states: vec![state.to_owned()],
+        ..Default::default()
+    };
+    let filter = match target {
+        Target::Ids(ids) => return (ids, None),
+        Target::Dead { integration } => of(integration, "dead"),
+        Target::Waiting { integration } => of(integration, "pending"),
+        Target::HeldOf { integration } => of(integration, "held"),
+        Target::Cause(cause) => v1::DeliveryFilter { cause, ..Default::default() },
+        Target::Died { since, until } => {
+            let window =
+                v1::Window { since: Some(convert::timestamp(since)), until: until.map(convert::timestamp) };
+            v1::DeliveryFilter { died: Some(window), ..Default::default() }
+        }
+    };
+    (Vec::new(), Some(filter))
+}
+
+/// How many deliveries it is about, and some of their people.
+pub(super) async fn estimate(client: &Client, mutation: Mutation) -> Result<Estimate, Failure> {
+    let (count, seconds, sample) = match mutation {
+        Mutation::Retry { target, re_render } => {
+            let (ids, filter) = select(target);
+            let request =
+                v1::RetryDeliveriesRequest { ids, filter, re_render, dry_run: true, ..Default::default() };
+            let told = client.retry_deliveries(request).await?;
+            (told.count, told.seconds, told.sample)
+        }
+        mutation => {
+            let told = move_deliveries(client, mutation, String::new(), true).await?;
+            (told.count, told.seconds, told.sample)
+        }
+    };
+    let sample = sample.into_iter().map(|it| convert::delivery(it).person().to_owned()).collect();
+    Ok(Estimate { count, seconds, sample })
+}
+
+async fn move_deliveries(
+    client: &Client,
+    mutation: Mutation,
+    request_id: String,
+    dry_run: bool,
+) -> Result<v1::MovedDeliveriesResponse, Failure> {
+    Ok(match mutation {
+        Mutation::Hold(target) => {
+            let (ids, filter) = select(target);
+            client.hold_deliveries(v1::HoldDeliveriesRequest { request_id, ids, filter, dry_run }).await?
+        }
+        Mutation::Release(target) => {
+            let (ids, filter) = select(target);
+            client
+                .release_deliveries(v1::ReleaseDeliveriesRequest { request_id, ids, filter, dry_run })
+                .await?
+        }
+        Mutation::Skip(target) => {
+            let (ids, filter) = select(target);
+            client.skip_deliveries(v1::SkipDeliveriesRequest { request_id, ids, filter, dry_run }).await?
+        }
+        _ => return Err(Failure::Refused("this change has no dry run".to_owned())),
+    })
+}
+
+fn known(it: Option<v1::Integration>) -> Result<Box<Integration>, Failure> {
+    it.map(|it| Box::new(convert::integration(it)))
+        .ok_or_else(|| Failure::Incompatible("the daemon's answer names no integration".to_owned()))
+}
+
+fn changed(it: v1::Integration) -> Done {
+    Done::Changed(Box::new(convert::integration(it)))
+}
+
+/// Carries a change out. The same id may come again: the daemon does it once.
+pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
+    Ok(match mutation {
+        Mutation::Retry { target, re_render } => {
+            let (ids, filter) = select(target);
+            let request =
+                v1::RetryDeliveriesRequest { request_id, ids, filter, re_render, ..Default::default() };
+            let told = client.retry_deliveries(request).await?;
+            Done::Moved { count: told.count, job: told.job_id }
+        }
+        Mutation::Hold(_) | Mutation::Release(_) | Mutation::Skip(_) => {
+            let told = move_deliveries(client, mutation, request_id, false).await?;
+            Done::Moved { count: told.count, job: String::new() }
+        }
+        Mutation::Push { lead, company, integration } => {
+            let company = if company == 0 { String::new() } else { company.to_string() };
+            let integration = integration.unwrap_or_default();
+            let request =
+                v1::PushLeadsRequest { request_id, lead, company, integration, ..Default::default() };
+            let told = client.push_leads(request).await?;
+            Done::Moved { count: told.pushed.len() as u64, job: told.job_id }
+        }
+        Mutation::Snooze { cause, hours } => {
+            let span = SignedDuration::from_hours(i64::from(hours));
+            let span = Some(prost_types::Duration { seconds: span.as_secs(), nanos: 0 });
+            client.snooze_failure(v1::SnoozeFailureRequest { request_id, cause, until: None, span }).await?;
+            Done::Noted(Vec::new())
+        }
+        Mutation::CancelJob { job } => {
+            let told = client.cancel_job(v1::CancelJobRequest { request_id, id: job }).await?;
+            let left = told.total.saturating_sub(told.released + told.left_alone);
+            Done::Noted(vec![format!(
+                "{left} stay as they were; {} are in the queue or pushed",
+                told.released
+            )])
+        }
+        Mutation::FlowWhen { flow, when } => {
+            let request = v1::UpdateFlowRequest { request_id, flow, when: Some(when), ..Default::default() };
+            Done::Noted(client.update_flow(request).await?.warnings)
+        }
+        Mutation::FlowEnabled { flow, enabled } => {
+            let request =
+                v1::UpdateFlowRequest { request_id, flow, enabled: Some(enabled), ..Default::default() };
+            Done::Noted(client.update_flow(request).await?.warnings)
+        }
+        other => integration(client, request_id, other).await?,
+    })
+}
+
+/// Changes of an integration itself.
+async fn integration(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
+    Ok(match mutation {
+        Mutation::Enable { integration, held } => {
+            let held = held.word().to_owned();
+            let request = v1::EnableIntegrationRequest { request_id, integration, held };
+            let told = client.enable_integration(request).await?;
+            Done::Enabled { integration: known(told.integration)?, held: told.held }
+        }
+        Mutation::Disable { integration } => {
+            let request = v1::DisableIntegrationRequest { request_id, integration };
+            changed(client.disable_integration(request).await?)
+        }
+        Mutation::Reset { integration } => {
+            changed(client.reset_integration(v1::ResetIntegrationRequest { request_id, integration }).await?)
+        }
+        Mutation::CutOver { integration } => {
+            changed(client.cut_over(v1::CutOverRequest { request_id, integration }).await?)
+        }
+        Mutation::Revoke { integration } => {
+            changed(client.revoke_secret(v1::RevokeSecretRequest { request_id, integration }).await?)
+        }
+        Mutation::Test { integration } => test(client, request_id, integration).await?,
+        Mutation::Credentials { integration, json } => {
+            credentials(client, request_id, integration, json).await?
+        }
+        Mutation::Mapping { integration, json } => mapping(client, request_id, integration, json).await?,
+        Mutation::Rotate { integration, entry } => rotate(client, request_id, integration, entry).await?,
+        _ => return Err(Failure::Refused("this is no change of an integration".to_owned())),
+    })
+}
+
+async fn rotate(
+    client: &Client,
+    request_id: String,
+    integration: String,
+    entry: Entry,
+) -> Result<Done, Failure> {
+    let (grace_seconds, staged, hold) = match entry {
+        Entry::Now { grace_seconds } => (Some(grace_seconds), false, false),
+        Entry::Staged { hold } => (None, true, hold),
+    };
+    let signing_secret = String::new();
+    let request =
+        v1::RotateSecretRequest { request_id, integration, grace_seconds, signing_secret, staged, hold };
+    let told = client.rotate_secret(request).await?;
+    let secret = Some(told.signing_secret).filter(|secret| !secret.is_empty()).map(Secret::new);
+    Ok(Done::Rotated { integration: known(told.integration)?, secret })
+}
+
+/// The attempt of a test or a probe, once it has finished.
+async fn finished(client: &Client, attempt: String) -> Result<crate::console::data::Attempt, Failure> {
+    let request = v1::AwaitAttemptRequest { attempt, ..Default::default() };
+    Ok(convert::attempt(client.await_attempt(request).await?.attempt.unwrap_or_default()))
+}
+
+async fn test(client: &Client, request_id: String, integration: String) -> Result<Done, Failure> {
+    let request = v1::TestIntegrationRequest { request_id, integration: integration.clone() };
+    let told = client.test_integration(request).await?;
+    let attempt = finished(client, told.attempt_id).await?;
+    Ok(Done::Tested {
+        integration,
+        state: attempt.state,
+        status: attempt.status,
+        duration_ms: attempt.duration_ms,
+        error: attempt.error,
+    })
+}
+
+/// Credentials are tried, and kept if the target takes them.
+async fn credentials(
+    client: &Client,
+    request_id: String,
+    integration: String,
+    json: Secret,
+) -> Result<Done, Failure> {
+    let credentials = json.reveal().to_owned();
+    let request = v1::SetCredentialsRequest { request_id, integration: integration.clone(), credentials };
+    let told = client.set_credentials(request).await?;
+    let attempt = finished(client, told.attempt_id).await?;
+    let is_kept = attempt.state == crate::console::data::AttemptState::Delivered;
+    let error = match (is_kept, attempt.error.is_empty()) {
+        (true, _) => String::new(),
+        (false, false) => attempt.error,
+        (false, true) => "the target did not take them".to_owned(),
+    };
+    Ok(Done::Credentials { integration, error })
+}
+
+/// A mapping is saved, then compared with what the target knows: a field that it does not have is said at once.
+async fn mapping(
+    client: &Client,
+    request_id: String,
+    integration: String,
+    json: String,
+) -> Result<Done, Failure> {
+    let request = v1::UpdateIntegrationRequest {
+        request_id,
+        integration: integration.clone(),
+        mapping: Some(json),
+        ..Default::default()
+    };
+    let saved = client.update_integration(request).await?;
+    let check = v1::CheckIntegrationRequest { request_id: String::new(), integration: integration.clone() };
+    match client.check_integration(check).await {
+        Ok(told) => finished(client, told.attempt_id).await.map(drop)?,
+        // Where there is nothing to compare with, the saved one stands.
+        Err(_) => return Ok(changed(saved)),
+    }
+    Ok(changed(client.get_integration(v1::GetIntegrationRequest { integration }).await?))
+}

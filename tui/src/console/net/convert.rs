@@ -1,0 +1,351 @@
+//! From the control API's messages to our own types.
+
+use jiff::Timestamp;
+use leadline_proto::v1;
+use prost_types::Timestamp as ProtoTimestamp;
+
+use crate::console::data::cause::{Place, Remedy};
+use crate::console::data::company::{Key, Refused};
+use crate::console::data::query::CredentialField;
+use crate::console::data::system::{Daemon, What};
+use crate::console::data::{
+    Act, Activity, Attempt, AttemptState, Badge, Call, Cause, Company, Delivery, DeliveryState, Detail, Flow,
+    Integration, Job, Lead, Step, System,
+};
+
+/// A time beyond what we can show counts as absent.
+fn time(at: Option<ProtoTimestamp>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
+}
+
+pub(super) fn timestamp(at: Timestamp) -> ProtoTimestamp {
+    ProtoTimestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+pub(super) fn integration(it: v1::Integration) -> Integration {
+    let health = it.health.unwrap_or_default();
+    let breaker = health.breaker.unwrap_or_default();
+    Integration {
+        id: it.id,
+        name: it.name,
+        company_id: it.company_id,
+        company: it.company_name,
+        connector: it.connector,
+        enabled: it.enabled,
+        badge: Badge::parse(&health.badge),
+        last_pushed_at: time(health.last_pushed_at),
+        failures: health.failure_count,
+        last_error: health.last_error,
+        last_error_at: time(health.last_error_at),
+        dead: health.dead,
+        held: health.held,
+        pending: health.pending,
+        next_retry_at: time(health.next_retry_at),
+        throttled_until: time(health.throttled_until),
+        breaker: if breaker.state == "closed" { String::new() } else { breaker.why },
+        breaker_until: time(breaker.until),
+        grace_until: time(it.grace_until),
+        secret_version: it.secret_version,
+        staged_version: it.staged_secret_version,
+        awaits_cut_over: it.awaits_cut_over,
+        paused: it.company_paused_at.is_some(),
+        has_credentials: it.has_credentials,
+        findings: it.findings,
+        mapping: it.mapping,
+        config: it.config,
+        routing: it.routing,
+    }
+}
+
+/// The name of a person, or the address of one without.
+fn person(name: String, email: String) -> String {
+    if name.is_empty() { email } else { name }
+}
+
+pub(super) fn attempt(it: v1::Attempt) -> Attempt {
+    Attempt {
+        id: it.id,
+        delivery: it.delivery_id,
+        lead: it.lead,
+        lead_name: person(it.lead_name, it.lead_email),
+        integration_id: it.integration_id,
+        integration: it.integration_name,
+        company_id: it.company_id,
+        company: it.company_name,
+        number: it.number,
+        trigger: it.trigger,
+        state: AttemptState::parse(&it.state),
+        status: it.status_code,
+        class: it.failure_class,
+        error: it.error,
+        started_at: time(it.started_at),
+        duration_ms: it.duration_ms,
+        event: it.event,
+    }
+}
+
+fn pairs(headers: Vec<v1::Header>) -> Vec<(String, String)> {
+    headers.into_iter().map(|header| (header.name, header.value)).collect()
+}
+
+pub(super) fn detail(attempt: &Attempt, it: v1::AttemptDetail) -> Detail {
+    let call = Call {
+        method: it.method,
+        url: it.url,
+        request_headers: pairs(it.request_headers),
+        request_body: it.request_body,
+        status: attempt.status,
+        response_headers: pairs(it.response_headers),
+        response_body: it.response_body,
+        response_bytes: it.response_bytes,
+        duration_ms: attempt.duration_ms,
+        error: attempt.error.clone(),
+    };
+    Detail {
+        calls: vec![call],
+        secret_version: it.secret_version,
+        mapping_version: it.mapping_version,
+        operator: it.operator,
+    }
+}
+
+fn class(it: v1::FailureClass) -> String {
+    let word = match it {
+        v1::FailureClass::Unspecified => "",
+        v1::FailureClass::Mapping => "mapping",
+        v1::FailureClass::Blocked => "blocked",
+        v1::FailureClass::Throttled => "throttled",
+        v1::FailureClass::Transient => "transient",
+        v1::FailureClass::Credentials => "credentials",
+        v1::FailureClass::Rejected => "rejected",
+        v1::FailureClass::Unknown => "unknown",
+    };
+    word.to_owned()
+}
+
+pub(super) fn delivery(it: v1::Delivery) -> Delivery {
+    let class = class(it.failure_class());
+    Delivery {
+        id: it.id,
+        company_id: it.company_id,
+        company: it.company_name,
+        lead: it.lead,
+        lead_name: person(it.lead_name, it.lead_email),
+        integration_id: it.integration_id,
+        integration: it.integration_name,
+        event: it.event,
+        state: DeliveryState::parse(&it.state),
+        reason: it.reason,
+        error: it.error,
+        class,
+        attempts: it.attempts,
+        due_at: time(it.due_at),
+        running: it.running,
+        created_at: time(it.created_at),
+        finished_at: time(it.finished_at),
+    }
+}
+
+pub(super) fn lead(it: v1::Lead) -> Lead {
+    let state = match it.state() {
+        v1::LeadState::Unspecified => "",
+        v1::LeadState::Unsynced => "unsynced",
+        v1::LeadState::Pushed => "pushed",
+        v1::LeadState::Complete => "complete",
+    };
+    Lead {
+        state: state.to_owned(),
+        uuid: it.uuid,
+        company_id: it.company_id,
+        company: it.company_name,
+        name: it.name,
+        email: it.email,
+        phone: it.phone,
+        received_at: time(it.received_at),
+        undelivered: it.undelivered,
+    }
+}
+
+pub(super) fn step(it: v1::TraceStep) -> Step {
+    Step {
+        at: time(it.at),
+        what: it.what,
+        integration: it.integration_name,
+        attempt: it.attempt_id,
+        number: it.number,
+        state: it.state,
+        reason: it.reason,
+    }
+}
+
+pub(super) fn act(it: v1::AuditLine) -> Act {
+    Act {
+        id: it.id,
+        at: time(it.at),
+        operator: it.operator,
+        action: it.action,
+        target: it.target,
+        before: it.before,
+        after: it.after,
+    }
+}
+
+pub(super) fn cause(it: v1::Failure) -> Cause {
+    let remedies = it.actions().filter_map(remedy).collect();
+    let place = |it: v1::FailureIntegration| Place {
+        integration: it.id,
+        name: it.name,
+        company: it.company_name,
+        deliveries: it.deliveries,
+    };
+    let class = class(it.failure_class());
+    Cause {
+        id: it.cause,
+        connector: it.connector,
+        class,
+        text: it.text,
+        sample: it.sample_error,
+        deliveries: it.deliveries,
+        dead: it.dead,
+        retrying: it.retrying,
+        leads: it.leads,
+        money: it.money.into_iter().map(|money| (money.currency, money.minor)).collect(),
+        places: it.integrations.into_iter().map(place).collect(),
+        first_at: time(it.first_at),
+        last_at: time(it.last_at),
+        trend: it.trend.into_iter().filter_map(|point| Some((time(point.at)?, point.deliveries))).collect(),
+        changed_before: it.changed_before.into_iter().map(act).collect(),
+        advice: it.advice,
+        remedies,
+        snoozed_until: time(it.snoozed_until),
+    }
+}
+
+const fn remedy(it: v1::FailureAction) -> Option<Remedy> {
+    Some(match it {
+        v1::FailureAction::Unspecified => return None,
+        v1::FailureAction::ReplaceCredentials => Remedy::ReplaceCredentials,
+        v1::FailureAction::EditMapping => Remedy::EditMapping,
+        v1::FailureAction::EditConfig => Remedy::EditConfig,
+        v1::FailureAction::Test => Remedy::Test,
+        v1::FailureAction::Retry => Remedy::Retry,
+        v1::FailureAction::RetryReRendered => Remedy::RetryReRendered,
+        v1::FailureAction::Wait => Remedy::Wait,
+        v1::FailureAction::Skip => Remedy::Skip,
+    })
+}
+
+pub(super) fn job(it: v1::Job) -> Job {
+    Job {
+        id: it.id,
+        state: it.state,
+        kind: it.kind,
+        operator: it.operator,
+        total: it.total,
+        released: it.released,
+        left_alone: it.left_alone,
+        pending: it.pending,
+        delivered: it.delivered,
+        dead: it.dead,
+        created_at: time(it.created_at),
+        finished_at: time(it.finished_at),
+    }
+}
+
+pub(super) fn activity(it: v1::Activity) -> Option<Activity> {
+    let (id, what) = match it.what? {
+        v1::activity::What::Attempt(told) => (told.id.clone(), What::Attempt(Box::new(attempt(*told)))),
+        v1::activity::What::Act(told) => (told.id.clone(), What::Act(act(told))),
+    };
+    Some(Activity { id, at: time(it.at), company: it.company_name, what })
+}
+
+pub(super) fn company(it: v1::Company) -> Company {
+    Company {
+        id: it.id,
+        name: it.name,
+        plan: it.plan,
+        paused_at: time(it.paused_at),
+        quiet_hours: it.quiet_hours,
+        last_lead_at: time(it.last_lead_at),
+    }
+}
+
+pub(super) fn key(it: v1::IntakeKey, refused_at: Option<Timestamp>) -> Key {
+    Key {
+        id: it.id,
+        prefix: it.prefix,
+        revoked_at: time(it.revoked_at),
+        last_refused_at: refused_at,
+        require_signature: it.require_signature,
+    }
+}
+
+pub(super) fn refused(prefix: &str, it: v1::Refused) -> Refused {
+    Refused {
+        at: time(it.at),
+        key_prefix: prefix.to_owned(),
+        status: it.status,
+        detail: it.detail,
+        errors: it.errors.into_iter().map(|problem| (problem.pointer, problem.detail)).collect(),
+    }
+}
+
+pub(super) fn flow(it: v1::Flow) -> Flow {
+    let targets = it.then.into_iter().map(|target| (target.integration_id, target.integration_name));
+    Flow {
+        targets: targets.collect(),
+        id: it.id,
+        company_id: it.company_id,
+        name: it.name,
+        when: it.when,
+        enabled: it.enabled,
+    }
+}
+
+pub(super) fn credential_field(it: v1::ConfigField) -> CredentialField {
+    CredentialField { name: it.name, help: it.help, required: it.required }
+}
+
+fn millis(span: Option<prost_types::Duration>) -> Option<u32> {
+    let span = span?;
+    u32::try_from(span.seconds.checked_mul(1000)? + i64::from(span.nanos / 1_000_000)).ok()
+}
+
+pub(super) fn system(it: v1::GetSystemResponse) -> System {
+    let (queue, rates) = (it.queue.unwrap_or_default(), it.rates.unwrap_or_default());
+    let database = it.database.unwrap_or_default();
+    let daemon = |it: v1::Daemon| Daemon {
+        id: it.id,
+        lease_until: time(it.lease_until),
+        running: it.running,
+        lanes: it.lanes,
+        version: it.version,
+    };
+    let latency = (millis(rates.p50), millis(rates.p95), millis(rates.p99));
+    System {
+        version: it.version,
+        daemons: it.daemons.into_iter().map(daemon).collect(),
+        due: queue.due,
+        later: queue.later,
+        running: queue.running,
+        held: queue.held,
+        dead: queue.dead,
+        oldest_due_at: time(queue.oldest_due_at),
+        oldest_undelivered_at: time(queue.oldest_undelivered_at),
+        leads: rates.leads,
+        attempts: rates.attempts,
+        failed: rates.failed,
+        span_seconds: rates.span.map_or(0, |span| span.seconds),
+        latency_ms: match latency {
+            (Some(p50), Some(p95), Some(p99)) => Some([p50, p95, p99]),
+            _ => None,
+        },
+        database: database.version,
+        database_bytes: database.bytes,
+        connections: database.connections,
+        connections_max: database.connections_max,
+        schema_version: database.schema_version,
+        has_trigrams: database.has_trigrams,
+    }
+}

@@ -1,0 +1,145 @@
+//! The daemon behind the connection, spoken to through `client`.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use leadline_proto::v1::{self, watch_response::Message};
+
+use super::{Attempts, Call, Dial, Failure, Session, Watched, ask, change, convert};
+use crate::client::{Client, ClientError};
+use crate::console::data::{Answer, Done, Mutation, Query};
+use crate::console::msg::Msg;
+
+/// A daemon to connect to.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    server: Option<String>,
+}
+
+impl Daemon {
+    /// The daemon where `server` or the environment says.
+    pub fn new(server: Option<String>) -> Self {
+        Self { server }
+    }
+}
+
+impl Dial for Daemon {
+    fn dial(&self) -> Call<Arc<dyn Session>> {
+        let server = self.server.clone();
+        Box::pin(async move {
+            let client = Client::find_for_screen(server.as_deref()).await?;
+            Ok(Arc::new(client) as Arc<dyn Session>)
+        })
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let text = error.to_string();
+        match error {
+            ClientError::Unreachable { .. } | ClientError::Silent { .. } => Self::Away(text),
+            // The database is away: the daemon asks to try again.
+            ClientError::Refused { code: "unavailable", .. } => Self::Away(text),
+            ClientError::Refused { code: "unimplemented", .. } => {
+                Self::Incompatible(format!("{text}: the daemon is of another version"))
+            }
+            ClientError::Forbidden { .. } => Self::Denied(text),
+            ClientError::Usage(_) | ClientError::Refused { .. } => Self::Refused(text),
+        }
+    }
+}
+
+impl Session for Client {
+    fn watch(&self, cursor: String) -> Call<BoxStream<'static, Watched>> {
+        let client = self.clone();
+        Box::pin(async move {
+            let stream = Self::watch(&client, "", &cursor).await.map_err(|error| match error {
+                ClientError::Refused { credential: true, message, .. } => Failure::Denied(message),
+                other => other.into(),
+            })?;
+            Ok(stream.filter_map(|item| std::future::ready(watched(item))).boxed())
+        })
+    }
+
+    fn attempts(&self, integration: String) -> Call<Attempts> {
+        let client = self.clone();
+        Box::pin(async move {
+            let stream = client.watch_attempts(&integration).await?;
+            let attempts = |told: v1::WatchAttemptsResponse| {
+                told.attempts.into_iter().map(convert::attempt).collect::<Vec<_>>()
+            };
+            Ok(stream.map(move |item| item.map(attempts).map_err(Failure::from)).boxed())
+        })
+    }
+
+    fn ask(&self, query: Query) -> Call<Answer> {
+        let client = self.clone();
+        Box::pin(async move { ask::ask(&client, query).await })
+    }
+
+    fn mutate(&self, request_id: String, mutation: Mutation) -> Call<Done> {
+        let client = self.clone();
+        Box::pin(async move { change::mutate(&client, request_id, mutation).await })
+    }
+}
+
+/// A message without content says nothing, and is passed over.
+fn watched(item: Result<v1::WatchResponse, ClientError>) -> Option<Watched> {
+    let response = match item {
+        Ok(response) => response,
+        Err(error) => return Some(Err(error.into())),
+    };
+    let all = |list: Vec<v1::Integration>| list.into_iter().map(convert::integration).collect();
+    let msg = match response.message? {
+        Message::Snapshot(told) => {
+            Msg::Snapshot { version: told.daemon_version, integrations: all(told.integrations) }
+        }
+        Message::Changes(told) => Msg::Changes { changed: all(told.changed), removed: told.removed },
+    };
+    Some(Ok((response.cursor, msg)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::fake::FakeDaemon;
+    use crate::console::data::Target;
+
+    #[tokio::test]
+    async fn a_dry_run_counts_and_the_retry_keeps_its_id() {
+        let daemon = FakeDaemon::start().await;
+        let client = daemon.client.clone();
+        let dead = Target::Dead { integration: "01I1".to_owned() };
+        let retry = Mutation::Retry { target: dead, re_render: false };
+        Session::ask(&client, Query::Estimate(Box::new(retry))).await.unwrap();
+        for _ in 0..2 {
+            let target = Target::Ids(vec!["01D1".to_owned()]);
+            let retry = Mutation::Retry { target, re_render: false };
+            Session::mutate(&client, "01REQ".to_owned(), retry).await.unwrap();
+        }
+        let asked = daemon.stop().await;
+        let [dry, first, again] = &asked[..] else { panic!("{asked:?}") };
+        let filter = dry.filter.clone().unwrap();
+        assert!(dry.dry_run && dry.ids.is_empty());
+        assert_eq!((filter.integration.as_str(), filter.states.len()), ("01I1", 1), "the dead ones of it");
+        assert!(!first.dry_run && first.filter.is_none());
+        assert_eq!((first.request_id.as_str(), &first.ids[..]), ("01REQ", &["01D1".to_owned()][..]));
+        assert_eq!(first, again);
+    }
+
+    #[tokio::test]
+    async fn failures_are_told_apart() {
+        let daemon = FakeDaemon::start().await;
+        let client = daemon.client.clone();
+        let watch = |client: Client| async move { Session::watch(&client, String::new()).await.err() };
+        assert!(
+            matches!(watch(client.clone()).await, Some(Failure::Incompatible(_))),
+            "it has no such service"
+        );
+        let detail = Session::ask(&client, Query::Detail { attempt: "01A".to_owned() }).await;
+        assert!(matches!(detail, Err(Failure::Refused(_))));
+        daemon.stop().await;
+        assert!(matches!(watch(client).await, Some(Failure::Away(_))));
+    }
+}

@@ -1,0 +1,72 @@
+//! The connection to the daemon as an actor: it owns dialing, streams and repeats, and never waits for the screen.
+
+mod actor;
+mod ask;
+mod backoff;
+mod change;
+mod convert;
+pub mod grpc;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+pub use actor::Actor;
+
+use super::data::{Answer, Attempt, Done, Mutation, Query};
+use super::msg::Msg;
+
+/// Why the daemon did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It is away; the same request may do later.
+    Away(String),
+    /// It does not let us in.
+    Denied(String),
+    /// It does not know what we ask.
+    Incompatible(String),
+    /// It understood and said no.
+    Refused(String),
+}
+
+impl Failure {
+    /// The line to show.
+    pub fn reason(self) -> String {
+        match self {
+            Self::Away(text) | Self::Denied(text) | Self::Incompatible(text) | Self::Refused(text) => text,
+        }
+    }
+}
+
+/// What a watch yields: how far we are, and what is new.
+pub type Watched = Result<(String, Msg), Failure>;
+
+/// A call that is under way.
+pub type Call<T> = BoxFuture<'static, Result<T, Failure>>;
+
+/// The attempts of one integration as they come.
+pub type Attempts = BoxStream<'static, Result<Vec<Attempt>, Failure>>;
+
+/// Makes connections.
+pub trait Dial: Send + Sync + 'static {
+    /// Connects once.
+    fn dial(&self) -> Call<Arc<dyn Session>>;
+}
+
+/// A connection. Its calls have deadlines of their own.
+pub trait Session: Send + Sync + 'static {
+    /// Integrations from the cursor on: a snapshot if the daemon does not know it.
+    fn watch(&self, cursor: String) -> Call<BoxStream<'static, Watched>>;
+
+    /// The attempts of an integration: the last 50 first, then what is new.
+    fn attempts(&self, integration: String) -> Call<Attempts>;
+
+    /// A question, which changes nothing.
+    fn ask(&self, query: Query) -> Call<Answer>;
+
+    /// A change. The same id may come again: the daemon does it once.
+    fn mutate(&self, request_id: String, mutation: Mutation) -> Call<Done>;
+}

@@ -1,0 +1,251 @@
+//! The actor against a scripted daemon: breaks, repeats, and calls that are never answered.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _, stream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{Actor, Attempts, Call, Dial, Failure, Session, Watched};
+use crate::console::data::{Answer, Conn, Done, Mutation, Query};
+use crate::console::fixtures;
+use crate::console::msg::{Command, Msg};
+
+type Feed = mpsc::UnboundedReceiver<Watched>;
+
+/// A daemon that follows a script: one entry for each dial, one for each change.
+#[derive(Default)]
+struct Daemon {
+    dials: Mutex<VecDeque<Result<Feed, Failure>>>,
+    answers: Mutex<VecDeque<Result<Done, Failure>>>,
+    /// Details wait for this.
+    release: CancellationToken,
+    log: Mutex<Vec<String>>,
+}
+
+impl Daemon {
+    fn note(&self, text: String) {
+        self.log.lock().unwrap().push(text);
+    }
+
+    fn logged(&self, prefix: &str) -> Vec<String> {
+        self.log
+            .lock()
+            .unwrap()
+            .iter()
+            .filter_map(|line| line.strip_prefix(prefix))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn expect(&self, dial: Result<Feed, Failure>) {
+        self.dials.lock().unwrap().push_back(dial);
+    }
+}
+
+struct Line(Arc<Daemon>, Mutex<Option<Feed>>);
+
+impl Dial for Arc<Daemon> {
+    fn dial(&self) -> Call<Arc<dyn Session>> {
+        let next = self.dials.lock().unwrap().pop_front();
+        let dialed = match next {
+            Some(Ok(feed)) => {
+                Ok(Arc::new(Line(Arc::clone(self), Mutex::new(Some(feed)))) as Arc<dyn Session>)
+            }
+            Some(Err(failure)) => Err(failure),
+            None => Err(Failure::Away("nobody listens".to_owned())),
+        };
+        std::future::ready(dialed).boxed()
+    }
+}
+
+impl Session for Line {
+    fn watch(&self, cursor: String) -> Call<BoxStream<'static, Watched>> {
+        self.0.note(format!("watch {cursor}"));
+        let feed = self.1.lock().unwrap().take().unwrap();
+        let items = stream::unfold(feed, |mut feed| async { feed.recv().await.map(|item| (item, feed)) });
+        std::future::ready(Ok(items.boxed())).boxed()
+    }
+
+    fn attempts(&self, integration: String) -> Call<Attempts> {
+        self.0.note(format!("attempts {integration}"));
+        let items = stream::iter([Ok(fixtures::attempts())]).chain(stream::pending());
+        std::future::ready(Ok(items.boxed())).boxed()
+    }
+
+    fn ask(&self, query: Query) -> Call<Answer> {
+        let Query::Detail { attempt } = query else { return std::future::pending().boxed() };
+        self.0.note(format!("detail {attempt}"));
+        let release = self.0.release.clone();
+        async move {
+            release.cancelled().await;
+            Ok(Answer::Detail(Box::new((fixtures::failed(&attempt), fixtures::detail()))))
+        }
+        .boxed()
+    }
+
+    fn mutate(&self, request_id: String, _: Mutation) -> Call<Done> {
+        self.0.note(format!("mutate {request_id}"));
+        let answer = self.0.answers.lock().unwrap().pop_front();
+        match answer {
+            Some(answer) => std::future::ready(answer).boxed(),
+            None => std::future::pending().boxed(),
+        }
+    }
+}
+
+/// The console's side of an actor that runs.
+struct Rig {
+    daemon: Arc<Daemon>,
+    commands: mpsc::UnboundedSender<Command>,
+    messages: mpsc::Receiver<Msg>,
+    tasks: JoinSet<()>,
+}
+
+impl Rig {
+    fn start(daemon: Arc<Daemon>) -> Self {
+        let (out, messages) = mpsc::channel(16);
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Actor::new(Arc::clone(&daemon), out, inbox).run());
+        Self { daemon, commands, messages, tasks }
+    }
+
+    /// The next message that the test cares about.
+    async fn until<T>(&mut self, wanted: impl Fn(&Msg) -> Option<T>) -> T {
+        let found = async {
+            loop {
+                let msg = self.messages.recv().await.expect("the actor runs");
+                if let Some(found) = wanted(&msg) {
+                    return found;
+                }
+            }
+        };
+        timeout(Duration::from_secs(10), found).await.expect("it comes in time")
+    }
+
+    async fn live(&mut self) {
+        self.until(|msg| matches!(msg, Msg::Conn(Conn::Live)).then_some(())).await;
+    }
+
+    async fn stop(mut self) {
+        drop(self.commands);
+        drop(self.messages);
+        let ended = timeout(Duration::from_secs(10), self.tasks.join_next()).await;
+        ended.expect("it ends with the console").expect("it ran").expect("it did not panic");
+    }
+}
+
+fn feed() -> (mpsc::UnboundedSender<Watched>, Feed) {
+    mpsc::unbounded_channel()
+}
+
+fn snapshot(cursor: &str) -> Watched {
+    Ok((cursor.to_owned(), Msg::Snapshot { version: "1".to_owned(), integrations: vec![] }))
+}
+
+fn mutate(ticket: u64) -> Command {
+    Command::Mutate { ticket, mutation: Mutation::Reset { integration: "01I1".to_owned() } }
+}
+
+#[tokio::test]
+async fn after_a_break_it_comes_back_where_it_was() {
+    let daemon = Arc::new(Daemon::default());
+    let (first, one) = feed();
+    let (_second, two) = feed();
+    daemon.expect(Ok(one));
+    daemon.expect(Err(Failure::Away("nobody listens".to_owned())));
+    daemon.expect(Ok(two));
+    let mut rig = Rig::start(daemon);
+    rig.live().await;
+    rig.commands.send(Command::Follow(Some("01I1".to_owned()))).unwrap();
+    let first_ones = |msg: &Msg| matches!(msg, Msg::Attempts { first: true, .. }).then_some(());
+    rig.until(first_ones).await;
+    first.send(snapshot("c1")).unwrap();
+    rig.until(|msg| matches!(msg, Msg::Snapshot { .. }).then_some(())).await;
+    drop(first);
+    let number = |msg: &Msg| match msg {
+        Msg::Conn(Conn::Lost { attempt, .. }) => Some(*attempt),
+        _ => None,
+    };
+    assert_eq!(rig.until(number).await, 1);
+    assert_eq!(rig.until(number).await, 2);
+    rig.live().await;
+    rig.until(first_ones).await;
+    assert_eq!(rig.daemon.logged("watch "), ["", "c1"]);
+    assert_eq!(rig.daemon.logged("attempts "), ["01I1", "01I1"]);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_is_sent_again_under_its_id_until_it_is_answered() {
+    let daemon = Arc::new(Daemon::default());
+    let ((_first, one), (_second, two)) = (feed(), feed());
+    daemon.expect(Ok(one));
+    daemon.expect(Ok(two));
+    daemon.answers.lock().unwrap().extend([
+        Err(Failure::Away("no answer".to_owned())),
+        Ok(Done::Moved { count: 1, job: String::new() }),
+        Err(Failure::Refused("no such integration".to_owned())),
+    ]);
+    let mut rig = Rig::start(daemon);
+    rig.live().await;
+    rig.commands.send(mutate(7)).unwrap();
+    rig.until(|msg| matches!(msg, Msg::Delayed { ticket: 7 }).then_some(())).await;
+    let answer = |msg: &Msg| match msg {
+        Msg::Done { ticket, done } => Some((*ticket, done.clone())),
+        _ => None,
+    };
+    assert_eq!(rig.until(answer).await, (7, Ok(Done::Moved { count: 1, job: String::new() })));
+    rig.commands.send(mutate(8)).unwrap();
+    assert_eq!(rig.until(answer).await, (8, Err("no such integration".to_owned())));
+    let ids = rig.daemon.logged("mutate ");
+    assert_eq!(ids.len(), 3);
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[1], ids[2]);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_denial_waits_for_the_operator() {
+    let daemon = Arc::new(Daemon::default());
+    let (_keep, one) = feed();
+    daemon.expect(Err(Failure::Denied("not open to you".to_owned())));
+    daemon.expect(Ok(one));
+    let mut rig = Rig::start(daemon);
+    rig.until(|msg| matches!(msg, Msg::Conn(Conn::Denied(_))).then_some(())).await;
+    rig.commands.send(Command::Ask { ticket: 1, query: Query::Jobs }).unwrap();
+    rig.until(|msg| matches!(msg, Msg::Answered { ticket: 1, answer: Err(_) }).then_some(())).await;
+    assert_eq!(rig.daemon.dials.lock().unwrap().len(), 1, "it does not dial by itself");
+    rig.commands.send(Command::Reconnect).unwrap();
+    rig.live().await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_holds_up_nothing_and_only_the_last_wish_counts() {
+    let daemon = Arc::new(Daemon::default());
+    let (keep, one) = feed();
+    daemon.expect(Ok(one));
+    daemon.answers.lock().unwrap().push_back(Ok(Done::Moved { count: 1, job: String::new() }));
+    let mut rig = Rig::start(daemon);
+    rig.live().await;
+    for (ticket, attempt) in [(1, "A1"), (2, "A2"), (3, "A3")] {
+        let query = Query::Detail { attempt: attempt.to_owned() };
+        rig.commands.send(Command::Ask { ticket, query }).unwrap();
+    }
+    rig.commands.send(Command::Ask { ticket: 5, query: Query::Jobs }).unwrap();
+    rig.commands.send(mutate(6)).unwrap();
+    rig.until(|msg| matches!(msg, Msg::Done { ticket: 6, .. }).then_some(())).await;
+    rig.daemon.release.cancel();
+    rig.until(|msg| matches!(msg, Msg::Answered { ticket: 3, answer: Ok(_) }).then_some(())).await;
+    assert_eq!(rig.daemon.logged("detail "), ["A1", "A3"]);
+    drop(keep);
+    rig.until(|msg| matches!(msg, Msg::Answered { ticket: 5, answer: Err(_) }).then_some(())).await;
+    rig.stop().await;
+}

@@ -1,0 +1,277 @@
+//! The loop: whatever happens becomes a message, `update` answers with effects, and a frame follows if one is due.
+//! It sleeps until something happens or something on the screen grows older.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::pin::pin;
+use std::process::{self, ExitCode};
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use crossterm::event::{Event, EventStream};
+use futures::{StreamExt as _, future::OptionFuture, poll};
+use jiff::Timestamp;
+use signal_hook::{consts::SIGTSTP, low_level};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::app::App;
+use super::data::Conn;
+use super::keymap::Press;
+use super::msg::{Command, Effect, Msg};
+use super::net::{Actor, Dial};
+use super::terminal::{Screen, save_secret};
+use super::theme::Theme;
+
+/// No more than one frame in this time.
+const FRAME: Duration = Duration::from_millis(16);
+/// What is taken in at once before a frame is drawn.
+const BURST: usize = 256;
+/// The exit code of a program that its terminal has left.
+const HANG_UP: u8 = 128 + 1;
+
+/// The console while it runs.
+pub struct Runtime {
+    app: App,
+    theme: Theme,
+    screen: Screen,
+    input: EventStream,
+    net: mpsc::UnboundedSender<Command>,
+    commands: Option<mpsc::UnboundedReceiver<Command>>,
+    dirty: bool,
+    drawn_at: Instant,
+    exit: Option<u8>,
+}
+
+/// What wakes the loop.
+enum Wake {
+    Event(Option<std::io::Result<Event>>),
+    Net(Option<Msg>),
+    Stop(u8),
+    Suspend,
+    Continue,
+    Time,
+}
+
+impl Runtime {
+    /// Ready to run; nothing has been drawn.
+    pub fn new(app: App, theme: Theme, screen: Screen) -> Self {
+        let (net, commands) = mpsc::unbounded_channel();
+        let commands = Some(commands);
+        let input = EventStream::new();
+        Self { app, theme, screen, input, net, commands, dirty: true, drawn_at: Instant::now(), exit: None }
+    }
+
+    /// Runs until it is quit or told to stop. The first frame comes before the first dial.
+    pub async fn run(mut self, dial: impl Dial) -> anyhow::Result<ExitCode> {
+        self.draw()?;
+        let (out, mut messages) = mpsc::channel(BURST);
+        // Dropped at the end, which ends the actor, whatever it waits for.
+        let mut tasks = JoinSet::new();
+        if let Some(commands) = self.commands.take() {
+            tasks.spawn(Actor::new(dial, out, commands).run());
+        }
+        let mut signals = Signals::new()?;
+        while self.exit.is_none() {
+            let wake = self.wait(&mut signals, &mut messages).await;
+            self.take(wake)?;
+            for _ in 0..BURST {
+                // Polled with the task's own waker: the stream keeps the first it is given until the next event.
+                let wake = match poll!(self.input.next()) {
+                    Poll::Ready(event) => Wake::Event(event),
+                    Poll::Pending => match messages.try_recv() {
+                        Ok(msg) => Wake::Net(Some(msg)),
+                        Err(_) => break,
+                    },
+                };
+                self.take(wake)?;
+            }
+            if self.dirty && self.drawn_at.elapsed() >= FRAME && self.exit.is_none() {
+                self.draw()?;
+            }
+        }
+        let given_back = self.screen.suspend();
+        match self.exit {
+            // A terminal that hung up cannot be given back.
+            Some(code) if code > 0 => Ok(ExitCode::from(code)),
+            _ => given_back.map(|()| ExitCode::SUCCESS).context("the terminal could not be restored"),
+        }
+    }
+
+    async fn wait(&mut self, signals: &mut Signals, messages: &mut mpsc::Receiver<Msg>) -> Wake {
+        let time = pin!(OptionFuture::from(self.wake_at().map(sleep_until)));
+        let open = !messages.is_closed() || !messages.is_empty();
+        tokio::select! {
+            biased;
+            wake = signals.next() => wake,
+            event = self.input.next() => Wake::Event(event),
+            msg = messages.recv(), if open => Wake::Net(msg),
+            Some(()) = time => Wake::Time,
+        }
+    }
+
+    /// When the next frame is due, or something on the screen reads differently.
+    fn wake_at(&self) -> Option<Instant> {
+        let frame = self.dirty.then(|| self.drawn_at + FRAME);
+        let tick = self.app.next_change().map(|at| {
+            let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+            Instant::now() + left
+        });
+        frame.into_iter().chain(tick).min()
+    }
+
+    fn take(&mut self, wake: Wake) -> anyhow::Result<()> {
+        match wake {
+            Wake::Event(Some(Ok(event))) => {
+                if let Some(msg) = message(event) {
+                    self.handle(msg)?;
+                }
+            }
+            // The terminal has hung up, and its signal is still on the way.
+            Wake::Event(Some(Err(_)) | None) => self.exit = Some(HANG_UP),
+            Wake::Net(Some(msg)) => self.handle(msg)?,
+            Wake::Net(None) => {
+                let reason = "the connection broke inside the console: start it again".to_owned();
+                self.handle(Msg::Conn(Conn::Incompatible(reason)))?;
+            }
+            Wake::Stop(code) => self.exit = Some(code),
+            Wake::Suspend => self.suspend()?,
+            Wake::Continue => self.resume()?,
+            // A frame that is due needs no tick besides.
+            Wake::Time if self.dirty => {}
+            Wake::Time => self.handle(Msg::Tick)?,
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, msg: Msg) -> anyhow::Result<()> {
+        self.dirty = true;
+        for effect in self.app.update(Timestamp::now(), msg) {
+            self.perform(effect)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, effect: Effect) -> anyhow::Result<()> {
+        match effect {
+            Effect::Net(command) => {
+                if self.net.send(command).is_err() {
+                    let reason = "the connection broke inside the console: start it again".to_owned();
+                    self.app.shared.conn = Conn::Incompatible(reason);
+                }
+            }
+            Effect::Copy { what, text } => {
+                let told = self
+                    .screen
+                    .copy(&text)
+                    .map(|()| format!("copied {what}, {} bytes, through the terminal (OSC 52)", text.len()));
+                self.handle(Msg::Copied(told))?;
+            }
+            Effect::Save { path, secret } => {
+                let told = save_secret(&path, secret.reveal())
+                    .map(|()| format!("written to {path}, readable by you only"));
+                self.handle(Msg::Saved(told))?;
+            }
+            Effect::Page(text) => self.page(&text)?,
+            Effect::Redraw => self.screen.clear()?,
+            Effect::Suspend => self.suspend()?,
+            Effect::Quit => self.exit = Some(0),
+        }
+        Ok(())
+    }
+
+    /// Lends the terminal to the reader's pager. Nothing is read from the terminal meanwhile: this loop stands still.
+    fn page(&mut self, text: &str) -> anyhow::Result<()> {
+        let pager = env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
+        let pager = pager.unwrap_or_else(|| "less".to_owned());
+        self.screen.suspend()?;
+        let shown = show_in(&pager, text);
+        // The old one may hold keys that were meant for the pager, and would have taken them from it.
+        self.input = EventStream::new();
+        self.resume()?;
+        if let Err(error) = shown {
+            self.handle(Msg::Refused(format!("the pager `{pager}` could not be run: {error}")))?;
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self) -> anyhow::Result<()> {
+        let (app, theme) = (&self.app, self.theme);
+        self.screen.draw(|frame| app.draw(theme, frame)).context("the terminal could not be written")?;
+        self.dirty = false;
+        self.drawn_at = Instant::now();
+        Ok(())
+    }
+
+    /// Stops as any program does on Ctrl-z; the shell wakes it again.
+    fn suspend(&mut self) -> anyhow::Result<()> {
+        self.screen.suspend()?;
+        low_level::emulate_default_handler(SIGTSTP)?;
+        self.resume()
+    }
+
+    fn resume(&mut self) -> anyhow::Result<()> {
+        self.screen.resume()?;
+        self.screen.clear()?;
+        let size = self.screen.size()?;
+        self.handle(Msg::Resize(size.width, size.height))?;
+        self.handle(Msg::Resumed)
+    }
+}
+
+/// Runs a pager over a text and waits for its end; a reader who leaves early breaks the pipe, and that is no error.
+fn show_in(pager: &str, text: &str) -> io::Result<()> {
+    let mut child =
+        process::Command::new("sh").arg("-c").arg(pager).stdin(process::Stdio::piped()).spawn()?;
+    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes()));
+    let status = child.wait()?;
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ if status.success() => Ok(()),
+        _ => Err(io::Error::other(status.to_string())),
+    }
+}
+
+fn message(event: Event) -> Option<Msg> {
+    match event {
+        Event::Key(key) => Press::from_event(key).map(Msg::Key),
+        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Resize(width, height) => Some(Msg::Resize(width, height)),
+        Event::Mouse(_) | Event::FocusGained | Event::FocusLost => None,
+    }
+}
+
+/// The signals that a program with a terminal must answer.
+struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+    interrupt: Signal,
+    stop: Signal,
+    go_on: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let open = |kind| signal(kind).context("signals cannot be received");
+        Ok(Self {
+            terminate: open(SignalKind::terminate())?,
+            hang_up: open(SignalKind::hangup())?,
+            interrupt: open(SignalKind::interrupt())?,
+            stop: open(SignalKind::from_raw(SIGTSTP))?,
+            go_on: open(SignalKind::from_raw(signal_hook::consts::SIGCONT))?,
+        })
+    }
+
+    async fn next(&mut self) -> Wake {
+        tokio::select! {
+            _ = self.hang_up.recv() => Wake::Stop(HANG_UP),
+            _ = self.interrupt.recv() => Wake::Stop(128 + 2),
+            _ = self.terminate.recv() => Wake::Stop(128 + 15),
+            _ = self.stop.recv() => Wake::Suspend,
+            _ = self.go_on.recv() => Wake::Continue,
+        }
+    }
+}

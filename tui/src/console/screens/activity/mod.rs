@@ -1,0 +1,268 @@
+//! What happens now: attempts and what operators did, newest first.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use jiff::Timestamp;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use serde_json::json;
+
+use crate::console::app::shared::Shared;
+use crate::console::data::system::What;
+use crate::console::data::{Activity, Answer, AttemptState, Query};
+use crate::console::keymap::Action;
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
+use crate::console::screens::attempt::{AttemptScreen, document, subject_of};
+use crate::console::screens::overview::end_filter;
+use crate::console::theme::Role;
+use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::document::{Doc, Kind};
+use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::filter::{Fields, Filter};
+use crate::console::widgets::input::Input;
+use crate::console::widgets::page::Page;
+use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::time;
+
+impl Row for Activity {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        let mut fields = vec![("company", Cow::Borrowed(&*self.company))];
+        match &self.what {
+            What::Attempt(it) => fields.extend(
+                it.fields()
+                    .into_iter()
+                    .chain([("name", Cow::Borrowed(&*it.integration)), ("what", Cow::Borrowed("attempt"))]),
+            ),
+            What::Act(it) => fields.extend([
+                ("operator", Cow::Borrowed(&*it.operator)),
+                ("what", Cow::Borrowed(&*it.action)),
+                ("target", Cow::Borrowed(&*it.target)),
+            ]),
+        }
+        fields
+    }
+
+    fn at(&self) -> Option<Timestamp> {
+        self.at
+    }
+
+    fn is_bad(&self) -> bool {
+        Self::is_bad(self)
+    }
+}
+
+/// The columns of what happened.
+pub const COLUMNS: [Column<Activity>; 6] = [
+    column("time", "TIME", Width::Fixed(14), 0, |it: &Activity, look| {
+        plain(it.at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
+    })
+    .by(|a, b| b.at.cmp(&a.at)),
+    column("company", "COMPANY", Width::Share(9, 24), 2, |it: &Activity, _| plain(&*it.company))
+        .company()
+        .by(|a, b| a.company.cmp(&b.company)),
+    column("what", "WHAT", Width::Share(12, 26), 0, |it: &Activity, _| match &it.what {
+        What::Attempt(it) => plain(&*it.integration),
+        What::Act(it) => told(Role::Accent, it.operator.clone()),
+    }),
+    column("state", "STATE", Width::Share(11, 26), 0, |it: &Activity, look| match &it.what {
+        What::Attempt(it) => {
+            let (glyph, role) = look.theme.attempt(it.state);
+            told(role, format!("{glyph} {}", it.state.word()))
+        }
+        What::Act(it) => told(Role::Accent, it.action.clone()),
+    }),
+    column("lead", "LEAD", Width::Share(10, 24), 1, |it: &Activity, _| match &it.what {
+        What::Attempt(it) => plain(it.person()),
+        What::Act(_) => plain(""),
+    }),
+    column("told", "WHAT CAME OF IT", Width::Share(10, 200), 0, |it: &Activity, _| match &it.what {
+        What::Attempt(it) if it.state == AttemptState::Failed => plain(&*it.error),
+        What::Attempt(it) => {
+            let status = it.status.map(|status| status.to_string()).unwrap_or_default();
+            plain(format!("{status} {}", it.duration_ms.map(time::millis).unwrap_or_default()).trim())
+        }
+        What::Act(it) => plain(&*it.target),
+    }),
+];
+
+/// The screen.
+#[derive(Debug, Default)]
+pub struct ActivityScreen {
+    table: Table<Activity>,
+    fetch: Fetch<Vec<Activity>>,
+    has_older: bool,
+    page: Page,
+    rows: Cell<usize>,
+}
+
+const ACTIONS: [Action; 18] = [
+    Action::Open,
+    Action::Up,
+    Action::Down,
+    Action::First,
+    Action::Last,
+    Action::PageUp,
+    Action::PageDown,
+    Action::Filter,
+    Action::FailingOnly,
+    Action::Follow,
+    Action::Older,
+    Action::Retry,
+    Action::Trace,
+    Action::Evidence,
+    Action::OpenIntegration,
+    Action::Actions,
+    Action::Wrap,
+    Action::ClearMarks,
+];
+
+impl Screen for ActivityScreen {
+    fn crumb(&self, _: &Shared) -> String {
+        "Activity".to_owned()
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        &ACTIONS
+    }
+
+    fn perform(&mut self, action: Action, cx: &mut Cx<'_>) {
+        match action {
+            Action::Open => {
+                if let Some(Activity { what: What::Attempt(it), .. }) = self.table.current() {
+                    cx.open(Box::new(AttemptScreen::new(vec![(**it).clone()], 0)));
+                }
+            }
+            Action::Follow => self.table.is_moved = !self.table.is_moved,
+            Action::Older => {
+                let company = cx.shared.company.as_ref().map(|(id, _)| *id);
+                let before = self.table.rows.last().and_then(|it| it.at);
+                self.has_older = true;
+                self.fetch.ask_anew(Query::Activity { company, before }, cx);
+            }
+            Action::Wrap => self.page.perform(action),
+            _ => self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1)),
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
+        let taken = self.fetch.take(&event, |answer| match answer {
+            Answer::Activity(rows) => Some(rows.clone()),
+            _ => None,
+        });
+        if let Some(new) = self.fetch.value.take().filter(|_| taken) {
+            // Older ones that were asked for stay; what is told again is the same.
+            let mut rows = new;
+            if self.has_older {
+                let known: std::collections::BTreeSet<String> = rows.iter().map(|it| it.id.clone()).collect();
+                rows.extend(
+                    std::mem::take(&mut self.table.rows).into_iter().filter(|it| !known.contains(&it.id)),
+                );
+            }
+            rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+            rows.truncate(1000);
+            self.table.set(rows);
+        }
+    }
+
+    fn load(&mut self, cx: &mut Cx<'_>) {
+        let company = cx.shared.company.as_ref().map(|(id, _)| *id);
+        self.fetch.ask(Query::Activity { company, before: None }, cx);
+    }
+
+    fn normalize(&mut self, cx: &mut Cx<'_>) {
+        self.table.normalize(&COLUMNS, cx.shared.now);
+    }
+
+    fn subject(&self, _: &Shared) -> Subject {
+        match self.table.current().map(|it| &it.what) {
+            Some(What::Attempt(it)) => subject_of(it, None),
+            Some(What::Act(it)) => Subject {
+                record: Some(json!({
+                    "id": it.id, "at": it.at, "operator": it.operator, "action": it.action, "target": it.target,
+                    "before": it.before, "after": it.after,
+                })),
+                ..Subject::default()
+            },
+            None => Subject::default(),
+        }
+    }
+
+    fn command(&self, shared: &Shared) -> String {
+        let company = shared.company.as_ref().map(|(id, _)| format!(" --company {id}")).unwrap_or_default();
+        format!("leadline activity --follow{company}")
+    }
+
+    fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let theme = view.theme;
+        let strip = if area.height > 14 { 8 } else { 0 };
+        let [top, bottom] = Layout::vertical([Constraint::Min(0), Constraint::Length(strip)]).areas(area);
+        let follow = if self.table.is_moved { "" } else { "  following" };
+        let mut title = vec![
+            theme.span(Role::Strong, "Activity"),
+            theme.span(Role::Quiet, format!("{}{follow}", self.table.note(&COLUMNS, view.shared.now))),
+        ];
+        if let Some(error) = &self.fetch.error {
+            title.push(
+                theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))),
+            );
+        }
+        let block = pane(title, true, theme);
+        let inner = block.inner(top);
+        frame.render_widget(block, top);
+        self.rows.set(usize::from(inner.height).saturating_sub(1));
+        self.table.draw(&COLUMNS, &view.look(), "Nothing has happened yet.", frame, inner);
+        if strip > 0 {
+            let doc = self.table.current().map(|it| about(it, view)).unwrap_or_default();
+            self.page.draw(doc, vec![theme.span(Role::Strong, "Selected")], false, theme, frame, bottom);
+        }
+    }
+
+    fn typing(&mut self) -> Option<&mut Input> {
+        self.table.filter.editing.then_some(&mut self.table.filter.input)
+    }
+
+    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
+        end_filter(&mut self.table.filter, typed);
+    }
+
+    fn back(&mut self) -> bool {
+        self.table.back()
+    }
+
+    fn filter(&self) -> Option<&Filter> {
+        Some(&self.table.filter)
+    }
+
+    fn chips(&self) -> Vec<String> {
+        self.table.bad_only.then(|| "failed only".to_owned()).into_iter().collect()
+    }
+
+    fn period(&self) -> Option<i64> {
+        Some(1)
+    }
+
+    fn label(&self, action: Action, _: &Shared) -> Option<String> {
+        (action == Action::FailingOnly).then(|| "failed only".to_owned())
+    }
+}
+
+/// What happened, in words.
+fn about(it: &Activity, view: View<'_>) -> Doc {
+    let zone = &view.shared.setup.zone;
+    match &it.what {
+        What::Attempt(attempt) => document::summary(attempt),
+        What::Act(act) => {
+            let mut doc = Doc::default();
+            doc.push(Kind::Strong, &format!("{} did {} on {}", act.operator, act.action, act.target));
+            doc.field("at", &act.at.map(|at| time::moment(at, zone)).unwrap_or_default());
+            doc.field("before", &act.before);
+            doc.field("after", &act.after);
+            doc
+        }
+    }
+}

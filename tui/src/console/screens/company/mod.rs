@@ -1,0 +1,250 @@
+//! Everything of one company: its plan and keys, when its last lead came, what the intake refused, its flows and
+//! integrations.
+
+use std::cell::Cell;
+
+use jiff::Timestamp;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use serde_json::json;
+
+use crate::console::app::shared::{Shared, is_silent};
+use crate::console::data::{Answer, CompanyPage, Integration, Query};
+use crate::console::keymap::Action;
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
+use crate::console::screens::integration::IntegrationScreen;
+use crate::console::screens::overview::COLUMNS;
+use crate::console::theme::Role;
+use crate::console::widgets::document::{Doc, Kind};
+use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::page::Page;
+use crate::console::widgets::table::Table;
+use crate::console::widgets::time;
+
+/// The screen.
+#[derive(Debug)]
+pub struct CompanyScreen {
+    id: i64,
+    fetch: Fetch<CompanyPage>,
+    table: Table<Integration>,
+    is_page: bool,
+    page: Page,
+    rows: Cell<usize>,
+}
+
+const ACTIONS: [Action; 25] = [
+    Action::Open,
+    Action::Up,
+    Action::Down,
+    Action::First,
+    Action::Last,
+    Action::PageUp,
+    Action::PageDown,
+    Action::NextSection,
+    Action::PreviousSection,
+    Action::Pane,
+    Action::Wrap,
+    Action::Retry,
+    Action::RetryWaiting,
+    Action::Test,
+    Action::Toggle,
+    Action::Credentials,
+    Action::Mapping,
+    Action::EditFlow,
+    Action::ToggleFlow,
+    Action::Actions,
+    Action::OpenIntegration,
+    Action::Rotate,
+    Action::CutOver,
+    Action::Revoke,
+    Action::Reset,
+];
+
+impl CompanyScreen {
+    /// Opens the page of a company.
+    pub fn new(id: i64) -> Self {
+        let (fetch, table, page) = (Fetch::default(), Table::default(), Page::default());
+        Self { id, fetch, table, is_page: false, page, rows: Cell::new(1) }
+    }
+
+    fn name(&self, shared: &Shared) -> String {
+        let told = self.fetch.value.as_ref().map(|page| page.company.name.clone());
+        let seen =
+            || shared.integrations.iter().find(|it| it.company_id == self.id).map(|it| it.company.clone());
+        told.or_else(seen).unwrap_or_else(|| format!("company {}", self.id))
+    }
+}
+
+impl Screen for CompanyScreen {
+    fn crumb(&self, shared: &Shared) -> String {
+        self.name(shared)
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        &ACTIONS
+    }
+
+    fn perform(&mut self, action: Action, cx: &mut Cx<'_>) {
+        match action {
+            Action::Open => {
+                if let Some(it) = self.table.current() {
+                    cx.open(Box::new(IntegrationScreen::new(it)));
+                }
+            }
+            Action::Pane => self.is_page = !self.is_page,
+            Action::Wrap | Action::NextSection | Action::PreviousSection => self.page.perform(action),
+            _ if self.is_page => self.page.perform(action),
+            _ => self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1)),
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
+        self.fetch.take(&event, |answer| match answer {
+            Answer::Company(page) => Some((**page).clone()),
+            _ => None,
+        });
+    }
+
+    fn load(&mut self, cx: &mut Cx<'_>) {
+        self.fetch.ask(Query::Company { id: self.id }, cx);
+    }
+
+    fn normalize(&mut self, cx: &mut Cx<'_>) {
+        self.table.rows =
+            cx.shared.integrations.iter().filter(|it| it.company_id == self.id).cloned().collect();
+        self.table.is_loaded = cx.shared.is_loaded;
+        self.table.normalize(&COLUMNS, cx.shared.now);
+    }
+
+    fn subject(&self, _: &Shared) -> Subject {
+        let it = self.table.current();
+        let flows = self.fetch.value.as_ref().map(|page| page.flows.as_slice()).unwrap_or_default();
+        let flow =
+            it.and_then(|it| flows.iter().find(|flow| flow.targets.iter().any(|(id, _)| *id == it.id)));
+        Subject {
+            integration: it.map(|it| it.id.clone()),
+            company: Some(self.id),
+            flow: flow.cloned(),
+            record: self.fetch.value.as_ref().map(|page| {
+                json!({
+                    "id": page.company.id, "name": page.company.name, "plan": page.company.plan,
+                    "last_lead_at": page.company.last_lead_at, "leads_24h": page.leads_24h,
+                    "refused_24h": page.refused_24h, "quiet_hours": page.company.quiet_hours,
+                })
+            }),
+            ..Subject::default()
+        }
+    }
+
+    fn command(&self, _: &Shared) -> String {
+        format!("leadline company show {}", self.id)
+    }
+
+    fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let theme = view.theme;
+        let rows = u16::try_from(self.table.rows.len()).unwrap_or(u16::MAX).saturating_add(3).max(4);
+        let rows = rows.min(area.height * 2 / 5);
+        let [top, bottom] = Layout::vertical([Constraint::Min(0), Constraint::Length(rows)]).areas(area);
+        let doc = self.told(view);
+        let title = vec![theme.span(Role::Strong, safe(&self.name(view.shared), 60, theme))];
+        self.page.draw(doc, title, self.is_page, theme, frame, top);
+        let title = vec![
+            theme.span(Role::Strong, "Integrations"),
+            theme.span(Role::Quiet, self.table.note(&COLUMNS, view.shared.now)),
+        ];
+        let block = pane(title, !self.is_page, theme);
+        let inner = block.inner(bottom);
+        frame.render_widget(block, bottom);
+        self.rows.set(usize::from(inner.height).saturating_sub(1));
+        let mut look = view.look();
+        look.is_one_company = true;
+        self.table.draw(&COLUMNS, &look, "It has no integration: leadline integration create", frame, inner);
+    }
+
+    fn back(&mut self) -> bool {
+        std::mem::take(&mut self.is_page)
+    }
+
+    fn period(&self) -> Option<i64> {
+        Some(5)
+    }
+
+    fn ages(&self, _: &Shared) -> Vec<Timestamp> {
+        self.fetch.value.as_ref().and_then(|page| page.company.last_lead_at).into_iter().collect()
+    }
+
+    fn label(&self, action: Action, _: &Shared) -> Option<String> {
+        (action == Action::Retry).then(|| "retry dead".to_owned())
+    }
+}
+
+impl CompanyScreen {
+    fn told(&self, view: View<'_>) -> Doc {
+        let (now, zone) = (view.shared.now, &view.shared.setup.zone);
+        let mut doc = Doc::default();
+        if let Some(error) = &self.fetch.error {
+            doc.push(Kind::Error, error);
+        }
+        let Some(page) = &self.fetch.value else {
+            if self.fetch.error.is_none() {
+                doc.push(Kind::Quiet, "Loading…");
+            }
+            return doc;
+        };
+        let company = &page.company;
+        let moment = |at: Option<Timestamp>| {
+            at.map(|at| format!("{}, {}", time::ago(now, at), time::moment(at, zone)))
+        };
+        let last = moment(company.last_lead_at).unwrap_or_else(|| "none ever came".to_owned());
+        if is_silent(company, now) {
+            doc.push(
+                Kind::Error,
+                &format!("SILENT: no lead for longer than the usual {} hours", company.quiet_hours),
+            );
+        }
+        doc.field("last lead", &last);
+        doc.field("24 hours", &format!("{} leads, {} posts refused", page.leads_24h, page.refused_24h));
+        doc.field(
+            "plan",
+            &format!("{}{}", company.plan, if company.paused_at.is_some() { ", PAUSED" } else { "" }),
+        );
+        let quiet = match company.quiet_hours {
+            0 => "never said to be silent".to_owned(),
+            hours => format!("said to be silent after {hours} hours without a lead"),
+        };
+        doc.field("quiet", &quiet);
+        doc.section("intake keys");
+        for key in &page.keys {
+            let used = key
+                .last_refused_at
+                .map_or_else(String::new, |at| format!("last refused {}", time::ago(now, at)));
+            let state = key.revoked_at.map(|at| format!("REVOKED {}", time::ago(now, at))).unwrap_or(used);
+            let signed = if key.require_signature { ", wants signatures" } else { "" };
+            doc.push(Kind::Text, &format!("{}…  {state}{signed}", key.prefix));
+        }
+        doc.section("refused posts, newest first");
+        if page.refused.is_empty() {
+            doc.push(Kind::Quiet, "None.");
+        }
+        for post in &page.refused {
+            let at = post.at.map(|at| time::stamp(at, zone)).unwrap_or_default();
+            doc.push(
+                Kind::Error,
+                &format!("{at}  {}  key {}…  {}", post.status, post.key_prefix, post.detail),
+            );
+            for (pointer, problem) in &post.errors {
+                doc.push(Kind::Text, &format!("    {pointer} {problem}"));
+            }
+        }
+        doc.section("flows");
+        if page.flows.is_empty() {
+            doc.push(Kind::Quiet, "None: every lead goes to every enabled integration.");
+        }
+        for flow in &page.flows {
+            let targets: Vec<&str> = flow.targets.iter().map(|(_, name)| name.as_str()).collect();
+            let off = if flow.enabled { "" } else { " (off)" };
+            doc.push(Kind::Text, &format!("{}{off}: {}  ->  {}", flow.name, flow.when, targets.join(", ")));
+        }
+        doc
+    }
+}

@@ -1,0 +1,363 @@
+//! Everything that is dead or retrying, grouped by what it failed of, with what to do about it.
+
+mod picture;
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use jiff::Timestamp;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use serde_json::json;
+
+use crate::console::app::shared::Shared;
+use crate::console::data::query::Which;
+use crate::console::data::{Answer, Cause, Delivery, Query};
+use crate::console::keymap::Action;
+use crate::console::screen::{Cx, Event, Fetch, Screen, Sorts, Subject, Typed, View};
+use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
+use crate::console::screens::lead::LeadScreen;
+use crate::console::screens::overview::end_filter;
+use crate::console::theme::{Role, Theme};
+use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::filter::{Fields, Filter};
+use crate::console::widgets::input::Input;
+use crate::console::widgets::page::Page;
+use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::time;
+
+impl Row for Cause {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        let places = self
+            .places
+            .iter()
+            .flat_map(|p| [("company", Cow::Borrowed(&*p.company)), ("name", Cow::Borrowed(&*p.name))]);
+        let own = [
+            ("class", Cow::Borrowed(&*self.class)),
+            ("err", Cow::Borrowed(&*self.text)),
+            ("connector", Cow::Borrowed(&*self.connector)),
+        ];
+        own.into_iter().chain(places).collect()
+    }
+
+    fn at(&self) -> Option<Timestamp> {
+        self.last_at
+    }
+
+    fn is_bad(&self) -> bool {
+        self.dead > 0
+    }
+}
+
+/// The columns of causes.
+pub const COLUMNS: [Column<Cause>; 9] = [
+    column("dead", "DEAD", Width::Fixed(6), 0, |it: &Cause, look| {
+        let sign = look.theme.pick("✗", "x");
+        told(Role::Bad, format!("{sign} {}", it.dead))
+    })
+    .by(|a, b| b.dead.cmp(&a.dead)),
+    column("cause", "CAUSE", Width::Share(20, 70), 0, |it: &Cause, _| plain(&*it.text))
+        .by(|a, b| a.text.cmp(&b.text)),
+    column("retrying", "RETRYING", Width::Fixed(8), 4, |it: &Cause, _| plain(it.retrying.to_string()))
+        .right()
+        .by(|a, b| b.retrying.cmp(&a.retrying)),
+    column("leads", "LEADS", Width::Fixed(6), 3, |it: &Cause, _| plain(it.leads.to_string()))
+        .right()
+        .by(|a, b| b.leads.cmp(&a.leads)),
+    column("where", "WHERE", Width::Share(14, 40), 1, |it: &Cause, _| plain(it.places())),
+    column("money", "QUOTED", Width::Share(12, 24), 6, |it: &Cause, _| plain(it.money())),
+    column("first", "FIRST", Width::Fixed(7), 5, |it: &Cause, look| plain(time::age(look.now, it.first_at)))
+        .by(|a, b| a.first_at.cmp(&b.first_at)),
+    column("last", "LAST", Width::Fixed(7), 2, |it: &Cause, look| plain(time::age(look.now, it.last_at)))
+        .by(|a, b| b.last_at.cmp(&a.last_at)),
+    column("trend", "TREND 24H", Width::Fixed(12), 3, |it: &Cause, look| {
+        plain(trend(&it.trend, look.now, look.theme))
+    }),
+];
+
+/// The deaths of the last day in twelve bars of two hours.
+pub fn trend(points: &[(Timestamp, u64)], now: Timestamp, theme: Theme) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const PLAIN: [char; 8] = ['.', '.', '-', '-', '=', '=', '#', '#'];
+    let mut sums = [0_u64; 12];
+    for (at, count) in points {
+        let age = now.as_second() - at.as_second();
+        let bar = usize::try_from(age.max(0) / 7200).unwrap_or(usize::MAX);
+        if let Some(sum) = 11_usize.checked_sub(bar).and_then(|bar| sums.get_mut(bar)) {
+            *sum += count;
+        }
+    }
+    let most = sums.iter().copied().max().unwrap_or(0).max(1);
+    let bars = if theme.ascii { PLAIN } else { BARS };
+    let bar = |sum: u64| usize::try_from((sum * 7).div_ceil(most)).unwrap_or(7).min(7);
+    sums.iter().map(|sum| bars[bar(*sum)]).collect()
+}
+
+/// Where the keys go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pane {
+    Causes,
+    Leads,
+    Guide,
+}
+
+/// The screen.
+#[derive(Debug)]
+pub struct FailuresScreen {
+    causes: Table<Cause>,
+    fetch: Fetch<(Vec<Cause>, u64)>,
+    deliveries: Table<Delivery>,
+    listed: Fetch<Vec<Delivery>>,
+    /// The cause whose deliveries are listed.
+    of: Option<String>,
+    pane: Pane,
+    guide: Page,
+    rows: Cell<usize>,
+}
+
+impl Default for FailuresScreen {
+    fn default() -> Self {
+        Self {
+            causes: Table::default(),
+            fetch: Fetch::default(),
+            deliveries: Table::default(),
+            listed: Fetch::default(),
+            of: None,
+            pane: Pane::Causes,
+            guide: Page::default(),
+            rows: Cell::new(1),
+        }
+    }
+}
+
+const ACTIONS: [Action; 37] = [
+    Action::Open,
+    Action::Up,
+    Action::Down,
+    Action::First,
+    Action::Last,
+    Action::PageUp,
+    Action::PageDown,
+    Action::Pane,
+    Action::Filter,
+    Action::FailingOnly,
+    Action::Sort,
+    Action::SortLeft,
+    Action::SortRight,
+    Action::Invert,
+    Action::Mark,
+    Action::Range,
+    Action::MarkAll,
+    Action::ClearMarks,
+    Action::Retry,
+    Action::Credentials,
+    Action::Mapping,
+    Action::Test,
+    Action::Toggle,
+    Action::Snooze,
+    Action::Hold,
+    Action::Skip,
+    Action::Release,
+    Action::Trace,
+    Action::Evidence,
+    Action::OpenIntegration,
+    Action::Actions,
+    Action::RetryWaiting,
+    Action::Wrap,
+    Action::Rotate,
+    Action::CutOver,
+    Action::Revoke,
+    Action::Reset,
+];
+
+impl FailuresScreen {
+    fn ask_deliveries(&mut self, cx: &mut Cx<'_>) {
+        if let Some(cause) = self.causes.selected.clone() {
+            let which = Which { cause, ..Which::default() };
+            self.listed.ask_anew(Query::Deliveries { which, after: String::new() }, cx);
+        }
+    }
+}
+
+impl Screen for FailuresScreen {
+    fn crumb(&self, _: &Shared) -> String {
+        "Failures".to_owned()
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        &ACTIONS
+    }
+
+    fn perform(&mut self, action: Action, cx: &mut Cx<'_>) {
+        let (now, rows) = (cx.shared.now, self.rows.get().max(1));
+        match (action, self.pane) {
+            (Action::Pane, pane) => {
+                self.pane = match pane {
+                    Pane::Causes => Pane::Leads,
+                    Pane::Leads => Pane::Guide,
+                    Pane::Guide => Pane::Causes,
+                };
+            }
+            (Action::Open, Pane::Causes) => self.pane = Pane::Leads,
+            (Action::Open, Pane::Leads) => {
+                if let Some(it) = self.deliveries.current() {
+                    let screen = LeadScreen::new(it.lead.clone(), it.company_id, it.person().to_owned());
+                    cx.open(Box::new(screen.at(&it.integration_id)));
+                }
+            }
+            (_, Pane::Guide) => self.guide.perform(action),
+            (_, Pane::Leads) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
+            // Leads are marked, causes are not.
+            (Action::Mark | Action::MarkAll | Action::Range, Pane::Causes) => {}
+            (_, Pane::Causes) => self.causes.perform(&COLUMNS, now, action, 1, rows),
+        }
+        if action == Action::ClearMarks {
+            self.deliveries.marks.clear();
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
+        let taken = self.fetch.take(&event, |answer| match answer {
+            Answer::Causes { rows, snoozed } => Some((rows.clone(), *snoozed)),
+            _ => None,
+        });
+        if let Some((rows, _)) = self.fetch.value.as_ref().filter(|_| taken) {
+            self.causes.set(rows.clone());
+        }
+        let taken = self.listed.take(&event, |answer| match answer {
+            Answer::Deliveries { rows, .. } => Some(rows.clone()),
+            _ => None,
+        });
+        if let Some(rows) = self.listed.value.as_ref().filter(|_| taken) {
+            self.deliveries.set(rows.clone());
+        }
+    }
+
+    fn load(&mut self, cx: &mut Cx<'_>) {
+        let company = cx.shared.company.as_ref().map(|(id, _)| *id);
+        self.fetch.ask(Query::Causes { company }, cx);
+        self.ask_deliveries(cx);
+    }
+
+    fn normalize(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.shared.now;
+        self.causes.normalize(&COLUMNS, now);
+        if self.of != self.causes.selected {
+            self.of.clone_from(&self.causes.selected);
+            self.deliveries = Table::default();
+            self.guide.rewind();
+            self.ask_deliveries(cx);
+        }
+        self.deliveries.normalize(&DELIVERIES, now);
+    }
+
+    fn subject(&self, _: &Shared) -> Subject {
+        let Some(cause) = self.causes.current() else { return Subject::default() };
+        let mut subject = Subject {
+            integration: cause.places.first().map(|place| place.integration.clone()),
+            cause: Some(cause.clone()),
+            record: Some(json!({
+                "cause": cause.id, "failure_class": cause.class, "text": cause.text, "sample": cause.sample,
+                "deliveries": cause.deliveries, "dead": cause.dead, "leads": cause.leads,
+                "first_at": cause.first_at, "last_at": cause.last_at,
+            })),
+            ..Subject::default()
+        };
+        if let Some(it) = self.deliveries.current() {
+            subject.lead = Some((it.lead.clone(), it.company_id, it.person().to_owned()));
+            subject.company = Some(it.company_id);
+            if self.pane == Pane::Leads {
+                subject.cause = None;
+                subject.integration = Some(it.integration_id.clone());
+                subject.deliveries = self.deliveries.chosen().into_iter().map(chosen_delivery).collect();
+            }
+        }
+        subject
+    }
+
+    fn command(&self, shared: &Shared) -> String {
+        let company = shared.company.as_ref().map(|(id, _)| format!(" --company {id}")).unwrap_or_default();
+        match (self.pane, &self.causes.selected) {
+            (Pane::Leads, Some(cause)) => format!("leadline delivery list --cause {cause}"),
+            _ => format!("leadline failure list{company}"),
+        }
+    }
+
+    fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        picture::draw(self, view, frame, area);
+    }
+
+    fn typing(&mut self) -> Option<&mut Input> {
+        let filter =
+            if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter };
+        filter.editing.then_some(&mut filter.input)
+    }
+
+    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
+        let filter =
+            if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter };
+        end_filter(filter, typed);
+    }
+
+    fn back(&mut self) -> bool {
+        match self.pane {
+            Pane::Leads if self.deliveries.back() => true,
+            Pane::Leads | Pane::Guide => {
+                self.pane = Pane::Causes;
+                true
+            }
+            Pane::Causes => self.causes.back(),
+        }
+    }
+
+    fn filter(&self) -> Option<&Filter> {
+        Some(if self.pane == Pane::Leads { &self.deliveries.filter } else { &self.causes.filter })
+    }
+
+    fn period(&self) -> Option<i64> {
+        Some(5)
+    }
+
+    fn ages(&self, _: &Shared) -> Vec<Timestamp> {
+        self.causes.rows.iter().filter_map(|it| it.last_at).collect()
+    }
+
+    fn label(&self, action: Action, _: &Shared) -> Option<String> {
+        let marks = self.deliveries.marks.len();
+        match (action, self.pane) {
+            (Action::Retry, Pane::Leads) if marks > 0 => Some(format!("retry {marks} marked")),
+            (Action::Retry, Pane::Leads) => Some("retry this lead".to_owned()),
+            (Action::Retry, _) => {
+                Some(format!("retry all {}", self.causes.current().map_or(0, |it| it.dead)))
+            }
+            (Action::Open, Pane::Causes) => Some("leads".to_owned()),
+            (Action::Open, _) => Some("open the lead".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn sorts(&mut self) -> Option<Sorts<'_>> {
+        let keys = COLUMNS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
+        Some((keys, &mut self.causes.sort))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::theme::Depth;
+
+    #[test]
+    fn a_trend_is_twelve_bars_of_two_hours() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let ago = |seconds: i64| Timestamp::from_second(1_800_000_000 - seconds).unwrap();
+        let points = [(ago(60), 8), (ago(7300), 4), (ago(86_000), 1), (ago(90_000), 100)];
+        let theme = Theme { depth: Depth::Mono, ascii: false };
+        assert_eq!(trend(&points, now, theme), "▂▁▁▁▁▁▁▁▁▁▅█");
+        assert_eq!(trend(&[], now, Theme { ascii: true, ..theme }), "............");
+    }
+}

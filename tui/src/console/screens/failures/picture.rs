@@ -1,0 +1,119 @@
+//! The picture of failures: causes above, the leads of the selected one and what to do about it below.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+
+use super::{COLUMNS, FailuresScreen, Pane};
+use crate::console::data::Cause;
+use crate::console::data::cause::Remedy;
+use crate::console::screen::View;
+use crate::console::screens::integration::DELIVERIES;
+use crate::console::theme::Role;
+use crate::console::widgets::document::{Doc, Kind, guide};
+use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::time;
+
+/// Draws the screen.
+pub(super) fn draw(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+    let rows = u16::try_from(it.causes.rows.len()).unwrap_or(u16::MAX).saturating_add(3).max(5);
+    let most = if view.shared.is_wide() { area.height / 2 } else { area.height * 2 / 5 };
+    let [top, bottom] =
+        Layout::vertical([Constraint::Length(rows.min(most)), Constraint::Min(0)]).areas(area);
+    causes(it, view, frame, top);
+    if view.shared.is_wide() {
+        let halves = [Constraint::Percentage(52), Constraint::Percentage(48)];
+        let [left, right] = Layout::horizontal(halves).areas(bottom);
+        leads(it, view, frame, left);
+        advice(it, view, frame, right);
+    } else if it.pane == Pane::Leads {
+        leads(it, view, frame, bottom);
+    } else {
+        advice(it, view, frame, bottom);
+    }
+}
+
+fn causes(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+    let theme = view.theme;
+    let mut title = vec![
+        theme.span(Role::Strong, "Failures by cause"),
+        theme.span(Role::Quiet, it.causes.note(&COLUMNS, view.shared.now)),
+    ];
+    if let Some((_, snoozed @ 1..)) = &it.fetch.value {
+        title.push(theme.span(Role::Quiet, format!("  {snoozed} snoozed")));
+    }
+    if let Some(error) = &it.fetch.error {
+        title.push(theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))));
+    }
+    let block = pane(title, it.pane == Pane::Causes, theme);
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    if it.pane == Pane::Causes {
+        it.rows.set(usize::from(inner.height).saturating_sub(1));
+    }
+    it.causes.draw(&COLUMNS, &view.look(), "Nothing is dead, and nothing waits for a retry.", frame, inner);
+}
+
+fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+    let theme = view.theme;
+    let title = vec![
+        theme.span(Role::Strong, "Leads of this cause"),
+        theme.span(Role::Quiet, it.deliveries.note(&DELIVERIES, view.shared.now)),
+    ];
+    let block = pane(title, it.pane == Pane::Leads, theme);
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    if it.pane == Pane::Leads {
+        it.rows.set(usize::from(inner.height).saturating_sub(1));
+    }
+    it.deliveries.draw(&DELIVERIES, &view.look(), "None of them is dead any more.", frame, inner);
+}
+
+fn advice(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+    let doc = it.causes.current().map(|cause| told(cause, view)).unwrap_or_default();
+    let title = vec![view.theme.span(Role::Strong, "What it is, and what to do")];
+    it.guide.draw(doc, title, it.pane == Pane::Guide, view.theme, frame, area);
+}
+
+/// A cause in words: what it means, what to press, what changed before it began, the newest error.
+fn told(it: &Cause, view: View<'_>) -> Doc {
+    let zone = &view.shared.setup.zone;
+    let mut doc = Doc::default();
+    doc.push(Kind::Strong, &it.text);
+    let (meaning, next) = guide(&it.class).unwrap_or(("", ""));
+    doc.field("means", meaning);
+    doc.field("do next", if it.advice.is_empty() { next } else { &it.advice });
+    for remedy in &it.remedies {
+        let line = match remedy {
+            Remedy::ReplaceCredentials => "K  replace the credentials",
+            Remedy::EditMapping => "m  edit the mapping, with a preview",
+            Remedy::EditConfig => "i  open the integration; its settings: leadline integration update",
+            Remedy::Test => "t  test push",
+            Remedy::Retry => "r  retry all of them",
+            Remedy::RetryReRendered => "r  retry all of them, rendered anew",
+            Remedy::Wait => "   wait: it is retried by itself",
+            Remedy::Skip => "   Tab, then a: skip those that will never do",
+        };
+        doc.push(Kind::Text, &format!("  {line}"));
+    }
+    doc.gap();
+    let counts = format!("{} dead, {} retrying, {} leads", it.dead, it.retrying, it.leads);
+    doc.field("how many", &counts);
+    doc.field("quoted", &it.money());
+    for place in it.places.iter().take(6) {
+        doc.field("where", &format!("{} / {}: {}", place.company, place.name, place.deliveries));
+    }
+    let moment = |at: Option<jiff::Timestamp>| at.map(|at| time::moment(at, zone)).unwrap_or_default();
+    doc.field("began", &moment(it.first_at));
+    doc.field("last", &moment(it.last_at));
+    doc.section("changed in the hour before it began");
+    if it.changed_before.is_empty() {
+        doc.push(Kind::Quiet, "Nobody changed anything there.");
+    }
+    for act in &it.changed_before {
+        let at = act.at.map(|at| time::stamp(at, zone)).unwrap_or_default();
+        doc.push(Kind::Text, &format!("{at}  {} {} {}", act.operator, act.action, act.target));
+    }
+    doc.section("newest error, as it came");
+    doc.push(Kind::Error, &it.sample);
+    doc
+}

@@ -1,0 +1,218 @@
+//! How an integration's screen answers to keys and events.
+
+use jiff::Timestamp;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::{ACTIONS, ATTEMPTS, DELIVERIES, IntegrationScreen, Pane, picture};
+use crate::console::app::shared::{Shared, Tone};
+use crate::console::data::Answer;
+use crate::console::keymap::Action;
+use crate::console::screen::{Cx, Event, Screen, Sorts, Subject, Typed, View};
+use crate::console::screens::attempt::{ages, subject_of};
+use crate::console::screens::overview::end_filter;
+use crate::console::widgets::filter::Filter;
+use crate::console::widgets::input::Input;
+
+impl Screen for IntegrationScreen {
+    fn crumb(&self, shared: &Shared) -> String {
+        if shared.company.is_some() { self.name.clone() } else { format!("{} / {}", self.company, self.name) }
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        &ACTIONS
+    }
+
+    fn perform(&mut self, action: Action, cx: &mut Cx<'_>) {
+        match action {
+            Action::Open | Action::Full => self.open(false, cx),
+            Action::Diff => self.open(true, cx),
+            Action::Layout => {
+                self.shows_deliveries = !self.shows_deliveries;
+                self.pane = Pane::List;
+                self.load(cx);
+            }
+            Action::Pane => self.pane = if self.pane == Pane::List { Pane::Page } else { Pane::List },
+            Action::Follow => {
+                self.attempts.is_moved = !self.attempts.is_moved;
+                self.fresh = 0;
+            }
+            Action::Older => self.ask_older(cx),
+            Action::Pager => {
+                if let Some(it) = self.attempts.current() {
+                    let detail = self.details.of(&it.id);
+                    let text = crate::console::screens::attempt::document::whole(
+                        it,
+                        detail,
+                        None,
+                        &cx.shared.setup.zone,
+                    );
+                    cx.effects_page(text.text());
+                }
+            }
+            Action::Wrap | Action::NextSection | Action::PreviousSection => {
+                self.page.perform(action);
+                self.answer.perform(action);
+            }
+            _ if self.pane == Pane::Page && action.is_move() => {
+                self.page.perform(action);
+                self.answer.perform(action);
+            }
+            _ => self.in_list(action, cx),
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, cx: &mut Cx<'_>) {
+        match event {
+            Event::Attempts { integration, attempts, first } if integration == self.id => {
+                self.take(attempts, first);
+                if self.shows_deliveries {
+                    self.ask_deliveries(String::new(), cx);
+                }
+            }
+            Event::Answered { .. } => {
+                if let Some(attempt) = self.details.take(&event) {
+                    let is_listed = self.attempts.rows.iter().any(|it| it.id == attempt.id);
+                    if is_listed {
+                        self.take(&[attempt], false);
+                    }
+                }
+                self.take_deliveries(&event);
+                let mut found = Vec::new();
+                let taken = self.older.take(&event, |answer| match answer {
+                    Answer::Attempts(attempts) => {
+                        found.clone_from(attempts);
+                        Some(())
+                    }
+                    _ => None,
+                });
+                if taken {
+                    self.kept += found.len();
+                    self.take(&found, false);
+                }
+            }
+            Event::Live => {
+                self.details.take(&event);
+            }
+            _ => {}
+        }
+    }
+
+    fn load(&mut self, cx: &mut Cx<'_>) {
+        if self.shows_deliveries {
+            self.has_more = false;
+            self.ask_deliveries(String::new(), cx);
+        }
+    }
+
+    fn normalize(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.shared.now;
+        let before = self.attempts.selected.clone();
+        let dropped = self.attempts.normalize(&ATTEMPTS, now) + self.deliveries.normalize(&DELIVERIES, now);
+        if self.attempts.selected != before {
+            self.page.rewind();
+            self.answer.rewind();
+        }
+        if dropped > 0 {
+            let marks = if dropped == 1 { "mark" } else { "marks" };
+            cx.say(Tone::Plain, format!("{dropped} {marks} dropped: the rows are filtered out"));
+        }
+        if let Some(attempt) = self.attempts.current().filter(|_| !self.shows_deliveries).cloned() {
+            self.details.want(&attempt, cx);
+        }
+    }
+
+    fn subject(&self, _: &Shared) -> Subject {
+        let mut subject = match (self.shows_deliveries, self.attempts.current(), self.deliveries.current()) {
+            (false, Some(it), _) => subject_of(it, self.details.of(&it.id)),
+            (true, _, Some(it)) => Subject {
+                lead: Some((it.lead.clone(), it.company_id, it.person().to_owned())),
+                ..Subject::default()
+            },
+            _ => Subject::default(),
+        };
+        subject.integration = Some(self.id.clone());
+        subject.company = Some(self.company_id);
+        subject.deliveries = self.chosen();
+        subject
+    }
+
+    fn command(&self, _: &Shared) -> String {
+        let of = format!("'{}/{}'", self.company_id, self.name);
+        if self.shows_deliveries {
+            format!("leadline delivery list --undelivered --integration {of}")
+        } else {
+            format!("leadline attempt list --integration {of}")
+        }
+    }
+
+    fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        picture::draw(self, view, frame, area);
+    }
+
+    fn typing(&mut self) -> Option<&mut Input> {
+        let filter =
+            if self.shows_deliveries { &mut self.deliveries.filter } else { &mut self.attempts.filter };
+        filter.editing.then_some(&mut filter.input)
+    }
+
+    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
+        let filter =
+            if self.shows_deliveries { &mut self.deliveries.filter } else { &mut self.attempts.filter };
+        end_filter(filter, typed);
+    }
+
+    fn back(&mut self) -> bool {
+        if self.pane == Pane::Page {
+            self.pane = Pane::List;
+            return true;
+        }
+        if self.shows_deliveries { self.deliveries.back() } else { self.attempts.back() }
+    }
+
+    fn filter(&self) -> Option<&Filter> {
+        Some(if self.shows_deliveries { &self.deliveries.filter } else { &self.attempts.filter })
+    }
+
+    fn chips(&self) -> Vec<String> {
+        let only = if self.shows_deliveries { self.deliveries.bad_only } else { self.attempts.bad_only };
+        only.then(|| "failed only".to_owned()).into_iter().collect()
+    }
+
+    fn follows(&self) -> Option<String> {
+        Some(self.id.clone())
+    }
+
+    fn period(&self) -> Option<i64> {
+        self.shows_deliveries.then_some(5)
+    }
+
+    fn ages(&self, shared: &Shared) -> Vec<Timestamp> {
+        let it = self.it(shared).into_iter();
+        let own =
+            it.flat_map(|it| [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until]);
+        own.flatten().chain(ages(&self.attempts.rows)).collect()
+    }
+
+    fn label(&self, action: Action, _: &Shared) -> Option<String> {
+        let marks =
+            if self.shows_deliveries { self.deliveries.marks.len() } else { self.attempts.marks.len() };
+        match action {
+            Action::Retry if marks > 0 => Some(format!("retry {marks} marked")),
+            Action::FailingOnly => Some("failed only".to_owned()),
+            Action::Layout if self.shows_deliveries => Some("attempts".to_owned()),
+            Action::Layout => Some("deliveries".to_owned()),
+            Action::Open if self.shows_deliveries => Some("open the lead".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn sorts(&mut self) -> Option<Sorts<'_>> {
+        if self.shows_deliveries {
+            let keys = DELIVERIES.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
+            return Some((keys, &mut self.deliveries.sort));
+        }
+        let keys = ATTEMPTS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
+        Some((keys, &mut self.attempts.sort))
+    }
+}

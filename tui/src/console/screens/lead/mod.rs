@@ -1,0 +1,352 @@
+//! One lead: a line for each integration with why it is where it is, what happened in the order of time, and the lead
+//! itself.
+
+mod picture;
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use jiff::Timestamp;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use serde_json::json;
+
+use crate::console::app::shared::{Shared, Tone};
+use crate::console::data::lead::{Explained, Step};
+use crate::console::data::{Answer, Attempt, AttemptState, Flow, LeadPage, Query};
+use crate::console::keymap::Action;
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
+use crate::console::screens::attempt::AttemptScreen;
+use crate::console::screens::integration::chosen_delivery;
+use crate::console::screens::overview::end_filter;
+use crate::console::theme::Role;
+use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::filter::{Fields, Filter};
+use crate::console::widgets::input::Input;
+use crate::console::widgets::page::Page;
+use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::time;
+
+impl Row for Explained {
+    fn id(&self) -> &str {
+        &self.delivery.id
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        let mut fields = self.delivery.fields();
+        fields.push(("why", Cow::Borrowed(&self.why)));
+        fields
+    }
+
+    fn at(&self) -> Option<Timestamp> {
+        self.delivery.at()
+    }
+
+    fn is_bad(&self) -> bool {
+        self.delivery.is_bad()
+    }
+}
+
+/// One line for each delivery.
+pub const COLUMNS: [Column<Explained>; 6] = [
+    column("integration", "INTEGRATION", Width::Share(12, 18), 0, |it: &Explained, _| {
+        plain(&*it.delivery.integration)
+    }),
+    column("state", "STATE", Width::Fixed(11), 0, |it: &Explained, look| {
+        let (glyph, role) = look.theme.delivery(it.delivery.state);
+        told(
+            role,
+            format!("{glyph} {}", if it.delivery.running { "running" } else { it.delivery.state.word() }),
+        )
+    }),
+    column("tries", "TRIES", Width::Fixed(5), 3, |it: &Explained, _| plain(it.delivery.attempts.to_string()))
+        .right(),
+    column("event", "EVENT", Width::Fixed(8), 4, |it: &Explained, _| {
+        plain(it.delivery.event.trim_start_matches("lead."))
+    }),
+    column("since", "SINCE", Width::Fixed(7), 2, |it: &Explained, look| {
+        plain(time::age(look.now, it.delivery.at()))
+    }),
+    column("why", "WHY", Width::Share(36, 250), 0, |it: &Explained, _| match it.why.as_str() {
+        "" => told(Role::Quiet, it.delivery.because().to_owned()),
+        why => plain(why),
+    }),
+];
+
+/// The screen.
+#[derive(Debug)]
+pub struct LeadScreen {
+    uuid: String,
+    company: i64,
+    person: String,
+    /// The integration whose delivery is to be selected first.
+    wanted: Option<String>,
+    fetch: Fetch<LeadPage>,
+    flows: Fetch<Vec<Flow>>,
+    table: Table<Explained>,
+    page: Page,
+    event: Page,
+    has_page: bool,
+    rows: Cell<usize>,
+}
+
+const ACTIONS: [Action; 36] = [
+    Action::Open,
+    Action::Up,
+    Action::Down,
+    Action::First,
+    Action::Last,
+    Action::PageUp,
+    Action::PageDown,
+    Action::NextSection,
+    Action::PreviousSection,
+    Action::Pane,
+    Action::Filter,
+    Action::FailingOnly,
+    Action::Wrap,
+    Action::Mark,
+    Action::Range,
+    Action::MarkAll,
+    Action::ClearMarks,
+    Action::Retry,
+    Action::Push,
+    Action::EditFlow,
+    Action::ToggleFlow,
+    Action::Hold,
+    Action::Release,
+    Action::Skip,
+    Action::Mapping,
+    Action::Credentials,
+    Action::Test,
+    Action::Toggle,
+    Action::Evidence,
+    Action::Actions,
+    Action::OpenIntegration,
+    Action::Pager,
+    Action::Rotate,
+    Action::CutOver,
+    Action::Revoke,
+    Action::Reset,
+];
+
+impl LeadScreen {
+    /// Opens a lead; a company of 0 is found by the uuid.
+    pub fn new(uuid: String, company: i64, person: String) -> Self {
+        Self {
+            uuid,
+            company,
+            person,
+            wanted: None,
+            fetch: Fetch::default(),
+            flows: Fetch::default(),
+            table: Table::default(),
+            page: Page::default(),
+            event: Page::default(),
+            has_page: false,
+            rows: Cell::new(1),
+        }
+    }
+
+    /// The same, with the delivery to this integration selected.
+    pub fn at(mut self, integration: &str) -> Self {
+        self.wanted = Some(integration.to_owned());
+        self
+    }
+
+    /// The steps of the integration that is selected, oldest first.
+    fn steps<'s>(&self, page: &'s LeadPage) -> Vec<&'s Step> {
+        let name = self.table.current().map(|it| it.delivery.integration.as_str());
+        page.steps
+            .iter()
+            .filter(|step| step.integration.is_empty() || Some(step.integration.as_str()) == name)
+            .collect()
+    }
+
+    /// The attempts of the selected delivery's integration, newest first.
+    fn attempts(&self) -> Vec<Attempt> {
+        let Some((page, current)) = self.fetch.value.as_ref().zip(self.table.current()) else {
+            return Vec::new();
+        };
+        let steps = self
+            .steps(page)
+            .into_iter()
+            .rev()
+            .filter(|step| step.what == "attempt" && !step.attempt.is_empty());
+        steps
+            .map(|step| Attempt {
+                id: step.attempt.clone(),
+                delivery: current.delivery.id.clone(),
+                lead: self.uuid.clone(),
+                lead_name: self.person.clone(),
+                integration_id: current.delivery.integration_id.clone(),
+                integration: current.delivery.integration.clone(),
+                company_id: current.delivery.company_id,
+                company: page.lead.company.clone(),
+                number: step.number,
+                trigger: String::new(),
+                state: AttemptState::parse(&step.state),
+                status: None,
+                class: String::new(),
+                error: step.reason.clone(),
+                started_at: step.at,
+                duration_ms: None,
+                event: current.delivery.event.clone(),
+            })
+            .collect()
+    }
+
+    /// The flow that decides about the selected delivery: the one that it names, else one that sends there.
+    fn flow(&self) -> Option<&Flow> {
+        let it = self.table.current()?;
+        let flows = self.flows.value.as_ref()?;
+        let here = |flow: &&Flow| flow.targets.iter().any(|(id, _)| *id == it.delivery.integration_id);
+        let told = format!("{} {}", it.delivery.reason, it.why);
+        flows.iter().filter(here).find(|flow| told.contains(&flow.name)).or_else(|| flows.iter().find(here))
+    }
+}
+
+impl Screen for LeadScreen {
+    fn crumb(&self, _: &Shared) -> String {
+        if self.person.is_empty() { self.uuid.clone() } else { self.person.clone() }
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        &ACTIONS
+    }
+
+    fn perform(&mut self, action: Action, cx: &mut Cx<'_>) {
+        match action {
+            Action::Open => {
+                let attempts = self.attempts();
+                if attempts.is_empty() {
+                    return cx.say(Tone::Plain, "nothing has been pushed there yet: the line says why");
+                }
+                cx.open(Box::new(AttemptScreen::new(attempts, 0)));
+            }
+            Action::Pane => self.has_page = !self.has_page,
+            Action::Wrap | Action::NextSection | Action::PreviousSection => {
+                self.page.perform(action);
+                self.event.perform(action);
+            }
+            Action::Pager => {
+                if let Some(page) = &self.fetch.value {
+                    cx.effects_page(crate::console::widgets::document::readable(&page.event));
+                }
+            }
+            _ if self.has_page && action.is_move() => {
+                self.page.perform(action);
+                self.event.perform(action);
+            }
+            _ => {
+                let before = self.table.selected.clone();
+                self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1));
+                if self.table.selected != before {
+                    self.page.rewind();
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
+        let taken = self.fetch.take(&event, |answer| match answer {
+            Answer::Lead(page) => Some((**page).clone()),
+            _ => None,
+        });
+        if let Some(page) = self.fetch.value.as_ref().filter(|_| taken) {
+            self.company = page.lead.company_id;
+            if !page.lead.name.is_empty() {
+                self.person.clone_from(&page.lead.name);
+            }
+            self.table.set(page.deliveries.clone());
+            let wanted = self.wanted.take();
+            let found =
+                page.deliveries.iter().find(|it| Some(&it.delivery.integration_id) == wanted.as_ref());
+            if let Some(found) = found {
+                self.table.select(found.delivery.id.clone());
+            }
+        }
+        self.flows.take(&event, |answer| match answer {
+            Answer::Flows(flows) => Some(flows.clone()),
+            _ => None,
+        });
+    }
+
+    fn load(&mut self, cx: &mut Cx<'_>) {
+        self.fetch.ask_anew(Query::Lead { uuid: self.uuid.clone(), company: self.company }, cx);
+        self.flows.forget();
+    }
+
+    fn normalize(&mut self, cx: &mut Cx<'_>) {
+        self.table.normalize(&COLUMNS, cx.shared.now);
+        if self.company != 0 && self.flows.value.is_none() && self.flows.error.is_none() {
+            self.flows.ask(Query::Flows { company: self.company }, cx);
+        }
+    }
+
+    fn subject(&self, _: &Shared) -> Subject {
+        let current = self.table.current();
+        let page = self.fetch.value.as_ref();
+        Subject {
+            integration: current.map(|it| it.delivery.integration_id.clone()),
+            company: Some(self.company).filter(|id| *id != 0),
+            lead: Some((self.uuid.clone(), self.company, self.person.clone())),
+            deliveries: self.table.chosen().into_iter().map(|it| chosen_delivery(&it.delivery)).collect(),
+            flow: self.flow().cloned(),
+            record: page.map(|page| {
+                json!({
+                    "uuid": page.lead.uuid, "company_id": page.lead.company_id, "name": page.lead.name,
+                    "email": page.lead.email, "state": page.lead.state, "received_at": page.lead.received_at,
+                    "deliveries": page.deliveries.iter().map(|it| json!({
+                        "id": it.delivery.id, "integration": it.delivery.integration,
+                        "state": it.delivery.state.word(), "why": it.why, "error": it.delivery.error,
+                    })).collect::<Vec<_>>(),
+                })
+            }),
+            ..Subject::default()
+        }
+    }
+
+    fn command(&self, _: &Shared) -> String {
+        format!("leadline lead trace {}", self.uuid)
+    }
+
+    fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        picture::draw(self, view, frame, area);
+    }
+
+    fn typing(&mut self) -> Option<&mut Input> {
+        self.table.filter.editing.then_some(&mut self.table.filter.input)
+    }
+
+    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
+        end_filter(&mut self.table.filter, typed);
+    }
+
+    fn back(&mut self) -> bool {
+        std::mem::take(&mut self.has_page) || self.table.back()
+    }
+
+    fn filter(&self) -> Option<&Filter> {
+        Some(&self.table.filter)
+    }
+
+    fn period(&self) -> Option<i64> {
+        // What is under way is seen to end; a lead that is at rest is not asked for again and again.
+        let moves =
+            self.table.rows.iter().any(|it| it.delivery.running || it.delivery.state.word() == "pending");
+        Some(if moves { 2 } else { 15 })
+    }
+
+    fn ages(&self, _: &Shared) -> Vec<Timestamp> {
+        self.table.rows.iter().filter_map(|it| it.delivery.at()).collect()
+    }
+
+    fn label(&self, action: Action, _: &Shared) -> Option<String> {
+        let marks = self.table.marks.len();
+        match action {
+            Action::Retry if marks > 0 => Some(format!("retry {marks} marked")),
+            Action::Open => Some("attempts".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Integrations as cards.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::columns::{pushed, retry, waiting};
+use crate::console::data::Integration;
+use crate::console::screen::View;
+use crate::console::theme::Role;
+use crate::console::widgets::draw::{badge, cut, error_text, pane, safe};
+use crate::console::widgets::table::window_start;
+use crate::console::widgets::time;
+
+/// The rows of a card, its border included.
+const ROWS: u16 = 7;
+
+/// Draws them; answers how many stand in a line, and how many there is room for.
+pub(super) fn draw(
+    all: &[&Integration],
+    at: usize,
+    view: View<'_>,
+    frame: &mut Frame<'_>,
+    area: Rect,
+) -> (usize, usize) {
+    let columns = usize::from((area.width / 38).max(1));
+    let seen = usize::from((area.height / ROWS).max(1));
+    let rows = all.len().div_ceil(columns);
+    let start = window_start(at / columns, seen, rows);
+    let lines = Layout::vertical(vec![Constraint::Length(ROWS); seen]).split(area);
+    for (row, line) in lines.iter().enumerate() {
+        let line = line.intersection(area);
+        let cells = Layout::horizontal(vec![Constraint::Ratio(1, columns as u32); columns]).split(line);
+        for (column, cell) in cells.iter().enumerate() {
+            let index = (start + row) * columns + column;
+            if let Some(it) = all.get(index) {
+                card(it, index == at, view, frame, *cell);
+            }
+        }
+    }
+    let hidden = all.len().saturating_sub((start + seen) * columns);
+    if hidden > 0 {
+        let text = format!(" {hidden} more below ");
+        let width = u16::try_from(text.len()).unwrap_or(area.width).min(area.width);
+        let spot = Rect { x: area.right() - width, y: area.bottom().saturating_sub(1), width, height: 1 };
+        frame.render_widget(Line::from(view.theme.span(Role::Quiet, text)), spot.intersection(area));
+    }
+    (columns, columns * seen)
+}
+
+/// One card. What is selected is a sign and a reversed name: the border stays, so that a move costs few bytes.
+fn card(it: &Integration, is_selected: bool, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+    let (theme, now) = (view.theme, view.shared.now);
+    let width = usize::from(area.width).saturating_sub(4);
+    let mark = if is_selected { theme.pick("▶ ", "> ") } else { "" };
+    let company =
+        if view.look().is_one_company { String::new() } else { safe(&it.company, width / 2, theme) };
+    let name = safe(&it.name, width.saturating_sub(company.chars().count() + 6), theme);
+    let title = vec![
+        theme.span(Role::Accent, mark),
+        theme.span(if is_selected { Role::Selected } else { Role::Strong }, name),
+        theme.span(Role::Quiet, format!("  {company}")),
+    ];
+    let field = |label: &str, value: String| {
+        Line::from(vec![
+            theme.span(Role::Quiet, format!("{label:<8}")),
+            Span::raw(cut(&value, width.saturating_sub(8), theme)),
+        ])
+    };
+    let text = vec![
+        Line::from(badge(it, theme)),
+        field("pushed", format!("{}   {}", pushed(now, it), safe(&it.connector, 12, theme))),
+        field("error", error(it, width, view)),
+        Line::from(waiting(it, theme)),
+        field("retry", retry(now, it)),
+    ];
+    let block = pane(title, false, theme);
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
+    frame.render_widget(Paragraph::new(text), inner);
+}
+
+fn error(it: &Integration, width: usize, view: View<'_>) -> String {
+    if it.last_error.is_empty() {
+        return "none".to_owned();
+    }
+    let age = it.last_error_at.map(|at| format!("  {}", time::ago(view.shared.now, at))).unwrap_or_default();
+    let room = width.saturating_sub(8 + age.len());
+    format!("{}{age}", error_text(&it.last_error, room.max(8), view.theme))
+}

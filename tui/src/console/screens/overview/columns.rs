@@ -1,0 +1,98 @@
+//! The columns of the list of integrations, and the words that cards and strip share with it.
+
+use jiff::Timestamp;
+use ratatui::text::Span;
+
+use crate::console::data::Integration;
+use crate::console::theme::{Role, Theme};
+use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::draw::{counted, without_phrase};
+use crate::console::widgets::time;
+
+/// The columns, the most important first.
+pub const COLUMNS: [Column<Integration>; 11] = [
+    column("name", "NAME", Width::Share(12, 28), 0, |it: &Integration, _| plain(&*it.name))
+        .by(|a, b| a.name.cmp(&b.name)),
+    column("company", "COMPANY", Width::Share(13, 24), 1, |it: &Integration, _| plain(&*it.company))
+        .company()
+        .by(|a, b| (&a.company, &a.name).cmp(&(&b.company, &b.name))),
+    column("state", "STATE", Width::Fixed(13), 0, |it: &Integration, look| {
+        let (glyph, role) = look.theme.badge(it.badge);
+        told(role, format!("{glyph} {}", it.badge.word()))
+    })
+    .by(|a, b| a.badge.cmp(&b.badge)),
+    column("failures", "FAIL", Width::Fixed(5), 4, |it: &Integration, _| plain(it.failures.to_string()))
+        .right()
+        .by(|a, b| b.failures.cmp(&a.failures)),
+    column("dead", "DEAD", Width::Fixed(5), 1, |it: &Integration, _| {
+        told(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
+    })
+    .right()
+    .by(|a, b| b.dead.cmp(&a.dead)),
+    column("held", "HELD", Width::Fixed(6), 5, |it: &Integration, _| plain(counted(it.held)))
+        .right()
+        .by(|a, b| b.held.cmp(&a.held)),
+    column("pending", "WAIT", Width::Fixed(6), 6, |it: &Integration, _| plain(counted(it.pending)))
+        .right()
+        .by(|a, b| b.pending.cmp(&a.pending)),
+    column("pushed", "PUSHED", Width::Fixed(7), 3, |it: &Integration, look| {
+        plain(time::age(look.now, it.last_pushed_at))
+    })
+    .by(|a, b| b.last_pushed_at.cmp(&a.last_pushed_at)),
+    column("retry", "NEXT RETRY", Width::Share(12, 26), 7, |it: &Integration, look| {
+        plain(retry(look.now, it))
+    }),
+    column("connector", "CONNECTOR", Width::Fixed(10), 8, |it: &Integration, _| plain(&*it.connector))
+        .by(|a, b| a.connector.cmp(&b.connector)),
+    column("error", "LAST ERROR", Width::Share(18, 200), 1, |it: &Integration, _| match it.pause_label() {
+        Some(label) => told(Role::Warn, label),
+        // Where room is short, what the target wrote says more than the words of its status.
+        None => match without_phrase(&it.last_error) {
+            Some((code, told)) => plain(format!("{code} {told}")),
+            None => plain(&*it.last_error),
+        },
+    }),
+];
+
+/// When it last pushed something.
+pub fn pushed(now: Timestamp, it: &Integration) -> String {
+    it.last_pushed_at.map_or_else(|| "never".to_owned(), |at| time::ago(now, at))
+}
+
+/// When the next retry goes out, or what it waits for: a time is named only if it will be so.
+pub fn retry(now: Timestamp, it: &Integration) -> String {
+    let ahead = |until: Option<Timestamp>| until.filter(|until| *until > now);
+    if let Some(label) = it.pause_label() {
+        return label.to_owned();
+    }
+    if !it.enabled {
+        return "when enabled".to_owned();
+    }
+    match (ahead(it.throttled_until), it.breaker.is_empty(), it.next_retry_at) {
+        (Some(until), ..) => format!("{}, throttled", time::until(now, until)),
+        (None, false, _) => match ahead(it.breaker_until) {
+            Some(until) => format!("{}, breaker open", time::until(now, until)),
+            None => "breaker tries one".to_owned(),
+        },
+        (None, true, Some(at)) => time::until(now, at),
+        (None, true, None) => "-".to_owned(),
+    }
+}
+
+/// The deliveries that wait; dead ones stand out, because a green badge must not hide them.
+pub fn waiting(it: &Integration, theme: Theme) -> Vec<Span<'static>> {
+    let mut spans = vec![theme.span(Role::Quiet, format!("{:<8}", "waiting"))];
+    let parts = [
+        (it.dead.to_string(), "dead", Role::Bad),
+        (counted(it.held), "held", Role::Plain),
+        (counted(it.pending), "pending", Role::Plain),
+    ];
+    for (count, word, role) in parts.into_iter().filter(|(count, ..)| count != "0") {
+        let gap = if spans.len() > 1 { ", " } else { "" };
+        spans.extend([Span::raw(gap), theme.span(role, format!("{count} {word}"))]);
+    }
+    if spans.len() == 1 {
+        spans.push(Span::raw("nothing"));
+    }
+    spans
+}

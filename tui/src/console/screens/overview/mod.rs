@@ -1,0 +1,305 @@
+//! The first screen: every integration with its health, worst first; as cards where they are few and there is room,
+//! else as a list with the selected one below.
+
+mod cards;
+mod columns;
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use jiff::Timestamp;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::console::app::menus::integration_json;
+use crate::console::app::shared::Shared;
+use crate::console::data::{Conn, Integration};
+use crate::console::keymap::Action;
+use crate::console::screen::{Cx, Event, Screen, Sorts, Subject, Typed, View};
+use crate::console::screens::integration::IntegrationScreen;
+use crate::console::theme::Role;
+use crate::console::widgets::draw::{badge, error_text, pane, safe};
+use crate::console::widgets::filter::{Fields, Filter};
+use crate::console::widgets::input::Input;
+use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::time;
+
+pub use columns::{COLUMNS, pushed, retry, waiting};
+
+/// Up to so many integrations are shown as cards, unless the operator says otherwise.
+const CARDS_MAX: usize = 12;
+/// The rows of the strip below a list.
+const STRIP: u16 = 6;
+
+impl Row for Integration {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        vec![
+            ("name", Cow::Borrowed(&self.name)),
+            ("company", Cow::Borrowed(&self.company)),
+            ("connector", Cow::Borrowed(&self.connector)),
+            ("badge", Cow::Borrowed(self.badge.word())),
+            ("err", Cow::Borrowed(&self.last_error)),
+        ]
+    }
+
+    fn at(&self) -> Option<Timestamp> {
+        self.last_error_at
+    }
+
+    fn is_bad(&self) -> bool {
+        self.badge.is_bad() || self.dead > 0
+    }
+}
+
+/// The screen.
+#[derive(Debug, Default)]
+pub struct OverviewScreen {
+    table: Table<Integration>,
+    /// What the operator chose: cards or not.
+    has_cards: Option<bool>,
+    /// The rows or cards that the last drawing had room for: in a line, and altogether.
+    room: Cell<(usize, usize)>,
+}
+
+const ACTIONS: [Action; 29] = [
+    Action::Open,
+    Action::Up,
+    Action::Down,
+    Action::Left,
+    Action::Right,
+    Action::First,
+    Action::Last,
+    Action::PageUp,
+    Action::PageDown,
+    Action::Filter,
+    Action::FailingOnly,
+    Action::Layout,
+    Action::Sort,
+    Action::SortLeft,
+    Action::SortRight,
+    Action::Invert,
+    Action::Retry,
+    Action::RetryWaiting,
+    Action::Test,
+    Action::Toggle,
+    Action::Credentials,
+    Action::Mapping,
+    Action::Actions,
+    Action::Rotate,
+    Action::CutOver,
+    Action::Revoke,
+    Action::Reset,
+    Action::Release,
+    Action::OpenIntegration,
+];
+
+impl OverviewScreen {
+    fn refresh(&mut self, shared: &Shared) {
+        let rows: Vec<Integration> = shared.in_view().cloned().collect();
+        self.table.rows = rows;
+        self.table.is_loaded = shared.is_loaded;
+    }
+
+    fn is_cards(&self, shared: &Shared) -> bool {
+        shared.is_wide() && self.has_cards.unwrap_or(self.table.rows.len() <= CARDS_MAX)
+    }
+
+    fn empty(&self, shared: &Shared) -> &'static str {
+        match (&shared.conn, shared.is_loaded) {
+            (_, true) => {
+                "There is no integration yet.\n\nMake one:  leadline integration create --company ID\n    \
+                 --connector webhook --name NAME --config '{…}'"
+            }
+            (Conn::Connecting | Conn::Live, false) => "Connecting…",
+            _ => "Nothing is known yet: the daemon has not answered.",
+        }
+    }
+
+    fn list(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let (theme, shared) = (view.theme, view.shared);
+        let strip_rows = if area.height > 12 { STRIP } else { 0 };
+        let [top, strip] = Layout::vertical([Constraint::Min(0), Constraint::Length(strip_rows)]).areas(area);
+        let block = pane(self.title(view), true, theme);
+        let inner = block.inner(top);
+        frame.render_widget(block, top);
+        self.room.set((1, usize::from(inner.height).saturating_sub(1)));
+        if self.table.is_loaded {
+            self.table.draw(&COLUMNS, &view.look(), self.empty(shared), frame, inner);
+        } else {
+            let text: Vec<Line<'_>> =
+                self.empty(shared).lines().map(|l| Line::raw(theme.spell(&format!(" {l}")))).collect();
+            frame.render_widget(Paragraph::new(text), inner);
+        }
+        if let Some(it) = self.table.current().filter(|_| strip_rows > 0) {
+            detail(it, view, frame, strip);
+        }
+    }
+
+    fn title(&self, view: View<'_>) -> Vec<Span<'static>> {
+        let theme = view.theme;
+        let order = if self.table.sort.is_none() { ", worst first" } else { "" };
+        let mut title = vec![
+            theme.span(Role::Strong, "Integrations"),
+            theme.span(Role::Quiet, format!("{}{order}", self.table.note(&COLUMNS, view.shared.now))),
+        ];
+        if view.shared.stale_since.is_some() {
+            title.push(theme.span(Role::Warn, "  STALE"));
+        }
+        title
+    }
+}
+
+impl Screen for OverviewScreen {
+    fn crumb(&self, _: &Shared) -> String {
+        "Overview".to_owned()
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        &ACTIONS
+    }
+
+    fn perform(&mut self, action: Action, cx: &mut Cx<'_>) {
+        match action {
+            Action::Open => {
+                if let Some(it) = self.table.current() {
+                    cx.open(Box::new(IntegrationScreen::new(it)));
+                }
+            }
+            Action::Layout => self.has_cards = Some(!self.is_cards(cx.shared)),
+            _ => {
+                let (line, page) = self.room.get();
+                self.table.perform(&COLUMNS, cx.shared.now, action, line.max(1), page.max(1));
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, cx: &mut Cx<'_>) {
+        if let Event::Integrations = event {
+            self.refresh(cx.shared);
+        }
+    }
+
+    fn load(&mut self, cx: &mut Cx<'_>) {
+        self.refresh(cx.shared);
+    }
+
+    fn normalize(&mut self, cx: &mut Cx<'_>) {
+        self.refresh(cx.shared);
+        self.table.normalize(&COLUMNS, cx.shared.now);
+    }
+
+    fn subject(&self, _: &Shared) -> Subject {
+        let Some(it) = self.table.current() else { return Subject::default() };
+        Subject {
+            integration: Some(it.id.clone()),
+            company: Some(it.company_id),
+            record: Some(integration_json(it)),
+            ..Subject::default()
+        }
+    }
+
+    fn command(&self, shared: &Shared) -> String {
+        let company = shared.company.as_ref().map(|(id, _)| format!(" --company {id}")).unwrap_or_default();
+        let failing = if self.table.bad_only { " --badge failing" } else { "" };
+        format!("leadline integration list{company}{failing}")
+    }
+
+    fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let visible = self.table.visible(&COLUMNS, view.shared.now);
+        if self.is_cards(view.shared) && !visible.is_empty() {
+            let at = visible.iter().position(|it| Some(&it.id) == self.table.selected.as_ref()).unwrap_or(0);
+            self.room.set(cards::draw(&visible, at, view, frame, area));
+        } else {
+            self.list(view, frame, area);
+        }
+    }
+
+    fn typing(&mut self) -> Option<&mut Input> {
+        self.table.filter.editing.then_some(&mut self.table.filter.input)
+    }
+
+    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
+        end_filter(&mut self.table.filter, typed);
+    }
+
+    fn back(&mut self) -> bool {
+        self.table.back()
+    }
+
+    fn filter(&self) -> Option<&Filter> {
+        Some(&self.table.filter)
+    }
+
+    fn chips(&self) -> Vec<String> {
+        let only = self.table.bad_only.then(|| "failing only".to_owned());
+        only.into_iter().collect()
+    }
+
+    fn ages(&self, shared: &Shared) -> Vec<Timestamp> {
+        let times = |it: &Integration| {
+            [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until, it.breaker_until]
+        };
+        shared.in_view().flat_map(times).flatten().collect()
+    }
+
+    fn label(&self, action: Action, shared: &Shared) -> Option<String> {
+        match action {
+            Action::Retry => Some("retry dead".to_owned()),
+            Action::Layout if self.is_cards(shared) => Some("list".to_owned()),
+            Action::Layout => Some("cards".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn sorts(&mut self) -> Option<Sorts<'_>> {
+        let keys = COLUMNS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
+        Some((keys, &mut self.table.sort))
+    }
+}
+
+/// Enter keeps what was typed into a filter, Esc clears it.
+pub fn end_filter(filter: &mut Filter, typed: Typed) {
+    match typed {
+        Typed::Changed => {}
+        Typed::Entered => filter.editing = false,
+        Typed::Escaped => {
+            filter.input.clear();
+            filter.editing = false;
+        }
+    }
+}
+
+/// The selected integration in a few lines.
+fn detail(it: &Integration, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+    let (theme, shared) = (view.theme, view.shared);
+    let width = usize::from(area.width).saturating_sub(4);
+    let name = safe(&it.full_name(), width.saturating_sub(20), theme);
+    let of = format!("  {}", safe(&it.connector, 14, theme));
+    let block = pane(vec![theme.span(Role::Strong, name), theme.span(Role::Quiet, of)], false, theme);
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
+    let mut state = badge(it, theme);
+    if let Some(label) = it.pause_label() {
+        state.extend([Span::raw("   "), theme.span(Role::Warn, label)]);
+    }
+    let push = format!("{:<8}{}   next retry {}", "pushed", pushed(shared.now, it), retry(shared.now, it));
+    let age = it.last_error_at.map(|at| format!("{}  ", time::ago(shared.now, at))).unwrap_or_default();
+    let error = match it.last_error.as_str() {
+        "" => "none".to_owned(),
+        error => format!("{age}{}", error_text(error, width.saturating_sub(8 + age.len()), theme)),
+    };
+    let lines = vec![
+        Line::from(state),
+        Line::from(safe(&push, width, theme)),
+        Line::from(waiting(it, theme)),
+        Line::from(vec![theme.span(Role::Quiet, format!("{:<8}", "error")), Span::raw(error)]),
+    ];
+    frame.render_widget(Paragraph::new(lines), inner);
+}

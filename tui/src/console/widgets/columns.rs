@@ -1,0 +1,170 @@
+//! A column, described once: its key, head, width, what it gives way to, its cell and its order.
+
+use std::cmp::Ordering;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::console::theme::{Role, Theme};
+
+/// What a cell may depend on besides its row.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    pub now: Timestamp,
+    pub zone: &'a TimeZone,
+    pub theme: Theme,
+    /// Everything shown is of one company, so that nobody need be told which.
+    pub is_one_company: bool,
+    /// And of one integration.
+    pub is_one_integration: bool,
+}
+
+/// A text in a meaning; made safe when it is drawn.
+pub struct Cell {
+    pub text: String,
+    pub role: Role,
+}
+
+/// Plain text.
+pub fn plain(text: impl Into<String>) -> Cell {
+    Cell { text: text.into(), role: Role::Plain }
+}
+
+/// Text in a meaning.
+pub fn told(role: Role, text: impl Into<String>) -> Cell {
+    Cell { text: text.into(), role }
+}
+
+/// How wide a column is.
+#[derive(Clone, Copy, Debug)]
+pub enum Width {
+    Fixed(u16),
+    /// At least and at most so much of what is left.
+    Share(u16, u16),
+}
+
+/// One column of a list of `R`.
+pub struct Column<R: 'static> {
+    /// How it is named where one sorts by it.
+    pub key: &'static str,
+    pub head: &'static str,
+    pub width: Width,
+    /// 0 is always shown; of the others, the highest gives way first.
+    pub priority: u8,
+    pub cell: fn(&R, &Look<'_>) -> Cell,
+    pub order: Option<fn(&R, &R) -> Ordering>,
+    /// Numbers stand at the right end.
+    pub is_right: bool,
+    /// Left out where everything is of one company, or of one integration.
+    pub is_company: bool,
+    pub is_integration: bool,
+}
+
+/// A column that nobody sorts by.
+pub const fn column<R>(
+    key: &'static str,
+    head: &'static str,
+    width: Width,
+    priority: u8,
+    cell: fn(&R, &Look<'_>) -> Cell,
+) -> Column<R> {
+    Column {
+        key,
+        head,
+        width,
+        priority,
+        cell,
+        order: None,
+        is_right: false,
+        is_company: false,
+        is_integration: false,
+    }
+}
+
+impl<R> Column<R> {
+    /// The same, and one can sort by it.
+    pub const fn by(mut self, order: fn(&R, &R) -> Ordering) -> Self {
+        self.order = Some(order);
+        self
+    }
+
+    /// The same, at the right end of its place.
+    pub const fn right(mut self) -> Self {
+        self.is_right = true;
+        self
+    }
+
+    /// The same, left out where everything is of one company.
+    pub const fn company(mut self) -> Self {
+        self.is_company = true;
+        self
+    }
+
+    /// The same, left out where everything is of one integration.
+    pub const fn integration(mut self) -> Self {
+        self.is_integration = true;
+        self
+    }
+
+    const fn least(&self) -> usize {
+        match self.width {
+            Width::Fixed(width) | Width::Share(width, _) => width as usize,
+        }
+    }
+}
+
+/// The columns that fit into `width`, each with its own; one blank stands between two.
+pub fn fitting<R>(
+    columns: &[Column<R>],
+    width: usize,
+    is_one_company: bool,
+    is_one_integration: bool,
+) -> Vec<(&Column<R>, usize)> {
+    let is_told =
+        |c: &&Column<R>| !(c.is_company && is_one_company || c.is_integration && is_one_integration);
+    let mut shown: Vec<&Column<R>> = columns.iter().filter(is_told).collect();
+    let least = |shown: &[&Column<R>]| shown.iter().map(|c| c.least() + 1).sum::<usize>().saturating_sub(1);
+    while least(&shown) > width {
+        let Some(at) = (0..shown.len()).max_by_key(|at| (shown[*at].priority, *at)) else { break };
+        if shown[at].priority == 0 {
+            break;
+        }
+        shown.remove(at);
+    }
+    let mut left = width.saturating_sub(least(&shown));
+    let mut widths: Vec<usize> = shown.iter().map(|c| c.least()).collect();
+    // Those that give way last are the first to grow.
+    let mut order: Vec<usize> = (0..shown.len()).collect();
+    order.sort_by_key(|at| shown[*at].priority);
+    for at in order {
+        if let Width::Share(least, most) = shown[at].width {
+            let more = left.min(usize::from(most.saturating_sub(least)));
+            widths[at] += more;
+            left -= more;
+        }
+    }
+    shown.into_iter().zip(widths).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column<u8>; 4] = [
+        column("name", "NAME", Width::Share(6, 10), 0, |_, _| plain("")),
+        column("company", "COMPANY", Width::Fixed(8), 1, |_, _| plain("")).company(),
+        column("age", "AGE", Width::Fixed(4), 2, |_, _| plain("")),
+        column("error", "ERROR", Width::Share(5, 99), 1, |_, _| plain("")),
+    ];
+
+    #[test]
+    fn what_matters_least_gives_way_first() {
+        let keys = |width, one| -> Vec<(&str, usize)> {
+            fitting(&COLUMNS, width, one, false).into_iter().map(|(c, width)| (c.key, width)).collect()
+        };
+        assert_eq!(keys(40, false), [("name", 10), ("company", 8), ("age", 4), ("error", 15)]);
+        assert_eq!(keys(22, false), [("name", 7), ("company", 8), ("error", 5)]);
+        assert_eq!(keys(14, false), [("name", 10)], "what is left goes to what is shown");
+        assert_eq!(keys(22, true), [("name", 10), ("age", 4), ("error", 6)]);
+        assert_eq!(keys(2, false), [("name", 6)], "the drawing cuts");
+    }
+}

@@ -1,0 +1,164 @@
+//! The pieces that screens are made of. Text from outside is made safe here before it reaches a cell.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Clear};
+use unicode_width::UnicodeWidthStr as _;
+
+use super::input::Input;
+use crate::console::data::{Badge, Integration};
+use crate::console::theme::{Role, Theme};
+use crate::text::{display_text, fit};
+
+/// Text from outside, made safe, in at most `width` columns.
+pub fn safe(text: &str, width: usize, theme: Theme) -> String {
+    // What can be seen is never longer, and a megabyte need not be walked through for a cell.
+    let head: String = text.chars().take(width.saturating_mul(4).saturating_add(64)).collect();
+    let shown = display_text(&head).into_owned();
+    cut(&shown, width, theme)
+}
+
+/// Safe text in at most `width` columns, its end marked if something is missing.
+pub fn cut(text: &str, width: usize, theme: Theme) -> String {
+    match width {
+        0 => String::new(),
+        _ if text.width() <= width => text.to_owned(),
+        _ if theme.ascii => fit(text, width).replace('…', "~"),
+        _ => fit(text, width).into_owned(),
+    }
+}
+
+/// A count that the daemon breaks off at ten thousand.
+pub fn counted(count: u64) -> String {
+    match count {
+        ..10_000 => count.to_string(),
+        _ => "10000+".to_owned(),
+    }
+}
+
+/// Text from outside in exactly `width` columns.
+pub fn column(text: &str, width: usize, theme: Theme) -> String {
+    pad(safe(text, width, theme), width)
+}
+
+/// An error in at most `width` columns. Where room is short, the words of the status give way to what the target wrote.
+pub fn error_text(error: &str, width: usize, theme: Theme) -> String {
+    let shown = safe(error, width, theme);
+    let told = (shown != error).then(|| without_phrase(error)).flatten();
+    told.map_or(shown, |(code, told)| safe(&format!("{code} {told}"), width, theme))
+}
+
+/// `400 Bad Request: what the target wrote` as the code and what follows the colon.
+pub fn without_phrase(error: &str) -> Option<(&str, &str)> {
+    let (status, told) = error.split_once(": ")?;
+    let (code, _) = status.split_once(' ')?;
+    (code.len() == 3 && code.bytes().all(|digit| digit.is_ascii_digit())).then_some((code, told))
+}
+
+/// Blanks behind the text up to `width` columns.
+pub fn pad(mut text: String, width: usize) -> String {
+    let missing = width.saturating_sub(text.width());
+    text.extend(std::iter::repeat_n(' ', missing));
+    text
+}
+
+/// The width of a line in columns.
+pub fn line_width(line: &[Span<'_>]) -> usize {
+    line.iter().map(Span::width).sum()
+}
+
+/// A frame with a title; a heavy one has the focus.
+pub fn pane<'a>(title: Vec<Span<'a>>, heavy: bool, theme: Theme) -> Block<'a> {
+    let style = if heavy { theme.style(Role::Accent) } else { theme.style(Role::Quiet) };
+    let mut spans = vec![Span::raw(" ")];
+    spans.extend(title);
+    spans.push(Span::raw(" "));
+    Block::new()
+        .borders(Borders::ALL)
+        .border_set(theme.border(heavy))
+        .border_style(style)
+        .title_top(Line::from(spans).style(Style::reset()))
+}
+
+/// Glyph, word and count: what is wrong, readable without colour. A count of what is past does not look like a badge.
+pub fn badge(it: &Integration, theme: Theme) -> Vec<Span<'static>> {
+    let (glyph, role) = theme.badge(it.badge);
+    let mut spans = vec![theme.span(role, format!("{glyph} {}", it.badge.word()))];
+    if it.failures > 0 {
+        let failures = if it.failures == 1 { "failure" } else { "failures" };
+        let (text, role) = match it.badge {
+            badge if badge.is_bad() => (format!("[ {} {failures} ]", it.failures), Role::Alarm),
+            Badge::Ok => (format!("{} {failures} before", it.failures), Role::Quiet),
+            _ => (format!("[ {} {failures} ]", it.failures), Role::Quiet),
+        };
+        spans.push(Span::raw("   "));
+        spans.push(theme.span(role, text));
+    }
+    spans
+}
+
+/// A line of text with a cursor, while it is typed.
+pub fn input(input: &Input, width: usize, theme: Theme) -> Vec<Span<'static>> {
+    let (before, behind) = input.split();
+    let (before, behind) = (display_text(before).into_owned(), display_text(behind).into_owned());
+    let room = width.saturating_sub(1);
+    let mut skip = before.width().saturating_sub(room);
+    let head: String = before
+        .chars()
+        .skip_while(|c| {
+            let drop = skip > 0;
+            skip = skip.saturating_sub(unicode_width::UnicodeWidthChar::width(*c).unwrap_or(0));
+            drop
+        })
+        .collect();
+    let under = behind.chars().next().unwrap_or(' ').to_string();
+    let rest: String = behind.chars().skip(1).collect();
+    let left = room.saturating_sub(head.width());
+    vec![
+        Span::raw(head),
+        Span::styled(under, theme.style(Role::Selected)),
+        Span::raw(cut(&rest, left, theme)),
+    ]
+}
+
+/// A box in the middle of the screen with nothing shining through.
+pub fn popup(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    title: &str,
+    (width, height): (u16, u16),
+    theme: Theme,
+) -> Rect {
+    let width = width.min(area.width.saturating_sub(2));
+    let height = height.min(area.height.saturating_sub(2));
+    let outer =
+        Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
+    let block = pane(vec![theme.span(Role::Strong, title.to_owned())], true, theme);
+    let inner = block.inner(outer);
+    frame.render_widget(Clear, outer);
+    frame.render_widget(block, outer);
+    Rect { x: inner.x + 2, width: inner.width.saturating_sub(4), ..inner }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::theme::Depth;
+
+    #[test]
+    fn the_words_of_a_status_give_way_to_what_the_target_wrote() {
+        let theme = Theme { depth: Depth::Mono, ascii: false };
+        for (error, width, shown) in [
+            ("400 Bad Request: no date", 40, "400 Bad Request: no date"),
+            ("400 Bad Request: no date", 11, "400 no date"),
+            ("400 Bad Request: no date", 8, "400 no …"),
+            ("500 Internal Server Error", 9, "500 Inte…"),
+            ("connect to host failed: refused", 12, "connect to …"),
+            ("400 x: \u{1b}[2J", 40, r"400 \u{1b}[2J"),
+        ] {
+            assert_eq!(error_text(error, width, theme), shown);
+        }
+    }
+}

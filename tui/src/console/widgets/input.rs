@@ -1,0 +1,125 @@
+//! A line of text that is being typed.
+
+use crossterm::event::KeyCode;
+use zeroize::Zeroize;
+
+use crate::console::keymap::Press;
+
+/// The text and where the cursor stands in it, counted in characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Input {
+    text: String,
+    cursor: usize,
+}
+
+impl Input {
+    /// Starts with `text`, the cursor behind it.
+    pub fn with(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { cursor: text.chars().count(), text }
+    }
+
+    /// What was typed.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text before and behind the cursor.
+    pub fn split(&self) -> (&str, &str) {
+        self.text.split_at(self.byte(self.cursor))
+    }
+
+    /// Types one character; control characters are dropped.
+    pub fn insert(&mut self, c: char) {
+        if !c.is_control() && self.text.len() < 4096 {
+            self.text.insert(self.byte(self.cursor), c);
+            self.cursor += 1;
+        }
+    }
+
+    /// Types pasted text, up to its first line break.
+    pub fn paste(&mut self, text: &str) {
+        text.lines().next().unwrap_or_default().chars().for_each(|c| self.insert(c));
+    }
+
+    /// Removes the character before the cursor.
+    pub fn backspace(&mut self) {
+        if self.cursor > 0 {
+            self.cursor -= 1;
+            self.text.remove(self.byte(self.cursor));
+        }
+    }
+
+    /// Takes a key in; false if it means nothing here.
+    pub fn key(&mut self, press: Press) -> bool {
+        match press.code {
+            KeyCode::Char('u') if press.ctrl => self.clear(),
+            KeyCode::Char('a') if press.ctrl => self.home(),
+            KeyCode::Char('e') if press.ctrl => self.end(),
+            KeyCode::Char(c) if !press.ctrl => self.insert(c),
+            KeyCode::Backspace => self.backspace(),
+            KeyCode::Left => self.left(),
+            KeyCode::Right => self.right(),
+            KeyCode::Home => self.home(),
+            KeyCode::End => self.end(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Removes everything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Moves the cursor one character left.
+    pub fn left(&mut self) {
+        self.cursor = self.cursor.saturating_sub(1);
+    }
+
+    /// Moves the cursor one character right.
+    pub fn right(&mut self) {
+        self.cursor = (self.cursor + 1).min(self.text.chars().count());
+    }
+
+    /// Moves the cursor to the beginning.
+    pub fn home(&mut self) {
+        self.cursor = 0;
+    }
+
+    /// Moves the cursor to the end.
+    pub fn end(&mut self) {
+        self.cursor = self.text.chars().count();
+    }
+
+    fn byte(&self, cursor: usize) -> usize {
+        self.text.char_indices().nth(cursor).map_or(self.text.len(), |(at, _)| at)
+    }
+}
+
+impl Zeroize for Input {
+    fn zeroize(&mut self) {
+        self.text.zeroize();
+        self.cursor = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn editing_keeps_to_characters() {
+        let mut input = Input::with("né");
+        input.left();
+        input.insert('x');
+        assert_eq!(input.split(), ("nx", "é"));
+        input.backspace();
+        input.end();
+        input.paste("w\x1b!\nrest");
+        assert_eq!(input.text(), "néw!");
+        input.home();
+        input.backspace();
+        assert_eq!(input.split(), ("", "néw!"));
+    }
+}

@@ -1,0 +1,434 @@
+//! A list that one moves through, marks, filters and sorts. Selection and marks are by id, so that live changes never
+//! shift them under the hand.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::columns::{Column, Look, fitting};
+use super::draw::{cut, pad, safe};
+use super::filter::{Fields, Filter};
+use crate::console::keymap::Action;
+use crate::console::theme::Role;
+
+/// What a row must tell of itself.
+pub trait Row {
+    /// Unique in its list, and the same for as long as the row means the same.
+    fn id(&self) -> &str;
+    /// What a filter looks at.
+    fn fields(&self) -> Fields<'_>;
+    /// What `died:<2h` looks at.
+    fn at(&self) -> Option<Timestamp> {
+        None
+    }
+    /// Whether it stays where only what is wrong is shown.
+    fn is_bad(&self) -> bool {
+        false
+    }
+}
+
+/// The state of a list.
+#[derive(Clone, Debug)]
+pub struct Table<R> {
+    /// In the order that its screen gives them.
+    pub rows: Vec<R>,
+    pub selected: Option<String>,
+    /// False while nobody has moved: the first row, which is the worst or the newest, stays selected.
+    pub is_moved: bool,
+    pub marks: BTreeSet<String>,
+    anchor: Option<String>,
+    pub filter: Filter,
+    pub bad_only: bool,
+    /// The key of a column, and whether its order is turned round.
+    pub sort: Option<(&'static str, bool)>,
+    /// False until the daemon has answered.
+    pub is_loaded: bool,
+}
+
+impl<R> Default for Table<R> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            selected: None,
+            is_moved: false,
+            marks: BTreeSet::new(),
+            anchor: None,
+            filter: Filter::default(),
+            bad_only: false,
+            sort: None,
+            is_loaded: false,
+        }
+    }
+}
+
+impl<R: Row> Table<R> {
+    /// Replaces the rows.
+    pub fn set(&mut self, rows: Vec<R>) {
+        self.rows = rows;
+        self.is_loaded = true;
+    }
+
+    /// The rows that the filter leaves, in the order asked for.
+    pub fn visible<'t>(&'t self, columns: &[Column<R>], now: Timestamp) -> Vec<&'t R> {
+        let wanted =
+            |row: &&R| (!self.bad_only || row.is_bad()) && self.filter.passes(&row.fields(), row.at(), now);
+        let mut rows: Vec<&R> = self.rows.iter().filter(wanted).collect();
+        if let Some((key, turned)) = self.sort
+            && let Some(order) = columns.iter().find(|c| c.key == key).and_then(|c| c.order)
+        {
+            rows.sort_by(|a, b| order(a, b));
+            if turned {
+                rows.reverse();
+            }
+        }
+        rows
+    }
+
+    /// The selected row.
+    pub fn current(&self) -> Option<&R> {
+        let id = self.selected.as_ref()?;
+        self.rows.iter().find(|row| row.id() == id)
+    }
+
+    /// The marked rows, else the selected one.
+    pub fn chosen(&self) -> Vec<&R> {
+        let is_chosen = |row: &&R| {
+            if self.marks.is_empty() {
+                self.selected.as_deref() == Some(row.id())
+            } else {
+                self.marks.contains(row.id())
+            }
+        };
+        self.rows.iter().filter(is_chosen).collect()
+    }
+
+    /// Puts the selection on a row that is seen; answers how many marks were dropped with their rows.
+    pub fn normalize(&mut self, columns: &[Column<R>], now: Timestamp) -> usize {
+        let visible: Vec<String> = self.visible(columns, now).iter().map(|row| row.id().to_owned()).collect();
+        let before = self.marks.len();
+        self.marks.retain(|id| visible.contains(id));
+        let is_kept = self.selected.as_ref().is_some_and(|id| visible.contains(id));
+        if !self.is_moved || !is_kept {
+            self.selected = visible.first().cloned();
+        }
+        before - self.marks.len()
+    }
+
+    /// Selects the row with this id, as if one had moved there.
+    pub fn select(&mut self, id: String) {
+        self.selected = Some(id);
+        self.is_moved = true;
+    }
+
+    /// Carries out a move, a mark or an order; `line` is how many rows a step down passes, `page` a page.
+    pub fn perform(
+        &mut self,
+        columns: &[Column<R>],
+        now: Timestamp,
+        action: Action,
+        line: usize,
+        page: usize,
+    ) {
+        match action {
+            Action::Mark => self.mark(columns, now),
+            Action::Range => self.mark_range(columns, now),
+            Action::MarkAll => {
+                self.is_moved = true;
+                self.marks = self.visible(columns, now).iter().map(|row| row.id().to_owned()).collect();
+            }
+            Action::ClearMarks => self.marks.clear(),
+            Action::Filter => self.filter.editing = true,
+            Action::FailingOnly => self.bad_only = !self.bad_only,
+            Action::SortLeft | Action::SortRight => self.turn_sort(columns, action == Action::SortRight),
+            Action::Invert => self.sort = self.sort.map(|(key, turned)| (key, !turned)),
+            _ => {
+                let ids: Vec<&str> = self.visible(columns, now).iter().map(|row| row.id()).collect();
+                let at = self.selected.as_deref().and_then(|id| ids.iter().position(|other| *other == id));
+                let sideways = usize::from(line > 1);
+                let next = step(at, ids.len(), action, line, sideways, page)
+                    .and_then(|next| ids.get(next).map(|id| (*id).to_owned()));
+                if let Some(id) = next {
+                    self.select(id);
+                }
+            }
+        }
+    }
+
+    fn mark(&mut self, columns: &[Column<R>], now: Timestamp) {
+        let Some(id) = self.selected.clone() else { return };
+        self.is_moved = true;
+        if !self.marks.remove(&id) {
+            self.marks.insert(id.clone());
+        }
+        self.anchor = Some(id);
+        self.perform(columns, now, Action::Down, 1, 1);
+    }
+
+    /// Marks everything between the last mark and the selected row.
+    fn mark_range(&mut self, columns: &[Column<R>], now: Timestamp) {
+        let ids: Vec<String> = self.visible(columns, now).iter().map(|row| row.id().to_owned()).collect();
+        let place = |id: &Option<String>| id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
+        let Some(here) = place(&self.selected) else { return };
+        let from = place(&self.anchor).unwrap_or(here);
+        self.marks.extend(ids[from.min(here)..=from.max(here)].iter().cloned());
+        self.is_moved = true;
+    }
+
+    fn turn_sort(&mut self, columns: &[Column<R>], forward: bool) {
+        let keys: Vec<&'static str> = columns.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
+        // Place 0 is the order of the screen itself.
+        let at =
+            self.sort.and_then(|(key, _)| keys.iter().position(|other| *other == key)).map_or(0, |at| at + 1);
+        let places = keys.len() + 1;
+        let next = (at + if forward { 1 } else { places - 1 }) % places;
+        self.sort = next.checked_sub(1).and_then(|at| keys.get(at)).map(|key| (*key, false));
+    }
+
+    /// Esc: clears the filter, then the marks; false if there was neither.
+    pub fn back(&mut self) -> bool {
+        if !self.filter.is_empty() {
+            self.filter.input.clear();
+            return true;
+        }
+        let had = !self.marks.is_empty();
+        self.marks.clear();
+        had
+    }
+
+    /// How many there are, how many are seen, what is marked, and the order, for the head of the pane.
+    pub fn note(&self, columns: &[Column<R>], now: Timestamp) -> String {
+        let (all, seen) = (self.rows.len(), self.visible(columns, now).len());
+        let mut note = if all == seen { format!(" {all}") } else { format!(" {seen} of {all}") };
+        if !self.marks.is_empty() {
+            note.push_str(&format!("  {} marked", self.marks.len()));
+        }
+        if let Some((key, turned)) = self.sort {
+            note.push_str(&format!("  by {key}{}", if turned { ", turned" } else { "" }));
+        }
+        note
+    }
+
+    /// Draws head and rows into the area; without rows, the line that says why.
+    pub fn draw(
+        &self,
+        columns: &[Column<R>],
+        look: &Look<'_>,
+        empty: &str,
+        frame: &mut Frame<'_>,
+        area: Rect,
+    ) {
+        let (width, theme) = (usize::from(area.width), look.theme);
+        let visible = self.visible(columns, look.now);
+        if visible.is_empty() {
+            let text = match (self.is_loaded, self.rows.is_empty()) {
+                (false, _) => "Loading…",
+                (true, true) => empty,
+                (true, false) => "Nothing passes the filter; Esc clears it, F shows all.",
+            };
+            let lines: Vec<Line<'_>> =
+                text.lines().map(|line| Line::raw(theme.spell(&format!(" {line}")))).collect();
+            frame.render_widget(Paragraph::new([vec![Line::default()], lines].concat()), area);
+            return;
+        }
+        let at = visible.iter().position(|row| Some(row.id()) == self.selected.as_deref()).unwrap_or(0);
+        let shown = fitting(columns, width.saturating_sub(3), look.is_one_company, look.is_one_integration);
+        let mut lines = vec![head(&shown, self.sort, look, width)];
+        let rows = usize::from(area.height).saturating_sub(1);
+        let start = window_start(at, rows, visible.len());
+        for (index, row) in visible.iter().enumerate().skip(start).take(rows) {
+            let is_marked = self.marks.contains(row.id());
+            lines.push(line(*row, &shown, look, index == at, is_marked));
+        }
+        frame.render_widget(Paragraph::new(lines), area);
+    }
+}
+
+fn head<R>(
+    shown: &[(&Column<R>, usize)],
+    sort: Option<(&'static str, bool)>,
+    look: &Look<'_>,
+    width: usize,
+) -> Line<'static> {
+    let mut text = "   ".to_owned();
+    for (column, width) in shown {
+        let name = match sort {
+            Some((key, turned)) if key == column.key => {
+                let sign = if turned { look.theme.pick("▼", "v") } else { look.theme.pick("▲", "^") };
+                cut(&format!("{}{sign}", column.head), *width, look.theme)
+            }
+            _ => cut(column.head, *width, look.theme),
+        };
+        text.push_str(&aligned(name, *width, column.is_right));
+        text.push(' ');
+    }
+    Line::from(look.theme.span(Role::Quiet, cut(text.trim_end(), width, look.theme)))
+}
+
+/// One row. What is selected is reversed in its first column alone: few bytes travel for a move.
+fn line<R: Row>(
+    row: &R,
+    shown: &[(&Column<R>, usize)],
+    look: &Look<'_>,
+    is_selected: bool,
+    is_marked: bool,
+) -> Line<'static> {
+    let theme = look.theme;
+    let pointer = if is_selected { theme.pick("▶", ">") } else { " " };
+    let mark = if is_marked { "*" } else { " " };
+    let mut spans = vec![theme.span(Role::Accent, pointer), theme.span(Role::Accent, format!("{mark} "))];
+    for (at, (column, width)) in shown.iter().enumerate() {
+        let cell = (column.cell)(row, look);
+        let text = aligned(safe(&cell.text, *width, theme), *width, column.is_right);
+        let style = theme.style(cell.role);
+        let style = if is_selected && at == 0 { style.patch(theme.style(Role::Selected)) } else { style };
+        spans.push(Span::styled(text, style));
+        spans.push(Span::raw(" "));
+    }
+    Line::from(spans)
+}
+
+fn aligned(text: String, width: usize, is_right: bool) -> String {
+    if !is_right {
+        return pad(text, width);
+    }
+    let missing = width.saturating_sub(unicode_width::UnicodeWidthStr::width(text.as_str()));
+    format!("{}{text}", " ".repeat(missing))
+}
+
+/// Where a window of `rows` starts so that `selected` is seen, as near the middle as the ends allow.
+pub fn window_start(selected: usize, rows: usize, len: usize) -> usize {
+    selected.saturating_sub(rows / 2).min(len.saturating_sub(rows))
+}
+
+/// The next place, if the action moves at all and there is anything.
+pub fn step(
+    at: Option<usize>,
+    len: usize,
+    action: Action,
+    line: usize,
+    sideways: usize,
+    page: usize,
+) -> Option<usize> {
+    let last = len.checked_sub(1)?;
+    let at = at.unwrap_or(0);
+    let back = |by: usize| at.checked_sub(by);
+    let page = page.max(1);
+    Some(match action {
+        // Leaving the grid upwards or downwards stays in its column.
+        Action::Up => back(line).unwrap_or(at),
+        Action::Down if at + line > last && at / line < last / line => last,
+        Action::Down => Some(at + line).filter(|next| *next <= last).unwrap_or(at),
+        Action::Left => at.saturating_sub(sideways),
+        Action::Right => (at + sideways).min(last),
+        Action::PageUp => at.saturating_sub(page),
+        Action::PageDown => (at + page).min(last),
+        Action::First => 0,
+        Action::Last => last,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::super::columns::{Width, column, plain};
+    use super::*;
+
+    impl Row for (String, u8) {
+        fn id(&self) -> &str {
+            &self.0
+        }
+
+        fn fields(&self) -> Fields<'_> {
+            vec![("name", Cow::Borrowed(&self.0))]
+        }
+
+        fn is_bad(&self) -> bool {
+            self.1 > 1
+        }
+    }
+
+    const COLUMNS: [Column<(String, u8)>; 2] = [
+        column("name", "NAME", Width::Fixed(4), 0, |row: &(String, u8), _| plain(&*row.0)),
+        column("count", "COUNT", Width::Fixed(5), 0, |row: &(String, u8), _| plain(row.1.to_string()))
+            .by(|a, b| a.1.cmp(&b.1)),
+    ];
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn table(rows: &[(&str, u8)]) -> Table<(String, u8)> {
+        let mut table = Table::default();
+        table.set(rows.iter().map(|(id, count)| ((*id).to_owned(), *count)).collect());
+        assert_eq!(table.normalize(&COLUMNS, NOW), 0);
+        table
+    }
+
+    #[test]
+    fn the_first_row_stays_selected_until_somebody_moves() {
+        let mut table = table(&[("a", 1), ("b", 2)]);
+        assert_eq!(table.selected.as_deref(), Some("a"));
+        table.set(vec![("z".to_owned(), 9), ("a".to_owned(), 1)]);
+        table.normalize(&COLUMNS, NOW);
+        assert_eq!(table.selected.as_deref(), Some("z"), "the worst one came to the top");
+        table.perform(&COLUMNS, NOW, Action::Down, 1, 10);
+        table.set(vec![("y".to_owned(), 9), ("z".to_owned(), 9), ("a".to_owned(), 1)]);
+        table.normalize(&COLUMNS, NOW);
+        assert_eq!(table.selected.as_deref(), Some("a"), "it is under the hand");
+    }
+
+    #[test]
+    fn marks_are_by_id_and_go_with_their_rows() {
+        let mut table = table(&[("a", 1), ("b", 2), ("c", 3), ("d", 4)]);
+        table.perform(&COLUMNS, NOW, Action::Mark, 1, 10);
+        table.perform(&COLUMNS, NOW, Action::Down, 1, 10);
+        table.perform(&COLUMNS, NOW, Action::Range, 1, 10);
+        let marks: Vec<&str> = table.marks.iter().map(String::as_str).collect();
+        assert_eq!(marks, ["a", "b", "c"]);
+        table.bad_only = true;
+        assert_eq!(table.normalize(&COLUMNS, NOW), 1);
+        assert_eq!(table.chosen().len(), 2);
+        assert!(table.back() && table.marks.is_empty());
+    }
+
+    #[test]
+    fn an_order_is_taken_turned_and_left() {
+        let mut table = table(&[("a", 3), ("b", 1), ("c", 2)]);
+        let order = |table: &Table<(String, u8)>| -> String {
+            table.visible(&COLUMNS, NOW).iter().map(|row| row.0.as_str()).collect()
+        };
+        assert_eq!(order(&table), "abc");
+        table.perform(&COLUMNS, NOW, Action::SortRight, 1, 10);
+        assert_eq!(order(&table), "bca");
+        table.perform(&COLUMNS, NOW, Action::Invert, 1, 10);
+        assert_eq!(order(&table), "acb");
+        table.perform(&COLUMNS, NOW, Action::SortRight, 1, 10);
+        assert_eq!(order(&table), "abc");
+    }
+
+    #[test]
+    fn moving_in_a_grid_stays_inside() {
+        // Three columns, seven cards: 0 1 2 / 3 4 5 / 6.
+        let cases = [
+            (0, Action::Up, 0),
+            (0, Action::Down, 3),
+            (4, Action::Down, 6),
+            (6, Action::Down, 6),
+            (5, Action::Right, 6),
+            (6, Action::Right, 6),
+            (3, Action::Left, 2),
+            (0, Action::Left, 0),
+            (1, Action::PageDown, 6),
+            (6, Action::First, 0),
+            (0, Action::Last, 6),
+            (6, Action::Up, 3),
+        ];
+        for (at, action, next) in cases {
+            assert_eq!(step(Some(at), 7, action, 3, 1, 6), Some(next), "{at} {action:?}");
+        }
+        assert_eq!(step(None, 0, Action::Down, 3, 1, 6), None);
+    }
+}
