@@ -129,7 +129,7 @@ async fn companies_and_keys() {
     assert_eq!(mill, json!({"id": id, "name": "The Mill", "plan": "starter"}));
 
     let whole = json!({"id": "integer", "name": "text", "plan": "text", "brand": null, "created_at": "time",
-        "paused_at": null, "quiet_hours": null});
+        "paused_at": null, "quiet_hours": null, "last_lead_at": null});
     let list = cli.json(&["company", "list"]).await;
     assert_eq!(shape(&list), json!([with(whole.clone(), json!({"brand": "text"})), whole]));
     assert_eq!((&list[0]["name"], &list[1]["name"]), (&json!("The Mill"), &json!("The Old Barn")));
@@ -393,7 +393,10 @@ async fn a_watch_is_a_line_for_each_change() {
     let mut line =
         async || -> Value { serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap() };
     let first = line().await;
-    assert_eq!(shape(&first), json!({"change": "text", "integration": integration_shape()}));
+    assert_eq!(
+        shape(&first),
+        json!({"change": "text", "integration": with(integration_shape(), json!({"skipped": null}))})
+    );
     assert_eq!((&first["change"], &first["integration"]["name"]), (&json!("snapshot"), &json!("hook")));
     scene.cli.json(&["integration", "disable", "hook"]).await;
     let changed = line().await;

@@ -147,7 +147,7 @@ async fn tables_fit_eighty_columns_and_pipes_get_tabs() {
         (&["integration", "list"], "BADGE", "failing"),
         (&["lead", "list"], "STATE", "unsynced"),
         (&["delivery", "list"], "STATE", "dead"),
-        (&["attempt", "list", "--integration", "the hook"], "FAILURE CLASS", "rejected"),
+        (&["attempt", "list", "--integration", "the hook"], "CLASS", "rejected"),
         (&["delivery", "show", &attempt.delivery_id], "FAILURE CLASS", "rejected"),
     ] {
         let text = on_a_terminal(daemon.socket(), args).await;

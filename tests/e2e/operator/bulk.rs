@@ -48,8 +48,10 @@ async fn an_integration_is_named_within_its_company() {
     let shown = async |name: &str| scene.cli.json(&["integration", "show", name]).await["id"].clone();
     assert_eq!(shown("7/hook").await, json!(scene.hook));
     assert_eq!(shown("8/hook").await, json!(other));
-    let company = scene.cli.json(&["company", "show", "8"]).await["name"].as_str().unwrap().to_owned();
-    assert_eq!(shown(&format!("{company}/hook")).await, json!(other));
+    let ran = scene.cli.run(&["integration", "show", "The Old Barn/hook"]).await;
+    assert!(ran.error(1).starts_with("several companies are named \"The Old Barn\""), "{ran:?}");
+    scene.cli.json(&["company", "update", "8", "--name", "The Mill / East"]).await;
+    assert_eq!(shown("The Mill / East/hook").await, json!(other));
     let ran = scene.cli.run(&["integration", "show", "hook"]).await;
     assert!(
         ran.error(1).starts_with("several integrations are named \"hook\": use one of the ids"),

@@ -15,7 +15,7 @@ const PLANS: [&str; 4] = ["free", "starter", "pro", "multi"];
 Examples:
   leadline company create --name 'The Old Barn' --plan pro --id 7
   leadline company set-plan 'The Old Barn' --plan starter --disable old-hook
-  leadline company show 7                           keys, last lead, integrations, flows, refused posts
+  leadline company show 7                           keys, last lead, flows, refusals
   leadline company list --silent 5h                 those that got no lead for five hours
   leadline company pause 7                          push nothing for it, take leads in all the same
   leadline company update 7 --quiet-hours 48        a notice when no lead came for two days")]

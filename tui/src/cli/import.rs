@@ -115,8 +115,11 @@ impl Import {
         let mut told = Imported::new(self.dry_run);
         let heard = hear(context, answers, &seen, &mut told).await;
         let read_as = seen.read_as();
-        if !read_as.starts_with("UTF-8") || !context.out.is_json() {
-            context.out.remark(&format!("Read as {read_as}."));
+        let said = format!("Read as {read_as}.");
+        if read_as.starts_with("UTF-8") {
+            context.out.note(&said)
+        } else {
+            context.out.remark(&said)
         }
         // What came in before something failed is in, and is told.
         context.out.object_or(&told, &told.for_people())?;
