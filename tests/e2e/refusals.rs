@@ -217,7 +217,7 @@ async fn configurations_that_could_not_be_pushed_with_are_refused() {
         (|it| it.events = vec!["webhook.test".into()], &["lead.created or lead.updated"]),
         (|it| it.payload = "v2".into(), &["payload", "v1"]),
         (|it| it.routing = "flow".into(), &["routing \"flow\"", "use all or flows"]),
-        (|it| it.name = " ".into(), &["name: give 1 to 200 characters"]),
+        (|it| it.name = " ".into(), &["name: give 1 to 200 characters without control characters"]),
         (
             |it| it.signing_secret = "short".into(),
             &["the signing secret has 5 bytes; it must have 16 to 256"],

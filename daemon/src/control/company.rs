@@ -12,7 +12,7 @@ use crate::{
         integration::read::IntegrationFilter,
         operator::{
             command::{Command, Refusal},
-            refusal::{Known, Reason},
+            refusal::{Known, RefusalReason},
         },
     },
 };
@@ -134,7 +134,7 @@ impl CompanyService for Control {
             let enabled = command.counted_integrations(company.id).await?;
             if let Some(sentence) = company.plan.refuses(&enabled) {
                 let message = format!("{sentence}: name those to disable");
-                let refusal = Known::new(Reason::PlanTooSmall, message);
+                let refusal = Known::new(RefusalReason::PlanTooSmall, message);
                 return Err(refusal.about("company", company.id).about("plan", company.plan).into());
             }
             command.set_plan(company.id, company.plan).await?;
@@ -186,7 +186,7 @@ async fn brand_fits(
         "brand {new:?} does not go with {}: change that first, or choose another brand",
         clashes.join(" and ")
     );
-    Err(Known::new(Reason::BrandClash, message).into())
+    Err(Known::new(RefusalReason::BrandClash, message).into())
 }
 
 /// Refuses one more enabled integration where the plan of a locked company allows none.
@@ -204,5 +204,5 @@ pub(super) async fn plan_allows(
     let disable = if enabled.is_empty() { "" } else { "disable it, " };
     let or = if way_out.is_empty() && enabled.is_empty() { "" } else { "or " };
     let message = format!("{sentence}: {way_out}{disable}{or}change the plan");
-    Err(Known::new(Reason::PlanFull, message).about("company", company.id).into())
+    Err(Known::new(RefusalReason::PlanFull, message).about("company", company.id).into())
 }

@@ -18,7 +18,7 @@ use crate::{
         delivery::read::Target,
         operator::{
             command::{Call, Command, Refusal},
-            refusal::{Known, Reason as Why},
+            refusal::{Known, RefusalReason},
         },
         queue::hold::Moved,
     },
@@ -226,7 +226,8 @@ impl Verb {
             (Self::Release, "pending") => "it is pushed by itself",
             _ => "nothing is pushed any more",
         };
-        let reason = if state == "pending" { Why::DeliveryPending } else { Why::DeliveryState };
+        let reason =
+            if state == "pending" { RefusalReason::DeliveryPending } else { RefusalReason::DeliveryState };
         Known::new(reason, format!("{what}, only what is {} can; {way_out}", self.states().join(" or ")))
     }
 

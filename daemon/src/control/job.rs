@@ -15,7 +15,7 @@ use crate::{
         job::JobView,
         operator::{
             command::Refusal,
-            refusal::{Known, Reason},
+            refusal::{Known, RefusalReason},
         },
     },
 };
@@ -116,7 +116,7 @@ impl Watcher {
             None => Ok(()),
             Some(told) => {
                 let message = format!("job {id} goes no further for now, as its delivery {kept}: {told}");
-                Err(Known::new(Reason::JobStandsStill, message).about("job", id).into())
+                Err(Known::new(RefusalReason::JobStandsStill, message).about("job", id).into())
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::{
         job::{JobLane, Work},
         operator::{
             command::{Call, Refusal},
-            refusal::{Known, Reason as Why},
+            refusal::{Known, RefusalReason},
         },
         queue::retry::RetryOptions,
     },
@@ -154,11 +154,13 @@ fn retried_states(asked: &v1::DeliveryFilter, states: &[&'static str]) -> Result
         return Ok(vec!["pending", "dead"]);
     }
     if states.contains(&"held") {
-        return Err(Known::new(Why::DeliveryHeld, "held deliveries are released, not retried").into());
+        return Err(
+            Known::new(RefusalReason::DeliveryHeld, "held deliveries are released, not retried").into()
+        );
     }
     if states.contains(&"skipped") {
         let message = "skipped deliveries are not retried: push their leads anew";
-        return Err(Known::new(Why::DeliverySkipped, message).into());
+        return Err(Known::new(RefusalReason::DeliverySkipped, message).into());
     }
     Ok(if states.is_empty() { vec!["dead"] } else { states.to_vec() })
 }
@@ -177,12 +179,12 @@ fn refuse_named(target: &Target) -> Result<(), Refusal> {
     match &*target.state {
         "held" => {
             let message = format!("delivery {id} is held ({reason}): it is released, not retried");
-            Err(Known::new(Why::DeliveryHeld, message).about("delivery", id).into())
+            Err(Known::new(RefusalReason::DeliveryHeld, message).about("delivery", id).into())
         }
         "skipped" => {
             let message =
                 format!("delivery {id} is skipped ({reason}) and not pushed any more: push its lead anew");
-            Err(Known::new(Why::DeliverySkipped, message).about("delivery", id).into())
+            Err(Known::new(RefusalReason::DeliverySkipped, message).about("delivery", id).into())
         }
         _ if target.reason == Some(Reason::Erased) => Err(Refusal::State(format!(
             "delivery {id} is of a lead that was erased: there is nothing left to push"

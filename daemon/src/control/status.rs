@@ -106,7 +106,7 @@ fn chain(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::operator::refusal::Reason;
+    use crate::store::operator::refusal::RefusalReason;
 
     #[test]
     fn each_refusal_has_its_code() {
@@ -139,7 +139,7 @@ mod tests {
         let long = Status::from(Refusal::unknown("lead", format!("{}: look", "é".repeat(10_000))));
         assert!(long.message().starts_with("no lead éé") && long.message().ends_with("éé: look"));
         assert!((1990..=2010).contains(&long.message().len()), "{}", long.message().len());
-        let known = Known::new(Reason::DeliveryHeld, "held").about("delivery", "é".repeat(1000));
+        let known = Known::new(RefusalReason::DeliveryHeld, "held").about("delivery", "é".repeat(1000));
         let info = Status::from(Refusal::from(known)).get_error_details().error_info().unwrap().clone();
         assert_eq!(
             (&*info.reason, &*info.domain, info.metadata["delivery"].len()),

@@ -14,7 +14,7 @@ use crate::{
         job::JobLane,
         operator::{
             command::{Call, Command, Refusal},
-            refusal::{Known, Reason},
+            refusal::{Known, RefusalReason},
         },
         queue::release::BATCH,
     },
@@ -123,7 +123,7 @@ pub(super) fn has_scope(filter: &v1::DeliveryFilter) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = "say which deliveries: name a company, an integration, a lead, a cause or a job";
-    Err(Known::new(Reason::NoScope, message).into())
+    Err(Known::new(RefusalReason::NoScope, message).into())
 }
 
 /// A filter as the audit keeps it, for good: without a text of errors, which may quote a person.

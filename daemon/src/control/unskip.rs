@@ -13,7 +13,7 @@ use crate::{
     store::{
         operator::{
             command::{Call, Refusal},
-            refusal::{Known, Reason},
+            refusal::{Known, RefusalReason},
         },
         queue::release::BATCH,
     },
@@ -94,7 +94,7 @@ impl Control {
                     let message = format!(
                         "job {job} skipped nothing that can still be undone: a skip can for 24 hours"
                     );
-                    return Err(Known::new(Reason::SkipFinal, message).into());
+                    return Err(Known::new(RefusalReason::SkipFinal, message).into());
                 }
                 Ok(Undone::Job(job))
             }
@@ -133,5 +133,5 @@ fn not_undone(ids: &[Uuid], left: u64) -> Known {
         "the skip of {which} cannot be undone: no operator skipped it in the last 24 hours, or something newer of its \
          lead went there since"
     );
-    Known::new(Reason::SkipFinal, message)
+    Known::new(RefusalReason::SkipFinal, message)
 }

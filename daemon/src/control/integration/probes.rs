@@ -9,7 +9,7 @@ use crate::{
     domain::integration::ProbeKind,
     store::operator::{
         command::{Command, Refusal},
-        refusal::{Known, Reason},
+        refusal::{Known, RefusalReason},
     },
 };
 
@@ -26,7 +26,7 @@ pub(super) async fn check(command: Box<Command>, request: v1::CheckIntegrationRe
         }
         let name = connector.manifest().name;
         let message = format!("connector {name} has no fields of the target's to compare with");
-        Err(Known::new(Reason::ChecksNothing, message).into())
+        Err(Known::new(RefusalReason::ChecksNothing, message).into())
     })
     .await
 }

@@ -13,7 +13,7 @@ use crate::{
         integration::{LockedIntegration, secret::Entry},
         operator::{
             command::{Call, Command, Refusal},
-            refusal::{Known, Reason},
+            refusal::{Known, RefusalReason},
         },
         queue::release::BATCH,
     },
@@ -46,7 +46,7 @@ pub(super) async fn rotate(
     if before.staged.is_some() {
         let (name, id) = (&integration.name, integration.id);
         let message = format!("integration {name:?} has a staged secret: cut over, or cancel it");
-        return Err(Known::new(Reason::StagedSecret, message).about("integration", id).into());
+        return Err(Known::new(RefusalReason::StagedSecret, message).about("integration", id).into());
     }
     let version = command.rotate_secret(&integration, &new, entry).await?;
     let (company, id) = (integration.company.id, integration.id);
@@ -97,7 +97,7 @@ impl Control {
             let secrets = command.secrets(&integration).await?;
             let Some(staged) = secrets.staged else {
                 let message = format!("integration {:?} has no staged secret", integration.name);
-                return Err(Known::new(Reason::NoStagedSecret, message)
+                return Err(Known::new(RefusalReason::NoStagedSecret, message)
                     .about("integration", integration.id)
                     .into());
             };

@@ -6,7 +6,7 @@ use super::command::Refusal;
 
 /// Why a command is refused. What to do about it is the client's to say: it knows its own commands and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum RefusalReason {
     /// What a request names is not there.
     Unknown,
     /// What a request names by its name is there several times.
@@ -46,7 +46,7 @@ pub enum Fault {
     State,
 }
 
-impl Reason {
+impl RefusalReason {
     /// As programs read it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -84,7 +84,7 @@ impl Reason {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Known {
-    pub reason: Reason,
+    pub reason: RefusalReason,
     pub message: String,
     /// What it is about: `kind`, `delivery`, `integration` and the like, with their ids.
     pub about: Vec<(&'static str, String)>,
@@ -92,7 +92,7 @@ pub struct Known {
 
 impl Known {
     /// A refusal with its sentence.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+    pub fn new(reason: RefusalReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), about: Vec::new() }
     }
 
@@ -114,12 +114,12 @@ impl Refusal {
     /// What a request names is not there.
     #[must_use]
     pub fn unknown(kind: &str, reference: impl Display) -> Self {
-        Known::new(Reason::Unknown, format!("no {kind} {reference}")).about("kind", kind).into()
+        Known::new(RefusalReason::Unknown, format!("no {kind} {reference}")).about("kind", kind).into()
     }
 
     /// What a request names by its name is there several times.
     pub(in crate::store) fn ambiguous(kinds: &str, name: &str, ids: &[String]) -> Self {
         let message = format!("several {kinds} are named {name:?}: use one of the ids {}", ids.join(", "));
-        Known::new(Reason::Ambiguous, message).into()
+        Known::new(RefusalReason::Ambiguous, message).into()
     }
 }
