@@ -26,6 +26,7 @@ use crate::{
 pub mod backup;
 pub mod doctor;
 mod parts;
+pub mod rotate;
 
 use self::parts::Parts;
 
@@ -119,7 +120,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     parts.start("intake", INTAKE_GRACE, |stop| async move {
         intake::serve(listeners, deps, stop).await.context("intake")
     });
-    data.announce(intake).context("cannot write the address of the intake")?;
+    data.announce("intake.addr", intake).context("cannot write the address of the intake")?;
+    if let Some(admin) = admin_address {
+        data.announce("admin.addr", admin).context("cannot write the address of the metrics")?;
+    }
     tracing::info!(%intake, control = %config.control.display(), "ready");
     Ok(Running {
         intake,
