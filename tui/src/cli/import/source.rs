@@ -83,7 +83,7 @@ pub(super) struct Source {
 
 enum Reading {
     Events(Lines),
-    Rows(Csv),
+    Rows(Box<Csv>),
 }
 
 impl Source {
@@ -119,7 +119,7 @@ impl Source {
         } else {
             let rows = Csv::open(lines).map_err(failed())?;
             let columns = rows.columns();
-            (Reading::Rows(rows), columns)
+            (Reading::Rows(Box::new(rows)), columns)
         };
         Ok((Self { reading, seen, is_over: false }, columns))
     }
