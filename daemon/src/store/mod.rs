@@ -16,6 +16,7 @@ use crate::{
 pub mod activity;
 pub mod company;
 pub mod delivery;
+pub mod failure;
 pub mod flow;
 mod hub;
 pub mod integration;
@@ -27,6 +28,7 @@ mod pulse;
 pub mod queue;
 pub mod sealed;
 pub mod system;
+pub mod tend;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;

@@ -10,6 +10,7 @@ use super::{
     hold::{Move, Unskip, Which, why},
     input::proto_time,
     moment::moment,
+    note_more,
     shape::{Delivery, DeliveryShown, shapes},
     wait,
 };
@@ -24,10 +25,12 @@ Examples:
   leadline delivery retry --integration hook --dry-run
   leadline delivery retry --integration hook --class credentials
   leadline delivery retry --integration crm --state delivered --since 3d   the CRM lost Tuesday
+  leadline delivery retry --cause 6xq0m2k4v9tz         all that died of one cause
+  leadline delivery list --job 01J8H6KQH4YG3XR8RWM6T6XFQE   what a job touched
+  leadline delivery retry --waiting --integration crm  what waits for its retry, now
   leadline delivery why 01J8H6KQH4YG3XR8RWM6T6XFQE     what it waits for, and who lets it go
   leadline delivery hold --integration crm             push nothing that waits, until it is released
   leadline delivery skip --integration crm --state dead --class rejected   asks, and can be undone for 24 hours
-  leadline delivery retry --integration 7/crm --waiting   do not wait for the next automatic retry
   leadline delivery retry --integration crm --class mapping --re-render   once it is mended
 
 A filter starts a job, which is followed to its end: oldest first, each integration at its own
@@ -83,7 +86,7 @@ something newer went to the integration since stays skipped."
         ids: Vec<String>,
         #[command(flatten)]
         filter: Filter,
-        /// What waits too: for its time, the breaker or a throttle. It is pushed now
+        /// Those that wait: for their retry, the breaker or a target's pause. They are pushed now
         #[arg(long, conflicts_with_all = ["states", "ids", "re_render"])]
         waiting: bool,
         /// Change nothing; say how many and how long
@@ -122,8 +125,17 @@ pub(crate) struct Filter {
     /// Whose last error contains this
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
-    /// Since then: 14:00, yesterday, '2026-11-28 13:30', 2h (ago). Delivered ones go by when they were
-    /// delivered, others by when they came to be
+    /// Dead of this cause, as `failure list` shows it
+    #[arg(long, value_name = "CAUSE")]
+    cause: Option<String>,
+    /// What this job last brought back, made or skipped
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+    /// That died since then: 14:00, yesterday, '2026-11-28 13:30', 2h (ago)
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    died_since: Option<Timestamp>,
+    /// Since then, as above. Delivered ones go by when they were delivered, others by when they came
+    /// to be
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     since: Option<Timestamp>,
     /// Before then, of the same times
@@ -145,7 +157,10 @@ impl Filter {
             error: self.error.unwrap_or_default(),
             at,
             all: self.all,
-            ..Default::default()
+            waiting: false,
+            cause: self.cause.unwrap_or_default(),
+            job_id: self.job.unwrap_or_default(),
+            died: self.died_since.map(|since| v1::Window { since: Some(proto_time(since)), until: None }),
         }
     }
 }
@@ -155,12 +170,15 @@ impl Verb {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         match self {
             Self::List { filter, undelivered, page } => {
-                let limit = page.limit;
                 let client = context.client().await?;
                 let filter = Some(filter.into_proto(undelivered));
                 let request = v1::ListDeliveriesRequest { filter, page: Some(page.into()) };
-                let deliveries: Vec<Delivery> = shapes(client.list_deliveries(request).await?.deliveries);
-                context.out.page(&deliveries, limit, "id")
+                let answer = client.list_deliveries(request).await?;
+                let more = answer.next_page_token;
+                let deliveries: Vec<Delivery> = shapes(answer.deliveries);
+                context.out.list(&deliveries)?;
+                note_more(context, &more);
+                Ok(())
             }
             Self::Show { id } => {
                 let client = context.client().await?;

@@ -4,23 +4,17 @@ use leadline_proto::v1::{self, integration_service_server::IntegrationService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, mutate};
+use super::{Answer, Control, check, mutate, words};
 use crate::{
     connectors,
     domain::ids::IntegrationId,
-    store::{
-        Error,
-        integration::read::{IntegrationFilter, IntegrationView},
-    },
+    store::{Error, integration::read::IntegrationFilter},
 };
 
 mod enable;
 mod probes;
 mod save;
 mod secrets;
-
-/// What a card may say of an integration.
-const BADGES: [&str; 5] = ["disabled", "credentials", "failing", "retrying", "ok"];
 
 impl Control {
     /// Tells of integrations how many deliveries are skipped, which is too much to be told with every change.
@@ -54,26 +48,17 @@ impl IntegrationService for Control {
         let (limit, after) = check::page(request.page.as_ref())?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let after = check::optional_id("after", after)?;
-        let badge = match check::optional(&request.badge) {
-            Some(word) => Some(check::one_of("badge", word, &BADGES)?),
-            None => None,
-        };
-        let mut filter = IntegrationFilter { company, ids: None, after, limit: Some(limit) };
-        let mut found: Vec<v1::Integration> = Vec::new();
-        // A badge is made of what is read: pages are read until enough have it.
-        loop {
-            let page = self.store.integration_views(&filter).await?;
-            let is_last = (page.len() as i64) < limit;
-            filter.after = page.last().map(|view| view.id);
-            let fits = |view: &IntegrationView| badge.is_none_or(|badge| view.health.badge.as_str() == badge);
-            found.extend(page.into_iter().filter(fits).map(v1::Integration::from));
-            if is_last || found.len() as i64 >= limit {
-                break;
-            }
-        }
-        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        self.count_skipped(&mut found).await?;
-        Ok(Response::new(v1::ListIntegrationsResponse { integrations: found }))
+        let badges = words::read_badges(&request.badges)?;
+        // A badge is made of many things: it is looked for among all.
+        let page = badges.is_empty().then_some(limit);
+        let filter = IntegrationFilter { company, ids: None, after, limit: page };
+        let mut integrations = self.store.integration_views(&filter).await?;
+        integrations.retain(|view| badges.is_empty() || badges.contains(&view.health.badge));
+        integrations.truncate(usize::try_from(limit).unwrap_or_default());
+        let next_page_token = words::next_page(&integrations, limit, |view| view.id.to_string());
+        let mut integrations: Vec<_> = integrations.into_iter().map(v1::Integration::from).collect();
+        self.count_skipped(&mut integrations).await?;
+        Ok(Response::new(v1::ListIntegrationsResponse { integrations, next_page_token }))
     }
 
     async fn get_integration(&self, request: Request<v1::GetIntegrationRequest>) -> Answer<v1::Integration> {
