@@ -27,6 +27,7 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Invalid(message) => refused(Code::InvalidArgument, "INVALID_REQUEST", message),
+            Refusal::NotFound(message) => refused(Code::NotFound, "NOT_FOUND", message),
             Refusal::State(message) => refused(Code::FailedPrecondition, "WRONG_STATE", message),
             Refusal::Exists(message) => refused(Code::AlreadyExists, "EXISTS", message),
             Refusal::Known(known) => (*known).into(),

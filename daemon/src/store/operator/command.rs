@@ -20,6 +20,8 @@ pub enum Refusal {
     /// The request itself is wrong.
     #[error("{0}")]
     Invalid(String),
+    #[error("{0}")]
+    NotFound(String),
     /// The request is right, but not in this state of things.
     #[error("{0}")]
     State(String),
