@@ -414,6 +414,9 @@ mod tests {
         assert_eq!(read_args(&[]).unwrap().keep_attempts, Duration::from_secs(30 * 86_400));
         let config = read_args(&["--keep-attempts", "36h"]).unwrap();
         assert_eq!(config.keep_attempts, Duration::from_secs(36 * 3600));
+        assert_eq!(read_args(&[]).unwrap().max_retry_after, Duration::from_secs(3600));
+        let config = read_args(&["--max-retry-after", "30m"]).unwrap();
+        assert_eq!(config.max_retry_after, Duration::from_secs(1800));
         let error = read_args(&["--keep-attempts", "23h"]).unwrap_err();
         assert_eq!(error, "--keep-attempts \"23h\": write a day at least, such as 30d");
         for bad in ["", "15", "m", "0s", "-1s", "1w", "nans", "infh", "9e9d", "15 m"] {

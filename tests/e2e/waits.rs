@@ -9,7 +9,7 @@ fn throttle(seconds: &str) -> Reply {
     Reply::status(429).header("Retry-After", seconds)
 }
 
-const IS_PAUSED: &str = "SELECT bool_and(throttled_until > now()) FROM integration";
+const IS_PAUSED: &str = "SELECT EXISTS (SELECT FROM integration WHERE throttled_until > now())";
 const NOTHING_HOLDS_IT: &str = "SELECT bool_and(throttled_until IS NULL AND breaker_until IS NULL) FROM integration JOIN integration_stat USING (company_id)";
 
 /// What an operator can do that lifts a wait.
