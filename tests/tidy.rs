@@ -266,6 +266,20 @@ fn nobody_but_the_queue_writes_a_deliverys_life() {
 }
 
 #[test]
+fn whether_a_lane_may_push_is_asked_of_one_function() {
+    let mut findings = Vec::new();
+    for (path, text) in files("daemon/src", ".rs").into_iter().chain(files("daemon/src", ".sql")) {
+        if text.contains("NOT i.awaits_cut_over") || text.contains("paused_at IS NULL") {
+            findings.push(path);
+        }
+    }
+    check(
+        "lane_is_open and lane_may_push say whether a lane may push, not conditions of one's own",
+        &findings,
+    );
+}
+
+#[test]
 fn pure_code_is_given_time_and_surroundings() {
     let mut findings = Vec::new();
     for part in [
