@@ -11,6 +11,7 @@ use crate::{
         company::{Company, key::IntakeKey},
         delivery::{
             attempts::{AttemptDetail, AttemptView},
+            calls::CallRecord,
             read::DeliveryView,
         },
         integration::{
@@ -171,13 +172,18 @@ impl From<LeadView> for v1::Lead {
             state: words::lead_state(lead.state).into(),
             received_at: Some(time(lead.received_at)),
             updated_at: lead.updated_at.map(time),
-            ..Self::default()
+            company_name: lead.company_name,
+            name: lead.person.name,
+            email: lead.person.email,
+            phone: lead.person.phone,
+            undelivered: u32::try_from(lead.undelivered).unwrap_or_default(),
         }
     }
 }
 
 impl From<DeliveryView> for v1::Delivery {
     fn from(delivery: DeliveryView) -> Self {
+        let failure = delivery.class.as_deref().and_then(FailureClass::parse);
         Self {
             id: delivery.id.to_string(),
             company_id: delivery.company.0,
@@ -192,7 +198,13 @@ impl From<DeliveryView> for v1::Delivery {
             running: delivery.running,
             created_at: Some(time(delivery.created_at)),
             finished_at: delivery.finished_at.map(time),
-            ..Self::default()
+            company_name: delivery.company_name,
+            lead_name: delivery.lead_name,
+            lead_email: delivery.lead_email,
+            failure_class: failure.map_or(v1::FailureClass::Unspecified, words::failure_class).into(),
+            error: delivery.error.unwrap_or_default(),
+            cause: delivery.cause.map(|cause| cause.to_string()).unwrap_or_default(),
+            job_id: delivery.job.map(|job| job.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -223,7 +235,8 @@ impl From<AttemptView> for v1::Attempt {
             company_name: attempt.company_name,
             integration_name: attempt.integration_name,
             operator: attempt.operator.unwrap_or_default(),
-            ..Self::default()
+            lead_name: attempt.lead_name,
+            lead_email: attempt.lead_email,
         }
     }
 }
@@ -239,7 +252,26 @@ pub(super) fn attempt_answer(attempt: AttemptView, detail: AttemptDetail) -> v1:
     let headers = |pairs: Vec<(String, String)>| {
         pairs.into_iter().map(|(name, value)| v1::Header { name, value }).collect()
     };
+    let call = |call: CallRecord| v1::AttemptCall {
+        method: call.method,
+        url: call.url,
+        request_headers: headers(call.request_headers),
+        request_body: call.request_body,
+        status: call.status.map(u32::from),
+        response_headers: headers(call.response_headers),
+        response_body: call.response_body,
+        started_at: attempt
+            .started_at
+            .checked_add(jiff::SignedDuration::from_millis(call.after_ms.into()))
+            .ok()
+            .map(time),
+        duration_ms: call.duration_ms,
+        error: call.error.unwrap_or_default(),
+    };
+    let calls = detail.calls.into_iter().map(call).collect();
     let detail = v1::AttemptDetail {
+        calls,
+        note: detail.note.unwrap_or_default(),
         method: detail.method.unwrap_or_default(),
         url: detail.url.unwrap_or_default(),
         request_headers: headers(detail.request_headers),
@@ -341,6 +373,8 @@ mod tests {
             delivery: None,
             lead: None,
             lead_id: None,
+            lead_name: String::new(),
+            lead_email: String::new(),
             event: "webhook.test".into(),
             number: 1,
             trigger: "test".into(),
