@@ -141,19 +141,18 @@ impl Verb {
         let form = match self {
             Self::Create(create) => client.create_form(create.request()).await?,
             Self::List { company, page } => {
-                let company = company.unwrap_or_default();
+                let (company, limit) = (company.unwrap_or_default(), page.limit);
                 let request = v1::ListFormsRequest { company, page: Some(page.into()) };
                 let forms: Vec<Form> = shapes(client.list_forms(request).await?.forms);
-                return context
-                    .out
-                    .list(&forms, &["id", "company_id", "name", "enabled", "redirect", "path"]);
+                return context.out.page(&forms, limit, "id");
             }
             Self::Show(Reference { form }) => client.get_form(v1::GetFormRequest { form }).await?,
             Self::Update(update) => client.update_form(update.request()).await?,
             Self::Refusals { reference, page } => {
+                let limit = page.limit;
                 let request = v1::ListFormRefusalsRequest { form: reference.form, page: Some(page.into()) };
                 let refusals: Vec<Refused> = shapes(client.list_form_refusals(request).await?.refusals);
-                return context.out.list(&refusals, &["id", "at", "path", "status", "detail"]);
+                return context.out.page(&refusals, limit, "id");
             }
             Self::Delete(Reference { form }) => {
                 let deleted = client.delete_form(v1::DeleteFormRequest { request_id, form }).await?;

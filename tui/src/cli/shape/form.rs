@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{text, time};
+use crate::cli::columns::{Column, Row, column};
 
 /// A form.
 #[derive(Debug, Serialize)]
@@ -22,6 +23,17 @@ pub(crate) struct Form {
     redirect: Option<String>,
     allow_origins: Vec<String>,
     created_at: Option<Timestamp>,
+}
+
+impl Row for Form {
+    const COLUMNS: &'static [Column<'static>] = &[
+        column("id"),
+        column("company_id").head("company").rank(3),
+        column("name"),
+        column("enabled").rank(2),
+        column("redirect").rank(4).cut(12),
+        column("path").rank(1),
+    ];
 }
 
 impl From<v1::Form> for Form {
