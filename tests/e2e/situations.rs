@@ -331,3 +331,41 @@ async fn a_flow_that_kept_a_lead_away_is_seen_changed_and_passed_by() {
     daemon.stop().await;
     receiver.stop().await;
 }
+
+#[tokio::test]
+async fn a_company_that_fell_silent_is_seen_without_being_looked_for() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let (key, other) = (operator.company(7).await, operator.company(8).await);
+    for company in ["7", "8"] {
+        let quiet = v1::UpdateCompanyRequest {
+            request_id: request_id(),
+            company: company.into(),
+            quiet_hours: Some(4),
+            ..Default::default()
+        };
+        operator.companies().update_company(quiet).await.unwrap();
+    }
+    post(&daemon, &key, 0).await;
+    post(&daemon, &other, 1).await;
+    let pool = daemon.database().pool().await;
+    let aged = "UPDATE lead SET received_at = received_at - interval '5 hours' WHERE company_id = 7";
+    sqlx::query(aged).execute(&pool).await.unwrap();
+    pool.close().await;
+    let mut broken = sample_lead(2);
+    broken["lead"]["email"] = json!("no address");
+    let (status, _) = post_lead(&daemon.url("/v1/leads"), &key, broken.to_string()).await;
+    assert_eq!(status, 422);
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.sees(&["1 company silent (6)"]).await;
+    keys.press("6").await;
+    keys.sees(&["Companies 2", "5h 00m"]).await;
+    keys.press("Enter").await;
+    // The last lead, the posts that were refused since and why, and the key that they came with.
+    keys.sees(&["SILENT: no lead for longer than the usual 4 hours", "5h 00m ago", "1 refused"]).await;
+    keys.sees(&["422", "/lead/email", &key[..8]]).await;
+    keys.took("j: a company fell silent", 9);
+    drop(keys);
+    daemon.stop().await;
+}

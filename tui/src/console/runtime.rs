@@ -164,14 +164,14 @@ impl Runtime {
                 }
             }
             Effect::Copy { what, text } => {
-                let told = self
+                let reply = self
                     .screen
                     .copy(&text)
                     .map(|()| format!("copied {what}, {} bytes, through the terminal (OSC 52)", text.len()));
                 self.handle(Msg::Copied(told))?;
             }
             Effect::Save { path, secret } => {
-                let told = save_secret(&path, secret.reveal())
+                let reply = save_secret(&path, secret.reveal())
                     .map(|()| format!("written to {path}, readable by you only"));
                 self.handle(Msg::Saved(told))?;
             }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
 use super::Then;
-use crate::console::data::query::{CredentialField, FlowTest, Preview};
+use crate::console::data::query::{CredentialField, FlowTest, Preview, Which};
 use crate::console::data::{Answer, Flow, Integration, Mutation, Query, Secret};
 use crate::console::keymap::Press;
 use crate::console::screen::{Cx, Event, Fetch, View};
@@ -56,6 +56,8 @@ pub struct Mapping {
     person: String,
     area: TextArea,
     preview: Fetch<Preview>,
+    /// Where no lead was selected: one that died here shows more than a sample.
+    dead: Fetch<Option<(String, String)>>,
 }
 
 /// The condition of a flow, and what it makes of the last leads.
@@ -91,6 +93,7 @@ impl Editor {
             person,
             area,
             preview: Fetch::default(),
+            dead: Fetch::default(),
         })
     }
 
@@ -106,13 +109,19 @@ impl Editor {
             Self::Credentials(it) => {
                 it.fetch.ask(Query::CredentialFields { connector: it.connector.clone() }, cx);
             }
-            Self::Mapping(it) => it.look(cx),
+            Self::Mapping(it) => {
+                it.look(cx);
+                if it.lead.is_empty() {
+                    let which = Which { integration: it.integration.clone(), states: vec!["dead"], ..Which::default() };
+                    it.dead.ask(Query::Deliveries { which, after: String::new() }, cx);
+                }
+            }
             Self::Flow(it) => it.look(cx),
         }
     }
 
     /// Takes an answer in.
-    pub fn event(&mut self, event: &Event<'_>) {
+    pub fn event(&mut self, event: &Event<'_>, cx: &mut Cx<'_>) {
         match self {
             Self::Credentials(it) => {
                 let taken = it.fetch.take(event, |answer| match answer {
@@ -125,6 +134,16 @@ impl Editor {
                 }
             }
             Self::Mapping(it) => {
+                let found = it.dead.take(event, |answer| match answer {
+                    Answer::Deliveries { rows, .. } => {
+                        Some(rows.first().map(|row| (row.lead.clone(), row.person().to_owned())))
+                    }
+                    _ => None,
+                });
+                if let Some(Some((lead, person))) = it.dead.value.clone().filter(|_| found) {
+                    (it.lead, it.person) = (lead, person);
+                    it.look(cx);
+                }
                 it.preview.take(event, |answer| match answer {
                     Answer::Preview(preview) => Some((**preview).clone()),
                     _ => None,
@@ -406,12 +425,12 @@ impl FlowEditor {
             (Some(error), _) => vec![Line::from(theme.span(Role::Bad, safe(error, width, theme)))],
             (None, None) => vec![Line::from(theme.spell("Asking the last 500 leads…"))],
             (None, Some(test)) => {
-                let told = format!(
+                let reply = format!(
                     "Of the last {} leads {} would go, {} would not, {} cannot be decided.",
                     test.tested, test.sent, test.kept_away, test.failed
                 );
                 vec![
-                    Line::from(theme.span(Role::Strong, safe(&told, width, theme))),
+                    Line::from(theme.span(Role::Strong, safe(&reply, width, theme))),
                     Line::from(theme.span(Role::Bad, safe(&test.error, width, theme))),
                 ]
             }
