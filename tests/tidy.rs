@@ -274,6 +274,21 @@ fn pure_code_is_given_time_and_surroundings() {
     check("pure code", &findings);
 }
 
+/// `scripts/sqlx` compiles the daemon's library alone: a checked query elsewhere would be missing in `.sqlx`.
+#[test]
+fn checked_queries_stand_in_the_daemons_library() {
+    let mut findings = Vec::new();
+    for (path, text) in ["daemon", "tui", "tests", "proto"].iter().flat_map(|folder| files(folder, ".rs")) {
+        let is_at_home = path.starts_with("daemon/src/store/") || path.starts_with("daemon/src/postgres/");
+        let holds =
+            ["query!(", "query_as!(", "query_scalar!(", "query_file"].map(|end| format!("sqlx::{end}"));
+        if !is_at_home && holds.iter().any(|call| text.contains(call.as_str())) {
+            findings.push(path);
+        }
+    }
+    check("checked queries outside the store", &findings);
+}
+
 #[test]
 fn daemon_and_console_do_not_depend_on_each_other() {
     for (package, forbidden) in

@@ -59,7 +59,8 @@ async fn a_backup_of_a_running_daemon_is_restored_with_its_key_alone() {
     let uuid = lead["lead"]["uuid"].as_str().unwrap().to_owned();
     let request = || v1::GetLeadRequest { uuid: uuid.clone(), company: String::new() };
     wait_until("the lead is delivered", async || {
-        operator.leads().get_lead(request()).await.unwrap().into_inner().lead.unwrap().state == "complete"
+        operator.leads().get_lead(request()).await.unwrap().into_inner().lead.unwrap().state()
+            == v1::LeadState::Complete
     })
     .await;
 
@@ -110,7 +111,7 @@ async fn a_backup_of_a_running_daemon_is_restored_with_its_key_alone() {
     let running = app::start(config).await.unwrap();
     let operator = Operator::new(control(&running.control).await);
     let restored = operator.leads().get_lead(request()).await.unwrap().into_inner().lead.unwrap();
-    assert_eq!(restored.state, "complete");
+    assert_eq!(restored.state(), v1::LeadState::Complete);
     let status = post_lead(&format!("http://{}/v1/leads", running.intake), &key, lead.to_string()).await;
     assert_eq!((status.0, status.1["status"].as_str()), (202, Some("duplicate")));
     running.stop().await.unwrap();
