@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-console dist faults queue-cases ledger storm vendor-check ci fmt lint sqlx doc
+.PHONY: demo test bench bench-short bench-console dist faults queue-cases ledger storm vendor-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
@@ -14,4 +14,5 @@ fmt: ; cargo fmt --all
 lint: ; SQLX_OFFLINE=true cargo clippy --workspace --all-targets -- -D warnings
 sqlx: ; scripts/sqlx
 doc: ; SQLX_OFFLINE=true cargo doc --workspace --no-deps
-bench: ; SQLX_OFFLINE=true cargo bench --package leadline-tests --bench leadline
+bench: ; COMPARE=$(COMPARE) scripts/bench
+bench-short: ; SQLX_OFFLINE=true cargo test --locked --quiet -p leadline-tests --bench leadline -- --short

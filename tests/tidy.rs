@@ -38,7 +38,15 @@ const DAEMON: [Rule; 11] = [
     rule(
         "push",
         &["domain", "connectors"],
-        &["reqwest", "hickory_resolver", "lettre", "tokio", "tower", "rustls"],
+        &[
+            "hickory_resolver",
+            "lettre",
+            "rustls",
+            "rustls_platform_verifier",
+            "socket2",
+            "tokio",
+            "tokio_rustls",
+        ],
     ),
     rule("intake", &["compute", "domain", "store"], &["axum", "tower", "tower_http", "tokio"]),
     rule("dispatch", &["compute", "domain", "connectors", "store", "push"], &["tokio"]),
@@ -74,7 +82,7 @@ const IMPURE: [&str; 7] = [
 ];
 
 /// The crates that do I/O, draw, or speak a protocol: each is somebody's business, and nobody else's.
-const WATCHED: [&str; 18] = [
+const WATCHED: [&str; 21] = [
     "axum",
     "crossterm",
     "hickory_resolver",
@@ -88,8 +96,11 @@ const WATCHED: [&str; 18] = [
     "ratatui",
     "reqwest",
     "rustls",
+    "rustls_platform_verifier",
+    "socket2",
     "sqlx",
     "tokio",
+    "tokio_rustls",
     "tonic",
     "tower",
     "tower_http",

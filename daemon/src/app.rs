@@ -106,6 +106,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         brand,
         hints: due,
         sweep_interval: config.sweep.interval,
+        max_retry_after: config.max_retry_after,
         is_sole: cluster.is_some(),
     })
     .await

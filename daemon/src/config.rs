@@ -15,7 +15,10 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::{
-    domain::{brand::Brand, delivery::SweepPolicy},
+    domain::{
+        brand::Brand,
+        delivery::{RETRY_AFTER_MAX, SweepPolicy},
+    },
     postgres::setup,
     store::delivery::retention,
     telemetry,
@@ -103,6 +106,9 @@ pub(crate) struct Settings {
     /// stay [default: 30d]
     #[arg(long, global = true, value_name = "TIME")]
     keep_attempts: Option<String>,
+    /// The longest wait that a target may ask for, such as 30m: what it asks for beyond is noted and not heeded [default: 1h]
+    #[arg(long, global = true, value_name = "TIME")]
+    max_retry_after: Option<String>,
     /// The key under which secrets are sealed [default: <data dir>/master.key, made at the first start]
     #[arg(long, global = true, value_name = "FILE")]
     master_key: Option<PathBuf>,
@@ -136,6 +142,8 @@ pub struct Config {
     pub sweep: SweepPolicy,
     /// How long attempts are kept.
     pub keep_attempts: Duration,
+    /// The longest wait that a target may ask for.
+    pub max_retry_after: Duration,
     pub master_key: PathBuf,
     pub log: LogFormat,
     pub log_level: String,
@@ -157,6 +165,7 @@ impl Config {
             brand: Brand::ours(),
             sweep: SweepPolicy::default(),
             keep_attempts: retention::KEPT_DEFAULT,
+            max_retry_after: RETRY_AFTER_MAX,
             master_key: data_dir.join("master.key"),
             log: LogFormat::default(),
             log_level: telemetry::DEFAULT_FILTER.to_owned(),
@@ -193,6 +202,7 @@ impl Settings {
             sweep_interval: self.sweep_interval.or(below.sweep_interval),
             sweep_age: self.sweep_age.or(below.sweep_age),
             keep_attempts: self.keep_attempts.or(below.keep_attempts),
+            max_retry_after: self.max_retry_after.or(below.max_retry_after),
             master_key: self.master_key.or(below.master_key),
             log: self.log.or(below.log),
             log_level: self.log_level.or(below.log_level),
@@ -239,6 +249,9 @@ impl Settings {
         }
         if let Some(text) = self.keep_attempts {
             config.keep_attempts = value("--keep-attempts", text, days)?;
+        }
+        if let Some(text) = self.max_retry_after {
+            config.max_retry_after = value("--max-retry-after", text, span)?;
         }
         config.master_key = self.master_key.unwrap_or(config.master_key);
         config.log = self.log.unwrap_or_default();
@@ -401,6 +414,9 @@ mod tests {
         assert_eq!(read_args(&[]).unwrap().keep_attempts, Duration::from_secs(30 * 86_400));
         let config = read_args(&["--keep-attempts", "36h"]).unwrap();
         assert_eq!(config.keep_attempts, Duration::from_secs(36 * 3600));
+        assert_eq!(read_args(&[]).unwrap().max_retry_after, Duration::from_secs(3600));
+        let config = read_args(&["--max-retry-after", "30m"]).unwrap();
+        assert_eq!(config.max_retry_after, Duration::from_secs(1800));
         let error = read_args(&["--keep-attempts", "23h"]).unwrap_err();
         assert_eq!(error, "--keep-attempts \"23h\": write a day at least, such as 30d");
         for bad in ["", "15", "m", "0s", "-1s", "1w", "nans", "infh", "9e9d", "15 m"] {

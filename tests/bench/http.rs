@@ -33,6 +33,7 @@ pub(crate) struct Receiver {
 #[derive(Default)]
 struct State {
     count: AtomicUsize,
+    connections: AtomicUsize,
     arrivals: Mutex<Option<HashMap<String, Arrival>>>,
 }
 
@@ -47,6 +48,7 @@ impl Receiver {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                shared.connections.fetch_add(1, Ordering::Relaxed);
                 connections.spawn(serve(stream, Arc::clone(&shared)));
                 while connections.try_join_next().is_some() {}
             }
@@ -60,6 +62,11 @@ impl Receiver {
 
     pub(crate) fn count(&self) -> usize {
         self.state.count.load(Ordering::Relaxed)
+    }
+
+    /// How many connections were opened so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
     }
 
     /// Notes arrivals by lead from now on.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -20,7 +20,7 @@ use super::{
 };
 
 /// What each integration may have in flight, so that the lane is not what limits a single one.
-const CONCURRENCY: u32 = 64;
+pub(crate) const CONCURRENCY: u32 = 64;
 
 /// A daemon in release mode.
 pub(crate) struct Leadline {
@@ -30,6 +30,12 @@ pub(crate) struct Leadline {
 /// Where leads of one company go in.
 pub(crate) struct Target {
     key: String,
+}
+
+/// What PostgreSQL has written.
+pub(crate) struct Written {
+    pub(crate) wal: f64,
+    pub(crate) transactions: f64,
 }
 
 /// What a flood came to.
@@ -55,11 +61,15 @@ pub(crate) struct Latency {
     pub(crate) accept: Sample,
     pub(crate) post: Sample,
     pub(crate) due: Sample,
+    /// From the answer to the sender to the arrival: below nothing where the push was faster.
+    pub(crate) answered: Sample,
+    pub(crate) leads: usize,
 }
 
 impl Leadline {
-    pub(crate) async fn start() -> Self {
-        Self { child: ChildDaemon::start(None, &["--log-level=warn,leadlined=info"]).await }
+    pub(crate) async fn start(executable: &Path) -> Self {
+        let quiet = ["--log-level=warn,leadlined=info"];
+        Self { child: ChildDaemon::start_of(executable, None, &quiet, &[]).await }
     }
 
     pub(crate) async fn stop(mut self) {
@@ -71,6 +81,19 @@ impl Leadline {
         let pid_file = fs::read_to_string(self.cluster().join("postmaster.pid")).unwrap();
         let socket_dir = pid_file.lines().nth(4).unwrap();
         format!("postgres:///leadline?host={socket_dir}&user=leadline")
+    }
+
+    /// Bytes of WAL and transactions so far.
+    pub(crate) async fn written(&self) -> Written {
+        let mut connection = PgConnection::connect(&self.database_url()).await.unwrap();
+        let (wal, transactions) = sqlx::query_as(
+            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8, xact_commit::float8
+             FROM pg_stat_database WHERE datname = current_database()",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        Written { wal, transactions }
     }
 
     pub(crate) fn cpu(&self) -> Cpu {
@@ -185,6 +208,11 @@ impl Leadline {
         let arrivals = receiver.noted();
         let due = self.due_times().await;
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        let answered = posts.iter().map(|(uuid, posted, took)| {
+            let arrived = arrivals[uuid].at;
+            millis(arrived.saturating_duration_since(*posted)) - millis(*took)
+        });
+        let answered = Sample::new(answered.collect());
         let post = posts.iter().map(|(uuid, posted, _)| millis(arrivals[uuid].at - *posted)).collect();
         let due = due.into_iter().filter_map(|(uuid, due)| {
             let arrived = arrivals.get(&uuid)?.wall.duration_since(std::time::UNIX_EPOCH).ok()?;
@@ -194,6 +222,8 @@ impl Leadline {
             accept: Sample::new(posts.iter().map(|(_, _, took)| millis(*took)).collect()),
             post: Sample::new(post),
             due: Sample::new(due.collect()),
+            answered,
+            leads: posts.len(),
         }
     }
 

@@ -91,25 +91,29 @@ async fn killed_twenty_times_under_load_every_acknowledged_lead_arrives() {
         let missing = wanted.filter(|pair| !arrived.contains_key(pair)).count();
         (missing, arrived.values().map(|count| count - 1).sum::<usize>())
     };
-    wait_until("every acknowledged lead has arrived everywhere", async || missing().0 == 0).await;
     let operator = Operator::new(daemon.control().await);
     let undelivered = async || {
         let filter = leadline_proto::v1::DeliveryFilter { undelivered: true, ..Default::default() };
         let request = leadline_proto::v1::ListDeliveriesRequest { filter: Some(filter), page: None };
         operator.deliveries().list_deliveries(request).await.unwrap().into_inner().deliveries
     };
-    wait_until("nothing is left to do", async || undelivered().await.iter().all(|it| it.state == "dead"))
-        .await;
-    // A delivery during which three daemons died is taken for what killed them; it ends visibly, with that reason.
-    let poison = undelivered().await;
+    // A delivery during which two daemons died takes its turn, one a minute in each lane; a third one that dies during
+    // that push takes it for what killed them: it ends visibly, with that reason.
+    let is_left = |it: &leadline_proto::v1::Delivery| it.state == "dead" || it.attempts >= 2;
+    wait_until("only suspects are left to do", async || undelivered().await.iter().all(is_left)).await;
+    let suspects = undelivered().await;
+    let poison: Vec<_> = suspects.iter().filter(|it| it.state == "dead").collect();
     assert!(poison.iter().all(|it| it.reason.starts_with("poison")), "{poison:?}");
     assert!(poison.len() <= KILLS / 3, "each took three kills: {poison:?}");
+    assert!(suspects.len() <= KILLS * INTEGRATIONS, "each took two kills: {suspects:?}");
+    let arrived = "every acknowledged lead has arrived everywhere, suspects aside";
+    wait_until(arrived, async || missing().0 <= suspects.len()).await;
     let (_, duplicates) = missing();
     println!("{} leads acknowledged, {duplicates} duplicates after {KILLS} kills", acknowledged.len());
     assert!(acknowledged.len() > KILLS * 10, "there was load");
     assert!(
-        duplicates <= KILLS * INTEGRATIONS * CONCURRENCY,
-        "{duplicates} duplicates are more than were in flight"
+        duplicates <= KILLS * INTEGRATIONS * 2 * CONCURRENCY,
+        "{duplicates} duplicates are more than were in flight or not yet written"
     );
     assert_eq!(daemon.stop().await, Some(0));
     receiver.stop().await;

@@ -290,7 +290,7 @@ async fn a_deletion_under_way_does_not_keep_the_daemon_from_stopping() {
 }
 
 #[tokio::test]
-async fn only_a_suspect_that_stood_alone_is_taken_for_poison() {
+async fn only_a_suspect_whose_claim_was_its_own_is_taken_for_poison_and_none_stops_others() {
     let scene = Scene::with(Behaviour::Good).await;
     let request =
         v1::DisableIntegrationRequest { request_id: request_id(), integration: scene.integration.clone() };
@@ -299,10 +299,10 @@ async fn only_a_suspect_that_stood_alone_is_taken_for_poison() {
         for n in leads {
             scene.post(n).await;
         }
-        // A daemon that is gone had claimed them, each after two deaths.
+        // A daemon that is gone had claimed them, each after two crashes.
         let mut dead = scene.pool.begin().await.unwrap();
         sqlx::raw_sql(
-            "UPDATE delivery SET state = 'pending', reason = NULL, deaths = 2 WHERE state = 'held';
+            "UPDATE delivery SET state = 'pending', reason_code = NULL, crashes = 2 WHERE state = 'held';
              WITH gone AS (DELETE FROM undelivered WHERE state = 'held' RETURNING *)
              INSERT INTO claim (daemon_id, items, attempts)
              SELECT 0, array_agg(ROW(company_id, integration_id, 0, now(), delivery_id, 'first', NULL)::due),
@@ -327,6 +327,10 @@ async fn only_a_suspect_that_stood_alone_is_taken_for_poison() {
         held: "keep".into(),
     };
     scene.operator.integrations().enable_integration(request).await.unwrap();
-    scene.wait_until("SELECT count(*) = 3 FROM delivery WHERE state = 'delivered' AND attempts = 1").await;
+    // One goes; the others let their lane go on, and take their turns a minute apart.
+    scene.wait_until("SELECT count(*) = 1 FROM delivery WHERE state = 'delivered' AND attempts = 1").await;
+    scene.wait_until("SELECT count(*) = 2 FROM due WHERE due_at > now() + interval '20 seconds'").await;
+    scene.post(5).await;
+    scene.wait_until("SELECT count(*) = 2 FROM delivery WHERE state = 'delivered'").await;
     scene.end().await;
 }

@@ -11,6 +11,7 @@ use std::{
 use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
 use leadline_proto::v1::{self, hold_service_client::HoldServiceClient};
 use leadline_tests::{Daemon, Database, Operator, check_invariants, http, post_lead, request_id};
+use leadlined::domain::{delivery::Reason, ids::DeliveryId};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::time::sleep;
@@ -304,18 +305,24 @@ impl Scene {
     async fn rows(&self) -> Vec<(String, usize, String, String, usize, String)> {
         // Ids within reasons differ.
         const ROWS: &str = "
-            SELECT split_part(i.name, ' ', 1), e.change, d.state,
-                coalesce(regexp_replace(d.reason, '[0-9A-HJKMNP-TV-Z]{26}', ''), ''), count(*), min(d.id::text)
+            SELECT split_part(i.name, ' ', 1), e.change, d.state, d.reason_code, d.reason_detail, d.id::text
             FROM delivery d JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id
             JOIN (SELECT company_id, id, row_number() OVER (PARTITION BY lead_id ORDER BY id) - 1 AS change FROM event) e
                 ON e.company_id = d.company_id AND e.id = d.event_id
-            GROUP BY 1, 2, 3, 4";
-        let rows: Vec<(String, i64, String, String, i64, String)> =
-            sqlx::query_as(ROWS).fetch_all(&self.pool).await.unwrap();
-        let size = |number: i64| usize::try_from(number).unwrap();
-        rows.into_iter()
-            .map(|(a, change, b, c, count, id)| (a, size(change), b, c, size(count), id))
-            .collect()
+            ORDER BY d.id DESC";
+        type Row = (String, i64, String, Option<String>, Option<Value>, String);
+        let rows: Vec<Row> = sqlx::query_as(ROWS).fetch_all(&self.pool).await.unwrap();
+        let mut groups = BTreeMap::new();
+        for (group, change, state, code, detail, id) in rows {
+            let reason = Reason::read(code, detail).map(|reason| reason.text()).unwrap_or_default();
+            let reason: Vec<&str> =
+                reason.split(' ').filter(|word| word.parse::<DeliveryId>().is_err()).collect();
+            let ends = if reason.last().is_some_and(|word| ["by", "for"].contains(word)) { " " } else { "" };
+            let key = (group, usize::try_from(change).unwrap(), state, reason.join(" ") + ends);
+            let (count, first) = groups.entry(key).or_insert((0, id.clone()));
+            (*count, *first) = (*count + 1, id);
+        }
+        groups.into_iter().map(|((a, change, b, c), (count, id))| (a, change, b, c, count, id)).collect()
     }
 
     async fn why(&self, id: &str) -> String {

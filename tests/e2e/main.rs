@@ -51,5 +51,6 @@ mod strangers;
 mod sweeps;
 mod terminal;
 mod vendors;
+mod waits;
 mod warnings;
 mod wrong;

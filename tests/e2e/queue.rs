@@ -1,20 +1,27 @@
-//! The queue as a state machine: whatever order leads, claims, finishes, deaths and operators come in, its rules hold.
+//! The queue as a state machine: whatever order leads, claims, finishes, crashes and operators come in, its rules hold.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use leadline_tests::{Database, broken_invariants, request_id};
 use leadlined::{
     domain::{
-        delivery::{Transition, Trigger},
-        fanout::{Arrival, Fate, INTEGRATION_DISABLED, NewDelivery},
-        ids::{CompanyId, DeliveryId, EventId, IntegrationId, LeadId},
+        delivery::{LaneKind, Reason, Transition, Trigger},
+        fanout::{Arrival, Fate, NewDelivery},
+        ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
         integration::EventKind,
         outcome::{Failure, FailureClass},
         plan::Plan,
     },
     postgres::setup,
     store::{
-        FIRST, Hub, RETRY, Store, SweepPolicy,
+        Hub, Store, SweepPolicy,
         delivery::read::{DeliveryFilter, Order},
         integration::NewIntegration,
         job::Work,
@@ -27,7 +34,8 @@ use leadlined::{
             claim::{Ask, Claimed, Claimer},
             finish::{AttemptRecord, Finished},
             push::NewPush,
-            retry::Retrial,
+            retry::RetryOptions,
+            stranded::Position,
         },
     },
 };
@@ -39,10 +47,11 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
-mod breaker;
 mod endings;
+mod operators;
 mod races;
 mod steps;
+mod strangers;
 
 use steps::{End, Held, Lapse, Move, Step, finished, step};
 
@@ -69,6 +78,8 @@ struct Scene {
     working: Vec<Claimed>,
     /// How many items of each claim have not ended.
     open: HashMap<i64, usize>,
+    /// Jobs, with how much they had brought to an end when that was looked at last.
+    jobs: Vec<(JobId, i64)>,
 }
 
 fn call() -> Call {
@@ -114,6 +125,7 @@ impl Scene {
             contents: 0,
             working: Vec::new(),
             open: HashMap::new(),
+            jobs: Vec::new(),
         }
     }
 
@@ -162,6 +174,10 @@ impl Scene {
             Step::Age => self.age().await,
             Step::Delete => self.delete().await,
             Step::Stop => self.stop().await,
+            Step::Mend => assert_eq!(self.mend().await, 0, "something stands where it should not"),
+            Step::Strand(n) => self.strand(n).await,
+            Step::Strange(n) => self.make_strange(n).await,
+            Step::Lift => self.lift().await,
             Step::Update(_) | Step::Finish(..) | Step::GiveBack(_) | Step::Push(_) => {}
         }
     }
@@ -171,7 +187,7 @@ impl Scene {
         let view = self.store.company_view(self.company).await.unwrap().unwrap();
         let fate = match view.integrations[0].enabled {
             true => Fate::Pending,
-            false => Fate::Held(INTEGRATION_DISABLED.to_owned()),
+            false => Fate::Held(Reason::IntegrationDisabled),
         };
         let id = DeliveryId::generate();
         NewEvent {
@@ -190,7 +206,7 @@ impl Scene {
     async fn claim(&mut self, room: i32) {
         let ask =
             |kind| Ask { company: self.company, integration: self.integration, kind, room, watermark: 0 };
-        let (_, items) = self.claimer.claim(self.daemon, &[ask(FIRST), ask(RETRY)]).await.unwrap();
+        let (_, items) = self.claimer.claim(self.daemon, &LaneKind::ALL.map(ask)).await.unwrap();
         self.hold(items);
     }
 
@@ -212,72 +228,13 @@ impl Scene {
 
     async fn give_back(&mut self, n: usize) {
         let item = self.working.swap_remove(n % self.working.len());
-        self.store.give_back(self.daemon, &[item.claim], &[item.attempt.uuid()]).await.unwrap();
+        let (claims, attempts) = ([item.claim], [item.attempt.uuid()]);
+        self.store.give_back(self.daemon, &claims, &attempts, Duration::ZERO).await.unwrap();
         let left = self.open.get_mut(&item.claim).unwrap();
         *left -= 1;
         if *left == 0 {
             self.store.finish(self.daemon, &[], &[item.claim]).await.unwrap();
         }
-    }
-
-    async fn retry(&mut self, n: usize, re_render: bool) {
-        let retrial = Retrial { re_render, ..Retrial::default() };
-        let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
-        let targets = self.store.targets(&filter).await.unwrap();
-        if targets.is_empty() {
-            return;
-        }
-        let target = targets[n % targets.len()].clone();
-        let mut command = self.command().await;
-        match command.retry(self.company, &[target], retrial).await {
-            // An update of its lead is on its way.
-            Err(Refusal::State(_)) => return,
-            retried => drop(retried.unwrap()),
-        }
-        command.commit().await.unwrap();
-    }
-
-    async fn sweep(&mut self) {
-        let old = self.dead_of_age().await;
-        self.store.start_sweep(self.company, self.integration).await.unwrap();
-        self.store.continue_sweep(self.company, self.integration).await.unwrap();
-        assert_eq!(self.dead_of_age().await, old, "the sweep leaves alone what is too old");
-    }
-
-    async fn job(&mut self, cancel: bool) {
-        let filter =
-            DeliveryFilter { company: Some(self.company), states: vec!["dead"], ..DeliveryFilter::default() };
-        let lanes = self.store.job_lanes(&filter).await.unwrap();
-        if lanes.is_empty() {
-            return;
-        }
-        let mut command = self.command().await;
-        let job =
-            command.create_job(Work::Retry { filter: &filter, re_render: cancel }, &lanes).await.unwrap();
-        command.commit().await.unwrap();
-        self.store.continue_job(self.company, self.integration, job).await.unwrap();
-        if cancel {
-            let mut command = self.command().await;
-            command.cancel_job(job).await.unwrap();
-            command.commit().await.unwrap();
-        }
-    }
-
-    async fn move_one(&mut self, n: usize, how: Move) {
-        let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
-        let targets = self.store.targets(&filter).await.unwrap();
-        if targets.is_empty() {
-            return;
-        }
-        let target = targets[n % targets.len()].id;
-        let mut command = self.command().await;
-        let moved = match how {
-            Move::Hold => command.hold(self.company, &[target], "operator: held").await,
-            Move::Release => command.release(self.company, &[target]).await,
-            Move::Skip => command.skip(self.company, &[target], "operator: skipped").await,
-        };
-        moved.unwrap();
-        command.commit().await.unwrap();
     }
 
     /// Releases whatever is held and not being pushed. True if something was.
@@ -301,13 +258,12 @@ impl Scene {
         let mut integration = command.integration(&self.integration.to_string()).await.unwrap();
         match held {
             Some(Held::Release) => {
-                command.release_held_for(self.company, self.integration, INTEGRATION_DISABLED).await.unwrap();
+                let reason = Reason::IntegrationDisabled;
+                command.release_held_for(self.company, self.integration, &reason).await.unwrap();
             }
             Some(Held::Skip) => {
-                command
-                    .skip_held_for(self.company, self.integration, INTEGRATION_DISABLED, "operator: skipped")
-                    .await
-                    .unwrap();
+                let reason = Reason::IntegrationDisabled;
+                command.skip_held_for(self.company, self.integration, &reason).await.unwrap();
             }
             Some(Held::Keep) | None => {}
         }
@@ -353,6 +309,8 @@ impl Scene {
     /// Whatever stands open can be brought to its end: nothing is stuck.
     async fn drain(&mut self) {
         self.switch(true, Some(Held::Release)).await;
+        self.make_known().await;
+        self.lift().await;
         loop {
             for item in std::mem::take(&mut self.working) {
                 self.end(&item, End::Delivered, 0).await;
@@ -373,10 +331,10 @@ impl Scene {
         self.check_deleted().await;
     }
 
-    async fn check(&self, step: Option<Step>) -> Result<(), TestCaseError> {
+    async fn check(&mut self, step: Option<Step>) -> Result<(), TestCaseError> {
         let broken = broken_invariants(&self.pool, Some(self.company.0)).await;
         prop_assert!(broken.is_empty(), "after {step:?}: {broken:#?}");
-        Ok(())
+        self.check_jobs(step).await
     }
 }
 
@@ -396,13 +354,40 @@ async fn open() -> (Store, PgPool) {
     (Store::new(pool.clone(), sealer, Arc::new(hub)), pool)
 }
 
+/// So many cases share a database: a fuller one makes each look at it slower.
+const CASES_PER_DATABASE: u32 = 100;
+/// So many run side by side.
+const WORKERS: u32 = 4;
+
 #[test]
 fn any_order_of_events_keeps_the_rules_of_the_queue() {
+    let (all, begun) = (cases(), AtomicU32::new(0));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let first = begun.fetch_add(CASES_PER_DATABASE, Ordering::Relaxed);
+                    let Some(left) = all.checked_sub(first).filter(|left| *left > 0) else { return };
+                    try_cases(left.min(CASES_PER_DATABASE));
+                    eprintln!(
+                        "{} of {all} cases begun, {} s",
+                        first + CASES_PER_DATABASE,
+                        started.elapsed().as_secs()
+                    );
+                }
+            });
+        }
+    });
+    eprintln!("{all} cases in {} s", started.elapsed().as_secs());
+}
+
+fn try_cases(cases: u32) {
     let (runtime, store, pool) = set_up();
-    let config =
-        Config { cases: cases(), failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let steps = prop::collection::vec(step(), STEPS);
     TestRunner::new(config).run(&steps, |steps| runtime.block_on(play(&store, &pool, &steps))).unwrap();
+    runtime.block_on(pool.close());
 }
 
 /// Takes steps one after another, and looks at what must hold after each.

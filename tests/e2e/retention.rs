@@ -77,7 +77,7 @@ async fn check_dead_without_attempts(cli: &Cli, pool: &PgPool, dead: &str) {
     let again = cli.run(&["delivery", "retry", dead, "--re-render"]).await;
     assert_eq!(again.code, 0, "{again:?}");
     assert_eq!(
-        count(pool, &format!("delivery WHERE id = '{}' AND reason LIKE 'replaced by %'", uuid(dead))).await,
+        count(pool, &format!("delivery WHERE id = '{}' AND reason_code = 'replaced'", uuid(dead))).await,
         1,
         "it may have been sent under its id, so that other bytes need another one"
     );

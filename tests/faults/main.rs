@@ -7,3 +7,5 @@
 
 mod log;
 mod postgres;
+mod receivers;
+mod rows;

@@ -80,7 +80,7 @@ fn decide(view: &CompanyView, held: &[HeldByFlow]) -> Settled {
             continue;
         };
         match decided.fate {
-            Fate::Pending => settled.released.push(one.delivery),
+            Fate::Pending => settled.released.push((one.delivery, one.event)),
             Fate::Skipped(reason) => settled.skipped.push((one.delivery, reason)),
             Fate::Held(reason) => settled.held.push((one.delivery, reason)),
         }

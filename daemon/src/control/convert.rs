@@ -6,7 +6,7 @@ use prost_types::Timestamp;
 use super::{check, words};
 use crate::{
     connectors::{ConfigField, Connector},
-    domain::{breaker::State, lane::Standing, outcome::FailureClass, rotation::Rotation},
+    domain::{breaker::State, lane::LaneStatus, outcome::FailureClass, rotation::Rotation},
     store::{
         company::{Company, key::IntakeKey},
         delivery::{
@@ -148,7 +148,7 @@ fn breaker(health: &Health) -> v1::Breaker {
     }
 }
 
-fn lane(lane: &Standing) -> v1::Lane {
+fn lane(lane: &LaneStatus) -> v1::Lane {
     let waits = lane.waits();
     v1::Lane {
         running: u32::try_from(lane.running).unwrap_or(u32::MAX),

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
+        delivery::Reason,
         ids::{CompanyId, DeliveryId},
         why,
     },
@@ -222,11 +223,9 @@ impl Verb {
         call: &Call,
     ) -> Result<Moved, Refusal> {
         match self {
-            Self::Hold => command.hold(company, batch, &format!("operator: held by {}", call.operator)).await,
+            Self::Hold => command.hold(company, batch, &Reason::HeldByOperator(call.operator.clone())).await,
             Self::Release => command.release(company, batch).await,
-            Self::Skip => {
-                command.skip(company, batch, &format!("operator: skipped by {}", call.operator)).await
-            }
+            Self::Skip => command.skip(company, batch, &Reason::skipped(&call.operator)).await,
         }
     }
 }

@@ -11,13 +11,15 @@ use super::{
     targets::{Forecast, Meant, Tally, batches},
 };
 use crate::{
-    domain::ids::{CompanyId, DeliveryId},
+    domain::{
+        delivery::Reason,
+        ids::{CompanyId, DeliveryId},
+    },
     store::{
         delivery::read::{DeliveryFilter, Order, Target},
         job::{JobLane, Work},
-        lead::erase::ERASED,
         operator::command::{Call, Refusal},
-        queue::retry::Retrial,
+        queue::retry::RetryOptions,
     },
 };
 
@@ -57,16 +59,17 @@ impl Control {
         let mut batches = batches(targets);
         let last = batches.pop();
         let mut pushed = Vec::new();
-        let retrial = Retrial { is_bulk: targets.len() > NAMED_MAX, re_render, ..Retrial::default() };
+        let options =
+            RetryOptions { is_bulk: targets.len() > NAMED_MAX, re_render, ..RetryOptions::default() };
         // Each batch is safe to repeat: what is pending already is left alone.
         for (company, batch) in batches {
             let mut command = self.store.batch(call).await?;
-            pushed.extend(command.retry(company, &batch, retrial).await?);
+            pushed.extend(command.retry(company, &batch, options).await?);
             command.commit().await?;
         }
         self.carry_out(call, |mut command| async {
             if let Some((company, batch)) = last {
-                pushed.extend(command.retry(company, &batch, retrial).await?);
+                pushed.extend(command.retry(company, &batch, options).await?);
             }
             let mut tally = Tally::default();
             tally.add(targets);
@@ -162,7 +165,7 @@ fn refuse_disabled(target: &Target) -> Result<(), Refusal> {
 /// Refuses a delivery that was named and cannot be retried.
 fn refuse_named(target: &Target) -> Result<(), Refusal> {
     let id = DeliveryId::from(target.id);
-    let reason = target.reason.as_deref().unwrap_or_default();
+    let reason = target.reason.as_ref().map(Reason::text).unwrap_or_default();
     match &*target.state {
         "held" => Err(Refusal::State(format!(
             "delivery {id} is held ({reason}): it is released, not retried; \
@@ -171,7 +174,7 @@ fn refuse_named(target: &Target) -> Result<(), Refusal> {
         "skipped" => Err(Refusal::State(format!(
             "delivery {id} is skipped ({reason}) and not pushed any more: push its lead anew with `leadline lead push`"
         ))),
-        _ if reason == ERASED => Err(Refusal::State(format!(
+        _ if target.reason == Some(Reason::Erased) => Err(Refusal::State(format!(
             "delivery {id} is of a lead that was erased: there is nothing left to push"
         ))),
         _ => refuse_disabled(target),
@@ -189,7 +192,7 @@ mod tests {
             integration_id: IntegrationId::generate().uuid(),
             id: DeliveryId::generate().uuid(),
             state: state.to_owned(),
-            reason: Some("integration disabled".to_owned()),
+            reason: Some(Reason::IntegrationDisabled),
             integration_name: "crm".to_owned(),
             enabled,
         }
@@ -199,7 +202,7 @@ mod tests {
     fn what_cannot_be_retried_is_refused_with_the_way_out() {
         for state in ["dead", "delivered", "pending"] {
             assert!(refuse_named(&target(7, state, true)).is_ok());
-            let erased = Target { reason: Some("erased".to_owned()), ..target(7, state, true) };
+            let erased = Target { reason: Some(Reason::Erased), ..target(7, state, true) };
             let told = refuse_named(&erased).unwrap_err().to_string();
             let id = DeliveryId::from(erased.id);
             assert_eq!(

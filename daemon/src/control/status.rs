@@ -39,7 +39,7 @@ impl From<Error> for Status {
                 tracing::error!(error = chain, "a control call failed");
                 Self::internal(format!("{error}: the daemon's log says why"))
             }
-            Error::Seal(_) | Error::Corrupt(_) | Error::Locked => {
+            Error::Seal(_) | Error::Corrupt(_) | Error::UnknownWord { .. } | Error::Locked => {
                 tracing::error!(error = chain, "a control call met a stored value that cannot be used");
                 Self::data_loss(chain)
             }

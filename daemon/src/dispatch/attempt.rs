@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    integration_cache::PreparedIntegration, person_lock::PersonLock, pusher::settled, scrub::Secrets,
+    integration_cache::PreparedIntegration, membership::DaemonLease, person_lock::PersonLock,
+    pusher::settled, scrub::Secrets,
 };
 use crate::{
     connectors::{
@@ -44,6 +45,8 @@ pub(super) struct AttemptResult {
     pub(super) answer: Option<Answer>,
     /// What every repeat is made from: what was rendered, or the body of the one request.
     pub(super) body: Option<Bytes>,
+    /// The lease ran out while it waited for its turn: nothing was sent, and another daemon may have it.
+    pub(super) is_void: bool,
 }
 
 impl AttemptResult {
@@ -54,7 +57,7 @@ impl AttemptResult {
 
     /// What needed no call.
     pub(super) fn without_call(outcome: Outcome) -> Self {
-        Self { outcome, took: Duration::ZERO, sent: None, answer: None, body: None }
+        Self { outcome, took: Duration::ZERO, sent: None, answer: None, body: None, is_void: false }
     }
 }
 
@@ -73,6 +76,8 @@ pub(super) struct PushRequest<'a> {
     pub(super) created_at: i64,
     /// Seconds since 1970, by the database's clock.
     pub(super) now: i64,
+    /// The lease under which it may be pushed, and the daemon id that claimed it; none for what was not claimed.
+    pub(super) lease: Option<(&'a DaemonLease, i64)>,
 }
 
 /// Pushes once. Whatever the connector does, this ends: each call within the integration's timeout, or shortly after.
@@ -106,6 +111,7 @@ pub(super) async fn attempt(
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
     let keep = lead.map(|lead| Keep { store, lead, past: &past });
     let mut network = Network::new(client, ready, request.now, PUSH_CAP, keep);
+    network.lease = request.lease;
     let Driven { outcome, rendered } = drive(prepared, &mut network, push).await;
     let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
     network.tried(outcome, started.elapsed(), body)
@@ -163,6 +169,8 @@ struct Network<'a> {
     keep: Option<Keep<'a>>,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
+    lease: Option<(&'a DaemonLease, i64)>,
+    is_void: bool,
 }
 
 impl<'a> Network<'a> {
@@ -173,7 +181,7 @@ impl<'a> Network<'a> {
         cap: usize,
         keep: Option<Keep<'a>>,
     ) -> Self {
-        Self { client, ready, now, cap, keep, made: Vec::new(), person: None }
+        Self { client, ready, now, cap, keep, made: Vec::new(), person: None, lease: None, is_void: false }
     }
 
     fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> AttemptResult {
@@ -189,7 +197,7 @@ impl<'a> Network<'a> {
         let sent = last.as_ref().map(|exchange| sent(&exchange.call));
         let answer = last.and_then(|exchange| exchange.answer.ok()).map(|it| answer(secrets.scrub(it)));
         let outcome = secrets.scrub_outcome(outcome);
-        AttemptResult { outcome, took, sent, answer, body }
+        AttemptResult { outcome, took, sent, answer, body, is_void: self.is_void }
     }
 }
 
@@ -197,7 +205,12 @@ impl<'a> Network<'a> {
 impl Transport for Network<'_> {
     async fn call(&mut self, call: &Call) -> Result<CallAnswer, Failure> {
         let turn = self.ready.quota.turn().await;
-        let answer = self.client.call(call, self.ready.policy.timeout, self.cap).await;
+        // It may have waited for its turn, or for another push of the same person, for longer than the lease is trusted.
+        if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
+            self.is_void = true;
+            return Err(Failure::new(FailureClass::Transient, "nothing was sent: the lease ran out"));
+        }
+        let answer = self.client.call(&self.ready.pool, call, self.ready.policy.timeout, self.cap).await;
         drop(turn);
         if let (Ok(response), Ok(prepared)) = (&answer, &self.ready.prepared)
             && response.is_good()

@@ -12,17 +12,18 @@ use tokio::{
     sync::{broadcast, mpsc},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    finisher::Ended,
     integration_cache::{IntegrationCache, PreparedIntegration},
     lanes::{LaneId, Lanes, Loaded},
     membership::{DaemonLease, owner},
     pusher::Pusher,
+    suspects::Suspects,
+    tasks::Tasks,
 };
 use crate::{
-    domain::delivery::DEATHS_SUSPECT,
+    domain::delivery::{CRASHES_SUSPECT, LaneKind},
     store::{
         Change, DueHint, Error, Store,
         queue::{
@@ -34,6 +35,8 @@ use crate::{
 
 /// A round of one row costs nearly as much as one of ten: rounds keep this distance, unless the last one was full.
 const ROUND: Duration = Duration::from_millis(2);
+/// So many events are taken at once, at most.
+const EVENTS_AT_ONCE: usize = 256;
 /// How often the lanes that nobody hinted at are looked for.
 const DISCOVER: Duration = Duration::from_secs(30);
 /// How often probes are looked for that another daemon's operator asked for, or whose daemon died.
@@ -50,16 +53,21 @@ pub(super) enum Event {
     Heard(Wake),
     /// Claims of dead daemons, now this one's.
     Orphans(Vec<Claimed>),
-    /// Ended items were written, and so much room is free again.
-    Freed { items: usize, lanes: Vec<(LaneId, [u32; 2])> },
-    /// A target asked the whole lane to wait until then, in microseconds.
-    Pause(LaneId, i64),
+    /// A push has ended. `is_up` says whether the target answered; `pause` until when, in microseconds, it asked the
+    /// whole lane to wait.
+    Ended { lane: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64> },
+    /// So many pushes of each kind of lanes were written.
+    Written(HashMap<LaneId, [u32; 2]>),
+    /// That a target asked its lane to wait was written.
+    Throttled(LaneId),
+    /// A suspect's push has ended.
+    SuspectEnded,
     /// A flush has ended with this breaker in a lane: closed, or open until then.
     Breaker(LaneId, Option<i64>),
     /// A lane was loaded, with its stops; none if its integration is gone.
     Loaded(LaneId, Option<(Arc<PreparedIntegration>, Stops)>),
     /// It was asked when the next row of these is due, and these have one.
-    Peeked { asked: Vec<(LaneId, u8)>, hints: Vec<DueHint> },
+    Peeked { asked: Vec<(LaneId, LaneKind)>, hints: Vec<DueHint> },
     /// The loose index scan has answered.
     Discovered(Vec<DueHint>),
 }
@@ -73,18 +81,13 @@ pub(super) struct Engine {
     pub(super) lease: Arc<DaemonLease>,
     pub(super) integrations: Arc<IntegrationCache>,
     pub(super) pusher: Arc<Pusher>,
-    pub(super) tracker: TaskTracker,
-    /// Ends what the tracker follows: the grace of a stop is over.
-    pub(super) abandon: CancellationToken,
+    pub(super) tasks: Tasks,
     pub(super) events: mpsc::UnboundedSender<Event>,
-    pub(super) ended: mpsc::Sender<Ended>,
     pub(super) outbox: mpsc::UnboundedSender<Wake>,
     pub(super) lanes: Lanes,
     pub(super) living: Vec<i64>,
     pub(super) in_flight: usize,
-    /// A delivery during which daemons died: it is pushed with nothing beside it, not even in a claim.
-    pub(super) suspect: Option<Claimed>,
-    pub(super) is_alone: bool,
+    pub(super) suspects: Suspects,
 }
 
 impl Engine {
@@ -104,7 +107,6 @@ impl Engine {
         let hub = Arc::clone(self.store.hub());
         loop {
             let timer = self.lanes.wake(self.lease.now());
-            self.start_suspect().await;
             if claiming.is_none() && Instant::now() >= next_round && self.may_claim() {
                 claiming = claimer.take().and_then(|idle| self.start_claim(idle, &mut claimer));
             }
@@ -115,14 +117,20 @@ impl Engine {
                     claiming = None;
                     let (idle, asks, claimed) = answer;
                     claimer = Some(idle);
-                    next_round = Instant::now() + self.take_claim(&asks, claimed).await;
+                    next_round = Instant::now() + self.take_claim(&asks, claimed);
                 }
                 Some(batch) = hints.recv() => self.take_hints(batch),
-                Some(event) = heard.recv() => self.take_event(event).await,
+                Some(event) = heard.recv() => {
+                    self.take_event(event);
+                    self.take_more(&mut heard);
+                }
                 change = configs.recv() => self.take_change(change),
                 () = hub.probes.notified() => self.start_probes(),
                 _ = probes.tick() => self.start_probes(),
-                _ = discover.tick() => self.start_discover(),
+                _ = discover.tick() => {
+                    self.start_discover();
+                    self.integrations.close_idle().await;
+                }
                 () = sleep_until(wait) => {}
             }
         }
@@ -139,7 +147,7 @@ impl Engine {
     }
 
     fn may_claim(&self) -> bool {
-        self.lanes.is_ready() && self.suspect.is_none() && !self.is_alone && self.lease.is_trusted()
+        self.lanes.is_ready() && self.lease.is_trusted()
     }
 
     fn next_look(&self, timer: Option<i64>, next_round: Option<Instant>) -> Instant {
@@ -166,7 +174,7 @@ impl Engine {
     }
 
     /// Takes a claim's answer, and says how long to wait before the next.
-    async fn take_claim(&mut self, asks: &[Ask], claimed: Result<(i64, Vec<Claimed>), Error>) -> Duration {
+    fn take_claim(&mut self, asks: &[Ask], claimed: Result<(i64, Vec<Claimed>), Error>) -> Duration {
         let (now, items) = match claimed {
             Ok(answer) => answer,
             Err(error) => {
@@ -175,7 +183,7 @@ impl Engine {
                 return AWAY_WAIT;
             }
         };
-        let mut got: HashMap<(LaneId, u8), (u32, i64)> = HashMap::new();
+        let mut got: HashMap<(LaneId, LaneKind), (u32, i64)> = HashMap::new();
         for item in &items {
             let (count, latest) = got.entry(((item.company, item.integration), item.kind)).or_default();
             *count += 1;
@@ -189,63 +197,32 @@ impl Engine {
         metrics::histogram!("leadline_claim_rows").record(items.len() as f64);
         let asked: i64 = asks.iter().map(|ask| i64::from(ask.room)).sum();
         let is_full = i64::try_from(items.len()).is_ok_and(|got| got >= asked);
-        self.take_items(items).await;
+        self.take_items(items);
         if is_full { Duration::ZERO } else { ROUND }
     }
 
-    async fn take_items(&mut self, mut items: Vec<Claimed>) {
+    fn take_items(&mut self, mut items: Vec<Claimed>) {
         items.sort_by_key(|item| item.due_at);
-        self.tell_claims(&items).await;
         for item in items {
+            self.in_flight += 1;
+            let pusher = Arc::clone(&self.pusher);
             if !is_suspect(&item) {
-                self.start_push(item);
-            } else if self.suspect.is_none() {
-                self.suspect = Some(item);
-            } else {
-                self.give_back(item).await;
+                // Boxed once: a spawn moves its future several times.
+                self.tasks.spawn("push", Box::pin(async move { pusher.push(item).await }));
+                continue;
             }
-        }
-    }
-
-    /// The finisher must know how much a claim holds before any of it ends.
-    async fn tell_claims(&self, items: &[Claimed]) {
-        let mut claims: HashMap<(i64, i64), usize> = HashMap::new();
-        for item in items {
-            *claims.entry((item.daemon, item.claim)).or_default() += 1;
-        }
-        for ((daemon, claim), items) in claims {
-            if self.ended.send(Ended::Claimed { daemon, claim, items }).await.is_err() {
-                tracing::error!("the finisher is gone");
+            match self.suspects.start((item.company, item.integration), Instant::now()) {
+                Ok(()) => {
+                    let events = self.events.clone();
+                    self.tasks.spawn("push of a suspect", async move {
+                        pusher.push_alone(item).await;
+                        send(&events, Event::SuspectEnded);
+                    });
+                }
+                Err(wait) => {
+                    self.tasks.spawn("return", async move { pusher.give_back(&item, wait).await });
+                }
             }
-        }
-    }
-
-    /// Returns what was not begun to the queue.
-    async fn give_back(&mut self, item: Claimed) {
-        self.in_flight += 1;
-        self.pusher.give_back(&item).await;
-    }
-
-    fn start_push(&mut self, item: Claimed) {
-        self.in_flight += 1;
-        let pusher = Arc::clone(&self.pusher);
-        self.spawn(async move { pusher.push(item).await });
-    }
-
-    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        spawn(&self.tracker, &self.abandon, work);
-    }
-
-    async fn start_suspect(&mut self) {
-        if self.is_alone && self.in_flight == 0 {
-            self.is_alone = false;
-        }
-        if self.in_flight == 0
-            && let Some(item) = self.suspect.take()
-        {
-            tracing::warn!(delivery = %item.delivery, "daemons died during this delivery's pushes: it is pushed with nothing beside it");
-            self.is_alone = true;
-            self.start_push(item);
         }
     }
 
@@ -258,7 +235,8 @@ impl Engine {
             if is_own {
                 self.hint(hint, now);
             } else {
-                wake.due.push((hint.company.0, hint.integration.uuid(), hint.kind, hint.due_at));
+                let (company, integration) = (hint.company.0, hint.integration.uuid());
+                wake.due.push((company, integration, hint.kind.number(), hint.due_at));
             }
         }
         self.tell_others(wake);
@@ -278,7 +256,15 @@ impl Engine {
         }
     }
 
-    async fn take_event(&mut self, event: Event) {
+    /// What else was told meanwhile, before the next look at the lanes.
+    fn take_more(&mut self, heard: &mut mpsc::UnboundedReceiver<Event>) {
+        for _ in 0..EVENTS_AT_ONCE {
+            let Ok(event) = heard.try_recv() else { return };
+            self.take_event(event);
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
         let now = self.lease.now();
         match event {
             Event::Living(living) => {
@@ -295,27 +281,32 @@ impl Engine {
                     self.reload(id);
                 }
             }
-            Event::Orphans(items) => self.take_orphans(items).await,
-            Event::Freed { items, lanes } => {
-                self.in_flight = self.in_flight.saturating_sub(items);
-                for (id, counts) in lanes {
-                    self.lanes.freed(id, counts, now);
-                }
+            Event::Orphans(items) => self.take_orphans(items),
+            Event::Ended { lane, kind, is_up, pause } => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                self.lanes.ended(lane, kind, is_up, pause, now);
                 metrics::gauge!("leadline_pushes_in_flight").set(self.in_flight as f64);
             }
-            Event::Pause(id, until) => {
-                self.lanes.pause(id, until, now);
+            Event::Written(lanes) => {
+                for (id, counts) in lanes {
+                    self.lanes.written(id, counts, now);
+                }
+            }
+            Event::Throttled(id) => {
                 if !self.lanes.is_owned(id) {
                     // It went over to another daemon during the push.
                     self.tell_others(Wake { changed: vec![(id.0.0, id.1.uuid())], ..Wake::default() });
                 }
             }
+            Event::SuspectEnded => self.suspects.ended(),
             Event::Breaker(id, until) => self.lanes.set_breaker(id, until, now),
             Event::Loaded(id, Some((ready, stops))) => {
                 let PreparedIntegration { integration, policy, .. } = &*ready;
                 let loaded =
                     Loaded { version: integration.version, policy: *policy, is_enabled: integration.enabled };
-                self.lanes.load(id, loaded, stops, now);
+                if self.lanes.load(id, loaded, stops, now) {
+                    self.start_load(id);
+                }
             }
             Event::Loaded(id, None) => self.lanes.remove(id),
             Event::Peeked { asked, hints } => {
@@ -344,19 +335,19 @@ impl Engine {
         }
     }
 
-    /// What a dead daemon was pushing is an attempt that died; the finisher counts it as one. A suspect that stands
-    /// beside others was waiting for its turn.
-    async fn take_orphans(&mut self, items: Vec<Claimed>) {
-        self.tell_claims(&items).await;
-        let is_alone = items.iter().filter(|item| item.pending.is_some()).count() == 1;
+    /// What a dead daemon was pushing is an attempt that died; the finisher counts it as one. A suspect counts only if
+    /// its claim was its own: otherwise it was waiting for its turn.
+    fn take_orphans(&self, items: Vec<Claimed>) {
         for item in items {
-            if is_suspect(&item) && !is_alone {
-                self.give_back(item).await;
-                continue;
-            }
-            self.in_flight += 1;
+            let was_waiting = is_suspect(&item) && item.claim_items > 1;
             let pusher = Arc::clone(&self.pusher);
-            self.spawn(async move { pusher.bury(item).await });
+            self.tasks.spawn("take over", async move {
+                if was_waiting {
+                    pusher.give_back(&item, Duration::ZERO).await;
+                } else {
+                    pusher.mark_crashed(item).await;
+                }
+            });
         }
     }
 
@@ -385,20 +376,13 @@ impl Engine {
 }
 
 fn is_suspect(item: &Claimed) -> bool {
-    item.pending.as_ref().is_some_and(|pending| pending.deaths >= DEATHS_SUSPECT)
+    item.pending.as_ref().is_some_and(|pending| pending.crashes >= CRASHES_SUSPECT)
 }
 
-pub(super) fn spawn(
-    tracker: &TaskTracker,
-    abandon: &CancellationToken,
-    work: impl Future<Output = ()> + Send + 'static,
-) {
-    let work = abandon.clone().run_until_cancelled_owned(work);
-    tracker.spawn(async move {
-        if work.await.is_none() {
-            tracing::debug!("a push was abandoned");
-        }
-    });
+pub(super) fn send(events: &mpsc::UnboundedSender<Event>, event: Event) {
+    if events.send(event).is_err() {
+        tracing::debug!("the engine has stopped");
+    }
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {

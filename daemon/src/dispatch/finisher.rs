@@ -1,90 +1,82 @@
 //! The finisher: ended attempts are written in batches, each batch what ended while the last one was written.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 use uuid::Uuid;
 
 use super::{engine::Event, lanes::LaneId};
 use crate::{
-    domain::ids::AttemptId,
-    store::{Error, FIRST, Store, queue::finish::Finished},
+    domain::{delivery::LaneKind, ids::AttemptId},
+    store::{Error, Store, queue::finish::Finished},
 };
 
 /// So many attempts are written in one transaction at most.
 const FLUSH_MAX: usize = 500;
 /// How long to wait before the database is tried again.
 const AWAY_WAIT: Duration = Duration::from_millis(250);
+/// A flush of one row costs nearly as much as one of ten: flushes keep this distance.
+const ROUND: Duration = Duration::from_millis(5);
 /// How long to wait before what somebody has locked is tried again.
 const LOCKED_WAIT: Duration = Duration::from_millis(100);
 
-/// What the finisher is told.
+/// A claimed item that is no longer worked on, and what is to be written of it.
 #[derive(Debug)]
-pub(super) enum Ended {
-    /// A claim begins with so many items. Told before any of them ends.
-    Claimed {
-        daemon: i64,
-        claim: i64,
-        items: usize,
-    },
-    Item(Item),
-}
-
-/// An item that ended, under the daemon id that claimed it.
-#[derive(Debug)]
-pub(super) struct Item {
-    pub(super) attempt: AttemptId,
+pub(super) struct Completion {
+    /// Under this daemon id it was claimed.
     pub(super) daemon: i64,
     pub(super) claim: i64,
+    /// How many items that claim had.
+    pub(super) claim_items: usize,
+    pub(super) attempt: AttemptId,
     /// The lane in which it held room; none for what was adopted.
     pub(super) lane: Option<LaneId>,
-    pub(super) kind: u8,
-    pub(super) end: End,
+    pub(super) kind: LaneKind,
+    pub(super) result: Completed,
 }
 
-/// How an item ended.
+/// What a claimed item came to.
 #[derive(Debug)]
-pub(super) enum End {
-    /// Nothing was left to do for it.
+pub(super) enum Completed {
+    /// Nothing is left to do for it.
     Nothing,
-    /// It was not begun: it goes back to the queue.
-    Back,
+    /// It was not begun: it goes back to the queue, due no earlier than after this wait.
+    Requeue(Duration),
     Attempt(Box<Finished>),
 }
 
 /// Writes what ends until every sender is gone and all is written. What somebody has locked is kept for a later flush.
 pub(super) async fn run(
     store: Store,
-    mut ended: mpsc::Receiver<Ended>,
+    mut completions: mpsc::Receiver<Completion>,
     events: mpsc::UnboundedSender<Event>,
 ) {
     let mut open: HashMap<(i64, i64), usize> = HashMap::new();
     let mut batch = Vec::new();
-    let mut locked: Vec<Item> = Vec::new();
+    let mut locked: Vec<Completion> = Vec::new();
+    let mut next_round = Instant::now();
     let finisher = Finisher { store, events };
     loop {
+        sleep_until(next_round).await;
         let received = tokio::select! {
-            count = ended.recv_many(&mut batch, FLUSH_MAX) => count,
+            count = completions.recv_many(&mut batch, FLUSH_MAX) => count,
             () = tokio::time::sleep(LOCKED_WAIT), if !locked.is_empty() => 0,
         };
         if received == 0 && locked.is_empty() {
             return;
         }
+        next_round = Instant::now() + ROUND;
         let mut items = std::mem::take(&mut locked);
-        for told in batch.drain(..) {
-            match told {
-                Ended::Claimed { daemon, claim, items } => *open.entry((daemon, claim)).or_default() += items,
-                Ended::Item(item) => items.push(item),
-            }
-        }
+        items.append(&mut batch);
         let left = finisher.flush(&mut open, &items).await;
         (locked, items) = items.into_iter().partition(|item| left.contains(&item.attempt));
-        if !items.is_empty() {
-            finisher.tell(Event::Freed { items: items.len(), lanes: tally(&items) });
-        }
+        finisher.send(Event::Written(tally(&items)));
         if received == 0 && !locked.is_empty() {
             tokio::time::sleep(LOCKED_WAIT).await;
         }
@@ -92,29 +84,32 @@ pub(super) async fn run(
 }
 
 /// The claims of which nothing is open any more once these items are written.
-fn complete<'a>(open: &mut HashMap<(i64, i64), usize>, items: impl Iterator<Item = &'a Item>) -> Vec<i64> {
+fn complete<'a>(
+    open: &mut HashMap<(i64, i64), usize>,
+    items: impl Iterator<Item = &'a Completion>,
+) -> Vec<i64> {
     let mut complete = Vec::new();
     for item in items {
         let claim = (item.daemon, item.claim);
-        if let Some(left) = open.get_mut(&claim) {
-            *left -= 1;
-            if *left == 0 {
-                open.remove(&claim);
-                complete.push(item.claim);
-            }
+        let left = open.entry(claim).or_insert(item.claim_items);
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            open.remove(&claim);
+            complete.push(item.claim);
         }
     }
     complete
 }
 
-fn tally(items: &[Item]) -> Vec<(LaneId, [u32; 2])> {
-    let mut freed: HashMap<LaneId, [u32; 2]> = HashMap::new();
+/// How many of each kind of each lane are written.
+fn tally(items: &[Completion]) -> HashMap<LaneId, [u32; 2]> {
+    let mut written: HashMap<LaneId, [u32; 2]> = HashMap::new();
     for item in items {
         if let Some(lane) = item.lane {
-            freed.entry(lane).or_default()[usize::from(item.kind != FIRST)] += 1;
+            written.entry(lane).or_default()[item.kind.index()] += 1;
         }
     }
-    freed.into_iter().collect()
+    written
 }
 
 struct Finisher {
@@ -124,7 +119,7 @@ struct Finisher {
 
 impl Finisher {
     /// Writes items. Answers the attempts of those that are left because somebody has locked what they change.
-    async fn flush(&self, open: &mut HashMap<(i64, i64), usize>, items: &[Item]) -> HashSet<AttemptId> {
+    async fn flush(&self, open: &mut HashMap<(i64, i64), usize>, items: &[Completion]) -> HashSet<AttemptId> {
         let mut left = HashSet::new();
         // The items of one flush belong to more than one daemon only around a lost lease.
         let mut daemons: Vec<i64> = items.iter().map(|item| item.daemon).collect();
@@ -132,15 +127,20 @@ impl Finisher {
         daemons.dedup();
         for daemon in daemons {
             let own = || items.iter().filter(|item| item.daemon == daemon);
-            let back: Vec<&Item> = own().filter(|item| matches!(item.end, End::Back)).collect();
-            if !back.is_empty() {
-                left.extend(self.give_back(daemon, &back).await);
+            let mut back: BTreeMap<Duration, Vec<&Completion>> = BTreeMap::new();
+            for item in own() {
+                if let Completed::Requeue(wait) = item.result {
+                    back.entry(wait).or_default().push(item);
+                }
+            }
+            for (wait, items) in back {
+                left.extend(self.give_back(daemon, &items, wait).await);
             }
             let complete = complete(open, own().filter(|item| !left.contains(&item.attempt)));
             let finished: Vec<Finished> = own()
-                .filter_map(|item| match &item.end {
-                    End::Attempt(attempt) => Some(Finished::clone(attempt)),
-                    End::Nothing | End::Back => None,
+                .filter_map(|item| match &item.result {
+                    Completed::Attempt(attempt) => Some(Finished::clone(attempt)),
+                    Completed::Nothing | Completed::Requeue(_) => None,
                 })
                 .collect();
             for item in self.write(daemon, &finished, &complete).await {
@@ -153,11 +153,11 @@ impl Finisher {
 
     /// Before the claims are removed: an item that is in neither a claim nor the queue is lost. Answers those that are
     /// left because somebody has locked their deliveries.
-    async fn give_back(&self, daemon: i64, items: &[&Item]) -> Vec<AttemptId> {
+    async fn give_back(&self, daemon: i64, items: &[&Completion], wait: Duration) -> Vec<AttemptId> {
         let claims: Vec<i64> = items.iter().map(|item| item.claim).collect();
         let attempts: Vec<Uuid> = items.iter().map(|item| item.attempt.uuid()).collect();
         loop {
-            match self.store.give_back(daemon, &claims, &attempts).await {
+            match self.store.give_back(daemon, &claims, &attempts, wait).await {
                 Ok(left) => return left.into_iter().map(AttemptId::from).collect(),
                 // Any refusal may pass: nothing of what is written here comes from outside.
                 Err(error) => {
@@ -235,11 +235,11 @@ impl Finisher {
         loop {
             match self.store.finish(daemon, finished, complete).await {
                 Ok(flushed) => {
-                    for (company, integration, until) in flushed.pauses {
-                        self.tell(Event::Pause((company, integration), until));
+                    for (company, integration, _) in flushed.pauses {
+                        self.send(Event::Throttled((company, integration)));
                     }
                     for (company, integration, until) in flushed.breakers {
-                        self.tell(Event::Breaker((company, integration), until));
+                        self.send(Event::Breaker((company, integration), until));
                     }
                     metrics::histogram!("leadline_finish_flush_attempts").record(finished.len() as f64);
                     let lost = finished.len().saturating_sub(flushed.recorded + flushed.left.len());
@@ -264,9 +264,9 @@ impl Finisher {
         }
     }
 
-    fn tell(&self, event: Event) {
+    fn send(&self, event: Event) {
         if self.events.send(event).is_err() {
-            tracing::debug!("the engine has stopped: nobody waits for room");
+            tracing::debug!("the engine has stopped");
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::{
         integration::{Integration, Policy},
         outcome::{Failure, FailureClass},
     },
+    push::Pool,
     store::{Error, Store},
 };
 
@@ -37,6 +38,8 @@ pub(super) struct PreparedIntegration {
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
     pub(super) session: Arc<Session>,
     pub(super) quota: Arc<Quota>,
+    /// Its own, so that no other integration's target closes a connection under its pushes.
+    pub(super) pool: Pool,
 }
 
 impl fmt::Debug for PreparedIntegration {
@@ -87,7 +90,8 @@ impl IntegrationCache {
         {
             return Ok(Some(Arc::clone(ready)));
         }
-        self.load(id).await
+        // Rare, and larger than all else of a push.
+        Box::pin(self.load(id)).await
     }
 
     /// Reads an integration anew, whatever is cached.
@@ -133,6 +137,13 @@ impl IntegrationCache {
         (id.made_at() < began_at).then_some(began)
     }
 
+    /// Closes connections to targets that nobody has pushed over for a while.
+    pub(super) async fn close_idle(&self) {
+        for ready in self.ready.read().await.values() {
+            ready.pool.close_idle();
+        }
+    }
+
     fn session(&self, id: IntegrationId) -> Arc<Session> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(sessions.entry(id).or_default())
@@ -152,7 +163,14 @@ impl IntegrationCache {
                 integration.connector
             );
             let prepared = Err(Failure::new(FailureClass::Mapping, error));
-            return PreparedIntegration { policy, prepared, session, quota: Arc::default(), integration };
+            return PreparedIntegration {
+                pool: Pool::new(0),
+                policy,
+                prepared,
+                session,
+                quota: Arc::default(),
+                integration,
+            };
         };
         let prepared = connector.prepare(&integration, brand);
         let pace = prepared.as_ref().ok().and_then(|prepared| prepared.pace());
@@ -162,6 +180,7 @@ impl IntegrationCache {
         }
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
-        PreparedIntegration { policy, prepared, session, quota, integration }
+        let pool = Pool::new(policy.concurrency as usize);
+        PreparedIntegration { policy, prepared, session, quota, pool, integration }
     }
 }

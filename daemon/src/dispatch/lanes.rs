@@ -8,17 +8,18 @@ use std::{
 
 use self::{
     bucket::Bucket,
+    lane::Lane,
     track::{FINE, Track, coarsen},
 };
 
 use crate::{
     domain::{
-        breaker,
+        delivery::LaneKind,
         ids::{CompanyId, IntegrationId},
         integration::Policy,
     },
     store::{
-        DueHint, FIRST, RETRY,
+        DueHint,
         queue::claim::{Ask, Stops},
     },
 };
@@ -29,89 +30,9 @@ pub(super) type LaneId = (CompanyId, IntegrationId);
 /// So many lanes and rows at most are asked for in one claim.
 const CLAIM_LANES: usize = 64;
 const CLAIM_ROWS: i32 = 256;
-/// A lane that only ever has room for one lets a retry go first after so many first attempts.
-const PASSED_OVER_MAX: u8 = 3;
-/// The timer that only looks at the lane again.
-const LOOK: u8 = 2;
-
-#[derive(Debug, Default)]
-struct Lane {
-    /// None until it was loaded.
-    policy: Option<Policy>,
-    /// The version of the integration that was loaded.
-    version: i32,
-    is_enabled: bool,
-    is_owned: bool,
-    /// By kind.
-    in_flight: [u32; 2],
-    paused_until: i64,
-    /// None while the breaker is closed; half-open from then on.
-    breaker_until: Option<i64>,
-    bucket: Option<Bucket>,
-    /// When a timer stands to look for a token; 0 for none.
-    look_at: i64,
-    tracks: [Track; 2],
-    is_queued: bool,
-    passed_over: u8,
-}
-
-impl Lane {
-    /// How many pushes may start now.
-    fn room(&mut self, now: i64) -> i32 {
-        let Some(policy) = self.policy else { return 0 };
-        if !self.is_enabled || !self.is_owned || self.paused_until > now {
-            return 0;
-        }
-        let mut room = policy.concurrency.saturating_sub(self.total());
-        if let Some(bucket) = &mut self.bucket {
-            bucket.refill(now);
-            room = room.min(bucket.tokens as u32);
-        }
-        i32::try_from(room).unwrap_or(i32::MAX)
-    }
-
-    fn total(&self) -> u32 {
-        self.in_flight[0] + self.in_flight[1]
-    }
-
-    /// How many retries the breaker lets start now: any, none, or one that finds out.
-    fn allowed(&self, now: i64) -> i32 {
-        match breaker::State::at(self.breaker_until, now) {
-            breaker::State::Closed => i32::MAX,
-            breaker::State::Open => 0,
-            breaker::State::HalfOpen => i32::from(self.in_flight[1] == 0),
-        }
-    }
-
-    /// Whether a claim would ask for something.
-    fn is_ready(&mut self, now: i64) -> bool {
-        let waits = self.tracks[0].more || self.tracks[1].more && self.allowed(now) > 0;
-        waits && self.room(now) > 0
-    }
-
-    /// Splits the room: first attempts go first, retries keep a quarter where both wait.
-    fn split(&mut self, room: i32, now: i64) -> [i32; 2] {
-        let allowed = self.allowed(now);
-        match (self.tracks[0].more, self.tracks[1].more && allowed > 0) {
-            (false, false) => [0, 0],
-            (true, false) => [room, 0],
-            (false, true) => [0, room.min(allowed)],
-            (true, true) if room == 1 => {
-                self.passed_over += 1;
-                if self.passed_over > PASSED_OVER_MAX {
-                    self.passed_over = 0;
-                    [0, 1]
-                } else {
-                    [1, 0]
-                }
-            }
-            (true, true) => {
-                let retries = (room / 4).clamp(1, allowed);
-                [room - retries, retries]
-            }
-        }
-    }
-}
+/// First attempts are due when they are committed. Our clock lags behind the database's that dated them, so a hint of
+/// one that seems to lie so little ahead is of one that is due.
+const LAG_MAX: i64 = 1_000_000;
 
 /// An integration as far as its lane must know it.
 #[derive(Clone, Copy, Debug)]
@@ -126,9 +47,10 @@ pub(super) struct Loaded {
 pub(super) struct Lanes {
     lanes: HashMap<LaneId, Lane>,
     ready: VecDeque<LaneId>,
-    timers: BinaryHeap<Reverse<(i64, LaneId, u8)>>,
+    /// For rows of one kind that become due, or for another look at the lane.
+    timers: BinaryHeap<Reverse<(i64, LaneId, Option<LaneKind>)>>,
     /// Of these it must be asked when their next row is due.
-    peeks: Vec<(LaneId, u8)>,
+    peeks: Vec<(LaneId, LaneKind)>,
 }
 
 impl Lanes {
@@ -140,24 +62,31 @@ impl Lanes {
         if is_new {
             lane.is_owned = is_owned;
         }
-        let kind = if hint.kind == FIRST { FIRST } else { RETRY };
-        let track = &mut lane.tracks[usize::from(kind)];
-        if hint.due_at <= now {
+        let kind = hint.kind;
+        let track = &mut lane.tracks[kind.index()];
+        let is_due = hint.due_at <= now || kind == LaneKind::First && hint.due_at - now < LAG_MAX;
+        if is_due {
             track.look(hint.due_at);
             self.enqueue(id, now);
         } else {
             if let Some(at) = track.expect(hint.due_at, now) {
-                self.timers.push(Reverse((at, id, kind)));
+                self.timers.push(Reverse((at, id, Some(kind))));
             }
         }
         is_new
     }
 
     /// Sets what was loaded of a lane, and what is stored of its stops. Two loads may overtake each other: an older
-    /// version is passed over.
-    pub(super) fn load(&mut self, id: LaneId, loaded: Loaded, stops: Stops, now: i64) {
+    /// version is passed over. True if a pause was lifted: it may have been set again since the stops were read, so
+    /// they must be read once more.
+    pub(super) fn load(&mut self, id: LaneId, loaded: Loaded, stops: Stops, now: i64) -> bool {
         let Loaded { version, policy, is_enabled } = loaded;
-        let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.version <= version) else { return };
+        let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.version <= version) else { return false };
+        let is_lifted = stops.throttled_until.is_none() && lane.paused_until > now;
+        if is_lifted {
+            lane.paused_until = 0;
+            lane.is_on_trial = true;
+        }
         lane.version = version;
         lane.is_enabled = is_enabled;
         if lane.policy.is_none_or(|old| old.rate_per_second != policy.rate_per_second) {
@@ -169,6 +98,7 @@ impl Lanes {
         if let Some(until) = stops.throttled_until {
             self.pause(id, until, now);
         }
+        is_lifted
     }
 
     /// Sets until when retries wait; none if they do not.
@@ -180,7 +110,7 @@ impl Lanes {
         }
         lane.breaker_until = until;
         if let Some(until) = until.filter(|until| *until > now) {
-            self.timers.push(Reverse((until, id, LOOK)));
+            self.timers.push(Reverse((until, id, None)));
         }
         self.enqueue(id, now);
     }
@@ -219,7 +149,7 @@ impl Lanes {
             let until = coarsen(until, now);
             if until > lane.paused_until {
                 lane.paused_until = until;
-                self.timers.push(Reverse((until, id, LOOK)));
+                self.timers.push(Reverse((until, id, None)));
             }
         }
         self.enqueue(id, now);
@@ -240,11 +170,27 @@ impl Lanes {
         self.lanes.keys().copied().collect()
     }
 
-    /// So many pushes of each kind have ended in a lane.
-    pub(super) fn freed(&mut self, id: LaneId, counts: [u32; 2], now: i64) {
+    /// A push has ended in a lane. Its room is free at once, as long as not too many others wait to be written. `is_up` says whether the
+    /// target answered; `pause` until when it asked the lane to wait.
+    pub(super) fn ended(&mut self, id: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64>, now: i64) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if is_up {
+            lane.is_on_trial = false;
+        }
+        let at = kind.index();
+        lane.in_flight[at] = lane.in_flight[at].saturating_sub(1);
+        lane.unwritten[at] += 1;
+        match pause {
+            Some(until) => self.pause(id, until, now),
+            None => self.enqueue(id, now),
+        }
+    }
+
+    /// So many pushes of each kind of a lane are written, and what they mean for the breaker is known.
+    pub(super) fn written(&mut self, id: LaneId, counts: [u32; 2], now: i64) {
         if let Some(lane) = self.lanes.get_mut(&id) {
-            for (in_flight, count) in lane.in_flight.iter_mut().zip(counts) {
-                *in_flight = in_flight.saturating_sub(count);
+            for (unwritten, count) in lane.unwritten.iter_mut().zip(counts) {
+                *unwritten = unwritten.saturating_sub(count);
             }
             self.enqueue(id, now);
         }
@@ -258,8 +204,8 @@ impl Lanes {
             }
             self.timers.pop();
             if let Some(lane) = self.lanes.get_mut(&id) {
-                if let Some(track) = lane.tracks.get_mut(usize::from(kind)) {
-                    track.ring(at);
+                if let Some(kind) = kind {
+                    lane.tracks[kind.index()].ring(at);
                 } else if lane.look_at <= at {
                     lane.look_at = 0;
                 }
@@ -282,8 +228,8 @@ impl Lanes {
                 self.look_later(id, now);
                 continue;
             }
-            for (kind, room) in [FIRST, RETRY].into_iter().zip(lane.split(room, now)) {
-                let track = &mut lane.tracks[usize::from(kind)];
+            for (kind, room) in LaneKind::ALL.into_iter().zip(lane.split(room, now)) {
+                let track = &mut lane.tracks[kind.index()];
                 if room > 0 {
                     track.fresh = false;
                     rows -= room;
@@ -301,16 +247,16 @@ impl Lanes {
     }
 
     /// Takes the answer of a claim: for every ask, how many rows came and the latest of their due times.
-    pub(super) fn claimed(&mut self, asks: &[Ask], got: &HashMap<(LaneId, u8), (u32, i64)>, now: i64) {
+    pub(super) fn claimed(&mut self, asks: &[Ask], got: &HashMap<(LaneId, LaneKind), (u32, i64)>, now: i64) {
         for ask in asks {
             let id = (ask.company, ask.integration);
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             let (count, latest) = got.get(&(id, ask.kind)).copied().unwrap_or((0, 0));
-            lane.in_flight[usize::from(ask.kind)] += count;
+            lane.in_flight[ask.kind.index()] += count;
             if let Some(bucket) = &mut lane.bucket {
                 bucket.tokens -= f64::from(count);
             }
-            let track = &mut lane.tracks[usize::from(ask.kind)];
+            let track = &mut lane.tracks[ask.kind.index()];
             if !track.fresh {
                 track.more = i64::from(count) >= i64::from(ask.room);
                 if count > 0 {
@@ -328,14 +274,14 @@ impl Lanes {
     }
 
     /// The kinds of lanes that gave all that is due, while rows may wait in them that no hint told of.
-    pub(super) fn peeks(&mut self) -> Vec<(LaneId, u8)> {
+    pub(super) fn peeks(&mut self) -> Vec<(LaneId, LaneKind)> {
         std::mem::take(&mut self.peeks)
     }
 
     /// Takes the answer to a peek: when the next row is due, if there is one.
-    pub(super) fn peeked(&mut self, id: LaneId, kind: u8, next: Option<i64>, now: i64) {
+    pub(super) fn peeked(&mut self, id: LaneId, kind: LaneKind, next: Option<i64>, now: i64) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        if let Some(track) = lane.tracks.get_mut(usize::from(kind)) {
+        if let Some(track) = lane.tracks.get_mut(kind.index()) {
             track.answered(next.is_some());
         }
         if let Some(due_at) = next {
@@ -344,8 +290,8 @@ impl Lanes {
     }
 
     /// The scan found a due row that no hint may have told of, and there may be others behind it.
-    pub(super) fn discovered(&mut self, id: LaneId, kind: u8) {
-        if let Some(track) = self.lanes.get_mut(&id).and_then(|lane| lane.tracks.get_mut(usize::from(kind))) {
+    pub(super) fn discovered(&mut self, id: LaneId, kind: LaneKind) {
+        if let Some(track) = self.lanes.get_mut(&id).and_then(|lane| lane.tracks.get_mut(kind.index())) {
             track.mark_uncertain();
         }
     }
@@ -400,13 +346,14 @@ impl Lanes {
             // One timer is enough, however many hints come while the lane waits and however their sums are rounded.
             if lane.look_at == 0 || at + FINE < lane.look_at {
                 lane.look_at = at;
-                self.timers.push(Reverse((at, id, LOOK)));
+                self.timers.push(Reverse((at, id, None)));
             }
         }
     }
 }
 
 mod bucket;
+mod lane;
 mod track;
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::{
-    engine::{AWAY_WAIT, Engine, Event, spawn},
+    engine::{AWAY_WAIT, Engine, Event, send},
     integration_cache::{IntegrationCache, PreparedIntegration},
     lanes::LaneId,
+    tasks::caught,
 };
+use crate::domain::delivery::LaneKind;
 use crate::store::{DueHint, Error, Store, queue::claim::Stops};
 
 const AWAY_MICROS: i64 = 250_000;
@@ -17,7 +17,7 @@ impl Engine {
     pub(super) fn start_load(&self, id: LaneId) {
         let (store, integrations, events) =
             (self.store.clone(), Arc::clone(&self.integrations), self.events.clone());
-        self.spawn(async move {
+        self.tasks.spawn("load of a lane", async move {
             let loaded = loop {
                 match load(&store, &integrations, id).await {
                     Ok(loaded) => break loaded,
@@ -36,29 +36,27 @@ impl Engine {
     }
 
     /// Asks when the next row after a time is due, where rows may wait that no hint told of.
-    pub(super) fn start_peek(&self, asked: Vec<(LaneId, u8)>, after: i64) {
+    pub(super) fn start_peek(&self, asked: Vec<(LaneId, LaneKind)>, after: i64) {
         let (store, events) = (self.store.clone(), self.events.clone());
-        self.spawn(async move {
+        self.tasks.spawn("look for due rows", async move {
             let lanes: Vec<_> =
                 asked.iter().map(|((company, integration), kind)| (*company, *integration, *kind)).collect();
-            let hints = store.next_due(&lanes, after).await.unwrap_or_else(|error| {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the look for the next due rows failed; trying again"
-                );
-                let due_at = after + AWAY_MICROS;
-                lanes
-                    .iter()
-                    .map(|&(company, integration, kind)| DueHint { company, integration, kind, due_at })
-                    .collect()
-            });
+            let found = caught("look for due rows", store.next_due(&lanes, after)).await;
+            let hints =
+                found.and_then(|found| found.map_err(|error| report(&error)).ok()).unwrap_or_else(|| {
+                    let due_at = after + AWAY_MICROS;
+                    lanes
+                        .iter()
+                        .map(|&(company, integration, kind)| DueHint { company, integration, kind, due_at })
+                        .collect()
+                });
             send(&events, Event::Peeked { asked, hints });
         });
     }
 
     pub(super) fn start_discover(&self) {
         let (store, events) = (self.store.clone(), self.events.clone());
-        self.spawn(async move {
+        self.tasks.spawn("scan for lanes", async move {
             match store.discover().await {
                 Ok(hints) => send(&events, Event::Discovered(hints)),
                 Err(error) => {
@@ -70,13 +68,13 @@ impl Engine {
 
     pub(super) fn start_probes(&self) {
         let (store, pusher, daemon) = (self.store.clone(), Arc::clone(&self.pusher), self.lease.id());
-        let (tracker, abandon) = (self.tracker.clone(), self.abandon.clone());
-        self.spawn(async move {
+        let tasks = self.tasks.clone();
+        self.tasks.spawn("look for probes", async move {
             match store.take_probes(daemon).await {
                 Ok(probes) => {
                     for probe in probes {
                         let pusher = Arc::clone(&pusher);
-                        spawn(&tracker, &abandon, async move { pusher.probe(probe).await });
+                        tasks.spawn("probe", async move { pusher.probe(probe).await });
                     }
                 }
                 Err(error) => {
@@ -87,6 +85,13 @@ impl Engine {
     }
 }
 
+fn report(error: &Error) {
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "the look for the next due rows failed; trying again"
+    );
+}
+
 async fn load(
     store: &Store,
     integrations: &IntegrationCache,
@@ -94,10 +99,4 @@ async fn load(
 ) -> Result<Option<(Arc<PreparedIntegration>, Stops)>, Error> {
     let Some(ready) = integrations.load(id).await? else { return Ok(None) };
     Ok(Some((ready, store.stops(id).await?)))
-}
-
-fn send(events: &mpsc::UnboundedSender<Event>, event: Event) {
-    if events.send(event).is_err() {
-        tracing::debug!("the engine has stopped");
-    }
 }

@@ -52,6 +52,11 @@ impl DaemonLease {
         sent.elapsed() < LEASE.mul_f64(TRUST)
     }
 
+    /// Whether a push may start that was claimed under this daemon id.
+    pub(super) fn may_push(&self, daemon: i64) -> bool {
+        self.id() == daemon && self.is_trusted()
+    }
+
     /// Whether a lane is this daemon's, as far as it knows who lives.
     pub(super) fn owns(&self, lane: super::lanes::LaneId) -> bool {
         let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);

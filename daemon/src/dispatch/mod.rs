@@ -25,6 +25,8 @@ mod quota;
 mod scheduler;
 mod scrub;
 mod session;
+mod suspects;
+mod tasks;
 
 use engine::Engine;
 use integration_cache::IntegrationCache;
@@ -33,9 +35,11 @@ use membership::{DaemonLease, Membership};
 use notifier::Notifier;
 use pusher::Pusher;
 use scheduler::Scheduler;
+use suspects::Suspects;
+use tasks::Tasks;
 
-/// So many ended attempts may wait to be written; past it, pushes wait.
-const ENDED_MAX: usize = 1024;
+/// So many ended attempts may wait to be written; past it, pushes wait and keep their room.
+const UNWRITTEN_MAX: usize = 1024;
 /// How long a stop waits for the last attempts to be written.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
@@ -50,6 +54,8 @@ pub struct Parts {
     pub hints: mpsc::UnboundedReceiver<Vec<DueHint>>,
     /// How often the sweep comes back to dead deliveries.
     pub sweep_interval: Duration,
+    /// The longest wait that a target may ask for.
+    pub max_retry_after: Duration,
     /// Nobody else can be working on this database: what other daemons left behind is taken over at once.
     pub is_sole: bool,
 }
@@ -69,18 +75,18 @@ pub struct Dispatch {
     scheduler: TaskTracker,
     notifier: TaskTracker,
     /// Dropped when the last push has ended, so that the finisher knows that nothing comes any more.
-    ended: mpsc::Sender<finisher::Ended>,
+    completions: mpsc::Sender<finisher::Completion>,
 }
 
 /// Enrolls this daemon and starts to claim.
 pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
-    let Parts { store, client, brand, hints, sweep_interval, is_sole } = parts;
+    let Parts { store, client, brand, hints, sweep_interval, max_retry_after, is_sole } = parts;
     // Without a bound, for whoever tells the engine must not wait for it while it waits for them. Room, beats and flushes
     // bound how much there is to tell; while the engine claims, that is what ended meanwhile.
     let (events, heard) = mpsc::unbounded_channel();
     // What others are to hear is told in one message however much has come up.
     let (outbox, letters) = mpsc::unbounded_channel::<Wake>();
-    let (ended, to_write) = mpsc::channel(ENDED_MAX);
+    let (completions, to_write) = mpsc::channel(UNWRITTEN_MAX);
     let membership = Membership::enroll(store.clone(), events.clone(), letters, is_sole).await?;
     let lease = membership.lease();
     let integrations = Arc::new(IntegrationCache::new(store.clone(), brand, lease.now().div_euclid(1000)));
@@ -91,7 +97,8 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
         lease: Arc::clone(&lease),
         integrations: Arc::clone(&integrations),
         events: events.clone(),
-        ended: ended.clone(),
+        completions: completions.clone(),
+        max_retry_after,
     });
     let notifier = Notifier(Arc::clone(&pusher));
     let engine = Engine {
@@ -99,16 +106,13 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
         lease: Arc::clone(&lease),
         integrations,
         pusher,
-        tracker: pushes.clone(),
-        abandon: abandon.clone(),
+        tasks: Tasks { tracker: pushes.clone(), abandon: abandon.clone() },
         events: events.clone(),
-        ended: ended.clone(),
         outbox,
         lanes: Lanes::default(),
         living: vec![lease.id()],
         in_flight: 0,
-        suspect: None,
-        is_alone: false,
+        suspects: Suspects::default(),
     };
     let dispatch = Dispatch {
         store: store.clone(),
@@ -122,7 +126,7 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
         membership: TaskTracker::new(),
         scheduler: TaskTracker::new(),
         notifier: TaskTracker::new(),
-        ended,
+        completions,
     };
     dispatch.notifier.spawn(notifier.run(dispatch.claiming.clone()));
     dispatch.membership.spawn(membership.run(dispatch.beating.clone()));
@@ -164,7 +168,7 @@ impl Dispatch {
             membership,
             scheduler,
             notifier,
-            ended,
+            completions,
         } = self;
         claiming.cancel();
         engine.wait().await;
@@ -175,7 +179,7 @@ impl Dispatch {
             abandon.cancel();
             pushes.wait().await;
         }
-        drop(ended);
+        drop(completions);
         // What is given back is told from what has ended by what is written, so nothing may be on its way any more.
         if tokio::time::timeout(LAST_FLUSH, finisher.wait()).await.is_err() {
             tracing::warn!("the database is away; the last attempts could not be written");

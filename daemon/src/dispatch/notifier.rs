@@ -114,9 +114,10 @@ impl Notifier {
             is_repeat: notice.attempts > 0,
             created_at: now,
             now,
+            lease: None,
         };
         let tried = attempt(&self.0.client, &self.0.store, &ready, request, Past::default()).await;
-        let end = end(notice, tried.outcome, rand::random());
+        let end = end(notice, tried.outcome, self.0.max_retry_after, rand::random());
         if let NoticeEnd::Dead { error } = &end {
             tracing::warn!(notice = %notice.id, integration = %notice.integration, error, "a notice is given up");
         }
@@ -124,10 +125,10 @@ impl Notifier {
     }
 }
 
-fn end(notice: &TakenNotice, outcome: Outcome, jitter: f64) -> NoticeEnd {
+fn end(notice: &TakenNotice, outcome: Outcome, max_retry_after: Duration, jitter: f64) -> NoticeEnd {
     let failure = match outcome {
         Outcome::Delivered => return NoticeEnd::Delivered,
-        Outcome::Failed(failure) => failure,
+        Outcome::Failed(failure) => failure.waiting_at_most(max_retry_after),
     };
     let error = format!("{}: {}", failure.class, failure.error);
     let next = notice::next(notice.attempts + 1, notice.age, jitter).filter(|_| failure.class.is_retried());

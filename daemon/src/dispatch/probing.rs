@@ -7,6 +7,7 @@ use super::{
     attempt::{AttemptResult, PushRequest, attempt, probe},
     integration_cache::PreparedIntegration,
     pusher::{Pusher, cannot_be_loaded, failure, millis, settled},
+    tasks::caught,
 };
 use crate::{
     connectors::Report,
@@ -14,7 +15,7 @@ use crate::{
         delivery::Trigger,
         integration::{EventKind, ProbeKind},
         lead,
-        outcome::Outcome,
+        outcome::{Failure, FailureClass, Outcome},
     },
     store::{
         Error,
@@ -29,7 +30,8 @@ impl Pusher {
     pub(super) async fn probe(&self, probe: Probe) {
         let (tried, report, version) = match self.load(&probe).await {
             Ok(Some(ready)) => {
-                let (tried, report) = self.look(&probe, &ready).await;
+                let looked = caught("probe", self.look(&probe, &ready)).await;
+                let (tried, report) = looked.unwrap_or_else(|| (AttemptResult::nothing(panicked()), None));
                 (tried, report, ready.integration.version)
             }
             // Its row would keep the integration from being removed.
@@ -116,6 +118,7 @@ impl Pusher {
             is_repeat: false,
             created_at: now,
             now,
+            lease: None,
         };
         attempt(&self.client, &self.store, ready, request, Past::default()).await
     }
@@ -145,4 +148,9 @@ impl Pusher {
             }
         }
     }
+}
+
+fn panicked() -> Failure {
+    let error = "this test ended by a fault of the daemon: please report it with the daemon's log";
+    Failure::new(FailureClass::Unknown, error)
 }

@@ -7,16 +7,17 @@ use tokio::sync::mpsc;
 use super::{
     attempt::{AttemptResult, PushRequest, attempt, unkept},
     engine::Event,
-    finisher::{End, Ended, Item},
+    finisher::{Completed, Completion},
     integration_cache::{IntegrationCache, PreparedIntegration},
     lanes::LaneId,
     membership::DaemonLease,
+    tasks::caught,
 };
 use crate::{
     connectors,
     domain::{
-        delivery::{Standing, Transition, Trigger, decide},
-        fanout::NO_CONSENT,
+        breaker::Sign,
+        delivery::{DeliveryFacts, Reason, Transition, Trigger, decide},
         ids::LeadId,
         integration::Policy,
         lead,
@@ -44,77 +45,121 @@ pub(super) struct Pusher {
     pub(super) lease: Arc<DaemonLease>,
     pub(super) integrations: Arc<IntegrationCache>,
     pub(super) events: mpsc::UnboundedSender<Event>,
-    pub(super) ended: mpsc::Sender<Ended>,
+    pub(super) completions: mpsc::Sender<Completion>,
+    /// The longest wait that a target may ask for.
+    pub(super) max_retry_after: Duration,
 }
 
 impl Pusher {
     /// Pushes a delivery and hands what came of it to the finisher.
     pub(super) async fn push(&self, item: Claimed) {
-        let lane = (item.company, item.integration);
-        let end = match &item.pending {
-            None => End::Nothing,
-            // Past the lease's trust another daemon may have it already: if not, it goes back to the queue.
-            Some(_) if !self.may_push(&item) => End::Back,
-            Some(pending) => self.push_pending(lane, &item, pending).await,
+        let result = match caught("push", self.push_claimed(&item)).await {
+            Some(result) => result,
+            None => self.panicked(&item),
         };
-        if let End::Attempt(finished) = &end {
-            self.pause_lane(lane, &finished.transition);
-        }
-        self.end(&item, end).await;
+        self.complete(&item, result).await;
     }
 
-    /// Whether the lease is trusted under which an item was claimed.
-    fn may_push(&self, item: &Claimed) -> bool {
-        self.lease.id() == item.daemon && self.lease.is_trusted()
-    }
-
-    async fn push_pending(&self, lane: LaneId, item: &Claimed, pending: &Pending) -> End {
-        let mut is_withdrawn = false;
-        let (tried, retries_max, version) = match self.ready(lane, pending.version).await {
-            Ok(ready) => {
-                // The integration is gone, and its deliveries with it.
-                let Some(ready) = ready else { return End::Nothing };
-                let tried = match self.is_withdrawn(lane, &ready, pending.lead).await {
-                    Ok(false) => match self.attempt(&ready, item, pending).await {
-                        Some(tried) => tried,
-                        None => return End::Back,
-                    },
-                    Ok(true) => {
-                        is_withdrawn = true;
-                        let error = "nothing was sent: the lead took back its consent after this event";
-                        AttemptResult::nothing(Failure::new(FailureClass::Rejected, error))
-                    }
-                    Err(failure) => AttemptResult::nothing(failure),
-                };
-                (tried, ready.policy.retries, ready.integration.version)
+    /// Pushes a suspect under a claim of its own: if the daemon dies again, it is known during which push.
+    pub(super) async fn push_alone(&self, mut item: Claimed) {
+        if item.claim_items > 1 {
+            match Box::pin(self.store.isolate(item.daemon, item.claim, item.attempt)).await {
+                Ok(Some(own)) => {
+                    self.leave_claim(&item).await;
+                    (item.claim, item.claim_items) = (own, 1);
+                }
+                // Somebody took this daemon for dead: what it holds is void.
+                Ok(None) => return self.complete(&item, Completed::Nothing).await,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a suspect waits for the database"
+                    );
+                    return self.complete(&item, Completed::Requeue(AWAY_WAIT)).await;
+                }
             }
-            Err(failure) => (AttemptResult::nothing(failure), Policy::default().retries, pending.version),
+        }
+        tracing::warn!(delivery = %item.delivery, "daemons died during this delivery's pushes: it is pushed under a claim of its own");
+        self.push(item).await;
+    }
+
+    async fn push_claimed(&self, item: &Claimed) -> Completed {
+        match &item.pending {
+            None => Completed::Nothing,
+            // Past the lease's trust another daemon may have it already: if not, it goes back to the queue.
+            Some(_) if !self.lease.may_push(item.daemon) => Completed::Requeue(Duration::ZERO),
+            Some(pending) => self.push_pending(item, pending).await,
+        }
+    }
+
+    async fn push_pending(&self, item: &Claimed, pending: &Pending) -> Completed {
+        let lane = (item.company, item.integration);
+        let ready = match self.ready(lane, pending.version).await {
+            Ok(Some(ready)) => ready,
+            // The integration is gone, and its deliveries with it.
+            Ok(None) => return Completed::Nothing,
+            Err(failure) => {
+                let facts = self.facts(item, pending, Policy::default().retries);
+                return self.decided(item, pending, facts, AttemptResult::nothing(failure), pending.version);
+            }
         };
-        let age = Duration::from_micros(u64::try_from(self.lease.now() - pending.created_at).unwrap_or(0));
-        let standing = Standing {
+        let (facts, version) = (self.facts(item, pending, ready.policy.retries), ready.integration.version);
+        let result = match self.is_withdrawn(lane, &ready, pending.lead).await {
+            Ok(false) => match self.attempt(&ready, item, pending).await {
+                Some(result) => result,
+                None => return Completed::Requeue(Duration::ZERO),
+            },
+            Ok(true) => {
+                let error = "nothing was sent: the lead took back its consent after this event";
+                let result = AttemptResult::nothing(Failure::new(FailureClass::Rejected, error));
+                let transition = Transition::Skipped { reason: Reason::NoConsent };
+                return finished(item, pending, result, transition, pending.crashes, version);
+            }
+            Err(failure) => AttemptResult::nothing(failure),
+        };
+        self.decided(item, pending, facts, result, version)
+    }
+
+    fn facts(&self, item: &Claimed, pending: &Pending, retries_max: u32) -> DeliveryFacts {
+        DeliveryFacts {
             retries: u32::try_from(pending.retries).unwrap_or(0),
             retries_max,
-            deaths: pending.deaths,
-            age,
+            waits: pending.waits,
+            crashes: pending.crashes,
+            age: self.since(pending.created_at),
             is_sweep: item.trigger == Trigger::Sweep,
-        };
-        let transition = if is_withdrawn {
-            Transition::Skipped { reason: NO_CONSENT.to_owned() }
-        } else {
-            decide(standing, &tried.outcome, rand::random())
-        };
-        let sent = tried.body.clone().filter(|_| pending.rendered.is_none());
-        let verbatim = sent.as_ref().is_some_and(|body| *body == pending.body);
-        let rendered = sent.filter(|_| !verbatim);
-        End::Attempt(Box::new(Finished {
-            claim: item.claim,
-            delivery: item.delivery,
-            attempt: record(item, pending, tried, version),
-            transition,
-            deaths: pending.deaths,
-            rendered,
-            verbatim,
-        }))
+        }
+    }
+
+    fn since(&self, micros: i64) -> Duration {
+        Duration::from_micros(u64::try_from(self.lease.now() - micros).unwrap_or(0))
+    }
+
+    /// What follows from an attempt.
+    fn decided(
+        &self,
+        item: &Claimed,
+        pending: &Pending,
+        facts: DeliveryFacts,
+        mut result: AttemptResult,
+        version: i32,
+    ) -> Completed {
+        if let Outcome::Failed(failure) = result.outcome {
+            result.outcome = Outcome::Failed(failure.waiting_at_most(self.max_retry_after));
+        }
+        let transition = decide(facts, &result.outcome, rand::random());
+        finished(item, pending, result, transition, facts.crashes, version)
+    }
+
+    /// A push that panicked may have arrived; its delivery is as one whose answer did not come.
+    fn panicked(&self, item: &Claimed) -> Completed {
+        let Some(pending) = &item.pending else { return Completed::Nothing };
+        let failure = Failure::new(
+            FailureClass::Unknown,
+            "this push ended by a fault of the daemon: maybe delivered. Please report it with the daemon's log",
+        );
+        let facts = self.facts(item, pending, Policy::default().retries);
+        self.decided(item, pending, facts, AttemptResult::nothing(failure), pending.version)
     }
 
     /// None if the database kept it waiting past the lease's trust: another daemon may have it already.
@@ -128,7 +173,7 @@ impl Pusher {
             Ok(past) => past,
             Err(failure) => return Some(AttemptResult::nothing(failure)),
         };
-        if !self.may_push(item) {
+        if !self.lease.may_push(item.daemon) {
             return None;
         }
         let id = item.delivery.to_string();
@@ -142,8 +187,10 @@ impl Pusher {
             is_repeat: pending.attempts > 0 || item.trigger == Trigger::Retry,
             created_at: pending.created_at.div_euclid(1_000_000),
             now: self.lease.now().div_euclid(1_000_000),
+            lease: Some((&self.lease, item.daemon)),
         };
-        Some(attempt(&self.client, &self.store, ready, request, past).await)
+        let result = Box::pin(attempt(&self.client, &self.store, ready, request, past)).await;
+        (!result.is_void).then_some(result)
     }
 
     /// What is kept of earlier pushes of the lead, where the connector asks for it.
@@ -157,8 +204,8 @@ impl Pusher {
             return Ok(Past::default());
         }
         loop {
-            let past = self.store.past(item.company, item.integration, pending.lead, item.delivery).await;
-            if let Some(answer) = settled(past).await {
+            let past = self.store.past(item.company, item.integration, pending.lead, item.delivery);
+            if let Some(answer) = settled(Box::pin(past).await).await {
                 return answer.map_err(|error| unkept(&error));
             }
         }
@@ -176,7 +223,7 @@ impl Pusher {
             return Ok(false);
         }
         loop {
-            if let Some(answer) = settled(self.store.consents(lane.0, lead).await).await {
+            if let Some(answer) = settled(Box::pin(self.store.consents(lane.0, lead)).await).await {
                 return answer.map(|consents| !consents).map_err(|error| cannot_be_loaded(&error));
             }
         }
@@ -196,92 +243,113 @@ impl Pusher {
         }
     }
 
-    fn pause_lane(&self, lane: LaneId, transition: &Transition) {
-        let wait = match transition {
-            Transition::Retry { after, throttle: true, .. } => Some(*after),
-            Transition::Dead { throttle, .. } => *throttle,
-            _ => None,
-        };
-        if let Some(wait) = wait {
-            let until = self.lease.now() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2);
-            if self.events.send(Event::Pause(lane, until)).is_err() {
-                tracing::debug!("the engine has stopped");
-            }
-        }
-    }
-
     /// Counts the attempt during which another daemon died: failed, class `unknown`, due no earlier than the gap after
     /// its claim.
-    pub(super) async fn bury(&self, item: Claimed) {
-        let lane = (item.company, item.integration);
+    pub(super) async fn mark_crashed(&self, item: Claimed) {
         let Some(pending) = &item.pending else {
-            return self.end(&item, End::Nothing).await;
+            return self.complete(&item, Completed::Nothing).await;
         };
+        let lane = (item.company, item.integration);
         let retries_max = match self.ready(lane, pending.version).await {
             Ok(Some(ready)) => ready.policy.retries,
             Ok(None) | Err(_) => Policy::default().retries,
         };
-        let deaths = pending.deaths.saturating_add(1);
         let outcome = Outcome::Failed(Failure::new(
             FailureClass::Unknown,
             "the daemon died during this push: maybe delivered",
         ));
-        let since =
-            |micros: i64| Duration::from_micros(u64::try_from(self.lease.now() - micros).unwrap_or(0));
-        let retries = u32::try_from(pending.retries).unwrap_or(0);
-        let is_sweep = item.trigger == Trigger::Sweep;
-        let standing = Standing { retries, retries_max, deaths, age: since(pending.created_at), is_sweep };
-        let elapsed = since(item.claimed_at);
-        let transition = match decide(standing, &outcome, rand::random()) {
-            Transition::Retry { after, retries, throttle } => {
-                Transition::Retry { after: after.saturating_sub(elapsed), retries, throttle }
+        let crashes = pending.crashes.saturating_add(1);
+        let facts = DeliveryFacts { crashes, ..self.facts(&item, pending, retries_max) };
+        let took = self.since(item.claimed_at);
+        let transition = match decide(facts, &outcome, rand::random()) {
+            Transition::Retry { after, retries, waits, throttle } => {
+                Transition::Retry { after: after.saturating_sub(took), retries, waits, throttle }
             }
             other => other,
         };
-        let tried = AttemptResult { outcome, took: elapsed, sent: None, answer: None, body: None };
-        let finished = Finished {
-            claim: item.claim,
-            delivery: item.delivery,
-            attempt: record(&item, pending, tried, pending.version),
-            transition,
-            deaths,
-            rendered: None,
-            verbatim: false,
-        };
-        self.end(&item, End::Attempt(Box::new(finished))).await;
+        let result = AttemptResult { took, ..AttemptResult::without_call(outcome) };
+        let finished = finished(&item, pending, result, transition, crashes, pending.version);
+        self.complete(&item, finished).await;
     }
 
-    /// Returns what was not begun to the queue.
-    pub(super) async fn give_back(&self, item: &Claimed) {
-        self.end(item, End::Back).await;
+    /// Returns what was not begun to the queue, due no earlier than after a wait.
+    pub(super) async fn give_back(&self, item: &Claimed, wait: Duration) {
+        self.complete(item, Completed::Requeue(wait)).await;
     }
 
-    async fn end(&self, item: &Claimed, end: End) {
-        if let End::Attempt(finished) = &end {
-            let outcome =
-                finished.attempt.failure.as_ref().map_or("delivered", |failure| failure.class.as_str());
-            metrics::counter!("leadline_attempts_total", "outcome" => outcome).increment(1);
-            // Without its error, which may quote a person's data: that stands with the attempt, where it can be erased.
-            if let Some(failure) = &finished.attempt.failure {
-                tracing::warn!(
-                    company = item.company.0,
-                    integration = %item.integration,
-                    delivery = %item.delivery,
-                    attempt = %item.attempt,
-                    class = failure.class.as_str(),
-                    "a push failed"
-                );
-            }
+    /// Hands an item to the finisher, and then its room to the engine: what waits to be written has a bound.
+    async fn complete(&self, item: &Claimed, result: Completed) {
+        let (mut is_up, mut pause) = (false, None);
+        if let Completed::Attempt(finished) = &result {
+            let failure = finished.attempt.failure.as_ref();
+            report(item, failure);
+            let class = failure.map(|failure| failure.class);
+            is_up = Sign::of(class, finished.attempt.sent.is_some()) == Sign::Up;
+            pause = finished.transition.throttle().map(|wait| {
+                self.lease.now().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
+            });
         }
         let lane = (!item.is_adopted).then_some((item.company, item.integration));
-        let (daemon, claim, attempt, kind) = (item.daemon, item.claim, item.attempt, item.kind);
-        let ended = Ended::Item(Item { attempt, daemon, claim, lane, kind, end });
-        if self.ended.send(ended).await.is_err() {
+        self.hand_over(item, lane, result).await;
+        if let Some(lane) = lane
+            && self.events.send(Event::Ended { lane, kind: item.kind, is_up, pause }).is_err()
+        {
+            tracing::debug!("the engine has stopped");
+        }
+    }
+
+    /// An item leaves a claim for one of its own.
+    async fn leave_claim(&self, item: &Claimed) {
+        self.hand_over(item, None, Completed::Nothing).await;
+    }
+
+    async fn hand_over(&self, item: &Claimed, lane: Option<LaneId>, result: Completed) {
+        let Claimed { daemon, claim, claim_items, attempt, kind, .. } = *item;
+        let completion = Completion { daemon, claim, claim_items, attempt, lane, kind, result };
+        if self.completions.send(completion).await.is_err() {
             tracing::error!(
                 "the finisher is gone: an attempt is not counted, and its delivery is pushed again"
             );
         }
     }
+}
+
+/// Counts an attempt, and tells of one that failed: without its error, which may quote a person's data. That stands with
+/// the attempt, where it can be erased.
+fn report(item: &Claimed, failure: Option<&Failure>) {
+    let outcome = failure.map_or("delivered", |failure| failure.class.as_str());
+    metrics::counter!("leadline_attempts_total", "outcome" => outcome).increment(1);
+    if failure.is_some() {
+        tracing::warn!(
+            company = item.company.0,
+            integration = %item.integration,
+            delivery = %item.delivery,
+            attempt = %item.attempt,
+            class = outcome,
+            "a push failed"
+        );
+    }
+}
+
+fn finished(
+    item: &Claimed,
+    pending: &Pending,
+    result: AttemptResult,
+    transition: Transition,
+    crashes: i16,
+    version: i32,
+) -> Completed {
+    let sent = result.body.clone().filter(|_| pending.rendered.is_none());
+    let verbatim = sent.as_ref().is_some_and(|body| *body == pending.body);
+    Completed::Attempt(Box::new(Finished {
+        claim: item.claim,
+        delivery: item.delivery,
+        attempt: record(item, pending, result, version),
+        transition,
+        crashes,
+        rendered: sent.filter(|_| !verbatim),
+        verbatim,
+    }))
 }
 
 /// The store's answer; none, a moment later, if the database was not there to give one.

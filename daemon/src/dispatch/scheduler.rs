@@ -6,10 +6,13 @@ use futures::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::membership::DaemonLease;
+use super::{membership::DaemonLease, tasks::caught};
 use crate::store::{
     Error, Store,
-    queue::sweep::{Task, Work},
+    queue::{
+        stranded::Position,
+        sweep::{Task, Work},
+    },
 };
 
 /// How often it looks, at most and at least.
@@ -17,6 +20,9 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 const LOOK_MIN: Duration = Duration::from_millis(50);
 /// So many lanes are looked after side by side, so that a slow one holds up no other. Each takes a connection.
 const TASKS_MAX: usize = 4;
+/// How often a part of the deliveries is looked at, and how long to rest once all were.
+const MEND: Duration = Duration::from_secs(5);
+const MEND_REST: Duration = Duration::from_secs(600);
 
 /// Looks after what is final.
 #[derive(Debug)]
@@ -31,10 +37,20 @@ impl Scheduler {
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut look = interval((self.sweep_interval / 4).clamp(LOOK_MIN, LOOK_MAX));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut mend = interval(MEND);
+        mend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut position = Position::default();
         let hub = Arc::clone(self.store.hub());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
+                _ = mend.tick() => {
+                    position = self.mend(position).await;
+                    if position == Position::default() {
+                        mend.reset_after(MEND_REST);
+                    }
+                    continue;
+                }
                 _ = look.tick() => {}
                 () = hub.jobs.notified() => {}
             }
@@ -43,6 +59,37 @@ impl Scheduler {
                     error = &error as &dyn std::error::Error,
                     "the look for what to sweep failed; trying again"
                 );
+            }
+        }
+    }
+
+    /// Looks whether the next deliveries stand where their states say. Answers where to go on; the beginning once all
+    /// were looked at.
+    async fn mend(&self, position: Position) -> Position {
+        if !self.lease.is_trusted() {
+            return position;
+        }
+        match self.store.mend(position).await {
+            Ok(mended) => {
+                for (what, count) in [
+                    ("stranded", mended.stranded),
+                    ("missing", mended.missing),
+                    ("ghost", mended.ghosts),
+                    ("miscounted", mended.miscounted),
+                ] {
+                    if count > 0 {
+                        metrics::counter!("leadline_mended_total", "what" => what).increment(count);
+                        tracing::error!(what, count, "the queue was not as it should be, and was mended");
+                    }
+                }
+                mended.next.unwrap_or_default()
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the look at the queue failed; trying again"
+                );
+                position
             }
         }
     }
@@ -58,7 +105,7 @@ impl Scheduler {
                 return;
             }
             // One lane's trouble is not another's.
-            if let Err(error) = self.run_task(task).await {
+            if let Some(Err(error)) = caught("sweep or job", self.run_task(task)).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, integration = %task.integration, "a lane could not be looked after; trying again");
             }
         });

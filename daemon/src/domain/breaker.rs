@@ -3,17 +3,10 @@
 //!
 //! Closed: nothing waits. Open: retries and sweeps wait until a time. Half-open, when that time has come: one of them
 //! goes ahead, and what becomes of it, or of any first attempt, decides.
-
-use std::time::Duration;
+//!
+//! When it opens, and for how long, is decided in the database (`breaker_after`), on rows that a finish has locked.
 
 use super::outcome::FailureClass;
-
-/// After so many failures in a row it opens.
-pub const THRESHOLD: i32 = 20;
-/// How long it stays open the first time; each further time twice as long.
-pub const FIRST_WAIT: Duration = Duration::from_secs(15);
-/// The longest that it stays open.
-pub const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// What an attempt says of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,17 +52,6 @@ impl Tally {
     }
 }
 
-/// A breaker; times are in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Breaker {
-    /// Failures in a row.
-    pub streak: i32,
-    /// How often it opened since the target was last up.
-    pub trips: i32,
-    /// None while it is closed.
-    pub until: Option<i64>,
-}
-
 /// What a breaker is at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -100,38 +82,9 @@ impl State {
     }
 }
 
-impl Breaker {
-    /// The breaker after a flush of attempts. The finish does the same in its statement, on rows that it has locked;
-    /// a test holds the two together.
-    #[must_use]
-    pub fn after(self, tally: Tally, now: i64) -> Self {
-        let base = if tally.is_up { Self::default() } else { self };
-        let streak = base.streak.saturating_add(tally.down);
-        let may_open = State::at(base.until, now) != State::Open;
-        if tally.down == 0 || streak < THRESHOLD || !may_open {
-            return Self { streak, ..base };
-        }
-        let until = now + i64::try_from(wait(base.trips).as_micros()).unwrap_or(i64::MAX / 2);
-        Self { streak, trips: base.trips + 1, until: Some(until) }
-    }
-}
-
-/// How long it stays open when it has opened so often before.
-#[must_use]
-pub fn wait(trips: i32) -> Duration {
-    let doubled = FIRST_WAIT.saturating_mul(1 << trips.clamp(0, 10));
-    doubled.min(WAIT_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const fn down(count: i32) -> Tally {
-        Tally { is_up: false, down: count }
-    }
-
-    const UP: Tally = Tally { is_up: true, down: 0 };
 
     #[test]
     fn what_an_attempt_says_of_the_target() {
@@ -152,39 +105,15 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_after_the_threshold_and_closes_with_the_first_answer() {
-        let mut breaker = Breaker::default();
-        for n in 1..THRESHOLD {
-            breaker = breaker.after(down(1), 0);
-            assert_eq!((breaker.streak, breaker.until), (n, None));
+    fn it_is_half_open_when_its_time_has_come() {
+        for (until, state) in [
+            (None, State::Closed),
+            (Some(101), State::Open),
+            (Some(100), State::HalfOpen),
+            (Some(7), State::HalfOpen),
+        ] {
+            assert_eq!(State::at(until, 100), state, "{until:?}");
         }
-        let open = breaker.after(down(1), 1_000);
-        assert_eq!((open.trips, open.until), (1, Some(15_001_000)));
-        assert_eq!(State::at(open.until, 1_000), State::Open);
-        assert_eq!(State::at(open.until, 15_001_000), State::HalfOpen);
-        let longer = open.after(down(5), 2_000);
-        assert_eq!(
-            (longer.streak, longer.until),
-            (THRESHOLD + 5, open.until),
-            "open, it counts but does not move"
-        );
-        assert_eq!(open.after(UP, 2_000), Breaker::default());
-        let tally = Tally { is_up: true, down: 3 };
-        assert_eq!(open.after(tally, 2_000), Breaker { streak: 3, ..Breaker::default() });
-    }
-
-    #[test]
-    fn half_open_one_failure_opens_it_for_twice_as_long_up_to_a_bound() {
-        let mut breaker = Breaker::default().after(down(THRESHOLD), 0);
-        let mut waits = Vec::new();
-        for _ in 0..6 {
-            let now = breaker.until.unwrap();
-            breaker = breaker.after(down(1), now);
-            waits.push((breaker.until.unwrap() - now) / 1_000_000);
-        }
-        assert_eq!(waits, [30, 60, 120, 240, 300, 300]);
-        let same = breaker.after(down(0), i64::MAX / 4);
-        assert_eq!(same, breaker, "what says nothing changes nothing");
     }
 
     #[test]

@@ -1,22 +1,12 @@
 //! Which integrations an event of a lead goes to, and which of its deliveries wait or are skipped.
 
 use super::{
+    delivery::Reason,
     flow::{Decision, Flows, Verdicts},
     ids::{DeliveryId, IntegrationId},
     integration::EventKind,
     json::Json,
 };
-
-/// Why the deliveries of a disabled integration are held.
-pub const INTEGRATION_DISABLED: &str = "integration disabled";
-/// What the reasons of all deliveries begin with that flows kept away, so that they can be told from others.
-pub const FLOW: &str = "flow";
-
-/// Why they are held while a rotation is staged with hold.
-pub const ROTATION: &str = "rotation: held until cut over";
-
-/// Why a delivery is skipped whose lead did not agree to be written to.
-pub const NO_CONSENT: &str = "consent";
 
 /// An integration as far as intake must know it.
 #[derive(Clone, Debug)]
@@ -52,10 +42,10 @@ impl Routing {
 impl IntakeIntegration {
     /// Why a delivery to it is held from the start; none if it is not.
     #[must_use]
-    pub const fn holds(&self) -> Option<&'static str> {
+    pub const fn holds(&self) -> Option<Reason> {
         match (self.enabled, self.awaits_cut_over) {
-            (false, _) => Some(INTEGRATION_DISABLED),
-            (true, true) => Some(ROTATION),
+            (false, _) => Some(Reason::IntegrationDisabled),
+            (true, true) => Some(Reason::Rotation),
             (true, false) => None,
         }
     }
@@ -75,10 +65,8 @@ pub struct NewDelivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     Pending,
-    /// With the reason.
-    Held(String),
-    /// With the reason.
-    Skipped(String),
+    Held(Reason),
+    Skipped(Reason),
 }
 
 impl Fate {
@@ -94,7 +82,7 @@ impl Fate {
 
     /// Why it is held or skipped.
     #[must_use]
-    pub fn reason(&self) -> Option<&str> {
+    pub const fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Pending => None,
             Self::Held(reason) | Self::Skipped(reason) => Some(reason),
@@ -157,12 +145,10 @@ fn fan_out_by<'a>(
             Decision::Keeps(reason) => Fate::Skipped(reason),
             // Whatever is held may be released later, so this goes before.
             Decision::Sends | Decision::CannotSay(_) if integration.needs_consent && !has_consent(event) => {
-                Fate::Skipped(NO_CONSENT.to_owned())
+                Fate::Skipped(Reason::NoConsent)
             }
             Decision::CannotSay(reason) => Fate::Held(reason),
-            Decision::Sends => {
-                integration.holds().map_or(Fate::Pending, |reason| Fate::Held(reason.to_owned()))
-            }
+            Decision::Sends => integration.holds().map_or(Fate::Pending, Fate::Held),
         };
         decided.push(NewDelivery { id: new_id(), integration: integration.id, fate, arrival });
     }
@@ -192,6 +178,7 @@ fn arrival(integration: &IntakeIntegration, kind: EventKind) -> Option<Arrival> 
 mod tests {
     use super::*;
     use crate::domain::{
+        delivery::Unmet,
         flow::{Condition, Flow},
         ids::FlowId,
     };
@@ -223,8 +210,8 @@ mod tests {
         };
         let integrations: Vec<_> =
             integrations.into_iter().chain([rotating(true), rotating(false)]).collect();
-        let held = || Fate::Held("integration disabled".into());
-        let rotation = Fate::Held("rotation: held until cut over".into());
+        let held = || Fate::Held(Reason::IntegrationDisabled);
+        let rotation = Fate::Held(Reason::Rotation);
         for (event, wanted) in [
             (Created, vec![(0, Fate::Pending), (1, held()), (3, rotation), (4, held())]),
             (Updated, vec![(0, Fate::Pending), (2, Fate::Pending)]),
@@ -254,11 +241,11 @@ mod tests {
             decided.into_iter().map(|one| one.fate).collect()
         };
         let agreed = fates("true", Created);
-        assert!(agreed.iter().all(|fate| *fate != Fate::Skipped(NO_CONSENT.into())), "{agreed:?}");
+        assert!(agreed.iter().all(|fate| *fate != Fate::Skipped(Reason::NoConsent)), "{agreed:?}");
         for consent in ["false", "null", "1", "\"true\""] {
             for kind in [Created, Updated] {
                 let seen = fates(consent, kind);
-                assert_eq!(seen[..2], [Fate::Skipped("consent".into()), Fate::Skipped("consent".into())]);
+                assert_eq!(seen[..2], [Fate::Skipped(Reason::NoConsent), Fate::Skipped(Reason::NoConsent)]);
                 assert!(matches!(seen[2], Fate::Skipped(_)), "{seen:?}");
                 assert_eq!(seen[3], Fate::Pending);
             }
@@ -302,8 +289,8 @@ mod tests {
                 .map(|one| (one.fate, one.arrival))
                 .collect()
         };
-        let disabled = || Fate::Held("integration disabled".into());
-        let unmet = || Fate::Skipped("flow \"lead.guest_count > 5\" not met".into());
+        let disabled = || Fate::Held(Reason::IntegrationDisabled);
+        let unmet = || Fate::Skipped(Reason::FlowNotMet(Unmet::new(&["lead.guest_count > 5"], None)));
         assert_eq!(
             decide(&flows, Created, &event),
             [(Fate::Pending, Arrival::AsIs), (disabled(), Arrival::AsIs), (Fate::Pending, Arrival::AsIs)]
@@ -313,13 +300,16 @@ mod tests {
             [(Fate::Pending, Arrival::Created), (disabled(), Arrival::OnlyCreated), (unmet(), Arrival::AsIs)]
         );
         let [.., (Fate::Held(reason), _)] = &decide(&flows, Updated, &Json::Null)[..] else { panic!() };
-        assert!(reason.starts_with("flow \"lead.guest_count > 5\" cannot be evaluated"), "{reason}");
+        assert!(
+            matches!(reason, Reason::FlowFails { flow, .. } if flow == "lead.guest_count > 5"),
+            "{reason:?}"
+        );
         let unasked = fan_out_unasked(&integrations, &flows, "why", Created, &event, DeliveryId::generate);
-        let reason = |at: usize| unasked[at].fate.reason().unwrap_or_default().to_owned();
-        assert_eq!(reason(0), "flow \"true\" cannot be evaluated: why");
+        let reason = unasked[0].fate.reason().map(Reason::text);
+        assert_eq!(reason.as_deref(), Some("flow \"true\" cannot be evaluated: why"));
         assert_eq!(unasked.last().unwrap().fate, Fate::Pending, "who takes every lead is asked no flow");
         let none = decide(&Flows::default(), Created, &event);
-        assert_eq!(none[0].0, Fate::Skipped("flow: none sends leads here".into()));
+        assert_eq!(none[0].0, Fate::Skipped(Reason::NoFlow));
         assert_eq!(none[2].0, Fate::Pending, "who takes every lead is asked no flow");
     }
 }

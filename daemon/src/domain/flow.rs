@@ -16,6 +16,7 @@ mod value;
 use std::collections::HashSet;
 
 use super::{
+    delivery::{Reason, Unmet},
     ids::{FlowId, IntegrationId},
     integration::EventKind,
     json::Json,
@@ -28,10 +29,6 @@ use program::Node;
 const STEPS: usize = 50_000;
 /// How many steps all flows of a company may take for one lead.
 const STEPS_IN_ALL: usize = 500_000;
-/// In the reason of a delivery that is held because a flow gives no answer, between its name and the cause.
-pub const CANNOT: &str = " cannot be evaluated: ";
-/// The most flows that a reason names.
-const NAMED: usize = 5;
 
 /// A condition, ready to be asked.
 #[derive(Debug)]
@@ -141,9 +138,9 @@ pub enum Decision {
     /// A flow sends the lead there.
     Sends,
     /// No flow does: why not.
-    Keeps(String),
+    Keeps(Reason),
     /// Nobody can say: why not.
-    CannotSay(String),
+    CannotSay(Reason),
 }
 
 impl Flows {
@@ -192,7 +189,7 @@ impl Verdicts<'_> {
             .filter(|(flow, _)| flow.then.contains(&integration))
             .collect();
         if concerned.is_empty() {
-            return Decision::Keeps("flow: none sends leads here".to_owned());
+            return Decision::Keeps(Reason::NoFlow);
         }
         if concerned.iter().any(|(_, verdict)| **verdict == Verdict::Takes) {
             return Decision::Sends;
@@ -206,39 +203,22 @@ impl Verdicts<'_> {
             _ => None,
         });
         if let Some((flow, cause)) = trouble {
-            return Decision::CannotSay(format!("flow {:?}{CANNOT}{cause}", flow.name));
+            let (flow, problem) = (flow.name.clone(), cause.clone());
+            return Decision::CannotSay(Reason::FlowFails { flow, problem });
         }
         Decision::Keeps(self.kept_away(&concerned))
     }
 
-    fn kept_away(&self, concerned: &[(&Flow, &Verdict)]) -> String {
+    fn kept_away(&self, concerned: &[(&Flow, &Verdict)]) -> Reason {
         let left: Vec<&str> = concerned
             .iter()
             .filter(|(_, verdict)| **verdict == Verdict::Leaves)
             .map(|(flow, _)| flow.name.as_str())
             .collect();
         let stopped = concerned.iter().find_map(|(_, verdict)| match verdict {
-            Verdict::NotAsked(first) => Some(&self.flows[*first].name),
+            Verdict::NotAsked(first) => Some(self.flows[*first].name.as_str()),
             _ => None,
         });
-        let mut parts = Vec::new();
-        if !left.is_empty() {
-            parts.push(format!("{} not met", listed(&left)));
-        }
-        if let Some(first) = stopped {
-            parts.push(format!("flow {first:?} took the lead and stops"));
-        }
-        parts.join("; ")
+        Reason::FlowNotMet(Unmet::new(&left, stopped))
     }
-}
-
-/// `flow "a"`, or `flows "a", "b" and 3 more`.
-fn listed(names: &[&str]) -> String {
-    let word = if names.len() == 1 { "flow" } else { "flows" };
-    let named: Vec<String> = names.iter().take(NAMED).map(|name| format!("{name:?}")).collect();
-    let more = match names.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{word} {}{more}", named.join(", "))
 }

@@ -4,7 +4,7 @@ use super::breaker;
 
 /// What is known of a lane at a moment; times are in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct LaneStatus {
     pub now: i64,
     pub is_enabled: bool,
     pub throttled_until: Option<i64>,
@@ -45,7 +45,7 @@ impl Wait {
     }
 }
 
-impl Standing {
+impl LaneStatus {
     /// What what is due waits for, and until when, if that can be told. None: nothing is due, or nothing holds it back.
     #[must_use]
     pub fn waits(&self) -> Option<(Wait, Option<i64>)> {
@@ -79,25 +79,28 @@ mod tests {
     #[test]
     fn the_first_thing_that_holds_a_lane_back_is_told() {
         let free =
-            Standing { now: 100, is_enabled: true, due: [1, 1], concurrency: 2, ..Standing::default() };
+            LaneStatus { now: 100, is_enabled: true, due: [1, 1], concurrency: 2, ..LaneStatus::default() };
         let until = |at| Some(at);
         for (standing, expected) in [
             (free, None),
-            (Standing { due: [0, 0], is_enabled: false, ..free }, None),
+            (LaneStatus { due: [0, 0], is_enabled: false, ..free }, None),
             (
-                Standing { is_enabled: false, throttled_until: until(200), ..free },
+                LaneStatus { is_enabled: false, throttled_until: until(200), ..free },
                 Some((Wait::Disabled, None)),
             ),
             (
-                Standing { throttled_until: until(200), running: 2, ..free },
+                LaneStatus { throttled_until: until(200), running: 2, ..free },
                 Some((Wait::Throttled, until(200))),
             ),
-            (Standing { throttled_until: until(100), ..free }, None),
-            (Standing { running: 2, ..free }, Some((Wait::Concurrency, None))),
-            (Standing { rate_per_second: Some(4.0), ..free }, Some((Wait::Rate, until(500_100)))),
-            (Standing { breaker_until: until(200), ..free }, None),
-            (Standing { breaker_until: until(200), due: [0, 1], ..free }, Some((Wait::Breaker, until(200)))),
-            (Standing { breaker_until: until(50), due: [0, 1], ..free }, Some((Wait::Breaker, None))),
+            (LaneStatus { throttled_until: until(100), ..free }, None),
+            (LaneStatus { running: 2, ..free }, Some((Wait::Concurrency, None))),
+            (LaneStatus { rate_per_second: Some(4.0), ..free }, Some((Wait::Rate, until(500_100)))),
+            (LaneStatus { breaker_until: until(200), ..free }, None),
+            (
+                LaneStatus { breaker_until: until(200), due: [0, 1], ..free },
+                Some((Wait::Breaker, until(200))),
+            ),
+            (LaneStatus { breaker_until: until(50), due: [0, 1], ..free }, Some((Wait::Breaker, None))),
         ] {
             assert_eq!(standing.waits(), expected, "{standing:?}");
         }

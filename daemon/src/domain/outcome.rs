@@ -2,8 +2,11 @@
 
 use std::{fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// Which kind of failure, and so what follows from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureClass {
     /// Our mapping or template cannot be rendered; nothing was sent.
     Mapping,
@@ -90,6 +93,18 @@ impl Failure {
     pub fn new(class: FailureClass, error: impl Into<String>) -> Self {
         Self { class, error: error.into(), retry_after: None }
     }
+
+    /// The same, with at most so much of the wait that the target asked for: its wish stays as a note.
+    #[must_use]
+    pub fn waiting_at_most(mut self, max: Duration) -> Self {
+        if let Some(asked) = self.retry_after.filter(|asked| *asked > max) {
+            let (asked, most) = (asked.as_secs(), max.as_secs());
+            self.error
+                .push_str(&format!(" (it asked for a wait of {asked} s: --max-retry-after allows {most} s)"));
+            self.retry_after = Some(max);
+        }
+        self
+    }
 }
 
 /// What an attempt came to.
@@ -97,4 +112,24 @@ impl Failure {
 pub enum Outcome {
     Delivered,
     Failed(Failure),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_cut_to_what_is_allowed_and_what_was_asked_for_is_noted() {
+        let hour = Duration::from_secs(3600);
+        let asking = |seconds| Failure {
+            retry_after: Some(Duration::from_secs(seconds)),
+            ..Failure::new(FailureClass::Throttled, "slow down")
+        };
+        let cut = asking(64_570).waiting_at_most(hour);
+        assert_eq!(cut.retry_after, Some(hour));
+        assert_eq!(cut.error, "slow down (it asked for a wait of 64570 s: --max-retry-after allows 3600 s)");
+        assert_eq!(asking(3600).waiting_at_most(hour), asking(3600));
+        let silent = Failure::new(FailureClass::Throttled, "slow down");
+        assert_eq!(silent.clone().waiting_at_most(hour), silent);
+    }
 }

@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    delivery::State,
-    fanout::{INTEGRATION_DISABLED, ROTATION},
-    flow::CANNOT,
+    delivery::{Reason, State},
+    ids::DeliveryId,
     outcome::FailureClass,
 };
 
@@ -15,7 +14,7 @@ pub struct Facts {
     pub id: String,
     pub state: State,
     /// Why it is held, skipped or dead.
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
     pub company: i64,
     /// The integration's name and id.
     pub integration: String,
@@ -140,55 +139,107 @@ fn pending(facts: &Facts) -> String {
 
 /// What keeps the whole lane.
 fn closed(facts: &Facts) -> Option<String> {
-    let Facts { integration: name, integration_id: id, company, lane, .. } = facts;
+    let Facts { integration: name, integration_id: id, company, .. } = facts;
     let since = moment(Some(facts.created_at));
-    if lane.is_disabled {
-        return Some(format!(
+    let keep = facts.lane.keep(facts.due_at, facts.is_retry, facts.now)?;
+    Some(match keep {
+        Keep::Disabled => format!(
             "It waits since {since} because integration {name:?} is disabled: \
              `leadline integration enable {id}` lets it go."
-        ));
-    }
-    if let Some(at) = lane.paused_since {
-        return Some(format!(
+        ),
+        Keep::Paused(at) => format!(
             "It waits because company {company} is paused since {}: `leadline company resume {company}` lets it go.",
             moment(Some(at))
-        ));
-    }
-    if lane.awaits_cut_over {
-        return Some(format!(
+        ),
+        Keep::Rotation => format!(
             "It waits since {since} because a rotation of the signing secret of {name:?} holds pushes: \
              `leadline integration cut-over {id}` lets it go."
-        ));
-    }
-    let Some(until) = lane.throttled_until.filter(|until| *until > facts.now) else {
-        return broken(facts);
-    };
-    let until = facts.due_at.map_or(until, |due_at| due_at.max(until));
-    Some(format!(
-        "It waits until {} because {name:?} asked us to wait; then it is pushed by itself.",
-        moment(Some(until))
-    ))
+        ),
+        Keep::Throttled(until) => format!(
+            "It waits until {} because {name:?} asked us to wait; then it is pushed by itself.",
+            moment(Some(until))
+        ),
+        Keep::BreakerOpen(until) => format!(
+            "It waits because the breaker of {name:?} is open after too many failures in a row: at {} one retry finds \
+             out, and what it finds decides for the others; `leadline delivery retry {}` pushes it now.",
+            moment(Some(until)),
+            facts.id
+        ),
+        Keep::BreakerHalfOpen => format!(
+            "It waits because the breaker of {name:?} is half-open: one retry at a time finds out whether the target \
+             answers again, and the others follow; `leadline delivery retry {}` pushes it now.",
+            facts.id
+        ),
+    })
 }
 
-/// What the breaker keeps.
-fn broken(facts: &Facts) -> Option<String> {
-    let until = facts.lane.breaker_until.filter(|_| facts.is_retry)?;
-    let (name, id) = (&facts.integration, &facts.id);
-    let now = format!("`leadline delivery retry {id}` pushes it now");
-    if until > facts.now {
-        let until = facts.due_at.map_or(until, |due_at| due_at.max(until));
-        return Some(format!(
-            "It waits because the breaker of {name:?} is open after too many failures in a row: at {} one retry finds \
-             out, and what it finds decides for the others; {now}.",
-            moment(Some(until))
-        ));
+/// What keeps a lane, and until when if that can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Disabled,
+    Paused(Timestamp),
+    Rotation,
+    Throttled(Timestamp),
+    BreakerOpen(Timestamp),
+    BreakerHalfOpen,
+}
+
+impl Lane {
+    /// What keeps a delivery that is due at a time, as a retry or not.
+    fn keep(&self, due_at: Option<Timestamp>, is_retry: bool, now: Timestamp) -> Option<Keep> {
+        let later = |until: Timestamp| due_at.map_or(until, |due_at| due_at.max(until));
+        if self.is_disabled {
+            return Some(Keep::Disabled);
+        }
+        if let Some(at) = self.paused_since {
+            return Some(Keep::Paused(at));
+        }
+        if self.awaits_cut_over {
+            return Some(Keep::Rotation);
+        }
+        if let Some(until) = self.throttled_until.filter(|until| *until > now) {
+            return Some(Keep::Throttled(later(until)));
+        }
+        let until = self.breaker_until.filter(|_| is_retry)?;
+        if until > now {
+            return Some(Keep::BreakerOpen(later(until)));
+        }
+        // Before its time it waits for that.
+        due_at.filter(|due_at| *due_at <= now).map(|_| Keep::BreakerHalfOpen)
     }
-    // Before its time it waits for that.
-    facts.due_at.filter(|due_at| *due_at <= facts.now)?;
-    Some(format!(
-        "It waits because the breaker of {name:?} is half-open: one retry at a time finds out whether the target \
-         answers again, and the others follow; {now}."
-    ))
+}
+
+/// What a pending delivery waits for, in few words, and when it is pushed at the earliest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// None if nothing but its time keeps it.
+    pub reason: Option<String>,
+    /// None if nobody can say.
+    pub due_at: Option<Timestamp>,
+}
+
+/// The same as [`why`] tells of a pending delivery, for a line of a list.
+#[must_use]
+pub fn waiting(
+    lane: &Lane,
+    behind: Option<DeliveryId>,
+    due_at: Option<Timestamp>,
+    is_retry: bool,
+    now: Timestamp,
+) -> Waiting {
+    if let Some(earlier) = behind {
+        return Waiting { reason: Some(Reason::WaitsFor(earlier).text()), due_at: None };
+    }
+    let Some(keep) = lane.keep(due_at, is_retry, now) else { return Waiting { reason: None, due_at } };
+    let (reason, due_at) = match keep {
+        Keep::Disabled => (Reason::IntegrationDisabled.text(), None),
+        Keep::Paused(_) => ("company paused".to_owned(), None),
+        Keep::Rotation => (Reason::Rotation.text(), None),
+        Keep::Throttled(until) => ("throttled: the target asked us to wait".to_owned(), Some(until)),
+        Keep::BreakerOpen(until) => ("breaker open: one retry finds out then".to_owned(), Some(until)),
+        Keep::BreakerHalfOpen => ("breaker half-open: one retry finds out".to_owned(), due_at),
+    };
+    Waiting { reason: Some(reason), due_at }
 }
 
 fn held(facts: &Facts) -> String {
@@ -203,24 +254,27 @@ fn held(facts: &Facts) -> String {
             moment(Some(at))
         );
     }
-    match reason(facts) {
-        INTEGRATION_DISABLED if facts.lane.is_disabled => format!(
+    match &facts.reason {
+        Some(Reason::IntegrationDisabled) if facts.lane.is_disabled => format!(
             "It is held since {since} because integration {name:?} is disabled: \
              `leadline integration enable {id} --held release` lets it go."
         ),
-        INTEGRATION_DISABLED => format!(
+        Some(Reason::IntegrationDisabled) => format!(
             "It is held since {since} because integration {name:?} was disabled then: {release} lets it go."
         ),
-        ROTATION => format!(
+        Some(Reason::Rotation) => format!(
             "It is held since {since} because the signing secret of {name:?} is being rotated: \
              `leadline integration cut-over {id}` lets it go."
         ),
-        other if other.contains(CANNOT) => format!(
-            "It is held since {since} ({other}): mend the flow and ask again with \
+        Some(Reason::FlowFails { .. }) => format!(
+            "It is held since {since} ({}): mend the flow and ask again with \
              `leadline flow ask-again --company {}`, or push it all the same with {release}.",
+            reason(facts),
             facts.company
         ),
-        other => format!("It is held since {since} ({other}): {release} lets it go, nothing else does."),
+        _ => {
+            format!("It is held since {since} ({}): {release} lets it go, nothing else does.", reason(facts))
+        }
     }
 }
 
@@ -242,8 +296,8 @@ fn dead(facts: &Facts) -> String {
     format!("It is dead since {since} after {} ({}{error}): {next}.", attempts(facts.attempts), reason(facts))
 }
 
-fn reason(facts: &Facts) -> &str {
-    facts.reason.as_deref().unwrap_or("no reason is noted")
+fn reason(facts: &Facts) -> String {
+    facts.reason.as_ref().map_or_else(|| "no reason is noted".to_owned(), Reason::text)
 }
 
 fn attempts(count: i32) -> String {

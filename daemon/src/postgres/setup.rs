@@ -27,6 +27,8 @@ const CONNECTIONS_MAX: u32 = 16;
 
 /// There is one finisher.
 const PINNED_MAX: u32 = 1;
+/// There is one flusher; the second connection is there when the first one breaks.
+const APART_MAX: u32 = 2;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is tested before it is used.
 const IDLE_UNTESTED: Duration = Duration::from_secs(1);
@@ -130,6 +132,13 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgPool, SetupError> {
         .await?)
 }
 
+/// A pool of its own for a statement that is carried out all the time: on connections that others use too it would be
+/// prepared and planned on each of them.
+#[must_use]
+pub fn apart(pool: &PgPool) -> PgPool {
+    few(APART_MAX).connect_lazy_with(PgConnectOptions::clone(&pool.connect_options()))
+}
+
 /// A pool to the same database for the statement that joins each flush to tables of any size. A plan made while they were empty
 /// would read all of a full one, until the next analysis; so only index scans and nested loops are left to choose.
 #[must_use]
@@ -143,11 +152,14 @@ pub fn pinned(pool: &PgPool) -> PgPool {
         // What somebody holds is written later; the rest of a flush does not wait for it.
         ("lock_timeout", "500ms"),
     ]);
+    few(PINNED_MAX).connect_lazy_with(options)
+}
+
+fn few(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
-        .max_connections(PINNED_MAX)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .connect_lazy_with(options)
 }
 
 /// Brings the schema up to date. Daemons that start together take turns, by sqlx's own advisory lock.

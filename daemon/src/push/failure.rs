@@ -4,59 +4,53 @@ use std::{error::Error, io, time::Duration};
 
 use url::Url;
 
-use super::{
-    CONNECT_TIMEOUT,
-    resolver::{LookUpFailed, Refused},
-};
+use super::connect::ConnectError;
 use crate::connectors::{CallError, CallErrorKind};
 
 /// The deadline passed before status and headers were here.
-pub(super) fn of_deadline(url: &Url, deadline: Duration, connecting: bool) -> CallError {
-    if connecting {
-        let message =
-            format!("connect to {} failed: no connection within {}", target(url), seconds(deadline));
+pub(super) fn of_deadline(url: &Url, deadline: Duration, is_connecting: bool) -> CallError {
+    let limit = seconds(deadline);
+    if is_connecting {
+        let message = format!("connect to {} failed: no connection within {limit}", target(url));
         return CallError { kind: CallErrorKind::NotSent, message };
     }
-    CallError { kind: CallErrorKind::NoAnswer, message: format!("no answer within {}", seconds(deadline)) }
+    CallError { kind: CallErrorKind::NoAnswer, message: format!("no answer within {limit}") }
 }
 
-/// The client gave up before status and headers were here.
-pub(super) fn of_error(url: &Url, error: &reqwest::Error) -> CallError {
-    let (kind, message) = if let Some(refused) = find::<Refused>(error) {
-        (CallErrorKind::Blocked, refused.to_string())
-    } else if let Some(failed) = find::<LookUpFailed>(error) {
-        (CallErrorKind::NotSent, failed.to_string())
-    } else if error.is_connect() && error.is_timeout() {
-        let limit = seconds(CONNECT_TIMEOUT);
-        (CallErrorKind::NotSent, format!("connect to {} failed: no connection within {limit}", target(url)))
-    } else if error.is_connect() {
-        (CallErrorKind::NotSent, format!("connect to {} failed: {}", target(url), cause(error)))
-    } else if error.is_builder() {
-        (CallErrorKind::NotSent, format!("the request cannot be sent: {}", cause(error)))
-    } else {
-        // A connection that breaks while the body is written belongs here too: hyper takes up to 400 KiB at once and
-        // the kernel does the rest, so nobody tells us surely that the last byte had not left.
-        (CallErrorKind::NoAnswer, format!("no answer from {}: {}", target(url), cause(error)))
+/// There is no connection.
+pub(super) fn of_connect(url: &Url, error: &ConnectError) -> CallError {
+    let (kind, message) = match error {
+        ConnectError::Refused(refused) => (CallErrorKind::Blocked, refused.to_string()),
+        ConnectError::LookUp(failed) => (CallErrorKind::NotSent, failed.to_string()),
+        ConnectError::Io(error) => {
+            (CallErrorKind::NotSent, format!("connect to {} failed: {}", target(url), cause(error)))
+        }
     };
     CallError { kind, message }
 }
 
-/// What lies deepest: the levels above it only say that there was an error, and some repeat the URL with its query.
-pub(super) fn cause(error: &reqwest::Error) -> String {
-    let Some(deepest) = chain(error).last() else { return "the client refused the request".into() };
+/// The request is none that HTTP can carry.
+pub(super) fn of_request(error: &http::Error) -> CallError {
+    let message = format!("the request cannot be sent: {}", cause(error));
+    CallError { kind: CallErrorKind::NotSent, message }
+}
+
+/// The connection ended, or brought what is no HTTP, before status and headers were here.
+pub(super) fn of_error(url: &Url, error: &hyper::Error, has_sent: bool) -> CallError {
+    // Of a connection that breaks while the body is written, nobody tells surely that the last byte had not left: the
+    // kernel takes much at once.
+    let kind = if has_sent { CallErrorKind::NoAnswer } else { CallErrorKind::NotSent };
+    CallError { kind, message: format!("no answer from {}: {}", target(url), cause(error)) }
+}
+
+/// What lies deepest: the levels above it only say that there was an error.
+pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
+    let deepest = std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error);
     let text = match deepest.downcast_ref::<io::Error>() {
         Some(io) if io.raw_os_error().is_some() => io.kind().to_string(),
         _ => deepest.to_string(),
     };
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&error| error.source())
-}
-
-fn find<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
-    chain(error).find_map(|error| error.downcast_ref())
 }
 
 /// Host and port, and nothing of the path or query.

@@ -1,9 +1,13 @@
 //! The only way out: calls over HTTP and mail over SMTP, guarded.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, header};
+use futures::FutureExt as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Response as Answer, body::Incoming};
+use rustls::{ClientConfig, crypto::aws_lc_rs};
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -11,15 +15,19 @@ use crate::{
     domain::address::EgressPolicy,
 };
 
+mod connect;
 mod failure;
 mod mail;
-mod progress;
+mod pool;
 mod resolver;
 #[cfg(test)]
 mod tests;
+mod wire;
 
+use connect::Connector;
 use mail::Mailer;
-use progress::{Progress, Watch};
+pub use pool::Pool;
+use pool::{Connection, Origin};
 use resolver::{Names, Reach, Resolver};
 
 /// How much of an answer is read; then the connection is closed.
@@ -30,116 +38,144 @@ pub const PROBE_CAP: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer deadlines are cut, so that no configuration can overflow a clock.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-const IDLE_PER_HOST: usize = 16;
 
-/// The one client that every call goes through.
+/// The one client that every call goes through. Connections are kept apart in a [`Pool`] for each integration.
 #[derive(Debug)]
 pub struct Client {
     egress: EgressPolicy,
     /// For https, to every address that is permitted.
-    secure: reqwest::Client,
+    secure: Connector,
     /// For plain http, to addresses that the configuration names, and to no other that a name resolves to.
-    plain: reqwest::Client,
+    plain: Connector,
     mailer: Mailer,
 }
 
 impl Client {
     /// A client that keeps to this policy.
-    pub fn new(egress: EgressPolicy) -> Result<Self, reqwest::Error> {
+    pub fn new(egress: EgressPolicy) -> Result<Self, rustls::Error> {
         let names = Names::default();
-        let build = |reach, https_only| {
-            client(Resolver::new(names.clone(), egress.clone(), reach)).https_only(https_only).build()
-        };
-        let secure = build(Reach::Permitted, true)?;
-        let plain = build(Reach::Exceptions, false)?;
+        let resolver = |reach| Resolver::new(names.clone(), egress.clone(), reach);
+        let secure = Connector::new(resolver(Reach::Permitted), Some(tls()?));
+        let plain = Connector::new(resolver(Reach::Exceptions), None);
         let mailer = Mailer::new(names.clone(), egress.clone());
         Ok(Self { egress, secure, plain, mailer })
     }
 
     /// Makes a call; the deadline covers everything from the look-up of the name to the last byte of the answer, of
     /// which at most `cap` bytes are read.
-    pub async fn call(&self, call: &Call, deadline: Duration, cap: usize) -> Result<Response, CallError> {
+    pub async fn call(
+        &self,
+        pool: &Pool,
+        call: &Call,
+        deadline: Duration,
+        cap: usize,
+    ) -> Result<Response, CallError> {
+        let deadline = deadline.min(LONGEST_DEADLINE);
         match call {
-            Call::Http(request) => self.http(request, deadline, cap).await,
-            Call::Mail(mail) => self.mailer.send(mail, deadline.min(LONGEST_DEADLINE)).await,
+            Call::Http(request) => self.http(pool, request, deadline, cap).await,
+            // Mail is rare and its conversation large: boxed, it does not make every push larger.
+            Call::Mail(mail) => self.mailer.send(mail, deadline).boxed().await,
         }
     }
 
-    async fn http(&self, request: &Request, deadline: Duration, cap: usize) -> Result<Response, CallError> {
+    async fn http(
+        &self,
+        pool: &Pool,
+        request: &Request,
+        deadline: Duration,
+        cap: usize,
+    ) -> Result<Response, CallError> {
         // A literal address never reaches the resolver, so it is checked here.
         self.egress
             .check(&request.url)
             .map_err(|message| CallError { kind: CallErrorKind::Blocked, message })?;
-        let client = if request.url.scheme() == "https" { &self.secure } else { &self.plain };
-        let deadline = deadline.min(LONGEST_DEADLINE);
+        let origin = Origin::of(&request.url);
         let end = Instant::now() + deadline;
-        let progress = Progress::default();
-        let answer = timeout_at(end, progress.track(client.execute(outgoing(request)))).await;
-        match answer {
-            Ok(Ok(response)) => Ok(read(response, end, cap).await),
-            Ok(Err(error)) => Err(failure::of_error(&request.url, &error)),
-            Err(_) => Err(failure::of_deadline(&request.url, deadline, progress.is_connecting())),
+        loop {
+            let outgoing = pool::outgoing(request).map_err(|error| failure::of_request(&error))?;
+            let mut connection = match pool.take(&origin) {
+                Some(connection) => connection,
+                // Connections are opened rarely, and a handshake is large.
+                None => self.connect(&origin, request, end, deadline).boxed().await?,
+            };
+            return match timeout_at(end, connection.send(outgoing)).await {
+                Ok(Ok(answer)) => Ok(read(pool, connection, answer, end, cap).await),
+                // The target closed the connection while it was idle, and no byte of the request has left: nothing
+                // was tried yet.
+                Ok(Err(_)) if connection.is_stale() => continue,
+                Ok(Err(error)) => connection
+                    .unreadable_success(&error)
+                    .ok_or_else(|| failure::of_error(&request.url, &error, connection.has_sent())),
+                Err(_) => Err(failure::of_deadline(&request.url, deadline, !connection.has_sent())),
+            };
+        }
+    }
+
+    async fn connect(
+        &self,
+        origin: &Origin,
+        request: &Request,
+        end: Instant,
+        deadline: Duration,
+    ) -> Result<Connection, CallError> {
+        let connector = if request.url.scheme() == "https" { &self.secure } else { &self.plain };
+        let limit = Instant::now() + CONNECT_TIMEOUT;
+        match timeout_at(limit.min(end), connector.open(&request.url)).await {
+            Ok(Ok(wire)) => Connection::open(origin.clone(), wire)
+                .await
+                .map_err(|error| failure::of_error(&request.url, &error, false)),
+            Ok(Err(error)) => Err(failure::of_connect(&request.url, &error)),
+            Err(_) => Err(failure::of_deadline(&request.url, CONNECT_TIMEOUT.min(deadline), true)),
         }
     }
 }
 
-fn client(resolver: Resolver) -> reqwest::ClientBuilder {
-    let identity = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
-    reqwest::Client::builder()
-        .dns_resolver(resolver)
-        .connector_layer(Watch)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .default_headers(identity)
-        // One push a connection: a stalled or broken one then takes no other push with it.
-        .http1_only()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(IDLE_PER_HOST)
-}
-
-fn outgoing(request: &Request) -> reqwest::Request {
-    let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
-    let headers = outgoing.headers_mut();
-    for header in &request.headers {
-        headers.append(&header.name, header.value.clone());
-    }
-    if !request.body.is_empty() {
-        *outgoing.body_mut() = Some(request.body.clone().into());
-    } else if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
-        // Some servers answer 411 without it.
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
-    outgoing
+/// One configuration for all connections: the system's certificates are read once, and sessions are resumed.
+fn tls() -> Result<Arc<ClientConfig>, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    // One push a connection: a stalled or broken one then takes no other push with it.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// Reads the body up to the cap. Status and headers are here already, so whatever ends the body early, this is an answer.
-async fn read(mut response: reqwest::Response, end: Instant, cap: usize) -> Response {
+async fn read(
+    pool: &Pool,
+    mut connection: Connection,
+    answer: Answer<Incoming>,
+    end: Instant,
+    cap: usize,
+) -> Response {
+    let (head, mut incoming) = answer.into_parts();
     let mut body = BytesMut::new();
     let truncated = loop {
-        match timeout_at(end, response.chunk()).await {
-            Ok(Ok(None)) => break false,
-            Ok(Ok(Some(chunk))) => {
+        match timeout_at(end, connection.drive(incoming.frame())).await {
+            Ok(None) => break false,
+            Ok(Some(Ok(frame))) => {
+                let Ok(chunk) = frame.into_data() else { continue };
                 let room = cap - body.len();
                 body.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 if chunk.len() > room {
                     break true;
                 }
             }
-            Ok(Err(error)) => {
+            Ok(Some(Err(error))) => {
                 tracing::debug!(error = failure::cause(&error), "an answer's body ended early");
                 break true;
             }
             Err(_) => break true,
         }
     };
+    if !truncated {
+        pool.give_back(connection).await;
+    }
     Response {
-        status: response.status().as_u16(),
-        headers: response
-            .headers()
+        status: head.status.as_u16(),
+        headers: head
+            .headers
             .iter()
             .map(|(name, value)| {
                 (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -149,3 +185,6 @@ async fn read(mut response: reqwest::Response, end: Instant, cap: usize) -> Resp
         truncated,
     }
 }
+
+/// What is sent as a body.
+type Body = Full<Bytes>;

@@ -1,21 +1,18 @@
 //! Looks names up, and refuses the whole answer if one address of it may not be reached.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use hickory_resolver::{
     TokioResolver,
     config::{LookupIpStrategy, ResolveHosts},
+    proto::rr::Name,
 };
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
 };
 
+use super::connect::ConnectError;
 use crate::domain::address::{EgressPolicy, allowing};
 
 /// For one question to one server, and for all of a look-up.
@@ -56,7 +53,9 @@ impl Names {
         let failed = |cause: String| LookUpFailed { name: name.to_owned(), cause };
         let resolver =
             self.resolver().await.map_err(|error| failed(format!("the system's DNS settings: {error}")))?;
-        match timeout(LOOK_UP_TIMEOUT, resolver.lookup_ip(name)).await {
+        // The URL has it in ASCII already; names that hold an underscore are none of IDNA's, and are looked up all the same.
+        let asked = Name::from_ascii(name).map_err(|error| failed(error.to_string()))?;
+        match timeout(LOOK_UP_TIMEOUT, resolver.lookup_ip(asked)).await {
             Ok(Ok(found)) => Ok(found.iter().collect()),
             Ok(Err(error)) if error.is_no_records_found() => Err(failed("there is no such name".into())),
             Ok(Err(error)) => Err(failed(error.to_string())),
@@ -97,12 +96,25 @@ impl Resolver {
         Self { names, egress, reach }
     }
 
-    fn admit(&self, name: &str, found: &[IpAddr]) -> Result<(), Refused> {
+    /// The addresses of a name that may be connected to.
+    pub(super) async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ConnectError> {
+        let found = self.names.look_up(name).await?;
+        Ok(self.choose(name, found)?)
+    }
+
+    /// Where the configuration names an address of those that were found, only such are used, as `localhost` has one in
+    /// each family. Otherwise an address that may not be reached refuses them all.
+    fn choose(&self, name: &str, mut found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refused> {
+        let is_plain = matches!(self.reach, Reach::Exceptions);
+        let is_named = found.iter().any(|ip| self.egress.is_exception(*ip));
+        if is_named && (is_plain || !found.iter().all(|ip| self.egress.permits(*ip))) {
+            found.retain(|ip| self.egress.is_exception(*ip));
+        }
         let refused = found.iter().find(|ip| match self.reach {
             Reach::Permitted => !self.egress.permits(**ip),
             Reach::Exceptions => !self.egress.is_exception(**ip),
         });
-        let Some(ip) = refused else { return Ok(()) };
+        let Some(ip) = refused else { return Ok(found) };
         let why = match self.reach {
             Reach::Permitted => "which is not a public address",
             Reach::Exceptions => "which plain http may not reach",
@@ -111,15 +123,38 @@ impl Resolver {
     }
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let resolver = self.clone();
-        Box::pin(async move {
-            let found = resolver.names.look_up(name.as_str()).await?;
-            resolver.admit(name.as_str(), &found)?;
-            // The port comes from the URL.
-            let addresses: Addrs = Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0)));
-            Ok(addresses)
-        })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_that_may_not_be_reached_refuses_a_name_unless_another_is_allowed_by_name() {
+        let ips = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let (secure, plain) = (Reach::Permitted, Reach::Exceptions);
+        let refused = |reach, allowed: &[&str], found: &[&str], message: &str| {
+            let egress = EgressPolicy::new(allowed.iter().map(|net| net.parse().unwrap()).collect());
+            let refused =
+                Resolver::new(Names::default(), egress, reach).choose("crm.test", ips(found)).unwrap_err();
+            assert!(refused.to_string().contains(message), "{refused}");
+        };
+        let used = |reach, allowed: &[&str], found: &[&str], expected: &[&str]| {
+            let egress = EgressPolicy::new(allowed.iter().map(|net| net.parse().unwrap()).collect());
+            let used = Resolver::new(Names::default(), egress, reach).choose("crm.test", ips(found)).unwrap();
+            assert_eq!(used, ips(expected), "{reach:?} {allowed:?} {found:?}");
+        };
+        const PUBLIC: &str = "93.184.216.34";
+        refused(
+            secure,
+            &[],
+            &[PUBLIC, "127.0.0.1"],
+            "crm.test resolves to 127.0.0.1, which is not a public address",
+        );
+        refused(plain, &[], &[PUBLIC], "crm.test resolves to 93.184.216.34, which plain http may not reach");
+        refused(plain, &["127.0.0.2/32"], &["127.0.0.1"], "start leadlined with --allow-egress 127.0.0.1/32");
+        used(secure, &[], &[PUBLIC], &[PUBLIC]);
+        used(secure, &["127.0.0.0/8"], &["::1", "127.0.0.1"], &["127.0.0.1"]);
+        used(plain, &["127.0.0.0/8"], &["::1", "127.0.0.1"], &["127.0.0.1"]);
+        used(plain, &["127.0.0.0/8"], &[PUBLIC, "127.0.0.1"], &["127.0.0.1"]);
+        used(secure, &["127.0.0.0/8"], &[PUBLIC, "127.0.0.1"], &[PUBLIC, "127.0.0.1"]);
     }
 }

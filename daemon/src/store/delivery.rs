@@ -5,5 +5,6 @@ pub mod attempts;
 pub(in crate::store) mod partitions;
 pub mod read;
 pub mod retention;
+mod schedule;
 pub mod vendor_id;
 pub(in crate::store) mod why;

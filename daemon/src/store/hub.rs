@@ -2,15 +2,17 @@
 
 use tokio::sync::{Notify, broadcast, mpsc};
 
-use crate::domain::ids::{CompanyId, IntegrationId};
+use crate::domain::{
+    delivery::LaneKind,
+    ids::{CompanyId, IntegrationId},
+};
 
 /// A lane that has deliveries due.
 #[derive(Clone, Copy, Debug)]
 pub struct DueHint {
     pub company: CompanyId,
     pub integration: IntegrationId,
-    /// 0 first attempts, 1 retries.
-    pub kind: u8,
+    pub kind: LaneKind,
     /// When the earliest of them is due, in microseconds since 1970 by the database's clock.
     pub due_at: i64,
 }

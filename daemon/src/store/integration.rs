@@ -20,6 +20,7 @@ use crate::{
 pub mod probe;
 pub mod read;
 pub mod removal;
+mod reset;
 pub mod secret;
 
 /// An integration to be created; everything about it has been checked.
@@ -336,12 +337,24 @@ impl Command {
     pub async fn write_integration(&mut self, integration: &LockedIntegration) -> Result<(), Refusal> {
         let sealed =
             self.store.sealer.seal(&config_place(integration.id), integration.config.to_string().as_bytes());
+        // Another target knows nothing of what this one asked for, and may be up. Read before the row is written.
+        sqlx::query!(
+            "UPDATE integration_stat s SET streak = 0, trips = 0, breaker_until = NULL, breaker_error = NULL
+             FROM integration i WHERE i.company_id = $1 AND i.id = $2 AND NOT is_same_target(i.config, $3)
+               AND s.company_id = i.company_id AND s.integration_id = i.id AND (s.streak > 0 OR s.trips > 0)",
+            integration.company.id.0,
+            integration.id.uuid(),
+            integration.shown,
+        )
+        .execute(&mut *self.tx)
+        .await?;
         sqlx::query!(
             "UPDATE integration SET name = $3, enabled = $4, config = $5, sealed_config = $6, mapping = $7,
                                     events = $8, payload = $9, routing = $10, notices = $11,
                                     version = version + 1,
                  account = CASE WHEN target_of(config) = target_of($5) THEN account END,
-                 ids_from = CASE WHEN target_of(config) = target_of($5) THEN ids_from ELSE now() END
+                 ids_from = CASE WHEN target_of(config) = target_of($5) THEN ids_from ELSE now() END,
+                 throttled_until = CASE WHEN is_same_target(config, $5) THEN throttled_until END
              WHERE company_id = $1 AND id = $2",
             integration.company.id.0,
             integration.id.uuid(),
@@ -359,36 +372,6 @@ impl Command {
         .await?;
         self.touch(integration.company.id, integration.id, true);
         Ok(())
-    }
-
-    /// Sets the failure count to zero and forgets the last error. Answers what they were.
-    pub async fn reset_integration(
-        &mut self,
-        reference: &str,
-    ) -> Result<(CompanyId, IntegrationId, Value), Refusal> {
-        let (company, id) = find_integration(&mut self.tx, None, reference).await?;
-        let before = sqlx::query!(
-            "SELECT failure_count, last_error FROM integration_stat
-             WHERE company_id = $1 AND integration_id = $2 FOR UPDATE",
-            company.0,
-            id.uuid(),
-        )
-        .fetch_one(&mut *self.tx)
-        .await?;
-        sqlx::query!(
-            "UPDATE integration_stat
-             SET failure_count = 0, last_error = NULL, last_error_at = NULL, updated_at = now(),
-                 streak = 0, trips = 0, breaker_until = NULL, breaker_error = NULL
-             WHERE company_id = $1 AND integration_id = $2",
-            company.0,
-            id.uuid(),
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        // Its lane must hear that the breaker is closed.
-        self.touch(company, id, true);
-        let before = json!({ "failure_count": before.failure_count, "last_error": before.last_error });
-        Ok((company, id, before))
     }
 
     fn seal_credentials(&self, integration: IntegrationId, credentials: &Value) -> Vec<u8> {

@@ -17,7 +17,7 @@ use crate::{
         operator::command::{Call, Command, Refusal},
         queue::{
             push::{Choice, NewPush},
-            retry::Retrial,
+            retry::RetryOptions,
         },
     },
 };
@@ -135,7 +135,7 @@ struct Part {
 
 /// What a step brings to the queue.
 enum Step {
-    Retry { targets: Vec<Target>, retrial: Retrial, is_last: bool },
+    Retry { targets: Vec<Target>, options: RetryOptions, is_last: bool },
     Push(Vec<Uuid>),
 }
 
@@ -172,6 +172,15 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
+        if kind == "retry" {
+            // Locked in one order, as everybody does.
+            let mut lanes: Vec<(i64, Uuid)> = company.into_iter().zip(integration).collect();
+            lanes.sort_unstable();
+            for of_company in lanes.chunk_by(|one, other| one.0 == other.0) {
+                let ids: Vec<Uuid> = of_company.iter().map(|lane| lane.1).collect();
+                self.lift(CompanyId(of_company[0].0), &ids).await?;
+            }
+        }
         self.wake_jobs();
         Ok(id)
     }
@@ -246,8 +255,8 @@ impl Store {
         let mut targets = self.targets_page(&filter, Order::OldestFirst, after, batch as i64).await?;
         let is_last = targets.len() < batch || targets.iter().any(|target| target.id > row.last_id);
         targets.retain(|target| target.id <= row.last_id);
-        let retrial = Retrial { is_bulk: true, job: Some(job), re_render: row.re_render };
-        self.step(&part, Step::Retry { targets, retrial, is_last }).await
+        let options = RetryOptions { is_bulk: true, job: Some(job), re_render: row.re_render };
+        self.step(&part, Step::Retry { targets, options, is_last }).await
     }
 
     /// Carries out a step of one lane of a job and notes it, as one transaction.
@@ -274,9 +283,9 @@ impl Store {
             return Ok(());
         }
         let (asked, released, position, is_last) = match step {
-            Step::Retry { targets, retrial, is_last } => {
+            Step::Retry { targets, options, is_last } => {
                 let released =
-                    command.retry(company, &targets, retrial).await.map_err(Refusal::into_store)?;
+                    command.retry(company, &targets, options).await.map_err(Refusal::into_store)?;
                 (targets.len(), released.len(), targets.last().map(|target| target.id), is_last)
             }
             Step::Push(leads) => {
@@ -333,7 +342,8 @@ impl Store {
     async fn find_job(&self, id: JobId) -> Result<Option<JobView>, Error> {
         let lanes = sqlx::query!(
             r#"SELECT company_id, integration_id, kind, leads, operator, re_render, state, total, released, left_alone,
-                   created_at AS "created_at: Timestamp", finished_at AS "finished_at: Timestamp"
+                   delivered, dead, created_at AS "created_at: Timestamp",
+                   greatest(finished_at, settled_at) AS "finished_at: Timestamp"
                FROM job WHERE id = $1 ORDER BY company_id, integration_id"#,
             id.uuid()
         )
@@ -341,13 +351,21 @@ impl Store {
         .await?;
         let Some(first) = lanes.first() else { return Ok(None) };
         let states = sqlx::query!(
-            r#"SELECT state, count(*) AS "count!" FROM delivery WHERE job_id = $1 GROUP BY state"#,
+            r#"SELECT state, count(*) AS "count!", max(finished_at) AS "finished_at: Timestamp"
+               FROM delivery WHERE job_id = $1 GROUP BY state"#,
             id.uuid()
         )
         .fetch_all(&self.pool)
         .await?;
-        let count = |state: &str| states.iter().filter(|row| row.state == state).map(|row| row.count).sum();
-        let pending: i64 = count("pending");
+        let count = |state: &str| -> i64 {
+            states.iter().filter(|row| row.state == state).map(|row| row.count).sum()
+        };
+        let pending = count("pending");
+        // What it brought to an end, whoever has moved that on since.
+        let delivered = count("delivered") + lanes.iter().map(|lane| lane.delivered).sum::<i64>();
+        let dead = count("dead") + lanes.iter().map(|lane| lane.dead).sum::<i64>();
+        let released: i64 = lanes.iter().map(|lane| lane.released).sum();
+        let ended = lanes.iter().map(|lane| lane.finished_at).chain(states.iter().map(|row| row.finished_at));
         let is = |state: &str| lanes.iter().any(|lane| lane.state == state);
         Ok(Some(JobView {
             id,
@@ -361,14 +379,17 @@ impl Store {
                 _ => "running",
             },
             total: lanes.iter().map(|lane| lane.total).sum(),
-            released: lanes.iter().map(|lane| lane.released).sum(),
+            released,
             left_alone: lanes.iter().map(|lane| lane.left_alone).sum(),
             pending,
-            delivered: count("delivered"),
-            dead: count("dead"),
-            other: count("held") + count("skipped"),
+            delivered,
+            dead,
+            other: (released - pending - delivered - dead).max(0),
             created_at: first.created_at.to_jiff(),
-            finished_at: lanes.iter().map(|lane| lane.finished_at.map(Timestamp::to_jiff)).max().flatten(),
+            finished_at: match (is("running"), pending) {
+                (false, 0) => ended.flatten().map(Timestamp::to_jiff).max(),
+                _ => None,
+            },
             lanes: lanes
                 .iter()
                 .map(|lane| (CompanyId(lane.company_id), IntegrationId::from(lane.integration_id)))

@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::CompanyId,
+    domain::{delivery::Reason, ids::CompanyId},
     store::{
         Error, LOCK_GAP, LOCK_PATIENCE, Store,
         lead::intake::{AcceptedDelivery, NewEvent},
@@ -103,7 +103,7 @@ pub(super) async fn accepted(
     lead: Uuid,
 ) -> Result<Vec<AcceptedDelivery>, Error> {
     let rows = sqlx::query!(
-        "SELECT id, integration_id, state, reason FROM delivery WHERE company_id = $1 AND lead_id = $2 ORDER BY id",
+        "SELECT id, integration_id, state, reason_code, reason_detail FROM delivery WHERE company_id = $1 AND lead_id = $2 ORDER BY id",
         company,
         lead,
     )
@@ -113,7 +113,7 @@ pub(super) async fn accepted(
         integration: row.integration_id.into(),
         id: row.id.into(),
         state: row.state,
-        reason: row.reason,
+        reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
     });
     Ok(deliveries.collect())
 }

@@ -8,7 +8,7 @@ use sqlx::{PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::time::error::Elapsed;
 
 use crate::{
-    domain::integration::Policy,
+    domain::{delivery::LaneKind, integration::Policy},
     postgres::setup,
     secrets::{SealError, Sealer},
 };
@@ -31,11 +31,6 @@ pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;
 pub use hub::{Change, DueHint, Hub};
 
-/// The kind of due rows that first attempts have; they go before [`RETRY`].
-pub const FIRST: u8 = 0;
-/// The kind of due rows that everything but first attempts has.
-pub const RETRY: u8 = 1;
-
 /// How long intake waits for a company that somebody holds, and how often it looks.
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 pub const LOCK_GAP: Duration = Duration::from_millis(25);
@@ -54,8 +49,13 @@ pub enum Error {
     Seal(#[from] SealError),
     #[error("a stored {0} cannot be read")]
     Corrupt(&'static str),
+    /// The database is newer than this daemon.
+    #[error(
+        "a stored {what} is {word:?}, which this daemon does not know: run the newest leadlined of this database"
+    )]
+    UnknownWord { what: &'static str, word: String },
     /// Somebody holds a row: the same call may work in a moment.
-    #[error("somebody holds what is to be written")]
+    #[error("somebody holds what is to be written: try again in a moment")]
     Locked,
 }
 
@@ -80,7 +80,7 @@ impl Error {
                 // 22 data, 23 constraints, 54 limits.
                 error.code().is_some_and(|code| matches!(code.get(..2), Some("22" | "23" | "54")))
             }
-            Self::Database(_) | Self::Seal(_) | Self::Corrupt(_) => true,
+            Self::Database(_) | Self::Seal(_) | Self::Corrupt(_) | Self::UnknownWord { .. } => true,
             Self::Away(_) | Self::Locked => false,
         }
     }
@@ -116,6 +116,8 @@ impl From<sqlx::Error> for Error {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    /// For intake's flushes: one or two connections that have their statement prepared, however many others there are.
+    intakes: PgPool,
     /// For finishing, whose plan is pinned to what is right when the tables are full.
     finishes: PgPool,
     sealer: Sealer,
@@ -134,11 +136,12 @@ impl Store {
     /// A store on a migrated database.
     #[must_use]
     pub fn new(pool: PgPool, sealer: Sealer, hub: Arc<Hub>) -> Self {
-        let finishes = setup::pinned(&pool);
+        let (intakes, finishes) = (setup::apart(&pool), setup::pinned(&pool));
         let policy = |_: &str, config: &Value| Policy::of(config);
         let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);
         Self {
             pool,
+            intakes,
             finishes,
             sealer,
             hub,
@@ -195,8 +198,9 @@ impl Store {
         self.pulse.is_alive() && self.unless_away(asked).await.is_ok()
     }
 
-    /// Closes the connections that finish; the pool is its owner's to close.
+    /// Closes the connections that take in and finish; the pool is its owner's to close.
     pub async fn close(&self) {
+        self.intakes.close().await;
         self.finishes.close().await;
     }
 
@@ -227,6 +231,17 @@ fn heard<T, E: Into<Error>>(
         },
         |answer| answer.map_err(Into::into),
     )
+}
+
+/// A stored word, if this daemon knows it.
+fn known<T>(what: &'static str, word: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Error> {
+    parse(word).ok_or_else(|| Error::UnknownWord { what, word: word.to_owned() })
+}
+
+/// The kind of a due row.
+fn lane_kind(number: i16) -> Result<LaneKind, Error> {
+    LaneKind::of(number)
+        .ok_or_else(|| Error::UnknownWord { what: "kind of due row", word: number.to_string() })
 }
 
 /// A time as the queue counts it: microseconds since 1970, the database's own resolution.

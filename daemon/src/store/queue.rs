@@ -2,23 +2,29 @@
 //! tables `due`, `undelivered` and `delivery`.
 //!
 //! `enqueue` brings new leads in, `successors` updates, each in the order of its lead; `claim` takes due rows for the lanes that
-//! have room, `finish` records what became of them, `give_back` returns what was not begun; `hold` and `release` keep and
-//! free, `retry`, `push` and `sweep` bring back through `requeue`; `erase` and `removal` take away. `daemons` knows who
-//! lives, `orphans` takes over the claims of those that died.
+//! have room, `finish` records what became of them, `give_back` returns what was not begun; `hold`, `release` and `unskip`
+//! keep and free, `retry`, `push` and `sweep` bring back through `requeue`; `erase` and `removal` take away. `daemons` knows who
+//! lives, `orphans` takes over the claims of those that died, `stranded` looks whether
+//! every delivery stands where its state says.
 
 pub mod claim;
+mod claimed;
 pub mod daemons;
 pub(in crate::store) mod enqueue;
 pub(in crate::store) mod erase;
 pub mod finish;
 mod give_back;
 pub mod hold;
+mod isolate;
+mod lift;
 mod orphans;
 pub mod push;
 pub mod release;
 mod removal;
 pub(in crate::store) mod requeue;
 pub mod retry;
+pub mod stranded;
 pub(in crate::store) mod successors;
 pub mod sweep;
 pub(in crate::store) mod undelivered;
+mod unskip;

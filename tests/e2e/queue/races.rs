@@ -10,6 +10,10 @@ async fn scene() -> Scene {
     Scene::new(&store, &pool).await
 }
 
+fn held() -> Reason {
+    Reason::HeldByOperator("test".to_owned())
+}
+
 impl Scene {
     async fn holds(&self, condition: &'static str) -> bool {
         sqlx::query_scalar(condition).fetch_one(&self.pool).await.unwrap()
@@ -77,9 +81,9 @@ async fn a_retry_leaves_alone_what_was_retried_after_it_looked() {
             if let Some(end) = end {
                 scene.push_one(end).await;
             }
-            let retrial = Retrial { re_render, ..Retrial::default() };
+            let options = RetryOptions { re_render, ..RetryOptions::default() };
             let mut command = scene.command().await;
-            let retried = command.retry(scene.company, &seen, retrial).await.unwrap();
+            let retried = command.retry(scene.company, &seen, options).await.unwrap();
             command.commit().await.unwrap();
             assert!(retried.is_empty(), "{re_render} {end:?}");
             check_invariants(&scene.pool).await;
@@ -98,7 +102,7 @@ async fn an_update_waits_for_a_push_in_flight_that_was_held() {
         scene.claim(1).await;
         let earlier = scene.targets("pending").await.remove(0).id;
         let mut command = scene.command().await;
-        assert_eq!(command.hold(scene.company, &[earlier], "operator: held").await.unwrap().running, 1);
+        assert_eq!(command.hold(scene.company, &[earlier], &held()).await.unwrap().running, 1);
         command.commit().await.unwrap();
         scene.take(Step::Update(0)).await;
         check_invariants(&scene.pool).await;
@@ -127,13 +131,13 @@ async fn what_is_given_back_stays_held_if_it_was_held_meanwhile() {
             if is_stop {
                 assert_eq!(store.release(daemon).await.unwrap(), 0);
             } else {
-                store.give_back(daemon, &[item.claim], &[item.attempt.uuid()]).await.unwrap();
+                store.give_back(daemon, &[item.claim], &[item.attempt.uuid()], Duration::ZERO).await.unwrap();
             }
         };
         let hold = async {
             scene.wait_for_lock().await;
             let mut command = scene.command().await;
-            command.hold(scene.company, &[item.delivery.uuid()], "operator: held").await.unwrap();
+            command.hold(scene.company, &[item.delivery.uuid()], &held()).await.unwrap();
             command.commit().await.unwrap();
             other.commit().await.unwrap();
         };

@@ -33,6 +33,14 @@ pub(super) enum Step {
     Delete,
     /// The daemon stops in order.
     Stop,
+    /// It is looked whether every delivery stands where its state says.
+    Mend,
+    /// One stands nowhere, and is found.
+    Strand(usize),
+    /// One is queued in words that nobody knows yet.
+    Strange(usize),
+    /// An operator opens the lane and pushes what waits.
+    Lift,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +50,8 @@ pub(super) enum End {
     Dead,
     /// Dead, and the sweep comes back.
     Exhausted,
+    /// The whole lane is to wait for an hour.
+    Throttled,
 }
 
 /// What follows when a lease has run out.
@@ -58,6 +68,7 @@ pub(super) enum Move {
     Hold,
     Release,
     Skip,
+    Unskip,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,9 +79,15 @@ pub(super) enum Held {
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
-    let end = prop_oneof![Just(End::Delivered), Just(End::Retry), Just(End::Dead), Just(End::Exhausted)];
+    let end = prop_oneof![
+        4 => Just(End::Delivered),
+        4 => Just(End::Retry),
+        4 => Just(End::Dead),
+        4 => Just(End::Exhausted),
+        1 => Just(End::Throttled),
+    ];
     let held = prop_oneof![Just(Held::Keep), Just(Held::Release), Just(Held::Skip)];
-    let moved = prop_oneof![Just(Move::Hold), Just(Move::Release), Just(Move::Skip)];
+    let moved = prop_oneof![Just(Move::Hold), Just(Move::Release), Just(Move::Skip), Just(Move::Unskip)];
     let lapse = prop_oneof![1 => Just(Lapse::Unseen), 3 => (0..3_usize).prop_map(Lapse::Taken)];
     prop_oneof![
         1 => Just(Step::Lead),
@@ -90,6 +107,10 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Age),
         1 => Just(Step::Delete),
         1 => Just(Step::Stop),
+        1 => Just(Step::Mend),
+        1 => any::<usize>().prop_map(Step::Strand),
+        1 => any::<usize>().prop_map(Step::Strange),
+        1 => Just(Step::Lift),
     ]
 }
 
@@ -98,12 +119,24 @@ pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> 
     let pending = item.pending.as_ref()?;
     let transition = match end {
         End::Delivered => Transition::Delivered,
-        End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, throttle: false },
-        End::Dead => Transition::Dead { reason: "rejected".into(), throttle: None, is_swept: false },
-        End::Exhausted => Transition::Dead { reason: "transient".into(), throttle: None, is_swept: true },
+        End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, waits: 0, throttle: false },
+        End::Throttled => {
+            Transition::Retry { after: Duration::from_secs(3600), retries: 0, waits: 0, throttle: true }
+        }
+        End::Dead => Transition::Dead {
+            reason: Reason::Failed(FailureClass::Rejected),
+            throttle: None,
+            is_swept: false,
+        },
+        End::Exhausted => Transition::Dead {
+            reason: Reason::Failed(FailureClass::Transient),
+            throttle: None,
+            is_swept: true,
+        },
     };
     let failure = match end {
         End::Delivered => None,
+        End::Throttled => Some(Failure::new(FailureClass::Throttled, "slow down")),
         End::Retry | End::Exhausted => Some(Failure::new(FailureClass::Transient, "out of order")),
         End::Dead => Some(Failure::new(FailureClass::Rejected, "no such field")),
     };
@@ -128,7 +161,7 @@ pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> 
         delivery: item.delivery,
         attempt,
         transition,
-        deaths: pending.deaths + died,
+        crashes: pending.crashes + died,
         rendered: None,
         verbatim: false,
     })

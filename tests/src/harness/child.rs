@@ -22,6 +22,7 @@ use super::{client, database::Database, wait::wait_until};
 /// A running `leadlined` with its data directory, which survives its restarts.
 #[derive(Debug)]
 pub struct ChildDaemon {
+    executable: PathBuf,
     child: Child,
     intake: SocketAddr,
     args: Vec<String>,
@@ -41,12 +42,24 @@ impl ChildDaemon {
 
     /// The same with these variables in its environment.
     pub async fn start_in(database: Option<&Database>, more: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_of(leadlined(), database, more, env).await
+    }
+
+    /// The same of an executable that may be another version's.
+    pub async fn start_of(
+        executable: &Path,
+        database: Option<&Database>,
+        more: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let dir = tempfile::tempdir().unwrap();
         let args = arguments(dir.path(), database, more);
         let log = Log::default();
-        let (child, intake) = spawn(&args, &env, SocketAddr::from(([127, 0, 0, 1], 0)), log.clone()).await;
-        Self { child, intake, args, env, dir, log }
+        let executable = executable.to_owned();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (child, intake) = spawn(&executable, &args, &env, any, log.clone()).await;
+        Self { executable, child, intake, args, env, dir, log }
     }
 
     /// A daemon whose log goes somewhere else, so that nobody here can read it. It cannot be started again.
@@ -54,7 +67,7 @@ impl ChildDaemon {
         let dir = tempfile::tempdir().unwrap();
         let mut args = arguments(dir.path(), database, more);
         args.push("--intake-listen=127.0.0.1:0".to_owned());
-        let mut child = command(&args, &[]).stderr(log).spawn().unwrap();
+        let mut child = command(leadlined(), &args, &[]).stderr(log).spawn().unwrap();
         let address = dir.path().join("intake.addr");
         wait_until("the daemon says where it takes leads in", async || {
             assert_eq!(child.try_wait().unwrap(), None, "leadlined ended before it was ready");
@@ -62,7 +75,8 @@ impl ChildDaemon {
         })
         .await;
         let intake = fs::read_to_string(address).unwrap().trim().parse().unwrap();
-        Self { child, intake, args, env: Vec::new(), dir, log: Log::default() }
+        let executable = leadlined().to_owned();
+        Self { executable, child, intake, args, env: Vec::new(), dir, log: Log::default() }
     }
 
     /// What it has logged since it was first ready, a line each.
@@ -113,7 +127,8 @@ impl ChildDaemon {
 
     /// Starts it again after it was killed, on the same directory and the same port.
     pub async fn restart(&mut self) {
-        (self.child, self.intake) = spawn(&self.args, &self.env, self.intake, self.log.clone()).await;
+        (self.child, self.intake) =
+            spawn(&self.executable, &self.args, &self.env, self.intake, self.log.clone()).await;
     }
 
     /// Waits until it ends by itself. The answer is its exit code.
@@ -162,8 +177,8 @@ fn arguments(dir: &Path, database: Option<&Database>, more: &[&str]) -> Vec<Stri
 }
 
 /// The executable with these arguments, and no settings of whoever runs the tests.
-fn command(args: &[String], env: &[(String, String)]) -> Command {
-    let mut command = Command::new(leadlined());
+fn command(executable: &Path, args: &[String], env: &[(String, String)]) -> Command {
+    let mut command = Command::new(executable);
     command
         .args(args)
         .env_remove("LEADLINE_DATABASE_URL")
@@ -175,17 +190,19 @@ fn command(args: &[String], env: &[(String, String)]) -> Command {
 
 /// Starts the executable and waits for its word that it is ready, which also tells its port.
 async fn spawn(
+    executable: &Path,
     args: &[String],
     env: &[(String, String)],
     intake: SocketAddr,
     log: Log,
 ) -> (Child, SocketAddr) {
-    let mut child = command(args, env)
-        .arg(format!("--intake-listen={intake}"))
-        .arg("--admin-listen=off")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = command(executable, args, env);
+    command.arg(format!("--intake-listen={intake}"));
+    // Versions from before the setting are run beside this one by the benchmark.
+    if executable == leadlined() || takes(executable, "--admin-listen").await {
+        command.arg("--admin-listen=off");
+    }
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         eprintln!("{line}");
@@ -204,6 +221,11 @@ async fn spawn(
         }
     }
     panic!("leadlined ended before it was ready: {:?}", child.wait().await);
+}
+
+async fn takes(executable: &Path, setting: &str) -> bool {
+    let help = Command::new(executable).arg("--help").output().await.unwrap();
+    String::from_utf8_lossy(&help.stdout).contains(setting)
 }
 
 /// The `leadlined` that belongs to these tests.

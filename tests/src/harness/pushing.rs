@@ -12,7 +12,7 @@ use leadlined::{
         integration::{EventKind, Integration, ProbeKind},
         outcome::{Failure, FailureClass, Outcome},
     },
-    push::{Client, PROBE_CAP, PUSH_CAP},
+    push::{Client, PROBE_CAP, PUSH_CAP, Pool},
 };
 use serde_json::Value;
 
@@ -20,6 +20,7 @@ use serde_json::Value;
 pub struct Pushing {
     prepared: Box<dyn Prepared>,
     client: Client,
+    pool: Pool,
     /// How long a call may take.
     pub timeout: Duration,
     ids: HashMap<String, Ids>,
@@ -60,6 +61,7 @@ impl Bringing {
 /// The network, and what of the store a push needs.
 struct Network<'a> {
     client: &'a Client,
+    pool: &'a Pool,
     timeout: Duration,
     cap: usize,
     now: i64,
@@ -75,7 +77,7 @@ impl Transport for Network<'_> {
     async fn call(&mut self, call: &Call) -> Result<Answer, Failure> {
         if self.calls_left > 0 {
             self.calls_left -= 1;
-            let answer = self.client.call(call, self.timeout, self.cap).await;
+            let answer = self.client.call(self.pool, call, self.timeout, self.cap).await;
             if self.calls_left > 0 {
                 return Ok(answer);
             }
@@ -99,7 +101,7 @@ impl Transport for Network<'_> {
             return Ok(Arc::clone(token));
         }
         let call = Call::from(login.request(self.now)?);
-        let answer = self.client.call(&call, self.timeout, self.cap).await;
+        let answer = self.client.call(self.pool, &call, self.timeout, self.cap).await;
         let token = Arc::new(login.token(&answer, self.now)?);
         Ok(Arc::clone(self.token.insert(token)))
     }
@@ -152,6 +154,7 @@ impl Pushing {
         Self {
             prepared: found.prepare(&integration, "Leadline").unwrap(),
             client: Client::new(loopback()).unwrap(),
+            pool: Pool::new(1),
             timeout,
             ids: HashMap::new(),
             token: None,
@@ -181,6 +184,7 @@ impl Pushing {
         };
         let mut network = Network {
             client: &self.client,
+            pool: &self.pool,
             timeout: self.timeout,
             cap: PUSH_CAP,
             now: self.now,
@@ -220,6 +224,7 @@ impl Pushing {
     pub async fn probe(&mut self, kind: ProbeKind) -> Report {
         let mut network = Network {
             client: &self.client,
+            pool: &self.pool,
             timeout: self.timeout,
             cap: PROBE_CAP,
             now: self.now,

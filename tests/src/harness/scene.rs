@@ -81,7 +81,8 @@ impl Scene {
 
     /// Whether a condition in SQL holds.
     pub async fn holds(&self, condition: &'static str) -> bool {
-        sqlx::query_scalar(condition).fetch_one(&self.pool).await.unwrap()
+        // What is unknown does not hold.
+        sqlx::query_scalar::<_, Option<bool>>(condition).fetch_one(&self.pool).await.unwrap().unwrap_or(false)
     }
 
     /// Waits until a condition in SQL holds.

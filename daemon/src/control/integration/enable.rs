@@ -9,7 +9,7 @@ use super::{
     save,
 };
 use crate::{
-    domain::fanout::INTEGRATION_DISABLED,
+    domain::delivery::Reason,
     store::{
         integration::LockedIntegration,
         operator::command::{Command, Refusal},
@@ -18,9 +18,6 @@ use crate::{
 };
 
 const CHOICES: [&str; 3] = ["keep", "release", "skip"];
-
-/// Why deliveries are skipped that were held when an operator enabled their integration.
-const SKIPPED: &str = "operator: skipped on enable";
 
 impl Control {
     pub(in super::super) async fn enable(
@@ -52,7 +49,7 @@ impl Control {
         if choice == "keep" {
             // Before the company is locked, at which intake would wait for the count.
             let (company, id) = self.store.find_integration(None, &request.integration).await?;
-            moved = self.store.count_held(company, id, INTEGRATION_DISABLED).await?;
+            moved = self.store.count_held(company, id, &Reason::IntegrationDisabled).await?;
         }
         self.carry_out(&call, |mut command| async move {
             let (before, integration) = enabled(&mut command, &request.integration).await?;
@@ -93,8 +90,8 @@ async fn settle(
 ) -> Result<usize, Refusal> {
     let (company, id) = (integration.company.id, integration.id);
     match choice {
-        "release" => command.release_held_for(company, id, INTEGRATION_DISABLED).await,
-        "skip" => command.skip_held_for(company, id, INTEGRATION_DISABLED, SKIPPED).await,
+        "release" => command.release_held_for(company, id, &Reason::IntegrationDisabled).await,
+        "skip" => command.skip_held_for(company, id, &Reason::IntegrationDisabled).await,
         _ => Ok(0),
     }
 }

@@ -8,7 +8,7 @@ use tonic::Request;
 
 use super::super::{Answer, Control, check, mutate, secret};
 use crate::{
-    domain::{fanout, signing},
+    domain::{delivery::Reason, signing},
     store::{
         integration::{LockedIntegration, secret::Entry},
         operator::command::{Call, Command, Refusal},
@@ -146,7 +146,7 @@ impl Control {
         let (company, id) = self.store.find_integration(None, reference).await?;
         loop {
             let mut command = self.store.batch(call).await?;
-            if command.release_held_for(company, id, fanout::ROTATION).await? < BATCH {
+            if command.release_held_for(company, id, &Reason::Rotation).await? < BATCH {
                 // Dropping this one leaves them to the last transaction.
                 return Ok(());
             }
@@ -157,7 +157,7 @@ impl Control {
 
 async fn release_rest(command: &mut Command, integration: &LockedIntegration) -> Result<(), Refusal> {
     let (company, id) = (integration.company.id, integration.id);
-    while command.release_held_for(company, id, fanout::ROTATION).await? == BATCH {}
+    while command.release_held_for(company, id, &Reason::Rotation).await? == BATCH {}
     Ok(())
 }
 

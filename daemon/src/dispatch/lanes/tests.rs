@@ -6,19 +6,29 @@ fn lane(n: u64) -> LaneId {
     (CompanyId(1), IntegrationId::from(uuid::Uuid::from_u64_pair(0, n)))
 }
 
-fn hint(id: LaneId, kind: u8, due_at: i64) -> DueHint {
+fn hint(id: LaneId, kind: LaneKind, due_at: i64) -> DueHint {
     DueHint { company: id.0, integration: id.1, kind, due_at }
 }
 
 fn with_lane(id: LaneId, concurrency: u32, rate_per_second: Option<f64>) -> Lanes {
     let mut lanes = Lanes::default();
-    assert!(lanes.hint(hint(id, FIRST, 1), true, 1));
+    assert!(lanes.hint(hint(id, LaneKind::First, 1), true, 1));
     let policy = Policy { concurrency, rate_per_second, ..Policy::default() };
     lanes.load(id, Loaded { version: 1, policy, is_enabled: true }, Stops::default(), 1);
     lanes
 }
 
-fn rooms(asks: &[Ask]) -> Vec<(u8, i32)> {
+/// So many pushes of each kind end, and the target answered.
+fn free(lanes: &mut Lanes, id: LaneId, counts: [u32; 2], now: i64) {
+    for (kind, count) in LaneKind::ALL.into_iter().zip(counts) {
+        for _ in 0..count {
+            lanes.ended(id, kind, true, None, now);
+            lanes.written(id, [u32::from(kind == LaneKind::First), u32::from(kind == LaneKind::Retry)], now);
+        }
+    }
+}
+
+fn rooms(asks: &[Ask]) -> Vec<(LaneKind, i32)> {
     asks.iter().map(|ask| (ask.kind, ask.room)).collect()
 }
 
@@ -32,10 +42,10 @@ fn a_full_lane_is_not_asked_for_until_a_push_ends() {
     let id = lane(1);
     let mut lanes = with_lane(id, 2, None);
     let asks = lanes.asks(10);
-    assert_eq!(rooms(&asks), [(FIRST, 1), (RETRY, 1)]);
+    assert_eq!(rooms(&asks), [(LaneKind::First, 1), (LaneKind::Retry, 1)]);
     answer(&mut lanes, &asks, &[1, 1], 10);
     assert!(!lanes.is_ready());
-    lanes.freed(id, [1, 0], 11);
+    free(&mut lanes, id, [1, 0], 11);
     assert_eq!(rooms(&lanes.asks(11)).len(), 1);
 }
 
@@ -46,12 +56,12 @@ fn an_empty_lane_rests_until_a_hint_even_one_that_comes_during_the_claim() {
     let asks = lanes.asks(10);
     answer(&mut lanes, &asks, &[0, 0], 10);
     assert!(!lanes.is_ready());
-    lanes.hint(hint(id, FIRST, 12), true, 12);
+    lanes.hint(hint(id, LaneKind::First, 12), true, 12);
     let asks = lanes.asks(12);
-    assert_eq!(rooms(&asks), [(FIRST, 4)]);
-    lanes.hint(hint(id, FIRST, 13), true, 13);
+    assert_eq!(rooms(&asks), [(LaneKind::First, 4)]);
+    lanes.hint(hint(id, LaneKind::First, 13), true, 13);
     answer(&mut lanes, &asks, &[0], 13);
-    assert_eq!(rooms(&lanes.asks(14)), [(FIRST, 4)]);
+    assert_eq!(rooms(&lanes.asks(14)), [(LaneKind::First, 4)]);
 }
 
 #[test]
@@ -60,14 +70,14 @@ fn a_future_row_waits_for_its_time_and_the_watermark_follows() {
     let mut lanes = with_lane(id, 4, None);
     let asks = lanes.asks(10);
     answer(&mut lanes, &asks, &[2, 0], 10);
-    lanes.freed(id, [2, 0], 11);
-    lanes.hint(hint(id, RETRY, 1_000_000), true, 11);
+    free(&mut lanes, id, [2, 0], 11);
+    lanes.hint(hint(id, LaneKind::Retry, 1_000_000), true, 11);
     let at = lanes.wake(11).unwrap();
     assert!((1_000_000..1_000_000 + 2 * FINE).contains(&at));
     assert!(!lanes.is_ready());
     assert_eq!(lanes.wake(at), None);
-    assert_eq!(rooms(&lanes.asks(at)), [(RETRY, 4)]);
-    lanes.hint(hint(id, FIRST, 5), true, at);
+    assert_eq!(rooms(&lanes.asks(at)), [(LaneKind::Retry, 4)]);
+    lanes.hint(hint(id, LaneKind::First, 5), true, at);
     assert_eq!(lanes.asks(at)[0].watermark, 5);
 }
 
@@ -90,10 +100,10 @@ fn a_rate_is_kept() {
     let mut started = 0;
     let mut now = 10;
     while now < 10_000_010 {
-        lanes.hint(hint(id, FIRST, now), true, now);
+        lanes.hint(hint(id, LaneKind::First, now), true, now);
         let asks = lanes.asks(now);
         let counts: Vec<u32> =
-            asks.iter().map(|ask| if ask.kind == FIRST { ask.room as u32 } else { 0 }).collect();
+            asks.iter().map(|ask| if ask.kind == LaneKind::First { ask.room as u32 } else { 0 }).collect();
         started += counts.iter().sum::<u32>();
         answer(&mut lanes, &asks, &counts, now);
         now = lanes.wake(now).unwrap_or(now + 100_000).min(now + 100_000);
@@ -106,16 +116,28 @@ fn a_rate_is_kept() {
 fn retries_keep_a_share_and_are_not_starved() {
     let id = lane(1);
     let mut lanes = with_lane(id, 8, None);
-    assert_eq!(rooms(&lanes.asks(10)), [(FIRST, 6), (RETRY, 2)]);
+    assert_eq!(rooms(&lanes.asks(10)), [(LaneKind::First, 6), (LaneKind::Retry, 2)]);
     let mut lanes = with_lane(id, 1, None);
     let mut kinds = Vec::new();
     for now in 10..18 {
         let asks = lanes.asks(now);
         kinds.push(asks[0].kind);
         answer(&mut lanes, &asks, &[1], now);
-        lanes.freed(id, if asks[0].kind == FIRST { [1, 0] } else { [0, 1] }, now);
+        free(&mut lanes, id, if asks[0].kind == LaneKind::First { [1, 0] } else { [0, 1] }, now);
     }
-    assert_eq!(kinds, [FIRST, FIRST, FIRST, RETRY, FIRST, FIRST, FIRST, RETRY]);
+    assert_eq!(
+        kinds,
+        [
+            LaneKind::First,
+            LaneKind::First,
+            LaneKind::First,
+            LaneKind::Retry,
+            LaneKind::First,
+            LaneKind::First,
+            LaneKind::First,
+            LaneKind::Retry
+        ]
+    );
 }
 
 #[test]
@@ -155,11 +177,11 @@ fn time_that_runs_back_gives_no_tokens() {
     let mut lanes = with_lane(id, 100, Some(10.0));
     let mut started = 0;
     for now in (10..10_000_010).step_by(20_000) {
-        lanes.hint(hint(id, FIRST, now), true, now);
+        lanes.hint(hint(id, LaneKind::First, now), true, now);
         lanes.wake(now);
         let asks = lanes.asks(now);
         let counts: Vec<u32> =
-            asks.iter().map(|ask| if ask.kind == FIRST { ask.room as u32 } else { 0 }).collect();
+            asks.iter().map(|ask| if ask.kind == LaneKind::First { ask.room as u32 } else { 0 }).collect();
         started += counts.iter().sum::<u32>();
         answer(&mut lanes, &asks, &counts, now - 10_000);
     }
@@ -173,7 +195,7 @@ fn a_lane_that_waits_for_a_token_has_one_timer_however_many_hints_come() {
     let asks = lanes.asks(10);
     answer(&mut lanes, &asks, &[1, 0], 10);
     for now in 11..1_000 {
-        lanes.hint(hint(id, FIRST, now), true, now);
+        lanes.hint(hint(id, LaneKind::First, now), true, now);
     }
     assert_eq!(lanes.timers.len(), 1);
 }
@@ -184,18 +206,18 @@ fn a_row_that_a_dead_daemon_planned_is_asked_for_until_none_is_left() {
     let mut lanes = with_lane(id, 4, None);
     let asks = lanes.asks(10);
     answer(&mut lanes, &asks, &[0, 0], 10);
-    assert_eq!(lanes.peeks(), [(id, FIRST), (id, RETRY)]);
-    lanes.peeked(id, FIRST, None, 11);
-    lanes.peeked(id, RETRY, Some(500_000), 11);
+    assert_eq!(lanes.peeks(), [(id, LaneKind::First), (id, LaneKind::Retry)]);
+    lanes.peeked(id, LaneKind::First, None, 11);
+    lanes.peeked(id, LaneKind::Retry, Some(500_000), 11);
     assert!(!lanes.is_ready());
     assert!(lanes.wake(11).is_some_and(|at| at >= 500_000));
     lanes.wake(600_000);
     let asks = lanes.asks(600_000);
-    assert_eq!((rooms(&asks), asks[0].watermark), (vec![(RETRY, 4)], 0));
+    assert_eq!((rooms(&asks), asks[0].watermark), (vec![(LaneKind::Retry, 4)], 0));
     answer(&mut lanes, &asks, &[1], 600_000);
-    assert_eq!(lanes.peeks(), [(id, RETRY)], "there may be another behind it");
-    lanes.peeked(id, RETRY, None, 600_001);
-    lanes.hint(hint(id, RETRY, 600_002), true, 600_002);
+    assert_eq!(lanes.peeks(), [(id, LaneKind::Retry)], "there may be another behind it");
+    lanes.peeked(id, LaneKind::Retry, None, 600_001);
+    lanes.hint(hint(id, LaneKind::Retry, 600_002), true, 600_002);
     let asks = lanes.asks(600_002);
     answer(&mut lanes, &asks, &[1], 600_003);
     assert_eq!(lanes.peeks(), [], "from now on hints tell of every row");
@@ -207,11 +229,11 @@ fn a_claim_past_a_row_that_will_be_due_does_not_hide_it() {
     let mut lanes = with_lane(id, 4, None);
     let asks = lanes.asks(10);
     // Told during the claim, by a clock that lags behind the database's: its time is later than what the claim gives.
-    lanes.hint(hint(id, RETRY, 12), true, 10);
+    lanes.hint(hint(id, LaneKind::Retry, 12), true, 10);
     answer(&mut lanes, &asks, &[0, 1], 20);
     lanes.wake(20_000);
     let asks = lanes.asks(20_000);
-    assert_eq!((asks[0].kind, asks[0].watermark), (RETRY, 12));
+    assert_eq!((asks[0].kind, asks[0].watermark), (LaneKind::Retry, 12));
 }
 
 #[test]
@@ -220,11 +242,11 @@ fn an_open_breaker_holds_retries_back_and_never_a_first_attempt() {
     let mut lanes = with_lane(id, 8, None);
     lanes.set_breaker(id, Some(1_000_000), 10);
     let asks = lanes.asks(10);
-    assert_eq!(rooms(&asks), [(FIRST, 8)]);
+    assert_eq!(rooms(&asks), [(LaneKind::First, 8)]);
     answer(&mut lanes, &asks, &[0], 10);
     assert!(!lanes.is_ready(), "only retries wait, and they must not be asked for");
-    lanes.hint(hint(id, FIRST, 20), true, 20);
-    assert_eq!(rooms(&lanes.asks(20)), [(FIRST, 8)]);
+    lanes.hint(hint(id, LaneKind::First, 20), true, 20);
+    assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 8)]);
 }
 
 #[test]
@@ -238,33 +260,33 @@ fn a_half_open_breaker_lets_one_retry_find_out() {
     assert!((1_000_000..1_000_000 + 2 * FINE).contains(&at));
     lanes.wake(at);
     let asks = lanes.asks(at);
-    assert_eq!(rooms(&asks), [(RETRY, 1)]);
+    assert_eq!(rooms(&asks), [(LaneKind::Retry, 1)]);
     answer(&mut lanes, &asks, &[1], at);
     assert!(!lanes.is_ready(), "the others wait for what becomes of it");
     lanes.set_breaker(id, Some(at + 1_000_000), at + 1);
-    lanes.freed(id, [0, 1], at + 2);
+    free(&mut lanes, id, [0, 1], at + 2);
     assert!(!lanes.is_ready(), "it failed: open again");
     let later = lanes.wake(at + 2).unwrap();
     lanes.wake(later);
     let asks = lanes.asks(later);
-    assert_eq!(rooms(&asks), [(RETRY, 1)]);
+    assert_eq!(rooms(&asks), [(LaneKind::Retry, 1)]);
     answer(&mut lanes, &asks, &[1], later);
     lanes.set_breaker(id, None, later + 1);
-    lanes.freed(id, [0, 1], later + 2);
-    assert_eq!(rooms(&lanes.asks(later + 2)), [(RETRY, 8)], "it arrived: closed");
+    free(&mut lanes, id, [0, 1], later + 2);
+    assert_eq!(rooms(&lanes.asks(later + 2)), [(LaneKind::Retry, 8)], "it arrived: closed");
 }
 
 #[test]
 fn what_is_stored_of_a_breaker_is_heeded_by_the_next_owner() {
     let id = lane(1);
     let mut lanes = Lanes::default();
-    lanes.hint(hint(id, RETRY, 1), true, 1);
+    lanes.hint(hint(id, LaneKind::Retry, 1), true, 1);
     let loaded = Loaded { version: 1, policy: Policy::default(), is_enabled: true };
     let stops = Stops { breaker_until: Some(1_000_000), ..Stops::default() };
     lanes.load(id, loaded, stops, 10);
-    assert_eq!(rooms(&lanes.asks(10)), [(FIRST, 16)]);
+    assert_eq!(rooms(&lanes.asks(10)), [(LaneKind::First, 16)]);
     lanes.load(id, loaded, Stops::default(), 20);
-    assert_eq!(rooms(&lanes.asks(20)), [(FIRST, 12), (RETRY, 4)]);
+    assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 12), (LaneKind::Retry, 4)]);
 }
 
 #[test]
@@ -273,11 +295,11 @@ fn no_second_holds_more_than_the_rate_and_one() {
     let mut lanes = with_lane(id, 100, Some(5.0));
     let mut starts = Vec::new();
     for now in (1..5_000_000).step_by(7_000) {
-        lanes.hint(hint(id, FIRST, now), true, now);
+        lanes.hint(hint(id, LaneKind::First, now), true, now);
         lanes.wake(now);
         let asks = lanes.asks(now);
         let counts: Vec<u32> =
-            asks.iter().map(|ask| if ask.kind == FIRST { ask.room as u32 } else { 0 }).collect();
+            asks.iter().map(|ask| if ask.kind == LaneKind::First { ask.room as u32 } else { 0 }).collect();
         starts.extend(std::iter::repeat_n(now, counts.iter().sum::<u32>() as usize));
         answer(&mut lanes, &asks, &counts, now);
     }
@@ -286,4 +308,93 @@ fn no_second_holds_more_than_the_rate_and_one() {
         let within = starts[n..].iter().filter(|at| **at < from + 1_000_000).count();
         assert!(within <= 6, "{within} within a second");
     }
+}
+
+#[test]
+fn a_lifted_pause_lets_one_push_go_until_the_target_answers_one() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let loaded =
+        Loaded { version: 1, policy: Policy { concurrency: 4, ..Policy::default() }, is_enabled: true };
+    lanes.pause(id, 9_000_000, 10);
+    assert!(lanes.asks(10).is_empty());
+    assert!(lanes.load(id, loaded, Stops::default(), 11), "its stops must be read once more");
+    assert!(!lanes.load(id, loaded, Stops::default(), 12));
+    let asks = lanes.asks(12);
+    assert_eq!(rooms(&asks), [(LaneKind::First, 1)]);
+    answer(&mut lanes, &asks, &[1], 12);
+    assert!(!lanes.is_ready());
+    // It failed in a way that says nothing of the target.
+    lanes.ended(id, LaneKind::First, false, None, 13);
+    let asks = lanes.asks(13);
+    assert_eq!(rooms(&asks), [(LaneKind::First, 1)]);
+    answer(&mut lanes, &asks, &[1], 13);
+    // It asks for a pause again.
+    lanes.ended(id, LaneKind::First, false, Some(5_000_000), 14);
+    assert!(lanes.asks(14).is_empty());
+    assert!(lanes.load(id, loaded, Stops::default(), 15));
+    let asks = lanes.asks(15);
+    answer(&mut lanes, &asks, &[1], 15);
+    lanes.ended(id, LaneKind::First, true, None, 16);
+    assert_eq!(rooms(&lanes.asks(16)), [(LaneKind::First, 3), (LaneKind::Retry, 1)]);
+}
+
+#[test]
+fn a_pause_that_is_stored_stays() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let loaded = Loaded { version: 1, policy: Policy::default(), is_enabled: true };
+    lanes.pause(id, 9_000_000, 10);
+    let stops = Stops { throttled_until: Some(9_000_000), ..Stops::default() };
+    assert!(!lanes.load(id, loaded, stops, 11));
+    assert!(lanes.asks(11).is_empty());
+}
+
+#[test]
+fn half_open_the_next_retry_waits_until_what_the_last_came_to_is_written() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[0, 1], 10);
+    lanes.set_breaker(id, Some(11), 11);
+    lanes.hint(hint(id, LaneKind::Retry, 12), true, 12);
+    lanes.ended(id, LaneKind::Retry, false, None, 12);
+    lanes.wake(4_000_012);
+    assert!(lanes.asks(4_000_012).is_empty(), "it may have opened the breaker again");
+    lanes.written(id, [0, 1], 4_000_013);
+    assert_eq!(rooms(&lanes.asks(4_000_013)), [(LaneKind::Retry, 1)]);
+}
+
+#[test]
+fn a_first_attempt_that_was_just_committed_is_due_whatever_our_clock_says() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[0, 0], 10);
+    lanes.hint(hint(id, LaneKind::First, 9_000), true, 20);
+    assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 4)]);
+    lanes.hint(hint(id, LaneKind::Retry, 9_000), true, 20);
+    assert!(!lanes.is_ready(), "a retry waits for its time");
+}
+
+#[test]
+fn what_waits_to_be_written_has_a_bound() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let mut started = 0;
+    for now in 10..20 {
+        let asks = lanes.asks(now);
+        let counts: Vec<u32> =
+            asks.iter().map(|ask| if ask.kind == LaneKind::First { ask.room as u32 } else { 0 }).collect();
+        answer(&mut lanes, &asks, &counts, now);
+        let pushed: u32 = counts.iter().sum();
+        started += pushed;
+        for _ in 0..pushed {
+            lanes.ended(id, LaneKind::First, true, None, now);
+        }
+        lanes.hint(hint(id, LaneKind::First, now), true, now);
+    }
+    assert_eq!(started, 8, "as many again as may be in flight");
+    lanes.written(id, [8, 0], 20);
+    assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 4)]);
 }

@@ -39,7 +39,7 @@ fn check(state: State, change: impl FnOnce(&mut Facts), told: &str) {
 fn failed(facts: &mut Facts, class: &str) {
     facts.failure = Some((class.into(), "503 Service Unavailable".into()));
     facts.attempts = 2;
-    facts.reason = Some(class.into());
+    facts.reason = FailureClass::parse(class).map(Reason::Failed);
 }
 
 #[test]
@@ -159,45 +159,46 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
 
 #[test]
 fn held_ones_say_who_lets_them_go() {
-    let held = |f: &mut Facts, reason: &str, is_disabled: bool| {
+    let held = |f: &mut Facts, reason: &Reason, is_disabled: bool| {
         f.since = at(60);
-        f.reason = Some(reason.into());
+        f.reason = Some(reason.clone());
         f.lane.is_disabled = is_disabled;
     };
     for (reason, is_disabled, told) in [
         (
-            "integration disabled",
+            Reason::IntegrationDisabled,
             true,
             "because integration \"crm\" is disabled: `leadline integration enable I --held release` lets it go.",
         ),
         (
-            "integration disabled",
+            Reason::IntegrationDisabled,
             false,
             "because integration \"crm\" was disabled then: `leadline delivery release D` lets it go.",
         ),
         (
-            "rotation: held until cut over",
+            Reason::Rotation,
             false,
             "because the signing secret of \"crm\" is being rotated: `leadline integration cut-over I` lets it go.",
         ),
         (
-            "operator: held by mara",
+            Reason::HeldByOperator("mara".into()),
             false,
             "(operator: held by mara): `leadline delivery release D` lets it go, nothing else does.",
         ),
         (
-            "flow \"corporate\": no such field",
+            Reason::FlowFails { flow: "corporate".into(), problem: "no such field".into() },
             true,
-            "(flow \"corporate\": no such field): `leadline delivery release D` lets it go, nothing else does.",
+            "(flow \"corporate\" cannot be evaluated: no such field): mend the flow and ask again with `leadline flow \
+             ask-again --company 7`, or push it all the same with `leadline delivery release D`.",
         ),
     ] {
         let told = format!("It is held since 1970-01-01T00:01:00Z {told}");
-        check(State::Held, |f| held(f, reason, is_disabled), &told);
+        check(State::Held, |f| held(f, &reason, is_disabled), &told);
     }
     check(
         State::Held,
         |f| {
-            held(f, "operator: held by mara", false);
+            held(f, &Reason::HeldByOperator("mara".into()), false);
             f.running_since = at(61);
         },
         "It is held since 1970-01-01T00:01:00Z (operator: held by mara) while the push that began at \
@@ -214,8 +215,8 @@ fn final_ones_say_what_is_left_to_do() {
     );
     check(
         State::Skipped,
-        |f| (f.reason, f.finished_at) = (Some("superseded by E".into()), at(60)),
-        "It was skipped at 1970-01-01T00:01:00Z (superseded by E) and is not pushed any more.",
+        |f| (f.reason, f.finished_at) = (Some(Reason::Superseded(None)), at(60)),
+        "It was skipped at 1970-01-01T00:01:00Z (superseded by a later push) and is not pushed any more.",
     );
     for (class, sweep_at, next) in [
         (
@@ -278,5 +279,36 @@ fn what_waits_for_somebody_to_act_stands_still() {
         };
         assert_eq!(stands_still(&facts(State::Pending, running)), None, "its push is under way");
         assert_eq!(stands_still(&facts(State::Delivered, change)), None);
+    }
+}
+
+#[test]
+fn a_list_says_of_what_waits_what_the_sentence_says() {
+    let id: DeliveryId = "01J8H6KQH4YG3XR8RWM6T6XFQE".parse().unwrap();
+    let told = |lane: Lane, behind, is_retry| waiting(&lane, behind, at(90), is_retry, at(100).unwrap());
+    let expected = |reason: Option<&str>, due_at| Waiting { reason: reason.map(str::to_owned), due_at };
+    let open = Lane::default();
+    let disabled = Lane { is_disabled: true, paused_since: at(1), awaits_cut_over: true, ..open };
+    let paused = Lane { is_disabled: false, ..disabled };
+    let throttled = Lane { throttled_until: at(200), breaker_until: at(300), ..open };
+    let broken = Lane { throttled_until: at(100), ..throttled };
+    let half_open = Lane { breaker_until: at(95), ..open };
+    for (lane, behind, is_retry, waits) in [
+        (open, None, true, expected(None, at(90))),
+        (disabled, Some(id), true, expected(Some("waits for 01J8H6KQH4YG3XR8RWM6T6XFQE"), None)),
+        (disabled, None, true, expected(Some("integration disabled"), None)),
+        (paused, None, true, expected(Some("company paused"), None)),
+        (
+            Lane { paused_since: None, ..paused },
+            None,
+            true,
+            expected(Some("rotation: held until cut over"), None),
+        ),
+        (throttled, None, true, expected(Some("throttled: the target asked us to wait"), at(200))),
+        (broken, None, true, expected(Some("breaker open: one retry finds out then"), at(300))),
+        (broken, None, false, expected(None, at(90))),
+        (half_open, None, true, expected(Some("breaker half-open: one retry finds out"), at(90))),
+    ] {
+        assert_eq!(told(lane, behind, is_retry), waits, "{lane:?}");
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     domain::{
+        delivery::Reason,
         fanout::Routing,
         flow::Flows,
         ids::{CompanyId, EventId, IntegrationId, KeyId, LeadId},
@@ -153,7 +154,7 @@ fn committed(event: &NewEvent) -> Vec<AcceptedDelivery> {
         integration: one.integration,
         id: one.id,
         state: one.fate.state().into(),
-        reason: one.fate.reason().map(ToOwned::to_owned),
+        reason: one.fate.reason().map(Reason::text),
     };
     event.deliveries.iter().map(shown).collect()
 }

@@ -4,11 +4,15 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff_sqlx::{Timestamp, ToSqlx};
-use sqlx::{Postgres, QueryBuilder};
+use serde_json::Value;
+use sqlx::{FromRow, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
+    domain::{
+        delivery::Reason,
+        ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
+    },
     store::{Error, Store, operator::command::Refusal},
 };
 
@@ -63,20 +67,33 @@ pub enum Order {
 }
 
 /// A delivery as far as a bulk command must know it.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct Target {
     pub company_id: i64,
     pub integration_id: Uuid,
     pub id: Uuid,
     pub state: String,
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
     pub integration_name: String,
     pub enabled: bool,
 }
 
+impl FromRow<'_, PgRow> for Target {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            company_id: row.try_get("company_id")?,
+            integration_id: row.try_get("integration_id")?,
+            id: row.try_get("id")?,
+            state: row.try_get("state")?,
+            reason: Reason::read(row.try_get("reason_code")?, row.try_get("reason_detail")?),
+            integration_name: row.try_get("integration_name")?,
+            enabled: row.try_get("enabled")?,
+        })
+    }
+}
+
 /// The columns of a [`Target`].
-const TARGET: &str =
-    "d.company_id, d.integration_id, d.id, d.state, d.reason, i.name AS integration_name, i.enabled";
+const TARGET: &str = "d.company_id, d.integration_id, d.id, d.state, d.reason_code, d.reason_detail, i.name AS integration_name, i.enabled";
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -87,7 +104,8 @@ struct Row {
     integration_name: String,
     event: String,
     state: String,
-    reason: Option<String>,
+    reason_code: Option<String>,
+    reason_detail: Option<Value>,
     attempts: i32,
     due_at: Option<Timestamp>,
     created_at: Timestamp,
@@ -104,7 +122,7 @@ impl From<Row> for DeliveryView {
             integration_name: row.integration_name,
             event: row.event,
             state: row.state,
-            reason: row.reason,
+            reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
             attempts: row.attempts,
             due_at: row.due_at.map(Timestamp::to_jiff),
             running: false,
@@ -273,7 +291,7 @@ impl Store {
         limit: Option<i64>,
     ) -> Result<Vec<DeliveryView>, Error> {
         const COLUMNS: &str = "d.company_id, d.id, l.uuid AS lead, d.integration_id, i.name AS integration_name, \
-                               d.event, d.state, d.reason, d.attempts, d.created_at, d.finished_at, \
+                               d.event, d.state, d.reason_code, d.reason_detail, d.attempts, d.created_at, d.finished_at, \
                                CASE WHEN d.state = 'pending' THEN d.due_at END AS due_at";
         // Not kept as a prepared statement: a generic plan cannot know which filter is a narrow one.
         let mut query = filter.query(COLUMNS, order, after, limit);
@@ -361,7 +379,7 @@ impl Store {
             .await?;
             visits.into_iter().map(|row| (row.id, row.sweep_at)).collect()
         };
-        for delivery in deliveries {
+        for delivery in deliveries.iter_mut() {
             let id = delivery.id.uuid();
             delivery.running = running.contains(&id);
             if delivery.running {
@@ -371,7 +389,7 @@ impl Store {
                 delivery.due_at = Some(at.to_jiff());
             }
         }
-        Ok(())
+        self.fill_in_waiting(deliveries).await
     }
 }
 

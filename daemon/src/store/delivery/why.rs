@@ -4,7 +4,7 @@ use jiff_sqlx::Timestamp;
 
 use crate::{
     domain::{
-        delivery::State,
+        delivery::{Reason, State},
         ids::{DeliveryId, IntegrationId, JobId},
         why::{Facts, Lane},
     },
@@ -16,7 +16,7 @@ impl Store {
     pub async fn facts(&self, id: DeliveryId) -> Result<Facts, Refusal> {
         // `OFFSET 0` keeps the probes by key what they are: a join may be planned as a read of all that there is.
         let row = sqlx::query!(
-            r#"SELECT c.id AS company_id, c.paused_at, d.state, d.reason, d.created_at, d.finished_at, d.attempts,
+            r#"SELECT c.id AS company_id, c.paused_at, d.state, d.reason_code, d.reason_detail, d.created_at, d.finished_at, d.attempts,
                       i.id AS integration_id, i.name, i.enabled, i.awaits_cut_over, i.throttled_until,
                       u.since AS "since?", s.breaker_until, q.due_at AS "due_at?", q.kind AS "kind?",
                       CASE WHEN i.enabled AND u.due_at IS NOT NULL
@@ -51,7 +51,7 @@ impl Store {
         Ok(Facts {
             id: id.to_string(),
             state: State::parse(&row.state).ok_or(Error::Corrupt("delivery state"))?,
-            reason: row.reason,
+            reason: Reason::read(row.reason_code, row.reason_detail),
             company: row.company_id,
             integration: row.name,
             integration_id: IntegrationId::from(row.integration_id).to_string(),

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        flow::CANNOT,
-        ids::{CompanyId, DeliveryId, IntegrationId},
+        delivery::Reason,
+        ids::{CompanyId, DeliveryId, EventId, IntegrationId},
         integration::EventKind,
     },
     store::{
@@ -19,6 +19,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct HeldByFlow {
     pub delivery: DeliveryId,
+    /// The event that it is judged by, and that it brings if it is let go.
+    pub event: EventId,
     pub integration: IntegrationId,
     pub kind: EventKind,
     pub body: Bytes,
@@ -27,12 +29,12 @@ pub struct HeldByFlow {
 /// What flows say now to deliveries that they held.
 #[derive(Clone, Debug, Default)]
 pub struct Settled {
-    /// Let go.
-    pub released: Vec<DeliveryId>,
+    /// Let go, with the event that was judged.
+    pub released: Vec<(DeliveryId, EventId)>,
     /// Kept away, with the reason.
-    pub skipped: Vec<(DeliveryId, String)>,
+    pub skipped: Vec<(DeliveryId, Reason)>,
     /// Held on, with the reason of now.
-    pub held: Vec<(DeliveryId, String)>,
+    pub held: Vec<(DeliveryId, Reason)>,
 }
 
 impl Store {
@@ -44,22 +46,24 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<HeldByFlow>, Error> {
         let rows = sqlx::query!(
-            "SELECT d.id, d.integration_id, d.event AS kind, e.body
+            "SELECT d.id, d.integration_id, d.event AS kind, e.id AS event_id, e.body
              FROM integration i
              CROSS JOIN LATERAL (
                  -- From where the last page ended, and no further than this one: each lane is read once.
                  SELECT d.* FROM undelivered u
                  JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
-                     AND d.state = 'held' AND d.reason LIKE 'flow %' || $2 || '%'
+                     AND d.state = 'held' AND d.reason_code = 'flow_fails'
                  WHERE u.company_id = i.company_id AND u.integration_id = i.id AND u.state = 'held'
-                   AND u.delivery_id > coalesce($3::uuid, '00000000-0000-0000-0000-000000000000')
-                 ORDER BY u.delivery_id LIMIT $4) d
-             -- What the lead is now decides, not what it was then.
+                   AND u.delivery_id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
+                 ORDER BY u.delivery_id LIMIT $3) d
+             -- What the lead is now decides, unless another delivery brings that.
              JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
-             JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
-             WHERE i.company_id = $1 ORDER BY d.id LIMIT $4",
+             JOIN event e ON e.company_id = l.company_id AND e.id = CASE
+                 WHEN EXISTS (SELECT FROM delivery o WHERE o.company_id = d.company_id AND o.event_id = l.event_id
+                     AND o.integration_id = d.integration_id AND o.automatic AND o.id <> d.id) THEN d.event_id
+                 ELSE l.event_id END
+             WHERE i.company_id = $1 ORDER BY d.id LIMIT $3",
             company.0,
-            CANNOT,
             after.map(DeliveryId::uuid),
             limit,
         )
@@ -67,6 +71,7 @@ impl Store {
         .await?;
         let held = rows.into_iter().map(|row| HeldByFlow {
             delivery: row.id.into(),
+            event: row.event_id.into(),
             integration: row.integration_id.into(),
             kind: EventKind::parse(&row.kind).unwrap_or(EventKind::Created),
             body: row.body.into(),
@@ -95,7 +100,8 @@ impl Command {
         if !is_current {
             return Err(Refusal::State("the company has just been changed: ask again".to_owned()));
         }
-        let released = self.still_held(company, settled.released.iter()).await?;
+        let released = self.still_held(company, settled.released.iter().map(|(id, _)| id)).await?;
+        self.bring(company, &released, &settled.released).await?;
         self.release(company, &released).await?;
         for (reason, ids) in by_reason(&settled.skipped) {
             let ids = self.still_held(company, ids.iter()).await?;
@@ -117,11 +123,10 @@ impl Command {
         let ids: Vec<Uuid> = ids.map(|id| id.uuid()).collect();
         let held = sqlx::query_scalar!(
             "SELECT id FROM delivery
-             WHERE company_id = $1 AND id = ANY($2) AND state = 'held' AND reason LIKE 'flow %' || $3 || '%'
+             WHERE company_id = $1 AND id = ANY($2) AND state = 'held' AND reason_code = 'flow_fails'
              ORDER BY id FOR UPDATE",
             company.0,
             &ids,
-            CANNOT,
         )
         .fetch_all(&mut *self.tx)
         .await?;
@@ -130,10 +135,10 @@ impl Command {
 }
 
 /// The deliveries of each reason.
-fn by_reason(settled: &[(DeliveryId, String)]) -> Vec<(&str, Vec<DeliveryId>)> {
-    let mut groups: Vec<(&str, Vec<DeliveryId>)> = Vec::new();
+fn by_reason(settled: &[(DeliveryId, Reason)]) -> Vec<(&Reason, Vec<DeliveryId>)> {
+    let mut groups: Vec<(&Reason, Vec<DeliveryId>)> = Vec::new();
     for (id, reason) in settled {
-        match groups.iter_mut().find(|(other, _)| other == reason) {
+        match groups.iter_mut().find(|(other, _)| *other == reason) {
             Some((_, ids)) => ids.push(*id),
             None => groups.push((reason, vec![*id])),
         }

@@ -90,10 +90,12 @@ impl Store {
         let (sent, answer) = (attempt.sent.as_ref(), attempt.answer.as_ref());
         sqlx::query!(
             r#"WITH gone AS (
-                DELETE FROM probe WHERE company_id = $1 AND id = $3 RETURNING company_id, sealed_candidate
+                DELETE FROM probe WHERE company_id = $1 AND id = $3 RETURNING company_id, sealed_candidate,
+                    $5::text IS NULL AND kind <> 'mapping' AS is_good
             ), told AS (
                 UPDATE integration i SET
                     account = coalesce($21, i.account),
+                    throttled_until = CASE WHEN NOT gone.is_good THEN i.throttled_until END,
                     ids_from = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
                         AND $21::text IS NOT NULL
                         AND split_part($21, ' (', 1) IS DISTINCT FROM split_part(i.account, ' (', 1)
@@ -105,14 +107,19 @@ impl Store {
                     version = i.version + (CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
                         THEN 1 ELSE 0 END)
                 FROM gone WHERE i.company_id = $1 AND i.id = $2
-                    AND ($20 OR ($5::text IS NULL AND gone.sealed_candidate IS NOT NULL))
+                    AND ($20 OR gone.is_good)
+            ), up AS (
+                -- The target answers: nothing is to be waited for.
+                UPDATE integration_stat s SET streak = 0, trips = 0, breaker_until = NULL, breaker_error = NULL
+                FROM gone WHERE gone.is_good AND s.company_id = $1 AND s.integration_id = $2
+                    AND (s.streak > 0 OR s.trips > 0)
             )
             INSERT INTO attempt (company_id, integration_id, id, event, number, trigger, delivered, class, error,
                 status_code, started_at, duration_ms, method, url, request_headers, request_body, response_headers,
                 response_body, response_bytes, secret_version, config_version, operator)
             SELECT company_id, $2, $3, $4, 1, 'test', $5::text IS NULL, $5, $6,
-                $7, 'epoch'::timestamptz + $8::bigint * interval '1 microsecond', $9, $10, $11, $12::text::jsonb, $13,
-                $14::text::jsonb, $15, $16, $17, $18, $19
+                $7, 'epoch'::timestamptz + $8::bigint * interval '1 microsecond', $9, $10, $11, $12::text::json, $13,
+                $14::text::json, $15, $16, $17, $18, $19
             FROM gone"#,
             attempt.company.0,
             attempt.integration.uuid(),

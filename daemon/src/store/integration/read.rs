@@ -10,7 +10,7 @@ use crate::{
         badge::Badge,
         ids::{CompanyId, IntegrationId},
         integration::Policy,
-        lane::Standing,
+        lane::LaneStatus,
     },
     store::{
         Error, Store,
@@ -75,7 +75,7 @@ pub struct Health {
     /// Failures in a row, and the error that opened the breaker.
     pub streak: i32,
     pub breaker_error: Option<String>,
-    pub lane: Standing,
+    pub lane: LaneStatus,
 }
 
 /// Which integrations to show; what is none does not restrict.
@@ -149,7 +149,7 @@ impl IntegrationView {
         });
         let micros = |at: Option<jiff_sqlx::Timestamp>| at.map(|at| at.to_jiff().as_microsecond());
         let policy = policy(&row.connector, &row.config);
-        let lane = Standing {
+        let lane = LaneStatus {
             now: row.now.to_jiff().as_microsecond(),
             is_enabled: row.enabled,
             throttled_until: micros(row.throttled_until),

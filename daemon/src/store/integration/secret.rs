@@ -60,7 +60,7 @@ pub(in crate::store) async fn live(
 
 /// The secret that signs, and what stands beside it.
 #[derive(Debug)]
-pub struct Standing {
+pub struct SecretState {
     /// The version that signs; none where nothing is signed.
     pub current: Option<i32>,
     pub staged: Option<i32>,
@@ -78,7 +78,7 @@ pub enum Entry {
 
 impl Command {
     /// Where the secrets of a locked integration stand.
-    pub async fn secrets(&mut self, integration: &LockedIntegration) -> Result<Standing, Refusal> {
+    pub async fn secrets(&mut self, integration: &LockedIntegration) -> Result<SecretState, Refusal> {
         let row = sqlx::query!(
             "SELECT max(version) FILTER (WHERE expires_at IS NULL AND NOT staged) AS current,
                     max(version) FILTER (WHERE staged) AS staged,
@@ -89,7 +89,7 @@ impl Command {
         )
         .fetch_one(&mut *self.tx)
         .await?;
-        Ok(Standing { current: row.current, staged: row.staged, grace: row.grace })
+        Ok(SecretState { current: row.current, staged: row.staged, grace: row.grace })
     }
 
     pub(in crate::store) async fn add_secret(

@@ -141,8 +141,8 @@ async fn scrub(
     let attempts = sqlx::query!(
         "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL,
              error = CASE WHEN error IS NOT NULL THEN $3 END,
-             request_headers = CASE WHEN request_headers IS NOT NULL THEN '[]'::jsonb END,
-             response_headers = CASE WHEN response_headers IS NOT NULL THEN '[]'::jsonb END
+             request_headers = CASE WHEN request_headers IS NOT NULL THEN '[]'::json END,
+             response_headers = CASE WHEN response_headers IS NOT NULL THEN '[]'::json END
          WHERE company_id = $1 AND delivery_id = ANY($2)",
         company.0,
         &of.ids,

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 pub use crate::domain::fanout::{IntakeIntegration, NewDelivery};
 use crate::{
     domain::{
+        delivery::Reason,
         fanout::{Routing, fan_out, fan_out_unasked},
         flow::Flows,
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
@@ -115,7 +116,7 @@ impl From<&NewDelivery> for AcceptedDelivery {
             integration: delivery.integration,
             id: delivery.id,
             state: delivery.fate.state().into(),
-            reason: delivery.fate.reason().map(ToOwned::to_owned),
+            reason: delivery.fate.reason().map(Reason::text),
         }
     }
 }
@@ -203,7 +204,7 @@ impl Store {
     /// Commits new leads with their deliveries, all in one statement. The answers are in the order of the events,
     /// which must not name a lead twice.
     pub async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Error> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.intakes.acquire().await?;
         let answer = timeout(self.silence_max, enqueue(&mut db, events)).await;
         let (flushed, hints) = heard(db, answer)?;
         self.hub.due(hints);

@@ -9,8 +9,11 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{self, CompanyId, IntegrationId},
-    store::{Change, DueHint, Error, Store},
+    domain::{
+        delivery::LaneKind,
+        ids::{self, CompanyId, IntegrationId},
+    },
+    store::{Change, DueHint, Error, Store, lane_kind},
 };
 
 /// Why a command is not carried out.
@@ -101,8 +104,14 @@ pub struct Command {
 /// A due row just written, as the hint needs it.
 pub(in crate::store) struct NewDue {
     pub(in crate::store) integration_id: Uuid,
-    pub(in crate::store) kind: i16,
+    pub(in crate::store) kind: LaneKind,
     pub(in crate::store) due_at: Timestamp,
+}
+
+impl NewDue {
+    pub(in crate::store) fn new(integration: Uuid, kind: i16, due_at: Timestamp) -> Result<Self, Error> {
+        Ok(Self { integration_id: integration, kind: lane_kind(kind)?, due_at })
+    }
 }
 
 impl Store {
@@ -255,7 +264,7 @@ impl Command {
         for row in rows {
             let integration = IntegrationId::from(row.integration_id);
             let due_at = row.due_at.to_jiff().as_microsecond();
-            let kind = u8::from(row.kind > 0);
+            let kind = row.kind;
             match self.due.iter_mut().find(|hint| hint.integration == integration && hint.kind == kind) {
                 Some(hint) => hint.due_at = hint.due_at.min(due_at),
                 None => self.due.push(DueHint { company, integration, kind, due_at }),

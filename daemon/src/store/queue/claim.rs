@@ -3,18 +3,18 @@
 //! `ARCHITECTURE.md` tells why it looks as it does. In short: a row of `due` lives only while nobody works on it; a claim
 //! deletes due rows of the lanes it names and writes one `claim` row; the fence is the row of the daemon.
 
-use bytes::Bytes;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::claimed::ClaimedRow;
+pub use super::claimed::{Claimed, Pending};
 use crate::{
     domain::{
-        delivery::Trigger,
-        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
-        integration::EventKind,
+        delivery::LaneKind,
+        ids::{AttemptId, CompanyId, IntegrationId},
     },
-    store::{DueHint, Error, Store, micros},
+    store::{DueHint, Error, Store, lane_kind, micros},
 };
 
 /// The settings under which every claim runs. A plan made while the queue was empty would read all of a full one.
@@ -26,7 +26,7 @@ const PINNED_PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = of
 pub struct Ask {
     pub company: CompanyId,
     pub integration: IntegrationId,
-    pub kind: u8,
+    pub kind: LaneKind,
     /// How many rows at most.
     pub room: i32,
     /// No row of it is due earlier: the scan starts here, behind the dead rows of earlier claims.
@@ -41,14 +41,16 @@ struct DueRow {
     due_at: jiff_sqlx::Timestamp,
 }
 
-impl From<DueRow> for DueHint {
-    fn from(row: DueRow) -> Self {
-        Self {
+impl TryFrom<DueRow> for DueHint {
+    type Error = Error;
+
+    fn try_from(row: DueRow) -> Result<Self, Error> {
+        Ok(Self {
             company: CompanyId(row.company_id),
             integration: row.integration_id.into(),
-            kind: u8::from(row.kind != 0),
+            kind: lane_kind(row.kind)?,
             due_at: micros(row.due_at.to_jiff()),
-        }
+        })
     }
 }
 
@@ -59,47 +61,6 @@ pub struct Stops {
     pub throttled_until: Option<i64>,
     /// Its breaker is not closed: half-open from then on.
     pub breaker_until: Option<i64>,
-}
-
-/// A delivery that this daemon works on now.
-#[derive(Clone, Debug)]
-pub struct Claimed {
-    /// The life under which it was claimed: no other may finish it.
-    pub daemon: i64,
-    pub claim: i64,
-    /// It was a dead daemon's: that attempt died.
-    pub is_adopted: bool,
-    /// When, by the database's clock, in microseconds: the start of the attempt.
-    pub claimed_at: i64,
-    pub company: CompanyId,
-    pub integration: IntegrationId,
-    pub kind: u8,
-    pub due_at: i64,
-    pub attempt: AttemptId,
-    pub delivery: DeliveryId,
-    pub trigger: Trigger,
-    pub operator: Option<String>,
-    /// None if the delivery is no longer pending: nothing is left to do.
-    pub pending: Option<Pending>,
-}
-
-/// A claimed delivery that is to be pushed.
-#[derive(Clone, Debug)]
-pub struct Pending {
-    pub lead: LeadId,
-    pub event: EventKind,
-    /// The canonical event.
-    pub body: Bytes,
-    /// The body that an earlier attempt rendered.
-    pub rendered: Option<Bytes>,
-    /// Finished attempts so far.
-    pub attempts: i32,
-    pub retries: i32,
-    pub deaths: i16,
-    /// When the delivery came to be, in microseconds.
-    pub created_at: i64,
-    /// The integration's version at the time of the claim.
-    pub version: i32,
 }
 
 /// The connection that claims. It is one of its own, because its plans are pinned.
@@ -133,12 +94,21 @@ impl Claimer {
             Ok(claimed) => claimed,
             Err(_) => Err(Error::Away(sqlx::Error::PoolTimedOut)),
         };
-        if claimed.is_err() {
-            // Whatever state the connection is in, the next claim starts on a fresh one.
-            self.connection = None;
-            self.unsure = Some((daemon, attempts));
+        match claimed {
+            Ok((now, rows)) => {
+                let read = self.store.read_claimed(daemon, rows, false).await;
+                if read.is_err() {
+                    self.unsure = Some((daemon, attempts));
+                }
+                Ok((now, read?))
+            }
+            Err(error) => {
+                // Whatever state the connection is in, the next claim starts on a fresh one.
+                self.connection = None;
+                self.unsure = Some((daemon, attempts));
+                Err(error)
+            }
         }
-        claimed
     }
 
     async fn connection(&mut self) -> Result<&mut PgConnection, Error> {
@@ -159,13 +129,14 @@ async fn claim(
     daemon: i64,
     asks: &[Ask],
     attempts: &[Uuid],
-) -> Result<(i64, Vec<Claimed>), Error> {
+) -> Result<(i64, Vec<ClaimedRow>), Error> {
     let company: Vec<i64> = asks.iter().map(|ask| ask.company.0).collect();
     let integration: Vec<Uuid> = asks.iter().map(|ask| ask.integration.uuid()).collect();
-    let kind: Vec<i16> = asks.iter().map(|ask| i16::from(ask.kind)).collect();
+    let kind: Vec<i16> = asks.iter().map(|ask| ask.kind.number()).collect();
     let room: Vec<i32> = asks.iter().map(|ask| ask.room).collect();
     let watermark: Vec<i64> = asks.iter().map(|ask| ask.watermark).collect();
-    let rows = sqlx::query_file!(
+    let rows = sqlx::query_file_as!(
+        ClaimedRow,
         "src/store/queue/claim.sql",
         &company,
         &integration,
@@ -177,39 +148,8 @@ async fn claim(
     )
     .fetch_all(connection)
     .await?;
-    let now = rows.first().map(|row| micros(row.now.to_jiff())).ok_or(Error::Corrupt("claim"))?;
-    let claimed = rows.into_iter().filter_map(|row| {
-        let pending = match (row.lead_id, row.event, row.body, row.version) {
-            (Some(lead), Some(event), Some(body), Some(version)) => Some(Pending {
-                lead: lead.into(),
-                event: EventKind::parse(&event)?,
-                body: body.into(),
-                rendered: row.rendered.map(Bytes::from),
-                attempts: row.attempts?,
-                retries: row.retries?,
-                deaths: row.deaths?,
-                created_at: micros(row.created_at?.to_jiff()),
-                version,
-            }),
-            _ => None,
-        };
-        Some(Claimed {
-            daemon,
-            claim: row.claim?,
-            is_adopted: false,
-            claimed_at: now,
-            company: CompanyId(row.company_id?),
-            integration: row.integration_id?.into(),
-            kind: u8::try_from(row.kind?).ok()?,
-            due_at: micros(row.due_at?.to_jiff()),
-            attempt: row.attempt_id?.into(),
-            delivery: row.delivery_id?.into(),
-            trigger: Trigger::parse(&row.trigger?)?,
-            operator: row.operator,
-            pending,
-        })
-    });
-    Ok((now, claimed.collect()))
+    let now = rows.first().map(|row| micros(row.claimed_at.to_jiff())).ok_or(Error::Corrupt("claim"))?;
+    Ok((now, rows))
 }
 
 impl Store {
@@ -231,17 +171,17 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(DueHint::from).collect())
+        Ok(rows.into_iter().map(DueHint::try_from).collect::<Result<_, _>>()?)
     }
 
     /// When the next row of each of these kinds of lanes is due, after a time in microseconds.
     pub async fn next_due(
         &self,
-        lanes: &[(CompanyId, IntegrationId, u8)],
+        lanes: &[(CompanyId, IntegrationId, LaneKind)],
         after: i64,
     ) -> Result<Vec<DueHint>, Error> {
         let integration: Vec<Uuid> = lanes.iter().map(|lane| lane.1.uuid()).collect();
-        let kind: Vec<i16> = lanes.iter().map(|lane| i16::from(lane.2)).collect();
+        let kind: Vec<i16> = lanes.iter().map(|lane| lane.2.number()).collect();
         let rows = sqlx::query_as!(
             DueRow,
             r#"SELECT d.company_id, d.integration_id, d.kind, d.due_at AS "due_at: jiff_sqlx::Timestamp"
@@ -257,7 +197,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(DueHint::from).collect())
+        Ok(rows.into_iter().map(DueHint::try_from).collect::<Result<_, _>>()?)
     }
 
     /// What a lane must heed beside its integration's configuration.

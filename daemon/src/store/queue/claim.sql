@@ -29,11 +29,11 @@ WITH picked AS (
     FROM numbered HAVING count(*) > 0
     RETURNING id, claimed_at
 )
-SELECT now() AS "now!", c.id AS "claim?", n.company_id AS "company_id?", n.integration_id AS "integration_id?",
+SELECT now() AS "claimed_at!: jiff_sqlx::Timestamp", c.id AS "claim?", n.company_id AS "company_id?", n.integration_id AS "integration_id?",
     n.kind AS "kind?", n.due_at AS "due_at?: jiff_sqlx::Timestamp", n.attempt_id AS "attempt_id?",
     n.delivery_id AS "delivery_id?", n.trigger AS "trigger?", n.operator AS "operator?", d.lead_id AS "lead_id?",
     d.event AS "event?", e.body AS "body?", coalesce(d.body, CASE WHEN d.verbatim THEN e.body END) AS "rendered?",
-    d.attempts AS "attempts?", d.retries AS "retries?", d.deaths AS "deaths?",
+    d.attempts AS "attempts?", d.retries AS "retries?", d.waits AS "waits?", d.crashes AS "crashes?",
     d.created_at AS "created_at?: jiff_sqlx::Timestamp", i.version AS "version?"
 FROM (SELECT 1) one
 LEFT JOIN (numbered n CROSS JOIN claimed c) ON true

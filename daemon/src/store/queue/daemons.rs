@@ -5,7 +5,10 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CompanyId, IntegrationId},
+    domain::{
+        delivery::LaneKind,
+        ids::{CompanyId, IntegrationId},
+    },
     store::{DueHint, Error, Store, heard, micros},
 };
 
@@ -25,7 +28,7 @@ pub struct Beat {
 pub struct Wake {
     /// Company, integration, kind, due time in microseconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub due: Vec<(i64, Uuid, u8, i64)>,
+    pub due: Vec<(i64, Uuid, i16, i64)>,
     /// Integrations whose configuration changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<(i64, Uuid)>,
@@ -40,11 +43,10 @@ impl Wake {
 
     /// The due lanes as hints.
     pub fn hints(&self) -> impl Iterator<Item = DueHint> + '_ {
-        self.due.iter().map(|&(company, integration, kind, due_at)| DueHint {
-            company: CompanyId(company),
-            integration: integration.into(),
-            kind,
-            due_at,
+        // What is told in words of a newer daemon is found by the scan.
+        self.due.iter().filter_map(|&(company, integration, kind, due_at)| {
+            let (company, integration) = (CompanyId(company), integration.into());
+            LaneKind::of(kind).map(|kind| DueHint { company, integration, kind, due_at })
         })
     }
 

@@ -4,9 +4,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::fanout::Fate,
+    domain::{
+        delivery::{LaneKind, Reason},
+        fanout::Fate,
+    },
     store::{
-        DueHint, Error, FIRST,
+        DueHint, Error,
         lead::intake::{Flushed, NewEvent},
         micros,
     },
@@ -34,7 +37,8 @@ pub(in crate::store) async fn enqueue(
         &d.id,
         &d.integration,
         &d.state as &[&str],
-        &d.reason as &[Option<&str>],
+        &d.reason_code as &[Option<String>],
+        &d.reason_detail as &[Option<String>],
     )
     .fetch_all(db)
     .await?;
@@ -58,7 +62,7 @@ fn hints_of(event: &NewEvent, due_at: i64) -> impl Iterator<Item = DueHint> + '_
     event.deliveries.iter().filter(|delivery| delivery.fate == Fate::Pending).map(move |delivery| DueHint {
         company: event.company,
         integration: delivery.integration,
-        kind: FIRST,
+        kind: LaneKind::First,
         due_at,
     })
 }
@@ -93,18 +97,19 @@ impl<'a> EventColumns<'a> {
 
 /// The deliveries of a flush, a column each.
 #[derive(Default)]
-struct DeliveryColumns<'a> {
+struct DeliveryColumns {
     company: Vec<i64>,
     lead: Vec<Uuid>,
     event: Vec<Uuid>,
     id: Vec<Uuid>,
     integration: Vec<Uuid>,
     state: Vec<&'static str>,
-    reason: Vec<Option<&'a str>>,
+    reason_code: Vec<Option<String>>,
+    reason_detail: Vec<Option<String>>,
 }
 
-impl<'a> DeliveryColumns<'a> {
-    fn of(events: &'a [NewEvent]) -> Self {
+impl DeliveryColumns {
+    fn of(events: &[NewEvent]) -> Self {
         let mut columns = Self::default();
         for event in events {
             for delivery in &event.deliveries {
@@ -114,7 +119,9 @@ impl<'a> DeliveryColumns<'a> {
                 columns.id.push(delivery.id.uuid());
                 columns.integration.push(delivery.integration.uuid());
                 columns.state.push(delivery.fate.state());
-                columns.reason.push(delivery.fate.reason());
+                let reason = delivery.fate.reason();
+                columns.reason_code.push(reason.map(Reason::code));
+                columns.reason_detail.push(reason.and_then(Reason::detail_text));
             }
         }
         columns

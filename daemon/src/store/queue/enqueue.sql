@@ -21,13 +21,14 @@ WITH wanted AS MATERIALIZED (
     FROM given g JOIN led ON led.company_id = g.company_id AND led.id = g.lead_id
 ), planned AS MATERIALIZED (
     SELECT p.*, now() + p.ordinal * interval '1 microsecond' AS due_at
-    FROM unnest($8::bigint[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[])
-        WITH ORDINALITY p(company_id, lead_id, event_id, id, integration_id, state, reason, ordinal)
+    FROM unnest($8::bigint[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $14::text[], $15::text[])
+        WITH ORDINALITY p(company_id, lead_id, event_id, id, integration_id, state, reason_code, reason_detail, ordinal)
     JOIN led ON led.company_id = p.company_id AND led.id = p.lead_id
 ), delivery AS (
     INSERT INTO delivery
-        (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at, finished_at)
-    SELECT company_id, id, integration_id, lead_id, event_id, 'lead.created', state, reason,
+        (company_id, id, integration_id, lead_id, event_id, event, state, reason_code, reason_detail,
+            due_at, finished_at)
+    SELECT company_id, id, integration_id, lead_id, event_id, 'lead.created', state, reason_code, reason_detail::jsonb,
         CASE WHEN state = 'pending' THEN due_at END, CASE WHEN state = 'skipped' THEN now() END
     FROM planned
 ), queued AS (

@@ -7,7 +7,6 @@ use crate::{
     domain::ids::CompanyId,
     store::{
         Error,
-        lead::erase::ERASED,
         operator::command::{Command, Refusal},
         queue::undelivered,
     },
@@ -24,12 +23,11 @@ impl Command {
         // A claim that takes one of these now makes this wait, and is seen as running afterwards.
         self.remove_due(integrations, ids).await?;
         let skipped = sqlx::query!(
-            "UPDATE delivery SET state = 'skipped', reason = $3, finished_at = coalesce(finished_at, now()),
+            "UPDATE delivery SET state = 'skipped', reason_code = 'erased', reason_detail = NULL, finished_at = coalesce(finished_at, now()),
                                  due_at = NULL, successor_id = NULL
              WHERE company_id = $1 AND id = ANY($2) AND state IN ('pending', 'held', 'dead')",
             company.0,
             ids,
-            ERASED,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -46,11 +44,11 @@ pub(in crate::store) async fn scrub_deliveries(
 ) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE delivery SET body = NULL, progress = NULL,
-                             reason = CASE WHEN state = 'skipped' THEN reason ELSE $3 END
+             reason_code = CASE WHEN state = 'skipped' THEN reason_code ELSE 'erased' END,
+             reason_detail = CASE WHEN state = 'skipped' THEN reason_detail END
          WHERE company_id = $1 AND id = ANY($2)",
         company.0,
         ids,
-        ERASED,
     )
     .execute(db)
     .await?;

@@ -13,7 +13,7 @@ use crate::{
         integration::EventKind,
         outcome::Failure,
     },
-    store::{Change, DueHint, Error, Store, heard, micros, queue::undelivered},
+    store::{Change, DueHint, Error, Store, heard, lane_kind, micros, queue::undelivered},
 };
 
 mod columns;
@@ -77,7 +77,7 @@ pub struct Finished {
     pub attempt: AttemptRecord,
     pub transition: Transition,
     /// Daemons that died during the delivery's attempts, so far.
-    pub deaths: i16,
+    pub crashes: i16,
     /// The body to repeat on a retry, if it is not the event's and not kept yet.
     pub rendered: Option<Bytes>,
     /// Whether what was sent is the event's own bytes.
@@ -139,7 +139,7 @@ impl Store {
                 ("pause", .., Some(until)) => flushed.pauses.push((company, integration, until)),
                 ("breaker", .., until) => flushed.breakers.push((company, integration, until)),
                 ("due", _, Some(kind), Some(due_at)) => {
-                    flushed.hints.push(DueHint { company, integration, kind: u8::from(kind != 0), due_at });
+                    flushed.hints.push(DueHint { company, integration, kind: lane_kind(kind)?, due_at });
                 }
                 ("left", Some(attempt), ..) => flushed.left.push(attempt.into()),
                 ("arrived", Some(delivery), ..) => {
@@ -183,9 +183,9 @@ impl Store {
             &c.class as &[Option<&str>],
             &c.error as &[Option<String>],
             &c.state as &[&str],
-            &c.reason as &[Option<&str>],
+            &c.reason_code as &[Option<String>],
             &c.retries,
-            &c.deaths,
+            &c.crashes,
             &c.after as &[Option<i64>],
             &c.rendered as &[Option<&[u8]>],
             &c.verbatim,
@@ -218,6 +218,8 @@ impl Store {
             &h.down,
             self.sweep.interval.as_secs_f64(),
             self.sweep.age.as_secs_f64(),
+            &c.reason_detail as &[Option<String>],
+            &c.waits,
         );
         let mut db = self.finishes.acquire().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;

@@ -25,9 +25,10 @@ WITH fence AS MATERIALIZED (
     -- As they are before: who waits behind one that becomes final is handed on once, by whoever makes it so.
     SELECT u.*, f.is_fenced, d.is_locked, d.was, d.successor_id
     FROM unnest($1::bigint[], $4::bigint[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[], $9::text[], $10::text[],
-        $11::text[], $12::text[], $13::int[], $14::smallint[], $15::bigint[], $16::bytea[], $17::bool[], $18::bool[])
+        $11::text[], $12::text[], $13::int[], $14::smallint[], $15::bigint[], $16::bytea[], $17::bool[], $18::bool[],
+        $47::text[], $48::smallint[])
         WITH ORDINALITY u(claim_id, company_id, integration_id, delivery_id, attempt_id, number, class, error, state,
-            reason, retries, deaths, after_us, rendered, verbatim, is_swept, n)
+            reason_code, retries, crashes, after_us, rendered, verbatim, is_swept, reason_detail, waits, n)
     CROSS JOIN LATERAL (SELECT u.claim_id = ANY(ARRAY(SELECT id FROM fence)) AS is_fenced) f
     LEFT JOIN LATERAL (
         SELECT true AS is_locked, state AS was, successor_id FROM delivery
@@ -47,7 +48,7 @@ WITH fence AS MATERIALIZED (
         response_headers, response_body, response_bytes, secret_version, config_version, operator)
     SELECT company_id, integration_id, attempt_id, delivery_id, lead_id, event, number, trigger, class IS NULL,
         class, error, status_code, 'epoch'::timestamptz + started_us * interval '1 microsecond', duration_ms,
-        method, url, request_headers::jsonb, response_headers::jsonb, response_body, response_bytes,
+        method, url, request_headers::json, response_headers::json, response_body, response_bytes,
         secret_version, config_version, operator
     FROM unnest($4::bigint[], $5::uuid[], $7::uuid[], $6::uuid[], $8::int[], $9::text[], $10::text[],
         $19::uuid[], $20::text[], $21::text[], $22::text[], $23::bigint[], $24::int[], $25::smallint[], $26::text[],
@@ -63,12 +64,15 @@ WITH fence AS MATERIALIZED (
     UPDATE delivery d SET
         attempts = t.number,
         retries = t.retries,
-        deaths = t.deaths,
+        waits = t.waits,
+        crashes = t.crashes,
         body = coalesce(d.body, t.rendered),
         verbatim = d.verbatim OR t.verbatim,
         -- What an operator took out of pending keeps its state, unless the push delivered.
         state = CASE WHEN d.state = 'pending' OR t.state = 'delivered' THEN t.state ELSE d.state END,
-        reason = CASE WHEN d.state = 'pending' OR t.state = 'delivered' THEN t.reason ELSE d.reason END,
+        reason_code = CASE WHEN d.state = 'pending' OR t.state = 'delivered' THEN t.reason_code ELSE d.reason_code END,
+        reason_detail = CASE WHEN d.state = 'pending' OR t.state = 'delivered'
+            THEN t.reason_detail::jsonb ELSE d.reason_detail END,
         due_at = CASE WHEN d.state = 'pending' AND t.state = 'pending'
             THEN now() + t.after_us * interval '1 microsecond' END,
         successor_id = CASE WHEN d.state = 'held' AND t.state <> 'delivered'
@@ -83,7 +87,8 @@ WITH fence AS MATERIALIZED (
 ), woken AS (
     -- Whatever it was when this statement began: what was held then may have been released meanwhile.
     UPDATE delivery d SET due_at = CASE WHEN d.state = 'pending' THEN now() ELSE d.due_at END,
-        reason = CASE WHEN d.state = 'pending' THEN NULL ELSE d.reason END
+        reason_code = CASE WHEN d.state <> 'pending' THEN d.reason_code END,
+        reason_detail = CASE WHEN d.state <> 'pending' THEN d.reason_detail END
     FROM moved WHERE moved.state IN ('delivered', 'dead', 'skipped')
         AND d.company_id = moved.company_id AND d.id = moved.successor_id
     RETURNING d.company_id, d.integration_id, d.id, d.state, d.due_at, d.attempts
@@ -104,7 +109,7 @@ WITH fence AS MATERIALIZED (
 ), superseded AS (
     -- The first event of a lead has nothing before it, unless an operator pushed it again.
     UPDATE delivery d SET state = 'skipped', finished_at = now(), due_at = NULL,
-        reason = 'superseded by a later push'
+        reason_code = 'superseded', reason_detail = NULL
     FROM moved WHERE moved.state = 'delivered' AND (moved.event <> 'lead.created' OR NOT moved.automatic)
         AND d.company_id = moved.company_id AND d.lead_id = moved.lead_id
         AND d.integration_id = moved.integration_id AND d.state = 'dead'

@@ -1,10 +1,12 @@
 //! What was claimed and is not pushed goes back to the queue, without counting an attempt.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::{
     domain::ids::CompanyId,
-    store::{DueHint, Error, Store, micros},
+    store::{DueHint, Error, Store, lane_kind, micros},
 };
 
 /// How items go back.
@@ -12,7 +14,7 @@ use crate::{
 struct Manner {
     /// Their pushes were broken off, and may have arrived.
     is_broken_off: bool,
-    /// In how many seconds they are due.
+    /// They are due no earlier than in so many seconds.
     wait_seconds: f64,
 }
 
@@ -30,17 +32,33 @@ impl Store {
         Ok(hints.len() as u64)
     }
 
-    /// Gives back items of claims that nobody has begun to push. What else the claims hold stays claimed. Answers those
+    /// Gives back items of claims that nobody has begun to push, due no earlier than after a wait. What else the claims hold stays claimed. Answers those
     /// that stay because somebody has locked their deliveries.
     pub async fn give_back(
         &self,
         daemon: i64,
         claims: &[i64],
         attempts: &[Uuid],
+        wait: Duration,
     ) -> Result<Vec<Uuid>, Error> {
-        let (hints, left) = self.back(daemon, claims, attempts, Manner::default()).await?;
+        let manner = Manner { wait_seconds: wait.as_secs_f64(), ..Manner::default() };
+        let (hints, left) = self.back(daemon, claims, attempts, manner).await?;
         self.hub.due(hints);
         Ok(left)
+    }
+
+    /// Gives back items that this daemon cannot read, due after a wait.
+    pub(super) async fn put_off(
+        &self,
+        daemon: i64,
+        claims: &[i64],
+        attempts: &[Uuid],
+        wait_seconds: f64,
+    ) -> Result<(), Error> {
+        let manner = Manner { wait_seconds, ..Manner::default() };
+        let (hints, _) = self.back(daemon, claims, attempts, manner).await?;
+        self.hub.due(hints);
+        Ok(())
     }
 
     /// Gives back a claim whose answer did not come, if it was committed: it names attempts that nobody else made.
@@ -52,7 +70,8 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        if !claims.is_empty() && !self.give_back(daemon, &claims, attempts).await?.is_empty() {
+        if !claims.is_empty() && !self.give_back(daemon, &claims, attempts, Duration::ZERO).await?.is_empty()
+        {
             return Err(Error::Locked);
         }
         Ok(())
@@ -84,7 +103,7 @@ impl Store {
                 hints.push(DueHint {
                     company: CompanyId(company),
                     integration: integration.into(),
-                    kind: u8::from(kind != 0),
+                    kind: lane_kind(kind)?,
                     due_at: micros(due_at.to_jiff()),
                 });
             }

@@ -26,7 +26,8 @@ WITH fence AS MATERIALIZED (
 ), back AS (
     INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
     -- What was broken off may have arrived: what comes now is a repeat.
-    SELECT company_id, integration_id, kind, due_at + $5 * interval '1 second', delivery_id,
+    SELECT company_id, integration_id, kind, CASE WHEN $5::float8 > 0
+            THEN greatest(due_at, now() + $5::float8 * interval '1 second') ELSE due_at END, delivery_id,
         CASE WHEN $4 THEN 'retry' ELSE trigger END, operator
     FROM item i JOIN gone g USING (attempt_id)
     WHERE g.state = 'pending' AND NOT EXISTS (

@@ -10,7 +10,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CompanyId, IntegrationId},
+    domain::{
+        delivery::Reason,
+        ids::{CompanyId, DeliveryId, EventId, IntegrationId},
+    },
     store::{
         Error,
         operator::command::{Command, Refusal},
@@ -35,7 +38,7 @@ struct Locked {
 }
 
 /// The locked deliveries of a batch, and what stands in line with them.
-struct Line {
+pub(super) struct Line {
     rows: Vec<Locked>,
     meant: HashSet<Uuid>,
 }
@@ -47,7 +50,7 @@ impl Line {
         self.rows.iter().filter(is_meant).collect()
     }
 
-    fn lanes(&self) -> Vec<Uuid> {
+    pub(super) fn lanes(&self) -> Vec<Uuid> {
         let mut lanes: Vec<_> = self.rows.iter().map(|row| row.integration_id).collect();
         lanes.sort_unstable();
         lanes.dedup();
@@ -79,16 +82,23 @@ pub(in crate::store) async fn in_flight(
 impl Command {
     /// Holds pending deliveries of one company. One that is being pushed is held too: its push ends, and if that fails
     /// no retry follows. What waits behind a held one goes on waiting.
-    pub async fn hold(&mut self, company: CompanyId, meant: &[Uuid], reason: &str) -> Result<Moved, Refusal> {
+    pub async fn hold(
+        &mut self,
+        company: CompanyId,
+        meant: &[Uuid],
+        reason: &Reason,
+    ) -> Result<Moved, Refusal> {
         let line = self.lock_line(company, meant).await?;
         let held = ids(&line.meant(&["pending"]));
         self.remove_due(&line.lanes(), &held).await?;
         let running = in_flight(&mut self.tx, &held).await?;
         sqlx::query!(
-            "UPDATE delivery SET state = 'held', reason = $3, due_at = NULL WHERE company_id = $1 AND id = ANY($2)",
+            "UPDATE delivery SET state = 'held', reason_code = $3, reason_detail = $4, due_at = NULL
+             WHERE company_id = $1 AND id = ANY($2)",
             company.0,
             &held,
-            reason,
+            reason.code(),
+            reason.detail(),
         )
         .execute(&mut *self.tx)
         .await?;
@@ -106,7 +116,8 @@ impl Command {
         let running = in_flight(&mut self.tx, &released).await?;
         released.retain(|id| !running.contains(id));
         sqlx::query!(
-            "UPDATE delivery SET state = 'pending', reason = NULL WHERE company_id = $1 AND id = ANY($2)",
+            "UPDATE delivery SET state = 'pending', reason_code = NULL, reason_detail = NULL
+             WHERE company_id = $1 AND id = ANY($2)",
             company.0,
             &released,
         )
@@ -120,7 +131,12 @@ impl Command {
 
     /// Skips pending, held and dead deliveries of one company. One that is being pushed is left alone: what it sent
     /// cannot be taken back, and what waits behind it must not overtake it. What waited behind a skipped one is due.
-    pub async fn skip(&mut self, company: CompanyId, meant: &[Uuid], reason: &str) -> Result<Moved, Refusal> {
+    pub async fn skip(
+        &mut self,
+        company: CompanyId,
+        meant: &[Uuid],
+        reason: &Reason,
+    ) -> Result<Moved, Refusal> {
         let line = self.lock_line(company, meant).await?;
         let open = ids(&line.meant(&["pending", "held"]));
         self.remove_due(&line.lanes(), &open).await?;
@@ -135,11 +151,18 @@ impl Command {
             skipped.iter().filter(|row| row.state != "dead").filter_map(|row| row.successor_id).collect();
         let skipped = ids(&skipped);
         sqlx::query!(
-            "UPDATE delivery SET state = 'skipped', reason = $3, finished_at = now(), due_at = NULL, successor_id = NULL
+            // How one stood that an operator skips is kept, so that this can be undone.
+            "UPDATE delivery SET state = 'skipped', reason_code = $3,
+                 reason_detail = CASE WHEN $3 <> 'skipped_by_operator' THEN $4 ELSE
+                     $4 || jsonb_build_object('was', state) || CASE WHEN reason_code IS NULL THEN '{}' ELSE
+                         jsonb_build_object('reason', jsonb_strip_nulls(
+                             jsonb_build_object('code', reason_code, 'detail', reason_detail))) END END,
+                 finished_at = now(), due_at = NULL, successor_id = NULL
              WHERE company_id = $1 AND id = ANY($2)",
             company.0,
             &skipped,
-            reason,
+            reason.code(),
+            reason.detail(),
         )
         .execute(&mut *self.tx)
         .await?;
@@ -158,7 +181,7 @@ impl Command {
     }
 
     /// Locks deliveries and all that their leads have open at the same integrations.
-    async fn lock_line(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Line, Refusal> {
+    pub(super) async fn lock_line(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Line, Refusal> {
         let places = sqlx::query!(
             "SELECT lead_id, integration_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
             company.0,
@@ -192,13 +215,40 @@ impl Command {
         &mut self,
         company: CompanyId,
         held: &[Uuid],
-        reason: &str,
+        reason: &Reason,
     ) -> Result<(), Refusal> {
         sqlx::query!(
-            "UPDATE delivery SET reason = $3 WHERE company_id = $1 AND id = ANY($2)",
+            "UPDATE delivery SET reason_code = $3, reason_detail = $4 WHERE company_id = $1 AND id = ANY($2)",
             company.0,
             held,
-            reason,
+            reason.code(),
+            reason.detail(),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Lets locked deliveries that were never pushed bring the events that these pairs say.
+    pub(in crate::store) async fn bring(
+        &mut self,
+        company: CompanyId,
+        deliveries: &[Uuid],
+        events: &[(DeliveryId, EventId)],
+    ) -> Result<(), Refusal> {
+        let (ids, events): (Vec<Uuid>, Vec<Uuid>) = events
+            .iter()
+            .filter(|(id, _)| deliveries.contains(&id.uuid()))
+            .map(|(id, event)| (id.uuid(), event.uuid()))
+            .unzip();
+        sqlx::query!(
+            "UPDATE delivery d SET event_id = e.event_id FROM unnest($2::uuid[], $3::uuid[]) e(id, event_id)
+             WHERE d.company_id = $1 AND d.id = e.id AND d.attempts = 0 AND d.event_id <> e.event_id
+               AND NOT EXISTS (SELECT FROM delivery o WHERE o.company_id = d.company_id AND o.event_id = e.event_id
+                   AND o.integration_id = d.integration_id AND o.automatic)",
+            company.0,
+            &ids,
+            &events,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -235,7 +285,7 @@ impl Command {
         Ok(())
     }
 
-    fn touch_all(&mut self, company: CompanyId, lanes: &[Uuid]) {
+    pub(super) fn touch_all(&mut self, company: CompanyId, lanes: &[Uuid]) {
         for lane in lanes {
             self.touch(company, IntegrationId::from(*lane), false);
         }

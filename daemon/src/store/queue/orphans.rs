@@ -1,16 +1,7 @@
 //! What a daemon that died leaves behind: its claims, which another takes over.
 
-use crate::{
-    domain::{
-        delivery::Trigger,
-        ids::{AttemptId, CompanyId},
-        integration::EventKind,
-    },
-    store::{
-        Error, Store, micros,
-        queue::claim::{Claimed, Pending},
-    },
-};
+use super::claimed::ClaimedRow;
+use crate::store::{Error, Store, queue::claim::Claimed};
 
 /// How many orphaned claims are adopted at a time.
 const ADOPT_MAX: i64 = 50;
@@ -43,39 +34,9 @@ impl Store {
         .execute(&self.pool)
         .await?;
         // In a statement of its own, which sees what a finish wrote that the locks had to wait for.
-        let rows =
-            sqlx::query_file!("src/store/queue/adopt.sql", daemon, orphans).fetch_all(&self.pool).await?;
-        let adopted = rows.into_iter().filter_map(|row| {
-            let pending = match (row.lead_id, row.event, row.version) {
-                (Some(lead), Some(event), Some(version)) => Some(Pending {
-                    lead: lead.into(),
-                    event: EventKind::parse(&event)?,
-                    body: bytes::Bytes::new(),
-                    rendered: None,
-                    attempts: row.attempts?,
-                    retries: row.retries?,
-                    deaths: row.deaths?,
-                    created_at: micros(row.created_at?.to_jiff()),
-                    version,
-                }),
-                _ => None,
-            };
-            Some(Claimed {
-                daemon,
-                claim: row.claim,
-                is_adopted: true,
-                claimed_at: micros(row.claimed_at.to_jiff()),
-                company: CompanyId(row.company_id),
-                integration: row.integration_id.into(),
-                kind: u8::from(row.kind != 0),
-                due_at: micros(row.due_at.to_jiff()),
-                attempt: AttemptId::from(row.attempt_id),
-                delivery: row.delivery_id.into(),
-                trigger: Trigger::parse(&row.trigger)?,
-                operator: row.operator,
-                pending,
-            })
-        });
-        Ok(adopted.collect())
+        let rows = sqlx::query_file_as!(ClaimedRow, "src/store/queue/adopt.sql", daemon, orphans)
+            .fetch_all(&self.pool)
+            .await?;
+        self.read_claimed(daemon, rows, true).await
     }
 }

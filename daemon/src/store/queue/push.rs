@@ -8,15 +8,15 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::Trigger,
-        fanout::{NO_CONSENT, has_consent},
+        delivery::{LaneKind, Trigger},
+        fanout::has_consent,
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
         integration::EventKind,
         json::Json,
         lead::event_text,
     },
     store::{
-        Error, RETRY, Store,
+        Error, Store,
         job::JobLane,
         operator::command::{Command, Refusal},
         queue::{
@@ -85,7 +85,7 @@ impl Pushed {
 }
 
 /// A delivery that stands between a lead and a push.
-struct Standing {
+struct Existing {
     id: Uuid,
     lead_id: Uuid,
     state: String,
@@ -105,7 +105,7 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        let standing = self.lock_standing(company, integration, leads).await?;
+        let existing = self.lock_existing(company, integration, leads).await?;
         let target = sqlx::query!(
             "SELECT needs_consent, routing = 'flows' AS \"by_flows!\" FROM integration
              WHERE company_id = $1 AND id = $2",
@@ -117,7 +117,7 @@ impl Command {
         let (mut rows, mut events) = (Vec::new(), Vec::new());
         let mut replaced: Vec<(Uuid, DeliveryId)> = Vec::new();
         for lead in found {
-            let here = || standing.iter().filter(|row| row.lead_id == lead.id);
+            let here = || existing.iter().filter(|row| row.lead_id == lead.id);
             if here().any(|row| matches!(&*row.state, "pending" | "held")) {
                 continue;
             }
@@ -146,14 +146,14 @@ impl Command {
         self.add_pushes(new, &rows, &replaced).await
     }
 
-    async fn lock_standing(
+    async fn lock_existing(
         &mut self,
         company: CompanyId,
         integration: IntegrationId,
         leads: &[Uuid],
-    ) -> Result<Vec<Standing>, Refusal> {
-        let standing = sqlx::query_as!(
-            Standing,
+    ) -> Result<Vec<Existing>, Refusal> {
+        let existing = sqlx::query_as!(
+            Existing,
             "SELECT id, lead_id, state FROM delivery
              WHERE company_id = $1 AND lead_id = ANY($2) AND integration_id = $3 ORDER BY id FOR UPDATE",
             company.0,
@@ -169,7 +169,7 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        Ok(standing)
+        Ok(existing)
     }
 
     async fn add_events(
@@ -209,15 +209,15 @@ impl Command {
         let by: Vec<String> = replaced.iter().map(|pair| pair.1.to_string()).collect();
         sqlx::query!(
             "WITH gone AS (
-                 UPDATE delivery d SET state = 'skipped', reason = 'replaced by ' || r.by, finished_at = now(),
+                 UPDATE delivery d SET state = 'skipped', reason_code = 'replaced', reason_detail = to_jsonb(r.by), finished_at = now(),
                      due_at = NULL
                  FROM unnest($6::uuid[], $7::text[]) r(id, by)
                  WHERE d.company_id = $1 AND d.id = r.id AND d.state = 'dead'
              )
              INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, automatic, job_id,
-                 state, reason, finished_at)
+                 state, reason_code, finished_at)
              SELECT $1, id, $2, lead_id, event_id, 'lead.created', false, $8,
-                 CASE WHEN queued THEN 'pending' ELSE 'skipped' END, CASE WHEN NOT queued THEN $10 END,
+                 CASE WHEN queued THEN 'pending' ELSE 'skipped' END, CASE WHEN NOT queued THEN 'no_consent' END,
                  CASE WHEN NOT queued THEN now() END
              FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $9::bool[]) n(id, lead_id, event_id, queued)",
             company.0,
@@ -229,7 +229,6 @@ impl Command {
             &by,
             job.map(JobId::uuid),
             &queued,
-            NO_CONSENT,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -237,7 +236,7 @@ impl Command {
         let operator = self.operator.clone();
         let how = Requeue {
             // One lead goes with the new ones, many take their turn behind them.
-            kind: if job.is_some() { i16::from(RETRY) } else { 0 },
+            kind: if job.is_some() { LaneKind::Retry } else { LaneKind::First },
             trigger: Trigger::Manual,
             operator: Some(&operator),
             job: job.map(JobId::uuid),

@@ -4,10 +4,14 @@
 //! A released one whose lead has an earlier one that is not final gets no due row here, but a place behind it: whatever
 //! makes the earlier one final brings it to the queue. Both are locked, so that neither change can miss the other.
 
+use jiff_sqlx::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CompanyId, IntegrationId},
+    domain::{
+        delivery::Reason,
+        ids::{CompanyId, IntegrationId},
+    },
     store::{
         Error, Store,
         operator::command::{Command, NewDue, Refusal},
@@ -24,15 +28,15 @@ impl Store {
         &self,
         company: CompanyId,
         integration: IntegrationId,
-        reason: &str,
+        reason: &Reason,
     ) -> Result<u64, Error> {
         let count = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM undelivered u
-               JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.reason = $3
+               JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.reason_code = $3
                WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'held'"#,
             company.0,
             integration.uuid(),
-            reason,
+            reason.code(),
         )
         .fetch_one(&self.pool)
         .await?;
@@ -47,23 +51,22 @@ impl Command {
         &mut self,
         company: CompanyId,
         integration: IntegrationId,
-        reason: &str,
+        reason: &Reason,
     ) -> Result<usize, Refusal> {
         let held = self.held_for(company, integration, reason).await?;
         let moved = self.release(company, &held).await?;
         Ok(found(&held, moved))
     }
 
-    /// Skips as many of them, for a reason of its own.
+    /// Skips as many of them.
     pub async fn skip_held_for(
         &mut self,
         company: CompanyId,
         integration: IntegrationId,
-        reason: &str,
-        skipped: &str,
+        reason: &Reason,
     ) -> Result<usize, Refusal> {
         let held = self.held_for(company, integration, reason).await?;
-        let moved = self.skip(company, &held, skipped).await?;
+        let moved = self.skip(company, &held, &Reason::skipped(&self.operator.clone())).await?;
         Ok(found(&held, moved))
     }
 
@@ -71,16 +74,16 @@ impl Command {
         &mut self,
         company: CompanyId,
         integration: IntegrationId,
-        reason: &str,
+        reason: &Reason,
     ) -> Result<Vec<Uuid>, Refusal> {
         let held = sqlx::query_scalar!(
             "SELECT u.delivery_id FROM undelivered u
-             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.reason = $3
+             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id AND d.reason_code = $3
              WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'held'
              ORDER BY u.delivery_id LIMIT $4",
             company.0,
             integration.uuid(),
-            reason,
+            reason.code(),
             BATCH as i64,
         )
         .fetch_all(&mut *self.tx)
@@ -119,17 +122,18 @@ impl Command {
         .await?;
         // In a statement of its own: one that is due may have just got a successor above.
         let ids: Vec<Uuid> = rows.iter().map(|row| row.delivery_id).collect();
+        let times: Vec<Timestamp> = rows.iter().map(|row| row.due_at).collect();
         sqlx::query!(
-            "UPDATE delivery SET due_at = now(), reason = NULL WHERE company_id = $1 AND id = ANY($2)",
+            "UPDATE delivery d SET due_at = q.due_at, reason_code = NULL, reason_detail = NULL
+             FROM unnest($2::uuid[], $3::timestamptz[]) q(id, due_at) WHERE d.company_id = $1 AND d.id = q.id",
             company.0,
             &ids,
+            &times as &[Timestamp],
         )
         .execute(&mut *self.tx)
         .await?;
-        let due: Vec<_> = rows
-            .into_iter()
-            .map(|row| NewDue { integration_id: row.integration_id, kind: row.kind, due_at: row.due_at })
-            .collect();
+        let due = rows.into_iter().map(|row| NewDue::new(row.integration_id, row.kind, row.due_at));
+        let due = due.collect::<Result<Vec<_>, _>>()?;
         self.became_due(company, &due);
         Ok(())
     }

@@ -10,16 +10,16 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::{DEATHS_SUSPECT, Trigger},
+        delivery::{CRASHES_SUSPECT, LaneKind, Trigger},
         ids::CompanyId,
     },
-    store::{Error, delivery::vendor_id, lead::erase::ERASED, operator::command::NewDue, queue::undelivered},
+    store::{Error, delivery::vendor_id, operator::command::NewDue, queue::undelivered},
 };
 
 /// How deliveries come back.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct Requeue<'a> {
-    pub(in crate::store) kind: i16,
+    pub(in crate::store) kind: LaneKind,
     pub(in crate::store) trigger: Trigger,
     pub(in crate::store) operator: Option<&'a str>,
     /// The job that brings them back.
@@ -69,10 +69,11 @@ pub(in crate::store) async fn requeue(
     vendor_id::forget_done(db, company, ids).await?;
     // A final one has handed on its successor; it must not do so again. Poison is given one more chance, alone.
     let revived = sqlx::query_scalar!(
-        "UPDATE delivery d SET state = 'pending', reason = NULL, finished_at = NULL, retries = 0,
-                             deaths = least(deaths, $3), successor_id = NULL, job_id = coalesce($4, job_id)
+        "UPDATE delivery d SET state = 'pending', reason_code = NULL, reason_detail = NULL,
+                             finished_at = NULL, retries = 0, waits = 0,
+                             crashes = least(crashes, $3), successor_id = NULL, job_id = coalesce($4, job_id)
          WHERE company_id = $1 AND id = ANY($2) AND state IN ('dead', 'delivered')
-           AND reason IS DISTINCT FROM $5
+           AND reason_code IS DISTINCT FROM 'erased'
            -- What is newer must not be followed by what is older.
            AND NOT EXISTS (SELECT FROM delivery l WHERE l.company_id = d.company_id AND l.lead_id = d.lead_id
                AND l.integration_id = d.integration_id AND l.state IN ('pending', 'held') AND l.event = 'lead.updated'
@@ -80,9 +81,8 @@ pub(in crate::store) async fn requeue(
          RETURNING id",
         company.0,
         ids,
-        DEATHS_SUSPECT,
+        CRASHES_SUSPECT,
         how.job,
-        ERASED,
     )
     .fetch_all(&mut *db)
     .await?;
@@ -115,8 +115,8 @@ pub(in crate::store) async fn line_up(
         sqlx::query!(
             "WITH earlier AS (SELECT successor_id FROM delivery WHERE company_id = $1 AND id = $2),
              linked AS (UPDATE delivery SET successor_id = $3 WHERE company_id = $1 AND id = $2)
-             UPDATE delivery SET successor_id = earlier.successor_id, due_at = NULL, reason = 'waits for ' || $4
-             FROM earlier WHERE company_id = $1 AND id = $3",
+             UPDATE delivery SET successor_id = earlier.successor_id, due_at = NULL,
+                 reason_code = 'waits_for', reason_detail = to_jsonb($4::text) FROM earlier WHERE company_id = $1 AND id = $3",
             company.0,
             row.earlier_id,
             row.id,
@@ -136,26 +136,26 @@ pub(in crate::store) async fn queue(
     ids: &[Uuid],
     how: &Requeue<'_>,
 ) -> Result<Vec<NewDue>, Error> {
-    let due = sqlx::query_as!(
-        NewDue,
+    let rows = sqlx::query!(
         "WITH line AS MATERIALIZED (
              SELECT company_id, integration_id, id,
-                    now() + row_number() OVER (ORDER BY id) * interval '1 microsecond' AS due_at
+                    CASE WHEN $3::smallint = 0 THEN front_of_lane(integration_id, 0::smallint) ELSE now() END
+                        + row_number() OVER (ORDER BY id) * interval '1 microsecond' AS due_at
              FROM delivery WHERE company_id = $1 AND id = ANY($2)
          ), told AS (
              UPDATE delivery d SET due_at = line.due_at FROM line
              WHERE d.company_id = line.company_id AND d.id = line.id
          )
          INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
-         SELECT company_id, integration_id, $3, due_at, id, $4, $5 FROM line
+         SELECT company_id, integration_id, $3::smallint, due_at, id, $4, $5 FROM line
          RETURNING integration_id, kind, due_at",
         company.0,
         ids,
-        how.kind,
+        how.kind.number(),
         how.trigger.as_str(),
         how.operator,
     )
     .fetch_all(&mut *db)
     .await?;
-    Ok(due)
+    rows.into_iter().map(|row| NewDue::new(row.integration_id, row.kind, row.due_at)).collect()
 }

@@ -1,18 +1,18 @@
 //! Manual retries: dead and delivered deliveries become pending again, those that wait for their time are due now, and
 //! what is rendered anew is replaced by a delivery with an id of its own.
 
+use jiff_sqlx::Timestamp;
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::Trigger,
+        delivery::{LaneKind, Trigger},
         ids::{CompanyId, DeliveryId, IntegrationId, JobId},
         integration::Policy,
     },
     store::{
-        Error, FIRST, RETRY, Store,
+        Error, Store,
         delivery::read::Target,
-        lead::erase::ERASED,
         operator::command::{Command, NewDue, Refusal},
         queue::{
             requeue::{self, Requeue},
@@ -63,7 +63,7 @@ impl Store {
 
 /// How an operator wants deliveries pushed again.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Retrial {
+pub struct RetryOptions {
     /// Among many, it takes its turn behind new leads and heeds the breaker; one that was named goes with them.
     pub is_bulk: bool,
     /// The job that asks.
@@ -80,12 +80,16 @@ impl Command {
         &mut self,
         company: CompanyId,
         targets: &[Target],
-        retrial: Retrial,
+        options: RetryOptions,
     ) -> Result<Vec<DeliveryId>, Refusal> {
         let mut integrations: Vec<Uuid> = targets.iter().map(|target| target.integration_id).collect();
         integrations.sort_unstable();
         integrations.dedup();
         let ids: Vec<Uuid> = targets.iter().map(|target| target.id).collect();
+        // A job has lifted what its lanes waited for when it began; what they wait for since is heeded.
+        if options.job.is_none() {
+            self.lift(company, &integrations).await?;
+        }
         let locked = requeue::lock(&mut self.tx, company, &integrations, &ids).await?;
         let states = |wanted: &[&str]| -> Vec<Uuid> {
             targets
@@ -98,14 +102,14 @@ impl Command {
         };
         let operator = self.operator.clone();
         let how = Requeue {
-            kind: i16::from(if retrial.is_bulk { RETRY } else { FIRST }),
+            kind: if options.is_bulk { LaneKind::Retry } else { LaneKind::First },
             trigger: Trigger::Manual,
             operator: Some(&operator),
-            job: retrial.job.map(JobId::uuid),
+            job: options.job.map(JobId::uuid),
         };
         let mut again = states(&["dead", "delivered"]);
         let waiting = states(&["pending"]);
-        let mut pending = if retrial.re_render {
+        let mut pending = if options.re_render {
             let (kept, rest) = self.never_sent(company, &again).await?;
             again = kept;
             self.replace(company, &integrations, &rest, &waiting, &how).await?
@@ -113,7 +117,7 @@ impl Command {
             self.hurry(company, &integrations, &waiting, &how).await?
         };
         let (revived, due) = requeue::requeue(&mut self.tx, company, &integrations, &again, &how).await?;
-        if !retrial.is_bulk
+        if !options.is_bulk
             && let Some(older) = again.iter().find(|id| !revived.contains(id))
         {
             return Err(Refusal::State(format!(
@@ -177,9 +181,10 @@ impl Command {
             "WITH pair AS MATERIALIZED (
                  SELECT d.*, p.new_id, p.shown FROM unnest($2::uuid[], $3::uuid[], $4::text[]) p(old_id, new_id, shown)
                  JOIN delivery d ON d.company_id = $1 AND d.id = p.old_id
-                     AND d.state IN ('pending', 'dead', 'delivered') AND d.reason IS DISTINCT FROM $6
+                     AND d.state IN ('pending', 'dead', 'delivered') AND d.reason_code IS DISTINCT FROM 'erased'
              ), gone AS (
-                 UPDATE delivery d SET state = 'skipped', reason = 'replaced by ' || pair.shown, finished_at = now(),
+                 UPDATE delivery d SET state = 'skipped', reason_code = 'replaced', reason_detail = to_jsonb(pair.shown),
+                     finished_at = now(),
                      due_at = NULL, successor_id = NULL
                  FROM pair WHERE d.company_id = $1 AND d.id = pair.id AND d.state <> 'delivered'
              )
@@ -193,7 +198,6 @@ impl Command {
             &ids,
             &shown,
             how.job,
-            ERASED,
         )
         .fetch_all(&mut *self.tx)
         .await?;
@@ -222,30 +226,32 @@ impl Command {
                      -- One that is due may wait for the breaker, which an operator's retry does not.
                      AND (q.due_at > now() OR q.kind > $4))
                UPDATE due q SET kind = $4, trigger = 'manual', operator = $3,
-                                due_at = now() + w.n * interval '1 microsecond'
+                                due_at = CASE WHEN $4::smallint = 0
+                                    THEN front_of_lane(q.integration_id, 0::smallint) ELSE now() END
+                                    + w.n * interval '1 microsecond'
                FROM waiting w WHERE q.ctid = w.row AND q.delivery_id = ANY($2)
                RETURNING q.integration_id, q.kind, q.due_at, q.delivery_id"#,
             lanes,
             ids,
             how.operator,
-            how.kind,
+            how.kind.number(),
         )
         .fetch_all(&mut *self.tx)
         .await?;
         let hurried: Vec<Uuid> = rows.iter().map(|row| row.delivery_id).collect();
+        let times: Vec<Timestamp> = rows.iter().map(|row| row.due_at).collect();
         sqlx::query!(
-            "UPDATE delivery SET retries = 0, due_at = now(), job_id = coalesce($3, job_id)
-             WHERE company_id = $1 AND id = ANY($2)",
+            "UPDATE delivery d SET retries = 0, waits = 0, due_at = q.due_at, job_id = coalesce($3, job_id)
+             FROM unnest($2::uuid[], $4::timestamptz[]) q(id, due_at) WHERE d.company_id = $1 AND d.id = q.id",
             company.0,
             &hurried,
             how.job,
+            &times as &[Timestamp],
         )
         .execute(&mut *self.tx)
         .await?;
-        let due: Vec<_> = rows
-            .into_iter()
-            .map(|row| NewDue { integration_id: row.integration_id, kind: row.kind, due_at: row.due_at })
-            .collect();
+        let due = rows.into_iter().map(|row| NewDue::new(row.integration_id, row.kind, row.due_at));
+        let due = due.collect::<Result<Vec<_>, _>>()?;
         self.became_due(company, &due);
         Ok(hurried)
     }

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        fanout::{Arrival, FLOW, Fate, NO_CONSENT},
-        ids::DeliveryId,
+        delivery::{LaneKind, Reason},
+        fanout::{Arrival, Fate},
         integration::EventKind,
     },
     store::{
-        DueHint, Error, FIRST,
+        DueHint, Error,
         lead::intake::{AcceptedDelivery, NewDelivery, NewEvent},
         micros,
         queue::{hold::in_flight, undelivered},
@@ -36,7 +36,7 @@ struct Added<'a> {
     kind: EventKind,
     /// The earlier one that it waits for.
     predecessor: Option<Uuid>,
-    reason: Option<String>,
+    reason: Option<Reason>,
 }
 
 impl Added<'_> {
@@ -69,8 +69,8 @@ pub(in crate::store) async fn write_update(
             lines.get(&integration).map_or((Vec::new(), None), |line| place(line, &running));
         replaced.extend(gone.into_iter().map(|id| (id, delivery)));
         let reason = match &delivery.fate {
-            Fate::Pending => predecessor.map(|id| format!("waits for {}", DeliveryId::from(id))),
-            other => other.reason().map(ToOwned::to_owned),
+            Fate::Pending => predecessor.map(|id| Reason::WaitsFor(id.into())),
+            other => other.reason().cloned(),
         };
         added.push(Added { delivery, kind, predecessor, reason });
     }
@@ -81,7 +81,7 @@ pub(in crate::store) async fn write_update(
     let hints = added.iter().filter(|one| one.is_due()).map(|one| DueHint {
         company: update.company,
         integration: one.delivery.integration,
-        kind: FIRST,
+        kind: LaneKind::First,
         due_at: now,
     });
     let hints = hints.collect();
@@ -89,7 +89,7 @@ pub(in crate::store) async fn write_update(
         integration: one.delivery.integration,
         id: one.delivery.id,
         state: one.state().to_owned(),
-        reason: one.reason,
+        reason: one.reason.map(|reason| reason.text()),
     });
     Ok((answers.collect(), hints))
 }
@@ -119,12 +119,11 @@ async fn kept_away(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<Hash
     let kept = sqlx::query_scalar!(
         "SELECT integration_id FROM delivery
          WHERE company_id = $1 AND lead_id = $2 AND integration_id = ANY($3) AND event = 'lead.created'
-         GROUP BY integration_id HAVING bool_and(state = 'skipped' AND (reason LIKE $4 || '%' OR reason = $5))",
+         GROUP BY integration_id HAVING bool_and(state = 'skipped' AND reason_code = ANY($4))",
         update.company.0,
         update.lead.uuid(),
         &asked,
-        FLOW,
-        NO_CONSENT,
+        &Reason::KEPT_AWAY as &[&str],
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -204,7 +203,7 @@ async fn supersede(
                  AND id <> ALL($2)
          )
          UPDATE delivery d
-         SET state = 'skipped', reason = 'superseded by ' || r.by, finished_at = now(), due_at = NULL,
+         SET state = 'skipped', reason_code = 'superseded', reason_detail = to_jsonb(r.by), finished_at = now(), due_at = NULL,
              successor_id = NULL
          FROM unnest($2::uuid[], $3::text[]) r(id, by) WHERE d.company_id = $1 AND d.id = r.id AND d.id = ANY($2)",
         update.company.0,
@@ -224,7 +223,9 @@ async fn add(tx: &mut PgTransaction<'_>, update: &NewEvent, added: &[Added<'_>])
     let integrations: Vec<Uuid> = added.iter().map(|one| one.delivery.integration.uuid()).collect();
     let kinds: Vec<&str> = added.iter().map(|one| one.kind.as_str()).collect();
     let states: Vec<&str> = added.iter().map(Added::state).collect();
-    let reasons: Vec<Option<&str>> = added.iter().map(|one| one.reason.as_deref()).collect();
+    let codes: Vec<Option<String>> = added.iter().map(|one| one.reason.as_ref().map(Reason::code)).collect();
+    let details: Vec<Option<String>> =
+        added.iter().map(|one| one.reason.as_ref().and_then(Reason::detail_text)).collect();
     let due: Vec<bool> = added.iter().map(Added::is_due).collect();
     let predecessors: Vec<Option<Uuid>> = added.iter().map(|one| one.predecessor).collect();
     let now = sqlx::query_file_scalar!(
@@ -236,9 +237,10 @@ async fn add(tx: &mut PgTransaction<'_>, update: &NewEvent, added: &[Added<'_>])
         &integrations,
         &kinds as &[&str],
         &states as &[&str],
-        &reasons as &[Option<&str>],
+        &codes as &[Option<String>],
         &due,
         &predecessors as &[Option<Uuid>],
+        &details as &[Option<String>],
     )
     .fetch_one(&mut **tx)
     .await?;

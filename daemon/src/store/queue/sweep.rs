@@ -9,12 +9,12 @@ use uuid::Uuid;
 use crate::{
     domain::{
         breaker,
-        delivery::{State, Trigger},
+        delivery::{LaneKind, State, Trigger},
         ids::{CompanyId, IntegrationId, JobId},
         sweep::{Next, SweepRun, batch},
     },
     store::{
-        Change, DueHint, Error, RETRY, Store, micros,
+        Change, DueHint, Error, Store, micros,
         operator::command::NewDue,
         queue::requeue::{self, Requeue},
     },
@@ -266,7 +266,7 @@ impl Store {
 
     fn came_back(&self, company: CompanyId, integration: IntegrationId, due: &[NewDue]) {
         if let Some(due_at) = due.iter().map(|row| micros(row.due_at.to_jiff())).min() {
-            self.hub.due(vec![DueHint { company, integration, kind: RETRY, due_at }]);
+            self.hub.due(vec![DueHint { company, integration, kind: LaneKind::Retry, due_at }]);
         }
         self.hub.changed(Change { company, integration, config: false });
     }
@@ -300,6 +300,6 @@ async fn come_back(
     let locked = requeue::lock(db, company, &lanes, ids).await?;
     let is_dead = |id: &Uuid| locked.get(id).is_some_and(|state| state == State::Dead.as_str());
     let dead: Vec<Uuid> = ids.iter().copied().filter(is_dead).collect();
-    let how = Requeue { kind: i16::from(RETRY), trigger: Trigger::Sweep, operator: None, job: None };
+    let how = Requeue { kind: LaneKind::Retry, trigger: Trigger::Sweep, operator: None, job: None };
     Ok(requeue::requeue(db, company, &lanes, &dead, &how).await?.1)
 }

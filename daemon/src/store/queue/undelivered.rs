@@ -1,7 +1,7 @@
 //! The small table of what is held or dead, beside all that was delivered, and the counts of the dead.
 //!
-//! New rows come from three places: `enqueue.sql` and `update.sql` (held from the start), `finish.sql` (dead), and [`add_held`].
-//! They go through [`forget`] alone, but for those of an integration that is deleted (`removal`).
+//! New rows come from three places: `enqueue.sql` and `update.sql` (held from the start), `finish.sql` (dead), and what operators do
+//! ([`add_held`], [`add_dead`]). They go through [`forget`] alone, but for those of an integration that is deleted (`removal`).
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -18,6 +18,31 @@ pub(in crate::store) async fn add_held(
         "INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state)
          SELECT company_id, integration_id, id, lead_id, 'held' FROM delivery
          WHERE company_id = $1 AND id = ANY($2)",
+        company.0,
+        ids,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes deliveries that are dead again, with the class and the error of their last attempt as far as it is kept.
+pub(in crate::store) async fn add_dead(
+    db: &mut PgConnection,
+    company: CompanyId,
+    ids: &[Uuid],
+) -> Result<(), Error> {
+    sqlx::query!(
+        "WITH added AS (
+             INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error)
+             SELECT d.company_id, d.integration_id, d.id, d.lead_id, 'dead', a.class, a.error FROM delivery d
+             LEFT JOIN LATERAL (SELECT class, error FROM attempt a WHERE a.company_id = d.company_id
+                 AND a.delivery_id = d.id ORDER BY number DESC LIMIT 1) a ON true
+             WHERE d.company_id = $1 AND d.id = ANY($2)
+             RETURNING integration_id)
+         UPDATE integration_stat s SET dead = s.dead + c.dead, updated_at = now()
+         FROM (SELECT integration_id, count(*) AS dead FROM added GROUP BY integration_id) c
+         WHERE s.company_id = $1 AND s.integration_id = c.integration_id",
         company.0,
         ids,
     )
@@ -67,4 +92,23 @@ pub(in crate::store) async fn lock_counts(
     .fetch_all(db)
     .await?;
     Ok(())
+}
+
+/// Counts the dead of a locked lane anew. Answers 1 if there was another count.
+pub(in crate::store) async fn recount(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integration: Uuid,
+) -> Result<u64, Error> {
+    let counted = sqlx::query!(
+        "UPDATE integration_stat s SET dead = c.dead, updated_at = now()
+         FROM (SELECT count(*) AS dead FROM undelivered
+               WHERE company_id = $1 AND integration_id = $2 AND state = 'dead') c
+         WHERE s.company_id = $1 AND s.integration_id = $2 AND s.dead <> c.dead",
+        company.0,
+        integration,
+    )
+    .execute(db)
+    .await?;
+    Ok(counted.rows_affected())
 }

@@ -1,11 +1,13 @@
 -- Writes the deliveries of an update: due, held, skipped, or behind the earlier one that each must wait for.
 WITH given AS MATERIALIZED (
-    SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::bool[], $10::uuid[])
-        g(id, integration_id, event, state, reason, is_due, predecessor_id)
+    SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::bool[], $10::uuid[], $11::text[])
+        g(id, integration_id, event, state, reason_code, is_due, predecessor_id, reason_detail)
 ), added AS (
     INSERT INTO delivery
-        (company_id, id, integration_id, lead_id, event_id, event, state, reason, due_at, finished_at)
-    SELECT $1, id, integration_id, $2, $3, event, state, reason, CASE WHEN is_due THEN now() END,
+        (company_id, id, integration_id, lead_id, event_id, event, state, reason_code, reason_detail,
+            due_at, finished_at)
+    SELECT $1, id, integration_id, $2, $3, event, state, reason_code, reason_detail::jsonb,
+        CASE WHEN is_due THEN now() END,
         CASE WHEN state = 'skipped' THEN now() END
     FROM given
 ), queued AS (

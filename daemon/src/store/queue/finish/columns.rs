@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{AttemptRecord, Finished, storable};
 use crate::domain::{
     breaker::{Sign, Tally},
-    delivery::{State, Transition},
+    delivery::{Reason, State, Transition, WAITS_FAILING},
     ids::LeadId,
     outcome::FailureClass,
 };
@@ -37,9 +37,11 @@ pub(super) struct Columns<'a> {
     pub(super) secret: Vec<Option<i32>>,
     pub(super) version: Vec<i32>,
     pub(super) state: Vec<&'a str>,
-    pub(super) reason: Vec<Option<&'a str>>,
+    pub(super) reason_code: Vec<Option<String>>,
+    pub(super) reason_detail: Vec<Option<String>>,
     pub(super) retries: Vec<i32>,
-    pub(super) deaths: Vec<i16>,
+    pub(super) waits: Vec<i16>,
+    pub(super) crashes: Vec<i16>,
     pub(super) after: Vec<Option<i64>>,
     pub(super) rendered: Vec<Option<&'a [u8]>>,
     pub(super) verbatim: Vec<bool>,
@@ -53,24 +55,26 @@ impl<'a> Columns<'a> {
             columns.push_attempt(&item.attempt);
             columns.claim.push(item.claim);
             columns.delivery.push(item.delivery.uuid());
-            columns.deaths.push(item.deaths);
+            columns.crashes.push(item.crashes);
             columns.rendered.push(item.rendered.as_deref());
             columns.verbatim.push(item.verbatim);
             columns.swept.push(matches!(item.transition, Transition::Dead { is_swept: true, .. }));
-            let (state, reason, retries, after) = match &item.transition {
-                Transition::Delivered => (State::Delivered, None, 0, None),
-                Transition::Retry { after, retries, .. } => {
+            let (state, reason, retries, waits, after) = match &item.transition {
+                Transition::Delivered => (State::Delivered, None, 0, 0, None),
+                Transition::Retry { after, retries, waits, .. } => {
                     let failure = item.attempt.failure.as_ref();
                     let is_open = failure.is_some_and(|failure| failure.class == FailureClass::Unknown);
-                    let reason = is_open.then_some(FailureClass::Unknown.told());
-                    (State::Pending, reason, *retries, Some(span(*after)))
+                    let reason = is_open.then_some(&Reason::MaybeDelivered);
+                    (State::Pending, reason, *retries, *waits, Some(span(*after)))
                 }
-                Transition::Dead { reason, .. } => (State::Dead, Some(reason.as_str()), 0, None),
-                Transition::Skipped { reason } => (State::Skipped, Some(reason.as_str()), 0, None),
+                Transition::Dead { reason, .. } => (State::Dead, Some(reason), 0, 0, None),
+                Transition::Skipped { reason } => (State::Skipped, Some(reason), 0, 0, None),
             };
             columns.state.push(state.as_str());
-            columns.reason.push(reason);
+            columns.reason_code.push(reason.map(Reason::code));
+            columns.reason_detail.push(reason.and_then(Reason::detail_text));
             columns.retries.push(i32::try_from(retries).unwrap_or(i32::MAX));
+            columns.waits.push(waits);
             columns.after.push(after);
         }
         columns
@@ -174,7 +178,13 @@ impl<'a> Health<'a> {
                 self.failing[last] = Some(true);
                 *throttle
             }
-            Transition::Retry { after, throttle, .. } => throttle.then_some(*after),
+            Transition::Retry { after, waits, throttle, .. } => {
+                // It neither dies nor arrives, however long it waits.
+                if *waits >= WAITS_FAILING {
+                    self.failing[last] = Some(true);
+                }
+                throttle.then_some(*after)
+            }
             Transition::Skipped { .. } => None,
         };
         self.throttle[last] = self.throttle[last].max(wait.map(span));

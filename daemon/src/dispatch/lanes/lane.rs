@@ -1,0 +1,95 @@
+//! One lane: how many pushes of each kind may start now.
+
+use super::{bucket::Bucket, track::Track};
+use crate::domain::{breaker, integration::Policy};
+
+/// A lane that only ever has room for one lets a retry go first after so many first attempts.
+const PASSED_OVER_MAX: u8 = 3;
+
+/// What is known of a lane.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    /// None until it was loaded.
+    pub(super) policy: Option<Policy>,
+    /// The version of the integration that was loaded.
+    pub(super) version: i32,
+    pub(super) is_enabled: bool,
+    pub(super) is_owned: bool,
+    /// By kind.
+    pub(super) in_flight: [u32; 2],
+    pub(super) paused_until: i64,
+    /// The pause was lifted before its time: one push at a time, until the target answers one.
+    pub(super) is_on_trial: bool,
+    /// None while the breaker is closed; half-open from then on.
+    pub(super) breaker_until: Option<i64>,
+    /// Pushes that have ended and are not written yet, by kind: as many as may be in flight, at most. After a crash they
+    /// are pushed again as those are.
+    pub(super) unwritten: [u32; 2],
+    pub(super) bucket: Option<Bucket>,
+    /// When a timer stands to look for a token; 0 for none.
+    pub(super) look_at: i64,
+    pub(super) tracks: [Track; 2],
+    pub(super) is_queued: bool,
+    pub(super) passed_over: u8,
+}
+
+impl Lane {
+    /// How many pushes may start now.
+    pub(super) fn room(&mut self, now: i64) -> i32 {
+        let Some(policy) = self.policy else { return 0 };
+        if !self.is_enabled || !self.is_owned || self.paused_until > now {
+            return 0;
+        }
+        let concurrency = if self.is_on_trial { 1 } else { policy.concurrency };
+        let open = self.total() + self.unwritten[0] + self.unwritten[1];
+        let mut room = concurrency.saturating_sub(self.total()).min((2 * concurrency).saturating_sub(open));
+        if let Some(bucket) = &mut self.bucket {
+            bucket.refill(now);
+            room = room.min(bucket.tokens as u32);
+        }
+        i32::try_from(room).unwrap_or(i32::MAX)
+    }
+
+    pub(super) fn total(&self) -> u32 {
+        self.in_flight[0] + self.in_flight[1]
+    }
+
+    /// How many retries the breaker lets start now: any, none, or one that finds out.
+    pub(super) fn allowed(&self, now: i64) -> i32 {
+        match breaker::State::at(self.breaker_until, now) {
+            breaker::State::Closed => i32::MAX,
+            breaker::State::Open => 0,
+            // What the last one came to is known when it is written.
+            breaker::State::HalfOpen => i32::from(self.in_flight[1] + self.unwritten[1] == 0),
+        }
+    }
+
+    /// Whether a claim would ask for something.
+    pub(super) fn is_ready(&mut self, now: i64) -> bool {
+        let waits = self.tracks[0].more || self.tracks[1].more && self.allowed(now) > 0;
+        waits && self.room(now) > 0
+    }
+
+    /// Splits the room: first attempts go first, retries keep a quarter where both wait.
+    pub(super) fn split(&mut self, room: i32, now: i64) -> [i32; 2] {
+        let allowed = self.allowed(now);
+        match (self.tracks[0].more, self.tracks[1].more && allowed > 0) {
+            (false, false) => [0, 0],
+            (true, false) => [room, 0],
+            (false, true) => [0, room.min(allowed)],
+            (true, true) if room == 1 => {
+                self.passed_over += 1;
+                if self.passed_over > PASSED_OVER_MAX {
+                    self.passed_over = 0;
+                    [0, 1]
+                } else {
+                    [1, 0]
+                }
+            }
+            (true, true) => {
+                let retries = (room / 4).clamp(1, allowed);
+                [room - retries, retries]
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The connections of one integration, kept for its next push. Nobody else's calls use them: a target that closes them
+//! costs its neighbours nothing, and there are never more than the integration may have pushes in flight.
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+use url::{Position, Url};
+
+use super::{
+    Body,
+    wire::{Traffic, Wire},
+};
+use crate::connectors::{Request, Response};
+
+/// How long a connection is kept that nobody uses.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// Where a connection leads: scheme, host and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin(String);
+
+impl Origin {
+    pub(super) fn of(url: &Url) -> Self {
+        Self(url[..Position::BeforePath].to_owned())
+    }
+}
+
+/// The idle connections of one integration.
+#[derive(Debug)]
+pub struct Pool {
+    size: usize,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Pool {
+    /// A pool that keeps so many connections.
+    #[must_use]
+    pub const fn new(size: usize) -> Self {
+        Self { size, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Closes the connections that nobody has used for a while.
+    pub fn close_idle(&self) {
+        self.idle().retain(Connection::is_fresh);
+    }
+
+    /// The connection that was used last: the others may then become old enough to be closed.
+    pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
+        let mut idle = self.idle();
+        let at = idle.iter().rposition(|connection| connection.origin == *origin && connection.is_fresh())?;
+        Some(idle.remove(at))
+    }
+
+    /// Keeps a connection whose answer was read to its end, if it can take another request.
+    pub(super) async fn give_back(&self, mut connection: Connection) {
+        if !connection.is_ready().await {
+            return;
+        }
+        connection.since = Instant::now();
+        connection.is_used = true;
+        let mut idle = self.idle();
+        if idle.len() < self.size {
+            idle.push(connection);
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Moves bytes as long as it is polled; none once the connection has ended.
+type Driver = Option<Pin<Box<http1::Connection<TokioIo<Wire>, Body>>>>;
+
+/// A connection. Nothing runs in the background: it is driven by whoever waits for its answer, and ends when dropped.
+#[derive(Debug)]
+pub(super) struct Connection {
+    origin: Origin,
+    sender: SendRequest<Body>,
+    driver: Driver,
+    traffic: Arc<Traffic>,
+    is_used: bool,
+    since: Instant,
+}
+
+impl Connection {
+    pub(super) async fn open(origin: Origin, wire: Wire) -> hyper::Result<Self> {
+        let traffic = wire.traffic();
+        let mut builder = http1::Builder::new();
+        // Targets' answers are read as browsers and other clients read them.
+        builder
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .ignore_invalid_headers_in_responses(true);
+        let (sender, driver) = builder.handshake(TokioIo::new(wire)).await?;
+        let driver = Some(Box::pin(driver));
+        Ok(Self { origin, sender, driver, traffic, is_used: false, since: Instant::now() })
+    }
+
+    /// Sends a request and waits for status and headers.
+    pub(super) async fn send(
+        &mut self,
+        request: http::Request<Body>,
+    ) -> hyper::Result<hyper::Response<Incoming>> {
+        self.traffic.begin(self.is_used);
+        let answer = self.sender.send_request(request);
+        drive(&mut self.driver, answer).await
+    }
+
+    /// Waits for something of this connection.
+    pub(super) async fn drive<T>(&mut self, awaited: impl Future<Output = T>) -> T {
+        drive(&mut self.driver, awaited).await
+    }
+
+    /// Whether it was used before, and was closed before any byte of this request left.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_used && !self.has_sent()
+    }
+
+    /// Whether a byte of the request has left.
+    pub(super) fn has_sent(&self) -> bool {
+        self.traffic.has_sent()
+    }
+
+    /// The answer of a target that said success and went on with what is no HTTP: it has taken the request.
+    pub(super) fn unreadable_success(&self, error: &hyper::Error) -> Option<Response> {
+        let status =
+            self.traffic.status().filter(|status| error.is_parse() && (200..300).contains(status))?;
+        Some(Response { status, headers: Vec::new(), body: Bytes::new(), truncated: true })
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.since.elapsed() < IDLE_MAX
+    }
+
+    /// Whether it can take another request at once: one whose answer came before the request had left cannot.
+    async fn is_ready(&mut self) -> bool {
+        let Self { sender, driver, .. } = self;
+        std::future::poll_fn(|cx| {
+            poll(driver, cx);
+            Poll::Ready(matches!(sender.poll_ready(cx), Poll::Ready(Ok(()))))
+        })
+        .await
+    }
+}
+
+async fn drive<T>(driver: &mut Driver, awaited: impl Future<Output = T>) -> T {
+    let mut awaited = pin!(awaited);
+    std::future::poll_fn(|cx| {
+        poll(driver, cx);
+        awaited.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// An error of the connection reaches whoever waits for the answer, too.
+fn poll(driver: &mut Driver, cx: &mut Context<'_>) {
+    if driver.as_mut().is_some_and(|running| running.as_mut().poll(cx).is_ready()) {
+        *driver = None;
+    }
+}
+
+/// A request as it goes over the wire.
+pub(super) fn outgoing(request: &Request) -> Result<http::Request<Body>, http::Error> {
+    let url = &request.url;
+    let mut outgoing = http::Request::builder()
+        .method(request.method.clone())
+        .uri(&url[Position::BeforePath..Position::AfterQuery])
+        .header(header::HOST, &url[Position::BeforeHost..Position::AfterPort])
+        .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if request.headers.iter().all(|header| header.name != header::ACCEPT) {
+        outgoing = outgoing.header(header::ACCEPT, HeaderValue::from_static("*/*"));
+    }
+    for header in request.headers.iter().filter(|header| header.name != header::ACCEPT_ENCODING) {
+        outgoing = outgoing.header(&header.name, &header.value);
+    }
+    if request.body.is_empty() && matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
+        // Some servers answer 411 without it.
+        outgoing = outgoing.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    outgoing.body(Body::new(request.body.clone()))
+}

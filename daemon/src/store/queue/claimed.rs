@@ -1,0 +1,180 @@
+//! What was claimed, as dispatch gets it. What is stored in words that this daemon does not know goes back to the queue:
+//! a newer daemon may know them.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use jiff_sqlx::Timestamp;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        delivery::{LaneKind, Trigger},
+        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+        integration::EventKind,
+    },
+    store::{Error, Store, known, lane_kind, micros},
+};
+
+/// In how many seconds what cannot be read is due again.
+const UNREAD_WAIT: f64 = 60.0;
+
+/// A delivery that this daemon works on now.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The life under which it was claimed: no other may finish it.
+    pub daemon: i64,
+    pub claim: i64,
+    /// How many items that claim had.
+    pub claim_items: usize,
+    /// It was a dead daemon's: that attempt died.
+    pub is_adopted: bool,
+    /// When, by the database's clock, in microseconds: the start of the attempt.
+    pub claimed_at: i64,
+    pub company: CompanyId,
+    pub integration: IntegrationId,
+    pub kind: LaneKind,
+    pub due_at: i64,
+    pub attempt: AttemptId,
+    pub delivery: DeliveryId,
+    pub trigger: Trigger,
+    pub operator: Option<String>,
+    /// None if the delivery is no longer pending: nothing is left to do.
+    pub pending: Option<Pending>,
+}
+
+/// A claimed delivery that is to be pushed.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    pub lead: LeadId,
+    pub event: EventKind,
+    /// The canonical event.
+    pub body: Bytes,
+    /// The body that an earlier attempt rendered.
+    pub rendered: Option<Bytes>,
+    /// Finished attempts so far.
+    pub attempts: i32,
+    pub retries: i32,
+    /// Waits on its schedule that the target asked for.
+    pub waits: i16,
+    pub crashes: i16,
+    /// When the delivery came to be, in microseconds.
+    pub created_at: i64,
+    /// The integration's version at the time of the claim.
+    pub version: i32,
+}
+
+/// An item of a claim with its delivery, as it is stored; all none if nothing was claimed.
+pub(super) struct ClaimedRow {
+    pub(super) claimed_at: Timestamp,
+    pub(super) claim: Option<i64>,
+    pub(super) company_id: Option<i64>,
+    pub(super) integration_id: Option<Uuid>,
+    pub(super) kind: Option<i16>,
+    pub(super) due_at: Option<Timestamp>,
+    pub(super) attempt_id: Option<Uuid>,
+    pub(super) delivery_id: Option<Uuid>,
+    pub(super) trigger: Option<String>,
+    pub(super) operator: Option<String>,
+    /// None from here on if the delivery is no longer pending.
+    pub(super) lead_id: Option<Uuid>,
+    pub(super) event: Option<String>,
+    /// Not read for what is adopted.
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) rendered: Option<Vec<u8>>,
+    pub(super) attempts: Option<i32>,
+    pub(super) retries: Option<i32>,
+    pub(super) waits: Option<i16>,
+    pub(super) crashes: Option<i16>,
+    pub(super) created_at: Option<Timestamp>,
+    pub(super) version: Option<i32>,
+}
+
+impl ClaimedRow {
+    /// The delivery; none if it is no longer pending.
+    fn pending(&mut self, is_adopted: bool) -> Result<Option<Pending>, Error> {
+        // A delivery goes before its integration: without that, nothing is left to push.
+        let (Some(lead), Some(version)) = (self.lead_id, self.version) else { return Ok(None) };
+        let corrupt = || Error::Corrupt("delivery");
+        let event = self.event.as_deref().ok_or_else(corrupt)?;
+        let body = match self.body.take() {
+            Some(body) => body.into(),
+            None if is_adopted => Bytes::new(),
+            None => return Err(Error::Corrupt("event")),
+        };
+        Ok(Some(Pending {
+            lead: lead.into(),
+            event: known("event", event, EventKind::parse)?,
+            body,
+            rendered: self.rendered.take().map(Bytes::from),
+            attempts: self.attempts.ok_or_else(corrupt)?,
+            retries: self.retries.ok_or_else(corrupt)?,
+            waits: self.waits.ok_or_else(corrupt)?,
+            crashes: self.crashes.ok_or_else(corrupt)?,
+            created_at: micros(self.created_at.ok_or_else(corrupt)?.to_jiff()),
+            version,
+        }))
+    }
+
+    fn read(mut self, daemon: i64, is_adopted: bool) -> Result<Claimed, Error> {
+        let corrupt = || Error::Corrupt("claim");
+        let pending = self.pending(is_adopted)?;
+        Ok(Claimed {
+            daemon,
+            claim: self.claim.ok_or_else(corrupt)?,
+            claim_items: 0,
+            is_adopted,
+            claimed_at: micros(self.claimed_at.to_jiff()),
+            company: CompanyId(self.company_id.ok_or_else(corrupt)?),
+            integration: self.integration_id.ok_or_else(corrupt)?.into(),
+            kind: lane_kind(self.kind.ok_or_else(corrupt)?)?,
+            due_at: micros(self.due_at.ok_or_else(corrupt)?.to_jiff()),
+            attempt: self.attempt_id.ok_or_else(corrupt)?.into(),
+            delivery: self.delivery_id.ok_or_else(corrupt)?.into(),
+            trigger: known("trigger", &self.trigger.take().unwrap_or_default(), Trigger::parse)?,
+            operator: self.operator,
+            pending,
+        })
+    }
+}
+
+impl Store {
+    /// Reads claimed rows. Those in words that this daemon does not know go back to the queue for a while.
+    pub(super) async fn read_claimed(
+        &self,
+        daemon: i64,
+        rows: Vec<ClaimedRow>,
+        is_adopted: bool,
+    ) -> Result<Vec<Claimed>, Error> {
+        let mut read = Vec::with_capacity(rows.len());
+        let (mut claims, mut attempts) = (Vec::new(), Vec::new());
+        for row in rows {
+            let (Some(claim), Some(attempt)) = (row.claim, row.attempt_id) else { continue };
+            let delivery = row.delivery_id.map(DeliveryId::from);
+            match row.read(daemon, is_adopted) {
+                Ok(item) => read.push(item),
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        delivery = delivery.map(tracing::field::display),
+                        "a delivery waits for a daemon that can read it"
+                    );
+                    claims.push(claim);
+                    attempts.push(attempt);
+                }
+            }
+        }
+        if !attempts.is_empty() {
+            metrics::counter!("leadline_unreadable_total").increment(attempts.len() as u64);
+            self.put_off(daemon, &claims, &attempts, UNREAD_WAIT).await?;
+        }
+        let mut items: HashMap<i64, usize> = HashMap::new();
+        for item in &read {
+            *items.entry(item.claim).or_default() += 1;
+        }
+        for item in &mut read {
+            item.claim_items = items[&item.claim];
+        }
+        Ok(read)
+    }
+}

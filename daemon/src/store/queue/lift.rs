@@ -1,0 +1,42 @@
+//! What makes a lane wait is lifted: by an operator who wants a push now.
+
+use uuid::Uuid;
+
+use crate::{
+    domain::ids::CompanyId,
+    store::operator::command::{Command, Refusal},
+};
+
+impl Command {
+    /// Ends the pauses that targets asked for, and lets breakers that are open try at once: in each lane one push goes
+    /// ahead, and what becomes of it decides about the others.
+    pub(in crate::store) async fn lift(
+        &mut self,
+        company: CompanyId,
+        integrations: &[Uuid],
+    ) -> Result<(), Refusal> {
+        // Integrations before their counts, as a finish locks them.
+        let lifted = sqlx::query_scalar!(
+            r#"WITH paused AS (
+                   SELECT id FROM integration WHERE company_id = $1 AND id = ANY($2) AND throttled_until > now()
+                   ORDER BY id FOR NO KEY UPDATE
+               ), resumed AS (
+                   UPDATE integration i SET throttled_until = NULL FROM paused
+                   WHERE i.company_id = $1 AND i.id = paused.id RETURNING i.id
+               ), tried AS (
+                   UPDATE integration_stat SET breaker_until = now(), updated_at = now()
+                   WHERE company_id = $1 AND integration_id = ANY($2) AND breaker_until > now()
+                   RETURNING integration_id
+               )
+               SELECT id AS "id!" FROM resumed UNION SELECT integration_id FROM tried"#,
+            company.0,
+            integrations,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        for integration in lifted {
+            self.touch(company, integration.into(), true);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! A look at whether every delivery stands where its state says, and the mending of those that do not.
+//!
+//! Nothing should ever be found. A pending delivery in no list would wait for ever, and a row of `undelivered` whose
+//! delivery arrived would be counted for ever; so both are looked for all the time, a few thousand rows at a time.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::{
+    domain::ids::{CompanyId, DeliveryId},
+    store::{
+        Error, Store,
+        operator::command::{Call, Command, Refusal},
+        queue::undelivered,
+    },
+};
+
+/// So many deliveries are looked at in one step.
+const BATCH: i64 = 5000;
+
+/// How far the look has come: the last delivery, and the last row of `undelivered`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    delivery: (i64, Uuid),
+    undelivered: (i64, Uuid, Uuid),
+}
+
+/// What one step found and mended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// Pending deliveries that stood in neither the queue, a claim nor a line: they are due.
+    pub stranded: u64,
+    /// Held and dead deliveries that no list told of.
+    pub missing: u64,
+    /// Rows of `undelivered` whose delivery is not held or dead, or otherwise than they say.
+    pub ghosts: u64,
+    /// Lanes that counted another number of dead deliveries than there are.
+    pub miscounted: u64,
+    /// Where the next step goes on; none once all was looked at.
+    pub next: Option<Position>,
+}
+
+impl Mended {
+    /// How much was wrong.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.stranded + self.missing + self.ghosts + self.miscounted
+    }
+}
+
+impl Store {
+    /// Looks at the next deliveries behind a position, and mends what does not stand where its state says.
+    pub async fn mend(&self, after: Position) -> Result<Mended, Error> {
+        let mut mended = Mended::default();
+        let mut next = after;
+        let last = self.mend_deliveries(after.delivery, &mut mended).await?;
+        next.delivery = last.unwrap_or(after.delivery);
+        let last_listed = self.mend_listed(after.undelivered, &mut mended).await?;
+        next.undelivered = last_listed.unwrap_or(after.undelivered);
+        if last.is_some() || last_listed.is_some() {
+            mended.next = Some(next);
+        } else {
+            mended.miscounted = self.recount().await?;
+        }
+        Ok(mended)
+    }
+
+    async fn mend_deliveries(
+        &self,
+        after: (i64, Uuid),
+        mended: &mut Mended,
+    ) -> Result<Option<(i64, Uuid)>, Error> {
+        let rows = sqlx::query_file!("src/store/queue/stranded.sql", after.0, after.1, BATCH)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut last = None;
+        let mut wrong: BTreeMap<CompanyId, Vec<Uuid>> = BTreeMap::new();
+        for row in rows {
+            if row.what == "last" {
+                last = Some((row.company_id, row.id));
+            } else {
+                wrong.entry(CompanyId(row.company_id)).or_default().push(row.id);
+            }
+        }
+        for (company, ids) in wrong {
+            let mut command = self.mending().await?;
+            let (stranded, missing) = command.mend(company, &ids).await.map_err(Refusal::into_store)?;
+            command.commit().await.map_err(Refusal::into_store)?;
+            mended.stranded += stranded;
+            mended.missing += missing;
+        }
+        Ok(last)
+    }
+
+    /// Looks at the next rows of `undelivered`, and removes those that say what is not.
+    async fn mend_listed(
+        &self,
+        after: (i64, Uuid, Uuid),
+        mended: &mut Mended,
+    ) -> Result<Option<(i64, Uuid, Uuid)>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT u.company_id, u.integration_id, u.delivery_id, d.state IS DISTINCT FROM u.state AS "is_ghost!"
+               FROM (SELECT * FROM undelivered WHERE (company_id, integration_id, delivery_id) > ($1, $2, $3)
+                     ORDER BY company_id, integration_id, delivery_id LIMIT $4) u
+               LEFT JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
+               ORDER BY u.company_id, u.integration_id, u.delivery_id"#,
+            after.0,
+            after.1,
+            after.2,
+            BATCH,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut ghosts: BTreeMap<CompanyId, (Vec<Uuid>, Vec<Uuid>)> = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.is_ghost) {
+            let (integrations, ids) = ghosts.entry(CompanyId(row.company_id)).or_default();
+            integrations.push(row.integration_id);
+            ids.push(row.delivery_id);
+        }
+        for (company, (integrations, ids)) in ghosts {
+            let mut command = self.mending().await?;
+            let gone = command.forget_ghosts(company, &integrations, &ids).await;
+            mended.ghosts += gone.map_err(Refusal::into_store)?;
+            command.commit().await.map_err(Refusal::into_store)?;
+        }
+        Ok(rows.last().map(|row| (row.company_id, row.integration_id, row.delivery_id)))
+    }
+
+    /// Counts the dead of every lane anew. Answers how many lanes had another count.
+    async fn recount(&self) -> Result<u64, Error> {
+        let lanes = sqlx::query!(
+            "SELECT s.company_id, s.integration_id FROM integration_stat s
+             JOIN integration i ON i.company_id = s.company_id AND i.id = s.integration_id AND i.deleted_at IS NULL
+             WHERE s.dead <> (SELECT count(*) FROM undelivered u WHERE u.company_id = s.company_id
+                 AND u.integration_id = s.integration_id AND u.state = 'dead')"
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut miscounted = 0;
+        for lane in lanes {
+            let (company, lane) = (CompanyId(lane.company_id), [lane.integration_id]);
+            let mut tx = self.pool.begin().await?;
+            // Locked first: the count of the next statement is that of now.
+            undelivered::lock_counts(&mut tx, company, &lane).await?;
+            miscounted += undelivered::recount(&mut tx, company, lane[0]).await?;
+            tx.commit().await?;
+        }
+        Ok(miscounted)
+    }
+
+    async fn mending(&self) -> Result<Command, Error> {
+        let call = Call {
+            operator: "leadline".to_owned(),
+            method: "Mend",
+            request_id: String::new(),
+            fingerprint: [0; 32],
+        };
+        self.batch(&call).await.map_err(Refusal::into_store)
+    }
+}
+
+impl Command {
+    /// Puts deliveries where their states say, if they still do not stand there. Answers how many were stranded, and how
+    /// many were missing from `undelivered`.
+    async fn mend(&mut self, company: CompanyId, ids: &[Uuid]) -> Result<(u64, u64), Refusal> {
+        let line = self.lock_line(company, ids).await?;
+        let lanes = line.lanes();
+        undelivered::lock_counts(&mut self.tx, company, &lanes).await?;
+        let wrong = sqlx::query!(
+            "SELECT d.id, d.state FROM delivery d
+             WHERE d.company_id = $1 AND d.id = ANY($2) AND CASE d.state
+                 WHEN 'pending' THEN NOT EXISTS (SELECT FROM in_flight f WHERE f.delivery_id = d.id)
+                     AND NOT EXISTS (SELECT FROM due q WHERE q.integration_id = d.integration_id AND q.delivery_id = d.id)
+                     AND NOT EXISTS (SELECT FROM delivery p WHERE p.company_id = d.company_id AND p.lead_id = d.lead_id
+                         AND p.integration_id = d.integration_id AND p.successor_id = d.id
+                         AND p.state IN ('pending', 'held'))
+                 ELSE d.state IN ('held', 'dead') AND NOT EXISTS (SELECT FROM undelivered u
+                     WHERE u.company_id = d.company_id AND u.integration_id = d.integration_id AND u.delivery_id = d.id)
+                 END
+             ORDER BY d.id",
+            company.0,
+            ids,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let those = |state: &str| -> Vec<Uuid> {
+            wrong.iter().filter(|row| row.state == state).map(|row| row.id).collect()
+        };
+        let (stranded, held, dead) = (those("pending"), those("held"), those("dead"));
+        self.make_due(company, &stranded).await?;
+        undelivered::add_held(&mut self.tx, company, &held).await?;
+        undelivered::add_dead(&mut self.tx, company, &dead).await?;
+        for id in wrong.iter().map(|row| DeliveryId::from(row.id)) {
+            tracing::error!(company = company.0, delivery = %id, "a delivery stood in no list; it is put where it belongs");
+        }
+        self.touch_all(company, &lanes);
+        Ok((stranded.len() as u64, (held.len() + dead.len()) as u64))
+    }
+
+    /// Removes rows of `undelivered` that say what is not. Answers how many there were.
+    async fn forget_ghosts(
+        &mut self,
+        company: CompanyId,
+        integrations: &[Uuid],
+        ids: &[Uuid],
+    ) -> Result<u64, Refusal> {
+        let mut lanes = integrations.to_vec();
+        lanes.sort_unstable();
+        lanes.dedup();
+        self.lock_line(company, ids).await?;
+        undelivered::lock_counts(&mut self.tx, company, &lanes).await?;
+        let ghosts = sqlx::query_scalar!(
+            "SELECT u.delivery_id FROM undelivered u
+             LEFT JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
+             WHERE u.company_id = $1 AND u.integration_id = ANY($2) AND u.delivery_id = ANY($3)
+               AND d.state IS DISTINCT FROM u.state",
+            company.0,
+            &lanes,
+            ids,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        undelivered::forget(&mut self.tx, company, &lanes, &ghosts).await?;
+        for id in ghosts.iter().copied().map(DeliveryId::from) {
+            tracing::error!(company = company.0, delivery = %id, "a list told of a delivery what is not; it is put right");
+        }
+        self.touch_all(company, &lanes);
+        Ok(ghosts.len() as u64)
+    }
+}

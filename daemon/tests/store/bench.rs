@@ -1,0 +1,307 @@
+//! A store on a database of its own, with one company, one integration and one daemon, and short words for what the tests do.
+
+use std::{sync::Arc, time::Duration};
+
+use leadlined::{
+    domain::{
+        delivery::{LaneKind, Reason, Transition},
+        fanout::{Arrival, Fate, NewDelivery},
+        ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
+        integration::EventKind,
+        outcome::{Failure, FailureClass},
+        plan::Plan,
+    },
+    postgres::{embedded::Cluster, setup},
+    secrets::master_key,
+    store::{
+        DueHint, Hub, Store,
+        delivery::read::{DeliveryFilter, Target},
+        ensure_partitions,
+        integration::NewIntegration,
+        lead::{
+            Again,
+            intake::{Flushed, NewEvent},
+        },
+        operator::command::{Call, Command},
+        queue::{
+            claim::{Ask, Claimed, Claimer},
+            finish::{self, AttemptRecord, Finished},
+        },
+    },
+};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, postgres::PgConnectOptions};
+use tokio::sync::{OnceCell, mpsc};
+
+const TEMPLATE: &str = "migrated";
+const LEASE_SECONDS: f64 = 600.0;
+
+/// The server of all tests. It is never dropped: its watchdog removes it when the process ends.
+static SERVER: OnceCell<Cluster> = OnceCell::const_new();
+
+async fn start() -> Cluster {
+    let cluster = Cluster::ephemeral().await.unwrap();
+    copy(&cluster, TEMPLATE, "template1").await;
+    let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
+    ensure_partitions(&pool).await.unwrap();
+    // A database that somebody is connected to cannot be a template.
+    pool.close().await;
+    master_key::create(&cluster.directory().join("tests.key")).unwrap();
+    cluster
+}
+
+async fn copy(cluster: &Cluster, name: &str, template: &str) {
+    let mut connection = cluster.connect_options("postgres").connect().await.unwrap();
+    let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+}
+
+/// A lead, and its deliveries in the order of their integrations.
+pub(crate) struct Lead {
+    pub(crate) id: LeadId,
+    pub(crate) deliveries: Vec<DeliveryId>,
+}
+
+pub(crate) struct Bench {
+    pub(crate) store: Store,
+    pub(crate) pool: PgPool,
+    pub(crate) company: CompanyId,
+    pub(crate) crm: IntegrationId,
+    pub(crate) daemon: i64,
+    pub(crate) claimer: Claimer,
+    pub(crate) hints: mpsc::UnboundedReceiver<Vec<DueHint>>,
+    contents: u8,
+}
+
+pub(crate) fn call() -> Call {
+    Call {
+        operator: "ann".into(),
+        method: "Test",
+        request_id: JobId::generate().to_string(),
+        fingerprint: [0; 32],
+    }
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let server = SERVER.get_or_init(start).await;
+        let name = format!("test_{}", JobId::generate().uuid().simple());
+        copy(server, &name, TEMPLATE).await;
+        let options: PgConnectOptions =
+            server.connect_options(&name).options([("synchronous_commit", "off")]);
+        let pool = setup::connect(&options).await.unwrap();
+        let sealer = setup::unseal(&pool, &server.directory().join("tests.key")).await.unwrap();
+        let (hub, hints) = Hub::new();
+        let store = Store::new(pool.clone(), sealer, Arc::new(hub));
+        let mut command = store.batch(&call()).await.unwrap();
+        let company = command.create_company(None, "The Old Barn", Plan::Pro, None).await.unwrap().id;
+        command.commit().await.unwrap();
+        let daemon = store.enroll(LEASE_SECONDS).await.unwrap();
+        let claimer = Claimer::new(store.clone());
+        let crm = IntegrationId::generate();
+        let mut bench = Self { store, pool, company, crm, daemon, claimer, hints, contents: 0 };
+        bench.crm = bench.integration(company, "crm").await;
+        bench
+    }
+
+    pub(crate) async fn integration(&self, company: CompanyId, name: &str) -> IntegrationId {
+        let (config, events) = (json!({}), ["lead.created".to_owned(), "lead.updated".to_owned()]);
+        let new = NewIntegration {
+            company,
+            name,
+            connector: "webhook",
+            enabled: true,
+            config: &config,
+            shown: &config,
+            mapping: &config,
+            events: &events,
+            payload: "v1",
+            routing: "all",
+            needs_consent: false,
+            notices: false,
+            secret: None,
+            credentials: None,
+        };
+        let mut command = self.command().await;
+        let id = command.create_integration(&new).await.unwrap();
+        command.commit().await.unwrap();
+        id
+    }
+
+    pub(crate) async fn command(&self) -> Command {
+        self.store.batch(&call()).await.unwrap()
+    }
+
+    /// Carries out statements that no function of the store offers.
+    pub(crate) async fn sql(&self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&self.pool).await.unwrap();
+    }
+
+    pub(crate) async fn holds(&self, condition: &str) -> bool {
+        let sql = AssertSqlSafe(format!("SELECT {condition}"));
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
+    }
+
+    pub(crate) async fn count(&self, rows: &str) -> i64 {
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {rows}"));
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// What is to be committed of a lead of a company, with this fate at each of its integrations.
+    pub(crate) async fn event(
+        &mut self,
+        company: CompanyId,
+        lead: LeadId,
+        kind: EventKind,
+        fate: &Fate,
+    ) -> NewEvent {
+        self.contents += 1;
+        let view = self.store.company_view(company).await.unwrap().unwrap();
+        let deliveries = view.integrations.iter().map(|integration| NewDelivery {
+            id: DeliveryId::generate(),
+            integration: integration.id,
+            fate: fate.clone(),
+            arrival: Arrival::AsIs,
+        });
+        NewEvent {
+            company,
+            version: view.version,
+            lead,
+            uuid: lead.to_string(),
+            digest: [self.contents; 32],
+            event: EventId::generate(),
+            kind,
+            body: "{}".into(),
+            deliveries: deliveries.collect(),
+        }
+    }
+
+    pub(crate) async fn lead(&mut self, fate: Fate) -> Lead {
+        let id = LeadId::generate();
+        let event = self.event(self.company, id, EventKind::Created, &fate).await;
+        let deliveries = event.deliveries.iter().map(|delivery| delivery.id).collect();
+        assert_eq!(self.store.accept(&[event]).await.unwrap(), [Flushed::Created]);
+        Lead { id, deliveries }
+    }
+
+    pub(crate) async fn pending(&mut self) -> Lead {
+        self.lead(Fate::Pending).await
+    }
+
+    pub(crate) async fn held(&mut self) -> Lead {
+        self.lead(Fate::Held(Reason::IntegrationDisabled)).await
+    }
+
+    /// An update of a lead at the first integration.
+    pub(crate) async fn update(&mut self, lead: LeadId) -> DeliveryId {
+        let event = self.event(self.company, lead, EventKind::Updated, &Fate::Pending).await;
+        assert!(matches!(self.store.accept_again(&event).await.unwrap(), Again::Updated(_)));
+        event.deliveries[0].id
+    }
+
+    pub(crate) fn ask(&self, kind: LaneKind, room: i32) -> Ask {
+        Ask { company: self.company, integration: self.crm, kind, room, watermark: 0 }
+    }
+
+    /// Claims what is due at the first integration.
+    pub(crate) async fn claim(&mut self, room: i32) -> Vec<Claimed> {
+        let asks = LaneKind::ALL.map(|kind| self.ask(kind, room));
+        let (_, mut items) = self.claimer.claim(self.daemon, &asks).await.unwrap();
+        items.sort_by_key(|item| item.due_at);
+        items
+    }
+
+    pub(crate) async fn claim_one(&mut self) -> Claimed {
+        let mut items = self.claim(1).await;
+        assert_eq!(items.len(), 1);
+        items.remove(0)
+    }
+
+    /// Ends items so, with all of their claims.
+    pub(crate) async fn end(&self, items: &[Claimed], how: &Transition) -> finish::Flushed {
+        let finished: Vec<Finished> = items.iter().map(|item| ended(item, how)).collect();
+        let claims: Vec<i64> = items.iter().map(|item| item.claim).collect();
+        self.store.finish(self.daemon, &finished, &claims).await.unwrap()
+    }
+
+    /// Pushes the next one that is due, and ends it so.
+    pub(crate) async fn push(&mut self, how: &Transition) -> Claimed {
+        let item = self.claim_one().await;
+        assert_eq!(self.end(std::slice::from_ref(&item), how).await.recorded, 1);
+        item
+    }
+
+    /// State and reason of a delivery.
+    pub(crate) async fn stands(&self, id: DeliveryId) -> (String, Option<String>) {
+        sqlx::query_as("SELECT state, reason_code FROM delivery WHERE id = $1")
+            .bind(id.uuid())
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn state(&self, id: DeliveryId) -> String {
+        self.stands(id).await.0
+    }
+
+    pub(crate) async fn targets(&self, state: &'static str) -> Vec<Target> {
+        let filter =
+            DeliveryFilter { company: Some(self.company), states: vec![state], ..DeliveryFilter::default() };
+        self.store.targets(&filter).await.unwrap()
+    }
+
+    pub(crate) fn told(&mut self) -> Vec<DueHint> {
+        let mut told = Vec::new();
+        while let Ok(hints) = self.hints.try_recv() {
+            told.extend(hints);
+        }
+        told
+    }
+}
+
+pub(crate) fn retry() -> Transition {
+    Transition::Retry { after: Duration::ZERO, retries: 1, waits: 0, throttle: false }
+}
+
+pub(crate) fn dead() -> Transition {
+    Transition::Dead { reason: Reason::Failed(FailureClass::Rejected), throttle: None, is_swept: false }
+}
+
+pub(crate) fn exhausted() -> Transition {
+    let reason = Reason::RetriesFailed { class: FailureClass::Transient, retries: 3 };
+    Transition::Dead { reason, throttle: None, is_swept: true }
+}
+
+/// An attempt of an item that came to this.
+pub(crate) fn ended(item: &Claimed, how: &Transition) -> Finished {
+    let pending = item.pending.as_ref().unwrap();
+    let class = match how {
+        Transition::Delivered => None,
+        Transition::Dead { is_swept: false, .. } | Transition::Skipped { .. } => Some(FailureClass::Rejected),
+        Transition::Retry { .. } | Transition::Dead { .. } => Some(FailureClass::Transient),
+    };
+    Finished {
+        claim: item.claim,
+        delivery: item.delivery,
+        attempt: AttemptRecord {
+            id: item.attempt,
+            company: item.company,
+            integration: item.integration,
+            lead: Some(pending.lead),
+            event: pending.event,
+            number: pending.attempts + 1,
+            trigger: item.trigger,
+            operator: item.operator.clone(),
+            started_at: item.claimed_at,
+            duration_ms: 1,
+            failure: class.map(|class| Failure::new(class, "out of order")),
+            sent: None,
+            answer: None,
+            config_version: pending.version,
+        },
+        transition: how.clone(),
+        crashes: pending.crashes,
+        rendered: None,
+        verbatim: false,
+    }
+}

@@ -1,0 +1,200 @@
+//! Claiming, giving back, and taking over from daemons that died.
+
+use std::time::Duration;
+
+use leadlined::{
+    domain::delivery::{LaneKind, Transition, Trigger},
+    store::queue::{claim::Ask, daemons::Wake},
+};
+
+use super::bench::{Bench, dead, retry};
+
+#[tokio::test]
+async fn the_oldest_due_rows_of_lanes_with_room_are_taken_once() {
+    let mut bench = Bench::new().await;
+    let leads = [bench.pending().await, bench.pending().await, bench.pending().await];
+    let told = bench.told();
+    assert!(told.iter().all(|hint| (hint.integration, hint.kind) == (bench.crm, LaneKind::First)));
+    assert_eq!(told.len(), 3);
+    let items = bench.claim(2).await;
+    let taken: Vec<_> = items.iter().map(|item| item.delivery).collect();
+    assert_eq!(taken, [leads[0].deliveries[0], leads[1].deliveries[0]]);
+    assert!(items.iter().all(|item| item.trigger == Trigger::First && !item.is_adopted));
+    let pending = items[0].pending.as_ref().unwrap();
+    assert_eq!((pending.lead, &pending.body[..], pending.attempts), (leads[0].id, &b"{}"[..], 0));
+    assert_eq!(bench.claim(9).await.len(), 1);
+    assert!(bench.claim(9).await.is_empty());
+    assert_eq!((bench.count("due").await, bench.count("claim").await), (0, 2));
+}
+
+#[tokio::test]
+async fn a_closed_lane_and_what_is_not_due_give_nothing() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    for (close, open) in [
+        ("integration SET enabled = false", "integration SET enabled = true"),
+        (
+            "integration SET throttled_until = now() + interval '1 hour'",
+            "integration SET throttled_until = NULL",
+        ),
+        ("company SET paused_at = now()", "company SET paused_at = NULL"),
+        ("due SET due_at = due_at + interval '1 hour'", "due SET due_at = due_at - interval '1 hour'"),
+    ] {
+        bench.sql(&format!("UPDATE {close}")).await;
+        assert!(bench.claim(9).await.is_empty(), "{close}");
+        bench.sql(&format!("UPDATE {open}")).await;
+    }
+    let ask = Ask { watermark: i64::MAX / 4, ..bench.ask(LaneKind::First, 9) };
+    assert!(bench.claimer.claim(bench.daemon, &[ask]).await.unwrap().1.is_empty(), "behind the watermark");
+    assert!(bench.claimer.claim(bench.daemon, &[bench.ask(LaneKind::Retry, 9)]).await.unwrap().1.is_empty());
+    assert_eq!(bench.claim(9).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_claimed_delivery_that_is_no_longer_pending_has_nothing_to_push() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    bench.sql("UPDATE delivery SET state = 'skipped', reason_code = 'erased', finished_at = now()").await;
+    assert!(bench.claim_one().await.pending.is_none());
+}
+
+#[tokio::test]
+async fn what_is_due_is_found_without_hints_and_asked_for_by_time() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    bench.push(&retry()).await;
+    bench.pending().await;
+    let mut found = bench.store.discover().await.unwrap();
+    found.sort_by_key(|hint| hint.kind);
+    assert_eq!(found.iter().map(|hint| hint.kind).collect::<Vec<_>>(), LaneKind::ALL);
+    let lanes = LaneKind::ALL.map(|kind| (bench.company, bench.crm, kind));
+    assert_eq!(bench.store.next_due(&lanes, 0).await.unwrap().len(), 2);
+    let last = found.iter().map(|hint| hint.due_at).max().unwrap();
+    assert!(bench.store.next_due(&lanes, last).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_lane_is_told_its_pause_and_its_breaker() {
+    let bench = Bench::new().await;
+    let lane = (bench.company, bench.crm);
+    let stops = bench.store.stops(lane).await.unwrap();
+    assert_eq!((stops.throttled_until, stops.breaker_until), (None, None));
+    bench.sql("UPDATE integration SET throttled_until = now() + interval '1 hour'").await;
+    bench.sql("UPDATE integration_stat SET breaker_until = now() - interval '1 hour'").await;
+    let stops = bench.store.stops(lane).await.unwrap();
+    assert!(stops.throttled_until.is_some() && stops.breaker_until.is_some(), "half-open is told too");
+    bench.sql("UPDATE integration SET throttled_until = now() - interval '1 hour'").await;
+    assert_eq!(bench.store.stops(lane).await.unwrap().throttled_until, None);
+}
+
+#[tokio::test]
+async fn what_was_not_begun_goes_back_as_it_was() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    bench.pending().await;
+    let items = bench.claim(2).await;
+    bench.told();
+    let back = |at: usize| [items[at].attempt.uuid()];
+    assert!(
+        bench
+            .store
+            .give_back(bench.daemon, &[items[0].claim], &back(0), Duration::ZERO)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(bench.told().len(), 1);
+    assert!(
+        bench.holds("(SELECT array_length(attempts, 1) FROM claim) = 1").await,
+        "the other stays claimed"
+    );
+    let again = bench.claim_one().await;
+    assert_eq!(
+        (again.delivery, again.due_at, again.trigger),
+        (items[0].delivery, items[0].due_at, Trigger::First)
+    );
+    // What was held meanwhile does not come back.
+    let mut command = bench.command().await;
+    let reason = leadlined::domain::delivery::Reason::HeldByOperator("ann".into());
+    command.hold(bench.company, &[items[1].delivery.uuid()], &reason).await.unwrap();
+    command.commit().await.unwrap();
+    assert!(
+        bench
+            .store
+            .give_back(bench.daemon, &[items[1].claim], &back(1), Duration::ZERO)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!((bench.count("due").await, bench.count("claim").await), (0, 1));
+}
+
+#[tokio::test]
+async fn a_daemon_that_stops_gives_everything_back_as_repeats() {
+    let mut bench = Bench::new().await;
+    for _ in 0..3 {
+        bench.pending().await;
+    }
+    let items = bench.claim(3).await;
+    // One was finished; its claim is open for the others.
+    let done = [super::bench::ended(&items[0], &Transition::Delivered)];
+    bench.store.finish(bench.daemon, &done, &[]).await.unwrap();
+    assert_eq!(bench.store.release(bench.daemon).await.unwrap(), 2);
+    assert_eq!((bench.count("claim").await, bench.count("due WHERE trigger = 'retry'").await), (0, 2));
+}
+
+#[tokio::test]
+async fn claims_of_the_dead_are_taken_over_once() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    bench.pending().await;
+    let items = bench.claim(2).await;
+    let done = [super::bench::ended(&items[0], &dead())];
+    bench.store.finish(bench.daemon, &done, &[]).await.unwrap();
+    assert!(bench.store.orphans().await.unwrap().is_empty(), "its daemon lives");
+    bench.store.leave(bench.daemon).await.unwrap();
+    let heir = bench.store.enroll(600.0).await.unwrap();
+    let orphans = bench.store.orphans().await.unwrap();
+    assert_eq!(orphans, [items[0].claim]);
+    for _ in 0..2 {
+        // Once more after its answer was lost.
+        let adopted = bench.store.adopt(heir, &orphans).await.unwrap();
+        let open: Vec<_> = adopted.iter().filter(|item| item.pending.is_some()).collect();
+        assert_eq!((adopted.len(), open.len()), (2, 1), "what was recorded has nothing left to do");
+        assert_eq!((open[0].delivery, open[0].is_adopted), (items[1].delivery, true));
+    }
+    let other = bench.store.enroll(600.0).await.unwrap();
+    assert!(bench.store.adopt(other, &orphans).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_is_seen_by_all() {
+    let bench = Bench::new().await;
+    let other = bench.store.enroll(600.0).await.unwrap();
+    let beat = bench.store.beat(bench.daemon, 600.0).await.unwrap();
+    assert_eq!((beat.is_alive, beat.living), (true, vec![bench.daemon, other]));
+    bench
+        .sql(&format!("UPDATE daemon SET lease_until = now() - interval '1 second' WHERE id = {other}"))
+        .await;
+    assert_eq!(bench.store.beat(bench.daemon, 600.0).await.unwrap().living, [bench.daemon]);
+    assert_eq!(bench.store.bury(bench.daemon, false).await.unwrap(), 1);
+    assert!(!bench.store.beat(other, 600.0).await.unwrap().is_alive);
+}
+
+#[tokio::test]
+async fn daemons_tell_each_other_in_order() {
+    let bench = Bench::new().await;
+    let wake = |seq| Wake { due: vec![(7, bench.crm.uuid(), 1, seq)], ..Wake::default() };
+    for seq in 1..=3 {
+        bench.store.tell(bench.daemon, seq, &wake(seq)).await.unwrap();
+    }
+    let heard = bench.store.hear(&[(bench.daemon, 1)]).await.unwrap();
+    assert_eq!(heard.iter().map(|(_, seq, _)| *seq).collect::<Vec<_>>(), [2, 3]);
+    assert!(heard.iter().all(|(_, seq, wake)| wake.hints().all(|hint| hint.due_at == *seq)));
+    // A kind of a newer daemon is left to the scan.
+    let strange = Wake { due: vec![(7, bench.crm.uuid(), 9, 1)], ..Wake::default() };
+    assert_eq!(strange.hints().count(), 0);
+    bench.sql("UPDATE wake SET at = now() - interval '2 minutes'").await;
+    bench.store.forget_wakes().await.unwrap();
+    assert_eq!(bench.count("wake").await, 0);
+}

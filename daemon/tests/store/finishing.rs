@@ -1,0 +1,135 @@
+//! What a finish changes: deliveries, what waits behind them, lists, counts and health.
+
+use std::time::Duration;
+
+use leadlined::domain::delivery::{LaneKind, Reason, Transition};
+
+use super::bench::{Bench, dead, ended, exhausted, retry};
+
+#[tokio::test]
+async fn each_transition_leaves_its_delivery_where_it_belongs() {
+    let mut bench = Bench::new().await;
+    for (how, state, reason, due, listed) in [
+        (Transition::Delivered, "delivered", None, 0, 0),
+        (retry(), "pending", None, 1, 0),
+        (dead(), "dead", Some("failed"), 0, 1),
+        (Transition::Skipped { reason: Reason::NoConsent }, "skipped", Some("no_consent"), 0, 0),
+    ] {
+        let id = bench.pending().await.deliveries[0];
+        bench.push(&how).await;
+        assert_eq!(bench.stands(id).await, (state.to_owned(), reason.map(str::to_owned)), "{how:?}");
+        assert_eq!(bench.count("due").await, due, "{how:?}");
+        assert_eq!(bench.count("undelivered").await, listed, "{how:?}");
+        assert_eq!(bench.count("claim").await, 0);
+        bench.sql("DELETE FROM due").await;
+        bench.sql("DELETE FROM undelivered").await;
+    }
+    assert!(
+        bench
+            .holds(
+                "(SELECT dead = 1 AND failure_count = 2 AND last_class = 'rejected' FROM integration_stat)"
+            )
+            .await
+    );
+}
+
+#[tokio::test]
+async fn a_retry_waits_for_its_time_under_the_time_of_its_delivery() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    let how = Transition::Retry { after: Duration::from_secs(60), retries: 2, waits: 0, throttle: true };
+    let item = bench.claim_one().await;
+    let flushed = bench.end(&[item], &how).await;
+    assert_eq!((flushed.hints[0].kind, flushed.pauses.len()), (LaneKind::Retry, 1));
+    assert!(bench.holds("(SELECT d.due_at = q.due_at AND d.retries = 2 FROM delivery d, due q)").await);
+    assert!(bench.holds("(SELECT throttled_until > now() + interval '50 seconds' FROM integration)").await);
+}
+
+#[tokio::test]
+async fn who_waits_behind_a_final_one_is_due() {
+    for (how, is_due) in [(Transition::Delivered, true), (dead(), true), (retry(), false)] {
+        let mut bench = Bench::new().await;
+        let lead = bench.pending().await;
+        let update = bench.update(lead.id).await;
+        assert_eq!(bench.stands(update).await.1.as_deref(), Some("waits_for"));
+        bench.push(&how).await;
+        let sql = format!(
+            "EXISTS (SELECT FROM due q JOIN delivery d ON d.id = q.delivery_id AND d.due_at = q.due_at WHERE q.delivery_id = '{}')",
+            update.uuid()
+        );
+        assert_eq!(bench.holds(&sql).await, is_due, "{how:?}");
+        assert_eq!(bench.stands(update).await.1.is_none(), is_due, "{how:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_later_push_that_arrives_ends_what_is_dead() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await;
+    bench.push(&exhausted()).await;
+    bench.update(lead.id).await;
+    bench.push(&Transition::Delivered).await;
+    assert_eq!(bench.stands(lead.deliveries[0]).await, ("skipped".into(), Some("superseded".into())));
+    assert_eq!(bench.count("undelivered").await, 0);
+    assert!(bench.holds("(SELECT dead = 0 AND NOT failing FROM integration_stat)").await);
+}
+
+#[tokio::test]
+async fn a_flush_that_is_sent_again_counts_nothing_twice() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    let item = bench.claim_one().await;
+    for _ in 0..3 {
+        bench.store.finish(bench.daemon, &[ended(&item, &dead())], &[]).await.unwrap();
+    }
+    bench.store.finish(bench.daemon, &[], &[item.claim]).await.unwrap();
+    assert_eq!((bench.count("attempt").await, bench.count("claim").await), (1, 0));
+    assert!(bench.holds("(SELECT dead = 1 AND failure_count = 1 FROM integration_stat)").await);
+}
+
+#[tokio::test]
+async fn a_daemon_that_was_taken_for_dead_changes_nothing() {
+    let mut bench = Bench::new().await;
+    let id = bench.pending().await.deliveries[0];
+    let item = bench.claim_one().await;
+    bench.store.leave(bench.daemon).await.unwrap();
+    let heir = bench.store.enroll(600.0).await.unwrap();
+    bench.store.adopt(heir, &[item.claim]).await.unwrap();
+    let flushed = bench.end(std::slice::from_ref(&item), &Transition::Delivered).await;
+    assert_eq!((flushed.recorded, flushed.left.len()), (0, 0));
+    assert_eq!((bench.count("attempt").await, &*bench.state(id).await), (0, "pending"));
+}
+
+#[tokio::test]
+async fn what_an_operator_held_stays_held_unless_it_arrives() {
+    for (how, state, listed) in
+        [(retry(), "held", 1), (dead(), "held", 1), (Transition::Delivered, "delivered", 0)]
+    {
+        let mut bench = Bench::new().await;
+        let id = bench.pending().await.deliveries[0];
+        let item = bench.claim_one().await;
+        let mut command = bench.command().await;
+        let held =
+            command.hold(bench.company, &[id.uuid()], &Reason::HeldByOperator("ann".into())).await.unwrap();
+        assert_eq!((held.changed, held.running), (1, 1));
+        command.commit().await.unwrap();
+        bench.end(&[item], &how).await;
+        assert_eq!(bench.state(id).await, state, "{how:?}");
+        assert_eq!((bench.count("undelivered").await, bench.count("due").await), (listed, 0), "{how:?}");
+        assert!(bench.holds("(SELECT dead = 0 FROM integration_stat)").await);
+    }
+}
+
+#[tokio::test]
+async fn what_must_not_be_pushed_says_nothing_of_its_lane() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    let before =
+        bench.count("integration_stat WHERE last_class IS NULL AND failure_count = 0 AND NOT failing").await;
+    bench.push(&Transition::Skipped { reason: Reason::NoConsent }).await;
+    assert_eq!(before, 1);
+    assert_eq!(
+        bench.count("integration_stat WHERE last_class IS NULL AND failure_count = 0 AND NOT failing").await,
+        1
+    );
+}

@@ -1,0 +1,81 @@
+//! Jobs: their counts are their own, and final.
+
+use leadlined::{
+    domain::{delivery::Transition, ids::JobId},
+    store::{
+        delivery::read::DeliveryFilter,
+        job::{JobView, Work},
+        queue::retry::RetryOptions,
+    },
+};
+
+use super::bench::{Bench, dead};
+
+impl Bench {
+    /// A job that retries all the dead, and has brought them back.
+    async fn job(&self) -> JobId {
+        let filter =
+            DeliveryFilter { company: Some(self.company), states: vec!["dead"], ..DeliveryFilter::default() };
+        let lanes = self.store.job_lanes(&filter).await.unwrap();
+        let mut command = self.command().await;
+        let work = Work::Retry { filter: &filter, re_render: false };
+        let job = command.create_job(work, &lanes).await.unwrap();
+        command.commit().await.unwrap();
+        self.store.continue_job(self.company, self.crm, job).await.unwrap();
+        job
+    }
+
+    async fn progress(&self, job: JobId) -> JobView {
+        self.store.job(job).await.unwrap()
+    }
+
+    async fn counts(&self, job: JobId) -> [i64; 4] {
+        let view = self.progress(job).await;
+        [view.pending, view.delivered, view.dead, view.other]
+    }
+}
+
+#[tokio::test]
+async fn a_second_job_changes_nothing_of_what_the_first_came_to() {
+    let mut bench = Bench::new().await;
+    for _ in 0..3 {
+        bench.pending().await;
+        bench.push(&dead()).await;
+    }
+    let first = bench.job().await;
+    assert_eq!(bench.counts(first).await, [3, 0, 0, 0]);
+    assert_eq!(bench.progress(first).await.finished_at, None, "three are on their way");
+    bench.push(&Transition::Delivered).await;
+    bench.push(&dead()).await;
+    assert_eq!((bench.counts(first).await, bench.progress(first).await.state), ([1, 1, 1, 0], "running"));
+    bench.push(&dead()).await;
+    let ended = bench.progress(first).await;
+    assert_eq!((bench.counts(first).await, ended.state), ([0, 1, 2, 0], "done"));
+    assert!(ended.finished_at.is_some());
+    let second = bench.job().await;
+    assert_eq!(bench.counts(second).await, [2, 0, 0, 0]);
+    bench.push(&Transition::Delivered).await;
+    bench.push(&dead()).await;
+    assert_eq!((bench.counts(first).await, bench.counts(second).await), ([0, 1, 2, 0], [0, 1, 1, 0]));
+    assert_eq!(bench.progress(first).await.finished_at, ended.finished_at);
+    // An operator's retry, too, is nobody's but the operator's.
+    let targets = bench.targets("dead").await;
+    let mut command = bench.command().await;
+    command.retry(bench.company, &targets, RetryOptions::default()).await.unwrap();
+    command.commit().await.unwrap();
+    bench.push(&Transition::Delivered).await;
+    assert_eq!((bench.counts(first).await, bench.counts(second).await), ([0, 1, 2, 0], [0, 1, 1, 0]));
+}
+
+#[tokio::test]
+async fn what_a_later_push_ends_stays_dead_in_the_job_that_saw_it_die() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await;
+    bench.push(&dead()).await;
+    let job = bench.job().await;
+    bench.push(&dead()).await;
+    bench.update(lead.id).await;
+    bench.push(&Transition::Delivered).await;
+    assert_eq!(bench.state(lead.deliveries[0]).await, "skipped");
+    assert_eq!(bench.counts(job).await, [0, 0, 1, 0]);
+}

@@ -1,0 +1,109 @@
+//! Words in the database: reasons as codes, and what a daemon does not know.
+
+use leadlined::{
+    domain::{
+        delivery::{Reason, Unmet},
+        fanout::Fate,
+    },
+    store::{
+        Error,
+        delivery::read::{DeliveryFilter, Order},
+    },
+};
+
+use super::bench::{Bench, dead, exhausted};
+
+impl Bench {
+    async fn told_reason(&self) -> Option<String> {
+        let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
+        let views = self.store.delivery_views(&filter, Order::NewestFirst, None, None).await.unwrap();
+        views[0].reason.clone()
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_as_a_code_is_read_as_a_sentence() {
+    let mut bench = Bench::new().await;
+    let fails = Reason::FlowFails { flow: "vip \"gold\"".into(), problem: "no such field".into() };
+    for reason in [
+        Reason::NoFlow,
+        Reason::NoConsent,
+        Reason::FlowNotMet(Unmet::new(&["a", "b"], Some("c"))),
+        Reason::skipped("ann"),
+    ] {
+        bench.lead(Fate::Skipped(reason.clone())).await;
+        assert_eq!(bench.told_reason().await, Some(reason.text()));
+    }
+    for reason in [Reason::IntegrationDisabled, Reason::Rotation, fails, Reason::HeldByOperator("bob".into())]
+    {
+        bench.lead(Fate::Held(reason.clone())).await;
+        assert_eq!(bench.told_reason().await, Some(reason.text()));
+    }
+    bench.pending().await;
+    bench.push(&dead()).await;
+    assert_eq!(bench.told_reason().await.as_deref(), Some("rejected"));
+    bench.pending().await;
+    bench.push(&exhausted()).await;
+    assert_eq!(bench.told_reason().await.as_deref(), Some("transient: 3 automatic retries failed"));
+}
+
+#[tokio::test]
+async fn a_reason_of_a_newer_daemon_is_told_as_one() {
+    let mut bench = Bench::new().await;
+    let id = bench.held().await.deliveries[0];
+    bench.sql("UPDATE delivery SET reason_code = 'embargo', reason_detail = '{\"until\": 7}'").await;
+    assert_eq!(bench.told_reason().await.as_deref(), Some("embargo: this daemon is too old to know why"));
+    let facts = bench.store.facts(id).await.unwrap();
+    assert_eq!(facts.reason, Some(Reason::Unknown("embargo".into())));
+    // It can be released all the same.
+    let mut command = bench.command().await;
+    assert_eq!(command.release(bench.company, &[id.uuid()]).await.unwrap().changed, 1);
+    command.commit().await.unwrap();
+    assert_eq!(bench.told_reason().await, None);
+}
+
+#[tokio::test]
+async fn what_a_daemon_cannot_read_waits_in_the_queue_and_nothing_else_does() {
+    for strange in [
+        "UPDATE due SET trigger = 'comet' WHERE delivery_id = '{id}'",
+        "UPDATE delivery SET event = 'lead.merged' WHERE id = '{id}'",
+        "DELETE FROM event WHERE id = (SELECT event_id FROM delivery WHERE id = '{id}')",
+    ] {
+        let mut bench = Bench::new().await;
+        let id = bench.pending().await.deliveries[0];
+        bench.pending().await;
+        bench.sql(&strange.replace("{id}", &id.uuid().to_string())).await;
+        let items = bench.claim(9).await;
+        assert_eq!(items.len(), 1, "{strange}: the other is pushed");
+        assert_ne!(items[0].delivery, id);
+        let waits =
+            format!("due WHERE delivery_id = '{}' AND due_at > now() + interval '30 seconds'", id.uuid());
+        assert_eq!((bench.count(&waits).await, &*bench.state(id).await), (1, "pending"), "{strange}");
+        assert!(bench.holds("(SELECT array_length(items, 1) = 1 FROM claim)").await, "{strange}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_heir_cannot_read_goes_back_to_the_queue() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    let item = bench.claim_one().await;
+    bench.sql("UPDATE delivery SET event = 'lead.merged'").await;
+    bench.store.leave(bench.daemon).await.unwrap();
+    let heir = bench.store.enroll(600.0).await.unwrap();
+    assert!(bench.store.adopt(heir, &[item.claim]).await.unwrap().is_empty());
+    assert_eq!((bench.count("due").await, bench.count("claim").await), (1, 0));
+}
+
+#[test]
+fn what_cannot_be_read_or_written_now_says_what_to_do() {
+    for (error, told) in [
+        (
+            Error::UnknownWord { what: "trigger", word: "comet".into() },
+            "a stored trigger is \"comet\", which this daemon does not know: run the newest leadlined of this database",
+        ),
+        (Error::Locked, "somebody holds what is to be written: try again in a moment"),
+    ] {
+        assert_eq!(error.to_string(), told);
+    }
+}
