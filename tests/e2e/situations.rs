@@ -92,13 +92,13 @@ async fn a_person_who_is_missing_in_the_crm_is_found_explained_and_brought_there
     let (key, other) = (operator.company(7).await, operator.company(8).await);
     let id = hubspot(&operator, &fake, 7, Value::Null).await;
     hubspot(&operator, &fake, 8, Value::Null).await;
-    let phone = fake.with(|hubspot| hubspot.properties.remove("phone")).unwrap();
+    let kind = fake.with(|hubspot| hubspot.properties.remove("firstname")).unwrap();
     for n in 0..3 {
         post(&daemon, &key, n).await;
         post(&daemon, &other, n + 20).await;
     }
     wait_state(&operator, &id, "dead", 3).await;
-    fake.with(|hubspot| hubspot.properties.insert("phone".to_owned(), phone));
+    fake.with(|hubspot| hubspot.properties.insert("firstname".to_owned(), kind));
 
     let mut keys = Keys::start(&daemon).await;
     keys.press("3").await;
@@ -106,7 +106,7 @@ async fn a_person_who_is_missing_in_the_crm_is_found_explained_and_brought_there
     keys.types("sarah patel").await;
     keys.sees(&["Sarah Patel", "The Old Barn"]).await;
     keys.press("Enter").await;
-    keys.sees(&["It is dead since", "phone"]).await;
+    keys.sees(&["It is dead since", "firstname"]).await;
     keys.press("r").await;
     keys.sees(&["Retry Sarah Patel to", "1 delivery"]).await;
     keys.press("y").await;
@@ -168,7 +168,7 @@ async fn a_mapping_to_an_unknown_property_is_corrected_with_a_preview_and_render
     wait_state(&operator, &id, "dead", 3).await;
 
     let mut keys = Keys::start(&daemon).await;
-    keys.sees(&["✗ FAILING", "no_such_property"]).await;
+    keys.sees(&["✗ FAILING", "PROPERTY_DO"]).await;
     keys.press("m").await;
     keys.sees(&["Mapping of The Old Barn / HubSpot", "\"no_such_property\"", "What is sent for"]).await;
     keys.press("Down").await;
@@ -205,7 +205,7 @@ async fn one_cause_among_others_is_retried_as_a_whole_and_nothing_else() {
     let refusal = json!({ "error": "the form is closed" }).to_string();
     let receiver = Receiver::start(Behaviour::RefuseAll(422, refusal)).await.unwrap();
     let closed = operator.webhook(8, "form", &receiver.url("/hook"), json!({})).await.integration.unwrap().id;
-    let phone = fake.with(|hubspot| hubspot.properties.remove("phone")).unwrap();
+    let kind = fake.with(|hubspot| hubspot.properties.remove("firstname")).unwrap();
     for n in 0..8 {
         post(&daemon, &key, n).await;
     }
@@ -215,7 +215,7 @@ async fn one_cause_among_others_is_retried_as_a_whole_and_nothing_else() {
     wait_state(&operator, &one, "dead", 8).await;
     wait_state(&operator, &two, "dead", 4).await;
     wait_state(&operator, &closed, "dead", 4).await;
-    fake.with(|hubspot| hubspot.properties.insert("phone".to_owned(), phone));
+    fake.with(|hubspot| hubspot.properties.insert("firstname".to_owned(), kind));
 
     let mut keys = Keys::start(&daemon).await;
     keys.press("2").await;

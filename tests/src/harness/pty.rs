@@ -132,7 +132,14 @@ impl Pty {
         let mut command = CommandBuilder::new(program);
         command.args(args);
         command.env("TERM", term);
-        for name in ["LEADLINE_SERVER", "LEADLINE_DATA_DIR", "LEADLINE_DATABASE_URL", "NO_COLOR", "LC_ALL", "LC_CTYPE"] {
+        for name in [
+            "LEADLINE_SERVER",
+            "LEADLINE_DATA_DIR",
+            "LEADLINE_DATABASE_URL",
+            "NO_COLOR",
+            "LC_ALL",
+            "LC_CTYPE",
+        ] {
             command.env_remove(name);
         }
         command.env("LANG", "C.UTF-8");

@@ -14,7 +14,7 @@ use crate::console::data::{Answer, Flow, Integration, Mutation, Query, Secret};
 use crate::console::keymap::Press;
 use crate::console::screen::{Cx, Event, Fetch, View};
 use crate::console::theme::Role;
-use crate::console::widgets::document::{Doc, Kind};
+use crate::console::widgets::document::{self, Doc, Kind};
 use crate::console::widgets::draw::{input, pane, popup, safe};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::page::draw_plain;
@@ -112,7 +112,11 @@ impl Editor {
             Self::Mapping(it) => {
                 it.look(cx);
                 if it.lead.is_empty() {
-                    let which = Which { integration: it.integration.clone(), states: vec!["dead"], ..Which::default() };
+                    let which = Which {
+                        integration: it.integration.clone(),
+                        states: vec!["dead"],
+                        ..Which::default()
+                    };
                     it.dead.ask(Query::Deliveries { which, after: String::new() }, cx);
                 }
             }
@@ -203,8 +207,10 @@ impl Credentials {
             KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
             KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(last),
             KeyCode::Enter if press.repeat => {}
-            KeyCode::Enter if self.at < last => self.at += 1,
-            KeyCode::Enter => return self.submit(),
+            KeyCode::Enter => match self.missing() {
+                Some(at) if at != self.at => self.at = at,
+                _ => return self.submit(),
+            },
             KeyCode::Char('s') if press.ctrl => return self.submit(),
             _ => {
                 if let Some((_, input)) = self.fields.get_mut(self.at) {
@@ -213,6 +219,11 @@ impl Credentials {
             }
         }
         Then::Stay
+    }
+
+    /// A line that must be filled and is not.
+    fn missing(&self) -> Option<usize> {
+        self.fields.iter().position(|(field, input)| field.required && input.text().trim().is_empty())
     }
 
     fn submit(&self) -> Then {
@@ -257,12 +268,13 @@ impl Credentials {
             lines.push(Line::from(line));
         }
         if let Some((field, _)) = self.fields.get(self.at) {
-            lines.extend([
-                Line::default(),
-                Line::from(theme.span(Role::Quiet, safe(&field.help, width, theme))),
-            ]);
+            let mut help = Doc::default();
+            help.push(Kind::Quiet, &field.help);
+            lines.push(Line::default());
+            let help = document::fit(help.0, width, true).into_iter().take(3);
+            lines.extend(help.map(|line| Line::from(theme.span(Role::Quiet, line.text))));
         }
-        let keys = "Enter tries them   Tab next line   Esc gives up   nothing typed is shown";
+        let keys = "Enter tries them   Tab next line   Esc gives up";
         lines.extend([Line::default(), Line::from(theme.span(Role::Quiet, safe(keys, width, theme)))]);
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
         let inner = popup(frame, area, "Replace credentials", (80, height), theme);

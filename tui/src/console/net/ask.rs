@@ -61,7 +61,8 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         }
         Query::Companies => {
             let page = Some(v1::Page { limit: crate::client::PAGE_MAX, after: String::new() });
-            let reply = client.list_companies(v1::ListCompaniesRequest { page, ..Default::default() }).await?;
+            let reply =
+                client.list_companies(v1::ListCompaniesRequest { page, ..Default::default() }).await?;
             Answer::Companies(reply.companies.into_iter().map(convert::company).collect())
         }
         Query::Company { id } => Answer::Company(Box::new(company(client, id).await?)),

@@ -62,7 +62,9 @@ pub const DELIVERIES: [Column<Delivery>; 8] = [
         .by(|a, b| b.attempts.cmp(&a.attempts)),
     column("next", "NEXT", Width::Fixed(8), 3, |it: &Delivery, look| match (it.state, it.due_at) {
         (DeliveryState::Pending, Some(at)) => plain(time::until(look.now, at)),
-        (DeliveryState::Dead, Some(at)) => styled(Role::Quiet, format!("sweep {}", time::until(look.now, at))),
+        (DeliveryState::Dead, Some(at)) => {
+            styled(Role::Quiet, format!("sweep {}", time::until(look.now, at)))
+        }
         _ => plain("-"),
     }),
     column("why", "WHY", Width::Share(20, 200), 1, |it: &Delivery, _| plain(it.because())),

@@ -167,6 +167,12 @@ impl Screen for LeadsScreen {
         if !taken {
             return;
         }
+        if self.fetch.error.is_some() {
+            // What was found before is not what was asked for.
+            self.table.set(Vec::new());
+            self.is_opening = false;
+            return;
+        }
         if let Some((rows, _)) = &self.fetch.value {
             self.table.set(rows.clone());
             self.table.is_moved = false;
@@ -245,10 +251,10 @@ impl Screen for LeadsScreen {
         let inner = block.inner(body);
         frame.render_widget(block, body);
         self.rows.set(usize::from(inner.height).saturating_sub(1));
-        let empty = if self.text().chars().count() == 1 {
-            "Two characters at least."
-        } else {
-            "Nobody is called so."
+        let empty = match (self.text().chars().count(), &self.fetch.error) {
+            (_, Some(error)) => error.as_str(),
+            (1, None) => "Two characters at least.",
+            (_, None) => "Nobody is called so.",
         };
         self.table.draw(&COLUMNS, &view.look(), empty, frame, inner);
     }
