@@ -19,13 +19,14 @@ use crate::{
     postgres::{data_dir::DataDir, embedded::Cluster, setup},
     push,
     secrets::master_key,
-    store::{Hub, Store, delivery::retention, ensure_partitions},
+    store::{Hub, Store, delivery::retention, ensure_partitions, tend},
     telemetry,
 };
 
 pub mod backup;
 pub mod doctor;
 mod parts;
+pub mod rotate;
 
 use self::parts::Parts;
 
@@ -119,7 +120,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     parts.start("intake", INTAKE_GRACE, |stop| async move {
         intake::serve(listeners, deps, stop).await.context("intake")
     });
-    data.announce(intake).context("cannot write the address of the intake")?;
+    data.announce("intake.addr", intake).context("cannot write the address of the intake")?;
+    if let Some(admin) = admin_address {
+        data.announce("admin.addr", admin).context("cannot write the address of the metrics")?;
+    }
     tracing::info!(%intake, control = %config.control.display(), "ready");
     Ok(Running {
         intake,
@@ -174,7 +178,11 @@ fn start_keepers(parts: &mut Parts, cluster: Option<&Cluster>, store: &Store, me
         let store = store.clone();
         |stop| async move {
             let housekeeping = stop.run_until_cancelled(keep_house(store.clone()));
-            tokio::join!(retention::keep(store, stop.clone()), housekeeping);
+            tokio::join!(
+                retention::keep(store.clone(), stop.clone()),
+                tend::tend(store, stop.clone()),
+                housekeeping
+            );
             Ok(())
         }
     });

@@ -42,6 +42,9 @@ pub enum Act {
         /// A backup, or `-`
         file: PathBuf,
     },
+    /// The key under which secrets are sealed
+    #[command(subcommand)]
+    MasterKey(MasterKeyAct),
     /// Print the completions of a shell
     Completions {
         /// Which shell
@@ -60,6 +63,13 @@ pub enum Act {
 pub enum ConfigAct {
     /// Read flags, environment and file as the daemon would, and say whether they are right
     Check,
+}
+
+/// What to do with the master key.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum MasterKeyAct {
+    /// Make a new key and seal everything anew; no daemon may run meanwhile
+    Rotate,
 }
 
 /// Reads the process's arguments and environment, and the file that they name. Help and version are printed and end the

@@ -80,10 +80,10 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     intake_listen: Option<String>,
     /// Where health in detail and metrics are asked for; `off` for nowhere [default: 127.0.0.1:8081]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     admin_listen: Option<String>,
     /// Proxies whose X-Forwarded-For is taken for the address of the client; repeatable
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, global = true, value_name = "CIDR")]
     #[serde(default)]
     trusted_proxy: Vec<String>,
     /// Where consoles and scripts connect [default: unix:<data dir>/control.sock]

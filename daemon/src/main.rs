@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use leadlined::{
-    app::{self, backup, doctor},
-    cli::{self, Act, ConfigAct},
+    app::{self, backup, doctor, rotate},
+    cli::{self, Act, ConfigAct, MasterKeyAct},
     config::Config,
     service, telemetry,
 };
@@ -59,6 +59,11 @@ fn work(act: Option<Act>, config: Config) -> anyhow::Result<ExitCode> {
             Some(Act::Restore { file }) => {
                 let bytes = backup::restore(&config, &file).await?;
                 tracing::info!(bytes, "restored: start the daemon");
+            }
+            Some(Act::MasterKey(MasterKeyAct::Rotate)) => {
+                let values = rotate::rotate(&config).await?;
+                let file = config.master_key.display();
+                tracing::info!(values, %file, "sealed anew; copy the new key to where you keep the old one");
             }
             _ => live(config).await?,
         }

@@ -50,6 +50,7 @@ mod storm;
 mod strangers;
 mod sweeps;
 mod terminal;
+mod triage;
 mod vendors;
 mod waits;
 mod warnings;

@@ -10,7 +10,7 @@ use std::{
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{ChildDaemon, Operator, control, leadlined, post_lead, wait_until};
+use leadline_tests::{ChildDaemon, Database, Operator, control, leadlined, post_lead, wait_until};
 use leadlined::{app, config::Config};
 use serde_json::json;
 use tempfile::TempDir;
@@ -184,4 +184,62 @@ fn the_unit_may_do_little() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(error) => println!("left out, because there is no systemd-analyze: {error}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_master_key_opens_what_the_old_one_sealed_and_the_old_one_nothing() {
+    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = operator.company(7).await;
+    let made = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let secret = made.signing_secret;
+    let error = refusal(daemon.dir(), &["master-key", "rotate"]);
+    assert!(error.starts_with("another daemon uses the data directory"), "{error}");
+    assert_eq!(daemon.stop().await, Some(0));
+
+    let file = daemon.dir().join("master.key");
+    let old = fs::read_to_string(&file).unwrap();
+    succeed(daemon.dir(), &["master-key", "rotate"]);
+    let new = fs::read_to_string(&file).unwrap();
+    assert!(new != old && new.len() == old.len(), "one key, and another one");
+
+    // As after a crash, before and after everything was sealed anew: both keys are there.
+    for keys in [format!("{new}{old}"), format!("{old}{new}")] {
+        fs::write(&file, keys).unwrap();
+        daemon.restart().await;
+        assert_eq!(
+            post_lead(&daemon.url("/v1/leads"), &key, sample_lead(receiver.count()).to_string()).await.0,
+            202
+        );
+        let requests = receiver.wait_for(receiver.count() + 1).await;
+        let request = requests.last().unwrap();
+        let mut headers = reqwest::header::HeaderMap::new();
+        for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+            headers.insert(name, request.header(name).unwrap().parse().unwrap());
+        }
+        standardwebhooks::Webhook::new(&secret).unwrap().verify(&request.body, &headers).unwrap();
+        assert_eq!(daemon.stop().await, Some(0));
+    }
+    fs::write(&file, &old).unwrap();
+    let error = refusal(daemon.dir(), &["--intake-listen", "127.0.0.1:0"]);
+    assert!(error.contains("sealed with another master key"), "{error}");
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn every_sealed_column_is_sealed_anew() {
+    let pool = Database::create().await.pool().await;
+    let mut columns: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+               AND a.atttypid = 'bytea'::regtype AND a.attname LIKE 'sealed%'",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let mut known = leadlined::store::sealed::columns();
+    columns.sort();
+    known.sort();
+    assert_eq!(columns, known, "store/sealed.rs says which columns are sealed");
 }

@@ -49,7 +49,7 @@ async fn plans_allow_none_one_or_any_number() {
                 assert!(refused.message().contains(part), "{part}: {refused}");
             }
         }
-        let request = v1::ListIntegrationsRequest { company: plan.into(), page: None };
+        let request = v1::ListIntegrationsRequest { company: plan.into(), ..Default::default() };
         let there = operator.integrations().list_integrations(request).await.unwrap().into_inner();
         assert_eq!(there.integrations.len(), allowed, "{plan}");
     }

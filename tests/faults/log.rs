@@ -44,7 +44,7 @@ async fn works_with(case: &str, log: Stdio, is_lost: bool) {
 
 /// What cannot be written is counted.
 async fn check_lost(daemon: &ChildDaemon) {
-    let metrics = http().get(daemon.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let metrics = http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
     let is_counted = metrics.lines().any(|line| line.starts_with("leadline_log_lines_lost_total{"));
     assert!(is_counted, "{metrics}");
 }

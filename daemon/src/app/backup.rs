@@ -178,9 +178,10 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
         File::open(file).await.map_err(failed)?
     };
     let header = Header::read(&mut input).await?;
-    let key = master_key::load(&config.master_key)?;
-    let key = key.ok_or_else(|| BackupError::NoKey(config.master_key.clone()))?;
-    if header.key_fingerprint != hex::encode(Sealer::new(&key).fingerprint()) {
+    let ring = master_key::load(&config.master_key)?;
+    let ring = ring.ok_or_else(|| BackupError::NoKey(config.master_key.clone()))?;
+    let fingerprint = hex::decode(&header.key_fingerprint).map_err(|_| BackupError::NoBackup)?;
+    if Sealer::sealing_with(&ring, &fingerprint).is_none() {
         return Err(BackupError::OtherKey(config.master_key.clone()));
     }
     let data = DataDir::open(&config.data_dir)?;

@@ -303,7 +303,7 @@ fn examine_key(report: &mut Report, config: &Config, database: Option<&Inspected
             report.add(Verdict::Bad, thing, format!("{shown} is missing: copy it there from your copy"));
         }
         Ok(None) => report.add(Verdict::Good, thing, "the first start makes it"),
-        Ok(Some(key)) if sealed.is_some_and(|sealed| sealed != Sealer::new(&key).fingerprint()) => {
+        Ok(Some(ring)) if sealed.is_some_and(|sealed| Sealer::sealing_with(&ring, sealed).is_none()) => {
             report.add(
                 Verdict::Bad,
                 thing,

@@ -171,13 +171,18 @@ impl From<LeadView> for v1::Lead {
             state: words::lead_state(lead.state).into(),
             received_at: Some(time(lead.received_at)),
             updated_at: lead.updated_at.map(time),
-            ..Self::default()
+            company_name: lead.company_name,
+            name: lead.person.name,
+            email: lead.person.email,
+            phone: lead.person.phone,
+            undelivered: u32::try_from(lead.undelivered).unwrap_or_default(),
         }
     }
 }
 
 impl From<DeliveryView> for v1::Delivery {
     fn from(delivery: DeliveryView) -> Self {
+        let failure = delivery.class.as_deref().and_then(FailureClass::parse);
         Self {
             id: delivery.id.to_string(),
             company_id: delivery.company.0,
@@ -192,7 +197,13 @@ impl From<DeliveryView> for v1::Delivery {
             running: delivery.running,
             created_at: Some(time(delivery.created_at)),
             finished_at: delivery.finished_at.map(time),
-            ..Self::default()
+            company_name: delivery.company_name,
+            lead_name: delivery.lead_name,
+            lead_email: delivery.lead_email,
+            failure_class: failure.map_or(v1::FailureClass::Unspecified, words::failure_class).into(),
+            error: delivery.error.unwrap_or_default(),
+            cause: delivery.cause.map(|cause| cause.to_string()).unwrap_or_default(),
+            job_id: delivery.job.map(|job| job.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -223,7 +234,8 @@ impl From<AttemptView> for v1::Attempt {
             company_name: attempt.company_name,
             integration_name: attempt.integration_name,
             operator: attempt.operator.unwrap_or_default(),
-            ..Self::default()
+            lead_name: attempt.lead_name,
+            lead_email: attempt.lead_email,
         }
     }
 }
@@ -341,6 +353,8 @@ mod tests {
             delivery: None,
             lead: None,
             lead_id: None,
+            lead_name: String::new(),
+            lead_email: String::new(),
             event: "webhook.test".into(),
             number: 1,
             trigger: "test".into(),

@@ -3,7 +3,7 @@
 use leadline_proto::v1::{self, delivery_service_server::DeliveryService};
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, convert, words};
+use super::{Answer, Control, check, convert, failure::cause_id, words};
 use crate::store::{
     delivery::{
         attempts::AttemptsOf,
@@ -71,6 +71,12 @@ impl Control {
             filter.since = convert::read_time("since", at.since.as_ref())?;
             filter.until = convert::read_time("until", at.until.as_ref())?;
         }
+        if let Some(died) = &asked.died {
+            filter.died_since = convert::read_time("died.since", died.since.as_ref())?;
+            filter.died_until = convert::read_time("died.until", died.until.as_ref())?;
+        }
+        filter.cause = check::optional(&asked.cause).map(cause_id).transpose()?;
+        filter.job = check::optional_id("job", &asked.job_id)?;
         let company = check::optional(&asked.company);
         filter.company = self.store.find_optional_company(company).await?;
         if let Some(integration) = check::optional(&asked.integration) {

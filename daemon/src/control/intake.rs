@@ -61,6 +61,14 @@ impl IntakeService for Control {
                 Ok((command, erased.into()))
             })
             .await?;
+        self.clean_up_erasures();
+        Ok(answer)
+    }
+}
+
+impl Control {
+    /// Cleans up behind pushes that were under way when their lead was erased.
+    pub(super) fn clean_up_erasures(&self) {
         let store = self.store.clone();
         self.go_on_with(async move {
             for _ in 0..CLEANINGS {
@@ -72,7 +80,6 @@ impl IntakeService for Control {
                 tokio::time::sleep(CLEANING_GAP).await;
             }
         });
-        Ok(answer)
     }
 }
 

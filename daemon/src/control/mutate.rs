@@ -80,6 +80,8 @@ impl Repeatable for v1::AskFlowsAgainResponse {}
 impl Repeatable for v1::MovedDeliveriesResponse {}
 impl Repeatable for v1::EraseLeadResponse {}
 impl Repeatable for v1::ImportSummary {}
+impl Repeatable for v1::ErasePersonResponse {}
+impl Repeatable for v1::SnoozeFailureResponse {}
 impl Repeatable for v1::Job {}
 impl Repeatable for v1::PushLeadsResponse {}
 

@@ -51,10 +51,11 @@ impl DataDir {
         }
     }
 
-    /// Writes where the intake listens to `intake.addr`, for programs that started this daemon on any free port.
-    pub fn announce(&self, intake: SocketAddr) -> io::Result<()> {
-        let (path, new) = (self.path.join("intake.addr"), self.path.join("intake.addr.new"));
-        fs::write(&new, format!("{intake}\n"))?;
+    /// Writes where a door is to a file, such as `intake.addr`, for programs that started this daemon on any free port.
+    pub fn announce(&self, file: &str, address: SocketAddr) -> io::Result<()> {
+        let path = self.path.join(file);
+        let new = path.with_added_extension("new");
+        fs::write(&new, format!("{address}\n"))?;
         fs::rename(new, path)
     }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::secrets::{
     Sealer,
-    master_key::{self, MasterKey, MasterKeyError},
+    master_key::{self, MasterKeyError},
 };
 
 /// How long a server may be away while a daemon starts.
@@ -114,6 +114,8 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgPool, SetupError> {
         ("statement_timeout", "30s"),
         ("lock_timeout", "10s"),
         ("idle_in_transaction_session_timeout", "30s"),
+        // Compiling a statement takes longer than running it; a table without statistics would have it compiled.
+        ("jit", "off"),
     ]);
     Ok(PgPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
@@ -217,24 +219,22 @@ fn describe(options: &PgConnectOptions) -> String {
 /// Opens the seals of this database: makes the master key and notes its fingerprint at the very first start, and
 /// refuses every other key from then on.
 pub async fn unseal(pool: &PgPool, path: &Path) -> Result<Sealer, SetupError> {
-    let sealer = |key: MasterKey| Sealer::new(&key);
-    let sealer = match (master_key::load(path)?, fingerprint(pool).await?) {
-        (Some(key), _) => sealer(key),
+    let ring = match (master_key::load(path)?, fingerprint(pool).await?) {
+        (Some(ring), _) => ring,
         // Making one here would only hide which one is missing.
         (None, Some(_)) => return Err(SetupError::NoKey(path.to_owned())),
-        (None, None) => sealer(master_key::create(path)?),
+        (None, None) => master_key::create(path)?,
     };
+    let newest = Sealer::new(&ring);
     sqlx::query!(
         "INSERT INTO installation (key_fingerprint) VALUES ($1) ON CONFLICT DO NOTHING",
-        sealer.fingerprint()
+        newest.fingerprint()
     )
     .execute(pool)
     .await?;
-    if fingerprint(pool).await?.as_deref() == Some(sealer.fingerprint()) {
-        Ok(sealer)
-    } else {
-        Err(SetupError::OtherKey(path.to_owned()))
-    }
+    // While a rotation is broken off, the older key of the file may still be the right one.
+    let sealed = fingerprint(pool).await?.unwrap_or_default();
+    Sealer::sealing_with(&ring, &sealed).ok_or_else(|| SetupError::OtherKey(path.to_owned()))
 }
 
 /// Which key a database is sealed with, asked over a connection of its own; none before its first start.

@@ -1,6 +1,7 @@
 //! The master key: the one secret outside the database, under which the others are sealed.
 
 use std::{
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
@@ -13,6 +14,57 @@ use crate::user;
 
 /// The key itself; forgotten when dropped.
 pub type MasterKey = Zeroizing<[u8; 32]>;
+
+/// While secrets are sealed anew, the old key is needed too; more are never.
+const KEYS_MAX: usize = 2;
+
+/// The keys of a master key file, the newest first. There is more than one only while secrets are sealed anew.
+pub struct KeyRing(Vec<MasterKey>);
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyRing")
+    }
+}
+
+impl KeyRing {
+    /// A ring of these keys; none without a key.
+    #[must_use]
+    pub fn of(keys: Vec<MasterKey>) -> Option<Self> {
+        (!keys.is_empty()).then_some(Self(keys))
+    }
+
+    /// The keys, the newest first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.0.iter().map(|key| &**key)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The ring with a new key before the others.
+    #[must_use]
+    pub fn with_new(mut self) -> Self {
+        self.0.insert(0, generate());
+        self
+    }
+
+    /// Only the newest key.
+    #[must_use]
+    pub fn newest(mut self) -> Self {
+        self.0.truncate(1);
+        self
+    }
+}
+
+fn generate() -> MasterKey {
+    let mut key = MasterKey::default();
+    rand::fill(key.as_mut_slice());
+    key
+}
 
 /// Why a master key file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,14 +83,14 @@ pub enum MasterKeyError {
     Malformed(PathBuf),
 }
 
-/// Reads a master key; none if there is no such file.
-pub fn load(path: &Path) -> Result<Option<MasterKey>, MasterKeyError> {
+/// Reads a master key file; none if there is none.
+pub fn load(path: &Path) -> Result<Option<KeyRing>, MasterKeyError> {
     let read = || -> io::Result<(fs::Metadata, Zeroizing<Vec<u8>>)> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
-        let mut text = Zeroizing::new(Vec::with_capacity(128));
-        // One byte more than is right, so that a longer file is seen to be longer.
-        file.take(67).read_to_end(&mut text)?;
+        let mut text = Zeroizing::new(Vec::with_capacity(256));
+        // A little more than is right, so that a longer file is seen to be longer.
+        file.take(255).read_to_end(&mut text)?;
         Ok((metadata, text))
     };
     let (metadata, text) = match read() {
@@ -51,10 +103,13 @@ pub fn load(path: &Path) -> Result<Option<MasterKey>, MasterKeyError> {
     }
     let us = user::own_uid().map_err(|error| MasterKeyError::Unreadable(path.to_owned(), error))?;
     check_owner(path, metadata.uid(), us)?;
-    let mut key = MasterKey::default();
-    match hex::decode_to_slice(text.trim_ascii_end(), key.as_mut_slice()) {
-        Ok(()) => Ok(Some(key)),
-        Err(_) => Err(MasterKeyError::Malformed(path.to_owned())),
+    let keys = text.trim_ascii_end().split(|byte| *byte == b'\n').map(|line| {
+        let mut key = MasterKey::default();
+        hex::decode_to_slice(line.trim_ascii_end(), key.as_mut_slice()).map(|()| key)
+    });
+    match keys.collect::<Result<Vec<_>, _>>() {
+        Ok(keys) if keys.len() <= KEYS_MAX => Ok(KeyRing::of(keys)),
+        _ => Err(MasterKeyError::Malformed(path.to_owned())),
     }
 }
 
@@ -68,35 +123,66 @@ fn check_owner(path: &Path, owner: u32, us: u32) -> Result<(), MasterKeyError> {
 }
 
 /// Makes a master key. It is on the disk, whole, before anything is sealed with it.
-pub fn create(path: &Path) -> Result<MasterKey, MasterKeyError> {
-    let mut key = MasterKey::default();
-    rand::fill(key.as_mut_slice());
-    let write = || -> io::Result<()> {
-        let unfinished = path.with_added_extension("new");
-        if unfinished.exists() {
-            fs::remove_file(&unfinished)?;
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        let text = Zeroizing::new(hex::encode(&key[..]));
-        file.write_all(text.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        // Unlike a rename, a link never takes the place of a key that is there.
-        let linked = fs::hard_link(&unfinished, path);
-        fs::remove_file(&unfinished)?;
-        linked?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(parent)?.sync_all()
-    };
-    match write() {
-        Ok(()) => Ok(key),
+pub fn create(path: &Path) -> Result<KeyRing, MasterKeyError> {
+    let ring = KeyRing(vec![generate()]);
+    // Unlike a rename, a link never takes the place of a key that is there.
+    match write(path, &ring, |unfinished| fs::hard_link(unfinished, path)) {
+        Ok(()) => Ok(ring),
         Err(error) => Err(MasterKeyError::Unwritable(path.to_owned(), error)),
     }
+}
+
+/// Writes a ring in the place of the one that is there. A crash leaves the one or the other.
+pub fn replace(path: &Path, ring: &KeyRing) -> Result<(), MasterKeyError> {
+    write(path, ring, |unfinished| fs::rename(unfinished, path))
+        .map_err(|error| MasterKeyError::Unwritable(path.to_owned(), error))
+}
+
+fn write(path: &Path, ring: &KeyRing, publish: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let unfinished = path.with_added_extension("new");
+    if unfinished.exists() {
+        fs::remove_file(&unfinished)?;
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    for key in ring.keys() {
+        let text = Zeroizing::new(hex::encode(key));
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+    }
+    file.sync_all()?;
+    let published = publish(&unfinished);
+    if unfinished.exists() {
+        fs::remove_file(&unfinished)?;
+    }
+    published?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_same(one: &KeyRing, other: &KeyRing) -> bool {
+        one.0 == other.0
+    }
+
+    #[test]
+    fn a_ring_is_replaced_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("master.key");
+        let both = create(&path).unwrap().with_new();
+        replace(&path, &both).unwrap();
+        assert!(is_same(&load(&path).unwrap().unwrap(), &both));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let newest = load(&path).unwrap().unwrap().newest();
+        replace(&path, &newest).unwrap();
+        assert_eq!(load(&path).unwrap().unwrap().count(), 1);
+        assert_eq!(both.0[0], newest.0[0]);
+        replace(&path, &both.with_new()).unwrap();
+        assert!(load(&path).is_err(), "three keys are never right");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn a_key_is_made_once_and_is_only_its_owners() {
@@ -105,7 +191,7 @@ mod tests {
         assert!(load(&path).unwrap().is_none());
         fs::write(temp.path().join("master.key.new"), "left by a crash").unwrap();
         let key = create(&path).unwrap();
-        assert_eq!(load(&path).unwrap().unwrap(), key);
+        assert!(is_same(&load(&path).unwrap().unwrap(), &key));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(
             create(&path).unwrap_err().to_string(),
@@ -114,7 +200,7 @@ mod tests {
                 path.display()
             )
         );
-        assert_eq!(load(&path).unwrap().unwrap(), key);
+        assert!(is_same(&load(&path).unwrap().unwrap(), &key));
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
     }
 

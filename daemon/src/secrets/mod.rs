@@ -3,4 +3,4 @@
 pub mod master_key;
 mod seal;
 
-pub use seal::{SealError, Sealer};
+pub use seal::{Place, SealError, Sealer};

@@ -14,6 +14,7 @@ use crate::{
         Error, Store,
         company::{Company, find_optional_company},
         operator::command::{Command, Refusal},
+        sealed,
     },
 };
 
@@ -82,30 +83,26 @@ impl LockedIntegration {
     }
 }
 
-/// The place that an integration's configuration is sealed for.
-pub(super) fn config_place(integration: IntegrationId) -> String {
-    format!("integration/{integration}/config")
-}
-
-/// The place that an integration's credentials are sealed for.
-pub(super) fn credentials_place(integration: IntegrationId) -> String {
-    format!("integration/{integration}/credentials")
-}
-
 /// Opens and reads sealed credentials; null for none.
 fn open_credentials(
     store: &Store,
+    company: CompanyId,
     integration: IntegrationId,
-    sealed: Option<&[u8]>,
+    value: Option<&[u8]>,
 ) -> Result<Value, Error> {
-    let Some(sealed) = sealed else { return Ok(Value::Null) };
-    let plain = store.sealer.open(&credentials_place(integration), sealed)?;
+    let Some(value) = value else { return Ok(Value::Null) };
+    let plain = store.sealer.open(&sealed::credentials(company, integration), value)?;
     serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("credentials"))
 }
 
 /// Opens and reads a sealed configuration.
-fn open_config(store: &Store, integration: IntegrationId, sealed: &[u8]) -> Result<Value, Error> {
-    let plain = store.sealer.open(&config_place(integration), sealed)?;
+fn open_config(
+    store: &Store,
+    company: CompanyId,
+    integration: IntegrationId,
+    value: &[u8],
+) -> Result<Value, Error> {
+    let plain = store.sealer.open(&sealed::config(company, integration), value)?;
     serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("configuration"))
 }
 
@@ -184,8 +181,8 @@ impl Store {
             name: row.name,
             connector: row.connector,
             enabled: row.enabled,
-            config: open_config(self, id, &row.sealed_config)?,
-            credentials: open_credentials(self, id, row.sealed_credentials.as_deref())?,
+            config: open_config(self, company, id, &row.sealed_config)?,
+            credentials: open_credentials(self, company, id, row.sealed_credentials.as_deref())?,
             mapping: row.mapping,
             payload: row.payload,
             version: row.version,
@@ -260,13 +257,14 @@ impl Command {
         .fetch_optional(&mut *self.tx)
         .await?;
         let row = row.ok_or_else(|| Refusal::unknown("integration", id))?;
+        let config = open_config(&self.store, company.id, id, &row.sealed_config)?;
         Ok(LockedIntegration {
             company,
             id,
             name: row.name,
             connector: row.connector,
             enabled: row.enabled,
-            config: open_config(&self.store, id, &row.sealed_config)?,
+            config,
             shown: row.config,
             mapping: row.mapping,
             events: row.events,
@@ -308,12 +306,12 @@ impl Command {
             new.connector,
             new.enabled,
             new.shown,
-            self.store.sealer.seal(&config_place(id), new.config.to_string().as_bytes()),
+            self.store.sealer.seal(&sealed::config(new.company, id), new.config.to_string().as_bytes()),
             new.mapping,
             new.events,
             new.payload,
             new.routing,
-            new.credentials.map(|credentials| self.seal_credentials(id, credentials)),
+            new.credentials.map(|credentials| self.seal_credentials(new.company, id, credentials)),
             new.notices,
             new.needs_consent,
         )
@@ -335,8 +333,10 @@ impl Command {
 
     /// Writes a locked integration back as it is now.
     pub async fn write_integration(&mut self, integration: &LockedIntegration) -> Result<(), Refusal> {
-        let sealed =
-            self.store.sealer.seal(&config_place(integration.id), integration.config.to_string().as_bytes());
+        let sealed = self.store.sealer.seal(
+            &sealed::config(integration.company.id, integration.id),
+            integration.config.to_string().as_bytes(),
+        );
         // Another target knows nothing of what this one asked for, and may be up. Read before the row is written.
         sqlx::query!(
             "UPDATE integration_stat s SET streak = 0, trips = 0, breaker_until = NULL, breaker_error = NULL
@@ -374,8 +374,13 @@ impl Command {
         Ok(())
     }
 
-    fn seal_credentials(&self, integration: IntegrationId, credentials: &Value) -> Vec<u8> {
-        self.store.sealer.seal(&credentials_place(integration), credentials.to_string().as_bytes())
+    fn seal_credentials(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        credentials: &Value,
+    ) -> Vec<u8> {
+        self.store.sealer.seal(&sealed::credentials(company, integration), credentials.to_string().as_bytes())
     }
 
     /// The integration that a reference means, with the name of its connector.
@@ -401,7 +406,7 @@ impl Command {
         candidate: Option<&Value>,
     ) -> Result<AttemptId, Refusal> {
         let id = AttemptId::generate();
-        let sealed = candidate.map(|credentials| self.seal_credentials(integration, credentials));
+        let sealed = candidate.map(|credentials| self.seal_credentials(company, integration, credentials));
         sqlx::query!(
             "INSERT INTO probe (company_id, id, integration_id, operator, kind, sealed_candidate)
              VALUES ($1, $2, $3, $4, $5, $6)",

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        cause::CauseId,
         ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
         sweep::batch,
     },
@@ -88,6 +89,14 @@ struct Kept {
     since: Option<jiff::Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<jiff::Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    died_since: Option<jiff::Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    died_until: Option<jiff::Timestamp>,
 }
 
 /// The states that a retry may ask for.
@@ -102,6 +111,10 @@ fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
         error: filter.error.clone(),
         since: filter.since,
         until: filter.until,
+        cause: filter.cause.map(|cause| cause.0),
+        job: filter.job.map(JobId::uuid),
+        died_since: filter.died_since,
+        died_until: filter.died_until,
     };
     serde_json::to_value(kept).map_err(|_| Error::Corrupt("filter"))
 }
@@ -118,6 +131,10 @@ fn kept(value: Value, company: CompanyId, integration: IntegrationId) -> Result<
         error: kept.error,
         since: kept.since,
         until: kept.until,
+        cause: kept.cause.map(CauseId),
+        job: kept.job.map(JobId::from),
+        died_since: kept.died_since,
+        died_until: kept.died_until,
         ..DeliveryFilter::default()
     })
 }

@@ -10,12 +10,13 @@ use tokio::time::error::Elapsed;
 use crate::{
     domain::{delivery::LaneKind, integration::Policy},
     postgres::setup,
-    secrets::{SealError, Sealer},
+    secrets::{Place, SealError, Sealer},
 };
 
 pub mod activity;
 pub mod company;
 pub mod delivery;
+pub mod failure;
 pub mod flow;
 mod hub;
 pub mod integration;
@@ -25,7 +26,9 @@ pub mod notice;
 pub mod operator;
 mod pulse;
 pub mod queue;
+pub mod sealed;
 pub mod system;
+pub mod tend;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;
@@ -211,7 +214,7 @@ impl Store {
     }
 
     /// Opens a sealed text.
-    fn open_text(&self, place: &str, sealed: &[u8]) -> Result<SecretString, Error> {
+    fn open_text(&self, place: &Place, sealed: &[u8]) -> Result<SecretString, Error> {
         let text = String::from_utf8(self.sealer.open(place, sealed)?);
         Ok(text.map_err(|_| Error::Corrupt("sealed text"))?.into())
     }

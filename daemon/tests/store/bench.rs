@@ -172,6 +172,7 @@ impl Bench {
             event: EventId::generate(),
             kind,
             body: "{}".into(),
+            person: Default::default(),
             deliveries: deliveries.collect(),
         }
     }

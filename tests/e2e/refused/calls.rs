@@ -70,6 +70,8 @@ fn calls(scene: &Scene) -> Vec<Asked> {
     let never = || Some(prost_types::Timestamp { seconds: i64::MIN, nanos: 0 });
     let page = Some(Page { limit: 1001, after: String::new() });
     vec![
+        call("AttemptService/ListAttempts", ListAttemptsRequest { status_code: 1000, ..Default::default() }, "status_code 1000: give a status of HTTP, or 0 for any"),
+        call("LeadService/GetEvidence", GetEvidenceRequest { uuid: put("$lead"), format: 9, ..Default::default() }, "format 9: use a value of EvidenceFormat"),
         call("AttemptService/ListAttempts", ListAttemptsRequest { integration: "hook".into(), delivery: put("$delivered"), ..Default::default() }, "send either an integration or a delivery, not both"),
         call("AttemptService/ListAttempts", ListAttemptsRequest::default(), "name an integration, by its id or its name"),
         call("AttemptService/AwaitAttempt", AwaitAttemptRequest { attempt: put("$none"), delivery: put("$delivered"), after_number: 0 }, "send either an attempt or a delivery, not both"),

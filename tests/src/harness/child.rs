@@ -66,7 +66,7 @@ impl ChildDaemon {
     pub async fn start_logging_to(log: Stdio, database: Option<&Database>, more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut args = arguments(dir.path(), database, more);
-        args.push("--intake-listen=127.0.0.1:0".to_owned());
+        args.extend(["intake", "admin"].map(|door| format!("--{door}-listen=127.0.0.1:0")));
         let mut child = command(leadlined(), &args, &[]).stderr(log).spawn().unwrap();
         let address = dir.path().join("intake.addr");
         wait_until("the daemon says where it takes leads in", async || {
@@ -95,6 +95,13 @@ impl ChildDaemon {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.intake)
+    }
+
+    /// The URL of a path of its admin listener, if it was started with one.
+    #[must_use]
+    pub fn admin_url(&self, path: &str) -> String {
+        let address = fs::read_to_string(self.dir().join("admin.addr")).unwrap();
+        format!("http://{}{path}", address.trim())
     }
 
     /// Its data directory.

@@ -8,7 +8,7 @@ use super::{
     CliError, Context, Page,
     attempt::CLASSES,
     hold::{Move, Which, why},
-    input,
+    input, note_more,
     shape::{Delivery, DeliveryShown, shapes},
     wait,
 };
@@ -23,6 +23,9 @@ Examples:
   leadline delivery retry --integration hook --dry-run
   leadline delivery retry --integration hook --class credentials
   leadline delivery retry --integration crm --state delivered --since 3d   the CRM lost Tuesday
+  leadline delivery retry --cause 6xq0m2k4v9tz         all that died of one cause
+  leadline delivery list --job 01J8H6KQH4YG3XR8RWM6T6XFQE   what a job touched
+  leadline delivery retry --waiting --integration crm  what waits for its retry, now
   leadline delivery why 01J8H6KQH4YG3XR8RWM6T6XFQE     what it waits for, and who lets it go
   leadline delivery hold --integration crm             push nothing that waits, until it is released
   leadline delivery skip --integration crm --state dead --class rejected
@@ -69,6 +72,9 @@ pub(crate) enum Verb {
         ids: Vec<String>,
         #[command(flatten)]
         filter: Filter,
+        /// Those that wait for their retry or for a target's pause: push them now
+        #[arg(long, conflicts_with = "states")]
+        waiting: bool,
         /// Change nothing; say how many and how long
         #[arg(long)]
         dry_run: bool,
@@ -102,6 +108,15 @@ pub(crate) struct Filter {
     /// Whose last error contains this
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
+    /// Dead of this cause, as `failure list` shows it
+    #[arg(long, value_name = "CAUSE")]
+    cause: Option<String>,
+    /// What this job last brought back or made
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+    /// That died since then: a time, or how long ago (2h, 3d)
+    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    died_since: Option<Timestamp>,
     /// Since then: a time, or how long ago (2h, 3d). Delivered ones go by when they were delivered,
     /// others by when they came to be
     #[arg(long, value_name = "WHEN", value_parser = input::moment)]
@@ -131,7 +146,9 @@ impl Filter {
             failure_class: self.class.unwrap_or_default(),
             error: self.error.unwrap_or_default(),
             at,
-            ..Default::default()
+            cause: self.cause.unwrap_or_default(),
+            job_id: self.job.unwrap_or_default(),
+            died: self.died_since.map(|since| v1::Window { since: Some(moment(since)), until: None }),
         }
     }
 }
@@ -144,10 +161,23 @@ impl Verb {
                 let client = context.client().await?;
                 let filter = Some(filter.into_proto(undelivered));
                 let request = v1::ListDeliveriesRequest { filter, page: Some(page.into()) };
-                let deliveries: Vec<Delivery> = shapes(client.list_deliveries(request).await?.deliveries);
-                let columns =
-                    ["id", "lead", "integration_id", "event", "state", "reason", "attempts", "due_at"];
-                context.out.list(&deliveries, &columns)
+                let answer = client.list_deliveries(request).await?;
+                let more = answer.next_page_token;
+                let deliveries: Vec<Delivery> = shapes(answer.deliveries);
+                let columns = [
+                    "lead_name",
+                    "company",
+                    "integration",
+                    "state",
+                    "reason",
+                    "error",
+                    "attempts",
+                    "due_at",
+                    "id",
+                ];
+                context.out.list(&deliveries, &columns)?;
+                note_more(context, &more);
+                Ok(())
             }
             Self::Show { id } => {
                 let client = context.client().await?;
@@ -158,7 +188,10 @@ impl Verb {
             Self::Hold(which) => which.run(context, Move::Hold).await,
             Self::Release(which) => which.run(context, Move::Release).await,
             Self::Skip(which) => which.run(context, Move::Skip).await,
-            Self::Retry { ids, filter, dry_run, re_render, no_wait } => {
+            Self::Retry { ids, mut filter, waiting, dry_run, re_render, no_wait } => {
+                if waiting {
+                    filter.states.push("pending".to_owned());
+                }
                 let mut request = retry_request(ids, filter.into_proto(false))?;
                 request.re_render = re_render;
                 let client = context.client().await?;

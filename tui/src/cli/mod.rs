@@ -7,6 +7,7 @@ mod company;
 mod credentials;
 mod delivery;
 mod error;
+mod failure;
 mod flow;
 mod hold;
 mod import;
@@ -107,6 +108,9 @@ enum Command {
     /// Attempts: each push with what was sent and what came back
     #[command(subcommand)]
     Attempt(attempt::Verb),
+    /// What fails, grouped by cause
+    #[command(subcommand)]
+    Failure(failure::Verb),
     /// Attempts and what operators did, in one order of time
     Activity(activity::Activity),
     /// The daemons, the queue, the database: how the whole stands
@@ -202,6 +206,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::Job(verb)) => verb.run(context).await,
         Some(Command::Attempt(verb)) => verb.run(context).await,
         Some(Command::Audit(verb)) => verb.run(context).await,
+        Some(Command::Failure(verb)) => verb.run(context).await,
         Some(Command::Activity(activity)) => activity.run(context).await,
         Some(Command::System(verb)) => verb.run(context).await,
         Some(Command::Notice(verb)) => verb.run(context).await,

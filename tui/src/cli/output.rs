@@ -120,6 +120,11 @@ impl Out {
         Ok(())
     }
 
+    /// Prints a document of several lines as it is; on a terminal, what could command it is shown instead.
+    pub fn document(&self, text: &str) -> Result<(), CliError> {
+        if self.format == Format::Table { print(&display_block(text)) } else { print(text) }
+    }
+
     /// Prints one JSON object as one line, whatever the form.
     pub fn json_line(&self, item: &impl Serialize) -> Result<(), CliError> {
         let line = serde_json::to_string(item).map_err(unprintable)?;

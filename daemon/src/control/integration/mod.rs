@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, integration_service_server::IntegrationService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, mutate};
+use super::{Answer, Control, check, mutate, words};
 use crate::{connectors, store::integration::read::IntegrationFilter};
 
 mod enable;
@@ -29,10 +29,16 @@ impl IntegrationService for Control {
         let (limit, after) = check::page(request.page.as_ref())?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let after = check::optional_id("after", after)?;
-        let filter = IntegrationFilter { company, ids: None, after, limit: Some(limit) };
-        let integrations = self.store.integration_views(&filter).await?;
+        let badges = words::read_badges(&request.badges)?;
+        // A badge is made of many things: it is looked for among all.
+        let page = badges.is_empty().then_some(limit);
+        let filter = IntegrationFilter { company, ids: None, after, limit: page };
+        let mut integrations = self.store.integration_views(&filter).await?;
+        integrations.retain(|view| badges.is_empty() || badges.contains(&view.health.badge));
+        integrations.truncate(usize::try_from(limit).unwrap_or_default());
+        let next_page_token = words::next_page(&integrations, limit, |view| view.id.to_string());
         let integrations = integrations.into_iter().map(v1::Integration::from).collect();
-        Ok(Response::new(v1::ListIntegrationsResponse { integrations }))
+        Ok(Response::new(v1::ListIntegrationsResponse { integrations, next_page_token }))
     }
 
     async fn get_integration(&self, request: Request<v1::GetIntegrationRequest>) -> Answer<v1::Integration> {

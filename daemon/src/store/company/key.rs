@@ -9,6 +9,7 @@ use crate::{
         Store,
         company::find_optional_company,
         operator::command::{Command, Refusal},
+        sealed,
     },
 };
 
@@ -47,11 +48,6 @@ impl From<Row> for IntakeKey {
             revoked_at: row.revoked_at.map(jiff_sqlx::Timestamp::to_jiff),
         }
     }
-}
-
-/// The place that a key's signing secret is sealed for.
-pub(in crate::store) fn secret_place(key: KeyId) -> String {
-    format!("intake_key/{key}/secret")
 }
 
 pub(in crate::store) async fn company_of(db: &mut PgConnection, key: KeyId) -> Result<CompanyId, Refusal> {
@@ -101,8 +97,9 @@ impl Command {
         rate_per_second: Option<f64>,
     ) -> Result<IntakeKey, Refusal> {
         let id = KeyId::generate();
-        let sealed =
-            secret.map(|secret| self.store.sealer.seal(&secret_place(id), secret.expose_secret().as_bytes()));
+        let value = secret.map(|secret| {
+            self.store.sealer.seal(&sealed::intake_secret(company, id), secret.expose_secret().as_bytes())
+        });
         let row = sqlx::query_as!(
             Row,
             "INSERT INTO intake_key (company_id, id, prefix, token_hash, require_signature, sealed_secret, rate_per_second)
@@ -112,8 +109,8 @@ impl Command {
             id.uuid(),
             prefix,
             &token_hash[..],
-            sealed.is_some(),
-            sealed,
+            value.is_some(),
+            value,
             rate_per_second,
         )
         .fetch_one(&mut *self.tx)

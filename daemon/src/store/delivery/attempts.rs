@@ -27,6 +27,9 @@ pub struct AttemptView {
     /// The lead's uuid as received; none for a test.
     pub lead: Option<String>,
     pub lead_id: Option<LeadId>,
+    /// Name and e-mail address; empty for a test and once erased.
+    pub lead_name: String,
+    pub lead_email: String,
     pub event: String,
     pub number: i32,
     pub trigger: String,
@@ -77,6 +80,8 @@ pub(in crate::store) struct Row {
     delivery_id: Option<Uuid>,
     lead: Option<String>,
     lead_id: Option<Uuid>,
+    lead_name: Option<String>,
+    lead_email: Option<String>,
     event: String,
     number: i32,
     trigger: String,
@@ -107,6 +112,8 @@ impl From<Row> for AttemptView {
             delivery: row.delivery_id.map(DeliveryId::from),
             lead: row.lead,
             lead_id: row.lead_id.map(LeadId::from),
+            lead_name: row.lead_name.unwrap_or_default(),
+            lead_email: row.lead_email.unwrap_or_default(),
             event: row.event,
             number: row.number,
             trigger: row.trigger,
@@ -119,11 +126,13 @@ impl From<Row> for AttemptView {
 
 /// What a list shows of an attempt that is called `a`, with [`JOINS`].
 pub(super) const COLUMNS: &str = "a.company_id, c.name AS company_name, a.integration_id, i.name AS integration_name, \
-                                  a.id, a.delivery_id, l.uuid AS lead, a.lead_id, a.event, a.number, a.trigger, \
+                                  a.id, a.delivery_id, l.uuid AS lead, a.lead_id, \
+                                  p.name AS lead_name, p.email AS lead_email, a.event, a.number, a.trigger, \
                                   a.operator, a.started_at, a.delivered, a.class, a.error, a.status_code, a.duration_ms";
 pub(super) const JOINS: &str = "JOIN company c ON c.id = a.company_id \
                                 JOIN integration i ON i.company_id = a.company_id AND i.id = a.integration_id \
-                                LEFT JOIN lead l ON l.company_id = a.company_id AND l.id = a.lead_id";
+                                LEFT JOIN lead l ON l.company_id = a.company_id AND l.id = a.lead_id \
+                                LEFT JOIN person p ON p.company_id = a.company_id AND p.lead_id = a.lead_id";
 
 /// A query of finished attempts, open behind its WHERE.
 fn finished() -> QueryBuilder<Postgres> {
@@ -250,7 +259,7 @@ impl Store {
         Ok(integration.map(IntegrationId::from))
     }
 
-    async fn attempt_detail(
+    pub(in crate::store) async fn attempt_detail(
         &self,
         company: CompanyId,
         integration: IntegrationId,
@@ -298,19 +307,20 @@ impl Store {
             Row,
             r#"SELECT i.company_id AS "company_id!", c.name AS "company_name!", i.integration_id AS "integration_id!",
                       g.name AS "integration_name!", i.attempt_id AS "id!", i.delivery_id, l.uuid AS "lead?",
-                      d.lead_id AS "lead_id?", d.event AS "event!", d.attempts + 1 AS "number!", i.trigger AS "trigger!", i.operator,
+                      d.lead_id AS "lead_id?", p.name AS "lead_name?", p.email AS "lead_email?", d.event AS "event!", d.attempts + 1 AS "number!", i.trigger AS "trigger!", i.operator,
                       i.claimed_at AS "started_at!", NULL::boolean AS delivered, NULL AS class, NULL AS error,
                       NULL::smallint AS status_code, NULL::integer AS duration_ms
                FROM in_flight i JOIN daemon m ON m.id = i.daemon_id
                JOIN delivery d ON d.company_id = i.company_id AND d.id = i.delivery_id
                JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
+               LEFT JOIN person p ON p.company_id = d.company_id AND p.lead_id = d.lead_id
                JOIN company c ON c.id = i.company_id
                JOIN integration g ON g.company_id = i.company_id AND g.id = i.integration_id
                WHERE ($1::uuid IS NULL OR i.integration_id = $1)
                  AND ($2::uuid IS NULL OR i.delivery_id = $2)
                  AND ($3::uuid IS NULL OR i.attempt_id = $3)
                UNION ALL
-               SELECT p.company_id, c.name, p.integration_id, g.name, p.id, NULL, NULL, NULL, 'webhook.test', 1, 'test',
+               SELECT p.company_id, c.name, p.integration_id, g.name, p.id, NULL, NULL, NULL, NULL, NULL, 'webhook.test', 1, 'test',
                       p.operator, p.requested_at, NULL, NULL, NULL, NULL, NULL
                FROM probe p JOIN company c ON c.id = p.company_id
                JOIN integration g ON g.company_id = p.company_id AND g.id = p.integration_id
@@ -356,6 +366,8 @@ mod tests {
             delivery: None,
             lead: None,
             lead_id: None,
+            lead_name: String::new(),
+            lead_email: String::new(),
             event: "webhook.test".into(),
             number: 1,
             trigger: "test".into(),

@@ -7,7 +7,7 @@ use crate::{
         ids::{AttemptId, CompanyId, IntegrationId},
         integration::ProbeKind,
     },
-    store::{Change, Error, Store, integration::credentials_place, micros, queue::finish::AttemptRecord},
+    store::{Change, Error, Store, micros, queue::finish::AttemptRecord, sealed},
 };
 
 /// A probe that this daemon carries out.
@@ -48,8 +48,10 @@ impl Store {
         let probes = rows.into_iter().map(|row| {
             let integration: IntegrationId = row.integration_id.into();
             let candidate = match row.sealed_candidate {
-                Some(sealed) => {
-                    let plain = self.sealer.open(&credentials_place(integration), &sealed)?;
+                Some(value) => {
+                    let plain = self
+                        .sealer
+                        .open(&sealed::credentials(CompanyId(row.company_id), integration), &value)?;
                     let text =
                         String::from_utf8(plain.to_vec()).map_err(|_| Error::Corrupt("credentials"))?;
                     Some(SecretString::from(text))

@@ -13,20 +13,18 @@ use crate::{
         Error, Store,
         integration::LockedIntegration,
         operator::command::{Command, Refusal},
+        sealed,
     },
 };
 
-fn place(integration: IntegrationId, version: i32) -> String {
-    format!("signing_secret/{integration}/{version}")
-}
-
 fn open(
     store: &Store,
+    company: CompanyId,
     integration: IntegrationId,
     version: i32,
-    sealed: &[u8],
+    value: &[u8],
 ) -> Result<SecretString, Error> {
-    let plain = store.sealer.open(&place(integration, version), sealed)?;
+    let plain = store.sealer.open(&sealed::signing_secret(company, integration, version), value)?;
     String::from_utf8(plain).map(SecretString::from).map_err(|_| Error::Corrupt("signing secret"))
 }
 
@@ -50,7 +48,7 @@ pub(in crate::store) async fn live(
     .map(|row| {
         Ok(SigningSecret {
             version: row.version,
-            secret: open(store, integration, row.version, &row.sealed)?,
+            secret: open(store, company, integration, row.version, &row.sealed)?,
             expires_at: row.expires_at.map(|at| at.to_jiff().as_second()),
             staged: row.staged,
         })
@@ -104,7 +102,7 @@ impl Command {
             company.0,
             integration.uuid(),
             version,
-            self.store.sealer.seal(&place(integration, version), secret.as_bytes()),
+            self.store.sealer.seal(&sealed::signing_secret(company, integration, version), secret.as_bytes()),
         )
         .execute(&mut *self.tx)
         .await?;
@@ -129,7 +127,7 @@ impl Command {
         )
         .fetch_one(&mut *self.tx)
         .await?;
-        let known = open(&self.store, id, current.version, &current.sealed)?;
+        let known = open(&self.store, company, id, current.version, &current.sealed)?;
         if known.expose_secret() == secret.expose_secret() {
             return Err(Refusal::Invalid(
                 "this is the secret that signs already: bring another one".to_owned(),

@@ -15,8 +15,9 @@ use crate::{
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
         lead::Accepted,
+        person::Person,
     },
-    store::{Error, Store, flow, heard, queue::enqueue::enqueue},
+    store::{Error, Store, flow, heard, queue::enqueue::enqueue, sealed},
 };
 
 /// Everything intake decides on, at one version of the company's configuration.
@@ -66,6 +67,8 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// The canonical event text.
     pub body: Bytes,
+    /// Who it is, for lists and searches.
+    pub person: Person,
     pub deliveries: Vec<NewDelivery>,
 }
 
@@ -96,6 +99,7 @@ impl NewEvent {
             event: EventId::generate(),
             kind,
             body: accepted.body(kind),
+            person: Person::of(&accepted.event),
             deliveries,
         }
     }
@@ -162,7 +166,7 @@ impl Store {
         let flows = flow::deciding(&mut tx, company).await?;
         tx.commit().await?;
         let keys = keys.into_iter().map(|key| {
-            let view = self.key_view(key.id.into(), key.token_hash, key.sealed_secret)?;
+            let view = self.key_view(company, key.id.into(), key.token_hash, key.sealed_secret)?;
             Ok::<_, Error>(KeyView { rate_per_second: key.rate_per_second, ..view })
         });
         let integrations = integrations.into_iter().map(|row| IntakeIntegration {
@@ -184,10 +188,16 @@ impl Store {
         }))
     }
 
-    fn key_view(&self, id: KeyId, hash: Vec<u8>, sealed: Option<Vec<u8>>) -> Result<KeyView, Error> {
+    fn key_view(
+        &self,
+        company: CompanyId,
+        id: KeyId,
+        hash: Vec<u8>,
+        value: Option<Vec<u8>>,
+    ) -> Result<KeyView, Error> {
         let token_hash = hash.try_into().map_err(|_| Error::Corrupt("intake key"))?;
-        let signing_secret = match sealed {
-            Some(sealed) => Some(self.open_text(&format!("intake_key/{id}/secret"), &sealed)?),
+        let signing_secret = match value {
+            Some(value) => Some(self.open_text(&sealed::intake_secret(company, id), &value)?),
             None => None,
         };
         Ok(KeyView { id, token_hash, signing_secret, rate_per_second: None })

@@ -5,14 +5,18 @@ use leadline_proto::v1;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{body, lead_state, raw, shapes, text, time};
+use super::{body, lead_state, raw, shapes, text, time, word};
 
 /// A lead in a list.
 #[derive(Debug, Serialize)]
 pub(crate) struct Lead {
     uuid: String,
     company_id: i64,
+    company: String,
+    name: Option<String>,
+    email: Option<String>,
     state: String,
+    undelivered: u32,
     received_at: Option<Timestamp>,
     updated_at: Option<Timestamp>,
 }
@@ -23,8 +27,42 @@ impl From<v1::Lead> for Lead {
             state: lead_state(it.state()),
             uuid: it.uuid,
             company_id: it.company_id,
+            company: it.company_name,
+            name: text(it.name),
+            email: text(it.email),
+            undelivered: it.undelivered,
             received_at: time(it.received_at),
             updated_at: time(it.updated_at),
+        }
+    }
+}
+
+/// A lead that was found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Found {
+    uuid: String,
+    company_id: i64,
+    company: String,
+    name: Option<String>,
+    email: Option<String>,
+    phone: Option<String>,
+    state: String,
+    received_at: Option<Timestamp>,
+    undelivered: u32,
+}
+
+impl From<v1::Lead> for Found {
+    fn from(it: v1::Lead) -> Self {
+        Self {
+            state: lead_state(it.state()),
+            uuid: it.uuid,
+            company_id: it.company_id,
+            company: it.company_name,
+            name: text(it.name),
+            email: text(it.email),
+            phone: text(it.phone),
+            received_at: time(it.received_at),
+            undelivered: it.undelivered,
         }
     }
 }
@@ -63,11 +101,20 @@ pub(crate) struct Delivery {
     reason: Option<String>,
     attempts: u32,
     due_at: Option<Timestamp>,
+    integration: String,
+    company: String,
+    lead_name: Option<String>,
+    lead_email: Option<String>,
+    failure_class: Option<String>,
+    error: Option<String>,
+    cause: Option<String>,
+    job_id: Option<String>,
 }
 
 impl From<v1::Delivery> for Delivery {
     fn from(it: v1::Delivery) -> Self {
         Self {
+            failure_class: text(word(it.failure_class().as_str_name(), "FAILURE_CLASS_")),
             id: it.id,
             lead: it.lead,
             integration_id: it.integration_id,
@@ -76,6 +123,13 @@ impl From<v1::Delivery> for Delivery {
             reason: text(it.reason),
             attempts: it.attempts,
             due_at: time(it.due_at),
+            integration: it.integration_name,
+            company: it.company_name,
+            lead_name: text(it.lead_name),
+            lead_email: text(it.lead_email),
+            error: text(it.error),
+            cause: text(it.cause),
+            job_id: text(it.job_id),
         }
     }
 }
@@ -202,6 +256,10 @@ pub(crate) struct Attempt {
     error: Option<String>,
     started_at: Option<Timestamp>,
     duration_ms: Option<u32>,
+    integration: String,
+    company: String,
+    lead_name: Option<String>,
+    lead_email: Option<String>,
 }
 
 impl Attempt {
@@ -228,6 +286,10 @@ impl From<v1::Attempt> for Attempt {
             error: text(it.error),
             started_at: time(it.started_at),
             duration_ms: it.duration_ms,
+            integration: it.integration_name,
+            company: it.company_name,
+            lead_name: text(it.lead_name),
+            lead_email: text(it.lead_email),
         }
     }
 }

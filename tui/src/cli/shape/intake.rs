@@ -124,6 +124,28 @@ pub(crate) struct Erased {
     running: u64,
 }
 
+/// `lead erase --email`: all leads of a person.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErasedPerson {
+    uuids: Vec<String>,
+    skipped: u64,
+    deliveries: u64,
+    attempts: u64,
+    running: u64,
+}
+
+impl From<v1::ErasePersonResponse> for ErasedPerson {
+    fn from(it: v1::ErasePersonResponse) -> Self {
+        Self {
+            uuids: it.uuids,
+            skipped: it.skipped,
+            deliveries: it.deliveries,
+            attempts: it.attempts,
+            running: it.running,
+        }
+    }
+}
+
 impl From<v1::EraseLeadResponse> for Erased {
     fn from(it: v1::EraseLeadResponse) -> Self {
         Self {
