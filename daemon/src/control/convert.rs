@@ -11,6 +11,7 @@ use crate::{
         company::{Company, key::IntakeKey},
         delivery::{
             attempts::{AttemptDetail, AttemptView},
+            calls::CallRecord,
             read::DeliveryView,
         },
         integration::{
@@ -251,7 +252,26 @@ pub(super) fn attempt_answer(attempt: AttemptView, detail: AttemptDetail) -> v1:
     let headers = |pairs: Vec<(String, String)>| {
         pairs.into_iter().map(|(name, value)| v1::Header { name, value }).collect()
     };
+    let call = |call: CallRecord| v1::AttemptCall {
+        method: call.method,
+        url: call.url,
+        request_headers: headers(call.request_headers),
+        request_body: call.request_body,
+        status: call.status.map(u32::from),
+        response_headers: headers(call.response_headers),
+        response_body: call.response_body,
+        started_at: attempt
+            .started_at
+            .checked_add(jiff::SignedDuration::from_millis(call.after_ms.into()))
+            .ok()
+            .map(time),
+        duration_ms: call.duration_ms,
+        error: call.error.unwrap_or_default(),
+    };
+    let calls = detail.calls.into_iter().map(call).collect();
     let detail = v1::AttemptDetail {
+        calls,
+        note: detail.note.unwrap_or_default(),
         method: detail.method.unwrap_or_default(),
         url: detail.url.unwrap_or_default(),
         request_headers: headers(detail.request_headers),

@@ -48,6 +48,7 @@ mod mutate;
 mod notice;
 mod preview;
 mod push;
+mod record;
 mod retry;
 mod secret;
 mod status;

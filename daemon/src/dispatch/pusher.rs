@@ -384,6 +384,8 @@ fn record(item: &Claimed, pending: &Pending, tried: AttemptResult, config_versio
         failure: failure(tried.outcome),
         sent: tried.sent,
         answer: tried.answer,
+        calls: tried.calls,
+        note: tried.note,
         config_version,
     }
 }

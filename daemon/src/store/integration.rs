@@ -20,6 +20,7 @@ use crate::{
 
 pub mod probe;
 pub mod read;
+mod refresh;
 pub mod removal;
 mod reset;
 pub mod secret;

@@ -145,6 +145,22 @@ pub(crate) struct DeliveryShown {
     created_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
     history: Vec<Attempt>,
+    records: Vec<Record>,
+}
+
+/// A thing that the target made of a lead.
+#[derive(Debug, Serialize)]
+pub(crate) struct Record {
+    kind: String,
+    id: String,
+    url: Option<String>,
+    integration: String,
+}
+
+impl From<v1::Record> for Record {
+    fn from(it: v1::Record) -> Self {
+        Self { kind: it.kind, id: it.id, url: text(it.url), integration: it.integration_name }
+    }
 }
 
 impl From<v1::GetDeliveryResponse> for DeliveryShown {
@@ -158,6 +174,7 @@ impl From<v1::GetDeliveryResponse> for DeliveryShown {
             finished_at: time(delivery.finished_at),
             delivery: delivery.into(),
             history: shapes(it.attempts),
+            records: shapes(it.records),
         }
     }
 }
@@ -311,6 +328,40 @@ pub(crate) struct AttemptShown {
     secret_version: Option<u32>,
     mapping_version: Option<u32>,
     operator: Option<String>,
+    note: Option<String>,
+    calls: Vec<Call>,
+}
+
+/// A call of an attempt, as it was made.
+#[derive(Debug, Serialize)]
+struct Call {
+    method: String,
+    url: String,
+    request_headers: Vec<Header>,
+    request_body: Option<String>,
+    status: Option<u32>,
+    response_headers: Vec<Header>,
+    response_body: Option<String>,
+    started_at: Option<Timestamp>,
+    duration_ms: u32,
+    error: Option<String>,
+}
+
+impl From<v1::AttemptCall> for Call {
+    fn from(it: v1::AttemptCall) -> Self {
+        Self {
+            method: it.method,
+            url: it.url,
+            request_headers: shapes(it.request_headers),
+            request_body: it.request_body,
+            status: it.status,
+            response_headers: shapes(it.response_headers),
+            response_body: it.response_body,
+            started_at: time(it.started_at),
+            duration_ms: it.duration_ms,
+            error: text(it.error),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -343,6 +394,8 @@ impl From<v1::GetAttemptResponse> for AttemptShown {
             secret_version: (detail.secret_version > 0).then_some(detail.secret_version),
             mapping_version: (detail.mapping_version > 0).then_some(detail.mapping_version),
             operator: text(detail.operator),
+            note: text(detail.note),
+            calls: shapes(detail.calls),
         }
     }
 }

@@ -5,7 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{shapes, text, time};
+use super::{delivery::Record, shapes, text, time};
 
 /// A request that the intake refused, nobody's data in it.
 #[derive(Debug, Serialize)]
@@ -66,6 +66,7 @@ pub(crate) struct Trace {
     state: String,
     received_at: Option<Timestamp>,
     steps: Vec<Step>,
+    records: Vec<Record>,
 }
 
 /// Something that happened to a lead.
@@ -109,6 +110,7 @@ impl From<v1::TraceLeadResponse> for Trace {
             company_id: lead.company_id,
             received_at: time(lead.received_at),
             steps: shapes(it.steps),
+            records: shapes(it.records),
         }
     }
 }
