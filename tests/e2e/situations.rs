@@ -104,7 +104,7 @@ async fn a_person_who_is_missing_in_the_crm_is_found_explained_and_brought_there
     keys.press("3").await;
     keys.sees(&["Find a lead"]).await;
     keys.types("sarah patel").await;
-    keys.sees(&["Sarah Patel", "The Old Barn"]).await;
+    keys.sees(&["Sarah Patel", "The Old"]).await;
     keys.press("Enter").await;
     keys.sees(&["It is dead since", "firstname"]).await;
     keys.press("r").await;
@@ -219,14 +219,14 @@ async fn one_cause_among_others_is_retried_as_a_whole_and_nothing_else() {
 
     let mut keys = Keys::start(&daemon).await;
     keys.press("2").await;
-    keys.sees(&["Failures by cause 2", "✗ 12", "✗ 4"]).await;
+    keys.sees(&["Failures by cause", "✗ 12", "PROPERTY_DOESNT_EXIST"]).await;
     keys.press("r").await;
     keys.sees(&["Retry the 12 dead deliveries of this cause?", "Type 12 to confirm"]).await;
     keys.types("12").await;
     keys.press("Enter").await;
     wait_state(&operator, &one, "delivered", 8).await;
     wait_state(&operator, &two, "delivered", 4).await;
-    keys.sees(&["Failures by cause 1", "✗ 4"]).await;
+    keys.console.wait_for_none(&["✗ 12", "PROPERTY_DOESNT_EXIST"]).await;
     keys.took("e: one cause among others", 9);
     assert_eq!(receiver.count(), 4, "the other cause was left alone");
     drop(keys);
