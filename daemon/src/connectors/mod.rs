@@ -285,7 +285,7 @@ fn named_as(kinds: &[&str], things: &Ids, url: impl Fn(&str, &str) -> Option<Str
 }
 
 /// Under which it is kept where a login directs calls to, and people find what was made.
-const SITE: &str = "site";
+const SITE: &str = "_site";
 
 /// One push: what to bring, and under which id.
 #[derive(Clone, Copy, Debug)]
