@@ -269,10 +269,9 @@ pub fn records(
 
 /// Each thing with where it is seen.
 fn named(things: &Ids, url: impl Fn(&str, &str) -> Option<String>) -> Vec<Record> {
-    things
-        .iter()
-        .map(|(kind, id)| Record { kind: kind.clone(), id: id.clone(), url: url(kind, id) })
-        .collect()
+    // A connector's own notes begin with an underscore.
+    let shown = things.iter().filter(|(kind, _)| !kind.starts_with('_'));
+    shown.map(|(kind, id)| Record { kind: kind.clone(), id: id.clone(), url: url(kind, id) }).collect()
 }
 
 /// The things of these kinds, in this order, each with where it is seen.
