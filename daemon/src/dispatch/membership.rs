@@ -121,7 +121,7 @@ impl Membership {
             adopting: Vec::new(),
         };
         if is_sole {
-            membership.store.bury(id, true).await?;
+            membership.store.remove_expired(id, true).await?;
         }
         membership.beat().await?;
         Ok(membership)
@@ -163,7 +163,7 @@ impl Membership {
             self.lease.living.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&living);
             self.send(Event::Living(living));
         }
-        self.store.bury(self.lease.id(), false).await?;
+        self.store.remove_expired(self.lease.id(), false).await?;
         self.adopt().await?;
         if self.living.len() > 1 {
             self.store.forget_wakes().await?;
