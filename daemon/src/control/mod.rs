@@ -54,6 +54,7 @@ mod secret;
 mod status;
 mod system;
 mod targets;
+mod unskip;
 mod watch;
 mod words;
 
