@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-short bench-console dist faults queue-cases ledger storm vendor-check ci fmt lint sqlx doc
+.PHONY: demo test bench bench-short bench-console dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
@@ -8,6 +8,7 @@ faults: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test
 storm: ; LEADLINE_STORM_LEADS=1000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e storm:: -- --nocapture
 ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e ledger:: -- --nocapture
 vendor-check: ; scripts/vendor-check
+client-check: ; scripts/client-check
 ci: ; .ci/run
 dist: ; scripts/dist
 fmt: ; cargo fmt --all

@@ -6,11 +6,11 @@ use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files = [
+        "failure",
         "company",
         "integration",
         "delivery",
         "activity",
-        "failure",
         "flow",
         "hold",
         "intake",

@@ -19,7 +19,7 @@ use crate::{
     postgres::{data_dir::DataDir, embedded::Cluster, setup},
     push,
     secrets::master_key,
-    store::{Hub, Store, delivery::retention, ensure_partitions},
+    store::{Hub, Store, delivery::retention, ensure_partitions, tend},
     telemetry,
 };
 
@@ -178,7 +178,11 @@ fn start_keepers(parts: &mut Parts, cluster: Option<&Cluster>, store: &Store, me
         let store = store.clone();
         |stop| async move {
             let housekeeping = stop.run_until_cancelled(keep_house(store.clone()));
-            tokio::join!(retention::keep(store, stop.clone()), housekeeping);
+            tokio::join!(
+                retention::keep(store.clone(), stop.clone()),
+                tend::tend(store, stop.clone()),
+                housekeeping
+            );
             Ok(())
         }
     });

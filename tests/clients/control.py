@@ -51,15 +51,23 @@ class Reflection:
 
     def __init__(self, channel):
         declare_reflection()
-        self.call = channel.stream_stream(
-            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=message_class("reflection.Response").FromString,
+        self.call, self.call_before = (
+            channel.stream_stream(
+                f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=message_class("reflection.Response").FromString,
+            )
+            for version in ("v1", "v1alpha")
         )
         self.known = set()
 
     def ask(self, **question):
         return next(iter(self.call(iter([message_class("reflection.Request")(**question)]), timeout=30)))
+
+    def services_before(self):
+        question = message_class("reflection.Request")(list_services="*")
+        answer = next(iter(self.call_before(iter([question]), timeout=30)))
+        return [service.name for service in answer.services.service]
 
     def services(self):
         # A field of one-of that is empty is still to be sent, so something is put into it.
@@ -133,7 +141,8 @@ def work(channel, receiver):
     except grpc.RpcError as error:
         refusal = {"code": error.code().name, "message": error.details()}
     return {
-        "services": names,
+        "services": sorted(names),
+        "services_before": sorted(reflection.services_before()),
         "company": json_format.MessageToDict(company, preserving_proto_field_name=True),
         "signing_secret": created.signing_secret,
         "listed": [integration.name for integration in listed],

@@ -79,7 +79,7 @@ fn ids(list: &Value) -> Vec<String> {
 
 fn integration_shape() -> Value {
     json!({
-        "id": "id", "name": "text", "connector": "text", "enabled": "bool", "company_id": "integer",
+        "id": "id", "name": "text", "connector": "text", "enabled": "bool", "company_id": "integer", "company": "text", "skipped": "integer",
         "badge": "text", "last_pushed_at": null, "failure_count": "integer", "dead": "integer",
         "held": "integer", "pending": "integer", "last_error": null, "last_error_at": null,
         "oldest_undelivered_at": null, "throttled_until": null, "next_retry_at": null,
@@ -97,14 +97,15 @@ fn attempt_shape() -> Value {
     json!({
         "id": "id", "delivery_id": "id", "lead": "id", "number": "integer", "trigger": "text", "state": "text",
         "status_code": "integer", "failure_class": null, "error": null, "started_at": "time",
-        "duration_ms": "integer",
+        "duration_ms": "integer", "integration": "text", "company": "text", "lead_name": "text", "lead_email": "text",
     })
 }
 
 fn delivery_shape() -> Value {
     json!({
         "id": "id", "lead": "id", "integration_id": "id", "event": "text", "state": "text", "reason": null,
-        "attempts": "integer", "due_at": null,
+        "attempts": "integer", "due_at": null, "integration": "text", "company": "text", "lead_name": "text",
+        "lead_email": "text", "failure_class": null, "error": null, "cause": null, "job_id": null,
     })
 }
 
@@ -129,18 +130,20 @@ async fn companies_and_keys() {
     assert_eq!(mill, json!({"id": id, "name": "The Mill", "plan": "starter"}));
 
     let whole = json!({"id": "integer", "name": "text", "plan": "text", "brand": null, "created_at": "time",
-        "paused_at": null, "quiet_hours": null});
+        "paused_at": null, "quiet_hours": null, "last_lead_at": null});
     let list = cli.json(&["company", "list"]).await;
     assert_eq!(shape(&list), json!([with(whole.clone(), json!({"brand": "text"})), whole]));
     assert_eq!((&list[0]["name"], &list[1]["name"]), (&json!("The Mill"), &json!("The Old Barn")));
     assert_eq!(cli.json(&["company", "list", "--limit", "1"]).await, json!([list[0]]));
     assert_eq!(cli.json(&["company", "list", "--after", &id.to_string()]).await, json!([list[1]]));
     for reference in ["7", "The Old Barn"] {
-        assert_eq!(cli.json(&["company", "show", reference]).await, list[1]);
+        let page = cli.json(&["company", "show", reference]).await;
+        let empty = json!({"leads_24h": 0, "refused_24h": 0, "keys": [], "integrations": [], "flows": []});
+        assert_eq!(page, with(list[1].clone(), empty));
     }
     let updated = cli.json(&["company", "update", "7", "--name", "The Barn", "--brand", "Leadpush"]).await;
     assert_eq!(updated, with(list[1].clone(), json!({"name": "The Barn", "brand": "Leadpush"})));
-    assert_eq!(cli.json(&["company", "update", "7", "--brand", ""]).await["brand"], Value::Null);
+    assert_eq!(cli.json(&["company", "update", "7", "--clear-brand"]).await["brand"], Value::Null);
     assert_eq!(cli.json(&["company", "set-plan", "The Barn", "--plan", "multi"]).await["plan"], "multi");
 
     let key = cli.json(&["intake-key", "create", "--company", "7"]).await;
@@ -226,7 +229,13 @@ async fn secrets_are_shown_where_they_are_made_and_nowhere_else() {
     let brought = cli.run_with(third, &args).await.json();
     assert_eq!((&brought["signing_secret"], &brought["rotation"]), (&Value::Null, &json!("none")));
     let attempt = cli.json(&["integration", "test", "hook"]).await;
-    assert_eq!(shape(&attempt), with(attempt_shape(), json!({"delivery_id": null, "lead": null})));
+    assert_eq!(
+        shape(&attempt),
+        with(
+            attempt_shape(),
+            json!({"delivery_id": null, "lead": null, "lead_name": null, "lead_email": null})
+        )
+    );
     assert_eq!((&attempt["trigger"], &attempt["state"]), (&json!("test"), &json!("delivered")));
 
     let attempt = attempt["id"].as_str().unwrap();
@@ -262,7 +271,8 @@ async fn leads_deliveries_and_attempts() {
     let second = scene.post(LEAD.replacen("01j8h6kqh4", "01j8h6kqh9", 1)).await;
     scene.wait_for(&second, "delivered").await;
     let leads = cli.json(&["lead", "list", "--company", "7"]).await;
-    let lead = json!({"uuid": "id", "company_id": "integer", "state": "text", "received_at": "time", "updated_at": null});
+    let lead = json!({"uuid": "id", "company_id": "integer", "company": "text", "name": "text", "email": "text",
+        "state": "text", "undelivered": "integer", "received_at": "time", "updated_at": null});
     assert_eq!(shape(&leads), json!([lead, lead]));
     assert_eq!(leads[1]["uuid"], UUID, "newest first");
 
@@ -393,7 +403,10 @@ async fn a_watch_is_a_line_for_each_change() {
     let mut line =
         async || -> Value { serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap() };
     let first = line().await;
-    assert_eq!(shape(&first), json!({"change": "text", "integration": integration_shape()}));
+    assert_eq!(
+        shape(&first),
+        json!({"change": "text", "integration": with(integration_shape(), json!({"skipped": null}))})
+    );
     assert_eq!((&first["change"], &first["integration"]["name"]), (&json!("snapshot"), &json!("hook")));
     scene.cli.json(&["integration", "disable", "hook"]).await;
     let changed = line().await;

@@ -330,7 +330,7 @@ async fn refusals_are_there_for_operators_and_rates_hold() {
             {"pointer": "/lead/event_date", "detail": "must be a date as YYYY-MM-DD"},
         ])
     );
-    assert_eq!(kept[1]["body"]["lead"]["event_type"], "weding");
+    assert_eq!(kept[1]["body"]["lead"]["event_type"], "xxxxxx");
     assert_eq!(kept[1]["body"]["lead"]["name"], "xxxxx xxxxx");
     let text = kept.to_string().to_lowercase();
     for personal in ["sarah", "patel", "example.com", "447700900123", "9f3axj"] {

@@ -1,4 +1,5 @@
-//! Clients that are not ours: Python's gRPC, which learns the whole API from the daemon by reflection.
+//! Clients that are not ours: Python's gRPC, which learns the whole API from the daemon by reflection, and Node's, which
+//! reads our files. `scripts/client-check` runs these tests with the newest of both.
 
 use std::process::Stdio;
 
@@ -8,9 +9,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 /// The first Python that has gRPC; the system's packages serve the system's own, which need not come first.
-async fn python() -> Option<&'static str> {
-    for python in ["python3", "/usr/bin/python3"] {
-        let mut command = Command::new(python);
+async fn python() -> Option<String> {
+    let wanted = std::env::var("LEADLINE_TEST_PYTHON").ok();
+    for python in wanted.into_iter().chain(["python3".to_owned(), "/usr/bin/python3".to_owned()]) {
+        let mut command = Command::new(&python);
         command.args(["-c", "import grpc, google.protobuf"]).stderr(Stdio::null());
         if command.status().await.is_ok_and(|status| status.success()) {
             return Some(python);
@@ -51,6 +53,15 @@ async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
         assert!(services.contains(&&*format!("leadline.control.v1.{service}Service")), "{services:?}");
     }
     assert!(services.contains(&"grpc.health.v1.Health"), "{services:?}");
+    let but_reflection = |names: &Value| -> Vec<String> {
+        let names = names.as_array().unwrap().iter().filter_map(Value::as_str);
+        names.filter(|name| !name.starts_with("grpc.reflection.")).map(ToOwned::to_owned).collect()
+    };
+    assert_eq!(
+        but_reflection(&seen["services"]),
+        but_reflection(&seen["services_before"]),
+        "v1alpha tells the same"
+    );
     assert_eq!((&seen["company"]["name"], &seen["company"]["plan"]), (&json!("The Mill"), &json!("pro")));
     assert!(seen["signing_secret"].as_str().unwrap().starts_with("whsec_"));
     assert_eq!((&seen["listed"], &seen["test"]), (&json!(["script"]), &json!("delivered")));
@@ -60,4 +71,30 @@ async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
     assert!(receiver.requests().iter().any(|request| request.path == "/script"));
     daemon.stop().await;
     receiver.stop().await;
+}
+
+#[tokio::test]
+async fn nodes_client_reads_our_files_and_lists_what_there_is() {
+    // The system packages no such client: it is where `scripts/client-check` says.
+    let Ok(modules) = std::env::var("LEADLINE_TEST_NODE_MODULES") else {
+        eprintln!("left out: this needs Node with @grpc/grpc-js; `scripts/client-check` fetches it");
+        return;
+    };
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    operator.company(7).await;
+    let output = Command::new("node")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/control.cjs"))
+        .arg(daemon.socket())
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../proto"))
+        .env("NODE_PATH", modules)
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(seen["companies"], json!(["The Old Barn"]));
+    assert_eq!(seen["refusal"]["code"], 5, "NOT_FOUND");
+    daemon.stop().await;
 }

@@ -45,11 +45,11 @@ async fn plans_allow_none_one_or_any_number() {
         if allowed < 5 {
             let refused = connect(&operator, plan, "one-too-many").await.unwrap_err();
             assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
-            for part in [&*format!("plan {plan} allows"), "--disabled", "set-plan"] {
+            for part in [&*format!("plan {plan} allows"), "--disabled", "change the plan"] {
                 assert!(refused.message().contains(part), "{part}: {refused}");
             }
         }
-        let request = v1::ListIntegrationsRequest { company: plan.into(), page: None };
+        let request = v1::ListIntegrationsRequest { company: plan.into(), ..Default::default() };
         let there = operator.integrations().list_integrations(request).await.unwrap().into_inner();
         assert_eq!(there.integrations.len(), allowed, "{plan}");
     }

@@ -199,6 +199,7 @@ impl Scene {
             event: EventId::generate(),
             kind,
             body: "{}".into(),
+            person: Default::default(),
             deliveries: vec![NewDelivery { id, integration: self.integration, fate, arrival: Arrival::AsIs }],
         }
     }

@@ -76,8 +76,11 @@ async fn another_user_is_turned_away_by_every_method() {
     let _relay = relay(dir.path(), daemon.socket(), NOBODY).await;
     let near = dir.path().join("relay.sock");
     let stranger = control(&near).await;
-    let others =
-        ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"];
+    let others = [
+        "/grpc.health.v1.Health/Check",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ];
     for path in methods.into_iter().chain(others.map(|path| path.parse().unwrap())) {
         assert_eq!(call(&stranger, path.clone()).await, Code::PermissionDenied, "{path}");
     }

@@ -3,6 +3,7 @@
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
 use leadline_tests::{Daemon, Operator, post_lead, request_id, wait_until};
+use leadlined::domain::cause::CauseId;
 use prost::{
     Message as _,
     bytes::{Buf as _, BufMut as _},
@@ -158,6 +159,10 @@ struct Scene {
     delivery: String,
     attempt: String,
     job: String,
+    /// What the delivery died of.
+    cause: String,
+    /// The lead's.
+    email: String,
     /// The id of a request that was carried out.
     taken: String,
 }
@@ -198,6 +203,12 @@ impl Scene {
         let attempt = operator.finished(&integration).await[0].id.clone();
         // From here on nothing is pushed: only what is asked for changes.
         let pool = daemon.database().pool().await;
+        let cause = "SELECT cause_id FROM undelivered WHERE cause_id IS NOT NULL";
+        wait_until("its cause is named", async || {
+            sqlx::query(cause).fetch_optional(&pool).await.unwrap().is_some()
+        })
+        .await;
+        let cause = CauseId(sqlx::query_scalar(cause).fetch_one(&pool).await.unwrap()).to_string();
         let taken = request_id();
         let pause = v1::UpdateCompanyRequest {
             request_id: taken.clone(),
@@ -223,6 +234,8 @@ impl Scene {
             delivery,
             attempt,
             job,
+            cause,
+            email: sample_lead(1)["lead"]["email"].as_str().unwrap().to_owned(),
             taken,
         }
     }
@@ -245,6 +258,9 @@ impl Scene {
             ("connector", _) => "webhook",
             ("config", _) => &config,
             ("when", _) => "true",
+            ("cause", _) => &self.cause,
+            ("text", _) => "guest",
+            ("email", _) => &self.email,
             ("json", _) => &line,
             _ => return None,
         };
@@ -294,7 +310,9 @@ impl Scene {
         wait_until("nothing is under way", async || {
             let idle = "SELECT NOT EXISTS (SELECT FROM probe) AND NOT EXISTS (SELECT FROM claim)
                         AND NOT EXISTS (SELECT FROM job WHERE state = 'running')
-                        AND NOT EXISTS (SELECT FROM integration WHERE deleted_at IS NOT NULL)";
+                        AND NOT EXISTS (SELECT FROM integration WHERE deleted_at IS NOT NULL)
+                        AND NOT EXISTS (SELECT FROM lead_recent)
+                        AND NOT EXISTS (SELECT FROM undelivered WHERE state = 'dead' AND cause_id IS NULL)";
             sqlx::query_scalar(idle).fetch_one(&self.pool).await.unwrap()
         })
         .await;

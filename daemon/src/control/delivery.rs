@@ -3,7 +3,7 @@
 use leadline_proto::v1::{self, delivery_service_server::DeliveryService};
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, convert, words};
+use super::{Answer, Control, check, convert, failure::cause_id, words};
 use crate::store::{
     delivery::{
         attempts::AttemptsOf,
@@ -40,7 +40,13 @@ impl DeliveryService for Control {
         let delivery = self.store.delivery_view(check::id("delivery", &request.get_ref().id)?).await?;
         let of = AttemptsOf::Delivery(delivery.company, delivery.id);
         let attempts = self.store.attempts(of, None, ATTEMPTS).await?;
+        let of = (delivery.integration, delivery.id);
+        let records = match delivery.lead.parse() {
+            Ok(lead) => self.records(delivery.company, lead, Some(of)).await?,
+            Err(_) => Vec::new(),
+        };
         Ok(Response::new(v1::GetDeliveryResponse {
+            records,
             delivery: Some(delivery.into()),
             attempts: attempts.into_iter().map(v1::Attempt::from).collect(),
         }))
@@ -62,6 +68,7 @@ impl Control {
     ) -> Result<DeliveryFilter, Refusal> {
         let mut filter = DeliveryFilter {
             lead: check::optional_id("lead", &asked.lead)?,
+            waiting: asked.waiting,
             states: convert::states(asked)?,
             class: convert::failure_class(&asked.failure_class)?,
             error: check::optional(&asked.error).map(|error| error.replace('\0', "")),
@@ -71,6 +78,12 @@ impl Control {
             filter.since = convert::read_time("since", at.since.as_ref())?;
             filter.until = convert::read_time("until", at.until.as_ref())?;
         }
+        if let Some(died) = &asked.died {
+            filter.died_since = convert::read_time("died.since", died.since.as_ref())?;
+            filter.died_until = convert::read_time("died.until", died.until.as_ref())?;
+        }
+        filter.cause = check::optional(&asked.cause).map(cause_id).transpose()?;
+        filter.job = check::optional_id("job", &asked.job_id)?;
         let company = check::optional(&asked.company);
         filter.company = self.store.find_optional_company(company).await?;
         if let Some(integration) = check::optional(&asked.integration) {

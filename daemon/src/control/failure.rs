@@ -1,25 +1,186 @@
 //! Failures, grouped by cause.
 
+use jiff::{Timestamp, ToSpan as _};
 use leadline_proto::v1::{self, failure_service_server::FailureService};
-use tonic::{Request, Status};
+use serde_json::json;
+use tonic::{Request, Response};
 
-use super::Answer;
-use super::Control;
+use super::{Answer, Control, check, convert, words};
+use crate::{
+    domain::cause::{self, Action, CauseId},
+    store::{
+        failure::list::{FailureFilter, FailureView, Place},
+        operator::command::Refusal,
+    },
+};
 
 #[tonic::async_trait]
 impl FailureService for Control {
-    async fn list_failures(&self, _: Request<v1::ListFailuresRequest>) -> Answer<v1::ListFailuresResponse> {
-        Err(Status::unimplemented("failures are not grouped yet"))
+    async fn list_failures(
+        &self,
+        request: Request<v1::ListFailuresRequest>,
+    ) -> Answer<v1::ListFailuresResponse> {
+        let request = request.into_inner();
+        let limit = usize::try_from(words::page_size(request.page_size)?).unwrap_or_default();
+        let skip = match &*request.page_token {
+            "" => 0,
+            token => token.parse().map_err(|_| {
+                Refusal::Invalid(format!("page_token {token:?}: send the next_page_token of the page before"))
+            })?,
+        };
+        let mut filter = FailureFilter {
+            company: self.store.find_optional_company(check::optional(&request.company)).await?,
+            since: convert::read_time("since", request.since.as_ref())?,
+            classes: words::read_failure_classes(&request.failure_classes)?,
+            include_snoozed: request.include_snoozed,
+            ..FailureFilter::default()
+        };
+        if let Some(integration) = check::optional(&request.integration) {
+            let company = check::optional(&request.company);
+            let (company, integration) = self.store.find_integration(company, integration).await?;
+            (filter.company, filter.integration) = (Some(company), Some(integration));
+        }
+        let found = self.store.failures(&filter, skip, limit).await?;
+        let next = skip.saturating_add(limit);
+        Ok(Response::new(v1::ListFailuresResponse {
+            failures: found.page.into_iter().map(v1::Failure::from).collect(),
+            next_page_token: if found.has_more { next.to_string() } else { String::new() },
+            deliveries: convert::count(found.deliveries),
+            leads: convert::count(found.leads),
+            snoozed: convert::count(found.snoozed),
+        }))
     }
 
-    async fn get_failure(&self, _: Request<v1::GetFailureRequest>) -> Answer<v1::GetFailureResponse> {
-        Err(Status::unimplemented("failures are not grouped yet"))
+    async fn get_failure(&self, request: Request<v1::GetFailureRequest>) -> Answer<v1::GetFailureResponse> {
+        let failure = self.store.failure(cause_id(&request.get_ref().cause)?).await?;
+        Ok(Response::new(v1::GetFailureResponse { failure: Some(failure.into()) }))
     }
 
     async fn snooze_failure(
         &self,
-        _: Request<v1::SnoozeFailureRequest>,
+        request: Request<v1::SnoozeFailureRequest>,
     ) -> Answer<v1::SnoozeFailureResponse> {
-        Err(Status::unimplemented("failures are not grouped yet"))
+        self.mutate(request, |mut command, request| async move {
+            let cause = cause_id(&request.cause)?;
+            let until = snoozed_until(&request)?;
+            let snoozed = command.snooze_cause(cause, until).await?;
+            for company in snoozed.companies {
+                let state = |at: Option<Timestamp>| at.map(|at| json!({ "snoozed_until": at.to_string() }));
+                command
+                    .audit(company, &format!("cause {cause}"), state(snoozed.before), state(until))
+                    .await?;
+            }
+            let answer = v1::SnoozeFailureResponse {
+                cause: cause.to_string(),
+                snoozed_until: until.map(convert::time),
+            };
+            Ok((command, answer))
+        })
+        .await
+    }
+}
+
+/// Until when a request wants a cause snoozed; none ends it.
+fn snoozed_until(request: &v1::SnoozeFailureRequest) -> Result<Option<Timestamp>, Refusal> {
+    let until = convert::read_time("until", request.until.as_ref())?;
+    let span = words::read_duration("span", request.span.as_ref())?;
+    match (until, span) {
+        (Some(_), Some(_)) => check::invalid("send either until or span, not both"),
+        (Some(until), None) => Ok(Some(until)),
+        (None, Some(span)) => {
+            let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+            Ok(Timestamp::now().checked_add(seconds.seconds()).ok())
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+impl From<FailureView> for v1::Failure {
+    fn from(view: FailureView) -> Self {
+        let (sample_delivery_id, sample_error) = match view.sample {
+            Some((id, error)) => (id.to_string(), error),
+            None => Default::default(),
+        };
+        let money = view.money.into_iter().map(|(currency, minor)| v1::Money { currency, minor });
+        let trend = view.trend.into_iter().map(|(at, deliveries)| v1::TrendPoint {
+            at: Some(convert::time(at)),
+            deliveries: convert::count(deliveries),
+        });
+        Self {
+            cause: view.cause.to_string(),
+            connector: view.connector,
+            failure_class: words::failure_class(view.class).into(),
+            text: view.text,
+            sample_error,
+            sample_delivery_id,
+            deliveries: convert::count(view.dead + view.retrying),
+            dead: convert::count(view.dead),
+            retrying: convert::count(view.retrying),
+            leads: convert::count(view.leads),
+            money: money.collect(),
+            integrations: view.places.into_iter().map(v1::FailureIntegration::from).collect(),
+            first_at: Some(convert::time(view.first_at)),
+            last_at: Some(convert::time(view.last_at)),
+            trend: trend.collect(),
+            changed_before: view.changed_before.into_iter().map(v1::AuditLine::from).collect(),
+            advice: cause::advice(view.class).to_owned(),
+            actions: cause::actions(view.class).iter().map(|action| action_of(*action).into()).collect(),
+            snoozed_until: view.snoozed_until.map(convert::time),
+        }
+    }
+}
+
+impl From<Place> for v1::FailureIntegration {
+    fn from(place: Place) -> Self {
+        Self {
+            id: place.integration.to_string(),
+            name: place.name,
+            company_id: place.company.0,
+            company_name: place.company_name,
+            deliveries: convert::count(place.deliveries),
+        }
+    }
+}
+
+const fn action_of(action: Action) -> v1::FailureAction {
+    match action {
+        Action::ReplaceCredentials => v1::FailureAction::ReplaceCredentials,
+        Action::EditMapping => v1::FailureAction::EditMapping,
+        Action::EditConfig => v1::FailureAction::EditConfig,
+        Action::Test => v1::FailureAction::Test,
+        Action::Retry => v1::FailureAction::Retry,
+        Action::RetryReRendered => v1::FailureAction::RetryReRendered,
+        Action::Wait => v1::FailureAction::Wait,
+        Action::Skip => v1::FailureAction::Skip,
+    }
+}
+
+impl super::mutate::Mutating for v1::SnoozeFailureRequest {
+    const METHOD: &'static str = "SnoozeFailure";
+
+    fn request_id(&self) -> &str {
+        &self.request_id
+    }
+}
+
+/// The id of a cause.
+pub(super) fn cause_id(text: &str) -> Result<CauseId, Refusal> {
+    text.parse().map_err(|error| Refusal::Invalid(format!("cause {text:?} is {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snooze_ends_at_a_time_or_behind_a_span() {
+        let until = Some(prost_types::Timestamp { seconds: 60, nanos: 0 });
+        let span = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+        let asked = |until, span| v1::SnoozeFailureRequest { until, span, ..Default::default() };
+        assert_eq!(snoozed_until(&asked(None, None)).unwrap(), None);
+        assert_eq!(snoozed_until(&asked(until, None)).unwrap(), Timestamp::from_second(60).ok());
+        assert!(snoozed_until(&asked(None, span)).unwrap().unwrap() > Timestamp::now());
+        let both = snoozed_until(&asked(until, span)).unwrap_err();
+        assert_eq!(both.to_string(), "send either until or span, not both");
     }
 }

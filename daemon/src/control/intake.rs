@@ -43,8 +43,9 @@ impl IntakeService for Control {
     async fn trace_lead(&self, request: Request<v1::TraceLeadRequest>) -> Answer<v1::TraceLeadResponse> {
         let request = request.into_inner();
         let (lead, steps) = self.store.trace(check::optional(&request.company), &request.uuid).await?;
+        let records = self.records(lead.company, lead.id, None).await?;
         let steps = steps.into_iter().map(v1::TraceStep::from).collect();
-        Ok(Response::new(v1::TraceLeadResponse { lead: Some(lead.into()), steps }))
+        Ok(Response::new(v1::TraceLeadResponse { lead: Some(lead.into()), steps, records }))
     }
 
     async fn erase_lead(&self, request: Request<v1::EraseLeadRequest>) -> Answer<v1::EraseLeadResponse> {
@@ -61,6 +62,14 @@ impl IntakeService for Control {
                 Ok((command, erased.into()))
             })
             .await?;
+        self.clean_up_erasures();
+        Ok(answer)
+    }
+}
+
+impl Control {
+    /// Cleans up behind pushes that were under way when their lead was erased.
+    pub(super) fn clean_up_erasures(&self) {
         let store = self.store.clone();
         self.go_on_with(async move {
             for _ in 0..CLEANINGS {
@@ -72,7 +81,6 @@ impl IntakeService for Control {
                 tokio::time::sleep(CLEANING_GAP).await;
             }
         });
-        Ok(answer)
     }
 }
 

@@ -1,12 +1,20 @@
-//! Leads: what became of them, and finding them.
+//! Leads: what became of them, finding them, and everything that is kept of a person.
 
 use std::pin::Pin;
 
-use futures::Stream;
+use futures::{Stream, stream};
 use leadline_proto::v1::{self, lead_service_server::LeadService};
+use serde_json::{json, value::RawValue};
 use tonic::{Request, Response, Status};
 
 use super::{Answer, Control, check, words};
+use crate::{
+    domain::{
+        evidence::Evidence,
+        ids::{CompanyId, LeadId},
+    },
+    store::operator::command::Refusal,
+};
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<v1::ExportPersonResponse, Status>> + Send>>;
 
@@ -34,21 +42,154 @@ impl LeadService for Control {
         }))
     }
 
-    async fn find_leads(&self, _: Request<v1::FindLeadsRequest>) -> Answer<v1::FindLeadsResponse> {
-        Err(Status::unimplemented("leads are not indexed yet"))
+    async fn find_leads(&self, request: Request<v1::FindLeadsRequest>) -> Answer<v1::FindLeadsResponse> {
+        let request = request.into_inner();
+        let (limit, after) = check::page(request.page.as_ref())?;
+        let after = check::optional_id("after", after)?;
+        let company = self.store.find_optional_company(check::optional(&request.company)).await?;
+        let found = self.store.find_leads(company, &request.text, after, limit).await?;
+        Ok(Response::new(v1::FindLeadsResponse {
+            next_page_token: words::next_page(&found.leads, limit, |lead| lead.id.to_string()),
+            leads: found.leads.into_iter().map(v1::Lead::from).collect(),
+            is_scan: found.is_scan,
+        }))
     }
 
-    async fn get_evidence(&self, _: Request<v1::GetEvidenceRequest>) -> Answer<v1::GetEvidenceResponse> {
-        Err(Status::unimplemented("leads are not indexed yet"))
+    async fn get_evidence(
+        &self,
+        request: Request<v1::GetEvidenceRequest>,
+    ) -> Answer<v1::GetEvidenceResponse> {
+        let request = request.into_inner();
+        let company = check::optional(&request.company);
+        let evidence = self.store.evidence(company, &request.uuid, request.mask).await?;
+        let (document, content_type) = match v1::EvidenceFormat::try_from(request.format) {
+            Ok(v1::EvidenceFormat::Unspecified | v1::EvidenceFormat::Markdown) => {
+                (evidence.markdown().into_bytes(), "text/markdown")
+            }
+            Ok(v1::EvidenceFormat::Json) => (printed(&evidence)?, "application/json"),
+            Err(_) => check::invalid(format!("format {}: use a value of EvidenceFormat", request.format))?,
+        };
+        Ok(Response::new(v1::GetEvidenceResponse { document, content_type: content_type.to_owned() }))
     }
 
     type ExportPersonStream = Pieces;
 
-    async fn export_person(&self, _: Request<v1::ExportPersonRequest>) -> Answer<Self::ExportPersonStream> {
-        Err(Status::unimplemented("leads are not indexed yet"))
+    async fn export_person(
+        &self,
+        request: Request<v1::ExportPersonRequest>,
+    ) -> Answer<Self::ExportPersonStream> {
+        let request = request.into_inner();
+        let company = self.store.find_optional_company(check::optional(&request.company)).await?;
+        let leads = self.store.leads_of_person(company, &request.email).await?;
+        if leads.is_empty() {
+            Err(nobody(&request.email))?;
+        }
+        let export = Export { control: self.clone(), email: request.email, leads, next: 0 };
+        Ok(Response::new(Box::pin(stream::try_unfold(export, |mut export| async move {
+            let piece = export.piece().await?;
+            Ok(piece.map(|json| (v1::ExportPersonResponse { json }, export)))
+        }))))
     }
 
-    async fn erase_person(&self, _: Request<v1::ErasePersonRequest>) -> Answer<v1::ErasePersonResponse> {
-        Err(Status::unimplemented("leads are not indexed yet"))
+    async fn erase_person(
+        &self,
+        request: Request<v1::ErasePersonRequest>,
+    ) -> Answer<v1::ErasePersonResponse> {
+        let asked = request.get_ref();
+        let company = self.store.find_optional_company(check::optional(&asked.company)).await?;
+        let leads = self.store.leads_of_person(company, &asked.email).await?;
+        if asked.dry_run {
+            let found = self.store.leads_by_ids_of(&leads).await?;
+            let uuids = found.into_iter().map(|lead| lead.uuid).collect();
+            return Ok(Response::new(v1::ErasePersonResponse { uuids, ..Default::default() }));
+        }
+        let answer = self
+            .mutate(request, |mut command, request| async move {
+                if leads.is_empty() {
+                    return Err(nobody(&request.email));
+                }
+                let mut answer = v1::ErasePersonResponse::default();
+                for (company, lead) in leads {
+                    let erased = command.erase_lead(Some(&company.to_string()), &lead.to_string()).await?;
+                    let after = json!({ "erased": true, "skipped": erased.skipped,
+                        "deliveries": erased.deliveries, "attempts": erased.attempts });
+                    command.audit(company, &format!("lead {lead}"), None, Some(after)).await?;
+                    answer.skipped += erased.skipped;
+                    answer.deliveries += erased.deliveries;
+                    answer.attempts += erased.attempts;
+                    answer.running += erased.running;
+                    answer.uuids.push(erased.uuid);
+                }
+                Ok((command, answer))
+            })
+            .await?;
+        self.clean_up_erasures();
+        Ok(answer)
+    }
+}
+
+/// No lead has an address.
+fn nobody(email: &str) -> Refusal {
+    Refusal::NotFound(format!(
+        "no lead has the e-mail address {email:?}: `leadline lead find` finds parts of it"
+    ))
+}
+
+fn printed(evidence: &Evidence) -> Result<Vec<u8>, Status> {
+    serde_json::to_vec_pretty(evidence).map_err(|error| {
+        tracing::error!(%error, "evidence cannot be printed");
+        Status::internal("the evidence cannot be printed: read it as Markdown")
+    })
+}
+
+/// An export under way.
+struct Export {
+    control: Control,
+    email: String,
+    leads: Vec<(CompanyId, LeadId)>,
+    /// 0 is the head of the document, then a lead each, then its end.
+    next: usize,
+}
+
+impl Export {
+    async fn piece(&mut self) -> Result<Option<Vec<u8>>, Status> {
+        let at = self.next;
+        self.next += 1;
+        if at == 0 {
+            let email = serde_json::Value::from(self.email.clone());
+            return Ok(Some(format!("{{\"email\": {email}, \"leads\": [").into_bytes()));
+        }
+        let Some((company, lead)) = self.leads.get(at - 1) else {
+            return Ok((at == self.leads.len() + 1).then(|| b"]}\n".to_vec()));
+        };
+        let comma = if at > 1 { ", " } else { "" };
+        // Erased since: nothing is kept of it.
+        let Some((evidence, events)) = self.control.store.kept_of_lead(*company, *lead).await? else {
+            return Ok(Some(format!("{comma}null").into_bytes()));
+        };
+        let raw =
+            |body: Vec<u8>| String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
+        let kept = Kept { evidence: &evidence, bodies: events.into_iter().filter_map(raw).collect() };
+        let text = serde_json::to_string(&kept).map_err(|error| {
+            tracing::error!(%error, "a lead cannot be exported");
+            Status::internal("a lead cannot be printed: see the daemon's log")
+        })?;
+        Ok(Some(format!("{comma}{text}").into_bytes()))
+    }
+}
+
+/// A lead in an export: what happened, and each event as it is kept.
+#[derive(serde::Serialize)]
+struct Kept<'a> {
+    #[serde(flatten)]
+    evidence: &'a Evidence,
+    bodies: Vec<Box<RawValue>>,
+}
+
+impl super::mutate::Mutating for v1::ErasePersonRequest {
+    const METHOD: &'static str = "ErasePerson";
+
+    fn request_id(&self) -> &str {
+        &self.request_id
     }
 }

@@ -3,6 +3,8 @@
 
 use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 
+use authority::AnyAuthority;
+use futures::StreamExt as _;
 use leadline_proto::v1::{
     activity_service_server::ActivityServiceServer, attempt_service_server::AttemptServiceServer,
     audit_service_server::AuditServiceServer, company_service_server::CompanyServiceServer,
@@ -26,6 +28,7 @@ mod ask_again;
 mod attempt;
 mod audit;
 mod auth;
+mod authority;
 mod bind;
 mod check;
 mod company;
@@ -45,11 +48,13 @@ mod mutate;
 mod notice;
 mod preview;
 mod push;
+mod record;
 mod retry;
 mod secret;
 mod status;
 mod system;
 mod targets;
+mod unskip;
 mod watch;
 mod words;
 
@@ -156,15 +161,20 @@ pub async fn serve(
     health.set_serving::<ActivityServiceServer<Control>>().await;
     health.set_serving::<SystemServiceServer<Control>>().await;
     health.set_serving::<WatchServiceServer<Control>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(leadline_proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(leadline_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Published clients still ask for the version before.
+    let (reflection, reflection_before) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    let connections = UnixListenerStream::new(listener).map(|stream| stream.map(AnyAuthority::new));
     // tonic takes in at most 4 MB a message unless told otherwise, and sets no limit to what goes out.
     Server::builder()
         .layer(InterceptorLayer::new(auth::Admins { own_uid }))
         .add_service(health_service)
         .add_service(reflection)
+        .add_service(reflection_before)
         .add_service(CompanyServiceServer::new(control.clone()))
         .add_service(IntakeKeyServiceServer::new(control.clone()))
         .add_service(IntakeServiceServer::new(control.clone()))
@@ -183,7 +193,7 @@ pub async fn serve(
         .add_service(ActivityServiceServer::new(control.clone()))
         .add_service(SystemServiceServer::new(control.clone()))
         .add_service(WatchServiceServer::new(control))
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await?;
     tracker.close();
     tracker.wait().await;

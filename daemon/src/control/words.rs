@@ -3,7 +3,10 @@
 use leadline_proto::v1;
 
 use super::check;
-use crate::{domain::outcome::FailureClass, store::operator::command::Refusal};
+use crate::{
+    domain::{badge::Badge, outcome::FailureClass},
+    store::operator::command::Refusal,
+};
 
 /// The state of a lead.
 pub(super) fn lead_state(word: &str) -> v1::LeadState {
@@ -46,6 +49,19 @@ pub(super) fn read_failure_classes(classes: &[i32]) -> Result<Vec<FailureClass>,
         known.ok_or_else(|| Refusal::Invalid(format!("failure class {word}: use a value of FailureClass")))
     };
     classes.iter().map(class).collect()
+}
+
+/// The badges that a request asks for; none for any.
+pub(super) fn read_badges(badges: &[i32]) -> Result<Vec<Badge>, Refusal> {
+    let badge = |word: &i32| match v1::Badge::try_from(*word) {
+        Ok(v1::Badge::Disabled) => Ok(Badge::Disabled),
+        Ok(v1::Badge::Credentials) => Ok(Badge::Credentials),
+        Ok(v1::Badge::Failing) => Ok(Badge::Failing),
+        Ok(v1::Badge::Retrying) => Ok(Badge::Retrying),
+        Ok(v1::Badge::Ok) => Ok(Badge::Ok),
+        Ok(v1::Badge::Unspecified) | Err(_) => check::invalid(format!("badge {word}: use a value of Badge")),
+    };
+    badges.iter().map(badge).collect()
 }
 
 /// The states of attempts that a request asks for.
@@ -123,6 +139,8 @@ mod tests {
             "failure class 9: use a value of FailureClass"
         );
         assert_eq!(refused(read_lead_state(9).unwrap_err()), "state 9: use a value of LeadState");
+        assert_eq!(refused(read_badges(&[9]).unwrap_err()), "badge 9: use a value of Badge");
+        assert_eq!(read_badges(&[3, 5]).unwrap(), [Badge::Failing, Badge::Ok]);
         assert_eq!(refused(read_attempt_states(&[0]).unwrap_err()), "state 0: use a value of AttemptState");
         assert_eq!(
             refused(page_size(1001).unwrap_err()),

@@ -6,7 +6,10 @@ use tokio::sync::mpsc;
 
 use super::{intake_store::IntakeStore, problem::Problem, views::KeyMatch};
 use crate::{
-    domain::{ids::RefusalId, redact::redact},
+    domain::{
+        ids::RefusalId,
+        redact::{redact, redact_detail, redact_pointer},
+    },
     store::company::refusal::NewRefusal,
 };
 
@@ -44,8 +47,10 @@ impl Refusals {
             key: matched.key_id(),
             path,
             status: i16::try_from(problem.status().as_u16()).unwrap_or_default(),
-            detail: problem.detail().to_owned(),
-            errors: errors.map(|error| (error.pointer.clone(), error.detail.clone())).collect(),
+            detail: redact_detail(problem.detail()),
+            errors: errors
+                .map(|error| (redact_pointer(&error.pointer), redact_detail(&error.detail)))
+                .collect(),
             body: body.map(redact),
         });
     }

@@ -114,6 +114,8 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgPool, SetupError> {
         ("statement_timeout", "30s"),
         ("lock_timeout", "10s"),
         ("idle_in_transaction_session_timeout", "30s"),
+        // Compiling a statement takes longer than running it; a table without statistics would have it compiled.
+        ("jit", "off"),
     ]);
     Ok(PgPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)

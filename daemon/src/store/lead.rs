@@ -14,8 +14,10 @@ use crate::{
 };
 
 pub mod erase;
+pub mod evidence;
 pub mod import;
 pub mod intake;
+pub mod person;
 pub mod read;
 pub mod save;
 pub mod trace;

@@ -16,6 +16,7 @@ use crate::{
 pub mod activity;
 pub mod company;
 pub mod delivery;
+pub mod failure;
 pub mod flow;
 mod hub;
 pub mod integration;
@@ -27,6 +28,7 @@ mod pulse;
 pub mod queue;
 pub mod sealed;
 pub mod system;
+pub mod tend;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;
@@ -152,6 +154,14 @@ impl Store {
             silence_max: SILENCE_MAX,
             pulse: pulse::Pulse::default(),
         }
+    }
+
+    /// A store for tests that ask no database anything.
+    #[cfg(test)]
+    pub(crate) fn unconnected() -> Self {
+        let pool =
+            sqlx::postgres::PgPoolOptions::new().connect_lazy_with(sqlx::postgres::PgConnectOptions::new());
+        Self::new(pool, Sealer::new(&[0; 32]), Arc::new(Hub::new().0))
     }
 
     /// The same, with what connectors say of their lanes.

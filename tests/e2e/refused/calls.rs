@@ -70,8 +70,9 @@ fn calls(scene: &Scene) -> Vec<Asked> {
     let never = || Some(prost_types::Timestamp { seconds: i64::MIN, nanos: 0 });
     let page = Some(Page { limit: 1001, after: String::new() });
     vec![
+        call("AttemptService/ListAttempts", ListAttemptsRequest { status_code: 1000, ..Default::default() }, "status_code 1000: give a status of HTTP, or 0 for any"),
+        call("LeadService/GetEvidence", GetEvidenceRequest { uuid: put("$lead"), format: 9, ..Default::default() }, "format 9: use a value of EvidenceFormat"),
         call("AttemptService/ListAttempts", ListAttemptsRequest { integration: "hook".into(), delivery: put("$delivered"), ..Default::default() }, "send either an integration or a delivery, not both"),
-        call("AttemptService/ListAttempts", ListAttemptsRequest::default(), "name an integration, by its id or its name"),
         call("AttemptService/AwaitAttempt", AwaitAttemptRequest { attempt: put("$none"), delivery: put("$delivered"), after_number: 0 }, "send either an attempt or a delivery, not both"),
         call("AttemptService/AwaitAttempt", AwaitAttemptRequest { delivery: put("$delivered"), after_number: 5, ..Default::default() }, "delivery $delivered is delivered after 1 attempts and is not being pushed: retry or release it"),
         call("CompanyService/ListCompanies", ListCompaniesRequest { page, silent_for: None }, "limit 1001: at most 1000; take the next page with `after`"),
@@ -94,7 +95,7 @@ fn calls(scene: &Scene) -> Vec<Asked> {
         retry(vec![put("$none"); 10_001], None, "10001 ids are too many, at most 10000: send a filter instead"),
         hold(vec![], None, "name deliveries to hold, or send a filter"),
         hold(named(), found(), "send either ids or a filter, not both"),
-        hold(vec![], Some(DeliveryFilter::default()), "the filter is empty: name a company, an integration, a lead or the like"),
+        hold(vec![], Some(DeliveryFilter::default()), "say which deliveries: name a company, an integration, a lead, a cause or a job"),
         call("FlowService/GetFlow", GetFlowRequest::default(), "name a flow, by its id or its name"),
         call("FlowService/TestFlow", TestFlowRequest::default(), "name a flow, or a company and a condition"),
         call("FlowService/TestFlow", TestFlowRequest { flow: "rule".into(), company: "7".into(), ..Default::default() }, "name a flow or a company, not both: a flow has its company"),

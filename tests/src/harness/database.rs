@@ -81,7 +81,7 @@ impl Database {
 
     /// Everything that operators and senders can change, as one text: equal texts mean that nothing changed.
     pub async fn contents(&self) -> String {
-        const TABLES: [&str; 19] = [
+        const TABLES: [&str; 20] = [
             "company",
             "intake_key",
             "integration",
@@ -92,6 +92,7 @@ impl Database {
             "signing_secret",
             "integration_stat",
             "lead",
+            "person",
             "saved_lead",
             "event",
             "delivery",

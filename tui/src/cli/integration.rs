@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, credentials, input, preview,
+    CliError, Context, Page,
+    columns::column,
+    credentials, input, note_more, preview,
     rotation::Rotate,
     shape::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, shapes},
     wait,
@@ -14,6 +16,8 @@ use crate::client::Client;
 const EVENTS: [&str; 2] = ["lead.created", "lead.updated"];
 const PAYLOADS: [&str; 2] = ["v1", "save_lead"];
 const ROUTINGS: [&str; 2] = ["all", "flows"];
+
+const BADGES: [&str; 5] = ["disabled", "credentials", "failing", "retrying", "ok"];
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -36,6 +40,9 @@ pub(crate) enum Verb {
         /// Only of this company
         #[arg(long, value_name = "ID")]
         company: Option<String>,
+        /// Only with one of these badges
+        #[arg(long = "badge", value_name = "BADGE", value_delimiter = ',', value_parser = BADGES)]
+        badges: Vec<String>,
         #[command(flatten)]
         page: Page,
     },
@@ -200,7 +207,9 @@ impl Verb {
         let client = context.client().await?;
         let integration = match self {
             Self::Create(create) => return create.run(context, &client).await,
-            Self::List { company, page } => return list(context, &client, company, page).await,
+            Self::List { company, badges, page } => {
+                return list(context, &client, company, &badges, page).await;
+            }
             Self::Delete { reference, yes } => return delete(context, &client, reference, yes).await,
             Self::Test { reference, no_wait } => {
                 return wait::test(context, &client, reference.integration, no_wait).await;
@@ -310,7 +319,7 @@ async fn help_connector(context: &Context, client: &Client, name: &str) -> Resul
         )));
     };
     context.out.note(&format!("{}: {}", connector.name, connector.summary));
-    let columns = ["name", "kind", "required", "default", "help"];
+    let columns = ["name", "kind", "required", "default", "help"].map(column);
     if connector.credentials.is_empty() {
         return context.out.whole_list(&shapes::<_, ConfigField>(connector.config), &columns);
     }
@@ -319,30 +328,30 @@ async fn help_connector(context: &Context, client: &Client, name: &str) -> Resul
         fields.into_iter().map(|field| field.of(part)).collect::<Vec<_>>()
     };
     let fields = [of(connector.config, "config"), of(connector.credentials, "credentials")].concat();
-    context.out.whole_list(&fields, &["part", "name", "kind", "required", "default", "help"])
+    context.out.whole_list(&fields, &["part", "name", "kind", "required", "default", "help"].map(column))
 }
 
 async fn list(
     context: &Context,
     client: &Client,
     company: Option<String>,
+    badges: &[String],
     page: Page,
 ) -> Result<(), CliError> {
-    let request =
-        v1::ListIntegrationsRequest { company: company.unwrap_or_default(), page: Some(page.into()) };
-    let integrations: Vec<Integration> = shapes(client.list_integrations(request).await?.integrations);
-    let columns = [
-        "id",
-        "company_id",
-        "name",
-        "connector",
-        "badge",
-        "last_pushed_at",
-        "failure_count",
-        "dead",
-        "last_error",
-    ];
-    context.out.list(&integrations, &columns)
+    let badge = |word: &String| {
+        v1::Badge::from_str_name(&format!("BADGE_{}", word.to_ascii_uppercase())).unwrap_or_default()
+    };
+    let request = v1::ListIntegrationsRequest {
+        company: company.unwrap_or_default(),
+        page: Some(page.into()),
+        badges: badges.iter().map(|word| badge(word).into()).collect(),
+    };
+    let answer = client.list_integrations(request).await?;
+    let more = answer.next_page_token;
+    let integrations: Vec<Integration> = shapes(answer.integrations);
+    context.out.list(&integrations)?;
+    note_more(context, &more);
+    Ok(())
 }
 
 async fn delete(

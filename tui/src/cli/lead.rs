@@ -1,24 +1,30 @@
 //! `leadline lead`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use futures::StreamExt as _;
 use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
     import::Import,
-    input, push,
-    shape::{Erased, Lead, LeadShown, Trace, shapes},
+    input, note_more, print, push,
+    shape::{Erased, ErasedPerson, Found, Lead, LeadShown, Trace, shapes},
 };
+use crate::client::Client;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   leadline lead list --company 7 --limit 10
   leadline lead list --company 7 --state unsynced    those of which nothing has arrived anywhere
+  leadline lead find sarah                           any part of name, e-mail address, phone number or uuid
+  leadline lead evidence 01J8H6KQH4YG3XR8RWM6T6XFQE --mask   for a ticket
+  leadline lead export --email sarah@example.com     everything that is kept of a person
   leadline lead push --company 7 --unsynced
   leadline lead show 01J8H6KQH4YG3XR8RWM6T6XFQE -o json | jq .deliveries
   leadline lead trace 01J8H6KQH4YG3XR8RWM6T6XFQE     everything that happened to it
-  leadline lead erase 01J8H6KQH4YG3XR8RWM6T6XFQE")]
+  leadline lead erase 01J8H6KQH4YG3XR8RWM6T6XFQE
+  leadline lead erase --email sarah@example.com      all leads of that person")]
 pub(crate) enum Verb {
     /// List leads, newest first
     List {
@@ -30,6 +36,39 @@ pub(crate) enum Verb {
         state: Option<String>,
         #[command(flatten)]
         page: Page,
+    },
+    /// Find leads by any part of name, e-mail address, phone number or uuid, newest first
+    Find {
+        /// What to look for: case and accents do not matter
+        text: String,
+        /// Only of this company
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Tell what happened to a lead as a document for a ticket
+    Evidence {
+        /// The lead's uuid
+        uuid: String,
+        /// Needed only if several companies know this uuid
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
+        /// In which form
+        #[arg(long, default_value = "markdown", value_parser = ["markdown", "json"])]
+        format: String,
+        /// Show the form of the person's own values only
+        #[arg(long)]
+        mask: bool,
+    },
+    /// Print everything that is kept of a person, as JSON
+    Export {
+        /// The person's e-mail address
+        #[arg(long)]
+        email: String,
+        /// Only at this company
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
     },
     /// Push leads that are known already: one, or all of a company that are not synced
     Push(push::Push),
@@ -56,16 +95,24 @@ pub(crate) enum Verb {
 What is not delivered yet is skipped with the reason `erased`. A push that is under way may still arrive; what it
 leaves behind is removed when it ends. The uuid is not taken in again. What integrations received is theirs to
 remove: `leadline lead trace UUID` says which.")]
-    Erase {
-        /// The lead's uuid
-        uuid: String,
-        /// Needed only if several companies know this uuid
-        #[arg(long, value_name = "ID")]
-        company: Option<String>,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-    },
+    Erase(Erase),
+}
+
+/// Whom to erase.
+#[derive(Debug, Args)]
+pub(crate) struct Erase {
+    /// The lead's uuid
+    #[arg(required_unless_present = "email", conflicts_with = "email")]
+    uuid: Option<String>,
+    /// All leads of the person with this e-mail address
+    #[arg(long)]
+    email: Option<String>,
+    /// Only at this company; with a uuid, needed only if several companies know it
+    #[arg(long, value_name = "ID")]
+    company: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 impl Verb {
@@ -83,8 +130,12 @@ impl Verb {
                 };
                 let company = company.unwrap_or_default();
                 let request = v1::ListLeadsRequest { company, page: Some(page.into()), state: state.into() };
-                let leads: Vec<Lead> = shapes(client.list_leads(request).await?.leads);
-                context.out.list(&leads, &["uuid", "company_id", "state", "received_at", "updated_at"])
+                let answer = client.list_leads(request).await?;
+                let more = answer.next_page_token;
+                let leads: Vec<Lead> = shapes(answer.leads);
+                context.out.list(&leads)?;
+                note_more(context, &more);
+                Ok(())
             }
             Self::Show { uuid, company } => {
                 let company = company.unwrap_or_default();
@@ -98,20 +149,79 @@ impl Verb {
                 let trace = client.trace_lead(v1::TraceLeadRequest { uuid, company }).await?;
                 context.out.object(&Trace::from(trace))
             }
-            Self::Erase { uuid, company, yes } => {
+            Self::Find { text, company, page } => {
                 let company = company.unwrap_or_default();
-                if !yes {
-                    let request = v1::GetLeadRequest { uuid: uuid.clone(), company: company.clone() };
-                    let lead = client.get_lead(request).await?;
-                    let deliveries = lead.deliveries.len();
-                    let question = format!(
-                        "This removes lead {uuid} for good, with what its {deliveries} deliveries sent and received."
+                let request = v1::FindLeadsRequest { text, company, page: Some(page.into()) };
+                let answer = client.find_leads(request).await?;
+                let leads: Vec<Found> = shapes(answer.leads);
+                context.out.list(&leads)?;
+                note_more(context, &answer.next_page_token);
+                if answer.is_scan {
+                    context.out.note(
+                        "Every lead was looked through: PostgreSQL's extension pg_trgm makes this fast",
                     );
-                    input::confirm(&question, &uuid)?;
                 }
-                let request = v1::EraseLeadRequest { request_id: String::new(), uuid, company };
-                context.out.object(&Erased::from(client.erase_lead(request).await?))
+                Ok(())
             }
+            Self::Evidence { uuid, company, format, mask } => {
+                let company = company.unwrap_or_default();
+                let format = match format.as_str() {
+                    "json" => v1::EvidenceFormat::Json,
+                    _ if context.out.is_json() => v1::EvidenceFormat::Json,
+                    _ => v1::EvidenceFormat::Markdown,
+                };
+                let request = v1::GetEvidenceRequest { uuid, company, format: format.into(), mask };
+                let document = client.get_evidence(request).await?.document;
+                context.out.document(&String::from_utf8_lossy(&document))
+            }
+            Self::Export { email, company } => {
+                let company = company.unwrap_or_default();
+                let mut pieces = client.export_person(v1::ExportPersonRequest { email, company }).await?;
+                while let Some(piece) = pieces.next().await {
+                    print(&String::from_utf8_lossy(&piece?.json))?;
+                }
+                Ok(())
+            }
+            Self::Erase(erase) => erase.run(context, &client).await,
         }
     }
+}
+
+impl Erase {
+    async fn run(self, context: &Context, client: &Client) -> Result<(), CliError> {
+        let (company, yes) = (self.company.unwrap_or_default(), self.yes);
+        if let Some(email) = self.email {
+            return erase_person(context, client, email, company, yes).await;
+        }
+        let uuid = self.uuid.unwrap_or_default();
+        if !yes {
+            let request = v1::GetLeadRequest { uuid: uuid.clone(), company: company.clone() };
+            let lead = client.get_lead(request).await?;
+            let deliveries = lead.deliveries.len();
+            let question = format!(
+                "This removes lead {uuid} for good, with what its {deliveries} deliveries sent and received."
+            );
+            input::confirm(&question, &uuid)?;
+        }
+        let request = v1::EraseLeadRequest { request_id: String::new(), uuid, company };
+        context.out.object(&Erased::from(client.erase_lead(request).await?))
+    }
+}
+
+async fn erase_person(
+    context: &Context,
+    client: &Client,
+    email: String,
+    company: String,
+    yes: bool,
+) -> Result<(), CliError> {
+    let request = v1::ErasePersonRequest { email: email.clone(), company, ..Default::default() };
+    if !yes {
+        let plan = v1::ErasePersonRequest { dry_run: true, ..request.clone() };
+        let leads = client.erase_person(plan).await?.uuids.len();
+        let question =
+            format!("This removes the {leads} leads of {email} for good, with what they sent and received.");
+        input::confirm(&question, &email)?;
+    }
+    context.out.object(&ErasedPerson::from(client.erase_person(request).await?))
 }

@@ -145,6 +145,7 @@ pub(super) fn event(lead: LeadId) -> NewEvent {
         event: EventId::generate(),
         kind: EventKind::Created,
         body: Bytes::from_static(b"{}"),
+        person: Default::default(),
         deliveries: Vec::new(),
     }
 }
@@ -287,12 +288,22 @@ impl IntakeStore for Fake {
                 running: false,
                 created_at: jiff::Timestamp::UNIX_EPOCH,
                 finished_at: None,
+                company_name: "The Old Barn".into(),
+                lead_name: String::new(),
+                lead_email: String::new(),
+                class: None,
+                error: None,
+                cause: None,
+                job: None,
             };
             let lead = LeadView {
                 id: lead,
                 uuid: event.uuid.clone(),
                 company: event.company,
+                company_name: "The Old Barn".into(),
+                person: Default::default(),
                 state: "unsynced",
+                undelivered: 0,
                 received_at: jiff::Timestamp::UNIX_EPOCH,
                 updated_at: None,
             };

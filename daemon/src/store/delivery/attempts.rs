@@ -11,7 +11,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
-    store::{Error, Store},
+    store::{
+        Error, Store,
+        delivery::calls::{self, CallRecord},
+    },
 };
 
 /// An attempt as a list shows it.
@@ -27,6 +30,9 @@ pub struct AttemptView {
     /// The lead's uuid as received; none for a test.
     pub lead: Option<String>,
     pub lead_id: Option<LeadId>,
+    /// Name and e-mail address; empty for a test and once erased.
+    pub lead_name: String,
+    pub lead_email: String,
     pub event: String,
     pub number: i32,
     pub trigger: String,
@@ -58,6 +64,10 @@ pub struct AttemptDetail {
     pub response_bytes: i64,
     pub secret_version: Option<i32>,
     pub config_version: i32,
+    /// Each call in order, as it was made.
+    pub calls: Vec<CallRecord>,
+    /// What is to be known of it though it did not fail.
+    pub note: Option<String>,
 }
 
 /// Whose attempts to list.
@@ -77,6 +87,8 @@ pub(in crate::store) struct Row {
     delivery_id: Option<Uuid>,
     lead: Option<String>,
     lead_id: Option<Uuid>,
+    lead_name: Option<String>,
+    lead_email: Option<String>,
     event: String,
     number: i32,
     trigger: String,
@@ -107,6 +119,8 @@ impl From<Row> for AttemptView {
             delivery: row.delivery_id.map(DeliveryId::from),
             lead: row.lead,
             lead_id: row.lead_id.map(LeadId::from),
+            lead_name: row.lead_name.unwrap_or_default(),
+            lead_email: row.lead_email.unwrap_or_default(),
             event: row.event,
             number: row.number,
             trigger: row.trigger,
@@ -119,11 +133,13 @@ impl From<Row> for AttemptView {
 
 /// What a list shows of an attempt that is called `a`, with [`JOINS`].
 pub(super) const COLUMNS: &str = "a.company_id, c.name AS company_name, a.integration_id, i.name AS integration_name, \
-                                  a.id, a.delivery_id, l.uuid AS lead, a.lead_id, a.event, a.number, a.trigger, \
+                                  a.id, a.delivery_id, l.uuid AS lead, a.lead_id, \
+                                  p.name AS lead_name, p.email AS lead_email, a.event, a.number, a.trigger, \
                                   a.operator, a.started_at, a.delivered, a.class, a.error, a.status_code, a.duration_ms";
 pub(super) const JOINS: &str = "JOIN company c ON c.id = a.company_id \
                                 JOIN integration i ON i.company_id = a.company_id AND i.id = a.integration_id \
-                                LEFT JOIN lead l ON l.company_id = a.company_id AND l.id = a.lead_id";
+                                LEFT JOIN lead l ON l.company_id = a.company_id AND l.id = a.lead_id \
+                                LEFT JOIN person p ON p.company_id = a.company_id AND p.lead_id = a.lead_id";
 
 /// A query of finished attempts, open behind its WHERE.
 fn finished() -> QueryBuilder<Postgres> {
@@ -250,7 +266,7 @@ impl Store {
         Ok(integration.map(IntegrationId::from))
     }
 
-    async fn attempt_detail(
+    pub(in crate::store) async fn attempt_detail(
         &self,
         company: CompanyId,
         integration: IntegrationId,
@@ -259,7 +275,7 @@ impl Store {
         let (from, to) = span(id);
         let row = sqlx::query!(
             "SELECT a.method, a.url, a.request_headers, a.response_headers, a.response_body, a.response_bytes,
-                    a.secret_version, a.config_version,
+                    a.secret_version, a.config_version, a.calls, a.note, a.duration_ms, a.error, a.status_code,
                     CASE WHEN a.method IS NOT NULL THEN coalesce(a.request_body, d.body, e.body) END AS request_body
              FROM attempt a
              LEFT JOIN delivery d ON d.company_id = a.company_id AND d.id = a.delivery_id
@@ -273,7 +289,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
-        Ok(AttemptDetail {
+        let mut detail = AttemptDetail {
             method: row.method,
             url: row.url,
             request_headers: headers(row.request_headers)?,
@@ -283,7 +299,15 @@ impl Store {
             response_bytes: row.response_bytes.unwrap_or_default(),
             secret_version: row.secret_version,
             config_version: row.config_version,
-        })
+            calls: calls::read(row.calls)?,
+            note: row.note,
+        };
+        match detail.calls.last() {
+            // What all calls are made from is no call's body.
+            Some(last) => detail.request_body = last.request_body.clone().unwrap_or_default().into(),
+            None => detail.calls.extend(only_call(&detail, row.status_code, row.duration_ms, row.error)),
+        }
+        Ok(detail)
     }
 
     /// What living daemons are pushing: of an integration, of a delivery, or under one id. A test counts from when it
@@ -298,19 +322,20 @@ impl Store {
             Row,
             r#"SELECT i.company_id AS "company_id!", c.name AS "company_name!", i.integration_id AS "integration_id!",
                       g.name AS "integration_name!", i.attempt_id AS "id!", i.delivery_id, l.uuid AS "lead?",
-                      d.lead_id AS "lead_id?", d.event AS "event!", d.attempts + 1 AS "number!", i.trigger AS "trigger!", i.operator,
+                      d.lead_id AS "lead_id?", p.name AS "lead_name?", p.email AS "lead_email?", d.event AS "event!", d.attempts + 1 AS "number!", i.trigger AS "trigger!", i.operator,
                       i.claimed_at AS "started_at!", NULL::boolean AS delivered, NULL AS class, NULL AS error,
                       NULL::smallint AS status_code, NULL::integer AS duration_ms
                FROM in_flight i JOIN daemon m ON m.id = i.daemon_id
                JOIN delivery d ON d.company_id = i.company_id AND d.id = i.delivery_id
                JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
+               LEFT JOIN person p ON p.company_id = d.company_id AND p.lead_id = d.lead_id
                JOIN company c ON c.id = i.company_id
                JOIN integration g ON g.company_id = i.company_id AND g.id = i.integration_id
                WHERE ($1::uuid IS NULL OR i.integration_id = $1)
                  AND ($2::uuid IS NULL OR i.delivery_id = $2)
                  AND ($3::uuid IS NULL OR i.attempt_id = $3)
                UNION ALL
-               SELECT p.company_id, c.name, p.integration_id, g.name, p.id, NULL, NULL, NULL, 'webhook.test', 1, 'test',
+               SELECT p.company_id, c.name, p.integration_id, g.name, p.id, NULL, NULL, NULL, NULL, NULL, 'webhook.test', 1, 'test',
                       p.operator, p.requested_at, NULL, NULL, NULL, NULL, NULL
                FROM probe p JOIN company c ON c.id = p.company_id
                JOIN integration g ON g.company_id = p.company_id AND g.id = p.integration_id
@@ -336,6 +361,28 @@ pub(super) fn merged(running: Vec<AttemptView>, finished: Vec<AttemptView>, limi
     all
 }
 
+/// The one call that an attempt's own columns tell of, if there was one.
+fn only_call(
+    detail: &AttemptDetail,
+    status: Option<i16>,
+    duration_ms: i32,
+    error: Option<String>,
+) -> Option<CallRecord> {
+    let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
+    Some(CallRecord {
+        method: detail.method.clone()?,
+        url: detail.url.clone().unwrap_or_default(),
+        request_headers: detail.request_headers.clone(),
+        request_body: Some(text(&detail.request_body)),
+        status: status.and_then(|status| u16::try_from(status).ok()),
+        response_headers: detail.response_headers.clone(),
+        response_body: status.map(|_| text(&detail.response_body)),
+        after_ms: 0,
+        duration_ms: u32::try_from(duration_ms).unwrap_or_default(),
+        error: error.filter(|_| status.is_none()),
+    })
+}
+
 /// Reads headers, stored as pairs.
 fn headers(stored: Option<Value>) -> Result<Vec<(String, String)>, Error> {
     let pairs = stored.map(serde_json::from_value).transpose().map_err(|_| Error::Corrupt("header"))?;
@@ -356,6 +403,8 @@ mod tests {
             delivery: None,
             lead: None,
             lead_id: None,
+            lead_name: String::new(),
+            lead_email: String::new(),
             event: "webhook.test".into(),
             number: 1,
             trigger: "test".into(),

@@ -60,6 +60,9 @@ async fn create(pool: &PgPool, name: &str, day: Date) -> Result<(), sqlx::Error>
          CREATE TABLE {name} (LIKE attempt INCLUDING ALL EXCLUDING INDEXES);
          WITH moved AS (DELETE FROM attempt_rest WHERE started_at >= {from} AND started_at < {to} RETURNING *)
          INSERT INTO {name} SELECT * FROM moved;
+         ALTER TABLE {name} ALTER error SET STATISTICS 0, ALTER url SET STATISTICS 0,
+             ALTER request_headers SET STATISTICS 0, ALTER request_body SET STATISTICS 0,
+             ALTER response_headers SET STATISTICS 0, ALTER response_body SET STATISTICS 0;
          ALTER TABLE attempt ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({to});"
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;

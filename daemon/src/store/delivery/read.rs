@@ -3,15 +3,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jiff_sqlx::{Timestamp, ToSqlx};
+use jiff_sqlx::Timestamp;
 use serde_json::Value;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
+use super::filter::Span;
+pub use super::filter::{DeliveryFilter, Order};
 use crate::{
     domain::{
+        cause::CauseId,
         delivery::Reason,
-        ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
+        ids::{CompanyId, DeliveryId, IntegrationId, JobId},
     },
     store::{Error, Store, operator::command::Refusal},
 };
@@ -33,37 +36,17 @@ pub struct DeliveryView {
     pub running: bool,
     pub created_at: jiff::Timestamp,
     pub finished_at: Option<jiff::Timestamp>,
-}
-
-/// Which deliveries; what is none or empty does not restrict.
-#[derive(Clone, Debug, Default)]
-pub struct DeliveryFilter {
-    pub ids: Option<Vec<DeliveryId>>,
-    pub company: Option<CompanyId>,
-    pub integration: Option<IntegrationId>,
-    pub lead: Option<LeadId>,
-    pub states: Vec<&'static str>,
-    /// The failure class of the last attempt.
+    pub company_name: String,
+    /// Whose lead it is; empty once the person is erased.
+    pub lead_name: String,
+    pub lead_email: String,
+    /// What the last attempt failed of, or what a dead one died of.
     pub class: Option<String>,
-    /// Part of the last attempt's error, case ignored.
     pub error: Option<String>,
-    /// Since when: delivered ones were delivered, others came to be.
-    pub since: Option<jiff::Timestamp>,
-    /// Before when, of the same times.
-    pub until: Option<jiff::Timestamp>,
-    /// Leaves out those of disabled integrations.
-    pub enabled_only: bool,
-    /// Only of leads that are still known.
-    pub known_only: bool,
-    /// Leaves out what this job brought back or made.
-    pub untouched_by: Option<JobId>,
-}
-
-/// The order of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    NewestFirst,
-    OldestFirst,
+    /// What a dead one is grouped under.
+    pub cause: Option<CauseId>,
+    /// The job that last brought it back.
+    pub job: Option<JobId>,
 }
 
 /// A delivery as far as a bulk command must know it.
@@ -92,8 +75,44 @@ impl FromRow<'_, PgRow> for Target {
     }
 }
 
-/// The columns of a [`Target`].
-const TARGET: &str = "d.company_id, d.integration_id, d.id, d.state, d.reason_code, d.reason_detail, i.name AS integration_name, i.enabled";
+/// What bulk commands read of the deliveries of a page.
+const TARGETS: &str = "SELECT d.company_id, d.integration_id, d.id, d.state, d.reason_code, d.reason_detail, i.name AS integration_name, \
+                       i.enabled FROM page JOIN delivery d ON d.company_id = page.company_id AND d.id = page.id \
+                       JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id ORDER BY d.id";
+/// What lists show of them.
+const VIEWS: &str = "SELECT d.company_id, d.id, l.uuid AS lead, d.integration_id, i.name AS integration_name, d.event, \
+                     d.state, d.reason_code, d.reason_detail, d.attempts, d.created_at, d.finished_at, d.job_id, c.name AS company_name, \
+                     CASE WHEN d.state = 'pending' THEN d.due_at END AS due_at, \
+                     p.name AS lead_name, p.email AS lead_email, u.cause_id, \
+                     coalesce(u.class, f.class) AS class, coalesce(u.error, f.error) AS error \
+                     FROM page JOIN delivery d ON d.company_id = page.company_id AND d.id = page.id \
+                     JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id \
+                     JOIN company c ON c.id = d.company_id \
+                     JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id \
+                     LEFT JOIN person p ON p.company_id = d.company_id AND p.lead_id = d.lead_id \
+                     LEFT JOIN undelivered u ON u.company_id = d.company_id AND u.integration_id = d.integration_id \
+                         AND u.delivery_id = d.id \
+                     LEFT JOIN LATERAL (SELECT a.class, a.error FROM attempt a WHERE a.company_id = d.company_id \
+                         AND a.delivery_id = d.id AND a.number = d.attempts AND NOT a.delivered \
+                         AND d.state IN ('pending', 'held') AND d.attempts > 0 LIMIT 1) f ON true ORDER BY d.id";
+
+/// A query over the page of a filter.
+fn over_page(filter: &DeliveryFilter, span: Span, select: &'static str) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new("");
+    push_over_page(&mut sql, filter, span, select);
+    sql
+}
+
+fn push_over_page(
+    sql: &mut QueryBuilder<Postgres>,
+    filter: &DeliveryFilter,
+    span: Span,
+    select: &'static str,
+) {
+    sql.push("WITH page AS MATERIALIZED (");
+    filter.push_ids(sql, span);
+    sql.push(") ").push(select).push(if span.order == Order::NewestFirst { " DESC" } else { "" });
+}
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -110,6 +129,13 @@ struct Row {
     due_at: Option<Timestamp>,
     created_at: Timestamp,
     finished_at: Option<Timestamp>,
+    company_name: String,
+    lead_name: Option<String>,
+    lead_email: Option<String>,
+    class: Option<String>,
+    error: Option<String>,
+    cause_id: Option<i64>,
+    job_id: Option<Uuid>,
 }
 
 impl From<Row> for DeliveryView {
@@ -128,157 +154,15 @@ impl From<Row> for DeliveryView {
             running: false,
             created_at: row.created_at.to_jiff(),
             finished_at: row.finished_at.map(Timestamp::to_jiff),
+            company_name: row.company_name,
+            lead_name: row.lead_name.unwrap_or_default(),
+            lead_email: row.lead_email.unwrap_or_default(),
+            class: row.class,
+            error: row.error,
+            cause: row.cause_id.map(CauseId),
+            job: row.job_id.map(JobId::from),
         }
     }
-}
-
-impl DeliveryFilter {
-    fn asks_only_for(&self, states: &[&str]) -> bool {
-        !self.states.is_empty() && self.states.iter().all(|state| states.contains(state))
-    }
-
-    fn query(
-        &self,
-        columns: &'static str,
-        order: Order,
-        after: Option<DeliveryId>,
-        limit: Option<i64>,
-    ) -> QueryBuilder<Postgres> {
-        let mut sql = QueryBuilder::new("");
-        self.push(&mut sql, columns, order, after, limit);
-        sql
-    }
-
-    /// The query for these columns. What is dead or not final is found from the small tables; anything else by one
-    /// index scan per company, the results merged.
-    fn push(
-        &self,
-        sql: &mut QueryBuilder<Postgres>,
-        columns: &'static str,
-        order: Order,
-        after: Option<DeliveryId>,
-        limit: Option<i64>,
-    ) {
-        let (direction, behind) = match order {
-            Order::NewestFirst => ("DESC", "<"),
-            Order::OldestFirst => ("ASC", ">"),
-        };
-        let listed = self.ids.is_none() && self.lead.is_none();
-        let only_dead = self.asks_only_for(&["dead"]);
-        let only_open = listed && !only_dead && self.asks_only_for(&["pending", "held", "dead"]);
-        let merged = !only_dead && !only_open;
-        if only_open {
-            self.push_open(sql);
-        }
-        sql.push(if merged { "SELECT x.* FROM company c CROSS JOIN LATERAL (SELECT " } else { "SELECT " });
-        sql.push(columns).push(" FROM ");
-        sql.push(match (only_dead, only_open) {
-            (true, _) => {
-                "undelivered f JOIN delivery d ON d.company_id = f.company_id AND d.id = f.delivery_id"
-            }
-            (_, true) => "open o JOIN delivery d ON d.company_id = o.company_id AND d.id = o.id",
-            _ => "delivery d",
-        });
-        sql.push(" JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id");
-        sql.push(" JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id");
-        if !only_dead && (self.class.is_some() || self.error.is_some()) {
-            // What is dead keeps its class and error for longer than its attempts are kept.
-            sql.push(
-                " JOIN LATERAL (SELECT class, error FROM undelivered u WHERE u.company_id = d.company_id",
-            );
-            sql.push(
-                " AND u.integration_id = d.integration_id AND u.delivery_id = d.id AND u.state = 'dead'",
-            );
-            sql.push(" UNION ALL SELECT class, error FROM attempt a WHERE a.company_id = d.company_id");
-            sql.push(" AND a.delivery_id = d.id AND a.number = d.attempts LIMIT 1) f ON true");
-        }
-        sql.push(" WHERE i.deleted_at IS NULL");
-        if merged {
-            sql.push(" AND d.company_id = c.id");
-        }
-        if only_dead {
-            self.push_lane(sql, "f");
-        }
-        self.push_conditions(sql);
-        if let Some(after) = after {
-            sql.push(" AND d.id ").push(behind).push(" ").push_bind(after.uuid());
-        }
-        sql.push(" ORDER BY d.id ").push(direction).push(" LIMIT ").push_bind(limit);
-        if merged {
-            sql.push(") x");
-            if let Some(company) = self.company {
-                sql.push(" WHERE c.id = ").push_bind(company.0);
-            }
-            sql.push(" ORDER BY x.id ").push(direction).push(" LIMIT ").push_bind(limit);
-        }
-    }
-
-    /// Restricts one of the small tables to what is asked for.
-    fn push_lane(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str) {
-        if let Some(company) = self.company {
-            sql.push(" AND ").push(table).push(".company_id = ").push_bind(company.0);
-        }
-        if let Some(integration) = self.integration {
-            sql.push(" AND ").push(table).push(".integration_id = ").push_bind(integration.uuid());
-        }
-    }
-
-    /// The ids of what is not final: the held and dead, the queue, the claimed, and those that wait for an earlier
-    /// one, which stand in none of these.
-    fn push_open(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push("WITH RECURSIVE open AS (SELECT company_id, id FROM (");
-        sql.push("SELECT u.company_id, u.delivery_id AS id FROM undelivered u WHERE true");
-        self.push_lane(sql, "u");
-        sql.push(" UNION ALL SELECT q.company_id, q.delivery_id FROM due q WHERE true");
-        self.push_lane(sql, "q");
-        sql.push(" UNION ALL SELECT k.company_id, k.delivery_id FROM claim");
-        sql.push(" CROSS JOIN LATERAL unnest(items) k WHERE true");
-        self.push_lane(sql, "k");
-        sql.push(") base UNION SELECT p.company_id, p.successor_id FROM open JOIN delivery p");
-        sql.push(" ON p.company_id = open.company_id AND p.id = open.id WHERE p.successor_id IS NOT NULL) ");
-    }
-
-    fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>) {
-        if let Some(ids) = &self.ids {
-            sql.push(" AND d.id = ANY(").push_bind(uuids(ids)).push(")");
-        }
-        if let Some(integration) = self.integration {
-            sql.push(" AND d.integration_id = ").push_bind(integration.uuid());
-        }
-        if let Some(lead) = self.lead {
-            sql.push(" AND d.lead_id = ").push_bind(lead.uuid());
-        }
-        if !self.states.is_empty() {
-            sql.push(" AND d.state = ANY(").push_bind(self.states.clone()).push(")");
-        }
-        if let Some(class) = &self.class {
-            sql.push(" AND f.class = ").push_bind(class.clone());
-        }
-        if let Some(error) = &self.error {
-            sql.push(" AND position(lower(").push_bind(error.clone()).push(") IN lower(f.error)) > 0");
-        }
-        // What a target lost on Tuesday is what was delivered on Tuesday, whenever it came in.
-        const AT: &str = "CASE d.state WHEN 'delivered' THEN d.finished_at ELSE d.created_at END";
-        if let Some(since) = self.since {
-            sql.push(" AND ").push(AT).push(" >= ").push_bind(since.to_sqlx());
-        }
-        if let Some(until) = self.until {
-            sql.push(" AND ").push(AT).push(" < ").push_bind(until.to_sqlx());
-        }
-        if self.enabled_only {
-            sql.push(" AND i.enabled");
-        }
-        if let Some(job) = self.untouched_by {
-            sql.push(" AND d.job_id IS DISTINCT FROM ").push_bind(job.uuid());
-        }
-        if self.known_only {
-            sql.push(" AND l.erased_at IS NULL");
-        }
-    }
-}
-
-fn uuids(ids: &[DeliveryId]) -> Vec<Uuid> {
-    ids.iter().map(|id| id.uuid()).collect()
 }
 
 impl Store {
@@ -290,20 +174,27 @@ impl Store {
         after: Option<DeliveryId>,
         limit: Option<i64>,
     ) -> Result<Vec<DeliveryView>, Error> {
-        const COLUMNS: &str = "d.company_id, d.id, l.uuid AS lead, d.integration_id, i.name AS integration_name, \
-                               d.event, d.state, d.reason_code, d.reason_detail, d.attempts, d.created_at, d.finished_at, \
-                               CASE WHEN d.state = 'pending' THEN d.due_at END AS due_at";
         // Not kept as a prepared statement: a generic plan cannot know which filter is a narrow one.
-        let mut query = filter.query(COLUMNS, order, after, limit);
+        let mut query = over_page(filter, Span { order, after, limit }, VIEWS);
         let rows: Vec<Row> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
         let mut deliveries: Vec<_> = rows.into_iter().map(DeliveryView::from).collect();
         self.fill_in_schedule(&mut deliveries).await?;
         Ok(deliveries)
     }
 
+    /// How the database goes about a list: its plan, a line each, for tests of what lists cost.
+    pub async fn list_plan(&self, filter: &DeliveryFilter, limit: i64) -> Result<Vec<String>, Error> {
+        let span = Span { order: Order::OldestFirst, after: None, limit: Some(limit) };
+        let mut query = QueryBuilder::new("EXPLAIN ");
+        push_over_page(&mut query, filter, span, VIEWS);
+        let lines: Vec<(String,)> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+        Ok(lines.into_iter().map(|(line,)| line).collect())
+    }
+
     /// What a bulk command over a filter would touch, oldest first.
     pub async fn targets(&self, filter: &DeliveryFilter) -> Result<Vec<Target>, Error> {
-        let mut query = filter.query(TARGET, Order::OldestFirst, None, None);
+        let span = Span { order: Order::OldestFirst, after: None, limit: None };
+        let mut query = over_page(filter, span, TARGETS);
         Ok(query.build_query_as().persistent(false).fetch_all(&self.pool).await?)
     }
 
@@ -315,7 +206,7 @@ impl Store {
         after: Option<DeliveryId>,
         limit: i64,
     ) -> Result<Vec<Target>, Error> {
-        let mut query = filter.query(TARGET, order, after, Some(limit));
+        let mut query = over_page(filter, Span { order, after, limit: Some(limit) }, TARGETS);
         Ok(query.build_query_as().persistent(false).fetch_all(&self.pool).await?)
     }
 
@@ -324,10 +215,11 @@ impl Store {
         &self,
         filter: &DeliveryFilter,
     ) -> Result<Vec<(i64, Uuid, i64, Uuid)>, Error> {
-        let mut sql = QueryBuilder::new("SELECT company_id, integration_id, count(*), ");
-        sql.push("(array_agg(id ORDER BY id DESC))[1] FROM (");
-        filter.push(&mut sql, "d.company_id, d.integration_id, d.id", Order::OldestFirst, None, None);
-        sql.push(") found GROUP BY company_id, integration_id");
+        const COUNTS: &str = "SELECT d.company_id, d.integration_id, count(*), (array_agg(d.id ORDER BY d.id DESC))[1] \
+                              FROM page JOIN delivery d ON d.company_id = page.company_id AND d.id = page.id \
+                              GROUP BY d.company_id, d.integration_id";
+        let span = Span { order: Order::OldestFirst, after: None, limit: None };
+        let mut sql = over_page(filter, span, COUNTS);
         Ok(sql.build_query_as().persistent(false).fetch_all(&self.pool).await?)
     }
 
@@ -390,22 +282,5 @@ impl Store {
             }
         }
         self.fill_in_waiting(deliveries).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_undelivered_ones_are_looked_up_in_the_small_tables() {
-        let sql = |states: &[&'static str]| {
-            let filter = DeliveryFilter { states: states.to_vec(), ..DeliveryFilter::default() };
-            filter.query("d.id", Order::NewestFirst, None, Some(50)).sql().as_str().to_owned()
-        };
-        assert!(sql(&["dead"]).contains("FROM undelivered f JOIN delivery d"));
-        assert!(sql(&["pending", "held", "dead"]).contains("WITH RECURSIVE open"));
-        assert!(!sql(&["pending", "delivered"]).contains("open"));
-        assert!(!sql(&[]).contains("undelivered"));
     }
 }

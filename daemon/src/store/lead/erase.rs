@@ -17,7 +17,7 @@ use crate::{
     store::{
         Error, Store,
         company::find_optional_company,
-        lead::read::find_lead,
+        lead::{person::forget_person, read::find_lead},
         operator::command::{Command, Refusal},
         queue::{erase::scrub_deliveries, hold::in_flight, undelivered::lock_counts},
     },
@@ -139,7 +139,7 @@ async fn scrub(
     scrub_deliveries(db, company, &of.ids).await?;
     scrub_health_and_notices(db, company, of, kept).await?;
     let attempts = sqlx::query!(
-        "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL,
+        "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL, calls = NULL, note = NULL,
              error = CASE WHEN error IS NOT NULL THEN $3 END,
              request_headers = CASE WHEN request_headers IS NOT NULL THEN '[]'::json END,
              response_headers = CASE WHEN response_headers IS NOT NULL THEN '[]'::json END
@@ -220,6 +220,7 @@ async fn scrub_health_and_notices(
 
 /// Replaces the lead's events by what names it only, and notes that it is erased.
 async fn forget(db: &mut PgConnection, company: CompanyId, lead: LeadId, uuid: &str) -> Result<(), Error> {
+    forget_person(db, company, lead).await?;
     let nobody = Json::object([
         ("version", Json::string("v1")),
         ("lead", Json::object([("uuid", Json::string(uuid))])),

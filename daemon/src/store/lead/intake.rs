@@ -15,6 +15,7 @@ use crate::{
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
         lead::Accepted,
+        person::Person,
     },
     store::{Error, Store, flow, heard, queue::enqueue::enqueue, sealed},
 };
@@ -66,6 +67,8 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// The canonical event text.
     pub body: Bytes,
+    /// Who it is, for lists and searches.
+    pub person: Person,
     pub deliveries: Vec<NewDelivery>,
 }
 
@@ -96,6 +99,7 @@ impl NewEvent {
             event: EventId::generate(),
             kind,
             body: accepted.body(kind),
+            person: Person::of(&accepted.event),
             deliveries,
         }
     }

@@ -9,6 +9,7 @@ use crate::{
         fanout::has_consent,
         ids::{CompanyId, LeadId},
         json::Json,
+        person::Person,
     },
     store::{
         Error, Store,
@@ -25,8 +26,13 @@ pub struct LeadView {
     /// As it was received.
     pub uuid: String,
     pub company: CompanyId,
+    pub company_name: String,
+    /// Who it is; empty once erased.
+    pub person: Person,
     /// unsynced | pushed | complete
     pub state: &'static str,
+    /// How many deliveries are pending, held or dead.
+    pub undelivered: i64,
     pub received_at: jiff::Timestamp,
     pub updated_at: Option<jiff::Timestamp>,
 }
@@ -41,31 +47,8 @@ pub struct LeadStatus {
     pub deliveries: Vec<DeliveryView>,
 }
 
-struct Row {
-    company_id: i64,
-    id: Uuid,
-    uuid: String,
-    received_at: jiff_sqlx::Timestamp,
-    updated_at: Option<jiff_sqlx::Timestamp>,
-    delivered: i64,
-    open: i64,
-}
-
-impl From<Row> for LeadView {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id.into(),
-            uuid: row.uuid,
-            company: CompanyId(row.company_id),
-            state: state(row.delivered, row.open),
-            received_at: row.received_at.to_jiff(),
-            updated_at: row.updated_at.map(jiff_sqlx::Timestamp::to_jiff),
-        }
-    }
-}
-
 /// The state of a lead with so many deliveries that are delivered, and that are neither delivered nor skipped.
-const fn state(delivered: i64, open: i64) -> &'static str {
+pub(super) const fn state(delivered: i64, open: i64) -> &'static str {
     match (delivered, open) {
         (0, _) => "unsynced",
         (_, 0) => "complete",
@@ -147,12 +130,10 @@ impl Store {
     ) -> Result<Vec<LeadView>, Refusal> {
         let mut db = self.pool.acquire().await?;
         let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
-        let rows = sqlx::query_as!(
-            Row,
-            r#"SELECT x.company_id AS "company_id!", x.id AS "id!", x.uuid AS "uuid!", x.received_at AS "received_at!",
-                      x.updated_at, x.delivered AS "delivered!", x.open AS "open!"
+        let rows = sqlx::query!(
+            r#"SELECT x.company_id AS "company_id!", x.id AS "id!"
                FROM company c CROSS JOIN LATERAL (
-                   SELECT l.company_id, l.id, l.uuid, l.received_at, l.updated_at, d.delivered, d.open
+                   SELECT l.company_id, l.id
                    FROM lead l CROSS JOIN LATERAL (
                        SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
                               count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
@@ -170,7 +151,10 @@ impl Store {
         )
         .fetch_all(&mut *db)
         .await?;
-        Ok(rows.into_iter().map(LeadView::from).collect())
+        drop(db);
+        // What is shown beside a lead is looked up for those of the page alone.
+        let ids: Vec<_> = rows.into_iter().map(|row| (row.company_id, row.id)).collect();
+        Ok(self.leads_by_ids(&ids).await?)
     }
 
     /// What became of the lead that a uuid means.
@@ -181,32 +165,19 @@ impl Store {
 
     /// What became of a lead of this company; none if it has no such lead.
     pub async fn lead_status(&self, company: CompanyId, id: LeadId) -> Result<Option<LeadStatus>, Error> {
-        let row = sqlx::query!(
-            r#"SELECT l.uuid, l.received_at, l.updated_at, e.body,
-                      count(*) FILTER (WHERE d.state = 'delivered') AS "delivered!",
-                      count(*) FILTER (WHERE d.state NOT IN ('delivered', 'skipped')) AS "open!"
-               FROM lead l
-               JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
-               LEFT JOIN delivery d ON d.company_id = l.company_id AND d.lead_id = l.id
-               WHERE l.company_id = $1 AND l.id = $2
-               GROUP BY l.company_id, l.id, e.company_id, e.id"#,
+        let body = sqlx::query_scalar!(
+            "SELECT e.body FROM lead l JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
+             WHERE l.company_id = $1 AND l.id = $2",
             company.0,
             id.uuid(),
         )
         .fetch_optional(&self.pool)
         .await?;
-        let Some(row) = row else { return Ok(None) };
-        let lead = LeadView {
-            id,
-            uuid: row.uuid,
-            company,
-            state: state(row.delivered, row.open),
-            received_at: row.received_at.to_jiff(),
-            updated_at: row.updated_at.map(jiff_sqlx::Timestamp::to_jiff),
-        };
+        let Some(body) = body else { return Ok(None) };
+        let Some(lead) = self.leads_by_ids(&[(company.0, id.uuid())]).await?.pop() else { return Ok(None) };
         let filter = DeliveryFilter { company: Some(company), lead: Some(id), ..DeliveryFilter::default() };
         let deliveries = self.delivery_views(&filter, Order::NewestFirst, None, None).await?;
-        Ok(Some(LeadStatus { lead, event: row.body.into(), deliveries }))
+        Ok(Some(LeadStatus { lead, event: body.into(), deliveries }))
     }
 }
 

@@ -39,6 +39,10 @@ pub(in crate::store) async fn enqueue(
         &d.state as &[&str],
         &d.reason_code as &[Option<String>],
         &d.reason_detail as &[Option<String>],
+        &e.name as &[&str],
+        &e.email as &[&str],
+        &e.phone as &[&str],
+        &e.folded,
     )
     .fetch_all(db)
     .await?;
@@ -77,6 +81,10 @@ struct EventColumns<'a> {
     digest: Vec<&'a [u8]>,
     event: Vec<Uuid>,
     body: Vec<&'a [u8]>,
+    name: Vec<&'a str>,
+    email: Vec<&'a str>,
+    phone: Vec<&'a str>,
+    folded: Vec<String>,
 }
 
 impl<'a> EventColumns<'a> {
@@ -90,6 +98,10 @@ impl<'a> EventColumns<'a> {
             columns.digest.push(&event.digest);
             columns.event.push(event.event.uuid());
             columns.body.push(&event.body);
+            columns.name.push(&event.person.name);
+            columns.email.push(&event.person.email);
+            columns.phone.push(&event.person.phone);
+            columns.folded.push(event.person.folded(&event.uuid));
         }
         columns
     }

@@ -1,4 +1,4 @@
--- Commits new leads with their events, deliveries, due rows and held ones: a whole flush of intake.
+-- Commits new leads with who they are, their events, deliveries, due rows and held ones: a whole flush of intake.
 WITH wanted AS MATERIALIZED (
     SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[]) v(id, version)
 ), version AS MATERIALIZED (
@@ -15,6 +15,12 @@ WITH wanted AS MATERIALIZED (
     INSERT INTO lead (company_id, id, uuid, event_id, digest)
     SELECT company_id, lead_id, uuid, event_id, digest FROM given
     ON CONFLICT DO NOTHING RETURNING company_id, id
+), recent AS (
+    INSERT INTO lead_recent (company_id, lead_id, name, email, phone, folded)
+    SELECT led.company_id, led.id, w.name, w.email, w.phone, w.folded
+    FROM unnest($1::bigint[], $3::uuid[], $16::text[], $17::text[], $18::text[], $19::text[])
+        w(company_id, lead_id, name, email, phone, folded)
+    JOIN led ON led.company_id = w.company_id AND led.id = w.lead_id
 ), event AS (
     INSERT INTO event (company_id, id, lead_id, kind, body)
     SELECT g.company_id, g.event_id, g.lead_id, 'lead.created', g.body

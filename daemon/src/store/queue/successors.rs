@@ -14,7 +14,10 @@ use crate::{
     },
     store::{
         DueHint, Error,
-        lead::intake::{AcceptedDelivery, NewDelivery, NewEvent},
+        lead::{
+            intake::{AcceptedDelivery, NewDelivery, NewEvent},
+            person::rewrite,
+        },
         micros,
         queue::{hold::in_flight, undelivered},
     },
@@ -57,6 +60,8 @@ pub(in crate::store) async fn write_update(
     update: &NewEvent,
 ) -> Result<(Vec<AcceptedDelivery>, Vec<DueHint>), Error> {
     replace_event(tx, update).await?;
+    let folded = update.person.folded(&update.uuid);
+    rewrite(tx, update.company, update.lead, &update.person, &folded).await?;
     let kept_away = kept_away(tx, update).await?;
     let lines = lock_lines(tx, update).await?;
     let held = lines.values().flatten().filter(|row| row.state == "held");

@@ -4,6 +4,7 @@
 mod audit;
 mod company;
 mod delivery;
+mod failure;
 mod flow;
 mod hold;
 mod intake;
@@ -18,11 +19,12 @@ use serde_json::value::RawValue;
 pub(crate) use audit::{AuditLine, Notice};
 pub(crate) use company::{Company, CompanyCreated, CompanyPage, IntakeKey, KeyCreated};
 pub(crate) use delivery::{
-    Attempt, AttemptShown, Delivery, DeliveryShown, Job, Lead, LeadShown, PushPlan, RetryPlan,
+    Attempt, AttemptShown, Delivery, DeliveryShown, Found, Job, Lead, LeadShown, PushPlan, RetryPlan,
 };
+pub(crate) use failure::{Failure, Snoozed};
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest, FlowsAsked};
-pub(crate) use hold::{Explained, Moved};
-pub(crate) use intake::{Erased, Imported, Refused, Trace};
+pub(crate) use hold::{Explained, Moved, Unskipped};
+pub(crate) use intake::{Erased, ErasedPerson, Imported, Refused, Trace};
 pub(crate) use integration::{
     Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated,
 };
@@ -210,7 +212,8 @@ mod tests {
             ..Default::default()
         };
         let listed = json!({"id": "D", "lead": "L", "integration_id": "I", "event": "lead.created", "state": "held",
-            "reason": "integration disabled", "attempts": 1, "due_at": null});
+            "reason": "integration disabled", "attempts": 1, "due_at": null, "integration": "", "company": "",
+            "lead_name": null, "lead_email": null, "failure_class": null, "error": null, "cause": null, "job_id": null});
         check(&Delivery::from(delivery.clone()), listed.clone());
         let lead = v1::Lead {
             uuid: "L".into(),
@@ -237,6 +240,59 @@ mod tests {
     }
 
     #[test]
+    fn found_leads_and_failures() {
+        let lead = v1::Lead {
+            uuid: "L".into(),
+            company_id: 7,
+            company_name: "The Old Barn".into(),
+            name: "Sarah".into(),
+            email: "s@x.org".into(),
+            state: v1::LeadState::Unsynced.into(),
+            undelivered: 2,
+            ..Default::default()
+        };
+        check(
+            &Found::from(lead),
+            json!({"uuid": "L", "company_id": 7, "company": "The Old Barn", "name": "Sarah", "email": "s@x.org",
+                "phone": null, "state": "unsynced", "received_at": null, "undelivered": 2}),
+        );
+        let place = v1::FailureIntegration {
+            id: "I".into(),
+            name: "hook".into(),
+            company_id: 7,
+            company_name: "The Old Barn".into(),
+            deliveries: 3,
+        };
+        let failure = v1::Failure {
+            cause: "C".into(),
+            connector: "webhook".into(),
+            failure_class: v1::FailureClass::Rejected.into(),
+            text: "422".into(),
+            deliveries: 3,
+            dead: 2,
+            retrying: 1,
+            leads: 2,
+            money: vec![v1::Money { currency: "GBP".into(), minor: 125_000 }],
+            integrations: vec![place],
+            first_at: at(0),
+            last_at: at(1),
+            sample_delivery_id: "D".into(),
+            advice: "Look.".into(),
+            actions: vec![v1::FailureAction::EditMapping.into()],
+            ..Default::default()
+        };
+        check(
+            &Failure::from(failure),
+            json!({"cause": "C", "connector": "webhook", "failure_class": "rejected", "text": "422", "deliveries": 3,
+                "dead": 2, "retrying": 1, "leads": 2, "money": [{"currency": "GBP", "minor": 125_000}],
+                "integrations": [{"id": "I", "name": "hook", "company": "The Old Barn", "company_id": 7, "deliveries": 3}],
+                "first_at": "1970-01-01T00:00:00Z", "last_at": "1970-01-01T00:00:01Z", "trend": [],
+                "sample_delivery_id": "D", "sample_error": null, "changed_before": [], "advice": "Look.",
+                "actions": ["edit_mapping"], "snoozed_until": null}),
+        );
+    }
+
+    #[test]
     fn attempts() {
         let test = v1::Attempt {
             id: "A".into(),
@@ -254,7 +310,8 @@ mod tests {
             &Attempt::from(test),
             json!({"id": "A", "delivery_id": null, "lead": null, "number": 1, "trigger": "test", "state": "failed",
                 "status_code": 500, "failure_class": "transient", "error": "500",
-                "started_at": "1970-01-01T00:00:00Z", "duration_ms": 12}),
+                "started_at": "1970-01-01T00:00:00Z", "duration_ms": 12, "integration": "", "company": "",
+                "lead_name": null, "lead_email": null}),
         );
     }
 }

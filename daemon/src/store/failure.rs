@@ -1,0 +1,208 @@
+//! Failures by cause: what is dead is named by a background step, which takes the lead's own values out of the error,
+//! so that flushes pay nothing for it; triggers of `undelivered` keep the counts.
+
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        cause::{self, CauseId, Values},
+        json::Json,
+        outcome::FailureClass,
+    },
+    store::{Error, Store},
+};
+
+pub mod list;
+pub mod snooze;
+
+/// How many are named at once.
+const NAMED_MAX: i64 = 500;
+/// One daemon at a time names.
+const LOCK: i64 = 0x6c65_6164_0008;
+/// Longer amounts are no money.
+const PENCE_MAX: i64 = 1 << 50;
+
+/// Columns of what is named.
+#[derive(Default)]
+struct Named {
+    company: Vec<i64>,
+    integration: Vec<Uuid>,
+    delivery: Vec<Uuid>,
+    /// As they were read: a row that says something else by now is left for the next time.
+    class: Vec<Option<String>>,
+    error: Vec<Option<String>>,
+    cause: Vec<i64>,
+    currency: Vec<Option<String>>,
+    pence: Vec<Option<i64>>,
+    connectors: Vec<String>,
+    classes: Vec<&'static str>,
+    texts: Vec<String>,
+}
+
+/// What a lead's quote comes to.
+pub(in crate::store) fn money(event: &Json) -> Option<(String, i64)> {
+    let pence = match event.at("quote.total_pence")? {
+        Json::Number(text) => text.parse::<i64>().ok().filter(|pence| (0..PENCE_MAX).contains(pence))?,
+        _ => return None,
+    };
+    let currency = event.at("quote.currency").and_then(Json::as_str).unwrap_or_default();
+    let is_code = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_alphabetic());
+    Some((if is_code { currency.to_ascii_uppercase() } else { "GBP".to_owned() }, pence))
+}
+
+impl Store {
+    /// Names causes of what died lately. Answers whether there is more to name.
+    pub async fn name_causes(&self) -> Result<bool, Error> {
+        let rows = sqlx::query!(
+            "SELECT u.company_id, u.integration_id, u.delivery_id, u.class, u.error, i.connector, e.body
+             FROM undelivered u
+             JOIN integration i ON i.company_id = u.company_id AND i.id = u.integration_id
+             JOIN lead l ON l.company_id = u.company_id AND l.id = u.lead_id
+             JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
+             WHERE u.state = 'dead' AND u.cause_id IS NULL ORDER BY u.delivery_id LIMIT $1",
+            NAMED_MAX,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut named = Named::default();
+        for row in rows {
+            // Events are JSON since they were taken in; one that is not holds nothing to mask.
+            let event = Json::parse(&row.body).unwrap_or(Json::Null);
+            let class = row.class.as_deref().and_then(FailureClass::parse).unwrap_or(FailureClass::Unknown);
+            let text = cause::text(row.error.as_deref().unwrap_or_default(), &Values::of(&event));
+            let (currency, pence) = money(&event).unzip();
+            named.company.push(row.company_id);
+            named.integration.push(row.integration_id);
+            named.delivery.push(row.delivery_id);
+            named.class.push(row.class);
+            named.error.push(row.error);
+            named.cause.push(CauseId::of(&row.connector, class, &text).0);
+            named.currency.push(currency);
+            named.pence.push(pence);
+            named.connectors.push(row.connector);
+            named.classes.push(class.as_str());
+            named.texts.push(text);
+        }
+        let is_full = i64::try_from(named.delivery.len()).is_ok_and(|count| count >= NAMED_MAX);
+        Ok(!named.delivery.is_empty() && self.write_names(&named).await? && is_full)
+    }
+
+    /// Answers whether it was this daemon's turn.
+    async fn write_names(&self, n: &Named) -> Result<bool, Error> {
+        let mut tx = self.pool.begin().await?;
+        let is_ours = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "is_ours!""#, LOCK)
+            .fetch_one(&mut *tx)
+            .await?;
+        if !is_ours {
+            return Ok(false);
+        }
+        sqlx::query!(
+            "INSERT INTO cause (id, connector, class, text)
+             SELECT DISTINCT ON (id) id, connector, class, text
+             FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) u(id, connector, class, text) ORDER BY id
+             ON CONFLICT DO NOTHING",
+            &n.cause,
+            &n.connectors,
+            &n.classes as &[&str],
+            &n.texts,
+        )
+        .execute(&mut *tx)
+        .await?;
+        // The health of the integrations first, as whoever changes these rows does: so nobody waits in a circle.
+        sqlx::query!(
+            "SELECT dead FROM integration_stat WHERE integration_id = ANY($1)
+             ORDER BY company_id, integration_id FOR UPDATE",
+            &n.integration,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "WITH named AS (
+                 UPDATE undelivered u SET cause_id = n.cause_id, currency = n.currency, pence = n.pence
+                 FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[])
+                     n(company_id, integration_id, delivery_id, class, error, cause_id, currency, pence)
+                 WHERE u.company_id = n.company_id AND u.integration_id = n.integration_id AND u.delivery_id = n.delivery_id
+                   AND u.state = 'dead' AND u.cause_id IS NULL
+                   AND u.class IS NOT DISTINCT FROM n.class AND u.error IS NOT DISTINCT FROM n.error
+                 RETURNING u.company_id, u.integration_id, u.cause_id, u.since
+             )
+             INSERT INTO cause_trend AS t (cause_id, at, company_id, integration_id, deliveries)
+             SELECT cause_id, date_bin('15 minutes', since, 'epoch'), company_id, integration_id, count(*) FROM named
+             WHERE since > now() - interval '1 day' GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+             ON CONFLICT (cause_id, at, company_id, integration_id) DO UPDATE SET deliveries = t.deliveries + excluded.deliveries",
+            &n.company,
+            &n.integration,
+            &n.delivery,
+            &n.class as &[Option<String>],
+            &n.error as &[Option<String>],
+            &n.cause,
+            &n.currency as &[Option<String>],
+            &n.pence as &[Option<i64>],
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Compares the counts of causes with the rows, mends what differs, and forgets what is too old to be asked for.
+    /// Answers how many counts were wrong.
+    pub async fn check_causes(&self) -> Result<u64, Error> {
+        // One snapshot sees rows and counts of the same commits; what is written is a difference, so that commits in
+        // between are not lost.
+        let mended = sqlx::query_scalar!(
+            r#"WITH counted AS (
+                   SELECT company_id, integration_id, cause_id, coalesce(currency, '') AS currency, count(*) AS deliveries,
+                          coalesce(sum(pence), 0)::bigint AS pence, min(since) AS first_at, max(since) AS last_at
+                   FROM undelivered WHERE cause_id IS NOT NULL GROUP BY 1, 2, 3, 4
+               ), wrong AS MATERIALIZED (
+                   SELECT company_id, integration_id, cause_id, currency,
+                          coalesce(n.deliveries, 0) - coalesce(c.deliveries, 0) AS deliveries,
+                          coalesce(n.pence, 0) - coalesce(c.pence, 0) AS pence,
+                          coalesce(n.first_at, c.first_at) AS first_at, coalesce(n.last_at, c.last_at) AS last_at
+                   FROM counted n FULL JOIN cause_count c USING (company_id, integration_id, cause_id, currency)
+               ), mended AS (
+                   INSERT INTO cause_count AS c
+                       (company_id, integration_id, cause_id, currency, deliveries, pence, first_at, last_at)
+                   SELECT * FROM wrong WHERE deliveries <> 0 OR pence <> 0 ORDER BY 1, 2, 3, 4
+                   ON CONFLICT (company_id, integration_id, cause_id, currency) DO UPDATE
+                       SET deliveries = c.deliveries + excluded.deliveries, pence = c.pence + excluded.pence
+                   RETURNING 1
+               )
+               SELECT count(*) AS "mended!" FROM mended"#,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        sqlx::query!("DELETE FROM cause_count WHERE deliveries = 0 AND last_at < now() - interval '1 day'")
+            .execute(&self.pool)
+            .await?;
+        sqlx::query!("DELETE FROM cause_trend WHERE at < now() - interval '2 days'")
+            .execute(&self.pool)
+            .await?;
+        sqlx::query!(
+            "DELETE FROM cause c WHERE created_at < now() - interval '30 days'
+               AND (snoozed_until IS NULL OR snoozed_until < now())
+               AND NOT EXISTS (SELECT FROM cause_count n WHERE n.cause_id = c.id AND n.deliveries > 0)",
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(u64::try_from(mended).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_what_the_quote_comes_to() {
+        let money = |quote: &str| money(&Json::parse(format!("{{\"quote\": {quote}}}").as_bytes()).unwrap());
+        assert_eq!(money(r#"{"total_pence": 125000, "currency": "eur"}"#), Some(("EUR".into(), 125_000)));
+        assert_eq!(money(r#"{"total_pence": 5}"#), Some(("GBP".into(), 5)));
+        for none in
+            ["{}", "null", r#"{"total_pence": "5"}"#, r#"{"total_pence": -5}"#, r#"{"total_pence": 1.5}"#]
+        {
+            assert_eq!(money(none), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! Causes as operators see them, from the counts; what is looked up beside them is bounded by the page.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+use ulid::Ulid;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        cause::{self, CauseId, Values},
+        ids::{AuditId, CompanyId, DeliveryId, IntegrationId},
+        json::Json,
+        outcome::FailureClass,
+    },
+    store::{
+        Error, Store,
+        operator::{audit::AuditView, command::Refusal},
+    },
+};
+
+/// Of a cause with more deliveries than this, each counts as a lead, and its quote each time.
+const EXACT_MAX: i64 = 10_000;
+/// How many deliveries that wait for their retry are looked at.
+const RETRYING_MAX: i64 = 500;
+/// How many changes are named beside a cause.
+const CHANGES_MAX: usize = 5;
+/// How long before a cause began a change may be why.
+const CHANGED_BEFORE: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// Which causes; what is none or empty does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct FailureFilter {
+    pub company: Option<CompanyId>,
+    pub integration: Option<IntegrationId>,
+    pub cause: Option<CauseId>,
+    /// Only causes of which something failed since then.
+    pub since: Option<Timestamp>,
+    pub classes: Vec<FailureClass>,
+    pub include_snoozed: bool,
+}
+
+/// A cause.
+#[derive(Clone, Debug)]
+pub struct FailureView {
+    pub cause: CauseId,
+    pub connector: String,
+    pub class: FailureClass,
+    pub text: String,
+    pub dead: i64,
+    /// Only the first few hundred that wait for a retry are counted.
+    pub retrying: i64,
+    pub leads: i64,
+    /// By currency.
+    pub money: BTreeMap<String, i64>,
+    /// Most deliveries first.
+    pub places: Vec<Place>,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    pub sample: Option<(DeliveryId, String)>,
+    /// How many died in each quarter of an hour of the last day.
+    pub trend: Vec<(Timestamp, i64)>,
+    pub changed_before: Vec<AuditView>,
+    pub snoozed_until: Option<Timestamp>,
+}
+
+/// An integration at which a cause is met.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub company: CompanyId,
+    pub company_name: String,
+    pub integration: IntegrationId,
+    pub name: String,
+    pub deliveries: i64,
+}
+
+/// Causes, and what they come to together.
+#[derive(Clone, Debug, Default)]
+pub struct Failures {
+    /// Most deliveries first.
+    pub page: Vec<FailureView>,
+    pub deliveries: i64,
+    pub leads: i64,
+    pub snoozed: i64,
+    pub has_more: bool,
+}
+
+/// A cause at one integration and in one currency, or what waits for a retry there.
+struct Count {
+    cause: i64,
+    company: i64,
+    integration: Uuid,
+    currency: String,
+    pence: i64,
+    dead: i64,
+    retrying: i64,
+    first_at: Timestamp,
+    last_at: Timestamp,
+    connector: String,
+    class: FailureClass,
+    text: String,
+    snoozed_until: Option<Timestamp>,
+    sample: Option<(DeliveryId, String)>,
+}
+
+impl Store {
+    /// The causes of a filter behind so many, most deliveries first.
+    pub async fn failures(
+        &self,
+        filter: &FailureFilter,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Failures, Error> {
+        let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(&self.pool).await?.to_jiff();
+        let mut counts = self.dead_counts(filter).await?;
+        counts.extend(self.retrying_counts(filter).await?);
+        let mut all = grouped(counts);
+        all.retain(|one| filter.since.is_none_or(|since| one.last_at >= since));
+        all.retain(|one| filter.classes.is_empty() || filter.classes.contains(&one.class));
+        let is_snoozed = |one: &FailureView| one.snoozed_until.is_some_and(|until| until > now);
+        let snoozed = all.iter().filter(|one| is_snoozed(one)).count();
+        if !filter.include_snoozed {
+            all.retain(|one| !is_snoozed(one));
+        }
+        all.sort_by_key(|one| (std::cmp::Reverse(one.dead + one.retrying), one.cause));
+        let deliveries = all.iter().map(|one| one.dead + one.retrying).sum();
+        let leads = all.iter().map(|one| one.leads).sum();
+        let has_more = all.len() > skip + limit;
+        let mut page: Vec<_> = all.into_iter().skip(skip).take(limit).collect();
+        self.fill_in(filter, &mut page).await?;
+        let snoozed = i64::try_from(snoozed).unwrap_or(i64::MAX);
+        Ok(Failures { page, deliveries, leads, snoozed, has_more })
+    }
+
+    /// One cause that has deliveries.
+    pub async fn failure(&self, cause: CauseId) -> Result<FailureView, Refusal> {
+        let filter = FailureFilter { cause: Some(cause), include_snoozed: true, ..FailureFilter::default() };
+        let found = self.failures(&filter, 0, 1).await?.page.pop();
+        found.ok_or_else(|| {
+            Refusal::NotFound(format!(
+                "nothing fails of cause {cause} now: `leadline failure list` shows what does"
+            ))
+        })
+    }
+
+    async fn dead_counts(&self, filter: &FailureFilter) -> Result<Vec<Count>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT n.cause_id, n.company_id, n.integration_id, n.currency, n.pence, n.deliveries, n.first_at, n.last_at,
+                      c.connector, c.class, c.text, c.snoozed_until
+               FROM cause_count n JOIN cause c ON c.id = n.cause_id
+               WHERE n.deliveries > 0 AND ($1::bigint IS NULL OR n.company_id = $1)
+                 AND ($2::uuid IS NULL OR n.integration_id = $2) AND ($3::bigint IS NULL OR n.cause_id = $3)"#,
+            filter.company.map(|id| id.0),
+            filter.integration.map(IntegrationId::uuid),
+            filter.cause.map(|id| id.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let counts = rows.into_iter().map(|row| Count {
+            cause: row.cause_id,
+            company: row.company_id,
+            integration: row.integration_id,
+            currency: row.currency,
+            pence: row.pence,
+            dead: row.deliveries,
+            retrying: 0,
+            first_at: row.first_at.to_jiff(),
+            last_at: row.last_at.to_jiff(),
+            connector: row.connector,
+            class: FailureClass::parse(&row.class).unwrap_or(FailureClass::Unknown),
+            text: row.text,
+            snoozed_until: row.snoozed_until.map(jiff_sqlx::Timestamp::to_jiff),
+            sample: None,
+        });
+        Ok(counts.collect())
+    }
+
+    /// What failed and waits for its next retry, each one a count of its own.
+    async fn retrying_counts(&self, filter: &FailureFilter) -> Result<Vec<Count>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT q.company_id, q.integration_id, d.id, d.lead_id, a.class AS "class!", a.error, a.started_at, i.connector, e.body
+               FROM (SELECT company_id, integration_id, delivery_id FROM due
+                     WHERE kind = 1 AND trigger = 'retry' AND ($1::bigint IS NULL OR company_id = $1)
+                       AND ($2::uuid IS NULL OR integration_id = $2) LIMIT $3) q
+               JOIN delivery d ON d.company_id = q.company_id AND d.id = q.delivery_id AND d.state = 'pending'
+               JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id
+               JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
+               JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
+               JOIN LATERAL (
+                   SELECT a.class, a.error, a.started_at FROM attempt a
+                   WHERE a.delivery_id = d.id AND a.company_id = d.company_id AND a.number = d.attempts AND NOT a.delivered
+                     AND a.started_at > now() - interval '3 days' LIMIT 1) a ON true"#,
+            filter.company.map(|id| id.0),
+            filter.integration.map(IntegrationId::uuid),
+            RETRYING_MAX,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let counts = rows.into_iter().map(|row| {
+            let event = Json::parse(&row.body).unwrap_or(Json::Null);
+            let class = FailureClass::parse(&row.class).unwrap_or(FailureClass::Unknown);
+            let error = row.error.unwrap_or_default();
+            let text = cause::text(&error, &Values::of(&event));
+            let (currency, pence) = super::money(&event).unwrap_or_default();
+            let at = row.started_at.to_jiff();
+            Count {
+                cause: CauseId::of(&row.connector, class, &text).0,
+                company: row.company_id,
+                integration: row.integration_id,
+                currency,
+                pence,
+                dead: 0,
+                retrying: 1,
+                first_at: at,
+                last_at: at,
+                connector: row.connector,
+                class,
+                text,
+                snoozed_until: None,
+                sample: Some((DeliveryId::from(row.id), error)),
+            }
+        });
+        Ok(counts.filter(|count| filter.cause.is_none_or(|cause| cause.0 == count.cause)).collect())
+    }
+
+    /// What is shown beside the causes of a page.
+    async fn fill_in(&self, filter: &FailureFilter, page: &mut [FailureView]) -> Result<(), Error> {
+        self.fill_in_places(page).await?;
+        self.fill_in_samples(filter, page).await?;
+        self.fill_in_leads(filter, page).await?;
+        self.fill_in_trend(filter, page).await?;
+        for one in page {
+            one.changed_before = self.changed_before(one).await?;
+        }
+        Ok(())
+    }
+
+    async fn fill_in_places(&self, page: &mut [FailureView]) -> Result<(), Error> {
+        let ids: Vec<Uuid> =
+            page.iter().flat_map(|one| &one.places).map(|place| place.integration.uuid()).collect();
+        let rows = sqlx::query!(
+            "SELECT i.id, i.name, c.name AS company_name FROM integration i JOIN company c ON c.id = i.company_id
+             WHERE i.id = ANY($1)",
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let names: HashMap<Uuid, (String, String)> =
+            rows.into_iter().map(|row| (row.id, (row.name, row.company_name))).collect();
+        for place in page.iter_mut().flat_map(|one| &mut one.places) {
+            if let Some((name, company)) = names.get(&place.integration.uuid()) {
+                place.name.clone_from(name);
+                place.company_name.clone_from(company);
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest dead delivery of each.
+    async fn fill_in_samples(&self, filter: &FailureFilter, page: &mut [FailureView]) -> Result<(), Error> {
+        let ids: Vec<i64> = page.iter().filter(|one| one.dead > 0).map(|one| one.cause.0).collect();
+        let rows = sqlx::query!(
+            r#"SELECT c.id AS "cause_id!", u.delivery_id, u.error FROM unnest($1::bigint[]) c(id)
+               CROSS JOIN LATERAL (
+                   SELECT u.delivery_id, u.error FROM undelivered u
+                   WHERE u.cause_id = c.id AND ($2::bigint IS NULL OR u.company_id = $2)
+                     AND ($3::uuid IS NULL OR u.integration_id = $3)
+                   ORDER BY u.delivery_id DESC LIMIT 1) u"#,
+            &ids,
+            filter.company.map(|id| id.0),
+            filter.integration.map(IntegrationId::uuid),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for row in rows {
+            if let Some(one) = page.iter_mut().find(|one| one.cause.0 == row.cause_id) {
+                one.sample = Some((row.delivery_id.into(), row.error.unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many leads, and what they come to, each once; of causes that are small enough to count.
+    async fn fill_in_leads(&self, filter: &FailureFilter, page: &mut [FailureView]) -> Result<(), Error> {
+        let mut left = 5 * EXACT_MAX;
+        let mut ids = Vec::new();
+        for one in page.iter().filter(|one| one.dead > 0 && one.dead <= EXACT_MAX) {
+            left -= one.dead;
+            if left >= 0 {
+                ids.push(one.cause.0);
+            }
+        }
+        let rows = sqlx::query!(
+            r#"SELECT cause_id AS "cause_id!", coalesce(currency, '') AS "currency!", count(*) AS "leads!",
+                      coalesce(sum(pence), 0)::bigint AS "pence!"
+               FROM (SELECT DISTINCT ON (cause_id, company_id, lead_id) cause_id, currency, pence FROM undelivered
+                     WHERE cause_id = ANY($1) AND ($2::bigint IS NULL OR company_id = $2)
+                       AND ($3::uuid IS NULL OR integration_id = $3)
+                     ORDER BY cause_id, company_id, lead_id) once
+               GROUP BY 1, 2"#,
+            &ids,
+            filter.company.map(|id| id.0),
+            filter.integration.map(IntegrationId::uuid),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut exact: HashMap<i64, (i64, BTreeMap<String, i64>)> = HashMap::new();
+        for row in rows {
+            let (leads, money) = exact.entry(row.cause_id).or_default();
+            *leads += row.leads;
+            if !row.currency.is_empty() {
+                money.insert(row.currency, row.pence);
+            }
+        }
+        for one in page.iter_mut().filter(|one| one.retrying == 0) {
+            if let Some((leads, money)) = exact.remove(&one.cause.0) {
+                one.leads = leads;
+                one.money = money;
+            }
+        }
+        Ok(())
+    }
+
+    async fn fill_in_trend(&self, filter: &FailureFilter, page: &mut [FailureView]) -> Result<(), Error> {
+        let ids: Vec<i64> = page.iter().map(|one| one.cause.0).collect();
+        let rows = sqlx::query!(
+            r#"SELECT cause_id, at, sum(deliveries)::bigint AS "deliveries!" FROM cause_trend
+               WHERE cause_id = ANY($1) AND at > now() - interval '1 day' AND ($2::bigint IS NULL OR company_id = $2)
+                 AND ($3::uuid IS NULL OR integration_id = $3)
+               GROUP BY 1, 2 ORDER BY 1, 2"#,
+            &ids,
+            filter.company.map(|id| id.0),
+            filter.integration.map(IntegrationId::uuid),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for row in rows {
+            if let Some(one) = page.iter_mut().find(|one| one.cause.0 == row.cause_id) {
+                one.trend.push((row.at.to_jiff(), row.deliveries));
+            }
+        }
+        Ok(())
+    }
+
+    /// What operators changed at the integrations of a cause in the hour before it began, newest first.
+    async fn changed_before(&self, one: &FailureView) -> Result<Vec<AuditView>, Error> {
+        let from = one.first_at.checked_sub(CHANGED_BEFORE).unwrap_or(Timestamp::MIN);
+        let floor = |at: Timestamp| {
+            Uuid::from(Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or_default(), 0))
+        };
+        let targets: Vec<String> =
+            one.places.iter().map(|place| format!("integration {}", place.integration)).collect();
+        let companies: Vec<i64> = one.places.iter().map(|place| place.company.0).collect();
+        let rows = sqlx::query!(
+            "SELECT company_id, id, at, operator, action, target, before, after FROM audit
+             WHERE company_id = ANY($1) AND id >= $2 AND id < $3 AND at <= $4 AND target = ANY($5)
+             ORDER BY at DESC LIMIT $6",
+            &companies,
+            floor(from),
+            floor(one.first_at.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX)),
+            one.first_at.to_sqlx(),
+            &targets,
+            CHANGES_MAX as i64,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let changes = rows.into_iter().map(|row| AuditView {
+            company: CompanyId(row.company_id),
+            id: AuditId::from(row.id),
+            at: row.at.to_jiff(),
+            operator: row.operator,
+            action: row.action,
+            target: row.target,
+            before: row.before,
+            after: row.after,
+        });
+        Ok(changes.collect())
+    }
+}
+
+/// Counts of the same cause in one.
+fn grouped(counts: Vec<Count>) -> Vec<FailureView> {
+    let mut all: HashMap<i64, FailureView> = HashMap::new();
+    for count in counts {
+        let deliveries = count.dead + count.retrying;
+        let one = all.entry(count.cause).or_insert_with(|| FailureView {
+            cause: CauseId(count.cause),
+            connector: count.connector,
+            class: count.class,
+            text: count.text,
+            dead: 0,
+            retrying: 0,
+            leads: 0,
+            money: BTreeMap::new(),
+            places: Vec::new(),
+            first_at: count.first_at,
+            last_at: count.last_at,
+            sample: None,
+            trend: Vec::new(),
+            changed_before: Vec::new(),
+            snoozed_until: None,
+        });
+        one.dead += count.dead;
+        one.retrying += count.retrying;
+        one.leads += deliveries;
+        one.first_at = one.first_at.min(count.first_at);
+        one.last_at = one.last_at.max(count.last_at);
+        one.snoozed_until = one.snoozed_until.or(count.snoozed_until);
+        one.sample = one.sample.take().or(count.sample);
+        if !count.currency.is_empty() {
+            *one.money.entry(count.currency).or_default() += count.pence;
+        }
+        match one.places.iter_mut().find(|place| place.integration.uuid() == count.integration) {
+            Some(place) => place.deliveries += deliveries,
+            None => one.places.push(Place {
+                company: CompanyId(count.company),
+                company_name: String::new(),
+                integration: count.integration.into(),
+                name: String::new(),
+                deliveries,
+            }),
+        }
+    }
+    let mut all: Vec<_> = all.into_values().collect();
+    for one in &mut all {
+        one.places.sort_by_key(|place| (std::cmp::Reverse(place.deliveries), place.integration));
+    }
+    all
+}

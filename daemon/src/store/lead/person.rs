@@ -1,0 +1,330 @@
+//! Who leads are: found by any part of name, e-mail address, phone number or uuid. The flush that takes a lead in
+//! writes one narrow row; what indexes it costs is paid later, by batches that move rows from `lead_recent` on.
+
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        ids::{CompanyId, LeadId},
+        person::{self, Person},
+    },
+    store::{
+        Error, Store,
+        lead::read::{LeadView, state},
+        operator::command::Refusal,
+    },
+};
+
+/// A text that finds more leads than this is looked for among the newest of each company instead: there it is found
+/// often.
+const RARE_MAX: i64 = 2000;
+/// How many rows move in one statement.
+const MOVED_MAX: i64 = 5000;
+/// A pattern without a run of so many letters or digits reads the whole index.
+const TRIGRAM: usize = 3;
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Newest uuid first.
+    pub leads: Vec<LeadView>,
+    /// Every lead was looked through: the database has no trigram index.
+    pub is_scan: bool,
+}
+
+/// What is searched.
+struct Search {
+    patterns: Vec<String>,
+    company: Option<CompanyId>,
+    after: Option<LeadId>,
+    limit: i64,
+}
+
+impl Search {
+    fn has_trigrams(&self) -> bool {
+        let has_run = |pattern: &String| {
+            pattern.split(|c: char| !c.is_alphanumeric()).any(|run| run.chars().count() >= TRIGRAM)
+        };
+        self.patterns.iter().any(has_run)
+    }
+
+    fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>) {
+        for pattern in &self.patterns {
+            sql.push(" AND p.folded LIKE ").push_bind(pattern.clone());
+        }
+        if let Some(after) = self.after {
+            sql.push(" AND p.lead_id < ").push_bind(after.uuid());
+        }
+    }
+
+    /// Any leads that are found in a table, so many at most.
+    fn any(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str) {
+        sql.push("(SELECT p.company_id, p.lead_id FROM ").push(table).push(" p WHERE true");
+        self.push_conditions(sql);
+        if let Some(company) = self.company {
+            sql.push(" AND p.company_id = ").push_bind(company.0);
+        }
+        sql.push(" LIMIT ").push_bind(RARE_MAX + 1).push(")");
+    }
+
+    /// The newest of each company, by its key.
+    fn newest(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str) {
+        sql.push("(SELECT n.company_id, n.lead_id FROM company c CROSS JOIN LATERAL (");
+        sql.push("SELECT p.company_id, p.lead_id FROM ").push(table).push(" p WHERE p.company_id = c.id");
+        self.push_conditions(sql);
+        sql.push(" ORDER BY p.lead_id DESC LIMIT ").push_bind(self.limit).push(") n");
+        if let Some(company) = self.company {
+            sql.push(" WHERE c.id = ").push_bind(company.0);
+        }
+        sql.push(")");
+    }
+
+    /// Whether many have the text in them, going by a few pages of the table: then the index would list them all.
+    async fn is_common(&self, db: &mut PgConnection) -> Result<bool, Error> {
+        let mut sql = QueryBuilder::new("SELECT count(*) FILTER (WHERE true");
+        for pattern in &self.patterns {
+            sql.push(" AND p.folded LIKE ").push_bind(pattern.clone());
+        }
+        sql.push("), count(*) FROM lead_person p TABLESAMPLE SYSTEM (0.2)");
+        let (hits, rows): (i64, i64) = sql.build_query_as().persistent(false).fetch_one(db).await?;
+        Ok(rows > 200 && hits * 50 > rows)
+    }
+
+    async fn ids(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
+        let mut found = Vec::new();
+        let mut is_common = self.is_common(db).await?;
+        if !is_common {
+            let mut sql = QueryBuilder::new("");
+            self.any(&mut sql, "lead_person");
+            sql.push(" UNION ALL ");
+            self.any(&mut sql, "lead_recent");
+            // Not kept as a prepared statement: what a pattern costs is known from its text alone.
+            found = sql.build_query_as().persistent(false).fetch_all(&mut *db).await?;
+            is_common = i64::try_from(found.len()).is_ok_and(|count| count > RARE_MAX);
+        }
+        if is_common {
+            let mut sql = QueryBuilder::new("");
+            self.newest(&mut sql, "lead_person");
+            sql.push(" UNION ALL ");
+            self.newest(&mut sql, "lead_recent");
+            sqlx::query("SET LOCAL enable_bitmapscan = off").execute(&mut *db).await?;
+            sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *db).await?;
+            found = sql.build_query_as().persistent(false).fetch_all(&mut *db).await?;
+        }
+        found.sort_unstable_by_key(|(_, lead)| std::cmp::Reverse(*lead));
+        found.dedup();
+        found.truncate(usize::try_from(self.limit).unwrap_or_default());
+        Ok(found)
+    }
+}
+
+impl Store {
+    /// Leads by any part of who they are, newest uuid first, those behind `after` only.
+    pub async fn find_leads(
+        &self,
+        company: Option<CompanyId>,
+        text: &str,
+        after: Option<LeadId>,
+        limit: i64,
+    ) -> Result<Found, Refusal> {
+        let patterns = person::patterns(text).map_err(|error| Refusal::Invalid(error.to_string()))?;
+        let search = Search { patterns, company, after, limit };
+        let mut tx = self.pool.begin().await?;
+        let has_index = has_trigram_index(&mut tx).await?;
+        if has_index && search.has_trigrams() && company.is_none() {
+            // Without statistics nothing tells the planner that few rows have a text in them.
+            sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *tx).await?;
+        }
+        let found = search.ids(&mut tx).await?;
+        tx.rollback().await?;
+        Ok(Found { leads: self.leads_by_ids(&found).await?, is_scan: !has_index })
+    }
+
+    /// These leads as they are shown, in this order.
+    pub(in crate::store) async fn leads_by_ids(&self, ids: &[(i64, Uuid)]) -> Result<Vec<LeadView>, Error> {
+        let (companies, leads): (Vec<i64>, Vec<Uuid>) = ids.iter().copied().unzip();
+        let rows = sqlx::query!(
+            r#"SELECT l.company_id, c.name AS company_name, l.id, l.uuid, l.received_at, l.updated_at,
+                      coalesce(p.name, '') AS "name!", coalesce(p.email, '') AS "email!", coalesce(p.phone, '') AS "phone!",
+                      d.delivered AS "delivered!", d.open AS "open!"
+               FROM unnest($1::bigint[], $2::uuid[]) WITH ORDINALITY u(company_id, lead_id, ordinal)
+               JOIN lead l ON l.company_id = u.company_id AND l.id = u.lead_id
+               JOIN company c ON c.id = l.company_id
+               LEFT JOIN person p ON p.company_id = l.company_id AND p.lead_id = l.id
+               CROSS JOIN LATERAL (
+                   SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
+                          count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
+                   FROM delivery WHERE company_id = l.company_id AND lead_id = l.id) d
+               ORDER BY u.ordinal"#,
+            &companies,
+            &leads,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let leads = rows.into_iter().map(|row| LeadView {
+            id: row.id.into(),
+            uuid: row.uuid,
+            company: CompanyId(row.company_id),
+            company_name: row.company_name,
+            person: Person { name: row.name, email: row.email, phone: row.phone },
+            state: state(row.delivered, row.open),
+            undelivered: row.open,
+            received_at: row.received_at.to_jiff(),
+            updated_at: row.updated_at.map(jiff_sqlx::Timestamp::to_jiff),
+        });
+        Ok(leads.collect())
+    }
+
+    /// The same, by ids of ours.
+    pub async fn leads_by_ids_of(&self, ids: &[(CompanyId, LeadId)]) -> Result<Vec<LeadView>, Error> {
+        let ids: Vec<_> = ids.iter().map(|(company, lead)| (company.0, lead.uuid())).collect();
+        self.leads_by_ids(&ids).await
+    }
+
+    /// The leads of the person with this e-mail address, in any case: those that are not erased.
+    pub async fn leads_of_person(
+        &self,
+        company: Option<CompanyId>,
+        email: &str,
+    ) -> Result<Vec<(CompanyId, LeadId)>, Refusal> {
+        let email = email.trim();
+        if !email.contains('@') || email.contains('\0') {
+            return Err(Refusal::Invalid(format!("email {email:?}: give the whole address of a person")));
+        }
+        let pattern = person::address_pattern(email);
+        let mut tx = self.pool.begin().await?;
+        if has_trigram_index(&mut tx).await? {
+            sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *tx).await?;
+        }
+        // The pattern is for the index; that it is the whole address is asked of what it finds.
+        let rows = sqlx::query(
+            "SELECT company_id, lead_id FROM person
+             WHERE folded LIKE $1 AND lower(email) = lower($2) AND ($3::bigint IS NULL OR company_id = $3)
+             ORDER BY lead_id DESC",
+        )
+        .persistent(false)
+        .bind(pattern)
+        .bind(email)
+        .bind(company.map(|id| id.0))
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.rollback().await?;
+        let lead = |row: sqlx::postgres::PgRow| {
+            Ok::<_, sqlx::Error>((CompanyId(row.try_get(0)?), LeadId::from(row.try_get::<Uuid, _>(1)?)))
+        };
+        Ok(rows.into_iter().map(lead).collect::<Result<_, _>>()?)
+    }
+
+    /// Moves rows of new leads to where they are indexed. Answers how many.
+    pub(in crate::store) async fn move_people(&self) -> Result<u64, Error> {
+        let moved = sqlx::query!(
+            "WITH taken AS (
+                 DELETE FROM lead_recent WHERE ctid = ANY(ARRAY(
+                     SELECT ctid FROM lead_recent LIMIT $1 FOR UPDATE SKIP LOCKED))
+                 RETURNING *
+             )
+             INSERT INTO lead_person SELECT * FROM taken ON CONFLICT DO NOTHING",
+            MOVED_MAX,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(moved.rows_affected())
+    }
+}
+
+/// Writes who a lead is by now.
+pub(in crate::store) async fn rewrite(
+    db: &mut PgConnection,
+    company: CompanyId,
+    lead: LeadId,
+    person: &Person,
+    folded: &str,
+) -> Result<(), Error> {
+    sqlx::query!("DELETE FROM lead_recent WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
+        .execute(&mut *db)
+        .await?;
+    // In a statement of its own: it sees what was moved while the one before waited.
+    sqlx::query!(
+        "INSERT INTO lead_person (company_id, lead_id, name, email, phone, folded) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (company_id, lead_id) DO UPDATE
+             SET name = excluded.name, email = excluded.email, phone = excluded.phone, folded = excluded.folded",
+        company.0,
+        lead.uuid(),
+        person.name,
+        person.email,
+        person.phone,
+        folded,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets who a lead was.
+pub(in crate::store) async fn forget_person(
+    db: &mut PgConnection,
+    company: CompanyId,
+    lead: LeadId,
+) -> Result<(), Error> {
+    sqlx::query!("DELETE FROM lead_recent WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
+        .execute(&mut *db)
+        .await?;
+    // In a statement of its own: it sees what was moved while the one before waited.
+    sqlx::query!("DELETE FROM lead_person WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+async fn has_trigram_index(db: &mut PgConnection) -> Result<bool, Error> {
+    let is_there = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+               WHERE c.relname = 'lead_person_folded' AND i.indisvalid
+                 AND i.indrelid = 'lead_person'::regclass) AS "is_there!""#,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(is_there)
+}
+
+/// Makes the trigram index where the server has what it takes. Answers whether it is there. Without it searches read
+/// every row.
+pub(in crate::store) async fn ensure_trigrams(store: &Store) -> Result<bool, Error> {
+    let mut db = store.pool.acquire().await?;
+    if has_trigram_index(&mut db).await? {
+        return Ok(true);
+    }
+    let is_available = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm') AS "is_available!""#,
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if !is_available {
+        return Ok(false);
+    }
+    // One daemon at a time builds; nobody waits for it.
+    let mut tx = store.pool.begin().await?;
+    let is_ours = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "is_ours!""#, LOCK)
+        .fetch_one(&mut *tx)
+        .await?;
+    if !is_ours {
+        return Ok(false);
+    }
+    // Whoever may not make extensions has none: that is no failure, searches go on without.
+    if let Err(error) = sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_trgm").execute(&mut *tx).await {
+        tracing::info!(%error, "leads are searched without a trigram index");
+        return Ok(false);
+    }
+    sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
+    sqlx::query(
+        "CREATE INDEX IF NOT EXISTS lead_person_folded ON lead_person USING gin (folded gin_trgm_ops)",
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// One daemon at a time builds the index.
+const LOCK: i64 = 0x6c65_6164_0007;

@@ -1,0 +1,129 @@
+//! Failures by cause.
+
+use jiff::Timestamp;
+use leadline_proto::v1;
+use serde::Serialize;
+
+use super::{AuditLine, shapes, text, time, word};
+use crate::cli::columns::{Column, Row, column};
+
+/// A cause in `failure list` and `failure show`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure {
+    cause: String,
+    connector: String,
+    failure_class: String,
+    text: String,
+    deliveries: u64,
+    dead: u64,
+    retrying: u64,
+    leads: u64,
+    money: Vec<Money>,
+    integrations: Vec<Place>,
+    first_at: Option<Timestamp>,
+    last_at: Option<Timestamp>,
+    trend: Vec<Quarter>,
+    sample_delivery_id: Option<String>,
+    sample_error: Option<String>,
+    changed_before: Vec<AuditLine>,
+    advice: String,
+    actions: Vec<String>,
+    snoozed_until: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+struct Money {
+    currency: String,
+    minor: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Place {
+    id: String,
+    name: String,
+    company: String,
+    company_id: i64,
+    deliveries: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Quarter {
+    at: Option<Timestamp>,
+    deliveries: u64,
+}
+
+impl Row for Failure {
+    const COLUMNS: &'static [Column<'static>] = &[
+        column("cause"),
+        column("deliveries").place(101),
+        column("leads").place(101).rank(1),
+        column("failure_class").head("class").place(102),
+        column("text").place(103).cut(12),
+        column("integrations").place(104).rank(4).cut(12),
+        column("first_at").place(105).rank(3),
+        column("last_at").place(105).rank(2),
+    ];
+}
+
+impl From<v1::Failure> for Failure {
+    fn from(it: v1::Failure) -> Self {
+        Self {
+            failure_class: word(it.failure_class().as_str_name(), "FAILURE_CLASS_"),
+            actions: it.actions().map(|action| word(action.as_str_name(), "FAILURE_ACTION_")).collect(),
+            cause: it.cause,
+            connector: it.connector,
+            text: it.text,
+            deliveries: it.deliveries,
+            dead: it.dead,
+            retrying: it.retrying,
+            leads: it.leads,
+            money: shapes(it.money),
+            integrations: shapes(it.integrations),
+            first_at: time(it.first_at),
+            last_at: time(it.last_at),
+            trend: shapes(it.trend),
+            sample_delivery_id: text(it.sample_delivery_id),
+            sample_error: text(it.sample_error),
+            changed_before: shapes(it.changed_before),
+            advice: it.advice,
+            snoozed_until: time(it.snoozed_until),
+        }
+    }
+}
+
+impl From<v1::Money> for Money {
+    fn from(it: v1::Money) -> Self {
+        Self { currency: it.currency, minor: it.minor }
+    }
+}
+
+impl From<v1::FailureIntegration> for Place {
+    fn from(it: v1::FailureIntegration) -> Self {
+        Self {
+            id: it.id,
+            name: it.name,
+            company: it.company_name,
+            company_id: it.company_id,
+            deliveries: it.deliveries,
+        }
+    }
+}
+
+impl From<v1::TrendPoint> for Quarter {
+    fn from(it: v1::TrendPoint) -> Self {
+        Self { at: time(it.at), deliveries: it.deliveries }
+    }
+}
+
+/// `failure snooze`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Snoozed {
+    cause: String,
+    snoozed_until: Option<Timestamp>,
+}
+
+impl From<v1::SnoozeFailureResponse> for Snoozed {
+    fn from(it: v1::SnoozeFailureResponse) -> Self {
+        Self { cause: it.cause, snoozed_until: time(it.snoozed_until) }
+    }
+}
