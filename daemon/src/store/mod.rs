@@ -161,7 +161,8 @@ impl Store {
     pub(crate) fn unconnected() -> Self {
         let pool =
             sqlx::postgres::PgPoolOptions::new().connect_lazy_with(sqlx::postgres::PgConnectOptions::new());
-        Self::new(pool, Sealer::new(&[0; 32]), Arc::new(Hub::new().0))
+        let ring = crate::secrets::master_key::KeyRing::of(vec![[0; 32].into()]).expect("a key makes a ring");
+        Self::new(pool, Sealer::new(&ring), Arc::new(Hub::new().0))
     }
 
     /// The same, with what connectors say of their lanes.
