@@ -27,7 +27,7 @@ const fn rule(folder: &'static str, parts: &'static [&'static str], crates: &'st
 }
 
 /// The daemon's parts meet only in the store. `app`, `main` and `config` see all; all may use telemetry.
-const DAEMON: [Rule; 11] = [
+const DAEMON: [Rule; 12] = [
     rule("domain", &[], &[]),
     rule("compute", &["domain"], &["tokio"]),
     rule("connectors", &["domain"], &[]),
@@ -263,6 +263,20 @@ fn nobody_but_the_queue_writes_a_deliverys_life() {
         }
     }
     check("due, undelivered and delivery are written by store/queue alone", &findings);
+}
+
+#[test]
+fn whether_a_lane_may_push_is_asked_of_one_function() {
+    let mut findings = Vec::new();
+    for (path, text) in files("daemon/src", ".rs").into_iter().chain(files("daemon/src", ".sql")) {
+        if text.contains("NOT i.awaits_cut_over") || text.contains("paused_at IS NULL") {
+            findings.push(path);
+        }
+    }
+    check(
+        "lane_is_open and lane_may_push say whether a lane may push, not conditions of one's own",
+        &findings,
+    );
 }
 
 #[test]

@@ -94,12 +94,9 @@ async fn a_shut_door_is_said_in_words_that_help() {
             create(&operator, connector, json!({"base_url": fake.url()}), credentials).await.unwrap();
         let integration = created.integration.unwrap().id;
         let test = operator.test(&integration).await;
-        assert_eq!(
-            (test.failure_class.as_str(), test.status_code),
-            ("rejected", Some(404)),
-            "{}",
-            test.error
-        );
+        // A workflow of n8n is away for some seconds while it is saved.
+        let class = if connector == "n8n" { "transient" } else { "rejected" };
+        assert_eq!((test.failure_class.as_str(), test.status_code), (class, Some(404)), "{}", test.error);
         assert!(test.error.starts_with(&format!("{connector} 404 ")), "{}", test.error);
         assert!(!format!("{test:?}").contains("abcdefghijkl"), "{test:?}");
         fake.with(|hooks| hooks.hooks.insert(path.to_owned(), Scenario::Full));

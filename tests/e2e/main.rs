@@ -15,6 +15,7 @@ mod engine;
 mod fields;
 mod flows;
 mod foreign;
+mod habits;
 mod hooks;
 mod hubspot;
 mod imports;

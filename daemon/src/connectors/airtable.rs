@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response, config,
-    crm,
+    ConfigField, Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, Request,
+    Response, config, crm, named_as,
     vendor::{self, Vendor, word},
 };
 use crate::domain::{
@@ -181,8 +181,26 @@ impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let token = self.token()?;
         let body = push.rendered.cloned().unwrap_or_default();
-        let answer = ctx.send(self.records(Method::PATCH).bearer(token).json(body)).await?;
-        if is_done(&answer) { Ok(()) } else { Err(failure(&answer, ctx.now)) }
+        let answer = ctx.send(self.rows(Method::PATCH).bearer(token).json(body)).await?;
+        if !is_done(&answer) {
+            return Err(failure(&answer, ctx.now));
+        }
+        let body = answer.json().unwrap_or_default();
+        if let Some(id) = vendor::id_of(&body["records"][0]["id"]) {
+            ctx.keep(&[("record", &id)]).await;
+        }
+        Ok(())
+    }
+
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        named_as(&["record"], things, |_, id| {
+            let is_id = self.table.starts_with("tbl");
+            is_id.then(|| format!("https://airtable.com/{}/{}/{id}", self.base_id, self.table))
+        })
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -214,7 +232,7 @@ impl Prepared for Ready {
         if tables.status != 403 || kind == ProbeKind::Mapping {
             return Err(failure(&tables, ctx.now));
         }
-        VENDOR.json(ctx, self.records(Method::GET).query(&[("pageSize", "1")]).bearer(token)).await?;
+        VENDOR.json(ctx, self.rows(Method::GET).query(&[("pageSize", "1")]).bearer(token)).await?;
         let finding = "the columns could not be checked: the token lacks the scope schema.bases:read";
         found.findings.push(finding.to_owned());
         Ok(())
@@ -226,7 +244,7 @@ impl Ready {
         self.token.as_ref().ok_or_else(|| config::no_credentials("token"))
     }
 
-    fn records(&self, method: Method) -> Request {
+    fn rows(&self, method: Method) -> Request {
         Request::at(method, &self.base, &["v0", &self.base_id, &self.table])
     }
 }

@@ -9,6 +9,7 @@ use super::Push;
 use crate::domain::{
     json::Json,
     mapping::{Mapping, Rule},
+    money,
     nearest::unknown,
     outcome::{Failure, FailureClass},
     template::Context,
@@ -125,14 +126,6 @@ pub fn split_name(name: &str) -> (&str, &str) {
     name.split_once(char::is_whitespace).map_or((name, ""), |(first, rest)| (first, rest.trim_start()))
 }
 
-/// Whole pence as a decimal number with two places, without floating point.
-#[must_use]
-pub fn money(pence: i128) -> String {
-    let sign = if pence < 0 { "-" } else { "" };
-    let pence = pence.unsigned_abs();
-    format!("{sign}{}.{:02}", pence / 100, pence % 100)
-}
-
 /// The lead as lines for a person, each a label and what stands there. What the lead does not have is left out.
 #[must_use]
 pub fn lines(event: &Json) -> Vec<(&'static str, String)> {
@@ -140,7 +133,9 @@ pub fn lines(event: &Json) -> Vec<(&'static str, String)> {
     let price = |path: &str| {
         let pence = event.at(path)?.as_integer()?;
         let currency = at("quote.currency").unwrap_or_default();
-        Some(format!("{} {currency}", money(pence)).trim_end().to_owned())
+        Some(
+            format!("{} {}", money::decimal(pence, &currency), currency.to_uppercase()).trim_end().to_owned(),
+        )
     };
     let consent = match event.at("lead.gdpr_consent").map(text).as_deref() {
         Some("true") => Some("yes".to_owned()),
@@ -208,8 +203,31 @@ pub fn html_within(event: &Json, max: usize) -> String {
     told
 }
 
+/// Whether the lead's name was made from its address because the sender gave none. It names nobody, so it is never
+/// written over what a record that exists is called.
+#[must_use]
+pub fn is_made_name(event: &Json) -> bool {
+    let at = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_lowercase();
+    let name = at("lead.name");
+    !name.is_empty() && name == at("lead.email")
+}
+
+/// Takes out of the fields a name that was made from the address.
+pub fn drop_made_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
+    if !is_made_name(event) {
+        return;
+    }
+    let rule = mapping.rules().iter().find(|rule| rule.field == "lead.name" && !rule.is_computed());
+    if let Some(target) = rule.and_then(|rule| rule.to.as_ref()) {
+        fields.retain(|(name, _)| name != target);
+    }
+}
+
 /// The first name, the last name: where the lead has none of its own, they come from its name.
 pub fn add_names(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
+    if is_made_name(event) {
+        return;
+    }
     let Some(name) = event.at("lead.name").and_then(Json::as_str) else { return };
     let (first, rest) = split_name(&name);
     for (field, part) in [("lead.profile.first_name", first), ("lead.profile.last_name", rest)] {
@@ -282,19 +300,6 @@ mod tests {
             let cut = cut_bytes(text, max);
             assert_eq!(cut, expected);
             assert!(cut.len() <= max);
-        }
-    }
-
-    #[test]
-    fn money_is_exact() {
-        for (pence, expected) in [
-            (0, "0.00"),
-            (5, "0.05"),
-            (-5, "-0.05"),
-            (1_269_600, "12696.00"),
-            (i128::MIN, "-1701411834604692317316873037158841057.28"),
-        ] {
-            assert_eq!(money(pence), expected);
         }
     }
 

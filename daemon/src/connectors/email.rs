@@ -9,6 +9,7 @@ mod reply;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use secrecy::SecretString;
 use serde_json::Value;
 use url::{Host, Url};
 
@@ -313,7 +314,7 @@ impl Prepared for Ready {
     }
 
     fn login(&self) -> Option<&dyn super::Login> {
-        self.login.request().map(|_| self as &dyn super::Login)
+        matches!(self.login, Login::App(_)).then_some(self)
     }
 
     fn probes(&self, kind: ProbeKind) -> bool {
@@ -339,8 +340,12 @@ impl Prepared for Ready {
 }
 
 impl super::Login for Ready {
-    fn request(&self, _now: i64) -> Result<Request, Failure> {
-        self.login.request().ok_or_else(|| config::no_credentials("client_id"))
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        self.login.request(refresh).ok_or_else(|| config::no_credentials("client_id"))
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.login.refresh_token()
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {

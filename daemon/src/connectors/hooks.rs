@@ -264,6 +264,11 @@ impl Product {
                 failure = Failure { class: FailureClass::Throttled, error, retry_after };
             }
             429 => failure.retry_after = failure.retry_after.or(Some(self.wait)),
+            // A workflow is not registered for some seconds while it is saved.
+            404 if self.name == N8N.manifest.name => {
+                let error = format!("{} 404 {}", self.name, self.gone);
+                failure = Failure { class: FailureClass::Transient, error, retry_after: failure.retry_after };
+            }
             404 | 410 => failure.error = format!("{} {} {}", self.name, response.status, self.gone),
             _ => {}
         }

@@ -11,13 +11,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    Answer, ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response,
-    Token, config, crm,
+    Answer, ConfigField, Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record,
+    Request, Response, Token, config, crm, named_as,
     oauth::{self, Login},
     vendor::{Vendor, id_of, unreadable},
 };
@@ -44,7 +44,7 @@ const CALLS_PER: Duration = Duration::from_secs(10);
 /// A note to a contact, among the associations that HubSpot itself defines.
 const NOTE_TO_CONTACT: u32 = 202;
 /// Under which the address is kept that is the contact's, but maybe not its first.
-const SECOND_EMAIL: &str = "second_email";
+const SECOND_EMAIL: &str = "_second_email";
 /// So many of a contact's newest notes are searched for one that may be there already.
 const NOTES_READ: usize = 20;
 const NOTES_READ_SINGLY: usize = 5;
@@ -164,6 +164,15 @@ impl Prepared for Ready {
         true
     }
 
+    fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
+        // The probe names it so: `HubSpot account 123 (app.hubspot.com)`.
+        let portal = account.and_then(|account| account.strip_prefix("HubSpot account ")?.split_once(" ("));
+        named_as(&["contact", "note"], things, |kind, id| {
+            let (portal, domain) = portal.filter(|_| kind == "contact")?;
+            Some(format!("https://{}/contacts/{portal}/record/0-1/{id}", domain.trim_end_matches(')')))
+        })
+    }
+
     fn pace(&self) -> Option<Pace> {
         Some(Pace { calls: self.calls, per: CALLS_PER })
     }
@@ -188,8 +197,9 @@ impl Prepared for Ready {
 }
 
 impl super::Login for Ready {
-    fn request(&self, _now: i64) -> Result<Request, Failure> {
-        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        let Some((Login::App { client_id, client_secret, .. }, refresh)) = self.login.as_ref().zip(refresh)
+        else {
             return Err(config::no_credentials("refresh_token"));
         };
         let request = Request::at(Method::POST, &self.base, &["oauth", &self.version, "token"]);
@@ -197,8 +207,12 @@ impl super::Login for Ready {
             ("grant_type", "refresh_token"),
             ("client_id", client_id.expose_secret()),
             ("client_secret", client_secret.expose_secret()),
-            ("refresh_token", refresh_token.expose_secret()),
+            ("refresh_token", refresh.expose_secret()),
         ]))
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.login.as_ref()?.refresh_token()
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {

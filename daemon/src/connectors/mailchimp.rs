@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response, config,
-    crm,
-    vendor::{Vendor, word},
+    ConfigField, Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, Request,
+    Response, config, crm, named_as,
+    vendor::{Vendor, id_of, word},
 };
 use crate::domain::{
     address::EgressPolicy,
@@ -35,6 +35,10 @@ const NAME: &str = "mailchimp";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 /// Mailchimp takes ten connections at once for each user, all programs together.
 const CONNECTIONS: u32 = 4;
+/// So often a member is put without the merge fields that were refused.
+const REFUSALS_MAX: usize = 3;
+/// Under which the number is kept that the vendor's own pages know a member by.
+const WEB_ID: &str = "_web_id";
 const STATUSES: [&str; 2] = ["pending", "subscribed"];
 
 /// The connector `mailchimp`.
@@ -188,7 +192,7 @@ impl Prepared for Ready {
                 return done(&tagged, ctx.now);
             }
         }
-        done(&ctx.send(self.put(login, &plan)).await?, ctx.now)?;
+        self.join(login, &plan, ctx).await?;
         if !has_tags {
             return Ok(());
         }
@@ -199,6 +203,15 @@ impl Prepared for Ready {
 
     fn keeps_ids(&self) -> bool {
         true
+    }
+
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        let host = self.login.as_ref().and_then(|login| login.base.host_str());
+        let centre = host.and_then(|host| host.strip_suffix(".api.mailchimp.com"));
+        named_as(&["member"], things, |_, _| {
+            let id = things.get(WEB_ID)?;
+            Some(format!("https://{}.admin.mailchimp.com/lists/members/view?id={id}", centre?))
+        })
     }
 
     fn pace(&self) -> Option<Pace> {
@@ -224,7 +237,7 @@ impl Prepared for Ready {
             let list = get(&["lists", &self.list], "fields=id,name,stats.member_count");
             found.account = Some(error::account(&name, &VENDOR.json(ctx, list).await?));
         }
-        let query = "count=1000&fields=merge_fields.tag,merge_fields.type";
+        let query = "count=1000&fields=merge_fields.tag,merge_fields.type,merge_fields.options";
         let schema = VENDOR.json(ctx, get(&["lists", &self.list, "merge-fields"], query)).await?;
         found.findings = self.member.findings(&schema);
         Ok(())
@@ -234,6 +247,31 @@ impl Prepared for Ready {
 impl Ready {
     fn login(&self) -> Result<&Login, Failure> {
         self.login.as_ref().ok_or_else(|| config::no_credentials("api_key"))
+    }
+
+    /// Puts the member. A merge field that the audience refuses keeps nobody out: it is left out, and noted.
+    async fn join(&self, login: &Login, plan: &Json, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let mut plan = plan.clone();
+        let mut answer = ctx.send(self.put(login, &plan)).await?;
+        for _ in 0..REFUSALS_MAX {
+            let mut is_smaller = false;
+            for (field, reason) in error::refused_fields(&answer) {
+                if plan.take_at(&format!("member.merge_fields.{field}")).is_some() {
+                    ctx.note(format!("merge field {field} was left out: {reason}"));
+                    is_smaller = true;
+                }
+            }
+            if !is_smaller {
+                break;
+            }
+            answer = ctx.send(self.put(login, &plan)).await?;
+        }
+        done(&answer, ctx.now)?;
+        let web_id = answer.json().as_ref().and_then(|member| id_of(&member["web_id"]));
+        if let Some(web_id) = web_id {
+            ctx.keep(&[("member", &hash_of(&plan)), (WEB_ID, &web_id)]).await;
+        }
+        Ok(())
     }
 
     fn put(&self, login: &Login, plan: &Json) -> Request {

@@ -183,6 +183,11 @@ pub trait Prepared: Send + Sync {
     fn keeps_ids(&self) -> bool {
         false
     }
+    /// The things that the target made, out of what is kept of them: `contact` → `12345`.
+    fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
+        let _ = account;
+        named(things, |_, _| None)
+    }
     /// How many calls the target takes; all pushes to one account wait for each other.
     fn pace(&self) -> Option<Pace> {
         None
@@ -212,8 +217,12 @@ pub trait Prepared: Send + Sync {
 
 /// A login that gives tokens. The runtime puts them into calls, shares them among pushes and renews them.
 pub trait Login: Send + Sync {
-    /// The call that gets a token. `now` is in seconds since 1970.
-    fn request(&self, now: i64) -> Result<Request, Failure>;
+    /// The call that gets a token. `now` is in seconds since 1970; `refresh` is the newest refresh token, if it has one.
+    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure>;
+    /// The refresh token of the credentials. A login may answer with another that replaces it.
+    fn refresh_token(&self) -> Option<&SecretString> {
+        None
+    }
     /// Reads what the login answered.
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure>;
     /// Whether an answer to a call with a token says that it is the token that was refused.
@@ -224,6 +233,58 @@ pub trait Login: Send + Sync {
 
 /// What the target calls things, for one lead at one integration: `contact` → `12345`.
 pub type Ids = BTreeMap<String, String>;
+
+/// A thing that the target made of a lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// In the target's words: `contact`, `deal`.
+    pub kind: String,
+    pub id: String,
+    /// Where people see it, if that is known.
+    pub url: Option<String>,
+}
+
+/// What the target calls the things of a lead, as far as that is kept: those of one delivery, or the lead's as they are
+/// now. `account` is whose account it is, as a probe found it.
+#[must_use]
+pub fn records(
+    prepared: Option<&dyn Prepared>,
+    ids: &Ids,
+    delivery: Option<&str>,
+    account: Option<&str>,
+) -> Vec<Record> {
+    let mut things = Ids::new();
+    for (key, id) in ids {
+        match key.split_once('.') {
+            None => drop(things.entry(key.clone()).or_insert_with(|| id.clone())),
+            Some((kind, of)) if Some(of) == delivery => drop(things.insert(kind.to_owned(), id.clone())),
+            Some(_) => {}
+        }
+    }
+    match prepared {
+        Some(prepared) => prepared.records(&things, account),
+        None => named(&things, |_, _| None),
+    }
+}
+
+/// Each thing with where it is seen.
+fn named(things: &Ids, url: impl Fn(&str, &str) -> Option<String>) -> Vec<Record> {
+    // A connector's own notes begin with an underscore.
+    let shown = things.iter().filter(|(kind, _)| !kind.starts_with('_'));
+    shown.map(|(kind, id)| Record { kind: kind.clone(), id: id.clone(), url: url(kind, id) }).collect()
+}
+
+/// The things of these kinds, in this order, each with where it is seen.
+fn named_as(kinds: &[&str], things: &Ids, url: impl Fn(&str, &str) -> Option<String>) -> Vec<Record> {
+    let of = |kind: &&str| {
+        let id = things.get(*kind)?;
+        Some(Record { kind: (*kind).to_owned(), id: id.clone(), url: url(kind, id) })
+    };
+    kinds.iter().filter_map(of).collect()
+}
+
+/// Under which it is kept where a login directs calls to, and people find what was made.
+const SITE: &str = "_site";
 
 /// One push: what to bring, and under which id.
 #[derive(Clone, Copy, Debug)]
@@ -263,6 +324,8 @@ pub struct Token {
     pub expires_at: Option<i64>,
     /// Where to call from now on, if the target says.
     pub base: Option<Url>,
+    /// The refresh token that takes the place of the one that was used, if the target gave another.
+    pub refresh: Option<SecretString>,
 }
 
 /// So many calls at most in any stretch of so much time; in no time, so many at once.

@@ -18,6 +18,14 @@ pub(super) enum Login {
 }
 
 impl Login {
+    /// The refresh token of an app.
+    pub(super) fn refresh_token(&self) -> Option<&SecretString> {
+        match self {
+            Self::App { refresh_token, .. } => Some(refresh_token),
+            Self::Token(_) => None,
+        }
+    }
+
     /// The app's, if all of it is there; else the token, which has a name of the vendor's.
     pub(super) fn of(credentials: &Value, token: &str) -> Option<Self> {
         let read = |key| config::credential(credentials, key);
@@ -56,6 +64,7 @@ pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: i64) -> Resu
         secret: secret.to_owned().into(),
         expires_at: body["expires_in"].as_i64().map(|seconds| now.saturating_add(seconds)),
         base: body[base].as_str().and_then(|base| Url::parse(base).ok()),
+        refresh: body["refresh_token"].as_str().filter(|token| !token.is_empty()).map(SecretString::from),
     })
 }
 

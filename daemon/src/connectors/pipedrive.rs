@@ -16,15 +16,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, header};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    Answer, ConfigField, Connector, Conversation, Found, Manifest, Pace, Prepared, Push, Request, Response,
-    Token, config, crm,
+    Answer, ConfigField, Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record,
+    Request, Response, SITE, Token, config, crm, named_as,
     oauth::{self, Login},
     vendor::Vendor,
 };
@@ -43,6 +43,8 @@ pub(super) struct Pipedrive;
 const NAME: &str = "pipedrive";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const BASE: &str = "https://api.pipedrive.com";
+/// Where people see records, if a login does not say.
+const APP: &str = "https://app.pipedrive.com";
 const LOGIN: &str = "https://oauth.pipedrive.com";
 /// Searches may be made ten in two seconds whatever the plan; other calls twenty or more.
 const CALLS: u32 = 10;
@@ -241,6 +243,14 @@ impl Prepared for Ready {
         true
     }
 
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        // The shared host leads everybody to their own company.
+        let site = things.get(SITE).map_or(APP, |site| site.trim_end_matches('/'));
+        named_as(&["person", "deal", "note"], things, |kind, id| {
+            (kind != "note").then(|| format!("{site}/{kind}/{id}"))
+        })
+    }
+
     fn pace(&self) -> Option<Pace> {
         Some(Pace { calls: self.settings.calls, per: CALLS_PER })
     }
@@ -265,19 +275,21 @@ impl Prepared for Ready {
 }
 
 impl super::Login for Ready {
-    fn request(&self, _now: i64) -> Result<Request, Failure> {
-        let Some(Login::App { client_id, client_secret, refresh_token }) = &self.login else {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        let Some((Login::App { client_id, client_secret, .. }, refresh)) = self.login.as_ref().zip(refresh)
+        else {
             return Err(config::no_credentials("refresh_token"));
         };
         let pair =
             STANDARD.encode(format!("{}:{}", client_id.expose_secret(), client_secret.expose_secret()));
         let request = Request::at(Method::POST, &self.login_base, &["oauth", "token"])
             .secret_header(header::AUTHORIZATION, &format!("Basic {pair}"))
-            .secret_form(&[
-                ("grant_type", "refresh_token"),
-                ("refresh_token", refresh_token.expose_secret()),
-            ]);
+            .secret_form(&[("grant_type", "refresh_token"), ("refresh_token", refresh.expose_secret())]);
         Ok(request)
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.login.as_ref()?.refresh_token()
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {

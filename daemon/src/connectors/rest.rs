@@ -10,6 +10,7 @@ mod settings;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
@@ -154,7 +155,7 @@ impl Prepared for Ready {
 }
 
 impl Login for Ready {
-    fn request(&self, _now: i64) -> Result<Request, Failure> {
+    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request, Failure> {
         let key = self.key()?;
         self.settings.auth.login(key).ok_or_else(|| config::no_credentials("client_id"))
     }

@@ -28,8 +28,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
+use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Answer, Call, Found, Ids, Login, Prepared, Push, Report, Response, Token, reading};
+use super::{Answer, Call, Found, Ids, Login, Prepared, Push, Report, Response, SITE, Token, reading};
 use crate::domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass, Outcome},
@@ -51,6 +52,19 @@ pub trait Transport: Send {
     async fn token(&mut self, login: &dyn Login, refused: Option<&Arc<Token>>)
     -> Result<Arc<Token>, Failure>;
 
+    /// Begins a login with a refresh token: returns the newest that came from this one of the credentials. No other
+    /// login with it begins before [`Transport::end_refresh`].
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
+        Ok(own.clone())
+    }
+
+    /// Ends that login. A token that it gave is kept before anything else happens: the one that was used is worth
+    /// nothing any more.
+    async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
+        let _ = (own, given);
+        Ok(())
+    }
+
     /// Waits until no other push to the account is about this person. True if one has just ended: a search that lags may
     /// not know yet whom it made.
     async fn lock_person(&mut self, person: &str) -> bool;
@@ -63,6 +77,8 @@ pub struct Driven {
     /// What was rendered now, to be repeated byte for byte; none if it was rendered earlier, or if it is the body of the
     /// one call.
     pub rendered: Option<Bytes>,
+    /// What is to be known of it though it did not fail.
+    pub note: Option<String>,
 }
 
 /// Pushes once.
@@ -71,7 +87,7 @@ pub async fn drive(prepared: &dyn Prepared, transport: &mut dyn Transport, push:
     if push.rendered.is_none() {
         match catch_unwind(AssertUnwindSafe(|| prepared.render(&push))).unwrap_or_else(|_| Err(panicked())) {
             Ok(made) => rendered = made,
-            Err(failure) => return Driven { outcome: Outcome::Failed(failure), rendered: None },
+            Err(failure) => return Driven { outcome: Outcome::Failed(failure), rendered: None, note: None },
         }
     }
     let push = Push { rendered: push.rendered.or(rendered.as_ref()), ..push };
@@ -81,7 +97,8 @@ pub async fn drive(prepared: &dyn Prepared, transport: &mut dyn Transport, push:
         Ok(()) => Outcome::Delivered,
         Err(failure) => Outcome::Failed(failure),
     };
-    Driven { outcome, rendered }
+    let note = (!ctx.notes.is_empty()).then(|| ctx.notes.join("; "));
+    Driven { outcome, rendered, note }
 }
 
 /// Takes a look at the target that pushes no lead. None if there is nothing to look at.
@@ -109,7 +126,22 @@ pub async fn probe(
 
 /// Gets a token. Whatever becomes of the login, nothing of a lead has left.
 pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: i64) -> Result<Token, Failure> {
-    let answer = transport.call(&Call::from(login.request(now)?)).await?;
+    let Some(own) = login.refresh_token() else { return got(transport, login, now, None).await };
+    let refresh = transport.begin_refresh(own).await?;
+    let token = got(transport, login, now, Some(&refresh)).await;
+    let given = token.as_ref().ok().and_then(|token| token.refresh.as_ref());
+    let is_other = |given: &&SecretString| given.expose_secret() != refresh.expose_secret();
+    transport.end_refresh(own, given.filter(is_other)).await?;
+    token
+}
+
+async fn got(
+    transport: &mut dyn Transport,
+    login: &dyn Login,
+    now: i64,
+    refresh: Option<&SecretString>,
+) -> Result<Token, Failure> {
+    let answer = transport.call(&Call::from(login.request(now, refresh)?)).await?;
     login.token(&answer, now).map_err(|failure| match failure.class {
         FailureClass::Unknown => Failure { class: FailureClass::Transient, ..failure },
         _ => failure,
@@ -124,6 +156,7 @@ pub struct Conversation<'a> {
     token: Option<Arc<Token>>,
     recently_pushed: bool,
     calls: usize,
+    notes: Vec<String>,
     /// Why it is over, where that is not for the connector to say.
     end: &'a OnceLock<Failure>,
     /// Seconds since 1970, by the database's clock.
@@ -138,7 +171,17 @@ impl<'a> Conversation<'a> {
         now: i64,
         end: &'a OnceLock<Failure>,
     ) -> Self {
-        Self { prepared, transport, ids, token: None, recently_pushed: false, calls: 0, end, now }
+        Self {
+            prepared,
+            transport,
+            ids,
+            token: None,
+            recently_pushed: false,
+            calls: 0,
+            notes: Vec::new(),
+            end,
+            now,
+        }
     }
 
     /// Makes a call and returns the response, whatever its status. A call that is not answered fails the push.
@@ -193,6 +236,19 @@ impl<'a> Conversation<'a> {
             self.end(failure).await
         }
         self.ids.extend(new);
+    }
+
+    /// Keeps where the login directs calls to, so that records can be found there.
+    pub(super) async fn keep_site(&mut self) {
+        if let Some(base) = self.token.as_ref().and_then(|token| token.base.as_ref()) {
+            let base = base.to_string();
+            self.keep(&[(SITE, &base)]).await;
+        }
+    }
+
+    /// Notes what is to be known of the attempt though it does not fail, in a sentence without credentials.
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
     }
 
     /// Pushes for this person wait for each other from here on: for targets that forbid no second one.

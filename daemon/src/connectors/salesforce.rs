@@ -4,26 +4,27 @@ mod error;
 mod login;
 mod plan;
 mod probe;
+mod push;
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    Answer, ConfigField, Connector, Conversation, Found, Manifest, Prepared, Push, Request, Response, Token,
-    config, crm, oauth,
-    vendor::{Vendor, id_of, unreadable},
+    Answer, ConfigField, Connector, Conversation, Found, Ids, Manifest, Prepared, Push, Record, Request,
+    Response, SITE, Token, config, crm, named_as, oauth, vendor::Vendor,
 };
 use crate::domain::{
     address::EgressPolicy,
     integration::{Integration, ProbeKind},
     json::Json,
     mapping::Mapping,
-    outcome::{Failure, FailureClass},
+    outcome::Failure,
 };
 use login::Login;
 use plan::Plan;
@@ -36,6 +37,14 @@ const NAME: &str = "salesforce";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const LOGIN_URL: &str = "https://login.salesforce.com";
 const API_VERSION: &str = "v62.0";
+/// What new organizations call a Lead that came to nothing.
+const CLOSED: &str = "Closed - Not Converted, Unqualified";
+/// What is kept in the place of a Task where another text tells the enquiry.
+const DESCRIBED: &str = "described";
+/// So many of a Lead's newest Tasks are looked through; fewer, where they are too long to be read together.
+const NEWEST: [&str; 2] = ["20", "1"];
+/// Whether assignment rules give a Lead an owner; without it they do, on updates too.
+const AUTO_ASSIGN: HeaderName = HeaderName::from_static("sforce-auto-assign");
 /// So often a write is repeated with texts cut, as each refusal may name one field alone.
 const CUTS_MAX: usize = 8;
 
@@ -63,14 +72,38 @@ const FIELDS: &[ConfigField] = &[
     ConfigField::optional(
         "duplicates",
         "text",
-        "respect",
-        "respect your duplicate rules, or save in spite of those that only warn",
+        "save",
+        "save in spite of duplicate rules that only warn, or respect those too; rules that block always do",
     ),
     ConfigField::optional(
         "opt_out",
         "text",
         "no",
         "without_consent sets HasOptedOutOfEmail on new Leads that gave no consent",
+    ),
+    ConfigField::optional(
+        "assignment_rule",
+        "text",
+        "",
+        "The id of the assignment rule for new Leads, or none; absent for the active rule. An update never changes the owner",
+    ),
+    ConfigField::optional(
+        "tasks",
+        "text",
+        "yes",
+        "Whether the enquiry of somebody who has a Lead already is kept as a Task on it: yes or no",
+    ),
+    ConfigField::optional(
+        "closed_statuses",
+        "text",
+        CLOSED,
+        "Which values of Status mean that a Lead is closed, with commas between them",
+    ),
+    ConfigField::optional(
+        "reopen_status",
+        "text",
+        "",
+        "The Status that a closed Lead gets by a new enquiry; absent to leave it closed and say so in the Task",
     ),
 ];
 
@@ -112,6 +145,11 @@ struct Settings {
     source: String,
     saves_duplicates: bool,
     opts_out: bool,
+    /// The header's value for new Leads; none for the active rule.
+    assignment: Option<HeaderValue>,
+    tasks: bool,
+    closed: Vec<String>,
+    reopen: Option<String>,
 }
 
 impl Settings {
@@ -133,14 +171,25 @@ impl Settings {
             return Err("api_version must be like v62.0".to_owned());
         }
         let login_url = login::url(config)?;
+        let assignment = match text("assignment_rule") {
+            None => None,
+            Some("none") => Some(HeaderValue::from_static("FALSE")),
+            Some(rule) if rule.starts_with("01Q") && is_name(rule) => HeaderValue::try_from(rule).ok(),
+            Some(_) => return Err("assignment_rule must be a rule's id, as 01Q…, or none".to_owned()),
+        };
+        let closed = text("closed_statuses").unwrap_or(CLOSED).split(',').map(|it| it.trim().to_owned());
         Ok(Self {
             audience: text("audience").map_or_else(|| login::audience(&login_url), str::to_owned),
             login_url,
             version,
             external,
             source: text("lead_source").unwrap_or("Web").to_owned(),
-            saves_duplicates: choice("duplicates", "respect", "save")?,
+            saves_duplicates: !choice("duplicates", "save", "respect")?,
             opts_out: choice("opt_out", "no", "without_consent")?,
+            assignment,
+            tasks: !choice("tasks", "yes", "no")?,
+            closed: closed.filter(|status| !status.is_empty()).collect(),
+            reopen: text("reopen_status").map(str::to_owned),
         })
     }
 }
@@ -212,6 +261,16 @@ impl Prepared for Ready {
         true
     }
 
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        let mut things = things.clone();
+        things.retain(|kind, id| kind != "task" || id != DESCRIBED);
+        let site = things.get(SITE).cloned();
+        named_as(&["lead", "task"], &things, |kind, id| {
+            let object = if kind == "lead" { "Lead" } else { "Task" };
+            Some(format!("{}/lightning/r/{object}/{id}/view", site.as_ref()?.trim_end_matches('/')))
+        })
+    }
+
     fn spent(&self, response: &Response) -> Option<Failure> {
         error::spent(response)
     }
@@ -232,9 +291,13 @@ impl Prepared for Ready {
 }
 
 impl super::Login for Ready {
-    fn request(&self, now: i64) -> Result<Request, Failure> {
+    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
         let login = self.login.as_ref().ok_or_else(|| config::no_credentials("client_id"))?;
-        login.request(&self.settings.login_url, &self.settings.audience, now)
+        login.request(&self.settings.login_url, &self.settings.audience, now, refresh)
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.login.as_ref()?.refresh_token()
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
@@ -255,79 +318,14 @@ impl Ready {
         if self.login.is_some() { Ok(()) } else { Err(config::no_credentials("client_id")) }
     }
 
-    async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
-        let done = format!("lead.{}", push.id);
-        if ctx.id(&done).is_some() {
-            return Ok(());
-        }
-        if let Some(id) = ctx.id("lead")
-            && self.updated(ctx, plan, &id).await?
-        {
-            return Ok(());
-        }
-        // Whatever an earlier attempt made is found here too: queries see what was written at once.
-        let found = self.records(ctx, &by_email(&plan.email)).await?;
-        if let Some(id) = found["records"][0]["Id"].as_str()
-            && self.updated(ctx, plan, id).await?
-        {
-            ctx.keep(&[("lead", id), (&done, id)]).await;
-            return Ok(());
-        }
-        let made = self.written(ctx, &plan.create, || self.create(plan)).await?;
-        if !made.is_good() {
-            return Err(error::failure(&made, ctx.now));
-        }
-        match made.json().as_ref().and_then(|body| id_of(&body["id"])) {
-            Some(id) => ctx.keep(&[("lead", &id), (&done, &id)]).await,
-            // Where it was there already, by its external id, older versions say nothing more.
-            None if made.status == 204 => {}
-            None => return Err(unreadable(NAME, &made, "id")),
-        }
-        Ok(())
-    }
-
-    /// Writes the lead to a Lead that is there; false if it is gone.
-    async fn updated(&self, ctx: &mut Conversation<'_>, plan: &Plan, id: &str) -> Result<bool, Failure> {
-        let object = || self.object(Method::PATCH, &["Lead", id]);
-        let answer = self.written(ctx, &plan.update, object).await?;
-        if answer.is_good() {
-            return Ok(true);
-        }
-        if answer.status == 404 || error::is_deleted(&answer) {
-            return Ok(false);
-        }
-        Err(error::failure(&answer, ctx.now))
-    }
-
-    async fn records(&self, ctx: &mut Conversation<'_>, soql: &str) -> Result<Value, Failure> {
-        let answer = VENDOR.good(ctx, self.query(soql)).await?;
-        answer.json().filter(|body| body["records"].is_array()).ok_or_else(|| {
-            let failure = unreadable(NAME, &answer, "records");
-            Failure { class: FailureClass::Transient, ..failure }
-        })
-    }
-
-    /// The answer to a write. Texts that are too long for the organization's own fields are cut to what it takes.
-    async fn written(
-        &self,
-        ctx: &mut Conversation<'_>,
-        fields: &Json,
-        request: impl Fn() -> Request,
-    ) -> Result<Response, Failure> {
-        let mut fields = fields.clone();
-        for _ in 0..CUTS_MAX {
-            let answer = ctx.send(self.write(request(), &fields)).await?;
-            if !plan::cut(&mut fields, &error::too_long(&answer)) {
-                return Ok(answer);
-            }
-        }
-        ctx.send(self.write(request(), &fields)).await
-    }
-
     fn create(&self, plan: &Plan) -> Request {
-        match &self.settings.external {
+        let request = match &self.settings.external {
             Some(field) => self.object(Method::PATCH, &["Lead", field, &plan.lead]),
             None => self.object(Method::POST, &["Lead"]),
+        };
+        match &self.settings.assignment {
+            Some(rule) => request.header(AUTO_ASSIGN, rule.clone()),
+            None => request,
         }
     }
 
@@ -354,14 +352,6 @@ impl Ready {
             ["services", "data", &self.settings.version].iter().chain(path).copied().collect();
         Request::at(method, &self.settings.login_url, &path)
     }
-}
-
-/// A Lead that was converted is a customer by now and takes no changes.
-fn by_email(email: &str) -> String {
-    format!(
-        "SELECT Id FROM Lead WHERE Email = '{}' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 2",
-        quoted(email)
-    )
 }
 
 /// Text that is safe within the quotes of a query.

@@ -77,7 +77,12 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let token = Token { secret: "token-of-a-login".to_owned().into(), expires_at: None, base: None };
+        let token = Token {
+            secret: "token-of-a-login".to_owned().into(),
+            expires_at: None,
+            base: None,
+            refresh: None,
+        };
         Self {
             answers: answers.into_iter().collect(),
             calls: Vec::new(),
@@ -133,6 +138,7 @@ pub(super) struct Played {
     pub(super) ids: Ids,
     pub(super) rendered: Option<Bytes>,
     pub(super) renewals: usize,
+    pub(super) note: Option<String>,
 }
 
 impl<'a> PushCase<'a> {
@@ -180,7 +186,7 @@ pub(super) fn play(prepared: &dyn Prepared, push: Push<'_>, mut script: Script) 
     script.ids = push.ids.clone();
     let driven = runtime::drive(prepared, &mut script, push).now_or_never().expect("a script never waits");
     let Script { calls, ids, renewals, .. } = script;
-    let rendered = push.rendered.cloned().or(driven.rendered);
+    let rendered = push.rendered.cloned().or(driven.rendered.clone());
     let requests: Vec<Request> = calls
         .iter()
         .filter_map(|call| match call {
@@ -190,7 +196,7 @@ pub(super) fn play(prepared: &dyn Prepared, push: Push<'_>, mut script: Script) 
         .collect();
     let bodies =
         requests.iter().map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect();
-    Played { calls, requests, bodies, outcome: driven.outcome, ids, rendered, renewals }
+    Played { calls, requests, bodies, outcome: driven.outcome, ids, rendered, renewals, note: driven.note }
 }
 
 /// Plays a push of a lead with these answers.

@@ -11,6 +11,7 @@ use crate::{
         company::{Company, key::IntakeKey},
         delivery::{
             attempts::{AttemptDetail, AttemptView},
+            calls::CallRecord,
             read::DeliveryView,
         },
         integration::{
@@ -80,6 +81,17 @@ impl From<IntakeKey> for v1::IntakeKey {
 
 impl From<IntegrationView> for v1::Integration {
     fn from(view: IntegrationView) -> Self {
+        let mut health = v1::Health::from(view.health);
+        let is_open = health.breaker.as_ref().is_some_and(|breaker| breaker.state == State::Open.as_str());
+        if !view.enabled
+            || view.awaits_cut_over
+            || view.company_paused_at.is_some()
+            || health.throttled_until.is_some()
+            || is_open
+        {
+            // A gate is shut: what is due then is not pushed then.
+            health.next_retry_at = None;
+        }
         Self {
             id: view.id.to_string(),
             company_id: view.company.0,
@@ -92,7 +104,7 @@ impl From<IntegrationView> for v1::Integration {
             payload: view.payload,
             routing: view.routing,
             created_at: Some(time(view.created_at)),
-            health: Some(view.health.into()),
+            health: Some(health),
             rotation: Rotation::of(view.staged_version.is_some(), view.grace_until.is_some())
                 .as_str()
                 .to_owned(),
@@ -131,6 +143,7 @@ impl From<Health> for v1::Health {
             breaker: Some(breaker),
             lane: Some(lane),
             sweep_at: health.sweep_at.map(time),
+            skipped: None,
         }
     }
 }
@@ -251,7 +264,26 @@ pub(super) fn attempt_answer(attempt: AttemptView, detail: AttemptDetail) -> v1:
     let headers = |pairs: Vec<(String, String)>| {
         pairs.into_iter().map(|(name, value)| v1::Header { name, value }).collect()
     };
+    let call = |call: CallRecord| v1::AttemptCall {
+        method: call.method,
+        url: call.url,
+        request_headers: headers(call.request_headers),
+        request_body: call.request_body,
+        status: call.status.map(u32::from),
+        response_headers: headers(call.response_headers),
+        response_body: call.response_body,
+        started_at: attempt
+            .started_at
+            .checked_add(jiff::SignedDuration::from_millis(call.after_ms.into()))
+            .ok()
+            .map(time),
+        duration_ms: call.duration_ms,
+        error: call.error.unwrap_or_default(),
+    };
+    let calls = detail.calls.into_iter().map(call).collect();
     let detail = v1::AttemptDetail {
+        calls,
+        note: detail.note.unwrap_or_default(),
         method: detail.method.unwrap_or_default(),
         url: detail.url.unwrap_or_default(),
         request_headers: headers(detail.request_headers),

@@ -40,7 +40,13 @@ impl DeliveryService for Control {
         let delivery = self.store.delivery_view(check::id("delivery", &request.get_ref().id)?).await?;
         let of = AttemptsOf::Delivery(delivery.company, delivery.id);
         let attempts = self.store.attempts(of, None, ATTEMPTS).await?;
+        let of = (delivery.integration, delivery.id);
+        let records = match delivery.lead.parse() {
+            Ok(lead) => self.records(delivery.company, lead, Some(of)).await?,
+            Err(_) => Vec::new(),
+        };
         Ok(Response::new(v1::GetDeliveryResponse {
+            records,
             delivery: Some(delivery.into()),
             attempts: attempts.into_iter().map(v1::Attempt::from).collect(),
         }))
@@ -62,6 +68,7 @@ impl Control {
     ) -> Result<DeliveryFilter, Refusal> {
         let mut filter = DeliveryFilter {
             lead: check::optional_id("lead", &asked.lead)?,
+            waiting: asked.waiting,
             states: convert::states(asked)?,
             class: convert::failure_class(&asked.failure_class)?,
             error: check::optional(&asked.error).map(|error| error.replace('\0', "")),

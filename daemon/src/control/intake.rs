@@ -43,8 +43,9 @@ impl IntakeService for Control {
     async fn trace_lead(&self, request: Request<v1::TraceLeadRequest>) -> Answer<v1::TraceLeadResponse> {
         let request = request.into_inner();
         let (lead, steps) = self.store.trace(check::optional(&request.company), &request.uuid).await?;
+        let records = self.records(lead.company, lead.id, None).await?;
         let steps = steps.into_iter().map(v1::TraceStep::from).collect();
-        Ok(Response::new(v1::TraceLeadResponse { lead: Some(lead.into()), steps }))
+        Ok(Response::new(v1::TraceLeadResponse { lead: Some(lead.into()), steps, records }))
     }
 
     async fn erase_lead(&self, request: Request<v1::EraseLeadRequest>) -> Answer<v1::EraseLeadResponse> {

@@ -134,7 +134,7 @@ impl Transport for Recorder {
         _refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let secret = "a token that a login gives".into();
-        Ok(Arc::new(Token { secret, expires_at: None, base: None }))
+        Ok(Arc::new(Token { secret, expires_at: None, base: None, refresh: None }))
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {
@@ -151,7 +151,9 @@ async fn first_call(
 ) -> (Option<Call>, Driven) {
     let prepared = match connector.prepare(integration, brand) {
         Ok(prepared) => prepared,
-        Err(failure) => return (None, Driven { outcome: Outcome::Failed(failure), rendered: None }),
+        Err(failure) => {
+            return (None, Driven { outcome: Outcome::Failed(failure), rendered: None, note: None });
+        }
     };
     let mut recorder = Recorder::default();
     let driven = drive(prepared.as_ref(), &mut recorder, push).await;

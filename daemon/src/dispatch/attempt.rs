@@ -7,14 +7,18 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use secrecy::SecretString;
 
 use super::{
-    integration_cache::PreparedIntegration, membership::DaemonLease, person_lock::PersonLock,
-    pusher::settled, scrub::Secrets,
+    integration_cache::PreparedIntegration,
+    membership::DaemonLease,
+    person_lock::PersonLock,
+    pusher::{cannot_be_loaded, settled},
+    scrub::Secrets,
 };
 use crate::{
     connectors::{
-        self, Answer as CallAnswer, Call, Driven, Ids, Login, Mail, Push, Report, Request, Response, Token,
+        self, Answer as CallAnswer, Call, Driven, Ids, Login, Push, Report, RequestHeader, Response, Token,
         Transport, drive, log_in,
     },
     domain::{
@@ -25,13 +29,18 @@ use crate::{
     push::{Client, PROBE_CAP, PUSH_CAP},
     store::{
         Error, Store,
-        delivery::vendor_id::Past,
+        delivery::{calls::CallRecord, vendor_id::Past},
         queue::finish::{Answer, Sent},
     },
 };
 
 /// How much of a response is kept.
 const KEPT_MAX: usize = 4096;
+/// How much is kept of what was sent, where a push takes several calls.
+const SENT_MAX: usize = 16 * 1024;
+/// How long a push waits for another daemon's login, and how often it looks.
+const REFRESH_WAIT: Duration = Duration::from_secs(70);
+const REFRESH_AGAIN: Duration = Duration::from_millis(250);
 /// How many headers of a response, and how much of each, are kept.
 const HEADERS_MAX: usize = 64;
 const HEADER_MAX: usize = 1024;
@@ -43,6 +52,9 @@ pub(super) struct AttemptResult {
     pub(super) took: Duration,
     pub(super) sent: Option<Sent>,
     pub(super) answer: Option<Answer>,
+    /// Each call, where these two and the body do not tell of the only one.
+    pub(super) calls: Vec<CallRecord>,
+    pub(super) note: Option<String>,
     /// What every repeat is made from: what was rendered, or the body of the one request.
     pub(super) body: Option<Bytes>,
     /// The lease ran out while it waited for its turn: nothing was sent, and another daemon may have it.
@@ -57,7 +69,16 @@ impl AttemptResult {
 
     /// What needed no call.
     pub(super) fn without_call(outcome: Outcome) -> Self {
-        Self { outcome, took: Duration::ZERO, sent: None, answer: None, body: None, is_void: false }
+        Self {
+            outcome,
+            took: Duration::ZERO,
+            sent: None,
+            answer: None,
+            calls: Vec::new(),
+            note: None,
+            body: None,
+            is_void: false,
+        }
     }
 }
 
@@ -109,23 +130,25 @@ pub(super) async fn attempt(
         now: request.now,
     };
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
-    let keep = lead.map(|lead| Keep { store, lead, past: &past });
-    let mut network = Network::new(client, ready, request.now, PUSH_CAP, keep);
+    let keep = lead.map(|lead| Keep { lead, past: &past });
+    let mut network = Network::new(client, store, ready, request.now, PUSH_CAP, keep);
     network.lease = request.lease;
-    let Driven { outcome, rendered } = drive(prepared, &mut network, push).await;
+    let Driven { outcome, rendered, note } = drive(prepared, &mut network, push).await;
     let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
-    network.tried(outcome, started.elapsed(), body)
+    let result = network.tried(outcome, started.elapsed(), body);
+    AttemptResult { note, ..result }
 }
 
 /// Takes a look at the target that pushes no lead. None if there is nothing to look at.
 pub(super) async fn probe(
     client: &Client,
+    store: &Store,
     ready: &PreparedIntegration,
     kind: ProbeKind,
     now: i64,
 ) -> Option<(AttemptResult, Report)> {
     let started = Instant::now();
-    let mut network = Network::new(client, ready, now, PROBE_CAP, None);
+    let mut network = Network::new(client, store, ready, now, PROBE_CAP, None);
     let report = match &ready.prepared {
         Err(failure) => {
             let outcome = Outcome::Failed(failure.clone());
@@ -139,7 +162,6 @@ pub(super) async fn probe(
 /// Where ids are kept.
 #[derive(Clone, Copy)]
 struct Keep<'a> {
-    store: &'a Store,
     lead: LeadId,
     past: &'a Past,
 }
@@ -148,6 +170,9 @@ struct Keep<'a> {
 struct Exchange {
     call: Call,
     answer: CallAnswer,
+    /// From the start of the attempt to that of the call.
+    after: Duration,
+    took: Duration,
 }
 
 impl Exchange {
@@ -163,10 +188,12 @@ impl Exchange {
 /// The network as the connector of one attempt sees it.
 struct Network<'a> {
     client: &'a Client,
+    store: &'a Store,
     ready: &'a PreparedIntegration,
     now: i64,
     cap: usize,
     keep: Option<Keep<'a>>,
+    began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
     lease: Option<(&'a DaemonLease, i64)>,
@@ -176,28 +203,53 @@ struct Network<'a> {
 impl<'a> Network<'a> {
     fn new(
         client: &'a Client,
+        store: &'a Store,
         ready: &'a PreparedIntegration,
         now: i64,
         cap: usize,
         keep: Option<Keep<'a>>,
     ) -> Self {
-        Self { client, ready, now, cap, keep, made: Vec::new(), person: None, lease: None, is_void: false }
+        Self {
+            client,
+            store,
+            ready,
+            now,
+            cap,
+            keep,
+            began: Instant::now(),
+            made: Vec::new(),
+            person: None,
+            lease: None,
+            is_void: false,
+        }
     }
 
     fn tried(mut self, outcome: Outcome, took: Duration, body: Option<Bytes>) -> AttemptResult {
-        let mut last = self.made.pop();
-        // What a login answers with success may hold a token, also where it cannot be read.
-        if let Some(Exchange { call: Call::Http(request), answer: Ok(response) }) = &mut last
-            && request.is_secret
-            && response.is_good()
-        {
-            response.body = Bytes::new();
+        let secrets = Secrets::of_all(self.made.iter().map(|exchange| &exchange.call));
+        for exchange in &mut self.made {
+            // What a login answers with success may hold a token, also where it cannot be read.
+            if let Ok(response) = &mut exchange.answer
+                && exchange.call.is_secret()
+                && response.is_good()
+            {
+                response.body = Bytes::new();
+            }
+            if let Ok(response) = &mut exchange.answer {
+                secrets.scrub(response);
+            }
         }
-        let secrets = last.as_ref().map(|exchange| Secrets::of(&exchange.call)).unwrap_or_default();
+        let is_told = match &self.made[..] {
+            [] => true,
+            [only] => only.open_body().unwrap_or_default() == body.clone().unwrap_or_default(),
+            _ => false,
+        };
+        let calls =
+            if is_told { Vec::new() } else { self.made.iter().map(|it| record(it, &secrets)).collect() };
+        let last = self.made.pop();
         let sent = last.as_ref().map(|exchange| sent(&exchange.call));
-        let answer = last.and_then(|exchange| exchange.answer.ok()).map(|it| answer(secrets.scrub(it)));
+        let answer = last.and_then(|exchange| exchange.answer.ok()).map(answer);
         let outcome = secrets.scrub_outcome(outcome);
-        AttemptResult { outcome, took, sent, answer, body, is_void: self.is_void }
+        AttemptResult { outcome, took, sent, answer, calls, note: None, body, is_void: self.is_void }
     }
 }
 
@@ -210,6 +262,7 @@ impl Transport for Network<'_> {
             self.is_void = true;
             return Err(Failure::new(FailureClass::Transient, "nothing was sent: the lease ran out"));
         }
+        let (after, started) = (self.began.elapsed(), Instant::now());
         let answer = self.client.call(&self.ready.pool, call, self.ready.policy.timeout, self.cap).await;
         drop(turn);
         if let (Ok(response), Ok(prepared)) = (&answer, &self.ready.prepared)
@@ -218,15 +271,17 @@ impl Transport for Network<'_> {
         {
             self.ready.quota.rest(prepared.spent(response));
         }
-        self.made.push(Exchange { call: call.clone(), answer: answer.clone() });
+        let took = started.elapsed();
+        self.made.push(Exchange { call: call.clone(), answer: answer.clone(), after, took });
         Ok(answer)
     }
 
     async fn keep(&mut self, ids: &Ids) -> Result<(), Failure> {
-        let Some(Keep { store, lead, past }) = self.keep else { return Ok(()) };
+        let Some(Keep { lead, past }) = self.keep else { return Ok(()) };
         let integration = &self.ready.integration;
         loop {
-            let kept = store.keep_vendor_ids(integration.company, integration.id, lead, past.from, ids).await;
+            let kept =
+                self.store.keep_vendor_ids(integration.company, integration.id, lead, past.from, ids).await;
             if let Some(answer) = settled(kept).await {
                 return answer.map_err(|error| unkept(&error));
             }
@@ -243,6 +298,34 @@ impl Transport for Network<'_> {
         ready.session.token(ready.integration.version, refused, now, get).await
     }
 
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
+        let integration = &self.ready.integration;
+        let until = Instant::now() + REFRESH_WAIT;
+        loop {
+            let begun = self.store.begin_refresh(integration.company, integration.id, own).await;
+            match settled(begun).await {
+                Some(Ok(Some(newest))) => return Ok(newest),
+                Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
+                Some(Ok(None)) => {
+                    let error = "another daemon is logging in to this target and does not end";
+                    return Err(Failure::new(FailureClass::Transient, error));
+                }
+                Some(Err(error)) => return Err(cannot_be_loaded(&error)),
+                None => {}
+            }
+        }
+    }
+
+    async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
+        let integration = &self.ready.integration;
+        loop {
+            let ended = self.store.end_refresh(integration.company, integration.id, own, given).await;
+            if let Some(answer) = settled(ended).await {
+                return answer.map_err(|error| cannot_be_loaded(&error));
+            }
+        }
+    }
+
     async fn lock_person(&mut self, person: &str) -> bool {
         // One who is locked already is let go first.
         self.person = None;
@@ -255,52 +338,83 @@ pub(super) fn unkept(error: &Error) -> Failure {
     Failure::new(FailureClass::Transient, message)
 }
 
+/// A call as it is kept.
+fn record(exchange: &Exchange, secrets: &Secrets) -> CallRecord {
+    let sent = headers_and_place(&exchange.call);
+    let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    let body = match &exchange.call {
+        Call::Http(request) if request.is_secret => None,
+        Call::Http(request) => Some(text(&request.body, SENT_MAX)),
+        Call::Mail(mail) => Some(text(&mail.message, SENT_MAX)),
+    };
+    let (response, error) = match &exchange.answer {
+        Ok(response) => (Some(response), None),
+        Err(error) => (None, Some(secrets.scrub_text(&error.message))),
+    };
+    CallRecord {
+        method: sent.method,
+        url: sent.url,
+        request_headers: sent.headers,
+        request_body: body,
+        status: response.map(|response| response.status),
+        response_headers: response.map(kept_headers).unwrap_or_default(),
+        response_body: response.map(|response| text(&response.body, KEPT_MAX)),
+        after_ms: millis(exchange.after),
+        duration_ms: millis(exchange.took),
+        error,
+    }
+}
+
+/// The beginning of a body as text that JSON in a database can hold.
+fn text(body: &[u8], max: usize) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(max)]).replace('\0', "")
+}
+
 fn sent(call: &Call) -> Sent {
+    let Place { method, url, headers } = headers_and_place(call);
+    let secret_version = match call {
+        Call::Http(request) => request.secret_version,
+        Call::Mail(_) => None,
+    };
+    Sent { method, url, headers: json(&headers), secret_version }
+}
+
+/// Where a call goes, and its headers, credentials shortened.
+struct Place {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+}
+
+fn headers_and_place(call: &Call) -> Place {
     match call {
-        Call::Http(request) => sent_request(request),
-        Call::Mail(mail) => sent_mail(mail),
+        Call::Http(request) => {
+            let header = |header: &RequestHeader| {
+                let value = String::from_utf8_lossy(header.value.as_bytes());
+                let value = if header.secret { shorten(&value) } else { value.into_owned() };
+                (header.name.to_string(), value)
+            };
+            let headers = request.headers.iter().map(header).collect();
+            Place { method: request.method.to_string(), url: request.shown_url.clone(), headers }
+        }
+        Call::Mail(mail) => {
+            let to = mail.to.iter().map(|to| ("RCPT TO".to_owned(), to.clone()));
+            let headers = std::iter::once(("MAIL FROM".to_owned(), mail.from.clone())).chain(to).collect();
+            Place { method: "SMTP".to_owned(), url: format!("smtp://{}:{}", mail.host, mail.port), headers }
+        }
     }
 }
 
-fn sent_mail(mail: &Mail) -> Sent {
-    let headers: Vec<(&str, String)> = std::iter::once(("MAIL FROM", mail.from.clone()))
-        .chain(mail.to.iter().map(|to| ("RCPT TO", to.clone())))
-        .collect();
-    Sent {
-        method: "SMTP".to_owned(),
-        url: format!("smtp://{}:{}", mail.host, mail.port),
-        headers: json(&headers),
-        secret_version: None,
-    }
-}
-
-fn sent_request(request: &Request) -> Sent {
-    let headers: Vec<(&str, String)> = request
-        .headers
-        .iter()
-        .map(|header| {
-            let value = String::from_utf8_lossy(header.value.as_bytes());
-            (header.name.as_str(), if header.secret { shorten(&value) } else { value.into_owned() })
-        })
-        .collect();
-    Sent {
-        method: request.method.to_string(),
-        url: request.shown_url.clone(),
-        headers: json(&headers),
-        secret_version: request.secret_version,
-    }
+fn kept_headers(response: &Response) -> Vec<(String, String)> {
+    let kept = response.headers.iter().take(HEADERS_MAX);
+    kept.map(|(name, value)| (name.clone(), value.chars().filter(|c| *c != '\0').take(HEADER_MAX).collect()))
+        .collect()
 }
 
 fn answer(response: Response) -> Answer {
-    let headers: Vec<(&str, String)> = response
-        .headers
-        .iter()
-        .take(HEADERS_MAX)
-        .map(|(name, value)| (name.as_str(), value.chars().filter(|c| *c != '\0').take(HEADER_MAX).collect()))
-        .collect();
     Answer {
         status: i16::try_from(response.status).unwrap_or(i16::MAX),
-        headers: json(&headers),
+        headers: json(&kept_headers(&response)),
         body_bytes: i64::try_from(response.body.len()).unwrap_or(i64::MAX),
         body: Bytes::copy_from_slice(&response.body[..response.body.len().min(KEPT_MAX)]),
     }
@@ -316,7 +430,7 @@ fn shorten(value: &str) -> String {
     }
 }
 
-fn json(pairs: &[(&str, String)]) -> String {
+fn json(pairs: &[(String, String)]) -> String {
     serde_json::Value::from_iter(pairs.iter().map(|(name, value)| serde_json::json!([name, value])))
         .to_string()
 }

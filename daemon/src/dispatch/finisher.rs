@@ -215,6 +215,7 @@ impl Finisher {
         );
         item.attempt.sent = None;
         item.attempt.answer = None;
+        item.attempt.calls.clear();
         let written = self.persist(daemon, &[item], &[]).await;
         if let Err(error) = &written {
             tracing::error!(

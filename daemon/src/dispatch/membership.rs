@@ -74,6 +74,19 @@ impl DaemonLease {
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), micros);
     }
 
+    /// A lease that was just renewed under this id.
+    #[cfg(test)]
+    pub(super) fn of(id: i64) -> Self {
+        let now = Instant::now();
+        Self { id: id.into(), beat_sent: now.into(), clock: (now, 0).into(), living: Mutex::default() }
+    }
+
+    /// As if it had not been renewed for long.
+    #[cfg(test)]
+    pub(super) fn lapse(&self) {
+        self.beat(Instant::now().checked_sub(LEASE).unwrap());
+    }
+
     fn beat(&self, sent: Instant) {
         *self.beat_sent.lock().unwrap_or_else(PoisonError::into_inner) = sent;
     }
@@ -121,7 +134,7 @@ impl Membership {
             adopting: Vec::new(),
         };
         if is_sole {
-            membership.store.bury(id, true).await?;
+            membership.store.remove_expired(id, true).await?;
         }
         membership.beat().await?;
         Ok(membership)
@@ -163,7 +176,7 @@ impl Membership {
             self.lease.living.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&living);
             self.send(Event::Living(living));
         }
-        self.store.bury(self.lease.id(), false).await?;
+        self.store.remove_expired(self.lease.id(), false).await?;
         self.adopt().await?;
         if self.living.len() > 1 {
             self.store.forget_wakes().await?;

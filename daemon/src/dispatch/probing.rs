@@ -53,6 +53,8 @@ impl Pusher {
             failure: failure(tried.outcome),
             sent: tried.sent,
             answer: tried.answer,
+            calls: tried.calls,
+            note: tried.note,
             config_version: version,
         };
         let found = report.map(|report| Found {
@@ -65,7 +67,7 @@ impl Pusher {
         });
         if let Err(error) = self.write_probe(&record, sent_body.as_deref(), found.as_ref()).await {
             tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe is written without what was sent and received");
-            (record.sent, record.answer) = (None, None);
+            (record.sent, record.answer, record.calls) = (None, None, Vec::new());
             if let Err(error) = self.write_probe(&record, None, found.as_ref()).await {
                 tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe could not be written");
             }
@@ -93,7 +95,7 @@ impl Pusher {
 
     async fn look(&self, asked: &Probe, ready: &PreparedIntegration) -> (AttemptResult, Option<Report>) {
         let now = self.lease.now().div_euclid(1_000_000);
-        match probe(&self.client, ready, asked.kind, now).await {
+        match probe(&self.client, &self.store, ready, asked.kind, now).await {
             Some((tried, report)) => (tried, Some(report)),
             None if asked.kind == ProbeKind::Test => (self.push_sample(asked, ready, now).await, None),
             // There is no way to try them that pushes nothing: they are taken as they are.

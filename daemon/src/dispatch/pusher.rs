@@ -384,6 +384,8 @@ fn record(item: &Claimed, pending: &Pending, tried: AttemptResult, config_versio
         failure: failure(tried.outcome),
         sent: tried.sent,
         answer: tried.answer,
+        calls: tried.calls,
+        note: tried.note,
         config_version,
     }
 }
@@ -398,3 +400,6 @@ pub(super) fn failure(outcome: Outcome) -> Option<Failure> {
 pub(super) fn millis(time: Duration) -> i32 {
     i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,6 +80,19 @@ impl Secrets {
         Self(secrets)
     }
 
+    /// The credentials of several calls: a later answer may quote what an earlier call carried.
+    pub(super) fn of_all<'a>(calls: impl Iterator<Item = &'a Call>) -> Self {
+        let mut secrets: Vec<String> = calls.flat_map(|call| Self::of(call).0).collect();
+        secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        secrets.dedup();
+        Self(secrets)
+    }
+
+    /// A text without them.
+    pub(super) fn scrub_text(&self, text: &str) -> String {
+        self.scrubbed(text).into_owned()
+    }
+
     /// A server may quote the secret, or the command in which it came.
     fn of_mail(login: Option<&MailLogin>) -> Self {
         let Some(login) = login else { return Self::default() };
@@ -108,10 +121,10 @@ impl Secrets {
         }
     }
 
-    /// The answer without them.
-    pub(super) fn scrub(&self, mut response: Response) -> Response {
+    /// Takes them out of an answer.
+    pub(super) fn scrub(&self, response: &mut Response) {
         if self.0.is_empty() {
-            return response;
+            return;
         }
         for (_, value) in &mut response.headers {
             if let Cow::Owned(clean) = self.scrubbed(value) {
@@ -121,7 +134,6 @@ impl Secrets {
         if let Cow::Owned(clean) = self.scrubbed(&String::from_utf8_lossy(&response.body)) {
             response.body = Bytes::from(clean);
         }
-        response
     }
 
     fn scrubbed<'a>(&self, text: &'a str) -> Cow<'a, str> {
@@ -204,7 +216,7 @@ mod tests {
     #[test]
     fn what_a_target_quotes_of_our_credentials_is_not_kept() {
         let secrets = Secrets::of(&call());
-        let response = Response {
+        let mut response = Response {
             status: 404,
             headers: vec![("x-echo".to_owned(), "token-1234567890".to_owned())],
             body: Bytes::from_static(
@@ -212,7 +224,7 @@ mod tests {
             ),
             truncated: false,
         };
-        let response = secrets.scrub(response);
+        secrets.scrub(&mut response);
         assert_eq!(response.body, "no POST •••• for sarah@example.com with •••• and •••• abc");
         assert_eq!(response.headers[0].1, "••••");
         let failure = Failure::new(FailureClass::Rejected, "404: /webhook/secret-path");
@@ -312,7 +324,9 @@ mod tests {
     #[test]
     fn what_quotes_nothing_stays_as_it_came() {
         let body = Bytes::from_static(b"\xff\xfe raw");
-        let response = Response { status: 200, headers: Vec::new(), body: body.clone(), truncated: false };
-        assert_eq!(Secrets::of(&call()).scrub(response).body, body);
+        let mut response =
+            Response { status: 200, headers: Vec::new(), body: body.clone(), truncated: false };
+        Secrets::of(&call()).scrub(&mut response);
+        assert_eq!(response.body, body);
     }
 }

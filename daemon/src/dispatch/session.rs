@@ -81,7 +81,7 @@ mod tests {
         let login = async || {
             logins.set(logins.get() + 1);
             let secret = logins.get().to_string().into();
-            Ok(Token { secret, expires_at: Some(1000), base: None })
+            Ok(Token { secret, expires_at: Some(1000), base: None, refresh: None })
         };
         let first = session.token(1, None, 0, login()).await.unwrap();
         assert!(Arc::ptr_eq(&first, &session.token(1, None, 0, login()).await.unwrap()));

@@ -17,6 +17,7 @@ pub mod json;
 pub mod lane;
 pub mod lead;
 pub mod mapping;
+pub mod money;
 pub mod nearest;
 pub mod notice;
 pub mod outcome;

@@ -2,6 +2,7 @@
 
 pub mod attempt_list;
 pub mod attempts;
+pub mod calls;
 mod filter;
 pub(in crate::store) mod partitions;
 pub mod read;

@@ -22,7 +22,7 @@ struct Column {
 }
 
 /// Every column of the schema that holds sealed values.
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Column; 6] = [
     Column {
         table: "intake_key",
         name: "sealed_secret",
@@ -46,6 +46,14 @@ const COLUMNS: [Column; 5] = [
         owner: "id",
         version: "0",
         place: |company, id, _| credentials(company, id.into()),
+    },
+    Column {
+        table: "integration",
+        name: "sealed_refresh",
+        id: "id",
+        owner: "id",
+        version: "0",
+        place: |company, id, _| refresh(company, id.into()),
     },
     Column {
         table: "signing_secret",
@@ -73,6 +81,11 @@ pub(super) fn intake_secret(company: CompanyId, key: KeyId) -> Place {
 /// The place of an integration's configuration.
 pub(super) fn config(company: CompanyId, id: IntegrationId) -> Place {
     Place { company: company.0, table: "integration", row: id.to_string(), column: "sealed_config" }
+}
+
+/// The place of the refresh tokens that an integration's logins gave.
+pub(super) fn refresh(company: CompanyId, id: IntegrationId) -> Place {
+    Place { company: company.0, table: "integration", row: id.to_string(), column: "sealed_refresh" }
 }
 
 /// The place of an integration's credentials, whether they are in use or still tried.

@@ -298,6 +298,8 @@ pub(crate) fn ended(item: &Claimed, how: &Transition) -> Finished {
             failure: class.map(|class| Failure::new(class, "out of order")),
             sent: None,
             answer: None,
+            calls: Vec::new(),
+            note: None,
             config_version: pending.version,
         },
         transition: how.clone(),

@@ -177,7 +177,7 @@ async fn a_lease_that_ran_out_is_seen_by_all() {
         .sql(&format!("UPDATE daemon SET lease_until = now() - interval '1 second' WHERE id = {other}"))
         .await;
     assert_eq!(bench.store.beat(bench.daemon, 600.0).await.unwrap().living, [bench.daemon]);
-    assert_eq!(bench.store.bury(bench.daemon, false).await.unwrap(), 1);
+    assert_eq!(bench.store.remove_expired(bench.daemon, false).await.unwrap(), 1);
     assert!(!bench.store.beat(other, 600.0).await.unwrap().is_alive);
 }
 

@@ -17,7 +17,7 @@ impl Scene {
         };
         let dead = self.daemon;
         self.daemon = self.store.enroll(LEASE_SECONDS).await.unwrap();
-        assert_eq!(self.store.bury(self.daemon, false).await.unwrap(), 1);
+        assert_eq!(self.store.remove_expired(self.daemon, false).await.unwrap(), 1);
         assert!(!self.store.beat(dead, LEASE_SECONDS).await.unwrap().is_alive, "it is told that it is dead");
         let mut late = std::mem::take(&mut self.working);
         for item in late.drain(..early.min(late.len())) {

@@ -154,6 +154,8 @@ pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> 
         failure,
         sent: None,
         answer: None,
+        calls: Vec::new(),
+        note: None,
         config_version: pending.version,
     };
     Some(Finished {

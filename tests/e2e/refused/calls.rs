@@ -96,7 +96,7 @@ fn calls(scene: &Scene) -> Vec<Asked> {
         retry(vec![put("$none"); 10_001], None, "10001 ids are too many, at most 10000: send a filter instead"),
         hold(vec![], None, "name deliveries to hold, or send a filter"),
         hold(named(), found(), "send either ids or a filter, not both"),
-        hold(vec![], Some(DeliveryFilter::default()), "the filter is empty: name a company, an integration, a lead or the like"),
+        hold(vec![], Some(DeliveryFilter::default()), "say which deliveries: name a company, an integration, a lead, a cause or a job"),
         call("FlowService/GetFlow", GetFlowRequest::default(), "name a flow, by its id or its name"),
         call("FlowService/TestFlow", TestFlowRequest::default(), "name a flow, or a company and a condition"),
         call("FlowService/TestFlow", TestFlowRequest { flow: "rule".into(), company: "7".into(), ..Default::default() }, "name a flow or a company, not both: a flow has its company"),

@@ -39,6 +39,8 @@ pub struct Mailchimp {
     pub list: String,
     /// Tag and type of each merge field.
     pub merge_fields: Vec<(String, String)>,
+    /// Phones are taken in the format of the US alone, as every field that was made so does.
+    pub us_phones: bool,
     /// Tags of the merge fields that forms require.
     pub required: BTreeSet<String>,
     /// By the key that calls name them with.
@@ -72,6 +74,7 @@ impl Mailchimp {
             api_key: "0123456789abcdef-us21".into(),
             list: "a1b2c3d4e5".into(),
             merge_fields: fields.map(|(tag, kind)| (tag.to_owned(), kind.to_owned())).to_vec(),
+            us_phones: false,
             required: BTreeSet::new(),
             members: BTreeMap::new(),
             forgotten: BTreeSet::new(),
@@ -101,7 +104,8 @@ impl Mailchimp {
                 answer(200, &json!({"id": id, "name": "Leads", "stats": stats}))
             }
             ("GET", ["3.0", "lists", _, "merge-fields"]) => {
-                let field = |(tag, kind): &(String, String)| json!({"tag": tag, "type": kind});
+                let format = if self.us_phones { "US" } else { "none" };
+                let field = |(tag, kind): &(String, String)| json!({"tag": tag, "type": kind, "options": {"phone_format": format}});
                 let (from, count) = (route.asked("offset"), route.asked("count"));
                 let fields = self.merge_fields.iter().skip(from.parse().unwrap_or(0));
                 let page: Vec<Value> = fields.take(count.parse().unwrap_or(10)).map(field).collect();
@@ -171,6 +175,9 @@ impl Mailchimp {
             Some("number") if !value.is_number() && text.is_none_or(|text| text.parse::<f64>().is_err()) => {
                 "Please enter a number"
             }
+            Some("phone") if self.us_phones && text.is_none_or(|text| !is_us_phone(text)) => {
+                "Please enter a valid phone number"
+            }
             Some("address") if !value.is_object() => "Please enter a complete address",
             Some("date") if text.is_none_or(|text| text.parse::<jiff::civil::Date>().is_err()) => {
                 "Please enter a date"
@@ -224,11 +231,16 @@ impl Vendor for Mailchimp {
     }
 }
 
+/// `(212) 555-0100`, however it is written.
+fn is_us_phone(text: &str) -> bool {
+    !text.starts_with('+') && text.chars().filter(char::is_ascii_digit).count() == 10
+}
+
 fn told(key: &str, member: &Member) -> Reply {
     let tags: Vec<Value> = member.tags.iter().map(|tag| json!({"name": tag})).collect();
     answer(
         200,
-        &json!({"id": key, "email_address": member.email, "status": member.status,
+        &json!({"id": key, "web_id": 4242, "email_address": member.email, "status": member.status,
             "merge_fields": member.fields, "tags": tags, "tags_count": tags.len()}),
     )
 }

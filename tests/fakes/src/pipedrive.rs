@@ -40,6 +40,10 @@ pub struct Pipedrive {
     /// Tokens of the day that are left.
     pub daily_left: u64,
     pub logins: usize,
+    /// Each login answers a new refresh token and refuses the one that it took.
+    pub rotates: bool,
+    /// How often a refresh token was used that was spent.
+    pub reused: usize,
     made_at: BTreeMap<u64, Instant>,
     next: u64,
 }
@@ -65,6 +69,8 @@ impl Default for Pipedrive {
             searches: Quota::new(10, Duration::from_secs(2)),
             daily_left: 1_000_000,
             logins: 0,
+            rotates: false,
+            reused: 0,
             made_at: BTreeMap::new(),
             next: 0,
         }
@@ -175,7 +181,9 @@ impl Pipedrive {
             .persons
             .iter()
             .filter(|(id, person)| {
-                is_known(id) && is_there(person) && emails(person).any(|email| email.to_lowercase() == term)
+                is_known(id)
+                    && is_there(person)
+                    && emails(person).any(|email| email.to_lowercase().ends_with(&term))
             })
             .map(|(id, person)| {
                 let emails: Vec<&str> = emails(person).collect();
@@ -252,6 +260,9 @@ impl Pipedrive {
         let Some(record) = record.filter(|record| is_there(record)) else {
             return refuse(404, "Not found", "ERR_NOT_FOUND");
         };
+        if record["is_archived"] == true {
+            return refuse(403, "Archived deals cannot be edited", "ERR_FORBIDDEN");
+        }
         merge(record, body);
         good(record)
     }
@@ -319,16 +330,20 @@ impl Pipedrive {
         // The pair is not decoded here: what it encodes to is known.
         let is_app = request.header("authorization") == Some(&basic(client, secret));
         if !is_app || form.get("refresh_token") != Some(refresh) {
+            self.reused += usize::from(self.rotates);
             return Reply::json(
                 400,
                 &json!({ "error": "invalid_grant", "error_description": "Invalid grant: refresh token is invalid" }),
             );
         }
         self.tokens = vec![format!("access-{}", self.logins)];
+        if self.rotates {
+            self.app.2 = format!("refresh-{}", self.logins + 1);
+        }
         Reply::json(
             200,
             &json!({ "access_token": self.tokens[0], "token_type": "Bearer", "expires_in": 3599,
-            "refresh_token": refresh, "scope": "base deals:full contacts:full" }),
+            "refresh_token": self.app.2, "scope": "base deals:full contacts:full" }),
         )
     }
 }
@@ -346,13 +361,18 @@ fn is_there(record: &Value) -> bool {
     record["is_deleted"] != true
 }
 
+/// Lists do not tell what was archived.
+fn is_listed(record: &Value) -> bool {
+    is_there(record) && record["is_archived"] != true
+}
+
 /// A page of the records that were not deleted: oldest first, unless it is asked otherwise; its cursor says where the
 /// next one begins.
 fn page(records: &BTreeMap<u64, Value>, route: &Route) -> Reply {
     let invalid = |what| refuse(400, &format!("Validation failed: {what}"), "ERR_SCHEMA_VALIDATION_FAILED");
     let person = route.asked("person_id");
     let is_its = |record: &&Value| person.is_empty() || record["person_id"].as_u64() == person.parse().ok();
-    let mut found: Vec<&Value> = records.values().filter(|record| is_there(record)).filter(is_its).collect();
+    let mut found: Vec<&Value> = records.values().filter(|record| is_listed(record)).filter(is_its).collect();
     // Ids and times grow together here.
     match (route.asked("sort_by"), route.asked("sort_direction")) {
         ("" | "id" | "add_time", "" | "asc") => {}

@@ -34,13 +34,18 @@ pub struct Salesforce {
     pub sessions: BTreeSet<String>,
     pub logins: usize,
     pub leads: BTreeMap<String, Lead>,
+    pub tasks: BTreeMap<String, Value>,
+    /// The active assignment rule takes every Lead that is written without a word on it to this owner.
+    pub assigns_to: &'static str,
     /// Names of the fields with their types.
     pub fields: BTreeMap<String, &'static str>,
     pub external_field: &'static str,
     /// Fields that an administrator requires.
     pub required: BTreeSet<String>,
-    /// A second Lead of one address is refused, unless the call insists.
+    /// A second Lead of one address is refused, unless the call insists. The standard rule of new organizations.
     pub refuses_duplicates: bool,
+    /// It is refused whoever insists.
+    pub blocks_duplicates: bool,
     /// How many calls of the day are left.
     pub calls_left: usize,
     /// Where calls go after a login.
@@ -53,12 +58,14 @@ pub struct Salesforce {
 pub struct Lead {
     pub fields: BTreeMap<String, Value>,
     pub is_converted: bool,
+    pub owner: String,
     modified: u64,
 }
 
 impl Default for Salesforce {
     fn default() -> Self {
-        let texts = ["FirstName", "LastName", "Email", "Phone", "Company", "LeadSource", "Description"];
+        let texts =
+            ["FirstName", "LastName", "Email", "Phone", "Company", "LeadSource", "Description", "Status"];
         let mut fields: BTreeMap<String, &'static str> = texts.map(|name| (name.to_owned(), "string")).into();
         for (name, kind) in [
             ("Id", "id"),
@@ -77,10 +84,13 @@ impl Default for Salesforce {
             sessions: BTreeSet::new(),
             logins: 0,
             leads: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            assigns_to: "queue",
             fields,
             external_field: "Lead_Ref__c",
             required: ["LastName".to_owned(), "Company".to_owned()].into(),
-            refuses_duplicates: false,
+            refuses_duplicates: true,
+            blocks_duplicates: false,
             calls_left: 100_000,
             instance_url: String::new(),
             next: 0,
@@ -104,7 +114,10 @@ impl Vendor for Salesforce {
         }
         self.calls_left -= 1;
         let insists = request.header("sforce-duplicate-rule-header") == Some("allowSave=true");
-        self.route(&route, insists).header(
+        let before: Vec<String> = self.leads.keys().cloned().collect();
+        let reply = self.route(&route, insists);
+        self.assign(method, &path, request.header("sforce-auto-assign"), &before);
+        reply.header(
             "Sforce-Limit-Info",
             &format!("api-usage={}/100000", 100_000 - self.calls_left.min(100_000)),
         )
@@ -122,10 +135,28 @@ impl Salesforce {
         self.insert(fields)
     }
 
+    /// Assignment rules run on whatever is written, unless the call forbids it: the default is yes for updates too.
+    fn assign(&mut self, method: &str, path: &[&str], header: Option<&str>, before: &[String]) {
+        let updated = match (method, path) {
+            ("PATCH", [.., "Lead", id]) => Some((*id).to_owned()),
+            _ => None,
+        };
+        let owner = match header {
+            Some("FALSE") => return,
+            Some(rule) if rule != "TRUE" => rule.to_owned(),
+            _ => self.assigns_to.to_owned(),
+        };
+        for (id, lead) in &mut self.leads {
+            if !before.contains(id) || Some(id) == updated.as_ref() {
+                lead.owner = owner.clone();
+            }
+        }
+    }
+
     fn insert(&mut self, fields: BTreeMap<String, Value>) -> String {
         self.next += 1;
         let id = format!("00Q{:012}", self.next);
-        self.leads.insert(id.clone(), Lead { fields, is_converted: false, modified: self.next });
+        self.leads.insert(id.clone(), Lead { fields, modified: self.next, ..Lead::default() });
         id
     }
 
@@ -135,6 +166,11 @@ impl Salesforce {
         match (method, path.strip_suffix(&[""]).unwrap_or(&path)) {
             ("GET", ["services", "data", "v62.0", "query"]) => self.query(route.asked("q")),
             ("GET", ["services", "data", "v62.0", "sobjects", "Lead", "describe"]) => self.describe(),
+            ("GET", ["services", "data", "v62.0", "sobjects", "Task"]) => Reply::json(
+                200,
+                &json!({ "objectDescribe": { "name": "Task", "createable": true }, "recentItems": [] }),
+            ),
+            ("POST", ["services", "data", "v62.0", "sobjects", "Task"]) => self.create_task(&route.body),
             ("POST", ["services", "data", "v62.0", "sobjects", "Lead"]) => self.create(&route.body, insists),
             ("GET", ["services", "data", "v62.0", "sobjects", "Lead", id]) => self.read(id),
             ("PATCH", ["services", "data", "v62.0", "sobjects", "Lead", id]) => self.update(id, &route.body),
@@ -149,22 +185,38 @@ impl Salesforce {
         if soql.starts_with("SELECT Name, IsSandbox FROM Organization") {
             return records(&[json!({ "Name": "The Old Barn", "IsSandbox": true })]);
         }
+        if let Some(rest) = soql.strip_prefix("SELECT Id, Description FROM Task WHERE WhoId = '") {
+            return self.tasks_of(rest);
+        }
+        if let Some(id) = soql.strip_prefix("SELECT Id, Description FROM Lead WHERE Id = '") {
+            let lead = self.leads.get(id.trim_end_matches('\''));
+            let told = lead.map(|lead| json!({ "Id": id, "Description": lead.fields.get("Description") }));
+            return records(told.as_slice());
+        }
         let wanted = soql
-            .strip_prefix("SELECT Id FROM Lead WHERE Email = '")
+            .strip_prefix("SELECT Id, Status FROM Lead WHERE ")
             .and_then(|rest| {
-                rest.strip_suffix("' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 2")
+                rest.strip_suffix("' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 1")
             })
-            .and_then(unquoted);
-        let Some(email) = wanted else {
+            .and_then(|rest| rest.split_once(" = '"))
+            .and_then(|(field, value)| Some((field, unquoted(value)?)));
+        let Some((field, wanted)) = wanted else {
             return error(400, "MALFORMED_QUERY", "unexpected token", &[]);
         };
+        let is_it = |id: &String, lead: &Lead| match field {
+            "Id" => *id == wanted,
+            _ => is_email(lead, &wanted),
+        };
         let mut found: Vec<(&String, &Lead)> =
-            self.leads.iter().filter(|(_, lead)| !lead.is_converted && is_email(lead, &email)).collect();
+            self.leads.iter().filter(|(id, lead)| !lead.is_converted && is_it(id, lead)).collect();
         found.sort_by_key(|(_, lead)| std::cmp::Reverse(lead.modified));
         let found: Vec<Value> = found
             .into_iter()
-            .take(2)
-            .map(|(id, _)| json!({ "attributes": attributes(id), "Id": id }))
+            .take(1)
+            .map(|(id, lead)| {
+                let status = lead.fields.get("Status").cloned().unwrap_or_else(|| json!("Open"));
+                json!({ "attributes": attributes(id), "Id": id, "Status": status })
+            })
             .collect();
         records(&found)
     }
@@ -185,13 +237,42 @@ impl Salesforce {
             return reply;
         }
         let email = body["Email"].as_str().unwrap_or_default();
-        if self.refuses_duplicates && !insists && self.leads.values().any(|lead| is_email(lead, email)) {
-            let message =
-                "You're creating a duplicate record. We recommend you use an existing record instead.";
-            return error(400, "DUPLICATES_DETECTED", message, &[]);
+        let is_refused = self.blocks_duplicates || (self.refuses_duplicates && !insists);
+        if is_refused && self.leads.values().any(|lead| is_email(lead, email)) {
+            return duplicates_detected();
         }
         let id = self.insert(members(body));
         Reply::json(201, &json!({ "id": id, "success": true, "errors": [] }))
+    }
+
+    fn create_task(&mut self, body: &Value) -> Reply {
+        let who = body["WhoId"].as_str().unwrap_or_default();
+        if !self.leads.contains_key(who) {
+            return error(400, "MALFORMED_ID", "Name ID: id value of incorrect type", &["WhoId"]);
+        }
+        let known = ["WhoId", "Subject", "Description"];
+        if let Some(name) = members(body).keys().find(|name| !known.contains(&name.as_str())) {
+            return error(
+                400,
+                "INVALID_FIELD",
+                &format!("No such column '{name}' on sobject of type Task"),
+                &[],
+            );
+        }
+        self.next += 1;
+        let id = format!("00T{:012}", self.next);
+        self.tasks.insert(id.clone(), body.clone());
+        Reply::json(201, &json!({ "id": id, "success": true, "errors": [] }))
+    }
+
+    fn tasks_of(&self, rest: &str) -> Reply {
+        let Some((who, limit)) = rest.split_once("' ORDER BY CreatedDate DESC LIMIT ") else {
+            return error(400, "MALFORMED_QUERY", "unexpected token", &[]);
+        };
+        let of = self.tasks.iter().rev().filter(|(_, task)| task["WhoId"] == who);
+        let task = |(id, task): (&String, &Value)| json!({ "Id": id, "Description": task["Description"] });
+        let found: Vec<Value> = of.take(limit.parse().unwrap_or(1)).map(task).collect();
+        records(&found)
     }
 
     fn update(&mut self, id: &str, body: &Value) -> Reply {
@@ -336,6 +417,18 @@ impl Salesforce {
             "id": "https://login.salesforce.com/id/00D/005", "issued_at": "1795000000000", "signature": "x" }),
         )
     }
+}
+
+/// What Salesforce says of a duplicate, with the rule that found it.
+#[must_use]
+pub fn duplicates_detected() -> Reply {
+    let message = "Use one of these records?";
+    Reply::json(
+        400,
+        &json!([{ "errorCode": "DUPLICATES_DETECTED", "message": message,
+        "duplicateResult": { "allowSave": true, "duplicateRule": "Standard_Lead_Duplicate_Rule",
+            "duplicateRuleEntityType": "Lead", "errorMessage": message, "matchResults": [] } }]),
+    )
 }
 
 /// What Salesforce says when the calls of the day are used up.

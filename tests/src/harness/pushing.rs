@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use leadlined::{
-    connectors::{self, Answer, Call, Driven, Ids, Login, Prepared, Push, Report, Token, Transport, drive},
+    connectors::{
+        self, Answer, Call, Driven, Ids, Login, Prepared, Push, Report, Token, Transport, drive, log_in,
+    },
     domain::{
         address::EgressPolicy,
         ids::{CompanyId, IntegrationId},
@@ -14,6 +16,7 @@ use leadlined::{
     },
     push::{Client, PROBE_CAP, PUSH_CAP, Pool},
 };
+use secrecy::SecretString;
 use serde_json::Value;
 
 /// An integration that is pushed to, and what is kept of its leads.
@@ -25,8 +28,11 @@ pub struct Pushing {
     pub timeout: Duration,
     ids: HashMap<String, Ids>,
     token: Option<Arc<Token>>,
+    refresh: Option<SecretString>,
     /// Seconds since 1970; tests let time pass by raising it.
     pub now: i64,
+    /// What the last attempt noted.
+    pub note: Option<String>,
 }
 
 /// One event that is brought to one integration, over all its attempts.
@@ -70,6 +76,8 @@ struct Network<'a> {
     is_dead: bool,
     ids: &'a mut Ids,
     token: &'a mut Option<Arc<Token>>,
+    /// The newest refresh token, if the vendor gave one.
+    refresh: &'a mut Option<SecretString>,
 }
 
 #[async_trait]
@@ -100,10 +108,27 @@ impl Transport for Network<'_> {
         if let Some(token) = self.token.as_ref().filter(|_| refused.is_none()).filter(is_good) {
             return Ok(Arc::clone(token));
         }
-        let call = Call::from(login.request(self.now)?);
-        let answer = self.client.call(self.pool, &call, self.timeout, self.cap).await;
-        let token = Arc::new(login.token(&answer, self.now)?);
-        Ok(Arc::clone(self.token.insert(token)))
+        // Logins are no calls of the push: the daemon does not die in them.
+        let left = std::mem::replace(&mut self.calls_left, usize::MAX);
+        let now = self.now;
+        let got = log_in(self, login, now).await;
+        self.calls_left = left;
+        Ok(Arc::clone(self.token.insert(Arc::new(got?))))
+    }
+
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
+        Ok(self.refresh.clone().unwrap_or_else(|| own.clone()))
+    }
+
+    async fn end_refresh(
+        &mut self,
+        _own: &SecretString,
+        given: Option<&SecretString>,
+    ) -> Result<(), Failure> {
+        if let Some(given) = given {
+            *self.refresh = Some(given.clone());
+        }
+        Ok(())
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {
@@ -158,7 +183,9 @@ impl Pushing {
             timeout,
             ids: HashMap::new(),
             token: None,
+            refresh: None,
             now: 1_795_000_000,
+            note: None,
         }
     }
 
@@ -192,10 +219,12 @@ impl Pushing {
             is_dead: false,
             ids: known,
             token: &mut self.token,
+            refresh: &mut self.refresh,
         };
-        let Driven { outcome, rendered } = drive(self.prepared.as_ref(), &mut network, push).await;
+        let Driven { outcome, rendered, note } = drive(self.prepared.as_ref(), &mut network, push).await;
         let is_dead = network.is_dead;
         bringing.is_repeat = true;
+        self.note = note;
         // With the daemon dies what it had rendered and not written yet.
         if is_dead {
             return None;
@@ -232,6 +261,7 @@ impl Pushing {
             is_dead: false,
             ids: &mut Ids::new(),
             token: &mut self.token,
+            refresh: &mut self.refresh,
         };
         let report = connectors::probe(self.prepared.as_ref(), &mut network, kind, self.now).await;
         report.expect("there is something to look at")

@@ -88,7 +88,7 @@ impl DeliveryService for Service {
             "missing" => Err(Status::not_found("no delivery 'missing'")),
             id => {
                 let delivery = Some(delivery(id));
-                Ok(Response::new(v1::GetDeliveryResponse { delivery, attempts: Vec::new() }))
+                Ok(Response::new(v1::GetDeliveryResponse { delivery, ..Default::default() }))
             }
         }
     }

@@ -59,14 +59,22 @@ impl Login {
         }
     }
 
+    /// The refresh token of an app that has one.
+    pub(super) fn refresh_token(&self) -> Option<&SecretString> {
+        match self {
+            Self::App(app) => app.refresh_token.as_ref(),
+            Self::None | Self::Fixed(_) => None,
+        }
+    }
+
     /// The call that gets a token.
-    pub(super) fn request(&self) -> Option<Request> {
+    pub(super) fn request(&self, refresh: Option<&SecretString>) -> Option<Request> {
         let Self::App(app) = self else { return None };
         let mut form = vec![
             ("client_id", app.client_id.expose_secret()),
             ("client_secret", app.client_secret.expose_secret()),
         ];
-        match &app.refresh_token {
+        match refresh.or(app.refresh_token.as_ref()) {
             Some(token) => {
                 form.extend([("grant_type", "refresh_token"), ("refresh_token", token.expose_secret())]);
             }

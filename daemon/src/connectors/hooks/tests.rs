@@ -255,7 +255,7 @@ fn answers_mean_what_the_product_means() {
             404,
             None,
             not_registered,
-            "rejected",
+            "transient",
             "n8n 404 the webhook is not registered: activate the workflow, and see that its method is the same",
             None,
         ),

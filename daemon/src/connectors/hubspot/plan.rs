@@ -38,6 +38,7 @@ impl Plan {
         }
         let mut fields = crm::fields(mapping, &event, push)?;
         crm::add_names(&mut fields, mapping, &event);
+        crm::drop_made_name(&mut fields, mapping, &event);
         // HubSpot takes nothing but text.
         let mut properties: Map<String, Value> = crm::strings(&fields)
             .into_iter()

@@ -28,6 +28,14 @@ pub(super) fn is_done(response: &Response) -> bool {
     }
 }
 
+/// The merge fields that an answer refuses, each with the reason.
+pub(super) fn refused_fields(response: &Response) -> Vec<(String, String)> {
+    let Some(problem) = response.json().filter(|_| response.status == 400) else { return Vec::new() };
+    let errors = problem.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let named = errors.iter().filter_map(|error| Some((word(error, "field")?, word(error, "message")?)));
+    named.map(|(field, message)| (field.to_owned(), message.to_owned())).collect()
+}
+
 /// What went wrong.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let by_status = vendor::by_status(NAME, response, now);

@@ -58,14 +58,16 @@ impl Member {
 
     fn merge_fields(&self, event: &Json, push: &Push<'_>) -> Result<Json, Failure> {
         let mut fields = Json::Object(Vec::new());
-        for (tag, value) in crm::fields(&self.mapping, event, push)? {
+        let mut mapped = crm::fields(&self.mapping, event, push)?;
+        crm::drop_made_name(&mut mapped, &self.mapping, event);
+        for (tag, value) in mapped {
             let value = match value {
                 Json::Number(_) => value,
                 other => Json::string(&crm::cut_bytes(&crm::text(&other), FIELD_MAX)),
             };
             fields.insert(usize::MAX, &tag, value);
         }
-        if self.splits_name {
+        if self.splits_name && !crm::is_made_name(event) {
             let text = |path: &str| event.at(path).filter(|value| !value.is_null()).map(crm::text);
             let name = text("lead.name").unwrap_or_default();
             let (first, last) = crm::split_name(&name);
@@ -96,6 +98,13 @@ impl Member {
             let Some(target) = rule.to.as_deref() else { continue };
             let field = fields.iter().find(|field| word(field, "tag") == Some(target));
             let kind = field.and_then(|field| word(field, "type")).unwrap_or_default();
+            let format = field.and_then(|field| word(field.get("options")?, "phone_format"));
+            if kind == "phone" && format == Some("US") {
+                findings.push(format!(
+                    "{}: merge field {target} takes numbers of the US only and refuses all others; set its phone format to international",
+                    rule.field
+                ));
+            }
             let own = kind_of(rule.field);
             if !fits(kind, own, rule.is_computed()) {
                 findings.push(format!(

@@ -183,7 +183,7 @@ fn every_answer_has_its_class() {
         json!({"type": "https://x", "title": title, "status": 400, "detail": detail}).to_string()
     };
     let fields = json!({"title": "Invalid Resource", "detail": "Your merge fields were invalid.",
-        "errors": [{"field": "PHONE", "message": "Please enter a valid phone number"}]})
+        "errors": [{"field": "BIRTHDAY", "message": "Please enter a birthday"}]})
     .to_string();
     let table: &[(u16, &str, &str, &str, Option<u64>)] = &[
         (200, MEMBER.1, "delivered", "", None),
@@ -193,7 +193,7 @@ fn every_answer_has_its_class() {
             400,
             &fields,
             "rejected",
-            "mailchimp Invalid Resource PHONE: Please enter a valid phone number; Your merge fields were invalid.",
+            "mailchimp Invalid Resource BIRTHDAY: Please enter a birthday; Your merge fields were invalid.",
             None,
         ),
         (
@@ -240,6 +240,18 @@ fn every_answer_has_its_class() {
     }
     let cut = Response { truncated: true, ..response(200, &[], r#"{"id":"a"#) };
     assert_eq!(read_as(ready.as_ref(), cut).0, "delivered");
+}
+
+#[test]
+fn a_merge_field_that_is_refused_is_left_out_and_noted() {
+    let refused = r#"{"title":"Invalid Resource","errors":[{"field":"PHONE","message":"No such number"}]}"#;
+    let ready = ready(json!({}), Value::Null);
+    let played = PushCase::created(FULL).run(ready.as_ref(), &[(400, refused), MEMBER]);
+    let phone = |call: usize| played.bodies[call]["merge_fields"].get("PHONE").is_some();
+    assert_eq!((phone(0), phone(1), played.outcome), (true, false, Outcome::Delivered));
+    assert_eq!(played.note.as_deref(), Some("merge field PHONE was left out: No such number"));
+    let played = PushCase::created(FULL).run(ready.as_ref(), &[(400, refused), (400, refused)]);
+    assert_eq!((played.calls.len(), played.failure().0), (2, "rejected"), "it is not what we sent");
 }
 
 #[test]
@@ -296,7 +308,7 @@ fn a_test_names_the_account_and_what_is_missing() {
         [
             "https://us21.api.mailchimp.com/3.0/?fields=account_name,login_id",
             "https://us21.api.mailchimp.com/3.0/lists/a1b2c3?fields=id,name,stats.member_count",
-            "https://us21.api.mailchimp.com/3.0/lists/a1b2c3/merge-fields?count=1000&fields=merge_fields.tag,merge_fields.type"
+            "https://us21.api.mailchimp.com/3.0/lists/a1b2c3/merge-fields?count=1000&fields=merge_fields.tag,merge_fields.type,merge_fields.options"
         ]
     );
     assert_eq!(report.outcome, Outcome::Delivered);

@@ -82,10 +82,14 @@ pub(super) fn spent(response: &Response) -> Option<Failure> {
     vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
 }
 
-/// The oldest of the persons that a search found.
-pub(super) fn oldest(found: &Value) -> Option<String> {
-    let items = found["data"]["items"].as_array()?;
-    items.iter().filter_map(|item| item["item"]["id"].as_u64()).min().map(|id| id.to_string())
+/// The oldest of the persons with this address among those that a search found: it finds longer addresses too.
+pub(super) fn oldest(found: &Value, email: &str) -> Option<String> {
+    let items = found["data"]["items"].as_array()?.iter().map(|item| &item["item"]);
+    let has = |person: &&Value| {
+        let emails = person["emails"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        emails.map(|own| own.trim().to_lowercase()).any(|own| own == email)
+    };
+    items.filter(has).filter_map(|person| person["id"].as_u64()).min().map(|id| id.to_string())
 }
 
 /// The person of a list who has this address.

@@ -32,6 +32,8 @@ pub(super) struct Plan {
     phone: Option<String>,
     /// The person without its addresses and numbers.
     person: Json,
+    /// The person's name was made from its address: it is for a new one only.
+    is_made_name: bool,
     pub(super) deal: Option<Json>,
     pub(super) note: Option<String>,
 }
@@ -46,6 +48,7 @@ impl Plan {
             since: push.since - CLOCKS_DIFFER_SECONDS,
             phone: None,
             person: Json::Object(Vec::new()),
+            is_made_name: crm::is_made_name(&event),
             deal: None,
             note: None,
         };
@@ -88,6 +91,7 @@ impl Plan {
             ("since", Json::integer(self.since.into())),
             ("phone", optional(&self.phone)),
             ("person", self.person.clone()),
+            ("is_made_name", Json::Bool(self.is_made_name)),
             ("deal", self.deal.clone().unwrap_or(Json::Null)),
             ("note", optional(&self.note)),
         ])
@@ -105,6 +109,7 @@ impl Plan {
                 since: plan.get("since")?.as_integer()?.try_into().ok()?,
                 phone: text("phone"),
                 person: plan.get("person")?.clone(),
+                is_made_name: plan.get("is_made_name") == Some(&Json::Bool(true)),
                 deal: plan.get("deal").filter(|deal| !deal.is_null()).cloned(),
                 note: text("note"),
             })
@@ -127,6 +132,10 @@ impl Plan {
     /// What is new about a person that is there; its addresses and numbers are added to. None if nothing is.
     pub(super) fn person_changes(&self, there: &Value) -> Option<Json> {
         let mut changes = self.person.clone();
+        let name = changes.get("name").map(crm::text).unwrap_or_default();
+        if self.is_made_name || is_part_of(&name, there["name"].as_str().unwrap_or_default()) {
+            changes.take_at("name");
+        }
         if let Some(emails) = added(&there["emails"], &self.email, str::to_lowercase) {
             changes.set_at("emails", emails);
         }
@@ -145,6 +154,13 @@ impl Plan {
         changes.take_at("title");
         changes
     }
+}
+
+/// Whether a name says less than the one that is there: `Sarah` of `Sarah Patel`.
+fn is_part_of(name: &str, there: &str) -> bool {
+    let words = |name: &str| name.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
+    let (name, there) = (words(name), words(there));
+    name.iter().all(|word| there.contains(word))
 }
 
 /// Puts a value where it belongs: the account's own fields have a place of their own.

@@ -27,6 +27,7 @@ impl Ready {
             Some(person) => person,
             None => self.person(push, plan, ctx).await?,
         };
+        ctx.keep_site().await;
         ctx.keep(&[("person", &person), (&done, &person)]).await;
         let mut deal = None;
         if let Some(wanted) = &plan.deal {
@@ -89,7 +90,7 @@ impl Ready {
     async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<Option<String>, Failure> {
         let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
         let found = VENDOR.json(ctx, self.get(&["api", "v2", "persons", "search"], &query)).await?;
-        Ok(error::oldest(&found))
+        Ok(error::oldest(&found, &plan.email))
     }
 
     /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
@@ -119,7 +120,7 @@ impl Ready {
             if answer.is_good() {
                 return Ok(id);
             }
-            if !answer.is_one_of(&[404, 410]) {
+            if !answer.is_one_of(&[404, 410]) && !self.is_archived(&id, &answer, ctx).await? {
                 return Err(error::failure(&answer, ctx.now));
             }
         }
@@ -132,6 +133,26 @@ impl Ready {
             }
         }
         self.made(self.create("deals", &self.new_deal(wanted, person)), "deal id", ctx).await
+    }
+
+    /// Whether a deal took no change because it is archived: then the lead gets a new one. No code is documented for it,
+    /// so the deal itself is asked.
+    async fn is_archived(
+        &self,
+        id: &str,
+        answer: &Response,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<bool, Failure> {
+        if !answer.is_one_of(&[400, 403, 405, 409, 422]) {
+            return Ok(false);
+        }
+        let deal = ctx.send(self.get(&["api", "v2", "deals", id], &[])).await?;
+        let is_archived =
+            deal.is_good() && deal.json().is_some_and(|deal| deal["data"]["is_archived"] == true);
+        if is_archived {
+            ctx.note(format!("deal {id} is archived and takes no changes: a new one was made"));
+        }
+        Ok(is_archived)
     }
 
     async fn note(

@@ -23,7 +23,8 @@ fn ready(config: Value, mapping: Value) -> Box<dyn Prepared> {
 }
 
 fn found(ids: &[u64]) -> (u16, Value) {
-    let items: Vec<Value> = ids.iter().map(|id| json!({ "item": { "id": id } })).collect();
+    let emails = ["sarah@example.com", "cher@example.com"];
+    let items: Vec<Value> = ids.iter().map(|id| json!({ "item": { "id": id, "emails": emails } })).collect();
     (200, json!({ "success": true, "data": { "items": items } }))
 }
 

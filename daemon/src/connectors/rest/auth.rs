@@ -162,7 +162,7 @@ pub(super) fn token(answer: &Answer, now: i64) -> Result<Token, Failure> {
         let lives =
             body.get("expires_in").and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
         let expires_at = lives.filter(|seconds| *seconds > 0).map(|seconds| now.saturating_add(seconds));
-        return Ok(Token { secret: SecretString::from(secret), expires_at, base: None });
+        return Ok(Token { secret: SecretString::from(secret), expires_at, base: None, refresh: None });
     }
     let said = |key| word(&body, key).unwrap_or_default();
     match response.status {

@@ -210,7 +210,7 @@ fn a_token_is_got_used_and_renewed() {
         json!({"auth": "client_credentials", "token_url": "https://id.example.com/token", "scope": "leads"});
     let credentials = json!({"client_id": "me", "client_secret": "s&t"});
     let ready = prepare(config.clone(), credentials.clone(), Value::Null);
-    let login = ready.login().unwrap().request(NOW).unwrap();
+    let login = ready.login().unwrap().request(NOW, None).unwrap();
     assert_eq!(
         &login.body[..],
         b"grant_type=client_credentials&scope=leads&client_id=me&client_secret=s%26t"
@@ -218,7 +218,7 @@ fn a_token_is_got_used_and_renewed() {
     assert!(login.is_secret);
     let mut basic = config;
     (basic["token_auth"], basic["audience"]) = (json!("basic"), json!("crm"));
-    let other = prepare(basic, credentials, Value::Null).login().unwrap().request(NOW).unwrap();
+    let other = prepare(basic, credentials, Value::Null).login().unwrap().request(NOW, None).unwrap();
     assert_eq!(&other.body[..], b"grant_type=client_credentials&scope=leads&audience=crm");
     assert!(other.headers.iter().any(|header| header.value == "Basic bWU6cyZ0"));
 
@@ -251,7 +251,7 @@ fn a_token_is_got_used_and_renewed() {
         Value::Null,
         Value::Null,
     );
-    assert_eq!(missing.login().unwrap().request(NOW).unwrap_err().class, FailureClass::Credentials);
+    assert_eq!(missing.login().unwrap().request(NOW, None).unwrap_err().class, FailureClass::Credentials);
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Prepared for Odd {
 }
 
 impl Login for Odd {
-    fn request(&self, _now: i64) -> Result<Request, Failure> {
+    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request, Failure> {
         Ok(get())
     }
 
@@ -137,7 +137,7 @@ fn a_refused_token_is_renewed_once_for_each_call() {
 fn a_login_directs_calls_to_where_it_says() {
     let mut script = Script::new([ok(), ok()]);
     let base = Some("https://eu.example.com:8443".parse().unwrap());
-    script.token = Arc::new(Token { secret: "t".to_owned().into(), expires_at: None, base });
+    script.token = Arc::new(Token { secret: "t".to_owned().into(), expires_at: None, base, refresh: None });
     let body = Bytes::from_static(b"{}");
     let played = play(&Odd(Habit::LogsIn), push(&body), script);
     assert_eq!(played.requests[0].shown_url, "https://eu.example.com:8443/a%20b/c");

@@ -83,6 +83,10 @@ fn first(response: &Response) -> Option<(String, String)> {
     let error = body.as_array()?.first()?;
     let code = error["errorCode"].as_str().filter(|code| !code.is_empty())?;
     let message = error["message"].as_str().unwrap_or_default();
+    // The vendor's own documents spell it in both ways.
+    let rule =
+        ["duplicateResult", "duplicateResut"].iter().find_map(|key| error[key]["duplicateRule"].as_str());
+    let message = &rule.map_or_else(|| message.to_owned(), |rule| format!("{message} (rule {rule})"));
     let fields: Vec<&str> =
         error["fields"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let message = if fields.is_empty() || fields.iter().all(|field| message.contains(field)) {

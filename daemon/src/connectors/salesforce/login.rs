@@ -52,8 +52,22 @@ impl Login {
         Ok(Self { client_id, grant })
     }
 
+    /// The refresh token, where that is the way in.
+    pub(super) fn refresh_token(&self) -> Option<&SecretString> {
+        match &self.grant {
+            Grant::Refresh { token, .. } => Some(token),
+            Grant::Client { .. } | Grant::Key { .. } => None,
+        }
+    }
+
     /// The call that gets a token.
-    pub(super) fn request(&self, login_url: &Url, audience: &str, now: i64) -> Result<Request, Failure> {
+    pub(super) fn request(
+        &self,
+        login_url: &Url,
+        audience: &str,
+        now: i64,
+        refresh: Option<&SecretString>,
+    ) -> Result<Request, Failure> {
         let request = Request::at(Method::POST, login_url, &["services", "oauth2", "token"]);
         let client_id = self.client_id.expose_secret();
         Ok(match &self.grant {
@@ -66,7 +80,7 @@ impl Login {
                 let mut pairs = vec![
                     ("grant_type", "refresh_token"),
                     ("client_id", client_id),
-                    ("refresh_token", token.expose_secret()),
+                    ("refresh_token", refresh.unwrap_or(token).expose_secret()),
                 ];
                 pairs.extend(secret.as_ref().map(|secret| ("client_secret", secret.expose_secret())));
                 request.secret_form(&pairs)

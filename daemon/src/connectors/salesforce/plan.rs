@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Settings;
 use crate::{
-    connectors::{Push, crm},
+    connectors::{Push, crm, summary},
     domain::{
         json::Json,
         mapping::Mapping,
@@ -26,6 +26,7 @@ const LIMITS: &[(&str, usize)] = &[
     ("Website", 255),
     ("LeadSource", 255),
     ("Description", 32_000),
+    ("Subject", 255),
 ];
 
 /// The longest text that is read back when a push is repeated, in bytes.
@@ -38,8 +39,10 @@ pub(super) struct Plan {
     pub(super) email: String,
     pub(super) lead: String,
     pub(super) create: Json,
-    /// Without what only a new Lead needs.
+    /// Without what only a new Lead needs, and without what sales may have written there.
     pub(super) update: Json,
+    /// What keeps the enquiry of somebody who has a Lead already.
+    pub(super) task: Option<Json>,
 }
 
 impl Plan {
@@ -52,20 +55,24 @@ impl Plan {
         }
         let mut fields = crm::fields(mapping, &event, push)?;
         crm::add_names(&mut fields, mapping, &event);
+        crm::drop_made_name(&mut fields, mapping, &event);
         let mut update = Json::Object(Vec::new());
         for (name, value) in &fields {
             update.insert(usize::MAX, name, limited(name, value));
         }
         update.insert(usize::MAX, "Email", Json::string(&email));
-        // A Lead needs a last name, and nothing else of a name.
-        if update.get("LastName").is_none()
-            && let Some(name) = update.take_at("FirstName")
-        {
-            update.insert(usize::MAX, "LastName", name);
-        }
-        let told = Json::string(&crm::plain(&event));
-        add(&mut update, "Description", &told);
         let mut create = update.clone();
+        // A Lead needs a last name, and nothing else of a name. Only a new one may be given a name that is made up:
+        // half a name is never written over a whole one.
+        if create.get("LastName").is_none() {
+            let first = create.take_at("FirstName");
+            update.take_at("FirstName");
+            let made = first.unwrap_or_else(|| Json::string(&text("lead.name")));
+            let made = if crm::text(&made).is_empty() { Json::string(&email) } else { made };
+            create.insert(usize::MAX, "LastName", limited("LastName", &made));
+        }
+        let told = crm::plain(&event);
+        add(&mut create, "Description", &Json::string(&told));
         // And a company: somebody who has none stands for one.
         let name = Some(text("lead.name")).filter(|name| !name.is_empty()).unwrap_or_else(|| email.clone());
         add(&mut create, "Company", &Json::string(&name));
@@ -78,7 +85,8 @@ impl Plan {
             create.take_at(field);
             update.take_at(field);
         }
-        Ok(Self { email, lead: text("lead.uuid"), create, update })
+        let task = settings.tasks.then(|| task(&event, push, &told));
+        Ok(Self { email, lead: text("lead.uuid"), create, update, task })
     }
 
     pub(super) fn bytes(&self) -> Bytes {
@@ -87,6 +95,7 @@ impl Plan {
             ("lead", Json::string(&self.lead)),
             ("create", self.create.clone()),
             ("update", self.update.clone()),
+            ("task", self.task.clone().unwrap_or(Json::Null)),
         ])
         .to_bytes()
     }
@@ -102,12 +111,23 @@ impl Plan {
                 lead: text("lead")?,
                 create: object("create")?,
                 update: object("update")?,
+                task: object("task").filter(|task| !task.is_null()),
             })
         };
         read().ok_or_else(|| {
             Failure::new(FailureClass::Mapping, "what was rendered for Salesforce earlier cannot be read")
         })
     }
+}
+
+/// The enquiry as a Task. The delivery's id is what one whose answer was lost is found by.
+fn task(event: &Json, push: &Push<'_>, told: &str) -> Json {
+    let subject = summary::headline(event, push.event);
+    let description = format!("Delivery: {}\n{told}", push.id);
+    Json::object([
+        ("Subject", limited("Subject", &Json::string(&subject))),
+        ("Description", limited("Description", &Json::string(&description))),
+    ])
 }
 
 /// Adds a field, unless the mapping has given it.

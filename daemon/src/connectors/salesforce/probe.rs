@@ -40,6 +40,14 @@ pub(super) async fn look(
         return Err(Failure::new(FailureClass::Credentials, error));
     }
     found.findings = findings(&ready.mapping, ready.settings.external.as_deref(), &lead);
+    if ready.settings.tasks {
+        let task = VENDOR.json(ctx, ready.object(Method::GET, &["Task"])).await;
+        if task.is_ok_and(|task| task["objectDescribe"]["createable"] == false) {
+            let finding =
+                "tasks: this user may not create Tasks, which keep the enquiries of people who have a Lead";
+            found.findings.push(finding.to_owned());
+        }
+    }
     Ok(())
 }
 

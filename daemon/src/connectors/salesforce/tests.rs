@@ -29,7 +29,7 @@ fn ready(mut config: Value, mapping: Value) -> Box<dyn Prepared> {
 }
 
 fn found(ids: &[&str]) -> (u16, Value) {
-    let records: Vec<Value> = ids.iter().map(|id| json!({ "Id": id })).collect();
+    let records: Vec<Value> = ids.iter().map(|id| json!({ "Id": id, "Status": "Working" })).collect();
     (200, json!({ "totalSize": ids.len(), "done": true, "records": records }))
 }
 
@@ -40,6 +40,12 @@ fn made() -> (u16, Value) {
 fn error(status: u16, code: &str) -> (u16, Value) {
     (status, json!([{ "errorCode": code, "message": "no" }]))
 }
+
+fn task() -> (u16, Value) {
+    (201, json!({ "id": "00T000000000001", "success": true, "errors": [] }))
+}
+
+const KNOWN: &str = "00Q000000000001";
 
 fn known() -> Ids {
     Ids::from([("lead".to_owned(), "00Q000000000001".to_owned())])
@@ -63,8 +69,8 @@ fn a_new_lead_is_a_new_lead_there() {
 fn an_update_goes_to_the_lead_that_is_known() {
     let mapping = json!({ "lead.guest_count": "Guests__c", "lead.event_date": "Event_Date__c",
         "quote.total_pence": { "to": "Quote__c", "value": "{{ quote.total_pence | money }}" } });
-    let said =
-        drive(ready(json!({}), mapping).as_ref(), Updated, &lead(), known(), None, &[(204, Value::Null)]);
+    let answers = [found(&[KNOWN]), (204, Value::Null), task()];
+    let said = drive(ready(json!({}), mapping).as_ref(), Updated, &lead(), known(), None, &answers);
     assert_golden("update", include_str!("fixtures/update.json"), &said);
     let rendered = String::from_utf8(said.rendered.unwrap().to_vec()).unwrap();
     assert!(rendered.contains(r#""Quote__c":12696.00,"#), "to the penny: {rendered}");
@@ -76,7 +82,7 @@ fn a_repeat_finds_what_was_made_by_its_address() {
     let ready = ready(json!({}), json!({}));
     let first = drive(ready.as_ref(), Created, &lead(), Ids::new(), None, &[found(&[]), (500, Value::Null)]);
     assert!(matches!(&first.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Transient));
-    let answers = [found(&["00Q000000000001"]), (204, Value::Null)];
+    let answers = [found(&[KNOWN]), (204, Value::Null), found(&[]), found(&[]), task()];
     let second = drive(ready.as_ref(), Created, &lead(), first.ids, first.rendered, &answers);
     assert_golden("repeat", include_str!("fixtures/repeat.json"), &second);
     assert_eq!((second.outcome, second.ids["lead"].as_str()), (Outcome::Delivered, "00Q000000000001"));
@@ -125,16 +131,17 @@ fn texts_too_long_for_the_organizations_own_fields_are_cut_and_written_again() {
     let body = &said.bodies[3];
     assert_eq!(body["Notes__c"], format!("{}…", "👰".repeat(127)));
     assert_eq!(body["Source__c"], "https://t…");
-    let answers = [too_long("Notes__c", 255), (204, Value::Null)];
+    let answers = [found(&[KNOWN]), too_long("Notes__c", 255), (204, Value::Null), task()];
     let said = drive(ready(json!({}), mapping.clone()).as_ref(), Updated, &long, known(), None, &answers);
-    assert_eq!((said.outcome, &said.bodies[1]["Notes__c"]), (Outcome::Delivered, &body["Notes__c"]));
+    assert_eq!((said.outcome, &said.bodies[2]["Notes__c"]), (Outcome::Delivered, &body["Notes__c"]));
     // An address is not cut, nor what is within its limit, nor for ever.
     for (limits, calls) in
         [(vec![("Email", 5)], 1), (vec![("Notes__c", 600)], 1), (vec![("Notes__c", 9); 20], 2)]
     {
-        let answers: Vec<_> = limits.iter().map(|(field, limit)| too_long(field, *limit)).collect();
+        let answers = limits.iter().map(|(field, limit)| too_long(field, *limit));
+        let answers: Vec<_> = std::iter::once(found(&[KNOWN])).chain(answers).collect();
         let said = drive(ready(json!({}), mapping.clone()).as_ref(), Updated, &long, known(), None, &answers);
-        assert_eq!(said.calls.len(), calls);
+        assert_eq!(said.calls.len(), calls + 1);
         assert!(matches!(&said.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Rejected));
     }
 }
@@ -142,14 +149,15 @@ fn texts_too_long_for_the_organizations_own_fields_are_cut_and_written_again() {
 #[test]
 fn a_lead_that_is_gone_is_looked_for_and_made_anew() {
     let ready = ready(json!({}), json!({}));
+    // Between the query and the write, too.
     for gone in [error(404, "NOT_FOUND"), error(400, "ENTITY_IS_DELETED")] {
-        let answers = [gone, found(&[]), made()];
+        let answers = [found(&[KNOWN]), gone, found(&[]), made()];
         let said = drive(ready.as_ref(), Updated, &lead(), known(), None, &answers);
-        assert_eq!((said.calls.len(), said.outcome), (3, Outcome::Delivered));
+        assert_eq!((said.calls.len(), said.outcome), (4, Outcome::Delivered));
     }
-    let converted = error(400, "CANNOT_UPDATE_CONVERTED_LEAD");
-    let said = drive(ready.as_ref(), Updated, &lead(), known(), None, &[converted]);
-    assert!(matches!(&said.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Rejected));
+    // What was converted or deleted is not found.
+    let said = drive(ready.as_ref(), Updated, &lead(), known(), None, &[found(&[]), found(&[]), made()]);
+    assert_eq!((said.calls.len(), said.outcome), (3, Outcome::Delivered));
 }
 
 #[test]
@@ -189,7 +197,7 @@ fn every_error_has_its_class_and_says_what_salesforce_said() {
 fn form(credentials: Value, config: Value) -> Vec<(String, String)> {
     let ready =
         Salesforce.prepare(&integration("salesforce", config, credentials, json!({})), "Leadline").unwrap();
-    let request = ready.login().unwrap().request(NOW).unwrap();
+    let request = ready.login().unwrap().request(NOW, None).unwrap();
     assert!(request.is_secret, "the body is not kept");
     assert_eq!(request.url.path(), "/services/oauth2/token");
     url::form_urlencoded::parse(&request.body).into_owned().collect()
@@ -237,7 +245,12 @@ fn settings_are_checked() {
     assert_eq!(check(json!({ "login_url": "https://127.0.0.1" })).len(), 1);
     assert_eq!(check(json!({ "api_version": "62" })), ["api_version must be like v62.0"]);
     assert_eq!(check(json!({ "external_id_field": "Lead/Ref" })).len(), 1);
-    assert_eq!(check(json!({ "duplicates": "maybe" })), ["duplicates must be respect or save, not maybe"]);
+    assert_eq!(
+        check(json!({ "assignment_rule": "mine" })),
+        ["assignment_rule must be a rule's id, as 01Q…, or none"]
+    );
+    assert!(check(json!({ "assignment_rule": "01Q000000000001", "tasks": "no" })).is_empty());
+    assert_eq!(check(json!({ "duplicates": "maybe" })), ["duplicates must be save or respect, not maybe"]);
     let credentials = |given| Salesforce.check_credentials(&given, &egress);
     assert!(credentials(json!({ "client_id": "a", "client_secret": "b" })).is_empty());
     assert!(credentials(json!({ "client_id": "a", "private_key": KEY, "username": "c" })).is_empty());

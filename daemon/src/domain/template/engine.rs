@@ -3,12 +3,12 @@
 use std::{fmt, sync::Arc, sync::LazyLock};
 
 use minijinja::{
-    Environment, Error, ErrorKind, Expression, UndefinedBehavior, Value,
+    Environment, Error, ErrorKind, Expression, State, UndefinedBehavior, Value,
     value::{Object, ObjectRepr, ValueKind},
 };
 
 use super::names::resolve;
-use crate::domain::{integration::EventKind, json::Json, json::JsonText};
+use crate::domain::{integration::EventKind, json::Json, json::JsonText, money};
 
 /// The filters there are.
 pub(super) const FILTERS: &[&str] = &[
@@ -35,7 +35,7 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::empty();
     engine.set_undefined_behavior(UndefinedBehavior::Chainable);
     engine.set_fuel(Some(FUEL));
-    engine.add_filter("money", money);
+    engine.add_filter("money", in_money);
     engine.add_filter("upper", |value: Value| on_text(&value, str::to_uppercase));
     engine.add_filter("lower", |value: Value| on_text(&value, str::to_lowercase));
     engine.add_filter("trim", |value: Value| on_text(&value, |text| text.trim().to_owned()));
@@ -191,16 +191,17 @@ fn refused(detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, detail.into())
 }
 
-/// Whole pence as a decimal with two places, without floating point.
-fn money(value: Value) -> Result<Value, Error> {
+/// Minor units as a decimal, without floating point: with the places of the currency that is named, else of the quote's.
+fn in_money(state: &State<'_, '_>, value: Value, currency: Option<String>) -> Result<Value, Error> {
     if is_absent(&value) {
         return Ok(Value::UNDEFINED);
     }
     let pence =
         Some(&value).filter(|value| value.is_integer()).and_then(|value| i128::try_from(value.clone()).ok());
     let pence = pence.ok_or_else(|| refused(format!("money wants whole pence, not a {}", value.kind())))?;
-    let (sign, amount) = (if pence < 0 { "-" } else { "" }, pence.unsigned_abs());
-    Ok(Value::from_object(Exact(format!("{sign}{}.{:02}", amount / 100, amount % 100).into())))
+    let quoted = || state.lookup("quote")?.get_attr("currency").ok()?.as_str().map(str::to_owned);
+    let currency = currency.or_else(quoted).unwrap_or_default();
+    Ok(Value::from_object(Exact(money::decimal(pence, &currency).into())))
 }
 
 fn on_text(value: &Value, change: impl Fn(&str) -> String) -> Result<Value, Error> {

@@ -11,7 +11,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
-    store::{Error, Store},
+    store::{
+        Error, Store,
+        delivery::calls::{self, CallRecord},
+    },
 };
 
 /// An attempt as a list shows it.
@@ -61,6 +64,10 @@ pub struct AttemptDetail {
     pub response_bytes: i64,
     pub secret_version: Option<i32>,
     pub config_version: i32,
+    /// Each call in order, as it was made.
+    pub calls: Vec<CallRecord>,
+    /// What is to be known of it though it did not fail.
+    pub note: Option<String>,
 }
 
 /// Whose attempts to list.
@@ -268,7 +275,7 @@ impl Store {
         let (from, to) = span(id);
         let row = sqlx::query!(
             "SELECT a.method, a.url, a.request_headers, a.response_headers, a.response_body, a.response_bytes,
-                    a.secret_version, a.config_version,
+                    a.secret_version, a.config_version, a.calls, a.note, a.duration_ms, a.error, a.status_code,
                     CASE WHEN a.method IS NOT NULL THEN coalesce(a.request_body, d.body, e.body) END AS request_body
              FROM attempt a
              LEFT JOIN delivery d ON d.company_id = a.company_id AND d.id = a.delivery_id
@@ -282,7 +289,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
-        Ok(AttemptDetail {
+        let mut detail = AttemptDetail {
             method: row.method,
             url: row.url,
             request_headers: headers(row.request_headers)?,
@@ -292,7 +299,15 @@ impl Store {
             response_bytes: row.response_bytes.unwrap_or_default(),
             secret_version: row.secret_version,
             config_version: row.config_version,
-        })
+            calls: calls::read(row.calls)?,
+            note: row.note,
+        };
+        match detail.calls.last() {
+            // What all calls are made from is no call's body.
+            Some(last) => detail.request_body = last.request_body.clone().unwrap_or_default().into(),
+            None => detail.calls.extend(only_call(&detail, row.status_code, row.duration_ms, row.error)),
+        }
+        Ok(detail)
     }
 
     /// What living daemons are pushing: of an integration, of a delivery, or under one id. A test counts from when it
@@ -344,6 +359,28 @@ pub(super) fn merged(running: Vec<AttemptView>, finished: Vec<AttemptView>, limi
     all.sort_unstable_by_key(|attempt| std::cmp::Reverse(attempt.id));
     all.truncate(usize::try_from(limit).unwrap_or_default());
     all
+}
+
+/// The one call that an attempt's own columns tell of, if there was one.
+fn only_call(
+    detail: &AttemptDetail,
+    status: Option<i16>,
+    duration_ms: i32,
+    error: Option<String>,
+) -> Option<CallRecord> {
+    let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
+    Some(CallRecord {
+        method: detail.method.clone()?,
+        url: detail.url.clone().unwrap_or_default(),
+        request_headers: detail.request_headers.clone(),
+        request_body: Some(text(&detail.request_body)),
+        status: status.and_then(|status| u16::try_from(status).ok()),
+        response_headers: detail.response_headers.clone(),
+        response_body: status.map(|_| text(&detail.response_body)),
+        after_ms: 0,
+        duration_ms: u32::try_from(duration_ms).unwrap_or_default(),
+        error: error.filter(|_| status.is_none()),
+    })
 }
 
 /// Reads headers, stored as pairs.

@@ -22,6 +22,16 @@ pub struct Past {
     pub from: Option<Timestamp>,
 }
 
+/// What an integration's target calls the things of a lead.
+#[derive(Clone, Debug)]
+pub struct VendorIds {
+    pub integration: IntegrationId,
+    pub name: String,
+    /// Whose account it is, as a probe found it.
+    pub account: Option<String>,
+    pub ids: BTreeMap<String, String>,
+}
+
 /// A delivery that may have arrived in part.
 #[derive(Clone, Copy, Debug)]
 pub struct TriedDelivery {
@@ -71,6 +81,25 @@ impl Store {
             }
         }
         Ok(past)
+    }
+
+    /// What each integration's target calls the things of a lead, with the integration's name and whose account it is.
+    pub async fn vendor_ids(&self, company: CompanyId, lead: LeadId) -> Result<Vec<VendorIds>, Error> {
+        let rows = sqlx::query!(
+            "SELECT i.id, i.name, i.account, v.ids FROM vendor_id v
+             JOIN integration i ON i.company_id = v.company_id AND i.id = v.integration_id AND i.deleted_at IS NULL
+                 AND (i.ids_from IS NULL OR v.updated_at >= i.ids_from)
+             WHERE v.company_id = $1 AND v.lead_id = $2 ORDER BY i.name",
+            company.0,
+            lead.uuid(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let read = rows.into_iter().map(|row| {
+            let ids = serde_json::from_value(row.ids).map_err(|_| Error::Corrupt("vendor id"))?;
+            Ok(VendorIds { integration: row.id.into(), name: row.name, account: row.account, ids })
+        });
+        read.collect()
     }
 
     /// Keeps ids beside those that are kept already and are this target's. Nothing is kept for an integration that is

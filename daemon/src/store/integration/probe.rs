@@ -7,7 +7,7 @@ use crate::{
         ids::{AttemptId, CompanyId, IntegrationId},
         integration::ProbeKind,
     },
-    store::{Change, Error, Store, micros, queue::finish::AttemptRecord, sealed},
+    store::{Change, Error, Store, delivery::calls, micros, queue::finish::AttemptRecord, sealed},
 };
 
 /// A probe that this daemon carries out.
@@ -118,10 +118,10 @@ impl Store {
             )
             INSERT INTO attempt (company_id, integration_id, id, event, number, trigger, delivered, class, error,
                 status_code, started_at, duration_ms, method, url, request_headers, request_body, response_headers,
-                response_body, response_bytes, secret_version, config_version, operator)
+                response_body, response_bytes, secret_version, config_version, operator, calls, note)
             SELECT company_id, $2, $3, $4, 1, 'test', $5::text IS NULL, $5, $6,
                 $7, 'epoch'::timestamptz + $8::bigint * interval '1 microsecond', $9, $10, $11, $12::text::json, $13,
-                $14::text::json, $15, $16, $17, $18, $19
+                $14::text::json, $15, $16, $17, $18, $19, $23::text::json, $24
             FROM gone"#,
             attempt.company.0,
             attempt.integration.uuid(),
@@ -145,6 +145,8 @@ impl Store {
             found.is_some(),
             found.and_then(|found| found.account.as_deref()),
             findings,
+            calls::stored(&attempt.calls),
+            attempt.note.as_deref(),
         )
         .execute(&self.pool)
         .await?;

@@ -139,7 +139,7 @@ async fn scrub(
     scrub_deliveries(db, company, &of.ids).await?;
     scrub_health_and_notices(db, company, of, kept).await?;
     let attempts = sqlx::query!(
-        "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL,
+        "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL, calls = NULL, note = NULL,
              error = CASE WHEN error IS NOT NULL THEN $3 END,
              request_headers = CASE WHEN request_headers IS NOT NULL THEN '[]'::json END,
              response_headers = CASE WHEN response_headers IS NOT NULL THEN '[]'::json END

@@ -171,7 +171,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(DueHint::try_from).collect::<Result<_, _>>()?)
+        rows.into_iter().map(DueHint::try_from).collect()
     }
 
     /// When the next row of each of these kinds of lanes is due, after a time in microseconds.
@@ -197,7 +197,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(DueHint::try_from).collect::<Result<_, _>>()?)
+        rows.into_iter().map(DueHint::try_from).collect()
     }
 
     /// What a lane must heed beside its integration's configuration.

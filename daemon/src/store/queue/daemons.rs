@@ -95,7 +95,7 @@ impl Store {
     }
 
     /// Deletes the rows of daemons whose lease ran out; with `all_others`, of all but this one.
-    pub async fn bury(&self, daemon: i64, all_others: bool) -> Result<u64, Error> {
+    pub async fn remove_expired(&self, daemon: i64, all_others: bool) -> Result<u64, Error> {
         // The row lock makes this wait for a beat that is under way, and then see its new lease.
         let gone = sqlx::query!(
             "DELETE FROM daemon WHERE id <> $1 AND (lease_until < clock_timestamp() OR $2)",

@@ -13,7 +13,10 @@ use crate::{
         integration::EventKind,
         outcome::Failure,
     },
-    store::{Change, DueHint, Error, Store, heard, lane_kind, micros, queue::undelivered},
+    store::{
+        Change, DueHint, Error, Store, delivery::calls::CallRecord, heard, lane_kind, micros,
+        queue::undelivered,
+    },
 };
 
 mod columns;
@@ -44,6 +47,10 @@ pub struct AttemptRecord {
     pub sent: Option<Sent>,
     /// None if nothing came back.
     pub answer: Option<Answer>,
+    /// Each call, where those two and the delivery do not tell of the only one.
+    pub calls: Vec<CallRecord>,
+    /// What is to be known of it though it did not fail.
+    pub note: Option<String>,
     pub config_version: i32,
 }
 
@@ -220,6 +227,8 @@ impl Store {
             self.sweep.age.as_secs_f64(),
             &c.reason_detail as &[Option<String>],
             &c.waits,
+            &c.calls as &[Option<String>],
+            &c.note as &[Option<&str>],
         );
         let mut db = self.finishes.acquire().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;

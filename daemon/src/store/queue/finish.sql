@@ -45,17 +45,19 @@ WITH fence AS MATERIALIZED (
 ), recorded AS (
     INSERT INTO attempt (company_id, integration_id, id, delivery_id, lead_id, event, number, trigger,
         delivered, class, error, status_code, started_at, duration_ms, method, url, request_headers,
-        response_headers, response_body, response_bytes, secret_version, config_version, operator)
+        response_headers, response_body, response_bytes, secret_version, config_version, operator, calls, note)
     SELECT company_id, integration_id, attempt_id, delivery_id, lead_id, event, number, trigger, class IS NULL,
         class, error, status_code, 'epoch'::timestamptz + started_us * interval '1 microsecond', duration_ms,
         method, url, request_headers::json, response_headers::json, response_body, response_bytes,
-        secret_version, config_version, operator
+        secret_version, config_version, operator, calls::json, note
     FROM unnest($4::bigint[], $5::uuid[], $7::uuid[], $6::uuid[], $8::int[], $9::text[], $10::text[],
         $19::uuid[], $20::text[], $21::text[], $22::text[], $23::bigint[], $24::int[], $25::smallint[], $26::text[],
-        $27::text[], $28::text[], $29::text[], $30::bytea[], $31::bigint[], $32::int[], $33::int[])
+        $27::text[], $28::text[], $29::text[], $30::bytea[], $31::bigint[], $32::int[], $33::int[],
+        $49::text[], $50::text[])
         WITH ORDINALITY a(company_id, integration_id, attempt_id, delivery_id, number, class, error,
             lead_id, event, trigger, operator, started_us, duration_ms, status_code, method,
-            url, request_headers, response_headers, response_body, response_bytes, secret_version, config_version, n)
+            url, request_headers, response_headers, response_body, response_bytes, secret_version, config_version,
+            calls, note, n)
     WHERE (ARRAY(SELECT is_fenced AND integration_id <> ALL(ARRAY(SELECT integration_id FROM busy))
         FROM given ORDER BY n))[a.n::int]
     -- Whoever lost the answer of a flush sends it again, and must count nothing twice.

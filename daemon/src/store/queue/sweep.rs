@@ -206,7 +206,7 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        // Locked first: the statement after it sees what a finish that held the lock has buried.
+        // Locked first: the statement after it sees what a finish that held the lock has left dead.
         let locked = sqlx::query_scalar!(
             "SELECT sweep_at AS \"at: Timestamp\" FROM integration_stat
              WHERE company_id = $1 AND integration_id = $2 FOR UPDATE",

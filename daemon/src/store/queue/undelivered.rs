@@ -17,7 +17,9 @@ pub(in crate::store) async fn add_held(
     sqlx::query!(
         "INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state)
          SELECT company_id, integration_id, id, lead_id, 'held' FROM delivery
-         WHERE company_id = $1 AND id = ANY($2)",
+         WHERE company_id = $1 AND id = ANY($2)
+         ON CONFLICT (company_id, integration_id, delivery_id) DO UPDATE
+             SET state = excluded.state, class = NULL, error = NULL, since = excluded.since, due_at = NULL",
         company.0,
         ids,
     )
@@ -39,6 +41,8 @@ pub(in crate::store) async fn add_dead(
              LEFT JOIN LATERAL (SELECT class, error FROM attempt a WHERE a.company_id = d.company_id
                  AND a.delivery_id = d.id ORDER BY number DESC LIMIT 1) a ON true
              WHERE d.company_id = $1 AND d.id = ANY($2)
+             ON CONFLICT (company_id, integration_id, delivery_id) DO UPDATE
+                 SET state = excluded.state, class = excluded.class, error = excluded.error, since = excluded.since
              RETURNING integration_id)
          UPDATE integration_stat s SET dead = s.dead + c.dead, updated_at = now()
          FROM (SELECT integration_id, count(*) AS dead FROM added GROUP BY integration_id) c

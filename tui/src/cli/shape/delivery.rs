@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{body, lead_state, raw, shapes, text, time, word};
+use crate::cli::columns::{Column, Row, column, id};
 
 /// A lead in a list.
 #[derive(Debug, Serialize)]
@@ -19,6 +20,18 @@ pub(crate) struct Lead {
     undelivered: u32,
     received_at: Option<Timestamp>,
     updated_at: Option<Timestamp>,
+}
+
+impl Row for Lead {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("uuid"),
+        column("name").place(1).cut(10),
+        column("email").place(2).cut(10),
+        column("company").place(3).cut(8),
+        column("state"),
+        column("undelivered").rank(1),
+        column("received_at").rank(2),
+    ];
 }
 
 impl From<v1::Lead> for Lead {
@@ -49,6 +62,19 @@ pub(crate) struct Found {
     state: String,
     received_at: Option<Timestamp>,
     undelivered: u32,
+}
+
+impl Row for Found {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("uuid"),
+        column("name").place(1).cut(10),
+        column("email").place(2).cut(10),
+        column("phone").place(3).rank(2),
+        column("company").place(4).cut(8),
+        column("state"),
+        column("undelivered").rank(1),
+        column("received_at").rank(3),
+    ];
 }
 
 impl From<v1::Lead> for Found {
@@ -111,6 +137,23 @@ pub(crate) struct Delivery {
     job_id: Option<String>,
 }
 
+impl Row for Delivery {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("id"),
+        id("lead"),
+        id("integration_id"),
+        column("event").rank(6),
+        column("state").place(4),
+        column("reason").rank(1).cut(12),
+        column("attempts").rank(3),
+        column("due_at").rank(2),
+        column("lead_name").head("lead").place(1).cut(10),
+        column("company").place(2).cut(8),
+        column("integration").place(3).cut(8),
+        column("error").place(5).cut(12),
+    ];
+}
+
 impl From<v1::Delivery> for Delivery {
     fn from(it: v1::Delivery) -> Self {
         Self {
@@ -145,6 +188,22 @@ pub(crate) struct DeliveryShown {
     created_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
     history: Vec<Attempt>,
+    records: Vec<Record>,
+}
+
+/// A thing that the target made of a lead.
+#[derive(Debug, Serialize)]
+pub(crate) struct Record {
+    kind: String,
+    id: String,
+    url: Option<String>,
+    integration: String,
+}
+
+impl From<v1::Record> for Record {
+    fn from(it: v1::Record) -> Self {
+        Self { kind: it.kind, id: it.id, url: text(it.url), integration: it.integration_name }
+    }
 }
 
 impl From<v1::GetDeliveryResponse> for DeliveryShown {
@@ -158,6 +217,7 @@ impl From<v1::GetDeliveryResponse> for DeliveryShown {
             finished_at: time(delivery.finished_at),
             delivery: delivery.into(),
             history: shapes(it.attempts),
+            records: shapes(it.records),
         }
     }
 }
@@ -221,6 +281,20 @@ pub(crate) struct Job {
     finished_at: Option<Timestamp>,
 }
 
+impl Row for Job {
+    const COLUMNS: &'static [Column<'static>] = &[
+        column("id"),
+        column("state"),
+        column("operator").rank(3).cut(8),
+        column("total"),
+        column("released").rank(2),
+        column("pending"),
+        column("delivered"),
+        column("dead"),
+        column("created_at").rank(1),
+    ];
+}
+
 impl From<v1::Job> for Job {
     fn from(it: v1::Job) -> Self {
         Self {
@@ -260,6 +334,23 @@ pub(crate) struct Attempt {
     company: String,
     lead_name: Option<String>,
     lead_email: Option<String>,
+}
+
+impl Row for Attempt {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("id"),
+        id("lead"),
+        column("number").rank(5),
+        column("trigger").rank(6),
+        column("state"),
+        column("status_code").head("status").rank(2),
+        column("failure_class").head("class").rank(3),
+        column("duration_ms").rank(7),
+        column("started_at").rank(1),
+        column("error").cut(12),
+        column("lead_name").head("lead").place(1).rank(4).cut(10),
+        column("integration").place(2).cut(8),
+    ];
 }
 
 impl Attempt {
@@ -311,6 +402,40 @@ pub(crate) struct AttemptShown {
     secret_version: Option<u32>,
     mapping_version: Option<u32>,
     operator: Option<String>,
+    note: Option<String>,
+    calls: Vec<Call>,
+}
+
+/// A call of an attempt, as it was made.
+#[derive(Debug, Serialize)]
+struct Call {
+    method: String,
+    url: String,
+    request_headers: Vec<Header>,
+    request_body: Option<String>,
+    status: Option<u32>,
+    response_headers: Vec<Header>,
+    response_body: Option<String>,
+    started_at: Option<Timestamp>,
+    duration_ms: u32,
+    error: Option<String>,
+}
+
+impl From<v1::AttemptCall> for Call {
+    fn from(it: v1::AttemptCall) -> Self {
+        Self {
+            method: it.method,
+            url: it.url,
+            request_headers: shapes(it.request_headers),
+            request_body: it.request_body,
+            status: it.status,
+            response_headers: shapes(it.response_headers),
+            response_body: it.response_body,
+            started_at: time(it.started_at),
+            duration_ms: it.duration_ms,
+            error: text(it.error),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -343,6 +468,8 @@ impl From<v1::GetAttemptResponse> for AttemptShown {
             secret_version: (detail.secret_version > 0).then_some(detail.secret_version),
             mapping_version: (detail.mapping_version > 0).then_some(detail.mapping_version),
             operator: text(detail.operator),
+            note: text(detail.note),
+            calls: shapes(detail.calls),
         }
     }
 }

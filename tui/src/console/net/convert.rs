@@ -88,8 +88,27 @@ fn pairs(headers: Vec<v1::Header>) -> Vec<(String, String)> {
     headers.into_iter().map(|header| (header.name, header.value)).collect()
 }
 
+fn call(it: v1::AttemptCall) -> Call {
+    let response_body = it.response_body.unwrap_or_default();
+    Call {
+        method: it.method,
+        url: it.url,
+        request_headers: pairs(it.request_headers),
+        request_body: it.request_body.unwrap_or_default().into(),
+        status: it.status,
+        response_headers: pairs(it.response_headers),
+        response_bytes: response_body.len() as u64,
+        response_body: response_body.into(),
+        duration_ms: Some(it.duration_ms),
+        error: it.error,
+    }
+}
+
 pub(super) fn detail(attempt: &Attempt, it: v1::AttemptDetail) -> Detail {
-    let call = Call {
+    let earlier = it.calls.len().saturating_sub(1);
+    let mut calls: Vec<Call> = it.calls.into_iter().take(earlier).map(call).collect();
+    // The last one's answer is told whole.
+    calls.push(Call {
         method: it.method,
         url: it.url,
         request_headers: pairs(it.request_headers),
@@ -100,9 +119,9 @@ pub(super) fn detail(attempt: &Attempt, it: v1::AttemptDetail) -> Detail {
         response_bytes: it.response_bytes,
         duration_ms: attempt.duration_ms,
         error: attempt.error.clone(),
-    };
+    });
     Detail {
-        calls: vec![call],
+        calls,
         secret_version: it.secret_version,
         mapping_version: it.mapping_version,
         operator: it.operator,

@@ -3,11 +3,14 @@
 use uuid::Uuid;
 
 use super::{AttemptRecord, Finished, storable};
-use crate::domain::{
-    breaker::{Sign, Tally},
-    delivery::{Reason, State, Transition, WAITS_FAILING},
-    ids::LeadId,
-    outcome::FailureClass,
+use crate::{
+    domain::{
+        breaker::{Sign, Tally},
+        delivery::{Reason, State, Transition, WAITS_FAILING},
+        ids::LeadId,
+        outcome::FailureClass,
+    },
+    store::delivery::calls,
 };
 
 /// A flush's attempts, a column each, as `unnest` wants them.
@@ -46,6 +49,8 @@ pub(super) struct Columns<'a> {
     pub(super) rendered: Vec<Option<&'a [u8]>>,
     pub(super) verbatim: Vec<bool>,
     pub(super) swept: Vec<bool>,
+    pub(super) calls: Vec<Option<String>>,
+    pub(super) note: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -94,6 +99,8 @@ impl<'a> Columns<'a> {
         self.class.push(attempt.failure.as_ref().map(|failure| failure.class.as_str()));
         self.error.push(attempt.failure.as_ref().map(|failure| storable(&failure.error)));
         self.version.push(attempt.config_version);
+        self.calls.push(calls::stored(&attempt.calls));
+        self.note.push(attempt.note.as_deref());
         let sent = attempt.sent.as_ref();
         self.method.push(sent.map(|sent| sent.method.as_str()));
         self.url.push(sent.map(|sent| sent.url.as_str()));

@@ -1,0 +1,97 @@
+//! Refresh tokens that rotate: what a target's login gave last stands in for the one of the credentials.
+//!
+//! Each is kept under the token of the credentials that it came from, so that credentials which are only tried, or put
+//! back, find theirs. One daemon at a time logs in: a token that is used twice may cost all of them.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    domain::ids::{CompanyId, IntegrationId},
+    store::{Error, Store, sealed},
+};
+
+/// So many tokens of earlier credentials are kept.
+const KEPT_MAX: usize = 4;
+/// So long, in seconds, a login may take before another daemon takes its turn.
+const TURN_SECONDS: f64 = 60.0;
+
+/// The hash of a token of the credentials, with the newest that its logins gave.
+type Kept = Vec<(String, String)>;
+
+fn name_of(own: &SecretString) -> String {
+    hex::encode(Sha256::digest(own.expose_secret()))
+}
+
+impl Store {
+    /// Begins a login with the newest token that came from this one; with itself if there is none. None if another daemon
+    /// is logging in.
+    pub async fn begin_refresh(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        own: &SecretString,
+    ) -> Result<Option<SecretString>, Error> {
+        let row = sqlx::query!(
+            "UPDATE integration SET refreshing_until = now() + $3 * interval '1 second'
+             WHERE company_id = $1 AND id = $2 AND (refreshing_until IS NULL OR refreshing_until < now())
+             RETURNING sealed_refresh",
+            company.0,
+            integration.uuid(),
+            TURN_SECONDS,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let kept = self.open_refresh(company, integration, row.sealed_refresh.as_deref())?;
+        let newest = kept.into_iter().find(|(name, _)| *name == name_of(own)).map(|(_, token)| token.into());
+        Ok(Some(newest.unwrap_or_else(|| own.clone())))
+    }
+
+    /// Ends a login, with the token that it gave if it gave another.
+    pub async fn end_refresh(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        own: &SecretString,
+        given: Option<&SecretString>,
+    ) -> Result<(), Error> {
+        let mut value = None;
+        if let Some(given) = given {
+            let stored = sqlx::query_scalar!(
+                "SELECT sealed_refresh FROM integration WHERE company_id = $1 AND id = $2",
+                company.0,
+                integration.uuid(),
+            )
+            .fetch_optional(&self.pool)
+            .await?;
+            let mut kept = self.open_refresh(company, integration, stored.flatten().as_deref())?;
+            kept.retain(|(name, _)| *name != name_of(own));
+            kept.push((name_of(own), given.expose_secret().to_owned()));
+            kept.drain(..kept.len().saturating_sub(KEPT_MAX));
+            let plain = serde_json::to_vec(&kept).map_err(|_| Error::Corrupt("refresh token"))?;
+            value = Some(self.sealer.seal(&sealed::refresh(company, integration), &plain));
+        }
+        sqlx::query!(
+            "UPDATE integration SET refreshing_until = NULL, sealed_refresh = coalesce($3, sealed_refresh)
+             WHERE company_id = $1 AND id = $2",
+            company.0,
+            integration.uuid(),
+            value,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    fn open_refresh(
+        &self,
+        company: CompanyId,
+        integration: IntegrationId,
+        value: Option<&[u8]>,
+    ) -> Result<Kept, Error> {
+        let Some(value) = value else { return Ok(Kept::new()) };
+        let plain = self.sealer.open(&sealed::refresh(company, integration), value)?;
+        serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("refresh token"))
+    }
+}

@@ -1,0 +1,412 @@
+//! What people do between two pushes, over every CRM: nobody's record is damaged by a lead that says less, or by what
+//! sales did meanwhile.
+
+use std::time::Duration;
+
+use leadline_fakes::{
+    Fake, hubspot::Hubspot, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce, sample_lead,
+};
+use leadline_tests::{Bringing, Cli, Daemon, Database, Operator, Pushing, post_lead, wait_until};
+use leadlined::domain::{
+    integration::{EventKind, ProbeKind},
+    outcome::{FailureClass, Outcome},
+};
+use serde_json::{Value, json};
+
+use super::vendors::class_and_error;
+
+const CRMS: [&str; 4] = ["hubspot", "mailchimp", "pipedrive", "salesforce"];
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A lead of somebody, under a uuid of its own.
+fn enquiry(n: usize, name: &str) -> Value {
+    let mut lead = sample_lead(n);
+    lead["lead"]["name"] = json!(name);
+    lead["lead"]["email"] = json!("sarah@example.com");
+    lead["lead"]["phone"] = json!("+442079460000");
+    lead["lead"]["gdpr_consent"] = json!(true);
+    lead
+}
+
+async fn push(pushing: &mut Pushing, lead: &Value) {
+    let mut bringing = Bringing::new(EventKind::Created, lead);
+    assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
+}
+
+/// The records that a CRM holds after these leads, each with name and phone.
+async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
+    let whole = |first: Option<&str>, last: Option<&str>| {
+        [first, last].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    };
+    match crm {
+        "hubspot" => {
+            let (fake, mut pushing) = hubspot().await;
+            for lead in leads {
+                push(&mut pushing, lead).await;
+            }
+            fake.with(|hubspot| {
+                let told = hubspot.contacts.values().map(|contact| {
+                    let text = |key: &str| contact.properties.get(key).map(String::as_str);
+                    (whole(text("firstname"), text("lastname")), text("phone").unwrap_or_default().to_owned())
+                });
+                told.collect()
+            })
+        }
+        "mailchimp" => {
+            let (fake, mut pushing) = mailchimp().await;
+            for lead in leads {
+                push(&mut pushing, lead).await;
+            }
+            fake.with(|mailchimp| {
+                let told = mailchimp.members.values().map(|member| {
+                    let text = |key: &str| member.fields.get(key).and_then(Value::as_str);
+                    (whole(text("FNAME"), text("LNAME")), text("PHONE").unwrap_or_default().to_owned())
+                });
+                told.collect()
+            })
+        }
+        "pipedrive" => {
+            let (fake, mut pushing) = pipedrive(json!({ "api_token": "pipedrive-good" })).await;
+            for lead in leads {
+                push(&mut pushing, lead).await;
+            }
+            fake.with(|pipedrive| {
+                let told = pipedrive.persons.values().map(|person| {
+                    let phone = person["phones"][0]["value"].as_str().unwrap_or_default();
+                    (person["name"].as_str().unwrap().to_owned(), phone.to_owned())
+                });
+                told.collect()
+            })
+        }
+        _ => {
+            let (fake, mut pushing) = salesforce(json!({})).await;
+            for lead in leads {
+                push(&mut pushing, lead).await;
+            }
+            fake.with(|salesforce| {
+                let told = salesforce.leads.values().map(|lead| {
+                    let text = |key: &str| lead.fields.get(key).and_then(Value::as_str);
+                    (whole(text("FirstName"), text("LastName")), text("Phone").unwrap_or_default().to_owned())
+                });
+                told.collect()
+            })
+        }
+    }
+}
+
+async fn hubspot() -> (Fake<Hubspot>, Pushing) {
+    let fake = Fake::start(Hubspot::default()).await.unwrap();
+    let (config, login) = (json!({ "base_url": fake.url() }), json!({ "token": "pat-eu1-good" }));
+    let pushing = Pushing::new("hubspot", config, login, json!({}), TIMEOUT);
+    (fake, pushing)
+}
+
+async fn mailchimp() -> (Fake<Mailchimp>, Pushing) {
+    let fake = Fake::start(Mailchimp::new()).await.unwrap();
+    let (list, key) = fake.with(|vendor| (vendor.list.clone(), vendor.api_key.clone()));
+    let config = json!({ "base_url": fake.url(), "list_id": list });
+    let pushing = Pushing::new("mailchimp", config, json!({ "api_key": key }), json!({}), TIMEOUT);
+    (fake, pushing)
+}
+
+async fn pipedrive(login: Value) -> (Fake<Pipedrive>, Pushing) {
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    let config = json!({ "base_url": fake.url() });
+    let pushing = Pushing::new("pipedrive", config, login, json!({}), TIMEOUT);
+    (fake, pushing)
+}
+
+async fn salesforce(mut config: Value) -> (Fake<Salesforce>, Pushing) {
+    let fake = Fake::start(Salesforce::default()).await.unwrap();
+    let url = fake.url();
+    config["login_url"] = json!(url);
+    fake.with(|salesforce| salesforce.instance_url = url);
+    let login = json!({ "client_id": "client-1", "client_secret": "secret-1" });
+    let pushing = Pushing::new("salesforce", config, login, json!({}), TIMEOUT);
+    (fake, pushing)
+}
+
+#[tokio::test]
+async fn a_second_enquiry_that_says_less_takes_nothing_away() {
+    let whole = ("Sarah Patel".to_owned(), "+442079460000".to_owned());
+    for crm in CRMS {
+        let mut other_spelling = enquiry(2, "Sarah Patel");
+        other_spelling["lead"]["email"] = json!(" SARAH@Example.com ");
+        let mut without_phone = enquiry(2, "Sarah Patel");
+        without_phone["lead"].as_object_mut().unwrap().remove("phone");
+        let mut null_phone = enquiry(2, "Sarah Patel");
+        null_phone["lead"]["phone"] = json!(null);
+        for (habit, second) in [
+            ("the name was made from the address", enquiry(2, "sarah@example.com")),
+            ("the name was made from the address, spelled otherwise", enquiry(2, "Sarah@Example.com ")),
+            ("half of the name", enquiry(2, "Sarah")),
+            ("the address is spelled otherwise", other_spelling),
+            ("no phone", without_phone),
+            ("a phone of null", null_phone),
+        ] {
+            let found = held(crm, &[enquiry(1, "Sarah Patel"), second]).await;
+            assert_eq!(found, std::slice::from_ref(&whole), "{crm}: {habit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_new_has_some_name_where_the_vendor_wants_one() {
+    for (crm, made_up, half) in [
+        ("hubspot", "", "Cher"),
+        ("mailchimp", "", "Cher"),
+        ("pipedrive", "sarah@example.com", "Cher"),
+        ("salesforce", "sarah@example.com", "Cher"),
+    ] {
+        for (name, expected) in [("sarah@example.com", made_up), ("Cher", half)] {
+            let found = held(crm, &[enquiry(1, name), enquiry(2, name)]).await;
+            assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), [expected], "{crm}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_enquiry_at_salesforce_is_kept_and_leaves_what_sales_did() {
+    let (fake, mut pushing) = salesforce(json!({})).await;
+    push(&mut pushing, &enquiry(1, "Sarah Patel")).await;
+    let lead = fake.with(|salesforce| {
+        let (id, lead) = salesforce.leads.iter_mut().next().unwrap();
+        assert_eq!((lead.owner.as_str(), salesforce.tasks.len()), ("queue", 0), "Description tells it");
+        lead.owner = "Ada".to_owned();
+        lead.fields.insert("Description".to_owned(), json!("Wants the barn, call on Friday"));
+        id.clone()
+    });
+    let second = enquiry(2, "Sarah Patel");
+    push(&mut pushing, &second).await;
+    let mut bringing = Bringing::new(EventKind::Updated, &second);
+    assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
+    fake.with(|salesforce| {
+        let kept = &salesforce.leads[&lead];
+        assert_eq!((salesforce.leads.len(), kept.owner.as_str()), (1, "Ada"), "rules run on new Leads alone");
+        assert_eq!(kept.fields["Description"], "Wants the barn, call on Friday");
+        let told: Vec<&str> =
+            salesforce.tasks.values().map(|task| task["Subject"].as_str().unwrap()).collect();
+        assert_eq!(told.len(), 2);
+        assert!(
+            told[0].starts_with("New lead: Sarah Patel") && told[1].starts_with("Lead updated: "),
+            "{told:?}"
+        );
+        assert!(salesforce.tasks.values().all(|task| task["WhoId"] == json!(lead)));
+    });
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_lead_that_sales_closed_is_opened_again_or_said_to_be_closed() {
+    for (config, status, told) in [
+        (json!({}), "Unqualified", "The Lead was closed before this enquiry: Unqualified\n"),
+        (json!({ "reopen_status": "Working" }), "Working", "Delivery: "),
+        (json!({ "closed_statuses": "Lost" }), "Unqualified", "Delivery: "),
+        (json!({ "tasks": "no" }), "Unqualified", ""),
+    ] {
+        let (fake, mut pushing) = salesforce(config.clone()).await;
+        push(&mut pushing, &enquiry(1, "Sarah Patel")).await;
+        fake.with(|salesforce| {
+            let lead = salesforce.leads.values_mut().next().unwrap();
+            lead.fields.insert("Status".to_owned(), json!("Unqualified"));
+        });
+        push(&mut pushing, &enquiry(2, "Sarah Patel")).await;
+        fake.with(|salesforce| {
+            assert_eq!(salesforce.leads.values().next().unwrap().fields["Status"], status, "{config}");
+            let task = salesforce.tasks.values().next().map(|task| task["Description"].as_str().unwrap());
+            assert!(task.unwrap_or_default().starts_with(told), "{config}: {task:?}");
+            assert_eq!(task.is_none(), told.is_empty());
+        });
+        fake.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_was_converted_comes_back_unless_a_rule_blocks_it() {
+    let (fake, mut pushing) = salesforce(json!({})).await;
+    let first = enquiry(1, "Sarah Patel");
+    push(&mut pushing, &first).await;
+    fake.with(|salesforce| salesforce.leads.values_mut().for_each(|lead| lead.is_converted = true));
+    // The standard duplicate rule of new organizations finds the converted one and lets it be saved.
+    push(&mut pushing, &enquiry(2, "Sarah Patel")).await;
+    // The Lead that is known was converted too: its update makes a new one.
+    fake.with(|salesforce| salesforce.leads.values_mut().for_each(|lead| lead.is_converted = true));
+    let mut update = Bringing::new(EventKind::Updated, &first);
+    assert_eq!(pushing.attempt(&mut update).await, Outcome::Delivered);
+    assert_eq!(fake.with(|salesforce| salesforce.leads.len()), 3);
+
+    fake.with(|salesforce| {
+        salesforce.leads.values_mut().for_each(|lead| lead.is_converted = true);
+        salesforce.blocks_duplicates = true;
+    });
+    let mut blocked = Bringing::new(EventKind::Created, &enquiry(3, "Sarah Patel"));
+    let (class, error) = class_and_error(pushing.attempt(&mut blocked).await);
+    assert_eq!(class, FailureClass::Rejected);
+    assert_eq!(
+        error,
+        "salesforce DUPLICATES_DETECTED Use one of these records? (rule Standard_Lead_Duplicate_Rule)"
+    );
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn new_leads_go_to_whom_the_setting_says() {
+    for (setting, owner) in
+        [(json!(null), "queue"), (json!("none"), ""), (json!("01Q000000000001"), "01Q000000000001")]
+    {
+        let (fake, mut pushing) = salesforce(json!({ "assignment_rule": setting })).await;
+        push(&mut pushing, &enquiry(1, "Sarah Patel")).await;
+        let owners = fake
+            .with(|salesforce| salesforce.leads.values().map(|lead| lead.owner.clone()).collect::<Vec<_>>());
+        assert_eq!(owners, [owner]);
+        fake.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_merge_field_that_is_refused_keeps_nobody_out() {
+    let (fake, mut pushing) = mailchimp().await;
+    fake.with(|mailchimp| mailchimp.us_phones = true);
+    push(&mut pushing, &enquiry(1, "Sarah Patel")).await;
+    fake.with(|mailchimp| {
+        let member = mailchimp.member("sarah@example.com").unwrap();
+        assert_eq!((&member.fields["LNAME"], member.fields.get("PHONE")), (&json!("Patel"), None));
+    });
+    assert_eq!(
+        pushing.note.as_deref(),
+        Some("merge field PHONE was left out: Please enter a valid phone number")
+    );
+    let report = pushing.probe(ProbeKind::Mapping).await;
+    let expected = "lead.phone: merge field PHONE takes numbers of the US only and refuses all others; set its phone format to international";
+    assert_eq!(report.findings, [expected]);
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_search_that_finds_longer_addresses_renames_nobody() {
+    let (fake, mut pushing) = pipedrive(json!({ "api_token": "pipedrive-good" })).await;
+    let other = fake.with(|pipedrive| pipedrive.add_person("Mia Self", "myself@example.com"));
+    let mut lead = enquiry(1, "Sarah Patel");
+    lead["lead"]["email"] = json!("self@example.com");
+    push(&mut pushing, &lead).await;
+    fake.with(|pipedrive| {
+        assert_eq!((pipedrive.persons.len(), &pipedrive.persons[&other]["name"]), (2, &json!("Mia Self")));
+    });
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn an_archived_deal_makes_way_for_a_new_one() {
+    let (fake, mut pushing) = pipedrive(json!({ "api_token": "pipedrive-good" })).await;
+    let lead = enquiry(1, "Sarah Patel");
+    push(&mut pushing, &lead).await;
+    let archived = fake.with(|pipedrive| {
+        let (id, deal) = pipedrive.deals.iter_mut().next().unwrap();
+        deal["is_archived"] = json!(true);
+        *id
+    });
+    let mut update = Bringing::new(EventKind::Updated, &lead);
+    assert_eq!(pushing.attempt(&mut update).await, Outcome::Delivered);
+    fake.with(|pipedrive| {
+        let (newest, _) = pipedrive.deals.iter().next_back().unwrap();
+        assert!(pipedrive.deals.len() == 2 && *newest != archived);
+        let note = pipedrive.notes.values().next_back().unwrap();
+        assert_eq!(note["deal_id"], json!(newest));
+    });
+    let note = format!("deal {archived} is archived and takes no changes: a new one was made");
+    assert_eq!(pushing.note.as_deref(), Some(note.as_str()));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn each_currency_has_its_own_places() {
+    for (currency, value) in
+        [("GBP", "12696.00"), ("JPY", "1269600"), ("KWD", "1269.600"), ("jpy", "1269600")]
+    {
+        let (fake, mut pushing) = pipedrive(json!({ "api_token": "pipedrive-good" })).await;
+        let mut lead = enquiry(1, "Sarah Patel");
+        lead["quote"]["currency"] = json!(currency);
+        lead["quote"]["total_pence"] = json!(1_269_600);
+        push(&mut pushing, &lead).await;
+        let sent: Vec<String> =
+            fake.requests().iter().map(|it| String::from_utf8_lossy(&it.body).into_owned()).collect();
+        assert!(
+            sent.iter().any(|body| body.contains(&format!("\"value\":{value},"))),
+            "{currency}: {sent:?}"
+        );
+        fake.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_rotates_is_kept_before_it_is_needed() {
+    let database = Database::create().await;
+    let daemon = Daemon::start_on(&database).await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    fake.with(|pipedrive| pipedrive.rotates = true);
+    let login = json!({ "client_id": "client-1", "client_secret": "secret-1", "refresh_token": "refresh-1" });
+    let config = json!({ "base_url": fake.url() });
+    let made = operator.connect(7, "pipedrive", config, login.clone()).await;
+    let post = async |daemon: &Daemon, n: usize| {
+        let lead = sample_lead(n).to_string();
+        assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead).await.0, 202);
+        wait_until("the lead is there", async || fake.with(|pipedrive| pipedrive.notes.len()) == n).await;
+    };
+    post(&daemon, 1).await;
+    // The token that the login gave is refused: the next login takes the newest refresh token, and so does the next life.
+    fake.with(|pipedrive| pipedrive.tokens.clear());
+    post(&daemon, 2).await;
+    daemon.stop().await;
+    let daemon = Daemon::start_on(&database).await;
+    fake.with(|pipedrive| pipedrive.tokens.clear());
+    post(&daemon, 3).await;
+    let operator = Operator::new(daemon.control().await);
+    assert_eq!(operator.badge(&made.id).await, "ok");
+    assert!(fake.with(|pipedrive| pipedrive.logins) >= 3);
+    assert_eq!(fake.with(|pipedrive| pipedrive.reused), 0, "no refresh token was used twice");
+
+    // What the target calls the lead's things is shown, and each call as it was.
+    let cli = Cli::new(daemon.socket());
+    let uuid = sample_lead(3)["lead"]["uuid"].as_str().unwrap().to_owned();
+    let trace = cli.json(&["lead", "trace", &uuid]).await;
+    let kinds: Vec<&str> =
+        trace["records"].as_array().unwrap().iter().map(|record| record["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["person", "deal", "note"]);
+    let deal = &trace["records"][1];
+    let id = deal["id"].as_str().unwrap();
+    assert_eq!(deal["url"], format!("https://app.pipedrive.com/deal/{id}"));
+    let delivery = operator.deliveries_of(&made.id).await[0].id.clone();
+    let shown = cli.json(&["delivery", "show", &delivery]).await;
+    assert_eq!(shown["records"].as_array().unwrap().len(), 3);
+    let attempt = cli.json(&["attempt", "show", shown["history"][0]["id"].as_str().unwrap()]).await;
+    let calls = attempt["calls"].as_array().unwrap();
+    let told: Vec<String> = calls
+        .iter()
+        .map(|call| {
+            let path = call["url"].as_str().unwrap().trim_start_matches(fake.url().as_str());
+            let path = path.split('?').next().unwrap();
+            format!("{} {path} {}", call["method"].as_str().unwrap(), call["status"])
+        })
+        .collect();
+    assert_eq!(
+        told[told.len() - 4..],
+        [
+            "GET /api/v2/persons/search 200",
+            "POST /api/v2/persons 201",
+            "POST /api/v2/deals 201",
+            "POST /api/v1/notes 201"
+        ]
+        .map(str::to_owned)
+    );
+    let last = calls.last().unwrap();
+    assert!(last["request_body"].as_str().unwrap().starts_with("{\"content\":\"<b>New lead</b>"), "{last}");
+    assert!(last["response_body"].as_str().unwrap().contains("\"success\":true"), "{last}");
+    assert!(
+        !attempt.to_string().contains("secret-1") && !attempt.to_string().contains("refresh-"),
+        "{attempt}"
+    );
+    daemon.stop().await;
+    fake.stop().await;
+}
