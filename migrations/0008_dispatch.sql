@@ -20,3 +20,22 @@ ALTER TABLE attempt
 
 -- Every delivery is updated once by its first attempt: with room for the new row beside the old one that touches no index.
 ALTER TABLE delivery SET (fillfactor = 50);
+
+CREATE FUNCTION forget_waits(integration uuid) RETURNS void LANGUAGE sql BEGIN ATOMIC
+    UPDATE due q SET due_at = now() FROM delivery d
+    WHERE q.integration_id = integration AND q.due_at > now() AND d.company_id = q.company_id AND d.id = q.delivery_id
+        AND d.waits > 0;
+    UPDATE delivery d SET due_at = now(), waits = 0 FROM due q
+    WHERE q.integration_id = integration AND q.due_at = now() AND d.company_id = q.company_id AND d.id = q.delivery_id
+        AND d.waits > 0;
+END;
+COMMENT ON FUNCTION forget_waits IS 'Makes due what waits because its target asked for it: whoever lifts a lane''s pause lifts those waits, too';
+
+CREATE FUNCTION resume_lane() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM forget_waits(NEW.id);
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION resume_lane IS 'Whatever lifts a pause before its time (a retry, a reset, another target, a test that arrives) lifts what waits for it';
+CREATE TRIGGER integration_resumed AFTER UPDATE OF throttled_until ON integration
+    FOR EACH ROW WHEN (OLD.throttled_until IS NOT NULL AND NEW.throttled_until IS NULL) EXECUTE FUNCTION resume_lane();

@@ -120,10 +120,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     parts.start("intake", INTAKE_GRACE, |stop| async move {
         intake::serve(listeners, deps, stop).await.context("intake")
     });
-    data.announce("intake.addr", intake).context("cannot write the address of the intake")?;
-    if let Some(admin) = admin_address {
-        data.announce("admin.addr", admin).context("cannot write the address of the metrics")?;
-    }
+    announce(&data, intake, admin_address)?;
     tracing::info!(%intake, control = %config.control.display(), "ready");
     Ok(Running {
         intake,
@@ -135,6 +132,15 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         cluster,
         _data: data,
     })
+}
+
+/// Writes down where the doors are, for whoever finds the daemon by its data directory.
+fn announce(data: &DataDir, intake: SocketAddr, admin: Option<SocketAddr>) -> anyhow::Result<()> {
+    data.announce("intake.addr", intake).context("cannot write the address of the intake")?;
+    if let Some(admin) = admin {
+        data.announce("admin.addr", admin).context("cannot write the address of the metrics")?;
+    }
+    Ok(())
 }
 
 /// Listens to operators' machines, if anywhere. An address that nobody asked for may be another daemon's.

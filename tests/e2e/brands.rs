@@ -21,8 +21,8 @@ async fn a_company_takes_no_brand_that_its_integrations_headers_are_reserved_for
         refused.error(1),
         "brand \"Leadpush/2.0\" does not go with integration \"crm\" (header X-Leadpush-Token: is reserved for the \
          delivery itself; remove it) and integration \"old\" (header x-leadpush-key: is reserved for the delivery \
-         itself; remove it): change that first with `leadline integration update ID --config …`, or choose another \
-         brand"
+         itself; remove it): change that first, or choose another brand; `leadline integration update ID --config …` \
+         changes it"
     );
     assert_eq!(daemon.database().contents().await, before, "a refusal changed something");
     for name in ["crm", "old"] {

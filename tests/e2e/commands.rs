@@ -79,7 +79,7 @@ fn ids(list: &Value) -> Vec<String> {
 
 fn integration_shape() -> Value {
     json!({
-        "id": "id", "name": "text", "connector": "text", "enabled": "bool", "company_id": "integer", "company": "text",
+        "id": "id", "name": "text", "connector": "text", "enabled": "bool", "company_id": "integer", "company": "text", "skipped": "integer",
         "badge": "text", "last_pushed_at": null, "failure_count": "integer", "dead": "integer",
         "held": "integer", "pending": "integer", "last_error": null, "last_error_at": null,
         "oldest_undelivered_at": null, "throttled_until": null, "next_retry_at": null,
@@ -143,7 +143,7 @@ async fn companies_and_keys() {
     }
     let updated = cli.json(&["company", "update", "7", "--name", "The Barn", "--brand", "Leadpush"]).await;
     assert_eq!(updated, with(list[1].clone(), json!({"name": "The Barn", "brand": "Leadpush"})));
-    assert_eq!(cli.json(&["company", "update", "7", "--brand", ""]).await["brand"], Value::Null);
+    assert_eq!(cli.json(&["company", "update", "7", "--clear-brand"]).await["brand"], Value::Null);
     assert_eq!(cli.json(&["company", "set-plan", "The Barn", "--plan", "multi"]).await["plan"], "multi");
 
     let key = cli.json(&["intake-key", "create", "--company", "7"]).await;
@@ -403,7 +403,10 @@ async fn a_watch_is_a_line_for_each_change() {
     let mut line =
         async || -> Value { serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap() };
     let first = line().await;
-    assert_eq!(shape(&first), json!({"change": "text", "integration": integration_shape()}));
+    assert_eq!(
+        shape(&first),
+        json!({"change": "text", "integration": with(integration_shape(), json!({"skipped": null}))})
+    );
     assert_eq!((&first["change"], &first["integration"]["name"]), (&json!("snapshot"), &json!("hook")));
     scene.cli.json(&["integration", "disable", "hook"]).await;
     let changed = line().await;

@@ -65,7 +65,8 @@ async fn a_filter_moves_any_number_of_deliveries() {
     for (verb, state) in [("release", "pending"), ("hold", "held"), ("skip", "skipped")] {
         let command = ["delivery", verb, "--integration", "crm"];
         let dry = cli.json(&[&command[..], &["--dry-run"]].concat()).await;
-        let done = cli.json(&command).await;
+        let sure: &[&str] = if verb == "skip" { &["--yes"] } else { &[] };
+        let done = cli.json(&[&command[..], sure].concat()).await;
         assert_eq!((&dry["count"], &done["count"]), (&json!(MANY), &json!(MANY)), "{verb}");
         let moved: i64 = sqlx::query_scalar("SELECT count(*) FROM delivery WHERE state = $1")
             .bind(state)

@@ -345,7 +345,7 @@ async fn the_commands_print_the_same_keys_always() {
     let made = scene.flow("large", "lead.guest_count >= 100", &["crm"], &["--disabled"]).await;
     let expected = json!({"id": made["id"], "company_id": 7, "name": "large", "position": 1, "enabled": false,
         "stop": false, "when": "lead.guest_count >= 100", "then": [crm], "created_at": made["created_at"],
-        "warnings": ["integration \"crm\" takes every lead, whatever flows say: `leadline integration update ID --routing flows` leaves it to them"]});
+        "warnings": ["integration \"crm\" takes every lead, whatever flows say: set its routing to flows to leave it to them"]});
     assert_eq!(made, expected);
     let mut shown = expected.clone();
     shown["warnings"] = json!([]);

@@ -4,6 +4,7 @@ use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_tests::{Cli, Daemon, Operator, check_invariants, post_lead, wait_until};
 use serde_json::{Value, json};
 
+mod bulk;
 mod deleting;
 mod standing;
 
@@ -211,7 +212,8 @@ async fn dead_ones_are_skipped_for_good() {
     let delivery = scene.post(&sample_lead(1)).await;
     scene.wait_for(&delivery, "dead").await;
     scene.why(&delivery, &["is dead since ", "rejected", "`leadline delivery retry"]).await;
-    let skipped = scene.cli.json(&["delivery", "skip", "--integration", "hook", "--state", "dead"]).await;
+    let skipped =
+        scene.cli.json(&["delivery", "skip", "--integration", "hook", "--state", "dead", "--yes"]).await;
     assert_eq!(skipped["count"], 1);
     let health = scene.operator.integration(&scene.hook).await.health.unwrap();
     assert_eq!((health.dead, health.failure_count), (0, 1));

@@ -264,8 +264,8 @@ async fn a_staged_secret_is_cut_over_to_or_cancelled_before_another_one() {
     refused(&["integration", "cut-over", "hook"], none).await;
     cli.json(&["integration", "rotate-secret", "hook", "--staged", "--hold"]).await;
     let staged = format!(
-        "integration \"hook\" has a staged secret: cut over with `leadline integration cut-over {hook}`, \
-         or cancel it with `leadline integration revoke-secret {hook}`"
+        "integration \"hook\" has a staged secret: cut over, or cancel it with \
+         `leadline integration cut-over {hook}` or `leadline integration revoke-secret {hook}`"
     );
     refused(&["integration", "rotate-secret", "hook"], staged.clone()).await;
     refused(&["integration", "rotate-secret", "hook", "--staged"], staged).await;

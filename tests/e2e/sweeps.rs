@@ -151,6 +151,26 @@ async fn the_breaker_holds_retries_back_until_the_target_answers() {
 }
 
 #[tokio::test]
+async fn what_waits_for_the_breaker_is_pushed_now_if_an_operator_says_so() {
+    let scene = scene_of(refusing(), json!({ "retries": 3 }), Duration::from_secs(900)).await;
+    for n in 1..=25 {
+        scene.post(n).await;
+    }
+    wait_until("retries wait for the breaker", async || {
+        scene.health().await.lane.unwrap().waits_for == "breaker"
+    })
+    .await;
+    scene.receiver.set(Behaviour::Good);
+    let mut waiting = all_dead(&scene);
+    waiting.filter.as_mut().unwrap().waiting = true;
+    let asked = scene.retry(waiting).await;
+    assert!(asked.count > 0 && !asked.job_id.is_empty(), "{asked:?}");
+    // No new lead opens the breaker, and its own time is far away.
+    scene.wait_for_states(&["delivered"; 25]).await;
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_job_brings_the_dead_back_oldest_first_and_tells_how_far_it_is() {
     let scene =
         scene_of(refusing(), json!({ "retries": 0, "concurrency": 1 }), Duration::from_secs(900)).await;

@@ -83,9 +83,13 @@ async fn a_wrong_command_line_is_told_in_one_line() {
         (vec!["delivery", "list", "--limit", "0"], "--limit"),
         (vec!["delivery", "list", "--limt", "5"], "--limit"),
         (vec!["delivery", "list", "--undelivered", "--state", "dead"], "cannot be used with"),
-        (vec!["delivery", "retry"], "name deliveries by ID"),
+        (vec!["delivery", "retry"], "say which deliveries: by ID"),
         (vec!["delivery", "retry", "D", "--integration", "I"], "not both"),
-        (vec!["delivery", "list", "--since", "yesterday"], "2h"),
+        (vec!["delivery", "list", "--since", "soon"], "2h"),
+        (
+            vec!["delivery", "skip", "--integration", ""],
+            "--integration has an empty value: give one, or leave it out",
+        ),
         (vec!["integration", "update", "hook"], "--config"),
         (vec!["integration", "rotate-secret", "hook", "--grace", "soon"], "24h"),
         (vec!["integration", "enable", "hook", "--held", "drop"], "keep, release, skip"),
@@ -143,7 +147,7 @@ async fn tables_fit_eighty_columns_and_pipes_get_tabs() {
         (&["integration", "list"], "BADGE", "failing"),
         (&["lead", "list"], "STATE", "unsynced"),
         (&["delivery", "list"], "STATE", "dead"),
-        (&["attempt", "list", "--integration", "the hook"], "FAILURE CLASS", "rejected"),
+        (&["attempt", "list", "--integration", "the hook"], "CLASS", "rejected"),
         (&["delivery", "show", &attempt.delivery_id], "FAILURE CLASS", "rejected"),
     ] {
         let text = on_a_terminal(daemon.socket(), args).await;

@@ -161,6 +161,30 @@ async fn evidence_tells_what_happened_and_hides_who_it_was() {
     scene.end().await;
 }
 
+/// What is listed of the cause that killed the first three leads.
+fn is_the_cause_of_three(first: &Value) {
+    for (key, value) in [
+        ("failure_class", json!("rejected")),
+        ("text", json!("422 Unprocessable Entity: contact <n> refused")),
+        ("deliveries", json!(3)),
+        ("dead", json!(3)),
+        ("leads", json!(3)),
+        ("sample_error", json!("422 Unprocessable Entity: contact 88123 refused")),
+        ("snoozed_until", json!(null)),
+        ("actions", json!(["edit_mapping", "retry_re_rendered", "skip"])),
+    ] {
+        assert_eq!(first[key], value, "{key} of {first}");
+    }
+    let pence: i64 = (1..=3).map(|n| sample_lead(n)["quote"]["total_pence"].as_i64().unwrap()).sum();
+    assert_eq!(first["money"], json!([{ "currency": "GBP", "minor": pence }]));
+    let place = &first["integrations"][0];
+    assert_eq!((&place["name"], &place["company"]), (&json!("crm"), &json!("The Old Barn")));
+    assert_eq!(first["changed_before"][0]["action"], "UpdateIntegration", "{first}");
+    let died: i64 =
+        first["trend"].as_array().unwrap().iter().map(|it| it["deliveries"].as_i64().unwrap()).sum();
+    assert_eq!(died, 3);
+}
+
 #[tokio::test]
 async fn failures_are_grouped_by_cause_until_they_are_mended() {
     let scene = Scene::with(Behaviour::RefuseAll(422, "contact 1 refused".into())).await;
@@ -187,29 +211,8 @@ async fn failures_are_grouped_by_cause_until_they_are_mended() {
 
     let listed = cli.json(&["failure", "list"]).await;
     let (first, second) = (&listed[0], &listed[1]);
-    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
-    for (key, value) in [
-        ("failure_class", json!("rejected")),
-        ("text", json!("422 Unprocessable Entity: contact <n> refused")),
-        ("deliveries", json!(3)),
-        ("dead", json!(3)),
-        ("leads", json!(3)),
-        ("sample_error", json!("422 Unprocessable Entity: contact 88123 refused")),
-        ("snoozed_until", json!(null)),
-        ("actions", json!(["edit_mapping", "retry_re_rendered", "skip"])),
-    ] {
-        assert_eq!(first[key], value, "{key} of {first}");
-    }
-    assert_eq!(second["deliveries"], 1, "{second}");
-    let pence: i64 = (1..=3).map(|n| sample_lead(n)["quote"]["total_pence"].as_i64().unwrap()).sum();
-    assert_eq!(first["money"], json!([{ "currency": "GBP", "minor": pence }]));
-    let place = &first["integrations"][0];
-    assert_eq!((&place["name"], &place["company"]), (&json!("crm"), &json!("The Old Barn")));
-    assert_eq!(first["changed_before"][0]["action"], "UpdateIntegration", "{first}");
-    let died: i64 =
-        first["trend"].as_array().unwrap().iter().map(|it| it["deliveries"].as_i64().unwrap()).sum();
-    assert_eq!(died, 3);
-
+    assert_eq!((listed.as_array().unwrap().len(), &second["deliveries"]), (2, &json!(1)), "{listed}");
+    is_the_cause_of_three(first);
     let cause = first["cause"].as_str().unwrap();
     let dead = cli.json(&["delivery", "list", "--cause", cause]).await;
     assert_eq!(dead.as_array().unwrap().len(), 3);

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_proto::v1;
 use leadline_tests::{ChildDaemon, Operator, figure, http, post_lead, wait_until};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
@@ -79,8 +80,14 @@ impl Scene {
     /// Every lead that was accepted is delivered, and the daemon ends well.
     async fn end(mut self) {
         let Self { operator, integration, posted, .. } = &self;
+        // A connection that the fault broke may still be met.
+        let filter = v1::DeliveryFilter { integration: integration.clone(), ..Default::default() };
+        let request = v1::ListDeliveriesRequest { filter: Some(filter), page: None };
         wait_until("every accepted lead is delivered", async || {
-            let deliveries = operator.deliveries_of(integration).await;
+            let Ok(listed) = operator.deliveries().list_deliveries(request.clone()).await else {
+                return false;
+            };
+            let deliveries = listed.into_inner().deliveries;
             deliveries.len() == *posted && deliveries.iter().all(|delivery| delivery.state == "delivered")
         })
         .await;

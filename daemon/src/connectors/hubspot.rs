@@ -44,7 +44,7 @@ const CALLS_PER: Duration = Duration::from_secs(10);
 /// A note to a contact, among the associations that HubSpot itself defines.
 const NOTE_TO_CONTACT: u32 = 202;
 /// Under which the address is kept that is the contact's, but maybe not its first.
-const SECOND_EMAIL: &str = "second_email";
+const SECOND_EMAIL: &str = "_second_email";
 /// So many of a contact's newest notes are searched for one that may be there already.
 const NOTES_READ: usize = 20;
 const NOTES_READ_SINGLY: usize = 5;

@@ -38,7 +38,7 @@ const CONNECTIONS: u32 = 4;
 /// So often a member is put without the merge fields that were refused.
 const REFUSALS_MAX: usize = 3;
 /// Under which the number is kept that the vendor's own pages know a member by.
-const WEB_ID: &str = "web_id";
+const WEB_ID: &str = "_web_id";
 const STATUSES: [&str; 2] = ["pending", "subscribed"];
 
 /// The connector `mailchimp`.

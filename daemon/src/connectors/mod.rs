@@ -269,10 +269,9 @@ pub fn records(
 
 /// Each thing with where it is seen.
 fn named(things: &Ids, url: impl Fn(&str, &str) -> Option<String>) -> Vec<Record> {
-    things
-        .iter()
-        .map(|(kind, id)| Record { kind: kind.clone(), id: id.clone(), url: url(kind, id) })
-        .collect()
+    // A connector's own notes begin with an underscore.
+    let shown = things.iter().filter(|(kind, _)| !kind.starts_with('_'));
+    shown.map(|(kind, id)| Record { kind: kind.clone(), id: id.clone(), url: url(kind, id) }).collect()
 }
 
 /// The things of these kinds, in this order, each with where it is seen.
@@ -285,7 +284,7 @@ fn named_as(kinds: &[&str], things: &Ids, url: impl Fn(&str, &str) -> Option<Str
 }
 
 /// Under which it is kept where a login directs calls to, and people find what was made.
-const SITE: &str = "site";
+const SITE: &str = "_site";
 
 /// One push: what to bring, and under which id.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,10 @@ use crate::{
     store::{
         company::Company,
         integration::read::IntegrationFilter,
-        operator::command::{Command, Refusal},
+        operator::{
+            command::{Command, Refusal},
+            refusal::{Known, RefusalReason},
+        },
     },
 };
 
@@ -130,10 +133,9 @@ impl CompanyService for Control {
             }
             let enabled = command.counted_integrations(company.id).await?;
             if let Some(sentence) = company.plan.refuses(&enabled) {
-                return Err(Refusal::State(format!(
-                    "{sentence}: name those to disable with `leadline company set-plan {} --plan {} --disable ID`",
-                    company.id, company.plan
-                )));
+                let message = format!("{sentence}: name those to disable");
+                let refusal = Known::new(RefusalReason::PlanTooSmall, message);
+                return Err(refusal.about("company", company.id).about("plan", company.plan).into());
             }
             command.set_plan(company.id, company.plan).await?;
             command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
@@ -180,11 +182,11 @@ async fn brand_fits(
     if clashes.is_empty() {
         return Ok(());
     }
-    Err(Refusal::State(format!(
-        "brand {new:?} does not go with {}: change that first with `leadline integration update ID --config …`, or \
-         choose another brand",
+    let message = format!(
+        "brand {new:?} does not go with {}: change that first, or choose another brand",
         clashes.join(" and ")
-    )))
+    );
+    Err(Known::new(RefusalReason::BrandClash, message).into())
 }
 
 /// Refuses one more enabled integration where the plan of a locked company allows none.
@@ -201,8 +203,6 @@ pub(super) async fn plan_allows(
     let Some(sentence) = company.plan.refuses_one_more(&enabled) else { return Ok(()) };
     let disable = if enabled.is_empty() { "" } else { "disable it, " };
     let or = if way_out.is_empty() && enabled.is_empty() { "" } else { "or " };
-    Err(Refusal::State(format!(
-        "{sentence}: {way_out}{disable}{or}change the plan with `leadline company set-plan {} --plan pro`",
-        company.id
-    )))
+    let message = format!("{sentence}: {way_out}{disable}{or}change the plan");
+    Err(Known::new(RefusalReason::PlanFull, message).about("company", company.id).into())
 }

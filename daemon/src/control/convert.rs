@@ -81,6 +81,17 @@ impl From<IntakeKey> for v1::IntakeKey {
 
 impl From<IntegrationView> for v1::Integration {
     fn from(view: IntegrationView) -> Self {
+        let mut health = v1::Health::from(view.health);
+        let is_open = health.breaker.as_ref().is_some_and(|breaker| breaker.state == State::Open.as_str());
+        if !view.enabled
+            || view.awaits_cut_over
+            || view.company_paused_at.is_some()
+            || health.throttled_until.is_some()
+            || is_open
+        {
+            // A gate is shut: what is due then is not pushed then.
+            health.next_retry_at = None;
+        }
         Self {
             id: view.id.to_string(),
             company_id: view.company.0,
@@ -93,7 +104,7 @@ impl From<IntegrationView> for v1::Integration {
             payload: view.payload,
             routing: view.routing,
             created_at: Some(time(view.created_at)),
-            health: Some(view.health.into()),
+            health: Some(health),
             rotation: Rotation::of(view.staged_version.is_some(), view.grace_until.is_some())
                 .as_str()
                 .to_owned(),
@@ -132,6 +143,7 @@ impl From<Health> for v1::Health {
             breaker: Some(breaker),
             lane: Some(lane),
             sweep_at: health.sweep_at.map(time),
+            skipped: None,
         }
     }
 }

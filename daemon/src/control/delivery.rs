@@ -68,6 +68,7 @@ impl Control {
     ) -> Result<DeliveryFilter, Refusal> {
         let mut filter = DeliveryFilter {
             lead: check::optional_id("lead", &asked.lead)?,
+            waiting: asked.waiting,
             states: convert::states(asked)?,
             class: convert::failure_class(&asked.failure_class)?,
             error: check::optional(&asked.error).map(|error| error.replace('\0', "")),

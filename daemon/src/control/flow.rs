@@ -217,8 +217,7 @@ async fn answer(
     let mut warnings: Vec<String> = warning.into_iter().collect();
     for name in command.takers_of_all(flow.company, &flow.then).await? {
         warnings.push(format!(
-            "integration {name:?} takes every lead, whatever flows say: \
-             `leadline integration update ID --routing flows` leaves it to them"
+            "integration {name:?} takes every lead, whatever flows say: set its routing to flows to leave it to them"
         ));
     }
     warnings.extend(unreached(&mut command, flow.company).await?);

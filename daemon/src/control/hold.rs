@@ -6,17 +6,20 @@ use uuid::Uuid;
 
 use super::{
     Answer, Control, check, mutate,
-    targets::{Forecast, Meant, Tally, batches},
+    targets::{Forecast, Meant, Tally, audited, batches, has_scope},
 };
 use crate::{
     domain::{
         delivery::Reason,
-        ids::{CompanyId, DeliveryId},
+        ids::{CompanyId, DeliveryId, JobId},
         why,
     },
     store::{
         delivery::read::Target,
-        operator::command::{Call, Command, Refusal},
+        operator::{
+            command::{Call, Command, Refusal},
+            refusal::{Known, RefusalReason},
+        },
         queue::hold::Moved,
     },
 };
@@ -64,6 +67,13 @@ impl HoldService for Control {
         self.move_deliveries(Verb::Skip, request, asked).await
     }
 
+    async fn unskip_deliveries(
+        &self,
+        request: Request<v1::UnskipDeliveriesRequest>,
+    ) -> Answer<v1::UnskipDeliveriesResponse> {
+        self.unskip(request).await
+    }
+
     async fn explain_delivery(
         &self,
         request: Request<v1::ExplainDeliveryRequest>,
@@ -93,7 +103,9 @@ impl Control {
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
         }
+        let filter = asked.filter.as_ref().map(audited);
         let mut meant = self.to_move(verb, asked).await?;
+        let job = (verb == Verb::Skip && matches!(meant, Meant::Found { .. })).then(JobId::generate);
         let outlook = verb.outlook(self.forecast(&meant).await?);
         let (mut moved, mut tally) = (Moved::default(), Tally::default());
         let (mut last, mut after) = (None, None);
@@ -106,18 +118,22 @@ impl Control {
             for batch in batches(&page) {
                 if let Some((company, batch)) = last.replace(batch) {
                     let mut command = self.store.batch(&call).await?;
-                    add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call).await?);
+                    add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call, job).await?);
                     command.commit().await?;
                 }
             }
         }
         self.carry_out(&call, |mut command| async {
             if let Some((company, batch)) = last {
-                add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call).await?);
+                add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call, job).await?);
             }
-            tally.audit(&mut command, &call).await?;
+            if let (Some(job), Meant::Found { filter, .. }) = (job, &meant) {
+                command.note_skip(job, filter).await?;
+            }
+            tally.audit(&mut command, &call, filter, job).await?;
             let (count, running) = (moved.changed, moved.running);
-            Ok((command, v1::MovedDeliveriesResponse { count, running, ..outlook }))
+            let job_id = job.filter(|_| count > 0).map(|job| job.to_string()).unwrap_or_default();
+            Ok((command, v1::MovedDeliveriesResponse { count, running, job_id, ..outlook }))
         })
         .await
     }
@@ -126,12 +142,7 @@ impl Control {
     async fn to_move(&self, verb: Verb, asked: Asked) -> Result<Meant, Refusal> {
         match (asked.ids, asked.filter) {
             (ids, Some(filter)) if ids.is_empty() => {
-                // Nothing named would mean every delivery of every company.
-                if filter == v1::DeliveryFilter::default() {
-                    return check::invalid(
-                        "the filter is empty: name a company, an integration, a lead or the like",
-                    );
-                }
+                has_scope(&filter)?;
                 let mut found = self.delivery_filter(&filter).await?;
                 found.states = verb.states_of(&filter, &found.states)?;
                 self.found(found).await
@@ -152,7 +163,7 @@ impl Verb {
     fn outlook(self, forecast: Forecast) -> v1::MovedDeliveriesResponse {
         let Forecast { count, seconds, sample } = forecast;
         let seconds = if self == Self::Release { seconds } else { 0.0 };
-        v1::MovedDeliveriesResponse { count, running: 0, sample, seconds }
+        v1::MovedDeliveriesResponse { count, sample, seconds, ..Default::default() }
     }
 
     const fn word(self) -> &'static str {
@@ -182,7 +193,9 @@ impl Verb {
             return Ok(self.states().to_vec());
         }
         match named.iter().find(|state| !self.states().contains(state)) {
-            Some(state) => Err(self.refusal(&format!("{state} deliveries cannot be {}", self.done()), state)),
+            Some(state) => {
+                Err(self.refusal(&format!("{state} deliveries cannot be {}", self.done()), state).into())
+            }
             None => Ok(named.to_vec()),
         }
     }
@@ -193,7 +206,8 @@ impl Verb {
             return Ok(());
         }
         let (id, state) = (DeliveryId::from(target.id), &*target.state);
-        Err(self.refusal(&format!("delivery {id} is {state} and cannot be {}", self.done()), state))
+        let refusal = self.refusal(&format!("delivery {id} is {state} and cannot be {}", self.done()), state);
+        Err(refusal.about("delivery", id).into())
     }
 
     const fn done(self) -> &'static str {
@@ -204,15 +218,17 @@ impl Verb {
         }
     }
 
-    fn refusal(self, what: &str, state: &str) -> Refusal {
+    fn refusal(self, what: &str, state: &str) -> Known {
         let way_out = match (self, state) {
             (Self::Hold, "held") => "nothing is left to do",
             (Self::Hold, "dead") => "skip it so that nothing returns to it",
             (Self::Release, "dead" | "delivered") => "retry it to push it again",
-            (Self::Release, "pending") => "it is pushed by itself, and `leadline delivery why` says when",
+            (Self::Release, "pending") => "it is pushed by itself",
             _ => "nothing is pushed any more",
         };
-        Refusal::State(format!("{what}, only what is {} can; {way_out}", self.states().join(" or ")))
+        let reason =
+            if state == "pending" { RefusalReason::DeliveryPending } else { RefusalReason::DeliveryState };
+        Known::new(reason, format!("{what}, only what is {} can; {way_out}", self.states().join(" or ")))
     }
 
     async fn carry_out(
@@ -221,11 +237,12 @@ impl Verb {
         company: CompanyId,
         batch: &[Uuid],
         call: &Call,
+        job: Option<JobId>,
     ) -> Result<Moved, Refusal> {
         match self {
             Self::Hold => command.hold(company, batch, &Reason::HeldByOperator(call.operator.clone())).await,
             Self::Release => command.release(company, batch).await,
-            Self::Skip => command.skip(company, batch, &Reason::skipped(&call.operator)).await,
+            Self::Skip => command.skip_for(company, batch, &Reason::skipped(&call.operator), job).await,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Leads from files, as an operator's command: message by message, each answered after its commit.
 
-use std::{collections::HashSet, pin::Pin};
+use std::{
+    collections::{HashMap, HashSet},
+    pin::Pin,
+};
 
 use futures::{Stream, stream};
 use leadline_proto::v1;
@@ -12,7 +15,7 @@ use super::{Control, attempt::stopping, check, mutate};
 use crate::{
     domain::{
         ids::{CompanyId, LeadId},
-        import::Import,
+        import::{DateOrder, Import, Wish},
         integration::EventKind,
         lead::{self, AcceptContext, Accepted, Problem, Refusal as Wrong},
     },
@@ -43,8 +46,18 @@ struct Importing {
     import: Import,
     lines: Streaming<v1::ImportLeadsRequest>,
     summary: v1::ImportSummary,
+    /// On which line each key stands, if there are keys.
+    keys: HashMap<LeadId, u64>,
     stop: CancellationToken,
-    is_over: bool,
+    place: Place,
+}
+
+/// How far an import is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start,
+    Lines,
+    End,
 }
 
 impl Control {
@@ -58,7 +71,7 @@ impl Control {
         let Some(start) = first else { return Ok(check::invalid("start: the first message must have it")?) };
         let (call, start) = mutate::call(Request::from_parts(metadata, extensions, start)).await?;
         if let Some(answer) = self.answered::<v1::ImportSummary>(&call).await? {
-            let answer = v1::ImportLeadsResponse { lines: Vec::new(), summary: Some(answer.into_inner()) };
+            let answer = v1::ImportLeadsResponse { summary: Some(answer.into_inner()), ..Default::default() };
             return Ok(Response::new(Box::pin(stream::iter([Ok(answer)]))));
         }
         let company = self.store.find_company(&start.company).await?;
@@ -66,11 +79,25 @@ impl Control {
             check::invalid(format!("columns: at most {COLUMNS_MAX}; leave out those that no lead needs"))?;
         }
         let (map, set) = (check::object("map", &start.map)?, check::object("set", &start.set)?);
-        let import = Import::read(&map, &set, &start.columns)
-            .or_else(|problems| check::invalid(problems.join("; ")))?;
+        let Some(order) = DateOrder::parse(&start.date_order) else {
+            return Ok(check::invalid(format!(
+                "date_order {:?}: use day_first or month_first",
+                start.date_order
+            ))?);
+        };
+        let wish = Wish {
+            map: &map,
+            set: &set,
+            columns: &start.columns,
+            key: &start.key,
+            strict: start.strict,
+            order,
+        };
+        let import = Import::read(&wish).or_else(|problems| check::invalid(problems.join("; ")))?;
         let summary = v1::ImportSummary { dry_run: start.dry_run, ..Default::default() };
         let (control, stop) = (self.clone(), self.stop.clone());
-        let importing = Importing { control, call, company, import, lines, summary, stop, is_over: false };
+        let (keys, place) = (HashMap::new(), Place::Start);
+        let importing = Importing { control, call, company, import, lines, summary, keys, stop, place };
         Ok(Response::new(Box::pin(stream::try_unfold(importing, |mut importing| async move {
             Ok(importing.next().await?.map(|answer| (answer, importing)))
         }))))
@@ -79,24 +106,40 @@ impl Control {
 
 impl Importing {
     async fn next(&mut self) -> Result<Option<v1::ImportLeadsResponse>, Status> {
-        if self.is_over {
-            return Ok(None);
+        match self.place {
+            Place::Start => {
+                self.place = Place::Lines;
+                if !self.import.own_columns().is_empty() {
+                    return Ok(Some(self.own_columns()));
+                }
+            }
+            Place::Lines => {}
+            Place::End => return Ok(None),
         }
         let message = tokio::select! {
             message = self.lines.message() => message?,
             () = self.stop.cancelled() => return Err(stopping()),
         };
         let Some(message) = message else {
-            self.is_over = true;
+            self.place = Place::End;
             let summary = Some(self.end().await?);
-            return Ok(Some(v1::ImportLeadsResponse { lines: Vec::new(), summary }));
+            return Ok(Some(v1::ImportLeadsResponse { summary, ..Default::default() }));
         };
         if message.lines.len() > LINES_MAX {
             check::invalid(format!("lines: at most {LINES_MAX} in a message; send more messages"))?;
         }
         let lines = self.take_in(message.lines).await?;
         self.count(&lines);
-        Ok(Some(v1::ImportLeadsResponse { lines, summary: None }))
+        Ok(Some(v1::ImportLeadsResponse { lines, ..Default::default() }))
+    }
+
+    fn own_columns(&self) -> v1::ImportLeadsResponse {
+        let own = self.import.own_columns().iter().map(|own| v1::OwnColumn {
+            column: own.column.clone(),
+            field: own.field.clone(),
+            meant: own.meant.unwrap_or_default().to_owned(),
+        });
+        v1::ImportLeadsResponse { own_columns: own.collect(), ..Default::default() }
     }
 
     /// The audit line of what was changed, and the answer that a repeat gets.
@@ -131,7 +174,7 @@ impl Importing {
     }
 
     /// Commits the lines of a message, as intake does: new leads in one statement, known ones one by one.
-    async fn take_in(&self, lines: Vec<v1::ImportLine>) -> Result<Vec<v1::ImportedLine>, Refusal> {
+    async fn take_in(&mut self, lines: Vec<v1::ImportLine>) -> Result<Vec<v1::ImportedLine>, Refusal> {
         let mut answers: Vec<_> = lines.iter().map(|line| Answer::open(line.number)).collect();
         // One lead may stand in every line.
         for _ in 0..ROUNDS + lines.len() {
@@ -147,7 +190,7 @@ impl Importing {
                 if !answers[at].is_open() {
                     continue;
                 }
-                match self.read(&view, &line.json) {
+                match self.read(&view, line) {
                     // A lead that comes twice is committed one after the other.
                     Ok(accepted) if leads.insert(accepted.lead) => waiting.push((at, accepted)),
                     Ok(_) => {}
@@ -168,8 +211,15 @@ impl Importing {
         ))
     }
 
-    fn read(&self, view: &CompanyView, line: &[u8]) -> Result<Accepted, Vec<Problem>> {
-        let (event, new_id) = self.import.event(view.id, line)?;
+    fn read(&mut self, view: &CompanyView, line: &v1::ImportLine) -> Result<Accepted, Vec<Problem>> {
+        let (event, new_id) = self.import.event(view.id, &line.json)?;
+        if self.import.has_key() {
+            let first = *self.keys.entry(new_id).or_insert(line.number);
+            if first != line.number {
+                let detail = format!("has the key of line {first}: give each lead a key of its own");
+                return Err(vec![Problem { pointer: String::new(), detail }]);
+            }
+        }
         let context = AcceptContext { company: view.id, company_name: &view.name, new_id };
         lead::accept(&event.to_bytes(), &context).map_err(|wrong| match wrong {
             Wrong::Invalid(problems) => problems,

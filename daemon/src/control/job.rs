@@ -11,7 +11,13 @@ use tonic::{Request, Response, Status};
 use super::{Answer, Control, attempt::stopping, check};
 use crate::{
     domain::{ids::JobId, why},
-    store::{job::JobView, operator::command::Refusal},
+    store::{
+        job::JobView,
+        operator::{
+            command::Refusal,
+            refusal::{Known, RefusalReason},
+        },
+    },
 };
 
 /// How often a job that is watched is looked at, at most.
@@ -108,10 +114,10 @@ impl Watcher {
         let Some(kept) = store.kept_of_job(id).await? else { return Ok(()) };
         match why::stands_still(&store.facts(kept).await?) {
             None => Ok(()),
-            Some(told) => Err(Refusal::State(format!(
-                "job {id} goes no further for now, as its delivery {kept}: {told} Then `leadline job show {id} --wait` \
-                 follows it on"
-            ))),
+            Some(told) => {
+                let message = format!("job {id} goes no further for now, as its delivery {kept}: {told}");
+                Err(Known::new(RefusalReason::JobStandsStill, message).about("job", id).into())
+            }
         }
     }
 }

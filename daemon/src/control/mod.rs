@@ -54,6 +54,7 @@ mod secret;
 mod status;
 mod system;
 mod targets;
+mod unskip;
 mod watch;
 mod words;
 
@@ -117,6 +118,28 @@ impl Control {
 
 type Answer<T> = Result<Response<T>, Status>;
 
+/// Says of each service that it answers.
+async fn announce(health: &tonic_health::server::HealthReporter) {
+    health.set_serving::<CompanyServiceServer<Control>>().await;
+    health.set_serving::<IntakeKeyServiceServer<Control>>().await;
+    health.set_serving::<IntakeServiceServer<Control>>().await;
+    health.set_serving::<IntegrationServiceServer<Control>>().await;
+    health.set_serving::<LeadServiceServer<Control>>().await;
+    health.set_serving::<DeliveryServiceServer<Control>>().await;
+    health.set_serving::<HoldServiceServer<Control>>().await;
+    health.set_serving::<AuditServiceServer<Control>>().await;
+    health.set_serving::<NoticeServiceServer<Control>>().await;
+    health.set_serving::<AttemptServiceServer<Control>>().await;
+    health.set_serving::<FlowServiceServer<Control>>().await;
+    health.set_serving::<PreviewServiceServer<Control>>().await;
+    health.set_serving::<JobServiceServer<Control>>().await;
+    health.set_serving::<PushServiceServer<Control>>().await;
+    health.set_serving::<FailureServiceServer<Control>>().await;
+    health.set_serving::<ActivityServiceServer<Control>>().await;
+    health.set_serving::<SystemServiceServer<Control>>().await;
+    health.set_serving::<WatchServiceServer<Control>>().await;
+}
+
 /// Serves on this socket until told to stop: calls in flight finish, streams end with UNAVAILABLE.
 pub async fn serve(
     listener: UnixListener,
@@ -142,24 +165,7 @@ pub async fn serve(
         }),
     };
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<CompanyServiceServer<Control>>().await;
-    health.set_serving::<IntakeKeyServiceServer<Control>>().await;
-    health.set_serving::<IntakeServiceServer<Control>>().await;
-    health.set_serving::<IntegrationServiceServer<Control>>().await;
-    health.set_serving::<LeadServiceServer<Control>>().await;
-    health.set_serving::<DeliveryServiceServer<Control>>().await;
-    health.set_serving::<HoldServiceServer<Control>>().await;
-    health.set_serving::<AuditServiceServer<Control>>().await;
-    health.set_serving::<NoticeServiceServer<Control>>().await;
-    health.set_serving::<AttemptServiceServer<Control>>().await;
-    health.set_serving::<FlowServiceServer<Control>>().await;
-    health.set_serving::<PreviewServiceServer<Control>>().await;
-    health.set_serving::<JobServiceServer<Control>>().await;
-    health.set_serving::<PushServiceServer<Control>>().await;
-    health.set_serving::<FailureServiceServer<Control>>().await;
-    health.set_serving::<ActivityServiceServer<Control>>().await;
-    health.set_serving::<SystemServiceServer<Control>>().await;
-    health.set_serving::<WatchServiceServer<Control>>().await;
+    announce(&health).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(leadline_proto::DESCRIPTORS)

@@ -53,6 +53,7 @@ mutating! {
     HoldDeliveriesRequest "HoldDeliveries";
     ReleaseDeliveriesRequest "ReleaseDeliveries";
     SkipDeliveriesRequest "SkipDeliveries";
+    UnskipDeliveriesRequest "UnskipDeliveries";
     EraseLeadRequest "EraseLead";
     ImportStart "ImportLeads";
     CancelJobRequest "CancelJob";
@@ -78,6 +79,7 @@ impl Repeatable for v1::Flow {}
 impl Repeatable for v1::DeleteFlowResponse {}
 impl Repeatable for v1::AskFlowsAgainResponse {}
 impl Repeatable for v1::MovedDeliveriesResponse {}
+impl Repeatable for v1::UnskipDeliveriesResponse {}
 impl Repeatable for v1::EraseLeadResponse {}
 impl Repeatable for v1::ImportSummary {}
 impl Repeatable for v1::ErasePersonResponse {}

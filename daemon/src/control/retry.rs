@@ -8,7 +8,7 @@ use tonic::{Request, Response};
 
 use super::{
     Answer, Control, check, mutate,
-    targets::{Forecast, Meant, Tally, batches},
+    targets::{Forecast, Meant, Tally, audited, batches, has_scope},
 };
 use crate::{
     domain::{
@@ -18,7 +18,10 @@ use crate::{
     store::{
         delivery::read::{DeliveryFilter, Order, Target},
         job::{JobLane, Work},
-        operator::command::{Call, Refusal},
+        operator::{
+            command::{Call, Refusal},
+            refusal::{Known, RefusalReason},
+        },
         queue::retry::RetryOptions,
     },
 };
@@ -44,7 +47,8 @@ impl Control {
         match meant {
             Meant::Named(targets) => self.retry_named(&call, request.re_render, &targets, forecast).await,
             Meant::Found { filter, lanes } => {
-                self.start_job(&call, request.re_render, &filter, &lanes, forecast).await
+                let kept = request.filter.as_ref().map(audited).unwrap_or_default();
+                self.start_job(&call, request.re_render, &filter, &lanes, (kept, forecast)).await
             }
         }
     }
@@ -73,7 +77,7 @@ impl Control {
             }
             let mut tally = Tally::default();
             tally.add(targets);
-            tally.audit(&mut command, call).await?;
+            tally.audit(&mut command, call, None, None).await?;
             let (count, ids) = (pushed.len() as u64, pushed.iter().map(ToString::to_string).collect());
             Ok((command, v1::RetryDeliveriesResponse { count, pushed: ids, ..forecast }))
         })
@@ -86,7 +90,7 @@ impl Control {
         re_render: bool,
         filter: &DeliveryFilter,
         lanes: &[JobLane],
-        forecast: v1::RetryDeliveriesResponse,
+        (kept, forecast): (serde_json::Value, v1::RetryDeliveriesResponse),
     ) -> Answer<v1::RetryDeliveriesResponse> {
         self.carry_out(call, |mut command| async {
             if lanes.is_empty() {
@@ -98,7 +102,7 @@ impl Control {
                 *companies.entry(lane.company.0).or_default() += lane.total;
             }
             for (company, count) in companies {
-                let after = json!({ "count": count, "re_render": re_render, "request_id": call.request_id });
+                let after = json!({ "count": count, "re_render": re_render, "request_id": call.request_id, "filter": kept });
                 command.audit(CompanyId(company), &format!("job {job}"), None, Some(after)).await?;
             }
             Ok((command, v1::RetryDeliveriesResponse { job_id: job.to_string(), ..forecast }))
@@ -110,6 +114,7 @@ impl Control {
     async fn to_retry(&self, request: &v1::RetryDeliveriesRequest) -> Result<Meant, Refusal> {
         match (&request.ids[..], &request.filter) {
             ([], Some(asked)) => {
+                has_scope(asked)?;
                 let mut filter = self.delivery_filter(asked).await?;
                 filter.states = retried_states(asked, &filter.states)?;
                 // Named, a disabled integration is refused; among many, it is left out.
@@ -139,18 +144,23 @@ impl From<Forecast> for v1::RetryDeliveriesResponse {
 
 /// The states that a filter retries: dead ones unless it names others.
 fn retried_states(asked: &v1::DeliveryFilter, states: &[&'static str]) -> Result<Vec<&'static str>, Refusal> {
+    if asked.waiting {
+        if !states.is_empty() {
+            return check::invalid("waiting: leave the states out, only pending ones wait");
+        }
+        return Ok(vec!["pending"]);
+    }
     if asked.undelivered {
         return Ok(vec!["pending", "dead"]);
     }
     if states.contains(&"held") {
-        return Err(Refusal::State(
-            "held deliveries are released, not retried: use `leadline delivery release`".to_owned(),
-        ));
+        return Err(
+            Known::new(RefusalReason::DeliveryHeld, "held deliveries are released, not retried").into()
+        );
     }
     if states.contains(&"skipped") {
-        return Err(Refusal::State(
-            "skipped deliveries are not retried: push their leads anew with `leadline lead push`".to_owned(),
-        ));
+        let message = "skipped deliveries are not retried: push their leads anew";
+        return Err(Known::new(RefusalReason::DeliverySkipped, message).into());
     }
     Ok(if states.is_empty() { vec!["dead"] } else { states.to_vec() })
 }
@@ -167,13 +177,15 @@ fn refuse_named(target: &Target) -> Result<(), Refusal> {
     let id = DeliveryId::from(target.id);
     let reason = target.reason.as_ref().map(Reason::text).unwrap_or_default();
     match &*target.state {
-        "held" => Err(Refusal::State(format!(
-            "delivery {id} is held ({reason}): it is released, not retried; \
-             use `leadline delivery release {id}`"
-        ))),
-        "skipped" => Err(Refusal::State(format!(
-            "delivery {id} is skipped ({reason}) and not pushed any more: push its lead anew with `leadline lead push`"
-        ))),
+        "held" => {
+            let message = format!("delivery {id} is held ({reason}): it is released, not retried");
+            Err(Known::new(RefusalReason::DeliveryHeld, message).about("delivery", id).into())
+        }
+        "skipped" => {
+            let message =
+                format!("delivery {id} is skipped ({reason}) and not pushed any more: push its lead anew");
+            Err(Known::new(RefusalReason::DeliverySkipped, message).about("delivery", id).into())
+        }
         _ if target.reason == Some(Reason::Erased) => Err(Refusal::State(format!(
             "delivery {id} is of a lead that was erased: there is nothing left to push"
         ))),
@@ -213,10 +225,7 @@ mod tests {
             assert_eq!(refusal, "integration \"crm\" is disabled: enable it first");
         }
         let held = refuse_named(&target(7, "held", true)).unwrap_err().to_string();
-        assert!(
-            held.contains("(integration disabled)") && held.contains("`leadline delivery release "),
-            "{held}"
-        );
+        assert!(held.ends_with("is held (integration disabled): it is released, not retried"), "{held}");
         assert!(refuse_named(&target(7, "skipped", true)).is_err());
     }
 
@@ -226,6 +235,12 @@ mod tests {
         assert_eq!(retried_states(&filter(false), &[]).unwrap(), ["dead"]);
         assert_eq!(retried_states(&filter(true), &["pending", "held", "dead"]).unwrap(), ["pending", "dead"]);
         assert_eq!(retried_states(&filter(false), &["delivered"]).unwrap(), ["delivered"]);
+        let waiting = v1::DeliveryFilter { waiting: true, ..filter(false) };
+        assert_eq!(retried_states(&waiting, &[]).unwrap(), ["pending"]);
+        assert_eq!(
+            retried_states(&waiting, &["dead"]).unwrap_err().to_string(),
+            "waiting: leave the states out, only pending ones wait"
+        );
         for refused in ["held", "skipped"] {
             assert!(retried_states(&filter(false), &[refused]).is_err());
         }

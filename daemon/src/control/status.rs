@@ -1,26 +1,62 @@
 //! The one place where the store's errors become statuses. What is the daemon's own trouble is logged here, once.
 
-use std::error::Error as _;
+use std::{collections::HashMap, error::Error as _};
 
-use tonic::Status;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::store::{Error, operator::command::Refusal};
+use crate::store::{
+    Error,
+    operator::{
+        command::Refusal,
+        refusal::{Fault, Known},
+    },
+};
+
+/// Whose reasons they are.
+const DOMAIN: &str = "leadline";
 
 /// The bytes of a message that is sent whole. It travels as a header, in which a byte may take three; clients read 16 KiB.
 const MESSAGE_MAX: usize = 2000;
+/// The bytes of what a refusal is about.
+const ABOUT_MAX: usize = 200;
 /// How much of a longer one stands behind the cut: what to do comes last.
 const TAIL: usize = 500;
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Invalid(message) => Self::invalid_argument(cut(message)),
-            Refusal::NotFound(message) => Self::not_found(cut(message)),
-            Refusal::State(message) => Self::failed_precondition(cut(message)),
-            Refusal::Exists(message) => Self::already_exists(cut(message)),
+            Refusal::Invalid(message) => refused(Code::InvalidArgument, "INVALID_REQUEST", message),
+            Refusal::NotFound(message) => refused(Code::NotFound, "NOT_FOUND", message),
+            Refusal::State(message) => refused(Code::FailedPrecondition, "WRONG_STATE", message),
+            Refusal::Exists(message) => refused(Code::AlreadyExists, "EXISTS", message),
+            Refusal::Known(known) => (*known).into(),
             Refusal::Store(error) => error.into(),
         }
     }
+}
+
+impl From<Known> for Status {
+    fn from(known: Known) -> Self {
+        let code = match known.reason.fault() {
+            Fault::Request => Code::InvalidArgument,
+            Fault::Missing => Code::NotFound,
+            Fault::State => Code::FailedPrecondition,
+        };
+        let short = |text: String| text[..text.floor_char_boundary(ABOUT_MAX)].to_owned();
+        let about = known.about.into_iter().map(|(what, id)| (what.to_owned(), short(id))).collect();
+        told(code, known.reason.as_str(), known.message, about)
+    }
+}
+
+fn refused(code: Code, reason: &str, message: String) -> Status {
+    told(code, reason, message, HashMap::new())
+}
+
+/// A status whose reason programs can read, as `google.rpc.ErrorInfo`.
+fn told(code: Code, reason: &str, message: String, about: HashMap<String, String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, about);
+    Status::with_error_details(code, cut(message), details)
 }
 
 impl From<Error> for Status {
@@ -29,7 +65,7 @@ impl From<Error> for Status {
         match error {
             Error::Away(_) => {
                 tracing::warn!(error = chain, "a control call found the database away");
-                Self::unavailable(format!("{chain}; try again in a moment"))
+                refused(Code::Unavailable, "DATABASE_AWAY", format!("{chain}; try again in a moment"))
             }
             error if error.is_passing() => {
                 tracing::warn!(error = chain, "a control call met another that was in its way");
@@ -37,11 +73,11 @@ impl From<Error> for Status {
             }
             Error::Database(_) => {
                 tracing::error!(error = chain, "a control call failed");
-                Self::internal(format!("{error}: the daemon's log says why"))
+                refused(Code::Internal, "DATABASE_FAILED", format!("{error}: the daemon's log says why"))
             }
             Error::Seal(_) | Error::Corrupt(_) | Error::UnknownWord { .. } | Error::Locked => {
                 tracing::error!(error = chain, "a control call met a stored value that cannot be used");
-                Self::data_loss(chain)
+                refused(Code::DataLoss, "UNREADABLE", chain)
             }
         }
     }
@@ -70,16 +106,15 @@ fn chain(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
-
     use super::*;
+    use crate::store::operator::refusal::RefusalReason;
 
     #[test]
     fn each_refusal_has_its_code() {
         let away = Error::Away(std::io::Error::other("refused").into());
         for (refusal, code, message) in [
             (Refusal::Invalid("a".into()), Code::InvalidArgument, "a"),
-            (Refusal::NotFound("a".into()), Code::NotFound, "a"),
+            (Refusal::unknown("lead", "a"), Code::NotFound, "no lead a"),
             (Refusal::State("a".into()), Code::FailedPrecondition, "a"),
             (Refusal::Exists("a".into()), Code::AlreadyExists, "a"),
             (Refusal::Store(Error::Corrupt("plan")), Code::DataLoss, "a stored plan cannot be read"),
@@ -102,9 +137,18 @@ mod tests {
             let status = Status::from(refusal);
             assert_eq!((status.code(), status.message()), (code, message));
         }
-        let long = Status::from(Refusal::NotFound(format!("no {}: look", "é".repeat(10_000))));
-        assert!(long.message().starts_with("no éé") && long.message().ends_with("éé: look"));
+        let long = Status::from(Refusal::unknown("lead", format!("{}: look", "é".repeat(10_000))));
+        assert!(long.message().starts_with("no lead éé") && long.message().ends_with("éé: look"));
         assert!((1990..=2010).contains(&long.message().len()), "{}", long.message().len());
+        let known = Known::new(RefusalReason::DeliveryHeld, "held").about("delivery", "é".repeat(1000));
+        let info = Status::from(Refusal::from(known)).get_error_details().error_info().unwrap().clone();
+        assert_eq!(
+            (&*info.reason, &*info.domain, info.metadata["delivery"].len()),
+            ("DELIVERY_HELD", "leadline", 200)
+        );
+        let plain =
+            Status::from(Refusal::State("a".into())).get_error_details().error_info().unwrap().clone();
+        assert_eq!(plain.reason, "WRONG_STATE");
         let status = Status::from(away);
         assert_eq!(status.code(), Code::Unavailable);
         assert!(status.message().starts_with("the database is away: "), "{}", status.message());

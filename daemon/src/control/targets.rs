@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, HashSet};
 
 use leadline_proto::v1;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Control, check};
 use crate::{
-    domain::ids::{CompanyId, DeliveryId, IntegrationId},
+    domain::ids::{CompanyId, DeliveryId, IntegrationId, JobId},
     store::{
         delivery::read::{DeliveryFilter, Order, Target},
         job::JobLane,
-        operator::command::{Call, Command, Refusal},
+        operator::{
+            command::{Call, Command, Refusal},
+            refusal::{Known, RefusalReason},
+        },
         queue::release::BATCH,
     },
 };
@@ -113,6 +116,55 @@ impl Control {
     }
 }
 
+/// Refuses a filter that does not say whose deliveries it means: they would be those of every company.
+pub(super) fn has_scope(filter: &v1::DeliveryFilter) -> Result<(), Refusal> {
+    let names = [&filter.company, &filter.integration, &filter.lead, &filter.cause, &filter.job_id];
+    if filter.all || names.into_iter().any(|name| !name.is_empty()) {
+        return Ok(());
+    }
+    let message = "say which deliveries: name a company, an integration, a lead, a cause or a job";
+    Err(Known::new(RefusalReason::NoScope, message).into())
+}
+
+/// A filter as the audit keeps it, for good: without a text of errors, which may quote a person.
+pub(super) fn audited(filter: &v1::DeliveryFilter) -> Value {
+    let mut kept = Map::new();
+    let texts = [
+        ("company", &filter.company),
+        ("integration", &filter.integration),
+        ("lead", &filter.lead),
+        ("failure_class", &filter.failure_class),
+        ("cause", &filter.cause),
+        ("job", &filter.job_id),
+    ];
+    for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        kept.insert(key.to_owned(), Value::from(text.as_str()));
+    }
+    if !filter.states.is_empty() {
+        kept.insert("states".to_owned(), json!(filter.states));
+    }
+    let flags = [
+        ("undelivered", filter.undelivered),
+        ("all", filter.all),
+        ("waiting", filter.waiting),
+        ("error", !filter.error.is_empty()),
+    ];
+    for (key, _) in flags.into_iter().filter(|(_, is_set)| *is_set) {
+        kept.insert(key.to_owned(), Value::Bool(true));
+    }
+    let spans = [("", &filter.at), ("died_", &filter.died)];
+    for (prefix, window) in spans {
+        let Some(window) = window else { continue };
+        for (end, at) in [("since", &window.since), ("until", &window.until)] {
+            let at = at.as_ref().and_then(|at| jiff::Timestamp::new(at.seconds, at.nanos).ok());
+            if let Some(at) = at {
+                kept.insert(format!("{prefix}{end}"), Value::from(at.to_string()));
+            }
+        }
+    }
+    Value::Object(kept)
+}
+
 /// The targets of each company in batches, oldest first.
 pub(super) fn batches(targets: &[Target]) -> Vec<(CompanyId, Vec<Target>)> {
     let mut companies: BTreeMap<i64, Vec<Target>> = BTreeMap::new();
@@ -140,14 +192,26 @@ impl Tally {
         }
     }
 
-    /// One audit line for each company.
-    pub(super) async fn audit(self, command: &mut Command, call: &Call) -> Result<(), Refusal> {
+    /// One audit line for each company, with the filter that found them and the job that moved them.
+    pub(super) async fn audit(
+        self,
+        command: &mut Command,
+        call: &Call,
+        filter: Option<Value>,
+        job: Option<JobId>,
+    ) -> Result<(), Refusal> {
         for (company, (count, first)) in self.0 {
             let target = match &first[..] {
                 [only] => format!("delivery {only}"),
                 _ => format!("{count} deliveries"),
             };
-            let after = json!({ "count": count, "first": first, "request_id": call.request_id });
+            let mut after = json!({ "count": count, "first": first, "request_id": call.request_id });
+            if let Some(filter) = &filter {
+                after["filter"] = filter.clone();
+            }
+            if let Some(job) = job {
+                after["job"] = json!(job.to_string());
+            }
             command.audit(CompanyId(company), &target, None, Some(after)).await?;
         }
         Ok(())
@@ -168,6 +232,29 @@ mod tests {
             integration_name: "crm".to_owned(),
             enabled: true,
         }
+    }
+
+    #[test]
+    fn a_filter_must_say_whose_deliveries_it_means() {
+        let none = v1::DeliveryFilter { states: vec!["dead".into()], ..Default::default() };
+        assert_eq!(
+            has_scope(&none).unwrap_err().to_string(),
+            "say which deliveries: name a company, an integration, a lead, a cause or a job"
+        );
+        for some in [
+            v1::DeliveryFilter { all: true, ..none.clone() },
+            v1::DeliveryFilter { company: "7".into(), ..none.clone() },
+            v1::DeliveryFilter { lead: "U".into(), ..none.clone() },
+        ] {
+            assert!(has_scope(&some).is_ok());
+        }
+        let since = prost_types::Timestamp { seconds: 0, nanos: 0 };
+        let at = Some(v1::Window { since: Some(since), until: None });
+        let filter = v1::DeliveryFilter { integration: "crm".into(), error: "ann@".into(), at, ..none };
+        assert_eq!(
+            audited(&filter),
+            json!({"integration": "crm", "states": ["dead"], "error": true, "since": "1970-01-01T00:00:00Z"})
+        );
     }
 
     #[test]

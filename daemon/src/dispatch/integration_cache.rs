@@ -94,6 +94,11 @@ impl IntegrationCache {
         Box::pin(self.load(id)).await
     }
 
+    #[cfg(test)]
+    pub(super) async fn insert(&self, ready: Arc<PreparedIntegration>) {
+        self.ready.write().await.insert(ready.integration.id, ready);
+    }
+
     /// Reads an integration anew, whatever is cached.
     pub(super) async fn load(&self, id: LaneId) -> Result<Option<Arc<PreparedIntegration>>, Error> {
         let _permit = self.loads.acquire().await;

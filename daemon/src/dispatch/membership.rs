@@ -74,6 +74,19 @@ impl DaemonLease {
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), micros);
     }
 
+    /// A lease that was just renewed under this id.
+    #[cfg(test)]
+    pub(super) fn of(id: i64) -> Self {
+        let now = Instant::now();
+        Self { id: id.into(), beat_sent: now.into(), clock: (now, 0).into(), living: Mutex::default() }
+    }
+
+    /// As if it had not been renewed for long.
+    #[cfg(test)]
+    pub(super) fn lapse(&self) {
+        self.beat(Instant::now().checked_sub(LEASE).unwrap());
+    }
+
     fn beat(&self, sent: Instant) {
         *self.beat_sent.lock().unwrap_or_else(PoisonError::into_inner) = sent;
     }

@@ -400,3 +400,6 @@ pub(super) fn failure(outcome: Outcome) -> Option<Failure> {
 pub(super) fn millis(time: Duration) -> i32 {
     i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,20 @@ pub struct AttemptEvidence {
     pub url: Option<String>,
     pub status_code: Option<i16>,
     pub response_body: Option<String>,
+    /// Each call of an attempt that took several, as it was made.
+    pub calls: Vec<CallEvidence>,
+}
+
+/// One call of an attempt.
+#[derive(Clone, Debug, Serialize)]
+pub struct CallEvidence {
+    pub method: String,
+    pub url: String,
+    pub status: Option<u16>,
+    pub duration_ms: u32,
+    pub response_body: Option<String>,
+    /// Why nothing came back.
+    pub error: Option<String>,
 }
 
 impl Evidence {
@@ -86,6 +100,11 @@ impl Evidence {
         for attempt in self.deliveries.iter_mut().flat_map(|delivery| &mut delivery.attempts) {
             let texts = [&mut attempt.error, &mut attempt.url, &mut attempt.response_body];
             texts.into_iter().flatten().for_each(|text| *text = values.mask(text));
+            for call in &mut attempt.calls {
+                call.url = values.mask(&call.url);
+                let texts = [&mut call.response_body, &mut call.error];
+                texts.into_iter().flatten().for_each(|text| *text = values.mask(text));
+            }
         }
         for delivery in &mut self.deliveries {
             delivery.reason.iter_mut().for_each(|text| *text = values.mask(text));
@@ -150,7 +169,13 @@ impl AttemptEvidence {
         let by = self.operator.as_deref().map(|name| format!(" by {}", inline(name))).unwrap_or_default();
         let took = self.duration_ms.map(|millis| format!(", {millis} ms")).unwrap_or_default();
         push(text, format_args!("- {} {}{by}{took}, `{}`\n", self.started_at, self.trigger, self.id));
-        if let (Some(method), Some(url)) = (&self.method, &self.url) {
+        for call in &self.calls {
+            let came = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let line =
+                format_args!("- {} {} → {came}, {} ms\n", call.method, inline(&call.url), call.duration_ms);
+            push(text, line);
+        }
+        if let (true, Some(method), Some(url)) = (self.calls.is_empty(), &self.method, &self.url) {
             let status = self.status_code.map(|code| format!(" → {code}")).unwrap_or_default();
             push(text, format_args!("- {method} {}{status}\n", inline(url)));
         }
@@ -202,6 +227,7 @@ mod tests {
             url: Some("https://crm.example.com/sarah@example.com".into()),
             status_code: Some(422),
             response_body: Some(body.into()),
+            calls: Vec::new(),
         };
         let delivery = DeliveryEvidence {
             id: "01J8H6KQH4YG3XR8RWM6T6XFQD".into(),
@@ -268,7 +294,22 @@ mod tests {
     fn masked_evidence_holds_nothing_of_the_person() {
         let event =
             Json::parse(br#"{"lead": {"name": "Sarah O'Brien", "email": "sarah@example.com"}}"#).unwrap();
-        let masked = evidence("dear Sarah O'Brien <sarah@example.com>").mask(&Values::of(&event));
+        let mut whole = evidence("dear Sarah O'Brien <sarah@example.com>");
+        let call = CallEvidence {
+            method: "PATCH".into(),
+            url: "https://crm.example.com/sarah@example.com".into(),
+            status: None,
+            duration_ms: 7,
+            response_body: Some("Sarah O'Brien".into()),
+            error: Some("no answer of sarah@example.com".into()),
+        };
+        whole.deliveries[0].attempts[0].calls = vec![call];
+        assert!(
+            whole
+                .markdown()
+                .contains("- PATCH `https://crm.example.com/sarah@example.com` → no answer, 7 ms\n")
+        );
+        let masked = whole.mask(&Values::of(&event));
         for text in [masked.markdown(), serde_json::to_string(&masked).unwrap()] {
             let text = text.to_lowercase();
             assert!(!text.contains("sarah") && !text.contains("brien"), "{text}");

@@ -2,8 +2,17 @@
 
 /// The nearest of the known words, if it is near enough to be a slip of the fingers.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (word.chars().count() / 3).max(1);
+    nearest_within(word, limit, known)
+}
+
+/// The nearest of the known words that so many slips of the fingers make of this one.
+pub fn nearest_within<'a>(
+    word: &str,
+    limit: usize,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let length = word.chars().count();
-    let limit = (length / 3).max(1);
     known
         .into_iter()
         // Words of other lengths are further away than that; to measure it may take seconds.

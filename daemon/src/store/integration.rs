@@ -107,7 +107,40 @@ fn open_config(
     serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("configuration"))
 }
 
-/// The integration that a reference means: an id, or a name that only one has, of one company or of all.
+/// How many strokes of a reference may part the company from the name.
+const STROKES_MAX: usize = 4;
+
+/// The integration that `COMPANY/NAME` means. Either may have a stroke in its own name.
+async fn in_company(
+    db: &mut PgConnection,
+    reference: &str,
+) -> Result<Option<(CompanyId, IntegrationId)>, Refusal> {
+    for (at, _) in reference.match_indices('/').take(STROKES_MAX) {
+        let (company, name) = (&reference[..at], &reference[at + 1..]);
+        let found = sqlx::query!(
+            "SELECT i.company_id, i.id FROM integration i JOIN company c ON c.id = i.company_id
+             WHERE (c.name = $1 OR c.id = $2) AND i.name = $3 AND i.deleted_at IS NULL LIMIT 2",
+            company,
+            company.parse::<i64>().ok(),
+            name,
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        match &found[..] {
+            [] => {}
+            [only] => return Ok(Some((CompanyId(only.company_id), only.id.into()))),
+            several => {
+                let companies: Vec<_> =
+                    several.iter().map(|row| format!("{}/{name}", row.company_id)).collect();
+                return Err(Refusal::ambiguous("companies", company, &companies));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The integration that a reference means: an id, a name that only one has, of one company or of all, or
+/// `COMPANY/NAME`.
 pub(super) async fn find_integration(
     db: &mut PgConnection,
     company: Option<CompanyId>,
@@ -140,10 +173,13 @@ pub(super) async fn find_integration(
         reference,
         company,
     )
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await?;
     match &named[..] {
-        [] => Err(unknown()),
+        [] => match in_company(db, reference).await? {
+            Some((owner, id)) if company.is_none_or(|company| company == owner.0) => Ok((owner, id)),
+            _ => Err(unknown()),
+        },
         [only] => Ok((CompanyId(only.company_id), only.id.into())),
         several => {
             let ids: Vec<_> = several

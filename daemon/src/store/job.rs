@@ -51,7 +51,7 @@ pub enum Work<'a> {
 #[derive(Clone, Debug)]
 pub struct JobView {
     pub id: JobId,
-    /// retry | push
+    /// retry | push | skip
     pub kind: String,
     pub operator: String,
     /// How many leads a push is about.
@@ -89,6 +89,8 @@ struct Kept {
     since: Option<jiff::Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<jiff::Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    waiting: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cause: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +113,7 @@ fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
         error: filter.error.clone(),
         since: filter.since,
         until: filter.until,
+        waiting: filter.waiting,
         cause: filter.cause.map(|cause| cause.0),
         job: filter.job.map(JobId::uuid),
         died_since: filter.died_since,
@@ -131,6 +134,7 @@ fn kept(value: Value, company: CompanyId, integration: IntegrationId) -> Result<
         error: kept.error,
         since: kept.since,
         until: kept.until,
+        waiting: kept.waiting,
         cause: kept.cause.map(CauseId),
         job: kept.job.map(JobId::from),
         died_since: kept.died_since,
@@ -200,6 +204,23 @@ impl Command {
         }
         self.wake_jobs();
         Ok(id)
+    }
+
+    /// Writes a bulk skip down as a job that is done.
+    pub async fn note_skip(&mut self, job: JobId, filter: &DeliveryFilter) -> Result<(), Refusal> {
+        sqlx::query!(
+            "INSERT INTO job (company_id, id, integration_id, operator, filter, re_render, kind, state, total, released,
+                 last_id, finished_at)
+             SELECT company_id, $1, integration_id, $2, $3::jsonb - 'error', false, 'skip', 'done', count(*), count(*),
+                 (array_agg(id ORDER BY id DESC))[1], now()
+             FROM delivery WHERE job_id = $1 GROUP BY company_id, integration_id",
+            job.uuid(),
+            self.operator,
+            keep(filter)?,
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
     }
 
     /// Ends what a job has not brought back yet. Answers the companies that it concerns.
@@ -272,7 +293,8 @@ impl Store {
         let mut targets = self.targets_page(&filter, Order::OldestFirst, after, batch as i64).await?;
         let is_last = targets.len() < batch || targets.iter().any(|target| target.id > row.last_id);
         targets.retain(|target| target.id <= row.last_id);
-        let options = RetryOptions { is_bulk: true, job: Some(job), re_render: row.re_render };
+        // What waits was asked for because it waits: the breaker does not hold it.
+        let options = RetryOptions { is_bulk: !filter.waiting, job: Some(job), re_render: row.re_render };
         self.step(&part, Step::Retry { targets, options, is_last }).await
     }
 

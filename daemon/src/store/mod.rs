@@ -156,6 +156,15 @@ impl Store {
         }
     }
 
+    /// A store for tests that ask no database anything.
+    #[cfg(test)]
+    pub(crate) fn unconnected() -> Self {
+        let pool =
+            sqlx::postgres::PgPoolOptions::new().connect_lazy_with(sqlx::postgres::PgConnectOptions::new());
+        let ring = crate::secrets::master_key::KeyRing::of(vec![[0; 32].into()]).expect("a key makes a ring");
+        Self::new(pool, Sealer::new(&ring), Arc::new(Hub::new().0))
+    }
+
     /// The same, with what connectors say of their lanes.
     #[must_use]
     pub fn limited_by(self, policy: fn(&str, &Value) -> Policy) -> Self {

@@ -27,4 +27,4 @@ pub mod stranded;
 pub(in crate::store) mod successors;
 pub mod sweep;
 pub(in crate::store) mod undelivered;
-mod unskip;
+pub mod unskip;

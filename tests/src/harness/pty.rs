@@ -132,9 +132,17 @@ impl Pty {
         let mut command = CommandBuilder::new(program);
         command.args(args);
         command.env("TERM", term);
-        for name in ["LEADLINE_SERVER", "LEADLINE_DATA_DIR", "LEADLINE_DATABASE_URL", "NO_COLOR"] {
+        for name in [
+            "LEADLINE_SERVER",
+            "LEADLINE_DATA_DIR",
+            "LEADLINE_DATABASE_URL",
+            "NO_COLOR",
+            "LC_ALL",
+            "LC_CTYPE",
+        ] {
             command.env_remove(name);
         }
+        command.env("LANG", "C.UTF-8");
         let child = pair.slave.spawn_command(command).unwrap();
         // Once the program has the only other end, its end is the end of what can be read.
         drop(pair.slave);

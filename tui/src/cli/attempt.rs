@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, input, note_more,
+    CliError, Context, Page, input,
+    moment::moment,
+    note_more,
     shape::{Attempt, AttemptShown, shapes},
 };
 
@@ -60,10 +62,10 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u32).range(100..=999))]
     status: Option<u32>,
     /// Started since then: a time, or how long ago (2h, 3d)
-    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     since: Option<Timestamp>,
     /// Started before then
-    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     until: Option<Timestamp>,
 }
 
@@ -100,19 +102,7 @@ impl Verb {
                 let answer = client.list_attempts(request).await?;
                 let more = answer.next_page_token;
                 let attempts: Vec<Attempt> = shapes(answer.attempts);
-                let columns = [
-                    "id",
-                    "lead",
-                    "number",
-                    "trigger",
-                    "state",
-                    "status_code",
-                    "failure_class",
-                    "duration_ms",
-                    "started_at",
-                    "error",
-                ];
-                context.out.list(&attempts, &columns)?;
+                context.out.list(&attempts)?;
                 note_more(context, &more);
                 Ok(())
             }

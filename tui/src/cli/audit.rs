@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, input,
+    CliError, Context, Page,
+    input::proto_time,
+    moment::moment,
     shape::{AuditLine, shapes},
 };
 
@@ -24,10 +26,10 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "NAME")]
         operator: Option<String>,
         /// Since then: a time, or how long ago (2h, 3d)
-        #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+        #[arg(long, value_name = "WHEN", value_parser = moment)]
         since: Option<Timestamp>,
         /// Before then
-        #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+        #[arg(long, value_name = "WHEN", value_parser = moment)]
         until: Option<Timestamp>,
         #[command(flatten)]
         page: Page,
@@ -38,16 +40,15 @@ impl Verb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let Self::List { company, operator, since, until, page } = self;
-        let moment =
-            |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };
+        let limit = page.limit;
         let client = context.client().await?;
         let request = v1::ListAuditRequest {
             company: company.unwrap_or_default(),
             operator: operator.unwrap_or_default(),
-            at: Some(v1::Window { since: since.map(moment), until: until.map(moment) }),
+            at: Some(v1::Window { since: since.map(proto_time), until: until.map(proto_time) }),
             page: Some(page.into()),
         };
         let lines: Vec<AuditLine> = shapes(client.list_audit(request).await?.lines);
-        context.out.list(&lines, &["id", "at", "company_id", "operator", "action", "target"])
+        context.out.page(&lines, limit, "id")
     }
 }

@@ -15,7 +15,7 @@ const PLANS: [&str; 4] = ["free", "starter", "pro", "multi"];
 Examples:
   leadline company create --name 'The Old Barn' --plan pro --id 7
   leadline company set-plan 'The Old Barn' --plan starter --disable old-hook
-  leadline company show 7                           keys, last lead, integrations, flows, refused posts
+  leadline company show 7                           keys, last lead, flows, refusals
   leadline company list --silent 5h                 those that got no lead for five hours
   leadline company pause 7                          push nothing for it, take leads in all the same
   leadline company update 7 --quiet-hours 48        a notice when no lead came for two days")]
@@ -49,16 +49,19 @@ pub(crate) enum Verb {
         company: String,
     },
     /// Change its name, its brand or when it is too quiet
-    #[command(group(ArgGroup::new("change").args(["name", "brand", "quiet_hours"]).required(true).multiple(true)))]
+    #[command(group(ArgGroup::new("change").args(["name", "brand", "clear_brand", "quiet_hours"]).required(true).multiple(true)))]
     Update {
         /// Its id or name
         company: String,
         /// The new name
         #[arg(long)]
         name: Option<String>,
-        /// The new brand; '' returns to the daemon's own
+        /// The new brand
         #[arg(long, value_name = "NAME[/VERSION]")]
         brand: Option<String>,
+        /// Return to the daemon's own brand
+        #[arg(long, conflicts_with = "brand")]
+        clear_brand: bool,
         /// Send a notice when no lead came for so many hours; 0 for never
         #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=8760))]
         quiet_hours: Option<u32>,
@@ -103,8 +106,7 @@ impl Verb {
                 let answer = client.list_companies(request).await?;
                 let more = answer.next_page_token;
                 let companies: Vec<Company> = shapes(answer.companies);
-                let columns = ["id", "name", "plan", "last_lead_at", "paused_at", "created_at"];
-                context.out.list(&companies, &columns)?;
+                context.out.list(&companies)?;
                 note_more(context, &more);
                 return Ok(());
             }
@@ -112,7 +114,8 @@ impl Verb {
                 let page = client.get_company_page(v1::GetCompanyPageRequest { company }).await?;
                 return context.out.object(&CompanyPage::from(page));
             }
-            Self::Update { company, name, brand, quiet_hours } => {
+            Self::Update { company, name, brand, clear_brand, quiet_hours } => {
+                let brand = if clear_brand { Some(String::new()) } else { brand };
                 let request =
                     v1::UpdateCompanyRequest { company, name, brand, quiet_hours, ..Default::default() };
                 client.update_company(request).await?

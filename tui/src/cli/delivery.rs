@@ -7,8 +7,10 @@ use leadline_proto::v1;
 use super::{
     CliError, Context, Page,
     attempt::CLASSES,
-    hold::{Move, Which, why},
-    input, note_more,
+    hold::{Move, Unskip, Which, why},
+    input::proto_time,
+    moment::moment,
+    note_more,
     shape::{Delivery, DeliveryShown, shapes},
     wait,
 };
@@ -28,7 +30,7 @@ Examples:
   leadline delivery retry --waiting --integration crm  what waits for its retry, now
   leadline delivery why 01J8H6KQH4YG3XR8RWM6T6XFQE     what it waits for, and who lets it go
   leadline delivery hold --integration crm             push nothing that waits, until it is released
-  leadline delivery skip --integration crm --state dead --class rejected
+  leadline delivery skip --integration crm --state dead --class rejected   asks, and can be undone for 24 hours
   leadline delivery retry --integration crm --class mapping --re-render   once it is mended
 
 A filter starts a job, which is followed to its end: oldest first, each integration at its own
@@ -64,7 +66,19 @@ pub(crate) enum Verb {
     Release(Which),
     /// Push them never: pending, held and dead ones become final, the rest of their lead goes on
     #[command(after_help = "What is being pushed is left alone: it cannot be taken back.")]
-    Skip(Which),
+    Skip {
+        #[command(flatten)]
+        which: Which,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Undo skips of the last 24 hours: their deliveries stand again where they stood
+    #[command(
+        after_help = "Pending ones are pushed again, in their place behind earlier events of their lead. One of whose lead \
+something newer went to the integration since stays skipped."
+    )]
+    Unskip(Unskip),
     /// Push again: those named, or the dead ones that a filter finds, as a job
     Retry {
         /// The deliveries' ids
@@ -72,8 +86,8 @@ pub(crate) enum Verb {
         ids: Vec<String>,
         #[command(flatten)]
         filter: Filter,
-        /// Those that wait for their retry or for a target's pause: push them now
-        #[arg(long, conflicts_with = "states")]
+        /// Those that wait: for their retry, the breaker or a target's pause. They are pushed now
+        #[arg(long, conflicts_with_all = ["states", "ids", "re_render"])]
         waiting: bool,
         /// Change nothing; say how many and how long
         #[arg(long)]
@@ -88,12 +102,15 @@ pub(crate) enum Verb {
 }
 
 /// Which deliveries.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct Filter {
+    /// Of every company and integration, as far as nothing else narrows it
+    #[arg(long)]
+    all: bool,
     /// Of this company
     #[arg(long, value_name = "ID")]
     company: Option<String>,
-    /// To this integration
+    /// To this integration: its id, its name, or COMPANY/NAME
     #[arg(long, value_name = "ID")]
     integration: Option<String>,
     /// Of this lead
@@ -111,32 +128,25 @@ pub(crate) struct Filter {
     /// Dead of this cause, as `failure list` shows it
     #[arg(long, value_name = "CAUSE")]
     cause: Option<String>,
-    /// What this job last brought back or made
+    /// What this job last brought back, made or skipped
     #[arg(long, value_name = "ID")]
     job: Option<String>,
-    /// That died since then: a time, or how long ago (2h, 3d)
-    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    /// That died since then: 14:00, yesterday, '2026-11-28 13:30', 2h (ago)
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     died_since: Option<Timestamp>,
-    /// Since then: a time, or how long ago (2h, 3d). Delivered ones go by when they were delivered,
-    /// others by when they came to be
-    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    /// Since then, as above. Delivered ones go by when they were delivered, others by when they came
+    /// to be
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     since: Option<Timestamp>,
     /// Before then, of the same times
-    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     until: Option<Timestamp>,
 }
 
 impl Filter {
-    #[cfg(test)]
-    pub(super) fn of_integration(name: &str) -> Self {
-        Self { integration: Some(name.to_owned()), ..Self::default() }
-    }
-
     pub(super) fn into_proto(self, undelivered: bool) -> v1::DeliveryFilter {
-        let moment =
-            |at: Timestamp| prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() };
         let at = (self.since.is_some() || self.until.is_some())
-            .then(|| v1::Window { since: self.since.map(moment), until: self.until.map(moment) });
+            .then(|| v1::Window { since: self.since.map(proto_time), until: self.until.map(proto_time) });
         v1::DeliveryFilter {
             company: self.company.unwrap_or_default(),
             integration: self.integration.unwrap_or_default(),
@@ -146,9 +156,11 @@ impl Filter {
             failure_class: self.class.unwrap_or_default(),
             error: self.error.unwrap_or_default(),
             at,
+            all: self.all,
+            waiting: false,
             cause: self.cause.unwrap_or_default(),
             job_id: self.job.unwrap_or_default(),
-            died: self.died_since.map(|since| v1::Window { since: Some(moment(since)), until: None }),
+            died: self.died_since.map(|since| v1::Window { since: Some(proto_time(since)), until: None }),
         }
     }
 }
@@ -164,18 +176,7 @@ impl Verb {
                 let answer = client.list_deliveries(request).await?;
                 let more = answer.next_page_token;
                 let deliveries: Vec<Delivery> = shapes(answer.deliveries);
-                let columns = [
-                    "lead_name",
-                    "company",
-                    "integration",
-                    "state",
-                    "reason",
-                    "error",
-                    "attempts",
-                    "due_at",
-                    "id",
-                ];
-                context.out.list(&deliveries, &columns)?;
+                context.out.list(&deliveries)?;
                 note_more(context, &more);
                 Ok(())
             }
@@ -187,12 +188,11 @@ impl Verb {
             Self::Why { id } => why(context, id).await,
             Self::Hold(which) => which.run(context, Move::Hold).await,
             Self::Release(which) => which.run(context, Move::Release).await,
-            Self::Skip(which) => which.run(context, Move::Skip).await,
-            Self::Retry { ids, mut filter, waiting, dry_run, re_render, no_wait } => {
-                if waiting {
-                    filter.states.push("pending".to_owned());
-                }
-                let mut request = retry_request(ids, filter.into_proto(false))?;
+            Self::Skip { which, yes } => which.run(context, Move::Skip { yes }).await,
+            Self::Unskip(unskip) => unskip.run(context).await,
+            Self::Retry { ids, filter, waiting, dry_run, re_render, no_wait } => {
+                let filter = v1::DeliveryFilter { waiting, ..filter.into_proto(false) };
+                let mut request = retry_request(ids, filter)?;
                 request.re_render = re_render;
                 let client = context.client().await?;
                 if dry_run {
@@ -209,20 +209,41 @@ impl Verb {
     }
 }
 
-/// Either ids or a filter: both would be a guess at what is meant, neither would be everything.
+/// Either ids or a filter that says whose deliveries it means: both would be a guess at what is meant, neither would be
+/// everything.
+pub(super) fn named_or_found(
+    ids: Vec<String>,
+    filter: v1::DeliveryFilter,
+) -> Result<(Vec<String>, Option<v1::DeliveryFilter>), CliError> {
+    let is_filtered = filter != v1::DeliveryFilter::default();
+    if !ids.is_empty() && is_filtered {
+        return Err(CliError::Usage("name deliveries by ID or find them by a filter, not both".to_owned()));
+    }
+    let has_scope = filter.all
+        || [&filter.company, &filter.integration, &filter.lead, &filter.cause, &filter.job_id]
+            .into_iter()
+            .any(|name| !name.is_empty());
+    if ids.is_empty() && !has_scope {
+        return Err(CliError::Usage(
+            "say which deliveries: by ID, --company, --integration or --lead; --all means every one"
+                .to_owned(),
+        ));
+    }
+    Ok((ids, is_filtered.then_some(filter)))
+}
+
 fn retry_request(
     ids: Vec<String>,
-    mut filter: v1::DeliveryFilter,
+    filter: v1::DeliveryFilter,
 ) -> Result<v1::RetryDeliveriesRequest, CliError> {
-    let filtered = filter != v1::DeliveryFilter::default();
-    if ids.is_empty() != filtered {
-        let hint = "name deliveries by ID, or find them with --integration, --company, --lead and the like";
-        return Err(CliError::Usage(format!("{hint}; not both, not neither")));
-    }
-    if filtered && filter.states.is_empty() {
+    let (ids, mut filter) = named_or_found(ids, filter)?;
+    if let Some(filter) = &mut filter
+        && filter.states.is_empty()
+        && !filter.waiting
+    {
         filter.states.push("dead".to_owned());
     }
-    Ok(v1::RetryDeliveriesRequest { ids, filter: filtered.then_some(filter), ..Default::default() })
+    Ok(v1::RetryDeliveriesRequest { ids, filter, ..Default::default() })
 }
 
 #[cfg(test)]
@@ -230,14 +251,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_retry_names_ids_or_a_filter() {
+    fn bulk_acts_name_ids_or_a_filter_with_a_scope() {
         let some = || v1::DeliveryFilter { integration: "hook".into(), ..Default::default() };
         let none = v1::DeliveryFilter::default;
         let named = retry_request(vec!["D".into()], none()).unwrap();
         assert_eq!((named.ids, named.filter), (vec!["D".to_owned()], None));
         let found = retry_request(vec![], some()).unwrap();
         assert_eq!(found.filter.unwrap().states, ["dead"]);
-        assert_eq!(retry_request(vec![], none()).unwrap_err().exit_code(), 2);
-        assert_eq!(retry_request(vec!["D".into()], some()).unwrap_err().exit_code(), 2);
+        let waiting = retry_request(vec![], v1::DeliveryFilter { waiting: true, ..some() }).unwrap();
+        assert!(waiting.filter.unwrap().states.is_empty());
+        assert!(retry_request(vec![], v1::DeliveryFilter { all: true, ..none() }).is_ok());
+        let unbounded = || v1::DeliveryFilter { states: vec!["dead".into()], ..none() };
+        for (ids, filter, told) in [
+            (
+                vec![],
+                none(),
+                "say which deliveries: by ID, --company, --integration or --lead; --all means every one",
+            ),
+            (
+                vec![],
+                unbounded(),
+                "say which deliveries: by ID, --company, --integration or --lead; --all means every one",
+            ),
+            (vec!["D".to_owned()], some(), "name deliveries by ID or find them by a filter, not both"),
+        ] {
+            let error = named_or_found(ids, filter).unwrap_err();
+            assert_eq!((error.exit_code(), &*error.to_string()), (2, told));
+        }
     }
 }

@@ -4,14 +4,17 @@ use std::{io, process::ExitCode};
 
 use serde_json::json;
 
-use super::output::tell;
-use crate::{client::ClientError, text::display_text};
+use super::{hint, output::tell};
+use crate::{
+    client::ClientError,
+    text::{display_text, json_text},
+};
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// The daemon refused or is away.
-    #[error(transparent)]
+    #[error("{error}{hint}", error = .0, hint = hint::after(.0))]
     Client(#[from] ClientError),
     /// The command line asks for something that cannot be.
     #[error("{0}")]
@@ -69,7 +72,13 @@ impl CliError {
     fn line(&self, json: bool) -> String {
         let message = self.to_string();
         if json {
-            json!({ "error": { "code": self.code(), "message": message } }).to_string()
+            let mut error = json!({ "code": self.code(), "message": message });
+            if let Self::Client(client) = self
+                && let Some(why) = client.why()
+            {
+                error["reason"] = json!(why.reason);
+            }
+            json_text(&json!({ "error": error }).to_string()).into_owned()
         } else {
             format!("leadline: {}", display_text(&message))
         }

@@ -44,7 +44,7 @@ pub(crate) struct Which {
     #[arg(long = "class", value_name = "CLASS", value_delimiter = ',', value_parser = CLASSES)]
     classes: Vec<String>,
     /// Only causes of which something failed since then: a time, or how long ago (2h, 3d)
-    #[arg(long, value_name = "WHEN", value_parser = input::moment)]
+    #[arg(long, value_name = "WHEN", value_parser = super::moment::moment)]
     since: Option<Timestamp>,
     /// Snoozed ones too
     #[arg(long)]
@@ -63,7 +63,7 @@ pub(crate) struct Snooze {
     /// The cause's id
     cause: String,
     /// Until this time
-    #[arg(long, value_name = "WHEN", value_parser = input::moment, required_unless_present_any = ["span", "end"], conflicts_with_all = ["span", "end"])]
+    #[arg(long, value_name = "WHEN", value_parser = super::moment::moment, required_unless_present_any = ["span", "end"], conflicts_with_all = ["span", "end"])]
     until: Option<Timestamp>,
     /// For so long: 30m, 4h, 7d
     #[arg(long = "for", value_name = "SPAN", value_parser = input::seconds, conflicts_with = "end")]
@@ -82,17 +82,7 @@ impl Verb {
                 let answer = client.list_failures(which.into_proto()).await?;
                 let (more, snoozed) = (answer.next_page_token, answer.snoozed);
                 let failures: Vec<Failure> = shapes(answer.failures);
-                let columns = [
-                    "cause",
-                    "deliveries",
-                    "leads",
-                    "failure_class",
-                    "text",
-                    "integrations",
-                    "first_at",
-                    "last_at",
-                ];
-                context.out.list(&failures, &columns)?;
+                context.out.list(&failures)?;
                 note_more(context, &more);
                 if snoozed > 0 {
                     context.out.note(&format!("Snoozed: {snoozed}; --snoozed shows them"));

@@ -162,8 +162,7 @@ impl Verb {
             Self::List { company, limit } => {
                 let request = v1::ListFlowsRequest { company: company.unwrap_or_default(), limit };
                 let flows: Vec<Flow> = shapes(client.list_flows(request).await?.flows);
-                let columns = ["id", "company_id", "position", "name", "enabled", "stop", "when", "then"];
-                return context.out.list(&flows, &columns);
+                return context.out.list(&flows);
             }
             Self::Show(Reference { flow }) => client.get_flow(v1::GetFlowRequest { flow }).await?,
             Self::Update(update) => client.update_flow(update.request()).await?,

@@ -1,20 +1,22 @@
-//! `leadline delivery hold`, `release`, `skip` and `why`.
+//! `leadline delivery hold`, `release`, `skip`, `unskip` and `why`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use leadline_proto::v1;
 
 use super::{
     CliError, Context,
-    delivery::Filter,
-    shape::{Explained, Moved},
+    delivery::{Filter, named_or_found},
+    input,
+    shape::{Explained, Moved, Unskipped},
 };
+use crate::client::Client;
 
 /// What is done to deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
     Hold,
     Release,
-    Skip,
+    Skip { yes: bool },
 }
 
 /// Deliveries by id or by filter.
@@ -31,21 +33,10 @@ pub(crate) struct Which {
 }
 
 impl Which {
-    /// Either ids or a filter: both would be a guess at what is meant, neither would be everything.
-    fn split(self) -> Result<(Vec<String>, Option<v1::DeliveryFilter>, bool), CliError> {
-        let filter = self.filter.into_proto(false);
-        let filtered = filter != v1::DeliveryFilter::default();
-        if self.ids.is_empty() != filtered {
-            let hint =
-                "name deliveries by ID, or find them with --integration, --company, --lead and the like";
-            return Err(CliError::Usage(format!("{hint}; not both, not neither")));
-        }
-        Ok((self.ids, filtered.then_some(filter), self.dry_run))
-    }
-
     /// Moves them, or counts what would be moved.
     pub(crate) async fn run(self, context: &Context, how: Move) -> Result<(), CliError> {
-        let (ids, filter, dry_run) = self.split()?;
+        let dry_run = self.dry_run;
+        let (ids, filter) = named_or_found(self.ids, self.filter.into_proto(false))?;
         let client = context.client().await?;
         let request_id = String::new();
         let moved = match how {
@@ -57,21 +48,71 @@ impl Which {
                 let request = v1::ReleaseDeliveriesRequest { request_id, ids, filter, dry_run };
                 client.release_deliveries(request).await?
             }
-            Move::Skip => {
+            Move::Skip { yes } => {
                 let request = v1::SkipDeliveriesRequest { request_id, ids, filter, dry_run };
+                if !yes && !dry_run && request.filter.is_some() {
+                    confirm_skip(&client, &request).await?;
+                }
                 client.skip_deliveries(request).await?
             }
         };
         let running = if dry_run { 0 } else { moved.running };
+        let job = moved.job_id.clone();
         context.out.object(&Moved::from(moved))?;
         match how {
             _ if running == 0 => {}
             Move::Hold => {
                 context.out.note(&format!("{running} are being pushed: they stay held if that fails."))
             }
-            Move::Release | Move::Skip => context.out.note(&format!(
+            Move::Release | Move::Skip { .. } => context.out.note(&format!(
                 "{running} are being pushed and were left alone: ask again when that has ended."
             )),
+        }
+        if !job.is_empty() {
+            context.out.note(&format!("For 24 hours `leadline delivery unskip --job {job}` undoes this."));
+        }
+        Ok(())
+    }
+}
+
+/// Asks before a filter skips, because what it means is not in sight.
+async fn confirm_skip(client: &Client, request: &v1::SkipDeliveriesRequest) -> Result<(), CliError> {
+    let look = v1::SkipDeliveriesRequest { dry_run: true, ..request.clone() };
+    let count = client.skip_deliveries(look).await?.count;
+    if count == 0 {
+        return Ok(());
+    }
+    let question = format!("This skips {count} deliveries: they are not pushed any more.");
+    input::confirm_by(&question, "their number", &count.to_string())
+}
+
+/// Which skips to undo.
+#[derive(Debug, Args)]
+pub(crate) struct Unskip {
+    /// The deliveries' ids
+    #[arg(value_name = "ID", required_unless_present = "job", conflicts_with = "job")]
+    ids: Vec<String>,
+    /// All that this bulk skip skipped, by the id that its answer and `job list` name
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+}
+
+impl Unskip {
+    /// Undoes skips.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let request = v1::UnskipDeliveriesRequest {
+            ids: self.ids,
+            job_id: self.job.unwrap_or_default(),
+            ..Default::default()
+        };
+        let client = context.client().await?;
+        let undone = client.unskip_deliveries(request).await?;
+        let left_alone = undone.left_alone;
+        context.out.object(&Unskipped::from(undone))?;
+        if left_alone > 0 {
+            context.out.note(&format!(
+                "{left_alone} stay skipped: something newer of their lead went there since, or it was erased."
+            ));
         }
         Ok(())
     }
@@ -82,22 +123,4 @@ pub(crate) async fn why(context: &Context, id: String) -> Result<(), CliError> {
     let client = context.client().await?;
     let explained = client.explain_delivery(v1::ExplainDeliveryRequest { id }).await?;
     context.out.object(&Explained::from(explained))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_or_a_filter() {
-        let which = |ids: &[&str], filter| Which {
-            ids: ids.iter().map(ToString::to_string).collect(),
-            filter,
-            dry_run: false,
-        };
-        assert!(which(&["D"], Filter::default()).split().is_ok());
-        assert!(which(&[], Filter::of_integration("hook")).split().is_ok());
-        assert_eq!(which(&[], Filter::default()).split().unwrap_err().exit_code(), 2);
-        assert_eq!(which(&["D"], Filter::of_integration("hook")).split().unwrap_err().exit_code(), 2);
-    }
 }

@@ -1,4 +1,4 @@
-//! Reads what operators type: JSON from the command line or a file, spans and moments, secrets, confirmations.
+//! Reads what operators type: JSON from the command line or a file, spans, secrets, confirmations.
 
 use std::{
     fs,
@@ -50,20 +50,6 @@ pub(crate) fn seconds(text: &str) -> Result<u32, String> {
         return Err("give whole seconds, not negative".to_owned());
     }
     format!("{seconds:.0}").parse().map_err(|_| "too long".to_owned())
-}
-
-/// A moment: RFC 3339, or how long ago.
-pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
-    moment_at(text, Timestamp::now())
-}
-
-fn moment_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse() {
-        return Ok(at);
-    }
-    let ago = seconds(text)
-        .map_err(|_| "give a time such as 2026-06-04T14:00:00Z, or how long ago: 2h, 3d".to_owned())?;
-    now.checked_sub(Span::new().seconds(i64::from(ago))).map_err(|_| "too long ago".to_owned())
 }
 
 /// A time as the API takes it.
@@ -162,17 +148,22 @@ fn read_keys() -> Result<String, CliError> {
 
 /// Asks a person to type a name before something cannot be undone; refuses where nobody can be asked.
 pub(crate) fn confirm(question: &str, name: &str) -> Result<(), CliError> {
+    confirm_by(question, "its name", name)
+}
+
+/// The same, where it is something else than a name that is typed.
+pub(crate) fn confirm_by(question: &str, what: &str, expected: &str) -> Result<(), CliError> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(CliError::Usage(format!("{question} Add --yes to do so")));
     }
-    eprint!("{} Type its name to go on: ", display_text(question));
+    eprint!("{} Type {what} to go on: ", display_text(question));
     io::stderr().flush().map_err(CliError::io("cannot ask"))?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(CliError::io("cannot read the answer"))?;
-    if without_line_end(&answer) == name {
+    if without_line_end(&answer) == expected {
         Ok(())
     } else {
-        Err(CliError::Failed("that is not its name; nothing was removed".to_owned()))
+        Err(CliError::Failed(format!("that is not {what}; nothing was changed")))
     }
 }
 
@@ -223,24 +214,6 @@ mod tests {
             assert_eq!(seconds(bad).unwrap_err(), told, "{bad}");
         }
         assert!(seconds("99999999d").is_err());
-    }
-
-    #[test]
-    fn moments_are_absolute_or_ago() {
-        let now: Timestamp = "2026-06-04T14:00:00Z".parse().unwrap();
-        for (text, expected) in [
-            ("2026-06-04T14:00:00+01:00", "2026-06-04T13:00:00Z"),
-            ("2h", "2026-06-04T12:00:00Z"),
-            ("1d", "2026-06-03T14:00:00Z"),
-        ] {
-            assert_eq!(moment_at(text, now).unwrap().to_string(), expected);
-        }
-        for (text, now, told) in [
-            ("yesterday", now, "give a time such as 2026-06-04T14:00:00Z, or how long ago: 2h, 3d"),
-            ("2h", Timestamp::MIN, "too long ago"),
-        ] {
-            assert_eq!(moment_at(text, now).unwrap_err(), told);
-        }
     }
 
     #[test]

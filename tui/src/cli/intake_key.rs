@@ -66,24 +66,17 @@ impl Verb {
                 Ok(())
             }
             Self::List { company, page } => {
+                let limit = page.limit;
                 let company = company.unwrap_or_default();
                 let request = v1::ListIntakeKeysRequest { company, page: Some(page.into()) };
                 let keys: Vec<IntakeKey> = shapes(client.list_intake_keys(request).await?.keys);
-                let columns = [
-                    "id",
-                    "company_id",
-                    "prefix",
-                    "require_signature",
-                    "rate_per_second",
-                    "created_at",
-                    "revoked_at",
-                ];
-                context.out.list(&keys, &columns)
+                context.out.page(&keys, limit, "id")
             }
             Self::Refusals { id, page } => {
+                let limit = page.limit;
                 let request = v1::ListRefusalsRequest { key: id, page: Some(page.into()) };
                 let refusals: Vec<Refused> = shapes(client.list_refusals(request).await?.refusals);
-                context.out.list(&refusals, &["id", "at", "path", "status", "detail"])
+                context.out.page(&refusals, limit, "id")
             }
             Self::Revoke { id } => {
                 let key = client.revoke_intake_key(v1::RevokeIntakeKeyRequest { request_id, id }).await?;

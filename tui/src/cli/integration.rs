@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, credentials, input, note_more, preview,
+    CliError, Context, Page,
+    columns::column,
+    credentials, input, note_more, preview,
     rotation::Rotate,
     shape::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, shapes},
     wait,
@@ -317,7 +319,7 @@ async fn help_connector(context: &Context, client: &Client, name: &str) -> Resul
         )));
     };
     context.out.note(&format!("{}: {}", connector.name, connector.summary));
-    let columns = ["name", "kind", "required", "default", "help"];
+    let columns = ["name", "kind", "required", "default", "help"].map(column);
     if connector.credentials.is_empty() {
         return context.out.whole_list(&shapes::<_, ConfigField>(connector.config), &columns);
     }
@@ -326,7 +328,7 @@ async fn help_connector(context: &Context, client: &Client, name: &str) -> Resul
         fields.into_iter().map(|field| field.of(part)).collect::<Vec<_>>()
     };
     let fields = [of(connector.config, "config"), of(connector.credentials, "credentials")].concat();
-    context.out.whole_list(&fields, &["part", "name", "kind", "required", "default", "help"])
+    context.out.whole_list(&fields, &["part", "name", "kind", "required", "default", "help"].map(column))
 }
 
 async fn list(
@@ -347,18 +349,7 @@ async fn list(
     let answer = client.list_integrations(request).await?;
     let more = answer.next_page_token;
     let integrations: Vec<Integration> = shapes(answer.integrations);
-    let columns = [
-        "id",
-        "company",
-        "name",
-        "connector",
-        "badge",
-        "last_pushed_at",
-        "failure_count",
-        "dead",
-        "last_error",
-    ];
-    context.out.list(&integrations, &columns)?;
+    context.out.list(&integrations)?;
     note_more(context, &more);
     Ok(())
 }

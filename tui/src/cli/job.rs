@@ -45,20 +45,10 @@ impl Verb {
         let client = context.client().await?;
         let job = match self {
             Self::List { page } => {
+                let limit = page.limit;
                 let request = v1::ListJobsRequest { page: Some(page.into()) };
                 let jobs: Vec<Job> = shapes(client.list_jobs(request).await?.jobs);
-                let columns = [
-                    "id",
-                    "state",
-                    "operator",
-                    "total",
-                    "released",
-                    "pending",
-                    "delivered",
-                    "dead",
-                    "created_at",
-                ];
-                return context.out.list(&jobs, &columns);
+                return context.out.page(&jobs, limit, "id");
             }
             Self::Show { id, wait: true } => return wait::follow_job(context, &client, &id, false).await,
             Self::Show { id, wait: false } => client.get_job(v1::GetJobRequest { id }).await?,

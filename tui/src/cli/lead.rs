@@ -133,7 +133,7 @@ impl Verb {
                 let answer = client.list_leads(request).await?;
                 let more = answer.next_page_token;
                 let leads: Vec<Lead> = shapes(answer.leads);
-                context.out.list(&leads, &["name", "email", "company", "state", "received_at", "uuid"])?;
+                context.out.list(&leads)?;
                 note_more(context, &more);
                 Ok(())
             }
@@ -154,9 +154,7 @@ impl Verb {
                 let request = v1::FindLeadsRequest { text, company, page: Some(page.into()) };
                 let answer = client.find_leads(request).await?;
                 let leads: Vec<Found> = shapes(answer.leads);
-                let columns =
-                    ["name", "email", "phone", "company", "state", "undelivered", "received_at", "uuid"];
-                context.out.list(&leads, &columns)?;
+                context.out.list(&leads)?;
                 note_more(context, &answer.next_page_token);
                 if answer.is_scan {
                     context.out.note(

@@ -3,12 +3,14 @@
 mod activity;
 mod attempt;
 mod audit;
+mod columns;
 mod company;
 mod credentials;
 mod delivery;
 mod error;
 mod failure;
 mod flow;
+mod hint;
 mod hold;
 mod import;
 mod input;
@@ -16,6 +18,7 @@ mod intake_key;
 mod integration;
 mod job;
 mod lead;
+mod moment;
 mod notice;
 mod output;
 mod preview;
@@ -29,12 +32,16 @@ mod wait;
 mod watch;
 
 use std::{
+    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind,
+    parser::ValueSource,
+};
 use clap_complete::Shell;
 
 use crate::{
@@ -56,6 +63,9 @@ pub struct Cli {
     /// How to print [default: table on a terminal, else plain]
     #[arg(short, long, global = true, value_name = "FORM", help_heading = "Everywhere")]
     output: Option<Format>,
+    /// Show ids and every column in tables
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    wide: bool,
     /// Change nothing, only look
     #[arg(long, help_heading = "Console")]
     read_only: bool,
@@ -180,12 +190,52 @@ fn note_more(context: &Context, next: &str) {
 
 /// Runs what the command line asks for.
 pub async fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(error) => return explain(&error),
+        Err(Wrong::Line(error)) => return explain(&error),
+        Err(Wrong::Blank(name)) => return CliError::Usage(blank(&name)).report(asks_for_json()),
     };
-    let out = Out::new(cli.output);
+    let out = Out::new(cli.output, cli.wide);
     run(cli, out.clone()).await.unwrap_or_else(|error| error.report(out.is_json()))
+}
+
+/// What is wrong with a command line.
+#[derive(Debug)]
+enum Wrong {
+    Line(clap::Error),
+    /// This has an empty value, as of a variable that is not set: it would mean everything.
+    Blank(String),
+}
+
+fn parse(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, Wrong> {
+    let command = Cli::command();
+    let matches = command.clone().try_get_matches_from(line).map_err(Wrong::Line)?;
+    match find_blank(&command, &matches) {
+        Some(name) => Err(Wrong::Blank(name)),
+        None => Cli::from_arg_matches(&matches).map_err(Wrong::Line),
+    }
+}
+
+fn blank(name: &str) -> String {
+    format!("{name} has an empty value: give one, or leave it out; --help tells more")
+}
+
+/// The argument whose value is empty.
+fn find_blank(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
+    for argument in command.get_arguments() {
+        let id = argument.get_id().as_str();
+        if !matches.try_contains_id(id).is_ok_and(|is_there| is_there)
+            || matches.value_source(id) != Some(ValueSource::CommandLine)
+        {
+            continue;
+        }
+        let values = matches.try_get_raw(id).ok().flatten();
+        if values.is_some_and(|mut values| values.any(|value| value.to_string_lossy().trim().is_empty())) {
+            return Some(argument.get_long().map_or_else(|| id.to_uppercase(), |long| format!("--{long}")));
+        }
+    }
+    let (name, matches) = matches.subcommand()?;
+    find_blank(command.find_subcommand(name)?, matches)
 }
 
 async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {

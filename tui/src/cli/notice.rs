@@ -28,12 +28,11 @@ impl Verb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let Self::List { company, page } = self;
+        let limit = page.limit;
         let client = context.client().await?;
         let request =
             v1::ListNoticesRequest { company: company.unwrap_or_default(), page: Some(page.into()) };
         let notices: Vec<Notice> = shapes(client.list_notices(request).await?.notices);
-        let columns =
-            ["id", "created_at", "company_id", "integration_id", "event", "state", "attempts", "error"];
-        context.out.list(&notices, &columns)
+        context.out.page(&notices, limit, "id")
     }
 }

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::{
     CliError,
-    table::{Column, Table, aligned, tabbed},
+    columns::{Column, Row, column},
+    table::{Cells, Table, aligned, tabbed},
 };
 use crate::text::{display_block, display_text, fit, json_text};
 
@@ -41,17 +42,19 @@ pub struct Out {
     zone: TimeZone,
     /// How wide the terminal is, if this goes to one.
     room: Option<usize>,
+    /// Tables show ids and all columns, however wide that is.
+    is_wide: bool,
 }
 
 impl Out {
     /// Prints in this form, or in the one that suits what stdout is.
     #[must_use]
-    pub fn new(format: Option<Format>) -> Self {
+    pub fn new(format: Option<Format>, is_wide: bool) -> Self {
         let is_terminal = io::stdout().is_terminal();
         let fitting = if is_terminal { Format::Table } else { Format::Plain };
         let size = if is_terminal { crossterm::terminal::size().ok() } else { None };
         let room = size.map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0);
-        Self { format: format.unwrap_or(fitting), zone: TimeZone::system(), room }
+        Self { format: format.unwrap_or(fitting), zone: TimeZone::system(), room, is_wide }
     }
 
     /// Whether a program reads this.
@@ -74,6 +77,11 @@ impl Out {
         print(&self.fields(&to_value(item)?))
     }
 
+    /// Prints one thing that people read in another shape.
+    pub fn object_or(&self, item: &impl Serialize, for_people: &impl Serialize) -> Result<(), CliError> {
+        if self.is_json() { self.object(item) } else { self.object(for_people) }
+    }
+
     /// [`Out::object`], where the JSON under `key` came from outside: if reading it changes a number in it, people
     /// too see the text as it came.
     pub fn object_with_json(&self, item: &impl Serialize, key: &str, json: &[u8]) -> Result<(), CliError> {
@@ -89,19 +97,38 @@ impl Out {
     }
 
     /// Prints many things that are short or all there is to know; nothing is cut.
-    pub fn whole_list<T: Serialize>(&self, items: &[T], columns: &[&str]) -> Result<(), CliError> {
+    pub(crate) fn whole_list<T: Serialize>(
+        &self,
+        items: &[T],
+        columns: &[Column<'_>],
+    ) -> Result<(), CliError> {
         self.rows(items, columns, usize::MAX)
     }
 
-    /// Prints many things; people see the columns named, programs every field.
-    pub fn list<T: Serialize>(&self, items: &[T], columns: &[&str]) -> Result<(), CliError> {
-        self.rows(items, columns, CELL_COLUMNS_MAX)
+    /// Prints many things; people see their columns, programs every field.
+    pub(crate) fn list<T: Row>(&self, items: &[T]) -> Result<(), CliError> {
+        self.rows(items, T::COLUMNS, CELL_COLUMNS_MAX)
+    }
+
+    /// Prints a page of a list, and says so to people if more follows.
+    pub(crate) fn page<T: Row>(&self, items: &[T], limit: u32, has_id: &str) -> Result<(), CliError> {
+        self.list(items)?;
+        if items.len() == limit as usize
+            && let Some(last) = items.last()
+            && let Some(id) = to_value(last)?.get(has_id)
+        {
+            let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+            self.note(&format!(
+                "These are {limit}, and there may be more: --after {id}, or a higher --limit"
+            ));
+        }
+        Ok(())
     }
 
     fn rows<T: Serialize>(
         &self,
         items: &[T],
-        columns: &[&str],
+        columns: &[Column<'_>],
         cell_columns_max: usize,
     ) -> Result<(), CliError> {
         if self.is_json() {
@@ -111,13 +138,21 @@ impl Out {
         if self.format != Format::Table {
             return print(&self.plain(&rows, columns));
         }
-        let table = self.table(&rows, columns, cell_columns_max);
+        let table = self.table(&rows, &self.shown(columns), cell_columns_max);
         print(&table.text)?;
         if !table.left_out.is_empty() {
             let left_out = table.left_out.join(", ").replace('_', " ");
             self.note(&format!("Left out: {left_out}; -o json has all"));
         }
         Ok(())
+    }
+
+    /// The columns of a table, names first.
+    fn shown<'a>(&self, columns: &[Column<'a>]) -> Vec<Column<'a>> {
+        let mut shown: Vec<Column<'a>> =
+            columns.iter().filter(|column| self.is_wide || !column.is_wide).copied().collect();
+        shown.sort_by_key(|column| column.place);
+        shown
     }
 
     /// Prints a document of several lines as it is; on a terminal, what could command it is shown instead.
@@ -149,6 +184,15 @@ impl Out {
         }
     }
 
+    /// Tells whoever asked, people or programs, something about what was done, on stderr.
+    pub fn remark(&self, text: &str) {
+        if self.is_json() {
+            tell(&json_text(&serde_json::json!({ "note": text }).to_string()));
+        } else {
+            tell(&display_text(text));
+        }
+    }
+
     fn fields(&self, item: &Value) -> String {
         let fields: Vec<_> = item.as_object().into_iter().flatten().collect();
         let (below, beside): (Vec<_>, Vec<_>) =
@@ -162,9 +206,9 @@ impl Out {
         for (key, value) in below {
             let block = match value {
                 Value::Array(rows) if self.format == Format::Table => {
-                    self.table(rows, &keys(rows), usize::MAX).text
+                    self.table(rows, &all(rows), usize::MAX).text
                 }
-                Value::Array(rows) => self.plain(rows, &keys(rows)),
+                Value::Array(rows) => self.plain(rows, &all(rows)),
                 Value::String(long) => display_block(long),
                 other => display_block(&format!("{other:#}")),
             };
@@ -184,19 +228,27 @@ impl Out {
             }
     }
 
-    fn plain(&self, rows: &[Value], columns: &[&str]) -> String {
-        let row = |row: &Value| columns.iter().map(|key| self.cell(key, &row[*key])).collect();
+    fn plain(&self, rows: &[Value], columns: &[Column<'_>]) -> String {
+        let row = |row: &Value| columns.iter().map(|column| self.column_cell(column, row)).collect();
         tabbed(&rows.iter().map(row).collect::<Vec<_>>())
     }
 
-    fn table<'a>(&self, rows: &[Value], columns: &[&'a str], cell_columns_max: usize) -> Table<'a> {
-        let column = |key: &&'a str| {
-            Column::new(
-                key,
-                rows.iter().map(|row| fit(&self.cell(key, &row[*key]), cell_columns_max).into_owned()),
-            )
+    fn table<'a>(&self, rows: &[Value], columns: &[Column<'a>], cell_columns_max: usize) -> Table<'a> {
+        let cells = |column: &Column<'a>| {
+            let values =
+                rows.iter().map(|row| fit(&self.column_cell(column, row), cell_columns_max).into_owned());
+            Cells::new(*column, values)
         };
-        Table::new(columns.iter().map(column).collect(), self.room)
+        // What was asked for in full is cut by nobody.
+        let room = if self.is_wide { None } else { self.room };
+        Table::new(columns.iter().map(cells).collect(), room)
+    }
+
+    fn column_cell(&self, column: &Column<'_>, row: &Value) -> String {
+        match (&row[column.key], column.or) {
+            (Value::Null, Some(other)) => self.cell(other, &row[other]),
+            (value, _) => self.cell(column.key, value),
+        }
     }
 
     fn cell(&self, key: &str, value: &Value) -> String {
@@ -227,12 +279,14 @@ fn is_rows(value: &Value) -> bool {
     value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
 }
 
-fn keys(rows: &[Value]) -> Vec<&str> {
-    rows.first()
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(|row| row.keys().map(String::as_str))
-        .collect()
+/// Every key of the first row as a column.
+fn all(rows: &[Value]) -> Vec<Column<'_>> {
+    let keys = rows.first().and_then(Value::as_object).into_iter().flat_map(|row| row.keys());
+    keys.map(|key| match key.as_str() {
+        "error" | "last_error" | "reason" | "problem" => column(key).cut(12),
+        _ => column(key),
+    })
+    .collect()
 }
 
 fn is_time(key: &str) -> bool {
@@ -275,10 +329,10 @@ pub fn tell(line: &str) {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::columns::id, *};
 
     fn out(format: Format) -> Out {
-        Out { format, zone: TimeZone::fixed(jiff::tz::offset(1)), room: None }
+        Out { format, zone: TimeZone::fixed(jiff::tz::offset(1)), room: None, is_wide: false }
     }
 
     #[test]
@@ -287,7 +341,7 @@ mod tests {
             json!({"name": "日本", "state": "ok", "due_at": "2026-06-04T14:00:00Z", "n": 3}),
             json!({"name": "evil\x1b[2J\t", "state": null, "due_at": null, "n": 10}),
         ];
-        let columns = ["name", "n", "due_at", "state"];
+        let columns = ["name", "n", "due_at", "state"].map(column);
         let table = "\
 NAME                N   DUE AT                   STATE
 日本                3   2026-06-04 15:00:00 +01  ok
@@ -298,6 +352,23 @@ evil\\u{1b}[2J\\u{9}  10  –                        –
         assert_eq!(out(Format::Plain).plain(&rows, &columns), plain);
         assert_eq!(out(Format::Table).table(&[], &columns, 60).text, "none\n");
         assert_eq!(out(Format::Plain).plain(&[], &columns), "");
+    }
+
+    #[test]
+    fn tables_lead_with_names_and_keep_ids_for_those_who_ask() {
+        let columns = [id("id"), column("state"), column("error"), column("name").place(1)];
+        let rows = [json!({"id": "A", "state": "held", "error": "flow", "name": "crm"})];
+        let mut out = out(Format::Table);
+        assert_eq!(
+            out.table(&rows, &out.shown(&columns), 60).text,
+            "NAME  STATE  ERROR\ncrm   held   flow\n"
+        );
+        out.is_wide = true;
+        assert_eq!(
+            out.table(&rows, &out.shown(&columns), 60).text,
+            "ID  NAME  STATE  ERROR\nA   crm   held   flow\n"
+        );
+        assert_eq!(out.plain(&rows, &columns), "A\theld\tflow\tcrm\n");
     }
 
     #[test]
@@ -320,8 +391,8 @@ evil\\u{1b}[2J\\u{9}  10  –                        –
     #[test]
     fn long_texts_are_cut_in_tables_only() {
         let rows = [json!({"error": "x".repeat(500)})];
-        assert!(out(Format::Table).table(&rows, &["error"], 60).text.contains('…'));
-        assert_eq!(out(Format::Plain).plain(&rows, &["error"]).trim().len(), 500);
+        assert!(out(Format::Table).table(&rows, &[column("error")], 60).text.contains('…'));
+        assert_eq!(out(Format::Plain).plain(&rows, &[column("error")]).trim().len(), 500);
         let whole = out(Format::Table).fields(&rows[0]);
         assert!(whole.len() > 500 && !whole.contains('…'));
     }

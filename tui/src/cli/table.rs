@@ -1,35 +1,14 @@
-//! Tables for people, which fit the terminal, and tab-separated lines for pipes.
+//! Tables for people, which never wrap, and tab-separated lines for pipes.
 
-use std::iter;
+use std::{cmp::Reverse, iter};
 
 use unicode_width::UnicodeWidthStr as _;
 
+use super::columns::Column;
 use crate::text::fit;
 
-/// What a list does without where the terminal is narrow, the first to go first; `-o json` has it all.
-const DISPENSABLE: [&str; 18] = [
-    "rate_per_second",
-    "require_signature",
-    "updated_at",
-    "created_at",
-    "event",
-    "duration_ms",
-    "connector",
-    "company_id",
-    "integration_id",
-    "delivery_id",
-    "lead",
-    "number",
-    "trigger",
-    "started_at",
-    "last_pushed_at",
-    "attempts",
-    "failure_count",
-    "due_at",
-];
-/// Texts that may be cut where the terminal is narrow, and what is left of them at least.
-const ELASTIC: [&str; 3] = ["error", "last_error", "reason"];
-const ELASTIC_MIN: usize = 12;
+/// What is left at least of a text that is cut although nobody allowed it.
+const CELL_MIN: usize = 4;
 const GAP: &str = "  ";
 
 /// Columns in text, and those for which there was no room.
@@ -40,7 +19,7 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// A table of these columns, as many of them as there is room for.
-    pub(super) fn new(mut columns: Vec<Column<'a>>, room: Option<usize>) -> Self {
+    pub(super) fn new(mut columns: Vec<Cells<'a>>, room: Option<usize>) -> Self {
         let rows = columns.first().map_or(0, |column| column.cells.len());
         if rows < 2 {
             return Self { text: "none\n".to_owned(), left_out: Vec::new() };
@@ -51,52 +30,60 @@ impl<'a> Table<'a> {
     }
 }
 
-/// A heading and what stands under it.
-pub(super) struct Column<'a> {
-    key: &'a str,
+/// A column with its heading and what stands under it.
+pub(super) struct Cells<'a> {
+    column: Column<'a>,
     cells: Vec<String>,
 }
 
-impl<'a> Column<'a> {
-    /// The values of a key under its heading.
-    pub(super) fn new(key: &'a str, values: impl Iterator<Item = String>) -> Self {
-        Self { key, cells: iter::once(key.to_uppercase().replace('_', " ")).chain(values).collect() }
+impl<'a> Cells<'a> {
+    /// Values under the column's heading.
+    pub(super) fn new(column: Column<'a>, values: impl Iterator<Item = String>) -> Self {
+        let heading = column.head.to_uppercase().replace('_', " ");
+        Self { column, cells: iter::once(heading).chain(values).collect() }
     }
 
     fn width(&self) -> usize {
         self.cells.iter().map(|cell| cell.width()).max().unwrap_or(0)
     }
 
-    fn is_elastic(&self) -> bool {
-        ELASTIC.contains(&self.key)
+    fn width_min(&self) -> usize {
+        self.column.cut.map_or(self.width(), |min| self.width().min(min))
     }
 
-    fn width_min(&self) -> usize {
-        if self.is_elastic() { self.width().min(ELASTIC_MIN) } else { self.width() }
+    fn cut(&mut self, width: usize) {
+        for cell in &mut self.cells {
+            *cell = fit(cell, width).into_owned();
+        }
     }
 }
 
-/// Leaves out columns and cuts texts until the rest fits, as far as that can be. Answers what is left out.
-fn narrow<'a>(columns: &mut Vec<Column<'a>>, room: usize) -> Vec<&'a str> {
+/// Leaves out columns and cuts texts until the rest fits: first those that may be left out, then texts that may be cut,
+/// then whatever is widest. Answers what is left out.
+fn narrow<'a>(columns: &mut Vec<Cells<'a>>, room: usize) -> Vec<&'a str> {
     let mut left_out = Vec::new();
-    for key in DISPENSABLE {
-        if taken(columns, Column::width_min) <= room {
-            break;
-        }
-        left_out.extend(columns.extract_if(.., |column| column.key == key).map(|column| column.key));
+    while taken(columns, Cells::width_min) > room {
+        let easiest = columns.iter().enumerate().max_by_key(|(at, it)| (it.column.rank, Reverse(*at)));
+        let Some((at, _)) = easiest.filter(|(_, it)| it.column.rank > 0) else { break };
+        left_out.push(columns.remove(at).column.head);
     }
-    let too_much = taken(columns, Column::width).saturating_sub(room);
-    if let Some(column) = columns.iter_mut().find(|column| column.is_elastic()) {
-        let width = column.width().saturating_sub(too_much).max(column.width_min());
-        for cell in &mut column.cells {
-            *cell = fit(cell, width).into_owned();
+    for is_allowed in [true, false] {
+        while let too_much @ 1.. = taken(columns, Cells::width).saturating_sub(room) {
+            let least = |it: &Cells<'_>| if is_allowed { it.width_min() } else { it.width().min(CELL_MIN) };
+            let slack = |it: &Cells<'_>| it.width().saturating_sub(least(it));
+            let Some(widest) = columns.iter_mut().filter(|it| slack(it) > 0).max_by_key(|it| it.width())
+            else {
+                break;
+            };
+            let width = widest.width().saturating_sub(too_much).max(least(widest));
+            widest.cut(width);
         }
     }
     left_out
 }
 
 /// What columns of these widths take, with the gaps between them.
-fn taken<'a>(columns: &[Column<'a>], width: fn(&Column<'a>) -> usize) -> usize {
+fn taken<'a>(columns: &[Cells<'a>], width: fn(&Cells<'a>) -> usize) -> usize {
     columns.iter().map(|column| width(column) + GAP.len()).sum::<usize>().saturating_sub(GAP.len())
 }
 
@@ -127,18 +114,21 @@ pub(super) fn aligned(lines: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::columns::{column, id},
+        *,
+    };
 
     #[test]
     fn a_narrow_terminal_gets_what_matters_most() {
-        let id = "01J8H6KQH4YG3XR8RWM6T6XFQE";
+        let name = "01J8H6KQH4YG3XR8RWM6T6XFQE";
         let error = "the answer was 500: out of order, come back later";
         let row = [
-            ("id", id),
-            ("lead", id),
-            ("state", "failed"),
-            ("started_at", "2026-06-04 15:00:00 BST"),
-            ("error", error),
+            (id("id"), name),
+            (column("lead").rank(2), name),
+            (column("state"), "failed"),
+            (column("started_at").rank(1), "2026-06-04 15:00:00 BST"),
+            (column("error").cut(12), error),
         ];
         for (room, left_out, widest) in [
             (None, &[][..], 138),
@@ -146,13 +136,14 @@ mod tests {
             (Some(110), &[], 110),
             (Some(80), &["lead"], 80),
             (Some(60), &["lead", "started_at"], 60),
-            (Some(20), &["lead", "started_at"], 48),
+            (Some(40), &["lead", "started_at"], 40),
+            (Some(20), &["lead", "started_at"], 20),
+            (Some(5), &["lead", "started_at"], 16),
         ] {
-            let columns = row.map(|(key, value)| Column::new(key, iter::once(value.to_owned())));
+            let columns = row.map(|(column, value)| Cells::new(column, iter::once(value.to_owned())));
             let table = Table::new(columns.into(), room);
             let width = table.text.lines().map(|line| line.width()).max().unwrap();
             assert_eq!((&*table.left_out, width), (left_out, widest), "{}", table.text);
-            assert!(table.text.contains(id));
         }
     }
 }

@@ -88,6 +88,20 @@ fn the_help_of_a_connector_needs_nothing_else() {
 
 #[test]
 fn a_wrong_command_line_is_told_in_one_line() {
+    let blank_value = "leadline delivery skip --integration";
+    let words = blank_value.split(' ').chain([" "]);
+    let Err(Wrong::Blank(name)) = super::parse(words) else { panic!("a blank value was taken") };
+    assert_eq!(
+        blank(&name),
+        "--integration has an empty value: give one, or leave it out; --help tells more"
+    );
+    for line in
+        ["leadline company show ''", "leadline delivery list --state dead,", "leadline lead list --after="]
+    {
+        let words = line.split(' ').map(|word| word.trim_matches('\''));
+        assert!(matches!(super::parse(words), Err(Wrong::Blank(_))), "{line}");
+    }
+    assert!(super::parse("leadline delivery list --state dead".split(' ')).is_ok());
     for (line, part) in [
         ("leadline compny list", "unrecognized subcommand 'compny'; a similar subcommand exists: 'company'"),
         ("leadline company create", "--name <NAME>"),
@@ -103,7 +117,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
         ("leadline company list --limit 0", "1..=1000"),
         ("leadline attempt list --limit 0", "1..=1000"),
         ("leadline integration rotate-secret I --grace soon", "90s, 24h or 7d"),
-        ("leadline delivery list --since yesterday", "how long ago"),
+        ("leadline delivery list --since soon", "give a time such as 14:00, yesterday, 2h"),
     ] {
         let told = one_line(&parse(line).unwrap_err().render().to_string());
         assert!(told.contains(part) && told.ends_with("--help tells more"), "{line}: {told}");

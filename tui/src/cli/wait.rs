@@ -64,8 +64,7 @@ pub(crate) async fn retry(
         [outcome] if single => context.out.object(&Attempt::from(outcome.clone()))?,
         outcomes => {
             let attempts: Vec<Attempt> = shapes(outcomes.to_vec());
-            let columns = ["id", "delivery_id", "number", "state", "status_code", "failure_class", "error"];
-            context.out.list(&attempts, &columns)?;
+            context.out.list(&attempts)?;
         }
     }
     verdict(&outcomes)
@@ -110,8 +109,7 @@ pub(crate) async fn outcomes(
     });
     let outcomes: Vec<v1::Attempt> = stream::iter(first).buffered(WAITS_MAX).try_collect().await?;
     let attempts: Vec<Attempt> = shapes(outcomes.clone());
-    let columns = ["id", "delivery_id", "number", "state", "status_code", "failure_class", "error"];
-    context.out.list(&attempts, &columns)?;
+    context.out.list(&attempts)?;
     verdict(&outcomes)
 }
 

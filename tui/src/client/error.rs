@@ -1,8 +1,9 @@
 //! What can go wrong between us and the daemon, with the exit code of each and a line that says what to do.
 
-use std::{error::Error, io, time::Duration};
+use std::{collections::HashMap, error::Error, io, time::Duration};
 
 use tonic::{Code, Status, TimeoutExpired};
+use tonic_types::StatusExt as _;
 
 use super::Address;
 
@@ -25,7 +26,16 @@ pub enum ClientError {
     Forbidden { address: String },
     /// The daemon understood and said no; the message is its own.
     #[error("{message}")]
-    Refused { code: &'static str, message: String, credential: bool },
+    Refused { code: &'static str, message: String, credential: bool, why: Why },
+}
+
+/// Why the daemon said no, as programs read it; empty where it did not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Why {
+    /// `DELIVERY_HELD` and the like.
+    pub reason: String,
+    /// What it is about: `delivery` -> its id, and the like.
+    pub about: HashMap<String, String>,
 }
 
 impl ClientError {
@@ -48,6 +58,15 @@ impl ClientError {
             Self::Unreachable { .. } | Self::Silent { .. } => "unreachable",
             Self::Forbidden { .. } => "permission_denied",
             Self::Refused { code, .. } => code,
+        }
+    }
+
+    /// Why the daemon said no.
+    #[must_use]
+    pub fn why(&self) -> Option<&Why> {
+        match self {
+            Self::Refused { why, .. } if !why.reason.is_empty() => Some(why),
+            _ => None,
         }
     }
 
@@ -84,7 +103,9 @@ impl ClientError {
             message => message.to_owned(),
         };
         let credential = matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated);
-        Self::Refused { code: code_name(status.code()), message, credential }
+        let info = status.get_error_details().error_info().cloned();
+        let why = info.map(|info| Why { reason: info.reason, about: info.metadata }).unwrap_or_default();
+        Self::Refused { code: code_name(status.code()), message, credential, why }
     }
 }
 

@@ -20,7 +20,7 @@ use tonic::{
 use ulid::Ulid;
 
 pub use address::{Address, candidates};
-pub use error::ClientError;
+pub use error::{ClientError, Why};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a quiet connection is looked after, and how long that may take.
@@ -364,6 +364,8 @@ calls! { hold_service_client::HoldServiceClient:
     work release_deliveries(ReleaseDeliveriesRequest) -> MovedDeliveriesResponse;
     /// Skips deliveries that are not final.
     work skip_deliveries(SkipDeliveriesRequest) -> MovedDeliveriesResponse;
+    /// Undoes skips of the last 24 hours.
+    work unskip_deliveries(UnskipDeliveriesRequest) -> UnskipDeliveriesResponse;
     /// Why a delivery stands where it does.
     read explain_delivery(ExplainDeliveryRequest) -> ExplainDeliveryResponse;
 }

@@ -71,7 +71,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Ok(target) => target,
         Err(error) => return Ok(refuse(&error.to_string())),
     };
-    let theme = Theme { depth: depth(options.color), ascii: options.ascii };
+    let theme = Theme { depth: depth(options.color), ascii: options.ascii || is_ascii_locale() };
     let setup = Setup { target, read_only: options.read_only, zone: TimeZone::system() };
     let screen = Screen::enter()?;
     let size = screen.size()?;
@@ -88,6 +88,13 @@ fn refuse(reason: &str) -> ExitCode {
 fn target(server: Option<&str>) -> Result<String, ClientError> {
     let places = client::candidates(server)?;
     Ok(places.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "))
+}
+
+/// Whether the surroundings name a locale that has no signs beyond ASCII. Where none is named, UTF-8 is likelier.
+fn is_ascii_locale() -> bool {
+    let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
+    locale.is_some_and(|locale| !locale.to_lowercase().contains("utf"))
 }
 
 fn depth(color: Color) -> Depth {

@@ -164,16 +164,16 @@ impl Runtime {
                 }
             }
             Effect::Copy { what, text } => {
-                let told = self
+                let outcome = self
                     .screen
                     .copy(&text)
                     .map(|()| format!("copied {what}, {} bytes, through the terminal (OSC 52)", text.len()));
-                self.handle(Msg::Copied(told))?;
+                self.handle(Msg::Copied(outcome))?;
             }
             Effect::Save { path, secret } => {
-                let told = save_secret(&path, secret.reveal())
+                let outcome = save_secret(&path, secret.reveal())
                     .map(|()| format!("written to {path}, readable by you only"));
-                self.handle(Msg::Saved(told))?;
+                self.handle(Msg::Saved(outcome))?;
             }
             Effect::Page(text) => self.page(&text)?,
             Effect::Redraw => self.screen.clear()?,

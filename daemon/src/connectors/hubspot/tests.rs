@@ -113,8 +113,8 @@ fn a_conflict_leads_to_the_contact_that_is_there() {
     let email = |played: &Played, call: usize| played.bodies[call]["properties"].get("email").cloned();
     assert_eq!(email(&said, 2), None, "its first address stays");
 
-    assert_eq!(said.ids["second_email"], "sarah@example.com");
-    let known = ids(&[("contact", "77"), ("second_email", "sarah@example.com")]);
+    assert_eq!(said.ids["_second_email"], "sarah@example.com");
+    let known = ids(&[("contact", "77"), ("_second_email", "sarah@example.com")]);
     let answers = [contact("77"), note()];
     let update = drive(ready(json!({})).as_ref(), Updated, &lead(), known.clone(), None, &answers);
     assert_eq!((update.calls.len(), email(&update, 0)), (2, None), "in updates too");

@@ -5,12 +5,31 @@ use serde_json::json;
 use tonic::{Request, Response};
 
 use super::{Answer, Control, check, mutate, words};
-use crate::{connectors, store::integration::read::IntegrationFilter};
+use crate::{
+    connectors,
+    domain::ids::IntegrationId,
+    store::{Error, integration::read::IntegrationFilter},
+};
 
 mod enable;
 mod probes;
 mod save;
 mod secrets;
+
+impl Control {
+    /// Tells of integrations how many deliveries are skipped, which is too much to be told with every change.
+    async fn count_skipped(&self, integrations: &mut [v1::Integration]) -> Result<(), Error> {
+        let ids: Vec<IntegrationId> = integrations.iter().filter_map(|it| it.id.parse().ok()).collect();
+        let counts = self.store.count_skipped(&ids).await?;
+        for integration in integrations {
+            let count = integration.id.parse().ok().and_then(|id: IntegrationId| counts.get(&id));
+            if let Some(health) = &mut integration.health {
+                health.skipped = count.map(|count| count.unsigned_abs());
+            }
+        }
+        Ok(())
+    }
+}
 
 #[tonic::async_trait]
 impl IntegrationService for Control {
@@ -37,12 +56,16 @@ impl IntegrationService for Control {
         integrations.retain(|view| badges.is_empty() || badges.contains(&view.health.badge));
         integrations.truncate(usize::try_from(limit).unwrap_or_default());
         let next_page_token = words::next_page(&integrations, limit, |view| view.id.to_string());
-        let integrations = integrations.into_iter().map(v1::Integration::from).collect();
+        let mut integrations: Vec<_> = integrations.into_iter().map(v1::Integration::from).collect();
+        self.count_skipped(&mut integrations).await?;
         Ok(Response::new(v1::ListIntegrationsResponse { integrations, next_page_token }))
     }
 
     async fn get_integration(&self, request: Request<v1::GetIntegrationRequest>) -> Answer<v1::Integration> {
-        Ok(Response::new(self.store.integration_view(&request.get_ref().integration).await?.into()))
+        let mut found = [self.store.integration_view(&request.get_ref().integration).await?.into()];
+        self.count_skipped(&mut found).await?;
+        let [integration] = found;
+        Ok(Response::new(integration))
     }
 
     async fn update_integration(

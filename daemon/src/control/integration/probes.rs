@@ -7,7 +7,10 @@ use super::super::{Control, check};
 use crate::{
     connectors::Connector,
     domain::integration::ProbeKind,
-    store::operator::command::{Command, Refusal},
+    store::operator::{
+        command::{Command, Refusal},
+        refusal::{Known, RefusalReason},
+    },
 };
 
 type Asked = Result<(Box<Command>, v1::TestIntegrationResponse), Refusal>;
@@ -21,10 +24,9 @@ pub(super) async fn check(command: Box<Command>, request: v1::CheckIntegrationRe
         if connector.manifest().checks_mapping {
             return Ok(None);
         }
-        check::invalid(format!(
-            "connector {} has no fields of the target's to compare with: `leadline integration test` pushes a sample",
-            connector.manifest().name
-        ))
+        let name = connector.manifest().name;
+        let message = format!("connector {name} has no fields of the target's to compare with");
+        Err(Known::new(RefusalReason::ChecksNothing, message).into())
     })
     .await
 }

@@ -11,7 +11,10 @@ use crate::{
     domain::{delivery::Reason, signing},
     store::{
         integration::{LockedIntegration, secret::Entry},
-        operator::command::{Call, Command, Refusal},
+        operator::{
+            command::{Call, Command, Refusal},
+            refusal::{Known, RefusalReason},
+        },
         queue::release::BATCH,
     },
 };
@@ -42,10 +45,8 @@ pub(super) async fn rotate(
     let before = command.secrets(&integration).await?;
     if before.staged.is_some() {
         let (name, id) = (&integration.name, integration.id);
-        return Err(Refusal::State(format!(
-            "integration {name:?} has a staged secret: cut over with `leadline integration cut-over {id}`, \
-             or cancel it with `leadline integration revoke-secret {id}`"
-        )));
+        let message = format!("integration {name:?} has a staged secret: cut over, or cancel it");
+        return Err(Known::new(RefusalReason::StagedSecret, message).about("integration", id).into());
     }
     let version = command.rotate_secret(&integration, &new, entry).await?;
     let (company, id) = (integration.company.id, integration.id);
@@ -95,11 +96,10 @@ impl Control {
             let integration = command.integration(&request.integration).await?;
             let secrets = command.secrets(&integration).await?;
             let Some(staged) = secrets.staged else {
-                return Err(Refusal::State(format!(
-                    "integration {:?} has no staged secret: make one with \
-                     `leadline integration rotate-secret {} --staged`",
-                    integration.name, integration.id
-                )));
+                let message = format!("integration {:?} has no staged secret", integration.name);
+                return Err(Known::new(RefusalReason::NoStagedSecret, message)
+                    .about("integration", integration.id)
+                    .into());
             };
             release_rest(&mut command, &integration).await?;
             command.cut_over(&integration).await?;

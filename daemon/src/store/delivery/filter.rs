@@ -38,6 +38,8 @@ pub struct DeliveryFilter {
     pub enabled_only: bool,
     /// Only of leads that are still known.
     pub known_only: bool,
+    /// A retry pushes pending ones now, before anything that waits for its time.
+    pub waiting: bool,
     /// Leaves out what this job brought back or made.
     pub untouched_by: Option<JobId>,
 }

@@ -1,5 +1,7 @@
 //! Integrations as they are shown: configuration shortened, with their health, in one query for any number of them.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use sqlx::PgConnection;
 use ulid::Ulid;
@@ -18,6 +20,9 @@ use crate::{
         operator::command::{Command, Refusal},
     },
 };
+
+/// Of how many deliveries of an integration it is told how many are skipped.
+const NEWEST: i64 = 2000;
 
 /// An integration with its health.
 #[derive(Clone, Debug)]
@@ -284,6 +289,27 @@ impl Store {
     /// Integrations with their health, newest first.
     pub async fn integration_views(&self, filter: &IntegrationFilter) -> Result<Vec<IntegrationView>, Error> {
         views(&mut *self.pool.acquire().await?, self, filter).await
+    }
+
+    /// How many of the newest deliveries of integrations are skipped.
+    pub async fn count_skipped(
+        &self,
+        integrations: &[IntegrationId],
+    ) -> Result<HashMap<IntegrationId, i64>, Error> {
+        let ids: Vec<Uuid> = integrations.iter().map(|id| id.uuid()).collect();
+        let rows = sqlx::query!(
+            r#"SELECT i.id, x.skipped AS "skipped!" FROM integration i CROSS JOIN LATERAL (
+                   SELECT count(*) FILTER (WHERE n.state = 'skipped') AS skipped FROM (
+                       SELECT d.state FROM delivery d
+                       WHERE d.integration_id = i.id AND d.company_id = i.company_id
+                       ORDER BY d.id DESC LIMIT $2) n) x
+               WHERE i.id = ANY($1)"#,
+            &ids,
+            NEWEST,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id.into(), row.skipped)).collect())
     }
 
     /// The integration that a reference means.

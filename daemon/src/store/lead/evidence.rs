@@ -6,7 +6,9 @@ use ulid::Ulid;
 use crate::{
     domain::{
         cause::Values,
-        evidence::{AttemptEvidence, DeliveryEvidence, EventEvidence, Evidence, RecordEvidence},
+        evidence::{
+            AttemptEvidence, CallEvidence, DeliveryEvidence, EventEvidence, Evidence, RecordEvidence,
+        },
         ids::{CompanyId, LeadId},
         json::Json,
     },
@@ -14,6 +16,7 @@ use crate::{
         Error, Store,
         delivery::{
             attempts::{AttemptView, AttemptsOf},
+            calls::CallRecord,
             read::DeliveryView,
         },
         lead::read::LeadStatus,
@@ -146,14 +149,32 @@ impl Store {
             url: detail.url,
             status_code: finished.and_then(|finished| finished.status_code),
             response_body: Some(body).filter(|body| !body.is_empty()),
+            calls: if detail.calls.len() > 1 {
+                detail.calls.into_iter().map(call).collect()
+            } else {
+                Vec::new()
+            },
         })
     }
 }
 
-/// What a target calls the lead's things; names that begin with an underscore are the connector's own notes.
+/// What a target calls the lead's things now; names that begin with an underscore are the connector's own notes, and
+/// those that end in a delivery's id say what is done of it.
 fn records(ids: Value) -> Vec<RecordEvidence> {
     let Value::Object(ids) = ids else { return Vec::new() };
-    let shown = ids.into_iter().filter(|(kind, _)| !kind.starts_with('_'));
+    let shown = ids.into_iter().filter(|(kind, _)| !kind.starts_with('_') && !kind.contains('.'));
     let text = |id: Value| id.as_str().map_or_else(|| id.to_string(), ToOwned::to_owned);
     shown.map(|(kind, id)| RecordEvidence { kind, id: text(id) }).collect()
+}
+
+/// A call as a document tells it.
+fn call(call: CallRecord) -> CallEvidence {
+    CallEvidence {
+        method: call.method,
+        url: call.url,
+        status: call.status,
+        duration_ms: call.duration_ms,
+        response_body: call.response_body,
+        error: call.error,
+    }
 }

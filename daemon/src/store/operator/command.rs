@@ -1,8 +1,6 @@
 //! The frame of every operator's command: one transaction that carries the change, its audit line and the answer
 //! kept for a repeat of the same request; the rest of the daemon hears of it only once it is committed.
 
-use std::fmt::Display;
-
 use jiff_sqlx::Timestamp;
 use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -13,7 +11,7 @@ use crate::{
         delivery::LaneKind,
         ids::{self, CompanyId, IntegrationId},
     },
-    store::{Change, DueHint, Error, Store, lane_kind},
+    store::{Change, DueHint, Error, Store, lane_kind, operator::refusal::Known},
 };
 
 /// Why a command is not carried out.
@@ -29,23 +27,14 @@ pub enum Refusal {
     State(String),
     #[error("{0}")]
     Exists(String),
+    /// For a reason that programs know.
+    #[error(transparent)]
+    Known(Box<Known>),
     #[error(transparent)]
     Store(#[from] Error),
 }
 
 impl Refusal {
-    /// What a request names is not there.
-    #[must_use]
-    pub fn unknown(kind: &str, reference: impl Display) -> Self {
-        let noun = kind.replace(' ', "-");
-        Self::NotFound(format!("no {kind} {reference}: `leadline {noun} list` shows those there are"))
-    }
-
-    /// What a request names by its name is there several times.
-    pub(in crate::store) fn ambiguous(kinds: &str, name: &str, ids: &[String]) -> Self {
-        Self::Invalid(format!("several {kinds} are named {name:?}: use one of the ids {}", ids.join(", ")))
-    }
-
     /// The store's error, where there is nobody to refuse anything to.
     #[must_use]
     pub fn into_store(self) -> Error {

@@ -211,7 +211,7 @@ impl Command {
         Ok(made)
     }
 
-    /// Makes locked ones that wait for a later time due now.
+    /// Makes locked ones that stand in the queue due now.
     async fn hurry(
         &mut self,
         company: CompanyId,
@@ -222,12 +222,11 @@ impl Command {
         let rows = sqlx::query!(
             r#"WITH waiting AS MATERIALIZED (
                    SELECT q.ctid AS row, row_number() OVER (ORDER BY q.delivery_id) AS n FROM due q
-                   WHERE q.integration_id = ANY($1) AND q.delivery_id = ANY($2)
-                     -- One that is due may wait for the breaker, which an operator's retry does not.
-                     AND (q.due_at > now() OR q.kind > $4))
-               UPDATE due q SET kind = $4, trigger = 'manual', operator = $3,
+                   -- Those that are due, too: they may wait for what an operator's retry does not wait for.
+                   WHERE q.integration_id = ANY($1) AND q.delivery_id = ANY($2))
+               UPDATE due q SET kind = least(q.kind, $4::smallint), trigger = 'manual', operator = $3,
                                 due_at = CASE WHEN $4::smallint = 0
-                                    THEN front_of_lane(q.integration_id, 0::smallint) ELSE now() END
+                                    THEN front_of_lane(q.integration_id, 0::smallint) ELSE least(q.due_at, now()) END
                                     + w.n * interval '1 microsecond'
                FROM waiting w WHERE q.ctid = w.row AND q.delivery_id = ANY($2)
                RETURNING q.integration_id, q.kind, q.due_at, q.delivery_id"#,

@@ -3,14 +3,41 @@
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::CompanyId,
+    domain::{
+        delivery::Reason,
+        ids::{CompanyId, DeliveryId, JobId},
+    },
     store::{
+        Error, Store,
         operator::command::{Command, Refusal},
         queue::{hold::Moved, undelivered},
     },
 };
 
 impl Command {
+    /// Skips as [`Command::skip`] does, as part of a bulk skip by which it can be undone.
+    pub async fn skip_for(
+        &mut self,
+        company: CompanyId,
+        meant: &[Uuid],
+        reason: &Reason,
+        job: Option<JobId>,
+    ) -> Result<Moved, Refusal> {
+        let moved = self.skip(company, meant, reason).await?;
+        if let Some(job) = job {
+            sqlx::query!(
+                "UPDATE delivery SET job_id = $3 WHERE company_id = $1 AND id = ANY($2)
+                   AND state = 'skipped' AND reason_code = 'skipped_by_operator'",
+                company.0,
+                meant,
+                job.uuid(),
+            )
+            .execute(&mut *self.tx)
+            .await?;
+        }
+        Ok(moved)
+    }
+
     /// Brings back deliveries of one company that operators skipped within the last 24 hours. Pending ones take their
     /// place in the line, held ones are held and dead ones dead, each for the reason that it had. Left alone are those of
     /// an erased lead, and those that a later push of their lead has made old.
@@ -46,5 +73,28 @@ impl Command {
         self.make_due(company, &those("pending")).await?;
         self.touch_all(company, &lanes);
         Ok(Moved { changed: back.len() as u64, running: 0 })
+    }
+}
+
+impl Store {
+    /// The next deliveries of a bulk skip that may still be undone.
+    pub async fn skipped_by(
+        &self,
+        job: JobId,
+        after: Option<DeliveryId>,
+        limit: i64,
+    ) -> Result<Vec<(CompanyId, DeliveryId)>, Error> {
+        let rows = sqlx::query!(
+            "SELECT company_id, id FROM delivery
+             WHERE job_id = $1 AND state = 'skipped' AND reason_code = 'skipped_by_operator'
+               AND finished_at > now() - interval '24 hours' AND ($2::uuid IS NULL OR id > $2)
+             ORDER BY id LIMIT $3",
+            job.uuid(),
+            after.map(DeliveryId::uuid),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (CompanyId(row.company_id), row.id.into())).collect())
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{raw, text, time};
+use crate::cli::columns::{Column, Row, column, id};
 
 /// A line of `audit list`.
 #[derive(Debug, Serialize)]
@@ -18,6 +19,17 @@ pub(crate) struct AuditLine {
     target: String,
     before: Option<Box<RawValue>>,
     after: Option<Box<RawValue>>,
+}
+
+impl Row for AuditLine {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("id"),
+        column("at"),
+        column("company_id").head("company").rank(1),
+        column("operator").cut(8),
+        column("action").place(101),
+        column("target").place(102).cut(12),
+    ];
 }
 
 impl AuditLine {
@@ -55,6 +67,19 @@ pub(crate) struct Notice {
     created_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
     body: Option<Box<RawValue>>,
+}
+
+impl Row for Notice {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("id"),
+        column("created_at"),
+        column("company_id").head("company").rank(2),
+        id("integration_id"),
+        column("event"),
+        column("state"),
+        column("attempts").rank(1),
+        column("error").cut(12),
+    ];
 }
 
 impl From<v1::Notice> for Notice {

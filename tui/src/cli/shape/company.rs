@@ -5,6 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 
 use super::{Flow, shapes, text, time};
+use crate::cli::columns::{Column, Row, column};
 
 /// `company create`.
 #[derive(Debug, Serialize)]
@@ -31,6 +32,17 @@ pub(crate) struct Company {
     paused_at: Option<Timestamp>,
     quiet_hours: Option<u32>,
     last_lead_at: Option<Timestamp>,
+}
+
+impl Row for Company {
+    const COLUMNS: &'static [Column<'static>] = &[
+        column("id"),
+        column("name").place(1).cut(12),
+        column("plan"),
+        column("last_lead_at").rank(1),
+        column("paused_at").rank(2),
+        column("created_at").rank(3),
+    ];
 }
 
 impl From<v1::Company> for Company {
@@ -129,6 +141,18 @@ pub(crate) struct IntakeKey {
     rate_per_second: Option<f64>,
     created_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
+}
+
+impl Row for IntakeKey {
+    const COLUMNS: &'static [Column<'static>] = &[
+        column("id"),
+        column("company_id").head("company").rank(3),
+        column("prefix"),
+        column("require_signature").head("signed").rank(2),
+        column("rate_per_second").rank(4),
+        column("created_at").rank(1),
+        column("revoked_at").rank(1),
+    ];
 }
 
 impl From<v1::IntakeKey> for IntakeKey {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{body, lead_state, raw, shapes, text, time, word};
+use crate::cli::columns::{Column, Row, column, id};
 
 /// A lead in a list.
 #[derive(Debug, Serialize)]
@@ -19,6 +20,18 @@ pub(crate) struct Lead {
     undelivered: u32,
     received_at: Option<Timestamp>,
     updated_at: Option<Timestamp>,
+}
+
+impl Row for Lead {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("uuid"),
+        column("name").place(1).cut(10),
+        column("email").place(2).cut(10),
+        column("company").place(3).cut(8),
+        column("state"),
+        column("undelivered").rank(1),
+        column("received_at").rank(2),
+    ];
 }
 
 impl From<v1::Lead> for Lead {
@@ -49,6 +62,19 @@ pub(crate) struct Found {
     state: String,
     received_at: Option<Timestamp>,
     undelivered: u32,
+}
+
+impl Row for Found {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("uuid"),
+        column("name").place(1).cut(10),
+        column("email").place(2).cut(10),
+        column("phone").place(3).rank(2),
+        column("company").place(4).cut(8),
+        column("state"),
+        column("undelivered").rank(1),
+        column("received_at").rank(3),
+    ];
 }
 
 impl From<v1::Lead> for Found {
@@ -109,6 +135,23 @@ pub(crate) struct Delivery {
     error: Option<String>,
     cause: Option<String>,
     job_id: Option<String>,
+}
+
+impl Row for Delivery {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("id"),
+        id("lead"),
+        id("integration_id"),
+        column("event").rank(6),
+        column("state").place(4),
+        column("reason").rank(1).cut(12),
+        column("attempts").rank(3),
+        column("due_at").rank(2),
+        column("lead_name").head("lead").place(1).cut(10),
+        column("company").place(2).cut(8),
+        column("integration").place(3).cut(8),
+        column("error").place(5).cut(12),
+    ];
 }
 
 impl From<v1::Delivery> for Delivery {
@@ -238,6 +281,20 @@ pub(crate) struct Job {
     finished_at: Option<Timestamp>,
 }
 
+impl Row for Job {
+    const COLUMNS: &'static [Column<'static>] = &[
+        column("id"),
+        column("state"),
+        column("operator").rank(3).cut(8),
+        column("total"),
+        column("released").rank(2),
+        column("pending"),
+        column("delivered"),
+        column("dead"),
+        column("created_at").rank(1),
+    ];
+}
+
 impl From<v1::Job> for Job {
     fn from(it: v1::Job) -> Self {
         Self {
@@ -277,6 +334,23 @@ pub(crate) struct Attempt {
     company: String,
     lead_name: Option<String>,
     lead_email: Option<String>,
+}
+
+impl Row for Attempt {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("id"),
+        id("lead"),
+        column("number").rank(5),
+        column("trigger").rank(6),
+        column("state"),
+        column("status_code").head("status").rank(2),
+        column("failure_class").head("class").rank(3),
+        column("duration_ms").rank(7),
+        column("started_at").rank(1),
+        column("error").cut(12),
+        column("lead_name").head("lead").place(1).rank(4).cut(10),
+        column("integration").place(2).cut(8),
+    ];
 }
 
 impl Attempt {

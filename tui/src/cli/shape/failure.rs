@@ -5,6 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 
 use super::{AuditLine, shapes, text, time, word};
+use crate::cli::columns::{Column, Row, column};
 
 /// A cause in `failure list` and `failure show`.
 #[derive(Debug, Serialize)]
@@ -49,6 +50,19 @@ struct Place {
 struct Quarter {
     at: Option<Timestamp>,
     deliveries: u64,
+}
+
+impl Row for Failure {
+    const COLUMNS: &'static [Column<'static>] = &[
+        column("cause"),
+        column("deliveries").place(101),
+        column("leads").place(101).rank(1),
+        column("failure_class").head("class").place(102),
+        column("text").place(103).cut(12),
+        column("integrations").place(104).rank(4).cut(12),
+        column("first_at").place(105).rank(3),
+        column("last_at").place(105).rank(2),
+    ];
 }
 
 impl From<v1::Failure> for Failure {

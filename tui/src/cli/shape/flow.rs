@@ -5,6 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 
 use super::time;
+use crate::cli::columns::{Column, Row, column};
 
 /// A flow.
 #[derive(Debug, Serialize)]
@@ -20,6 +21,19 @@ pub(crate) struct Flow {
     then: Vec<String>,
     created_at: Option<Timestamp>,
     warnings: Vec<String>,
+}
+
+impl Row for Flow {
+    const COLUMNS: &'static [Column<'static>] = &[
+        column("id").rank(2).place(104),
+        column("company_id").head("company").rank(3),
+        column("position").rank(4),
+        column("name"),
+        column("enabled").rank(1),
+        column("stop").rank(5),
+        column("when").cut(12),
+        column("then").cut(12),
+    ];
 }
 
 impl From<v1::Flow> for Flow {

@@ -3,7 +3,7 @@
 use leadline_proto::v1;
 use serde::Serialize;
 
-use super::{Delivery, shapes};
+use super::{Delivery, shapes, text};
 
 /// `delivery hold`, `release` and `skip`, or what they would do.
 #[derive(Debug, Serialize)]
@@ -12,11 +12,31 @@ pub(crate) struct Moved {
     running: u64,
     seconds: f64,
     sample: Vec<Delivery>,
+    job_id: Option<String>,
 }
 
 impl From<v1::MovedDeliveriesResponse> for Moved {
     fn from(it: v1::MovedDeliveriesResponse) -> Self {
-        Self { count: it.count, running: it.running, seconds: it.seconds, sample: shapes(it.sample) }
+        Self {
+            count: it.count,
+            running: it.running,
+            seconds: it.seconds,
+            sample: shapes(it.sample),
+            job_id: text(it.job_id),
+        }
+    }
+}
+
+/// `delivery unskip`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Unskipped {
+    count: u64,
+    left_alone: u64,
+}
+
+impl From<v1::UnskipDeliveriesResponse> for Unskipped {
+    fn from(it: v1::UnskipDeliveriesResponse) -> Self {
+        Self { count: it.count, left_alone: it.left_alone }
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{delivery::Record, shapes, text, time};
+use crate::cli::columns::{Column, Row, column, id};
 
 /// A request that the intake refused, nobody's data in it.
 #[derive(Debug, Serialize)]
@@ -38,6 +39,11 @@ impl From<v1::FieldProblem> for FieldProblem {
     fn from(it: v1::FieldProblem) -> Self {
         Self { pointer: it.pointer, detail: it.detail }
     }
+}
+
+impl Row for Refused {
+    const COLUMNS: &'static [Column<'static>] =
+        &[id("id"), column("at"), column("path").rank(1), column("status"), column("detail").cut(12)];
 }
 
 impl From<v1::Refused> for Refused {
@@ -177,8 +183,25 @@ pub(crate) struct Imported {
 #[derive(Debug, Serialize)]
 struct LineProblem {
     line: u64,
-    pointer: String,
-    detail: String,
+    errors: Vec<FieldProblem>,
+}
+
+/// [`Imported`] with a sentence for each line, as people read it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ImportedForPeople {
+    lines: u64,
+    accepted: u64,
+    duplicate: u64,
+    updated: u64,
+    refused: u64,
+    dry_run: bool,
+    problems: Vec<LineSentence>,
+}
+
+#[derive(Debug, Serialize)]
+struct LineSentence {
+    line: u64,
+    problem: String,
 }
 
 impl Imported {
@@ -197,6 +220,11 @@ impl Imported {
         self.refused
     }
 
+    /// How many lines are refused without standing among the problems.
+    pub(crate) fn hidden_problems(&self) -> u64 {
+        self.refused.saturating_sub(self.problems.len() as u64)
+    }
+
     /// Counts what became of a line.
     pub(crate) fn count(&mut self, line: v1::ImportedLine, problems_max: usize) {
         self.lines += 1;
@@ -206,8 +234,8 @@ impl Imported {
             "updated" => self.updated += 1,
             _ => self.refused += 1,
         }
-        for problem in line.problems {
-            self.note(line.number, problem.pointer, problem.detail, problems_max);
+        if !line.problems.is_empty() {
+            self.note(line.number, shapes(line.problems), problems_max);
         }
     }
 
@@ -215,12 +243,38 @@ impl Imported {
     pub(crate) fn refuse(&mut self, line: u64, detail: String, problems_max: usize) {
         self.lines += 1;
         self.refused += 1;
-        self.note(line, String::new(), detail, problems_max);
+        self.note(line, vec![FieldProblem { pointer: String::new(), detail }], problems_max);
     }
 
-    fn note(&mut self, line: u64, pointer: String, detail: String, problems_max: usize) {
+    fn note(&mut self, line: u64, errors: Vec<FieldProblem>, problems_max: usize) {
         if self.problems.len() < problems_max {
-            self.problems.push(LineProblem { line, pointer, detail });
+            let at = self.problems.partition_point(|problem| problem.line <= line);
+            self.problems.insert(at, LineProblem { line, errors });
         }
+    }
+
+    /// The same with sentences.
+    pub(crate) fn for_people(&self) -> ImportedForPeople {
+        let sentence = |it: &LineProblem| {
+            let parts: Vec<_> = it.errors.iter().map(FieldProblem::sentence).collect();
+            LineSentence { line: it.line, problem: parts.join("; ") }
+        };
+        ImportedForPeople {
+            lines: self.lines,
+            accepted: self.accepted,
+            duplicate: self.duplicate,
+            updated: self.updated,
+            refused: self.refused,
+            dry_run: self.dry_run,
+            problems: self.problems.iter().map(sentence).collect(),
+        }
+    }
+}
+
+impl FieldProblem {
+    fn sentence(&self) -> String {
+        let place =
+            self.pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~");
+        format!("{place} {}", self.detail).trim_start().to_owned()
     }
 }

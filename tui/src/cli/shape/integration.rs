@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{raw, text, time};
+use crate::cli::columns::{Column, Row, column, id};
 
 /// `integration create`: the one time, beside `rotate-secret`, that the signing secret is seen.
 #[derive(Debug, Serialize)]
@@ -57,6 +58,7 @@ pub(crate) struct Integration {
     dead: u64,
     held: u64,
     pending: u64,
+    skipped: Option<u64>,
     last_error: Option<String>,
     last_error_at: Option<Timestamp>,
     oldest_undelivered_at: Option<Timestamp>,
@@ -84,6 +86,21 @@ pub(crate) struct Integration {
     created_at: Option<Timestamp>,
 }
 
+impl Row for Integration {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("id"),
+        id("company_id"),
+        column("company").place(1).cut(8),
+        column("name").place(2).cut(8),
+        column("connector").rank(4),
+        column("badge").place(3),
+        column("last_pushed_at").rank(3),
+        column("failure_count").head("failures").rank(2),
+        column("dead").rank(1),
+        column("last_error").cut(12),
+    ];
+}
+
 impl From<v1::Integration> for Integration {
     fn from(it: v1::Integration) -> Self {
         let health = it.health.unwrap_or_default();
@@ -100,6 +117,7 @@ impl From<v1::Integration> for Integration {
             dead: health.dead,
             held: health.held,
             pending: health.pending,
+            skipped: health.skipped,
             last_error: text(health.last_error),
             last_error_at: time(health.last_error_at),
             oldest_undelivered_at: time(health.oldest_undelivered_at),

@@ -23,7 +23,7 @@ pub(crate) use delivery::{
 };
 pub(crate) use failure::{Failure, Snoozed};
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest, FlowsAsked};
-pub(crate) use hold::{Explained, Moved};
+pub(crate) use hold::{Explained, Moved, Unskipped};
 pub(crate) use intake::{Erased, ErasedPerson, Imported, Refused, Trace};
 pub(crate) use integration::{
     Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated,

@@ -160,7 +160,7 @@ fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option
         let question = format!("Retry every dead delivery of {}?", it.full_name());
         let facts =
             it.last_error_at.map(|at| format!("last error {}: {}", time::ago(shared.now, at), it.last_error));
-        let command = format!("leadline delivery retry --integration '{}'", it.reference());
+        let command = format!("leadline delivery retry --integration {}", it.id);
         (
             Target::Dead { integration: it.id.clone() },
             question,
@@ -260,7 +260,7 @@ fn moving(shared: &Shared, subject: &Subject, action: Action, it: Option<&Integr
         let it = it?;
         let target = Target::HeldOf { integration: it.id.clone() };
         let question = format!("Release everything that is held for {}?", it.full_name());
-        (target, question, Vec::new(), format!("--integration '{}'", it.reference()))
+        (target, question, Vec::new(), format!("--integration {}", it.id))
     } else {
         let ids: Vec<String> = subject.deliveries.iter().map(|c| c.delivery.clone()).collect();
         let argument = ids.join(" ");
@@ -292,7 +292,7 @@ fn push(shared: &Shared, subject: &Subject) -> Option<Confirm> {
         "the lead as it is now goes there, whatever flows say; it counts as a push of its own".to_owned(),
         "where one is on its way already, nothing is added".to_owned(),
     ];
-    let argument = it.map(|it| format!(" --integration '{}'", it.reference())).unwrap_or_default();
+    let argument = it.map(|it| format!(" --integration {}", it.id)).unwrap_or_default();
     confirm.command = format!("leadline lead push {uuid}{argument}");
     Some(confirm)
 }

@@ -19,7 +19,7 @@ impl App {
             Ok(done) => done,
             Err(error) => return self.shared.say(Tone::Bad, format!("{what}: {error}")),
         };
-        self.tell(Event::Done { done: &done }, effects);
+        self.report(Event::Done { done: &done }, effects);
         match done {
             Done::Moved { count: moved, job } => {
                 let job = if job.is_empty() { "" } else { "; a job goes through them (4)" };

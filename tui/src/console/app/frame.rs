@@ -154,7 +154,9 @@ fn crumbs(app: &App, view: View<'_>, width: u16) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
     if stack.len() == 1 {
         for (at, (name, _)) in screens::ROOTS.iter().enumerate() {
-            let text = format!("{} {name}", at + 1);
+            let dead = view.shared.in_view().map(|it| it.dead).sum::<u64>();
+            let count = if at == 1 && dead > 0 { format!(" {dead}") } else { String::new() };
+            let text = format!("{} {name}{count}", at + 1);
             spans.push(if at == app.at {
                 theme.span(Role::Strong, format!("[{text}]"))
             } else {

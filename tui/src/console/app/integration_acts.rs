@@ -8,7 +8,7 @@ use crate::console::keymap::Action;
 
 /// The question before an act on a whole integration.
 pub(super) fn question(it: &Integration, action: Action) -> Option<Confirm> {
-    let (id, name, of) = (it.id.clone(), it.full_name(), format!("'{}'", it.reference()));
+    let (id, name, of) = (it.id.clone(), it.full_name(), it.id.clone());
     let new = Confirm::new;
     let (mut confirm, facts, command) = match action {
         Action::RetryWaiting => {
@@ -84,7 +84,7 @@ fn enable(it: &Integration) -> (Confirm, Vec<String>, String) {
         confirm.choice = Some(Choice { label: "held deliveries", ways, at: 0 });
     }
     let held = count(it.held, "delivery is held", "deliveries are held");
-    let command = format!("leadline integration enable '{}'", it.reference());
+    let command = format!("leadline integration enable {}", it.id);
     (confirm, vec!["new leads are pushed again".to_owned(), held], command)
 }
 
@@ -125,7 +125,7 @@ fn rotate(it: &Integration) -> (Confirm, Vec<String>, String) {
     confirm.weight = Weight::Name(it.name.clone());
     confirm.focus = Focus::Input;
     confirm.what = format!("rotate the secret of {}", it.full_name());
-    let command = format!("leadline integration rotate-secret '{}'", it.reference());
+    let command = format!("leadline integration rotate-secret {}", it.id);
     (confirm, vec!["a new secret is made now and shown once".to_owned()], command)
 }
 
@@ -140,7 +140,7 @@ fn cut_over(it: &Integration) -> (Confirm, Vec<String>, String) {
         "! a receiver that does not know it yet refuses: test first".to_owned(),
         held,
     ];
-    (confirm, facts, format!("leadline integration cut-over '{}'", it.reference()))
+    (confirm, facts, format!("leadline integration cut-over {}", it.id))
 }
 
 fn revoke(it: &Integration) -> (Confirm, Vec<String>, String) {
@@ -166,9 +166,5 @@ fn revoke(it: &Integration) -> (Confirm, Vec<String>, String) {
         )
     };
     let confirm = Confirm::new(title, verb, question, Mutation::Revoke { integration: it.id.clone() });
-    (
-        confirm,
-        facts.map(str::to_owned).to_vec(),
-        format!("leadline integration revoke-secret '{}'", it.reference()),
-    )
+    (confirm, facts.map(str::to_owned).to_vec(), format!("leadline integration revoke-secret {}", it.id))
 }

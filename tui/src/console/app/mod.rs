@@ -118,13 +118,13 @@ impl App {
     }
 
     /// Tells every screen, also those that are covered.
-    fn tell(&mut self, event: Event<'_>, effects: &mut Vec<Effect>) {
+    fn report(&mut self, event: Event<'_>, effects: &mut Vec<Effect>) {
         let mut next = Vec::new();
         for screen in self.stacks.iter_mut().flatten() {
             screen.event(event, &mut Cx { shared: &mut self.shared, effects, next: &mut next });
         }
         if let Some(Dialog::Editor(editor)) = &mut self.dialog {
-            editor.event(&event);
+            editor.event(&event, &mut Cx { shared: &mut self.shared, effects, next: &mut next });
         }
         for next in next {
             match next {
@@ -183,18 +183,19 @@ impl App {
                 self.shared.integrations = integrations;
                 self.shared.sort();
                 self.shared.is_loaded = true;
-                self.tell(Event::Integrations, effects);
+                self.report(Event::Integrations, effects);
             }
             Msg::Changes { changed, removed } => {
                 self.shared.integrations.retain(|it| !removed.contains(&it.id));
                 for it in changed {
                     self.shared.upsert(it);
                 }
-                self.tell(Event::Integrations, effects);
+                self.shared.sort();
+                self.report(Event::Integrations, effects);
             }
             Msg::Attempts { integration, attempts, first } => {
                 let event = Event::Attempts { integration: &integration, attempts: &attempts, first };
-                self.tell(event, effects);
+                self.report(event, effects);
             }
             Msg::Answered { ticket, answer } => self.answered(ticket, &answer, effects),
             Msg::Delayed { ticket } => {
@@ -219,7 +220,7 @@ impl App {
         self.shared.conn = conn;
         if is_back {
             self.ask_companies(effects);
-            self.tell(Event::Live, effects);
+            self.report(Event::Live, effects);
             self.load(effects);
         }
     }
@@ -255,7 +256,7 @@ impl App {
             });
             confirm.estimated(ticket, estimate);
         }
-        self.tell(event, effects);
+        self.report(event, effects);
     }
 
     fn note(&mut self, outcome: Result<String, String>) {

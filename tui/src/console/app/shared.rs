@@ -66,6 +66,8 @@ pub struct Shared {
     pub daemon_version: String,
     /// Worst first, then by name and company.
     pub integrations: Vec<Integration>,
+    /// Counts every change of the integrations, so that screens take them over once.
+    pub revision: u64,
     /// The only company that is looked at.
     pub company: Option<(i64, String)>,
     pub companies: Vec<Company>,
@@ -92,6 +94,7 @@ impl Shared {
             is_loaded: false,
             daemon_version: String::new(),
             integrations: Vec::new(),
+            revision: 0,
             company: None,
             companies: Vec::new(),
             messages: VecDeque::new(),
@@ -183,6 +186,7 @@ impl Shared {
 
     /// Worst first; within a badge what has most dead, then by name.
     pub fn sort(&mut self) {
+        self.revision += 1;
         self.integrations.sort_by(|a, b| {
             let key = |it: &Integration| (it.badge, std::cmp::Reverse(it.dead));
             key(a)

@@ -133,7 +133,7 @@ fn the_command_for_what_is_seen_can_be_copied() {
     let mut app = live(80, 24);
     for (keys, command) in [
         ("! esc", "leadline integration list"),
-        ("enter !", "leadline attempt list --integration '7/hubspot-eu'"),
+        ("enter !", "leadline attempt list --integration 01I1"),
         ("esc esc 2 !", "leadline failure list"),
     ] {
         visit(&mut app, keys.trim_end_matches(" esc"));

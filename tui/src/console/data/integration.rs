@@ -98,7 +98,7 @@ pub struct Integration {
 }
 
 impl Integration {
-    /// How a command names it: `7/HubSpot` cannot be mistaken for another company's.
+    /// How the palette names it: `7/HubSpot` cannot be mistaken for another company's.
     pub fn reference(&self) -> String {
         format!("{}/{}", self.company_id, self.name)
     }

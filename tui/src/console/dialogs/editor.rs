@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
 use super::Then;
-use crate::console::data::query::{CredentialField, FlowTest, Preview};
+use crate::console::data::query::{CredentialField, FlowTest, Preview, Which};
 use crate::console::data::{Answer, Flow, Integration, Mutation, Query, Secret};
 use crate::console::keymap::Press;
 use crate::console::screen::{Cx, Event, Fetch, View};
 use crate::console::theme::Role;
-use crate::console::widgets::document::{Doc, Kind};
+use crate::console::widgets::document::{self, Doc, Kind};
 use crate::console::widgets::draw::{input, pane, popup, safe};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::page::draw_plain;
@@ -56,6 +56,8 @@ pub struct Mapping {
     person: String,
     area: TextArea,
     preview: Fetch<Preview>,
+    /// Where no lead was selected: one that died here shows more than a sample.
+    dead: Fetch<Option<(String, String)>>,
 }
 
 /// The condition of a flow, and what it makes of the last leads.
@@ -91,6 +93,7 @@ impl Editor {
             person,
             area,
             preview: Fetch::default(),
+            dead: Fetch::default(),
         })
     }
 
@@ -106,13 +109,23 @@ impl Editor {
             Self::Credentials(it) => {
                 it.fetch.ask(Query::CredentialFields { connector: it.connector.clone() }, cx);
             }
-            Self::Mapping(it) => it.look(cx),
+            Self::Mapping(it) => {
+                it.look(cx);
+                if it.lead.is_empty() {
+                    let which = Which {
+                        integration: it.integration.clone(),
+                        states: vec!["dead"],
+                        ..Which::default()
+                    };
+                    it.dead.ask(Query::Deliveries { which, after: String::new() }, cx);
+                }
+            }
             Self::Flow(it) => it.look(cx),
         }
     }
 
     /// Takes an answer in.
-    pub fn event(&mut self, event: &Event<'_>) {
+    pub fn event(&mut self, event: &Event<'_>, cx: &mut Cx<'_>) {
         match self {
             Self::Credentials(it) => {
                 let taken = it.fetch.take(event, |answer| match answer {
@@ -125,6 +138,16 @@ impl Editor {
                 }
             }
             Self::Mapping(it) => {
+                let found = it.dead.take(event, |answer| match answer {
+                    Answer::Deliveries { rows, .. } => {
+                        Some(rows.first().map(|row| (row.lead.clone(), row.person().to_owned())))
+                    }
+                    _ => None,
+                });
+                if let Some(Some((lead, person))) = it.dead.value.clone().filter(|_| found) {
+                    (it.lead, it.person) = (lead, person);
+                    it.look(cx);
+                }
                 it.preview.take(event, |answer| match answer {
                     Answer::Preview(preview) => Some((**preview).clone()),
                     _ => None,
@@ -184,8 +207,10 @@ impl Credentials {
             KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
             KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(last),
             KeyCode::Enter if press.repeat => {}
-            KeyCode::Enter if self.at < last => self.at += 1,
-            KeyCode::Enter => return self.submit(),
+            KeyCode::Enter => match self.missing() {
+                Some(at) if at != self.at => self.at = at,
+                _ => return self.submit(),
+            },
             KeyCode::Char('s') if press.ctrl => return self.submit(),
             _ => {
                 if let Some((_, input)) = self.fields.get_mut(self.at) {
@@ -194,6 +219,11 @@ impl Credentials {
             }
         }
         Then::Stay
+    }
+
+    /// A line that must be filled and is not.
+    fn missing(&self) -> Option<usize> {
+        self.fields.iter().position(|(field, input)| field.required && input.text().trim().is_empty())
     }
 
     fn submit(&self) -> Then {
@@ -238,12 +268,13 @@ impl Credentials {
             lines.push(Line::from(line));
         }
         if let Some((field, _)) = self.fields.get(self.at) {
-            lines.extend([
-                Line::default(),
-                Line::from(theme.span(Role::Quiet, safe(&field.help, width, theme))),
-            ]);
+            let mut help = Doc::default();
+            help.push(Kind::Quiet, &field.help);
+            lines.push(Line::default());
+            let help = document::fit(help.0, width, true).into_iter().take(3);
+            lines.extend(help.map(|line| Line::from(theme.span(Role::Quiet, line.text))));
         }
-        let keys = "Enter tries them   Tab next line   Esc gives up   nothing typed is shown";
+        let keys = "Enter tries them   Tab next line   Esc gives up";
         lines.extend([Line::default(), Line::from(theme.span(Role::Quiet, safe(keys, width, theme)))]);
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
         let inner = popup(frame, area, "Replace credentials", (80, height), theme);
@@ -406,12 +437,12 @@ impl FlowEditor {
             (Some(error), _) => vec![Line::from(theme.span(Role::Bad, safe(error, width, theme)))],
             (None, None) => vec![Line::from(theme.spell("Asking the last 500 leads…"))],
             (None, Some(test)) => {
-                let told = format!(
+                let reply = format!(
                     "Of the last {} leads {} would go, {} would not, {} cannot be decided.",
                     test.tested, test.sent, test.kept_away, test.failed
                 );
                 vec![
-                    Line::from(theme.span(Role::Strong, safe(&told, width, theme))),
+                    Line::from(theme.span(Role::Strong, safe(&reply, width, theme))),
                     Line::from(theme.span(Role::Bad, safe(&test.error, width, theme))),
                 ]
             }

@@ -93,7 +93,7 @@ impl<D: Dial> Actor<D> {
             Ok(watch) => watch,
             Err(failure) => return Ok(failure),
         };
-        self.tell(Msg::Conn(Conn::Live)).await?;
+        self.report(Msg::Conn(Conn::Live)).await?;
         let since = Instant::now();
         let mut live = Live::new(session);
         for (ticket, change) in &self.changes {
@@ -105,7 +105,7 @@ impl<D: Dial> Actor<D> {
                 item = watch.next() => match item {
                     Some(Ok((cursor, msg))) => {
                         self.cursor = cursor;
-                        self.tell(msg).await?;
+                        self.report(msg).await?;
                         Ok(())
                     }
                     Some(Err(failure)) => Err(failure),
@@ -133,7 +133,7 @@ impl<D: Dial> Actor<D> {
     }
 
     /// A console that is ending needs no news.
-    async fn tell(&self, msg: Msg) -> Result<(), Ended> {
+    async fn report(&self, msg: Msg) -> Result<(), Ended> {
         self.out.send(msg).await.map_err(|_| Ended)
     }
 
@@ -161,7 +161,7 @@ impl<D: Dial> Actor<D> {
         match (item, self.follow.clone()) {
             (Some(Ok(attempts)), Some(integration)) => {
                 let first = std::mem::take(&mut live.first);
-                self.tell(Msg::Attempts { integration, attempts, first }).await?;
+                self.report(Msg::Attempts { integration, attempts, first }).await?;
             }
             (Some(Err(Failure::Refused(_))), _) => live.attempts = None,
             (Some(Err(failure)), _) => return Ok(Err(failure)),
@@ -181,16 +181,16 @@ impl<D: Dial> Actor<D> {
                 match answer {
                     // Nobody learns from one slow answer that the daemon is away: its keep-alive tells.
                     Err(failure) => {
-                        self.tell(Msg::Answered { ticket, answer: Err(failure.reason()) }).await?
+                        self.report(Msg::Answered { ticket, answer: Err(failure.reason()) }).await?
                     }
-                    Ok(answer) => self.tell(Msg::Answered { ticket, answer: Ok(answer) }).await?,
+                    Ok(answer) => self.report(Msg::Answered { ticket, answer: Ok(answer) }).await?,
                 }
             }
             Outcome::Followed { integration, attempts } if self.follow.as_ref() == Some(&integration) => {
                 match attempts {
                     Ok(attempts) => (live.attempts, live.first) = (Some(attempts), true),
                     Err(failure @ Failure::Away(_)) => return Ok(Err(failure)),
-                    Err(failure) => self.tell(Msg::Refused(failure.reason())).await?,
+                    Err(failure) => self.report(Msg::Refused(failure.reason())).await?,
                 }
             }
             // Another integration was opened meanwhile.
@@ -199,7 +199,7 @@ impl<D: Dial> Actor<D> {
             Outcome::Changed { done: Err(failure @ Failure::Away(_)), .. } => return Ok(Err(failure)),
             Outcome::Changed { ticket, done } => {
                 self.changes.remove(&ticket);
-                self.tell(Msg::Done { ticket, done: done.map_err(Failure::reason) }).await?;
+                self.report(Msg::Done { ticket, done: done.map_err(Failure::reason) }).await?;
             }
         }
         Ok(Ok(()))
@@ -210,10 +210,10 @@ impl<D: Dial> Actor<D> {
         let waiting = live.streams.into_values().flatten().map(|(ticket, _)| ticket);
         for ticket in live.asked.into_iter().chain(waiting) {
             let answer = Err("the connection was lost; try again".to_owned());
-            self.tell(Msg::Answered { ticket, answer }).await?;
+            self.report(Msg::Answered { ticket, answer }).await?;
         }
         for ticket in self.changes.keys() {
-            self.tell(Msg::Delayed { ticket: *ticket }).await?;
+            self.report(Msg::Delayed { ticket: *ticket }).await?;
         }
         Ok(())
     }
@@ -224,15 +224,15 @@ impl<D: Dial> Actor<D> {
             Failure::Away(error) | Failure::Refused(error) => {
                 let (wait, attempt) = self.backoff.next(rand::random_range(-1.0..=1.0));
                 let retry_at = Timestamp::now() + SignedDuration::try_from(wait).unwrap_or_default();
-                self.tell(Msg::Conn(Conn::Lost { error, retry_at, attempt })).await?;
+                self.report(Msg::Conn(Conn::Lost { error, retry_at, attempt })).await?;
                 Some(Instant::now() + wait)
             }
             Failure::Denied(reason) => {
-                self.tell(Msg::Conn(Conn::Denied(reason))).await?;
+                self.report(Msg::Conn(Conn::Denied(reason))).await?;
                 None
             }
             Failure::Incompatible(reason) => {
-                self.tell(Msg::Conn(Conn::Incompatible(reason))).await?;
+                self.report(Msg::Conn(Conn::Incompatible(reason))).await?;
                 None
             }
         };
@@ -248,17 +248,17 @@ impl<D: Dial> Actor<D> {
                 command = self.commands.recv() => match command.ok_or(Ended)? {
                     Command::Reconnect => {
                         self.backoff.reset();
-                        return self.tell(Msg::Conn(Conn::Connecting)).await;
+                        return self.report(Msg::Conn(Conn::Connecting)).await;
                     }
                     Command::Follow(integration) => self.follow = integration,
                     Command::Ask { ticket, .. } => {
                         let answer = Err("not connected".to_owned());
-                        self.tell(Msg::Answered { ticket, answer }).await?;
+                        self.report(Msg::Answered { ticket, answer }).await?;
                     }
                     Command::Mutate { ticket, mutation } => {
                         let request_id = Ulid::generate().to_string();
                         self.changes.insert(ticket, Change { request_id, mutation });
-                        self.tell(Msg::Delayed { ticket }).await?;
+                        self.report(Msg::Delayed { ticket }).await?;
                     }
                 },
             }

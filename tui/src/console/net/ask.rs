@@ -20,9 +20,9 @@ const HITS: u32 = 50;
 pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure> {
     Ok(match query {
         Query::Detail { attempt } => {
-            let told = client.get_attempt(v1::GetAttemptRequest { id: attempt }).await?;
-            let attempt = convert::attempt(told.attempt.unwrap_or_default());
-            let detail = convert::detail(&attempt, told.detail.unwrap_or_default());
+            let reply = client.get_attempt(v1::GetAttemptRequest { id: attempt }).await?;
+            let attempt = convert::attempt(reply.attempt.unwrap_or_default());
+            let detail = convert::detail(&attempt, reply.detail.unwrap_or_default());
             Answer::Detail(Box::new((attempt, detail)))
         }
         Query::Estimate(mutation) => Answer::Estimate(change::estimate(client, *mutation).await?),
@@ -30,8 +30,8 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         Query::OlderAttempts { integration, after } => {
             let page = Some(v1::Page { limit: 50, after });
             let request = v1::ListAttemptsRequest { integration, page, ..Default::default() };
-            let told = client.list_attempts(request).await?;
-            Answer::Attempts(told.attempts.into_iter().map(convert::attempt).collect())
+            let reply = client.list_attempts(request).await?;
+            Answer::Attempts(reply.attempts.into_iter().map(convert::attempt).collect())
         }
         Query::Find { text, company } => find(client, text, company).await?,
         Query::Lead { uuid, company } => Answer::Lead(Box::new(lead(client, uuid, company).await?)),
@@ -39,48 +39,49 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         Query::Causes { company } => {
             let company = company.map(reference).unwrap_or_default();
             let request = v1::ListFailuresRequest { company, page_size: PAGE, ..Default::default() };
-            let told = client.list_failures(request).await?;
-            let rows = told.failures.into_iter().map(convert::cause).collect();
-            Answer::Causes { rows, snoozed: told.snoozed }
+            let reply = client.list_failures(request).await?;
+            let rows = reply.failures.into_iter().map(convert::cause).collect();
+            Answer::Causes { rows, snoozed: reply.snoozed }
         }
         Query::Jobs => {
             let page = Some(v1::Page { limit: PAGE, after: String::new() });
-            let told = client.list_jobs(v1::ListJobsRequest { page }).await?;
-            Answer::Jobs(told.jobs.into_iter().map(convert::job).collect())
+            let reply = client.list_jobs(v1::ListJobsRequest { page }).await?;
+            Answer::Jobs(reply.jobs.into_iter().map(convert::job).collect())
         }
         Query::Activity { company, before } => {
             let company = company.map(reference).unwrap_or_default();
             let before = before.map(convert::timestamp);
-            let told =
+            let reply =
                 client.list_activity(v1::ListActivityRequest { company, page_size: 100, before }).await?;
-            Answer::Activity(told.activities.into_iter().filter_map(convert::activity).collect())
+            Answer::Activity(reply.activities.into_iter().filter_map(convert::activity).collect())
         }
         Query::System => {
-            let told = client.get_system(v1::GetSystemRequest {}).await?;
-            Answer::System(Box::new(convert::system(told)))
+            let reply = client.get_system(v1::GetSystemRequest {}).await?;
+            Answer::System(Box::new(convert::system(reply)))
         }
         Query::Companies => {
             let page = Some(v1::Page { limit: crate::client::PAGE_MAX, after: String::new() });
-            let told = client.list_companies(v1::ListCompaniesRequest { page, ..Default::default() }).await?;
-            Answer::Companies(told.companies.into_iter().map(convert::company).collect())
+            let reply =
+                client.list_companies(v1::ListCompaniesRequest { page, ..Default::default() }).await?;
+            Answer::Companies(reply.companies.into_iter().map(convert::company).collect())
         }
         Query::Company { id } => Answer::Company(Box::new(company(client, id).await?)),
         Query::Preview { integration, lead, mapping } => preview(client, integration, lead, mapping).await?,
         Query::CredentialFields { connector } => {
-            let told = client.list_connectors(v1::ListConnectorsRequest {}).await?;
-            let found = told.connectors.into_iter().find(|it| it.name == connector).unwrap_or_default();
+            let reply = client.list_connectors(v1::ListConnectorsRequest {}).await?;
+            let found = reply.connectors.into_iter().find(|it| it.name == connector).unwrap_or_default();
             Answer::CredentialFields(found.credentials.into_iter().map(convert::credential_field).collect())
         }
         Query::Flows { company } => {
             let request = v1::ListFlowsRequest { company: company.to_string(), limit: PAGE };
-            let told = client.list_flows(request).await?;
-            Answer::Flows(told.flows.into_iter().map(convert::flow).collect())
+            let reply = client.list_flows(request).await?;
+            Answer::Flows(reply.flows.into_iter().map(convert::flow).collect())
         }
         Query::TestFlow { flow, when } => {
             let request = v1::TestFlowRequest { flow, when, ..Default::default() };
-            let told = client.test_flow(request).await?;
-            let error = told.errors.first().map(|error| error.error.clone()).unwrap_or_default();
-            let v1::TestFlowResponse { tested, sent, kept_away, failed, .. } = told;
+            let reply = client.test_flow(request).await?;
+            let error = reply.errors.first().map(|error| error.error.clone()).unwrap_or_default();
+            let v1::TestFlowResponse { tested, sent, kept_away, failed, .. } = reply;
             Answer::FlowTest(FlowTest { tested, sent, kept_away, failed, error })
         }
     })
@@ -96,8 +97,8 @@ async fn evidence(
 ) -> Result<Answer, Failure> {
     let format = if json { v1::EvidenceFormat::Json } else { v1::EvidenceFormat::Markdown };
     let request = v1::GetEvidenceRequest { uuid, company: reference(company), format: format.into(), mask };
-    let told = client.get_evidence(request).await?;
-    Ok(Answer::Document(String::from_utf8_lossy(&told.document).into_owned()))
+    let reply = client.get_evidence(request).await?;
+    Ok(Answer::Document(String::from_utf8_lossy(&reply.document).into_owned()))
 }
 
 /// A company by its id; 0 is none.
@@ -116,9 +117,9 @@ async fn deliveries(client: &Client, which: Which, after: String) -> Result<Answ
     };
     let page = Some(v1::Page { limit: PAGE, after });
     let request = v1::ListDeliveriesRequest { filter: Some(filter), page };
-    let told = client.list_deliveries(request).await?;
-    let rows = told.deliveries.into_iter().map(convert::delivery).collect();
-    Ok(Answer::Deliveries { rows, next: told.next_page_token })
+    let reply = client.list_deliveries(request).await?;
+    let rows = reply.deliveries.into_iter().map(convert::delivery).collect();
+    Ok(Answer::Deliveries { rows, next: reply.next_page_token })
 }
 
 /// What the text finds; without one, the newest leads.
@@ -126,11 +127,11 @@ async fn find(client: &Client, text: String, company: Option<i64>) -> Result<Ans
     let company = company.map(reference).unwrap_or_default();
     let page = Some(v1::Page { limit: HITS, after: String::new() });
     let (leads, next) = if text.is_empty() {
-        let told = client.list_leads(v1::ListLeadsRequest { company, page, ..Default::default() }).await?;
-        (told.leads, told.next_page_token)
+        let reply = client.list_leads(v1::ListLeadsRequest { company, page, ..Default::default() }).await?;
+        (reply.leads, reply.next_page_token)
     } else {
-        let told = client.find_leads(v1::FindLeadsRequest { text, company, page }).await?;
-        (told.leads, told.next_page_token)
+        let reply = client.find_leads(v1::FindLeadsRequest { text, company, page }).await?;
+        (reply.leads, reply.next_page_token)
     };
     let rows = leads.into_iter().map(convert::lead).collect();
     Ok(Answer::Leads { rows, more: !next.is_empty() })
@@ -148,9 +149,9 @@ async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, F
         let why = if is_plain {
             String::new()
         } else {
-            let told = client.explain_delivery(v1::ExplainDeliveryRequest { id: delivery.id.clone() }).await;
+            let reply = client.explain_delivery(v1::ExplainDeliveryRequest { id: delivery.id.clone() }).await;
             // One that is gone meanwhile is shown without.
-            told.map(|told| told.why).unwrap_or_default()
+            reply.map(|reply| reply.why).unwrap_or_default()
         };
         Explained { delivery, why }
     };
@@ -169,12 +170,12 @@ async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, F
 
 /// A company's page, with the posts that the intake refused of each of its keys.
 async fn company(client: &Client, id: i64) -> Result<CompanyPage, Failure> {
-    let told = client.get_company_page(v1::GetCompanyPageRequest { company: id.to_string() }).await?;
-    let refused = told.keys.iter().map(|key| {
+    let reply = client.get_company_page(v1::GetCompanyPageRequest { company: id.to_string() }).await?;
+    let refused = reply.keys.iter().map(|key| {
         let page = Some(v1::Page { limit: 20, after: String::new() });
         let request = v1::ListRefusalsRequest { key: key.id.clone(), page };
         let prefix = key.prefix.clone();
-        async move { client.list_refusals(request).await.map(|told| (prefix, told.refusals)) }
+        async move { client.list_refusals(request).await.map(|reply| (prefix, reply.refusals)) }
     });
     let mut posts = Vec::new();
     for listed in join_all(refused).await {
@@ -185,16 +186,16 @@ async fn company(client: &Client, id: i64) -> Result<CompanyPage, Failure> {
     let last: BTreeMap<String, _> =
         posts.iter().rev().map(|post| (post.key_prefix.clone(), post.at)).collect();
     posts.truncate(20);
-    let keys = told.keys.into_iter().map(|key| {
+    let keys = reply.keys.into_iter().map(|key| {
         let refused_at = last.get(&key.prefix).copied().flatten();
         convert::key(key, refused_at)
     });
     Ok(CompanyPage {
         keys: keys.collect(),
-        company: convert::company(told.company.unwrap_or_default()),
-        leads_24h: told.leads_24h,
-        refused_24h: told.refused_24h,
-        flows: told.flows.into_iter().map(convert::flow).collect(),
+        company: convert::company(reply.company.unwrap_or_default()),
+        leads_24h: reply.leads_24h,
+        refused_24h: reply.refused_24h,
+        flows: reply.flows.into_iter().map(convert::flow).collect(),
         refused: posts,
     })
 }
@@ -206,15 +207,15 @@ async fn preview(
     mapping: Option<String>,
 ) -> Result<Answer, Failure> {
     let request = v1::PreviewIntegrationRequest { integration, lead, mapping, ..Default::default() };
-    let told = client.preview_integration(request).await?;
-    let (line, body) = match told.request {
+    let reply = client.preview_integration(request).await?;
+    let (line, body) = match reply.request {
         Some(request) => (format!("{} {}", request.method, request.url), request.body),
-        None => (told.outcome, Vec::new()),
+        None => (reply.outcome, Vec::new()),
     };
     Ok(Answer::Preview(Box::new(Preview {
-        canonical: told.canonical,
+        canonical: reply.canonical,
         request: line,
         body,
-        error: told.error,
+        error: reply.error,
     })))
 }

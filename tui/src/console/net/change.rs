@@ -36,12 +36,12 @@ pub(super) async fn estimate(client: &Client, mutation: Mutation) -> Result<Esti
             let (ids, filter) = select(target);
             let request =
                 v1::RetryDeliveriesRequest { ids, filter, re_render, dry_run: true, ..Default::default() };
-            let told = client.retry_deliveries(request).await?;
-            (told.count, told.seconds, told.sample)
+            let reply = client.retry_deliveries(request).await?;
+            (reply.count, reply.seconds, reply.sample)
         }
         mutation => {
-            let told = move_deliveries(client, mutation, String::new(), true).await?;
-            (told.count, told.seconds, told.sample)
+            let reply = move_deliveries(client, mutation, String::new(), true).await?;
+            (reply.count, reply.seconds, reply.sample)
         }
     };
     let sample = sample.into_iter().map(|it| convert::delivery(it).person().to_owned()).collect();
@@ -89,20 +89,20 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
             let (ids, filter) = select(target);
             let request =
                 v1::RetryDeliveriesRequest { request_id, ids, filter, re_render, ..Default::default() };
-            let told = client.retry_deliveries(request).await?;
-            Done::Moved { count: told.count, job: told.job_id }
+            let reply = client.retry_deliveries(request).await?;
+            Done::Moved { count: reply.count, job: reply.job_id }
         }
         Mutation::Hold(_) | Mutation::Release(_) | Mutation::Skip(_) => {
-            let told = move_deliveries(client, mutation, request_id, false).await?;
-            Done::Moved { count: told.count, job: String::new() }
+            let reply = move_deliveries(client, mutation, request_id, false).await?;
+            Done::Moved { count: reply.count, job: String::new() }
         }
         Mutation::Push { lead, company, integration } => {
             let company = if company == 0 { String::new() } else { company.to_string() };
             let integration = integration.unwrap_or_default();
             let request =
                 v1::PushLeadsRequest { request_id, lead, company, integration, ..Default::default() };
-            let told = client.push_leads(request).await?;
-            Done::Moved { count: told.pushed.len() as u64, job: told.job_id }
+            let reply = client.push_leads(request).await?;
+            Done::Moved { count: reply.pushed.len() as u64, job: reply.job_id }
         }
         Mutation::Snooze { cause, hours } => {
             let span = SignedDuration::from_hours(i64::from(hours));
@@ -111,11 +111,11 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
             Done::Noted(Vec::new())
         }
         Mutation::CancelJob { job } => {
-            let told = client.cancel_job(v1::CancelJobRequest { request_id, id: job }).await?;
-            let left = told.total.saturating_sub(told.released + told.left_alone);
+            let reply = client.cancel_job(v1::CancelJobRequest { request_id, id: job }).await?;
+            let left = reply.total.saturating_sub(reply.released + reply.left_alone);
             Done::Noted(vec![format!(
                 "{left} stay as they were; {} are in the queue or pushed",
-                told.released
+                reply.released
             )])
         }
         Mutation::FlowWhen { flow, when } => {
@@ -137,8 +137,8 @@ async fn integration(client: &Client, request_id: String, mutation: Mutation) ->
         Mutation::Enable { integration, held } => {
             let held = held.word().to_owned();
             let request = v1::EnableIntegrationRequest { request_id, integration, held };
-            let told = client.enable_integration(request).await?;
-            Done::Enabled { integration: known(told.integration)?, held: told.held }
+            let reply = client.enable_integration(request).await?;
+            Done::Enabled { integration: known(reply.integration)?, held: reply.held }
         }
         Mutation::Disable { integration } => {
             let request = v1::DisableIntegrationRequest { request_id, integration };
@@ -176,9 +176,9 @@ async fn rotate(
     let signing_secret = String::new();
     let request =
         v1::RotateSecretRequest { request_id, integration, grace_seconds, signing_secret, staged, hold };
-    let told = client.rotate_secret(request).await?;
-    let secret = Some(told.signing_secret).filter(|secret| !secret.is_empty()).map(Secret::new);
-    Ok(Done::Rotated { integration: known(told.integration)?, secret })
+    let reply = client.rotate_secret(request).await?;
+    let secret = Some(reply.signing_secret).filter(|secret| !secret.is_empty()).map(Secret::new);
+    Ok(Done::Rotated { integration: known(reply.integration)?, secret })
 }
 
 /// The attempt of a test or a probe, once it has finished.
@@ -189,8 +189,8 @@ async fn finished(client: &Client, attempt: String) -> Result<crate::console::da
 
 async fn test(client: &Client, request_id: String, integration: String) -> Result<Done, Failure> {
     let request = v1::TestIntegrationRequest { request_id, integration: integration.clone() };
-    let told = client.test_integration(request).await?;
-    let attempt = finished(client, told.attempt_id).await?;
+    let reply = client.test_integration(request).await?;
+    let attempt = finished(client, reply.attempt_id).await?;
     Ok(Done::Tested {
         integration,
         state: attempt.state,
@@ -209,8 +209,8 @@ async fn credentials(
 ) -> Result<Done, Failure> {
     let credentials = json.reveal().to_owned();
     let request = v1::SetCredentialsRequest { request_id, integration: integration.clone(), credentials };
-    let told = client.set_credentials(request).await?;
-    let attempt = finished(client, told.attempt_id).await?;
+    let reply = client.set_credentials(request).await?;
+    let attempt = finished(client, reply.attempt_id).await?;
     let is_kept = attempt.state == crate::console::data::AttemptState::Delivered;
     let error = match (is_kept, attempt.error.is_empty()) {
         (true, _) => String::new(),
@@ -236,7 +236,7 @@ async fn mapping(
     let saved = client.update_integration(request).await?;
     let check = v1::CheckIntegrationRequest { request_id: String::new(), integration: integration.clone() };
     match client.check_integration(check).await {
-        Ok(told) => finished(client, told.attempt_id).await.map(drop)?,
+        Ok(reply) => finished(client, reply.attempt_id).await.map(drop)?,
         // Where there is nothing to compare with, the saved one stands.
         Err(_) => return Ok(changed(saved)),
     }

@@ -66,8 +66,8 @@ impl Session for Client {
         let client = self.clone();
         Box::pin(async move {
             let stream = client.watch_attempts(&integration).await?;
-            let attempts = |told: v1::WatchAttemptsResponse| {
-                told.attempts.into_iter().map(convert::attempt).collect::<Vec<_>>()
+            let attempts = |reply: v1::WatchAttemptsResponse| {
+                reply.attempts.into_iter().map(convert::attempt).collect::<Vec<_>>()
             };
             Ok(stream.map(move |item| item.map(attempts).map_err(Failure::from)).boxed())
         })

@@ -30,7 +30,7 @@ pub fn plain(text: impl Into<String>) -> Cell {
 }
 
 /// Text in a meaning.
-pub fn told(role: Role, text: impl Into<String>) -> Cell {
+pub fn styled(role: Role, text: impl Into<String>) -> Cell {
     Cell { text: text.into(), role }
 }
 
@@ -119,9 +119,9 @@ pub fn fitting<R>(
     is_one_company: bool,
     is_one_integration: bool,
 ) -> Vec<(&Column<R>, usize)> {
-    let is_told =
+    let is_needed =
         |c: &&Column<R>| !(c.is_company && is_one_company || c.is_integration && is_one_integration);
-    let mut shown: Vec<&Column<R>> = columns.iter().filter(is_told).collect();
+    let mut shown: Vec<&Column<R>> = columns.iter().filter(is_needed).collect();
     let least = |shown: &[&Column<R>]| shown.iter().map(|c| c.least() + 1).sum::<usize>().saturating_sub(1);
     while least(&shown) > width {
         let Some(at) = (0..shown.len()).max_by_key(|at| (shown[*at].priority, *at)) else { break };

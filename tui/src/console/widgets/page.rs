@@ -74,7 +74,7 @@ impl Page {
         let lines = document::fit(doc.0, width, self.wrap);
         let rows = usize::from(area.height).saturating_sub(2);
         let most = lines.len().saturating_sub(rows);
-        self.most.set(most.max(if has_focus { 0 } else { self.most.get() }));
+        self.most.set(most);
         self.rows.set(rows);
         let start = self.scroll.min(most);
         let sections =

@@ -16,7 +16,7 @@ use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::attempt::{AttemptScreen, document, subject_of};
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::draw::{pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
@@ -67,20 +67,20 @@ pub const COLUMNS: [Column<Activity>; 6] = [
         .by(|a, b| a.company.cmp(&b.company)),
     column("what", "WHAT", Width::Share(12, 26), 0, |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(&*it.integration),
-        What::Act(it) => told(Role::Accent, it.operator.clone()),
+        What::Act(it) => styled(Role::Accent, it.operator.clone()),
     }),
     column("state", "STATE", Width::Share(11, 26), 0, |it: &Activity, look| match &it.what {
         What::Attempt(it) => {
             let (glyph, role) = look.theme.attempt(it.state);
-            told(role, format!("{glyph} {}", it.state.word()))
+            styled(role, format!("{glyph} {}", it.state.word()))
         }
-        What::Act(it) => told(Role::Accent, it.action.clone()),
+        What::Act(it) => styled(Role::Accent, it.action.clone()),
     }),
     column("lead", "LEAD", Width::Share(10, 24), 1, |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(it.person()),
         What::Act(_) => plain(""),
     }),
-    column("told", "WHAT CAME OF IT", Width::Share(10, 200), 0, |it: &Activity, _| match &it.what {
+    column("outcome", "WHAT CAME OF IT", Width::Share(10, 200), 0, |it: &Activity, _| match &it.what {
         What::Attempt(it) if it.state == AttemptState::Failed => plain(&*it.error),
         What::Attempt(it) => {
             let status = it.status.map(|status| status.to_string()).unwrap_or_default();

@@ -68,10 +68,10 @@ impl CompanyScreen {
     }
 
     fn name(&self, shared: &Shared) -> String {
-        let told = self.fetch.value.as_ref().map(|page| page.company.name.clone());
+        let reply = self.fetch.value.as_ref().map(|page| page.company.name.clone());
         let seen =
             || shared.integrations.iter().find(|it| it.company_id == self.id).map(|it| it.company.clone());
-        told.or_else(seen).unwrap_or_else(|| format!("company {}", self.id))
+        reply.or_else(seen).unwrap_or_else(|| format!("company {}", self.id))
     }
 }
 
@@ -145,7 +145,7 @@ impl Screen for CompanyScreen {
         let rows = u16::try_from(self.table.rows.len()).unwrap_or(u16::MAX).saturating_add(3).max(4);
         let rows = rows.min(area.height * 2 / 5);
         let [top, bottom] = Layout::vertical([Constraint::Min(0), Constraint::Length(rows)]).areas(area);
-        let doc = self.told(view);
+        let doc = self.describe(view);
         let title = vec![theme.span(Role::Strong, safe(&self.name(view.shared), 60, theme))];
         self.page.draw(doc, title, self.is_page, theme, frame, top);
         let title = vec![
@@ -179,7 +179,7 @@ impl Screen for CompanyScreen {
 }
 
 impl CompanyScreen {
-    fn told(&self, view: View<'_>) -> Doc {
+    fn describe(&self, view: View<'_>) -> Doc {
         let (now, zone) = (view.shared.now, &view.shared.setup.zone);
         let mut doc = Doc::default();
         if let Some(error) = &self.fetch.error {
@@ -203,7 +203,7 @@ impl CompanyScreen {
             );
         }
         doc.field("last lead", &last);
-        doc.field("24 hours", &format!("{} leads, {} posts refused", page.leads_24h, page.refused_24h));
+        doc.field("24 hours", &format!("{} leads, {} refused", page.leads_24h, page.refused_24h));
         doc.field(
             "plan",
             &format!("{}{}", company.plan, if company.paused_at.is_some() { ", PAUSED" } else { "" }),

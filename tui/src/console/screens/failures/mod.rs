@@ -19,7 +19,7 @@ use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::{Role, Theme};
-use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::page::Page;
@@ -57,7 +57,7 @@ impl Row for Cause {
 pub const COLUMNS: [Column<Cause>; 9] = [
     column("dead", "DEAD", Width::Fixed(6), 0, |it: &Cause, look| {
         let sign = look.theme.pick("✗", "x");
-        told(Role::Bad, format!("{sign} {}", it.dead))
+        styled(Role::Bad, format!("{sign} {}", it.dead))
     })
     .by(|a, b| b.dead.cmp(&a.dead)),
     column("cause", "CAUSE", Width::Share(20, 70), 0, |it: &Cause, _| plain(&*it.text))

@@ -69,13 +69,13 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
 }
 
 fn advice(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
-    let doc = it.causes.current().map(|cause| told(cause, view)).unwrap_or_default();
+    let doc = it.causes.current().map(|cause| describe(cause, view)).unwrap_or_default();
     let title = vec![view.theme.span(Role::Strong, "What it is, and what to do")];
     it.guide.draw(doc, title, it.pane == Pane::Guide, view.theme, frame, area);
 }
 
 /// A cause in words: what it means, what to press, what changed before it began, the newest error.
-fn told(it: &Cause, view: View<'_>) -> Doc {
+fn describe(it: &Cause, view: View<'_>) -> Doc {
     let zone = &view.shared.setup.zone;
     let mut doc = Doc::default();
     doc.push(Kind::Strong, &it.text);

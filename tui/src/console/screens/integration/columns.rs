@@ -2,7 +2,7 @@
 
 use crate::console::data::{Attempt, Delivery, DeliveryState};
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::draw::without_phrase;
 use crate::console::widgets::time;
 
@@ -16,7 +16,7 @@ pub const ATTEMPTS: [Column<Attempt>; 8] = [
         .by(|a, b| a.person().cmp(b.person())),
     column("state", "STATE", Width::Fixed(11), 0, |it: &Attempt, look| {
         let (glyph, role) = look.theme.attempt(it.state);
-        told(role, format!("{glyph} {}", it.state.word()))
+        styled(role, format!("{glyph} {}", it.state.word()))
     })
     .by(|a, b| a.state.word().cmp(b.state.word())),
     column("code", "CODE", Width::Fixed(4), 0, |it: &Attempt, _| {
@@ -52,7 +52,7 @@ pub const DELIVERIES: [Column<Delivery>; 8] = [
     column("state", "STATE", Width::Fixed(11), 0, |it: &Delivery, look| {
         let (glyph, role) = look.theme.delivery(it.state);
         let word = if it.running { "running" } else { it.state.word() };
-        told(role, format!("{glyph} {word}"))
+        styled(role, format!("{glyph} {word}"))
     })
     .by(|a, b| a.state.cmp(&b.state)),
     column("since", "SINCE", Width::Fixed(7), 2, |it: &Delivery, look| plain(time::age(look.now, it.at())))
@@ -62,7 +62,9 @@ pub const DELIVERIES: [Column<Delivery>; 8] = [
         .by(|a, b| b.attempts.cmp(&a.attempts)),
     column("next", "NEXT", Width::Fixed(8), 3, |it: &Delivery, look| match (it.state, it.due_at) {
         (DeliveryState::Pending, Some(at)) => plain(time::until(look.now, at)),
-        (DeliveryState::Dead, Some(at)) => told(Role::Quiet, format!("sweep {}", time::until(look.now, at))),
+        (DeliveryState::Dead, Some(at)) => {
+            styled(Role::Quiet, format!("sweep {}", time::until(look.now, at)))
+        }
         _ => plain("-"),
     }),
     column("why", "WHY", Width::Share(20, 200), 1, |it: &Delivery, _| plain(it.because())),

@@ -151,7 +151,7 @@ fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
     let (theme, zone, has_focus) = (view.theme, &view.shared.setup.zone, it.pane == Pane::Page);
     let title = |text: &str| vec![theme.span(Role::Strong, text.to_owned())];
     if it.shows_deliveries {
-        let doc = it.deliveries.current().map(|delivery| told(delivery, view)).unwrap_or_default();
+        let doc = it.deliveries.current().map(|delivery| describe(delivery, view)).unwrap_or_default();
         return it.page.draw(doc, title("Delivery"), has_focus, theme, frame, area);
     }
     let Some(attempt) = it.attempts.current() else {
@@ -189,7 +189,7 @@ fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
 fn below(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let (theme, zone, has_focus) = (view.theme, &view.shared.setup.zone, it.pane == Pane::Page);
     let (name, doc) = if it.shows_deliveries {
-        ("Delivery", it.deliveries.current().map(|delivery| told(delivery, view)).unwrap_or_default())
+        ("Delivery", it.deliveries.current().map(|delivery| describe(delivery, view)).unwrap_or_default())
     } else {
         let doc = it.attempts.current().map(|attempt| {
             document::whole(attempt, it.details.of(&attempt.id), it.details.error(&attempt.id), zone)
@@ -200,7 +200,7 @@ fn below(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Re
 }
 
 /// A delivery in words.
-pub(super) fn told(it: &Delivery, view: View<'_>) -> Doc {
+pub(super) fn describe(it: &Delivery, view: View<'_>) -> Doc {
     let zone = &view.shared.setup.zone;
     let moment = |at: Option<jiff::Timestamp>| at.map(|at| time::moment(at, zone)).unwrap_or_default();
     let mut doc = Doc::default();

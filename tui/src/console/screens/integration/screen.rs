@@ -138,7 +138,7 @@ impl Screen for IntegrationScreen {
     }
 
     fn command(&self, _: &Shared) -> String {
-        let of = format!("'{}/{}'", self.company_id, self.name);
+        let of = &self.id;
         if self.shows_deliveries {
             format!("leadline delivery list --undelivered --integration {of}")
         } else {

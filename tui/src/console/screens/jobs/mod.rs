@@ -17,7 +17,7 @@ use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::draw::{pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
@@ -53,7 +53,7 @@ pub const COLUMNS: [Column<Job>; 9] = [
     })
     .by(|a, b| b.created_at.cmp(&a.created_at)),
     column("state", "STATE", Width::Fixed(9), 0, |it: &Job, _| {
-        told(if it.state == "running" { Role::Accent } else { Role::Plain }, &*it.state)
+        styled(if it.state == "running" { Role::Accent } else { Role::Plain }, &*it.state)
     })
     .by(|a, b| a.state.cmp(&b.state)),
     column("kind", "WHAT", Width::Fixed(6), 1, |it: &Job, _| plain(&*it.kind)),
@@ -64,11 +64,11 @@ pub const COLUMNS: [Column<Job>; 9] = [
         plain(format!("{}{} {done}/{}", full.repeat(filled), rest.repeat(8 - filled), it.total))
     }),
     column("delivered", "DELIVERED", Width::Fixed(9), 1, |it: &Job, _| {
-        told(Role::Good, it.delivered.to_string())
+        styled(Role::Good, it.delivered.to_string())
     })
     .right(),
     column("dead", "DEAD", Width::Fixed(5), 1, |it: &Job, _| {
-        told(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
+        styled(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
     })
     .right(),
     column("pending", "PENDING", Width::Fixed(7), 2, |it: &Job, _| plain(it.pending.to_string())).right(),

@@ -20,7 +20,7 @@ use crate::console::screens::attempt::AttemptScreen;
 use crate::console::screens::integration::chosen_delivery;
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::page::Page;
@@ -54,7 +54,7 @@ pub const COLUMNS: [Column<Explained>; 6] = [
     }),
     column("state", "STATE", Width::Fixed(11), 0, |it: &Explained, look| {
         let (glyph, role) = look.theme.delivery(it.delivery.state);
-        told(
+        styled(
             role,
             format!("{glyph} {}", if it.delivery.running { "running" } else { it.delivery.state.word() }),
         )
@@ -68,7 +68,7 @@ pub const COLUMNS: [Column<Explained>; 6] = [
         plain(time::age(look.now, it.delivery.at()))
     }),
     column("why", "WHY", Width::Share(36, 250), 0, |it: &Explained, _| match it.why.as_str() {
-        "" => told(Role::Quiet, it.delivery.because().to_owned()),
+        "" => styled(Role::Quiet, it.delivery.because().to_owned()),
         why => plain(why),
     }),
 ];
@@ -200,8 +200,8 @@ impl LeadScreen {
         let it = self.table.current()?;
         let flows = self.flows.value.as_ref()?;
         let here = |flow: &&Flow| flow.targets.iter().any(|(id, _)| *id == it.delivery.integration_id);
-        let told = format!("{} {}", it.delivery.reason, it.why);
-        flows.iter().filter(here).find(|flow| told.contains(&flow.name)).or_else(|| flows.iter().find(here))
+        let reply = format!("{} {}", it.delivery.reason, it.why);
+        flows.iter().filter(here).find(|flow| reply.contains(&flow.name)).or_else(|| flows.iter().find(here))
     }
 }
 

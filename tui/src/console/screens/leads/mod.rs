@@ -15,7 +15,7 @@ use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Sorts, Subject, Typed, View};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::draw::{input, pane, safe};
 use crate::console::widgets::filter::Fields;
 use crate::console::widgets::input::Input;
@@ -53,11 +53,11 @@ pub const COLUMNS: [Column<Lead>; 7] = [
         .company()
         .by(|a, b| a.company.cmp(&b.company)),
     column("state", "STATE", Width::Fixed(9), 1, |it: &Lead, _| {
-        told(if it.state == "complete" { Role::Good } else { Role::Warn }, &*it.state)
+        styled(if it.state == "complete" { Role::Good } else { Role::Warn }, &*it.state)
     })
     .by(|a, b| a.state.cmp(&b.state)),
     column("open", "OPEN", Width::Fixed(4), 2, |it: &Lead, _| {
-        told(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
+        styled(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
     })
     .right()
     .by(|a, b| b.undelivered.cmp(&a.undelivered)),
@@ -167,6 +167,12 @@ impl Screen for LeadsScreen {
         if !taken {
             return;
         }
+        if self.fetch.error.is_some() {
+            // What was found before is not what was asked for.
+            self.table.set(Vec::new());
+            self.is_opening = false;
+            return;
+        }
         if let Some((rows, _)) = &self.fetch.value {
             self.table.set(rows.clone());
             self.table.is_moved = false;
@@ -245,10 +251,10 @@ impl Screen for LeadsScreen {
         let inner = block.inner(body);
         frame.render_widget(block, body);
         self.rows.set(usize::from(inner.height).saturating_sub(1));
-        let empty = if self.text().chars().count() == 1 {
-            "Two characters at least."
-        } else {
-            "Nobody is called so."
+        let empty = match (self.text().chars().count(), &self.fetch.error) {
+            (_, Some(error)) => error.as_str(),
+            (1, None) => "Two characters at least.",
+            (_, None) => "Nobody is called so.",
         };
         self.table.draw(&COLUMNS, &view.look(), empty, frame, inner);
     }

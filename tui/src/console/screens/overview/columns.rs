@@ -5,7 +5,7 @@ use ratatui::text::Span;
 
 use crate::console::data::Integration;
 use crate::console::theme::{Role, Theme};
-use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::draw::{counted, without_phrase};
 use crate::console::widgets::time;
 
@@ -18,14 +18,14 @@ pub const COLUMNS: [Column<Integration>; 11] = [
         .by(|a, b| (&a.company, &a.name).cmp(&(&b.company, &b.name))),
     column("state", "STATE", Width::Fixed(13), 0, |it: &Integration, look| {
         let (glyph, role) = look.theme.badge(it.badge);
-        told(role, format!("{glyph} {}", it.badge.word()))
+        styled(role, format!("{glyph} {}", it.badge.word()))
     })
     .by(|a, b| a.badge.cmp(&b.badge)),
     column("failures", "FAIL", Width::Fixed(5), 4, |it: &Integration, _| plain(it.failures.to_string()))
         .right()
         .by(|a, b| b.failures.cmp(&a.failures)),
     column("dead", "DEAD", Width::Fixed(5), 1, |it: &Integration, _| {
-        told(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
+        styled(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
     })
     .right()
     .by(|a, b| b.dead.cmp(&a.dead)),
@@ -45,7 +45,7 @@ pub const COLUMNS: [Column<Integration>; 11] = [
     column("connector", "CONNECTOR", Width::Fixed(10), 8, |it: &Integration, _| plain(&*it.connector))
         .by(|a, b| a.connector.cmp(&b.connector)),
     column("error", "LAST ERROR", Width::Share(18, 200), 1, |it: &Integration, _| match it.pause_label() {
-        Some(label) => told(Role::Warn, label),
+        Some(label) => styled(Role::Warn, label),
         // Where room is short, what the target wrote says more than the words of its status.
         None => match without_phrase(&it.last_error) {
             Some((code, told)) => plain(format!("{code} {told}")),

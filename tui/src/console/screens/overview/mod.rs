@@ -63,6 +63,8 @@ pub struct OverviewScreen {
     table: Table<Integration>,
     /// What the operator chose: cards or not.
     has_cards: Option<bool>,
+    /// The state of the integrations that the table holds, and of which company they are.
+    seen: Option<(u64, Option<i64>, bool)>,
     /// The rows or cards that the last drawing had room for: in a line, and altogether.
     room: Cell<(usize, usize)>,
 }
@@ -101,6 +103,11 @@ const ACTIONS: [Action; 29] = [
 
 impl OverviewScreen {
     fn refresh(&mut self, shared: &Shared) {
+        let seen = (shared.revision, shared.company.as_ref().map(|(id, _)| *id), shared.is_loaded);
+        if self.seen == Some(seen) {
+            return;
+        }
+        self.seen = Some(seen);
         let rows: Vec<Integration> = shared.in_view().cloned().collect();
         self.table.rows = rows;
         self.table.is_loaded = shared.is_loaded;

@@ -15,7 +15,7 @@ use crate::console::screen::{Cx, Event, Fetch, Screen, Sorts, Subject, Typed, Vi
 use crate::console::screens::company::CompanyScreen;
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, told};
+use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::document::{Doc, Kind, size};
 use crate::console::widgets::draw::pane;
 use crate::console::widgets::filter::{Fields, Filter};
@@ -60,7 +60,7 @@ pub const COLUMNS: [Column<Listed>; 6] = [
         .by(|a, b| a.company.id.cmp(&b.company.id)),
     column("last", "LAST LEAD", Width::Fixed(10), 0, |it: &Listed, look| {
         let role = if it.silent { Role::Alarm } else { Role::Plain };
-        told(role, time::age(look.now, it.company.last_lead_at))
+        styled(role, time::age(look.now, it.company.last_lead_at))
     })
     .by(|a, b| a.company.last_lead_at.cmp(&b.company.last_lead_at)),
     column("quiet", "USUAL", Width::Fixed(6), 3, |it: &Listed, _| match it.company.quiet_hours {
@@ -68,12 +68,12 @@ pub const COLUMNS: [Column<Listed>; 6] = [
         hours => plain(format!("{hours}h")),
     }),
     column("failing", "FAILING", Width::Fixed(7), 0, |it: &Listed, _| {
-        told(if it.bad > 0 { Role::Bad } else { Role::Plain }, it.bad.to_string())
+        styled(if it.bad > 0 { Role::Bad } else { Role::Plain }, it.bad.to_string())
     })
     .right()
     .by(|a, b| b.bad.cmp(&a.bad)),
     column("plan", "PLAN", Width::Share(7, 12), 2, |it: &Listed, _| match it.company.paused_at {
-        Some(_) => told(Role::Warn, "paused"),
+        Some(_) => styled(Role::Warn, "paused"),
         None => plain(&*it.company.plan),
     })
     .by(|a, b| a.company.plan.cmp(&b.company.plan)),
@@ -215,7 +215,7 @@ impl Screen for SystemScreen {
             frame,
             inner,
         );
-        let doc = told_of(self.fetch.value.as_ref(), self.fetch.error.as_deref(), view);
+        let doc = describe(self.fetch.value.as_ref(), self.fetch.error.as_deref(), view);
         self.page.draw(doc, vec![theme.span(Role::Strong, "System")], self.is_page, theme, frame, second);
     }
 
@@ -249,7 +249,7 @@ impl Screen for SystemScreen {
     }
 }
 
-fn told_of(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc {
+fn describe(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc {
     let now = view.shared.now;
     let mut doc = Doc::default();
     if let Some(error) = error {

@@ -1,0 +1,137 @@
+//! Undoing skips: deliveries by name, or all that one bulk skip skipped.
+
+use std::collections::BTreeMap;
+
+use leadline_proto::v1;
+use serde_json::json;
+use tonic::Request;
+use uuid::Uuid;
+
+use super::{Answer, Control, check, mutate};
+use crate::{
+    domain::ids::{CompanyId, DeliveryId, JobId},
+    store::{
+        operator::{
+            command::{Call, Refusal},
+            refusal::{Known, RefusalReason},
+        },
+        queue::release::BATCH,
+    },
+};
+
+/// Which skips are undone.
+enum Undone {
+    Named(Vec<(CompanyId, DeliveryId)>),
+    Job(JobId),
+}
+
+impl Control {
+    pub(super) async fn unskip(
+        &self,
+        request: Request<v1::UnskipDeliveriesRequest>,
+    ) -> Answer<v1::UnskipDeliveriesResponse> {
+        let (call, request) = mutate::call(request).await?;
+        if let Some(answer) = self.answered(&call).await? {
+            return Ok(answer);
+        }
+        let undone = self.to_unskip(&request).await?;
+        let (mut count, mut left_alone) = (BTreeMap::<i64, u64>::new(), 0);
+        let mut after = None;
+        loop {
+            let page = match &undone {
+                Undone::Named(named) if after.is_none() => named.clone(),
+                Undone::Named(_) => break,
+                Undone::Job(job) => self.store.skipped_by(*job, after, BATCH as i64).await?,
+            };
+            let Some((_, last)) = page.last() else { break };
+            after = Some(*last);
+            // Each company's batch is safe to repeat: what stands again is skipped no more.
+            for (company, ids) in by_company(&page) {
+                let mut command = self.store.batch(&call).await?;
+                let stands = command.unskip(company, &ids).await?.changed;
+                let left = (ids.len() as u64).saturating_sub(stands);
+                if matches!(undone, Undone::Named(_)) && left > 0 {
+                    return Err(not_undone(&ids, left).into());
+                }
+                command.commit().await?;
+                *count.entry(company.0).or_default() += stands;
+                left_alone += left;
+            }
+        }
+        self.note(&call, &undone, count, left_alone).await
+    }
+
+    async fn note(
+        &self,
+        call: &Call,
+        undone: &Undone,
+        counts: BTreeMap<i64, u64>,
+        left_alone: u64,
+    ) -> Answer<v1::UnskipDeliveriesResponse> {
+        self.carry_out(call, |mut command| async {
+            let mut all = 0;
+            for (company, count) in counts {
+                all += count;
+                let target = match undone {
+                    Undone::Job(job) => format!("job {job}"),
+                    Undone::Named(named) if named.len() == 1 => format!("delivery {}", named[0].1),
+                    Undone::Named(_) => format!("{count} deliveries"),
+                };
+                let after = json!({ "count": count, "request_id": call.request_id });
+                command.audit(CompanyId(company), &target, None, Some(after)).await?;
+            }
+            Ok((command, v1::UnskipDeliveriesResponse { count: all, left_alone }))
+        })
+        .await
+    }
+
+    async fn to_unskip(&self, request: &v1::UnskipDeliveriesRequest) -> Result<Undone, Refusal> {
+        match (&request.ids[..], &*request.job_id) {
+            ([], "") => check::invalid("name deliveries, or the job of a bulk skip"),
+            ([], job) => {
+                let job: JobId = check::id("job", job)?;
+                if self.store.skipped_by(job, None, 1).await?.is_empty() {
+                    let message = format!(
+                        "job {job} skipped nothing that can still be undone: a skip can for 24 hours"
+                    );
+                    return Err(Known::new(RefusalReason::SkipFinal, message).into());
+                }
+                Ok(Undone::Job(job))
+            }
+            (ids, "") => {
+                let targets = self.named(ids).await?;
+                match targets.iter().find(|target| target.state != "skipped") {
+                    Some(target) => Err(Refusal::State(format!(
+                        "delivery {} is {} and not skipped: there is nothing to undo",
+                        DeliveryId::from(target.id),
+                        target.state
+                    ))),
+                    None => Ok(Undone::Named(
+                        targets.iter().map(|it| (CompanyId(it.company_id), it.id.into())).collect(),
+                    )),
+                }
+            }
+            _ => check::invalid("send either ids or a job, not both"),
+        }
+    }
+}
+
+fn by_company(page: &[(CompanyId, DeliveryId)]) -> Vec<(CompanyId, Vec<Uuid>)> {
+    let mut companies: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
+    for (company, id) in page {
+        companies.entry(company.0).or_default().push(id.uuid());
+    }
+    companies.into_iter().map(|(company, ids)| (CompanyId(company), ids)).collect()
+}
+
+fn not_undone(ids: &[Uuid], left: u64) -> Known {
+    let which = match ids {
+        [only] => format!("delivery {}", DeliveryId::from(*only)),
+        ids => format!("{left} of these {} deliveries", ids.len()),
+    };
+    let message = format!(
+        "the skip of {which} cannot be undone: no operator skipped it in the last 24 hours, or something newer of its \
+         lead went there since"
+    );
+    Known::new(RefusalReason::SkipFinal, message)
+}

@@ -1,0 +1,155 @@
+//! Pushes that end in ways that no target brings about. No database is asked anything.
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    connectors::{Conversation, Pace, Prepared, Push},
+    dispatch::{quota::Quotas, session::Session},
+    domain::{
+        address::EgressPolicy,
+        delivery::LaneKind,
+        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
+        integration::{EventKind, Integration},
+    },
+    push::Pool,
+};
+
+/// A connector with a fault.
+struct Faulty;
+
+#[async_trait]
+impl Prepared for Faulty {
+    async fn push(&self, _: &Push<'_>, _: &mut Conversation<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn keeps_ids(&self) -> bool {
+        panic!("a fault of the daemon's own")
+    }
+}
+
+struct Scene {
+    pusher: Arc<Pusher>,
+    completions: mpsc::Receiver<Completion>,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let store = Store::unconnected();
+        let (events, heard) = mpsc::unbounded_channel();
+        let (completions, to_write) = mpsc::channel(8);
+        let pusher = Pusher {
+            client: Client::new(EgressPolicy::default()).unwrap(),
+            lease: Arc::new(DaemonLease::of(1)),
+            integrations: Arc::new(IntegrationCache::new(store.clone(), "Test".into(), 0)),
+            store,
+            events,
+            completions,
+            max_retry_after: Duration::from_secs(3600),
+        };
+        Self { pusher: Arc::new(pusher), completions: to_write, events: heard }
+    }
+
+    /// Puts an integration into the cache that is prepared like this, and claims a delivery of it.
+    async fn claimed(
+        &self,
+        prepare: impl FnOnce(&Integration) -> Result<Box<dyn Prepared>, Failure>,
+        pace: Option<Pace>,
+    ) -> (Arc<PreparedIntegration>, Claimed) {
+        let integration = Integration {
+            company: CompanyId(7),
+            company_name: "Barn".into(),
+            id: IntegrationId::generate(),
+            name: "crm".into(),
+            connector: "webhook".into(),
+            enabled: true,
+            config: json!({ "url": "https://crm.example/" }),
+            credentials: Value::Null,
+            mapping: json!({}),
+            payload: "v1".into(),
+            version: 1,
+            brand: None,
+            secrets: Vec::new(),
+        };
+        let (company, id) = (integration.company, integration.id);
+        let ready = Arc::new(PreparedIntegration {
+            prepared: prepare(&integration),
+            policy: Policy::default(),
+            session: Arc::new(Session::default()),
+            quota: Quotas::default().of("webhook", "account", pace, None),
+            pool: Pool::new(1),
+            integration,
+        });
+        self.pusher.integrations.insert(Arc::clone(&ready)).await;
+        let body = lead::event_text(&lead::sample(company, "Barn"), EventKind::Created);
+        let pending = Pending {
+            lead: LeadId::generate(),
+            event: EventKind::Created,
+            body,
+            rendered: None,
+            attempts: 0,
+            retries: 0,
+            waits: 0,
+            crashes: 0,
+            created_at: 0,
+            version: 1,
+        };
+        let item = Claimed {
+            daemon: 1,
+            claim: 1,
+            claim_items: 1,
+            is_adopted: false,
+            claimed_at: 0,
+            company,
+            integration: id,
+            kind: LaneKind::First,
+            due_at: 0,
+            attempt: AttemptId::generate(),
+            delivery: DeliveryId::generate(),
+            trigger: Trigger::First,
+            operator: None,
+            pending: Some(pending),
+        };
+        (ready, item)
+    }
+
+    /// What the finisher gets, and whether the engine was told that there is room again.
+    async fn completed(&mut self) -> (Completed, bool) {
+        let completion = self.completions.recv().await.unwrap();
+        (completion.result, matches!(self.events.recv().await, Some(Event::Ended { .. })))
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_panics_is_an_attempt_without_an_answer_and_gives_its_room_back() {
+    let mut scene = Scene::new();
+    let (_, item) = scene.claimed(|_| Ok(Box::new(Faulty)), None).await;
+    scene.pusher.push(item).await;
+    let (Completed::Attempt(finished), true) = scene.completed().await else {
+        panic!("it is lost, or keeps its room")
+    };
+    let failure = finished.attempt.failure.unwrap();
+    assert_eq!(failure.class, FailureClass::Unknown);
+    assert!(failure.error.starts_with("this push ended by a fault of the daemon: maybe delivered"));
+    assert!(matches!(finished.transition, Transition::Retry { retries: 1, .. }));
+}
+
+#[tokio::test]
+async fn a_push_that_waited_for_its_turn_past_the_lease_goes_back_to_the_queue() {
+    let mut scene = Scene::new();
+    let webhook = connectors::find("webhook").unwrap();
+    let pace = Some(Pace { calls: 1, per: Duration::ZERO });
+    let (ready, item) = scene.claimed(|integration| webhook.prepare(integration, "Test"), pace).await;
+    let turn = ready.quota.turn().await;
+    let lapse = async {
+        // The push waits by now: what runs beside it is polled after it.
+        scene.pusher.lease.lapse();
+        drop(turn);
+    };
+    tokio::join!(scene.pusher.push(item), lapse);
+    let completed = scene.completed().await;
+    assert!(matches!(completed, (Completed::Requeue(Duration::ZERO), true)), "{completed:?}");
+}

@@ -1,0 +1,125 @@
+//! Refusals for reasons that programs know: each says which, and what it is about, beside its sentence.
+
+use std::fmt::Display;
+
+use super::command::Refusal;
+
+/// Why a command is refused. What to do about it is the client's to say: it knows its own commands and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalReason {
+    /// What a request names is not there.
+    Unknown,
+    /// What a request names by its name is there several times.
+    Ambiguous,
+    /// Nothing says which deliveries are meant, and that would be all of every company.
+    NoScope,
+    /// Held deliveries are released, not retried.
+    DeliveryHeld,
+    /// Skipped deliveries are not pushed any more.
+    DeliverySkipped,
+    /// Pending deliveries are pushed by themselves.
+    DeliveryPending,
+    /// The delivery's state allows no such thing.
+    DeliveryState,
+    /// A skip that can be undone no more.
+    SkipFinal,
+    StagedSecret,
+    NoStagedSecret,
+    /// The plan allows no further integration.
+    PlanFull,
+    /// More integrations are enabled than the new plan allows.
+    PlanTooSmall,
+    /// What integrations are configured with breaks under the new brand.
+    BrandClash,
+    /// The connector has nothing to compare a mapping with.
+    ChecksNothing,
+    /// A job waits for somebody to act.
+    JobStandsStill,
+}
+
+/// Whether a request is wrong in itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Request,
+    Missing,
+    /// The request is right, but not in this state of things.
+    State,
+}
+
+impl RefusalReason {
+    /// As programs read it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Ambiguous => "AMBIGUOUS_NAME",
+            Self::NoScope => "NO_SCOPE",
+            Self::DeliveryHeld => "DELIVERY_HELD",
+            Self::DeliverySkipped => "DELIVERY_SKIPPED",
+            Self::DeliveryPending => "DELIVERY_PENDING",
+            Self::DeliveryState => "DELIVERY_STATE",
+            Self::SkipFinal => "SKIP_FINAL",
+            Self::StagedSecret => "STAGED_SECRET",
+            Self::NoStagedSecret => "NO_STAGED_SECRET",
+            Self::PlanFull => "PLAN_FULL",
+            Self::PlanTooSmall => "PLAN_TOO_SMALL",
+            Self::BrandClash => "BRAND_CLASH",
+            Self::ChecksNothing => "CHECKS_NOTHING",
+            Self::JobStandsStill => "JOB_STANDS_STILL",
+        }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(self) -> Fault {
+        match self {
+            Self::Unknown => Fault::Missing,
+            Self::Ambiguous | Self::NoScope | Self::ChecksNothing => Fault::Request,
+            _ => Fault::State,
+        }
+    }
+}
+
+/// A refusal for a known reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Known {
+    pub reason: RefusalReason,
+    pub message: String,
+    /// What it is about: `kind`, `delivery`, `integration` and the like, with their ids.
+    pub about: Vec<(&'static str, String)>,
+}
+
+impl Known {
+    /// A refusal with its sentence.
+    pub fn new(reason: RefusalReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), about: Vec::new() }
+    }
+
+    /// Adds what it is about.
+    #[must_use]
+    pub fn about(mut self, what: &'static str, id: impl Display) -> Self {
+        self.about.push((what, id.to_string()));
+        self
+    }
+}
+
+impl From<Known> for Refusal {
+    fn from(known: Known) -> Self {
+        Self::Known(Box::new(known))
+    }
+}
+
+impl Refusal {
+    /// What a request names is not there.
+    #[must_use]
+    pub fn unknown(kind: &str, reference: impl Display) -> Self {
+        Known::new(RefusalReason::Unknown, format!("no {kind} {reference}")).about("kind", kind).into()
+    }
+
+    /// What a request names by its name is there several times.
+    pub(in crate::store) fn ambiguous(kinds: &str, name: &str, ids: &[String]) -> Self {
+        let message = format!("several {kinds} are named {name:?}: use one of the ids {}", ids.join(", "));
+        Known::new(RefusalReason::Ambiguous, message).into()
+    }
+}

@@ -1,0 +1,128 @@
+//! Times as people type them: as tables print them, in the local zone, or how long ago.
+
+use jiff::{
+    Span, Timestamp, Zoned,
+    civil::{Date, DateTime, Time},
+    tz::TimeZone,
+};
+
+/// What to write instead of what is no time.
+const HINT: &str = "give a time such as 14:00, yesterday, 2h, '2026-11-28 13:30' or 2026-11-28T13:30:00Z";
+
+/// A moment in the past, or whenever a time names.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    moment_at(text, &Timestamp::now().to_zoned(TimeZone::system()))
+}
+
+fn moment_at(text: &str, now: &Zoned) -> Result<Timestamp, String> {
+    let text = text.trim();
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    if let Some(day) = day(text, now)? {
+        return Ok(day);
+    }
+    if let Some(at) = civil(text, now) {
+        return Ok(at);
+    }
+    let ago = text.parse::<Span>().map_err(|_| HINT.to_owned())?;
+    // Whether it says "ago" or not, it is over.
+    let is_ahead = ago.is_negative() && !text.ends_with("ago");
+    if is_ahead || ago.is_zero() && !text.starts_with('0') {
+        return Err(HINT.to_owned());
+    }
+    now.checked_sub(ago.abs()).map(|at| at.timestamp()).map_err(|_| "too long ago".to_owned())
+}
+
+/// `today`, `yesterday`, with a time or without; `now`.
+fn day(text: &str, now: &Zoned) -> Result<Option<Timestamp>, String> {
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let days = match word.to_lowercase().as_str() {
+        "now" if rest.is_empty() => return Ok(Some(now.timestamp())),
+        "today" => 0,
+        "yesterday" => -1,
+        "tomorrow" => 1,
+        _ => return Ok(None),
+    };
+    let date = now.date().checked_add(Span::new().days(days)).map_err(|_| HINT.to_owned())?;
+    let time = if rest.is_empty() { Some(Time::midnight()) } else { time(rest.trim()) };
+    let time = time.ok_or_else(|| HINT.to_owned())?;
+    local(date.to_datetime(time), now).map(Some).ok_or_else(|| HINT.to_owned())
+}
+
+/// A date, a time of today, or both; behind them the zone as tables print it.
+fn civil(text: &str, now: &Zoned) -> Option<Timestamp> {
+    if let Some((before, zone)) = text.rsplit_once(' ')
+        && !zone.starts_with(|c: char| c.is_ascii_digit())
+    {
+        let at = civil(before, now)?;
+        let printed = at.to_zoned(now.time_zone().clone()).strftime("%Z").to_string();
+        return (printed == zone).then_some(at);
+    }
+    let at = if let Some(time) = time(text) {
+        now.date().to_datetime(time)
+    } else if text.contains(':') {
+        text.parse::<DateTime>().ok()?
+    } else {
+        text.parse::<Date>().ok()?.to_datetime(Time::midnight())
+    };
+    local(at, now)
+}
+
+/// `14:00`, `9:30`, `14:00:05`.
+fn time(text: &str) -> Option<Time> {
+    let (hour, _) = text.split_once(':')?;
+    match hour.len() {
+        1 => format!("0{text}").parse().ok(),
+        2 => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn local(at: DateTime, now: &Zoned) -> Option<Timestamp> {
+    at.to_zoned(now.time_zone().clone()).ok().map(|at| at.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Zoned {
+        let zone = TimeZone::posix("GMT0BST,M3.5.0/1,M10.5.0").unwrap();
+        "2026-06-04T14:00:00Z".parse::<Timestamp>().unwrap().to_zoned(zone)
+    }
+
+    #[test]
+    fn times_are_read_as_tables_print_them_or_as_people_say_them() {
+        for (text, expected) in [
+            ("2026-06-04T14:00:00+01:00", "2026-06-04T13:00:00Z"),
+            ("2026-06-04T14:00:00Z", "2026-06-04T14:00:00Z"),
+            ("2026-06-04 13:30", "2026-06-04T12:30:00Z"),
+            ("2026-06-04 13:30:05 BST", "2026-06-04T12:30:05Z"),
+            ("2026-01-04 13:30:05 GMT", "2026-01-04T13:30:05Z"),
+            ("2026-06-04T13:30", "2026-06-04T12:30:00Z"),
+            ("2026-06-01", "2026-05-31T23:00:00Z"),
+            ("14:00", "2026-06-04T13:00:00Z"),
+            ("today", "2026-06-03T23:00:00Z"),
+            ("Yesterday", "2026-06-02T23:00:00Z"),
+            ("yesterday 9:30", "2026-06-03T08:30:00Z"),
+            ("now", "2026-06-04T14:00:00Z"),
+            ("2h", "2026-06-04T12:00:00Z"),
+            ("2 hours ago", "2026-06-04T12:00:00Z"),
+            ("90m ago", "2026-06-04T12:30:00Z"),
+            ("1d", "2026-06-03T14:00:00Z"),
+            ("0s", "2026-06-04T14:00:00Z"),
+        ] {
+            assert_eq!(moment_at(text, &now()).map(|at| at.to_string()), Ok(expected.to_owned()), "{text}");
+        }
+        for text in ["", "soon", "25:00", "2026-06-04 13:30 CET", "-2h", "2", "2026-06", "today soon"] {
+            assert_eq!(
+                moment_at(text, &now()).unwrap_err(),
+                "give a time such as 14:00, yesterday, 2h, '2026-11-28 13:30' or 2026-11-28T13:30:00Z",
+                "{text}"
+            );
+        }
+        assert_eq!(moment_at("99999y", &now()).unwrap_err(), HINT);
+        assert_eq!(moment_at("19000y", &now()).unwrap_err(), "too long ago");
+    }
+}
