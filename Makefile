@@ -1,4 +1,4 @@
-.PHONY: demo test bench bench-short bench-console dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
+.PHONY: browser-check demo test bench bench-short bench-console dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
@@ -7,6 +7,7 @@ queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked 
 faults: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- --nocapture --test-threads=1
 storm: ; LEADLINE_STORM_LEADS=1000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e storm:: -- --nocapture
 ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e ledger:: -- --nocapture
+browser-check: ; LEADLINE_BROWSER_REQUIRED=1 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e browser:: -- --nocapture
 vendor-check: ; scripts/vendor-check
 client-check: ; scripts/client-check
 ci: ; .ci/run

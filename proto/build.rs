@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "delivery",
         "activity",
         "flow",
+        "form",
         "hold",
         "intake",
         "job",

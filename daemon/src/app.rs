@@ -210,6 +210,12 @@ async fn keep_house(store: Store) {
         if let Err(error) = store.forget_requests().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "old requests could not be forgotten");
         }
+        if let Err(error) = store.forget_signed_posts().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "old signed posts could not be forgotten"
+            );
+        }
         tokio::time::sleep(HOUSEKEEPING_EVERY).await;
     }
 }

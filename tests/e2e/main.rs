@@ -5,6 +5,7 @@
 mod again;
 mod airtable;
 mod brands;
+mod browser;
 mod canary;
 mod commands;
 mod console;
@@ -15,6 +16,7 @@ mod engine;
 mod fields;
 mod flows;
 mod foreign;
+mod forms;
 mod habits;
 mod hooks;
 mod hubspot;

@@ -138,12 +138,8 @@ async fn the_intake_says_what_is_wrong_and_changes_nothing() {
 async fn one_answer_to_every_key_that_opens_nothing() {
     let scene = Scene::start().await;
     let keys = scene.operator.keys();
-    let request = v1::CreateIntakeKeyRequest {
-        request_id: request_id(),
-        company: "7".into(),
-        require_signature: false,
-        rate_per_second: None,
-    };
+    let request =
+        v1::CreateIntakeKeyRequest { request_id: request_id(), company: "7".into(), ..Default::default() };
     let revoked = keys.clone().create_intake_key(request).await.unwrap().into_inner();
     // Now the daemon knows the key, and must learn that it is revoked.
     assert_eq!(post_lead(&scene.daemon.url("/v1/leads"), &revoked.key, "{}").await.0, 422);

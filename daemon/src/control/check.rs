@@ -7,9 +7,12 @@ use serde_json::Value;
 
 use crate::{
     connectors::{self, Connector},
-    domain::{brand::Brand, payload, plan::Plan},
+    domain::{brand::Brand, payload, plan::Plan, signing::SignatureKind},
     store::operator::command::Refusal,
 };
+
+/// The most origins of a key or a form.
+const ORIGINS_MAX: usize = 50;
 
 /// Refuses a request that is wrong in itself.
 pub(super) fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
@@ -152,6 +155,31 @@ pub(super) fn rate(rate: Option<f64>) -> Result<Option<f64>, Refusal> {
         }
         rate => Ok(rate),
     }
+}
+
+/// Which signature a key takes; empty for either.
+pub(super) fn signature(word: &str) -> Result<SignatureKind, Refusal> {
+    match (word, SignatureKind::parse(word)) {
+        ("", _) => Ok(SignatureKind::Any),
+        (_, Some(kind @ (SignatureKind::Standard | SignatureKind::Simple))) => Ok(kind),
+        _ => invalid(format!("signature {word:?}: use standard or simple, or leave it out for either")),
+    }
+}
+
+/// Origins as browsers send them: scheme, host and, where it is not the usual one, port.
+pub(super) fn origins(origins: &[String]) -> Result<Vec<String>, Refusal> {
+    if origins.len() > ORIGINS_MAX {
+        return invalid(format!("allow_origins: at most {ORIGINS_MAX}"));
+    }
+    let read = origins.iter().map(|text| {
+        let origin = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
+        let origin = origin.map(|url| url.origin().ascii_serialization());
+        match origin {
+            Some(origin) if origin.eq_ignore_ascii_case(text.trim_end_matches('/')) => Ok(origin),
+            _ => invalid(format!("origin {text:?}: write scheme and host alone, as https://example.com")),
+        }
+    });
+    read.collect()
 }
 
 /// What a credential that is only shown ends with.

@@ -75,6 +75,9 @@ impl From<IntakeKey> for v1::IntakeKey {
             created_at: Some(time(key.created_at)),
             revoked_at: key.revoked_at.map(time),
             rate_per_second: key.rate_per_second,
+            may_read: key.may_read,
+            signature: if key.require_signature { key.signature.as_str().to_owned() } else { String::new() },
+            allow_origins: key.allow_origins,
         }
     }
 }

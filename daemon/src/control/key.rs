@@ -6,6 +6,7 @@ use serde_json::json;
 use tonic::{Request, Response};
 
 use super::{Answer, Control, check, secret};
+use crate::{domain::signing::SignatureKind, store::company::key::KeyRights};
 
 #[tonic::async_trait]
 impl IntakeKeyService for Control {
@@ -17,9 +18,25 @@ impl IntakeKeyService for Control {
             let rate = check::rate(request.rate_per_second)?;
             let company = command.company(&request.company).await?;
             let new = secret::new_intake_key(company.id);
-            let signing = request.require_signature.then(secret::new_signing_secret);
-            let key = command.create_key(company.id, &new.prefix, &new.hash, signing.as_ref(), rate).await?;
-            let after = json!({ "prefix": key.prefix, "require_signature": key.require_signature, "rate_per_second": key.rate_per_second });
+            let signature = check::signature(&request.signature)?;
+            let wants_signature = request.require_signature || signature != SignatureKind::Any;
+            let rights = KeyRights {
+                secret: wants_signature.then(secret::new_signing_secret),
+                signature,
+                may_read: request.may_read,
+                allow_origins: check::origins(&request.allow_origins)?,
+                rate_per_second: rate,
+            };
+            let key = command.create_key(company.id, &new.prefix, &new.hash, &rights).await?;
+            let signing = rights.secret;
+            let after = json!({
+                "prefix": key.prefix,
+                "require_signature": key.require_signature,
+                "signature": key.signature.as_str(),
+                "may_read": key.may_read,
+                "allow_origins": key.allow_origins,
+                "rate_per_second": key.rate_per_second,
+            });
             command.audit(company.id, &format!("intake key {}", key.id), None, Some(after)).await?;
             let answer = v1::CreateIntakeKeyResponse {
                 id: key.id.to_string(),

@@ -9,12 +9,13 @@ use leadline_proto::v1::{
     activity_service_server::ActivityServiceServer, attempt_service_server::AttemptServiceServer,
     audit_service_server::AuditServiceServer, company_service_server::CompanyServiceServer,
     delivery_service_server::DeliveryServiceServer, failure_service_server::FailureServiceServer,
-    flow_service_server::FlowServiceServer, hold_service_server::HoldServiceServer,
-    intake_key_service_server::IntakeKeyServiceServer, intake_service_server::IntakeServiceServer,
-    integration_service_server::IntegrationServiceServer, job_service_server::JobServiceServer,
-    lead_service_server::LeadServiceServer, notice_service_server::NoticeServiceServer,
-    preview_service_server::PreviewServiceServer, push_service_server::PushServiceServer,
-    system_service_server::SystemServiceServer, watch_service_server::WatchServiceServer,
+    flow_service_server::FlowServiceServer, form_service_server::FormServiceServer,
+    hold_service_server::HoldServiceServer, intake_key_service_server::IntakeKeyServiceServer,
+    intake_service_server::IntakeServiceServer, integration_service_server::IntegrationServiceServer,
+    job_service_server::JobServiceServer, lead_service_server::LeadServiceServer,
+    notice_service_server::NoticeServiceServer, preview_service_server::PreviewServiceServer,
+    push_service_server::PushServiceServer, system_service_server::SystemServiceServer,
+    watch_service_server::WatchServiceServer,
 };
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -36,6 +37,7 @@ mod convert;
 mod delivery;
 mod failure;
 mod flow;
+mod form;
 mod hold;
 mod import;
 mod intake;
@@ -131,6 +133,7 @@ async fn announce(health: &tonic_health::server::HealthReporter) {
     health.set_serving::<NoticeServiceServer<Control>>().await;
     health.set_serving::<AttemptServiceServer<Control>>().await;
     health.set_serving::<FlowServiceServer<Control>>().await;
+    health.set_serving::<FormServiceServer<Control>>().await;
     health.set_serving::<PreviewServiceServer<Control>>().await;
     health.set_serving::<JobServiceServer<Control>>().await;
     health.set_serving::<PushServiceServer<Control>>().await;
@@ -191,6 +194,7 @@ pub async fn serve(
         .add_service(NoticeServiceServer::new(control.clone()))
         .add_service(AttemptServiceServer::new(control.clone()))
         .add_service(FlowServiceServer::new(control.clone()))
+        .add_service(FormServiceServer::new(control.clone()))
         .add_service(PreviewServiceServer::new(control.clone()))
         .add_service(JobServiceServer::new(control.clone()))
         .add_service(PushServiceServer::new(control.clone()))

@@ -46,6 +46,9 @@ mutating! {
     RevokeSecretRequest "RevokeSecret";
     CutOverRequest "CutOver";
     RetryDeliveriesRequest "RetryDeliveries";
+    CreateFormRequest "CreateForm";
+    UpdateFormRequest "UpdateForm";
+    DeleteFormRequest "DeleteForm";
     CreateFlowRequest "CreateFlow";
     UpdateFlowRequest "UpdateFlow";
     DeleteFlowRequest "DeleteFlow";
@@ -75,6 +78,8 @@ impl Repeatable for v1::EnableIntegrationResponse {}
 impl Repeatable for v1::DeleteIntegrationResponse {}
 impl Repeatable for v1::TestIntegrationResponse {}
 impl Repeatable for v1::RetryDeliveriesResponse {}
+impl Repeatable for v1::Form {}
+impl Repeatable for v1::DeleteFormResponse {}
 impl Repeatable for v1::Flow {}
 impl Repeatable for v1::DeleteFlowResponse {}
 impl Repeatable for v1::AskFlowsAgainResponse {}

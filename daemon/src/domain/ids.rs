@@ -132,6 +132,8 @@ macro_rules! ids {
 ids! {
     /// An intake key.
     KeyId;
+    /// A form of a browser's page; public.
+    FormId;
     /// What the intake refused.
     RefusalId;
     /// A configured target of a company.

@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod fanout;
 pub mod fields;
 pub mod flow;
+pub mod form;
 pub mod ids;
 pub mod import;
 pub mod integration;

@@ -66,6 +66,36 @@ pub fn verify_simple(secret: &str, body: &[u8], signature: &str) -> bool {
         .is_some_and(|tag| mac(secret.as_bytes(), &[body]).verify_slice(&tag).is_ok())
 }
 
+/// Which signature of a body is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignatureKind {
+    /// Either.
+    #[default]
+    Any,
+    /// The one of Standard Webhooks alone: it has a time and an id, so that a repeat is told.
+    Standard,
+    /// The one over the body alone.
+    Simple,
+}
+
+impl SignatureKind {
+    /// As it is stored and asked for.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Standard => "standard",
+            Self::Simple => "simple",
+        }
+    }
+
+    /// The kind of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Any, Self::Standard, Self::Simple].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
 /// The `webhook-*` headers of a signed request.
 #[derive(Clone, Copy, Debug)]
 pub struct StandardHeaders<'a> {

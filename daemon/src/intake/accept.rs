@@ -25,6 +25,7 @@ use crate::{
         lead::{
             Again,
             intake::{AcceptedDelivery, CompanyView, Flushed, NewEvent},
+            read::LeadStatus,
             save::{SaveKey, Saved},
         },
     },
@@ -38,7 +39,8 @@ pub(super) const SMALL: usize = 8 * 1024;
 /// What the sender of a lead is told, after the commit.
 #[derive(Debug, Serialize)]
 pub(super) struct Receipt {
-    lead: String,
+    /// None where the sender may not know it.
+    lead: Option<String>,
     pub(super) status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     deliveries: Option<Vec<ReceiptDelivery>>,
@@ -63,7 +65,28 @@ impl Receipt {
                 reason: delivery.reason,
             })
             .collect();
-        Self { lead, status, deliveries: Some(deliveries) }
+        Self { lead: Some(lead), status, deliveries: Some(deliveries) }
+    }
+
+    /// Of a lead that another key brought: that it is known must be told, by which uuid not.
+    fn of_another(status: &'static str) -> Self {
+        Self { lead: None, status, deliveries: Some(Vec::new()) }
+    }
+
+    /// Of a request that was taken in before.
+    pub(super) fn repeated(status: LeadStatus) -> Self {
+        let deliveries = status.deliveries.into_iter().map(|delivery| AcceptedDelivery {
+            integration: delivery.integration,
+            id: delivery.id,
+            state: delivery.state,
+            reason: delivery.reason,
+        });
+        Self::new("duplicate", status.lead.uuid, deliveries.collect())
+    }
+
+    /// The lead, if it may be told.
+    pub(super) fn id(&self) -> Option<LeadId> {
+        self.lead.as_ref()?.parse().ok()
     }
 
     /// Without its deliveries, for those who did not ask for them.
@@ -103,8 +126,8 @@ pub(super) async fn accept<S: IntakeStore>(
 ) -> Result<Receipt, Problem> {
     let new_id = LeadId::generate();
     for _ in 0..DECISIONS {
-        if !matched.admits(headers, body, jiff::Timestamp::now().as_second()) {
-            return Err(Problem::unsigned());
+        if matched.admits(headers, body, jiff::Timestamp::now().as_second()).is_none() {
+            return Err(matched.unsigned());
         }
         let view = &matched.view;
         let committed = match endpoint {
@@ -114,14 +137,14 @@ pub(super) async fn accept<S: IntakeStore>(
             }
             Endpoint::SaveLead => {
                 let lead = read(app, view, body, new_id, |body, _| SaveLead::parse(body)).await?;
-                save(app, view, Arc::new(lead), new_id).await?
+                save(app, &matched, Arc::new(lead), new_id).await?
             }
         };
         if let Some(receipt) = committed {
             return Ok(receipt);
         }
         let newer = app.views.open_newer(credential, Some(view.version)).await?;
-        matched = newer.ok_or_else(Problem::unauthorized)?;
+        matched = newer.ok_or_else(|| credential.unknown())?;
     }
     Err(Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -205,11 +228,18 @@ async fn commit_once_free<S: IntakeStore>(app: &App<S>, event: NewEvent) -> Resu
 /// Merges a flat lead into the one of its address. None if the view is too old to commit on.
 async fn save<S: IntakeStore>(
     app: &App<S>,
-    view: &Arc<CompanyView>,
+    matched: &KeyMatch,
     lead: Arc<SaveLead>,
     new_id: LeadId,
 ) -> Result<Option<Receipt>, Problem> {
-    let key = SaveKey { company: view.id, version: view.version, email_hash: lead.email_hash(), new_id };
+    let view = &matched.view;
+    let key = SaveKey {
+        company: view.id,
+        version: view.version,
+        email_hash: lead.email_hash(),
+        key: matched.key_id(),
+        new_id,
+    };
     let merged = |current: Option<Bytes>| async move {
         let kind = if current.is_some() { EventKind::Updated } else { EventKind::Created };
         let merge = {
@@ -226,8 +256,14 @@ async fn save<S: IntakeStore>(
     };
     Ok(match app.store.save(&key, merged).await?? {
         Saved::Created(uuid, deliveries) => Some(Receipt::new("accepted", uuid, deliveries)),
-        Saved::Duplicate(uuid, deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
-        Saved::Updated(uuid, deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
+        Saved::Duplicate(uuid, deliveries, made_with) if matched.knows(made_with) => {
+            Some(Receipt::new("duplicate", uuid, deliveries))
+        }
+        Saved::Updated(uuid, deliveries, made_with) if matched.knows(made_with) => {
+            Some(Receipt::new("updated", uuid, deliveries))
+        }
+        Saved::Duplicate(..) => Some(Receipt::of_another("duplicate")),
+        Saved::Updated(..) => Some(Receipt::of_another("updated")),
         Saved::Stale => None,
     })
 }

@@ -28,7 +28,7 @@ use super::{
     intake_store::IntakeStore,
     places::Place,
     problem::Problem,
-    routes::{Client, admit},
+    routes::{Client, admit, check_origin, count, count_refusal},
     views::{Credential, KeyMatch},
 };
 use crate::domain::{ids::LeadId, lead};
@@ -87,7 +87,8 @@ async fn open<S: IntakeStore>(
             "this intake key requires signed bodies, which a batch cannot have: post each lead to /v1/leads, or use another key",
         ))
     } else {
-        body::check_batch_headers(headers)
+        let allowed = check_origin(app, client, &credential, &matched, headers).await;
+        allowed.and_then(|()| body::check_batch_headers(headers))
     };
     match checked {
         Ok(()) => {
@@ -220,7 +221,7 @@ impl<S: IntakeStore> Batch<S> {
     fn told(&self, line: u64, answer: Result<Receipt, Problem>) -> Bytes {
         let text = match &answer {
             Ok(receipt) => {
-                metrics::counter!("leadline_intake_leads_total", "status" => receipt.status).increment(1);
+                count(receipt);
                 serde_json::to_vec(&Numbered { line, receipt })
             }
             Err(problem) => {
@@ -232,11 +233,6 @@ impl<S: IntakeStore> Batch<S> {
         text.push(b'\n');
         text.into()
     }
-}
-
-fn count_refusal(problem: &Problem) {
-    let status = problem.status().as_str().to_owned();
-    metrics::counter!("leadline_intake_refusals_total", "status" => status).increment(1);
 }
 
 #[derive(Serialize)]

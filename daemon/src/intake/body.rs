@@ -8,7 +8,10 @@ use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{places::Room, problem::Problem};
+use super::{
+    places::Room,
+    problem::{Problem, is_of_a_page},
+};
 
 /// The largest body that is accepted.
 pub(super) const BODY_CAP: usize = 256 * 1024;
@@ -20,6 +23,12 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Refuses what can be refused before the body is read.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_of_a_page(headers) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a page of a browser cannot post its form here: post JSON from your server, or the form to /v1/forms/{form}",
+        ));
+    }
     if !is_of_type(headers, "application/json") {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -6,10 +6,13 @@ use bytes::Bytes;
 
 use super::problem::Problem;
 use crate::{
-    domain::ids::{CompanyId, LeadId},
+    domain::ids::{CompanyId, FormId, LeadId},
     store::{
         self, Store,
-        company::refusal::NewRefusal,
+        company::{
+            refusal::NewRefusal,
+            signed::{Remembered, SignedPost},
+        },
         lead::{
             Again,
             intake::{CompanyView, Flushed, NewEvent},
@@ -77,6 +80,27 @@ pub(super) trait IntakeStore: Send + Sync + 'static {
         lead: LeadId,
     ) -> impl Future<Output = Result<Option<LeadStatus>, StoreFailure>> + Send;
 
+    fn company_of_form(
+        &self,
+        form: FormId,
+    ) -> impl Future<Output = Result<Option<CompanyId>, StoreFailure>> + Send;
+
+    fn begin_signed(&self, post: SignedPost)
+    -> impl Future<Output = Result<Remembered, StoreFailure>> + Send;
+
+    fn end_signed(
+        &self,
+        post: SignedPost,
+        lead: Option<LeadId>,
+    ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+
+    fn note_read(
+        &self,
+        company: CompanyId,
+        prefix: &str,
+        lead: LeadId,
+    ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+
     fn refused(&self, refusals: &[NewRefusal]) -> impl Future<Output = Result<(), StoreFailure>> + Send;
 
     fn is_ready(&self) -> impl Future<Output = bool> + Send;
@@ -113,6 +137,22 @@ impl IntakeStore for Store {
         lead: LeadId,
     ) -> Result<Option<LeadStatus>, StoreFailure> {
         Ok(self.unless_away(Self::lead_status(self, company, lead)).await?)
+    }
+
+    async fn company_of_form(&self, form: FormId) -> Result<Option<CompanyId>, StoreFailure> {
+        Ok(Self::company_of_form(self, form).await?)
+    }
+
+    async fn begin_signed(&self, post: SignedPost) -> Result<Remembered, StoreFailure> {
+        Ok(Self::begin_signed(self, post).await?)
+    }
+
+    async fn end_signed(&self, post: SignedPost, lead: Option<LeadId>) -> Result<(), StoreFailure> {
+        Ok(Self::end_signed(self, post, lead).await?)
+    }
+
+    async fn note_read(&self, company: CompanyId, prefix: &str, lead: LeadId) -> Result<(), StoreFailure> {
+        Ok(Self::note_read(self, company, prefix, lead).await?)
     }
 
     async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {

@@ -1,13 +1,17 @@
 //! HTTP in: authenticates, validates everything, commits, answers.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{compute::Compute, store::Store};
+use crate::{
+    compute::Compute,
+    domain::ids::{KeyId, LeadId},
+    store::Store,
+};
 
 mod accept;
 mod admin;
@@ -16,6 +20,7 @@ mod body;
 mod client;
 mod connections;
 mod flusher;
+mod forms;
 mod intake_store;
 mod places;
 mod problem;
@@ -24,6 +29,7 @@ mod refusals;
 mod routes;
 mod security;
 mod server;
+mod signed;
 mod status;
 mod strict_lines;
 #[cfg(test)]
@@ -169,7 +175,13 @@ struct App<S> {
     views: Views<S>,
     queue: Queue,
     places: Places,
-    rates: Rates,
+    /// Of leads, by their key.
+    rates: Rates<KeyId>,
+    /// Of posts of a form, by its client.
+    form_rates: Rates<(KeyId, IpAddr)>,
+    /// Of reading, by the key, and what was read lately: the audit has a line for each key and lead, once an hour.
+    read_rates: Rates<KeyId>,
+    read_lately: Rates<(KeyId, LeadId)>,
     security: Security,
     refusals: Refusals,
     /// The work on lines of batches, which goes on while their sender does not read.
@@ -193,6 +205,9 @@ impl<S: IntakeStore> App<S> {
             queue,
             places: Places::default(),
             rates: Rates::default(),
+            form_rates: Rates::default(),
+            read_rates: Rates::default(),
+            read_lately: Rates::default(),
             security: Security::default(),
             refusals,
             lines,

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::intake_store::StoreFailure;
 use crate::{
     compute::ComputeError,
-    domain::lead::{self, Refusal},
+    domain::{
+        lead::{self, Refusal},
+        signing::SignatureKind,
+    },
 };
 
 /// Why a request is refused.
@@ -44,11 +47,89 @@ impl Problem {
         Self { retry_after: Some(10), ..problem }
     }
 
-    pub(super) fn unsigned() -> Self {
+    /// No key, with a word on what was sent instead.
+    pub(super) fn unauthorized_for(headers: &HeaderMap) -> Self {
+        let hint = if headers.contains_key(header::AUTHORIZATION) {
+            ""
+        } else if is_of_a_page(headers) {
+            "; a page of a browser posts its form to /v1/forms/{form}, where no key stands in the page"
+        } else if headers.contains_key("x-api-key") {
+            "; X-Api-Key is not read"
+        } else {
+            ""
+        };
+        let problem = Self::unauthorized();
+        Self { detail: format!("{}{hint}", problem.detail), ..problem }
+    }
+
+    pub(super) fn unsigned(kind: SignatureKind) -> Self {
+        let headers = match kind {
+            SignatureKind::Any => "X-Leadline-Signature or webhook-signature",
+            SignatureKind::Standard => "webhook-id, webhook-timestamp and webhook-signature",
+            SignatureKind::Simple => "X-Leadline-Signature",
+        };
         Self::new(
             StatusCode::UNAUTHORIZED,
-            "this intake key requires a signed body: send X-Leadline-Signature or webhook-signature, made with its signing secret",
+            format!("this intake key requires a signed body: send {headers}, made with its signing secret"),
         )
+    }
+
+    /// A key that was made for writing alone.
+    pub(super) fn may_not_read() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "this intake key may not read: use one that was made with --may-read, on a server of yours",
+        )
+    }
+
+    /// A key that stands in a page, where everybody can read it.
+    pub(super) fn key_in_a_page() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "this intake key may not be used by a browser's page of this origin: post from your server, or use a form \
+             (/v1/forms/{form}); intake-key create --allow-origin makes a key that pages may use",
+        )
+    }
+
+    pub(super) fn form_in_another_page() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "this form may not be posted by pages of this origin: name the origin with form update --allow-origin",
+        )
+    }
+
+    pub(super) fn no_form() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "there is no such form, or it takes nothing in now: check the address that the page posts to",
+        )
+    }
+
+    /// More comes through a form from one client than people post.
+    pub(super) fn too_many_posts(wait: Duration) -> Self {
+        let problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "this form was posted too often from your address: wait a little, then send it once more",
+        );
+        Self { retry_after: Some(wait.as_secs() + 1), ..problem }
+    }
+
+    /// More is read with a key than it may read.
+    pub(super) fn too_many_reads(wait: Duration) -> Self {
+        let problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "this intake key reads too many leads a second: ask again after Retry-After seconds",
+        );
+        Self { retry_after: Some(wait.as_secs() + 1), ..problem }
+    }
+
+    /// The same about fields that the sender knows under other names.
+    pub(super) fn with_pointers(self, rename: impl Fn(&lead::Problem) -> lead::Problem) -> Self {
+        if self.errors.is_empty() {
+            return self;
+        }
+        let errors: Vec<lead::Problem> = self.errors.iter().map(rename).collect();
+        Self { detail: detail_of(&errors), errors, ..self }
     }
 
     pub(super) fn no_lead() -> Self {
@@ -128,14 +209,25 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Malformed(detail) => Self::new(StatusCode::BAD_REQUEST, detail.to_string()),
             Refusal::Invalid(errors) => {
-                let detail = match errors.as_slice() {
-                    [one] => format!("{}: {}", one.pointer, one.detail),
-                    many => format!("{} fields are not valid: correct those that `errors` names", many.len()),
-                };
+                let detail = detail_of(&errors);
                 Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
             }
         }
     }
+}
+
+fn detail_of(errors: &[lead::Problem]) -> String {
+    match errors {
+        [one] => format!("{}: {}", one.pointer, one.detail),
+        many => format!("{} fields are not valid: correct those that `errors` names", many.len()),
+    }
+}
+
+/// Whether a page of a browser has posted a form.
+pub(super) fn is_of_a_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"].contains(&kind.as_str())
 }
 
 #[derive(Serialize)]
@@ -156,11 +248,9 @@ struct Field<'a> {
     detail: &'a str,
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, axum::Json(self.document(None))).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+impl Problem {
+    /// The headers that its status comes with.
+    pub(super) fn put_headers(&self, headers: &mut HeaderMap) {
         match self.status {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -170,6 +260,19 @@ impl IntoResponse for Problem {
             }
             _ => {}
         }
+    }
+
+    pub(super) fn to_response(&self) -> Response {
+        let mut response = (self.status, axum::Json(self.document(None))).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        self.put_headers(headers);
         response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.to_response()
     }
 }

@@ -16,18 +16,24 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     App,
-    accept::{self, Endpoint, Receipt},
+    accept::{Endpoint, Receipt},
     admin::Readiness,
     batch, body,
     client::Peer,
+    forms,
     intake_store::IntakeStore,
     problem::Problem,
     security::{Attempted, Patience},
+    signed,
     status::Shown,
     views::{Credential, KeyMatch},
 };
 use crate::{compute::Share, domain::ids::LeadId};
 
+/// How many leads a second are read with a key that has no rate of its own.
+const READS_PER_SECOND: f64 = 100.0;
+/// How often reading one lead with one key is written into the audit: once an hour.
+const NOTED_PER_SECOND: f64 = 1.0 / 3600.0;
 /// Where leads are posted.
 const PATHS: [&str; 3] = ["/v1/leads", "/v1/leads/batch", "/v1/save_lead"];
 
@@ -38,6 +44,7 @@ pub(super) fn router<S: IntakeStore>(app: Arc<App<S>>) -> Router {
         .route("/v1/leads", post(post_lead::<S>))
         .route("/v1/leads/batch", post(batch::post_batch::<S>))
         .route("/v1/save_lead", post(post_save_lead::<S>))
+        .route("/v1/forms/{form}", post(forms::post_form::<S>))
         .route("/v1/leads/{uuid}", get(get_lead::<S>))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::<S>))
@@ -63,8 +70,12 @@ async fn around<S: IntakeStore>(
     mut request: Request,
     next: Next,
 ) -> Response {
+    // A page's script may read the answer: there is nothing in it that the page had not shown a key for.
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let origin = origin.filter(|_| request.uri().path().starts_with("/v1/"));
     let address = app.settings.proxies.client(request.extensions(), request.headers());
     let mut response = match app.places.client(address) {
+        Ok(_) if origin.is_some() && is_preflight(&request) => preflight(),
         Ok(place) => {
             let peer = request.extensions().get::<Peer>().cloned();
             request.extensions_mut().insert(Client { address, _place: Arc::new(place), _peer: peer });
@@ -75,7 +86,27 @@ async fn around<S: IntakeStore>(
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+    }
     response
+}
+
+/// Whether a browser asks what a page may send. It shows no key yet, so the answer is the same for all.
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn preflight() -> Response {
+    let allowed = "authorization, content-type, prefer, webhook-id, webhook-timestamp, webhook-signature, x-leadline-signature";
+    let headers = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, allowed),
+        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
 }
 
 async fn post_lead<S: IntakeStore>(
@@ -99,15 +130,23 @@ async fn post_save_lead<S: IntakeStore>(
 fn answer(received: Result<Receipt, Problem>) -> Response {
     match received {
         Ok(receipt) => {
-            metrics::counter!("leadline_intake_leads_total", "status" => receipt.status).increment(1);
+            count(&receipt);
             (StatusCode::ACCEPTED, Json(receipt)).into_response()
         }
         Err(problem) => {
-            let status = problem.status().as_str().to_owned();
-            metrics::counter!("leadline_intake_refusals_total", "status" => status).increment(1);
+            count_refusal(&problem);
             problem.into_response()
         }
     }
+}
+
+pub(super) fn count(receipt: &Receipt) {
+    metrics::counter!("leadline_intake_leads_total", "status" => receipt.status).increment(1);
+}
+
+pub(super) fn count_refusal(problem: &Problem) {
+    let status = problem.status().as_str().to_owned();
+    metrics::counter!("leadline_intake_refusals_total", "status" => status).increment(1);
 }
 
 async fn receive<S: IntakeStore>(
@@ -132,13 +171,15 @@ async fn receive<S: IntakeStore>(
     let mut room = app.places.room(matched.view.id);
     let mut kept = None;
     let received = async {
-        if let Err(problem) = check(app, &matched, headers) {
+        let allowed = check_origin(app, client, &credential, &matched, headers).await;
+        let checked = allowed.and_then(|()| check(app, &matched, headers));
+        if let Err(problem) = checked {
             body::discard(headers, body).await;
             return Err(problem);
         }
         let body = body::read(body, &mut room).await?;
         kept = Some(body.clone());
-        accept::accept(app, endpoint, &credential, matched.clone(), headers, &body).await
+        signed::accept_once(app, endpoint, &credential, matched.clone(), headers, &body).await
     };
     match received.await {
         // A commit would have noticed that the key is revoked by now, but there is none: the sender is a stranger.
@@ -147,7 +188,7 @@ async fn receive<S: IntakeStore>(
                 app.security.note(Attempted::WrongSignature, client.address);
             }
             match app.views.open_current(&credential).await {
-                Ok(None) => Err(Problem::unauthorized()),
+                Ok(None) => Err(credential.unknown()),
                 _ => {
                     app.refusals.keep(&matched, endpoint.path(), &problem, kept.as_deref());
                     Err(problem)
@@ -156,6 +197,23 @@ async fn receive<S: IntakeStore>(
         }
         received => received,
     }
+}
+
+/// Refuses pages of browsers that may not use the key; a view that may be old is not enough to refuse one.
+pub(super) async fn check_origin<S: IntakeStore>(
+    app: &App<S>,
+    client: &Client,
+    credential: &Credential,
+    matched: &KeyMatch,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let Err(problem) = matched.check_origin(headers) else { return Ok(()) };
+    let current = app.views.open_current(credential).await?;
+    if current.is_some_and(|current| current.check_origin(headers).is_ok()) {
+        return Ok(());
+    }
+    app.security.note(Attempted::ForeignOrigin, client.address);
+    Err(problem)
 }
 
 /// What can be refused before the body is read.
@@ -184,15 +242,15 @@ pub(super) async fn admit<S: IntakeStore>(
             return Ok((credential, matched));
         }
     }
-    Err(wrong_key(app, client).await)
+    Err(wrong_key(app, client, headers).await)
 }
 
-async fn wrong_key<S: IntakeStore>(app: &App<S>, client: &Client) -> Problem {
+async fn wrong_key<S: IntakeStore>(app: &App<S>, client: &Client, headers: &HeaderMap) -> Problem {
     match app.security.wrong_key(client.address) {
-        Patience::Full => Problem::unauthorized(),
+        Patience::Full => Problem::unauthorized_for(headers),
         Patience::Short(wait) => {
             sleep(wait).await;
-            Problem::unauthorized()
+            Problem::unauthorized_for(headers)
         }
         Patience::None => Problem::too_many_wrong_keys(),
     }
@@ -207,9 +265,37 @@ async fn get_lead<S: IntakeStore>(
     let (credential, _) = admit(&app, &client, &headers).await?;
     // Nothing is committed here that would notice a revoked key, so the view must be true now.
     let matched = app.views.open_current(&credential).await?.ok_or_else(Problem::unauthorized)?;
+    may_read(&app, &client, &matched, &headers)?;
     let lead: LeadId = uuid.ok().and_then(|Path(uuid)| uuid.parse().ok()).ok_or_else(Problem::no_lead)?;
     let status = app.store.lead_status(matched.view.id, lead).await?.ok_or_else(Problem::no_lead)?;
-    Ok(Json(Shown::new(status)?))
+    let shown = Shown::new(status)?;
+    let key = matched.key_id();
+    if app.read_lately.admit_some((key, lead), NOTED_PER_SECOND, 1).is_ok() {
+        app.store.note_read(matched.view.id, matched.prefix(), lead).await?;
+    }
+    Ok(Json(shown))
+}
+
+/// Reading is a right of its own, and wants the signature that the key wants.
+fn may_read<S: IntakeStore>(
+    app: &App<S>,
+    client: &Client,
+    matched: &KeyMatch,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    matched
+        .check_origin(headers)
+        .inspect_err(|_| app.security.note(Attempted::ForeignOrigin, client.address))?;
+    if !matched.may_read() {
+        app.security.note(Attempted::ReadWithoutRight, client.address);
+        return Err(Problem::may_not_read());
+    }
+    if matched.admits(headers, b"", jiff::Timestamp::now().as_second()).is_none() {
+        app.security.note(Attempted::WrongSignature, client.address);
+        return Err(matched.unsigned());
+    }
+    let rate = matched.rate().unwrap_or(READS_PER_SECOND);
+    app.read_rates.admit(matched.key_id(), Some(rate)).map_err(Problem::too_many_reads)
 }
 
 /// Without saying why: that is for operators to know.

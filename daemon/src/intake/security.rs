@@ -28,6 +28,9 @@ const SLOWED: Duration = Duration::from_secs(1);
 pub(super) enum Attempted {
     WrongKey,
     WrongSignature,
+    ReadWithoutRight,
+    ForeignOrigin,
+    UnknownForm,
 }
 
 impl Attempted {
@@ -35,6 +38,9 @@ impl Attempted {
         match self {
             Self::WrongKey => "wrong intake key",
             Self::WrongSignature => "missing or wrong signature",
+            Self::ReadWithoutRight => "read with a key that may not read",
+            Self::ForeignOrigin => "page of another origin",
+            Self::UnknownForm => "unknown form",
         }
     }
 }

@@ -14,13 +14,19 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-use super::intake_store::{IntakeStore, StoreFailure};
+use super::{
+    intake_store::{IntakeStore, StoreFailure},
+    problem::Problem,
+};
 use crate::{
     domain::{
-        ids::{CompanyId, KeyId},
-        signing,
+        ids::{CompanyId, FormId, KeyId},
+        signing::{self, SignatureKind},
     },
-    store::lead::intake::{CompanyView, KeyView},
+    store::{
+        company::form::IntakeForm,
+        lead::intake::{CompanyView, KeyView},
+    },
 };
 
 /// The most companies whose views are kept.
@@ -28,11 +34,19 @@ const VIEWS_CAP: usize = 10_000;
 /// The most look-ups at once: a flood of wrong keys must leave the database to those who commit leads.
 const LOOK_UPS: usize = 4;
 
-/// What a request shows: `llk_<company id>_<43 characters>`.
+/// What a request shows.
 #[derive(Debug)]
 pub(super) struct Credential {
     company: CompanyId,
-    hash: [u8; 32],
+    shown: Shown,
+}
+
+#[derive(Debug)]
+enum Shown {
+    /// The hash of `llk_<company id>_<43 characters>`.
+    Key([u8; 32]),
+    /// A form's id, which is no secret and can only write.
+    Form(FormId),
 }
 
 impl Credential {
@@ -50,62 +64,159 @@ impl Credential {
         if !well_formed {
             return None;
         }
-        Some(Self { company: CompanyId(company.parse().ok()?), hash: Sha256::digest(key).into() })
+        let shown = Shown::Key(Sha256::digest(key).into());
+        Some(Self { company: CompanyId(company.parse().ok()?), shown })
+    }
+
+    /// What a post of a form shows.
+    pub(super) fn form(company: CompanyId, form: FormId) -> Self {
+        Self { company, shown: Shown::Form(form) }
+    }
+
+    /// What is said of one that opens nothing, or nothing any more.
+    pub(super) fn unknown(&self) -> Problem {
+        match self.shown {
+            Shown::Key(_) => Problem::unauthorized(),
+            Shown::Form(_) => Problem::no_form(),
+        }
     }
 }
 
-/// A view that a credential matched.
+/// A view that a credential opened.
 #[derive(Clone, Debug)]
 pub(super) struct KeyMatch {
     pub(super) view: Arc<CompanyView>,
-    key: usize,
+    by: By,
+}
+
+/// What opened it, by its place in the view.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Key(usize),
+    Form(usize),
+}
+
+/// How a body is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signed {
+    /// It need not be.
+    No,
+    Simple,
+    /// With the hash of its webhook-id.
+    Standard([u8; 32]),
 }
 
 impl KeyMatch {
     fn find(view: Arc<CompanyView>, credential: &Credential) -> Option<Self> {
-        // Every key is compared, so that time tells nothing of which one came close.
-        let key = view.keys.iter().enumerate().fold(None, |found, (index, key)| {
-            if bool::from(key.token_hash.ct_eq(&credential.hash)) { Some(index) } else { found }
-        })?;
-        Some(Self { view, key })
+        let by = match &credential.shown {
+            // Every key is compared, so that time tells nothing of which one came close.
+            Shown::Key(hash) => {
+                let found = view.keys.iter().enumerate().fold(None, |found, (index, key)| {
+                    if bool::from(key.token_hash.ct_eq(hash)) { Some(index) } else { found }
+                });
+                By::Key(found?)
+            }
+            Shown::Form(id) => By::Form(view.forms.iter().position(|form| form.id == *id)?),
+        };
+        Some(Self { view, by })
     }
 
-    fn key(&self) -> &KeyView {
-        &self.view.keys[self.key]
+    fn key(&self) -> Option<&KeyView> {
+        match self.by {
+            By::Key(index) => self.view.keys.get(index),
+            By::Form(_) => None,
+        }
     }
 
-    /// Which key it was.
+    /// The form, if that is what opened it.
+    pub(super) fn form(&self) -> Option<&IntakeForm> {
+        match self.by {
+            By::Key(_) => None,
+            By::Form(index) => self.view.forms.get(index),
+        }
+    }
+
+    /// Which key it was; a form counts as one.
     pub(super) fn key_id(&self) -> KeyId {
-        self.key().id
+        match self.by {
+            By::Key(index) => self.view.keys[index].id,
+            By::Form(index) => KeyId::from(self.view.forms[index].id.uuid()),
+        }
+    }
+
+    /// The first characters of the key.
+    pub(super) fn prefix(&self) -> &str {
+        self.key().map_or("", |key| &key.prefix)
     }
 
     /// How many leads a second may come with the key; none for no limit.
     pub(super) fn rate(&self) -> Option<f64> {
-        self.key().rate_per_second
+        self.key().and_then(|key| key.rate_per_second)
+    }
+
+    /// Whether it reads what became of leads, too.
+    pub(super) fn may_read(&self) -> bool {
+        self.key().is_some_and(|key| key.may_read)
+    }
+
+    /// Whether it may be told of a lead that was made with this key: its own, or one that is gone and has a successor.
+    pub(super) fn knows(&self, made_with: Option<KeyId>) -> bool {
+        let is_own = |made_with: KeyId| {
+            made_with == self.key_id() || !self.view.keys.iter().any(|other| other.id == made_with)
+        };
+        self.may_read() || made_with.is_none_or(is_own)
     }
 
     /// Whether the key wants every body signed.
     pub(super) fn wants_signature(&self) -> bool {
-        self.key().signing_secret.is_some()
+        self.key().is_some_and(|key| key.signing_secret.is_some())
     }
 
-    /// Whether the body is signed as the key requires it.
-    pub(super) fn admits(&self, headers: &HeaderMap, body: &[u8], now_unix: i64) -> bool {
-        self.key().signing_secret.as_ref().is_none_or(|secret| {
-            let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-            let secret = secret.expose_secret();
-            let is_simple = header("x-leadline-signature")
-                .is_some_and(|signature| signing::verify_simple(secret, body, signature));
-            let standard = || {
-                Some(signing::StandardHeaders {
-                    id: header("webhook-id")?,
-                    timestamp: header("webhook-timestamp")?,
-                    signature: header("webhook-signature")?,
-                })
+    /// What is said of a body that is not signed as the key requires it.
+    pub(super) fn unsigned(&self) -> Problem {
+        Problem::unsigned(self.key().map_or(SignatureKind::Any, |key| key.signature))
+    }
+
+    /// How the body is signed; none if not as the key requires it.
+    pub(super) fn admits(&self, headers: &HeaderMap, body: &[u8], now_unix: i64) -> Option<Signed> {
+        let Some((key, secret)) = self.key().and_then(|key| Some((key, key.signing_secret.as_ref()?))) else {
+            return Some(Signed::No);
+        };
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let secret = secret.expose_secret();
+        let standard = || {
+            let headers = signing::StandardHeaders {
+                id: header("webhook-id")?,
+                timestamp: header("webhook-timestamp")?,
+                signature: header("webhook-signature")?,
             };
-            is_simple
-                || standard().is_some_and(|headers| signing::verify_standard(secret, headers, body, now_unix))
-        })
+            signing::verify_standard(secret, headers, body, now_unix)
+                .then(|| Signed::Standard(Sha256::digest(headers.id).into()))
+        };
+        let simple = || {
+            let signature = header("x-leadline-signature")?;
+            signing::verify_simple(secret, body, signature).then_some(Signed::Simple)
+        };
+        match key.signature {
+            SignatureKind::Any => standard().or_else(simple),
+            SignatureKind::Standard => standard(),
+            SignatureKind::Simple => simple(),
+        }
+    }
+
+    /// Refuses a browser's page that may not use it. Servers send no origin.
+    pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+        let is_named = |origins: &[String]| {
+            origin.to_str().is_ok_and(|origin| origins.iter().any(|named| named.eq_ignore_ascii_case(origin)))
+        };
+        match (self.key(), self.form()) {
+            (Some(key), _) if !is_named(&key.allow_origins) => Err(Problem::key_in_a_page()),
+            (_, Some(form)) if !form.allow_origins.is_empty() && !is_named(&form.allow_origins) => {
+                Err(Problem::form_in_another_page())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -114,18 +225,41 @@ impl KeyMatch {
 pub(super) struct Views<S> {
     store: Arc<S>,
     kept: Mutex<HashMap<CompanyId, Arc<CompanyView>>>,
+    /// Whose forms are whose: that never changes.
+    forms: Mutex<HashMap<FormId, CompanyId>>,
     look_ups: Semaphore,
 }
 
 impl<S: IntakeStore> Views<S> {
     pub(super) fn new(store: Arc<S>) -> Self {
-        Self { store, kept: Mutex::default(), look_ups: Semaphore::new(LOOK_UPS) }
+        Self { store, kept: Mutex::default(), forms: Mutex::default(), look_ups: Semaphore::new(LOOK_UPS) }
     }
 
     /// What the kept view of the company says of a credential, if it knows it.
     pub(super) fn kept_match(&self, credential: &Credential) -> Option<KeyMatch> {
         let kept = self.kept().get(&credential.company).cloned();
         kept.and_then(|view| KeyMatch::find(view, credential))
+    }
+
+    /// Whose form this is; none if there is no such form.
+    pub(super) async fn company_of_form(&self, form: FormId) -> Result<Option<CompanyId>, StoreFailure> {
+        if let Some(company) = self.forms().get(&form) {
+            return Ok(Some(*company));
+        }
+        let _permit = self.look_ups.acquire().await.map_err(|_| StoreFailure::Busy)?;
+        let company = self.store.company_of_form(form).await?;
+        if let Some(company) = company {
+            let mut forms = self.forms();
+            if forms.len() >= VIEWS_CAP {
+                forms.clear();
+            }
+            forms.insert(form, company);
+        }
+        Ok(company)
+    }
+
+    fn forms(&self) -> MutexGuard<'_, HashMap<FormId, CompanyId>> {
+        self.forms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the company's view, which may be old. A key that an old one does not know may be new, so it is looked for.

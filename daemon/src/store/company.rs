@@ -13,9 +13,11 @@ use crate::{
     },
 };
 
+pub mod form;
 pub mod key;
 pub mod page;
 pub mod refusal;
+pub mod signed;
 
 /// The largest id that every JSON reader keeps exact.
 const MAX_ID: i64 = (1 << 53) - 1;

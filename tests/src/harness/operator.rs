@@ -96,8 +96,8 @@ impl Operator {
         let request = v1::CreateIntakeKeyRequest {
             request_id: request_id(),
             company: id.to_string(),
-            require_signature: false,
-            rate_per_second: None,
+            may_read: true,
+            ..Default::default()
         };
         self.keys().create_intake_key(request).await.unwrap().into_inner().key
     }

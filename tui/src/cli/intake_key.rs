@@ -29,6 +29,16 @@ pub(crate) enum Verb {
         /// Refuse with 429 what comes faster; a second's worth may come at once [default: no limit]
         #[arg(long, value_name = "LEADS")]
         rate_per_second: Option<f64>,
+        /// Accept only bodies with this signature: `standard` (Standard Webhooks, a repeat makes nothing new) or
+        /// `simple` (X-Leadline-Signature, which can be sent again by whoever sees it)
+        #[arg(long, value_name = "KIND", value_parser = ["standard", "simple"])]
+        signature: Option<String>,
+        /// Let it read what became of leads too (GET /v1/leads/{uuid}); a key writes only
+        #[arg(long)]
+        may_read: bool,
+        /// Let pages of this origin use it, where everybody can read it; repeatable. A form needs no key
+        #[arg(long, value_name = "ORIGIN")]
+        allow_origin: Vec<String>,
     },
     /// List keys, newest first
     List {
@@ -58,9 +68,24 @@ impl Verb {
         let client = context.client().await?;
         let request_id = String::new();
         match self {
-            Self::Create { company, require_signature, rate_per_second } => {
-                let request =
-                    v1::CreateIntakeKeyRequest { request_id, company, require_signature, rate_per_second };
+            Self::Create {
+                company,
+                require_signature,
+                rate_per_second,
+                signature,
+                may_read,
+                allow_origin: allow_origins,
+            } => {
+                let signature = signature.unwrap_or_default();
+                let request = v1::CreateIntakeKeyRequest {
+                    request_id,
+                    company,
+                    require_signature,
+                    rate_per_second,
+                    may_read,
+                    signature,
+                    allow_origins,
+                };
                 context.out.object(&KeyCreated::from(client.create_intake_key(request).await?))?;
                 context.out.note("Keep this now: it is not shown again.");
                 Ok(())

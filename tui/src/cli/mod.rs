@@ -10,6 +10,7 @@ mod delivery;
 mod error;
 mod failure;
 mod flow;
+mod form;
 mod hint;
 mod hold;
 mod import;
@@ -106,6 +107,9 @@ enum Command {
     /// Flows: rules that say which leads go to which integrations
     #[command(subcommand)]
     Flow(flow::Verb),
+    /// Forms: what pages of browsers post to
+    #[command(subcommand)]
+    Form(form::Verb),
     /// Leads: what came in
     #[command(subcommand)]
     Lead(lead::Verb),
@@ -251,6 +255,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::IntakeKey(verb)) => verb.run(context).await,
         Some(Command::Integration(verb)) => verb.run(context).await,
         Some(Command::Flow(verb)) => verb.run(context).await,
+        Some(Command::Form(verb)) => verb.run(context).await,
         Some(Command::Lead(verb)) => verb.run(context).await,
         Some(Command::Delivery(verb)) => verb.run(context).await,
         Some(Command::Job(verb)) => verb.run(context).await,

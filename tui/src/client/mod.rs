@@ -330,6 +330,21 @@ calls! { flow_service_client::FlowServiceClient:
     wait test_flow(TestFlowRequest) -> TestFlowResponse;
 }
 
+calls! { form_service_client::FormServiceClient:
+    /// Makes a form.
+    change create_form(CreateFormRequest) -> Form;
+    /// Forms, newest first.
+    read list_forms(ListFormsRequest) -> ListFormsResponse;
+    /// One form.
+    read get_form(GetFormRequest) -> Form;
+    /// Changes what the request names.
+    change update_form(UpdateFormRequest) -> Form;
+    /// Removes a form.
+    change delete_form(DeleteFormRequest) -> DeleteFormResponse;
+    /// What a form refused.
+    read list_form_refusals(ListFormRefusalsRequest) -> ListFormRefusalsResponse;
+}
+
 calls! { preview_service_client::PreviewServiceClient:
     /// Renders a lead for an integration without sending it.
     read preview_integration(PreviewIntegrationRequest) -> PreviewIntegrationResponse;

@@ -15,15 +15,21 @@ use crate::{
         delivery::Reason,
         fanout::Routing,
         flow::Flows,
-        ids::{CompanyId, EventId, IntegrationId, KeyId, LeadId},
+        form::Form,
+        ids::{CompanyId, EventId, FormId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
+        signing::SignatureKind,
     },
     intake::{
         intake_store::{IntakeStore, StoreFailure},
         problem::Problem,
     },
     store::{
-        company::refusal::NewRefusal,
+        company::{
+            form::IntakeForm,
+            refusal::NewRefusal,
+            signed::{Remembered, SignedPost},
+        },
         delivery::read::DeliveryView,
         lead::{
             Again,
@@ -57,7 +63,19 @@ pub(super) struct Company {
     /// Key texts with the signing secret of those that require one.
     pub(super) keys: Vec<(String, Option<String>)>,
     pub(super) rate_per_second: Option<f64>,
+    /// Of every key.
+    pub(super) signature: SignatureKind,
+    pub(super) may_read: bool,
+    pub(super) allow_origins: Vec<String>,
     pub(super) integrations: Vec<IntakeIntegration>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct FakeForm {
+    pub(super) id: FormId,
+    pub(super) form: Form,
+    pub(super) redirect: Option<String>,
+    pub(super) allow_origins: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -65,6 +83,13 @@ pub(super) struct State {
     pub(super) company: Company,
     pub(super) leads: HashMap<LeadId, NewEvent>,
     pub(super) flows: Arc<Flows>,
+    /// Of each form: its id, map, constants, honeypot, redirect and origins.
+    pub(super) forms: Vec<FakeForm>,
+    pub(super) signed: HashMap<[u8; 32], Option<LeadId>>,
+    /// What was read, with which key.
+    pub(super) read: Vec<(String, LeadId)>,
+    /// Which key each saved lead was made with.
+    pub(super) made_with: HashMap<[u8; 32], KeyId>,
     pub(super) key_ids: HashMap<String, KeyId>,
     /// By the hash of the address.
     pub(super) saved: HashMap<[u8; 32], LeadId>,
@@ -103,12 +128,19 @@ impl Fake {
             version: 1,
             keys: vec![(key('a'), None)],
             rate_per_second: None,
+            signature: SignatureKind::Any,
+            may_read: true,
+            allow_origins: Vec::new(),
             integrations: vec![integration("crm", true), integration("mail", false)],
         };
         let state = State {
             company,
             leads: HashMap::new(),
             flows: Arc::default(),
+            forms: Vec::new(),
+            signed: HashMap::new(),
+            read: Vec::new(),
+            made_with: HashMap::new(),
             key_ids: HashMap::new(),
             saved: HashMap::new(),
             refused: Vec::new(),
@@ -178,6 +210,10 @@ impl IntakeStore for Fake {
                     .iter()
                     .map(|(text, secret)| KeyView {
                         id: *state.key_ids.entry(text.clone()).or_insert_with(KeyId::generate),
+                        prefix: text[..8].to_owned(),
+                        signature: state.company.signature,
+                        may_read: state.company.may_read,
+                        allow_origins: state.company.allow_origins.clone(),
                         token_hash: Sha256::digest(text).into(),
                         signing_secret: secret.clone().map(SecretString::from),
                         rate_per_second: state.company.rate_per_second,
@@ -194,6 +230,17 @@ impl IntakeStore for Fake {
                     })
                     .collect(),
                 flows: if is_neighbour { Arc::default() } else { Arc::clone(&state.flows) },
+                forms: state
+                    .forms
+                    .iter()
+                    .cloned()
+                    .map(|FakeForm { id, form, redirect, allow_origins }| IntakeForm {
+                        id,
+                        form,
+                        redirect,
+                        allow_origins,
+                    })
+                    .collect(),
             };
             if state.restless {
                 state.company.version += 1;
@@ -261,13 +308,16 @@ impl IntakeStore for Fake {
         };
         self.with(|state| {
             let (uuid, deliveries) = (event.uuid.clone(), committed(&event));
+            let made_with = Some(*state.made_with.entry(key.email_hash).or_insert(key.key));
             if known.as_ref().is_some_and(|known| known.digest == event.digest) {
-                return Ok(Ok(Saved::Duplicate(uuid, deliveries)));
+                return Ok(Ok(Saved::Duplicate(uuid, deliveries, made_with)));
             }
             state.saved.insert(key.email_hash, event.lead);
             state.leads.insert(event.lead, event);
-            let saved = if known.is_some() { Saved::Updated } else { Saved::Created };
-            Ok(Ok(saved(uuid, deliveries)))
+            Ok(Ok(match known {
+                Some(_) => Saved::Updated(uuid, deliveries, made_with),
+                None => Saved::Created(uuid, deliveries),
+            }))
         })
     }
 
@@ -310,6 +360,36 @@ impl IntakeStore for Fake {
             let deliveries = committed(event).into_iter().map(delivery).collect();
             Ok(Some(LeadStatus { lead, event: event.body.clone(), deliveries }))
         })
+    }
+
+    async fn company_of_form(&self, form: FormId) -> Result<Option<CompanyId>, StoreFailure> {
+        self.with(|state| Ok(state.forms.iter().any(|known| known.id == form).then_some(COMPANY)))
+    }
+
+    async fn begin_signed(&self, post: SignedPost) -> Result<Remembered, StoreFailure> {
+        self.with(|state| {
+            Ok(match state.signed.insert(post.id_hash, None) {
+                None => Remembered::New,
+                Some(None) => Remembered::UnderWay,
+                Some(Some(lead)) => {
+                    state.signed.insert(post.id_hash, Some(lead));
+                    Remembered::Done(lead)
+                }
+            })
+        })
+    }
+
+    async fn end_signed(&self, post: SignedPost, lead: Option<LeadId>) -> Result<(), StoreFailure> {
+        self.with(|state| match lead {
+            Some(lead) => drop(state.signed.insert(post.id_hash, Some(lead))),
+            None => drop(state.signed.remove(&post.id_hash)),
+        });
+        Ok(())
+    }
+
+    async fn note_read(&self, _: CompanyId, prefix: &str, lead: LeadId) -> Result<(), StoreFailure> {
+        self.with(|state| state.read.push((prefix.to_owned(), lead)));
+        Ok(())
     }
 
     async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {

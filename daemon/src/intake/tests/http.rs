@@ -313,10 +313,11 @@ async fn bodies_that_are_no_leads_are_refused_with_their_fields() {
 async fn only_plain_json_of_bounded_size_is_read() {
     let intake = intake();
     let media = "the body must be JSON: send it with the header Content-Type: application/json";
+    let page = "a page of a browser cannot post its form here: post JSON from your server, or the form to /v1/forms/{form}";
     let packed = "compressed bodies are not accepted: send the JSON as it is, without Content-Encoding";
     let large = "the body is larger than 256 KiB: send one lead per request";
     for (name, value, status, told) in [
-        ("content-type", "text/plain", 415, media),
+        ("content-type", "text/plain", 415, page),
         ("content-type", "application/jsonp", 415, media),
         ("content-type", "", 415, media),
         ("content-encoding", "gzip", 415, packed),

@@ -4,6 +4,7 @@ mod batch;
 mod fair;
 mod fake;
 mod flush;
+mod forms;
 mod http;
 mod openapi;
 mod server;

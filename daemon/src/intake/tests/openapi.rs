@@ -18,6 +18,7 @@ async fn the_openapi_document_lists_exactly_what_there_is() {
             "/v1/leads",
             "/v1/leads/batch",
             "/v1/save_lead",
+            "/v1/forms/{form}",
             "/v1/leads/{uuid}",
             "/healthz",
             "/readyz",
@@ -26,7 +27,8 @@ async fn the_openapi_document_lists_exactly_what_there_is() {
     );
     for (path, item) in paths {
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            let request = Request::builder().method(&method).uri(path.replace("{uuid}", UUID));
+            let request =
+                Request::builder().method(&method).uri(path.replace("{uuid}", UUID).replace("{form}", UUID));
             let answer = intake.ask(request.body(Body::empty()).unwrap()).await;
             let operation = &item[method.as_str().to_lowercase()];
             assert_eq!(

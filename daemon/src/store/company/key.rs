@@ -4,9 +4,12 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgConnection;
 
 use crate::{
-    domain::ids::{CompanyId, KeyId},
+    domain::{
+        ids::{CompanyId, KeyId, LeadId},
+        signing::SignatureKind,
+    },
     store::{
-        Store,
+        Error, Store,
         company::find_optional_company,
         operator::command::{Command, Refusal},
         sealed,
@@ -20,6 +23,12 @@ pub struct IntakeKey {
     pub company: CompanyId,
     pub prefix: String,
     pub require_signature: bool,
+    /// Which signature is taken, where one is required.
+    pub signature: SignatureKind,
+    /// Whether it reads what became of leads, too.
+    pub may_read: bool,
+    /// The browser pages that may use it.
+    pub allow_origins: Vec<String>,
     /// None for no limit.
     pub rate_per_second: Option<f64>,
     pub created_at: jiff::Timestamp,
@@ -31,6 +40,9 @@ struct Row {
     id: uuid::Uuid,
     prefix: String,
     require_signature: bool,
+    signature: String,
+    may_read: bool,
+    allow_origins: Vec<String>,
     rate_per_second: Option<f64>,
     created_at: jiff_sqlx::Timestamp,
     revoked_at: Option<jiff_sqlx::Timestamp>,
@@ -43,11 +55,26 @@ impl From<Row> for IntakeKey {
             company: CompanyId(row.company_id),
             prefix: row.prefix,
             require_signature: row.require_signature,
+            signature: SignatureKind::parse(&row.signature).unwrap_or_default(),
+            may_read: row.may_read,
+            allow_origins: row.allow_origins,
             rate_per_second: row.rate_per_second,
             created_at: row.created_at.to_jiff(),
             revoked_at: row.revoked_at.map(jiff_sqlx::Timestamp::to_jiff),
         }
     }
+}
+
+/// What a new key may do.
+#[derive(Debug)]
+pub struct KeyRights {
+    /// The secret of the signature, where one is required.
+    pub secret: Option<SecretString>,
+    pub signature: SignatureKind,
+    pub may_read: bool,
+    pub allow_origins: Vec<String>,
+    /// None for no limit.
+    pub rate_per_second: Option<f64>,
 }
 
 pub(in crate::store) async fn company_of(db: &mut PgConnection, key: KeyId) -> Result<CompanyId, Refusal> {
@@ -73,7 +100,8 @@ impl Store {
         let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
         let rows = sqlx::query_as!(
             Row,
-            "SELECT company_id, id, prefix, require_signature, rate_per_second, created_at, revoked_at FROM intake_key
+            "SELECT company_id, id, prefix, require_signature, signature, may_read,
+                       allow_origins, rate_per_second, created_at, revoked_at FROM intake_key
              WHERE ($1::bigint IS NULL OR company_id = $1) AND ($2::uuid IS NULL OR id < $2)
              ORDER BY id DESC LIMIT $3",
             company,
@@ -86,6 +114,22 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Writes into the audit that a lead was read with a key.
+    pub async fn note_read(&self, company: CompanyId, prefix: &str, lead: LeadId) -> Result<(), Error> {
+        sqlx::query!(
+            "INSERT INTO audit (company_id, id, operator, action, target) VALUES ($1, $2, $3, 'ReadLead', $4)",
+            company.0,
+            uuid::Uuid::from(ulid::Ulid::generate()),
+            format!("intake key {prefix}"),
+            format!("lead {lead}"),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
 impl Command {
     /// Creates a key of a locked company.
     pub async fn create_key(
@@ -93,25 +137,29 @@ impl Command {
         company: CompanyId,
         prefix: &str,
         token_hash: &[u8; 32],
-        secret: Option<&SecretString>,
-        rate_per_second: Option<f64>,
+        rights: &KeyRights,
     ) -> Result<IntakeKey, Refusal> {
         let id = KeyId::generate();
-        let value = secret.map(|secret| {
+        let sealed = rights.secret.as_ref().map(|secret| {
             self.store.sealer.seal(&sealed::intake_secret(company, id), secret.expose_secret().as_bytes())
         });
         let row = sqlx::query_as!(
             Row,
-            "INSERT INTO intake_key (company_id, id, prefix, token_hash, require_signature, sealed_secret, rate_per_second)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
-             RETURNING company_id, id, prefix, require_signature, rate_per_second, created_at, revoked_at",
+            "INSERT INTO intake_key (company_id, id, prefix, token_hash, require_signature, sealed_secret, rate_per_second,
+                 signature, may_read, allow_origins)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             RETURNING company_id, id, prefix, require_signature, signature, may_read,
+                       allow_origins, rate_per_second, created_at, revoked_at",
             company.0,
             id.uuid(),
             prefix,
             &token_hash[..],
-            value.is_some(),
-            value,
-            rate_per_second,
+            sealed.is_some(),
+            sealed,
+            rights.rate_per_second,
+            rights.signature.as_str(),
+            rights.may_read,
+            &rights.allow_origins,
         )
         .fetch_one(&mut *self.tx)
         .await?;
@@ -125,7 +173,8 @@ impl Command {
         let row = sqlx::query_as!(
             Row,
             "UPDATE intake_key SET revoked_at = coalesce(revoked_at, now()) WHERE company_id = $1 AND id = $2
-             RETURNING company_id, id, prefix, require_signature, rate_per_second, created_at, revoked_at",
+             RETURNING company_id, id, prefix, require_signature, signature, may_read,
+                       allow_origins, rate_per_second, created_at, revoked_at",
             company.0,
             key.uuid(),
         )

@@ -72,17 +72,27 @@ impl Store {
         after: Option<RefusalId>,
         limit: i64,
     ) -> Result<(CompanyId, Vec<RefusalView>), Command> {
-        let mut db = self.pool.acquire().await?;
-        let company = company_of(&mut db, key).await?;
+        let company = company_of(&mut *self.pool.acquire().await?, key).await?;
+        Ok((company, self.refusals_of(company, key.uuid(), after, limit).await?))
+    }
+
+    /// The last refusals of a key or a form, newest first, those behind `after` only.
+    pub(in crate::store) async fn refusals_of(
+        &self,
+        company: CompanyId,
+        key: Uuid,
+        after: Option<RefusalId>,
+        limit: i64,
+    ) -> Result<Vec<RefusalView>, Error> {
         let rows = sqlx::query!(
             "SELECT id, at, path, status, detail, errors, body FROM refusal
              WHERE company_id = $1 AND key_id = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4",
             company.0,
-            key.uuid(),
+            key,
             after.map(RefusalId::uuid),
             limit,
         )
-        .fetch_all(&mut *db)
+        .fetch_all(&self.pool)
         .await?;
         let views = rows.into_iter().map(|row| {
             let errors = serde_json::from_value(row.errors).map_err(|_| Error::Corrupt("refusal"))?;
@@ -96,7 +106,7 @@ impl Store {
                 body: row.body,
             })
         });
-        Ok((company, views.collect::<Result<_, Error>>()?))
+        views.collect()
     }
 }
 

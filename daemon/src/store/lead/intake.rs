@@ -16,8 +16,15 @@ use crate::{
         integration::EventKind,
         lead::Accepted,
         person::Person,
+        signing::SignatureKind,
     },
-    store::{Error, Store, flow, heard, queue::enqueue::enqueue, sealed},
+    store::{
+        Error, Store,
+        company::form::{self, IntakeForm},
+        flow, heard,
+        queue::enqueue::enqueue,
+        sealed,
+    },
 };
 
 /// Everything intake decides on, at one version of the company's configuration.
@@ -30,6 +37,8 @@ pub struct CompanyView {
     pub integrations: Vec<IntakeIntegration>,
     /// The enabled ones, in order; compiled once for each view.
     pub flows: Arc<Flows>,
+    /// The enabled ones.
+    pub forms: Vec<IntakeForm>,
 }
 
 impl CompanyView {
@@ -49,6 +58,14 @@ pub struct KeyView {
     pub token_hash: [u8; 32],
     /// Set if bodies must be signed.
     pub signing_secret: Option<SecretString>,
+    /// Which signature is taken then.
+    pub signature: SignatureKind,
+    /// Whether it reads what became of leads, too.
+    pub may_read: bool,
+    /// The browser pages that may use it.
+    pub allow_origins: Vec<String>,
+    /// Its first characters, to be named by.
+    pub prefix: String,
     /// How many leads a second each daemon takes in with it; none for no limit.
     pub rate_per_second: Option<f64>,
 }
@@ -150,7 +167,8 @@ impl Store {
             return Ok(None);
         };
         let keys = sqlx::query!(
-            "SELECT id, token_hash, sealed_secret, rate_per_second FROM intake_key
+            "SELECT id, prefix, token_hash, sealed_secret, rate_per_second, signature, may_read, allow_origins
+             FROM intake_key
              WHERE company_id = $1 AND revoked_at IS NULL",
             company.0
         )
@@ -164,10 +182,20 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
         let flows = flow::deciding(&mut tx, company).await?;
+        let forms = form::deciding(&mut tx, company).await?;
         tx.commit().await?;
         let keys = keys.into_iter().map(|key| {
-            let view = self.key_view(company, key.id.into(), key.token_hash, key.sealed_secret)?;
-            Ok::<_, Error>(KeyView { rate_per_second: key.rate_per_second, ..view })
+            let id = key.id.into();
+            Ok::<_, Error>(KeyView {
+                id,
+                token_hash: key.token_hash.try_into().map_err(|_| Error::Corrupt("intake key"))?,
+                signing_secret: self.signing_secret(company, id, key.sealed_secret)?,
+                signature: SignatureKind::parse(&key.signature).ok_or(Error::Corrupt("intake key"))?,
+                may_read: key.may_read,
+                allow_origins: key.allow_origins,
+                prefix: key.prefix,
+                rate_per_second: key.rate_per_second,
+            })
         });
         let integrations = integrations.into_iter().map(|row| IntakeIntegration {
             id: row.id.into(),
@@ -185,22 +213,18 @@ impl Store {
             keys: keys.collect::<Result<_, _>>()?,
             integrations: integrations.collect(),
             flows: Arc::new(flows),
+            forms,
         }))
     }
 
-    fn key_view(
+    fn signing_secret(
         &self,
         company: CompanyId,
         id: KeyId,
-        hash: Vec<u8>,
         value: Option<Vec<u8>>,
-    ) -> Result<KeyView, Error> {
-        let token_hash = hash.try_into().map_err(|_| Error::Corrupt("intake key"))?;
-        let signing_secret = match value {
-            Some(value) => Some(self.open_text(&sealed::intake_secret(company, id), &value)?),
-            None => None,
-        };
-        Ok(KeyView { id, token_hash, signing_secret, rate_per_second: None })
+    ) -> Result<Option<SecretString>, Error> {
+        let open = |value: Vec<u8>| self.open_text(&sealed::intake_secret(company, id), &value);
+        value.map(open).transpose()
     }
 
     /// The version of a company's configuration: cheap, to see whether a view is still true.

@@ -6,7 +6,7 @@ use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CompanyId, LeadId},
+    domain::ids::{CompanyId, KeyId, LeadId},
     store::{
         Error, Store,
         lead::{
@@ -24,19 +24,21 @@ pub struct SaveKey {
     /// The version of the view that is decided on.
     pub version: i64,
     pub email_hash: [u8; 32],
+    /// The intake key it comes with.
+    pub key: KeyId,
     /// The lead's id if the address is new.
     pub new_id: LeadId,
 }
 
-/// What became of a saved lead.
+/// What became of a saved lead; the key that it was made with, where that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Saved {
     /// The address was new.
     Created(String, Vec<AcceptedDelivery>),
     /// Merging changed nothing; these are the deliveries there are.
-    Duplicate(String, Vec<AcceptedDelivery>),
+    Duplicate(String, Vec<AcceptedDelivery>, Option<KeyId>),
     /// The content was replaced, and these deliveries were written.
-    Updated(String, Vec<AcceptedDelivery>),
+    Updated(String, Vec<AcceptedDelivery>, Option<KeyId>),
     /// The company's configuration is no longer the one decided on.
     Stale,
 }
@@ -55,8 +57,10 @@ impl Store {
         let Some(mut tx) = self.begin_current(key.company, key.version).await? else {
             return Ok(Ok(Saved::Stale));
         };
-        let known = match lock(&mut tx, key).await? {
-            Some(lead) => current(&mut tx, key.company.0, lead).await?,
+        let locked = lock(&mut tx, key).await?;
+        let made_with = locked.and_then(|(_, key)| key).map(KeyId::from);
+        let known = match locked {
+            Some((lead, _)) => current(&mut tx, key.company.0, lead).await?,
             None => None,
         };
         let Some((digest, body)) = known else {
@@ -72,12 +76,12 @@ impl Store {
         };
         if event.digest[..] == digest[..] {
             let deliveries = accepted(&mut tx, key.company.0, event.lead.uuid()).await?;
-            return Ok(Ok(Saved::Duplicate(event.uuid, deliveries)));
+            return Ok(Ok(Saved::Duplicate(event.uuid, deliveries, made_with)));
         }
         let (written, hints) = write_update(&mut tx, &event).await?;
         tx.commit().await?;
         self.hub.due(hints);
-        Ok(Ok(Saved::Updated(event.uuid, written)))
+        Ok(Ok(Saved::Updated(event.uuid, written, made_with)))
     }
 
     async fn create(
@@ -87,10 +91,12 @@ impl Store {
         event: &NewEvent,
     ) -> Result<Saved, Error> {
         sqlx::query!(
-            "UPDATE saved_lead SET lead_id = $3 WHERE company_id = $1 AND email_hash = $2 AND lead_id <> $3",
+            "UPDATE saved_lead SET lead_id = $3, key_id = $4
+             WHERE company_id = $1 AND email_hash = $2 AND lead_id <> $3",
             key.company.0,
             &key.email_hash[..],
             event.lead.uuid(),
+            key.key.uuid(),
         )
         .execute(&mut *tx)
         .await?;
@@ -104,27 +110,29 @@ impl Store {
     }
 }
 
-/// Locks the address. Answers the lead it means, or none if it is new; another post of it waits from here on.
-async fn lock(tx: &mut PgTransaction<'_>, key: &SaveKey) -> Result<Option<Uuid>, Error> {
+/// Locks the address. Answers the lead it means and the key it was made with, or none if it is new; another post of it waits from here on.
+async fn lock(tx: &mut PgTransaction<'_>, key: &SaveKey) -> Result<Option<(Uuid, Option<Uuid>)>, Error> {
     let added = sqlx::query!(
-        "INSERT INTO saved_lead (company_id, email_hash, lead_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        "INSERT INTO saved_lead (company_id, email_hash, lead_id, key_id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING",
         key.company.0,
         &key.email_hash[..],
         key.new_id.uuid(),
+        key.key.uuid(),
     )
     .execute(&mut **tx)
     .await?;
     if added.rows_affected() > 0 {
         return Ok(None);
     }
-    let lead = sqlx::query_scalar!(
-        "SELECT lead_id FROM saved_lead WHERE company_id = $1 AND email_hash = $2 FOR UPDATE",
+    let lead = sqlx::query!(
+        "SELECT lead_id, key_id FROM saved_lead WHERE company_id = $1 AND email_hash = $2 FOR UPDATE",
         key.company.0,
         &key.email_hash[..],
     )
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(lead)
+    Ok(lead.map(|row| (row.lead_id, row.key_id)))
 }
 
 /// The digest and the event of a lead, which is locked first: its event may be replaced by another door meanwhile.

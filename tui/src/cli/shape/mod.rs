@@ -6,6 +6,7 @@ mod company;
 mod delivery;
 mod failure;
 mod flow;
+mod form;
 mod hold;
 mod intake;
 mod integration;
@@ -23,6 +24,7 @@ pub(crate) use delivery::{
 };
 pub(crate) use failure::{Failure, Snoozed};
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest, FlowsAsked};
+pub(crate) use form::{Form, FormDeleted};
 pub(crate) use hold::{Explained, Moved, Unskipped};
 pub(crate) use intake::{Erased, ErasedPerson, Imported, Refused, Trace};
 pub(crate) use integration::{

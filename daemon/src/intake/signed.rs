@@ -1,0 +1,56 @@
+//! Signed posts are taken in once: a webhook-id that comes again is answered with what it brought the first time.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{
+    App,
+    accept::{self, Endpoint, Receipt},
+    intake_store::IntakeStore,
+    problem::Problem,
+    views::{Credential, KeyMatch, Signed},
+};
+use crate::{
+    domain::lead::Refusal,
+    store::company::signed::{Remembered, SignedPost},
+};
+
+/// Takes a lead in, unless its signed request has been taken in already.
+pub(super) async fn accept_once<S: IntakeStore>(
+    app: &App<S>,
+    endpoint: Endpoint,
+    credential: &Credential,
+    matched: KeyMatch,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Receipt, Problem> {
+    let signed = matched.admits(headers, body, jiff::Timestamp::now().as_second());
+    let Some(Signed::Standard(id_hash)) = signed else {
+        return accept::accept(app, endpoint, credential, matched, headers, body).await;
+    };
+    let post = SignedPost { company: matched.view.id, key: matched.key_id(), id_hash };
+    match app.store.begin_signed(post).await? {
+        Remembered::New => {}
+        Remembered::UnderWay => {
+            return Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this webhook-id is being worked on: send it again after Retry-After seconds",
+            ));
+        }
+        Remembered::Done(lead) => {
+            // Nothing is committed that would notice a key that is gone, or wants another signature by now.
+            let current = app.views.open_current(credential).await?.ok_or_else(|| credential.unknown())?;
+            if current.admits(headers, body, jiff::Timestamp::now().as_second()).is_none() {
+                return Err(current.unsigned());
+            }
+            let status = app.store.lead_status(post.company, lead).await?.ok_or_else(Refusal::erased)?;
+            return Ok(Receipt::repeated(status));
+        }
+    }
+    let accepted = accept::accept(app, endpoint, credential, matched, headers, body).await;
+    let lead = accepted.as_ref().ok().and_then(Receipt::id);
+    if app.store.end_signed(post, lead).await.is_err() {
+        tracing::debug!("a signed post is not remembered; until 30 s are over it counts as being worked on");
+    }
+    accepted
+}
