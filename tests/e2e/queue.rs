@@ -356,7 +356,7 @@ async fn open() -> (Store, PgPool) {
 }
 
 /// So many cases share a database: a fuller one makes each look at it slower.
-const CASES_PER_DATABASE: u32 = 100;
+const CASES_PER_DATABASE: u32 = 25;
 /// So many run side by side.
 const WORKERS: u32 = 4;
 

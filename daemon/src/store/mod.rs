@@ -252,8 +252,7 @@ fn known<T>(what: &'static str, word: &str, parse: impl FnOnce(&str) -> Option<T
 
 /// The kind of a due row.
 fn lane_kind(number: i16) -> Result<LaneKind, Error> {
-    LaneKind::of(number)
-        .ok_or_else(|| Error::UnknownWord { what: "kind of due row", word: number.to_string() })
+    LaneKind::of(number).ok_or_else(|| Error::UnknownWord { what: "lane kind", word: number.to_string() })
 }
 
 /// A time as the queue counts it: microseconds since 1970, the database's own resolution.
