@@ -50,6 +50,19 @@ impl<'a> Column<'a> {
     }
 }
 
+/// The attempts of one delivery.
+pub(crate) const HISTORY: &[Column<'static>] = &[
+    id("id"),
+    column("number").rank(3),
+    column("trigger").rank(4),
+    column("state"),
+    column("status_code").head("status").rank(1),
+    column("failure_class").head("class"),
+    column("started_at").rank(2),
+    column("duration_ms").rank(5),
+    column("error").cut(12),
+];
+
 /// A row of a list.
 pub(crate) trait Row: serde::Serialize {
     /// Its columns in the order of plain lines.

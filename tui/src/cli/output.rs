@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::{
     CliError,
-    columns::{Column, Row, column},
+    columns::{Column, HISTORY, Row, column},
+    shape,
     table::{Cells, Table, aligned, tabbed},
 };
 use crate::text::{display_block, display_text, fit, json_text};
@@ -141,8 +142,7 @@ impl Out {
         let table = self.table(&rows, &self.shown(columns), cell_columns_max);
         print(&table.text)?;
         if !table.left_out.is_empty() {
-            let left_out = table.left_out.join(", ").replace('_', " ");
-            self.note(&format!("Left out: {left_out}; -o json has all"));
+            self.note(&table.note());
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl Out {
         for (key, value) in below {
             let block = match value {
                 Value::Array(rows) if self.format == Format::Table => {
-                    self.table(rows, &all(rows), usize::MAX).text
+                    self.table(rows, &self.shown(&people_see(key, rows)), usize::MAX).with_note()
                 }
                 Value::Array(rows) => self.plain(rows, &all(rows)),
                 Value::String(long) => display_block(long),
@@ -277,6 +277,17 @@ impl Out {
 
 fn is_rows(value: &Value) -> bool {
     value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
+}
+
+/// What people see of a list within a thing.
+fn people_see<'a>(key: &str, rows: &'a [Value]) -> Vec<Column<'a>> {
+    let columns = match key {
+        "history" => HISTORY,
+        "deliveries" => shape::Delivery::COLUMNS,
+        _ => return all(rows),
+    };
+    let has = |row: &Value| columns.iter().all(|column| row.get(column.key).is_some());
+    if rows.iter().all(has) { columns.to_vec() } else { all(rows) }
 }
 
 /// Every key of the first row as a column.

@@ -28,6 +28,16 @@ impl<'a> Table<'a> {
         let line = |at: usize| columns.iter().map(|column| column.cells[at].clone()).collect();
         Self { text: aligned(&(0..rows).map(line).collect::<Vec<_>>()), left_out }
     }
+
+    /// What tells people that there is more.
+    pub(super) fn note(&self) -> String {
+        format!("Left out: {}; -o json has all", self.left_out.join(", ").replace('_', " "))
+    }
+
+    /// The text, and under it what is left out.
+    pub(super) fn with_note(self) -> String {
+        if self.left_out.is_empty() { self.text } else { format!("{}{}\n", self.text, self.note()) }
+    }
 }
 
 /// A column with its heading and what stands under it.

@@ -96,7 +96,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
         "--integration has an empty value: give one, or leave it out; --help tells more"
     );
     for line in
-        ["leadline company show ''", "leadline delivery list --state dead,", "leadline lead list --after="]
+        ["leadline company show ''", "leadline flow update F --then A,", "leadline lead list --after="]
     {
         let words = line.split(' ').map(|word| word.trim_matches('\''));
         assert!(matches!(super::parse(words), Err(Wrong::Blank(_))), "{line}");
@@ -114,6 +114,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
         ("leadline flow test", "<ID>"),
         ("leadline flow test --company 7", "--when <EXPR>"),
         ("leadline flow create --company 7 --name N --when true", "--then <ID>"),
+        ("leadline delivery list --state dead,", "a value is required for '--state <STATE>'"),
         ("leadline company list --limit 0", "1..=1000"),
         ("leadline attempt list --limit 0", "1..=1000"),
         ("leadline integration rotate-secret I --grace soon", "90s, 24h or 7d"),
