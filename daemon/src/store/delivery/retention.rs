@@ -87,7 +87,9 @@ impl Store {
             match drop_day(&mut db, day).await {
                 Ok(is_gone) => pruned.days += u64::from(is_gone),
                 // Whoever reads a day this long must not make pushes wait behind us.
-                Err(error @ Error::Database(_)) if error.is_passing() => pruned.postponed += 1,
+                Err(error @ (Error::Locked | Error::Database(_))) if error.is_passing() => {
+                    pruned.postponed += 1;
+                }
                 Err(error) => return Err(error),
             }
         }
