@@ -91,7 +91,7 @@ async fn a_red_badge_leads_to_its_attempt_and_clears(size: (u16, u16)) {
     scene.receiver.set(Behaviour::Good);
     console.press("r");
     console
-        .wait_for_all(&["Retry ", "The Old Barn / crm-of-barn?", "the date is in the past", "1 delivery,"])
+        .wait_for_all(&["Retry ", "The Old Barn / crm-of-barn?", "date is in the past", "1 delivery,"])
         .await;
     {
         let shown = console.shown();

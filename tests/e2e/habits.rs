@@ -350,9 +350,10 @@ async fn a_refresh_token_that_rotates_is_kept_before_it_is_needed() {
     let config = json!({ "base_url": fake.url() });
     let made = operator.connect(7, "pipedrive", config, login.clone()).await;
     let post = async |daemon: &Daemon, n: usize| {
-        let lead = sample_lead(n).to_string();
-        assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead).await.0, 202);
+        let lead = sample_lead(n);
+        assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await.0, 202);
         wait_until("the lead is there", async || fake.with(|pipedrive| pipedrive.notes.len()) == n).await;
+        lead["lead"]["uuid"].as_str().unwrap().to_owned()
     };
     post(&daemon, 1).await;
     // The token that the login gave is refused: the next login takes the newest refresh token, and so does the next life.
@@ -361,7 +362,7 @@ async fn a_refresh_token_that_rotates_is_kept_before_it_is_needed() {
     daemon.stop().await;
     let daemon = Daemon::start_on(&database).await;
     fake.with(|pipedrive| pipedrive.tokens.clear());
-    post(&daemon, 3).await;
+    let uuid = post(&daemon, 3).await;
     let operator = Operator::new(daemon.control().await);
     assert_eq!(operator.badge(&made.id).await, "ok");
     assert!(fake.with(|pipedrive| pipedrive.logins) >= 3);
@@ -369,7 +370,6 @@ async fn a_refresh_token_that_rotates_is_kept_before_it_is_needed() {
 
     // What the target calls the lead's things is shown, and each call as it was.
     let cli = Cli::new(daemon.socket());
-    let uuid = sample_lead(3)["lead"]["uuid"].as_str().unwrap().to_owned();
     let trace = cli.json(&["lead", "trace", &uuid]).await;
     let kinds: Vec<&str> =
         trace["records"].as_array().unwrap().iter().map(|record| record["kind"].as_str().unwrap()).collect();

@@ -145,7 +145,7 @@ async fn a_retry_of_what_waits_for_the_breaker_goes_now() {
             .holds("SELECT bool_and(breaker_until > now() + interval '50 minutes') FROM integration_stat")
             .await
     );
-    let filter = v1::DeliveryFilter { undelivered: true, ..Default::default() };
+    let filter = v1::DeliveryFilter { company: "7".into(), undelivered: true, ..Default::default() };
     scene.retry(v1::RetryDeliveriesRequest { filter: Some(filter), ..Default::default() }).await;
     scene.wait_for_states(&["delivered"]).await;
     wait_until("the breaker is closed", async || scene.holds(NOTHING_HOLDS_IT).await).await;

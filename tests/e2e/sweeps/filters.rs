@@ -123,7 +123,10 @@ impl Filtered {
                 &[1],
             ),
             (v1::DeliveryFilter { undelivered: true, ..at(Some(6), None) }, &[2, 3]),
-            (v1::DeliveryFilter { integration: String::new(), ..class("transient") }, &[2]),
+            (
+                v1::DeliveryFilter { company: "7".into(), integration: String::new(), ..class("transient") },
+                &[2],
+            ),
         ]
     }
 }
