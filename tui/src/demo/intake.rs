@@ -1,14 +1,11 @@
 //! Brings leads to the daemon over HTTP, as a form on a web site would.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use leadline_fakes::sample_lead;
+use reqwest::{Client, StatusCode};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cli::CliError;
 
@@ -17,13 +14,17 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// The HTTP door of the demo's daemon, with the key to it.
 #[derive(Debug)]
 pub(super) struct Intake {
+    client: Client,
     address: SocketAddr,
     key: String,
 }
 
 impl Intake {
-    pub(super) fn new(address: SocketAddr, key: String) -> Self {
-        Self { address, key }
+    pub(super) fn new(address: SocketAddr, key: String) -> Result<Self, CliError> {
+        // The daemon is on this machine: no proxy leads to it.
+        let client = Client::builder().no_proxy().timeout(ANSWER_MAX).build();
+        let client = client.map_err(|error| CliError::Failed(format!("cannot post leads: {error}")))?;
+        Ok(Self { client, address, key })
     }
 
     /// Posts so many leads at this rate, and tells of each when it is accepted.
@@ -45,36 +46,19 @@ impl Intake {
     }
 
     async fn post(&self, lead: &Value) -> Result<(), CliError> {
-        let posting = format!("cannot post a lead to {}", self.address);
-        let answer = timeout(ANSWER_MAX, self.exchange(&lead.to_string()))
-            .await
-            .map_err(|_| CliError::Failed(format!("{posting}: no answer in {} s", ANSWER_MAX.as_secs())))?
-            .map_err(CliError::io(posting.clone()))?;
-        match answer.split(' ').nth(1) {
-            Some("202") => Ok(()),
-            _ => {
-                let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-                let status = answer.lines().next().unwrap_or("no answer");
-                Err(CliError::Failed(format!("{posting}: {status}: {body}")))
+        let failed = |what: &dyn fmt::Display| {
+            CliError::Failed(format!("cannot post a lead to {}: {what}", self.address))
+        };
+        let url = format!("http://{}/v1/leads", self.address);
+        let answer = self.client.post(url).bearer_auth(&self.key).json(lead).send().await;
+        let answer = answer.map_err(|error| failed(&error))?;
+        match answer.status() {
+            StatusCode::ACCEPTED => Ok(()),
+            status => {
+                let body = answer.text().await.map_err(|error| failed(&error))?;
+                Err(failed(&format_args!("{status}: {body}")))
             }
         }
-    }
-
-    /// One request on a connection of its own, so that the end of the answer is the end of the stream.
-    async fn exchange(&self, body: &str) -> std::io::Result<String> {
-        let head = format!(
-            "POST /v1/leads HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            self.address,
-            self.key,
-            body.len()
-        );
-        let mut stream = TcpStream::connect(self.address).await?;
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 }
 
@@ -88,7 +72,7 @@ mod tests {
     async fn leads_are_posted_with_the_key_until_one_is_refused() {
         let script = vec![Reply::status(202), Reply::status(202), Reply::status(422).body("name is missing")];
         let daemon = Receiver::start(Behaviour::Script(script)).await.unwrap();
-        let intake = Intake::new(daemon.address(), "llk_x".to_owned());
+        let intake = Intake::new(daemon.address(), "llk_x".to_owned()).unwrap();
         let mut accepted = Vec::new();
         let refused = intake
             .stream(9, 1000.0, |lead| {

@@ -79,7 +79,7 @@ pub async fn run(options: Options) -> Result<ExitCode, CliError> {
 async fn play(options: &Options, daemon: &mut Daemon) -> Result<ExitCode, CliError> {
     let (client, address) = daemon.ready().await?;
     let scene = Scene::set(&client, options.crm).await?;
-    let intake = Intake::new(address, scene.key.clone());
+    let intake = Intake::new(address, scene.key.clone())?;
     print(&format!(
         "ready: leads come in at http://{address}/v1/leads, the control socket is {}\n",
         client.address()
