@@ -427,7 +427,7 @@ mod tests {
                 "map: Tel and Phone both go to lead.phone; give each its own",
                 "set: lead.utm cannot be imported; name a field in it, as lead.email",
                 "set: unknown field lead.event_typ; did you mean lead.event_type?",
-                "set: lead.email.x cannot be: lead.email is text",
+                "set: unknown field lead.email.x; did you mean lead.email?",
                 "set: unknown field budget; name a canonical one, or one of your own as lead.budget",
                 "set: unknown field lead..x; name a canonical one, or one of your own as lead.budget",
             ]

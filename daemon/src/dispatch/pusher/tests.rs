@@ -11,7 +11,7 @@ use crate::{
         address::EgressPolicy,
         delivery::LaneKind,
         ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
-        integration::{EventKind, Integration},
+        integration::{EventKind, Integration, SigningSecret},
     },
     push::Pool,
 };
@@ -59,6 +59,7 @@ impl Scene {
         prepare: impl FnOnce(&Integration) -> Result<Box<dyn Prepared>, Failure>,
         pace: Option<Pace>,
     ) -> (Arc<PreparedIntegration>, Claimed) {
+        let secret = SigningSecret { version: 1, secret: "whsec_c2VjcmV0".into(), expires_at: None, staged: false };
         let integration = Integration {
             company: CompanyId(7),
             company_name: "Barn".into(),
@@ -72,7 +73,7 @@ impl Scene {
             payload: "v1".into(),
             version: 1,
             brand: None,
-            secrets: Vec::new(),
+            secrets: vec![secret],
         };
         let (company, id) = (integration.company, integration.id);
         let ready = Arc::new(PreparedIntegration {
