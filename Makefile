@@ -17,4 +17,4 @@ lint: ; SQLX_OFFLINE=true cargo clippy --workspace --all-targets -- -D warnings
 sqlx: ; scripts/sqlx
 doc: ; SQLX_OFFLINE=true cargo doc --workspace --no-deps
 bench: ; COMPARE=$(COMPARE) scripts/bench
-bench-short: ; SQLX_OFFLINE=true cargo test --locked --quiet -p leadline-tests --bench leadline -- --short
+bench-short: ; SQLX_OFFLINE=true cargo test --locked --quiet --workspace --bench leadline -- --short
