@@ -188,4 +188,17 @@ mod tests {
         let later = Instant::now() + Duration::from_secs(90);
         assert_eq!(patience(security.lately(|lately| lately.level(client(1), later))), Patience::Full);
     }
+
+    #[test]
+    fn what_was_tried_is_named_in_log_and_metric() {
+        for (what, name) in [
+            (Attempted::WrongKey, "wrong intake key"),
+            (Attempted::WrongSignature, "missing or wrong signature"),
+            (Attempted::ReadWithoutRight, "read with a key that may not read"),
+            (Attempted::ForeignOrigin, "page of another origin"),
+            (Attempted::UnknownForm, "unknown form"),
+        ] {
+            assert_eq!(what.as_str(), name);
+        }
+    }
 }

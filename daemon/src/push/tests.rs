@@ -16,6 +16,8 @@ use crate::{
     domain::address::EgressPolicy,
 };
 
+mod kept;
+
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -148,26 +150,6 @@ async fn an_empty_post_tells_its_length_and_an_empty_get_does_not() {
         assert_eq!(text.matches("content-length: 0").count(), usize::from(told), "{text}");
         assert_eq!(text.matches("content-length").count(), usize::from(told), "{text}");
     }
-}
-
-#[tokio::test]
-async fn a_connection_is_used_again() {
-    let (listener, address) = listen().await;
-    let client = local();
-    let request = request(&format!("http://{address}/"));
-    let receiver = async {
-        let mut stream = listener.accept().await.unwrap().0;
-        for _ in 0..2 {
-            read_request(&mut stream).await;
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-        }
-    };
-    let pool = pool();
-    let calls = async {
-        client.http(&pool, &request, LONG, PUSH_CAP).await.unwrap();
-        client.http(&pool, &request, LONG, PUSH_CAP).await.unwrap();
-    };
-    tokio::join!(calls, receiver);
 }
 
 #[tokio::test]
@@ -348,74 +330,6 @@ async fn an_answer_that_says_success_and_cannot_be_read_on_is_an_answer() {
         let answer = answered(format!("HTTP/1.1 201 Made\r\n{rest}\r\n\r\n").as_bytes(), LONG).await.unwrap();
         assert_eq!((answer.status, answer.truncated), (201, true), "{rest}");
     }
-}
-
-#[tokio::test]
-async fn an_idle_connection_that_its_target_closed_costs_no_failure() {
-    let (listener, address) = listen().await;
-    let (client, pool) = (local(), pool());
-    let request = request(&format!("http://{address}/"));
-    let closed = tokio::sync::Notify::new();
-    let receiver = async {
-        for _ in 0..50 {
-            let mut stream = listener.accept().await.unwrap().0;
-            read_request(&mut stream).await;
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-            // Closed without a word, as many servers do with a connection that was idle for too long.
-            drop(stream);
-            closed.notify_one();
-        }
-    };
-    let calls = async {
-        for n in 0..50 {
-            let answer = client.http(&pool, &request, LONG, PUSH_CAP).await;
-            assert_eq!(answer.unwrap_or_else(|error| panic!("call {n}: {error:?}")).status, 200);
-            closed.notified().await;
-        }
-    };
-    tokio::join!(calls, receiver);
-}
-
-#[tokio::test]
-async fn a_connection_that_breaks_under_a_request_is_no_answer_however_often_it_was_used() {
-    let (listener, address) = listen().await;
-    let (client, pool) = (local(), pool());
-    let request = request(&format!("http://{address}/"));
-    let receiver = async {
-        let mut stream = listener.accept().await.unwrap().0;
-        read_request(&mut stream).await;
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-        // It has read the request and may have acted on it.
-        read_request(&mut stream).await;
-    };
-    let calls = async {
-        assert_eq!(client.http(&pool, &request, LONG, PUSH_CAP).await.unwrap().status, 200);
-        let answer = client.http(&pool, &request, LONG, PUSH_CAP).await;
-        assert_failed(answer, CallErrorKind::NoAnswer, "no answer from 127.0.0.1:");
-    };
-    tokio::join!(calls, receiver);
-}
-
-#[tokio::test]
-async fn what_a_target_says_unasked_is_not_taken_for_an_answer() {
-    let (listener, address) = listen().await;
-    let (client, pool) = (local(), pool());
-    let request = request(&format!("http://{address}/"));
-    let receiver = async {
-        for status in [200, 201] {
-            let mut stream = listener.accept().await.unwrap().0;
-            read_request(&mut stream).await;
-            let answer = format!("HTTP/1.1 {status} OK\r\nContent-Length: 0\r\n\r\n");
-            // The second answer belongs to no request.
-            stream.write_all(answer.repeat(2).as_bytes()).await.unwrap();
-        }
-    };
-    let calls = async {
-        for status in [200, 201] {
-            assert_eq!(client.http(&pool, &request, LONG, PUSH_CAP).await.unwrap().status, status);
-        }
-    };
-    tokio::join!(calls, receiver);
 }
 
 #[tokio::test]

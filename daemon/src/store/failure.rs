@@ -9,7 +9,7 @@ use crate::{
         json::Json,
         outcome::FailureClass,
     },
-    store::{Error, Store},
+    store::{Error, Store, queue::undelivered},
 };
 
 pub mod list;
@@ -24,19 +24,19 @@ const PENCE_MAX: i64 = 1 << 50;
 
 /// Columns of what is named.
 #[derive(Default)]
-struct Named {
-    company: Vec<i64>,
-    integration: Vec<Uuid>,
-    delivery: Vec<Uuid>,
+pub(in crate::store) struct Named {
+    pub(in crate::store) company: Vec<i64>,
+    pub(in crate::store) integration: Vec<Uuid>,
+    pub(in crate::store) delivery: Vec<Uuid>,
     /// As they were read: a row that says something else by now is left for the next time.
-    class: Vec<Option<String>>,
-    error: Vec<Option<String>>,
-    cause: Vec<i64>,
-    currency: Vec<Option<String>>,
-    pence: Vec<Option<i64>>,
-    connectors: Vec<String>,
-    classes: Vec<&'static str>,
-    texts: Vec<String>,
+    pub(in crate::store) class: Vec<Option<String>>,
+    pub(in crate::store) error: Vec<Option<String>>,
+    pub(in crate::store) cause: Vec<i64>,
+    pub(in crate::store) currency: Vec<Option<String>>,
+    pub(in crate::store) pence: Vec<Option<i64>>,
+    pub(in crate::store) connectors: Vec<String>,
+    pub(in crate::store) classes: Vec<&'static str>,
+    pub(in crate::store) texts: Vec<String>,
 }
 
 /// What a lead's quote comes to.
@@ -116,31 +116,7 @@ impl Store {
         )
         .fetch_all(&mut *tx)
         .await?;
-        sqlx::query!(
-            "WITH named AS (
-                 UPDATE undelivered u SET cause_id = n.cause_id, currency = n.currency, pence = n.pence
-                 FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[])
-                     n(company_id, integration_id, delivery_id, class, error, cause_id, currency, pence)
-                 WHERE u.company_id = n.company_id AND u.integration_id = n.integration_id AND u.delivery_id = n.delivery_id
-                   AND u.state = 'dead' AND u.cause_id IS NULL
-                   AND u.class IS NOT DISTINCT FROM n.class AND u.error IS NOT DISTINCT FROM n.error
-                 RETURNING u.company_id, u.integration_id, u.cause_id, u.since
-             )
-             INSERT INTO cause_trend AS t (cause_id, at, company_id, integration_id, deliveries)
-             SELECT cause_id, date_bin('15 minutes', since, 'epoch'), company_id, integration_id, count(*) FROM named
-             WHERE since > now() - interval '1 day' GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-             ON CONFLICT (cause_id, at, company_id, integration_id) DO UPDATE SET deliveries = t.deliveries + excluded.deliveries",
-            &n.company,
-            &n.integration,
-            &n.delivery,
-            &n.class as &[Option<String>],
-            &n.error as &[Option<String>],
-            &n.cause,
-            &n.currency as &[Option<String>],
-            &n.pence as &[Option<i64>],
-        )
-        .execute(&mut *tx)
-        .await?;
+        undelivered::name_causes(&mut tx, n).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::{
-        ids::{AttemptId, CompanyId, IntegrationId},
-        integration::{Integration, ProbeKind},
+        ids::{CompanyId, IntegrationId},
+        integration::Integration,
     },
     store::{
         Error, Store,
@@ -418,45 +418,5 @@ impl Command {
         credentials: &Value,
     ) -> Vec<u8> {
         self.store.sealer.seal(&sealed::credentials(company, integration), credentials.to_string().as_bytes())
-    }
-
-    /// The integration that a reference means, with the name of its connector.
-    pub async fn probed(&mut self, reference: &str) -> Result<(CompanyId, IntegrationId, String), Refusal> {
-        let (company, id) = find_integration(&mut self.tx, None, reference).await?;
-        let connector = sqlx::query_scalar!(
-            "SELECT connector FROM integration WHERE company_id = $1 AND id = $2",
-            company.0,
-            id.uuid(),
-        )
-        .fetch_one(&mut *self.tx)
-        .await?;
-        Ok((company, id, connector))
-    }
-
-    /// Asks dispatch for a look at the target; with a candidate, under new credentials. The answer is the id of the
-    /// attempt that it becomes.
-    pub async fn request_probe(
-        &mut self,
-        company: CompanyId,
-        integration: IntegrationId,
-        kind: ProbeKind,
-        candidate: Option<&Value>,
-    ) -> Result<AttemptId, Refusal> {
-        let id = AttemptId::generate();
-        let sealed = candidate.map(|credentials| self.seal_credentials(company, integration, credentials));
-        sqlx::query!(
-            "INSERT INTO probe (company_id, id, integration_id, operator, kind, sealed_candidate)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-            company.0,
-            id.uuid(),
-            integration.uuid(),
-            self.operator,
-            kind.as_str(),
-            sealed,
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        self.wake_probes();
-        Ok(id)
     }
 }

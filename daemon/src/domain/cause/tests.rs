@@ -1,3 +1,5 @@
+//! What causes are taken for: errors that differ in their lead alone are one.
+
 use super::*;
 
 /// A lead as errors quote it.

@@ -6,6 +6,7 @@ mod fake;
 mod flush;
 mod forms;
 mod http;
+mod keys;
 mod openapi;
 mod server;
 

@@ -19,11 +19,25 @@ async fn an_orphan_is_taken_over_and_watched_again() {
     first.watchdog.kill();
     drop(first);
     let copied = open_database(&temp.path().join("postgres"), Path::new("/elsewhere/postgres/data")).await;
-    assert!(copied.is_err(), "another cluster's server was taken for ours");
+    let told = copied.expect_err("another cluster's server was taken for ours").to_string();
+    let served = data.path().join("postgres/data");
+    assert!(told.ends_with(&format!("the server of {} answers", served.display())), "{told}");
     let second = Cluster::start(&data).await.unwrap();
     assert_eq!(postmaster(temp.path()), Some(pid));
     second.stop().await.unwrap();
     assert_eq!(postmaster(temp.path()), None);
+}
+
+#[test]
+fn a_version_that_is_no_number_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let layout = Layout::of(temp.path().to_owned()).unwrap();
+    assert_eq!(layout.major().unwrap(), None);
+    fs::create_dir_all(&layout.data).unwrap();
+    fs::write(layout.data.join("PG_VERSION"), "new\n").unwrap();
+    let Err(EmbeddedError::Files(path, why)) = layout.major() else { panic!("it was read") };
+    assert_eq!(path, layout.data.join("PG_VERSION"));
+    assert_eq!(why.to_string(), "it does not hold a version's number");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The JSON that scripts rely on: one type per thing, with exactly the field names of the contract.
 //! What does not apply is null; times are UTC.
 
+mod attempt;
 mod audit;
 mod company;
 mod delivery;
@@ -17,11 +18,10 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 use serde_json::value::RawValue;
 
+pub(crate) use attempt::{Attempt, AttemptShown};
 pub(crate) use audit::{AuditLine, Notice};
 pub(crate) use company::{Company, CompanyCreated, CompanyPage, IntakeKey, KeyCreated};
-pub(crate) use delivery::{
-    Attempt, AttemptShown, Delivery, DeliveryShown, Found, Job, Lead, LeadShown, PushPlan, RetryPlan,
-};
+pub(crate) use delivery::{Delivery, DeliveryShown, Found, Job, Lead, LeadShown, PushPlan, RetryPlan};
 pub(crate) use failure::{Failure, Snoozed};
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest, FlowsAsked};
 pub(crate) use form::{Form, FormDeleted};

@@ -21,6 +21,8 @@ use crate::console::widgets::page::draw_plain;
 use crate::console::widgets::table::window_start;
 use crate::console::widgets::textarea::TextArea;
 
+mod flow;
+
 /// What is edited.
 #[derive(Clone, Debug)]
 pub enum Editor {
@@ -391,66 +393,5 @@ impl Mapping {
             }
         }
         doc
-    }
-}
-
-impl FlowEditor {
-    fn look(&mut self, cx: &mut Cx<'_>) {
-        let query = Query::TestFlow { flow: self.flow.id.clone(), when: self.when.text().to_owned() };
-        self.test.ask_anew(query, cx);
-    }
-
-    fn key(&mut self, press: Press, cx: &mut Cx<'_>) -> Then {
-        match press.code {
-            KeyCode::Enter => self.look(cx),
-            KeyCode::Char('s') if press.ctrl => {
-                if self.test.error.is_some() || self.test.is_waiting() {
-                    return Then::Refuse("try it first: Enter asks it of the last 500 leads".to_owned());
-                }
-                let mutation =
-                    Mutation::FlowWhen { flow: self.flow.id.clone(), when: self.when.text().to_owned() };
-                return Then::Change { mutation, what: format!("flow {}", self.flow.name) };
-            }
-            _ => {
-                self.when.key(press);
-            }
-        }
-        Then::Stay
-    }
-
-    fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
-        let theme = view.theme;
-        let width = usize::from(area.width.min(96)).saturating_sub(8);
-        let targets: Vec<&str> = self.flow.targets.iter().map(|(_, name)| name.as_str()).collect();
-        let mut lines = vec![
-            Line::default(),
-            Line::from(theme.span(Role::Strong, safe(&format!("Flow {}", self.flow.name), width, theme))),
-            Line::from(
-                theme.span(Role::Quiet, safe(&format!("sends to {}", targets.join(", ")), width, theme)),
-            ),
-            Line::default(),
-            Line::from(theme.span(Role::Quiet, "A lead goes there when")),
-            Line::from(input(&self.when, width, theme)),
-            Line::default(),
-        ];
-        lines.extend(match (&self.test.error, &self.test.value) {
-            (Some(error), _) => vec![Line::from(theme.span(Role::Bad, safe(error, width, theme)))],
-            (None, None) => vec![Line::from(theme.spell("Asking the last 500 leads…"))],
-            (None, Some(test)) => {
-                let reply = format!(
-                    "Of the last {} leads {} would go, {} would not, {} cannot be decided.",
-                    test.tested, test.sent, test.kept_away, test.failed
-                );
-                vec![
-                    Line::from(theme.span(Role::Strong, safe(&reply, width, theme))),
-                    Line::from(theme.span(Role::Bad, safe(&test.error, width, theme))),
-                ]
-            }
-        });
-        let keys = "Enter asks the last 500 leads   ^s saves   Esc leaves";
-        lines.extend([Line::default(), Line::from(theme.span(Role::Quiet, keys))]);
-        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
-        let inner = popup(frame, area, "Edit the flow", (100, height), theme);
-        frame.render_widget(Paragraph::new(lines), inner);
     }
 }

@@ -1,0 +1,166 @@
+//! Attempts, with what was sent and what came back.
+
+use jiff::Timestamp;
+use leadline_proto::v1;
+use serde::Serialize;
+
+use super::{body, shapes, text, time};
+use crate::cli::columns::{Column, Row, column, id};
+
+/// An attempt. A test has neither delivery nor lead.
+#[derive(Debug, Serialize)]
+pub(crate) struct Attempt {
+    id: String,
+    delivery_id: Option<String>,
+    lead: Option<String>,
+    number: u32,
+    trigger: String,
+    state: String,
+    status_code: Option<u32>,
+    failure_class: Option<String>,
+    error: Option<String>,
+    started_at: Option<Timestamp>,
+    duration_ms: Option<u32>,
+    integration: String,
+    company: String,
+    lead_name: Option<String>,
+    lead_email: Option<String>,
+}
+
+impl Row for Attempt {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("id"),
+        id("lead"),
+        column("number").rank(5),
+        column("trigger").rank(6),
+        column("state"),
+        column("status_code").head("status").rank(2),
+        column("failure_class").head("class").rank(3),
+        column("duration_ms").rank(7),
+        column("started_at").rank(1),
+        column("error").cut(12),
+        column("lead_name").head("lead").place(1).rank(4).cut(10),
+        column("integration").place(2).cut(8),
+    ];
+}
+
+impl Attempt {
+    /// What came of it, in a line.
+    pub(crate) fn sentence(&self) -> String {
+        let lead = self.lead.as_deref().unwrap_or("test");
+        let class = self.failure_class.as_deref().map(|class| format!(" {class}")).unwrap_or_default();
+        let error = self.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        format!("{lead} attempt {} {}{class}{error}", self.number, self.state)
+    }
+}
+
+impl From<v1::Attempt> for Attempt {
+    fn from(it: v1::Attempt) -> Self {
+        Self {
+            id: it.id,
+            delivery_id: text(it.delivery_id),
+            lead: text(it.lead),
+            number: it.number,
+            trigger: it.trigger,
+            state: it.state,
+            status_code: it.status_code,
+            failure_class: text(it.failure_class),
+            error: text(it.error),
+            started_at: time(it.started_at),
+            duration_ms: it.duration_ms,
+            integration: it.integration_name,
+            company: it.company_name,
+            lead_name: text(it.lead_name),
+            lead_email: text(it.lead_email),
+        }
+    }
+}
+
+/// `attempt show`: with what was sent and what came back. Bodies that are no UTF-8 lose what is not.
+#[derive(Debug, Serialize)]
+pub(crate) struct AttemptShown {
+    #[serde(flatten)]
+    attempt: Attempt,
+    integration_id: String,
+    event: String,
+    method: Option<String>,
+    url: Option<String>,
+    request_headers: Vec<Header>,
+    request_body: Option<String>,
+    response_headers: Vec<Header>,
+    response_body: Option<String>,
+    response_bytes: u64,
+    secret_version: Option<u32>,
+    mapping_version: Option<u32>,
+    operator: Option<String>,
+    note: Option<String>,
+    calls: Vec<Call>,
+}
+
+/// A call of an attempt, as it was made.
+#[derive(Debug, Serialize)]
+struct Call {
+    method: String,
+    url: String,
+    request_headers: Vec<Header>,
+    request_body: Option<String>,
+    status: Option<u32>,
+    response_headers: Vec<Header>,
+    response_body: Option<String>,
+    started_at: Option<Timestamp>,
+    duration_ms: u32,
+    error: Option<String>,
+}
+
+impl From<v1::AttemptCall> for Call {
+    fn from(it: v1::AttemptCall) -> Self {
+        Self {
+            method: it.method,
+            url: it.url,
+            request_headers: shapes(it.request_headers),
+            request_body: it.request_body,
+            status: it.status,
+            response_headers: shapes(it.response_headers),
+            response_body: it.response_body,
+            started_at: time(it.started_at),
+            duration_ms: it.duration_ms,
+            error: text(it.error),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Header {
+    name: String,
+    value: String,
+}
+
+impl From<v1::Header> for Header {
+    fn from(it: v1::Header) -> Self {
+        Self { name: it.name, value: it.value }
+    }
+}
+
+impl From<v1::GetAttemptResponse> for AttemptShown {
+    fn from(it: v1::GetAttemptResponse) -> Self {
+        let attempt = it.attempt.unwrap_or_default();
+        let detail = it.detail.unwrap_or_default();
+        Self {
+            integration_id: attempt.integration_id.clone(),
+            event: attempt.event.clone(),
+            attempt: attempt.into(),
+            method: text(detail.method),
+            url: text(detail.url),
+            request_headers: shapes(detail.request_headers),
+            request_body: body(&detail.request_body),
+            response_headers: shapes(detail.response_headers),
+            response_body: body(&detail.response_body),
+            response_bytes: detail.response_bytes,
+            secret_version: (detail.secret_version > 0).then_some(detail.secret_version),
+            mapping_version: (detail.mapping_version > 0).then_some(detail.mapping_version),
+            operator: text(detail.operator),
+            note: text(detail.note),
+            calls: shapes(detail.calls),
+        }
+    }
+}
