@@ -156,9 +156,10 @@ async fn companies_and_keys() {
         assert!(!list.stdout.contains(secret.as_str().unwrap()), "a secret is listed");
     }
     let list = list.json();
-    let whole = json!({"id": "id", "company_id": "integer", "prefix": "text", "require_signature": "bool", "rate_per_second": null,
-        "created_at": "time", "revoked_at": null});
-    assert_eq!(shape(&list), json!([whole, whole]));
+    let whole = json!({"id": "id", "company_id": "integer", "prefix": "text", "require_signature": "bool",
+        "signature": null, "may_read": "bool", "allow_origins": [], "rate_per_second": null, "created_at": "time",
+        "revoked_at": null});
+    assert_eq!(shape(&list), json!([with(whole.clone(), json!({"signature": "text"})), whole]));
     assert_eq!(ids(&list), [signed["id"].as_str().unwrap(), key["id"].as_str().unwrap()]);
     let revoked = cli.json(&["intake-key", "revoke", key["id"].as_str().unwrap()]).await;
     assert_eq!(shape(&revoked), with(whole, json!({"revoked_at": "time"})));
@@ -290,7 +291,7 @@ async fn leads_deliveries_and_attempts() {
     assert_eq!(of_one, json!([attempts[1]]));
     let shown = cli.json(&["delivery", "show", &first]).await;
     let expected = json!({"company_id": "integer", "integration_name": "text", "running": "bool",
-        "created_at": "time", "finished_at": "time", "history": [attempt_shape()]});
+        "created_at": "time", "finished_at": "time", "history": [attempt_shape()], "records": []});
     assert_eq!(shape(&shown), with(delivery_shape(), expected));
     assert_eq!(shown["history"], of_one);
 

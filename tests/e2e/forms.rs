@@ -140,7 +140,7 @@ async fn forms_that_cannot_be_are_refused_in_these_words() {
             "origin \"https://example.com/book\": write scheme and host alone, as https://example.com".into(),
         ),
         (&|it| it.allow_origins = vec!["https://example.com".into(); 51], "allow_origins: at most 50".into()),
-        (&|it| it.company = "9".into(), "no company 9: `leadline company list` shows those there are".into()),
+        (&|it| it.company = "9".into(), "no company \"9\"".into()),
     ];
     for (change, told) in cases {
         let mut request = scene.new_form("other");

@@ -148,7 +148,7 @@ bob@example.com;Bob;2026-09-13
     let ran = scene.cli.run(&["lead", "import", other.to_str().unwrap(), "--company", "7"]).await;
     assert!(ran.error(2).ends_with("add --format csv or --format ndjson"));
     let ran = scene.cli.run(&["lead", "import", path, "--company", "8"]).await;
-    assert!(ran.code == 1 && ran.stderr.contains("no company 8"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stderr.contains("no company \"8\": `leadline company list`"), "{ran:?}");
     scene.end().await;
 }
 

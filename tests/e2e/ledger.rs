@@ -152,7 +152,10 @@ impl Scene {
         self.integration("live", 0).await.unwrap();
         let refused = self.integration("live", 1).await.unwrap_err();
         assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
-        assert!(refused.message().contains("plan starter allows") && refused.message().contains("set-plan"));
+        assert!(
+            refused.message().contains("plan starter allows")
+                && refused.message().contains("change the plan")
+        );
         for n in 0..60 {
             self.integration("off", n).await.unwrap();
         }

@@ -108,7 +108,9 @@ async fn the_intake_says_what_is_wrong_and_changes_nothing() {
     problem(json(r#"{"lead": {"name": "a", "name": "b"}}"#), 400, "duplicate key \"name\"").await;
     problem(json(&LEAD.replacen("Sarah", "Sa\\u0000rah", 1)), 400, "NUL").await;
     problem(json(""), 400, "").await;
-    problem(post().header("content-type", "text/plain").body(LEAD), 415, "application/json").await;
+    problem(post().header("content-type", "text/plain").body(LEAD), 415, "the form to /v1/forms/{form}")
+        .await;
+    problem(post().header("content-type", "text/csv").body(LEAD), 415, "application/json").await;
     problem(post().body(LEAD), 415, "application/json").await;
     problem(json(LEAD).header("content-encoding", "gzip"), 415, "Content-Encoding").await;
     problem(json(&large), 413, "256 KiB").await;

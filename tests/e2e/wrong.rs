@@ -1,7 +1,7 @@
 //! Wrong values in every field of every call: a refusal that says what to do, never a failure, and nothing changed.
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_proto::v1;
+use leadline_proto::v1::{self, form_service_client::FormServiceClient};
 use leadline_tests::{Daemon, Operator, post_lead, request_id, wait_until};
 use leadlined::domain::cause::CauseId;
 use prost::{
@@ -155,6 +155,7 @@ struct Scene {
     integration: String,
     elsewhere: String,
     flow: String,
+    form: String,
     lead: String,
     delivery: String,
     attempt: String,
@@ -190,6 +191,14 @@ impl Scene {
             ..Default::default()
         };
         let flow = operator.flows().create_flow(request).await.unwrap().into_inner().id;
+        let request = v1::CreateFormRequest {
+            request_id: request_id(),
+            company: "7".into(),
+            name: "form".into(),
+            ..Default::default()
+        };
+        let form =
+            FormServiceClient::new(channel.clone()).create_form(request).await.unwrap().into_inner().id;
         let (_, posted) = post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await;
         let delivery = posted["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned();
         wait_until("the delivery is dead", async || operator.badge(&integration).await == "failing").await;
@@ -230,6 +239,7 @@ impl Scene {
             integration,
             elsewhere,
             flow,
+            form,
             lead,
             delivery,
             attempt,
@@ -249,6 +259,7 @@ impl Scene {
             ("company", _) => "7",
             ("integration", _) | ("then", _) => &self.integration,
             ("flow", _) => &self.flow,
+            ("form", _) => &self.form,
             ("lead" | "uuid", _) => &self.lead,
             ("delivery" | "ids", _) | ("id", "GetDelivery" | "ExplainDelivery") => &self.delivery,
             ("attempt", _) | ("id", "GetAttempt") => &self.attempt,

@@ -54,7 +54,7 @@ pub(super) async fn post_form<S: IntakeStore>(
     };
     let posted = post(&app, &client, &matched, &headers, body).await;
     match posted {
-        Ok(()) => page.thank(matched.1.form().and_then(|form| form.redirect.as_deref())),
+        Ok(current) => page.thank(current.form().and_then(|form| form.redirect.as_deref())),
         Err(problem) => {
             routes::count_refusal(&problem);
             page.refuse(&problem)
@@ -62,7 +62,7 @@ pub(super) async fn post_form<S: IntakeStore>(
     }
 }
 
-/// The form, as it stands now: nothing is committed by a bot's post that would notice that it is gone.
+/// The form, which may have changed since it was read.
 async fn find<S: IntakeStore>(
     app: &App<S>,
     client: &Client,
@@ -80,13 +80,14 @@ async fn find<S: IntakeStore>(
     Err(Problem::no_form())
 }
 
+/// Takes a post in. Answers the form as it stands now.
 async fn post<S: IntakeStore>(
     app: &App<S>,
     client: &Client,
     (credential, matched): &(Credential, KeyMatch),
     headers: &HeaderMap,
     body: Body,
-) -> Result<(), Problem> {
+) -> Result<KeyMatch, Problem> {
     let received = async {
         routes::check_origin(app, client, credential, matched, headers).await?;
         let place = app.places.request(matched.key_id(), matched.view.id)?;
@@ -103,16 +104,18 @@ async fn post<S: IntakeStore>(
     };
     let mut room = app.places.room(matched.view.id);
     let body = body::read(body, &mut room).await?;
+    // The event is made of the form, and a bot's post commits nothing that would notice that it is gone.
+    let current = app.views.open_current(credential).await?.ok_or_else(|| credential.unknown())?;
     let read = match read(kind, body).await {
-        Ok(fields) => take_in(app, credential, matched, headers, &fields).await,
+        Ok(fields) => take_in(app, credential, &current, headers, &fields).await,
         Err(problem) => Err(problem),
     };
     if let Err(problem) = &read
         && problem.status().is_client_error()
     {
-        app.refusals.keep(matched, PATH, problem, None);
+        app.refusals.keep(&current, PATH, problem, None);
     }
-    read
+    read.map(|()| current)
 }
 
 async fn take_in<S: IntakeStore>(
