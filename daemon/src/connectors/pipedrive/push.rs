@@ -176,12 +176,12 @@ impl Ready {
                     return Ok(());
                 }
             } else if let Some(found) = error::note_of(&json(&answer, ctx.now)?, push) {
-                ctx.keep(&[(&key, &found)]).await;
+                ctx.keep(&[("note", &found), (&key, &found)]).await;
                 return Ok(());
             }
         }
         let made = self.made(self.write_note(note, of, id), "note id", ctx).await?;
-        ctx.keep(&[(&key, &made)]).await;
+        ctx.keep(&[("note", &made), (&key, &made)]).await;
         Ok(())
     }
 
