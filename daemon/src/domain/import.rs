@@ -288,15 +288,16 @@ fn find(name: &str) -> Result<String, String> {
         Some(_) => return Err(format!("{name} cannot be imported; name a field in it, as lead.email")),
         None => {}
     }
-    if let Some(meant) = canonical_near(name) {
-        return Err(format!("unknown field {name}; did you mean {meant}?"));
-    }
     let is_path =
         OWN_PLACES.iter().any(|place| name.starts_with(place)) && name.split('.').all(|key| !key.is_empty());
     let within =
         FIELDS.iter().find(|field| !matches!(field.shape, Shape::Object) && covers(field.name, name));
-    match within {
-        Some(field) => Err(format!("{name} cannot be: {} is {}", field.name, field.shape.as_str())),
+    // What stands within a text is no slip of the pen.
+    if let Some(field) = within {
+        return Err(format!("{name} cannot be: {} is {}", field.name, field.shape.as_str()));
+    }
+    match canonical_near(name) {
+        Some(meant) => Err(format!("unknown field {name}; did you mean {meant}?")),
         None if is_path => Ok(name.to_owned()),
         None => Err(format!("unknown field {name}; name a canonical one, or one of your own as lead.budget")),
     }
@@ -427,7 +428,7 @@ mod tests {
                 "map: Tel and Phone both go to lead.phone; give each its own",
                 "set: lead.utm cannot be imported; name a field in it, as lead.email",
                 "set: unknown field lead.event_typ; did you mean lead.event_type?",
-                "set: unknown field lead.email.x; did you mean lead.email?",
+                "set: lead.email.x cannot be: lead.email is text",
                 "set: unknown field budget; name a canonical one, or one of your own as lead.budget",
                 "set: unknown field lead..x; name a canonical one, or one of your own as lead.budget",
             ]

@@ -59,7 +59,8 @@ impl Scene {
         prepare: impl FnOnce(&Integration) -> Result<Box<dyn Prepared>, Failure>,
         pace: Option<Pace>,
     ) -> (Arc<PreparedIntegration>, Claimed) {
-        let secret = SigningSecret { version: 1, secret: "whsec_c2VjcmV0".into(), expires_at: None, staged: false };
+        let secret =
+            SigningSecret { version: 1, secret: "whsec_c2VjcmV0".into(), expires_at: None, staged: false };
         let integration = Integration {
             company: CompanyId(7),
             company_name: "Barn".into(),
