@@ -168,6 +168,27 @@ struct Scene {
     taken: String,
 }
 
+/// A form of company 7.
+async fn form(channel: &Channel) -> String {
+    let request = v1::CreateFormRequest {
+        request_id: request_id(),
+        company: "7".into(),
+        name: "form".into(),
+        ..Default::default()
+    };
+    FormServiceClient::new(channel.clone()).create_form(request).await.unwrap().into_inner().id
+}
+
+/// The cause of what is dead, once it is named.
+async fn cause(pool: &PgPool) -> String {
+    let cause = "SELECT cause_id FROM undelivered WHERE cause_id IS NOT NULL";
+    wait_until("its cause is named", async || {
+        sqlx::query(cause).fetch_optional(pool).await.unwrap().is_some()
+    })
+    .await;
+    CauseId(sqlx::query_scalar(cause).fetch_one(pool).await.unwrap()).to_string()
+}
+
 impl Scene {
     async fn start() -> Self {
         let daemon = Daemon::start().await;
@@ -191,14 +212,7 @@ impl Scene {
             ..Default::default()
         };
         let flow = operator.flows().create_flow(request).await.unwrap().into_inner().id;
-        let request = v1::CreateFormRequest {
-            request_id: request_id(),
-            company: "7".into(),
-            name: "form".into(),
-            ..Default::default()
-        };
-        let form =
-            FormServiceClient::new(channel.clone()).create_form(request).await.unwrap().into_inner().id;
+        let form = form(&channel).await;
         let (_, posted) = post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await;
         let delivery = posted["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned();
         wait_until("the delivery is dead", async || operator.badge(&integration).await == "failing").await;
@@ -212,12 +226,7 @@ impl Scene {
         let attempt = operator.finished(&integration).await[0].id.clone();
         // From here on nothing is pushed: only what is asked for changes.
         let pool = daemon.database().pool().await;
-        let cause = "SELECT cause_id FROM undelivered WHERE cause_id IS NOT NULL";
-        wait_until("its cause is named", async || {
-            sqlx::query(cause).fetch_optional(&pool).await.unwrap().is_some()
-        })
-        .await;
-        let cause = CauseId(sqlx::query_scalar(cause).fetch_one(&pool).await.unwrap()).to_string();
+        let cause = cause(&pool).await;
         let taken = request_id();
         let pause = v1::UpdateCompanyRequest {
             request_id: taken.clone(),
