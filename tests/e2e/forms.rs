@@ -1,7 +1,10 @@
 //! Forms, keys that may read, and signed posts, on a real daemon with its database.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use leadline_fakes::sample_lead;
 use leadline_proto::v1::{self, form_service_client::FormServiceClient};
-use leadline_tests::{Daemon, Operator, http, post_lead, request_id, sample_lead};
+use leadline_tests::{Daemon, Operator, http, post_lead, request_id};
 use leadlined::domain::signing;
 use serde_json::{Value, json};
 use tonic::transport::Channel;
@@ -223,7 +226,7 @@ async fn a_signed_post_is_remembered_by_the_database() {
     let mut lead = sample_lead(1);
     lead["lead"].as_object_mut().unwrap().remove("uuid");
     let body = lead.to_string();
-    let now = jiff::Timestamp::now().as_second();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     let post = async |daemon: &Daemon, id: &str| {
         let signature = signing::standard(&key.signing_secret, id, now, body.as_bytes());
         let request = http()
