@@ -28,6 +28,14 @@ struct ShownDelivery {
     reason: Option<String>,
     attempts: i32,
     due_at: Option<Timestamp>,
+    integration: String,
+    company: String,
+    lead_name: Option<String>,
+    lead_email: Option<String>,
+    failure_class: Option<String>,
+    error: Option<String>,
+    cause: Option<String>,
+    job_id: Option<String>,
 }
 
 impl Shown {
@@ -59,6 +67,14 @@ impl From<DeliveryView> for ShownDelivery {
             reason: delivery.reason,
             attempts: delivery.attempts,
             due_at: delivery.due_at,
+            integration: delivery.integration_name,
+            company: delivery.company_name,
+            lead_name: Some(delivery.lead_name).filter(|name| !name.is_empty()),
+            lead_email: Some(delivery.lead_email).filter(|email| !email.is_empty()),
+            failure_class: delivery.class,
+            error: delivery.error,
+            cause: delivery.cause.map(|cause| cause.to_string()),
+            job_id: delivery.job.map(|job| job.to_string()),
         }
     }
 }

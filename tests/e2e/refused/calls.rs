@@ -73,6 +73,7 @@ fn calls(scene: &Scene) -> Vec<Asked> {
         call("AttemptService/ListAttempts", ListAttemptsRequest { status_code: 1000, ..Default::default() }, "status_code 1000: give a status of HTTP, or 0 for any"),
         call("LeadService/GetEvidence", GetEvidenceRequest { uuid: put("$lead"), format: 9, ..Default::default() }, "format 9: use a value of EvidenceFormat"),
         call("AttemptService/ListAttempts", ListAttemptsRequest { integration: "hook".into(), delivery: put("$delivered"), ..Default::default() }, "send either an integration or a delivery, not both"),
+        call("IntegrationService/GetIntegration", GetIntegrationRequest::default(), "name an integration, by its id or its name"),
         call("AttemptService/AwaitAttempt", AwaitAttemptRequest { attempt: put("$none"), delivery: put("$delivered"), after_number: 0 }, "send either an attempt or a delivery, not both"),
         call("AttemptService/AwaitAttempt", AwaitAttemptRequest { delivery: put("$delivered"), after_number: 5, ..Default::default() }, "delivery $delivered is delivered after 1 attempts and is not being pushed: retry or release it"),
         call("CompanyService/ListCompanies", ListCompaniesRequest { page, silent_for: None }, "limit 1001: at most 1000; take the next page with `after`"),

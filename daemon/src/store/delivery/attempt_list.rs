@@ -104,8 +104,8 @@ impl AttemptFilter {
     }
 
     fn query(&self, from: jiff::Timestamp, limit: i64) -> QueryBuilder<Postgres> {
-        let mut sql = QueryBuilder::new("SELECT ");
-        sql.push(COLUMNS).push(" FROM (SELECT a.* FROM ");
+        let mut sql = QueryBuilder::new(COLUMNS);
+        sql.push(" FROM (SELECT a.* FROM ");
         if let Some(delivery) = self.delivery {
             sql.push("attempt a WHERE a.delivery_id = ").push_bind(delivery.uuid());
             self.push_conditions(&mut sql, from);

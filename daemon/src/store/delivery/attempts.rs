@@ -132,7 +132,7 @@ impl From<Row> for AttemptView {
 }
 
 /// What a list shows of an attempt that is called `a`, with [`JOINS`].
-pub(super) const COLUMNS: &str = "a.company_id, c.name AS company_name, a.integration_id, i.name AS integration_name, \
+pub(super) const COLUMNS: &str = "SELECT a.company_id, c.name AS company_name, a.integration_id, i.name AS integration_name, \
                                   a.id, a.delivery_id, l.uuid AS lead, a.lead_id, \
                                   p.name AS lead_name, p.email AS lead_email, a.event, a.number, a.trigger, \
                                   a.operator, a.started_at, a.delivered, a.class, a.error, a.status_code, a.duration_ms";
@@ -143,8 +143,8 @@ pub(super) const JOINS: &str = "JOIN company c ON c.id = a.company_id \
 
 /// A query of finished attempts, open behind its WHERE.
 fn finished() -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM attempt a ").push(JOINS).push(" WHERE ");
+    let mut sql = QueryBuilder::new(COLUMNS);
+    sql.push(" FROM attempt a ").push(JOINS).push(" WHERE ");
     sql
 }
 
