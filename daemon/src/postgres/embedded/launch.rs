@@ -65,7 +65,7 @@ impl Launch {
         let files = |error| EmbeddedError::Files(self.layout.log(), error);
         // The server keeps what it is handed here as its log.
         start.stdout(log.try_clone().map_err(files)?).stderr(log);
-        let status = tokio::process::Command::from(start).status().await;
+        let status = tokio::process::Command::from(start).kill_on_drop(true).status().await;
         let status = status
             .map_err(|error| EmbeddedError::Program { name: "pg_ctl start", why: error.to_string() })?;
         if !status.success() {

@@ -91,7 +91,15 @@ impl Supervisor {
         loop {
             sleep(self.gap).await;
             self.gap = (self.gap * 2).min(GAP_MAX);
-            match self.launch.start_once().await {
+            let started = tokio::select! {
+                started = self.launch.start_once() => started,
+                // Told to stop before its start was seen, it would never be ready.
+                () = self.told_to_stop() => {
+                    self.finish_stopping().await;
+                    continue;
+                }
+            };
+            match started {
                 Ok(()) => break,
                 Err(error) if lost.elapsed() > self.patience => return Err(error),
                 Err(error) => {
@@ -106,6 +114,16 @@ impl Supervisor {
         let after_ms = u64::try_from(lost.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(after_ms, "the private PostgreSQL runs again");
         Ok(())
+    }
+
+    /// Ends once somebody has told the server to stop.
+    async fn told_to_stop(&self) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            if self.launch.layout.noted().is_some_and(|noted| noted.is_stopping) {
+                return;
+            }
+        }
     }
 
     /// A server that waits for its clients to leave would wait for us.
