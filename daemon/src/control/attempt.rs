@@ -167,7 +167,7 @@ impl Control {
                     return Ok(Look::Finished(Box::new(found)));
                 }
                 if delivery.state == "pending" {
-                    return match why::stands_still(&self.store.facts(id).await?) {
+                    return match why::idle_reason(&self.store.facts(id).await?) {
                         None => Ok(Look::Waits(delivery.integration)),
                         Some(told) => Err(Refusal::State(format!(
                             "delivery {id} is in the queue, not pushed yet: {told}"

@@ -71,7 +71,7 @@ impl Control {
     /// Cleans up behind pushes that were under way when their lead was erased.
     pub(super) fn clean_up_erasures(&self) {
         let store = self.store.clone();
-        self.go_on_with(async move {
+        self.spawn_after(async move {
             for _ in 0..CLEANINGS {
                 match store.finish_erasures().await {
                     Ok(0) => return,

@@ -112,7 +112,7 @@ impl Watcher {
     async fn refuse_to_wait(&self) -> Result<(), Refusal> {
         let (store, id) = (&self.control.store, self.id);
         let Some(kept) = store.kept_of_job(id).await? else { return Ok(()) };
-        match why::stands_still(&store.facts(kept).await?) {
+        match why::idle_reason(&store.facts(kept).await?) {
             None => Ok(()),
             Some(told) => {
                 let message = format!("job {id} goes no further for now, as its delivery {kept}: {told}");

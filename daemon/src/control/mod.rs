@@ -112,7 +112,7 @@ impl std::ops::Deref for Control {
 
 impl Control {
     /// Goes on with work behind an answer. A stop breaks it off: housekeeping does what is left of it.
-    fn go_on_with(&self, work: impl Future<Output = ()> + Send + 'static) {
+    fn spawn_after(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tracker.spawn(async move { stop.run_until_cancelled(work).await });
     }

@@ -79,7 +79,7 @@ pub fn why(facts: &Facts) -> String {
 
 /// The sentence, if a delivery waits until somebody acts: whoever waits for its push would wait without end.
 #[must_use]
-pub fn stands_still(facts: &Facts) -> Option<String> {
+pub fn idle_reason(facts: &Facts) -> Option<String> {
     let Facts { state, running_since, behind, lane, .. } = facts;
     if *state != State::Pending || running_since.is_some() {
         return None;

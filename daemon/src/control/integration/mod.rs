@@ -125,7 +125,7 @@ impl IntegrationService for Control {
             })
             .await?;
         let store = self.store.clone();
-        self.go_on_with(async move {
+        self.spawn_after(async move {
             if let Err(error) = store.finish_deletions().await {
                 tracing::warn!(%error, "a deleted integration is not removed yet; this is tried again later");
             }

@@ -267,7 +267,7 @@ fn what_waits_for_somebody_to_act_stands_still() {
         ),
     ];
     for (change, told) in changes {
-        let found = stands_still(&facts(State::Pending, change));
+        let found = idle_reason(&facts(State::Pending, change));
         assert_eq!(found.is_some(), told.is_some(), "{found:?}");
         assert!(
             told.is_none_or(|told| found.as_ref().is_some_and(|found| found.contains(told))),
@@ -277,8 +277,8 @@ fn what_waits_for_somebody_to_act_stands_still() {
             change(facts);
             facts.running_since = at(50);
         };
-        assert_eq!(stands_still(&facts(State::Pending, running)), None, "its push is under way");
-        assert_eq!(stands_still(&facts(State::Delivered, change)), None);
+        assert_eq!(idle_reason(&facts(State::Pending, running)), None, "its push is under way");
+        assert_eq!(idle_reason(&facts(State::Delivered, change)), None);
     }
 }
 
