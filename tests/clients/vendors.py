@@ -174,7 +174,7 @@ class ToFake(requests.adapters.HTTPAdapter):
 def salesforce(at):
     session = requests.Session()
     session.mount("https://", ToFake(at["url"]))
-    key = pathlib.Path("daemon/src/connectors/salesforce/fixtures/key.pem").read_text()
+    key = pathlib.Path("daemon/connectors/src/salesforce/fixtures/key.pem").read_text()
     app = {"consumer_key": "client-1", "session": session}
     SalesforceLogin(username="ada@oldbarn.example", privatekey=key, **app)
     log_in = lambda secret: SalesforceLogin(domain="oldbarn.my", consumer_secret=secret, **app)

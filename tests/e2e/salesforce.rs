@@ -182,7 +182,7 @@ async fn a_session_that_is_over_is_renewed_once() {
 #[tokio::test]
 async fn a_key_logs_a_user_in() {
     let fake = fake().await;
-    let key = include_str!("../../daemon/src/connectors/salesforce/fixtures/key.pem");
+    let key = include_str!("../../daemon/connectors/src/salesforce/fixtures/key.pem");
     let credentials =
         json!({ "client_id": "client-1", "private_key": key, "username": "ada@oldbarn.example" });
     let mut pushing = pushing(&fake, json!({}), credentials, json!({}));

@@ -301,32 +301,24 @@ pub(super) fn attempt_answer(attempt: AttemptView, detail: AttemptDetail) -> v1:
     v1::GetAttemptResponse { attempt: Some(attempt.into()), detail: Some(detail) }
 }
 
-impl From<&dyn Connector> for v1::Connector {
-    fn from(connector: &dyn Connector) -> Self {
-        Self {
-            name: connector.manifest().name.to_owned(),
-            summary: connector.manifest().summary.to_owned(),
-            config: connector.manifest().fields.iter().copied().map(v1::ConfigField::from).collect(),
-            credentials: connector
-                .manifest()
-                .credentials
-                .iter()
-                .copied()
-                .map(v1::ConfigField::from)
-                .collect(),
-        }
+/// A connector as help and forms read it.
+pub(super) fn connector(connector: &dyn Connector) -> v1::Connector {
+    let manifest = connector.manifest();
+    v1::Connector {
+        name: manifest.name.to_owned(),
+        summary: manifest.summary.to_owned(),
+        config: manifest.fields.iter().copied().map(config_field).collect(),
+        credentials: manifest.credentials.iter().copied().map(config_field).collect(),
     }
 }
 
-impl From<ConfigField> for v1::ConfigField {
-    fn from(field: ConfigField) -> Self {
-        Self {
-            name: field.name.to_owned(),
-            kind: field.kind.to_owned(),
-            required: field.required,
-            default_value: field.default.to_owned(),
-            help: field.help.to_owned(),
-        }
+fn config_field(field: ConfigField) -> v1::ConfigField {
+    v1::ConfigField {
+        name: field.name.to_owned(),
+        kind: field.kind.to_owned(),
+        required: field.required,
+        default_value: field.default.to_owned(),
+        help: field.help.to_owned(),
     }
 }
 

@@ -187,7 +187,8 @@ impl IntegrationService for Control {
         &self,
         _request: Request<v1::ListConnectorsRequest>,
     ) -> Answer<v1::ListConnectorsResponse> {
-        let connectors = connectors::ALL.iter().map(|connector| v1::Connector::from(*connector)).collect();
+        let connectors =
+            connectors::ALL.iter().map(|connector| super::convert::connector(*connector)).collect();
         Ok(Response::new(v1::ListConnectorsResponse { connectors }))
     }
 }

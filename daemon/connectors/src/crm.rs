@@ -1,0 +1,341 @@
+//! What the connectors that speak of people, deals and notes share: the mapped fields, the lead told to a person, texts
+//! cut to a vendor's limits, and the search for the nearest existing name.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+
+use super::Push;
+use leadline_domain::{
+    json::Json,
+    mapping::{Mapping, Rule},
+    money,
+    nearest::unknown,
+    outcome::{Failure, FailureClass},
+    template::Context,
+};
+
+/// Lays the operator's mapping over a connector's own, field by field.
+#[must_use]
+pub fn overlay(own: &Value, operators: &Value) -> Value {
+    let mut laid = own.as_object().cloned().unwrap_or_default();
+    if let Value::Object(members) = operators {
+        for (field, rule) in members {
+            laid.insert(field.clone(), rule.clone());
+        }
+    }
+    Value::Object(laid)
+}
+
+/// What is wrong with the mapping of a connector that finds people by their address, which then goes to this target.
+#[must_use]
+pub fn problems_by_email(read: Result<Mapping, Vec<String>>, target: &str) -> Vec<String> {
+    let mapping = match read {
+        Ok(mapping) => mapping,
+        Err(problems) => return problems,
+    };
+    let is_key = |rule: &&Rule| {
+        rule.field == "lead.email" && rule.to.as_deref() == Some(target) && !rule.is_computed()
+    };
+    if mapping.rules().iter().any(|rule| is_key(&rule)) {
+        return Vec::new();
+    }
+    let problem = format!(
+        "lead.email: goes to {target} as it is, for leads are found by it; take lead.email out of the mapping"
+    );
+    vec![problem]
+}
+
+/// A failure of the mapping: nothing was sent.
+pub fn unrenderable(error: impl Into<String>) -> Failure {
+    Failure::new(FailureClass::Mapping, error)
+}
+
+/// The event of a push, as a tree.
+pub fn event(push: &Push<'_>) -> Result<Json, Failure> {
+    Json::parse(push.body).map_err(|error| unrenderable(format!("the event cannot be read: {error}")))
+}
+
+/// The target's fields with their values, in the order of the mapping. What the lead does not have is left out.
+pub fn fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, Json)>, Failure> {
+    let context = Context::new(event, push.event, push.id);
+    let mut fields = Vec::new();
+    for rule in mapping.rules() {
+        let Some(target) = &rule.to else { continue };
+        let value = rule.value(&context).map_err(|error| unrenderable(format!("{}: {error}", rule.field)))?;
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            fields.push((target.clone(), value));
+        }
+    }
+    Ok(fields)
+}
+
+/// A value as text: what vendors take that know nothing but strings.
+#[must_use]
+pub fn text(value: &Json) -> String {
+    match value.as_str() {
+        Some(text) => text.into_owned(),
+        None => value.to_string(),
+    }
+}
+
+/// A JSON tree of ours as one that requests are built from; numbers keep their text.
+#[must_use]
+pub fn value(json: &Json) -> Value {
+    serde_json::from_slice(&json.to_bytes()).unwrap_or(Value::Null)
+}
+
+/// How long a text is, in UTF-16 units: some vendors count them, the others characters, of which there are no more.
+#[must_use]
+pub fn units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// Cuts a text to so many UTF-16 units, on the boundary of a character, the last one a mark that something is missing.
+#[must_use]
+pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    if units(text) <= max {
+        return Cow::Borrowed(text);
+    }
+    let mut left = max.saturating_sub('…'.len_utf16());
+    let fits = |character: &char| {
+        let room = left.checked_sub(character.len_utf16());
+        left = room.unwrap_or(left);
+        room.is_some()
+    };
+    let mut cut: String = text.chars().take_while(fits).collect();
+    cut.push('…');
+    Cow::Owned(cut)
+}
+
+/// Cuts a text to so many bytes of UTF-8, on the boundary of a character, with a mark.
+#[must_use]
+pub fn cut_bytes(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    let room = max.saturating_sub('…'.len_utf8());
+    let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    Cow::Owned(format!("{}…", &text[..end]))
+}
+
+/// The first word of a name and the rest; the rest is empty for a single word.
+#[must_use]
+pub fn split_name(name: &str) -> (&str, &str) {
+    let name = name.trim();
+    name.split_once(char::is_whitespace).map_or((name, ""), |(first, rest)| (first, rest.trim_start()))
+}
+
+/// The lead as lines for a person, each a label and what stands there. What the lead does not have is left out.
+#[must_use]
+pub fn lines(event: &Json) -> Vec<(&'static str, String)> {
+    let at = |path: &str| event.at(path).filter(|value| !value.is_null()).map(text);
+    let price = |path: &str| {
+        let pence = event.at(path)?.as_integer()?;
+        let currency = at("quote.currency").unwrap_or_default();
+        Some(
+            format!("{} {}", money::decimal(pence, &currency), currency.to_uppercase()).trim_end().to_owned(),
+        )
+    };
+    let consent = match event.at("lead.gdpr_consent").map(text).as_deref() {
+        Some("true") => Some("yes".to_owned()),
+        Some("false") => Some("no".to_owned()),
+        _ => None,
+    };
+    let utm = ["source", "medium", "campaign", "term", "content"]
+        .iter()
+        .filter_map(|part| at(&format!("lead.utm.{part}")))
+        .collect::<Vec<_>>();
+    let viewing = at("viewing.starts_at").map(|start| match at("viewing.ends_at") {
+        Some(end) => format!("{start} to {end}"),
+        None => start,
+    });
+    let told = [
+        ("Name", at("lead.name")),
+        ("Email", at("lead.email")),
+        ("Phone", at("lead.phone")),
+        ("Event type", at("lead.event_type").map(|kind| kind.replace('_', " "))),
+        ("Event date", at("lead.event_date")),
+        ("Guests", at("lead.guest_count")),
+        ("Quote total", price("quote.total_pence")),
+        ("Proposal", at("quote.proposal_url")),
+        ("Viewing", viewing),
+        ("Venue", at("location.name").or_else(|| at("company.name"))),
+        ("Notes", at("lead.profile.notes")),
+        ("Consent", consent),
+        ("Source", at("lead.source_url")),
+        ("Campaign", Some(utm.join(" / ")).filter(|utm| !utm.is_empty())),
+        ("Lead", at("lead.uuid")),
+    ];
+    told.into_iter().filter_map(|(label, value)| Some((label, value?))).collect()
+}
+
+/// The lead as plain text, a line each.
+#[must_use]
+pub fn plain(event: &Json) -> String {
+    let lines: Vec<String> = lines(event).iter().map(|(label, value)| format!("{label}: {value}")).collect();
+    lines.join("\n")
+}
+
+/// The lead as HTML, a line each; what it contains is escaped.
+#[must_use]
+pub fn html(event: &Json) -> String {
+    html_within(event, usize::MAX)
+}
+
+/// The lead as HTML of at most so many UTF-16 units, a few hundred or more: the longest values are cut.
+#[must_use]
+pub fn html_within(event: &Json, max: usize) -> String {
+    let lines = lines(event);
+    let mut told = String::new();
+    for limit in [usize::MAX, 16_000, 4_000, 1_000, 100] {
+        let cut: Vec<String> = lines
+            .iter()
+            .map(|(label, value)| {
+                format!("<b>{label}:</b> {}", escape_html(&cut(value, limit)).replace('\n', "<br>"))
+            })
+            .collect();
+        told = cut.join("<br>");
+        if units(&told) <= max {
+            break;
+        }
+    }
+    told
+}
+
+/// Whether the lead's name was made from its address because the sender gave none. It names nobody, so it is never
+/// written over what a record that exists is called.
+#[must_use]
+pub fn is_made_name(event: &Json) -> bool {
+    let at = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_lowercase();
+    let name = at("lead.name");
+    !name.is_empty() && name == at("lead.email")
+}
+
+/// Takes out of the fields a name that was made from the address.
+pub fn drop_made_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
+    if !is_made_name(event) {
+        return;
+    }
+    let rule = mapping.rules().iter().find(|rule| rule.field == "lead.name" && !rule.is_computed());
+    if let Some(target) = rule.and_then(|rule| rule.to.as_ref()) {
+        fields.retain(|(name, _)| name != target);
+    }
+}
+
+/// The first name, the last name: where the lead has none of its own, they come from its name.
+pub fn add_names(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
+    if is_made_name(event) {
+        return;
+    }
+    let Some(name) = event.at("lead.name").and_then(Json::as_str) else { return };
+    let (first, rest) = split_name(&name);
+    for (field, part) in [("lead.profile.first_name", first), ("lead.profile.last_name", rest)] {
+        let rule = mapping.rules().iter().find(|rule| rule.field == field);
+        let Some(target) = rule.and_then(|rule| rule.to.as_ref()) else { continue };
+        if !part.is_empty() && !fields.iter().any(|(name, _)| name == target) {
+            fields.push((target.clone(), Json::string(part)));
+        }
+    }
+}
+
+/// Text that is safe within HTML.
+#[must_use]
+pub fn escape_html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// What is wrong with the targets of a mapping, given the names that exist at the vendor.
+#[must_use]
+pub fn unknown_targets(mapping: &Mapping, what: &str, existing: &[String]) -> Vec<String> {
+    let targets = mapping.rules().iter().filter_map(|rule| Some((rule.field, rule.to.as_deref()?)));
+    targets
+        .filter(|(_, target)| !existing.iter().any(|name| name == target))
+        .map(|(field, target)| {
+            format!("{field}: {}", unknown(what, target, existing.iter().map(String::as_str)))
+        })
+        .collect()
+}
+
+/// The fields as a JSON object whose values are all text.
+#[must_use]
+pub fn strings(fields: &[(String, Json)]) -> Map<String, Value> {
+    fields.iter().map(|(name, value)| (name.clone(), json!(text(value)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_on_characters_with_a_mark() {
+        for (text, max, expected) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("日本語です", 3, "日本…"),
+            ("👰🤵🎂", 6, "👰🤵🎂"),
+            ("👰🤵🎂", 5, "👰🤵…"),
+            ("👰🤵🎂", 4, "👰…"),
+            ("a👰", 2, "a…"),
+            ("", 0, ""),
+        ] {
+            let cut = cut(text, max);
+            assert_eq!(cut, expected);
+            assert!(units(&cut) <= max);
+        }
+        for (text, max, expected) in
+            [("abcdef", 6, "abcdef"), ("abcdefg", 6, "abc…"), ("👰🤵🎂", 11, "👰🤵…"), ("👰🤵🎂", 10, "👰…")]
+        {
+            let cut = cut_bytes(text, max);
+            assert_eq!(cut, expected);
+            assert!(cut.len() <= max);
+        }
+    }
+
+    #[test]
+    fn names_are_split_at_the_first_word() {
+        for (name, expected) in [
+            ("Sarah Patel", ("Sarah", "Patel")),
+            (" Ada  von Lovelace ", ("Ada", "von Lovelace")),
+            ("Cher", ("Cher", "")),
+            ("", ("", "")),
+        ] {
+            assert_eq!(split_name(name), expected);
+        }
+    }
+
+    #[test]
+    fn a_lead_is_told_to_people_without_what_it_lacks() {
+        let event = Json::parse(
+            br#"{"lead":{"uuid":"U1","name":"A <b>","email":"a@b.c","phone":null,"event_type":"private_dining",
+            "gdpr_consent":true,"utm":{"source":"google","medium":"cpc"}},"quote":{"total_pence":-5,"currency":"GBP"}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            plain(&event),
+            "Name: A <b>\nEmail: a@b.c\nEvent type: private dining\nQuote total: -0.05 GBP\nConsent: yes\nCampaign: google / cpc\nLead: U1"
+        );
+        assert!(html(&event).starts_with("<b>Name:</b> A &lt;b&gt;<br>"));
+    }
+
+    #[test]
+    fn an_unknown_target_is_named_with_the_nearest() {
+        let mapping = Mapping::parse(&json!({"lead.phone": "phne", "lead.email": "email"})).unwrap();
+        let existing = ["email".to_owned(), "phone".to_owned()];
+        assert_eq!(
+            unknown_targets(&mapping, "property", &existing),
+            ["lead.phone: unknown property phne; did you mean phone?"]
+        );
+    }
+}

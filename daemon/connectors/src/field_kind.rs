@@ -1,0 +1,45 @@
+//! Of which kind the canonical fields are, to be compared with a vendor's own fields.
+
+use std::fmt;
+
+use leadline_domain::fields::{self, Leaf, Shape};
+
+/// What `lead.event_type` may be.
+pub(super) const EVENT_TYPES: [&str; 5] = ["wedding", "corporate", "private_dining", "birthday", "other"];
+
+/// What a canonical field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Truth,
+    Date,
+    Time,
+    /// An object or a list.
+    Whole,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "a text",
+            Self::Number => "a number",
+            Self::Truth => "true or false",
+            Self::Date => "a date",
+            Self::Time => "a date with a time",
+            Self::Whole => "an object or a list",
+        })
+    }
+}
+
+/// The kind of a canonical field.
+pub(super) fn kind_of(field: &str) -> Kind {
+    match fields::find(field).map(|field| field.shape) {
+        Some(Shape::Object | Shape::List) => Kind::Whole,
+        Some(Shape::Leaf(Leaf::Integer)) => Kind::Number,
+        Some(Shape::Leaf(Leaf::Truth)) => Kind::Truth,
+        Some(Shape::Leaf(Leaf::Date)) => Kind::Date,
+        Some(Shape::Leaf(Leaf::Time)) => Kind::Time,
+        Some(Shape::Leaf(Leaf::Text)) | None => Kind::Text,
+    }
+}

@@ -1,0 +1,137 @@
+//! HubSpot's answers, read by what they say before their status.
+//!
+//! Only the envelope of an error is specified. The codes in it are as seen, so whatever is not known goes by its status.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::NAME;
+use crate::{
+    Push, Response, reading,
+    vendor::{self, id_of},
+};
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// The daily quota comes back at midnight in the account's own time zone, which an answer does not tell.
+const DAILY_WAIT: Duration = Duration::from_secs(60 * 60);
+const ROLLING_WAIT: Duration = Duration::from_secs(10);
+const SECONDLY_WAIT: Duration = Duration::from_secs(1);
+/// So many errors of one answer are quoted.
+const QUOTED: usize = 5;
+
+/// What a refusal means.
+pub(super) fn failure(response: &Response, now: i64) -> Failure {
+    let body = response.json().unwrap_or(Value::Null);
+    let category = body["category"].as_str().or_else(|| body["errorType"].as_str()).unwrap_or_default();
+    let message = body["message"].as_str().unwrap_or_default();
+    if response.status == 429 || matches!(category, "RATE_LIMIT" | "RATE_LIMITS") {
+        return throttled(response, &body, category, message, now);
+    }
+    // 423: the record is locked; 477: the account is being moved, and Retry-After says for how long.
+    if matches!(response.status, 423 | 477) {
+        let mut failure = vendor::by_status(NAME, response, now);
+        failure.class = FailureClass::Transient;
+        failure.retry_after = reading::retry_after(response, now);
+        return failure;
+    }
+    if category.is_empty() || response.status >= 500 {
+        return vendor::by_status(NAME, response, now);
+    }
+    let class = match category {
+        "INVALID_AUTHENTICATION" | "EXPIRED_AUTHENTICATION" | "MISSING_SCOPES" => FailureClass::Credentials,
+        _ if matches!(response.status, 401 | 403) => FailureClass::Credentials,
+        _ => FailureClass::Rejected,
+    };
+    match details(&body, message) {
+        details if details.is_empty() => vendor::told(NAME, class, category, message),
+        details => vendor::told(NAME, class, &details, ""),
+    }
+}
+
+fn throttled(response: &Response, body: &Value, category: &str, message: &str, now: i64) -> Failure {
+    let policy = body["policyName"].as_str().unwrap_or_default();
+    let wait = match policy {
+        "DAILY" => DAILY_WAIT,
+        "TEN_SECONDLY_ROLLING" => ROLLING_WAIT,
+        _ if message.contains("secondly") => SECONDLY_WAIT,
+        _ if message.contains("daily") => DAILY_WAIT,
+        _ => ROLLING_WAIT,
+    };
+    let code =
+        [category, policy].iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
+    let code = if code.is_empty() { "429" } else { &code };
+    let mut failure = vendor::told(NAME, FailureClass::Throttled, code, message);
+    failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
+    failure
+}
+
+/// What a good answer says of the account's day.
+pub(super) fn spent(response: &Response) -> Option<Failure> {
+    let left = response.number("x-hubspot-ratelimit-daily-remaining")?;
+    let of = response.number("x-hubspot-ratelimit-daily")?;
+    vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
+}
+
+/// `PROPERTY_DOESNT_EXIST wedding_date_property`, for each error in an answer.
+fn details(body: &Value, message: &str) -> String {
+    let mut details: Vec<String> =
+        body["errors"].as_array().into_iter().flatten().filter_map(detail).collect();
+    if details.is_empty() {
+        // The older shape: the errors are JSON within the message.
+        let within = message.find('[').and_then(|at| serde_json::from_str::<Vec<Value>>(&message[at..]).ok());
+        details = within.iter().flatten().filter_map(detail).collect();
+    }
+    details.dedup();
+    details.truncate(QUOTED);
+    details.join(", ")
+}
+
+fn detail(error: &Value) -> Option<String> {
+    let code = error["code"].as_str().or_else(|| error["error"].as_str())?;
+    let listed = |key: &str| {
+        let names: Vec<&str> = error["context"][key].as_array()?.iter().filter_map(Value::as_str).collect();
+        (!names.is_empty()).then(|| names.join(" "))
+    };
+    let name = listed("propertyName")
+        .or_else(|| listed("requiredGranularScopes"))
+        .or_else(|| listed("requiredScopes"))
+        .or_else(|| error["name"].as_str().or_else(|| error["in"].as_str()).map(str::to_owned));
+    let message = error["message"].as_str().unwrap_or_default();
+    Some(match (code, name) {
+        ("PROPERTY_DOESNT_EXIST" | "MISSING_SCOPES", Some(name)) => format!("{code} {name}"),
+        (code, Some(name)) => format!("{code} {name}: {message}"),
+        (code, None) => format!("{code} {message}"),
+    })
+}
+
+/// The id of the contact that is in the way of a new one.
+pub(super) fn existing(response: &Response) -> Option<String> {
+    if response.status != 409 {
+        return None;
+    }
+    let body = response.json()?;
+    let (_, id) = body["message"].as_str()?.rsplit_once("Existing ID:")?;
+    let id: String = id.trim().chars().take_while(char::is_ascii_digit).collect();
+    (!id.is_empty()).then_some(id)
+}
+
+/// The newest of a contact's notes, newest first. Two shapes of the list are known.
+pub(super) fn newest(list: &Value, count: usize) -> Vec<String> {
+    let ids = list["results"].as_array().into_iter().flatten();
+    let mut ids: Vec<String> =
+        ids.filter_map(|note| id_of(&note["id"]).or_else(|| id_of(&note["toObjectId"]))).collect();
+    // Ids are numbers that grow.
+    ids.sort_by_key(|id| std::cmp::Reverse((id.len(), id.clone())));
+    ids.dedup();
+    ids.truncate(count);
+    ids
+}
+
+/// The note that tells of what is pushed.
+pub(super) fn note_of(read: &Value, push: &Push<'_>) -> Option<String> {
+    let notes = read["results"].as_array()?;
+    let is_ours =
+        |note: &&Value| note["properties"]["hs_note_body"].as_str().is_some_and(|body| push.is_told_by(body));
+    notes.iter().find(is_ours).and_then(|note| id_of(&note["id"]))
+}

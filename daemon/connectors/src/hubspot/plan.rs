@@ -1,0 +1,81 @@
+//! What all calls of a push to HubSpot are made from.
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::{Push, crm};
+use leadline_domain::{
+    integration::EventKind,
+    json::Json,
+    mapping::Mapping,
+    outcome::{Failure, FailureClass},
+};
+
+/// The longest text that a property takes, in characters; notes too.
+const TEXT_MAX: usize = 65_536;
+/// What stands around the lead in a note.
+const FRAME: usize = 256;
+
+/// A push, rendered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The key of the contact: trimmed and in lower case.
+    pub(super) email: String,
+    pub(super) properties: Map<String, Value>,
+    pub(super) note: Value,
+}
+
+impl Plan {
+    pub(super) fn make(mapping: &Mapping, push: &Push<'_>) -> Result<Self, Failure> {
+        let event = crm::event(push)?;
+        let email = event.at("lead.email").and_then(Json::as_str).unwrap_or_default().trim().to_lowercase();
+        if email.is_empty() {
+            return Err(crm::unrenderable(
+                "the lead has no email, and HubSpot's contacts are told apart by it",
+            ));
+        }
+        let mut fields = crm::fields(mapping, &event, push)?;
+        crm::add_names(&mut fields, mapping, &event);
+        crm::drop_made_name(&mut fields, mapping, &event);
+        // HubSpot takes nothing but text.
+        let mut properties: Map<String, Value> = crm::strings(&fields)
+            .into_iter()
+            .map(|(name, value)| (name, json!(crm::cut(value.as_str().unwrap_or_default(), TEXT_MAX))))
+            .collect();
+        properties.insert("email".to_owned(), json!(email));
+        let heading = match push.event {
+            EventKind::Updated => "Lead updated",
+            EventKind::Created | EventKind::Test | EventKind::Notice(_) => "New lead",
+        };
+        let told = crm::html_within(&event, TEXT_MAX - FRAME);
+        // The delivery's id is what a note whose answer was lost is found by.
+        let body = format!("<b>{heading}</b><br><b>Delivery:</b> {}<br>{told}", push.id);
+        let note = json!({ "hs_timestamp": (push.now * 1000).to_string(), "hs_note_body": body });
+        Ok(Self { email, properties, note })
+    }
+
+    pub(super) fn bytes(&self) -> Result<Bytes, Failure> {
+        let plan = json!({ "email": self.email, "properties": self.properties, "note": self.note });
+        Ok(Bytes::from(plan.to_string()))
+    }
+
+    /// The properties without the address.
+    pub(super) fn without_email(&self) -> Map<String, Value> {
+        let mut properties = self.properties.clone();
+        properties.remove("email");
+        properties
+    }
+
+    /// What was rendered for this delivery.
+    pub(super) fn read(push: &Push<'_>) -> Result<Self, Failure> {
+        let read = || {
+            let mut plan: Value = serde_json::from_slice(push.rendered?).ok()?;
+            let email = plan["email"].as_str()?.to_owned();
+            let Value::Object(properties) = plan["properties"].take() else { return None };
+            Some(Self { email, properties, note: plan["note"].take() })
+        };
+        read().ok_or_else(|| {
+            Failure::new(FailureClass::Mapping, "what was rendered for HubSpot earlier cannot be read")
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! What HubSpot is sent, and how its answers are read.
+
+use serde_json::{Value, json};
+
+use super::{Hubspot, Ready, error};
+use crate::{
+    Connector, Ids, Prepared, crm,
+    testkit::{Played, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response},
+};
+use leadline_domain::{
+    address::EgressPolicy,
+    integration::EventKind::{Created, Updated},
+    outcome::{FailureClass, Outcome},
+};
+
+fn ready(mapping: Value) -> Box<dyn Prepared> {
+    let credentials = json!({ "token": "pat-eu1-secret" });
+    Hubspot.prepare(&integration("hubspot", json!({}), credentials, mapping), "Leadline").unwrap()
+}
+
+fn contact(id: &str) -> (u16, Value) {
+    (200, json!({ "id": id }))
+}
+
+fn none() -> (u16, Value) {
+    (404, json!({ "status": "error", "category": "OBJECT_NOT_FOUND", "message": "resource not found" }))
+}
+
+fn note() -> (u16, Value) {
+    (201, json!({ "id": "9001" }))
+}
+
+fn ids(pairs: &[(&str, &str)]) -> Ids {
+    pairs.iter().map(|(key, id)| ((*key).to_owned(), (*id).to_owned())).collect()
+}
+
+#[test]
+fn a_new_lead_is_a_new_contact_with_a_note() {
+    let answers = [none(), (201, json!({ "id": "501" })), note()];
+    let said = drive(ready(json!({})).as_ref(), Created, &lead(), Ids::new(), None, &answers);
+    assert_golden("create", include_str!("fixtures/create.json"), &said);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    let delivery = "01J8H6KQH4YG3XR8RWM6T6XFQ0";
+    let expected = ids(&[
+        ("contact", "501"),
+        (&format!("contact.{delivery}"), "501"),
+        (&format!("note.{delivery}"), "9001"),
+    ]);
+    assert_eq!(said.ids, expected);
+}
+
+#[test]
+fn an_update_goes_to_the_contact_that_is_known() {
+    let mapping = json!({ "lead.event_date": "wedding_date", "lead.phone": null,
+        "quote.total_pence": { "to": "quote", "value": "{{ quote.total_pence | money }}" } });
+    let answers = [contact("501"), note()];
+    let known = ids(&[("contact", "501")]);
+    let said = drive(ready(mapping).as_ref(), Updated, &lead(), known, None, &answers);
+    assert_golden("update", include_str!("fixtures/update.json"), &said);
+    assert_eq!(said.outcome, Outcome::Delivered);
+}
+
+#[test]
+fn a_repeat_sends_the_same_and_looks_for_the_note_first() {
+    let ready = ready(json!({}));
+    let first =
+        drive(ready.as_ref(), Created, &lead(), Ids::new(), None, &[contact("501"), (500, json!(""))]);
+    assert!(matches!(&first.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Transient));
+    let listed = (
+        200,
+        json!({ "results": [{ "id": "12", "type": "contact_to_note" }, { "id": "9", "type": "contact_to_note" }] }),
+    );
+    let read =
+        (200, json!({ "results": [{ "id": "12", "properties": { "hs_note_body": "Somebody called" } }] }));
+    let answers = [listed.clone(), read, note()];
+    let rendered = first.rendered.clone();
+    let second = drive(ready.as_ref(), Created, &lead(), first.ids.clone(), rendered.clone(), &answers);
+    assert_golden("repeat", include_str!("fixtures/repeat.json"), &second);
+    assert_eq!(second.bodies[2], first.bodies[1], "the same bytes");
+    assert_eq!(second.outcome, Outcome::Delivered);
+
+    let ours = json!({ "id": "12", "properties": { "hs_note_body": "<b>Delivery:</b> 01J8H6KQH4YG3XR8RWM6T6XFQ0" } });
+    let answers = [listed, (200, json!({ "results": [ours] }))];
+    let found = drive(ready.as_ref(), Created, &lead(), first.ids, rendered, &answers);
+    assert_eq!(found.outcome, Outcome::Delivered, "a note that is there is not written again");
+}
+
+#[test]
+fn a_minimal_lead() {
+    let answers = [contact("501"), note()];
+    let said = drive(ready(json!({})).as_ref(), Created, &minimal(), Ids::new(), None, &answers);
+    assert_golden("minimal", include_str!("fixtures/minimal.json"), &said);
+}
+
+#[test]
+fn a_maximal_lead() {
+    let answers = [contact("501"), note()];
+    let said = drive(ready(json!({})).as_ref(), Created, &maximal(), Ids::new(), None, &answers);
+    assert_golden("maximal", include_str!("fixtures/maximal.json"), &said);
+}
+
+#[test]
+fn a_conflict_leads_to_the_contact_that_is_there() {
+    let conflict = json!({ "status": "error", "category": "CONFLICT", "message": "Contact already exists. Existing ID: 77" });
+    let answers = [none(), (409, conflict), contact("77"), note()];
+    let said = drive(ready(json!({})).as_ref(), Created, &lead(), Ids::new(), None, &answers);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    assert!(said.requests[2].url.path().ends_with("/contacts/77"));
+    let email = |played: &Played, call: usize| played.bodies[call]["properties"].get("email").cloned();
+    assert_eq!(email(&said, 2), None, "its first address stays");
+
+    assert_eq!(said.ids["_second_email"], "sarah@example.com");
+    let known = ids(&[("contact", "77"), ("_second_email", "sarah@example.com")]);
+    let answers = [contact("77"), note()];
+    let update = drive(ready(json!({})).as_ref(), Updated, &lead(), known.clone(), None, &answers);
+    assert_eq!((update.calls.len(), email(&update, 0)), (2, None), "in updates too");
+    let mut moved = lead();
+    moved["lead"]["email"] = json!("sarah@new.example");
+    let update = drive(ready(json!({})).as_ref(), Updated, &moved, known, None, &answers);
+    assert_eq!(email(&update, 0), Some(json!("sarah@new.example")), "until the lead's own has changed");
+}
+
+#[test]
+fn the_note_stays_within_its_limit() {
+    let mut long = lead();
+    long["lead"]["profile"] = json!({ "notes": "<👰>".repeat(10_000) });
+    let said = drive(ready(json!({})).as_ref(), Created, &long, Ids::new(), None, &[contact("1"), note()]);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    let note = said.bodies[1]["properties"]["hs_note_body"].as_str().unwrap();
+    assert!(crm::units(note) <= 65_536 && note.contains("</b> 01J8H6KQH4YG3XR8RWM6T6XFQ0<br>"));
+    assert!(note.contains("&lt;👰&gt;…") || note.contains("👰…"), "a cut is marked");
+}
+
+#[test]
+fn every_error_has_its_class_and_says_what_hubspot_said() {
+    assert_errors(include_str!("fixtures/errors.json"), error::failure);
+}
+
+#[test]
+fn settings_are_checked() {
+    let egress = EgressPolicy::new(Vec::new());
+    let check = |config, mapping| Hubspot.check(&config, &mapping, &egress, "Leadline");
+    assert!(check(json!({}), json!(null)).is_empty());
+    assert_eq!(check(json!({ "api_version": "../x" }), json!({})), ["api_version must be like 2026-03"]);
+    assert_eq!(check(json!({ "calls_per_10_seconds": 0 }), json!({})).len(), 1);
+    assert_eq!(
+        check(json!({}), json!({ "lead.emial": "email" })),
+        ["unknown field lead.emial; did you mean lead.email?"]
+    );
+    let expected =
+        "lead.email: goes to email as it is, for leads are found by it; take lead.email out of the mapping";
+    assert_eq!(check(json!({}), json!({ "lead.email": "work_email" })), [expected]);
+    let credentials = |given| Hubspot.check_credentials(&given, &egress);
+    assert!(credentials(json!({ "token": "x" })).is_empty());
+    assert!(credentials(json!({ "client_id": "a", "client_secret": "b", "refresh_token": "c" })).is_empty());
+    assert_eq!(credentials(json!({ "client_id": "a" })).len(), 1);
+    assert_eq!(credentials(json!({ "tokn": "x" }))[0], "unknown credential tokn; did you mean token?");
+}
+
+#[test]
+fn without_credentials_it_is_the_push_that_fails() {
+    let made =
+        Hubspot.prepare(&integration("hubspot", json!({}), Value::Null, json!({})), "Leadline").unwrap();
+    let said = drive(made.as_ref(), Created, &lead(), Ids::new(), None, &[]);
+    assert!(matches!(&said.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Credentials));
+}
+
+#[test]
+fn credentials_are_never_shown() {
+    let told = format!(
+        "{:?}",
+        Ready {
+            base: "https://api.hubapi.com".parse().unwrap(),
+            version: "2026-03".to_owned(),
+            calls: 1,
+            mapping: leadline_domain::mapping::Mapping::default(),
+            login: super::Login::of(&json!({ "token": "pat-secret" }), "token"),
+        }
+    );
+    assert!(!told.contains("pat-secret"), "{told}");
+}
+
+#[test]
+fn the_last_calls_of_the_day_are_left_to_others() {
+    let spent = |left: &str| {
+        let headers =
+            [("X-HubSpot-RateLimit-Daily", "250000"), ("X-HubSpot-RateLimit-Daily-Remaining", left)];
+        error::spent(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
+    };
+    assert_eq!((spent("249999"), spent("2500"), spent("")), (None, None, None));
+    let error = "hubspot quota: 2499 of the day's 250000 calls are left, and are left to others";
+    assert_eq!(spent("2499"), Some((FailureClass::Throttled, error.to_owned())));
+}

@@ -1,0 +1,435 @@
+//! Connectors: the code that speaks one kind of integration, as straight code that does no I/O of its own.
+//!
+//! A connector says what to send and reads what comes back; [`runtime`] drives it, and a transport carries its calls.
+//! Adding one takes a folder here and two lines below; how it is written stands in [`runtime`] and CONTRIBUTING.
+
+mod airtable;
+mod call;
+pub mod config;
+pub mod crm;
+mod email;
+mod field_kind;
+mod hook_url;
+mod hooks;
+mod hubspot;
+mod mailchimp;
+mod oauth;
+mod pipedrive;
+pub mod reading;
+mod rest;
+pub mod runtime;
+mod salesforce;
+mod slack;
+mod summary;
+#[cfg(test)]
+mod testkit;
+mod vendor;
+mod webhook;
+
+pub use call::{
+    Answer, Call, CallError, CallErrorKind, Mail, MailLogin, MailSecurity, Request, RequestHeader, Response,
+};
+pub use runtime::{Conversation, Driven, Transport, drive, log_in, probe};
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use secrecy::SecretString;
+use serde_json::Value;
+use url::Url;
+
+use leadline_domain::{
+    address::EgressPolicy,
+    integration::{EventKind, Integration, Policy, ProbeKind},
+    outcome::{Failure, Outcome},
+};
+
+/// A key of a connector's configuration, for help, checks and forms.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigField {
+    pub name: &'static str,
+    /// text | integer | number | object
+    pub kind: &'static str,
+    pub required: bool,
+    pub default: &'static str,
+    pub help: &'static str,
+}
+
+impl ConfigField {
+    const fn required(name: &'static str, kind: &'static str, help: &'static str) -> Self {
+        Self { name, kind, required: true, default: "", help }
+    }
+
+    const fn optional(
+        name: &'static str,
+        kind: &'static str,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self { name, kind, required: false, default, help }
+    }
+}
+
+/// What a connector is, before anything is configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Manifest {
+    pub name: &'static str,
+    /// What a push does, in a sentence.
+    pub summary: &'static str,
+    /// Its own keys; the common ones (`timeout_seconds`, `concurrency`, …) are not repeated.
+    pub fields: &'static [ConfigField],
+    /// What its credentials consist of; none if it needs no login.
+    pub credentials: &'static [ConfigField],
+    /// Whether its mapping can be compared with the target's own fields.
+    pub checks_mapping: bool,
+    /// Whether its pushes are signed, so that an integration of it has a signing secret.
+    pub signs: bool,
+    /// Whether it can bring notices, which are about no lead: where they are signed, or for people to read.
+    pub takes_notices: bool,
+    /// Whether only leads that consented may be pushed: deliveries of the others are skipped.
+    pub needs_consent: bool,
+    /// The most pushes that may be in flight at once, whatever the configuration says.
+    pub connections_max: Option<u32>,
+}
+
+impl Manifest {
+    /// A connector of which nothing special is to be said.
+    const fn new(
+        name: &'static str,
+        summary: &'static str,
+        fields: &'static [ConfigField],
+        credentials: &'static [ConfigField],
+    ) -> Self {
+        Self {
+            name,
+            summary,
+            fields,
+            credentials,
+            checks_mapping: false,
+            signs: false,
+            takes_notices: false,
+            needs_consent: false,
+            connections_max: None,
+        }
+    }
+
+    /// Whether it pushes the event itself, in the shape of the payload that an integration names. Others make a shape of
+    /// their own out of it.
+    #[must_use]
+    pub const fn takes_payloads(&self) -> bool {
+        self.signs
+    }
+}
+
+/// A connector, before any integration uses it.
+pub trait Connector: Send + Sync {
+    fn manifest(&self) -> &Manifest;
+    /// What is wrong with a configuration and mapping beyond names and kinds of the keys.
+    fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String>;
+    /// What is wrong with credentials whose names and kinds are right. A sentence names keys, never values.
+    fn credential_problems(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
+        let _ = (credentials, egress);
+        Vec::new()
+    }
+    /// Everything that is wrong with a configuration and mapping, each in a sentence that says what to do. The brand
+    /// is that under which the integration will push.
+    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        if config::check(config, self.manifest().fields, egress, &mut problems).is_some() {
+            for problem in self.problems(config, mapping, egress, brand) {
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            }
+        }
+        problems
+    }
+    /// Everything that is wrong with credentials, alike.
+    fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
+        let problems = config::check_credentials(credentials, self.manifest().credentials);
+        if problems.is_empty() { self.credential_problems(credentials, egress) } else { problems }
+    }
+    /// What the account is known by whose quota is kept: integrations that name the same share it. It may tell
+    /// credentials, and is kept as a hash.
+    fn account(&self, config: &Value, credentials: &Value) -> String {
+        format!("{} {credentials}", config["base_url"])
+    }
+    /// The configuration with credentials shortened, fit to be shown.
+    fn shown(&self, config: &Value) -> Value {
+        config.clone()
+    }
+    /// Compiles an integration, once per version of it. `brand` is the daemon's; the company's own goes before it.
+    /// Credentials may be null: then it is the push that fails, with [`config::no_credentials`].
+    fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>, Failure>;
+}
+
+/// An integration ready to push.
+#[async_trait]
+pub trait Prepared: Send + Sync {
+    /// What every call of a push is made from, where a push takes more than one. It is kept with the delivery and comes
+    /// back as `rendered` on every repeat. None: the body of the one call is what is kept.
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        let _ = push;
+        Ok(None)
+    }
+    /// Brings the event to the target. Without an error it is there.
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure>;
+    /// How calls get a token that runs out, if they need one.
+    fn login(&self) -> Option<&dyn Login> {
+        None
+    }
+    /// Whether the ids that the target gave are kept for the lead, so that a push may go on where it stopped.
+    fn keeps_ids(&self) -> bool {
+        false
+    }
+    /// The things that the target made, out of what is kept of them: `contact` → `12345`.
+    fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
+        let _ = account;
+        named(things, |_, _| None)
+    }
+    /// How many calls the target takes; all pushes to one account wait for each other.
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
+    /// What a good answer says of a quota that the target counts for all its callers and that is all but used: then
+    /// later pushes fail so, without a call, until the failure's wait has passed.
+    fn spent(&self, response: &Response) -> Option<Failure> {
+        let _ = response;
+        None
+    }
+    /// Whether there is anything to look at that pushes no lead; where not, a test pushes a sample lead.
+    fn probes(&self, kind: ProbeKind) -> bool {
+        let _ = kind;
+        false
+    }
+    /// A look at the target that pushes no lead. Without an error pushes would arrive, but for what is found.
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        let _ = (kind, ctx, found);
+        Ok(())
+    }
+}
+
+/// A login that gives tokens. The runtime puts them into calls, shares them among pushes and renews them.
+pub trait Login: Send + Sync {
+    /// The call that gets a token. `now` is in seconds since 1970; `refresh` is the newest refresh token, if it has one.
+    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure>;
+    /// The refresh token of the credentials. A login may answer with another that replaces it.
+    fn refresh_token(&self) -> Option<&SecretString> {
+        None
+    }
+    /// Reads what the login answered.
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure>;
+    /// Whether an answer to a call with a token says that it is the token that was refused.
+    fn refuses(&self, response: &Response) -> bool {
+        response.status == 401
+    }
+}
+
+/// What the target calls things, for one lead at one integration: `contact` → `12345`.
+pub type Ids = BTreeMap<String, String>;
+
+/// A thing that the target made of a lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// In the target's words: `contact`, `deal`.
+    pub kind: String,
+    pub id: String,
+    /// Where people see it, if that is known.
+    pub url: Option<String>,
+}
+
+/// What the target calls the things of a lead, as far as that is kept: those of one delivery, or the lead's as they are
+/// now. `account` is whose account it is, as a probe found it.
+#[must_use]
+pub fn records(
+    prepared: Option<&dyn Prepared>,
+    ids: &Ids,
+    delivery: Option<&str>,
+    account: Option<&str>,
+) -> Vec<Record> {
+    let mut things = Ids::new();
+    for (key, id) in ids {
+        match key.split_once('.') {
+            None => drop(things.entry(key.clone()).or_insert_with(|| id.clone())),
+            Some((kind, of)) if Some(of) == delivery => drop(things.insert(kind.to_owned(), id.clone())),
+            Some(_) => {}
+        }
+    }
+    match prepared {
+        Some(prepared) => prepared.records(&things, account),
+        None => named(&things, |_, _| None),
+    }
+}
+
+/// Each thing with where it is seen.
+fn named(things: &Ids, url: impl Fn(&str, &str) -> Option<String>) -> Vec<Record> {
+    // A connector's own notes begin with an underscore.
+    let shown = things.iter().filter(|(kind, _)| !kind.starts_with('_'));
+    shown.map(|(kind, id)| Record { kind: kind.clone(), id: id.clone(), url: url(kind, id) }).collect()
+}
+
+/// The things of these kinds, in this order, each with where it is seen.
+fn named_as(kinds: &[&str], things: &Ids, url: impl Fn(&str, &str) -> Option<String>) -> Vec<Record> {
+    let of = |kind: &&str| {
+        let id = things.get(*kind)?;
+        Some(Record { kind: (*kind).to_owned(), id: id.clone(), url: url(kind, id) })
+    };
+    kinds.iter().filter_map(of).collect()
+}
+
+/// Under which it is kept where a login directs calls to, and people find what was made.
+const SITE: &str = "_site";
+
+/// One push: what to bring, and under which id.
+#[derive(Clone, Copy, Debug)]
+pub struct Push<'a> {
+    /// The delivery's id, or a test's attempt id: the same on every repeat.
+    pub id: &'a str,
+    pub event: EventKind,
+    /// The canonical event, as JSON text, its `event` set to what happened.
+    pub body: &'a Bytes,
+    /// What an earlier attempt rendered, to be repeated byte for byte.
+    pub rendered: Option<&'a Bytes>,
+    /// An earlier attempt, of this delivery or of another of the lead that ended undelivered, may have reached the
+    /// target: what is not idempotent is looked up first.
+    pub is_repeat: bool,
+    /// Under which other ids the same event may be there already.
+    pub same: &'a [String],
+    /// No attempt that may have reached the target began before, in seconds since 1970.
+    pub since: i64,
+    /// What was kept of earlier pushes of this lead to this integration.
+    pub ids: &'a Ids,
+    /// Seconds since 1970, by the database's clock.
+    pub now: i64,
+}
+
+impl Push<'_> {
+    /// Whether a text of the target's tells of this event: it names one of the ids that it was brought under.
+    fn is_told_by(&self, text: &str) -> bool {
+        std::iter::once(self.id).chain(self.same.iter().map(String::as_str)).any(|id| text.contains(id))
+    }
+}
+
+/// What a login gave.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub secret: SecretString,
+    /// When it runs out, in seconds since 1970; none if the target does not say.
+    pub expires_at: Option<i64>,
+    /// Where to call from now on, if the target says.
+    pub base: Option<Url>,
+    /// The refresh token that takes the place of the one that was used, if the target gave another.
+    pub refresh: Option<SecretString>,
+}
+
+/// So many calls at most in any stretch of so much time; in no time, so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    pub calls: u32,
+    pub per: Duration,
+}
+
+/// What a probe finds on its way.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Whose account it is, in the target's words. Another account differs before the first parenthesis.
+    pub account: Option<String>,
+    /// What is wrong with the mapping or missing at the target, each in a sentence with the nearest existing name.
+    pub findings: Vec<String>,
+}
+
+/// What a probe came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub outcome: Outcome,
+    /// As in [`Found`].
+    pub account: Option<String>,
+    /// As in [`Found`]; none where the probe failed.
+    pub findings: Vec<String>,
+}
+
+/// Every connector there is.
+pub static ALL: &[&dyn Connector] = &[
+    &airtable::Airtable,
+    &email::Email,
+    &hooks::MAKE,
+    &hooks::N8N,
+    &hooks::ZAPIER,
+    &hubspot::Hubspot,
+    &mailchimp::Mailchimp,
+    &pipedrive::Pipedrive,
+    &rest::Rest,
+    &salesforce::Salesforce,
+    &slack::Slack,
+    &webhook::Webhook,
+];
+
+/// The connector of a name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Connector> {
+    ALL.iter().copied().find(|connector| connector.manifest().name == name)
+}
+
+/// What an integration's configuration sets, within what its connector allows.
+#[must_use]
+pub fn policy(connector: &str, config: &Value) -> Policy {
+    let mut policy = Policy::of(config);
+    if let Some(most) = find(connector).and_then(|connector| connector.manifest().connections_max) {
+        policy.concurrency = policy.concurrency.min(most);
+    }
+    policy
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn a_connector_limits_what_a_configuration_sets() {
+        let many = serde_json::json!({ "concurrency": 64 });
+        assert_eq!(policy("webhook", &many).concurrency, 64);
+        assert_eq!(
+            Some(policy("mailchimp", &many).concurrency),
+            mailchimp::Mailchimp.manifest().connections_max
+        );
+    }
+
+    #[test]
+    fn every_connector_is_found_by_a_name_of_its_own() {
+        for connector in ALL {
+            let own = connector.manifest();
+            assert_eq!(ALL.iter().filter(|other| other.manifest().name == own.name).count(), 1);
+            assert_eq!(find(own.name).map(|found| found.manifest().summary), Some(own.summary));
+            for field in own.fields {
+                assert!(config::COMMON.iter().all(|common| common.name != field.name), "{}", field.name);
+            }
+        }
+        assert!(find("fax").is_none());
+    }
+
+    #[test]
+    fn every_connector_has_golden_requests_of_every_kind() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        for connector in ALL {
+            let name = connector.manifest().name;
+            for kind in ["create", "update", "repeat", "minimal", "maximal"] {
+                let json = format!("{kind}.json");
+                let files =
+                    [(name, json), (name, format!("{kind}.eml")), ("hooks", format!("{name}_{kind}.json"))];
+                let is_compared = |(folder, file): &(&str, String)| {
+                    let tests = fs::read_to_string(here.join(folder).join("tests.rs")).unwrap_or_default();
+                    tests.contains(&format!("include_str!(\"fixtures/{file}\")"))
+                };
+                assert!(files.iter().any(is_compared), "{name}: no test compares fixtures/{kind}");
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Logins over OAuth 2: the answer of a token endpoint, in every vendor's dialect.
+
+use secrecy::SecretString;
+use serde_json::Value;
+use url::Url;
+
+use super::{Answer, Token, config, vendor};
+use crate::reading;
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// What we log in with: a token that lasts, or an app that gets one whenever the last has run out.
+#[derive(Debug)]
+pub(super) enum Login {
+    Token(SecretString),
+    App { client_id: SecretString, client_secret: SecretString, refresh_token: SecretString },
+}
+
+impl Login {
+    /// The refresh token of an app.
+    pub(super) fn refresh_token(&self) -> Option<&SecretString> {
+        match self {
+            Self::App { refresh_token, .. } => Some(refresh_token),
+            Self::Token(_) => None,
+        }
+    }
+
+    /// The app's, if all of it is there; else the token, which has a name of the vendor's.
+    pub(super) fn of(credentials: &Value, token: &str) -> Option<Self> {
+        let read = |key| config::credential(credentials, key);
+        match (read("client_id"), read("client_secret"), read("refresh_token")) {
+            (Some(client_id), Some(client_secret), Some(refresh_token)) => {
+                Some(Self::App { client_id, client_secret, refresh_token })
+            }
+            _ => read(token).map(Self::Token),
+        }
+    }
+}
+
+/// Where tokens are got.
+pub(super) fn token_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text.trim()).map_err(|error| format!("token_url: {error}"))?;
+    if !matches!(url.scheme(), "https" | "http") || !url.username().is_empty() || url.password().is_some() {
+        return Err("token_url must be an https URL without a login in it".to_owned());
+    }
+    Ok(url)
+}
+
+/// The token in an answer. `base` is the member that says where to call from now on.
+pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: i64) -> Result<Token, Failure> {
+    let response = answer.as_ref().map_err(reading::unanswered)?;
+    let body = response.json().unwrap_or(Value::Null);
+    if !response.is_good() {
+        let refused = refused(vendor, response.status, &body);
+        return Err(refused.unwrap_or_else(|| vendor::by_status(vendor, response, now)));
+    }
+    let secret = body["access_token"].as_str().filter(|token| !token.is_empty());
+    let Some(secret) = secret else {
+        let error = format!("{vendor}: the login was answered without an access_token");
+        return Err(Failure::new(FailureClass::Transient, error));
+    };
+    Ok(Token {
+        secret: secret.to_owned().into(),
+        expires_at: body["expires_in"].as_i64().map(|seconds| now.saturating_add(seconds)),
+        base: body[base].as_str().and_then(|base| Url::parse(base).ok()),
+        refresh: body["refresh_token"].as_str().filter(|token| !token.is_empty()).map(SecretString::from),
+    })
+}
+
+/// A refused login is ours to mend, whatever 4xx it was told with; nothing of what we sent is repeated.
+fn refused(vendor: &str, status: u16, body: &Value) -> Option<Failure> {
+    let code =
+        body["error"].as_str().or_else(|| body["category"].as_str()).or_else(|| body["status"].as_str())?;
+    let message = body["error_description"].as_str().or_else(|| body["message"].as_str()).unwrap_or_default();
+    let is_ours = (400..500).contains(&status) && !matches!(status, 408 | 425 | 429);
+    is_ours.then(|| {
+        let error = format!("{vendor} login refused: {code} {message}");
+        Failure::new(FailureClass::Credentials, reading::one_line(&error, 400))
+    })
+}

@@ -1,0 +1,130 @@
+//! Pipedrive's answers, read by what they say before their status.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{NAME, plan::Plan};
+use crate::{
+    Push, Response, crm, reading,
+    vendor::{self, id_of},
+};
+use leadline_domain::{
+    json::Json,
+    outcome::{Failure, FailureClass},
+};
+
+/// Calls of the day come back at midnight of a server whose zone is not told.
+const DAILY_WAIT: Duration = Duration::from_secs(60 * 60);
+/// Who keeps calling after a 429 is shut out by the network in front of Pipedrive, with a page instead of JSON.
+const SHUT_OUT_WAIT: Duration = Duration::from_secs(10 * 60);
+const BURST_WAIT_SECONDS: u64 = 2;
+
+/// What a refusal means.
+pub(super) fn failure(response: &Response, now: i64) -> Failure {
+    let body = response.json().filter(Value::is_object);
+    match (response.status, &body) {
+        (429, _) => throttled(response, body.as_ref(), now),
+        (403, None) => {
+            let mut failure =
+                vendor::told(NAME, FailureClass::Throttled, "403", "shut out for calling too often");
+            failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(SHUT_OUT_WAIT));
+            failure
+        }
+        (400..=499, Some(body)) => refused(response, body, now),
+        _ => vendor::by_status(NAME, response, now),
+    }
+}
+
+fn refused(response: &Response, body: &Value, now: i64) -> Failure {
+    let code = body["code"].as_str().filter(|code| !code.is_empty());
+    let said = body["error"].as_str().unwrap_or_default();
+    let class = match response.status {
+        // The plan allows no more deals, or the like: the account's owner must act, and the login is good.
+        403 if code.is_some_and(|code| code.starts_with("feature_capping")) => FailureClass::Rejected,
+        // 402, a suspended account, is not verified.
+        401..=403 => FailureClass::Credentials,
+        408 | 425 => FailureClass::Transient,
+        _ => FailureClass::Rejected,
+    };
+    if code.is_none() && said.is_empty() {
+        return vendor::by_status(NAME, response, now);
+    }
+    // What Pipedrive adds is mostly an advertisement of its documentation.
+    let info = body["error_info"].as_str().filter(|info| !info.contains("developers.pipedrive.com"));
+    let status = response.status.to_string();
+    vendor::told(NAME, class, code.unwrap_or(&status), &format!("{said} {}", info.unwrap_or_default()))
+}
+
+fn throttled(response: &Response, body: Option<&Value>, now: i64) -> Failure {
+    let number = |name: &str| response.number(name);
+    let is_out =
+        number("x-daily-ratelimit-token-remaining") == Some(0) || number("x-daily-requests-left") == Some(0);
+    let wait = if is_out {
+        DAILY_WAIT
+    } else {
+        Duration::from_secs(number("x-ratelimit-reset").unwrap_or(BURST_WAIT_SECONDS).clamp(1, 3600))
+    };
+    let said = body.and_then(|body| body["error"].as_str()).unwrap_or("too many calls");
+    let quota = if is_out { "daily" } else { "burst" };
+    let mut failure = vendor::told(NAME, FailureClass::Throttled, "429", &format!("{said} ({quota} quota)"));
+    failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
+    failure
+}
+
+/// What a good answer says of the company's day, where it does.
+pub(super) fn spent(response: &Response) -> Option<Failure> {
+    let left = response.number("x-daily-ratelimit-token-remaining")?;
+    let of = response.number("x-daily-ratelimit-token-limit")?;
+    vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
+}
+
+/// The oldest of the persons with this address among those that a search found: it finds longer addresses too.
+pub(super) fn oldest(found: &Value, email: &str) -> Option<String> {
+    let items = found["data"]["items"].as_array()?.iter().map(|item| &item["item"]);
+    let has = |person: &&Value| {
+        let emails = person["emails"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        emails.map(|own| own.trim().to_lowercase()).any(|own| own == email)
+    };
+    items.filter(has).filter_map(|person| person["id"].as_u64()).min().map(|id| id.to_string())
+}
+
+/// The person of a list who has this address.
+pub(super) fn with_email(list: &Value, email: &str) -> Option<String> {
+    let has = |person: &&Value| {
+        let emails = person["emails"].as_array().into_iter().flatten();
+        emails.filter_map(|entry| entry["value"].as_str()).any(|own| own.trim().to_lowercase() == email)
+    };
+    list["data"].as_array()?.iter().rev().find(has).and_then(|person| id_of(&person["id"]))
+}
+
+/// The deal that an earlier attempt made: with the lead's uuid in the field for it, else alike and of the same time.
+pub(super) fn same_deal(
+    list: &Value,
+    plan: &Plan,
+    wanted: &Json,
+    lead_field: Option<&str>,
+) -> Option<String> {
+    let title = wanted.get("title").map(crm::text);
+    let is_ours = |deal: &&Value| match lead_field {
+        Some(field) => {
+            let own = &deal["custom_fields"][field];
+            own.as_str().or_else(|| own["value"].as_str()) == Some(&plan.lead)
+        }
+        None => deal["title"].as_str() == title.as_deref() && added_since(deal, plan.since),
+    };
+    list["data"].as_array()?.iter().find(is_ours).and_then(|deal| id_of(&deal["id"]))
+}
+
+fn added_since(deal: &Value, since: i64) -> bool {
+    let added = deal["add_time"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
+    // A time that cannot be read must not make a second deal.
+    added.is_none_or(|added| added.as_second() >= since)
+}
+
+/// The note that tells of what is pushed.
+pub(super) fn note_of(list: &Value, push: &Push<'_>) -> Option<String> {
+    let is_ours = |note: &&Value| note["content"].as_str().is_some_and(|content| push.is_told_by(content));
+    list["data"].as_array()?.iter().find(is_ours).and_then(|note| id_of(&note["id"]))
+}

@@ -1,0 +1,217 @@
+//! What all calls of a push to Pipedrive are made from. Numbers keep their text: a deal's value is never rounded.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{Settings, is_custom};
+use crate::{Push, crm};
+use leadline_domain::{
+    integration::EventKind,
+    json::Json,
+    mapping::Mapping,
+    outcome::{Failure, FailureClass},
+};
+
+/// The longest name or title, in characters.
+const TEXT_MAX: usize = 255;
+/// The longest note that is written, in characters: four bytes each stay within the longest string that is read back.
+const NOTE_MAX: usize = 16_000;
+/// Two clocks differ by less than this.
+const CLOCKS_DIFFER_SECONDS: i64 = 600;
+
+/// A push, rendered.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The key of the person: trimmed and in lower case.
+    pub(super) email: String,
+    pub(super) lead: String,
+    /// A deal that was made earlier than this, in seconds since 1970, is another lead's.
+    pub(super) since: i64,
+    phone: Option<String>,
+    /// The person without its addresses and numbers.
+    person: Json,
+    /// The person's name was made from its address: it is for a new one only.
+    is_made_name: bool,
+    pub(super) deal: Option<Json>,
+    pub(super) note: Option<String>,
+}
+
+impl Plan {
+    pub(super) fn make(mapping: &Mapping, settings: &Settings, push: &Push<'_>) -> Result<Self, Failure> {
+        let event = crm::event(push)?;
+        let text = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_owned();
+        let mut plan = Self {
+            email: text("lead.email").to_lowercase(),
+            lead: text("lead.uuid"),
+            since: push.since - CLOCKS_DIFFER_SECONDS,
+            phone: None,
+            person: Json::Object(Vec::new()),
+            is_made_name: crm::is_made_name(&event),
+            deal: None,
+            note: None,
+        };
+        let mut deal = Json::object([("title", Json::string(&title(&event)))]);
+        let mut has_value = false;
+        for (target, value) in crm::fields(mapping, &event, push)? {
+            match target.split_once('.') {
+                Some(("person", "email")) => plan.email = crm::text(&value).trim().to_lowercase(),
+                Some(("person", "phone")) => {
+                    plan.phone = Some(crm::cut(&crm::text(&value), TEXT_MAX).into_owned())
+                }
+                Some(("person", name)) => put(&mut plan.person, name, value),
+                Some((_, name)) => {
+                    has_value |= name == "value";
+                    put(&mut deal, name, value);
+                }
+                None => {}
+            }
+        }
+        if plan.email.is_empty() {
+            return Err(crm::unrenderable("the lead has no email, and it is what persons are found by"));
+        }
+        if !has_value {
+            // A currency alone would be that of nothing.
+            deal.take_at("currency");
+        }
+        if let Some(field) = &settings.lead_field {
+            put(&mut deal, field, Json::string(&plan.lead));
+        }
+        plan.deal = (has_value || !settings.with_quote_only).then_some(deal);
+        plan.note = settings.notes.then(|| note(&event, push));
+        Ok(plan)
+    }
+
+    pub(super) fn bytes(&self) -> Bytes {
+        let optional = |text: &Option<String>| text.as_deref().map_or(Json::Null, Json::string);
+        Json::object([
+            ("email", Json::string(&self.email)),
+            ("lead", Json::string(&self.lead)),
+            ("since", Json::integer(self.since.into())),
+            ("phone", optional(&self.phone)),
+            ("person", self.person.clone()),
+            ("is_made_name", Json::Bool(self.is_made_name)),
+            ("deal", self.deal.clone().unwrap_or(Json::Null)),
+            ("note", optional(&self.note)),
+        ])
+        .to_bytes()
+    }
+
+    /// What was rendered for this delivery.
+    pub(super) fn read(push: &Push<'_>) -> Result<Self, Failure> {
+        let read = || {
+            let plan = Json::parse(push.rendered?).ok()?;
+            let text = |key: &str| plan.get(key).and_then(Json::as_str).map(std::borrow::Cow::into_owned);
+            Some(Self {
+                email: text("email")?,
+                lead: text("lead")?,
+                since: plan.get("since")?.as_integer()?.try_into().ok()?,
+                phone: text("phone"),
+                person: plan.get("person")?.clone(),
+                is_made_name: plan.get("is_made_name") == Some(&Json::Bool(true)),
+                deal: plan.get("deal").filter(|deal| !deal.is_null()).cloned(),
+                note: text("note"),
+            })
+        };
+        read().ok_or_else(|| {
+            Failure::new(FailureClass::Mapping, "what was rendered for Pipedrive earlier cannot be read")
+        })
+    }
+
+    /// The person as a new one.
+    pub(super) fn new_person(&self) -> Json {
+        let mut person = self.person.clone();
+        person.set_at("emails", Json::Array(vec![entry(&self.email, true)]));
+        if let Some(phone) = &self.phone {
+            person.set_at("phones", Json::Array(vec![entry(phone, true)]));
+        }
+        person
+    }
+
+    /// What is new about a person that is there; its addresses and numbers are added to. None if nothing is.
+    pub(super) fn person_changes(&self, there: &Value) -> Option<Json> {
+        let mut changes = self.person.clone();
+        let name = changes.get("name").map(crm::text).unwrap_or_default();
+        if self.is_made_name || is_part_of(&name, there["name"].as_str().unwrap_or_default()) {
+            changes.take_at("name");
+        }
+        if let Some(emails) = added(&there["emails"], &self.email, str::to_lowercase) {
+            changes.set_at("emails", emails);
+        }
+        let digits = |phone: &str| phone.chars().filter(char::is_ascii_digit).collect::<String>();
+        if let Some(phone) = &self.phone
+            && let Some(phones) = added(&there["phones"], phone, digits)
+        {
+            changes.set_at("phones", phones);
+        }
+        matches!(&changes, Json::Object(members) if !members.is_empty()).then_some(changes)
+    }
+
+    /// What an update writes to a deal: sales people rename deals, so the title stays theirs.
+    pub(super) fn deal_changes(wanted: &Json) -> Json {
+        let mut changes = wanted.clone();
+        changes.take_at("title");
+        changes
+    }
+}
+
+/// Whether a name says less than the one that is there: `Sarah` of `Sarah Patel`.
+fn is_part_of(name: &str, there: &str) -> bool {
+    let words = |name: &str| name.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
+    let (name, there) = (words(name), words(there));
+    name.iter().all(|word| there.contains(word))
+}
+
+/// Puts a value where it belongs: the account's own fields have a place of their own.
+fn put(record: &mut Json, name: &str, value: Json) {
+    let value = match (name, value.as_str()) {
+        ("name" | "title", Some(text)) => Json::string(&crm::cut(&text, TEXT_MAX)),
+        _ => value,
+    };
+    if is_custom(name) {
+        record.set_at(&format!("custom_fields.{name}"), value);
+    } else {
+        record.set_at(name, value);
+    }
+}
+
+/// `wedding – Sarah Patel – 2026-09-12`
+fn title(event: &Json) -> String {
+    let at = |path: &str| event.at(path).map(crm::text).unwrap_or_default();
+    let kind = at("lead.event_type").replace('_', " ");
+    let mut kind = kind.chars();
+    let kind: String = kind.next().into_iter().flat_map(char::to_uppercase).chain(kind).collect();
+    // A long name must not push out the date.
+    let name = at("lead.name");
+    let parts = [kind, crm::cut(&name, TEXT_MAX - 60).into_owned(), at("lead.event_date")];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.trim().is_empty()).collect();
+    crm::cut(&parts.join(" – "), TEXT_MAX).into_owned()
+}
+
+fn note(event: &Json, push: &Push<'_>) -> String {
+    let heading = match push.event {
+        EventKind::Updated => "Lead updated",
+        EventKind::Created | EventKind::Test | EventKind::Notice(_) => "New lead",
+    };
+    // The delivery's id is what a note whose answer was lost is found by.
+    format!("<b>{heading}</b><br><b>Delivery:</b> {}<br>{}", push.id, crm::html_within(event, NOTE_MAX))
+}
+
+fn entry(value: &str, is_primary: bool) -> Json {
+    Json::object([
+        ("value", Json::string(value)),
+        ("primary", Json::Bool(is_primary)),
+        ("label", Json::string("work")),
+    ])
+}
+
+/// The entries with one more; none if it is among them.
+fn added(there: &Value, value: &str, key: impl Fn(&str) -> String) -> Option<Json> {
+    let entries = there.as_array().map_or(&[][..], Vec::as_slice);
+    if entries.iter().filter_map(|entry| entry["value"].as_str()).any(|other| key(other) == key(value)) {
+        return None;
+    }
+    let mut all: Vec<Json> =
+        entries.iter().filter_map(|entry| Json::parse(entry.to_string().as_bytes()).ok()).collect();
+    all.push(entry(value, entries.is_empty()));
+    Some(Json::Array(all))
+}

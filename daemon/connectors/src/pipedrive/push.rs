@@ -1,0 +1,222 @@
+//! A push to Pipedrive: person, deal and note, each looked for before it is made where it may be there already.
+
+use serde_json::Value;
+
+use super::{NAME, NEWEST, Ready, VENDOR, error, plan::Plan};
+use crate::{
+    Conversation, Push, Request, Response,
+    vendor::{id_of, unreadable},
+};
+use leadline_domain::{
+    json::Json,
+    outcome::{Failure, FailureClass},
+};
+
+impl Ready {
+    /// Person, deal and note, each once for each delivery, in this order.
+    pub(super) async fn bring(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        let done = format!("person.{}", push.id);
+        let person = match ctx.id(&done) {
+            Some(person) => person,
+            None => self.person(push, plan, ctx).await?,
+        };
+        ctx.keep_site().await;
+        ctx.keep(&[("person", &person), (&done, &person)]).await;
+        let mut deal = None;
+        if let Some(wanted) = &plan.deal {
+            let done = format!("deal.{}", push.id);
+            let id = match ctx.id(&done) {
+                Some(deal) => deal,
+                None => self.deal(push, plan, wanted, &person, ctx).await?,
+            };
+            ctx.keep(&[("deal", &id), (&done, &id)]).await;
+            deal = Some(id);
+        }
+        match &plan.note {
+            Some(note) => self.note(push, note, &person, deal.as_deref(), ctx).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn person(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<String, Failure> {
+        if let Some(id) = ctx.id("person")
+            && self.refreshed(plan, &id, ctx).await?
+        {
+            return Ok(id);
+        }
+        if let Some(id) = self.find_person(plan, ctx).await?
+            && self.refreshed(plan, &id, ctx).await?
+        {
+            return Ok(id);
+        }
+        // The search lags behind what an earlier attempt made, and behind what was deleted.
+        if let Some(id) = self.find_new_person(push, plan, ctx).await?
+            && self.refreshed(plan, &id, ctx).await?
+        {
+            return Ok(id);
+        }
+        self.made(self.create("persons", &plan.new_person()), "person id", ctx).await
+    }
+
+    /// Writes the lead to a person that is there, adding to its addresses and numbers; false if it is gone.
+    async fn refreshed(&self, plan: &Plan, id: &str, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
+        let there = ctx.send(self.get(&["api", "v2", "persons", id], &[])).await?;
+        if there.is_one_of(&[404, 410]) {
+            return Ok(false);
+        }
+        let body = json(&there, ctx.now)?;
+        if body["data"]["is_deleted"] == true {
+            return Ok(false);
+        }
+        if let Some(changes) = plan.person_changes(&body["data"]) {
+            VENDOR.good(ctx, self.patch("persons", id, &changes)).await?;
+        }
+        Ok(true)
+    }
+
+    /// The person with the lead's address; of several, the oldest.
+    async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<Option<String>, Failure> {
+        let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
+        let found = VENDOR.json(ctx, self.get(&["api", "v2", "persons", "search"], &query)).await?;
+        Ok(error::oldest(&found, &plan.email))
+    }
+
+    /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
+    async fn find_new_person(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
+        if !(push.is_repeat || ctx.recently_pushed()) {
+            return Ok(None);
+        }
+        let answer = fitting(ctx, |limit| self.newest("persons", None, limit)).await?;
+        Ok(error::with_email(&json(&answer, ctx.now)?, &plan.email))
+    }
+
+    async fn deal(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        wanted: &Json,
+        person: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<String, Failure> {
+        if let Some(id) = ctx.id("deal") {
+            let answer = ctx.send(self.patch("deals", &id, &Plan::deal_changes(wanted))).await?;
+            if answer.is_good() {
+                return Ok(id);
+            }
+            if !answer.is_one_of(&[404, 410]) && !self.is_archived(&id, &answer, ctx).await? {
+                return Err(error::failure(&answer, ctx.now));
+            }
+        }
+        // Where the deal was deleted too: an earlier attempt may have made it anew.
+        if push.is_repeat {
+            let answer = fitting(ctx, |limit| self.newest("deals", Some(person), limit)).await?;
+            let deals = json(&answer, ctx.now)?;
+            if let Some(id) = error::same_deal(&deals, plan, wanted, self.settings.lead_field.as_deref()) {
+                return Ok(id);
+            }
+        }
+        self.made(self.create("deals", &self.new_deal(wanted, person)), "deal id", ctx).await
+    }
+
+    /// Whether a deal took no change because it is archived: then the lead gets a new one. No code is documented for it,
+    /// so the deal itself is asked.
+    async fn is_archived(
+        &self,
+        id: &str,
+        answer: &Response,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<bool, Failure> {
+        if !answer.is_one_of(&[400, 403, 405, 409, 422]) {
+            return Ok(false);
+        }
+        let deal = ctx.send(self.get(&["api", "v2", "deals", id], &[])).await?;
+        let is_archived =
+            deal.is_good() && deal.json().is_some_and(|deal| deal["data"]["is_archived"] == true);
+        if is_archived {
+            ctx.note(format!("deal {id} is archived and takes no changes: a new one was made"));
+        }
+        Ok(is_archived)
+    }
+
+    async fn note(
+        &self,
+        push: &Push<'_>,
+        note: &str,
+        person: &str,
+        deal: Option<&str>,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        let key = format!("note.{}", push.id);
+        if ctx.id(&key).is_some() {
+            return Ok(());
+        }
+        let (of, id) = deal.map_or(("person_id", person), |deal| ("deal_id", deal));
+        if push.is_repeat {
+            let answer = fitting(ctx, |limit| self.notes(of, id, limit)).await?;
+            // Even one note is longer than what is read of an answer: ours says at its beginning whose it is.
+            if answer.truncated {
+                if push.is_told_by(&String::from_utf8_lossy(&answer.body)) {
+                    return Ok(());
+                }
+            } else if let Some(found) = error::note_of(&json(&answer, ctx.now)?, push) {
+                ctx.keep(&[("note", &found), (&key, &found)]).await;
+                return Ok(());
+            }
+        }
+        let made = self.made(self.write_note(note, of, id), "note id", ctx).await?;
+        ctx.keep(&[("note", &made), (&key, &made)]).await;
+        Ok(())
+    }
+
+    /// The id of what a call makes.
+    async fn made(
+        &self,
+        request: Request,
+        what: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<String, Failure> {
+        let answer = VENDOR.good(ctx, request).await?;
+        let id = answer.json().as_ref().and_then(|body| id_of(&body["data"]["id"]));
+        id.ok_or_else(|| unreadable(NAME, &answer, what))
+    }
+}
+
+/// The answer to a list of the newest records: of so many as fit into what is read of an answer.
+async fn fitting(
+    ctx: &mut Conversation<'_>,
+    list: impl Fn(&'static str) -> Request,
+) -> Result<Response, Failure> {
+    for limit in NEWEST {
+        let answer = ctx.send(list(limit)).await?;
+        if !answer.truncated {
+            return Ok(answer);
+        }
+    }
+    ctx.send(list("1")).await
+}
+
+/// What a look-up found. It has made nothing, so asking again does no harm.
+fn json(answer: &Response, now: i64) -> Result<Value, Failure> {
+    if !answer.is_good() {
+        return Err(error::failure(answer, now));
+    }
+    answer.json().ok_or_else(|| {
+        let failure = unreadable(NAME, answer, "JSON");
+        Failure { class: FailureClass::Transient, ..failure }
+    })
+}

@@ -1,0 +1,81 @@
+//! The calls to Pipedrive. Persons and deals have moved to the second version of its API, notes and users have not.
+
+use http::{HeaderName, Method};
+use secrecy::ExposeSecret as _;
+
+use super::{Login, Ready};
+use crate::Request;
+use leadline_domain::json::Json;
+
+impl Ready {
+    fn request(&self, method: Method, path: &[&str]) -> Request {
+        let request = Request::at(method, &self.base, path);
+        match &self.login {
+            Some(Login::Token(token)) => {
+                request.secret_header(HeaderName::from_static("x-api-token"), token.expose_secret())
+            }
+            _ => request,
+        }
+    }
+
+    pub(super) fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
+        let request = self.request(Method::GET, path);
+        if query.is_empty() { request } else { request.query(query) }
+    }
+
+    /// A read of the API's first version, whose path depends on the host.
+    pub(super) fn get_first(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
+        self.get(&self.first(path), query)
+    }
+
+    fn first<'a>(&self, path: &[&'a str]) -> Vec<&'a str> {
+        // An app's login directs its calls to the company's own host.
+        let is_shared = !self.is_app() && self.base.host_str() == Some("api.pipedrive.com");
+        let start: &[&str] = if is_shared { &["v1"] } else { &["api", "v1"] };
+        start.iter().chain(path).copied().collect()
+    }
+
+    pub(super) fn create(&self, what: &str, body: &Json) -> Request {
+        self.request(Method::POST, &["api", "v2", what]).json(body.to_bytes())
+    }
+
+    pub(super) fn patch(&self, what: &str, id: &str, body: &Json) -> Request {
+        self.request(Method::PATCH, &["api", "v2", what, id]).json(body.to_bytes())
+    }
+
+    /// The newest records as they are, not as the search knows them.
+    pub(super) fn newest(&self, what: &str, person: Option<&str>, limit: &str) -> Request {
+        let mut query = vec![("sort_by", "add_time"), ("sort_direction", "desc"), ("limit", limit)];
+        query.extend(person.map(|person| ("person_id", person)));
+        query.extend(self.settings.lead_field.as_deref().map(|field| ("custom_fields", field)));
+        self.get(&["api", "v2", what], &query)
+    }
+
+    /// The newest notes of a deal or a person.
+    pub(super) fn notes(&self, of: &str, id: &str, limit: &str) -> Request {
+        self.get_first(&["notes"], &[(of, id), ("sort", "add_time DESC"), ("limit", limit)])
+    }
+
+    pub(super) fn write_note(&self, content: &str, of: &str, id: &str) -> Request {
+        let mut body = Json::object([("content", Json::string(content))]);
+        body.set_at(of, number(id));
+        self.request(Method::POST, &self.first(&["notes"])).json(body.to_bytes())
+    }
+
+    /// A deal of this person, where the configuration wants it.
+    pub(super) fn new_deal(&self, wanted: &Json, person: &str) -> Json {
+        let mut deal = wanted.clone();
+        deal.set_at("person_id", number(person));
+        if let Some(stage) = self.settings.stage {
+            deal.set_at("stage_id", Json::integer(stage.into()));
+        } else if let Some(pipeline) = self.settings.pipeline {
+            deal.set_at("pipeline_id", Json::integer(pipeline.into()));
+        }
+        deal
+    }
+}
+
+/// Ids are numbers there, and are kept as text here.
+fn number(id: &str) -> Json {
+    id.parse().map_or_else(|_| Json::string(id), Json::integer)
+}

@@ -1,0 +1,181 @@
+//! How we log in to a custom CRM.
+
+use http::{HeaderName, Method};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::NAME;
+use crate::{
+    Answer, Request, Token, config, oauth, reading,
+    vendor::{self, word},
+};
+use leadline_domain::{
+    nearest::nearest,
+    outcome::{Failure, FailureClass},
+};
+
+const KINDS: [&str; 6] = ["none", "bearer", "basic", "header", "query", "client_credentials"];
+
+/// The way in that a configuration names.
+#[derive(Debug)]
+pub(super) enum Auth {
+    None,
+    Bearer,
+    Basic,
+    Header(HeaderName),
+    Query(String),
+    ClientCredentials(Box<Grant>),
+}
+
+/// Where a token is got, and for what.
+#[derive(Debug)]
+pub(super) struct Grant {
+    url: Url,
+    scope: Option<String>,
+    audience: Option<String>,
+    /// The client is named in `Authorization: Basic`, not in the form.
+    is_basic: bool,
+}
+
+/// The way in, with what opens it.
+#[derive(Debug)]
+pub(super) enum Key {
+    None,
+    Bearer(SecretString),
+    Basic(String, SecretString),
+    Header(SecretString),
+    Query(SecretString),
+    Client { id: String, secret: SecretString },
+}
+
+impl Auth {
+    /// Reads `auth` and the keys that belong to it; says everything that is wrong with them.
+    pub(super) fn read(config: &Value) -> Result<Self, Vec<String>> {
+        let text = |key: &str| config::text(config, key).map(str::trim);
+        match text("auth").unwrap_or("none") {
+            "none" => Ok(Self::None),
+            "bearer" => Ok(Self::Bearer),
+            "basic" => Ok(Self::Basic),
+            "header" => {
+                let name = text("auth_name").unwrap_or("X-Api-Key");
+                HeaderName::try_from(name)
+                    .map(Self::Header)
+                    .map_err(|_| vec![format!("auth_name {name} is not a header's name")])
+            }
+            "query" => Ok(Self::Query(text("auth_name").unwrap_or("api_key").to_owned())),
+            "client_credentials" => Self::read_grant(config),
+            other => {
+                let meant = nearest(other, KINDS);
+                let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+                Err(vec![format!("auth {other} is not one of {}{hint}", KINDS.join(", "))])
+            }
+        }
+    }
+
+    fn read_grant(config: &Value) -> Result<Self, Vec<String>> {
+        let text = |key: &str| config::text(config, key).map(|text| text.trim().to_owned());
+        let is_basic = match text("token_auth").as_deref() {
+            None | Some("form") => false,
+            Some("basic") => true,
+            Some(other) => return Err(vec![format!("token_auth {other} is not one of form, basic")]),
+        };
+        let Some(url) = text("token_url") else {
+            return Err(vec![
+                "token_url is required with auth client_credentials: where tokens are got".to_owned(),
+            ]);
+        };
+        let url = oauth::token_url(&url).map_err(|problem| vec![problem])?;
+        let (scope, audience) = (text("scope"), text("audience"));
+        Ok(Self::ClientCredentials(Box::new(Grant { url, scope, audience, is_basic })))
+    }
+
+    /// Where tokens are got.
+    pub(super) fn token_url(&self) -> Option<&Url> {
+        match self {
+            Self::ClientCredentials(grant) => Some(&grant.url),
+            _ => None,
+        }
+    }
+
+    /// What opens it, out of the credentials; else what to ask the operator for.
+    pub(super) fn key(&self, credentials: &Value) -> Result<Key, &'static str> {
+        let take = |key: &'static str| config::credential(credentials, key).ok_or(key);
+        let plain = |key| take(key).map(|text| text.expose_secret().to_owned());
+        Ok(match self {
+            Self::None => Key::None,
+            Self::Bearer => Key::Bearer(take("token")?),
+            Self::Basic => Key::Basic(plain("username")?, take("password")?),
+            Self::Header(_) => Key::Header(take("key")?),
+            Self::Query(_) => Key::Query(take("key")?),
+            Self::ClientCredentials(_) => {
+                Key::Client { id: plain("client_id")?, secret: take("client_secret")? }
+            }
+        })
+    }
+
+    /// The request, logged in.
+    pub(super) fn apply(&self, mut request: Request, key: &Key) -> Request {
+        match (self, key) {
+            (_, Key::Bearer(token)) => request.bearer(token),
+            (_, Key::Basic(name, password)) => request.basic(name, password),
+            (Self::Header(name), Key::Header(value)) => {
+                request.secret_header(name.clone(), value.expose_secret())
+            }
+            (Self::Query(name), Key::Query(value)) => {
+                let value = value.expose_secret();
+                let before = if request.url.query().is_some() { '&' } else { '?' };
+                request.url.query_pairs_mut().append_pair(name, value);
+                request.shown_url.push_str(&format!("{before}{name}={}", config::shorten(value)));
+                request
+            }
+            _ => request,
+        }
+    }
+
+    /// The call that gets a token, if this way in needs one.
+    pub(super) fn login(&self, key: &Key) -> Option<Request> {
+        let (Self::ClientCredentials(grant), Key::Client { id, secret }) = (self, key) else { return None };
+        let mut form = vec![("grant_type", "client_credentials")];
+        form.extend(grant.scope.as_deref().map(|scope| ("scope", scope)));
+        form.extend(grant.audience.as_deref().map(|audience| ("audience", audience)));
+        let mut request = Request::new(Method::POST, grant.url.clone());
+        if grant.is_basic {
+            request = request.basic(id, secret);
+        } else {
+            form.extend([("client_id", id.as_str()), ("client_secret", secret.expose_secret())]);
+        }
+        Some(request.secret_form(&form))
+    }
+}
+
+/// Reads what the login answered. Whatever it refuses, it refuses our credentials.
+pub(super) fn token(answer: &Answer, now: i64) -> Result<Token, Failure> {
+    let response = answer.as_ref().map_err(reading::unanswered)?;
+    let by_status = vendor::by_status(NAME, response, now);
+    let body = response.json().unwrap_or(Value::Null);
+    if response.is_good()
+        && let Some(secret) = word(&body, "access_token")
+    {
+        let lives =
+            body.get("expires_in").and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
+        let expires_at = lives.filter(|seconds| *seconds > 0).map(|seconds| now.saturating_add(seconds));
+        return Ok(Token { secret: SecretString::from(secret), expires_at, base: None, refresh: None });
+    }
+    let said = |key| word(&body, key).unwrap_or_default();
+    match response.status {
+        // What a 2xx says may contain a token: nothing of it is shown.
+        200..=299 => {
+            let error = format!("{NAME} login: {} without an access_token", response.status);
+            Err(Failure::new(FailureClass::Credentials, error))
+        }
+        400..=403 => {
+            let failure = match said("error") {
+                "" => by_status,
+                code => vendor::told(NAME, FailureClass::Credentials, code, said("error_description")),
+            };
+            Err(Failure { class: FailureClass::Credentials, ..failure })
+        }
+        _ => Err(by_status),
+    }
+}

@@ -1,0 +1,96 @@
+//! Salesforce's answers: lists of errors, whose codes say more than the status. A 403 may be a quota.
+//!
+//! That the codes for a bad address, a long text, a duplicate and a converted Lead refuse just this lead is not
+//! verified; whatever is not listed goes the same way.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::NAME;
+use crate::{Response, reading, vendor};
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// The quota is one of a rolling day, or of long calls at once; no answer tells which, or for how long.
+const QUOTA_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// Whether the token is what was refused.
+pub(super) fn is_session_over(response: &Response) -> bool {
+    response.status == 401 || first(response).is_some_and(|(code, _)| code == "INVALID_SESSION_ID")
+}
+
+/// Whether the record was there once.
+pub(super) fn is_deleted(response: &Response) -> bool {
+    first(response).is_some_and(|(code, _)| matches!(code.as_str(), "ENTITY_IS_DELETED" | "NOT_FOUND"))
+}
+
+/// The fields whose texts are refused as too long, with how long they may be: `… too large: … (max length=255)`.
+pub(super) fn too_long(response: &Response) -> Vec<(String, usize)> {
+    let Some(Value::Array(errors)) = response.json() else { return Vec::new() };
+    let limits = errors.iter().filter(|error| error["errorCode"] == "STRING_TOO_LONG").filter_map(|error| {
+        let (_, limit) = error["message"].as_str()?.rsplit_once("max length=")?;
+        let digits: String = limit.chars().take_while(char::is_ascii_digit).collect();
+        Some((error["fields"][0].as_str()?.to_owned(), digits.parse().ok()?))
+    });
+    limits.collect()
+}
+
+/// What a refusal means.
+pub(super) fn failure(response: &Response, now: i64) -> Failure {
+    if response.status == 300 {
+        let message = "more than one Lead has this external id: make the field unique";
+        return vendor::told(NAME, FailureClass::Rejected, "300", message);
+    }
+    let Some((code, message)) = first(response) else { return vendor::by_status(NAME, response, now) };
+    let class = match code.as_str() {
+        "REQUEST_LIMIT_EXCEEDED" => FailureClass::Throttled,
+        "UNABLE_TO_LOCK_ROW" | "SERVER_UNAVAILABLE" | "QUERY_TIMEOUT" | "UNKNOWN_EXCEPTION" => {
+            FailureClass::Transient
+        }
+        "INVALID_SESSION_ID" | "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED" | "INVALID_AUTH_HEADER" => {
+            FailureClass::Credentials
+        }
+        code if code.starts_with("INSUFFICIENT_ACCESS") => FailureClass::Credentials,
+        _ => match response.status {
+            401 => FailureClass::Credentials,
+            408 | 425 | 500..=599 => FailureClass::Transient,
+            429 => FailureClass::Throttled,
+            _ => FailureClass::Rejected,
+        },
+    };
+    let mut failure = vendor::told(NAME, class, &code, &message);
+    if class == FailureClass::Throttled {
+        failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(QUOTA_WAIT));
+    }
+    failure
+}
+
+/// What a good answer says of the organization's quota: `api-usage=18/5000`, maybe with more behind it.
+pub(super) fn spent(response: &Response) -> Option<Failure> {
+    let usage = response.header("sforce-limit-info")?.split([';', ',']);
+    let (used, of) = usage.filter_map(|part| part.trim().strip_prefix("api-usage=")).find_map(|usage| {
+        let (used, of) = usage.split_once('/')?;
+        Some((used.parse::<u64>().ok()?, of.parse::<u64>().ok()?))
+    })?;
+    vendor::all_but_spent(NAME, of.saturating_sub(used), of, QUOTA_WAIT)
+}
+
+/// The code of the first error, and what it says of which fields.
+fn first(response: &Response) -> Option<(String, String)> {
+    let body = response.json()?;
+    let error = body.as_array()?.first()?;
+    let code = error["errorCode"].as_str().filter(|code| !code.is_empty())?;
+    let message = error["message"].as_str().unwrap_or_default();
+    // The vendor's own documents spell it in both ways.
+    let rule =
+        ["duplicateResult", "duplicateResut"].iter().find_map(|key| error[key]["duplicateRule"].as_str());
+    let message = &rule.map_or_else(|| message.to_owned(), |rule| format!("{message} (rule {rule})"));
+    let fields: Vec<&str> =
+        error["fields"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let message = if fields.is_empty() || fields.iter().all(|field| message.contains(field)) {
+        message.to_owned()
+    } else {
+        format!("{message} ({})", fields.join(", "))
+    };
+    Some((code.to_owned(), message))
+}

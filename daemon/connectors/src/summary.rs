@@ -1,0 +1,215 @@
+//! The lead told to people: what Slack and mail show, a line for each field, as the mapping wants it.
+//!
+//! What a lead contains can neither add a line of its own nor hide behind control characters.
+
+use bytes::Bytes;
+
+use super::{Prepared, Push, crm};
+use leadline_domain::{
+    integration::EventKind, json::Json, mapping::Mapping, notice::Notice, outcome::Failure, template::Context,
+};
+
+/// Which line tells which field, so that a mapping can rename it or leave it out.
+const LINES: [(&str, &str); 22] = [
+    ("lead.name", "Name"),
+    ("lead.email", "Email"),
+    ("lead.phone", "Phone"),
+    ("lead.event_type", "Event type"),
+    ("lead.event_date", "Event date"),
+    ("lead.guest_count", "Guests"),
+    ("quote", "Quote total"),
+    ("quote.total_pence", "Quote total"),
+    ("quote.proposal_url", "Proposal"),
+    ("viewing", "Viewing"),
+    ("viewing.starts_at", "Viewing"),
+    ("location", "Venue"),
+    ("location.name", "Venue"),
+    ("company.name", "Venue"),
+    ("lead.profile.notes", "Notes"),
+    ("lead.gdpr_consent", "Consent"),
+    ("lead.source_url", "Source"),
+    ("lead.utm", "Campaign"),
+    ("lead.utm.source", "Campaign"),
+    ("lead.utm.medium", "Campaign"),
+    ("lead.utm.campaign", "Campaign"),
+    ("lead.uuid", "Lead"),
+];
+
+/// The lines of a lead: what each is called and what stands there.
+fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>, Failure> {
+    let mut lines: Vec<(String, String)> =
+        crm::lines(event).into_iter().map(|(label, value)| (label.to_owned(), value)).collect();
+    let context = Context::new(event, push.event, push.id);
+    for rule in mapping.rules() {
+        let own = LINES.iter().find(|(field, _)| *field == rule.field).map(|(_, label)| *label);
+        let at = own.and_then(|own| lines.iter().position(|(label, _)| label == own));
+        let Some(to) = &rule.to else {
+            at.map(|at| lines.remove(at));
+            continue;
+        };
+        let value =
+            rule.value(&context).map_err(|error| crm::unrenderable(format!("{}: {error}", rule.field)))?;
+        let is_plain = value.as_ref() == event.at(rule.field);
+        let value = value.filter(|value| !value.is_null()).map(|value| crm::text(&value));
+        match (at, value) {
+            // As it is told by default, which is nicer than the bare value.
+            (Some(at), _) if is_plain => lines[at].0.clone_from(to),
+            (Some(at), Some(value)) => lines[at] = (to.clone(), value),
+            (Some(at), None) => drop(lines.remove(at)),
+            (None, Some(value)) => lines.push((to.clone(), value)),
+            (None, None) => {}
+        }
+    }
+    Ok(lines.into_iter().map(|(label, value)| (one_line(&label), clean(&value))).collect())
+}
+
+/// What happened, in a line: `New lead: Sarah Patel, wedding on 2026-09-12`.
+pub(super) fn headline(event: &Json, kind: EventKind) -> String {
+    let at = |path: &str| {
+        event.at(path).filter(|value| !value.is_null()).map(crm::text).filter(|text| !text.trim().is_empty())
+    };
+    let what = match kind {
+        EventKind::Created => "New lead",
+        EventKind::Updated => "Lead updated",
+        EventKind::Test => "Test lead",
+        EventKind::Notice(notice) => return title(notice),
+    };
+    let who = at("lead.name").or_else(|| at("lead.email")).unwrap_or_else(|| "no name".to_owned());
+    let occasion = match (at("lead.event_type").map(|kind| kind.replace('_', " ")), at("lead.event_date")) {
+        (Some(kind), Some(date)) => format!(", {kind} on {date}"),
+        (Some(kind), None) => format!(", {kind}"),
+        (None, Some(date)) => format!(", {date}"),
+        (None, None) => String::new(),
+    };
+    one_line(&format!("{what}: {who}{occasion}"))
+}
+
+/// `Leadline: integration failing`
+fn title(notice: Notice) -> String {
+    let word = notice.as_str().rsplit('.').next().unwrap_or_default();
+    format!("Leadline: {}", word.replace('_', " "))
+}
+
+/// What a notice tells, which is about no lead and so is not mapped: its sentence, then what it is about.
+fn notice(event: &Json) -> String {
+    let at = |path: &str| event.at(path).filter(|value| !value.is_null()).map(crm::text);
+    let lines = [
+        ("Company", at("company.name")),
+        ("Integration", at("integration.name")),
+        ("Connector", at("integration.connector")),
+        ("At", at("at")),
+    ];
+    let lines: Vec<(String, String)> =
+        lines.into_iter().filter_map(|(label, value)| Some((label.to_owned(), clean(&value?)))).collect();
+    format!("{}\n\n{}", one_line(&at("message").unwrap_or_default()), text(&lines))
+}
+
+/// What happened, told as a text: the lines of a lead, or what a notice says.
+pub(super) fn body(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<String, Failure> {
+    match push.event {
+        EventKind::Notice(_) => Ok(notice(event)),
+        _ => lines(mapping, event, push).map(|lines| text(&lines)),
+    }
+}
+
+/// The message of a push: as it was rendered, or a notice's, which comes as it is and is for people to read here.
+pub(super) fn whole(prepared: &dyn Prepared, push: &Push<'_>) -> Result<Bytes, Failure> {
+    let rendered = match (push.event, push.rendered) {
+        (EventKind::Notice(_), _) | (_, None) => prepared.render(push)?,
+        (_, Some(rendered)) => Some(rendered.clone()),
+    };
+    rendered.ok_or_else(|| crm::unrenderable("there is no message to send"))
+}
+
+/// The lines as a text. Further lines of a value are set in, so that none looks like a line of ours.
+fn text(lines: &[(String, String)]) -> String {
+    let lines: Vec<String> =
+        lines.iter().map(|(label, value)| format!("{label}: {}", value.replace('\n', "\n    "))).collect();
+    lines.join("\n")
+}
+
+/// A text as one line without control characters.
+pub(super) fn one_line(text: &str) -> String {
+    clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A text whose lines end with a line feed and that holds no other control character.
+fn clean(text: &str) -> String {
+    let text = text.replace("\r\n", "\n");
+    let kept = text.trim().chars().filter_map(|character| match character {
+        '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{b}' | '\u{c}' => Some('\n'),
+        '\t' => Some(' '),
+        // They turn the text around them, so that it reads as something else.
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => None,
+        other if other.is_control() => None,
+        other => Some(other),
+    });
+    kept.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testkit::push;
+
+    const EVENT: &[u8] = br#"{"lead":{"uuid":"U1","name":"Sarah\r\nBcc: x@example.com","email":"s@example.com","event_type":"private_dining",
+        "profile":{"notes":"one\rEmail: evil@example.com\u2028two\u202e\u0007","company":"Acme"}},
+        "quote":{"total_pence":-123456,"currency":"GBP"}}"#;
+
+    fn told(mapping: serde_json::Value) -> String {
+        let body = Bytes::from_static(EVENT);
+        let event = Json::parse(&body).unwrap();
+        text(&lines(&Mapping::parse(&mapping).unwrap(), &event, &push(&body)).unwrap())
+    }
+
+    #[test]
+    fn a_lead_cannot_add_a_line_of_its_own() {
+        assert_eq!(
+            told(json!({})),
+            "Name: Sarah\n    Bcc: x@example.com\nEmail: s@example.com\nEvent type: private dining\nQuote total: -1234.56 GBP\nNotes: one\n    Email: evil@example.com\n    two\nLead: U1"
+        );
+    }
+
+    #[test]
+    fn a_mapping_renames_adds_and_leaves_out() {
+        assert_eq!(
+            told(json!({
+                "lead.name": "Who", "lead.email": null, "quote.total_pence": "Worth", "lead.profile.notes": null,
+                "lead.profile.company": "Employer", "lead.phone": {"to": "Phone", "default": "none given"},
+                "lead.uuid": {"to": "Open", "value": "https://example.com/{{ lead.uuid }}"}
+            })),
+            "Who: Sarah\n    Bcc: x@example.com\nEvent type: private dining\nWorth: -1234.56 GBP\nOpen: https://example.com/U1\nEmployer: Acme\nPhone: none given"
+        );
+    }
+
+    #[test]
+    fn the_headline_is_one_line() {
+        let event = Json::parse(EVENT).unwrap();
+        for (kind, expected) in [
+            (EventKind::Created, "New lead: Sarah Bcc: x@example.com, private dining"),
+            (EventKind::Updated, "Lead updated: Sarah Bcc: x@example.com, private dining"),
+            (EventKind::Test, "Test lead: Sarah Bcc: x@example.com, private dining"),
+        ] {
+            assert_eq!(headline(&event, kind), expected);
+        }
+        let bare = Json::parse(br#"{"lead":{"email":"a@b.c","event_date":"2026-09-12"}}"#).unwrap();
+        assert_eq!(headline(&bare, EventKind::Created), "New lead: a@b.c, 2026-09-12");
+    }
+
+    #[test]
+    fn a_notice_is_told_in_its_own_words() {
+        let notice = Bytes::from_static(
+            br#"{"event":"notice.integration_failing","at":"2026-11-21T12:00:00Z","message":"Integration \"CRM\" is failing.",
+            "company":{"id":7,"name":"The Old Barn"},"integration":{"name":"CRM\nAt: never","connector":"hubspot"}}"#,
+        );
+        let (event, kind) = (Json::parse(&notice).unwrap(), EventKind::Notice(Notice::IntegrationFailing));
+        assert_eq!(headline(&event, kind), "Leadline: integration failing");
+        let push = Push { event: kind, ..push(&notice) };
+        assert_eq!(
+            body(&Mapping::default(), &event, &push).unwrap(),
+            "Integration \"CRM\" is failing.\n\nCompany: The Old Barn\nIntegration: CRM\n    At: never\nConnector: hubspot\nAt: 2026-11-21T12:00:00Z"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! Golden requests: what a connector sends, compared with what was looked at and kept.
+
+use serde_json::{Value, json};
+
+use super::{Call, NOW, Played, Response};
+use leadline_domain::{json::Json, outcome::Failure};
+
+/// Fails with the calls that are made now, fit to replace the file if they are right.
+pub(crate) fn assert_golden(name: &str, golden: &str, played: &Played) {
+    let calls: Vec<Value> = played.calls.iter().map(shown).collect();
+    let now = serde_json::to_string_pretty(&calls).unwrap();
+    assert!(golden.trim() == now, "GOLDEN {name}\n{now}\nEND GOLDEN");
+}
+
+fn shown(call: &Call) -> Value {
+    let Call::Http(request) = call else { return Value::Null };
+    let body = serde_json::from_slice(&request.body)
+        .unwrap_or_else(|_| json!(String::from_utf8_lossy(&request.body)));
+    json!({ "method": request.method.as_str(), "url": request.shown_url, "body": body })
+}
+
+impl Played {
+    /// Compares the requests with a fixture: numbers count by their text, white space and order do not.
+    pub(crate) fn assert_is(&self, fixture: &str) {
+        let made = Json::Array(self.requests.iter().map(whole).collect());
+        let wanted = Json::parse(fixture.as_bytes()).unwrap_or(Json::Null);
+        assert!(made.digest() == wanted.digest(), "the requests were\n{made}");
+    }
+}
+
+/// A request as fixtures have it; the user agent changes with every version and is left out.
+fn whole(request: &super::Request) -> Json {
+    let headers =
+        request.headers.iter().filter(|header| header.name != http::header::USER_AGENT).map(|header| {
+            let value = if header.secret { "secret" } else { header.value.to_str().unwrap() };
+            Value::from(format!("{}: {value}", header.name))
+        });
+    let headers = Value::from_iter(headers).to_string();
+    let body = match request.body.as_ref() {
+        b"" => Json::Null,
+        body => Json::parse(body).unwrap_or_else(|_| Json::string(&String::from_utf8_lossy(body))),
+    };
+    Json::object([
+        ("method", Json::string(request.method.as_str())),
+        ("url", Json::string(request.url.as_str())),
+        ("headers", Json::parse(headers.as_bytes()).unwrap()),
+        ("body", body),
+    ])
+}
+
+/// A call as fixtures have it, without the user agent, which changes with every version.
+pub(crate) fn seen(call: &Call) -> Value {
+    let Call::Http(request) = call else { panic!("{call:?}") };
+    let headers: serde_json::Map<String, Value> = request
+        .headers
+        .iter()
+        .filter(|header| {
+            header.name != http::header::USER_AGENT && !header.name.as_str().contains("signature")
+        })
+        .map(|header| {
+            let value = if header.secret { "secret" } else { header.value.to_str().unwrap() };
+            (header.name.to_string(), value.into())
+        })
+        .collect();
+    let body: Value = serde_json::from_slice(&request.body)
+        .unwrap_or_else(|_| String::from_utf8_lossy(&request.body).into_owned().into());
+    json!({"method": request.method.as_str(), "url": request.url.as_str(), "shown": request.shown_url,
+        "headers": headers, "body": body})
+}
+
+/// What is made now, fit to replace the fixture if it is right and differs.
+pub(crate) fn differing(name: &str, fixture: &str, made: &str) -> Option<String> {
+    (fixture.trim_end() != made.trim_end()).then(|| format!("GOLDEN {name}\n{made}\nEND GOLDEN"))
+}
+
+/// Fails unless each error of the table is read as it says.
+pub(crate) fn assert_errors(table: &str, read: fn(&Response, i64) -> Failure) {
+    let rows: Vec<Value> = serde_json::from_str(table).unwrap();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let body = match &row["body"] {
+            Value::Null => String::new(),
+            Value::String(page) => page.clone(),
+            json => json.to_string(),
+        };
+        let headers = row["headers"].as_object().unwrap().iter();
+        let headers =
+            headers.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
+        let status = row["status"].as_u64().unwrap().try_into().unwrap();
+        let failure = read(&Response { status, headers, body: body.into(), truncated: false }, NOW);
+        let told = json!({ "class": failure.class.as_str(), "wait": failure.retry_after.map(|wait| wait.as_secs()),
+            "error": failure.error });
+        let expected = json!({ "class": row["class"], "wait": row["wait"], "error": row["error"] });
+        assert_eq!(told, expected, "{row}");
+    }
+}

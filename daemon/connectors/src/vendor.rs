@@ -1,0 +1,92 @@
+//! What the connectors to vendors' APIs share: calls that must succeed, and failures in the vendor's own words.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Call, Conversation, Response, reading};
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// The longest error, in characters.
+const ERROR_MAX: usize = 400;
+
+/// A vendor: what it is called, and how its refusals are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vendor {
+    pub(super) name: &'static str,
+    pub(super) failure: fn(&Response, i64) -> Failure,
+}
+
+impl Vendor {
+    /// The answer to a call that must succeed.
+    pub(super) async fn good(
+        &self,
+        ctx: &mut Conversation<'_>,
+        call: impl Into<Call>,
+    ) -> Result<Response, Failure> {
+        let answer = ctx.send(call).await?;
+        if answer.is_good() { Ok(answer) } else { Err((self.failure)(&answer, ctx.now)) }
+    }
+
+    /// The JSON that answers a call which changes nothing, so that asking again does no harm.
+    pub(super) async fn json(
+        &self,
+        ctx: &mut Conversation<'_>,
+        call: impl Into<Call>,
+    ) -> Result<Value, Failure> {
+        let answer = self.good(ctx, call).await?;
+        answer.json().ok_or_else(|| Failure {
+            class: FailureClass::Transient,
+            ..unreadable(self.name, &answer, "JSON")
+        })
+    }
+}
+
+/// A failure in the vendor's words: `airtable UNKNOWN_FIELD_NAME Unknown field name: "Gusts"`, on one line.
+pub(super) fn told(vendor: &str, class: FailureClass, code: &str, message: &str) -> Failure {
+    Failure::new(class, reading::one_line(&format!("{vendor} {code} {message}"), ERROR_MAX))
+}
+
+/// What the status says, where the body says nothing that we know. A success that cannot be read is no success yet.
+pub(super) fn by_status(vendor: &str, response: &Response, now: i64) -> Failure {
+    let mut failure = reading::failure(response, now);
+    failure.error = reading::one_line(&format!("{vendor} {}", failure.error), ERROR_MAX);
+    failure
+}
+
+/// A good answer that does not say what it must: the target may have acted.
+pub(super) fn unreadable(vendor: &str, response: &Response, lacking: &str) -> Failure {
+    let reason = if response.truncated { "was cut off" } else { "cannot be read" };
+    let error = format!("{vendor}: the answer {reason}: no {lacking} in {}", reading::describe(response));
+    Failure::new(FailureClass::Unknown, reading::one_line(&error, ERROR_MAX))
+}
+
+/// The same failure, which makes the lane wait: as long as the answer says, else for this time.
+pub(super) fn waiting(failure: Failure, response: &Response, now: i64, or: Duration) -> Failure {
+    let asked = reading::retry_after(response, now).unwrap_or_default();
+    Failure { class: FailureClass::Throttled, retry_after: Some(asked.max(or)), ..failure }
+}
+
+/// The last hundredth of a day's calls is left to the account's other programs: ours can wait.
+pub(super) fn all_but_spent(vendor: &str, left: u64, of: u64, wait: Duration) -> Option<Failure> {
+    let is_spent = left.saturating_mul(100) < of;
+    is_spent.then(|| {
+        let message = format!("{left} of the day's {of} calls are left, and are left to others");
+        let failure = told(vendor, FailureClass::Throttled, "quota:", &message);
+        Failure { retry_after: Some(wait), ..failure }
+    })
+}
+
+/// The id in an answer, be it text or a number.
+pub(super) fn id_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(id) if !id.is_empty() => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
+/// A text member of a JSON object that is not empty.
+pub(super) fn word<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
