@@ -8,6 +8,7 @@ mod brands;
 mod browser;
 mod canary;
 mod commands;
+mod connections;
 mod console;
 mod crashes;
 mod demo;

@@ -39,7 +39,7 @@ pub(super) struct PreparedIntegration {
     pub(super) session: Arc<Session>,
     pub(super) quota: Arc<Quota>,
     /// Its own, so that no other integration's target closes a connection under its pushes.
-    pub(super) pool: Pool,
+    pub(super) pool: Arc<Pool>,
 }
 
 impl fmt::Debug for PreparedIntegration {
@@ -48,6 +48,13 @@ impl fmt::Debug for PreparedIntegration {
             .field("integration", &self.integration.id)
             .finish_non_exhaustive()
     }
+}
+
+/// What an integration keeps from version to version.
+#[derive(Clone, Debug, Default)]
+struct Lasting {
+    session: Arc<Session>,
+    pool: Arc<Pool>,
 }
 
 /// The integrations that were prepared, one version of each.
@@ -60,7 +67,7 @@ pub(super) struct IntegrationCache {
     began: (Instant, i64),
     /// One for each integration that is pushed to, until it is gone.
     ready: RwLock<HashMap<IntegrationId, Arc<PreparedIntegration>>>,
-    sessions: Mutex<HashMap<IntegrationId, Arc<Session>>>,
+    lasting: Mutex<HashMap<IntegrationId, Lasting>>,
     quotas: Quotas,
     loads: Semaphore,
 }
@@ -73,7 +80,7 @@ impl IntegrationCache {
             brand,
             began: (Instant::now(), now),
             ready: RwLock::default(),
-            sessions: Mutex::default(),
+            lasting: Mutex::default(),
             quotas: Quotas::default(),
             loads: Semaphore::new(LOADS_MAX),
         }
@@ -104,14 +111,14 @@ impl IntegrationCache {
         let _permit = self.loads.acquire().await;
         let Some(integration) = self.store.integration(id.0, id.1).await? else {
             self.ready.write().await.remove(&id.1);
-            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.1);
+            self.lasting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.1);
             return Ok(None);
         };
-        let session = self.session(id.1);
+        let lasting = self.lasting(id.1);
         // What was called under other credentials or another pace may count at the target too.
         let is_known = self.ready.read().await.contains_key(&id.1);
         let others_until = if is_known { Some(Instant::now()) } else { self.others_until(id.1) };
-        let ready = Arc::new(self.prepare(integration, session, others_until));
+        let ready = Arc::new(self.prepare(integration, lasting, others_until));
         let mut integrations = self.ready.write().await;
         // Two loads may overtake each other.
         let is_newest = integrations
@@ -123,7 +130,7 @@ impl IntegrationCache {
         Ok(Some(ready))
     }
 
-    /// An integration as it would be with other credentials, with a login of its own.
+    /// An integration as it would be with other credentials, with a login and connections of its own.
     pub(super) async fn load_with(
         &self,
         id: LaneId,
@@ -131,7 +138,7 @@ impl IntegrationCache {
     ) -> Result<Option<PreparedIntegration>, Error> {
         let Some(mut integration) = self.store.integration(id.0, id.1).await? else { return Ok(None) };
         integration.credentials = credentials;
-        Ok(Some(self.prepare(integration, Arc::default(), self.others_until(id.1))))
+        Ok(Some(self.prepare(integration, Lasting::default(), self.others_until(id.1))))
     }
 
     /// Until when an earlier daemon may have pushed to an integration. A daemon that was restarted knows nothing of the calls
@@ -149,15 +156,15 @@ impl IntegrationCache {
         }
     }
 
-    fn session(&self, id: IntegrationId) -> Arc<Session> {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(sessions.entry(id).or_default())
+    fn lasting(&self, id: IntegrationId) -> Lasting {
+        let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        lasting.entry(id).or_default().clone()
     }
 
     fn prepare(
         &self,
         integration: Integration,
-        session: Arc<Session>,
+        Lasting { session, pool }: Lasting,
         others_until: Option<Instant>,
     ) -> PreparedIntegration {
         let brand = integration.brand.as_deref().unwrap_or(&self.brand);
@@ -169,7 +176,7 @@ impl IntegrationCache {
             );
             let prepared = Err(Failure::new(FailureClass::Mapping, error));
             return PreparedIntegration {
-                pool: Pool::new(0),
+                pool,
                 policy,
                 prepared,
                 session,
@@ -185,7 +192,7 @@ impl IntegrationCache {
         }
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
-        let pool = Pool::new(policy.concurrency as usize);
+        pool.resize(policy.concurrency as usize);
         PreparedIntegration { policy, prepared, session, quota, pool, integration }
     }
 }

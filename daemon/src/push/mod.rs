@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Response as Answer, body::Incoming};
-use rustls::{ClientConfig, crypto::aws_lc_rs};
+use rustls::{ClientConfig, client::Resumption, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::time::{Instant, timeout_at};
 
@@ -27,7 +27,7 @@ mod wire;
 use connect::Connector;
 use mail::Mailer;
 pub use pool::Pool;
-use pool::{Connection, Origin};
+use pool::{Connection, Origin, Place};
 use resolver::{Names, Reach, Resolver};
 
 /// How much of an answer is read; then the connection is closed.
@@ -36,6 +36,8 @@ pub const PUSH_CAP: usize = 64 * 1024;
 pub const PROBE_CAP: usize = 8 * 1024 * 1024;
 /// How long a look-up, the connection and the TLS handshake may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of so many targets the TLS sessions are kept: a connection that resumes one needs no certificate and half the work.
+const SESSIONS: usize = 4096;
 /// Longer deadlines are cut, so that no configuration can overflow a clock.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -55,7 +57,7 @@ impl Client {
     pub fn new(egress: EgressPolicy) -> Result<Self, rustls::Error> {
         let names = Names::default();
         let resolver = |reach| Resolver::new(names.clone(), egress.clone(), reach);
-        let secure = Connector::new(resolver(Reach::Permitted), Some(tls()?));
+        let secure = Connector::new(resolver(Reach::Permitted), Some(secured(verified()?)));
         let plain = Connector::new(resolver(Reach::Exceptions), None);
         let mailer = Mailer::new(names.clone(), egress.clone());
         Ok(Self { egress, secure, plain, mailer })
@@ -93,10 +95,10 @@ impl Client {
         let end = Instant::now() + deadline;
         loop {
             let outgoing = pool::outgoing(request).map_err(|error| failure::of_request(&error))?;
-            let mut connection = match pool.take(&origin) {
-                Some(connection) => connection,
+            let mut connection = match pool.take(&origin).await {
+                Ok(connection) => connection,
                 // Connections are opened rarely, and a handshake is large.
-                None => self.connect(&origin, request, end, deadline).boxed().await?,
+                Err(place) => self.connect(pool, &origin, place, request, end, deadline).boxed().await?,
             };
             return match timeout_at(end, connection.send(outgoing)).await {
                 Ok(Ok(answer)) => Ok(read(pool, connection, answer, end, cap).await),
@@ -113,7 +115,9 @@ impl Client {
 
     async fn connect(
         &self,
+        pool: &Pool,
         origin: &Origin,
+        place: Place,
         request: &Request,
         end: Instant,
         deadline: Duration,
@@ -121,8 +125,9 @@ impl Client {
         let connector = if request.url.scheme() == "https" { &self.secure } else { &self.plain };
         let limit = Instant::now() + CONNECT_TIMEOUT;
         match timeout_at(limit.min(end), connector.open(&request.url)).await {
-            Ok(Ok(wire)) => Connection::open(origin.clone(), wire)
+            Ok(Ok(wire)) => Connection::open(origin.clone(), place, wire)
                 .await
+                .inspect(|connection| pool.opened(connection))
                 .map_err(|error| failure::of_error(&request.url, &error, false)),
             Ok(Err(error)) => Err(failure::of_connect(&request.url, &error)),
             Err(_) => Err(failure::of_deadline(&request.url, CONNECT_TIMEOUT.min(deadline), true)),
@@ -130,15 +135,20 @@ impl Client {
     }
 }
 
-/// One configuration for all connections: the system's certificates are read once, and sessions are resumed.
-fn tls() -> Result<Arc<ClientConfig>, rustls::Error> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+/// Trusts whom the system trusts. Its certificates are read once.
+fn verified() -> Result<ClientConfig, rustls::Error> {
+    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_platform_verifier()?
-        .with_no_client_auth();
+        .with_no_client_auth())
+}
+
+/// The one configuration of all connections: what a target's session is resumed by is kept in it.
+fn secured(mut config: ClientConfig) -> Arc<ClientConfig> {
     // One push a connection: a stalled or broken one then takes no other push with it.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Arc::new(config)
 }
 
 /// Reads the body up to the cap. Status and headers are here already, so whatever ends the body early, this is an answer.

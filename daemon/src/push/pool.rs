@@ -1,10 +1,16 @@
 //! The connections of one integration, kept for its next push. Nobody else's calls use them: a target that closes them
 //! costs its neighbours nothing, and there are never more than the integration may have pushes in flight.
+//!
+//! A crowd of pushes does not open a connection each: whoever finds none waits for one that comes back, as long as
+//! opening one takes. At worst it is late by that; mostly a handshake is saved.
 
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -16,7 +22,10 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::time::Instant;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 use url::{Position, Url};
 
 use super::{
@@ -38,30 +47,97 @@ impl Origin {
     }
 }
 
-/// The idle connections of one integration.
-#[derive(Debug)]
+/// How long a push waits for a connection in use, at least and at most: the least is what a timer can tell apart.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// The connections of one integration, whatever its version.
+#[derive(Debug, Default)]
 pub struct Pool {
+    kept: Mutex<Kept>,
+    /// Those in use, too, and those that are being opened.
+    open: Arc<AtomicUsize>,
+    came_back: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
     size: usize,
-    idle: Mutex<Vec<Connection>>,
+    idle: Vec<Connection>,
+    /// How long the last one took to open.
+    opened_in: Duration,
+}
+
+/// A connection's place among those that are open; free when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    open: Arc<AtomicUsize>,
+    taken: Instant,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pool {
     /// A pool that keeps so many connections.
     #[must_use]
-    pub const fn new(size: usize) -> Self {
-        Self { size, idle: Mutex::new(Vec::new()) }
+    pub fn new(size: usize) -> Self {
+        let pool = Self::default();
+        pool.resize(size);
+        pool
+    }
+
+    /// Keeps so many from now on.
+    pub fn resize(&self, size: usize) {
+        let mut kept = self.kept();
+        kept.size = size;
+        kept.idle.truncate(size);
     }
 
     /// Closes the connections that nobody has used for a while.
     pub fn close_idle(&self) {
-        self.idle().retain(Connection::is_fresh);
+        self.kept().idle.retain(Connection::is_fresh);
     }
 
-    /// The connection that was used last: the others may then become old enough to be closed.
-    pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
-        let mut idle = self.idle();
-        let at = idle.iter().rposition(|connection| connection.origin == *origin && connection.is_fresh())?;
-        Some(idle.remove(at))
+    /// A connection that is idle, or comes back in a moment; or else a place for a new one.
+    pub(super) async fn take(&self, origin: &Origin) -> Result<Connection, Place> {
+        let end = Instant::now() + self.kept().opened_in.clamp(PATIENCE.0, PATIENCE.1);
+        loop {
+            let came_back = self.came_back.notified();
+            match self.idle_or_place(origin, Instant::now() >= end) {
+                Some(taken) => return taken,
+                None if timeout_at(end, came_back).await.is_ok() => {}
+                None => tracing::trace!("no connection came back"),
+            }
+        }
+    }
+
+    /// None while it is worth waiting for a connection in use.
+    fn idle_or_place(&self, origin: &Origin, has_waited: bool) -> Option<Result<Connection, Place>> {
+        let mut kept = self.kept();
+        // The one that was used last: the others may then become old enough to be closed.
+        let is_ours = |connection: &Connection| connection.origin == *origin && connection.is_fresh();
+        if let Some(at) = kept.idle.iter().rposition(is_ours) {
+            return Some(Ok(kept.idle.remove(at)));
+        }
+        let open = self.open.load(Ordering::Relaxed);
+        let in_use = open.saturating_sub(kept.idle.len());
+        if in_use > 0 && !has_waited {
+            return None;
+        }
+        // Idle ones lead elsewhere, to where the integration is not pushing now.
+        if open >= kept.size && !kept.idle.is_empty() {
+            kept.idle.remove(0);
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Some(Err(Place { open: Arc::clone(&self.open), taken: Instant::now() }))
+    }
+
+    /// A new connection stands.
+    pub(super) fn opened(&self, connection: &Connection) {
+        self.kept().opened_in = connection.place.taken.elapsed();
     }
 
     /// Keeps a connection whose answer was read to its end, if it can take another request.
@@ -71,14 +147,16 @@ impl Pool {
         }
         connection.since = Instant::now();
         connection.is_used = true;
-        let mut idle = self.idle();
-        if idle.len() < self.size {
-            idle.push(connection);
+        let mut kept = self.kept();
+        if kept.idle.len() < kept.size {
+            kept.idle.push(connection);
+            drop(kept);
+            self.came_back.notify_one();
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,10 +172,11 @@ pub(super) struct Connection {
     traffic: Arc<Traffic>,
     is_used: bool,
     since: Instant,
+    place: Place,
 }
 
 impl Connection {
-    pub(super) async fn open(origin: Origin, wire: Wire) -> hyper::Result<Self> {
+    pub(super) async fn open(origin: Origin, place: Place, wire: Wire) -> hyper::Result<Self> {
         let traffic = wire.traffic();
         let mut builder = http1::Builder::new();
         // Targets' answers are read as browsers and other clients read them.
@@ -107,7 +186,7 @@ impl Connection {
             .ignore_invalid_headers_in_responses(true);
         let (sender, driver) = builder.handshake(TokioIo::new(wire)).await?;
         let driver = Some(Box::pin(driver));
-        Ok(Self { origin, sender, driver, traffic, is_used: false, since: Instant::now() })
+        Ok(Self { origin, sender, driver, traffic, is_used: false, since: Instant::now(), place })
     }
 
     /// Sends a request and waits for status and headers.
@@ -192,4 +271,22 @@ pub(super) fn outgoing(request: &Request) -> Result<http::Request<Body>, http::E
         outgoing = outgoing.header(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     outgoing.body(Body::new(request.body.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_connection_is_opened_only_where_waiting_did_not_help() {
+        let (pool, origin) = (Pool::new(4), Origin("https://crm.example".into()));
+        let place = |has_waited| pool.idle_or_place(&origin, has_waited).and_then(Result::err);
+        let first = place(false).expect("nothing is there to wait for");
+        assert!(place(false).is_none(), "the first one may come back");
+        let second = place(true).expect("it did not");
+        drop(first);
+        assert!(place(false).is_none(), "the second one may come back");
+        drop(second);
+        assert!(place(false).is_some(), "nobody would give one back");
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod kept;
+mod secured;
 
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_secs(1);

@@ -82,7 +82,7 @@ impl Scene {
             policy: Policy::default(),
             session: Arc::new(Session::default()),
             quota: Quotas::default().of("webhook", "account", pace, None),
-            pool: Pool::new(1),
+            pool: Arc::new(Pool::new(1)),
             integration,
         });
         self.pusher.integrations.insert(Arc::clone(&ready)).await;

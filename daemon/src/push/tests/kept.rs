@@ -1,9 +1,12 @@
 //! Connections that are kept for the next call: what they save, and what they must not be trusted with.
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{LONG, assert_failed, listen, local, pool, read_request, request};
-use crate::{connectors::CallErrorKind, push::PUSH_CAP};
+use crate::{
+    connectors::CallErrorKind,
+    push::{PUSH_CAP, Pool},
+};
 
 #[tokio::test]
 async fn a_connection_is_used_again() {
@@ -91,4 +94,32 @@ async fn what_a_target_says_unasked_is_not_taken_for_an_answer() {
         }
     };
     tokio::join!(calls, receiver);
+}
+
+#[tokio::test]
+async fn a_pool_holds_no_more_than_its_size_wherever_they_lead() {
+    let ((one, here), (two, there)) = (listen().await, listen().await);
+    let (client, pool) = (local(), Pool::new(1));
+    let closed = tokio::sync::Notify::new();
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let first = async {
+        let mut stream = one.accept().await.unwrap().0;
+        read_request(&mut stream).await;
+        stream.write_all(answer).await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it is closed for the other");
+        closed.notify_one();
+    };
+    let second = async {
+        let mut stream = two.accept().await.unwrap().0;
+        read_request(&mut stream).await;
+        closed.notified().await;
+        stream.write_all(answer).await.unwrap();
+    };
+    let calls = async {
+        for address in [here, there] {
+            let request = request(&format!("http://{address}/"));
+            assert_eq!(client.http(&pool, &request, LONG, PUSH_CAP).await.unwrap().status, 200);
+        }
+    };
+    tokio::join!(first, second, calls);
 }
