@@ -234,7 +234,7 @@ impl Scene {
         let left = self.open.get_mut(&item.claim).unwrap();
         *left -= 1;
         if *left == 0 {
-            self.store.finish(self.daemon, &[], &[item.claim]).await.unwrap();
+            self.store.finish::<Finished>(self.daemon, &[], &[item.claim]).await.unwrap();
         }
     }
 

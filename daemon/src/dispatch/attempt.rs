@@ -430,9 +430,9 @@ fn shorten(value: &str) -> String {
     }
 }
 
+/// An array of pairs.
 fn json(pairs: &[(String, String)]) -> String {
-    serde_json::Value::from_iter(pairs.iter().map(|(name, value)| serde_json::json!([name, value])))
-        .to_string()
+    serde_json::json!(pairs).to_string()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{broadcast, mpsc},
+    sync::{Notify, broadcast, mpsc},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -84,6 +84,8 @@ pub(super) struct Engine {
     pub(super) tasks: Tasks,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) outbox: mpsc::UnboundedSender<Wake>,
+    /// Tells the finisher that a lane waits for it.
+    pub(super) hurry: Arc<Notify>,
     pub(super) lanes: Lanes,
     pub(super) living: Vec<i64>,
     pub(super) in_flight: usize,
@@ -109,6 +111,9 @@ impl Engine {
             let timer = self.lanes.wake(self.lease.now());
             if claiming.is_none() && Instant::now() >= next_round && self.may_claim() {
                 claiming = claimer.take().and_then(|idle| self.start_claim(idle, &mut claimer));
+            }
+            if self.lanes.take_hurry() {
+                self.hurry.notify_one();
             }
             let wait = self.next_look(timer, claiming.is_none().then_some(next_round));
             tokio::select! {
@@ -168,7 +173,9 @@ impl Engine {
         }
         let daemon = self.lease.id();
         Some(Box::pin(async move {
+            let started = Instant::now();
             let claimed = idle.claim(daemon, &asks).await;
+            metrics::histogram!("leadline_claim_seconds").record(started.elapsed());
             (idle, asks, claimed)
         }))
     }

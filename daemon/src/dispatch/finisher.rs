@@ -1,12 +1,17 @@
-//! The finisher: ended attempts are written in batches, each batch what ended while the last one was written.
+//! The finisher: ended attempts are written in batches.
+//!
+//! An attempt waits for others to be written with, as nobody waits for it: its sender and its target have their answers.
+//! A lane that may start nothing more before it is written hurries the batch.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::{Instant, sleep_until},
 };
 use uuid::Uuid;
@@ -21,7 +26,9 @@ use crate::{
 const FLUSH_MAX: usize = 500;
 /// How long to wait before the database is tried again.
 const AWAY_WAIT: Duration = Duration::from_millis(250);
-/// A flush of one row costs nearly as much as one of ten: flushes keep this distance.
+/// A flush of one row costs nearly as much as one of ten: so long one waits for more, unless a lane waits for it.
+const GATHER: Duration = Duration::from_millis(20);
+/// Flushes keep this distance, however many lanes wait.
 const ROUND: Duration = Duration::from_millis(5);
 /// How long to wait before what somebody has locked is tried again.
 const LOCKED_WAIT: Duration = Duration::from_millis(100);
@@ -54,33 +61,70 @@ pub(super) enum Completed {
 /// Writes what ends until every sender is gone and all is written. What somebody has locked is kept for a later flush.
 pub(super) async fn run(
     store: Store,
-    mut completions: mpsc::Receiver<Completion>,
+    completions: mpsc::Receiver<Completion>,
+    hurry: Arc<Notify>,
     events: mpsc::UnboundedSender<Event>,
 ) {
     let mut open: HashMap<(i64, i64), usize> = HashMap::new();
-    let mut batch = Vec::new();
     let mut locked: Vec<Completion> = Vec::new();
-    let mut next_round = Instant::now();
+    let mut gatherer = Gatherer { completions, hurry, last_flush: Instant::now() };
     let finisher = Finisher { store, events };
     loop {
-        sleep_until(next_round).await;
-        let received = tokio::select! {
-            count = completions.recv_many(&mut batch, FLUSH_MAX) => count,
-            () = tokio::time::sleep(LOCKED_WAIT), if !locked.is_empty() => 0,
-        };
-        if received == 0 && locked.is_empty() {
+        let batch = gatherer.gather(!locked.is_empty()).await;
+        if batch.is_empty() && locked.is_empty() {
             return;
         }
-        next_round = Instant::now() + ROUND;
+        let is_new = !batch.is_empty();
         let mut items = std::mem::take(&mut locked);
-        items.append(&mut batch);
+        items.extend(batch);
         let left = finisher.flush(&mut open, &items).await;
         (locked, items) = items.into_iter().partition(|item| left.contains(&item.attempt));
         finisher.send(Event::Written(tally(&items)));
-        if received == 0 && !locked.is_empty() {
+        if !is_new && !locked.is_empty() {
             tokio::time::sleep(LOCKED_WAIT).await;
         }
     }
+}
+
+/// Makes batches of what ends.
+struct Gatherer {
+    completions: mpsc::Receiver<Completion>,
+    /// A lane waits for what is not written.
+    hurry: Arc<Notify>,
+    last_flush: Instant,
+}
+
+impl Gatherer {
+    /// The next batch: empty if every sender is gone, or if what is locked has waited for long enough.
+    async fn gather(&mut self, is_some_locked: bool) -> Vec<Completion> {
+        let mut batch = Vec::new();
+        tokio::select! {
+            _ = self.completions.recv_many(&mut batch, FLUSH_MAX) => {}
+            () = tokio::time::sleep(LOCKED_WAIT), if is_some_locked => {}
+        }
+        let mut enough = pin!(sleep_until(Instant::now() + GATHER));
+        let mut hurried = pin!(hurried(&self.hurry, self.last_flush + ROUND));
+        while !batch.is_empty() && batch.len() < FLUSH_MAX {
+            let room = FLUSH_MAX - batch.len();
+            tokio::select! {
+                count = self.completions.recv_many(&mut batch, room) => {
+                    if count == 0 {
+                        break;
+                    }
+                }
+                () = &mut enough => break,
+                () = &mut hurried => break,
+            }
+        }
+        self.last_flush = Instant::now();
+        batch
+    }
+}
+
+/// A lane waits, and the last flush is a moment ago.
+async fn hurried(hurry: &Notify, earliest: Instant) {
+    hurry.notified().await;
+    sleep_until(earliest).await;
 }
 
 /// The claims of which nothing is open any more once these items are written.
@@ -137,9 +181,9 @@ impl Finisher {
                 left.extend(self.give_back(daemon, &items, wait).await);
             }
             let complete = complete(open, own().filter(|item| !left.contains(&item.attempt)));
-            let finished: Vec<Finished> = own()
+            let finished: Vec<&Finished> = own()
                 .filter_map(|item| match &item.result {
-                    Completed::Attempt(attempt) => Some(Finished::clone(attempt)),
+                    Completed::Attempt(attempt) => Some(&**attempt),
                     Completed::Nothing | Completed::Requeue(_) => None,
                 })
                 .collect();
@@ -174,22 +218,22 @@ impl Finisher {
     /// Writes a batch. A database that is away is waited for. Where it refuses a batch, or somebody has locked a part of
     /// it, the rest is written one by one, so that one row does not keep the others from being written. What cannot be
     /// written at all keeps its claim. Answers what is locked still.
-    async fn write<'a>(&self, daemon: i64, finished: &'a [Finished], complete: &[i64]) -> Vec<&'a Finished> {
+    async fn write<'a>(&self, daemon: i64, finished: &[&'a Finished], complete: &[i64]) -> Vec<&'a Finished> {
         let rest: Vec<&Finished> = match self.persist(daemon, finished, complete).await {
             Ok(left) if left.is_empty() => return Vec::new(),
-            Ok(left) => finished.iter().filter(|item| left.contains(&item.attempt.id)).collect(),
+            Ok(left) => finished.iter().copied().filter(|item| left.contains(&item.attempt.id)).collect(),
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "a flush was refused; writing its attempts one by one"
                 );
-                finished.iter().collect()
+                finished.to_vec()
             }
         };
         let mut complete = complete.to_vec();
         let mut locked = Vec::new();
         for item in rest {
-            let written = match self.persist(daemon, std::slice::from_ref(item), &[]).await {
+            let written = match self.persist(daemon, &[item], &[]).await {
                 Ok(left) if left.is_empty() => true,
                 Ok(_) | Err(Error::Locked) => {
                     locked.push(item);
@@ -216,7 +260,7 @@ impl Finisher {
         item.attempt.sent = None;
         item.attempt.answer = None;
         item.attempt.calls.clear();
-        let written = self.persist(daemon, &[item], &[]).await;
+        let written = self.persist(daemon, &[&item], &[]).await;
         if let Err(error) = &written {
             tracing::error!(
                 error = error as &dyn std::error::Error,
@@ -230,7 +274,7 @@ impl Finisher {
     async fn persist(
         &self,
         daemon: i64,
-        finished: &[Finished],
+        finished: &[&Finished],
         complete: &[i64],
     ) -> Result<Vec<AttemptId>, Error> {
         loop {
@@ -269,5 +313,38 @@ impl Finisher {
         if self.events.send(event).is_err() {
             tracing::debug!("the engine has stopped");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completion() -> Completion {
+        let attempt = AttemptId::generate();
+        let (kind, result) = (LaneKind::First, Completed::Nothing);
+        Completion { daemon: 1, claim: 1, claim_items: 1, attempt, lane: None, kind, result }
+    }
+
+    #[tokio::test]
+    async fn what_ends_waits_for_others_unless_a_lane_waits_or_nobody_is_left() {
+        let (sender, completions) = mpsc::channel(8);
+        let hurry = Arc::new(Notify::new());
+        let mut gatherer = Gatherer { completions, hurry: Arc::clone(&hurry), last_flush: Instant::now() };
+        let late = async {
+            sender.send(completion()).await.unwrap();
+            tokio::task::yield_now().await;
+            sender.send(completion()).await.unwrap();
+        };
+        let began = Instant::now();
+        assert_eq!(tokio::join!(gatherer.gather(false), late).0.len(), 2, "both share a flush");
+        assert!(began.elapsed() >= GATHER);
+        sender.send(completion()).await.unwrap();
+        hurry.notify_one();
+        assert_eq!(gatherer.gather(false).await.len(), 1);
+        sender.send(completion()).await.unwrap();
+        drop(sender);
+        assert_eq!(gatherer.gather(false).await.len(), 1);
+        assert!(gatherer.gather(false).await.is_empty(), "nobody comes any more");
     }
 }

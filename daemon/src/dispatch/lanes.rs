@@ -51,6 +51,8 @@ pub(super) struct Lanes {
     timers: BinaryHeap<Reverse<(i64, LaneId, Option<LaneKind>)>>,
     /// Of these it must be asked when their next row is due.
     peeks: Vec<(LaneId, LaneKind)>,
+    /// A lane waits for pushes to be written.
+    is_hurried: bool,
 }
 
 impl Lanes {
@@ -289,6 +291,11 @@ impl Lanes {
         }
     }
 
+    /// Whether a lane has come to wait for pushes to be written since this was asked last.
+    pub(super) fn take_hurry(&mut self) -> bool {
+        std::mem::take(&mut self.is_hurried)
+    }
+
     /// The scan found a due row that no hint may have told of, and there may be others behind it.
     pub(super) fn discovered(&mut self, id: LaneId, kind: LaneKind) {
         if let Some(track) = self.lanes.get_mut(&id).and_then(|lane| lane.tracks.get_mut(kind.index())) {
@@ -329,6 +336,7 @@ impl Lanes {
             lane.is_queued = true;
             self.ready.push_back(id);
         } else {
+            self.is_hurried |= lane.waits_for_writing(now);
             self.look_later(id, now);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -87,6 +87,7 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
     // What others are to hear is told in one message however much has come up.
     let (outbox, letters) = mpsc::unbounded_channel::<Wake>();
     let (completions, to_write) = mpsc::channel(UNWRITTEN_MAX);
+    let hurry = Arc::new(Notify::new());
     let membership = Membership::enroll(store.clone(), events.clone(), letters, is_sole).await?;
     let lease = membership.lease();
     let integrations = Arc::new(IntegrationCache::new(store.clone(), brand, lease.now().div_euclid(1000)));
@@ -109,6 +110,7 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
         tasks: Tasks { tracker: pushes.clone(), abandon: abandon.clone() },
         events: events.clone(),
         outbox,
+        hurry: Arc::clone(&hurry),
         lanes: Lanes::default(),
         living: vec![lease.id()],
         in_flight: 0,
@@ -132,7 +134,7 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
     dispatch.membership.spawn(membership.run(dispatch.beating.clone()));
     let scheduler = Scheduler { store: store.clone(), lease: Arc::clone(&dispatch.lease), sweep_interval };
     dispatch.scheduler.spawn(scheduler.run(dispatch.claiming.clone()));
-    dispatch.finisher.spawn(finisher::run(store, to_write, events));
+    dispatch.finisher.spawn(finisher::run(store, to_write, hurry, events));
     dispatch.engine.spawn(engine.run(heard, hints, dispatch.claiming.clone()));
     let Dispatch { engine, pushes, finisher, membership, scheduler, notifier, .. } = &dispatch;
     for tracker in [engine, pushes, finisher, membership, scheduler, notifier] {

@@ -139,7 +139,7 @@ impl Store {
     /// A store on a migrated database.
     #[must_use]
     pub fn new(pool: PgPool, sealer: Sealer, hub: Arc<Hub>) -> Self {
-        let (intakes, finishes) = (setup::apart(&pool), setup::pinned(&pool));
+        let (intakes, finishes) = (setup::apart(&pool, "intake"), setup::pinned(&pool, "finish"));
         let policy = |_: &str, config: &Value| Policy::of(config);
         let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);
         Self {

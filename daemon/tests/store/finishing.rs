@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use leadlined::domain::delivery::{LaneKind, Reason, Transition};
+use leadlined::{
+    domain::delivery::{LaneKind, Reason, Transition},
+    store::queue::finish::Finished,
+};
 
 use super::bench::{Bench, dead, ended, exhausted, retry};
 
@@ -82,7 +85,7 @@ async fn a_flush_that_is_sent_again_counts_nothing_twice() {
     for _ in 0..3 {
         bench.store.finish(bench.daemon, &[ended(&item, &dead())], &[]).await.unwrap();
     }
-    bench.store.finish(bench.daemon, &[], &[item.claim]).await.unwrap();
+    bench.store.finish::<Finished>(bench.daemon, &[], &[item.claim]).await.unwrap();
     assert_eq!((bench.count("attempt").await, bench.count("claim").await), (1, 0));
     assert!(bench.holds("(SELECT dead = 1 AND failure_count = 1 FROM integration_stat)").await);
 }

@@ -70,6 +70,15 @@ impl Lane {
         waits && self.room(now) > 0
     }
 
+    /// Whether pushes wait for nothing but that others are written.
+    pub(super) fn waits_for_writing(&self, now: i64) -> bool {
+        let Some(policy) = self.policy.filter(|_| self.is_enabled && self.is_owned) else { return false };
+        let unwritten = self.unwritten[0] + self.unwritten[1];
+        let is_full = unwritten > 0 && self.total() + unwritten >= 2 * policy.concurrency;
+        let finds_out = self.unwritten[1] > 0 && self.tracks[1].more && self.allowed(now) == 0;
+        (is_full || finds_out) && self.tracks.iter().any(|track| track.more)
+    }
+
     /// Splits the room: first attempts go first, retries keep a quarter where both wait.
     pub(super) fn split(&mut self, room: i32, now: i64) -> [i32; 2] {
         let allowed = self.allowed(now);

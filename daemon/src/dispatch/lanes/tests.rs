@@ -395,6 +395,21 @@ fn what_waits_to_be_written_has_a_bound() {
         lanes.hint(hint(id, LaneKind::First, now), true, now);
     }
     assert_eq!(started, 8, "as many again as may be in flight");
+    assert!(lanes.take_hurry(), "nothing goes on before they are written");
     lanes.written(id, [8, 0], 20);
     assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 4)]);
+}
+
+#[test]
+fn a_lane_that_goes_on_or_has_nothing_to_do_hurries_nobody() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 2, None);
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[2, 0], 10);
+    lanes.ended(id, LaneKind::First, true, None, 11);
+    assert!(!lanes.take_hurry(), "it has room");
+    let asks = lanes.asks(11);
+    answer(&mut lanes, &asks, &[0], 11);
+    lanes.ended(id, LaneKind::First, true, None, 12);
+    assert!(!lanes.take_hurry(), "it has nothing to do");
 }

@@ -14,6 +14,7 @@ use crate::{
         delivery::LaneKind,
         ids::{AttemptId, CompanyId, IntegrationId},
     },
+    postgres::setup,
     store::{DueHint, Error, Store, lane_kind, micros},
 };
 
@@ -115,7 +116,8 @@ impl Claimer {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let mut connection = PgConnection::connect_with(&self.store.pool.connect_options()).await?;
+                let mut connection =
+                    PgConnection::connect_with(&setup::named(&self.store.pool, "claim")).await?;
                 sqlx::raw_sql(AssertSqlSafe(PINNED_PLANS.to_owned())).execute(&mut connection).await?;
                 connection
             }

@@ -1,6 +1,6 @@
 //! Finishing: what a flush of ended attempts changes, in one statement.
 
-use std::collections::HashMap;
+use std::{borrow::Borrow, collections::HashMap};
 
 use bytes::Bytes;
 use tokio::time::timeout;
@@ -125,13 +125,14 @@ impl Store {
     ///
     /// Claims that are no longer this daemon's change nothing. A delivery that an operator took out of `pending` keeps
     /// that state, unless the push delivered.
-    pub async fn finish(
+    pub async fn finish<F: Borrow<Finished> + Sync>(
         &self,
         daemon: i64,
-        finished: &[Finished],
+        finished: &[F],
         complete: &[i64],
     ) -> Result<Flushed, Error> {
-        let (c, h) = (Columns::of(finished), Health::of(finished));
+        let finished: Vec<&Finished> = finished.iter().map(Borrow::borrow).collect();
+        let (c, h) = (Columns::of(&finished), Health::of(&finished));
         let rows = self.write_finished(daemon, complete, &c, &h).await?;
         let mut flushed = Flushed::default();
         let mut arrived: HashMap<CompanyId, (Vec<Uuid>, Vec<Uuid>)> = HashMap::new();

@@ -54,9 +54,9 @@ pub(super) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    pub(super) fn of(finished: &'a [Finished]) -> Self {
+    pub(super) fn of(finished: &[&'a Finished]) -> Self {
         let mut columns = Self::default();
-        for item in finished {
+        for item in finished.iter().copied() {
             columns.push_attempt(&item.attempt);
             columns.claim.push(item.claim);
             columns.delivery.push(item.delivery.uuid());
@@ -133,8 +133,8 @@ pub(super) struct Health<'a> {
 }
 
 impl<'a> Health<'a> {
-    pub(super) fn of(finished: &'a [Finished]) -> Self {
-        let mut order: Vec<&Finished> = finished.iter().collect();
+    pub(super) fn of(finished: &[&'a Finished]) -> Self {
+        let mut order = finished.to_vec();
         // Two daemons that lock rows in the same order cannot lock each other out. The sort is stable: within an
         // integration, attempts stay in the order in which they ended.
         order.sort_by_key(|item| item.attempt.integration);
