@@ -1,16 +1,22 @@
 //! Group commit: whatever queued while the last flush ran is committed with the next one.
 //!
-//! There is no window to wait for, so a lone lead is committed at once and a crowd shares its commits.
+//! A lone lead is committed at once and a crowd shares its commits: only while leads come faster than one after the
+//! other could be committed, flushes keep a distance, so that fewer of them take more.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
 
 use super::intake_store::{IntakeStore, StoreFailure};
 use crate::store::lead::intake::{Flushed, NewEvent};
 
 /// The most leads of one flush.
 const FLUSH_CAP: usize = 500;
+/// The distance of flushes in a crowd.
+pub(super) const ROUND: Duration = Duration::from_millis(4);
 /// The most leads that wait for a flush; beyond it senders are told to come back.
 const QUEUE_CAP: usize = 4096;
 
@@ -43,12 +49,14 @@ pub(super) struct Flusher<S> {
     queue: mpsc::Receiver<Waiting>,
     /// Events whose lead stood in the last flush already.
     deferred: Vec<Waiting>,
+    /// When the next flush may begin.
+    earliest: Instant,
 }
 
 impl<S: IntakeStore> Flusher<S> {
     pub(super) fn new(store: Arc<S>) -> (Queue, Self) {
         let (sender, queue) = mpsc::channel(QUEUE_CAP);
-        (Queue(sender), Self { store, queue, deferred: Vec::new() })
+        (Queue(sender), Self { store, queue, deferred: Vec::new(), earliest: Instant::now() })
     }
 
     pub(super) async fn run(mut self) {
@@ -63,6 +71,9 @@ impl<S: IntakeStore> Flusher<S> {
         if taken.is_empty() && self.queue.recv_many(&mut taken, FLUSH_CAP).await == 0 {
             return None;
         }
+        if taken.len() + self.queue.len() < FLUSH_CAP {
+            sleep_until(self.earliest).await;
+        }
         while taken.len() < FLUSH_CAP
             && let Ok(waiting) = self.queue.try_recv()
         {
@@ -75,6 +86,9 @@ impl<S: IntakeStore> Flusher<S> {
             .filter(|waiting| !waiting.answer.is_closed())
             .partition(|waiting| leads.insert((waiting.event.company, waiting.event.lead)));
         self.deferred = deferred;
+        if flush.len() > 1 {
+            self.earliest = Instant::now() + ROUND;
+        }
         Some(flush)
     }
 

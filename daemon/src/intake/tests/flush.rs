@@ -1,6 +1,6 @@
 //! Group commit: what shares a flush, and whose failure is whose.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use futures::{FutureExt, future::join_all};
 use tokio::task::JoinSet;
@@ -9,7 +9,7 @@ use super::fake::{Fake, event};
 use crate::{
     domain::ids::LeadId,
     intake::{
-        flusher::{Flusher, Queue},
+        flusher::{Flusher, Queue, ROUND},
         intake_store::StoreFailure,
     },
     store::lead::intake::Flushed,
@@ -120,4 +120,20 @@ async fn the_flusher_ends_after_the_last_answer() {
     let (answer, ended) = tokio::join!(commit, running.join_next());
     assert_eq!(answer, Ok(Flushed::Created));
     assert!(ended.is_some_and(|ended| ended.is_ok()));
+}
+
+#[tokio::test]
+async fn flushes_of_a_crowd_keep_a_distance_and_a_lone_lead_does_not_wait() {
+    let store = Fake::new();
+    let (queue, _running) = started(&store);
+    let began = Instant::now();
+    for _ in 0..3 {
+        commit_all(&queue, &leads::<2>()).await;
+    }
+    // The third one of them waits for two distances.
+    assert!(began.elapsed() >= 2 * ROUND);
+    for lead in leads::<3>() {
+        commit_all(&queue, &[lead]).await;
+    }
+    assert_eq!(store.with(|state| state.flushes.len()), 6);
 }
