@@ -137,15 +137,21 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgPool, SetupError> {
 /// A pool of its own for a statement that is carried out all the time: on connections that others use too it would be
 /// prepared and planned on each of them.
 #[must_use]
-pub fn apart(pool: &PgPool) -> PgPool {
-    few(APART_MAX).connect_lazy_with(PgConnectOptions::clone(&pool.connect_options()))
+pub fn apart(pool: &PgPool, name: &str) -> PgPool {
+    few(APART_MAX).connect_lazy_with(named(pool, name))
+}
+
+/// How to connect to the same database so that its administrator sees what the connection is for.
+#[must_use]
+pub fn named(pool: &PgPool, name: &str) -> PgConnectOptions {
+    PgConnectOptions::clone(&pool.connect_options()).application_name(&format!("leadlined {name}"))
 }
 
 /// A pool to the same database for the statement that joins each flush to tables of any size. A plan made while they were empty
 /// would read all of a full one, until the next analysis; so only index scans and nested loops are left to choose.
 #[must_use]
-pub fn pinned(pool: &PgPool) -> PgPool {
-    let options = PgConnectOptions::clone(&pool.connect_options()).options([
+pub fn pinned(pool: &PgPool, name: &str) -> PgPool {
+    let options = named(pool, name).options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
