@@ -13,16 +13,19 @@ use tokio::{
 };
 
 use super::{
+    beside::{is_light_to_prepare, unrendered},
     lanes::LaneId,
     quota::{Quota, Quotas},
     session::Session,
 };
 use crate::{
-    connectors::{self, Prepared},
+    compute::{Compute, Undone},
+    connectors::{self, Connector, Prepared},
     domain::{
         ids::IntegrationId,
         integration::{Integration, Policy},
         outcome::{Failure, FailureClass},
+        template,
     },
     push::Pool,
     store::{Error, Store},
@@ -35,6 +38,8 @@ const LOADS_MAX: usize = 8;
 pub(super) struct PreparedIntegration {
     pub(super) integration: Integration,
     pub(super) policy: Policy,
+    /// How much work its templates can cause.
+    pub(super) template_weight: usize,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
     pub(super) session: Arc<Session>,
     pub(super) quota: Arc<Quota>,
@@ -61,6 +66,7 @@ struct Lasting {
 #[derive(Debug)]
 pub(super) struct IntegrationCache {
     store: Store,
+    compute: Compute,
     /// The daemon's own, for companies that have none.
     brand: String,
     /// When this daemon began, by its timer, and in milliseconds since 1970.
@@ -74,9 +80,10 @@ pub(super) struct IntegrationCache {
 
 impl IntegrationCache {
     /// An empty cache. `now` is in milliseconds since 1970.
-    pub(super) fn new(store: Store, brand: String, now: i64) -> Self {
+    pub(super) fn new(store: Store, compute: Compute, brand: String, now: i64) -> Self {
         Self {
             store,
+            compute,
             brand,
             began: (Instant::now(), now),
             ready: RwLock::default(),
@@ -108,8 +115,11 @@ impl IntegrationCache {
 
     /// Reads an integration anew, whatever is cached.
     pub(super) async fn load(&self, id: LaneId) -> Result<Option<Arc<PreparedIntegration>>, Error> {
-        let _permit = self.loads.acquire().await;
-        let Some(integration) = self.store.integration(id.0, id.1).await? else {
+        let permit = self.loads.acquire().await;
+        let loaded = self.store.integration(id.0, id.1).await?;
+        // Templates that take long to compile keep no other integration waiting.
+        drop(permit);
+        let Some(integration) = loaded else {
             self.ready.write().await.remove(&id.1);
             self.lasting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.1);
             return Ok(None);
@@ -118,7 +128,11 @@ impl IntegrationCache {
         // What was called under other credentials or another pace may count at the target too.
         let is_known = self.ready.read().await.contains_key(&id.1);
         let others_until = if is_known { Some(Instant::now()) } else { self.others_until(id.1) };
-        let ready = Arc::new(self.prepare(integration, lasting, others_until));
+        let ready = Arc::new(self.prepare(integration, lasting, others_until).await);
+        if ready.prepared.as_ref().is_err_and(|failure| failure.class == FailureClass::Transient) {
+            // The next push tries it again.
+            return Ok(Some(ready));
+        }
         let mut integrations = self.ready.write().await;
         // Two loads may overtake each other.
         let is_newest = integrations
@@ -138,7 +152,7 @@ impl IntegrationCache {
     ) -> Result<Option<PreparedIntegration>, Error> {
         let Some(mut integration) = self.store.integration(id.0, id.1).await? else { return Ok(None) };
         integration.credentials = credentials;
-        Ok(Some(self.prepare(integration, Lasting::default(), self.others_until(id.1))))
+        Ok(Some(self.prepare(integration, Lasting::default(), self.others_until(id.1)).await))
     }
 
     /// Until when an earlier daemon may have pushed to an integration. A daemon that was restarted knows nothing of the calls
@@ -161,13 +175,12 @@ impl IntegrationCache {
         lasting.entry(id).or_default().clone()
     }
 
-    fn prepare(
+    async fn prepare(
         &self,
         integration: Integration,
         Lasting { session, pool }: Lasting,
         others_until: Option<Instant>,
     ) -> PreparedIntegration {
-        let brand = integration.brand.as_deref().unwrap_or(&self.brand);
         let mut policy = connectors::policy(&integration.connector, &integration.config);
         let Some(connector) = connectors::find(&integration.connector) else {
             let error = format!(
@@ -178,13 +191,15 @@ impl IntegrationCache {
             return PreparedIntegration {
                 pool,
                 policy,
+                template_weight: 0,
                 prepared,
                 session,
                 quota: Arc::default(),
                 integration,
             };
         };
-        let prepared = connector.prepare(&integration, brand);
+        let template_weight = template::weight(&integration.config) + template::weight(&integration.mapping);
+        let prepared = self.compile(connector, &integration, template_weight).await;
         let pace = prepared.as_ref().ok().and_then(|prepared| prepared.pace());
         if let Some(pace) = pace {
             // More pushes would do nothing but wait, and a daemon that died then would seem to have died in them.
@@ -192,7 +207,6 @@ impl IntegrationCache {
         }
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
-        pool.resize(policy.concurrency as usize);
-        PreparedIntegration { policy, prepared, session, quota, pool, integration }
+        Ok(Some(self.prepare(integration, Lasting::default(), self.others_until(id.1)).await))
     }
 }
