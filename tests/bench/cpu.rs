@@ -1,42 +1,117 @@
-//! CPU time of processes, from `/proc`.
+//! CPU time and memory of processes, from `/proc`, and how often their threads wake.
 
-use std::{fs, ops::Sub, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
+};
 
-/// Seconds of CPU, user and system together.
-#[derive(Clone, Copy, Default)]
+use sqlx::{Connection, PgConnection};
+
+/// Seconds of CPU, user and system together, of the daemons and of each process of PostgreSQL.
+#[derive(Clone, Default)]
 pub(crate) struct Cpu {
-    pub(crate) daemon: f64,
-    pub(crate) postgres: f64,
+    daemon: f64,
+    /// What a process does, and what it has used.
+    postgres: HashMap<u32, (String, f64)>,
 }
 
-impl Sub for Cpu {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        Self { daemon: self.daemon - other.daemon, postgres: self.postgres - other.postgres }
+/// What was used between two looks.
+pub(crate) struct Used {
+    pub(crate) daemon: f64,
+    /// By what the connections are for.
+    pub(crate) roles: BTreeMap<String, f64>,
+}
+
+impl Used {
+    pub(crate) fn postgres(&self) -> f64 {
+        self.roles.values().sum()
     }
 }
 
 /// The ticks in which the kernel counts are a hundredth of a second on every Linux that we know.
 const TICK: f64 = 0.01;
 
-/// What a daemon and its cluster have used so far. Children of the postmaster that ended are in its own account.
-pub(crate) fn usage(daemon: u32, cluster: &Path) -> Cpu {
-    let pid_file = fs::read_to_string(cluster.join("postmaster.pid")).unwrap();
-    let postmaster: u32 = pid_file.lines().next().unwrap().trim().parse().unwrap();
-    let postgres: f64 = processes()
-        .into_iter()
-        .filter_map(stat)
-        .filter(|stat| stat.pid == postmaster || stat.parent == postmaster)
-        .map(|stat| stat.own + if stat.pid == postmaster { stat.children } else { 0.0 })
-        .sum();
-    Cpu { daemon: stat(daemon).map_or(0.0, |stat| stat.own), postgres }
+impl Cpu {
+    /// What daemons and their cluster have used so far. Children of the postmaster that ended are in its own account.
+    pub(crate) async fn now(daemons: &[u32], cluster: &Path, url: &str) -> Self {
+        let postmaster = postmaster(cluster);
+        let roles = roles(url).await;
+        let postgres = processes().into_iter().filter_map(stat).filter_map(|stat| {
+            let role = roles.get(&stat.pid).cloned();
+            match stat.parent {
+                _ if stat.pid == postmaster => {
+                    Some((stat.pid, ("background".to_owned(), stat.own + stat.children)))
+                }
+                parent if parent == postmaster => {
+                    Some((stat.pid, (role.unwrap_or_else(|| "background".to_owned()), stat.own)))
+                }
+                _ => None,
+            }
+        });
+        let daemon = daemons.iter().filter_map(|pid| stat(*pid)).map(|stat| stat.own).sum();
+        Self { daemon, postgres: postgres.collect() }
+    }
+
+    /// What was used since. The benchmark's own connections do not count.
+    pub(crate) fn since(&self, before: &Self) -> Used {
+        let mut roles = BTreeMap::new();
+        for (pid, (role, used)) in &self.postgres {
+            let earlier = before.postgres.get(pid).map_or(0.0, |(_, used)| *used);
+            if role != "bench" {
+                *roles.entry(role.clone()).or_default() += used - earlier;
+            }
+        }
+        Used { daemon: self.daemon - before.daemon, roles }
+    }
 }
 
-/// Resident memory in MiB.
-pub(crate) fn memory_mib(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+/// What each connection is for, by its process.
+async fn roles(url: &str) -> HashMap<u32, String> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let rows: Vec<(i32, String, String)> =
+        sqlx::query_as("SELECT pid, backend_type, coalesce(application_name, '') FROM pg_stat_activity")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    let role = |kind: &str, name: &str| match (kind, name) {
+        ("client backend", "leadlined") => "other".to_owned(),
+        ("client backend", name) => name.trim_start_matches("leadlined ").to_owned(),
+        _ => "background".to_owned(),
+    };
+    rows.into_iter().map(|(pid, kind, name)| (pid.unsigned_abs(), role(&kind, &name))).collect()
+}
+
+/// How often the threads of daemons and cluster went to sleep so far: each time, something had woken them.
+pub(crate) fn wakeups(daemons: &[u32], cluster: &Path) -> (u64, u64) {
+    let postmaster = postmaster(cluster);
+    let servers = processes().into_iter().filter_map(stat).filter(|stat| stat.parent == postmaster);
+    let servers: Vec<u32> = servers.map(|stat| stat.pid).chain([postmaster]).collect();
+    let all = |pids: &[u32]| pids.iter().map(|pid| switches(*pid)).sum();
+    (all(daemons), all(&servers))
+}
+
+fn switches(pid: u32) -> u64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).ok();
+    let statuses = tasks.filter_map(|task| status(task.ok()?));
+    statuses.filter_map(|status| Some(field(&status, "voluntary_ctxt_switches:")? as u64)).sum()
+}
+
+/// Resident memory in MiB; none once the process has ended.
+pub(crate) fn memory_mib(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some(field(&status, "VmRSS:")? / 1024.0)
+}
+
+fn field(status: &str, name: &str) -> Option<f64> {
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn postmaster(cluster: &Path) -> u32 {
+    let pid_file = fs::read_to_string(cluster.join("postmaster.pid")).unwrap();
+    pid_file.lines().next().unwrap().trim().parse().unwrap()
 }
 
 struct Stat {

@@ -2,19 +2,20 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// When a push arrived.
 #[derive(Clone, Copy)]
@@ -23,41 +24,54 @@ pub(crate) struct Arrival {
     pub(crate) wall: SystemTime,
 }
 
-/// Answers 200 to whatever it reads, counts it, and notes when each lead arrived if told to.
+/// Answers 200 to whatever it reads, counts it, and notes when each lead arrived if told to. Below `/slow` it takes
+/// [`SLOW`], below `/hang` it never answers.
 pub(crate) struct Receiver {
-    address: SocketAddr,
+    hosts: Vec<SocketAddr>,
     state: Arc<State>,
     _server: JoinSet<()>,
 }
+
+/// How long what is slow takes.
+pub(crate) const SLOW: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
 struct State {
     count: AtomicUsize,
     connections: AtomicUsize,
+    handshakes: AtomicUsize,
+    slow: AtomicUsize,
+    slow_most: AtomicUsize,
     arrivals: Mutex<Option<HashMap<String, Arrival>>>,
+    /// How often each lead arrived at each path.
+    pushes: Mutex<Option<HashMap<(String, String), usize>>>,
 }
 
 impl Receiver {
+    /// A receiver on one host.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        Self::start_on(1, None).await
+    }
+
+    /// A receiver that stands on so many hosts, behind TLS if it is given.
+    pub(crate) async fn start_on(hosts: u8, tls: Option<TlsAcceptor>) -> Self {
         let state = Arc::new(State::default());
         let mut server = JoinSet::new();
-        let shared = Arc::clone(&state);
-        server.spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                shared.connections.fetch_add(1, Ordering::Relaxed);
-                connections.spawn(serve(stream, Arc::clone(&shared)));
-                while connections.try_join_next().is_some() {}
-            }
-        });
-        Self { address, state, _server: server }
+        let mut addresses = Vec::new();
+        for host in 1..=hosts {
+            let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, host), 0)).await.unwrap();
+            addresses.push(listener.local_addr().unwrap());
+            server.spawn(accept(listener, tls.clone(), Arc::clone(&state)));
+        }
+        Self { hosts: addresses, state, _server: server }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.hosts[0]
+    }
+
+    pub(crate) fn hosts(&self) -> &[SocketAddr] {
+        &self.hosts
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -69,25 +83,81 @@ impl Receiver {
         self.state.connections.load(Ordering::Relaxed)
     }
 
+    /// How many of them took a whole handshake.
+    pub(crate) fn handshakes(&self) -> usize {
+        self.state.handshakes.load(Ordering::Relaxed)
+    }
+
+    /// How many slow pushes were under way at once, at most.
+    pub(crate) fn slow_most(&self) -> usize {
+        self.state.slow_most.load(Ordering::Relaxed)
+    }
+
     /// Notes arrivals by lead from now on.
     pub(crate) fn note(&self) {
         *self.state.arrivals.lock().unwrap() = Some(HashMap::new());
+    }
+
+    /// How many leads were noted so far.
+    pub(crate) fn noted_count(&self) -> usize {
+        self.state.arrivals.lock().unwrap().as_ref().map_or(0, HashMap::len)
     }
 
     /// What was noted.
     pub(crate) fn noted(&self) -> HashMap<String, Arrival> {
         self.state.arrivals.lock().unwrap().take().unwrap_or_default()
     }
+
+    /// Tells pushes apart from now on.
+    pub(crate) fn tell_apart(&self) {
+        *self.state.pushes.lock().unwrap() = Some(HashMap::new());
+    }
+
+    /// How many different pushes came, and how many came again.
+    pub(crate) fn told_apart(&self) -> (usize, usize) {
+        let pushes = self.state.pushes.lock().unwrap().take().unwrap_or_default();
+        (pushes.len(), pushes.values().map(|times| times - 1).sum())
+    }
 }
 
-async fn serve(mut stream: TcpStream, state: Arc<State>) {
-    stream.set_nodelay(true).unwrap();
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        state.connections.fetch_add(1, Ordering::Relaxed);
+        let (tls, state) = (tls.clone(), Arc::clone(&state));
+        connections.spawn(async move {
+            let Some(tls) = tls else { return serve(stream, state).await };
+            let Ok(stream) = tls.accept(stream).await else { return };
+            if stream.get_ref().1.handshake_kind() != Some(rustls::HandshakeKind::Resumed) {
+                state.handshakes.fetch_add(1, Ordering::Relaxed);
+            }
+            serve(stream, state).await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
     let mut buffer = Vec::with_capacity(16 * 1024);
-    while let Some((_, body)) = read_message(&mut stream, &mut buffer).await {
+    while let Some((head, body)) = read_message(&mut stream, &mut buffer).await {
+        let path = head.split(' ').nth(1).unwrap_or_default();
         state.count.fetch_add(1, Ordering::Relaxed);
         if let Some(arrivals) = state.arrivals.lock().unwrap().as_mut() {
             let arrival = Arrival { at: Instant::now(), wall: SystemTime::now() };
             arrivals.insert(uuid_in(&body), arrival);
+        }
+        if let Some(pushes) = state.pushes.lock().unwrap().as_mut() {
+            *pushes.entry((path.to_owned(), uuid_in(&body))).or_default() += 1;
+        }
+        if path.starts_with("/slow") {
+            let now = state.slow.fetch_add(1, Ordering::Relaxed) + 1;
+            state.slow_most.fetch_max(now, Ordering::Relaxed);
+            tokio::time::sleep(SLOW).await;
+            state.slow.fetch_sub(1, Ordering::Relaxed);
+        } else if path.starts_with("/hang") {
+            std::future::pending::<()>().await;
         }
         if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.is_err() {
             return;
@@ -96,7 +166,7 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
 }
 
 fn uuid_in(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
+    let text = String::from_utf8_lossy(&body[..body.len().min(1024)]);
     text.split_once(r#""uuid":""#).map(|(_, rest)| rest[..26].to_owned()).unwrap_or_default()
 }
 
@@ -128,7 +198,10 @@ impl Client {
 }
 
 /// Reads one message with its body; none if the peer closed.
-async fn read_message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
+async fn read_message(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Vec<u8>,
+) -> Option<(String, Vec<u8>)> {
     loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
@@ -142,6 +215,7 @@ async fn read_message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(S
                 buffer.drain(..end + 4 + length);
                 return Some((head, body));
             }
+            buffer.reserve(end + 4 + length - buffer.len());
         }
         if stream.read_buf(buffer).await.ok()? == 0 {
             return None;

@@ -1,35 +1,33 @@
-//! The daemon under load: a real child process with its own cluster, driven over its own interfaces.
+//! The daemons under load: real child processes with a cluster of their own, driven over their own interfaces.
 
 use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use leadline_tests::{ChildDaemon, Operator};
+use leadline_tests::{ChildDaemon, Operator, takes};
 use serde_json::json;
-use sqlx::{Connection, PgConnection};
-use tokio::{task::JoinSet, time::sleep};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::time::sleep;
 
-use super::{
-    baseline::lead,
-    cpu::{self, Cpu},
-    figures::Sample,
-    http::{Client, Receiver},
-};
+use super::cpu::{self, Cpu};
 
 /// What each integration may have in flight, so that the lane is not what limits a single one.
 pub(crate) const CONCURRENCY: u32 = 64;
 
-/// A daemon in release mode.
+/// A daemon with a private cluster, and others beside it on the same database.
 pub(crate) struct Leadline {
-    child: ChildDaemon,
+    daemons: Vec<ChildDaemon>,
 }
 
 /// Where leads of one company go in.
 pub(crate) struct Target {
-    key: String,
+    pub(crate) company: i64,
+    pub(crate) key: String,
+    /// The ids of its integrations.
+    pub(crate) integrations: Vec<String>,
 }
 
 /// What PostgreSQL has written.
@@ -38,126 +36,146 @@ pub(crate) struct Written {
     pub(crate) transactions: f64,
 }
 
-/// What a flood came to.
-pub(crate) struct Flood {
-    pub(crate) leads: usize,
-    pub(crate) drained: Duration,
-    accepted_in: Duration,
-    latency: Sample,
-}
-
-impl Flood {
-    pub(crate) fn leads_per_second(&self) -> f64 {
-        self.leads as f64 / self.accepted_in.as_secs_f64()
-    }
-
-    pub(crate) fn latency(&self, quantile: f64) -> f64 {
-        self.latency.quantile(quantile)
-    }
-}
-
-/// Milliseconds of a trickle.
-pub(crate) struct Latency {
-    pub(crate) accept: Sample,
-    pub(crate) post: Sample,
-    pub(crate) due: Sample,
-    /// From the answer to the sender to the arrival: below nothing where the push was faster.
-    pub(crate) answered: Sample,
-    pub(crate) leads: usize,
-}
-
 impl Leadline {
     pub(crate) async fn start(executable: &Path) -> Self {
-        let quiet = ["--log-level=warn,leadlined=info"];
-        Self { child: ChildDaemon::start_of(executable, None, &quiet, &[]).await }
+        Self::start_in(executable, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) async fn start_in(executable: &Path, env: &[(&str, &str)]) -> Self {
+        let mut args = vec!["--log-level=warn,leadlined=info"];
+        if takes(executable, "--admin-listen").await {
+            args.push("--admin-listen=127.0.0.1:0");
+        }
+        Self { daemons: vec![ChildDaemon::start_of(executable, None, &args, env).await] }
+    }
+
+    /// One more daemon on the same database.
+    pub(crate) async fn join(&mut self, executable: &Path) {
+        let url = format!("--database-url={}", self.database_url());
+        let key = format!("--master-key={}", self.daemons[0].dir().join("master.key").display());
+        let args = ["--log-level=warn,leadlined=info", &url, &key];
+        self.daemons.push(ChildDaemon::start_of(executable, None, &args, &[]).await);
     }
 
     pub(crate) async fn stop(mut self) {
-        assert_eq!(self.child.stop().await, Some(0));
+        // The last one is that whose cluster the others use.
+        while let Some(mut daemon) = self.daemons.pop() {
+            assert_eq!(daemon.stop().await, Some(0));
+        }
+    }
+
+    pub(crate) fn intakes(&self) -> Vec<SocketAddr> {
+        self.daemons.iter().map(ChildDaemon::intake).collect()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.daemons[0].socket()
+    }
+
+    pub(crate) async fn operator(&self) -> Operator {
+        Operator::new(self.channel().await)
     }
 
     /// The daemon's own database, found as an operator would: its socket's directory stands in the server's pid file.
     pub(crate) fn database_url(&self) -> String {
         let pid_file = fs::read_to_string(self.cluster().join("postmaster.pid")).unwrap();
         let socket_dir = pid_file.lines().nth(4).unwrap();
-        format!("postgres:///leadline?host={socket_dir}&user=leadline")
+        format!("postgres:///leadline?host={socket_dir}&user=leadline&application_name=bench")
+    }
+
+    pub(crate) async fn database(&self) -> PgConnection {
+        PgConnection::connect(&self.database_url()).await.unwrap()
+    }
+
+    /// A channel to the control API of the first daemon.
+    pub(crate) async fn channel(&self) -> tonic::transport::Channel {
+        self.daemons[0].control().await
+    }
+
+    /// Starts the first daemon anew, and lets its server log the plans of statements that take longer.
+    pub(crate) async fn explain(&mut self, slow: &str) {
+        let settings = [
+            "session_preload_libraries = auto_explain".to_owned(),
+            format!("auto_explain.log_min_duration = '{slow}'"),
+            "auto_explain.log_analyze = on".to_owned(),
+            "auto_explain.log_nested_statements = on".to_owned(),
+        ];
+        let mut database = self.database().await;
+        // The library must be there before what it is told is taken for a setting.
+        sqlx::raw_sql("LOAD 'auto_explain'").execute(&mut database).await.unwrap();
+        for setting in settings {
+            let sql = format!("ALTER DATABASE leadline SET {setting}");
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut database).await.unwrap();
+        }
+        self.daemons[0].kill().await;
+        self.daemons[0].restart().await;
+    }
+
+    /// What its server has logged.
+    pub(crate) fn server_log(&self) -> String {
+        let log = self.daemons[0].dir().join("server/server.log");
+        fs::read_to_string(&log).unwrap_or_else(|error| format!("{}: {error}", log.display()))
     }
 
     /// Bytes of WAL and transactions so far.
     pub(crate) async fn written(&self) -> Written {
-        let mut connection = PgConnection::connect(&self.database_url()).await.unwrap();
         let (wal, transactions) = sqlx::query_as(
             "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8, xact_commit::float8
              FROM pg_stat_database WHERE datname = current_database()",
         )
-        .fetch_one(&mut connection)
+        .fetch_one(&mut self.database().await)
         .await
         .unwrap();
         Written { wal, transactions }
     }
 
-    pub(crate) fn cpu(&self) -> Cpu {
-        cpu::usage(self.pid(), &self.cluster())
+    pub(crate) async fn cpu(&self) -> Cpu {
+        Cpu::now(&self.pids(), &self.cluster(), &self.database_url()).await
     }
 
+    /// How often the threads of daemons and cluster have woken so far.
+    pub(crate) fn wakeups(&self) -> (u64, u64) {
+        cpu::wakeups(&self.pids(), &self.cluster())
+    }
+
+    /// Resident memory of the first daemon.
     pub(crate) fn memory_mib(&self) -> f64 {
-        cpu::memory_mib(self.pid())
+        cpu::memory_mib(self.pids()[0]).unwrap()
     }
 
-    fn pid(&self) -> u32 {
-        self.child.pid().unwrap()
+    /// How long the slowest of a hundred claims takes lately, in milliseconds.
+    pub(crate) async fn claim_p99(&self) -> f64 {
+        let metrics = leadline_tests::http().get(self.daemons[0].admin_url("/metrics")).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let line = metrics.lines().find(|line| line.starts_with("leadline_claim_seconds{quantile=\"0.99\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map_or(f64::NAN, |it| it * 1e3)
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.daemons.iter().map(|daemon| daemon.pid().unwrap()).collect()
     }
 
     fn cluster(&self) -> PathBuf {
-        self.child.dir().join("postgres/data")
+        self.daemons[0].dir().join("postgres/data")
     }
 
-    /// A company with so many integrations, all at the receiver.
-    pub(crate) async fn company(&self, id: i64, fan_out: usize, receiver: SocketAddr) -> Target {
-        let operator = Operator::new(self.child.control().await);
+    /// A company whose integrations push to these addresses.
+    pub(crate) async fn company(&self, id: i64, urls: &[String], concurrency: u32) -> Target {
+        let operator = self.operator().await;
         let key = operator.company(id).await;
-        for n in 0..fan_out {
-            let url = format!("http://{receiver}/{n}");
-            operator.webhook(id, &format!("receiver {n}"), &url, json!({"concurrency": CONCURRENCY})).await;
+        let mut integrations = Vec::new();
+        for (n, url) in urls.iter().enumerate() {
+            let more = json!({ "concurrency": concurrency });
+            let created = operator.webhook(id, &format!("receiver {n}"), url, more).await;
+            integrations.push(created.integration.unwrap().id);
         }
-        Target { key }
+        Target { company: id, key, integrations }
     }
 
-    /// Posts new leads from closed-loop clients, then waits until all arrived.
-    pub(crate) async fn flood(
-        &self,
-        target: &Target,
-        clients: usize,
-        time: Duration,
-        receiver: &Receiver,
-    ) -> Flood {
-        let before = receiver.count();
-        let started = Instant::now();
-        let mut tasks = JoinSet::new();
-        for _ in 0..clients {
-            let (address, key) = (self.child.intake(), target.key.clone());
-            tasks.spawn(async move {
-                let mut client = Client::connect(address, "/v1/leads", &key).await;
-                let mut latencies = Vec::new();
-                while started.elapsed() < time {
-                    let body = lead(&ulid::Ulid::generate().to_string());
-                    let posted = Instant::now();
-                    assert_eq!(client.post(&body).await, 202);
-                    latencies.push(posted.elapsed().as_secs_f64() * 1e3);
-                }
-                latencies
-            });
-        }
-        let latencies: Vec<f64> = tasks.join_all().await.into_iter().flatten().collect();
-        let accepted_in = started.elapsed();
-        self.wait_until_drained().await;
-        let drained = started.elapsed();
-        assert!(receiver.count() > before, "nothing arrived");
-        Flood { leads: latencies.len(), drained, accepted_in, latency: Sample::new(latencies) }
-    }
-
-    async fn wait_until_drained(&self) {
-        let mut connection = PgConnection::connect(&self.database_url()).await.unwrap();
+    /// Waits until the queue is empty.
+    pub(crate) async fn wait_until_drained(&self) {
+        let mut connection = self.database().await;
         loop {
             let open: i64 =
                 sqlx::query_scalar("SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM claim)")
@@ -171,70 +189,16 @@ impl Leadline {
         }
     }
 
-    /// Posts at a steady rate, and compares each lead's times.
-    pub(crate) async fn trickle(
-        &self,
-        target: &Target,
-        rate: f64,
-        time: Duration,
-        receiver: &Receiver,
-    ) -> Latency {
-        receiver.note();
-        let started = Instant::now();
-        let mut tasks = JoinSet::new();
-        // One client in so many sends every so often, so that a slow answer delays nobody else's lead.
-        let clients = 50_u32;
-        for n in 0..clients {
-            let (address, key) = (self.child.intake(), target.key.clone());
-            let every = Duration::from_secs_f64(f64::from(clients) / rate);
-            tasks.spawn(async move {
-                let mut client = Client::connect(address, "/v1/leads", &key).await;
-                let mut next = started + every * n / clients;
-                let mut posts = Vec::new();
-                while next - started < time {
-                    tokio::time::sleep_until(next.into()).await;
-                    let uuid = ulid::Ulid::generate().to_string();
-                    let body = lead(&uuid);
-                    let posted = Instant::now();
-                    assert_eq!(client.post(&body).await, 202);
-                    posts.push((uuid, posted, posted.elapsed()));
-                    next += every;
-                }
-                posts
-            });
-        }
-        let posts: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
-        self.wait_until_drained().await;
-        let arrivals = receiver.noted();
-        let due = self.due_times().await;
-        let millis = |time: Duration| time.as_secs_f64() * 1e3;
-        let answered = posts.iter().map(|(uuid, posted, took)| {
-            let arrived = arrivals[uuid].at;
-            millis(arrived.saturating_duration_since(*posted)) - millis(*took)
-        });
-        let answered = Sample::new(answered.collect());
-        let post = posts.iter().map(|(uuid, posted, _)| millis(arrivals[uuid].at - *posted)).collect();
-        let due = due.into_iter().filter_map(|(uuid, due)| {
-            let arrived = arrivals.get(&uuid)?.wall.duration_since(std::time::UNIX_EPOCH).ok()?;
-            Some(arrived.as_secs_f64() * 1e3 - due)
-        });
-        Latency {
-            accept: Sample::new(posts.iter().map(|(_, _, took)| millis(*took)).collect()),
-            post: Sample::new(post),
-            due: Sample::new(due.collect()),
-            answered,
-            leads: posts.len(),
-        }
-    }
-
-    /// When each lead's delivery came to be due, in milliseconds since 1970.
-    async fn due_times(&self) -> Vec<(String, f64)> {
-        let mut connection = PgConnection::connect(&self.database_url()).await.unwrap();
+    /// When the deliveries of a company's leads came to be due, in milliseconds since 1970: those after a time.
+    pub(crate) async fn due_times(&self, company: i64, since: f64) -> Vec<(String, f64)> {
         sqlx::query_as(
             "SELECT l.uuid, extract(epoch FROM d.created_at)::float8 * 1000
-             FROM delivery d JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id",
+             FROM delivery d JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
+             WHERE d.company_id = $1 AND d.created_at > 'epoch'::timestamptz + $2 * interval '1 millisecond'",
         )
-        .fetch_all(&mut connection)
+        .bind(company)
+        .bind(since)
+        .fetch_all(&mut self.database().await)
         .await
         .unwrap()
     }

@@ -5,7 +5,7 @@
 mod harness;
 
 pub use harness::{
-    child::{ChildDaemon, leadline, leadlined},
+    child::{ChildDaemon, leadline, leadlined, takes},
     cli::{Cli, Ran},
     client::{control, http},
     daemon::Daemon,

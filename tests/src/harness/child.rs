@@ -206,7 +206,8 @@ async fn spawn(
     let mut command = command(executable, args, env);
     command.arg(format!("--intake-listen={intake}"));
     // Versions from before the setting are run beside this one by the benchmark.
-    if executable == leadlined() || takes(executable, "--admin-listen").await {
+    let is_given = args.iter().any(|arg| arg.starts_with("--admin-listen"));
+    if !is_given && (executable == leadlined() || takes(executable, "--admin-listen").await) {
         command.arg("--admin-listen=off");
     }
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -230,7 +231,8 @@ async fn spawn(
     panic!("leadlined ended before it was ready: {:?}", child.wait().await);
 }
 
-async fn takes(executable: &Path, setting: &str) -> bool {
+/// Whether an executable, which may be another version's, knows a setting.
+pub async fn takes(executable: &Path, setting: &str) -> bool {
     let help = Command::new(executable).arg("--help").output().await.unwrap();
     String::from_utf8_lossy(&help.stdout).contains(setting)
 }

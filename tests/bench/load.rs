@@ -1,0 +1,140 @@
+//! Load: clients that post without a pause, and others that post at a steady rate.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::{task::JoinSet, time::sleep};
+
+use super::{
+    baseline::{lead, long_lead},
+    figures::Sample,
+    http::{Client, Receiver},
+    leadline::{Leadline, Target},
+};
+
+/// What a flood came to.
+pub(crate) struct Flood {
+    pub(crate) leads: usize,
+    pub(crate) drained: Duration,
+    accepted_in: Duration,
+    latency: Sample,
+}
+
+impl Flood {
+    pub(crate) fn leads_per_second(&self) -> f64 {
+        self.leads as f64 / self.accepted_in.as_secs_f64()
+    }
+
+    pub(crate) fn latency(&self, quantile: f64) -> f64 {
+        self.latency.quantile(quantile)
+    }
+}
+
+/// Posts new leads of about so many bytes from closed-loop clients, shared among the daemons, then waits until all
+/// arrived.
+pub(crate) async fn flood(
+    leadline: &Leadline,
+    target: &Target,
+    clients: usize,
+    bytes: usize,
+    time: Duration,
+) -> Flood {
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for (_, address) in (0..clients).zip(leadline.intakes().into_iter().cycle()) {
+        let key = target.key.clone();
+        tasks.spawn(async move {
+            let mut client = Client::connect(address, "/v1/leads", &key).await;
+            let mut latencies = Vec::new();
+            while started.elapsed() < time {
+                let body = body(bytes);
+                let posted = Instant::now();
+                assert_eq!(client.post(&body).await, 202);
+                latencies.push(millis(posted.elapsed()));
+            }
+            latencies
+        });
+    }
+    let latencies: Vec<f64> = tasks.join_all().await.into_iter().flatten().collect();
+    let accepted_in = started.elapsed();
+    leadline.wait_until_drained().await;
+    let drained = started.elapsed();
+    Flood { leads: latencies.len(), drained, accepted_in, latency: Sample::new(latencies) }
+}
+
+fn body(bytes: usize) -> String {
+    let uuid = ulid::Ulid::generate().to_string();
+    if bytes > 2000 { long_lead(&uuid, bytes - 1000) } else { lead(&uuid) }
+}
+
+/// Milliseconds of a trickle.
+pub(crate) struct Latency {
+    pub(crate) accept: Sample,
+    pub(crate) post: Sample,
+    pub(crate) due: Sample,
+    /// From the answer to the sender to the arrival: below nothing where the push was faster.
+    pub(crate) answered: Sample,
+    pub(crate) leads: usize,
+}
+
+/// Posts at a steady rate to a company with one integration, and compares each lead's times.
+pub(crate) async fn trickle(
+    leadline: &Leadline,
+    target: &Target,
+    rate: f64,
+    time: Duration,
+    receiver: &Receiver,
+) -> Latency {
+    receiver.note();
+    let since = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    // One client in so many sends every so often, so that a slow answer delays nobody else's lead.
+    let clients = 50_u32;
+    for n in 0..clients {
+        let (address, key) = (leadline.intakes()[0], target.key.clone());
+        let every = Duration::from_secs_f64(f64::from(clients) / rate);
+        tasks.spawn(async move {
+            let mut client = Client::connect(address, "/v1/leads", &key).await;
+            let mut next = started + every * n / clients;
+            let mut posts = Vec::new();
+            while next - started < time {
+                tokio::time::sleep_until(next.into()).await;
+                let uuid = ulid::Ulid::generate().to_string();
+                let body = lead(&uuid);
+                let posted = Instant::now();
+                assert_eq!(client.post(&body).await, 202);
+                posts.push((uuid, posted, posted.elapsed()));
+                next += every;
+            }
+            posts
+        });
+    }
+    let posts: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    while receiver.noted_count() < posts.len() {
+        sleep(Duration::from_millis(20)).await;
+    }
+    // What they came to is written a moment later.
+    sleep(Duration::from_millis(100)).await;
+    let arrivals = receiver.noted();
+    let answered = posts.iter().map(|(uuid, posted, took)| {
+        let arrived = arrivals[uuid].at;
+        millis(arrived.saturating_duration_since(*posted)) - millis(*took)
+    });
+    let post = posts.iter().map(|(uuid, posted, _)| millis(arrivals[uuid].at - *posted));
+    let due = leadline.due_times(target.company, since).await;
+    let due = due.into_iter().filter_map(|(uuid, due)| {
+        let arrived = arrivals.get(&uuid)?.wall.duration_since(UNIX_EPOCH).ok()?;
+        Some(millis(arrived) - due)
+    });
+    Latency {
+        accept: Sample::new(posts.iter().map(|(_, _, took)| millis(*took)).collect()),
+        post: Sample::new(post.collect()),
+        due: Sample::new(due.collect()),
+        answered: Sample::new(answered.collect()),
+        leads: posts.len(),
+    }
+}
+
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

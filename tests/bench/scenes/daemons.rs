@@ -1,0 +1,54 @@
+//! Several daemons on one database: nothing twice, nothing lost, limits kept, and no slower than one.
+
+use std::path::Path;
+
+use super::load::{CLIENTS, SMALL};
+use crate::{
+    Options, Report,
+    http::Receiver,
+    leadline::{CONCURRENCY, Leadline},
+    load,
+};
+
+/// What the slow lane may have in flight.
+const LIMIT: usize = 4;
+
+pub(super) async fn share(executable: &Path, options: &Options, report: &mut Report) {
+    let mut alone = 0.0;
+    for count in [1, 2, 4] {
+        report.section(&format!("{count} daemons on one database, fan-out 5"));
+        let mut leadline = Leadline::start(executable).await;
+        while leadline.intakes().len() < count {
+            leadline.join(executable).await;
+        }
+        let receiver = Receiver::start().await;
+        let urls: Vec<_> = (0..5).map(|n| format!("http://{}/{n}", receiver.address())).collect();
+        let target = leadline.company(1, &urls, CONCURRENCY).await;
+        // A few leads beside the crowd for the lane with a limit: it takes its time.
+        let limited =
+            leadline.company(2, &[format!("http://{}/slow", receiver.address())], LIMIT as u32).await;
+        receiver.tell_apart();
+        let before = leadline.cpu().await;
+        let (run, few) = tokio::join!(
+            load::flood(&leadline, &target, CLIENTS, SMALL, options.time),
+            load::flood(&leadline, &limited, 1, SMALL, options.time / 10),
+        );
+        let used = leadline.cpu().await.since(&before);
+        let expected = run.leads * 5 + few.leads;
+        let rate = expected as f64 / run.drained.as_secs_f64();
+        let (different, again) = receiver.told_apart();
+        report.figure("deliveries", rate, "deliveries/s");
+        report.cpu(&used, expected as f64);
+        if count == 1 {
+            alone = rate;
+        }
+        report.figure("over one daemon's", rate / alone, "ratio");
+        report.figure("pushed twice", again as f64, "");
+        report.figure("lost", (expected - different) as f64, "");
+        let most = receiver.slow_most();
+        report.figure("most in flight of 4 that are allowed", most as f64, "");
+        assert_eq!((different, again), (expected, 0), "each exactly once");
+        assert!(most <= LIMIT, "{most} pushes at once where {LIMIT} are allowed");
+        leadline.stop().await;
+    }
+}

@@ -1,0 +1,36 @@
+//! What a daemon costs that has nothing to do.
+
+use std::{path::Path, time::Duration};
+
+use tokio::time::sleep;
+
+use crate::{Options, Report, http::Receiver, leadline::Leadline};
+
+const COMPANIES: i64 = 25;
+const INTEGRATIONS: usize = 20;
+
+/// 500 integrations, each of which has pushed once.
+pub(super) async fn rest(executable: &Path, options: &Options, report: &mut Report) {
+    report.section(&format!("{} integrations, nothing to do", COMPANIES * INTEGRATIONS as i64));
+    let leadline = Leadline::start(executable).await;
+    let receiver = Receiver::start().await;
+    for company in 1..=COMPANIES {
+        let url = |n| format!("http://{}/{company}/{n}", receiver.address());
+        let urls: Vec<_> = (0..INTEGRATIONS).map(url).collect();
+        let target = leadline.company(company, &urls, 4).await;
+        crate::load::flood(&leadline, &target, 1, 1000, Duration::from_millis(1)).await;
+    }
+    // Connections that nobody uses are closed, and the server has written what it does later.
+    sleep(Duration::from_secs(if options.is_short { 1 } else { 45 })).await;
+    let (before, woken) = (leadline.cpu().await, leadline.wakeups());
+    let time = options.time.max(Duration::from_secs(10)) * 3;
+    sleep(time).await;
+    let (used, (daemon, server)) = (leadline.cpu().await.since(&before), leadline.wakeups());
+    let seconds = time.as_secs_f64();
+    report.figure("CPU of leadlined", used.daemon / seconds * 100.0, "% of one");
+    report.figure("CPU of PostgreSQL", used.postgres() / seconds * 100.0, "% of one");
+    report.figure("wake-ups of leadlined", (daemon - woken.0) as f64 / seconds, "a second");
+    report.figure("wake-ups of PostgreSQL", (server - woken.1) as f64 / seconds, "a second");
+    report.figure("memory of leadlined", leadline.memory_mib(), "MiB");
+    leadline.stop().await;
+}

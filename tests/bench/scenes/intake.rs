@@ -1,0 +1,115 @@
+//! Leads in bulk: batches over HTTP, and files.
+
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
+
+use leadline_proto::v1;
+use leadline_tests::{leadline, request_id};
+use tokio::{process::Command, task::JoinSet, time::Instant};
+
+use crate::{
+    Options, Report,
+    baseline::lead,
+    cpu,
+    http::Receiver,
+    leadline::{CONCURRENCY, Leadline, Target},
+};
+
+/// How many batches are sent side by side.
+const BATCHES: usize = 4;
+
+/// A company whose five integrations are disabled.
+async fn disabled(leadline: &Leadline) -> Target {
+    let receiver = Receiver::start().await;
+    let urls: Vec<_> = (0..5).map(|n| format!("http://{}/{n}", receiver.address())).collect();
+    let target = leadline.company(1, &urls, CONCURRENCY).await;
+    for integration in &target.integrations {
+        let request = v1::DisableIntegrationRequest {
+            request_id: request_id(),
+            integration: integration.clone(),
+            ..Default::default()
+        };
+        leadline.operator().await.integrations().disable_integration(request).await.unwrap();
+    }
+    target
+}
+
+/// Batches of leads into disabled integrations.
+pub(super) async fn batch(executable: &Path, options: &Options, report: &mut Report) {
+    let leads = options.rows.unwrap_or(100_000) as usize;
+    report.section(&format!("{leads} leads in {BATCHES} batches, 5 disabled integrations"));
+    let server = Leadline::start(executable).await;
+    let target = disabled(&server).await;
+    let url = format!("http://{}/v1/leads/batch", server.intakes()[0]);
+    let bodies: Vec<String> = (0..BATCHES)
+        .map(|_| {
+            (0..leads / BATCHES).fold(String::new(), |mut body, _| {
+                body.push_str(&lead(&ulid::Ulid::generate().to_string()));
+                body.push('\n');
+                body
+            })
+        })
+        .collect();
+    let (before, started) = (server.cpu().await, Instant::now());
+    let mut tasks = JoinSet::new();
+    for body in bodies {
+        let request = leadline_tests::http()
+            .post(&url)
+            .bearer_auth(&target.key)
+            .header("content-type", "application/x-ndjson")
+            .header("prefer", "return=minimal")
+            .body(body);
+        tasks.spawn(async move {
+            let answer = request.send().await.unwrap().text().await.unwrap();
+            // A problem has a number there.
+            answer.lines().filter(|line| line.contains("\"status\":\"")).count()
+        });
+    }
+    let accepted: usize = tasks.join_all().await.into_iter().sum();
+    let (took, used) = (started.elapsed(), server.cpu().await.since(&before));
+    assert_eq!(accepted, leads / BATCHES * BATCHES, "every line is accepted");
+    report.figure("leads accepted", accepted as f64 / took.as_secs_f64(), "leads/s");
+    let per = 1000.0 / accepted as f64;
+    report.figure("CPU per 1000 leads", (used.daemon + used.postgres()) * per, "s");
+    report.figure("memory of leadlined", server.memory_mib(), "MiB");
+    server.stop().await;
+}
+
+/// A file of leads into disabled integrations, by the command that people use.
+pub(super) async fn import(executable: &Path, options: &Options, report: &mut Report) {
+    let rows = options.rows.unwrap_or(100_000);
+    report.section(&format!("a file of {rows} leads imported"));
+    let server = Leadline::start(executable).await;
+    let target = disabled(&server).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("leads.csv");
+    let mut text = String::from("name,email,phone,event_type,source_url\n");
+    for n in 0..rows {
+        writeln!(
+            text,
+            "Sarah Patel {n},sarah.{n}@example.com,+4477009{n:05},wedding,https://theoldbarn.example/book"
+        )
+        .unwrap();
+    }
+    fs::write(&file, text).unwrap();
+    let mut daemon_most = server.memory_mib();
+    let started = Instant::now();
+    let mut command = Command::new(leadline());
+    command.arg("--server").arg(format!("unix:{}", server.socket().display()));
+    command.args(["lead", "import", "--company", &target.company.to_string()]).arg(&file);
+    let mut child = command.kill_on_drop(true).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let (pid, mut most) = (child.id().unwrap(), 0.0_f64);
+    let status = loop {
+        match tokio::time::timeout(Duration::from_millis(100), child.wait()).await {
+            Ok(status) => break status.unwrap(),
+            Err(_) => {
+                most = most.max(cpu::memory_mib(pid).unwrap_or_default());
+                daemon_most = daemon_most.max(server.memory_mib());
+            }
+        }
+    };
+    assert!(status.success(), "the import failed");
+    report.figure("rows imported", rows as f64 / started.elapsed().as_secs_f64(), "rows/s");
+    report.figure("memory of leadline, at most", most, "MiB");
+    report.figure("memory of leadlined, at most", daemon_most, "MiB");
+    server.stop().await;
+}

@@ -1,0 +1,146 @@
+//! The main job: leads in, pushes out, as fast as it goes and at a steady rate.
+
+use std::{fs, path::Path, sync::Arc};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    Options, Report, baseline,
+    http::Receiver,
+    leadline::{CONCURRENCY, Leadline, Target},
+    load,
+};
+
+/// How many clients post without a pause.
+pub(super) const CLIENTS: usize = 32;
+/// The size of a lead as forms send it.
+pub(super) const SMALL: usize = 1000;
+const LARGE: usize = 20_000;
+
+/// Closed-loop clients at fan-out 1, 5 and 20, beside the floor of the same run.
+pub(super) async fn flood(executable: &Path, options: &Options, is_ours: bool, report: &mut Report) {
+    let leadline = Leadline::start(executable).await;
+    let receiver = Receiver::start().await;
+    report.section("Floor, measured in this run");
+    let insert = baseline::batched_insert(&leadline.database_url(), CLIENTS, options.time / 4).await;
+    report.figure("bare batched INSERT, lead-sized rows", insert, "rows/s");
+    let post = baseline::post_loop(receiver.address(), CLIENTS, options.time / 4).await;
+    report.figure("bare HTTP POST loop, the same body", post, "posts/s");
+    for (company, fan_out) in (1..).zip([1, 5, 20]) {
+        report.section(&format!("{CLIENTS} closed-loop clients, fan-out {fan_out}"));
+        let urls: Vec<_> = (0..fan_out).map(|n| format!("http://{}/{n}", receiver.address())).collect();
+        let target = leadline.company(company, &urls, CONCURRENCY).await;
+        let run = Run { leadline: &leadline, receiver: &receiver, target, bytes: SMALL, is_ours };
+        let (leads, deliveries) = run.measure(options, report).await;
+        report.figure("leads/s over bare INSERT rows/s", leads / insert, "ratio");
+        report.figure("deliveries/s over bare POST/s", deliveries / post, "ratio");
+    }
+    report.figure("memory of leadlined", leadline.memory_mib(), "MiB");
+    leadline.stop().await;
+}
+
+/// Large bodies, receivers behind TLS, receivers on many hosts: fan-out 5.
+pub(super) async fn variants(executable: &Path, options: &Options, is_ours: bool, report: &mut Report) {
+    let dir = tempfile::tempdir().unwrap();
+    let (trusted, tls) = certificate();
+    let file = dir.path().join("trusted.pem");
+    fs::write(&file, trusted).unwrap();
+    let env = [("SSL_CERT_FILE", file.to_str().unwrap())];
+    let leadline = Leadline::start_in(executable, &env).await;
+    for (company, (name, bytes, hosts, tls)) in (1..).zip([
+        ("bodies of 1 kB", SMALL, 1, None),
+        ("bodies of 20 kB", LARGE, 1, None),
+        ("receivers on 5 hosts", SMALL, 5, None),
+        ("receivers behind TLS", SMALL, 1, Some(tls)),
+    ]) {
+        report.section(&format!("{CLIENTS} closed-loop clients, fan-out 5, {name}"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let receiver = Receiver::start_on(hosts, tls).await;
+        let hosts = receiver.hosts().iter().cycle();
+        let urls: Vec<_> = (0..5).zip(hosts).map(|(n, host)| format!("{scheme}://{host}/{n}")).collect();
+        let target = leadline.company(company, &urls, CONCURRENCY).await;
+        let run = Run { leadline: &leadline, receiver: &receiver, target, bytes, is_ours };
+        run.measure(options, report).await;
+        if scheme == "https" {
+            report.figure("whole TLS handshakes", receiver.handshakes() as f64, "");
+        }
+        report.figure("memory of leadlined", leadline.memory_mib(), "MiB");
+    }
+    leadline.stop().await;
+}
+
+/// A certificate of 127.0.0.1, as text and at work.
+fn certificate() -> (String, TlsAcceptor) {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    (cert.pem(), TlsAcceptor::from(Arc::new(config)))
+}
+
+/// One flood and what is measured of it.
+struct Run<'a> {
+    leadline: &'a Leadline,
+    receiver: &'a Receiver,
+    target: Target,
+    bytes: usize,
+    is_ours: bool,
+}
+
+impl Run<'_> {
+    /// Gives leads and deliveries a second.
+    async fn measure(&self, options: &Options, report: &mut Report) -> (f64, f64) {
+        let Self { leadline, receiver, target, bytes, is_ours } = self;
+        let fan_out = target.integrations.len();
+        let (cpu, arrived, opened) = (leadline.cpu().await, receiver.count(), receiver.connections());
+        let written = leadline.written().await;
+        let run = load::flood(leadline, target, CLIENTS, *bytes, options.time).await;
+        let (used, after) = (leadline.cpu().await.since(&cpu), leadline.written().await);
+        let deliveries = (receiver.count() - arrived) as f64;
+        let opened = receiver.connections() - opened;
+        let rate = deliveries / run.drained.as_secs_f64();
+        let transactions = (after.transactions - written.transactions) / deliveries;
+        report.figure("leads accepted", run.leads_per_second(), "leads/s");
+        report.figure("deliveries, until the last arrived", rate, "deliveries/s");
+        report.figure("accept p50", run.latency(0.50), "ms");
+        report.figure("accept p99", run.latency(0.99), "ms");
+        report.cpu(&used, deliveries);
+        report.figure("WAL per delivery", (after.wal - written.wal) / deliveries, "bytes");
+        report.figure("transactions per 1000 deliveries", transactions * 1e3, "");
+        report.figure("connections that the receiver saw", opened as f64, "");
+        // What must be true at any speed.
+        if *is_ours {
+            let expected = (run.leads * fan_out) as f64;
+            assert!((deliveries - expected).abs() < 0.5, "{deliveries} arrived of {expected}");
+            let concurrency = fan_out * CONCURRENCY as usize;
+            assert!(opened <= concurrency, "{opened} connections for {concurrency} pushes at once");
+            assert!(transactions < 3.0, "{transactions} transactions for each delivery: nothing is batched");
+        }
+        (run.leads_per_second(), rate)
+    }
+}
+
+/// A steady 20, 100 and 1000 leads a second, fan-out 1.
+pub(super) async fn trickle(executable: &Path, options: &Options, report: &mut Report) {
+    let leadline = Leadline::start(executable).await;
+    let receiver = Receiver::start().await;
+    let urls = [format!("http://{}/", receiver.address())];
+    let target = leadline.company(1, &urls, CONCURRENCY).await;
+    load::trickle(&leadline, &target, 100.0, options.time / 10, &receiver).await;
+    for rate in [20.0, 100.0, 1000.0] {
+        report.section(&format!("{rate} leads/s, fan-out 1"));
+        let before = leadline.cpu().await;
+        let latency = load::trickle(&leadline, &target, rate, options.time, &receiver).await;
+        let used = leadline.cpu().await.since(&before);
+        report.latency(&latency);
+        report.cpu(&used, latency.leads as f64);
+    }
+    leadline.stop().await;
+}

@@ -1,0 +1,46 @@
+-- $leads leads of 20 companies, two deliveries and ten attempts each; one delivery in a hundred is dead.
+CREATE TEMP TABLE lane ON COMMIT DROP AS
+SELECT company_id, id, row_number() OVER (PARTITION BY company_id ORDER BY id) - 1 AS n FROM integration;
+
+CREATE TEMP TABLE made ON COMMIT DROP AS
+SELECT n, 1 + n % 20 AS company_id, at,
+    (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || substr(md5('lead ' || n), 1, 20))::uuid AS id,
+    gen_random_uuid() AS event_id,
+    (ARRAY['Sarah', 'Amelia', 'Oliver', 'Zoë', 'Harry', 'Isla', 'Noah', 'Priya', 'Tomasz', 'Grace'])[1 + n % 10] || ' '
+        || (ARRAY['Patel', 'Smith', 'Jones', 'Kowalska', 'Brown', 'Evans', 'Walker'])[1 + n / 10 % 7] || ' ' || to_hex(n) AS name
+FROM generate_series(1, $leads) n, LATERAL (SELECT now() - interval '5 days' * (1 - n / $leads::float8) AS at) t;
+
+INSERT INTO lead (company_id, id, uuid, event_id, digest, received_at)
+SELECT company_id, id, lpad(n::text, 26, '0'), event_id, sha256(n::text::bytea), at FROM made;
+INSERT INTO event (company_id, id, lead_id, kind, body)
+SELECT company_id, event_id, id, 'lead.created', convert_to(json_build_object('event', 'lead.created', 'lead',
+    json_build_object('uuid', n, 'name', name, 'email', 'lead.' || n || '@example.com', 'message', repeat('x', 600)),
+    'quote', json_build_object('total_pence', n % 1000000, 'currency', 'GBP'))::text, 'utf8') FROM made;
+INSERT INTO lead_person (company_id, lead_id, name, email, phone, folded)
+SELECT company_id, id, name, 'lead.' || n || '@example.com', '+447700' || lpad(n::text, 7, '0'),
+    E'\n' || lower(name) || E'\nlead.' || n || E'@example.com\n7700' || lpad(n::text, 7, '0') || E'\n' || n || E'\n' FROM made;
+
+INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, state, attempts, created_at, finished_at)
+SELECT m.company_id,
+    (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || substr(md5('delivery ' || m.n || ' ' || k), 1, 20))::uuid,
+    l.id, m.id, m.event_id, 'lead.created',
+    CASE WHEN (m.n + k) % 100 = 0 THEN 'dead' ELSE 'delivered' END, 5, at, at + interval '1 second'
+FROM made m CROSS JOIN generate_series(0, 1) k
+JOIN lane l ON l.company_id = m.company_id AND l.n = (m.n / 20 + k) % 5;
+INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error, since)
+SELECT company_id, integration_id, id, lead_id, 'dead', 'rejected', '422: no field called ' || ascii(substr(id::text, 36)) % 12, created_at
+FROM delivery WHERE state = 'dead';
+UPDATE integration_stat s SET dead = d.dead
+FROM (SELECT integration_id, count(*) AS dead FROM undelivered GROUP BY 1) d WHERE d.integration_id = s.integration_id;
+
+INSERT INTO attempt (company_id, integration_id, id, delivery_id, lead_id, event, number, trigger, delivered, class, error,
+    status_code, started_at, duration_ms, method, url, request_headers, response_headers, response_body, response_bytes,
+    config_version)
+SELECT company_id, integration_id,
+    (lpad(to_hex((extract(epoch FROM created_at) * 1000)::bigint + k), 12, '0') || substr(md5(id::text || k), 1, 20))::uuid,
+    id, lead_id, event, k, CASE WHEN k = 1 THEN 'first' ELSE 'retry' END, k = 5 AND state = 'delivered',
+    CASE WHEN k = 5 AND state = 'delivered' THEN NULL ELSE 'rejected' END,
+    CASE WHEN k = 5 AND state = 'delivered' THEN NULL ELSE '422: no field called x' END,
+    CASE WHEN k = 5 AND state = 'delivered' THEN 200 ELSE 422 END, created_at + k * interval '1 ms', 12, 'POST',
+    'https://crm.example/leads', '[["content-type","application/json"]]', '[["content-length","2"]]', 'ok', 2, 1
+FROM delivery CROSS JOIN generate_series(1, 5) k;

@@ -1,0 +1,38 @@
+//! What the benchmark does, a scene each.
+
+mod daemons;
+mod fair;
+mod idle;
+mod intake;
+mod load;
+mod triage;
+
+use std::path::Path;
+
+use super::{Options, Report};
+
+/// Plays a scene with daemons of its own. `is_ours`: it is held that it keeps to what must be true.
+pub(super) async fn play(
+    scene: &str,
+    executable: &Path,
+    options: &Options,
+    is_ours: bool,
+    report: &mut Report,
+) {
+    match scene {
+        "load" => load::flood(executable, options, is_ours, report).await,
+        "variants" => load::variants(executable, options, is_ours, report).await,
+        "trickle" => load::trickle(executable, options, report).await,
+        "fair" => fair::backlog(executable, options, report).await,
+        "hung" => fair::hung(executable, options, report).await,
+        "snapshot" => fair::snapshot(executable, options, report).await,
+        "triage" => triage::look(executable, options, report).await,
+        "idle" => idle::rest(executable, options, report).await,
+        "daemons" => daemons::share(executable, options, report).await,
+        "batch" => intake::batch(executable, options, report).await,
+        "import" => intake::import(executable, options, report).await,
+        other => panic!(
+            "there is no scene {other}: load, variants, trickle, fair, hung, snapshot, triage, idle, daemons, batch, import"
+        ),
+    }
+}

@@ -1,0 +1,152 @@
+//! What people look at, on a large database: lists, cards, failures and searches. Plans of what is slow are shown.
+
+use std::{path::Path, time::Duration};
+
+use leadline_proto::v1::{
+    self, activity_service_client::ActivityServiceClient, failure_service_client::FailureServiceClient,
+};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+use tokio::time::{Instant, sleep};
+use tonic::{Response, Status};
+
+use crate::{Options, Report, figures::Sample, leadline::Leadline, load::millis};
+
+/// How often each is looked at.
+const LOOKS: usize = 20;
+const COMPANIES: i64 = 20;
+/// What is slower is told with its plan.
+const SLOW: &str = "20ms";
+
+pub(super) async fn look(executable: &Path, options: &Options, report: &mut Report) {
+    let leads = options.rows.unwrap_or(100_000);
+    report.section(&format!("{leads} leads, {} attempts", leads * 10));
+    let mut leadline = Leadline::start(executable).await;
+    for company in 1..=COMPANIES {
+        let urls: Vec<_> = (0..5).map(|n| format!("http://127.0.0.1:9/{n}")).collect();
+        leadline.company(company, &urls, 4).await;
+    }
+    fill(&leadline, leads).await;
+    looks(&leadline, LOOKS, report).await;
+    // Once more with plans, which make every statement slower.
+    leadline.explain(SLOW).await;
+    looks(&leadline, 1, &mut Report::default()).await;
+    println!("\nPlans of what took longer than {SLOW}:\n{}", leadline.server_log());
+}
+
+async fn fill(leadline: &Leadline, leads: i64) {
+    let started = Instant::now();
+    let mut database = leadline.database().await;
+    let sql = include_str!("many.sql").replace("$leads", &leads.to_string());
+    let mut tx = database.begin().await.unwrap();
+    tx.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
+    tx.commit().await.unwrap();
+    database.execute("VACUUM ANALYZE").await.unwrap();
+    // The daemon names the causes of what died, a batch at a time.
+    let unnamed = "SELECT count(*) FROM undelivered WHERE cause_id IS NULL";
+    while sqlx::query_scalar::<_, i64>(unnamed).fetch_one(&mut database).await.unwrap() > 0 {
+        sleep(Duration::from_millis(200)).await;
+    }
+    database.execute("CHECKPOINT").await.unwrap();
+    println!("  filled in {:.0} s", started.elapsed().as_secs_f64());
+}
+
+/// Looks so often at each, and tells how long it took.
+async fn looks(leadline: &Leadline, times: usize, report: &mut Report) {
+    let operator = leadline.operator().await;
+    let mut deliveries = operator.deliveries();
+    let dead = v1::DeliveryFilter { states: vec!["dead".into()], ..Default::default() };
+    let page = deliveries.list_deliveries(listing(dead.clone())).await.unwrap().into_inner();
+    let one = page.deliveries[0].clone();
+    let uuid: ulid::Ulid =
+        sqlx::query_scalar::<_, uuid::Uuid>("SELECT id FROM lead ORDER BY id DESC OFFSET 7 LIMIT 1")
+            .fetch_one(&mut leadline.database().await)
+            .await
+            .unwrap()
+            .into();
+    let undelivered = v1::DeliveryFilter { undelivered: true, ..Default::default() };
+    let lane = v1::DeliveryFilter { integration: one.integration_id.clone(), ..Default::default() };
+    for (name, filter) in [("dead", dead), ("undelivered", undelivered), ("of an integration", lane)] {
+        let call = || async { operator.deliveries().list_deliveries(listing(filter.clone())).await };
+        timed(report, times, &format!("list of deliveries, {name}"), call).await;
+    }
+    timed(report, times, "card of a delivery", || async {
+        operator.deliveries().get_delivery(v1::GetDeliveryRequest { id: one.id.clone() }).await
+    })
+    .await;
+    for company in ["", "7"] {
+        let request = || v1::ListLeadsRequest { company: company.into(), ..Default::default() };
+        timed(report, times, &format!("list of leads{}", of(company)), || async {
+            operator.leads().list_leads(request()).await
+        })
+        .await;
+        let request = || v1::ListActivityRequest { company: company.into(), ..Default::default() };
+        timed(report, times, &format!("activity{}", of(company)), || async {
+            ActivityServiceClient::new(leadline.channel().await).list_activity(request()).await
+        })
+        .await;
+    }
+    timed(report, times, "card of a lead", || async {
+        operator.leads().get_lead(v1::GetLeadRequest { uuid: uuid.to_string(), company: String::new() }).await
+    })
+    .await;
+    let request =
+        || v1::ListAttemptsRequest { integration: one.integration_id.clone(), ..Default::default() };
+    timed(report, times, "attempts of an integration", || async {
+        operator.attempts().list_attempts(request()).await
+    })
+    .await;
+    timed(report, times, "failures", || async {
+        let request = v1::ListFailuresRequest::default();
+        FailureServiceClient::new(leadline.channel().await).list_failures(request).await
+    })
+    .await;
+    timed(report, times, "page of a company", || async {
+        operator.companies().get_company_page(v1::GetCompanyPageRequest { company: "7".into() }).await
+    })
+    .await;
+    timed(report, times, "integrations", || async {
+        operator.integrations().list_integrations(v1::ListIntegrationsRequest::default()).await
+    })
+    .await;
+    for (name, text) in [
+        ("one lead in a million", "lead.4242@"),
+        ("nobody", "quetzalcoatl"),
+        ("a name in ten", "sarah"),
+        ("two names", "sarah patel"),
+        ("everybody", "example.com"),
+        ("a few hundred", "patel 4f"),
+    ] {
+        for company in ["", "7"] {
+            let request = || v1::FindLeadsRequest { text: text.into(), company: company.into(), page: None };
+            timed(report, times, &format!("find {name}{}", of(company)), || async {
+                operator.leads().find_leads(request()).await
+            })
+            .await;
+        }
+    }
+}
+
+fn of(company: &str) -> &'static str {
+    if company.is_empty() { "" } else { " of a company" }
+}
+
+fn listing(filter: v1::DeliveryFilter) -> v1::ListDeliveriesRequest {
+    v1::ListDeliveriesRequest { filter: Some(filter), page: None }
+}
+
+async fn timed<T>(
+    report: &mut Report,
+    times: usize,
+    name: &str,
+    look: impl AsyncFn() -> Result<Response<T>, Status>,
+) {
+    let mut taken = Vec::new();
+    for _ in 0..times {
+        let started = Instant::now();
+        look().await.unwrap();
+        taken.push(millis(started.elapsed()));
+    }
+    let taken = Sample::new(taken);
+    report.figure(&format!("{name}, p50"), taken.quantile(0.5), "ms");
+    report.figure(&format!("{name}, p99"), taken.quantile(0.99), "ms");
+}
