@@ -207,6 +207,23 @@ impl IntegrationCache {
         }
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
-        Ok(Some(self.prepare(integration, Lasting::default(), self.others_until(id.1)).await))
+        pool.resize(policy.concurrency as usize);
+        PreparedIntegration { policy, template_weight, prepared, session, quota, pool, integration }
+    }
+
+    /// Compiles an integration, beside the async workers where its templates may take long.
+    async fn compile(
+        &self,
+        connector: &'static dyn Connector,
+        integration: &Integration,
+        template_weight: usize,
+    ) -> Result<Box<dyn Prepared>, Failure> {
+        let brand = integration.brand.as_deref().unwrap_or(&self.brand);
+        if is_light_to_prepare(template_weight) {
+            return connector.prepare(integration, brand);
+        }
+        let (company, integration, brand) = (integration.company, integration.clone(), brand.to_owned());
+        let prepared = self.compute.run(company, move || connector.prepare(&integration, &brand)).await;
+        prepared.unwrap_or_else(|error| Err(unrendered(Undone { error, has_begun: false })))
     }
 }
