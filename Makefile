@@ -1,4 +1,4 @@
-.PHONY: browser-check demo test bench bench-short bench-console dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
+.PHONY: browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
@@ -17,4 +17,7 @@ lint: ; SQLX_OFFLINE=true cargo clippy --workspace --all-targets -- -D warnings
 sqlx: ; scripts/sqlx
 doc: ; SQLX_OFFLINE=true cargo doc --workspace --no-deps
 bench: ; COMPARE=$(COMPARE) scripts/bench
+bench-fair: ; scripts/bench fair hung snapshot
+bench-triage: ; scripts/bench triage --rows 1000000
+figures: ; COMPARE=$(COMPARE) scripts/bench figures
 bench-short: ; SQLX_OFFLINE=true cargo test --locked --quiet --workspace --bench leadline -- --short

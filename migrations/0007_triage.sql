@@ -34,6 +34,9 @@ COMMENT ON COLUMN lead_person.email IS 'As in its current event; empty if absent
 COMMENT ON COLUMN lead_person.phone IS 'As in its current event; empty if absent';
 COMMENT ON COLUMN lead_person.folded IS 'What is searched: name without accents and case, e-mail address, digits of the phone number, uuid, a line each';
 
+-- What many have in common is looked for from the newest on, over all companies.
+CREATE INDEX lead_person_newest ON lead_person (lead_id);
+
 CREATE VIEW person AS
 SELECT company_id, lead_id, name, email, phone, folded FROM lead_person
 UNION ALL SELECT company_id, lead_id, name, email, phone, folded FROM lead_recent;

@@ -85,6 +85,12 @@ pub(in crate::store) async fn find_lead(
     }
 }
 
+/// A lead on a page.
+struct LeadKey {
+    company_id: i64,
+    id: Uuid,
+}
+
 impl Store {
     /// Whether a lead consents as it stands now; one that was erased does not.
     pub async fn consents(&self, company: CompanyId, lead: LeadId) -> Result<bool, Error> {
@@ -130,27 +136,52 @@ impl Store {
     ) -> Result<Vec<LeadView>, Refusal> {
         let mut db = self.pool.acquire().await?;
         let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
-        let rows = sqlx::query!(
-            r#"SELECT x.company_id AS "company_id!", x.id AS "id!"
-               FROM company c CROSS JOIN LATERAL (
-                   SELECT l.company_id, l.id
-                   FROM lead l CROSS JOIN LATERAL (
-                       SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
-                              count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
-                       FROM delivery WHERE company_id = l.company_id AND lead_id = l.id) d
-                   WHERE l.company_id = c.id AND ($2::uuid IS NULL OR l.id < $2)
-                     AND ($4::text IS NULL OR $4 = CASE WHEN d.delivered = 0 THEN 'unsynced'
-                         WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END)
-                   ORDER BY l.id DESC LIMIT $3) x
-               WHERE $1::bigint IS NULL OR c.id = $1
-               ORDER BY x.id DESC LIMIT $3"#,
-            company,
-            after.map(LeadId::uuid),
-            limit,
-            state,
-        )
-        .fetch_all(&mut *db)
-        .await?;
+        let after = after.map(LeadId::uuid);
+        let rows = match company {
+            Some(company) => {
+                sqlx::query_as!(
+                    LeadKey,
+                    "SELECT l.company_id, l.id
+                       FROM lead l CROSS JOIN LATERAL (
+                           SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
+                                  count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
+                           FROM delivery WHERE company_id = l.company_id AND lead_id = l.id) d
+                       WHERE l.company_id = $1 AND ($2::uuid IS NULL OR l.id < $2)
+                         AND ($4::text IS NULL OR $4 = CASE WHEN d.delivered = 0 THEN 'unsynced'
+                             WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END)
+                       ORDER BY l.id DESC LIMIT $3",
+                    company,
+                    after,
+                    limit,
+                    state,
+                )
+                .fetch_all(&mut *db)
+                .await?
+            }
+            // The events have the one index in which all companies' leads stand in one order: a page of it is read, not
+            // a page of each company. A lead names one event.
+            None => {
+                sqlx::query_as!(
+                    LeadKey,
+                    "SELECT l.company_id, l.id
+                       FROM event e
+                       JOIN lead l ON l.company_id = e.company_id AND l.id = e.lead_id AND l.event_id = e.id
+                       CROSS JOIN LATERAL (
+                           SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
+                                  count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
+                           FROM delivery WHERE company_id = l.company_id AND lead_id = l.id) d
+                       WHERE ($1::uuid IS NULL OR e.lead_id < $1)
+                         AND ($3::text IS NULL OR $3 = CASE WHEN d.delivered = 0 THEN 'unsynced'
+                             WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END)
+                       ORDER BY e.lead_id DESC LIMIT $2",
+                    after,
+                    limit,
+                    state,
+                )
+                .fetch_all(&mut *db)
+                .await?
+            }
+        };
         drop(db);
         // What is shown beside a lead is looked up for those of the page alone.
         let ids: Vec<_> = rows.into_iter().map(|row| (row.company_id, row.id)).collect();
