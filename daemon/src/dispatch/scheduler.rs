@@ -18,6 +18,8 @@ use crate::store::{
 /// How often it looks, at most and at least.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 const LOOK_MIN: Duration = Duration::from_millis(50);
+/// So many looks are left out after one that found nothing to do: jobs of this daemon's operators wake it.
+const RESTS: u32 = 3;
 /// So many lanes are looked after side by side, so that a slow one holds up no other. Each takes a connection.
 const TASKS_MAX: usize = 4;
 /// How often a part of the deliveries is looked at, and how long to rest once all were.
@@ -35,7 +37,8 @@ pub(super) struct Scheduler {
 impl Scheduler {
     /// Runs until told to stop.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut look = interval((self.sweep_interval / 4).clamp(LOOK_MIN, LOOK_MAX));
+        let every = (self.sweep_interval / 4).clamp(LOOK_MIN, LOOK_MAX);
+        let mut look = interval(every);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut mend = interval(MEND);
         mend.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,11 +57,13 @@ impl Scheduler {
                 _ = look.tick() => {}
                 () = hub.jobs.notified() => {}
             }
-            if let Err(error) = self.look_after(&stop).await {
-                tracing::warn!(
+            match self.look_after(&stop).await {
+                Ok(true) => {}
+                Ok(false) => look.reset_after(every * (1 + RESTS)),
+                Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the look for what to sweep failed; trying again"
-                );
+                ),
             }
         }
     }
@@ -94,11 +99,13 @@ impl Scheduler {
         }
     }
 
-    async fn look_after(&self, stop: &CancellationToken) -> Result<(), Error> {
+    /// Does what is to be done now. Answers whether there was anything.
+    async fn look_after(&self, stop: &CancellationToken) -> Result<bool, Error> {
         if !self.lease.is_trusted() {
-            return Ok(());
+            return Ok(true);
         }
         let tasks = self.store.tasks().await?;
+        let is_busy = !tasks.is_empty();
         let own = tasks.into_iter().filter(|task| self.lease.owns((task.company, task.integration)));
         let run = stream::iter(own).for_each_concurrent(TASKS_MAX, |task| async move {
             if stop.is_cancelled() {
@@ -110,7 +117,7 @@ impl Scheduler {
             }
         });
         run.await;
-        Ok(())
+        Ok(is_busy)
     }
 
     async fn run_task(&self, task: Task) -> Result<(), Error> {

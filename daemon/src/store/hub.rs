@@ -37,6 +37,8 @@ pub struct Hub {
     pub probes: Notify,
     /// A job waits.
     pub jobs: Notify,
+    /// Leads came in.
+    pub leads: Notify,
 }
 
 impl Hub {
@@ -47,7 +49,10 @@ impl Hub {
         // claim, and flushes wait for the same database.
         let (due, listener) = mpsc::unbounded_channel();
         let (changes, configs) = (broadcast::Sender::new(4096), broadcast::Sender::new(4096));
-        (Self { due, changes, configs, probes: Notify::new(), jobs: Notify::new() }, listener)
+        (
+            Self { due, changes, configs, probes: Notify::new(), jobs: Notify::new(), leads: Notify::new() },
+            listener,
+        )
     }
 
     /// Tells dispatch that lanes have deliveries due. Nobody listens while dispatch stops, and that is fine.

@@ -1,32 +1,47 @@
 //! What is done behind the flushes so that triage finds it: who new leads are is indexed, causes are named, and counts
 //! are compared with what they count.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, Store, lead::person::ensure_trigrams};
 
-/// How often it looks for what is new.
+/// How often it looks for what is new, at most, and where nobody told of anything.
 const LOOK: Duration = Duration::from_secs(1);
-/// After how many looks counts are compared, and the index is looked for: an hour's worth.
-const CHECK_EVERY: u32 = 3600;
+const REST: Duration = Duration::from_secs(30);
+/// How often counts are compared, and the index is looked for.
+const CHECK_EVERY: Duration = Duration::from_secs(3600);
 
 /// Tends to what triage reads, until stopped.
 pub async fn tend(store: Store, stop: CancellationToken) {
-    let mut looks = 0;
-    while stop.run_until_cancelled(round(&store, looks)).await.is_some() {
-        looks = (looks + 1) % CHECK_EVERY;
-        if stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
-            return;
+    let mut checked: Option<Instant> = None;
+    let mut changes = store.hub().watch();
+    let work = async {
+        loop {
+            let is_check = checked.is_none_or(|checked| checked.elapsed() >= CHECK_EVERY);
+            if is_check {
+                checked = Some(Instant::now());
+            }
+            // What was told until now, the look finds.
+            changes = changes.resubscribe();
+            round(&store, is_check).await;
+            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                () = store.hub().leads.notified() => {}
+                // Also that some were missed is news.
+                _ = changes.recv() => {}
+                () = tokio::time::sleep(REST) => {}
+            }
         }
-    }
+    };
+    stop.run_until_cancelled(work).await;
 }
 
 /// One look. A failure is tried again with the next.
-async fn round(store: &Store, looks: u32) {
+async fn round(store: &Store, is_check: bool) {
     let done = async {
-        if looks == 0 {
+        if is_check {
             ensure_trigrams(store).await?;
             let mended = store.check_causes().await?;
             if mended > 0 {

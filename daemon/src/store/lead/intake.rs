@@ -242,6 +242,7 @@ impl Store {
         let answer = timeout(self.silence_max, enqueue(&mut db, events)).await;
         let (flushed, hints) = heard(db, answer)?;
         self.hub.due(hints);
+        self.hub.leads.notify_one();
         Ok(flushed)
     }
 }
