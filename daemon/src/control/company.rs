@@ -6,6 +6,7 @@ use tonic::{Request, Response};
 
 use super::{Answer, Control, check, convert, words};
 use crate::{
+    connectors,
     domain::{ids::CompanyId, plan::UNCOUNTED},
     store::{
         company::Company,
@@ -176,7 +177,7 @@ async fn brand_fits(
         let known = problems(old);
         let broken: Vec<_> = problems(new).into_iter().filter(|problem| !known.contains(problem)).collect();
         if !broken.is_empty() {
-            clashes.push(format!("integration {:?} ({})", integration.name, broken.join("; ")));
+            clashes.push(format!("integration {:?} ({})", integration.name, connectors::told(&broken)));
         }
     }
     if clashes.is_empty() {

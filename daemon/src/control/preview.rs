@@ -78,7 +78,7 @@ impl Control {
             let brand = integration.brand.as_deref().unwrap_or(&self.brand);
             let problems = connector.check(&integration.config, &integration.mapping, &self.egress, brand);
             if !problems.is_empty() {
-                return check::invalid(problems.join("; "));
+                return check::invalid(connectors::told(&problems));
             }
         }
         Ok(integration)

@@ -9,7 +9,7 @@ use super::{
     probes,
 };
 use crate::{
-    connectors::Connector,
+    connectors::{self, Connector},
     domain::{
         ids::IntegrationId,
         integration::{Integration, ProbeKind, SigningSecret},
@@ -203,7 +203,7 @@ fn check_config(
     let brand = company.brand.as_deref().unwrap_or(&control.brand);
     let problems = connector.check(config, mapping, &control.egress, brand);
     if !problems.is_empty() {
-        return check::invalid(problems.join("; "));
+        return check::invalid(connectors::told(&problems));
     }
     // What depends on the payload shows only when it is put together as for a push; nothing is signed here.
     let trial = Integration {
