@@ -344,8 +344,14 @@ fn pure_crates_depend_on_nothing_that_does_io() {
 }
 
 /// How a setting would be looked up by the name of its key.
-const BY_KEY: [&str; 6] =
-    ["config[\"", "config.get(", "credentials[\"", "credentials.get(", "config.as_object(", "credentials.as_object("];
+const BY_KEY: [&str; 6] = [
+    "config[\"",
+    "config.get(",
+    "credentials[\"",
+    "credentials.get(",
+    "config.as_object(",
+    "credentials.as_object(",
+];
 
 #[test]
 fn connectors_read_their_settings_as_types() {
@@ -372,7 +378,8 @@ fn every_connector_has_the_same_rooms() {
     for folder in &folders {
         let manifest = fs::read_to_string(folder.join("mod.rs")).unwrap();
         let probe = manifest.contains("fn probes").then_some("probe");
-        let missing = ROOMS.into_iter().chain(probe).filter(|room| !folder.join(format!("{room}.rs")).is_file());
+        let missing =
+            ROOMS.into_iter().chain(probe).filter(|room| !folder.join(format!("{room}.rs")).is_file());
         findings.extend(missing.map(|room| format!("{} has no {room}.rs", folder.display())));
     }
     assert!(folders.len() >= 10, "the folders of the connectors are not found");

@@ -4,7 +4,10 @@
 
 use std::{env, fs, path::Path};
 
-use crate::{ALL, ConfigField, Connector, config::{Common, Kind, Settings as _}};
+use crate::{
+    ALL, ConfigField, Connector,
+    config::{Common, Kind, Settings as _},
+};
 
 const HEAD: &str = "## Config and credentials\n";
 
@@ -56,7 +59,8 @@ fn every_page_has_the_table_of_its_settings() {
     for connector in ALL {
         let name = connector.manifest().name;
         let file = pages.join(format!("{name}.md"));
-        let page = fs::read_to_string(&file).unwrap_or_else(|_| panic!("docs/connectors/{name}.md is missing"));
+        let page =
+            fs::read_to_string(&file).unwrap_or_else(|_| panic!("docs/connectors/{name}.md is missing"));
         let Some(start) = page.find(HEAD) else { panic!("docs/connectors/{name}.md has no section {HEAD}") };
         let rest = &page[start + HEAD.len()..];
         // What follows the tables, be it text of the section or the next one.
@@ -72,5 +76,8 @@ fn every_page_has_the_table_of_its_settings() {
             fs::write(&file, wanted).unwrap();
         }
     }
-    assert!(stale.is_empty(), "the tables of {stale:?} are stale: run with LEADLINE_WRITE_PAGES=1 and look at them");
+    assert!(
+        stale.is_empty(),
+        "the tables of {stale:?} are stale: run with LEADLINE_WRITE_PAGES=1 and look at them"
+    );
 }
