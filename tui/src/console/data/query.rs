@@ -144,6 +144,10 @@ pub struct Field {
     /// What holds if it is left out; empty for nothing.
     pub default: String,
     pub required: bool,
+    /// Whether what is typed is shown as dots.
+    pub secret: bool,
+    /// What it may be, where that is one of a few words.
+    pub words: Vec<String>,
 }
 
 /// The answer to a question.

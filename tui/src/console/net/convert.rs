@@ -333,8 +333,8 @@ pub(super) fn connector(it: v1::Connector) -> Connector {
 }
 
 fn field(it: v1::ConfigField) -> Field {
-    let v1::ConfigField { name, kind, help, default_value: default, required } = it;
-    Field { name, kind, help, default, required }
+    let v1::ConfigField { name, kind, help, default_value: default, required, secret, words } = it;
+    Field { name, kind, help, default, required, secret, words }
 }
 
 fn millis(span: Option<prost_types::Duration>) -> Option<u32> {

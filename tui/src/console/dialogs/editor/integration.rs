@@ -58,7 +58,7 @@ struct Entry {
 
 impl Drop for IntegrationForm {
     fn drop(&mut self) {
-        let secret = self.lines.iter_mut().filter(|line| line.part == Part::Credentials);
+        let secret = self.lines.iter_mut().filter(|line| line.field.secret || line.part == Part::Credentials);
         secret.for_each(|line| line.input.zeroize());
     }
 }
@@ -166,6 +166,8 @@ impl IntegrationForm {
             help: "What operators call it; unique within the company.".to_owned(),
             default: String::new(),
             required: true,
+            secret: false,
+            words: Vec::new(),
         };
         let entry = |part, field: &Field| Entry { part, field: field.clone(), input: Input::default() };
         let (needed, optional): (Vec<_>, Vec<_>) = connector.config.iter().partition(|field| field.required);
@@ -272,7 +274,7 @@ impl IntegrationForm {
         let mut spans = vec![theme.span(if is_at { Role::Strong } else { Role::Quiet }, label)];
         let room = width.saturating_sub(LABEL);
         let text = line.input.text();
-        if line.part == Part::Credentials {
+        if line.field.secret {
             spans.push(Span::raw(theme.pick("•", "*").repeat(text.chars().count().min(room))));
             if is_at {
                 spans.push(theme.span(Role::Selected, " "));
@@ -291,7 +293,11 @@ impl IntegrationForm {
     /// What the line under the cursor is.
     fn help(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
         let Some(line) = self.lines.get(self.at) else { return Vec::new() };
-        let kind = if line.field.kind == "text" { String::new() } else { format!(" ({})", line.field.kind) };
+        let kind = match (line.field.words.as_slice(), &*line.field.kind) {
+            ([], "text") => String::new(),
+            ([], kind) => format!(" ({kind})"),
+            (words, _) => format!(" ({})", words.join(" | ")),
+        };
         let mut lines = fitted(&format!("{}{kind}", line.field.help), Role::Quiet, width, 3, theme);
         lines.push(Line::default());
         lines
