@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use futures::future::LocalBoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret as _;
 use sqlx::{PgPool, postgres::PgConnectOptions};
@@ -60,8 +61,15 @@ pub struct Running {
     _data: DataDir,
 }
 
-/// Starts a daemon. When this returns, it takes leads in, pushes them and answers operators.
-pub async fn start(config: Config) -> anyhow::Result<Running> {
+/// Starts a daemon. When this resolves, it takes leads in, pushes them and answers operators.
+///
+/// Boxed here, the daemon is compiled with this library: an `async fn` would be compiled anew with whatever awaits it.
+#[must_use]
+pub fn start(config: Config) -> LocalBoxFuture<'static, anyhow::Result<Running>> {
+    Box::pin(start_parts(config))
+}
+
+async fn start_parts(config: Config) -> anyhow::Result<Running> {
     let metrics = telemetry::recorder()?;
     let data = DataDir::open(&config.data_dir)?;
     // Taken before the database is started, which takes a second, so that a port in use is told at once.

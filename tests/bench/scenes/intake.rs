@@ -23,11 +23,8 @@ async fn disabled(leadline: &Leadline) -> Target {
     let urls: Vec<_> = (0..5).map(|n| format!("http://{}/{n}", receiver.address())).collect();
     let target = leadline.company(1, &urls, CONCURRENCY).await;
     for integration in &target.integrations {
-        let request = v1::DisableIntegrationRequest {
-            request_id: request_id(),
-            integration: integration.clone(),
-            ..Default::default()
-        };
+        let request =
+            v1::DisableIntegrationRequest { request_id: request_id(), integration: integration.clone() };
         leadline.operator().await.integrations().disable_integration(request).await.unwrap();
     }
     target

@@ -1,9 +1,9 @@
--- $leads leads of 20 companies, two deliveries and ten attempts each; one delivery in a hundred is dead.
+-- $leads leads of 50 companies, two deliveries and ten attempts each; one delivery in a hundred is dead.
 CREATE TEMP TABLE lane ON COMMIT DROP AS
 SELECT company_id, id, row_number() OVER (PARTITION BY company_id ORDER BY id) - 1 AS n FROM integration;
 
 CREATE TEMP TABLE made ON COMMIT DROP AS
-SELECT n, 1 + n % 20 AS company_id, at,
+SELECT n, 1 + n % 50 AS company_id, at,
     (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || substr(md5('lead ' || n), 1, 20))::uuid AS id,
     gen_random_uuid() AS event_id,
     (ARRAY['Sarah', 'Amelia', 'Oliver', 'Zoë', 'Harry', 'Isla', 'Noah', 'Priya', 'Tomasz', 'Grace'])[1 + n % 10] || ' '
@@ -26,7 +26,7 @@ SELECT m.company_id,
     l.id, m.id, m.event_id, 'lead.created',
     CASE WHEN (m.n + k) % 100 = 0 THEN 'dead' ELSE 'delivered' END, 5, at, at + interval '1 second'
 FROM made m CROSS JOIN generate_series(0, 1) k
-JOIN lane l ON l.company_id = m.company_id AND l.n = (m.n / 20 + k) % 5;
+JOIN lane l ON l.company_id = m.company_id AND l.n = (m.n / 50 + k) % 5;
 INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error, since)
 SELECT company_id, integration_id, id, lead_id, 'dead', 'rejected', '422: no field called ' || ascii(substr(id::text, 36)) % 12, created_at
 FROM delivery WHERE state = 'dead';

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use leadline_proto::v1::{
     self, activity_service_client::ActivityServiceClient, failure_service_client::FailureServiceClient,
 };
+use leadline_tests::Operator;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use tokio::time::{Instant, sleep};
 use tonic::{Response, Status};
@@ -13,7 +14,7 @@ use crate::{Options, Report, figures::Sample, leadline::Leadline, load::millis};
 
 /// How often each is looked at.
 const LOOKS: usize = 20;
-const COMPANIES: i64 = 20;
+const COMPANIES: i64 = 50;
 /// What is slower is told with its plan.
 const SLOW: &str = "20ms";
 
@@ -108,6 +109,10 @@ async fn looks(leadline: &Leadline, times: usize, report: &mut Report) {
         operator.integrations().list_integrations(v1::ListIntegrationsRequest::default()).await
     })
     .await;
+    searches(&operator, times, report).await;
+}
+
+async fn searches(operator: &Operator, times: usize, report: &mut Report) {
     for (name, text) in [
         ("one lead in a million", "lead.4242@"),
         ("nobody", "quetzalcoatl"),
