@@ -171,9 +171,9 @@ async fn two_that_remove_an_integration_leave_nothing_behind() {
         scene.wait_for_lock().await;
         other.commit().await.unwrap();
     };
-    let (gone, ()) = tokio::join!(remove, rest);
-    assert_eq!(gone, 0, "a delivery was left behind for good");
-    assert_eq!(scene.store.finish_deletions().await.unwrap(), 1);
+    let (left, ()) = tokio::join!(remove, rest);
+    assert_eq!(left, 1, "a delivery was left behind for good");
+    assert_eq!(scene.store.finish_deletions().await.unwrap(), 0);
     assert!(scene.holds("SELECT NOT EXISTS (SELECT FROM delivery)").await);
 }
 
