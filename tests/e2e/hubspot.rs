@@ -15,7 +15,7 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{Scene, class_and_error, statuses};
+use super::vendors::{PATIENCE, Scene, class_and_error, patience, statuses};
 
 const CREATE: &str = "POST /crm/objects/2026-03/contacts";
 const UPSERT: &str = "PATCH /crm/objects/2026-03/contacts";
@@ -29,7 +29,7 @@ async fn scene(mapping: Value) -> (Fake<Hubspot>, Pushing) {
 
 fn pushing(fake: &Fake<Hubspot>, credentials: Value, mapping: Value) -> Pushing {
     let config = json!({ "base_url": fake.url() });
-    Pushing::new("hubspot", config, credentials, mapping, Duration::from_millis(400))
+    Pushing::new("hubspot", config, credentials, mapping, PATIENCE)
 }
 
 fn counts(fake: &Fake<Hubspot>) -> (usize, usize) {
@@ -46,6 +46,7 @@ async fn any_fault_at_any_call_leaves_one_contact_and_one_note() {
         for fault in &faults {
             let (fake, mut pushing) = scene(json!({})).await;
             fake.fault(call, fault.clone());
+            pushing.timeout = patience(fault);
             let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
             let outcome = pushing.deliver(&mut bringing, 4).await;
             assert_eq!(outcome, Outcome::Delivered, "{call} {fault:?}");
