@@ -47,7 +47,14 @@ async fn post_leads(
                 }
                 n += 1;
             }
-            _ => tokio::task::yield_now().await,
+            _ => {
+                let ready = client.get(url.replace("/v1/leads", "/readyz"));
+                wait_until("another daemon takes leads in", async || {
+                    let answer = ready.try_clone().unwrap().timeout(Duration::from_secs(5)).send().await;
+                    answer.is_ok_and(|answer| answer.status().is_success())
+                })
+                .await;
+            }
         }
     }
 }

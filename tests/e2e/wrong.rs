@@ -330,9 +330,7 @@ impl Scene {
         wait_until("nothing is under way", async || {
             let idle = "SELECT NOT EXISTS (SELECT FROM probe) AND NOT EXISTS (SELECT FROM claim)
                         AND NOT EXISTS (SELECT FROM job WHERE state = 'running')
-                        AND NOT EXISTS (SELECT FROM integration WHERE deleted_at IS NOT NULL)
-                        AND NOT EXISTS (SELECT FROM lead_recent)
-                        AND NOT EXISTS (SELECT FROM undelivered WHERE state = 'dead' AND cause_id IS NULL)";
+                        AND NOT EXISTS (SELECT FROM integration WHERE deleted_at IS NOT NULL)";
             sqlx::query_scalar(idle).fetch_one(&self.pool).await.unwrap()
         })
         .await;
@@ -409,12 +407,13 @@ fn complaint(answer: Result<(), Status>) -> Option<String> {
     (!REFUSALS.contains(&status.code()) || !is_clear).then(|| format!("{:?}: {line:.300}", status.code()))
 }
 
-#[tokio::test]
-async fn wrong_values_in_any_field_are_refused_and_change_nothing() {
+/// Calls each method of a part of the API with wrong values in each of its fields.
+async fn try_wrong_values(part: usize) {
     let scene = Scene::start().await;
     let (mut findings, mut closed) = (Vec::new(), Vec::new());
     let mut before = scene.contents().await;
-    for method in scene.api.methods() {
+    let methods = scene.api.methods();
+    for method in methods.iter().skip(part).step_by(PARTS) {
         let mut accepted = 0;
         for (path, field) in scene.api.fields(&method.request) {
             let mut applied = 0;
@@ -422,7 +421,7 @@ async fn wrong_values_in_any_field_are_refused_and_change_nothing() {
             for (what, value) in scene.wrong(field.r#type()) {
                 let many = what == "unknown" && field.label() == Label::Repeated;
                 let values = vec![value; if many { 10_001 } else { 1 }];
-                let answer = scene.call(&method, scene.request(&method, &path, &values)).await;
+                let answer = scene.call(method, scene.request(method, &path, &values)).await;
                 applied += usize::from(answer.is_ok());
                 if field.name() == "request_id" && what == "taken" {
                     let told = answer.as_ref().expect_err(&place).message();
@@ -441,13 +440,32 @@ async fn wrong_values_in_any_field_are_refused_and_change_nothing() {
             accepted += applied;
         }
         // Something is carried out, or what was refused above says nothing.
-        if scene.call(&method, scene.request(&method, &[], &[])).await.is_err() && accepted == 0 {
+        if scene.call(method, scene.request(method, &[], &[])).await.is_err() && accepted == 0 {
             closed.push(method.name().to_owned());
         }
         before = scene.contents().await;
     }
     assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
     // A webhook has no fields to compare with and no login.
-    assert_eq!(closed, ["CheckIntegration", "SetCredentials"]);
+    closed.retain(|method| !["CheckIntegration", "SetCredentials"].contains(&method.as_str()));
+    assert!(closed.is_empty(), "nothing is carried out of {closed:?}");
     scene.end().await;
+}
+
+/// So many tests share the API, each with a scene of its own: one alone would take longer than all others.
+const PARTS: usize = 3;
+
+#[tokio::test]
+async fn wrong_values_in_any_field_are_refused_and_change_nothing() {
+    try_wrong_values(0).await;
+}
+
+#[tokio::test]
+async fn wrong_values_in_any_field_of_other_calls_are_refused_and_change_nothing() {
+    try_wrong_values(1).await;
+}
+
+#[tokio::test]
+async fn wrong_values_in_any_field_of_the_remaining_calls_are_refused_and_change_nothing() {
+    try_wrong_values(2).await;
 }
