@@ -323,6 +323,7 @@ async fn tests_and_retries_wait_for_the_outcome() {
     let tested = cli.run(&["integration", "test", "hook", "-o", "json"]).await;
     assert_eq!(outcome(&tested), (1, json!("failed"), json!(422)));
 
+    scene.daemon.database().settled().await;
     let stuck = cli.json(&["delivery", "list", "--undelivered"]).await;
     assert_eq!((&stuck[0]["state"], &stuck[0]["attempts"]), (&json!("dead"), &json!(2)));
     let plan = cli.json(&["delivery", "retry", "--integration", "hook", "--dry-run"]).await;

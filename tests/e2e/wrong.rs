@@ -6,7 +6,6 @@ use leadline_tests::{Daemon, Operator, post_lead, request_id, wait_until};
 use leadlined::domain::cause::CauseId;
 use prost::{
     Message as _,
-    bytes::{Buf as _, BufMut as _},
     encoding::{WireType, encode_key, encode_varint},
 };
 use prost_types::{
@@ -15,12 +14,11 @@ use prost_types::{
 };
 use serde_json::json;
 use sqlx::PgPool;
-use tonic::{
-    Code, Request, Status,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::Channel,
-};
+use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
+
+mod raw;
+
+pub(crate) use raw::Raw;
 
 /// Of these two a request has one.
 const EITHER: [[&str; 2]; 5] = [
@@ -33,45 +31,6 @@ const EITHER: [[&str; 2]; 5] = [
 
 /// Calls after which the others would find nothing any more.
 const LAST: [&str; 2] = ["Delete", "Erase"];
-
-/// Messages as they are on the wire: what is sent is made here, what comes back is not read.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = ();
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, message: Vec<u8>, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        into.put_slice(&message);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = ();
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
-        from.advance(from.remaining());
-        Ok(Some(()))
-    }
-}
 
 /// A value of a field as it is on the wire.
 #[derive(Clone)]
@@ -113,16 +72,16 @@ impl Api {
         messages.find(|message| message.name() == name).unwrap()
     }
 
-    /// Every method, those that take things away last.
-    fn methods(&self) -> Vec<Method> {
+    /// Every method of a part of the services, those that take things away last.
+    fn methods(&self, part: usize) -> Vec<Method> {
+        let services =
+            self.files.file.iter().flat_map(|file| file.service.iter().map(move |service| (file, service)));
         let mut methods = Vec::new();
-        for file in &self.files.file {
-            for service in &file.service {
-                methods.extend(service.method.iter().map(|method| Method {
-                    path: format!("/{}.{}/{}", file.package(), service.name(), method.name()),
-                    request: self.message(method.input_type()).clone(),
-                }));
-            }
+        for (file, service) in services.skip(part).step_by(PARTS) {
+            methods.extend(service.method.iter().map(|method| Method {
+                path: format!("/{}.{}/{}", file.package(), service.name(), method.name()),
+                request: self.message(method.input_type()).clone(),
+            }));
         }
         methods.sort_by_key(Method::is_last);
         methods
@@ -412,8 +371,7 @@ async fn try_wrong_values(part: usize) {
     let scene = Scene::start().await;
     let (mut findings, mut closed) = (Vec::new(), Vec::new());
     let mut before = scene.contents().await;
-    let methods = scene.api.methods();
-    for method in methods.iter().skip(part).step_by(PARTS) {
+    for method in &scene.api.methods(part) {
         let mut accepted = 0;
         for (path, field) in scene.api.fields(&method.request) {
             let mut applied = 0;
@@ -452,7 +410,7 @@ async fn try_wrong_values(part: usize) {
     scene.end().await;
 }
 
-/// So many tests share the API, each with a scene of its own: one alone would take longer than all others.
+/// So many tests share the services, each with a scene of its own: one alone would take longer than all others.
 const PARTS: usize = 3;
 
 #[tokio::test]
@@ -461,11 +419,11 @@ async fn wrong_values_in_any_field_are_refused_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn wrong_values_in_any_field_of_other_calls_are_refused_and_change_nothing() {
+async fn wrong_values_in_any_field_of_other_services_are_refused_and_change_nothing() {
     try_wrong_values(1).await;
 }
 
 #[tokio::test]
-async fn wrong_values_in_any_field_of_the_remaining_calls_are_refused_and_change_nothing() {
+async fn wrong_values_in_any_field_of_the_remaining_services_are_refused_and_change_nothing() {
     try_wrong_values(2).await;
 }

@@ -116,20 +116,30 @@ impl Database {
         Self { url, options: self.options.clone().socket(dir), reader: Arc::default(), ..self.clone() }
     }
 
-    /// Everything that operators and senders can change, as one text: equal texts mean that nothing changed. What the
-    /// daemon does by itself behind a flush is waited for: persons move, causes and amounts are named.
-    pub async fn contents(&self) -> String {
+    /// Waits until nothing is left of what the daemon does by itself behind a flush: persons move, causes are named.
+    pub async fn settled(&self) {
         let mut kept = self.reader.lock().await;
-        let reader = match kept.take() {
-            Some(open) => kept.insert(open),
-            None => kept.insert(self.options.connect().await.unwrap()),
-        };
+        let reader = self.reader(&mut kept).await;
         wait_until("nothing is left to be done behind the flushes", async || {
             let settled = "SELECT NOT EXISTS (SELECT FROM lead_recent)
                            AND NOT EXISTS (SELECT FROM undelivered WHERE state = 'dead' AND cause_id IS NULL)";
             sqlx::query_scalar(settled).fetch_one(&mut *reader).await.unwrap()
         })
         .await;
+    }
+
+    async fn reader<'a>(&self, kept: &'a mut Option<PgConnection>) -> &'a mut PgConnection {
+        match kept.take() {
+            Some(open) => kept.insert(open),
+            None => kept.insert(self.options.connect().await.unwrap()),
+        }
+    }
+
+    /// Everything that operators and senders can change, as one text: equal texts mean that nothing changed.
+    pub async fn contents(&self) -> String {
+        self.settled().await;
+        let mut kept = self.reader.lock().await;
+        let reader = self.reader(&mut kept).await;
         let tables = CONTENTS.map(|table| {
             format!("(SELECT '{table}: ' || coalesce(string_agg(t::text, ';' ORDER BY t::text), '') FROM {table} t)")
         });
@@ -165,7 +175,7 @@ impl Database {
 
     /// A pool to look into it with. Connections belong to the test's runtime, so each test opens its own.
     pub async fn pool(&self) -> PgPool {
-        PgPool::connect_with(self.options.clone()).await.unwrap()
+        PgPool::connect_lazy_with(self.options.clone())
     }
 }
 
