@@ -1,18 +1,16 @@
 //! The three ways to log in to Salesforce that need nobody at a screen.
 
 use http::Method;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::LOGIN_URL;
-use crate::{Request, config};
+use crate::{Request, config, oauth};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// Salesforce takes assertions that run out within three minutes or so.
 const ASSERTION_SECONDS: i64 = 180;
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// What we log in with.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ impl Login {
         let secret = read("client_secret");
         let grant = match (read("private_key"), read("refresh_token"), secret) {
             (Some(key), _, _) => {
-                encoding_key(&key)?;
+                oauth::check_key(&key)?;
                 let username = config::text(credentials, "username")
                     .ok_or("username is required with private_key: the user that it logs in")?;
                 Grant::Key { key, username: username.trim().to_owned() }
@@ -86,25 +84,13 @@ impl Login {
             Grant::Key { key, username } => {
                 let claims = json!({ "iss": client_id, "sub": username, "aud": audience,
                     "exp": now + ASSERTION_SECONDS });
-                let assertion = signed(key, &claims).map_err(|problem| {
+                let assertion = oauth::assertion(key, None, &claims).map_err(|problem| {
                     Failure::new(FailureClass::Credentials, format!("salesforce: {problem}"))
                 })?;
-                request.secret_form(&[("grant_type", JWT_BEARER), ("assertion", &assertion)])
+                request.secret_form(&[("grant_type", oauth::JWT_BEARER), ("assertion", &assertion)])
             }
         })
     }
-}
-
-fn signed(key: &SecretString, claims: &Value) -> Result<String, String> {
-    jsonwebtoken::encode(&Header::new(Algorithm::RS256), claims, &encoding_key(key)?)
-        .map_err(|_| "private_key cannot sign".to_owned())
-}
-
-/// Keys often come through shells and JSON with their lines joined by `\n`.
-fn encoding_key(key: &SecretString) -> Result<EncodingKey, String> {
-    let pem = key.expose_secret().replace("\\n", "\n");
-    EncodingKey::from_rsa_pem(pem.as_bytes())
-        .map_err(|_| "private_key must be an RSA key in PEM, from its BEGIN line to its END line".to_owned())
 }
 
 /// Where to log in.
