@@ -12,16 +12,20 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::Lit;
 
 /// Where refusals are made.
-const PLACES: [&str; 18] = [
+const PLACES: [&str; 22] = [
     "daemon/src/config.rs",
     // What is refused on save; what pushes and probes come to is told by their attempts.
+    "daemon/connectors/src/brevo/config.rs",
+    "daemon/connectors/src/discord/config.rs",
     "daemon/connectors/src/email/message.rs",
+    "daemon/connectors/src/google_sheets/config.rs",
     "daemon/connectors/src/hook_url.rs",
     "daemon/connectors/src/pipedrive.rs",
     "daemon/connectors/src/rest/auth.rs",
     "daemon/connectors/src/rest/settings.rs",
     "daemon/connectors/src/salesforce.rs",
     "daemon/connectors/src/slack.rs",
+    "daemon/connectors/src/teams/config.rs",
     "daemon/connectors/src/webhook/settings.rs",
     "daemon/connectors/src/webhook/url.rs",
     "daemon/src/control/",

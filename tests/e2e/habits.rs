@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use leadline_fakes::{
-    Fake, hubspot::Hubspot, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce, sample_lead,
+    Fake, brevo::Brevo, hubspot::Hubspot, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce,
+    sample_lead,
 };
 use leadline_tests::{Bringing, Cli, Daemon, Database, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::vendors::class_and_error;
 
-const CRMS: [&str; 4] = ["hubspot", "mailchimp", "pipedrive", "salesforce"];
+const CRMS: [&str; 5] = ["brevo", "hubspot", "mailchimp", "pipedrive", "salesforce"];
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A lead of somebody, under a uuid of its own.
@@ -39,6 +40,19 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
         [first, last].into_iter().flatten().collect::<Vec<_>>().join(" ")
     };
     match crm {
+        "brevo" => {
+            let (fake, mut pushing) = brevo().await;
+            for lead in leads {
+                push(&mut pushing, lead).await;
+            }
+            fake.with(|brevo| {
+                let told = brevo.contacts.values().map(|contact| {
+                    let text = |key: &str| contact.attributes.get(key).and_then(Value::as_str);
+                    (whole(text("FIRSTNAME"), text("LASTNAME")), text("SMS").unwrap_or_default().to_owned())
+                });
+                told.collect()
+            })
+        }
         "hubspot" => {
             let (fake, mut pushing) = hubspot().await;
             for lead in leads {
@@ -92,6 +106,14 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
             })
         }
     }
+}
+
+async fn brevo() -> (Fake<Brevo>, Pushing) {
+    let fake = Fake::start(Brevo::default()).await.unwrap();
+    let key = fake.with(|vendor| vendor.api_key.clone());
+    let config = json!({ "base_url": fake.url(), "list_ids": "3" });
+    let pushing = Pushing::new("brevo", config, json!({ "api_key": key }), json!({}), TIMEOUT);
+    (fake, pushing)
 }
 
 async fn hubspot() -> (Fake<Hubspot>, Pushing) {
@@ -153,6 +175,7 @@ async fn a_second_enquiry_that_says_less_takes_nothing_away() {
 #[tokio::test]
 async fn a_record_that_is_new_has_some_name_where_the_vendor_wants_one() {
     for (crm, made_up, half) in [
+        ("brevo", "", "Cher"),
         ("hubspot", "", "Cher"),
         ("mailchimp", "", "Cher"),
         ("pipedrive", "sarah@example.com", "Cher"),
