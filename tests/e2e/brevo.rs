@@ -115,8 +115,9 @@ async fn nobody_is_put_back_where_they_left() {
 #[tokio::test]
 async fn who_is_new_is_asked_once_for_each_enquiry() {
     let (fake, mut pushing) = scene(confirming()).await;
-    push(&mut pushing, EventKind::Created, &lead(1)).await;
-    push(&mut pushing, EventKind::Updated, &lead(1)).await;
+    let lead = lead(1);
+    push(&mut pushing, EventKind::Created, &lead).await;
+    push(&mut pushing, EventKind::Updated, &lead).await;
     fake.with(|brevo| {
         assert_eq!(brevo.asked, [("sarah@example.com".to_owned(), BTreeSet::from([3]))]);
         assert_eq!(brevo.contacts.len(), 0, "they are there once they have confirmed");

@@ -34,6 +34,12 @@ async fn push(pushing: &mut Pushing, lead: &Value) {
     assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
 }
 
+async fn push_all(pushing: &mut Pushing, leads: &[Value]) {
+    for lead in leads {
+        push(pushing, lead).await;
+    }
+}
+
 /// The records that a CRM holds after these leads, each with name and phone.
 async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
     let whole = |first: Option<&str>, last: Option<&str>| {
@@ -42,9 +48,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
     match crm {
         "brevo" => {
             let (fake, mut pushing) = brevo().await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            push_all(&mut pushing, leads).await;
             fake.with(|brevo| {
                 let told = brevo.contacts.values().map(|contact| {
                     let text = |key: &str| contact.attributes.get(key).and_then(Value::as_str);
@@ -55,9 +59,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
         }
         "hubspot" => {
             let (fake, mut pushing) = hubspot().await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            push_all(&mut pushing, leads).await;
             fake.with(|hubspot| {
                 let told = hubspot.contacts.values().map(|contact| {
                     let text = |key: &str| contact.properties.get(key).map(String::as_str);
@@ -68,9 +70,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
         }
         "mailchimp" => {
             let (fake, mut pushing) = mailchimp().await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            push_all(&mut pushing, leads).await;
             fake.with(|mailchimp| {
                 let told = mailchimp.members.values().map(|member| {
                     let text = |key: &str| member.fields.get(key).and_then(Value::as_str);
@@ -81,9 +81,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
         }
         "pipedrive" => {
             let (fake, mut pushing) = pipedrive(json!({ "api_token": "pipedrive-good" })).await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            push_all(&mut pushing, leads).await;
             fake.with(|pipedrive| {
                 let told = pipedrive.persons.values().map(|person| {
                     let phone = person["phones"][0]["value"].as_str().unwrap_or_default();
@@ -94,9 +92,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
         }
         _ => {
             let (fake, mut pushing) = salesforce(json!({})).await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            push_all(&mut pushing, leads).await;
             fake.with(|salesforce| {
                 let told = salesforce.leads.values().map(|lead| {
                     let text = |key: &str| lead.fields.get(key).and_then(Value::as_str);
