@@ -109,10 +109,7 @@ async fn what_people_do_to_the_sheet_stays_and_the_row_is_found_again() {
     push(&mut pushing, EventKind::Created, &third).await;
     assert_eq!((cell(&fake, 2, "Guests"), cell(&fake, 2, "Phone")), (json!(123), json!("+442079460000")));
     assert_eq!((cell(&fake, 2, "Name"), cell(&fake, 2, "Who calls")), (name, json!("Ada")));
-    assert_eq!(
-        (cell(&fake, 1, "Lead ID"), cell(&fake, 1, "Who calls")),
-        (id(&second), json!("Bea"))
-    );
+    assert_eq!((cell(&fake, 1, "Lead ID"), cell(&fake, 1, "Who calls")), (id(&second), json!("Bea")));
     assert_eq!((cell(&fake, 3, "Who calls"), cell(&fake, 5, "Who calls")), (Value::Null, json!("Total")));
     assert_eq!(cell(&fake, 3, "Lead ID"), id(&third));
 
@@ -211,7 +208,8 @@ async fn the_quota_is_kept_and_a_token_renewed() {
     let (fake, mut pushing) = scene().await;
     let lead = sample_lead(1);
     fake.with(|google| google.writes.calls = 1);
-    let (class, error) = class_and_error(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await);
+    let (class, error) =
+        class_and_error(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await);
     assert_eq!(class, FailureClass::Throttled, "{error}");
     fake.with(|google| google.writes.calls = 60);
     push(&mut pushing, EventKind::Created, &lead).await;

@@ -86,7 +86,7 @@ impl Vendor for Discord {
         let mut told = route.body.clone();
         told["id"] = json!(format!("13{:05}", self.messages.len()));
         told["channel_id"] = json!(webhook.channel);
-        if route.asked("wait") == "true" { answer(200, &told) } else { Reply::status(204) }
+        if route.asked("wait").eq_ignore_ascii_case("true") { answer(200, &told) } else { Reply::status(204) }
     }
 }
 

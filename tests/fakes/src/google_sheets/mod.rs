@@ -215,27 +215,32 @@ impl GoogleSheets {
         )
     }
 
-    fn read(&mut self, range: &str, route: &Route) -> Reply {
-        let (sheet, range) = match self.find(range) {
+    fn read(&mut self, text: &str, route: &Route) -> Reply {
+        let (sheet, range) = match self.find(text) {
             Ok(found) => found,
             Err(refused) => return refused,
         };
-        if route.asked("majorDimension") != "COLUMNS" {
-            return refusal(400, "INVALID_ARGUMENT", "this fake reads columns only");
+        let (rows, columns) = (range.first.0..=range.last.0, range.first.1..=range.last.1);
+        let cell = |row, column| sheet.shown(row, column)["formattedValue"].take();
+        let is_by_column = route.asked("majorDimension") == "COLUMNS";
+        let lines: Vec<Vec<Value>> = if is_by_column {
+            columns.map(|column| rows.clone().map(|row| cell(row, column)).collect()).collect()
+        } else {
+            rows.map(|row| columns.clone().map(|column| cell(row, column)).collect()).collect()
+        };
+        let mut lines: Vec<Vec<Value>> = lines.into_iter().map(without_blanks_behind).collect();
+        while lines.last().is_some_and(Vec::is_empty) {
+            lines.pop();
         }
-        let columns = (range.first.1..=range.last.1).map(|column| {
-            let mut cells: Vec<Value> = (range.first.0..=range.last.0)
-                .map(|row| sheet.shown(row, column)["formattedValue"].take())
-                .collect();
-            while cells.last().is_some_and(Value::is_null) {
-                cells.pop();
-            }
-            cells.iter_mut().filter(|cell| cell.is_null()).for_each(|cell| *cell = json!(""));
-            cells
-        });
-        let columns: Vec<Vec<Value>> = columns.collect();
-        let is_blank = columns.iter().all(Vec::is_empty);
-        answer(200, &if is_blank { json!({}) } else { json!({"values": columns}) })
+        // Only what was asked for is told.
+        let mut told = match route.asked("fields") {
+            "values" => json!({}),
+            _ => json!({"range": text, "majorDimension": if is_by_column { "COLUMNS" } else { "ROWS" }}),
+        };
+        if !lines.is_empty() {
+            told["values"] = json!(lines);
+        }
+        answer(200, &told)
     }
 
     fn update(&mut self, text: &str, route: &Route) -> Reply {
@@ -353,6 +358,15 @@ impl Vendor for GoogleSheets {
         let id = Route::of(request).path.get(2).cloned().unwrap_or_default();
         self.gate(request, &id).unwrap_or_else(|| self.route(request))
     }
+}
+
+/// The values as they are told: what is blank behind the last is left out, what is blank before it is an empty text.
+fn without_blanks_behind(mut values: Vec<Value>) -> Vec<Value> {
+    while values.last().is_some_and(Value::is_null) {
+        values.pop();
+    }
+    values.iter_mut().filter(|value| value.is_null()).for_each(|value| *value = json!(""));
+    values
 }
 
 /// The one line that a call writes.

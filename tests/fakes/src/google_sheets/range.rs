@@ -17,12 +17,16 @@ impl Range {
         };
         let (first, last) = cells.split_once(':').unwrap_or((cells, cells));
         let ((first_row, first_column), (last_row, last_column)) = (cell(first)?, cell(last)?);
-        let first = (first_row?, first_column.unwrap_or(0));
-        Some((title, Self { first, last: (last_row?, last_column.unwrap_or(usize::MAX)) }))
+        let first = (first_row.unwrap_or(0), first_column.unwrap_or(0));
+        let last = (last_row.unwrap_or(usize::MAX), last_column.unwrap_or(usize::MAX));
+        (!cells.is_empty()).then_some((title, Self { first, last }))
     }
 
-    /// With whole rows as wide as the grid.
+    /// With whole rows as wide as the grid, and whole columns as long.
     pub(super) fn within(mut self, grid: (usize, usize)) -> Self {
+        if self.last.0 == usize::MAX {
+            self.last.0 = grid.0.saturating_sub(1);
+        }
         if self.last.1 == usize::MAX {
             self.last.1 = grid.1.saturating_sub(1);
         }
@@ -55,6 +59,7 @@ mod tests {
         for (text, title, expected) in [
             ("'Old ''Barn'''!A1", "Old 'Barn'", range((0, 0), (0, 0))),
             ("Leads!B2:AA1000", "Leads", range((1, 1), (999, 26))),
+            ("Leads!A:A", "Leads", range((0, 0), (usize::MAX, 0))),
             ("Leads!1:1", "Leads", range((0, 0), (0, usize::MAX))),
         ] {
             assert_eq!(Range::parse(text), Some((title.to_owned(), expected)), "{text}");
