@@ -1,10 +1,15 @@
 //! Messages for people through a hook whose URL is the credential: what the connectors to chats share.
 
 use http::Method;
+use secrecy::SecretString;
 use url::Url;
 
-use super::{Push, Request, config, crm, hook_url, summary};
-use leadline_domain::{integration::Integration, mapping::Mapping, outcome::Failure};
+use super::{
+    Push, Request,
+    config::{Common, no_credentials},
+    crm, hook_url, summary,
+};
+use leadline_domain::{mapping::Mapping, outcome::Failure};
 
 /// A channel that is ready for messages.
 #[derive(Debug)]
@@ -26,14 +31,14 @@ pub(super) struct Told {
 }
 
 impl Chat {
-    pub(super) fn of(integration: &Integration, key: &'static str) -> Result<Self, Failure> {
-        let mapping = Mapping::parse(&integration.mapping)
-            .map_err(|problems| crm::unrenderable(problems.join("; ")))?;
-        let url = hook_url::read(&integration.credentials, key)
-            .map(|url| url.and_then(|url| hook_url::rebased(&url, &integration.config)))
-            .transpose()
-            .map_err(crm::unrenderable)?;
-        Ok(Self { mapping, url, key })
+    pub(super) fn of(
+        mapping: Mapping,
+        key: &'static str,
+        url: Option<&SecretString>,
+        common: &Common,
+    ) -> Result<Self, Failure> {
+        let url = url.map(|url| hook_url::read(key, url)).transpose().map_err(crm::unrenderable)?;
+        Ok(Self { mapping, url: url.map(|url| hook_url::rebased(url, common)), key })
     }
 
     /// What a push tells, about a lead or in a notice.
@@ -48,7 +53,7 @@ impl Chat {
     }
 
     pub(super) fn url(&self) -> Result<&Url, Failure> {
-        self.url.as_ref().ok_or_else(|| config::no_credentials(self.key))
+        self.url.as_ref().ok_or_else(|| no_credentials(self.key))
     }
 }
 

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::Value;
 
-use super::{NAME, VENDOR, config::Ready};
+use super::{NAME, Ready, VENDOR};
 use crate::{
     Conversation, Found, crm,
     field_kind::{Kind, kind_of},

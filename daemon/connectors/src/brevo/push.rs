@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{NAME, VENDOR, config::Ready, error};
+use super::{NAME, Ready, VENDOR, error};
 use crate::{Conversation, Push, Request, Response, crm, vendor::id_of};
 use leadline_domain::{json::Json, outcome::Failure};
 

@@ -7,10 +7,10 @@ use crate::{
     Connector, Ids, Prepared,
     testkit::{
         self, FULL, MAXIMAL, MINIMAL, Played, PushCase, UPDATED, assert_errors, assert_goldens, probe,
-        response,
+        refused, response,
     },
 };
-use leadline_domain::{address::EgressPolicy, integration::ProbeKind, outcome::Outcome};
+use leadline_domain::{integration::ProbeKind, outcome::Outcome};
 
 const NONE: (u16, &str) = (404, r#"{"code":"document_not_found","message":"Contact does not exist"}"#);
 const MADE: (u16, &str) = (201, r#"{"id":42}"#);
@@ -198,9 +198,7 @@ fn every_error_has_its_class_and_says_what_brevo_said() {
 
 #[test]
 fn settings_are_checked() {
-    let egress = EgressPolicy::default();
-    let check =
-        |config: Value, mapping: Value| Brevo.check(&config, &mapping, &egress, "Leadline").join("; ");
+    let check = |config: Value, mapping: Value| refused(&Brevo, &config, &mapping).join("; ");
     assert_eq!(check(json!({"list_ids": "#3,7"}), Value::Null), "");
     for (config, mapping, problem) in [
         (

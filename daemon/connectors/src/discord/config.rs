@@ -1,21 +1,23 @@
 //! What an integration is told: the webhook.
 
+use secrecy::SecretString;
 use url::Url;
 
-use crate::ConfigField;
+use crate::config::{Problem, Required, settings};
 
-pub(super) const WEBHOOK_URL: &str = "webhook_url";
-pub(super) const CREDENTIALS: &[ConfigField] = &[ConfigField::required(
-    WEBHOOK_URL,
-    "text",
-    "The webhook's URL, as https://discord.com/api/webhooks/…; with ?thread_id=… it posts to that thread",
-)];
+settings! {
+    /// What we log in with.
+    pub(crate) struct Credentials {
+        /// The webhook's URL, as https://discord.com/api/webhooks/…; with ?thread_id=… it posts to that thread
+        webhook_url: Required<SecretString>,
+    }
+}
 
 /// Where Discord is; a sandbox is reached by `base_url`.
 const HOSTS: [&str; 4] = ["discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com"];
 
 /// Whether it is the URL of a webhook, and not of its variant for other programs' messages.
-pub(super) fn is_discord(url: &Url) -> Result<(), String> {
+pub(super) fn is_discord(url: &Url) -> Result<(), Problem> {
     let is_host = url.host_str().is_some_and(|host| HOSTS.contains(&host));
     let path = url.path().strip_prefix("/api/").unwrap_or_default();
     let path = match path.split_once('/') {
@@ -25,6 +27,6 @@ pub(super) fn is_discord(url: &Url) -> Result<(), String> {
     let parts: Vec<&str> = path.split('/').collect();
     match parts[..] {
         ["webhooks", _, token] if is_host && !token.is_empty() => Ok(()),
-        _ => Err("must be the URL of a webhook: https://discord.com/api/webhooks/…".to_owned()),
+        _ => Err(Problem::new("must be the URL of a webhook: https://discord.com/api/webhooks/…")),
     }
 }

@@ -11,18 +11,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::{
-    Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, chat::Chat, hook_url,
-    named_as, summary,
+    Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Setup, TypedConnector,
+    chat::Chat, hook_url, named_as, summary,
 };
-use leadline_domain::{
-    address::EgressPolicy,
-    integration::{Integration, ProbeKind},
-    mapping::Mapping,
-    outcome::Failure,
-};
+use config::Credentials;
+use leadline_domain::{address::EgressPolicy, integration::ProbeKind, outcome::Failure};
 
 const NAME: &str = "discord";
 /// From hearsay: Discord tells its limits in its answers only, and is asked to wait by 429.
@@ -34,30 +29,24 @@ pub(super) struct Discord;
 
 static MANIFEST: Manifest = Manifest {
     takes_notices: true,
-    ..Manifest::new(NAME, "Posts a message about each lead to a Discord channel", &[], config::CREDENTIALS)
+    ..Manifest::new::<Discord>(NAME, "Posts a message about each lead to a Discord channel")
 };
 
-impl Connector for Discord {
-    fn manifest(&self) -> &Manifest {
+impl TypedConnector for Discord {
+    type Config = ();
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
         &MANIFEST
     }
 
-    fn problems(
-        &self,
-        _config: &Value,
-        mapping: &Value,
-        _egress: &EgressPolicy,
-        _brand: &str,
-    ) -> Vec<String> {
-        Mapping::parse(mapping).err().unwrap_or_default()
+    fn credential_problems(&self, credentials: &Credentials, egress: &EgressPolicy) -> Vec<Problem> {
+        hook_url::check("webhook_url", credentials.webhook_url.0.as_ref(), egress, config::is_discord)
     }
 
-    fn credential_problems(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
-        hook_url::check(credentials, config::WEBHOOK_URL, egress, config::is_discord)
-    }
-
-    fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {
-        Ok(Box::new(Ready(Chat::of(integration, config::WEBHOOK_URL)?)))
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let url = setup.credentials.webhook_url.0;
+        Ok(Box::new(Ready(Chat::of(setup.mapping, "webhook_url", url.as_ref(), &setup.common)?)))
     }
 }
 

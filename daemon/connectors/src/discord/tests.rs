@@ -149,7 +149,8 @@ fn a_test_names_the_webhook_and_posts_nothing() {
 #[test]
 fn only_a_webhooks_url_is_taken() {
     let check = |url: &str| {
-        Discord.check_credentials(&json!({ "webhook_url": url }), &EgressPolicy::default()).join("; ")
+        testkit::refused_credentials(&Discord, &json!({ "webhook_url": url }), &EgressPolicy::default())
+            .join("; ")
     };
     for good in [
         HOOK,

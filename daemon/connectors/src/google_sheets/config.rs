@@ -5,59 +5,94 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{CALLS, NAME};
+use super::{LOGIN, NAME};
 use crate::{
-    ConfigField, Request,
-    config::{self, no_credentials},
-    crm, oauth,
+    Request,
+    config::{Int, Problem, Required, Setting, parsed, settings},
+    oauth,
 };
-use leadline_domain::{
-    integration::Integration,
-    mapping::Mapping,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::outcome::{Failure, FailureClass};
 
-const API: &str = "https://sheets.googleapis.com";
-const LOGIN: &str = "https://oauth2.googleapis.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/spreadsheets";
 /// An assertion lasts for an hour at most.
 const ASSERTION_SECONDS: i64 = 3600;
-/// The field whose column rows are found by.
-pub(super) const KEY: &str = "lead.uuid";
 
-pub(super) const FIELDS: &[ConfigField] = &[
-    ConfigField::required(
-        "spreadsheet_id",
-        "text",
-        "The spreadsheet's id, or its address: https://docs.google.com/spreadsheets/d/…",
-    ),
-    ConfigField::required("sheet", "text", "The name on the tab of the sheet that gets the rows"),
-    ConfigField::optional(
-        "calls_per_minute",
-        "integer",
-        "60",
-        "How many calls a minute the service account may make: more where Google raised its quota",
-    ),
-];
+settings! {
+    /// The sheet that gets the rows.
+    pub(crate) struct Config {
+        /// The spreadsheet's id, or its address: https://docs.google.com/spreadsheets/d/…
+        spreadsheet_id: Spreadsheet,
+        /// The name on the tab of the sheet that gets the rows
+        sheet: String,
+        /// How many calls a minute the service account may make: more where Google raised its quota
+        calls_per_minute: Int<1, 10_000> = 60,
+    }
+}
 
-const UNUSED: &str = "Not used: part of the key file, which can be given as it is";
+settings! {
+    /// A service account, as its key file has it.
+    pub(crate) struct Credentials {
+        /// The service account's address, ….iam.gserviceaccount.com
+        client_email: Required<String>,
+        /// The service account's private key, in PEM
+        private_key: Required<PrivateKey>,
+        /// Which of the service account's keys it is
+        private_key_id: Option<String>,
+        /// Not used: part of the key file, which can be given as it is
+        r#type: Option<String>,
+        /// Not used: part of the key file, which can be given as it is
+        project_id: Option<String>,
+        /// Not used: part of the key file, which can be given as it is
+        client_id: Option<String>,
+        /// Not used: part of the key file, which can be given as it is
+        auth_uri: Option<String>,
+        /// Not used: part of the key file, which can be given as it is
+        token_uri: Option<String>,
+        /// Not used: part of the key file, which can be given as it is
+        auth_provider_x509_cert_url: Option<String>,
+        /// Not used: part of the key file, which can be given as it is
+        client_x509_cert_url: Option<String>,
+        /// Not used: part of the key file, which can be given as it is
+        universe_domain: Option<String>,
+    }
+}
 
-pub(super) const CREDENTIALS: &[ConfigField] = &[
-    ConfigField::required("client_email", "text", "The service account's address, ….iam.gserviceaccount.com"),
-    ConfigField::required("private_key", "text", "The service account's private key, in PEM"),
-    ConfigField::optional("private_key_id", "text", "", "Which of the service account's keys it is"),
-    ConfigField::optional("type", "text", "", UNUSED),
-    ConfigField::optional("project_id", "text", "", UNUSED),
-    ConfigField::optional("client_id", "text", "", UNUSED),
-    ConfigField::optional("auth_uri", "text", "", UNUSED),
-    ConfigField::optional("token_uri", "text", "", UNUSED),
-    ConfigField::optional("auth_provider_x509_cert_url", "text", "", UNUSED),
-    ConfigField::optional("client_x509_cert_url", "text", "", UNUSED),
-    ConfigField::optional("universe_domain", "text", "", UNUSED),
-];
+parsed! {
+    /// The id of a spreadsheet, which becomes part of a path.
+    #[derive(Default)]
+    pub(crate) struct Spreadsheet(String) = spreadsheet
+}
+
+/// The id alone, out of an address too.
+fn spreadsheet(text: &str) -> Result<String, Problem> {
+    let after = text.split_once("/spreadsheets/d/").map(|(_, rest)| rest.split(['/', '?', '#']).next());
+    let id = after.flatten().unwrap_or(text);
+    if id.len() >= 20 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return Ok(id.to_owned());
+    }
+    Err(Problem::new("must be the id between /d/ and /edit in the spreadsheet's address, or that address"))
+}
+
+/// A key that can sign.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(try_from = "SecretString")]
+pub(crate) struct PrivateKey(SecretString);
+
+impl TryFrom<SecretString> for PrivateKey {
+    type Error = Problem;
+
+    fn try_from(key: SecretString) -> Result<Self, Problem> {
+        oauth::check_key(&key)?;
+        Ok(Self(key))
+    }
+}
+
+impl Setting for PrivateKey {
+    const SECRET: bool = true;
+}
 
 /// The columns, in the order in which an empty sheet gets them.
-fn own_mapping() -> Value {
+pub(super) fn own_mapping() -> Value {
     json!({
         "lead.uuid": "Lead ID",
         "lead.name": "Name",
@@ -80,76 +115,6 @@ fn own_mapping() -> Value {
     })
 }
 
-/// What is wrong with a configuration and a mapping.
-pub(super) fn problems(config: &Value, mapping: &Value) -> Vec<String> {
-    let mut problems = read_mapping(mapping).err().unwrap_or_default();
-    problems.extend(config::text(config, "spreadsheet_id").and_then(|text| spreadsheet(text).err()));
-    problems.extend(config::pace(config, "calls_per_minute", CALLS).err());
-    problems
-}
-
-/// The id alone, out of an address too.
-fn spreadsheet(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let after = text.split_once("/spreadsheets/d/").map(|(_, rest)| rest.split(['/', '?', '#']).next());
-    let id = after.flatten().unwrap_or(text);
-    if id.len() >= 20 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        return Ok(id.to_owned());
-    }
-    Err("spreadsheet_id must be the id between /d/ and /edit in the spreadsheet's address, or that address"
-        .to_owned())
-}
-
-/// The mapping with the operator's laid over ours, and the column that rows are found by.
-fn read_mapping(mapping: &Value) -> Result<(Mapping, String), Vec<String>> {
-    if !matches!(mapping, Value::Null | Value::Object(_)) {
-        return Err(Mapping::parse(mapping).err().unwrap_or_default());
-    }
-    let mapping = Mapping::parse(&crm::overlay(&own_mapping(), mapping))?;
-    let key = mapping.rules().iter().find(|rule| rule.field == KEY && !rule.is_computed());
-    match key.and_then(|rule| rule.to.clone()) {
-        Some(key) => Ok((mapping, key)),
-        None => Err(vec![format!("{KEY}: must go to a column as it is, for rows are found by it")]),
-    }
-}
-
-/// A sheet that is ready to get rows.
-#[derive(Debug)]
-pub(super) struct Ready {
-    pub(super) base: Url,
-    pub(super) login_base: Url,
-    pub(super) spreadsheet: String,
-    pub(super) sheet: String,
-    pub(super) calls: u32,
-    pub(super) mapping: Mapping,
-    pub(super) key: String,
-    pub(super) account: Option<Account>,
-}
-
-impl Ready {
-    pub(super) fn of(integration: &Integration) -> Result<Self, String> {
-        let config = &integration.config;
-        let (mapping, key) = read_mapping(&integration.mapping).map_err(|problems| problems.join("; "))?;
-        Ok(Self {
-            base: config::base_or(config, API)?,
-            login_base: config::base_or(config, LOGIN)?,
-            spreadsheet: spreadsheet(config::text(config, "spreadsheet_id").unwrap_or_default())?,
-            sheet: config::text(config, "sheet").unwrap_or_default().trim().to_owned(),
-            calls: config::pace(config, "calls_per_minute", CALLS)?,
-            mapping,
-            key,
-            account: match &integration.credentials {
-                Value::Null => None,
-                credentials => Some(Account::of(credentials)?),
-            },
-        })
-    }
-
-    pub(super) fn account(&self) -> Result<&Account, Failure> {
-        self.account.as_ref().ok_or_else(|| no_credentials("private_key"))
-    }
-}
-
 /// A service account: a user of Google's without a person.
 #[derive(Debug)]
 pub(super) struct Account {
@@ -159,15 +124,9 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn of(credentials: &Value) -> Result<Self, String> {
-        let text = |key| config::text(credentials, key).map(|text| text.trim().to_owned());
-        let key = config::credential(credentials, "private_key").ok_or("private_key is required")?;
-        oauth::check_key(&key)?;
-        Ok(Self {
-            email: text("client_email").ok_or("client_email is required")?,
-            key,
-            key_id: text("private_key_id"),
-        })
+    pub(super) fn of(given: Credentials) -> Option<Self> {
+        let (email, key) = given.client_email.0.zip(given.private_key.0)?;
+        Some(Self { email, key: key.0, key_id: given.private_key_id })
     }
 
     /// The call that gets a token.

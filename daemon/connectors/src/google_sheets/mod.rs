@@ -15,21 +15,24 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    Answer, Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, Request, Token, crm,
-    named_as, oauth, vendor::Vendor,
+    Answer, Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup, Token,
+    TypedConnector,
+    config::{Common, no_credentials},
+    crm, named_as, oauth,
+    vendor::Vendor,
 };
-use config::Ready;
-use leadline_domain::{
-    address::EgressPolicy,
-    integration::{Integration, ProbeKind},
-    outcome::Failure,
-};
+use config::{Account, Config, Credentials};
+use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
 use secrecy::SecretString;
+use url::Url;
 
 const NAME: &str = "google_sheets";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
+const API: &str = "https://sheets.googleapis.com";
+const LOGIN: &str = "https://oauth2.googleapis.com";
+/// The field whose column rows are found by.
+const KEY: &str = "lead.uuid";
 /// A service account may read and write sixty times a minute each; they are counted together here.
-const CALLS: u32 = 60;
 const CALLS_PER: Duration = Duration::from_secs(60);
 /// Google asks for one call at a time to each spreadsheet, and rows that are added at once could meet.
 const CONNECTIONS: u32 = 1;
@@ -41,34 +44,72 @@ pub(super) struct GoogleSheets;
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     connections_max: Some(CONNECTIONS),
-    ..Manifest::new(
-        NAME,
-        "Keeps one row for each lead in a sheet of a Google spreadsheet",
-        config::FIELDS,
-        config::CREDENTIALS,
-    )
+    ..Manifest::new::<GoogleSheets>(NAME, "Keeps one row for each lead in a sheet of a Google spreadsheet")
 };
 
-impl Connector for GoogleSheets {
-    fn manifest(&self) -> &Manifest {
+impl TypedConnector for GoogleSheets {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
         &MANIFEST
     }
 
+    fn own_mapping(&self) -> Value {
+        config::own_mapping()
+    }
+
+    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
+        let mapping = crm::read_mapping(&self.own_mapping(), operators)?;
+        if key_of(&mapping).is_some() {
+            return Ok(mapping);
+        }
+        let problem = format!("{KEY}: must go to a column as it is, for rows are found by it");
+        Err(vec![Problem::at("mapping", problem)])
+    }
+
     /// The quota is the service account's, whichever spreadsheet it writes to.
-    fn account(&self, config: &Value, credentials: &Value) -> String {
-        format!("{} {}", config["base_url"], credentials["client_email"])
+    fn quota(&self, _config: &Config, common: &Common, credentials: &Value) -> String {
+        format!("{} {}", common.base().map_or("", Url::as_str), credentials["client_email"])
     }
 
-    fn problems(&self, config: &Value, mapping: &Value, _egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        config::problems(config, mapping)
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let base = |own| setup.common.base_or(own).map_err(crm::unrenderable);
+        Ok(Box::new(Ready {
+            base: base(API)?,
+            login_base: base(LOGIN)?,
+            spreadsheet: setup.config.spreadsheet_id.0,
+            sheet: setup.config.sheet,
+            calls: setup.config.calls_per_minute.get(),
+            key: key_of(&setup.mapping).unwrap_or_default(),
+            mapping: setup.mapping,
+            account: Account::of(setup.credentials),
+        }))
     }
+}
 
-    fn credential_problems(&self, credentials: &Value, _egress: &EgressPolicy) -> Vec<String> {
-        config::Account::of(credentials).err().into_iter().collect()
-    }
+/// The column that rows are found by.
+fn key_of(mapping: &Mapping) -> Option<String> {
+    let key = mapping.rules().iter().find(|rule| rule.field == KEY && !rule.is_computed());
+    key.and_then(|rule| rule.to.clone())
+}
 
-    fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {
-        Ready::of(integration).map(|ready| Box::new(ready) as Box<dyn Prepared>).map_err(crm::unrenderable)
+/// A sheet that is ready to get rows.
+#[derive(Debug)]
+struct Ready {
+    base: Url,
+    login_base: Url,
+    spreadsheet: String,
+    sheet: String,
+    calls: u32,
+    mapping: Mapping,
+    key: String,
+    account: Option<Account>,
+}
+
+impl Ready {
+    fn account(&self) -> Result<&Account, Failure> {
+        self.account.as_ref().ok_or_else(|| no_credentials("private_key"))
     }
 }
 

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{VENDOR, config::Ready, push};
+use super::{Ready, VENDOR, push};
 use crate::{Conversation, Found, crm, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,

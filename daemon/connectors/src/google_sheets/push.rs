@@ -4,10 +4,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{
-    NAME, VENDOR,
-    config::{KEY, Ready},
-};
+use super::{KEY, NAME, Ready, VENDOR};
 use crate::{
     Conversation, Push, Request, crm,
     vendor::{id_of, unreadable},

@@ -3,12 +3,17 @@
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
-use super::{GoogleSheets, config::Account, error};
+use super::{
+    GoogleSheets,
+    config::{Account, Credentials},
+    error,
+};
 use crate::{
     Connector, Ids, Prepared,
+    config::read_all,
     testkit::{
         FULL, MAXIMAL, MINIMAL, NOW, Played, PushCase, UPDATED, assert_errors, assert_goldens, integration,
-        probe,
+        probe, refused, refused_credentials,
     },
 };
 use leadline_domain::{
@@ -27,6 +32,10 @@ const NONE: (u16, &str) = (200, "{}");
 
 fn credentials() -> Value {
     json!({"client_email": "leadline@old-barn.iam.gserviceaccount.com", "private_key": KEY})
+}
+
+fn account(credentials: &Value) -> Account {
+    Account::of(read_all::<Credentials>(credentials).0).unwrap()
 }
 
 fn ready(mapping: Value) -> Box<dyn Prepared> {
@@ -167,7 +176,7 @@ fn a_service_account_signs_its_login() {
     let base = "https://oauth2.googleapis.com".parse().unwrap();
     let mut with_id = credentials();
     with_id["private_key_id"] = json!("0123abcd");
-    let request = Account::of(&with_id).unwrap().log_in(&base, NOW).unwrap();
+    let request = account(&with_id).log_in(&base, NOW).unwrap();
     assert_eq!((request.url.as_str(), request.is_secret), ("https://oauth2.googleapis.com/token", true));
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(&request.body).into_owned().collect();
     assert_eq!(pairs[0].1, "urn:ietf:params:oauth:grant-type:jwt-bearer");
@@ -187,7 +196,7 @@ fn settings_and_credentials_are_checked() {
     let check = |spreadsheet: &str, more: Value, mapping: Value| {
         let mut config = json!({"spreadsheet_id": spreadsheet, "sheet": "Leads"});
         config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        GoogleSheets.check(&config, &mapping, &egress, "Leadline").join("; ")
+        refused(&GoogleSheets, &config, &mapping).join("; ")
     };
     let address = format!("https://docs.google.com/spreadsheets/d/{SPREADSHEET}/edit?gid=0#gid=0");
     assert_eq!(check(SPREADSHEET, json!({}), Value::Null), "");
@@ -207,7 +216,7 @@ fn settings_and_credentials_are_checked() {
     {
         assert_eq!(check(SPREADSHEET, json!({}), mapping), key);
     }
-    let credentials = |given: Value| GoogleSheets.check_credentials(&given, &egress).join("; ");
+    let credentials = |given: Value| refused_credentials(&GoogleSheets, &given, &egress).join("; ");
     let mut file = json!({"type": "service_account", "project_id": "p", "private_key_id": "k", "client_id": "1",
         "auth_uri": "https://a", "token_uri": "https://t", "auth_provider_x509_cert_url": "https://c",
         "client_x509_cert_url": "https://d", "universe_domain": "googleapis.com"});
@@ -216,7 +225,7 @@ fn settings_and_credentials_are_checked() {
     let pem = "private_key must be an RSA key in PEM, from its BEGIN line to its END line";
     assert_eq!(credentials(json!({"client_email": "a@b", "private_key": "secret-nonsense"})), pem);
     assert!(credentials(json!({"private_key": KEY})).starts_with("client_email is required"));
-    assert!(!format!("{:?}", Account::of(&self::credentials()).unwrap()).contains("BEGIN"));
+    assert!(!format!("{:?}", account(&self::credentials())).contains("BEGIN"));
 }
 
 #[test]

@@ -11,14 +11,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
-use serde_json::Value;
 
 use super::{
-    Connector, Conversation, Manifest, Pace, Prepared, Push,
+    Conversation, Manifest, Pace, Prepared, Problem, Push, Setup, TypedConnector,
     chat::{self, Chat},
     hook_url, summary,
 };
-use leadline_domain::{address::EgressPolicy, integration::Integration, mapping::Mapping, outcome::Failure};
+use config::Credentials;
+use leadline_domain::{address::EgressPolicy, outcome::Failure};
 
 const NAME: &str = "teams";
 /// From hearsay: what posts the card takes a hundred calls a minute for each of its connections.
@@ -30,35 +30,24 @@ pub(super) struct Teams;
 
 static MANIFEST: Manifest = Manifest {
     takes_notices: true,
-    ..Manifest::new(
-        NAME,
-        "Posts a card about each lead to a Microsoft Teams channel or chat",
-        &[],
-        config::CREDENTIALS,
-    )
+    ..Manifest::new::<Teams>(NAME, "Posts a card about each lead to a Microsoft Teams channel or chat")
 };
 
-impl Connector for Teams {
-    fn manifest(&self) -> &Manifest {
+impl TypedConnector for Teams {
+    type Config = ();
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
         &MANIFEST
     }
 
-    fn problems(
-        &self,
-        _config: &Value,
-        mapping: &Value,
-        _egress: &EgressPolicy,
-        _brand: &str,
-    ) -> Vec<String> {
-        Mapping::parse(mapping).err().unwrap_or_default()
+    fn credential_problems(&self, credentials: &Credentials, egress: &EgressPolicy) -> Vec<Problem> {
+        hook_url::check("workflow_url", credentials.workflow_url.0.as_ref(), egress, config::is_workflow)
     }
 
-    fn credential_problems(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
-        hook_url::check(credentials, config::WORKFLOW_URL, egress, config::is_workflow)
-    }
-
-    fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {
-        Ok(Box::new(Ready(Chat::of(integration, config::WORKFLOW_URL)?)))
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let url = setup.credentials.workflow_url.0;
+        Ok(Box::new(Ready(Chat::of(setup.mapping, "workflow_url", url.as_ref(), &setup.common)?)))
     }
 }
 

@@ -123,7 +123,8 @@ fn a_workflow_cannot_be_looked_at_without_starting_it() {
 #[test]
 fn only_a_workflows_url_is_taken() {
     let check = |url: &str| {
-        Teams.check_credentials(&json!({ "workflow_url": url }), &EgressPolicy::default()).join("; ")
+        testkit::refused_credentials(&Teams, &json!({ "workflow_url": url }), &EgressPolicy::default())
+            .join("; ")
     };
     assert_eq!(check(HOOK), "");
     let older = "https://prod-12.westeurope.logic.azure.com:443/workflows/0f1e/triggers/manual/paths/invoke?api-version=2016-06-01&sig=abc";
