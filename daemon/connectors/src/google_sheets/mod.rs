@@ -16,10 +16,7 @@ use serde_json::Value;
 
 use super::{
     Answer, Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup, Token,
-    TypedConnector,
-    config::{Common, no_credentials},
-    crm, named_as, oauth,
-    vendor::Vendor,
+    TypedConnector, config::no_credentials, crm, named_as, oauth, vendor::Vendor,
 };
 use config::{Account, Config, Credentials};
 use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
@@ -66,11 +63,6 @@ impl TypedConnector for GoogleSheets {
         }
         let problem = format!("{KEY}: must go to a column as it is, for rows are found by it");
         Err(vec![Problem::at("mapping", problem)])
-    }
-
-    /// The quota is the service account's, whichever spreadsheet it writes to.
-    fn quota(&self, _config: &Config, common: &Common, credentials: &Value) -> String {
-        format!("{} {}", common.base().map_or("", Url::as_str), credentials["client_email"])
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
