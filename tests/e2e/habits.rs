@@ -34,10 +34,12 @@ async fn push(pushing: &mut Pushing, lead: &Value) {
     assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
 }
 
-async fn push_all(pushing: &mut Pushing, leads: &[Value]) {
+/// What a vendor holds after these leads.
+async fn pushed<V>((fake, mut pushing): (Fake<V>, Pushing), leads: &[Value]) -> Fake<V> {
     for lead in leads {
-        push(pushing, lead).await;
+        push(&mut pushing, lead).await;
     }
+    fake
 }
 
 /// The records that a CRM holds after these leads, each with name and phone.
@@ -47,8 +49,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
     };
     match crm {
         "brevo" => {
-            let (fake, mut pushing) = brevo().await;
-            push_all(&mut pushing, leads).await;
+            let fake = pushed(brevo().await, leads).await;
             fake.with(|brevo| {
                 let told = brevo.contacts.values().map(|contact| {
                     let text = |key: &str| contact.attributes.get(key).and_then(Value::as_str);
@@ -58,8 +59,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
             })
         }
         "hubspot" => {
-            let (fake, mut pushing) = hubspot().await;
-            push_all(&mut pushing, leads).await;
+            let fake = pushed(hubspot().await, leads).await;
             fake.with(|hubspot| {
                 let told = hubspot.contacts.values().map(|contact| {
                     let text = |key: &str| contact.properties.get(key).map(String::as_str);
@@ -69,8 +69,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
             })
         }
         "mailchimp" => {
-            let (fake, mut pushing) = mailchimp().await;
-            push_all(&mut pushing, leads).await;
+            let fake = pushed(mailchimp().await, leads).await;
             fake.with(|mailchimp| {
                 let told = mailchimp.members.values().map(|member| {
                     let text = |key: &str| member.fields.get(key).and_then(Value::as_str);
@@ -80,8 +79,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
             })
         }
         "pipedrive" => {
-            let (fake, mut pushing) = pipedrive(json!({ "api_token": "pipedrive-good" })).await;
-            push_all(&mut pushing, leads).await;
+            let fake = pushed(pipedrive(json!({ "api_token": "pipedrive-good" })).await, leads).await;
             fake.with(|pipedrive| {
                 let told = pipedrive.persons.values().map(|person| {
                     let phone = person["phones"][0]["value"].as_str().unwrap_or_default();
@@ -91,8 +89,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
             })
         }
         _ => {
-            let (fake, mut pushing) = salesforce(json!({})).await;
-            push_all(&mut pushing, leads).await;
+            let fake = pushed(salesforce(json!({})).await, leads).await;
             fake.with(|salesforce| {
                 let told = salesforce.leads.values().map(|lead| {
                     let text = |key: &str| lead.fields.get(key).and_then(Value::as_str);
