@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret as _;
 use sqlx::{PgPool, postgres::PgConnectOptions};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
 
 pub mod backup;
 pub mod doctor;
+pub mod doors;
 mod parts;
 pub mod rotate;
 
@@ -52,6 +53,8 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
     /// The socket of the control API.
     pub control: PathBuf,
+    /// Where else the control API is, over the network.
+    pub control_remote: Option<SocketAddr>,
     parts: Parts,
     pool: PgPool,
     store: Store,
@@ -65,17 +68,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let metrics = telemetry::recorder()?;
     let data = DataDir::open(&config.data_dir)?;
     // Taken before the database is started, which takes a second, so that a port in use is told at once.
-    let listener = TcpListener::bind(config.intake_listen).await.with_context(|| {
-        format!(
-            "cannot take leads in at {}: free it, or choose another --intake-listen",
-            config.intake_listen
-        )
-    })?;
-    let intake = listener.local_addr()?;
-    let admin = bind_admin(&config).await?;
-    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     // So are the other things that only another configuration mends: nothing is made before they are found right.
-    let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
+    let doors = doors::open(&config).await?;
     master_key::load(&config.master_key)?;
     let (options, cluster) = database(&config, &data).await?;
     let pool = setup::connect(&options).await?;
@@ -97,9 +91,18 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         egress: egress.clone(),
         brand: brand.clone(),
         compute: compute.clone(),
+        groups: config.control_groups,
     };
+    let (addresses, tls) = (doors.addresses()?, doors.tls());
+    parts.start("certificates", HOUSEKEEPING_GRACE, |stop| async move {
+        futures::future::join_all(tls.iter().map(|tls| tls.keep_current(stop.clone()))).await;
+        // Without any, there is nothing to look after.
+        stop.cancelled().await;
+        Ok(())
+    });
+    let listeners = doors.control;
     parts.start("control", CONTROL_GRACE, |stop| async move {
-        control::serve(socket, deps, stop).await.context("control")
+        control::serve(listeners, deps, stop).await.context("control")
     });
     let dispatch = dispatch::start(dispatch::Parts {
         store: store.clone(),
@@ -116,48 +119,24 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let ready: intake::Readiness = Arc::new(|| true);
     let trusted_proxies = config.trusted_proxies;
     let deps = intake::IntakeDeps { store: store.clone(), metrics, ready, compute, trusted_proxies };
-    let listeners = intake::Listeners { public: listener, admin };
+    let listeners = doors.intake;
     parts.start("intake", INTAKE_GRACE, |stop| async move {
         intake::serve(listeners, deps, stop).await.context("intake")
     });
-    announce(&data, intake, admin_address)?;
+    addresses.announce(&data)?;
+    let intake = addresses.intake;
     tracing::info!(%intake, control = %config.control.display(), "ready");
     Ok(Running {
         intake,
-        admin: admin_address,
+        admin: addresses.admin,
         control: config.control,
+        control_remote: addresses.control,
         parts,
         pool,
         store,
         cluster,
         _data: data,
     })
-}
-
-/// Writes down where the doors are, for whoever finds the daemon by its data directory.
-fn announce(data: &DataDir, intake: SocketAddr, admin: Option<SocketAddr>) -> anyhow::Result<()> {
-    data.announce("intake.addr", intake).context("cannot write the address of the intake")?;
-    if let Some(admin) = admin {
-        data.announce("admin.addr", admin).context("cannot write the address of the metrics")?;
-    }
-    Ok(())
-}
-
-/// Listens to operators' machines, if anywhere. An address that nobody asked for may be another daemon's.
-async fn bind_admin(config: &Config) -> anyhow::Result<Option<TcpListener>> {
-    let Some(address) = config.admin_listen else { return Ok(None) };
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if !config.admin_is_asked_for => {
-            tracing::warn!(%address, %error, "metrics and health in detail are answered nowhere: give --admin-listen");
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "cannot answer about health at {address}: free it, or choose another --admin-listen, or off"
-            )
-        }),
-    }
 }
 
 /// Starts what keeps the rest well: the server, the word on whether it answers, the metrics, and the house.

@@ -15,15 +15,21 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::{
+    control::GroupRole,
     domain::{
         brand::Brand,
         delivery::{RETRY_AFTER_MAX, SweepPolicy},
     },
+    doors::tls::Pair,
     postgres::setup,
     store::delivery::retention,
     telemetry,
     user::is_root,
 };
+
+mod doors;
+
+pub use doors::ControlRemote;
 
 /// `sockaddr_un` takes 104 bytes on macOS and 108 on Linux, the closing zero included.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
@@ -43,6 +49,10 @@ pub enum ConfigError {
     UnreadablePassword(PathBuf, #[source] io::Error),
     #[error("{setting} {value:?}: {why}")]
     Value { setting: &'static str, value: String, why: String },
+    #[error("{0} alone is not enough: give {1}, too")]
+    HalfPair(&'static str, &'static str),
+    #[error("--control-listen {0} needs TLS: give --control-tls-cert and --control-tls-key")]
+    NoTls(SocketAddr),
     #[error(transparent)]
     Url(#[from] setup::SetupError),
     #[error("this user has no home directory: give --data-dir")]
@@ -86,9 +96,30 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "CIDR")]
     #[serde(default)]
     trusted_proxy: Vec<String>,
-    /// Where consoles and scripts connect [default: unix:<data dir>/control.sock]
-    #[arg(long, global = true, value_name = "unix:PATH")]
-    control_listen: Option<String>,
+    /// Where consoles and scripts connect; repeatable: the socket is there in any case, ADDRESS:PORT has TLS and wants a
+    /// token [default: unix:<data dir>/control.sock]
+    #[arg(long, global = true, value_name = "unix:PATH|ADDRESS:PORT")]
+    #[serde(default)]
+    control_listen: Vec<String>,
+    /// The certificate that the control API shows over the network, a PEM file; taken anew when it changes
+    #[arg(long, global = true, value_name = "FILE")]
+    control_tls_cert: Option<PathBuf>,
+    /// The key of that certificate
+    #[arg(long, global = true, value_name = "FILE")]
+    control_tls_key: Option<PathBuf>,
+    /// Let in over the network only clients with a certificate of this authority, a token beside it
+    #[arg(long, global = true, value_name = "FILE")]
+    control_client_ca: Option<PathBuf>,
+    /// A group of this machine's users who may use the socket, as viewer, operator or admin; repeatable
+    #[arg(long, global = true, value_name = "GROUP=ROLE")]
+    #[serde(default)]
+    control_group: Vec<String>,
+    /// The certificate that the intake shows, a PEM file, taken anew when it changes; without one it speaks plain HTTP
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The key of that certificate
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// Addresses that may be pushed to although they are not public, over plain http too; repeatable
     #[arg(long, global = true, value_name = "CIDR")]
     #[serde(default)]
@@ -136,6 +167,12 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The control socket.
     pub control: PathBuf,
+    /// Groups of the machine's users that may use it.
+    pub control_groups: Vec<GroupRole>,
+    /// Where else the control API is, over the network.
+    pub control_remote: Option<ControlRemote>,
+    /// The intake's certificate and key.
+    pub tls: Option<Pair>,
     pub allow_egress: Vec<IpNet>,
     pub brand: Brand,
     /// When the sweep comes back to dead deliveries.
@@ -161,6 +198,9 @@ impl Config {
             admin_is_asked_for: false,
             trusted_proxies: Vec::new(),
             control: data_dir.join("control.sock"),
+            control_groups: Vec::new(),
+            control_remote: None,
+            tls: None,
             allow_egress: Vec::new(),
             brand: Brand::ours(),
             sweep: SweepPolicy::default(),
@@ -191,13 +231,15 @@ impl Settings {
             data_dir: data_dir.or(below.data_dir),
             intake_listen: self.intake_listen.or(below.intake_listen),
             admin_listen: self.admin_listen.or(below.admin_listen),
-            trusted_proxy: if self.trusted_proxy.is_empty() {
-                below.trusted_proxy
-            } else {
-                self.trusted_proxy
-            },
-            control_listen: self.control_listen.or(below.control_listen),
-            allow_egress: if self.allow_egress.is_empty() { below.allow_egress } else { self.allow_egress },
+            trusted_proxy: first(self.trusted_proxy, below.trusted_proxy),
+            control_listen: first(self.control_listen, below.control_listen),
+            control_tls_cert: self.control_tls_cert.or(below.control_tls_cert),
+            control_tls_key: self.control_tls_key.or(below.control_tls_key),
+            control_client_ca: self.control_client_ca.or(below.control_client_ca),
+            control_group: first(self.control_group, below.control_group),
+            tls_cert: self.tls_cert.or(below.tls_cert),
+            tls_key: self.tls_key.or(below.tls_key),
+            allow_egress: first(self.allow_egress, below.allow_egress),
             brand: self.brand.or(below.brand),
             sweep_interval: self.sweep_interval.or(below.sweep_interval),
             sweep_age: self.sweep_age.or(below.sweep_age),
@@ -230,9 +272,14 @@ impl Settings {
         for text in self.trusted_proxy {
             config.trusted_proxies.push(value("--trusted-proxy", text, network)?);
         }
-        if let Some(text) = self.control_listen {
-            config.control = value("--control-listen", text, control_listen)?;
-        }
+        let doors = doors::Doors {
+            control_listen: self.control_listen,
+            control_groups: self.control_group,
+            control_tls: (self.control_tls_cert, self.control_tls_key),
+            control_client_ca: self.control_client_ca,
+            tls: (self.tls_cert, self.tls_key),
+        };
+        doors.set(&mut config)?;
         let control = config.control.display().to_string();
         value("--control-listen", control, |_| socket_path_fits(&config.control))?;
         for text in self.allow_egress {
@@ -263,6 +310,11 @@ impl Settings {
     }
 }
 
+/// A list that is said, or else the one below.
+fn first(said: Vec<String>, below: Vec<String>) -> Vec<String> {
+    if said.is_empty() { below } else { said }
+}
+
 /// Reads one setting, and names it if it cannot be read.
 fn value<T>(
     setting: &'static str,
@@ -274,14 +326,6 @@ fn value<T>(
 
 fn intake_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
-}
-
-fn control_listen(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("unix:") {
-        Some("") => Err("write unix:PATH".to_owned()),
-        Some(path) => Ok(PathBuf::from(path)),
-        None => Err("listening on a port needs TLS, which is not available yet: write unix:PATH".to_owned()),
-    }
 }
 
 fn socket_path_fits(path: &Path) -> Result<(), String> {
@@ -519,8 +563,18 @@ mod tests {
             (["--intake-listen", "8080"], "write an address and a port, such as 127.0.0.1:8080 or [::]:8080"),
             (
                 ["--control-listen", "0.0.0.0:9000"],
-                "listening on a port needs TLS, which is not available yet: write unix:PATH",
+                "--control-listen 0.0.0.0:9000 needs TLS: give --control-tls-cert and --control-tls-key",
             ),
+            (
+                ["--control-listen", "9000"],
+                "write unix:PATH, or an address and a port, such as 0.0.0.0:7443 or [::]:7443",
+            ),
+            (["--tls-cert", "a.pem"], "--tls-cert alone is not enough: give --tls-key, too"),
+            (
+                ["--control-tls-key", "a.pem"],
+                "--control-tls-key alone is not enough: give --control-tls-cert, too",
+            ),
+            (["--control-group", "support=boss"], "write GROUP=viewer, GROUP=operator or GROUP=admin"),
             (["--control-listen", "unix:"], "write unix:PATH"),
             (
                 ["--control-listen", &long],

@@ -29,6 +29,7 @@ pub mod queue;
 pub mod sealed;
 pub mod system;
 pub mod tend;
+pub mod token;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;

@@ -213,6 +213,7 @@ impl App {
                 let person = subject.lead.map(|(_, _, person)| person).unwrap_or_default();
                 self.dialog = Some(Dialog::Menu(menus::evidence(&person)));
             }
+            Action::Reveal => self.reveal(effects),
             Action::Credentials | Action::Mapping | Action::EditFlow => self.edit(action, subject, effects),
             _ if action.is_mutating() => self.ask(action, &subject, effects),
             _ => self.on_top(effects, |screen, cx| screen.perform(action, cx)),

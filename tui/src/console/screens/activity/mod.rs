@@ -115,6 +115,7 @@ const ACTIONS: [Action; 18] = [
     Action::Retry,
     Action::Trace,
     Action::Evidence,
+    Action::Reveal,
     Action::OpenIntegration,
     Action::Actions,
     Action::Wrap,

@@ -115,6 +115,7 @@ const ACTIONS: [Action; 22] = [
     Action::Trace,
     Action::OpenIntegration,
     Action::Evidence,
+    Action::Reveal,
     Action::Actions,
     Action::Test,
 ];

@@ -164,6 +164,7 @@ const ACTIONS: [Action; 37] = [
     Action::Release,
     Action::Trace,
     Action::Evidence,
+    Action::Reveal,
     Action::OpenIntegration,
     Action::Actions,
     Action::RetryWaiting,

@@ -155,6 +155,7 @@ const ACTIONS: [Action; 43] = [
     Action::Reset,
     Action::Trace,
     Action::Evidence,
+    Action::Reveal,
 ];
 
 impl IntegrationScreen {

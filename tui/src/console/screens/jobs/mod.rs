@@ -108,6 +108,7 @@ const ACTIONS: [Action; 18] = [
     Action::Retry,
     Action::Trace,
     Action::Evidence,
+    Action::Reveal,
     Action::Actions,
 ];
 

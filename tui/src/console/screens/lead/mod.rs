@@ -120,6 +120,7 @@ const ACTIONS: [Action; 36] = [
     Action::Test,
     Action::Toggle,
     Action::Evidence,
+    Action::Reveal,
     Action::Actions,
     Action::OpenIntegration,
     Action::Pager,

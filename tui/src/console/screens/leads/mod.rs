@@ -103,6 +103,7 @@ const ACTIONS: [Action; 19] = [
     Action::Invert,
     Action::Trace,
     Action::Evidence,
+    Action::Reveal,
     Action::Push,
     Action::Actions,
     Action::Pane,
