@@ -12,8 +12,9 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::Lit;
 
 /// Where refusals are made.
-const PLACES: [&str; 18] = [
+const PLACES: [&str; 19] = [
     "daemon/src/config.rs",
+    "daemon/src/config/",
     // What is refused on save; what pushes and probes come to is told by their attempts.
     "daemon/connectors/src/email/message.rs",
     "daemon/connectors/src/hook_url.rs",
@@ -42,15 +43,15 @@ const EXCEPTIONS: [(&str, &str, &str); 46] = [
     ("daemon/domain/src/cause/advice.rs", "", "says what to do about a cause"),
     ("daemon/domain/src/evidence.rs", "", "parts of a document"),
     ("daemon/domain/src/flow.rs", "a lead with every", "which lead a warning is about"),
-    ("daemon/domain/src/flow/compile.rs", "the condition cannot", "a parser that panics"),
+    ("daemon/domain/src/flow/error.rs", "the condition cannot", "a parser that panics"),
     ("daemon/domain/src/flow/compile.rs", "something is", "the parser's words, replaced"),
     ("daemon/domain/src/flow/compile.rs", "token recognition", "the parser's words, replaced"),
     ("daemon/domain/src/flow/reader.rs", "from here on", "deeper than the parser goes"),
     ("daemon/domain/src/flow/reader.rs", "something is", "what the parser does not make"),
     ("daemon/domain/src/flow/reader.rs", "this macro", "what the parser does not make"),
     ("daemon/domain/src/notice.rs", "", "tells what happened"),
-    ("daemon/domain/src/template/engine.rs", "a {} cannot", "values that expressions do not make"),
-    ("daemon/domain/src/template/engine.rs", "the number is not", "values that expressions do not make"),
+    ("daemon/domain/src/template/error.rs", "a {0} cannot", "values that expressions do not make"),
+    ("daemon/domain/src/template/error.rs", "the number is not", "values that expressions do not make"),
     ("daemon/domain/src/why.rs", "", "tells of a delivery; its own tests have its sentences"),
     ("daemon/src/control/attempt.rs", "no attempt finished in 60 s", "it takes a minute"),
     ("daemon/src/control/convert.rs", "", "says why a breaker is open; shown by tests of the breaker"),

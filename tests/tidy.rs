@@ -8,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[path = "tidy/types.rs"]
+mod types;
+
 /// Code lines that a file may have, tests aside.
 const LINES_MAX: usize = 500;
 /// From here on a file is a candidate for a split, and must say why it is not.

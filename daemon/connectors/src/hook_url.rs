@@ -20,9 +20,9 @@ pub(super) fn check(
     let Some(source) = text(credentials, key) else { return Vec::new() };
     let checked = parse(source).and_then(|url| {
         if is_exception(&url, egress) {
-            return egress.check(&url);
+            return egress.check(&url).map_err(String::from);
         }
-        is_ours(&url).and_then(|()| egress.check(&url))
+        is_ours(&url).and_then(|()| egress.check(&url).map_err(String::from))
     });
     checked.err().map(|problem| format!("{key}: {problem}")).into_iter().collect()
 }

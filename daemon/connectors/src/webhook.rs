@@ -66,7 +66,7 @@ impl Connector for Webhook {
 
     fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
         let read = Brand::parse(brand)
-            .map_err(|problem| vec![problem])
+            .map_err(|error| vec![error.to_string()])
             .and_then(|brand| Settings::read(config, mapping, &brand));
         match read {
             Ok(settings) => settings.try_out(egress),

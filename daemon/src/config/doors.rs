@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use leadline_proto::v1::Role;
-
-use super::{Config, ConfigError, value};
-use crate::{control::GroupRole, doors::tls::Pair};
+use super::{
+    Config, ConfigError, value,
+    values::{ControlListen, control_listen, group_role},
+};
+use crate::doors::tls::Pair;
 
 /// The control API over the network: always with TLS.
 #[derive(Clone, Debug)]
@@ -47,30 +48,6 @@ impl Doors {
         };
         config.tls = pair(["--tls-cert", "--tls-key"], self.tls)?;
         Ok(())
-    }
-}
-
-/// A door of the control API.
-enum ControlListen {
-    Socket(PathBuf),
-    Remote(SocketAddr),
-}
-
-fn control_listen(text: &str) -> Result<ControlListen, String> {
-    match text.strip_prefix("unix:") {
-        Some("") => Err("write unix:PATH".to_owned()),
-        Some(path) => Ok(ControlListen::Socket(PathBuf::from(path))),
-        None => text.parse().map(ControlListen::Remote).map_err(|_| {
-            "write unix:PATH, or an address and a port, such as 0.0.0.0:7443 or [::]:7443".to_owned()
-        }),
-    }
-}
-
-fn group_role(text: &str) -> Result<GroupRole, String> {
-    let (group, role) = text.split_once('=').filter(|(group, _)| !group.is_empty()).unwrap_or_default();
-    match Role::from_str_name(&format!("ROLE_{}", role.to_uppercase())) {
-        Some(role) if role != Role::Unspecified => Ok(GroupRole { group: group.to_owned(), role }),
-        _ => Err("write GROUP=viewer, GROUP=operator or GROUP=admin".to_owned()),
     }
 }
 

@@ -100,7 +100,7 @@ pub struct ActivityScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 18] = [
+const ACTIONS: [Action; 19] = [
     Action::Open,
     Action::Up,
     Action::Down,

@@ -94,7 +94,7 @@ pub struct AttemptScreen {
     is_right: bool,
 }
 
-const ACTIONS: [Action; 22] = [
+const ACTIONS: [Action; 23] = [
     Action::Up,
     Action::Down,
     Action::Left,

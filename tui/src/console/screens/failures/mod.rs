@@ -134,7 +134,7 @@ impl Default for FailuresScreen {
     }
 }
 
-const ACTIONS: [Action; 37] = [
+const ACTIONS: [Action; 38] = [
     Action::Open,
     Action::Up,
     Action::Down,

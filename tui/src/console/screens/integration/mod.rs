@@ -111,7 +111,7 @@ pub struct IntegrationScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 43] = [
+const ACTIONS: [Action; 44] = [
     Action::Open,
     Action::Up,
     Action::Down,

@@ -90,7 +90,7 @@ pub struct JobsScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 18] = [
+const ACTIONS: [Action; 19] = [
     Action::Open,
     Action::Up,
     Action::Down,

@@ -90,7 +90,7 @@ pub struct LeadScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 36] = [
+const ACTIONS: [Action; 37] = [
     Action::Open,
     Action::Up,
     Action::Down,

@@ -87,7 +87,7 @@ impl Default for LeadsScreen {
     }
 }
 
-const ACTIONS: [Action; 19] = [
+const ACTIONS: [Action; 20] = [
     Action::Open,
     Action::Up,
     Action::Down,
