@@ -370,7 +370,7 @@ pub(super) fn system(it: v1::GetSystemResponse) -> System {
 }
 
 /// Who we are to the daemon.
-pub fn who(it: v1::WhoAmIResponse) -> Who {
+pub(super) fn who(it: v1::WhoAmIResponse) -> Who {
     let role = match it.role() {
         v1::Role::Viewer => "viewer",
         v1::Role::Operator => "operator",
