@@ -16,7 +16,7 @@ use crate::{
     dispatch::{self, Dispatch},
     domain::address::EgressPolicy,
     intake,
-    postgres::{data_dir::DataDir, embedded::Cluster, setup},
+    postgres::{data_dir::DataDir, embedded::Cluster, hosts::Hosts, setup},
     push,
     secrets::master_key,
     store::{Hub, Store, delivery::retention, ensure_partitions, tend},
@@ -71,18 +71,29 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     // So are the other things that only another configuration mends: nothing is made before they are found right.
     let doors = doors::open(&config).await?;
     master_key::load(&config.master_key)?;
+    let hosts = hosts(&config)?;
     let (options, cluster) = database(&config, &data).await?;
     let pool = setup::connect(&options).await?;
     let sealer = setup::unseal(&pool, &config.master_key).await?;
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (hub, due) = Hub::new();
     let store = Store::new(pool.clone(), sealer, Arc::new(hub));
-    let store = store.sweeping(config.sweep).keeping(config.keep_attempts).limited_by(connectors::policy);
+    let store = store
+        .sweeping(config.sweep)
+        .keeping(config.keep_attempts, config.keep_leads)
+        .limited_by(connectors::policy);
     store.follow_clock().await.context("the database does not tell the time")?;
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
     let mut parts = Parts::default();
     start_keepers(&mut parts, cluster.as_ref(), &store, metrics.clone());
+    if let Some(hosts) = hosts {
+        let store = store.clone();
+        parts.start("server watch", HOUSEKEEPING_GRACE, |stop| async move {
+            hosts.follow(&store.pools(), stop).await;
+            Ok(())
+        });
+    }
     let egress = EgressPolicy::new(config.allow_egress);
     let brand = config.brand.as_str().to_owned();
     let compute = Compute::default();
@@ -212,12 +223,17 @@ async fn run_dispatch(dispatch: Dispatch, stop: CancellationToken) -> anyhow::Re
     dispatch.stop(PUSH_GRACE).await.context("what was in flight could not be given back")
 }
 
+/// The servers that the configuration names, if it names any.
+fn hosts(config: &Config) -> anyhow::Result<Option<Hosts>> {
+    let password = config.database_password.as_ref().map(|password| password.expose_secret());
+    let hosts = config.database_url.as_ref().map(|url| Hosts::of(url.expose_secret(), password));
+    Ok(hosts.transpose()?)
+}
+
 /// The database that the configuration names, or our own.
 async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(PgConnectOptions, Option<Cluster>)> {
-    if let Some(url) = &config.database_url {
-        let options = setup::parse_url(url.expose_secret())?;
-        let password = config.database_password.as_ref();
-        return Ok((password.map_or(options.clone(), |it| options.password(it.expose_secret())), None));
+    if let Some(hosts) = hosts(config)? {
+        return Ok((hosts.writable().await?, None));
     }
     let cluster = Cluster::start(data).await?;
     Ok((cluster.connect_options(cluster.database()), Some(cluster)))

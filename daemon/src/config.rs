@@ -24,7 +24,7 @@ use crate::{
     telemetry,
 };
 use files::{default_data_dir, password_in, read};
-use values::{days, intake_listen, network, socket_path_fits, span};
+use values::{days, intake_listen, long, network, socket_path_fits, span};
 
 mod doors;
 mod files;
@@ -135,6 +135,10 @@ pub(crate) struct Settings {
     /// stay [default: 30d]
     #[arg(long, global = true, value_name = "TIME")]
     keep_attempts: Option<String>,
+    /// After which time without a change leads are erased, once all their deliveries are delivered or skipped, such as
+    /// 730d; refused posts go after the same time [default: never]
+    #[arg(long, global = true, value_name = "TIME")]
+    keep_leads: Option<String>,
     /// The longest wait that a target may ask for, such as 30m: what it asks for beyond is noted and not heeded [default: 1h]
     #[arg(long, global = true, value_name = "TIME")]
     max_retry_after: Option<String>,
@@ -177,6 +181,8 @@ pub struct Config {
     pub sweep: SweepPolicy,
     /// How long attempts are kept.
     pub keep_attempts: Duration,
+    /// How long leads are kept; none for ever.
+    pub keep_leads: Option<Duration>,
     /// The longest wait that a target may ask for.
     pub max_retry_after: Duration,
     pub master_key: PathBuf,
@@ -203,6 +209,7 @@ impl Config {
             brand: Brand::ours(),
             sweep: SweepPolicy::default(),
             keep_attempts: retention::KEPT_DEFAULT,
+            keep_leads: None,
             max_retry_after: RETRY_AFTER_MAX,
             master_key: data_dir.join("master.key"),
             log: LogFormat::default(),
@@ -242,6 +249,7 @@ impl Settings {
             sweep_interval: self.sweep_interval.or(below.sweep_interval),
             sweep_age: self.sweep_age.or(below.sweep_age),
             keep_attempts: self.keep_attempts.or(below.keep_attempts),
+            keep_leads: self.keep_leads.or(below.keep_leads),
             max_retry_after: self.max_retry_after.or(below.max_retry_after),
             master_key: self.master_key.or(below.master_key),
             log: self.log.or(below.log),
@@ -295,6 +303,7 @@ impl Settings {
         if let Some(text) = self.keep_attempts {
             config.keep_attempts = value("--keep-attempts", text, days)?;
         }
+        config.keep_leads = self.keep_leads.map(|text| value("--keep-leads", text, long)).transpose()?;
         if let Some(text) = self.max_retry_after {
             config.max_retry_after = value("--max-retry-after", text, span)?;
         }

@@ -31,6 +31,8 @@ pub(super) enum ValueError {
     Span,
     #[error("write a day at least, such as 30d")]
     Days,
+    #[error("write a number of days, such as 730d")]
+    Long,
     #[error("write a network or an address, such as 10.0.0.0/8 or ::1")]
     Network,
 }
@@ -94,6 +96,12 @@ pub(super) fn days(text: &str) -> Result<Duration, ValueError> {
         return Err(ValueError::Days);
     }
     Ok(span)
+}
+
+/// A span of days, of any number.
+pub(super) fn long(text: &str) -> Result<Duration, ValueError> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()).filter(|days| *days > 0);
+    days.map(|days| Duration::from_secs(u64::from(days) * 86_400)).ok_or(ValueError::Long)
 }
 
 pub(super) fn network(text: &str) -> Result<IpNet, ValueError> {
