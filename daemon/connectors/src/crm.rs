@@ -3,10 +3,12 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::Push;
+use super::{Push, config::Problem};
 use leadline_domain::{
+    fanout::has_consent,
     json::Json,
     mapping::{Mapping, Rule},
     money,
@@ -15,40 +17,70 @@ use leadline_domain::{
     template::Context,
 };
 
-/// Lays the operator's mapping over a connector's own, field by field.
-#[must_use]
-pub fn overlay(own: &Value, operators: &Value) -> Value {
-    let mut laid = own.as_object().cloned().unwrap_or_default();
-    if let Value::Object(members) = operators {
-        for (field, rule) in members {
-            laid.insert(field.clone(), rule.clone());
+/// Reads the operator's mapping, laid over a connector's own field by field.
+pub fn read_mapping(own: &Value, operators: &Value) -> Result<Mapping, Vec<Problem>> {
+    let laid = match operators {
+        Value::Null => own.clone(),
+        Value::Object(members) => {
+            let mut laid = own.as_object().cloned().unwrap_or_default();
+            laid.extend(members.clone());
+            Value::Object(laid)
         }
-    }
-    Value::Object(laid)
+        other => other.clone(),
+    };
+    Mapping::parse(&laid).map_err(|problems| Problem::all("mapping", problems))
 }
 
-/// What is wrong with the mapping of a connector that finds people by their address, which then goes to this target.
+/// What is wrong with the mapping of a connector that finds people by their address, which goes to this target.
 #[must_use]
-pub fn problems_by_email(read: Result<Mapping, Vec<String>>, target: &str) -> Vec<String> {
-    let mapping = match read {
-        Ok(mapping) => mapping,
-        Err(problems) => return problems,
-    };
+pub fn moved_email(mapping: &Mapping, target: &str) -> Option<Problem> {
     let is_key = |rule: &&Rule| {
         rule.field == "lead.email" && rule.to.as_deref() == Some(target) && !rule.is_computed()
     };
     if mapping.rules().iter().any(|rule| is_key(&rule)) {
-        return Vec::new();
+        return None;
     }
     let problem = format!(
         "lead.email: goes to {target} as it is, for leads are found by it; take lead.email out of the mapping"
     );
-    vec![problem]
+    Some(Problem::at("mapping", problem))
 }
 
 /// A failure of the mapping: nothing was sent.
 pub fn unrenderable(error: impl Into<String>) -> Failure {
     Failure::new(FailureClass::Mapping, error)
+}
+
+/// The event, if the lead agreed to be written to.
+pub fn consented(vendor: &str, push: &Push<'_>) -> Result<Json, Failure> {
+    let event = event(push)?;
+    if has_consent(&event) {
+        return Ok(event);
+    }
+    let error = format!("{vendor} was not called: the lead gave no consent");
+    Err(Failure::new(FailureClass::Rejected, error))
+}
+
+/// The address of a lead, which its person is found by: trimmed and in lower case.
+pub fn email(vendor: &str, event: &Json) -> Result<String, Failure> {
+    let email = event.at("lead.email").map(text).unwrap_or_default().trim().to_lowercase();
+    if email.is_empty() {
+        let error = format!("{vendor} was not called: the lead has no email");
+        return Err(Failure::new(FailureClass::Rejected, error));
+    }
+    Ok(email)
+}
+
+/// What was rendered for this push, as a tree.
+pub fn rendered(push: &Push<'_>) -> Result<Json, Failure> {
+    let rendered = push.rendered.map(Bytes::as_ref).unwrap_or_default();
+    Json::parse(rendered).map_err(|error| unrenderable(format!("what was rendered cannot be read: {error}")))
+}
+
+/// A time in seconds since 1970 as vendors read it: `2026-11-21T12:00:00Z`.
+#[must_use]
+pub fn utc(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 
 /// The event of a push, as a tree.

@@ -7,6 +7,14 @@ use super::Scene;
 const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"airtable --config {"base_id":"a/b","table":"t"}"#, "base_id must be the id alone, as appAbCdEfGhIjKlMn, not the address"),
     (r#"airtable --config {"base_id":"a","table":"t"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column, records are found by it; remove the null"),
+    (r#"brevo --config {"list_ids":"Leads"}"#, "list_ids must be numbers with commas between them, as 3, 7"),
+    (r#"brevo --config {"list_ids":"3","confirm_template_id":5}"#, "confirm_template_id and confirm_redirect_url belong together: set both or neither"),
+    (r#"brevo --config {"list_ids":"3","confirm_template_id":5,"confirm_redirect_url":"thanks"}"#, "confirm_redirect_url must be a web address, as https://example.com/thanks"),
+    (r#"brevo --config {"list_ids":"3"} --mapping {"lead.email":"EMAIL"}"#, "EMAIL: is the lead's address, by which contacts are found; map nothing to it"),
+    (r#"discord --credentials-stdin < {"webhook_url":"https://example.com/a/b"}"#, "webhook_url: must be the URL of a webhook: https://discord.com/api/webhooks/…"),
+    (r#"teams --credentials-stdin < {"workflow_url":"https://example.com/a/b"}"#, "workflow_url: must be the URL that the workflow shows: https://….api.powerplatform.com/…"),
+    (r#"google_sheets --config {"spreadsheet_id":"Wedding~leads","sheet":"Leads"}"#, "spreadsheet_id must be the id between /d/ and /edit in the spreadsheet's address, or that address"),
+    (r#"google_sheets --config {"spreadsheet_id":"1abcdefghijklmnopqrst","sheet":"Leads"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column as it is, for rows are found by it"),
     (r#"hubspot --config {"calls_per_10_seconds":0}"#, "calls_per_10_seconds must be from 1 to 10000"),
     (r#"hubspot --credentials-stdin < {"client_id":"x"}"#, "give a token, or client_id, client_secret and refresh_token"),
     (r#"pipedrive --config {"lead_field":"x"}"#, "lead_field must be the 40 characters that Pipedrive shows as the field's API key"),
@@ -32,7 +40,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"lead.name":"a..b"}"#, r#"mapping: the path "a..b" has an empty step"#),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"lead.name":"a","lead.email":"a.b"}"#, "mapping: a.b lies within a, where another field goes"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials"}"#, "token_url is required with auth client_credentials: where tokens are got"),
-    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials","token_auth":"x"}"#, "token_auth x is not one of form, basic"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials","token_url":"https://crm.example.com/token","token_auth":"x"}"#, "token_auth x is not one of form, basic"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials","token_url":"ftp://a/"}"#, "token_url must be an https URL without a login in it"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --payload save_lead"#, r#"payload "save_lead": connector rest makes a shape of its own; leave it out, or use one of make, n8n, zapier, webhook"#),
 ];

@@ -134,7 +134,7 @@ impl Default for FailuresScreen {
     }
 }
 
-const ACTIONS: [Action; 38] = [
+const ACTIONS: [Action; 39] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -170,6 +170,7 @@ const ACTIONS: [Action; 38] = [
     Action::RetryWaiting,
     Action::Wrap,
     Action::Rotate,
+    Action::Stage,
     Action::CutOver,
     Action::Revoke,
     Action::Reset,

@@ -90,7 +90,7 @@ pub struct LeadScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 37] = [
+const ACTIONS: [Action; 38] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -125,6 +125,7 @@ const ACTIONS: [Action; 37] = [
     Action::OpenIntegration,
     Action::Pager,
     Action::Rotate,
+    Action::Stage,
     Action::CutOver,
     Action::Revoke,
     Action::Reset,
