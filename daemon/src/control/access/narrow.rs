@@ -27,8 +27,7 @@ pub(super) struct Requests {
 
 impl Rewrite for Requests {
     async fn rewrite(&mut self, message: Bytes) -> Result<Bytes, Status> {
-        let mut message = DynamicMessage::decode(self.input.clone(), message)
-            .map_err(|_| Status::invalid_argument("the request cannot be read"))?;
+        let mut message = DynamicMessage::decode(self.input.clone(), message).map_err(|_| unreadable())?;
         self.hold(&message)?;
         self.narrow(&mut message).await?;
         Ok(message.encode_to_vec().into())
@@ -166,5 +165,19 @@ async fn own_deliveries(store: &Store, company: CompanyId, texts: &[&str]) -> Re
     match store.strange_delivery(company, &ids).await? {
         Some(strange) => Err(Refusal::unknown("delivery", DeliveryId::from(strange)).into()),
         None => Ok(()),
+    }
+}
+
+fn unreadable() -> Status {
+    Status::invalid_argument("the request cannot be read: send it as its descriptor says")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_message_is_told_so() {
+        assert_eq!(unreadable().message(), "the request cannot be read: send it as its descriptor says");
     }
 }

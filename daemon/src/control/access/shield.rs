@@ -57,13 +57,12 @@ impl Rewrite for Answers {
         if self.caller.company.is_none() && !self.caller.masked {
             return Ok(message);
         }
-        let damaged = |_| Status::internal("the answer cannot be read: see the daemon's log");
-        let mut message = DynamicMessage::decode(self.output.clone(), message).map_err(damaged)?;
+        let mut message = DynamicMessage::decode(self.output.clone(), message).map_err(|_| unreadable())?;
         if let Some((company, _)) = &self.caller.company
             && !keep_own(&mut message, company.0)
         {
             tracing::error!(message = self.output.name(), "an answer was about another company");
-            return Err(Status::not_found("there is no such thing"));
+            return Err(foreign());
         }
         if self.caller.masked {
             let mut known = Vec::new();
@@ -85,6 +84,15 @@ impl Rewrite for Answers {
             }
         }
     }
+}
+
+fn unreadable() -> Status {
+    Status::internal("the answer cannot be read: see the daemon's log")
+}
+
+/// What is another's is as if it were not there.
+fn foreign() -> Status {
+    Status::not_found("there is no such thing")
 }
 
 /// Leaves out what another company owns. False if the message itself is another's.
@@ -171,5 +179,34 @@ fn mask_value(value: &mut Value, personal: Personal, known: &Values) {
         Value::Bytes(bytes) => *bytes = privacy::body(bytes).into(),
         Value::List(items) => items.iter_mut().for_each(|item| mask_value(item, personal, known)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leadline_proto::v1;
+    use prost_reflect::DescriptorPool;
+
+    use super::*;
+
+    fn dynamic(name: &str, message: &impl prost::Message) -> DynamicMessage {
+        let pool = DescriptorPool::decode(leadline_proto::DESCRIPTORS).unwrap();
+        let descriptor = pool.get_message_by_name(&format!("leadline.control.v1.{name}")).unwrap();
+        DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).unwrap()
+    }
+
+    #[test]
+    fn what_another_company_owns_is_left_out_whatever_was_found() {
+        let of = |company_id| v1::Integration { company_id, ..Default::default() };
+        let listed = v1::ListIntegrationsResponse { integrations: vec![of(7), of(8)], ..Default::default() };
+        let mut message = dynamic("ListIntegrationsResponse", &listed);
+        assert!(keep_own(&mut message, 7));
+        let kept: v1::ListIntegrationsResponse = message.transcode_to().unwrap();
+        assert_eq!(kept.integrations, [of(7)]);
+        assert!(!keep_own(&mut dynamic("Integration", &of(8)), 7));
+        let shown = v1::EnableIntegrationResponse { integration: Some(of(8)), held: 1 };
+        assert!(!keep_own(&mut dynamic("EnableIntegrationResponse", &shown), 7));
+        assert_eq!(foreign().message(), "there is no such thing");
+        assert_eq!(unreadable().message(), "the answer cannot be read: see the daemon's log");
     }
 }
