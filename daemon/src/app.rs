@@ -73,7 +73,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     master_key::load(&config.master_key)?;
     let hosts = hosts(&config)?;
     let (options, cluster) = database(&config, &data).await?;
-    let pool = setup::connect(&options).await?;
+    let pool = setup::connect_with(&options, config.connections_max).await?;
     let sealer = setup::unseal(&pool, &config.master_key).await?;
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (hub, due) = Hub::new();

@@ -206,8 +206,8 @@ async fn a_primary_that_dies_under_load_loses_nothing_and_the_promoted_one_is_fo
     };
     wait_until("every accepted lead arrives", async || accepted.is_subset(&arrived())).await;
     let lost = accepted.difference(&arrived()).count();
-    figure("failover: seconds from promotion to accepted leads", back, BACK_WITHIN);
-    figure("failover: accepted leads lost", lost as f64, 0.0);
+    figure("a primary is killed", "seconds from promotion to accepted leads", back, BACK_WITHIN);
+    figure("a primary is killed", "accepted leads lost", lost as f64, 0.0);
     assert_eq!(daemon.stop().await, Some(0));
     receiver.stop().await;
 }
