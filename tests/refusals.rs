@@ -12,11 +12,12 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::Lit;
 
 /// Where refusals are made.
-const PLACES: [&str; 18] = [
+const PLACES: [&str; 19] = [
     "daemon/src/config.rs",
     // What is refused on save; what pushes and probes come to is told by their attempts.
     "daemon/connectors/src/email/message.rs",
     "daemon/connectors/src/hook_url.rs",
+    "daemon/connectors/src/klaviyo/config.rs",
     "daemon/connectors/src/pipedrive.rs",
     "daemon/connectors/src/rest/auth.rs",
     "daemon/connectors/src/rest/settings.rs",

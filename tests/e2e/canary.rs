@@ -68,6 +68,12 @@ fn cases(base: &str) -> Vec<Case> {
             &["canarymailchimp5f2c-us21"],
         ),
         (
+            "klaviyo",
+            at(json!({"list_id": "Y6nRLr"})),
+            json!({"api_key": "pk_canary-klaviyo-5f2c"}),
+            &["pk_canary-klaviyo-5f2c"],
+        ),
+        (
             "rest",
             at(json!({"method": "POST", "path": "/leads", "auth": "bearer"})),
             json!({"token": "canary-rest-5f2c"}),

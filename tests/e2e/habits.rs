@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use leadline_fakes::{
-    Fake, hubspot::Hubspot, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce, sample_lead,
+    Fake, hubspot::Hubspot, klaviyo::Klaviyo, mailchimp::Mailchimp, pipedrive::Pipedrive,
+    salesforce::Salesforce, sample_lead,
 };
 use leadline_tests::{Bringing, Cli, Daemon, Database, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::vendors::class_and_error;
 
-const CRMS: [&str; 4] = ["hubspot", "mailchimp", "pipedrive", "salesforce"];
+const CRMS: [&str; 5] = ["hubspot", "klaviyo", "mailchimp", "pipedrive", "salesforce"];
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A lead of somebody, under a uuid of its own.
@@ -48,6 +49,22 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
                 let told = hubspot.contacts.values().map(|contact| {
                     let text = |key: &str| contact.properties.get(key).map(String::as_str);
                     (whole(text("firstname"), text("lastname")), text("phone").unwrap_or_default().to_owned())
+                });
+                told.collect()
+            })
+        }
+        "klaviyo" => {
+            let (fake, mut pushing) = klaviyo().await;
+            for lead in leads {
+                push(&mut pushing, lead).await;
+            }
+            fake.with(|klaviyo| {
+                let told = klaviyo.profiles.values().map(|profile| {
+                    let text = |key: &str| profile.attributes.get(key).and_then(Value::as_str);
+                    (
+                        whole(text("first_name"), text("last_name")),
+                        text("phone_number").unwrap_or_default().to_owned(),
+                    )
                 });
                 told.collect()
             })
@@ -98,6 +115,14 @@ async fn hubspot() -> (Fake<Hubspot>, Pushing) {
     let fake = Fake::start(Hubspot::default()).await.unwrap();
     let (config, login) = (json!({ "base_url": fake.url() }), json!({ "token": "pat-eu1-good" }));
     let pushing = Pushing::new("hubspot", config, login, json!({}), TIMEOUT);
+    (fake, pushing)
+}
+
+async fn klaviyo() -> (Fake<Klaviyo>, Pushing) {
+    let fake = Fake::start(Klaviyo::default()).await.unwrap();
+    let config = json!({ "base_url": fake.url(), "list_id": "Y6nRLr" });
+    let login = json!({ "api_key": "pk_0123456789abcdef" });
+    let pushing = Pushing::new("klaviyo", config, login, json!({}), TIMEOUT);
     (fake, pushing)
 }
 
@@ -154,6 +179,7 @@ async fn a_second_enquiry_that_says_less_takes_nothing_away() {
 async fn a_record_that_is_new_has_some_name_where_the_vendor_wants_one() {
     for (crm, made_up, half) in [
         ("hubspot", "", "Cher"),
+        ("klaviyo", "", "Cher"),
         ("mailchimp", "", "Cher"),
         ("pipedrive", "sarah@example.com", "Cher"),
         ("salesforce", "sarah@example.com", "Cher"),

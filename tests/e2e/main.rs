@@ -22,6 +22,7 @@ mod hooks;
 mod hubspot;
 mod imports;
 mod jobs;
+mod klaviyo;
 mod leads;
 mod ledger;
 mod life;

@@ -12,6 +12,7 @@ mod field_kind;
 mod hook_url;
 mod hooks;
 mod hubspot;
+mod klaviyo;
 mod mailchimp;
 mod oauth;
 mod pipedrive;
@@ -310,6 +311,11 @@ pub struct Push<'a> {
 }
 
 impl Push<'_> {
+    /// The oldest of the ids that the event was brought under: the same for every delivery of it.
+    fn first_id(&self) -> &str {
+        self.same.iter().map(String::as_str).chain([self.id]).min().unwrap_or(self.id)
+    }
+
     /// Whether a text of the target's tells of this event: it names one of the ids that it was brought under.
     fn is_told_by(&self, text: &str) -> bool {
         std::iter::once(self.id).chain(self.same.iter().map(String::as_str)).any(|id| text.contains(id))
@@ -362,6 +368,7 @@ pub static ALL: &[&dyn Connector] = &[
     &hooks::N8N,
     &hooks::ZAPIER,
     &hubspot::Hubspot,
+    &klaviyo::Klaviyo,
     &mailchimp::Mailchimp,
     &pipedrive::Pipedrive,
     &rest::Rest,

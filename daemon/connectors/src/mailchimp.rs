@@ -23,11 +23,10 @@ use super::{
 };
 use leadline_domain::{
     address::EgressPolicy,
-    fanout::has_consent,
     integration::{Integration, ProbeKind},
     json::Json,
     mapping::Mapping,
-    outcome::{Failure, FailureClass},
+    outcome::Failure,
 };
 use member::Member;
 
@@ -175,14 +174,14 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
-        let event = consented(push)?;
+        let event = crm::consented(NAME, push)?;
         self.member.plan(&event, push).map(|plan| Some(plan.to_bytes()))
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let login = self.login()?;
-        consented(push)?;
-        let plan = plan_of(push)?;
+        crm::consented(NAME, push)?;
+        let plan = crm::rendered(push)?;
         let kept = format!("member.{}", push.id);
         let has_tags = plan.get("tags").is_some();
         if ctx.id(&kept).is_some() {
@@ -290,22 +289,6 @@ impl Ready {
 
 fn done(answer: &Response, now: i64) -> Result<(), Failure> {
     if error::is_done(answer) { Ok(()) } else { Err(error::failure(answer, now)) }
-}
-
-/// The event, if the lead agreed to be written to.
-fn consented(push: &Push<'_>) -> Result<Json, Failure> {
-    let event = crm::event(push)?;
-    if has_consent(&event) {
-        return Ok(event);
-    }
-    let error = format!("{NAME} was not called: the lead gave no consent");
-    Err(Failure::new(FailureClass::Rejected, error))
-}
-
-fn plan_of(push: &Push<'_>) -> Result<Json, Failure> {
-    let rendered = push.rendered.map(Bytes::as_ref).unwrap_or_default();
-    Json::parse(rendered)
-        .map_err(|error| crm::unrenderable(format!("what was rendered cannot be read: {error}")))
 }
 
 fn hash_of(plan: &Json) -> String {

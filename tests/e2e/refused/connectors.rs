@@ -11,6 +11,8 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"hubspot --credentials-stdin < {"client_id":"x"}"#, "give a token, or client_id, client_secret and refresh_token"),
     (r#"pipedrive --config {"lead_field":"x"}"#, "lead_field must be the 40 characters that Pipedrive shows as the field's API key"),
     (r#"pipedrive --credentials-stdin < {"client_id":"x"}"#, "give an api_token, or client_id, client_secret and refresh_token"),
+    (r#"klaviyo --config {"list_id":"l","revision":"latest"}"#, "revision must be a date, as 2026-07-15"),
+    (r#"klaviyo --config {"list_id":"l"} --mapping {"lead.event_type":"subscriptions"}"#, "lead.event_type: subscriptions cannot be written at Klaviyo; map it to another name"),
     (r#"mailchimp --config {"list_id":"l"} --credentials-stdin < {"api_key":"x"}"#, "api_key must end in its data centre, as -us21: copy the whole key"),
     (r#"salesforce --config {"external_id_field":"a-b"}"#, "external_id_field must be a field's API name, as Lead_Ref__c"),
     (r#"salesforce --credentials-stdin < {"client_id":"x"}"#, "give client_secret, refresh_token, or private_key and username"),

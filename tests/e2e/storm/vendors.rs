@@ -7,6 +7,7 @@ use leadline_fakes::{
     airtable::Airtable,
     hooks::{Hooks, Product},
     hubspot::Hubspot,
+    klaviyo::Klaviyo,
     mail::{House, MailServer},
     mailchimp::Mailchimp,
     pipedrive::Pipedrive,
@@ -32,6 +33,7 @@ pub(super) struct Vendors {
     pipedrive: Fake<Pipedrive>,
     salesforce: Fake<Salesforce>,
     airtable: Fake<Airtable>,
+    klaviyo: Fake<Klaviyo>,
     mailchimp: Fake<Mailchimp>,
     rest: Fake<Rest>,
     slack: Fake<Slack>,
@@ -55,6 +57,7 @@ impl Vendors {
             pipedrive: fake(Pipedrive::default()).await,
             salesforce: fake(Salesforce::default()).await,
             airtable: fake(Airtable::new()).await,
+            klaviyo: fake(Klaviyo::default()).await,
             mailchimp: fake(Mailchimp::new()).await,
             rest: fake(Rest::new()).await,
             slack: fake(Slack::new(SLACK)).await,
@@ -107,6 +110,11 @@ impl Vendors {
                 json!({"token": token}),
             ),
             (
+                "klaviyo",
+                at(self.klaviyo.url(), json!({"list_id": "Y6nRLr"})),
+                json!({"api_key": "pk_0123456789abcdef"}),
+            ),
+            (
                 "mailchimp",
                 at(self.mailchimp.url(), json!({"list_id": list, "tags": "Wedding"})),
                 json!({"api_key": key}),
@@ -131,6 +139,7 @@ impl Vendors {
         chaos.over("pipedrive", &self.pipedrive);
         chaos.over("salesforce", &self.salesforce);
         chaos.over("airtable", &self.airtable);
+        chaos.over("klaviyo", &self.klaviyo);
         chaos.over("mailchimp", &self.mailchimp);
         chaos.over("rest", &self.rest);
         chaos.over("slack", &self.slack);
@@ -160,6 +169,7 @@ impl Vendors {
         self.pipedrive.chaos(None);
         self.salesforce.chaos(None);
         self.airtable.chaos(None);
+        self.klaviyo.chaos(None);
         self.mailchimp.chaos(None);
         self.rest.chaos(None);
         self.slack.chaos(None);
@@ -236,6 +246,15 @@ impl Vendors {
         self.salesforce.with(|salesforce| {
             emails(column(salesforce.leads.values().map(|lead| &lead.fields["Email"]), ""), "salesforce");
         });
+        self.klaviyo.with(|klaviyo| {
+            emails(
+                column(klaviyo.profiles.values().map(|profile| &profile.attributes["email"]), ""),
+                "klaviyo",
+            );
+            assert!(klaviyo.profiles.values().all(|profile| profile.lists.len() == 1));
+            let events = counted(klaviyo.events.iter().map(|event| event.profile.clone()));
+            assert!(events.len() == leads.len() && events.values().all(|count| *count == 1), "{events:?}");
+        });
         self.mailchimp.with(|mailchimp| {
             emails(counted(mailchimp.members.values().map(|member| member.email.clone())), "mailchimp");
             assert!(mailchimp.members.values().all(|member| member.tags.len() == 1));
@@ -255,8 +274,10 @@ impl Vendors {
             self.zapier.with(|zapier| zapier.quota.refused),
             self.make.with(|make| make.quota.refused),
             self.mailchimp.with(|mailchimp| mailchimp.crowded),
+            self.klaviyo.with(|klaviyo| klaviyo.calls.refused),
+            self.klaviyo.with(|klaviyo| klaviyo.additions.refused),
         ];
-        assert_eq!(refused, [0; 8], "calls over a quota");
+        assert_eq!(refused, [0; 10], "calls over a quota");
         let busiest = [
             self.hubspot.busiest(ten),
             self.pipedrive.busiest(2 * second),
@@ -264,8 +285,9 @@ impl Vendors {
             self.slack.busiest(second),
             self.zapier.busiest(second),
             self.make.busiest(ten),
+            self.klaviyo.busiest(3 * second),
         ];
-        let allowed = [100, 10, 4, 1, 30, 300];
+        let allowed = [100, 10, 4, 1, 30, 300, 20];
         let is_kept = busiest.iter().zip(allowed).all(|(busiest, allowed)| *busiest <= allowed);
         assert!(is_kept, "the busiest stretches had {busiest:?} calls, allowed are {allowed:?}");
         println!("the busiest stretches had {busiest:?} calls, allowed are {allowed:?}");
@@ -276,6 +298,7 @@ impl Vendors {
         self.pipedrive.stop().await;
         self.salesforce.stop().await;
         self.airtable.stop().await;
+        self.klaviyo.stop().await;
         self.mailchimp.stop().await;
         self.rest.stop().await;
         self.slack.stop().await;

@@ -11,6 +11,7 @@ use leadline_fakes::{
     Fake, Vendor,
     airtable::Airtable,
     hubspot::Hubspot,
+    klaviyo::Klaviyo,
     mail::{House, MailServer},
     mailchimp::Mailchimp,
     pipedrive::Pipedrive,
@@ -41,14 +42,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (pipedrive, pipedrive_told) =
         start(Pipedrive::default(), json!({"api_token": "pipedrive-good"})).await?;
     let (salesforce, salesforce_told) = start(Salesforce::default(), json!({})).await?;
+    let (klaviyo, klaviyo_told) =
+        start(Klaviyo::default(), json!({"api_key": "pk_0123456789abcdef", "list": "Y6nRLr"})).await?;
     let (slack, slack_told) = start(Slack::new("/services/T1/B1/X1"), json!({})).await?;
     let instance = salesforce.url();
     salesforce.with(|org| (org.instance_url, org.calls_left) = (instance, SALESFORCE_CALLS));
     let told = json!({"airtable": airtable_told, "mailchimp": mailchimp_told, "hubspot": hubspot_told,
-        "pipedrive": pipedrive_told, "salesforce": salesforce_told, "slack": slack_told,
+        "pipedrive": pipedrive_told, "salesforce": salesforce_told, "slack": slack_told, "klaviyo": klaviyo_told,
         "mail": {"port": mail.port()}});
     writeln!(io::stdout(), "{told}")?;
-    let _kept = (airtable, mailchimp, hubspot, pipedrive, salesforce, slack, mail);
+    let _kept = (airtable, klaviyo, mailchimp, hubspot, pipedrive, salesforce, slack, mail);
     pending().await
 }
 

@@ -4,6 +4,7 @@ pub mod airtable;
 pub mod hooks;
 mod http;
 pub mod hubspot;
+pub mod klaviyo;
 mod leads;
 pub mod mail;
 pub mod mailchimp;
