@@ -12,9 +12,10 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::Lit;
 
 /// Where refusals are made.
-const PLACES: [&str; 19] = [
+const PLACES: [&str; 21] = [
     "daemon/src/config.rs",
     // What is refused on save; what pushes and probes come to is told by their attempts.
+    "daemon/connectors/src/activecampaign/config.rs",
     "daemon/connectors/src/email/message.rs",
     "daemon/connectors/src/hook_url.rs",
     "daemon/connectors/src/klaviyo/config.rs",
@@ -23,6 +24,7 @@ const PLACES: [&str; 19] = [
     "daemon/connectors/src/rest/settings.rs",
     "daemon/connectors/src/salesforce.rs",
     "daemon/connectors/src/slack.rs",
+    "daemon/connectors/src/zoho/config.rs",
     "daemon/connectors/src/webhook/settings.rs",
     "daemon/connectors/src/webhook/url.rs",
     "daemon/src/control/",

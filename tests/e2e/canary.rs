@@ -68,6 +68,18 @@ fn cases(base: &str) -> Vec<Case> {
             &["canarymailchimp5f2c-us21"],
         ),
         (
+            "activecampaign",
+            at(json!({"api_url": base, "list_id": "3"})),
+            json!({"api_token": "canary-activecampaign-5f2c"}),
+            &["canary-activecampaign-5f2c"],
+        ),
+        (
+            "zoho",
+            at(json!({"accounts_url": base})),
+            json!({"client_id": "an-app", "client_secret": "canary-zoho-5f2c", "refresh_token": "1000.canaryzoho5f2c"}),
+            &["canary-zoho-5f2c", "1000.canaryzoho5f2c"],
+        ),
+        (
             "klaviyo",
             at(json!({"list_id": "Y6nRLr"})),
             json!({"api_key": "pk_canary-klaviyo-5f2c"}),

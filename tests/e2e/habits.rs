@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use leadline_fakes::{
-    Fake, hubspot::Hubspot, klaviyo::Klaviyo, mailchimp::Mailchimp, pipedrive::Pipedrive,
-    salesforce::Salesforce, sample_lead,
+    Fake, activecampaign::ActiveCampaign, hubspot::Hubspot, klaviyo::Klaviyo, mailchimp::Mailchimp,
+    pipedrive::Pipedrive, salesforce::Salesforce, sample_lead, zoho::Zoho,
 };
 use leadline_tests::{Bringing, Cli, Daemon, Database, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 use super::vendors::class_and_error;
 
-const CRMS: [&str; 5] = ["hubspot", "klaviyo", "mailchimp", "pipedrive", "salesforce"];
+const CRMS: [&str; 7] =
+    ["activecampaign", "hubspot", "klaviyo", "mailchimp", "pipedrive", "salesforce", "zoho"];
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A lead of somebody, under a uuid of its own.
@@ -49,6 +50,35 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
                 let told = hubspot.contacts.values().map(|contact| {
                     let text = |key: &str| contact.properties.get(key).map(String::as_str);
                     (whole(text("firstname"), text("lastname")), text("phone").unwrap_or_default().to_owned())
+                });
+                told.collect()
+            })
+        }
+        "activecampaign" => {
+            let (fake, mut pushing) = activecampaign().await;
+            for lead in leads {
+                push(&mut pushing, lead).await;
+            }
+            fake.with(|account| {
+                let told = account.contacts.values().map(|contact| {
+                    let text = |key: &str| contact.own.get(key).map(String::as_str);
+                    (whole(text("firstName"), text("lastName")), text("phone").unwrap_or_default().to_owned())
+                });
+                told.collect()
+            })
+        }
+        "zoho" => {
+            let (fake, mut pushing) = zoho().await;
+            for lead in leads {
+                push(&mut pushing, lead).await;
+            }
+            fake.with(|zoho| {
+                let told = zoho.leads.values().map(|lead| {
+                    let text = |key: &str| lead.fields.get(key).and_then(Value::as_str);
+                    (
+                        whole(text("First_Name"), text("Last_Name")),
+                        text("Phone").unwrap_or_default().to_owned(),
+                    )
                 });
                 told.collect()
             })
@@ -118,6 +148,25 @@ async fn hubspot() -> (Fake<Hubspot>, Pushing) {
     (fake, pushing)
 }
 
+async fn activecampaign() -> (Fake<ActiveCampaign>, Pushing) {
+    let fake = Fake::start(ActiveCampaign::default()).await.unwrap();
+    let config = json!({ "base_url": fake.url(), "api_url": "https://innkept.api-us1.com", "list_id": "3" });
+    let login = json!({ "api_token": "0123456789abcdef-activecampaign" });
+    let pushing = Pushing::new("activecampaign", config, login, json!({}), TIMEOUT);
+    (fake, pushing)
+}
+
+async fn zoho() -> (Fake<Zoho>, Pushing) {
+    let fake = Fake::start(Zoho::default()).await.unwrap();
+    let url = fake.url();
+    fake.with(|zoho| zoho.api_domain = url);
+    let login =
+        json!({ "client_id": "1000.CLIENT", "client_secret": "secret-1", "refresh_token": "1000.refresh" });
+    let config = json!({ "accounts_url": fake.url() });
+    let pushing = Pushing::new("zoho", config, login, json!({}), TIMEOUT);
+    (fake, pushing)
+}
+
 async fn klaviyo() -> (Fake<Klaviyo>, Pushing) {
     let fake = Fake::start(Klaviyo::default()).await.unwrap();
     let config = json!({ "base_url": fake.url(), "list_id": "Y6nRLr" });
@@ -178,6 +227,8 @@ async fn a_second_enquiry_that_says_less_takes_nothing_away() {
 #[tokio::test]
 async fn a_record_that_is_new_has_some_name_where_the_vendor_wants_one() {
     for (crm, made_up, half) in [
+        ("activecampaign", "", "Cher"),
+        ("zoho", "sarah@example.com", "Cher"),
         ("hubspot", "", "Cher"),
         ("klaviyo", "", "Cher"),
         ("mailchimp", "", "Cher"),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
+mod activecampaign;
 mod again;
 mod airtable;
 mod brands;
@@ -59,3 +60,4 @@ mod vendors;
 mod waits;
 mod warnings;
 mod wrong;
+mod zoho;

@@ -135,11 +135,16 @@ pub fn base_or(config: &Value, own: &str) -> Result<Url, String> {
 
 /// The base URL of a configuration, if it has one.
 pub fn base_url(config: &Value) -> Result<Option<Url>, String> {
-    let Some(text) = text(config, "base_url") else { return Ok(None) };
-    let url = Url::parse(text).map_err(|error| format!("base_url: {error}"))?;
+    site(config, "base_url", "https://sandbox.example.com")
+}
+
+/// A URL of a configuration that names nothing but a site, if it has one.
+pub fn site(config: &Value, key: &str, example: &str) -> Result<Option<Url>, String> {
+    let Some(text) = text(config, key) else { return Ok(None) };
+    let url = Url::parse(text.trim()).map_err(|error| format!("{key}: {error}"))?;
     let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     if !is_bare || !matches!(url.scheme(), "https" | "http") {
-        return Err("base_url must be scheme, host and port only, as https://sandbox.example.com".to_owned());
+        return Err(format!("{key} must be scheme, host and port only, as {example}"));
     }
     Ok(Some(url))
 }

@@ -3,6 +3,7 @@
 //! A connector says what to send and reads what comes back; [`runtime`] drives it, and a transport carries its calls.
 //! Adding one takes a folder here and two lines below; how it is written stands in [`runtime`] and CONTRIBUTING.
 
+mod activecampaign;
 mod airtable;
 mod call;
 pub mod config;
@@ -13,6 +14,7 @@ mod hook_url;
 mod hooks;
 mod hubspot;
 mod klaviyo;
+mod leads;
 mod mailchimp;
 mod oauth;
 mod pipedrive;
@@ -26,6 +28,7 @@ mod summary;
 mod testkit;
 mod vendor;
 mod webhook;
+mod zoho;
 
 pub use call::{
     Answer, Call, CallError, CallErrorKind, Mail, MailLogin, MailSecurity, Request, RequestHeader, Response,
@@ -226,6 +229,10 @@ pub trait Login: Send + Sync {
     }
     /// Reads what the login answered.
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure>;
+    /// The word before the token in `Authorization`.
+    fn scheme(&self) -> &'static str {
+        "Bearer"
+    }
     /// Whether an answer to a call with a token says that it is the token that was refused.
     fn refuses(&self, response: &Response) -> bool {
         response.status == 401
@@ -362,6 +369,7 @@ pub struct Report {
 
 /// Every connector there is.
 pub static ALL: &[&dyn Connector] = &[
+    &activecampaign::ActiveCampaign,
     &airtable::Airtable,
     &email::Email,
     &hooks::MAKE,
@@ -375,6 +383,7 @@ pub static ALL: &[&dyn Connector] = &[
     &salesforce::Salesforce,
     &slack::Slack,
     &webhook::Webhook,
+    &zoho::Zoho,
 ];
 
 /// The connector of a name.

@@ -73,6 +73,8 @@ pub(super) struct Script {
     pub(super) token: Arc<Token>,
     /// How often a fresh token was asked for.
     pub(super) renewals: usize,
+    /// Whether another push for the person has just ended.
+    pub(super) recently_pushed: bool,
 }
 
 impl Script {
@@ -89,6 +91,7 @@ impl Script {
             ids: Ids::new(),
             token: Arc::new(token),
             renewals: 0,
+            recently_pushed: false,
         }
     }
 }
@@ -111,7 +114,7 @@ impl Transport for Script {
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {
-        false
+        self.recently_pushed
     }
 }
 
@@ -124,6 +127,7 @@ pub(super) struct PushCase<'a> {
     pub(super) rendered: Option<Bytes>,
     pub(super) ids: Ids,
     pub(super) token: Option<Token>,
+    pub(super) recently_pushed: bool,
 }
 
 /// What a push did.
@@ -150,6 +154,7 @@ impl<'a> PushCase<'a> {
             rendered: None,
             ids: Ids::new(),
             token: None,
+            recently_pushed: false,
         }
     }
 
@@ -177,6 +182,7 @@ impl<'a> PushCase<'a> {
         if let Some(token) = self.token {
             script.token = Arc::new(token);
         }
+        script.recently_pushed = self.recently_pushed;
         play(prepared, push, script)
     }
 }

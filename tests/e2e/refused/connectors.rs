@@ -5,6 +5,11 @@ use super::Scene;
 /// The connector with its options (`~` is a blank in a word), and the line on stderr.
 #[rustfmt::skip]
 const CONFIGURATIONS: &[(&str, &str)] = &[
+    (r#"activecampaign --config {"api_url":"https://x.api-us1.com/api/3","list_id":"3"}"#, "api_url must be scheme, host and port only, as https://innkept.api-us1.com"),
+    (r#"activecampaign --config {"api_url":"https://x.api-us1.com","list_id":"News"}"#, "list_id must be the list's number, as 3"),
+    (r#"activecampaign --config {"api_url":"https://x.api-us1.com","list_id":"3","tags":"a,b,c,d,e,f"}"#, "tags: at most 5, as each takes calls of its own"),
+    (r#"zoho --config {"accounts_url":"https://accounts.zoho.eu/oauth"}"#, "accounts_url must be scheme, host and port only, as https://accounts.zoho.com"),
+    (r#"zoho --config {"assignment_rule":"mine"}"#, "assignment_rule must be a rule's id, which is a number"),
     (r#"airtable --config {"base_id":"a/b","table":"t"}"#, "base_id must be the id alone, as appAbCdEfGhIjKlMn, not the address"),
     (r#"airtable --config {"base_id":"a","table":"t"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column, records are found by it; remove the null"),
     (r#"hubspot --config {"calls_per_10_seconds":0}"#, "calls_per_10_seconds must be from 1 to 10000"),

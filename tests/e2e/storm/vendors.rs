@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use leadline_fakes::{
     Fake, Vendor,
+    activecampaign::ActiveCampaign,
     airtable::Airtable,
     hooks::{Hooks, Product},
     hubspot::Hubspot,
@@ -14,6 +15,7 @@ use leadline_fakes::{
     rest::Rest,
     salesforce::Salesforce,
     slack::Slack,
+    zoho::Zoho,
 };
 use serde_json::{Value, json};
 
@@ -33,6 +35,8 @@ pub(super) struct Vendors {
     pipedrive: Fake<Pipedrive>,
     salesforce: Fake<Salesforce>,
     airtable: Fake<Airtable>,
+    activecampaign: Fake<ActiveCampaign>,
+    zoho: Fake<Zoho>,
     klaviyo: Fake<Klaviyo>,
     mailchimp: Fake<Mailchimp>,
     rest: Fake<Rest>,
@@ -57,6 +61,8 @@ impl Vendors {
             pipedrive: fake(Pipedrive::default()).await,
             salesforce: fake(Salesforce::default()).await,
             airtable: fake(Airtable::new()).await,
+            activecampaign: fake(ActiveCampaign::default()).await,
+            zoho: fake(Zoho::default()).await,
             klaviyo: fake(Klaviyo::default()).await,
             mailchimp: fake(Mailchimp::new()).await,
             rest: fake(Rest::new()).await,
@@ -69,6 +75,11 @@ impl Vendors {
         };
         let url = vendors.salesforce.url();
         vendors.salesforce.with(|salesforce| salesforce.instance_url = url);
+        let url = vendors.zoho.url();
+        vendors.zoho.with(|zoho| {
+            (zoho.api_domain, zoho.takes) = (url, Duration::from_millis(30));
+            zoho.search_lag = Duration::from_secs(3);
+        });
         vendors.pipedrive.with(|pipedrive| pipedrive.search_lag = Duration::from_secs(3));
         vendors.mailchimp.with(|mailchimp| mailchimp.takes = Duration::from_millis(30));
         vendors.rest.with(|rest| rest.keys = Some(BTreeMap::new()));
@@ -110,6 +121,16 @@ impl Vendors {
                 json!({"token": token}),
             ),
             (
+                "activecampaign",
+                at(self.activecampaign.url(), json!({"api_url": self.activecampaign.url(), "list_id": "3"})),
+                json!({"api_token": "0123456789abcdef-activecampaign"}),
+            ),
+            (
+                "zoho",
+                at(self.zoho.url(), json!({"accounts_url": self.zoho.url()})),
+                json!({"client_id": "1000.CLIENT", "client_secret": "secret-1", "refresh_token": "1000.refresh"}),
+            ),
+            (
                 "klaviyo",
                 at(self.klaviyo.url(), json!({"list_id": "Y6nRLr"})),
                 json!({"api_key": "pk_0123456789abcdef"}),
@@ -139,6 +160,8 @@ impl Vendors {
         chaos.over("pipedrive", &self.pipedrive);
         chaos.over("salesforce", &self.salesforce);
         chaos.over("airtable", &self.airtable);
+        chaos.over("activecampaign", &self.activecampaign);
+        chaos.over("zoho", &self.zoho);
         chaos.over("klaviyo", &self.klaviyo);
         chaos.over("mailchimp", &self.mailchimp);
         chaos.over("rest", &self.rest);
@@ -155,10 +178,13 @@ impl Vendors {
             chaos.over_mail(&self.email);
         }
         if chaos.strikes(200) {
-            ["hubspot", "pipedrive", "salesforce", "rest"].into_iter().for_each(|name| chaos.ran_out(name));
+            ["hubspot", "pipedrive", "salesforce", "zoho", "rest"]
+                .into_iter()
+                .for_each(|name| chaos.ran_out(name));
             self.hubspot.with(|hubspot| hubspot.keys.clear());
             self.pipedrive.with(|pipedrive| pipedrive.tokens.clear());
             self.salesforce.with(|salesforce| salesforce.sessions.clear());
+            self.zoho.with(|zoho| zoho.tokens.clear());
             self.rest.with(|rest| rest.tokens.clear());
         }
     }
@@ -169,6 +195,8 @@ impl Vendors {
         self.pipedrive.chaos(None);
         self.salesforce.chaos(None);
         self.airtable.chaos(None);
+        self.activecampaign.chaos(None);
+        self.zoho.chaos(None);
         self.klaviyo.chaos(None);
         self.mailchimp.chaos(None);
         self.rest.chaos(None);
@@ -246,6 +274,17 @@ impl Vendors {
         self.salesforce.with(|salesforce| {
             emails(column(salesforce.leads.values().map(|lead| &lead.fields["Email"]), ""), "salesforce");
         });
+        self.activecampaign.with(|account| {
+            emails(counted(account.contacts.values().map(|contact| contact.email.clone())), "activecampaign");
+            assert!(account.contacts.values().all(|contact| contact.lists.len() == 1));
+            let notes = counted(account.notes.values().map(|note| note.contact.to_string()));
+            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
+        });
+        self.zoho.with(|zoho| {
+            emails(column(zoho.leads.values().map(|lead| &lead.fields["Email"]), ""), "zoho");
+            let notes = counted(zoho.notes.values().map(|note| note.lead.clone()));
+            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
+        });
         self.klaviyo.with(|klaviyo| {
             emails(
                 column(klaviyo.profiles.values().map(|profile| &profile.attributes["email"]), ""),
@@ -274,10 +313,12 @@ impl Vendors {
             self.zapier.with(|zapier| zapier.quota.refused),
             self.make.with(|make| make.quota.refused),
             self.mailchimp.with(|mailchimp| mailchimp.crowded),
+            self.activecampaign.with(|account| account.quota.refused),
+            self.zoho.with(|zoho| zoho.crowded),
             self.klaviyo.with(|klaviyo| klaviyo.calls.refused),
             self.klaviyo.with(|klaviyo| klaviyo.additions.refused),
         ];
-        assert_eq!(refused, [0; 10], "calls over a quota");
+        assert_eq!(refused, [0; 12], "calls over a quota");
         let busiest = [
             self.hubspot.busiest(ten),
             self.pipedrive.busiest(2 * second),
@@ -286,8 +327,9 @@ impl Vendors {
             self.zapier.busiest(second),
             self.make.busiest(ten),
             self.klaviyo.busiest(3 * second),
+            self.activecampaign.busiest(second),
         ];
-        let allowed = [100, 10, 4, 1, 30, 300, 20];
+        let allowed = [100, 10, 4, 1, 30, 300, 20, 4];
         let is_kept = busiest.iter().zip(allowed).all(|(busiest, allowed)| *busiest <= allowed);
         assert!(is_kept, "the busiest stretches had {busiest:?} calls, allowed are {allowed:?}");
         println!("the busiest stretches had {busiest:?} calls, allowed are {allowed:?}");
@@ -298,6 +340,8 @@ impl Vendors {
         self.pipedrive.stop().await;
         self.salesforce.stop().await;
         self.airtable.stop().await;
+        self.activecampaign.stop().await;
+        self.zoho.stop().await;
         self.klaviyo.stop().await;
         self.mailchimp.stop().await;
         self.rest.stop().await;

@@ -9,6 +9,7 @@ use std::{
 
 use leadline_fakes::{
     Fake, Vendor,
+    activecampaign::ActiveCampaign,
     airtable::Airtable,
     hubspot::Hubspot,
     klaviyo::Klaviyo,
@@ -17,6 +18,7 @@ use leadline_fakes::{
     pipedrive::Pipedrive,
     salesforce::Salesforce,
     slack::Slack,
+    zoho::Zoho,
 };
 use serde_json::{Value, json};
 
@@ -44,14 +46,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (salesforce, salesforce_told) = start(Salesforce::default(), json!({})).await?;
     let (klaviyo, klaviyo_told) =
         start(Klaviyo::default(), json!({"api_key": "pk_0123456789abcdef", "list": "Y6nRLr"})).await?;
+    let active = ActiveCampaign::default();
+    let active_told = json!({"api_token": active.api_token, "list": active.list});
+    let (active, active_told) = start(active, active_told).await?;
+    let (zoho, zoho_told) = start(Zoho::default(), json!({})).await?;
+    let url = zoho.url();
+    zoho.with(|zoho| zoho.api_domain = url);
     let (slack, slack_told) = start(Slack::new("/services/T1/B1/X1"), json!({})).await?;
     let instance = salesforce.url();
     salesforce.with(|org| (org.instance_url, org.calls_left) = (instance, SALESFORCE_CALLS));
     let told = json!({"airtable": airtable_told, "mailchimp": mailchimp_told, "hubspot": hubspot_told,
         "pipedrive": pipedrive_told, "salesforce": salesforce_told, "slack": slack_told, "klaviyo": klaviyo_told,
+        "activecampaign": active_told, "zoho": zoho_told,
         "mail": {"port": mail.port()}});
     writeln!(io::stdout(), "{told}")?;
-    let _kept = (airtable, klaviyo, mailchimp, hubspot, pipedrive, salesforce, slack, mail);
+    let _kept = (active, airtable, klaviyo, mailchimp, zoho, hubspot, pipedrive, salesforce, slack, mail);
     pending().await
 }
 

@@ -1,5 +1,6 @@
 //! Stands in for the world outside: receivers that behave, misbehave and remember, and leads that look real.
 
+pub mod activecampaign;
 pub mod airtable;
 pub mod hooks;
 mod http;
@@ -14,6 +15,7 @@ pub mod rest;
 pub mod salesforce;
 pub mod slack;
 pub mod vendor;
+pub mod zoho;
 
 pub use http::Request;
 pub use leads::sample_lead;

@@ -3,8 +3,8 @@
 use std::io;
 
 use leadline_fakes::{
-    Fake, airtable::Airtable, hubspot::Hubspot, klaviyo::Klaviyo, mailchimp::Mailchimp, pipedrive::Pipedrive,
-    salesforce::Salesforce,
+    Fake, activecampaign::ActiveCampaign, airtable::Airtable, hubspot::Hubspot, klaviyo::Klaviyo,
+    mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce, zoho::Zoho,
 };
 use serde_json::{Value, json};
 
@@ -17,6 +17,8 @@ pub(super) struct Vendors {
     airtable: Fake<Airtable>,
     mailchimp: Fake<Mailchimp>,
     klaviyo: Fake<Klaviyo>,
+    activecampaign: Fake<ActiveCampaign>,
+    zoho: Fake<Zoho>,
 }
 
 impl Vendors {
@@ -25,6 +27,9 @@ impl Vendors {
         let salesforce = Fake::start(Salesforce::default()).await?;
         let url = salesforce.url();
         salesforce.with(|vendor| vendor.instance_url = url);
+        let zoho = Fake::start(Zoho::default()).await?;
+        let url = zoho.url();
+        zoho.with(|vendor| vendor.api_domain = url);
         Ok(Self {
             hubspot: Fake::start(Hubspot::default()).await?,
             pipedrive: Fake::start(Pipedrive::default()).await?,
@@ -32,17 +37,22 @@ impl Vendors {
             airtable: Fake::start(Airtable::new()).await?,
             mailchimp: Fake::start(Mailchimp::new()).await?,
             klaviyo: Fake::start(Klaviyo::default()).await?,
+            activecampaign: Fake::start(ActiveCampaign::default()).await?,
+            zoho,
         })
     }
 
     /// What to create an integration of each with: connector, configuration, credentials.
-    pub(super) fn integrations(&self) -> [(&'static str, Value, Value); 6] {
+    pub(super) fn integrations(&self) -> [(&'static str, Value, Value); 8] {
         let token = self.hubspot.with(|vendor| vendor.keys.keys().next().cloned());
         let api_token = self.pipedrive.with(|vendor| vendor.api_token.clone());
         let (client_id, client_secret) = self.salesforce.with(|vendor| vendor.client.clone());
         let (base, table, pat) =
             self.airtable.with(|vendor| (vendor.base.clone(), vendor.table.clone(), vendor.token.clone()));
         let (klaviyo, private) = self.klaviyo.with(|vendor| (vendor.list.clone(), vendor.api_key.clone()));
+        let (list_of, token_of) =
+            self.activecampaign.with(|vendor| (vendor.list.clone(), vendor.api_token.clone()));
+        let app = self.zoho.with(|vendor| vendor.app.clone());
         let (list, key) = self.mailchimp.with(|vendor| (vendor.list.clone(), vendor.api_key.clone()));
         [
             ("hubspot", json!({"base_url": self.hubspot.url()}), json!({"token": token})),
@@ -67,15 +77,27 @@ impl Vendors {
                 json!({"base_url": self.klaviyo.url(), "list_id": klaviyo}),
                 json!({"api_key": private}),
             ),
+            (
+                "activecampaign",
+                json!({"api_url": self.activecampaign.url(), "list_id": list_of, "tags": "Wedding"}),
+                json!({"api_token": token_of}),
+            ),
+            (
+                "zoho",
+                json!({"accounts_url": self.zoho.url()}),
+                json!({"client_id": app.0, "client_secret": app.1, "refresh_token": app.2}),
+            ),
         ]
     }
 
     /// What they hold now, a line each.
-    pub(super) fn tally(&self) -> [String; 6] {
+    pub(super) fn tally(&self) -> [String; 8] {
         let hubspot = self.hubspot.with(|vendor| (vendor.contacts.len(), vendor.notes.len()));
         let pipedrive =
             self.pipedrive.with(|vendor| (vendor.persons.len(), vendor.deals.len(), vendor.notes.len()));
         let klaviyo = self.klaviyo.with(|vendor| (vendor.profiles.len(), vendor.events.len()));
+        let active = self.activecampaign.with(|vendor| (vendor.contacts.len(), vendor.notes.len()));
+        let zoho = self.zoho.with(|vendor| (vendor.leads.len(), vendor.notes.len()));
         [
             format!("hubspot     {} contacts, {} notes", hubspot.0, hubspot.1),
             format!("pipedrive   {} persons, {} deals, {} notes", pipedrive.0, pipedrive.1, pipedrive.2),
@@ -83,6 +105,8 @@ impl Vendors {
             format!("airtable    {} records", self.airtable.with(|vendor| vendor.records.len())),
             format!("mailchimp   {} members", self.mailchimp.with(|vendor| vendor.members.len())),
             format!("klaviyo     {} profiles, {} events", klaviyo.0, klaviyo.1),
+            format!("activecampaign  {} contacts, {} notes", active.0, active.1),
+            format!("zoho        {} leads, {} notes", zoho.0, zoho.1),
         ]
     }
 }

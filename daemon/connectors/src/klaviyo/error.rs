@@ -59,8 +59,9 @@ pub(super) fn refused(response: &Response) -> Vec<(String, String)> {
 }
 
 fn errors(response: &Response) -> Vec<Value> {
-    match response.json().unwrap_or_default()["errors"].take() {
-        Value::Array(errors) => errors,
+    let errors = response.json().and_then(|mut body| body.pointer_mut("/errors").map(Value::take));
+    match errors {
+        Some(Value::Array(errors)) => errors,
         _ => Vec::new(),
     }
 }
