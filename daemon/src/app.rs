@@ -103,6 +103,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     });
     let dispatch = dispatch::start(dispatch::Parts {
         store: store.clone(),
+        compute: Compute::default(),
         client: push::Client::new(egress).context("cannot build the client that pushes")?,
         brand,
         hints: due,

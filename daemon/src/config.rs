@@ -1,9 +1,8 @@
 //! What the daemon is told: flags, then the environment, then a file; read once and checked whole.
 
 use std::{
-    fs, io,
-    net::{IpAddr, SocketAddr},
-    os::unix::fs::PermissionsExt as _,
+    fmt, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,7 +11,6 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use url::Url;
 
 use crate::{
     domain::{
@@ -22,11 +20,12 @@ use crate::{
     postgres::setup,
     store::delivery::retention,
     telemetry,
-    user::is_root,
 };
+use files::{default_data_dir, password_in, read};
+use values::{control_listen, days, intake_listen, network, socket_path_fits, span};
 
-/// `sockaddr_un` takes 104 bytes on macOS and 108 on Linux, the closing zero included.
-const SOCKET_PATH_BYTES_MAX: usize = 100;
+mod files;
+mod values;
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -264,291 +263,13 @@ impl Settings {
 }
 
 /// Reads one setting, and names it if it cannot be read.
-fn value<T>(
+fn value<T, E: fmt::Display>(
     setting: &'static str,
     value: String,
-    read: impl FnOnce(&str) -> Result<T, String>,
+    read: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<T, ConfigError> {
-    read(&value).map_err(|why| ConfigError::Value { setting, value, why })
-}
-
-fn intake_listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
-}
-
-fn control_listen(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("unix:") {
-        Some("") => Err("write unix:PATH".to_owned()),
-        Some(path) => Ok(PathBuf::from(path)),
-        None => Err("listening on a port needs TLS, which is not available yet: write unix:PATH".to_owned()),
-    }
-}
-
-fn socket_path_fits(path: &Path) -> Result<(), String> {
-    if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
-        Ok(())
-    } else {
-        Err(format!(
-            "longer than the {SOCKET_PATH_BYTES_MAX} bytes of a socket's path: give a shorter unix:PATH"
-        ))
-    }
-}
-
-/// A span of time: a number and its unit.
-fn span(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let seconds = match &text[digits.len()..] {
-        "ms" => Some(0.001),
-        "s" => Some(1.0),
-        "m" => Some(60.0),
-        "h" => Some(3600.0),
-        "d" => Some(86_400.0),
-        _ => None,
-    };
-    let number = digits.parse::<f64>().ok().filter(|number| *number > 0.0);
-    number
-        .zip(seconds)
-        .map(|(number, seconds)| number * seconds)
-        .filter(|seconds| *seconds <= 366.0 * 86_400.0)
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| {
-            "write a number and its unit, such as 500ms, 30s, 15m, 72h or 3d; a year at most".to_owned()
-        })
-}
-
-/// A span of a day at least: what is kept goes by the day.
-fn days(text: &str) -> Result<Duration, String> {
-    let span = span(text)?;
-    if span < Duration::from_secs(86_400) {
-        return Err("write a day at least, such as 30d".to_owned());
-    }
-    Ok(span)
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    net.map(|net| net.trunc())
-        .map_err(|_| "write a network or an address, such as 10.0.0.0/8 or ::1".to_owned())
-}
-
-fn read(path: &Path) -> Result<Settings, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
-    let settings: Settings = toml::from_str(&text).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        ConfigError::File { path: path.to_owned(), why: format!("line {line}: {}", error.message()) }
-    })?;
-    let has_password = settings.database_url.as_ref().is_some_and(has_password);
-    if has_password && is_open(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))? {
-        return Err(ConfigError::Open(path.to_owned()));
-    }
-    Ok(settings)
-}
-
-/// Whether a URL has a password in it.
-fn has_password(url: &SecretString) -> bool {
-    Url::parse(url.expose_secret()).is_ok_and(|url| url.password().is_some())
-}
-
-/// Whether everybody may read a file. A group that was given it is meant to.
-fn is_open(path: &Path) -> io::Result<bool> {
-    Ok(fs::metadata(path)?.permissions().mode() & 0o004 != 0)
-}
-
-/// The first line of a password file.
-fn password_in(path: &Path) -> Result<SecretString, ConfigError> {
-    let unreadable = |error| ConfigError::UnreadablePassword(path.to_owned(), error);
-    if is_open(path).map_err(unreadable)? {
-        return Err(ConfigError::Open(path.to_owned()));
-    }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    Ok(text.lines().next().unwrap_or_default().into())
-}
-
-fn default_data_dir() -> Result<PathBuf, ConfigError> {
-    if is_root().map_err(ConfigError::Account)? {
-        return Ok(PathBuf::from("/var/lib/leadline"));
-    }
-    let directories = directories::ProjectDirs::from("", "", "leadline").ok_or(ConfigError::NoHome)?;
-    Ok(directories.data_dir().to_owned())
+    read(&value).map_err(|error| ConfigError::Value { setting, value, why: error.to_string() })
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-    use crate::cli::Args;
-
-    fn read_args(args: &[&str]) -> Result<Config, String> {
-        let mut all = vec!["leadlined"];
-        all.extend(args);
-        if !args.contains(&"--data-dir") {
-            all.extend(["--data-dir", "/data"]);
-        }
-        let args = Args::try_parse_from(all).map_err(|error| error.to_string())?;
-        args.read().map(|(_, config)| config).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn without_settings_the_defaults_hold() {
-        let config = read_args(&[]).unwrap();
-        assert_eq!(config.control, Path::new("/data/control.sock"));
-        assert_eq!(config.master_key, Path::new("/data/master.key"));
-        assert_eq!(config.intake_listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.admin_listen.unwrap().to_string(), "127.0.0.1:8081");
-        assert!(read_args(&["--admin-listen", "off"]).unwrap().admin_listen.is_none());
-        let proxies =
-            read_args(&["--trusted-proxy", "10.1.2.3/8", "--trusted-proxy", "::1"]).unwrap().trusted_proxies;
-        assert_eq!(proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
-        assert!(config.brand.as_str().starts_with("Leadline/"));
-        assert!(config.allow_egress.is_empty() && config.database_url.is_none());
-    }
-
-    #[test]
-    fn spans_have_a_number_and_a_unit() {
-        let config = read_args(&["--sweep-interval", "500ms", "--sweep-age", "3d"]).unwrap();
-        assert_eq!(config.sweep.interval, Duration::from_millis(500));
-        assert_eq!(config.sweep.age, Duration::from_secs(72 * 3600));
-        assert_eq!(read_args(&[]).unwrap().sweep.interval, Duration::from_secs(900));
-        assert_eq!(read_args(&[]).unwrap().keep_attempts, Duration::from_secs(30 * 86_400));
-        let config = read_args(&["--keep-attempts", "36h"]).unwrap();
-        assert_eq!(config.keep_attempts, Duration::from_secs(36 * 3600));
-        assert_eq!(read_args(&[]).unwrap().max_retry_after, Duration::from_secs(3600));
-        let config = read_args(&["--max-retry-after", "30m"]).unwrap();
-        assert_eq!(config.max_retry_after, Duration::from_secs(1800));
-        let error = read_args(&["--keep-attempts", "23h"]).unwrap_err();
-        assert_eq!(error, "--keep-attempts \"23h\": write a day at least, such as 30d");
-        for bad in ["", "15", "m", "0s", "-1s", "1w", "nans", "infh", "9e9d", "15 m"] {
-            let error = read_args(&[&format!("--sweep-interval={bad}")]).unwrap_err();
-            let told = "write a number and its unit, such as 500ms, 30s, 15m, 72h or 3d; a year at most";
-            assert_eq!(error, format!("--sweep-interval {bad:?}: {told}"));
-        }
-    }
-
-    #[test]
-    fn flags_win_over_the_file() {
-        let temp = tempfile::tempdir().unwrap();
-        let file = temp.path().join("leadlined.toml");
-        let text =
-            "brand = 'File/1'\nlog = 'json'\nallow_egress = ['10.1.2.3/8', '::1']\nlog_level = 'warn'\n";
-        fs::write(&file, text).unwrap();
-        let config = read_args(&["--config", file.to_str().unwrap(), "--brand", "Flag"]).unwrap();
-        assert_eq!(config.brand.as_str(), "Flag");
-        assert_eq!(config.log, LogFormat::Json);
-        assert_eq!(config.log_level, "warn");
-        let networks: Vec<_> = config.allow_egress.iter().map(ToString::to_string).collect();
-        assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
-    }
-
-    #[test]
-    fn the_example_names_every_setting_and_is_right() {
-        let example = include_str!("../../packaging/leadlined.toml");
-        let text: String =
-            example.lines().filter_map(|line| line.strip_prefix('#')).fold(String::new(), |text, line| {
-                if line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(" = ") {
-                    text + line + "\n"
-                } else {
-                    text
-                }
-            });
-        let settings: Settings = toml::from_str(&text).unwrap();
-        let unset = format!("{settings:?}");
-        assert!(
-            !unset.contains("None") && !unset.contains("[]"),
-            "the example leaves out a setting: {unset}"
-        );
-        let temp = tempfile::tempdir().unwrap();
-        let file = temp.path().join("password");
-        fs::write(&file, "hunter2").unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        let settings = Settings { database_password_file: Some(file), ..settings };
-        Config::read(settings, None).unwrap();
-    }
-
-    #[test]
-    fn a_bad_file_is_refused_by_line() {
-        let temp = tempfile::tempdir().unwrap();
-        let file = temp.path().join("leadlined.toml");
-        for (text, expected) in [
-            ("brand = 'A'\nbrnad = 'B'\n", "line 2: unknown field `brnad`"),
-            ("\n\nlog = 3\n", "line 3: "),
-            ("= 1\n", "line 1: "),
-        ] {
-            fs::write(&file, text).unwrap();
-            let error = read_args(&["--config", file.to_str().unwrap()]).unwrap_err();
-            assert!(error.contains(expected) && !error.contains('\n'), "{error}");
-        }
-        let error = read_args(&["--config", "/no/such/file"]).unwrap_err();
-        assert_eq!(error, "cannot read the configuration file /no/such/file");
-    }
-
-    #[test]
-    fn files_with_passwords_are_not_for_everybody() {
-        let temp = tempfile::tempdir().unwrap();
-        let file = temp.path().join("leadlined.toml");
-        let shown = file.display();
-        let set = |text: &str, mode| {
-            fs::write(&file, text).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        };
-        let read_file = |flag| read_args(&[flag, file.to_str().unwrap()]);
-        let refusal = format!("others may read {shown}, which holds a password: chmod 600 {shown}");
-        set("database_url = 'postgres://ann:hunter2@localhost/leads'\n", 0o644);
-        assert_eq!(read_file("--config").unwrap_err(), refusal);
-        for (text, mode) in [
-            ("database_url = 'postgres://ann:hunter2@localhost/leads'\n", 0o640),
-            ("database_url = 'postgres://ann@localhost/leads'\n", 0o644),
-        ] {
-            set(text, mode);
-            read_file("--config").unwrap();
-        }
-        set("hunter2\n", 0o644);
-        assert_eq!(read_file("--database-password-file").unwrap_err(), refusal);
-        set("hunter2\n", 0o640);
-        let config = read_file("--database-password-file").unwrap();
-        assert_eq!(config.database_password.unwrap().expose_secret(), "hunter2");
-        let error = read_args(&["--database-password-file", "/no/such/file"]).unwrap_err();
-        assert_eq!(error, "cannot read the password file /no/such/file");
-    }
-
-    #[test]
-    fn bad_values_are_refused_with_what_to_write() {
-        let long = format!("unix:/{}", "x".repeat(100));
-        for (args, expected) in [
-            (["--intake-listen", "8080"], "write an address and a port, such as 127.0.0.1:8080 or [::]:8080"),
-            (
-                ["--control-listen", "0.0.0.0:9000"],
-                "listening on a port needs TLS, which is not available yet: write unix:PATH",
-            ),
-            (["--control-listen", "unix:"], "write unix:PATH"),
-            (
-                ["--control-listen", &long],
-                "longer than the 100 bytes of a socket's path: give a shorter unix:PATH",
-            ),
-            (["--allow-egress", "10.0.0.0/33"], "write a network or an address, such as 10.0.0.0/8 or ::1"),
-            (["--brand", "Two words"], "NAME/VERSION"),
-            (["--log-level", "leadlined=loud"], "such as info"),
-            (
-                ["--database-url", "mysql://x/y"],
-                "--database-url is no URL of a PostgreSQL database, such as postgres://user:password@host/database",
-            ),
-        ] {
-            let error = read_args(&args).unwrap_err();
-            assert!(error.contains(expected) && !error.contains('\n'), "{args:?}: {error}");
-        }
-        let nobody = std::io::Error::other("no such program");
-        for (error, told) in [
-            (ConfigError::NoHome, "this user has no home directory: give --data-dir"),
-            (ConfigError::Account(nobody), "cannot tell which user this is: give --data-dir"),
-        ] {
-            assert_eq!(error.to_string(), told);
-        }
-    }
-
-    #[test]
-    fn a_password_is_not_shown() {
-        let config = read_args(&["--database-url", "postgres://ann:hunter2@db/leads"]).unwrap();
-        assert!(!format!("{config:?}").contains("hunter2"));
-    }
-}
+mod tests;

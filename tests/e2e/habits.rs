@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use leadline_fakes::{
-    Fake, activecampaign::ActiveCampaign, hubspot::Hubspot, klaviyo::Klaviyo, mailchimp::Mailchimp,
-    pipedrive::Pipedrive, salesforce::Salesforce, sample_lead, zoho::Zoho,
+    Fake, activecampaign::ActiveCampaign, brevo::Brevo, hubspot::Hubspot, klaviyo::Klaviyo,
+    mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce, sample_lead, zoho::Zoho,
 };
 use leadline_tests::{Bringing, Cli, Daemon, Database, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::vendors::class_and_error;
 
-const CRMS: [&str; 7] =
-    ["activecampaign", "hubspot", "klaviyo", "mailchimp", "pipedrive", "salesforce", "zoho"];
+const CRMS: [&str; 8] =
+    ["activecampaign", "brevo", "hubspot", "klaviyo", "mailchimp", "pipedrive", "salesforce", "zoho"];
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A lead of somebody, under a uuid of its own.
@@ -35,17 +35,32 @@ async fn push(pushing: &mut Pushing, lead: &Value) {
     assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
 }
 
+async fn push_all(pushing: &mut Pushing, leads: &[Value]) {
+    for lead in leads {
+        push(pushing, lead).await;
+    }
+}
+
 /// The records that a CRM holds after these leads, each with name and phone.
 async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
     let whole = |first: Option<&str>, last: Option<&str>| {
         [first, last].into_iter().flatten().collect::<Vec<_>>().join(" ")
     };
     match crm {
+        "brevo" => {
+            let (fake, mut pushing) = brevo().await;
+            push_all(&mut pushing, leads).await;
+            fake.with(|brevo| {
+                let told = brevo.contacts.values().map(|contact| {
+                    let text = |key: &str| contact.attributes.get(key).and_then(Value::as_str);
+                    (whole(text("FIRSTNAME"), text("LASTNAME")), text("SMS").unwrap_or_default().to_owned())
+                });
+                told.collect()
+            })
+        }
         "hubspot" => {
             let (fake, mut pushing) = hubspot().await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            push_all(&mut pushing, leads).await;
             fake.with(|hubspot| {
                 let told = hubspot.contacts.values().map(|contact| {
                     let text = |key: &str| contact.properties.get(key).map(String::as_str);
@@ -101,9 +116,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
         }
         "mailchimp" => {
             let (fake, mut pushing) = mailchimp().await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            push_all(&mut pushing, leads).await;
             fake.with(|mailchimp| {
                 let told = mailchimp.members.values().map(|member| {
                     let text = |key: &str| member.fields.get(key).and_then(Value::as_str);
@@ -114,9 +127,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
         }
         "pipedrive" => {
             let (fake, mut pushing) = pipedrive(json!({ "api_token": "pipedrive-good" })).await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            push_all(&mut pushing, leads).await;
             fake.with(|pipedrive| {
                 let told = pipedrive.persons.values().map(|person| {
                     let phone = person["phones"][0]["value"].as_str().unwrap_or_default();
@@ -127,9 +138,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
         }
         _ => {
             let (fake, mut pushing) = salesforce(json!({})).await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            push_all(&mut pushing, leads).await;
             fake.with(|salesforce| {
                 let told = salesforce.leads.values().map(|lead| {
                     let text = |key: &str| lead.fields.get(key).and_then(Value::as_str);
@@ -139,6 +148,14 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
             })
         }
     }
+}
+
+async fn brevo() -> (Fake<Brevo>, Pushing) {
+    let fake = Fake::start(Brevo::default()).await.unwrap();
+    let key = fake.with(|vendor| vendor.api_key.clone());
+    let config = json!({ "base_url": fake.url(), "list_ids": "3" });
+    let pushing = Pushing::new("brevo", config, json!({ "api_key": key }), json!({}), TIMEOUT);
+    (fake, pushing)
 }
 
 async fn hubspot() -> (Fake<Hubspot>, Pushing) {
@@ -227,6 +244,7 @@ async fn a_second_enquiry_that_says_less_takes_nothing_away() {
 #[tokio::test]
 async fn a_record_that_is_new_has_some_name_where_the_vendor_wants_one() {
     for (crm, made_up, half) in [
+        ("brevo", "", "Cher"),
         ("activecampaign", "", "Cher"),
         ("zoho", "sarah@example.com", "Cher"),
         ("hubspot", "", "Cher"),

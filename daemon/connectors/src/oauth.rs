@@ -1,10 +1,15 @@
 //! Logins over OAuth 2: the answer of a token endpoint, in every vendor's dialect.
 
-use secrecy::SecretString;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use super::{Answer, Token, config, vendor};
+use super::{
+    Answer, Token,
+    config::{Problem, parsed},
+    vendor, webhook,
+};
 use crate::reading;
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -24,23 +29,61 @@ impl Login {
         }
     }
 
-    /// The app's, if all of it is there; else the token, which has a name of the vendor's.
-    pub(super) fn of(credentials: &Value, token: &str) -> Option<Self> {
-        let read = |key| config::credential(credentials, key);
-        match (read("client_id"), read("client_secret"), read("refresh_token")) {
+    /// The app's, if all of it is there; else the token.
+    pub(super) fn of(token: Option<SecretString>, app: App) -> Option<Self> {
+        match (app.client_id, app.client_secret, app.refresh_token) {
             (Some(client_id), Some(client_secret), Some(refresh_token)) => {
                 Some(Self::App { client_id, client_secret, refresh_token })
             }
-            _ => read(token).map(Self::Token),
+            _ => token.map(Self::Token),
         }
     }
 }
 
-/// Where tokens are got.
-pub(super) fn token_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|error| format!("token_url: {error}"))?;
+/// The grant of a login that signs for itself.
+pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// What such a login says of itself, signed. What is wrong is said without what the key holds.
+pub(super) fn assertion(
+    key: &SecretString,
+    key_id: Option<String>,
+    claims: &Value,
+) -> Result<String, Problem> {
+    let header = Header { kid: key_id, ..Header::new(Algorithm::RS256) };
+    jsonwebtoken::encode(&header, claims, &encoding_key(key)?)
+        .map_err(|_| Problem::at("private_key", "private_key cannot sign"))
+}
+
+/// Whether a key can sign.
+pub(super) fn check_key(key: &SecretString) -> Result<(), Problem> {
+    encoding_key(key).map(drop)
+}
+
+/// Keys often come through shells and JSON with their lines joined by `\n`.
+fn encoding_key(key: &SecretString) -> Result<EncodingKey, Problem> {
+    let pem = key.expose_secret().replace("\\n", "\n");
+    EncodingKey::from_rsa_pem(pem.as_bytes())
+        .map_err(|_| Problem::new("must be an RSA key in PEM, from its BEGIN line to its END line"))
+}
+
+/// What an app logs in with, as far as it is given.
+#[derive(Debug, Default)]
+pub(super) struct App {
+    pub(super) client_id: Option<SecretString>,
+    pub(super) client_secret: Option<SecretString>,
+    pub(super) refresh_token: Option<SecretString>,
+}
+
+parsed! {
+    /// Where tokens are got.
+    pub(crate) struct TokenUrl(Url) = token_url;
+    const SHOWN: Option<fn(&Value) -> Value> = Some(webhook::shown)
+}
+
+fn token_url(text: &str) -> Result<Url, Problem> {
+    let url = Url::parse(text).map_err(|error| Problem::new(error.to_string()))?;
     if !matches!(url.scheme(), "https" | "http") || !url.username().is_empty() || url.password().is_some() {
-        return Err("token_url must be an https URL without a login in it".to_owned());
+        return Err(Problem::new("must be an https URL without a login in it"));
     }
     Ok(url)
 }

@@ -33,59 +33,81 @@ impl EgressPolicy {
     }
 
     /// Checks what can be checked when a URL is saved: scheme, user info, literal addresses, local names.
-    pub fn check(&self, url: &Url) -> Result<(), String> {
+    pub fn check(&self, url: &Url) -> Result<(), AddressError> {
         let plain = match url.scheme() {
             "https" => false,
             "http" => true,
-            other => return Err(format!("the URL starts with {other}: but must start with https://")),
+            other => return Err(AddressError::Scheme(other.to_owned())),
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("the URL holds a user name or password: take them out and use a header".into());
+            return Err(AddressError::Credentials);
         }
         if url.fragment().is_some() {
-            return Err(
-                "the URL has a fragment, which is never sent: take out everything from the # on".into()
-            );
+            return Err(AddressError::Fragment);
         }
         match url.host() {
-            None => Err("the URL has no host: write https://HOST/PATH".into()),
+            None => Err(AddressError::NoHost),
             Some(Host::Ipv4(ip)) => self.check_literal(ip.into(), plain),
             Some(Host::Ipv6(ip)) => self.check_literal(ip.into(), plain),
             Some(Host::Domain(name)) => self.check_name(name, plain),
         }
     }
 
-    fn check_literal(&self, ip: IpAddr, plain: bool) -> Result<(), String> {
+    fn check_literal(&self, ip: IpAddr, plain: bool) -> Result<(), AddressError> {
         if self.is_exception(ip) {
             return Ok(());
         }
         if !is_public(ip) {
-            return Err(format!("{ip} is not a public address: use one, or {}", allowing(ip)));
+            return Err(AddressError::NotPublic(ip));
         }
         if plain {
-            return Err(format!("plain http to {ip} is not allowed: use https, or {}", allowing(ip)));
+            return Err(AddressError::PlainTo(ip));
         }
         Ok(())
     }
 
-    fn check_name(&self, name: &str, plain: bool) -> Result<(), String> {
+    fn check_name(&self, name: &str, plain: bool) -> Result<(), AddressError> {
         let bare = name.trim_end_matches('.');
         if bare.is_empty() {
-            return Err("the URL has no host: write https://HOST/PATH".into());
+            return Err(AddressError::NoHost);
         }
         let is_local = bare == "localhost" || bare.ends_with(".localhost");
         if is_local && ![LOOPBACK_V4, LOOPBACK_V6].into_iter().any(|ip| self.is_exception(ip)) {
-            return Err(format!(
-                "{bare} is this machine itself: use a public name, or {}",
-                allowing(LOOPBACK_V4)
-            ));
+            return Err(AddressError::ThisMachine(bare.to_owned()));
         }
         if plain && self.allow.is_empty() {
-            return Err(format!(
-                "plain http to {bare} is not allowed: use https, or start leadlined with --allow-egress CIDR for its address"
-            ));
+            return Err(AddressError::PlainToName(bare.to_owned()));
         }
         Ok(())
+    }
+}
+
+/// Why a URL may not be pushed to, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    #[error("the URL starts with {0}: but must start with https://")]
+    Scheme(String),
+    #[error("the URL holds a user name or password: take them out and use a header")]
+    Credentials,
+    #[error("the URL has a fragment, which is never sent: take out everything from the # on")]
+    Fragment,
+    #[error("the URL has no host: write https://HOST/PATH")]
+    NoHost,
+    #[error("{0} is not a public address: use one, or {way_out}", way_out = allowing(*.0))]
+    NotPublic(IpAddr),
+    #[error("plain http to {0} is not allowed: use https, or {way_out}", way_out = allowing(*.0))]
+    PlainTo(IpAddr),
+    #[error("{0} is this machine itself: use a public name, or {way_out}", way_out = allowing(LOOPBACK_V4))]
+    ThisMachine(String),
+    #[error(
+        "plain http to {0} is not allowed: use https, or start leadlined with --allow-egress CIDR for its address"
+    )]
+    PlainToName(String),
+}
+
+impl From<AddressError> for String {
+    fn from(error: AddressError) -> Self {
+        error.to_string()
     }
 }
 
@@ -336,7 +358,7 @@ mod tests {
             ("https://[fd00::1]/", "--allow-egress fd00::1/128"),
             ("https://./", "the URL has no host: write https://HOST/PATH"),
         ] {
-            let error = policy.check(&Url::parse(url).unwrap()).unwrap_err();
+            let error = policy.check(&Url::parse(url).unwrap()).unwrap_err().to_string();
             assert!(error.contains(wanted), "{url}: {error}");
             assert!(!error.contains('\n') && !error.contains("secret"), "{url}: {error}");
         }

@@ -15,6 +15,17 @@ pub struct Brand {
     pub signature: HeaderName,
 }
 
+/// A text that is no brand.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("brand {0:?} must be NAME or NAME/VERSION of letters, digits, '-', '.' and '_'")]
+pub struct BrandError(String);
+
+impl From<BrandError> for String {
+    fn from(error: BrandError) -> Self {
+        error.to_string()
+    }
+}
+
 const OURS: &str = concat!("Leadline/", env!("CARGO_PKG_VERSION"));
 
 impl Brand {
@@ -31,7 +42,7 @@ impl Brand {
     }
 
     /// Reads `NAME` or `NAME/VERSION`; nothing is our own. A brand without a version keeps our user agent.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, BrandError> {
         if text.is_empty() {
             return Ok(Self::ours());
         }
@@ -42,8 +53,7 @@ impl Brand {
                 && part.len() <= 40
                 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
         };
-        let refused =
-            || format!("brand {text:?} must be NAME or NAME/VERSION of letters, digits, '-', '.' and '_'");
+        let refused = || BrandError(text.to_owned());
         if !word(name) || !version.is_none_or(word) {
             return Err(refused());
         }
@@ -81,7 +91,7 @@ mod tests {
             assert_eq!(brand.signature.as_str(), format!("{prefix}signature"));
         }
         for bad in ["/1.0", "Inn kept", "Innkept/", "Innkept/1/2", "Innkept\r\nX: y", "Ünn"] {
-            assert!(Brand::parse(bad).unwrap_err().starts_with("brand "), "{bad}");
+            assert!(Brand::parse(bad).unwrap_err().to_string().starts_with("brand "), "{bad}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! out here, because an event is not ours: the work it can cause is bounded, and it is read where it stands.
 
 mod compile;
+mod error;
 mod eval;
 mod fuel;
 mod functions;
@@ -22,6 +23,7 @@ use super::{
     json::Json,
     lead,
 };
+pub use error::{ConditionError, Undecided};
 use eval::{Evaluation, Fault};
 use program::Node;
 
@@ -39,14 +41,14 @@ pub struct Condition {
 
 impl Condition {
     /// Reads a condition; the error says all that is wrong with it, and where.
-    pub fn compile(source: &str) -> Result<Self, String> {
+    pub fn compile(source: &str) -> Result<Self, ConditionError> {
         let node = compile::compile(source)?;
         Ok(Self { source: source.to_owned(), node })
     }
 
     /// Reads a condition that an operator saves: what fails for every lead is refused. Answers what else to know: for
     /// which leads it cannot be evaluated.
-    pub fn check(source: &str) -> Result<(Self, Option<String>), String> {
+    pub fn check(source: &str) -> Result<(Self, Option<String>), ConditionError> {
         let condition = Self::compile(source)?;
         let mut warning = None;
         for (sample, which) in [
@@ -55,9 +57,11 @@ impl Condition {
         ] {
             match condition.run(&sample, EventKind::Created, &mut STEPS.clone()) {
                 Ok(_) => {}
-                Err(fault) if fault.absent.is_none() => return Err(condition.tell(&fault)),
+                Err(fault) if fault.absent.is_none() => {
+                    return Err(ConditionError::Never(condition.undecided(&fault)));
+                }
                 Err(fault) if warning.is_none() => {
-                    let cause = condition.tell(&fault);
+                    let cause = condition.undecided(&fault);
                     warning =
                         Some(format!("for {which} this cannot be evaluated, and holds the lead: {cause}"));
                 }
@@ -68,12 +72,12 @@ impl Condition {
     }
 
     /// Whether it holds for an event; the error is one line.
-    pub fn holds(&self, event: &Json, kind: EventKind) -> Result<bool, String> {
+    pub fn holds(&self, event: &Json, kind: EventKind) -> Result<bool, Undecided> {
         self.holds_within(event, kind, &mut STEPS.clone())
     }
 
-    fn holds_within(&self, event: &Json, kind: EventKind, left: &mut usize) -> Result<bool, String> {
-        self.run(event, kind, left).map_err(|fault| self.tell(&fault))
+    fn holds_within(&self, event: &Json, kind: EventKind, left: &mut usize) -> Result<bool, Undecided> {
+        self.run(event, kind, left).map_err(|fault| self.undecided(&fault))
     }
 
     fn run(&self, event: &Json, kind: EventKind, left: &mut usize) -> Result<bool, Fault> {
@@ -84,14 +88,14 @@ impl Condition {
         answer
     }
 
-    fn tell(&self, fault: &Fault) -> String {
+    fn undecided(&self, fault: &Fault) -> Undecided {
         let place = compile::place(&self.source, fault.at);
-        match &fault.absent {
+        Undecided(match &fault.absent {
             Some(field) if !field.contains(['[', ' ']) => {
                 format!("{} ({place}); ask has({field}) first", fault.reason)
             }
             _ => format!("{} ({place})", fault.reason),
-        }
+        })
     }
 }
 
@@ -101,7 +105,7 @@ pub struct Flow {
     pub id: FlowId,
     pub name: String,
     /// The condition, or why the stored one cannot be read any more.
-    pub when: Result<Condition, String>,
+    pub when: Result<Condition, ConditionError>,
     /// Where its leads go: looked up for each integration and lead.
     pub then: HashSet<IntegrationId>,
     /// Whether a lead that it takes is kept from the flows behind it.
@@ -153,11 +157,11 @@ impl Flows {
         for (index, flow) in self.0.iter().enumerate() {
             let verdict = match (stopped, &flow.when) {
                 (Some(first), _) => Verdict::NotAsked(first),
-                (None, Err(cause)) => Verdict::Fails(cause.clone()),
+                (None, Err(error)) => Verdict::Fails(error.to_string()),
                 (None, Ok(condition)) => match condition.holds_within(event, kind, &mut left) {
                     Ok(true) => unsure.map_or(Verdict::Takes, Verdict::Unsure),
                     Ok(false) => Verdict::Leaves,
-                    Err(cause) => Verdict::Fails(cause),
+                    Err(undecided) => Verdict::Fails(undecided.to_string()),
                 },
             };
             match verdict {

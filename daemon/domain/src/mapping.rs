@@ -182,25 +182,32 @@ fn read_rule(field: &'static str, value: &Value) -> Result<Rule, Vec<String>> {
     let plain = |to| Rule { field, to, value: None, default: None };
     match value {
         Value::Null => Ok(plain(None)),
-        Value::String(text) => read_target(text).map(|to| plain(Some(to))).map_err(|problem| vec![problem]),
+        Value::String(text) => {
+            read_target(text).map(|to| plain(Some(to))).map_err(|error| vec![error.to_string()])
+        }
         Value::Object(members) => {
             let strangers = members.keys().filter(|key| !KEYS.contains(&key.as_str()));
             let strangers: Vec<String> = strangers.map(|key| unknown("key", key, KEYS)).collect();
             let to = match members.get("to") {
                 None => Ok(field.to_owned()),
                 Some(Value::String(text)) => read_target(text),
-                Some(_) => Err("\"to\" must be text".to_owned()),
+                Some(_) => Err(TargetError::NotText),
             };
             let value = match members.get("value") {
                 None => Ok(None),
-                Some(Value::String(source)) => Template::compile(source, Place::Text).map(Some),
+                Some(Value::String(source)) => {
+                    Template::compile(source, Place::Text).map(Some).map_err(String::from)
+                }
                 Some(_) => Err("\"value\" must be text: a template".to_owned()),
             };
             match (to, value) {
                 (Ok(to), Ok(value)) if strangers.is_empty() => {
                     Ok(Rule { field, to: Some(to), value, default: members.get("default").map(Json::from) })
                 }
-                (to, value) => Err(strangers.into_iter().chain(to.err()).chain(value.err()).collect()),
+                (to, value) => {
+                    let to = to.err().map(|error| error.to_string());
+                    Err(strangers.into_iter().chain(to).chain(value.err()).collect())
+                }
             }
         }
         _ => {
@@ -209,9 +216,18 @@ fn read_rule(field: &'static str, value: &Value) -> Result<Rule, Vec<String>> {
     }
 }
 
-fn read_target(text: &str) -> Result<String, String> {
+/// Why a target is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum TargetError {
+    #[error("the target is empty; use null to leave the field out")]
+    Empty,
+    #[error("\"to\" must be text")]
+    NotText,
+}
+
+fn read_target(text: &str) -> Result<String, TargetError> {
     match text.trim() {
-        "" => Err("the target is empty; use null to leave the field out".to_owned()),
+        "" => Err(TargetError::Empty),
         text => Ok(text.to_owned()),
     }
 }

@@ -24,21 +24,30 @@ pub fn secret_of(random: &[u8; 32]) -> String {
     format!("{PREFIX}{}", STANDARD.encode(random))
 }
 
+/// Why a secret cannot sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    #[error("the signing secret has {0} bytes; it must have 16 to 256")]
+    Length(usize),
+    #[error("the signing secret has white space around it or control characters in it; remove them")]
+    Characters,
+    #[error("what follows whsec_ in the signing secret must be base64")]
+    NotBase64,
+    #[error("the signing secret's key has {0} bytes; it must have at least 16")]
+    ShortKey(usize),
+}
+
 /// Whether a secret that an operator brings along can sign.
-pub fn check_secret(secret: &str) -> Result<(), String> {
+pub fn check_secret(secret: &str) -> Result<(), SecretError> {
     if !LENGTH.contains(&secret.len()) {
-        return Err(format!("the signing secret has {} bytes; it must have 16 to 256", secret.len()));
+        return Err(SecretError::Length(secret.len()));
     }
     if secret.chars().any(char::is_control) || secret.trim() != secret {
-        return Err(
-            "the signing secret has white space around it or control characters in it; remove them".into()
-        );
+        return Err(SecretError::Characters);
     }
     match secret.strip_prefix(PREFIX).map(|encoded| LENIENT.decode(encoded)) {
-        Some(Err(_)) => Err("what follows whsec_ in the signing secret must be base64".into()),
-        Some(Ok(key)) if key.len() < *LENGTH.start() => {
-            Err(format!("the signing secret's key has {} bytes; it must have at least 16", key.len()))
-        }
+        Some(Err(_)) => Err(SecretError::NotBase64),
+        Some(Ok(key)) if key.len() < *LENGTH.start() => Err(SecretError::ShortKey(key.len())),
         _ => Ok(()),
     }
 }
@@ -219,7 +228,7 @@ mod tests {
             ("whsec_not base64 at all", "base64"),
             ("whsec_MfKQ9r8GKYqr", "at least 16"),
         ] {
-            assert!(check_secret(bad).unwrap_err().contains(why), "{bad}");
+            assert!(check_secret(bad).unwrap_err().to_string().contains(why), "{bad}");
         }
     }
 }

@@ -4,12 +4,14 @@
 //! those of the canonical event; a field that a sender adds is written `lead["budget"]`.
 
 mod engine;
+mod error;
 mod names;
 mod scan;
 
 use std::{borrow::Cow, cell::OnceCell};
 
 use minijinja::{Expression, Value};
+use serde_json::Value as Config;
 
 use super::{
     integration::EventKind,
@@ -17,6 +19,8 @@ use super::{
     lead,
 };
 use engine::{evaluate, json_of, value_of};
+use error::{ExpressionError, TemplateError as Error, ValueError};
+pub use error::{RenderError, TemplateError};
 use names::{Source, resolve};
 use scan::Piece;
 
@@ -66,14 +70,6 @@ enum Formula {
     Expression(Expression<'static, 'static>),
 }
 
-/// Why a template could not be rendered for an event.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{{{{ {placeholder} }}}}: {reason}")]
-pub struct RenderError {
-    placeholder: String,
-    reason: String,
-}
-
 /// What templates are rendered with: an event, and the push that brings it.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -104,50 +100,43 @@ impl<'a> Context<'a> {
 
 impl Template {
     /// Reads a template; the error says what to do.
-    pub fn compile(source: &str, place: Place) -> Result<Self, String> {
-        let read = || {
-            let pieces = scan::split(source)?;
-            if place == Place::JsonBody {
-                scan::check_json(&pieces)?;
-            }
-            Self::assemble(pieces, place)
-        };
-        read().map_err(|problem| one_line(&problem))
+    pub fn compile(source: &str, place: Place) -> Result<Self, TemplateError> {
+        let pieces = scan::split(source)?;
+        if place == Place::JsonBody {
+            scan::check_json(&pieces)?;
+        }
+        Self::assemble(pieces, place)
     }
 
     /// Reads a template for a body: JSON if it is JSON with its placeholders filled, else plain text.
-    pub fn compile_body(source: &str) -> Result<Self, String> {
-        let read = || {
-            let pieces = scan::split(source)?;
-            let place = match scan::check_json(&pieces) {
-                Ok(()) => Place::JsonBody,
-                Err(refused) if refused == scan::KEY => return Err(refused),
-                Err(_) => Place::Text,
-            };
-            Self::assemble(pieces, place)
+    pub fn compile_body(source: &str) -> Result<Self, TemplateError> {
+        let pieces = scan::split(source)?;
+        let place = match scan::check_json(&pieces) {
+            Ok(()) => Place::JsonBody,
+            Err(error @ Error::Key) => return Err(error),
+            Err(_) => Place::Text,
         };
-        read().map_err(|problem| one_line(&problem))
+        Self::assemble(pieces, place)
     }
 
-    fn assemble(pieces: Vec<Piece<'_>>, place: Place) -> Result<Self, String> {
+    fn assemble(pieces: Vec<Piece<'_>>, place: Place) -> Result<Self, Error> {
         let parts = pieces.into_iter().map(Part::read).collect::<Result<_, _>>()?;
         let template = Self { parts, place };
         let printable = |part: &Part| !matches!(part, Part::Literal(text) if !is_printable(text));
         if place == Place::Header && !template.parts.iter().all(printable) {
-            return Err(NOT_A_HEADER.to_owned());
+            return Err(Error::NotAHeader);
         }
         template.try_out()?;
         Ok(template)
     }
 
     /// Renders it for a lead with every field and for one with none that may be absent, to fail now, not at a push.
-    fn try_out(&self) -> Result<(), String> {
-        for (event, hint) in [
-            (lead::full_sample(), ""),
-            (lead::bare_sample(), " for a lead without optional fields; add | default(…)"),
-        ] {
+    fn try_out(&self) -> Result<(), Error> {
+        for (event, is_bare) in [(lead::full_sample(), false), (lead::bare_sample(), true)] {
             let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
-            self.render(&context).map_err(|error| format!("{error}{hint}"))?;
+            self.render(&context).map_err(|error| {
+                if is_bare { Error::WithoutOptionalFields(error) } else { Error::Unrenderable(error) }
+            })?;
         }
         Ok(())
     }
@@ -177,11 +166,11 @@ impl Template {
             match part {
                 Part::Literal(text) => out.push_str(text),
                 Part::Placeholder { source, formula, quoted } => {
-                    let fail = |reason: String| RenderError { placeholder: source.clone(), reason };
+                    let fail = |reason| RenderError { placeholder: source.clone(), reason };
                     let value = formula.value(context).map_err(fail)?;
                     self.append(value.as_deref(), *quoted, &mut out).map_err(fail)?;
                     if out.len() > MAX_OUTPUT {
-                        return Err(fail(format!("the text gets longer than {} KiB", MAX_OUTPUT / 1024)));
+                        return Err(fail(ValueError::TooLong));
                     }
                 }
             }
@@ -200,7 +189,7 @@ impl Template {
         }
     }
 
-    fn append(&self, value: Option<&Json>, quoted: bool, out: &mut String) -> Result<(), String> {
+    fn append(&self, value: Option<&Json>, quoted: bool, out: &mut String) -> Result<(), ValueError> {
         if self.place == Place::JsonBody && !quoted {
             value.unwrap_or(&Json::Null).write(out);
             return Ok(());
@@ -212,33 +201,30 @@ impl Template {
             Place::JsonBody => escape(&text, out),
             Place::PathSegment | Place::QueryValue => percent_encode(&text, out),
             Place::Header if is_printable(&text) => out.push_str(&text),
-            Place::Header => return Err(NOT_A_HEADER.to_owned()),
+            Place::Header => return Err(ValueError::NotAHeader),
         }
         Ok(())
     }
 }
 
 impl Part {
-    fn read(piece: Piece<'_>) -> Result<Self, String> {
+    fn read(piece: Piece<'_>) -> Result<Self, Error> {
         match piece {
             Piece::Literal(text) => Ok(Self::Literal(text.to_owned())),
             Piece::Placeholder { source, quoted } => {
-                let formula =
-                    Formula::read(source).map_err(|reason| format!("{{{{ {source} }}}}: {reason}"))?;
-                Ok(Self::Placeholder { source: one_line(source), formula, quoted })
+                let (formula, source) = (Formula::read(source), one_line(source));
+                match formula {
+                    Ok(formula) => Ok(Self::Placeholder { source, formula, quoted }),
+                    Err(reason) => Err(Error::Placeholder { source_text: source, reason }),
+                }
             }
         }
     }
 }
 
 impl Formula {
-    fn read(source: &str) -> Result<Self, String> {
-        let is_name = source.split('.').all(|word| {
-            !word.starts_with(|first: char| first.is_ascii_digit())
-                && !word.is_empty()
-                && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        });
-        if is_name && !matches!(source, "true" | "false" | "none" | "True" | "False" | "None") {
+    fn read(source: &str) -> Result<Self, ExpressionError> {
+        if is_name(source) {
             return resolve(source).map(Self::Name);
         }
         scan::check_expression(source, engine::FILTERS)?;
@@ -246,7 +232,7 @@ impl Formula {
     }
 
     /// What it comes to; none if absent or null.
-    fn value<'a>(&self, context: &Context<'a>) -> Result<Option<Cow<'a, Json>>, String> {
+    fn value<'a>(&self, context: &Context<'a>) -> Result<Option<Cow<'a, Json>>, ValueError> {
         match self {
             Self::Name(source) => Ok(source.read(context)),
             Self::Expression(expression) => {
@@ -257,12 +243,38 @@ impl Formula {
     }
 }
 
+/// How much work the templates of a configuration can cause: the bytes of their expressions. Each byte may be a step over
+/// the whole event, while a name alone is only copied.
+#[must_use]
+pub fn weight(config: &Config) -> usize {
+    match config {
+        Config::String(text) if text.contains("{{") => scan::split(text).map_or(0, |pieces| {
+            let weight = |piece: &Piece<'_>| match piece {
+                Piece::Placeholder { source, .. } if !is_name(source) => source.len(),
+                _ => 0,
+            };
+            pieces.iter().map(weight).sum()
+        }),
+        Config::Array(items) => items.iter().map(weight).sum(),
+        Config::Object(members) => members.values().map(weight).sum(),
+        _ => 0,
+    }
+}
+
+/// Whether an expression is a path of names and nothing else.
+fn is_name(source: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty()
+            && !word.starts_with(|first: char| first.is_ascii_digit())
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    source.split('.').all(is_word) && !matches!(source, "true" | "false" | "none" | "True" | "False" | "None")
+}
+
 /// Templates may have lines, messages may not.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
-
-const NOT_A_HEADER: &str = "a header takes printable ASCII only";
 
 fn is_printable(text: &str) -> bool {
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte))

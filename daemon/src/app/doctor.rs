@@ -220,7 +220,7 @@ async fn examine_database(report: &mut Report, config: &Config, is_running: bool
             return None;
         }
         Err(error) => {
-            report.add(Verdict::Bad, thing, error);
+            report.add(Verdict::Bad, thing, error.to_string());
             return None;
         }
     };
@@ -268,17 +268,24 @@ fn judge(report: &mut Report, found: &Inspected) {
     }
 }
 
+/// Why it is not known how to connect.
+#[derive(Debug, thiserror::Error)]
+enum Unconnectable {
+    #[error(transparent)]
+    Url(#[from] setup::SetupError),
+    #[error(transparent)]
+    Private(#[from] embedded::EmbeddedError),
+}
+
 /// How to connect; none if the private database does not run.
-fn options(config: &Config, is_running: bool) -> Result<Option<PgConnectOptions>, String> {
+fn options(config: &Config, is_running: bool) -> Result<Option<PgConnectOptions>, Unconnectable> {
     match &config.database_url {
         Some(url) => {
-            let options = setup::parse_url(url.expose_secret()).map_err(|error| error.to_string())?;
+            let options = setup::parse_url(url.expose_secret())?;
             let password = config.database_password.as_ref();
             Ok(Some(password.map_or(options.clone(), |it| options.password(it.expose_secret()))))
         }
-        None if is_running => dump::Source::running(&config.data_dir)
-            .map(|it| Some(it.connect_options()))
-            .map_err(|e| e.to_string()),
+        None if is_running => Ok(Some(dump::Source::running(&config.data_dir)?.connect_options())),
         None => Ok(None),
     }
 }

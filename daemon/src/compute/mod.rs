@@ -1,12 +1,18 @@
 //! Work whose length is decided by what others wrote, beside the async workers and within a time.
 //!
-//! Conditions and JSON count their steps, so nothing here should take long; but a mistake in that count must cost one
+//! Conditions, templates and JSON are bounded, so nothing here should take long; but a mistake in a bound must cost one
 //! delivery its push, and never the daemon. Each company has a share of the threads, so that one that keeps them busy
 //! keeps others from nothing.
 
-use std::{sync::Arc, thread::available_parallelism, time::Duration};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::available_parallelism,
+    time::Duration,
+};
 
-use tokio::{task::spawn_blocking, time::timeout};
+use futures::future::BoxFuture;
+use tokio::{sync::Notify, task::spawn_blocking, time::timeout};
 
 use crate::domain::ids::CompanyId;
 
@@ -36,6 +42,14 @@ pub enum ComputeError {
     Panicked,
 }
 
+/// Why a future did not end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undone {
+    pub error: ComputeError,
+    /// Whether a step of it had ended before: until then it has only computed.
+    pub has_begun: bool,
+}
+
 /// The threads for such work.
 #[derive(Clone, Debug)]
 pub struct Compute {
@@ -55,7 +69,7 @@ impl Default for Compute {
 }
 
 impl Compute {
-    fn with_threads(threads: usize, time_max: Duration, wait_max: Duration) -> Self {
+    pub(crate) fn with_threads(threads: usize, time_max: Duration, wait_max: Duration) -> Self {
         let share = (threads / SHARE).max(1);
         Self { threads: Arc::new(Shares::new(threads, share)), time_max, wait_max }
     }
@@ -85,11 +99,48 @@ impl Compute {
             }
         }
     }
+
+    /// Carries a future of a company out, each step of it, from one wait to the next, as a piece of work. One that is
+    /// given up goes no further than its next wait.
+    pub async fn drive<T: Send + 'static>(
+        &self,
+        company: CompanyId,
+        mut future: BoxFuture<'static, T>,
+    ) -> Result<T, Undone> {
+        let woken = Arc::new(Woken(Notify::new()));
+        let mut has_begun = false;
+        loop {
+            let waker = Waker::from(Arc::clone(&woken));
+            let step = move || {
+                let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+                (future, polled)
+            };
+            let (rest, polled) =
+                self.run(company, step).await.map_err(|error| Undone { error, has_begun })?;
+            match polled {
+                Poll::Ready(done) => return Ok(done),
+                Poll::Pending => (future, has_begun) = (rest, true),
+            }
+            woken.0.notified().await;
+        }
+    }
+}
+
+/// Tells that a future may take its next step.
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+
+    use futures::FutureExt as _;
+    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -113,6 +164,30 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(compute.run(CompanyId(1), || 3).await, Ok(3));
+    }
+
+    #[tokio::test]
+    async fn a_future_is_carried_out_step_by_step_and_given_up_where_it_hangs() {
+        let compute = Compute::with_threads(4, SHORT, SHORT);
+        let (tell, told) = oneshot::channel();
+        let waits = async { told.await.unwrap() + 1 };
+        let both = tokio::join!(compute.drive(CompanyId(1), waits.boxed()), async { tell.send(1) });
+        assert_eq!(both, (Ok(2), Ok(())));
+
+        let (hang, hung) = mpsc::channel::<()>();
+        let (reached, beyond) = oneshot::channel::<()>();
+        let hangs = async move {
+            tokio::task::yield_now().await;
+            let is_free = hung.recv().is_err();
+            tokio::task::yield_now().await;
+            reached.send(()).map_or(is_free, |()| true)
+        };
+        let given_up = compute.drive(CompanyId(1), hangs.boxed()).await;
+        assert_eq!(given_up, Err(Undone { error: ComputeError::Late, has_begun: true }));
+        let busy = compute.drive(CompanyId(1), async {}.boxed()).await;
+        assert_eq!(busy, Err(Undone { error: ComputeError::Busy, has_begun: false }));
+        drop(hang);
+        assert!(beyond.await.is_err(), "it went past its next wait");
     }
 
     #[tokio::test]

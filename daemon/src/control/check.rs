@@ -45,7 +45,7 @@ pub(super) fn quiet_hours(hours: u32) -> Result<Option<i32>, Refusal> {
 
 /// A brand, `NAME` or `NAME/VERSION`; the empty text is none.
 pub(super) fn brand(text: &str) -> Result<Option<&str>, Refusal> {
-    Brand::parse(text).map_err(Refusal::Invalid)?;
+    Brand::parse(text).map_err(|error| Refusal::Invalid(error.to_string()))?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 

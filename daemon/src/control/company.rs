@@ -6,6 +6,7 @@ use tonic::{Request, Response};
 
 use super::{Answer, Control, check, convert, words};
 use crate::{
+    connectors,
     domain::{ids::CompanyId, plan::UNCOUNTED},
     store::{
         company::Company,
@@ -169,14 +170,16 @@ async fn brand_fits(
     let (old, new) = (old.unwrap_or(own), company.brand.as_deref().unwrap_or(own));
     let mut clashes = Vec::new();
     for integration in command.integrations_of(company).await? {
-        let connector = check::connector(&integration.connector)?;
-        let problems =
-            |brand| connector.check(&integration.config, &integration.mapping, &control.egress, brand);
+        let (connector, name) = (check::connector(&integration.connector)?, integration.name.clone());
+        let (egress, brands) = (control.egress.clone(), [old.to_owned(), new.to_owned()]);
+        let check = move || {
+            brands.map(|brand| connector.check(&integration.config, &integration.mapping, &egress, &brand))
+        };
+        let [known, problems] = control.check_templates(company.id, check).await?;
         // What is wrong under both has nothing to do with the brand.
-        let known = problems(old);
-        let broken: Vec<_> = problems(new).into_iter().filter(|problem| !known.contains(problem)).collect();
+        let broken: Vec<_> = problems.into_iter().filter(|problem| !known.contains(problem)).collect();
         if !broken.is_empty() {
-            clashes.push(format!("integration {:?} ({})", integration.name, broken.join("; ")));
+            clashes.push(format!("integration {name:?} ({})", connectors::told(&broken)));
         }
     }
     if clashes.is_empty() {

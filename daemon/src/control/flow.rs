@@ -9,9 +9,9 @@ use super::{Answer, Control, check, convert::time};
 use crate::{
     compute::{Compute, ComputeError},
     domain::{
-        flow::Condition,
+        flow::{Condition, Undecided},
         ids::{CompanyId, FlowId},
-        json::Json,
+        json::{Json, JsonError},
     },
     store::{
         flow::{FlowView, StoredEvent},
@@ -90,7 +90,7 @@ impl FlowService for Control {
             for event in events {
                 let (uuid, condition) = (event.uuid.clone(), Arc::clone(&condition));
                 let answer = self.compute.run(company, move || ask(&condition, &event)).await;
-                count(&mut report, uuid, answer.unwrap_or_else(|error| Err(error.to_string())));
+                count(&mut report, uuid, answer.unwrap_or_else(|error| Err(error.into())));
             }
             if is_last {
                 break;
@@ -123,14 +123,25 @@ impl Control {
     }
 }
 
+/// Why a condition says nothing about a stored lead.
+#[derive(Debug, thiserror::Error)]
+enum Untested {
+    #[error("the stored event cannot be read")]
+    Event(#[from] JsonError),
+    #[error(transparent)]
+    Condition(#[from] Undecided),
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
+}
+
 /// What a condition says about a stored lead.
-fn ask(condition: &Condition, event: &StoredEvent) -> Result<bool, String> {
-    let json = Json::parse(&event.body).map_err(|_| "the stored event cannot be read".to_owned())?;
-    condition.holds(&json, event.kind)
+fn ask(condition: &Condition, event: &StoredEvent) -> Result<bool, Untested> {
+    let json = Json::parse(&event.body)?;
+    Ok(condition.holds(&json, event.kind)?)
 }
 
 /// Counts one lead more.
-fn count(report: &mut v1::TestFlowResponse, lead: String, answer: Result<bool, String>) {
+fn count(report: &mut v1::TestFlowResponse, lead: String, answer: Result<bool, Untested>) {
     report.tested += 1;
     match answer {
         Ok(true) => {
@@ -143,7 +154,7 @@ fn count(report: &mut v1::TestFlowResponse, lead: String, answer: Result<bool, S
         Err(error) => {
             report.failed += 1;
             if report.errors.len() < SAMPLE {
-                report.errors.push(v1::FlowTestError { lead, error });
+                report.errors.push(v1::FlowTestError { lead, error: error.to_string() });
             }
         }
     }

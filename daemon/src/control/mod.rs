@@ -22,7 +22,11 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Response, Status, service::InterceptorLayer, transport::Server};
 
-use crate::{compute::Compute, domain::address::EgressPolicy, store::Store};
+use crate::{
+    compute::{Compute, ComputeError},
+    domain::{address::EgressPolicy, ids::CompanyId},
+    store::{Store, operator::command::Refusal},
+};
 
 mod activity;
 mod ask_again;
@@ -70,7 +74,7 @@ pub struct ControlDeps {
     pub egress: EgressPolicy,
     /// The daemon's own brand: companies without one use it.
     pub brand: String,
-    /// Where conditions are tried.
+    /// Where conditions and templates are tried.
     pub compute: Compute,
 }
 
@@ -111,11 +115,24 @@ impl std::ops::Deref for Control {
 }
 
 impl Control {
+    /// Checks a configuration beside the async workers: its templates are tried out.
+    async fn check_templates<T: Send + 'static>(
+        &self,
+        company: CompanyId,
+        check: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.compute.run(company, check).await.map_err(unchecked)
+    }
+
     /// Goes on with work behind an answer. A stop breaks it off: housekeeping does what is left of it.
     fn spawn_after(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tracker.spawn(async move { stop.run_until_cancelled(work).await });
     }
+}
+
+fn unchecked(error: ComputeError) -> Refusal {
+    Refusal::State(format!("the templates could not be tried: {error}"))
 }
 
 type Answer<T> = Result<Response<T>, Status>;

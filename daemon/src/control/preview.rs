@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use leadline_proto::v1::{self, preview_service_server::PreviewService};
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check};
+use super::{Answer, Control, check, unchecked};
 use crate::{
     connectors::{
         self, Answer as CallAnswer, Call, Connector, Driven, Ids, Login, Mail, Push, Token, Transport,
@@ -34,24 +35,14 @@ impl PreviewService for Control {
         let integration =
             self.store.integration(company, id).await?.ok_or_else(|| Refusal::unknown("integration", id))?;
         let connector = check::connector(&integration.connector)?;
-        let integration = self.as_asked(connector, integration, &request)?;
+        let integration = self.as_asked(connector, integration, &request).await?;
         let kind = event(&request)?;
         let canonical = self.canonical(company, &integration, &request.lead, kind).await?;
-        let id = AttemptId::generate().to_string();
-        let now = jiff::Timestamp::now().as_second();
-        let push = Push {
-            id: &id,
-            event: kind,
-            body: &canonical,
-            rendered: None,
-            is_repeat: false,
-            same: &[],
-            since: now,
-            ids: &Ids::new(),
-            now,
-        };
-        let brand = integration.brand.as_deref().unwrap_or(&self.brand);
-        let (call, driven) = first_call(connector, &integration, brand, push).await;
+        let brand = integration.brand.clone().unwrap_or_else(|| self.brand.clone());
+        let body = canonical.clone();
+        let push = async move { first_call(connector, &integration, &brand, kind, &body).await };
+        let pushed = self.compute.drive(company, push.boxed()).await;
+        let (call, driven) = pushed.map_err(|undone| unchecked(undone.error))?;
         Ok(Response::new(shown(canonical.clone(), call, driven)))
     }
 }
@@ -59,9 +50,9 @@ impl PreviewService for Control {
 impl Control {
     /// The integration with what the request puts in the place of what is saved. What is put there is checked as if it
     /// were saved.
-    fn as_asked(
+    async fn as_asked(
         &self,
-        connector: &dyn Connector,
+        connector: &'static dyn Connector,
         mut integration: Integration,
         request: &v1::PreviewIntegrationRequest,
     ) -> Result<Integration, Refusal> {
@@ -75,10 +66,12 @@ impl Control {
             integration.payload = check::payload(connector, payload)?.to_owned();
         }
         if request.config.is_some() || request.mapping.is_some() {
-            let brand = integration.brand.as_deref().unwrap_or(&self.brand);
-            let problems = connector.check(&integration.config, &integration.mapping, &self.egress, brand);
+            let (checked, egress) = (integration.clone(), self.egress.clone());
+            let brand = integration.brand.clone().unwrap_or_else(|| self.brand.clone());
+            let check = move || connector.check(&checked.config, &checked.mapping, &egress, &brand);
+            let problems = self.check_templates(integration.company, check).await?;
             if !problems.is_empty() {
-                return check::invalid(problems.join("; "));
+                return check::invalid(connectors::told(&problems));
             }
         }
         Ok(integration)
@@ -147,13 +140,27 @@ async fn first_call(
     connector: &dyn Connector,
     integration: &Integration,
     brand: &str,
-    push: Push<'_>,
+    event: EventKind,
+    body: &Bytes,
 ) -> (Option<Call>, Driven) {
     let prepared = match connector.prepare(integration, brand) {
         Ok(prepared) => prepared,
         Err(failure) => {
             return (None, Driven { outcome: Outcome::Failed(failure), rendered: None, note: None });
         }
+    };
+    let id = AttemptId::generate().to_string();
+    let now = jiff::Timestamp::now().as_second();
+    let push = Push {
+        id: &id,
+        event,
+        body,
+        rendered: None,
+        is_repeat: false,
+        same: &[],
+        since: now,
+        ids: &Ids::new(),
+        now,
     };
     let mut recorder = Recorder::default();
     let driven = drive(prepared.as_ref(), &mut recorder, push).await;

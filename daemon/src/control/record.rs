@@ -35,9 +35,12 @@ impl Control {
     ) -> Result<Vec<v1::Record>, Error> {
         let integration = self.store.integration(company, kept.integration).await?;
         // An integration that cannot push any more still has what it made.
-        let prepared = integration.as_ref().and_then(|integration| {
-            connectors::find(&integration.connector)?.prepare(integration, &self.brand).ok()
-        });
+        let brand = self.brand.clone();
+        let prepare = move || {
+            let integration = integration?;
+            connectors::find(&integration.connector)?.prepare(&integration, &brand).ok()
+        };
+        let prepared = self.compute.run(company, prepare).await.ok().flatten();
         let found = connectors::records(prepared.as_deref(), &kept.ids, delivery, kept.account.as_deref());
         let shown = |record: Record| v1::Record {
             kind: record.kind,

@@ -83,31 +83,33 @@ impl AttemptResult {
 }
 
 /// What is to be pushed, and what is known of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PushRequest<'a> {
+#[derive(Clone, Debug)]
+pub(super) struct PushRequest {
     /// The delivery's id, or a test's attempt id.
-    pub(super) id: &'a str,
+    pub(super) id: String,
     /// What is pushed of whom; none for a test.
     pub(super) of: Option<(LeadId, DeliveryId)>,
     pub(super) event: EventKind,
-    pub(super) body: &'a Bytes,
-    pub(super) rendered: Option<&'a Bytes>,
+    pub(super) body: Bytes,
+    pub(super) rendered: Option<Bytes>,
     pub(super) is_repeat: bool,
     /// When the delivery came to be, in seconds since 1970.
     pub(super) created_at: i64,
     /// Seconds since 1970, by the database's clock.
     pub(super) now: i64,
     /// The lease under which it may be pushed, and the daemon id that claimed it; none for what was not claimed.
-    pub(super) lease: Option<(&'a DaemonLease, i64)>,
+    pub(super) lease: Option<(Arc<DaemonLease>, i64)>,
 }
 
 /// Pushes once. Whatever the connector does, this ends: each call within the integration's timeout, or shortly after.
+/// Beside the async workers a call begins a step of its own, so that what is given up while it renders is not sent.
 pub(super) async fn attempt(
     client: &Client,
     store: &Store,
     ready: &PreparedIntegration,
-    request: PushRequest<'_>,
+    request: PushRequest,
     past: Past,
+    is_beside: bool,
 ) -> AttemptResult {
     let started = Instant::now();
     let prepared = match (&ready.prepared, ready.quota.spent()) {
@@ -119,10 +121,10 @@ pub(super) async fn attempt(
         past.tried.iter().filter(|tried| tried.is_same).map(|tried| tried.id.to_string()).collect();
     let began = past.tried.iter().map(|tried| tried.created_at.div_euclid(1_000_000));
     let push = Push {
-        id: request.id,
+        id: &request.id,
         event: request.event,
-        body: request.body,
-        rendered: request.rendered,
+        body: &request.body,
+        rendered: request.rendered.as_ref(),
         is_repeat: request.is_repeat || !past.tried.is_empty(),
         same: &same,
         since: began.chain([request.created_at]).min().unwrap_or(request.created_at),
@@ -132,7 +134,8 @@ pub(super) async fn attempt(
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
     let keep = lead.map(|lead| Keep { lead, past: &past });
     let mut network = Network::new(client, store, ready, request.now, PUSH_CAP, keep);
-    network.lease = request.lease;
+    network.lease = request.lease.as_ref().map(|(lease, daemon)| (&**lease, *daemon));
+    network.is_beside = is_beside;
     let Driven { outcome, rendered, note } = drive(prepared, &mut network, push).await;
     let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
     let result = network.tried(outcome, started.elapsed(), body);
@@ -197,6 +200,7 @@ struct Network<'a> {
     made: Vec<Exchange>,
     person: Option<PersonLock>,
     lease: Option<(&'a DaemonLease, i64)>,
+    is_beside: bool,
     is_void: bool,
 }
 
@@ -220,6 +224,7 @@ impl<'a> Network<'a> {
             made: Vec::new(),
             person: None,
             lease: None,
+            is_beside: false,
             is_void: false,
         }
     }
@@ -256,6 +261,9 @@ impl<'a> Network<'a> {
 #[async_trait]
 impl Transport for Network<'_> {
     async fn call(&mut self, call: &Call) -> Result<CallAnswer, Failure> {
+        if self.is_beside {
+            tokio::task::yield_now().await;
+        }
         let turn = self.ready.quota.turn().await;
         // It may have waited for its turn, or for another push of the same person, for longer than the lease is trusted.
         if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
@@ -447,9 +455,9 @@ mod tests {
 
     #[test]
     fn the_future_of_a_push_is_small() {
-        type Inputs = (&'static Client, &'static Store, &'static PreparedIntegration, PushRequest<'static>);
+        type Inputs = (&'static Client, &'static Store, &'static PreparedIntegration, PushRequest);
         let own = future_size(|(client, store, ready, request): Inputs| {
-            attempt(client, store, ready, request, Past::default())
+            attempt(client, store, ready, request, Past::default(), false)
         });
         let whole = future_size(|(pusher, item): (&'static Pusher, Claimed)| pusher.push(item));
         // Each push copies it several times before it runs: what is rare or large is boxed.

@@ -13,16 +13,19 @@ use tokio::{
 };
 
 use super::{
+    beside::{is_light_to_prepare, unrendered},
     lanes::LaneId,
     quota::{Quota, Quotas},
     session::Session,
 };
 use crate::{
-    connectors::{self, Prepared},
+    compute::{Compute, Undone},
+    connectors::{self, Connector, Prepared},
     domain::{
         ids::IntegrationId,
         integration::{Integration, Policy},
         outcome::{Failure, FailureClass},
+        template,
     },
     push::Pool,
     store::{Error, Store},
@@ -35,6 +38,8 @@ const LOADS_MAX: usize = 8;
 pub(super) struct PreparedIntegration {
     pub(super) integration: Integration,
     pub(super) policy: Policy,
+    /// How much work its templates can cause.
+    pub(super) template_weight: usize,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
     pub(super) session: Arc<Session>,
     pub(super) quota: Arc<Quota>,
@@ -54,6 +59,7 @@ impl fmt::Debug for PreparedIntegration {
 #[derive(Debug)]
 pub(super) struct IntegrationCache {
     store: Store,
+    compute: Compute,
     /// The daemon's own, for companies that have none.
     brand: String,
     /// When this daemon began, by its timer, and in milliseconds since 1970.
@@ -67,9 +73,10 @@ pub(super) struct IntegrationCache {
 
 impl IntegrationCache {
     /// An empty cache. `now` is in milliseconds since 1970.
-    pub(super) fn new(store: Store, brand: String, now: i64) -> Self {
+    pub(super) fn new(store: Store, compute: Compute, brand: String, now: i64) -> Self {
         Self {
             store,
+            compute,
             brand,
             began: (Instant::now(), now),
             ready: RwLock::default(),
@@ -101,8 +108,11 @@ impl IntegrationCache {
 
     /// Reads an integration anew, whatever is cached.
     pub(super) async fn load(&self, id: LaneId) -> Result<Option<Arc<PreparedIntegration>>, Error> {
-        let _permit = self.loads.acquire().await;
-        let Some(integration) = self.store.integration(id.0, id.1).await? else {
+        let permit = self.loads.acquire().await;
+        let loaded = self.store.integration(id.0, id.1).await?;
+        // Templates that take long to compile keep no other integration waiting.
+        drop(permit);
+        let Some(integration) = loaded else {
             self.ready.write().await.remove(&id.1);
             self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.1);
             return Ok(None);
@@ -111,7 +121,11 @@ impl IntegrationCache {
         // What was called under other credentials or another pace may count at the target too.
         let is_known = self.ready.read().await.contains_key(&id.1);
         let others_until = if is_known { Some(Instant::now()) } else { self.others_until(id.1) };
-        let ready = Arc::new(self.prepare(integration, session, others_until));
+        let ready = Arc::new(self.prepare(integration, session, others_until).await);
+        if ready.prepared.as_ref().is_err_and(|failure| failure.class == FailureClass::Transient) {
+            // The next push tries it again.
+            return Ok(Some(ready));
+        }
         let mut integrations = self.ready.write().await;
         // Two loads may overtake each other.
         let is_newest = integrations
@@ -131,7 +145,7 @@ impl IntegrationCache {
     ) -> Result<Option<PreparedIntegration>, Error> {
         let Some(mut integration) = self.store.integration(id.0, id.1).await? else { return Ok(None) };
         integration.credentials = credentials;
-        Ok(Some(self.prepare(integration, Arc::default(), self.others_until(id.1))))
+        Ok(Some(self.prepare(integration, Arc::default(), self.others_until(id.1)).await))
     }
 
     /// Until when an earlier daemon may have pushed to an integration. A daemon that was restarted knows nothing of the calls
@@ -154,13 +168,12 @@ impl IntegrationCache {
         Arc::clone(sessions.entry(id).or_default())
     }
 
-    fn prepare(
+    async fn prepare(
         &self,
         integration: Integration,
         session: Arc<Session>,
         others_until: Option<Instant>,
     ) -> PreparedIntegration {
-        let brand = integration.brand.as_deref().unwrap_or(&self.brand);
         let mut policy = connectors::policy(&integration.connector, &integration.config);
         let Some(connector) = connectors::find(&integration.connector) else {
             let error = format!(
@@ -171,13 +184,15 @@ impl IntegrationCache {
             return PreparedIntegration {
                 pool: Pool::new(0),
                 policy,
+                template_weight: 0,
                 prepared,
                 session,
                 quota: Arc::default(),
                 integration,
             };
         };
-        let prepared = connector.prepare(&integration, brand);
+        let template_weight = template::weight(&integration.config) + template::weight(&integration.mapping);
+        let prepared = self.compile(connector, &integration, template_weight).await;
         let pace = prepared.as_ref().ok().and_then(|prepared| prepared.pace());
         if let Some(pace) = pace {
             // More pushes would do nothing but wait, and a daemon that died then would seem to have died in them.
@@ -186,6 +201,22 @@ impl IntegrationCache {
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
         let pool = Pool::new(policy.concurrency as usize);
-        PreparedIntegration { policy, prepared, session, quota, pool, integration }
+        PreparedIntegration { policy, template_weight, prepared, session, quota, pool, integration }
+    }
+
+    /// Compiles an integration, beside the async workers where its templates may take long.
+    async fn compile(
+        &self,
+        connector: &'static dyn Connector,
+        integration: &Integration,
+        template_weight: usize,
+    ) -> Result<Box<dyn Prepared>, Failure> {
+        let brand = integration.brand.as_deref().unwrap_or(&self.brand);
+        if is_light_to_prepare(template_weight) {
+            return connector.prepare(integration, brand);
+        }
+        let (company, integration, brand) = (integration.company, integration.clone(), brand.to_owned());
+        let prepared = self.compute.run(company, move || connector.prepare(&integration, &brand)).await;
+        prepared.unwrap_or_else(|error| Err(unrendered(Undone { error, has_begun: false })))
     }
 }

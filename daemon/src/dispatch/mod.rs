@@ -6,11 +6,13 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    compute::Compute,
     push::Client,
     store::{DueHint, Error, Store, queue::daemons::Wake},
 };
 
 mod attempt;
+mod beside;
 mod engine;
 mod finisher;
 mod integration_cache;
@@ -48,6 +50,8 @@ const LAST_FLUSH: Duration = Duration::from_secs(5);
 pub struct Parts {
     pub store: Store,
     pub client: Client,
+    /// Where templates are rendered that may take long.
+    pub compute: Compute,
     /// NAME or NAME/VERSION, for companies that have no brand of their own.
     pub brand: String,
     /// Where intake, control and finished attempts tell what is due.
@@ -80,7 +84,7 @@ pub struct Dispatch {
 
 /// Enrolls this daemon and starts to claim.
 pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
-    let Parts { store, client, brand, hints, sweep_interval, max_retry_after, is_sole } = parts;
+    let Parts { store, client, compute, brand, hints, sweep_interval, max_retry_after, is_sole } = parts;
     // Without a bound, for whoever tells the engine must not wait for it while it waits for them. Room, beats and flushes
     // bound how much there is to tell; while the engine claims, that is what ended meanwhile.
     let (events, heard) = mpsc::unbounded_channel();
@@ -89,11 +93,13 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
     let (completions, to_write) = mpsc::channel(UNWRITTEN_MAX);
     let membership = Membership::enroll(store.clone(), events.clone(), letters, is_sole).await?;
     let lease = membership.lease();
-    let integrations = Arc::new(IntegrationCache::new(store.clone(), brand, lease.now().div_euclid(1000)));
+    let integrations =
+        Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, lease.now().div_euclid(1000)));
     let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
     let pusher = Arc::new(Pusher {
         store: store.clone(),
-        client,
+        client: Arc::new(client),
+        compute,
         lease: Arc::clone(&lease),
         integrations: Arc::clone(&integrations),
         events: events.clone(),

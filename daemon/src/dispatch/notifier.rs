@@ -10,10 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    attempt::{PushRequest, attempt},
-    pusher::Pusher,
-};
+use super::{attempt::PushRequest, pusher::Pusher};
 use crate::{
     domain::{ids::IntegrationId, integration::EventKind, notice, outcome::Outcome},
     store::{
@@ -102,21 +99,21 @@ impl Notifier {
         let Some(ready) = self.0.integrations.load((notice.company, notice.integration)).await? else {
             return Ok(());
         };
-        let (id, body) = (notice.id.to_string(), Bytes::from(notice.body.clone()));
+        let body = Bytes::from(notice.body.clone());
         let now = self.0.lease.now().div_euclid(1_000_000);
         let request = PushRequest {
-            id: &id,
+            id: notice.id.to_string(),
             of: None,
             event: EventKind::Notice(notice.kind),
-            body: &body,
+            body: body.clone(),
             // A template of the integration's is made for leads.
-            rendered: Some(&body),
+            rendered: Some(body),
             is_repeat: notice.attempts > 0,
             created_at: now,
             now,
             lease: None,
         };
-        let tried = attempt(&self.0.client, &self.0.store, &ready, request, Past::default()).await;
+        let tried = self.0.push_once(&ready, request, Past::default()).await;
         let end = end(notice, tried.outcome, self.0.max_retry_after, rand::random());
         if let NoticeEnd::Dead { error } = &end {
             tracing::warn!(notice = %notice.id, integration = %notice.integration, error, "a notice is given up");

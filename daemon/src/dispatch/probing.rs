@@ -1,10 +1,12 @@
 //! Probes: looks at a target that push no lead, and sample leads pushed to see whether they arrive.
 
+use std::sync::Arc;
+
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{
-    attempt::{AttemptResult, PushRequest, attempt, probe},
+    attempt::{AttemptResult, PushRequest, probe},
     integration_cache::PreparedIntegration,
     pusher::{Pusher, cannot_be_loaded, failure, millis, settled},
     tasks::caught,
@@ -74,17 +76,14 @@ impl Pusher {
         }
     }
 
-    async fn load(&self, probe: &Probe) -> Result<Option<std::sync::Arc<PreparedIntegration>>, Error> {
+    async fn load(&self, probe: &Probe) -> Result<Option<Arc<PreparedIntegration>>, Error> {
         let lane = (probe.company, probe.integration);
         loop {
             let loaded = match &probe.candidate {
                 None => self.integrations.load(lane).await,
                 Some(candidate) => {
                     let credentials = serde_json::from_str(candidate.expose_secret()).unwrap_or(Value::Null);
-                    self.integrations
-                        .load_with(lane, credentials)
-                        .await
-                        .map(|ready| ready.map(std::sync::Arc::new))
+                    self.integrations.load_with(lane, credentials).await.map(|ready| ready.map(Arc::new))
                 }
             };
             if let Some(loaded) = settled(loaded).await {
@@ -93,7 +92,7 @@ impl Pusher {
         }
     }
 
-    async fn look(&self, asked: &Probe, ready: &PreparedIntegration) -> (AttemptResult, Option<Report>) {
+    async fn look(&self, asked: &Probe, ready: &Arc<PreparedIntegration>) -> (AttemptResult, Option<Report>) {
         let now = self.lease.now().div_euclid(1_000_000);
         match probe(&self.client, &self.store, ready, asked.kind, now).await {
             Some((tried, report)) => (tried, Some(report)),
@@ -107,22 +106,21 @@ impl Pusher {
         }
     }
 
-    async fn push_sample(&self, probe: &Probe, ready: &PreparedIntegration, now: i64) -> AttemptResult {
+    async fn push_sample(&self, probe: &Probe, ready: &Arc<PreparedIntegration>, now: i64) -> AttemptResult {
         let sample = lead::sample(probe.company, &ready.integration.company_name);
         let body = lead::event_text(&sample, EventKind::Test);
-        let id = probe.attempt.to_string();
         let request = PushRequest {
-            id: &id,
+            id: probe.attempt.to_string(),
             of: None,
             event: EventKind::Test,
-            body: &body,
+            body,
             rendered: None,
             is_repeat: false,
             created_at: now,
             now,
             lease: None,
         };
-        attempt(&self.client, &self.store, ready, request, Past::default()).await
+        self.push_once(ready, request, Past::default()).await
     }
 
     async fn write_probe(

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use super::{
-    attempt::{AttemptResult, PushRequest, attempt, unkept},
+    attempt::{AttemptResult, PushRequest, unkept},
     engine::Event,
     finisher::{Completed, Completion},
     integration_cache::{IntegrationCache, PreparedIntegration},
@@ -14,6 +14,7 @@ use super::{
     tasks::caught,
 };
 use crate::{
+    compute::Compute,
     connectors,
     domain::{
         breaker::Sign,
@@ -41,7 +42,8 @@ const AWAY_WAIT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Pusher {
     pub(super) store: Store,
-    pub(super) client: Client,
+    pub(super) client: Arc<Client>,
+    pub(super) compute: Compute,
     pub(super) lease: Arc<DaemonLease>,
     pub(super) integrations: Arc<IntegrationCache>,
     pub(super) events: mpsc::UnboundedSender<Event>,
@@ -165,7 +167,7 @@ impl Pusher {
     /// None if the database kept it waiting past the lease's trust: another daemon may have it already.
     async fn attempt(
         &self,
-        ready: &PreparedIntegration,
+        ready: &Arc<PreparedIntegration>,
         item: &Claimed,
         pending: &Pending,
     ) -> Option<AttemptResult> {
@@ -176,20 +178,18 @@ impl Pusher {
         if !self.lease.may_push(item.daemon) {
             return None;
         }
-        let id = item.delivery.to_string();
-        let body = lead::pushed_as(&pending.body, pending.event);
         let request = PushRequest {
-            id: &id,
+            id: item.delivery.to_string(),
             of: Some((pending.lead, item.delivery)),
             event: pending.event,
-            body: &body,
-            rendered: pending.rendered.as_ref(),
+            body: lead::pushed_as(&pending.body, pending.event),
+            rendered: pending.rendered.clone(),
             is_repeat: pending.attempts > 0 || item.trigger == Trigger::Retry,
             created_at: pending.created_at.div_euclid(1_000_000),
             now: self.lease.now().div_euclid(1_000_000),
-            lease: Some((&self.lease, item.daemon)),
+            lease: Some((Arc::clone(&self.lease), item.daemon)),
         };
-        let result = Box::pin(attempt(&self.client, &self.store, ready, request, past)).await;
+        let result = self.push_once(ready, request, past).await;
         (!result.is_void).then_some(result)
     }
 

@@ -141,25 +141,28 @@ impl Mailer {
             },
         };
         for ip in &found {
-            self.admit(course.mail, *ip).map_err(Stop::blocked)?;
+            self.admit(course.mail, *ip)?;
         }
         Ok(found)
     }
 
-    fn admit(&self, mail: &Mail, ip: IpAddr) -> Result<(), String> {
+    fn admit(&self, mail: &Mail, ip: IpAddr) -> Result<(), Stop> {
         let what = if mail.host == ip.to_string() {
             mail.host.clone()
         } else {
             format!("{} resolves to {ip}, which", mail.host)
         };
         if !self.egress.permits(ip) {
-            return Err(format!("{what} is not a public address: use another host, or {}", allowing(ip)));
+            return Err(Stop::blocked(format!(
+                "{what} is not a public address: use another host, or {}",
+                allowing(ip)
+            )));
         }
         if mail.security == MailSecurity::None && !self.egress.is_exception(ip) {
-            return Err(format!(
+            return Err(Stop::blocked(format!(
                 "{what} may not be mailed without TLS: use starttls or tls, or {}",
                 allowing(ip)
-            ));
+            )));
         }
         Ok(())
     }

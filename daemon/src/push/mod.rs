@@ -88,7 +88,7 @@ impl Client {
         // A literal address never reaches the resolver, so it is checked here.
         self.egress
             .check(&request.url)
-            .map_err(|message| CallError { kind: CallErrorKind::Blocked, message })?;
+            .map_err(|error| CallError { kind: CallErrorKind::Blocked, message: error.to_string() })?;
         let origin = Origin::of(&request.url);
         let end = Instant::now() + deadline;
         loop {

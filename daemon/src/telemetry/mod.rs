@@ -83,10 +83,12 @@ pub fn last_word(line: String) {
     }
 }
 
+/// Why a filter of log lines is refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: write a level such as info, or leadlined=debug,sqlx=info")]
+pub(crate) struct FilterError(ParseError);
+
 /// Checks a filter before it is used.
-pub(crate) fn check_filter(filter: &str) -> Result<(), String> {
-    match EnvFilter::try_new(filter) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("{error}: write a level such as info, or leadlined=debug,sqlx=info")),
-    }
+pub(crate) fn check_filter(filter: &str) -> Result<(), FilterError> {
+    EnvFilter::try_new(filter).map(drop).map_err(FilterError)
 }

@@ -5,13 +5,21 @@ use super::Scene;
 /// The connector with its options (`~` is a blank in a word), and the line on stderr.
 #[rustfmt::skip]
 const CONFIGURATIONS: &[(&str, &str)] = &[
-    (r#"activecampaign --config {"api_url":"https://x.api-us1.com/api/3","list_id":"3"}"#, "api_url must be scheme, host and port only, as https://innkept.api-us1.com"),
+    (r#"activecampaign --config {"api_url":"https://x.api-us1.com/api/3","list_id":"3"}"#, "api_url must be scheme, host and port only, as https://sandbox.example.com"),
     (r#"activecampaign --config {"api_url":"https://x.api-us1.com","list_id":"News"}"#, "list_id must be the list's number, as 3"),
     (r#"activecampaign --config {"api_url":"https://x.api-us1.com","list_id":"3","tags":"a,b,c,d,e,f"}"#, "tags: at most 5, as each takes calls of its own"),
-    (r#"zoho --config {"accounts_url":"https://accounts.zoho.eu/oauth"}"#, "accounts_url must be scheme, host and port only, as https://accounts.zoho.com"),
+    (r#"zoho --config {"accounts_url":"https://accounts.zoho.eu/oauth"}"#, "accounts_url must be scheme, host and port only, as https://sandbox.example.com"),
     (r#"zoho --config {"assignment_rule":"mine"}"#, "assignment_rule must be a rule's id, which is a number"),
     (r#"airtable --config {"base_id":"a/b","table":"t"}"#, "base_id must be the id alone, as appAbCdEfGhIjKlMn, not the address"),
     (r#"airtable --config {"base_id":"a","table":"t"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column, records are found by it; remove the null"),
+    (r#"brevo --config {"list_ids":"Leads"}"#, "list_ids must be numbers with commas between them, as 3, 7"),
+    (r#"brevo --config {"list_ids":"3","confirm_template_id":5}"#, "confirm_template_id and confirm_redirect_url belong together: set both or neither"),
+    (r#"brevo --config {"list_ids":"3","confirm_template_id":5,"confirm_redirect_url":"thanks"}"#, "confirm_redirect_url must be a web address, as https://example.com/thanks"),
+    (r#"brevo --config {"list_ids":"3"} --mapping {"lead.email":"EMAIL"}"#, "EMAIL: is the lead's address, by which contacts are found; map nothing to it"),
+    (r#"discord --credentials-stdin < {"webhook_url":"https://example.com/a/b"}"#, "webhook_url: must be the URL of a webhook: https://discord.com/api/webhooks/…"),
+    (r#"teams --credentials-stdin < {"workflow_url":"https://example.com/a/b"}"#, "workflow_url: must be the URL that the workflow shows: https://….api.powerplatform.com/…"),
+    (r#"google_sheets --config {"spreadsheet_id":"Wedding~leads","sheet":"Leads"}"#, "spreadsheet_id must be the id between /d/ and /edit in the spreadsheet's address, or that address"),
+    (r#"google_sheets --config {"spreadsheet_id":"1abcdefghijklmnopqrst","sheet":"Leads"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column as it is, for rows are found by it"),
     (r#"hubspot --config {"calls_per_10_seconds":0}"#, "calls_per_10_seconds must be from 1 to 10000"),
     (r#"hubspot --credentials-stdin < {"client_id":"x"}"#, "give a token, or client_id, client_secret and refresh_token"),
     (r#"pipedrive --config {"lead_field":"x"}"#, "lead_field must be the 40 characters that Pipedrive shows as the field's API key"),

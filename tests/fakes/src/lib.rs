@@ -2,6 +2,9 @@
 
 pub mod activecampaign;
 pub mod airtable;
+pub mod brevo;
+pub mod discord;
+pub mod google_sheets;
 pub mod hooks;
 mod http;
 pub mod hubspot;
@@ -14,6 +17,7 @@ mod receiver;
 pub mod rest;
 pub mod salesforce;
 pub mod slack;
+pub mod teams;
 pub mod vendor;
 pub mod zoho;
 

@@ -17,19 +17,16 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+use url::Url;
 
 use super::{
-    Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, Request, config as common,
-    crm, named_as, vendor::Vendor,
+    Conversation, Found, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
+    config::{Common, Problem, no_credentials},
+    crm, named_as,
+    vendor::Vendor,
 };
-use config::Settings;
-use leadline_domain::{
-    address::EgressPolicy,
-    integration::{Integration, ProbeKind},
-    json::Json,
-    mapping::Mapping,
-    outcome::Failure,
-};
+use config::{Config, Credentials};
+use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure};
 
 const NAME: &str = "activecampaign";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -43,43 +40,45 @@ pub(super) struct ActiveCampaign;
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     needs_consent: true,
-    ..Manifest::new(
+    ..Manifest::new::<ActiveCampaign>(
         NAME,
         "Creates or updates an ActiveCampaign contact, puts who is new and consented into a list, and notes the enquiry",
-        config::FIELDS,
-        config::CREDENTIALS,
     )
 };
 
-impl Connector for ActiveCampaign {
-    fn manifest(&self) -> &Manifest {
+impl TypedConnector for ActiveCampaign {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
         &MANIFEST
     }
 
-    fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        let settings = Settings::read(config).and_then(|settings| {
-            egress.check(&settings.url).map_err(|problem| format!("api_url: {problem}"))
-        });
-        let mut problems = Vec::from_iter(settings.err());
-        problems.extend(crm::problems_by_email(config::mapping(mapping), "email"));
-        problems
+    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
+        crm::mapping_by_email(&config::own_mapping(), operators, "email")
+    }
+
+    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
+        let url = config.api_url.0.as_ref();
+        let wrong = url.and_then(|url| given.egress.check(&url.0).err());
+        Vec::from_iter(wrong.map(|problem| Problem::of("api_url", problem)))
     }
 
     /// Every key of an account shares its quota.
-    fn account(&self, config: &Value, _credentials: &Value) -> String {
-        format!("{} {}", config["base_url"], config["api_url"])
+    fn quota(&self, config: &Config, common: &Common, _credentials: &Value) -> String {
+        let own = config.api_url.0.as_ref().map(|url| &url.0);
+        common.base().or(own).map_or("", Url::as_str).to_owned()
     }
 
-    fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {
-        let mut settings = Settings::read(&integration.config).map_err(crm::unrenderable)?;
-        if let Some(base) = common::base_url(&integration.config).map_err(crm::unrenderable)? {
-            settings.url = base;
-        }
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let own = setup.config.api_url.0.map(|url| url.0);
+        let url = setup.common.base().cloned().or(own);
         Ok(Box::new(Ready {
-            settings,
-            token: common::credential(&integration.credentials, "api_token"),
-            mapping: config::mapping(&integration.mapping)
-                .map_err(|problems| crm::unrenderable(problems.join("; ")))?,
+            url: url.ok_or_else(|| crm::unrenderable("api_url is required"))?,
+            list: setup.config.list_id.0,
+            tags: setup.config.tags.0,
+            token: setup.credentials.api_token.0,
+            mapping: setup.mapping,
         }))
     }
 }
@@ -87,7 +86,9 @@ impl Connector for ActiveCampaign {
 /// An account that is ready to be pushed to.
 #[derive(Debug)]
 struct Ready {
-    settings: Settings,
+    url: Url,
+    list: String,
+    tags: Vec<String>,
     token: Option<SecretString>,
     mapping: Mapping,
 }
@@ -109,7 +110,7 @@ impl Prepared for Ready {
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
-        let host = self.settings.url.host_str().unwrap_or_default();
+        let host = self.url.host_str().unwrap_or_default();
         let account = host.strip_suffix(".api-us1.com");
         named_as(&["contact", "note"], things, |kind, id| {
             let account = account.filter(|_| kind == "contact")?;
@@ -138,7 +139,7 @@ impl Prepared for Ready {
 
 impl Ready {
     fn token(&self) -> Result<&SecretString, Failure> {
-        self.token.as_ref().ok_or_else(|| common::no_credentials("api_token"))
+        self.token.as_ref().ok_or_else(|| no_credentials("api_token"))
     }
 
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
@@ -154,7 +155,7 @@ impl Ready {
     fn request(&self, method: Method, path: &[&str]) -> Request {
         let path: Vec<&str> = ["api", "3"].iter().chain(path).copied().collect();
         let token = self.token.as_ref().map(|token| token.expose_secret()).unwrap_or_default();
-        Request::at(method, &self.settings.url, &path)
+        Request::at(method, &self.url, &path)
             .header(header::ACCEPT, HeaderValue::from_static("application/json"))
             .secret_header(HeaderName::from_static("api-token"), token)
     }

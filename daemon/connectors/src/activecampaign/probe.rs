@@ -19,9 +19,9 @@ pub(super) async fn look(
     if kind != ProbeKind::Mapping {
         let user = VENDOR.json(ctx, ready.get(&["users", "me"], &[])).await?;
         let user = word(&user["user"], "username").unwrap_or("?").to_owned();
-        let host = ready.settings.url.host_str().unwrap_or_default();
+        let host = ready.url.host_str().unwrap_or_default();
         found.account = Some(host.to_owned());
-        let list = VENDOR.json(ctx, ready.get(&["lists", &ready.settings.list], &[])).await?;
+        let list = VENDOR.json(ctx, ready.get(&["lists", &ready.list], &[])).await?;
         let list = word(&list["list"], "name").unwrap_or("?").to_owned();
         found.account = Some(format!("{host}, list {list} (as {user})"));
     }

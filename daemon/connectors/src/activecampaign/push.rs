@@ -73,8 +73,8 @@ impl Ready {
             self.list(&contact, ctx).await?;
         }
         let tagged = format!("tags.{}", push.id);
-        if !self.settings.tags.is_empty() && ctx.id(&tagged).is_none() {
-            for tag in &self.settings.tags {
+        if !self.tags.is_empty() && ctx.id(&tagged).is_none() {
+            for tag in &self.tags {
                 let of = Json::object([
                     ("contact", number(&contact)),
                     ("tag", number(&self.tag(tag, ctx).await?)),
@@ -161,7 +161,7 @@ impl Ready {
             let failure = unreadable(NAME, &asked, "contactLists");
             return Err(Failure { class: FailureClass::Transient, ..failure });
         };
-        let here = |place: &&Value| id_of(&place["list"]).as_ref() == Some(&self.settings.list);
+        let here = |place: &&Value| id_of(&place["list"]).as_ref() == Some(&self.list);
         let place = body["contactLists"].as_array().into_iter().flatten().find(here);
         match place.map(|place| id_of(&place["status"]).unwrap_or_default()).as_deref() {
             Some("1") => {}
@@ -171,7 +171,7 @@ impl Ready {
             Some(other) => ctx.note(format!("not put into the list again, as their status is {other}")),
             None => {
                 let place = Json::object([
-                    ("list", Json::string(&self.settings.list)),
+                    ("list", Json::string(&self.list)),
                     ("contact", Json::string(contact)),
                     ("status", Json::string("1")),
                 ]);

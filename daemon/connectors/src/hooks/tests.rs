@@ -1,33 +1,37 @@
 //! What leaves for each product, which URLs it takes for its own, and what its answers mean.
 
+use bytes::Bytes;
 use secrecy::SecretString;
 use serde_json::json;
 
 use super::*;
 use crate::{
-    Call, CallErrorKind, Request,
+    Call, CallErrorKind, Connector, Request,
     testkit::{
         self, again, differing, first, first_call, full, maximal_bytes, minimal_bytes, no_answer, outcome,
         push, response, seen,
     },
 };
-use leadline_domain::{integration::SigningSecret, signing::verify_simple};
+use leadline_domain::{
+    integration::{EventKind, SigningSecret},
+    signing::verify_simple,
+};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ZAP: &str = "https://hooks.zapier.com/hooks/catch/123456/abcdefg/";
 const SCENARIO: &str = "https://hook.eu2.make.com/abcdefghijklmnopqrstuvwxyz";
 const WORKFLOW: &str = "https://n8n.example.com/webhook/5d2b1c3e-leads";
 
-fn prepared(hook: &Hook, config: Value, credentials: Value) -> Box<dyn Prepared> {
-    let mut integration = testkit::integration(hook.manifest.name, config, credentials, Value::Null);
+fn prepared(hook: &dyn Connector, config: Value, credentials: Value) -> Box<dyn Prepared> {
+    let mut integration = testkit::integration(hook.manifest().name, config, credentials, Value::Null);
     let secret = SecretString::from(SECRET);
     integration.secrets = vec![SigningSecret { version: 1, secret, expires_at: None, staged: false }];
     hook.prepare(&integration, "Leadline").unwrap()
 }
 
-fn with_url(hook: &Hook) -> Box<dyn Prepared> {
+fn with_url(hook: &dyn Connector) -> Box<dyn Prepared> {
     let url = [(&ZAPIER, ZAP), (&MAKE, SCENARIO), (&N8N, WORKFLOW)];
-    let url = url.iter().find(|(other, _)| other.manifest.name == hook.manifest.name).unwrap().1;
+    let url = url.iter().find(|(other, _)| other.manifest().name == hook.manifest().name).unwrap().1;
     prepared(hook, json!({}), json!({"hook_url": url, "api_key": "make-key-1234567890"}))
 }
 
@@ -99,7 +103,7 @@ fn a_repeat_sends_the_same_bytes_under_the_same_id_signed() {
         assert!(
             verify_simple(SECRET, &two.body, &header(&two, "x-leadline-signature")),
             "{}",
-            hook.manifest.name
+            hook.manifest().name
         );
     }
 }
@@ -129,7 +133,12 @@ fn only_make_asks_for_a_key() {
     };
     assert!(has_key(&MAKE) && !has_key(&ZAPIER) && !has_key(&N8N));
     assert_eq!(
-        N8N.check_credentials(&json!({"hook_url": WORKFLOW, "api_key": "x"}), &EgressPolicy::default()).len(),
+        testkit::refused_credentials(
+            &N8N,
+            &json!({"hook_url": WORKFLOW, "api_key": "x"}),
+            &EgressPolicy::default()
+        )
+        .len(),
         1
     );
 }
@@ -146,7 +155,7 @@ fn the_base_url_stands_in_for_the_products_own() {
 fn without_a_url_the_push_fails_and_says_so() {
     for hook in [&ZAPIER, &MAKE, &N8N] {
         let failure = first_call(prepared(hook, json!({}), Value::Null).as_ref(), push(&full())).unwrap_err();
-        assert_eq!(failure, config::no_credentials("hook_url"));
+        assert_eq!(failure, no_credentials("hook_url"));
     }
 }
 
@@ -179,21 +188,21 @@ fn each_product_knows_its_urls() {
         let local = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
         let strict = EgressPolicy::default();
         let egress = if url.contains("127.0.0.1") { &local } else { &strict };
-        let problems = hook.check_credentials(&json!({"hook_url": url}), egress);
+        let problems = testkit::refused_credentials(hook, &json!({"hook_url": url}), egress);
         match expected {
             "" => assert_eq!(problems, [""; 0], "{url}"),
             _ => assert!(problems.len() == 1 && problems[0].starts_with(expected), "{url}: {problems:?}"),
         }
     }
     assert!(
-        ZAPIER.check_credentials(&json!({}), &EgressPolicy::default())[0].contains("hook_url is required")
+        testkit::refused_credentials(&ZAPIER, &json!({}), &EgressPolicy::default())[0]
+            .contains("hook_url is required")
     );
 }
 
 #[test]
 fn configurations_are_checked_as_those_of_webhooks() {
-    let check =
-        |hook: &Hook, config, mapping| hook.check(&config, &mapping, &EgressPolicy::default(), "Leadline");
+    let check = |hook: &dyn Connector, config, mapping| testkit::refused(hook, &config, &mapping);
     assert_eq!(check(&ZAPIER, json!({}), json!({"lead.phone": "tel"})), [""; 0]);
     for (config, mapping, expected) in [
         (json!({"url": "https://example.com"}), Value::Null, "unknown key url"),
@@ -262,7 +271,7 @@ fn answers_mean_what_the_product_means() {
     ] {
         let headers: Vec<_> = headers.into_iter().map(|value| ("Retry-After", value)).collect();
         let found = outcome(with_url(hook).as_ref(), Ok(response(status, &headers, body)));
-        assert_eq!(found, (class, error.to_owned(), wait), "{} {status} {body}", hook.manifest.name);
+        assert_eq!(found, (class, error.to_owned(), wait), "{} {status} {body}", hook.manifest().name);
     }
     for (kind, class) in [(CallErrorKind::NotSent, "transient"), (CallErrorKind::NoAnswer, "unknown")] {
         assert_eq!(outcome(with_url(&MAKE).as_ref(), no_answer(kind)).0, class);

@@ -22,17 +22,13 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Connector, Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, Request, crm, named_as,
+    Conversation, Found, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
+    config::{Problem, no_credentials},
+    crm, named_as,
     vendor::Vendor,
 };
-use config::Settings;
-use leadline_domain::{
-    address::EgressPolicy,
-    integration::{Integration, ProbeKind},
-    json::Json,
-    mapping::Mapping,
-    outcome::Failure,
-};
+use config::{Config, Credentials};
+use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure};
 
 const NAME: &str = "klaviyo";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -47,35 +43,35 @@ pub(super) struct Klaviyo;
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     needs_consent: true,
-    ..Manifest::new(
+    ..Manifest::new::<Klaviyo>(
         NAME,
         "Creates or updates a Klaviyo profile, subscribes who is new and consented, and records the enquiry as an event",
-        config::FIELDS,
-        config::CREDENTIALS,
     )
 };
 
-impl Connector for Klaviyo {
-    fn manifest(&self) -> &Manifest {
+impl TypedConnector for Klaviyo {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
         &MANIFEST
     }
 
-    fn problems(&self, config: &Value, mapping: &Value, _egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        let mut problems = Vec::from_iter(Settings::read(config).err());
-        let mapping = config::mapping(mapping);
-        problems.extend(mapping.as_ref().map(config::unwritable).unwrap_or_default());
-        problems.extend(crm::problems_by_email(mapping, "email"));
-        problems
+    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
+        crm::mapping_by_email(&config::own_mapping(), operators, "email")
     }
 
-    fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>, Failure> {
+    fn problems(&self, _config: &Config, given: &Given<'_>) -> Vec<Problem> {
+        self.mapping(given.mapping).as_ref().map(config::unwritable).unwrap_or_default()
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
         Ok(Box::new(Ready {
-            base: super::config::base_or(&integration.config, config::BASE).map_err(crm::unrenderable)?,
-            key: super::config::credential(&integration.credentials, "api_key"),
-            settings: Settings::read(&integration.config).map_err(crm::unrenderable)?,
-            mapping: config::mapping(&integration.mapping)
-                .map_err(|problems| crm::unrenderable(problems.join("; ")))?,
-            source: integration.brand.as_deref().unwrap_or(brand).to_owned(),
+            base: setup.common.base_or(config::BASE).map_err(crm::unrenderable)?,
+            key: setup.credentials.api_key.0,
+            settings: setup.config,
+            mapping: setup.mapping,
+            source: setup.brand.to_owned(),
         }))
     }
 }
@@ -85,7 +81,7 @@ impl Connector for Klaviyo {
 struct Ready {
     base: Url,
     key: Option<SecretString>,
-    settings: Settings,
+    settings: Config,
     mapping: Mapping,
     /// What Klaviyo shows as the source of a subscription.
     source: String,
@@ -132,7 +128,7 @@ impl Prepared for Ready {
 
 impl Ready {
     fn key(&self) -> Result<&SecretString, Failure> {
-        self.key.as_ref().ok_or_else(|| super::config::no_credentials("api_key"))
+        self.key.as_ref().ok_or_else(|| no_credentials("api_key"))
     }
 
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
@@ -150,7 +146,7 @@ impl Ready {
         let key = self.key.as_ref().map(|key| key.expose_secret()).unwrap_or_default();
         Request::at(method, &self.base, &path)
             .header(header::ACCEPT, HeaderValue::from_static("application/vnd.api+json"))
-            .header(HeaderName::from_static("revision"), self.settings.revision.clone())
+            .header(HeaderName::from_static("revision"), self.settings.revision.0.clone())
             .secret_header(header::AUTHORIZATION, &format!("Klaviyo-API-Key {key}"))
     }
 }

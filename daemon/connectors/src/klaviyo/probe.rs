@@ -17,7 +17,7 @@ pub(super) async fn look(
         let name = name.and_then(|name| name.as_str()).unwrap_or("?").to_owned();
         found.account = Some(name.clone());
         let wanted = [("fields[list]", "name,opt_in_process")];
-        let list = VENDOR.json(ctx, ready.get(&["lists", &ready.settings.list], &wanted)).await?;
+        let list = VENDOR.json(ctx, ready.get(&["lists", &ready.settings.list_id], &wanted)).await?;
         let list = &list["data"]["attributes"];
         let opt_in = match list["opt_in_process"].as_str() {
             Some("single_opt_in") => " (subscribes at once)",

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     NAME, Ready, VENDOR,
-    config::{self, Settings},
+    config::{self, Config},
     error,
 };
 use crate::{
@@ -27,7 +27,7 @@ const REFUSALS_MAX: usize = 3;
 const SUBSCRIBED: &str = "_subscribed";
 
 /// What all calls are made from: the attributes of the profile, and those of the event.
-pub(super) fn plan(mapping: &Mapping, settings: &Settings, push: &Push<'_>) -> Result<Json, Failure> {
+pub(super) fn plan(mapping: &Mapping, settings: &Config, push: &Push<'_>) -> Result<Json, Failure> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
     let mut fields = crm::fields(mapping, &event, push)?;
@@ -58,7 +58,7 @@ pub(super) fn plan(mapping: &Mapping, settings: &Settings, push: &Push<'_>) -> R
 
 /// The enquiry as the attributes of an event. What it is known by is the same on every repeat, and Klaviyo records the
 /// first of those that are known by the same.
-fn enquiry(settings: &Settings, event: &Json, push: &Push<'_>) -> Json {
+fn enquiry(settings: &Config, event: &Json, push: &Push<'_>) -> Json {
     let metric = match push.event {
         EventKind::Updated => &settings.metric_updated,
         EventKind::Created | EventKind::Test | EventKind::Notice(_) => &settings.metric,
@@ -152,7 +152,7 @@ impl Ready {
         };
         ctx.keep(&[("profile", &profile)]).await;
         let email = plan.at("profile.email").map(crm::text).unwrap_or_default();
-        match Standing::of(&body, &self.settings.list) {
+        match Standing::of(&body, &self.settings.list_id) {
             Standing::Away(reason) => ctx.note(format!("not subscribed, as Klaviyo says {reason}")),
             Standing::New if ctx.id(SUBSCRIBED).as_ref() == Some(&email) => {}
             Standing::New => {
@@ -162,7 +162,7 @@ impl Ready {
             }
             Standing::Subscribed => {
                 let of = Json::Array(vec![resource("profile", [("id", Json::string(&profile))])]);
-                let path = ["lists", &self.settings.list, "relationships", "profiles"];
+                let path = ["lists", &self.settings.list_id, "relationships", "profiles"];
                 VENDOR.good(ctx, self.post(&path, of)).await?;
             }
         }
@@ -203,7 +203,7 @@ impl Ready {
         let channels = Json::object([("email", Json::object([("marketing", consent)]))]);
         let attributes = Json::object([("email", Json::string(email)), ("subscriptions", channels)]);
         let who = resource("profile", [("id", Json::string(profile)), ("attributes", attributes)]);
-        let list = resource("list", [("id", Json::string(&self.settings.list))]);
+        let list = resource("list", [("id", Json::string(&self.settings.list_id))]);
         let job = resource(
             "profile-subscription-bulk-create-job",
             [

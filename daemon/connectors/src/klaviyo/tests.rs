@@ -218,7 +218,8 @@ fn every_error_has_its_class_and_says_what_klaviyo_said() {
 #[test]
 fn settings_are_checked() {
     let check = |config: Value, mapping: Value| {
-        Klaviyo.check(&config, &mapping, &EgressPolicy::default(), "Leadline")
+        let found = Klaviyo.check(&config, &mapping, &EgressPolicy::default(), "Leadline");
+        found.into_iter().map(|problem| problem.text).collect::<Vec<_>>()
     };
     let list = json!({ "list_id": "Y6nRLr" });
     assert!(check(list.clone(), json!({ "lead.guest_count": "Guests" })).is_empty());

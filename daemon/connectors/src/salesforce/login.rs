@@ -1,18 +1,16 @@
 //! The three ways to log in to Salesforce that need nobody at a screen.
 
 use http::Method;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::LOGIN_URL;
-use crate::{Request, config};
+use super::{LOGIN_URL, config::Credentials};
+use crate::{Problem, Request, oauth};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// Salesforce takes assertions that run out within three minutes or so.
 const ASSERTION_SECONDS: i64 = 180;
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// What we log in with.
 #[derive(Debug)]
@@ -30,21 +28,21 @@ enum Grant {
 
 impl Login {
     /// Reads credentials; what is wrong is said without what they hold.
-    pub(super) fn of(credentials: &Value) -> Result<Self, String> {
-        let read = |key| config::credential(credentials, key);
-        let client_id = read("client_id").ok_or("client_id is required")?;
-        let secret = read("client_secret");
-        let grant = match (read("private_key"), read("refresh_token"), secret) {
+    pub(super) fn of(given: &Credentials) -> Result<Self, Problem> {
+        let client_id = given.client_id.0.clone().ok_or_else(|| Problem::of("client_id", "is required"))?;
+        let secret = given.client_secret.clone();
+        let grant = match (given.private_key.clone(), given.refresh_token.clone(), secret) {
             (Some(key), _, _) => {
-                encoding_key(&key)?;
-                let username = config::text(credentials, "username")
-                    .ok_or("username is required with private_key: the user that it logs in")?;
-                Grant::Key { key, username: username.trim().to_owned() }
+                oauth::check_key(&key).map_err(|problem| Problem::of("private_key", problem))?;
+                let username = given.username.clone().ok_or_else(|| {
+                    Problem::at("username", "username is required with private_key: the user that it logs in")
+                })?;
+                Grant::Key { key, username }
             }
             (None, Some(token), secret) => Grant::Refresh { secret, token },
             (None, None, Some(secret)) => Grant::Client { secret },
             (None, None, None) => {
-                return Err("give client_secret, refresh_token, or private_key and username".to_owned());
+                return Err(Problem::new("give client_secret, refresh_token, or private_key and username"));
             }
         };
         Ok(Self { client_id, grant })
@@ -86,44 +84,13 @@ impl Login {
             Grant::Key { key, username } => {
                 let claims = json!({ "iss": client_id, "sub": username, "aud": audience,
                     "exp": now + ASSERTION_SECONDS });
-                let assertion = signed(key, &claims).map_err(|problem| {
+                let assertion = oauth::assertion(key, None, &claims).map_err(|problem| {
                     Failure::new(FailureClass::Credentials, format!("salesforce: {problem}"))
                 })?;
-                request.secret_form(&[("grant_type", JWT_BEARER), ("assertion", &assertion)])
+                request.secret_form(&[("grant_type", oauth::JWT_BEARER), ("assertion", &assertion)])
             }
         })
     }
-}
-
-fn signed(key: &SecretString, claims: &Value) -> Result<String, String> {
-    jsonwebtoken::encode(&Header::new(Algorithm::RS256), claims, &encoding_key(key)?)
-        .map_err(|_| "private_key cannot sign".to_owned())
-}
-
-/// Keys often come through shells and JSON with their lines joined by `\n`.
-fn encoding_key(key: &SecretString) -> Result<EncodingKey, String> {
-    let pem = key.expose_secret().replace("\\n", "\n");
-    EncodingKey::from_rsa_pem(pem.as_bytes())
-        .map_err(|_| "private_key must be an RSA key in PEM, from its BEGIN line to its END line".to_owned())
-}
-
-/// Where to log in.
-pub(super) fn url(config: &Value) -> Result<Url, String> {
-    let base = config::base_url(config)?;
-    let Some(text) = config::text(config, "login_url") else {
-        return base.map_or_else(|| parse(LOGIN_URL), Ok);
-    };
-    let url = parse(text.trim())?;
-    let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.username().is_empty();
-    if is_bare && matches!(url.scheme(), "https" | "http") {
-        Ok(url)
-    } else {
-        Err("login_url must be like https://NAME.my.salesforce.com".to_owned())
-    }
-}
-
-fn parse(text: &str) -> Result<Url, String> {
-    Url::parse(text).map_err(|error| format!("login_url: {error}"))
 }
 
 /// Whom an assertion is for: sandboxes have a login of their own.

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::{Salesforce, error, login::Login, quoted};
 use crate::{
     Connector, Ids, Prepared, crm,
-    testkit::{NOW, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response},
+    testkit::{
+        self, NOW, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response,
+    },
 };
 use leadline_domain::{
     address::EgressPolicy,
@@ -234,7 +236,7 @@ fn there_are_three_ways_to_log_in() {
 #[test]
 fn settings_are_checked() {
     let egress = EgressPolicy::new(Vec::new());
-    let check = |config| Salesforce.check(&config, &json!({}), &egress, "Leadline");
+    let check = |config| testkit::refused(&Salesforce, &config, &json!({}));
     assert!(check(json!({})).is_empty());
     assert_eq!(
         check(json!({ "login_url": "https://x/y" })),
@@ -249,7 +251,7 @@ fn settings_are_checked() {
     );
     assert!(check(json!({ "assignment_rule": "01Q000000000001", "tasks": "no" })).is_empty());
     assert_eq!(check(json!({ "duplicates": "maybe" })), ["duplicates must be save or respect, not maybe"]);
-    let credentials = |given| Salesforce.check_credentials(&given, &egress);
+    let credentials = |given| testkit::refused_credentials(&Salesforce, &given, &egress);
     assert!(credentials(json!({ "client_id": "a", "client_secret": "b" })).is_empty());
     assert!(credentials(json!({ "client_id": "a", "private_key": KEY, "username": "c" })).is_empty());
     for wrong in [
@@ -272,7 +274,7 @@ fn leads_keep_the_address_that_they_are_found_by() {
         json!({ "lead.email": { "to": "Email", "value": "{{ lead.name }}@example.com" } }),
         json!({ "lead.email": "Other__c", "lead.phone": "Email" }),
     ] {
-        let problems = Salesforce.check(&json!({}), &mapping, &EgressPolicy::default(), "Leadline");
+        let problems = testkit::refused(&Salesforce, &json!({}), &mapping);
         let expected = "lead.email: goes to Email as it is, for leads are found by it; take lead.email out of the mapping";
         assert_eq!(problems, [expected], "{mapping}");
         // What was saved before this was checked.
@@ -281,7 +283,7 @@ fn leads_keep_the_address_that_they_are_found_by() {
         assert_eq!(said.bodies[1]["Email"], "sarah@example.com");
     }
     let own = json!({ "lead.email": "Email", "lead.phone": "MobilePhone" });
-    assert!(Salesforce.check(&json!({}), &own, &EgressPolicy::default(), "Leadline").is_empty());
+    assert!(testkit::refused(&Salesforce, &json!({}), &own).is_empty());
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 mod configs;
 
+use bytes::Bytes;
+use http::HeaderValue;
 use proptest::prelude::*;
 use secrecy::SecretString;
+use serde_json::json;
 
 use super::*;
 use crate::{
-    CallError, CallErrorKind, Response,
+    CallError, CallErrorKind, Connector, Response,
     testkit::{
         self, NO_IDS, Script, again, differing, first, first_call, full, maximal_bytes, minimal_bytes, play,
         seen,
@@ -15,7 +18,7 @@ use crate::{
 };
 use leadline_domain::{
     ids::{CompanyId, IntegrationId},
-    integration::EventKind,
+    integration::{EventKind, Integration},
     outcome::Outcome,
     signing::{StandardHeaders, verify_simple, verify_standard},
 };

@@ -1,50 +1,74 @@
-//! What an operator sets for Zoho CRM, and where a lead's fields go by default.
+//! What Zoho CRM is configured with, and where a lead's fields go by default.
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use url::Url;
 
-use crate::{ConfigField, config, crm, leads::Names};
-use leadline_domain::mapping::Mapping;
+use crate::{
+    config::{BaseUrl, List, Problem, Required, parsed, settings},
+    leads::Names,
+};
 
 pub(super) const VERSION: &str = "v8";
-const ACCOUNTS: &str = "https://accounts.zoho.com";
-/// What new organizations call a Lead that came to nothing.
-const CLOSED: &str = "Junk Lead, Lost Lead, Not Qualified";
+pub(super) const ACCOUNTS: &str = "https://accounts.zoho.com";
 
-pub(super) const FIELDS: &[ConfigField] = &[
-    ConfigField::optional(
-        "accounts_url",
-        "text",
-        ACCOUNTS,
-        "Where your data centre logs in: accounts.zoho.com, .eu, .in, .com.au, .jp, .sa, accounts.zohocloud.ca",
-    ),
-    ConfigField::optional("lead_source", "text", "Web", "The Lead Source of new Leads"),
-    ConfigField::optional(
-        "assignment_rule",
-        "text",
-        "",
-        "The id of the assignment rule for new Leads; absent for none. An update never changes the owner",
-    ),
-    ConfigField::optional(
-        "closed_statuses",
-        "text",
-        CLOSED,
-        "Which values of Lead Status mean that a Lead is closed, with commas between them",
-    ),
-    ConfigField::optional(
-        "reopen_status",
-        "text",
-        "",
-        "The Lead Status that a closed Lead gets by a new enquiry; absent to leave it closed and say so in the note",
-    ),
-];
+settings! {
+    /// Where to log in, and what becomes of Leads.
+    pub(crate) struct Config {
+        /// Where your data centre logs in: https://accounts.zoho.com, .eu, .in, .com.au, .jp, .sa, or accounts.zohocloud.ca; absent for .com
+        accounts_url: Option<BaseUrl>,
+        /// The Lead Source of new Leads
+        lead_source: String = "Web",
+        /// The id of the assignment rule for new Leads; absent for none. An update never changes the owner
+        assignment_rule: Option<RuleId>,
+        /// Which values of Lead Status mean that a Lead is closed, with commas between them
+        closed_statuses: List = "Junk Lead, Lost Lead, Not Qualified",
+        /// The Lead Status that a closed Lead gets by a new enquiry; absent to leave it closed and say so in the note
+        reopen_status: Option<String>,
+    }
+}
 
-pub(super) const CREDENTIALS: &[ConfigField] = &[
-    ConfigField::required("client_id", "text", "The client id of a self client in Zoho's API console"),
-    ConfigField::required("client_secret", "text", "Its client secret"),
-    ConfigField::required("refresh_token", "text", "The refresh token that its code was exchanged for"),
-];
+settings! {
+    /// What we log in with.
+    pub(crate) struct Credentials {
+        /// The client id of a self client in Zoho's API console
+        client_id: Required<SecretString>,
+        /// Its client secret
+        client_secret: Required<SecretString>,
+        /// The refresh token that its code was exchanged for
+        refresh_token: Required<SecretString>,
+    }
+}
+
+parsed! {
+    /// The id of an assignment rule.
+    pub(crate) struct RuleId(String) = rule_id
+}
+
+fn rule_id(text: &str) -> Result<String, Problem> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err(Problem::new("must be a rule's id, which is a number"))
+    }
+}
+
+/// The app that we are.
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) client_id: SecretString,
+    pub(super) client_secret: SecretString,
+    pub(super) refresh_token: SecretString,
+}
+
+impl App {
+    pub(super) fn of(credentials: Credentials) -> Option<Self> {
+        Some(Self {
+            client_id: credentials.client_id.0?,
+            client_secret: credentials.client_secret.0?,
+            refresh_token: credentials.refresh_token.0?,
+        })
+    }
+}
 
 pub(super) const NAMES: Names = Names {
     vendor: super::NAME,
@@ -62,8 +86,8 @@ pub(super) const NAMES: Names = Names {
     ],
 };
 
-pub(super) fn mapping(operators: &Value) -> Result<Mapping, Vec<String>> {
-    let own = json!({
+pub(super) fn own_mapping() -> Value {
+    json!({
         "lead.profile.first_name": "First_Name",
         "lead.profile.last_name": "Last_Name",
         "lead.email": "Email",
@@ -71,61 +95,5 @@ pub(super) fn mapping(operators: &Value) -> Result<Mapping, Vec<String>> {
         "lead.profile.company": "Company",
         "lead.profile.position": "Designation",
         "lead.profile.website": "Website",
-    });
-    match operators {
-        Value::Null | Value::Object(_) => Mapping::parse(&crm::overlay(&own, operators)),
-        other => Mapping::parse(other),
-    }
-}
-
-/// The app that we are.
-#[derive(Debug)]
-pub(super) struct App {
-    pub(super) client_id: SecretString,
-    pub(super) client_secret: SecretString,
-    pub(super) refresh_token: SecretString,
-}
-
-impl App {
-    pub(super) fn of(credentials: &Value) -> Option<Self> {
-        let read = |key| config::credential(credentials, key);
-        Some(Self {
-            client_id: read("client_id")?,
-            client_secret: read("client_secret")?,
-            refresh_token: read("refresh_token")?,
-        })
-    }
-}
-
-/// What the configuration says beyond the common keys.
-#[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) accounts: Url,
-    pub(super) source: String,
-    pub(super) assignment: Option<String>,
-    pub(super) closed: Vec<String>,
-    pub(super) reopen: Option<String>,
-}
-
-impl Settings {
-    pub(super) fn read(config: &Value) -> Result<Self, String> {
-        let text = |key: &str| config::text(config, key).map(|text| text.trim().to_owned());
-        let accounts = match config::site(config, "accounts_url", ACCOUNTS)? {
-            Some(url) => url,
-            None => config::base_or(config, ACCOUNTS)?,
-        };
-        let assignment = text("assignment_rule");
-        if assignment.as_deref().is_some_and(|rule| !rule.bytes().all(|byte| byte.is_ascii_digit())) {
-            return Err("assignment_rule must be a rule's id, which is a number".to_owned());
-        }
-        let closed = text("closed_statuses").unwrap_or_else(|| CLOSED.to_owned());
-        let closed = closed.split(',').map(|status| status.trim().to_owned());
-        Ok(Self {
-            accounts,
-            source: text("lead_source").unwrap_or_else(|| "Web".to_owned()),
-            assignment,
-            closed: closed.filter(|status| !status.is_empty()).collect(),
-            reopen: text("reopen_status"),
-        })
-    }
+    })
 }

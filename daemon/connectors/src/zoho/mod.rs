@@ -14,22 +14,19 @@ use bytes::Bytes;
 use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+use url::Url;
 
 use super::{
-    Answer, Connector, Conversation, Found, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request,
-    Response, SITE, Token, config as common, crm,
+    Answer, Conversation, Found, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request,
+    Response, SITE, Setup, Token, TypedConnector,
+    config::{Problem, no_credentials},
+    crm,
     leads::{self, Plan},
     named_as, oauth,
     vendor::Vendor,
 };
-use config::{App, Settings};
-use leadline_domain::{
-    address::EgressPolicy,
-    integration::{Integration, ProbeKind},
-    json::Json,
-    mapping::Mapping,
-    outcome::Failure,
-};
+use config::{App, Config, Credentials};
+use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure};
 
 const NAME: &str = "zoho";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -43,36 +40,41 @@ pub(super) struct Zoho;
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     connections_max: Some(CONNECTIONS),
-    ..Manifest::new(
+    ..Manifest::new::<Zoho>(
         NAME,
         "Creates or updates a Zoho CRM Lead, found by email, and puts a note with the enquiry on it",
-        config::FIELDS,
-        config::CREDENTIALS,
     )
 };
 
-impl Connector for Zoho {
-    fn manifest(&self) -> &Manifest {
+impl TypedConnector for Zoho {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
         &MANIFEST
     }
 
-    fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, _brand: &str) -> Vec<String> {
-        let settings = Settings::read(config).and_then(|settings| {
-            egress.check(&settings.accounts).map_err(|problem| format!("accounts_url: {problem}"))
-        });
-        let mut problems = Vec::from_iter(settings.err());
-        problems.extend(crm::problems_by_email(config::mapping(mapping), config::NAMES.email));
-        problems
+    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
+        crm::mapping_by_email(&config::own_mapping(), operators, config::NAMES.email)
     }
 
-    fn prepare(&self, integration: &Integration, _brand: &str) -> Result<Box<dyn Prepared>, Failure> {
-        let config = &integration.config;
+    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
+        let url = config.accounts_url.as_ref();
+        let wrong = url.and_then(|url| given.egress.check(&url.0).err());
+        Vec::from_iter(wrong.map(|problem| Problem::of("accounts_url", problem)))
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let accounts = match &setup.config.accounts_url {
+            Some(url) => url.0.clone(),
+            None => setup.common.base_or(config::ACCOUNTS).map_err(crm::unrenderable)?,
+        };
         Ok(Box::new(Ready {
-            base: common::base_url(config).map_err(crm::unrenderable)?,
-            settings: Settings::read(config).map_err(crm::unrenderable)?,
-            app: App::of(&integration.credentials),
-            mapping: config::mapping(&integration.mapping)
-                .map_err(|problems| crm::unrenderable(problems.join("; ")))?,
+            accounts,
+            base: setup.common.base().cloned(),
+            settings: setup.config,
+            app: App::of(setup.credentials),
+            mapping: setup.mapping,
         }))
     }
 }
@@ -80,9 +82,11 @@ impl Connector for Zoho {
 /// An organization that is ready to be pushed to.
 #[derive(Debug)]
 struct Ready {
+    /// Where to log in.
+    accounts: Url,
     /// Where to call, if not where the login says.
-    base: Option<url::Url>,
-    settings: Settings,
+    base: Option<Url>,
+    settings: Config,
     app: Option<App>,
     mapping: Mapping,
 }
@@ -91,7 +95,7 @@ struct Ready {
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         let mut plan = Plan::make(config::NAMES, &self.mapping, push)?;
-        plan.add("Lead_Source", Json::string(&self.settings.source));
+        plan.add("Lead_Source", Json::string(&self.settings.lead_source));
         Ok(Some(plan.bytes()))
     }
 
@@ -137,8 +141,8 @@ impl Prepared for Ready {
 
 impl Login for Ready {
     fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
-        let (app, refresh) = (self.app()?, refresh.ok_or_else(|| common::no_credentials("refresh_token"))?);
-        let request = Request::at(Method::POST, &self.settings.accounts, &["oauth", "v2", "token"]);
+        let (app, refresh) = (self.app()?, refresh.ok_or_else(|| no_credentials("refresh_token"))?);
+        let request = Request::at(Method::POST, &self.accounts, &["oauth", "v2", "token"]);
         Ok(request.secret_form(&[
             ("grant_type", "refresh_token"),
             ("client_id", app.client_id.expose_secret()),
@@ -173,7 +177,7 @@ impl Login for Ready {
 
 impl Ready {
     fn app(&self) -> Result<&App, Failure> {
-        self.app.as_ref().ok_or_else(|| common::no_credentials("refresh_token"))
+        self.app.as_ref().ok_or_else(|| no_credentials("refresh_token"))
     }
 
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
@@ -193,6 +197,6 @@ impl Ready {
     /// The host is that of the login's answer.
     fn request(&self, method: Method, path: &[&str]) -> Request {
         let path: Vec<&str> = ["crm", config::VERSION].iter().chain(path).copied().collect();
-        Request::at(method, &self.settings.accounts, &path)
+        Request::at(method, &self.accounts, &path)
     }
 }

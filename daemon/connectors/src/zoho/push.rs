@@ -58,8 +58,8 @@ impl Leads for Ready {
             return Err(Failure { retry_after: Some(LAG), ..failure });
         }
         let mut more = vec![("duplicate_check_fields", Json::Array(vec![Json::string(NAMES.email)]))];
-        if let Some(rule) = &self.settings.assignment {
-            more.push(("lar_id", Json::string(rule)));
+        if let Some(rule) = &self.settings.assignment_rule {
+            more.push(("lar_id", Json::string(&rule.0)));
         }
         let answer = self.written(Method::POST, &["Leads", "upsert"], &plan.create, &more, ctx).await?;
         if let Some(id) = error::existing(&answer)
@@ -80,7 +80,7 @@ impl Leads for Ready {
     }
 
     fn reopening(&self) -> Vec<(&str, Json)> {
-        self.settings.reopen.iter().map(|status| ("Lead_Status", Json::string(status))).collect()
+        self.settings.reopen_status.iter().map(|status| ("Lead_Status", Json::string(status))).collect()
     }
 
     async fn find_note(
@@ -135,7 +135,8 @@ impl Ready {
         let open = |lead: &&Value| lead["$converted"] != true && is_it(lead);
         let lead = leads.as_array().into_iter().flatten().find(open)?;
         let status = word(lead, "Lead_Status").unwrap_or_default();
-        let is_closed = self.settings.closed.iter().any(|closed| closed.eq_ignore_ascii_case(status));
+        let is_closed =
+            self.settings.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
         Some(There { id: id_of(&lead["id"])?, closed: is_closed.then(|| status.to_owned()) })
     }
 

@@ -270,12 +270,13 @@ fn a_login_that_is_refused_says_why_whatever_its_status() {
 #[test]
 fn settings_are_checked() {
     let check = |config: Value, mapping: Value| {
-        Zoho.check(&config, &mapping, &EgressPolicy::new(Vec::new()), "Leadline")
+        let found = Zoho.check(&config, &mapping, &EgressPolicy::new(Vec::new()), "Leadline");
+        found.into_iter().map(|problem| problem.text).collect::<Vec<_>>()
     };
     assert!(check(json!({}), json!({})).is_empty());
     assert_eq!(
         check(json!({ "accounts_url": "https://accounts.zoho.eu/oauth" }), json!({})),
-        ["accounts_url must be scheme, host and port only, as https://accounts.zoho.com"]
+        ["accounts_url must be scheme, host and port only, as https://sandbox.example.com"]
     );
     assert!(
         check(json!({ "accounts_url": "https://127.0.0.1" }), json!({}))[0].starts_with("accounts_url: ")

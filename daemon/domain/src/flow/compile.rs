@@ -4,7 +4,7 @@ use std::panic::catch_unwind;
 
 use cel::{IdedExpr, ParseError, ParseErrors, common::ast::SourceInfo, parser::Parser};
 
-use super::{program::Node, reader::Reader};
+use super::{error::ConditionError, program::Node, reader::Reader};
 
 /// The longest condition, in bytes.
 pub(super) const MAX_SOURCE: usize = 2000;
@@ -18,28 +18,28 @@ const PARSER_STACK: usize = 32 * 1024 * 1024;
 const TOLD: usize = 8;
 
 /// Reads a condition. The error says all that is wrong, and where.
-pub(super) fn compile(source: &str) -> Result<Node, String> {
+pub(super) fn compile(source: &str) -> Result<Node, ConditionError> {
     if source.trim().is_empty() {
-        return Err("the condition is empty; write true to take every lead".to_owned());
+        return Err(ConditionError::Empty);
     }
     if source.len() > MAX_SOURCE {
-        return Err(format!("the condition is longer than {MAX_SOURCE} bytes; make two flows of it"));
+        return Err(ConditionError::TooLong);
     }
     if source.contains('\0') {
-        return Err("take out the NUL character".to_owned());
+        return Err(ConditionError::Nul);
     }
     check_depth(source)?;
     // The parser is not ours: what it does not foresee must not end more than this call.
     let parsed = catch_unwind(|| stacker::grow(PARSER_STACK, || parse(source)))
-        .map_err(|_| "the condition cannot be read; write it in another way".to_owned())?;
+        .map_err(|_| ConditionError::Unreadable)?;
     let (expression, info) = parsed.map_err(|errors| told(source, &errors))?;
     let mut reader = Reader::new(source, info);
     let node = reader.read(&expression);
     let problems = reader.problems;
     match problems.len().saturating_sub(TOLD) {
         _ if problems.is_empty() => Ok(node),
-        0 => Err(problems.join("; ")),
-        more => Err(format!("{}; and {more} more", problems[..TOLD].join("; "))),
+        0 => Err(ConditionError::Wrong(problems.join("; "))),
+        more => Err(ConditionError::Wrong(format!("{}; and {more} more", problems[..TOLD].join("; ")))),
     }
 }
 
@@ -57,19 +57,19 @@ fn parse(source: &str) -> Result<(IdedExpr, SourceInfo), ParseErrors> {
 
 /// Refuses what would go too deep, before the parser follows it there. Texts count too: where one ends is for the
 /// parser to say.
-fn check_depth(source: &str) -> Result<(), String> {
+fn check_depth(source: &str) -> Result<(), ConditionError> {
     let signs = source.chars().filter(|c| ".!-+*/%?<>=&|([{".contains(*c)).count();
     if signs > MAX_SIGNS {
-        return Err(format!("the condition has more than {MAX_SIGNS} operators; make two flows of it"));
+        return Err(ConditionError::TooManyOperators);
     }
     Ok(())
 }
 
 /// The parser's errors, without its picture of the line and the list of all that it would have taken.
-fn told(source: &str, errors: &ParseErrors) -> String {
-    let Some(first) = errors.errors.first() else { return "the condition cannot be read".to_owned() };
+fn told(source: &str, errors: &ParseErrors) -> ConditionError {
+    let Some(first) = errors.errors.first() else { return ConditionError::Unreadable };
     if errors.errors.iter().any(|error| error.msg.contains("Recursion limit")) || is_too_deep(first) {
-        return format!("brackets nest deeper than {MAX_NESTING}; make two flows of it");
+        return ConditionError::TooDeep;
     }
     let message = first.msg.split(" expecting {").next().unwrap_or_default();
     let message = message.trim_start_matches("Syntax error: ").replace("'<EOF>'", "end");
@@ -85,7 +85,8 @@ fn told(source: &str, errors: &ParseErrors) -> String {
         _ if source.contains(" = ") => "; write == to compare",
         _ => "",
     };
-    format!("line {}, column {}: {}{hint}", first.pos.0.max(1), first.pos.1.max(1), message.join(" "))
+    let (line, column) = (first.pos.0.max(1), first.pos.1.max(1));
+    ConditionError::Syntax(format!("line {line}, column {column}: {}{hint}", message.join(" ")))
 }
 
 fn is_too_deep(error: &ParseError) -> bool {

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, cmp::Ordering, rc::Rc};
 
 use super::{
+    error::ValueError,
     fuel::Fuel,
     program::{Binary, Node, Op, Quantifier},
     value::{Value, equal, order},
@@ -65,7 +66,7 @@ impl<'a> Evaluation<'a> {
                 Value::List(Rc::new(items))
             }
             Op::Root(name) => match self.member(node, self.event, name)? {
-                Some(json) => Value::of(json).map_err(|reason| fault(node, reason))?,
+                Some(json) => Value::of(json).map_err(|error| fault(node, error.to_string()))?,
                 None => Value::Null,
             },
             Op::EventType => Value::Text(Cow::Borrowed(self.kind.as_str())),
@@ -100,7 +101,8 @@ impl<'a> Evaluation<'a> {
                 let arguments =
                     arguments.iter().map(|node| self.value(node)).collect::<Result<Vec<_>, _>>()?;
                 self.burn(node, arguments.iter().map(Value::weight).sum())?;
-                super::functions::call(*function, &arguments).map_err(|reason| fault(node, reason))?
+                super::functions::call(*function, &arguments)
+                    .map_err(|error| fault(node, error.to_string()))?
             }
             Op::Matches(text, pattern) => match self.value(text)? {
                 Value::Text(text) => {
@@ -115,7 +117,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn burn(&mut self, node: &Node, steps: usize) -> Result<(), Fault> {
-        self.fuel.burn(steps).map_err(|reason| fault(node, reason))
+        self.fuel.burn(steps).map_err(|error| fault(node, error.to_string()))
     }
 
     /// The member of an object; an object of the event may have a thousand of them.
@@ -156,10 +158,13 @@ impl<'a> Evaluation<'a> {
     fn binary(&mut self, node: &Node, binary: Binary, left: Value<'a>, right: Value<'a>) -> Evaluated<'a> {
         match binary {
             Binary::Equal | Binary::NotEqual => {
-                let same = equal(&left, &right, &mut self.fuel).map_err(|reason| fault(node, reason))?;
+                let same =
+                    equal(&left, &right, &mut self.fuel).map_err(|error| fault(node, error.to_string()))?;
                 Ok(Value::Bool(same == (binary == Binary::Equal)))
             }
-            Binary::In => contains(&left, &right, &mut self.fuel).map_err(|reason| fault(node, reason)),
+            Binary::In => {
+                contains(&left, &right, &mut self.fuel).map_err(|error| fault(node, error.to_string()))
+            }
             _ => {
                 self.burn(node, left.weight() + right.weight())?;
                 calculate(node, binary, left, right)
@@ -195,7 +200,7 @@ impl<'a> Evaluation<'a> {
                 let item = usize::try_from(*number).ok().and_then(|index| container.item(index));
                 match item {
                     Some(item) => {
-                        let item = item.map_err(|reason| fault(node, reason))?;
+                        let item = item.map_err(|error| fault(node, error.to_string()))?;
                         self.burn(node, item.copied())?;
                         Ok(item)
                     }
@@ -229,7 +234,7 @@ impl<'a> Evaluation<'a> {
         read: impl FnOnce(&mut Self, &'a Node) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let item = match list.item(index) {
-            Some(item) => item.map_err(|reason| fault(node, reason))?,
+            Some(item) => item.map_err(|error| fault(node, error.to_string()))?,
             None => Value::Null,
         };
         self.burn(node, item.copied())?;
@@ -376,7 +381,7 @@ fn decimal(binary: Binary, left: f64, right: f64) -> f64 {
 }
 
 /// `x in list`, and `"key" in object`.
-fn contains<'a>(item: &Value<'a>, container: &Value<'a>, fuel: &mut Fuel) -> Result<Value<'a>, String> {
+fn contains<'a>(item: &Value<'a>, container: &Value<'a>, fuel: &mut Fuel) -> Result<Value<'a>, ValueError> {
     if let (Value::Text(key), Value::Object(object)) = (item, container) {
         if let Json::Object(members) = object {
             fuel.burn(members.len() / 16)?;
@@ -384,7 +389,7 @@ fn contains<'a>(item: &Value<'a>, container: &Value<'a>, fuel: &mut Fuel) -> Res
         return Ok(Value::Bool(object.get(key).is_some()));
     }
     let Some(length) = container.list_len() else {
-        return Err(format!("`in` wants a list, not {}", container.kind()));
+        return Err(ValueError::WantsList(container.kind()));
     };
     for index in 0..length {
         if let Some(other) = container.item(index) {

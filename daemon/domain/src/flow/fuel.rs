@@ -1,11 +1,10 @@
 //! How much work a condition may cause, counted and not timed: whatever it looks at is paid for before it is looked at.
 
+use super::error::ValueError;
+
 /// The steps that are left.
 #[derive(Debug)]
 pub(super) struct Fuel(usize);
-
-/// What a condition is told that takes more.
-pub(super) const TOO_MANY_STEPS: &str = "the condition takes too many steps for this lead";
 
 impl Fuel {
     pub(super) const fn new(steps: usize) -> Self {
@@ -17,7 +16,7 @@ impl Fuel {
     }
 
     /// Takes so many steps; once there are not enough of them, none is left.
-    pub(super) fn burn(&mut self, steps: usize) -> Result<(), String> {
+    pub(super) fn burn(&mut self, steps: usize) -> Result<(), ValueError> {
         match self.0.checked_sub(steps) {
             Some(left) => {
                 self.0 = left;
@@ -25,7 +24,7 @@ impl Fuel {
             }
             None => {
                 self.0 = 0;
-                Err(TOO_MANY_STEPS.to_owned())
+                Err(ValueError::TooManySteps)
             }
         }
     }

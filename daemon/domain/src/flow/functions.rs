@@ -7,10 +7,10 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::{program::Function, value::Value};
+use super::{error::ValueError, program::Function, value::Value};
 
 /// Calls a function; how many arguments it has was checked when the condition was saved.
-pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Value<'a>, String> {
+pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Value<'a>, ValueError> {
     let first = arguments.first().unwrap_or(&Value::Null);
     let second = arguments.get(1);
     match function {
@@ -25,10 +25,8 @@ pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Va
         Function::ToText => to_text(first),
         Function::Timestamp => match first {
             Value::Time(at) => Ok(Value::Time(*at)),
-            Value::Text(text) => text.parse().map(Value::Time).map_err(|_| {
-                "the text is no time with an offset, such as 2026-06-04T14:00:00+01:00".to_owned()
-            }),
-            other => Err(format!("timestamp wants text, not {}", other.kind())),
+            Value::Text(text) => text.parse().map(Value::Time).map_err(|_| ValueError::NoTime),
+            other => Err(ValueError::WantsText("timestamp", other.kind())),
         },
         Function::FullYear => on_time(first, second, |at| at.year().into()),
         // By the standard months, and days of the month by this name, begin at 0.
@@ -41,65 +39,69 @@ pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Va
     }
 }
 
-fn size<'a>(value: &Value<'a>) -> Result<Value<'a>, String> {
+fn size<'a>(value: &Value<'a>) -> Result<Value<'a>, ValueError> {
     let size = match value {
         Value::Text(text) => Some(text.chars().count()),
         Value::Object(crate::json::Json::Object(members)) => Some(members.len()),
         other => other.list_len(),
     };
-    let size = size.ok_or_else(|| format!("{} has no size", value.kind()))?;
-    i64::try_from(size).map(Value::Int).map_err(|_| "too large".to_owned())
+    let size = size.ok_or(ValueError::NoSize(value.kind()))?;
+    i64::try_from(size).map(Value::Int).map_err(|_| ValueError::TooLarge)
 }
 
 fn on_texts<'a>(
     text: &Value<'a>,
     part: Option<&Value<'a>>,
-    function: &str,
+    function: &'static str,
     look: fn(&str, &str) -> bool,
-) -> Result<Value<'a>, String> {
+) -> Result<Value<'a>, ValueError> {
     match (text, part) {
         (Value::Text(text), Some(Value::Text(part))) => Ok(Value::Bool(look(text, part))),
-        (Value::Text(_), Some(other)) => Err(format!("{function} wants text, not {}", other.kind())),
-        (other, _) => Err(format!("{function} is asked of text, not of {}", other.kind())),
+        (Value::Text(_), Some(other)) => Err(ValueError::WantsText(function, other.kind())),
+        (other, _) => Err(ValueError::OfText(function, other.kind())),
     }
 }
 
-fn on_text<'a>(text: &Value<'a>, function: &str, change: fn(&str) -> String) -> Result<Value<'a>, String> {
+fn on_text<'a>(
+    text: &Value<'a>,
+    function: &'static str,
+    change: fn(&str) -> String,
+) -> Result<Value<'a>, ValueError> {
     match text {
         Value::Text(text) => Ok(Value::Text(Cow::Owned(change(text)))),
-        other => Err(format!("{function} is asked of text, not of {}", other.kind())),
+        other => Err(ValueError::OfText(function, other.kind())),
     }
 }
 
-fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, String> {
+fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, ValueError> {
     const BEYOND: f64 = 9_223_372_036_854_775_808.0;
     match value {
         Value::Int(value) => Ok(Value::Int(*value)),
         Value::Double(value) if (-BEYOND..BEYOND).contains(value) => Ok(Value::Int(*value as i64)),
-        Value::Double(_) => Err("the decimal is too large for an integer".to_owned()),
-        Value::Text(text) => text.parse().map(Value::Int).map_err(|_| "the text is no integer".to_owned()),
+        Value::Double(_) => Err(ValueError::DecimalTooLarge),
+        Value::Text(text) => text.parse().map(Value::Int).map_err(|_| ValueError::NoInteger),
         Value::Time(at) => Ok(Value::Int(at.as_second())),
-        other => Err(format!("{} cannot be made an integer", other.kind())),
+        other => Err(ValueError::Conversion(other.kind(), "an integer")),
     }
 }
 
-fn to_double<'a>(value: &Value<'a>) -> Result<Value<'a>, String> {
+fn to_double<'a>(value: &Value<'a>) -> Result<Value<'a>, ValueError> {
     match value {
         Value::Int(value) => Ok(Value::Double(*value as f64)),
         Value::Double(value) => Ok(Value::Double(*value)),
-        Value::Text(text) => text.parse().map(Value::Double).map_err(|_| "the text is no number".to_owned()),
-        other => Err(format!("{} cannot be made a decimal", other.kind())),
+        Value::Text(text) => text.parse().map(Value::Double).map_err(|_| ValueError::TextIsNoNumber),
+        other => Err(ValueError::Conversion(other.kind(), "a decimal")),
     }
 }
 
-fn to_text<'a>(value: &Value<'a>) -> Result<Value<'a>, String> {
+fn to_text<'a>(value: &Value<'a>) -> Result<Value<'a>, ValueError> {
     let text = match value {
         Value::Text(text) => return Ok(Value::Text(text.clone())),
         Value::Int(value) => value.to_string(),
         Value::Double(value) => value.to_string(),
         Value::Bool(value) => value.to_string(),
         Value::Time(at) => at.to_string(),
-        other => return Err(format!("{} cannot be made text", other.kind())),
+        other => return Err(ValueError::Conversion(other.kind(), "text")),
     };
     Ok(Value::Text(text.into()))
 }
@@ -109,21 +111,21 @@ fn on_time<'a>(
     time: &Value<'a>,
     zone: Option<&Value<'a>>,
     part: fn(&Zoned) -> i64,
-) -> Result<Value<'a>, String> {
+) -> Result<Value<'a>, ValueError> {
     let Value::Time(at) = time else {
-        return Err(format!("this is asked of a time, not of {}; write timestamp(…)", time.kind()));
+        return Err(ValueError::OfTime(time.kind()));
     };
     let zone = match zone {
         None => TimeZone::UTC,
         Some(Value::Text(name)) => read_zone(name)?,
-        Some(other) => return Err(format!("a time zone is text, not {}", other.kind())),
+        Some(other) => return Err(ValueError::ZoneIsText(other.kind())),
     };
     Ok(Value::Int(part(&at.to_zoned(zone))))
 }
 
 /// `UTC` or an offset. Names of zones would need the tables of the machine, and mean another thing on the next.
-fn read_zone(name: &str) -> Result<TimeZone, String> {
-    let unknown = || format!("no time zone {name:?}; write an offset such as +01:00, or UTC");
+fn read_zone(name: &str) -> Result<TimeZone, ValueError> {
+    let unknown = || ValueError::NoZone(name.to_owned());
     if name == "UTC" {
         return Ok(TimeZone::UTC);
     }

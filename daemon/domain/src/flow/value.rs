@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cmp::Ordering, rc::Rc};
 
-use super::fuel::Fuel;
+use super::{error::ValueError, fuel::Fuel};
 use crate::json::Json;
 
 /// A value. Objects and lists of the event are never copied.
@@ -23,7 +23,7 @@ pub(super) enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// What JSON means. A number without fraction and exponent is an integer, any other a decimal.
-    pub(super) fn of(json: &'a Json) -> Result<Self, String> {
+    pub(super) fn of(json: &'a Json) -> Result<Self, ValueError> {
         Ok(match json {
             Json::Null => Self::Null,
             Json::Bool(value) => Self::Bool(*value),
@@ -58,7 +58,7 @@ impl<'a> Value<'a> {
     }
 
     /// An element of a list.
-    pub(super) fn item(&self, index: usize) -> Option<Result<Self, String>> {
+    pub(super) fn item(&self, index: usize) -> Option<Result<Self, ValueError>> {
         match self {
             Self::List(items) => items.get(index).cloned().map(Ok),
             Self::Items(items) => items.get(index).map(Self::of),
@@ -85,21 +85,21 @@ impl<'a> Value<'a> {
     }
 }
 
-fn number(text: &str) -> Result<Value<'static>, String> {
+fn number(text: &str) -> Result<Value<'static>, ValueError> {
     if text.contains(['.', 'e', 'E']) {
-        let number: f64 = text.parse().map_err(|_| format!("{text} is no number"))?;
+        let number: f64 = text.parse().map_err(|_| ValueError::NoNumber(text.to_owned()))?;
         return if number.is_finite() {
             Ok(Value::Double(number))
         } else {
-            Err("a number is too large for a decimal".to_owned())
+            Err(ValueError::TooLargeForDecimal)
         };
     }
-    text.parse().map(Value::Int).map_err(|_| "a number is too large for an integer of 64 bits".to_owned())
+    text.parse().map(Value::Int).map_err(|_| ValueError::TooLargeForInteger)
 }
 
 /// Whether two values are equal: numbers by what they mean, whatever their kind; other kinds only among themselves.
 /// Lists share their elements, so that a short condition can spell a list of any length: each element is paid for.
-pub(super) fn equal(left: &Value<'_>, right: &Value<'_>, fuel: &mut Fuel) -> Result<bool, String> {
+pub(super) fn equal(left: &Value<'_>, right: &Value<'_>, fuel: &mut Fuel) -> Result<bool, ValueError> {
     Ok(match (left, right) {
         (Value::Null, Value::Null) => true,
         (Value::Object(left), Value::Object(right)) => {

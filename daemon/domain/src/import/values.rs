@@ -49,13 +49,30 @@ impl DateOrder {
     }
 }
 
+/// Why a cell cannot be what its field holds; read after the name of its column.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CellError {
+    #[error("is {0}, an error of the spreadsheet: mend it there, or leave the cell blank")]
+    Formula(String),
+    #[error("must be a whole number for {0}")]
+    WholeNumber(String),
+    #[error("must be yes or no for {0}")]
+    YesOrNo(String),
+    #[error("was shortened to {0} by a spreadsheet: format the column as text, then save it again")]
+    Shortened(String),
+    #[error(
+        "{text} may be {} or {}: write it as {day_first} or {month_first}, or say which comes first",
+        .day_first.strftime("%-d %B"),
+        .month_first.strftime("%-d %B")
+    )]
+    AmbiguousDate { text: String, day_first: Date, month_first: Date },
+}
+
 /// A cell without what spreadsheets wrap around text so that it stays text; none if it is blank.
-pub(super) fn cell(text: &str) -> Result<Option<&str>, String> {
+pub(super) fn cell(text: &str) -> Result<Option<&str>, CellError> {
     let text = text.trim();
     if ERRORS.contains(&text) {
-        return Err(format!(
-            "is {text}, an error of the spreadsheet: mend it there, or leave the cell blank"
-        ));
+        return Err(CellError::Formula(text.to_owned()));
     }
     let wrapped = text.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"'));
     let marked = text.strip_prefix('\'').filter(|rest| rest.starts_with(['=', '+', '-', '@']));
@@ -64,20 +81,18 @@ pub(super) fn cell(text: &str) -> Result<Option<&str>, String> {
 }
 
 /// A text as what the field holds.
-pub(super) fn typed(field: &str, value: Json, order: Option<DateOrder>) -> Result<Json, String> {
+pub(super) fn typed(field: &str, value: Json, order: Option<DateOrder>) -> Result<Json, CellError> {
     let Some(text) = value.as_str().map(|text| text.trim().to_owned()) else { return Ok(value) };
     match fields::find(field).map(|field| field.shape) {
         Some(Shape::Leaf(Leaf::Integer)) => integer(&text)
             .map(|number| Json::integer(number.into()))
-            .ok_or_else(|| format!("must be a whole number for {field}")),
+            .ok_or_else(|| CellError::WholeNumber(field.to_owned())),
         Some(Shape::Leaf(Leaf::Truth)) => {
-            truth(&text).map(Json::Bool).ok_or_else(|| format!("must be yes or no for {field}"))
+            truth(&text).map(Json::Bool).ok_or_else(|| CellError::YesOrNo(field.to_owned()))
         }
         Some(Shape::Leaf(Leaf::Date)) => date(&text, order).map(|date| Json::string(&date)),
         _ if field == "lead.event_type" => Ok(Json::string(&text.to_lowercase().replace([' ', '-'], "_"))),
-        _ if field == "lead.phone" && is_shortened(&text) => Err(format!(
-            "was shortened to {text} by a spreadsheet: format the column as text, then save it again"
-        )),
+        _ if field == "lead.phone" && is_shortened(&text) => Err(CellError::Shortened(text)),
         _ => Ok(value),
     }
 }
@@ -114,7 +129,7 @@ fn is_shortened(text: &str) -> bool {
 }
 
 /// A date as `2026-09-12`. What is no date is left for the check of the event to refuse.
-fn date(text: &str, order: Option<DateOrder>) -> Result<String, String> {
+fn date(text: &str, order: Option<DateOrder>) -> Result<String, CellError> {
     let day = text.split_once(['T', ' ']).filter(|(_, time)| is_midnight(time)).map_or(text, |(day, _)| day);
     let parts: Vec<&str> =
         day.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).collect();
@@ -130,11 +145,11 @@ fn date(text: &str, order: Option<DateOrder>) -> Result<String, String> {
                     Some(DateOrder::DayFirst) => Some(a),
                     Some(DateOrder::MonthFirst) => Some(b),
                     None => {
-                        return Err(format!(
-                            "{text} may be {} or {}: write it as {a} or {b}, or say which comes first",
-                            a.strftime("%-d %B"),
-                            b.strftime("%-d %B"),
-                        ));
+                        return Err(CellError::AmbiguousDate {
+                            text: text.to_owned(),
+                            day_first: a,
+                            month_first: b,
+                        });
                     }
                 },
                 (day_first, month_first) => day_first.or(month_first),
@@ -180,7 +195,8 @@ mod tests {
     use super::*;
 
     fn told(field: &str, text: &str) -> String {
-        typed(field, Json::string(text), None).map_or_else(|error| error, |value| value.to_string())
+        typed(field, Json::string(text), None)
+            .map_or_else(|error| error.to_string(), |value| value.to_string())
     }
 
     #[test]
@@ -259,7 +275,7 @@ mod tests {
             assert_eq!(cell(text).unwrap(), inner);
         }
         assert_eq!(
-            cell("#REF!").unwrap_err(),
+            cell("#REF!").unwrap_err().to_string(),
             "is #REF!, an error of the spreadsheet: mend it there, or leave the cell blank"
         );
         assert_eq!(

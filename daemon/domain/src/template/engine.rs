@@ -7,7 +7,10 @@ use minijinja::{
     value::{Object, ObjectRepr, ValueKind},
 };
 
-use super::names::resolve;
+use super::{
+    error::{ExpressionError, ValueError},
+    names::resolve,
+};
 use crate::{integration::EventKind, json::Json, json::JsonText, money};
 
 /// The filters there are.
@@ -61,8 +64,9 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 /// Reads an expression and checks the names in it.
-pub(super) fn compile(source: &str) -> Result<Expression<'static, 'static>, String> {
-    let expression = ENGINE.compile_expression_owned(source.to_owned()).map_err(|error| told(&error))?;
+pub(super) fn compile(source: &str) -> Result<Expression<'static, 'static>, ExpressionError> {
+    let expression = ENGINE.compile_expression_owned(source.to_owned());
+    let expression = expression.map_err(|error| ExpressionError::Syntax(told(&error)))?;
     let mut names: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
     names.sort();
     for name in &names {
@@ -72,8 +76,11 @@ pub(super) fn compile(source: &str) -> Result<Expression<'static, 'static>, Stri
 }
 
 /// What an expression comes to.
-pub(super) fn evaluate(expression: &Expression<'static, 'static>, context: &Value) -> Result<Value, String> {
-    expression.eval(context.clone()).map_err(|error| told(&error))
+pub(super) fn evaluate(
+    expression: &Expression<'static, 'static>,
+    context: &Value,
+) -> Result<Value, ValueError> {
+    expression.eval(context.clone()).map_err(|error| ValueError::Evaluation(told(&error)))
 }
 
 fn told(error: &Error) -> String {
@@ -139,15 +146,15 @@ fn to_value(json: &Json) -> Value {
 }
 
 /// The engine's value as JSON of at most so many bytes; none if it is absent.
-pub(super) fn json_of(value: &Value, limit: usize) -> Result<Option<Json>, String> {
+pub(super) fn json_of(value: &Value, limit: usize) -> Result<Option<Json>, ValueError> {
     let mut left = limit;
     to_json(value, &mut left)
 }
 
-fn to_json(value: &Value, left: &mut usize) -> Result<Option<Json>, String> {
+fn to_json(value: &Value, left: &mut usize) -> Result<Option<Json>, ValueError> {
     let size = 1 + value.as_str().map_or(0, str::len);
-    *left = left.checked_sub(size).ok_or("the value is too large")?;
-    let unwritable = |error: Error| told(&error);
+    *left = left.checked_sub(size).ok_or(ValueError::TooLarge)?;
+    let unwritable = |error: Error| ValueError::Evaluation(told(&error));
     let json = match value.kind() {
         ValueKind::Undefined | ValueKind::None => return Ok(None),
         ValueKind::Bool => Json::Bool(value.is_true()),
@@ -155,7 +162,7 @@ fn to_json(value: &Value, left: &mut usize) -> Result<Option<Json>, String> {
         ValueKind::Number => {
             let number = f64::try_from(value.clone()).map_err(unwritable)?;
             if !number.is_finite() {
-                return Err("the number is not finite".to_owned());
+                return Err(ValueError::NotFinite);
             }
             Json::Number(number.to_string().into())
         }
@@ -177,7 +184,7 @@ fn to_json(value: &Value, left: &mut usize) -> Result<Option<Json>, String> {
         }
         _ => match value.downcast_object_ref::<Exact>() {
             Some(number) => Json::Number(number.0.clone()),
-            None => return Err(format!("a {} cannot be written", value.kind())),
+            None => return Err(ValueError::Unwritable(value.kind().to_string())),
         },
     };
     Ok(Some(json))

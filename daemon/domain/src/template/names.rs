@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Context;
+use super::{Context, error::ExpressionError};
 use crate::{
     fields::{self, FIELDS, Shape},
     json::Json,
@@ -37,12 +37,12 @@ impl Source {
 }
 
 /// The source of a name, or what its user should write instead.
-pub(super) fn resolve(name: &str) -> Result<Source, String> {
+pub(super) fn resolve(name: &str) -> Result<Source, ExpressionError> {
     let field = |path: &str| fields::find(path).map(|field| Source::Field(field.name));
     let of_lead = |rest: &str| field(&format!("lead.{rest}"));
     let found = match name {
-        "event" => return Err("write event.type or event.id".to_owned()),
-        "workspace" => return Err("write workspace.uuid".to_owned()),
+        "event" => return Err(ExpressionError::Event),
+        "workspace" => return Err(ExpressionError::Workspace),
         "event.type" => Some(Source::EventType),
         "event.id" => Some(Source::EventId),
         "workspace.uuid" => Some(Source::Workspace),
@@ -53,7 +53,7 @@ pub(super) fn resolve(name: &str) -> Result<Source, String> {
             None => field(name),
         },
     };
-    found.ok_or_else(|| refuse(name))
+    found.ok_or_else(|| ExpressionError::UnknownName(refuse(name)))
 }
 
 fn refuse(name: &str) -> String {

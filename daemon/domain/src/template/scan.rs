@@ -1,6 +1,9 @@
 //! Takes a template apart, and refuses what the engine would accept but we do not.
 
-use super::MAX_SOURCE;
+use super::{
+    MAX_SOURCE,
+    error::{ExpressionError, TemplateError},
+};
 use crate::{json::Json, nearest::unknown};
 
 /// A part of a template as written.
@@ -15,22 +18,18 @@ pub(super) enum Piece<'a> {
 }
 
 /// The longest expression, in bytes: it says how often a value can be named, and so what a list of them may weigh.
-const MAX_EXPRESSION: usize = 512;
+pub(super) const MAX_EXPRESSION: usize = 512;
 /// Concatenations in one expression; each copies what came before.
-const MAX_JOINS: usize = 32;
+pub(super) const MAX_JOINS: usize = 32;
+/// How many characters are shown of what is not closed.
+const SHOWN_MAX: usize = 40;
 /// Stands for a placeholder inside a JSON string while the JSON is tried out.
 const FILL: &str = "\u{e000}";
-/// A template may not decide which members an object has.
-pub(super) const KEY: &str = "a placeholder may not be in the key of a JSON object";
 
 /// Literals and placeholders, in order.
-pub(super) fn split(source: &str) -> Result<Vec<Piece<'_>>, String> {
+pub(super) fn split(source: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
     if source.len() > MAX_SOURCE {
-        return Err(format!(
-            "a template may have {} KiB; this one has {} bytes",
-            MAX_SOURCE / 1024,
-            source.len()
-        ));
+        return Err(TemplateError::TooLong(source.len()));
     }
     let mut pieces = Vec::new();
     let mut rest = source;
@@ -39,14 +38,15 @@ pub(super) fn split(source: &str) -> Result<Vec<Piece<'_>>, String> {
         let (literal, tail) = rest.split_at(start);
         push_literal(literal, &mut quoted, &mut pieces)?;
         let inner = &tail[2..];
-        let end = end_of(inner).ok_or_else(|| format!("\"{{{{{inner:.40}\" has no closing }}}}"))?;
+        let end =
+            end_of(inner).ok_or_else(|| TemplateError::Unclosed(inner.chars().take(SHOWN_MAX).collect()))?;
         let (expression, after) = inner.split_at(end);
         if expression.starts_with('-') || expression.ends_with('-') {
-            return Err("{{- and -}} are not needed: white space is never added".to_owned());
+            return Err(TemplateError::Trimming);
         }
         let expression = expression.trim();
         if expression.is_empty() {
-            return Err("{{ }} is empty; name a variable, as {{ lead.email }}".to_owned());
+            return Err(TemplateError::Empty);
         }
         pieces.push(Piece::Placeholder { source: expression, quoted });
         rest = &after[2..];
@@ -55,10 +55,14 @@ pub(super) fn split(source: &str) -> Result<Vec<Piece<'_>>, String> {
     Ok(pieces)
 }
 
-fn push_literal<'a>(literal: &'a str, quoted: &mut bool, pieces: &mut Vec<Piece<'a>>) -> Result<(), String> {
+fn push_literal<'a>(
+    literal: &'a str,
+    quoted: &mut bool,
+    pieces: &mut Vec<Piece<'a>>,
+) -> Result<(), TemplateError> {
     for mark in ["{%", "{#"] {
         if literal.contains(mark) {
-            return Err(format!("{mark} is not available; templates take {{{{ expressions }}}} only"));
+            return Err(TemplateError::Statement(mark));
         }
     }
     let mut escaped = false;
@@ -111,37 +115,35 @@ fn outside_strings(expression: &str) -> impl Iterator<Item = (usize, u8)> {
 }
 
 /// Refuses operators that multiply memory, and filters that are not in the list.
-pub(super) fn check_expression(expression: &str, filters: &[&str]) -> Result<(), String> {
+pub(super) fn check_expression(expression: &str, filters: &[&str]) -> Result<(), ExpressionError> {
     if expression.len() > MAX_EXPRESSION {
-        return Err(format!(
-            "an expression may have {MAX_EXPRESSION} bytes; this one has {}",
-            expression.len()
-        ));
+        return Err(ExpressionError::TooLong(expression.len()));
     }
     let mut joins = 0;
     for (at, byte) in outside_strings(expression) {
         match byte {
-            b'*' => return Err("* is not available in templates".to_owned()),
+            b'*' => return Err(ExpressionError::Multiplication),
             b'~' | b'+' => joins += 1,
             b'|' => {
                 let word = expression[at + 1..].trim_start();
                 let end = word.find(|next: char| !next.is_ascii_alphanumeric() && next != '_');
                 let word = &word[..end.unwrap_or(word.len())];
                 if !filters.contains(&word) {
-                    return Err(unknown("filter", word, filters.iter().copied()));
+                    let told = unknown("filter", word, filters.iter().copied());
+                    return Err(ExpressionError::UnknownFilter(told));
                 }
             }
             _ => {}
         }
     }
     if joins > MAX_JOINS {
-        return Err(format!("more than {MAX_JOINS} of ~ and + in one expression"));
+        return Err(ExpressionError::Joins);
     }
     Ok(())
 }
 
 /// Whether the pieces are JSON once the placeholders are filled.
-pub(super) fn check_json(pieces: &[Piece<'_>]) -> Result<(), String> {
+pub(super) fn check_json(pieces: &[Piece<'_>]) -> Result<(), TemplateError> {
     let filled: String = pieces
         .iter()
         .map(|piece| match piece {
@@ -150,8 +152,8 @@ pub(super) fn check_json(pieces: &[Piece<'_>]) -> Result<(), String> {
             Piece::Placeholder { quoted: false, .. } => "null",
         })
         .collect();
-    let json = Json::parse(filled.as_bytes()).map_err(|error| error.to_string())?;
-    if has_filled_key(&json) { Err(KEY.to_owned()) } else { Ok(()) }
+    let json = Json::parse(filled.as_bytes()).map_err(TemplateError::NotJson)?;
+    if has_filled_key(&json) { Err(TemplateError::Key) } else { Ok(()) }
 }
 
 fn has_filled_key(json: &Json) -> bool {

@@ -7,14 +7,21 @@ use super::*;
 
 const EVENT: &str = r#"{"event":"lead.created","version":"v1","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"sarah \"S\" PATEL","email":"sarah@example.com","phone":null,"event_type":"wedding","event_date":"2026-09-12","guest_count":80,"gdpr_consent":true,"budget":1.10,"tags":["a",null],"big":18446744073709551616},"quote":{"rules_pence":-5,"total_pence":1269600,"items":[{"name":"Hire","unit_pence":350000}]},"company":{"id":7,"name":"The Old Barn"}}"#;
 
-fn render(source: &str, place: Place) -> Result<String, String> {
+/// What it comes to, and why not, as text.
+fn outcome(source: &str, place: Place) -> (bool, String) {
     let event = Json::parse(EVENT.as_bytes()).unwrap();
-    let template = Template::compile(source, place)?;
-    template.render(&Context::new(&event, EventKind::Created, "D1")).map_err(|error| error.to_string())
+    let context = Context::new(&event, EventKind::Created, "D1");
+    match Template::compile(source, place).map(|template| template.render(&context)) {
+        Ok(Ok(text)) => (true, text),
+        Ok(Err(error)) => (false, error.to_string()),
+        Err(error) => (false, error.to_string()),
+    }
 }
 
 fn text(source: &str) -> String {
-    render(source, Place::Text).unwrap()
+    let (is_rendered, text) = outcome(source, Place::Text);
+    assert!(is_rendered, "{text}");
+    text
 }
 
 #[test]
@@ -77,7 +84,7 @@ fn what_is_refused_on_save_says_what_to_do() {
         ),
         (&"x".repeat(4097), "a template may have 4 KiB; this one has 4097 bytes"),
     ] {
-        let error = Template::compile(source, Place::Text).unwrap_err();
+        let error = Template::compile(source, Place::Text).unwrap_err().to_string();
         assert!(error.contains(expected) && !error.contains('\n'), "{source:.60} gave {error}");
     }
 }
@@ -98,7 +105,7 @@ fn output_and_work_are_bounded() {
     ] {
         let error = match Template::compile(&source, Place::Text) {
             Ok(template) => template.render(&context).unwrap_err().to_string(),
-            Err(error) => error,
+            Err(error) => error.to_string(),
         };
         assert!(error.contains(told), "{source:.60}: {error}");
     }
@@ -139,8 +146,11 @@ fn values_are_escaped_for_their_place() {
             Err("expected ',' or '}', found 'n' at line 1, column 10"),
         ),
     ] {
-        let rendered = render(source, place);
-        assert_eq!(rendered.as_deref().map_err(String::as_str), expected, "{source}");
+        let expected = match expected {
+            Ok(text) => (true, text.to_owned()),
+            Err(error) => (false, error.to_owned()),
+        };
+        assert_eq!(outcome(source, place), expected, "{source}");
     }
 }
 
@@ -155,7 +165,7 @@ fn a_body_is_json_if_it_is_json() {
     ] {
         assert_eq!(Template::compile_body(source).unwrap().place(), place, "{source}");
     }
-    assert_eq!(Template::compile_body("{\"{{ lead.name }}\": 1}").unwrap_err(), scan::KEY);
+    assert_eq!(Template::compile_body("{\"{{ lead.name }}\": 1}").unwrap_err(), TemplateError::Key);
 }
 
 #[test]
@@ -265,4 +275,18 @@ fn the_documents_name_every_filter() {
         let is_named = page.contains(&format!("`{filter}`")) || page.contains(&format!("`{filter}(x)`"));
         assert!(is_named, "docs/mapping.md does not name {filter}");
     }
+}
+
+#[test]
+fn expressions_weigh_and_names_do_not() {
+    let config = serde_json::json!({
+        "url": "https://crm.example/{{ lead.uuid }}",
+        "headers": {"X-Name": "{{ lead.name | upper }}"},
+        "body": "{\"a\": {{ lead[\"budget\"] }}, \"b\": \"{{ lead.email }}\"}",
+        "list": ["{{ 1 - 1 }}", 7, null],
+        "broken": "{{ lead.name | upper",
+    });
+    let expressions = ["lead.name | upper", "lead[\"budget\"]", "1 - 1"];
+    assert_eq!(weight(&config), expressions.iter().map(|expression| expression.len()).sum::<usize>());
+    assert_eq!(weight(&serde_json::Value::Null), 0);
 }

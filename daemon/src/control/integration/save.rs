@@ -9,7 +9,7 @@ use super::{
     probes,
 };
 use crate::{
-    connectors::Connector,
+    connectors::{self, Connector},
     domain::{
         ids::IntegrationId,
         integration::{Integration, ProbeKind, SigningSecret},
@@ -52,7 +52,7 @@ pub(super) async fn create(
     if !request.disabled {
         plan_allows(&mut command, &company, connector.manifest().name, "use --disabled, ").await?;
     }
-    check_config(control, connector, &company, name, &config, &mapping, payload)?;
+    check_config(control, connector, &company, name, &config, &mapping, payload).await?;
     let id = command
         .create_integration(&NewIntegration {
             company: company.id,
@@ -130,7 +130,7 @@ pub(super) async fn update(
     }
     if request.config.is_some() || request.mapping.is_some() || request.payload.is_some() {
         let LockedIntegration { company, name, config, mapping, payload, .. } = &integration;
-        check_config(control, connector, company, name, config, mapping, payload)?;
+        check_config(control, connector, company, name, config, mapping, payload).await?;
     }
     command.write_integration(&integration).await?;
     if connector.manifest().checks_mapping && (request.config.is_some() || request.mapping.is_some()) {
@@ -172,7 +172,7 @@ fn first_secret(connector: &dyn Connector, brought: &str) -> Result<Option<Secre
         )),
         (true, "") => Ok(Some(secret::new_signing_secret())),
         (true, brought) => {
-            signing::check_secret(brought).map_err(Refusal::Invalid)?;
+            signing::check_secret(brought).map_err(|error| Refusal::Invalid(error.to_string()))?;
             Ok(Some(brought.into()))
         }
     }
@@ -191,20 +191,17 @@ fn refuse_shortened(connector: &dyn Connector, config: &Value) -> Result<(), Ref
 }
 
 /// Everything that is wrong with a configuration, in one message.
-fn check_config(
+async fn check_config(
     control: &Control,
-    connector: &dyn Connector,
+    connector: &'static dyn Connector,
     company: &Company,
     name: &str,
     config: &Value,
     mapping: &Value,
     payload: &str,
 ) -> Result<(), Refusal> {
-    let brand = company.brand.as_deref().unwrap_or(&control.brand);
-    let problems = connector.check(config, mapping, &control.egress, brand);
-    if !problems.is_empty() {
-        return check::invalid(problems.join("; "));
-    }
+    let brand = company.brand.clone().unwrap_or_else(|| control.brand.clone());
+    let egress = control.egress.clone();
     // What depends on the payload shows only when it is put together as for a push; nothing is signed here.
     let trial = Integration {
         company: company.id,
@@ -226,8 +223,12 @@ fn check_config(
             staged: false,
         }],
     };
-    match connector.prepare(&trial, brand) {
-        Ok(_) => Ok(()),
-        Err(failure) => Err(Refusal::Invalid(failure.error)),
-    }
+    let check = move || {
+        let problems = connector.check(&trial.config, &trial.mapping, &egress, &brand);
+        if !problems.is_empty() {
+            return check::invalid(connectors::told(&problems));
+        }
+        connector.prepare(&trial, &brand).map(drop).map_err(|failure| Refusal::Invalid(failure.error))
+    };
+    control.check_templates(company.id, check).await?
 }

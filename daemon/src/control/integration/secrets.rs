@@ -30,7 +30,8 @@ pub(super) async fn rotate(
     let entry = entry(&request)?;
     let brought = !request.signing_secret.is_empty();
     let new = if brought {
-        signing::check_secret(&request.signing_secret).map_err(Refusal::Invalid)?;
+        signing::check_secret(&request.signing_secret)
+            .map_err(|error| Refusal::Invalid(error.to_string()))?;
         SecretString::from(request.signing_secret)
     } else {
         secret::new_signing_secret()

@@ -1,7 +1,12 @@
 //! Pushes that end in ways that no target brings about. No database is asked anything.
 
+use std::sync::Mutex;
+
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt as _;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::{
@@ -34,23 +39,27 @@ struct Scene {
     pusher: Arc<Pusher>,
     completions: mpsc::Receiver<Completion>,
     events: mpsc::UnboundedReceiver<Event>,
+    /// How heavy the templates are of what is claimed.
+    template_weight: usize,
 }
 
 impl Scene {
     fn new() -> Self {
-        let store = Store::unconnected();
+        let short = Duration::from_millis(50);
+        let (store, compute) = (Store::unconnected(), Compute::with_threads(4, short, short));
         let (events, heard) = mpsc::unbounded_channel();
         let (completions, to_write) = mpsc::channel(8);
         let pusher = Pusher {
-            client: Client::new(EgressPolicy::default()).unwrap(),
+            client: Arc::new(Client::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap()),
+            compute: compute.clone(),
             lease: Arc::new(DaemonLease::of(1)),
-            integrations: Arc::new(IntegrationCache::new(store.clone(), "Test".into(), 0)),
+            integrations: Arc::new(IntegrationCache::new(store.clone(), compute, "Test".into(), 0)),
             store,
             events,
             completions,
             max_retry_after: Duration::from_secs(3600),
         };
-        Self { pusher: Arc::new(pusher), completions: to_write, events: heard }
+        Self { pusher: Arc::new(pusher), completions: to_write, events: heard, template_weight: 0 }
     }
 
     /// Puts an integration into the cache that is prepared like this, and claims a delivery of it.
@@ -80,6 +89,7 @@ impl Scene {
         let ready = Arc::new(PreparedIntegration {
             prepared: prepare(&integration),
             policy: Policy::default(),
+            template_weight: self.template_weight,
             session: Arc::new(Session::default()),
             quota: Quotas::default().of("webhook", "account", pace, None),
             pool: Pool::new(1),
@@ -154,4 +164,57 @@ async fn a_push_that_waited_for_its_turn_past_the_lease_goes_back_to_the_queue()
     tokio::join!(scene.pusher.push(item), lapse);
     let completed = scene.completed().await;
     assert!(matches!(completed, (Completed::Requeue(Duration::ZERO), true)), "{completed:?}");
+}
+
+/// A webhook whose templates do not end until the other end is dropped.
+struct Hung {
+    webhook: Box<dyn Prepared>,
+    until: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+#[async_trait]
+impl Prepared for Hung {
+    fn render(&self, _: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        assert!(self.until.lock().unwrap().recv().is_err());
+        Ok(None)
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        self.webhook.push(push, ctx).await
+    }
+}
+
+#[tokio::test]
+async fn templates_that_hang_cost_one_delivery_its_push_and_keep_nobody_waiting() {
+    let mut scene = Scene::new();
+    let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", target.local_addr().unwrap());
+    let (hang, hung) = std::sync::mpsc::channel();
+    let prepare = |integration: &Integration| {
+        let integration = Integration { config: json!({ "url": url }), ..integration.clone() };
+        let webhook = connectors::find("webhook").unwrap().prepare(&integration, "Test")?;
+        Ok(Box::new(Hung { webhook, until: Mutex::new(hung) }) as Box<dyn Prepared>)
+    };
+    scene.template_weight = usize::MAX;
+    let (_, first) = scene.claimed(prepare, None).await;
+    scene.template_weight = 0;
+    let refused = |_: &Integration| Err(Failure::new(FailureClass::Credentials, "no credentials"));
+    let (_, second) = scene.claimed(refused, None).await;
+    // There is one async worker: if it rendered them, neither would ever end.
+    tokio::join!(scene.pusher.push(first), scene.pusher.push(second));
+    let mut failures = Vec::new();
+    for _ in 0..2 {
+        let (Completed::Attempt(finished), true) = scene.completed().await else { panic!("one is lost") };
+        let failure = finished.attempt.failure.unwrap();
+        failures.push((failure.class, failure.error));
+    }
+    failures.sort_by_key(|(class, _)| class.as_str());
+    let error = "its templates could not be rendered: it took longer than 2 s; nothing was sent";
+    assert_eq!(failures[0].0, FailureClass::Credentials);
+    assert_eq!(failures[1], (FailureClass::Mapping, error.to_owned()));
+
+    // What is given up is not sent, though it ends later.
+    drop(hang);
+    while scene.pusher.compute.run(CompanyId(7), || ()).await.is_err() {}
+    assert!(target.accept().now_or_never().is_none(), "it was sent");
 }

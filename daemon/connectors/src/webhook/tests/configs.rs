@@ -3,7 +3,7 @@
 use super::*;
 
 fn check(config: Value, mapping: Value) -> Vec<String> {
-    Webhook.check(&config, &mapping, &EgressPolicy::default(), "Innkept/1.0")
+    testkit::refused(&Webhook, &config, &mapping)
 }
 
 #[test]

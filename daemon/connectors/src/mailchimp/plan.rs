@@ -1,0 +1,83 @@
+//! The member that a lead becomes.
+
+use md5::{Digest, Md5};
+
+use super::config::Status;
+use crate::{Push, config::Word as _, crm};
+use leadline_domain::{
+    json::Json,
+    mapping::Mapping,
+    outcome::{Failure, FailureClass},
+};
+
+/// The longest text of a merge field, in bytes; from memory.
+const FIELD_MAX: usize = 255;
+/// The merge fields that every new audience has for the name.
+pub(super) const NAMES: [&str; 2] = ["FNAME", "LNAME"];
+
+/// How members are made.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) status_if_new: Status,
+    /// First and last name go to the merge fields of every new audience.
+    pub(super) splits_name: bool,
+    pub(super) mapping: Mapping,
+    pub(super) tags: Vec<String>,
+}
+
+impl Member {
+    /// What all calls are made from: the member's key, its body, and its tags if there are any.
+    pub(super) fn plan(&self, event: &Json, push: &Push<'_>) -> Result<Json, Failure> {
+        let email = event.at("lead.email").map(crm::text).unwrap_or_default().trim().to_owned();
+        if email.is_empty() {
+            return Err(Failure::new(
+                FailureClass::Rejected,
+                "mailchimp was not called: the lead has no email",
+            ));
+        }
+        let mut member = Json::object([
+            ("email_address", Json::string(&email)),
+            ("status_if_new", Json::string(self.status_if_new.as_str())),
+        ]);
+        member.insert(2, "merge_fields", self.merge_fields(event, push)?);
+        let mut plan = Json::object([("hash", Json::string(&key(&email))), ("member", member)]);
+        if !self.tags.is_empty() {
+            let tag = |name: &String| {
+                Json::object([("name", Json::string(name)), ("status", Json::string("active"))])
+            };
+            plan.insert(2, "tags", Json::Array(self.tags.iter().map(tag).collect()));
+        }
+        Ok(plan)
+    }
+
+    fn merge_fields(&self, event: &Json, push: &Push<'_>) -> Result<Json, Failure> {
+        let mut fields = Json::Object(Vec::new());
+        let mut mapped = crm::fields(&self.mapping, event, push)?;
+        crm::drop_made_name(&mut mapped, &self.mapping, event);
+        for (tag, value) in mapped {
+            let value = match value {
+                Json::Number(_) => value,
+                other => Json::string(&crm::cut_bytes(&crm::text(&other), FIELD_MAX)),
+            };
+            fields.insert(usize::MAX, &tag, value);
+        }
+        if self.splits_name && !crm::is_made_name(event) {
+            let text = |path: &str| event.at(path).filter(|value| !value.is_null()).map(crm::text);
+            let name = text("lead.name").unwrap_or_default();
+            let (first, last) = crm::split_name(&name);
+            let first = text("lead.profile.first_name").unwrap_or_else(|| first.to_owned());
+            let last = text("lead.profile.last_name").unwrap_or_else(|| last.to_owned());
+            for (tag, value) in NAMES.into_iter().zip([first, last]) {
+                if fields.get(tag).is_none() && !value.is_empty() {
+                    fields.insert(usize::MAX, tag, Json::string(&crm::cut_bytes(&value, FIELD_MAX)));
+                }
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// The key of a member: the MD5 of its address in small letters.
+fn key(email: &str) -> String {
+    hex::encode(Md5::digest(email.to_lowercase().as_bytes()))
+}

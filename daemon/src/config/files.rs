@@ -1,0 +1,56 @@
+//! The configuration file, the password file, and where they and the data are.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::{ConfigError, Settings};
+use crate::user::is_root;
+
+pub(super) fn read(path: &Path) -> Result<Settings, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
+    let settings: Settings = toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        ConfigError::File { path: path.to_owned(), why: format!("line {line}: {}", error.message()) }
+    })?;
+    let has_password = settings.database_url.as_ref().is_some_and(has_password);
+    if has_password && is_open(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))? {
+        return Err(ConfigError::Open(path.to_owned()));
+    }
+    Ok(settings)
+}
+
+/// Whether a URL has a password in it.
+fn has_password(url: &SecretString) -> bool {
+    Url::parse(url.expose_secret()).is_ok_and(|url| url.password().is_some())
+}
+
+/// Whether everybody may read a file. A group that was given it is meant to.
+fn is_open(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o004 != 0)
+}
+
+/// The first line of a password file.
+pub(super) fn password_in(path: &Path) -> Result<SecretString, ConfigError> {
+    let unreadable = |error| ConfigError::UnreadablePassword(path.to_owned(), error);
+    if is_open(path).map_err(unreadable)? {
+        return Err(ConfigError::Open(path.to_owned()));
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    Ok(text.lines().next().unwrap_or_default().into())
+}
+
+/// Where a daemon keeps its things that is not told where.
+pub(super) fn default_data_dir() -> Result<PathBuf, ConfigError> {
+    if is_root().map_err(ConfigError::Account)? {
+        return Ok(PathBuf::from("/var/lib/leadline"));
+    }
+    let directories = directories::ProjectDirs::from("", "", "leadline").ok_or(ConfigError::NoHome)?;
+    Ok(directories.data_dir().to_owned())
+}

@@ -1,0 +1,81 @@
+//! The values of settings as they are written, and what to write instead of what cannot be read.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+/// `sockaddr_un` takes 104 bytes on macOS and 108 on Linux, the closing zero included.
+const SOCKET_PATH_BYTES_MAX: usize = 100;
+
+/// What to write instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ValueError {
+    #[error("write an address and a port, such as 127.0.0.1:8080 or [::]:8080")]
+    Address,
+    #[error("write unix:PATH")]
+    Path,
+    #[error("listening on a port needs TLS, which is not available yet: write unix:PATH")]
+    Port,
+    #[error("longer than the {} bytes of a socket's path: give a shorter unix:PATH", SOCKET_PATH_BYTES_MAX)]
+    LongPath,
+    #[error("write a number and its unit, such as 500ms, 30s, 15m, 72h or 3d; a year at most")]
+    Span,
+    #[error("write a day at least, such as 30d")]
+    Days,
+    #[error("write a network or an address, such as 10.0.0.0/8 or ::1")]
+    Network,
+}
+
+pub(super) fn intake_listen(text: &str) -> Result<SocketAddr, ValueError> {
+    text.parse().map_err(|_| ValueError::Address)
+}
+
+pub(super) fn control_listen(text: &str) -> Result<PathBuf, ValueError> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err(ValueError::Path),
+        Some(path) => Ok(PathBuf::from(path)),
+        None => Err(ValueError::Port),
+    }
+}
+
+pub(super) fn socket_path_fits(path: &Path) -> Result<(), ValueError> {
+    if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX { Ok(()) } else { Err(ValueError::LongPath) }
+}
+
+/// A span of time: a number and its unit.
+pub(super) fn span(text: &str) -> Result<Duration, ValueError> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match &text[digits.len()..] {
+        "ms" => Some(0.001),
+        "s" => Some(1.0),
+        "m" => Some(60.0),
+        "h" => Some(3600.0),
+        "d" => Some(86_400.0),
+        _ => None,
+    };
+    let number = digits.parse::<f64>().ok().filter(|number| *number > 0.0);
+    number
+        .zip(seconds)
+        .map(|(number, seconds)| number * seconds)
+        .filter(|seconds| *seconds <= 366.0 * 86_400.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or(ValueError::Span)
+}
+
+/// A span of a day at least: what is kept goes by the day.
+pub(super) fn days(text: &str) -> Result<Duration, ValueError> {
+    let span = span(text)?;
+    if span < Duration::from_secs(86_400) {
+        return Err(ValueError::Days);
+    }
+    Ok(span)
+}
+
+pub(super) fn network(text: &str) -> Result<IpNet, ValueError> {
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    net.map(|net| net.trunc()).map_err(|_| ValueError::Network)
+}

@@ -1,0 +1,110 @@
+//! What one company writes into its conditions, templates and leads costs no other company's senders their answers.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_proto::v1;
+use leadline_tests::{ChildDaemon, Operator, figure, post_lead, request_id};
+use serde_json::{Value, json};
+use tokio::{task::JoinSet, time::Instant};
+
+/// How many hostile leads come, and how many senders bring them at once.
+const HOSTILE: usize = 1000;
+const SENDERS: usize = 8;
+/// How many healthy posts are measured at least.
+const MEASURED: usize = 200;
+
+/// How long a healthy post takes.
+async fn healthy(daemon: &ChildDaemon, key: &str, n: usize) -> Duration {
+    let lead = sample_lead(n).to_string();
+    let posted = Instant::now();
+    let (status, answer) = post_lead(&daemon.url("/v1/leads"), key, lead).await;
+    assert_eq!(status, 202, "{answer}");
+    posted.elapsed()
+}
+
+fn p99(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() * 99 / 100].as_secs_f64()
+}
+
+/// A lead that is long, wide, or both, so that whatever reads it has work.
+fn hostile(n: usize) -> String {
+    let mut lead: Value = sample_lead(n);
+    match n % 3 {
+        0 => lead["lead"]["text"] = "ß".repeat(60_000).into(),
+        1 => (0..900).for_each(|key| lead["lead"][format!("{}{key}", "k".repeat(40))] = 0.into()),
+        _ => lead["lead"]["numbers"] = vec![0; 9_000].into(),
+    }
+    lead.to_string()
+}
+
+/// A company whose flow and whose integration take as much work as they may.
+async fn hostile_company(operator: &Operator, url: &str) -> String {
+    let key = operator.company(2).await;
+    let filters = " | upper | lower".repeat(30);
+    let body = format!("{{{{ lead[\"text\"]{filters} | length }}}}").repeat(7);
+    let created = operator.webhook(2, "hostile", url, json!({ "body": body })).await;
+    let integration = created.integration.unwrap().id;
+    let list = format!("[1]{}", ".map(a, [a,a,a,a,a,a,a,a])".repeat(12));
+    let request = v1::CreateFlowRequest {
+        request_id: request_id(),
+        company: "2".to_owned(),
+        name: "hostile".to_owned(),
+        when: format!("lead.guest_count > 0 || {list} == {list}"),
+        then: vec![integration],
+        ..Default::default()
+    };
+    operator.flows().create_flow(request).await.unwrap();
+    key
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_content_of_one_company_delays_no_other() {
+    let case = "hostile conditions, templates and bodies";
+    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    let good = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = operator.company(1).await;
+    operator.webhook(1, "crm", &good.url("/"), json!({})).await;
+    let hostile_key = hostile_company(&operator, &good.url("/hostile")).await;
+
+    let mut own = Vec::new();
+    for n in 0..MEASURED {
+        own.push(healthy(&daemon, &key, n).await);
+    }
+    let (url, next) = (daemon.url("/v1/leads"), Arc::new(AtomicUsize::new(0)));
+    let mut senders = JoinSet::new();
+    for _ in 0..SENDERS {
+        let (url, key, next) = (url.clone(), hostile_key.clone(), Arc::clone(&next));
+        senders.spawn(async move {
+            let mut refused = 0;
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= HOSTILE {
+                    return refused;
+                }
+                // Its own share of places and threads may be busy.
+                refused += usize::from(post_lead(&url, &key, hostile(n)).await.0 == 503);
+            }
+        });
+    }
+    let mut beside = Vec::new();
+    while beside.len() < MEASURED || next.load(Ordering::Relaxed) < HOSTILE {
+        beside.push(healthy(&daemon, &key, MEASURED + beside.len()).await);
+    }
+    let mut refused = 0;
+    while let Some(sender) = senders.join_next().await {
+        refused += sender.unwrap();
+    }
+    figure(case, "hostile leads refused, of a thousand", refused as f64, HOSTILE as f64);
+    figure(case, "p99 of a healthy post, times its own", p99(beside) / p99(own), 2.0);
+    daemon.kill().await;
+    good.stop().await;
+}

@@ -1,0 +1,27 @@
+//! Types say what words and numbers would leave open.
+
+use super::{check, files, product};
+
+/// The daemon's own code, without its connectors, whose configuration has rules of its own.
+fn daemon() -> impl Iterator<Item = (String, String)> {
+    let all = ["daemon/src", "daemon/domain/src"].into_iter().flat_map(|folder| files(folder, ".rs"));
+    all.filter(|(path, _)| !path.contains("/tests"))
+}
+
+/// Fails where a line of code says this.
+fn none_says(rule: &str, is_wrong: impl Fn(&str, &str) -> bool) {
+    let wrong = |(path, text): (String, String)| {
+        let lines = product(&text).filter(|line| is_wrong(&path, line));
+        lines.map(|line| format!("{path}: {}", line.trim())).collect::<Vec<_>>()
+    };
+    check(rule, &daemon().flat_map(wrong).collect::<Vec<_>>());
+}
+
+/// An error that is text cannot be told from another, and a signature that has one says nothing.
+#[test]
+fn errors_are_types() {
+    none_says("an enum or a struct says why, not a String", |_, line| {
+        let ends = [", String> {", ", String>;", ", String>,", ", String>) ", ", String> ="];
+        line.contains("Result<") && (ends.iter().any(|end| line.contains(end)) || line.ends_with(", String>"))
+    });
+}
