@@ -8,7 +8,7 @@ use crate::config::{Problem, Required, settings};
 settings! {
     /// What we log in with.
     pub(crate) struct Credentials {
-        /// The webhook's URL, as https://discord.com/api/webhooks/…; with ?thread_id=… it posts to that thread
+        /// The webhook's URL, as https://discord.com/api/webhooks/… , with ?thread_id=… where it posts to a thread
         webhook_url: Required<SecretString>,
     }
 }

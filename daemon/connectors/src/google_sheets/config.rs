@@ -31,6 +31,7 @@ settings! {
 
 settings! {
     /// A service account, as its key file has it.
+    #[allow(dead_code, reason = "a key file is taken as it is, with what is not used")]
     pub(crate) struct Credentials {
         /// The service account's address, ….iam.gserviceaccount.com
         client_email: Required<String>,

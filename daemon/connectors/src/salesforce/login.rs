@@ -2,7 +2,7 @@
 
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use super::{LOGIN_URL, config::Credentials};
