@@ -117,7 +117,7 @@ fn a_lead_that_is_gone_is_looked_for_and_made_anew() {
         }
         // When its note comes.
         let parent = refused(202, "INVALID_DATA", "invalid data", json!({ "api_name": "Parent_Id" }));
-        let answers = [NONE, wrote(LEAD), parent, NONE, wrote("2"), wrote("77")];
+        let answers = [NONE, wrote(LEAD), parent, NONE, NONE, wrote("2"), wrote("77")];
         let said = drive(ready(json!({}), json!({})).as_ref(), Created, &lead(), Ids::new(), None, &answers);
         assert_eq!((said.outcome, said.ids["lead"].as_str()), (Outcome::Delivered, "2"));
     }
