@@ -79,6 +79,11 @@ pub trait TypedConnector: Send + Sync {
         crm::read_mapping(&self.own_mapping(), operators)
     }
 
+    /// The target that the lead's address goes to as it is, where people are found by it.
+    fn email_target(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What is wrong with a configuration whose keys are right, each for itself. A key that is wrong counts as absent
     /// here, and is told of already.
     fn problems(&self, config: &Self::Config, given: &Given<'_>) -> Vec<Problem> {
@@ -153,9 +158,16 @@ impl<T: TypedConnector> Connector for T {
         let (read, mut problems) = config::checked::<T::Config>(config, egress);
         let Some((own, common)) = read else { return problems };
         let given = Given { common: &common, mapping, egress, brand };
-        let mapping = self.mapping(mapping).err().unwrap_or_default();
+        let mapping = match self.mapping(mapping) {
+            Ok(mapping) => {
+                Vec::from_iter(self.email_target().and_then(|target| crm::moved_email(&mapping, target)))
+            }
+            Err(problems) => problems,
+        };
+        // What follows from a key that is wrong in itself is not told beside it.
+        let wrong: Vec<String> = problems.iter().map(|problem| problem.pointer.clone()).collect();
         for problem in self.problems(&own, &given).into_iter().chain(mapping) {
-            if !problems.contains(&problem) {
+            if !wrong.contains(&problem.pointer) && !problems.contains(&problem) {
                 problems.push(problem);
             }
         }

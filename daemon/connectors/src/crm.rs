@@ -31,19 +31,19 @@ pub fn read_mapping(own: &Value, operators: &Value) -> Result<Mapping, Vec<Probl
     Mapping::parse(&laid).map_err(|problems| Problem::all("mapping", problems))
 }
 
-/// The mapping of a connector that finds people by their address, which then goes to this target as it is.
-pub fn mapping_by_email(own: &Value, operators: &Value, target: &str) -> Result<Mapping, Vec<Problem>> {
-    let mapping = read_mapping(own, operators)?;
+/// What is wrong with the mapping of a connector that finds people by their address, which goes to this target.
+#[must_use]
+pub fn moved_email(mapping: &Mapping, target: &str) -> Option<Problem> {
     let is_key = |rule: &&Rule| {
         rule.field == "lead.email" && rule.to.as_deref() == Some(target) && !rule.is_computed()
     };
     if mapping.rules().iter().any(|rule| is_key(&rule)) {
-        return Ok(mapping);
+        return None;
     }
     let problem = format!(
         "lead.email: goes to {target} as it is, for leads are found by it; take lead.email out of the mapping"
     );
-    Err(vec![Problem::at("mapping", problem)])
+    Some(Problem::at("mapping", problem))
 }
 
 /// A failure of the mapping: nothing was sent.

@@ -297,6 +297,7 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::*;
+    use crate::config::Settings as _;
 
     #[test]
     fn a_connector_limits_what_a_configuration_sets() {

@@ -52,7 +52,7 @@ pub(super) fn integration(connector: &str, config: Value, credentials: Value, ma
 
 /// What a configuration is refused with.
 pub(super) fn refused(connector: &dyn Connector, config: &Value, mapping: &Value) -> Vec<String> {
-    let problems = connector.check(config, mapping, &EgressPolicy::default(), "Leadline");
+    let problems = connector.check(config, mapping, &EgressPolicy::default(), "Innkept/1.0");
     problems.into_iter().map(|problem| problem.text).collect()
 }
 

@@ -27,7 +27,7 @@ settings! {
         tls: Tls = "starttls",
         /// Who sends, as The Old Barn <leads@example.com>
         from: Sender,
-        /// Who is told, separated by commas, as sales@example.com, Ann <ann@example.com>
+        /// Who is told: up to 20, separated by commas, as sales@example.com, Ann <ann@example.com>
         to: Recipients,
         /// A template for the subject; absent tells what happened, who it is, the occasion and the date
         subject: Option<Subject>,

@@ -141,7 +141,7 @@ fn everything_wrong_is_said_at_once() {
     let problems = check(&wrong);
     for expected in [
         "unknown key too",
-        "tls \"ssl\": use starttls, tls or none",
+        "tls ssl is not one of starttls, tls, none",
         "port must be from 1 to 65535",
         "from: nobody is not an address",
         "to: x is not an address",

@@ -10,7 +10,7 @@ settings! {
     pub(crate) struct Config {
         /// The dated version of HubSpot's API
         api_version: Version = "2026-03",
-        /// How many calls the account allows in ten seconds: 190 with Professional or Enterprise
+        /// How many calls the account allows the key in ten seconds: 190 with Professional or Enterprise. All pushes with one key share it, those of other integrations too where this number is the same
         calls_per_10_seconds: Int<1, 10_000> = 100,
     }
 }

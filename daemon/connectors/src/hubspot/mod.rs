@@ -59,8 +59,8 @@ impl TypedConnector for Hubspot {
         config::own_mapping()
     }
 
-    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        crm::mapping_by_email(&self.own_mapping(), operators, "email")
+    fn email_target(&self) -> Option<&'static str> {
+        Some("email")
     }
 
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {

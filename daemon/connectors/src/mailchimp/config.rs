@@ -12,7 +12,7 @@ settings! {
         list_id: String,
         /// pending asks new members by mail to confirm, subscribed does not; who is a member already stays as they are
         status_if_new: Status = "pending",
-        /// Tags that members get, with commas between them
+        /// Tags that members get, with commas between them; none is ever taken away
         tags: List,
     }
 }

@@ -142,7 +142,7 @@ fn configurations_that_cannot_work_are_refused() {
         (
             json!({"list_id": "a", "status_if_new": "unsubscribed"}),
             Value::Null,
-            "status_if_new must be pending or subscribed",
+            "status_if_new unsubscribed is not one of pending, subscribed",
         ),
         (json!({"list_id": "a", "status": "subscribed"}), Value::Null, "unknown key status"),
         (list.clone(), json!({"lead.fone": "PHONE"}), "unknown field lead.fone; did you mean lead.phone?"),

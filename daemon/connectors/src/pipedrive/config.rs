@@ -8,9 +8,9 @@ use crate::config::{Flag, Int, Problem, parsed, settings, words};
 settings! {
     /// What is made of a lead, and how the account is called.
     pub(crate) struct Config {
-        /// always, or with_quote to make a deal only for a lead that has a quote
+        /// For which leads a deal is made: with_quote leaves out those that have no quote
         deals: Deals = "always",
-        /// Whether the lead's summary is put as a note on the deal: yes or no
+        /// Whether the lead's summary is put as a note on the deal; a note costs 10 of the day's tokens
         notes: Flag = "yes",
         /// The pipeline of new deals; absent for the account's own choice
         pipeline_id: Option<Id>,
@@ -18,7 +18,7 @@ settings! {
         stage_id: Option<Id>,
         /// The key (40 characters) of a text field of deals that takes the lead's uuid
         lead_field: Option<LeadField>,
-        /// How many calls the account's plan allows in two seconds
+        /// How many calls the account's plan allows in two seconds: the search takes 10, other calls 20 to 120. Above 10, look-ups may be answered 429 and wait. All pushes with one token share it, those of other integrations too where this number is the same
         calls_per_2_seconds: Int<1, 10_000> = 10,
     }
 }

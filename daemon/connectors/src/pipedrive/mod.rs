@@ -70,9 +70,13 @@ impl TypedConnector for Pipedrive {
         config::own_mapping()
     }
 
+    fn email_target(&self) -> Option<&'static str> {
+        Some("person.email")
+    }
+
     /// Targets say whether they are the person's or the deal's.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        let mapping = crm::mapping_by_email(&self.own_mapping(), operators, "person.email")?;
+        let mapping = crm::read_mapping(&self.own_mapping(), operators)?;
         let is_placed = |target: &str| {
             ["person.", "deal."].iter().any(|of| target.strip_prefix(of).is_some_and(|name| !name.is_empty()))
         };

@@ -222,7 +222,7 @@ fn settings_are_checked() {
     assert!(check(json!({}), json!(null)).is_empty());
     assert_eq!(
         check(json!({ "deals": "never" }), json!({})),
-        ["deals must be always or with_quote, not never"]
+        ["deals never is not one of always, with_quote"]
     );
     assert_eq!(check(json!({ "lead_field": "Lead ID" }), json!({})).len(), 1);
     assert_eq!(

@@ -7,7 +7,7 @@ use crate::{
     Connector, Ids, Response,
     testkit::{self, FULL, MAXIMAL, MINIMAL, NOW, Played, PushCase, UPDATED, probe, response},
 };
-use leadline_domain::outcome::Outcome;
+use leadline_domain::outcome::{FailureClass, Outcome};
 
 const BASE: &str = "https://crm.example.com";
 

@@ -26,11 +26,11 @@ settings! {
         opt_out: OptOut = "no",
         /// The id of the assignment rule for new Leads, or none; absent for the active rule. An update never changes the owner
         assignment_rule: Option<AssignmentRule>,
-        /// Whether the enquiry of somebody who has a Lead already is kept as a Task on it: yes or no
+        /// Whether the enquiry of somebody who has a Lead already is kept as a Task on it
         tasks: Flag = "yes",
         /// Which values of Status mean that a Lead is closed, with commas between them
         closed_statuses: List = "Closed - Not Converted, Unqualified",
-        /// The Status that a closed Lead gets by a new enquiry; absent to leave it closed and say so in the Task
+        /// The Status that a closed Lead gets by a new enquiry, as Working - Contacted; absent to leave it closed and say so in the Task
         reopen_status: Option<String>,
     }
 }

@@ -63,8 +63,8 @@ impl TypedConnector for Salesforce {
         config::own_mapping()
     }
 
-    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        crm::mapping_by_email(&self.own_mapping(), operators, "Email")
+    fn email_target(&self) -> Option<&'static str> {
+        Some("Email")
     }
 
     fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {

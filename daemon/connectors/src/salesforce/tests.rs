@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::{Salesforce, error, login::Login, quoted};
 use crate::{
-    Connector, Ids, Prepared, crm,
+    Connector, Ids, Prepared,
+    config::read_all,
+    crm,
     testkit::{
         self, NOW, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response,
     },
@@ -250,7 +252,7 @@ fn settings_are_checked() {
         ["assignment_rule must be a rule's id, as 01Q…, or none"]
     );
     assert!(check(json!({ "assignment_rule": "01Q000000000001", "tasks": "no" })).is_empty());
-    assert_eq!(check(json!({ "duplicates": "maybe" })), ["duplicates must be save or respect, not maybe"]);
+    assert_eq!(check(json!({ "duplicates": "maybe" })), ["duplicates maybe is not one of save, respect"]);
     let credentials = |given| testkit::refused_credentials(&Salesforce, &given, &egress);
     assert!(credentials(json!({ "client_id": "a", "client_secret": "b" })).is_empty());
     assert!(credentials(json!({ "client_id": "a", "private_key": KEY, "username": "c" })).is_empty());
@@ -288,7 +290,8 @@ fn leads_keep_the_address_that_they_are_found_by() {
 
 #[test]
 fn credentials_are_never_shown() {
-    let login = Login::of(&json!({ "client_id": "a", "client_secret": "salesforce-secret" })).unwrap();
+    let login =
+        Login::of(&read_all(&json!({ "client_id": "a", "client_secret": "salesforce-secret" })).0).unwrap();
     assert!(!format!("{login:?}").contains("salesforce-secret"));
 }
 
