@@ -57,8 +57,12 @@ impl TypedConnector for Klaviyo {
         &MANIFEST
     }
 
-    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        crm::mapping_by_email(&config::own_mapping(), operators, "email")
+    fn own_mapping(&self) -> Value {
+        config::own_mapping()
+    }
+
+    fn email_target(&self) -> Option<&'static str> {
+        Some("email")
     }
 
     fn problems(&self, _config: &Config, given: &Given<'_>) -> Vec<Problem> {

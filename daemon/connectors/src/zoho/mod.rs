@@ -54,8 +54,12 @@ impl TypedConnector for Zoho {
         &MANIFEST
     }
 
-    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        crm::mapping_by_email(&config::own_mapping(), operators, config::NAMES.email)
+    fn own_mapping(&self) -> Value {
+        config::own_mapping()
+    }
+
+    fn email_target(&self) -> Option<&'static str> {
+        Some(config::NAMES.email)
     }
 
     fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
