@@ -12,7 +12,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::Lit;
 
 /// Where refusals are made.
-const PLACES: [&str; 31] = [
+const PLACES: [&str; 32] = [
     "daemon/src/config.rs",
     "daemon/src/config/",
     // What is refused on save; what pushes and probes come to is told by their attempts.
@@ -20,6 +20,7 @@ const PLACES: [&str; 31] = [
     "daemon/connectors/src/airtable/config.rs",
     "daemon/connectors/src/brevo/config.rs",
     "daemon/connectors/src/discord/config.rs",
+    "daemon/connectors/src/dynamics/config.rs",
     "daemon/connectors/src/email/config.rs",
     "daemon/connectors/src/email/message.rs",
     "daemon/connectors/src/hook_url.rs",

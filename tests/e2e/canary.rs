@@ -99,6 +99,12 @@ fn cases(base: &str) -> Vec<Case> {
             &["canary-activecampaign-5f2c"],
         ),
         (
+            "dynamics",
+            at(json!({"environment_url": base, "login_url": base, "tenant_id": "innkept.example"})),
+            json!({"client_id": "an-app", "client_secret": "canary-dynamics-5f2c"}),
+            &["canary-dynamics-5f2c"],
+        ),
+        (
             "zoho",
             at(json!({"accounts_url": base})),
             json!({"client_id": "an-app", "client_secret": "canary-zoho-5f2c", "refresh_token": "1000.canaryzoho5f2c"}),

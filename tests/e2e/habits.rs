@@ -12,7 +12,7 @@ use leadlined::domain::{
 use serde_json::{Value, json};
 
 use super::vendors::class_and_error;
-use accounts::{CRMS, held, hubspot, mailchimp, pipedrive, salesforce};
+use accounts::{CRMS, held, mailchimp, pipedrive, salesforce};
 
 mod accounts;
 
@@ -62,6 +62,7 @@ async fn a_record_that_is_new_has_some_name_where_the_vendor_wants_one() {
     for (crm, made_up, half) in [
         ("brevo", "", "Cher"),
         ("activecampaign", "", "Cher"),
+        ("dynamics", "sarah@example.com", "Cher"),
         ("zoho", "sarah@example.com", "Cher"),
         ("hubspot", "", "Cher"),
         ("klaviyo", "", "Cher"),

@@ -15,6 +15,7 @@ mod console;
 mod crashes;
 mod demo;
 mod doors;
+mod dynamics;
 mod engine;
 mod fields;
 mod flows;

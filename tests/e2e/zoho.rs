@@ -69,7 +69,7 @@ async fn any_fault_at_any_call_leaves_one_lead_and_one_note() {
 
 #[tokio::test]
 async fn a_daemon_that_dies_between_two_calls_leaves_one_lead_and_one_note() {
-    for calls in 1..=4 {
+    for calls in 1..=3 {
         let (fake, mut pushing) = scene(json!({}), json!({})).await;
         let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
         assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);

@@ -12,6 +12,7 @@ pub mod config;
 mod connector;
 pub mod crm;
 mod discord;
+mod dynamics;
 mod email;
 mod field_kind;
 mod google_sheets;
@@ -263,6 +264,7 @@ pub static ALL: &[&dyn Connector] = &[
     &airtable::Airtable,
     &brevo::Brevo,
     &discord::Discord,
+    &dynamics::Dynamics,
     &email::Email,
     &google_sheets::GoogleSheets,
     &hooks::MAKE,

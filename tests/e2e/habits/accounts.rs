@@ -1,16 +1,28 @@
 //! An account at each CRM, and what it holds of somebody after some leads.
 
+use std::time::Duration;
+
 use leadline_fakes::{
-    Fake, Vendor, activecampaign::ActiveCampaign, brevo::Brevo, hubspot::Hubspot, klaviyo::Klaviyo,
-    mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce, zoho::Zoho,
+    Fake, Vendor, activecampaign::ActiveCampaign, brevo::Brevo, dynamics::Dynamics, hubspot::Hubspot,
+    klaviyo::Klaviyo, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce, vendor::Quota,
+    zoho::Zoho,
 };
 use leadline_tests::Pushing;
 use serde_json::{Value, json};
 
 use super::{TIMEOUT, push};
 
-pub(super) const CRMS: [&str; 8] =
-    ["activecampaign", "brevo", "hubspot", "klaviyo", "mailchimp", "pipedrive", "salesforce", "zoho"];
+pub(super) const CRMS: [&str; 9] = [
+    "activecampaign",
+    "brevo",
+    "dynamics",
+    "hubspot",
+    "klaviyo",
+    "mailchimp",
+    "pipedrive",
+    "salesforce",
+    "zoho",
+];
 
 /// Name and phone of somebody.
 type Person = (String, String);
@@ -29,6 +41,13 @@ pub(super) async fn held(crm: &str, leads: &[Value]) -> Vec<Person> {
             let names = ["FIRSTNAME", "LASTNAME", "SMS"];
             after(brevo().await, leads, |crm| {
                 crm.contacts.values().map(|contact| texts(&json!(contact.attributes), names)).collect()
+            })
+            .await
+        }
+        "dynamics" => {
+            let names = ["firstname", "lastname", "telephone1"];
+            after(dynamics().await, leads, |crm| {
+                crm.leads.values().map(|lead| texts(&json!(lead.fields), names)).collect()
             })
             .await
         }
@@ -107,7 +126,16 @@ pub(super) async fn brevo() -> (Fake<Brevo>, Pushing) {
     (fake, pushing)
 }
 
-pub(super) async fn hubspot() -> (Fake<Hubspot>, Pushing) {
+async fn dynamics() -> (Fake<Dynamics>, Pushing) {
+    let fake = Fake::start(Dynamics::default()).await.unwrap();
+    let tenant = fake.with(|dynamics| dynamics.tenant.clone());
+    let config = json!({ "environment_url": fake.url(), "login_url": fake.url(), "tenant_id": tenant });
+    let login = json!({ "client_id": "client-1", "client_secret": "secret-1" });
+    let pushing = Pushing::new("dynamics", config, login, json!({}), TIMEOUT);
+    (fake, pushing)
+}
+
+async fn hubspot() -> (Fake<Hubspot>, Pushing) {
     let fake = Fake::start(Hubspot::default()).await.unwrap();
     let (config, login) = (json!({ "base_url": fake.url() }), json!({ "token": "pat-eu1-good" }));
     let pushing = Pushing::new("hubspot", config, login, json!({}), TIMEOUT);
@@ -116,6 +144,8 @@ pub(super) async fn hubspot() -> (Fake<Hubspot>, Pushing) {
 
 pub(super) async fn activecampaign() -> (Fake<ActiveCampaign>, Pushing) {
     let fake = Fake::start(ActiveCampaign::default()).await.unwrap();
+    // Pushes without a daemon keep no pace.
+    fake.with(|account| account.quota = Quota::new(1_000, Duration::from_secs(1)));
     let config = json!({ "base_url": fake.url(), "api_url": "https://innkept.api-us1.com", "list_id": "3" });
     let login = json!({ "api_token": "0123456789abcdef-activecampaign" });
     let pushing = Pushing::new("activecampaign", config, login, json!({}), TIMEOUT);

@@ -8,6 +8,7 @@ use leadline_fakes::{
     airtable::Airtable,
     brevo::Brevo,
     discord::Discord,
+    dynamics::Dynamics,
     google_sheets::GoogleSheets,
     hooks::{Hooks, Product},
     hubspot::Hubspot,
@@ -47,6 +48,7 @@ pub(super) struct Vendors {
     teams: Fake<Teams>,
     activecampaign: Fake<ActiveCampaign>,
     zoho: Fake<Zoho>,
+    dynamics: Fake<Dynamics>,
     klaviyo: Fake<Klaviyo>,
     mailchimp: Fake<Mailchimp>,
     rest: Fake<Rest>,
@@ -77,6 +79,7 @@ impl Vendors {
             teams: fake(Teams::new(TEAMS, "0123456789abcdef")).await,
             activecampaign: fake(ActiveCampaign::default()).await,
             zoho: fake(Zoho::default()).await,
+            dynamics: fake(Dynamics::default()).await,
             klaviyo: fake(Klaviyo::default()).await,
             mailchimp: fake(Mailchimp::new()).await,
             rest: fake(Rest::new()).await,
@@ -158,6 +161,15 @@ impl Vendors {
                 json!({"api_token": "0123456789abcdef-activecampaign"}),
             ),
             (
+                "dynamics",
+                at(
+                    self.dynamics.url(),
+                    json!({"environment_url": self.dynamics.url(), "login_url": self.dynamics.url(),
+                        "tenant_id": self.dynamics.with(|vendor| vendor.tenant.clone())}),
+                ),
+                json!({"client_id": "client-1", "client_secret": "secret-1"}),
+            ),
+            (
                 "zoho",
                 at(self.zoho.url(), json!({"accounts_url": self.zoho.url()})),
                 json!({"client_id": "1000.CLIENT", "client_secret": "secret-1", "refresh_token": "1000.refresh"}),
@@ -198,6 +210,7 @@ impl Vendors {
         chaos.over("teams", &self.teams);
         chaos.over("activecampaign", &self.activecampaign);
         chaos.over("zoho", &self.zoho);
+        chaos.over("dynamics", &self.dynamics);
         chaos.over("klaviyo", &self.klaviyo);
         chaos.over("mailchimp", &self.mailchimp);
         chaos.over("rest", &self.rest);
@@ -214,13 +227,14 @@ impl Vendors {
             chaos.over_mail(&self.email);
         }
         if chaos.strikes(200) {
-            let names = ["hubspot", "pipedrive", "salesforce", "rest", "google_sheets", "zoho"];
+            let names = ["hubspot", "pipedrive", "salesforce", "rest", "google_sheets", "zoho", "dynamics"];
             names.into_iter().for_each(|name| chaos.ran_out(name));
             self.google_sheets.with(|google| google.tokens.clear());
             self.hubspot.with(|hubspot| hubspot.keys.clear());
             self.pipedrive.with(|pipedrive| pipedrive.tokens.clear());
             self.salesforce.with(|salesforce| salesforce.sessions.clear());
             self.zoho.with(|zoho| zoho.tokens.clear());
+            self.dynamics.with(|dynamics| dynamics.tokens.clear());
             self.rest.with(|rest| rest.tokens.clear());
         }
     }
@@ -237,6 +251,7 @@ impl Vendors {
         self.teams.chaos(None);
         self.activecampaign.chaos(None);
         self.zoho.chaos(None);
+        self.dynamics.chaos(None);
         self.klaviyo.chaos(None);
         self.mailchimp.chaos(None);
         self.rest.chaos(None);
@@ -334,6 +349,11 @@ impl Vendors {
             let notes = counted(account.notes.values().map(|note| note.contact.to_string()));
             assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
         });
+        self.dynamics.with(|dynamics| {
+            emails(column(dynamics.leads.values().map(|lead| &lead.fields["emailaddress1"]), ""), "dynamics");
+            let notes = counted(dynamics.notes.values().map(|note| note.lead.clone()));
+            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
+        });
         self.zoho.with(|zoho| {
             emails(column(zoho.leads.values().map(|lead| &lead.fields["Email"]), ""), "zoho");
             let notes = counted(zoho.notes.values().map(|note| note.lead.clone()));
@@ -372,10 +392,11 @@ impl Vendors {
             self.discord.with(|discord| discord.quota.refused),
             self.activecampaign.with(|account| account.quota.refused),
             self.zoho.with(|zoho| zoho.crowded),
+            self.dynamics.with(|dynamics| dynamics.quota.refused),
             self.klaviyo.with(|klaviyo| klaviyo.calls.refused),
             self.klaviyo.with(|klaviyo| klaviyo.additions.refused),
         ];
-        assert_eq!(refused, [0; 15], "calls over a quota");
+        assert_eq!(refused, [0; 16], "calls over a quota");
         let busiest = [
             self.hubspot.busiest(ten),
             self.pipedrive.busiest(2 * second),
@@ -403,6 +424,7 @@ impl Vendors {
         self.teams.stop().await;
         self.activecampaign.stop().await;
         self.zoho.stop().await;
+        self.dynamics.stop().await;
         self.klaviyo.stop().await;
         self.mailchimp.stop().await;
         self.rest.stop().await;

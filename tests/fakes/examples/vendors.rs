@@ -13,6 +13,7 @@ use leadline_fakes::{
     airtable::Airtable,
     brevo::Brevo,
     discord::Discord,
+    dynamics::Dynamics,
     google_sheets::GoogleSheets,
     hubspot::Hubspot,
     klaviyo::Klaviyo,
@@ -70,6 +71,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let active_told = json!({"api_token": active.api_token, "list": active.list});
     let (active, active_told) = start(active, active_told).await?;
     let (zoho, zoho_told) = start(Zoho::default(), json!({})).await?;
+    let (dynamics, dynamics_told) = start(Dynamics::default(), json!({"client_id": "client-1"})).await?;
     let url = zoho.url();
     zoho.with(|zoho| zoho.api_domain = url);
     let (slack, slack_told) = start(Slack::new("/services/T1/B1/X1"), json!({})).await?;
@@ -78,10 +80,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let told = json!({"airtable": airtable_told, "mailchimp": mailchimp_told, "hubspot": hubspot_told,
         "pipedrive": pipedrive_told, "salesforce": salesforce_told, "slack": slack_told,
         "google_sheets": google_told, "brevo": brevo_told, "discord": discord_told, "teams": teams_told,
-        "klaviyo": klaviyo_told, "activecampaign": active_told, "zoho": zoho_told,
+        "klaviyo": klaviyo_told, "activecampaign": active_told, "zoho": zoho_told, "dynamics": dynamics_told,
         "mail": {"port": mail.port()}});
     writeln!(io::stdout(), "{told}")?;
-    let _crms = (airtable, mailchimp, hubspot, pipedrive, salesforce, google, brevo, active, klaviyo, zoho);
+    let _crms =
+        (airtable, mailchimp, hubspot, pipedrive, salesforce, google, brevo, active, klaviyo, zoho, dynamics);
     let _people = (slack, discord, teams, mail);
     pending().await
 }

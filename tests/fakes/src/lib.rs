@@ -4,6 +4,7 @@ pub mod activecampaign;
 pub mod airtable;
 pub mod brevo;
 pub mod discord;
+pub mod dynamics;
 pub mod google_sheets;
 pub mod hooks;
 mod http;

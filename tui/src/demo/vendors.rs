@@ -3,9 +3,9 @@
 use std::io;
 
 use leadline_fakes::{
-    Fake, activecampaign::ActiveCampaign, airtable::Airtable, brevo::Brevo, google_sheets::GoogleSheets,
-    hubspot::Hubspot, klaviyo::Klaviyo, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce,
-    zoho::Zoho,
+    Fake, activecampaign::ActiveCampaign, airtable::Airtable, brevo::Brevo, dynamics::Dynamics,
+    google_sheets::GoogleSheets, hubspot::Hubspot, klaviyo::Klaviyo, mailchimp::Mailchimp,
+    pipedrive::Pipedrive, salesforce::Salesforce, zoho::Zoho,
 };
 use serde_json::{Value, json};
 
@@ -22,6 +22,7 @@ pub(super) struct Vendors {
     klaviyo: Fake<Klaviyo>,
     activecampaign: Fake<ActiveCampaign>,
     zoho: Fake<Zoho>,
+    dynamics: Fake<Dynamics>,
 }
 
 impl Vendors {
@@ -47,11 +48,12 @@ impl Vendors {
             klaviyo: Fake::start(Klaviyo::default()).await?,
             activecampaign: Fake::start(ActiveCampaign::default()).await?,
             zoho,
+            dynamics: Fake::start(Dynamics::default()).await?,
         })
     }
 
     /// What to create an integration of each with: connector, configuration, credentials.
-    pub(super) fn integrations(&self) -> [(&'static str, Value, Value); 10] {
+    pub(super) fn integrations(&self) -> [(&'static str, Value, Value); 11] {
         let token = self.hubspot.with(|vendor| vendor.keys.keys().next().cloned());
         let api_token = self.pipedrive.with(|vendor| vendor.api_token.clone());
         let (client_id, client_secret) = self.salesforce.with(|vendor| vendor.client.clone());
@@ -60,6 +62,7 @@ impl Vendors {
         let (klaviyo, private) = self.klaviyo.with(|vendor| (vendor.list.clone(), vendor.api_key.clone()));
         let (list_of, token_of) =
             self.activecampaign.with(|vendor| (vendor.list.clone(), vendor.api_token.clone()));
+        let (tenant, microsoft) = self.dynamics.with(|vendor| (vendor.tenant.clone(), vendor.app.clone()));
         let app = self.zoho.with(|vendor| vendor.app.clone());
         let (list, key) = self.mailchimp.with(|vendor| (vendor.list.clone(), vendor.api_key.clone()));
         let (spreadsheet, key_file) =
@@ -103,6 +106,11 @@ impl Vendors {
                 json!({"api_token": token_of}),
             ),
             (
+                "dynamics",
+                json!({"environment_url": self.dynamics.url(), "login_url": self.dynamics.url(), "tenant_id": tenant}),
+                json!({"client_id": microsoft.0, "client_secret": microsoft.1}),
+            ),
+            (
                 "zoho",
                 json!({"accounts_url": self.zoho.url()}),
                 json!({"client_id": app.0, "client_secret": app.1, "refresh_token": app.2}),
@@ -111,7 +119,7 @@ impl Vendors {
     }
 
     /// What they hold now, a line each.
-    pub(super) fn tally(&self) -> [String; 10] {
+    pub(super) fn tally(&self) -> [String; 11] {
         let hubspot = self.hubspot.with(|vendor| (vendor.contacts.len(), vendor.notes.len()));
         let pipedrive =
             self.pipedrive.with(|vendor| (vendor.persons.len(), vendor.deals.len(), vendor.notes.len()));
@@ -128,6 +136,7 @@ impl Vendors {
             format!("google_sheets {} rows", self.google_sheets.with(|vendor| vendor.sheet().leads())),
             format!("klaviyo     {} profiles, {} events", klaviyo.0, klaviyo.1),
             format!("activecampaign  {} contacts, {} notes", active.0, active.1),
+            format!("dynamics    {} leads", self.dynamics.with(|vendor| vendor.leads.len())),
             format!("zoho        {} leads, {} notes", zoho.0, zoho.1),
         ]
     }

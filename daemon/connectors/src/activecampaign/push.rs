@@ -255,8 +255,12 @@ impl Ready {
         let listed = VENDOR.good(ctx, self.get(&["contacts", contact, "notes"], &[("limit", PAGE)])).await?;
         let Some(body) = listed.json() else {
             // Longer than what is read of an answer: what tells ours stands in it or not.
-            let is_told = listed.truncated && push.is_told_by(&String::from_utf8_lossy(&listed.body));
-            return Ok(is_told.then(|| "told".to_owned()));
+            if listed.truncated {
+                let is_told = push.is_told_by(&String::from_utf8_lossy(&listed.body));
+                return Ok(is_told.then(|| "told".to_owned()));
+            }
+            let failure = unreadable(NAME, &listed, "notes");
+            return Err(Failure { class: FailureClass::Transient, ..failure });
         };
         let is_ours = |note: &&Value| note["note"].as_str().is_some_and(|told| push.is_told_by(told));
         let notes = body["notes"].as_array().into_iter().flatten();

@@ -114,6 +114,15 @@ fn a_repeat_looks_for_the_note_that_may_be_there() {
 }
 
 #[test]
+fn notes_that_cannot_be_read_are_asked_for_again() {
+    let ready = ready(json!({}), json!({}));
+    let first = drive(ready.as_ref(), Created, &agreed(lead()), Ids::new(), None, &[synced()]);
+    let answers = [places(&[("3", "1")]), (200, Value::Null)];
+    let again = drive(ready.as_ref(), Created, &agreed(lead()), first.ids, first.rendered, &answers);
+    assert_eq!((again.calls.len(), again.failure().0), (2, "transient"));
+}
+
+#[test]
 fn a_minimal_lead() {
     let answers = [synced(), places(&[]), listed(), noted()];
     let said =

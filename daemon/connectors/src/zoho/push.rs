@@ -99,12 +99,15 @@ impl Leads for Ready {
         if error::is_gone(&answer) {
             return Ok(None);
         }
-        let answer = if answer.is_good() { answer } else { return Err(error::failure(&answer, ctx.now)) };
-        let body = answer.json().unwrap_or_default();
+        if answer.truncated && answer.is_good() {
+            // Longer than what is read of an answer: what tells ours stands in it or not.
+            let is_told = push.is_told_by(&String::from_utf8_lossy(&answer.body));
+            return Ok(is_told.then(|| "told".to_owned()));
+        }
+        let notes = found(&answer, ctx.now)?;
         let is_ours = |note: &&Value| word(note, "Note_Content").is_some_and(|told| push.is_told_by(told));
-        let ours = body["data"].as_array().into_iter().flatten().find(is_ours);
-        let is_cut = answer.truncated && push.is_told_by(&String::from_utf8_lossy(&answer.body));
-        Ok(ours.and_then(|note| id_of(&note["id"])).or_else(|| is_cut.then(|| "told".to_owned())))
+        let ours = notes.as_array().into_iter().flatten().find(is_ours);
+        Ok(ours.and_then(|note| id_of(&note["id"])))
     }
 
     async fn note(
