@@ -3,7 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use leadline_fakes::{
-    Behaviour, Fake, Receiver, Reply, Request,
+    Behaviour, Fake, Receiver, Reply, Request, google_sheets,
     mail::{House, MailServer, Stage},
     sample_lead,
     vendor::{Route, Vendor},
@@ -66,6 +66,55 @@ fn cases(base: &str) -> Vec<Case> {
             at(json!({"list_id": "abcdef0123"})),
             json!({"api_key": "canarymailchimp5f2c-us21"}),
             &["canarymailchimp5f2c-us21"],
+        ),
+        (
+            "brevo",
+            at(json!({"list_ids": "3"})),
+            json!({"api_key": "xkeysib-canarybrevo5f2c"}),
+            &["xkeysib-canarybrevo5f2c"],
+        ),
+        (
+            "discord",
+            at(json!({})),
+            json!({"webhook_url": "https://discord.com/api/webhooks/123456789/canarydiscord5f2c"}),
+            &["canarydiscord5f2c"],
+        ),
+        (
+            "teams",
+            at(json!({})),
+            json!({"workflow_url": "https://a.4b.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/0f1e/triggers/manual/paths/invoke?sig=canaryteams5f2c"}),
+            &["canaryteams5f2c"],
+        ),
+        (
+            "google_sheets",
+            at(json!({"spreadsheet_id": "1canary_0123456789abcdef", "sheet": "Leads"})),
+            json!({"client_email": "leadline@old-barn.iam.gserviceaccount.com", "private_key": google_sheets::KEY}),
+            // The key signs and is never sent, so that nobody can quote it.
+            &[],
+        ),
+        (
+            "activecampaign",
+            at(json!({"api_url": base, "list_id": "3"})),
+            json!({"api_token": "canary-activecampaign-5f2c"}),
+            &["canary-activecampaign-5f2c"],
+        ),
+        (
+            "dynamics",
+            at(json!({"environment_url": base, "login_url": base, "tenant_id": "innkept.example"})),
+            json!({"client_id": "an-app", "client_secret": "canary-dynamics-5f2c"}),
+            &["canary-dynamics-5f2c"],
+        ),
+        (
+            "zoho",
+            at(json!({"accounts_url": base})),
+            json!({"client_id": "an-app", "client_secret": "canary-zoho-5f2c", "refresh_token": "1000.canaryzoho5f2c"}),
+            &["canary-zoho-5f2c", "1000.canaryzoho5f2c"],
+        ),
+        (
+            "klaviyo",
+            at(json!({"list_id": "Y6nRLr"})),
+            json!({"api_key": "pk_canary-klaviyo-5f2c"}),
+            &["pk_canary-klaviyo-5f2c"],
         ),
         (
             "rest",
@@ -160,6 +209,7 @@ async fn no_credential_is_written_or_shown_anywhere() {
     shown += &cli.json(&["integration", "list"]).await.to_string();
     assert!(shown.matches("who is ••••").count() > 8, "what targets quote is kept, without the secret");
     assert_eq!(daemon.stop().await, Some(0));
+    secrets.extend(google_sheets::KEY.lines().nth(1));
     let (dumped, logged) = (dump(&database).await, daemon.log().join("\n"));
     for secret in secrets {
         for form in forms(secret) {

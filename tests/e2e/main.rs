@@ -2,27 +2,34 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
+mod access;
+mod activecampaign;
 mod again;
 mod airtable;
 mod brands;
+mod brevo;
 mod browser;
 mod canary;
+mod chats;
 mod commands;
 mod connections;
 mod console;
 mod crashes;
 mod demo;
 mod doors;
+mod dynamics;
 mod engine;
 mod fields;
 mod flows;
 mod foreign;
 mod forms;
+mod google_sheets;
 mod habits;
 mod hooks;
 mod hubspot;
 mod imports;
 mod jobs;
+mod klaviyo;
 mod leads;
 mod ledger;
 mod life;
@@ -59,3 +66,4 @@ mod vendors;
 mod waits;
 mod warnings;
 mod wrong;
+mod zoho;

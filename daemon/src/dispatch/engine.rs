@@ -58,14 +58,16 @@ pub(super) enum Event {
     Ended { lane: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64> },
     /// So many pushes of each kind of lanes were written.
     Written(HashMap<LaneId, [u32; 2]>),
-    /// That a target asked its lane to wait was written.
-    Throttled(LaneId),
+    /// That a target asked its lane to wait was written, and until when. The wait that is stored begins with its flush:
+    /// a claim before its end would come back empty.
+    Throttled(LaneId, i64),
     /// A suspect's push has ended.
     SuspectEnded,
     /// A flush has ended with this breaker in a lane: closed, or open until then.
     Breaker(LaneId, Option<i64>),
-    /// A lane was loaded, with its stops; none if its integration is gone.
-    Loaded(LaneId, Option<(Arc<PreparedIntegration>, Stops)>),
+    /// A lane was loaded, with its stops; none if its integration is gone. `known` are the pauses that were written when
+    /// that began.
+    Loaded { lane: LaneId, loaded: Option<(Arc<PreparedIntegration>, Stops)>, known: Option<u64> },
     /// It was asked when the next row of these is due, and these have one.
     Peeked { asked: Vec<(LaneId, LaneKind)>, hints: Vec<DueHint> },
     /// The loose index scan has answered.
@@ -296,10 +298,13 @@ impl Engine {
             }
             Event::Written(lanes) => {
                 for (id, counts) in lanes {
-                    self.lanes.written(id, counts, now);
+                    if self.lanes.written(id, counts, now) {
+                        self.start_load(id);
+                    }
                 }
             }
-            Event::Throttled(id) => {
+            Event::Throttled(id, until) => {
+                self.lanes.pause(id, until, now);
                 if !self.lanes.is_owned(id) {
                     // It went over to another daemon during the push.
                     self.tell_others(Wake { changed: vec![(id.0.0, id.1.uuid())], ..Wake::default() });
@@ -307,15 +312,15 @@ impl Engine {
             }
             Event::SuspectEnded => self.suspects.ended(),
             Event::Breaker(id, until) => self.lanes.set_breaker(id, until, now),
-            Event::Loaded(id, Some((ready, stops))) => {
+            Event::Loaded { lane, loaded: Some((ready, stops)), known } => {
                 let PreparedIntegration { integration, policy, .. } = &*ready;
                 let loaded =
                     Loaded { version: integration.version, policy: *policy, is_enabled: integration.enabled };
-                if self.lanes.load(id, loaded, stops, now) {
-                    self.start_load(id);
+                if self.lanes.load(lane, loaded, stops, known, now) {
+                    self.start_load(lane);
                 }
             }
-            Event::Loaded(id, None) => self.lanes.remove(id),
+            Event::Loaded { lane, loaded: None, .. } => self.lanes.remove(lane),
             Event::Peeked { asked, hints } => {
                 let next: HashMap<_, _> = hints
                     .into_iter()

@@ -1,6 +1,9 @@
 //! The only way out: calls over HTTP and mail over SMTP, guarded.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
@@ -57,7 +60,7 @@ impl Client {
     pub fn new(egress: EgressPolicy) -> Result<Self, rustls::Error> {
         let names = Names::default();
         let resolver = |reach| Resolver::new(names.clone(), egress.clone(), reach);
-        let secure = Connector::new(resolver(Reach::Permitted), Some(secured(verified()?)));
+        let secure = Connector::new(resolver(Reach::Permitted), Some(tls()?));
         let plain = Connector::new(resolver(Reach::Exceptions), None);
         let mailer = Mailer::new(names.clone(), egress.clone());
         Ok(Self { egress, secure, plain, mailer })
@@ -135,15 +138,20 @@ impl Client {
     }
 }
 
-/// Trusts whom the system trusts. Its certificates are read once.
-fn verified() -> Result<ClientConfig, rustls::Error> {
-    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+/// The one configuration of all connections of this process. The system's certificates are read once.
+fn tls() -> Result<Arc<ClientConfig>, rustls::Error> {
+    static SHARED: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(shared) = SHARED.get() {
+        return Ok(Arc::clone(shared));
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_platform_verifier()?
-        .with_no_client_auth())
+        .with_no_client_auth();
+    Ok(Arc::clone(SHARED.get_or_init(|| secured(config))))
 }
 
-/// The one configuration of all connections: what a target's session is resumed by is kept in it.
+/// What is asked of every secured connection. What a target's session is resumed by is kept here.
 fn secured(mut config: ClientConfig) -> Arc<ClientConfig> {
     // One push a connection: a stalled or broken one then takes no other push with it.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
