@@ -11,11 +11,14 @@ use std::{
 
 use leadline_tests::{Database, broken_invariants, request_id};
 use leadlined::{
+    dispatch,
     domain::{
-        delivery::{LaneKind, Reason, Transition, Trigger},
-        fanout::{Arrival, Fate, NewDelivery},
+        delivery::{LaneKind, Reason, State, Transition, Trigger},
+        fanout::{Arrival, Fate, NewDelivery, Routing},
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
         integration::EventKind,
+        lane::LaneId,
+        moment::Moment,
         outcome::{Failure, FailureClass},
         plan::Plan,
     },
@@ -98,7 +101,7 @@ async fn add_integration(command: &mut Command, company: CompanyId) -> Integrati
         mapping: &config,
         events: &events,
         payload: "v1",
-        routing: "all",
+        routing: Routing::All,
         needs_consent: false,
         notices: false,
         secret: None,
@@ -204,9 +207,12 @@ impl Scene {
         }
     }
 
+    fn lane(&self) -> LaneId {
+        LaneId::new(self.company, self.integration)
+    }
+
     async fn claim(&mut self, room: i32) {
-        let ask =
-            |kind| Ask { company: self.company, integration: self.integration, kind, room, watermark: 0 };
+        let ask = |kind| Ask { lane: self.lane(), kind, room, watermark: Moment::EPOCH };
         let (_, items) = self.claimer.claim(self.daemon, &LaneKind::ALL.map(ask)).await.unwrap();
         self.hold(items);
     }
@@ -240,7 +246,7 @@ impl Scene {
 
     /// Releases whatever is held and not being pushed. True if something was.
     async fn release_all(&mut self) -> bool {
-        let states = vec!["held"];
+        let states = vec![State::Held];
         let filter = DeliveryFilter { company: Some(self.company), states, ..DeliveryFilter::default() };
         let held: Vec<_> =
             self.store.targets(&filter).await.unwrap().iter().map(|target| target.id).collect();
@@ -286,7 +292,7 @@ impl Scene {
         let orphans = self.store.orphans().await.unwrap();
         let orphans = self.store.adopt(self.daemon, &orphans).await.unwrap();
         let (own, others): (Vec<_>, Vec<_>) =
-            orphans.into_iter().partition(|item| item.company == self.company);
+            orphans.into_iter().partition(|item| item.lane.company == self.company);
         assert!(others.is_empty(), "an earlier case left claims behind");
         for item in late {
             let finished: Vec<Finished> = finished(&item, End::Delivered, 0).into_iter().collect();

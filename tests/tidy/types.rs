@@ -25,3 +25,23 @@ fn errors_are_types() {
         line.contains("Result<") && (ends.iter().any(|end| line.contains(end)) || line.ends_with(", String>"))
     });
 }
+
+/// A time without a unit is taken for another: moments are `Moment` or `jiff::Timestamp`, spans `Duration`.
+#[test]
+fn times_are_types() {
+    let names =
+        ["now", "at", "due_at", "started_at", "created_at", "claimed_at", "watermark", "until", "micros"];
+    none_says("a time is a Moment, a Timestamp or a Duration", |path, line| {
+        let is_named = |name: &&str| {
+            let field = format!("{name}: i64");
+            line.match_indices(&field).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric()))
+        };
+        path != "daemon/domain/src/moment.rs" && names.iter().any(|name| is_named(&name))
+    });
+}
+
+/// A lane is one thing: its two ids are not handed on side by side as a pair.
+#[test]
+fn lanes_are_named_whole() {
+    none_says("a LaneId, not a pair of ids", |_, line| line.contains("(CompanyId, IntegrationId)"));
+}

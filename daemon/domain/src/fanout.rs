@@ -1,7 +1,7 @@
 //! Which integrations an event of a lead goes to, and which of its deliveries wait or are skipped.
 
 use super::{
-    delivery::Reason,
+    delivery::{Reason, State},
     flow::{Decision, Flows, Verdicts},
     ids::{DeliveryId, IntegrationId},
     integration::EventKind,
@@ -32,10 +32,19 @@ pub enum Routing {
 }
 
 impl Routing {
-    /// The routing of a word; every word but `flows` is all.
+    /// The word that the API and the database use.
     #[must_use]
-    pub fn parse(word: &str) -> Self {
-        if word == "flows" { Self::Flows } else { Self::All }
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Flows => "flows",
+        }
+    }
+
+    /// The routing of a word, if it is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::All, Self::Flows].into_iter().find(|routing| routing.as_str() == word)
     }
 }
 
@@ -72,11 +81,11 @@ pub enum Fate {
 impl Fate {
     /// The delivery's state.
     #[must_use]
-    pub const fn state(&self) -> &'static str {
+    pub const fn state(&self) -> State {
         match self {
-            Self::Pending => "pending",
-            Self::Held(_) => "held",
-            Self::Skipped(_) => "skipped",
+            Self::Pending => State::Pending,
+            Self::Held(_) => State::Held,
+            Self::Skipped(_) => State::Skipped,
         }
     }
 

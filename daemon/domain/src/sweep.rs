@@ -58,6 +58,12 @@ pub fn batch(policy: Policy, push_seconds: f64) -> usize {
     ((per_second * AHEAD_SECONDS) as usize).clamp(1, BATCH)
 }
 
+/// Whether a lane has retries enough to do, so that nothing is brought back to it: half a batch.
+#[must_use]
+pub fn is_busy(waiting: usize, batch: usize) -> bool {
+    waiting * 2 >= batch
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -114,7 +114,7 @@ impl Watcher {
             () = stop.cancelled() => return Err(stopping()),
         };
         match first {
-            Ok(change) => touched.extend([change.integration]),
+            Ok(change) => touched.extend([change.lane.integration]),
             Err(RecvError::Lagged(_)) => return Ok(BTreeSet::new()),
             Err(RecvError::Closed) => return Err(stopping()),
         }
@@ -124,7 +124,7 @@ impl Watcher {
         }
         loop {
             match self.changes.try_recv() {
-                Ok(change) => touched.extend([change.integration]),
+                Ok(change) => touched.extend([change.lane.integration]),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(touched),
                 Err(TryRecvError::Lagged(_)) => return Ok(BTreeSet::new()),
             }

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use super::{Answer, Control, check, convert, words};
 use crate::{
     domain::{
+        delivery::State,
         ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
         why,
     },
@@ -132,10 +133,9 @@ impl Control {
         match (&*asked.integration, &*asked.delivery) {
             ("", "") => {}
             (integration, "") => {
-                let (company, id) =
-                    self.store.find_integration(check::optional(&asked.company), integration).await?;
-                filter.company = Some(company);
-                filter.integrations = vec![id];
+                let lane = self.store.find_integration(check::optional(&asked.company), integration).await?;
+                filter.company = Some(lane.company);
+                filter.integrations = vec![lane.integration];
             }
             ("", delivery) => {
                 let delivery = self.store.delivery_view(check::id("delivery", delivery)?).await?;
@@ -166,7 +166,7 @@ impl Control {
                 {
                     return Ok(Look::Finished(Box::new(found)));
                 }
-                if delivery.state == "pending" {
+                if delivery.state == State::Pending {
                     return match why::idle_reason(&self.store.facts(id).await?) {
                         None => Ok(Look::Waits(delivery.integration)),
                         Some(told) => Err(Refusal::State(format!(
@@ -192,7 +192,7 @@ pub(super) fn stopping() -> Status {
 pub(super) async fn changed(changes: &mut Receiver<Change>, integration: IntegrationId) {
     loop {
         match changes.recv().await {
-            Ok(change) if change.integration != integration => {}
+            Ok(change) if change.lane.integration != integration => {}
             Ok(_) | Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,
         }

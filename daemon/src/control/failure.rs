@@ -37,8 +37,8 @@ impl FailureService for Control {
         };
         if let Some(integration) = check::optional(&request.integration) {
             let company = check::optional(&request.company);
-            let (company, integration) = self.store.find_integration(company, integration).await?;
-            (filter.company, filter.integration) = (Some(company), Some(integration));
+            let lane = self.store.find_integration(company, integration).await?;
+            (filter.company, filter.integration) = (Some(lane.company), Some(lane.integration));
         }
         let found = self.store.failures(&filter, skip, limit).await?;
         let next = skip.saturating_add(limit);

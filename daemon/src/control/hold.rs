@@ -11,6 +11,7 @@ use super::{
 use crate::{
     domain::{
         delivery::Reason,
+        delivery::State,
         ids::{CompanyId, DeliveryId, JobId},
         why,
     },
@@ -175,26 +176,22 @@ impl Verb {
     }
 
     /// In which states a delivery can be moved so.
-    const fn states(self) -> &'static [&'static str] {
+    const fn states(self) -> &'static [State] {
         match self {
-            Self::Hold => &["pending"],
-            Self::Release => &["held"],
-            Self::Skip => &["pending", "held", "dead"],
+            Self::Hold => &[State::Pending],
+            Self::Release => &[State::Held],
+            Self::Skip => &State::UNDELIVERED,
         }
     }
 
     /// The states that a filter means: those that can be moved so, unless it names fewer.
-    fn states_of(
-        self,
-        asked: &v1::DeliveryFilter,
-        named: &[&'static str],
-    ) -> Result<Vec<&'static str>, Refusal> {
+    fn states_of(self, asked: &v1::DeliveryFilter, named: &[State]) -> Result<Vec<State>, Refusal> {
         if asked.undelivered || named.is_empty() {
             return Ok(self.states().to_vec());
         }
         match named.iter().find(|state| !self.states().contains(state)) {
             Some(state) => {
-                Err(self.refusal(&format!("{state} deliveries cannot be {}", self.done()), state).into())
+                Err(self.refusal(&format!("{state} deliveries cannot be {}", self.done()), *state).into())
             }
             None => Ok(named.to_vec()),
         }
@@ -202,10 +199,10 @@ impl Verb {
 
     /// Refuses a delivery that was named and stands in another state.
     fn refuse(self, target: &Target) -> Result<(), Refusal> {
-        if self.states().contains(&&*target.state) {
+        if self.states().contains(&target.state) {
             return Ok(());
         }
-        let (id, state) = (DeliveryId::from(target.id), &*target.state);
+        let (id, state) = (DeliveryId::from(target.id), target.state);
         let refusal = self.refusal(&format!("delivery {id} is {state} and cannot be {}", self.done()), state);
         Err(refusal.about("delivery", id).into())
     }
@@ -218,17 +215,21 @@ impl Verb {
         }
     }
 
-    fn refusal(self, what: &str, state: &str) -> Known {
+    fn refusal(self, what: &str, state: State) -> Known {
         let way_out = match (self, state) {
-            (Self::Hold, "held") => "nothing is left to do",
-            (Self::Hold, "dead") => "skip it so that nothing returns to it",
-            (Self::Release, "dead" | "delivered") => "retry it to push it again",
-            (Self::Release, "pending") => "it is pushed by itself",
+            (Self::Hold, State::Held) => "nothing is left to do",
+            (Self::Hold, State::Dead) => "skip it so that nothing returns to it",
+            (Self::Release, State::Dead | State::Delivered) => "retry it to push it again",
+            (Self::Release, State::Pending) => "it is pushed by itself",
             _ => "nothing is pushed any more",
         };
-        let reason =
-            if state == "pending" { RefusalReason::DeliveryPending } else { RefusalReason::DeliveryState };
-        Known::new(reason, format!("{what}, only what is {} can; {way_out}", self.states().join(" or ")))
+        let reason = if state == State::Pending {
+            RefusalReason::DeliveryPending
+        } else {
+            RefusalReason::DeliveryState
+        };
+        let states: Vec<&str> = self.states().iter().map(|state| state.as_str()).collect();
+        Known::new(reason, format!("{what}, only what is {} can; {way_out}", states.join(" or ")))
     }
 
     async fn carry_out(
@@ -260,7 +261,7 @@ fn ids(targets: &[Target]) -> Vec<Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{delivery::State, ids::IntegrationId};
+    use crate::domain::ids::IntegrationId;
 
     #[test]
     fn what_cannot_be_moved_is_refused_with_the_way_out() {
@@ -268,7 +269,7 @@ mod tests {
             company_id: 7,
             integration_id: IntegrationId::generate().uuid(),
             id: Uuid::nil(),
-            state: state.as_str().to_owned(),
+            state,
             reason: None,
             integration_name: "crm".to_owned(),
             enabled: true,
@@ -309,7 +310,7 @@ mod tests {
             ),
         ] {
             let refusal = verb.refuse(&target(state)).err().map(|refusal| refusal.to_string());
-            let told = told.map(|told| format!("delivery {nil} is {} {told}", state.as_str()));
+            let told = told.map(|told| format!("delivery {nil} is {state} {told}"));
             assert_eq!(refusal, told, "{verb:?} {state:?}");
         }
     }
@@ -317,11 +318,11 @@ mod tests {
     #[test]
     fn a_filter_means_what_can_be_moved_unless_it_names_states() {
         let asked = v1::DeliveryFilter::default();
-        assert_eq!(Verb::Skip.states_of(&asked, &[]).unwrap(), ["pending", "held", "dead"]);
-        assert_eq!(Verb::Skip.states_of(&asked, &["held"]).unwrap(), ["held"]);
+        assert_eq!(Verb::Skip.states_of(&asked, &[]).unwrap(), State::UNDELIVERED);
+        assert_eq!(Verb::Skip.states_of(&asked, &[State::Held]).unwrap(), [State::Held]);
         let undelivered = v1::DeliveryFilter { undelivered: true, ..asked.clone() };
-        assert_eq!(Verb::Hold.states_of(&undelivered, &["pending", "held", "dead"]).unwrap(), ["pending"]);
-        let refusal = Verb::Skip.states_of(&asked, &["delivered"]).unwrap_err().to_string();
+        assert_eq!(Verb::Hold.states_of(&undelivered, &State::UNDELIVERED).unwrap(), [State::Pending]);
+        let refusal = Verb::Skip.states_of(&asked, &[State::Delivered]).unwrap_err().to_string();
         assert_eq!(
             refusal,
             "delivered deliveries cannot be skipped, only what is pending or held or dead can; nothing is pushed any more"

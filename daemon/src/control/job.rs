@@ -127,7 +127,7 @@ impl From<JobView> for v1::Job {
         let count = |number: i64| number.max(0).unsigned_abs();
         Self {
             id: job.id.to_string(),
-            state: job.state.to_owned(),
+            state: job.state.as_str().to_owned(),
             operator: job.operator,
             total: count(job.total),
             released: count(job.released),
@@ -138,7 +138,7 @@ impl From<JobView> for v1::Job {
             created_at: Some(super::convert::time(job.created_at)),
             finished_at: job.finished_at.map(super::convert::time),
             re_render: job.re_render,
-            kind: job.kind,
+            kind: job.kind.as_str().to_owned(),
             leads: job.leads.map(count),
         }
     }

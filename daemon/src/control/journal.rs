@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::{
-    domain::ids::{CompanyId, IntegrationId},
+    domain::{ids::CompanyId, lane::LaneId},
     store::{Store, integration::read::Mark},
 };
 
@@ -23,8 +23,6 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(2);
 /// How many integrations are remembered before the journal starts anew.
 const CAPACITY: usize = 100_000;
-
-type Key = (CompanyId, IntegrationId);
 
 /// The journal of one life of the daemon.
 #[derive(Debug)]
@@ -39,14 +37,14 @@ struct Pages {
     latest: u64,
     /// What happened up to here is forgotten.
     forgotten: u64,
-    last: HashMap<Key, u64>,
+    last: HashMap<LaneId, u64>,
 }
 
 /// What a watcher missed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Missed {
     /// These changed; now it is at this entry.
-    Changed(Vec<Key>, u64),
+    Changed(Vec<LaneId>, u64),
     /// Nobody knows any more: a snapshot is due.
     Forgotten,
 }
@@ -87,11 +85,11 @@ impl Journal {
         let changed = pages
             .last
             .iter()
-            .filter(|(key, last)| **last > entry && company.is_none_or(|company| key.0 == company));
+            .filter(|(key, last)| **last > entry && company.is_none_or(|company| key.company == company));
         Missed::Changed(changed.map(|(key, _)| *key).collect(), pages.latest)
     }
 
-    fn note(&self, keys: impl IntoIterator<Item = Key>) {
+    fn note(&self, keys: impl IntoIterator<Item = LaneId>) {
         let mut pages = self.pages();
         let before = pages.latest;
         for key in keys {
@@ -125,7 +123,7 @@ impl Journal {
             tokio::select! {
                 () = stop.cancelled() => return,
                 change = changes.recv() => match change {
-                    Ok(change) => self.note([(change.company, change.integration)]),
+                    Ok(change) => self.note([change.lane]),
                     // What was missed may be any of them.
                     Err(RecvError::Lagged(_)) => {
                         self.look(&mut others, &store).await;
@@ -145,9 +143,7 @@ impl Journal {
     async fn look(&self, others: &mut Others, store: &Store) {
         match store.integration_marks().await {
             Ok(marks) => {
-                let marks = marks.into_iter();
-                let marks = marks.map(|(company, integration, mark)| ((company, integration), mark));
-                self.note(others.compare(marks.collect()));
+                self.note(others.compare(marks.into_iter().collect()));
             }
             Err(error) => tracing::debug!(%error, "cannot look for changes of other daemons"),
         }
@@ -156,7 +152,7 @@ impl Journal {
 
 /// What the rows looked like last time.
 struct Others {
-    marks: HashMap<Key, Mark>,
+    marks: HashMap<LaneId, Mark>,
     /// Nothing was read yet.
     unknown: bool,
 }
@@ -169,7 +165,7 @@ impl Default for Others {
 
 impl Others {
     /// What came, went or changed since the last time.
-    fn compare(&mut self, marks: HashMap<Key, Mark>) -> Vec<Key> {
+    fn compare(&mut self, marks: HashMap<LaneId, Mark>) -> Vec<LaneId> {
         let before = std::mem::replace(&mut self.marks, marks);
         self.unknown = false;
         let came_or_changed = self.marks.iter().filter(|(key, mark)| before.get(key) != Some(mark));
@@ -181,9 +177,14 @@ impl Others {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{ids::IntegrationId, moment::Moment};
 
-    fn key(company: i64) -> Key {
-        (CompanyId(company), IntegrationId::generate())
+    fn mark(at: i64) -> Mark {
+        (1, Moment::from_micros(at))
+    }
+
+    fn key(company: i64) -> LaneId {
+        LaneId::new(CompanyId(company), IntegrationId::generate())
     }
 
     #[test]
@@ -192,7 +193,7 @@ mod tests {
         let (a, b) = (key(7), key(8));
         journal.note([a, b, a]);
         assert_eq!(journal.since(None, 2), Missed::Changed(vec![a], 3));
-        assert_eq!(journal.since(Some(b.0), 0), Missed::Changed(vec![b], 3));
+        assert_eq!(journal.since(Some(b.company), 0), Missed::Changed(vec![b], 3));
         assert_eq!(journal.since(None, 3), Missed::Changed(vec![], 3));
     }
 
@@ -219,12 +220,12 @@ mod tests {
     fn other_daemons_changes_are_found_by_comparing() {
         let (a, b, c) = (key(7), key(7), key(7));
         let mut others = Others::default();
-        others.compare(HashMap::from([(a, (1, 1)), (b, (1, 1))]));
-        let mut changed = others.compare(HashMap::from([(a, (1, 2)), (c, (1, 1))]));
+        others.compare(HashMap::from([(a, mark(1)), (b, mark(1))]));
+        let mut changed = others.compare(HashMap::from([(a, mark(2)), (c, mark(1))]));
         changed.sort_unstable();
         let mut expected = vec![a, b, c];
         expected.sort_unstable();
         assert_eq!(changed, expected);
-        assert_eq!(others.compare(HashMap::from([(a, (1, 2)), (c, (1, 1))])), vec![]);
+        assert_eq!(others.compare(HashMap::from([(a, mark(2)), (c, mark(1))])), vec![]);
     }
 }

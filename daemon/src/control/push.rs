@@ -6,7 +6,10 @@ use tonic::{Request, Response};
 
 use super::{Answer, Control, check, mutate};
 use crate::{
-    domain::ids::{CompanyId, IntegrationId, LeadId},
+    domain::{
+        ids::{CompanyId, IntegrationId, LeadId},
+        lane::LaneId,
+    },
     store::{
         job::{JobLane, Work},
         operator::command::{Call, Command, Refusal},
@@ -98,7 +101,8 @@ impl Control {
         company: CompanyId,
         reference: &str,
     ) -> Result<IntegrationId, Refusal> {
-        let (_, id) = self.store.find_integration(Some(&company.to_string()), reference).await?;
+        let LaneId { integration: id, .. } =
+            self.store.find_integration(Some(&company.to_string()), reference).await?;
         let view = self.store.integration_view(&id.to_string()).await?;
         if view.enabled {
             return Ok(id);
@@ -129,13 +133,14 @@ impl Control {
             }
             Asked::Many { company, lanes, leads, sample, .. } => {
                 let lanes =
-                    lanes.iter().map(|lane| (lane.integration, usize::try_from(lane.total).unwrap_or(0)));
+                    lanes.iter().map(|lane| (lane.id.integration, usize::try_from(lane.total).unwrap_or(0)));
                 (*company, lanes.collect(), leads.unsigned_abs(), sample.clone())
             }
         };
         let mut seconds: f64 = 0.0;
         for (integration, count) in lanes {
-            seconds = seconds.max(self.store.pace(company, integration).await?.seconds(count));
+            let pace = self.store.pace(LaneId::new(company, integration)).await?;
+            seconds = seconds.max(pace.map_or(0.0, |pace| pace.seconds(count)));
         }
         let sample = self.store.lead_uuids(company, &sample).await?;
         Ok(v1::PushLeadsResponse { count: leads, seconds, sample, ..v1::PushLeadsResponse::default() })

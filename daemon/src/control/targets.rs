@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use leadline_proto::v1;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::{Control, check};
 use crate::{
-    domain::ids::{CompanyId, DeliveryId, IntegrationId, JobId},
+    domain::{
+        ids::{CompanyId, DeliveryId, JobId},
+        lane::LaneId,
+    },
     store::{
         delivery::read::{DeliveryFilter, Order, Target},
         job::JobLane,
@@ -49,11 +51,12 @@ impl Control {
 
     /// What a command over these comes to.
     pub(super) async fn forecast(&self, meant: &Meant) -> Result<Forecast, Refusal> {
-        let mut lanes: BTreeMap<(i64, Uuid), usize> = BTreeMap::new();
+        let mut lanes: BTreeMap<LaneId, usize> = BTreeMap::new();
         let filter = match meant {
             Meant::Named(targets) => {
                 for target in targets {
-                    *lanes.entry((target.company_id, target.integration_id)).or_default() += 1;
+                    let lane = LaneId::new(CompanyId(target.company_id), target.integration_id);
+                    *lanes.entry(lane).or_default() += 1;
                 }
                 let first = targets.iter().take(SAMPLE).map(|target| DeliveryId::from(target.id)).collect();
                 &DeliveryFilter { ids: Some(first), ..DeliveryFilter::default() }
@@ -61,15 +64,15 @@ impl Control {
             Meant::Found { filter, lanes: found } => {
                 for lane in found {
                     let total = usize::try_from(lane.total).unwrap_or(usize::MAX);
-                    lanes.insert((lane.company.0, lane.integration.uuid()), total);
+                    lanes.insert(lane.id, total);
                 }
                 filter
             }
         };
         let mut seconds: f64 = 0.0;
-        for ((company, integration), count) in &lanes {
-            let pace = self.store.pace(CompanyId(*company), IntegrationId::from(*integration)).await?;
-            seconds = seconds.max(pace.seconds(*count));
+        for (lane, count) in &lanes {
+            let pace = self.store.pace(*lane).await?;
+            seconds = seconds.max(pace.map_or(0.0, |pace| pace.seconds(*count)));
         }
         let sample = self.store.delivery_views(filter, Order::OldestFirst, None, Some(SAMPLE as i64)).await?;
         let count = lanes.values().sum::<usize>() as u64;
@@ -221,13 +224,14 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{delivery::State, ids::IntegrationId};
 
     fn target(company_id: i64) -> Target {
         Target {
             company_id,
             integration_id: IntegrationId::generate().uuid(),
             id: DeliveryId::generate().uuid(),
-            state: "dead".to_owned(),
+            state: State::Dead,
             reason: None,
             integration_name: "crm".to_owned(),
             enabled: true,

@@ -18,7 +18,10 @@ use super::{
     journal::Missed,
 };
 use crate::{
-    domain::ids::{AttemptId, CompanyId, IntegrationId},
+    domain::{
+        ids::{AttemptId, CompanyId, IntegrationId},
+        lane::LaneId,
+    },
     store::{
         Change,
         delivery::attempts::{AttemptView, AttemptsOf},
@@ -59,9 +62,8 @@ impl WatchService for Control {
         request: Request<v1::WatchAttemptsRequest>,
     ) -> Answer<Self::WatchAttemptsStream> {
         let changes = self.store.hub().watch();
-        let (company, integration) =
-            self.store.find_integration(None, &request.get_ref().integration).await?;
-        let watcher = AttemptWatcher { control: self.clone(), company, integration, changes, sent: None };
+        let lane = self.store.find_integration(None, &request.get_ref().integration).await?;
+        let watcher = AttemptWatcher { control: self.clone(), lane, changes, sent: None };
         Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
             let attempts = watcher.next().await?.into_iter().map(v1::Attempt::from).collect();
             Ok(Some((v1::WatchAttemptsResponse { attempts }, watcher)))
@@ -89,7 +91,9 @@ impl Watcher {
                 Missed::Forgotten => self.entry = None,
                 // A reader that comes back hears at once that it missed nothing.
                 Missed::Changed(changed, latest) if !changed.is_empty() || !self.greeted => {
-                    return self.changes(changed.into_iter().map(|(_, id)| id).collect(), latest).await;
+                    return self
+                        .changes(changed.into_iter().map(|lane| lane.integration).collect(), latest)
+                        .await;
                 }
                 Missed::Changed(_, latest) => {
                     self.entry = Some(latest);
@@ -140,8 +144,7 @@ impl Watcher {
 /// A reader of one integration's attempts.
 struct AttemptWatcher {
     control: Control,
-    company: CompanyId,
-    integration: IntegrationId,
+    lane: LaneId,
     changes: broadcast::Receiver<Change>,
     /// What the reader knows: each attempt, and whether it is finished. None before the first message.
     sent: Option<HashMap<AttemptId, bool>>,
@@ -174,7 +177,7 @@ impl AttemptWatcher {
     async fn wait(&mut self) -> Result<(), Status> {
         let stop = self.control.stop.clone();
         tokio::select! {
-            () = changed(&mut self.changes, self.integration) => {}
+            () = changed(&mut self.changes, self.lane.integration) => {}
             () = time::sleep(LOOK_AGAIN) => return Ok(()),
             () = stop.cancelled() => return Err(stopping()),
         }
@@ -185,7 +188,7 @@ impl AttemptWatcher {
     }
 
     async fn read(&self, limit: i64) -> Result<Vec<AttemptView>, Status> {
-        let of = AttemptsOf::Integration(self.company, self.integration);
+        let of = AttemptsOf::Integration(self.lane.company, self.lane.integration);
         Ok(self.control.store.attempts(of, None, limit).await?)
     }
 
@@ -204,7 +207,7 @@ impl AttemptWatcher {
         if gone.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(self.control.store.finished_attempts(self.company, self.integration, &gone).await?)
+        Ok(self.control.store.finished_attempts(self.lane.company, self.lane.integration, &gone).await?)
     }
 }
 

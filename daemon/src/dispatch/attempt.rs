@@ -24,6 +24,7 @@ use crate::{
     domain::{
         ids::{DeliveryId, LeadId},
         integration::{EventKind, ProbeKind},
+        moment::Moment,
         outcome::{Failure, FailureClass, Outcome},
     },
     push::{Client, PROBE_CAP, PUSH_CAP},
@@ -93,10 +94,9 @@ pub(super) struct PushRequest {
     pub(super) body: Bytes,
     pub(super) rendered: Option<Bytes>,
     pub(super) is_repeat: bool,
-    /// When the delivery came to be, in seconds since 1970.
-    pub(super) created_at: i64,
-    /// Seconds since 1970, by the database's clock.
-    pub(super) now: i64,
+    /// When the delivery came to be.
+    pub(super) created_at: Moment,
+    pub(super) now: Moment,
     /// The lease under which it may be pushed, and the daemon id that claimed it; none for what was not claimed.
     pub(super) lease: Option<(Arc<DaemonLease>, i64)>,
 }
@@ -119,7 +119,7 @@ pub(super) async fn attempt(
     };
     let same: Vec<String> =
         past.tried.iter().filter(|tried| tried.is_same).map(|tried| tried.id.to_string()).collect();
-    let began = past.tried.iter().map(|tried| tried.created_at.div_euclid(1_000_000));
+    let began = past.tried.iter().map(|tried| tried.created_at);
     let push = Push {
         id: &request.id,
         event: request.event,
@@ -127,9 +127,9 @@ pub(super) async fn attempt(
         rendered: request.rendered.as_ref(),
         is_repeat: request.is_repeat || !past.tried.is_empty(),
         same: &same,
-        since: began.chain([request.created_at]).min().unwrap_or(request.created_at),
+        since: began.chain([request.created_at]).min().unwrap_or(request.created_at).as_seconds(),
         ids: &past.ids,
-        now: request.now,
+        now: request.now.as_seconds(),
     };
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
     let keep = lead.map(|lead| Keep { lead, past: &past });
@@ -148,7 +148,7 @@ pub(super) async fn probe(
     store: &Store,
     ready: &PreparedIntegration,
     kind: ProbeKind,
-    now: i64,
+    now: Moment,
 ) -> Option<(AttemptResult, Report)> {
     let started = Instant::now();
     let mut network = Network::new(client, store, ready, now, PROBE_CAP, None);
@@ -157,7 +157,7 @@ pub(super) async fn probe(
             let outcome = Outcome::Failed(failure.clone());
             Report { outcome, account: None, findings: Vec::new() }
         }
-        Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now).await?,
+        Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now.as_seconds()).await?,
     };
     Some((network.tried(report.outcome.clone(), started.elapsed(), None), report))
 }
@@ -193,7 +193,7 @@ struct Network<'a> {
     client: &'a Client,
     store: &'a Store,
     ready: &'a PreparedIntegration,
-    now: i64,
+    now: Moment,
     cap: usize,
     keep: Option<Keep<'a>>,
     began: Instant,
@@ -209,7 +209,7 @@ impl<'a> Network<'a> {
         client: &'a Client,
         store: &'a Store,
         ready: &'a PreparedIntegration,
-        now: i64,
+        now: Moment,
         cap: usize,
         keep: Option<Keep<'a>>,
     ) -> Self {
@@ -288,8 +288,7 @@ impl Transport for Network<'_> {
         let Some(Keep { lead, past }) = self.keep else { return Ok(()) };
         let integration = &self.ready.integration;
         loop {
-            let kept =
-                self.store.keep_vendor_ids(integration.company, integration.id, lead, past.from, ids).await;
+            let kept = self.store.keep_vendor_ids(integration.lane(), lead, past.from, ids).await;
             if let Some(answer) = settled(kept).await {
                 return answer.map_err(|error| unkept(&error));
             }
@@ -302,7 +301,7 @@ impl Transport for Network<'_> {
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let (ready, now) = (self.ready, self.now);
-        let get = log_in(self, login, now);
+        let get = log_in(self, login, now.as_seconds());
         ready.session.token(ready.integration.version, refused, now, get).await
     }
 
@@ -310,7 +309,7 @@ impl Transport for Network<'_> {
         let integration = &self.ready.integration;
         let until = Instant::now() + REFRESH_WAIT;
         loop {
-            let begun = self.store.begin_refresh(integration.company, integration.id, own).await;
+            let begun = self.store.begin_refresh(integration.lane(), own).await;
             match settled(begun).await {
                 Some(Ok(Some(newest))) => return Ok(newest),
                 Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
@@ -327,7 +326,7 @@ impl Transport for Network<'_> {
     async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
         let integration = &self.ready.integration;
         loop {
-            let ended = self.store.end_refresh(integration.company, integration.id, own, given).await;
+            let ended = self.store.end_refresh(integration.lane(), own, given).await;
             if let Some(answer) = settled(ended).await {
                 return answer.map_err(|error| cannot_be_loaded(&error));
             }

@@ -13,6 +13,7 @@ use crate::{
 
 mod attempt;
 mod beside;
+mod coming_back;
 mod engine;
 mod finisher;
 mod integration_cache;
@@ -30,6 +31,7 @@ mod session;
 mod suspects;
 mod tasks;
 
+pub use coming_back::{continue_job, continue_sweep};
 use engine::Engine;
 use integration_cache::IntegrationCache;
 use lanes::Lanes;
@@ -93,8 +95,7 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
     let (completions, to_write) = mpsc::channel(UNWRITTEN_MAX);
     let membership = Membership::enroll(store.clone(), events.clone(), letters, is_sole).await?;
     let lease = membership.lease();
-    let integrations =
-        Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, lease.now().div_euclid(1000)));
+    let integrations = Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, lease.now()));
     let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
     let pusher = Arc::new(Pusher {
         store: store.clone(),

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     compute::ComputeError,
     domain::{
+        delivery::State,
         ids::LeadId,
         integration::EventKind,
         lead::{self, AcceptContext, Accepted, Refusal, SaveLead},
@@ -50,7 +51,7 @@ pub(super) struct Receipt {
 struct ReceiptDelivery {
     integration_id: String,
     delivery_id: String,
-    state: String,
+    state: State,
     reason: Option<String>,
 }
 

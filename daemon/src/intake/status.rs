@@ -5,7 +5,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::intake_store::StoreFailure;
-use crate::store::{delivery::read::DeliveryView, lead::read::LeadStatus};
+use crate::{
+    domain::{delivery::State, outcome::FailureClass},
+    store::{delivery::read::DeliveryView, lead::read::LeadStatus},
+};
 
 /// The answer to `GET /v1/leads/{uuid}`.
 #[derive(Debug, Serialize)]
@@ -24,7 +27,7 @@ struct ShownDelivery {
     lead: String,
     integration_id: String,
     event: String,
-    state: String,
+    state: State,
     reason: Option<String>,
     attempts: i32,
     due_at: Option<Timestamp>,
@@ -32,7 +35,7 @@ struct ShownDelivery {
     company: String,
     lead_name: Option<String>,
     lead_email: Option<String>,
-    failure_class: Option<String>,
+    failure_class: Option<FailureClass>,
     error: Option<String>,
     cause: Option<String>,
     job_id: Option<String>,

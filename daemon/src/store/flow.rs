@@ -10,6 +10,7 @@ use crate::{
         flow::{Condition, Flow, Flows},
         ids::{CompanyId, FlowId, IntegrationId, LeadId},
         integration::EventKind,
+        lane::LaneId,
     },
     store::{
         Error, Store,
@@ -248,7 +249,8 @@ impl Command {
     ) -> Result<Vec<(IntegrationId, String)>, Refusal> {
         let mut found: Vec<(IntegrationId, String)> = Vec::new();
         for reference in references {
-            let (_, id) = find_integration(&mut self.tx, Some(company), reference).await?;
+            let LaneId { integration: id, .. } =
+                find_integration(&mut self.tx, Some(company), reference).await?;
             if !found.iter().any(|(other, _)| *other == id) {
                 found.push((id, reference.clone()));
             }

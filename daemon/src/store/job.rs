@@ -9,12 +9,16 @@ use uuid::Uuid;
 use crate::{
     domain::{
         cause::CauseId,
-        ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
-        sweep::batch,
+        delivery::State,
+        ids::{CompanyId, DeliveryId, JobId, LeadId},
+        job::{JobKind, JobRun, JobState},
+        lane::LaneId,
+        outcome::FailureClass,
     },
     store::{
         Error, Store,
         delivery::read::{DeliveryFilter, Order, Target},
+        known,
         operator::command::{Call, Command, Refusal},
         queue::{
             push::{Choice, NewPush},
@@ -26,8 +30,7 @@ use crate::{
 /// A lane of a job, as it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct JobLane {
-    pub company: CompanyId,
-    pub integration: IntegrationId,
+    pub id: LaneId,
     pub total: i64,
     /// The last delivery, or the last lead.
     pub last: Uuid,
@@ -51,13 +54,11 @@ pub enum Work<'a> {
 #[derive(Clone, Debug)]
 pub struct JobView {
     pub id: JobId,
-    /// retry | push | skip
-    pub kind: String,
+    pub kind: JobKind,
     pub operator: String,
     /// How many leads a push is about.
     pub leads: Option<i64>,
-    /// running, as long as one that it brought back is pending | done | cancelled
-    pub state: &'static str,
+    pub state: JobState,
     pub re_render: bool,
     /// How many deliveries the filter found.
     pub total: i64,
@@ -72,7 +73,7 @@ pub struct JobView {
     pub other: i64,
     pub created_at: jiff::Timestamp,
     pub finished_at: Option<jiff::Timestamp>,
-    pub lanes: Vec<(CompanyId, IntegrationId)>,
+    pub lanes: Vec<LaneId>,
 }
 
 /// What a job's filter keeps beside the lane.
@@ -80,9 +81,9 @@ pub struct JobView {
 struct Kept {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lead: Option<Uuid>,
-    states: Vec<String>,
+    states: Vec<State>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    class: Option<String>,
+    class: Option<FailureClass>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,15 +102,12 @@ struct Kept {
     died_until: Option<jiff::Timestamp>,
 }
 
-/// The states that a retry may ask for.
-const STATES: [&str; 3] = ["pending", "delivered", "dead"];
-
 /// A filter as a job keeps it.
 fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
     let kept = Kept {
         lead: filter.lead.map(LeadId::uuid),
-        states: filter.states.iter().map(ToString::to_string).collect(),
-        class: filter.class.clone(),
+        states: filter.states.clone(),
+        class: filter.class,
         error: filter.error.clone(),
         since: filter.since,
         until: filter.until,
@@ -123,13 +121,13 @@ fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
 }
 
 /// The filter of one lane of a job.
-fn kept(value: Value, company: CompanyId, integration: IntegrationId) -> Result<DeliveryFilter, Error> {
+fn kept(value: Value, lane: LaneId) -> Result<DeliveryFilter, Error> {
     let kept: Kept = serde_json::from_value(value).map_err(|_| Error::Corrupt("filter"))?;
     Ok(DeliveryFilter {
-        company: Some(company),
-        integration: Some(integration),
+        company: Some(lane.company),
+        integration: Some(lane.integration),
         lead: kept.lead.map(LeadId::from),
-        states: STATES.into_iter().filter(|state| kept.states.iter().any(|word| word == state)).collect(),
+        states: kept.states,
         class: kept.class,
         error: kept.error,
         since: kept.since,
@@ -143,15 +141,25 @@ fn kept(value: Value, company: CompanyId, integration: IntegrationId) -> Result<
     })
 }
 
-/// One lane of a job, as the step needs it.
-struct Part {
-    company: CompanyId,
-    integration: IntegrationId,
+/// One lane of a running job, as it was read.
+#[derive(Debug)]
+pub struct JobPart {
+    pub run: JobRun,
+    lane: LaneId,
     job: JobId,
     operator: String,
-    /// How far the lane was when the step was read.
+    work: PartWork,
+    /// How far the lane was.
     position: Option<Uuid>,
-    batch: usize,
+    /// The last that the job is about.
+    last: Uuid,
+}
+
+/// What is done in a lane of a job.
+#[derive(Debug)]
+enum PartWork {
+    Retry { filter: Box<DeliveryFilter>, re_render: bool },
+    Push(Choice),
 }
 
 /// What a step brings to the queue.
@@ -165,14 +173,14 @@ impl Command {
     pub async fn create_job(&mut self, work: Work<'_>, lanes: &[JobLane]) -> Result<JobId, Refusal> {
         let id = JobId::generate();
         let (kind, filter, re_render, leads) = match work {
-            Work::Retry { filter, re_render } => ("retry", keep(filter)?, re_render, None),
-            Work::Push { choice, leads } => ("push", Value::from(choice.as_str()), false, Some(leads)),
+            Work::Retry { filter, re_render } => (JobKind::Retry, keep(filter)?, re_render, None),
+            Work::Push { choice, leads } => (JobKind::Push, Value::from(choice.as_str()), false, Some(leads)),
         };
         let (mut company, mut integration) = (Vec::new(), Vec::new());
         let (mut total, mut last) = (Vec::new(), Vec::new());
         for lane in lanes {
-            company.push(lane.company.0);
-            integration.push(lane.integration.uuid());
+            company.push(lane.id.company.0);
+            integration.push(lane.id.integration.uuid());
             total.push(lane.total);
             last.push(lane.last);
         }
@@ -188,12 +196,12 @@ impl Command {
             &integration,
             &total,
             &last,
-            kind,
+            kind.as_str(),
             leads,
         )
         .execute(&mut *self.tx)
         .await?;
-        if kind == "retry" {
+        if kind == JobKind::Retry {
             // Locked in one order, as everybody does.
             let mut lanes: Vec<(i64, Uuid)> = company.into_iter().zip(integration).collect();
             lanes.sort_unstable();
@@ -245,62 +253,80 @@ impl Store {
     pub async fn job_lanes(&self, filter: &DeliveryFilter) -> Result<Vec<JobLane>, Error> {
         let mut lanes: Vec<JobLane> = Vec::new();
         for (company, integration, total, last) in self.count_by_lane(filter).await? {
-            lanes.push(JobLane { company: CompanyId(company), integration: integration.into(), total, last });
+            lanes.push(JobLane { id: LaneId::new(CompanyId(company), integration), total, last });
         }
         Ok(lanes)
     }
 
-    /// Brings back the next deliveries of one lane of a job, if it has room for them.
-    pub async fn continue_job(
-        &self,
-        company: CompanyId,
-        integration: IntegrationId,
-        job: JobId,
-    ) -> Result<(), Error> {
-        let pace = self.pace(company, integration).await?;
-        let batch = batch(pace.policy, pace.recent_seconds);
-        let Some(row) = sqlx::query!(
+    /// How one lane of a job stands; none if it is not running there.
+    pub async fn job_part(&self, lane: LaneId, job: JobId, batch: usize) -> Result<Option<JobPart>, Error> {
+        let row = sqlx::query!(
             r#"SELECT j.kind, j.operator, j.filter, j.position, j.last_id, j.re_render, i.enabled,
                    (SELECT count(*) FROM (SELECT FROM due q
                        WHERE q.integration_id = j.integration_id AND q.kind = 1 AND q.due_at <= now()
                        LIMIT $4) q) AS "waiting!"
                FROM job j JOIN integration i ON i.company_id = j.company_id AND i.id = j.integration_id
                WHERE j.company_id = $1 AND j.id = $2 AND j.integration_id = $3 AND j.state = 'running'"#,
-            company.0,
+            lane.company.0,
             job.uuid(),
-            integration.uuid(),
+            lane.integration.uuid(),
             batch as i64,
         )
         .fetch_optional(&self.pool)
-        .await?
-        else {
-            return Ok(());
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let work = match known("job", &row.kind, JobKind::parse)? {
+            JobKind::Retry => {
+                let filter = DeliveryFilter { untouched_by: Some(job), ..kept(row.filter, lane)? };
+                PartWork::Retry { filter: Box::new(filter), re_render: row.re_render }
+            }
+            JobKind::Push => {
+                let choice = row.filter.as_str().unwrap_or_default();
+                PartWork::Push(known("choice of leads", choice, Choice::parse)?)
+            }
+            // It was done when it was written down.
+            JobKind::Skip => return Err(Error::Corrupt("job")),
         };
-        if !row.enabled || row.waiting * 2 >= batch as i64 {
-            return Ok(());
+        let waiting = usize::try_from(row.waiting).unwrap_or_default();
+        Ok(Some(JobPart {
+            run: JobRun { is_enabled: row.enabled, waiting, batch },
+            lane,
+            job,
+            operator: row.operator,
+            work,
+            position: row.position,
+            last: row.last_id,
+        }))
+    }
+
+    /// Brings back the next deliveries of one lane of a job.
+    pub async fn carry_job_on(&self, part: &JobPart) -> Result<(), Error> {
+        let JobPart { lane, job, run, position, last, .. } = *part;
+        match &part.work {
+            PartWork::Push(choice) => {
+                let LaneId { company, integration } = lane;
+                let leads =
+                    self.leads_to_push(company, integration, *choice, job, position, last, run.batch).await?;
+                self.step(part, Step::Push(leads)).await
+            }
+            PartWork::Retry { filter, re_render } => {
+                // What replaces a delivery stands just behind it, where the next step begins.
+                let after = position.map(DeliveryId::from);
+                let mut targets =
+                    self.targets_page(filter, Order::OldestFirst, after, run.batch as i64).await?;
+                let is_last = run.is_last(targets.len(), targets.iter().any(|target| target.id > last));
+                targets.retain(|target| target.id <= last);
+                // What waits was asked for because it waits: the breaker does not hold it.
+                let options =
+                    RetryOptions { is_bulk: !filter.waiting, job: Some(job), re_render: *re_render };
+                self.step(part, Step::Retry { targets, options, is_last }).await
+            }
         }
-        let part = Part { company, integration, job, operator: row.operator, position: row.position, batch };
-        if row.kind == "push" {
-            let choice = row.filter.as_str().and_then(Choice::parse).ok_or(Error::Corrupt("job"))?;
-            let leads = self
-                .leads_to_push(company, integration, choice, job, row.position, row.last_id, batch)
-                .await?;
-            return self.step(&part, Step::Push(leads)).await;
-        }
-        // What replaces a delivery stands just behind it, where the next step begins.
-        let filter = DeliveryFilter { untouched_by: Some(job), ..kept(row.filter, company, integration)? };
-        let after = row.position.map(DeliveryId::from);
-        let mut targets = self.targets_page(&filter, Order::OldestFirst, after, batch as i64).await?;
-        let is_last = targets.len() < batch || targets.iter().any(|target| target.id > row.last_id);
-        targets.retain(|target| target.id <= row.last_id);
-        // What waits was asked for because it waits: the breaker does not hold it.
-        let options = RetryOptions { is_bulk: !filter.waiting, job: Some(job), re_render: row.re_render };
-        self.step(&part, Step::Retry { targets, options, is_last }).await
     }
 
     /// Carries out a step of one lane of a job and notes it, as one transaction.
-    async fn step(&self, part: &Part, step: Step) -> Result<(), Error> {
-        let Part { company, integration, job, .. } = *part;
+    async fn step(&self, part: &JobPart, step: Step) -> Result<(), Error> {
+        let JobPart { lane: LaneId { company, integration }, job, run, .. } = *part;
         let call = Call {
             operator: part.operator.clone(),
             method: "Job",
@@ -334,7 +360,7 @@ impl Store {
                     leads.len(),
                     pushed.iter().filter(|it| it.is_queued()).count(),
                     leads.last().copied(),
-                    leads.len() < part.batch,
+                    run.is_last(leads.len(), false),
                 )
             }
         };
@@ -389,34 +415,32 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let Some(first) = lanes.first() else { return Ok(None) };
-        let states = sqlx::query!(
+        let counts = sqlx::query!(
             r#"SELECT state, count(*) AS "count!", max(finished_at) AS "finished_at: Timestamp"
                FROM delivery WHERE job_id = $1 GROUP BY state"#,
             id.uuid()
         )
         .fetch_all(&self.pool)
         .await?;
-        let count = |state: &str| -> i64 {
-            states.iter().filter(|row| row.state == state).map(|row| row.count).sum()
+        let count = |state: State| -> i64 {
+            counts.iter().filter(|row| row.state == state.as_str()).map(|row| row.count).sum()
         };
-        let pending = count("pending");
+        let pending = count(State::Pending);
         // What it brought to an end, whoever has moved that on since.
-        let delivered = count("delivered") + lanes.iter().map(|lane| lane.delivered).sum::<i64>();
-        let dead = count("dead") + lanes.iter().map(|lane| lane.dead).sum::<i64>();
+        let delivered = count(State::Delivered) + lanes.iter().map(|lane| lane.delivered).sum::<i64>();
+        let dead = count(State::Dead) + lanes.iter().map(|lane| lane.dead).sum::<i64>();
         let released: i64 = lanes.iter().map(|lane| lane.released).sum();
-        let ended = lanes.iter().map(|lane| lane.finished_at).chain(states.iter().map(|row| row.finished_at));
-        let is = |state: &str| lanes.iter().any(|lane| lane.state == state);
+        let ended = lanes.iter().map(|lane| lane.finished_at).chain(counts.iter().map(|row| row.finished_at));
+        let states = lanes.iter().map(|lane| known("job state", &lane.state, JobState::parse));
+        let states = states.collect::<Result<Vec<_>, _>>()?;
+        let is_running = states.contains(&JobState::Running);
         Ok(Some(JobView {
             id,
-            kind: first.kind.clone(),
+            kind: known("job", &first.kind, JobKind::parse)?,
             leads: first.leads,
             operator: first.operator.clone(),
             re_render: first.re_render,
-            state: match (is("running"), is("cancelled")) {
-                (false, true) => "cancelled",
-                (false, false) if pending == 0 => "done",
-                _ => "running",
-            },
+            state: JobState::of_lanes(&states, pending.unsigned_abs()),
             total: lanes.iter().map(|lane| lane.total).sum(),
             released,
             left_alone: lanes.iter().map(|lane| lane.left_alone).sum(),
@@ -425,13 +449,13 @@ impl Store {
             dead,
             other: (released - pending - delivered - dead).max(0),
             created_at: first.created_at.to_jiff(),
-            finished_at: match (is("running"), pending) {
+            finished_at: match (is_running, pending) {
                 (false, 0) => ended.flatten().map(Timestamp::to_jiff).max(),
                 _ => None,
             },
             lanes: lanes
                 .iter()
-                .map(|lane| (CompanyId(lane.company_id), IntegrationId::from(lane.integration_id)))
+                .map(|lane| LaneId::new(CompanyId(lane.company_id), lane.integration_id))
                 .collect(),
         }))
     }
@@ -440,20 +464,21 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::IntegrationId;
 
     #[test]
     fn a_filter_is_kept_whole() {
         let filter = DeliveryFilter {
             lead: Some(LeadId::generate()),
-            states: vec!["delivered", "dead"],
-            class: Some("transient".to_owned()),
+            states: vec![State::Delivered, State::Dead],
+            class: Some(FailureClass::Transient),
             error: Some("out of order".to_owned()),
             since: Some(jiff::Timestamp::UNIX_EPOCH),
             ..DeliveryFilter::default()
         };
-        let (company, integration) = (CompanyId(7), IntegrationId::generate());
-        let back = kept(keep(&filter).unwrap(), company, integration).unwrap();
-        assert_eq!((back.company, back.integration), (Some(company), Some(integration)));
+        let lane = LaneId::new(CompanyId(7), IntegrationId::generate());
+        let back = kept(keep(&filter).unwrap(), lane).unwrap();
+        assert_eq!((back.company, back.integration), (Some(lane.company), Some(lane.integration)));
         assert_eq!((back.lead, &back.states, back.class), (filter.lead, &filter.states, filter.class));
         assert_eq!((back.error, back.since, back.until), (filter.error, filter.since, None));
     }

@@ -10,6 +10,7 @@ use crate::{
         Error, LOCK_GAP, LOCK_PATIENCE, Store,
         lead::intake::{AcceptedDelivery, NewEvent},
         queue::successors::write_update,
+        state,
     },
 };
 
@@ -111,11 +112,13 @@ pub(super) async fn accepted(
     )
     .fetch_all(&mut **tx)
     .await?;
-    let deliveries = rows.into_iter().map(|row| AcceptedDelivery {
-        integration: row.integration_id.into(),
-        id: row.id.into(),
-        state: row.state,
-        reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
+    let deliveries = rows.into_iter().map(|row| {
+        Ok(AcceptedDelivery {
+            integration: row.integration_id.into(),
+            id: row.id.into(),
+            state: state(&row.state)?,
+            reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
+        })
     });
-    Ok(deliveries.collect())
+    deliveries.collect()
 }

@@ -8,7 +8,12 @@ use sqlx::{PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::time::error::Elapsed;
 
 use crate::{
-    domain::{delivery::LaneKind, integration::Policy},
+    domain::{
+        delivery::{LaneKind, State},
+        integration::Policy,
+        moment::Moment,
+        outcome::FailureClass,
+    },
     postgres::setup,
     secrets::{Place, SealError, Sealer},
 };
@@ -250,13 +255,22 @@ fn known<T>(what: &'static str, word: &str, parse: impl FnOnce(&str) -> Option<T
     parse(word).ok_or_else(|| Error::UnknownWord { what, word: word.to_owned() })
 }
 
+/// The state of a delivery's row.
+fn state(word: &str) -> Result<State, Error> {
+    known("delivery state", word, State::parse)
+}
+
+/// The failure class of a row.
+fn class(word: Option<&str>) -> Result<Option<FailureClass>, Error> {
+    word.map(|word| known("failure class", word, FailureClass::parse)).transpose()
+}
+
 /// The kind of a due row.
 fn lane_kind(number: i16) -> Result<LaneKind, Error> {
     LaneKind::of(number).ok_or_else(|| Error::UnknownWord { what: "lane kind", word: number.to_string() })
 }
 
-/// A time as the queue counts it: microseconds since 1970, the database's own resolution.
-#[must_use]
-pub fn micros(time: jiff::Timestamp) -> i64 {
-    time.as_microsecond()
+/// A time of a row.
+fn moment(at: jiff_sqlx::Timestamp) -> Moment {
+    at.to_jiff().into()
 }

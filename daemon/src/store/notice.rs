@@ -8,9 +8,10 @@ use uuid::Uuid;
 use crate::{
     domain::{
         ids::{CompanyId, IntegrationId, NoticeId},
+        lane::LaneId,
         notice::{self, Notice, Subject, SubjectIntegration},
     },
-    store::{Error, Store, queue::finish::storable},
+    store::{Error, Store, known, queue::finish::storable},
 };
 
 /// The subject of what is about a company itself.
@@ -19,9 +20,8 @@ const COMPANY: Uuid = Uuid::nil();
 /// A notice that this daemon pushes.
 #[derive(Clone, Debug)]
 pub struct TakenNotice {
-    pub company: CompanyId,
     pub id: NoticeId,
-    pub integration: IntegrationId,
+    pub lane: LaneId,
     pub kind: Notice,
     pub body: Vec<u8>,
     /// Finished attempts so far.
@@ -135,28 +135,28 @@ impl Store {
                    SELECT n.company_id, n.id FROM notice n
                    JOIN integration i ON i.company_id = n.company_id AND i.id = n.integration_id
                    JOIN company c ON c.id = n.company_id AND lane_is_open(i, c)
-                   WHERE n.state = 'pending' AND n.due_at <= now()
+                   WHERE n.state = 'pending' AND n.due_at <= now() AND n.kind = ANY($4)
                        AND n.integration_id <> ALL($3)
                        AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = n.daemon_id AND d.id <> $1)
                        AND NOT EXISTS (SELECT FROM notice e
                            WHERE e.integration_id = n.integration_id AND e.company_id = n.company_id
-                               AND e.state = 'pending' AND e.due_at <= now() AND (e.due_at, e.id) < (n.due_at, n.id))
+                               AND e.state = 'pending' AND e.kind = ANY($4) AND e.due_at <= now() AND (e.due_at, e.id) < (n.due_at, n.id))
                    ORDER BY n.due_at LIMIT $2 FOR UPDATE OF n SKIP LOCKED)
                RETURNING company_id, id, integration_id, kind, body, attempts,
                    extract(epoch FROM now() - created_at)::float8 AS "age!""#,
             daemon,
             room as i64,
             &busy,
+            &Notice::ALL.map(Notice::as_str) as &[&str],
         )
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
             .map(|row| {
                 Ok(TakenNotice {
-                    company: CompanyId(row.company_id),
                     id: row.id.into(),
-                    integration: row.integration_id.into(),
-                    kind: Notice::parse(&row.kind).ok_or(Error::Corrupt("notice"))?,
+                    lane: LaneId::new(CompanyId(row.company_id), row.integration_id),
+                    kind: known("notice", &row.kind, Notice::parse)?,
                     body: row.body,
                     attempts: row.attempts,
                     age: Duration::try_from_secs_f64(row.age).unwrap_or_default(),
@@ -184,7 +184,7 @@ impl Store {
                  due_at = now() + coalesce($6::float8, 0) * interval '1 second',
                  finished_at = CASE WHEN $4 <> 'pending' THEN now() END
              WHERE company_id = $1 AND id = $2 AND daemon_id = $3",
-            notice.company.0,
+            notice.lane.company.0,
             notice.id.uuid(),
             daemon,
             state,

@@ -4,10 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use leadlined::{
     domain::{
-        delivery::{LaneKind, Reason, Transition},
-        fanout::{Arrival, Fate, NewDelivery},
+        delivery::{LaneKind, Reason, State, Transition},
+        fanout::{Arrival, Fate, NewDelivery, Routing},
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
         integration::EventKind,
+        lane::LaneId,
+        moment::Moment,
         outcome::{Failure, FailureClass},
         plan::Plan,
     },
@@ -116,7 +118,7 @@ impl Bench {
             mapping: &config,
             events: &events,
             payload: "v1",
-            routing: "all",
+            routing: Routing::All,
             needs_consent: false,
             notices: false,
             secret: None,
@@ -200,8 +202,13 @@ impl Bench {
         event.deliveries[0].id
     }
 
+    /// The lane of the first integration.
+    pub(crate) fn lane(&self) -> LaneId {
+        LaneId::new(self.company, self.crm)
+    }
+
     pub(crate) fn ask(&self, kind: LaneKind, room: i32) -> Ask {
-        Ask { company: self.company, integration: self.crm, kind, room, watermark: 0 }
+        Ask { lane: self.lane(), kind, room, watermark: Moment::EPOCH }
     }
 
     /// Claims what is due at the first integration.
@@ -245,7 +252,7 @@ impl Bench {
         self.stands(id).await.0
     }
 
-    pub(crate) async fn targets(&self, state: &'static str) -> Vec<Target> {
+    pub(crate) async fn targets(&self, state: State) -> Vec<Target> {
         let filter =
             DeliveryFilter { company: Some(self.company), states: vec![state], ..DeliveryFilter::default() };
         self.store.targets(&filter).await.unwrap()
@@ -286,8 +293,7 @@ pub(crate) fn ended(item: &Claimed, how: &Transition) -> Finished {
         delivery: item.delivery,
         attempt: AttemptRecord {
             id: item.attempt,
-            company: item.company,
-            integration: item.integration,
+            lane: item.lane,
             lead: Some(pending.lead),
             event: pending.event,
             number: pending.attempts + 1,

@@ -65,10 +65,10 @@ async fn ask(
     kind: ProbeKind,
     candidate: impl FnOnce(&dyn Connector) -> Result<Option<Value>, Refusal> + Send,
 ) -> Asked {
-    let (company, id, connector) = command.probed(reference).await?;
+    let (lane, connector) = command.probed(reference).await?;
     let candidate = candidate(check::connector(&connector)?)?;
-    let attempt = command.request_probe(company, id, kind, candidate.as_ref()).await?;
+    let attempt = command.request_probe(lane, kind, candidate.as_ref()).await?;
     let after = json!({ "probe": kind.as_str(), "attempt": attempt.to_string() });
-    command.audit(company, &format!("integration {id}"), None, Some(after)).await?;
+    command.audit(lane.company, &format!("integration {}", lane.integration), None, Some(after)).await?;
     Ok((command, v1::TestIntegrationResponse { attempt_id: attempt.to_string() }))
 }

@@ -58,7 +58,7 @@ pub(super) async fn rotate(
     };
     command.audit(company, &format!("integration {id}"), Some(before), Some(after)).await?;
     let answer = v1::RotateSecretResponse {
-        integration: Some(command.integration_view(company, id).await?.into()),
+        integration: Some(command.integration_view(integration.lane()).await?.into()),
         signing_secret: if brought { String::new() } else { new.expose_secret().to_owned() },
         secret_already_shown: false,
     };
@@ -144,10 +144,10 @@ impl Control {
     /// Releases what a rotation holds but for the last batch. Nothing is pushed before the rotation ends, so whatever
     /// breaks off in between can be asked for again.
     async fn release_for_rotation(&self, call: &Call, reference: &str) -> Result<(), Refusal> {
-        let (company, id) = self.store.find_integration(None, reference).await?;
+        let lane = self.store.find_integration(None, reference).await?;
         loop {
             let mut command = self.store.batch(call).await?;
-            if command.release_held_for(company, id, &Reason::Rotation).await? < BATCH {
+            if command.release_held_for(lane.company, lane.integration, &Reason::Rotation).await? < BATCH {
                 // Dropping this one leaves them to the last transaction.
                 return Ok(());
             }
@@ -170,7 +170,7 @@ async fn finish(
 ) -> Result<(Box<Command>, v1::Integration), Refusal> {
     let (company, id) = (integration.company.id, integration.id);
     command.audit(company, &format!("integration {id}"), Some(before), Some(after)).await?;
-    let view = command.integration_view(company, id).await?;
+    let view = command.integration_view(integration.lane()).await?;
     Ok((command, view.into()))
 }
 

@@ -28,13 +28,13 @@ fn line(uuid: &str, guests: usize) -> String {
     format!("{lead}\n")
 }
 
+fn posted(body: Body) -> Request<Body> {
+    let request = Request::post("/v1/leads/batch").header("authorization", format!("Bearer {}", key('a')));
+    request.header("content-type", "application/x-ndjson").body(body).unwrap()
+}
+
 async fn post(intake: &TestIntake, body: Body) -> (StatusCode, BodyDataStream) {
-    let request = Request::post("/v1/leads/batch")
-        .header("authorization", format!("Bearer {}", key('a')))
-        .header("content-type", "application/x-ndjson")
-        .body(body)
-        .unwrap();
-    let response = intake.router.clone().oneshot(request).await.unwrap();
+    let response = intake.router.clone().oneshot(posted(body)).await.unwrap();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
     (response.status(), response.into_body().into_data_stream())
 }
@@ -201,4 +201,45 @@ async fn a_key_that_is_revoked_meanwhile_opens_nothing_more() {
     more.send(lines[1].clone()).unwrap();
     assert_eq!(answer().await["status"], 401);
     assert_eq!(intake.store.with(|state| state.leads.len()), 1);
+}
+
+#[tokio::test]
+async fn who_prefers_little_is_answered_without_deliveries() {
+    let intake = intake();
+    for (prefer, is_short) in
+        [("return=minimal", true), ("respond-async, Return=Minimal", true), ("return=representation", false)]
+    {
+        let mut request = posted(Body::from(line(&LeadId::generate().to_string(), 80)));
+        request.headers_mut().insert("prefer", prefer.parse().unwrap());
+        let response = intake.router.clone().oneshot(request).await.unwrap();
+        let text = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let told: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!((&told["status"], told["lead"].is_string()), (&json!("accepted"), true), "{told}");
+        assert_eq!(told.get("deliveries").is_none(), is_short, "{prefer}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_has_sixteen_batches_under_way_and_the_next_is_sent_away_until_one_ends() {
+    let intake = intake();
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        let first = line(&LeadId::generate().to_string(), 80);
+        let body = stream::iter([Ok::<_, Infallible>(first)]).chain(stream::pending());
+        let (status, mut chunks) = post(&intake, Body::from_stream(body)).await;
+        assert_eq!(status, StatusCode::OK);
+        chunks.next().await.unwrap().unwrap();
+        open.push(chunks);
+    }
+    let next = async || {
+        let request = posted(Body::from(line(&LeadId::generate().to_string(), 80)));
+        intake.router.clone().oneshot(request).await.unwrap()
+    };
+    let refused = next().await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+    drop(open.pop());
+    while next().await.status() == StatusCode::SERVICE_UNAVAILABLE {
+        tokio::task::yield_now().await;
+    }
 }

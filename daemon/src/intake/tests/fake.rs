@@ -186,7 +186,7 @@ fn committed(event: &NewEvent) -> Vec<AcceptedDelivery> {
     let shown = |one: &NewDelivery| AcceptedDelivery {
         integration: one.integration,
         id: one.id,
-        state: one.fate.state().into(),
+        state: one.fate.state(),
         reason: one.fate.reason().map(Reason::text),
     };
     event.deliveries.iter().map(shown).collect()

@@ -6,14 +6,18 @@ use bytes::Bytes;
 use jiff_sqlx::{Timestamp, ToSqlx};
 use serde_json::Value;
 use sqlx::{Postgres, QueryBuilder};
-use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+    domain::{
+        delivery::Trigger,
+        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+        outcome::FailureClass,
+    },
     store::{
-        Error, Store,
+        Error, Store, class,
         delivery::calls::{self, CallRecord},
+        known,
     },
 };
 
@@ -35,7 +39,7 @@ pub struct AttemptView {
     pub lead_email: String,
     pub event: String,
     pub number: i32,
-    pub trigger: String,
+    pub trigger: Trigger,
     pub operator: Option<String>,
     pub started_at: jiff::Timestamp,
     /// None while it runs.
@@ -46,7 +50,7 @@ pub struct AttemptView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     pub delivered: bool,
-    pub class: Option<String>,
+    pub class: Option<FailureClass>,
     pub error: Option<String>,
     pub status_code: Option<i16>,
     pub duration_ms: i32,
@@ -101,16 +105,19 @@ pub(in crate::store) struct Row {
     duration_ms: Option<i32>,
 }
 
-impl From<Row> for AttemptView {
-    fn from(row: Row) -> Self {
+impl TryFrom<Row> for AttemptView {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let class = class(row.class.as_deref())?;
         let finished = row.delivered.map(|delivered| Finished {
             delivered,
-            class: row.class,
+            class,
             error: row.error,
             status_code: row.status_code,
             duration_ms: row.duration_ms.unwrap_or_default(),
         });
-        Self {
+        Ok(Self {
             id: row.id.into(),
             company: CompanyId(row.company_id),
             company_name: row.company_name,
@@ -123,11 +130,11 @@ impl From<Row> for AttemptView {
             lead_email: row.lead_email.unwrap_or_default(),
             event: row.event,
             number: row.number,
-            trigger: row.trigger,
+            trigger: known("trigger", &row.trigger, Trigger::parse)?,
             operator: row.operator,
             started_at: row.started_at.to_jiff(),
             finished,
-        }
+        })
     }
 }
 
@@ -151,8 +158,7 @@ fn finished() -> QueryBuilder<Postgres> {
 /// The span in which an attempt of this id must have started: an id is made with the claim, by the daemon's clock.
 fn span(id: AttemptId) -> (Timestamp, Timestamp) {
     let day = jiff::SignedDuration::from_hours(24);
-    let millis = i64::try_from(Ulid::from(id.uuid()).timestamp_ms()).unwrap_or(i64::MAX);
-    let made = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    let made = jiff::Timestamp::from(id.made_at());
     let from = made.checked_sub(day).unwrap_or(jiff::Timestamp::MIN);
     let to = made.checked_add(day).unwrap_or(jiff::Timestamp::MAX);
     (from.to_sqlx(), to.to_sqlx())
@@ -188,7 +194,8 @@ impl Store {
         sql.push(" ORDER BY a.id DESC LIMIT ").push_bind(limit);
         let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
         let running = running.into_iter().filter(|attempt| after.is_none_or(|after| attempt.id < after));
-        Ok(merged(running.collect(), rows.into_iter().map(AttemptView::from).collect(), limit))
+        let finished = rows.into_iter().map(AttemptView::try_from).collect::<Result<_, _>>()?;
+        Ok(merged(running.collect(), finished, limit))
     }
 
     /// The finished ones among these attempts of an integration.
@@ -207,7 +214,7 @@ impl Store {
             sql.push(" AND a.started_at >= ").push_bind(span(*oldest).0);
         }
         let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(AttemptView::from).collect())
+        rows.into_iter().map(AttemptView::try_from).collect()
     }
 
     /// An attempt with what was sent and what came back, as far as it has come, or none.
@@ -347,7 +354,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(AttemptView::from).collect())
+        rows.into_iter().map(AttemptView::try_from).collect()
     }
 }
 
@@ -407,7 +414,7 @@ mod tests {
             lead_email: String::new(),
             event: "webhook.test".into(),
             number: 1,
-            trigger: "test".into(),
+            trigger: Trigger::Test,
             operator: None,
             started_at: jiff::Timestamp::UNIX_EPOCH,
             finished: finished.then_some(Finished {

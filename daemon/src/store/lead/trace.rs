@@ -1,10 +1,9 @@
 //! One lead's whole story, in the order of time.
 
 use jiff::Timestamp;
-use ulid::Ulid;
 
 use crate::{
-    domain::ids::{AttemptId, DeliveryId, IntegrationId},
+    domain::ids::{AttemptId, DeliveryId, EventId, IntegrationId},
     store::{
         Store,
         company::find_optional_company,
@@ -71,9 +70,7 @@ impl Store {
         let LeadStatus { lead, deliveries, .. } = self.lead_view(Some(&company.0.to_string()), uuid).await?;
         let mut steps = vec![TraceStep::new(lead.received_at, "received")];
         for event in events.into_iter().filter(|event| event.kind != "lead.created") {
-            let at = Ulid::from(event.id).timestamp_ms();
-            let at = Timestamp::from_millisecond(i64::try_from(at).unwrap_or(i64::MAX));
-            let step = TraceStep::new(at.unwrap_or(Timestamp::MAX), "event");
+            let step = TraceStep::new(EventId::from(event.id).made_at().into(), "event");
             steps.push(TraceStep { event: Some(event.kind), ..step });
         }
         steps.extend(deliveries.iter().rev().flat_map(steps_of));
@@ -117,7 +114,7 @@ impl Store {
 /// How a delivery came to be, and how it ended if it has.
 fn steps_of(delivery: &DeliveryView) -> Vec<TraceStep> {
     let begun = TraceStep::of(delivery.created_at, "delivery", delivery);
-    let state = Some(delivery.state.clone());
+    let state = Some(delivery.state.to_string());
     match delivery.finished_at {
         Some(at) => {
             let ended = TraceStep::of(at, "final", delivery);

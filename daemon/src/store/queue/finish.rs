@@ -9,12 +9,14 @@ use uuid::Uuid;
 use crate::{
     domain::{
         delivery::{Transition, Trigger},
-        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+        ids::{AttemptId, CompanyId, DeliveryId, LeadId},
         integration::EventKind,
+        lane::LaneId,
+        moment::Moment,
         outcome::Failure,
     },
     store::{
-        Change, DueHint, Error, Store, delivery::calls::CallRecord, heard, lane_kind, micros,
+        Change, DueHint, Error, Store, delivery::calls::CallRecord, heard, lane_kind, moment,
         queue::undelivered,
     },
 };
@@ -30,16 +32,14 @@ pub const ERROR_MAX: usize = 500;
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
     pub id: AttemptId,
-    pub company: CompanyId,
-    pub integration: IntegrationId,
+    pub lane: LaneId,
     /// None for a test.
     pub lead: Option<LeadId>,
     pub event: EventKind,
     pub number: i32,
     pub trigger: Trigger,
     pub operator: Option<String>,
-    /// In microseconds by the database's clock.
-    pub started_at: i64,
+    pub started_at: Moment,
     pub duration_ms: i32,
     /// None if it delivered.
     pub failure: Option<Failure>,
@@ -98,10 +98,10 @@ pub struct Flushed {
     pub recorded: usize,
     /// What became due.
     pub hints: Vec<DueHint>,
-    /// Lanes whose target asked for a pause, and until when, in microseconds: no claim gives any of them before.
-    pub pauses: Vec<(CompanyId, IntegrationId, i64)>,
+    /// Lanes whose target asked for a pause, and until when: no claim gives any of them before.
+    pub pauses: Vec<(LaneId, Moment)>,
     /// The breakers of the lanes, with the time until which each is open; none if it is closed.
-    pub breakers: Vec<(CompanyId, IntegrationId, Option<i64>)>,
+    pub breakers: Vec<(LaneId, Option<Moment>)>,
     /// Attempts that are not written, because somebody has locked their delivery or another of the lane: they, and the
     /// claims that hold them, are as they were.
     pub left: Vec<AttemptId>,
@@ -140,18 +140,18 @@ impl Store {
                 flushed.recorded = row.kind.map_or(0, |count| usize::from(count.unsigned_abs()));
             }
             let (Some(company), Some(integration)) = (row.company_id, row.integration_id) else { continue };
-            let (company, integration) = (CompanyId(company), IntegrationId::from(integration));
-            let at = row.at.map(|at| micros(at.to_jiff()));
+            let lane = LaneId::new(CompanyId(company), integration);
+            let at = row.at.map(moment);
             match (&*row.what, row.id, row.kind, at) {
-                ("pause", .., Some(until)) => flushed.pauses.push((company, integration, until)),
-                ("breaker", .., until) => flushed.breakers.push((company, integration, until)),
+                ("pause", .., Some(until)) => flushed.pauses.push((lane, until)),
+                ("breaker", .., until) => flushed.breakers.push((lane, until)),
                 ("due", _, Some(kind), Some(due_at)) => {
-                    flushed.hints.push(DueHint { company, integration, kind: lane_kind(kind)?, due_at });
+                    flushed.hints.push(DueHint { lane, kind: lane_kind(kind)?, due_at });
                 }
                 ("left", Some(attempt), ..) => flushed.left.push(attempt.into()),
                 ("arrived", Some(delivery), ..) => {
-                    let (integrations, deliveries) = arrived.entry(company).or_default();
-                    integrations.push(integration.uuid());
+                    let (integrations, deliveries) = arrived.entry(lane.company).or_default();
+                    integrations.push(integration);
                     deliveries.push(delivery);
                 }
                 _ => return Err(Error::Corrupt("finish")),
@@ -163,8 +163,8 @@ impl Store {
         }
         self.hub.due(flushed.hints.clone());
         for (company, integration) in h.company.iter().zip(&h.integration) {
-            let (company, integration) = (CompanyId(*company), (*integration).into());
-            self.hub.changed(Change { company, integration, config: false });
+            let lane = LaneId::new(CompanyId(*company), *integration);
+            self.hub.changed(Change { lane, config: false });
         }
         Ok(flushed)
     }

@@ -11,13 +11,15 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::Reason,
-        ids::{CompanyId, DeliveryId, EventId, IntegrationId},
+        delivery::{Reason, State},
+        ids::{CompanyId, DeliveryId, EventId},
+        lane::LaneId,
     },
     store::{
         Error,
         operator::command::{Command, Refusal},
         queue::undelivered,
+        state,
     },
 };
 
@@ -33,7 +35,7 @@ pub struct Moved {
 struct Locked {
     id: Uuid,
     integration_id: Uuid,
-    state: String,
+    state: State,
     successor_id: Option<Uuid>,
 }
 
@@ -45,8 +47,8 @@ pub(super) struct Line {
 
 impl Line {
     /// Those meant that are in one of these states.
-    fn meant(&self, states: &[&str]) -> Vec<&Locked> {
-        let is_meant = |row: &&Locked| self.meant.contains(&row.id) && states.contains(&&*row.state);
+    fn meant(&self, states: &[State]) -> Vec<&Locked> {
+        let is_meant = |row: &&Locked| self.meant.contains(&row.id) && states.contains(&row.state);
         self.rows.iter().filter(is_meant).collect()
     }
 
@@ -89,7 +91,7 @@ impl Command {
         reason: &Reason,
     ) -> Result<Moved, Refusal> {
         let line = self.lock_line(company, meant).await?;
-        let held = ids(&line.meant(&["pending"]));
+        let held = ids(&line.meant(&[State::Pending]));
         self.remove_due(&line.lanes(), &held).await?;
         let running = in_flight(&mut self.tx, &held).await?;
         sqlx::query!(
@@ -112,7 +114,7 @@ impl Command {
     /// the queue, whoever brings it there must not miss that it is pending.
     pub async fn release(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Moved, Refusal> {
         let line = self.lock_line(company, meant).await?;
-        let mut released = ids(&line.meant(&["held"]));
+        let mut released = ids(&line.meant(&[State::Held]));
         let running = in_flight(&mut self.tx, &released).await?;
         released.retain(|id| !running.contains(id));
         sqlx::query!(
@@ -138,17 +140,17 @@ impl Command {
         reason: &Reason,
     ) -> Result<Moved, Refusal> {
         let line = self.lock_line(company, meant).await?;
-        let open = ids(&line.meant(&["pending", "held"]));
+        let open = ids(&line.meant(&[State::Pending, State::Held]));
         self.remove_due(&line.lanes(), &open).await?;
         let running = in_flight(&mut self.tx, &open).await?;
-        let skipped: Vec<&Locked> = line
-            .meant(&["pending", "held", "dead"])
-            .into_iter()
-            .filter(|row| !running.contains(&row.id))
-            .collect();
+        let skipped: Vec<&Locked> =
+            line.meant(&State::UNDELIVERED).into_iter().filter(|row| !running.contains(&row.id)).collect();
         // A dead one has handed on its successor already.
-        let successors: Vec<Uuid> =
-            skipped.iter().filter(|row| row.state != "dead").filter_map(|row| row.successor_id).collect();
+        let successors: Vec<Uuid> = skipped
+            .iter()
+            .filter(|row| row.state != State::Dead)
+            .filter_map(|row| row.successor_id)
+            .collect();
         let skipped = ids(&skipped);
         sqlx::query!(
             // How one stood that an operator skips is kept, so that this can be undone.
@@ -191,8 +193,7 @@ impl Command {
         .await?;
         let (leads, lanes): (Vec<Uuid>, Vec<Uuid>) =
             places.into_iter().map(|row| (row.lead_id, row.integration_id)).unzip();
-        let rows = sqlx::query_as!(
-            Locked,
+        let rows = sqlx::query!(
             "SELECT id, integration_id, state, successor_id FROM delivery
              WHERE company_id = $1 AND id IN (
                  SELECT unnest($2::uuid[])
@@ -207,6 +208,11 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
+        let rows = rows.into_iter().map(|row| {
+            let (id, integration_id, successor_id) = (row.id, row.integration_id, row.successor_id);
+            Ok(Locked { id, integration_id, state: state(&row.state)?, successor_id })
+        });
+        let rows = rows.collect::<Result<_, Error>>()?;
         Ok(Line { rows, meant: meant.iter().copied().collect() })
     }
 
@@ -287,7 +293,7 @@ impl Command {
 
     pub(super) fn touch_all(&mut self, company: CompanyId, lanes: &[Uuid]) {
         for lane in lanes {
-            self.touch(company, IntegrationId::from(*lane), false);
+            self.touch(LaneId::new(company, *lane), false);
         }
     }
 }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         delivery::Reason,
+        delivery::State,
         ids::{CompanyId, DeliveryId, JobId},
     },
     store::{
@@ -65,12 +66,12 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        let those = |state: &str| -> Vec<Uuid> {
-            back.iter().filter(|row| row.state == state).map(|row| row.id).collect()
+        let those = |state: State| -> Vec<Uuid> {
+            back.iter().filter(|row| row.state == state.as_str()).map(|row| row.id).collect()
         };
-        undelivered::add_held(&mut self.tx, company, &those("held")).await?;
-        undelivered::add_dead(&mut self.tx, company, &those("dead")).await?;
-        self.make_due(company, &those("pending")).await?;
+        undelivered::add_held(&mut self.tx, company, &those(State::Held)).await?;
+        undelivered::add_dead(&mut self.tx, company, &those(State::Dead)).await?;
+        self.make_due(company, &those(State::Pending)).await?;
         self.touch_all(company, &lanes);
         Ok(Moved { changed: back.len() as u64, running: 0 })
     }
