@@ -273,7 +273,7 @@ async fn leads_deliveries_and_attempts() {
     scene.wait_for(&second, "delivered").await;
     let leads = cli.json(&["lead", "list", "--company", "7"]).await;
     let lead = json!({"uuid": "id", "company_id": "integer", "company": "text", "name": "text", "email": "text",
-        "state": "text", "undelivered": "integer", "received_at": "time", "updated_at": null});
+        "phone": "text", "state": "text", "undelivered": "integer", "received_at": "time", "updated_at": null});
     assert_eq!(shape(&leads), json!([lead, lead]));
     assert_eq!(leads[1]["uuid"], UUID, "newest first");
 

@@ -256,7 +256,7 @@ mod tests {
         check(
             &Found::from(lead),
             json!({"uuid": "L", "company_id": 7, "company": "The Old Barn", "name": "Sarah", "email": "s@x.org",
-                "phone": null, "state": "unsynced", "received_at": null, "undelivered": 2}),
+                "phone": null, "state": "unsynced", "received_at": null, "updated_at": null, "undelivered": 2}),
         );
         let place = v1::FailureIntegration {
             id: "I".into(),
