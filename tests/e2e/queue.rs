@@ -24,12 +24,12 @@ use leadlined::{
     },
     postgres::setup,
     store::{
-        Hub, Store, SweepPolicy,
+        Store, SweepPolicy, WakeUps,
         delivery::read::{DeliveryFilter, Order},
         integration::NewIntegration,
-        job::Work,
+        job::JobWork,
         lead::{
-            Again,
+            Reaccepted,
             intake::{Flushed, NewEvent},
         },
         operator::command::{Call, Command, Refusal},
@@ -142,7 +142,7 @@ impl Scene {
             }
             Step::Update(n) if !self.leads.is_empty() => {
                 let event = self.event(self.leads[n % self.leads.len()], EventKind::Updated).await;
-                assert!(matches!(self.store.accept_again(&event).await.unwrap(), Again::Updated(_)));
+                assert!(matches!(self.store.accept_again(&event).await.unwrap(), Reaccepted::Updated(_)));
             }
             Step::Claim(room) => self.claim(room).await,
             Step::Finish(n, end, again) if !self.working.is_empty() => {
@@ -331,7 +331,7 @@ impl Scene {
         let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
         let views = self.store.delivery_views(&filter, Order::OldestFirst, None, None).await.unwrap();
         for view in views {
-            assert!(matches!(&*view.state, "delivered" | "dead" | "skipped"), "{view:?}");
+            assert!(matches!(view.state, State::Delivered | State::Dead | State::Skipped), "{view:?}");
         }
         self.stop().await;
         self.store.leave(self.daemon).await.unwrap();
@@ -357,8 +357,8 @@ async fn open() -> (Store, PgPool) {
     let options = database.options().clone().options([("synchronous_commit", "off")]);
     let pool = setup::connect(&options).await.unwrap();
     let sealer = setup::unseal(&pool, database.master_key()).await.unwrap();
-    let (hub, _) = Hub::new();
-    (Store::new(pool.clone(), sealer, Arc::new(hub)), pool)
+    let (wake_ups, _) = WakeUps::new();
+    (Store::new(pool.clone(), sealer, Arc::new(wake_ups)), pool)
 }
 
 /// So many cases share a database: a fuller one makes each look at it slower.

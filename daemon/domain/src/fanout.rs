@@ -2,7 +2,7 @@
 
 use super::{
     delivery::{Reason, State},
-    flow::{Decision, Flows, Verdicts},
+    flow::{Decision, FlowAnswers, Flows},
     ids::{DeliveryId, IntegrationId},
     integration::EventKind,
     json::Json,
@@ -136,19 +136,19 @@ pub fn fan_out_unasked(
 
 fn fan_out_by<'a>(
     integrations: &[IntakeIntegration],
-    ask: impl Fn() -> Verdicts<'a>,
+    ask: impl Fn() -> FlowAnswers<'a>,
     kind: EventKind,
     event: &Json,
     mut new_id: impl FnMut() -> DeliveryId,
 ) -> Vec<NewDelivery> {
-    let mut verdicts = None;
+    let mut answers = None;
     let mut decided = Vec::with_capacity(integrations.len());
     for integration in integrations {
         let Some(arrival) = arrival(integration, kind) else { continue };
         let decision = match integration.routing {
             Routing::All => Decision::Sends,
             // Asked once, and only if anybody wants to know.
-            Routing::Flows => verdicts.get_or_insert_with(&ask).about(integration.id),
+            Routing::Flows => answers.get_or_insert_with(&ask).about(integration.id),
         };
         let fate = match decision {
             Decision::Keeps(reason) => Fate::Skipped(reason),

@@ -82,9 +82,9 @@ impl Form {
                 return Posted::Bot;
             }
             match self.target(name) {
-                Target::Field(path) if !is_blank => event.set_at(path, typed(path, text)),
-                Target::Own if !is_blank => add_own(&mut event, name, text),
-                Target::Field(_) | Target::Own | Target::Nowhere => {}
+                FieldTarget::Field(path) if !is_blank => event.set_at(path, typed(path, text)),
+                FieldTarget::Own if !is_blank => add_own(&mut event, name, text),
+                FieldTarget::Field(_) | FieldTarget::Own | FieldTarget::Nowhere => {}
             }
         }
         for (path, value) in &self.constants {
@@ -113,7 +113,7 @@ impl Form {
     #[must_use]
     pub fn by_field(&self, problem: &Problem, fields: &[(Cow<'_, str>, Cow<'_, str>)]) -> Problem {
         let path = problem.pointer.trim_start_matches('/').replace('/', ".");
-        let is_there = |name: &str| matches!(self.target(name), Target::Field(field) if field == path);
+        let is_there = |name: &str| matches!(self.target(name), FieldTarget::Field(field) if field == path);
         let posted = fields.iter().map(|(name, _)| &**name).find(|name| is_there(name));
         let mapped = || self.map.iter().map(|(name, _)| name.as_str()).find(|name| is_there(name));
         let name = posted.or_else(mapped).unwrap_or_else(|| path.strip_prefix("lead.").unwrap_or(&path));
@@ -121,20 +121,20 @@ impl Form {
         Problem { pointer, detail: problem.detail.clone() }
     }
 
-    fn target<'a>(&'a self, name: &str) -> Target<'a> {
+    fn target<'a>(&'a self, name: &str) -> FieldTarget<'a> {
         if let Some((_, target)) = self.map.iter().find(|(from, _)| from == name) {
-            return target.as_deref().map_or(Target::Nowhere, Target::Field);
+            return target.as_deref().map_or(FieldTarget::Nowhere, FieldTarget::Field);
         }
         match canonical(name) {
-            Some(field) if CLOSED.contains(&field) => Target::Nowhere,
-            Some(field) => Target::Field(field),
-            None => Target::Own,
+            Some(field) if CLOSED.contains(&field) => FieldTarget::Nowhere,
+            Some(field) => FieldTarget::Field(field),
+            None => FieldTarget::Own,
         }
     }
 }
 
 /// Where a field of a page goes.
-enum Target<'a> {
+enum FieldTarget<'a> {
     Field(&'a str),
     /// Into the lead, under its own name.
     Own,

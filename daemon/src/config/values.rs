@@ -13,7 +13,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 100;
 
 /// What to write instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ValueError {
+pub(super) enum SettingError {
     #[error("write an address and a port, such as 127.0.0.1:8080 or [::]:8080")]
     Address,
     #[error("write unix:PATH")]
@@ -30,24 +30,24 @@ pub(super) enum ValueError {
     Network,
 }
 
-pub(super) fn intake_listen(text: &str) -> Result<SocketAddr, ValueError> {
-    text.parse().map_err(|_| ValueError::Address)
+pub(super) fn intake_listen(text: &str) -> Result<SocketAddr, SettingError> {
+    text.parse().map_err(|_| SettingError::Address)
 }
 
-pub(super) fn control_listen(text: &str) -> Result<PathBuf, ValueError> {
+pub(super) fn control_listen(text: &str) -> Result<PathBuf, SettingError> {
     match text.strip_prefix("unix:") {
-        Some("") => Err(ValueError::Path),
+        Some("") => Err(SettingError::Path),
         Some(path) => Ok(PathBuf::from(path)),
-        None => Err(ValueError::Port),
+        None => Err(SettingError::Port),
     }
 }
 
-pub(super) fn socket_path_fits(path: &Path) -> Result<(), ValueError> {
-    if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX { Ok(()) } else { Err(ValueError::LongPath) }
+pub(super) fn socket_path_fits(path: &Path) -> Result<(), SettingError> {
+    if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX { Ok(()) } else { Err(SettingError::LongPath) }
 }
 
 /// A span of time: a number and its unit.
-pub(super) fn span(text: &str) -> Result<Duration, ValueError> {
+pub(super) fn span(text: &str) -> Result<Duration, SettingError> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let seconds = match &text[digits.len()..] {
         "ms" => Some(0.001),
@@ -63,19 +63,19 @@ pub(super) fn span(text: &str) -> Result<Duration, ValueError> {
         .map(|(number, seconds)| number * seconds)
         .filter(|seconds| *seconds <= 366.0 * 86_400.0)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or(ValueError::Span)
+        .ok_or(SettingError::Span)
 }
 
 /// A span of a day at least: what is kept goes by the day.
-pub(super) fn days(text: &str) -> Result<Duration, ValueError> {
+pub(super) fn days(text: &str) -> Result<Duration, SettingError> {
     let span = span(text)?;
     if span < Duration::from_secs(86_400) {
-        return Err(ValueError::Days);
+        return Err(SettingError::Days);
     }
     Ok(span)
 }
 
-pub(super) fn network(text: &str) -> Result<IpNet, ValueError> {
+pub(super) fn network(text: &str) -> Result<IpNet, SettingError> {
     let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    net.map(|net| net.trunc()).map_err(|_| ValueError::Network)
+    net.map(|net| net.trunc()).map_err(|_| SettingError::Network)
 }

@@ -60,7 +60,7 @@ impl AttemptService for Control {
     ) -> Answer<v1::GetAttemptResponse> {
         let request = request.into_inner();
         // Listens before it looks, so that nothing can finish unnoticed in between.
-        let mut changes = self.store.hub().watch();
+        let mut changes = self.store.wake_ups().watch();
         let awaited = match (&*request.attempt, &*request.delivery) {
             (attempt, "") => Awaited::Attempt(check::id("attempt", attempt)?),
             ("", delivery) => {
@@ -74,11 +74,11 @@ impl AttemptService for Control {
         tokio::pin!(deadline);
         loop {
             let integration = match self.look(&awaited).await? {
-                Look::Finished(found) => {
+                Awaiting::Finished(found) => {
                     let (attempt, detail) = *found;
                     return Ok(Response::new(convert::attempt_answer(attempt, detail)));
                 }
-                Look::Waits(integration) => integration,
+                Awaiting::Waits(integration) => integration,
             };
             tokio::select! {
                 () = changed(&mut changes, integration) => {}
@@ -100,7 +100,7 @@ enum Awaited {
 }
 
 /// What a look at it found.
-enum Look {
+enum Awaiting {
     Finished(Box<(AttemptView, AttemptDetail)>),
     /// Not yet; it is pushed by this integration.
     Waits(IntegrationId),
@@ -147,15 +147,15 @@ impl Control {
         Ok(filter)
     }
 
-    async fn look(&self, awaited: &Awaited) -> Result<Look, Refusal> {
+    async fn look(&self, awaited: &Awaited) -> Result<Awaiting, Refusal> {
         match *awaited {
             Awaited::Attempt(id) => {
                 // The probe first: it goes in the transaction that writes its attempt.
                 let probed = self.store.probed_integration(id).await?;
                 match self.store.attempt(id).await? {
-                    Some(found) if found.0.finished.is_some() => Ok(Look::Finished(Box::new(found))),
-                    Some(found) => Ok(Look::Waits(found.0.integration)),
-                    None => probed.map(Look::Waits).ok_or_else(|| Refusal::unknown("attempt", id)),
+                    Some(found) if found.0.finished.is_some() => Ok(Awaiting::Finished(Box::new(found))),
+                    Some(found) => Ok(Awaiting::Waits(found.0.integration)),
+                    None => probed.map(Awaiting::Waits).ok_or_else(|| Refusal::unknown("attempt", id)),
                 }
             }
             Awaited::Behind(company, id, number) => {
@@ -164,11 +164,11 @@ impl Control {
                 if let Some(attempt) = self.store.attempt_behind(company, id, number).await?
                     && let Some(found) = self.store.attempt(attempt).await?
                 {
-                    return Ok(Look::Finished(Box::new(found)));
+                    return Ok(Awaiting::Finished(Box::new(found)));
                 }
                 if delivery.state == State::Pending {
                     return match why::idle_reason(&self.store.facts(id).await?) {
-                        None => Ok(Look::Waits(delivery.integration)),
+                        None => Ok(Awaiting::Waits(delivery.integration)),
                         Some(told) => Err(Refusal::State(format!(
                             "delivery {id} is in the queue, not pushed yet: {told}"
                         ))),

@@ -10,12 +10,12 @@ pub(super) struct Admins {
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Peer(pub(super) u32);
+pub(super) struct SocketPeer(pub(super) u32);
 
 impl Admins {
-    fn admit(self, uid: Option<u32>) -> Result<Peer, Status> {
+    fn admit(self, uid: Option<u32>) -> Result<SocketPeer, Status> {
         match uid {
-            Some(uid) if uid == 0 || uid == self.own_uid => Ok(Peer(uid)),
+            Some(uid) if uid == 0 || uid == self.own_uid => Ok(SocketPeer(uid)),
             Some(uid) => Err(Status::permission_denied(format!(
                 "uid {uid} is no operator here: use the daemon's own user (uid {}) or root",
                 self.own_uid
@@ -37,7 +37,7 @@ impl Interceptor for Admins {
     }
 }
 
-impl Peer {
+impl SocketPeer {
     /// The name that audits and attempts carry: the user's, or the uid where the system's file has none.
     pub(super) async fn name(self) -> String {
         match tokio::fs::read_to_string("/etc/passwd").await {
@@ -66,8 +66,8 @@ mod tests {
     #[test]
     fn the_own_user_and_root_are_admitted() {
         let admins = Admins { own_uid: 1000 };
-        assert_eq!(admins.admit(Some(1000)).unwrap(), Peer(1000));
-        assert_eq!(admins.admit(Some(0)).unwrap(), Peer(0));
+        assert_eq!(admins.admit(Some(1000)).unwrap(), SocketPeer(1000));
+        assert_eq!(admins.admit(Some(0)).unwrap(), SocketPeer(0));
         for (stranger, told) in [
             (Some(1001), "uid 1001 is no operator here: use the daemon's own user (uid 1000) or root"),
             (None, "the system does not say who is at the other end of the socket"),

@@ -362,7 +362,7 @@ mod tests {
             delivery::Trigger,
             ids::{AttemptId, CompanyId, IntegrationId},
         },
-        store::delivery::attempts::Finished,
+        store::delivery::attempts::AttemptEnd,
     };
 
     #[test]
@@ -399,7 +399,7 @@ mod tests {
             finished: None,
         };
         let failed = |class: Option<FailureClass>| AttemptView {
-            finished: Some(Finished {
+            finished: Some(AttemptEnd {
                 delivered: class.is_none(),
                 class,
                 error: None,

@@ -9,7 +9,7 @@ use super::{Answer, Control, check, convert, words};
 use crate::{
     domain::cause::{self, Action, CauseId},
     store::{
-        failure::list::{FailureFilter, FailureView, Place},
+        failure::list::{FailingIntegration, FailureFilter, FailureView},
         operator::command::Refusal,
     },
 };
@@ -130,8 +130,8 @@ impl From<FailureView> for v1::Failure {
     }
 }
 
-impl From<Place> for v1::FailureIntegration {
-    fn from(place: Place) -> Self {
+impl From<FailingIntegration> for v1::FailureIntegration {
+    fn from(place: FailingIntegration) -> Self {
         Self {
             id: place.integration.to_string(),
             name: place.name,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Answer, Control, check, mutate,
-    targets::{Forecast, Meant, Tally, audited, batches, has_scope},
+    targets::{AuditTally, Forecast, Selection, audited, batches, has_scope},
 };
 use crate::{
     domain::{
@@ -21,7 +21,7 @@ use crate::{
             command::{Call, Command, Refusal},
             refusal::{Known, RefusalReason},
         },
-        queue::hold::Moved,
+        queue::hold::MoveOutcome,
     },
 };
 
@@ -34,7 +34,7 @@ enum Verb {
 }
 
 /// A request of any verb.
-struct Asked {
+struct MoveRequest {
     ids: Vec<String>,
     filter: Option<v1::DeliveryFilter>,
 }
@@ -46,7 +46,7 @@ impl HoldService for Control {
         request: Request<v1::HoldDeliveriesRequest>,
     ) -> Answer<v1::MovedDeliveriesResponse> {
         let asked = request.get_ref();
-        let asked = (asked.dry_run, Asked { ids: asked.ids.clone(), filter: asked.filter.clone() });
+        let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
         self.move_deliveries(Verb::Hold, request, asked).await
     }
 
@@ -55,7 +55,7 @@ impl HoldService for Control {
         request: Request<v1::ReleaseDeliveriesRequest>,
     ) -> Answer<v1::MovedDeliveriesResponse> {
         let asked = request.get_ref();
-        let asked = (asked.dry_run, Asked { ids: asked.ids.clone(), filter: asked.filter.clone() });
+        let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
         self.move_deliveries(Verb::Release, request, asked).await
     }
 
@@ -64,7 +64,7 @@ impl HoldService for Control {
         request: Request<v1::SkipDeliveriesRequest>,
     ) -> Answer<v1::MovedDeliveriesResponse> {
         let asked = request.get_ref();
-        let asked = (asked.dry_run, Asked { ids: asked.ids.clone(), filter: asked.filter.clone() });
+        let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
         self.move_deliveries(Verb::Skip, request, asked).await
     }
 
@@ -94,7 +94,7 @@ impl Control {
         &self,
         verb: Verb,
         request: Request<Q>,
-        (dry_run, asked): (bool, Asked),
+        (dry_run, asked): (bool, MoveRequest),
     ) -> Answer<v1::MovedDeliveriesResponse> {
         if dry_run {
             let meant = self.to_move(verb, asked).await?;
@@ -106,9 +106,9 @@ impl Control {
         }
         let filter = asked.filter.as_ref().map(audited);
         let mut meant = self.to_move(verb, asked).await?;
-        let job = (verb == Verb::Skip && matches!(meant, Meant::Found { .. })).then(JobId::generate);
+        let job = (verb == Verb::Skip && matches!(meant, Selection::Found { .. })).then(JobId::generate);
         let outlook = verb.outlook(self.forecast(&meant).await?);
-        let (mut moved, mut tally) = (Moved::default(), Tally::default());
+        let (mut moved, mut tally) = (MoveOutcome::default(), AuditTally::default());
         let (mut last, mut after) = (None, None);
         loop {
             let page = self.next_page(&mut meant, after).await?;
@@ -128,7 +128,7 @@ impl Control {
             if let Some((company, batch)) = last {
                 add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call, job).await?);
             }
-            if let (Some(job), Meant::Found { filter, .. }) = (job, &meant) {
+            if let (Some(job), Selection::Found { filter, .. }) = (job, &meant) {
                 command.note_skip(job, filter).await?;
             }
             tally.audit(&mut command, &call, filter, job).await?;
@@ -140,7 +140,7 @@ impl Control {
     }
 
     /// The deliveries that a request means; refused if one of those named stands in another state.
-    async fn to_move(&self, verb: Verb, asked: Asked) -> Result<Meant, Refusal> {
+    async fn to_move(&self, verb: Verb, asked: MoveRequest) -> Result<Selection, Refusal> {
         match (asked.ids, asked.filter) {
             (ids, Some(filter)) if ids.is_empty() => {
                 has_scope(&filter)?;
@@ -151,7 +151,7 @@ impl Control {
             (ids, None) if !ids.is_empty() => {
                 let targets = self.named(&ids).await?;
                 targets.iter().try_for_each(|target| verb.refuse(target))?;
-                Ok(Meant::Named(targets))
+                Ok(Selection::Named(targets))
             }
             (_, None) => check::invalid(format!("name deliveries to {}, or send a filter", verb.word())),
             _ => check::invalid("send either ids or a filter, not both"),
@@ -239,7 +239,7 @@ impl Verb {
         batch: &[Uuid],
         call: &Call,
         job: Option<JobId>,
-    ) -> Result<Moved, Refusal> {
+    ) -> Result<MoveOutcome, Refusal> {
         match self {
             Self::Hold => command.hold(company, batch, &Reason::HeldByOperator(call.operator.clone())).await,
             Self::Release => command.release(company, batch).await,
@@ -248,7 +248,7 @@ impl Verb {
     }
 }
 
-fn add(sum: &mut Moved, more: Moved) {
+fn add(sum: &mut MoveOutcome, more: MoveOutcome) {
     sum.changed += more.changed;
     sum.running += more.running;
 }

@@ -25,11 +25,11 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A watcher waits so many times as long as its last look took: the deliveries of a large job take a while to count.
 const REST: u32 = 10;
 
-type Progress = Pin<Box<dyn Stream<Item = Result<v1::Job, Status>> + Send>>;
+type JobStream = Pin<Box<dyn Stream<Item = Result<v1::Job, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl JobService for Control {
-    type WatchJobStream = Progress;
+    type WatchJobStream = JobStream;
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsResponse> {
         let (limit, after) = check::page(request.get_ref().page.as_ref())?;
@@ -45,7 +45,7 @@ impl JobService for Control {
     async fn watch_job(&self, request: Request<v1::GetJobRequest>) -> Answer<Self::WatchJobStream> {
         let id: JobId = check::id("job", &request.get_ref().id)?;
         let first: v1::Job = self.store.job(id).await?.into();
-        let watcher = Watcher { control: self.clone(), id, sent: None, next: Some(first), gap: LOOK };
+        let watcher = JobWatcher { control: self.clone(), id, sent: None, next: Some(first), gap: LOOK };
         Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
             let progress = watcher.next().await?;
             Ok(progress.map(|progress| (progress, watcher)))
@@ -71,7 +71,7 @@ impl JobService for Control {
 }
 
 /// Who watches a job.
-struct Watcher {
+struct JobWatcher {
     control: Control,
     id: JobId,
     sent: Option<v1::Job>,
@@ -80,7 +80,7 @@ struct Watcher {
     gap: Duration,
 }
 
-impl Watcher {
+impl JobWatcher {
     /// The next change; none behind the last one.
     async fn next(&mut self) -> Result<Option<v1::Job>, Status> {
         loop {

@@ -35,6 +35,7 @@ mod audit;
 mod auth;
 mod authority;
 mod bind;
+mod change_log;
 mod check;
 mod company;
 mod convert;
@@ -47,7 +48,6 @@ mod import;
 mod intake;
 mod integration;
 mod job;
-mod journal;
 mod key;
 mod lead;
 mod mutate;
@@ -102,7 +102,7 @@ struct Inner {
     brand: String,
     compute: Compute,
     tracker: TaskTracker,
-    journal: Arc<journal::Journal>,
+    change_log: Arc<change_log::ChangeLog>,
     stop: CancellationToken,
 }
 
@@ -170,9 +170,9 @@ pub async fn serve(
     let address = listener.local_addr()?;
     let path = address.as_pathname().ok_or_else(|| io::Error::other("it has no path"))?;
     let own_uid = std::fs::metadata(path)?.uid();
-    let journal = Arc::new(journal::Journal::new());
+    let change_log = Arc::new(change_log::ChangeLog::new());
     let tracker = TaskTracker::new();
-    tracker.spawn(Arc::clone(&journal).keep(deps.store.clone(), stop.clone()));
+    tracker.spawn(Arc::clone(&change_log).keep(deps.store.clone(), stop.clone()));
     let control = Control {
         inner: Arc::new(Inner {
             store: deps.store,
@@ -180,7 +180,7 @@ pub async fn serve(
             brand: deps.brand,
             compute: deps.compute,
             tracker: tracker.clone(),
-            journal,
+            change_log,
             stop: stop.clone(),
         }),
     };

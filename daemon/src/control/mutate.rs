@@ -4,7 +4,7 @@ use leadline_proto::v1;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, auth::Peer, check};
+use super::{Answer, Control, auth::SocketPeer, check};
 use crate::store::operator::command::{Begun, Call, Command, Refusal};
 
 /// A request that changes something.
@@ -120,7 +120,7 @@ impl Repeatable for v1::RotateSecretResponse {
 
 /// The call that a request is: who asked for what, under which id.
 pub(super) async fn call<Q: Mutating>(request: Request<Q>) -> Result<(Call, Q), Status> {
-    let peer = request.extensions().get::<Peer>().copied();
+    let peer = request.extensions().get::<SocketPeer>().copied();
     let peer = peer.ok_or_else(|| Status::permission_denied("nobody is at the other end"))?;
     let request = request.into_inner();
     let request_id = request.request_id();
@@ -199,7 +199,7 @@ mod tests {
 
     fn asked(request: v1::CreateCompanyRequest) -> Request<v1::CreateCompanyRequest> {
         let mut request = Request::new(request);
-        request.extensions_mut().insert(Peer(4_294_967_294));
+        request.extensions_mut().insert(SocketPeer(4_294_967_294));
         request
     }
 

@@ -8,7 +8,7 @@ use tonic::{Request, Response};
 
 use super::{
     Answer, Control, check, mutate,
-    targets::{Forecast, Meant, Tally, audited, batches, has_scope},
+    targets::{AuditTally, Forecast, Selection, audited, batches, has_scope},
 };
 use crate::{
     domain::{
@@ -18,7 +18,7 @@ use crate::{
     },
     store::{
         delivery::read::{DeliveryFilter, Order, Target},
-        job::{JobLane, Work},
+        job::{JobLane, JobWork},
         operator::{
             command::{Call, Refusal},
             refusal::{Known, RefusalReason},
@@ -46,8 +46,8 @@ impl Control {
         let meant = self.to_retry(&request).await?;
         let forecast = self.forecast(&meant).await?.into();
         match meant {
-            Meant::Named(targets) => self.retry_named(&call, request.re_render, &targets, forecast).await,
-            Meant::Found { filter, lanes } => {
+            Selection::Named(targets) => self.retry_named(&call, request.re_render, &targets, forecast).await,
+            Selection::Found { filter, lanes } => {
                 let kept = request.filter.as_ref().map(audited).unwrap_or_default();
                 self.start_job(&call, request.re_render, &filter, &lanes, (kept, forecast)).await
             }
@@ -76,7 +76,7 @@ impl Control {
             if let Some((company, batch)) = last {
                 pushed.extend(command.retry(company, &batch, options).await?);
             }
-            let mut tally = Tally::default();
+            let mut tally = AuditTally::default();
             tally.add(targets);
             tally.audit(&mut command, call, None, None).await?;
             let (count, ids) = (pushed.len() as u64, pushed.iter().map(ToString::to_string).collect());
@@ -97,7 +97,7 @@ impl Control {
             if lanes.is_empty() {
                 return Ok((command, forecast));
             }
-            let job = command.create_job(Work::Retry { filter, re_render }, lanes).await?;
+            let job = command.create_job(JobWork::Retry { filter, re_render }, lanes).await?;
             let mut companies: BTreeMap<i64, i64> = BTreeMap::new();
             for lane in lanes {
                 *companies.entry(lane.id.company.0).or_default() += lane.total;
@@ -112,7 +112,7 @@ impl Control {
     }
 
     /// The deliveries that a request means; refused if one of those named cannot be retried.
-    async fn to_retry(&self, request: &v1::RetryDeliveriesRequest) -> Result<Meant, Refusal> {
+    async fn to_retry(&self, request: &v1::RetryDeliveriesRequest) -> Result<Selection, Refusal> {
         match (&request.ids[..], &request.filter) {
             ([], Some(asked)) => {
                 has_scope(asked)?;
@@ -130,7 +130,7 @@ impl Control {
             (ids, None) => {
                 let targets = self.named(ids).await?;
                 targets.iter().try_for_each(refuse_named)?;
-                Ok(Meant::Named(targets))
+                Ok(Selection::Named(targets))
             }
         }
     }

@@ -28,7 +28,7 @@ const MAX_IDS: usize = 10_000;
 pub(super) const SAMPLE: usize = 10;
 
 /// The deliveries that a request means.
-pub(super) enum Meant {
+pub(super) enum Selection {
     /// By their ids.
     Named(Vec<Target>),
     /// By a filter: any number of them.
@@ -44,16 +44,16 @@ pub(super) struct Forecast {
 
 impl Control {
     /// What a filter finds, counted.
-    pub(super) async fn found(&self, filter: DeliveryFilter) -> Result<Meant, Refusal> {
+    pub(super) async fn found(&self, filter: DeliveryFilter) -> Result<Selection, Refusal> {
         let lanes = self.store.job_lanes(&filter).await?;
-        Ok(Meant::Found { filter: Box::new(filter), lanes })
+        Ok(Selection::Found { filter: Box::new(filter), lanes })
     }
 
     /// What a command over these comes to.
-    pub(super) async fn forecast(&self, meant: &Meant) -> Result<Forecast, Refusal> {
+    pub(super) async fn forecast(&self, meant: &Selection) -> Result<Forecast, Refusal> {
         let mut lanes: BTreeMap<LaneId, usize> = BTreeMap::new();
         let filter = match meant {
-            Meant::Named(targets) => {
+            Selection::Named(targets) => {
                 for target in targets {
                     let lane = LaneId::new(CompanyId(target.company_id), target.integration_id);
                     *lanes.entry(lane).or_default() += 1;
@@ -61,7 +61,7 @@ impl Control {
                 let first = targets.iter().take(SAMPLE).map(|target| DeliveryId::from(target.id)).collect();
                 &DeliveryFilter { ids: Some(first), ..DeliveryFilter::default() }
             }
-            Meant::Found { filter, lanes: found } => {
+            Selection::Found { filter, lanes: found } => {
                 for lane in found {
                     let total = usize::try_from(lane.total).unwrap_or(usize::MAX);
                     lanes.insert(lane.id, total);
@@ -82,12 +82,12 @@ impl Control {
     /// The next of those that are meant, oldest first; none behind the last of those that were counted.
     pub(super) async fn next_page(
         &self,
-        meant: &mut Meant,
+        meant: &mut Selection,
         after: Option<DeliveryId>,
     ) -> Result<Vec<Target>, Refusal> {
         match meant {
-            Meant::Named(targets) => Ok(std::mem::take(targets)),
-            Meant::Found { filter, lanes } => {
+            Selection::Named(targets) => Ok(std::mem::take(targets)),
+            Selection::Found { filter, lanes } => {
                 let last = lanes.iter().map(|lane| lane.last).max();
                 let order = Order::OldestFirst;
                 let mut page = self.store.targets_page(filter, order, after, BATCH as i64).await?;
@@ -182,9 +182,9 @@ pub(super) fn batches(targets: &[Target]) -> Vec<(CompanyId, Vec<Target>)> {
 
 /// What the audit keeps of a command: how many of each company, and the first of them.
 #[derive(Default)]
-pub(super) struct Tally(BTreeMap<i64, (u64, Vec<String>)>);
+pub(super) struct AuditTally(BTreeMap<i64, (u64, Vec<String>)>);
 
-impl Tally {
+impl AuditTally {
     pub(super) fn add(&mut self, targets: &[Target]) {
         for target in targets {
             let (count, first) = self.0.entry(target.company_id).or_default();

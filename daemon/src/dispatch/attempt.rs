@@ -31,7 +31,7 @@ use crate::{
     store::{
         Error, Store,
         delivery::{calls::CallRecord, vendor_id::Past},
-        queue::finish::{Answer, Sent},
+        queue::finish::{KeptResponse, Sent},
     },
 };
 
@@ -52,7 +52,7 @@ pub(super) struct AttemptResult {
     pub(super) outcome: Outcome,
     pub(super) took: Duration,
     pub(super) sent: Option<Sent>,
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<KeptResponse>,
     /// Each call, where these two and the body do not tell of the only one.
     pub(super) calls: Vec<CallRecord>,
     pub(super) note: Option<String>,
@@ -132,7 +132,7 @@ pub(super) async fn attempt(
         now: request.now.as_seconds(),
     };
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
-    let keep = lead.map(|lead| Keep { lead, past: &past });
+    let keep = lead.map(|lead| IdKeeper { lead, past: &past });
     let mut network = Network::new(client, store, ready, request.now, PUSH_CAP, keep);
     network.lease = request.lease.as_ref().map(|(lease, daemon)| (&**lease, *daemon));
     network.is_beside = is_beside;
@@ -164,7 +164,7 @@ pub(super) async fn probe(
 
 /// Where ids are kept.
 #[derive(Clone, Copy)]
-struct Keep<'a> {
+struct IdKeeper<'a> {
     lead: LeadId,
     past: &'a Past,
 }
@@ -195,7 +195,7 @@ struct Network<'a> {
     ready: &'a PreparedIntegration,
     now: Moment,
     cap: usize,
-    keep: Option<Keep<'a>>,
+    keep: Option<IdKeeper<'a>>,
     began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
@@ -211,7 +211,7 @@ impl<'a> Network<'a> {
         ready: &'a PreparedIntegration,
         now: Moment,
         cap: usize,
-        keep: Option<Keep<'a>>,
+        keep: Option<IdKeeper<'a>>,
     ) -> Self {
         Self {
             client,
@@ -285,7 +285,7 @@ impl Transport for Network<'_> {
     }
 
     async fn keep(&mut self, ids: &Ids) -> Result<(), Failure> {
-        let Some(Keep { lead, past }) = self.keep else { return Ok(()) };
+        let Some(IdKeeper { lead, past }) = self.keep else { return Ok(()) };
         let integration = &self.ready.integration;
         loop {
             let kept = self.store.keep_vendor_ids(integration.lane(), lead, past.from, ids).await;
@@ -378,7 +378,7 @@ fn text(body: &[u8], max: usize) -> String {
 }
 
 fn sent(call: &Call) -> Sent {
-    let Place { method, url, headers } = headers_and_place(call);
+    let CallHead { method, url, headers } = headers_and_place(call);
     let secret_version = match call {
         Call::Http(request) => request.secret_version,
         Call::Mail(_) => None,
@@ -387,13 +387,13 @@ fn sent(call: &Call) -> Sent {
 }
 
 /// Where a call goes, and its headers, credentials shortened.
-struct Place {
+struct CallHead {
     method: String,
     url: String,
     headers: Vec<(String, String)>,
 }
 
-fn headers_and_place(call: &Call) -> Place {
+fn headers_and_place(call: &Call) -> CallHead {
     match call {
         Call::Http(request) => {
             let header = |header: &RequestHeader| {
@@ -402,12 +402,16 @@ fn headers_and_place(call: &Call) -> Place {
                 (header.name.to_string(), value)
             };
             let headers = request.headers.iter().map(header).collect();
-            Place { method: request.method.to_string(), url: request.shown_url.clone(), headers }
+            CallHead { method: request.method.to_string(), url: request.shown_url.clone(), headers }
         }
         Call::Mail(mail) => {
             let to = mail.to.iter().map(|to| ("RCPT TO".to_owned(), to.clone()));
             let headers = std::iter::once(("MAIL FROM".to_owned(), mail.from.clone())).chain(to).collect();
-            Place { method: "SMTP".to_owned(), url: format!("smtp://{}:{}", mail.host, mail.port), headers }
+            CallHead {
+                method: "SMTP".to_owned(),
+                url: format!("smtp://{}:{}", mail.host, mail.port),
+                headers,
+            }
         }
     }
 }
@@ -418,8 +422,8 @@ fn kept_headers(response: &Response) -> Vec<(String, String)> {
         .collect()
 }
 
-fn answer(response: Response) -> Answer {
-    Answer {
+fn answer(response: Response) -> KeptResponse {
+    KeptResponse {
         status: i16::try_from(response.status).unwrap_or(i16::MAX),
         headers: json(&kept_headers(&response)),
         body_bytes: i64::try_from(response.body.len()).unwrap_or(i64::MAX),

@@ -2,7 +2,7 @@
 //! read and written the store's.
 
 use crate::{
-    domain::{ids::JobId, lane::LaneId, sweep::Next},
+    domain::{ids::JobId, lane::LaneId, sweep::SweepStep},
     store::{Error, Store},
 };
 
@@ -12,9 +12,9 @@ pub async fn continue_sweep(store: &Store, lane: LaneId) -> Result<(), Error> {
     let Some(pace) = store.pace(lane).await? else { return store.end_sweep(lane).await };
     let Some(run) = store.sweep_run(lane, pace.batch()).await? else { return Ok(()) };
     match run.next() {
-        Next::Wait => Ok(()),
-        Next::Release if store.release_swept(lane, pace.batch()).await? > 0 => Ok(()),
-        Next::Release | Next::End => store.end_sweep(lane).await,
+        SweepStep::Wait => Ok(()),
+        SweepStep::Release if store.release_swept(lane, pace.batch()).await? > 0 => Ok(()),
+        SweepStep::Release | SweepStep::End => store.end_sweep(lane).await,
     }
 }
 

@@ -105,10 +105,10 @@ impl Engine {
         let mut claimer = Some(Claimer::new(self.store.clone()));
         let mut claiming: Option<ClaimFuture> = None;
         let mut next_round = Instant::now();
-        let mut configs = self.store.hub().watch_configs();
+        let mut configs = self.store.wake_ups().watch_configs();
         let mut discover = ticks(DISCOVER);
         let mut probes = ticks(PROBES);
-        let hub = Arc::clone(self.store.hub());
+        let wake_ups = Arc::clone(self.store.wake_ups());
         loop {
             let timer = self.lanes.wake(self.lease.now());
             if claiming.is_none() && Instant::now() >= next_round && self.may_claim() {
@@ -129,7 +129,7 @@ impl Engine {
                     self.take_more(&mut heard);
                 }
                 change = configs.recv() => self.take_change(change),
-                () = hub.probes.notified() => self.start_probes(),
+                () = wake_ups.probes.notified() => self.start_probes(),
                 _ = probes.tick() => self.start_probes(),
                 _ = discover.tick() => {
                     self.start_discover();

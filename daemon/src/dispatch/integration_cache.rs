@@ -18,7 +18,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    compute::{Compute, Undone},
+    compute::{Compute, Unfinished},
     connectors::{self, Connector, Prepared},
     domain::{
         ids::IntegrationId,
@@ -218,6 +218,6 @@ impl IntegrationCache {
         }
         let (company, integration, brand) = (integration.company, integration.clone(), brand.to_owned());
         let prepared = self.compute.run(company, move || connector.prepare(&integration, &brand)).await;
-        prepared.unwrap_or_else(|error| Err(unrendered(Undone { error, has_begun: false })))
+        prepared.unwrap_or_else(|error| Err(unrendered(Unfinished { error, has_begun: false })))
     }
 }

@@ -49,7 +49,7 @@ const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 /// What dispatch is made of.
 #[derive(Debug)]
-pub struct Parts {
+pub struct DispatchParts {
     pub store: Store,
     pub client: Client,
     /// Where templates are rendered that may take long.
@@ -85,8 +85,9 @@ pub struct Dispatch {
 }
 
 /// Enrolls this daemon and starts to claim.
-pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
-    let Parts { store, client, compute, brand, hints, sweep_interval, max_retry_after, is_sole } = parts;
+pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
+    let DispatchParts { store, client, compute, brand, hints, sweep_interval, max_retry_after, is_sole } =
+        parts;
     // Without a bound, for whoever tells the engine must not wait for it while it waits for them. Room, beats and flushes
     // bound how much there is to tell; while the engine claims, that is what ended meanwhile.
     let (events, heard) = mpsc::unbounded_channel();

@@ -131,7 +131,7 @@ fn end(notice: &TakenNotice, outcome: Outcome, max_retry_after: Duration, jitter
     let next = notice::next(notice.attempts + 1, notice.age, jitter).filter(|_| failure.class.is_retried());
     match next {
         Some(gap) => {
-            NoticeEnd::Again { after: failure.retry_after.map_or(gap, |asked| asked.max(gap)), error }
+            NoticeEnd::Retry { after: failure.retry_after.map_or(gap, |asked| asked.max(gap)), error }
         }
         None => NoticeEnd::Dead { error },
     }

@@ -23,7 +23,7 @@ use crate::{
     store::{
         Error,
         delivery::vendor_id::Past,
-        integration::probe::{Found, Probe},
+        integration::probe::{Probe, ProbeFindings},
         queue::finish::AttemptRecord,
     },
 };
@@ -59,7 +59,7 @@ impl Pusher {
             note: tried.note,
             config_version: version,
         };
-        let found = report.map(|report| Found {
+        let found = report.map(|report| ProbeFindings {
             account: report.account,
             // Nobody waits for the look that follows a save: why it failed must stand where it is seen.
             findings: match (&record.failure, probe.kind) {
@@ -132,7 +132,7 @@ impl Pusher {
         &self,
         record: &AttemptRecord,
         body: Option<&[u8]>,
-        found: Option<&Found>,
+        found: Option<&ProbeFindings>,
     ) -> Result<(), Error> {
         loop {
             if let Some(answer) = settled(self.store.finish_probe(record, body, found).await).await {

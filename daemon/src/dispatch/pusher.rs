@@ -29,7 +29,7 @@ use crate::{
         Error, Store,
         delivery::vendor_id::Past,
         queue::{
-            claim::{Claimed, Pending},
+            claim::{Claimed, PendingDelivery},
             finish::{AttemptRecord, Finished},
         },
     },
@@ -94,7 +94,7 @@ impl Pusher {
         }
     }
 
-    async fn push_pending(&self, item: &Claimed, pending: &Pending) -> Completed {
+    async fn push_pending(&self, item: &Claimed, pending: &PendingDelivery) -> Completed {
         let lane = item.lane;
         let ready = match self.ready(lane, pending.version).await {
             Ok(Some(ready)) => ready,
@@ -122,7 +122,7 @@ impl Pusher {
         self.decided(item, pending, facts, result, version)
     }
 
-    fn facts(&self, item: &Claimed, pending: &Pending, retries_max: u32) -> DeliveryFacts {
+    fn facts(&self, item: &Claimed, pending: &PendingDelivery, retries_max: u32) -> DeliveryFacts {
         DeliveryFacts {
             retries: u32::try_from(pending.retries).unwrap_or(0),
             retries_max,
@@ -137,7 +137,7 @@ impl Pusher {
     fn decided(
         &self,
         item: &Claimed,
-        pending: &Pending,
+        pending: &PendingDelivery,
         facts: DeliveryFacts,
         mut result: AttemptResult,
         version: i32,
@@ -165,7 +165,7 @@ impl Pusher {
         &self,
         ready: &Arc<PreparedIntegration>,
         item: &Claimed,
-        pending: &Pending,
+        pending: &PendingDelivery,
     ) -> Option<AttemptResult> {
         let past = match self.past(ready, item, pending).await {
             Ok(past) => past,
@@ -194,7 +194,7 @@ impl Pusher {
         &self,
         ready: &PreparedIntegration,
         item: &Claimed,
-        pending: &Pending,
+        pending: &PendingDelivery,
     ) -> Result<Past, Failure> {
         if !ready.prepared.as_ref().is_ok_and(|prepared| prepared.keeps_ids()) {
             return Ok(Past::default());
@@ -327,7 +327,7 @@ fn report(item: &Claimed, failure: Option<&Failure>) {
 
 fn finished(
     item: &Claimed,
-    pending: &Pending,
+    pending: &PendingDelivery,
     result: AttemptResult,
     transition: Transition,
     crashes: i16,
@@ -363,7 +363,12 @@ pub(super) fn cannot_be_loaded(error: &Error) -> Failure {
     Failure::new(FailureClass::Transient, message)
 }
 
-fn record(item: &Claimed, pending: &Pending, tried: AttemptResult, config_version: i32) -> AttemptRecord {
+fn record(
+    item: &Claimed,
+    pending: &PendingDelivery,
+    tried: AttemptResult,
+    config_version: i32,
+) -> AttemptRecord {
     AttemptRecord {
         id: item.attempt,
         lane: item.lane,

@@ -15,7 +15,7 @@ use crate::store::{
     Error, Store,
     queue::{
         stranded::Position,
-        sweep::{Task, Work},
+        sweep::{LaneWork, Task},
     },
 };
 
@@ -44,7 +44,7 @@ impl Scheduler {
         let mut mend = interval(MEND);
         mend.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut position = Position::default();
-        let hub = Arc::clone(self.store.hub());
+        let wake_ups = Arc::clone(self.store.wake_ups());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -56,7 +56,7 @@ impl Scheduler {
                     continue;
                 }
                 _ = look.tick() => {}
-                () = hub.jobs.notified() => {}
+                () = wake_ups.jobs.notified() => {}
             }
             if let Err(error) = self.look_after(&stop).await {
                 tracing::warn!(
@@ -120,9 +120,9 @@ impl Scheduler {
     async fn run_task(&self, task: Task) -> Result<(), Error> {
         let Task { lane, work } = task;
         match work {
-            Work::StartSweep => self.store.start_sweep(lane).await,
-            Work::ContinueSweep => continue_sweep(&self.store, lane).await,
-            Work::ContinueJob(job) => continue_job(&self.store, lane, job).await,
+            LaneWork::StartSweep => self.store.start_sweep(lane).await,
+            LaneWork::ContinueSweep => continue_sweep(&self.store, lane).await,
+            LaneWork::ContinueJob(job) => continue_job(&self.store, lane, job).await,
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     store::{
         LOCK_GAP, LOCK_PATIENCE,
         lead::{
-            Again,
+            Reaccepted,
             intake::{AcceptedDelivery, CompanyView, Flushed, NewEvent},
             read::LeadStatus,
             save::{SaveKey, Saved},
@@ -205,10 +205,10 @@ async fn commit<S: IntakeStore>(
         Flushed::Known => {
             let update = decide(app, view, &accepted, EventKind::Updated).await?;
             match app.store.accept_again(&update).await? {
-                Again::Duplicate(deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
-                Again::Updated(deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
-                Again::Erased => return Err(Refusal::erased().into()),
-                Again::Stale => None,
+                Reaccepted::Duplicate(deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
+                Reaccepted::Updated(deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
+                Reaccepted::Erased => return Err(Refusal::erased().into()),
+                Reaccepted::Stale => None,
             }
         }
     })

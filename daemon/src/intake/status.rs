@@ -12,7 +12,7 @@ use crate::{
 
 /// The answer to `GET /v1/leads/{uuid}`.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct LeadAnswer {
     uuid: String,
     state: &'static str,
     received_at: Timestamp,
@@ -41,7 +41,7 @@ struct ShownDelivery {
     job_id: Option<String>,
 }
 
-impl Shown {
+impl LeadAnswer {
     pub(super) fn new(status: LeadStatus) -> Result<Self, StoreFailure> {
         let LeadStatus { lead, event, deliveries } = status;
         let event = String::from_utf8(event.into()).ok().and_then(|text| RawValue::from_string(text).ok());

@@ -1,7 +1,6 @@
 //! Jobs: bulk retries and pushes that outlive whoever asked for them. Each goes through its lanes apart, oldest first, and
 //! brings back only as much as a lane does in a few seconds, so that cancelling one leaves little behind it.
 
-use jiff_sqlx::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -11,7 +10,7 @@ use crate::{
         cause::CauseId,
         delivery::State,
         ids::{CompanyId, DeliveryId, JobId, LeadId},
-        job::{JobKind, JobRun, JobState},
+        job::{JobKind, JobRun},
         lane::LaneId,
         outcome::FailureClass,
     },
@@ -27,6 +26,10 @@ use crate::{
     },
 };
 
+mod view;
+
+pub use view::JobView;
+
 /// A lane of a job, as it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct JobLane {
@@ -38,7 +41,7 @@ pub struct JobLane {
 
 /// What a job does.
 #[derive(Clone, Copy, Debug)]
-pub enum Work<'a> {
+pub enum JobWork<'a> {
     Retry {
         filter: &'a DeliveryFilter,
         re_render: bool,
@@ -50,35 +53,9 @@ pub enum Work<'a> {
     },
 }
 
-/// How far a job is.
-#[derive(Clone, Debug)]
-pub struct JobView {
-    pub id: JobId,
-    pub kind: JobKind,
-    pub operator: String,
-    /// How many leads a push is about.
-    pub leads: Option<i64>,
-    pub state: JobState,
-    pub re_render: bool,
-    /// How many deliveries the filter found.
-    pub total: i64,
-    /// How many of them were brought back.
-    pub released: i64,
-    /// How many were no longer as asked for.
-    pub left_alone: i64,
-    /// What became of those that were brought back, so far.
-    pub pending: i64,
-    pub delivered: i64,
-    pub dead: i64,
-    pub other: i64,
-    pub created_at: jiff::Timestamp,
-    pub finished_at: Option<jiff::Timestamp>,
-    pub lanes: Vec<LaneId>,
-}
-
 /// What a job's filter keeps beside the lane.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Kept {
+struct KeptFilter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lead: Option<Uuid>,
     states: Vec<State>,
@@ -104,7 +81,7 @@ struct Kept {
 
 /// A filter as a job keeps it.
 fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
-    let kept = Kept {
+    let kept = KeptFilter {
         lead: filter.lead.map(LeadId::uuid),
         states: filter.states.clone(),
         class: filter.class,
@@ -122,7 +99,7 @@ fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
 
 /// The filter of one lane of a job.
 fn kept(value: Value, lane: LaneId) -> Result<DeliveryFilter, Error> {
-    let kept: Kept = serde_json::from_value(value).map_err(|_| Error::Corrupt("filter"))?;
+    let kept: KeptFilter = serde_json::from_value(value).map_err(|_| Error::Corrupt("filter"))?;
     Ok(DeliveryFilter {
         company: Some(lane.company),
         integration: Some(lane.integration),
@@ -163,18 +140,20 @@ enum PartWork {
 }
 
 /// What a step brings to the queue.
-enum Step {
+enum JobStep {
     Retry { targets: Vec<Target>, options: RetryOptions, is_last: bool },
     Push(Vec<Uuid>),
 }
 
 impl Command {
     /// Writes a job. Dispatch takes it up once this is committed.
-    pub async fn create_job(&mut self, work: Work<'_>, lanes: &[JobLane]) -> Result<JobId, Refusal> {
+    pub async fn create_job(&mut self, work: JobWork<'_>, lanes: &[JobLane]) -> Result<JobId, Refusal> {
         let id = JobId::generate();
         let (kind, filter, re_render, leads) = match work {
-            Work::Retry { filter, re_render } => (JobKind::Retry, keep(filter)?, re_render, None),
-            Work::Push { choice, leads } => (JobKind::Push, Value::from(choice.as_str()), false, Some(leads)),
+            JobWork::Retry { filter, re_render } => (JobKind::Retry, keep(filter)?, re_render, None),
+            JobWork::Push { choice, leads } => {
+                (JobKind::Push, Value::from(choice.as_str()), false, Some(leads))
+            }
         };
         let (mut company, mut integration) = (Vec::new(), Vec::new());
         let (mut total, mut last) = (Vec::new(), Vec::new());
@@ -307,7 +286,7 @@ impl Store {
                 let LaneId { company, integration } = lane;
                 let leads =
                     self.leads_to_push(company, integration, *choice, job, position, last, run.batch).await?;
-                self.step(part, Step::Push(leads)).await
+                self.step(part, JobStep::Push(leads)).await
             }
             PartWork::Retry { filter, re_render } => {
                 // What replaces a delivery stands just behind it, where the next step begins.
@@ -319,13 +298,13 @@ impl Store {
                 // What waits was asked for because it waits: the breaker does not hold it.
                 let options =
                     RetryOptions { is_bulk: !filter.waiting, job: Some(job), re_render: *re_render };
-                self.step(part, Step::Retry { targets, options, is_last }).await
+                self.step(part, JobStep::Retry { targets, options, is_last }).await
             }
         }
     }
 
     /// Carries out a step of one lane of a job and notes it, as one transaction.
-    async fn step(&self, part: &JobPart, step: Step) -> Result<(), Error> {
+    async fn step(&self, part: &JobPart, step: JobStep) -> Result<(), Error> {
         let JobPart { lane: LaneId { company, integration }, job, run, .. } = *part;
         let call = Call {
             operator: part.operator.clone(),
@@ -348,12 +327,12 @@ impl Store {
             return Ok(());
         }
         let (asked, released, position, is_last) = match step {
-            Step::Retry { targets, options, is_last } => {
+            JobStep::Retry { targets, options, is_last } => {
                 let released =
                     command.retry(company, &targets, options).await.map_err(Refusal::into_store)?;
                 (targets.len(), released.len(), targets.last().map(|target| target.id), is_last)
             }
-            Step::Push(leads) => {
+            JobStep::Push(leads) => {
                 let new = NewPush { company, integration, by_flows: false, job: Some(job) };
                 let pushed = command.push_leads(&new, &leads).await.map_err(Refusal::into_store)?;
                 (
@@ -381,83 +360,6 @@ impl Store {
         .execute(&mut *command.tx)
         .await?;
         command.commit().await.map_err(Refusal::into_store)
-    }
-
-    /// Jobs, newest first, those behind `after` only.
-    pub async fn jobs(&self, after: Option<JobId>, limit: i64) -> Result<Vec<JobView>, Error> {
-        let ids = sqlx::query_scalar!(
-            "SELECT DISTINCT id FROM job WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
-            after.map(JobId::uuid),
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut jobs = Vec::with_capacity(ids.len());
-        for id in ids {
-            jobs.extend(self.find_job(id.into()).await?);
-        }
-        Ok(jobs)
-    }
-
-    /// How far a job is.
-    pub async fn job(&self, id: JobId) -> Result<JobView, Refusal> {
-        self.find_job(id).await?.ok_or_else(|| Refusal::unknown("job", id))
-    }
-
-    async fn find_job(&self, id: JobId) -> Result<Option<JobView>, Error> {
-        let lanes = sqlx::query!(
-            r#"SELECT company_id, integration_id, kind, leads, operator, re_render, state, total, released, left_alone,
-                   delivered, dead, created_at AS "created_at: Timestamp",
-                   greatest(finished_at, settled_at) AS "finished_at: Timestamp"
-               FROM job WHERE id = $1 ORDER BY company_id, integration_id"#,
-            id.uuid()
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let Some(first) = lanes.first() else { return Ok(None) };
-        let counts = sqlx::query!(
-            r#"SELECT state, count(*) AS "count!", max(finished_at) AS "finished_at: Timestamp"
-               FROM delivery WHERE job_id = $1 GROUP BY state"#,
-            id.uuid()
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let count = |state: State| -> i64 {
-            counts.iter().filter(|row| row.state == state.as_str()).map(|row| row.count).sum()
-        };
-        let pending = count(State::Pending);
-        // What it brought to an end, whoever has moved that on since.
-        let delivered = count(State::Delivered) + lanes.iter().map(|lane| lane.delivered).sum::<i64>();
-        let dead = count(State::Dead) + lanes.iter().map(|lane| lane.dead).sum::<i64>();
-        let released: i64 = lanes.iter().map(|lane| lane.released).sum();
-        let ended = lanes.iter().map(|lane| lane.finished_at).chain(counts.iter().map(|row| row.finished_at));
-        let states = lanes.iter().map(|lane| known("job state", &lane.state, JobState::parse));
-        let states = states.collect::<Result<Vec<_>, _>>()?;
-        let is_running = states.contains(&JobState::Running);
-        Ok(Some(JobView {
-            id,
-            kind: known("job", &first.kind, JobKind::parse)?,
-            leads: first.leads,
-            operator: first.operator.clone(),
-            re_render: first.re_render,
-            state: JobState::of_lanes(&states, pending.unsigned_abs()),
-            total: lanes.iter().map(|lane| lane.total).sum(),
-            released,
-            left_alone: lanes.iter().map(|lane| lane.left_alone).sum(),
-            pending,
-            delivered,
-            dead,
-            other: (released - pending - delivered - dead).max(0),
-            created_at: first.created_at.to_jiff(),
-            finished_at: match (is_running, pending) {
-                (false, 0) => ended.flatten().map(Timestamp::to_jiff).max(),
-                _ => None,
-            },
-            lanes: lanes
-                .iter()
-                .map(|lane| LaneId::new(CompanyId(lane.company_id), lane.integration_id))
-                .collect(),
-        }))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         outcome::FailureClass,
     },
     postgres::setup,
-    secrets::{Place, SealError, Sealer},
+    secrets::{AdditionalData, SealError, Sealer},
 };
 
 pub mod activity;
@@ -23,7 +23,6 @@ pub mod company;
 pub mod delivery;
 pub mod failure;
 pub mod flow;
-mod hub;
 pub mod integration;
 pub mod job;
 pub mod lead;
@@ -34,10 +33,11 @@ pub mod queue;
 pub mod sealed;
 pub mod system;
 pub mod tend;
+mod wake_ups;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;
-pub use hub::{Change, DueHint, Hub};
+pub use wake_ups::{Change, DueHint, WakeUps};
 
 /// How long intake waits for a company that somebody holds, and how often it looks.
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -129,7 +129,7 @@ pub struct Store {
     /// For finishing, whose plan is pinned to what is right when the tables are full.
     finishes: PgPool,
     sealer: Sealer,
-    hub: Arc<Hub>,
+    wake_ups: Arc<WakeUps>,
     sweep: SweepPolicy,
     /// How long attempts are kept.
     kept: Duration,
@@ -143,7 +143,7 @@ pub struct Store {
 impl Store {
     /// A store on a migrated database.
     #[must_use]
-    pub fn new(pool: PgPool, sealer: Sealer, hub: Arc<Hub>) -> Self {
+    pub fn new(pool: PgPool, sealer: Sealer, wake_ups: Arc<WakeUps>) -> Self {
         let (intakes, finishes) = (setup::apart(&pool), setup::pinned(&pool));
         let policy = |_: &str, config: &Value| Policy::of(config);
         let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);
@@ -152,7 +152,7 @@ impl Store {
             intakes,
             finishes,
             sealer,
-            hub,
+            wake_ups,
             sweep,
             kept,
             policy,
@@ -167,7 +167,7 @@ impl Store {
         let pool =
             sqlx::postgres::PgPoolOptions::new().connect_lazy_with(sqlx::postgres::PgConnectOptions::new());
         let ring = crate::secrets::master_key::KeyRing::of(vec![[0; 32].into()]).expect("a key makes a ring");
-        Self::new(pool, Sealer::new(&ring), Arc::new(Hub::new().0))
+        Self::new(pool, Sealer::new(&ring), Arc::new(WakeUps::new().0))
     }
 
     /// The same, with what connectors say of their lanes.
@@ -223,12 +223,12 @@ impl Store {
 
     /// The wake-ups of this daemon.
     #[must_use]
-    pub fn hub(&self) -> &Arc<Hub> {
-        &self.hub
+    pub fn wake_ups(&self) -> &Arc<WakeUps> {
+        &self.wake_ups
     }
 
     /// Opens a sealed text.
-    fn open_text(&self, place: &Place, sealed: &[u8]) -> Result<SecretString, Error> {
+    fn open_text(&self, place: &AdditionalData, sealed: &[u8]) -> Result<SecretString, Error> {
         let text = String::from_utf8(self.sealer.open(place, sealed)?);
         Ok(text.map_err(|_| Error::Corrupt("sealed text"))?.into())
     }

@@ -33,7 +33,7 @@ pub struct TakenNotice {
 #[derive(Clone, Debug)]
 pub enum NoticeEnd {
     Delivered,
-    Again { after: Duration, error: String },
+    Retry { after: Duration, error: String },
     Dead { error: String },
 }
 
@@ -174,7 +174,7 @@ impl Store {
     ) -> Result<(), Error> {
         let (state, after, error) = match end {
             NoticeEnd::Delivered => ("delivered", None, None),
-            NoticeEnd::Again { after, error } => {
+            NoticeEnd::Retry { after, error } => {
                 ("pending", Some(after.as_secs_f64()), Some(storable(error)))
             }
             NoticeEnd::Dead { error } => ("dead", None, Some(storable(error))),

@@ -16,12 +16,12 @@ use leadlined::{
     postgres::{embedded::Cluster, setup},
     secrets::master_key,
     store::{
-        DueHint, Hub, Store,
+        DueHint, Store, WakeUps,
         delivery::read::{DeliveryFilter, Target},
         ensure_partitions,
         integration::NewIntegration,
         lead::{
-            Again,
+            Reaccepted,
             intake::{Flushed, NewEvent},
         },
         operator::command::{Call, Command},
@@ -93,8 +93,8 @@ impl Bench {
             server.connect_options(&name).options([("synchronous_commit", "off")]);
         let pool = setup::connect(&options).await.unwrap();
         let sealer = setup::unseal(&pool, &server.directory().join("tests.key")).await.unwrap();
-        let (hub, hints) = Hub::new();
-        let store = Store::new(pool.clone(), sealer, Arc::new(hub));
+        let (wake_ups, hints) = WakeUps::new();
+        let store = Store::new(pool.clone(), sealer, Arc::new(wake_ups));
         let mut command = store.batch(&call()).await.unwrap();
         let company = command.create_company(None, "The Old Barn", Plan::Pro, None).await.unwrap().id;
         command.commit().await.unwrap();
@@ -198,7 +198,7 @@ impl Bench {
     /// An update of a lead at the first integration.
     pub(crate) async fn update(&mut self, lead: LeadId) -> DeliveryId {
         let event = self.event(self.company, lead, EventKind::Updated, &Fate::Pending).await;
-        assert!(matches!(self.store.accept_again(&event).await.unwrap(), Again::Updated(_)));
+        assert!(matches!(self.store.accept_again(&event).await.unwrap(), Reaccepted::Updated(_)));
         event.deliveries[0].id
     }
 
@@ -226,7 +226,7 @@ impl Bench {
     }
 
     /// Ends items so, with all of their claims.
-    pub(crate) async fn end(&self, items: &[Claimed], how: &Transition) -> finish::Flushed {
+    pub(crate) async fn end(&self, items: &[Claimed], how: &Transition) -> finish::FinishedFlush {
         let finished: Vec<Finished> = items.iter().map(|item| ended(item, how)).collect();
         let claims: Vec<i64> = items.iter().map(|item| item.claim).collect();
         self.store.finish(self.daemon, &finished, &claims).await.unwrap()

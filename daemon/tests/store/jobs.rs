@@ -8,7 +8,7 @@ use leadlined::{
     },
     store::{
         delivery::read::DeliveryFilter,
-        job::{JobView, Work},
+        job::{JobView, JobWork},
         queue::retry::RetryOptions,
     },
 };
@@ -25,7 +25,7 @@ impl Bench {
         };
         let lanes = self.store.job_lanes(&filter).await.unwrap();
         let mut command = self.command().await;
-        let work = Work::Retry { filter: &filter, re_render: false };
+        let work = JobWork::Retry { filter: &filter, re_render: false };
         let job = command.create_job(work, &lanes).await.unwrap();
         command.commit().await.unwrap();
         let part = self.store.job_part(self.lane(), job, 5).await.unwrap().unwrap();

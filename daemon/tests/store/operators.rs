@@ -3,11 +3,11 @@
 use leadlined::{
     domain::{
         delivery::{LaneKind, Reason, State, Transition, Trigger},
-        sweep::Next,
+        sweep::SweepStep,
     },
     store::{
         operator::command::Refusal,
-        queue::{push::NewPush, release::BATCH, retry::RetryOptions, sweep::Work},
+        queue::{push::NewPush, release::BATCH, retry::RetryOptions, sweep::LaneWork},
     },
 };
 use uuid::Uuid;
@@ -208,19 +208,19 @@ async fn the_sweep_sends_one_and_then_the_rest() {
     }
     assert!(bench.store.tasks().await.unwrap().is_empty(), "it is not time yet");
     bench.sql("UPDATE integration_stat SET sweep_at = now()").await;
-    assert_eq!(bench.store.tasks().await.unwrap()[0].work, Work::StartSweep);
+    assert_eq!(bench.store.tasks().await.unwrap()[0].work, LaneWork::StartSweep);
     bench.store.start_sweep(bench.lane()).await.unwrap();
     let canary = bench.claim(9).await;
     assert_eq!((canary.len(), canary[0].trigger, canary[0].kind), (1, Trigger::Sweep, LaneKind::Retry));
     let run = bench.store.sweep_run(bench.lane(), 4).await.unwrap().unwrap();
-    assert_eq!((run.canary, run.is_passed, run.next()), (Some(State::Pending), false, Next::Wait));
+    assert_eq!((run.canary, run.is_passed, run.next()), (Some(State::Pending), false, SweepStep::Wait));
     bench.end(&canary, &Transition::Delivered).await;
-    assert_eq!(bench.store.tasks().await.unwrap()[0].work, Work::ContinueSweep);
+    assert_eq!(bench.store.tasks().await.unwrap()[0].work, LaneWork::ContinueSweep);
     let run = bench.store.sweep_run(bench.lane(), 4).await.unwrap().unwrap();
-    assert_eq!(run.next(), Next::Release);
+    assert_eq!(run.next(), SweepStep::Release);
     assert_eq!(bench.store.release_swept(bench.lane(), 4).await.unwrap(), 2);
     let run = bench.store.sweep_run(bench.lane(), 4).await.unwrap().unwrap();
-    assert_eq!((run.is_passed, run.is_busy, run.next()), (true, true, Next::Wait));
+    assert_eq!((run.is_passed, run.is_busy, run.next()), (true, true, SweepStep::Wait));
     assert_eq!(bench.claim(9).await.len(), 2);
     assert_eq!(bench.store.release_swept(bench.lane(), 4).await.unwrap(), 0, "nothing is left");
     bench.store.end_sweep(bench.lane()).await.unwrap();

@@ -1,6 +1,6 @@
 //! The sweep's own statements: what is too old for it, whom it passes over, and how fast a lane goes.
 
-use leadlined::{domain::lane::LaneId, store::queue::sweep::Work};
+use leadlined::{domain::lane::LaneId, store::queue::sweep::LaneWork};
 
 use super::bench::{Bench, dead, exhausted};
 
@@ -27,7 +27,7 @@ async fn what_no_sweep_can_mend_or_a_later_push_waits_behind_is_passed_over() {
     bench.push(&exhausted()).await;
     bench.update(superseded.id).await;
     bench.sql("UPDATE integration_stat SET sweep_at = now()").await;
-    assert_eq!(bench.store.tasks().await.unwrap()[0].work, Work::StartSweep);
+    assert_eq!(bench.store.tasks().await.unwrap()[0].work, LaneWork::StartSweep);
     bench.store.start_sweep(bench.lane()).await.unwrap();
     assert_eq!(bench.count("sweep").await, 0, "neither is a canary");
     assert!(bench.holds("(SELECT sweep_at > now() FROM integration_stat)").await, "one may be, later");

@@ -39,7 +39,7 @@ impl Scene {
         }
         let mut command = self.command().await;
         let job =
-            command.create_job(Work::Retry { filter: &filter, re_render: cancel }, &lanes).await.unwrap();
+            command.create_job(JobWork::Retry { filter: &filter, re_render: cancel }, &lanes).await.unwrap();
         command.commit().await.unwrap();
         dispatch::continue_job(&self.store, self.lane(), job).await.unwrap();
         self.jobs.push((job, 0));

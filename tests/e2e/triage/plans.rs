@@ -8,7 +8,7 @@ use leadlined::{
     domain::delivery::State,
     postgres::setup,
     store::{
-        Hub, Store,
+        Store, WakeUps,
         delivery::read::{DeliveryFilter, Order},
         failure::list::FailureFilter,
     },
@@ -43,7 +43,7 @@ async fn many() -> (Store, PgPool, Database) {
     sqlx::raw_sql(AssertSqlSafe(fill)).execute(&pool).await.unwrap();
     let daemons = setup::connect(database.options()).await.unwrap();
     let sealer = setup::unseal(&daemons, database.master_key()).await.unwrap();
-    (Store::new(daemons, sealer, Arc::new(Hub::new().0)), pool, database)
+    (Store::new(daemons, sealer, Arc::new(WakeUps::new().0)), pool, database)
 }
 
 #[tokio::test]

@@ -254,27 +254,14 @@ fn no_lead_and_no_condition_keeps_others_waiting() {
         let error = undecided(&source, &seed());
         assert!(error.starts_with("the condition takes too many steps for this lead"), "{error}");
     }
+    let hundred = vec!["1"; 100].join(",");
     let escaped = format!(r#"{{"lead":{{"name":"{}"}}}}"#, r"\u006b".repeat(10_000));
     let members: Vec<String> = (0..900).map(|n| format!("\"k{n}\":{n}")).collect();
     let wide =
         format!(r#"{{"lead":{{"tags":[{}],"x":{{{}}}}}}}"#, vec!["1"; 9_000].join(","), members.join(","));
     for (event, source) in [
-        (
-            &escaped,
-            format!(
-                "[{}].all(a, [{}].all(b, lead.name != ''))",
-                vec!["1"; 100].join(","),
-                vec!["1"; 100].join(",")
-            ),
-        ),
-        (
-            &escaped,
-            format!(
-                "[lead.name].all(a, [{}].all(b, [{}].all(c, a != '')))",
-                vec!["1"; 100].join(","),
-                vec!["1"; 100].join(",")
-            ),
-        ),
+        (&escaped, format!("[{hundred}].all(a, [{hundred}].all(b, lead.name != ''))")),
+        (&escaped, format!("[lead.name].all(a, [{hundred}].all(b, [{hundred}].all(c, a != '')))")),
         (&wide, "lead['tags'].all(a, lead['x']['k899'] == 899)".to_owned()),
         (&wide, "lead['tags'].all(a, 'k899' in lead['x'])".to_owned()),
         (&wide, "lead['tags'].all(a, lead['x'] == lead['x'])".to_owned()),

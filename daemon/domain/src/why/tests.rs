@@ -24,7 +24,7 @@ fn facts(state: State, change: impl FnOnce(&mut Facts)) -> Facts {
         attempts: 0,
         failure: None,
         behind: None,
-        lane: Lane::default(),
+        lane: LaneHolds::default(),
         sweep_at: None,
     };
     change(&mut facts);
@@ -97,11 +97,12 @@ fn pending_ones_wait_for_something() {
 #[test]
 fn a_lane_that_is_closed_keeps_pending_ones() {
     use State::Pending;
-    let due = |f: &mut Facts, lane: Lane| {
+    let due = |f: &mut Facts, lane: LaneHolds| {
         f.due_at = at(90);
         f.lane = lane;
     };
-    let disabled = Lane { is_disabled: true, awaits_cut_over: true, paused_since: at(1), ..Lane::default() };
+    let disabled =
+        LaneHolds { is_disabled: true, awaits_cut_over: true, paused_since: at(1), ..LaneHolds::default() };
     check(
         Pending,
         |f| due(f, disabled),
@@ -110,21 +111,21 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
     );
     check(
         Pending,
-        |f| due(f, Lane { is_disabled: false, ..disabled }),
+        |f| due(f, LaneHolds { is_disabled: false, ..disabled }),
         "It waits because company 7 is paused since 1970-01-01T00:00:01Z: `leadline company resume 7` lets it go.",
     );
     check(
         Pending,
-        |f| due(f, Lane { awaits_cut_over: true, ..Lane::default() }),
+        |f| due(f, LaneHolds { awaits_cut_over: true, ..LaneHolds::default() }),
         "It waits since 1970-01-01T00:00:00Z because a rotation of the signing secret of \"crm\" holds pushes: \
          `leadline integration cut-over I` lets it go.",
     );
     check(
         Pending,
-        |f| due(f, Lane { throttled_until: at(160), ..Lane::default() }),
+        |f| due(f, LaneHolds { throttled_until: at(160), ..LaneHolds::default() }),
         "It waits until 1970-01-01T00:02:40Z because \"crm\" asked us to wait; then it is pushed by itself.",
     );
-    let open = Lane { breaker_until: at(160), ..Lane::default() };
+    let open = LaneHolds { breaker_until: at(160), ..LaneHolds::default() };
     check(
         Pending,
         |f| {
@@ -137,7 +138,7 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
     check(
         Pending,
         |f| {
-            due(f, Lane { breaker_until: at(99), ..open });
+            due(f, LaneHolds { breaker_until: at(99), ..open });
             f.is_retry = true;
         },
         "It waits because the breaker of \"crm\" is half-open: one retry at a time finds out whether the target answers \
@@ -151,7 +152,7 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
     );
     check(
         Pending,
-        |f| due(f, Lane { throttled_until: at(100), ..Lane::default() }),
+        |f| due(f, LaneHolds { throttled_until: at(100), ..LaneHolds::default() }),
         "It is due since 1970-01-01T00:01:30Z and is pushed as soon as the lane of \"crm\" has room: \
          `leadline integration show I` shows its limits and what is pending.",
     );
@@ -285,21 +286,21 @@ fn what_waits_for_somebody_to_act_stands_still() {
 #[test]
 fn a_list_says_of_what_waits_what_the_sentence_says() {
     let id: DeliveryId = "01J8H6KQH4YG3XR8RWM6T6XFQE".parse().unwrap();
-    let told = |lane: Lane, behind, is_retry| waiting(&lane, behind, at(90), is_retry, at(100).unwrap());
+    let told = |lane: LaneHolds, behind, is_retry| waiting(&lane, behind, at(90), is_retry, at(100).unwrap());
     let expected = |reason: Option<&str>, due_at| Waiting { reason: reason.map(str::to_owned), due_at };
-    let open = Lane::default();
-    let disabled = Lane { is_disabled: true, paused_since: at(1), awaits_cut_over: true, ..open };
-    let paused = Lane { is_disabled: false, ..disabled };
-    let throttled = Lane { throttled_until: at(200), breaker_until: at(300), ..open };
-    let broken = Lane { throttled_until: at(100), ..throttled };
-    let half_open = Lane { breaker_until: at(95), ..open };
+    let open = LaneHolds::default();
+    let disabled = LaneHolds { is_disabled: true, paused_since: at(1), awaits_cut_over: true, ..open };
+    let paused = LaneHolds { is_disabled: false, ..disabled };
+    let throttled = LaneHolds { throttled_until: at(200), breaker_until: at(300), ..open };
+    let broken = LaneHolds { throttled_until: at(100), ..throttled };
+    let half_open = LaneHolds { breaker_until: at(95), ..open };
     for (lane, behind, is_retry, waits) in [
         (open, None, true, expected(None, at(90))),
         (disabled, Some(id), true, expected(Some("waits for 01J8H6KQH4YG3XR8RWM6T6XFQE"), None)),
         (disabled, None, true, expected(Some("integration disabled"), None)),
         (paused, None, true, expected(Some("company paused"), None)),
         (
-            Lane { paused_since: None, ..paused },
+            LaneHolds { paused_since: None, ..paused },
             None,
             true,
             expected(Some("rotation: held until cut over"), None),

@@ -10,7 +10,7 @@ use super::super::{Answer, Control, check, mutate, secret};
 use crate::{
     domain::{delivery::Reason, signing},
     store::{
-        integration::{LockedIntegration, secret::Entry},
+        integration::{LockedIntegration, secret::SecretEntry},
         operator::{
             command::{Call, Command, Refusal},
             refusal::{Known, RefusalReason},
@@ -53,8 +53,10 @@ pub(super) async fn rotate(
     let (company, id) = (integration.company.id, integration.id);
     let before = json!({ "secret_version": before.current });
     let after = match entry {
-        Entry::Now { grace_seconds } => json!({ "secret_version": version, "grace_seconds": grace_seconds }),
-        Entry::Staged { hold } => json!({ "staged_secret_version": version, "hold": hold }),
+        SecretEntry::Now { grace_seconds } => {
+            json!({ "secret_version": version, "grace_seconds": grace_seconds })
+        }
+        SecretEntry::Staged { hold } => json!({ "staged_secret_version": version, "hold": hold }),
     };
     command.audit(company, &format!("integration {id}"), Some(before), Some(after)).await?;
     let answer = v1::RotateSecretResponse {
@@ -66,17 +68,17 @@ pub(super) async fn rotate(
 }
 
 /// How the new secret comes in.
-fn entry(request: &v1::RotateSecretRequest) -> Result<Entry, Refusal> {
+fn entry(request: &v1::RotateSecretRequest) -> Result<SecretEntry, Refusal> {
     match (request.staged, request.hold, request.grace_seconds) {
         (true, _, Some(_)) => check::invalid(
             "a staged secret has no grace: cutting over retires the old one; leave the grace out",
         ),
-        (true, hold, None) => Ok(Entry::Staged { hold }),
+        (true, hold, None) => Ok(SecretEntry::Staged { hold }),
         (false, true, _) => {
             check::invalid("only a staged rotation can hold pushes: send staged too, or leave hold out")
         }
         (false, false, grace) => match grace.unwrap_or(GRACE) {
-            grace_seconds @ 0..=MAX_GRACE => Ok(Entry::Now { grace_seconds }),
+            grace_seconds @ 0..=MAX_GRACE => Ok(SecretEntry::Now { grace_seconds }),
             grace => check::invalid(format!("grace of {grace} s: at most {MAX_GRACE} s, 7 days")),
         },
     }

@@ -103,7 +103,7 @@ impl Scene {
         });
         self.pusher.integrations.insert(Arc::clone(&ready)).await;
         let body = lead::event_text(&lead::sample(company, "Barn"), EventKind::Created);
-        let pending = Pending {
+        let pending = PendingDelivery {
             lead: LeadId::generate(),
             event: EventKind::Created,
             body,

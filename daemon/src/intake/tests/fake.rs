@@ -32,7 +32,7 @@ use crate::{
         },
         delivery::read::DeliveryView,
         lead::{
-            Again,
+            Reaccepted,
             intake::{
                 AcceptedDelivery, CompanyView, Flushed, IntakeIntegration, KeyView, NewDelivery, NewEvent,
             },
@@ -275,18 +275,18 @@ impl IntakeStore for Fake {
         })
     }
 
-    async fn accept_again(&self, update: &NewEvent) -> Result<Again, StoreFailure> {
+    async fn accept_again(&self, update: &NewEvent) -> Result<Reaccepted, StoreFailure> {
         assert_eq!(update.kind, EventKind::Updated);
         self.with(|state| {
             if update.version != state.company.version {
-                return Ok(Again::Stale);
+                return Ok(Reaccepted::Stale);
             }
             let known = state.leads.get_mut(&update.lead).unwrap();
             if known.digest == update.digest {
-                return Ok(Again::Duplicate(committed(known)));
+                return Ok(Reaccepted::Duplicate(committed(known)));
             }
             *known = update.clone();
-            Ok(Again::Updated(committed(update)))
+            Ok(Reaccepted::Updated(committed(update)))
         })
     }
 

@@ -16,7 +16,7 @@ use crate::{
     compute::Compute,
     domain::ids::LeadId,
     intake::{
-        App, Flusher, Readiness, Refusals, Settings, admin, client::TrustedProxies,
+        App, Flusher, IntakeSettings, Readiness, Refusals, admin, client::TrustedProxies,
         intake_store::StoreFailure, refusals, routes,
     },
 };
@@ -69,9 +69,9 @@ impl Answer {
     }
 }
 
-pub(super) fn settings(ready: Readiness) -> Settings {
+pub(super) fn settings(ready: Readiness) -> IntakeSettings {
     let metrics = PrometheusBuilder::new().build_recorder().handle();
-    Settings { metrics, ready, compute: Compute::default(), proxies: TrustedProxies::default() }
+    IntakeSettings { metrics, ready, compute: Compute::default(), proxies: TrustedProxies::default() }
 }
 
 fn intake_with(ready: Readiness) -> TestIntake {

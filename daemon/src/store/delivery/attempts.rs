@@ -12,6 +12,7 @@ use crate::{
     domain::{
         delivery::Trigger,
         ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+        lane::LaneId,
         outcome::FailureClass,
     },
     store::{
@@ -43,12 +44,12 @@ pub struct AttemptView {
     pub operator: Option<String>,
     pub started_at: jiff::Timestamp,
     /// None while it runs.
-    pub finished: Option<Finished>,
+    pub finished: Option<AttemptEnd>,
 }
 
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finished {
+pub struct AttemptEnd {
     pub delivered: bool,
     pub class: Option<FailureClass>,
     pub error: Option<String>,
@@ -77,7 +78,7 @@ pub struct AttemptDetail {
 /// Whose attempts to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptsOf {
-    Integration(CompanyId, IntegrationId),
+    Lane(LaneId),
     Delivery(CompanyId, DeliveryId),
 }
 
@@ -110,7 +111,7 @@ impl TryFrom<Row> for AttemptView {
 
     fn try_from(row: Row) -> Result<Self, Error> {
         let class = class(row.class.as_deref())?;
-        let finished = row.delivered.map(|delivered| Finished {
+        let finished = row.delivered.map(|delivered| AttemptEnd {
             delivered,
             class,
             error: row.error,
@@ -174,12 +175,12 @@ impl Store {
     ) -> Result<Vec<AttemptView>, Error> {
         // The running ones first: one that finishes in between is then in both lists, never in none.
         let running = match of {
-            AttemptsOf::Integration(_, id) => self.running_attempts(Some(id), None, None).await?,
+            AttemptsOf::Lane(lane) => self.running_attempts(Some(lane.integration), None, None).await?,
             AttemptsOf::Delivery(_, id) => self.running_attempts(None, Some(id), None).await?,
         };
         let mut sql = finished();
         match of {
-            AttemptsOf::Integration(company, id) => {
+            AttemptsOf::Lane(LaneId { company, integration: id }) => {
                 sql.push("a.company_id = ").push_bind(company.0);
                 sql.push(" AND a.integration_id = ").push_bind(id.uuid());
             }
@@ -417,7 +418,7 @@ mod tests {
             trigger: Trigger::Test,
             operator: None,
             started_at: jiff::Timestamp::UNIX_EPOCH,
-            finished: finished.then_some(Finished {
+            finished: finished.then_some(AttemptEnd {
                 delivered: true,
                 class: None,
                 error: None,

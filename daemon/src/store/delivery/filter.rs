@@ -82,7 +82,7 @@ impl Span {
 
 /// Where the ids of a filter are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum IdSource {
     /// Held and dead ones, an ordered scan of the key for each integration.
     Undelivered,
     /// Dead ones of a cause, an ordered scan of its index.
@@ -114,20 +114,20 @@ impl DeliveryFilter {
     }
 
     /// What is named or of one lead is found by that; what may be final, among all.
-    fn sources(&self) -> Vec<Source> {
+    fn sources(&self) -> Vec<IdSource> {
         let is_named = self.ids.is_some() || self.lead.is_some() || self.job.is_some();
         if self.cause.is_some() && !is_named {
-            return vec![Source::Cause];
+            return vec![IdSource::Cause];
         }
         if is_named || !self.asks_only_for(&State::UNDELIVERED) {
-            return vec![Source::Any];
+            return vec![IdSource::Any];
         }
         let mut sources = Vec::new();
         if self.asks_for(&[State::Held, State::Dead]) {
-            sources.push(Source::Undelivered);
+            sources.push(IdSource::Undelivered);
         }
         if self.asks_for(&[State::Pending]) {
-            sources.push(Source::Pending);
+            sources.push(IdSource::Pending);
         }
         sources
     }
@@ -142,10 +142,10 @@ impl DeliveryFilter {
             }
             sql.push("(");
             match source {
-                Source::Undelivered => self.push_undelivered(sql, span),
-                Source::Cause => self.push_cause(sql, span),
-                Source::Pending => self.push_pending(sql, span),
-                Source::Any => self.push_any(sql, span),
+                IdSource::Undelivered => self.push_undelivered(sql, span),
+                IdSource::Cause => self.push_cause(sql, span),
+                IdSource::Pending => self.push_pending(sql, span),
+                IdSource::Any => self.push_any(sql, span),
             }
             sql.push(")");
         }

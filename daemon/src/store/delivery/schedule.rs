@@ -10,7 +10,7 @@ use crate::{
     domain::{
         delivery::State,
         ids::DeliveryId,
-        why::{Lane, Waiting, waiting},
+        why::{LaneHolds, Waiting, waiting},
     },
     store::{Error, Store},
 };
@@ -48,7 +48,7 @@ impl Store {
         let lanes: HashMap<Uuid, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         for delivery in deliveries.iter_mut().filter(|one| one.state == State::Pending && !one.running) {
             let Some(row) = lanes.get(&delivery.id.uuid()) else { continue };
-            let lane = Lane {
+            let lane = LaneHolds {
                 is_disabled: !row.enabled,
                 awaits_cut_over: row.awaits_cut_over,
                 paused_since: time(row.paused_at),

@@ -6,7 +6,7 @@ use crate::{
     domain::{
         delivery::Reason,
         ids::{DeliveryId, IntegrationId, JobId},
-        why::{Facts, Lane},
+        why::{Facts, LaneHolds},
     },
     store::{Error, Store, operator::command::Refusal, state},
 };
@@ -65,7 +65,7 @@ impl Store {
             attempts: row.attempts,
             failure: row.failure_class.zip(row.failure_error),
             behind: row.behind_id.map(DeliveryId::from).map(|id| id.to_string()).zip(row.behind_state),
-            lane: Lane {
+            lane: LaneHolds {
                 is_disabled: !row.enabled,
                 awaits_cut_over: row.awaits_cut_over,
                 paused_since: time(row.paused_at),

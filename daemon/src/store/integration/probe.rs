@@ -37,7 +37,7 @@ pub struct Probe {
 
 /// What a probe found out beside its outcome.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct ProbeFindings {
     pub account: Option<String>,
     pub findings: Vec<String>,
 }
@@ -138,7 +138,7 @@ impl Store {
         &self,
         attempt: &AttemptRecord,
         request_body: Option<&[u8]>,
-        found: Option<&Found>,
+        found: Option<&ProbeFindings>,
     ) -> Result<(), Error> {
         let findings = found.and_then(|found| serde_json::to_value(&found.findings).ok());
         let (sent, answer) = (attempt.sent.as_ref(), attempt.answer.as_ref());
@@ -202,7 +202,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
-        self.hub.changed(Change { lane: attempt.lane, config: true });
+        self.wake_ups.changed(Change { lane: attempt.lane, config: true });
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ const KEPT_MAX: usize = 4;
 const TURN_SECONDS: f64 = 60.0;
 
 /// The hash of a token of the credentials, with the newest that its logins gave.
-type Kept = Vec<(String, String)>;
+type KeptTokens = Vec<(String, String)>;
 
 fn name_of(own: &SecretString) -> String {
     hex::encode(Sha256::digest(own.expose_secret()))
@@ -82,8 +82,8 @@ impl Store {
         Ok(())
     }
 
-    fn open_refresh(&self, lane: LaneId, value: Option<&[u8]>) -> Result<Kept, Error> {
-        let Some(value) = value else { return Ok(Kept::new()) };
+    fn open_refresh(&self, lane: LaneId, value: Option<&[u8]>) -> Result<KeptTokens, Error> {
+        let Some(value) = value else { return Ok(KeptTokens::new()) };
         let plain = self.sealer.open(&sealed::refresh(lane.company, lane.integration), value)?;
         serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("refresh token"))
     }

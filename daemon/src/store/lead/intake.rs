@@ -244,7 +244,7 @@ impl Store {
         let mut db = self.intakes.acquire().await?;
         let answer = timeout(self.silence_max, enqueue(&mut db, events)).await;
         let (flushed, hints) = heard(db, answer)?;
-        self.hub.due(hints);
+        self.wake_ups.due(hints);
         Ok(flushed)
     }
 }

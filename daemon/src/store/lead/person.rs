@@ -26,7 +26,7 @@ const TRIGRAM: usize = 3;
 
 /// What a search found.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct PeopleFound {
     /// Newest uuid first.
     pub leads: Vec<LeadView>,
     /// Every lead was looked through: the database has no trigram index.
@@ -127,7 +127,7 @@ impl Store {
         text: &str,
         after: Option<LeadId>,
         limit: i64,
-    ) -> Result<Found, Refusal> {
+    ) -> Result<PeopleFound, Refusal> {
         let patterns = person::patterns(text).map_err(|error| Refusal::Invalid(error.to_string()))?;
         let search = Search { patterns, company, after, limit };
         let mut tx = self.pool.begin().await?;
@@ -138,7 +138,7 @@ impl Store {
         }
         let found = search.ids(&mut tx).await?;
         tx.rollback().await?;
-        Ok(Found { leads: self.leads_by_ids(&found).await?, is_scan: !has_index })
+        Ok(PeopleFound { leads: self.leads_by_ids(&found).await?, is_scan: !has_index })
     }
 
     /// These leads as they are shown, in this order.

@@ -220,16 +220,16 @@ impl Command {
     /// Commits, and tells whom it concerns.
     pub async fn commit(self) -> Result<(), Refusal> {
         self.tx.commit().await?;
-        let hub = self.store.hub();
+        let wake_ups = self.store.wake_ups();
         for change in self.changed {
-            hub.changed(change);
+            wake_ups.changed(change);
         }
-        hub.due(self.due);
+        wake_ups.due(self.due);
         if self.probes {
-            hub.probes.notify_one();
+            wake_ups.probes.notify_one();
         }
         if self.jobs {
-            hub.jobs.notify_one();
+            wake_ups.jobs.notify_one();
         }
         Ok(())
     }

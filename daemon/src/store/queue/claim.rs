@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::claimed::ClaimedRow;
-pub use super::claimed::{Claimed, Pending};
+pub use super::claimed::{Claimed, PendingDelivery};
 use crate::{
     domain::{
         delivery::LaneKind,

@@ -41,12 +41,12 @@ pub struct Claimed {
     pub trigger: Trigger,
     pub operator: Option<String>,
     /// None if the delivery is no longer pending: nothing is left to do.
-    pub pending: Option<Pending>,
+    pub pending: Option<PendingDelivery>,
 }
 
 /// A claimed delivery that is to be pushed.
 #[derive(Clone, Debug)]
-pub struct Pending {
+pub struct PendingDelivery {
     pub lead: LeadId,
     pub event: EventKind,
     /// The canonical event.
@@ -93,7 +93,7 @@ pub(super) struct ClaimedRow {
 
 impl ClaimedRow {
     /// The delivery; none if it is no longer pending.
-    fn pending(&mut self, is_adopted: bool) -> Result<Option<Pending>, Error> {
+    fn pending(&mut self, is_adopted: bool) -> Result<Option<PendingDelivery>, Error> {
         // A delivery goes before its integration: without that, nothing is left to push.
         let (Some(lead), Some(version)) = (self.lead_id, self.version) else { return Ok(None) };
         let corrupt = || Error::Corrupt("delivery");
@@ -103,7 +103,7 @@ impl ClaimedRow {
             None if is_adopted => Bytes::new(),
             None => return Err(Error::Corrupt("event")),
         };
-        Ok(Some(Pending {
+        Ok(Some(PendingDelivery {
             lead: lead.into(),
             event: known("event", event, EventKind::parse)?,
             body,

@@ -23,7 +23,7 @@ use crate::{
 
 mod columns;
 
-use columns::{Columns, Health};
+use columns::{Columns, HealthColumns};
 
 /// How much of an error is kept.
 pub const ERROR_MAX: usize = 500;
@@ -46,7 +46,7 @@ pub struct AttemptRecord {
     /// None if nothing was sent.
     pub sent: Option<Sent>,
     /// None if nothing came back.
-    pub answer: Option<Answer>,
+    pub answer: Option<KeptResponse>,
     /// Each call, where those two and the delivery do not tell of the only one.
     pub calls: Vec<CallRecord>,
     /// What is to be known of it though it did not fail.
@@ -66,7 +66,7 @@ pub struct Sent {
 
 /// What came back.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct KeptResponse {
     pub status: i16,
     /// JSON: an array of pairs.
     pub headers: String,
@@ -93,7 +93,7 @@ pub struct Finished {
 
 /// What a flush came to.
 #[derive(Clone, Debug, Default)]
-pub struct Flushed {
+pub struct FinishedFlush {
     /// How many attempts were recorded; fewer than given means that this daemon was taken for dead.
     pub recorded: usize,
     /// What became due.
@@ -108,7 +108,7 @@ pub struct Flushed {
 }
 
 /// A row of the statement's answer: what it tells, and of what.
-struct Told {
+struct FinishRow {
     /// recorded | pause | due | breaker | arrived | left
     what: String,
     company_id: Option<i64>,
@@ -130,10 +130,10 @@ impl Store {
         daemon: i64,
         finished: &[Finished],
         complete: &[i64],
-    ) -> Result<Flushed, Error> {
-        let (c, h) = (Columns::of(finished), Health::of(finished));
+    ) -> Result<FinishedFlush, Error> {
+        let (c, h) = (Columns::of(finished), HealthColumns::of(finished));
         let rows = self.write_finished(daemon, complete, &c, &h).await?;
-        let mut flushed = Flushed::default();
+        let mut flushed = FinishedFlush::default();
         let mut arrived: HashMap<CompanyId, (Vec<Uuid>, Vec<Uuid>)> = HashMap::new();
         for row in rows {
             if row.what == "recorded" {
@@ -161,10 +161,10 @@ impl Store {
             let mut db = self.pool.acquire().await?;
             undelivered::forget(&mut db, company, &integrations, &deliveries).await?;
         }
-        self.hub.due(flushed.hints.clone());
+        self.wake_ups.due(flushed.hints.clone());
         for (company, integration) in h.company.iter().zip(&h.integration) {
             let lane = LaneId::new(CompanyId(*company), *integration);
-            self.hub.changed(Change { lane, config: false });
+            self.wake_ups.changed(Change { lane, config: false });
         }
         Ok(flushed)
     }
@@ -174,10 +174,10 @@ impl Store {
         daemon: i64,
         complete: &[i64],
         c: &Columns<'_>,
-        h: &Health<'_>,
-    ) -> Result<Vec<Told>, Error> {
+        h: &HealthColumns<'_>,
+    ) -> Result<Vec<FinishRow>, Error> {
         let query = sqlx::query_file_as!(
-            Told,
+            FinishRow,
             "src/store/queue/finish.sql",
             &c.claim,
             complete,

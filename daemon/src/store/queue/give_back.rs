@@ -43,7 +43,7 @@ impl Store {
     ) -> Result<Vec<Uuid>, Error> {
         let manner = Manner { wait_seconds: wait.as_secs_f64(), ..Manner::default() };
         let (hints, left) = self.back(daemon, claims, attempts, manner).await?;
-        self.hub.due(hints);
+        self.wake_ups.due(hints);
         Ok(left)
     }
 
@@ -57,7 +57,7 @@ impl Store {
     ) -> Result<(), Error> {
         let manner = Manner { wait_seconds, ..Manner::default() };
         let (hints, _) = self.back(daemon, claims, attempts, manner).await?;
-        self.hub.due(hints);
+        self.wake_ups.due(hints);
         Ok(())
     }
 

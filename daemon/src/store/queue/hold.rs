@@ -25,7 +25,7 @@ use crate::{
 
 /// What a batch came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moved {
+pub struct MoveOutcome {
     pub changed: u64,
     /// How many of those meant were being pushed.
     pub running: u64,
@@ -40,12 +40,12 @@ struct Locked {
 }
 
 /// The locked deliveries of a batch, and what stands in line with them.
-pub(super) struct Line {
+pub(super) struct LockedLine {
     rows: Vec<Locked>,
     meant: HashSet<Uuid>,
 }
 
-impl Line {
+impl LockedLine {
     /// Those meant that are in one of these states.
     fn meant(&self, states: &[State]) -> Vec<&Locked> {
         let is_meant = |row: &&Locked| self.meant.contains(&row.id) && states.contains(&row.state);
@@ -89,7 +89,7 @@ impl Command {
         company: CompanyId,
         meant: &[Uuid],
         reason: &Reason,
-    ) -> Result<Moved, Refusal> {
+    ) -> Result<MoveOutcome, Refusal> {
         let line = self.lock_line(company, meant).await?;
         let held = ids(&line.meant(&[State::Pending]));
         self.remove_due(&line.lanes(), &held).await?;
@@ -107,12 +107,12 @@ impl Command {
         undelivered::add_held(&mut self.tx, company, &held).await?;
         self.leave_line(company, &line, &held).await?;
         self.touch_all(company, &line.lanes());
-        Ok(Moved { changed: held.len() as u64, running: running.len() as u64 })
+        Ok(MoveOutcome { changed: held.len() as u64, running: running.len() as u64 })
     }
 
     /// Makes held deliveries of one company pending. One whose push still runs is left alone: where it goes back to
     /// the queue, whoever brings it there must not miss that it is pending.
-    pub async fn release(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Moved, Refusal> {
+    pub async fn release(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<MoveOutcome, Refusal> {
         let line = self.lock_line(company, meant).await?;
         let mut released = ids(&line.meant(&[State::Held]));
         let running = in_flight(&mut self.tx, &released).await?;
@@ -128,7 +128,7 @@ impl Command {
         undelivered::forget(&mut self.tx, company, &line.lanes(), &released).await?;
         self.make_due(company, &released).await?;
         self.touch_all(company, &line.lanes());
-        Ok(Moved { changed: released.len() as u64, running: running.len() as u64 })
+        Ok(MoveOutcome { changed: released.len() as u64, running: running.len() as u64 })
     }
 
     /// Skips pending, held and dead deliveries of one company. One that is being pushed is left alone: what it sent
@@ -138,7 +138,7 @@ impl Command {
         company: CompanyId,
         meant: &[Uuid],
         reason: &Reason,
-    ) -> Result<Moved, Refusal> {
+    ) -> Result<MoveOutcome, Refusal> {
         let line = self.lock_line(company, meant).await?;
         let open = ids(&line.meant(&[State::Pending, State::Held]));
         self.remove_due(&line.lanes(), &open).await?;
@@ -179,11 +179,15 @@ impl Command {
         .await?;
         self.make_due(company, &waiting).await?;
         self.touch_all(company, &line.lanes());
-        Ok(Moved { changed: skipped.len() as u64, running: running.len() as u64 })
+        Ok(MoveOutcome { changed: skipped.len() as u64, running: running.len() as u64 })
     }
 
     /// Locks deliveries and all that their leads have open at the same integrations.
-    pub(super) async fn lock_line(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Line, Refusal> {
+    pub(super) async fn lock_line(
+        &mut self,
+        company: CompanyId,
+        meant: &[Uuid],
+    ) -> Result<LockedLine, Refusal> {
         let places = sqlx::query!(
             "SELECT lead_id, integration_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
             company.0,
@@ -213,7 +217,7 @@ impl Command {
             Ok(Locked { id, integration_id, state: state(&row.state)?, successor_id })
         });
         let rows = rows.collect::<Result<_, Error>>()?;
-        Ok(Line { rows, meant: meant.iter().copied().collect() })
+        Ok(LockedLine { rows, meant: meant.iter().copied().collect() })
     }
 
     /// Gives locked held deliveries another reason.
@@ -274,7 +278,12 @@ impl Command {
     }
 
     /// Takes deliveries out of the line: nothing makes them due when what is before them becomes final.
-    async fn leave_line(&mut self, company: CompanyId, line: &Line, gone: &[Uuid]) -> Result<(), Refusal> {
+    async fn leave_line(
+        &mut self,
+        company: CompanyId,
+        line: &LockedLine,
+        gone: &[Uuid],
+    ) -> Result<(), Refusal> {
         let before: Vec<Uuid> = line
             .rows
             .iter()

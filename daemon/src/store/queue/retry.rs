@@ -25,13 +25,13 @@ use crate::{
 
 /// How fast an integration's lane goes.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct LanePace {
     pub policy: Policy,
     /// What an attempt took lately, in seconds.
     pub recent_seconds: f64,
 }
 
-impl Pace {
+impl LanePace {
     /// How many deliveries come back to the lane at a time.
     #[must_use]
     pub fn batch(&self) -> usize {
@@ -50,7 +50,7 @@ impl Pace {
 
 impl Store {
     /// How fast a lane goes, by its limits and its last attempts; none if its integration is gone.
-    pub async fn pace(&self, lane: LaneId) -> Result<Option<Pace>, Error> {
+    pub async fn pace(&self, lane: LaneId) -> Result<Option<LanePace>, Error> {
         let row = sqlx::query!(
             r#"SELECT i.connector, i.config, a.seconds AS "seconds?" FROM integration i CROSS JOIN LATERAL (
                    SELECT avg(duration_ms)::float8 / 1000 AS seconds FROM (
@@ -62,7 +62,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|row| Pace {
+        Ok(row.map(|row| LanePace {
             policy: (self.policy)(&row.connector, &row.config),
             recent_seconds: row.seconds.unwrap_or(0.1),
         }))
@@ -271,11 +271,11 @@ mod tests {
     #[test]
     fn the_slower_of_slots_and_rate_decides() {
         let policy = Policy { concurrency: 16, rate_per_second: None, ..Policy::default() };
-        let pace = Pace { policy, recent_seconds: 0.5 };
+        let pace = LanePace { policy, recent_seconds: 0.5 };
         assert!((pace.seconds(0) - 0.0).abs() < f64::EPSILON);
         assert!((pace.seconds(1) - 0.5).abs() < f64::EPSILON);
         assert!((pace.seconds(17) - 1.0).abs() < f64::EPSILON);
-        let limited = Pace { policy: Policy { rate_per_second: Some(2.0), ..policy }, ..pace };
+        let limited = LanePace { policy: Policy { rate_per_second: Some(2.0), ..policy }, ..pace };
         assert!((limited.seconds(17) - 8.5).abs() < f64::EPSILON);
     }
 }

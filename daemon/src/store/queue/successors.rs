@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// A delivery that is not final.
-struct Open {
+struct OpenDelivery {
     id: Uuid,
     event: EventKind,
     state: State,
@@ -153,7 +153,7 @@ const fn kind_at(delivery: &NewDelivery, is_kept_away: bool) -> Option<EventKind
 async fn lock_lines(
     tx: &mut PgTransaction<'_>,
     update: &NewEvent,
-) -> Result<HashMap<Uuid, Vec<Open>>, Error> {
+) -> Result<HashMap<Uuid, Vec<OpenDelivery>>, Error> {
     let integrations: Vec<Uuid> =
         update.deliveries.iter().map(|delivery| delivery.integration.uuid()).collect();
     let open = sqlx::query!(
@@ -166,9 +166,9 @@ async fn lock_lines(
     )
     .fetch_all(&mut **tx)
     .await?;
-    let mut lines: HashMap<Uuid, Vec<Open>> = HashMap::new();
+    let mut lines: HashMap<Uuid, Vec<OpenDelivery>> = HashMap::new();
     for row in open {
-        lines.entry(row.integration_id).or_default().push(Open {
+        lines.entry(row.integration_id).or_default().push(OpenDelivery {
             id: row.id,
             event: known("event", &row.event, EventKind::parse)?,
             state: state(&row.state)?,
@@ -181,18 +181,18 @@ async fn lock_lines(
 
 /// What an update replaces of a line, and the last of the rest, for which it waits. What of it is held while its push
 /// runs is named beside.
-fn place(line: &[Open], running: &HashSet<Uuid>) -> (Vec<Uuid>, Option<Uuid>) {
+fn place(line: &[OpenDelivery], running: &HashSet<Uuid>) -> (Vec<Uuid>, Option<Uuid>) {
     let waits = |id: Uuid| line.iter().any(|other| other.successor_id == Some(id));
     // Behind an update an operator's push may wait, which nobody would hand on if that update went.
-    let leads_on = |row: &Open| {
+    let leads_on = |row: &OpenDelivery| {
         line.iter().any(|other| row.successor_id == Some(other.id) && other.event != EventKind::Updated)
     };
     // A push that was held in flight ends all the same, and what comes later must not overtake it.
-    let stands = |row: &Open| row.state == State::Held && !running.contains(&row.id) || waits(row.id);
-    let is_replaced = |row: &&Open| row.event == EventKind::Updated && stands(row) && !leads_on(row);
+    let stands = |row: &OpenDelivery| row.state == State::Held && !running.contains(&row.id) || waits(row.id);
+    let is_replaced = |row: &&OpenDelivery| row.event == EventKind::Updated && stands(row) && !leads_on(row);
     let (replaced, kept): (Vec<_>, Vec<_>) = line.iter().partition(is_replaced);
     // The line, not their age, says who is last: one that was rendered anew stands where the one stood that it replaced.
-    let is_last = |row: &&&Open| !kept.iter().any(|other| row.successor_id == Some(other.id));
+    let is_last = |row: &&&OpenDelivery| !kept.iter().any(|other| row.successor_id == Some(other.id));
     let last = kept.iter().filter(is_last).max_by_key(|row| (row.created_at, row.id));
     (replaced.iter().map(|row| row.id).collect(), last.map(|row| row.id))
 }
@@ -262,8 +262,8 @@ mod tests {
     use super::*;
 
     /// The nth delivery of a line, as it was made: `created` or `updated`, its state, and who waits for it.
-    fn open(n: u128, event: &str, state: &str, successor: Option<u128>) -> Open {
-        Open {
+    fn open(n: u128, event: &str, state: &str, successor: Option<u128>) -> OpenDelivery {
+        OpenDelivery {
             id: Uuid::from_u128(n),
             event: EventKind::parse(&format!("lead.{event}")).unwrap(),
             state: State::parse(state).unwrap(),
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn an_update_takes_the_place_of_those_that_wait_and_stands_last() {
-        type Line = Vec<Open>;
+        type Line = Vec<OpenDelivery>;
         let cases: [(&str, Line, &[u128], Option<u128>); 8] = [
             ("nothing is open", vec![], &[], None),
             ("behind the creation", vec![open(1, "created", "pending", None)], &[], Some(1)),

@@ -29,12 +29,12 @@ const EXPIRE_MAX: i64 = 5000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
     pub lane: LaneId,
-    pub work: Work,
+    pub work: LaneWork,
 }
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum LaneWork {
     /// A run of the sweep is due.
     StartSweep,
     /// A run is under way.
@@ -64,9 +64,9 @@ impl Store {
         let tasks = rows.into_iter().map(|row| Task {
             lane: LaneId::new(CompanyId(row.company_id), row.integration_id),
             work: match (row.task, row.job) {
-                (_, Some(job)) => Work::ContinueJob(job.into()),
-                (0, None) => Work::StartSweep,
-                (_, None) => Work::ContinueSweep,
+                (_, Some(job)) => LaneWork::ContinueJob(job.into()),
+                (0, None) => LaneWork::StartSweep,
+                (_, None) => LaneWork::ContinueSweep,
             },
         });
         Ok(tasks.collect())
@@ -228,9 +228,9 @@ impl Store {
 
     fn came_back(&self, lane: LaneId, due: &[NewDue]) {
         if let Some(due_at) = due.iter().map(|row| moment(row.due_at)).min() {
-            self.hub.due(vec![DueHint { lane, kind: LaneKind::Retry, due_at }]);
+            self.wake_ups.due(vec![DueHint { lane, kind: LaneKind::Retry, due_at }]);
         }
-        self.hub.changed(Change { lane, config: false });
+        self.wake_ups.changed(Change { lane, config: false });
     }
 }
 

@@ -116,7 +116,7 @@ impl<'a> Columns<'a> {
 
 /// What a flush means for the health of each integration in it, in the order of their ids.
 #[derive(Default)]
-pub(super) struct Health<'a> {
+pub(super) struct HealthColumns<'a> {
     pub(super) company: Vec<i64>,
     pub(super) integration: Vec<Uuid>,
     /// Whether anything was pushed that says how it is.
@@ -132,7 +132,7 @@ pub(super) struct Health<'a> {
     tally: Tally,
 }
 
-impl<'a> Health<'a> {
+impl<'a> HealthColumns<'a> {
     pub(super) fn of(finished: &'a [Finished]) -> Self {
         let mut order: Vec<&Finished> = finished.iter().collect();
         // Two daemons that lock rows in the same order cannot lock each other out. The sort is stable: within an

@@ -26,7 +26,7 @@ const CAPACITY: usize = 100_000;
 
 /// The journal of one life of the daemon.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct ChangeLog {
     life: String,
     pages: Mutex<Pages>,
     latest: watch::Sender<u64>,
@@ -42,14 +42,14 @@ struct Pages {
 
 /// What a watcher missed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Missed {
+pub(super) enum Gap {
     /// These changed; now it is at this entry.
     Changed(Vec<LaneId>, u64),
     /// Nobody knows any more: a snapshot is due.
     Forgotten,
 }
 
-impl Journal {
+impl ChangeLog {
     pub(super) fn new() -> Self {
         Self { life: Ulid::generate().to_string(), pages: Mutex::default(), latest: watch::Sender::new(0) }
     }
@@ -77,16 +77,16 @@ impl Journal {
     }
 
     /// What changed behind an entry, of one company or of all.
-    pub(super) fn since(&self, company: Option<CompanyId>, entry: u64) -> Missed {
+    pub(super) fn since(&self, company: Option<CompanyId>, entry: u64) -> Gap {
         let pages = self.pages();
         if entry < pages.forgotten {
-            return Missed::Forgotten;
+            return Gap::Forgotten;
         }
         let changed = pages
             .last
             .iter()
             .filter(|(key, last)| **last > entry && company.is_none_or(|company| key.company == company));
-        Missed::Changed(changed.map(|(key, _)| *key).collect(), pages.latest)
+        Gap::Changed(changed.map(|(key, _)| *key).collect(), pages.latest)
     }
 
     fn note(&self, keys: impl IntoIterator<Item = LaneId>) {
@@ -115,7 +115,7 @@ impl Journal {
     /// Keeps the journal until told to stop: by this daemon's own changes at once, by those of others every now and
     /// then while somebody watches.
     pub(super) async fn keep(self: Arc<Self>, store: Store, stop: CancellationToken) {
-        let mut changes = store.hub().watch();
+        let mut changes = store.wake_ups().watch();
         let mut others = Others::default();
         let mut look = time::interval(LOOK);
         look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -189,31 +189,32 @@ mod tests {
 
     #[test]
     fn a_watcher_gets_what_it_missed_once() {
-        let journal = Journal::new();
+        let change_log = ChangeLog::new();
         let (a, b) = (key(7), key(8));
-        journal.note([a, b, a]);
-        assert_eq!(journal.since(None, 2), Missed::Changed(vec![a], 3));
-        assert_eq!(journal.since(Some(b.company), 0), Missed::Changed(vec![b], 3));
-        assert_eq!(journal.since(None, 3), Missed::Changed(vec![], 3));
+        change_log.note([a, b, a]);
+        assert_eq!(change_log.since(None, 2), Gap::Changed(vec![a], 3));
+        assert_eq!(change_log.since(Some(b.company), 0), Gap::Changed(vec![b], 3));
+        assert_eq!(change_log.since(None, 3), Gap::Changed(vec![], 3));
     }
 
     #[test]
     fn cursors_of_another_life_or_of_the_future_are_unknown() {
-        let journal = Journal::new();
-        journal.note([key(7)]);
-        assert_eq!(journal.entry(&journal.cursor(1)), Some(1));
-        for unknown in [journal.cursor(2), Journal::new().cursor(0), String::new(), "x.1".into(), "1".into()]
+        let change_log = ChangeLog::new();
+        change_log.note([key(7)]);
+        assert_eq!(change_log.entry(&change_log.cursor(1)), Some(1));
+        for unknown in
+            [change_log.cursor(2), ChangeLog::new().cursor(0), String::new(), "x.1".into(), "1".into()]
         {
-            assert_eq!(journal.entry(&unknown), None, "{unknown}");
+            assert_eq!(change_log.entry(&unknown), None, "{unknown}");
         }
     }
 
     #[test]
     fn a_full_journal_starts_anew() {
-        let journal = Journal::new();
-        journal.note((0..=CAPACITY).map(|_| key(7)));
-        assert_eq!(journal.since(None, 1), Missed::Forgotten);
-        assert_eq!(journal.since(None, journal.latest()), Missed::Changed(vec![], journal.latest()));
+        let change_log = ChangeLog::new();
+        change_log.note((0..=CAPACITY).map(|_| key(7)));
+        assert_eq!(change_log.since(None, 1), Gap::Forgotten);
+        assert_eq!(change_log.since(None, change_log.latest()), Gap::Changed(vec![], change_log.latest()));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Change {
 
 /// The daemon's own wake-ups.
 #[derive(Debug)]
-pub struct Hub {
+pub struct WakeUps {
     due: mpsc::UnboundedSender<Vec<DueHint>>,
     changes: broadcast::Sender<Change>,
     /// The changes of configuration among them, apart: who must not miss one is not drowned by the others.
@@ -34,7 +34,7 @@ pub struct Hub {
     pub jobs: Notify,
 }
 
-impl Hub {
+impl WakeUps {
     /// A hub, and the end at which dispatch listens for due deliveries.
     #[must_use]
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Vec<DueHint>>) {
