@@ -12,17 +12,22 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::Lit;
 
 /// Where refusals are made.
-const PLACES: [&str; 19] = [
+const PLACES: [&str; 24] = [
     "daemon/src/config.rs",
     "daemon/src/config/",
     // What is refused on save; what pushes and probes come to is told by their attempts.
+    "daemon/connectors/src/airtable/config.rs",
+    "daemon/connectors/src/email/config.rs",
     "daemon/connectors/src/email/message.rs",
     "daemon/connectors/src/hook_url.rs",
-    "daemon/connectors/src/pipedrive.rs",
+    "daemon/connectors/src/hubspot/config.rs",
+    "daemon/connectors/src/mailchimp/config.rs",
+    "daemon/connectors/src/pipedrive/config.rs",
     "daemon/connectors/src/rest/auth.rs",
+    "daemon/connectors/src/rest/config.rs",
     "daemon/connectors/src/rest/settings.rs",
-    "daemon/connectors/src/salesforce.rs",
-    "daemon/connectors/src/slack.rs",
+    "daemon/connectors/src/salesforce/config.rs",
+    "daemon/connectors/src/slack/config.rs",
     "daemon/connectors/src/webhook/settings.rs",
     "daemon/connectors/src/webhook/url.rs",
     "daemon/src/control/",

@@ -206,7 +206,7 @@ async fn integrations() {
     let url = fields.as_array().unwrap().iter().find(|field| field["name"] == "url").unwrap();
     assert_eq!(
         shape(url),
-        json!({"name": "text", "kind": "text", "required": "bool", "default": null, "help": "text"})
+        json!({"name": "text", "kind": "text", "required": "bool", "default": null, "words": [], "secret": "bool", "help": "text"})
     );
     scene.end().await;
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use super::Push;
+use super::{Push, config::Problem};
 use leadline_domain::{
     json::Json,
     mapping::{Mapping, Rule},
@@ -15,35 +15,33 @@ use leadline_domain::{
     template::Context,
 };
 
-/// Lays the operator's mapping over a connector's own, field by field.
-#[must_use]
-pub fn overlay(own: &Value, operators: &Value) -> Value {
-    let mut laid = own.as_object().cloned().unwrap_or_default();
-    if let Value::Object(members) = operators {
-        for (field, rule) in members {
-            laid.insert(field.clone(), rule.clone());
+/// Reads the operator's mapping, laid over a connector's own field by field.
+pub fn read_mapping(own: &Value, operators: &Value) -> Result<Mapping, Vec<Problem>> {
+    let laid = match operators {
+        Value::Null => own.clone(),
+        Value::Object(members) => {
+            let mut laid = own.as_object().cloned().unwrap_or_default();
+            laid.extend(members.clone());
+            Value::Object(laid)
         }
-    }
-    Value::Object(laid)
+        other => other.clone(),
+    };
+    Mapping::parse(&laid).map_err(|problems| Problem::all("mapping", problems))
 }
 
-/// What is wrong with the mapping of a connector that finds people by their address, which then goes to this target.
+/// What is wrong with the mapping of a connector that finds people by their address, which goes to this target.
 #[must_use]
-pub fn problems_by_email(read: Result<Mapping, Vec<String>>, target: &str) -> Vec<String> {
-    let mapping = match read {
-        Ok(mapping) => mapping,
-        Err(problems) => return problems,
-    };
+pub fn moved_email(mapping: &Mapping, target: &str) -> Option<Problem> {
     let is_key = |rule: &&Rule| {
         rule.field == "lead.email" && rule.to.as_deref() == Some(target) && !rule.is_computed()
     };
     if mapping.rules().iter().any(|rule| is_key(&rule)) {
-        return Vec::new();
+        return None;
     }
     let problem = format!(
         "lead.email: goes to {target} as it is, for leads are found by it; take lead.email out of the mapping"
     );
-    vec![problem]
+    Some(Problem::at("mapping", problem))
 }
 
 /// A failure of the mapping: nothing was sent.

@@ -1,9 +1,9 @@
 //! URLs that are credentials: whoever knows one can post to it, so it is checked, called and shown by its own rules.
 
-use serde_json::Value;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
-use super::config::{self, text};
+use super::config::{Common, Problem};
 use leadline_domain::address::EgressPolicy;
 
 /// A path shorter than this may be guessed from its end, so none of it is shown.
@@ -12,32 +12,33 @@ const SHOWN_FROM: usize = 20;
 /// What is wrong with a URL that is a credential. `is_ours` says whether it is one of the product's; it is not asked
 /// about addresses that the daemon's configuration names, where sandboxes and tests are.
 pub(super) fn check(
-    credentials: &Value,
     key: &str,
+    source: Option<&SecretString>,
     egress: &EgressPolicy,
-    is_ours: fn(&Url) -> Result<(), String>,
-) -> Vec<String> {
-    let Some(source) = text(credentials, key) else { return Vec::new() };
+    is_ours: fn(&Url) -> Result<(), Problem>,
+) -> Vec<Problem> {
+    let Some(source) = source else { return Vec::new() };
     let checked = parse(source).and_then(|url| {
-        if is_exception(&url, egress) {
-            return egress.check(&url).map_err(String::from);
+        if !is_exception(&url, egress) {
+            is_ours(&url)?;
         }
-        is_ours(&url).and_then(|()| egress.check(&url).map_err(String::from))
+        egress.check(&url).map_err(|problem| Problem::new(problem.to_string()))
     });
-    checked.err().map(|problem| format!("{key}: {problem}")).into_iter().collect()
+    checked.err().map(|problem| Problem::at(key, format!("{key}: {problem}"))).into_iter().collect()
 }
 
-/// The URL of credentials, if they have one.
-pub(super) fn read(credentials: &Value, key: &str) -> Option<Result<Url, String>> {
-    text(credentials, key).map(|source| parse(source).map_err(|problem| format!("{key}: {problem}")))
+/// The URL of a credential.
+pub(super) fn read(key: &str, source: &SecretString) -> Result<Url, Problem> {
+    parse(source).map_err(|problem| Problem::of(key, problem))
 }
 
 /// The same path and query at the base URL of a configuration, if it has one.
-pub(super) fn rebased(url: &Url, config: &Value) -> Result<Url, String> {
-    let Some(mut base) = config::base_url(config)? else { return Ok(url.clone()) };
+pub(super) fn rebased(url: Url, common: &Common) -> Url {
+    let Some(base) = common.base() else { return url };
+    let mut base = base.clone();
     base.set_path(url.path());
     base.set_query(url.query());
-    Ok(base)
+    base
 }
 
 /// Where it leads, and no more of its path than tells two apart.
@@ -63,13 +64,13 @@ pub(super) fn scrubbed(error: &str, url: &Url) -> String {
     clean
 }
 
-fn parse(source: &str) -> Result<Url, String> {
-    let source = source.trim();
+fn parse(source: &SecretString) -> Result<Url, Problem> {
+    let source = source.expose_secret();
     if source.contains("{{") {
-        return Err("takes no template".to_owned());
+        return Err(Problem::new("takes no template"));
     }
     // The message of the parser could be about what must not be shown, but never quotes it.
-    Url::parse(source).map_err(|error| error.to_string())
+    Url::parse(source).map_err(|error| Problem::new(error.to_string()))
 }
 
 fn is_exception(url: &Url, egress: &EgressPolicy) -> bool {
@@ -88,6 +89,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::read_all;
 
     fn url(text: &str) -> Url {
         text.parse().unwrap()
@@ -118,7 +120,7 @@ mod tests {
     #[test]
     fn a_sandbox_is_no_product_but_must_be_allowed() {
         let local = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
-        let never = |_: &Url| Err("is not ours".to_owned());
+        let never = |_: &Url| Err(Problem::new("is not ours"));
         for (source, egress, expected) in [
             ("http://127.0.0.1:9000/x", &local, None),
             ("http://localhost:9000/x", &local, None),
@@ -128,16 +130,16 @@ mod tests {
             ("nonsense", &local, Some("hook_url: relative URL without a base")),
             ("http://127.0.0.1:9000/x", &EgressPolicy::default(), Some("hook_url: is not ours")),
         ] {
-            let problems = check(&json!({"hook_url": source}), "hook_url", egress, never);
-            assert_eq!(problems.first().map(String::as_str), expected, "{source}");
+            let problems = check("hook_url", Some(&source.into()), egress, never);
+            assert_eq!(problems.first().map(|problem| problem.text.as_str()), expected, "{source}");
         }
     }
 
     #[test]
     fn a_base_url_keeps_path_and_query() {
         let hook = url("https://hooks.slack.com/services/T/B/X?a=b");
-        let base = json!({"base_url": "http://127.0.0.1:9000"});
-        assert_eq!(rebased(&hook, &base).unwrap().as_str(), "http://127.0.0.1:9000/services/T/B/X?a=b");
-        assert_eq!(rebased(&hook, &json!({})).unwrap(), hook);
+        let (base, _) = read_all::<Common>(&json!({"base_url": "http://127.0.0.1:9000"}));
+        assert_eq!(rebased(hook.clone(), &base).as_str(), "http://127.0.0.1:9000/services/T/B/X?a=b");
+        assert_eq!(rebased(hook.clone(), &Common::default()), hook);
     }
 }

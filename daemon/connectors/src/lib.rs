@@ -6,6 +6,7 @@
 mod airtable;
 mod call;
 pub mod config;
+mod connector;
 pub mod crm;
 mod email;
 mod field_kind;
@@ -14,6 +15,8 @@ mod hooks;
 mod hubspot;
 mod mailchimp;
 mod oauth;
+#[cfg(test)]
+mod pages;
 mod pipedrive;
 pub mod reading;
 mod rest;
@@ -29,6 +32,8 @@ mod webhook;
 pub use call::{
     Answer, Call, CallError, CallErrorKind, Mail, MailLogin, MailSecurity, Request, RequestHeader, Response,
 };
+pub use config::{ConfigField, Problem, told};
+pub use connector::{Connector, Given, Manifest, Setup, TypedConnector};
 pub use runtime::{Conversation, Driven, Transport, drive, log_in, probe};
 
 use std::{collections::BTreeMap, time::Duration};
@@ -40,129 +45,9 @@ use serde_json::Value;
 use url::Url;
 
 use leadline_domain::{
-    address::EgressPolicy,
-    integration::{EventKind, Integration, Policy, ProbeKind},
+    integration::{EventKind, Policy, ProbeKind},
     outcome::{Failure, Outcome},
 };
-
-/// A key of a connector's configuration, for help, checks and forms.
-#[derive(Clone, Copy, Debug)]
-pub struct ConfigField {
-    pub name: &'static str,
-    /// text | integer | number | object
-    pub kind: &'static str,
-    pub required: bool,
-    pub default: &'static str,
-    pub help: &'static str,
-}
-
-impl ConfigField {
-    const fn required(name: &'static str, kind: &'static str, help: &'static str) -> Self {
-        Self { name, kind, required: true, default: "", help }
-    }
-
-    const fn optional(
-        name: &'static str,
-        kind: &'static str,
-        default: &'static str,
-        help: &'static str,
-    ) -> Self {
-        Self { name, kind, required: false, default, help }
-    }
-}
-
-/// What a connector is, before anything is configured.
-#[derive(Clone, Copy, Debug)]
-pub struct Manifest {
-    pub name: &'static str,
-    /// What a push does, in a sentence.
-    pub summary: &'static str,
-    /// Its own keys; the common ones (`timeout_seconds`, `concurrency`, …) are not repeated.
-    pub fields: &'static [ConfigField],
-    /// What its credentials consist of; none if it needs no login.
-    pub credentials: &'static [ConfigField],
-    /// Whether its mapping can be compared with the target's own fields.
-    pub checks_mapping: bool,
-    /// Whether its pushes are signed, so that an integration of it has a signing secret.
-    pub signs: bool,
-    /// Whether it can bring notices, which are about no lead: where they are signed, or for people to read.
-    pub takes_notices: bool,
-    /// Whether only leads that consented may be pushed: deliveries of the others are skipped.
-    pub needs_consent: bool,
-    /// The most pushes that may be in flight at once, whatever the configuration says.
-    pub connections_max: Option<u32>,
-}
-
-impl Manifest {
-    /// A connector of which nothing special is to be said.
-    const fn new(
-        name: &'static str,
-        summary: &'static str,
-        fields: &'static [ConfigField],
-        credentials: &'static [ConfigField],
-    ) -> Self {
-        Self {
-            name,
-            summary,
-            fields,
-            credentials,
-            checks_mapping: false,
-            signs: false,
-            takes_notices: false,
-            needs_consent: false,
-            connections_max: None,
-        }
-    }
-
-    /// Whether it pushes the event itself, in the shape of the payload that an integration names. Others make a shape of
-    /// their own out of it.
-    #[must_use]
-    pub const fn takes_payloads(&self) -> bool {
-        self.signs
-    }
-}
-
-/// A connector, before any integration uses it.
-pub trait Connector: Send + Sync {
-    fn manifest(&self) -> &Manifest;
-    /// What is wrong with a configuration and mapping beyond names and kinds of the keys.
-    fn problems(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String>;
-    /// What is wrong with credentials whose names and kinds are right. A sentence names keys, never values.
-    fn credential_problems(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
-        let _ = (credentials, egress);
-        Vec::new()
-    }
-    /// Everything that is wrong with a configuration and mapping, each in a sentence that says what to do. The brand
-    /// is that under which the integration will push.
-    fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if config::check(config, self.manifest().fields, egress, &mut problems).is_some() {
-            for problem in self.problems(config, mapping, egress, brand) {
-                if !problems.contains(&problem) {
-                    problems.push(problem);
-                }
-            }
-        }
-        problems
-    }
-    /// Everything that is wrong with credentials, alike.
-    fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<String> {
-        let problems = config::check_credentials(credentials, self.manifest().credentials);
-        if problems.is_empty() { self.credential_problems(credentials, egress) } else { problems }
-    }
-    /// What the account is known by whose quota is kept: integrations that name the same share it. It may tell
-    /// credentials, and is kept as a hash.
-    fn account(&self, config: &Value, credentials: &Value) -> String {
-        format!("{} {credentials}", config["base_url"])
-    }
-    /// The configuration with credentials shortened, fit to be shown.
-    fn shown(&self, config: &Value) -> Value {
-        config.clone()
-    }
-    /// Compiles an integration, once per version of it. `brand` is the daemon's; the company's own goes before it.
-    /// Credentials may be null: then it is the push that fails, with [`config::no_credentials`].
-    fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>, Failure>;
-}
 
 /// An integration ready to push.
 #[async_trait]
@@ -379,11 +264,7 @@ pub fn find(name: &str) -> Option<&'static dyn Connector> {
 /// What an integration's configuration sets, within what its connector allows.
 #[must_use]
 pub fn policy(connector: &str, config: &Value) -> Policy {
-    let mut policy = Policy::of(config);
-    if let Some(most) = find(connector).and_then(|connector| connector.manifest().connections_max) {
-        policy.concurrency = policy.concurrency.min(most);
-    }
-    policy
+    find(connector).map_or_else(Policy::default, |connector| connector.policy(config))
 }
 
 #[cfg(test)]
@@ -391,6 +272,7 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::*;
+    use crate::config::Settings as _;
 
     #[test]
     fn a_connector_limits_what_a_configuration_sets() {
@@ -409,7 +291,11 @@ mod tests {
             assert_eq!(ALL.iter().filter(|other| other.manifest().name == own.name).count(), 1);
             assert_eq!(find(own.name).map(|found| found.manifest().summary), Some(own.summary));
             for field in own.fields {
-                assert!(config::COMMON.iter().all(|common| common.name != field.name), "{}", field.name);
+                assert!(
+                    config::Common::FIELDS.iter().all(|common| common.name != field.name),
+                    "{}",
+                    field.name
+                );
             }
         }
         assert!(find("fax").is_none());

@@ -4,7 +4,11 @@ use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
-use super::{Answer, Token, config, vendor};
+use super::{
+    Answer, Token,
+    config::{Problem, parsed},
+    vendor, webhook,
+};
 use crate::reading;
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -24,23 +28,35 @@ impl Login {
         }
     }
 
-    /// The app's, if all of it is there; else the token, which has a name of the vendor's.
-    pub(super) fn of(credentials: &Value, token: &str) -> Option<Self> {
-        let read = |key| config::credential(credentials, key);
-        match (read("client_id"), read("client_secret"), read("refresh_token")) {
+    /// The app's, if all of it is there; else the token.
+    pub(super) fn of(token: Option<SecretString>, app: App) -> Option<Self> {
+        match (app.client_id, app.client_secret, app.refresh_token) {
             (Some(client_id), Some(client_secret), Some(refresh_token)) => {
                 Some(Self::App { client_id, client_secret, refresh_token })
             }
-            _ => read(token).map(Self::Token),
+            _ => token.map(Self::Token),
         }
     }
 }
 
-/// Where tokens are got.
-pub(super) fn token_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|error| format!("token_url: {error}"))?;
+/// What an app logs in with, as far as it is given.
+#[derive(Debug, Default)]
+pub(super) struct App {
+    pub(super) client_id: Option<SecretString>,
+    pub(super) client_secret: Option<SecretString>,
+    pub(super) refresh_token: Option<SecretString>,
+}
+
+parsed! {
+    /// Where tokens are got.
+    pub(crate) struct TokenUrl(Url) = token_url;
+    const SHOWN: Option<fn(&Value) -> Value> = Some(webhook::shown)
+}
+
+fn token_url(text: &str) -> Result<Url, Problem> {
+    let url = Url::parse(text).map_err(|error| Problem::new(error.to_string()))?;
     if !matches!(url.scheme(), "https" | "http") || !url.username().is_empty() || url.password().is_some() {
-        return Err("token_url must be an https URL without a login in it".to_owned());
+        return Err(Problem::new("must be an https URL without a login in it"));
     }
     Ok(url)
 }

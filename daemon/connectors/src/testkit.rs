@@ -16,10 +16,11 @@ pub(super) use leads::{
 };
 
 use super::{
-    Answer, Call, CallError, CallErrorKind, Ids, Login, Prepared, Push, Report, Request, Response, Token,
-    Transport, runtime,
+    Answer, Call, CallError, CallErrorKind, Connector, Ids, Login, Prepared, Push, Report, Request, Response,
+    Token, Transport, runtime,
 };
 use leadline_domain::{
+    address::EgressPolicy,
     ids::{CompanyId, IntegrationId},
     integration::{EventKind, Integration, ProbeKind},
     outcome::{Failure, FailureClass, Outcome},
@@ -47,6 +48,21 @@ pub(super) fn integration(connector: &str, config: Value, credentials: Value, ma
         brand: None,
         secrets: Vec::new(),
     }
+}
+
+/// What a configuration is refused with.
+pub(super) fn refused(connector: &dyn Connector, config: &Value, mapping: &Value) -> Vec<String> {
+    let problems = connector.check(config, mapping, &EgressPolicy::default(), "Innkept/1.0");
+    problems.into_iter().map(|problem| problem.text).collect()
+}
+
+/// What credentials are refused with.
+pub(super) fn refused_credentials(
+    connector: &dyn Connector,
+    credentials: &Value,
+    egress: &EgressPolicy,
+) -> Vec<String> {
+    connector.check_credentials(credentials, egress).into_iter().map(|problem| problem.text).collect()
 }
 
 /// A first push of this event.

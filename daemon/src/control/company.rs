@@ -6,6 +6,7 @@ use tonic::{Request, Response};
 
 use super::{Answer, Control, check, convert, words};
 use crate::{
+    connectors,
     domain::{ids::CompanyId, plan::UNCOUNTED},
     store::{
         company::Company,
@@ -178,7 +179,7 @@ async fn brand_fits(
         // What is wrong under both has nothing to do with the brand.
         let broken: Vec<_> = problems.into_iter().filter(|problem| !known.contains(problem)).collect();
         if !broken.is_empty() {
-            clashes.push(format!("integration {name:?} ({})", broken.join("; ")));
+            clashes.push(format!("integration {name:?} ({})", connectors::told(&broken)));
         }
     }
     if clashes.is_empty() {

@@ -320,10 +320,12 @@ pub(super) fn connector(connector: &dyn Connector) -> v1::Connector {
 fn config_field(field: ConfigField) -> v1::ConfigField {
     v1::ConfigField {
         name: field.name.to_owned(),
-        kind: field.kind.to_owned(),
+        kind: field.kind.as_str().to_owned(),
         required: field.required,
         default_value: field.default.to_owned(),
         help: field.help.to_owned(),
+        secret: field.secret,
+        words: field.words.iter().map(ToString::to_string).collect(),
     }
 }
 

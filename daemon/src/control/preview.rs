@@ -72,7 +72,7 @@ impl Control {
             let check = move || connector.check(&checked.config, &checked.mapping, &egress, &brand);
             let problems = self.check_templates(integration.company, check).await?;
             if !problems.is_empty() {
-                return check::invalid(problems.join("; "));
+                return check::invalid(connectors::told(&problems));
             }
         }
         Ok(integration)

@@ -145,7 +145,7 @@ impl Store {
     #[must_use]
     pub fn new(pool: PgPool, sealer: Sealer, wake_ups: Arc<WakeUps>) -> Self {
         let (intakes, finishes) = (setup::apart(&pool), setup::pinned(&pool));
-        let policy = |_: &str, config: &Value| Policy::of(config);
+        let policy = |_: &str, _: &Value| Policy::default();
         let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);
         Self {
             pool,

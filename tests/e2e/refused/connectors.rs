@@ -32,7 +32,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"lead.name":"a..b"}"#, r#"mapping: the path "a..b" has an empty step"#),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"lead.name":"a","lead.email":"a.b"}"#, "mapping: a.b lies within a, where another field goes"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials"}"#, "token_url is required with auth client_credentials: where tokens are got"),
-    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials","token_auth":"x"}"#, "token_auth x is not one of form, basic"),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials","token_url":"https://crm.example.com/token","token_auth":"x"}"#, "token_auth x is not one of form, basic"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials","token_url":"ftp://a/"}"#, "token_url must be an https URL without a login in it"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --payload save_lead"#, r#"payload "save_lead": connector rest makes a shape of its own; leave it out, or use one of make, n8n, zapier, webhook"#),
 ];

@@ -147,7 +147,7 @@ impl Pushing {
         timeout: Duration,
     ) -> Self {
         let found = connectors::find(connector).unwrap();
-        assert_eq!(found.check(&config, &mapping, &loopback(), "Leadline"), Vec::<String>::new());
+        assert_eq!(found.check(&config, &mapping, &loopback(), "Leadline"), []);
         Self::unchecked(connector, config, credentials, mapping, timeout)
     }
 

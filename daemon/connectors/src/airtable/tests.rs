@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::*;
-use crate::testkit::{self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response};
-use leadline_domain::outcome::Outcome;
+use crate::{
+    Connector, Response,
+    testkit::{self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response},
+};
+use leadline_domain::{address::EgressPolicy, outcome::Outcome};
 
 fn ready(mapping: Value) -> Box<dyn Prepared> {
     let config = json!({"base_id": "appA1", "table": "Leads / 2026"});
@@ -53,9 +58,7 @@ fn the_operators_mapping_is_laid_over_ours() {
 
 #[test]
 fn configurations_that_cannot_work_are_refused() {
-    let check = |config: Value, mapping: Value| {
-        Airtable.check(&config, &mapping, &EgressPolicy::default(), "Leadline").join("; ")
-    };
+    let check = |config: Value, mapping: Value| testkit::refused(&Airtable, &config, &mapping).join("; ");
     let good = json!({"base_id": "appA1", "table": "Leads"});
     for (config, mapping, problem) in [
         (good.clone(), Value::Null, ""),
@@ -75,7 +78,8 @@ fn configurations_that_cannot_work_are_refused() {
         let is_as_wanted = if problem.is_empty() { said.is_empty() } else { said.contains(problem) };
         assert!(is_as_wanted, "{config} {mapping}: {said}");
     }
-    let credentials = |value: Value| Airtable.check_credentials(&value, &EgressPolicy::default()).len();
+    let credentials =
+        |value: Value| testkit::refused_credentials(&Airtable, &value, &EgressPolicy::default()).len();
     assert_eq!((credentials(json!({"token": "pat"})), credentials(json!({"tokn": "pat"}))), (0, 2));
 }
 
@@ -162,7 +166,7 @@ const SCHEMA: &str = r#"{"tables":[{"id":"tbl1","name":"Leads / 2026","fields":[
 #[test]
 fn a_test_names_the_account_and_what_is_missing() {
     let leave_out: Value =
-        own_mapping().as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
+        config::own_mapping().as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
     let mut mapping = leave_out;
     for (field, column) in [("lead.uuid", "Ref"), ("lead.name", "Name"), ("lead.phone", "fld3")] {
         mapping[field] = json!(column);
@@ -222,11 +226,11 @@ fn a_column_of_another_type_is_named() {
         ),
     ];
     let mut mapping: Value =
-        own_mapping().as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
+        config::own_mapping().as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
     for (field, column, _, _) in columns {
         mapping[field] = json!(column);
     }
-    mapping["quote.total_pence"] = own_mapping()["quote.total_pence"].clone();
+    mapping["quote.total_pence"] = config::own_mapping()["quote.total_pence"].clone();
     let fields: Vec<Value> =
         columns.iter().map(|(_, name, kind, _)| json!({"id": name, "name": name, "type": kind})).collect();
     let schema = json!({"tables": [{"id": "tbl1", "name": "Leads / 2026", "fields": fields}]}).to_string();

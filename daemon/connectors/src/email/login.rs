@@ -2,13 +2,10 @@
 
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 use url::Url;
 
-use crate::{MailLogin, Request, config, oauth};
-
-/// What only an app has.
-const APP: [&str; 5] = ["client_id", "client_secret", "refresh_token", "token_url", "scope"];
+use super::config::Credentials;
+use crate::{MailLogin, Problem, Request};
 
 /// What we log in with, if the server wants a login.
 #[derive(Debug)]
@@ -31,23 +28,27 @@ pub(super) struct App {
 
 impl Login {
     /// Reads credentials; what is wrong is said without what they hold.
-    pub(super) fn of(credentials: &Value) -> Result<Self, String> {
-        let read = |key| config::credential(credentials, key);
-        // A password may begin or end with a space.
-        let password = config::text(credentials, "password").map(SecretString::from);
-        let username = config::text(credentials, "username").map(ToOwned::to_owned);
-        let is_app = APP.iter().any(|key| config::text(credentials, key).is_some());
+    pub(super) fn of(given: Credentials) -> Result<Self, Problem> {
+        let is_app = given.client_id.is_some()
+            || given.client_secret.is_some()
+            || given.refresh_token.is_some()
+            || given.token_url.is_some()
+            || given.scope.is_some();
+        let username = given.username.as_ref().map(|name| name.0.clone());
+        let password = given.password.as_ref().map(|password| password.0.clone());
         let fixed = |username, secret, is_token| Self::Fixed(MailLogin { username, secret, is_token });
-        match (username, password, read("access_token"), is_app) {
+        match (username, password, given.access_token.clone(), is_app) {
             (None, None, None, false) => Ok(Self::None),
             (Some(_), None, None, false) | (None, Some(_), None, false) => {
-                Err("give username and password, or neither for a server without login".to_owned())
+                Err(Problem::new("give username and password, or neither for a server without login"))
             }
-            (None, ..) => Err("username is required: the mailbox that the token opens".to_owned()),
+            (None, ..) => {
+                Err(Problem::at("username", "username is required: the mailbox that the token opens"))
+            }
             (Some(username), Some(password), None, false) => Ok(fixed(username, password, false)),
             (Some(username), None, Some(token), false) => Ok(fixed(username, token, true)),
-            (Some(username), None, None, true) => App::of(credentials, username).map(Self::App),
-            _ => Err("give password, access_token or client_id, each a login of its own".to_owned()),
+            (Some(username), None, None, true) => App::of(given, username).map(Self::App),
+            _ => Err(Problem::new("give password, access_token or client_id, each a login of its own")),
         }
     }
 
@@ -99,20 +100,19 @@ impl Login {
 }
 
 impl App {
-    fn of(credentials: &Value, username: String) -> Result<Box<Self>, String> {
-        let read = |key| config::credential(credentials, key);
+    fn of(given: Credentials, username: String) -> Result<Box<Self>, Problem> {
         let (Some(client_id), Some(client_secret), Some(token_url)) =
-            (read("client_id"), read("client_secret"), config::text(credentials, "token_url"))
+            (given.client_id, given.client_secret, given.token_url)
         else {
-            return Err("client_id, client_secret and token_url belong together".to_owned());
+            return Err(Problem::new("client_id, client_secret and token_url belong together"));
         };
         Ok(Box::new(Self {
             username,
-            token_url: oauth::token_url(token_url)?,
+            token_url: token_url.0,
             client_id,
             client_secret,
-            refresh_token: read("refresh_token"),
-            scope: config::text(credentials, "scope").map(ToOwned::to_owned),
+            refresh_token: given.refresh_token,
+            scope: given.scope,
         }))
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 
-use crate::summary::one_line;
+use crate::{Problem, summary::one_line};
 
 /// How long a line of an encoded text may be.
 const LINE_MAX: usize = 76;
@@ -19,8 +19,8 @@ const LOCAL_MAX: usize = 64;
 const ADDRESS_MAX: usize = 254;
 
 /// An address with the name of who is behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mailbox {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mailbox {
     pub(super) name: Option<String>,
     pub(super) address: String,
 }
@@ -40,20 +40,20 @@ pub(super) struct Message<'a> {
 
 impl Mailbox {
     /// Reads `leads@example.com` or `The Old Barn <leads@example.com>`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let text = text.trim();
         let (name, address) = match text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
             Some((name, address)) => (name.trim().trim_matches('"').trim(), address.trim()),
             None => ("", text),
         };
         if name.contains(char::is_control) || name.contains(['<', '>']) {
-            return Err(format!("{} is not a name and an address", one_line(text)));
+            return Err(Problem::new(format!("{} is not a name and an address", one_line(text))));
         }
         if !is_address(address) {
-            return Err(format!(
+            return Err(Problem::new(format!(
                 "{} is not an address that mail can be sent to; write it as name@example.com, other scripts in the domain as xn--",
                 one_line(address)
-            ));
+            )));
         }
         Ok(Self { name: Some(name.to_owned()).filter(|name| !name.is_empty()), address: address.to_owned() })
     }

@@ -1,17 +1,17 @@
 //! Messages as they leave, configurations as they are refused, and what a mail server's replies mean.
 
 use secrecy::ExposeSecret;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    Call, CallErrorKind,
+    Call, CallErrorKind, Connector,
     testkit::{
         self, again, differing, first, first_call, full, maximal_bytes, minimal_bytes, no_answer, outcome,
         probe_with, response, told,
     },
 };
-use leadline_domain::notice::Notice;
+use leadline_domain::{integration::EventKind, notice::Notice};
 
 fn config() -> Value {
     json!({"host": "smtp.example.com", "from": "The Old Barn <leads@barn.example>", "to": "sales@barn.example, Zoë <zoe@barn.example>"})
@@ -41,7 +41,7 @@ fn mail(call: Call) -> Mail {
 }
 
 fn check(config: &Value) -> Vec<String> {
-    Email.check(config, &Value::Null, &EgressPolicy::default(), "Leadline")
+    testkit::refused(&Email, config, &Value::Null)
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn everything_wrong_is_said_at_once() {
     let problems = check(&wrong);
     for expected in [
         "unknown key too",
-        "tls \"ssl\": use starttls, tls or none",
+        "tls ssl is not one of starttls, tls, none",
         "port must be from 1 to 65535",
         "from: nobody is not an address",
         "to: x is not an address",
@@ -162,7 +162,7 @@ fn everything_wrong_is_said_at_once() {
     let mut plain = with("tls", json!("none"));
     plain["host"] = json!("93.184.216.34");
     assert!(check(&plain)[0].starts_with("host: mail without TLS to 93.184.216.34 is not allowed"));
-    let credentials = |value| Email.check_credentials(&value, &EgressPolicy::default());
+    let credentials = |value| testkit::refused_credentials(&Email, &value, &EgressPolicy::default());
     assert_eq!(credentials(json!({})), [""; 0]);
     assert_eq!(credentials(json!({"username": "a"})).len(), 1);
     assert_eq!(credentials(json!({"username": "a", "password": "b"})), [""; 0]);
@@ -170,7 +170,7 @@ fn everything_wrong_is_said_at_once() {
 
 #[test]
 fn a_login_is_one_of_password_token_and_app() {
-    let credentials = |value| Email.check_credentials(&value, &EgressPolicy::default());
+    let credentials = |value| testkit::refused_credentials(&Email, &value, &EgressPolicy::default());
     let app = json!({"username": "a", "client_id": "b", "client_secret": "c", "token_url": "https://id.example.com/t"});
     let with = |key: &str, value: &str| {
         let mut changed = app.clone();

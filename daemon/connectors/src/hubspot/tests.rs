@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::{Hubspot, Ready, error};
 use crate::{
     Connector, Ids, Prepared, crm,
-    testkit::{Played, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response},
+    testkit::{
+        self, Played, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response,
+    },
 };
 use leadline_domain::{
     address::EgressPolicy,
@@ -139,7 +141,7 @@ fn every_error_has_its_class_and_says_what_hubspot_said() {
 #[test]
 fn settings_are_checked() {
     let egress = EgressPolicy::new(Vec::new());
-    let check = |config, mapping| Hubspot.check(&config, &mapping, &egress, "Leadline");
+    let check = |config, mapping| testkit::refused(&Hubspot, &config, &mapping);
     assert!(check(json!({}), json!(null)).is_empty());
     assert_eq!(check(json!({ "api_version": "../x" }), json!({})), ["api_version must be like 2026-03"]);
     assert_eq!(check(json!({ "calls_per_10_seconds": 0 }), json!({})).len(), 1);
@@ -150,7 +152,7 @@ fn settings_are_checked() {
     let expected =
         "lead.email: goes to email as it is, for leads are found by it; take lead.email out of the mapping";
     assert_eq!(check(json!({}), json!({ "lead.email": "work_email" })), [expected]);
-    let credentials = |given| Hubspot.check_credentials(&given, &egress);
+    let credentials = |given| testkit::refused_credentials(&Hubspot, &given, &egress);
     assert!(credentials(json!({ "token": "x" })).is_empty());
     assert!(credentials(json!({ "client_id": "a", "client_secret": "b", "refresh_token": "c" })).is_empty());
     assert_eq!(credentials(json!({ "client_id": "a" })).len(), 1);
@@ -174,7 +176,7 @@ fn credentials_are_never_shown() {
             version: "2026-03".to_owned(),
             calls: 1,
             mapping: leadline_domain::mapping::Mapping::default(),
-            login: super::Login::of(&json!({ "token": "pat-secret" }), "token"),
+            login: super::Login::of(Some("pat-secret".into()), super::App::default()),
         }
     );
     assert!(!told.contains("pat-secret"), "{told}");

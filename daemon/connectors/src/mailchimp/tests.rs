@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::*;
-use crate::testkit::{self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response};
-use leadline_domain::outcome::Outcome;
+use crate::{
+    Connector, Response,
+    testkit::{self, FULL, MAXIMAL, MINIMAL, PushCase, UPDATED, probe, read_as, response},
+};
+use leadline_domain::{address::EgressPolicy, outcome::Outcome};
 
 const MEMBER: (u16, &str) = (200, r#"{"id":"abc","email_address":"sarah@example.com","status":"pending"}"#);
 
@@ -128,8 +133,7 @@ fn long_texts_are_cut_on_a_character() {
 #[test]
 fn configurations_that_cannot_work_are_refused() {
     let policy = EgressPolicy::default();
-    let check =
-        |config: Value, mapping: Value| Mailchimp.check(&config, &mapping, &policy, "Leadline").join("; ");
+    let check = |config: Value, mapping: Value| testkit::refused(&Mailchimp, &config, &mapping).join("; ");
     let list = json!({"list_id": "a"});
     for (config, mapping, problem) in [
         (list.clone(), Value::Null, ""),
@@ -138,7 +142,7 @@ fn configurations_that_cannot_work_are_refused() {
         (
             json!({"list_id": "a", "status_if_new": "unsubscribed"}),
             Value::Null,
-            "status_if_new must be pending or subscribed",
+            "status_if_new unsubscribed is not one of pending, subscribed",
         ),
         (json!({"list_id": "a", "status": "subscribed"}), Value::Null, "unknown key status"),
         (list.clone(), json!({"lead.fone": "PHONE"}), "unknown field lead.fone; did you mean lead.phone?"),
@@ -160,7 +164,7 @@ fn configurations_that_cannot_work_are_refused() {
         ("0123-US21", false),
         ("0123-us-21@evil", false),
     ] {
-        let problems = Mailchimp.check_credentials(&json!({"api_key": key}), &policy);
+        let problems = testkit::refused_credentials(&Mailchimp, &json!({"api_key": key}), &policy);
         assert_eq!(problems.is_empty(), is_good, "{key}: {problems:?}");
         assert!(!problems.concat().contains("0123"), "{problems:?}");
     }

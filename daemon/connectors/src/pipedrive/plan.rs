@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Settings, is_custom};
-use crate::{Push, crm};
+use super::config::{Config, Deals, is_custom};
+use crate::{Push, config::Flag, crm};
 use leadline_domain::{
     integration::EventKind,
     json::Json,
@@ -37,7 +37,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn make(mapping: &Mapping, settings: &Settings, push: &Push<'_>) -> Result<Self, Failure> {
+    pub(super) fn make(mapping: &Mapping, config: &Config, push: &Push<'_>) -> Result<Self, Failure> {
         let event = crm::event(push)?;
         let text = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_owned();
         let mut plan = Self {
@@ -73,11 +73,11 @@ impl Plan {
             // A currency alone would be that of nothing.
             deal.take_at("currency");
         }
-        if let Some(field) = &settings.lead_field {
-            put(&mut deal, field, Json::string(&plan.lead));
+        if let Some(field) = &config.lead_field {
+            put(&mut deal, &field.0, Json::string(&plan.lead));
         }
-        plan.deal = (has_value || !settings.with_quote_only).then_some(deal);
-        plan.note = settings.notes.then(|| note(&event, push));
+        plan.deal = (has_value || config.deals == Deals::Always).then_some(deal);
+        plan.note = (config.notes == Flag::Yes).then(|| note(&event, push));
         Ok(plan)
     }
 

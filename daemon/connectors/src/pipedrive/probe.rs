@@ -23,19 +23,20 @@ pub(super) async fn look(
         let user = me["name"].as_str().unwrap_or("unnamed");
         format!("{company} (as {user}, {})", me["default_currency"].as_str().unwrap_or("no currency"))
     });
-    for (key, what, wanted) in
-        [("pipeline_id", "pipelines", ready.settings.pipeline), ("stage_id", "stages", ready.settings.stage)]
-    {
+    for (key, what, wanted) in [
+        ("pipeline_id", "pipelines", ready.config.pipeline_id),
+        ("stage_id", "stages", ready.config.stage_id),
+    ] {
         let Some(wanted) = wanted else { continue };
         let list = VENDOR.json(ctx, ready.get(&["api", "v2", what], &[("limit", "500")])).await?;
-        found.findings.extend(missing(key, what, wanted, &list));
+        found.findings.extend(missing(key, what, wanted.0, &list));
     }
     let mut fields = Vec::new();
     for (of, what) in [("person", "personFields"), ("deal", "dealFields")] {
         let list = VENDOR.json(ctx, ready.get(&["api", "v2", what], &[("limit", "500")])).await?;
         fields.extend(list["data"].as_array().into_iter().flatten().filter_map(|field| read(of, field)));
     }
-    let lead_field = ready.settings.lead_field.as_deref().map(|field| format!("deal.{field}"));
+    let lead_field = ready.lead_field().map(|field| format!("deal.{field}"));
     if let Some(field) = lead_field.filter(|wanted| !fields.iter().any(|(name, _)| name == wanted)) {
         found.findings.push(format!("lead_field: there is no field {field}"));
     }

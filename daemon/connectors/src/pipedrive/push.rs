@@ -126,7 +126,7 @@ impl Ready {
         if push.is_repeat {
             let answer = fitting(ctx, |limit| self.newest("deals", Some(person), limit)).await?;
             let deals = json(&answer, ctx.now)?;
-            if let Some(id) = error::same_deal(&deals, plan, wanted, self.settings.lead_field.as_deref()) {
+            if let Some(id) = error::same_deal(&deals, plan, wanted, self.lead_field()) {
                 return Ok(id);
             }
         }

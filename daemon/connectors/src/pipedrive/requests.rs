@@ -47,7 +47,7 @@ impl Ready {
     pub(super) fn newest(&self, what: &str, person: Option<&str>, limit: &str) -> Request {
         let mut query = vec![("sort_by", "add_time"), ("sort_direction", "desc"), ("limit", limit)];
         query.extend(person.map(|person| ("person_id", person)));
-        query.extend(self.settings.lead_field.as_deref().map(|field| ("custom_fields", field)));
+        query.extend(self.lead_field().map(|field| ("custom_fields", field)));
         self.get(&["api", "v2", what], &query)
     }
 
@@ -66,10 +66,10 @@ impl Ready {
     pub(super) fn new_deal(&self, wanted: &Json, person: &str) -> Json {
         let mut deal = wanted.clone();
         deal.set_at("person_id", number(person));
-        if let Some(stage) = self.settings.stage {
-            deal.set_at("stage_id", Json::integer(stage.into()));
-        } else if let Some(pipeline) = self.settings.pipeline {
-            deal.set_at("pipeline_id", Json::integer(pipeline.into()));
+        if let Some(stage) = self.config.stage_id {
+            deal.set_at("stage_id", Json::integer(stage.0.into()));
+        } else if let Some(pipeline) = self.config.pipeline_id {
+            deal.set_at("pipeline_id", Json::integer(pipeline.0.into()));
         }
         deal
     }

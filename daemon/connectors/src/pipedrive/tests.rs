@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::{Pipedrive, error};
 use crate::{
     Connector, Ids, Prepared, crm,
-    testkit::{NOW, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response},
+    testkit::{
+        self, NOW, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response,
+    },
 };
 use leadline_domain::{
     address::EgressPolicy,
@@ -216,11 +218,11 @@ fn every_error_has_its_class_and_says_what_pipedrive_said() {
 #[test]
 fn settings_are_checked() {
     let egress = EgressPolicy::new(Vec::new());
-    let check = |config, mapping| Pipedrive.check(&config, &mapping, &egress, "Leadline");
+    let check = |config, mapping| testkit::refused(&Pipedrive, &config, &mapping);
     assert!(check(json!({}), json!(null)).is_empty());
     assert_eq!(
         check(json!({ "deals": "never" }), json!({})),
-        ["deals must be always or with_quote, not never"]
+        ["deals never is not one of always, with_quote"]
     );
     assert_eq!(check(json!({ "lead_field": "Lead ID" }), json!({})).len(), 1);
     assert_eq!(
@@ -229,7 +231,7 @@ fn settings_are_checked() {
     );
     let expected = "lead.email: goes to person.email as it is, for leads are found by it; take lead.email out of the mapping";
     assert_eq!(check(json!({}), json!({ "lead.email": null })), [expected]);
-    let credentials = |given| Pipedrive.check_credentials(&given, &egress);
+    let credentials = |given| testkit::refused_credentials(&Pipedrive, &given, &egress);
     assert!(credentials(json!({ "api_token": "x" })).is_empty());
     assert_eq!(credentials(json!({ "client_id": "x" })).len(), 1);
 }

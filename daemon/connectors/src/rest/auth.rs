@@ -5,17 +5,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use super::NAME;
+use super::{
+    NAME,
+    config::{AuthKind, Config, Credentials, TokenAuth},
+};
 use crate::{
-    Answer, Request, Token, config, oauth, reading,
+    Answer, Problem, Request, Token,
+    config::shorten,
+    reading,
     vendor::{self, word},
 };
-use leadline_domain::{
-    nearest::nearest,
-    outcome::{Failure, FailureClass},
-};
-
-const KINDS: [&str; 6] = ["none", "bearer", "basic", "header", "query", "client_credentials"];
+use leadline_domain::outcome::{Failure, FailureClass};
 
 /// The way in that a configuration names.
 #[derive(Debug)]
@@ -50,44 +50,31 @@ pub(super) enum Key {
 }
 
 impl Auth {
-    /// Reads `auth` and the keys that belong to it; says everything that is wrong with them.
-    pub(super) fn read(config: &Value) -> Result<Self, Vec<String>> {
-        let text = |key: &str| config::text(config, key).map(str::trim);
-        match text("auth").unwrap_or("none") {
-            "none" => Ok(Self::None),
-            "bearer" => Ok(Self::Bearer),
-            "basic" => Ok(Self::Basic),
-            "header" => {
-                let name = text("auth_name").unwrap_or("X-Api-Key");
-                HeaderName::try_from(name)
-                    .map(Self::Header)
-                    .map_err(|_| vec![format!("auth_name {name} is not a header's name")])
+    /// Reads `auth` and the keys that belong to it.
+    pub(super) fn read(config: &Config) -> Result<Self, Problem> {
+        let name = |own: &str| config.auth_name.clone().unwrap_or_else(|| own.to_owned());
+        Ok(match config.auth {
+            AuthKind::None => Self::None,
+            AuthKind::Bearer => Self::Bearer,
+            AuthKind::Basic => Self::Basic,
+            AuthKind::Header => {
+                let name = name("X-Api-Key");
+                let header = HeaderName::try_from(&name);
+                let wrong = |_| Problem::at("auth_name", format!("auth_name {name} is not a header's name"));
+                Self::Header(header.map_err(wrong)?)
             }
-            "query" => Ok(Self::Query(text("auth_name").unwrap_or("api_key").to_owned())),
-            "client_credentials" => Self::read_grant(config),
-            other => {
-                let meant = nearest(other, KINDS);
-                let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-                Err(vec![format!("auth {other} is not one of {}{hint}", KINDS.join(", "))])
+            AuthKind::Query => Self::Query(name("api_key")),
+            AuthKind::ClientCredentials => {
+                let problem = "token_url is required with auth client_credentials: where tokens are got";
+                let url = config.token_url.clone().ok_or_else(|| Problem::at("token_url", problem))?;
+                Self::ClientCredentials(Box::new(Grant {
+                    url: url.0,
+                    scope: config.scope.clone(),
+                    audience: config.audience.clone(),
+                    is_basic: config.token_auth == TokenAuth::Basic,
+                }))
             }
-        }
-    }
-
-    fn read_grant(config: &Value) -> Result<Self, Vec<String>> {
-        let text = |key: &str| config::text(config, key).map(|text| text.trim().to_owned());
-        let is_basic = match text("token_auth").as_deref() {
-            None | Some("form") => false,
-            Some("basic") => true,
-            Some(other) => return Err(vec![format!("token_auth {other} is not one of form, basic")]),
-        };
-        let Some(url) = text("token_url") else {
-            return Err(vec![
-                "token_url is required with auth client_credentials: where tokens are got".to_owned(),
-            ]);
-        };
-        let url = oauth::token_url(&url).map_err(|problem| vec![problem])?;
-        let (scope, audience) = (text("scope"), text("audience"));
-        Ok(Self::ClientCredentials(Box::new(Grant { url, scope, audience, is_basic })))
+        })
     }
 
     /// Where tokens are got.
@@ -99,18 +86,20 @@ impl Auth {
     }
 
     /// What opens it, out of the credentials; else what to ask the operator for.
-    pub(super) fn key(&self, credentials: &Value) -> Result<Key, &'static str> {
-        let take = |key: &'static str| config::credential(credentials, key).ok_or(key);
-        let plain = |key| take(key).map(|text| text.expose_secret().to_owned());
+    pub(super) fn key(&self, given: Credentials) -> Result<Key, &'static str> {
+        let plain = |text: SecretString| text.expose_secret().to_owned();
         Ok(match self {
             Self::None => Key::None,
-            Self::Bearer => Key::Bearer(take("token")?),
-            Self::Basic => Key::Basic(plain("username")?, take("password")?),
-            Self::Header(_) => Key::Header(take("key")?),
-            Self::Query(_) => Key::Query(take("key")?),
-            Self::ClientCredentials(_) => {
-                Key::Client { id: plain("client_id")?, secret: take("client_secret")? }
+            Self::Bearer => Key::Bearer(given.token.ok_or("token")?),
+            Self::Basic => {
+                Key::Basic(given.username.map(plain).ok_or("username")?, given.password.ok_or("password")?)
             }
+            Self::Header(_) => Key::Header(given.key.ok_or("key")?),
+            Self::Query(_) => Key::Query(given.key.ok_or("key")?),
+            Self::ClientCredentials(_) => Key::Client {
+                id: given.client_id.map(plain).ok_or("client_id")?,
+                secret: given.client_secret.ok_or("client_secret")?,
+            },
         })
     }
 
@@ -126,7 +115,7 @@ impl Auth {
                 let value = value.expose_secret();
                 let before = if request.url.query().is_some() { '&' } else { '?' };
                 request.url.query_pairs_mut().append_pair(name, value);
-                request.shown_url.push_str(&format!("{before}{name}={}", config::shorten(value)));
+                request.shown_url.push_str(&format!("{before}{name}={}", shorten(value)));
                 request
             }
             _ => request,

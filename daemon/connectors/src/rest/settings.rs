@@ -2,12 +2,19 @@
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
+use url::Url;
 
-use super::auth::Auth;
+use super::{
+    auth::Auth,
+    config::{Config, Conflict, Pointer, Rule},
+};
 use crate::{
-    Push, config, crm,
+    Problem, Push,
+    config::Common,
+    crm,
     webhook::{
+        UrlSource,
         headers::{self, HeaderTemplate},
         url::UrlTemplate,
     },
@@ -21,14 +28,12 @@ use leadline_domain::{
     json::Json,
     lead::sample,
     mapping::Mapping,
-    nearest::nearest,
     outcome::Failure,
     template::{Context, Place, Template},
 };
 
 /// What stands in `update_path` for the id that the CRM gave, as it looks once it is in a URL.
 pub(super) const ID_IN_PATH: &str = "%7Bid%7D";
-const METHODS: [&str; 3] = ["POST", "PUT", "PATCH"];
 
 /// What a custom CRM is configured to get.
 #[derive(Debug)]
@@ -58,14 +63,6 @@ pub(super) struct Find {
     pub(super) id: String,
 }
 
-/// What an answer must say to be a success.
-#[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) pointer: String,
-    /// None: anything but null.
-    pub(super) equals: Option<Value>,
-}
-
 /// What the body is.
 #[derive(Debug)]
 pub(super) enum Body {
@@ -77,56 +74,65 @@ pub(super) enum Body {
 }
 
 impl Settings {
-    /// Reads a configuration; says everything that is wrong with it. Kinds of values are checked before, and a value
-    /// of the wrong kind counts as absent here.
-    pub(super) fn read(config: &Value, mapping: &Value, brand: &Brand) -> Result<Self, Vec<String>> {
-        let mut read = Reader { config, problems: Vec::new() };
-        let method = read.method("method", "POST");
-        let target = read.url("path");
-        let update = read.url("update_path");
-        let update_method = read.method("update_method", "PUT");
-        let test = read.url("test_path");
-        let find = (read.url("find_path"), read.pointer("find_pointer"));
-        let headers = headers::read(config.get("headers"), brand);
-        let headers = read.keep_all(headers).unwrap_or_default();
-        let body = read.body(mapping);
-        let auth = Auth::read(config);
-        let auth = read.keep_all(auth);
-        let (id, error, success) =
-            (read.pointer("id_pointer"), read.pointer("error_pointer"), read.success());
-        let conflict_is_ok = read.word("conflict", "reject", &["reject", "ok"]) == "ok";
-        let find = match find {
+    /// Compiles a configuration; says everything that is wrong with it. A path that is missing is told of by the check
+    /// of all keys.
+    pub(super) fn read(
+        config: &Config,
+        common: &Common,
+        mapping: Mapping,
+        brand: &Brand,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let none = Map::new();
+        let base = common.base();
+        let mut url = |key, source: Option<&UrlSource>, query| {
+            let source = source.map(|source| source.0.as_str()).filter(|source| !source.is_empty())?;
+            read_url(key, source, query, base).map_err(|wrong| problems.extend(wrong)).ok()
+        };
+        let target = url("path", Some(&config.path), &config.query.0);
+        let update = url("update_path", config.update_path.as_ref(), &none);
+        let test = url("test_path", config.test_path.as_ref(), &none);
+        let find = url("find_path", config.find_path.as_ref(), &none);
+        let headers = headers::read(&config.headers, brand).map_err(|wrong| problems.extend(wrong)).ok();
+        let body = read_body(config, mapping, &mut problems);
+        let auth = Auth::read(config).map_err(|wrong| problems.push(wrong)).ok();
+        let text = |pointer: &Option<Pointer>| pointer.as_ref().map(|pointer| pointer.0.clone());
+        let id = text(&config.id_pointer);
+        let find = match (find, text(&config.find_pointer)) {
             (Some(target), Some(id)) => Some(Find { target, id }),
             (None, None) => None,
-            _ => read.wrong("find_path and find_pointer belong together: set both or neither"),
+            _ => {
+                let problem = "find_path and find_pointer belong together: set both or neither";
+                problems.push(Problem::at("find_path", problem));
+                None
+            }
         };
         if update.is_some() && id.is_none() && find.is_none() {
-            read.problems.push(
-                "update_path needs the CRM's id: set id_pointer, or find_path and find_pointer".to_owned(),
-            );
+            let problem = "update_path needs the CRM's id: set id_pointer, or find_path and find_pointer";
+            problems.push(Problem::at("update_path", problem));
         }
-        let Some((target, auth)) = target.zip(auth).filter(|_| read.problems.is_empty()) else {
-            return Err(read.problems);
+        let (Some(target), Some(auth), Some(headers), true) = (target, auth, headers, problems.is_empty())
+        else {
+            return Err(problems);
         };
-        let update = update.map(|target| (update_method, target));
         Ok(Self {
-            method,
+            method: config.method.into(),
             target,
-            update,
+            update: update.map(|target| (config.update_method.into(), target)),
             find,
             test,
             headers,
             body,
             auth,
-            success,
+            success: config.success.clone(),
             id,
-            error,
-            conflict_is_ok,
+            error: text(&config.error_pointer),
+            conflict_is_ok: config.conflict == Conflict::Ok,
         })
     }
 
     /// What is wrong that shows only when it is used.
-    pub(super) fn try_out(&self, egress: &EgressPolicy) -> Vec<String> {
+    pub(super) fn try_out(&self, egress: &EgressPolicy) -> Vec<Problem> {
         let event = sample(CompanyId(1), "The Old Barn");
         let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
         let update = self.update.as_ref().map(|(_, target)| target);
@@ -134,12 +140,13 @@ impl Settings {
         let targets = [Some(&self.target), update, find, self.test.as_ref()].into_iter().flatten();
         let mut problems = Vec::new();
         for target in targets {
-            let address = egress.check(target.base()).map_err(|problem| format!("path: {problem}"));
+            let address =
+                egress.check(target.base()).map_err(|problem| Problem::of(target.base_key(), problem));
             problems.extend(address.err());
-            problems.extend(target.render(&context).err().map(|problem| problem.replace("url:", "path:")));
+            problems.extend(target.render(&context).err());
         }
         if let Some(url) = self.auth.token_url() {
-            problems.extend(egress.check(url).err().map(|problem| format!("token_url: {problem}")));
+            problems.extend(egress.check(url).err().map(|problem| Problem::of("token_url", problem)));
         }
         problems
     }
@@ -173,102 +180,40 @@ impl Settings {
     }
 }
 
-/// Reads keys one by one and gathers what is wrong.
-struct Reader<'a> {
-    config: &'a Value,
-    problems: Vec<String>,
+/// A path behind `base_url`, or a whole URL.
+fn read_url(
+    key: &'static str,
+    source: &str,
+    query: &Map<String, Value>,
+    base: Option<&Url>,
+) -> Result<UrlTemplate, Vec<Problem>> {
+    if base.is_some() && !source.contains("://") && !source.starts_with('/') {
+        return Err(vec![Problem::of(key, "must begin with /, as /leads")]);
+    }
+    UrlTemplate::read(key, source, query, base)
 }
 
-impl Reader<'_> {
-    fn wrong<T>(&mut self, problem: impl Into<String>) -> Option<T> {
-        self.problems.push(problem.into());
-        None
-    }
-
-    fn keep_all<T>(&mut self, read: Result<T, Vec<String>>) -> Option<T> {
-        read.map_err(|problems| self.problems.extend(problems)).ok()
-    }
-
-    fn word<'w>(&mut self, key: &str, or: &'w str, words: &[&'w str]) -> &'w str {
-        let Some(word) = config::text(self.config, key) else { return or };
-        if let Some(known) = words.iter().find(|known| **known == word) {
-            return known;
-        }
-        let meant = nearest(word, words.iter().copied());
-        let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-        self.problems.push(format!("{key} {word} is not one of {}{hint}", words.join(", ")));
-        or
-    }
-
-    fn method(&mut self, key: &str, or: &'static str) -> Method {
-        Method::try_from(self.word(key, or, &METHODS)).unwrap_or(Method::POST)
-    }
-
-    /// A path behind `base_url`, or a whole URL.
-    fn url(&mut self, key: &str) -> Option<UrlTemplate> {
-        let source = config::text(self.config, key)?.trim();
-        let has_base = config::text(self.config, "base_url").is_some();
-        if has_base && !source.contains("://") && !source.starts_with('/') {
-            return self.wrong(format!("{key} must begin with /, as /leads"));
-        }
-        let mut target = json!({"url": source, "base_url": self.config.get("base_url")});
-        if key == "path" {
-            target["query"] = self.config.get("query").cloned().unwrap_or(Value::Null);
-        }
-        match UrlTemplate::read(&target) {
-            Ok(url) => Some(url),
-            Err(problems) => {
-                // What is wrong with `base_url` is said once, by the check of the common keys.
-                let own = problems.into_iter().filter(|problem| !problem.starts_with("base_url"));
-                self.problems.extend(own.map(|problem| problem.replacen("url:", &format!("{key}:"), 1)));
-                None
+fn read_body(config: &Config, mapping: Mapping, problems: &mut Vec<Problem>) -> Body {
+    let Some(source) = &config.body else {
+        let paths: Vec<&str> = mapping.rules().iter().filter_map(|rule| rule.to.as_deref()).collect();
+        for path in &paths {
+            if path.split('.').any(str::is_empty) {
+                problems.push(Problem::of("mapping", format_args!("the path {path:?} has an empty step")));
+            } else if let Some(outer) = paths.iter().find(|outer| *outer != path && covers(outer, path)) {
+                let problem = format!("{path} lies within {outer}, where another field goes");
+                problems.push(Problem::of("mapping", problem));
             }
         }
+        return if mapping.is_empty() { Body::Event } else { Body::Mapped(mapping) };
+    };
+    if !mapping.is_empty() {
+        problems.push(Problem::at("body", "body and a mapping are both there; use one of them"));
     }
-
-    fn pointer(&mut self, key: &str) -> Option<String> {
-        let pointer = config::text(self.config, key)?.trim();
-        if pointer.starts_with('/') {
-            return Some(pointer.to_owned());
-        }
-        self.wrong(format!("{key} must be a JSON pointer, as /data/id"))
-    }
-
-    fn success(&mut self) -> Option<Rule> {
-        let rule = self.config.get("success")?.as_object()?;
-        let is_known = rule.keys().all(|key| matches!(key.as_str(), "pointer" | "equals"));
-        match rule.get("pointer").and_then(Value::as_str) {
-            Some(pointer) if is_known && pointer.starts_with('/') => {
-                Some(Rule { pointer: pointer.to_owned(), equals: rule.get("equals").cloned() })
-            }
-            _ => self.wrong("success must be {\"pointer\": \"/status\", \"equals\": \"ok\"}; without equals, what stands there must not be null"),
-        }
-    }
-
-    fn body(&mut self, mapping: &Value) -> Body {
-        let read = Mapping::parse(mapping);
-        let mapping = self.keep_all(read).unwrap_or_default();
-        let Some(source) = config::text(self.config, "body") else {
-            let paths: Vec<&str> = mapping.rules().iter().filter_map(|rule| rule.to.as_deref()).collect();
-            for path in &paths {
-                if path.split('.').any(str::is_empty) {
-                    self.problems.push(format!("mapping: the path {path:?} has an empty step"));
-                } else if let Some(outer) = paths.iter().find(|outer| *outer != path && covers(outer, path)) {
-                    self.problems
-                        .push(format!("mapping: {path} lies within {outer}, where another field goes"));
-                }
-            }
-            return if mapping.is_empty() { Body::Event } else { Body::Mapped(mapping) };
-        };
-        if !mapping.is_empty() {
-            self.problems.push("body and a mapping are both there; use one of them".to_owned());
-        }
-        match Template::compile_body(source) {
-            Ok(template) => Body::Template(template),
-            Err(problem) => {
-                self.problems.push(format!("body: {problem}"));
-                Body::Event
-            }
+    match Template::compile_body(&source.0) {
+        Ok(template) => Body::Template(template),
+        Err(problem) => {
+            problems.push(Problem::of("body", problem));
+            Body::Event
         }
     }
 }

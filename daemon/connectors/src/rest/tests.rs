@@ -1,13 +1,13 @@
 //! Requests as they leave, and answers as they are read.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    Ids,
+    Connector, Ids, Response,
     testkit::{self, FULL, MAXIMAL, MINIMAL, NOW, Played, PushCase, UPDATED, probe, response},
 };
-use leadline_domain::outcome::Outcome;
+use leadline_domain::outcome::{FailureClass, Outcome};
 
 const BASE: &str = "https://crm.example.com";
 
@@ -304,9 +304,7 @@ fn every_answer_has_its_class() {
 
 #[test]
 fn configurations_that_cannot_work_are_refused() {
-    let check = |config: &Value, mapping: &Value| {
-        Rest.check(config, mapping, &EgressPolicy::default(), "Leadline").join("; ")
-    };
+    let check = |config: &Value, mapping: &Value| testkit::refused(&Rest, config, mapping).join("; ");
     let none = Value::Null;
     for (more, mapping, problem) in [
         (json!({}), &none, ""),

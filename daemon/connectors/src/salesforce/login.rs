@@ -6,8 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::LOGIN_URL;
-use crate::{Request, config};
+use super::{LOGIN_URL, config::Credentials};
+use crate::{Problem, Request};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// Salesforce takes assertions that run out within three minutes or so.
@@ -30,21 +30,21 @@ enum Grant {
 
 impl Login {
     /// Reads credentials; what is wrong is said without what they hold.
-    pub(super) fn of(credentials: &Value) -> Result<Self, String> {
-        let read = |key| config::credential(credentials, key);
-        let client_id = read("client_id").ok_or("client_id is required")?;
-        let secret = read("client_secret");
-        let grant = match (read("private_key"), read("refresh_token"), secret) {
+    pub(super) fn of(given: &Credentials) -> Result<Self, Problem> {
+        let client_id = given.client_id.0.clone().ok_or_else(|| Problem::of("client_id", "is required"))?;
+        let secret = given.client_secret.clone();
+        let grant = match (given.private_key.clone(), given.refresh_token.clone(), secret) {
             (Some(key), _, _) => {
                 encoding_key(&key)?;
-                let username = config::text(credentials, "username")
-                    .ok_or("username is required with private_key: the user that it logs in")?;
-                Grant::Key { key, username: username.trim().to_owned() }
+                let username = given.username.clone().ok_or_else(|| {
+                    Problem::at("username", "username is required with private_key: the user that it logs in")
+                })?;
+                Grant::Key { key, username }
             }
             (None, Some(token), secret) => Grant::Refresh { secret, token },
             (None, None, Some(secret)) => Grant::Client { secret },
             (None, None, None) => {
-                return Err("give client_secret, refresh_token, or private_key and username".to_owned());
+                return Err(Problem::new("give client_secret, refresh_token, or private_key and username"));
             }
         };
         Ok(Self { client_id, grant })
@@ -95,35 +95,17 @@ impl Login {
     }
 }
 
-fn signed(key: &SecretString, claims: &Value) -> Result<String, String> {
+fn signed(key: &SecretString, claims: &Value) -> Result<String, Problem> {
     jsonwebtoken::encode(&Header::new(Algorithm::RS256), claims, &encoding_key(key)?)
-        .map_err(|_| "private_key cannot sign".to_owned())
+        .map_err(|_| Problem::at("private_key", "private_key cannot sign"))
 }
 
 /// Keys often come through shells and JSON with their lines joined by `\n`.
-fn encoding_key(key: &SecretString) -> Result<EncodingKey, String> {
+fn encoding_key(key: &SecretString) -> Result<EncodingKey, Problem> {
     let pem = key.expose_secret().replace("\\n", "\n");
-    EncodingKey::from_rsa_pem(pem.as_bytes())
-        .map_err(|_| "private_key must be an RSA key in PEM, from its BEGIN line to its END line".to_owned())
-}
-
-/// Where to log in.
-pub(super) fn url(config: &Value) -> Result<Url, String> {
-    let base = config::base_url(config)?;
-    let Some(text) = config::text(config, "login_url") else {
-        return base.map_or_else(|| parse(LOGIN_URL), Ok);
-    };
-    let url = parse(text.trim())?;
-    let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.username().is_empty();
-    if is_bare && matches!(url.scheme(), "https" | "http") {
-        Ok(url)
-    } else {
-        Err("login_url must be like https://NAME.my.salesforce.com".to_owned())
-    }
-}
-
-fn parse(text: &str) -> Result<Url, String> {
-    Url::parse(text).map_err(|error| format!("login_url: {error}"))
+    EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| {
+        Problem::of("private_key", "must be an RSA key in PEM, from its BEGIN line to its END line")
+    })
 }
 
 /// Whom an assertion is for: sandboxes have a login of their own.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::Settings;
-use crate::{Push, crm, summary};
+use super::config::{Config, OptOut};
+use crate::{Push, config::Flag, crm, summary};
 use leadline_domain::{
     json::Json,
     mapping::Mapping,
@@ -44,7 +44,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn make(mapping: &Mapping, settings: &Settings, push: &Push<'_>) -> Result<Self, Failure> {
+    pub(super) fn make(mapping: &Mapping, config: &Config, push: &Push<'_>) -> Result<Self, Failure> {
         let event = crm::event(push)?;
         let text = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_owned();
         let email = text("lead.email").to_lowercase();
@@ -74,16 +74,18 @@ impl Plan {
         // And a company: somebody who has none stands for one.
         let name = Some(text("lead.name")).filter(|name| !name.is_empty()).unwrap_or_else(|| email.clone());
         add(&mut create, "Company", &Json::string(&name));
-        add(&mut create, "LeadSource", &Json::string(&settings.source));
-        if settings.opts_out && event.at("lead.gdpr_consent") == Some(&Json::Bool(false)) {
+        add(&mut create, "LeadSource", &Json::string(&config.lead_source));
+        if config.opt_out == OptOut::WithoutConsent
+            && event.at("lead.gdpr_consent") == Some(&Json::Bool(false))
+        {
             create.insert(usize::MAX, "HasOptedOutOfEmail", Json::Bool(true));
         }
         // What is the key in the URL must not be in the body.
-        if let Some(field) = &settings.external {
-            create.take_at(field);
-            update.take_at(field);
+        if let Some(field) = &config.external_id_field {
+            create.take_at(&field.0);
+            update.take_at(&field.0);
         }
-        let task = settings.tasks.then(|| task(&event, push, &told));
+        let task = (config.tasks == Flag::Yes).then(|| task(&event, push, &told));
         Ok(Self { email, lead: text("lead.uuid"), create, update, task })
     }
 

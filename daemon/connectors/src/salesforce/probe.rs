@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use super::{Ready, VENDOR};
 use crate::{
-    Conversation, Found, crm,
+    Conversation, Found,
+    config::Flag,
+    crm,
     field_kind::{Kind, kind_of},
 };
 use leadline_domain::{
@@ -37,8 +39,8 @@ pub(super) async fn look(
         let error = "salesforce INSUFFICIENT_ACCESS this user may not create and edit Leads";
         return Err(Failure::new(FailureClass::Credentials, error));
     }
-    found.findings = findings(&ready.mapping, ready.settings.external.as_deref(), &lead);
-    if ready.settings.tasks {
+    found.findings = findings(&ready.mapping, ready.external(), &lead);
+    if ready.config.tasks == Flag::Yes {
         let task = VENDOR.json(ctx, ready.object(Method::GET, &["Task"])).await;
         if task.is_ok_and(|task| task["objectDescribe"]["createable"] == false) {
             let finding =

@@ -78,7 +78,7 @@ impl Ready {
         made: &Response,
         ctx: &mut Conversation<'_>,
     ) -> Result<String, Failure> {
-        let field = self.settings.external.as_deref().unwrap_or("Id");
+        let field = self.external().unwrap_or("Id");
         let there = self.find(&format!("{field} = '{}'", quoted(&plan.lead)), ctx).await?;
         there.map(|there| there.id).ok_or_else(|| unreadable(NAME, made, "id"))
     }
@@ -102,9 +102,10 @@ impl Ready {
         there: &There,
         ctx: &mut Conversation<'_>,
     ) -> Result<bool, Failure> {
-        let is_closed = self.settings.closed.iter().any(|closed| closed.eq_ignore_ascii_case(&there.status));
+        let is_closed =
+            self.config.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(&there.status));
         let mut fields = plan.update.clone();
-        match &self.settings.reopen {
+        match &self.config.reopen_status {
             Some(status) if is_closed => fields.insert(usize::MAX, "Status", Json::string(status)),
             None if is_closed => ctx.keep(&[(&closed_key(push), &there.status)]).await,
             _ => {}

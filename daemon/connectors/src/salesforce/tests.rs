@@ -5,8 +5,12 @@ use serde_json::{Value, json};
 
 use super::{Salesforce, error, login::Login, quoted};
 use crate::{
-    Connector, Ids, Prepared, crm,
-    testkit::{NOW, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response},
+    Connector, Ids, Prepared,
+    config::read_all,
+    crm,
+    testkit::{
+        self, NOW, assert_errors, assert_golden, drive, integration, lead, maximal, minimal, response,
+    },
 };
 use leadline_domain::{
     address::EgressPolicy,
@@ -234,7 +238,7 @@ fn there_are_three_ways_to_log_in() {
 #[test]
 fn settings_are_checked() {
     let egress = EgressPolicy::new(Vec::new());
-    let check = |config| Salesforce.check(&config, &json!({}), &egress, "Leadline");
+    let check = |config| testkit::refused(&Salesforce, &config, &json!({}));
     assert!(check(json!({})).is_empty());
     assert_eq!(
         check(json!({ "login_url": "https://x/y" })),
@@ -248,8 +252,8 @@ fn settings_are_checked() {
         ["assignment_rule must be a rule's id, as 01Q…, or none"]
     );
     assert!(check(json!({ "assignment_rule": "01Q000000000001", "tasks": "no" })).is_empty());
-    assert_eq!(check(json!({ "duplicates": "maybe" })), ["duplicates must be save or respect, not maybe"]);
-    let credentials = |given| Salesforce.check_credentials(&given, &egress);
+    assert_eq!(check(json!({ "duplicates": "maybe" })), ["duplicates maybe is not one of save, respect"]);
+    let credentials = |given| testkit::refused_credentials(&Salesforce, &given, &egress);
     assert!(credentials(json!({ "client_id": "a", "client_secret": "b" })).is_empty());
     assert!(credentials(json!({ "client_id": "a", "private_key": KEY, "username": "c" })).is_empty());
     for wrong in [
@@ -272,7 +276,7 @@ fn leads_keep_the_address_that_they_are_found_by() {
         json!({ "lead.email": { "to": "Email", "value": "{{ lead.name }}@example.com" } }),
         json!({ "lead.email": "Other__c", "lead.phone": "Email" }),
     ] {
-        let problems = Salesforce.check(&json!({}), &mapping, &EgressPolicy::default(), "Leadline");
+        let problems = testkit::refused(&Salesforce, &json!({}), &mapping);
         let expected = "lead.email: goes to Email as it is, for leads are found by it; take lead.email out of the mapping";
         assert_eq!(problems, [expected], "{mapping}");
         // What was saved before this was checked.
@@ -281,12 +285,13 @@ fn leads_keep_the_address_that_they_are_found_by() {
         assert_eq!(said.bodies[1]["Email"], "sarah@example.com");
     }
     let own = json!({ "lead.email": "Email", "lead.phone": "MobilePhone" });
-    assert!(Salesforce.check(&json!({}), &own, &EgressPolicy::default(), "Leadline").is_empty());
+    assert!(testkit::refused(&Salesforce, &json!({}), &own).is_empty());
 }
 
 #[test]
 fn credentials_are_never_shown() {
-    let login = Login::of(&json!({ "client_id": "a", "client_secret": "salesforce-secret" })).unwrap();
+    let login =
+        Login::of(&read_all(&json!({ "client_id": "a", "client_secret": "salesforce-secret" })).0).unwrap();
     assert!(!format!("{login:?}").contains("salesforce-secret"));
 }
 

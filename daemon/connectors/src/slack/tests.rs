@@ -1,8 +1,10 @@
 //! Messages as they leave, texts that lead nowhere, and what Slack's words mean.
 
+use serde_json::{Value, json};
+
 use super::*;
 use crate::{
-    CallErrorKind,
+    CallErrorKind, Connector,
     testkit::{
         self, again, differing, first, first_call, full, maximal_bytes, minimal_bytes, no_answer, outcome,
         probe_with, request, response, seen, told,
@@ -81,10 +83,10 @@ fn texts_are_cut_to_what_slack_takes() {
     for (text, max) in
         [("&".repeat(4000), 150), ("👰".repeat(200), 150), ("a&".repeat(2000), 3000), ("x".repeat(10), 150)]
     {
-        let fitted = fitting(&text, max);
-        let length = units(&fitted);
+        let fitted = push::fitting(&text, max);
+        let length = crm::units(&fitted);
         assert!(length <= max, "{length}");
-        assert!(length + 10 > max.min(units(&escape(&text))), "{length} is cut too short");
+        assert!(length + 10 > max.min(crm::units(&push::escape(&text))), "{length} is cut too short");
         assert!(!fitted.trim_end_matches('…').ends_with("&am"), "no escape is cut in two");
     }
 }
@@ -148,7 +150,7 @@ fn a_test_posts_nothing() {
     }
     let bare = prepared(json!({}), Value::Null, Value::Null);
     let (report, _) = probe_with(bare.as_ref(), ProbeKind::Test, []).unwrap();
-    assert_eq!(report.outcome, Outcome::Failed(config::no_credentials(WEBHOOK_URL)));
+    assert_eq!(report.outcome, Outcome::Failed(no_credentials("webhook_url")));
     assert!(probe_with(bare.as_ref(), ProbeKind::Mapping, []).is_none());
 }
 
@@ -166,7 +168,7 @@ fn urls_are_slacks_own_unless_the_daemon_allows_a_sandbox() {
         ("http://127.0.0.1:9000/services/T/B/X", &EgressPolicy::default(), false),
     ] {
         assert_eq!(
-            Slack.check_credentials(&json!({"webhook_url": url}), egress).is_empty(),
+            testkit::refused_credentials(&Slack, &json!({"webhook_url": url}), egress).is_empty(),
             is_fine,
             "{url}"
         );

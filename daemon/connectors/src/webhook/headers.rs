@@ -1,7 +1,11 @@
 //! The headers that an operator adds, and those that are ours.
 
 use http::{HeaderName, HeaderValue};
+use serde::Deserialize;
 use serde_json::Value;
+
+use super::Members;
+use crate::Problem;
 
 use leadline_domain::{
     brand::Brand,
@@ -37,59 +41,73 @@ pub(crate) struct HeaderTemplate {
 
 impl HeaderTemplate {
     /// The value for an event.
-    pub(crate) fn render(&self, context: &Context<'_>) -> Result<HeaderValue, String> {
-        let text = self.value.render(context).map_err(|error| format!("header {}: {error}", self.name))?;
+    pub(crate) fn render(&self, context: &Context<'_>) -> Result<HeaderValue, Problem> {
+        let own = |text: String| Problem::within("headers", format_args!("header {}", self.name), text);
+        let text = self.value.render(context).map_err(|error| own(error.to_string()))?;
         if text.len() > MAX_VALUE {
-            return Err(format!("header {}: the value gets longer than {} KiB", self.name, MAX_VALUE / 1024));
+            return Err(own(format!("the value gets longer than {} KiB", MAX_VALUE / 1024)));
         }
-        HeaderValue::try_from(text).map_err(|error| format!("header {}: {error}", self.name))
+        HeaderValue::try_from(text).map_err(|error| own(error.to_string()))
     }
 }
 
 /// Reads the configured headers; says everything that is wrong with them.
-pub(crate) fn read(headers: Option<&Value>, brand: &Brand) -> Result<Vec<HeaderTemplate>, Vec<String>> {
-    let Some(Value::Object(members)) = headers else { return Ok(Vec::new()) };
+pub(crate) fn read(headers: &Members, brand: &Brand) -> Result<Vec<HeaderTemplate>, Vec<Problem>> {
+    let members = &headers.0;
     let mut read: Vec<HeaderTemplate> = Vec::new();
     let mut problems = Vec::new();
+    let own =
+        |name: &str, problem: Problem| Problem::within("headers", format_args!("header {name}"), problem);
     if members.len() > MAX_HEADERS {
-        problems.push(format!("headers: {} are too many; at most {MAX_HEADERS}", members.len()));
+        problems.push(Problem::of(
+            "headers",
+            format_args!("{} are too many; at most {MAX_HEADERS}", members.len()),
+        ));
     }
     for (name, value) in members {
         match read_one(name, value, brand) {
             Ok(header) if read.iter().any(|other| other.name == header.name) => {
-                problems.push(format!("header {name}: is there twice; case does not count"));
+                problems.push(own(name, Problem::new("is there twice; case does not count")));
             }
             Ok(header) => read.push(header),
-            Err(problem) => problems.push(format!("header {name}: {problem}")),
+            Err(problem) => problems.push(own(name, problem)),
         }
     }
     if problems.is_empty() { Ok(read) } else { Err(problems) }
 }
 
-fn read_one(name: &str, value: &Value, brand: &Brand) -> Result<HeaderTemplate, String> {
-    let header = HeaderName::try_from(name).map_err(|_| "is not a header's name".to_owned())?;
+fn read_one(name: &str, value: &Value, brand: &Brand) -> Result<HeaderTemplate, Problem> {
+    let header = HeaderName::try_from(name).map_err(|_| Problem::new("is not a header's name"))?;
     let reserved = RESERVED.contains(&header.as_str())
         || RESERVED_PREFIXES.iter().any(|prefix| header.as_str().starts_with(prefix))
         || header.as_str().starts_with(&brand.prefix);
     if reserved {
-        return Err("is reserved for the delivery itself; remove it".to_owned());
+        return Err(Problem::new("is reserved for the delivery itself; remove it"));
     }
     const SHAPE: &str = "must be text, or {\"value\": text, \"public\": true or false}";
-    let (source, public) = match value {
-        Value::String(text) => (text.as_str(), false),
+    let shaped = match value {
+        Value::String(text) => Shaped { value: text.clone(), public: false },
         Value::Object(members) => {
-            if let Some(key) = members.keys().find(|key| !["value", "public"].contains(&key.as_str())) {
-                return Err(unknown("key", key, ["value", "public"]));
+            if let Some(key) = members.keys().find(|key| !SHAPED.contains(&key.as_str())) {
+                return Err(Problem::new(unknown("key", key, SHAPED)));
             }
-            match (members.get("value"), members.get("public")) {
-                (Some(Value::String(text)), None) => (text.as_str(), false),
-                (Some(Value::String(text)), Some(Value::Bool(public))) => (text.as_str(), *public),
-                _ => return Err(SHAPE.to_owned()),
-            }
+            serde_json::from_value(value.clone()).map_err(|_| Problem::new(SHAPE))?
         }
-        _ => return Err(SHAPE.to_owned()),
+        _ => return Err(Problem::new(SHAPE)),
     };
-    let value = Template::compile(source, Place::Header)?;
-    let secret = !public && value.has_text();
+    let value = Template::compile(&shaped.value, Place::Header)
+        .map_err(|problem| Problem::new(problem.to_string()))?;
+    // What consists of placeholders alone is no credential.
+    let secret = !shaped.public && value.has_text();
     Ok(HeaderTemplate { name: header, value, secret })
 }
+
+/// A header with whether it may be shown.
+#[derive(Deserialize)]
+struct Shaped {
+    value: String,
+    #[serde(default)]
+    public: bool,
+}
+
+const SHAPED: [&str; 2] = ["value", "public"];

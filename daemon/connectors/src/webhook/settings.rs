@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::Value;
 
 use super::{
+    config::{self, Config},
     headers::{self, HeaderTemplate},
     url::UrlTemplate,
 };
-use crate::config;
+use crate::{Problem, config::Common};
 use leadline_domain::{
     address::EgressPolicy,
     brand::Brand,
@@ -16,11 +16,8 @@ use leadline_domain::{
     integration::EventKind,
     lead::sample,
     mapping::Mapping,
-    nearest::nearest,
     template::{Context, Template},
 };
-
-const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
 /// What a webhook is configured to send.
 #[derive(Debug)]
@@ -41,35 +38,41 @@ pub(super) enum Body {
 }
 
 impl Settings {
-    /// Reads a configuration; says everything that is wrong with it. Kinds of values are checked before, and a value
-    /// of the wrong kind counts as absent here.
-    pub(super) fn read(config: &Value, mapping: &Value, brand: &Brand) -> Result<Self, Vec<String>> {
+    /// Compiles a configuration; says everything that is wrong with it.
+    pub(super) fn read(
+        config: &Config,
+        common: &Common,
+        mapping: Mapping,
+        brand: &Brand,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let method = keep(read_method(config).map_err(|problem| vec![problem]), &mut problems);
-        let url = keep(UrlTemplate::read(config), &mut problems);
-        let headers = keep(headers::read(config.get("headers"), brand), &mut problems);
-        let mapping = keep(Mapping::parse_within_event(mapping), &mut problems);
-        let template = config::text(config, "body").map(Template::compile_body).transpose();
-        let template = keep(template.map_err(|problem| vec![format!("body: {problem}")]), &mut problems);
-        match (method, url, headers, mapping, template) {
-            (Some(method), Some(url), Some(headers), Some(mapping), Some(template)) => {
+        // A URL that is missing is told of by the check of all keys.
+        let url = match config.url.0.as_str() {
+            "" => None,
+            source => keep(UrlTemplate::read("url", source, &config.query.0, common.base()), &mut problems),
+        };
+        let headers = keep(headers::read(&config.headers, brand), &mut problems);
+        let template = config.body.as_ref().map(|body| Template::compile_body(&body.0)).transpose();
+        let template = keep(template.map_err(|problem| vec![Problem::of("body", problem)]), &mut problems);
+        match (url, headers, template) {
+            (Some(url), Some(headers), Some(template)) => {
                 let body = match template {
                     Some(template) => Body::Template(template),
-                    None if method == Method::GET => Body::Empty,
+                    None if config.method == config::Method::Get => Body::Empty,
                     None => Body::Event(mapping),
                 };
-                Ok(Self { method, url, headers, body })
+                Ok(Self { method: config.method.into(), url, headers, body })
             }
             _ => Err(problems),
         }
     }
 
     /// What is wrong that shows only when it is used.
-    pub(super) fn try_out(&self, egress: &EgressPolicy) -> Vec<String> {
+    pub(super) fn try_out(&self, egress: &EgressPolicy) -> Vec<Problem> {
         let event = sample(CompanyId(1), "The Old Barn");
         let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
         let address =
-            egress.check(self.url.base()).map_err(|problem| format!("{}: {problem}", self.url.base_key()));
+            egress.check(self.url.base()).map_err(|problem| Problem::of(self.url.base_key(), problem));
         let rendered = self.url.render(&context).map(drop);
         address.err().into_iter().chain(rendered.err()).collect()
     }
@@ -87,22 +90,22 @@ impl Settings {
     }
 
     /// The body for an event.
-    pub(super) fn body(&self, event: &Bytes, context: &Context<'_>) -> Result<Bytes, String> {
+    pub(super) fn body(&self, event: &Bytes, context: &Context<'_>) -> Result<Bytes, Problem> {
         match &self.body {
             Body::Empty => Ok(Bytes::new()),
             Body::Event(mapping) if mapping.is_empty() => Ok(event.clone()),
             Body::Event(mapping) => mapping
                 .apply(context)
                 .map(|json| json.to_bytes())
-                .map_err(|error| format!("mapping: {error}")),
+                .map_err(|error| Problem::of("mapping", error)),
             Body::Template(template) => {
-                template.render(context).map(Bytes::from).map_err(|error| format!("body: {error}"))
+                template.render(context).map(Bytes::from).map_err(|error| Problem::of("body", error))
             }
         }
     }
 }
 
-fn keep<T>(read: Result<T, Vec<String>>, problems: &mut Vec<String>) -> Option<T> {
+fn keep<T>(read: Result<T, Vec<Problem>>, problems: &mut Vec<Problem>) -> Option<T> {
     match read {
         Ok(value) => Some(value),
         Err(more) => {
@@ -110,13 +113,4 @@ fn keep<T>(read: Result<T, Vec<String>>, problems: &mut Vec<String>) -> Option<T
             None
         }
     }
-}
-
-fn read_method(config: &Value) -> Result<Method, String> {
-    let word = config::text(config, "method").unwrap_or("POST");
-    METHODS.into_iter().find(|method| method.as_str() == word).ok_or_else(|| {
-        let meant = nearest(word, METHODS.iter().map(Method::as_str));
-        let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-        format!("method {word} is not one of GET, POST, PUT, PATCH, DELETE{hint}")
-    })
 }

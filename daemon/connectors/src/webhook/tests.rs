@@ -2,12 +2,14 @@
 
 mod configs;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use secrecy::SecretString;
+use serde_json::json;
 
 use super::*;
 use crate::{
-    CallError, CallErrorKind, Response,
+    CallError, CallErrorKind, Connector, Request, Response,
     testkit::{
         self, NO_IDS, Script, again, differing, first, first_call, full, maximal_bytes, minimal_bytes, play,
         seen,
@@ -15,9 +17,10 @@ use crate::{
 };
 use leadline_domain::{
     ids::{CompanyId, IntegrationId},
-    integration::EventKind,
-    outcome::Outcome,
-    signing::{StandardHeaders, verify_simple, verify_standard},
+    integration::{EventKind, Integration},
+    json::Json,
+    outcome::{FailureClass, Outcome},
+    signing::{self, StandardHeaders, verify_simple, verify_standard},
 };
 
 const EVENT: &str = r#"{"event":"lead.created","version":"v1","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"Sarah Patel","email":"sarah@example.com","phone":null,"event_date":"2026-09-12","budget":1.10},"quote":{"total_pence":1269600},"company":{"id":7,"name":"The Old Barn"}}"#;

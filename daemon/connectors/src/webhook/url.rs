@@ -1,14 +1,17 @@
 //! The URL: a fixed scheme, host and port, then templates, so that no lead can change where it goes.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
-use crate::config::{self, shorten};
+use super::config::shown_value;
+use crate::{Problem, config::shorten};
 use leadline_domain::template::{Context, Place, Template, percent_encode};
 
 /// A URL whose path and query are templates.
 #[derive(Debug)]
 pub(crate) struct UrlTemplate {
+    /// The key of the configuration where it stands.
+    key: &'static str,
     base: Url,
     /// Whether `base_url` stands in for what `url` begins with.
     is_rebased: bool,
@@ -33,30 +36,30 @@ pub(crate) struct Target {
 }
 
 impl UrlTemplate {
-    /// Reads `url`, `base_url` and `query` of a configuration; says everything that is wrong with them, but for a
-    /// `url` that is missing, which the check of all keys says.
-    pub(crate) fn read(config: &Value) -> Result<Self, Vec<String>> {
-        let source = config::text(config, "url").map(str::trim).unwrap_or_default();
-        if source.is_empty() {
-            return Err(Vec::new());
-        }
+    /// Reads a URL, or a path behind a base URL, and more pairs of its query; says everything that is wrong with them.
+    pub(crate) fn read(
+        key: &'static str,
+        source: &str,
+        query: &Map<String, Value>,
+        base: Option<&Url>,
+    ) -> Result<Self, Vec<Problem>> {
         let parts = Parts::of(source);
-        let base = config::base_url(config);
-        let is_rebased = !matches!(base, Ok(None));
-        let base = base.and_then(|base| base.map_or_else(|| read_base(parts.base), Ok));
-        let path =
-            Template::compile(parts.path, Place::PathSegment).map_err(|problem| format!("url: {problem}"));
-        let fragment = parts.has_fragment.then(|| "url: what follows # is never sent; remove it".to_owned());
+        let is_rebased = base.is_some();
+        let own = |problem: Problem| Problem::within(key, key, problem);
+        let base = base.cloned().map_or_else(|| read_base(parts.base), Ok).map_err(own);
+        let path = compiled(parts.path, Place::PathSegment).map_err(own);
+        let fragment =
+            parts.has_fragment.then(|| own(Problem::new("what follows # is never sent; remove it")));
         let pairs = parts.query.into_iter().flat_map(|query| split_outside(query, '&'));
-        let pairs = pairs.map(|pair| read_pair(pair).map_err(|problem| format!("url: {problem}")));
-        let members =
-            config.get("query").and_then(Value::as_object).into_iter().flatten().map(|(name, value)| {
-                read_member(name, value).map_err(|problem| format!("query {name}: {problem}"))
-            });
+        let pairs = pairs.map(|pair| read_pair(pair).map_err(own));
+        let members = query.iter().map(|(name, value)| {
+            read_member(name, value)
+                .map_err(|problem| Problem::within("query", format_args!("query {name}"), problem))
+        });
         let (query, wrong): (Vec<_>, Vec<_>) = pairs.chain(members).partition(Result::is_ok);
         match (base, path) {
             (Ok(base), Ok(path)) if fragment.is_none() && wrong.is_empty() => {
-                Ok(Self { base, is_rebased, path, query: query.into_iter().flatten().collect() })
+                Ok(Self { key, base, is_rebased, path, query: query.into_iter().flatten().collect() })
             }
             (base, path) => Err(base
                 .err()
@@ -75,7 +78,7 @@ impl UrlTemplate {
 
     /// The key of the configuration that says so.
     pub(crate) fn base_key(&self) -> &'static str {
-        if self.is_rebased { "base_url" } else { "url" }
+        if self.is_rebased { "base_url" } else { self.key }
     }
 
     /// Whether it depends on the event.
@@ -85,14 +88,15 @@ impl UrlTemplate {
     }
 
     /// The URL for an event.
-    pub(crate) fn render(&self, context: &Context<'_>) -> Result<Target, String> {
-        let path = self.path.render(context).map_err(|error| format!("url: {error}"))?;
+    pub(crate) fn render(&self, context: &Context<'_>) -> Result<Target, Problem> {
+        let own = |problem: String| Problem::within(self.key, self.key, problem);
+        let path = self.path.render(context).map_err(|error| own(error.to_string()))?;
         let is_dots =
             |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
         if path.split(['/', '\\']).any(is_dots) {
-            return Err(format!(
-                "url: the path {path:.100} has a segment of dots, which would change where it leads"
-            ));
+            return Err(own(format!(
+                "the path {path:.100} has a segment of dots, which would change where it leads"
+            )));
         }
         let mut url = self.base.clone();
         url.set_path(&path);
@@ -111,11 +115,13 @@ impl UrlTemplate {
 }
 
 impl Pair {
-    fn render(&self, context: &Context<'_>, query: &mut String, shown: &mut String) -> Result<(), String> {
+    fn render(&self, context: &Context<'_>, query: &mut String, shown: &mut String) -> Result<(), Problem> {
         query.push_str(&self.name);
         shown.push_str(&self.name);
         let Some(template) = &self.value else { return Ok(()) };
-        let text = template.render(context).map_err(|error| format!("query {}: {error}", self.name))?;
+        let text = template
+            .render(context)
+            .map_err(|error| Problem::within("query", format_args!("query {}", self.name), error))?;
         let encoded = if template.place() == Place::Text { encoded(&text) } else { text };
         query.push('=');
         query.push_str(&encoded);
@@ -131,43 +137,47 @@ fn encoded(text: &str) -> String {
     out
 }
 
-fn read_base(text: &str) -> Result<Url, String> {
+fn compiled(text: &str, place: Place) -> Result<Template, Problem> {
+    Template::compile(text, place).map_err(|problem| Problem::new(problem.to_string()))
+}
+
+fn read_base(text: &str) -> Result<Url, Problem> {
     if text.contains("{{") {
-        return Err("url: scheme, host and port take no templates; put them behind the host".to_owned());
+        return Err(Problem::new("scheme, host and port take no templates; put them behind the host"));
     }
     match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => Ok(url),
         Err(url::ParseError::RelativeUrlWithoutBase) | Ok(_) => {
-            Err("url: must begin with https:// and a host, or base_url must be there".to_owned())
+            Err(Problem::new("must begin with https:// and a host, or base_url must be there"))
         }
-        Err(error) => Err(format!("url: {error}")),
+        Err(error) => Err(Problem::new(error.to_string())),
     }
 }
 
 /// A pair that stands in the URL, where the operator has encoded what is not a placeholder.
-fn read_pair(text: &str) -> Result<Pair, String> {
+fn read_pair(text: &str) -> Result<Pair, Problem> {
     let (name, value) = match find_outside(text, '=') {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
     };
     if name.contains("{{") {
-        return Err(format!("the query name {name} takes no template"));
+        return Err(Problem::new(format!("the query name {name} takes no template")));
     }
-    let value = value.map(|value| Template::compile(value, Place::QueryValue)).transpose()?;
+    let value = value.map(|value| compiled(value, Place::QueryValue)).transpose()?;
     Ok(Pair { name: name.to_owned(), value })
 }
 
 /// A member of `query`, which is encoded as a whole.
-fn read_member(name: &str, value: &Value) -> Result<Pair, String> {
+fn read_member(name: &str, value: &Value) -> Result<Pair, Problem> {
     let source = match value {
         Value::String(text) => text.clone(),
         Value::Number(_) | Value::Bool(_) => value.to_string(),
-        _ => return Err("must be text".to_owned()),
+        _ => return Err(Problem::new("must be text")),
     };
     if name.contains("{{") {
-        return Err("a query name takes no template".to_owned());
+        return Err(Problem::new("a query name takes no template"));
     }
-    Ok(Pair { name: encoded(name), value: Some(Template::compile(&source, Place::Text)?) })
+    Ok(Pair { name: encoded(name), value: Some(compiled(&source, Place::Text)?) })
 }
 
 /// A URL template taken apart.
@@ -231,7 +241,7 @@ pub(crate) fn shown(source: &str) -> String {
         match find_outside(pair, '=') {
             Some(at) => {
                 out.push_str(&pair[..=at]);
-                out.push_str(&super::shown_value(&pair[at + 1..]));
+                out.push_str(&shown_value(&pair[at + 1..]));
             }
             None => out.push_str(pair),
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::{Control, check};
 use crate::{
-    connectors::Connector,
+    connectors::{self, Connector},
     domain::integration::ProbeKind,
     store::operator::{
         command::{Command, Refusal},
@@ -56,7 +56,7 @@ pub(super) fn credentials(
     }
     let credentials = check::object("credentials", text)?;
     let problems = connector.check_credentials(&credentials, &control.egress);
-    if problems.is_empty() { Ok(credentials) } else { check::invalid(problems.join("; ")) }
+    if problems.is_empty() { Ok(credentials) } else { check::invalid(connectors::told(&problems)) }
 }
 
 async fn ask(

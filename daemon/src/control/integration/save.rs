@@ -9,7 +9,7 @@ use super::{
     probes,
 };
 use crate::{
-    connectors::Connector,
+    connectors::{self, Connector},
     domain::{
         ids::IntegrationId,
         integration::{Integration, ProbeKind, SigningSecret},
@@ -225,7 +225,7 @@ async fn check_config(
     let check = move || {
         let problems = connector.check(&trial.config, &trial.mapping, &egress, &brand);
         if !problems.is_empty() {
-            return check::invalid(problems.join("; "));
+            return check::invalid(connectors::told(&problems));
         }
         connector.prepare(&trial, &brand).map(drop).map_err(|failure| Refusal::Invalid(failure.error))
     };

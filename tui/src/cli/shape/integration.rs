@@ -221,13 +221,24 @@ pub(crate) struct ConfigField {
     kind: String,
     required: bool,
     default: Option<String>,
+    words: Vec<String>,
+    secret: bool,
     help: String,
 }
 
 impl From<v1::ConfigField> for ConfigField {
     fn from(it: v1::ConfigField) -> Self {
         let default = text(it.default_value);
-        Self { part: None, name: it.name, kind: it.kind, required: it.required, default, help: it.help }
+        Self {
+            part: None,
+            name: it.name,
+            kind: it.kind,
+            required: it.required,
+            default,
+            words: it.words,
+            secret: it.secret,
+            help: it.help,
+        }
     }
 }
 

@@ -133,6 +133,8 @@ pub struct CredentialField {
     pub name: String,
     pub help: String,
     pub required: bool,
+    /// Whether what is typed is shown as dots.
+    pub secret: bool,
 }
 
 /// The answer to a question.

@@ -261,7 +261,12 @@ impl Credentials {
         for (at, (field, text)) in self.fields.iter().enumerate() {
             let star = if field.required { " *" } else { "" };
             let label = format!("{:<18}", format!("{}{star}", safe(&field.name, 16, theme)));
-            let dots = theme.pick("•", "*").repeat(text.text().chars().count().min(width.saturating_sub(22)));
+            let room = width.saturating_sub(22);
+            let dots = if field.secret {
+                theme.pick("•", "*").repeat(text.text().chars().count().min(room))
+            } else {
+                safe(text.text(), room, theme)
+            };
             let mut line = vec![theme.span(if at == self.at { Role::Strong } else { Role::Quiet }, label)];
             line.push(Span::raw(dots));
             if at == self.at {

@@ -323,7 +323,7 @@ pub(super) fn flow(it: v1::Flow) -> Flow {
 }
 
 pub(super) fn credential_field(it: v1::ConfigField) -> CredentialField {
-    CredentialField { name: it.name, help: it.help, required: it.required }
+    CredentialField { name: it.name, help: it.help, required: it.required, secret: it.secret }
 }
 
 fn millis(span: Option<prost_types::Duration>) -> Option<u32> {

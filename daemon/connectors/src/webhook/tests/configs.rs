@@ -3,7 +3,7 @@
 use super::*;
 
 fn check(config: Value, mapping: Value) -> Vec<String> {
-    Webhook.check(&config, &mapping, &EgressPolicy::default(), "Innkept/1.0")
+    testkit::refused(&Webhook, &config, &mapping)
 }
 
 #[test]
@@ -19,11 +19,11 @@ fn everything_wrong_with_a_configuration_is_said_at_once() {
         problems,
         [
             "unknown key urll; did you mean url?",
-            "timeout_seconds must be a number",
             "url is required: Where to push to; a template after the host, as https://example.com/leads/{{ lead.uuid }}",
+            "method PSOT is not one of POST, GET, PUT, PATCH, DELETE; did you mean POST?",
+            "timeout_seconds must be a number",
             "retries must be from 0 to 20",
             "base_url must be scheme, host and port only, as https://sandbox.example.com",
-            "method PSOT is not one of GET, POST, PUT, PATCH, DELETE; did you mean POST?",
             "header Host: is reserved for the delivery itself; remove it",
             "header content-length: is reserved for the delivery itself; remove it",
             "header webhook-id: is reserved for the delivery itself; remove it",
@@ -36,8 +36,8 @@ fn everything_wrong_with_a_configuration_is_said_at_once() {
             "header x-c: a header takes printable ASCII only",
             "header x-d: is there twice; case does not count",
             "header X-E: {{ lead.emial }}: unknown variable lead.emial; did you mean lead.email?",
-            "unknown field lead.nme; did you mean lead.name?",
             "body: {{ lead.fone }}: unknown variable lead.fone; did you mean lead.phone?",
+            "unknown field lead.nme; did you mean lead.name?",
         ]
     );
     assert_eq!(check(json!([]), Value::Null), ["the configuration must be an object"]);

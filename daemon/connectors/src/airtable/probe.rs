@@ -1,14 +1,20 @@
-//! What a base says of its tables, against what we want to write there.
+//! Looks at a base: whose token it is, and what its tables say against what we want to write there.
 
+use http::Method;
 use serde_json::Value;
 
-use super::KEY;
+use super::{KEY, NAME, Ready, VENDOR, error};
 use crate::{
-    crm,
+    Conversation, Found, Problem, Request, crm,
     field_kind::{Kind, kind_of},
     vendor::word,
 };
-use leadline_domain::{mapping::Mapping, nearest::unknown};
+use leadline_domain::{
+    integration::ProbeKind,
+    mapping::Mapping,
+    nearest::unknown,
+    outcome::{Failure, FailureClass},
+};
 
 /// The types of columns that Airtable merges on.
 const MERGED: [&str; 6] =
@@ -30,17 +36,46 @@ const COMPUTED: [&str; 13] = [
     "rollup",
 ];
 
+pub(super) async fn look(
+    ready: &Ready,
+    kind: ProbeKind,
+    ctx: &mut Conversation<'_>,
+    found: &mut Found,
+) -> Result<(), Failure> {
+    let token = ready.token()?;
+    if kind != ProbeKind::Mapping {
+        let whoami = Request::at(Method::GET, &ready.base, &["v0", "meta", "whoami"]).bearer(token);
+        found.account = name_of(&VENDOR.json(ctx, whoami).await?);
+    }
+    let path = ["v0", "meta", "bases", &ready.base_id, "tables"];
+    let tables = ctx.send(Request::at(Method::GET, &ready.base, &path).bearer(token)).await?;
+    if let Some(schema) = tables.json().filter(|_| tables.is_good()) {
+        found.findings = findings(&schema, &ready.table, &ready.mapping, &ready.key)
+            .map_err(|problem| Failure::new(FailureClass::Rejected, format!("{NAME} {problem}")))?;
+        return Ok(());
+    }
+    if tables.status != 403 || kind == ProbeKind::Mapping {
+        return Err(error::failure(&tables, ctx.now));
+    }
+    VENDOR.json(ctx, ready.rows(Method::GET).query(&[("pageSize", "1")]).bearer(token)).await?;
+    let finding = "the columns could not be checked: the token lacks the scope schema.bases:read";
+    found.findings.push(finding.to_owned());
+    Ok(())
+}
+
+fn name_of(user: &Value) -> Option<String> {
+    word(user, "email").or_else(|| word(user, "id")).map(str::to_owned)
+}
+
 /// What is wrong with the mapping, a sentence each; an error if the table is not there.
-pub(super) fn findings(
-    schema: &Value,
-    table: &str,
-    mapping: &Mapping,
-    key: &str,
-) -> Result<Vec<String>, String> {
+fn findings(schema: &Value, table: &str, mapping: &Mapping, key: &str) -> Result<Vec<String>, Problem> {
     let tables = list(schema, "tables");
     let Some(found) = tables.iter().find(|one| is_called(one, table)) else {
         let names = tables.iter().filter_map(|one| word(one, "name"));
-        return Err(format!("{}: the base does not have it", unknown("table", table, names)));
+        return Err(Problem::at(
+            "table",
+            format!("{}: the base does not have it", unknown("table", table, names)),
+        ));
     };
     let columns = list(found, "fields");
     let names: Vec<String> = columns

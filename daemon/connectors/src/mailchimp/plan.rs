@@ -1,13 +1,9 @@
 //! The member that a lead becomes.
 
 use md5::{Digest, Md5};
-use serde_json::Value;
 
-use crate::{
-    Push, crm,
-    field_kind::{Kind, kind_of},
-    vendor::word,
-};
+use super::config::Status;
+use crate::{Push, config::Word as _, crm};
 use leadline_domain::{
     json::Json,
     mapping::Mapping,
@@ -17,12 +13,12 @@ use leadline_domain::{
 /// The longest text of a merge field, in bytes; from memory.
 const FIELD_MAX: usize = 255;
 /// The merge fields that every new audience has for the name.
-const NAMES: [&str; 2] = ["FNAME", "LNAME"];
+pub(super) const NAMES: [&str; 2] = ["FNAME", "LNAME"];
 
 /// How members are made.
 #[derive(Debug)]
 pub(super) struct Member {
-    pub(super) status_if_new: String,
+    pub(super) status_if_new: Status,
     /// First and last name go to the merge fields of every new audience.
     pub(super) splits_name: bool,
     pub(super) mapping: Mapping,
@@ -41,7 +37,7 @@ impl Member {
         }
         let mut member = Json::object([
             ("email_address", Json::string(&email)),
-            ("status_if_new", Json::string(&self.status_if_new)),
+            ("status_if_new", Json::string(self.status_if_new.as_str())),
         ]);
         member.insert(2, "merge_fields", self.merge_fields(event, push)?);
         let mut plan = Json::object([("hash", Json::string(&key(&email))), ("member", member)]);
@@ -78,53 +74,6 @@ impl Member {
             }
         }
         Ok(fields)
-    }
-
-    /// What is wrong with the mapping, given the audience's merge fields.
-    pub(super) fn findings(&self, schema: &Value) -> Vec<String> {
-        let fields = schema.get("merge_fields").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let tags: Vec<String> =
-            fields.iter().filter_map(|field| word(field, "tag")).map(str::to_owned).collect();
-        let mut findings = crm::unknown_targets(&self.mapping, "merge field", &tags);
-        if self.splits_name {
-            let missing = NAMES.iter().filter(|name| !tags.iter().any(|tag| tag == *name));
-            findings.extend(missing.map(|name| {
-                format!("lead.name: the audience has no merge field {name}; map lead.name to one that it has, or to null")
-            }));
-        }
-        for rule in self.mapping.rules() {
-            let Some(target) = rule.to.as_deref() else { continue };
-            let field = fields.iter().find(|field| word(field, "tag") == Some(target));
-            let kind = field.and_then(|field| word(field, "type")).unwrap_or_default();
-            let format = field.and_then(|field| word(field.get("options")?, "phone_format"));
-            if kind == "phone" && format == Some("US") {
-                findings.push(format!(
-                    "{}: merge field {target} takes numbers of the US only and refuses all others; set its phone format to international",
-                    rule.field
-                ));
-            }
-            let own = kind_of(rule.field);
-            if !fits(kind, own, rule.is_computed()) {
-                findings.push(format!(
-                    "{}: merge field {target} is of type {kind}, and this is {own}",
-                    rule.field
-                ));
-            }
-        }
-        findings
-    }
-}
-
-/// Whether a merge field takes a value of this kind; a template's may be of any.
-fn fits(field: &str, own: Kind, is_computed: bool) -> bool {
-    match field {
-        // It takes an object, which no mapping makes.
-        "address" => false,
-        "number" => is_computed || own == Kind::Number,
-        "date" => is_computed || own == Kind::Date,
-        // A day without a year is what no lead has.
-        "birthday" => is_computed,
-        _ => true,
     }
 }
 

@@ -1,0 +1,127 @@
+//! The types that values of configurations have in common.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{Kind, Problem, Setting, parsed, words};
+
+words! {
+    /// Whether something is done.
+    pub enum Flag { Yes = "yes", No = "no" }
+}
+
+/// An integer from one number to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
+pub struct Int<const LOW: i64, const HIGH: i64>(pub i64);
+
+impl<const LOW: i64, const HIGH: i64> TryFrom<Value> for Int<LOW, HIGH> {
+    type Error = Problem;
+
+    fn try_from(value: Value) -> Result<Self, Problem> {
+        let number = value.as_i64().filter(|number| (LOW..=HIGH).contains(number));
+        number.map(Self).ok_or_else(|| Problem::new(format!("must be from {LOW} to {HIGH}")))
+    }
+}
+
+impl<const LOW: i64, const HIGH: i64> Int<LOW, HIGH> {
+    /// The number, where it is not negative.
+    pub(crate) fn get(self) -> u32 {
+        u32::try_from(self.0).unwrap_or_default()
+    }
+}
+
+impl<const LOW: i64, const HIGH: i64> Setting for Int<LOW, HIGH> {
+    const KIND: Kind = Kind::Integer;
+}
+
+/// A number from so many hundredths to so many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Number<const LOW: i64, const HIGH: i64>(pub f64);
+
+impl<const LOW: i64, const HIGH: i64> TryFrom<f64> for Number<LOW, HIGH> {
+    type Error = Problem;
+
+    fn try_from(number: f64) -> Result<Self, Problem> {
+        let (low, high) = (LOW as f64 / 100.0, HIGH as f64 / 100.0);
+        if (low..=high).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(Problem::new(format!("must be from {low} to {high}")))
+        }
+    }
+}
+
+impl<const LOW: i64, const HIGH: i64> Setting for Number<LOW, HIGH> {
+    const KIND: Kind = Kind::Number;
+}
+
+/// An object with keys of the operator's own; absent is empty.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Object(pub Map<String, Value>);
+
+impl Setting for Object {
+    const KIND: Kind = Kind::Object;
+    const REQUIRED: bool = false;
+}
+
+/// What must be given, and is not there until it is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Required<T>(pub Option<T>);
+
+impl<T> Default for Required<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Setting> Setting for Required<T> {
+    const KIND: Kind = T::KIND;
+    const SECRET: bool = T::SECRET;
+    const WORDS: &'static [&'static str] = T::WORDS;
+    const TRIMS: bool = T::TRIMS;
+    const SHOWN: Option<fn(&Value) -> Value> = T::SHOWN;
+}
+
+/// A text in which white space counts, also at its ends.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Exact<T>(pub T);
+
+impl<T: Setting> Setting for Exact<T> {
+    const SECRET: bool = T::SECRET;
+    const TRIMS: bool = false;
+}
+
+/// Words with commas between them; absent is none.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "String")]
+pub struct List(pub Vec<String>);
+
+impl From<String> for List {
+    fn from(text: String) -> Self {
+        Self(text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect())
+    }
+}
+
+impl Setting for List {
+    const REQUIRED: bool = false;
+}
+
+parsed! {
+    /// Scheme, host and port.
+    pub struct BaseUrl(Url) = bare
+}
+
+fn bare(text: &str) -> Result<Url, Problem> {
+    let url = Url::parse(text).map_err(|error| Problem::new(error.to_string()))?;
+    let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+    if is_bare && matches!(url.scheme(), "https" | "http") {
+        return Ok(url);
+    }
+    Err(Problem::new("must be scheme, host and port only, as https://sandbox.example.com"))
+}

@@ -1,0 +1,186 @@
+//! `email`: a plain-text summary of each lead over SMTP.
+//!
+//! The whole message is rendered once and repeated byte for byte under one `Message-ID`, so that a mailbox which knows
+//! it can drop the second of two; SMTP itself offers no more than at least once.
+
+mod config;
+mod error;
+mod login;
+mod message;
+mod probe;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use secrecy::SecretString;
+use url::Url;
+
+use super::{
+    Answer, Conversation, Found, Given, Mail, MailLogin, MailSecurity, Manifest, Prepared, Problem, Push,
+    Request, Response, Setup, Token, TypedConnector,
+    config::{Common, no_credentials},
+    oauth, summary,
+};
+use config::{Config, Credentials};
+use leadline_domain::{
+    address::{EgressPolicy, allowing},
+    integration::ProbeKind,
+    mapping::Mapping,
+    outcome::{Failure, FailureClass},
+};
+use login::Login;
+
+/// The connector `email`.
+#[derive(Debug)]
+pub(super) struct Email;
+
+static MANIFEST: Manifest = Manifest {
+    takes_notices: true,
+    ..Manifest::new::<Email>("email", "Mails a plain-text summary of each lead to people")
+};
+
+impl TypedConnector for Email {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
+        Vec::from_iter(check_host(&server(config, given.common), given.egress))
+    }
+
+    fn credential_problems(&self, credentials: &Credentials, egress: &EgressPolicy) -> Vec<Problem> {
+        let refused = Login::of(credentials.clone()).and_then(|login| {
+            let refused = login.token_url().and_then(|url| egress.check(url).err());
+            refused.map_or(Ok(()), |problem| Err(Problem::of("token_url", problem)))
+        });
+        Vec::from_iter(refused.err())
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let login = Login::of(setup.credentials)
+            .map_err(|problem| Failure::new(FailureClass::Credentials, problem.text))?;
+        let Setup { integration, .. } = setup;
+        Ok(Box::new(Ready {
+            server: server(&setup.config, &setup.common),
+            config: setup.config,
+            mapping: setup.mapping,
+            login,
+            ours: Ours { id: integration.id.to_string(), company: integration.company_name.clone() },
+        }))
+    }
+}
+
+/// Where mail is handed over.
+#[derive(Debug)]
+struct Server {
+    host: String,
+    port: u16,
+    security: MailSecurity,
+}
+
+/// A base URL stands in for host and port.
+fn server(config: &Config, common: &Common) -> Server {
+    let own = config.port.and_then(|port| u16::try_from(port.0).ok());
+    let port = own.unwrap_or_else(|| config.tls.usual_port());
+    let base = common.base();
+    let host = base.and_then(Url::host).map_or_else(|| config.host.0.clone(), |host| config::bare(&host));
+    Server { host, port: base.and_then(Url::port).unwrap_or(port), security: config.tls.security() }
+}
+
+/// Checks what can be checked of an address when it is saved; the rest is seen when it is connected to.
+fn check_host(server: &Server, egress: &EgressPolicy) -> Option<Problem> {
+    if server.security == MailSecurity::None
+        && let Ok(ip) = server.host.parse()
+        && !egress.is_exception(ip)
+    {
+        let problem =
+            format!("mail without TLS to {ip} is not allowed: use starttls or tls, or {}", allowing(ip));
+        return Some(Problem::of("host", problem));
+    }
+    let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
+    let url = Url::parse(&format!("https://{host}/")).ok()?;
+    egress.check(&url).err().map(|problem| Problem::of("host", problem))
+}
+
+/// Which integration it is, for the message's id, and whose.
+#[derive(Debug)]
+struct Ours {
+    id: String,
+    company: String,
+}
+
+/// A mailbox that is ready to be told.
+#[derive(Debug)]
+struct Ready {
+    server: Server,
+    config: Config,
+    mapping: Mapping,
+    login: Login,
+    ours: Ours,
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        self.message(push).map(Some)
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let message = summary::whole(self, push)?;
+        error::read(&ctx.send(self.mail(self.login.told(), message)).await?)
+    }
+
+    fn login(&self) -> Option<&dyn super::Login> {
+        matches!(self.login, Login::App(_)).then_some(self)
+    }
+
+    fn probes(&self, kind: ProbeKind) -> bool {
+        kind != ProbeKind::Mapping
+    }
+
+    async fn probe(
+        &self,
+        _kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        probe::look(self, ctx, found).await
+    }
+}
+
+impl super::Login for Ready {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        self.login.request(refresh).ok_or_else(|| no_credentials("client_id"))
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.login.refresh_token()
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        oauth::token("email", answer, "", now)
+    }
+
+    fn refuses(&self, response: &Response) -> bool {
+        error::refuses_login(response)
+    }
+}
+
+impl Ready {
+    fn mail(&self, login: Option<MailLogin>, message: Bytes) -> Mail {
+        Mail {
+            host: self.server.host.clone(),
+            port: self.server.port,
+            security: self.server.security,
+            login,
+            from: self.config.from.0.address.clone(),
+            to: self.config.to.0.iter().map(|to| to.address.clone()).collect(),
+            message,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What the three products are configured with, and which URLs are theirs.
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::{
+    Problem,
+    config::{Exact, Required, Settings, settings},
+    webhook::{self, Members, Method, UrlSource},
+};
+
+settings! {
+    /// The request that starts a Zap or a scenario.
+    pub(crate) struct Config {
+        /// Headers of your own: a template each, or {"value": template, "public": true} if it is no secret
+        headers: Members,
+        /// Query values, a template each
+        query: Members,
+        /// A template for the body; blank sends the whole event
+        body: Option<Exact<String>>,
+    }
+}
+
+settings! {
+    /// The request that starts a workflow.
+    pub(crate) struct NodeConfig {
+        /// GET, POST, PUT, PATCH or DELETE: that of the Webhook node
+        method: Method = "POST",
+        /// Headers of your own: a template each, or {"value": template, "public": true} if it is no secret
+        headers: Members,
+        /// Query values, a template each
+        query: Members,
+        /// A template for the body; blank sends the whole event
+        body: Option<Exact<String>>,
+    }
+}
+
+settings! {
+    /// What opens a Zap.
+    pub(crate) struct CatchHook {
+        /// The Catch Hook's URL, as https://hooks.zapier.com/hooks/catch/123456/abcdef/
+        hook_url: Required<SecretString>,
+    }
+}
+
+settings! {
+    /// What opens a scenario.
+    pub(crate) struct CustomWebhook {
+        /// The custom webhook's URL, as https://hook.eu2.make.com/abcdef
+        hook_url: Required<SecretString>,
+        /// The webhook's API key, if it asks for one
+        api_key: Option<SecretString>,
+    }
+}
+
+settings! {
+    /// What opens a workflow.
+    pub(crate) struct WebhookNode {
+        /// The Webhook node's production URL, as https://n8n.example.com/webhook/abcdef
+        hook_url: Required<SecretString>,
+    }
+}
+
+/// A configuration that makes a webhook's.
+pub(crate) trait HookConfig: Settings {
+    fn webhook(&self, url: &str) -> webhook::Config;
+}
+
+impl HookConfig for Config {
+    fn webhook(&self, url: &str) -> webhook::Config {
+        let Self { headers, query, body } = self.clone();
+        webhook::Config { url: UrlSource(url.to_owned()), method: Method::Post, headers, query, body }
+    }
+}
+
+impl HookConfig for NodeConfig {
+    fn webhook(&self, url: &str) -> webhook::Config {
+        let Self { method, headers, query, body } = self.clone();
+        webhook::Config { url: UrlSource(url.to_owned()), method, headers, query, body }
+    }
+}
+
+/// Credentials with a URL that is one.
+pub(crate) trait HookCredentials: Settings {
+    fn url(&self) -> Option<&SecretString>;
+    fn key(&self) -> Option<&SecretString> {
+        None
+    }
+}
+
+impl HookCredentials for CatchHook {
+    fn url(&self) -> Option<&SecretString> {
+        self.hook_url.0.as_ref()
+    }
+}
+
+impl HookCredentials for CustomWebhook {
+    fn url(&self) -> Option<&SecretString> {
+        self.hook_url.0.as_ref()
+    }
+
+    fn key(&self) -> Option<&SecretString> {
+        self.api_key.as_ref()
+    }
+}
+
+impl HookCredentials for WebhookNode {
+    fn url(&self) -> Option<&SecretString> {
+        self.hook_url.0.as_ref()
+    }
+}
+
+pub(super) fn is_zapier(url: &Url) -> Result<(), Problem> {
+    const SHAPE: &str = "must be the URL of a Catch Hook: https://hooks.zapier.com/hooks/catch/…";
+    let rest = url.path().strip_prefix("/hooks/catch/").map(|rest| rest.trim_matches('/'));
+    if url.host_str() == Some("hooks.zapier.com") && rest.is_some_and(|rest| !rest.is_empty()) {
+        Ok(())
+    } else {
+        Err(Problem::new(SHAPE))
+    }
+}
+
+pub(super) fn is_make(url: &Url) -> Result<(), Problem> {
+    let host = url.host_str().unwrap_or_default();
+    let is_host = host == "hook.integromat.com"
+        || host.strip_prefix("hook.").is_some_and(|zone| {
+            zone.ends_with(".make.com") || zone.ends_with(".make.celonis.com") || zone == "make.com"
+        });
+    if is_host && url.path().trim_matches('/').len() > 1 {
+        Ok(())
+    } else {
+        Err(Problem::new("must be the URL of a custom webhook: https://hook.ZONE.make.com/…"))
+    }
+}
+
+/// It may be at home anywhere, under a path of its owner's choice.
+pub(super) fn is_n8n(url: &Url) -> Result<(), Problem> {
+    let mut segments = url.path_segments().into_iter().flatten();
+    if segments.clone().any(|segment| matches!(segment, "webhook-test" | "form-test")) {
+        return Err(Problem::new(
+            "is a test URL, which listens for two minutes after a click: activate the workflow and use its production URL (/webhook/…)",
+        ));
+    }
+    if segments.all(str::is_empty) {
+        return Err(Problem::new("must be the production URL of a Webhook node: https://HOST/webhook/…"));
+    }
+    Ok(())
+}

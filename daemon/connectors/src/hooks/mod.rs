@@ -1,0 +1,173 @@
+//! `zapier`, `make` and `n8n`: the webhook with the conventions of each product. Its URL is the credential.
+//!
+//! The body is the event with two members of ours: `event_id`, the same on every repeat, so that a scenario can drop
+//! what it had before, and `test`, so that it can tell a sample from a lead.
+
+mod config;
+mod error;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use std::{marker::PhantomData, time::Duration};
+
+use async_trait::async_trait;
+use http::HeaderName;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    Conversation, Given, Manifest, Pace, Prepared, Problem, Push, Setup, TypedConnector,
+    config::no_credentials, crm, hook_url, webhook,
+};
+use config::{CatchHook, Config, CustomWebhook, HookConfig, HookCredentials, NodeConfig, WebhookNode};
+use leadline_domain::{address::EgressPolicy, mapping::Mapping, outcome::Failure};
+
+const HOOK_URL: &str = "hook_url";
+
+/// A product that catches hooks.
+#[derive(Debug)]
+pub(super) struct Hook<C, K> {
+    manifest: Manifest,
+    product: Product,
+    /// Stands in where there is no URL yet, to check the rest.
+    example: &'static str,
+    is_ours: fn(&Url) -> Result<(), Problem>,
+    types: PhantomData<fn() -> (C, K)>,
+}
+
+/// What a product's pushes need to know of it.
+#[derive(Clone, Copy, Debug)]
+struct Product {
+    name: &'static str,
+    /// What it takes of one hook.
+    pace: Option<Pace>,
+    /// How long it wants to be left alone where it does not say; from hearsay, so an answer's own wish goes first.
+    wait: Duration,
+    /// What is meant by an answer that says that there is no such hook.
+    gone: &'static str,
+    /// There is no such hook for some seconds while it is saved, and its URLs may look like those of a test.
+    saves_slowly: bool,
+}
+
+/// The connector `zapier`.
+pub(super) static ZAPIER: Hook<Config, CatchHook> = Hook {
+    manifest: manifest::<Config, CatchHook>(
+        "zapier",
+        "Starts a Zap: each event goes, signed, to its Catch Hook",
+    ),
+    product: Product {
+        name: "zapier",
+        pace: Some(Pace { calls: 30, per: Duration::from_secs(1) }),
+        wait: Duration::from_secs(60),
+        gone: "there is no such hook: copy the URL of the Zap's Catch Hook again",
+        saves_slowly: false,
+    },
+    example: "https://hooks.zapier.com/hooks/catch/1/a/",
+    is_ours: config::is_zapier,
+    types: PhantomData,
+};
+
+/// The connector `make`.
+pub(super) static MAKE: Hook<Config, CustomWebhook> = Hook {
+    manifest: manifest::<Config, CustomWebhook>(
+        "make",
+        "Starts a scenario: each event goes, signed, to its custom webhook",
+    ),
+    product: Product {
+        name: "make",
+        pace: Some(Pace { calls: 300, per: Duration::from_secs(10) }),
+        wait: Duration::from_secs(10),
+        gone: "the webhook is gone or its scenario is off: switch the scenario on, or copy the URL again",
+        saves_slowly: false,
+    },
+    example: "https://hook.eu1.make.com/a",
+    is_ours: config::is_make,
+    types: PhantomData,
+};
+
+/// The connector `n8n`.
+pub(super) static N8N: Hook<NodeConfig, WebhookNode> = Hook {
+    manifest: manifest::<NodeConfig, WebhookNode>(
+        "n8n",
+        "Starts a workflow: each event goes, signed, to its Webhook node",
+    ),
+    product: Product {
+        name: "n8n",
+        pace: None,
+        wait: Duration::from_secs(10),
+        gone: "the webhook is not registered: activate the workflow, and see that its method is the same",
+        saves_slowly: true,
+    },
+    example: "https://n8n.example.com/webhook/a",
+    is_ours: config::is_n8n,
+    types: PhantomData,
+};
+
+const fn manifest<C: HookConfig, K: HookCredentials>(name: &'static str, summary: &'static str) -> Manifest {
+    Manifest { signs: true, takes_notices: true, ..Manifest::new::<Hook<C, K>>(name, summary) }
+}
+
+impl<C: HookConfig, K: HookCredentials> TypedConnector for Hook<C, K> {
+    type Config = C;
+    type Credentials = K;
+
+    fn describe(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
+        webhook::mapping(operators)
+    }
+
+    fn problems(&self, config: &C, given: &Given<'_>) -> Vec<Problem> {
+        webhook::problems(&config.webhook(self.example), given)
+    }
+
+    fn credential_problems(&self, credentials: &K, egress: &EgressPolicy) -> Vec<Problem> {
+        let problems = hook_url::check(HOOK_URL, credentials.url(), egress, self.is_ours);
+        if !self.product.saves_slowly || !problems.is_empty() {
+            return problems;
+        }
+        // A test URL is one wherever it is.
+        let url = credentials.url().and_then(|url| hook_url::read(HOOK_URL, url).ok());
+        let problem = url.and_then(|url| config::is_n8n(&url).err());
+        problem.map(|problem| Problem::within(HOOK_URL, HOOK_URL, problem)).into_iter().collect()
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let url = setup.credentials.url().map(|url| hook_url::read(HOOK_URL, url)).transpose();
+        let url = url.map_err(crm::unrenderable)?;
+        let key = setup.credentials.key().cloned();
+        let config = setup.config.webhook(url.as_ref().map_or(self.example, Url::as_str));
+        Ok(Box::new(Ready { product: self.product, webhook: webhook::compile(&config, setup)?, url, key }))
+    }
+}
+
+/// A hook that is ready to push.
+struct Ready {
+    product: Product,
+    webhook: webhook::Ready,
+    url: Option<Url>,
+    key: Option<SecretString>,
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let url = self.url.as_ref().ok_or_else(|| no_credentials(HOOK_URL))?;
+        let body = push::marked(push)?;
+        let mut request = self.webhook.request(&Push { body: &body, ..*push })?;
+        request.shown_url = hook_url::shown(&request.url);
+        if let Some(key) = &self.key {
+            request = request.secret_header(HeaderName::from_static("x-make-apikey"), key.expose_secret());
+        }
+        let answer = ctx.send(request).await?;
+        if answer.is_good() { Ok(()) } else { Err(self.product.failure(&answer, url, ctx.now)) }
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        self.product.pace
+    }
+}

@@ -1,0 +1,50 @@
+//! What HubSpot is configured with.
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::config::{Int, Problem, parsed, settings};
+
+settings! {
+    /// How the account is called.
+    pub(crate) struct Config {
+        /// The dated version of HubSpot's API
+        api_version: Version = "2026-03",
+        /// How many calls the account allows the key in ten seconds: 190 with Professional or Enterprise. All pushes with one key share it, those of other integrations too where this number is the same
+        calls_per_10_seconds: Int<1, 10_000> = 100,
+    }
+}
+
+settings! {
+    /// What we log in with.
+    pub(crate) struct Credentials {
+        /// A service key, or the token of a private app that exists already
+        token: Option<SecretString>,
+        /// With client_secret and refresh_token instead of a token: the app's client id
+        client_id: Option<SecretString>,
+        /// The app's client secret
+        client_secret: Option<SecretString>,
+        /// The refresh token that installing the app gave
+        refresh_token: Option<SecretString>,
+    }
+}
+
+parsed! {
+    /// A dated version, which becomes part of a path.
+    #[derive(Default)]
+    pub(crate) struct Version(String) = version
+}
+
+fn version(text: &str) -> Result<String, Problem> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_plain { Ok(text.to_owned()) } else { Err(Problem::new("must be like 2026-03")) }
+}
+
+pub(super) fn own_mapping() -> Value {
+    json!({
+        "lead.email": "email",
+        "lead.profile.first_name": "firstname",
+        "lead.profile.last_name": "lastname",
+        "lead.phone": "phone",
+    })
+}

@@ -1,0 +1,192 @@
+//! HubSpot: a contact, upserted by email, then a note with the lead's summary on its timeline.
+
+mod config;
+mod error;
+mod plan;
+mod probe;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    Answer, Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
+    Setup, Token, TypedConnector,
+    config::no_credentials,
+    crm, named_as,
+    oauth::{self, App, Login},
+    vendor::Vendor,
+};
+use config::{Config, Credentials};
+use leadline_domain::{address::EgressPolicy, integration::ProbeKind, mapping::Mapping, outcome::Failure};
+use plan::Plan;
+
+const NAME: &str = "hubspot";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
+const BASE: &str = "https://api.hubapi.com";
+/// In which the account's calls are counted.
+const CALLS_PER: Duration = Duration::from_secs(10);
+
+/// The connector `hubspot`.
+#[derive(Debug)]
+pub(super) struct Hubspot;
+
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    ..Manifest::new::<Hubspot>(
+        NAME,
+        "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline",
+    )
+};
+
+impl TypedConnector for Hubspot {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn own_mapping(&self) -> Value {
+        config::own_mapping()
+    }
+
+    fn email_target(&self) -> Option<&'static str> {
+        Some("email")
+    }
+
+    fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
+        if login(credentials.clone()).is_some() {
+            return Vec::new();
+        }
+        vec![Problem::new("give a token, or client_id, client_secret and refresh_token")]
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        Ok(Box::new(Ready {
+            base: setup.common.base_or(BASE).map_err(crm::unrenderable)?,
+            version: setup.config.api_version.0,
+            calls: setup.config.calls_per_10_seconds.get(),
+            mapping: setup.mapping,
+            login: login(setup.credentials),
+        }))
+    }
+}
+
+fn login(given: Credentials) -> Option<Login> {
+    let Credentials { token, client_id, client_secret, refresh_token } = given;
+    Login::of(token, App { client_id, client_secret, refresh_token })
+}
+
+/// A HubSpot account that is ready to be pushed to.
+#[derive(Debug)]
+struct Ready {
+    base: Url,
+    version: String,
+    calls: u32,
+    mapping: Mapping,
+    login: Option<Login>,
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        Plan::make(&self.mapping, push)?.bytes().map(Some)
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let plan = Plan::read(push)?;
+        self.is_ready()?;
+        self.bring(push, &plan, ctx).await
+    }
+
+    fn login(&self) -> Option<&dyn super::Login> {
+        matches!(self.login, Some(Login::App { .. })).then_some(self)
+    }
+
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+
+    fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
+        // The probe names it so: `HubSpot account 123 (app.hubspot.com)`.
+        let portal = account.and_then(|account| account.strip_prefix("HubSpot account ")?.split_once(" ("));
+        named_as(&["contact", "note"], things, |kind, id| {
+            let (portal, domain) = portal.filter(|_| kind == "contact")?;
+            Some(format!("https://{}/contacts/{portal}/record/0-1/{id}", domain.trim_end_matches(')')))
+        })
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { calls: self.calls, per: CALLS_PER })
+    }
+
+    fn spent(&self, response: &Response) -> Option<Failure> {
+        error::spent(response)
+    }
+
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.is_ready()?;
+        probe::look(self, kind, ctx, found).await
+    }
+}
+
+impl super::Login for Ready {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        let Some((Login::App { client_id, client_secret, .. }, refresh)) = self.login.as_ref().zip(refresh)
+        else {
+            return Err(no_credentials("refresh_token"));
+        };
+        let request = Request::at(Method::POST, &self.base, &["oauth", &self.version, "token"]);
+        Ok(request.secret_form(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", client_id.expose_secret()),
+            ("client_secret", client_secret.expose_secret()),
+            ("refresh_token", refresh.expose_secret()),
+        ]))
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.login.as_ref()?.refresh_token()
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        oauth::token(NAME, answer, "", now)
+    }
+}
+
+impl Ready {
+    fn is_ready(&self) -> Result<(), Failure> {
+        if self.login.is_some() { Ok(()) } else { Err(no_credentials("token")) }
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> Request {
+        let request = Request::at(method, &self.base, path);
+        match &self.login {
+            Some(Login::Token(token)) => request.bearer(token),
+            _ => request,
+        }
+    }
+
+    fn objects(&self, method: Method, path: &[&str]) -> Request {
+        let path: Vec<&str> = ["crm", "objects", &self.version].iter().chain(path).copied().collect();
+        self.request(method, &path)
+    }
+}

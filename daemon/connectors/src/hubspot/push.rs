@@ -1,0 +1,205 @@
+//! A push to HubSpot: the contact, then its note, each once for each delivery.
+
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::{NAME, Ready, VENDOR, error, plan::Plan};
+use crate::{
+    Conversation, Push, Request, Response,
+    vendor::{id_of, unreadable},
+};
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// A note to a contact, among the associations that HubSpot itself defines.
+const NOTE_TO_CONTACT: u32 = 202;
+/// Under which the address is kept that is the contact's, but maybe not its first.
+const SECOND_EMAIL: &str = "_second_email";
+/// So many of a contact's newest notes are searched for one that may be there already.
+const NOTES_READ: usize = 20;
+const NOTES_READ_SINGLY: usize = 5;
+
+impl Ready {
+    /// The contact, once for each delivery; then its note, once for each delivery.
+    pub(super) async fn bring(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        let done = format!("contact.{}", push.id);
+        let contact = match ctx.id(&done) {
+            Some(contact) => contact,
+            None => self.contact(ctx, plan).await?,
+        };
+        ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
+        if self.note(push, ctx, plan, &contact).await? {
+            return Ok(());
+        }
+        // The contact was deleted since it was written: the lead's person is looked for once more.
+        let contact = self.by_email(ctx, plan).await?;
+        ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
+        if self.note(push, ctx, plan, &contact).await? {
+            return Ok(());
+        }
+        let error = "hubspot OBJECT_NOT_FOUND the contact is gone again";
+        Err(Failure::new(FailureClass::Transient, error))
+    }
+
+    async fn contact(&self, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String, Failure> {
+        if let Some(id) = ctx.id("contact") {
+            let properties = if ctx.id(SECOND_EMAIL).as_ref() == Some(&plan.email) {
+                &plan.without_email()
+            } else {
+                &plan.properties
+            };
+            let answer = ctx.send(self.patch(&id, false, properties)).await?;
+            if let Some(contact) = self.settled(ctx, plan, &answer).await? {
+                return Ok(contact);
+            }
+        }
+        self.by_email(ctx, plan).await
+    }
+
+    /// Searching first would not do: HubSpot's search lags behind what was written.
+    async fn by_email(&self, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String, Failure> {
+        let answer = ctx.send(self.patch(&plan.email, true, &plan.properties)).await?;
+        if let Some(contact) = self.settled(ctx, plan, &answer).await? {
+            return Ok(contact);
+        }
+        let answer = ctx.send(self.create(&plan.properties)).await?;
+        let contact = self.settled(ctx, plan, &answer).await?;
+        contact.ok_or_else(|| error::failure(&answer, ctx.now))
+    }
+
+    /// The id of the contact that an answer is about; none if there is no such contact.
+    async fn settled(
+        &self,
+        ctx: &mut Conversation<'_>,
+        plan: &Plan,
+        answer: &Response,
+    ) -> Result<Option<String>, Failure> {
+        if answer.is_good() {
+            return made(answer, "contact id").map(Some);
+        }
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let Some(existing) = error::existing(answer) else { return Err(error::failure(answer, ctx.now)) };
+        // The address is another contact's, maybe not its first: that stays as it is, the rest is written. Updates
+        // leave it alone too, until the lead has another address.
+        ctx.keep(&[(SECOND_EMAIL, &plan.email)]).await;
+        VENDOR.good(ctx, self.patch(&existing, false, &plan.without_email())).await?;
+        Ok(Some(existing))
+    }
+
+    /// Whether the note is there; false if its contact is not.
+    async fn note(
+        &self,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+        plan: &Plan,
+        contact: &str,
+    ) -> Result<bool, Failure> {
+        let key = format!("note.{}", push.id);
+        if ctx.id(&key).is_some() {
+            return Ok(true);
+        }
+        if push.is_repeat
+            && let Some(note) = self.find_note(push, ctx, contact).await?
+        {
+            ctx.keep(&[(&key, &note)]).await;
+            return Ok(true);
+        }
+        let answer = ctx.send(self.write_note(&plan.note, contact)).await?;
+        if answer.status == 404 {
+            return Ok(false);
+        }
+        if !answer.is_good() {
+            return Err(error::failure(&answer, ctx.now));
+        }
+        ctx.keep(&[(&key, &made(&answer, "note id")?)]).await;
+        Ok(true)
+    }
+
+    /// HubSpot takes no key for a note, so that one whose answer was lost is looked for by what it says.
+    async fn find_note(
+        &self,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+        contact: &str,
+    ) -> Result<Option<String>, Failure> {
+        let listed = ctx.send(self.list_notes(contact)).await?;
+        if listed.status == 404 {
+            return Ok(None);
+        }
+        if !listed.is_good() {
+            return Err(error::failure(&listed, ctx.now));
+        }
+        let notes = listed.json().ok_or_else(|| unreadable(NAME, &listed, "list of notes"))?;
+        let newest = error::newest(&notes, NOTES_READ);
+        if newest.is_empty() {
+            return Ok(None);
+        }
+        let read = VENDOR.good(ctx, self.read_notes(&newest)).await?;
+        match read.json() {
+            Some(body) => Ok(error::note_of(&body, push)),
+            None if read.truncated => self.find_note_singly(push, ctx, &newest).await,
+            None => Err(unreadable(NAME, &read, "notes")),
+        }
+    }
+
+    /// Where people write long notes: one by one. What a note is known by stands at its beginning.
+    async fn find_note_singly(
+        &self,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+        newest: &[String],
+    ) -> Result<Option<String>, Failure> {
+        for id in newest.iter().take(NOTES_READ_SINGLY) {
+            let read = VENDOR.good(ctx, self.read_notes(std::slice::from_ref(id))).await?;
+            if push.is_told_by(&String::from_utf8_lossy(&read.body)) {
+                return Ok(Some(id.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn patch(&self, id: &str, is_email: bool, properties: &Map<String, Value>) -> Request {
+        let mut request = self.objects(Method::PATCH, &["contacts", id]);
+        if is_email {
+            request = request.query(&[("idProperty", "email")]);
+        }
+        request.json(json!({ "properties": properties }).to_string())
+    }
+
+    fn create(&self, properties: &Map<String, Value>) -> Request {
+        let body = json!({ "properties": properties, "associations": [] });
+        self.objects(Method::POST, &["contacts"]).json(body.to_string())
+    }
+
+    fn write_note(&self, properties: &Value, contact: &str) -> Request {
+        let kind = json!({ "associationCategory": "HUBSPOT_DEFINED", "associationTypeId": NOTE_TO_CONTACT });
+        let body = json!({
+            "properties": properties,
+            "associations": [{ "to": { "id": contact }, "types": [kind] }],
+        });
+        self.objects(Method::POST, &["notes"]).json(body.to_string())
+    }
+
+    fn list_notes(&self, contact: &str) -> Request {
+        let request = self.objects(Method::GET, &["contacts", contact, "associations", "notes"]);
+        request.query(&[("limit", "500")])
+    }
+
+    fn read_notes(&self, ids: &[String]) -> Request {
+        let inputs: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+        let body = json!({ "properties": ["hs_note_body"], "propertiesWithHistory": [], "inputs": inputs });
+        self.objects(Method::POST, &["notes", "batch", "read"]).json(body.to_string())
+    }
+}
+
+/// The id of what an answer says was made or changed.
+fn made(answer: &Response, what: &str) -> Result<String, Failure> {
+    let id = answer.json().as_ref().and_then(|body| id_of(&body["id"]));
+    id.ok_or_else(|| unreadable(NAME, answer, what))
+}

@@ -1,0 +1,159 @@
+//! Mailchimp: a member of an audience for each lead that consented, then tags if there are any to give.
+//!
+//! Only `status_if_new` is ever said, never `status`: who is a member already stays what they are, so that nobody who
+//! left is subscribed again. A lead without consent is skipped before it comes here, and refused if it comes.
+//! Titles of errors are from recorded answers and memory, so the status decides wherever one is not known.
+
+mod config;
+mod error;
+mod plan;
+mod probe;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use secrecy::SecretString;
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
+    config::no_credentials, crm, named_as, vendor::Vendor,
+};
+use config::{Config, Credentials};
+use leadline_domain::{integration::ProbeKind, outcome::Failure};
+use plan::Member;
+
+const NAME: &str = "mailchimp";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
+/// Mailchimp takes ten connections at once for each user, all programs together.
+const CONNECTIONS: u32 = 4;
+/// Under which the number is kept that the vendor's own pages know a member by.
+const WEB_ID: &str = "_web_id";
+
+/// The connector `mailchimp`.
+#[derive(Debug)]
+pub(super) struct Mailchimp;
+
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    needs_consent: true,
+    connections_max: Some(CONNECTIONS),
+    ..Manifest::new::<Mailchimp>(
+        NAME,
+        "Adds each lead that consented to a Mailchimp audience, or brings its details up to date there",
+    )
+};
+
+impl TypedConnector for Mailchimp {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn own_mapping(&self) -> Value {
+        config::own_mapping()
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let login = match setup.credentials.api_key.0 {
+            Some(key) => {
+                let base = setup.common.base_or(&format!("https://{}.api.mailchimp.com", key.centre));
+                Some(Login { base: base.map_err(crm::unrenderable)?, key: key.key })
+            }
+            None => None,
+        };
+        Ok(Box::new(Ready {
+            login,
+            list: setup.config.list_id,
+            member: Member {
+                status_if_new: setup.config.status_if_new,
+                splits_name: setup.integration.mapping.get("lead.name").is_none(),
+                mapping: setup.mapping,
+                tags: setup.config.tags.0,
+            },
+        }))
+    }
+}
+
+/// Where to call, and as whom.
+#[derive(Debug)]
+struct Login {
+    base: Url,
+    key: SecretString,
+}
+
+impl Login {
+    fn request(&self, method: Method, segments: &[&str], query: &str) -> Request {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear().push("3.0").extend(segments);
+        }
+        url.set_query(Some(query).filter(|query| !query.is_empty()));
+        Request::new(method, url)
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+            .basic("leadline", &self.key)
+    }
+}
+
+/// An audience that is ready to get members.
+#[derive(Debug)]
+struct Ready {
+    login: Option<Login>,
+    list: String,
+    member: Member,
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        self.member.plan(&push::consented(push)?, push).map(|plan| Some(plan.to_bytes()))
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        self.bring(push, ctx).await
+    }
+
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        let host = self.login.as_ref().and_then(|login| login.base.host_str());
+        let centre = host.and_then(|host| host.strip_suffix(".api.mailchimp.com"));
+        named_as(&["member"], things, |_, _| {
+            let id = things.get(WEB_ID)?;
+            Some(format!("https://{}.admin.mailchimp.com/lists/members/view?id={id}", centre?))
+        })
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { calls: CONNECTIONS, per: Duration::ZERO })
+    }
+
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        probe::look(self, kind, ctx, found).await
+    }
+}
+
+impl Ready {
+    fn login(&self) -> Result<&Login, Failure> {
+        self.login.as_ref().ok_or_else(|| no_credentials("api_key"))
+    }
+}

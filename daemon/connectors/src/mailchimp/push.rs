@@ -1,0 +1,102 @@
+//! A push to Mailchimp: the member, then its tags.
+
+use bytes::Bytes;
+use http::Method;
+
+use super::{Login, NAME, Ready, WEB_ID, error};
+use crate::{Conversation, Push, Request, Response, crm, vendor::id_of};
+use leadline_domain::{
+    fanout::has_consent,
+    json::Json,
+    outcome::{Failure, FailureClass},
+};
+
+/// So often a member is put without the merge fields that were refused.
+const REFUSALS_MAX: usize = 3;
+
+impl Ready {
+    /// The member, once for each delivery; then its tags.
+    pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let login = self.login()?;
+        consented(push)?;
+        let plan = plan_of(push)?;
+        let kept = format!("member.{}", push.id);
+        let has_tags = plan.get("tags").is_some();
+        if ctx.id(&kept).is_some() {
+            let tagged = ctx.send(self.tag(login, &plan)).await?;
+            // An earlier attempt made the member, and it may be gone since.
+            if tagged.status != 404 {
+                return done(&tagged, ctx.now);
+            }
+        }
+        self.join(login, &plan, ctx).await?;
+        if !has_tags {
+            return Ok(());
+        }
+        // The member is there: an attempt that breaks off at the tags goes on with them.
+        ctx.keep(&[(&kept, &hash_of(&plan))]).await;
+        done(&ctx.send(self.tag(login, &plan)).await?, ctx.now)
+    }
+
+    /// Puts the member. A merge field that the audience refuses keeps nobody out: it is left out, and noted.
+    async fn join(&self, login: &Login, plan: &Json, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let mut plan = plan.clone();
+        let mut answer = ctx.send(self.put(login, &plan)).await?;
+        for _ in 0..REFUSALS_MAX {
+            let mut is_smaller = false;
+            for (field, reason) in error::refused_fields(&answer) {
+                if plan.take_at(&format!("member.merge_fields.{field}")).is_some() {
+                    ctx.note(format!("merge field {field} was left out: {reason}"));
+                    is_smaller = true;
+                }
+            }
+            if !is_smaller {
+                break;
+            }
+            answer = ctx.send(self.put(login, &plan)).await?;
+        }
+        done(&answer, ctx.now)?;
+        let web_id = answer.json().as_ref().and_then(|member| id_of(&member["web_id"]));
+        if let Some(web_id) = web_id {
+            ctx.keep(&[("member", &hash_of(&plan)), (WEB_ID, &web_id)]).await;
+        }
+        Ok(())
+    }
+
+    fn put(&self, login: &Login, plan: &Json) -> Request {
+        let segments = ["lists", &self.list, "members", &hash_of(plan)];
+        // A merge field that is required in forms must not keep a lead out.
+        let request = login.request(Method::PUT, &segments, "skip_merge_validation=true");
+        request.json(plan.get("member").map(Json::to_bytes).unwrap_or_default())
+    }
+
+    fn tag(&self, login: &Login, plan: &Json) -> Request {
+        let segments = ["lists", &self.list, "members", &hash_of(plan), "tags"];
+        let tags = plan.get("tags").cloned().unwrap_or(Json::Null);
+        login.request(Method::POST, &segments, "").json(Json::object([("tags", tags)]).to_bytes())
+    }
+}
+
+fn done(answer: &Response, now: i64) -> Result<(), Failure> {
+    if error::is_done(answer) { Ok(()) } else { Err(error::failure(answer, now)) }
+}
+
+/// The event, if the lead agreed to be written to.
+pub(super) fn consented(push: &Push<'_>) -> Result<Json, Failure> {
+    let event = crm::event(push)?;
+    if has_consent(&event) {
+        return Ok(event);
+    }
+    let error = format!("{NAME} was not called: the lead gave no consent");
+    Err(Failure::new(FailureClass::Rejected, error))
+}
+
+fn plan_of(push: &Push<'_>) -> Result<Json, Failure> {
+    let rendered = push.rendered.map(Bytes::as_ref).unwrap_or_default();
+    Json::parse(rendered)
+        .map_err(|error| crm::unrenderable(format!("what was rendered cannot be read: {error}")))
+}
+
+fn hash_of(plan: &Json) -> String {
+    plan.get("hash").map(crm::text).unwrap_or_default()
+}

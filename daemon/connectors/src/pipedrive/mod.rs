@@ -1,0 +1,211 @@
+//! Pipedrive: a person, found by email or made, then a deal at the quote's value, then a note with the summary.
+//!
+//! Pipedrive has no unique field and takes no key, so whatever may have been made already is looked up before it is
+//! made again; where its search may lag behind, among the newest records.
+
+mod config;
+mod error;
+mod plan;
+mod probe;
+mod push;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Method, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    Answer, Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
+    SITE, Setup, Token, TypedConnector,
+    config::no_credentials,
+    crm, named_as,
+    oauth::{self, App, Login},
+    vendor::Vendor,
+};
+use config::{Config, Credentials};
+use leadline_domain::{address::EgressPolicy, integration::ProbeKind, mapping::Mapping, outcome::Failure};
+use plan::Plan;
+
+/// The connector `pipedrive`.
+#[derive(Debug)]
+pub(super) struct Pipedrive;
+
+const NAME: &str = "pipedrive";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
+const BASE: &str = "https://api.pipedrive.com";
+/// Where people see records, if a login does not say.
+const APP: &str = "https://app.pipedrive.com";
+const LOGIN: &str = "https://oauth.pipedrive.com";
+/// In which the account's calls are counted.
+const CALLS_PER: Duration = Duration::from_secs(2);
+/// So many of the newest records are looked through; fewer, where they are too long to be read together.
+const NEWEST: [&str; 2] = ["20", "3"];
+
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    ..Manifest::new::<Pipedrive>(
+        NAME,
+        "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
+    )
+};
+
+impl TypedConnector for Pipedrive {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn own_mapping(&self) -> Value {
+        config::own_mapping()
+    }
+
+    fn email_target(&self) -> Option<&'static str> {
+        Some("person.email")
+    }
+
+    /// Targets say whether they are the person's or the deal's.
+    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
+        let mapping = crm::read_mapping(&self.own_mapping(), operators)?;
+        let is_placed = |target: &str| {
+            ["person.", "deal."].iter().any(|of| target.strip_prefix(of).is_some_and(|name| !name.is_empty()))
+        };
+        let targets = mapping.rules().iter().filter_map(|rule| Some((rule.field, rule.to.as_deref()?)));
+        let lost: Vec<String> = targets
+            .filter(|(_, target)| !is_placed(target))
+            .map(|(field, target)| format!("{field}: write {target} as person.{target} or deal.{target}"))
+            .collect();
+        if lost.is_empty() { Ok(mapping) } else { Err(Problem::all("mapping", lost)) }
+    }
+
+    fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
+        if login(credentials.clone()).is_some() {
+            return Vec::new();
+        }
+        vec![Problem::new("give an api_token, or client_id, client_secret and refresh_token")]
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        Ok(Box::new(Ready {
+            base: setup.common.base_or(BASE).map_err(crm::unrenderable)?,
+            login_base: setup.common.base_or(LOGIN).map_err(crm::unrenderable)?,
+            config: setup.config,
+            mapping: setup.mapping,
+            login: login(setup.credentials),
+        }))
+    }
+}
+
+fn login(given: Credentials) -> Option<Login> {
+    let Credentials { api_token, client_id, client_secret, refresh_token } = given;
+    Login::of(api_token, App { client_id, client_secret, refresh_token })
+}
+
+/// A Pipedrive account that is ready to be pushed to.
+#[derive(Debug)]
+struct Ready {
+    base: Url,
+    login_base: Url,
+    config: Config,
+    mapping: Mapping,
+    login: Option<Login>,
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        Plan::make(&self.mapping, &self.config, push).map(|plan| Some(plan.bytes()))
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let plan = Plan::read(push)?;
+        self.is_ready()?;
+        ctx.lock_person(&plan.email).await;
+        self.bring(push, &plan, ctx).await
+    }
+
+    fn login(&self) -> Option<&dyn super::Login> {
+        self.is_app().then_some(self)
+    }
+
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        // The shared host leads everybody to their own company.
+        let site = things.get(SITE).map_or(APP, |site| site.trim_end_matches('/'));
+        named_as(&["person", "deal", "note"], things, |kind, id| {
+            (kind != "note").then(|| format!("{site}/{kind}/{id}"))
+        })
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { calls: self.config.calls_per_2_seconds.get(), per: CALLS_PER })
+    }
+
+    fn spent(&self, response: &Response) -> Option<Failure> {
+        error::spent(response)
+    }
+
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        _kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.is_ready()?;
+        probe::look(self, ctx, found).await
+    }
+}
+
+impl super::Login for Ready {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        let Some((Login::App { client_id, client_secret, .. }, refresh)) = self.login.as_ref().zip(refresh)
+        else {
+            return Err(no_credentials("refresh_token"));
+        };
+        let pair =
+            STANDARD.encode(format!("{}:{}", client_id.expose_secret(), client_secret.expose_secret()));
+        let request = Request::at(Method::POST, &self.login_base, &["oauth", "token"])
+            .secret_header(header::AUTHORIZATION, &format!("Basic {pair}"))
+            .secret_form(&[("grant_type", "refresh_token"), ("refresh_token", refresh.expose_secret())]);
+        Ok(request)
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.login.as_ref()?.refresh_token()
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        oauth::token(NAME, answer, "api_domain", now)
+    }
+}
+
+impl Ready {
+    fn is_ready(&self) -> Result<(), Failure> {
+        if self.login.is_some() { Ok(()) } else { Err(no_credentials("api_token")) }
+    }
+
+    fn lead_field(&self) -> Option<&str> {
+        self.config.lead_field.as_ref().map(|field| field.0.as_str())
+    }
+
+    fn is_app(&self) -> bool {
+        matches!(self.login, Some(Login::App { .. }))
+    }
+}

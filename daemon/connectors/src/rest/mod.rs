@@ -1,0 +1,120 @@
+//! The custom CRM: one call of the operator's making, with a login, a rule for success and the id that comes back.
+//!
+//! Nothing is known of the CRM, so each push carries an idempotency key, and a look-up can be configured for repeats.
+//! With neither, a lead whose answer was lost may arrive twice.
+
+mod auth;
+mod config;
+mod error;
+mod probe;
+mod push;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use secrecy::SecretString;
+
+use super::{
+    Answer, Conversation, Found, Given, Login, Manifest, Prepared, Problem, Push, Request, Setup, Token,
+    TypedConnector, config::no_credentials, connector::unusable, crm,
+};
+use auth::{Auth, Key};
+use config::{Config, Credentials};
+use leadline_domain::{brand::Brand, integration::ProbeKind, outcome::Failure};
+use settings::Settings;
+
+const NAME: &str = "rest";
+
+/// The connector `rest`.
+#[derive(Debug)]
+pub(super) struct Rest;
+
+static MANIFEST: Manifest =
+    Manifest::new::<Rest>(NAME, "Calls the REST API of a CRM of your own for each lead");
+
+impl TypedConnector for Rest {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
+        let mapping = crm::read_mapping(&self.own_mapping(), given.mapping).unwrap_or_default();
+        let read = Brand::parse(given.brand)
+            .map_err(|problem| vec![Problem::at("brand", problem.to_string())])
+            .and_then(|brand| Settings::read(config, given.common, mapping, &brand));
+        match read {
+            Ok(settings) => settings.try_out(given.egress),
+            Err(problems) => problems,
+        }
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let brand = Brand::parse(setup.brand).map_err(|problem| crm::unrenderable(problem.to_string()))?;
+        let settings = Settings::read(&setup.config, &setup.common, setup.mapping, &brand)
+            .map_err(|problems| unusable(&problems))?;
+        let key = settings.auth.key(setup.credentials);
+        Ok(Box::new(Ready { settings, key }))
+    }
+}
+
+/// A custom CRM that is ready to get leads.
+#[derive(Debug)]
+struct Ready {
+    settings: Settings,
+    /// Or the credential that is missing.
+    key: Result<Key, &'static str>,
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        self.settings.body(push).map(Some)
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        self.bring(push, ctx).await
+    }
+
+    fn login(&self) -> Option<&dyn Login> {
+        matches!(self.settings.auth, Auth::ClientCredentials(_)).then_some(self)
+    }
+
+    fn keeps_ids(&self) -> bool {
+        self.settings.id.is_some() || self.settings.find.is_some()
+    }
+
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        probe::look(self, kind, ctx, found).await
+    }
+}
+
+impl Login for Ready {
+    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        let key = self.key()?;
+        self.settings.auth.login(key).ok_or_else(|| no_credentials("client_id"))
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        auth::token(answer, now)
+    }
+}
+
+impl Ready {
+    fn key(&self) -> Result<&Key, Failure> {
+        self.key.as_ref().map_err(|missing| no_credentials(missing))
+    }
+}

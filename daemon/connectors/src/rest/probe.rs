@@ -1,0 +1,50 @@
+//! Looks whether a custom CRM answers and lets us in.
+
+use http::Method;
+
+use super::Ready;
+use crate::{Conversation, Found, Request, Response, webhook::url::UrlTemplate};
+use leadline_domain::{
+    ids::CompanyId,
+    integration::{EventKind, ProbeKind},
+    lead,
+    outcome::Failure,
+    template::Context,
+};
+
+pub(super) async fn look(
+    ready: &Ready,
+    kind: ProbeKind,
+    ctx: &mut Conversation<'_>,
+    found: &mut Found,
+) -> Result<(), Failure> {
+    if kind == ProbeKind::Mapping {
+        return Ok(());
+    }
+    ready.key()?;
+    let Some(test) = &ready.settings.test else {
+        let answer = ctx.send(sample(ready, Method::OPTIONS, &ready.settings.target)?).await?;
+        return options(ready, &answer, ctx.now, found);
+    };
+    let answer = ctx.send(sample(ready, Method::GET, test)?).await?;
+    if answer.is_good() { Ok(()) } else { Err(ready.failure(&answer, ctx.now)) }
+}
+
+/// A request for a probe: the placeholders are filled from the sample lead.
+fn sample(ready: &Ready, method: Method, target: &UrlTemplate) -> Result<Request, Failure> {
+    let event = lead::sample(CompanyId(1), "The Old Barn");
+    let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
+    Ok(ready.logged_in(ready.request(method, target, &context, None)?))
+}
+
+/// What OPTIONS came to: that the host answers, and whether it let us in. Few servers say more by it.
+fn options(ready: &Ready, answer: &Response, now: i64, found: &mut Found) -> Result<(), Failure> {
+    match answer.status {
+        200..=299 | 400 | 404..=407 | 409..=424 | 426..=428 => {
+            let finding = "test_path is not set: the host answers, but whether the login is right shows only when a lead is pushed";
+            found.findings.push(finding.to_owned());
+            Ok(())
+        }
+        _ => Err(ready.failure(answer, now)),
+    }
+}

@@ -1,0 +1,26 @@
+//! What Slack is configured with.
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::config::{Problem, Required, settings};
+
+settings! {
+    /// What we log in with.
+    pub(crate) struct Credentials {
+        /// The incoming webhook's URL, as https://hooks.slack.com/services/T…/B…/…
+        webhook_url: Required<SecretString>,
+    }
+}
+
+/// The usual clouds; a sandbox is reached by `base_url`.
+const HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
+
+pub(super) fn is_slack(url: &Url) -> Result<(), Problem> {
+    let is_host = url.host_str().is_some_and(|host| HOSTS.contains(&host));
+    if is_host && url.path().trim_matches('/').contains('/') {
+        Ok(())
+    } else {
+        Err(Problem::new("must be the URL of an incoming webhook: https://hooks.slack.com/services/…"))
+    }
+}

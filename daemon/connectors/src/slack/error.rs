@@ -1,0 +1,90 @@
+//! Slack's answers read: by its word, else by the status.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use url::Url;
+
+use crate::{Response, hook_url, reading};
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// How long to wait where Slack names no time; from hearsay.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// What Slack answers to an empty message; the exact word is hearsay.
+pub(super) fn is_alive(response: &Response) -> bool {
+    let code = code(response);
+    response.status == 400
+        && matches!(&*code, "no_text" | "invalid_payload" | "missing_text_or_fallback_or_attachments")
+}
+
+/// Slack's word for what it answers: plain text for webhooks, JSON where something else stands before them.
+fn code(response: &Response) -> String {
+    let json = response.json();
+    let word = json.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str);
+    let text = String::from_utf8_lossy(&response.body);
+    reading::one_line(word.unwrap_or(&text), 80)
+}
+
+pub(super) fn read(response: &Response, url: &Url, now: i64) -> Result<(), Failure> {
+    let code = code(response);
+    let asked = reading::retry_after(response, now);
+    let class = match &*code {
+        "invalid_token"
+        | "token_revoked"
+        | "action_prohibited"
+        | "restricted_action"
+        | "channel_not_found"
+        | "no_service"
+        | "no_service_id"
+        | "no_team"
+        | "team_disabled"
+        | "user_not_found"
+        | "account_inactive"
+        | "posting_to_general_channel_denied" => FailureClass::Credentials,
+        "invalid_payload"
+        | "no_text"
+        | "invalid_blocks"
+        | "invalid_blocks_format"
+        | "msg_too_long"
+        | "too_many_attachments"
+        | "missing_text_or_fallback_or_attachments"
+        | "channel_is_archived" => FailureClass::Rejected,
+        "rollup_error" => FailureClass::Transient,
+        "rate_limited" | "ratelimited" | "message_limit_exceeded" => FailureClass::Throttled,
+        _ => return read_status(response, url, now),
+    };
+    let retry_after = match class {
+        FailureClass::Throttled => asked.or(Some(WAIT)),
+        FailureClass::Transient => asked,
+        _ => None,
+    };
+    Err(Failure { class, error: format!("slack {code}{}", advice(&code)), retry_after })
+}
+
+fn read_status(response: &Response, url: &Url, now: i64) -> Result<(), Failure> {
+    if response.is_good() {
+        return Ok(());
+    }
+    let mut failure = reading::failure(response, now);
+    if response.status == 429 {
+        failure.retry_after = failure.retry_after.or(Some(WAIT));
+    }
+    failure.error = format!("slack {}", hook_url::scrubbed(&failure.error, url));
+    Err(failure)
+}
+
+/// What to do about it.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "no_service" | "no_service_id" | "invalid_token" | "token_revoked" | "no_team" => {
+            ": the incoming webhook is gone; make another and set the credentials"
+        }
+        "channel_not_found" => ": the channel is gone; make a webhook for another and set the credentials",
+        "channel_is_archived" => ": bring the channel back, or make a webhook for another",
+        "action_prohibited" | "restricted_action" | "posting_to_general_channel_denied" => {
+            ": an administrator of the workspace does not allow it"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,101 @@
+//! `slack`: a message for people through an incoming webhook.
+//!
+//! What a lead contains stands in plain text only, so that it can neither mention anybody nor dress up.
+
+mod config;
+mod error;
+mod probe;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use url::Url;
+
+use super::{
+    Conversation, Found, Manifest, Pace, Prepared, Problem, Push, Setup, TypedConnector,
+    config::no_credentials,
+    crm::{self, unrenderable},
+    hook_url, summary,
+};
+use config::Credentials;
+use leadline_domain::{address::EgressPolicy, integration::ProbeKind, mapping::Mapping, outcome::Failure};
+
+/// The connector `slack`.
+#[derive(Debug)]
+pub(super) struct Slack;
+
+/// About one message a second is allowed for each webhook; from hearsay.
+const PACE: Pace = Pace { calls: 1, per: Duration::from_secs(1) };
+
+static MANIFEST: Manifest = Manifest {
+    takes_notices: true,
+    ..Manifest::new::<Slack>("slack", "Posts a message about each lead to a Slack channel")
+};
+
+impl TypedConnector for Slack {
+    type Config = ();
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn credential_problems(&self, credentials: &Credentials, egress: &EgressPolicy) -> Vec<Problem> {
+        hook_url::check("webhook_url", credentials.webhook_url.0.as_ref(), egress, config::is_slack)
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let url = setup.credentials.webhook_url.0.map(|url| hook_url::read("webhook_url", &url)).transpose();
+        let url = url.map_err(unrenderable)?.map(|url| hook_url::rebased(url, &setup.common));
+        Ok(Box::new(Ready { mapping: setup.mapping, url }))
+    }
+}
+
+/// A channel that is ready for messages.
+struct Ready {
+    mapping: Mapping,
+    url: Option<Url>,
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        let event = crm::event(push)?;
+        let text = summary::body(&self.mapping, &event, push)?;
+        let headline = summary::headline(&event, push.event);
+        Ok(Some(push::message(&headline, &text, &push::links(&event)).to_string().into()))
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let url = self.url()?;
+        let answer = ctx.send(push::request(url, summary::whole(self, push)?)).await?;
+        error::read(&answer, url, ctx.now)
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(PACE)
+    }
+
+    fn probes(&self, kind: ProbeKind) -> bool {
+        kind != ProbeKind::Mapping
+    }
+
+    async fn probe(
+        &self,
+        _kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        _found: &mut Found,
+    ) -> Result<(), Failure> {
+        probe::look(self.url()?, ctx).await
+    }
+}
+
+impl Ready {
+    fn url(&self) -> Result<&Url, Failure> {
+        self.url.as_ref().ok_or_else(|| no_credentials("webhook_url"))
+    }
+}

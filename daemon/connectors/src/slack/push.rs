@@ -1,0 +1,70 @@
+//! The message that a lead becomes: blocks of plain text, and a link to the proposal.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::{
+    Request,
+    crm::{self, cut, units},
+    hook_url,
+};
+use leadline_domain::json::Json;
+
+/// What Slack takes of a header, of a text in a section, and of the text that notifications show; in characters.
+const HEADER_MAX: usize = 150;
+const SECTION_MAX: usize = 3000;
+const TEXT_MAX: usize = 3000;
+/// A link that is longer is left out.
+const LINK_MAX: usize = 2000;
+pub(super) fn request(url: &Url, body: Bytes) -> Request {
+    let mut request = Request::new(Method::POST, url.clone()).json(body);
+    request.shown_url = hook_url::shown(url);
+    request
+}
+
+/// The message: blocks for those who read it, and a text for notifications.
+pub(super) fn message(headline: &str, text: &str, links: &str) -> Value {
+    let plain = |text: &str| json!({"type": "plain_text", "text": text, "emoji": false});
+    let mut blocks = vec![json!({"type": "header", "text": plain(&fitting(headline, HEADER_MAX))})];
+    if !text.is_empty() {
+        blocks.push(json!({"type": "section", "text": plain(&fitting(text, SECTION_MAX))}));
+    }
+    if !links.is_empty() {
+        let element = json!({"type": "mrkdwn", "text": links, "verbatim": true});
+        blocks.push(json!({"type": "context", "elements": [element]}));
+    }
+    json!({"text": fitting(headline, TEXT_MAX), "mrkdwn": false, "blocks": blocks})
+}
+
+/// A text with Slack's three characters escaped, cut so that it fits afterwards too.
+pub(super) fn fitting(text: &str, max: usize) -> String {
+    let mut room = max;
+    loop {
+        let escaped = escape(&cut(text, room));
+        let excess = units(&escaped).saturating_sub(max);
+        if excess == 0 {
+            return escaped;
+        }
+        // An escaped character takes at most five, so this ends near the limit.
+        room = room.min(units(text)).saturating_sub(excess.div_ceil(5));
+    }
+}
+
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Links that can be clicked: the proposal.
+pub(super) fn links(event: &Json) -> String {
+    let proposal = event.at("quote.proposal_url").map(crm::text);
+    proposal.and_then(|url| link(&url, "Open the proposal")).unwrap_or_default()
+}
+
+/// A link in Slack's markup, if the URL is one that cannot end it early.
+fn link(url: &str, label: &str) -> Option<String> {
+    let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
+    let url = url.as_str().replace('|', "%7C").replace('<', "%3C").replace('>', "%3E").replace('&', "&amp;");
+    (url.len() <= LINK_MAX).then(|| format!("<{url}|{label}>"))
+}
