@@ -1,6 +1,6 @@
 //! Jobs: what they do, how they stand, and whether a lane of one goes on.
 
-use super::sweep::is_busy;
+use super::sweep::{is_busy, paced};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,26 +67,37 @@ impl JobState {
 }
 
 /// What is known of one lane of a job that is running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JobRun {
     pub is_enabled: bool,
+    /// The pace that was asked for lets nothing go yet.
+    pub is_paced: bool,
     /// Retries of the lane whose time has come.
     pub waiting: usize,
-    /// How many deliveries it would bring back.
+    /// How many deliveries the lane would take at a time.
     pub batch: usize,
+    /// So many deliveries a second at most.
+    pub per_second: Option<f64>,
 }
 
 impl JobRun {
-    /// Whether it brings the next ones back: a lane that is disabled, or has enough to do, keeps the rest waiting.
+    /// Whether it brings the next ones back: a lane that is disabled, has enough to do or is ahead of its pace keeps the
+    /// rest waiting.
     #[must_use]
     pub fn may_go_on(self) -> bool {
-        self.is_enabled && !is_busy(self.waiting, self.batch)
+        self.is_enabled && !self.is_paced && !is_busy(self.waiting, self.batch)
+    }
+
+    /// How many deliveries it brings back now.
+    #[must_use]
+    pub fn step(self) -> usize {
+        paced(self.batch, self.per_second)
     }
 
     /// Whether nothing is left behind what was found: less than asked for, or something that came after the job did.
     #[must_use]
-    pub const fn is_last(self, found: usize, is_past_end: bool) -> bool {
-        found < self.batch || is_past_end
+    pub fn is_last(self, found: usize, is_past_end: bool) -> bool {
+        found < self.step() || is_past_end
     }
 }
 
@@ -96,10 +107,14 @@ mod tests {
 
     #[test]
     fn a_lane_goes_on_while_it_is_enabled_and_has_little_to_do() {
-        let run = JobRun { is_enabled: true, waiting: 4, batch: 10 };
+        let run = JobRun { is_enabled: true, is_paced: false, waiting: 4, batch: 10, per_second: None };
         assert!(run.may_go_on());
         assert!(!JobRun { waiting: 5, ..run }.may_go_on());
         assert!(!JobRun { is_enabled: false, ..run }.may_go_on());
+        assert!(!JobRun { is_paced: true, ..run }.may_go_on());
+        let slow = JobRun { per_second: Some(2.5), ..run };
+        assert_eq!((run.step(), slow.step()), (10, 3));
+        assert!(slow.is_last(2, false) && !slow.is_last(3, false));
         assert!(run.is_last(9, false) && run.is_last(10, true) && !run.is_last(10, false));
     }
 

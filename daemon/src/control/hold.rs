@@ -98,7 +98,7 @@ impl Control {
     ) -> Answer<v1::MovedDeliveriesResponse> {
         if dry_run {
             let meant = self.to_move(verb, asked).await?;
-            return Ok(Response::new(verb.outlook(self.forecast(&meant).await?)));
+            return Ok(Response::new(verb.outlook(self.forecast(&meant, None).await?)));
         }
         let (call, _) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
@@ -107,7 +107,7 @@ impl Control {
         let filter = asked.filter.as_ref().map(audited);
         let mut meant = self.to_move(verb, asked).await?;
         let job = (verb == Verb::Skip && matches!(meant, Selection::Found { .. })).then(JobId::generate);
-        let outlook = verb.outlook(self.forecast(&meant).await?);
+        let outlook = verb.outlook(self.forecast(&meant, None).await?);
         let (mut moved, mut tally) = (MoveOutcome::default(), AuditTally::default());
         let (mut last, mut after) = (None, None);
         loop {

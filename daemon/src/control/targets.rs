@@ -50,7 +50,11 @@ impl Control {
     }
 
     /// What a command over these comes to.
-    pub(super) async fn forecast(&self, meant: &Selection) -> Result<Forecast, Refusal> {
+    pub(super) async fn forecast(
+        &self,
+        meant: &Selection,
+        per_second: Option<f64>,
+    ) -> Result<Forecast, Refusal> {
         let mut lanes: BTreeMap<LaneId, usize> = BTreeMap::new();
         let filter = match meant {
             Selection::Named(targets) => {
@@ -73,6 +77,9 @@ impl Control {
         for (lane, count) in &lanes {
             let pace = self.store.pace(*lane).await?;
             seconds = seconds.max(pace.map_or(0.0, |pace| pace.seconds(*count)));
+            if let Some(rate) = per_second {
+                seconds = seconds.max(*count as f64 / rate);
+            }
         }
         let sample = self.store.delivery_views(filter, Order::OldestFirst, None, Some(SAMPLE as i64)).await?;
         let count = lanes.values().sum::<usize>() as u64;

@@ -1,6 +1,8 @@
 //! Jobs: bulk retries and pushes that outlive whoever asked for them. Each goes through its lanes apart, oldest first, and
 //! brings back only as much as a lane does in a few seconds, so that cancelling one leaves little behind it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,7 +12,7 @@ use crate::{
         cause::CauseId,
         delivery::State,
         ids::{CompanyId, DeliveryId, JobId, LeadId},
-        job::{JobKind, JobRun},
+        job::{JobKind, JobRun, JobState},
         lane::LaneId,
         outcome::FailureClass,
     },
@@ -53,6 +55,14 @@ pub enum JobWork<'a> {
     },
 }
 
+impl JobWork<'_> {
+    /// Whether its pushes are rendered anew.
+    #[must_use]
+    pub const fn is_re_rendered(&self) -> bool {
+        matches!(self, Self::Retry { re_render: true, .. })
+    }
+}
+
 /// What a job's filter keeps beside the lane.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct KeptFilter {
@@ -77,6 +87,9 @@ struct KeptFilter {
     died_since: Option<jiff::Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     died_until: Option<jiff::Timestamp>,
+    /// Its error's text was forgotten when it was cancelled: it means other deliveries without.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    forgot_error: bool,
 }
 
 /// A filter as a job keeps it.
@@ -93,6 +106,7 @@ fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
         job: filter.job.map(JobId::uuid),
         died_since: filter.died_since,
         died_until: filter.died_until,
+        forgot_error: false,
     };
     serde_json::to_value(kept).map_err(|_| Error::Corrupt("filter"))
 }
@@ -147,7 +161,12 @@ enum JobStep {
 
 impl Command {
     /// Writes a job. Dispatch takes it up once this is committed.
-    pub async fn create_job(&mut self, work: JobWork<'_>, lanes: &[JobLane]) -> Result<JobId, Refusal> {
+    pub async fn create_job(
+        &mut self,
+        work: JobWork<'_>,
+        per_second: Option<f64>,
+        lanes: &[JobLane],
+    ) -> Result<JobId, Refusal> {
         let id = JobId::generate();
         let (kind, filter, re_render, leads) = match work {
             JobWork::Retry { filter, re_render } => (JobKind::Retry, keep(filter)?, re_render, None),
@@ -164,8 +183,9 @@ impl Command {
             last.push(lane.last);
         }
         sqlx::query!(
-            "INSERT INTO job (company_id, id, integration_id, operator, filter, re_render, kind, leads, state, total, last_id)
-             SELECT company_id, $1, integration_id, $2, $3, $4, $9, $10, 'running', total, last_id
+            "INSERT INTO job (company_id, id, integration_id, operator, filter, re_render, kind, leads, per_second, state,
+                 total, last_id)
+             SELECT company_id, $1, integration_id, $2, $3, $4, $9, $10, $11, 'running', total, last_id
              FROM unnest($5::bigint[], $6::uuid[], $7::bigint[], $8::uuid[]) l(company_id, integration_id, total, last_id)",
             id.uuid(),
             self.operator,
@@ -177,6 +197,7 @@ impl Command {
             &last,
             kind.as_str(),
             leads,
+            per_second,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -210,21 +231,55 @@ impl Command {
         Ok(())
     }
 
-    /// Ends what a job has not brought back yet. Answers the companies that it concerns.
+    /// Ends what a job has not brought back yet. Answers the companies that it concerns. What was typed to find its
+    /// deliveries may name a person, and is forgotten.
     pub async fn cancel_job(&mut self, job: JobId) -> Result<Vec<CompanyId>, Refusal> {
         let companies = sqlx::query_scalar!(
             "UPDATE job SET state = 'cancelled', finished_at = now(),
-                 filter = CASE WHEN kind = 'retry' THEN filter - 'error' ELSE filter END
+                 filter = CASE WHEN kind = 'retry' AND filter ? 'error'
+                     THEN (filter - 'error') || jsonb_build_object('forgot_error', true) ELSE filter END
              WHERE id = $1 AND state = 'running' RETURNING company_id",
             job.uuid(),
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        let mut companies: Vec<CompanyId> = companies.into_iter().map(CompanyId).collect();
-        companies.sort_unstable_by_key(|company| company.0);
-        companies.dedup();
-        Ok(companies)
+        Ok(companies_of(companies))
     }
+
+    /// Lets a cancelled job go on where it was. Answers the companies that it concerns.
+    pub async fn resume_job(&mut self, job: JobId) -> Result<Vec<CompanyId>, Refusal> {
+        let lanes = sqlx::query!(
+            r#"SELECT company_id, state, coalesce((filter -> 'forgot_error')::boolean, false) AS "forgot_error!"
+               FROM job WHERE id = $1 ORDER BY company_id, integration_id FOR UPDATE"#,
+            job.uuid(),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let cancelled = JobState::Cancelled.as_str();
+        let cancelled: Vec<_> = lanes.into_iter().filter(|lane| lane.state == cancelled).collect();
+        if cancelled.is_empty() {
+            return Err(Refusal::State(format!("job {job} was not cancelled: there is nothing to resume")));
+        }
+        if cancelled.iter().any(|lane| lane.forgot_error) {
+            return Err(Refusal::State(format!(
+                "job {job} cannot be resumed: the error text that it looked for was forgotten with it; start another"
+            )));
+        }
+        sqlx::query!(
+            "UPDATE job SET state = 'running', finished_at = NULL WHERE id = $1 AND state = 'cancelled'",
+            job.uuid(),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.wake_jobs();
+        Ok(companies_of(cancelled.into_iter().map(|lane| lane.company_id).collect()))
+    }
+}
+
+/// Each company once, in order.
+fn companies_of(ids: Vec<i64>) -> Vec<CompanyId> {
+    let ids: BTreeSet<i64> = ids.into_iter().collect();
+    ids.into_iter().map(CompanyId).collect()
 }
 
 impl Store {
@@ -240,7 +295,8 @@ impl Store {
     /// How one lane of a job stands; none if it is not running there.
     pub async fn job_part(&self, lane: LaneId, job: JobId, batch: usize) -> Result<Option<JobPart>, Error> {
         let row = sqlx::query!(
-            r#"SELECT j.kind, j.operator, j.filter, j.position, j.last_id, j.re_render, i.enabled,
+            r#"SELECT j.kind, j.operator, j.filter, j.position, j.last_id, j.re_render, i.enabled, j.per_second,
+                   coalesce(j.paced_until > now(), false) AS "is_paced!",
                    (SELECT count(*) FROM (SELECT FROM due q
                        WHERE q.integration_id = j.integration_id AND q.kind = 1 AND q.due_at <= now()
                        LIMIT $4) q) AS "waiting!"
@@ -268,7 +324,13 @@ impl Store {
         };
         let waiting = usize::try_from(row.waiting).unwrap_or_default();
         Ok(Some(JobPart {
-            run: JobRun { is_enabled: row.enabled, waiting, batch },
+            run: JobRun {
+                is_enabled: row.enabled,
+                is_paced: row.is_paced,
+                waiting,
+                batch,
+                per_second: row.per_second,
+            },
             lane,
             job,
             operator: row.operator,
@@ -284,15 +346,16 @@ impl Store {
         match &part.work {
             PartWork::Push(choice) => {
                 let LaneId { company, integration } = lane;
-                let leads =
-                    self.leads_to_push(company, integration, *choice, job, position, last, run.batch).await?;
+                let leads = self
+                    .leads_to_push(company, integration, *choice, job, position, last, run.step())
+                    .await?;
                 self.step(part, JobStep::Push(leads)).await
             }
             PartWork::Retry { filter, re_render } => {
                 // What replaces a delivery stands just behind it, where the next step begins.
                 let after = position.map(DeliveryId::from);
-                let mut targets =
-                    self.targets_page(filter, Order::OldestFirst, after, run.batch as i64).await?;
+                let limit = run.step() as i64;
+                let mut targets = self.targets_page(filter, Order::OldestFirst, after, limit).await?;
                 let is_last = run.is_last(targets.len(), targets.iter().any(|target| target.id > last));
                 targets.retain(|target| target.id <= last);
                 // What waits was asked for because it waits: the breaker does not hold it.
@@ -347,7 +410,9 @@ impl Store {
             "UPDATE job SET released = released + $4, left_alone = left_alone + $5,
                  position = coalesce($6, position), state = CASE WHEN $7 THEN 'done' ELSE state END,
                  filter = CASE WHEN $7 AND kind = 'retry' THEN filter - 'error' ELSE filter END,
-                 finished_at = CASE WHEN $7 THEN now() END
+                 finished_at = CASE WHEN $7 THEN now() END,
+                 -- What a late look missed is caught up with, but never more than a moment of it.
+                 paced_until = greatest(paced_until, now() - interval '2 seconds') + make_interval(secs => $4 / per_second)
              WHERE company_id = $1 AND id = $2 AND integration_id = $3",
             company.0,
             job.uuid(),

@@ -26,7 +26,7 @@ impl Bench {
         let lanes = self.store.job_lanes(&filter).await.unwrap();
         let mut command = self.command().await;
         let work = JobWork::Retry { filter: &filter, re_render: false };
-        let job = command.create_job(work, &lanes).await.unwrap();
+        let job = command.create_job(work, None, &lanes).await.unwrap();
         command.commit().await.unwrap();
         let part = self.store.job_part(self.lane(), job, 5).await.unwrap().unwrap();
         assert!(part.run.may_go_on());

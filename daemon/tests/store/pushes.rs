@@ -51,7 +51,8 @@ async fn a_job_pushes_the_leads_it_counted_a_batch_at_a_time() {
     let (lanes, leads, _) =
         bench.store.push_lanes(bench.company, &[late.integration], Choice::Missing, 0).await.unwrap();
     let mut command = bench.command().await;
-    let job = command.create_job(JobWork::Push { choice: Choice::Missing, leads }, &lanes).await.unwrap();
+    let job =
+        command.create_job(JobWork::Push { choice: Choice::Missing, leads }, None, &lanes).await.unwrap();
     command.commit().await.unwrap();
     for released in [2, 3] {
         let part = bench.store.job_part(late, job, 2).await.unwrap().unwrap();
@@ -74,7 +75,8 @@ async fn a_job_that_is_cancelled_goes_no_further() {
     let (lanes, leads, _) =
         bench.store.push_lanes(bench.company, &[late.integration], Choice::Missing, 0).await.unwrap();
     let mut command = bench.command().await;
-    let job = command.create_job(JobWork::Push { choice: Choice::Missing, leads }, &lanes).await.unwrap();
+    let job =
+        command.create_job(JobWork::Push { choice: Choice::Missing, leads }, None, &lanes).await.unwrap();
     command.commit().await.unwrap();
     let part = bench.store.job_part(late, job, 2).await.unwrap().unwrap();
     let mut command = bench.command().await;

@@ -38,8 +38,8 @@ impl Scene {
             return;
         }
         let mut command = self.command().await;
-        let job =
-            command.create_job(JobWork::Retry { filter: &filter, re_render: cancel }, &lanes).await.unwrap();
+        let work = JobWork::Retry { filter: &filter, re_render: cancel };
+        let job = command.create_job(work, None, &lanes).await.unwrap();
         command.commit().await.unwrap();
         dispatch::continue_job(&self.store, self.lane(), job).await.unwrap();
         self.jobs.push((job, 0));

@@ -60,7 +60,8 @@ async fn a_step_of_a_job_that_another_daemon_has_taken_is_left_alone() {
     };
     let lanes = scene.store.job_lanes(&filter).await.unwrap();
     let mut command = scene.command().await;
-    let job = command.create_job(JobWork::Retry { filter: &filter, re_render: false }, &lanes).await.unwrap();
+    let work = JobWork::Retry { filter: &filter, re_render: false };
+    let job = command.create_job(work, None, &lanes).await.unwrap();
     command.commit().await.unwrap();
     // Another daemon brings the delivery back, and it is dead again when this one gets the lock.
     let mut other = scene.pool.begin().await.unwrap();

@@ -22,6 +22,8 @@ pub struct JobView {
     pub leads: Option<i64>,
     pub state: JobState,
     pub re_render: bool,
+    /// So many deliveries a second at most for each integration.
+    pub per_second: Option<f64>,
     /// How many deliveries the filter found.
     pub total: i64,
     /// How many of them were brought back.
@@ -62,7 +64,7 @@ impl Store {
 
     async fn find_job(&self, id: JobId) -> Result<Option<JobView>, Error> {
         let lanes = sqlx::query!(
-            r#"SELECT company_id, integration_id, kind, leads, operator, re_render, state, total, released, left_alone,
+            r#"SELECT company_id, integration_id, kind, leads, operator, re_render, per_second, state, total, released, left_alone,
                    delivered, dead, created_at AS "created_at: Timestamp",
                    greatest(finished_at, settled_at) AS "finished_at: Timestamp"
                FROM job WHERE id = $1 ORDER BY company_id, integration_id"#,
@@ -96,6 +98,7 @@ impl Store {
             leads: first.leads,
             operator: first.operator.clone(),
             re_render: first.re_render,
+            per_second: first.per_second,
             state: JobState::of_lanes(&states, pending.unsigned_abs()),
             total: lanes.iter().map(|lane| lane.total).sum(),
             released,
