@@ -317,7 +317,7 @@ impl Store {
             }
             JobKind::Push => {
                 let choice = row.filter.as_str().unwrap_or_default();
-                PartWork::Push(known("choice of leads", choice, Choice::parse)?)
+                PartWork::Push(known("choice", choice, Choice::parse)?)
             }
             // It was done when it was written down.
             JobKind::Skip => return Err(Error::Corrupt("job")),
