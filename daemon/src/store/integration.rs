@@ -181,20 +181,16 @@ pub(super) async fn find_integration(
     )
     .fetch_all(&mut *db)
     .await?;
-    match &named[..] {
-        [] => match in_company(db, reference).await? {
+    if named.is_empty() {
+        return match in_company(db, reference).await? {
             Some(lane) if company.is_none_or(|company| company == lane.company.0) => Ok(lane),
             _ => Err(unknown()),
-        },
-        [only] => Ok(LaneId::new(CompanyId(only.company_id), only.id)),
-        several => {
-            let ids: Vec<_> = several
-                .iter()
-                .map(|row| format!("{} (company {})", IntegrationId::from(row.id), row.company_id))
-                .collect();
-            Err(Refusal::ambiguous("integrations", reference, &ids))
-        }
+        };
     }
+    let named: Vec<_> =
+        named.into_iter().map(|row| (CompanyId(row.company_id), IntegrationId::from(row.id))).collect();
+    let (company, integration) = Refusal::only_one(("integration", "integrations"), reference, &named)?;
+    Ok(LaneId::new(company, integration))
 }
 
 impl Store {
