@@ -75,8 +75,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(shape: &impl Serialize, expected: serde_json::Value) {
-        assert_eq!(serde_json::to_value(shape).unwrap(), expected);
+    fn check(value: &impl Serialize, expected: serde_json::Value) {
+        assert_eq!(serde_json::to_value(value).unwrap(), expected);
     }
 
     fn at(seconds: i64) -> Option<prost_types::Timestamp> {
