@@ -6,7 +6,10 @@ use serde_json::value::RawValue;
 
 use super::intake_store::StoreFailure;
 use crate::{
-    domain::{delivery::State, outcome::FailureClass},
+    domain::{
+        delivery::{LeadState, State},
+        outcome::FailureClass,
+    },
     store::{delivery::read::DeliveryView, lead::read::LeadStatus},
 };
 
@@ -14,7 +17,7 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(super) struct LeadAnswer {
     uuid: String,
-    state: &'static str,
+    state: LeadState,
     received_at: Timestamp,
     /// The stored text, so that numbers and unknown fields stay as they are.
     event: Box<RawValue>,

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         ids::{CompanyId, IntegrationId, NoticeId},
         lane::LaneId,
-        notice::{self, Notice, Subject, SubjectIntegration},
+        notice::{self, Notice, NoticeState, Subject, SubjectIntegration},
     },
     store::{Error, Store, known, queue::finish::storable},
 };
@@ -43,9 +43,9 @@ pub struct NoticeView {
     pub company: CompanyId,
     pub id: NoticeId,
     pub integration: IntegrationId,
-    pub kind: String,
+    pub kind: Notice,
     pub body: Vec<u8>,
-    pub state: String,
+    pub state: NoticeState,
     pub attempts: i32,
     pub error: Option<String>,
     pub created_at: jiff::Timestamp,
@@ -110,14 +110,14 @@ impl Store {
         )
         .fetch_all(&mut *tx)
         .await?;
-        let mut told = 0;
+        let mut reported = 0;
         for change in &changed {
             if let Some(notice) = Notice::of(&change.aspect, &change.state) {
-                told += write(&mut tx, change, notice).await?;
+                reported += write(&mut tx, change, notice).await?;
             }
         }
         tx.commit().await?;
-        Ok(told)
+        Ok(reported)
     }
 
     /// Takes notices that are due, also those whose daemon died and those that this one took before without getting to
@@ -173,11 +173,11 @@ impl Store {
         end: &NoticeEnd,
     ) -> Result<(), Error> {
         let (state, after, error) = match end {
-            NoticeEnd::Delivered => ("delivered", None, None),
+            NoticeEnd::Delivered => (NoticeState::Delivered, None, None),
             NoticeEnd::Retry { after, error } => {
-                ("pending", Some(after.as_secs_f64()), Some(storable(error)))
+                (NoticeState::Pending, Some(after.as_secs_f64()), Some(storable(error)))
             }
-            NoticeEnd::Dead { error } => ("dead", None, Some(storable(error))),
+            NoticeEnd::Dead { error } => (NoticeState::Dead, None, Some(storable(error))),
         };
         sqlx::query!(
             "UPDATE notice SET state = $4, attempts = attempts + 1, error = $5, daemon_id = NULL,
@@ -187,7 +187,7 @@ impl Store {
             notice.lane.company.0,
             notice.id.uuid(),
             daemon,
-            state,
+            state.as_str(),
             error,
             after,
         )
@@ -213,19 +213,21 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let notices = rows.into_iter().map(|row| NoticeView {
-            company: CompanyId(row.company_id),
-            id: row.id.into(),
-            integration: row.integration_id.into(),
-            kind: row.kind,
-            body: row.body,
-            state: row.state,
-            attempts: row.attempts,
-            error: row.error,
-            created_at: row.created_at.to_jiff(),
-            finished_at: row.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
+        let notices = rows.into_iter().map(|row| {
+            Ok(NoticeView {
+                company: CompanyId(row.company_id),
+                id: row.id.into(),
+                integration: row.integration_id.into(),
+                kind: known("notice", &row.kind, Notice::parse)?,
+                body: row.body,
+                state: known("notice state", &row.state, NoticeState::parse)?,
+                attempts: row.attempts,
+                error: row.error,
+                created_at: row.created_at.to_jiff(),
+                finished_at: row.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
+            })
         });
-        Ok(notices.collect())
+        notices.collect()
     }
 }
 
@@ -261,24 +263,24 @@ async fn write(tx: &mut sqlx::PgTransaction<'_>, change: &Changed, notice: Notic
         quiet_hours: row.quiet_hours,
     };
     let body = notice::body(notice, &subject);
-    let told = sqlx::query_scalar!(
+    let reported = sqlx::query_scalar!(
         "SELECT id FROM integration WHERE company_id = $1 AND notices AND deleted_at IS NULL AND id <> $2",
         change.company_id,
         change.subject,
     )
     .fetch_all(&mut **tx)
     .await?;
-    let ids: Vec<Uuid> = told.iter().map(|_| NoticeId::generate().uuid()).collect();
+    let ids: Vec<Uuid> = reported.iter().map(|_| NoticeId::generate().uuid()).collect();
     sqlx::query!(
         "INSERT INTO notice (company_id, id, integration_id, kind, body)
          SELECT $1, u.id, u.integration_id, $4, $5 FROM unnest($2::uuid[], $3::uuid[]) u(id, integration_id)",
         change.company_id,
         &ids,
-        &told,
+        &reported,
         notice.as_str(),
         body.as_bytes(),
     )
     .execute(&mut **tx)
     .await?;
-    Ok(told.len())
+    Ok(reported.len())
 }

@@ -119,6 +119,43 @@ impl LaneKind {
     }
 }
 
+/// How far a lead is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeadState {
+    /// Nothing of it is delivered.
+    Unsynced,
+    /// Some of it is delivered, and some is not.
+    Pushed,
+    /// All that is not skipped is delivered.
+    Complete,
+}
+
+impl LeadState {
+    /// Every state there is.
+    pub const ALL: [Self; 3] = [Self::Unsynced, Self::Pushed, Self::Complete];
+
+    /// The state of a lead with so many deliveries that are delivered, and that are neither delivered nor skipped.
+    #[must_use]
+    pub const fn of(delivered: i64, open: i64) -> Self {
+        match (delivered, open) {
+            (0, _) => Self::Unsynced,
+            (_, 0) => Self::Complete,
+            _ => Self::Pushed,
+        }
+    }
+
+    /// The word that the API and the database use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsynced => "unsynced",
+            Self::Pushed => "pushed",
+            Self::Complete => "complete",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +173,19 @@ mod tests {
             assert_eq!(LaneKind::of(kind.number()), Some(kind));
             assert_eq!(LaneKind::ALL[kind.index()], kind);
         }
+        for state in LeadState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
         assert_eq!((State::parse("lost"), Trigger::parse(""), LaneKind::of(2)), (None, None, None));
+    }
+
+    #[test]
+    fn a_lead_is_as_far_as_its_deliveries() {
+        use LeadState::{Complete, Pushed, Unsynced};
+        for (delivered, open, expected) in
+            [(0, 0, Unsynced), (0, 2, Unsynced), (1, 1, Pushed), (1, 0, Complete), (3, 0, Complete)]
+        {
+            assert_eq!(LeadState::of(delivered, open), expected);
+        }
     }
 }

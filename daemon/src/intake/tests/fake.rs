@@ -352,7 +352,7 @@ impl IntakeStore for Fake {
                 company: event.company,
                 company_name: "The Old Barn".into(),
                 person: Default::default(),
-                state: "unsynced",
+                state: crate::domain::delivery::LeadState::Unsynced,
                 undelivered: 0,
                 received_at: jiff::Timestamp::UNIX_EPOCH,
                 updated_at: None,

@@ -73,7 +73,7 @@ impl Store {
             lead: lead.uuid,
             company_id: lead.company.0,
             company: lead.company_name,
-            state: lead.state.to_owned(),
+            state: lead.state.as_str().to_owned(),
             received_at: lead.received_at,
             updated_at: lead.updated_at,
             name: lead.person.name,

@@ -6,14 +6,11 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        delivery::LeadState,
         ids::{CompanyId, LeadId},
         person::{self, Person},
     },
-    store::{
-        Error, Store,
-        lead::read::{LeadView, state},
-        operator::command::Refusal,
-    },
+    store::{Error, Store, lead::read::LeadView, operator::command::Refusal},
 };
 
 /// A text that finds more leads than this is looked for among the newest of each company instead: there it is found
@@ -168,7 +165,7 @@ impl Store {
             company: CompanyId(row.company_id),
             company_name: row.company_name,
             person: Person { name: row.name, email: row.email, phone: row.phone },
-            state: state(row.delivered, row.open),
+            state: LeadState::of(row.delivered, row.open),
             undelivered: row.open,
             received_at: row.received_at.to_jiff(),
             updated_at: row.updated_at.map(jiff_sqlx::Timestamp::to_jiff),

@@ -98,12 +98,12 @@ impl Store {
         let steps = rows.into_iter().filter_map(|row| {
             let delivery = deliveries.iter().find(|delivery| Some(delivery.id.uuid()) == row.delivery_id)?;
             let status = row.status_code.map(|code| code.to_string());
-            let told: Vec<String> =
+            let reported: Vec<String> =
                 [row.class, row.error, status.filter(|_| row.delivered)].into_iter().flatten().collect();
             Some(TraceStep {
                 attempt: Some((row.id.into(), row.number)),
                 state: Some(if row.delivered { "delivered" } else { "failed" }.to_owned()),
-                reason: Some(format!("{}: {}", row.trigger, told.join(": "))),
+                reason: Some(format!("{}: {}", row.trigger, reported.join(": "))),
                 ..TraceStep::of(row.started_at.to_jiff(), "attempt", delivery)
             })
         });
@@ -123,8 +123,8 @@ fn steps_of(delivery: &DeliveryView) -> Vec<TraceStep> {
         None => {
             let running = delivery.running.then(|| "is being pushed".to_owned());
             let due = delivery.due_at.map(|at| format!("due at {at}"));
-            let told: Vec<String> = delivery.reason.clone().into_iter().chain(running.or(due)).collect();
-            let reason = (!told.is_empty()).then(|| told.join(", "));
+            let reported: Vec<String> = delivery.reason.clone().into_iter().chain(running.or(due)).collect();
+            let reason = (!reported.is_empty()).then(|| reported.join(", "));
             vec![TraceStep { state, reason, ..begun }]
         }
     }
