@@ -330,20 +330,20 @@ mod tests {
         let form = form(json!({"your-email": "lead.email", "gaeste": "lead.guest_count"}), json!({}));
         let problem = |pointer: &str| Problem { pointer: pointer.to_owned(), detail: "x".to_owned() };
         let fields = [(Cow::from("Event Date"), Cow::from(""))];
-        for (pointer, told) in [
+        for (pointer, reported) in [
             ("/lead/email", "/your-email"),
             ("/lead/guest_count", "/gaeste"),
             ("/lead/event_date", "/Event Date"),
             ("/lead/name", "/name"),
             ("/quote/total_pence", "/quote.total_pence"),
         ] {
-            assert_eq!(form.by_field(&problem(pointer), &fields).pointer, told);
+            assert_eq!(form.by_field(&problem(pointer), &fields).pointer, reported);
         }
     }
 
     #[test]
     fn what_cannot_be_saved_says_why() {
-        for (map, constants, told) in [
+        for (map, constants, reported) in [
             (json!([]), json!({}), "map: must be a JSON object"),
             (json!({}), json!("x"), "constants: must be a JSON object"),
             (
@@ -369,7 +369,7 @@ mod tests {
                 "map: \"a\" and \"b\" both go to lead.email; give each its own",
             ),
         ] {
-            assert_eq!(Form::new(&map, &constants, None).unwrap_err().to_string(), told);
+            assert_eq!(Form::new(&map, &constants, None).unwrap_err().to_string(), reported);
         }
         let many: serde_json::Map<_, _> = (0..201).map(|n| (n.to_string(), json!(null))).collect();
         let error = Form::new(&many.into(), &json!({}), None).unwrap_err();

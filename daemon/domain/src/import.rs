@@ -115,8 +115,8 @@ impl Import {
         for (from, to) in wish.map.as_object().into_iter().flatten() {
             let is_known = !self.is_rows || columns.contains(from.as_str());
             if !is_known {
-                let told = unknown("column", from, wish.columns.iter().map(String::as_str));
-                problems.push(format!("map: {told}"));
+                let reported = unknown("column", from, wish.columns.iter().map(String::as_str));
+                problems.push(format!("map: {reported}"));
             }
             let to = match to {
                 Value::Null => Ok(None),
@@ -166,8 +166,8 @@ impl Import {
             return;
         }
         if self.is_rows && !wish.columns.iter().any(|column| column == wish.key) {
-            let told = unknown("column", wish.key, wish.columns.iter().map(String::as_str));
-            problems.push(format!("key: {told}"));
+            let reported = unknown("column", wish.key, wish.columns.iter().map(String::as_str));
+            problems.push(format!("key: {reported}"));
         }
         let goes_to =
             self.rules.iter().find(|rule| rule.from == wish.key).and_then(|rule| rule.to.as_deref());

@@ -113,8 +113,8 @@ fn pending(facts: &Facts) -> String {
              skipped{go}."
         );
     }
-    if let Some(told) = closed(facts) {
-        return told;
+    if let Some(reported) = closed(facts) {
+        return reported;
     }
     let Some(due_at) = facts.due_at else {
         return format!("It is on its way between queue and push; {name:?} gets it at once.");
@@ -130,7 +130,7 @@ fn pending(facts: &Facts) -> String {
              `leadline delivery retry {}` pushes it now.",
             moment(Some(due_at)),
             attempts(facts.attempts),
-            FailureClass::parse(class).map_or(class.as_str(), |class| class.told()),
+            FailureClass::parse(class).map_or(class.as_str(), |class| class.phrase()),
             facts.id
         ),
         None => format!("It waits until {}, then it is pushed by itself.", moment(Some(due_at))),

@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn each_refusal_says_what_to_do() {
         let path = || PathBuf::from("/data");
-        for (error, told) in [
+        for (error, reported) in [
             (
                 BackupError::NotPrivate,
                 "this is for the private database: yours behind --database-url is backed up with its own tools",
@@ -258,7 +258,7 @@ mod tests {
                 "the secrets in this backup were sealed with another master key than /data: copy the right one there",
             ),
         ] {
-            assert_eq!(error.to_string(), told);
+            assert_eq!(error.to_string(), reported);
         }
     }
 

@@ -169,8 +169,8 @@ mod tests {
     #[tokio::test]
     async fn a_future_is_carried_out_step_by_step_and_given_up_where_it_hangs() {
         let compute = Compute::with_threads(4, SHORT, SHORT);
-        let (tell, told) = oneshot::channel();
-        let waits = async { told.await.unwrap() + 1 };
+        let (tell, reported) = oneshot::channel();
+        let waits = async { reported.await.unwrap() + 1 };
         let both = tokio::join!(compute.drive(CompanyId(1), waits.boxed()), async { tell.send(1) });
         assert_eq!(both, (Ok(2), Ok(())));
 

@@ -169,8 +169,8 @@ impl Control {
                 if delivery.state == State::Pending {
                     return match why::idle_reason(&self.store.facts(id).await?) {
                         None => Ok(Awaiting::Waits(delivery.integration)),
-                        Some(told) => Err(Refusal::State(format!(
-                            "delivery {id} is in the queue, not pushed yet: {told}"
+                        Some(reported) => Err(Refusal::State(format!(
+                            "delivery {id} is in the queue, not pushed yet: {reported}"
                         ))),
                     };
                 }

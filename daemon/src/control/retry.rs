@@ -221,10 +221,10 @@ mod tests {
         for state in [State::Dead, State::Delivered, State::Pending] {
             assert!(refuse_named(&target(7, state, true)).is_ok());
             let erased = Target { reason: Some(Reason::Erased), ..target(7, state, true) };
-            let told = refuse_named(&erased).unwrap_err().to_string();
+            let reported = refuse_named(&erased).unwrap_err().to_string();
             let id = DeliveryId::from(erased.id);
             assert_eq!(
-                told,
+                reported,
                 format!("delivery {id} is of a lead that was erased: there is nothing left to push")
             );
             let refusal = refuse_named(&target(7, state, false)).unwrap_err().to_string();

@@ -68,8 +68,8 @@ impl DaemonLease {
 
     /// The database's clock now, carried on by ours.
     pub(super) fn now(&self) -> Moment {
-        let (at, told) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        told + at.elapsed()
+        let (at, reported) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        reported + at.elapsed()
     }
 
     /// Sets the clock by an answer of the database.

@@ -162,7 +162,7 @@ impl<S: IntakeStore> BatchReader<S> {
                 Ok(content) => batch.accept(&content, turn).await,
                 Err(problem) => Err(problem),
             };
-            batch.told(line.number, answer)
+            batch.line_of(line.number, answer)
         };
         let answer = self.batch.app.lines.spawn(work);
         Some(answer.map(Result::ok))
@@ -218,7 +218,7 @@ impl<S: IntakeStore> Batch<S> {
     }
 
     /// The answer as it is sent.
-    fn told(&self, line: u64, answer: Result<Receipt, Problem>) -> Bytes {
+    fn line_of(&self, line: u64, answer: Result<Receipt, Problem>) -> Bytes {
         let text = match &answer {
             Ok(receipt) => {
                 count(receipt);
@@ -421,7 +421,7 @@ mod tests {
     async fn a_line_that_does_not_come_ends_the_batch() {
         let stalling = stream::iter([Ok::<_, Infallible>("a\n{\"lead\"")]).chain(stream::pending());
         let stalled = BatchLines { chunks: Body::from_stream(stalling).into_data_stream(), ..lines(vec![]) };
-        let told = "408: the line took longer than 0.02 s: send it and what follows it in another batch";
-        assert_eq!(seen(stalled).await, [(1, "a".to_owned()), (2, told.to_owned())]);
+        let reported = "408: the line took longer than 0.02 s: send it and what follows it in another batch";
+        assert_eq!(seen(stalled).await, [(1, "a".to_owned()), (2, reported.to_owned())]);
     }
 }

@@ -258,12 +258,12 @@ impl Bench {
         self.store.targets(&filter).await.unwrap()
     }
 
-    pub(crate) fn told(&mut self) -> Vec<DueHint> {
-        let mut told = Vec::new();
+    pub(crate) fn reported(&mut self) -> Vec<DueHint> {
+        let mut reported = Vec::new();
         while let Ok(hints) = self.hints.try_recv() {
-            told.extend(hints);
+            reported.extend(hints);
         }
-        told
+        reported
     }
 }
 

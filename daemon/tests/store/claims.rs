@@ -16,9 +16,9 @@ use super::bench::{Bench, dead, retry};
 async fn the_oldest_due_rows_of_lanes_with_room_are_taken_once() {
     let mut bench = Bench::new().await;
     let leads = [bench.pending().await, bench.pending().await, bench.pending().await];
-    let told = bench.told();
-    assert!(told.iter().all(|hint| (hint.lane, hint.kind) == (bench.lane(), LaneKind::First)));
-    assert_eq!(told.len(), 3);
+    let reported = bench.reported();
+    assert!(reported.iter().all(|hint| (hint.lane, hint.kind) == (bench.lane(), LaneKind::First)));
+    assert_eq!(reported.len(), 3);
     let items = bench.claim(2).await;
     let taken: Vec<_> = items.iter().map(|item| item.delivery).collect();
     assert_eq!(taken, [leads[0].deliveries[0], leads[1].deliveries[0]]);
@@ -96,7 +96,7 @@ async fn what_was_not_begun_goes_back_as_it_was() {
     bench.pending().await;
     bench.pending().await;
     let items = bench.claim(2).await;
-    bench.told();
+    bench.reported();
     let back = |at: usize| [items[at].attempt.uuid()];
     assert!(
         bench
@@ -106,7 +106,7 @@ async fn what_was_not_begun_goes_back_as_it_was() {
             .unwrap()
             .is_empty()
     );
-    assert_eq!(bench.told().len(), 1);
+    assert_eq!(bench.reported().len(), 1);
     assert!(
         bench.holds("(SELECT array_length(attempts, 1) FROM claim) = 1").await,
         "the other stays claimed"

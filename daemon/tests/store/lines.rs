@@ -30,9 +30,9 @@ async fn an_update_of_a_pushed_lead_is_due_at_once() {
     let mut bench = Bench::new().await;
     let lead = bench.pending().await;
     bench.push(&Transition::Delivered).await;
-    bench.told();
+    bench.reported();
     let update = bench.update(lead.id).await;
-    assert_eq!((bench.told().len(), &*bench.state(update).await), (1, "pending"));
+    assert_eq!((bench.reported().len(), &*bench.state(update).await), (1, "pending"));
     assert_eq!(bench.claim_one().await.delivery, update);
 }
 

@@ -64,12 +64,12 @@ fn refuse(name: &str) -> String {
     let words = ["event.type", "event.id", "workspace.uuid", "contact._id"].map(String::from);
     let canonical = FIELDS.iter().map(|field| field.name).filter(|field| *field != "event").map(String::from);
     let known: Vec<String> = canonical.chain(words).chain(aliases).collect();
-    let told = unknown("variable", name, known.iter().map(String::as_str));
+    let reported = unknown("variable", name, known.iter().map(String::as_str));
     match name.rsplit_once('.') {
-        Some((object, key)) if !told.contains("did you mean") && is_object(object) => {
-            format!("{told}; a field that your sender adds is written {object}[\"{key}\"]")
+        Some((object, key)) if !reported.contains("did you mean") && is_object(object) => {
+            format!("{reported}; a field that your sender adds is written {object}[\"{key}\"]")
         }
-        _ => told,
+        _ => reported,
     }
 }
 

@@ -32,8 +32,8 @@ fn facts(state: State, change: impl FnOnce(&mut Facts)) -> Facts {
 }
 
 #[track_caller]
-fn check(state: State, change: impl FnOnce(&mut Facts), told: &str) {
-    assert_eq!(why(&facts(state, change)), told);
+fn check(state: State, change: impl FnOnce(&mut Facts), reported: &str) {
+    assert_eq!(why(&facts(state, change)), reported);
 }
 
 fn failed(facts: &mut Facts, class: &str) {
@@ -165,7 +165,7 @@ fn held_ones_say_who_lets_them_go() {
         f.reason = Some(reason.clone());
         f.lane.is_disabled = is_disabled;
     };
-    for (reason, is_disabled, told) in [
+    for (reason, is_disabled, reported) in [
         (
             Reason::IntegrationDisabled,
             true,
@@ -193,8 +193,8 @@ fn held_ones_say_who_lets_them_go() {
              ask-again --company 7`, or push it all the same with `leadline delivery release D`.",
         ),
     ] {
-        let told = format!("It is held since 1970-01-01T00:01:00Z {told}");
-        check(State::Held, |f| held(f, &reason, is_disabled), &told);
+        let reported = format!("It is held since 1970-01-01T00:01:00Z {reported}");
+        check(State::Held, |f| held(f, &reason, is_disabled), &reported);
     }
     check(
         State::Held,
@@ -234,7 +234,7 @@ fn final_ones_say_what_is_left_to_do() {
             "correct the mapping or the templates of \"crm\", then `leadline delivery retry D` pushes it",
         ),
     ] {
-        let told = format!(
+        let reported = format!(
             "It is dead since 1970-01-01T00:01:00Z after 2 attempts ({class}: 503 Service Unavailable): {next}."
         );
         check(
@@ -243,7 +243,7 @@ fn final_ones_say_what_is_left_to_do() {
                 failed(f, class);
                 (f.since, f.sweep_at) = (at(60), sweep_at);
             },
-            &told,
+            &reported,
         );
     }
 }
@@ -267,11 +267,11 @@ fn what_waits_for_somebody_to_act_stands_still() {
             Some("`leadline company resume 7` lets it go."),
         ),
     ];
-    for (change, told) in changes {
+    for (change, reported) in changes {
         let found = idle_reason(&facts(State::Pending, change));
-        assert_eq!(found.is_some(), told.is_some(), "{found:?}");
+        assert_eq!(found.is_some(), reported.is_some(), "{found:?}");
         assert!(
-            told.is_none_or(|told| found.as_ref().is_some_and(|found| found.contains(told))),
+            reported.is_none_or(|reported| found.as_ref().is_some_and(|found| found.contains(reported))),
             "{found:?}"
         );
         let running = |facts: &mut Facts| {
@@ -286,7 +286,8 @@ fn what_waits_for_somebody_to_act_stands_still() {
 #[test]
 fn a_list_says_of_what_waits_what_the_sentence_says() {
     let id: DeliveryId = "01J8H6KQH4YG3XR8RWM6T6XFQE".parse().unwrap();
-    let told = |lane: LaneHolds, behind, is_retry| waiting(&lane, behind, at(90), is_retry, at(100).unwrap());
+    let reported =
+        |lane: LaneHolds, behind, is_retry| waiting(&lane, behind, at(90), is_retry, at(100).unwrap());
     let expected = |reason: Option<&str>, due_at| Waiting { reason: reason.map(str::to_owned), due_at };
     let open = LaneHolds::default();
     let disabled = LaneHolds { is_disabled: true, paused_since: at(1), awaits_cut_over: true, ..open };
@@ -310,6 +311,6 @@ fn a_list_says_of_what_waits_what_the_sentence_says() {
         (broken, None, false, expected(None, at(90))),
         (half_open, None, true, expected(Some("breaker half-open: one retry finds out"), at(90))),
     ] {
-        assert_eq!(told(lane, behind, is_retry), waits, "{lane:?}");
+        assert_eq!(reported(lane, behind, is_retry), waits, "{lane:?}");
     }
 }

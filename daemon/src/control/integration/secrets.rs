@@ -188,7 +188,7 @@ mod tests {
             grace_seconds,
             ..v1::RotateSecretRequest::default()
         };
-        for (staged, hold, grace, told) in [
+        for (staged, hold, grace, reported) in [
             (false, false, None, "Now { grace_seconds: 86400 }"),
             (false, false, Some(0), "Now { grace_seconds: 0 }"),
             (false, false, Some(MAX_GRACE), "Now { grace_seconds: 604800 }"),
@@ -207,7 +207,7 @@ mod tests {
                 Ok(entry) => format!("{entry:?}"),
                 Err(refusal) => refusal.to_string(),
             };
-            assert_eq!(got, told);
+            assert_eq!(got, reported);
         }
     }
 }
