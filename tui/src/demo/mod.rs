@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::{CliError, print},
+    client::Reach,
     console,
 };
 
@@ -100,7 +101,7 @@ async fn play(options: &Options, daemon: &mut Daemon) -> Result<ExitCode, CliErr
 
 /// Leads come in while the console is open. If they stop coming, that is told when it closes.
 async fn in_console(server: String, intake: &Intake, options: &Options) -> Result<ExitCode, CliError> {
-    let console = console::run(console::Options { server: Some(server), ..Default::default() });
+    let console = console::run(console::Options { reach: Reach::at(Some(server)), ..Default::default() });
     tokio::pin!(console);
     let stream = intake.stream(options.leads.unwrap_or(usize::MAX), options.rate(), |_| Ok(()));
     let (code, streamed) = tokio::select! {

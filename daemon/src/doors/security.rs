@@ -25,12 +25,14 @@ const SLOWED: Duration = Duration::from_secs(1);
 
 /// What was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Attempted {
+pub enum Attempted {
     WrongKey,
     WrongSignature,
     ReadWithoutRight,
     ForeignOrigin,
     UnknownForm,
+    NoToken,
+    WrongToken,
 }
 
 impl Attempted {
@@ -41,13 +43,15 @@ impl Attempted {
             Self::ReadWithoutRight => "read with a key that may not read",
             Self::ForeignOrigin => "page of another origin",
             Self::UnknownForm => "unknown form",
+            Self::NoToken => "control call without a token",
+            Self::WrongToken => "wrong control token",
         }
     }
 }
 
 /// What becomes of a client's next wrong key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub enum Patience {
     /// It is answered at once.
     Full,
     /// Its answer waits.
@@ -58,7 +62,7 @@ pub(super) enum Patience {
 
 /// What was tried lately.
 #[derive(Debug, Default)]
-pub(super) struct Security(Mutex<Lately>);
+pub struct Security(Mutex<Lately>);
 
 #[derive(Debug, Default)]
 struct Lately {
@@ -76,16 +80,16 @@ struct Seen {
 
 impl Security {
     /// Notes that a client tried something.
-    pub(super) fn note(&self, what: Attempted, client: IpAddr) {
-        metrics::counter!("leadline_intake_security_total", "what" => what.as_str()).increment(1);
+    pub fn note(&self, what: Attempted, client: IpAddr) {
+        metrics::counter!("leadline_security_total", "what" => what.as_str()).increment(1);
         if let Some(times) = self.lately(|lately| lately.note(what, client, Instant::now())) {
             tracing::warn!(target: "leadline::security", %client, times, "{}", what.as_str());
         }
     }
 
-    /// Notes a wrong key, and says how patient to be with the client from now on.
-    pub(super) fn wrong_key(&self, client: IpAddr) -> Patience {
-        self.note(Attempted::WrongKey, client);
+    /// Notes a wrong key or token, and says how patient to be with the client from now on.
+    pub fn wrong(&self, what: Attempted, client: IpAddr) -> Patience {
+        self.note(what, client);
         self.lately(|lately| {
             let now = Instant::now();
             let level = lately.level(client, now) + 1.0;
@@ -95,7 +99,7 @@ impl Security {
     }
 
     /// How patient to be with a client.
-    pub(super) fn patience(&self, client: IpAddr) -> Patience {
+    pub fn patience(&self, client: IpAddr) -> Patience {
         self.lately(|lately| patience(lately.level(client, Instant::now())))
     }
 
@@ -178,7 +182,7 @@ mod tests {
         let security = Security::default();
         let mut seen = Vec::new();
         for _ in 0..70 {
-            seen.push(security.wrong_key(client(1)));
+            seen.push(security.wrong(Attempted::WrongKey, client(1)));
         }
         assert_eq!(seen[0], Patience::Full);
         assert_eq!(seen[20], Patience::Short(SLOWED));
@@ -197,6 +201,8 @@ mod tests {
             (Attempted::ReadWithoutRight, "read with a key that may not read"),
             (Attempted::ForeignOrigin, "page of another origin"),
             (Attempted::UnknownForm, "unknown form"),
+            (Attempted::NoToken, "control call without a token"),
+            (Attempted::WrongToken, "wrong control token"),
         ] {
             assert_eq!(what.as_str(), name);
         }
