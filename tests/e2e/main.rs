@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
 mod access;
+mod activecampaign;
 mod airtable;
 mod auth;
 mod brands;
@@ -14,6 +15,7 @@ mod commands;
 mod console;
 mod crashes;
 mod demo;
+mod dynamics;
 mod engine;
 mod erase_trace;
 mod error_messages;
@@ -29,6 +31,7 @@ mod intake;
 mod intake_refusals;
 mod invalid_input;
 mod jobs;
+mod klaviyo;
 mod leads;
 mod ledger;
 mod lifecycle;
@@ -62,3 +65,4 @@ mod triage;
 mod vendors;
 mod waits;
 mod warnings;
+mod zoho;
