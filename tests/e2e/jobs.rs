@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use leadline_fakes::Behaviour;
-use leadline_tests::{Pty, check_invariants, leadline, wait_until};
+use leadline_tests::{Pty, leadline, wait_until};
 use serde_json::{Value, json};
 
 /// So many pushes of one a second: no test waits for the last.
@@ -140,9 +140,7 @@ async fn a_job_keeps_its_pace_is_cancelled_and_goes_on_where_it_was() {
     wait_until("the job is done", async || scene.cli.json(&["job", "show", &job]).await["state"] == "done")
         .await;
     assert_eq!(scene.receiver.count() - before, LEADS, "nothing went twice");
-    scene.daemon.stop().await;
-    check_invariants(&pool).await;
-    scene.receiver.stop().await;
+    scene.0.end().await;
 }
 
 #[tokio::test]
