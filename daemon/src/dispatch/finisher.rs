@@ -236,8 +236,8 @@ impl Finisher {
         loop {
             match self.store.finish(daemon, finished, complete).await {
                 Ok(flushed) => {
-                    for (lane, _) in flushed.pauses {
-                        self.send(Event::Throttled(lane));
+                    for (lane, until) in flushed.pauses {
+                        self.send(Event::Throttled(lane, until));
                     }
                     for (lane, until) in flushed.breakers {
                         self.send(Event::Breaker(lane, until));
