@@ -26,6 +26,7 @@ mod slack;
 mod summary;
 #[cfg(test)]
 mod testkit;
+mod told;
 mod vendor;
 mod webhook;
 
@@ -167,6 +168,9 @@ fn named_as(kinds: &[&str], things: &Ids, url: impl Fn(&str, &str) -> Option<Str
     };
     kinds.iter().filter_map(of).collect()
 }
+
+/// The header of a mail server's answer that names a recipient whom it refused though it took the message.
+pub const REFUSED: &str = "refused";
 
 /// Under which it is kept where a login directs calls to, and people find what was made.
 const SITE: &str = "_site";
