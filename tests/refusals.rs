@@ -12,14 +12,17 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::Lit;
 
 /// Where refusals are made.
-const PLACES: [&str; 24] = [
+const PLACES: [&str; 28] = [
     "daemon/src/config.rs",
     "daemon/src/config/",
     // What is refused on save; what pushes and probes come to is told by their attempts.
     "daemon/connectors/src/airtable/config.rs",
+    "daemon/connectors/src/brevo/config.rs",
+    "daemon/connectors/src/discord/config.rs",
     "daemon/connectors/src/email/config.rs",
     "daemon/connectors/src/email/message.rs",
     "daemon/connectors/src/hook_url.rs",
+    "daemon/connectors/src/google_sheets/config.rs",
     "daemon/connectors/src/hubspot/config.rs",
     "daemon/connectors/src/mailchimp/config.rs",
     "daemon/connectors/src/pipedrive/config.rs",
@@ -28,6 +31,7 @@ const PLACES: [&str; 24] = [
     "daemon/connectors/src/rest/settings.rs",
     "daemon/connectors/src/salesforce/config.rs",
     "daemon/connectors/src/slack/config.rs",
+    "daemon/connectors/src/teams/config.rs",
     "daemon/connectors/src/webhook/settings.rs",
     "daemon/connectors/src/webhook/url.rs",
     "daemon/src/control/",

@@ -2,7 +2,8 @@
 """The vendors' own clients against our fakes: what they send must be taken, and what is answered they must read.
 
 Where a vendor publishes no client for Python, another is taken: Salesforce's is the community's simple-salesforce,
-Pipedrive's own is for Node and has a script beside this one, mail is Python's smtplib.
+Google Sheets' is gspread and Discord's is discord-webhook, Pipedrive's own is for Node and has a script beside this one,
+mail is Python's smtplib. Microsoft has no client for workflows.
 
 Usage: vendors.py COMMAND..., where the command starts the fakes (`make vendor-check` does it all)
 """
@@ -17,10 +18,15 @@ import sys
 import time
 from email.message import EmailMessage
 
+import google.auth.exceptions
+import gspread
 import hubspot as hubspot_client
 import mailchimp_marketing
 import pyairtable
 import requests
+from brevo import Brevo
+from brevo import errors as brevo_errors
+from discord_webhook import DiscordEmbed, DiscordWebhook
 from hubspot.crm.contacts import SimplePublicObjectInput, SimplePublicObjectInputForCreate
 from mailchimp_marketing.api_client import ApiClientError
 from requests.exceptions import HTTPError
@@ -233,6 +239,62 @@ def slack(at):
     yield "errors 400 no_text and invalid_blocks, 404 no_service"
 
 
+def google_sheets(at):
+    """The client has Google's addresses as constants, and quotes ranges as we do."""
+    for name, value in vars(gspread.http_client).items():
+        if isinstance(value, str) and value.startswith("https://sheets.googleapis.com"):
+            setattr(gspread.http_client, name, value.replace("https://sheets.googleapis.com", at["url"]))
+    scopes = ["https://www.googleapis.com/auth/spreadsheets"]
+    client = lambda key_file: gspread.service_account_from_dict({**key_file, "token_uri": at["url"] + "/token"}, scopes)
+    book = client(at["key_file"]).open_by_key(at["spreadsheet"])
+    sheet = book.worksheet("Leads")
+    yield "login of a service account, and the sheet"
+    sheet.update([["Lead ID", "Name", "Guests"]], "A1:C1", value_input_option="RAW")
+    added = sheet.append_row(["U1", "Zoë", 80], value_input_option="RAW", insert_data_option="INSERT_ROWS", table_range="A1")
+    assert added["updates"]["updatedRange"] == "'Leads'!A2:C2", added
+    sheet.append_row(["U2", "=1+1"], value_input_option="RAW", insert_data_option="INSERT_ROWS", table_range="A1")
+    yield "header and rows"
+    sheet.update([[None, None, 95]], "A2:C2", value_input_option="RAW")
+    assert (sheet.row_values(2), sheet.col_values(1)) == (["U1", "Zoë", "95"], ["Lead ID", "U1", "U2"])
+    assert sheet.row_values(3) == ["U2", "=1+1"], "a text stays a text"
+    yield "cells changed, and those that are null left alone"
+    raised = refused(gspread.exceptions.APIError, lambda: sheet.update([["x", "y"]], "A1:A1"))
+    assert raised.response.status_code == 400, raised
+    refused(gspread.exceptions.SpreadsheetNotFound, lambda: client(at["key_file"]).open_by_key("another"))
+    stranger = {**at["key_file"], "client_email": "another@old-barn.iam.gserviceaccount.com"}
+    refused(google.auth.exceptions.RefreshError, lambda: client(stranger).open_by_key(at["spreadsheet"]))
+    yield "errors 400, 404 and invalid_grant"
+
+
+def brevo(at):
+    contacts = Brevo(api_key=at["api_key"], base_url=at["url"] + "/v3").contacts
+    made = contacts.create_contact(email=EMAIL, attributes={"FIRSTNAME": "Zoë"}, list_ids=[3])
+    contacts.create_contact(email=EMAIL, attributes={"LASTNAME": "O'Brien"}, update_enabled=True)
+    contacts.update_contact(made.id, identifier_type="contact_id", attributes={"SMS": "+447700900123"})
+    found = contacts.get_contact_info(EMAIL, identifier_type="email_id", start_date="2026-11-21", end_date="2026-11-21")
+    assert (found.id, found.list_ids, found.email_blacklisted) == (made.id, [3], False), found
+    yield "create, update and look-up of the same contact"
+    assert {"FIRSTNAME", "SMS"} <= {own.name for own in contacts.get_attributes().attributes}
+    yield "attributes"
+    refused(brevo_errors.BadRequestError, lambda: contacts.create_contact(email=EMAIL))
+    refused(brevo_errors.NotFoundError, lambda: contacts.get_contact_info("nobody@example.com"))
+    yield "errors 400 and 404"
+
+
+def discord(at):
+    hook = lambda path: DiscordWebhook(url=at["url"] + path, content="New lead", allowed_mentions={"parse": []})
+    message = hook(at["path"])
+    message.add_embed(DiscordEmbed(description="Name: Zoë"))
+    sent = message.execute()
+    assert sent.status_code == 200 and sent.json()["channel_id"] == "1200", sent.text
+    yield "message"
+    message = hook(at["path"])
+    message.add_embed(DiscordEmbed(description="x" * 4097))
+    assert message.execute().json()["code"] == 50035
+    assert hook(at["path"] + "x").execute().json()["code"] == 50027
+    yield "errors 50035 and 50027"
+
+
 def mail(at):
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "leads@barn.example", "sales@barn.example", "Zoë"
@@ -286,7 +348,7 @@ def main():
     fakes = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
     try:
         at = json.loads(fakes.stdout.readline())
-        for check in (airtable, mailchimp, hubspot, pipedrive, salesforce, slack, mail):
+        for check in (airtable, mailchimp, hubspot, pipedrive, salesforce, slack, google_sheets, brevo, discord, mail):
             for held in check(at[check.__name__]):
                 print(f"{check.__name__}: {held}", flush=True)
     finally:

@@ -3,7 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use leadline_fakes::{
-    Behaviour, Fake, Receiver, Reply, Request,
+    Behaviour, Fake, Receiver, Reply, Request, google_sheets,
     mail::{House, MailServer, Stage},
     sample_lead,
     vendor::{Route, Vendor},
@@ -66,6 +66,31 @@ fn cases(base: &str) -> Vec<Case> {
             at(json!({"list_id": "abcdef0123"})),
             json!({"api_key": "canarymailchimp5f2c-us21"}),
             &["canarymailchimp5f2c-us21"],
+        ),
+        (
+            "brevo",
+            at(json!({"list_ids": "3"})),
+            json!({"api_key": "xkeysib-canarybrevo5f2c"}),
+            &["xkeysib-canarybrevo5f2c"],
+        ),
+        (
+            "discord",
+            at(json!({})),
+            json!({"webhook_url": "https://discord.com/api/webhooks/123456789/canarydiscord5f2c"}),
+            &["canarydiscord5f2c"],
+        ),
+        (
+            "teams",
+            at(json!({})),
+            json!({"workflow_url": "https://a.4b.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/0f1e/triggers/manual/paths/invoke?sig=canaryteams5f2c"}),
+            &["canaryteams5f2c"],
+        ),
+        (
+            "google_sheets",
+            at(json!({"spreadsheet_id": "1canary_0123456789abcdef", "sheet": "Leads"})),
+            json!({"client_email": "leadline@old-barn.iam.gserviceaccount.com", "private_key": google_sheets::KEY}),
+            // The key signs and is never sent, so that nobody can quote it.
+            &[],
         ),
         (
             "rest",
@@ -160,6 +185,7 @@ async fn no_credential_is_written_or_shown_anywhere() {
     shown += &cli.json(&["integration", "list"]).await.to_string();
     assert!(shown.matches("who is ••••").count() > 8, "what targets quote is kept, without the secret");
     assert_eq!(daemon.stop().await, Some(0));
+    secrets.extend(google_sheets::KEY.lines().nth(1));
     let (dumped, logged) = (dump(&database).await, daemon.log().join("\n"));
     for secret in secrets {
         for form in forms(secret) {

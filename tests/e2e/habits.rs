@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use leadline_fakes::{
-    Fake, hubspot::Hubspot, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce, sample_lead,
+    Fake, brevo::Brevo, hubspot::Hubspot, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce,
+    sample_lead,
 };
 use leadline_tests::{Bringing, Cli, Daemon, Database, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::vendors::class_and_error;
 
-const CRMS: [&str; 4] = ["hubspot", "mailchimp", "pipedrive", "salesforce"];
+const CRMS: [&str; 5] = ["brevo", "hubspot", "mailchimp", "pipedrive", "salesforce"];
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A lead of somebody, under a uuid of its own.
@@ -33,17 +34,32 @@ async fn push(pushing: &mut Pushing, lead: &Value) {
     assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
 }
 
+/// What a vendor holds after these leads.
+async fn pushed<V>((fake, mut pushing): (Fake<V>, Pushing), leads: &[Value]) -> Fake<V> {
+    for lead in leads {
+        push(&mut pushing, lead).await;
+    }
+    fake
+}
+
 /// The records that a CRM holds after these leads, each with name and phone.
 async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
     let whole = |first: Option<&str>, last: Option<&str>| {
         [first, last].into_iter().flatten().collect::<Vec<_>>().join(" ")
     };
     match crm {
+        "brevo" => {
+            let fake = pushed(brevo().await, leads).await;
+            fake.with(|brevo| {
+                let told = brevo.contacts.values().map(|contact| {
+                    let text = |key: &str| contact.attributes.get(key).and_then(Value::as_str);
+                    (whole(text("FIRSTNAME"), text("LASTNAME")), text("SMS").unwrap_or_default().to_owned())
+                });
+                told.collect()
+            })
+        }
         "hubspot" => {
-            let (fake, mut pushing) = hubspot().await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            let fake = pushed(hubspot().await, leads).await;
             fake.with(|hubspot| {
                 let told = hubspot.contacts.values().map(|contact| {
                     let text = |key: &str| contact.properties.get(key).map(String::as_str);
@@ -53,10 +69,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
             })
         }
         "mailchimp" => {
-            let (fake, mut pushing) = mailchimp().await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            let fake = pushed(mailchimp().await, leads).await;
             fake.with(|mailchimp| {
                 let told = mailchimp.members.values().map(|member| {
                     let text = |key: &str| member.fields.get(key).and_then(Value::as_str);
@@ -66,10 +79,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
             })
         }
         "pipedrive" => {
-            let (fake, mut pushing) = pipedrive(json!({ "api_token": "pipedrive-good" })).await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            let fake = pushed(pipedrive(json!({ "api_token": "pipedrive-good" })).await, leads).await;
             fake.with(|pipedrive| {
                 let told = pipedrive.persons.values().map(|person| {
                     let phone = person["phones"][0]["value"].as_str().unwrap_or_default();
@@ -79,10 +89,7 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
             })
         }
         _ => {
-            let (fake, mut pushing) = salesforce(json!({})).await;
-            for lead in leads {
-                push(&mut pushing, lead).await;
-            }
+            let fake = pushed(salesforce(json!({})).await, leads).await;
             fake.with(|salesforce| {
                 let told = salesforce.leads.values().map(|lead| {
                     let text = |key: &str| lead.fields.get(key).and_then(Value::as_str);
@@ -92,6 +99,14 @@ async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
             })
         }
     }
+}
+
+async fn brevo() -> (Fake<Brevo>, Pushing) {
+    let fake = Fake::start(Brevo::default()).await.unwrap();
+    let key = fake.with(|vendor| vendor.api_key.clone());
+    let config = json!({ "base_url": fake.url(), "list_ids": "3" });
+    let pushing = Pushing::new("brevo", config, json!({ "api_key": key }), json!({}), TIMEOUT);
+    (fake, pushing)
 }
 
 async fn hubspot() -> (Fake<Hubspot>, Pushing) {
@@ -153,6 +168,7 @@ async fn a_second_enquiry_that_says_less_takes_nothing_away() {
 #[tokio::test]
 async fn a_record_that_is_new_has_some_name_where_the_vendor_wants_one() {
     for (crm, made_up, half) in [
+        ("brevo", "", "Cher"),
         ("hubspot", "", "Cher"),
         ("mailchimp", "", "Cher"),
         ("pipedrive", "sarah@example.com", "Cher"),

@@ -102,8 +102,52 @@ async fn who_breaks_off_a_retry_cancels_what_is_not_brought_back() {
         scene.deliveries("dead").await,
         LEADS - usize::try_from(job["released"].as_u64().unwrap()).unwrap()
     );
-    assert_eq!(filter().await, json!({ "states": ["dead"] }), "what was typed is forgotten with the job");
+    let forgotten = json!({ "states": ["dead"], "forgot_error": true });
+    assert_eq!(filter().await, forgotten, "what was typed is forgotten with the job");
+    let id = job["id"].as_str().unwrap();
+    let told = scene.cli.run(&["job", "resume", id]).await.error(1).to_owned();
+    assert_eq!(
+        told,
+        format!(
+            "job {id} cannot be resumed: the error text that it looked for was forgotten with it; start another"
+        )
+    );
     scene.check_rest(&job).await;
+}
+
+#[tokio::test]
+async fn a_job_keeps_its_pace_is_cancelled_and_goes_on_where_it_was() {
+    let scene = Scene::start().await;
+    scene.receiver.set(Behaviour::RefuseAll(422, "closed".into()));
+    let hook = scene.operator.webhook(7, "crm", &scene.receiver.url("/"), json!({ "retries": 0 })).await;
+    let id = hook.integration.unwrap().id;
+    scene.post_all().await;
+    wait_until("all are dead", async || scene.deliveries("dead").await == LEADS).await;
+    scene.receiver.set(Behaviour::Good);
+    let before = scene.receiver.count();
+    let by_name = ["delivery", "retry", "ID", "--per-second", "2"];
+    assert_eq!(scene.cli.run(&by_name).await.code, 2);
+    // One in a hundred seconds: what comes at once is the first, and no other.
+    let slow = ["delivery", "retry", "--integration", &id, "--per-second", "0.01", "--no-wait"];
+    let job = scene.cli.json(&slow).await["job_id"].as_str().unwrap().to_owned();
+    scene.receiver.wait_for(before + 1).await;
+    let told = scene.cli.run(&["job", "resume", &job]).await.error(1).to_owned();
+    assert_eq!(told, format!("job {job} was not cancelled: there is nothing to resume"));
+    let shown = scene.cli.json(&["job", "show", &job]).await;
+    assert_eq!((&shown["state"], &shown["released"]), (&json!("running"), &json!(1)));
+    assert_eq!(shown["per_second"], json!(0.01));
+    assert_eq!(scene.cli.json(&["job", "cancel", &job]).await["state"], "cancelled");
+    let pool = scene.daemon.database().pool().await;
+    let faster = "UPDATE job SET per_second = 1000, paced_until = NULL";
+    sqlx::query(faster).execute(&pool).await.unwrap();
+    assert_eq!(scene.cli.json(&["job", "resume", &job]).await["state"], "running");
+    wait_until("all are delivered", async || scene.deliveries("delivered").await == LEADS).await;
+    wait_until("the job is done", async || scene.cli.json(&["job", "show", &job]).await["state"] == "done")
+        .await;
+    assert_eq!(scene.receiver.count() - before, LEADS, "nothing went twice");
+    scene.daemon.stop().await;
+    check_invariants(&pool).await;
+    scene.receiver.stop().await;
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@
 mod again;
 mod airtable;
 mod brands;
+mod brevo;
 mod browser;
 mod canary;
+mod chats;
 mod commands;
 mod console;
 mod crashes;
@@ -17,6 +19,7 @@ mod fields;
 mod flows;
 mod foreign;
 mod forms;
+mod google_sheets;
 mod habits;
 mod hooks;
 mod hubspot;

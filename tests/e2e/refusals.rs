@@ -307,6 +307,7 @@ async fn what_cannot_be_retried_is_refused_with_the_way_out() {
             ..Default::default()
         }),
         re_render: false,
+        per_second: None,
         dry_run: false,
     };
     let disabled = &["\"hook\" is disabled", "enable it first"];

@@ -5,6 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use leadline_fakes::{Behaviour, Fake, Receiver, hubspot::Hubspot, sample_lead};
 use leadline_proto::v1;
 use leadline_tests::{Daemon, Operator, Pty, leadline, post_lead, request_id, wait_until};
+use leadlined::domain::signing;
 use serde_json::{Value, json};
 
 const SIZE: (u16, u16) = (120, 36);
@@ -29,8 +30,11 @@ impl Keys {
         let bytes = match name {
             "Enter" => "\r",
             "Down" => "\x1b[B",
+            "Ctrl-d" => "\x04",
             "Ctrl-k" => "\x0b",
             "Ctrl-s" => "\x13",
+            "Tab" => "\t",
+            "Shift-Tab" => "\x1b[Z",
             "Ctrl-u" => "\x15",
             other => other,
         };
@@ -45,6 +49,18 @@ impl Keys {
 
     async fn sees(&mut self, texts: &[&str]) {
         self.console.wait_for_all(texts).await;
+    }
+
+    /// Copies the secret that is shown once, and says that it is stored.
+    async fn takes_the_secret(&mut self) -> String {
+        self.sees(&["One-time secret"]).await;
+        self.press("y").await;
+        self.sees(&["copied the secret"]).await;
+        let secret = clipboard(self.console.shown().raw()).expect("it was copied");
+        self.press(" ").await;
+        self.press("Enter").await;
+        self.console.wait_for_none(&["One-time secret"]).await;
+        secret
     }
 
     /// Says how many keys it took, and checks that it took no more than that.
@@ -196,6 +212,72 @@ async fn a_mapping_to_an_unknown_property_is_corrected_with_a_preview_and_render
 }
 
 #[tokio::test]
+async fn what_an_outage_left_is_pushed_slowly_stopped_midway_and_resumed() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let receiver = Receiver::start(Behaviour::RefuseAll(503, "down".into())).await.unwrap();
+    let id = operator.webhook(7, "hook", &receiver.url("/hook"), json!({ "retries": 0 })).await;
+    let id = id.integration.unwrap().id;
+    for n in 0..8 {
+        post(&daemon, &key, n).await;
+    }
+    wait_state(&operator, &id, "dead", 8).await;
+    let patient = v1::UpdateIntegrationRequest {
+        request_id: request_id(),
+        integration: id.clone(),
+        config: Some(json!({ "url": receiver.url("/hook"), "retries": 3 }).to_string()),
+        ..Default::default()
+    };
+    operator.integrations().update_integration(patient).await.unwrap();
+    for n in 8..14 {
+        post(&daemon, &key, n).await;
+    }
+    // Those wait for their retry, however long the outage lasts.
+    let pool = daemon.database().pool().await;
+    wait_until("six wait", async || {
+        let tried = "SELECT count(*) FROM due WHERE kind = 1";
+        let waiting: i64 = sqlx::query_scalar(tried).fetch_one(&pool).await.unwrap();
+        waiting == 6
+    })
+    .await;
+    let far = "UPDATE due SET due_at = due_at + interval '1 hour'";
+    sqlx::query(far).execute(&pool).await.unwrap();
+    receiver.set(Behaviour::Good);
+    let before = receiver.count();
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.sees(&["✗ FAILING", "8 dead"]).await;
+    keys.press("W").await;
+    keys.sees(&["(x) what waits and what died", "14 deliveries", "as many as it takes"]).await;
+    keys.press("Shift-Tab").await;
+    keys.types("1").await;
+    keys.press("Tab").await;
+    keys.types("14").await;
+    keys.press("Enter").await;
+    receiver.wait_for(before + 1).await;
+    keys.press("4").await;
+    keys.sees(&["running", "1/14"]).await;
+    keys.press("X").await;
+    keys.sees(&["Cancel this job: 13 of 14"]).await;
+    keys.press("y").await;
+    keys.sees(&["cancelled"]).await;
+    assert_eq!(receiver.count() - before, 1, "one a minute");
+    sqlx::query("UPDATE job SET per_second = NULL, paced_until = NULL").execute(&pool).await.unwrap();
+    keys.press("X").await;
+    keys.sees(&["Resume this job: 13 of 14"]).await;
+    keys.press("y").await;
+    wait_state(&operator, &id, "delivered", 14).await;
+    keys.sees(&["done", "14/14"]).await;
+    keys.took("d: an outage is over", 9);
+    assert_eq!(receiver.count() - before, 14, "nothing went twice");
+    drop(keys);
+    daemon.stop().await;
+    receiver.stop().await;
+    pool.close().await;
+}
+
+#[tokio::test]
 async fn one_cause_among_others_is_retried_as_a_whole_and_nothing_else() {
     let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
     let operator = Operator::new(daemon.control().await);
@@ -232,6 +314,96 @@ async fn one_cause_among_others_is_retried_as_a_whole_and_nothing_else() {
     drop(keys);
     daemon.stop().await;
     fake.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_leaked_secret_is_rotated_now_and_another_as_planned() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let id = operator.webhook(7, "hook", &receiver.url("/hook"), json!({})).await.integration.unwrap().id;
+    let is_signed_by = |secret: &str, n: usize| {
+        let sent = receiver.requests().remove(n);
+        let header = sent.header("x-leadline-signature").unwrap().to_owned();
+        signing::verify_simple(secret, &sent.body, &header)
+    };
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.sees(&["hook"]).await;
+    keys.press("a").await;
+    keys.sees(&["Actions"]).await;
+    keys.press("o").await;
+    keys.sees(&["Rotate the signing secret of The Old Barn / hook?", "24 hours"]).await;
+    keys.types("hook").await;
+    keys.press("Enter").await;
+    let leaked = keys.takes_the_secret().await;
+    keys.took("f: a secret leaked", 9);
+    post(&daemon, &key, 0).await;
+    receiver.wait_for(1).await;
+    assert!(is_signed_by(&leaked, 0));
+
+    keys.pressed.clear();
+    keys.press("a").await;
+    keys.sees(&["Actions"]).await;
+    keys.press("S").await;
+    keys.sees(&["Stage a new signing secret for The Old Barn / hook?", "pushes wait"]).await;
+    keys.types("hook").await;
+    keys.press("Enter").await;
+    let planned = keys.takes_the_secret().await;
+    post(&daemon, &key, 1).await;
+    wait_state(&operator, &id, "held", 1).await;
+    // The receiver was changed; nothing was refused meanwhile.
+    keys.press("a").await;
+    keys.sees(&["Actions"]).await;
+    keys.press("c").await;
+    keys.sees(&["Cut over The Old Barn / hook to the staged secret?"]).await;
+    keys.press("y").await;
+    receiver.wait_for(2).await;
+    assert!(is_signed_by(&planned, 1) && planned != leaked);
+    keys.took("f: a secret is changed as planned", 9);
+    wait_state(&operator, &id, "delivered", 2).await;
+    drop(keys);
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_plan_is_met_knowingly_by_a_new_integration() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    operator.company(7).await;
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    operator.webhook(7, "first", &receiver.url("/hook"), json!({})).await;
+    let plan = v1::SetPlanRequest {
+        request_id: request_id(),
+        company: "7".into(),
+        plan: "starter".into(),
+        disable: Vec::new(),
+    };
+    operator.companies().set_plan(plan).await.unwrap();
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.press("n").await;
+    keys.sees(&["which target?", "webhook"]).await;
+    keys.types("webhook").await;
+    keys.press("Enter").await;
+    keys.sees(&["New webhook of The Old Barn", "url *", "[ ] disabled"]).await;
+    keys.types(&receiver.url("/second")).await;
+    keys.press("Enter").await;
+    // What was typed is still there, and the way out is named.
+    keys.sees(&["plan starter", "/second", "[ ] disabled"]).await;
+    keys.press("Ctrl-d").await;
+    keys.sees(&["[x] disabled"]).await;
+    keys.press("Enter").await;
+    keys.sees(&["One-time secret", "The secret of The Old Barn / webhook"]).await;
+    keys.press(" ").await;
+    keys.press("Enter").await;
+    keys.sees(&["new integration The Old Barn / webhook: done", "disabled"]).await;
+    keys.took("h: a full plan", 9);
+    drop(keys);
+    daemon.stop().await;
     receiver.stop().await;
 }
 

@@ -272,7 +272,7 @@ impl Scene {
             ("lead" | "uuid", _) => &self.lead,
             ("delivery" | "ids", _) | ("id", "GetDelivery" | "ExplainDelivery") => &self.delivery,
             ("attempt", _) | ("id", "GetAttempt") => &self.attempt,
-            ("id", "GetJob" | "WatchJob" | "CancelJob") => &self.job,
+            ("id", "GetJob" | "WatchJob" | "CancelJob" | "ResumeJob") => &self.job,
             ("key", _) | ("id", "RevokeIntakeKey") => &self.key,
             ("plan", _) => "pro",
             ("connector", _) => "webhook",

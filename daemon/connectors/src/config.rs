@@ -147,7 +147,7 @@ impl ConfigField {
     pub const fn of<T: Setting>(name: &'static str, help: &'static str, default: &'static str) -> Self {
         let required = T::REQUIRED && default.is_empty();
         Self {
-            name,
+            name: plain(name),
             kind: T::KIND,
             required,
             secret: T::SECRET,
@@ -156,6 +156,14 @@ impl ConfigField {
             help: help.trim_ascii(),
             shown: T::SHOWN,
         }
+    }
+}
+
+/// A key as it is written: `r#type` is `type`.
+pub const fn plain(key: &'static str) -> &'static str {
+    match key.as_bytes() {
+        [b'r', b'#', ..] => key.split_at(2).1,
+        _ => key,
     }
 }
 
@@ -224,7 +232,7 @@ macro_rules! settings {
             ),*];
 
             fn read(reader: &mut $crate::config::Reader<'_>) -> Self {
-                Self { $($key: reader.take(Self::FIELDS, stringify!($key))),* }
+                Self { $($key: reader.take(Self::FIELDS, $crate::config::plain(stringify!($key)))),* }
             }
         }
     };

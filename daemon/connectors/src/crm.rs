@@ -3,11 +3,13 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::{Push, config::Problem};
 pub use crate::told::{html_within, lines, plain};
 use leadline_domain::{
+    fanout::has_consent,
     json::Json,
     mapping::{Mapping, Rule},
     nearest::unknown,
@@ -47,6 +49,38 @@ pub fn moved_email(mapping: &Mapping, target: &str) -> Option<Problem> {
 /// A failure of the mapping: nothing was sent.
 pub fn unrenderable(error: impl Into<String>) -> Failure {
     Failure::new(FailureClass::Mapping, error)
+}
+
+/// The event, if the lead agreed to be written to.
+pub fn consented(vendor: &str, push: &Push<'_>) -> Result<Json, Failure> {
+    let event = event(push)?;
+    if has_consent(&event) {
+        return Ok(event);
+    }
+    let error = format!("{vendor} was not called: the lead gave no consent");
+    Err(Failure::new(FailureClass::Rejected, error))
+}
+
+/// The address of a lead, which its person is found by: trimmed and in lower case.
+pub fn email(vendor: &str, event: &Json) -> Result<String, Failure> {
+    let email = event.at("lead.email").map(text).unwrap_or_default().trim().to_lowercase();
+    if email.is_empty() {
+        let error = format!("{vendor} was not called: the lead has no email");
+        return Err(Failure::new(FailureClass::Rejected, error));
+    }
+    Ok(email)
+}
+
+/// What was rendered for this push, as a tree.
+pub fn rendered(push: &Push<'_>) -> Result<Json, Failure> {
+    let rendered = push.rendered.map(Bytes::as_ref).unwrap_or_default();
+    Json::parse(rendered).map_err(|error| unrenderable(format!("what was rendered cannot be read: {error}")))
+}
+
+/// A time in seconds since 1970 as vendors read it: `2026-11-21T12:00:00Z`.
+#[must_use]
+pub fn utc(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 
 /// The event of a push, as a tree.

@@ -4,12 +4,16 @@
 //! Adding one takes a folder here and two lines below; how it is written stands in [`runtime`] and CONTRIBUTING.
 
 mod airtable;
+mod brevo;
 mod call;
+mod chat;
 pub mod config;
 mod connector;
 pub mod crm;
+mod discord;
 mod email;
 mod field_kind;
+mod google_sheets;
 mod hook_url;
 mod hooks;
 mod hubspot;
@@ -24,6 +28,7 @@ pub mod runtime;
 mod salesforce;
 mod slack;
 mod summary;
+mod teams;
 #[cfg(test)]
 mod testkit;
 mod told;
@@ -246,7 +251,10 @@ pub struct Report {
 /// Every connector there is.
 pub static ALL: &[&dyn Connector] = &[
     &airtable::Airtable,
+    &brevo::Brevo,
+    &discord::Discord,
     &email::Email,
+    &google_sheets::GoogleSheets,
     &hooks::MAKE,
     &hooks::N8N,
     &hooks::ZAPIER,
@@ -256,6 +264,7 @@ pub static ALL: &[&dyn Connector] = &[
     &rest::Rest,
     &salesforce::Salesforce,
     &slack::Slack,
+    &teams::Teams,
     &webhook::Webhook,
 ];
 

@@ -1,6 +1,7 @@
 //! Logins over OAuth 2: the answer of a token endpoint, in every vendor's dialect.
 
-use secrecy::SecretString;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::Url;
 
@@ -37,6 +38,32 @@ impl Login {
             _ => token.map(Self::Token),
         }
     }
+}
+
+/// The grant of a login that signs for itself.
+pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// What such a login says of itself, signed. What is wrong is said without what the key holds.
+pub(super) fn assertion(
+    key: &SecretString,
+    key_id: Option<String>,
+    claims: &Value,
+) -> Result<String, Problem> {
+    let header = Header { kid: key_id, ..Header::new(Algorithm::RS256) };
+    jsonwebtoken::encode(&header, claims, &encoding_key(key)?)
+        .map_err(|_| Problem::at("private_key", "private_key cannot sign"))
+}
+
+/// Whether a key can sign.
+pub(super) fn check_key(key: &SecretString) -> Result<(), Problem> {
+    encoding_key(key).map(drop)
+}
+
+/// Keys often come through shells and JSON with their lines joined by `\n`.
+fn encoding_key(key: &SecretString) -> Result<EncodingKey, Problem> {
+    let pem = key.expose_secret().replace("\\n", "\n");
+    EncodingKey::from_rsa_pem(pem.as_bytes())
+        .map_err(|_| Problem::new("must be an RSA key in PEM, from its BEGIN line to its END line"))
 }
 
 /// What an app logs in with, as far as it is given.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use serde_json::Value;
 
-pub(super) use golden::{assert_errors, assert_golden, differing, seen};
+pub(super) use golden::{assert_errors, assert_golden, assert_goldens, differing, seen};
 pub(super) use leads::{
     FULL, MAXIMAL, MINIMAL, UPDATED, full, lead, maximal, maximal_bytes, minimal, minimal_bytes,
 };

@@ -50,6 +50,12 @@ impl SweepRun {
     }
 }
 
+/// How many of a batch a job brings back at a time that keeps this pace: what is due in a second.
+#[must_use]
+pub fn paced(batch: usize, per_second: Option<f64>) -> usize {
+    per_second.map_or(batch, |rate| batch.min((rate.ceil() as usize).max(1)))
+}
+
 /// How many deliveries to bring back at a time to a lane with this policy, whose pushes take so long.
 #[must_use]
 pub fn batch(policy: Policy, push_seconds: f64) -> usize {

@@ -97,7 +97,7 @@ impl Control {
     ) -> Answer<v1::MovedDeliveriesResponse> {
         if dry_run {
             let meant = self.to_move(verb, asked).await?;
-            return Ok(Response::new(verb.outlook(self.forecast(&meant).await?)));
+            return Ok(Response::new(verb.outlook(self.forecast(&meant, None).await?)));
         }
         let (call, _) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
@@ -106,7 +106,7 @@ impl Control {
         let filter = asked.filter.as_ref().map(audited);
         let mut meant = self.to_move(verb, asked).await?;
         let job = (verb == Verb::Skip && matches!(meant, Meant::Found { .. })).then(JobId::generate);
-        let outlook = verb.outlook(self.forecast(&meant).await?);
+        let outlook = verb.outlook(self.forecast(&meant, None).await?);
         let (mut moved, mut tally) = (Moved::default(), Tally::default());
         let (mut last, mut after) = (None, None);
         loop {

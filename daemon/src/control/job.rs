@@ -68,6 +68,31 @@ impl JobService for Control {
         drop(cancelled);
         Ok(Response::new(store.job(id).await?.into()))
     }
+
+    async fn resume_job(&self, request: Request<v1::ResumeJobRequest>) -> Answer<v1::ResumeJobResponse> {
+        let id: JobId = check::id("job", &request.get_ref().id)?;
+        self.store.job(id).await?;
+        let store = self.store.clone();
+        self.mutate(request, |mut command, _| async move {
+            for company in command.resume_job(id).await? {
+                let after = json!({ "state": "running" });
+                command.audit(company, &format!("job {id}"), None, Some(after)).await?;
+            }
+            Ok((command, v1::ResumeJobResponse::default()))
+        })
+        .await?;
+        Ok(Response::new(v1::ResumeJobResponse { job: Some(store.job(id).await?.into()) }))
+    }
+}
+
+/// How many a second, if a request limits that.
+pub(super) fn per_second(asked: Option<f64>) -> Result<Option<f64>, Refusal> {
+    match asked {
+        Some(rate) if !(0.001..=10_000.0).contains(&rate) => {
+            check::invalid(format!("per_second {rate}: give 0.001 to 10000"))
+        }
+        asked => Ok(asked),
+    }
 }
 
 /// Who watches a job.
@@ -140,6 +165,7 @@ impl From<JobView> for v1::Job {
             re_render: job.re_render,
             kind: job.kind,
             leads: job.leads.map(count),
+            per_second: job.per_second,
         }
     }
 }

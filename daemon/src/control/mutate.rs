@@ -60,6 +60,7 @@ mutating! {
     EraseLeadRequest "EraseLead";
     ImportStart "ImportLeads";
     CancelJobRequest "CancelJob";
+    ResumeJobRequest "ResumeJob";
     PushLeadsRequest "PushLeads";
 }
 
@@ -78,6 +79,7 @@ impl Repeatable for v1::EnableIntegrationResponse {}
 impl Repeatable for v1::DeleteIntegrationResponse {}
 impl Repeatable for v1::TestIntegrationResponse {}
 impl Repeatable for v1::RetryDeliveriesResponse {}
+impl Repeatable for v1::ResumeJobResponse {}
 impl Repeatable for v1::Form {}
 impl Repeatable for v1::DeleteFormResponse {}
 impl Repeatable for v1::Flow {}

@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, push_service_server::PushService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, mutate};
+use super::{Answer, Control, check, job, mutate};
 use crate::{
     domain::ids::{CompanyId, IntegrationId, LeadId},
     store::{
@@ -29,6 +29,7 @@ impl PushService for Control {
         if request.get_ref().dry_run {
             let (call, request) = mutate::call(request).await?;
             let asked = self.asked_to_push(&request).await?;
+            job::per_second(request.per_second)?;
             return Ok(Response::new(self.foresee(&call, &asked).await?));
         }
         let (call, request) = mutate::call(request).await?;
@@ -36,6 +37,13 @@ impl PushService for Control {
             return Ok(answer);
         }
         let asked = self.asked_to_push(&request).await?;
+        let pace = job::per_second(request.per_second)?;
+        if pace.is_some() && matches!(asked, Asked::One { .. }) {
+            return check::invalid(
+                "per_second: it is a job that keeps a pace, ask for all that are unsynced",
+            )
+            .map_err(Into::into);
+        }
         let forecast = self.foresee(&call, &asked).await?;
         self.carry_out(&call, |mut command| async {
             let answer = match &asked {
@@ -55,7 +63,7 @@ impl PushService for Control {
                 Asked::Many { lanes, .. } if lanes.is_empty() => forecast,
                 Asked::Many { company, choice, lanes, leads, .. } => {
                     let work = Work::Push { choice: *choice, leads: *leads };
-                    let job = command.create_job(work, lanes).await?;
+                    let job = command.create_job(work, pace, lanes).await?;
                     let after = json!({ "leads": leads, "integrations": lanes.len() });
                     command.audit(*company, &format!("job {job}"), None, Some(after)).await?;
                     v1::PushLeadsResponse { job_id: job.to_string(), ..forecast }

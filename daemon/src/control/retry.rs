@@ -7,7 +7,7 @@ use serde_json::json;
 use tonic::{Request, Response};
 
 use super::{
-    Answer, Control, check, mutate,
+    Answer, Control, check, job, mutate,
     targets::{Forecast, Meant, Tally, audited, batches, has_scope},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         ids::{CompanyId, DeliveryId},
     },
     store::{
-        delivery::read::{DeliveryFilter, Order, Target},
+        delivery::read::{Order, Target},
         job::{JobLane, Work},
         operator::{
             command::{Call, Refusal},
@@ -36,19 +36,25 @@ impl Control {
     ) -> Answer<v1::RetryDeliveriesResponse> {
         if request.get_ref().dry_run {
             let meant = self.to_retry(request.get_ref()).await?;
-            return Ok(Response::new(self.forecast(&meant).await?.into()));
+            let pace = job::per_second(request.get_ref().per_second)?;
+            return Ok(Response::new(self.forecast(&meant, pace).await?.into()));
         }
         let (call, request) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
         }
         let meant = self.to_retry(&request).await?;
-        let forecast = self.forecast(&meant).await?.into();
+        let pace = job::per_second(request.per_second)?;
+        let forecast = self.forecast(&meant, pace).await?.into();
         match meant {
+            Meant::Named(_) if pace.is_some() => {
+                check::invalid("per_second: it is a job that keeps a pace, send a filter").map_err(Into::into)
+            }
             Meant::Named(targets) => self.retry_named(&call, request.re_render, &targets, forecast).await,
             Meant::Found { filter, lanes } => {
                 let kept = request.filter.as_ref().map(audited).unwrap_or_default();
-                self.start_job(&call, request.re_render, &filter, &lanes, (kept, forecast)).await
+                let work = (Work::Retry { filter: &filter, re_render: request.re_render }, pace);
+                self.start_job(&call, work, &lanes, (kept, forecast)).await
             }
         }
     }
@@ -87,8 +93,7 @@ impl Control {
     async fn start_job(
         &self,
         call: &Call,
-        re_render: bool,
-        filter: &DeliveryFilter,
+        (work, per_second): (Work<'_>, Option<f64>),
         lanes: &[JobLane],
         (kept, forecast): (serde_json::Value, v1::RetryDeliveriesResponse),
     ) -> Answer<v1::RetryDeliveriesResponse> {
@@ -96,13 +101,13 @@ impl Control {
             if lanes.is_empty() {
                 return Ok((command, forecast));
             }
-            let job = command.create_job(Work::Retry { filter, re_render }, lanes).await?;
+            let job = command.create_job(work, per_second, lanes).await?;
             let mut companies: BTreeMap<i64, i64> = BTreeMap::new();
             for lane in lanes {
                 *companies.entry(lane.company.0).or_default() += lane.total;
             }
             for (company, count) in companies {
-                let after = json!({ "count": count, "re_render": re_render, "request_id": call.request_id, "filter": kept });
+                let after = json!({ "count": count, "re_render": work.is_re_rendered(), "per_second": per_second, "request_id": call.request_id, "filter": kept });
                 command.audit(CompanyId(company), &format!("job {job}"), None, Some(after)).await?;
             }
             Ok((command, v1::RetryDeliveriesResponse { job_id: job.to_string(), ..forecast }))

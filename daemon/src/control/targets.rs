@@ -48,7 +48,7 @@ impl Control {
     }
 
     /// What a command over these comes to.
-    pub(super) async fn forecast(&self, meant: &Meant) -> Result<Forecast, Refusal> {
+    pub(super) async fn forecast(&self, meant: &Meant, per_second: Option<f64>) -> Result<Forecast, Refusal> {
         let mut lanes: BTreeMap<(i64, Uuid), usize> = BTreeMap::new();
         let filter = match meant {
             Meant::Named(targets) => {
@@ -70,6 +70,9 @@ impl Control {
         for ((company, integration), count) in &lanes {
             let pace = self.store.pace(CompanyId(*company), IntegrationId::from(*integration)).await?;
             seconds = seconds.max(pace.seconds(*count));
+            if let Some(rate) = per_second {
+                seconds = seconds.max(*count as f64 / rate);
+            }
         }
         let sample = self.store.delivery_views(filter, Order::OldestFirst, None, Some(SAMPLE as i64)).await?;
         let count = lanes.values().sum::<usize>() as u64;

@@ -1,6 +1,8 @@
 //! Jobs: bulk retries and pushes that outlive whoever asked for them. Each goes through its lanes apart, oldest first, and
 //! brings back only as much as a lane does in a few seconds, so that cancelling one leaves little behind it.
 
+use std::collections::BTreeSet;
+
 use jiff_sqlx::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +12,7 @@ use crate::{
     domain::{
         cause::CauseId,
         ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
-        sweep::batch,
+        sweep::{batch, paced},
     },
     store::{
         Error, Store,
@@ -47,6 +49,14 @@ pub enum Work<'a> {
     },
 }
 
+impl Work<'_> {
+    /// Whether its pushes are rendered anew.
+    #[must_use]
+    pub const fn is_re_rendered(&self) -> bool {
+        matches!(self, Self::Retry { re_render: true, .. })
+    }
+}
+
 /// How far a job is.
 #[derive(Clone, Debug)]
 pub struct JobView {
@@ -59,6 +69,8 @@ pub struct JobView {
     /// running, as long as one that it brought back is pending | done | cancelled
     pub state: &'static str,
     pub re_render: bool,
+    /// So many deliveries a second at most for each integration.
+    pub per_second: Option<f64>,
     /// How many deliveries the filter found.
     pub total: i64,
     /// How many of them were brought back.
@@ -99,6 +111,9 @@ struct Kept {
     died_since: Option<jiff::Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     died_until: Option<jiff::Timestamp>,
+    /// Its error's text was forgotten when it was cancelled: it means other deliveries without.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    forgot_error: bool,
 }
 
 /// The states that a retry may ask for.
@@ -118,6 +133,7 @@ fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
         job: filter.job.map(JobId::uuid),
         died_since: filter.died_since,
         died_until: filter.died_until,
+        forgot_error: false,
     };
     serde_json::to_value(kept).map_err(|_| Error::Corrupt("filter"))
 }
@@ -162,7 +178,12 @@ enum Step {
 
 impl Command {
     /// Writes a job. Dispatch takes it up once this is committed.
-    pub async fn create_job(&mut self, work: Work<'_>, lanes: &[JobLane]) -> Result<JobId, Refusal> {
+    pub async fn create_job(
+        &mut self,
+        work: Work<'_>,
+        per_second: Option<f64>,
+        lanes: &[JobLane],
+    ) -> Result<JobId, Refusal> {
         let id = JobId::generate();
         let (kind, filter, re_render, leads) = match work {
             Work::Retry { filter, re_render } => ("retry", keep(filter)?, re_render, None),
@@ -177,8 +198,9 @@ impl Command {
             last.push(lane.last);
         }
         sqlx::query!(
-            "INSERT INTO job (company_id, id, integration_id, operator, filter, re_render, kind, leads, state, total, last_id)
-             SELECT company_id, $1, integration_id, $2, $3, $4, $9, $10, 'running', total, last_id
+            "INSERT INTO job (company_id, id, integration_id, operator, filter, re_render, kind, leads, per_second, state,
+                 total, last_id)
+             SELECT company_id, $1, integration_id, $2, $3, $4, $9, $10, $11, 'running', total, last_id
              FROM unnest($5::bigint[], $6::uuid[], $7::bigint[], $8::uuid[]) l(company_id, integration_id, total, last_id)",
             id.uuid(),
             self.operator,
@@ -190,6 +212,7 @@ impl Command {
             &last,
             kind,
             leads,
+            per_second,
         )
         .execute(&mut *self.tx)
         .await?;
@@ -223,21 +246,54 @@ impl Command {
         Ok(())
     }
 
-    /// Ends what a job has not brought back yet. Answers the companies that it concerns.
+    /// Ends what a job has not brought back yet. Answers the companies that it concerns. What was typed to find its
+    /// deliveries may name a person, and is forgotten.
     pub async fn cancel_job(&mut self, job: JobId) -> Result<Vec<CompanyId>, Refusal> {
         let companies = sqlx::query_scalar!(
             "UPDATE job SET state = 'cancelled', finished_at = now(),
-                 filter = CASE WHEN kind = 'retry' THEN filter - 'error' ELSE filter END
+                 filter = CASE WHEN kind = 'retry' AND filter ? 'error'
+                     THEN (filter - 'error') || jsonb_build_object('forgot_error', true) ELSE filter END
              WHERE id = $1 AND state = 'running' RETURNING company_id",
             job.uuid(),
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        let mut companies: Vec<CompanyId> = companies.into_iter().map(CompanyId).collect();
-        companies.sort_unstable_by_key(|company| company.0);
-        companies.dedup();
-        Ok(companies)
+        Ok(companies_of(companies))
     }
+
+    /// Lets a cancelled job go on where it was. Answers the companies that it concerns.
+    pub async fn resume_job(&mut self, job: JobId) -> Result<Vec<CompanyId>, Refusal> {
+        let lanes = sqlx::query!(
+            r#"SELECT company_id, state, coalesce((filter -> 'forgot_error')::boolean, false) AS "forgot_error!"
+               FROM job WHERE id = $1 ORDER BY company_id, integration_id FOR UPDATE"#,
+            job.uuid(),
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let cancelled: Vec<_> = lanes.into_iter().filter(|lane| lane.state == "cancelled").collect();
+        if cancelled.is_empty() {
+            return Err(Refusal::State(format!("job {job} was not cancelled: there is nothing to resume")));
+        }
+        if cancelled.iter().any(|lane| lane.forgot_error) {
+            return Err(Refusal::State(format!(
+                "job {job} cannot be resumed: the error text that it looked for was forgotten with it; start another"
+            )));
+        }
+        sqlx::query!(
+            "UPDATE job SET state = 'running', finished_at = NULL WHERE id = $1 AND state = 'cancelled'",
+            job.uuid(),
+        )
+        .execute(&mut *self.tx)
+        .await?;
+        self.wake_jobs();
+        Ok(companies_of(cancelled.into_iter().map(|lane| lane.company_id).collect()))
+    }
+}
+
+/// Each company once, in order.
+fn companies_of(ids: Vec<i64>) -> Vec<CompanyId> {
+    let ids: BTreeSet<i64> = ids.into_iter().collect();
+    ids.into_iter().map(CompanyId).collect()
 }
 
 impl Store {
@@ -260,7 +316,8 @@ impl Store {
         let pace = self.pace(company, integration).await?;
         let batch = batch(pace.policy, pace.recent_seconds);
         let Some(row) = sqlx::query!(
-            r#"SELECT j.kind, j.operator, j.filter, j.position, j.last_id, j.re_render, i.enabled,
+            r#"SELECT j.kind, j.operator, j.filter, j.position, j.last_id, j.re_render, i.enabled, j.per_second,
+                   coalesce(j.paced_until > now(), false) AS "is_paced!",
                    (SELECT count(*) FROM (SELECT FROM due q
                        WHERE q.integration_id = j.integration_id AND q.kind = 1 AND q.due_at <= now()
                        LIMIT $4) q) AS "waiting!"
@@ -276,9 +333,10 @@ impl Store {
         else {
             return Ok(());
         };
-        if !row.enabled || row.waiting * 2 >= batch as i64 {
+        if !row.enabled || row.is_paced || row.waiting * 2 >= batch as i64 {
             return Ok(());
         }
+        let batch = paced(batch, row.per_second);
         let part = Part { company, integration, job, operator: row.operator, position: row.position, batch };
         if row.kind == "push" {
             let choice = row.filter.as_str().and_then(Choice::parse).ok_or(Error::Corrupt("job"))?;
@@ -342,7 +400,9 @@ impl Store {
             "UPDATE job SET released = released + $4, left_alone = left_alone + $5,
                  position = coalesce($6, position), state = CASE WHEN $7 THEN 'done' ELSE state END,
                  filter = CASE WHEN $7 AND kind = 'retry' THEN filter - 'error' ELSE filter END,
-                 finished_at = CASE WHEN $7 THEN now() END
+                 finished_at = CASE WHEN $7 THEN now() END,
+                 -- What a late look missed is caught up with, but never more than a moment of it.
+                 paced_until = greatest(paced_until, now() - interval '2 seconds') + make_interval(secs => $4 / per_second)
              WHERE company_id = $1 AND id = $2 AND integration_id = $3",
             company.0,
             job.uuid(),
@@ -380,7 +440,7 @@ impl Store {
 
     async fn find_job(&self, id: JobId) -> Result<Option<JobView>, Error> {
         let lanes = sqlx::query!(
-            r#"SELECT company_id, integration_id, kind, leads, operator, re_render, state, total, released, left_alone,
+            r#"SELECT company_id, integration_id, kind, leads, operator, re_render, per_second, state, total, released, left_alone,
                    delivered, dead, created_at AS "created_at: Timestamp",
                    greatest(finished_at, settled_at) AS "finished_at: Timestamp"
                FROM job WHERE id = $1 ORDER BY company_id, integration_id"#,
@@ -412,6 +472,7 @@ impl Store {
             leads: first.leads,
             operator: first.operator.clone(),
             re_render: first.re_render,
+            per_second: first.per_second,
             state: match (is("running"), is("cancelled")) {
                 (false, true) => "cancelled",
                 (false, false) if pending == 0 => "done",

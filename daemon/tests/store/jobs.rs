@@ -19,7 +19,7 @@ impl Bench {
         let lanes = self.store.job_lanes(&filter).await.unwrap();
         let mut command = self.command().await;
         let work = Work::Retry { filter: &filter, re_render: false };
-        let job = command.create_job(work, &lanes).await.unwrap();
+        let job = command.create_job(work, None, &lanes).await.unwrap();
         command.commit().await.unwrap();
         self.store.continue_job(self.company, self.crm, job).await.unwrap();
         job

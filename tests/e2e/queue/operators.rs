@@ -35,8 +35,10 @@ impl Scene {
             return;
         }
         let mut command = self.command().await;
-        let job =
-            command.create_job(Work::Retry { filter: &filter, re_render: cancel }, &lanes).await.unwrap();
+        let job = command
+            .create_job(Work::Retry { filter: &filter, re_render: cancel }, None, &lanes)
+            .await
+            .unwrap();
         command.commit().await.unwrap();
         self.store.continue_job(self.company, self.integration, job).await.unwrap();
         self.jobs.push((job, 0));

@@ -54,7 +54,8 @@ async fn a_step_of_a_job_that_another_daemon_has_taken_is_left_alone() {
         DeliveryFilter { company: Some(scene.company), states: vec!["dead"], ..DeliveryFilter::default() };
     let lanes = scene.store.job_lanes(&filter).await.unwrap();
     let mut command = scene.command().await;
-    let job = command.create_job(Work::Retry { filter: &filter, re_render: false }, &lanes).await.unwrap();
+    let job =
+        command.create_job(Work::Retry { filter: &filter, re_render: false }, None, &lanes).await.unwrap();
     command.commit().await.unwrap();
     // Another daemon brings the delivery back, and it is dead again when this one gets the lock.
     let mut other = scene.pool.begin().await.unwrap();

@@ -109,6 +109,9 @@ fn calls(scene: &Scene) -> Vec<Asked> {
         new_flow(|it| (it.company, it.then) = ("11".into(), vec!["full".into()]), "company 11 has 200 flows, and 200 are the most: delete one, or make one of two with ||"),
         call("IntakeService/ImportLeads", ImportLeadsRequest::default(), "start: the first message must have it"),
         call("PreviewService/PreviewIntegration", PreviewIntegrationRequest { integration: "hook".into(), event: "lead.gone".into(), ..Default::default() }, "event \"lead.gone\": use one of lead.created, lead.updated, webhook.test"),
+        call("PushService/PushLeads", PushLeadsRequest { request_id: request_id(), lead: put("$lead"), per_second: Some(1.0), ..Default::default() }, "per_second: it is a job that keeps a pace, ask for all that are unsynced"),
+        call("DeliveryService/RetryDeliveries", RetryDeliveriesRequest { request_id: request_id(), ids: vec![put("$delivered")], per_second: Some(1.0), ..Default::default() }, "per_second: it is a job that keeps a pace, send a filter"),
+        call("DeliveryService/RetryDeliveries", RetryDeliveriesRequest { request_id: request_id(), filter: Some(DeliveryFilter { all: true, ..Default::default() }), per_second: Some(0.0), ..Default::default() }, "per_second 0: give 0.001 to 10000"),
         call("PushService/PushLeads", PushLeadsRequest { request_id: request_id(), ..Default::default() }, "name a lead to push, or ask for all that are unsynced of a company"),
         call("PushService/PushLeads", PushLeadsRequest { request_id: request_id(), lead: put("$lead"), unsynced: true, ..Default::default() }, "send either a lead or unsynced, not both"),
     ]

@@ -5,6 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use leadline_fakes::{
     Fake, Vendor,
     airtable::Airtable,
+    brevo::Brevo,
+    discord::Discord,
+    google_sheets::GoogleSheets,
     hooks::{Hooks, Product},
     hubspot::Hubspot,
     mail::{House, MailServer},
@@ -13,6 +16,7 @@ use leadline_fakes::{
     rest::Rest,
     salesforce::Salesforce,
     slack::Slack,
+    teams::Teams,
 };
 use serde_json::{Value, json};
 
@@ -22,6 +26,8 @@ use super::{Lead, chaos::Chaos};
 pub(super) const TIMEOUT_SECONDS: u64 = 2;
 
 const SLACK: &str = "/services/T1/B1/abcdefghijklmnop";
+const DISCORD: (&str, &str) = ("123456789", "abcdefghijklmnop-token");
+const TEAMS: &str = "/powerautomate/automations/direct/workflows/0f1e/triggers/manual/paths/invoke";
 const ZAPIER: &str = "/hooks/catch/123456/abcdefghijkl/";
 const MAKE: &str = "/abcdefghijklmnopqrstuvwxyz";
 const N8N: &str = "/webhook/abcdefghijkl-leads";
@@ -32,6 +38,10 @@ pub(super) struct Vendors {
     pipedrive: Fake<Pipedrive>,
     salesforce: Fake<Salesforce>,
     airtable: Fake<Airtable>,
+    google_sheets: Fake<GoogleSheets>,
+    brevo: Fake<Brevo>,
+    discord: Fake<Discord>,
+    teams: Fake<Teams>,
     mailchimp: Fake<Mailchimp>,
     rest: Fake<Rest>,
     slack: Fake<Slack>,
@@ -55,6 +65,10 @@ impl Vendors {
             pipedrive: fake(Pipedrive::default()).await,
             salesforce: fake(Salesforce::default()).await,
             airtable: fake(Airtable::new()).await,
+            google_sheets: fake(GoogleSheets::default()).await,
+            brevo: fake(Brevo::default()).await,
+            discord: fake(Discord::new(DISCORD.0, DISCORD.1)).await,
+            teams: fake(Teams::new(TEAMS, "0123456789abcdef")).await,
             mailchimp: fake(Mailchimp::new()).await,
             rest: fake(Rest::new()).await,
             slack: fake(Slack::new(SLACK)).await,
@@ -68,6 +82,8 @@ impl Vendors {
         vendors.salesforce.with(|salesforce| salesforce.instance_url = url);
         vendors.pipedrive.with(|pipedrive| pipedrive.search_lag = Duration::from_secs(3));
         vendors.mailchimp.with(|mailchimp| mailchimp.takes = Duration::from_millis(30));
+        // Google raised it, so that a thousand leads need no hour.
+        vendors.google_sheets.with(|google| (google.reads.calls, google.writes.calls) = (300, 300));
         vendors.rest.with(|rest| rest.keys = Some(BTreeMap::new()));
         vendors
     }
@@ -86,6 +102,10 @@ impl Vendors {
         let (base, token) = self.airtable.with(|airtable| (airtable.base.clone(), airtable.token.clone()));
         let (list, key) =
             self.mailchimp.with(|mailchimp| (mailchimp.list.clone(), mailchimp.api_key.clone()));
+        let brevo_key = self.brevo.with(|brevo| brevo.api_key.clone());
+        let (spreadsheet, key_file) =
+            self.google_sheets.with(|google| (google.spreadsheet.clone(), google.key_file()));
+        let sheet = json!({"spreadsheet_id": spreadsheet, "sheet": "Leads", "calls_per_minute": 300});
         let rest = json!({
             "path": "/leads", "auth": "client_credentials", "token_url": format!("{}/token", self.rest.url()),
             "body": "{\"ref\": {{ lead.uuid }}, \"email\": {{ lead.email }}}",
@@ -105,6 +125,18 @@ impl Vendors {
                 "airtable",
                 at(self.airtable.url(), json!({"base_id": base, "table": "Leads"})),
                 json!({"token": token}),
+            ),
+            ("google_sheets", at(self.google_sheets.url(), sheet), key_file),
+            ("brevo", at(self.brevo.url(), json!({"list_ids": "3"})), json!({"api_key": brevo_key})),
+            (
+                "discord",
+                at(self.discord.url(), json!({})),
+                json!({"webhook_url": format!("https://discord.com/api/webhooks/{}/{}", DISCORD.0, DISCORD.1)}),
+            ),
+            (
+                "teams",
+                at(self.teams.url(), json!({})),
+                json!({"workflow_url": format!("https://a.environment.api.powerplatform.com{TEAMS}?sig=0123456789abcdef")}),
             ),
             (
                 "mailchimp",
@@ -131,6 +163,10 @@ impl Vendors {
         chaos.over("pipedrive", &self.pipedrive);
         chaos.over("salesforce", &self.salesforce);
         chaos.over("airtable", &self.airtable);
+        chaos.over("google_sheets", &self.google_sheets);
+        chaos.over("brevo", &self.brevo);
+        chaos.over("discord", &self.discord);
+        chaos.over("teams", &self.teams);
         chaos.over("mailchimp", &self.mailchimp);
         chaos.over("rest", &self.rest);
         chaos.over("slack", &self.slack);
@@ -146,7 +182,9 @@ impl Vendors {
             chaos.over_mail(&self.email);
         }
         if chaos.strikes(200) {
-            ["hubspot", "pipedrive", "salesforce", "rest"].into_iter().for_each(|name| chaos.ran_out(name));
+            let names = ["hubspot", "pipedrive", "salesforce", "rest", "google_sheets"];
+            names.into_iter().for_each(|name| chaos.ran_out(name));
+            self.google_sheets.with(|google| google.tokens.clear());
             self.hubspot.with(|hubspot| hubspot.keys.clear());
             self.pipedrive.with(|pipedrive| pipedrive.tokens.clear());
             self.salesforce.with(|salesforce| salesforce.sessions.clear());
@@ -160,6 +198,10 @@ impl Vendors {
         self.pipedrive.chaos(None);
         self.salesforce.chaos(None);
         self.airtable.chaos(None);
+        self.google_sheets.chaos(None);
+        self.brevo.chaos(None);
+        self.discord.chaos(None);
+        self.teams.chaos(None);
         self.mailchimp.chaos(None);
         self.rest.chaos(None);
         self.slack.chaos(None);
@@ -180,6 +222,10 @@ impl Vendors {
         self.check_crms(leads);
         let counts = [
             ("rest", self.rest.with(|rest| column(rest.leads.values(), "/ref"))),
+            (
+                "google_sheets",
+                column(self.google_sheets.with(|google| google.sheet().values("Lead ID")).iter(), ""),
+            ),
             ("airtable", column(self.airtable.with(|airtable| airtable.values("Lead ID")).iter(), "")),
         ];
         for (vendor, counts) in &counts {
@@ -191,8 +237,13 @@ impl Vendors {
         let mails = self.email.taken().into_iter().map(|taken| taken.message.replace("=\r\n", "")).collect();
         let runs =
             |hooks: &Fake<Hooks>| hooks.with(|hooks| hooks.events().iter().map(Value::to_string).collect());
-        let told: [(&str, Vec<String>); 6] = [
+        let posted = self.discord.with(|discord| discord.messages.iter().map(Value::to_string).collect());
+        let cards = self.teams.with(|teams| teams.cards.iter().map(Value::to_string).collect());
+        assert_eq!(self.teams.with(|teams| teams.failed.clone()), [""; 0], "cards that Teams could not show");
+        let told: [(&str, Vec<String>); 8] = [
             ("slack", messages),
+            ("discord", posted),
+            ("teams", cards),
             ("email", mails),
             ("zapier", runs(&self.zapier)),
             ("make", runs(&self.make)),
@@ -203,7 +254,8 @@ impl Vendors {
             let missing: Vec<_> = leads
                 .iter()
                 .map(|lead| &lead.email)
-                .filter(|email| !texts.iter().any(|text| text.contains(*email)))
+                // Discord's texts are escaped, in JSON twice.
+                .filter(|email| !texts.iter().any(|text| text.replace('\\', "").contains(*email)))
                 .collect();
             assert!(missing.is_empty(), "{vendor} lacks {missing:?}: {:?}", texts.first());
         }
@@ -236,6 +288,10 @@ impl Vendors {
         self.salesforce.with(|salesforce| {
             emails(column(salesforce.leads.values().map(|lead| &lead.fields["Email"]), ""), "salesforce");
         });
+        self.brevo.with(|brevo| {
+            emails(counted(brevo.contacts.values().map(|contact| contact.email.clone())), "brevo");
+            assert!(brevo.contacts.values().all(|contact| contact.lists.len() == 1));
+        });
         self.mailchimp.with(|mailchimp| {
             emails(counted(mailchimp.members.values().map(|member| member.email.clone())), "mailchimp");
             assert!(mailchimp.members.values().all(|member| member.tags.len() == 1));
@@ -255,8 +311,11 @@ impl Vendors {
             self.zapier.with(|zapier| zapier.quota.refused),
             self.make.with(|make| make.quota.refused),
             self.mailchimp.with(|mailchimp| mailchimp.crowded),
+            self.google_sheets.with(|google| google.reads.refused + google.writes.refused),
+            self.brevo.with(|brevo| brevo.quota.refused),
+            self.discord.with(|discord| discord.quota.refused),
         ];
-        assert_eq!(refused, [0; 8], "calls over a quota");
+        assert_eq!(refused, [0; 11], "calls over a quota");
         let busiest = [
             self.hubspot.busiest(ten),
             self.pipedrive.busiest(2 * second),
@@ -276,6 +335,10 @@ impl Vendors {
         self.pipedrive.stop().await;
         self.salesforce.stop().await;
         self.airtable.stop().await;
+        self.google_sheets.stop().await;
+        self.brevo.stop().await;
+        self.discord.stop().await;
+        self.teams.stop().await;
         self.mailchimp.stop().await;
         self.rest.stop().await;
         self.slack.stop().await;

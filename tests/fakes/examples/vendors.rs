@@ -10,12 +10,16 @@ use std::{
 use leadline_fakes::{
     Fake, Vendor,
     airtable::Airtable,
+    brevo::Brevo,
+    discord::Discord,
+    google_sheets::GoogleSheets,
     hubspot::Hubspot,
     mail::{House, MailServer},
     mailchimp::Mailchimp,
     pipedrive::Pipedrive,
     salesforce::Salesforce,
     slack::Slack,
+    teams::Teams,
 };
 use serde_json::{Value, json};
 
@@ -41,14 +45,32 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (pipedrive, pipedrive_told) =
         start(Pipedrive::default(), json!({"api_token": "pipedrive-good"})).await?;
     let (salesforce, salesforce_told) = start(Salesforce::default(), json!({})).await?;
+    let brevo = Brevo::default();
+    let brevo_told = json!({"api_key": brevo.api_key, "lists": brevo.lists});
+    let (brevo, brevo_told) = start(brevo, brevo_told).await?;
+    let (discord, discord_told) = start(
+        Discord::new("123456789", "discord-good"),
+        json!({"path": "/api/webhooks/123456789/discord-good"}),
+    )
+    .await?;
+    let (teams, teams_told) = start(
+        Teams::new("/workflows/0f1e/triggers/manual/paths/invoke", "teams-good"),
+        json!({"sig": "teams-good"}),
+    )
+    .await?;
+    let google = GoogleSheets::default();
+    let google_told = json!({"spreadsheet": google.spreadsheet, "key_file": google.key_file()});
+    let (google, google_told) = start(google, google_told).await?;
     let (slack, slack_told) = start(Slack::new("/services/T1/B1/X1"), json!({})).await?;
     let instance = salesforce.url();
     salesforce.with(|org| (org.instance_url, org.calls_left) = (instance, SALESFORCE_CALLS));
     let told = json!({"airtable": airtable_told, "mailchimp": mailchimp_told, "hubspot": hubspot_told,
         "pipedrive": pipedrive_told, "salesforce": salesforce_told, "slack": slack_told,
+        "google_sheets": google_told, "brevo": brevo_told, "discord": discord_told, "teams": teams_told,
         "mail": {"port": mail.port()}});
     writeln!(io::stdout(), "{told}")?;
-    let _kept = (airtable, mailchimp, hubspot, pipedrive, salesforce, slack, mail);
+    let _kept =
+        (airtable, mailchimp, hubspot, pipedrive, salesforce, slack, google, brevo, discord, teams, mail);
     pending().await
 }
 

@@ -1,6 +1,9 @@
 //! Stands in for the world outside: receivers that behave, misbehave and remember, and leads that look real.
 
 pub mod airtable;
+pub mod brevo;
+pub mod discord;
+pub mod google_sheets;
 pub mod hooks;
 mod http;
 pub mod hubspot;
@@ -12,6 +15,7 @@ mod receiver;
 pub mod rest;
 pub mod salesforce;
 pub mod slack;
+pub mod teams;
 pub mod vendor;
 
 pub use http::Request;

@@ -28,6 +28,7 @@ Examples:
   leadline delivery retry --cause 6xq0m2k4v9tz         all that died of one cause
   leadline delivery list --job 01J8H6KQH4YG3XR8RWM6T6XFQE   what a job touched
   leadline delivery retry --waiting --integration crm  what waits for its retry, now
+  leadline delivery retry --integration crm --per-second 2   slowly; `leadline job cancel` stops it
   leadline delivery why 01J8H6KQH4YG3XR8RWM6T6XFQE     what it waits for, and who lets it go
   leadline delivery hold --integration crm             push nothing that waits, until it is released
   leadline delivery skip --integration crm --state dead --class rejected   asks, and can be undone for 24 hours
@@ -95,6 +96,9 @@ something newer went to the integration since stays skipped."
         /// Render anew, as a delivery with an id of its own that replaces the old one
         #[arg(long)]
         re_render: bool,
+        /// So many a second at most, for each integration; needs a filter. 0.5 is one every two seconds
+        #[arg(long, value_name = "N", conflicts_with = "ids")]
+        per_second: Option<f64>,
         /// Do not wait for the outcome
         #[arg(long)]
         no_wait: bool,
@@ -190,10 +194,10 @@ impl Verb {
             Self::Release(which) => which.run(context, Move::Release).await,
             Self::Skip { which, yes } => which.run(context, Move::Skip { yes }).await,
             Self::Unskip(unskip) => unskip.run(context).await,
-            Self::Retry { ids, filter, waiting, dry_run, re_render, no_wait } => {
+            Self::Retry { ids, filter, waiting, dry_run, re_render, per_second, no_wait } => {
                 let filter = v1::DeliveryFilter { waiting, ..filter.into_proto(false) };
                 let mut request = retry_request(ids, filter)?;
-                request.re_render = re_render;
+                (request.re_render, request.per_second) = (re_render, per_second);
                 let client = context.client().await?;
                 if dry_run {
                     wait::dry_run(context, &client, request).await

@@ -17,7 +17,8 @@ on without whoever started it: oldest first, each integration at its own pace.
 Examples:
   leadline job list
   leadline job show 01J8H6KQH4YG3XR8RWM6T6XFQE --wait follow it to its end
-  leadline job cancel 01J8H6KQH4YG3XR8RWM6T6XFQE   what is not queued yet stays as it is")]
+  leadline job cancel 01J8H6KQH4YG3XR8RWM6T6XFQE   what is not queued yet stays as it is
+  leadline job resume 01J8H6KQH4YG3XR8RWM6T6XFQE   and goes on where it was")]
 pub(crate) enum Verb {
     /// List jobs, newest first
     List {
@@ -34,6 +35,11 @@ pub(crate) enum Verb {
     },
     /// Bring back no more deliveries
     Cancel {
+        /// The job's id
+        id: String,
+    },
+    /// Let a cancelled job go on where it was
+    Resume {
         /// The job's id
         id: String,
     },
@@ -55,6 +61,10 @@ impl Verb {
             Self::Cancel { id } => {
                 let request = v1::CancelJobRequest { request_id: String::new(), id };
                 client.cancel_job(request).await?
+            }
+            Self::Resume { id } => {
+                let request = v1::ResumeJobRequest { request_id: String::new(), id };
+                client.resume_job(request).await?.job.unwrap_or_default()
             }
         };
         context.out.object(&Job::from(job))

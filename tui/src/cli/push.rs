@@ -35,6 +35,9 @@ pub(crate) struct Push {
     /// Only to this integration, even if it takes only what flows send
     #[arg(long, value_name = "ID")]
     integration: Option<String>,
+    /// So many a second at most, for each integration; 0.5 is one every two seconds
+    #[arg(long, value_name = "N", requires = "unsynced")]
+    per_second: Option<f64>,
     /// Change nothing; say how many and how long
     #[arg(long)]
     dry_run: bool,
@@ -54,6 +57,7 @@ impl Push {
             unsynced: self.unsynced,
             integration: self.integration.unwrap_or_default(),
             dry_run: self.dry_run,
+            per_second: self.per_second,
         };
         let answer = client.push_leads(request).await?;
         if self.dry_run || self.no_wait {

@@ -407,6 +407,7 @@ calls! { job_service_client::JobServiceClient:
     read get_job(GetJobRequest) -> Job;
     /// Ends what a job has not brought back yet.
     change cancel_job(CancelJobRequest) -> Job;
+    change resume_job(ResumeJobRequest) -> ResumeJobResponse;
 }
 
 calls! { failure_service_client::FailureServiceClient:

@@ -89,12 +89,16 @@ pub enum Action {
     Hold,
     Release,
     Skip,
+    Unskip,
+    NewIntegration,
+    SetPlan,
     Push,
     Credentials,
     Mapping,
     EditFlow,
     ToggleFlow,
     Rotate,
+    Stage,
     CutOver,
     Revoke,
     Snooze,
@@ -144,12 +148,16 @@ impl Action {
                 | Self::Hold
                 | Self::Release
                 | Self::Skip
+                | Self::Unskip
+                | Self::NewIntegration
+                | Self::SetPlan
                 | Self::Push
                 | Self::Credentials
                 | Self::Mapping
                 | Self::EditFlow
                 | Self::ToggleFlow
                 | Self::Rotate
+                | Self::Stage
                 | Self::CutOver
                 | Self::Revoke
                 | Self::Snooze
@@ -239,12 +247,16 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::ToggleFlow, &[], "", "switch the flow on or off", Group::Act, 0),
     bind(Action::Evidence, &[key('x')], "x", "evidence for a ticket", Group::Act, 3),
     bind(Action::Snooze, &[key('s')], "s", "snooze for a day", Group::Act, 6),
-    bind(Action::CancelJob, &[key('X')], "X", "cancel the job", Group::Act, 2),
+    bind(Action::CancelJob, &[key('X')], "X", "cancel or resume the job", Group::Act, 2),
     bind(Action::Actions, &[key('a')], "a", "all actions", Group::Act, 7),
     bind(Action::Hold, &[], "", "hold", Group::Act, 0),
     bind(Action::Release, &[], "", "release what is held", Group::Act, 0),
     bind(Action::Skip, &[], "", "skip", Group::Act, 0),
-    bind(Action::Rotate, &[], "", "rotate signing secret", Group::Act, 0),
+    bind(Action::Unskip, &[], "", "put back what was skipped", Group::Act, 0),
+    bind(Action::NewIntegration, &[key('n')], "n", "new integration", Group::Act, 0),
+    bind(Action::SetPlan, &[], "", "change the plan", Group::Act, 0),
+    bind(Action::Rotate, &[], "", "rotate the signing secret now", Group::Act, 0),
+    bind(Action::Stage, &[], "", "stage a secret, cut over later", Group::Act, 0),
     bind(Action::CutOver, &[], "", "cut over to the staged secret", Group::Act, 0),
     bind(Action::Revoke, &[], "", "revoke the other secret", Group::Act, 0),
     bind(Action::Reset, &[], "", "reset failure count", Group::Act, 0),

@@ -48,6 +48,7 @@ pub struct Chosen {
     pub at: Option<Timestamp>,
     pub error: String,
     pub is_delivered: bool,
+    pub is_skipped: bool,
     pub class: String,
 }
 

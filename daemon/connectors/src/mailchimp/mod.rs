@@ -114,7 +114,7 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
-        self.member.plan(&push::consented(push)?, push).map(|plan| Some(plan.to_bytes()))
+        self.member.plan(&crm::consented(NAME, push)?, push).map(|plan| Some(plan.to_bytes()))
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {

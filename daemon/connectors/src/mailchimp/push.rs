@@ -1,15 +1,10 @@
 //! A push to Mailchimp: the member, then its tags.
 
-use bytes::Bytes;
 use http::Method;
 
 use super::{Login, NAME, Ready, WEB_ID, error};
 use crate::{Conversation, Push, Request, Response, crm, vendor::id_of};
-use leadline_domain::{
-    fanout::has_consent,
-    json::Json,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::{json::Json, outcome::Failure};
 
 /// So often a member is put without the merge fields that were refused.
 const REFUSALS_MAX: usize = 3;
@@ -18,8 +13,8 @@ impl Ready {
     /// The member, once for each delivery; then its tags.
     pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let login = self.login()?;
-        consented(push)?;
-        let plan = plan_of(push)?;
+        crm::consented(NAME, push)?;
+        let plan = crm::rendered(push)?;
         let kept = format!("member.{}", push.id);
         let has_tags = plan.get("tags").is_some();
         if ctx.id(&kept).is_some() {
@@ -79,22 +74,6 @@ impl Ready {
 
 fn done(answer: &Response, now: i64) -> Result<(), Failure> {
     if error::is_done(answer) { Ok(()) } else { Err(error::failure(answer, now)) }
-}
-
-/// The event, if the lead agreed to be written to.
-pub(super) fn consented(push: &Push<'_>) -> Result<Json, Failure> {
-    let event = crm::event(push)?;
-    if has_consent(&event) {
-        return Ok(event);
-    }
-    let error = format!("{NAME} was not called: the lead gave no consent");
-    Err(Failure::new(FailureClass::Rejected, error))
-}
-
-fn plan_of(push: &Push<'_>) -> Result<Json, Failure> {
-    let rendered = push.rendered.map(Bytes::as_ref).unwrap_or_default();
-    Json::parse(rendered)
-        .map_err(|error| crm::unrenderable(format!("what was rendered cannot be read: {error}")))
 }
 
 fn hash_of(plan: &Json) -> String {

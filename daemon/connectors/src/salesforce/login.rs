@@ -1,18 +1,16 @@
 //! The three ways to log in to Salesforce that need nobody at a screen.
 
 use http::Method;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use super::{LOGIN_URL, config::Credentials};
-use crate::{Problem, Request};
+use crate::{Problem, Request, oauth};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// Salesforce takes assertions that run out within three minutes or so.
 const ASSERTION_SECONDS: i64 = 180;
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// What we log in with.
 #[derive(Debug)]
@@ -35,7 +33,7 @@ impl Login {
         let secret = given.client_secret.clone();
         let grant = match (given.private_key.clone(), given.refresh_token.clone(), secret) {
             (Some(key), _, _) => {
-                encoding_key(&key)?;
+                oauth::check_key(&key).map_err(|problem| Problem::of("private_key", problem))?;
                 let username = given.username.clone().ok_or_else(|| {
                     Problem::at("username", "username is required with private_key: the user that it logs in")
                 })?;
@@ -86,26 +84,13 @@ impl Login {
             Grant::Key { key, username } => {
                 let claims = json!({ "iss": client_id, "sub": username, "aud": audience,
                     "exp": now + ASSERTION_SECONDS });
-                let assertion = signed(key, &claims).map_err(|problem| {
+                let assertion = oauth::assertion(key, None, &claims).map_err(|problem| {
                     Failure::new(FailureClass::Credentials, format!("salesforce: {problem}"))
                 })?;
-                request.secret_form(&[("grant_type", JWT_BEARER), ("assertion", &assertion)])
+                request.secret_form(&[("grant_type", oauth::JWT_BEARER), ("assertion", &assertion)])
             }
         })
     }
-}
-
-fn signed(key: &SecretString, claims: &Value) -> Result<String, Problem> {
-    jsonwebtoken::encode(&Header::new(Algorithm::RS256), claims, &encoding_key(key)?)
-        .map_err(|_| Problem::at("private_key", "private_key cannot sign"))
-}
-
-/// Keys often come through shells and JSON with their lines joined by `\n`.
-fn encoding_key(key: &SecretString) -> Result<EncodingKey, Problem> {
-    let pem = key.expose_secret().replace("\\n", "\n");
-    EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| {
-        Problem::of("private_key", "must be an RSA key in PEM, from its BEGIN line to its END line")
-    })
 }
 
 /// Whom an assertion is for: sandboxes have a login of their own.

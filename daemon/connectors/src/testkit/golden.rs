@@ -7,9 +7,17 @@ use leadline_domain::{json::Json, outcome::Failure};
 
 /// Fails with the calls that are made now, fit to replace the file if they are right.
 pub(crate) fn assert_golden(name: &str, golden: &str, played: &Played) {
-    let calls: Vec<Value> = played.calls.iter().map(shown).collect();
-    let now = serde_json::to_string_pretty(&calls).unwrap();
-    assert!(golden.trim() == now, "GOLDEN {name}\n{now}\nEND GOLDEN");
+    assert_goldens(&[(name, golden, played)]);
+}
+
+/// The same for several pushes, so that all that differs is told at once.
+pub(crate) fn assert_goldens(pushes: &[(&str, &str, &Played)]) {
+    let differing = pushes.iter().filter_map(|(name, golden, played)| {
+        let calls: Vec<Value> = played.calls.iter().map(shown).collect();
+        differing(name, golden, &serde_json::to_string_pretty(&calls).unwrap())
+    });
+    let told: Vec<String> = differing.collect();
+    assert!(told.is_empty(), "{}", told.join("\n"));
 }
 
 fn shown(call: &Call) -> Value {

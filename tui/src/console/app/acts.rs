@@ -2,9 +2,9 @@
 
 use crate::console::data::cause::Remedy;
 use crate::console::data::change::Target;
-use crate::console::data::{Badge, Cause, Integration, Mutation};
+use crate::console::data::{Badge, Cause, Integration, Job, Mutation};
 use crate::console::dialogs::confirm::{Way, count};
-use crate::console::dialogs::{Choice, Confirm, Weight};
+use crate::console::dialogs::{Choice, Confirm, Focus, Weight};
 use crate::console::keymap::Action;
 use crate::console::screen::{Chosen, Subject};
 use crate::console::widgets::time;
@@ -22,6 +22,15 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
     let reason = match action {
         Action::Retry => no_retry(subject, it),
+        Action::Unskip if subject.deliveries.is_empty() => Some("no delivery is selected"),
+        Action::Unskip if !subject.deliveries.iter().any(|it| it.is_skipped) => {
+            Some("nothing of it is skipped")
+        }
+        Action::NewIntegration | Action::SetPlan
+            if shared.company_for(subject.company.or(it.map(|it| it.company_id))).is_none() =>
+        {
+            Some("no company is selected")
+        }
         Action::Hold | Action::Release | Action::Skip if subject.deliveries.is_empty() => {
             match (action, it) {
                 (Action::Release, Some(it)) if it.held > 0 => None,
@@ -29,12 +38,13 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
                 _ => Some("no delivery is selected"),
             }
         }
-        Action::RetryWaiting if it.is_some_and(|it| it.pending == 0) => Some("nothing waits"),
+        Action::RetryWaiting if it.is_some_and(|it| it.pending == 0 && it.dead == 0) => Some("nothing waits"),
         Action::RetryWaiting
         | Action::Toggle
         | Action::Test
         | Action::Reset
         | Action::Rotate
+        | Action::Stage
         | Action::CutOver
         | Action::Revoke
         | Action::Credentials
@@ -44,7 +54,7 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         {
             Some("no integration is selected")
         }
-        Action::Rotate => it.and_then(no_rotation),
+        Action::Rotate | Action::Stage => it.and_then(no_rotation),
         Action::CutOver if it.is_some_and(|it| it.staged_version == 0) => Some("no secret is staged"),
         Action::Revoke if it.is_some_and(|it| it.staged_version == 0 && it.grace_until.is_none()) => {
             Some("there is one secret only")
@@ -58,7 +68,7 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         Action::Snooze if subject.cause.is_none() => Some("no cause is selected"),
         Action::CancelJob => match &subject.job {
             None => Some("no job is selected"),
-            Some(job) if job.state != "running" => Some("the job does not run"),
+            Some(job) if job.state != "running" && job.state != "cancelled" => Some("the job is over"),
             Some(_) => None,
         },
         Action::EditFlow | Action::ToggleFlow if subject.flow.is_none() => Some("no flow is selected"),
@@ -95,10 +105,15 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
     let mut confirm = match action {
         Action::Retry => retry(shared, subject, it)?,
         Action::Hold | Action::Release | Action::Skip => moving(shared, subject, action, it)?,
+        Action::Unskip => unskip(shared, subject),
+        Action::SetPlan => set_plan(shared, subject.company.or(it.map(|it| it.company_id)))?,
         Action::Push => push(shared, subject)?,
         Action::Snooze => snooze(subject.cause.as_ref()?),
         Action::CancelJob => {
             let job = subject.job.as_ref()?;
+            if job.state == "cancelled" {
+                return Some(resume(shared, job));
+            }
             let question = format!(
                 "Cancel this job: {} of {} not yet in the queue?",
                 job.total - job.released.min(job.total),
@@ -111,7 +126,8 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
                 Mutation::CancelJob { job: job.id.clone() },
             );
             confirm.facts = vec![
-                "what is in the queue already is pushed; the rest stays dead and can be retried".to_owned(),
+                "what is in the queue already is pushed; the rest stays as it is, and the job can be resumed"
+                    .to_owned(),
             ];
             confirm.command = format!("leadline job cancel {}", job.id);
             confirm
@@ -141,7 +157,7 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
 fn ways(target: &Target, anew_first: bool) -> Choice {
     let way = |re_render: bool| Way {
         label: if re_render { "rendered anew" } else { "the same bytes" },
-        mutation: Mutation::Retry { target: target.clone(), re_render },
+        mutation: Mutation::retry(target.clone(), re_render),
         facts: vec![if re_render {
             "with the mapping as it is now; under an id of its own once something was sent".to_owned()
         } else {
@@ -182,7 +198,7 @@ fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option
     facts.extend(it.and_then(|it| warning(shared, it)));
     let is_remapped = it.is_some_and(|it| shared.remapped.contains(&it.id));
     let choice = ways(&target, class == "mapping" || is_remapped);
-    let mutation = Mutation::Retry { target, re_render: false };
+    let mutation = Mutation::retry(target, false);
     let mut confirm = Confirm::new("Retry", "Retry", question, mutation);
     (confirm.facts, confirm.choice, confirm.weight, confirm.command) =
         (facts, Some(choice), Weight::Count, command);
@@ -205,8 +221,7 @@ fn retry_cause(shared: &Shared, cause: &Cause) -> Confirm {
     let places = cause.places.iter().filter_map(|place| shared.integration(&place.integration));
     facts.extend(places.filter_map(|it| warning(shared, it)).take(1));
     let choice = ways(&target, anew);
-    let mut confirm =
-        Confirm::new("Retry cause", "Retry", question, Mutation::Retry { target, re_render: anew });
+    let mut confirm = Confirm::new("Retry cause", "Retry", question, Mutation::retry(target, anew));
     (confirm.facts, confirm.choice, confirm.weight) = (facts, Some(choice), Weight::Count);
     confirm.command = format!("leadline delivery retry --cause {}", cause.id);
     confirm
@@ -279,6 +294,60 @@ fn moving(shared: &Shared, subject: &Subject, action: Action, it: Option<&Integr
         _ => "it is not pushed any more, unless an operator pushes the lead again".to_owned(),
     });
     (confirm.weight, confirm.command) = (Weight::Count, format!("leadline delivery {word} {argument}"));
+    Some(confirm)
+}
+
+fn resume(shared: &Shared, job: &Job) -> Confirm {
+    let left = job.total.saturating_sub(job.released + job.left_alone);
+    let question = format!("Resume this job: {left} of {} are not yet in the queue?", job.total);
+    let mutation = Mutation::ResumeJob { job: job.id.clone() };
+    let mut confirm = Confirm::new("Resume job", "Resume it", question, mutation);
+    confirm.facts =
+        vec!["it goes on where it was; what was brought back is not brought back again".to_owned()];
+    confirm.command = format!("leadline job resume {}", job.id);
+    confirm.what = "resume the job".to_owned();
+    confirm.opened_at = shared.now;
+    confirm
+}
+
+fn unskip(shared: &Shared, subject: &Subject) -> Confirm {
+    let skipped: Vec<Chosen> = subject.deliveries.iter().filter(|it| it.is_skipped).cloned().collect();
+    let ids: Vec<String> = skipped.iter().map(|it| it.delivery.clone()).collect();
+    let command = format!("leadline delivery unskip {}", ids.join(" "));
+    let question = match skipped.as_slice() {
+        [one] => format!("Put {} back on its way to {}?", one.person, one.integration),
+        many => format!("Put {} skipped deliveries back?", many.len()),
+    };
+    let mut confirm = Confirm::new("Put back", "Put back", question, Mutation::Unskip(ids));
+    confirm.facts = facts(shared, &skipped);
+    confirm.facts.push(
+        "what an operator skipped within the last 24 hours stands where it stood; what was due goes"
+            .to_owned(),
+    );
+    (confirm.weight, confirm.command) = (Weight::Count, command);
+    confirm
+}
+
+fn set_plan(shared: &Shared, company: Option<i64>) -> Option<Confirm> {
+    let (id, name) = shared.company_for(company)?;
+    let plan = shared.companies.iter().find(|it| it.id == id).map(|it| it.plan.clone()).unwrap_or_default();
+    let way = |plan: &'static str| Way {
+        label: plan,
+        mutation: Mutation::SetPlan { company: id, plan },
+        facts: Vec::new(),
+    };
+    let ways = ["free", "starter", "pro", "multi"].map(way).to_vec();
+    let at = ways.iter().position(|way| way.label == plan).unwrap_or(0);
+    let mutation = ways.get(at)?.mutation.clone();
+    let mut confirm = Confirm::new("Plan", "Change it", format!("Change the plan of {name}?"), mutation);
+    confirm.facts = vec![
+        format!("it is {plan} now"),
+        "a plan says how many integrations may be enabled; a smaller one is refused while more are"
+            .to_owned(),
+    ];
+    confirm.choice = Some(Choice { label: "plan", ways, at });
+    confirm.focus = Focus::Choice;
+    confirm.command = format!("leadline company set-plan {id} --plan PLAN");
     Some(confirm)
 }
 

@@ -5,7 +5,8 @@ use super::shared::Tone;
 use crate::console::data::change::Target;
 use crate::console::data::{AttemptState, Done, Integration, Query, Secret};
 use crate::console::dialogs::confirm::count;
-use crate::console::dialogs::{Dialog, OneTime};
+use crate::console::dialogs::editor::IntegrationForm;
+use crate::console::dialogs::{Dialog, Editor, OneTime};
 use crate::console::keymap::Action;
 use crate::console::msg::{Command, Effect, Ticket};
 use crate::console::screen::{Event, Subject};
@@ -17,8 +18,16 @@ impl App {
         let what = pending.map_or_else(|| "request".to_owned(), |pending| pending.what);
         let done = match done {
             Ok(done) => done,
-            Err(error) => return self.shared.say(Tone::Bad, format!("{what}: {error}")),
+            Err(error) => {
+                if let Some(form) = self.form_of(ticket) {
+                    form.refused(&error);
+                }
+                return self.shared.say(Tone::Bad, format!("{what}: {error}"));
+            }
         };
+        if self.form_of(ticket).is_some() {
+            self.dialog = None;
+        }
         self.report(Event::Done { done: &done }, effects);
         match done {
             Done::Moved { count: moved, job } => {
@@ -61,6 +70,7 @@ impl App {
                 self.shared.say(Tone::Bad, format!("{what} refused, the old ones stay: {error}"));
             }
             Done::Rotated { integration, secret } => self.rotated(*integration, secret, &what),
+            Done::Created { integration, secret } => self.created(*integration, secret, &what),
             Done::Noted(notes) => {
                 self.shared.say(Tone::Good, format!("{what}: done"));
                 notes.into_iter().for_each(|note| self.shared.say(Tone::Plain, note));
@@ -87,6 +97,26 @@ impl App {
         self.shared.upsert(integration);
     }
 
+    fn created(&mut self, integration: Integration, secret: Option<Secret>, what: &str) {
+        self.shared.say(Tone::Good, format!("{what}: done"));
+        if let Some(secret) = secret {
+            let shown = OneTime::new(integration.full_name(), secret, None, self.shared.now);
+            self.secrets.push_back(OneTime { is_first: true, ..shown });
+        }
+        self.shared.upsert(integration);
+    }
+
+    /// The form whose change this ticket is.
+    fn form_of(&mut self, ticket: Ticket) -> Option<&mut IntegrationForm> {
+        match &mut self.dialog {
+            Some(Dialog::Editor(editor)) => match editor.as_mut() {
+                Editor::Integration(form) if form.is_for(ticket) => Some(form),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     fn prove(&mut self, integration: &str, is_good: bool) {
         if is_good {
             self.shared.proven.insert(integration.to_owned());
@@ -106,10 +136,10 @@ impl App {
         }
         let subject = Subject { integration: Some(integration.to_owned()), ..Subject::default() };
         let Some(mut confirm) = super::acts::question(&self.shared, &subject, Action::Retry) else { return };
-        let mutation = crate::console::data::Mutation::Retry {
-            target: Target::Dead { integration: integration.to_owned() },
-            re_render: false,
-        };
+        let mutation = crate::console::data::Mutation::retry(
+            Target::Dead { integration: integration.to_owned() },
+            false,
+        );
         confirm.title = "The new credentials work";
         let ticket = self.shared.ticket();
         confirm.estimate = crate::console::dialogs::Estimating::Waiting(ticket);

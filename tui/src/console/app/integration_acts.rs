@@ -11,16 +11,7 @@ pub(super) fn question(it: &Integration, action: Action) -> Option<Confirm> {
     let (id, name, of) = (it.id.clone(), it.full_name(), it.id.clone());
     let new = Confirm::new;
     let (mut confirm, facts, command) = match action {
-        Action::RetryWaiting => {
-            let target = Target::Waiting { integration: id };
-            let mutation = Mutation::Retry { target, re_render: false };
-            let confirm = new("Push now", "Push", format!("Push now what waits for {name}?"), mutation);
-            let facts = vec![
-                "pending deliveries that wait for their automatic retry are due at once".to_owned(),
-                "the lane's own limits go on to hold".to_owned(),
-            ];
-            (confirm, facts, format!("leadline delivery retry --waiting --integration {of}"))
-        }
+        Action::RetryWaiting => waiting(it),
         Action::Test => {
             let confirm = new(
                 "Test push",
@@ -62,6 +53,7 @@ pub(super) fn question(it: &Integration, action: Action) -> Option<Confirm> {
         }
         Action::Toggle => enable(it),
         Action::Rotate => rotate(it),
+        Action::Stage => stage(it),
         Action::CutOver => cut_over(it),
         Action::Revoke => revoke(it),
         _ => return None,
@@ -69,6 +61,26 @@ pub(super) fn question(it: &Integration, action: Action) -> Option<Confirm> {
     confirm.facts.extend(facts);
     confirm.command = command;
     Some(confirm)
+}
+
+/// What waits goes now; where some died as well, both in one job, so that one pace holds for all of them.
+fn waiting(it: &Integration) -> (Confirm, Vec<String>, String) {
+    let id = || it.id.clone();
+    let mutation = Mutation::retry(Target::Waiting { integration: id() }, false);
+    let question = format!("Push now what waits for {}?", it.full_name());
+    let mut confirm = Confirm::new("Push now", "Push", question, mutation.clone());
+    if it.dead > 0 {
+        let both = Mutation::retry(Target::Undelivered { integration: id() }, false);
+        let way = |label, mutation| Way { label, mutation, facts: Vec::new() };
+        let ways = vec![way("what waits", mutation), way("what waits and what died", both)];
+        confirm.choice = Some(Choice { label: "what goes", ways, at: 1 });
+    }
+    confirm.weight = Weight::Count;
+    let facts = vec![
+        "what waits for its automatic retry is due at once; the lane's own limits go on to hold".to_owned(),
+        "a job brings it back (4): it can be cancelled there, and resumed".to_owned(),
+    ];
+    (confirm, facts, format!("leadline delivery retry --waiting --integration {}", it.id))
 }
 
 fn enable(it: &Integration) -> (Confirm, Vec<String>, String) {
@@ -88,45 +100,74 @@ fn enable(it: &Integration) -> (Confirm, Vec<String>, String) {
     (confirm, vec!["new leads are pushed again".to_owned(), held], command)
 }
 
+/// A leak: the new secret signs at once.
 fn rotate(it: &Integration) -> (Confirm, Vec<String>, String) {
-    let now = |seconds| Entry::Now { grace_seconds: seconds };
-    let entries: [(&'static str, Entry); 6] = [
-        ("not at all", now(0)),
-        ("1 hour", now(3600)),
-        ("24 hours", now(86_400)),
-        ("7 days", now(604_800)),
-        ("until cut over", Entry::Staged { hold: false }),
-        ("until cut over, pushes wait", Entry::Staged { hold: true }),
+    let spans: [(&'static str, u32); 4] =
+        [("not at all", 0), ("1 hour", 3600), ("24 hours", 86_400), ("7 days", 604_800)];
+    let ways = spans.map(|(label, grace_seconds)| (label, Entry::Now { grace_seconds }, Vec::new()));
+    let confirm = secret(it, "old secret stays valid", &ways, 2);
+    let facts = vec![
+        "a new secret is made now and shown once".to_owned(),
+        "it signs the simple header at once: tell those receivers now".to_owned(),
+        count(
+            it.pending,
+            "pending delivery will be signed with it",
+            "pending deliveries will be signed with it",
+        ),
     ];
-    let pending = count(
-        it.pending,
-        "pending delivery will be signed with it",
-        "pending deliveries will be signed with it",
-    );
-    let facts = |entry: Entry| -> Vec<String> {
-        let texts: [&str; 2] = match entry {
-            Entry::Now { .. } => ["it signs the simple header at once: tell those receivers now", &pending],
-            Entry::Staged { hold: false } => [
-                "until you cut over it only joins webhook-signature",
-                "a test push is signed by it alone: it shows who knows it",
+    (confirm, facts, format!("leadline integration rotate-secret {}", it.id))
+}
+
+/// A change as planned: the new secret is handed over first, and takes over by cut over.
+fn stage(it: &Integration) -> (Confirm, Vec<String>, String) {
+    let ways = [
+        (
+            "pushes wait",
+            Entry::Staged { hold: true },
+            vec![
+                "for a receiver that knows one secret at a time: nothing is pushed until you cut over"
+                    .to_owned(),
             ],
-            Entry::Staged { hold: true } => [
-                "nothing is pushed until you cut over; new leads are held",
-                "a test push is signed by it alone: it shows who knows it",
-            ],
-        };
-        texts.map(str::to_owned).to_vec()
-    };
+        ),
+        (
+            "pushes go on",
+            Entry::Staged { hold: false },
+            vec!["for a receiver that reads webhook-signature, which both sign meanwhile".to_owned()],
+        ),
+    ];
+    let mut confirm = secret(it, "until you cut over", &ways, 0);
+    confirm.title = "Stage a secret";
+    confirm.verb = "Stage";
+    confirm.question = format!("Stage a new signing secret for {}?", it.full_name());
+    confirm.what = format!("stage a secret for {}", it.full_name());
+    let facts = vec![
+        "a new secret is made now and shown once; the old one signs until you cut over".to_owned(),
+        "a test push is signed by the new one alone: it shows who knows it".to_owned(),
+    ];
+    (confirm, facts, format!("leadline integration rotate-secret {} --staged --hold", it.id))
+}
+
+/// The question before a new signing secret; its integration's name is typed.
+fn secret(
+    it: &Integration,
+    label: &'static str,
+    ways: &[(&'static str, Entry, Vec<String>)],
+    at: usize,
+) -> Confirm {
     let mutation = |entry| Mutation::Rotate { integration: it.id.clone(), entry };
-    let ways = entries.map(|(label, entry)| Way { label, mutation: mutation(entry), facts: facts(entry) });
+    let way = |(label, entry, facts): &(&'static str, Entry, Vec<String>)| Way {
+        label,
+        mutation: mutation(*entry),
+        facts: facts.clone(),
+    };
     let question = format!("Rotate the signing secret of {}?", it.full_name());
-    let mut confirm = Confirm::new("Rotate secret", "Rotate", question, mutation(now(86_400)));
-    confirm.choice = Some(Choice { label: "old secret stays valid", ways: ways.to_vec(), at: 2 });
+    let first = ways.get(at).map_or(Entry::Now { grace_seconds: 0 }, |(_, entry, _)| *entry);
+    let mut confirm = Confirm::new("Rotate secret", "Rotate", question, mutation(first));
+    confirm.choice = Some(Choice { label, ways: ways.iter().map(way).collect(), at });
     confirm.weight = Weight::Name(it.name.clone());
     confirm.focus = Focus::Input;
     confirm.what = format!("rotate the secret of {}", it.full_name());
-    let command = format!("leadline integration rotate-secret {}", it.id);
-    (confirm, vec!["a new secret is made now and shown once".to_owned()], command)
+    confirm
 }
 
 fn cut_over(it: &Integration) -> (Confirm, Vec<String>, String) {

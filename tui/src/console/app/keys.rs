@@ -72,6 +72,7 @@ impl App {
         match then {
             Then::Stay => {}
             Then::Close => self.dialog = None,
+            Then::Count => self.count(effects),
             Then::Refuse(reason) => self.refuse(&reason),
             Then::Change { mutation, what } => self.change(mutation, what, effects),
             Then::Copy { what, text } => effects.push(Effect::Copy { what, text: Zeroizing::new(text) }),
@@ -92,9 +93,16 @@ impl App {
         if let Some(reason) = reason {
             return self.refuse(&reason);
         }
-        self.dialog = None;
-        self.on_top(effects, |screen, cx| screen.perform(Action::ClearMarks, cx));
         let ticket = self.shared.ticket();
+        // What was typed into a form stays until the daemon has taken it.
+        let stays = match &mut self.dialog {
+            Some(Dialog::Editor(editor)) => editor.sent(ticket),
+            _ => false,
+        };
+        if !stays {
+            self.dialog = None;
+        }
+        self.on_top(effects, |screen, cx| screen.perform(Action::ClearMarks, cx));
         self.shared.pending.insert(ticket, Pending { what, is_delayed: false });
         effects.push(Effect::Net(Command::Mutate { ticket, mutation }));
     }
@@ -213,7 +221,9 @@ impl App {
                 let person = subject.lead.map(|(_, _, person)| person).unwrap_or_default();
                 self.dialog = Some(Dialog::Menu(menus::evidence(&person)));
             }
-            Action::Credentials | Action::Mapping | Action::EditFlow => self.edit(action, subject, effects),
+            Action::Credentials | Action::Mapping | Action::EditFlow | Action::NewIntegration => {
+                self.edit(action, subject, effects);
+            }
             _ if action.is_mutating() => self.ask(action, &subject, effects),
             _ => self.on_top(effects, |screen, cx| screen.perform(action, cx)),
         }
@@ -243,20 +253,32 @@ impl App {
 
     /// Asks before an act; a dry run says how many deliveries it is about.
     fn ask(&mut self, action: Action, subject: &Subject, effects: &mut Vec<Effect>) {
-        let Some(mut confirm) = question(&self.shared, subject, action) else { return };
-        if needs_estimate(&confirm.mutation) {
+        let Some(confirm) = question(&self.shared, subject, action) else { return };
+        self.dialog = Some(Dialog::Confirm(Box::new(confirm)));
+        self.count(effects);
+    }
+
+    /// Asks for the dry run of what the open question means.
+    fn count(&mut self, effects: &mut Vec<Effect>) {
+        let Some(Dialog::Confirm(confirm)) = &mut self.dialog else { return };
+        let mutation = confirm.mutation();
+        if needs_estimate(&mutation) {
             let ticket = self.shared.ticket();
             confirm.estimate = Estimating::Waiting(ticket);
-            let query = Query::Estimate(Box::new(confirm.mutation.clone()));
+            let query = Query::Estimate(Box::new(mutation));
             effects.push(Effect::Net(Command::Ask { ticket, query }));
         }
-        self.dialog = Some(Dialog::Confirm(Box::new(confirm)));
     }
 
     fn edit(&mut self, action: Action, subject: Subject, effects: &mut Vec<Effect>) {
         let it = subject.integration.as_deref().and_then(|id| self.shared.integration(id));
         let (lead, person) = subject.lead.map(|(uuid, _, person)| (uuid, person)).unwrap_or_default();
         let editor = match (action, it, subject.flow) {
+            (Action::NewIntegration, it, _) => {
+                let company = subject.company.or(it.map(|it| it.company_id));
+                let Some((id, name)) = self.shared.company_for(company) else { return };
+                Editor::integration(id, name)
+            }
             (Action::EditFlow, _, Some(flow)) => Editor::flow(flow),
             (Action::Credentials, Some(it), _) => Editor::credentials(it),
             (Action::Mapping, Some(it), _) => Editor::mapping(it, lead, person),
@@ -310,6 +332,8 @@ impl App {
                     *sort = key.map(|key| (key, false));
                 }
             }
+            // It is read by the form that it stands in.
+            Pick::Connector(_) => {}
             Pick::Evidence { json, mask } => self.evidence(json, mask, effects),
             Pick::Jump(Jump::Integration(id)) => self.open_integration(&id, effects),
             Pick::Jump(Jump::Company(id)) => self.open(Box::new(CompanyScreen::new(id)), effects),

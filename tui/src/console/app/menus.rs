@@ -13,7 +13,7 @@ use crate::console::widgets::time;
 
 /// The acts that the screen offers or that its subject allows, each with a letter.
 pub fn actions(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
-    const LETTERS: [(Action, &str); 18] = [
+    const LETTERS: [(Action, &str); 22] = [
         (Action::Retry, "r"),
         (Action::RetryWaiting, "w"),
         (Action::Push, "p"),
@@ -24,20 +24,24 @@ pub fn actions(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu 
         (Action::Hold, "h"),
         (Action::Release, "l"),
         (Action::Skip, "s"),
+        (Action::Unskip, "u"),
         (Action::Snooze, "z"),
         (Action::CancelJob, "x"),
         (Action::EditFlow, "f"),
         (Action::ToggleFlow, "g"),
         (Action::Reset, "0"),
         (Action::Rotate, "o"),
+        (Action::Stage, "S"),
         (Action::CutOver, "c"),
         (Action::Revoke, "v"),
+        (Action::NewIntegration, "n"),
+        (Action::SetPlan, "y"),
     ];
     let is_offered = |action: Action| {
         screen.actions().contains(&action)
             || (subject.integration.is_some() && of_integration(action))
             || (!subject.deliveries.is_empty()
-                && matches!(action, Action::Hold | Action::Release | Action::Skip))
+                && matches!(action, Action::Hold | Action::Release | Action::Skip | Action::Unskip))
     };
     let items = LETTERS
         .into_iter()
@@ -57,6 +61,7 @@ const fn of_integration(action: Action) -> bool {
             | Action::Toggle
             | Action::Reset
             | Action::Rotate
+            | Action::Stage
             | Action::CutOver
             | Action::Revoke
     )

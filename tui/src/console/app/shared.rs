@@ -175,6 +175,23 @@ impl Shared {
         self.integrations.iter().find(|it| it.id == id)
     }
 
+    /// The company that an act is about: the one that is named, else the one that is looked at, else the only one.
+    pub fn company_for(&self, named: Option<i64>) -> Option<(i64, String)> {
+        let only = || match self.companies.as_slice() {
+            [one] => Some((one.id, one.name.clone())),
+            _ => None,
+        };
+        match named {
+            None => self.company.clone().or_else(only),
+            Some(id) => {
+                let known = self.companies.iter().find(|it| it.id == id).map(|it| it.name.clone());
+                let seen =
+                    || self.integrations.iter().find(|it| it.company_id == id).map(|it| it.company.clone());
+                Some((id, known.or_else(seen).unwrap_or_else(|| format!("company {id}"))))
+            }
+        }
+    }
+
     /// Takes one in, new or changed.
     pub fn upsert(&mut self, new: Integration) {
         match self.integrations.iter_mut().find(|it| it.id == new.id) {

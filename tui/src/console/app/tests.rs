@@ -46,7 +46,7 @@ pub(super) fn selected(app: &App) -> String {
 }
 
 fn retry(target: Target) -> Mutation {
-    Mutation::Retry { target, re_render: false }
+    Mutation::retry(target, false)
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_cause_is_retried_as_a_whole_and_rendered_anew_where_that_helps() {
     let effects = press(&mut app, "r");
     counted(&mut app, &effects, 312);
     let effects = press(&mut app, "312 enter");
-    let expected = Mutation::Retry { target: Target::Cause("c1".to_owned()), re_render: true };
+    let expected = Mutation::retry(Target::Cause("c1".to_owned()), true);
     assert_eq!(mutation(&effects), Some(&expected));
     visit(&mut app, "enter");
     let effects = press(&mut app, "r");

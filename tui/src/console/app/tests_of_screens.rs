@@ -27,11 +27,12 @@ fn rotating_wants_the_whole_name_and_may_be_staged() {
     press(&mut app, "a o");
     assert!(mutation(&press(&mut app, "hubspot-e enter tab tab enter y")).is_none());
     let mut app = live(80, 24);
-    press(&mut app, "a o");
-    // From the name back to the choice, and on to the last way.
-    let effects = press(&mut app, "hubspot-eu tab tab tab l l l tab enter");
-    let expected = Mutation::Rotate { integration: "01I1".to_owned(), entry: Entry::Staged { hold: true } };
-    assert_eq!(mutation(&effects), Some(&expected));
+    press(&mut app, "a S");
+    let staged = |hold| Mutation::Rotate { integration: "01I1".to_owned(), entry: Entry::Staged { hold } };
+    assert_eq!(mutation(&press(&mut app, "hubspot-eu enter")), Some(&staged(true)), "nothing can be refused");
+    // From the name back to the choice, and on to the other way.
+    press(&mut app, "a S");
+    assert_eq!(mutation(&press(&mut app, "hubspot-eu tab tab tab l tab enter")), Some(&staged(false)));
     assert!(mutation(&press(&mut app, "a c")).is_none());
     assert!(last(&app).contains("no secret is staged"), "{}", last(&app));
 }

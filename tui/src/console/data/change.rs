@@ -66,6 +66,8 @@ pub enum Target {
     Dead { integration: String },
     /// The pending ones of an integration: those that wait for their retry.
     Waiting { integration: String },
+    /// The pending and the dead ones of an integration.
+    Undelivered { integration: String },
     /// The held ones of an integration.
     HeldOf { integration: String },
     /// The dead ones of a cause.
@@ -74,27 +76,114 @@ pub enum Target {
     Died { since: Timestamp, until: Option<Timestamp> },
 }
 
+/// An integration to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewIntegration {
+    pub company: i64,
+    pub connector: String,
+    pub name: String,
+    /// JSON objects.
+    pub config: String,
+    pub credentials: Option<Secret>,
+    pub is_disabled: bool,
+}
+
 /// A change an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mutation {
-    Retry { target: Target, re_render: bool },
+    Retry {
+        target: Target,
+        re_render: bool,
+        /// Where a job carries it out: at most so many.
+        per_minute: Option<u32>,
+    },
     Hold(Target),
     Release(Target),
     Skip(Target),
-    Enable { integration: String, held: Held },
-    Disable { integration: String },
-    Test { integration: String },
-    Reset { integration: String },
-    Rotate { integration: String, entry: Entry },
-    CutOver { integration: String },
-    Revoke { integration: String },
-    Credentials { integration: String, json: Secret },
-    Mapping { integration: String, json: String },
-    Push { lead: String, company: i64, integration: Option<String> },
-    Snooze { cause: String, hours: u32 },
-    CancelJob { job: String },
-    FlowWhen { flow: String, when: String },
-    FlowEnabled { flow: String, enabled: bool },
+    /// Puts skipped deliveries back where they stood.
+    Unskip(Vec<String>),
+    Create(Box<NewIntegration>),
+    SetPlan {
+        company: i64,
+        plan: &'static str,
+    },
+    Enable {
+        integration: String,
+        held: Held,
+    },
+    Disable {
+        integration: String,
+    },
+    Test {
+        integration: String,
+    },
+    Reset {
+        integration: String,
+    },
+    Rotate {
+        integration: String,
+        entry: Entry,
+    },
+    CutOver {
+        integration: String,
+    },
+    Revoke {
+        integration: String,
+    },
+    Credentials {
+        integration: String,
+        json: Secret,
+    },
+    Mapping {
+        integration: String,
+        json: String,
+    },
+    Push {
+        lead: String,
+        company: i64,
+        integration: Option<String>,
+    },
+    Snooze {
+        cause: String,
+        hours: u32,
+    },
+    CancelJob {
+        job: String,
+    },
+    ResumeJob {
+        job: String,
+    },
+    FlowWhen {
+        flow: String,
+        when: String,
+    },
+    FlowEnabled {
+        flow: String,
+        enabled: bool,
+    },
+}
+
+impl Mutation {
+    /// A retry at the lanes' own pace.
+    pub const fn retry(target: Target, re_render: bool) -> Self {
+        Self::Retry { target, re_render, per_minute: None }
+    }
+
+    /// The same, at most so many a minute, where a job carries it out.
+    pub fn paced(self, per_minute: Option<u32>) -> Self {
+        match self {
+            Self::Retry { target, re_render, .. } => Self::Retry { target, re_render, per_minute },
+            other => other,
+        }
+    }
+
+    /// Whether a job would carry it out, which can keep a pace.
+    pub const fn is_job(&self) -> bool {
+        match self {
+            Self::Retry { target, .. } => !matches!(target, Target::Ids(_)),
+            _ => false,
+        }
+    }
 }
 
 /// The answer to a mutation.
@@ -124,6 +213,11 @@ pub enum Done {
     },
     /// Without a secret if the daemon had answered this request before, or the answer was lost on the way.
     Rotated {
+        integration: Box<Integration>,
+        secret: Option<Secret>,
+    },
+    /// A new integration, and its signing secret if it has one.
+    Created {
         integration: Box<Integration>,
         secret: Option<Secret>,
     },

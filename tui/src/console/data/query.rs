@@ -68,10 +68,8 @@ pub enum Query {
         lead: String,
         mapping: Option<String>,
     },
-    /// The names of what a connector logs in with.
-    CredentialFields {
-        connector: String,
-    },
+    /// What integrations can be made of.
+    Connectors,
     Flows {
         company: i64,
     },
@@ -127,14 +125,29 @@ pub struct FlowTest {
     pub error: String,
 }
 
-/// A field of the credentials: its name, what it is, whether it must be there.
+/// A kind of target, and what one of it is configured with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialField {
+pub struct Connector {
     pub name: String,
+    pub summary: String,
+    pub config: Vec<Field>,
+    pub credentials: Vec<Field>,
+}
+
+/// A field of a configuration or of credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    pub name: String,
+    /// text | integer | number | object
+    pub kind: String,
     pub help: String,
+    /// What holds if it is left out; empty for nothing.
+    pub default: String,
     pub required: bool,
     /// Whether what is typed is shown as dots.
     pub secret: bool,
+    /// What it may be, where that is one of a few words.
+    pub words: Vec<String>,
 }
 
 /// The answer to a question.
@@ -165,7 +178,7 @@ pub enum Answer {
     Companies(Vec<Company>),
     Company(Box<CompanyPage>),
     Preview(Box<Preview>),
-    CredentialFields(Vec<CredentialField>),
+    Connectors(Vec<Connector>),
     Flows(Vec<Flow>),
     FlowTest(FlowTest),
 }

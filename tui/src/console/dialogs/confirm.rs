@@ -44,6 +44,7 @@ pub enum Weight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Focus {
     Choice,
+    Pace,
     Input,
     Cancel,
     Confirm,
@@ -82,6 +83,8 @@ pub struct Confirm {
     pub estimate: Estimating,
     pub weight: Weight,
     pub input: Input,
+    /// At most so many a minute; empty for as many as the lanes take.
+    pub pace: Input,
     pub focus: Focus,
     pub opened_at: Timestamp,
 }
@@ -101,6 +104,7 @@ impl Confirm {
             estimate: Estimating::NotNeeded,
             weight: Weight::Light,
             input: Input::default(),
+            pace: Input::default(),
             focus: Focus::Cancel,
             opened_at: Timestamp::UNIX_EPOCH,
         }
@@ -123,6 +127,9 @@ impl Confirm {
             Estimating::Done(e) if e.count == 0 => return Some("there is nothing to do"),
             Estimating::Done(_) | Estimating::NotNeeded => {}
         }
+        if self.per_minute().is_none() {
+            return Some("type how many a minute, or nothing");
+        }
         match (self.expected(), &self.weight) {
             (Some(expected), _) if expected == self.input.text().trim() => None,
             (Some(_), Weight::Name(_)) => Some("type the full name"),
@@ -132,9 +139,18 @@ impl Confirm {
     }
 
     /// The change that confirming asks for.
-    pub fn mutation(&self) -> &Mutation {
+    pub fn mutation(&self) -> Mutation {
         let way = self.choice.as_ref().and_then(|choice| choice.ways.get(choice.at));
-        way.map_or(&self.mutation, |way| &way.mutation)
+        let mutation = way.map_or(&self.mutation, |way| &way.mutation).clone();
+        mutation.paced(self.per_minute().unwrap_or(Some(1)))
+    }
+
+    /// The pace: `Some(None)` if none was typed, nothing if what was typed is no pace.
+    fn per_minute(&self) -> Option<Option<u32>> {
+        match self.pace.text().trim() {
+            "" => Some(None),
+            text => text.parse().ok().filter(|rate| (1..=600_000).contains(rate)).map(Some),
+        }
     }
 
     /// Takes the answer of the dry run; what must be typed then gets the focus.
@@ -164,17 +180,20 @@ impl Confirm {
             (KeyCode::Enter, Focus::Confirm) => return self.confirm(),
             // What was typed is the confirmation: one Enter is enough.
             (KeyCode::Enter, Focus::Input) => return self.confirm(),
-            (KeyCode::Enter, Focus::Choice) => self.turn(true),
+            (KeyCode::Enter, Focus::Choice | Focus::Pace) => self.turn(true),
             (_, Focus::Input) => {
                 self.input.key(press);
+            }
+            (_, Focus::Pace) => {
+                self.pace.key(press);
             }
             (KeyCode::Char('y'), _) if !press.ctrl && !press.repeat => return self.confirm(),
             (KeyCode::Char('n' | 'q'), _) => return Then::Close,
             (KeyCode::Char('!'), _) => {
                 return Then::Copy { what: "the command".to_owned(), text: self.command.clone() };
             }
-            (KeyCode::Left | KeyCode::Char('h'), Focus::Choice) => self.choose(false),
-            (KeyCode::Right | KeyCode::Char('l' | ' '), Focus::Choice) => self.choose(true),
+            (KeyCode::Left | KeyCode::Char('h'), Focus::Choice) => return self.choose(false),
+            (KeyCode::Right | KeyCode::Char('l' | ' '), Focus::Choice) => return self.choose(true),
             (KeyCode::Left | KeyCode::Right, _) => {
                 self.focus = if self.focus == Focus::Cancel { Focus::Confirm } else { Focus::Cancel };
             }
@@ -186,21 +205,29 @@ impl Confirm {
     fn confirm(&self) -> Then {
         match self.obstacle() {
             Some(reason) => Then::Refuse(reason.to_owned()),
-            None => Then::Change { mutation: self.mutation().clone(), what: self.what.clone() },
+            None => Then::Change { mutation: self.mutation(), what: self.what.clone() },
         }
     }
 
-    fn choose(&mut self, forward: bool) {
+    /// Takes the next way; one that is about other deliveries is counted anew.
+    fn choose(&mut self, forward: bool) -> Then {
+        let about = |mutation: Mutation| match mutation {
+            Mutation::Retry { target, .. } => Some(target),
+            _ => None,
+        };
+        let before = about(self.mutation());
         if let Some(choice) = &mut self.choice {
             let len = choice.ways.len();
             choice.at = (choice.at + if forward { 1 } else { len - 1 }) % len;
         }
+        if about(self.mutation()) == before { Then::Stay } else { Then::Count }
     }
 
     /// Moves the focus to the next or previous thing, round and round.
     fn turn(&mut self, forward: bool) {
         let order: Vec<Focus> = [
             self.choice.as_ref().map(|_| Focus::Choice),
+            self.mutation.is_job().then_some(Focus::Pace),
             self.expected().map(|_| Focus::Input),
             Some(Focus::Cancel),
             Some(Focus::Confirm),
@@ -234,6 +261,7 @@ impl Confirm {
             lines.push(Line::from(theme.span(Role::Quiet, format!("{}:", choice.label))));
             lines.extend(self.ways(choice, width, theme));
         }
+        lines.extend(self.paced(width, theme));
         lines.extend(self.typed(width, theme));
         lines.push(Line::default());
         let obstacle = view.shared.locked().or_else(|| self.obstacle().map(str::to_owned));
@@ -285,6 +313,21 @@ impl Confirm {
         }
         lines.push(Line::from(spans));
         lines
+    }
+
+    /// How fast, where a job carries it out.
+    fn paced(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
+        if !self.mutation.is_job() {
+            return Vec::new();
+        }
+        let mut line = vec![theme.span(Role::Quiet, "at most ")];
+        match (self.focus, self.pace.text()) {
+            (Focus::Pace, _) => line.extend(input(&self.pace, 9.min(width), theme)),
+            (_, "") => line.push(theme.span(Role::Strong, "as many as it takes")),
+            (_, text) => line.push(theme.span(Role::Strong, safe(text, 9, theme))),
+        }
+        line.push(theme.span(Role::Quiet, " a minute, for each integration"));
+        vec![Line::default(), Line::from(line)]
     }
 
     fn typed(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {

@@ -1,4 +1,5 @@
-//! Something to be typed, with what would come of it beside: credentials, a field mapping, the condition of a flow.
+//! Something to be typed, with what would come of it beside: credentials, a field mapping, the condition of a flow, a
+//! new integration.
 
 use crossterm::event::KeyCode;
 use ratatui::Frame;
@@ -9,9 +10,10 @@ use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
 use super::Then;
-use crate::console::data::query::{CredentialField, FlowTest, Preview, Which};
+use crate::console::data::query::{Connector, Field, FlowTest, Preview, Which};
 use crate::console::data::{Answer, Flow, Integration, Mutation, Query, Secret};
 use crate::console::keymap::Press;
+use crate::console::msg::Ticket;
 use crate::console::screen::{Cx, Event, Fetch, View};
 use crate::console::theme::Role;
 use crate::console::widgets::document::{self, Doc, Kind};
@@ -22,6 +24,9 @@ use crate::console::widgets::table::window_start;
 use crate::console::widgets::textarea::TextArea;
 
 mod flow;
+mod integration;
+
+pub use integration::IntegrationForm;
 
 /// What is edited.
 #[derive(Clone, Debug)]
@@ -29,6 +34,7 @@ pub enum Editor {
     Credentials(Credentials),
     Mapping(Mapping),
     Flow(FlowEditor),
+    Integration(IntegrationForm),
 }
 
 /// New credentials, a line for each part; nothing of them is shown.
@@ -37,9 +43,9 @@ pub struct Credentials {
     integration: String,
     name: String,
     connector: String,
-    fields: Vec<(CredentialField, Input)>,
+    fields: Vec<(Field, Input)>,
     at: usize,
-    fetch: Fetch<Vec<CredentialField>>,
+    fetch: Fetch<Vec<Connector>>,
 }
 
 impl Drop for Credentials {
@@ -105,12 +111,16 @@ impl Editor {
         Self::Flow(FlowEditor { flow, when, test: Fetch::default() })
     }
 
+    /// A new integration of a company.
+    pub fn integration(company: i64, company_name: String) -> Self {
+        Self::Integration(IntegrationForm::new(company, company_name))
+    }
+
     /// Asks for what it shows besides.
     pub fn load(&mut self, cx: &mut Cx<'_>) {
         match self {
-            Self::Credentials(it) => {
-                it.fetch.ask(Query::CredentialFields { connector: it.connector.clone() }, cx);
-            }
+            Self::Credentials(it) => it.fetch.ask(Query::Connectors, cx),
+            Self::Integration(it) => it.load(cx),
             Self::Mapping(it) => {
                 it.look(cx);
                 if it.lead.is_empty() {
@@ -131,11 +141,12 @@ impl Editor {
         match self {
             Self::Credentials(it) => {
                 let taken = it.fetch.take(event, |answer| match answer {
-                    Answer::CredentialFields(fields) => Some(fields.clone()),
+                    Answer::Connectors(connectors) => Some(connectors.clone()),
                     _ => None,
                 });
                 if taken && it.fields.is_empty() {
-                    let fields = it.fetch.value.clone().unwrap_or_default();
+                    let mine = it.fetch.value.iter().flatten().find(|known| known.name == it.connector);
+                    let fields = mine.map(|known| known.credentials.clone()).unwrap_or_default();
                     it.fields = fields.into_iter().map(|field| (field, Input::default())).collect();
                 }
             }
@@ -155,6 +166,7 @@ impl Editor {
                     _ => None,
                 });
             }
+            Self::Integration(it) => it.event(event),
             Self::Flow(it) => {
                 it.test.take(event, |answer| match answer {
                     Answer::FlowTest(test) => Some(test.clone()),
@@ -173,6 +185,18 @@ impl Editor {
             Self::Credentials(it) => it.key(press),
             Self::Mapping(it) => it.key(press, cx),
             Self::Flow(it) => it.key(press, cx),
+            Self::Integration(it) => it.key(press),
+        }
+    }
+
+    /// The change has left; true if the editor stays open until it is answered.
+    pub fn sent(&mut self, ticket: Ticket) -> bool {
+        match self {
+            Self::Integration(it) => {
+                it.sent(ticket);
+                true
+            }
+            Self::Credentials(_) | Self::Mapping(_) | Self::Flow(_) => false,
         }
     }
 
@@ -189,6 +213,7 @@ impl Editor {
                 it.look(cx);
             }
             Self::Flow(it) => it.when.paste(text),
+            Self::Integration(it) => it.paste(text),
         }
     }
 
@@ -198,6 +223,7 @@ impl Editor {
             Self::Credentials(it) => it.draw(view, frame, area),
             Self::Mapping(it) => it.draw(view, frame, area),
             Self::Flow(it) => it.draw(view, frame, area),
+            Self::Integration(it) => it.draw(view, frame, area),
         }
     }
 }
@@ -229,7 +255,7 @@ impl Credentials {
     }
 
     fn submit(&self) -> Then {
-        let given = |(field, input): &(CredentialField, Input)| {
+        let given = |(field, input): &(Field, Input)| {
             let text = input.text().trim();
             (!text.is_empty()).then(|| (field.name.clone(), Value::from(text)))
         };

@@ -29,6 +29,8 @@ pub enum Jump {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pick {
     Act(Action),
+    /// The target of a new integration.
+    Connector(String),
     Copy {
         what: String,
         text: String,

@@ -33,6 +33,8 @@ pub enum Dialog {
 pub enum Then {
     Stay,
     Close,
+    /// The dry run is of other deliveries now.
+    Count,
     Refuse(String),
     /// The change, in the words of the messages.
     Change {

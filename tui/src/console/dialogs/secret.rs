@@ -29,6 +29,8 @@ pub struct OneTime {
     pub grace_until: Option<Timestamp>,
     /// The old one signs until cut over.
     pub is_staged: bool,
+    /// There is no old one.
+    pub is_first: bool,
     pub opened_at: Timestamp,
     /// Until when it is shown in clear.
     pub shown_until: Option<Timestamp>,
@@ -56,6 +58,7 @@ impl OneTime {
             secret,
             grace_until,
             is_staged: false,
+            is_first: false,
             opened_at: now,
             shown_until: None,
             is_stored: false,
@@ -140,7 +143,10 @@ impl OneTime {
         let name = safe(&self.integration, width.saturating_sub(20), theme);
         let mut lines = vec![
             Line::default(),
-            Line::from(theme.span(Role::Strong, format!("The new secret of {name}"))),
+            Line::from(theme.span(
+                Role::Strong,
+                format!("The {}secret of {name}", if self.is_first { "" } else { "new " }),
+            )),
             Line::from("It is shown once and cannot be read again."),
             Line::default(),
         ];
@@ -148,6 +154,7 @@ impl OneTime {
         lines.push(Line::default());
         lines.push(self.keys(width, theme));
         let until = match self.grace_until {
+            _ if self.is_first => "It signs every push from now on.".to_owned(),
             _ if self.is_staged => "The old secret signs until you cut over (a, then cut over).".to_owned(),
             Some(at) => {
                 format!("The old secret stays valid until {}.", time::moment(at, &view.shared.setup.zone))

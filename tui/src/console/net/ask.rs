@@ -67,10 +67,9 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         }
         Query::Company { id } => Answer::Company(Box::new(company(client, id).await?)),
         Query::Preview { integration, lead, mapping } => preview(client, integration, lead, mapping).await?,
-        Query::CredentialFields { connector } => {
+        Query::Connectors => {
             let reply = client.list_connectors(v1::ListConnectorsRequest {}).await?;
-            let found = reply.connectors.into_iter().find(|it| it.name == connector).unwrap_or_default();
-            Answer::CredentialFields(found.credentials.into_iter().map(convert::credential_field).collect())
+            Answer::Connectors(reply.connectors.into_iter().map(convert::connector).collect())
         }
         Query::Flows { company } => {
             let request = v1::ListFlowsRequest { company: company.to_string(), limit: PAGE };

@@ -5,6 +5,7 @@ use leadline_proto::v1;
 
 use super::{Failure, convert};
 use crate::client::Client;
+use crate::console::data::change::NewIntegration;
 use crate::console::data::{Done, Entry, Estimate, Integration, Mutation, Secret, Target};
 
 /// What a bulk act is about, as the daemon is told: ids, or a filter.
@@ -18,6 +19,11 @@ fn select(target: Target) -> (Vec<String>, Option<v1::DeliveryFilter>) {
         Target::Ids(ids) => return (ids, None),
         Target::Dead { integration } => of(integration, "dead"),
         Target::Waiting { integration } => of(integration, "pending"),
+        Target::Undelivered { integration } => v1::DeliveryFilter {
+            integration,
+            states: vec!["pending".to_owned(), "dead".to_owned()],
+            ..Default::default()
+        },
         Target::HeldOf { integration } => of(integration, "held"),
         Target::Cause(cause) => v1::DeliveryFilter { cause, ..Default::default() },
         Target::Died { since, until } => {
@@ -29,13 +35,24 @@ fn select(target: Target) -> (Vec<String>, Option<v1::DeliveryFilter>) {
     (Vec::new(), Some(filter))
 }
 
+fn per_second(per_minute: Option<u32>) -> Option<f64> {
+    per_minute.map(|rate| f64::from(rate) / 60.0)
+}
+
 /// How many deliveries it is about, and some of their people.
 pub(super) async fn estimate(client: &Client, mutation: Mutation) -> Result<Estimate, Failure> {
     let (count, seconds, sample) = match mutation {
-        Mutation::Retry { target, re_render } => {
+        Mutation::Retry { target, re_render, per_minute } => {
             let (ids, filter) = select(target);
-            let request =
-                v1::RetryDeliveriesRequest { ids, filter, re_render, dry_run: true, ..Default::default() };
+            let per_second = per_second(per_minute);
+            let request = v1::RetryDeliveriesRequest {
+                ids,
+                filter,
+                re_render,
+                per_second,
+                dry_run: true,
+                ..Default::default()
+            };
             let reply = client.retry_deliveries(request).await?;
             (reply.count, reply.seconds, reply.sample)
         }
@@ -85,16 +102,32 @@ fn changed(it: v1::Integration) -> Done {
 /// Carries a change out. The same id may come again: the daemon does it once.
 pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
     Ok(match mutation {
-        Mutation::Retry { target, re_render } => {
+        Mutation::Retry { target, re_render, per_minute } => {
             let (ids, filter) = select(target);
+            let per_second = per_second(per_minute);
             let request =
-                v1::RetryDeliveriesRequest { request_id, ids, filter, re_render, ..Default::default() };
+                v1::RetryDeliveriesRequest { request_id, ids, filter, re_render, per_second, dry_run: false };
             let reply = client.retry_deliveries(request).await?;
             Done::Moved { count: reply.count, job: reply.job_id }
         }
         Mutation::Hold(_) | Mutation::Release(_) | Mutation::Skip(_) => {
             let reply = move_deliveries(client, mutation, request_id, false).await?;
             Done::Moved { count: reply.count, job: String::new() }
+        }
+        Mutation::Unskip(ids) => {
+            let request = v1::UnskipDeliveriesRequest { request_id, ids, job_id: String::new() };
+            let reply = client.unskip_deliveries(request).await?;
+            Done::Moved { count: reply.count, job: String::new() }
+        }
+        Mutation::SetPlan { company, plan } => {
+            let request = v1::SetPlanRequest {
+                request_id,
+                company: company.to_string(),
+                plan: plan.to_owned(),
+                disable: Vec::new(),
+            };
+            client.set_plan(request).await?;
+            Done::Noted(Vec::new())
         }
         Mutation::Push { lead, company, integration } => {
             let company = if company == 0 { String::new() } else { company.to_string() };
@@ -117,6 +150,10 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
                 "{left} stay as they were; {} are in the queue or pushed",
                 reply.released
             )])
+        }
+        Mutation::ResumeJob { job } => {
+            client.resume_job(v1::ResumeJobRequest { request_id, id: job }).await?;
+            Done::Noted(Vec::new())
         }
         Mutation::FlowWhen { flow, when } => {
             let request = v1::UpdateFlowRequest { request_id, flow, when: Some(when), ..Default::default() };
@@ -158,9 +195,26 @@ async fn integration(client: &Client, request_id: String, mutation: Mutation) ->
             credentials(client, request_id, integration, json).await?
         }
         Mutation::Mapping { integration, json } => mapping(client, request_id, integration, json).await?,
+        Mutation::Create(new) => create(client, request_id, *new).await?,
         Mutation::Rotate { integration, entry } => rotate(client, request_id, integration, entry).await?,
         _ => return Err(Failure::Refused("this is no change of an integration".to_owned())),
     })
+}
+
+async fn create(client: &Client, request_id: String, new: NewIntegration) -> Result<Done, Failure> {
+    let request = v1::CreateIntegrationRequest {
+        request_id,
+        company: new.company.to_string(),
+        connector: new.connector,
+        name: new.name,
+        config: new.config,
+        credentials: new.credentials.map(|json| json.reveal().to_owned()).unwrap_or_default(),
+        disabled: new.is_disabled,
+        ..Default::default()
+    };
+    let reply = client.create_integration(request).await?;
+    let secret = Some(reply.signing_secret).filter(|secret| !secret.is_empty()).map(Secret::new);
+    Ok(Done::Created { integration: known(reply.integration)?, secret })
 }
 
 async fn rotate(

@@ -6,7 +6,7 @@ use prost_types::Timestamp as ProtoTimestamp;
 
 use crate::console::data::cause::{Place, Remedy};
 use crate::console::data::company::{Key, Refused};
-use crate::console::data::query::CredentialField;
+use crate::console::data::query::{Connector, Field};
 use crate::console::data::system::{Daemon, What};
 use crate::console::data::{
     Act, Activity, Attempt, AttemptState, Badge, Call, Cause, Company, Delivery, DeliveryState, Detail, Flow,
@@ -322,8 +322,19 @@ pub(super) fn flow(it: v1::Flow) -> Flow {
     }
 }
 
-pub(super) fn credential_field(it: v1::ConfigField) -> CredentialField {
-    CredentialField { name: it.name, help: it.help, required: it.required, secret: it.secret }
+pub(super) fn connector(it: v1::Connector) -> Connector {
+    let fields = |fields: Vec<v1::ConfigField>| fields.into_iter().map(field).collect();
+    Connector {
+        name: it.name,
+        summary: it.summary,
+        config: fields(it.config),
+        credentials: fields(it.credentials),
+    }
+}
+
+fn field(it: v1::ConfigField) -> Field {
+    let v1::ConfigField { name, kind, help, default_value: default, required, secret, words } = it;
+    Field { name, kind, help, default, required, secret, words }
 }
 
 fn millis(span: Option<prost_types::Duration>) -> Option<u32> {

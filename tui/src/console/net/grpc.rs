@@ -111,11 +111,11 @@ mod tests {
         let daemon = FakeDaemon::start().await;
         let client = daemon.client.clone();
         let dead = Target::Dead { integration: "01I1".to_owned() };
-        let retry = Mutation::Retry { target: dead, re_render: false };
+        let retry = Mutation::retry(dead, false);
         Session::ask(&client, Query::Estimate(Box::new(retry))).await.unwrap();
         for _ in 0..2 {
             let target = Target::Ids(vec!["01D1".to_owned()]);
-            let retry = Mutation::Retry { target, re_render: false };
+            let retry = Mutation::retry(target, false);
             Session::mutate(&client, "01REQ".to_owned(), retry).await.unwrap();
         }
         let asked = daemon.stop().await;

@@ -325,6 +325,7 @@ pub fn chosen(it: &Attempt) -> Option<Chosen> {
         at: it.started_at,
         error: it.error.clone(),
         is_delivered: it.state == AttemptState::Delivered,
+        is_skipped: false,
         class: it.class.clone(),
     })
 }

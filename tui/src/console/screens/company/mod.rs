@@ -32,7 +32,7 @@ pub struct CompanyScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 25] = [
+const ACTIONS: [Action; 28] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -55,9 +55,12 @@ const ACTIONS: [Action; 25] = [
     Action::Actions,
     Action::OpenIntegration,
     Action::Rotate,
+    Action::Stage,
     Action::CutOver,
     Action::Revoke,
     Action::Reset,
+    Action::NewIntegration,
+    Action::SetPlan,
 ];
 
 impl CompanyScreen {
@@ -158,7 +161,7 @@ impl Screen for CompanyScreen {
         self.rows.set(usize::from(inner.height).saturating_sub(1));
         let mut look = view.look();
         look.is_one_company = true;
-        self.table.draw(&COLUMNS, &look, "It has no integration: leadline integration create", frame, inner);
+        self.table.draw(&COLUMNS, &look, "It has no integration yet: n makes one", frame, inner);
     }
 
     fn back(&mut self) -> bool {

@@ -134,7 +134,7 @@ impl Default for FailuresScreen {
     }
 }
 
-const ACTIONS: [Action; 37] = [
+const ACTIONS: [Action; 38] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -169,6 +169,7 @@ const ACTIONS: [Action; 37] = [
     Action::RetryWaiting,
     Action::Wrap,
     Action::Rotate,
+    Action::Stage,
     Action::CutOver,
     Action::Revoke,
     Action::Reset,

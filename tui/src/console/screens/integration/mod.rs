@@ -111,7 +111,7 @@ pub struct IntegrationScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 43] = [
+const ACTIONS: [Action; 44] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -150,6 +150,7 @@ const ACTIONS: [Action; 43] = [
     Action::Release,
     Action::Skip,
     Action::Rotate,
+    Action::Stage,
     Action::CutOver,
     Action::Revoke,
     Action::Reset,
@@ -325,6 +326,7 @@ pub fn chosen_delivery(it: &Delivery) -> Chosen {
         at: it.at(),
         error: it.because().to_owned(),
         is_delivered: it.state == DeliveryState::Delivered,
+        is_skipped: it.state == DeliveryState::Skipped,
         class: it.class.clone(),
     }
 }

@@ -90,7 +90,7 @@ pub struct LeadScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 36] = [
+const ACTIONS: [Action; 37] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -124,6 +124,7 @@ const ACTIONS: [Action; 36] = [
     Action::OpenIntegration,
     Action::Pager,
     Action::Rotate,
+    Action::Stage,
     Action::CutOver,
     Action::Revoke,
     Action::Reset,

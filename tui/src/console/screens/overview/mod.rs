@@ -69,8 +69,10 @@ pub struct OverviewScreen {
     room: Cell<(usize, usize)>,
 }
 
-const ACTIONS: [Action; 29] = [
+const ACTIONS: [Action; 32] = [
     Action::Open,
+    Action::NewIntegration,
+    Action::SetPlan,
     Action::Up,
     Action::Down,
     Action::Left,
@@ -94,6 +96,7 @@ const ACTIONS: [Action; 29] = [
     Action::Mapping,
     Action::Actions,
     Action::Rotate,
+    Action::Stage,
     Action::CutOver,
     Action::Revoke,
     Action::Reset,

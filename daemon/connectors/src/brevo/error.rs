@@ -1,0 +1,87 @@
+//! Answers read: by Brevo's code first, by the status second.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::NAME;
+use crate::{
+    Response,
+    vendor::{self, unreadable, word},
+};
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// Where no header says when calls are taken again.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// What went wrong.
+pub(super) fn failure(response: &Response, now: i64) -> Failure {
+    let by_status = vendor::by_status(NAME, response, now);
+    let body = response.json().unwrap_or_default();
+    let failure = match word(&body, "code") {
+        Some(code) => {
+            let class = match code {
+                "unauthorized"
+                | "permission_denied"
+                | "not_enough_credits"
+                | "account_under_validation"
+                | "not_acceptable" => FailureClass::Credentials,
+                "invalid_parameter"
+                | "missing_parameter"
+                | "duplicate_parameter"
+                | "out_of_range"
+                | "document_not_found"
+                | "method_not_allowed"
+                | "bad_request" => FailureClass::Rejected,
+                "too_many_requests" => FailureClass::Throttled,
+                _ => by_status.class,
+            };
+            let message = word(&body, "message").unwrap_or_default();
+            let told = vendor::told(NAME, class, code, message);
+            Failure { retry_after: by_status.retry_after.filter(|_| class.is_retried()), ..told }
+        }
+        None => by_status,
+    };
+    if response.status == 429 || failure.class == FailureClass::Throttled && response.status != 503 {
+        return vendor::waiting(failure, response, now, reset(response).unwrap_or(WAIT));
+    }
+    failure
+}
+
+/// In how many seconds calls are taken again.
+fn reset(response: &Response) -> Option<Duration> {
+    let seconds: u64 = response.header("x-sib-ratelimit-reset")?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.clamp(1, 3600)))
+}
+
+/// What a good answer to a call says that changes nothing.
+pub(super) fn read(response: &Response) -> Result<Value, Failure> {
+    response.json().ok_or_else(|| unread(response, "contact"))
+}
+
+/// Such an answer that does not say what it must.
+pub(super) fn unread(response: &Response, lacking: &str) -> Failure {
+    Failure { class: FailureClass::Transient, ..unreadable(NAME, response, lacking) }
+}
+
+/// The attribute that an answer refuses, with the reason: a number that is none, or that another contact has.
+pub(super) fn refused_attribute(response: &Response) -> Option<(&'static str, String)> {
+    let body = response.json().filter(|_| response.status == 400)?;
+    let code =
+        word(&body, "code").filter(|code| matches!(*code, "invalid_parameter" | "duplicate_parameter"))?;
+    let message = word(&body, "message").unwrap_or_default();
+    let doubled = body["metadata"]["duplicate_identifiers"].as_array().into_iter().flatten();
+    let doubled: Vec<&str> = doubled.filter_map(Value::as_str).collect();
+    let is_named = |names: &[&str]| {
+        names
+            .iter()
+            .any(|name| message.contains(name) || doubled.iter().any(|own| own.eq_ignore_ascii_case(name)))
+    };
+    let name = match () {
+        () if is_named(&["WhatsApp", "WHATSAPP"]) => "WHATSAPP",
+        () if is_named(&["landline", "Landline", "LANDLINE_NUMBER"]) => "LANDLINE_NUMBER",
+        () if is_named(&["SMS", "phone number"]) => "SMS",
+        () => return None,
+    };
+    Some((name, if message.is_empty() { code.to_owned() } else { message.to_owned() }))
+}

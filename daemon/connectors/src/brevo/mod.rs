@@ -1,0 +1,150 @@
+//! Brevo: a contact for each lead that consented, on the lists that are configured.
+//!
+//! Nobody comes back who left: whether somebody is blocked is never said, and a list that a contact unsubscribed from is
+//! not joined again. Brevo's notes would keep each enquiry, but take a hundred calls an hour, so none are written.
+
+mod config;
+mod error;
+mod probe;
+mod push;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    Conversation, Found, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup,
+    TypedConnector, config::no_credentials, crm, named_as, vendor::Vendor,
+};
+use config::{Config, Confirmation, Credentials};
+use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
+
+const NAME: &str = "brevo";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
+const API: &str = "https://api.brevo.com";
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+
+/// The connector `brevo`.
+#[derive(Debug)]
+pub(super) struct Brevo;
+
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    needs_consent: true,
+    ..Manifest::new::<Brevo>(
+        NAME,
+        "Adds each lead that consented to lists at Brevo, or brings its details up to date there",
+    )
+};
+
+impl TypedConnector for Brevo {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn own_mapping(&self) -> Value {
+        config::own_mapping()
+    }
+
+    /// The address is what people are found by, and no attribute.
+    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
+        let mapping = crm::read_mapping(&self.own_mapping(), operators)?;
+        if mapping.rules().iter().all(|rule| rule.to.as_deref() != Some("EMAIL")) {
+            return Ok(mapping);
+        }
+        let problem = "EMAIL: is the lead's address, by which contacts are found; map nothing to it";
+        Err(vec![Problem::at("mapping", problem)])
+    }
+
+    fn problems(&self, config: &Config, _given: &Given<'_>) -> Vec<Problem> {
+        Confirmation::of(config).err().into_iter().collect()
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        Ok(Box::new(Ready {
+            base: setup.common.base_or(API).map_err(crm::unrenderable)?,
+            confirmation: Confirmation::of(&setup.config).map_err(crm::unrenderable)?,
+            lists: setup.config.list_ids.0,
+            calls: setup.config.calls_per_second.get(),
+            mapping: setup.mapping,
+            key: setup.credentials.api_key.0,
+        }))
+    }
+}
+
+/// Lists that are ready to get contacts.
+#[derive(Debug)]
+struct Ready {
+    base: Url,
+    lists: Vec<u64>,
+    confirmation: Option<Confirmation>,
+    calls: u32,
+    mapping: Mapping,
+    key: Option<SecretString>,
+}
+
+impl Ready {
+    fn key(&self) -> Result<&SecretString, Failure> {
+        self.key.as_ref().ok_or_else(|| no_credentials("api_key"))
+    }
+
+    /// A call below `/v3`.
+    fn request(&self, method: Method, path: &[&str]) -> Request {
+        let path: Vec<&str> = ["v3"].iter().chain(path).copied().collect();
+        let request = Request::at(method, &self.base, &path)
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"));
+        match &self.key {
+            Some(key) => request.secret_header(API_KEY, key.expose_secret()),
+            None => request,
+        }
+    }
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        push::render(self, push).map(Some)
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        self.key()?;
+        push::bring(self, push, ctx).await
+    }
+
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        named_as(&["contact"], things, |_, id| Some(format!("https://app.brevo.com/contact/index/{id}")))
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { calls: self.calls, per: Duration::from_secs(1) })
+    }
+
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.key()?;
+        probe::look(self, kind, ctx, found).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

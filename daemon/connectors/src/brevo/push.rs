@@ -1,0 +1,158 @@
+//! The contact of a lead: looked at first, so that nobody is put back where they left.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{NAME, Ready, VENDOR, error};
+use crate::{Conversation, Push, Request, Response, crm, vendor::id_of};
+use leadline_domain::{json::Json, outcome::Failure};
+
+/// So often a contact is written without the attributes that were refused.
+const REFUSALS_MAX: usize = 3;
+
+/// What all calls are made from: the address and the attributes.
+pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes, Failure> {
+    let event = crm::consented(NAME, push)?;
+    let email = crm::email(NAME, &event)?;
+    let mut fields = crm::fields(&ready.mapping, &event, push)?;
+    crm::drop_made_name(&mut fields, &ready.mapping, &event);
+    crm::add_names(&mut fields, &ready.mapping, &event);
+    let mut attributes = Json::Object(Vec::new());
+    for (name, value) in fields {
+        let value = match value {
+            Json::Number(_) | Json::Bool(_) => value,
+            other => Json::string(&crm::text(&other)),
+        };
+        attributes.insert(usize::MAX, &name, value);
+    }
+    let plan = Json::object([("email", Json::string(&email)), ("attributes", attributes)]);
+    Ok(plan.to_bytes().into())
+}
+
+/// Who is known already, as far as that matters.
+struct Known {
+    id: String,
+    is_blocked: bool,
+    /// The lists that the contact is on, or has unsubscribed from.
+    settled: Vec<u64>,
+    /// The configured lists that the contact has unsubscribed from.
+    left: usize,
+}
+
+/// Makes the contact or changes it.
+pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    crm::consented(NAME, push)?;
+    let plan = crm::value(&crm::rendered(push)?);
+    let email = plan["email"].as_str().unwrap_or_default();
+    let attributes = &plan["attributes"];
+    let Some(known) = find(ready, email, ctx).await? else {
+        return make(ready, email, attributes, ctx).await;
+    };
+    ctx.keep(&[("contact", &known.id)]).await;
+    if known.is_blocked {
+        ctx.note("the contact is blocked at Brevo, by themselves or by somebody: it is put on no list");
+    } else if known.left > 0 {
+        ctx.note("the contact unsubscribed from a list: it is not put back on it");
+    }
+    let is_new = |list: &&u64| !known.is_blocked && !known.settled.contains(*list);
+    let lists: Vec<u64> = ready.lists.iter().filter(is_new).copied().collect();
+    let asked = !lists.is_empty() && ready.confirmation.is_some();
+    let change = |attributes: &Value| {
+        let mut body = json!({ "attributes": attributes });
+        if !asked && !lists.is_empty() {
+            body["listIds"] = json!(lists);
+        }
+        let request = ready.request(Method::PUT, &["contacts", &known.id]);
+        request.query(&[("identifierType", "contact_id")]).json(body.to_string())
+    };
+    write(attributes, change, ctx).await?;
+    if asked { ask(ready, email, attributes, &lists, ctx).await } else { Ok(()) }
+}
+
+async fn find(ready: &Ready, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<Known>, Failure> {
+    // Without these dates comes what campaigns did in three months, which may be more than is read.
+    let now = crm::utc(ctx.now);
+    let day = now.split('T').next().unwrap_or_default();
+    let query = [("identifierType", "email_id"), ("startDate", day), ("endDate", day)];
+    let get = ready.request(Method::GET, &["contacts", email]).query(&query);
+    let answer = ctx.send(get).await?;
+    if answer.status == 404 {
+        return Ok(None);
+    }
+    if !answer.is_good() {
+        return Err((VENDOR.failure)(&answer, ctx.now));
+    }
+    let contact = error::read(&answer)?;
+    let numbers = |key: &str| contact[key].as_array().into_iter().flatten().filter_map(Value::as_u64);
+    Ok(Some(Known {
+        id: id_of(&contact["id"]).ok_or_else(|| error::unread(&answer, "id"))?,
+        is_blocked: contact["emailBlacklisted"].as_bool().unwrap_or(false),
+        settled: numbers("listIds").chain(numbers("listUnsubscribed")).collect(),
+        left: numbers("listUnsubscribed").filter(|list| ready.lists.contains(list)).count(),
+    }))
+}
+
+/// A new contact; who may have been made by a call whose answer was lost is only changed.
+async fn make(
+    ready: &Ready,
+    email: &str,
+    attributes: &Value,
+    ctx: &mut Conversation<'_>,
+) -> Result<(), Failure> {
+    if ready.confirmation.is_some() {
+        return ask(ready, email, attributes, &ready.lists, ctx).await;
+    }
+    let create = |attributes: &Value| {
+        let body =
+            json!({"email": email, "attributes": attributes, "listIds": ready.lists, "updateEnabled": true});
+        ready.request(Method::POST, &["contacts"]).json(body.to_string())
+    };
+    let made = write(attributes, create, ctx).await?;
+    if let Some(id) = made.json().and_then(|body| id_of(&body["id"])) {
+        ctx.keep(&[("contact", &id)]).await;
+    }
+    Ok(())
+}
+
+/// Asks by mail to confirm, once for each lead and address: then Brevo puts the contact on the lists.
+async fn ask(
+    ready: &Ready,
+    email: &str,
+    attributes: &Value,
+    lists: &[u64],
+    ctx: &mut Conversation<'_>,
+) -> Result<(), Failure> {
+    let Some(confirmation) = &ready.confirmation else { return Ok(()) };
+    let is_asked = ctx.id("_asked").is_some_and(|asked| asked == email);
+    if is_asked {
+        return Ok(());
+    }
+    let request = |attributes: &Value| {
+        let body = json!({"email": email, "attributes": attributes, "includeListIds": lists,
+            "templateId": confirmation.template, "redirectionUrl": confirmation.redirect});
+        ready.request(Method::POST, &["contacts", "doubleOptinConfirmation"]).json(body.to_string())
+    };
+    write(attributes, request, ctx).await?;
+    ctx.keep(&[("_asked", email)]).await;
+    Ok(())
+}
+
+/// Writes a contact. An attribute that Brevo refuses keeps nobody out: it is left out, and noted.
+async fn write(
+    attributes: &Value,
+    request: impl Fn(&Value) -> Request,
+    ctx: &mut Conversation<'_>,
+) -> Result<Response, Failure> {
+    let mut attributes = attributes.clone();
+    let mut answer = ctx.send(request(&attributes)).await?;
+    for _ in 0..REFUSALS_MAX {
+        let Some((name, reason)) = error::refused_attribute(&answer) else { break };
+        if attributes.as_object_mut().and_then(|all| all.remove(name)).is_none() {
+            break;
+        }
+        ctx.note(format!("attribute {name} was left out: {reason}"));
+        answer = ctx.send(request(&attributes)).await?;
+    }
+    if answer.is_good() { Ok(answer) } else { Err((VENDOR.failure)(&answer, ctx.now)) }
+}

@@ -1,0 +1,77 @@
+//! Messages for people through a hook whose URL is the credential: what the connectors to chats share.
+
+use http::Method;
+use secrecy::SecretString;
+use url::Url;
+
+use super::{
+    Push, Request,
+    config::{Common, no_credentials},
+    crm, hook_url, summary,
+};
+use leadline_domain::{mapping::Mapping, outcome::Failure};
+
+/// A channel that is ready for messages.
+#[derive(Debug)]
+pub(super) struct Chat {
+    mapping: Mapping,
+    url: Option<Url>,
+    /// What the credential is called.
+    key: &'static str,
+}
+
+/// What is to be told.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) headline: String,
+    /// A line each, those of one value set in.
+    pub(super) text: String,
+    /// Where the proposal is, if that is a web address.
+    pub(super) proposal: Option<Url>,
+}
+
+impl Chat {
+    pub(super) fn of(
+        mapping: Mapping,
+        key: &'static str,
+        url: Option<&SecretString>,
+        common: &Common,
+    ) -> Result<Self, Failure> {
+        let url = url.map(|url| hook_url::read(key, url)).transpose().map_err(crm::unrenderable)?;
+        Ok(Self { mapping, url: url.map(|url| hook_url::rebased(url, common)), key })
+    }
+
+    /// What a push tells, about a lead or in a notice.
+    pub(super) fn told(&self, push: &Push<'_>) -> Result<Told, Failure> {
+        let event = crm::event(push)?;
+        let proposal = event.at("quote.proposal_url").and_then(|url| Url::parse(&crm::text(url)).ok());
+        Ok(Told {
+            headline: summary::headline(&event, push.event),
+            text: summary::body(&self.mapping, &event, push)?,
+            proposal: proposal.filter(|url| matches!(url.scheme(), "https" | "http")),
+        })
+    }
+
+    pub(super) fn url(&self) -> Result<&Url, Failure> {
+        self.url.as_ref().ok_or_else(|| no_credentials(self.key))
+    }
+}
+
+/// A call to a hook, of which no more is shown than tells two apart.
+pub(super) fn request(method: Method, url: Url) -> Request {
+    let shown_url = hook_url::shown(&url);
+    Request { shown_url, ..Request::new(method, url) }
+}
+
+/// A text escaped, cut so that it fits afterwards too. No character takes more than two when it is escaped.
+pub(super) fn fitting(text: &str, max: usize, escape: fn(&str) -> String) -> String {
+    let mut room = max;
+    loop {
+        let escaped = escape(&crm::cut(text, room));
+        let excess = crm::units(&escaped).saturating_sub(max);
+        if excess == 0 {
+            return escaped;
+        }
+        room = room.min(crm::units(text)).saturating_sub(excess.div_ceil(2));
+    }
+}

@@ -1,0 +1,32 @@
+//! What an integration is told: the webhook.
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::config::{Problem, Required, settings};
+
+settings! {
+    /// What we log in with.
+    pub(crate) struct Credentials {
+        /// The webhook's URL, as https://discord.com/api/webhooks/… , with ?thread_id=… where it posts to a thread
+        webhook_url: Required<SecretString>,
+    }
+}
+
+/// Where Discord is; a sandbox is reached by `base_url`.
+const HOSTS: [&str; 4] = ["discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com"];
+
+/// Whether it is the URL of a webhook, and not of its variant for other programs' messages.
+pub(super) fn is_discord(url: &Url) -> Result<(), Problem> {
+    let is_host = url.host_str().is_some_and(|host| HOSTS.contains(&host));
+    let path = url.path().strip_prefix("/api/").unwrap_or_default();
+    let path = match path.split_once('/') {
+        Some((version, rest)) if version.starts_with('v') => rest,
+        _ => path,
+    };
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts[..] {
+        ["webhooks", _, token] if is_host && !token.is_empty() => Ok(()),
+        _ => Err(Problem::new("must be the URL of a webhook: https://discord.com/api/webhooks/…")),
+    }
+}

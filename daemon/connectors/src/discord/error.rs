@@ -1,0 +1,75 @@
+//! Answers read: by Discord's code first, by the status second.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use url::Url;
+
+use super::NAME;
+use crate::{
+    Response, hook_url, reading,
+    vendor::{self, word},
+};
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// Where Discord names no time: what stands before it shuts clients out for longer.
+const SHUT_OUT: Duration = Duration::from_secs(60);
+
+/// What went wrong. What is quoted of the URL is taken out.
+pub(super) fn failure(response: &Response, url: &Url, now: i64) -> Failure {
+    let failure = read(response, now);
+    Failure { error: hook_url::scrubbed(&failure.error, url), ..failure }
+}
+
+fn read(response: &Response, now: i64) -> Failure {
+    let by_status = vendor::by_status(NAME, response, now);
+    let body = response.json().filter(|body| word(body, "message").is_some());
+    let Some(body) = body else {
+        // Nothing of Discord's own: its guard speaks HTML.
+        return match response.status {
+            403 | 429 => vendor::waiting(by_status, response, now, SHUT_OUT),
+            _ => by_status,
+        };
+    };
+    let code = body["code"].as_u64().unwrap_or_default();
+    let message = word(&body, "message").unwrap_or_default();
+    let class = match code {
+        // The webhook, its token, its channel or its right to post is gone.
+        10003 | 10015 | 50001 | 50013 | 50027 => FailureClass::Credentials,
+        40005 | 50006 | 50035 | 220_001..=220_003 => FailureClass::Rejected,
+        _ if response.status == 429 => FailureClass::Throttled,
+        _ => by_status.class,
+    };
+    let told = format!("{message}{}{}", refused(&body), advice(code));
+    let told = match code {
+        0 => vendor::told(NAME, class, &response.status.to_string(), &told),
+        code => vendor::told(NAME, class, &code.to_string(), &told),
+    };
+    if class == FailureClass::Throttled {
+        return vendor::waiting(told, response, now, wait(&body));
+    }
+    Failure { retry_after: by_status.retry_after.filter(|_| class.is_retried()), ..told }
+}
+
+/// The seconds that the body names, which it does to the thousandth; more exactly than the header.
+fn wait(body: &Value) -> Duration {
+    let seconds = body["retry_after"].as_f64().filter(|seconds| (0.0..86_400.0).contains(seconds));
+    seconds.map_or(SHUT_OUT, |seconds| Duration::from_secs_f64(seconds.ceil()))
+}
+
+/// Which part of the message is refused, and why.
+fn refused(body: &Value) -> String {
+    match body.get("errors") {
+        Some(errors) => format!(": {}", reading::one_line(&errors.to_string(), 200)),
+        None => String::new(),
+    }
+}
+
+/// What to do about it.
+fn advice(code: u64) -> &'static str {
+    match code {
+        10003 | 10015 | 50027 => ": the webhook is gone; make another and set the credentials",
+        220_001..=220_003 => ": the channel is a forum; add ?thread_id=… of one of its posts to webhook_url",
+        _ => "",
+    }
+}

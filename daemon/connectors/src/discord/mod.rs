@@ -1,0 +1,99 @@
+//! `discord`: a message for people through a channel's webhook.
+//!
+//! What a lead contains is escaped, so that it can neither mention anybody nor hide where a link leads.
+
+mod config;
+mod error;
+mod probe;
+mod push;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{
+    Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Setup, TypedConnector,
+    chat::Chat, hook_url, named_as, summary,
+};
+use config::Credentials;
+use leadline_domain::{address::EgressPolicy, integration::ProbeKind, outcome::Failure};
+
+const NAME: &str = "discord";
+/// From hearsay: Discord tells its limits in its answers only, and is asked to wait by 429.
+const PACE: Pace = Pace { calls: 5, per: Duration::from_secs(2) };
+
+/// The connector `discord`.
+#[derive(Debug)]
+pub(super) struct Discord;
+
+static MANIFEST: Manifest = Manifest {
+    takes_notices: true,
+    ..Manifest::new::<Discord>(NAME, "Posts a message about each lead to a Discord channel")
+};
+
+impl TypedConnector for Discord {
+    type Config = ();
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn credential_problems(&self, credentials: &Credentials, egress: &EgressPolicy) -> Vec<Problem> {
+        hook_url::check("webhook_url", credentials.webhook_url.0.as_ref(), egress, config::is_discord)
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let url = setup.credentials.webhook_url.0;
+        Ok(Box::new(Ready(Chat::of(setup.mapping, "webhook_url", url.as_ref(), &setup.common)?)))
+    }
+}
+
+/// A channel that is ready for messages.
+#[derive(Debug)]
+struct Ready(Chat);
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        push::post(self.0.url()?, push, summary::whole(self, push)?, ctx).await
+    }
+
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+
+    fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
+        // The probe names it so: `Leads (server 123)`.
+        let server = account.and_then(|account| account.rsplit_once("(server ")?.1.strip_suffix(')'));
+        named_as(&["message"], things, |_, id| {
+            let (server, channel) = (server?, things.get(push::CHANNEL)?);
+            Some(format!("https://discord.com/channels/{server}/{channel}/{id}"))
+        })
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(PACE)
+    }
+
+    fn probes(&self, kind: ProbeKind) -> bool {
+        kind != ProbeKind::Mapping
+    }
+
+    async fn probe(
+        &self,
+        _kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        probe::look(self.0.url()?, ctx, found).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

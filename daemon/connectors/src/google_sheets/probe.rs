@@ -1,0 +1,51 @@
+//! A look at the spreadsheet that pushes no lead: whether it is there, takes writing, and has the columns.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Ready, VENDOR, push};
+use crate::{Conversation, Found, crm, vendor::word};
+use leadline_domain::{
+    integration::ProbeKind,
+    nearest::unknown,
+    outcome::{Failure, FailureClass},
+};
+
+pub(super) async fn look(
+    ready: &Ready,
+    kind: ProbeKind,
+    ctx: &mut Conversation<'_>,
+    found: &mut Found,
+) -> Result<(), Failure> {
+    let fields = [("fields", "properties.title,sheets.properties.title")];
+    let whole = VENDOR.json(ctx, ready.request(Method::GET, "").query(&fields)).await?;
+    let sheets = whole["sheets"].as_array().map_or(&[][..], Vec::as_slice);
+    let titles: Vec<&str> = sheets.iter().filter_map(|sheet| word(&sheet["properties"], "title")).collect();
+    if !titles.contains(&ready.sheet.as_str()) {
+        let problem = unknown("sheet", &ready.sheet, titles.iter().copied());
+        return Err(Failure::new(FailureClass::Rejected, format!("{}: {problem}", VENDOR.name)));
+    }
+    found.account =
+        Some(format!("{}, sheet {}", word(&whole["properties"], "title").unwrap_or("?"), ready.sheet));
+    if kind != ProbeKind::Mapping {
+        // A null leaves the cell as it is, but who may only look is refused.
+        let nothing = json!({ "values": [[Value::Null]] });
+        VENDOR.good(ctx, ready.write(&ready.range("A1"), &nothing)).await?;
+    }
+    let header = push::look(ready, None, ctx).await?.header;
+    if !header.is_empty() {
+        found.findings = findings(ready, &header);
+    }
+    Ok(())
+}
+
+/// What the header lacks. An empty sheet gets its header with the first lead.
+fn findings(ready: &Ready, header: &[String]) -> Vec<String> {
+    let mut findings = crm::unknown_targets(&ready.mapping, "column", header);
+    let doubled =
+        header.iter().enumerate().filter(|(at, name)| !name.is_empty() && header[..*at].contains(name));
+    findings.extend(
+        doubled.map(|(_, name)| format!("the header has column {name} twice; the first is written to")),
+    );
+    findings
+}

@@ -1,0 +1,263 @@
+//! The row of a lead: made once, and found again wherever people moved it.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{KEY, NAME, Ready, VENDOR};
+use crate::{
+    Conversation, Push, Request, crm,
+    vendor::{id_of, unreadable},
+};
+use leadline_domain::{
+    integration::EventKind,
+    json::Json,
+    outcome::{Failure, FailureClass},
+    template::percent_encode,
+};
+
+/// The longest text of a cell, in characters.
+const CELL_MAX: usize = 50_000;
+/// So many ids fit into an answer, of which a push reads 64 KiB.
+const ROWS_READ: usize = 2000;
+/// So many times a search reads on.
+const READS_MAX: usize = 24;
+/// Under which the sheet's number is kept, by which links lead to it.
+pub(super) const SHEET: &str = "_sheet";
+/// Under which the column is kept that the row's id was in.
+const COLUMN: &str = "_column";
+
+/// What a sheet says of itself.
+pub(super) struct Look {
+    /// What the columns are called, from the first to the last that has a name.
+    pub(super) header: Vec<String>,
+    /// What stands in the cell that was asked for.
+    cell: String,
+    rows: usize,
+    sheet: String,
+}
+
+/// What all calls are made from: the lead's id, its cells by their columns, and those that only a new row gets.
+pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes, Failure> {
+    let event = crm::event(push)?;
+    let mut fields = crm::fields(&ready.mapping, &event, push)?;
+    let id =
+        fields.iter().find(|(column, _)| *column == ready.key).map(|(_, id)| crm::text(id).to_uppercase());
+    let Some(id) = id else {
+        return Err(crm::unrenderable(format!("{KEY}: is empty, and rows are found by it")));
+    };
+    let all = fields.clone();
+    crm::drop_made_name(&mut fields, &ready.mapping, &event);
+    let made = all.into_iter().filter(|field| !fields.contains(field)).collect();
+    let cells = |fields: Vec<(String, Json)>| {
+        let mut cells = Json::Object(Vec::new());
+        for (column, value) in fields {
+            let value = match value {
+                Json::Number(_) | Json::Bool(_) => value,
+                _ if column == ready.key => Json::string(&id),
+                other => Json::string(&crm::cut(&crm::text(&other), CELL_MAX)),
+            };
+            cells.insert(usize::MAX, &column, value);
+        }
+        cells
+    };
+    let plan = Json::object([("id", Json::string(&id)), ("cells", cells(fields)), ("new", cells(made))]);
+    Ok(plan.to_bytes().into())
+}
+
+/// Writes the row, or adds it.
+pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    let plan: Value = serde_json::from_slice(push.rendered.map(Bytes::as_ref).unwrap_or_default())
+        .map_err(|error| crm::unrenderable(format!("what was rendered cannot be read: {error}")))?;
+    let id = plan["id"].as_str().unwrap_or_default();
+    let kept = ctx.id(COLUMN).zip(ctx.id("row"));
+    let mut look = look(ready, kept.as_ref().map(|(column, row)| format!("{column}{row}")), ctx).await?;
+    if look.header.is_empty() {
+        look.header = ready.write_header(ctx).await?;
+    }
+    let Some(key) = look.header.iter().position(|name| *name == ready.key) else {
+        let error =
+            format!("{NAME}: the first row of {} must be the header, and has no {}", ready.sheet, ready.key);
+        return Err(Failure::new(FailureClass::Rejected, error));
+    };
+    let column = letters(key);
+    let is_there = |(at, _): &(String, String)| *at == column && look.cell.eq_ignore_ascii_case(id);
+    let row = match kept.filter(is_there) {
+        Some((_, row)) => Some(row),
+        None => ready.find(push, &look, &column, id, ctx).await?,
+    };
+    let (start, line) = line(&look.header, &plan, row.is_none(), ctx);
+    let row = match row {
+        Some(row) => {
+            let range = ready.range(&format!("{start}{row}:{}{row}", letters(look.header.len() - 1)));
+            VENDOR.good(ctx, ready.write(&range, &line)).await?;
+            row
+        }
+        None => ready.add(&start, &line, ctx).await?,
+    };
+    ctx.keep(&[("row", &row), (COLUMN, &column), (SHEET, &look.sheet)]).await;
+    Ok(())
+}
+
+/// Reads the header, and one cell of a row if it is still there.
+pub(super) async fn look(
+    ready: &Ready,
+    cell: Option<String>,
+    ctx: &mut Conversation<'_>,
+) -> Result<Look, Failure> {
+    let has_cell = cell.is_some();
+    let mut answer = ctx.send(ready.overview(cell)).await?;
+    if has_cell && answer.status == 400 {
+        // So many rows were removed that the sheet ends before.
+        answer = ctx.send(ready.overview(None)).await?;
+    }
+    if !answer.is_good() {
+        return Err((VENDOR.failure)(&answer, ctx.now));
+    }
+    let unreadable = || Failure { class: FailureClass::Transient, ..unreadable(NAME, &answer, "sheet") };
+    let body = answer.json().ok_or_else(unreadable)?;
+    let sheet = &body["sheets"][0];
+    let sheet_id = id_of(&sheet["properties"]["sheetId"]).ok_or_else(unreadable)?;
+    let texts = |data: usize| -> Vec<String> {
+        let cells = sheet["data"][data]["rowData"][0]["values"].as_array().into_iter().flatten();
+        cells.map(|cell| cell["formattedValue"].as_str().unwrap_or_default().trim().to_owned()).collect()
+    };
+    let mut header = texts(0);
+    while header.last().is_some_and(String::is_empty) {
+        header.pop();
+    }
+    let rows = sheet["properties"]["gridProperties"]["rowCount"].as_u64().unwrap_or_default();
+    let cell = texts(1).into_iter().next().unwrap_or_default();
+    Ok(Look { header, cell, rows: usize::try_from(rows).unwrap_or(0), sheet: sheet_id })
+}
+
+/// The letters of the header's first column, and the cells from there on in its order. What the lead does not have is
+/// null, which leaves a cell as it is.
+fn line(header: &[String], plan: &Value, is_new: bool, ctx: &mut Conversation<'_>) -> (String, Value) {
+    let start = header.iter().position(|name| !name.is_empty()).unwrap_or(0);
+    let mut values = vec![Value::Null; header.len() - start];
+    let parts: &[&str] = if is_new { &["cells", "new"] } else { &["cells"] };
+    for (column, value) in parts.iter().filter_map(|part| plan[*part].as_object()).flatten() {
+        match header.iter().position(|name| name == column) {
+            Some(at) => values[at - start] = value.clone(),
+            None => ctx.note(format!("column {column} was left out: the header has none of that name")),
+        }
+    }
+    (letters(start), json!({ "values": [values] }))
+}
+
+impl Ready {
+    /// A call about the spreadsheet. Verbs follow a colon, which must not be encoded.
+    pub(super) fn request(&self, method: Method, rest: &str) -> Request {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/v4/spreadsheets/{}{rest}", self.spreadsheet));
+        Request::new(method, url)
+    }
+
+    /// A range of the sheet in A1 notation.
+    pub(super) fn range(&self, cells: &str) -> String {
+        format!("'{}'!{cells}", self.sheet.replace('\'', "''"))
+    }
+
+    fn overview(&self, cell: Option<String>) -> Request {
+        let fields =
+            "sheets(properties(sheetId,gridProperties.rowCount),data(rowData.values.formattedValue))";
+        let mut query = vec![("fields", fields.to_owned()), ("prettyPrint", "false".to_owned())];
+        query.push(("ranges", self.range("1:1")));
+        query.extend(cell.map(|cell| ("ranges", self.range(&cell))));
+        let query: Vec<(&str, &str)> = query.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        self.request(Method::GET, "").query(&query)
+    }
+
+    fn values(&self, method: Method, range: &str, verb: &str) -> Request {
+        let mut path = "/values/".to_owned();
+        percent_encode(range, &mut path);
+        self.request(method, &format!("{path}{verb}"))
+    }
+
+    /// A call that writes cells as they are: a text that looks like a formula stays a text.
+    pub(super) fn write(&self, range: &str, line: &Value) -> Request {
+        let request = self.values(Method::PUT, range, "").query(&[("valueInputOption", "RAW")]);
+        request.json(line.to_string())
+    }
+
+    /// Gives an empty sheet its header.
+    async fn write_header(&self, ctx: &mut Conversation<'_>) -> Result<Vec<String>, Failure> {
+        let mut header: Vec<String> = Vec::new();
+        for target in self.mapping.rules().iter().filter_map(|rule| rule.to.clone()) {
+            if !header.contains(&target) {
+                header.push(target);
+            }
+        }
+        let line = json!({ "values": [header] });
+        let range = self.range(&format!("A1:{}1", letters(header.len().saturating_sub(1))));
+        VENDOR.good(ctx, self.write(&range, &line)).await?;
+        Ok(header)
+    }
+
+    /// The row that has this id. People sort, so that it may be anywhere; new ones stand at the end. A lead that was not
+    /// pushed before is looked for among the newest rows alone.
+    async fn find(
+        &self,
+        push: &Push<'_>,
+        look: &Look,
+        column: &str,
+        id: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
+        let is_new = !push.is_repeat && push.event == EventKind::Created;
+        let mut last = look.rows;
+        for _ in 0..if is_new { 1 } else { READS_MAX } {
+            if last < 2 {
+                return Ok(None);
+            }
+            let first = last.saturating_sub(ROWS_READ - 1).max(2);
+            let range = self.range(&format!("{column}{first}:{column}{last}"));
+            let query = [("majorDimension", "COLUMNS"), ("fields", "values"), ("prettyPrint", "false")];
+            let read = VENDOR.json(ctx, self.values(Method::GET, &range, "").query(&query)).await?;
+            let ids = read["values"][0].as_array().map_or(&[][..], Vec::as_slice);
+            let is_it =
+                |value: &Value| value.as_str().is_some_and(|text| text.trim().eq_ignore_ascii_case(id));
+            if let Some(at) = ids.iter().rposition(is_it) {
+                return Ok(Some((first + at).to_string()));
+            }
+            last = first - 1;
+        }
+        if is_new || last < 2 {
+            return Ok(None);
+        }
+        let error = format!(
+            "{NAME}: the lead is in none of the last {} rows of {}: move old rows to another sheet",
+            ROWS_READ * READS_MAX,
+            self.sheet
+        );
+        Err(Failure::new(FailureClass::Rejected, error))
+    }
+
+    /// Adds a row behind the last one.
+    async fn add(&self, start: &str, line: &Value, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+        let query = [("valueInputOption", "RAW"), ("insertDataOption", "INSERT_ROWS")];
+        let request = self.values(Method::POST, &self.range(&format!("{start}1")), ":append").query(&query);
+        let answer = VENDOR.good(ctx, request.json(line.to_string())).await?;
+        let body = answer.json().unwrap_or_default();
+        let range = body["updates"]["updatedRange"].as_str().unwrap_or_default();
+        let cell = range.rsplit('!').next().unwrap_or_default().split(':').next().unwrap_or_default();
+        let row = cell.trim_start_matches(|character: char| character.is_ascii_alphabetic());
+        if row.is_empty() || !row.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(unreadable(NAME, &answer, "range of the new row"));
+        }
+        Ok(row.to_owned())
+    }
+}
+
+/// The letters of a column: A for the first, AA for the one after Z.
+fn letters(mut column: usize) -> String {
+    let mut letters = Vec::new();
+    loop {
+        letters.push(char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"[column % 26]));
+        if column < 26 {
+            return letters.into_iter().rev().collect();
+        }
+        column = column / 26 - 1;
+    }
+}

@@ -1,0 +1,43 @@
+//! What an integration is told: the workflow.
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::config::{Problem, Required, settings};
+
+settings! {
+    /// What we log in with.
+    pub(crate) struct Credentials {
+        /// The URL that the workflow "Post to a channel when a webhook request is received" shows, with its sig=…
+        workflow_url: Required<SecretString>,
+    }
+}
+
+/// The clouds whose workflows these may be.
+const HOSTS: [&str; 6] = [
+    ".api.powerplatform.com",
+    ".logic.azure.com",
+    ".azure-api.net",
+    ".api.powerplatform.us",
+    ".logic.azure.us",
+    ".api.powerplatform.cn",
+];
+
+pub(super) fn is_workflow(url: &Url) -> Result<(), Problem> {
+    let host = url.host_str().unwrap_or_default();
+    if host.ends_with("webhook.office.com") || host == "outlook.office.com" {
+        return Err(Problem::new(
+            "is an Office 365 connector's, which Microsoft has switched off: make a workflow in \
+             Teams, \"Post to a channel when a webhook request is received\", and use its URL",
+        ));
+    }
+    if !HOSTS.iter().any(|end| host.ends_with(end)) || !url.path().contains("/workflows/") {
+        return Err(Problem::new(
+            "must be the URL that the workflow shows: https://….api.powerplatform.com/…",
+        ));
+    }
+    if url.query_pairs().any(|(key, value)| key == "sig" && !value.is_empty()) {
+        return Ok(());
+    }
+    Err(Problem::new("has no sig=…: copy the whole URL, and let anyone trigger the workflow"))
+}

@@ -1,0 +1,77 @@
+//! `teams`: a card for people through a workflow of Microsoft Teams.
+//!
+//! What a lead contains stands in runs of plain text only, which format nothing and mention nobody.
+
+mod config;
+mod error;
+mod push;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+
+use super::{
+    Conversation, Manifest, Pace, Prepared, Problem, Push, Setup, TypedConnector,
+    chat::{self, Chat},
+    hook_url, summary,
+};
+use config::Credentials;
+use leadline_domain::{address::EgressPolicy, outcome::Failure};
+
+const NAME: &str = "teams";
+/// From hearsay: what posts the card takes a hundred calls a minute for each of its connections.
+const PACE: Pace = Pace { calls: 1, per: Duration::from_secs(1) };
+
+/// The connector `teams`.
+#[derive(Debug)]
+pub(super) struct Teams;
+
+static MANIFEST: Manifest = Manifest {
+    takes_notices: true,
+    ..Manifest::new::<Teams>(NAME, "Posts a card about each lead to a Microsoft Teams channel or chat")
+};
+
+impl TypedConnector for Teams {
+    type Config = ();
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn credential_problems(&self, credentials: &Credentials, egress: &EgressPolicy) -> Vec<Problem> {
+        hook_url::check("workflow_url", credentials.workflow_url.0.as_ref(), egress, config::is_workflow)
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let url = setup.credentials.workflow_url.0;
+        Ok(Box::new(Ready(Chat::of(setup.mapping, "workflow_url", url.as_ref(), &setup.common)?)))
+    }
+}
+
+/// A workflow that is ready for cards. Nothing about it can be looked at: whatever is sent to it starts it.
+#[derive(Debug)]
+struct Ready(Chat);
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let url = self.0.url()?;
+        let body = summary::whole(self, push)?;
+        let answer = ctx.send(chat::request(Method::POST, url.clone()).json(body)).await?;
+        if answer.is_good() { Ok(()) } else { Err(error::failure(&answer, url, ctx.now)) }
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(PACE)
+    }
+}
+
+#[cfg(test)]
+mod tests;

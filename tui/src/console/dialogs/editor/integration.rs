@@ -1,0 +1,312 @@
+//! A new integration: its connector, then a line for each thing that this connector is configured with.
+//!
+//! What was typed stays until the daemon has taken it: what it refuses is corrected here, not typed again.
+
+use crossterm::event::KeyCode;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+use serde_json::{Map, Value};
+use zeroize::Zeroize as _;
+
+use super::Then;
+use crate::console::data::change::NewIntegration;
+use crate::console::data::query::{Connector, Field};
+use crate::console::data::{Answer, Mutation, Query, Secret};
+use crate::console::dialogs::{Item, Menu, Pick};
+use crate::console::keymap::Press;
+use crate::console::msg::Ticket;
+use crate::console::screen::{Cx, Event, Fetch, View};
+use crate::console::theme::{Role, Theme};
+use crate::console::widgets::document::{self, Doc, Kind};
+use crate::console::widgets::draw::{column, cut, input, popup, safe};
+use crate::console::widgets::input::Input;
+use crate::console::widgets::table::window_start;
+
+/// The form.
+#[derive(Clone, Debug)]
+pub struct IntegrationForm {
+    company: i64,
+    company_name: String,
+    connectors: Fetch<Vec<Connector>>,
+    /// The choice of a connector, until one is chosen.
+    choice: Menu,
+    connector: Option<Connector>,
+    lines: Vec<Entry>,
+    at: usize,
+    is_disabled: bool,
+    waits_for: Option<Ticket>,
+    refusal: Option<String>,
+}
+
+/// What a line of the form is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Name,
+    Config,
+    Credentials,
+}
+
+/// A line of the form.
+#[derive(Clone, Debug)]
+struct Entry {
+    part: Part,
+    field: Field,
+    input: Input,
+}
+
+impl Drop for IntegrationForm {
+    fn drop(&mut self) {
+        let secret = self.lines.iter_mut().filter(|line| line.field.secret || line.part == Part::Credentials);
+        secret.for_each(|line| line.input.zeroize());
+    }
+}
+
+impl IntegrationForm {
+    /// A form for a company, still without a connector.
+    pub fn new(company: i64, company_name: String) -> Self {
+        Self {
+            choice: Menu::typed(format!("New integration of {company_name}: which target?"), Vec::new()),
+            company,
+            company_name,
+            connectors: Fetch::default(),
+            connector: None,
+            lines: Vec::new(),
+            at: 0,
+            is_disabled: false,
+            waits_for: None,
+            refusal: None,
+        }
+    }
+
+    pub(super) fn load(&mut self, cx: &mut Cx<'_>) {
+        self.connectors.ask(Query::Connectors, cx);
+    }
+
+    pub(super) fn event(&mut self, event: &Event<'_>) {
+        let taken = self.connectors.take(event, |answer| match answer {
+            Answer::Connectors(connectors) => Some(connectors.clone()),
+            _ => None,
+        });
+        if taken {
+            let item = |it: &Connector| Item {
+                key: String::new(),
+                label: format!("{:<14} {}", it.name, it.summary),
+                pick: Pick::Connector(it.name.clone()),
+                reason: None,
+            };
+            self.choice.items = self.connectors.value.iter().flatten().map(item).collect();
+        }
+    }
+
+    /// The change has left: the form stays until it is answered.
+    pub fn sent(&mut self, ticket: Ticket) {
+        (self.waits_for, self.refusal) = (Some(ticket), None);
+    }
+
+    /// Whether this answer is the one that it waits for.
+    pub fn is_for(&self, ticket: Ticket) -> bool {
+        self.waits_for == Some(ticket)
+    }
+
+    /// What was typed is to be corrected.
+    pub fn refused(&mut self, error: &str) {
+        (self.waits_for, self.refusal) = (None, Some(error.to_owned()));
+    }
+
+    pub(super) fn key(&mut self, press: Press) -> Then {
+        if self.connector.is_none() {
+            return match self.choice.key(press) {
+                Then::Pick(Pick::Connector(name)) => {
+                    self.choose(&name);
+                    Then::Stay
+                }
+                then => then,
+            };
+        }
+        let last = self.lines.len().saturating_sub(1);
+        match press.code {
+            _ if self.waits_for.is_some() => return Then::Refuse("the daemon is making it".to_owned()),
+            KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
+            KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(last),
+            KeyCode::Enter if press.repeat => {}
+            KeyCode::Enter => match self.missing() {
+                Some(at) => self.at = at,
+                None => return self.submit(),
+            },
+            KeyCode::Char('s') if press.ctrl => return self.submit(),
+            KeyCode::Char('d') if press.ctrl => self.is_disabled = !self.is_disabled,
+            _ => {
+                if let Some(line) = self.lines.get_mut(self.at) {
+                    line.input.key(press);
+                }
+            }
+        }
+        Then::Stay
+    }
+
+    pub(super) fn paste(&mut self, text: &str) {
+        match (&self.connector, self.lines.get_mut(self.at)) {
+            (Some(_), Some(line)) => line.input.paste(text.trim()),
+            _ => {
+                if let Some(query) = &mut self.choice.query {
+                    query.paste(text);
+                }
+            }
+        }
+    }
+
+    fn choose(&mut self, name: &str) {
+        let found = self.connectors.value.iter().flatten().find(|it| it.name == name).cloned();
+        let Some(connector) = found else { return };
+        let called = Field {
+            name: "name".to_owned(),
+            kind: "text".to_owned(),
+            help: "What operators call it; unique within the company.".to_owned(),
+            default: String::new(),
+            required: true,
+            secret: false,
+            words: Vec::new(),
+        };
+        let entry = |part, field: &Field| Entry { part, field: field.clone(), input: Input::default() };
+        let (needed, optional): (Vec<_>, Vec<_>) = connector.config.iter().partition(|field| field.required);
+        let first = Entry { input: Input::with(connector.name.clone()), ..entry(Part::Name, &called) };
+        self.lines = [first]
+            .into_iter()
+            .chain(needed.into_iter().map(|field| entry(Part::Config, field)))
+            .chain(connector.credentials.iter().map(|field| entry(Part::Credentials, field)))
+            .chain(optional.into_iter().map(|field| entry(Part::Config, field)))
+            .collect();
+        self.at = self.missing().unwrap_or(0);
+        self.connector = Some(connector);
+    }
+
+    /// The first line that must be filled and is not. Of credentials there may be several sets, which the daemon judges.
+    fn missing(&self) -> Option<usize> {
+        self.lines.iter().position(|line| line.field.required && line.input.text().trim().is_empty())
+    }
+
+    fn object(&self, part: Part) -> Result<Map<String, Value>, String> {
+        let filled = |line: &&Entry| line.part == part && !line.input.text().trim().is_empty();
+        let value = |line: &Entry| {
+            let (text, name) = (line.input.text().trim(), &line.field.name);
+            if line.field.kind == "text" {
+                return Ok((name.clone(), Value::from(text)));
+            }
+            let value = serde_json::from_str(text);
+            value.map(|value| (name.clone(), value)).map_err(|_| match line.field.kind.as_str() {
+                "integer" | "number" => format!("{name}: type a number"),
+                kind => format!("{name}: type JSON ({kind})"),
+            })
+        };
+        self.lines.iter().filter(filled).map(value).collect()
+    }
+
+    fn submit(&self) -> Then {
+        let Some(connector) = &self.connector else { return Then::Stay };
+        if let Some(line) = self.missing().and_then(|at| self.lines.get(at)) {
+            return Then::Refuse(format!("{} is empty", line.field.name));
+        }
+        let name = self.lines.first().map(|line| line.input.text().trim().to_owned()).unwrap_or_default();
+        let (config, credentials) = match (self.object(Part::Config), self.object(Part::Credentials)) {
+            (Ok(config), Ok(credentials)) => (config, credentials),
+            (Err(problem), _) | (_, Err(problem)) => return Then::Refuse(problem),
+        };
+        let what = format!("new integration {} / {name}", self.company_name);
+        let new = NewIntegration {
+            company: self.company,
+            connector: connector.name.clone(),
+            name,
+            config: Value::Object(config).to_string(),
+            credentials: (!credentials.is_empty())
+                .then(|| Secret::new(Value::Object(credentials).to_string())),
+            is_disabled: self.is_disabled,
+        };
+        Then::Change { mutation: Mutation::Create(Box::new(new)), what }
+    }
+
+    pub(super) fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let theme = view.theme;
+        let Some(connector) = &self.connector else {
+            let mut choice = self.choice.clone();
+            match &self.connectors.error {
+                Some(error) => choice.legend = vec![error.clone()],
+                None if self.connectors.is_waiting() => choice.legend = vec!["Loading…".to_owned()],
+                None => {}
+            }
+            return choice.draw(view, frame, area);
+        };
+        let width = usize::from(area.width.min(96)).saturating_sub(6);
+        let tick = if self.is_disabled { "[x]" } else { "[ ]" };
+        let mut foot = self.help(width, theme);
+        foot.push(Line::from(vec![
+            theme.span(Role::Strong, format!("{tick} disabled")),
+            theme
+                .span(Role::Quiet, cut("  ^d: leads are kept for it, held; no plan counts it", width, theme)),
+        ]));
+        if self.waits_for.is_some() {
+            foot.push(Line::from(theme.spell("Making it…")));
+        }
+        foot.extend(self.refusal.iter().flat_map(|error| fitted(error, Role::Bad, width, 3, theme)));
+        let keys = "Enter makes it   Tab next line   ^s makes it now   Esc gives up";
+        foot.extend([Line::default(), Line::from(theme.span(Role::Quiet, cut(keys, width, theme)))]);
+        let mut lines = vec![
+            Line::from(theme.span(Role::Quiet, safe(&connector.summary, width, theme))),
+            Line::default(),
+        ];
+        let room = usize::from(area.height).saturating_sub(lines.len() + foot.len() + 5).max(1);
+        let start = window_start(self.at, room, self.lines.len());
+        let shown = self.lines.iter().enumerate().skip(start).take(room);
+        lines.extend(shown.map(|(at, line)| self.line(line, at == self.at, width, theme)));
+        lines.push(Line::default());
+        lines.extend(foot);
+        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
+        let title = format!("New {} of {}", connector.name, safe(&self.company_name, 40, theme));
+        let inner = popup(frame, area, &title, (100, height), theme);
+        frame.render_widget(Paragraph::new(lines), inner);
+    }
+
+    fn line(&self, line: &Entry, is_at: bool, width: usize, theme: Theme) -> Line<'static> {
+        const LABEL: usize = 24;
+        let star = if line.field.required { " *" } else { "" };
+        let label = column(&format!("{}{star}", line.field.name), LABEL, theme);
+        let mut spans = vec![theme.span(if is_at { Role::Strong } else { Role::Quiet }, label)];
+        let room = width.saturating_sub(LABEL);
+        let text = line.input.text();
+        if line.field.secret {
+            spans.push(Span::raw(theme.pick("•", "*").repeat(text.chars().count().min(room))));
+            if is_at {
+                spans.push(theme.span(Role::Selected, " "));
+            }
+        } else if is_at {
+            spans.extend(input(&line.input, room, theme));
+        } else if text.is_empty() && !line.field.default.is_empty() {
+            let default = safe(&line.field.default, room.saturating_sub(10), theme);
+            spans.push(theme.span(Role::Quiet, format!("({default})")));
+        } else {
+            spans.push(Span::raw(safe(text, room, theme)));
+        }
+        Line::from(spans)
+    }
+
+    /// What the line under the cursor is.
+    fn help(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
+        let Some(line) = self.lines.get(self.at) else { return Vec::new() };
+        let kind = match (line.field.words.as_slice(), &*line.field.kind) {
+            ([], "text") => String::new(),
+            ([], kind) => format!(" ({kind})"),
+            (words, _) => format!(" ({})", words.join(" | ")),
+        };
+        let mut lines = fitted(&format!("{}{kind}", line.field.help), Role::Quiet, width, 3, theme);
+        lines.push(Line::default());
+        lines
+    }
+}
+
+fn fitted(text: &str, role: Role, width: usize, most: usize, theme: Theme) -> Vec<Line<'static>> {
+    let mut doc = Doc::default();
+    doc.push(Kind::Text, text);
+    let parts = document::fit(doc.0, width, true).into_iter().take(most);
+    parts.map(|line| Line::from(theme.span(role, theme.spell(&line.text)))).collect()
+}
