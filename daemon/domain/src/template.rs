@@ -123,7 +123,10 @@ impl Template {
             xml if xml == "text/xml" || xml == "application/xml" || xml.ends_with("+xml") => {
                 return Self::assemble(pieces, Place::XmlBody);
             }
-            text if text.starts_with("text/") => return Self::assemble(pieces, Place::Text),
+            // One placeholder alone would be JSON too.
+            "text/plain" if !source.trim_start().trim_start_matches("{{").starts_with(['{', '[']) => {
+                return Self::assemble(pieces, Place::Text);
+            }
             _ => {}
         }
         let place = match scan::check_json(&pieces) {

@@ -27,7 +27,7 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes, Failure> {
         attributes.insert(usize::MAX, &name, value);
     }
     let plan = Json::object([("email", Json::string(&email)), ("attributes", attributes)]);
-    Ok(plan.to_bytes().into())
+    Ok(plan.to_bytes())
 }
 
 /// Who is known already, as far as that matters.

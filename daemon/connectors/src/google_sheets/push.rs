@@ -62,7 +62,7 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes, Failure> {
         cells
     };
     let plan = Json::object([("id", Json::string(&id)), ("cells", cells(fields)), ("new", cells(made))]);
-    Ok(plan.to_bytes().into())
+    Ok(plan.to_bytes())
 }
 
 /// Writes the row, or adds it.
