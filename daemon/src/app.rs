@@ -78,7 +78,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
     master_key::load(&config.master_key)?;
     let (options, cluster) = database(&config, &data).await?;
-    let pool = setup::connect(&options).await?;
+    let pool = setup::connect_with(&options, config.connections_max).await?;
     let sealer = setup::unseal(&pool, &config.master_key).await?;
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (hub, due) = Hub::new();

@@ -126,6 +126,8 @@ pub struct Config {
     pub database_url: Option<SecretString>,
     /// Its password, unless the URL or a `.pgpass` has it.
     pub database_password: Option<SecretString>,
+    /// So many connections do what has none of its own, at most. Not a setting: tests run many daemons on one server.
+    pub connections_max: u32,
     pub data_dir: PathBuf,
     pub intake_listen: SocketAddr,
     /// Where health in detail and metrics are asked for.
@@ -155,6 +157,7 @@ impl Config {
         Self {
             database_url: None,
             database_password: None,
+            connections_max: setup::CONNECTIONS_MAX,
             intake_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
             admin_is_asked_for: false,

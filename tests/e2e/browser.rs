@@ -4,6 +4,7 @@
 
 use std::{
     env,
+    path::Path,
     process::Stdio,
     sync::{Arc, Mutex},
 };
@@ -28,13 +29,15 @@ fn browser() -> Option<String> {
 }
 
 /// Opens a page and keeps the browser open until this is dropped.
-fn open(browser: &str, url: &str, profile: &std::path::Path) -> Child {
+fn open(browser: &str, url: &str, profiles: &Path, name: &str) -> Child {
     Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .args(["--disable-dev-shm-usage", "--remote-debugging-port=0"])
-        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("--user-data-dir={}", profiles.join(name).display()))
         .arg(url)
+        // What it forgets when it is killed goes with its profile.
+        .env("TMPDIR", profiles)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -135,7 +138,7 @@ async fn a_browser_posts_the_form_of_the_docs_and_a_script_uses_its_key() {
     let profiles = tempfile::tempdir().unwrap();
     for (page, arrives) in [("/form", "/thanks"), ("/own", "/said-202-accepted"), ("/other", "/said-403-403")]
     {
-        let window = open(&browser, &format!("{site}{page}"), &profiles.path().join(&page[1..]));
+        let window = open(&browser, &format!("{site}{page}"), profiles.path(), &page[1..]);
         wait_until(arrives, async || asked.lock().unwrap().iter().any(|path| path == arrives)).await;
         drop(window);
     }

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{ChildDaemon, Daemon, Database, Operator, Pty, Shown, leadline, post_lead, wait_until};
+use leadline_fakes::{Behaviour, sample_lead};
+use leadline_tests::{ChildDaemon, Database, Operator, Pty, Shown, leadline, post_lead, wait_until};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -21,36 +21,21 @@ const RED: vt100::Color = vt100::Color::Idx(1);
 
 /// A daemon with one integration, the receiver behind it, and the console in front.
 struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    receiver: Receiver,
-    key: String,
-    integration: String,
+    set: leadline_tests::Scene,
     console: Pty,
 }
 
 impl Scene {
     async fn set(behaviour: Behaviour, size: (u16, u16)) -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let receiver = Receiver::start(behaviour).await.unwrap();
-        let key = operator.company(7).await;
-        let created = operator.webhook(7, "crm-of-barn", &receiver.url("/hook"), json!({})).await;
-        let integration = created.integration.unwrap().id;
-        let console = console_of(&daemon.socket().display().to_string(), size);
-        Self { daemon, operator, receiver, key, integration, console }
-    }
-
-    async fn post(&self, n: usize) {
-        let lead = sample_lead(n).to_string();
-        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead).await;
-        assert_eq!(status, 202, "{answer}");
+        let set = leadline_tests::Scene::set().behaviour(behaviour).webhook("crm-of-barn", "/hook");
+        let set = set.start().await;
+        let console = console_of(&set.daemon.socket().display().to_string(), size);
+        Self { set, console }
     }
 
     async fn end(self) {
         drop(self.console);
-        self.daemon.stop().await;
-        self.receiver.stop().await;
+        self.set.end().await;
     }
 }
 
@@ -68,7 +53,8 @@ async fn a_red_badge_leads_to_its_attempt_and_clears(size: (u16, u16)) {
     let mut scene = Scene::set(Behaviour::RefuseAll(400, refusal), size).await;
     let console = &mut scene.console;
     console.wait_for_all(&["LIVE", "crm-of-barn", "ok"]).await;
-    let posted = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, sample_lead(1).to_string()).await;
+    let posted =
+        post_lead(&scene.set.daemon.url("/v1/leads"), &scene.set.key, sample_lead(1).to_string()).await;
     assert_eq!(posted.0, 202);
     console.wait_for_all(&["FAILING", "[ 1 failure ]", "dead 1"]).await;
     {
@@ -86,9 +72,9 @@ async fn a_red_badge_leads_to_its_attempt_and_clears(size: (u16, u16)) {
     // What the target answered is seen without a key, and the request after one jump.
     console.wait_for_all(&["esponse", "\"error\": \"the date is in the past\""]).await;
     console.press("}}");
-    console.wait_for_all(&["equest", &format!("POST {}", scene.receiver.url("/hook"))]).await;
+    console.wait_for_all(&["equest", &format!("POST {}", scene.set.receiver.url("/hook"))]).await;
 
-    scene.receiver.set(Behaviour::Good);
+    scene.set.receiver.set(Behaviour::Good);
     console.press("r");
     console
         .wait_for_all(&["Retry ", "The Old Barn / crm-of-barn?", "date is in the past", "1 delivery,"])
@@ -105,7 +91,7 @@ async fn a_red_badge_leads_to_its_attempt_and_clears(size: (u16, u16)) {
     console.wait_for_none(&["FAILING", "[ 1 failure ]", "dead 1", "Attempts"]).await;
     console.wait_for_all(&["1 failure before"]).await;
     assert_eq!(console.shown().cell("✓ ok").fgcolor(), vt100::Color::Idx(2));
-    let requests = scene.receiver.requests();
+    let requests = scene.set.receiver.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0].body, requests[1].body);
     scene.end().await;
@@ -124,7 +110,7 @@ async fn a_red_badge_leads_to_its_attempt_and_clears_at_120x36() {
 #[tokio::test]
 async fn a_server_error_shows_the_retries_that_follow() {
     let mut scene = Scene::set(Behaviour::RefuseAll(500, "out of order".into()), WIDE).await;
-    scene.post(1).await;
+    scene.set.post(1).await;
     scene.console.wait_for_all(&["… retrying", "[ 1 failure ]", "1 pending"]).await;
     scene.console.press(ENTER);
     scene
@@ -142,13 +128,13 @@ async fn an_integration_is_disabled_and_enabled() {
     scene.console.wait_for_all(&["Disable The Old Barn / crm-of-barn?", "[ Disable ]"]).await;
     scene.console.answer(ENTER).await;
     scene.console.wait_for_none(&["Disable The Old Barn / crm-of-barn?"]).await;
-    assert!(scene.operator.integration(&scene.integration).await.enabled, "Cancel had the focus");
+    assert!(scene.set.operator.integration(&scene.set.integration).await.enabled, "Cancel had the focus");
     scene.console.press("e");
     scene.console.wait_for_all(&["[ Disable ]"]).await;
     scene.console.answer("y").await;
     scene.console.wait_for_all(&["⏸ disabled", "e enable"]).await;
 
-    scene.post(1).await;
+    scene.set.post(1).await;
     scene.console.wait_for_all(&["1 held"]).await;
     scene.console.press("e");
     scene
@@ -158,7 +144,7 @@ async fn an_integration_is_disabled_and_enabled() {
     scene.console.answer("\t\t\x1b[C").await;
     scene.console.wait_for_all(&["(x) release"]).await;
     scene.console.press("y");
-    scene.receiver.wait_for(1).await;
+    scene.set.receiver.wait_for(1).await;
     scene.console.wait_for_all(&["✓ ok", "just now"]).await;
     scene.end().await;
 }
@@ -192,8 +178,8 @@ async fn a_rotated_secret_is_shown_once_and_signs_from_then_on() {
     console.press(ENTER);
     console.wait_for_none(&["One-time secret", "whsec_"]).await;
 
-    scene.post(1).await;
-    verify(&scene.receiver.wait_for(1).await[0], &secret);
+    scene.set.post(1).await;
+    verify(&scene.set.receiver.wait_for(1).await[0], &secret);
     scene.end().await;
 }
 
@@ -364,7 +350,7 @@ async fn nothing_that_a_receiver_writes_steers_the_terminal() {
     );
     for size in [SMALL, WIDE] {
         let mut scene = Scene::set(Behaviour::RefuseAll(400, hostile.clone()), size).await;
-        scene.post(1).await;
+        scene.set.post(1).await;
         let console = &mut scene.console;
         console.wait_for_all(&["FAILING", "400 evil"]).await;
         console.press(ENTER);

@@ -19,7 +19,10 @@ use leadline_tests::{
     ChildDaemon, Daemon, Database, Operator, check_invariants, http, post_lead, wait_until,
 };
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
 
 const KILLS: usize = 20;
 const INTEGRATIONS: usize = 2;
@@ -35,6 +38,8 @@ async fn post_leads(
     stop: Arc<AtomicBool>,
 ) {
     let client = http();
+    let mut pace = interval(Duration::from_millis(20));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut n = from;
     while !stop.load(Ordering::Relaxed) {
         let lead = sample_lead(n);
@@ -47,7 +52,8 @@ async fn post_leads(
                 }
                 n += 1;
             }
-            _ => tokio::task::yield_now().await,
+            // The next daemon needs the processor more.
+            _ => drop(pace.tick().await),
         }
     }
 }

@@ -2,6 +2,11 @@
 
 mod payload;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use futures::future::join_all;
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
@@ -253,18 +258,16 @@ async fn a_batch_is_answered_line_by_line_while_it_is_written() {
     receiver.stop().await;
 }
 
-#[tokio::test]
-async fn a_long_batch_goes_through_a_slow_reader() {
-    const LINES: usize = 1200;
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let given = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let giving = std::sync::Arc::clone(&given);
-    // Every other line is large and refused at length: more than the sockets on the way can hold, both ways.
+/// So many lines are more than the sockets on the way can hold, both ways: every other one is large and refused at length.
+const LONG: usize = 1200;
+
+/// A long batch, and how many of its lines the sender has given away.
+fn long_batch() -> (reqwest::Body, Arc<AtomicUsize>) {
+    let given = Arc::new(AtomicUsize::new(0));
+    let giving = Arc::clone(&given);
     let note = "x".repeat(40_000);
-    let lines = futures::stream::iter((0..LINES).map(move |n| {
-        giving.store(n, std::sync::atomic::Ordering::SeqCst);
+    let lines = futures::stream::iter((0..LONG).map(move |n| {
+        giving.store(n, Ordering::SeqCst);
         let mut lead = sample_lead(n);
         if n % 2 == 1 {
             lead["quote"]["items"] = json!(vec![0; 500]);
@@ -272,35 +275,50 @@ async fn a_long_batch_goes_through_a_slow_reader() {
         }
         Ok::<_, std::convert::Infallible>(format!("{lead}\n"))
     }));
-    let mut response = post_batch(&daemon, &key, reqwest::Body::wrap_stream(lines)).await;
-    let mut text = Vec::new();
-    while text.len() < 1000 {
-        text.extend_from_slice(&response.chunk().await.unwrap().unwrap());
-    }
-    // Nobody reads on: the daemon reads no further than its answers fit on the way, and forgets none of them.
-    let seen = || given.load(std::sync::atomic::Ordering::SeqCst);
-    let mut before = usize::MAX;
-    wait_until("the sender is held back", async || {
-        let still = seen() == before;
-        before = seen();
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        still
-    })
-    .await;
-    assert!(seen() < LINES - 1, "the whole batch was read ahead of its reader");
-    while let Some(chunk) = response.chunk().await.unwrap() {
-        text.extend_from_slice(&chunk);
-    }
+    (reqwest::Body::wrap_stream(lines), given)
+}
+
+/// Holds these to be the answers to a long batch.
+fn check_answers(text: &[u8]) {
     let answers: Vec<Value> = text
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).unwrap())
         .collect();
-    assert_eq!(answers.len(), LINES);
+    assert_eq!(answers.len(), LONG);
     for (n, answer) in answers.iter().enumerate() {
         let expected = if n % 2 == 1 { json!(422) } else { json!("accepted") };
         assert_eq!((&answer["line"], &answer["status"]), (&json!(n + 1), &expected));
     }
+}
+
+#[tokio::test]
+async fn a_long_batch_goes_through_a_slow_reader() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let (batch, given) = long_batch();
+    let mut response = post_batch(&daemon, &key, batch).await;
+    let mut text = Vec::new();
+    while text.len() < 1000 {
+        text.extend_from_slice(&response.chunk().await.unwrap().unwrap());
+    }
+    // Nobody reads on: the daemon reads no further than its answers fit on the way, and forgets none of them. The batch
+    // stands still when the daemon reads nothing of it while it answers others.
+    let url = daemon.url("/v1/leads");
+    let seen = || given.load(Ordering::SeqCst);
+    let (mut before, mut posted) = (usize::MAX, LONG..);
+    while before != seen() {
+        before = seen();
+        for n in posted.by_ref().take(20) {
+            assert_eq!(post_lead(&url, &key, sample_lead(n).to_string()).await.0, 202);
+        }
+    }
+    assert!(seen() < LONG - 1, "the whole batch was read ahead of its reader");
+    while let Some(chunk) = response.chunk().await.unwrap() {
+        text.extend_from_slice(&chunk);
+    }
+    check_answers(&text);
     daemon.stop().await;
 }
 

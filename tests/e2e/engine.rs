@@ -252,7 +252,7 @@ async fn leads_come_in_while_a_deletion_counts_what_goes() {
 
 #[tokio::test]
 async fn a_deletion_under_way_does_not_keep_the_daemon_from_stopping() {
-    let Scene { daemon, operator, receiver, pool, key, integration } = Scene::with(Behaviour::Good).await;
+    let Scene { daemon, operator, receiver, pool, key, integration, .. } = Scene::with(Behaviour::Good).await;
     let (status, _) = post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await;
     assert_eq!(status, 202);
     let holds = async |condition: &'static str| -> bool {

@@ -3,33 +3,30 @@
 mod refused;
 mod targets;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref};
 
-use leadline_fakes::{Behaviour, Receiver};
+use leadline_fakes::Behaviour;
 use leadline_proto::v1;
-use leadline_tests::{Cli, Daemon, Operator, check_invariants, post_lead, request_id, wait_until};
+use leadline_tests::{post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 use tonic::Code;
 
 const LEAD: &str = include_str!("../fixtures/lead.json");
 
 /// A daemon, and a company whose integrations take only what flows send.
-struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    cli: Cli,
-    receiver: Receiver,
-    key: String,
+struct Scene(leadline_tests::Scene);
+
+impl Deref for Scene {
+    type Target = leadline_tests::Scene;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let cli = Cli::new(daemon.socket());
-        let key = operator.company(7).await;
-        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-        Self { daemon, operator, cli, receiver, key }
+        Self(leadline_tests::Scene::set().no_webhook().start().await)
     }
 
     /// An integration with more of the command line; the answer is its id.
@@ -66,9 +63,7 @@ impl Scene {
     }
 
     async fn end(self) {
-        check_invariants(&self.daemon.database().pool().await).await;
-        self.daemon.stop().await;
-        self.receiver.stop().await;
+        self.0.end().await;
     }
 }
 

@@ -1,48 +1,42 @@
 //! Leads from files.
 
-use std::path::PathBuf;
+use std::{ops::Deref, path::PathBuf};
 
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_fakes::sample_lead;
 use leadline_proto::v1::{self, intake_service_client::IntakeServiceClient};
-use leadline_tests::{Cli, Daemon, Operator, check_invariants, request_id};
+use leadline_tests::request_id;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A daemon with a company and an integration, and a place for files.
-struct Scene {
-    daemon: Daemon,
-    receiver: Receiver,
-    cli: Cli,
-    dir: TempDir,
+struct Scene(leadline_tests::Scene, TempDir);
+
+impl Deref for Scene {
+    type Target = leadline_tests::Scene;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-        operator.company(7).await;
-        operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
-        let cli = Cli::new(daemon.socket());
-        Self { daemon, receiver, cli, dir: tempfile::tempdir().unwrap() }
+        Self(leadline_tests::Scene::set().start().await, tempfile::tempdir().unwrap())
     }
 
     fn file(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
+        let path = self.1.path().join(name);
         std::fs::write(&path, content).unwrap();
         path
     }
 
     async fn count(&self, table: &'static str) -> i64 {
-        let pool = self.daemon.database().pool().await;
         let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap()
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
 
     async fn end(self) {
-        check_invariants(&self.daemon.database().pool().await).await;
-        self.daemon.stop().await;
-        self.receiver.stop().await;
+        self.0.end().await;
     }
 }
 
@@ -196,7 +190,7 @@ async fn what_spreadsheets_write_goes_in() {
             "UTF-8",
         ),
     ] {
-        let path = scene.dir.path().join(name);
+        let path = scene.1.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let ran = scene.cli.run(&["lead", "import", path.to_str().unwrap(), "--company", "7"]).await;
         // What everybody expects is said to people at a terminal only.

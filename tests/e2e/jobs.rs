@@ -1,34 +1,32 @@
 //! Jobs as whoever waits for one at a terminal meets them: how far it is, and Ctrl-C.
 
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{Cli, Daemon, Operator, Pty, check_invariants, leadline, post_lead, wait_until};
+use std::ops::Deref;
+
+use leadline_fakes::Behaviour;
+use leadline_tests::{Pty, leadline, wait_until};
 use serde_json::{Value, json};
 
 /// So many pushes of one a second: no test waits for the last.
 const LEADS: usize = 40;
 
-struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    cli: Cli,
-    receiver: Receiver,
-    key: String,
+struct Scene(leadline_tests::Scene);
+
+impl Deref for Scene {
+    type Target = leadline_tests::Scene;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let cli = Cli::new(daemon.socket());
-        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-        let key = operator.company(7).await;
-        Self { daemon, operator, cli, receiver, key }
+        Self(leadline_tests::Scene::set().no_webhook().start().await)
     }
 
     async fn post_all(&self) {
         for n in 0..LEADS {
-            let lead = sample_lead(n).to_string();
-            assert_eq!(post_lead(&self.daemon.url("/v1/leads"), &self.key, lead).await.0, 202);
+            self.post(n).await;
         }
     }
 
@@ -74,10 +72,7 @@ impl Scene {
         })
         .await;
         assert_eq!(self.deliveries("pending").await, 0);
-        let pool = self.daemon.database().pool().await;
-        self.daemon.stop().await;
-        check_invariants(&pool).await;
-        self.receiver.stop().await;
+        self.0.end().await;
         released
     }
 }
@@ -93,7 +88,7 @@ async fn who_breaks_off_a_retry_cancels_what_is_not_brought_back() {
     scene.receiver.set(Behaviour::Good);
     let slow = scene.config(json!({ "rate_per_second": 1 }));
     scene.cli.json(&["integration", "update", "crm", "--config", &slow]).await;
-    let pool = scene.daemon.database().pool().await;
+    let pool = scene.pool.clone();
     let filter =
         async || -> Value { sqlx::query_scalar("SELECT filter FROM job").fetch_one(&pool).await.unwrap() };
     let retry = ["delivery", "retry", "--integration", &id, "--error", "ann@example.com"];
@@ -159,7 +154,7 @@ async fn who_breaks_off_a_push_of_leads_cancels_what_is_not_pushed() {
     scene.cli.json(&[&["integration", "create"], &late[..]].concat()).await;
     let job =
         scene.break_off(&["lead", "push", "--company", "7", "--unsynced", "--integration", "late"]).await;
-    let pool = scene.daemon.database().pool().await;
+    let pool = scene.pool.clone();
     let released = scene.check_rest(&job).await;
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM delivery").fetch_one(&pool).await.unwrap();
     assert_eq!(rows, i64::try_from(released).unwrap(), "the others have no delivery there");
@@ -176,12 +171,11 @@ async fn a_job_that_ends_by_itself_forgets_what_was_typed() {
     let job =
         scene.cli.json(&["delivery", "retry", "--integration", "crm", "--error", "ann@example.com"]).await;
     assert_eq!((&job["state"], &job["delivered"]), (&json!("done"), &json!(LEADS)));
-    let pool = scene.daemon.database().pool().await;
+    let pool = scene.pool.clone();
     let filter: Value = sqlx::query_scalar("SELECT filter FROM job").fetch_one(&pool).await.unwrap();
     assert_eq!(filter, json!({ "states": ["dead"] }));
     let audit: String =
         sqlx::query_scalar("SELECT string_agg(a::text, ' ') FROM audit a").fetch_one(&pool).await.unwrap();
     assert!(audit.contains(job["id"].as_str().unwrap()) && !audit.contains("ann@"), "{audit}");
-    scene.daemon.stop().await;
-    scene.receiver.stop().await;
+    scene.0.end().await;
 }

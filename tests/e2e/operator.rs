@@ -1,38 +1,37 @@
 //! What operators do beside retrying: hold, release and skip, ask why, pause a company, change a plan, read the audit.
 
+use std::ops::Deref;
+
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{Cli, Daemon, Operator, check_invariants, post_lead, wait_until};
+use leadline_tests::{check_invariants, wait_until};
 use serde_json::{Value, json};
 
 mod bulk;
 mod deleting;
 mod standing;
 
-struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    cli: Cli,
-    receiver: Receiver,
-    key: String,
-    hook: String,
+struct Scene(leadline_tests::Scene);
+
+impl Deref for Scene {
+    type Target = leadline_tests::Scene;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Scene {
     async fn start(behaviour: Behaviour, config: Value) -> Self {
-        let daemon = Daemon::start().await;
-        let (operator, cli) = (Operator::new(daemon.control().await), Cli::new(daemon.socket()));
+        let scene = leadline_tests::Scene::set().behaviour(behaviour).webhook("hook", "/").config(config);
+        let scene = scene.start().await;
         // The first command may have to be built, which must not hold up a push.
-        cli.json(&["company", "list"]).await;
-        let receiver = Receiver::start(behaviour).await.unwrap();
-        let key = operator.company(7).await;
-        let hook = operator.webhook(7, "hook", &receiver.url("/"), config).await.integration.unwrap().id;
-        Self { daemon, operator, cli, receiver, key, hook }
+        scene.cli.json(&["company", "list"]).await;
+        Self(scene)
     }
 
     /// Posts a lead. The answer is the id of its delivery.
     async fn post(&self, lead: &Value) -> String {
-        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead.to_string()).await;
-        assert_eq!(status, 202, "{answer}");
+        let answer = self.post_lead(lead).await;
         answer["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned()
     }
 
@@ -56,16 +55,11 @@ impl Scene {
     }
 
     async fn check(&self) {
-        check_invariants(&self.daemon.database().pool().await).await;
-    }
-
-    async fn contents(&self) -> String {
-        self.daemon.database().contents().await
+        check_invariants(&self.pool).await;
     }
 
     async fn end(self) {
-        self.daemon.stop().await;
-        self.receiver.stop().await;
+        self.0.end().await;
     }
 }
 
@@ -154,9 +148,10 @@ async fn a_push_in_flight_is_held_without_a_retry_and_never_skipped() {
     assert_eq!((&released["count"], &released["running"]), (&json!(0), &json!(1)));
     scene.check().await;
 
-    let address = scene.receiver.address();
+    let (address, cli, Scene(scene)) = (scene.receiver.address(), cli.clone(), scene);
     scene.receiver.stop().await;
-    wait_until("the push has failed", async || !scene.operator.finished(&scene.hook).await.is_empty()).await;
+    wait_until("the push has failed", async || !scene.operator.finished(&scene.integration).await.is_empty())
+        .await;
     let shown = scene.cli.json(&["delivery", "show", &delivery]).await;
     assert_eq!(
         (&shown["state"], &shown["attempts"], &shown["due_at"]),
@@ -169,7 +164,7 @@ async fn a_push_in_flight_is_held_without_a_retry_and_never_skipped() {
     })
     .await;
     assert_eq!(receiver.count(), 1);
-    check_invariants(&scene.daemon.database().pool().await).await;
+    check_invariants(&scene.pool).await;
     scene.daemon.stop().await;
     receiver.stop().await;
 }
@@ -215,7 +210,7 @@ async fn dead_ones_are_skipped_for_good() {
     let skipped =
         scene.cli.json(&["delivery", "skip", "--integration", "hook", "--state", "dead", "--yes"]).await;
     assert_eq!(skipped["count"], 1);
-    let health = scene.operator.integration(&scene.hook).await.health.unwrap();
+    let health = scene.operator.integration(&scene.integration).await.health.unwrap();
     assert_eq!((health.dead, health.failure_count), (0, 1));
     assert_eq!(scene.cli.json(&["delivery", "list", "--undelivered"]).await, json!([]));
     scene.check().await;
@@ -272,7 +267,7 @@ async fn a_plan_limits_what_is_enabled() {
 #[tokio::test]
 async fn a_deleted_integration_leaves_one_audit_line_and_nothing_else() {
     let scene = Scene::start(Behaviour::Good, json!({})).await;
-    let (cli, hook) = (&scene.cli, &scene.hook);
+    let (cli, hook) = (&scene.cli, &scene.integration);
     for n in 0..3 {
         let delivery = scene.post(&sample_lead(n)).await;
         scene.wait_for(&delivery, "delivered").await;
@@ -318,7 +313,7 @@ async fn the_audit_tells_who_changed_what() {
     let me = line["operator"].as_str().unwrap();
     assert_eq!(
         (&line["target"], &line["company_id"]),
-        (&json!(format!("integration {}", scene.hook)), &json!(7))
+        (&json!(format!("integration {}", scene.integration)), &json!(7))
     );
     assert_eq!(
         (&line["before"], &line["after"]),

@@ -16,7 +16,7 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{class_and_error, statuses};
+use super::vendors::{PATIENCE, class_and_error, patience, statuses};
 
 const SEARCH: &str = "GET /api/v2/persons/search";
 const PERSON: &str = "POST /api/v2/persons";
@@ -35,7 +35,7 @@ async fn scene(config: Value, mapping: Value) -> (Fake<Pipedrive>, Pushing) {
 
 fn pushing(fake: &Fake<Pipedrive>, mut config: Value, credentials: Value, mapping: Value) -> Pushing {
     config["base_url"] = json!(fake.url());
-    Pushing::new("pipedrive", config, credentials, mapping, Duration::from_millis(400))
+    Pushing::new("pipedrive", config, credentials, mapping, PATIENCE)
 }
 
 fn created(n: usize) -> Bringing {
@@ -57,6 +57,7 @@ async fn any_fault_at_any_call_leaves_one_of_each() {
             // The search does not know the person yet when the push is repeated.
             fake.with(|pipedrive| pipedrive.search_lag = Duration::from_secs(600));
             fake.fault(call, fault.clone());
+            pushing.timeout = patience(fault);
             let outcome = pushing.deliver(&mut created(1), 4).await;
             assert_eq!(outcome, Outcome::Delivered, "{call} {fault:?}");
             assert_eq!(fake.faults_left(), 0);

@@ -1,40 +1,34 @@
 //! Wrong input at the intake and at the control API: one line that says what to do, and nothing has changed.
 
-use leadline_fakes::{Behaviour, Receiver};
+use std::ops::Deref;
+
 use leadline_proto::v1;
-use leadline_tests::{Daemon, Operator, http, post_lead, request_id, wait_until};
+use leadline_tests::{http, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 use tonic::{Code, Response, Status};
 
 const LEAD: &str = include_str!("../fixtures/lead.json");
 
 /// A daemon with two companies; 7 has a key and an integration.
-struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    receiver: Receiver,
-    key: String,
-    hook: String,
+struct Scene(leadline_tests::Scene);
+
+impl Deref for Scene {
+    type Target = leadline_tests::Scene;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let key = operator.company(7).await;
-        operator.companies().create_company(company("The Mill", 8)).await.unwrap();
-        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-        let hook = operator.webhook(7, "hook", &receiver.url("/"), json!({})).await;
-        Self { daemon, operator, receiver, key, hook: hook.integration.unwrap().id }
+        let scene = leadline_tests::Scene::set().webhook("hook", "/").start().await;
+        scene.operator.companies().create_company(company("The Mill", 8)).await.unwrap();
+        Self(scene)
     }
 
     async fn end(self) {
-        self.daemon.stop().await;
-        self.receiver.stop().await;
-    }
-
-    async fn contents(&self) -> String {
-        self.daemon.database().contents().await
+        self.0.end().await;
     }
 
     /// A call that must be refused in one line with these parts in it.
@@ -199,7 +193,7 @@ async fn configurations_that_could_not_be_pushed_with_are_refused() {
         Scene::refused(answer, Code::InvalidArgument, parts);
         let update = v1::UpdateIntegrationRequest {
             request_id: request_id(),
-            integration: scene.hook.clone(),
+            integration: scene.integration.clone(),
             config: Some(config.to_string()),
             ..Default::default()
         };
@@ -290,7 +284,7 @@ async fn what_cannot_be_retried_is_refused_with_the_way_out() {
     let (_, posted) = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, LEAD).await;
     let delivery = posted["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned();
     wait_until("the lead is delivered", async || {
-        scene.operator.integration(&scene.hook).await.health.unwrap().last_pushed_at.is_some()
+        scene.operator.integration(&scene.integration).await.health.unwrap().last_pushed_at.is_some()
     })
     .await;
     let disable = v1::DisableIntegrationRequest { request_id: request_id(), integration: "hook".into() };

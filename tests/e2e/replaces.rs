@@ -1,9 +1,11 @@
 //! What the five replaced systems did, where no other test shows it: see docs/replaces.md.
 
+use std::ops::Deref;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use leadline_fakes::{Behaviour, Receiver, Reply, Request, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Cli, Daemon, Operator, check_invariants, post_lead, request_id, wait_until};
+use leadline_tests::{post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -13,27 +15,27 @@ const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
 const THEIRS: &str = "c3b1f0a9d8e7465b92f3aa01";
 
 /// A daemon with a company that keeps the brand of a replaced system.
-struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    receiver: Receiver,
-    key: String,
+struct Scene(leadline_tests::Scene);
+
+impl Deref for Scene {
+    type Target = leadline_tests::Scene;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Scene {
     async fn of(brand: &str, behaviour: Behaviour) -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let receiver = Receiver::start(behaviour).await.unwrap();
-        let key = operator.company(7).await;
+        let scene = leadline_tests::Scene::set().behaviour(behaviour).no_webhook().start().await;
         let request = v1::UpdateCompanyRequest {
             request_id: request_id(),
             company: "7".into(),
             brand: Some(brand.into()),
             ..Default::default()
         };
-        operator.companies().update_company(request).await.unwrap();
-        Self { daemon, operator, receiver, key }
+        scene.operator.companies().update_company(request).await.unwrap();
+        Self(scene)
     }
 
     async fn with(behaviour: Behaviour) -> Self {
@@ -70,10 +72,7 @@ impl Scene {
     }
 
     async fn end(self) {
-        let pool = self.daemon.database().pool().await;
-        self.daemon.stop().await;
-        check_invariants(&pool).await;
-        self.receiver.stop().await;
+        self.0.end().await;
     }
 }
 
@@ -175,7 +174,7 @@ async fn the_history_is_the_last_50_attempts_with_status_code_and_error() {
         scene.receiver.count() == 52 && scene.health(&id).await.pending == 0
     })
     .await;
-    let cli = Cli::new(scene.daemon.socket());
+    let cli = &scene.cli;
     let latest = cli.json(&["attempt", "list", "--integration", "crm"]).await;
     let latest = latest.as_array().unwrap().clone();
     assert_eq!(latest.len(), 50);

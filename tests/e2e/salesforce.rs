@@ -1,7 +1,5 @@
 //! Salesforce: whatever goes wrong on the way, the organization holds each lead exactly once.
 
-use std::time::Duration;
-
 use leadline_fakes::{
     Fake, Fault, Reply,
     salesforce::{Salesforce, locked_row, over_limit},
@@ -15,7 +13,7 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{class_and_error, statuses};
+use super::vendors::{PATIENCE, class_and_error, patience, statuses};
 
 const LOGIN: &str = "POST /services/oauth2/token";
 const QUERY: &str = "GET /services/data/v62.0/query";
@@ -38,7 +36,7 @@ async fn fake() -> Fake<Salesforce> {
 
 fn pushing(fake: &Fake<Salesforce>, mut config: Value, credentials: Value, mapping: Value) -> Pushing {
     config["login_url"] = json!(fake.url());
-    Pushing::new("salesforce", config, credentials, mapping, Duration::from_millis(400))
+    Pushing::new("salesforce", config, credentials, mapping, PATIENCE)
 }
 
 fn created(n: usize) -> Bringing {
@@ -65,6 +63,7 @@ async fn any_fault_at_any_call_leaves_one_lead() {
         for fault in faults(call) {
             let (fake, mut pushing) = scene(config.clone(), json!({})).await;
             fake.fault(call, fault.clone());
+            pushing.timeout = patience(&fault);
             let outcome = pushing.deliver(&mut created(1), 4).await;
             assert_eq!(outcome, Outcome::Delivered, "{call} {fault:?}");
             assert_eq!(fake.faults_left(), 0);

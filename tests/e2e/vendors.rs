@@ -1,10 +1,23 @@
 //! What the tests of vendors share: a daemon with one integration of a connector, and leads pushed through it.
 
+use std::time::Duration;
+
 use leadline_fakes::{Fault, Reply, sample_lead};
 use leadline_proto::v1;
 use leadline_tests::{Daemon, Database, Operator, check_invariants, post_lead, wait_until};
 use leadlined::domain::outcome::{FailureClass, Outcome};
 use serde_json::Value;
+
+/// How long a call may take where every call is answered.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a call may take where one meets this fault.
+pub(crate) fn patience(fault: &Fault) -> Duration {
+    match fault {
+        Fault::ActThenHang => Duration::from_millis(400),
+        _ => PATIENCE,
+    }
+}
 
 /// A company whose leads go to one vendor.
 pub(crate) struct Scene {

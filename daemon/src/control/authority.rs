@@ -73,7 +73,19 @@ impl Frames {
     }
 
     fn take(&mut self, bytes: &mut [u8]) {
-        bytes.iter_mut().for_each(|byte| self.take_byte(byte));
+        let mut at = 0;
+        while let Some(byte) = bytes.get_mut(at) {
+            // Nearly all bytes are of frames that hold no headers.
+            let taken = if let At::Other(left) = self.at {
+                let passed = left.min(bytes.len() - at);
+                self.at = Self::behind(At::Other(left - passed));
+                passed
+            } else {
+                self.take_byte(byte);
+                1
+            };
+            at += taken;
+        }
     }
 
     fn take_byte(&mut self, byte: &mut u8) {

@@ -8,11 +8,12 @@ use tonic::{Request, Response, Streaming};
 
 use super::{Answer, Control, check, convert::time, import::Answers};
 use crate::store::{
+    Error,
     company::refusal::RefusalView,
     lead::{erase::Erased, trace::TraceStep},
 };
 
-/// How often it is looked whether the pushes of an erased lead have ended; housekeeping looks on after that.
+/// How often it is looked whether the pushes of what is to go have ended; housekeeping looks on after that.
 const CLEANINGS: usize = 120;
 const CLEANING_GAP: Duration = Duration::from_millis(500);
 
@@ -72,15 +73,31 @@ impl Control {
     pub(super) fn clean_up_erasures(&self) {
         let store = self.store.clone();
         self.spawn_after(async move {
-            for _ in 0..CLEANINGS {
-                match store.finish_erasures().await {
-                    Ok(0) => return,
-                    Ok(running) => tracing::debug!(running, "an erased lead is still being pushed"),
-                    Err(error) => tracing::warn!(%error, "an erased lead is cleaned up later"),
-                }
-                tokio::time::sleep(CLEANING_GAP).await;
-            }
+            until_none_is_left("erased leads", || store.finish_erasures()).await;
         });
+    }
+
+    /// Removes what is left of deleted integrations, once the pushes to them have ended.
+    pub(super) fn clean_up_deletions(&self) {
+        let store = self.store.clone();
+        self.spawn_after(async move {
+            until_none_is_left("deleted integrations", || store.finish_deletions()).await;
+        });
+    }
+}
+
+/// Cleans up until nothing is left, which waits for pushes that are under way.
+async fn until_none_is_left<F>(what: &'static str, clean_up: impl Fn() -> F)
+where
+    F: Future<Output = Result<usize, Error>>,
+{
+    for _ in 0..CLEANINGS {
+        match clean_up().await {
+            Ok(0) => return,
+            Ok(left) => tracing::debug!(what, left, "what is to go is still being pushed"),
+            Err(error) => tracing::warn!(what, %error, "what is to go is cleaned up later"),
+        }
+        tokio::time::sleep(CLEANING_GAP).await;
     }
 }
 

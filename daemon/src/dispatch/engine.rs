@@ -64,8 +64,9 @@ pub(super) enum Event {
     SuspectEnded,
     /// A flush has ended with this breaker in a lane: closed, or open until then.
     Breaker(LaneId, Option<i64>),
-    /// A lane was loaded, with its stops; none if its integration is gone.
-    Loaded(LaneId, Option<(Arc<PreparedIntegration>, Stops)>),
+    /// A lane was loaded, with its stops; none if its integration is gone. `known` are the pauses that were written when
+    /// that began.
+    Loaded { lane: LaneId, loaded: Option<(Arc<PreparedIntegration>, Stops)>, known: Option<u64> },
     /// It was asked when the next row of these is due, and these have one.
     Peeked { asked: Vec<(LaneId, LaneKind)>, hints: Vec<DueHint> },
     /// The loose index scan has answered.
@@ -289,7 +290,9 @@ impl Engine {
             }
             Event::Written(lanes) => {
                 for (id, counts) in lanes {
-                    self.lanes.written(id, counts, now);
+                    if self.lanes.written(id, counts, now) {
+                        self.start_load(id);
+                    }
                 }
             }
             Event::Throttled(id) => {
@@ -300,15 +303,15 @@ impl Engine {
             }
             Event::SuspectEnded => self.suspects.ended(),
             Event::Breaker(id, until) => self.lanes.set_breaker(id, until, now),
-            Event::Loaded(id, Some((ready, stops))) => {
+            Event::Loaded { lane, loaded: Some((ready, stops)), known } => {
                 let PreparedIntegration { integration, policy, .. } = &*ready;
                 let loaded =
                     Loaded { version: integration.version, policy: *policy, is_enabled: integration.enabled };
-                if self.lanes.load(id, loaded, stops, now) {
-                    self.start_load(id);
+                if self.lanes.load(lane, loaded, stops, known, now) {
+                    self.start_load(lane);
                 }
             }
-            Event::Loaded(id, None) => self.lanes.remove(id),
+            Event::Loaded { lane, loaded: None, .. } => self.lanes.remove(lane),
             Event::Peeked { asked, hints } => {
                 let next: HashMap<_, _> = hints
                     .into_iter()

@@ -76,17 +76,33 @@ impl Lanes {
         is_new
     }
 
+    /// The pauses that a load which begins now finds written. None if one is not: what is stored says nothing of it.
+    pub(super) fn pauses_written(&self, id: LaneId) -> Option<u64> {
+        let lane = self.lanes.get(&id)?;
+        (!lane.is_pause_unwritten).then_some(lane.pauses)
+    }
+
     /// Sets what was loaded of a lane, and what is stored of its stops. Two loads may overtake each other: an older
-    /// version is passed over. True if a pause was lifted: it may have been set again since the stops were read, so
-    /// they must be read once more.
-    pub(super) fn load(&mut self, id: LaneId, loaded: Loaded, stops: Stops, now: i64) -> bool {
+    /// version is passed over. `known` are the pauses that were written when the load began: it lifts no other. True if
+    /// the stops must be read once more: a pause was lifted or written since they were read.
+    pub(super) fn load(
+        &mut self,
+        id: LaneId,
+        loaded: Loaded,
+        stops: Stops,
+        known: Option<u64>,
+        now: i64,
+    ) -> bool {
         let Loaded { version, policy, is_enabled } = loaded;
         let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.version <= version) else { return false };
-        let is_lifted = stops.throttled_until.is_none() && lane.paused_until > now;
+        let is_missed = stops.throttled_until.is_none() && lane.paused_until > now;
+        let is_lifted = is_missed && known == Some(lane.pauses);
         if is_lifted {
             lane.paused_until = 0;
             lane.is_on_trial = true;
         }
+        lane.reads_again = is_missed && lane.is_pause_unwritten;
+        let is_to_be_read = is_missed && !lane.reads_again;
         lane.version = version;
         lane.is_enabled = is_enabled;
         if lane.policy.is_none_or(|old| old.rate_per_second != policy.rate_per_second) {
@@ -98,7 +114,7 @@ impl Lanes {
         if let Some(until) = stops.throttled_until {
             self.pause(id, until, now);
         }
-        is_lifted
+        is_to_be_read
     }
 
     /// Sets until when retries wait; none if they do not.
@@ -180,20 +196,27 @@ impl Lanes {
         let at = kind.index();
         lane.in_flight[at] = lane.in_flight[at].saturating_sub(1);
         lane.unwritten[at] += 1;
+        if pause.is_some() {
+            lane.pauses += 1;
+            lane.is_pause_unwritten = true;
+        }
         match pause {
             Some(until) => self.pause(id, until, now),
             None => self.enqueue(id, now),
         }
     }
 
-    /// So many pushes of each kind of a lane are written, and what they mean for the breaker is known.
-    pub(super) fn written(&mut self, id: LaneId, counts: [u32; 2], now: i64) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            for (unwritten, count) in lane.unwritten.iter_mut().zip(counts) {
-                *unwritten = unwritten.saturating_sub(count);
-            }
-            self.enqueue(id, now);
+    /// So many pushes of each kind of a lane are written, and what they mean for the breaker is known. True if its stops
+    /// must be read once more.
+    pub(super) fn written(&mut self, id: LaneId, counts: [u32; 2], now: i64) -> bool {
+        let Some(lane) = self.lanes.get_mut(&id) else { return false };
+        for (unwritten, count) in lane.unwritten.iter_mut().zip(counts) {
+            *unwritten = unwritten.saturating_sub(count);
         }
+        lane.is_pause_unwritten &= lane.unwritten != [0, 0];
+        let is_to_be_read = !lane.is_pause_unwritten && std::mem::take(&mut lane.reads_again);
+        self.enqueue(id, now);
+        is_to_be_read
     }
 
     /// Lets what has become due since into the ready queue, and tells when to call again.

@@ -17,6 +17,7 @@ impl Engine {
     pub(super) fn start_load(&self, id: LaneId) {
         let (store, integrations, events) =
             (self.store.clone(), Arc::clone(&self.integrations), self.events.clone());
+        let known = self.lanes.pauses_written(id);
         self.tasks.spawn("load of a lane", async move {
             let loaded = loop {
                 match load(&store, &integrations, id).await {
@@ -31,7 +32,7 @@ impl Engine {
                     }
                 }
             };
-            send(&events, Event::Loaded(id, loaded));
+            send(&events, Event::Loaded { lane: id, loaded, known });
         });
     }
 

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     attempt::{AttemptResult, PushRequest, unkept},
-    engine::Event,
+    engine::{Event, send},
     finisher::{Completed, Completion},
     integration_cache::{IntegrationCache, PreparedIntegration},
     lanes::LaneId,
@@ -277,7 +277,8 @@ impl Pusher {
         self.complete(item, Completed::Requeue(wait)).await;
     }
 
-    /// Hands an item to the finisher, and then its room to the engine: what waits to be written has a bound.
+    /// Hands an item to the finisher and its room to the engine, once the finisher takes more: what waits to be written
+    /// has a bound. The engine hears of the end before it can hear that it was written.
     async fn complete(&self, item: &Claimed, result: Completed) {
         let (mut is_up, mut pause) = (false, None);
         if let Completed::Attempt(finished) = &result {
@@ -290,26 +291,27 @@ impl Pusher {
             });
         }
         let lane = (!item.is_adopted).then_some((item.company, item.integration));
-        self.hand_over(item, lane, result).await;
-        if let Some(lane) = lane
-            && self.events.send(Event::Ended { lane, kind: item.kind, is_up, pause }).is_err()
-        {
-            tracing::debug!("the engine has stopped");
-        }
+        let ended = lane.map(|lane| Event::Ended { lane, kind: item.kind, is_up, pause });
+        self.hand_over(item, lane, result, ended).await;
     }
 
     /// An item leaves a claim for one of its own.
     async fn leave_claim(&self, item: &Claimed) {
-        self.hand_over(item, None, Completed::Nothing).await;
+        self.hand_over(item, None, Completed::Nothing, None).await;
     }
 
-    async fn hand_over(&self, item: &Claimed, lane: Option<LaneId>, result: Completed) {
+    async fn hand_over(&self, item: &Claimed, lane: Option<LaneId>, result: Completed, ended: Option<Event>) {
         let Claimed { daemon, claim, claim_items, attempt, kind, .. } = *item;
         let completion = Completion { daemon, claim, claim_items, attempt, lane, kind, result };
-        if self.completions.send(completion).await.is_err() {
-            tracing::error!(
+        let place = self.completions.reserve().await;
+        if let Some(ended) = ended {
+            send(&self.events, ended);
+        }
+        match place {
+            Ok(place) => place.send(completion),
+            Err(_) => tracing::error!(
                 "the finisher is gone: an attempt is not counted, and its delivery is pushed again"
-            );
+            ),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::secrets::{
 const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY_GAP: Duration = Duration::from_millis(250);
 /// Intake flushes on one, dispatch uses a few, operators the rest.
-const CONNECTIONS_MAX: u32 = 16;
+pub(crate) const CONNECTIONS_MAX: u32 = 16;
 
 /// There is one finisher.
 const PINNED_MAX: u32 = 1;
@@ -107,6 +107,11 @@ fn is_near(options: &PgConnectOptions) -> bool {
 
 /// Waits for the server, brings the schema up to date, and opens the pool that the daemon works with.
 pub async fn connect(options: &PgConnectOptions) -> Result<PgPool, SetupError> {
+    connect_with(options, CONNECTIONS_MAX).await
+}
+
+/// The same with so many connections at most.
+pub async fn connect_with(options: &PgConnectOptions, connections_max: u32) -> Result<PgPool, SetupError> {
     let options = options.clone().application_name("leadlined");
     migrate(&options).await?;
     // A statement that takes longer has met a lock or a lost index; nobody waits for its answer any more.
@@ -118,7 +123,7 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgPool, SetupError> {
         ("jit", "off"),
     ]);
     Ok(PgPoolOptions::new()
-        .max_connections(CONNECTIONS_MAX)
+        .max_connections(connections_max)
         // A connection in steady use tells by itself that it is broken; asking each time doubles the round trips.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {

@@ -1,6 +1,9 @@
 //! The only way out: calls over HTTP and mail over SMTP, guarded.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
@@ -132,13 +135,17 @@ impl Client {
 
 /// One configuration for all connections: the system's certificates are read once, and sessions are resumed.
 fn tls() -> Result<Arc<ClientConfig>, rustls::Error> {
+    static SHARED: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(shared) = SHARED.get() {
+        return Ok(Arc::clone(shared));
+    }
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_platform_verifier()?
         .with_no_client_auth();
     // One push a connection: a stalled or broken one then takes no other push with it.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Arc::clone(SHARED.get_or_init(|| Arc::new(config))))
 }
 
 /// Reads the body up to the cap. Status and headers are here already, so whatever ends the body early, this is an answer.

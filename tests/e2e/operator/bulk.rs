@@ -46,7 +46,7 @@ async fn an_integration_is_named_within_its_company() {
     let other = scene.operator.webhook(8, "hook", &scene.receiver.url("/"), json!({})).await;
     let other = other.integration.unwrap().id;
     let shown = async |name: &str| scene.cli.json(&["integration", "show", name]).await["id"].clone();
-    assert_eq!(shown("7/hook").await, json!(scene.hook));
+    assert_eq!(shown("7/hook").await, json!(scene.integration));
     assert_eq!(shown("8/hook").await, json!(other));
     let ran = scene.cli.run(&["integration", "show", "The Old Barn/hook"]).await;
     assert!(ran.error(1).starts_with("several companies are named \"The Old Barn\""), "{ran:?}");
@@ -95,7 +95,7 @@ async fn a_skip_is_undone_to_where_each_stood() {
         (&json!("skip"), &json!("done"), &json!(3))
     );
     scene.check().await;
-    assert_eq!(scene.operator.integration(&scene.hook).await.health.unwrap().dead, 0);
+    assert_eq!(scene.operator.integration(&scene.integration).await.health.unwrap().dead, 0);
 
     let undone = cli.json(&["delivery", "unskip", "--job", job]).await;
     assert_eq!(undone, json!({"count": 3, "left_alone": 0}));
@@ -106,7 +106,7 @@ async fn a_skip_is_undone_to_where_each_stood() {
         }
         assert_eq!(&shown, before, "{id}");
     }
-    assert_eq!(scene.operator.integration(&scene.hook).await.health.unwrap().dead, 1);
+    assert_eq!(scene.operator.integration(&scene.integration).await.health.unwrap().dead, 1);
     scene.check().await;
     let ran = cli.run(&["delivery", "unskip", "--job", job]).await;
     assert_eq!(

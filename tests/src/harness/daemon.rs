@@ -11,6 +11,9 @@ use tonic::transport::Channel;
 
 use super::{client, database::Database};
 
+/// Every connection starts a process of the server that plans each statement anew: most of what a short test costs.
+const CONNECTIONS_MAX: u32 = 5;
+
 /// A running daemon with its data directory.
 #[derive(Debug)]
 pub struct Daemon {
@@ -84,6 +87,7 @@ pub(super) fn config(database: &Database, dir: &Path) -> Config {
     let mut config = Config::in_dir(dir);
     config.database_url = Some(database.url().to_owned().into());
     config.master_key = database.master_key().clone();
+    config.connections_max = CONNECTIONS_MAX;
     config.intake_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
     config.allow_egress = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];

@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use leadlined::{
@@ -10,10 +13,40 @@ use leadlined::{
     secrets::master_key,
     store::ensure_partitions,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, postgres::PgConnectOptions};
-use tokio::sync::OnceCell;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, postgres::PgConnectOptions};
+use tokio::sync::{Mutex, OnceCell};
+
+use super::wait::wait_until;
 
 const TEMPLATE: &str = "migrated";
+/// Nobody looks at the shared server's data after a power cut. Without statistics plans are as in a new database, and
+/// nothing goes through those that earlier tests left.
+const SETTINGS: [&str; 4] =
+    ["fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off"];
+
+/// The tables that operators and senders can change.
+const CONTENTS: [&str; 20] = [
+    "company",
+    "intake_key",
+    "integration",
+    "flow",
+    "flow_target",
+    "notice",
+    "vendor_id",
+    "signing_secret",
+    "integration_stat",
+    "lead",
+    "person",
+    "saved_lead",
+    "event",
+    "delivery",
+    "undelivered",
+    "attempt",
+    "probe",
+    "job",
+    "request",
+    "audit",
+];
 
 /// What the tests of a process share. It is never dropped: its watchdog removes it when the process ends.
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
@@ -27,6 +60,7 @@ struct Shared {
 impl Shared {
     async fn start() -> Self {
         let cluster = Cluster::ephemeral().await.unwrap();
+        settle(&cluster).await;
         create(&cluster, TEMPLATE, "template1").await;
         let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
         ensure_partitions(&pool).await.unwrap();
@@ -45,6 +79,8 @@ pub struct Database {
     url: String,
     options: PgConnectOptions,
     master_key: PathBuf,
+    /// What its contents are read with, once they were.
+    reader: Arc<Mutex<Option<PgConnection>>>,
 }
 
 impl Database {
@@ -68,6 +104,7 @@ impl Database {
             url: shared.cluster.url(&name),
             options: shared.cluster.connect_options(&name),
             master_key: shared.master_key.clone(),
+            reader: Arc::default(),
             name,
         }
     }
@@ -76,43 +113,40 @@ impl Database {
     pub(super) fn behind(&self, dir: &Path) -> Self {
         let url =
             format!("postgres:///{}?host={}&user={}", self.name, dir.display(), self.options.get_username());
-        Self { url, options: self.options.clone().socket(dir), ..self.clone() }
+        Self { url, options: self.options.clone().socket(dir), reader: Arc::default(), ..self.clone() }
+    }
+
+    /// Waits until nothing is left of what the daemon does by itself behind a flush: persons move, causes are named.
+    pub async fn settled(&self) {
+        let mut kept = self.reader.lock().await;
+        let reader = self.reader(&mut kept).await;
+        wait_until("nothing is left to be done behind the flushes", async || {
+            let settled = "SELECT NOT EXISTS (SELECT FROM lead_recent)
+                           AND NOT EXISTS (SELECT FROM undelivered WHERE state = 'dead' AND cause_id IS NULL)";
+            sqlx::query_scalar(settled).fetch_one(&mut *reader).await.unwrap()
+        })
+        .await;
+    }
+
+    async fn reader<'a>(&self, kept: &'a mut Option<PgConnection>) -> &'a mut PgConnection {
+        match kept.take() {
+            Some(open) => kept.insert(open),
+            None => kept.insert(self.options.connect().await.unwrap()),
+        }
     }
 
     /// Everything that operators and senders can change, as one text: equal texts mean that nothing changed.
     pub async fn contents(&self) -> String {
-        const TABLES: [&str; 20] = [
-            "company",
-            "intake_key",
-            "integration",
-            "flow",
-            "flow_target",
-            "notice",
-            "vendor_id",
-            "signing_secret",
-            "integration_stat",
-            "lead",
-            "person",
-            "saved_lead",
-            "event",
-            "delivery",
-            "undelivered",
-            "attempt",
-            "probe",
-            "job",
-            "request",
-            "audit",
-        ];
-        let mut connection = self.options.connect().await.unwrap();
-        let mut contents = String::new();
-        for table in TABLES {
-            let sql =
-                format!("SELECT coalesce(string_agg(t::text, ';' ORDER BY t::text), '') FROM {table} t");
-            let rows: String =
-                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap();
-            contents.extend([table, ": ", &rows, "\n"]);
-        }
-        contents
+        self.settled().await;
+        let mut kept = self.reader.lock().await;
+        let reader = self.reader(&mut kept).await;
+        let tables = CONTENTS.map(|table| {
+            format!("(SELECT '{table}: ' || coalesce(string_agg(t::text, ';' ORDER BY t::text), '') FROM {table} t)")
+        });
+        let sql = format!("SELECT ARRAY[{}]", tables.join(", "));
+        let texts: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *reader).await.unwrap();
+        texts.into_iter().fold(String::new(), |contents, text| contents + &text + "\n")
     }
 
     /// Its name in the shared cluster.
@@ -141,8 +175,19 @@ impl Database {
 
     /// A pool to look into it with. Connections belong to the test's runtime, so each test opens its own.
     pub async fn pool(&self) -> PgPool {
-        PgPool::connect_with(self.options.clone()).await.unwrap()
+        PgPool::connect_lazy_with(self.options.clone())
     }
+}
+
+async fn settle(cluster: &Cluster) {
+    let mut connection = cluster.connect_options("postgres").connect().await.unwrap();
+    for setting in SETTINGS {
+        sqlx::raw_sql(AssertSqlSafe(format!("ALTER SYSTEM SET {setting}")))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut connection).await.unwrap();
 }
 
 async fn create(cluster: &Cluster, name: &str, template: &str) {

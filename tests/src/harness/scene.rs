@@ -1,4 +1,4 @@
-//! The scene most tests play in: a daemon, a company with one webhook, and the receiver behind it.
+//! The scene most tests play in: a daemon, company 7 with one webhook, and the receiver behind it.
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
@@ -6,37 +6,104 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::{
+    cli::Cli,
     daemon::Daemon,
+    database::Database,
     invariants::check_invariants,
     operator::{Operator, post_lead, request_id},
     wait::wait_until,
 };
 
-/// A daemon whose company 7 pushes its leads to one receiver.
+/// A daemon whose company 7 pushes its leads to one receiver. Tests of a subject stand theirs on it.
 pub struct Scene {
     pub daemon: Daemon,
     pub operator: Operator,
+    pub cli: Cli,
     pub receiver: Receiver,
     pub pool: PgPool,
     /// The intake key.
     pub key: String,
+    /// The webhook; empty if the company has none yet.
     pub integration: String,
+    /// What the webhook signs with.
+    pub secret: String,
+}
+
+/// A scene that is being set.
+#[derive(Debug)]
+pub struct Setting {
+    daemon: Option<Daemon>,
+    behaviour: Behaviour,
+    webhook: Option<(String, String)>,
+    config: Value,
+}
+
+impl Setting {
+    /// Plays on this daemon.
+    #[must_use]
+    pub fn daemon(self, daemon: Daemon) -> Self {
+        Self { daemon: Some(daemon), ..self }
+    }
+
+    /// The receiver behaves so.
+    #[must_use]
+    pub fn behaviour(self, behaviour: Behaviour) -> Self {
+        Self { behaviour, ..self }
+    }
+
+    /// The webhook has this name and posts to this path.
+    #[must_use]
+    pub fn webhook(self, name: &str, path: &str) -> Self {
+        Self { webhook: Some((name.to_owned(), path.to_owned())), ..self }
+    }
+
+    /// The company has no integration.
+    #[must_use]
+    pub fn no_webhook(self) -> Self {
+        Self { webhook: None, ..self }
+    }
+
+    /// This is laid over the webhook's configuration.
+    #[must_use]
+    pub fn config(self, config: Value) -> Self {
+        Self { config, ..self }
+    }
+
+    /// The scene, ready to be played in.
+    pub async fn start(self) -> Scene {
+        let daemon = match self.daemon {
+            Some(daemon) => daemon,
+            None => Daemon::start_on(&Database::create().await).await,
+        };
+        let operator = Operator::new(daemon.control().await);
+        let receiver = Receiver::start(self.behaviour).await.unwrap();
+        let key = operator.company(7).await;
+        let (mut integration, mut secret) = (String::new(), String::new());
+        if let Some((name, path)) = self.webhook {
+            let created = operator.webhook(7, &name, &receiver.url(&path), self.config).await;
+            (integration, secret) = (created.integration.unwrap().id, created.signing_secret);
+        }
+        let (cli, pool) = (Cli::new(daemon.socket()), daemon.database().pool().await);
+        Scene { daemon, operator, cli, receiver, pool, key, integration, secret }
+    }
 }
 
 impl Scene {
-    /// A scene of a daemon as it is, whose receiver behaves so.
+    /// A scene as it is unless told otherwise: a receiver that takes everything behind the webhook `crm`.
+    #[must_use]
+    pub fn set() -> Setting {
+        let webhook = Some(("crm".to_owned(), "/".to_owned()));
+        Setting { daemon: None, behaviour: Behaviour::Good, webhook, config: json!({}) }
+    }
+
+    /// A scene whose receiver behaves so.
     pub async fn with(behaviour: Behaviour) -> Self {
-        Self::on(Daemon::start().await, behaviour, json!({})).await
+        Self::set().behaviour(behaviour).start().await
     }
 
     /// A scene on this daemon. `more` is laid over the webhook's configuration.
     pub async fn on(daemon: Daemon, behaviour: Behaviour, more: Value) -> Self {
-        let operator = Operator::new(daemon.control().await);
-        let receiver = Receiver::start(behaviour).await.unwrap();
-        let key = operator.company(7).await;
-        let created = operator.webhook(7, "crm", &receiver.url("/"), more).await;
-        let pool = daemon.database().pool().await;
-        Self { daemon, operator, receiver, pool, key, integration: created.integration.unwrap().id }
+        Self::set().daemon(daemon).behaviour(behaviour).config(more).start().await
     }
 
     /// Posts the nth sample lead.
@@ -44,10 +111,11 @@ impl Scene {
         self.post_lead(&sample_lead(n)).await;
     }
 
-    /// Posts a lead.
-    pub async fn post_lead(&self, lead: &Value) {
+    /// Posts a lead. The answer is what the intake said.
+    pub async fn post_lead(&self, lead: &Value) -> Value {
         let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead.to_string()).await;
         assert_eq!(status, 202, "{answer}");
+        answer
     }
 
     /// The integration's health now.
@@ -88,6 +156,11 @@ impl Scene {
     /// Waits until a condition in SQL holds.
     pub async fn wait_until(&self, condition: &'static str) {
         wait_until(condition, async || self.holds(condition).await).await;
+    }
+
+    /// Everything that operators and senders can change, as one text.
+    pub async fn contents(&self) -> String {
+        self.daemon.database().contents().await
     }
 
     /// The end: what the queue promises is true.

@@ -114,6 +114,11 @@ fn a_row_is_found_wherever_people_moved_it() {
     );
     assert_eq!(played.ids["row"], "2");
 
+    // Somebody copied the row: the last one is the lead's.
+    let copied = format!(r#"{{"values":[["{id}","","{id}"]]}}"#);
+    let played = case().run(ready(Value::Null).as_ref(), &[(200, &elsewhere), (200, &copied), WRITTEN]);
+    assert_eq!((&*played.ids["row"], &played.outcome), ("2503", &Outcome::Delivered));
+
     // Rows were removed, so that the kept one lies outside of the sheet.
     let outside =
         r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"Range exceeds grid limits"}}"#;

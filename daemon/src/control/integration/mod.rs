@@ -124,12 +124,7 @@ impl IntegrationService for Control {
                 Ok((command, removal.into()))
             })
             .await?;
-        let store = self.store.clone();
-        self.spawn_after(async move {
-            if let Err(error) = store.finish_deletions().await {
-                tracing::warn!(%error, "a deleted integration is not removed yet; this is tried again later");
-            }
-        });
+        self.clean_up_deletions();
         Ok(answer)
     }
 

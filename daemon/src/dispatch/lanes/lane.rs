@@ -18,6 +18,12 @@ pub(super) struct Lane {
     /// By kind.
     pub(super) in_flight: [u32; 2],
     pub(super) paused_until: i64,
+    /// How many pauses pushes of this lane have brought.
+    pub(super) pauses: u64,
+    /// One of them is not written yet: what is stored does not know of it.
+    pub(super) is_pause_unwritten: bool,
+    /// Stops were read that do not know of it: they are read once more when it is written.
+    pub(super) reads_again: bool,
     /// The pause was lifted before its time: one push at a time, until the target answers one.
     pub(super) is_on_trial: bool,
     /// None while the breaker is closed; half-open from then on.

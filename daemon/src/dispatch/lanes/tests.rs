@@ -14,8 +14,14 @@ fn with_lane(id: LaneId, concurrency: u32, rate_per_second: Option<f64>) -> Lane
     let mut lanes = Lanes::default();
     assert!(lanes.hint(hint(id, LaneKind::First, 1), true, 1));
     let policy = Policy { concurrency, rate_per_second, ..Policy::default() };
-    lanes.load(id, Loaded { version: 1, policy, is_enabled: true }, Stops::default(), 1);
+    load(&mut lanes, id, Loaded { version: 1, policy, is_enabled: true }, Stops::default(), 1);
     lanes
+}
+
+/// Loads a lane at once.
+fn load(lanes: &mut Lanes, id: LaneId, loaded: Loaded, stops: Stops, now: i64) -> bool {
+    let known = lanes.pauses_written(id);
+    lanes.load(id, loaded, stops, known, now)
 }
 
 /// So many pushes of each kind end, and the target answered.
@@ -149,11 +155,11 @@ fn a_lane_of_another_daemon_or_a_disabled_one_is_left_alone() {
     lanes.own(|_| true, 11);
     assert_eq!(lanes.asks(11).len(), 2);
     let disabled = Loaded { version: 3, policy: Policy::default(), is_enabled: false };
-    lanes.load(id, disabled, Stops::default(), 12);
+    load(&mut lanes, id, disabled, Stops::default(), 12);
     assert!(lanes.asks(12).is_empty());
-    lanes.load(id, Loaded { version: 2, is_enabled: true, ..disabled }, Stops::default(), 13);
+    load(&mut lanes, id, Loaded { version: 2, is_enabled: true, ..disabled }, Stops::default(), 13);
     assert!(lanes.asks(13).is_empty(), "an older load came later");
-    lanes.load(id, Loaded { version: 4, is_enabled: true, ..disabled }, Stops::default(), 14);
+    load(&mut lanes, id, Loaded { version: 4, is_enabled: true, ..disabled }, Stops::default(), 14);
     assert_eq!(lanes.asks(14).len(), 2);
 }
 
@@ -283,9 +289,9 @@ fn what_is_stored_of_a_breaker_is_heeded_by_the_next_owner() {
     lanes.hint(hint(id, LaneKind::Retry, 1), true, 1);
     let loaded = Loaded { version: 1, policy: Policy::default(), is_enabled: true };
     let stops = Stops { breaker_until: Some(1_000_000), ..Stops::default() };
-    lanes.load(id, loaded, stops, 10);
+    load(&mut lanes, id, loaded, stops, 10);
     assert_eq!(rooms(&lanes.asks(10)), [(LaneKind::First, 16)]);
-    lanes.load(id, loaded, Stops::default(), 20);
+    load(&mut lanes, id, loaded, Stops::default(), 20);
     assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 12), (LaneKind::Retry, 4)]);
 }
 
@@ -318,8 +324,8 @@ fn a_lifted_pause_lets_one_push_go_until_the_target_answers_one() {
         Loaded { version: 1, policy: Policy { concurrency: 4, ..Policy::default() }, is_enabled: true };
     lanes.pause(id, 9_000_000, 10);
     assert!(lanes.asks(10).is_empty());
-    assert!(lanes.load(id, loaded, Stops::default(), 11), "its stops must be read once more");
-    assert!(!lanes.load(id, loaded, Stops::default(), 12));
+    assert!(load(&mut lanes, id, loaded, Stops::default(), 11), "its stops must be read once more");
+    assert!(!load(&mut lanes, id, loaded, Stops::default(), 12));
     let asks = lanes.asks(12);
     assert_eq!(rooms(&asks), [(LaneKind::First, 1)]);
     answer(&mut lanes, &asks, &[1], 12);
@@ -332,11 +338,37 @@ fn a_lifted_pause_lets_one_push_go_until_the_target_answers_one() {
     // It asks for a pause again.
     lanes.ended(id, LaneKind::First, false, Some(5_000_000), 14);
     assert!(lanes.asks(14).is_empty());
-    assert!(lanes.load(id, loaded, Stops::default(), 15));
+    lanes.written(id, [2, 0], 14);
+    assert!(load(&mut lanes, id, loaded, Stops::default(), 15));
     let asks = lanes.asks(15);
     answer(&mut lanes, &asks, &[1], 15);
     lanes.ended(id, LaneKind::First, true, None, 16);
     assert_eq!(rooms(&lanes.asks(16)), [(LaneKind::First, 3), (LaneKind::Retry, 1)]);
+}
+
+#[test]
+fn a_pause_is_not_lifted_by_stops_that_were_read_before_it_was_written() {
+    let id = lane(1);
+    let mut lanes = with_lane(id, 4, None);
+    let loaded =
+        Loaded { version: 1, policy: Policy { concurrency: 4, ..Policy::default() }, is_enabled: true };
+    let asks = lanes.asks(10);
+    answer(&mut lanes, &asks, &[1, 0], 10);
+    // One load begins before the push asks for a pause, another before that is written.
+    let before = lanes.pauses_written(id);
+    lanes.ended(id, LaneKind::First, false, Some(9_000_000), 11);
+    let unwritten = lanes.pauses_written(id);
+    for known in [before, unwritten] {
+        assert!(!lanes.load(id, loaded, Stops::default(), known, 12), "there is nothing new to read yet");
+        assert!(lanes.asks(12).is_empty());
+    }
+    assert!(lanes.written(id, [1, 0], 13), "now there is");
+    for known in [before, unwritten] {
+        assert!(lanes.load(id, loaded, Stops::default(), known, 14), "it was read too soon");
+        assert!(lanes.asks(14).is_empty());
+    }
+    assert!(load(&mut lanes, id, loaded, Stops::default(), 15), "an operator has lifted it");
+    assert_eq!(rooms(&lanes.asks(15)), [(LaneKind::First, 1)]);
 }
 
 #[test]
@@ -346,7 +378,7 @@ fn a_pause_that_is_stored_stays() {
     let loaded = Loaded { version: 1, policy: Policy::default(), is_enabled: true };
     lanes.pause(id, 9_000_000, 10);
     let stops = Stops { throttled_until: Some(9_000_000), ..Stops::default() };
-    assert!(!lanes.load(id, loaded, stops, 11));
+    assert!(!load(&mut lanes, id, loaded, stops, 11));
     assert!(lanes.asks(11).is_empty());
 }
 

@@ -53,16 +53,16 @@ impl Store {
     }
 
     /// Removes what is left of deleted integrations. One that is still being pushed to stays for the next time.
-    /// Answers how many are gone for good.
+    /// Answers how many stay.
     pub async fn finish_deletions(&self) -> Result<usize, Error> {
         let deleted = sqlx::query!("SELECT company_id, id FROM integration WHERE deleted_at IS NOT NULL")
             .fetch_all(&self.pool)
             .await?;
-        let mut gone = 0;
+        let mut left = 0;
         for row in deleted {
-            gone += usize::from(self.remove(row.company_id, row.id).await?);
+            left += usize::from(!self.remove(row.company_id, row.id).await?);
         }
-        Ok(gone)
+        Ok(left)
     }
 
     /// Whether nothing of it is left. Somebody else may remove the same one at the same time.
