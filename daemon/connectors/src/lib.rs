@@ -14,6 +14,8 @@ mod discord;
 mod email;
 mod field_kind;
 mod google_sheets;
+#[cfg(test)]
+mod habits;
 mod hook_url;
 mod hooks;
 mod hubspot;
