@@ -1,15 +1,18 @@
-.PHONY: browser-check demo test bench bench-short bench-console dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
+.PHONY: attack failover proxy-check browser-check demo test bench bench-short bench-console dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
 bench-console: ; SQLX_OFFLINE=true cargo bench --quiet --locked -p leadline-tests --bench console
 queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e queue:: -- --nocapture
 faults: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- --nocapture --test-threads=1
+attack: ; scripts/attack
+failover: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- failover:: --nocapture --test-threads=1
 storm: ; LEADLINE_STORM_LEADS=1000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e storm:: -- --nocapture
 ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e ledger:: -- --nocapture
 browser-check: ; LEADLINE_BROWSER_REQUIRED=1 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e browser:: -- --nocapture
 vendor-check: ; scripts/vendor-check
 client-check: ; scripts/client-check
+proxy-check: ; scripts/proxy-check
 ci: ; .ci/run
 dist: ; scripts/dist
 fmt: ; cargo fmt --all

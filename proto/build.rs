@@ -2,8 +2,6 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-use prost::Message as _;
-
 fn main() -> Result<(), Box<dyn Error>> {
     let files = [
         "failure",
@@ -21,15 +19,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         "push",
         "system",
         "audit",
+        "token",
         "notice",
         "watch",
     ]
     .map(|name| format!("leadline/control/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=leadline");
-    let descriptors = protox::compile(files, ["."])?;
+    let mut compiler = protox::Compiler::new(["."])?;
+    let compiled = compiler.include_imports(true).open_files(files)?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    // Reflection serves the descriptors; with protox nothing else writes them.
-    fs::write(out.join("control.bin"), descriptors.encode_to_vec())?;
+    // Reflection serves the descriptors, and the daemon reads its rules in them: here they keep options of our own, which
+    // the types that code is generated from do not know.
+    fs::write(out.join("control.bin"), compiled.encode_file_descriptor_set())?;
+    let descriptors = compiled.file_descriptor_set();
     tonic_prost_build::configure()
         .boxed(".leadline.control.v1.Activity.what.attempt")
         .compile_fds(descriptors)?;

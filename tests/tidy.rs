@@ -30,7 +30,7 @@ const fn rule(folder: &'static str, parts: &'static [&'static str], crates: &'st
 }
 
 /// The daemon's parts meet only in the store. `app`, `main` and `config` see all; all may use telemetry.
-const DAEMON: [Rule; 10] = [
+const DAEMON: [Rule; 11] = [
     rule("compute", &["domain"], &["tokio"]),
     rule("user", &[], &[]),
     rule("secrets", &["user"], &[]),
@@ -49,11 +49,12 @@ const DAEMON: [Rule; 10] = [
             "tokio_rustls",
         ],
     ),
-    rule("intake", &["compute", "domain", "store"], &["axum", "tower", "tower_http", "tokio"]),
+    rule("doors", &[], &["rustls", "tokio", "tokio_rustls"]),
+    rule("intake", &["compute", "domain", "doors", "store"], &["axum", "tower", "tower_http", "tokio"]),
     rule("dispatch", &["compute", "domain", "connectors", "store", "push"], &["tokio"]),
     rule(
         "control",
-        &["compute", "domain", "connectors", "store"],
+        &["compute", "connectors", "domain", "doors", "store"],
         &["tonic", "tower", "tokio", "leadline_proto", "prost"],
     ),
     rule("telemetry", &["config"], &["tokio"]),

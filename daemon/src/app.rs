@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret as _;
 use sqlx::{PgPool, postgres::PgConnectOptions};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     dispatch::{self, Dispatch},
     domain::address::EgressPolicy,
     intake,
-    postgres::{data_dir::DataDir, embedded::Cluster, setup},
+    postgres::{data_dir::DataDir, embedded::Cluster, hosts::Hosts, setup},
     push,
     secrets::master_key,
     store::{Hub, Store, delivery::retention, ensure_partitions, tend},
@@ -25,6 +25,7 @@ use crate::{
 
 pub mod backup;
 pub mod doctor;
+pub mod doors;
 mod parts;
 pub mod rotate;
 
@@ -52,6 +53,8 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
     /// The socket of the control API.
     pub control: PathBuf,
+    /// Where else the control API is, over the network.
+    pub control_remote: Option<SocketAddr>,
     parts: Parts,
     pool: PgPool,
     store: Store,
@@ -65,30 +68,32 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let metrics = telemetry::recorder()?;
     let data = DataDir::open(&config.data_dir)?;
     // Taken before the database is started, which takes a second, so that a port in use is told at once.
-    let listener = TcpListener::bind(config.intake_listen).await.with_context(|| {
-        format!(
-            "cannot take leads in at {}: free it, or choose another --intake-listen",
-            config.intake_listen
-        )
-    })?;
-    let intake = listener.local_addr()?;
-    let admin = bind_admin(&config).await?;
-    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     // So are the other things that only another configuration mends: nothing is made before they are found right.
-    let socket = control::bind(&config.control).await.context("cannot listen to operators")?;
+    let doors = doors::open(&config).await?;
     master_key::load(&config.master_key)?;
+    let hosts = hosts(&config)?;
     let (options, cluster) = database(&config, &data).await?;
     let pool = setup::connect_with(&options, config.connections_max).await?;
     let sealer = setup::unseal(&pool, &config.master_key).await?;
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (hub, due) = Hub::new();
     let store = Store::new(pool.clone(), sealer, Arc::new(hub));
-    let store = store.sweeping(config.sweep).keeping(config.keep_attempts).limited_by(connectors::policy);
+    let store = store
+        .sweeping(config.sweep)
+        .keeping(config.keep_attempts, config.keep_leads)
+        .limited_by(connectors::policy);
     store.follow_clock().await.context("the database does not tell the time")?;
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
     let mut parts = Parts::default();
     start_keepers(&mut parts, cluster.as_ref(), &store, metrics.clone());
+    if let Some(hosts) = hosts {
+        let store = store.clone();
+        parts.start("server watch", HOUSEKEEPING_GRACE, |stop| async move {
+            hosts.follow(&store.pools(), stop).await;
+            Ok(())
+        });
+    }
     let egress = EgressPolicy::new(config.allow_egress);
     let brand = config.brand.as_str().to_owned();
     let compute = Compute::default();
@@ -97,9 +102,18 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         egress: egress.clone(),
         brand: brand.clone(),
         compute: compute.clone(),
+        groups: config.control_groups,
     };
+    let (addresses, tls) = (doors.addresses()?, doors.tls());
+    parts.start("certificates", HOUSEKEEPING_GRACE, |stop| async move {
+        futures::future::join_all(tls.iter().map(|tls| tls.keep_current(stop.clone()))).await;
+        // Without any, there is nothing to look after.
+        stop.cancelled().await;
+        Ok(())
+    });
+    let listeners = doors.control;
     parts.start("control", CONTROL_GRACE, |stop| async move {
-        control::serve(socket, deps, stop).await.context("control")
+        control::serve(listeners, deps, stop).await.context("control")
     });
     let dispatch = dispatch::start(dispatch::Parts {
         store: store.clone(),
@@ -117,48 +131,24 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let ready: intake::Readiness = Arc::new(|| true);
     let trusted_proxies = config.trusted_proxies;
     let deps = intake::IntakeDeps { store: store.clone(), metrics, ready, compute, trusted_proxies };
-    let listeners = intake::Listeners { public: listener, admin };
+    let listeners = doors.intake;
     parts.start("intake", INTAKE_GRACE, |stop| async move {
         intake::serve(listeners, deps, stop).await.context("intake")
     });
-    announce(&data, intake, admin_address)?;
+    addresses.announce(&data)?;
+    let intake = addresses.intake;
     tracing::info!(%intake, control = %config.control.display(), "ready");
     Ok(Running {
         intake,
-        admin: admin_address,
+        admin: addresses.admin,
         control: config.control,
+        control_remote: addresses.control,
         parts,
         pool,
         store,
         cluster,
         _data: data,
     })
-}
-
-/// Writes down where the doors are, for whoever finds the daemon by its data directory.
-fn announce(data: &DataDir, intake: SocketAddr, admin: Option<SocketAddr>) -> anyhow::Result<()> {
-    data.announce("intake.addr", intake).context("cannot write the address of the intake")?;
-    if let Some(admin) = admin {
-        data.announce("admin.addr", admin).context("cannot write the address of the metrics")?;
-    }
-    Ok(())
-}
-
-/// Listens to operators' machines, if anywhere. An address that nobody asked for may be another daemon's.
-async fn bind_admin(config: &Config) -> anyhow::Result<Option<TcpListener>> {
-    let Some(address) = config.admin_listen else { return Ok(None) };
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if !config.admin_is_asked_for => {
-            tracing::warn!(%address, %error, "metrics and health in detail are answered nowhere: give --admin-listen");
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "cannot answer about health at {address}: free it, or choose another --admin-listen, or off"
-            )
-        }),
-    }
 }
 
 /// Starts what keeps the rest well: the server, the word on whether it answers, the metrics, and the house.
@@ -233,12 +223,17 @@ async fn run_dispatch(dispatch: Dispatch, stop: CancellationToken) -> anyhow::Re
     dispatch.stop(PUSH_GRACE).await.context("what was in flight could not be given back")
 }
 
+/// The servers that the configuration names, if it names any.
+fn hosts(config: &Config) -> anyhow::Result<Option<Hosts>> {
+    let password = config.database_password.as_ref().map(|password| password.expose_secret());
+    let hosts = config.database_url.as_ref().map(|url| Hosts::of(url.expose_secret(), password));
+    Ok(hosts.transpose()?)
+}
+
 /// The database that the configuration names, or our own.
 async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(PgConnectOptions, Option<Cluster>)> {
-    if let Some(url) = &config.database_url {
-        let options = setup::parse_url(url.expose_secret())?;
-        let password = config.database_password.as_ref();
-        return Ok((password.map_or(options.clone(), |it| options.password(it.expose_secret())), None));
+    if let Some(hosts) = hosts(config)? {
+        return Ok((hosts.writable().await?, None));
     }
     let cluster = Cluster::start(data).await?;
     Ok((cluster.connect_options(cluster.database()), Some(cluster)))

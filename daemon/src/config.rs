@@ -13,19 +13,24 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::{
+    control::GroupRole,
     domain::{
         brand::Brand,
         delivery::{RETRY_AFTER_MAX, SweepPolicy},
     },
+    doors::tls::Pair,
     postgres::setup,
     store::delivery::retention,
     telemetry,
 };
 use files::{default_data_dir, password_in, read};
-use values::{control_listen, days, intake_listen, network, socket_path_fits, span};
+use values::{days, intake_listen, long, network, socket_path_fits, span};
 
+mod doors;
 mod files;
 mod values;
+
+pub use doors::ControlRemote;
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +47,10 @@ pub enum ConfigError {
     UnreadablePassword(PathBuf, #[source] io::Error),
     #[error("{setting} {value:?}: {why}")]
     Value { setting: &'static str, value: String, why: String },
+    #[error("{0} alone is not enough: give {1}, too")]
+    HalfPair(&'static str, &'static str),
+    #[error("--control-listen {0} needs TLS: give --control-tls-cert and --control-tls-key")]
+    NoTls(SocketAddr),
     #[error(transparent)]
     Url(#[from] setup::SetupError),
     #[error("this user has no home directory: give --data-dir")]
@@ -85,9 +94,30 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "CIDR")]
     #[serde(default)]
     trusted_proxy: Vec<String>,
-    /// Where consoles and scripts connect [default: unix:<data dir>/control.sock]
-    #[arg(long, global = true, value_name = "unix:PATH")]
-    control_listen: Option<String>,
+    /// Where consoles and scripts connect; repeatable: the socket is there in any case, ADDRESS:PORT has TLS and wants a
+    /// token [default: unix:<data dir>/control.sock]
+    #[arg(long, global = true, value_name = "unix:PATH|ADDRESS:PORT")]
+    #[serde(default)]
+    control_listen: Vec<String>,
+    /// The certificate that the control API shows over the network, a PEM file; taken anew when it changes
+    #[arg(long, global = true, value_name = "FILE")]
+    control_tls_cert: Option<PathBuf>,
+    /// The key of that certificate
+    #[arg(long, global = true, value_name = "FILE")]
+    control_tls_key: Option<PathBuf>,
+    /// Let in over the network only clients with a certificate of this authority, a token beside it
+    #[arg(long, global = true, value_name = "FILE")]
+    control_client_ca: Option<PathBuf>,
+    /// A group of this machine's users who may use the socket, as viewer, operator or admin; repeatable
+    #[arg(long, global = true, value_name = "GROUP=ROLE")]
+    #[serde(default)]
+    control_group: Vec<String>,
+    /// The certificate that the intake shows, a PEM file, taken anew when it changes; without one it speaks plain HTTP
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The key of that certificate
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// Addresses that may be pushed to although they are not public, over plain http too; repeatable
     #[arg(long, global = true, value_name = "CIDR")]
     #[serde(default)]
@@ -105,6 +135,10 @@ pub(crate) struct Settings {
     /// stay [default: 30d]
     #[arg(long, global = true, value_name = "TIME")]
     keep_attempts: Option<String>,
+    /// After which time without a change leads are erased, once all their deliveries are delivered or skipped, such as
+    /// 730d; refused posts go after the same time [default: never]
+    #[arg(long, global = true, value_name = "TIME")]
+    keep_leads: Option<String>,
     /// The longest wait that a target may ask for, such as 30m: what it asks for beyond is noted and not heeded [default: 1h]
     #[arg(long, global = true, value_name = "TIME")]
     max_retry_after: Option<String>,
@@ -137,12 +171,20 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The control socket.
     pub control: PathBuf,
+    /// Groups of the machine's users that may use it.
+    pub control_groups: Vec<GroupRole>,
+    /// Where else the control API is, over the network.
+    pub control_remote: Option<ControlRemote>,
+    /// The intake's certificate and key.
+    pub tls: Option<Pair>,
     pub allow_egress: Vec<IpNet>,
     pub brand: Brand,
     /// When the sweep comes back to dead deliveries.
     pub sweep: SweepPolicy,
     /// How long attempts are kept.
     pub keep_attempts: Duration,
+    /// How long leads are kept; none for ever.
+    pub keep_leads: Option<Duration>,
     /// The longest wait that a target may ask for.
     pub max_retry_after: Duration,
     pub master_key: PathBuf,
@@ -163,10 +205,14 @@ impl Config {
             admin_is_asked_for: false,
             trusted_proxies: Vec::new(),
             control: data_dir.join("control.sock"),
+            control_groups: Vec::new(),
+            control_remote: None,
+            tls: None,
             allow_egress: Vec::new(),
             brand: Brand::ours(),
             sweep: SweepPolicy::default(),
             keep_attempts: retention::KEPT_DEFAULT,
+            keep_leads: None,
             max_retry_after: RETRY_AFTER_MAX,
             master_key: data_dir.join("master.key"),
             log: LogFormat::default(),
@@ -193,17 +239,20 @@ impl Settings {
             data_dir: data_dir.or(below.data_dir),
             intake_listen: self.intake_listen.or(below.intake_listen),
             admin_listen: self.admin_listen.or(below.admin_listen),
-            trusted_proxy: if self.trusted_proxy.is_empty() {
-                below.trusted_proxy
-            } else {
-                self.trusted_proxy
-            },
-            control_listen: self.control_listen.or(below.control_listen),
-            allow_egress: if self.allow_egress.is_empty() { below.allow_egress } else { self.allow_egress },
+            trusted_proxy: first(self.trusted_proxy, below.trusted_proxy),
+            control_listen: first(self.control_listen, below.control_listen),
+            control_tls_cert: self.control_tls_cert.or(below.control_tls_cert),
+            control_tls_key: self.control_tls_key.or(below.control_tls_key),
+            control_client_ca: self.control_client_ca.or(below.control_client_ca),
+            control_group: first(self.control_group, below.control_group),
+            tls_cert: self.tls_cert.or(below.tls_cert),
+            tls_key: self.tls_key.or(below.tls_key),
+            allow_egress: first(self.allow_egress, below.allow_egress),
             brand: self.brand.or(below.brand),
             sweep_interval: self.sweep_interval.or(below.sweep_interval),
             sweep_age: self.sweep_age.or(below.sweep_age),
             keep_attempts: self.keep_attempts.or(below.keep_attempts),
+            keep_leads: self.keep_leads.or(below.keep_leads),
             max_retry_after: self.max_retry_after.or(below.max_retry_after),
             master_key: self.master_key.or(below.master_key),
             log: self.log.or(below.log),
@@ -232,9 +281,14 @@ impl Settings {
         for text in self.trusted_proxy {
             config.trusted_proxies.push(value("--trusted-proxy", text, network)?);
         }
-        if let Some(text) = self.control_listen {
-            config.control = value("--control-listen", text, control_listen)?;
-        }
+        let doors = doors::Doors {
+            control_listen: self.control_listen,
+            control_groups: self.control_group,
+            control_tls: (self.control_tls_cert, self.control_tls_key),
+            control_client_ca: self.control_client_ca,
+            tls: (self.tls_cert, self.tls_key),
+        };
+        doors.set(&mut config)?;
         let control = config.control.display().to_string();
         value("--control-listen", control, |_| socket_path_fits(&config.control))?;
         for text in self.allow_egress {
@@ -252,6 +306,7 @@ impl Settings {
         if let Some(text) = self.keep_attempts {
             config.keep_attempts = value("--keep-attempts", text, days)?;
         }
+        config.keep_leads = self.keep_leads.map(|text| value("--keep-leads", text, long)).transpose()?;
         if let Some(text) = self.max_retry_after {
             config.max_retry_after = value("--max-retry-after", text, span)?;
         }
@@ -263,6 +318,11 @@ impl Settings {
         }
         Ok(config)
     }
+}
+
+/// A list that is said, or else the one below.
+fn first(said: Vec<String>, below: Vec<String>) -> Vec<String> {
+    if said.is_empty() { below } else { said }
 }
 
 /// Reads one setting, and names it if it cannot be read.

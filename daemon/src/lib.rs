@@ -12,6 +12,7 @@ pub mod compute;
 pub mod config;
 pub mod control;
 pub mod dispatch;
+pub mod doors;
 pub mod intake;
 pub mod postgres;
 pub mod push;

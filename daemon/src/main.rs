@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use leadlined::{
-    app::{self, backup, doctor, rotate},
+    app::{self, backup, doctor, doors, rotate},
     cli::{self, Act, ConfigAct, MasterKeyAct},
     config::Config,
     service, telemetry,
@@ -29,7 +29,10 @@ fn main() -> ExitCode {
 fn run(act: Option<Act>, config: Config) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout();
     match &act {
-        Some(Act::Config(ConfigAct::Check)) => writeln!(out, "the configuration is right")?,
+        Some(Act::Config(ConfigAct::Check)) => {
+            doors::check(&config)?;
+            writeln!(out, "the configuration is right")?;
+        }
         Some(Act::Completions { shell }) => cli::print_completions(*shell, &mut out),
         Some(Act::Man { directory }) => cli::write_manual(directory)?,
         _ => return work(act, config),

@@ -174,5 +174,5 @@ async fn a_database_that_is_away_and_bad_settings_are_told() {
 
     let (code, error) = refusal(&["--data-dir", dir, "--control-listen", "0.0.0.0:9000"]);
     assert_eq!(code, 2);
-    assert!(error.contains("write unix:PATH"), "{error}");
+    assert!(error.contains("give --control-tls-cert and --control-tls-key"), "{error}");
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
+mod access;
+mod activecampaign;
 mod again;
 mod airtable;
 mod brands;
@@ -14,6 +16,7 @@ mod console;
 mod crashes;
 mod demo;
 mod doors;
+mod dynamics;
 mod engine;
 mod fields;
 mod flows;
@@ -25,6 +28,7 @@ mod hooks;
 mod hubspot;
 mod imports;
 mod jobs;
+mod klaviyo;
 mod leads;
 mod ledger;
 mod life;
@@ -61,3 +65,4 @@ mod vendors;
 mod waits;
 mod warnings;
 mod wrong;
+mod zoho;

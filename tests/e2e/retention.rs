@@ -7,7 +7,7 @@ use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_tests::{Cli, Daemon, Database, Operator, post_lead, wait_until};
 use leadlined::{
     postgres::setup,
-    store::{Hub, Store, delivery::retention::Pruned},
+    store::{Hub, Store, delivery::retention::Pruned, lead::keep::Positions},
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -286,4 +286,51 @@ async fn erasing_finds_an_error_whose_attempt_is_no_longer_kept() {
     assert_eq!(error().await, "erased");
     daemon.stop().await;
     receiver.stop().await;
+}
+
+#[tokio::test]
+async fn leads_whose_time_is_over_are_erased_unless_somebody_still_has_to_act() {
+    let database = Database::create().await;
+    let daemon = Daemon::start_on(&database).await;
+    let operator = Operator::new(daemon.control().await);
+    let (good, bad) = (
+        Receiver::start(Behaviour::Good).await.unwrap(),
+        Receiver::start(Behaviour::RefuseAll(422, String::new())).await.unwrap(),
+    );
+    let keys = [operator.company(7).await, operator.company(8).await];
+    operator.webhook(7, "crm", &good.url("/"), json!({})).await;
+    let stuck = operator.webhook(8, "crm", &bad.url("/"), json!({})).await.integration.unwrap().id;
+    let mut leads = Vec::new();
+    for (n, key) in keys.iter().enumerate() {
+        let (_, posted) = post_lead(&daemon.url("/v1/leads"), key, sample_lead(n).to_string()).await;
+        leads.push(posted["lead"].as_str().unwrap().to_owned());
+    }
+    let (_, refused) = post_lead(&daemon.url("/v1/leads"), &keys[0], "{}".to_owned()).await;
+    assert_eq!(refused["status"], 422, "{refused}");
+    wait_until("one arrives, one is dead", async || {
+        good.count() == 1 && operator.badge(&stuck).await == "failing"
+    })
+    .await;
+    let pool = database.pool().await;
+    wait_until("the refusal is kept", async || count(&pool, "refusal").await == 1).await;
+
+    let cli = Cli::new(daemon.socket());
+    let store = store(&database).await;
+    let forget = async |kept: Option<u64>| {
+        let store = store.clone().keeping(Duration::from_secs(86_400), kept.map(Duration::from_secs));
+        store.forget_leads(&mut Positions::default()).await.unwrap()
+    };
+    assert_eq!(forget(None).await, 0, "for ever, unless somebody says otherwise");
+    assert_eq!(forget(Some(3600)).await, 0, "not before their time");
+    wait_until("the delivered one is erased", async || forget(Some(0)).await == 1).await;
+    assert_eq!(forget(Some(0)).await, 0);
+    assert_eq!(count(&pool, "refusal").await, 0);
+    let names = async |uuid: &str| cli.json(&["lead", "show", uuid]).await["event"]["lead"]["name"].clone();
+    assert_eq!(names(&leads[0]).await, Value::Null);
+    assert!(names(&leads[1]).await.is_string(), "it is dead: somebody still has to act");
+    let audit = cli.json(&["audit", "list", "--company", "7", "--limit", "1"]).await;
+    assert_eq!((&audit[0]["action"], &audit[0]["after"]["erased"]), (&json!("ForgetLeads"), &json!(1)));
+    daemon.stop().await;
+    good.stop().await;
+    bad.stop().await;
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
+mod failover;
 mod hostile;
 mod log;
 mod postgres;

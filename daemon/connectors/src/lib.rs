@@ -3,6 +3,7 @@
 //! A connector says what to send and reads what comes back; [`runtime`] drives it, and a transport carries its calls.
 //! Adding one takes a folder here and two lines below; how it is written stands in [`runtime`] and CONTRIBUTING.
 
+mod activecampaign;
 mod airtable;
 mod brevo;
 mod call;
@@ -11,6 +12,7 @@ pub mod config;
 mod connector;
 pub mod crm;
 mod discord;
+mod dynamics;
 mod email;
 mod field_kind;
 mod google_sheets;
@@ -19,6 +21,8 @@ mod habits;
 mod hook_url;
 mod hooks;
 mod hubspot;
+mod klaviyo;
+mod leads;
 mod mailchimp;
 mod oauth;
 #[cfg(test)]
@@ -36,6 +40,7 @@ mod testkit;
 mod told;
 mod vendor;
 mod webhook;
+mod zoho;
 
 pub use call::{
     Answer, Call, CallError, CallErrorKind, Mail, MailLogin, MailSecurity, Request, RequestHeader, Response,
@@ -118,6 +123,10 @@ pub trait Login: Send + Sync {
     }
     /// Reads what the login answered.
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure>;
+    /// The word before the token in `Authorization`.
+    fn scheme(&self) -> &'static str {
+        "Bearer"
+    }
     /// Whether an answer to a call with a token says that it is the token that was refused.
     fn refuses(&self, response: &Response) -> bool {
         response.status == 401
@@ -206,6 +215,11 @@ pub struct Push<'a> {
 }
 
 impl Push<'_> {
+    /// The oldest of the ids that the event was brought under: the same for every delivery of it.
+    fn first_id(&self) -> &str {
+        self.same.iter().map(String::as_str).chain([self.id]).min().unwrap_or(self.id)
+    }
+
     /// Whether a text of the target's tells of this event: it names one of the ids that it was brought under.
     fn is_told_by(&self, text: &str) -> bool {
         std::iter::once(self.id).chain(self.same.iter().map(String::as_str)).any(|id| text.contains(id))
@@ -252,15 +266,18 @@ pub struct Report {
 
 /// Every connector there is.
 pub static ALL: &[&dyn Connector] = &[
+    &activecampaign::ActiveCampaign,
     &airtable::Airtable,
     &brevo::Brevo,
     &discord::Discord,
+    &dynamics::Dynamics,
     &email::Email,
     &google_sheets::GoogleSheets,
     &hooks::MAKE,
     &hooks::N8N,
     &hooks::ZAPIER,
     &hubspot::Hubspot,
+    &klaviyo::Klaviyo,
     &mailchimp::Mailchimp,
     &pipedrive::Pipedrive,
     &rest::Rest,
@@ -268,6 +285,7 @@ pub static ALL: &[&dyn Connector] = &[
     &slack::Slack,
     &teams::Teams,
     &webhook::Webhook,
+    &zoho::Zoho,
 ];
 
 /// The connector of a name.

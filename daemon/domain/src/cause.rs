@@ -229,6 +229,27 @@ impl Values {
             let own = members.iter().filter(|(key, _)| key.decode() != "company");
             own.for_each(|(key, value)| collect(value, &key.decode(), &mut values));
         }
+        Self::sorted(values)
+    }
+
+    /// These texts, and their parts.
+    #[must_use]
+    pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut values = Vec::new();
+        for text in texts {
+            values.extend(text.split_whitespace().map(ToOwned::to_owned));
+            values.push(text.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+        Self::sorted(values)
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn sorted(mut values: Vec<String>) -> Self {
         values.retain(|value| value.chars().count() >= VALUE_MIN);
         // The longest first: a value may stand within another.
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));

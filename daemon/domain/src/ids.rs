@@ -132,6 +132,8 @@ macro_rules! ids {
 ids! {
     /// An intake key.
     KeyId;
+    /// What opens the control API.
+    TokenId;
     /// A form of a browser's page; public.
     FormId;
     /// What the intake refused.

@@ -25,6 +25,7 @@ pub mod outcome;
 pub mod payload;
 pub mod person;
 pub mod plan;
+pub mod privacy;
 pub mod redact;
 pub mod rotation;
 pub mod signing;

@@ -11,6 +11,9 @@ const TEXT_MIN: usize = 2;
 /// The longest text that is searched for, in characters.
 const TEXT_MAX: usize = 100;
 
+/// The digits of a phone number, the country left out, that is nobody else's.
+const NUMBER_MIN: usize = 7;
+
 /// Who a lead is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
@@ -63,6 +66,22 @@ pub fn patterns(text: &str) -> Result<Vec<String>, BadSearch> {
         [] => Err(BadSearch::TooShort),
         _ => Ok(words.iter().map(|word| pattern(word)).collect()),
     }
+}
+
+/// The same for whoever sees people masked: a whole e-mail address, phone number or uuid and nothing less, as parts would
+/// list people. None for anything else.
+#[must_use]
+pub fn whole_patterns(text: &str) -> Option<Vec<String>> {
+    let text = text.trim();
+    let is_bounded = text.chars().count() <= TEXT_MAX && !text.contains(char::is_whitespace);
+    if is_bounded && text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.')) {
+        return Some(vec![address_pattern(text)]);
+    }
+    if is_bounded && super::ids::parse_ulid(text).is_ok() {
+        return Some(vec![pattern(&format!("\n{}", fold(text)))]);
+    }
+    let number = phone(text).filter(|number| (NUMBER_MIN..=TEXT_MAX).contains(&number.len()))?;
+    Some(vec![pattern(&format!("{number}\n"))])
 }
 
 /// The pattern of a whole e-mail address, as it stands in what is searched.
@@ -167,6 +186,17 @@ mod tests {
         }
         assert!(finds(&person("Weiß O’Neill", "", ""), "weiss o'neill"));
         assert!(finds(&person("100%_sure\\", "", ""), "100%_sure\\"));
+    }
+
+    #[test]
+    fn whoever_sees_people_masked_finds_whole_ones_only() {
+        assert_eq!(whole_patterns("Ann@b.example").unwrap(), ["%\nann@b.example\n%"]);
+        assert_eq!(whole_patterns("07700 900123").unwrap(), ["%7700900123\n%"]);
+        let uuid = "01J8H6KQH4YG3XR8RWM6T6XFQE";
+        assert_eq!(whole_patterns(uuid).unwrap(), [format!("%\n{}%", uuid.to_lowercase())]);
+        for part in ["ann", "@b.example", "ann@b", "900123", "01J8H6", "ann b@c.d", ""] {
+            assert_eq!(whole_patterns(part), None, "{part}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
     postgres::{
         data_dir,
         embedded::{self, dump},
+        hosts::Hosts,
         inspect::{Inspected, Schema, inspect},
         setup,
     },
@@ -213,7 +214,7 @@ async fn ask_ready(address: SocketAddr) -> io::Result<String> {
 
 async fn examine_database(report: &mut Report, config: &Config, is_running: bool) -> Option<Inspected> {
     let thing = "database";
-    let options = match options(config, is_running) {
+    let options = match options(config, is_running).await {
         Ok(Some(options)) => options,
         Ok(None) => {
             examine_programs(report, config);
@@ -278,12 +279,11 @@ enum Unconnectable {
 }
 
 /// How to connect; none if the private database does not run.
-fn options(config: &Config, is_running: bool) -> Result<Option<PgConnectOptions>, Unconnectable> {
+async fn options(config: &Config, is_running: bool) -> Result<Option<PgConnectOptions>, Unconnectable> {
     match &config.database_url {
         Some(url) => {
-            let options = setup::parse_url(url.expose_secret())?;
-            let password = config.database_password.as_ref();
-            Ok(Some(password.map_or(options.clone(), |it| options.password(it.expose_secret()))))
+            let password = config.database_password.as_ref().map(|password| password.expose_secret());
+            Ok(Some(Hosts::of(url.expose_secret(), password)?.writable().await?))
         }
         None if is_running => Ok(Some(dump::Source::running(&config.data_dir)?.connect_options())),
         None => Ok(None),

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{ConfigError, Settings};
-use crate::user::is_root;
+use crate::{postgres::hosts::single_urls, user::is_root};
 
 pub(super) fn read(path: &Path) -> Result<Settings, ConfigError> {
     let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
@@ -28,7 +28,8 @@ pub(super) fn read(path: &Path) -> Result<Settings, ConfigError> {
 
 /// Whether a URL has a password in it.
 fn has_password(url: &SecretString) -> bool {
-    Url::parse(url.expose_secret()).is_ok_and(|url| url.password().is_some())
+    let singles = single_urls(url.expose_secret());
+    singles.iter().any(|url| Url::parse(url).is_ok_and(|url| url.password().is_some()))
 }
 
 /// Whether everybody may read a file. A group that was given it is meant to.

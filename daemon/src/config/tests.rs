@@ -41,6 +41,9 @@ fn spans_have_a_number_and_a_unit() {
     assert_eq!(read_args(&[]).unwrap().keep_attempts, Duration::from_secs(30 * 86_400));
     let config = read_args(&["--keep-attempts", "36h"]).unwrap();
     assert_eq!(config.keep_attempts, Duration::from_secs(36 * 3600));
+    assert_eq!(config.keep_leads, None);
+    let config = read_args(&["--keep-leads", "730d"]).unwrap();
+    assert_eq!(config.keep_leads, Some(Duration::from_secs(730 * 86_400)));
     assert_eq!(read_args(&[]).unwrap().max_retry_after, Duration::from_secs(3600));
     let config = read_args(&["--max-retry-after", "30m"]).unwrap();
     assert_eq!(config.max_retry_after, Duration::from_secs(1800));
@@ -142,8 +145,19 @@ fn bad_values_are_refused_with_what_to_write() {
         (["--intake-listen", "8080"], "write an address and a port, such as 127.0.0.1:8080 or [::]:8080"),
         (
             ["--control-listen", "0.0.0.0:9000"],
-            "listening on a port needs TLS, which is not available yet: write unix:PATH",
+            "--control-listen 0.0.0.0:9000 needs TLS: give --control-tls-cert and --control-tls-key",
         ),
+        (
+            ["--control-listen", "9000"],
+            "write unix:PATH, or an address and a port, such as 0.0.0.0:7443 or [::]:7443",
+        ),
+        (["--tls-cert", "a.pem"], "--tls-cert alone is not enough: give --tls-key, too"),
+        (
+            ["--control-tls-key", "a.pem"],
+            "--control-tls-key alone is not enough: give --control-tls-cert, too",
+        ),
+        (["--keep-leads", "2y"], "write a number of days, such as 730d"),
+        (["--control-group", "support=boss"], "write GROUP=viewer, GROUP=operator or GROUP=admin"),
         (["--control-listen", "unix:"], "write unix:PATH"),
         (
             ["--control-listen", &long],

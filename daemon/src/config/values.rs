@@ -7,6 +7,9 @@ use std::{
 };
 
 use ipnet::IpNet;
+use leadline_proto::v1::Role;
+
+use crate::control::GroupRole;
 
 /// `sockaddr_un` takes 104 bytes on macOS and 108 on Linux, the closing zero included.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
@@ -18,14 +21,18 @@ pub(super) enum ValueError {
     Address,
     #[error("write unix:PATH")]
     Path,
-    #[error("listening on a port needs TLS, which is not available yet: write unix:PATH")]
-    Port,
+    #[error("write unix:PATH, or an address and a port, such as 0.0.0.0:7443 or [::]:7443")]
+    Control,
+    #[error("write GROUP=viewer, GROUP=operator or GROUP=admin")]
+    Group,
     #[error("longer than the {} bytes of a socket's path: give a shorter unix:PATH", SOCKET_PATH_BYTES_MAX)]
     LongPath,
     #[error("write a number and its unit, such as 500ms, 30s, 15m, 72h or 3d; a year at most")]
     Span,
     #[error("write a day at least, such as 30d")]
     Days,
+    #[error("write a number of days, such as 730d")]
+    Long,
     #[error("write a network or an address, such as 10.0.0.0/8 or ::1")]
     Network,
 }
@@ -34,11 +41,27 @@ pub(super) fn intake_listen(text: &str) -> Result<SocketAddr, ValueError> {
     text.parse().map_err(|_| ValueError::Address)
 }
 
-pub(super) fn control_listen(text: &str) -> Result<PathBuf, ValueError> {
+/// A door of the control API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ControlListen {
+    Socket(PathBuf),
+    Remote(SocketAddr),
+}
+
+pub(super) fn control_listen(text: &str) -> Result<ControlListen, ValueError> {
     match text.strip_prefix("unix:") {
         Some("") => Err(ValueError::Path),
-        Some(path) => Ok(PathBuf::from(path)),
-        None => Err(ValueError::Port),
+        Some(path) => Ok(ControlListen::Socket(PathBuf::from(path))),
+        None => text.parse().map(ControlListen::Remote).map_err(|_| ValueError::Control),
+    }
+}
+
+pub(super) fn group_role(text: &str) -> Result<GroupRole, ValueError> {
+    let (group, role) =
+        text.split_once('=').filter(|(group, _)| !group.is_empty()).ok_or(ValueError::Group)?;
+    match Role::from_str_name(&format!("ROLE_{}", role.to_uppercase())) {
+        Some(role) if role != Role::Unspecified => Ok(GroupRole { group: group.to_owned(), role }),
+        _ => Err(ValueError::Group),
     }
 }
 
@@ -73,6 +96,12 @@ pub(super) fn days(text: &str) -> Result<Duration, ValueError> {
         return Err(ValueError::Days);
     }
     Ok(span)
+}
+
+/// A span of days, of any number.
+pub(super) fn long(text: &str) -> Result<Duration, ValueError> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()).filter(|days| *days > 0);
+    days.map(|days| Duration::from_secs(u64::from(days) * 86_400)).ok_or(ValueError::Long)
 }
 
 pub(super) fn network(text: &str) -> Result<IpNet, ValueError> {

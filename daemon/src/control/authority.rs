@@ -1,4 +1,4 @@
-//! Any authority is taken on the unix socket: there is one host behind it. gRPC's C core, and so Python, sends the
+//! Any authority is taken: there is one host behind each door. gRPC's C core, and so Python, sends the
 //! socket's path with its slashes percent-encoded, which the HTTP/2 library refuses as no host at all. So percent signs in
 //! the value of `:authority` become hyphens on their way in: the value keeps its length, and with it all that HPACK
 //! remembers.
@@ -12,11 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::UnixStream,
-};
-use tonic::transport::server::{Connected, UdsConnectInfo};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const PREFACE: usize = 24;
 const HEADERS: u8 = 1;
@@ -29,13 +25,13 @@ const NAME_INDEX: usize = 1;
 
 /// A connection whose peer may call the host what it likes.
 #[derive(Debug)]
-pub(super) struct AnyAuthority {
-    stream: UnixStream,
+pub(super) struct AnyAuthority<S> {
+    stream: S,
     frames: Frames,
 }
 
-impl AnyAuthority {
-    pub(super) fn new(stream: UnixStream) -> Self {
+impl<S> AnyAuthority<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self { stream, frames: Frames::new() }
     }
 }
@@ -268,7 +264,7 @@ impl Block {
     }
 }
 
-impl AsyncRead for AnyAuthority {
+impl<S: AsyncRead + Unpin> AsyncRead for AnyAuthority<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -282,7 +278,7 @@ impl AsyncRead for AnyAuthority {
     }
 }
 
-impl AsyncWrite for AnyAuthority {
+impl<S: AsyncWrite + Unpin> AsyncWrite for AnyAuthority<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
@@ -305,14 +301,6 @@ impl AsyncWrite for AnyAuthority {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
-    }
-}
-
-impl Connected for AnyAuthority {
-    type ConnectInfo = UdsConnectInfo;
-
-    fn connect_info(&self) -> UdsConnectInfo {
-        self.stream.connect_info()
     }
 }
 

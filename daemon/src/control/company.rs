@@ -58,9 +58,10 @@ impl CompanyService for Control {
             )),
         };
         let silent = words::read_duration("silent_for", request.silent_for.as_ref())?;
+        let only = self.store.find_optional_company(check::optional(&request.company)).await?;
         let companies = match silent {
-            Some(span) => self.store.silent_companies(span.as_secs_f64(), after, limit).await?,
-            None => self.store.companies(after, limit).await?,
+            Some(span) => self.store.silent_companies(span.as_secs_f64(), only, after, limit).await?,
+            None => self.store.companies(only, after, limit).await?,
         };
         let next_page_token = words::next_page(&companies, limit, |company| company.id.to_string());
         let companies = self.with_last_leads(companies).await?;

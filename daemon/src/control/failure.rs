@@ -52,7 +52,9 @@ impl FailureService for Control {
     }
 
     async fn get_failure(&self, request: Request<v1::GetFailureRequest>) -> Answer<v1::GetFailureResponse> {
-        let failure = self.store.failure(cause_id(&request.get_ref().cause)?).await?;
+        let request = request.into_inner();
+        let company = self.store.find_optional_company(check::optional(&request.company)).await?;
+        let failure = self.store.failure(company, cause_id(&request.cause)?).await?;
         Ok(Response::new(v1::GetFailureResponse { failure: Some(failure.into()) }))
     }
 

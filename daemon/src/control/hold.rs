@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     domain::{
+        cause::Values,
         delivery::Reason,
         ids::{CompanyId, DeliveryId, JobId},
-        why,
+        privacy, why,
     },
     store::{
         delivery::read::Target,
@@ -79,7 +80,12 @@ impl HoldService for Control {
         request: Request<v1::ExplainDeliveryRequest>,
     ) -> Answer<v1::ExplainDeliveryResponse> {
         let id: DeliveryId = check::id("delivery", &request.get_ref().id)?;
-        let facts = self.store.facts(id).await?;
+        let mut facts = self.store.facts(id).await?;
+        if mutate::caller(&request)?.masked
+            && let Some((_, error)) = &mut facts.failure
+        {
+            *error = privacy::text(error, &Values::default());
+        }
         Ok(Response::new(v1::ExplainDeliveryResponse {
             id: id.to_string(),
             state: facts.state.as_str().to_owned(),

@@ -32,8 +32,10 @@ impl JobService for Control {
     type WatchJobStream = Progress;
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsResponse> {
-        let (limit, after) = check::page(request.get_ref().page.as_ref())?;
-        let jobs = self.store.jobs(check::optional_id("after", after)?, limit).await?;
+        let request = request.into_inner();
+        let (limit, after) = check::page(request.page.as_ref())?;
+        let only = self.store.find_optional_company(check::optional(&request.company)).await?;
+        let jobs = self.store.jobs(only, check::optional_id("after", after)?, limit).await?;
         Ok(Response::new(v1::ListJobsResponse { jobs: jobs.into_iter().map(v1::Job::from).collect() }))
     }
 

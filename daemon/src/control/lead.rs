@@ -7,11 +7,12 @@ use leadline_proto::v1::{self, lead_service_server::LeadService};
 use serde_json::{json, value::RawValue};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, check, words};
+use super::{Answer, Control, check, mutate, words};
 use crate::{
     domain::{
         evidence::Evidence,
         ids::{CompanyId, LeadId},
+        person,
     },
     store::operator::command::Refusal,
 };
@@ -43,15 +44,33 @@ impl LeadService for Control {
     }
 
     async fn find_leads(&self, request: Request<v1::FindLeadsRequest>) -> Answer<v1::FindLeadsResponse> {
+        let masked = mutate::caller(&request)?.masked;
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
-        let found = self.store.find_leads(company, &request.text, after, limit).await?;
+        let found = self.store.find_leads(company, patterns(&request.text, masked)?, after, limit).await?;
         Ok(Response::new(v1::FindLeadsResponse {
             next_page_token: words::next_page(&found.leads, limit, |lead| lead.id.to_string()),
             leads: found.leads.into_iter().map(v1::Lead::from).collect(),
             is_scan: found.is_scan,
+        }))
+    }
+
+    async fn reveal(&self, request: Request<v1::RevealRequest>) -> Answer<v1::RevealResponse> {
+        let operator = mutate::caller(&request)?.operator.clone();
+        let request = request.into_inner();
+        let found = self.store.lead_view(check::optional(&request.company), &request.uuid).await?;
+        let lead = found.lead;
+        // Before it is told: no reading goes without its line.
+        self.store.note_reading(lead.company, &operator, "Reveal", lead.id).await?;
+        Ok(Response::new(v1::RevealResponse {
+            uuid: lead.uuid,
+            company_id: lead.company.0,
+            name: lead.person.name,
+            email: lead.person.email,
+            phone: lead.person.phone,
+            event: found.event.into(),
         }))
     }
 
@@ -126,6 +145,20 @@ impl LeadService for Control {
         self.clean_up_erasures();
         Ok(answer)
     }
+}
+
+/// What a search looks for: parts of people, or whole ones where people are masked.
+fn patterns(text: &str, masked: bool) -> Result<Vec<String>, Refusal> {
+    if masked {
+        let whole = person::whole_patterns(text);
+        return whole.ok_or_else(|| {
+            Refusal::Invalid(
+                "text: people are masked for you, so give a whole e-mail address, phone number or uuid"
+                    .to_owned(),
+            )
+        });
+    }
+    person::patterns(text).map_err(|error| Refusal::Invalid(error.to_string()))
 }
 
 /// No lead has an address.

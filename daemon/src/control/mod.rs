@@ -3,8 +3,6 @@
 
 use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 
-use authority::AnyAuthority;
-use futures::StreamExt as _;
 use leadline_proto::v1::{
     activity_service_server::ActivityServiceServer, attempt_service_server::AttemptServiceServer,
     audit_service_server::AuditServiceServer, company_service_server::CompanyServiceServer,
@@ -15,12 +13,11 @@ use leadline_proto::v1::{
     job_service_server::JobServiceServer, lead_service_server::LeadServiceServer,
     notice_service_server::NoticeServiceServer, preview_service_server::PreviewServiceServer,
     push_service_server::PushServiceServer, system_service_server::SystemServiceServer,
-    watch_service_server::WatchServiceServer,
+    token_service_server::TokenServiceServer, watch_service_server::WatchServiceServer,
 };
-use tokio::net::UnixListener;
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio::{net::UnixListener, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Response, Status, service::InterceptorLayer, transport::Server};
+use tonic::{Response, Status, transport::Server};
 
 use crate::{
     compute::{Compute, ComputeError},
@@ -28,15 +25,16 @@ use crate::{
     store::{Store, operator::command::Refusal},
 };
 
+mod access;
 mod activity;
 mod ask_again;
 mod attempt;
 mod audit;
-mod auth;
 mod authority;
 mod bind;
 mod check;
 mod company;
+mod connection;
 mod convert;
 mod delivery;
 mod failure;
@@ -60,11 +58,16 @@ mod secret;
 mod status;
 mod system;
 mod targets;
+mod token;
 mod unskip;
 mod watch;
 mod words;
 
+pub use access::{Damaged, GroupRole};
 pub use bind::{BindError, bind};
+pub use connection::Remote;
+
+use access::{Gate, GateLayer, Users};
 
 /// What the control API works with.
 #[derive(Debug)]
@@ -76,6 +79,15 @@ pub struct ControlDeps {
     pub brand: String,
     /// Where conditions and templates are tried.
     pub compute: Compute,
+    /// The groups of the machine's users that may call, too.
+    pub groups: Vec<GroupRole>,
+}
+
+/// Where the control API listens.
+#[derive(Debug)]
+pub struct Listeners {
+    pub socket: UnixListener,
+    pub remote: Option<Remote>,
 }
 
 /// Why the control API stopped serving.
@@ -85,6 +97,8 @@ pub enum ServeError {
     Socket(#[from] io::Error),
     #[error("the control API failed")]
     Transport(#[from] tonic::transport::Error),
+    #[error(transparent)]
+    Damaged(#[from] access::Damaged),
     #[error("the control API's descriptors are damaged: build it anew")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
@@ -103,6 +117,7 @@ struct Inner {
     compute: Compute,
     tracker: TaskTracker,
     journal: Arc<journal::Journal>,
+    gate: Gate,
     stop: CancellationToken,
 }
 
@@ -158,18 +173,20 @@ async fn announce(health: &tonic_health::server::HealthReporter) {
     health.set_serving::<ActivityServiceServer<Control>>().await;
     health.set_serving::<SystemServiceServer<Control>>().await;
     health.set_serving::<WatchServiceServer<Control>>().await;
+    health.set_serving::<TokenServiceServer<Control>>().await;
 }
 
-/// Serves on this socket until told to stop: calls in flight finish, streams end with UNAVAILABLE.
+/// Serves at these doors until told to stop: calls in flight finish, streams end with UNAVAILABLE.
 pub async fn serve(
-    listener: UnixListener,
+    listeners: Listeners,
     deps: ControlDeps,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     // The socket is ours, so its owner is who we are.
-    let address = listener.local_addr()?;
+    let address = listeners.socket.local_addr()?;
     let path = address.as_pathname().ok_or_else(|| io::Error::other("it has no path"))?;
     let own_uid = std::fs::metadata(path)?.uid();
+    let gate = Gate::new(Users { own_uid, groups: deps.groups }, deps.store.clone())?;
     let journal = Arc::new(journal::Journal::new());
     let tracker = TaskTracker::new();
     tracker.spawn(Arc::clone(&journal).keep(deps.store.clone(), stop.clone()));
@@ -181,6 +198,7 @@ pub async fn serve(
             compute: deps.compute,
             tracker: tracker.clone(),
             journal,
+            gate: gate.clone(),
             stop: stop.clone(),
         }),
     };
@@ -193,10 +211,12 @@ pub async fn serve(
     };
     // Published clients still ask for the version before.
     let (reflection, reflection_before) = (reflection().build_v1()?, reflection().build_v1alpha()?);
-    let connections = UnixListenerStream::new(listener).map(|stream| stream.map(AnyAuthority::new));
+    let mut accepting = JoinSet::new();
+    let connections =
+        connection::connections(listeners.socket, listeners.remote, &mut accepting, stop.clone());
     // tonic takes in at most 4 MB a message unless told otherwise, and sets no limit to what goes out.
     Server::builder()
-        .layer(InterceptorLayer::new(auth::Admins { own_uid }))
+        .layer(GateLayer(gate))
         .add_service(health_service)
         .add_service(reflection)
         .add_service(reflection_before)
@@ -218,9 +238,11 @@ pub async fn serve(
         .add_service(FailureServiceServer::new(control.clone()))
         .add_service(ActivityServiceServer::new(control.clone()))
         .add_service(SystemServiceServer::new(control.clone()))
+        .add_service(TokenServiceServer::new(control.clone()))
         .add_service(WatchServiceServer::new(control))
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await?;
+    while accepting.join_next().await.is_some() {}
     tracker.close();
     tracker.wait().await;
     Ok(())

@@ -4,7 +4,7 @@ use leadline_proto::v1;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, auth::Peer, check};
+use super::{Answer, Control, access::Caller, check};
 use crate::store::operator::command::{Begun, Call, Command, Refusal};
 
 /// A request that changes something.
@@ -62,6 +62,8 @@ mutating! {
     CancelJobRequest "CancelJob";
     ResumeJobRequest "ResumeJob";
     PushLeadsRequest "PushLeads";
+    CreateTokenRequest "CreateToken";
+    RevokeTokenRequest "RevokeToken";
 }
 
 /// The answer to a mutation, which a repeat gets again.
@@ -93,6 +95,13 @@ impl Repeatable for v1::ErasePersonResponse {}
 impl Repeatable for v1::SnoozeFailureResponse {}
 impl Repeatable for v1::Job {}
 impl Repeatable for v1::PushLeadsResponse {}
+impl Repeatable for v1::Token {}
+
+impl Repeatable for v1::CreateTokenResponse {
+    fn repeated(&self) -> Self {
+        Self { token: String::new(), secret_already_shown: true, ..self.clone() }
+    }
+}
 
 impl Repeatable for v1::CreateIntakeKeyResponse {
     fn repeated(&self) -> Self {
@@ -120,10 +129,15 @@ impl Repeatable for v1::RotateSecretResponse {
     }
 }
 
+/// Who sent a request.
+pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
+    let caller = request.extensions().get::<Caller>();
+    caller.ok_or_else(|| Status::permission_denied("nobody is at the other end"))
+}
+
 /// The call that a request is: who asked for what, under which id.
 pub(super) async fn call<Q: Mutating>(request: Request<Q>) -> Result<(Call, Q), Status> {
-    let peer = request.extensions().get::<Peer>().copied();
-    let peer = peer.ok_or_else(|| Status::permission_denied("nobody is at the other end"))?;
+    let operator = caller(&request)?.operator.clone();
     let request = request.into_inner();
     let request_id = request.request_id();
     if request_id.is_empty() || request_id.len() > 100 || request_id.contains(char::is_control) {
@@ -136,7 +150,7 @@ pub(super) async fn call<Q: Mutating>(request: Request<Q>) -> Result<(Call, Q), 
     hash.update([0]);
     hash.update(request.encode_to_vec());
     let call = Call {
-        operator: peer.name().await,
+        operator,
         method: Q::METHOD,
         request_id: request_id.to_owned(),
         fingerprint: hash.finalize().into(),
@@ -201,7 +215,14 @@ mod tests {
 
     fn asked(request: v1::CreateCompanyRequest) -> Request<v1::CreateCompanyRequest> {
         let mut request = Request::new(request);
-        request.extensions_mut().insert(Peer(4_294_967_294));
+        request.extensions_mut().insert(Caller {
+            operator: "mara".into(),
+            role: v1::Role::Admin,
+            company: None,
+            masked: false,
+            token: None,
+            expires_at: None,
+        });
         request
     }
 
@@ -214,7 +235,7 @@ mod tests {
             call(asked(v1::CreateCompanyRequest { name: "n".into(), ..request.clone() })).await.unwrap();
         assert_eq!(first.fingerprint, repeat.fingerprint);
         assert_ne!(first.fingerprint, other.fingerprint);
-        assert_eq!((&*first.operator, first.method), ("uid 4294967294", "CreateCompany"));
+        assert_eq!((&*first.operator, first.method), ("mara", "CreateCompany"));
         for bad in ["", "a\nb", &"x".repeat(101)] {
             let request = v1::CreateCompanyRequest { request_id: bad.to_owned(), ..request.clone() };
             assert_eq!(call(asked(request)).await.unwrap_err().code(), tonic::Code::InvalidArgument);
@@ -243,5 +264,7 @@ mod tests {
         assert!(!brought.repeated().secret_already_shown);
         let key = v1::CreateIntakeKeyResponse { id: "1".into(), key: "llk".into(), ..Default::default() };
         assert_eq!((&*key.repeated().key, key.repeated().secret_already_shown), ("", true));
+        let token = v1::CreateTokenResponse { token: "llt".into(), ..Default::default() };
+        assert_eq!((&*token.repeated().token, token.repeated().secret_already_shown), ("", true));
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets that are made here: signing secrets and intake keys.
+//! Secrets that are made here: signing secrets, intake keys and tokens.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::SecretString;
@@ -11,7 +11,7 @@ pub(super) fn new_signing_secret() -> SecretString {
     signing::secret_of(&random()).into()
 }
 
-/// A new intake key, as it is shown once and as it is kept.
+/// A new intake key or token, as it is shown once and as it is kept.
 pub(super) struct NewKey {
     pub(super) text: String,
     pub(super) prefix: String,
@@ -23,6 +23,12 @@ pub(super) fn new_intake_key(company: CompanyId) -> NewKey {
     let text = format!("llk_{company}_{}", URL_SAFE_NO_PAD.encode(random()));
     let random_from = text.len() - 43;
     NewKey { prefix: text[..random_from + 4].to_owned(), hash: Sha256::digest(&text).into(), text }
+}
+
+/// A new token of the control API.
+pub(super) fn new_token() -> NewKey {
+    let text = format!("llt_{}", URL_SAFE_NO_PAD.encode(random()));
+    NewKey { prefix: text[..8].to_owned(), hash: Sha256::digest(&text).into(), text }
 }
 
 fn random() -> [u8; 32] {
@@ -50,5 +56,8 @@ mod tests {
         assert!(key.text.starts_with("llk_7_") && key.text.len() == 6 + 43);
         assert_eq!(key.prefix, key.text[..10]);
         assert_eq!(key.hash[..], Sha256::digest(&key.text)[..]);
+        let token = new_token();
+        assert!(token.text.starts_with("llt_") && token.text.len() == 4 + 43);
+        assert_eq!((&token.text[..8], &token.hash[..]), (&*token.prefix, &Sha256::digest(&token.text)[..]));
     }
 }

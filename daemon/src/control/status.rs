@@ -54,7 +54,7 @@ fn refused(code: Code, reason: &str, message: String) -> Status {
 }
 
 /// A status whose reason programs can read, as `google.rpc.ErrorInfo`.
-fn told(code: Code, reason: &str, message: String, about: HashMap<String, String>) -> Status {
+pub(super) fn told(code: Code, reason: &str, message: String, about: HashMap<String, String>) -> Status {
     let details = ErrorDetails::with_error_info(reason, DOMAIN, about);
     Status::with_error_details(code, cut(message), details)
 }

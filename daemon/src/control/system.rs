@@ -32,7 +32,8 @@ impl From<Daemon> for v1::Daemon {
             lease_until: Some(time(daemon.lease_until)),
             running: count(daemon.running),
             lanes: count(daemon.lanes),
-            ..Self::default()
+            version: daemon.version,
+            started_at: Some(time(daemon.started_at)),
         }
     }
 }

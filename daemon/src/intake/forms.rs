@@ -20,12 +20,14 @@ use super::{
     intake_store::IntakeStore,
     problem::Problem,
     routes::{self, Client},
-    security::{Attempted, Patience},
     views::{Credential, KeyMatch},
 };
-use crate::domain::{
-    form::{FIELDS_MAX, Posted},
-    ids::FormId,
+use crate::{
+    domain::{
+        form::{FIELDS_MAX, Posted},
+        ids::FormId,
+    },
+    doors::security::{Attempted, Patience},
 };
 
 const PATH: &str = "/v1/forms/{form}";

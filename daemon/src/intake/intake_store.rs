@@ -152,7 +152,7 @@ impl IntakeStore for Store {
     }
 
     async fn note_read(&self, company: CompanyId, prefix: &str, lead: LeadId) -> Result<(), StoreFailure> {
-        Ok(Self::note_read(self, company, prefix, lead).await?)
+        Ok(self.note_reading(company, &format!("intake key {prefix}"), "ReadLead", lead).await?)
     }
 
     async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {

@@ -10,6 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     compute::Compute,
     domain::ids::{KeyId, LeadId},
+    doors::{security::Security, tls::Tls},
     store::Store,
 };
 
@@ -27,7 +28,6 @@ mod problem;
 mod rates;
 mod refusals;
 mod routes;
-mod security;
 mod server;
 mod signed;
 mod status;
@@ -43,7 +43,6 @@ use intake_store::IntakeStore;
 use places::Places;
 use rates::Rates;
 use refusals::Refusals;
-use security::Security;
 use views::Views;
 
 /// Whether the rest of the daemon is up; the database is asked by intake itself.
@@ -54,6 +53,8 @@ pub type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct Listeners {
     /// For those who send leads.
     pub public: TcpListener,
+    /// Its TLS; without it, what comes is plain HTTP.
+    pub tls: Option<Arc<Tls>>,
     /// For operators' machines: health in detail and metrics.
     pub admin: Option<TcpListener>,
 }
@@ -123,10 +124,11 @@ async fn run<S: IntakeStore>(
     let admin = async {
         if let Some(listener) = listeners.admin {
             let router = admin::router(Arc::clone(&app));
-            server::run(listener, router, TrustedProxies::default(), stop.clone()).await;
+            server::run(listener, None, router, TrustedProxies::default(), stop.clone()).await;
         }
     };
-    let public = server::run(listeners.public, routes::router(Arc::clone(&app)), proxies, stop.clone());
+    let router = routes::router(Arc::clone(&app));
+    let public = server::run(listeners.public, listeners.tls, router, proxies, stop.clone());
     tokio::select! {
         _ = async { tokio::join!(public, admin) } => {}
         _ = flushing.join_next() => return Err(ServeError),
@@ -153,7 +155,7 @@ fn describe_metrics() {
         "Posted leads that were refused, by HTTP status"
     );
     metrics::describe_counter!(
-        "leadline_intake_security_total",
+        "leadline_security_total",
         "What somebody tried who should not, by what it was"
     );
     metrics::describe_counter!(

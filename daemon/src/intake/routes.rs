@@ -23,12 +23,15 @@ use super::{
     forms,
     intake_store::IntakeStore,
     problem::Problem,
-    security::{Attempted, Patience},
     signed,
     status::Shown,
     views::{Credential, KeyMatch},
 };
-use crate::{compute::Share, domain::ids::LeadId};
+use crate::{
+    compute::Share,
+    domain::ids::LeadId,
+    doors::security::{Attempted, Patience},
+};
 
 /// How many leads a second are read with a key that has no rate of its own.
 const READS_PER_SECOND: f64 = 100.0;
@@ -246,7 +249,7 @@ pub(super) async fn admit<S: IntakeStore>(
 }
 
 async fn wrong_key<S: IntakeStore>(app: &App<S>, client: &Client, headers: &HeaderMap) -> Problem {
-    match app.security.wrong_key(client.address) {
+    match app.security.wrong(Attempted::WrongKey, client.address) {
         Patience::Full => Problem::unauthorized_for(headers),
         Patience::Short(wait) => {
             sleep(wait).await;

@@ -10,6 +10,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
@@ -24,6 +25,7 @@ use super::{
     strict_lines::StrictLines,
     write_timeout::WriteTimeout,
 };
+use crate::doors::tls::Tls;
 
 /// How long a request's headers may take, and how long a connection may idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +44,7 @@ const FULL: &[u8] =
 
 pub(super) async fn run(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     router: Router,
     proxies: TrustedProxies,
     stop: CancellationToken,
@@ -56,7 +59,8 @@ pub(super) async fn run(
             }
             match all.enter(of_one(peer), proxies.has(peer), &stop) {
                 Some(connection) => {
-                    connections.spawn(serve(stream, peer, connection, router.clone(), stop.clone()));
+                    let served = Served { peer, connection, router: router.clone(), stop: stop.clone() };
+                    connections.spawn(greet(stream, tls.clone(), served));
                 }
                 None => refuse(&stream, peer),
             }
@@ -81,14 +85,28 @@ pub(super) async fn run(
     }
 }
 
-/// Serves one connection until it ends, its place is wanted, or the daemon stops.
-async fn serve(
-    stream: TcpStream,
+/// A connection that has its place.
+struct Served {
     peer: IpAddr,
     connection: Connection,
     router: Router,
     stop: CancellationToken,
-) {
+}
+
+/// Shakes hands where there is TLS, and serves.
+async fn greet(stream: TcpStream, tls: Option<Arc<Tls>>, served: Served) {
+    let Some(tls) = tls else { return serve(stream, served).await };
+    let close = served.connection.close.clone();
+    match close.run_until_cancelled(tls.accept(stream)).await {
+        Some(Ok(stream)) => serve(stream, served).await,
+        Some(Err(error)) => tracing::debug!(peer = %served.peer, %error, "no TLS came about"),
+        None => {}
+    }
+}
+
+/// Serves one connection until it ends, its place is wanted, or the daemon stops.
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, served: Served) {
+    let Served { peer, connection, router, stop } = served;
     let connection = Arc::new(connection);
     let close = connection.close.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -2,5 +2,6 @@
 
 pub mod data_dir;
 pub mod embedded;
+pub mod hosts;
 pub mod inspect;
 pub mod setup;

@@ -14,6 +14,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
+use super::hosts::single_urls;
 use crate::secrets::{
     Sealer,
     master_key::{self, MasterKeyError},
@@ -49,6 +50,13 @@ pub enum SetupError {
         #[source]
         source: Option<sqlx::Error>,
     },
+    #[error("none of {0} takes writes: start or promote one, or correct --database-url")]
+    NoneWrites(String),
+    #[error(
+        "{0} does not keep what is set for a session, as a pooler between it and the daemon would not: name PostgreSQL \
+         itself in --database-url; a daemon has 20 connections at most"
+    )]
+    Pooler(String),
     #[error(
         "{server} shows no certificate that is trusted: name the one of its authority in --database-url \
          (sslrootcert=FILE), or say sslmode=disable there if the network is yours alone"
@@ -84,6 +92,15 @@ pub enum SetupError {
 
 /// Reads a database URL.
 pub fn parse_url(url: &str) -> Result<PgConnectOptions, SetupError> {
+    let singles = single_urls(url);
+    if let [_, _, ..] = &singles[..] {
+        // Of several the first stands for all.
+        return singles
+            .iter()
+            .map(|url| parse_url(url))
+            .collect::<Result<Vec<_>, _>>()
+            .map(|mut all| all.remove(0));
+    }
     if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
         let scheme = "it does not begin with postgres://";
         return Err(SetupError::Url(sqlx::Error::Configuration(scheme.into())));
@@ -112,16 +129,17 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgPool, SetupError> {
 
 /// The same with so many connections at most.
 pub async fn connect_with(options: &PgConnectOptions, connections_max: u32) -> Result<PgPool, SetupError> {
-    let options = options.clone().application_name("leadlined");
-    migrate(&options).await?;
+    let plain = options.clone().application_name("leadlined");
     // A statement that takes longer has met a lock or a lost index; nobody waits for its answer any more.
-    let options = options.options([
+    let options = plain.clone().options([
         ("statement_timeout", "30s"),
         ("lock_timeout", "10s"),
         ("idle_in_transaction_session_timeout", "30s"),
         // Compiling a statement takes longer than running it; a table without statistics would have it compiled.
         ("jit", "off"),
     ]);
+    refuse_pooler(&options).await?;
+    migrate(&plain).await?;
     Ok(PgPoolOptions::new()
         .max_connections(connections_max)
         // A connection in steady use tells by itself that it is broken; asking each time doubles the round trips.
@@ -137,6 +155,16 @@ pub async fn connect_with(options: &PgConnectOptions, connections_max: u32) -> R
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(options)
         .await?)
+}
+
+/// Refuses a server that does not keep what is set for a session: the schema is brought up to date under a lock of its
+/// session, statements are prepared once, and time limits are set.
+async fn refuse_pooler(options: &PgConnectOptions) -> Result<(), SetupError> {
+    let mut connection = wait_for(options).await?;
+    let set: String =
+        sqlx::query_scalar("SHOW statement_timeout").persistent(false).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    if set == "30s" { Ok(()) } else { Err(SetupError::Pooler(describe(options))) }
 }
 
 /// A pool of its own for a statement that is carried out all the time: on connections that others use too it would be
@@ -190,6 +218,7 @@ pub(super) async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection,
             Ok(Err(source @ sqlx::Error::Tls(_))) => {
                 return Err(SetupError::Tls { server: describe(options), source });
             }
+            Ok(Err(source)) if is_pooler(&source) => return Err(SetupError::Pooler(describe(options))),
             Ok(Err(source)) => return Err(SetupError::Refused { server: describe(options), source }),
             Err(_) => None,
         };
@@ -198,6 +227,12 @@ pub(super) async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection,
         }
         sleep(RETRY_GAP).await;
     }
+}
+
+/// PgBouncer takes no settings of a session along, and says so.
+fn is_pooler(error: &sqlx::Error) -> bool {
+    let told = error.as_database_error().map(|error| error.message());
+    told.is_some_and(|told| told.contains("unsupported startup parameter"))
 }
 
 fn may_pass(error: &sqlx::Error) -> bool {
@@ -300,6 +335,15 @@ mod tests {
             (
                 SetupError::Away { server: server(), source: None },
                 "database leads on db did not answer within 10 s: start it, or correct --database-url",
+            ),
+            (
+                SetupError::NoneWrites("a:5432, b:5433".to_owned()),
+                "none of a:5432, b:5433 takes writes: start or promote one, or correct --database-url",
+            ),
+            (
+                SetupError::Pooler(server()),
+                "database leads on db does not keep what is set for a session, as a pooler between it and the daemon \
+                 would not: name PostgreSQL itself in --database-url; a daemon has 20 connections at most",
             ),
             (
                 SetupError::Tls { server: server(), source: sqlx::Error::PoolClosed },

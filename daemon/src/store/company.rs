@@ -128,15 +128,22 @@ impl Store {
         }
     }
 
-    /// Companies, newest first, those behind `after` only.
-    pub async fn companies(&self, after: Option<CompanyId>, limit: i64) -> Result<Vec<Company>, Error> {
+    /// Companies, newest first, those behind `after` only; or a single one.
+    pub async fn companies(
+        &self,
+        only: Option<CompanyId>,
+        after: Option<CompanyId>,
+        limit: i64,
+    ) -> Result<Vec<Company>, Error> {
         sqlx::query_as!(
             Row,
             "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM company
-             WHERE $1::bigint IS NULL OR (created_at, id) < (SELECT created_at, id FROM company WHERE id = $1)
+             WHERE ($1::bigint IS NULL OR (created_at, id) < (SELECT created_at, id FROM company WHERE id = $1))
+               AND ($3::bigint IS NULL OR id = $3)
              ORDER BY created_at DESC, id DESC LIMIT $2",
             after.map(|id| id.0),
             limit,
+            only.map(|id| id.0),
         )
         .fetch_all(&self.pool)
         .await?

@@ -418,11 +418,18 @@ impl Store {
     }
 
     /// Jobs, newest first, those behind `after` only.
-    pub async fn jobs(&self, after: Option<JobId>, limit: i64) -> Result<Vec<JobView>, Error> {
+    pub async fn jobs(
+        &self,
+        only: Option<CompanyId>,
+        after: Option<JobId>,
+        limit: i64,
+    ) -> Result<Vec<JobView>, Error> {
         let ids = sqlx::query_scalar!(
-            "SELECT DISTINCT id FROM job WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+            "SELECT id FROM job WHERE $1::uuid IS NULL OR id < $1
+             GROUP BY id HAVING $3::bigint IS NULL OR bool_and(company_id = $3) ORDER BY id DESC LIMIT $2",
             after.map(JobId::uuid),
             limit,
+            only.map(|id| id.0),
         )
         .fetch_all(&self.pool)
         .await?;

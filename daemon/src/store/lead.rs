@@ -17,6 +17,7 @@ pub mod erase;
 pub mod evidence;
 pub mod import;
 pub mod intake;
+pub mod keep;
 pub mod person;
 pub mod read;
 pub mod save;

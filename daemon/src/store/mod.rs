@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde_json::Value;
-use sqlx::{PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use tokio::time::error::Elapsed;
 
 use crate::{
@@ -29,6 +29,7 @@ pub mod queue;
 pub mod sealed;
 pub mod system;
 pub mod tend;
+pub mod token;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;
@@ -128,6 +129,7 @@ pub struct Store {
     sweep: SweepPolicy,
     /// How long attempts are kept.
     kept: Duration,
+    leads_kept: Option<Duration>,
     /// How a connector and a configuration limit their lane: connectors are not known here.
     policy: fn(&str, &Value) -> Policy,
     /// How long a server may be silent.
@@ -150,6 +152,7 @@ impl Store {
             hub,
             sweep,
             kept,
+            leads_kept: None,
             policy,
             silence_max: SILENCE_MAX,
             pulse: pulse::Pulse::default(),
@@ -183,15 +186,21 @@ impl Store {
         Self { sweep, ..self }
     }
 
-    /// The same, with attempts kept for this long.
+    /// The same, with attempts kept for this long, and leads for that long if not for ever.
     #[must_use]
-    pub fn keeping(self, kept: Duration) -> Self {
-        Self { kept, ..self }
+    pub fn keeping(self, kept: Duration, leads_kept: Option<Duration>) -> Self {
+        Self { kept, leads_kept, ..self }
+    }
+
+    /// Every pool there is, for whoever turns them to another server.
+    #[must_use]
+    pub fn pools(&self) -> [PgPool; 3] {
+        [self.pool.clone(), self.intakes.clone(), self.finishes.clone()]
     }
 
     /// Watches for ever whether the database answers. Until this runs, it is taken to do so.
     pub async fn watch_database(&self) {
-        self.pulse.keep_asking(PgConnectOptions::clone(&self.pool.connect_options())).await;
+        self.pulse.keep_asking(&self.pool).await;
     }
 
     /// Lets ids go by the database's clock, before the first one is made.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -70,9 +70,11 @@ impl Pulse {
     }
 
     /// Asks for ever. It may be dropped at any time.
-    pub(super) async fn keep_asking(&self, options: PgConnectOptions) {
+    pub(super) async fn keep_asking(&self, pool: &PgPool) {
         let mut connection = None;
         loop {
+            // The pool may have been turned to another server.
+            let options = pool.connect_options();
             let asked = self.ask(&options, connection.take());
             match timeout(SILENCE_MAX, asked).await {
                 Ok(Ok(open)) => connection = Some(open),

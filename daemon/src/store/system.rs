@@ -29,6 +29,8 @@ pub struct Daemon {
     /// Pushes in flight, and the integrations they go to.
     pub running: i64,
     pub lanes: i64,
+    pub version: String,
+    pub started_at: jiff::Timestamp,
 }
 
 /// What waits.
@@ -88,7 +90,7 @@ impl Store {
 
     async fn living(&self) -> Result<Vec<Daemon>, Error> {
         let rows = sqlx::query!(
-            r#"SELECT d.id, d.lease_until, count(f.delivery_id) AS "running!",
+            r#"SELECT d.id, d.lease_until, d.version, d.started_at, count(f.delivery_id) AS "running!",
                       count(DISTINCT f.integration_id) AS "lanes!"
                FROM daemon d LEFT JOIN in_flight f ON f.daemon_id = d.id
                WHERE d.lease_until > clock_timestamp() GROUP BY d.id ORDER BY d.id"#,
@@ -100,6 +102,8 @@ impl Store {
             lease_until: row.lease_until.to_jiff(),
             running: row.running,
             lanes: row.lanes,
+            version: row.version,
+            started_at: row.started_at.to_jiff(),
         });
         Ok(daemons.collect())
     }

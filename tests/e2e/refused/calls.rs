@@ -76,7 +76,7 @@ fn calls(scene: &Scene) -> Vec<Asked> {
         call("IntegrationService/GetIntegration", GetIntegrationRequest::default(), "name an integration, by its id or its name"),
         call("AttemptService/AwaitAttempt", AwaitAttemptRequest { attempt: put("$none"), delivery: put("$delivered"), after_number: 0 }, "send either an attempt or a delivery, not both"),
         call("AttemptService/AwaitAttempt", AwaitAttemptRequest { delivery: put("$delivered"), after_number: 5, ..Default::default() }, "delivery $delivered is delivered after 1 attempts and is not being pushed: retry or release it"),
-        call("CompanyService/ListCompanies", ListCompaniesRequest { page, silent_for: None }, "limit 1001: at most 1000; take the next page with `after`"),
+        call("CompanyService/ListCompanies", ListCompaniesRequest { page, silent_for: None, company: String::new() }, "limit 1001: at most 1000; take the next page with `after`"),
         call("CompanyService/GetCompany", GetCompanyRequest::default(), "name a company, by its id or its name"),
         call("CompanyService/CreateCompany", CreateCompanyRequest::default(), "request_id: send one of your own making with every mutation, a ULID or a UUID, at most 100 characters"),
         call("CompanyService/CreateCompany", CreateCompanyRequest { request_id: request_id(), name: "X".into(), plan: "gold".into(), ..Default::default() }, "plan \"gold\": use free, starter, pro or multi"),

@@ -71,6 +71,12 @@ impl Daemon {
         &self.running.control
     }
 
+    /// Where its control API is over the network.
+    #[must_use]
+    pub fn control_remote(&self) -> SocketAddr {
+        self.running.control_remote.unwrap()
+    }
+
     /// A channel to its control API.
     pub async fn control(&self) -> Channel {
         client::control(self.socket()).await

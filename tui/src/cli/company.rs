@@ -102,7 +102,8 @@ impl Verb {
             }
             Self::List { silent, page } => {
                 let silent_for = silent.map(|span| prost_types::Duration { seconds: span.into(), nanos: 0 });
-                let request = v1::ListCompaniesRequest { page: Some(page.into()), silent_for };
+                let request =
+                    v1::ListCompaniesRequest { page: Some(page.into()), silent_for, ..Default::default() };
                 let answer = client.list_companies(request).await?;
                 let more = answer.next_page_token;
                 let companies: Vec<Company> = shapes(answer.companies);

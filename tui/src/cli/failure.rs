@@ -90,7 +90,8 @@ impl Verb {
                 Ok(())
             }
             Self::Show { cause } => {
-                let answer = client.get_failure(v1::GetFailureRequest { cause }).await?;
+                let answer =
+                    client.get_failure(v1::GetFailureRequest { cause, ..Default::default() }).await?;
                 context.out.object(&Failure::from(answer.failure.unwrap_or_default()))
             }
             Self::Snooze(snooze) => {

@@ -52,7 +52,7 @@ impl Verb {
         let job = match self {
             Self::List { page } => {
                 let limit = page.limit;
-                let request = v1::ListJobsRequest { page: Some(page.into()) };
+                let request = v1::ListJobsRequest { page: Some(page.into()), ..Default::default() };
                 let jobs: Vec<Job> = shapes(client.list_jobs(request).await?.jobs);
                 return context.out.page(&jobs, limit, "id");
             }

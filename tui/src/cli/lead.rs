@@ -8,7 +8,7 @@ use super::{
     CliError, Context, Page,
     import::Import,
     input, note_more, print, push,
-    shape::{Erased, ErasedPerson, Found, Lead, LeadShown, Trace, shapes},
+    shape::{Erased, ErasedPerson, Found, Lead, LeadShown, Revealed, Trace, shapes},
 };
 use crate::client::Client;
 
@@ -60,6 +60,14 @@ pub(crate) enum Verb {
         /// Show the form of the person's own values only
         #[arg(long)]
         mask: bool,
+    },
+    /// Show who a lead is where people are masked for you; each look is audited
+    Reveal {
+        /// The lead's uuid
+        uuid: String,
+        /// Needed only if several companies know this uuid
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
     },
     /// Print everything that is kept of a person, as JSON
     Export {
@@ -173,6 +181,10 @@ impl Verb {
                 let request = v1::GetEvidenceRequest { uuid, company, format: format.into(), mask };
                 let document = client.get_evidence(request).await?.document;
                 context.out.document(&String::from_utf8_lossy(&document))
+            }
+            Self::Reveal { uuid, company } => {
+                let request = v1::RevealRequest { uuid, company: company.unwrap_or_default() };
+                context.out.object(&Revealed::from(client.reveal(request).await?))
             }
             Self::Export { email, company } => {
                 let company = company.unwrap_or_default();

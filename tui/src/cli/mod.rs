@@ -29,6 +29,7 @@ mod rotation;
 mod shape;
 mod system;
 mod table;
+mod token;
 mod wait;
 mod watch;
 
@@ -46,7 +47,7 @@ use clap::{
 use clap_complete::Shell;
 
 use crate::{
-    client::{Client, PAGE_MAX},
+    client::{Client, PAGE_MAX, Reach},
     console, demo,
 };
 
@@ -57,10 +58,12 @@ pub use output::{Format, Out, print, tell};
 #[derive(Debug, Parser)]
 #[command(name = "leadline", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
-    /// The daemon's socket [default: LEADLINE_SERVER, or control.sock in LEADLINE_DATA_DIR,
+    /// The daemon: unix:PATH or https://HOST:PORT [default: LEADLINE_SERVER, or control.sock in LEADLINE_DATA_DIR,
     /// /var/lib/leadline or your data directory]
-    #[arg(long, global = true, value_name = "unix:PATH", help_heading = "Everywhere")]
+    #[arg(long, global = true, value_name = "SERVER", help_heading = "Everywhere")]
     server: Option<String>,
+    #[command(flatten)]
+    network: Network,
     /// How to print [default: table on a terminal, else plain]
     #[arg(short, long, global = true, value_name = "FORM", help_heading = "Everywhere")]
     output: Option<Format>,
@@ -78,6 +81,34 @@ pub struct Cli {
     color: console::Color,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// What a daemon over the network is reached with; on the daemon's own machine none of it is needed.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Over the network")]
+struct Network {
+    /// What `leadline token create` showed [default: LEADLINE_TOKEN]
+    #[arg(long, global = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// A file with the token, which then stands in no list of processes [default: LEADLINE_TOKEN_FILE]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+    /// The authority of the daemon's certificate, if that is one of your own [default: LEADLINE_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// A certificate to show, where the daemon asks for one
+    #[arg(long, global = true, value_name = "FILE")]
+    client_cert: Option<PathBuf>,
+    /// The key of that certificate
+    #[arg(long, global = true, value_name = "FILE")]
+    client_key: Option<PathBuf>,
+}
+
+impl Network {
+    fn reach(self, server: Option<String>) -> Reach {
+        let Self { token, token_file, ca, client_cert, client_key } = self;
+        Reach { server, token, token_file, ca, client_cert, client_key }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -130,6 +161,9 @@ enum Command {
     /// The daemons, the queue, the database: how the whole stands
     #[command(subcommand)]
     System(system::Verb),
+    /// Tokens: what opens the control API from elsewhere
+    #[command(subcommand)]
+    Token(token::Verb),
     /// What operators changed: who, when, before and after
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -156,7 +190,7 @@ enum Command {
 /// What every command needs: where the daemon is, and how to print.
 #[derive(Debug)]
 pub struct Context {
-    server: Option<String>,
+    reach: Reach,
     /// How to print.
     pub out: Out,
 }
@@ -164,7 +198,7 @@ pub struct Context {
 impl Context {
     /// Connects to the daemon.
     pub async fn client(&self) -> Result<Client, CliError> {
-        Ok(Client::find(self.server.as_deref()).await?)
+        Ok(Client::find(&self.reach).await?)
     }
 }
 
@@ -243,11 +277,11 @@ fn find_blank(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
 }
 
 async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
-    let Cli { server, command, read_only, ascii, color, .. } = cli;
-    let context = &Context { server: server.clone(), out };
+    let Cli { server, network, command, read_only, ascii, color, .. } = cli;
+    let context = &Context { reach: network.reach(server), out };
     let done = match command {
         None => {
-            let options = console::Options { server, color, read_only, ascii };
+            let options = console::Options { reach: context.reach.clone(), color, read_only, ascii };
             return Ok(console::run(options).await?);
         }
         Some(Command::Demo(options)) => return demo::run(options).await,
@@ -260,6 +294,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         Some(Command::Delivery(verb)) => verb.run(context).await,
         Some(Command::Job(verb)) => verb.run(context).await,
         Some(Command::Attempt(verb)) => verb.run(context).await,
+        Some(Command::Token(verb)) => verb.run(context).await,
         Some(Command::Audit(verb)) => verb.run(context).await,
         Some(Command::Failure(verb)) => verb.run(context).await,
         Some(Command::Activity(activity)) => activity.run(context).await,

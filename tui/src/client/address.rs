@@ -14,43 +14,52 @@ use super::ClientError;
 const SOCKET: &str = "control.sock";
 const SYSTEM_DATA_DIR: &str = "/var/lib/leadline";
 
-/// The unix socket of a daemon's control API.
+/// Where a daemon's control API is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address(PathBuf);
+pub enum Address {
+    /// A unix socket.
+    Socket(PathBuf),
+    /// Host and port, over TLS.
+    Remote(String),
+}
 
 impl Address {
     /// The control socket in a daemon's data directory.
     #[must_use]
     pub fn in_data_dir(dir: &Path) -> Self {
-        Self(dir.join(SOCKET))
+        Self::Socket(dir.join(SOCKET))
     }
 
-    /// Reads `unix:PATH`; TLS over TCP is told apart, so that the refusal can say so.
+    /// Reads `unix:PATH` or `https://HOST:PORT`.
     pub fn parse(text: &str) -> Result<Self, ClientError> {
-        if text.starts_with("https://") || text.starts_with("http://") {
-            return Err(ClientError::Usage(format!(
-                "{text}: this version reaches a daemon over its unix socket only; use unix:PATH"
-            )));
+        let refused = || {
+            Err(ClientError::Usage(format!(
+                "'{text}' is no server; use unix:PATH of its control.sock, or https://HOST:PORT"
+            )))
+        };
+        if let Some(host) = text.strip_prefix("https://") {
+            let host = host.trim_end_matches('/');
+            let (name, port) = host.rsplit_once(':').unwrap_or_default();
+            let is_host = !name.is_empty() && !host.contains(['/', '?', '#', '@', ' ']);
+            return if is_host && port.parse::<u16>().is_ok() {
+                Ok(Self::Remote(host.to_owned()))
+            } else {
+                refused()
+            };
         }
-        let path = text.strip_prefix("unix://").or_else(|| text.strip_prefix("unix:")).unwrap_or_default();
-        if path.is_empty() {
-            return Err(ClientError::Usage(format!(
-                "'{text}' is no server; use unix:PATH of its control.sock"
-            )));
+        match text.strip_prefix("unix://").or_else(|| text.strip_prefix("unix:")).unwrap_or_default() {
+            "" => refused(),
+            path => Ok(Self::Socket(PathBuf::from(path))),
         }
-        Ok(Self(PathBuf::from(path)))
-    }
-
-    /// The path of the socket.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unix:{}", self.0.display())
+        match self {
+            Self::Socket(path) => write!(f, "unix:{}", path.display()),
+            Self::Remote(host) => write!(f, "https://{host}"),
+        }
     }
 }
 
@@ -99,9 +108,10 @@ mod tests {
     #[test]
     fn the_most_explicit_place_wins() {
         let both = [("LEADLINE_SERVER", "unix:/s"), ("LEADLINE_DATA_DIR", "/d")];
-        let table: [(Option<&str>, Variables<'_>, &[&str]); 5] = [
+        let table: [(Option<&str>, Variables<'_>, &[&str]); 6] = [
             (Some("unix:/a/b.sock"), &both, &["unix:/a/b.sock"]),
             (Some("unix:///a/b.sock"), &[], &["unix:/a/b.sock"]),
+            (Some("https://leads.example.com:7443/"), &[], &["https://leads.example.com:7443"]),
             (None, &both, &["unix:/s"]),
             (None, &both[1..], &["unix:/d/control.sock"]),
             (
@@ -117,9 +127,19 @@ mod tests {
 
     #[test]
     fn what_is_no_socket_is_refused_with_the_way_out() {
-        for bad in ["https://example.com:7000", "http://x", "unix:", "/a/b.sock", "localhost:1"] {
+        for bad in [
+            "https://example.com",
+            "https://:1",
+            "https://a/b:1",
+            "http://x",
+            "unix:",
+            "/a/b.sock",
+            "localhost:1",
+        ] {
             let error = found(Some(bad), &[]).unwrap_err();
-            assert!(error.contains("use unix:PATH") && error.contains(bad), "{error}");
+            let told =
+                format!("'{bad}' is no server; use unix:PATH of its control.sock, or https://HOST:PORT");
+            assert_eq!(error, told);
         }
     }
 }

@@ -15,12 +15,17 @@ pub enum ClientError {
     Usage(String),
     /// Nobody answers at any of these sockets.
     #[error(
-        "no daemon answers at {tried} ({cause}); start `leadlined`, or name its socket with --server unix:PATH"
+        "no daemon answers at {tried} ({cause}); start `leadlined`, or say where it is with --server unix:PATH or https://HOST:PORT"
     )]
     Unreachable { tried: String, cause: String },
     /// The connection stands, but no answer came in time.
     #[error("the daemon at {address} did not answer within {} s; see its log, then try again", after.as_secs())]
     Silent { address: String, after: Duration },
+    /// Something answers there, but not with a certificate that we trust.
+    #[error(
+        "{address} is not trusted ({cause}): name its authority with --ca FILE, and its host as its certificate does"
+    )]
+    Untrusted { address: String, cause: String },
     /// The socket is there, but not for us.
     #[error("{address} is not open to you; run this as the user of `leadlined` or as root")]
     Forbidden { address: String },
@@ -44,7 +49,7 @@ impl ClientError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Unreachable { .. } | Self::Silent { .. } => 69,
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Untrusted { .. } => 69,
             Self::Forbidden { .. } | Self::Refused { credential: true, .. } => 77,
             Self::Refused { .. } => 1,
         }
@@ -55,7 +60,7 @@ impl ClientError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Usage(_) => "usage",
-            Self::Unreachable { .. } | Self::Silent { .. } => "unreachable",
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Untrusted { .. } => "unreachable",
             Self::Forbidden { .. } => "permission_denied",
             Self::Refused { code, .. } => code,
         }
@@ -80,6 +85,10 @@ impl ClientError {
         let cause = chain(error).find_map(|cause| cause.downcast_ref::<io::Error>());
         if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::PermissionDenied) {
             return Self::Forbidden { address: address.to_string() };
+        }
+        if let Some(cause) = chain(error).map(ToString::to_string).find(|cause| cause.contains("certificate"))
+        {
+            return Self::Untrusted { address: address.to_string(), cause };
         }
         let cause = match cause.map(io::Error::kind) {
             Some(io::ErrorKind::NotFound) => "no such socket".to_owned(),
@@ -171,6 +180,16 @@ mod tests {
         assert_eq!(
             (closed.exit_code(), &*closed.to_string()),
             (77, "unix:/x/control.sock is not open to you; run this as the user of `leadlined` or as root")
+        );
+        let remote = Address::parse("https://leads.example.com:7443").unwrap();
+        let untrusted = io::Error::other("invalid peer certificate: UnknownIssuer");
+        let error = ClientError::from_connect(&remote, &untrusted);
+        assert_eq!(
+            (error.exit_code(), &*error.to_string()),
+            (
+                69,
+                "https://leads.example.com:7443 is not trusted (invalid peer certificate: UnknownIssuer): name its authority with --ca FILE, and its host as its certificate does"
+            )
         );
         let lost = Status::from_error(Box::new(io::Error::from(io::ErrorKind::BrokenPipe)));
         let (exit, _, message) = seen(&lost);

@@ -38,7 +38,7 @@ impl FakeDaemon {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let address = Address::in_data_dir(dir.path());
-        let listener = UnixListener::bind(address.path()).unwrap();
+        let listener = UnixListener::bind(dir.path().join("control.sock")).unwrap();
         let (service, stopping) = (Service::default(), CancellationToken::new());
         let server = Server::builder()
             .add_service(DeliveryServiceServer::new(service.clone()))
@@ -157,6 +157,6 @@ async fn nobody_at_the_socket_and_a_stale_socket_are_unreachable() {
         other => panic!("{other}"),
     };
     assert_eq!(cause(Client::connect(address.clone()).await.unwrap_err()), "no such socket");
-    drop(UnixListener::bind(address.path()).unwrap());
+    drop(UnixListener::bind(dir.path().join("control.sock")).unwrap());
     assert_eq!(cause(Client::connect(address.clone()).await.unwrap_err()), "nobody listens");
 }

@@ -4,6 +4,7 @@ mod address;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod reach;
 
 use std::time::Duration;
 
@@ -15,12 +16,16 @@ use leadline_proto::v1;
 use tokio::time::timeout;
 use tonic::{
     Request, Response, Status, Streaming,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 use ulid::Ulid;
 
 pub use address::{Address, candidates};
 pub use error::{ClientError, Why};
+pub use reach::Reach;
+
+use reach::Bearer;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a quiet connection is looked after, and how long that may take.
@@ -41,25 +46,25 @@ pub type Watch<T> = BoxStream<'static, Result<T, ClientError>>;
 /// A connection to one daemon. Clones share it, and it comes back by itself when the daemon does.
 #[derive(Clone, Debug)]
 pub struct Client {
-    channel: Channel,
+    channel: InterceptedService<Channel, Bearer>,
     address: Address,
 }
 
 impl Client {
-    /// Connects to the first daemon that answers where `server` or the environment says.
-    pub async fn find(server: Option<&str>) -> Result<Self, ClientError> {
-        Self::find_with(server, KEEP_ALIVE).await
+    /// Connects to the first daemon that answers where the command line or the environment says.
+    pub async fn find(reach: &Reach) -> Result<Self, ClientError> {
+        Self::find_with(reach, KEEP_ALIVE).await
     }
 
     /// The same for a screen, which must tell soon that a daemon hangs.
-    pub async fn find_for_screen(server: Option<&str>) -> Result<Self, ClientError> {
-        Self::find_with(server, KEEP_ALIVE_SEEN).await
+    pub async fn find_for_screen(reach: &Reach) -> Result<Self, ClientError> {
+        Self::find_with(reach, KEEP_ALIVE_SEEN).await
     }
 
-    async fn find_with(server: Option<&str>, keep_alive: (Duration, Duration)) -> Result<Self, ClientError> {
+    async fn find_with(reach: &Reach, keep_alive: (Duration, Duration)) -> Result<Self, ClientError> {
         let mut failures = Vec::new();
-        for address in candidates(server)? {
-            match Self::connect_with(address, keep_alive).await {
+        for address in candidates(reach.server.as_deref())? {
+            match Self::connect_with(address, reach, keep_alive).await {
                 Ok(client) => return Ok(client),
                 Err(failure) => failures.push(failure),
             }
@@ -69,20 +74,31 @@ impl Client {
 
     /// Connects to the daemon at this address.
     pub async fn connect(address: Address) -> Result<Self, ClientError> {
-        Self::connect_with(address, KEEP_ALIVE).await
+        Self::connect_with(address, &Reach::default(), KEEP_ALIVE).await
     }
 
-    async fn connect_with(address: Address, keep_alive: (Duration, Duration)) -> Result<Self, ClientError> {
-        let endpoint = Endpoint::from_shared(address.to_string())
-            .map_err(|error| ClientError::from_connect(&address, &error))?
+    async fn connect_with(
+        address: Address,
+        reach: &Reach,
+        keep_alive: (Duration, Duration),
+    ) -> Result<Self, ClientError> {
+        let failed = |error: tonic::transport::Error| ClientError::from_connect(&address, &error);
+        let mut endpoint = Endpoint::from_shared(address.to_string())
+            .map_err(failed)?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(keep_alive.0)
             .keep_alive_timeout(keep_alive.1)
             .keep_alive_while_idle(true);
+        // On a socket the system says who we are.
+        let mut bearer = Bearer::default();
+        if let Address::Remote(_) = address {
+            bearer = reach.bearer()?;
+            endpoint = endpoint.tls_config(reach.tls()?).map_err(failed)?;
+        }
         // The endpoint's own limit does not cover unix sockets.
         match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
-            Ok(Ok(channel)) => Ok(Self { channel, address }),
-            Ok(Err(error)) => Err(ClientError::from_connect(&address, &error)),
+            Ok(Ok(channel)) => Ok(Self { channel: InterceptedService::new(channel, bearer), address }),
+            Ok(Err(error)) => Err(failed(error)),
             Err(_) => Err(ClientError::Silent { address: address.to_string(), after: CONNECT_TIMEOUT }),
         }
     }
@@ -273,6 +289,17 @@ calls! { intake_key_service_client::IntakeKeyServiceClient:
     change revoke_intake_key(RevokeIntakeKeyRequest) -> IntakeKey;
 }
 
+calls! { token_service_client::TokenServiceClient:
+    /// Makes a token; the answer shows it once.
+    change create_token(CreateTokenRequest) -> CreateTokenResponse;
+    /// Tokens, newest first, without the tokens themselves.
+    read list_tokens(ListTokensRequest) -> ListTokensResponse;
+    /// Closes the control API for a token.
+    change revoke_token(RevokeTokenRequest) -> Token;
+    /// Who we are, and what that allows.
+    read who_am_i(WhoAmIRequest) -> WhoAmIResponse;
+}
+
 calls! { intake_service_client::IntakeServiceClient:
     /// What the intake refused of a key, newest first.
     read list_refusals(ListRefusalsRequest) -> ListRefusalsResponse;
@@ -357,6 +384,8 @@ calls! { lead_service_client::LeadServiceClient:
     read get_lead(GetLeadRequest) -> GetLeadResponse;
     /// Leads by any part of name, e-mail address, phone number or uuid.
     read find_leads(FindLeadsRequest) -> FindLeadsResponse;
+    /// Who a lead is, audited.
+    read reveal(RevealRequest) -> RevealResponse;
     /// What happened to a lead, as a document for a ticket.
     read get_evidence(GetEvidenceRequest) -> GetEvidenceResponse;
     /// Removes all leads of a person, or counts them.

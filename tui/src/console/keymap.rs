@@ -106,6 +106,7 @@ pub enum Action {
     Trace,
     OpenIntegration,
     Evidence,
+    Reveal,
     Actions,
     PickCompany,
     CompanyPage,
@@ -134,6 +135,33 @@ impl Action {
                 | Self::NextSection
                 | Self::PreviousSection
         )
+    }
+
+    /// The method of the control API that it comes to, where a role may lack it.
+    pub const fn method(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Retry | Self::RetryWaiting => "RetryDeliveries",
+            Self::Test => "TestIntegration",
+            Self::Toggle => "EnableIntegration",
+            Self::Reset => "ResetIntegration",
+            Self::Hold => "HoldDeliveries",
+            Self::Release => "ReleaseDeliveries",
+            Self::Skip => "SkipDeliveries",
+            Self::Push => "PushLeads",
+            Self::Credentials => "SetCredentials",
+            Self::Mapping => "UpdateIntegration",
+            Self::EditFlow | Self::ToggleFlow => "UpdateFlow",
+            Self::Unskip => "UnskipDeliveries",
+            Self::NewIntegration => "CreateIntegration",
+            Self::SetPlan => "SetPlan",
+            Self::Rotate | Self::Stage => "RotateSecret",
+            Self::CutOver => "CutOver",
+            Self::Revoke => "RevokeSecret",
+            Self::Snooze => "SnoozeFailure",
+            Self::CancelJob => "CancelJob",
+            Self::Reveal => "Reveal",
+            _ => return None,
+        })
     }
 
     /// Whether it leads to a change of the daemon's data.
@@ -246,6 +274,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::EditFlow, &[key('E')], "E", "edit the flow", Group::Act, 4),
     bind(Action::ToggleFlow, &[], "", "switch the flow on or off", Group::Act, 0),
     bind(Action::Evidence, &[key('x')], "x", "evidence for a ticket", Group::Act, 3),
+    bind(Action::Reveal, &[key('U')], "U", "show who this is (audited)", Group::Act, 0),
     bind(Action::Snooze, &[key('s')], "s", "snooze for a day", Group::Act, 6),
     bind(Action::CancelJob, &[key('X')], "X", "cancel or resume the job", Group::Act, 2),
     bind(Action::Actions, &[key('a')], "a", "all actions", Group::Act, 7),

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::client::{self, ClientError};
+use crate::client::{self, ClientError, Reach};
 use app::App;
 use app::shared::Setup;
 use net::grpc::Daemon;
@@ -50,8 +50,8 @@ pub enum Color {
 /// How the console is to run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// As given with --server.
-    pub server: Option<String>,
+    /// Where the daemon is, and with what it is reached.
+    pub reach: Reach,
     pub color: Color,
     /// Frames and signs in ASCII only.
     pub ascii: bool,
@@ -67,7 +67,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
             "the console needs a terminal; here use the commands, e.g. `leadline integration list`",
         ));
     }
-    let target = match target(options.server.as_deref()) {
+    let target = match target(options.reach.server.as_deref()) {
         Ok(target) => target,
         Err(error) => return Ok(refuse(&error.to_string())),
     };
@@ -76,7 +76,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let screen = Screen::enter()?;
     let size = screen.size()?;
     let app = App::new(setup, Timestamp::now(), size.width, size.height);
-    Runtime::new(app, theme, screen).run(Daemon::new(options.server)).await
+    Runtime::new(app, theme, screen).run(Daemon::new(options.reach)).await
 }
 
 fn refuse(reason: &str) -> ExitCode {

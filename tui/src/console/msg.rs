@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::data::{Answer, Attempt, Conn, Done, Integration, Mutation, Query, Secret};
+use super::data::{Answer, Attempt, Conn, Done, Integration, Mutation, Query, Secret, Who};
 use super::keymap::Press;
 
 /// Names a request of this console, so that its answer finds the one who asked.
@@ -19,6 +19,7 @@ pub enum Msg {
     /// The program was stopped and runs again; the screen may hold anything.
     Resumed,
     Conn(Conn),
+    Who(Who),
     Snapshot {
         version: String,
         integrations: Vec<Integration>,

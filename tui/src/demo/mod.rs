@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::{CliError, print},
+    client::Reach,
     console,
 };
 
@@ -34,13 +35,13 @@ Nothing of it is left when it ends.
 
 Examples:
   leadline demo                          watch and steer it in the console
-  leadline demo --crm                    with contacts, deals and records in seven vendors too
+  leadline demo --crm                    with contacts, deals and records in eleven vendors too
   leadline demo --headless --leads 5     print what happens; exit 0 once all is delivered or dead")]
 pub struct Options {
     /// No console: print what happens and end once every lead is delivered or dead with a reason
     #[arg(long)]
     headless: bool,
-    /// Push to seven vendors too, as they would behave: HubSpot, Pipedrive, Salesforce, Airtable, Mailchimp, Google Sheets, Brevo
+    /// Push to eleven vendors too, as they would behave: HubSpot, Salesforce, Mailchimp, Google Sheets, Zoho CRM and others
     #[arg(long)]
     crm: bool,
     /// How many leads [default: 20 without the console, else until you quit]
@@ -100,7 +101,7 @@ async fn play(options: &Options, daemon: &mut Daemon) -> Result<ExitCode, CliErr
 
 /// Leads come in while the console is open. If they stop coming, that is told when it closes.
 async fn in_console(server: String, intake: &Intake, options: &Options) -> Result<ExitCode, CliError> {
-    let console = console::run(console::Options { server: Some(server), ..Default::default() });
+    let console = console::run(console::Options { reach: Reach::at(Some(server)), ..Default::default() });
     tokio::pin!(console);
     let stream = intake.stream(options.leads.unwrap_or(usize::MAX), options.rate(), |_| Ok(()));
     let (code, streamed) = tokio::select! {

@@ -28,7 +28,7 @@ async fn served() -> Served {
     let store = Fake::new();
     let stop = CancellationToken::new();
     let mut running = JoinSet::new();
-    let listeners = Listeners { public: listener, admin: None };
+    let listeners = Listeners { public: listener, tls: None, admin: None };
     running.spawn(run(listeners, Arc::clone(&store), settings(Arc::new(|| true)), stop.clone()));
     Served { address, store, stop, running }
 }

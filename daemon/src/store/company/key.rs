@@ -115,13 +115,20 @@ impl Store {
 }
 
 impl Store {
-    /// Writes into the audit that a lead was read with a key.
-    pub async fn note_read(&self, company: CompanyId, prefix: &str, lead: LeadId) -> Result<(), Error> {
+    /// Writes into the audit that somebody read who a lead is.
+    pub async fn note_reading(
+        &self,
+        company: CompanyId,
+        operator: &str,
+        action: &str,
+        lead: LeadId,
+    ) -> Result<(), Error> {
         sqlx::query!(
-            "INSERT INTO audit (company_id, id, operator, action, target) VALUES ($1, $2, $3, 'ReadLead', $4)",
+            "INSERT INTO audit (company_id, id, operator, action, target) VALUES ($1, $2, $3, $4, $5)",
             company.0,
             uuid::Uuid::from(ulid::Ulid::generate()),
-            format!("intake key {prefix}"),
+            operator,
+            action,
             format!("lead {lead}"),
         )
         .execute(&self.pool)

@@ -44,6 +44,7 @@ impl Store {
     pub async fn silent_companies(
         &self,
         seconds: f64,
+        only: Option<CompanyId>,
         after: Option<CompanyId>,
         limit: i64,
     ) -> Result<Vec<Company>, Error> {
@@ -59,10 +60,12 @@ impl Store {
                SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM silent
                WHERE since <= now() - $1 * interval '1 second'
                  AND ($2::bigint IS NULL OR (since, id) > (SELECT s.since, s.id FROM silent s WHERE s.id = $2))
+                 AND ($4::bigint IS NULL OR id = $4)
                ORDER BY since, id LIMIT $3"#,
             seconds,
             after.map(|id| id.0),
             limit,
+            only.map(|id| id.0),
         )
         .fetch_all(&self.pool)
         .await?;

@@ -15,11 +15,13 @@ use uuid::Uuid;
 use crate::store::{
     Error, Store,
     delivery::partitions::{self, ensure_partitions},
+    lead::keep::Positions,
 };
 
 /// How long attempts are kept if nobody says otherwise.
 pub const KEPT_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+const ROUNDS_OF_A_DAY: u32 = 24;
 /// One daemon at a time prunes.
 const LOCK: i64 = 0x6c65_6164_0002;
 /// So many attempts of an integration stay however old they are.
@@ -45,6 +47,7 @@ pub struct Pruned {
 /// Makes the partitions of the coming days and removes what is too old, until stopped. A failure is tried again within
 /// the hour, days before a partition would be missed.
 pub async fn keep(store: Store, stop: CancellationToken) {
+    let (mut positions, mut rounds) = (Positions::default(), 0_u32);
     loop {
         if let Err(error) = ensure_partitions(&store.pool).await {
             tracing::warn!(%error, "cannot make the partitions of the coming days; trying again in an hour");
@@ -56,6 +59,20 @@ pub async fn keep(store: Store, stop: CancellationToken) {
             Some(Err(error)) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "what is too old could not be removed; trying again in an hour"
+            ),
+        }
+        // What was not delivered yet when its turn came is looked at again within the day.
+        rounds += 1;
+        if rounds.is_multiple_of(ROUNDS_OF_A_DAY) {
+            positions = Positions::default();
+        }
+        match stop.run_until_cancelled(store.forget_leads(&mut positions)).await {
+            None => return,
+            Some(Ok(0)) => {}
+            Some(Ok(leads)) => tracing::info!(leads, "leads that were kept for their time are erased"),
+            Some(Err(error)) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "leads whose time is over could not be erased; trying again in an hour"
             ),
         }
         if stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_none() {

@@ -134,8 +134,9 @@ impl Store {
     }
 
     /// One cause that has deliveries.
-    pub async fn failure(&self, cause: CauseId) -> Result<FailureView, Refusal> {
-        let filter = FailureFilter { cause: Some(cause), include_snoozed: true, ..FailureFilter::default() };
+    pub async fn failure(&self, company: Option<CompanyId>, cause: CauseId) -> Result<FailureView, Refusal> {
+        let filter =
+            FailureFilter { company, cause: Some(cause), include_snoozed: true, ..FailureFilter::default() };
         let found = self.failures(&filter, 0, 1).await?.page.pop();
         found.ok_or_else(|| {
             Refusal::NotFound(format!(

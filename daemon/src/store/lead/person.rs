@@ -120,15 +120,14 @@ impl Search {
 }
 
 impl Store {
-    /// Leads by any part of who they are, newest uuid first, those behind `after` only.
+    /// Leads by patterns of who they are, newest uuid first, those behind `after` only.
     pub async fn find_leads(
         &self,
         company: Option<CompanyId>,
-        text: &str,
+        patterns: Vec<String>,
         after: Option<LeadId>,
         limit: i64,
     ) -> Result<Found, Refusal> {
-        let patterns = person::patterns(text).map_err(|error| Refusal::Invalid(error.to_string()))?;
         let search = Search { patterns, company, after, limit };
         let mut tx = self.pool.begin().await?;
         let has_index = has_trigram_index(&mut tx).await?;

@@ -37,7 +37,7 @@ impl Store {
     pub async fn audit_lines(&self, filter: &AuditFilter) -> Result<Vec<AuditView>, Error> {
         let rows = sqlx::query!(
             "SELECT x.company_id, x.id, x.at, x.operator, x.action, x.target, x.before, x.after
-             FROM company c CROSS JOIN LATERAL (
+             FROM (SELECT id FROM company UNION ALL SELECT 0) c CROSS JOIN LATERAL (
                  SELECT * FROM audit a
                  WHERE a.company_id = c.id
                    AND ($2::uuid IS NULL OR a.id < $2)

@@ -60,8 +60,10 @@ impl Store {
     /// Starts a life: a row of its own, whose id is the fence.
     pub async fn enroll(&self, lease_seconds: f64) -> Result<i64, Error> {
         let id = sqlx::query_scalar!(
-            "INSERT INTO daemon (lease_until) VALUES (clock_timestamp() + $1 * interval '1 second') RETURNING id",
-            lease_seconds
+            "INSERT INTO daemon (lease_until, version)
+             VALUES (clock_timestamp() + $1 * interval '1 second', $2) RETURNING id",
+            lease_seconds,
+            env!("CARGO_PKG_VERSION"),
         )
         .fetch_one(&self.pool)
         .await?;

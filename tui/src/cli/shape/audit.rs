@@ -12,7 +12,8 @@ use crate::cli::columns::{Column, Row, column, id};
 #[derive(Debug, Serialize)]
 pub(crate) struct AuditLine {
     id: String,
-    company_id: i64,
+    /// Null for what is about all companies.
+    company_id: Option<i64>,
     at: Option<Timestamp>,
     operator: String,
     action: String,
@@ -43,7 +44,7 @@ impl From<v1::AuditLine> for AuditLine {
     fn from(it: v1::AuditLine) -> Self {
         Self {
             id: it.id,
-            company_id: it.company_id,
+            company_id: (it.company_id > 0).then_some(it.company_id),
             at: time(it.at),
             operator: it.operator,
             action: it.action,

@@ -13,6 +13,7 @@ mod intake;
 mod integration;
 mod preview;
 mod system;
+mod token;
 
 use jiff::Timestamp;
 use leadline_proto::v1;
@@ -32,6 +33,7 @@ pub(crate) use integration::{
 };
 pub(crate) use preview::Preview;
 pub(crate) use system::{Activity, System};
+pub(crate) use token::{Revealed, Token, TokenCreated, Who};
 
 /// Each thing in its shape.
 pub(crate) fn shapes<P, S: From<P>>(items: Vec<P>) -> Vec<S> {

@@ -19,8 +19,14 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
     {
         return Some(reason);
     }
+    if let Some(reason) = shared.denied(action) {
+        return Some(reason);
+    }
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
     let reason = match action {
+        Action::Reveal if shared.who.as_ref().is_none_or(|who| !who.masked) => {
+            Some("nobody is masked for you")
+        }
         Action::Retry => no_retry(subject, it),
         Action::Unskip if subject.deliveries.is_empty() => Some("no delivery is selected"),
         Action::Unskip if !subject.deliveries.iter().any(|it| it.is_skipped) => {
@@ -62,7 +68,7 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         Action::Reset if it.is_some_and(|it| it.failures == 0 && it.last_error.is_empty()) => {
             Some("there is no failure to forget")
         }
-        Action::Push | Action::Trace | Action::Evidence if subject.lead.is_none() => {
+        Action::Push | Action::Trace | Action::Evidence | Action::Reveal if subject.lead.is_none() => {
             Some("no lead is selected")
         }
         Action::Snooze if subject.cause.is_none() => Some("no cause is selected"),

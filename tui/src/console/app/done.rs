@@ -148,6 +148,15 @@ impl App {
         self.dialog = Some(Dialog::Confirm(Box::new(confirm)));
     }
 
+    /// Asks who a lead is; the daemon writes down that we did.
+    pub(super) fn reveal(&mut self, effects: &mut Vec<Effect>) {
+        let subject = self.top().subject(&self.shared);
+        let Some((uuid, company, _)) = subject.lead else { return };
+        let ticket = self.shared.ticket();
+        self.revealed = Some(ticket);
+        effects.push(Effect::Net(Command::Ask { ticket, query: Query::Reveal { uuid, company } }));
+    }
+
     /// Asks for a lead's history; it goes to the clipboard when it is there.
     pub(super) fn evidence(&mut self, json: bool, mask: bool, effects: &mut Vec<Effect>) {
         let subject = self.top().subject(&self.shared);

@@ -102,8 +102,14 @@ fn header(view: View<'_>, width: u16) -> Line<'static> {
     if let Some((_, name)) = &shared.company {
         left.push(theme.span(Role::Accent, format!("  [{}]", safe(name, 24, theme))));
     }
-    let mode = if shared.setup.read_only { "READ-ONLY " } else { "RW " };
-    let mode = theme.span(if shared.setup.read_only { Role::Warn } else { Role::Quiet }, mode);
+    let role = shared.who.as_ref().map(|who| who.role.as_str()).filter(|role| *role != "admin");
+    let mode = match role {
+        _ if shared.setup.read_only => "READ-ONLY ".to_owned(),
+        Some(role) => format!("{} ", role.to_uppercase()),
+        None => "RW ".to_owned(),
+    };
+    let tone = if shared.setup.read_only || role.is_some() { Role::Warn } else { Role::Quiet };
+    let mode = theme.span(tone, mode);
     let room = width.saturating_sub(line_width(&left) + mode.width());
     left.extend(counts(view, room));
     let gap = width.saturating_sub(line_width(&left) + mode.width());

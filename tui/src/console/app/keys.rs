@@ -221,6 +221,7 @@ impl App {
                 let person = subject.lead.map(|(_, _, person)| person).unwrap_or_default();
                 self.dialog = Some(Dialog::Menu(menus::evidence(&person)));
             }
+            Action::Reveal => self.reveal(effects),
             Action::Credentials | Action::Mapping | Action::EditFlow | Action::NewIntegration => {
                 self.edit(action, subject, effects);
             }

@@ -53,6 +53,8 @@ pub struct App {
     companies_at: Option<Timestamp>,
     /// The evidence that was asked for to be copied.
     evidence: Option<Ticket>,
+    /// Whom we asked to see.
+    revealed: Option<Ticket>,
 }
 
 impl App {
@@ -70,6 +72,7 @@ impl App {
             companies: Fetch::default(),
             companies_at: None,
             evidence: None,
+            revealed: None,
         }
     }
 
@@ -178,6 +181,7 @@ impl App {
     fn network(&mut self, msg: Msg, effects: &mut Vec<Effect>) {
         match msg {
             Msg::Conn(conn) => self.connection(conn, effects),
+            Msg::Who(who) => self.shared.who = Some(who),
             Msg::Snapshot { version, integrations } => {
                 self.shared.daemon_version = version;
                 self.shared.integrations = integrations;
@@ -234,6 +238,15 @@ impl App {
         if is_companies {
             if let Some(companies) = &self.companies.value {
                 self.shared.companies.clone_from(companies);
+            }
+            return;
+        }
+        if self.revealed == Some(ticket) {
+            self.revealed = None;
+            match answer {
+                Ok(Answer::Document(person)) => self.shared.say(Tone::Good, person.clone()),
+                Ok(_) => self.shared.say(Tone::Bad, "reveal: the daemon answered something else"),
+                Err(error) => self.shared.say(Tone::Bad, format!("reveal: {error}")),
             }
             return;
         }

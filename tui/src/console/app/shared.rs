@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use crate::console::data::{Badge, Company, Conn, Integration};
+use crate::console::data::{Badge, Company, Conn, Integration, Who};
+use crate::console::keymap::Action;
 use crate::console::msg::Ticket;
 
 /// How long a message stands in the status line; a bad one stays until a key is pressed.
@@ -64,6 +65,8 @@ pub struct Shared {
     /// False until the first snapshot.
     pub is_loaded: bool,
     pub daemon_version: String,
+    /// None until the daemon says so, or where it knows no such question.
+    pub who: Option<Who>,
     /// Worst first, then by name and company.
     pub integrations: Vec<Integration>,
     /// Counts every change of the integrations, so that screens take them over once.
@@ -93,6 +96,7 @@ impl Shared {
             stale_since: None,
             is_loaded: false,
             daemon_version: String::new(),
+            who: None,
             integrations: Vec::new(),
             revision: 0,
             company: None,
@@ -162,6 +166,14 @@ impl Shared {
             Conn::Incompatible(_) => Some("the daemon is of another version".to_owned()),
             Conn::Denied(_) => Some("the daemon denies access".to_owned()),
         }
+    }
+
+    /// Why the daemon would not let us do this; none if it would, or has not said.
+    pub fn denied(&self, action: Action) -> Option<String> {
+        let who = self.who.as_ref()?;
+        let method = action.method().filter(|method| !who.may.contains(*method))?;
+        let whose = if who.company.is_empty() { String::new() } else { format!(" of {}", who.company) };
+        Some(format!("{} is {}{whose} here and may not ({method}): ask an admin", who.operator, who.role))
     }
 
     /// The integrations of the company that is looked at, worst first.

@@ -5,9 +5,9 @@ use jiff::SignedDuration;
 use super::App;
 use super::pictures::shown;
 use crate::console::data::Answer;
-use crate::console::data::{AttemptState, Badge, Conn, Done, Estimate, Held, Mutation, Query, Target};
+use crate::console::data::{AttemptState, Badge, Conn, Done, Estimate, Held, Mutation, Query, Target, Who};
 use crate::console::fixtures::{self, attempts, feed, live, now, opened, press, serve, visit};
-use crate::console::keymap::Press;
+use crate::console::keymap::{Action, Press};
 use crate::console::msg::{Command, Effect, Msg};
 
 pub(super) fn mutation(effects: &[Effect]) -> Option<&Mutation> {
@@ -376,4 +376,36 @@ fn an_answer_to_an_older_dry_run_counts_for_nothing() {
     press(&mut app, "esc r");
     counted(&mut app, &old, 99);
     assert!(shown(&app).contains("counting"), "{}", shown(&app));
+}
+
+#[test]
+fn what_a_role_may_not_do_is_said_before_it_is_tried() {
+    let mut app = live(80, 24);
+    let may = ["RetryDeliveries", "Reveal"].map(ToOwned::to_owned).into();
+    let who = Who {
+        operator: "token mara".to_owned(),
+        role: "operator".to_owned(),
+        company: "The Old Barn".to_owned(),
+        masked: true,
+        may,
+    };
+    feed(&mut app, Msg::Who(who));
+    assert_eq!(
+        app.shared.denied(Action::Rotate).unwrap(),
+        "token mara is operator of The Old Barn here and may not (RotateSecret): ask an admin"
+    );
+    assert!(shown(&app).contains("OPERATOR"));
+    press(&mut app, "K");
+    assert!(last(&app).contains("may not (SetCredentials): ask an admin"), "{}", last(&app));
+    assert_eq!(app.shared.denied(Action::Retry), None);
+    assert_eq!(app.shared.denied(Action::Up), None);
+    visit(&mut app, "3 s a r a h enter");
+    let effects = press(&mut app, "U");
+    let asked = effects.iter().find_map(|effect| match effect {
+        Effect::Net(Command::Ask { ticket, query: Query::Reveal { .. } }) => Some(*ticket),
+        _ => None,
+    });
+    let answer = Ok(Answer::Document("Sarah Patel · sarah@example.com".to_owned()));
+    feed(&mut app, Msg::Answered { ticket: asked.unwrap(), answer });
+    assert_eq!(last(&app), "Sarah Patel · sarah@example.com");
 }

@@ -20,7 +20,24 @@ pub use lead::{Lead, LeadPage, Step};
 pub use query::{Answer, Query};
 pub use system::{Act, Activity, Job, System};
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
+
+/// Who we are to the daemon, and what that allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// As audits name us.
+    pub operator: String,
+    /// viewer | operator | admin
+    pub role: String,
+    /// The only company whose things we reach; empty for all.
+    pub company: String,
+    /// People are masked for us.
+    pub masked: bool,
+    /// The methods that we may call.
+    pub may: BTreeSet<String>,
+}
 
 /// The state of the connection to the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -42,6 +42,11 @@ pub enum Query {
         uuid: String,
         company: i64,
     },
+    /// Who a lead is, where people are masked: this is audited.
+    Reveal {
+        uuid: String,
+        company: i64,
+    },
     /// A lead's history as a document for a ticket.
     Evidence {
         uuid: String,

@@ -35,6 +35,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         }
         Query::Find { text, company } => find(client, text, company).await?,
         Query::Lead { uuid, company } => Answer::Lead(Box::new(lead(client, uuid, company).await?)),
+        Query::Reveal { uuid, company } => reveal(client, uuid, company).await?,
         Query::Evidence { uuid, company, json, mask } => evidence(client, uuid, company, json, mask).await?,
         Query::Causes { company } => {
             let company = company.map(reference).unwrap_or_default();
@@ -45,7 +46,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         }
         Query::Jobs => {
             let page = Some(v1::Page { limit: PAGE, after: String::new() });
-            let reply = client.list_jobs(v1::ListJobsRequest { page }).await?;
+            let reply = client.list_jobs(v1::ListJobsRequest { page, ..Default::default() }).await?;
             Answer::Jobs(reply.jobs.into_iter().map(convert::job).collect())
         }
         Query::Activity { company, before } => {
@@ -84,6 +85,13 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             Answer::FlowTest(FlowTest { tested, sent, kept_away, failed, error })
         }
     })
+}
+
+/// Who a lead is, in a line.
+async fn reveal(client: &Client, uuid: String, company: i64) -> Result<Answer, Failure> {
+    let it = client.reveal(v1::RevealRequest { uuid, company: reference(company) }).await?;
+    let parts = [it.name, it.email, it.phone].into_iter().filter(|part| !part.is_empty());
+    Ok(Answer::Document(parts.collect::<Vec<_>>().join(" · ")))
 }
 
 /// A lead's history as a document.

@@ -10,7 +10,7 @@ use crate::console::data::query::{Connector, Field};
 use crate::console::data::system::{Daemon, What};
 use crate::console::data::{
     Act, Activity, Attempt, AttemptState, Badge, Call, Cause, Company, Delivery, DeliveryState, Detail, Flow,
-    Integration, Job, Lead, Step, System,
+    Integration, Job, Lead, Step, System, Who,
 };
 
 /// A time beyond what we can show counts as absent.
@@ -377,5 +377,22 @@ pub(super) fn system(it: v1::GetSystemResponse) -> System {
         connections_max: database.connections_max,
         schema_version: database.schema_version,
         has_trigrams: database.has_trigrams,
+    }
+}
+
+/// Who we are to the daemon.
+pub(super) fn who(it: v1::WhoAmIResponse) -> Who {
+    let role = match it.role() {
+        v1::Role::Viewer => "viewer",
+        v1::Role::Operator => "operator",
+        v1::Role::Admin => "admin",
+        v1::Role::Unspecified => "nobody",
+    };
+    Who {
+        role: role.to_owned(),
+        operator: it.operator,
+        company: it.company_name,
+        masked: it.masked,
+        may: it.may_call.into_iter().collect(),
     }
 }

@@ -3,32 +3,32 @@
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use leadline_proto::v1::{self, watch_response::Message};
 
 use super::{Attempts, Call, Dial, Failure, Session, Watched, ask, change, convert};
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, Reach};
 use crate::console::data::{Answer, Done, Mutation, Query};
 use crate::console::msg::Msg;
 
 /// A daemon to connect to.
 #[derive(Clone, Debug)]
 pub struct Daemon {
-    server: Option<String>,
+    reach: Reach,
 }
 
 impl Daemon {
-    /// The daemon where `server` or the environment says.
-    pub fn new(server: Option<String>) -> Self {
-        Self { server }
+    /// The daemon where the command line or the environment says.
+    pub fn new(reach: Reach) -> Self {
+        Self { reach }
     }
 }
 
 impl Dial for Daemon {
     fn dial(&self) -> Call<Arc<dyn Session>> {
-        let server = self.server.clone();
+        let reach = self.reach.clone();
         Box::pin(async move {
-            let client = Client::find_for_screen(server.as_deref()).await?;
+            let client = Client::find_for_screen(&reach).await?;
             Ok(Arc::new(client) as Arc<dyn Session>)
         })
     }
@@ -44,7 +44,8 @@ impl From<ClientError> for Failure {
             ClientError::Refused { code: "unimplemented", .. } => {
                 Self::Incompatible(format!("{text}: the daemon is of another version"))
             }
-            ClientError::Forbidden { .. } => Self::Denied(text),
+            ClientError::Forbidden { .. } | ClientError::Untrusted { .. } => Self::Denied(text),
+            ClientError::Refused { code: "unauthenticated", .. } => Self::Denied(text),
             ClientError::Usage(_) | ClientError::Refused { .. } => Self::Refused(text),
         }
     }
@@ -54,11 +55,14 @@ impl Session for Client {
     fn watch(&self, cursor: String) -> Call<BoxStream<'static, Watched>> {
         let client = self.clone();
         Box::pin(async move {
+            // A daemon of before knows no such question, and lets admins in only.
+            let who = client.who_am_i(v1::WhoAmIRequest {}).await.ok().map(|who| Msg::Who(convert::who(who)));
+            let who = stream::iter(who.map(|who| Ok((cursor.clone(), who))));
             let stream = Self::watch(&client, "", &cursor).await.map_err(|error| match error {
                 ClientError::Refused { credential: true, message, .. } => Failure::Denied(message),
                 other => other.into(),
             })?;
-            Ok(stream.filter_map(|item| std::future::ready(watched(item))).boxed())
+            Ok(who.chain(stream.filter_map(|item| std::future::ready(watched(item)))).boxed())
         })
     }
 

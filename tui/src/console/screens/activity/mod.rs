@@ -100,7 +100,7 @@ pub struct ActivityScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 18] = [
+const ACTIONS: [Action; 19] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -115,6 +115,7 @@ const ACTIONS: [Action; 18] = [
     Action::Retry,
     Action::Trace,
     Action::Evidence,
+    Action::Reveal,
     Action::OpenIntegration,
     Action::Actions,
     Action::Wrap,

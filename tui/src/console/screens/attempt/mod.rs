@@ -94,7 +94,7 @@ pub struct AttemptScreen {
     is_right: bool,
 }
 
-const ACTIONS: [Action; 22] = [
+const ACTIONS: [Action; 23] = [
     Action::Up,
     Action::Down,
     Action::Left,
@@ -115,6 +115,7 @@ const ACTIONS: [Action; 22] = [
     Action::Trace,
     Action::OpenIntegration,
     Action::Evidence,
+    Action::Reveal,
     Action::Actions,
     Action::Test,
 ];

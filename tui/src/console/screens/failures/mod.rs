@@ -134,7 +134,7 @@ impl Default for FailuresScreen {
     }
 }
 
-const ACTIONS: [Action; 38] = [
+const ACTIONS: [Action; 39] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -164,6 +164,7 @@ const ACTIONS: [Action; 38] = [
     Action::Release,
     Action::Trace,
     Action::Evidence,
+    Action::Reveal,
     Action::OpenIntegration,
     Action::Actions,
     Action::RetryWaiting,

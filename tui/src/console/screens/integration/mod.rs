@@ -111,7 +111,7 @@ pub struct IntegrationScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 44] = [
+const ACTIONS: [Action; 45] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -156,6 +156,7 @@ const ACTIONS: [Action; 44] = [
     Action::Reset,
     Action::Trace,
     Action::Evidence,
+    Action::Reveal,
 ];
 
 impl IntegrationScreen {

@@ -90,7 +90,7 @@ pub struct JobsScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 18] = [
+const ACTIONS: [Action; 19] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -108,6 +108,7 @@ const ACTIONS: [Action; 18] = [
     Action::Retry,
     Action::Trace,
     Action::Evidence,
+    Action::Reveal,
     Action::Actions,
 ];
 

@@ -90,7 +90,7 @@ pub struct LeadScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 37] = [
+const ACTIONS: [Action; 38] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -120,6 +120,7 @@ const ACTIONS: [Action; 37] = [
     Action::Test,
     Action::Toggle,
     Action::Evidence,
+    Action::Reveal,
     Action::Actions,
     Action::OpenIntegration,
     Action::Pager,

@@ -87,7 +87,7 @@ impl Default for LeadsScreen {
     }
 }
 
-const ACTIONS: [Action; 19] = [
+const ACTIONS: [Action; 20] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -103,6 +103,7 @@ const ACTIONS: [Action; 19] = [
     Action::Invert,
     Action::Trace,
     Action::Evidence,
+    Action::Reveal,
     Action::Push,
     Action::Actions,
     Action::Pane,

@@ -1,0 +1,115 @@
+//! The daemon's doors: opened before anything is made, so that what only another configuration mends is told at once.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use crate::{config::Config, control, doors::tls::Tls, intake, postgres::data_dir::DataDir};
+
+/// As TLS names what the doors speak.
+const HTTP_1: &[&str] = &["http/1.1"];
+const HTTP_2: &[&str] = &["h2"];
+
+/// What listens.
+pub(super) struct Doors {
+    pub(super) intake: intake::Listeners,
+    pub(super) control: control::Listeners,
+}
+
+/// Where it listens.
+pub(super) struct Addresses {
+    pub(super) intake: SocketAddr,
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) control: Option<SocketAddr>,
+}
+
+/// Whether the certificates of a configuration can be used.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    intake_tls(config)?;
+    control_tls(config)?;
+    Ok(())
+}
+
+fn intake_tls(config: &Config) -> anyhow::Result<Option<Arc<Tls>>> {
+    let tls = config.tls.as_ref().map(|pair| Tls::open(pair, None, HTTP_1));
+    Ok(tls.transpose().context("the intake has no TLS: see --tls-cert and --tls-key")?.map(Arc::new))
+}
+
+fn control_tls(config: &Config) -> anyhow::Result<Option<Arc<Tls>>> {
+    let open =
+        |remote: &crate::config::ControlRemote| Tls::open(&remote.tls, remote.client_ca.as_deref(), HTTP_2);
+    let tls = config.control_remote.as_ref().map(open).transpose();
+    Ok(tls.context("the control API has no TLS: see --control-tls-cert and --control-tls-key")?.map(Arc::new))
+}
+
+/// Opens every door.
+pub(super) async fn open(config: &Config) -> anyhow::Result<Doors> {
+    let listen = config.intake_listen;
+    let public = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot take leads in at {listen}: free it, or choose another --intake-listen")
+    })?;
+    let admin = bind_admin(config).await?;
+    let intake = intake::Listeners { public, tls: intake_tls(config)?, admin };
+    let remote = match (&config.control_remote, control_tls(config)?) {
+        (Some(remote), Some(tls)) => {
+            let listen = remote.listen;
+            let listener = TcpListener::bind(listen).await.with_context(|| {
+                format!("cannot listen to operators at {listen}: free it, or choose another --control-listen")
+            })?;
+            Some(control::Remote { listener, tls })
+        }
+        _ => None,
+    };
+    let socket = control::bind(&config.control, &config.control_groups).await;
+    let socket = socket.context("cannot listen to operators")?;
+    Ok(Doors { intake, control: control::Listeners { socket, remote } })
+}
+
+/// Listens to operators' machines, if anywhere. An address that nobody asked for may be another daemon's.
+async fn bind_admin(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = config.admin_listen else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if !config.admin_is_asked_for => {
+            tracing::warn!(%address, %error, "metrics and health in detail are answered nowhere: give --admin-listen");
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "cannot answer about health at {address}: free it, or choose another --admin-listen, or off"
+            )
+        }),
+    }
+}
+
+impl Doors {
+    pub(super) fn addresses(&self) -> anyhow::Result<Addresses> {
+        let control = self.control.remote.as_ref().map(|remote| remote.listener.local_addr());
+        Ok(Addresses {
+            intake: self.intake.public.local_addr()?,
+            admin: self.intake.admin.as_ref().map(TcpListener::local_addr).transpose()?,
+            control: control.transpose()?,
+        })
+    }
+
+    /// The certificates that are to be kept current.
+    pub(super) fn tls(&self) -> Vec<Arc<Tls>> {
+        let control = self.control.remote.as_ref().map(|remote| Arc::clone(&remote.tls));
+        self.intake.tls.iter().cloned().chain(control).collect()
+    }
+}
+
+impl Addresses {
+    /// Writes down where the doors are, for whoever finds the daemon by its data directory.
+    pub(super) fn announce(&self, data: &DataDir) -> anyhow::Result<()> {
+        data.announce("intake.addr", self.intake).context("cannot write the address of the intake")?;
+        if let Some(admin) = self.admin {
+            data.announce("admin.addr", admin).context("cannot write the address of the metrics")?;
+        }
+        if let Some(control) = self.control {
+            data.announce("control.addr", control).context("cannot write the address of the control API")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! How a call is turned away: who the caller is, what it would take, and where to get that.
+
+use std::collections::HashMap;
+
+use leadline_proto::v1::Role;
+use tonic::{Code, Status};
+
+use super::Caller;
+use crate::control::status;
+
+/// A role in a word.
+pub(in crate::control) const fn word(role: Role) -> &'static str {
+    match role {
+        Role::Unspecified => "nobody",
+        Role::Viewer => "viewer",
+        Role::Operator => "operator",
+        Role::Admin => "admin",
+    }
+}
+
+/// The caller shows nothing.
+pub(super) fn no_token() -> Status {
+    let message = "show a token: leadline --token TOKEN or LEADLINE_TOKEN, as `leadline token create` on the daemon's machine makes it";
+    status::told(Code::Unauthenticated, "NO_TOKEN", message.to_owned(), HashMap::new())
+}
+
+/// What the caller shows opens nothing. One answer, so that none can be told from another.
+pub(super) fn bad_token() -> Status {
+    let message = "this token is unknown, expired or revoked: ask an admin for a new one";
+    status::told(Code::Unauthenticated, "BAD_TOKEN", message.to_owned(), HashMap::new())
+}
+
+/// The caller showed too many wrong ones.
+pub(super) fn too_many() -> Status {
+    let message = "too many wrong tokens came from your address: wait a minute";
+    status::told(Code::ResourceExhausted, "TOO_MANY_WRONG_TOKENS", message.to_owned(), HashMap::new())
+}
+
+/// The role is not high enough.
+pub(super) fn needs_role(what: &str, needed: Role, caller: &Caller) -> Status {
+    let (operator, role, needed) = (&caller.operator, word(caller.role), word(needed));
+    let message =
+        format!("{what} needs the role {needed}, and {operator} is {role} here: ask an admin for more");
+    let about =
+        HashMap::from([("role".to_owned(), role.to_owned()), ("needs".to_owned(), needed.to_owned())]);
+    status::told(Code::PermissionDenied, "NEEDS_ROLE", message, about)
+}
+
+/// The call is about all companies, the caller about one.
+pub(super) fn spans_companies(what: &str, company: &str, caller: &Caller) -> Status {
+    let operator = &caller.operator;
+    let message = format!("{what} is about all companies, and {operator} sees {company:?} only");
+    status::told(Code::PermissionDenied, "SPANS_COMPANIES", message, HashMap::new())
+}
+
+/// There is no rule for the call, so nobody may make it.
+pub(super) fn no_rule(path: &str) -> Status {
+    status::told(Code::Unimplemented, "NO_METHOD", format!("there is no method {path}"), HashMap::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_says_what_it_would_take() {
+        let caller = Caller {
+            operator: "token mara".into(),
+            role: Role::Viewer,
+            company: None,
+            masked: true,
+            token: None,
+            expires_at: None,
+        };
+        for (status, code, told) in [
+            (
+                no_token(),
+                Code::Unauthenticated,
+                "show a token: leadline --token TOKEN or LEADLINE_TOKEN, as `leadline token create` on the daemon's machine makes it",
+            ),
+            (
+                bad_token(),
+                Code::Unauthenticated,
+                "this token is unknown, expired or revoked: ask an admin for a new one",
+            ),
+            (
+                too_many(),
+                Code::ResourceExhausted,
+                "too many wrong tokens came from your address: wait a minute",
+            ),
+            (
+                needs_role("RetryDeliveries", Role::Operator, &caller),
+                Code::PermissionDenied,
+                "RetryDeliveries needs the role operator, and token mara is viewer here: ask an admin for more",
+            ),
+            (
+                spans_companies("GetSystem", "The Mill", &caller),
+                Code::PermissionDenied,
+                "GetSystem is about all companies, and token mara sees \"The Mill\" only",
+            ),
+            (no_rule("/x.Y/Z"), Code::Unimplemented, "there is no method /x.Y/Z"),
+        ] {
+            assert_eq!((status.code(), status.message()), (code, told));
+        }
+        assert_eq!(
+            [Role::Unspecified, Role::Operator, Role::Admin].map(word),
+            ["nobody", "operator", "admin"]
+        );
+    }
+}

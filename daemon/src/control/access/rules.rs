@@ -1,0 +1,215 @@
+//! Who may call what, as the `.proto` files say it beside each method and field. Read once; what has no rule is refused.
+
+use std::collections::HashMap;
+
+use leadline_proto::v1::{Personal, Reference, Role};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
+};
+
+const PACKAGE: &str = "leadline.control.v1";
+
+/// What clients ask of any daemon before they know its API: whether it is well, and what it speaks.
+const STANDARD: [&str; 3] = [
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
+
+/// The descriptors carry no such option: they are not those of this build.
+#[derive(Debug, thiserror::Error)]
+#[error("the control API's descriptors are damaged: build it anew")]
+pub struct Damaged;
+
+/// The rules of every method, by its path.
+#[derive(Debug)]
+pub(super) struct Rules {
+    methods: HashMap<String, Method>,
+    options: Options,
+}
+
+/// A method of ours.
+#[derive(Debug)]
+pub(super) struct Method {
+    pub(super) name: String,
+    /// Unspecified: nobody may call it.
+    pub(super) role: Role,
+    /// It is about all companies at once.
+    pub(super) spans_companies: bool,
+    /// Whether a field of its request needs a higher role than it does.
+    pub(super) has_finer_needs: bool,
+    pub(super) input: MessageDescriptor,
+    pub(super) output: MessageDescriptor,
+}
+
+#[derive(Debug)]
+struct Options {
+    role: ExtensionDescriptor,
+    spans: ExtensionDescriptor,
+    refers_to: ExtensionDescriptor,
+    needs: ExtensionDescriptor,
+    personal: ExtensionDescriptor,
+    forced: ExtensionDescriptor,
+}
+
+/// What holds for a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule<'a> {
+    /// A method of ours.
+    Method(&'a Method),
+    /// Health or reflection: for whoever may call anything.
+    Standard,
+}
+
+impl Rules {
+    /// Reads the rules from the descriptors of this build.
+    pub(super) fn read() -> Result<Self, Damaged> {
+        let pool = DescriptorPool::decode(leadline_proto::DESCRIPTORS).map_err(|_| Damaged)?;
+        let option = |name: &str| pool.get_extension_by_name(&format!("{PACKAGE}.{name}")).ok_or(Damaged);
+        let options = Options {
+            role: option("role")?,
+            spans: option("spans_companies")?,
+            refers_to: option("refers_to")?,
+            needs: option("needs")?,
+            personal: option("personal")?,
+            forced: option("forced_for_viewers")?,
+        };
+        let mut rules = Self { methods: HashMap::new(), options };
+        for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+            let said = method.options();
+            let rule = Method {
+                name: method.name().to_owned(),
+                role: Role::try_from(number(&said, &rules.options.role)).unwrap_or_default(),
+                spans_companies: is_set(&said, &rules.options.spans),
+                has_finer_needs: method.input().fields().any(|field| rules.needs(&field).is_some()),
+                input: method.input(),
+                output: method.output(),
+            };
+            rules.methods.insert(path, rule);
+        }
+        Ok(rules)
+    }
+
+    /// What holds for a path; none for what is no method.
+    pub(super) fn of(&self, path: &str) -> Option<Rule<'_>> {
+        if STANDARD.iter().any(|standard| path.starts_with(standard)) {
+            return Some(Rule::Standard);
+        }
+        self.methods.get(path).map(Rule::Method)
+    }
+
+    /// Every method of ours, by name.
+    pub(super) fn methods(&self) -> impl Iterator<Item = &Method> {
+        self.methods.values()
+    }
+
+    /// What a field of a request names.
+    pub(super) fn reference(&self, field: &FieldDescriptor) -> Option<Reference> {
+        let reference = Reference::try_from(number(&field.options(), &self.options.refers_to));
+        reference.ok().filter(|reference| *reference != Reference::Unspecified)
+    }
+
+    /// The role that whoever sets this field needs, where that is higher than the method's.
+    pub(super) fn needs(&self, field: &FieldDescriptor) -> Option<Role> {
+        let role = Role::try_from(number(&field.options(), &self.options.needs)).ok();
+        role.filter(|role| *role != Role::Unspecified)
+    }
+
+    /// What of a person may stand in a field of an answer.
+    pub(super) fn personal(&self, field: &FieldDescriptor) -> Option<Personal> {
+        let personal = Personal::try_from(number(&field.options(), &self.options.personal));
+        personal.ok().filter(|personal| *personal != Personal::Unspecified)
+    }
+
+    /// Whether a flag of a request is always set for whoever sees people masked.
+    pub(super) fn is_forced(&self, field: &FieldDescriptor) -> bool {
+        matches!(field.kind(), Kind::Bool) && is_set(&field.options(), &self.options.forced)
+    }
+}
+
+fn number(said: &DynamicMessage, option: &ExtensionDescriptor) -> i32 {
+    said.get_extension(option).as_enum_number().unwrap_or_default()
+}
+
+fn is_set(said: &DynamicMessage, option: &ExtensionDescriptor) -> bool {
+    said.get_extension(option).as_bool().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names of fields that name things: each says whose.
+    const NAMES: [&str; 12] = [
+        "attempt",
+        "company",
+        "delivery",
+        "flow",
+        "form",
+        "id",
+        "ids",
+        "integration",
+        "job",
+        "job_id",
+        "key",
+        "token",
+    ];
+
+    #[test]
+    fn every_method_has_a_role_and_every_reference_says_what_it_names() {
+        let rules = Rules::read().unwrap();
+        assert!(rules.methods().count() > 60);
+        let mut findings = Vec::new();
+        for method in rules.methods() {
+            if method.role == Role::Unspecified {
+                findings.push(format!("{} has no role", method.name));
+            }
+            // `CreateCompany` brings an id, it names none.
+            let mut open = vec![method.input.clone()];
+            while let Some(message) = open.pop().filter(|_| method.name != "CreateCompany") {
+                for field in message.fields() {
+                    if NAMES.contains(&field.name()) && rules.reference(&field).is_none() {
+                        findings.push(format!("{} names something unsaid", field.full_name()));
+                    }
+                    if let Kind::Message(inner) = field.kind() {
+                        open.push(inner);
+                    }
+                }
+            }
+        }
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    #[test]
+    fn whatever_reaches_all_companies_can_be_narrowed_or_says_that_it_spans_them() {
+        let rules = Rules::read().unwrap();
+        let names_a_thing =
+            |message: &MessageDescriptor| message.fields().any(|field| rules.reference(&field).is_some());
+        let inner = |message: &MessageDescriptor| {
+            let fields: Vec<_> = message.fields().collect();
+            fields.into_iter().any(|field| match field.kind() {
+                Kind::Message(inner) => names_a_thing(&inner),
+                _ => false,
+            })
+        };
+        // What is the same for everybody.
+        const OPEN: [&str; 2] = ["ListConnectors", "WhoAmI"];
+        for method in rules.methods().filter(|method| !OPEN.contains(&&*method.name)) {
+            let is_narrow = names_a_thing(&method.input) || inner(&method.input);
+            assert!(method.spans_companies || is_narrow, "{} reaches all companies", method.name);
+        }
+    }
+
+    #[test]
+    fn health_and_reflection_have_a_rule_and_what_is_unknown_has_none() {
+        let rules = Rules::read().unwrap();
+        assert!(matches!(rules.of("/grpc.health.v1.Health/Check"), Some(Rule::Standard)));
+        let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+        assert!(matches!(rules.of(reflection), Some(Rule::Standard)));
+        let reveal = rules.of("/leadline.control.v1.LeadService/Reveal");
+        assert!(matches!(reveal, Some(Rule::Method(method)) if method.role == Role::Operator));
+        assert!(rules.of("/leadline.control.v1.LeadService/Nothing").is_none());
+        assert_eq!(Damaged.to_string(), "the control API's descriptors are damaged: build it anew");
+    }
+}

@@ -1,0 +1,180 @@
+//! Where calls come from: the unix socket, and the network with TLS.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt as _, stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinSet,
+    time::sleep,
+};
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+
+use super::{access::Peer, authority::AnyAuthority};
+use crate::doors::tls::{Tls, TlsConnection};
+
+/// The most connections over the network at once, those that still shake hands included.
+const REMOTE_MAX: usize = 512;
+/// How long to wait when the system has no descriptors left.
+const BREATH: Duration = Duration::from_millis(200);
+
+/// Where the control API listens over the network.
+#[derive(Debug)]
+pub struct Remote {
+    pub listener: TcpListener,
+    pub tls: Arc<Tls>,
+}
+
+/// A connection to the control API.
+pub(super) enum Connection {
+    Local(AnyAuthority<UnixStream>, Peer),
+    /// With its place, until it ends.
+    Remote {
+        stream: Box<AnyAuthority<TlsConnection>>,
+        peer: Peer,
+        _place: OwnedSemaphorePermit,
+    },
+}
+
+/// Everything that connects, from the socket and, if there is such a door, from the network.
+pub(super) fn connections(
+    socket: UnixListener,
+    remote: Option<Remote>,
+    tasks: &mut JoinSet<()>,
+    stop: CancellationToken,
+) -> impl Stream<Item = io::Result<Connection>> + use<> {
+    let local = UnixListenerStream::new(socket).map(|stream| {
+        stream.map(|stream| {
+            let user = stream.peer_cred().ok().map(|peer| (peer.uid(), peer.gid()));
+            Connection::Local(AnyAuthority::new(stream), Peer::Local(user))
+        })
+    });
+    let (sender, receiver) = mpsc::channel(1);
+    if let Some(remote) = remote {
+        tasks.spawn(accept(remote, sender, stop));
+    }
+    stream::select(local, ReceiverStream::new(receiver).map(Ok))
+}
+
+/// Takes connections from the network and shakes hands with each beside the others.
+async fn accept(remote: Remote, sender: mpsc::Sender<Connection>, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(REMOTE_MAX));
+    let mut handshakes = JoinSet::new();
+    let accepting = async {
+        loop {
+            while handshakes.try_join_next().is_some() {}
+            match remote.listener.accept().await {
+                Ok((stream, address)) => match Arc::clone(&places).try_acquire_owned() {
+                    Ok(place) => {
+                        let (tls, sender) = (Arc::clone(&remote.tls), sender.clone());
+                        handshakes.spawn(greet(stream, address, tls, place, sender));
+                    }
+                    Err(_) => tracing::warn!(%address, "all places of the control API are taken"),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a control connection");
+                    sleep(BREATH).await;
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(accepting).await;
+}
+
+async fn greet(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Arc<Tls>,
+    place: OwnedSemaphorePermit,
+    sender: mpsc::Sender<Connection>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%address, %error, "a control connection cannot be set up");
+    }
+    match tls.accept(stream).await {
+        Ok(stream) => {
+            let stream = Box::new(AnyAuthority::new(stream));
+            let connection = Connection::Remote { stream, peer: Peer::Remote(address), _place: place };
+            // Nobody takes connections any more: the daemon stops.
+            if sender.send(connection).await.is_err() {
+                tracing::debug!(%address, "a control connection came too late");
+            }
+        }
+        Err(error) => tracing::debug!(%address, %error, "no TLS came about"),
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        match self {
+            Self::Local(_, peer) | Self::Remote { peer, .. } => *peer,
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Local(stream, _) => Pin::new(stream).poll_read(context, buffer),
+            Self::Remote { stream, .. } => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Local(stream, _) => Pin::new(stream).poll_write(context, bytes),
+            Self::Remote { stream, .. } => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Local(stream, _) => Pin::new(stream).poll_flush(context),
+            Self::Remote { stream, .. } => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Local(stream, _) => Pin::new(stream).poll_shutdown(context),
+            Self::Remote { stream, .. } => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Local(stream, _) => Pin::new(stream).poll_write_vectored(context, buffers),
+            Self::Remote { stream, .. } => Pin::new(stream).poll_write_vectored(context, buffers),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Local(stream, _) => stream.is_write_vectored(),
+            Self::Remote { stream, .. } => stream.is_write_vectored(),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What the doors share: TLS, and who tries what.
+
+pub mod security;
+pub mod tls;

@@ -1,0 +1,210 @@
+//! What somebody tries who should not: counted, logged with the client's address and without anybody's data, and slowed
+//! down. A flood of it writes few lines.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How long a client's repeats of one thing are only counted.
+const QUIET: Duration = Duration::from_secs(10);
+/// The most lines in that time, of all clients together.
+const LINES_MAX: usize = 20;
+/// So many clients are remembered.
+const CLIENTS_CAP: usize = 10_000;
+/// How many wrong keys of a client cost it nothing: somebody tries an old one.
+const FREE: f64 = 10.0;
+/// From how many on its keys are not even looked up.
+const MANY: f64 = 60.0;
+/// How many wrong keys are forgotten in a second.
+const FORGOTTEN: f64 = 1.0;
+/// How long an answer waits that a client has had too many of.
+const SLOWED: Duration = Duration::from_secs(1);
+
+/// What was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Attempted {
+    WrongKey,
+    WrongSignature,
+    ReadWithoutRight,
+    ForeignOrigin,
+    UnknownForm,
+    NoToken,
+    WrongToken,
+}
+
+impl Attempted {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::WrongKey => "wrong intake key",
+            Self::WrongSignature => "missing or wrong signature",
+            Self::ReadWithoutRight => "read with a key that may not read",
+            Self::ForeignOrigin => "page of another origin",
+            Self::UnknownForm => "unknown form",
+            Self::NoToken => "control call without a token",
+            Self::WrongToken => "wrong control token",
+        }
+    }
+}
+
+/// What becomes of a client's next wrong key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It is answered at once.
+    Full,
+    /// Its answer waits.
+    Short(Duration),
+    /// It is not even looked up.
+    None,
+}
+
+/// What was tried lately.
+#[derive(Debug, Default)]
+pub struct Security(Mutex<Lately>);
+
+#[derive(Debug, Default)]
+struct Lately {
+    seen: HashMap<(IpAddr, Attempted), Seen>,
+    wrong_keys: HashMap<IpAddr, (f64, Option<Instant>)>,
+    lines: usize,
+    lines_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    told: Instant,
+    since: u64,
+}
+
+impl Security {
+    /// Notes that a client tried something.
+    pub fn note(&self, what: Attempted, client: IpAddr) {
+        metrics::counter!("leadline_security_total", "what" => what.as_str()).increment(1);
+        if let Some(times) = self.lately(|lately| lately.note(what, client, Instant::now())) {
+            tracing::warn!(target: "leadline::security", %client, times, "{}", what.as_str());
+        }
+    }
+
+    /// Notes a wrong key or token, and says how patient to be with the client from now on.
+    pub fn wrong(&self, what: Attempted, client: IpAddr) -> Patience {
+        self.note(what, client);
+        self.lately(|lately| {
+            let now = Instant::now();
+            let level = lately.level(client, now) + 1.0;
+            lately.wrong_keys.insert(client, (level, Some(now)));
+            patience(level)
+        })
+    }
+
+    /// How patient to be with a client.
+    pub fn patience(&self, client: IpAddr) -> Patience {
+        self.lately(|lately| patience(lately.level(client, Instant::now())))
+    }
+
+    fn lately<T>(&self, look: impl FnOnce(&mut Lately) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn patience(level: f64) -> Patience {
+    match level {
+        ..=FREE => Patience::Full,
+        ..=MANY => Patience::Short(SLOWED),
+        _ => Patience::None,
+    }
+}
+
+impl Lately {
+    /// How often it happened since the last line, if there is to be one now.
+    fn note(&mut self, what: Attempted, client: IpAddr, now: Instant) -> Option<u64> {
+        if self.seen.len() >= CLIENTS_CAP {
+            self.seen.retain(|_, seen| now.duration_since(seen.told) < QUIET);
+        }
+        if self.lines_since.is_none_or(|since| now.duration_since(since) >= QUIET) {
+            (self.lines, self.lines_since) = (0, Some(now));
+        }
+        let is_full = self.lines >= LINES_MAX;
+        let is_crowded = self.seen.len() >= CLIENTS_CAP;
+        match self.seen.get_mut(&(client, what)) {
+            Some(seen) if is_full || now.duration_since(seen.told) < QUIET => {
+                seen.since += 1;
+                return None;
+            }
+            None if is_full || is_crowded => return None,
+            _ => {}
+        }
+        self.lines += 1;
+        let before = self.seen.insert((client, what), Seen { told: now, since: 0 });
+        Some(1 + before.map_or(0, |seen| seen.since))
+    }
+
+    /// How many wrong keys of a client are not forgotten yet.
+    fn level(&mut self, client: IpAddr, now: Instant) -> f64 {
+        if self.wrong_keys.len() >= CLIENTS_CAP {
+            let is_kept = |(level, at): &mut (f64, Option<Instant>)| {
+                at.is_some_and(|at| *level > now.duration_since(at).as_secs_f64() * FORGOTTEN)
+            };
+            self.wrong_keys.retain(|_, seen| is_kept(seen));
+        }
+        match self.wrong_keys.get(&client) {
+            Some((level, Some(at))) => (level - now.duration_since(*at).as_secs_f64() * FORGOTTEN).max(0.0),
+            _ => 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(n: u8) -> IpAddr {
+        IpAddr::from([198, 51, 100, n])
+    }
+
+    #[test]
+    fn a_flood_writes_few_lines_and_they_count_it() {
+        let (mut lately, start) = (Lately::default(), Instant::now());
+        let what = Attempted::WrongKey;
+        assert_eq!(lately.note(what, client(1), start), Some(1));
+        for _ in 0..1500 {
+            assert_eq!(lately.note(what, client(1), start), None);
+        }
+        assert_eq!(lately.note(Attempted::WrongSignature, client(1), start), Some(1), "another thing");
+        let lines = (2..200).filter(|n| lately.note(what, client(*n), start).is_some()).count();
+        assert_eq!(lines, LINES_MAX - 2);
+        assert_eq!(lately.note(what, client(1), start + QUIET), Some(1501));
+    }
+
+    #[test]
+    fn wrong_keys_use_up_the_patience_and_time_brings_it_back() {
+        let security = Security::default();
+        let mut seen = Vec::new();
+        for _ in 0..70 {
+            seen.push(security.wrong(Attempted::WrongKey, client(1)));
+        }
+        assert_eq!(seen[0], Patience::Full);
+        assert_eq!(seen[20], Patience::Short(SLOWED));
+        assert_eq!(seen[69], Patience::None);
+        assert_eq!(security.patience(client(1)), Patience::None);
+        assert_eq!(security.patience(client(2)), Patience::Full);
+        let later = Instant::now() + Duration::from_secs(90);
+        assert_eq!(patience(security.lately(|lately| lately.level(client(1), later))), Patience::Full);
+    }
+
+    #[test]
+    fn what_was_tried_is_named_in_log_and_metric() {
+        for (what, name) in [
+            (Attempted::WrongKey, "wrong intake key"),
+            (Attempted::WrongSignature, "missing or wrong signature"),
+            (Attempted::ReadWithoutRight, "read with a key that may not read"),
+            (Attempted::ForeignOrigin, "page of another origin"),
+            (Attempted::UnknownForm, "unknown form"),
+            (Attempted::NoToken, "control call without a token"),
+            (Attempted::WrongToken, "wrong control token"),
+        ] {
+            assert_eq!(what.as_str(), name);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! TLS of the doors: a certificate with its key, taken anew when the files change, so that renewing one needs no restart.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
+    sign::CertifiedKey,
+};
+use tokio::{
+    net::TcpStream,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+
+/// How long a client may take to shake hands.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the files changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A connection with TLS.
+pub type TlsConnection = TlsStream<TcpStream>;
+
+/// Where a certificate and its key are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Why a door has no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("cannot read {}", .0.display())]
+    Unreadable(PathBuf, #[source] io::Error),
+    #[error("others may read {path}, which holds a private key: chmod 600 {path}", path = .0.display())]
+    Open(PathBuf),
+    #[error(
+        "{} holds no certificate: give a PEM file with the server's certificate first, then those between it and its authority",
+        .0.display()
+    )]
+    NoCertificate(PathBuf),
+    #[error("{} holds no private key: give a PEM file with the key of the certificate, not encrypted", .0.display())]
+    NoKey(PathBuf),
+    #[error("the key {} is not that of the certificate {}: give both of one pair", .key.display(), .cert.display())]
+    NoPair { cert: PathBuf, key: PathBuf },
+    #[error("{} holds no authority that clients may be certified by", .0.display())]
+    NoAuthority(PathBuf),
+    #[error("TLS cannot be set up")]
+    Setup(#[from] rustls::Error),
+}
+
+/// The TLS of one door.
+#[derive(Debug)]
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    current: Arc<Current>,
+    pair: Pair,
+}
+
+/// The certificate that is shown now.
+#[derive(Debug)]
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// What the files held when they were read.
+type Read = (Vec<u8>, Vec<u8>);
+
+impl Tls {
+    /// Reads a pair; with an authority, only clients that it certified are let in. `protocols` as TLS names them, best
+    /// first.
+    pub fn open(pair: &Pair, client_ca: Option<&Path>, protocols: &[&str]) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let current = Arc::new(Current(RwLock::new(certified(pair, &read(pair)?, &provider)?)));
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?;
+        let builder = match client_ca {
+            None => builder.with_no_client_auth(),
+            Some(file) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(authorities(file)?, provider);
+                let verifier = verifier.build().map_err(|_| TlsError::NoAuthority(file.to_owned()))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Ok(Self { config: Arc::new(config), current, pair: pair.clone() })
+    }
+
+    /// Shakes hands with a client.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsConnection> {
+        timeout(HANDSHAKE, TlsAcceptor::from(Arc::clone(&self.config)).accept(stream)).await?
+    }
+
+    /// Takes the files anew whenever they change, until told to stop. A pair that is not whole, as in the middle of a
+    /// renewal, changes nothing.
+    pub async fn keep_current(&self, stop: CancellationToken) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = None;
+        while stop.run_until_cancelled(look.tick()).await.is_some() {
+            let seen = match read(&self.pair) {
+                Ok(seen) => seen,
+                Err(error) => {
+                    tracing::debug!(%error, "a certificate cannot be looked at");
+                    continue;
+                }
+            };
+            if last.as_ref() == Some(&seen) {
+                continue;
+            }
+            let is_first = last.is_none();
+            match certified(&self.pair, &seen, self.config.crypto_provider()) {
+                Ok(key) => {
+                    *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = key;
+                    if !is_first {
+                        tracing::info!(cert = %self.pair.cert.display(), "a new certificate is shown from now on");
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "a new certificate cannot be used; the old one stays"),
+            }
+            last = Some(seen);
+        }
+    }
+}
+
+fn read(pair: &Pair) -> Result<Read, TlsError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        |error| TlsError::Unreadable(path, error)
+    };
+    let mode = fs::metadata(&pair.key).map_err(unreadable(&pair.key))?.permissions().mode();
+    if mode & 0o004 != 0 {
+        return Err(TlsError::Open(pair.key.clone()));
+    }
+    let cert = fs::read(&pair.cert).map_err(unreadable(&pair.cert))?;
+    let key = fs::read(&pair.key).map_err(unreadable(&pair.key))?;
+    Ok((cert, key))
+}
+
+fn certified(
+    pair: &Pair,
+    (cert, key): &Read,
+    provider: &CryptoProvider,
+) -> Result<Arc<CertifiedKey>, TlsError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    let chain = chain.ok_or_else(|| TlsError::NoCertificate(pair.cert.clone()))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::NoKey(pair.key.clone()))?;
+    match CertifiedKey::from_der(chain, key, provider) {
+        Ok(certified) => Ok(Arc::new(certified)),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(TlsError::NoPair { cert: pair.cert.clone(), key: pair.key.clone() })
+        }
+        Err(rustls::Error::InvalidCertificate(_)) => Err(TlsError::NoCertificate(pair.cert.clone())),
+        Err(_) => Err(TlsError::NoKey(pair.key.clone())),
+    }
+}
+
+fn authorities(file: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+    let text = fs::read(file).map_err(|error| TlsError::Unreadable(file.to_owned(), error))?;
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(&text) {
+        let added = authority.ok().and_then(|authority| roots.add(authority).ok());
+        added.ok_or_else(|| TlsError::NoAuthority(file.to_owned()))?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::NoAuthority(file.to_owned()));
+    }
+    Ok(Arc::new(roots))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_pair_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str, mode| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let (one, other) = (
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap(),
+            rcgen::KeyPair::generate().unwrap(),
+        );
+        let cert = file("cert.pem", &one.cert.pem(), 0o644);
+        let key = file("key.pem", &one.signing_key.serialize_pem(), 0o600);
+        let open = |cert: &Path, key: &Path| {
+            Tls::open(&Pair { cert: cert.to_owned(), key: key.to_owned() }, None, &[])
+        };
+        open(&cert, &key).unwrap();
+        let stranger = file("other.pem", &other.serialize_pem(), 0o640);
+        let open_key = file("open.pem", &other.serialize_pem(), 0o644);
+        let none = dir.path().join("none.pem");
+        let shown = |path: &Path| path.display().to_string();
+        for (cert, key, told) in [
+            (&none, &key, format!("cannot read {}", shown(&none))),
+            (&cert, &none, format!("cannot read {}", shown(&none))),
+            (
+                &cert,
+                &open_key,
+                format!("others may read {0}, which holds a private key: chmod 600 {0}", shown(&open_key)),
+            ),
+            (
+                &key,
+                &key,
+                format!(
+                    "{} holds no certificate: give a PEM file with the server's certificate first, then those between it and its authority",
+                    shown(&key)
+                ),
+            ),
+            (
+                &cert,
+                &stranger,
+                format!(
+                    "the key {} is not that of the certificate {}: give both of one pair",
+                    shown(&stranger),
+                    shown(&cert)
+                ),
+            ),
+        ] {
+            assert_eq!(open(cert, key).unwrap_err().to_string(), told);
+        }
+        let no_key = file("no-key.pem", &one.cert.pem(), 0o600);
+        let told = "holds no private key: give a PEM file with the key of the certificate, not encrypted";
+        assert_eq!(open(&cert, &no_key).unwrap_err().to_string(), format!("{} {told}", shown(&no_key)));
+        let pair = Pair { cert: cert.clone(), key: key.clone() };
+        let no_authority = Tls::open(&pair, Some(&key), &[]).unwrap_err().to_string();
+        assert_eq!(
+            no_authority,
+            format!("{} holds no authority that clients may be certified by", shown(&key))
+        );
+        Tls::open(&pair, Some(&cert), &["h2"]).unwrap();
+        let setup = TlsError::Setup(rustls::Error::General("x".into()));
+        assert_eq!(setup.to_string(), "TLS cannot be set up");
+    }
+}

@@ -1,0 +1,157 @@
+//! TLS at the intake and at the control API: certificates that are renewed, clients that must show one, and the real
+//! `leadline` over the network.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use leadline_fakes::sample_lead;
+use leadline_proto::v1::{self, Role, token_service_client::TokenServiceClient};
+use leadline_tests::{Cli, Daemon, Database, Operator, leadline, wait_until};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use tokio::{net::TcpStream, process::Command};
+use tokio_rustls::TlsConnector;
+
+use super::{Authority, connect, remote, show, token};
+
+fn trusting(ca: &Path, protocols: &[&str]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
+}
+
+/// What a server shows, and the protocol that was agreed on.
+async fn shown(address: SocketAddr, ca: &Path, protocols: &[&str]) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = trusting(ca, protocols).connect(name, stream).await?;
+    let (_, session) = stream.get_ref();
+    let cert = session.peer_certificates().unwrap()[0].to_vec();
+    Ok((cert, session.alpn_protocol().unwrap_or_default().to_vec()))
+}
+
+#[tokio::test]
+async fn the_intake_takes_leads_in_over_tls_and_shows_a_renewed_certificate() {
+    let authority = Authority::new();
+    let pair = authority.certify("intake", "localhost");
+    let database = Database::create().await;
+    let daemon = Daemon::start_with(&database, |config| config.tls = Some(pair)).await;
+    let key = Operator::new(daemon.control().await).company(7).await;
+    let ca = reqwest::Certificate::from_pem(&std::fs::read(authority.file()).unwrap()).unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).build().unwrap();
+    let port = daemon.intake().port();
+    let url = format!("https://localhost:{port}/v1/leads");
+    let post = client.post(url).bearer_auth(&key).header("content-type", "application/json");
+    let answer = post.body(sample_lead(1).to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    // Plain HTTP is no TLS: the connection ends without an answer.
+    assert!(reqwest::get(format!("http://127.0.0.1:{port}/healthz")).await.is_err());
+
+    let (first, protocol) = shown(daemon.intake(), &authority.file(), &["h2", "http/1.1"]).await.unwrap();
+    assert_eq!(protocol, b"http/1.1", "that is what the intake speaks");
+    assert!(shown(daemon.intake(), &authority.file(), &["h2"]).await.is_err());
+    // A key that does not belong to the certificate changes nothing; the pair that follows does.
+    authority.certify("intake", "localhost");
+    wait_until("the renewed certificate is shown", async || {
+        shown(daemon.intake(), &authority.file(), &[]).await.is_ok_and(|(now, _)| now != first)
+    })
+    .await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn control_over_the_network_may_ask_for_a_certificate_beside_the_token() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let ours = clients.certify("ours", "console");
+    let others = Authority::new();
+    let strangers = others.certify("theirs", "console");
+    let database = Database::create().await;
+    let ca = clients.file();
+    let daemon = Daemon::start_with(&database, |config| remote(config, &authority, Some(ca))).await;
+    let (_, secret) = token(&daemon, Role::Viewer, "", false).await;
+    for (identity, is_let_in) in [(None, false), (Some(&strangers), false), (Some(&ours), true)] {
+        let who = match connect(&daemon, &authority.file(), identity).await {
+            Ok(channel) => {
+                let mut tokens = TokenServiceClient::new(show(channel, Some(&secret)));
+                tokens.who_am_i(v1::WhoAmIRequest {}).await.map(|who| who.into_inner().operator).ok()
+            }
+            Err(_) => None,
+        };
+        assert_eq!(who.as_deref(), is_let_in.then_some("token viewer"));
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_commands_reach_a_daemon_over_the_network_with_a_token() {
+    let authority = Authority::new();
+    let daemon = super::daemon(&authority).await;
+    let local = Cli::new(daemon.socket());
+    local.json(&["company", "create", "--name", "The Old Barn", "--plan", "pro", "--id", "7"]).await;
+    let args =
+        ["token", "create", "--role", "viewer", "--company", "7", "--name", "mara", "--expires", "90d"];
+    let made = local.json(&args).await;
+    let secret = made["token"].as_str().unwrap();
+    assert_eq!((&made["role"], &made["company_id"]), (&"viewer".into(), &7.into()));
+    assert!(made["expires_at"].is_string() && secret.starts_with("llt_"), "{made}");
+
+    let server = format!("https://localhost:{}", daemon.control_remote().port());
+    let run = async |args: &[&str], token: Option<&str>, ca: bool| {
+        let mut command = Command::new(leadline());
+        command
+            .args(args)
+            .env("LEADLINE_SERVER", &server)
+            .env_remove("LEADLINE_TOKEN")
+            .env_remove("LEADLINE_CA");
+        if let Some(token) = token {
+            command.env("LEADLINE_TOKEN", token);
+        }
+        if ca {
+            command.env("LEADLINE_CA", authority.file());
+        }
+        let output = command.output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let (code, listed, _) = run(&["company", "list", "-o", "plain"], Some(secret), true).await;
+    assert!(code == 0 && listed.contains("The Old Barn"), "{listed}");
+    for (args, token, ca, code, told) in [
+        (&["company", "list"][..], None, true, 77, "show a token: leadline --token TOKEN or LEADLINE_TOKEN"),
+        (&["company", "list"], Some("llt_x"), true, 77, "this token is unknown, expired or revoked"),
+        (
+            &["company", "create", "--name", "x", "--plan", "pro"],
+            Some(secret),
+            true,
+            77,
+            "CreateCompany needs the role admin, and token mara is viewer here: ask an admin for more",
+        ),
+        (
+            &["system", "show"],
+            Some(secret),
+            true,
+            77,
+            "GetSystem is about all companies, and token mara sees \"The Old Barn\" only",
+        ),
+        (&["company", "list"], Some(secret), false, 69, "is not trusted (invalid peer certificate"),
+    ] {
+        let (exit, _, stderr) = run(args, token, ca).await;
+        assert!(exit == code && stderr.contains(told), "{args:?}: {exit} {stderr}");
+    }
+    let (_, who, _) = run(&["token", "whoami", "-o", "json"], Some(secret), true).await;
+    let who: serde_json::Value = serde_json::from_str(&who).unwrap();
+    assert_eq!((&who["operator"], &who["masked"]), (&"token mara".into(), &true.into()));
+    let listed = local.json(&["token", "list"]).await;
+    assert!(listed[0]["last_used_at"].is_string() && listed[0]["token"].is_null(), "{listed}");
+    local.json(&["token", "revoke", made["id"].as_str().unwrap()]).await;
+    assert_eq!(run(&["company", "list"], Some(secret), true).await.0, 77);
+    let audit = local.json(&["audit", "list"]).await;
+    let acts: Vec<_> =
+        audit.as_array().unwrap().iter().map(|line| line["action"].as_str().unwrap()).collect();
+    assert_eq!(acts, ["RevokeToken", "CreateToken", "CreateCompany"]);
+    daemon.stop().await;
+}

@@ -1,0 +1,150 @@
+//! People are masked for viewers, whatever they ask; whoever may look at one leaves a line in the audit.
+
+use leadline_fakes::{Behaviour, Receiver};
+use leadline_proto::v1::{
+    self, Role, activity_service_client::ActivityServiceClient, attempt_service_client::AttemptServiceClient,
+    delivery_service_client::DeliveryServiceClient, failure_service_client::FailureServiceClient,
+    hold_service_client::HoldServiceClient, intake_service_client::IntakeServiceClient,
+    integration_service_client::IntegrationServiceClient, preview_service_client::PreviewServiceClient,
+    watch_service_client::WatchServiceClient,
+};
+use leadline_tests::{Cli, Operator, post_lead, wait_until};
+use serde_json::json;
+use tonic::Code;
+
+use super::{Authority, connect, daemon, leads, show, token};
+
+/// What must not be seen, in small letters.
+const SECRETS: [&str; 5] = ["zebulon", "quackenbush", "zeb@example", "7700900999", "lighthouse keeper"];
+
+/// Fails if an answer shows the person.
+fn closed(what: &str, answer: &impl prost::Message) {
+    let bytes = answer.encode_to_vec();
+    let text = String::from_utf8_lossy(&bytes).to_lowercase();
+    for secret in SECRETS {
+        assert!(!text.contains(secret), "{what} shows {secret}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
+    let authority = Authority::new();
+    let daemon = daemon(&authority).await;
+    let operator = Operator::new(daemon.control().await);
+    let error = "Zebulon Quackenbush <zeb@example.com> is known, call +44 7700900999";
+    let receiver = Receiver::start(Behaviour::RefuseAll(422, error.to_owned())).await.unwrap();
+    let key = operator.company(7).await;
+    let more = json!({ "headers": { "X-Person": { "value": "{{ lead.name }}", "public": true } } });
+    let url = receiver.url("/people/{{ lead.email }}");
+    let crm = operator.webhook(7, "crm", &url, more).await.integration.unwrap().id;
+    let lead = json!({ "lead": { "name": "Zebulon Quackenbush", "email": "zeb@example.com", "phone": "+447700900999",
+        "event_type": "wedding", "event_date": "2027-05-01", "guest_count": 80, "gdpr_consent": true,
+        "message": "I am a lighthouse keeper" } });
+    let (status, posted) = post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await;
+    assert_eq!(status, 202, "{posted}");
+    let uuid = posted["lead"].as_str().unwrap().to_owned();
+    let delivery = posted["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned();
+    wait_until("a delivery is dead", async || operator.badge(&crm).await == "failing").await;
+
+    let channel = connect(&daemon, &authority.file(), None).await.unwrap();
+    let (_, viewer) = token(&daemon, Role::Viewer, "", false).await;
+    let wire = show(channel.clone(), Some(&viewer));
+    let mut seen = leads(&wire);
+    closed("list", seen.list_leads(v1::ListLeadsRequest::default()).await.unwrap().get_ref());
+    let asked = v1::GetLeadRequest { uuid: uuid.clone(), ..Default::default() };
+    let got = seen.get_lead(asked).await.unwrap().into_inner();
+    closed("get", &got);
+    assert_eq!(got.lead.unwrap().name, "xxxxxxx xxxxxxxxxxx", "the form is shown");
+    for format in [v1::EvidenceFormat::Markdown, v1::EvidenceFormat::Json] {
+        let asked =
+            v1::GetEvidenceRequest { uuid: uuid.clone(), format: format.into(), ..Default::default() };
+        closed("evidence", seen.get_evidence(asked).await.unwrap().get_ref());
+    }
+    let find = |text: &str| v1::FindLeadsRequest { text: text.to_owned(), ..Default::default() };
+    let part = seen.find_leads(find("zebu")).await.unwrap_err();
+    assert_eq!(
+        (part.code(), part.message()),
+        (
+            Code::InvalidArgument,
+            "text: people are masked for you, so give a whole e-mail address, phone number or uuid"
+        )
+    );
+    for whole in ["zeb@example.com", "07700 900999", &uuid] {
+        let found = seen.find_leads(find(whole)).await.unwrap().into_inner();
+        assert_eq!(found.leads.len(), 1, "{whole}");
+        closed("find", &found);
+    }
+    for denied in ["b@example.com", "900999"] {
+        let found = seen.find_leads(find(denied)).await.map(|found| found.into_inner().leads.len());
+        assert!(found.is_err() || found.is_ok_and(|found| found == 0), "{denied}");
+    }
+    let mut attempts = AttemptServiceClient::new(wire.clone());
+    let listed = attempts.list_attempts(v1::ListAttemptsRequest::default()).await.unwrap().into_inner();
+    closed("attempts", &listed);
+    let asked = v1::GetAttemptRequest { id: listed.attempts[0].id.clone() };
+    closed("attempt", attempts.get_attempt(asked).await.unwrap().get_ref());
+    let mut deliveries = DeliveryServiceClient::new(wire.clone());
+    closed(
+        "deliveries",
+        deliveries.list_deliveries(v1::ListDeliveriesRequest::default()).await.unwrap().get_ref(),
+    );
+    let asked = v1::GetDeliveryRequest { id: delivery.clone() };
+    closed("delivery", deliveries.get_delivery(asked).await.unwrap().get_ref());
+    let asked = v1::ExplainDeliveryRequest { id: delivery };
+    closed("why", HoldServiceClient::new(wire.clone()).explain_delivery(asked).await.unwrap().get_ref());
+    let failures =
+        FailureServiceClient::new(wire.clone()).list_failures(v1::ListFailuresRequest::default()).await;
+    closed("failures", failures.unwrap().get_ref());
+    let asked = v1::TraceLeadRequest { uuid: uuid.clone(), ..Default::default() };
+    closed("trace", IntakeServiceClient::new(wire.clone()).trace_lead(asked).await.unwrap().get_ref());
+    let mut activity = ActivityServiceClient::new(wire.clone());
+    closed("activity", activity.list_activity(v1::ListActivityRequest::default()).await.unwrap().get_ref());
+    let mut stream = activity.watch_activity(v1::WatchActivityRequest::default()).await.unwrap().into_inner();
+    closed("watched activity", &stream.message().await.unwrap().unwrap());
+    let asked = v1::GetIntegrationRequest { integration: crm.clone() };
+    let shown = IntegrationServiceClient::new(wire.clone()).get_integration(asked).await.unwrap();
+    closed("integration", shown.get_ref());
+    let mut watch = WatchServiceClient::new(wire.clone());
+    let mut stream = watch.watch(v1::WatchRequest::default()).await.unwrap().into_inner();
+    closed("watch", &stream.message().await.unwrap().unwrap());
+    let asked = v1::WatchAttemptsRequest { integration: crm.clone() };
+    let mut stream = watch.watch_attempts(asked).await.unwrap().into_inner();
+    closed("watched attempts", &stream.message().await.unwrap().unwrap());
+    let asked = v1::PreviewIntegrationRequest { integration: crm, lead: uuid.clone(), ..Default::default() };
+    let preview = PreviewServiceClient::new(wire.clone()).preview_integration(asked).await.unwrap();
+    closed("preview", preview.get_ref());
+    let reveal = v1::RevealRequest { uuid: uuid.clone(), ..Default::default() };
+    assert_eq!(seen.reveal(reveal.clone()).await.unwrap_err().code(), Code::PermissionDenied);
+
+    // An operator from whom people are masked sees one at a time, and each look is told.
+    let (_, masked) = token(&daemon, Role::Operator, "7", true).await;
+    let mut seen = leads(&show(channel, Some(&masked)));
+    closed("list", seen.list_leads(v1::ListLeadsRequest::default()).await.unwrap().get_ref());
+    let revealed = seen.reveal(reveal).await.unwrap().into_inner();
+    assert_eq!((&*revealed.name, &*revealed.email), ("Zebulon Quackenbush", "zeb@example.com"));
+    let audit = Cli::new(daemon.socket()).json(&["audit", "list", "--limit", "1"]).await;
+    let line = &audit[0];
+    assert_eq!(
+        (&line["action"], &line["operator"]),
+        (&json!("Reveal"), &json!("token operator 7")),
+        "{line}"
+    );
+    assert!(line["target"].as_str().unwrap().starts_with("lead "), "{line}");
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_lead_that_is_read_with_an_intake_key_leaves_a_line() {
+    let daemon = leadline_tests::Daemon::start().await;
+    let key = Operator::new(daemon.control().await).company(7).await;
+    let lead = leadline_fakes::sample_lead(1).to_string();
+    let (_, posted) = post_lead(&daemon.url("/v1/leads"), &key, lead).await;
+    let url = daemon.url(&format!("/v1/leads/{}", posted["lead"].as_str().unwrap()));
+    let answer = leadline_tests::http().get(url).bearer_auth(&key).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let audit = Cli::new(daemon.socket()).json(&["audit", "list", "--limit", "1"]).await;
+    assert_eq!(audit[0]["action"], "ReadLead", "{audit}");
+    assert!(audit[0]["operator"].as_str().unwrap().starts_with("intake key llk_7_"), "{audit}");
+    daemon.stop().await;
+}

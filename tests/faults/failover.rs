@@ -1,0 +1,258 @@
+//! Two servers of one's own with streaming replication: the primary is killed under load, the standby promoted. And a
+//! pooler between, which is refused by name. `make failover`.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_tests::{ChildDaemon, Operator, figure, leadlined, post_lead, wait_until};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
+use tempfile::TempDir;
+use tokio::{task::JoinSet, time::Instant};
+
+/// How long leads may be refused after the promotion, in seconds.
+const BACK_WITHIN: f64 = 5.0;
+const SENDERS: usize = 4;
+
+fn is_root() -> bool {
+    std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0
+}
+
+fn programs() -> PathBuf {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/pg-bin");
+    let found = Command::new(script).output().unwrap();
+    PathBuf::from(String::from_utf8(found.stdout).unwrap().trim())
+}
+
+/// Runs a program as an account that PostgreSQL takes. True if it did its work.
+fn run(program: &Path, args: &[&str]) -> bool {
+    let mut command = if is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.args(args).current_dir("/").stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// A port that was free a moment ago: these servers take no socket that is open already.
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A server of one's own.
+struct Server {
+    dir: PathBuf,
+    port: u16,
+}
+
+impl Server {
+    fn pg(name: &str, args: &[&str]) {
+        assert!(run(&programs().join(name), args), "{name} {args:?}");
+    }
+
+    fn path(&self) -> &str {
+        self.dir.to_str().unwrap()
+    }
+
+    fn start(&self) {
+        let options = format!("-p {} -c listen_addresses=127.0.0.1 -k {}", self.port, self.path());
+        let log = format!("{}/log", self.path());
+        Self::pg("pg_ctl", &["start", "-s", "-w", "-D", self.path(), "-l", &log, "-o", &options]);
+    }
+
+    fn primary(dir: &Path) -> Self {
+        let server = Self { dir: dir.join("primary"), port: free_port() };
+        let path = server.path().to_owned();
+        Self::pg("initdb", &["-A", "trust", "-U", "leadline", "-E", "UTF8", "--no-locale", "-D", &path]);
+        server.start();
+        server
+    }
+
+    /// A standby that follows this one, and that each commit waits for.
+    async fn standby(&self, dir: &Path) -> Self {
+        let standby = Self { dir: dir.join("standby"), port: free_port() };
+        let from = format!(
+            "host=127.0.0.1 port={} user=leadline dbname=postgres application_name=standby",
+            self.port
+        );
+        Self::pg("pg_basebackup", &["-d", &from, "-D", standby.path(), "-R", "-X", "stream", "-c", "fast"]);
+        standby.start();
+        self.ask("ALTER SYSTEM SET synchronous_standby_names = 'standby'").await;
+        self.ask("SELECT pg_reload_conf()").await;
+        wait_until("commits wait for the standby", async || {
+            self.ask("SELECT count(*)::text FROM pg_stat_replication WHERE sync_state = 'sync'").await == "1"
+        })
+        .await;
+        standby
+    }
+
+    async fn ask(&self, sql: &str) -> String {
+        let options = PgConnectOptions::new().host("127.0.0.1").port(self.port).username("leadline");
+        let mut connection = options.database("postgres").connect().await.unwrap();
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
+        rows.first().and_then(|row| sqlx::Row::try_get::<String, _>(row, 0).ok()).unwrap_or_default()
+    }
+
+    /// All of its processes at once, without a word.
+    fn kill(&self) {
+        let pid = fs::read_to_string(self.dir.join("postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap().to_owned();
+        Command::new("pkill").args(["-KILL", "-P", &pid]).status().unwrap();
+        Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        run(&programs().join("pg_ctl"), &["stop", "-s", "-m", "immediate", "-D", self.path()]);
+    }
+}
+
+fn workplace() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    if is_root() {
+        assert!(Command::new("chown").arg("postgres").arg(dir.path()).status().unwrap().success());
+    }
+    dir
+}
+
+/// Posts leads as fast as they are answered, and keeps the uuids of those that were accepted.
+struct Load {
+    senders: JoinSet<()>,
+    stop: Arc<AtomicBool>,
+    accepted: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Load {
+    fn start(url: &str, key: &str) -> Self {
+        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let mut senders = JoinSet::new();
+        let next = Arc::new(AtomicUsize::new(1));
+        for _ in 0..SENDERS {
+            let (url, key) = (url.to_owned(), key.to_owned());
+            let (stop, accepted, next) = (Arc::clone(&stop), Arc::clone(&accepted), Arc::clone(&next));
+            senders.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let lead = sample_lead(next.fetch_add(1, Ordering::Relaxed)).to_string();
+                    let (status, answer) = post_lead(&url, &key, lead).await;
+                    if status == 202 {
+                        let accepted: &Mutex<BTreeSet<String>> = &accepted;
+                        accepted.lock().unwrap().insert(answer["lead"].as_str().unwrap().to_uppercase());
+                    }
+                }
+            });
+        }
+        Self { senders, stop, accepted }
+    }
+
+    fn count(&self) -> usize {
+        self.accepted.lock().unwrap().len()
+    }
+
+    async fn stop(mut self) -> BTreeSet<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        while self.senders.join_next().await.is_some() {}
+        let accepted = self.accepted.lock().unwrap();
+        accepted.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_dies_under_load_loses_nothing_and_the_promoted_one_is_found() {
+    let dir = workplace();
+    let primary = Server::primary(dir.path());
+    let standby = primary.standby(dir.path()).await;
+    let url = format!(
+        "--database-url=postgres://leadline@127.0.0.1:{},127.0.0.1:{}/postgres",
+        standby.port, primary.port
+    );
+    let mut daemon = ChildDaemon::start(None, &[&url]).await;
+    let operator = Operator::new(daemon.control().await);
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = operator.company(7).await;
+    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+
+    let load = Load::start(&daemon.url("/v1/leads"), &key);
+    wait_until("leads flow", async || load.count() > 200).await;
+    primary.kill();
+    let before = load.count();
+    Server::pg("pg_ctl", &["promote", "-s", "-w", "-D", standby.path()]);
+    let promoted = Instant::now();
+    wait_until("leads are accepted again", async || load.count() > before + SENDERS).await;
+    let back = promoted.elapsed().as_secs_f64();
+    wait_until("they flow as before", async || load.count() > before + 200).await;
+    let accepted = load.stop().await;
+    let arrived = || -> BTreeSet<String> {
+        let body = |request: &leadline_fakes::Request| {
+            serde_json::from_slice::<serde_json::Value>(&request.body).ok()?["lead"]["uuid"]
+                .as_str()
+                .map(str::to_uppercase)
+        };
+        receiver.requests().iter().filter_map(body).collect()
+    };
+    wait_until("every accepted lead arrives", async || accepted.is_subset(&arrived())).await;
+    let lost = accepted.difference(&arrived()).count();
+    figure("a primary is killed", "seconds from promotion to accepted leads", back, BACK_WITHIN);
+    figure("a primary is killed", "accepted leads lost", lost as f64, 0.0);
+    assert_eq!(daemon.stop().await, Some(0));
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_pooler_in_transaction_mode_is_refused_by_name() {
+    let pooler = Path::new("/usr/sbin/pgbouncer");
+    if !pooler.exists() {
+        eprintln!("left out: this needs pgbouncer; Debian packages it");
+        return;
+    }
+    let dir = workplace();
+    let primary = Server::primary(dir.path());
+    let port = free_port();
+    let config = dir.path().join("pgbouncer.ini");
+    for ignored in ["", "ignore_startup_parameters = options,extra_float_digits\n"] {
+        let text = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             pool_mode = transaction\nauth_type = any\nadmin_users = leadline\nunix_socket_dir =\nlogfile = {}/pooler.log\n\
+             pidfile = {}/pooler.pid\n{ignored}",
+            primary.port,
+            dir.path().display(),
+            dir.path().display(),
+        );
+        let text = text.replace("* = host", "* = user=leadline host");
+        fs::write(&config, text).unwrap();
+        assert!(run(pooler, &["-d", config.to_str().unwrap()]));
+        let pid = dir.path().join("pooler.pid");
+        wait_until("the pooler runs", async || pid.exists()).await;
+        let data = tempfile::tempdir().unwrap();
+        let output = tokio::process::Command::new(leadlined())
+            .arg(format!("--database-url=postgres://leadline@127.0.0.1:{port}/postgres"))
+            .arg(format!("--data-dir={}", data.path().display()))
+            .args(["--intake-listen=127.0.0.1:0", "--admin-listen=off"])
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(Duration::from_secs(60), output).await.unwrap().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains("as a pooler between it and the daemon would not: name PostgreSQL itself"),
+            "{told}"
+        );
+        let running = fs::read_to_string(&pid).unwrap();
+        Command::new("kill").args(["-KILL", running.trim()]).status().unwrap();
+        fs::remove_file(&pid).unwrap();
+    }
+}
