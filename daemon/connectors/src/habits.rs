@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::{
-    ALL, Connector, Prepared, Push,
+    ALL, Prepared, Push,
     testkit::{integration, lead, push},
 };
 use leadline_domain::integration::EventKind;
@@ -15,13 +15,15 @@ fn config(connector: &str) -> Value {
     match connector {
         "airtable" => json!({"base_id": "appA1", "table": "Leads"}),
         "brevo" => json!({"list_ids": "5"}),
-        "dynamics" => json!({"environment_url": "https://a.crm.dynamics.com", "tenant_id": "t"}),
+        "dynamics" => {
+            json!({"environment_url": "https://a.crm.dynamics.com", "tenant_id": "11111111-2222-3333-4444-555555555555"})
+        }
         "email" => json!({"host": "smtp.example.com", "from": "a@example.com", "to": "b@example.com"}),
         "google_sheets" => {
             json!({"spreadsheet_id": "1AbCdEfGhIjKlMnOpQrStUvWxYz0123456789abcdefg", "sheet": "Leads"})
         }
         "klaviyo" => json!({"list_id": "AbC123"}),
-        "activecampaign" => json!({"account_url": "https://a.api-us1.com"}),
+        "activecampaign" => json!({"api_url": "https://a.api-us1.com", "list_id": "5"}),
         "mailchimp" => json!({"list_id": "a1b2c3"}),
         "rest" => json!({"path": "https://crm.example.com/leads"}),
         "webhook" => json!({"url": "https://example.com/"}),
