@@ -36,10 +36,14 @@ pub enum Place {
     PathSegment,
     /// Percent-encoded, so that no value adds a pair.
     QueryValue,
-    /// Printable ASCII, or the render fails.
+    /// What is no printable ASCII is percent-encoded.
     Header,
     /// Escaped inside quotes, a JSON literal outside.
     JsonBody,
+    /// Percent-encoded, so that no value adds a pair to a form.
+    FormBody,
+    /// Escaped, so that no value adds an element or an attribute.
+    XmlBody,
     /// As it is.
     Text,
 }
@@ -108,9 +112,23 @@ impl Template {
         Self::assemble(pieces, place)
     }
 
-    /// Reads a template for a body: JSON if it is JSON with its placeholders filled, else plain text.
-    pub fn compile_body(source: &str) -> Result<Self, TemplateError> {
+    /// Reads a template for a body, which is what its content type says: a form or XML. Else it is JSON if it is JSON
+    /// with its placeholders filled, and plain text if not.
+    pub fn compile_body(source: &str, content_type: Option<&str>) -> Result<Self, TemplateError> {
         let pieces = scan::split(source)?;
+        let declared = content_type.unwrap_or_default().to_ascii_lowercase();
+        let declared = declared.split(';').next().unwrap_or_default().trim();
+        match declared {
+            "application/x-www-form-urlencoded" => return Self::assemble(pieces, Place::FormBody),
+            xml if xml == "text/xml" || xml == "application/xml" || xml.ends_with("+xml") => {
+                return Self::assemble(pieces, Place::XmlBody);
+            }
+            // One placeholder alone would be JSON too.
+            "text/plain" if !source.trim_start().trim_start_matches("{{").starts_with(['{', '[']) => {
+                return Self::assemble(pieces, Place::Text);
+            }
+            _ => {}
+        }
         let place = match scan::check_json(&pieces) {
             Ok(()) => Place::JsonBody,
             Err(error @ Error::Key) => return Err(error),
@@ -169,7 +187,7 @@ impl Template {
                 TemplatePart::Placeholder { source, formula, quoted } => {
                     let fail = |reason| RenderError { placeholder: source.clone(), reason };
                     let value = formula.value(context).map_err(fail)?;
-                    self.append(value.as_deref(), *quoted, &mut out).map_err(fail)?;
+                    self.append(value.as_deref(), *quoted, &mut out);
                     if out.len() > MAX_OUTPUT {
                         return Err(fail(PlaceholderError::TooLong));
                     }
@@ -190,21 +208,20 @@ impl Template {
         }
     }
 
-    fn append(&self, value: Option<&Json>, quoted: bool, out: &mut String) -> Result<(), PlaceholderError> {
+    fn append(&self, value: Option<&Json>, quoted: bool, out: &mut String) {
         if self.place == Place::JsonBody && !quoted {
             value.unwrap_or(&Json::Null).write(out);
-            return Ok(());
+            return;
         }
-        let Some(value) = value else { return Ok(()) };
+        let Some(value) = value else { return };
         let text = value.as_str().unwrap_or_else(|| Cow::Owned(value.to_string()));
         match self.place {
             Place::Text => out.push_str(&text),
             Place::JsonBody => escape(&text, out),
-            Place::PathSegment | Place::QueryValue => percent_encode(&text, out),
-            Place::Header if is_printable(&text) => out.push_str(&text),
-            Place::Header => return Err(PlaceholderError::NotAHeader),
+            Place::PathSegment | Place::QueryValue | Place::FormBody => percent_encode(&text, out),
+            Place::XmlBody => escape_xml(&text, out),
+            Place::Header => encode_header(&text, out),
         }
-        Ok(())
     }
 }
 
@@ -279,6 +296,32 @@ fn one_line(text: &str) -> String {
 
 fn is_printable(text: &str) -> bool {
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// What no header can carry is percent-encoded (RFC 8187): no lead may fail for an accent in its name.
+fn encode_header(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+}
+
+/// Text that stays text within XML. What XML cannot have is left out.
+fn escape_xml(text: &str, out: &mut String) {
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            '\n' | '\r' | '\t' => out.push(character),
+            other if other.is_control() => {}
+            other => out.push(other),
+        }
+    }
 }
 
 /// Everything but unreserved characters, so that a value stays in the place it was put.

@@ -44,7 +44,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","find_path":"/f"}"#, "find_path and find_pointer belong together: set both or neither"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","update_path":"/u/{id}"}"#, "update_path needs the CRM's id: set id_pointer, or find_path and find_pointer"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","id_pointer":"x"}"#, "id_pointer must be a JSON pointer, as /data/id"),
-    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","success":{"a":1}}"#, r#"success must be {"pointer": "/status", "equals": "ok"}; without equals, what stands there must not be null"#),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","success":{"a":1}}"#, r#"success must be {"pointer": "/status", "equals": "ok"}; without equals, what stands there must not be null; {"statuses": ["2xx", 302]} names statuses"#),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","body":"x"} --mapping {"lead.name":"n"}"#, "body and a mapping are both there; use one of them"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"lead.name":"a..b"}"#, r#"mapping: the path "a..b" has an empty step"#),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"lead.name":"a","lead.email":"a.b"}"#, "mapping: a.b lies within a, where another field goes"),

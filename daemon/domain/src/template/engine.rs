@@ -9,7 +9,9 @@ use minijinja::{
 
 use super::{
     error::{ExpressionError, PlaceholderError},
+    escape_xml,
     names::resolve,
+    percent_encode,
 };
 use crate::{integration::EventKind, json::Json, json::JsonText, money};
 
@@ -28,6 +30,9 @@ pub(super) const FILTERS: &[&str] = &[
     "first",
     "last",
     "length",
+    "urlencode",
+    "xml",
+    "json",
 ];
 
 const FUEL: u64 = 20_000;
@@ -57,6 +62,9 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
         Some(length) => Ok(Value::from(length)),
         None => Err(refused("length wants text or a list")),
     });
+    engine.add_filter("urlencode", |value: Value| on_text(&value, |text| written(text, percent_encode)));
+    engine.add_filter("xml", |value: Value| on_text(&value, |text| written(text, escape_xml)));
+    engine.add_filter("json", |value: Value| on_text(&value, |text| Json::string(text).to_string()));
     engine.add_test("defined", |value: Value| !is_absent(&value));
     engine.add_test("undefined", |value: Value| is_absent(&value));
     engine.add_test("none", |value: Value| is_absent(&value));
@@ -221,6 +229,12 @@ fn on_text(value: &Value, change: impl Fn(&str) -> String) -> Result<Value, Erro
         return Err(refused(format!("the filter wants text, not a {}", value.kind())));
     }
     Ok(Value::from(change(&value.to_string())))
+}
+
+fn written(text: &str, write: fn(&str, &mut String)) -> String {
+    let mut out = String::new();
+    write(text, &mut out);
+    out
 }
 
 fn capitalized(text: &str) -> String {

@@ -74,8 +74,6 @@ pub struct RenderError {
 pub(super) enum PlaceholderError {
     #[error("the text gets longer than {} KiB", MAX_OUTPUT / 1024)]
     TooLong,
-    #[error("a header takes printable ASCII only")]
-    NotAHeader,
     #[error("the value is too large")]
     TooLarge,
     #[error("the number is not finite")]
