@@ -16,7 +16,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(3600);
 /// Tends to what triage reads, until stopped.
 pub async fn tend(store: Store, stop: CancellationToken) {
     let mut checked: Option<Instant> = None;
-    let mut changes = store.hub().watch();
+    let mut changes = store.wake_ups().watch();
     let work = async {
         loop {
             let is_check = checked.is_none_or(|checked| checked.elapsed() >= CHECK_EVERY);
@@ -28,7 +28,7 @@ pub async fn tend(store: Store, stop: CancellationToken) {
             round(&store, is_check).await;
             tokio::time::sleep(LOOK).await;
             tokio::select! {
-                () = store.hub().leads.notified() => {}
+                () = store.wake_ups().leads.notified() => {}
                 // Also that some were missed is news.
                 _ = changes.recv() => {}
                 () = tokio::time::sleep(REST) => {}
