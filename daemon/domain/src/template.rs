@@ -19,9 +19,9 @@ use super::{
     lead,
 };
 use engine::{evaluate, json_of, value_of};
-use error::{ExpressionError, TemplateError as Error, ValueError};
+use error::{ExpressionError, PlaceholderError, TemplateError as Error};
 pub use error::{RenderError, TemplateError};
-use names::{Source, resolve};
+use names::{NameSource, resolve};
 use scan::Piece;
 
 /// The longest template, in bytes.
@@ -51,12 +51,12 @@ pub enum Place {
 /// A template that is ready to be rendered.
 #[derive(Debug)]
 pub struct Template {
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
     place: Place,
 }
 
 #[derive(Debug)]
-enum Part {
+enum TemplatePart {
     Literal(String),
     Placeholder {
         /// As written, for messages.
@@ -70,7 +70,7 @@ enum Part {
 #[derive(Debug)]
 enum Formula {
     /// A name alone: its value keeps its text.
-    Name(Source),
+    Name(NameSource),
     Expression(Expression<'static, 'static>),
 }
 
@@ -138,9 +138,10 @@ impl Template {
     }
 
     fn assemble(pieces: Vec<Piece<'_>>, place: Place) -> Result<Self, Error> {
-        let parts = pieces.into_iter().map(Part::read).collect::<Result<_, _>>()?;
+        let parts = pieces.into_iter().map(TemplatePart::read).collect::<Result<_, _>>()?;
         let template = Self { parts, place };
-        let printable = |part: &Part| !matches!(part, Part::Literal(text) if !is_printable(text));
+        let printable =
+            |part: &TemplatePart| !matches!(part, TemplatePart::Literal(text) if !is_printable(text));
         if place == Place::Header && !template.parts.iter().all(printable) {
             return Err(Error::NotAHeader);
         }
@@ -168,13 +169,13 @@ impl Template {
     /// Whether there is text of its own in it, and not only values of the event.
     #[must_use]
     pub fn has_text(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Literal(text) if !text.trim().is_empty()))
+        self.parts.iter().any(|part| matches!(part, TemplatePart::Literal(text) if !text.trim().is_empty()))
     }
 
     /// Whether it depends on the event.
     #[must_use]
     pub fn has_placeholders(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Placeholder { .. }))
+        self.parts.iter().any(|part| matches!(part, TemplatePart::Placeholder { .. }))
     }
 
     /// The text for an event.
@@ -182,13 +183,13 @@ impl Template {
         let mut out = String::new();
         for part in &self.parts {
             match part {
-                Part::Literal(text) => out.push_str(text),
-                Part::Placeholder { source, formula, quoted } => {
+                TemplatePart::Literal(text) => out.push_str(text),
+                TemplatePart::Placeholder { source, formula, quoted } => {
                     let fail = |reason| RenderError { placeholder: source.clone(), reason };
                     let value = formula.value(context).map_err(fail)?;
                     self.append(value.as_deref(), *quoted, &mut out);
                     if out.len() > MAX_OUTPUT {
-                        return Err(fail(ValueError::TooLong));
+                        return Err(fail(PlaceholderError::TooLong));
                     }
                 }
             }
@@ -199,7 +200,7 @@ impl Template {
     /// The value for an event: one placeholder keeps its type, anything else is a string. None if it is absent.
     pub fn value(&self, context: &Context<'_>) -> Result<Option<Json>, RenderError> {
         match self.parts.as_slice() {
-            [Part::Placeholder { source, formula, .. }] => match formula.value(context) {
+            [TemplatePart::Placeholder { source, formula, .. }] => match formula.value(context) {
                 Ok(value) => Ok(value.map(Cow::into_owned)),
                 Err(reason) => Err(RenderError { placeholder: source.clone(), reason }),
             },
@@ -224,7 +225,7 @@ impl Template {
     }
 }
 
-impl Part {
+impl TemplatePart {
     fn read(piece: Piece<'_>) -> Result<Self, Error> {
         match piece {
             Piece::Literal(text) => Ok(Self::Literal(text.to_owned())),
@@ -249,7 +250,7 @@ impl Formula {
     }
 
     /// What it comes to; none if absent or null.
-    fn value<'a>(&self, context: &Context<'a>) -> Result<Option<Cow<'a, Json>>, ValueError> {
+    fn value<'a>(&self, context: &Context<'a>) -> Result<Option<Cow<'a, Json>>, PlaceholderError> {
         match self {
             Self::Name(source) => Ok(source.read(context)),
             Self::Expression(expression) => {

@@ -40,7 +40,7 @@ use crate::{
     connectors::{CallError, CallErrorKind, Mail, MailSecurity, REFUSED, Response},
     domain::address::{EgressPolicy, allowing},
 };
-use lines::Lines;
+use lines::LineStream;
 
 /// What passwords are told with, and tokens.
 const PASSWORDS: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
@@ -177,7 +177,7 @@ impl Mailer {
                 course.step("greeting", opening).await
             }
             MailSecurity::StartTls => {
-                let stream = Box::new(Lines::new(course.stream(address).await?));
+                let stream = Box::new(LineStream::new(course.stream(address).await?));
                 let opening = AsyncSmtpConnection::connect_with_transport(stream, &hello);
                 let mut connection = course.step("greeting", opening).await?;
                 if !connection.server_info().supports_feature(Extension::StartTls) {

@@ -66,12 +66,12 @@ pub enum ExpressionError {
 #[error("{{{{ {placeholder} }}}}: {reason}")]
 pub struct RenderError {
     pub(super) placeholder: String,
-    pub(super) reason: ValueError,
+    pub(super) reason: PlaceholderError,
 }
 
 /// Why a placeholder comes to nothing that can stand where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ValueError {
+pub(super) enum PlaceholderError {
     #[error("the text gets longer than {} KiB", MAX_OUTPUT / 1024)]
     TooLong,
     #[error("the value is too large")]

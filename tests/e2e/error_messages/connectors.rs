@@ -59,11 +59,11 @@ async fn configurations_are_refused_in_these_words_and_change_nothing() {
     let scene = Scene::start().await;
     let before = scene.contents().await;
     let mut findings = Vec::new();
-    for (options, told) in CONFIGURATIONS {
+    for (options, reported) in CONFIGURATIONS {
         let line = format!("integration create --company 7 --name new --disabled --connector {options}");
         let ran = scene.run(&line).await;
-        if (ran.code, &*ran.stderr) != (1, &*format!("leadline: {told}\n")) {
-            findings.push(format!("{line}\n  {} {}  {told}", ran.code, ran.stderr));
+        if (ran.code, &*ran.stderr) != (1, &*format!("leadline: {reported}\n")) {
+            findings.push(format!("{line}\n  {} {}  {reported}", ran.code, ran.stderr));
         }
     }
     assert!(findings.is_empty(), "{}", findings.join("\n"));

@@ -106,9 +106,9 @@ async fn mail_that_fails_before_the_final_dot_is_not_there_and_comes_with_the_ne
         let timeout = if matches!(fault, ActThenHang) { SHORT } else { LONG };
         let mut pushes = Pushes::new("email", mail_config(&server), login(), timeout);
         server.fault(stage, fault);
-        let (found, told, _) = pushes.attempt().await;
-        assert!(found == class && told.contains(&error), "{stage:?} {error}: {found} {told}");
-        assert!(!told.contains("secret-password"), "{told}");
+        let (found, reported, _) = pushes.attempt().await;
+        assert!(found == class && reported.contains(&error), "{stage:?} {error}: {found} {reported}");
+        assert!(!reported.contains("secret-password"), "{reported}");
         assert_eq!((server.taken().len(), server.faults_left()), (0, 0), "{stage:?} {error}");
         pushes.pushing.timeout = LONG;
         assert_eq!(pushes.attempt().await.0, "delivered", "{stage:?} {error}");
@@ -184,8 +184,8 @@ async fn mail_in_the_clear_or_to_private_addresses_is_for_those_the_daemon_allow
     ] {
         config["host"] = host.into();
         config["tls"] = tls.into();
-        let (class, told, _) = Pushes::new("email", config.clone(), login(), LONG).attempt().await;
-        assert!(class == "blocked" && told.contains(error), "{host} {tls}: {class} {told}");
+        let (class, reported, _) = Pushes::new("email", config.clone(), login(), LONG).attempt().await;
+        assert!(class == "blocked" && reported.contains(error), "{host} {tls}: {class} {reported}");
     }
     assert!(
         !server.said().iter().any(|said| said.starts_with("AUTH") || said.starts_with("MAIL")),
@@ -221,9 +221,9 @@ async fn slack_gets_each_message_at_least_once_whatever_goes_wrong() {
         let config = json!({"base_url": fake.url()});
         let mut pushes = Pushes::new("slack", config, json!({"webhook_url": HOOK}), timeout);
         fake.fault("POST", fault);
-        let (found, told, _) = pushes.attempt().await;
-        assert!(found == class && told.contains(error), "{error}: {found} {told}");
-        assert!(!told.contains("abcdefghijklmnop"), "{told}");
+        let (found, reported, _) = pushes.attempt().await;
+        assert!(found == class && reported.contains(error), "{error}: {found} {reported}");
+        assert!(!reported.contains("abcdefghijklmnop"), "{reported}");
         pushes.pushing.timeout = LONG;
         assert_eq!(pushes.attempt().await.0, "delivered", "{error}");
         let posted = fake.with(|slack| slack.messages.clone());
