@@ -12,18 +12,21 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::Lit;
 
 /// Where refusals are made.
-const PLACES: [&str; 28] = [
+const PLACES: [&str; 32] = [
     "daemon/src/config.rs",
     "daemon/src/config/",
     // What is refused on save; what pushes and probes come to is told by their attempts.
+    "daemon/connectors/src/activecampaign/config.rs",
     "daemon/connectors/src/airtable/config.rs",
     "daemon/connectors/src/brevo/config.rs",
     "daemon/connectors/src/discord/config.rs",
+    "daemon/connectors/src/dynamics/config.rs",
     "daemon/connectors/src/email/config.rs",
     "daemon/connectors/src/email/message.rs",
     "daemon/connectors/src/hook_url.rs",
     "daemon/connectors/src/google_sheets/config.rs",
     "daemon/connectors/src/hubspot/config.rs",
+    "daemon/connectors/src/klaviyo/config.rs",
     "daemon/connectors/src/mailchimp/config.rs",
     "daemon/connectors/src/pipedrive/config.rs",
     "daemon/connectors/src/rest/auth.rs",
@@ -32,6 +35,7 @@ const PLACES: [&str; 28] = [
     "daemon/connectors/src/salesforce/config.rs",
     "daemon/connectors/src/slack/config.rs",
     "daemon/connectors/src/teams/config.rs",
+    "daemon/connectors/src/zoho/config.rs",
     "daemon/connectors/src/webhook/settings.rs",
     "daemon/connectors/src/webhook/url.rs",
     "daemon/src/control/",

@@ -93,6 +93,30 @@ fn cases(base: &str) -> Vec<Case> {
             &[],
         ),
         (
+            "activecampaign",
+            at(json!({"api_url": base, "list_id": "3"})),
+            json!({"api_token": "canary-activecampaign-5f2c"}),
+            &["canary-activecampaign-5f2c"],
+        ),
+        (
+            "dynamics",
+            at(json!({"environment_url": base, "login_url": base, "tenant_id": "innkept.example"})),
+            json!({"client_id": "an-app", "client_secret": "canary-dynamics-5f2c"}),
+            &["canary-dynamics-5f2c"],
+        ),
+        (
+            "zoho",
+            at(json!({"accounts_url": base})),
+            json!({"client_id": "an-app", "client_secret": "canary-zoho-5f2c", "refresh_token": "1000.canaryzoho5f2c"}),
+            &["canary-zoho-5f2c", "1000.canaryzoho5f2c"],
+        ),
+        (
+            "klaviyo",
+            at(json!({"list_id": "Y6nRLr"})),
+            json!({"api_key": "pk_canary-klaviyo-5f2c"}),
+            &["pk_canary-klaviyo-5f2c"],
+        ),
+        (
             "rest",
             at(json!({"method": "POST", "path": "/leads", "auth": "bearer"})),
             json!({"token": "canary-rest-5f2c"}),

@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{
-    Fake, brevo::Brevo, hubspot::Hubspot, mailchimp::Mailchimp, pipedrive::Pipedrive, salesforce::Salesforce,
-    sample_lead,
-};
+use leadline_fakes::{Fake, pipedrive::Pipedrive, sample_lead};
 use leadline_tests::{Bringing, Cli, Daemon, Database, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -15,8 +12,10 @@ use leadlined::domain::{
 use serde_json::{Value, json};
 
 use super::vendors::class_and_error;
+use accounts::{CRMS, held, mailchimp, pipedrive, salesforce};
 
-const CRMS: [&str; 5] = ["brevo", "hubspot", "mailchimp", "pipedrive", "salesforce"];
+mod accounts;
+
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A lead of somebody, under a uuid of its own.
@@ -32,113 +31,6 @@ fn enquiry(n: usize, name: &str) -> Value {
 async fn push(pushing: &mut Pushing, lead: &Value) {
     let mut bringing = Bringing::new(EventKind::Created, lead);
     assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
-}
-
-/// What a vendor holds after these leads.
-async fn pushed<V>((fake, mut pushing): (Fake<V>, Pushing), leads: &[Value]) -> Fake<V> {
-    for lead in leads {
-        push(&mut pushing, lead).await;
-    }
-    fake
-}
-
-/// The records that a CRM holds after these leads, each with name and phone.
-async fn held(crm: &str, leads: &[Value]) -> Vec<(String, String)> {
-    let whole = |first: Option<&str>, last: Option<&str>| {
-        [first, last].into_iter().flatten().collect::<Vec<_>>().join(" ")
-    };
-    match crm {
-        "brevo" => {
-            let fake = pushed(brevo().await, leads).await;
-            fake.with(|brevo| {
-                let told = brevo.contacts.values().map(|contact| {
-                    let text = |key: &str| contact.attributes.get(key).and_then(Value::as_str);
-                    (whole(text("FIRSTNAME"), text("LASTNAME")), text("SMS").unwrap_or_default().to_owned())
-                });
-                told.collect()
-            })
-        }
-        "hubspot" => {
-            let fake = pushed(hubspot().await, leads).await;
-            fake.with(|hubspot| {
-                let told = hubspot.contacts.values().map(|contact| {
-                    let text = |key: &str| contact.properties.get(key).map(String::as_str);
-                    (whole(text("firstname"), text("lastname")), text("phone").unwrap_or_default().to_owned())
-                });
-                told.collect()
-            })
-        }
-        "mailchimp" => {
-            let fake = pushed(mailchimp().await, leads).await;
-            fake.with(|mailchimp| {
-                let told = mailchimp.members.values().map(|member| {
-                    let text = |key: &str| member.fields.get(key).and_then(Value::as_str);
-                    (whole(text("FNAME"), text("LNAME")), text("PHONE").unwrap_or_default().to_owned())
-                });
-                told.collect()
-            })
-        }
-        "pipedrive" => {
-            let fake = pushed(pipedrive(json!({ "api_token": "pipedrive-good" })).await, leads).await;
-            fake.with(|pipedrive| {
-                let told = pipedrive.persons.values().map(|person| {
-                    let phone = person["phones"][0]["value"].as_str().unwrap_or_default();
-                    (person["name"].as_str().unwrap().to_owned(), phone.to_owned())
-                });
-                told.collect()
-            })
-        }
-        _ => {
-            let fake = pushed(salesforce(json!({})).await, leads).await;
-            fake.with(|salesforce| {
-                let told = salesforce.leads.values().map(|lead| {
-                    let text = |key: &str| lead.fields.get(key).and_then(Value::as_str);
-                    (whole(text("FirstName"), text("LastName")), text("Phone").unwrap_or_default().to_owned())
-                });
-                told.collect()
-            })
-        }
-    }
-}
-
-async fn brevo() -> (Fake<Brevo>, Pushing) {
-    let fake = Fake::start(Brevo::default()).await.unwrap();
-    let key = fake.with(|vendor| vendor.api_key.clone());
-    let config = json!({ "base_url": fake.url(), "list_ids": "3" });
-    let pushing = Pushing::new("brevo", config, json!({ "api_key": key }), json!({}), TIMEOUT);
-    (fake, pushing)
-}
-
-async fn hubspot() -> (Fake<Hubspot>, Pushing) {
-    let fake = Fake::start(Hubspot::default()).await.unwrap();
-    let (config, login) = (json!({ "base_url": fake.url() }), json!({ "token": "pat-eu1-good" }));
-    let pushing = Pushing::new("hubspot", config, login, json!({}), TIMEOUT);
-    (fake, pushing)
-}
-
-async fn mailchimp() -> (Fake<Mailchimp>, Pushing) {
-    let fake = Fake::start(Mailchimp::new()).await.unwrap();
-    let (list, key) = fake.with(|vendor| (vendor.list.clone(), vendor.api_key.clone()));
-    let config = json!({ "base_url": fake.url(), "list_id": list });
-    let pushing = Pushing::new("mailchimp", config, json!({ "api_key": key }), json!({}), TIMEOUT);
-    (fake, pushing)
-}
-
-async fn pipedrive(login: Value) -> (Fake<Pipedrive>, Pushing) {
-    let fake = Fake::start(Pipedrive::default()).await.unwrap();
-    let config = json!({ "base_url": fake.url() });
-    let pushing = Pushing::new("pipedrive", config, login, json!({}), TIMEOUT);
-    (fake, pushing)
-}
-
-async fn salesforce(mut config: Value) -> (Fake<Salesforce>, Pushing) {
-    let fake = Fake::start(Salesforce::default()).await.unwrap();
-    let url = fake.url();
-    config["login_url"] = json!(url);
-    fake.with(|salesforce| salesforce.instance_url = url);
-    let login = json!({ "client_id": "client-1", "client_secret": "secret-1" });
-    let pushing = Pushing::new("salesforce", config, login, json!({}), TIMEOUT);
-    (fake, pushing)
 }
 
 #[tokio::test]
@@ -169,7 +61,11 @@ async fn a_second_enquiry_that_says_less_takes_nothing_away() {
 async fn a_record_that_is_new_has_some_name_where_the_vendor_wants_one() {
     for (crm, made_up, half) in [
         ("brevo", "", "Cher"),
+        ("activecampaign", "", "Cher"),
+        ("dynamics", "sarah@example.com", "Cher"),
+        ("zoho", "sarah@example.com", "Cher"),
         ("hubspot", "", "Cher"),
+        ("klaviyo", "", "Cher"),
         ("mailchimp", "", "Cher"),
         ("pipedrive", "sarah@example.com", "Cher"),
         ("salesforce", "sarah@example.com", "Cher"),

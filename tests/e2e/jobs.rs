@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use leadline_fakes::Behaviour;
-use leadline_tests::{Pty, leadline, wait_until};
+use leadline_tests::{Pty, check_invariants, leadline, wait_until};
 use serde_json::{Value, json};
 
 /// So many pushes of one a second: no test waits for the last.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
 mod access;
+mod activecampaign;
 mod again;
 mod airtable;
 mod brands;
@@ -15,6 +16,7 @@ mod console;
 mod crashes;
 mod demo;
 mod doors;
+mod dynamics;
 mod engine;
 mod fields;
 mod flows;
@@ -26,6 +28,7 @@ mod hooks;
 mod hubspot;
 mod imports;
 mod jobs;
+mod klaviyo;
 mod leads;
 mod ledger;
 mod life;
@@ -62,3 +65,4 @@ mod vendors;
 mod waits;
 mod warnings;
 mod wrong;
+mod zoho;

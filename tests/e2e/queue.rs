@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -340,7 +340,8 @@ impl Scene {
 }
 
 fn set_up() -> (tokio::runtime::Runtime, Store, PgPool) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // Every step waits for the one before it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (store, pool) = runtime.block_on(open());
     (runtime, store, pool)
 }
@@ -387,19 +388,34 @@ fn try_cases(cases: u32) {
     let (runtime, store, pool) = set_up();
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let steps = prop::collection::vec(step(), STEPS);
-    TestRunner::new(config).run(&steps, |steps| runtime.block_on(play(&store, &pool, &steps))).unwrap();
+    let kept = Mutex::new(None);
+    TestRunner::new(config)
+        .run(&steps, |steps| runtime.block_on(play(&store, &pool, &kept, &steps)))
+        .unwrap();
+    // Its connection needs the runtime to close.
+    drop(kept);
     runtime.block_on(pool.close());
 }
 
-/// Takes steps one after another, and looks at what must hold after each.
-async fn play(store: &Store, pool: &PgPool, steps: &[Step]) -> Result<(), TestCaseError> {
+/// Takes steps one after another, and looks at what must hold after each. The claimer is kept for the next case: its
+/// connection and its plans take longer than a claim.
+async fn play(
+    store: &Store,
+    pool: &PgPool,
+    kept: &Mutex<Option<Claimer>>,
+    steps: &[Step],
+) -> Result<(), TestCaseError> {
     let mut scene = Scene::new(store, pool).await;
+    let claimer = kept.lock().unwrap().take();
+    scene.claimer = claimer.unwrap_or(scene.claimer);
     for step in std::iter::once(&Step::Lead).chain(steps) {
         scene.take(*step).await;
         scene.check(Some(*step)).await?;
     }
     scene.drain().await;
-    scene.check(None).await
+    let checked = scene.check(None).await;
+    *kept.lock().unwrap() = Some(scene.claimer);
+    checked
 }
 
 #[test]
@@ -409,5 +425,5 @@ fn an_update_pushes_nobody_out_of_a_line_that_was_rendered_anew() {
     // The second waits behind the first, whose replacement is younger than both.
     let steps =
         [Step::Claim(1), Step::Finish(0, End::Delivered, false), anew(0), anew(0), anew(1), Step::Update(0)];
-    runtime.block_on(play(&store, &pool, &steps)).unwrap();
+    runtime.block_on(play(&store, &pool, &Mutex::new(None), &steps)).unwrap();
 }

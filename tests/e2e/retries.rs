@@ -69,6 +69,7 @@ async fn a_429_with_retry_after_pauses_the_whole_lane_and_uses_up_no_retry() {
     scene.post(2).await;
     for request in &scene.receiver.wait_for(3).await[1..] {
         assert!(request.at - first.at >= Duration::from_secs(3), "called before the target allowed it");
+        assert!(request.at - first.at < Duration::from_secs(25), "only the rare scan found it again");
     }
     scene.wait_for_badge("ok").await;
     let attempts = scene.operator.finished(&scene.integration).await;

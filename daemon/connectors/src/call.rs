@@ -37,9 +37,9 @@ impl Call {
     }
 
     /// Puts a token of a login into the call, in the place of an earlier one, and directs it to where the login says.
-    pub(super) fn log_in(&mut self, token: &Token) {
+    pub(super) fn log_in(&mut self, token: &Token, scheme: &str) {
         match self {
-            Self::Http(request) => request.log_in(token),
+            Self::Http(request) => request.log_in(token, scheme),
             Self::Mail(mail) => {
                 if let Some(login) = mail.login.as_mut().filter(|login| login.is_token) {
                     login.secret = token.secret.clone();
@@ -120,7 +120,7 @@ impl Request {
         self
     }
 
-    fn log_in(&mut self, token: &Token) {
+    fn log_in(&mut self, token: &Token, scheme: &str) {
         if let Some(base) = &token.base {
             let is_shown_whole = self.shown_url == self.url.as_str();
             let mut url = base.clone();
@@ -131,10 +131,10 @@ impl Request {
                 self.shown_url = self.url.to_string();
             }
         }
-        let bearer = format!("Bearer {}", token.secret.expose_secret());
+        let login = format!("{scheme} {}", token.secret.expose_secret());
         // A token that no header can carry is left out, and the target then refuses the login.
         self.headers.retain(|header| header.name != header::AUTHORIZATION);
-        if let Ok(value) = HeaderValue::try_from(bearer) {
+        if let Ok(value) = HeaderValue::try_from(login) {
             let at = self.headers.len().min(1);
             self.headers.insert(at, RequestHeader { name: header::AUTHORIZATION, value, secret: true });
         }

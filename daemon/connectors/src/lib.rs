@@ -3,6 +3,7 @@
 //! A connector says what to send and reads what comes back; [`runtime`] drives it, and a transport carries its calls.
 //! Adding one takes a folder here and two lines below; how it is written stands in [`runtime`] and CONTRIBUTING.
 
+mod activecampaign;
 mod airtable;
 mod brevo;
 mod call;
@@ -11,12 +12,15 @@ pub mod config;
 mod connector;
 pub mod crm;
 mod discord;
+mod dynamics;
 mod email;
 mod field_kind;
 mod google_sheets;
 mod hook_url;
 mod hooks;
 mod hubspot;
+mod klaviyo;
+mod leads;
 mod mailchimp;
 mod oauth;
 #[cfg(test)]
@@ -33,6 +37,7 @@ mod teams;
 mod testkit;
 mod vendor;
 mod webhook;
+mod zoho;
 
 pub use call::{
     Answer, Call, CallError, CallErrorKind, Mail, MailLogin, MailSecurity, Request, RequestHeader, Response,
@@ -115,6 +120,10 @@ pub trait Login: Send + Sync {
     }
     /// Reads what the login answered.
     fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure>;
+    /// The word before the token in `Authorization`.
+    fn scheme(&self) -> &'static str {
+        "Bearer"
+    }
     /// Whether an answer to a call with a token says that it is the token that was refused.
     fn refuses(&self, response: &Response) -> bool {
         response.status == 401
@@ -200,6 +209,11 @@ pub struct Push<'a> {
 }
 
 impl Push<'_> {
+    /// The oldest of the ids that the event was brought under: the same for every delivery of it.
+    fn first_id(&self) -> &str {
+        self.same.iter().map(String::as_str).chain([self.id]).min().unwrap_or(self.id)
+    }
+
     /// Whether a text of the target's tells of this event: it names one of the ids that it was brought under.
     fn is_told_by(&self, text: &str) -> bool {
         std::iter::once(self.id).chain(self.same.iter().map(String::as_str)).any(|id| text.contains(id))
@@ -246,15 +260,18 @@ pub struct Report {
 
 /// Every connector there is.
 pub static ALL: &[&dyn Connector] = &[
+    &activecampaign::ActiveCampaign,
     &airtable::Airtable,
     &brevo::Brevo,
     &discord::Discord,
+    &dynamics::Dynamics,
     &email::Email,
     &google_sheets::GoogleSheets,
     &hooks::MAKE,
     &hooks::N8N,
     &hooks::ZAPIER,
     &hubspot::Hubspot,
+    &klaviyo::Klaviyo,
     &mailchimp::Mailchimp,
     &pipedrive::Pipedrive,
     &rest::Rest,
@@ -262,6 +279,7 @@ pub static ALL: &[&dyn Connector] = &[
     &slack::Slack,
     &teams::Teams,
     &webhook::Webhook,
+    &zoho::Zoho,
 ];
 
 /// The connector of a name.

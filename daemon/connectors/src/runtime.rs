@@ -195,8 +195,8 @@ impl<'a> Conversation<'a> {
         loop {
             self.count().await;
             self.log_in(None).await;
-            if let Some(token) = &self.token {
-                call.log_in(token);
+            if let (Some(token), Some(login)) = (&self.token, self.prepared.login()) {
+                call.log_in(token, login.scheme());
             }
             let answer = match self.transport.call(&call).await {
                 Ok(answer) => answer,

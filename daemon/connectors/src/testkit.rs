@@ -89,6 +89,8 @@ pub(super) struct Script {
     pub(super) token: Arc<Token>,
     /// How often a fresh token was asked for.
     pub(super) renewals: usize,
+    /// Whether another push for the person has just ended.
+    pub(super) recently_pushed: bool,
 }
 
 impl Script {
@@ -105,6 +107,7 @@ impl Script {
             ids: Ids::new(),
             token: Arc::new(token),
             renewals: 0,
+            recently_pushed: false,
         }
     }
 }
@@ -127,7 +130,7 @@ impl Transport for Script {
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {
-        false
+        self.recently_pushed
     }
 }
 
@@ -140,6 +143,7 @@ pub(super) struct PushCase<'a> {
     pub(super) rendered: Option<Bytes>,
     pub(super) ids: Ids,
     pub(super) token: Option<Token>,
+    pub(super) recently_pushed: bool,
 }
 
 /// What a push did.
@@ -166,6 +170,7 @@ impl<'a> PushCase<'a> {
             rendered: None,
             ids: Ids::new(),
             token: None,
+            recently_pushed: false,
         }
     }
 
@@ -193,6 +198,7 @@ impl<'a> PushCase<'a> {
         if let Some(token) = self.token {
             script.token = Arc::new(token);
         }
+        script.recently_pushed = self.recently_pushed;
         play(prepared, push, script)
     }
 }

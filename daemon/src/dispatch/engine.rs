@@ -58,8 +58,9 @@ pub(super) enum Event {
     Ended { lane: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64> },
     /// So many pushes of each kind of lanes were written.
     Written(HashMap<LaneId, [u32; 2]>),
-    /// That a target asked its lane to wait was written.
-    Throttled(LaneId),
+    /// That a target asked its lane to wait was written, and until when. The wait that is stored begins with its flush:
+    /// a claim before its end would come back empty.
+    Throttled(LaneId, i64),
     /// A suspect's push has ended.
     SuspectEnded,
     /// A flush has ended with this breaker in a lane: closed, or open until then.
@@ -295,7 +296,8 @@ impl Engine {
                     }
                 }
             }
-            Event::Throttled(id) => {
+            Event::Throttled(id, until) => {
+                self.lanes.pause(id, until, now);
                 if !self.lanes.is_owned(id) {
                     // It went over to another daemon during the push.
                     self.tell_others(Wake { changed: vec![(id.0.0, id.1.uuid())], ..Wake::default() });

@@ -236,8 +236,8 @@ impl Finisher {
         loop {
             match self.store.finish(daemon, finished, complete).await {
                 Ok(flushed) => {
-                    for (company, integration, _) in flushed.pauses {
-                        self.send(Event::Throttled((company, integration)));
+                    for (company, integration, until) in flushed.pauses {
+                        self.send(Event::Throttled((company, integration), until));
                     }
                     for (company, integration, until) in flushed.breakers {
                         self.send(Event::Breaker((company, integration), until));

@@ -5,6 +5,13 @@ use super::Scene;
 /// The connector with its options (`~` is a blank in a word), and the line on stderr.
 #[rustfmt::skip]
 const CONFIGURATIONS: &[(&str, &str)] = &[
+    (r#"activecampaign --config {"api_url":"https://x.api-us1.com/api/3","list_id":"3"}"#, "api_url must be scheme, host and port only, as https://sandbox.example.com"),
+    (r#"activecampaign --config {"api_url":"https://x.api-us1.com","list_id":"News"}"#, "list_id must be the list's number, as 3"),
+    (r#"activecampaign --config {"api_url":"https://x.api-us1.com","list_id":"3","tags":"a,b,c,d,e,f"}"#, "tags: at most 5, as each takes calls of its own"),
+    (r#"dynamics --config {"environment_url":"https://x.crm4.dynamics.com","tenant_id":"a/b"}"#, "tenant_id must be the directory's id or domain"),
+    (r#"dynamics --config {"environment_url":"https://x.crm4.dynamics.com","tenant_id":"t","alternate_key":"a-b"}"#, "alternate_key must be a column's logical name, as new_leadref"),
+    (r#"zoho --config {"accounts_url":"https://accounts.zoho.eu/oauth"}"#, "accounts_url must be scheme, host and port only, as https://sandbox.example.com"),
+    (r#"zoho --config {"assignment_rule":"mine"}"#, "assignment_rule must be a rule's id, which is a number"),
     (r#"airtable --config {"base_id":"a/b","table":"t"}"#, "base_id must be the id alone, as appAbCdEfGhIjKlMn, not the address"),
     (r#"airtable --config {"base_id":"a","table":"t"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column, records are found by it; remove the null"),
     (r#"brevo --config {"list_ids":"Leads"}"#, "list_ids must be numbers with commas between them, as 3, 7"),
@@ -19,6 +26,8 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"hubspot --credentials-stdin < {"client_id":"x"}"#, "give a token, or client_id, client_secret and refresh_token"),
     (r#"pipedrive --config {"lead_field":"x"}"#, "lead_field must be the 40 characters that Pipedrive shows as the field's API key"),
     (r#"pipedrive --credentials-stdin < {"client_id":"x"}"#, "give an api_token, or client_id, client_secret and refresh_token"),
+    (r#"klaviyo --config {"list_id":"l","revision":"latest"}"#, "revision must be a date, as 2026-07-15"),
+    (r#"klaviyo --config {"list_id":"l"} --mapping {"lead.event_type":"subscriptions"}"#, "lead.event_type: subscriptions cannot be written at Klaviyo; map it to another name"),
     (r#"mailchimp --config {"list_id":"l"} --credentials-stdin < {"api_key":"x"}"#, "api_key must end in its data centre, as -us21: copy the whole key"),
     (r#"salesforce --config {"external_id_field":"a-b"}"#, "external_id_field must be a field's API name, as Lead_Ref__c"),
     (r#"salesforce --credentials-stdin < {"client_id":"x"}"#, "give client_secret, refresh_token, or private_key and username"),

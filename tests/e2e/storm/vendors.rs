@@ -4,12 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use leadline_fakes::{
     Fake, Vendor,
+    activecampaign::ActiveCampaign,
     airtable::Airtable,
     brevo::Brevo,
     discord::Discord,
+    dynamics::Dynamics,
     google_sheets::GoogleSheets,
     hooks::{Hooks, Product},
     hubspot::Hubspot,
+    klaviyo::Klaviyo,
     mail::{House, MailServer},
     mailchimp::Mailchimp,
     pipedrive::Pipedrive,
@@ -17,6 +20,7 @@ use leadline_fakes::{
     salesforce::Salesforce,
     slack::Slack,
     teams::Teams,
+    zoho::Zoho,
 };
 use serde_json::{Value, json};
 
@@ -42,6 +46,10 @@ pub(super) struct Vendors {
     brevo: Fake<Brevo>,
     discord: Fake<Discord>,
     teams: Fake<Teams>,
+    activecampaign: Fake<ActiveCampaign>,
+    zoho: Fake<Zoho>,
+    dynamics: Fake<Dynamics>,
+    klaviyo: Fake<Klaviyo>,
     mailchimp: Fake<Mailchimp>,
     rest: Fake<Rest>,
     slack: Fake<Slack>,
@@ -69,6 +77,10 @@ impl Vendors {
             brevo: fake(Brevo::default()).await,
             discord: fake(Discord::new(DISCORD.0, DISCORD.1)).await,
             teams: fake(Teams::new(TEAMS, "0123456789abcdef")).await,
+            activecampaign: fake(ActiveCampaign::default()).await,
+            zoho: fake(Zoho::default()).await,
+            dynamics: fake(Dynamics::default()).await,
+            klaviyo: fake(Klaviyo::default()).await,
             mailchimp: fake(Mailchimp::new()).await,
             rest: fake(Rest::new()).await,
             slack: fake(Slack::new(SLACK)).await,
@@ -80,6 +92,11 @@ impl Vendors {
         };
         let url = vendors.salesforce.url();
         vendors.salesforce.with(|salesforce| salesforce.instance_url = url);
+        let url = vendors.zoho.url();
+        vendors.zoho.with(|zoho| {
+            (zoho.api_domain, zoho.takes) = (url, Duration::from_millis(30));
+            zoho.search_lag = Duration::from_secs(3);
+        });
         vendors.pipedrive.with(|pipedrive| pipedrive.search_lag = Duration::from_secs(3));
         vendors.mailchimp.with(|mailchimp| mailchimp.takes = Duration::from_millis(30));
         // Google raised it, so that a thousand leads need no hour.
@@ -139,6 +156,30 @@ impl Vendors {
                 json!({"workflow_url": format!("https://a.environment.api.powerplatform.com{TEAMS}?sig=0123456789abcdef")}),
             ),
             (
+                "activecampaign",
+                at(self.activecampaign.url(), json!({"api_url": self.activecampaign.url(), "list_id": "3"})),
+                json!({"api_token": "0123456789abcdef-activecampaign"}),
+            ),
+            (
+                "dynamics",
+                at(
+                    self.dynamics.url(),
+                    json!({"environment_url": self.dynamics.url(), "login_url": self.dynamics.url(),
+                        "tenant_id": self.dynamics.with(|vendor| vendor.tenant.clone())}),
+                ),
+                json!({"client_id": "client-1", "client_secret": "secret-1"}),
+            ),
+            (
+                "zoho",
+                at(self.zoho.url(), json!({"accounts_url": self.zoho.url()})),
+                json!({"client_id": "1000.CLIENT", "client_secret": "secret-1", "refresh_token": "1000.refresh"}),
+            ),
+            (
+                "klaviyo",
+                at(self.klaviyo.url(), json!({"list_id": "Y6nRLr"})),
+                json!({"api_key": "pk_0123456789abcdef"}),
+            ),
+            (
                 "mailchimp",
                 at(self.mailchimp.url(), json!({"list_id": list, "tags": "Wedding"})),
                 json!({"api_key": key}),
@@ -167,6 +208,10 @@ impl Vendors {
         chaos.over("brevo", &self.brevo);
         chaos.over("discord", &self.discord);
         chaos.over("teams", &self.teams);
+        chaos.over("activecampaign", &self.activecampaign);
+        chaos.over("zoho", &self.zoho);
+        chaos.over("dynamics", &self.dynamics);
+        chaos.over("klaviyo", &self.klaviyo);
         chaos.over("mailchimp", &self.mailchimp);
         chaos.over("rest", &self.rest);
         chaos.over("slack", &self.slack);
@@ -182,12 +227,14 @@ impl Vendors {
             chaos.over_mail(&self.email);
         }
         if chaos.strikes(200) {
-            let names = ["hubspot", "pipedrive", "salesforce", "rest", "google_sheets"];
+            let names = ["hubspot", "pipedrive", "salesforce", "rest", "google_sheets", "zoho", "dynamics"];
             names.into_iter().for_each(|name| chaos.ran_out(name));
             self.google_sheets.with(|google| google.tokens.clear());
             self.hubspot.with(|hubspot| hubspot.keys.clear());
             self.pipedrive.with(|pipedrive| pipedrive.tokens.clear());
             self.salesforce.with(|salesforce| salesforce.sessions.clear());
+            self.zoho.with(|zoho| zoho.tokens.clear());
+            self.dynamics.with(|dynamics| dynamics.tokens.clear());
             self.rest.with(|rest| rest.tokens.clear());
         }
     }
@@ -202,6 +249,10 @@ impl Vendors {
         self.brevo.chaos(None);
         self.discord.chaos(None);
         self.teams.chaos(None);
+        self.activecampaign.chaos(None);
+        self.zoho.chaos(None);
+        self.dynamics.chaos(None);
+        self.klaviyo.chaos(None);
         self.mailchimp.chaos(None);
         self.rest.chaos(None);
         self.slack.chaos(None);
@@ -292,6 +343,31 @@ impl Vendors {
             emails(counted(brevo.contacts.values().map(|contact| contact.email.clone())), "brevo");
             assert!(brevo.contacts.values().all(|contact| contact.lists.len() == 1));
         });
+        self.activecampaign.with(|account| {
+            emails(counted(account.contacts.values().map(|contact| contact.email.clone())), "activecampaign");
+            assert!(account.contacts.values().all(|contact| contact.lists.len() == 1));
+            let notes = counted(account.notes.values().map(|note| note.contact.to_string()));
+            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
+        });
+        self.dynamics.with(|dynamics| {
+            emails(column(dynamics.leads.values().map(|lead| &lead.fields["emailaddress1"]), ""), "dynamics");
+            let notes = counted(dynamics.notes.values().map(|note| note.lead.clone()));
+            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
+        });
+        self.zoho.with(|zoho| {
+            emails(column(zoho.leads.values().map(|lead| &lead.fields["Email"]), ""), "zoho");
+            let notes = counted(zoho.notes.values().map(|note| note.lead.clone()));
+            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
+        });
+        self.klaviyo.with(|klaviyo| {
+            emails(
+                column(klaviyo.profiles.values().map(|profile| &profile.attributes["email"]), ""),
+                "klaviyo",
+            );
+            assert!(klaviyo.profiles.values().all(|profile| profile.lists.len() == 1));
+            let events = counted(klaviyo.events.iter().map(|event| event.profile.clone()));
+            assert!(events.len() == leads.len() && events.values().all(|count| *count == 1), "{events:?}");
+        });
         self.mailchimp.with(|mailchimp| {
             emails(counted(mailchimp.members.values().map(|member| member.email.clone())), "mailchimp");
             assert!(mailchimp.members.values().all(|member| member.tags.len() == 1));
@@ -314,8 +390,13 @@ impl Vendors {
             self.google_sheets.with(|google| google.reads.refused + google.writes.refused),
             self.brevo.with(|brevo| brevo.quota.refused),
             self.discord.with(|discord| discord.quota.refused),
+            self.activecampaign.with(|account| account.quota.refused),
+            self.zoho.with(|zoho| zoho.crowded),
+            self.dynamics.with(|dynamics| dynamics.quota.refused),
+            self.klaviyo.with(|klaviyo| klaviyo.calls.refused),
+            self.klaviyo.with(|klaviyo| klaviyo.additions.refused),
         ];
-        assert_eq!(refused, [0; 11], "calls over a quota");
+        assert_eq!(refused, [0; 16], "calls over a quota");
         let busiest = [
             self.hubspot.busiest(ten),
             self.pipedrive.busiest(2 * second),
@@ -323,8 +404,10 @@ impl Vendors {
             self.slack.busiest(second),
             self.zapier.busiest(second),
             self.make.busiest(ten),
+            self.klaviyo.busiest(3 * second),
+            self.activecampaign.busiest(second),
         ];
-        let allowed = [100, 10, 4, 1, 30, 300];
+        let allowed = [100, 10, 4, 1, 30, 300, 20, 4];
         let is_kept = busiest.iter().zip(allowed).all(|(busiest, allowed)| *busiest <= allowed);
         assert!(is_kept, "the busiest stretches had {busiest:?} calls, allowed are {allowed:?}");
         println!("the busiest stretches had {busiest:?} calls, allowed are {allowed:?}");
@@ -339,6 +422,10 @@ impl Vendors {
         self.brevo.stop().await;
         self.discord.stop().await;
         self.teams.stop().await;
+        self.activecampaign.stop().await;
+        self.zoho.stop().await;
+        self.dynamics.stop().await;
+        self.klaviyo.stop().await;
         self.mailchimp.stop().await;
         self.rest.stop().await;
         self.slack.stop().await;

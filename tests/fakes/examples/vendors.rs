@@ -9,17 +9,21 @@ use std::{
 
 use leadline_fakes::{
     Fake, Vendor,
+    activecampaign::ActiveCampaign,
     airtable::Airtable,
     brevo::Brevo,
     discord::Discord,
+    dynamics::Dynamics,
     google_sheets::GoogleSheets,
     hubspot::Hubspot,
+    klaviyo::Klaviyo,
     mail::{House, MailServer},
     mailchimp::Mailchimp,
     pipedrive::Pipedrive,
     salesforce::Salesforce,
     slack::Slack,
     teams::Teams,
+    zoho::Zoho,
 };
 use serde_json::{Value, json};
 
@@ -61,16 +65,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let google = GoogleSheets::default();
     let google_told = json!({"spreadsheet": google.spreadsheet, "key_file": google.key_file()});
     let (google, google_told) = start(google, google_told).await?;
+    let (klaviyo, klaviyo_told) =
+        start(Klaviyo::default(), json!({"api_key": "pk_0123456789abcdef", "list": "Y6nRLr"})).await?;
+    let active = ActiveCampaign::default();
+    let active_told = json!({"api_token": active.api_token, "list": active.list});
+    let (active, active_told) = start(active, active_told).await?;
+    let (zoho, zoho_told) = start(Zoho::default(), json!({})).await?;
+    let (dynamics, dynamics_told) = start(Dynamics::default(), json!({"client_id": "client-1"})).await?;
+    let url = zoho.url();
+    zoho.with(|zoho| zoho.api_domain = url);
     let (slack, slack_told) = start(Slack::new("/services/T1/B1/X1"), json!({})).await?;
     let instance = salesforce.url();
     salesforce.with(|org| (org.instance_url, org.calls_left) = (instance, SALESFORCE_CALLS));
     let told = json!({"airtable": airtable_told, "mailchimp": mailchimp_told, "hubspot": hubspot_told,
         "pipedrive": pipedrive_told, "salesforce": salesforce_told, "slack": slack_told,
         "google_sheets": google_told, "brevo": brevo_told, "discord": discord_told, "teams": teams_told,
+        "klaviyo": klaviyo_told, "activecampaign": active_told, "zoho": zoho_told, "dynamics": dynamics_told,
         "mail": {"port": mail.port()}});
     writeln!(io::stdout(), "{told}")?;
-    let _kept =
-        (airtable, mailchimp, hubspot, pipedrive, salesforce, slack, google, brevo, discord, teams, mail);
+    let _crms =
+        (airtable, mailchimp, hubspot, pipedrive, salesforce, google, brevo, active, klaviyo, zoho, dynamics);
+    let _people = (slack, discord, teams, mail);
     pending().await
 }
 

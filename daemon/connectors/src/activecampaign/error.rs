@@ -1,0 +1,55 @@
+//! ActiveCampaign's answers: a list of errors or one message, and a status whose meaning is documented.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::NAME;
+use crate::{
+    Response,
+    vendor::{self, word},
+};
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// ActiveCampaign says how long to wait; where it does not, the second is full.
+const FULL: Duration = Duration::from_secs(1);
+/// So many errors of one answer are quoted.
+const QUOTED: usize = 5;
+
+/// What a refusal means.
+pub(super) fn failure(response: &Response, now: i64) -> Failure {
+    let by_status = vendor::by_status(NAME, response, now);
+    let body = response.json().unwrap_or_default();
+    let errors: Vec<&Value> = body["errors"].as_array().into_iter().flatten().collect();
+    let code = errors.first().and_then(|error| word(error, "code")).unwrap_or_default();
+    let class = match (code, response.status) {
+        // Another call has just made the contact: the next one finds it.
+        ("duplicate", _) => FailureClass::Transient,
+        // The account is not paid for.
+        (_, 402) => FailureClass::Credentials,
+        _ => by_status.class,
+    };
+    let told: Vec<String> = errors.iter().filter_map(|error| detail(error)).take(QUOTED).collect();
+    let told =
+        if told.is_empty() { word(&body, "message").unwrap_or_default().to_owned() } else { told.join("; ") };
+    let failure = if told.is_empty() {
+        Failure { class, ..by_status }
+    } else {
+        let status = response.status.to_string();
+        let code = if code.is_empty() { &status } else { code };
+        Failure { error: vendor::told(NAME, class, code, &told).error, class, ..by_status }
+    };
+    if class == FailureClass::Throttled { vendor::waiting(failure, response, now, FULL) } else { failure }
+}
+
+/// `email: Email address is invalid`
+fn detail(error: &Value) -> Option<String> {
+    let said: Vec<&str> = ["title", "detail"].into_iter().filter_map(|key| word(error, key)).collect();
+    let field = error.pointer("/source/pointer").and_then(Value::as_str);
+    let field = field.and_then(|pointer| pointer.strip_prefix("/data/attributes/"));
+    match (field, said.join(": ")) {
+        (_, said) if said.is_empty() => None,
+        (Some(field), said) => Some(format!("{field}: {said}")),
+        (None, said) => Some(said),
+    }
+}

@@ -1,0 +1,166 @@
+//! ActiveCampaign: a contact for each lead that consented, in one list, with tags, and a note for each enquiry.
+//!
+//! Putting somebody into a list subscribes them again who left it, so it is asked first how they stand there.
+//! A lead without consent is skipped before it comes here, and refused if it comes.
+
+mod config;
+mod error;
+mod probe;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    Conversation, Found, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
+    config::{Common, Problem, no_credentials},
+    crm, named_as,
+    vendor::Vendor,
+};
+use config::{Config, Credentials};
+use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure};
+
+const NAME: &str = "activecampaign";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
+/// An account takes five calls in a second, all programs together; one is left to them.
+const CALLS: u32 = 4;
+
+/// The connector `activecampaign`.
+#[derive(Debug)]
+pub(super) struct ActiveCampaign;
+
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    needs_consent: true,
+    ..Manifest::new::<ActiveCampaign>(
+        NAME,
+        "Creates or updates an ActiveCampaign contact, puts who is new and consented into a list, and notes the enquiry",
+    )
+};
+
+impl TypedConnector for ActiveCampaign {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn own_mapping(&self) -> Value {
+        config::own_mapping()
+    }
+
+    fn email_target(&self) -> Option<&'static str> {
+        Some("email")
+    }
+
+    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
+        let url = config.api_url.0.as_ref();
+        let wrong = url.and_then(|url| given.egress.check(&url.0).err());
+        Vec::from_iter(wrong.map(|problem| Problem::of("api_url", problem)))
+    }
+
+    /// Every key of an account shares its quota.
+    fn quota(&self, config: &Config, common: &Common, _credentials: &Value) -> String {
+        let own = config.api_url.0.as_ref().map(|url| &url.0);
+        common.base().or(own).map_or("", Url::as_str).to_owned()
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let own = setup.config.api_url.0.map(|url| url.0);
+        let url = setup.common.base().cloned().or(own);
+        Ok(Box::new(Ready {
+            url: url.ok_or_else(|| crm::unrenderable("api_url is required"))?,
+            list: setup.config.list_id.0,
+            tags: setup.config.tags.0,
+            token: setup.credentials.api_token.0,
+            mapping: setup.mapping,
+        }))
+    }
+}
+
+/// An account that is ready to be pushed to.
+#[derive(Debug)]
+struct Ready {
+    url: Url,
+    list: String,
+    tags: Vec<String>,
+    token: Option<SecretString>,
+    mapping: Mapping,
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        push::plan(&self.mapping, push).map(|plan| Some(plan.to_bytes()))
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        self.token()?;
+        crm::consented(NAME, push)?;
+        self.bring(push, &crm::rendered(push)?, ctx).await
+    }
+
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        let host = self.url.host_str().unwrap_or_default();
+        let account = host.strip_suffix(".api-us1.com");
+        named_as(&["contact", "note"], things, |kind, id| {
+            let account = account.filter(|_| kind == "contact")?;
+            Some(format!("https://{account}.activehosted.com/app/contacts/{id}"))
+        })
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { calls: CALLS, per: Duration::from_secs(1) })
+    }
+
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.token()?;
+        probe::look(self, kind, ctx, found).await
+    }
+}
+
+impl Ready {
+    fn token(&self) -> Result<&SecretString, Failure> {
+        self.token.as_ref().ok_or_else(|| no_credentials("api_token"))
+    }
+
+    fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
+        let request = self.request(Method::GET, path);
+        if query.is_empty() { request } else { request.query(query) }
+    }
+
+    /// A call whose body is one thing under its name: `{"note": {…}}`.
+    fn post(&self, path: &[&str], name: &str, thing: Json) -> Request {
+        self.request(Method::POST, path).json(Json::object([(name, thing)]).to_bytes())
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> Request {
+        let path: Vec<&str> = ["api", "3"].iter().chain(path).copied().collect();
+        let token = self.token.as_ref().map(|token| token.expose_secret()).unwrap_or_default();
+        Request::at(method, &self.url, &path)
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+            .secret_header(HeaderName::from_static("api-token"), token)
+    }
+}

@@ -1,0 +1,269 @@
+//! A push to ActiveCampaign: the contact, its place in the list, its tags, the note.
+
+use serde_json::Value;
+
+use super::{NAME, Ready, VENDOR, config};
+use crate::{
+    Conversation, Push, Request, crm, summary,
+    vendor::{id_of, unreadable},
+};
+use leadline_domain::{
+    json::Json,
+    mapping::Mapping,
+    outcome::{Failure, FailureClass},
+};
+
+/// The longest text of a field, in UTF-16 units: ours, as ActiveCampaign names none.
+const TEXT_MAX: usize = 1_000;
+/// The longest note that is read back when a push is repeated, in bytes.
+const NOTE_MAX: usize = 60_000;
+/// So many things stand on a page of a list, and so many pages are read.
+pub(super) const PAGE: &str = "100";
+const PAGES: [&str; 5] = ["0", "100", "200", "300", "400"];
+
+/// What all calls are made from: the contact, its custom fields by tag or number, and the note.
+pub(super) fn plan(mapping: &Mapping, push: &Push<'_>) -> Result<Json, Failure> {
+    let event = crm::consented(NAME, push)?;
+    let email = crm::email(NAME, &event)?;
+    let mut fields = crm::fields(mapping, &event, push)?;
+    crm::add_names(&mut fields, mapping, &event);
+    crm::drop_made_name(&mut fields, mapping, &event);
+    let mut contact = Json::object([("email", Json::string(&email))]);
+    let mut custom = Json::Object(Vec::new());
+    for (target, value) in fields.iter().filter(|(target, _)| target != "email") {
+        let value = Json::string(&crm::cut(&crm::text(value), TEXT_MAX));
+        let place = if config::OWN.contains(&target.as_str()) { &mut contact } else { &mut custom };
+        place.insert(usize::MAX, target.trim_matches('%'), value);
+    }
+    // The delivery's id is what a note whose answer was lost is found by.
+    let note =
+        format!("{}\nDelivery: {}\n{}", summary::headline(&event, push.event), push.id, crm::plain(&event));
+    Ok(Json::object([
+        ("contact", contact),
+        ("fields", custom),
+        ("note", Json::string(&crm::cut_bytes(&note, NOTE_MAX))),
+    ]))
+}
+
+/// An id as the number that it is: it comes as text, and is taken as a number.
+fn number(id: &str) -> Json {
+    if id.bytes().all(|byte| byte.is_ascii_digit()) { Json::Number(id.into()) } else { Json::string(id) }
+}
+
+impl Ready {
+    pub(super) async fn bring(
+        &self,
+        push: &Push<'_>,
+        plan: &Json,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
+        // Two calls at once for a new address would both make it.
+        ctx.lock_person(&email).await;
+        let done = format!("contact.{}", push.id);
+        let mut contact = match ctx.id(&done) {
+            Some(contact) => contact,
+            None => self.sync(plan, ctx).await?,
+        };
+        ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
+        if !self.list(&contact, ctx).await? {
+            // An earlier attempt made the contact, and it is gone since.
+            contact = self.sync(plan, ctx).await?;
+            ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
+            self.list(&contact, ctx).await?;
+        }
+        let tagged = format!("tags.{}", push.id);
+        if !self.tags.is_empty() && ctx.id(&tagged).is_none() {
+            for tag in &self.tags {
+                let of = Json::object([
+                    ("contact", number(&contact)),
+                    ("tag", number(&self.tag(tag, ctx).await?)),
+                ]);
+                VENDOR.good(ctx, self.post(&["contactTags"], "contactTag", of)).await?;
+            }
+            ctx.keep(&[(&tagged, &contact)]).await;
+        }
+        self.note(push, plan, &contact, ctx).await
+    }
+
+    /// The contact of this address, made or brought up to date; what it is not given stays as it is.
+    async fn sync(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+        let mut contact = plan.get("contact").cloned().unwrap_or(Json::Null);
+        let values = self.field_values(plan, ctx).await?;
+        if !values.is_empty() {
+            contact.insert(usize::MAX, "fieldValues", Json::Array(values));
+        }
+        let answer = VENDOR.good(ctx, self.post(&["contact", "sync"], "contact", contact)).await?;
+        let id = answer.json().and_then(|body| id_of(&body["contact"]["id"]));
+        // Asking again changes the same contact, so nothing is made twice.
+        id.ok_or_else(|| Failure {
+            class: FailureClass::Transient,
+            ..unreadable(NAME, &answer, "contact id")
+        })
+    }
+
+    /// The custom fields by their numbers. A tag that the account lacks keeps nobody out: it is left out, and noted.
+    async fn field_values(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<Vec<Json>, Failure> {
+        let Some(Json::Object(custom)) = plan.get("fields") else { return Ok(Vec::new()) };
+        let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+        let custom: Vec<(String, &Json)> =
+            custom.iter().map(|(name, value)| (name.decode().into_owned(), value)).collect();
+        let known = if custom.iter().all(|(name, _)| is_number(name)) {
+            Vec::new()
+        } else {
+            self.fields(ctx).await?
+        };
+        let mut values = Vec::new();
+        for (name, value) in custom {
+            let of =
+                |field: &&Value| field["perstag"].as_str().is_some_and(|tag| tag.eq_ignore_ascii_case(&name));
+            let id = if is_number(&name) {
+                Some(name.clone())
+            } else {
+                known.iter().find(of).and_then(|field| id_of(&field["id"]))
+            };
+            match id {
+                Some(id) => {
+                    values.push(Json::object([("field", Json::string(&id)), ("value", value.clone())]));
+                }
+                None => ctx.note(format!("custom field {name} was left out: the account has none")),
+            }
+        }
+        Ok(values)
+    }
+
+    /// Every custom field of the account.
+    pub(super) async fn fields(&self, ctx: &mut Conversation<'_>) -> Result<Vec<Value>, Failure> {
+        let mut fields = Vec::new();
+        for offset in PAGES {
+            let page = self.get(&["fields"], &[("limit", PAGE), ("offset", offset)]);
+            let page = VENDOR.json(ctx, page).await?;
+            let page: Vec<Value> = page["fields"].as_array().cloned().unwrap_or_default();
+            let is_last = page.len() < 100;
+            fields.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Puts somebody into the list who was never in it; false if there is no such contact.
+    async fn list(&self, contact: &str, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
+        let asked = ctx.send(self.get(&["contacts", contact, "contactLists"], &[])).await?;
+        if asked.status == 404 {
+            return Ok(false);
+        }
+        if !asked.is_good() {
+            return Err(super::error::failure(&asked, ctx.now));
+        }
+        let Some(body) = asked.json().filter(|body| body["contactLists"].is_array()) else {
+            let failure = unreadable(NAME, &asked, "contactLists");
+            return Err(Failure { class: FailureClass::Transient, ..failure });
+        };
+        let here = |place: &&Value| id_of(&place["list"]).as_ref() == Some(&self.list);
+        let place = body["contactLists"].as_array().into_iter().flatten().find(here);
+        match place.map(|place| id_of(&place["status"]).unwrap_or_default()).as_deref() {
+            Some("1") => {}
+            Some("2") => ctx.note("not put into the list again, as they unsubscribed"),
+            Some("3") => ctx.note("not put into the list again, as mail to them bounced"),
+            Some("0") => ctx.note("in the list already, and yet to confirm"),
+            Some(other) => ctx.note(format!("not put into the list again, as their status is {other}")),
+            None => {
+                let place = Json::object([
+                    ("list", Json::string(&self.list)),
+                    ("contact", Json::string(contact)),
+                    ("status", Json::string("1")),
+                ]);
+                VENDOR.good(ctx, self.post(&["contactLists"], "contactList", place)).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The number of a tag, which is made if there is none.
+    async fn tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+        if let Some(id) = self.find_tag(name, ctx).await? {
+            return Ok(id);
+        }
+        let tag = Json::object([
+            ("tag", Json::string(name)),
+            ("tagType", Json::string("contact")),
+            ("description", Json::string("")),
+        ]);
+        let made = ctx.send(self.post(&["tags"], "tag", tag)).await?;
+        if let Some(id) = made.json().filter(|_| made.is_good()).and_then(|body| id_of(&body["tag"]["id"])) {
+            return Ok(id);
+        }
+        // Another push may have made it meanwhile.
+        let found = self.find_tag(name, ctx).await?;
+        found.ok_or_else(|| super::error::failure(&made, ctx.now))
+    }
+
+    async fn find_tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<Option<String>, Failure> {
+        let wanted = self.get(&["tags"], &[("search", name), ("limit", PAGE)]);
+        let found = VENDOR.json(ctx, wanted).await?;
+        let is_it = |tag: &&Value| {
+            tag["tagType"] != "template"
+                && tag["tag"].as_str().is_some_and(|own| own.trim().eq_ignore_ascii_case(name))
+        };
+        let tag = found["tags"].as_array().into_iter().flatten().find(is_it);
+        Ok(tag.and_then(|tag| id_of(&tag["id"])))
+    }
+
+    /// Keeps the enquiry on the contact, once for each delivery.
+    async fn note(
+        &self,
+        push: &Push<'_>,
+        plan: &Json,
+        contact: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        let key = format!("note.{}", push.id);
+        if ctx.id(&key).is_some() {
+            return Ok(());
+        }
+        if push.is_repeat
+            && let Some(note) = self.find_note(push, contact, ctx).await?
+        {
+            ctx.keep(&[(&key, &note)]).await;
+            return Ok(());
+        }
+        let made = VENDOR.good(ctx, self.write_note(plan, contact)).await?;
+        let id = made.json().and_then(|body| id_of(&body["note"]["id"]));
+        let id = id.ok_or_else(|| unreadable(NAME, &made, "note id"))?;
+        ctx.keep(&[(&key, &id)]).await;
+        Ok(())
+    }
+
+    fn write_note(&self, plan: &Json, contact: &str) -> Request {
+        let note = Json::object([
+            ("note", plan.get("note").cloned().unwrap_or(Json::Null)),
+            ("reltype", Json::string("Subscriber")),
+            ("relid", number(contact)),
+        ]);
+        self.post(&["notes"], "note", note)
+    }
+
+    /// ActiveCampaign takes no key for a note, so that one whose answer was lost is looked for by what it says.
+    async fn find_note(
+        &self,
+        push: &Push<'_>,
+        contact: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
+        let listed = VENDOR.good(ctx, self.get(&["contacts", contact, "notes"], &[("limit", PAGE)])).await?;
+        let Some(body) = listed.json() else {
+            // Longer than what is read of an answer: what tells ours stands in it or not.
+            if listed.truncated {
+                let is_told = push.is_told_by(&String::from_utf8_lossy(&listed.body));
+                return Ok(is_told.then(|| "told".to_owned()));
+            }
+            let failure = unreadable(NAME, &listed, "notes");
+            return Err(Failure { class: FailureClass::Transient, ..failure });
+        };
+        let is_ours = |note: &&Value| note["note"].as_str().is_some_and(|told| push.is_told_by(told));
+        let notes = body["notes"].as_array().into_iter().flatten();
+        Ok(notes.into_iter().find(is_ours).and_then(|note| id_of(&note["id"])))
+    }
+}

@@ -1,0 +1,65 @@
+//! Dataverse's answers: one error with a number, which says more than the status.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::NAME;
+use crate::{
+    Response,
+    vendor::{self, word},
+};
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// Dataverse says how long to wait; where it does not, what was used in the last five minutes counts.
+const FULL: Duration = Duration::from_secs(10);
+
+/// A rule for duplicates, and an alternate key that is taken; they are told with 412, and the first with 500 as well.
+const DUPLICATES: [&str; 2] = ["0x80040333", "0x80040237"];
+/// Too many calls, too long calls, too many at once.
+const THROTTLES: [&str; 3] = ["0x80072322", "0x80072321", "0x80072326"];
+const NO_OBJECT: &str = "0x80040217";
+const TOO_LONG: &str = "0x80044331";
+
+/// Whether the record was there once.
+pub(super) fn is_gone(response: &Response) -> bool {
+    response.status == 404 || !response.is_good() && code(&error(response)) == NO_OBJECT
+}
+
+/// The column whose text is refused as too long, with how long it may be: `The length of the 'x' attribute of the 'lead'
+/// entity exceeded the maximum allowed length of '100'.`
+pub(super) fn too_long(response: &Response) -> Vec<(String, usize)> {
+    let error = error(response);
+    let limit = || {
+        let message = word(&error, "message").filter(|message| message.contains("maximum allowed length"))?;
+        let quoted: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
+        Some(((*quoted.first()?).to_owned(), quoted.last()?.parse().ok()?))
+    };
+    if code(&error) == TOO_LONG { limit().into_iter().collect() } else { Vec::new() }
+}
+
+/// What a refusal means.
+pub(super) fn failure(response: &Response, now: i64) -> Failure {
+    let by_status = vendor::by_status(NAME, response, now);
+    let error = error(response);
+    let class = match code(&error) {
+        code if THROTTLES.contains(&code) => FailureClass::Throttled,
+        code if DUPLICATES.contains(&code) => FailureClass::Rejected,
+        _ => by_status.class,
+    };
+    let told = match code(&error) {
+        "" => by_status.error.clone(),
+        code => vendor::told(NAME, class, code, word(&error, "message").unwrap_or_default()).error,
+    };
+    let failure = Failure { error: told, class, ..by_status };
+    if class == FailureClass::Throttled { vendor::waiting(failure, response, now, FULL) } else { failure }
+}
+
+fn error(response: &Response) -> Value {
+    let error = response.json().and_then(|mut body| body.pointer_mut("/error").map(Value::take));
+    error.unwrap_or_default()
+}
+
+fn code(error: &Value) -> &str {
+    word(error, "code").unwrap_or_default()
+}

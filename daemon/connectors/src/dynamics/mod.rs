@@ -1,0 +1,221 @@
+//! Dynamics 365 Sales: a lead in Dataverse, found by address among those that are not qualified yet, or made; and a note
+//! for each enquiry.
+
+mod config;
+mod error;
+mod probe;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    Answer, Conversation, Found, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Setup,
+    Token, TypedConnector,
+    config::{Problem, Word as _, no_credentials},
+    crm,
+    leads::{self, Plan},
+    named_as, oauth,
+    vendor::Vendor,
+};
+use config::{Config, Credentials};
+use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure};
+
+const NAME: &str = "dynamics";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
+/// A user may make 6,000 calls in five minutes, all programs of the user together.
+const CALLS: u32 = 16;
+
+/// The connector `dynamics`.
+#[derive(Debug)]
+pub(super) struct Dynamics;
+
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    ..Manifest::new::<Dynamics>(
+        NAME,
+        "Creates or updates a lead in Dynamics 365 Sales, found by email, and puts a note with the enquiry on it",
+    )
+};
+
+impl TypedConnector for Dynamics {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn own_mapping(&self) -> Value {
+        config::own_mapping()
+    }
+
+    fn email_target(&self) -> Option<&'static str> {
+        Some(config::NAMES.email)
+    }
+
+    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
+        let urls = [
+            ("environment_url", config.environment_url.0.as_ref()),
+            ("login_url", config.login_url.as_ref()),
+        ];
+        let wrong = urls.into_iter().filter_map(|(key, url)| Some((key, given.egress.check(&url?.0).err()?)));
+        wrong.map(|(key, problem)| Problem::of(key, problem)).collect()
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let own = setup.config.environment_url.0.clone().map(|url| url.0);
+        let environment = own.ok_or_else(|| crm::unrenderable("environment_url is required"))?;
+        let login = match &setup.config.login_url {
+            Some(url) => url.0.clone(),
+            None => setup.common.base_or(config::LOGIN).map_err(crm::unrenderable)?,
+        };
+        Ok(Box::new(Ready {
+            base: setup.common.base().unwrap_or(&environment).clone(),
+            environment,
+            login,
+            settings: setup.config,
+            app: setup.credentials.client_id.0.zip(setup.credentials.client_secret.0),
+            mapping: setup.mapping,
+        }))
+    }
+}
+
+/// An environment that is ready to be pushed to.
+#[derive(Debug)]
+struct Ready {
+    /// What the token is for.
+    environment: Url,
+    /// Where to call.
+    base: Url,
+    /// Where to log in.
+    login: Url,
+    settings: Config,
+    app: Option<(SecretString, SecretString)>,
+    mapping: Mapping,
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        let mut plan = Plan::make(config::NAMES, &self.mapping, push)?;
+        let title = Json::string(&plan.title);
+        plan.add("subject", title);
+        plan.add("leadsourcecode", Json::integer(self.settings.lead_source.0.into()));
+        // What is the key in the URL must not be in the body.
+        if let Some(key) = &self.settings.alternate_key {
+            plan.create.take_at(&key.0);
+            plan.update.take_at(&key.0);
+        }
+        Ok(Some(plan.bytes()))
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        self.app()?;
+        leads::bring(self, push, &Plan::read(push)?, ctx).await
+    }
+
+    fn login(&self) -> Option<&dyn Login> {
+        self.app.as_ref().map(|_| self as &dyn Login)
+    }
+
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        named_as(&["lead", "note"], things, |kind, id| {
+            let site = self.environment.as_str().trim_end_matches('/');
+            (kind == "lead").then(|| format!("{site}/main.aspx?etn=lead&id={id}&pagetype=entityrecord"))
+        })
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { calls: CALLS, per: Duration::from_secs(1) })
+    }
+
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.app()?;
+        probe::look(self, kind, ctx, found).await
+    }
+}
+
+impl Login for Ready {
+    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        let (client_id, client_secret) = self.app()?;
+        let path = [&*self.settings.tenant_id.0, "oauth2", "v2.0", "token"];
+        let scope = format!("{}/.default", self.environment.as_str().trim_end_matches('/'));
+        Ok(Request::at(Method::POST, &self.login, &path).secret_form(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", client_id.expose_secret()),
+            ("client_secret", client_secret.expose_secret()),
+            ("scope", &scope),
+        ]))
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        oauth::token(NAME, answer, "", now)
+    }
+}
+
+impl Ready {
+    fn app(&self) -> Result<&(SecretString, SecretString), Failure> {
+        self.app.as_ref().ok_or_else(|| no_credentials("client_secret"))
+    }
+
+    /// A query. OData takes a plus sign for one, so that blanks are written otherwise.
+    fn query(&self, path: &str, pairs: &[(&str, &str)]) -> Request {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(pairs);
+        let query = url.query().unwrap_or_default().replace('+', "%20").replace("%24", "$");
+        url.set_query(Some(&query));
+        self.request(Method::GET, url)
+    }
+
+    /// A write, which answers with the record.
+    fn write(&self, method: Method, path: &str, id: &str, record: &Json) -> Request {
+        let mut url = self.url(path);
+        url.set_query(Some(&format!("$select={id}")));
+        let request = self.request(method, url);
+        request
+            .header(HeaderName::from_static("prefer"), HeaderValue::from_static("return=representation"))
+            .json(record.to_bytes())
+    }
+
+    /// Parentheses and quotes are part of a path here: `leads(…)`.
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/api/data/{}/{path}", config::VERSION));
+        url
+    }
+
+    fn request(&self, method: Method, url: Url) -> Request {
+        let four = HeaderValue::from_static("4.0");
+        Request::new(method, url)
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+            .header(HeaderName::from_static("odata-version"), four.clone())
+            .header(HeaderName::from_static("odata-maxversion"), four)
+    }
+
+    /// Whether duplicate detection is told to look, which it does not by itself.
+    fn respects_duplicates(&self) -> bool {
+        self.settings.duplicates.as_str() == "respect"
+    }
+}

@@ -1,0 +1,183 @@
+//! How leads in Dataverse are found, made and changed, and how a note is put on one.
+
+use async_trait::async_trait;
+use http::{HeaderName, HeaderValue, Method, header};
+use serde_json::Value;
+
+use super::{NAME, Ready, VENDOR, config::NAMES, error};
+use crate::{
+    Conversation, Push, Request, Response,
+    leads::{self, Leads, Plan, There},
+    vendor::{id_of, unreadable, word},
+};
+use leadline_domain::{
+    json::Json,
+    outcome::{Failure, FailureClass},
+};
+
+/// What is read of a lead that may be there.
+const READ: &str = "leadid,statecode,statuscode";
+/// States of a lead.
+const QUALIFIED: i64 = 1;
+const DISQUALIFIED: i64 = 2;
+/// So many of a lead's newest notes are looked through.
+const NOTES: &str = "20";
+/// So often a write is repeated with texts cut, as each refusal names one column alone.
+const CUTS_MAX: usize = 8;
+
+#[async_trait]
+impl Leads for Ready {
+    async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+        let answer = ctx.send(self.query(&format!("leads({})", guid(id)), &[("$select", READ)])).await?;
+        if error::is_gone(&answer) {
+            return Ok(None);
+        }
+        if !answer.is_good() {
+            return Err(error::failure(&answer, ctx.now));
+        }
+        Ok(there(&read(&answer)?))
+    }
+
+    async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+        let filter = format!("emailaddress1 eq '{}' and statecode ne {QUALIFIED}", quoted(email));
+        let query = [("$select", READ), ("$filter", &filter), ("$orderby", "modifiedon desc"), ("$top", "1")];
+        let answer = VENDOR.good(ctx, self.query("leads", &query)).await?;
+        Ok(there(&read(&answer)?["value"][0]))
+    }
+
+    /// By the alternate key, where there is one: then the same enquiry never makes a second lead.
+    async fn create(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+        let request = |fields: &Json| {
+            let request = match &self.settings.alternate_key {
+                Some(key) => {
+                    let path = format!("leads({}='{}')", key.0, guid(&plan.lead));
+                    self.write(Method::PATCH, &path, "leadid", fields)
+                }
+                None => self.write(Method::POST, "leads", "leadid", fields),
+            };
+            if self.respects_duplicates() {
+                let name = HeaderName::from_static("mscrm.suppressduplicatedetection");
+                return request.header(name, HeaderValue::from_static("false"));
+            }
+            request
+        };
+        let answer = self.written(&plan.create, request, ctx).await?;
+        if !answer.is_good() {
+            return Err(error::failure(&answer, ctx.now));
+        }
+        let id = answer.json().and_then(|body| id_of(&body["leadid"]));
+        id.ok_or_else(|| unreadable(NAME, &answer, "leadid"))
+    }
+
+    async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
+        let request = |fields: &Json| {
+            // Without this header a lead that is gone would be made again, under its old id.
+            let request = self.write(Method::PATCH, &format!("leads({})", guid(id)), "leadid", fields);
+            request.header(header::IF_MATCH, HeaderValue::from_static("*"))
+        };
+        let answer = self.written(fields, request, ctx).await?;
+        if error::is_gone(&answer) {
+            return Ok(false);
+        }
+        if answer.is_good() { Ok(true) } else { Err(error::failure(&answer, ctx.now)) }
+    }
+
+    fn reopening(&self) -> Vec<(&str, Json)> {
+        if self.settings.reopen == crate::config::Flag::No {
+            return Vec::new();
+        }
+        // Open, and new.
+        vec![("statecode", Json::integer(0)), ("statuscode", Json::integer(1))]
+    }
+
+    async fn find_note(
+        &self,
+        lead: &str,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
+        let filter = format!("_objectid_value eq {}", guid(lead));
+        let query = [
+            ("$select", "annotationid,notetext"),
+            ("$filter", &filter),
+            ("$orderby", "createdon desc"),
+            ("$top", NOTES),
+        ];
+        let answer = VENDOR.good(ctx, self.query("annotations", &query)).await?;
+        if answer.truncated {
+            // Longer than what is read of an answer: what tells ours stands in it or not.
+            let is_told = push.is_told_by(&String::from_utf8_lossy(&answer.body));
+            return Ok(is_told.then(|| "told".to_owned()));
+        }
+        let notes = read(&answer)?;
+        let is_ours = |note: &&Value| word(note, "notetext").is_some_and(|told| push.is_told_by(told));
+        let ours = notes["value"].as_array().into_iter().flatten().find(is_ours);
+        Ok(ours.and_then(|note| id_of(&note["annotationid"])))
+    }
+
+    async fn note(
+        &self,
+        lead: &str,
+        title: &str,
+        text: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
+        let note = Json::object([
+            ("subject", Json::string(title)),
+            ("notetext", Json::string(text)),
+            ("objectid_lead@odata.bind", Json::string(&format!("/leads({})", guid(lead)))),
+        ]);
+        let answer = ctx.send(self.write(Method::POST, "annotations", "annotationid", &note)).await?;
+        if error::is_gone(&answer) {
+            return Ok(None);
+        }
+        if !answer.is_good() {
+            return Err(error::failure(&answer, ctx.now));
+        }
+        let id = answer.json().and_then(|body| id_of(&body["annotationid"]));
+        id.map(Some).ok_or_else(|| unreadable(NAME, &answer, "annotationid"))
+    }
+}
+
+impl Ready {
+    /// The answer to a write. Texts that are too long for the environment's own columns are cut to what it takes.
+    async fn written(
+        &self,
+        fields: &Json,
+        request: impl Fn(&Json) -> Request + Sync,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Response, Failure> {
+        let mut fields = fields.clone();
+        for _ in 0..CUTS_MAX {
+            let answer = ctx.send(request(&fields)).await?;
+            if !leads::cut(&mut fields, NAMES.email, &error::too_long(&answer)) {
+                return Ok(answer);
+            }
+        }
+        ctx.send(request(&fields)).await
+    }
+}
+
+/// A lead that is ours to change; one that was qualified is a customer by now.
+fn there(lead: &Value) -> Option<There> {
+    let state = lead["statecode"].as_i64()?;
+    let closed = (state == DISQUALIFIED).then(|| format!("disqualified (status {})", lead["statuscode"]));
+    Some(There { id: id_of(&lead["leadid"])?, closed }).filter(|_| state != QUALIFIED)
+}
+
+/// A look that cannot be read does no harm when it is repeated.
+fn read(answer: &Response) -> Result<Value, Failure> {
+    answer
+        .json()
+        .ok_or_else(|| Failure { class: FailureClass::Transient, ..unreadable(NAME, answer, "lead") })
+}
+
+/// An id as it may stand in a path: whatever else it holds is left out.
+fn guid(id: &str) -> String {
+    id.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '-').collect()
+}
+
+/// Text that is safe within the quotes of a filter.
+fn quoted(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect::<String>().replace('\'', "''")
+}

@@ -1,0 +1,111 @@
+//! What Klaviyo is configured with, and where a lead's fields go by default.
+
+use http::HeaderValue;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::config::{Problem, Required, parsed, settings};
+use leadline_domain::mapping::Mapping;
+
+pub(super) const BASE: &str = "https://a.klaviyo.com";
+
+settings! {
+    /// The list, and what events are called.
+    pub(crate) struct Config {
+        /// The list's id, as in the address of its page: Y6nRLr
+        list_id: String,
+        /// What the event of a new enquiry is called
+        metric: String = "Lead received",
+        /// What the event of a change is called
+        metric_updated: String = "Lead updated",
+        /// The dated revision of Klaviyo's API; each lives for two years
+        revision: Revision = "2026-07-15",
+    }
+}
+
+settings! {
+    /// What we log in with.
+    pub(crate) struct Credentials {
+        /// A private API key, as pk_…, that may write profiles, lists, subscriptions and events and read accounts and lists
+        api_key: Required<SecretString>,
+    }
+}
+
+parsed! {
+    /// A revision of the API, as the header that names it.
+    pub(crate) struct Revision(HeaderValue) = revision
+}
+
+impl Default for Revision {
+    fn default() -> Self {
+        Self(HeaderValue::from_static("2026-07-15"))
+    }
+}
+
+fn revision(text: &str) -> Result<HeaderValue, Problem> {
+    let is_dated = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let value = HeaderValue::try_from(text).ok().filter(|_| is_dated);
+    value.ok_or_else(|| Problem::new("must be a date, as 2026-07-15"))
+}
+
+/// The attributes that every profile has. Whatever else a mapping names is a property of the account's own.
+const ATTRIBUTES: [&str; 9] = [
+    "email",
+    "phone_number",
+    "external_id",
+    "first_name",
+    "last_name",
+    "organization",
+    "locale",
+    "title",
+    "image",
+];
+const LOCATION: [&str; 10] =
+    ["address1", "address2", "city", "country", "region", "zip", "timezone", "ip", "latitude", "longitude"];
+/// What a profile has that no call may write.
+const READ_ONLY: [&str; 7] =
+    ["id", "subscriptions", "predictive_analytics", "created", "updated", "last_event_date", "location"];
+
+pub(super) fn own_mapping() -> Value {
+    json!({
+        "lead.email": "email",
+        "lead.phone": "phone_number",
+        "lead.profile.first_name": "first_name",
+        "lead.profile.last_name": "last_name",
+        "lead.profile.company": "organization",
+    })
+}
+
+/// Where a target of the mapping stands in a profile: an attribute, a part of the location, or a property, whose name
+/// may hold dots. None if no call may write it.
+pub(super) fn place(target: &str) -> Option<Vec<&str>> {
+    match target.split_once('.') {
+        Some(("location", part)) => LOCATION.contains(&part).then(|| vec!["location", part]),
+        Some(("properties", property)) if !property.is_empty() => Some(vec!["properties", property]),
+        _ if ATTRIBUTES.contains(&target) => Some(vec![target]),
+        _ if READ_ONLY.contains(&target) => None,
+        _ => Some(vec!["properties", target]),
+    }
+}
+
+/// The targets that no call may write.
+pub(super) fn unwritable(mapping: &Mapping) -> Vec<Problem> {
+    let targets = mapping.rules().iter().filter_map(|rule| Some((rule.field, rule.to.as_deref()?)));
+    let wrong = targets.filter(|(_, target)| place(target).is_none());
+    let told = wrong.map(|(field, target)| {
+        format!("{field}: {target} cannot be written at Klaviyo; map it to another name")
+    });
+    Problem::all("mapping", told)
+}
+
+/// Targets that look like a slip: a property that differs from an attribute by its spelling alone.
+pub(super) fn slips(mapping: &Mapping) -> Vec<String> {
+    let plain = |name: &str| name.replace(['_', ' ', '-'], "").to_lowercase();
+    let targets = mapping.rules().iter().filter_map(|rule| Some((rule.field, rule.to.as_deref()?)));
+    targets
+        .filter_map(|(field, target)| {
+            let meant = ATTRIBUTES.iter().find(|name| plain(name) == plain(target) && **name != target)?;
+            Some(format!("{field}: {target} is a property of its own; did you mean {meant}?"))
+        })
+        .collect()
+}

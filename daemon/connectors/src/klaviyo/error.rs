@@ -1,0 +1,80 @@
+//! Klaviyo's answers: lists of errors, whose codes say more than the status.
+//!
+//! The envelope is specified. Of the codes only those that are read here are known, from published answers, so whatever
+//! else goes by its status.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::NAME;
+use crate::{
+    Response,
+    vendor::{self, word},
+};
+use leadline_domain::outcome::{Failure, FailureClass};
+
+/// Klaviyo says how long to wait; where it does not, a window of a second or of a minute is full.
+const FULL: Duration = Duration::from_secs(10);
+/// So many errors of one answer are quoted.
+const QUOTED: usize = 5;
+
+/// What a refusal means.
+pub(super) fn failure(response: &Response, now: i64) -> Failure {
+    let by_status = vendor::by_status(NAME, response, now);
+    let errors = errors(response);
+    let Some(code) = errors.first().and_then(|error| word(error, "code")) else {
+        return if response.status == 429 {
+            vendor::waiting(by_status, response, now, FULL)
+        } else {
+            by_status
+        };
+    };
+    let class = match code {
+        "throttled" => FailureClass::Throttled,
+        "not_authenticated" | "authentication_failed" | "permission_denied" => FailureClass::Credentials,
+        _ => by_status.class,
+    };
+    let told = vendor::told(NAME, class, code, &details(&errors));
+    let failure = Failure { error: told.error, class, ..by_status };
+    if class == FailureClass::Throttled { vendor::waiting(failure, response, now, FULL) } else { failure }
+}
+
+/// The attributes of a profile that are refused, each with the reason: `/data/attributes/phone_number`.
+pub(super) fn refused(response: &Response) -> Vec<(String, String)> {
+    if !response.is_one_of(&[400, 409]) {
+        return Vec::new();
+    }
+    let named = |error: &Value| {
+        let reason = word(error, "detail").or_else(|| word(error, "title"))?.to_owned();
+        // A number that is another profile's already: which identifier it is, the answer need not say.
+        if word(error, "code") == Some("duplicate_profile") {
+            return Some(("phone_number".to_owned(), reason));
+        }
+        let pointer = error.pointer("/source/pointer").and_then(Value::as_str)?;
+        let attribute = pointer.strip_prefix("/data/attributes/")?.trim_end_matches('/');
+        Some((attribute.replace('/', "."), reason))
+    };
+    errors(response).iter().filter_map(named).collect()
+}
+
+fn errors(response: &Response) -> Vec<Value> {
+    let errors = response.json().and_then(|mut body| body.pointer_mut("/errors").map(Value::take));
+    match errors {
+        Some(Value::Array(errors)) => errors,
+        _ => Vec::new(),
+    }
+}
+
+/// `phone_number: Invalid phone number format.`, for each error.
+fn details(errors: &[Value]) -> String {
+    let detail = |error: &Value| {
+        let said = word(error, "detail").or_else(|| word(error, "title"))?;
+        let pointer = error.pointer("/source/pointer").and_then(Value::as_str).unwrap_or_default();
+        Some(match pointer.strip_prefix("/data/attributes/") {
+            Some(attribute) => format!("{}: {said}", attribute.trim_end_matches('/')),
+            None => said.to_owned(),
+        })
+    };
+    errors.iter().filter_map(detail).take(QUOTED).collect::<Vec<_>>().join("; ")
+}

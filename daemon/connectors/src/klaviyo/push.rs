@@ -1,0 +1,222 @@
+//! A push to Klaviyo: the profile, the subscription of who never had one, the event.
+
+use serde_json::Value;
+
+use super::{
+    NAME, Ready, VENDOR,
+    config::{self, Config},
+    error,
+};
+use crate::{
+    Conversation, Push, Request, Response, crm,
+    vendor::{id_of, unreadable},
+};
+use leadline_domain::{
+    integration::EventKind,
+    json::Json,
+    mapping::Mapping,
+    money,
+    outcome::{Failure, FailureClass},
+};
+
+/// The longest text of an attribute or property, in UTF-16 units: ours, as Klaviyo names none but 100 KB for all.
+const TEXT_MAX: usize = 2_000;
+/// So often a profile is written without the attributes that were refused.
+const REFUSALS_MAX: usize = 3;
+/// Under which the address is kept that a subscription was asked for.
+const SUBSCRIBED: &str = "_subscribed";
+
+/// What all calls are made from: the attributes of the profile, and those of the event.
+pub(super) fn plan(mapping: &Mapping, settings: &Config, push: &Push<'_>) -> Result<Json, Failure> {
+    let event = crm::consented(NAME, push)?;
+    let email = crm::email(NAME, &event)?;
+    let mut fields = crm::fields(mapping, &event, push)?;
+    crm::add_names(&mut fields, mapping, &event);
+    crm::drop_made_name(&mut fields, mapping, &event);
+    let mut profile = Json::object([("email", Json::string(&email))]);
+    for (target, value) in fields.iter().filter(|(target, _)| target != "email") {
+        let value = match (target.as_str(), value.as_str()) {
+            ("phone_number", Some(phone)) => match e164(&phone) {
+                Some(phone) => Json::string(&phone),
+                None => continue,
+            },
+            (_, Some(text)) => Json::string(&crm::cut(&text, TEXT_MAX)),
+            (_, None) => value.clone(),
+        };
+        match config::place(target).as_deref() {
+            Some([attribute]) => profile.insert(usize::MAX, attribute, Json::string(&crm::text(&value))),
+            Some([part, name]) => {
+                let mut whole = profile.get(part).cloned().unwrap_or(Json::Object(Vec::new()));
+                whole.insert(usize::MAX, name, value);
+                profile.insert(usize::MAX, part, whole);
+            }
+            _ => {}
+        }
+    }
+    Ok(Json::object([("profile", profile), ("event", enquiry(settings, &event, push))]))
+}
+
+/// The enquiry as the attributes of an event. What it is known by is the same on every repeat, and Klaviyo records the
+/// first of those that are known by the same.
+fn enquiry(settings: &Config, event: &Json, push: &Push<'_>) -> Json {
+    let metric = match push.event {
+        EventKind::Updated => &settings.metric_updated,
+        EventKind::Created | EventKind::Test | EventKind::Notice(_) => &settings.metric,
+    };
+    let mut properties = Json::Object(Vec::new());
+    for (label, value) in crm::lines(event) {
+        properties.insert(usize::MAX, label, Json::string(&crm::cut(&value, TEXT_MAX)));
+    }
+    let metric = Json::object([("name", Json::string(metric))]);
+    let mut told = Json::object([
+        ("unique_id", Json::string(push.first_id())),
+        ("time", Json::string(&crm::utc(push.now))),
+        ("metric", Json::object([("data", resource("metric", [("attributes", metric)]))])),
+        ("properties", properties),
+    ]);
+    let currency = event.at("quote.currency").and_then(Json::as_str).unwrap_or_default().to_uppercase();
+    if let Some(total) = event.at("quote.total_pence").and_then(Json::as_integer) {
+        told.insert(usize::MAX, "value", Json::Number(money::decimal(total, &currency).into()));
+        if !currency.is_empty() {
+            told.insert(usize::MAX, "value_currency", Json::string(&currency));
+        }
+    }
+    told
+}
+
+/// `+447700900123` of `+44 (0) 7700 900123`. None without the country: no guess is sent.
+fn e164(phone: &str) -> Option<String> {
+    let phone = phone.replace("(0)", "");
+    let rest = phone.trim().strip_prefix('+')?;
+    let digits: String = rest.chars().filter(|character| !" -().\u{a0}/".contains(*character)).collect();
+    let is_one = (8..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_one.then(|| format!("+{digits}"))
+}
+
+fn resource<const N: usize>(kind: &str, members: [(&str, Json); N]) -> Json {
+    let mut resource = Json::object([("type", Json::string(kind))]);
+    for (key, value) in members {
+        resource.insert(usize::MAX, key, value);
+    }
+    resource
+}
+
+/// How somebody stands with the marketing of an account.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    New,
+    Subscribed,
+    /// They left, bounced or complained, in Klaviyo's word.
+    Away(String),
+}
+
+impl Standing {
+    /// As a profile tells it. Who is not known to be new is not subscribed.
+    fn of(profile: &Value, list: &str) -> Self {
+        let email = &profile["data"]["attributes"]["subscriptions"]["email"]["marketing"];
+        let all = email["suppression"].as_array().into_iter().flatten();
+        let here = email["list_suppressions"].as_array().into_iter().flatten();
+        let mut away = all.chain(here.filter(|suppression| suppression["list_id"] == list));
+        if let Some(reason) = away.next() {
+            return Self::Away(reason["reason"].as_str().unwrap_or("suppressed").to_owned());
+        }
+        match email["consent"].as_str() {
+            Some("SUBSCRIBED") => Self::Subscribed,
+            Some("NEVER_SUBSCRIBED" | "NEVER SUBSCRIBED") => Self::New,
+            Some(other) => Self::Away(other.to_owned()),
+            None => Self::Away("no consent status".to_owned()),
+        }
+    }
+}
+
+impl Ready {
+    /// The profile, then the subscription, then the event: each may be asked for again and is there once.
+    pub(super) async fn bring(
+        &self,
+        push: &Push<'_>,
+        plan: &Json,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        let told = format!("event.{}", push.id);
+        if ctx.id(&told).is_some() {
+            return Ok(());
+        }
+        let answer = self.import(plan, ctx).await?;
+        let body = answer.json().unwrap_or_default();
+        let Some(profile) = id_of(&body["data"]["id"]) else {
+            // Asking again changes the same profile, so nothing is made twice.
+            return Err(Failure {
+                class: FailureClass::Transient,
+                ..unreadable(NAME, &answer, "profile id")
+            });
+        };
+        ctx.keep(&[("profile", &profile)]).await;
+        let email = plan.at("profile.email").map(crm::text).unwrap_or_default();
+        match Standing::of(&body, &self.settings.list_id) {
+            Standing::Away(reason) => ctx.note(format!("not subscribed, as Klaviyo says {reason}")),
+            Standing::New if ctx.id(SUBSCRIBED).as_ref() == Some(&email) => {}
+            Standing::New => {
+                VENDOR.good(ctx, self.subscribe(&profile, &email)).await?;
+                // A list that asks for confirmation sends its mail once, whatever changes later.
+                ctx.keep(&[(SUBSCRIBED, &email)]).await;
+            }
+            Standing::Subscribed => {
+                let of = Json::Array(vec![resource("profile", [("id", Json::string(&profile))])]);
+                let path = ["lists", &self.settings.list_id, "relationships", "profiles"];
+                VENDOR.good(ctx, self.post(&path, of)).await?;
+            }
+        }
+        let of = resource("profile", [("id", Json::string(&profile))]);
+        let mut event = plan.get("event").cloned().unwrap_or(Json::Null);
+        event.insert(usize::MAX, "profile", Json::object([("data", of)]));
+        VENDOR.good(ctx, self.post(&["events"], resource("event", [("attributes", event)]))).await?;
+        ctx.keep(&[(&told, push.first_id())]).await;
+        Ok(())
+    }
+
+    /// Writes the profile. An attribute that Klaviyo refuses keeps nobody out: it is left out, and noted.
+    async fn import(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<Response, Failure> {
+        let mut profile = plan.get("profile").cloned().unwrap_or(Json::Null);
+        for _ in 0..REFUSALS_MAX {
+            let answer = ctx.send(self.write(&profile)).await?;
+            let mut is_smaller = false;
+            for (attribute, reason) in error::refused(&answer) {
+                if attribute != "email" && profile.take_at(&attribute).is_some() {
+                    ctx.note(format!("{attribute} was left out: {reason}"));
+                    is_smaller = true;
+                }
+            }
+            if !is_smaller {
+                return if answer.is_good() { Ok(answer) } else { Err(error::failure(&answer, ctx.now)) };
+            }
+        }
+        VENDOR.good(ctx, self.write(&profile)).await
+    }
+
+    fn write(&self, profile: &Json) -> Request {
+        let data = resource("profile", [("attributes", profile.clone())]);
+        self.post(&["profile-import"], data).query(&[("additional-fields[profile]", "subscriptions")])
+    }
+
+    fn subscribe(&self, profile: &str, email: &str) -> Request {
+        let consent = Json::object([("consent", Json::string("SUBSCRIBED"))]);
+        let channels = Json::object([("email", Json::object([("marketing", consent)]))]);
+        let attributes = Json::object([("email", Json::string(email)), ("subscriptions", channels)]);
+        let who = resource("profile", [("id", Json::string(profile)), ("attributes", attributes)]);
+        let list = resource("list", [("id", Json::string(&self.settings.list_id))]);
+        let job = resource(
+            "profile-subscription-bulk-create-job",
+            [
+                (
+                    "attributes",
+                    Json::object([
+                        ("custom_source", Json::string(&self.source)),
+                        ("profiles", Json::object([("data", Json::Array(vec![who]))])),
+                    ]),
+                ),
+                ("relationships", Json::object([("list", Json::object([("data", list)]))])),
+            ],
+        );
+        self.post(&["profile-subscription-bulk-create-jobs"], job)
+    }
+}

@@ -1,0 +1,277 @@
+//! What the connectors to CRMs with Leads share. Somebody's Lead is found by the id that is known of it, then by their
+//! address, else made; each enquiry is kept on it as a note, so that an update never has to write over what sales wrote.
+
+use std::borrow::Cow;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Conversation, Push, crm, summary};
+use leadline_domain::{
+    json::Json,
+    mapping::Mapping,
+    outcome::{Failure, FailureClass},
+};
+
+/// The longest note that is read back when a push is repeated, in bytes.
+const NOTE_MAX: usize = 30_000;
+/// The longest title of a note, in UTF-16 units.
+const TITLE_MAX: usize = 120;
+
+/// What a vendor calls the fields of a Lead that matter to all of us.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names {
+    pub(super) vendor: &'static str,
+    pub(super) email: &'static str,
+    pub(super) first: &'static str,
+    pub(super) last: &'static str,
+    /// How many UTF-16 units fields take; whatever is not named is told by the vendor.
+    pub(super) limits: &'static [(&'static str, usize)],
+}
+
+/// What all calls of a push are made from. Numbers keep their text: no amount is ever rounded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The address that the Lead is found by: trimmed and in lower case.
+    pub(super) email: String,
+    pub(super) lead: String,
+    pub(super) create: Json,
+    /// Without what only a new Lead is given: half a name is never written over a whole one.
+    pub(super) update: Json,
+    /// Whether the last name is made up of what else is known.
+    pub(super) has_made_name: bool,
+    pub(super) title: String,
+    pub(super) note: String,
+}
+
+impl Plan {
+    pub(super) fn make(names: Names, mapping: &Mapping, push: &Push<'_>) -> Result<Self, Failure> {
+        let event = crm::event(push)?;
+        let email = crm::email(names.vendor, &event)?;
+        let mut fields = crm::fields(mapping, &event, push)?;
+        crm::add_names(&mut fields, mapping, &event);
+        crm::drop_made_name(&mut fields, mapping, &event);
+        let mut update = Json::Object(Vec::new());
+        for (name, value) in &fields {
+            update.insert(usize::MAX, name, names.limited(name, value));
+        }
+        update.insert(usize::MAX, names.email, Json::string(&email));
+        let mut create = update.clone();
+        let has_made_name = create.get(names.last).is_none();
+        if has_made_name {
+            let first = create.take_at(names.first);
+            update.take_at(names.first);
+            let made = first.unwrap_or_else(|| {
+                let name = event.at("lead.name").map(crm::text).unwrap_or_default();
+                Json::string(if name.trim().is_empty() { &email } else { name.trim() })
+            });
+            create.insert(usize::MAX, names.last, names.limited(names.last, &made));
+        }
+        let title = summary::headline(&event, push.event);
+        // The delivery's id is what a note whose answer was lost is found by.
+        let note = format!("Delivery: {}\n{}", push.id, crm::plain(&event));
+        Ok(Self {
+            lead: event.at("lead.uuid").map(crm::text).unwrap_or_default(),
+            email,
+            create,
+            update,
+            has_made_name,
+            title: crm::cut(&title, TITLE_MAX).into_owned(),
+            note: crm::cut_bytes(&note, NOTE_MAX).into_owned(),
+        })
+    }
+
+    pub(super) fn bytes(&self) -> Bytes {
+        Json::object([
+            ("email", Json::string(&self.email)),
+            ("lead", Json::string(&self.lead)),
+            ("create", self.create.clone()),
+            ("update", self.update.clone()),
+            ("has_made_name", Json::Bool(self.has_made_name)),
+            ("title", Json::string(&self.title)),
+            ("note", Json::string(&self.note)),
+        ])
+        .to_bytes()
+    }
+
+    /// What was rendered for this delivery.
+    pub(super) fn read(push: &Push<'_>) -> Result<Self, Failure> {
+        let plan = crm::rendered(push)?;
+        let text = |key: &str| plan.get(key).and_then(Json::as_str).map(Cow::into_owned).unwrap_or_default();
+        let object = |key: &str| plan.get(key).cloned().unwrap_or(Json::Null);
+        Ok(Self {
+            email: text("email"),
+            lead: text("lead"),
+            create: object("create"),
+            update: object("update"),
+            has_made_name: plan.get("has_made_name") == Some(&Json::Bool(true)),
+            title: text("title"),
+            note: text("note"),
+        })
+    }
+
+    /// Adds what only a new Lead is given, unless the mapping has given it.
+    pub(super) fn add(&mut self, name: &str, value: Json) {
+        if self.create.get(name).is_none() {
+            self.create.insert(usize::MAX, name, value);
+        }
+    }
+}
+
+impl Names {
+    fn limited(self, name: &str, value: &Json) -> Json {
+        let limit = self.limits.iter().find(|(field, _)| *field == name).map(|(_, limit)| *limit);
+        match (value.as_str(), limit) {
+            (Some(text), Some(limit)) => Json::string(&crm::cut(&text, limit)),
+            _ => value.clone(),
+        }
+    }
+}
+
+/// Cuts texts to what their fields take; false if there was nothing to cut. An address is not cut: half of one is
+/// another's.
+pub(super) fn cut(fields: &mut Json, email: &str, limits: &[(String, usize)]) -> bool {
+    let mut is_cut = false;
+    for (name, limit) in limits.iter().filter(|(name, _)| name != email) {
+        let text = fields.get(name).and_then(Json::as_str);
+        let Some(text) = text.filter(|text| crm::units(text) > *limit) else { continue };
+        let cut = Json::string(&crm::cut(&text, *limit));
+        fields.insert(usize::MAX, name, cut);
+        is_cut = true;
+    }
+    is_cut
+}
+
+/// A Lead that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct There {
+    pub(super) id: String,
+    /// What its status is called, where that means that sales closed it.
+    pub(super) closed: Option<String>,
+}
+
+/// How a vendor's Leads are found, made and changed, and how a text is put on one.
+#[async_trait]
+pub(super) trait Leads: Sync {
+    /// The Lead of this id, unless it is gone or became a customer.
+    async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure>;
+    /// The Lead of this address, alike.
+    async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure>;
+    /// Makes a Lead and returns its id.
+    async fn create(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String, Failure>;
+    /// Changes a Lead; false if it is gone. Its owner stays.
+    async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool, Failure>;
+    /// The fields with their values that open a closed Lead again; none if it is to stay closed.
+    fn reopening(&self) -> Vec<(&str, Json)>;
+    /// The note on a Lead that tells of this push.
+    async fn find_note(
+        &self,
+        lead: &str,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure>;
+    /// Puts a note on a Lead and returns its id; none if the Lead is gone.
+    async fn note(
+        &self,
+        lead: &str,
+        title: &str,
+        text: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure>;
+}
+
+/// Brings an enquiry: the Lead, once for each delivery, then its note, once for each delivery.
+pub(super) async fn bring(
+    crm: &dyn Leads,
+    push: &Push<'_>,
+    plan: &Plan,
+    ctx: &mut Conversation<'_>,
+) -> Result<(), Failure> {
+    // Whether the vendor forbids a second Lead of one address is for each account to say.
+    ctx.lock_person(&plan.email).await;
+    let done = format!("lead.{}", push.id);
+    // A Lead that an earlier attempt left may be gone when its note comes: then it is looked for once more.
+    for is_last in [false, true] {
+        let lead = match ctx.id(&done).filter(|_| !is_last) {
+            Some(lead) => lead,
+            None => lead(crm, push, plan, ctx).await?,
+        };
+        ctx.keep_site().await;
+        ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
+        if noted(crm, push, plan, &lead, ctx).await? {
+            return Ok(());
+        }
+    }
+    Err(Failure::new(FailureClass::Transient, "the Lead was gone again before its note came"))
+}
+
+async fn lead(
+    crm: &dyn Leads,
+    push: &Push<'_>,
+    plan: &Plan,
+    ctx: &mut Conversation<'_>,
+) -> Result<String, Failure> {
+    if let Some(id) = ctx.id("lead")
+        && let Some(there) = crm.by_id(&id, ctx).await?
+        && updated(crm, push, plan, &there, ctx).await?
+    {
+        return Ok(there.id);
+    }
+    if let Some(there) = crm.by_email(&plan.email, ctx).await?
+        && updated(crm, push, plan, &there, ctx).await?
+    {
+        return Ok(there.id);
+    }
+    crm.create(plan, ctx).await
+}
+
+async fn updated(
+    crm: &dyn Leads,
+    push: &Push<'_>,
+    plan: &Plan,
+    there: &There,
+    ctx: &mut Conversation<'_>,
+) -> Result<bool, Failure> {
+    let mut fields = plan.update.clone();
+    if let Some(status) = &there.closed {
+        let reopening = crm.reopening();
+        if reopening.is_empty() {
+            ctx.keep(&[(&closed_key(push), status)]).await;
+        }
+        reopening.into_iter().for_each(|(field, value)| fields.insert(usize::MAX, field, value));
+    }
+    crm.update(&there.id, &fields, ctx).await
+}
+
+/// Keeps the enquiry on the Lead; false if the Lead is gone.
+async fn noted(
+    crm: &dyn Leads,
+    push: &Push<'_>,
+    plan: &Plan,
+    lead: &str,
+    ctx: &mut Conversation<'_>,
+) -> Result<bool, Failure> {
+    let key = format!("note.{}", push.id);
+    if ctx.id(&key).is_some() {
+        return Ok(true);
+    }
+    let found = if push.is_repeat { crm.find_note(lead, push, ctx).await? } else { None };
+    let note = match found {
+        Some(note) => Some(note),
+        None => {
+            let closed = ctx.id(&closed_key(push));
+            let closed = closed.map(|status| format!("The Lead was closed before this enquiry: {status}\n"));
+            let text = format!("{}{}", closed.unwrap_or_default(), plan.note);
+            crm.note(lead, &plan.title, &text, ctx).await?
+        }
+    };
+    if let Some(note) = &note {
+        ctx.keep(&[(&key, note)]).await;
+    }
+    Ok(note.is_some())
+}
+
+/// Under which the status is kept of a Lead that was closed when this enquiry came.
+fn closed_key(push: &Push<'_>) -> String {
+    format!("_closed.{}", push.id)
+}

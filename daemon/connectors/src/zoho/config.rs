@@ -1,0 +1,99 @@
+//! What Zoho CRM is configured with, and where a lead's fields go by default.
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::{
+    config::{BaseUrl, List, Problem, Required, parsed, settings},
+    leads::Names,
+};
+
+pub(super) const VERSION: &str = "v8";
+pub(super) const ACCOUNTS: &str = "https://accounts.zoho.com";
+
+settings! {
+    /// Where to log in, and what becomes of Leads.
+    pub(crate) struct Config {
+        /// Where your data centre logs in, https://accounts.zoho.eu or .com, .in, .com.au, .jp, .sa, accounts.zohocloud.ca; absent for .com
+        accounts_url: Option<BaseUrl>,
+        /// The Lead Source of new Leads
+        lead_source: String = "Web",
+        /// The id of the assignment rule for new Leads; absent for none. An update never changes the owner
+        assignment_rule: Option<RuleId>,
+        /// Which values of Lead Status mean that a Lead is closed, with commas between them
+        closed_statuses: List = "Junk Lead, Lost Lead, Not Qualified",
+        /// The Lead Status that a closed Lead gets by a new enquiry; absent to leave it closed and say so in the note
+        reopen_status: Option<String>,
+    }
+}
+
+settings! {
+    /// What we log in with.
+    pub(crate) struct Credentials {
+        /// The client id of a self client in Zoho's API console
+        client_id: Required<SecretString>,
+        /// Its client secret
+        client_secret: Required<SecretString>,
+        /// The refresh token that its code was exchanged for
+        refresh_token: Required<SecretString>,
+    }
+}
+
+parsed! {
+    /// The id of an assignment rule.
+    pub(crate) struct RuleId(String) = rule_id
+}
+
+fn rule_id(text: &str) -> Result<String, Problem> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err(Problem::new("must be a rule's id, which is a number"))
+    }
+}
+
+/// The app that we are.
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) client_id: SecretString,
+    pub(super) client_secret: SecretString,
+    pub(super) refresh_token: SecretString,
+}
+
+impl App {
+    pub(super) fn of(credentials: Credentials) -> Option<Self> {
+        Some(Self {
+            client_id: credentials.client_id.0?,
+            client_secret: credentials.client_secret.0?,
+            refresh_token: credentials.refresh_token.0?,
+        })
+    }
+}
+
+pub(super) const NAMES: Names = Names {
+    vendor: super::NAME,
+    email: "Email",
+    first: "First_Name",
+    last: "Last_Name",
+    limits: &[
+        ("First_Name", 40),
+        ("Last_Name", 80),
+        ("Phone", 30),
+        ("Mobile", 30),
+        ("Company", 200),
+        ("Designation", 100),
+        ("Website", 255),
+    ],
+};
+
+pub(super) fn own_mapping() -> Value {
+    json!({
+        "lead.profile.first_name": "First_Name",
+        "lead.profile.last_name": "Last_Name",
+        "lead.email": "Email",
+        "lead.phone": "Phone",
+        "lead.profile.company": "Company",
+        "lead.profile.position": "Designation",
+        "lead.profile.website": "Website",
+    })
+}

@@ -1,0 +1,206 @@
+//! Zoho CRM: a Lead, found by address among those that are not converted yet, or made; and a note for each enquiry.
+
+mod config;
+mod error;
+mod probe;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    Answer, Conversation, Found, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request,
+    Response, SITE, Setup, Token, TypedConnector,
+    config::{Problem, no_credentials},
+    crm,
+    leads::{self, Plan},
+    named_as, oauth,
+    vendor::Vendor,
+};
+use config::{App, Config, Credentials};
+use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure};
+
+const NAME: &str = "zoho";
+const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
+/// The smallest edition takes five calls at once.
+const CONNECTIONS: u32 = 5;
+
+/// The connector `zoho`.
+#[derive(Debug)]
+pub(super) struct Zoho;
+
+static MANIFEST: Manifest = Manifest {
+    checks_mapping: true,
+    connections_max: Some(CONNECTIONS),
+    ..Manifest::new::<Zoho>(
+        NAME,
+        "Creates or updates a Zoho CRM Lead, found by email, and puts a note with the enquiry on it",
+    )
+};
+
+impl TypedConnector for Zoho {
+    type Config = Config;
+    type Credentials = Credentials;
+
+    fn describe(&self) -> &Manifest {
+        &MANIFEST
+    }
+
+    fn own_mapping(&self) -> Value {
+        config::own_mapping()
+    }
+
+    fn email_target(&self) -> Option<&'static str> {
+        Some(config::NAMES.email)
+    }
+
+    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
+        let url = config.accounts_url.as_ref();
+        let wrong = url.and_then(|url| given.egress.check(&url.0).err());
+        Vec::from_iter(wrong.map(|problem| Problem::of("accounts_url", problem)))
+    }
+
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let accounts = match &setup.config.accounts_url {
+            Some(url) => url.0.clone(),
+            None => setup.common.base_or(config::ACCOUNTS).map_err(crm::unrenderable)?,
+        };
+        Ok(Box::new(Ready {
+            accounts,
+            base: setup.common.base().cloned(),
+            settings: setup.config,
+            app: App::of(setup.credentials),
+            mapping: setup.mapping,
+        }))
+    }
+}
+
+/// An organization that is ready to be pushed to.
+#[derive(Debug)]
+struct Ready {
+    /// Where to log in.
+    accounts: Url,
+    /// Where to call, if not where the login says.
+    base: Option<Url>,
+    settings: Config,
+    app: Option<App>,
+    mapping: Mapping,
+}
+
+#[async_trait]
+impl Prepared for Ready {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+        let mut plan = Plan::make(config::NAMES, &self.mapping, push)?;
+        plan.add("Lead_Source", Json::string(&self.settings.lead_source));
+        Ok(Some(plan.bytes()))
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        self.app()?;
+        leads::bring(self, push, &Plan::read(push)?, ctx).await
+    }
+
+    fn login(&self) -> Option<&dyn Login> {
+        self.app.as_ref().map(|_| self as &dyn Login)
+    }
+
+    fn keeps_ids(&self) -> bool {
+        true
+    }
+
+    fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
+        let site = things.get(SITE).and_then(|site| site.strip_prefix("https://www.zohoapis."));
+        named_as(&["lead", "note"], things, |kind, id| {
+            let domain = site.filter(|_| kind == "lead")?.trim_end_matches('/');
+            Some(format!("https://crm.zoho.{domain}/crm/tab/Leads/{id}"))
+        })
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(Pace { calls: CONNECTIONS, per: Duration::ZERO })
+    }
+
+    fn probes(&self, _kind: ProbeKind) -> bool {
+        true
+    }
+
+    async fn probe(
+        &self,
+        kind: ProbeKind,
+        ctx: &mut Conversation<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.app()?;
+        probe::look(self, kind, ctx, found).await
+    }
+}
+
+impl Login for Ready {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+        let (app, refresh) = (self.app()?, refresh.ok_or_else(|| no_credentials("refresh_token"))?);
+        let request = Request::at(Method::POST, &self.accounts, &["oauth", "v2", "token"]);
+        Ok(request.secret_form(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", app.client_id.expose_secret()),
+            ("client_secret", app.client_secret.expose_secret()),
+            ("refresh_token", refresh.expose_secret()),
+        ]))
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.app.as_ref().map(|app| &app.refresh_token)
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+        if let Some(failure) = answer.as_ref().ok().and_then(error::login_failure) {
+            return Err(failure);
+        }
+        let mut token = oauth::token(NAME, answer, "api_domain", now)?;
+        if let Some(base) = &self.base {
+            token.base = Some(base.clone());
+        }
+        Ok(token)
+    }
+
+    fn scheme(&self) -> &'static str {
+        "Zoho-oauthtoken"
+    }
+
+    fn refuses(&self, response: &Response) -> bool {
+        error::is_token_over(response)
+    }
+}
+
+impl Ready {
+    fn app(&self) -> Result<&App, Failure> {
+        self.app.as_ref().ok_or_else(|| no_credentials("refresh_token"))
+    }
+
+    fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
+        let request = self.request(Method::GET, path);
+        if query.is_empty() { request } else { request.query(query) }
+    }
+
+    /// A call that writes one record, with more beside it.
+    fn write(&self, method: Method, path: &[&str], record: Json, more: &[(&str, Json)]) -> Request {
+        let mut body = Json::object([("data", Json::Array(vec![record]))]);
+        for (key, value) in more {
+            body.insert(usize::MAX, key, value.clone());
+        }
+        self.request(method, path).json(body.to_bytes())
+    }
+
+    /// The host is that of the login's answer.
+    fn request(&self, method: Method, path: &[&str]) -> Request {
+        let path: Vec<&str> = ["crm", config::VERSION].iter().chain(path).copied().collect();
+        Request::at(method, &self.accounts, &path)
+    }
+}

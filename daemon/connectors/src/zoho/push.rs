@@ -1,0 +1,178 @@
+//! How Zoho's Leads are found, made and changed, and how a note is put on one.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Method;
+use serde_json::Value;
+
+use super::{NAME, Ready, VENDOR, config::NAMES, error};
+use crate::{
+    Conversation, Push, Response,
+    leads::{self, Leads, Plan, There},
+    vendor::{id_of, unreadable, word},
+};
+use leadline_domain::{
+    json::Json,
+    outcome::{Failure, FailureClass},
+};
+
+/// What is read of a Lead that may be there.
+const READ: (&str, &str) = ("fields", "Email,Secondary_Email,Lead_Status");
+/// So many of a Lead's newest notes are looked through.
+const NOTES: &str = "20";
+/// So often a write is repeated with texts cut, as each refusal names one field alone.
+const CUTS_MAX: usize = 8;
+/// How long a search may lag behind what was written; not documented.
+const LAG: Duration = Duration::from_secs(15);
+
+#[async_trait]
+impl Leads for Ready {
+    async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+        let answer = ctx.send(self.get(&["Leads", id], &[READ])).await?;
+        if error::is_gone(&answer) {
+            return Ok(None);
+        }
+        Ok(self.there(&found(&answer, ctx.now)?, |_| true))
+    }
+
+    async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+        let query = [("email", email), ("converted", "false"), READ];
+        let answer = ctx.send(self.get(&["Leads", "search"], &query)).await?;
+        // The search looks into every field that holds an address, and may find longer ones.
+        let has_it = |lead: &Value| {
+            let is_it =
+                |key: &&str| word(lead, key).is_some_and(|own| own.trim().eq_ignore_ascii_case(email));
+            ["Email", "Secondary_Email"].iter().any(is_it)
+        };
+        Ok(self.there(&found(&answer, ctx.now)?, has_it))
+    }
+
+    /// The search may not know yet of a Lead that was just made, so a new one is made by an upsert, which does.
+    async fn create(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+        if ctx.recently_pushed() && plan.has_made_name {
+            // It would find the Lead and write a name that is made up over the one that it has.
+            let error =
+                "zoho: another push for this person has just ended, and the search may not know it yet";
+            let failure = Failure::new(FailureClass::Transient, error);
+            return Err(Failure { retry_after: Some(LAG), ..failure });
+        }
+        let mut more = vec![("duplicate_check_fields", Json::Array(vec![Json::string(NAMES.email)]))];
+        if let Some(rule) = &self.settings.assignment_rule {
+            more.push(("lar_id", Json::string(&rule.0)));
+        }
+        let answer = self.written(Method::POST, &["Leads", "upsert"], &plan.create, &more, ctx).await?;
+        if let Some(id) = error::existing(&answer)
+            && self.update(&id, &plan.update, ctx).await?
+        {
+            return Ok(id);
+        }
+        let details = error::done(&answer, ctx.now)?;
+        id_of(&details["id"]).ok_or_else(|| unreadable(NAME, &answer, "id"))
+    }
+
+    async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
+        let answer = self.written(Method::PUT, &["Leads", id], fields, &[], ctx).await?;
+        if error::is_gone(&answer) {
+            return Ok(false);
+        }
+        error::done(&answer, ctx.now).map(|_| true)
+    }
+
+    fn reopening(&self) -> Vec<(&str, Json)> {
+        self.settings.reopen_status.iter().map(|status| ("Lead_Status", Json::string(status))).collect()
+    }
+
+    async fn find_note(
+        &self,
+        lead: &str,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
+        let query = [
+            ("fields", "Note_Content"),
+            ("per_page", NOTES),
+            ("sort_by", "Created_Time"),
+            ("sort_order", "desc"),
+        ];
+        let answer = ctx.send(self.get(&["Leads", lead, "Notes"], &query)).await?;
+        if error::is_gone(&answer) {
+            return Ok(None);
+        }
+        if answer.truncated && answer.is_good() {
+            // Longer than what is read of an answer: what tells ours stands in it or not.
+            let is_told = push.is_told_by(&String::from_utf8_lossy(&answer.body));
+            return Ok(is_told.then(|| "told".to_owned()));
+        }
+        let notes = found(&answer, ctx.now)?;
+        let is_ours = |note: &&Value| word(note, "Note_Content").is_some_and(|told| push.is_told_by(told));
+        let ours = notes.as_array().into_iter().flatten().find(is_ours);
+        Ok(ours.and_then(|note| id_of(&note["id"])))
+    }
+
+    async fn note(
+        &self,
+        lead: &str,
+        title: &str,
+        text: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
+        let module = Json::object([("api_name", Json::string("Leads"))]);
+        let note = Json::object([
+            ("Note_Title", Json::string(title)),
+            ("Note_Content", Json::string(text)),
+            ("Parent_Id", Json::object([("module", module), ("id", Json::string(lead))])),
+        ]);
+        let answer = ctx.send(self.write(Method::POST, &["Notes"], note, &[])).await?;
+        if error::is_gone(&answer) {
+            return Ok(None);
+        }
+        let details = error::done(&answer, ctx.now)?;
+        id_of(&details["id"]).map(Some).ok_or_else(|| unreadable(NAME, &answer, "note id"))
+    }
+}
+
+impl Ready {
+    /// The first of these Leads that is one of ours to change.
+    fn there(&self, leads: &Value, is_it: impl Fn(&Value) -> bool) -> Option<There> {
+        let open = |lead: &&Value| lead["$converted"] != true && is_it(lead);
+        let lead = leads.as_array().into_iter().flatten().find(open)?;
+        let status = word(lead, "Lead_Status").unwrap_or_default();
+        let is_closed =
+            self.settings.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
+        Some(There { id: id_of(&lead["id"])?, closed: is_closed.then(|| status.to_owned()) })
+    }
+
+    /// The answer to a write. Texts that are too long for the organization's own fields are cut to what it takes.
+    async fn written(
+        &self,
+        method: Method,
+        path: &[&str],
+        fields: &Json,
+        more: &[(&str, Json)],
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Response, Failure> {
+        let mut fields = fields.clone();
+        for _ in 0..CUTS_MAX {
+            let answer = ctx.send(self.write(method.clone(), path, fields.clone(), more)).await?;
+            if !leads::cut(&mut fields, NAMES.email, &error::too_long(&answer)) {
+                return Ok(answer);
+            }
+        }
+        VENDOR.good(ctx, self.write(method, path, fields, more)).await
+    }
+}
+
+/// The records of an answer; none of them is 204.
+fn found(answer: &Response, now: i64) -> Result<Value, Failure> {
+    if answer.status == 204 {
+        return Ok(Value::Null);
+    }
+    if !answer.is_good() {
+        return Err(error::failure(answer, now));
+    }
+    let records =
+        answer.json().and_then(|mut body| body.pointer_mut("/data").map(Value::take)).filter(Value::is_array);
+    // A look that cannot be read does no harm when it is repeated.
+    records.ok_or_else(|| Failure { class: FailureClass::Transient, ..unreadable(NAME, answer, "records") })
+}

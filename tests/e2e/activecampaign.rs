@@ -1,0 +1,186 @@
+//! ActiveCampaign: whatever goes wrong on the way, each lead that consented is one contact with one note, and nobody is
+//! put into the list again who left it.
+
+use std::time::Duration;
+
+use leadline_fakes::{
+    Fake, Fault,
+    activecampaign::{ActiveCampaign, throttled},
+    sample_lead,
+    vendor::{Chance, Quota},
+};
+use leadline_tests::{Bringing, Pushing};
+use leadlined::domain::{
+    integration::{EventKind, ProbeKind},
+    outcome::{FailureClass, Outcome},
+};
+use serde_json::{Value, json};
+
+use super::vendors::{Scene, class_and_error, statuses};
+
+const TOKEN: &str = "0123456789abcdef-activecampaign";
+const SYNC: &str = "POST /api/3/contact/sync";
+const LISTS: &str = "GET /api/3/contacts/";
+const LIST: &str = "POST /api/3/contactLists";
+const TAG: &str = "POST /api/3/tags";
+const TAGGED: &str = "POST /api/3/contactTags";
+const NOTE: &str = "POST /api/3/notes";
+
+fn lead(n: usize) -> Value {
+    let mut lead = sample_lead(n);
+    lead["lead"]["gdpr_consent"] = true.into();
+    lead
+}
+
+fn config(fake: &Fake<ActiveCampaign>) -> Value {
+    json!({ "base_url": fake.url(), "api_url": "https://innkept.api-us1.com", "list_id": "3", "tags": "Wedding" })
+}
+
+async fn account(mapping: Value) -> (Fake<ActiveCampaign>, Pushing) {
+    let fake = Fake::start(ActiveCampaign::default()).await.unwrap();
+    // Pushes without a daemon keep no pace.
+    fake.with(|account| account.quota = Quota::new(100_000, Duration::from_secs(1)));
+    let token = json!({ "api_token": TOKEN });
+    let pushing = Pushing::new("activecampaign", config(&fake), token, mapping, Duration::from_millis(400));
+    (fake, pushing)
+}
+
+/// Contacts that are in the list and have the tag, tags, and notes.
+fn counts(fake: &Fake<ActiveCampaign>) -> (usize, usize, usize) {
+    fake.with(|account| {
+        let is_whole = account.contacts.values().all(|contact| {
+            contact.lists.get("3").is_some_and(|status| status == "1") && contact.tags.len() == 1
+        });
+        assert!(is_whole, "{:?}", account.contacts);
+        (account.contacts.len(), account.tags.len(), account.notes.len())
+    })
+}
+
+#[tokio::test]
+async fn any_fault_at_any_call_leaves_one_contact_with_one_note() {
+    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
+    faults.extend(statuses(&[408, 500, 502, 503, 504]));
+    faults.push(Fault::Answer(throttled(1)));
+    for call in [SYNC, LISTS, LIST, TAG, TAGGED, NOTE] {
+        for fault in &faults {
+            let (fake, mut pushing) = account(json!({})).await;
+            fake.fault(call, fault.clone());
+            let mut bringing = Bringing::new(EventKind::Created, &lead(1));
+            assert_eq!(pushing.deliver(&mut bringing, 4).await, Outcome::Delivered, "{call} {fault:?}");
+            assert_eq!(fake.faults_left(), 0);
+            assert_eq!(counts(&fake), (1, 1, 1), "{call} {fault:?}: {:?}", fake.calls());
+            fake.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_dies_between_two_calls_leaves_one_of_each() {
+    for calls in 1..=7 {
+        let (fake, mut pushing) = account(json!({})).await;
+        let mut bringing = Bringing::new(EventKind::Created, &lead(1));
+        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
+        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
+        assert_eq!(counts(&fake), (1, 1, 1), "died after {calls} calls: {:?}", fake.calls());
+        fake.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_leads_through_random_faults_are_there_once() {
+    let (fake, mut pushing) = account(json!({})).await;
+    let mut chance = Chance::new(7);
+    fake.chaos(Some(Box::new(move |_| match chance.below(12) {
+        0 => Some(Fault::Close),
+        1 => Some(Fault::ActThenClose),
+        2 => Some(Fault::ActThenGarble),
+        3 => statuses(&[503]).pop(),
+        4 => Some(Fault::Answer(throttled(1))),
+        _ => None,
+    })));
+    for n in 0..200 {
+        let mut bringing = Bringing::new(EventKind::Created, &lead(n));
+        assert_eq!(pushing.deliver(&mut bringing, 50).await, Outcome::Delivered);
+    }
+    assert_eq!(counts(&fake), (200, 1, 200));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_who_left_is_put_into_the_list_again_though_each_enquiry_is_noted() {
+    let (fake, mut pushing) = account(json!({})).await;
+    for (n, (who, status, note)) in [
+        ("left", "2", "not put into the list again, as they unsubscribed"),
+        ("bounced", "3", "not put into the list again, as mail to them bounced"),
+        ("asked", "0", "in the list already, and yet to confirm"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = fake.with(|account| account.add(&format!("{who}@example.com"), status));
+        let mut lead = lead(n);
+        lead["lead"]["email"] = json!(format!("{who}@Example.com"));
+        assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+        assert_eq!(pushing.note.as_deref(), Some(note));
+        fake.with(|account| {
+            assert_eq!(account.contacts[&id].lists["3"], status);
+            assert_eq!(account.notes.values().filter(|note| note.contact == id).count(), 1);
+        });
+    }
+    assert_eq!(fake.with(|account| account.contacts.len()), 3);
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_mapping_reaches_custom_fields_by_their_tags_and_a_probe_names_what_is_wrong_with_it() {
+    let mapping = json!({ "lead.guest_count": "%guests%", "lead.event_date": "6", "lead.event_type": "EVENT_KIND",
+        "lead.source_url": "EVENT_DATES" });
+    let (fake, mut pushing) = account(mapping).await;
+    let lead = lead(1);
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    fake.with(|account| {
+        let fields = &account.contacts.values().next().unwrap().fields;
+        assert_eq!(fields["5"], lead["lead"]["guest_count"].to_string());
+        assert_eq!(lead["lead"]["event_date"], fields["6"]);
+    });
+    let left_out = "custom field EVENT_KIND was left out: the account has none; custom field EVENT_DATES was left out: the account has none";
+    assert_eq!(pushing.note.as_deref(), Some(left_out));
+    let report = pushing.probe(ProbeKind::Test).await;
+    assert_eq!(report.account.as_deref(), Some("127.0.0.1, list Newsletter (as ada)"));
+    assert_eq!(report.findings.len(), 2, "{:?}", report.findings);
+    assert!(report.findings.iter().any(|finding| {
+        finding == "lead.source_url: unknown custom field EVENT_DATES; did you mean EVENT_DATE?"
+    }));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_retry_can_mend_says_what_activecampaign_said() {
+    let (fake, mut pushing) = account(json!({})).await;
+    fake.with(|account| account.list = "4".to_owned());
+    let (class, error) = class_and_error(pushing.probe(ProbeKind::Test).await.outcome);
+    assert_eq!(class, FailureClass::Rejected);
+    assert_eq!(error, "activecampaign 404 No Result found for SubscriberList with id 3");
+    fake.with(|account| account.api_token = "another".to_owned());
+    let (class, error) =
+        class_and_error(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead(1))).await);
+    assert_eq!(class, FailureClass::Credentials);
+    assert_eq!(error, "activecampaign 403 You do not have permission to access this resource.");
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_daemon_skips_who_did_not_consent_and_keeps_the_quota() {
+    let fake = Fake::start(ActiveCampaign::default()).await.unwrap();
+    let scene = Scene::with("activecampaign", config(&fake), json!({ "api_token": TOKEN })).await;
+    let answer = scene.post(0, |lead| lead["lead"]["gdpr_consent"] = false.into()).await;
+    assert_eq!(answer["deliveries"][0]["reason"], "consent");
+    for n in 1..=4 {
+        scene.post(n, |_| {}).await;
+    }
+    scene.wait_for(4, "delivered").await;
+    assert_eq!(fake.with(|account| account.quota.refused), 0, "the quota is kept");
+    assert_eq!(counts(&fake), (4, 1, 4));
+    scene.end().await;
+    fake.stop().await;
+}

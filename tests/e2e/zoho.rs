@@ -1,0 +1,240 @@
+//! Zoho CRM: whatever goes wrong on the way, the organization holds each person's Lead once and each enquiry as one note.
+
+use std::time::Duration;
+
+use leadline_fakes::{
+    Fake, Fault, sample_lead,
+    vendor::Chance,
+    zoho::{Zoho, too_many},
+};
+use leadline_tests::{Bringing, Pushing};
+use leadlined::domain::{
+    integration::{EventKind, ProbeKind},
+    outcome::{FailureClass, Outcome},
+};
+use serde_json::{Value, json};
+
+use super::vendors::{Scene, class_and_error, statuses};
+
+const SEARCH: &str = "GET /crm/v8/Leads/search";
+const UPSERT: &str = "POST /crm/v8/Leads/upsert";
+const NOTE: &str = "POST /crm/v8/Notes";
+
+fn app() -> Value {
+    json!({ "client_id": "1000.CLIENT", "client_secret": "secret-1", "refresh_token": "1000.refresh" })
+}
+
+async fn organization() -> (Fake<Zoho>, Value) {
+    let fake = Fake::start(Zoho::default()).await.unwrap();
+    let url = fake.url();
+    fake.with(|zoho| zoho.api_domain = url);
+    let config = json!({ "accounts_url": fake.url() });
+    (fake, config)
+}
+
+async fn scene(more: Value, mapping: Value) -> (Fake<Zoho>, Pushing) {
+    let (fake, mut config) = organization().await;
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let pushing = Pushing::new("zoho", config, app(), mapping, Duration::from_millis(400));
+    (fake, pushing)
+}
+
+fn counts(fake: &Fake<Zoho>) -> (usize, usize) {
+    fake.with(|zoho| (zoho.leads.len(), zoho.notes.len()))
+}
+
+async fn push(pushing: &mut Pushing, kind: EventKind, lead: &Value) {
+    assert_eq!(pushing.attempt(&mut Bringing::new(kind, lead)).await, Outcome::Delivered);
+}
+
+#[tokio::test]
+async fn any_fault_at_any_call_leaves_one_lead_and_one_note() {
+    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
+    faults.extend(statuses(&[408, 500, 502, 503, 504]));
+    faults.push(Fault::Answer(too_many()));
+    for call in [SEARCH, UPSERT, NOTE] {
+        for fault in &faults {
+            let (fake, mut pushing) = scene(json!({}), json!({})).await;
+            // What was just made is not found yet.
+            fake.with(|zoho| zoho.search_lag = Duration::from_secs(60));
+            fake.fault(call, fault.clone());
+            let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
+            assert_eq!(pushing.deliver(&mut bringing, 4).await, Outcome::Delivered, "{call} {fault:?}");
+            assert_eq!(fake.faults_left(), 0);
+            assert_eq!(counts(&fake), (1, 1), "{call} {fault:?}: {:?}", fake.calls());
+            fake.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_dies_between_two_calls_leaves_one_lead_and_one_note() {
+    for calls in 1..=3 {
+        let (fake, mut pushing) = scene(json!({}), json!({})).await;
+        let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
+        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
+        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
+        assert_eq!(counts(&fake), (1, 1), "died after {calls} calls: {:?}", fake.calls());
+        fake.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_leads_through_random_faults_are_there_once() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    let mut chance = Chance::new(7);
+    fake.chaos(Some(Box::new(move |_| match chance.below(12) {
+        0 => Some(Fault::Close),
+        1 => Some(Fault::ActThenClose),
+        2 => Some(Fault::ActThenGarble),
+        3 => statuses(&[503]).pop(),
+        4 => Some(Fault::Answer(too_many())),
+        _ => None,
+    })));
+    for n in 0..200 {
+        let mut bringing = Bringing::new(EventKind::Created, &sample_lead(n));
+        assert_eq!(pushing.deliver(&mut bringing, 50).await, Outcome::Delivered);
+    }
+    assert_eq!(counts(&fake), (200, 200));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn each_enquiry_is_a_note_and_leaves_what_sales_did() {
+    let (fake, mut pushing) = scene(json!({ "assignment_rule": "365239700001" }), json!({})).await;
+    let lead = sample_lead(1);
+    push(&mut pushing, EventKind::Created, &lead).await;
+    let id = fake.with(|zoho| {
+        let (id, lead) = zoho.leads.iter_mut().next().unwrap();
+        assert_eq!((lead.owner.as_str(), &lead.fields["Lead_Source"]), ("queue", &json!("Web")));
+        lead.owner = "Ada".to_owned();
+        lead.fields.insert("Description".to_owned(), json!("Wants the barn, call on Friday"));
+        lead.fields.insert("Lead_Source".to_owned(), json!("Trade Show"));
+        lead.fields.insert("Lead_Status".to_owned(), json!("Lost Lead"));
+        id.clone()
+    });
+    let mut second = sample_lead(2);
+    second["lead"]["email"] = lead["lead"]["email"].clone();
+    push(&mut pushing, EventKind::Created, &second).await;
+    push(&mut pushing, EventKind::Updated, &second).await;
+    fake.with(|zoho| {
+        let kept = &zoho.leads[&id];
+        assert_eq!((zoho.leads.len(), kept.owner.as_str()), (1, "Ada"));
+        assert_eq!(kept.fields["Description"], "Wants the barn, call on Friday");
+        assert_eq!(
+            (&kept.fields["Lead_Source"], &kept.fields["Lead_Status"]),
+            (&json!("Trade Show"), &json!("Lost Lead"))
+        );
+        let notes: Vec<_> = zoho.notes.values().collect();
+        assert!(
+            notes[0].title.starts_with("New lead: ") && notes[2].title.starts_with("Lead updated: "),
+            "{notes:?}"
+        );
+        let closed = "The Lead was closed before this enquiry: Lost Lead\n";
+        assert!(
+            notes[1].content.starts_with(closed) && notes.iter().all(|note| note.lead == id),
+            "{notes:?}"
+        );
+    });
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn who_was_converted_or_deleted_comes_back_as_a_new_lead() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    let lead = sample_lead(1);
+    push(&mut pushing, EventKind::Created, &lead).await;
+    fake.with(|zoho| zoho.leads.values_mut().for_each(|lead| lead.is_converted = true));
+    push(&mut pushing, EventKind::Updated, &lead).await;
+    assert_eq!(counts(&fake), (2, 2));
+    fake.with(|zoho| zoho.leads.retain(|_, lead| lead.is_converted));
+    push(&mut pushing, EventKind::Updated, &lead).await;
+    assert_eq!(counts(&fake), (2, 3));
+    // It goes between the Lead and its note.
+    fake.fault(NOTE, statuses(&[500]).remove(0));
+    let mut bringing = Bringing::new(EventKind::Updated, &lead);
+    assert!(matches!(pushing.attempt(&mut bringing).await, Outcome::Failed(_)));
+    fake.with(|zoho| zoho.leads.clear());
+    assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
+    assert_eq!(counts(&fake), (1, 4));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_search_that_finds_longer_addresses_renames_nobody() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    let mut other = sample_lead(1);
+    (other["lead"]["name"], other["lead"]["email"]) = (json!("Mia Self"), json!("myself@example.com"));
+    push(&mut pushing, EventKind::Created, &other).await;
+    let mut lead = sample_lead(2);
+    lead["lead"]["email"] = json!("self@example.com");
+    push(&mut pushing, EventKind::Created, &lead).await;
+    fake.with(|zoho| {
+        let first = zoho.leads.values().next().unwrap();
+        assert_eq!((zoho.leads.len(), &first.fields["Last_Name"]), (2, &json!("Self")));
+    });
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_probe_tells_the_organization_and_what_is_wrong_with_the_mapping() {
+    let mapping =
+        json!({ "lead.event_date": "Event_Dat", "lead.guest_count": "Description", "lead.name": "Guests" });
+    let (fake, mut pushing) = scene(json!({}), mapping).await;
+    fake.with(|zoho| zoho.required.insert("Event_Date".to_owned()));
+    let report = pushing.probe(ProbeKind::Test).await;
+    assert_eq!((report.outcome, report.account.as_deref()), (Outcome::Delivered, Some("Innkept Ltd")));
+    let mut findings = report.findings;
+    findings.sort();
+    assert_eq!(
+        findings,
+        [
+            "Event_Date is required for Leads, and nothing is mapped to it",
+            "lead.event_date: unknown field Event_Dat; did you mean Event_Date?",
+            "lead.guest_count: Description holds a textarea, and this is a number",
+            "lead.name: Guests holds a integer, and this is a text",
+        ]
+    );
+    fake.with(|zoho| zoho.scopes = ["modules"].into());
+    let report = pushing.probe(ProbeKind::Test).await;
+    assert_eq!((report.outcome, report.account), (Outcome::Delivered, None));
+    let unchecked =
+        "the mapping was not checked: zoho OAUTH_SCOPE_MISMATCH invalid oauth scope to access this URL";
+    assert_eq!(report.findings, [unchecked]);
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_retry_can_mend_says_what_zoho_said() {
+    let (fake, mut pushing) = scene(json!({}), json!({ "lead.name": "Guests" })).await;
+    let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
+    let expected =
+        (FailureClass::Rejected, "zoho INVALID_DATA Guests: invalid data, integer is wanted".to_owned());
+    assert_eq!(class_and_error(pushing.attempt(&mut bringing).await), expected);
+    fake.with(|zoho| (zoho.tokens.clear(), zoho.app.2 = "revoked".to_owned()));
+    let mut bringing = Bringing::new(EventKind::Created, &sample_lead(2));
+    let expected = (FailureClass::Credentials, "zoho login refused: invalid_code".to_owned());
+    assert_eq!(class_and_error(pushing.attempt(&mut bringing).await), expected);
+    assert_eq!(counts(&fake), (0, 0));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_daemon_shares_one_token_and_makes_no_more_than_five_calls_at_once() {
+    let (fake, config) = organization().await;
+    fake.with(|zoho| zoho.takes = Duration::from_millis(300));
+    let scene = Scene::with("zoho", config, app()).await;
+    for n in 0..12 {
+        scene.post(n, |lead| lead["lead"]["email"] = json!(format!("lead{n}@example.com"))).await;
+    }
+    scene.wait_for(12, "delivered").await;
+    assert_eq!(fake.with(|zoho| (zoho.crowded, zoho.logins)), (0, 1));
+    assert_eq!(counts(&fake), (12, 12));
+    // A token that Zoho has forgotten is renewed once.
+    fake.with(|zoho| zoho.tokens.clear());
+    scene.post(20, |_| {}).await;
+    scene.wait_for(13, "delivered").await;
+    assert_eq!(fake.with(|zoho| zoho.logins), 2);
+    scene.end().await;
+    fake.stop().await;
+}

@@ -1,0 +1,319 @@
+//! Dynamics 365 Sales, as far as leads and their notes go: columns have types and lengths, a write without `If-Match` makes
+//! what is not there, qualified leads are customers, and duplicates are detected when that is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    http::Request,
+    receiver::Reply,
+    vendor::{Quota, Route, Vendor, pairs},
+};
+
+/// Somebody's lead.
+#[derive(Clone, Debug, Default)]
+pub struct Lead {
+    pub fields: Map<String, Value>,
+    pub owner: String,
+    /// 0 open, 1 qualified, 2 disqualified.
+    pub state: i64,
+}
+
+/// A text on a lead.
+#[derive(Clone, Debug)]
+pub struct Note {
+    pub lead: String,
+    pub subject: String,
+    pub text: String,
+}
+
+/// An environment.
+#[derive(Debug)]
+pub struct Dynamics {
+    pub tenant: String,
+    /// Client id and secret.
+    pub app: (String, String),
+    pub tokens: BTreeSet<String>,
+    pub logins: usize,
+    /// What the last login asked a token for.
+    pub scope: String,
+    /// Name and type of each column of leads.
+    pub columns: Vec<(String, &'static str)>,
+    pub required: BTreeSet<String>,
+    pub lengths: BTreeMap<&'static str, usize>,
+    /// The column that is an alternate key.
+    pub key: String,
+    pub leads: BTreeMap<String, Lead>,
+    pub notes: BTreeMap<String, Note>,
+    pub quota: Quota,
+    next: u64,
+}
+
+impl Default for Dynamics {
+    fn default() -> Self {
+        let columns = [
+            ("emailaddress1", "String"),
+            ("firstname", "String"),
+            ("lastname", "String"),
+            ("telephone1", "String"),
+            ("companyname", "String"),
+            ("jobtitle", "String"),
+            ("websiteurl", "String"),
+            ("subject", "String"),
+            ("description", "Memo"),
+            ("leadsourcecode", "Picklist"),
+            ("statecode", "State"),
+            ("statuscode", "Status"),
+            ("new_guests", "Integer"),
+            ("new_event_date", "DateTime"),
+            ("new_leadref", "String"),
+        ];
+        Self {
+            tenant: "0f1e2d3c-0000-4000-8000-000000000001".to_owned(),
+            app: ("client-1".to_owned(), "secret-1".to_owned()),
+            tokens: BTreeSet::new(),
+            logins: 0,
+            scope: String::new(),
+            columns: columns.map(|(name, kind)| (name.to_owned(), kind)).to_vec(),
+            required: BTreeSet::new(),
+            lengths: BTreeMap::from([
+                ("firstname", 50),
+                ("lastname", 50),
+                ("telephone1", 50),
+                ("subject", 300),
+            ]),
+            key: "new_leadref".to_owned(),
+            leads: BTreeMap::new(),
+            notes: BTreeMap::new(),
+            quota: Quota::new(6_000, std::time::Duration::from_secs(300)),
+            next: 0,
+        }
+    }
+}
+
+impl Dynamics {
+    fn log_in(&mut self, request: &Request) -> Reply {
+        let form = pairs(&String::from_utf8_lossy(&request.body));
+        let given = |key: &str| form.get(key).map_or("", String::as_str);
+        let (id, secret) = &self.app;
+        if !request.path.contains(&self.tenant) {
+            let text = "AADSTS90002: Tenant not found. Check to make sure you have the correct tenant ID.";
+            return Reply::json(400, &json!({"error": "invalid_request", "error_description": text}));
+        }
+        if given("grant_type") != "client_credentials"
+            || given("client_id") != id
+            || given("client_secret") != secret
+        {
+            let text = "AADSTS7000215: Invalid client secret provided.";
+            return Reply::json(401, &json!({"error": "invalid_client", "error_description": text}));
+        }
+        self.logins += 1;
+        given("scope").clone_into(&mut self.scope);
+        let token = format!("eyJ0.token-{}", self.logins);
+        self.tokens.insert(token.clone());
+        Reply::json(
+            200,
+            &json!({"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token}),
+        )
+    }
+
+    fn route(&mut self, request: &Request, route: &Route) -> Reply {
+        let path = route.path.get(3).map(String::as_str).unwrap_or_default();
+        let (set, key) =
+            path.split_once('(').map_or((path, ""), |(set, key)| (set, key.trim_end_matches(')')));
+        match (route.method.as_str(), set, key) {
+            ("GET", "organizations", "") => Reply::json(200, &json!({"value": [{"name": "Innkept Ltd"}]})),
+            ("GET", "EntityDefinitions", _) => self.describe(),
+            ("GET", "leads", "") => self.find(route.asked("$filter")),
+            ("GET", "leads", id) => match self.leads.get(id) {
+                Some(lead) => Reply::json(200, &shown(id, lead)),
+                None => missing(id),
+            },
+            ("POST", "leads", "") => self.create(request, &route.body),
+            ("PATCH", "leads", key) => self.patch(request, key, &route.body),
+            ("GET", "annotations", "") => self.notes_of(route.asked("$filter")),
+            ("POST", "annotations", "") => self.note(&route.body),
+            _ => error(404, "0x8006088a", &format!("Resource not found for the segment '{path}'.")),
+        }
+    }
+
+    fn id(&mut self) -> String {
+        self.next += 1;
+        format!("c4567bb6-47a3-e711-811b-{:012}", self.next)
+    }
+
+    fn describe(&self) -> Reply {
+        let column = |(name, kind): &(String, &str)| {
+            let level = if self.required.contains(name) { "ApplicationRequired" } else { "None" };
+            json!({"LogicalName": name, "AttributeType": kind, "IsValidForCreate": true, "IsValidForUpdate": true,
+                "RequiredLevel": {"Value": level}})
+        };
+        Reply::json(200, &json!({"value": self.columns.iter().map(column).collect::<Vec<_>>()}))
+    }
+
+    fn find(&self, filter: &str) -> Reply {
+        let wanted = filter
+            .strip_prefix("emailaddress1 eq '")
+            .and_then(|rest| rest.strip_suffix("' and statecode ne 1"));
+        let Some(wanted) = wanted.map(|text| text.replace("''", "'").to_lowercase()) else {
+            return error(400, "0x80060888", &format!("Syntax error in '{filter}'."));
+        };
+        let is_it =
+            |lead: &Lead| lead.state != 1 && text(&lead.fields, "emailaddress1").to_lowercase() == wanted;
+        let found: Vec<Value> = self
+            .leads
+            .iter()
+            .rev()
+            .filter(|(_, lead)| is_it(lead))
+            .map(|(id, lead)| shown(id, lead))
+            .collect();
+        Reply::json(200, &json!({"value": found}))
+    }
+
+    fn create(&mut self, request: &Request, body: &Value) -> Reply {
+        let fields = body.as_object().cloned().unwrap_or_default();
+        if let Some(reply) = self.wrong(&fields) {
+            return reply;
+        }
+        let email = text(&fields, "emailaddress1").to_lowercase();
+        let is_detected = request.header("mscrm.suppressduplicatedetection") == Some("false");
+        let is_double =
+            self.leads.values().any(|lead| text(&lead.fields, "emailaddress1").to_lowercase() == email);
+        if is_detected && is_double {
+            let message = "A record was not created or updated because a duplicate of the current record already exists.";
+            return error(412, "0x80040333", message);
+        }
+        let id = self.id();
+        self.leads.insert(id.clone(), Lead { fields, owner: "app".to_owned(), state: 0 });
+        Reply::json(201, &json!({"leadid": id}))
+    }
+
+    fn patch(&mut self, request: &Request, key: &str, body: &Value) -> Reply {
+        let fields = body.as_object().cloned().unwrap_or_default();
+        if let Some((column, value)) = key.split_once('=') {
+            let value = value.trim_matches('\'').to_owned();
+            if column != self.key || fields.contains_key(column) {
+                return error(
+                    400,
+                    "0x80060891",
+                    "A record with the specified key values does not exist in lead entity",
+                );
+            }
+            let is_it = |lead: &Lead| text(&lead.fields, column) == value;
+            if let Some(id) = self.leads.iter().find(|(_, lead)| is_it(lead)).map(|(id, _)| id.clone()) {
+                return self.update(&id, fields);
+            }
+            let mut body = body.clone();
+            body[column] = json!(value);
+            return self.create(request, &body);
+        }
+        if self.leads.contains_key(key) {
+            return self.update(key, fields);
+        }
+        if request.header("if-match") == Some("*") {
+            return missing(key);
+        }
+        // What makes it dangerous: an update of what is gone brings it back.
+        self.create(request, body)
+    }
+
+    fn update(&mut self, id: &str, mut fields: Map<String, Value>) -> Reply {
+        if let Some(reply) = self.wrong(&fields) {
+            return reply;
+        }
+        let Some(lead) = self.leads.get_mut(id) else { return missing(id) };
+        if let Some(state) = fields.remove("statecode").and_then(|state| state.as_i64()) {
+            lead.state = state;
+        }
+        lead.fields.extend(fields);
+        Reply::json(200, &json!({"leadid": id}))
+    }
+
+    fn wrong(&self, fields: &Map<String, Value>) -> Option<Reply> {
+        for (name, value) in fields {
+            let fits = match self.columns.iter().find(|(known, _)| known == name).map(|(_, kind)| *kind) {
+                None => {
+                    let message = format!(
+                        "Error identified in Payload provided by the user for Entity :'leads', For more information on this error please follow this help link: An undeclared property '{name}' which only has property annotations in the payload"
+                    );
+                    return Some(error(400, "0x80048d19", &message));
+                }
+                Some("Integer" | "Picklist" | "State" | "Status") => value.is_number(),
+                Some(_) => value.is_string(),
+            };
+            if !fits {
+                let message =
+                    format!("Cannot convert the literal '{value}' to the expected type of '{name}'.");
+                return Some(error(400, "0x80048d19", &message));
+            }
+            let max = self.lengths.get(name.as_str()).copied().unwrap_or(100_000);
+            if value.as_str().is_some_and(|text| text.encode_utf16().count() > max) {
+                let message = format!(
+                    "A validation error occurred. The length of the '{name}' attribute of the 'lead' entity exceeded the maximum allowed length of '{max}'."
+                );
+                return Some(error(400, "0x80044331", &message));
+            }
+        }
+        None
+    }
+
+    fn notes_of(&self, filter: &str) -> Reply {
+        let lead = filter.strip_prefix("_objectid_value eq ").unwrap_or_default();
+        let notes = self.notes.iter().rev().filter(|(_, note)| note.lead == lead);
+        let notes: Vec<Value> =
+            notes.map(|(id, note)| json!({"annotationid": id, "notetext": note.text})).collect();
+        Reply::json(200, &json!({"value": notes}))
+    }
+
+    fn note(&mut self, body: &Value) -> Reply {
+        let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+        let bind = text("objectid_lead@odata.bind");
+        let lead = bind.trim_start_matches("/leads(").trim_end_matches(')').to_owned();
+        if !self.leads.contains_key(&lead) {
+            return missing(&lead);
+        }
+        let id = self.id();
+        self.notes.insert(id.clone(), Note { lead, subject: text("subject"), text: text("notetext") });
+        Reply::json(201, &json!({"annotationid": id}))
+    }
+}
+
+impl Vendor for Dynamics {
+    fn handle(&mut self, request: &Request) -> Reply {
+        if request.path.ends_with("/oauth2/v2.0/token") {
+            return self.log_in(request);
+        }
+        let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        if !token.is_some_and(|token| self.tokens.contains(token)) {
+            return Reply::status(401);
+        }
+        if !self.quota.admit(request.at) {
+            return throttled(5);
+        }
+        self.route(request, &Route::of(request))
+    }
+}
+
+/// What Dataverse says when a user asks too much of it.
+#[must_use]
+pub fn throttled(seconds: u64) -> Reply {
+    let message = "Number of requests exceeded the limit of 6000 over time window of 300 seconds.";
+    error(429, "0x80072322", message).header("Retry-After", &seconds.to_string())
+}
+
+fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> &'a str {
+    fields.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn shown(id: &str, lead: &Lead) -> Value {
+    json!({"leadid": id, "statecode": lead.state, "statuscode": lead.state + 1})
+}
+
+fn missing(id: &str) -> Reply {
+    error(404, "0x80040217", &format!("Entity 'Lead' With Id = {id} Does Not Exist"))
+}
+
+fn error(status: u16, code: &str, message: &str) -> Reply {
+    Reply::json(status, &json!({"error": {"code": code, "message": message}}))
+}
