@@ -140,9 +140,9 @@ async fn a_job_keeps_its_pace_is_cancelled_and_goes_on_where_it_was() {
     wait_until("the job is done", async || scene.cli.json(&["job", "show", &job]).await["state"] == "done")
         .await;
     assert_eq!(scene.receiver.count() - before, LEADS, "nothing went twice");
-    scene.daemon.stop().await;
+    scene.0.daemon.stop().await;
     check_invariants(&pool).await;
-    scene.receiver.stop().await;
+    scene.0.receiver.stop().await;
 }
 
 #[tokio::test]
