@@ -116,11 +116,11 @@ fn every_line_of_a_seed_has_its_place() {
     let sections = sections(&page);
     assert_eq!(sections.len(), 5);
     for section in &sections {
-        let told: BTreeSet<_> = section.rows.iter().flat_map(|row| row.lines.clone()).collect();
+        let reported: BTreeSet<_> = section.rows.iter().flat_map(|row| row.lines.clone()).collect();
         let silent: BTreeSet<_> = section.silent.iter().cloned().flatten().collect();
-        let both: Vec<_> = told.intersection(&silent).collect();
+        let both: Vec<_> = reported.intersection(&silent).collect();
         assert!(both.is_empty(), "{}: told, and said to tell nothing: {both:?}", section.title);
-        let all: Vec<_> = told.union(&silent).copied().collect();
+        let all: Vec<_> = reported.union(&silent).copied().collect();
         assert_eq!(all, (1..=section.lines).collect::<Vec<_>>(), "{}", section.title);
         assert!(
             section.rows.is_sorted_by_key(|row| (*row.lines.start(), *row.lines.end())),

@@ -19,7 +19,7 @@ use crate::{
     postgres::{data_dir::DataDir, embedded::Cluster, hosts::Hosts, setup},
     push,
     secrets::master_key,
-    store::{Hub, Store, delivery::retention, ensure_partitions, tend},
+    store::{Store, WakeUps, delivery::retention, ensure_partitions, tend},
     telemetry,
 };
 
@@ -29,7 +29,7 @@ pub mod doors;
 mod parts;
 pub mod rotate;
 
-use self::parts::Parts;
+use self::parts::RunningParts;
 
 /// What keeps house has nothing to finish.
 const HOUSEKEEPING_GRACE: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ pub struct Running {
     pub control: PathBuf,
     /// Where else the control API is, over the network.
     pub control_remote: Option<SocketAddr>,
-    parts: Parts,
+    parts: RunningParts,
     pool: PgPool,
     store: Store,
     cluster: Option<Cluster>,
@@ -76,8 +76,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let pool = setup::connect_with(&options, config.connections_max).await?;
     let sealer = setup::unseal(&pool, &config.master_key).await?;
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
-    let (hub, due) = Hub::new();
-    let store = Store::new(pool.clone(), sealer, Arc::new(hub));
+    let (wake_ups, due) = WakeUps::new();
+    let store = Store::new(pool.clone(), sealer, Arc::new(wake_ups));
     let store = store
         .sweeping(config.sweep)
         .keeping(config.keep_attempts, config.keep_leads)
@@ -85,7 +85,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     store.follow_clock().await.context("the database does not tell the time")?;
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
-    let mut parts = Parts::default();
+    let mut parts = RunningParts::default();
     start_keepers(&mut parts, cluster.as_ref(), &store, metrics.clone());
     if let Some(hosts) = hosts {
         let store = store.clone();
@@ -115,7 +115,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     parts.start("control", CONTROL_GRACE, |stop| async move {
         control::serve(listeners, deps, stop).await.context("control")
     });
-    let dispatch = dispatch::start(dispatch::Parts {
+    let dispatch = dispatch::start(dispatch::DispatchParts {
         store: store.clone(),
         compute: Compute::default(),
         client: push::Client::new(egress).context("cannot build the client that pushes")?,
@@ -152,7 +152,12 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
 }
 
 /// Starts what keeps the rest well: the server, the word on whether it answers, the metrics, and the house.
-fn start_keepers(parts: &mut Parts, cluster: Option<&Cluster>, store: &Store, metrics: PrometheusHandle) {
+fn start_keepers(
+    parts: &mut RunningParts,
+    cluster: Option<&Cluster>,
+    store: &Store,
+    metrics: PrometheusHandle,
+) {
     if let Some(cluster) = cluster {
         let supervisor = cluster.supervisor();
         parts.start("the private PostgreSQL", HOUSEKEEPING_GRACE, |stop| async move {

@@ -103,8 +103,9 @@ pub fn write_manual(directory: &Path) -> io::Result<()> {
 /// What clap says over several lines, without the usage at its end.
 fn in_one_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let told = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let told: Vec<_> = told.flat_map(str::split_whitespace).collect();
-    let told = told.join(" ");
-    told.strip_prefix("error: ").unwrap_or(&told).to_owned()
+    let reported =
+        text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let reported: Vec<_> = reported.flat_map(str::split_whitespace).collect();
+    let reported = reported.join(" ");
+    reported.strip_prefix("error: ").unwrap_or(&reported).to_owned()
 }

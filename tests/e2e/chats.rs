@@ -176,8 +176,8 @@ async fn a_test_of_teams_posts_a_sample() {
     let (fake, config) = teams().await;
     let scene = Scene::with("teams", config, teams_login()).await;
     assert_eq!(scene.operator.test(&scene.integration).await.state, "delivered");
-    let told = |card: &Value| card["body"][0]["inlines"][0]["text"].as_str().unwrap().to_owned();
-    assert!(fake.with(|teams| told(&teams.cards[0])).starts_with("Test lead: "));
+    let reported = |card: &Value| card["body"][0]["inlines"][0]["text"].as_str().unwrap().to_owned();
+    assert!(fake.with(|teams| reported(&teams.cards[0])).starts_with("Test lead: "));
     scene.post(1, |_| {}).await;
     scene.wait_for(1, "delivered").await;
     fake.with(|teams| assert_eq!((teams.cards.len(), teams.failed.len()), (2, 0)));

@@ -240,14 +240,14 @@ async fn secrets_are_shown_where_they_are_made_and_nowhere_else() {
     assert_eq!((&attempt["trigger"], &attempt["state"]), (&json!("test"), &json!("delivered")));
 
     let attempt = attempt["id"].as_str().unwrap();
-    let mut told = scene.daemon.database().contents().await;
+    let mut reported = scene.daemon.database().contents().await;
     for args in
         [&["integration", "show", "hook"][..], &["integration", "list"], &["attempt", "show", attempt]]
     {
-        told += &cli.json(args).await.to_string();
+        reported += &cli.json(args).await.to_string();
     }
     for secret in [&*scene.secret, second, third, &*scene.key] {
-        assert!(!told.contains(secret), "a secret is shown or stored as it is");
+        assert!(!reported.contains(secret), "a secret is shown or stored as it is");
     }
     scene.end().await;
 }
@@ -273,7 +273,7 @@ async fn leads_deliveries_and_attempts() {
     scene.wait_for(&second, "delivered").await;
     let leads = cli.json(&["lead", "list", "--company", "7"]).await;
     let lead = json!({"uuid": "id", "company_id": "integer", "company": "text", "name": "text", "email": "text",
-        "state": "text", "undelivered": "integer", "received_at": "time", "updated_at": null});
+        "phone": "text", "state": "text", "undelivered": "integer", "received_at": "time", "updated_at": null});
     assert_eq!(shape(&leads), json!([lead, lead]));
     assert_eq!(leads[1]["uuid"], UUID, "newest first");
 
@@ -334,8 +334,8 @@ async fn tests_and_retries_wait_for_the_outcome() {
 
     scene.receiver.set(Behaviour::Good);
     let retried = cli.json(&["delivery", "retry", "--integration", "hook"]).await;
-    let told = ["state", "total", "released", "delivered", "dead"].map(|key| retried[key].clone());
-    assert_eq!(told, [json!("done"), json!(1), json!(1), json!(1), json!(0)]);
+    let reported = ["state", "total", "released", "delivered", "dead"].map(|key| retried[key].clone());
+    assert_eq!(reported, [json!("done"), json!(1), json!(1), json!(1), json!(0)]);
     let jobs = cli.json(&["job", "list"]).await;
     assert_eq!((&jobs[0]["id"], &jobs[0]["state"]), (&retried["id"], &json!("done")));
     let again = cli.json(&["delivery", "retry", "--integration", "hook"]).await;

@@ -309,9 +309,12 @@ async fn without_a_terminal_there_is_a_hint_and_no_escape() {
     let output = Command::new(leadline()).stdin(Stdio::null()).env("TERM", "xterm").output().await.unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(output.stdout, b"");
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("needs a terminal") && told.contains("leadline integration list"), "{told}");
-    assert!(told.lines().count() == 1 && !told.contains('\x1b'), "{told:?}");
+    let reported = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        reported.contains("needs a terminal") && reported.contains("leadline integration list"),
+        "{reported}"
+    );
+    assert!(reported.lines().count() == 1 && !reported.contains('\x1b'), "{reported:?}");
 
     let mut dumb = Pty::start_on("dumb", leadline(), &[], SMALL);
     assert_eq!(dumb.end().await.exit_code(), 2);
@@ -379,8 +382,9 @@ async fn nothing_that_a_receiver_writes_steers_the_terminal() {
 async fn the_demo_plays_and_leaves_nothing_behind() {
     let mut demo = Pty::start(leadline(), &["demo"], SMALL);
     demo.wait_for_all(&["starting ", "leadlined in "]).await;
-    let told = demo.shown().text();
-    let dir = PathBuf::from(told.split("leadlined in ").nth(1).unwrap().split_whitespace().next().unwrap());
+    let reported = demo.shown().text();
+    let dir =
+        PathBuf::from(reported.split("leadlined in ").nth(1).unwrap().split_whitespace().next().unwrap());
     demo.wait_for_all(&["LIVE", "refuses", "FAILING", "good", "✓ ok"]).await;
     assert!(dir.is_dir());
     demo.press("q");

@@ -205,9 +205,9 @@ async fn what_people_were_being_told_when_the_daemon_was_killed_they_are_told_ag
         operator.connect(7, "email", mail, Value::Null).await.id,
     ];
     post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await;
-    let told = || (slack.with(|slack| slack.messages.clone()), server.taken());
+    let reported = || (slack.with(|slack| slack.messages.clone()), server.taken());
     wait_until("both were told and have not said so", async || {
-        let (messages, mails) = told();
+        let (messages, mails) = reported();
         (messages.len(), mails.len()) == (1, 1)
     })
     .await;
@@ -223,7 +223,7 @@ async fn what_people_were_being_told_when_the_daemon_was_killed_they_are_told_ag
         assert_eq!(seen, [(1, "first", "unknown"), (2, "retry", "")], "{attempts:?}");
         assert!(attempts[0].error.ends_with("maybe delivered"), "{}", attempts[0].error);
     }
-    let (messages, mails) = told();
+    let (messages, mails) = reported();
     assert_eq!((messages.len(), mails.len()), (2, 2), "at least once is all there is");
     // A mailbox knows the second by its id.
     assert_eq!((&messages[0], mails[0].header("Message-ID")), (&messages[1], mails[1].header("Message-ID")));

@@ -14,8 +14,8 @@ async fn without_a_terminal_the_demo_ends_when_every_vendor_has_every_lead_once(
         .output()
         .await
         .unwrap();
-    let told = String::from_utf8(demo.stdout).unwrap();
-    assert!(demo.status.success(), "{told}{}", String::from_utf8_lossy(&demo.stderr));
+    let reported = String::from_utf8(demo.stdout).unwrap();
+    assert!(demo.status.success(), "{reported}{}", String::from_utf8_lossy(&demo.stderr));
     for line in [
         "good        3 delivered, 0 dead, 3 requests",
         "refuses     0 delivered, 3 dead, 3 requests; rejected: 422",
@@ -24,6 +24,6 @@ async fn without_a_terminal_the_demo_ends_when_every_vendor_has_every_lead_once(
         "salesforce  3 leads",
         "airtable    3 records",
     ] {
-        assert!(told.contains(line), "{line} is not told:\n{told}");
+        assert!(reported.contains(line), "{line} is not told:\n{reported}");
     }
 }

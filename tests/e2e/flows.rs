@@ -173,7 +173,7 @@ async fn an_update_is_asked_about_anew_and_arrives_as_new_where_it_never_was() {
     assert_eq!(state(&fourth, &other), pending());
     delivered(&fourth, &other).await;
 
-    let told = |path: &str| -> Vec<(String, String, i64)> {
+    let reported = |path: &str| -> Vec<(String, String, i64)> {
         let requests = scene.receiver.requests();
         let of_path = requests.iter().filter(|request| request.path == path);
         of_path
@@ -189,9 +189,9 @@ async fn an_update_is_asked_about_anew_and_arrives_as_new_where_it_never_was() {
             .collect()
     };
     let event = |word: &str, guests| (format!("lead.{word}"), format!("lead.{word}"), guests);
-    assert_eq!(told("/both"), [event("created", 101), event("updated", 102)]);
-    assert_eq!(told("/created"), [event("created", 101)]);
-    assert_eq!(told("/other"), [event("created", 80), event("updated", 9)]);
+    assert_eq!(reported("/both"), [event("created", 101), event("updated", 102)]);
+    assert_eq!(reported("/created"), [event("created", 101)]);
+    assert_eq!(reported("/other"), [event("created", 80), event("updated", 9)]);
     scene.end().await;
 }
 

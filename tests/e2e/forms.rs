@@ -142,10 +142,10 @@ async fn forms_that_cannot_be_are_refused_in_these_words() {
         (&|it| it.allow_origins = vec!["https://example.com".into(); 51], "allow_origins: at most 50".into()),
         (&|it| it.company = "9".into(), "no company \"9\"".into()),
     ];
-    for (change, told) in cases {
+    for (change, reported) in cases {
         let mut request = scene.new_form("other");
         change(&mut request);
-        assert_eq!(scene.forms.create_form(request).await.unwrap_err().message(), told);
+        assert_eq!(scene.forms.create_form(request).await.unwrap_err().message(), reported);
     }
     let both = v1::UpdateFormRequest {
         request_id: request_id(),
@@ -154,8 +154,8 @@ async fn forms_that_cannot_be_are_refused_in_these_words() {
         any_origin: true,
         ..Default::default()
     };
-    let told = "name the origins, or let every page post: not both";
-    assert_eq!(scene.forms.update_form(both).await.unwrap_err().message(), told);
+    let reported = "name the origins, or let every page post: not both";
+    assert_eq!(scene.forms.update_form(both).await.unwrap_err().message(), reported);
     let nameless = scene.forms.get_form(v1::GetFormRequest::default()).await.unwrap_err();
     assert_eq!(nameless.message(), "name a form, by its id or its name");
     let key = v1::CreateIntakeKeyRequest {
@@ -164,8 +164,8 @@ async fn forms_that_cannot_be_are_refused_in_these_words() {
         signature: "md5".into(),
         ..Default::default()
     };
-    let told = "signature \"md5\": use standard or simple, or leave it out for either";
-    assert_eq!(scene.operator.keys().create_intake_key(key).await.unwrap_err().message(), told);
+    let reported = "signature \"md5\": use standard or simple, or leave it out for either";
+    assert_eq!(scene.operator.keys().create_intake_key(key).await.unwrap_err().message(), reported);
     let pool = scene.daemon.database().pool().await;
     sqlx::query(
         "INSERT INTO form (company_id, id, name, enabled, map, constants, allow_origins)

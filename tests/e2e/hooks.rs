@@ -67,8 +67,8 @@ async fn each_product_gets_signed_events_that_it_can_tell_apart() {
         let [.., first, repeat] = requests.as_slice() else { panic!("too few") };
         assert_eq!(first.body, repeat.body, "a repeat is the same bytes");
         let attempts = operator.finished(&integration).await;
-        let told = format!("{attempts:?}");
-        assert!(!told.contains("abcdefghijkl"), "{told}");
+        let reported = format!("{attempts:?}");
+        assert!(!reported.contains("abcdefghijkl"), "{reported}");
         operator
             .integrations()
             .disable_integration(v1::DisableIntegrationRequest { request_id: request_id(), integration })

@@ -61,13 +61,16 @@ async fn events_of_a_file_come_in_once_however_often_it_is_imported() {
     };
     let before = scene.daemon.database().contents().await;
     let dry = import(&["--dry-run"]).await;
-    let told: Value = serde_json::from_str(&dry.stdout).unwrap();
-    assert_eq!((&told["lines"], &told["refused"], &told["dry_run"]), (&json!(452), &json!(2), &json!(true)));
+    let reported: Value = serde_json::from_str(&dry.stdout).unwrap();
     assert_eq!(
-        told["problems"][0],
+        (&reported["lines"], &reported["refused"], &reported["dry_run"]),
+        (&json!(452), &json!(2), &json!(true))
+    );
+    assert_eq!(
+        reported["problems"][0],
         json!({"line": 4, "errors": [{"pointer": "/lead/email", "detail": "must be an e-mail address"}]})
     );
-    assert_eq!(told["problems"][1]["line"], 5);
+    assert_eq!(reported["problems"][1]["line"], 5);
     assert!(
         dry.code == 1 && dry.stderr.contains("2 of 452 lines would be refused: correct them"),
         "{}",
@@ -75,10 +78,11 @@ async fn events_of_a_file_come_in_once_however_often_it_is_imported() {
     );
     assert_eq!(scene.daemon.database().contents().await, before, "a dry run changes nothing");
 
-    let told = import(&[]).await.json();
-    let counts =
-        |told: &Value| ["accepted", "updated", "duplicate", "refused"].map(|key| told[key].as_u64().unwrap());
-    assert_eq!(counts(&told), [449, 1, 0, 2]);
+    let reported = import(&[]).await.json();
+    let counts = |reported: &Value| {
+        ["accepted", "updated", "duplicate", "refused"].map(|key| reported[key].as_u64().unwrap())
+    };
+    assert_eq!(counts(&reported), [449, 1, 0, 2]);
     assert_eq!(scene.count("lead").await, 449);
     scene.receiver.wait_for(449).await;
     let again = import(&[]).await.json();
@@ -105,18 +109,18 @@ bob@example.com;Bob;2026-09-13
     let path = file.to_str().unwrap();
     let base = ["lead", "import", path, "--company", "7"];
     let refused = scene.cli.run(&[&base[..], &["--strict"]].concat()).await;
-    let told = |column: &str| {
+    let reported = |column: &str| {
         format!("column {column:?} is called like no field: add it to the map, with null to leave it out")
     };
-    let columns = ["Wedding day", "Guests", "Remarks"].map(told).join("; ");
+    let columns = ["Wedding day", "Guests", "Remarks"].map(reported).join("; ");
     assert!(refused.code == 1 && refused.stderr.contains(&columns), "{refused:?}");
     let map = r#"{"Wedding day": "lead.event_date", "Guests": "lead.guest_count", "Remarks": "lead.profile.notes"}"#;
     let set = r#"{"lead.event_type": "wedding", "lead.gdpr_consent": true}"#;
     let ran = scene.cli.run(&[&base[..], &["--map", map, "--set", set, "-o", "json"]].concat()).await;
     assert_eq!(ran.code, 1, "{ran:?}");
-    let told = ran.json();
-    assert_eq!((&told["accepted"], &told["refused"]), (&json!(1), &json!(2)), "{told}");
-    let problems: Vec<_> = told["problems"].as_array().unwrap().iter().collect();
+    let reported = ran.json();
+    assert_eq!((&reported["accepted"], &reported["refused"]), (&json!(1), &json!(2)), "{reported}");
+    let problems: Vec<_> = reported["problems"].as_array().unwrap().iter().collect();
     let of_line = |line: u64| &problems.iter().find(|problem| problem["line"] == line).unwrap()["errors"];
     let guests = of_line(4).as_array().unwrap();
     assert!(
@@ -215,9 +219,12 @@ async fn what_spreadsheets_write_goes_in() {
     // One mark too many costs one row.
     let broken = format!("{HEADING}\n\"{}\n{}\n", row(7, "2026-09-12"), row(8, "2026-09-12"));
     let ran = scene.cli.run_with(&broken, &base).await;
-    let told = ran.json();
-    assert_eq!((&told["lines"], &told["accepted"], &told["refused"]), (&json!(2), &json!(1), &json!(1)));
-    assert_eq!(told["problems"][0]["line"], 2, "{told}");
+    let reported = ran.json();
+    assert_eq!(
+        (&reported["lines"], &reported["accepted"], &reported["refused"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
+    assert_eq!(reported["problems"][0]["line"], 2, "{reported}");
     let long = format!("{}\n", "column,".repeat(700_000));
     let ran = scene.cli.run_with(&long, &base).await;
     assert!(ran.code == 1 && ran.stderr.contains("the heading, is larger than 256 KiB"), "{}", ran.stderr);
@@ -238,10 +245,10 @@ async fn a_key_keeps_a_repeat_harmless_and_own_columns_go_in() {
     assert_eq!(again.json()["duplicate"], 1);
     let wider = format!("{HEADING},Order no,Wedding budget\n{}\n{}\n", row(",£5k"), row(",£6k"));
     let ran = scene.cli.run_with(&wider, &base).await;
-    let told = ran.json();
-    assert_eq!((&told["updated"], &told["refused"]), (&json!(1), &json!(1)), "{told}");
+    let reported = ran.json();
+    assert_eq!((&reported["updated"], &reported["refused"]), (&json!(1), &json!(1)), "{reported}");
     assert_eq!(
-        told["problems"][0]["errors"][0]["detail"],
+        reported["problems"][0]["errors"][0]["detail"],
         "has the key of line 2: give each lead a key of its own"
     );
     assert_eq!(scene.count("lead").await, 1);

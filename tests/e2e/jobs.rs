@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use leadline_fakes::Behaviour;
-use leadline_tests::{Pty, check_invariants, leadline, wait_until};
+use leadline_tests::{Pty, leadline, wait_until};
 use serde_json::{Value, json};
 
 /// So many pushes of one a second: no test waits for the last.
@@ -54,8 +54,8 @@ impl Scene {
         assert!(pty.is_untouched());
         let text = pty.shown().text();
         assert!(!text.contains(&far), "the progress is gone\n{text}");
-        for told in ["broken off", "were not brought back", "`leadline job show ", "cancelled"] {
-            assert!(text.contains(told), "no {told:?} in\n{text}");
+        for reported in ["broken off", "were not brought back", "`leadline job show ", "cancelled"] {
+            assert!(text.contains(reported), "no {reported:?} in\n{text}");
         }
         let jobs = self.cli.json(&["job", "list"]).await;
         assert_eq!(jobs.as_array().unwrap().len(), 1);
@@ -100,9 +100,9 @@ async fn who_breaks_off_a_retry_cancels_what_is_not_brought_back() {
     let forgotten = json!({ "states": ["dead"], "forgot_error": true });
     assert_eq!(filter().await, forgotten, "what was typed is forgotten with the job");
     let id = job["id"].as_str().unwrap();
-    let told = scene.cli.run(&["job", "resume", id]).await.error(1).to_owned();
+    let reported = scene.cli.run(&["job", "resume", id]).await.error(1).to_owned();
     assert_eq!(
-        told,
+        reported,
         format!(
             "job {id} cannot be resumed: the error text that it looked for was forgotten with it; start another"
         )
@@ -126,8 +126,8 @@ async fn a_job_keeps_its_pace_is_cancelled_and_goes_on_where_it_was() {
     let slow = ["delivery", "retry", "--integration", &id, "--per-second", "0.01", "--no-wait"];
     let job = scene.cli.json(&slow).await["job_id"].as_str().unwrap().to_owned();
     scene.receiver.wait_for(before + 1).await;
-    let told = scene.cli.run(&["job", "resume", &job]).await.error(1).to_owned();
-    assert_eq!(told, format!("job {job} was not cancelled: there is nothing to resume"));
+    let reported = scene.cli.run(&["job", "resume", &job]).await.error(1).to_owned();
+    assert_eq!(reported, format!("job {job} was not cancelled: there is nothing to resume"));
     let shown = scene.cli.json(&["job", "show", &job]).await;
     assert_eq!((&shown["state"], &shown["released"]), (&json!("running"), &json!(1)));
     assert_eq!(shown["per_second"], json!(0.01));
@@ -140,9 +140,7 @@ async fn a_job_keeps_its_pace_is_cancelled_and_goes_on_where_it_was() {
     wait_until("the job is done", async || scene.cli.json(&["job", "show", &job]).await["state"] == "done")
         .await;
     assert_eq!(scene.receiver.count() - before, LEADS, "nothing went twice");
-    scene.daemon.stop().await;
-    check_invariants(&pool).await;
-    scene.receiver.stop().await;
+    scene.0.end().await;
 }
 
 #[tokio::test]

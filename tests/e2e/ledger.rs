@@ -348,7 +348,7 @@ impl Scene {
 }
 
 /// What a delivery's sentence must say.
-fn told(state: &str, reason: &str) -> String {
+fn reported(state: &str, reason: &str) -> String {
     match (state, reason) {
         ("delivered", _) => "It was delivered at ".into(),
         ("dead", "rejected") => "nothing returns to it by itself, `leadline delivery retry ".into(),
@@ -432,8 +432,8 @@ async fn check_ledger(scene: &Scene, leads: usize) {
             panic!("{count} of {group:?}, change {change}, are {state} ({reason:?}), such as {id}");
         };
         *found.entry(key.clone()).or_default() += count;
-        let (why, told) = (scene.why(&id).await, told(&state, key.3));
-        assert!(why.contains(&told) && why.ends_with('.'), "no {told:?} in {why:?}");
+        let (why, reported) = (scene.why(&id).await, reported(&state, key.3));
+        assert!(why.contains(&reported) && why.ends_with('.'), "no {reported:?} in {why:?}");
     }
     assert_eq!(found, wanted);
 }

@@ -63,8 +63,8 @@ async fn one_token_serves_all_mail_and_is_renewed_once_when_it_is_refused() {
     server.set_tokens([]);
     scene.post(12, |_| {}).await;
     scene.wait_for(1, "dead").await;
-    let told = "refused with a fresh token too: 535: 5.7.8 user name or password not accepted";
-    assert_eq!(scene.last_failure().await, ("credentials".into(), told.into()));
+    let reported = "refused with a fresh token too: 535: 5.7.8 user name or password not accepted";
+    assert_eq!(scene.last_failure().await, ("credentials".into(), reported.into()));
 
     identity.with(|vendor| vendor.refresh_token = "refresh-9876543210".into());
     scene.post(13, |_| {}).await;
@@ -124,8 +124,8 @@ async fn a_server_that_knows_no_tokens_is_told_none() {
     let scene = scene(&server, json!({"username": MAILBOX, "access_token": "brought-along"})).await;
     scene.post(1, |_| {}).await;
     scene.wait_for(1, "dead").await;
-    let told = "email 504 5.5.4 there is no such AUTH here (AUTH)";
-    assert_eq!(scene.last_failure().await, ("credentials".into(), told.into()));
+    let reported = "email 504 5.5.4 there is no such AUTH here (AUTH)";
+    assert_eq!(scene.last_failure().await, ("credentials".into(), reported.into()));
     scene.end().await;
     server.stop().await;
 }

@@ -151,14 +151,14 @@ async fn consent_that_comes_with_an_update_makes_a_new_lead() {
         let left = 1 + updates;
         scene.wait_for(left, "delivered").await;
         let deliveries = scene.deliveries().await;
-        let told: Vec<_> = deliveries.iter().map(|it| (it.event.as_str(), it.state.as_str())).collect();
+        let reported: Vec<_> = deliveries.iter().map(|it| (it.event.as_str(), it.state.as_str())).collect();
         let (created, updated) = ("lead.created", "lead.updated");
         if only_created {
-            assert_eq!(told, [(created, "skipped"), (created, "delivered")]);
+            assert_eq!(reported, [(created, "skipped"), (created, "delivered")]);
         } else {
             let all =
                 [(created, "skipped"), (updated, "skipped"), (created, "delivered"), (updated, "delivered")];
-            assert_eq!(told, all);
+            assert_eq!(reported, all);
         }
         assert_eq!(fake.with(|vendor| vendor.members.len()), 1);
         scene.end().await;

@@ -58,7 +58,7 @@ impl Scene {
     }
 
     /// Waits until so many notices have come, and gives the last one.
-    async fn told(&self, count: usize, event: &str) -> (Request, Value) {
+    async fn reported(&self, count: usize, event: &str) -> (Request, Value) {
         let last = self.ops.wait_for(count).await.remove(count - 1);
         assert_eq!(last.header("x-leadline-event"), Some(event));
         crate::leads::verify(&last, &self.ops_secret);
@@ -86,7 +86,7 @@ async fn a_failing_integration_is_told_once_and_so_is_its_recovery() {
     let answer = scene.post(1).await;
     assert_eq!(answer["deliveries"].as_array().unwrap().len(), 1, "notices are no leads");
     scene.badge("failing").await;
-    let (request, body) = scene.told(1, "notice.integration_failing").await;
+    let (request, body) = scene.reported(1, "notice.integration_failing").await;
     assert_eq!((&body["integration"]["name"], &body["integration"]["dead"]), (&json!("crm"), &json!(1)));
     assert!(body["message"].as_str().unwrap().contains("422"), "{body}");
 
@@ -100,10 +100,10 @@ async fn a_failing_integration_is_told_once_and_so_is_its_recovery() {
     scene.cli = Cli::new(scene.daemon.socket());
     scene.receiver.set(Behaviour::RefuseAll(401, "who are you".into()));
     scene.post(3).await;
-    scene.told(2, "notice.credentials_refused").await;
+    scene.reported(2, "notice.credentials_refused").await;
     scene.receiver.set(Behaviour::Good);
     scene.post(4).await;
-    scene.told(3, "notice.integration_recovered").await;
+    scene.reported(3, "notice.integration_recovered").await;
 
     let list = scene.cli.json(&["notice", "list", "--company", "7"]).await;
     let events: Vec<_> = list.as_array().unwrap().iter().map(|it| it["event"].as_str().unwrap()).collect();
@@ -148,7 +148,7 @@ async fn a_notice_is_tried_again_until_it_arrives() {
 async fn an_old_secret_that_expires_and_a_company_without_leads_are_told() {
     let scene = Scene::start().await;
     scene.cli.json(&["integration", "rotate-secret", "crm", "--grace", "30m"]).await;
-    let (_, body) = scene.told(1, "notice.secret_expiring").await;
+    let (_, body) = scene.reported(1, "notice.secret_expiring").await;
     assert!(body["integration"]["grace_until"].is_string(), "{body}");
 
     assert_eq!(scene.cli.json(&["company", "update", "7", "--quiet-hours", "2"]).await["quiet_hours"], 2);
@@ -165,21 +165,21 @@ async fn an_old_secret_that_expires_and_a_company_without_leads_are_told() {
     ] {
         sqlx::query(sql).execute(&pool).await.unwrap();
     }
-    let (_, body) = scene.told(2, "notice.no_leads").await;
+    let (_, body) = scene.reported(2, "notice.no_leads").await;
     assert_eq!(
         body["message"],
         "No lead of The Old Barn came in for 2 hours: look whether its forms still work."
     );
     assert_eq!(body["integration"], Value::Null);
     scene.post(2).await;
-    scene.told(3, "notice.leads_again").await;
+    scene.reported(3, "notice.leads_again").await;
 
     // An operator's push of the old lead brings no lead in, and hides none.
     let uuid = lead.as_str().unwrap();
     // Whatever its event was taken for is told at the latest with its failure.
     scene.receiver.set(Behaviour::RefuseAll(422, "no such field".into()));
     assert_eq!(scene.cli.run(&["lead", "push", uuid, "--integration", "crm"]).await.code, 1);
-    scene.told(4, "notice.integration_failing").await;
+    scene.reported(4, "notice.integration_failing").await;
     assert_eq!(scene.cli.json(&["notice", "list"]).await.as_array().unwrap().len(), 4);
     assert_eq!(
         scene.cli.json(&["company", "update", "7", "--quiet-hours", "0"]).await["quiet_hours"],

@@ -45,9 +45,12 @@ impl Scene {
     }
 
     async fn why(&self, delivery: &str, parts: &[&str]) {
-        let told = self.cli.json(&["delivery", "why", delivery]).await;
-        assert_eq!((&told["id"], &told["state"]), (&json!(delivery), &self.show(delivery).await["state"]));
-        let why = told["why"].as_str().unwrap();
+        let reported = self.cli.json(&["delivery", "why", delivery]).await;
+        assert_eq!(
+            (&reported["id"], &reported["state"]),
+            (&json!(delivery), &self.show(delivery).await["state"])
+        );
+        let why = reported["why"].as_str().unwrap();
         assert!(why.ends_with('.') && !why.contains('\n'), "{why}");
         for part in parts {
             assert!(why.contains(part), "{part:?} is not in {why:?}");

@@ -25,16 +25,17 @@ async fn a_database_that_goes_away_is_told_and_what_was_acknowledged_arrives_whe
     let refused = post.body(second.to_string()).send().await.unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     let problem = refused.text().await.unwrap();
-    let told = "the database is away, nothing was accepted: send the request again after Retry-After seconds";
-    assert!(problem.contains(told), "{problem}");
+    let reported =
+        "the database is away, nothing was accepted: send the request again after Retry-After seconds";
+    assert!(problem.contains(reported), "{problem}");
     let ready = http().get(daemon.url("/readyz")).send().await.unwrap();
     assert_eq!(ready.status().as_u16(), 503);
     assert_eq!(http().get(daemon.url("/healthz")).send().await.unwrap().status().as_u16(), 200);
     let request = v1::ListCompaniesRequest::default();
     let status = operator.companies().list_companies(request).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status}");
-    let told = Cli::new(daemon.socket()).run(&["company", "list"]).await;
-    let line = told.error(1);
+    let reported = Cli::new(daemon.socket()).run(&["company", "list"]).await;
+    let line = reported.error(1);
     assert!(line.contains("the database is away") && line.contains("try again"), "{line}");
 
     wire.mend();

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -11,22 +11,25 @@ use std::{
 
 use leadline_tests::{Database, broken_invariants, request_id};
 use leadlined::{
+    dispatch,
     domain::{
-        delivery::{LaneKind, Reason, Transition, Trigger},
-        fanout::{Arrival, Fate, NewDelivery},
+        delivery::{LaneKind, Reason, State, Transition, Trigger},
+        fanout::{Arrival, Fate, NewDelivery, Routing},
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
         integration::EventKind,
+        lane::LaneId,
+        moment::Moment,
         outcome::{Failure, FailureClass},
         plan::Plan,
     },
     postgres::setup,
     store::{
-        Hub, Store, SweepPolicy,
+        Store, SweepPolicy, WakeUps,
         delivery::read::{DeliveryFilter, Order},
         integration::NewIntegration,
-        job::Work,
+        job::JobWork,
         lead::{
-            Again,
+            Reaccepted,
             intake::{Flushed, NewEvent},
         },
         operator::command::{Call, Command, Refusal},
@@ -98,7 +101,7 @@ async fn add_integration(command: &mut Command, company: CompanyId) -> Integrati
         mapping: &config,
         events: &events,
         payload: "v1",
-        routing: "all",
+        routing: Routing::All,
         needs_consent: false,
         notices: false,
         secret: None,
@@ -139,7 +142,7 @@ impl Scene {
             }
             Step::Update(n) if !self.leads.is_empty() => {
                 let event = self.event(self.leads[n % self.leads.len()], EventKind::Updated).await;
-                assert!(matches!(self.store.accept_again(&event).await.unwrap(), Again::Updated(_)));
+                assert!(matches!(self.store.accept_again(&event).await.unwrap(), Reaccepted::Updated(_)));
             }
             Step::Claim(room) => self.claim(room).await,
             Step::Finish(n, end, again) if !self.working.is_empty() => {
@@ -204,9 +207,12 @@ impl Scene {
         }
     }
 
+    fn lane(&self) -> LaneId {
+        LaneId::new(self.company, self.integration)
+    }
+
     async fn claim(&mut self, room: i32) {
-        let ask =
-            |kind| Ask { company: self.company, integration: self.integration, kind, room, watermark: 0 };
+        let ask = |kind| Ask { lane: self.lane(), kind, room, watermark: Moment::EPOCH };
         let (_, items) = self.claimer.claim(self.daemon, &LaneKind::ALL.map(ask)).await.unwrap();
         self.hold(items);
     }
@@ -240,7 +246,7 @@ impl Scene {
 
     /// Releases whatever is held and not being pushed. True if something was.
     async fn release_all(&mut self) -> bool {
-        let states = vec!["held"];
+        let states = vec![State::Held];
         let filter = DeliveryFilter { company: Some(self.company), states, ..DeliveryFilter::default() };
         let held: Vec<_> =
             self.store.targets(&filter).await.unwrap().iter().map(|target| target.id).collect();
@@ -286,7 +292,7 @@ impl Scene {
         let orphans = self.store.orphans().await.unwrap();
         let orphans = self.store.adopt(self.daemon, &orphans).await.unwrap();
         let (own, others): (Vec<_>, Vec<_>) =
-            orphans.into_iter().partition(|item| item.company == self.company);
+            orphans.into_iter().partition(|item| item.lane.company == self.company);
         assert!(others.is_empty(), "an earlier case left claims behind");
         for item in late {
             let finished: Vec<Finished> = finished(&item, End::Delivered, 0).into_iter().collect();
@@ -325,7 +331,7 @@ impl Scene {
         let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
         let views = self.store.delivery_views(&filter, Order::OldestFirst, None, None).await.unwrap();
         for view in views {
-            assert!(matches!(&*view.state, "delivered" | "dead" | "skipped"), "{view:?}");
+            assert!(matches!(view.state, State::Delivered | State::Dead | State::Skipped), "{view:?}");
         }
         self.stop().await;
         self.store.leave(self.daemon).await.unwrap();
@@ -340,7 +346,8 @@ impl Scene {
 }
 
 fn set_up() -> (tokio::runtime::Runtime, Store, PgPool) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // Every step waits for the one before it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (store, pool) = runtime.block_on(open());
     (runtime, store, pool)
 }
@@ -351,8 +358,8 @@ async fn open() -> (Store, PgPool) {
     let options = database.options().clone().options([("plan_cache_mode", "force_generic_plan")]);
     let pool = setup::connect(&options).await.unwrap();
     let sealer = setup::unseal(&pool, database.master_key()).await.unwrap();
-    let (hub, _) = Hub::new();
-    (Store::new(pool.clone(), sealer, Arc::new(hub)), pool)
+    let (wake_ups, _) = WakeUps::new();
+    (Store::new(pool.clone(), sealer, Arc::new(wake_ups)), pool)
 }
 
 /// So many cases share a database: a fuller one makes each look at it slower.
@@ -387,19 +394,34 @@ fn try_cases(cases: u32) {
     let (runtime, store, pool) = set_up();
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let steps = prop::collection::vec(step(), STEPS);
-    TestRunner::new(config).run(&steps, |steps| runtime.block_on(play(&store, &pool, &steps))).unwrap();
+    let kept = Mutex::new(None);
+    TestRunner::new(config)
+        .run(&steps, |steps| runtime.block_on(play(&store, &pool, &kept, &steps)))
+        .unwrap();
+    // Its connection needs the runtime to close.
+    drop(kept);
     runtime.block_on(pool.close());
 }
 
-/// Takes steps one after another, and looks at what must hold after each.
-async fn play(store: &Store, pool: &PgPool, steps: &[Step]) -> Result<(), TestCaseError> {
+/// Takes steps one after another, and looks at what must hold after each. The claimer is kept for the next case: its
+/// connection and its plans take longer than a claim.
+async fn play(
+    store: &Store,
+    pool: &PgPool,
+    kept: &Mutex<Option<Claimer>>,
+    steps: &[Step],
+) -> Result<(), TestCaseError> {
     let mut scene = Scene::new(store, pool).await;
+    let claimer = kept.lock().unwrap().take();
+    scene.claimer = claimer.unwrap_or(scene.claimer);
     for step in std::iter::once(&Step::Lead).chain(steps) {
         scene.take(*step).await;
         scene.check(Some(*step)).await?;
     }
     scene.drain().await;
-    scene.check(None).await
+    let checked = scene.check(None).await;
+    *kept.lock().unwrap() = Some(scene.claimer);
+    checked
 }
 
 #[test]
@@ -409,5 +431,5 @@ fn an_update_pushes_nobody_out_of_a_line_that_was_rendered_anew() {
     // The second waits behind the first, whose replacement is younger than both.
     let steps =
         [Step::Claim(1), Step::Finish(0, End::Delivered, false), anew(0), anew(0), anew(1), Step::Update(0)];
-    runtime.block_on(play(&store, &pool, &steps)).unwrap();
+    runtime.block_on(play(&store, &pool, &Mutex::new(None), &steps)).unwrap();
 }

@@ -7,7 +7,7 @@ use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_tests::{Cli, Daemon, Database, Operator, post_lead, wait_until};
 use leadlined::{
     postgres::setup,
-    store::{Hub, Store, delivery::retention::Pruned, lead::keep::Positions},
+    store::{Store, WakeUps, delivery::retention::Pruned, lead::keep::Positions},
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -60,7 +60,7 @@ async fn exists(pool: &PgPool, table: &str) -> bool {
 async fn store(database: &Database) -> Store {
     let pool = setup::connect(database.options()).await.unwrap();
     let sealer = setup::unseal(&pool, database.master_key()).await.unwrap();
-    Store::new(pool, sealer, Arc::new(Hub::new().0))
+    Store::new(pool, sealer, Arc::new(WakeUps::new().0))
 }
 
 fn uuid(id: &str) -> String {

@@ -184,13 +184,13 @@ async fn a_job_brings_the_dead_back_oldest_first_and_tells_how_far_it_is() {
     let mut jobs = JobServiceClient::new(scene.daemon.control().await);
     let request = v1::GetJobRequest { id: started.job_id.clone() };
     let mut changes = jobs.watch_job(request).await.unwrap().into_inner();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     while let Some(job) = changes.message().await.unwrap() {
-        told.push(job);
+        reported.push(job);
     }
-    let last = told.pop().unwrap();
+    let last = reported.pop().unwrap();
     assert_eq!((last.state.as_str(), last.total, last.released, last.delivered), ("done", 12, 12, 12));
-    assert!(told.iter().all(|job| job.state == "running"));
+    assert!(reported.iter().all(|job| job.state == "running"));
     let pushed: Vec<_> = scene.receiver.requests()[12..]
         .iter()
         .map(|request| request.header("webhook-id").unwrap().to_owned())

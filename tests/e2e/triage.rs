@@ -58,11 +58,11 @@ async fn a_lead_is_found_by_any_part_of_who_it_is() {
     ] {
         assert_eq!(found[0][key], value, "{key}");
     }
-    let told = cli.run(&["lead", "find", "z"]).await;
+    let reported = cli.run(&["lead", "find", "z"]).await;
     let expected = "text: give two characters or more of a name, an e-mail address, a phone number or a uuid";
-    assert!(told.error(1).contains(expected), "{told:?}");
-    let told = cli.run(&["lead", "find", &"x".repeat(101)]).await;
-    assert!(told.error(1).contains("text: at most 100 characters"), "{told:?}");
+    assert!(reported.error(1).contains(expected), "{reported:?}");
+    let reported = cli.run(&["lead", "find", &"x".repeat(101)]).await;
+    assert!(reported.error(1).contains("text: at most 100 characters"), "{reported:?}");
 
     // An update is found by what it says now.
     let mut changed = zoe.clone();
@@ -112,9 +112,9 @@ async fn a_person_is_exported_and_erased_by_e_mail_address() {
         assert_eq!(lead["deliveries"][0]["attempts"][0]["state"], "delivered", "{lead}");
     }
     let refused = cli.run(&["lead", "export", "--email", "nobody@example.com"]).await;
-    let told =
+    let reported =
         "no lead has the e-mail address \"nobody@example.com\": `leadline lead find` finds parts of it";
-    assert!(refused.error(1).contains(told), "{refused:?}");
+    assert!(refused.error(1).contains(reported), "{refused:?}");
     let refused = cli.run(&["lead", "export", "--email", "sarah"]).await;
     assert!(refused.error(1).contains("email \"sarah\": give the whole address of a person"), "{refused:?}");
 
@@ -144,7 +144,7 @@ async fn evidence_tells_what_happened_and_hides_who_it_was() {
     scene.post_lead(&lead).await;
     scene.wait_for_states(&["dead"]).await;
     let uuid = uuid_of(&lead);
-    let told = cli.run(&["lead", "evidence", uuid]).await.stdout;
+    let reported = cli.run(&["lead", "evidence", uuid]).await.stdout;
     for part in [
         &format!("# Lead {uuid}"),
         "Sarah Patel",
@@ -152,10 +152,10 @@ async fn evidence_tells_what_happened_and_hides_who_it_was() {
         "### Attempt 1: failed (rejected)",
         answer,
     ] {
-        assert!(told.contains(part), "no {part:?} in\n{told}");
+        assert!(reported.contains(part), "no {part:?} in\n{reported}");
     }
-    let told = cli.run(&["lead", "evidence", uuid, "--mask"]).await.stdout;
-    assert!(!told.to_lowercase().contains("sarah") && told.contains("xxxxx xxxxx"), "{told}");
+    let reported = cli.run(&["lead", "evidence", uuid, "--mask"]).await.stdout;
+    assert!(!reported.to_lowercase().contains("sarah") && reported.contains("xxxxx xxxxx"), "{reported}");
     let json = cli.run(&["lead", "evidence", uuid, "--format", "json"]).await.json();
     assert_eq!(json["deliveries"][0]["attempts"][0]["status_code"], 422, "{json}");
     scene.end().await;
@@ -244,8 +244,8 @@ async fn failures_are_grouped_by_cause_until_they_are_mended() {
     let touched = cli.json(&["delivery", "list", "--job", jobs[0]["id"].as_str().unwrap()]).await;
     assert_eq!(touched.as_array().unwrap().len(), 3, "{touched}");
     let gone = cli.run(&["failure", "show", cause]).await;
-    let told = format!("nothing fails of cause {cause} now: `leadline failure list` shows what does");
-    assert!(gone.error(1).contains(&told), "{gone:?}");
+    let reported = format!("nothing fails of cause {cause} now: `leadline failure list` shows what does");
+    assert!(gone.error(1).contains(&reported), "{gone:?}");
     scene.end().await;
 }
 
@@ -271,7 +271,7 @@ async fn what_waits_for_its_retry_is_a_failure_too() {
 async fn wrong_causes_and_pages_are_refused() {
     let scene = Scene::with(Behaviour::Good).await;
     let cli = Cli::new(scene.daemon.socket());
-    for (args, told) in [
+    for (args, reported) in [
         (
             &["failure", "show", "x"][..],
             "cause \"x\" is not the id of a cause: twelve letters and digits, as `failure list` shows them",
@@ -286,7 +286,7 @@ async fn wrong_causes_and_pages_are_refused() {
         ),
     ] {
         let refused = cli.run(args).await;
-        assert!(refused.error(1).contains(told), "{refused:?}");
+        assert!(refused.error(1).contains(reported), "{refused:?}");
     }
     let request = v1::GetEvidenceRequest { uuid: String::new(), format: 9, ..Default::default() };
     assert!(scene.operator.leads().get_evidence(request).await.is_err());
@@ -299,12 +299,12 @@ async fn activity_and_the_system_are_told_as_they_are() {
     let cli = Cli::new(scene.daemon.socket());
     let request = v1::WatchActivityRequest { company: "7".into() };
     let mut watch = v1::activity_service_client::ActivityServiceClient::new(scene.daemon.control().await);
-    let mut told = watch.watch_activity(request).await.unwrap().into_inner();
+    let mut reported = watch.watch_activity(request).await.unwrap().into_inner();
     // What operators did so far.
-    let first = told.message().await.unwrap().unwrap();
+    let first = reported.message().await.unwrap().unwrap();
     assert!(first.activities.iter().all(|it| matches!(it.what, Some(v1::activity::What::Act(_)))));
     scene.post(1).await;
-    let next = told.message().await.unwrap().unwrap();
+    let next = reported.message().await.unwrap().unwrap();
     let Some(v1::activity::What::Attempt(attempt)) = &next.activities[0].what else { panic!("{next:?}") };
     assert_eq!((attempt.state.as_str(), attempt.integration_name.as_str()), ("delivered", "crm"));
     assert_eq!(next.activities[0].company_name, "The Old Barn");

@@ -57,10 +57,10 @@ async fn a_wait_is_cut_and_every_way_to_lift_it_lifts_it() {
                 .holds("SELECT bool_and(throttled_until < now() + interval '61 minutes') FROM integration")
                 .await
         );
-        let told = scene.health().await.last_error;
+        let reported = scene.health().await.last_error;
         assert!(
-            told.ends_with("(it asked for a wait of 64570 s: --max-retry-after allows 3600 s)"),
-            "{told}"
+            reported.ends_with("(it asked for a wait of 64570 s: --max-retry-after allows 3600 s)"),
+            "{reported}"
         );
         scene.post(leads.next().unwrap()).await;
         let arrived = scene.receiver.count();

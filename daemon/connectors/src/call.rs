@@ -1,5 +1,7 @@
 //! Calls and answers as values: what a connector asks for, and what `push` brings back.
 
+use std::{borrow::Cow, io::Read as _};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
@@ -9,6 +11,9 @@ use url::Url;
 
 use super::Token;
 use leadline_domain::template::percent_encode;
+
+/// The longest answer that is taken out of gzip, in bytes.
+const PLAIN_MAX: u64 = 8 * 1024 * 1024;
 
 /// A call as a value.
 #[derive(Clone, Debug)]
@@ -227,10 +232,29 @@ impl Response {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The body as JSON, if it is.
+    /// The body as JSON, if it is: also behind a byte order mark, compressed though nobody asked for that, or in Latin-1.
     #[must_use]
     pub fn json(&self) -> Option<Value> {
-        serde_json::from_slice(&self.body).ok()
+        let plain = self.plain();
+        let text = plain.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&plain);
+        if std::str::from_utf8(text).is_err() {
+            let latin: String = text.iter().map(|byte| char::from(*byte)).collect();
+            return serde_json::from_str(&latin).ok();
+        }
+        serde_json::from_slice(text).ok()
+    }
+
+    /// The body, taken out of gzip if it is in it.
+    fn plain(&self) -> Cow<'_, [u8]> {
+        if !self.body.starts_with(b"\x1f\x8b") {
+            return Cow::Borrowed(&self.body);
+        }
+        let mut plain = Vec::new();
+        let reader = flate2::read::GzDecoder::new(&*self.body);
+        match reader.take(PLAIN_MAX).read_to_end(&mut plain) {
+            Ok(_) => Cow::Owned(plain),
+            Err(_) => Cow::Borrowed(&self.body),
+        }
     }
 }
 

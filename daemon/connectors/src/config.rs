@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use url::Url;
 
-pub use values::{BaseUrl, Exact, Flag, Int, List, Number, Object, Required};
+pub use values::{BaseUrl, Exact, Flag, Int, List, Number, Object, Required, Statuses};
 
 use leadline_domain::{
     address::EgressPolicy,
@@ -190,7 +190,7 @@ impl<T: Setting> Setting for Option<T> {
 
 /// A setting that is one of a few words.
 pub trait Word: Setting {
-    fn as_str(self) -> &'static str;
+    fn as_str(&self) -> &'static str;
 }
 
 impl Setting for String {}
@@ -255,7 +255,7 @@ macro_rules! words {
         }
 
         impl $crate::config::Word for $name {
-            fn as_str(self) -> &'static str {
+            fn as_str(&self) -> &'static str {
                 match self {
                     Self::$first => $first_word,
                     $(Self::$variant => $word,)*

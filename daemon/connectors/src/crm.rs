@@ -7,11 +7,11 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::{Push, config::Problem};
+pub use crate::told::{html_within, lines, plain};
 use leadline_domain::{
     fanout::has_consent,
     json::Json,
     mapping::{Mapping, Rule},
-    money,
     nearest::unknown,
     outcome::{Failure, FailureClass},
     template::Context,
@@ -88,24 +88,23 @@ pub fn event(push: &Push<'_>) -> Result<Json, Failure> {
     Json::parse(push.body).map_err(|error| unrenderable(format!("the event cannot be read: {error}")))
 }
 
-/// The target's fields with their values, in the order of the mapping. What the lead does not have is left out.
+/// The target's fields with their values, in the order of the mapping. What the lead does not have is left out; null is
+/// what a rule wants emptied.
 pub fn fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, Json)>, Failure> {
     let context = Context::new(event, push.event, push.id);
     let mut fields = Vec::new();
-    for rule in mapping.rules() {
-        let Some(target) = &rule.to else { continue };
-        let value = rule.value(&context).map_err(|error| unrenderable(format!("{}: {error}", rule.field)))?;
-        if let Some(value) = value.filter(|value| !value.is_null()) {
-            fields.push((target.clone(), value));
-        }
+    for (rule, target) in mapping.targets() {
+        let value = rule.told(&context).map_err(|error| unrenderable(format!("{}: {error}", rule.field)))?;
+        fields.extend(value.map(|value| (target.to_owned(), value)));
     }
     Ok(fields)
 }
 
-/// A value as text: what vendors take that know nothing but strings.
+/// A value as text: what vendors take that know nothing but strings. Null is the empty text.
 #[must_use]
 pub fn text(value: &Json) -> String {
     match value.as_str() {
+        None if value.is_null() => String::new(),
         Some(text) => text.into_owned(),
         None => value.to_string(),
     }
@@ -158,83 +157,6 @@ pub fn split_name(name: &str) -> (&str, &str) {
     name.split_once(char::is_whitespace).map_or((name, ""), |(first, rest)| (first, rest.trim_start()))
 }
 
-/// The lead as lines for a person, each a label and what stands there. What the lead does not have is left out.
-#[must_use]
-pub fn lines(event: &Json) -> Vec<(&'static str, String)> {
-    let at = |path: &str| event.at(path).filter(|value| !value.is_null()).map(text);
-    let price = |path: &str| {
-        let pence = event.at(path)?.as_integer()?;
-        let currency = at("quote.currency").unwrap_or_default();
-        Some(
-            format!("{} {}", money::decimal(pence, &currency), currency.to_uppercase()).trim_end().to_owned(),
-        )
-    };
-    let consent = match event.at("lead.gdpr_consent").map(text).as_deref() {
-        Some("true") => Some("yes".to_owned()),
-        Some("false") => Some("no".to_owned()),
-        _ => None,
-    };
-    let utm = ["source", "medium", "campaign", "term", "content"]
-        .iter()
-        .filter_map(|part| at(&format!("lead.utm.{part}")))
-        .collect::<Vec<_>>();
-    let viewing = at("viewing.starts_at").map(|start| match at("viewing.ends_at") {
-        Some(end) => format!("{start} to {end}"),
-        None => start,
-    });
-    let told = [
-        ("Name", at("lead.name")),
-        ("Email", at("lead.email")),
-        ("Phone", at("lead.phone")),
-        ("Event type", at("lead.event_type").map(|kind| kind.replace('_', " "))),
-        ("Event date", at("lead.event_date")),
-        ("Guests", at("lead.guest_count")),
-        ("Quote total", price("quote.total_pence")),
-        ("Proposal", at("quote.proposal_url")),
-        ("Viewing", viewing),
-        ("Venue", at("location.name").or_else(|| at("company.name"))),
-        ("Notes", at("lead.profile.notes")),
-        ("Consent", consent),
-        ("Source", at("lead.source_url")),
-        ("Campaign", Some(utm.join(" / ")).filter(|utm| !utm.is_empty())),
-        ("Lead", at("lead.uuid")),
-    ];
-    told.into_iter().filter_map(|(label, value)| Some((label, value?))).collect()
-}
-
-/// The lead as plain text, a line each.
-#[must_use]
-pub fn plain(event: &Json) -> String {
-    let lines: Vec<String> = lines(event).iter().map(|(label, value)| format!("{label}: {value}")).collect();
-    lines.join("\n")
-}
-
-/// The lead as HTML, a line each; what it contains is escaped.
-#[must_use]
-pub fn html(event: &Json) -> String {
-    html_within(event, usize::MAX)
-}
-
-/// The lead as HTML of at most so many UTF-16 units, a few hundred or more: the longest values are cut.
-#[must_use]
-pub fn html_within(event: &Json, max: usize) -> String {
-    let lines = lines(event);
-    let mut told = String::new();
-    for limit in [usize::MAX, 16_000, 4_000, 1_000, 100] {
-        let cut: Vec<String> = lines
-            .iter()
-            .map(|(label, value)| {
-                format!("<b>{label}:</b> {}", escape_html(&cut(value, limit)).replace('\n', "<br>"))
-            })
-            .collect();
-        told = cut.join("<br>");
-        if units(&told) <= max {
-            break;
-        }
-    }
-    told
-}
-
 /// Whether the lead's name was made from its address because the sender gave none. It names nobody, so it is never
 /// written over what a record that exists is called.
 #[must_use]
@@ -249,9 +171,10 @@ pub fn drop_made_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event
     if !is_made_name(event) {
         return;
     }
-    let rule = mapping.rules().iter().find(|rule| rule.field == "lead.name" && !rule.is_computed());
-    if let Some(target) = rule.and_then(|rule| rule.to.as_ref()) {
-        fields.retain(|(name, _)| name != target);
+    for (rule, target) in mapping.targets() {
+        if rule.field == "lead.name" && !rule.is_computed() {
+            fields.retain(|(name, _)| name != target);
+        }
     }
 }
 
@@ -263,10 +186,10 @@ pub fn add_names(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Js
     let Some(name) = event.at("lead.name").and_then(Json::as_str) else { return };
     let (first, rest) = split_name(&name);
     for (field, part) in [("lead.profile.first_name", first), ("lead.profile.last_name", rest)] {
-        let rule = mapping.rules().iter().find(|rule| rule.field == field);
-        let Some(target) = rule.and_then(|rule| rule.to.as_ref()) else { continue };
-        if !part.is_empty() && !fields.iter().any(|(name, _)| name == target) {
-            fields.push((target.clone(), Json::string(part)));
+        for (_, target) in mapping.targets().filter(|(rule, _)| rule.field == field) {
+            if !part.is_empty() && !fields.iter().any(|(name, _)| name == target) {
+                fields.push((target.to_owned(), Json::string(part)));
+            }
         }
     }
 }
@@ -291,11 +214,11 @@ pub fn escape_html(text: &str) -> String {
 /// What is wrong with the targets of a mapping, given the names that exist at the vendor.
 #[must_use]
 pub fn unknown_targets(mapping: &Mapping, what: &str, existing: &[String]) -> Vec<String> {
-    let targets = mapping.rules().iter().filter_map(|rule| Some((rule.field, rule.to.as_deref()?)));
-    targets
+    mapping
+        .targets()
         .filter(|(_, target)| !existing.iter().any(|name| name == target))
-        .map(|(field, target)| {
-            format!("{field}: {}", unknown(what, target, existing.iter().map(String::as_str)))
+        .map(|(rule, target)| {
+            format!("{}: {}", rule.field, unknown(what, target, existing.iter().map(String::as_str)))
         })
         .collect()
 }
@@ -345,20 +268,6 @@ mod tests {
         ] {
             assert_eq!(split_name(name), expected);
         }
-    }
-
-    #[test]
-    fn a_lead_is_told_to_people_without_what_it_lacks() {
-        let event = Json::parse(
-            br#"{"lead":{"uuid":"U1","name":"A <b>","email":"a@b.c","phone":null,"event_type":"private_dining",
-            "gdpr_consent":true,"utm":{"source":"google","medium":"cpc"}},"quote":{"total_pence":-5,"currency":"GBP"}}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            plain(&event),
-            "Name: A <b>\nEmail: a@b.c\nEvent type: private dining\nQuote total: -0.05 GBP\nConsent: yes\nCampaign: google / cpc\nLead: U1"
-        );
-        assert!(html(&event).starts_with("<b>Name:</b> A &lt;b&gt;<br>"));
     }
 
     #[test]

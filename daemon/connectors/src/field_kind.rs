@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use leadline_domain::fields::{self, Leaf, Shape};
+use leadline_domain::{
+    fields::{self, Leaf, Shape},
+    mapping::{As, Rule},
+};
 
 /// What `lead.event_type` may be.
 pub(super) const EVENT_TYPES: [&str; 5] = ["wedding", "corporate", "private_dining", "birthday", "other"];
@@ -32,8 +35,20 @@ impl fmt::Display for Kind {
     }
 }
 
+/// The kind of what a rule brings, where that is known: a template may make anything, and a sender's own field be anything.
+pub(super) fn kind_brought(rule: &Rule) -> Option<Kind> {
+    match rule.kind() {
+        Some(As::Text) => Some(Kind::Text),
+        Some(As::Integer | As::Number) => Some(Kind::Number),
+        Some(As::Boolean) => Some(Kind::Truth),
+        Some(As::Date) => Some(Kind::Date),
+        None if rule.is_computed() || fields::find(&rule.field).is_none() => None,
+        None => Some(kind_of(&rule.field)),
+    }
+}
+
 /// The kind of a canonical field.
-pub(super) fn kind_of(field: &str) -> Kind {
+fn kind_of(field: &str) -> Kind {
     match fields::find(field).map(|field| field.shape) {
         Some(Shape::Object | Shape::List) => Kind::Whole,
         Some(Shape::Leaf(Leaf::Integer)) => Kind::Number,

@@ -66,6 +66,9 @@ pub(super) fn scrubbed(error: &str, url: &Url) -> String {
 
 fn parse(source: &SecretString) -> Result<Url, Problem> {
     let source = source.expose_secret();
+    if source.contains(char::is_control) {
+        return Err(Problem::new("holds a line end or another control character; take it out"));
+    }
     if source.contains("{{") {
         return Err(Problem::new("takes no template"));
     }

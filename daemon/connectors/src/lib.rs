@@ -16,6 +16,8 @@ mod dynamics;
 mod email;
 mod field_kind;
 mod google_sheets;
+#[cfg(test)]
+mod habits;
 mod hook_url;
 mod hooks;
 mod hubspot;
@@ -35,6 +37,7 @@ mod summary;
 mod teams;
 #[cfg(test)]
 mod testkit;
+mod told;
 mod vendor;
 mod webhook;
 mod zoho;
@@ -181,6 +184,9 @@ fn named_as(kinds: &[&str], things: &Ids, url: impl Fn(&str, &str) -> Option<Str
     };
     kinds.iter().filter_map(of).collect()
 }
+
+/// The header of a mail server's answer that names a recipient whom it refused though it took the message.
+pub const REFUSED: &str = "refused";
 
 /// Under which it is kept where a login directs calls to, and people find what was made.
 const SITE: &str = "_site";

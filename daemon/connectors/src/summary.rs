@@ -10,18 +10,27 @@ use leadline_domain::{
 };
 
 /// Which line tells which field, so that a mapping can rename it or leave it out.
-const LINES: [(&str, &str); 22] = [
+const LINES: [(&str, &str); 31] = [
     ("lead.name", "Name"),
     ("lead.email", "Email"),
     ("lead.phone", "Phone"),
+    ("lead.profile.company", "Company"),
+    ("lead.profile.position", "Position"),
+    ("lead.profile.website", "Website"),
+    ("lead.profile.twitter", "Twitter"),
+    ("lead.profile.linkedin", "LinkedIn"),
+    ("lead.profile.score", "Score"),
     ("lead.event_type", "Event type"),
     ("lead.event_date", "Event date"),
     ("lead.guest_count", "Guests"),
     ("quote", "Quote total"),
     ("quote.total_pence", "Quote total"),
+    ("quote.vat_pence", "Of it VAT"),
+    ("quote.items", "Items"),
     ("quote.proposal_url", "Proposal"),
     ("viewing", "Viewing"),
     ("viewing.starts_at", "Viewing"),
+    ("viewing.ends_at", "Viewing"),
     ("location", "Venue"),
     ("location.name", "Venue"),
     ("company.name", "Venue"),
@@ -37,19 +46,21 @@ const LINES: [(&str, &str); 22] = [
 
 /// The lines of a lead: what each is called and what stands there.
 fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>, Failure> {
-    let mut lines: Vec<(String, String)> =
-        crm::lines(event).into_iter().map(|(label, value)| (label.to_owned(), value)).collect();
+    let mut lines = crm::lines(event);
     let context = Context::new(event, push.event, push.id);
     for rule in mapping.rules() {
-        let own = LINES.iter().find(|(field, _)| *field == rule.field).map(|(_, label)| *label);
-        let at = own.and_then(|own| lines.iter().position(|(label, _)| label == own));
+        let canonical =
+            LINES.iter().find(|(field, _)| *field == rule.field).map(|(_, label)| (*label).to_owned());
+        // What is the sender's own is told by its name.
+        let own = canonical.unwrap_or_else(|| rule.field.trim_start_matches("lead.").replace('_', " "));
+        let at = lines.iter().position(|(label, _)| *label == own);
         let Some(to) = &rule.to else {
             at.map(|at| lines.remove(at));
             continue;
         };
         let value =
-            rule.value(&context).map_err(|error| crm::unrenderable(format!("{}: {error}", rule.field)))?;
-        let is_plain = value.as_ref() == event.at(rule.field);
+            rule.told(&context).map_err(|error| crm::unrenderable(format!("{}: {error}", rule.field)))?;
+        let is_plain = value.as_ref() == event.at(&rule.field);
         let value = value.filter(|value| !value.is_null()).map(|value| crm::text(&value));
         match (at, value) {
             // As it is told by default, which is nicer than the bare value.
@@ -168,7 +179,7 @@ mod tests {
     fn a_lead_cannot_add_a_line_of_its_own() {
         assert_eq!(
             told(json!({})),
-            "Name: Sarah\n    Bcc: x@example.com\nEmail: s@example.com\nEvent type: private dining\nQuote total: -1234.56 GBP\nNotes: one\n    Email: evil@example.com\n    two\nLead: U1"
+            "Name: Sarah\n    Bcc: x@example.com\nEmail: s@example.com\nCompany: Acme\nEvent type: private dining\nQuote total: -£1,234.56\nNotes: one\n    Email: evil@example.com\n    two\nLead: U1"
         );
     }
 
@@ -180,7 +191,7 @@ mod tests {
                 "lead.profile.company": "Employer", "lead.phone": {"to": "Phone", "default": "none given"},
                 "lead.uuid": {"to": "Open", "value": "https://example.com/{{ lead.uuid }}"}
             })),
-            "Who: Sarah\n    Bcc: x@example.com\nEvent type: private dining\nWorth: -1234.56 GBP\nOpen: https://example.com/U1\nEmployer: Acme\nPhone: none given"
+            "Who: Sarah\n    Bcc: x@example.com\nEmployer: Acme\nEvent type: private dining\nWorth: -£1,234.56\nOpen: https://example.com/U1\nPhone: none given"
         );
     }
 

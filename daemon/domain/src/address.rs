@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
+/// RFC 1035, 2.3.4.
+const LABEL_MAX: usize = 63;
+
 /// The rule of this daemon. It comes from its configuration, never from the API.
 #[derive(Clone, Debug, Default)]
 pub struct EgressPolicy {
@@ -45,6 +48,9 @@ impl EgressPolicy {
         if url.fragment().is_some() {
             return Err(AddressError::Fragment);
         }
+        if url.port() == Some(0) {
+            return Err(AddressError::PortZero);
+        }
         match url.host() {
             None => Err(AddressError::NoHost),
             Some(Host::Ipv4(ip)) => self.check_literal(ip.into(), plain),
@@ -71,6 +77,11 @@ impl EgressPolicy {
         if bare.is_empty() {
             return Err(AddressError::NoHost);
         }
+        let is_label = |label: &str| !label.is_empty() && label.len() <= LABEL_MAX;
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if let Some(label) = bare.split('.').find(|label| !is_label(label) || !label.bytes().all(is_letter)) {
+            return Err(AddressError::NoName { name: bare.to_owned(), label: label.to_owned() });
+        }
         let is_local = bare == "localhost" || bare.ends_with(".localhost");
         if is_local && ![LOOPBACK_V4, LOOPBACK_V6].into_iter().any(|ip| self.is_exception(ip)) {
             return Err(AddressError::ThisMachine(bare.to_owned()));
@@ -93,6 +104,12 @@ pub enum AddressError {
     Fragment,
     #[error("the URL has no host: write https://HOST/PATH")]
     NoHost,
+    #[error(
+        "{name} is no host that can be looked up: its part {label:?} may have 1 to 63 letters, digits, - and _"
+    )]
+    NoName { name: String, label: String },
+    #[error("nothing listens on port 0: write another, or leave it out")]
+    PortZero,
     #[error("{0} is not a public address: use one, or {way_out}", way_out = allowing(*.0))]
     NotPublic(IpAddr),
     #[error("plain http to {0} is not allowed: use https, or {way_out}", way_out = allowing(*.0))]
@@ -381,6 +398,32 @@ mod tests {
             (&local, "http://[::1]/", false),
         ] {
             assert_eq!(policy.check(&Url::parse(url).unwrap()).is_ok(), passes, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_nobody_can_look_up_is_refused() {
+        let long = "x".repeat(64);
+        for (url, told) in [
+            (
+                "https://${HOST}/x".to_owned(),
+                "${host} is no host that can be looked up: its part \"${host}\" may have 1 to 63 letters, digits, - and _",
+            ),
+            (
+                "https://*.example.com/".to_owned(),
+                "*.example.com is no host that can be looked up: its part \"*\" may have 1 to 63 letters, digits, - and _",
+            ),
+            (format!("https://{long}.example.com/"), "its part"),
+            (
+                "https://example.com:0/".to_owned(),
+                "nothing listens on port 0: write another, or leave it out",
+            ),
+        ] {
+            let refused = EgressPolicy::default().check(&Url::parse(&url).unwrap()).unwrap_err().to_string();
+            assert!(refused.contains(told), "{url}: {refused}");
+        }
+        for url in ["https://my_crm.example.com/", "https://bücher.example/", "https://a-b.example.com./"] {
+            assert_eq!(EgressPolicy::default().check(&Url::parse(url).unwrap()), Ok(()), "{url}");
         }
     }
 }

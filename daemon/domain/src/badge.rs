@@ -1,5 +1,7 @@
 //! The badge of an integration: its health in one word.
 
+use super::outcome::FailureClass;
+
 /// Health in one word, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Badge {
@@ -15,10 +17,10 @@ pub enum Badge {
 impl Badge {
     /// The badge of these signs: the worst that applies.
     #[must_use]
-    pub fn of(enabled: bool, last_class: Option<&str>, failing: bool, retry_waits: bool) -> Self {
+    pub fn of(enabled: bool, last_class: Option<FailureClass>, failing: bool, retry_waits: bool) -> Self {
         match last_class {
             _ if !enabled => Self::Disabled,
-            Some("credentials") => Self::Credentials,
+            Some(FailureClass::Credentials) => Self::Credentials,
             _ if failing => Self::Failing,
             Some(_) => Self::Retrying,
             None if retry_waits => Self::Retrying,
@@ -46,11 +48,11 @@ mod tests {
     #[test]
     fn the_worst_sign_gives_the_badge() {
         for (enabled, last_class, failing, retry_waits, badge) in [
-            (false, Some("credentials"), true, true, "disabled"),
-            (true, Some("credentials"), true, true, "credentials"),
-            (true, Some("transient"), true, true, "failing"),
+            (false, Some(FailureClass::Credentials), true, true, "disabled"),
+            (true, Some(FailureClass::Credentials), true, true, "credentials"),
+            (true, Some(FailureClass::Transient), true, true, "failing"),
             (true, None, true, false, "failing"),
-            (true, Some("transient"), false, false, "retrying"),
+            (true, Some(FailureClass::Transient), false, false, "retrying"),
             (true, None, false, true, "retrying"),
             (true, None, false, false, "ok"),
         ] {

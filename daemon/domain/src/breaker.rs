@@ -6,7 +6,7 @@
 //!
 //! When it opens, and for how long, is decided in the database (`breaker_after`), on rows that a finish has locked.
 
-use super::outcome::FailureClass;
+use super::{moment::Moment, outcome::FailureClass};
 
 /// What an attempt says of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub enum State {
 impl State {
     /// The state at a moment.
     #[must_use]
-    pub fn at(until: Option<i64>, now: i64) -> Self {
+    pub fn at(until: Option<Moment>, now: Moment) -> Self {
         match until {
             None => Self::Closed,
             Some(until) if until > now => Self::Open,
@@ -112,7 +112,8 @@ mod tests {
             (Some(100), State::HalfOpen),
             (Some(7), State::HalfOpen),
         ] {
-            assert_eq!(State::at(until, 100), state, "{until:?}");
+            let until = until.map(Moment::from_micros);
+            assert_eq!(State::at(until, Moment::from_micros(100)), state, "{until:?}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! Which integrations an event of a lead goes to, and which of its deliveries wait or are skipped.
 
 use super::{
-    delivery::Reason,
-    flow::{Decision, Flows, Verdicts},
+    delivery::{Reason, State},
+    flow::{Decision, FlowAnswers, Flows},
     ids::{DeliveryId, IntegrationId},
     integration::EventKind,
     json::Json,
@@ -32,10 +32,19 @@ pub enum Routing {
 }
 
 impl Routing {
-    /// The routing of a word; every word but `flows` is all.
+    /// The word that the API and the database use.
     #[must_use]
-    pub fn parse(word: &str) -> Self {
-        if word == "flows" { Self::Flows } else { Self::All }
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Flows => "flows",
+        }
+    }
+
+    /// The routing of a word, if it is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::All, Self::Flows].into_iter().find(|routing| routing.as_str() == word)
     }
 }
 
@@ -72,11 +81,11 @@ pub enum Fate {
 impl Fate {
     /// The delivery's state.
     #[must_use]
-    pub const fn state(&self) -> &'static str {
+    pub const fn state(&self) -> State {
         match self {
-            Self::Pending => "pending",
-            Self::Held(_) => "held",
-            Self::Skipped(_) => "skipped",
+            Self::Pending => State::Pending,
+            Self::Held(_) => State::Held,
+            Self::Skipped(_) => State::Skipped,
         }
     }
 
@@ -127,19 +136,19 @@ pub fn fan_out_unasked(
 
 fn fan_out_by<'a>(
     integrations: &[IntakeIntegration],
-    ask: impl Fn() -> Verdicts<'a>,
+    ask: impl Fn() -> FlowAnswers<'a>,
     kind: EventKind,
     event: &Json,
     mut new_id: impl FnMut() -> DeliveryId,
 ) -> Vec<NewDelivery> {
-    let mut verdicts = None;
+    let mut answers = None;
     let mut decided = Vec::with_capacity(integrations.len());
     for integration in integrations {
         let Some(arrival) = arrival(integration, kind) else { continue };
         let decision = match integration.routing {
             Routing::All => Decision::Sends,
             // Asked once, and only if anybody wants to know.
-            Routing::Flows => verdicts.get_or_insert_with(&ask).about(integration.id),
+            Routing::Flows => answers.get_or_insert_with(&ask).about(integration.id),
         };
         let fate = match decision {
             Decision::Keeps(reason) => Fate::Skipped(reason),

@@ -24,7 +24,7 @@ use super::{
     lead,
 };
 pub use error::{ConditionError, Undecided};
-use eval::{Evaluation, Fault};
+use eval::{EvalFault, Evaluation};
 use program::Node;
 
 /// How many steps a condition may take for one lead.
@@ -80,7 +80,7 @@ impl Condition {
         self.run(event, kind, left).map_err(|fault| self.undecided(&fault))
     }
 
-    fn run(&self, event: &Json, kind: EventKind, left: &mut usize) -> Result<bool, Fault> {
+    fn run(&self, event: &Json, kind: EventKind, left: &mut usize) -> Result<bool, EvalFault> {
         let granted = STEPS.min(*left);
         let mut evaluation = Evaluation::new(event, kind, granted);
         let answer = evaluation.decide(&self.node);
@@ -88,7 +88,7 @@ impl Condition {
         answer
     }
 
-    fn undecided(&self, fault: &Fault) -> Undecided {
+    fn undecided(&self, fault: &EvalFault) -> Undecided {
         let place = compile::place(&self.source, fault.at);
         Undecided(match &fault.absent {
             Some(field) if !field.contains(['[', ' ']) => {
@@ -118,7 +118,7 @@ pub struct Flows(pub Vec<Flow>);
 
 /// What a flow says to an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
+enum FlowAnswer {
     Takes,
     Leaves,
     /// It cannot be evaluated.
@@ -131,9 +131,9 @@ enum Verdict {
 
 /// What all flows say to one event.
 #[derive(Debug)]
-pub struct Verdicts<'a> {
+pub struct FlowAnswers<'a> {
     flows: &'a [Flow],
-    verdicts: Vec<Verdict>,
+    answers: Vec<FlowAnswer>,
 }
 
 /// What flows decide about an integration.
@@ -150,58 +150,58 @@ pub enum Decision {
 impl Flows {
     /// Asks every flow.
     #[must_use]
-    pub fn ask(&self, event: &Json, kind: EventKind) -> Verdicts<'_> {
+    pub fn ask(&self, event: &Json, kind: EventKind) -> FlowAnswers<'_> {
         let mut left = STEPS_IN_ALL;
         let (mut stopped, mut unsure) = (None, None);
-        let mut verdicts = Vec::with_capacity(self.0.len());
+        let mut answers = Vec::with_capacity(self.0.len());
         for (index, flow) in self.0.iter().enumerate() {
-            let verdict = match (stopped, &flow.when) {
-                (Some(first), _) => Verdict::NotAsked(first),
-                (None, Err(error)) => Verdict::Fails(error.to_string()),
+            let answer = match (stopped, &flow.when) {
+                (Some(first), _) => FlowAnswer::NotAsked(first),
+                (None, Err(error)) => FlowAnswer::Fails(error.to_string()),
                 (None, Ok(condition)) => match condition.holds_within(event, kind, &mut left) {
-                    Ok(true) => unsure.map_or(Verdict::Takes, Verdict::Unsure),
-                    Ok(false) => Verdict::Leaves,
-                    Err(undecided) => Verdict::Fails(undecided.to_string()),
+                    Ok(true) => unsure.map_or(FlowAnswer::Takes, FlowAnswer::Unsure),
+                    Ok(false) => FlowAnswer::Leaves,
+                    Err(undecided) => FlowAnswer::Fails(undecided.to_string()),
                 },
             };
-            match verdict {
-                Verdict::Takes if flow.stop => stopped = Some(index),
-                Verdict::Fails(_) if flow.stop => unsure = unsure.or(Some(index)),
+            match answer {
+                FlowAnswer::Takes if flow.stop => stopped = Some(index),
+                FlowAnswer::Fails(_) if flow.stop => unsure = unsure.or(Some(index)),
                 _ => {}
             }
-            verdicts.push(verdict);
+            answers.push(answer);
         }
-        Verdicts { flows: &self.0, verdicts }
+        FlowAnswers { flows: &self.0, answers }
     }
 
     /// What there is to say if they could not be asked.
     #[must_use]
-    pub fn unanswered(&self, cause: &str) -> Verdicts<'_> {
-        let verdicts = self.0.iter().map(|_| Verdict::Fails(cause.to_owned())).collect();
-        Verdicts { flows: &self.0, verdicts }
+    pub fn unanswered(&self, cause: &str) -> FlowAnswers<'_> {
+        let answers = self.0.iter().map(|_| FlowAnswer::Fails(cause.to_owned())).collect();
+        FlowAnswers { flows: &self.0, answers }
     }
 }
 
-impl Verdicts<'_> {
+impl FlowAnswers<'_> {
     /// What the flows decide about an integration: one that sends the lead there is enough.
     #[must_use]
     pub fn about(&self, integration: IntegrationId) -> Decision {
-        let concerned: Vec<(&Flow, &Verdict)> = self
+        let concerned: Vec<(&Flow, &FlowAnswer)> = self
             .flows
             .iter()
-            .zip(&self.verdicts)
+            .zip(&self.answers)
             .filter(|(flow, _)| flow.then.contains(&integration))
             .collect();
         if concerned.is_empty() {
             return Decision::Keeps(Reason::NoFlow);
         }
-        if concerned.iter().any(|(_, verdict)| **verdict == Verdict::Takes) {
+        if concerned.iter().any(|(_, answer)| **answer == FlowAnswer::Takes) {
             return Decision::Sends;
         }
-        let trouble = concerned.iter().find_map(|(flow, verdict)| match verdict {
-            Verdict::Fails(cause) => Some((*flow, cause)),
-            Verdict::Unsure(first) => match &self.verdicts[*first] {
-                Verdict::Fails(cause) => Some((&self.flows[*first], cause)),
+        let trouble = concerned.iter().find_map(|(flow, answer)| match answer {
+            FlowAnswer::Fails(cause) => Some((*flow, cause)),
+            FlowAnswer::Unsure(first) => match &self.answers[*first] {
+                FlowAnswer::Fails(cause) => Some((&self.flows[*first], cause)),
                 _ => None,
             },
             _ => None,
@@ -213,14 +213,14 @@ impl Verdicts<'_> {
         Decision::Keeps(self.kept_away(&concerned))
     }
 
-    fn kept_away(&self, concerned: &[(&Flow, &Verdict)]) -> Reason {
+    fn kept_away(&self, concerned: &[(&Flow, &FlowAnswer)]) -> Reason {
         let left: Vec<&str> = concerned
             .iter()
-            .filter(|(_, verdict)| **verdict == Verdict::Leaves)
+            .filter(|(_, answer)| **answer == FlowAnswer::Leaves)
             .map(|(flow, _)| flow.name.as_str())
             .collect();
-        let stopped = concerned.iter().find_map(|(_, verdict)| match verdict {
-            Verdict::NotAsked(first) => Some(self.flows[*first].name.as_str()),
+        let stopped = concerned.iter().find_map(|(_, answer)| match answer {
+            FlowAnswer::NotAsked(first) => Some(self.flows[*first].name.as_str()),
             _ => None,
         });
         Reason::FlowNotMet(Unmet::new(&left, stopped))

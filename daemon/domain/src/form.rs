@@ -82,9 +82,9 @@ impl Form {
                 return Posted::Bot;
             }
             match self.target(name) {
-                Target::Field(path) if !is_blank => event.set_at(path, typed(path, text)),
-                Target::Own if !is_blank => add_own(&mut event, name, text),
-                Target::Field(_) | Target::Own | Target::Nowhere => {}
+                FieldTarget::Field(path) if !is_blank => event.set_at(path, typed(path, text)),
+                FieldTarget::Own if !is_blank => add_own(&mut event, name, text),
+                FieldTarget::Field(_) | FieldTarget::Own | FieldTarget::Nowhere => {}
             }
         }
         for (path, value) in &self.constants {
@@ -113,7 +113,7 @@ impl Form {
     #[must_use]
     pub fn by_field(&self, problem: &Problem, fields: &[(Cow<'_, str>, Cow<'_, str>)]) -> Problem {
         let path = problem.pointer.trim_start_matches('/').replace('/', ".");
-        let is_there = |name: &str| matches!(self.target(name), Target::Field(field) if field == path);
+        let is_there = |name: &str| matches!(self.target(name), FieldTarget::Field(field) if field == path);
         let posted = fields.iter().map(|(name, _)| &**name).find(|name| is_there(name));
         let mapped = || self.map.iter().map(|(name, _)| name.as_str()).find(|name| is_there(name));
         let name = posted.or_else(mapped).unwrap_or_else(|| path.strip_prefix("lead.").unwrap_or(&path));
@@ -121,20 +121,20 @@ impl Form {
         Problem { pointer, detail: problem.detail.clone() }
     }
 
-    fn target<'a>(&'a self, name: &str) -> Target<'a> {
+    fn target<'a>(&'a self, name: &str) -> FieldTarget<'a> {
         if let Some((_, target)) = self.map.iter().find(|(from, _)| from == name) {
-            return target.as_deref().map_or(Target::Nowhere, Target::Field);
+            return target.as_deref().map_or(FieldTarget::Nowhere, FieldTarget::Field);
         }
         match canonical(name) {
-            Some(field) if CLOSED.contains(&field) => Target::Nowhere,
-            Some(field) => Target::Field(field),
-            None => Target::Own,
+            Some(field) if CLOSED.contains(&field) => FieldTarget::Nowhere,
+            Some(field) => FieldTarget::Field(field),
+            None => FieldTarget::Own,
         }
     }
 }
 
 /// Where a field of a page goes.
-enum Target<'a> {
+enum FieldTarget<'a> {
     Field(&'a str),
     /// Into the lead, under its own name.
     Own,
@@ -330,20 +330,20 @@ mod tests {
         let form = form(json!({"your-email": "lead.email", "gaeste": "lead.guest_count"}), json!({}));
         let problem = |pointer: &str| Problem { pointer: pointer.to_owned(), detail: "x".to_owned() };
         let fields = [(Cow::from("Event Date"), Cow::from(""))];
-        for (pointer, told) in [
+        for (pointer, reported) in [
             ("/lead/email", "/your-email"),
             ("/lead/guest_count", "/gaeste"),
             ("/lead/event_date", "/Event Date"),
             ("/lead/name", "/name"),
             ("/quote/total_pence", "/quote.total_pence"),
         ] {
-            assert_eq!(form.by_field(&problem(pointer), &fields).pointer, told);
+            assert_eq!(form.by_field(&problem(pointer), &fields).pointer, reported);
         }
     }
 
     #[test]
     fn what_cannot_be_saved_says_why() {
-        for (map, constants, told) in [
+        for (map, constants, reported) in [
             (json!([]), json!({}), "map: must be a JSON object"),
             (json!({}), json!("x"), "constants: must be a JSON object"),
             (
@@ -369,7 +369,7 @@ mod tests {
                 "map: \"a\" and \"b\" both go to lead.email; give each its own",
             ),
         ] {
-            assert_eq!(Form::new(&map, &constants, None).unwrap_err().to_string(), told);
+            assert_eq!(Form::new(&map, &constants, None).unwrap_err().to_string(), reported);
         }
         let many: serde_json::Map<_, _> = (0..201).map(|n| (n.to_string(), json!(null))).collect();
         let error = Form::new(&many.into(), &json!({}), None).unwrap_err();

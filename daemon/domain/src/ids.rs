@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use ulid::Ulid;
 use uuid::Uuid;
 
+use crate::moment::Moment;
+
 /// A company's id: the one id that operators choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -71,10 +73,10 @@ macro_rules! ids {
                 Self(new_ulid())
             }
 
-            /// When it was made, in milliseconds since 1970, by the clock of the database.
+            /// When it was made, by the clock of the database.
             #[must_use]
-            pub fn made_at(self) -> i64 {
-                i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX)
+            pub fn made_at(self) -> Moment {
+                Moment::from_millis(self.0.timestamp_ms())
             }
 
             /// As the database stores it.

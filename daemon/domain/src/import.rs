@@ -16,7 +16,7 @@ use super::{
     lead::Problem,
     nearest::unknown,
 };
-use targets::{TargetError, field_called, find, own_field, slug};
+use targets::{FieldError, field_called, find, own_field, slug};
 pub use values::DateOrder;
 use values::{CellError, cell, typed};
 
@@ -51,24 +51,24 @@ pub struct OwnColumn {
 pub struct Import {
     /// Lines are rows: only what is mapped stands in the event.
     is_rows: bool,
-    rules: Vec<Rule>,
+    rules: Vec<ColumnRule>,
     /// What every line has that brings none of its own.
     set: Vec<(String, Json)>,
-    key: Option<Key>,
+    key: Option<LeadKey>,
     order: Option<DateOrder>,
     own: Vec<OwnColumn>,
 }
 
 /// From the column or path, to the field; none leaves it out.
 #[derive(Debug)]
-struct Rule {
+struct ColumnRule {
     from: String,
     to: Option<String>,
 }
 
 /// What tells leads apart.
 #[derive(Debug)]
-struct Key {
+struct LeadKey {
     from: String,
     /// An address is the same whatever its case.
     is_email: bool,
@@ -88,7 +88,7 @@ impl Import {
         };
         import.read_map(wish, &mut problems);
         import.read_columns(wish, &mut problems);
-        for (index, Rule { from, to }) in import.rules.iter().enumerate() {
+        for (index, ColumnRule { from, to }) in import.rules.iter().enumerate() {
             let Some(field) = to else { continue };
             let meets = |other: &String| covers(other, field) || covers(field, other);
             if let Some(twin) = import.rules[..index].iter().find(|rule| rule.to.as_ref().is_some_and(meets))
@@ -115,16 +115,16 @@ impl Import {
         for (from, to) in wish.map.as_object().into_iter().flatten() {
             let is_known = !self.is_rows || columns.contains(from.as_str());
             if !is_known {
-                let told = unknown("column", from, wish.columns.iter().map(String::as_str));
-                problems.push(format!("map: {told}"));
+                let reported = unknown("column", from, wish.columns.iter().map(String::as_str));
+                problems.push(format!("map: {reported}"));
             }
             let to = match to {
                 Value::Null => Ok(None),
                 Value::String(name) => find(name).map(Some),
-                _ => Err(TargetError::NoName),
+                _ => Err(FieldError::NoName),
             };
             match to {
-                Ok(to) if is_known => self.rules.push(Rule { from: from.clone(), to }),
+                Ok(to) if is_known => self.rules.push(ColumnRule { from: from.clone(), to }),
                 Ok(_) => {}
                 Err(problem) => problems.push(format!("map: {from}: {problem}")),
             }
@@ -157,7 +157,7 @@ impl Import {
                     }
                 },
             };
-            self.rules.push(Rule { from: column.clone(), to: Some(field) });
+            self.rules.push(ColumnRule { from: column.clone(), to: Some(field) });
         }
     }
 
@@ -166,13 +166,13 @@ impl Import {
             return;
         }
         if self.is_rows && !wish.columns.iter().any(|column| column == wish.key) {
-            let told = unknown("column", wish.key, wish.columns.iter().map(String::as_str));
-            problems.push(format!("key: {told}"));
+            let reported = unknown("column", wish.key, wish.columns.iter().map(String::as_str));
+            problems.push(format!("key: {reported}"));
         }
         let goes_to =
             self.rules.iter().find(|rule| rule.from == wish.key).and_then(|rule| rule.to.as_deref());
         let field = goes_to.unwrap_or(wish.key);
-        self.key = Some(Key { from: wish.key.to_owned(), is_email: field == "lead.email" });
+        self.key = Some(LeadKey { from: wish.key.to_owned(), is_email: field == "lead.email" });
     }
 
     /// The columns that are called like no field.
@@ -201,7 +201,7 @@ impl Import {
             None
         });
         let mut moved = Vec::new();
-        for Rule { from, to } in &self.rules {
+        for ColumnRule { from, to } in &self.rules {
             let value = if self.is_rows { line.get(from).cloned() } else { line.take_at(from) };
             let (Some(value), Some(to)) = (value, to) else { continue };
             match self.value(to, value) {
@@ -242,7 +242,7 @@ impl Import {
     }
 
     /// What tells this line's lead from others: the column with its value.
-    fn key_value(&self, key: &Key, line: &Json) -> Result<String, Problem> {
+    fn key_value(&self, key: &LeadKey, line: &Json) -> Result<String, Problem> {
         let value = if self.is_rows { line.get(&key.from) } else { line.at(&key.from) };
         let text = match value {
             Some(Json::Number(number)) => Some(number.to_string()),

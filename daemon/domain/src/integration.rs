@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     ids::{CompanyId, IntegrationId},
+    lane::LaneId,
     notice::Notice,
 };
 
@@ -52,6 +53,9 @@ pub enum ProbeKind {
 }
 
 impl ProbeKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 3] = [Self::Test, Self::Mapping, Self::Credentials];
+
     /// The word that the database uses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -65,7 +69,7 @@ impl ProbeKind {
     /// The kind of a word, if it is one.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Test, Self::Mapping, Self::Credentials].into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -91,6 +95,14 @@ pub struct Integration {
     pub brand: Option<String>,
     /// Newest first: what is staged, the one that signs, one in its grace.
     pub secrets: Vec<SigningSecret>,
+}
+
+impl Integration {
+    /// Its lane.
+    #[must_use]
+    pub const fn lane(&self) -> LaneId {
+        LaneId { company: self.company, integration: self.id }
+    }
 }
 
 /// A version of a signing secret.

@@ -1,14 +1,34 @@
-//! Why a lane does not push what is due, in one word, and until when.
+//! Lanes: which one it is, and why it does not push what is due, in one word, and until when.
 
-use super::breaker;
+use std::time::Duration;
 
-/// What is known of a lane at a moment; times are in microseconds.
+use super::{
+    breaker,
+    ids::{CompanyId, IntegrationId},
+    moment::Moment,
+};
+
+/// A lane is named by its integration; the company leads every key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId {
+    pub company: CompanyId,
+    pub integration: IntegrationId,
+}
+
+impl LaneId {
+    #[must_use]
+    pub fn new(company: CompanyId, integration: impl Into<IntegrationId>) -> Self {
+        Self { company, integration: integration.into() }
+    }
+}
+
+/// What is known of a lane at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LaneStatus {
-    pub now: i64,
+    pub now: Moment,
     pub is_enabled: bool,
-    pub throttled_until: Option<i64>,
-    pub breaker_until: Option<i64>,
+    pub throttled_until: Option<Moment>,
+    pub breaker_until: Option<Moment>,
     /// Deliveries whose time has come: first attempts, and retries.
     pub due: [i64; 2],
     pub running: i64,
@@ -48,7 +68,7 @@ impl Wait {
 impl LaneStatus {
     /// What what is due waits for, and until when, if that can be told. None: nothing is due, or nothing holds it back.
     #[must_use]
-    pub fn waits(&self) -> Option<(Wait, Option<i64>)> {
+    pub fn waits(&self) -> Option<(Wait, Option<Moment>)> {
         let due = self.due[0] + self.due[1];
         if due == 0 {
             return None;
@@ -68,7 +88,10 @@ impl LaneStatus {
             return Some((Wait::Concurrency, None));
         }
         // When the last of them may start.
-        self.rate_per_second.map(|rate| (Wait::Rate, Some(self.now + (due as f64 / rate * 1e6) as i64)))
+        self.rate_per_second.map(|rate| {
+            let last = Duration::try_from_secs_f64(due as f64 / rate).unwrap_or(Duration::MAX);
+            (Wait::Rate, Some(self.now + last))
+        })
     }
 }
 
@@ -78,9 +101,14 @@ mod tests {
 
     #[test]
     fn the_first_thing_that_holds_a_lane_back_is_told() {
-        let free =
-            LaneStatus { now: 100, is_enabled: true, due: [1, 1], concurrency: 2, ..LaneStatus::default() };
-        let until = |at| Some(at);
+        let free = LaneStatus {
+            now: Moment::from_micros(100),
+            is_enabled: true,
+            due: [1, 1],
+            concurrency: 2,
+            ..LaneStatus::default()
+        };
+        let until = |at| Some(Moment::from_micros(at));
         for (standing, expected) in [
             (free, None),
             (LaneStatus { due: [0, 0], is_enabled: false, ..free }, None),

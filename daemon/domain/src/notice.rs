@@ -70,6 +70,35 @@ impl Notice {
     }
 }
 
+/// Where a notice stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeState {
+    Pending,
+    Delivered,
+    Dead,
+}
+
+impl NoticeState {
+    /// Every state there is.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Dead];
+
+    /// The word that the API and the database use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The state of a word, if it is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
 /// What a notice is about.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -206,9 +235,10 @@ mod tests {
 
     #[test]
     fn a_notice_says_what_and_about_whom() {
-        let told: Value = serde_json::from_str(&body(Notice::IntegrationFailing, &subject(true))).unwrap();
+        let reported: Value =
+            serde_json::from_str(&body(Notice::IntegrationFailing, &subject(true))).unwrap();
         assert_eq!(
-            told,
+            reported,
             json!({
                 "event": "notice.integration_failing",
                 "version": "v1",
@@ -219,10 +249,10 @@ mod tests {
                     "last_error": "422 no such field", "grace_until": "2026-06-04T14:00:00Z"},
             })
         );
-        let told: Value = serde_json::from_str(&body(Notice::NoLeads, &subject(false))).unwrap();
-        assert_eq!(told["integration"], Value::Null);
+        let reported: Value = serde_json::from_str(&body(Notice::NoLeads, &subject(false))).unwrap();
+        assert_eq!(reported["integration"], Value::Null);
         assert_eq!(
-            told["message"],
+            reported["message"],
             "No lead of The Old Barn came in for 48 hours: look whether its forms still work."
         );
     }
@@ -232,5 +262,13 @@ mod tests {
         let seconds = |attempts| next(attempts, Duration::ZERO, 0.0).unwrap().as_secs();
         assert_eq!([1, 2, 3, 4, 5, 6, 7, 100].map(seconds), [1, 4, 15, 60, 300, 900, 900, 900]);
         assert_eq!(next(1, PATIENCE + Duration::from_secs(1), 0.0), None);
+    }
+
+    #[test]
+    fn every_state_is_read_back_and_no_other() {
+        for state in NoticeState::ALL {
+            assert_eq!(NoticeState::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(NoticeState::parse("held"), None);
     }
 }

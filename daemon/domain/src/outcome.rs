@@ -52,7 +52,7 @@ impl FailureClass {
 
     /// The class as people are told it: what may have arrived says so.
     #[must_use]
-    pub const fn told(self) -> &'static str {
+    pub const fn phrase(self) -> &'static str {
         match self {
             Self::Unknown => "unknown, maybe delivered",
             other => other.as_str(),

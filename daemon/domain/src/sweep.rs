@@ -22,7 +22,7 @@ pub struct SweepRun {
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum SweepStep {
     Wait,
     /// Bring back the next ones.
     Release,
@@ -33,19 +33,19 @@ pub enum Next {
 impl SweepRun {
     /// Decides.
     #[must_use]
-    pub fn next(self) -> Next {
+    pub fn next(self) -> SweepStep {
         match (self.is_passed, self.canary) {
-            (false, Some(State::Pending)) => Next::Wait,
+            (false, Some(State::Pending)) => SweepStep::Wait,
             (false, Some(State::Delivered)) | (true, _) => {
                 if !self.is_enabled || self.breaker != breaker::State::Closed {
-                    Next::End
+                    SweepStep::End
                 } else if self.is_busy {
-                    Next::Wait
+                    SweepStep::Wait
                 } else {
-                    Next::Release
+                    SweepStep::Release
                 }
             }
-            (false, _) => Next::End,
+            (false, _) => SweepStep::End,
         }
     }
 }
@@ -64,6 +64,12 @@ pub fn batch(policy: Policy, push_seconds: f64) -> usize {
     ((per_second * AHEAD_SECONDS) as usize).clamp(1, BATCH)
 }
 
+/// Whether a lane has retries enough to do, so that nothing is brought back to it: half a batch.
+#[must_use]
+pub fn is_busy(waiting: usize, batch: usize) -> bool {
+    waiting * 2 >= batch
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,16 +85,16 @@ mod tests {
             is_busy: false,
         };
         for (canary, next) in [
-            (Some(Pending), Next::Wait),
-            (Some(Delivered), Next::Release),
-            (Some(Dead), Next::End),
-            (Some(Held), Next::End),
-            (Some(Skipped), Next::End),
-            (None, Next::End),
+            (Some(Pending), SweepStep::Wait),
+            (Some(Delivered), SweepStep::Release),
+            (Some(Dead), SweepStep::End),
+            (Some(Held), SweepStep::End),
+            (Some(Skipped), SweepStep::End),
+            (None, SweepStep::End),
         ] {
             assert_eq!(run(canary).next(), next, "{canary:?}");
             let passed = SweepRun { is_passed: true, ..run(canary) };
-            assert_eq!(passed.next(), Next::Release, "{canary:?}: it had arrived once");
+            assert_eq!(passed.next(), SweepStep::Release, "{canary:?}: it had arrived once");
         }
     }
 
@@ -101,12 +107,12 @@ mod tests {
             breaker: breaker::State::Closed,
             is_busy: false,
         };
-        assert_eq!(SweepRun { is_busy: true, ..run }.next(), Next::Wait);
+        assert_eq!(SweepRun { is_busy: true, ..run }.next(), SweepStep::Wait);
         for breaker in [breaker::State::Open, breaker::State::HalfOpen] {
-            assert_eq!(SweepRun { breaker, is_busy: true, ..run }.next(), Next::End);
+            assert_eq!(SweepRun { breaker, is_busy: true, ..run }.next(), SweepStep::End);
         }
-        assert_eq!(SweepRun { is_enabled: false, ..run }.next(), Next::End);
-        assert_eq!(SweepRun { is_enabled: false, is_passed: false, ..run }.next(), Next::End);
+        assert_eq!(SweepRun { is_enabled: false, ..run }.next(), SweepStep::End);
+        assert_eq!(SweepRun { is_enabled: false, is_passed: false, ..run }.next(), SweepStep::End);
     }
 
     #[test]

@@ -19,9 +19,9 @@ use super::{
     lead,
 };
 use engine::{evaluate, json_of, value_of};
-use error::{ExpressionError, TemplateError as Error, ValueError};
+use error::{ExpressionError, PlaceholderError, TemplateError as Error};
 pub use error::{RenderError, TemplateError};
-use names::{Source, resolve};
+use names::{NameSource, resolve};
 use scan::Piece;
 
 /// The longest template, in bytes.
@@ -36,10 +36,14 @@ pub enum Place {
     PathSegment,
     /// Percent-encoded, so that no value adds a pair.
     QueryValue,
-    /// Printable ASCII, or the render fails.
+    /// What is no printable ASCII is percent-encoded.
     Header,
     /// Escaped inside quotes, a JSON literal outside.
     JsonBody,
+    /// Percent-encoded, so that no value adds a pair to a form.
+    FormBody,
+    /// Escaped, so that no value adds an element or an attribute.
+    XmlBody,
     /// As it is.
     Text,
 }
@@ -47,12 +51,12 @@ pub enum Place {
 /// A template that is ready to be rendered.
 #[derive(Debug)]
 pub struct Template {
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
     place: Place,
 }
 
 #[derive(Debug)]
-enum Part {
+enum TemplatePart {
     Literal(String),
     Placeholder {
         /// As written, for messages.
@@ -66,7 +70,7 @@ enum Part {
 #[derive(Debug)]
 enum Formula {
     /// A name alone: its value keeps its text.
-    Name(Source),
+    Name(NameSource),
     Expression(Expression<'static, 'static>),
 }
 
@@ -108,9 +112,23 @@ impl Template {
         Self::assemble(pieces, place)
     }
 
-    /// Reads a template for a body: JSON if it is JSON with its placeholders filled, else plain text.
-    pub fn compile_body(source: &str) -> Result<Self, TemplateError> {
+    /// Reads a template for a body, which is what its content type says: a form or XML. Else it is JSON if it is JSON
+    /// with its placeholders filled, and plain text if not.
+    pub fn compile_body(source: &str, content_type: Option<&str>) -> Result<Self, TemplateError> {
         let pieces = scan::split(source)?;
+        let declared = content_type.unwrap_or_default().to_ascii_lowercase();
+        let declared = declared.split(';').next().unwrap_or_default().trim();
+        match declared {
+            "application/x-www-form-urlencoded" => return Self::assemble(pieces, Place::FormBody),
+            xml if xml == "text/xml" || xml == "application/xml" || xml.ends_with("+xml") => {
+                return Self::assemble(pieces, Place::XmlBody);
+            }
+            // One placeholder alone would be JSON too.
+            "text/plain" if !source.trim_start().trim_start_matches("{{").starts_with(['{', '[']) => {
+                return Self::assemble(pieces, Place::Text);
+            }
+            _ => {}
+        }
         let place = match scan::check_json(&pieces) {
             Ok(()) => Place::JsonBody,
             Err(error @ Error::Key) => return Err(error),
@@ -120,9 +138,10 @@ impl Template {
     }
 
     fn assemble(pieces: Vec<Piece<'_>>, place: Place) -> Result<Self, Error> {
-        let parts = pieces.into_iter().map(Part::read).collect::<Result<_, _>>()?;
+        let parts = pieces.into_iter().map(TemplatePart::read).collect::<Result<_, _>>()?;
         let template = Self { parts, place };
-        let printable = |part: &Part| !matches!(part, Part::Literal(text) if !is_printable(text));
+        let printable =
+            |part: &TemplatePart| !matches!(part, TemplatePart::Literal(text) if !is_printable(text));
         if place == Place::Header && !template.parts.iter().all(printable) {
             return Err(Error::NotAHeader);
         }
@@ -150,13 +169,13 @@ impl Template {
     /// Whether there is text of its own in it, and not only values of the event.
     #[must_use]
     pub fn has_text(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Literal(text) if !text.trim().is_empty()))
+        self.parts.iter().any(|part| matches!(part, TemplatePart::Literal(text) if !text.trim().is_empty()))
     }
 
     /// Whether it depends on the event.
     #[must_use]
     pub fn has_placeholders(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Placeholder { .. }))
+        self.parts.iter().any(|part| matches!(part, TemplatePart::Placeholder { .. }))
     }
 
     /// The text for an event.
@@ -164,13 +183,13 @@ impl Template {
         let mut out = String::new();
         for part in &self.parts {
             match part {
-                Part::Literal(text) => out.push_str(text),
-                Part::Placeholder { source, formula, quoted } => {
+                TemplatePart::Literal(text) => out.push_str(text),
+                TemplatePart::Placeholder { source, formula, quoted } => {
                     let fail = |reason| RenderError { placeholder: source.clone(), reason };
                     let value = formula.value(context).map_err(fail)?;
-                    self.append(value.as_deref(), *quoted, &mut out).map_err(fail)?;
+                    self.append(value.as_deref(), *quoted, &mut out);
                     if out.len() > MAX_OUTPUT {
-                        return Err(fail(ValueError::TooLong));
+                        return Err(fail(PlaceholderError::TooLong));
                     }
                 }
             }
@@ -181,7 +200,7 @@ impl Template {
     /// The value for an event: one placeholder keeps its type, anything else is a string. None if it is absent.
     pub fn value(&self, context: &Context<'_>) -> Result<Option<Json>, RenderError> {
         match self.parts.as_slice() {
-            [Part::Placeholder { source, formula, .. }] => match formula.value(context) {
+            [TemplatePart::Placeholder { source, formula, .. }] => match formula.value(context) {
                 Ok(value) => Ok(value.map(Cow::into_owned)),
                 Err(reason) => Err(RenderError { placeholder: source.clone(), reason }),
             },
@@ -189,25 +208,24 @@ impl Template {
         }
     }
 
-    fn append(&self, value: Option<&Json>, quoted: bool, out: &mut String) -> Result<(), ValueError> {
+    fn append(&self, value: Option<&Json>, quoted: bool, out: &mut String) {
         if self.place == Place::JsonBody && !quoted {
             value.unwrap_or(&Json::Null).write(out);
-            return Ok(());
+            return;
         }
-        let Some(value) = value else { return Ok(()) };
+        let Some(value) = value else { return };
         let text = value.as_str().unwrap_or_else(|| Cow::Owned(value.to_string()));
         match self.place {
             Place::Text => out.push_str(&text),
             Place::JsonBody => escape(&text, out),
-            Place::PathSegment | Place::QueryValue => percent_encode(&text, out),
-            Place::Header if is_printable(&text) => out.push_str(&text),
-            Place::Header => return Err(ValueError::NotAHeader),
+            Place::PathSegment | Place::QueryValue | Place::FormBody => percent_encode(&text, out),
+            Place::XmlBody => escape_xml(&text, out),
+            Place::Header => encode_header(&text, out),
         }
-        Ok(())
     }
 }
 
-impl Part {
+impl TemplatePart {
     fn read(piece: Piece<'_>) -> Result<Self, Error> {
         match piece {
             Piece::Literal(text) => Ok(Self::Literal(text.to_owned())),
@@ -232,7 +250,7 @@ impl Formula {
     }
 
     /// What it comes to; none if absent or null.
-    fn value<'a>(&self, context: &Context<'a>) -> Result<Option<Cow<'a, Json>>, ValueError> {
+    fn value<'a>(&self, context: &Context<'a>) -> Result<Option<Cow<'a, Json>>, PlaceholderError> {
         match self {
             Self::Name(source) => Ok(source.read(context)),
             Self::Expression(expression) => {
@@ -278,6 +296,32 @@ fn one_line(text: &str) -> String {
 
 fn is_printable(text: &str) -> bool {
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// What no header can carry is percent-encoded (RFC 8187): no lead may fail for an accent in its name.
+fn encode_header(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+}
+
+/// Text that stays text within XML. What XML cannot have is left out.
+fn escape_xml(text: &str, out: &mut String) {
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            '\n' | '\r' | '\t' => out.push(character),
+            other if other.is_control() => {}
+            other => out.push(other),
+        }
+    }
 }
 
 /// Everything but unreserved characters, so that a value stays in the place it was put.

@@ -38,14 +38,14 @@ pub struct Facts {
     /// The earlier delivery that it waits for, and how that stands.
     pub behind: Option<(String, String)>,
     /// What keeps the whole lane.
-    pub lane: Lane,
+    pub lane: LaneHolds,
     /// When the sweep comes back to a dead one.
     pub sweep_at: Option<Timestamp>,
 }
 
 /// What keeps an integration's lane from pushing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Lane {
+pub struct LaneHolds {
     pub is_disabled: bool,
     pub awaits_cut_over: bool,
     pub paused_since: Option<Timestamp>,
@@ -113,8 +113,8 @@ fn pending(facts: &Facts) -> String {
              skipped{go}."
         );
     }
-    if let Some(told) = closed(facts) {
-        return told;
+    if let Some(reported) = closed(facts) {
+        return reported;
     }
     let Some(due_at) = facts.due_at else {
         return format!("It is on its way between queue and push; {name:?} gets it at once.");
@@ -130,7 +130,7 @@ fn pending(facts: &Facts) -> String {
              `leadline delivery retry {}` pushes it now.",
             moment(Some(due_at)),
             attempts(facts.attempts),
-            FailureClass::parse(class).map_or(class.as_str(), |class| class.told()),
+            FailureClass::parse(class).map_or(class.as_str(), |class| class.phrase()),
             facts.id
         ),
         None => format!("It waits until {}, then it is pushed by itself.", moment(Some(due_at))),
@@ -143,29 +143,29 @@ fn closed(facts: &Facts) -> Option<String> {
     let since = moment(Some(facts.created_at));
     let keep = facts.lane.keep(facts.due_at, facts.is_retry, facts.now)?;
     Some(match keep {
-        Keep::Disabled => format!(
+        Keeper::Disabled => format!(
             "It waits since {since} because integration {name:?} is disabled: \
              `leadline integration enable {id}` lets it go."
         ),
-        Keep::Paused(at) => format!(
+        Keeper::Paused(at) => format!(
             "It waits because company {company} is paused since {}: `leadline company resume {company}` lets it go.",
             moment(Some(at))
         ),
-        Keep::Rotation => format!(
+        Keeper::Rotation => format!(
             "It waits since {since} because a rotation of the signing secret of {name:?} holds pushes: \
              `leadline integration cut-over {id}` lets it go."
         ),
-        Keep::Throttled(until) => format!(
+        Keeper::Throttled(until) => format!(
             "It waits until {} because {name:?} asked us to wait; then it is pushed by itself.",
             moment(Some(until))
         ),
-        Keep::BreakerOpen(until) => format!(
+        Keeper::BreakerOpen(until) => format!(
             "It waits because the breaker of {name:?} is open after too many failures in a row: at {} one retry finds \
              out, and what it finds decides for the others; `leadline delivery retry {}` pushes it now.",
             moment(Some(until)),
             facts.id
         ),
-        Keep::BreakerHalfOpen => format!(
+        Keeper::BreakerHalfOpen => format!(
             "It waits because the breaker of {name:?} is half-open: one retry at a time finds out whether the target \
              answers again, and the others follow; `leadline delivery retry {}` pushes it now.",
             facts.id
@@ -175,7 +175,7 @@ fn closed(facts: &Facts) -> Option<String> {
 
 /// What keeps a lane, and until when if that can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keep {
+enum Keeper {
     Disabled,
     Paused(Timestamp),
     Rotation,
@@ -184,28 +184,28 @@ enum Keep {
     BreakerHalfOpen,
 }
 
-impl Lane {
+impl LaneHolds {
     /// What keeps a delivery that is due at a time, as a retry or not.
-    fn keep(&self, due_at: Option<Timestamp>, is_retry: bool, now: Timestamp) -> Option<Keep> {
+    fn keep(&self, due_at: Option<Timestamp>, is_retry: bool, now: Timestamp) -> Option<Keeper> {
         let later = |until: Timestamp| due_at.map_or(until, |due_at| due_at.max(until));
         if self.is_disabled {
-            return Some(Keep::Disabled);
+            return Some(Keeper::Disabled);
         }
         if let Some(at) = self.paused_since {
-            return Some(Keep::Paused(at));
+            return Some(Keeper::Paused(at));
         }
         if self.awaits_cut_over {
-            return Some(Keep::Rotation);
+            return Some(Keeper::Rotation);
         }
         if let Some(until) = self.throttled_until.filter(|until| *until > now) {
-            return Some(Keep::Throttled(later(until)));
+            return Some(Keeper::Throttled(later(until)));
         }
         let until = self.breaker_until.filter(|_| is_retry)?;
         if until > now {
-            return Some(Keep::BreakerOpen(later(until)));
+            return Some(Keeper::BreakerOpen(later(until)));
         }
         // Before its time it waits for that.
-        due_at.filter(|due_at| *due_at <= now).map(|_| Keep::BreakerHalfOpen)
+        due_at.filter(|due_at| *due_at <= now).map(|_| Keeper::BreakerHalfOpen)
     }
 }
 
@@ -221,7 +221,7 @@ pub struct Waiting {
 /// The same as [`why`] tells of a pending delivery, for a line of a list.
 #[must_use]
 pub fn waiting(
-    lane: &Lane,
+    lane: &LaneHolds,
     behind: Option<DeliveryId>,
     due_at: Option<Timestamp>,
     is_retry: bool,
@@ -232,12 +232,12 @@ pub fn waiting(
     }
     let Some(keep) = lane.keep(due_at, is_retry, now) else { return Waiting { reason: None, due_at } };
     let (reason, due_at) = match keep {
-        Keep::Disabled => (Reason::IntegrationDisabled.text(), None),
-        Keep::Paused(_) => ("company paused".to_owned(), None),
-        Keep::Rotation => (Reason::Rotation.text(), None),
-        Keep::Throttled(until) => ("throttled: the target asked us to wait".to_owned(), Some(until)),
-        Keep::BreakerOpen(until) => ("breaker open: one retry finds out then".to_owned(), Some(until)),
-        Keep::BreakerHalfOpen => ("breaker half-open: one retry finds out".to_owned(), due_at),
+        Keeper::Disabled => (Reason::IntegrationDisabled.text(), None),
+        Keeper::Paused(_) => ("company paused".to_owned(), None),
+        Keeper::Rotation => (Reason::Rotation.text(), None),
+        Keeper::Throttled(until) => ("throttled: the target asked us to wait".to_owned(), Some(until)),
+        Keeper::BreakerOpen(until) => ("breaker open: one retry finds out then".to_owned(), Some(until)),
+        Keeper::BreakerHalfOpen => ("breaker half-open: one retry finds out".to_owned(), due_at),
     };
     Waiting { reason: Some(reason), due_at }
 }

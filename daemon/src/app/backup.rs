@@ -67,7 +67,7 @@ pub enum BackupError {
 
 /// The first line of a backup.
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
+struct BackupHeader {
     leadline_backup: u32,
     /// Of the daemon that wrote it.
     version: String,
@@ -76,7 +76,7 @@ struct Header {
     key_fingerprint: String,
 }
 
-impl Header {
+impl BackupHeader {
     async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Self, BackupError> {
         let mut line = Vec::new();
         let mut start = BufReader::with_capacity(1, from.take(HEADER_MAX));
@@ -108,9 +108,9 @@ pub async fn back_up(config: &Config, file: &Path) -> Result<u64, BackupError> {
 }
 
 async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> {
-    let source = dump::Source::running(&config.data_dir)?;
+    let source = dump::DumpSource::running(&config.data_dir)?;
     let fingerprint = setup::key_fingerprint(&source.connect_options()).await?;
-    let header = Header {
+    let header = BackupHeader {
         leadline_backup: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at: jiff::Timestamp::now(),
@@ -157,13 +157,13 @@ fn standard(stream: BorrowedFd<'_>) -> io::Result<File> {
 }
 
 async fn dump_to(
-    source: &dump::Source,
+    source: &dump::DumpSource,
     header: &[u8],
     out: &mut (impl AsyncWrite + Unpin),
     file: &Path,
 ) -> Result<u64, BackupError> {
     out.write_all(header).await.map_err(|error| BackupError::File(file.to_owned(), error))?;
-    Ok(source.dump(out, Progress::new("written")).await?)
+    Ok(source.dump(out, BackupProgress::new("written")).await?)
 }
 
 /// Makes the private database from a backup. Until it is whole, no daemon starts on it.
@@ -177,7 +177,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
     } else {
         File::open(file).await.map_err(failed)?
     };
-    let header = Header::read(&mut input).await?;
+    let header = BackupHeader::read(&mut input).await?;
     let ring = master_key::load(&config.master_key)?;
     let ring = ring.ok_or_else(|| BackupError::NoKey(config.master_key.clone()))?;
     let fingerprint = hex::decode(&header.key_fingerprint).map_err(|_| BackupError::NoBackup)?;
@@ -190,7 +190,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
     }
     dump::begin_restore(&data)?;
     let cluster = Cluster::start_for_restore(&data).await?;
-    let restored = cluster.restore(&mut input, Progress::new("read")).await;
+    let restored = cluster.restore(&mut input, BackupProgress::new("read")).await;
     cluster.stop().await?;
     let read = restored?;
     dump::end_restore(&data)?;
@@ -199,18 +199,18 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
 
 /// Reports how far a dump has come.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct BackupProgress {
     verb: &'static str,
     reported: tokio::time::Instant,
 }
 
-impl Progress {
+impl BackupProgress {
     fn new(verb: &'static str) -> Self {
         Self { verb, reported: tokio::time::Instant::now() }
     }
 }
 
-impl dump::Watch for Progress {
+impl dump::DumpWatch for BackupProgress {
     fn passed(&mut self, bytes: u64) {
         if self.reported.elapsed() >= PROGRESS_EVERY {
             self.reported = tokio::time::Instant::now();
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn each_refusal_says_what_to_do() {
         let path = || PathBuf::from("/data");
-        for (error, told) in [
+        for (error, reported) in [
             (
                 BackupError::NotPrivate,
                 "this is for the private database: yours behind --database-url is backed up with its own tools",
@@ -258,7 +258,7 @@ mod tests {
                 "the secrets in this backup were sealed with another master key than /data: copy the right one there",
             ),
         ] {
-            assert_eq!(error.to_string(), told);
+            assert_eq!(error.to_string(), reported);
         }
     }
 
@@ -267,10 +267,13 @@ mod tests {
         let good = "{\"leadline_backup\":1,\"version\":\"0.1.0\",\"taken_at\":\"2026-11-28T12:00:00Z\",\
                     \"key_fingerprint\":\"ab\"}\nPGDMP";
         let mut input = good.as_bytes();
-        assert_eq!(Header::read(&mut input).await.unwrap().key_fingerprint, "ab");
+        assert_eq!(BackupHeader::read(&mut input).await.unwrap().key_fingerprint, "ab");
         assert_eq!(input, b"PGDMP");
         for bad in ["", "PGDMP\n", "{}\n", &good.replace("up\":1", "up\":2")] {
-            assert!(matches!(Header::read(&mut bad.as_bytes()).await, Err(BackupError::NoBackup)), "{bad}");
+            assert!(
+                matches!(BackupHeader::read(&mut bad.as_bytes()).await, Err(BackupError::NoBackup)),
+                "{bad}"
+            );
         }
     }
 }

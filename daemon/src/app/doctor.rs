@@ -42,7 +42,7 @@ const ASK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How a thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Grade {
     Good,
     /// It works, and something should be done about it.
     Look,
@@ -50,7 +50,7 @@ enum Verdict {
     Bad,
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Grade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Good => "ok",
@@ -63,7 +63,7 @@ impl fmt::Display for Verdict {
 /// What was found of one thing.
 #[derive(Debug)]
 struct Finding {
-    verdict: Verdict,
+    grade: Grade,
     thing: &'static str,
     text: String,
 }
@@ -73,21 +73,21 @@ struct Finding {
 pub struct Report(Vec<Finding>);
 
 impl Report {
-    fn add(&mut self, verdict: Verdict, thing: &'static str, text: impl Into<String>) {
-        self.0.push(Finding { verdict, thing, text: text.into() });
+    fn add(&mut self, grade: Grade, thing: &'static str, text: impl Into<String>) {
+        self.0.push(Finding { grade, thing, text: text.into() });
     }
 
     /// Whether a daemon can work.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.0.iter().all(|finding| finding.verdict != Verdict::Bad)
+        self.0.iter().all(|finding| finding.grade != Grade::Bad)
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Finding { verdict, thing, text } in &self.0 {
-            writeln!(f, "{verdict:<5} {thing:<15} {text}")?;
+        for Finding { grade, thing, text } in &self.0 {
+            writeln!(f, "{grade:<5} {thing:<15} {text}")?;
         }
         Ok(())
     }
@@ -108,13 +108,13 @@ pub async fn examine(config: &Config) -> Report {
 
 fn examine_user(report: &mut Report, config: &Config) {
     match user::own_uid() {
-        Err(error) => report.add(Verdict::Bad, "user", format!("the system does not say which this is: {error}")),
+        Err(error) => report.add(Grade::Bad, "user", format!("the system does not say which this is: {error}")),
         Ok(0) if config.database_url.is_none() && matches!(user::find("leadline"), Ok(None)) => report.add(
-            Verdict::Look,
+            Grade::Look,
             "user",
             "root, and the private PostgreSQL has no user of its own: useradd --system --shell /usr/sbin/nologin leadline",
         ),
-        Ok(uid) => report.add(Verdict::Good, "user", user::name(uid)),
+        Ok(uid) => report.add(Grade::Good, "user", user::name(uid)),
     }
 }
 
@@ -123,31 +123,31 @@ fn examine_directory(report: &mut Report, path: &Path) {
     let shown = path.display();
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            report.add(Verdict::Look, thing, format!("{shown} is not there yet: the first start makes it"));
+            report.add(Grade::Look, thing, format!("{shown} is not there yet: the first start makes it"));
             return;
         }
         Err(error) => {
-            report.add(Verdict::Bad, thing, format!("{shown}: {error}"));
+            report.add(Grade::Bad, thing, format!("{shown}: {error}"));
             return;
         }
         Ok(there) if user::own_uid().is_ok_and(|us| us != there.uid()) => {
             let owner = user::name(there.uid());
             let text = format!("{shown} belongs to {owner}: run the daemon, and this, as {owner}");
-            report.add(Verdict::Bad, thing, text);
+            report.add(Grade::Bad, thing, text);
         }
         Ok(there) => {
             let mode = there.permissions().mode() & 0o7777;
-            report.add(Verdict::Good, thing, format!("{shown}, mode {mode:04o}"));
+            report.add(Grade::Good, thing, format!("{shown}, mode {mode:04o}"));
         }
     }
     match room(path) {
         Some(kib) if kib < ROOM_MIN => report.add(
-            Verdict::Look,
+            Grade::Look,
             "disk",
             format!("{} MiB are free: make room before PostgreSQL needs it", kib / 1024),
         ),
-        Some(kib) => report.add(Verdict::Good, "disk", format!("{} GiB are free", kib / ROOM_MIN)),
-        None => report.add(Verdict::Look, "disk", "`df` does not say how much is free"),
+        Some(kib) => report.add(Grade::Good, "disk", format!("{} GiB are free", kib / ROOM_MIN)),
+        None => report.add(Grade::Look, "disk", "`df` does not say how much is free"),
     }
 }
 
@@ -166,9 +166,9 @@ fn examine_limits(report: &mut Report) {
     };
     if files < FILES_MIN {
         let text = format!("{files}: raise it to 65536 (LimitNOFILE= in a unit, `ulimit -n` in a shell)");
-        report.add(Verdict::Look, "open files", text);
+        report.add(Grade::Look, "open files", text);
     } else {
-        report.add(Verdict::Good, "open files", files.to_string());
+        report.add(Grade::Good, "open files", files.to_string());
     }
 }
 
@@ -176,13 +176,13 @@ fn examine_limits(report: &mut Report) {
 async fn examine_daemon(report: &mut Report, config: &Config, is_running: bool) {
     let thing = "daemon";
     if !is_running {
-        report.add(Verdict::Look, thing, "it does not run on this data directory");
+        report.add(Grade::Look, thing, "it does not run on this data directory");
         match TcpListener::bind(config.intake_listen) {
-            Ok(_) => report.add(Verdict::Good, "intake", format!("{} is free", config.intake_listen)),
+            Ok(_) => report.add(Grade::Good, "intake", format!("{} is free", config.intake_listen)),
             Err(error) => {
                 let text =
                     format!("{}: {error}: free it, or choose another --intake-listen", config.intake_listen);
-                report.add(Verdict::Bad, "intake", text);
+                report.add(Grade::Bad, "intake", text);
             }
         }
         return;
@@ -191,14 +191,14 @@ async fn examine_daemon(report: &mut Report, config: &Config, is_running: bool) 
     let address = address.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(config.intake_listen);
     match timeout(ASK_PATIENCE, ask_ready(address)).await {
         Ok(Ok(answer)) if answer.contains(" 200 ") => {
-            report.add(Verdict::Good, thing, format!("it takes leads in at {address}"));
+            report.add(Grade::Good, thing, format!("it takes leads in at {address}"));
         }
         Ok(Ok(answer)) => {
             let why = answer.lines().last().unwrap_or_default();
-            report.add(Verdict::Bad, thing, format!("it is not ready: {why}"));
+            report.add(Grade::Bad, thing, format!("it is not ready: {why}"));
         }
-        Ok(Err(error)) => report.add(Verdict::Bad, thing, format!("{address}: {error}: look into its log")),
-        Err(_) => report.add(Verdict::Bad, thing, format!("{address} does not answer: look into its log")),
+        Ok(Err(error)) => report.add(Grade::Bad, thing, format!("{address}: {error}: look into its log")),
+        Err(_) => report.add(Grade::Bad, thing, format!("{address} does not answer: look into its log")),
     }
 }
 
@@ -221,7 +221,7 @@ async fn examine_database(report: &mut Report, config: &Config, is_running: bool
             return None;
         }
         Err(error) => {
-            report.add(Verdict::Bad, thing, error.to_string());
+            report.add(Grade::Bad, thing, error.to_string());
             return None;
         }
     };
@@ -229,7 +229,7 @@ async fn examine_database(report: &mut Report, config: &Config, is_running: bool
         Ok(found) => found,
         Err(error) => {
             let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-            report.add(Verdict::Bad, thing, format!("{error}{cause}"));
+            report.add(Grade::Bad, thing, format!("{error}{cause}"));
             return None;
         }
     };
@@ -238,24 +238,24 @@ async fn examine_database(report: &mut Report, config: &Config, is_running: bool
     if found.is_encrypted {
         text.push_str(", encrypted");
     }
-    report.add(Verdict::Good, thing, text);
+    report.add(Grade::Good, thing, text);
     judge(report, &found);
     Some(found)
 }
 
 fn judge(report: &mut Report, found: &Inspected) {
     if found.major < 15 {
-        report.add(Verdict::Bad, "version", "PostgreSQL is too old: 15 or newer is needed");
+        report.add(Grade::Bad, "version", "PostgreSQL is too old: 15 or newer is needed");
     }
     if found.is_read_only {
-        report.add(Verdict::Bad, "database", "it takes no writes: name the primary in --database-url");
+        report.add(Grade::Bad, "database", "it takes no writes: name the primary in --database-url");
     }
     match found.schema {
-        Schema::Current => report.add(Verdict::Good, "schema", "it is up to date"),
-        Schema::None => report.add(Verdict::Good, "schema", "there is none yet: the first start makes it"),
-        Schema::Older => report.add(Verdict::Good, "schema", "the next start brings it up to date"),
+        Schema::Current => report.add(Grade::Good, "schema", "it is up to date"),
+        Schema::None => report.add(Grade::Good, "schema", "there is none yet: the first start makes it"),
+        Schema::Older => report.add(Grade::Good, "schema", "the next start brings it up to date"),
         Schema::Newer => report.add(
-            Verdict::Bad,
+            Grade::Bad,
             "schema",
             "a newer leadlined has used this database: run that one or a newer one",
         ),
@@ -264,7 +264,7 @@ fn judge(report: &mut Report, found: &Inspected) {
         let mut text = format!("the database's is {} s ", found.clock_ahead.abs());
         let side = if found.clock_ahead > 0 { "before" } else { "behind" };
         if write!(text, "{side} this machine's: let both follow a time server").is_ok() {
-            report.add(Verdict::Look, "clock", text);
+            report.add(Grade::Look, "clock", text);
         }
     }
 }
@@ -285,7 +285,7 @@ async fn options(config: &Config, is_running: bool) -> Result<Option<PgConnectOp
             let password = config.database_password.as_ref().map(|password| password.expose_secret());
             Ok(Some(Hosts::of(url.expose_secret(), password)?.writable().await?))
         }
-        None if is_running => Ok(Some(dump::Source::running(&config.data_dir)?.connect_options())),
+        None if is_running => Ok(Some(dump::DumpSource::running(&config.data_dir)?.connect_options())),
         None => Ok(None),
     }
 }
@@ -294,9 +294,9 @@ async fn options(config: &Config, is_running: bool) -> Result<Option<PgConnectOp
 fn examine_programs(report: &mut Report, config: &Config) {
     match embedded::find_programs(&config.data_dir) {
         Ok(version) => {
-            report.add(Verdict::Good, "database", format!("PostgreSQL {version} (private), not running"))
+            report.add(Grade::Good, "database", format!("PostgreSQL {version} (private), not running"))
         }
-        Err(error) => report.add(Verdict::Bad, "database", error.to_string()),
+        Err(error) => report.add(Grade::Bad, "database", error.to_string()),
     }
 }
 
@@ -305,20 +305,18 @@ fn examine_key(report: &mut Report, config: &Config, database: Option<&Inspected
     let (path, shown) = (&config.master_key, config.master_key.display());
     let sealed = database.and_then(|database| database.key_fingerprint.as_deref());
     match master_key::load(path) {
-        Err(error) => report.add(Verdict::Bad, thing, error.to_string()),
+        Err(error) => report.add(Grade::Bad, thing, error.to_string()),
         Ok(None) if sealed.is_some() => {
-            report.add(Verdict::Bad, thing, format!("{shown} is missing: copy it there from your copy"));
+            report.add(Grade::Bad, thing, format!("{shown} is missing: copy it there from your copy"));
         }
-        Ok(None) => report.add(Verdict::Good, thing, "the first start makes it"),
+        Ok(None) => report.add(Grade::Good, thing, "the first start makes it"),
         Ok(Some(ring)) if sealed.is_some_and(|sealed| Sealer::sealing_with(&ring, sealed).is_none()) => {
             report.add(
-                Verdict::Bad,
+                Grade::Bad,
                 thing,
                 format!("{shown} is not the one that this database is sealed with"),
             );
         }
-        Ok(Some(_)) => {
-            report.add(Verdict::Good, thing, format!("{shown}: keep a copy away from this machine"))
-        }
+        Ok(Some(_)) => report.add(Grade::Good, thing, format!("{shown}: keep a copy away from this machine")),
     }
 }

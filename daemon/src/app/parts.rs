@@ -9,20 +9,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What runs, in the order in which it was started.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
+pub(super) struct RunningParts {
     tracker: TaskTracker,
-    running: Vec<Part>,
+    running: Vec<RunningPart>,
 }
 
 #[derive(Debug)]
-struct Part {
+struct RunningPart {
     name: &'static str,
     stop: CancellationToken,
     grace: Duration,
     handle: JoinHandle<anyhow::Result<()>>,
 }
 
-impl Parts {
+impl RunningParts {
     /// Starts a part. It ends soon after its token is cancelled, and is cut off when `grace` is over.
     pub(super) fn start<F>(
         &mut self,
@@ -34,7 +34,7 @@ impl Parts {
     {
         let stop = CancellationToken::new();
         let handle = self.tracker.spawn(part(stop.clone()));
-        self.running.push(Part { name, stop, grace, handle });
+        self.running.push(RunningPart { name, stop, grace, handle });
     }
 
     /// Waits for a part that ends although nobody stopped it, and tells why.
@@ -65,7 +65,7 @@ impl Parts {
     }
 }
 
-impl Part {
+impl RunningPart {
     async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
         match timeout(self.grace, &mut self.handle).await {
@@ -90,7 +90,7 @@ mod tests {
     #[tokio::test]
     async fn parts_stop_in_reverse_each_wholly_before_the_next() {
         let order = Arc::new(Mutex::new(Vec::new()));
-        let mut parts = Parts::default();
+        let mut parts = RunningParts::default();
         for name in ["control", "dispatch", "intake"] {
             let order = Arc::clone(&order);
             parts.start(name, GRACE, |stop| async move {
@@ -121,7 +121,7 @@ mod tests {
             ("fails", "dispatch failed: no more"),
             ("panics", "dispatch panicked: task"),
         ] {
-            let mut parts = Parts::default();
+            let mut parts = RunningParts::default();
             parts.start("control", GRACE, |stop| async move {
                 stop.cancelled().await;
                 Ok(())
@@ -135,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_part_that_does_not_stop_is_cut_off() {
-        let mut parts = Parts::default();
+        let mut parts = RunningParts::default();
         parts.start("intake", Duration::ZERO, |_| std::future::pending());
         let error = parts.stop().await.unwrap_err();
         assert_eq!(error.to_string(), "intake did not stop within 0 s");

@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn each_refusal_says_what_to_do() {
-        for (error, told) in [
+        for (error, reported) in [
             (
                 RotateError::Running(2),
                 "2 daemons work on this database: stop all of them, and start them with the new key file afterwards",
@@ -86,7 +86,7 @@ mod tests {
                 "there is no master key /data/master.key yet: the first start makes it",
             ),
         ] {
-            assert_eq!(error.to_string(), told);
+            assert_eq!(error.to_string(), reported);
         }
     }
 }

@@ -44,7 +44,7 @@ pub enum ComputeError {
 
 /// Why a future did not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Undone {
+pub struct Unfinished {
     pub error: ComputeError,
     /// Whether a step of it had ended before: until then it has only computed.
     pub has_begun: bool,
@@ -106,7 +106,7 @@ impl Compute {
         &self,
         company: CompanyId,
         mut future: BoxFuture<'static, T>,
-    ) -> Result<T, Undone> {
+    ) -> Result<T, Unfinished> {
         let woken = Arc::new(Woken(Notify::new()));
         let mut has_begun = false;
         loop {
@@ -116,7 +116,7 @@ impl Compute {
                 (future, polled)
             };
             let (rest, polled) =
-                self.run(company, step).await.map_err(|error| Undone { error, has_begun })?;
+                self.run(company, step).await.map_err(|error| Unfinished { error, has_begun })?;
             match polled {
                 Poll::Ready(done) => return Ok(done),
                 Poll::Pending => (future, has_begun) = (rest, true),
@@ -169,8 +169,8 @@ mod tests {
     #[tokio::test]
     async fn a_future_is_carried_out_step_by_step_and_given_up_where_it_hangs() {
         let compute = Compute::with_threads(4, SHORT, SHORT);
-        let (tell, told) = oneshot::channel();
-        let waits = async { told.await.unwrap() + 1 };
+        let (tell, reported) = oneshot::channel();
+        let waits = async { reported.await.unwrap() + 1 };
         let both = tokio::join!(compute.drive(CompanyId(1), waits.boxed()), async { tell.send(1) });
         assert_eq!(both, (Ok(2), Ok(())));
 
@@ -183,9 +183,9 @@ mod tests {
             reached.send(()).map_or(is_free, |()| true)
         };
         let given_up = compute.drive(CompanyId(1), hangs.boxed()).await;
-        assert_eq!(given_up, Err(Undone { error: ComputeError::Late, has_begun: true }));
+        assert_eq!(given_up, Err(Unfinished { error: ComputeError::Late, has_begun: true }));
         let busy = compute.drive(CompanyId(1), async {}.boxed()).await;
-        assert_eq!(busy, Err(Undone { error: ComputeError::Busy, has_begun: false }));
+        assert_eq!(busy, Err(Unfinished { error: ComputeError::Busy, has_begun: false }));
         drop(hang);
         assert!(beyond.await.is_err(), "it went past its next wait");
     }

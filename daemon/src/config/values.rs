@@ -16,7 +16,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 100;
 
 /// What to write instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ValueError {
+pub(super) enum SettingError {
     #[error("write an address and a port, such as 127.0.0.1:8080 or [::]:8080")]
     Address,
     #[error("write unix:PATH")]
@@ -37,8 +37,8 @@ pub(super) enum ValueError {
     Network,
 }
 
-pub(super) fn intake_listen(text: &str) -> Result<SocketAddr, ValueError> {
-    text.parse().map_err(|_| ValueError::Address)
+pub(super) fn intake_listen(text: &str) -> Result<SocketAddr, SettingError> {
+    text.parse().map_err(|_| SettingError::Address)
 }
 
 /// A door of the control API.
@@ -48,29 +48,29 @@ pub(super) enum ControlListen {
     Remote(SocketAddr),
 }
 
-pub(super) fn control_listen(text: &str) -> Result<ControlListen, ValueError> {
+pub(super) fn control_listen(text: &str) -> Result<ControlListen, SettingError> {
     match text.strip_prefix("unix:") {
-        Some("") => Err(ValueError::Path),
+        Some("") => Err(SettingError::Path),
         Some(path) => Ok(ControlListen::Socket(PathBuf::from(path))),
-        None => text.parse().map(ControlListen::Remote).map_err(|_| ValueError::Control),
+        None => text.parse().map(ControlListen::Remote).map_err(|_| SettingError::Control),
     }
 }
 
-pub(super) fn group_role(text: &str) -> Result<GroupRole, ValueError> {
+pub(super) fn group_role(text: &str) -> Result<GroupRole, SettingError> {
     let (group, role) =
-        text.split_once('=').filter(|(group, _)| !group.is_empty()).ok_or(ValueError::Group)?;
+        text.split_once('=').filter(|(group, _)| !group.is_empty()).ok_or(SettingError::Group)?;
     match Role::from_str_name(&format!("ROLE_{}", role.to_uppercase())) {
         Some(role) if role != Role::Unspecified => Ok(GroupRole { group: group.to_owned(), role }),
-        _ => Err(ValueError::Group),
+        _ => Err(SettingError::Group),
     }
 }
 
-pub(super) fn socket_path_fits(path: &Path) -> Result<(), ValueError> {
-    if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX { Ok(()) } else { Err(ValueError::LongPath) }
+pub(super) fn socket_path_fits(path: &Path) -> Result<(), SettingError> {
+    if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX { Ok(()) } else { Err(SettingError::LongPath) }
 }
 
 /// A span of time: a number and its unit.
-pub(super) fn span(text: &str) -> Result<Duration, ValueError> {
+pub(super) fn span(text: &str) -> Result<Duration, SettingError> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let seconds = match &text[digits.len()..] {
         "ms" => Some(0.001),
@@ -86,25 +86,25 @@ pub(super) fn span(text: &str) -> Result<Duration, ValueError> {
         .map(|(number, seconds)| number * seconds)
         .filter(|seconds| *seconds <= 366.0 * 86_400.0)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or(ValueError::Span)
+        .ok_or(SettingError::Span)
 }
 
 /// A span of a day at least: what is kept goes by the day.
-pub(super) fn days(text: &str) -> Result<Duration, ValueError> {
+pub(super) fn days(text: &str) -> Result<Duration, SettingError> {
     let span = span(text)?;
     if span < Duration::from_secs(86_400) {
-        return Err(ValueError::Days);
+        return Err(SettingError::Days);
     }
     Ok(span)
 }
 
 /// A span of days, of any number.
-pub(super) fn long(text: &str) -> Result<Duration, ValueError> {
+pub(super) fn long(text: &str) -> Result<Duration, SettingError> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()).filter(|days| *days > 0);
-    days.map(|days| Duration::from_secs(u64::from(days) * 86_400)).ok_or(ValueError::Long)
+    days.map(|days| Duration::from_secs(u64::from(days) * 86_400)).ok_or(SettingError::Long)
 }
 
-pub(super) fn network(text: &str) -> Result<IpNet, ValueError> {
+pub(super) fn network(text: &str) -> Result<IpNet, SettingError> {
     let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    net.map(|net| net.trunc()).map_err(|_| ValueError::Network)
+    net.map(|net| net.trunc()).map_err(|_| SettingError::Network)
 }

@@ -35,7 +35,7 @@ const GATHER: Duration = Duration::from_millis(250);
 /// How often it is looked without being told: another daemon may do the pushes.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-type Messages = Pin<Box<dyn Stream<Item = Result<v1::WatchActivityResponse, Status>> + Send>>;
+type ActivityStream = Pin<Box<dyn Stream<Item = Result<v1::WatchActivityResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl ActivityService for Control {
@@ -55,15 +55,15 @@ impl ActivityService for Control {
         Ok(Response::new(v1::ListActivityResponse { activities: newest.map(v1::Activity::from).collect() }))
     }
 
-    type WatchActivityStream = Messages;
+    type WatchActivityStream = ActivityStream;
 
     async fn watch_activity(
         &self,
         request: Request<v1::WatchActivityRequest>,
     ) -> Answer<Self::WatchActivityStream> {
-        let changes = self.store.hub().watch();
+        let changes = self.store.wake_ups().watch();
         let company = self.store.find_optional_company(check::optional(&request.get_ref().company)).await?;
-        let watcher = Watcher { control: self.clone(), company, changes, known: None };
+        let watcher = ActivityWatcher { control: self.clone(), company, changes, known: None };
         Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
             let message = watcher.next().await?;
             Ok(Some((message, watcher)))
@@ -72,26 +72,26 @@ impl ActivityService for Control {
 }
 
 /// A reader of what happens.
-struct Watcher {
+struct ActivityWatcher {
     control: Control,
     company: Option<CompanyId>,
     changes: Receiver<Change>,
     /// What it was told of lately; none before the first message.
-    known: Option<Known>,
+    known: Option<KnownActivity>,
 }
 
 /// What a reader was told of: what is older than all of it is not news.
-struct Known {
+struct KnownActivity {
     ids: HashSet<String>,
     oldest: jiff::Timestamp,
 }
 
-impl Watcher {
+impl ActivityWatcher {
     async fn next(&mut self) -> Result<v1::WatchActivityResponse, Status> {
         loop {
             if self.known.is_none() {
                 let newest = self.read(Vec::new()).await?;
-                self.known = Some(Known::of(&newest));
+                self.known = Some(KnownActivity::of(&newest));
                 return Ok(message(newest.into_iter().take(FIRST).collect(), false));
             }
             let touched = self.wait().await?;
@@ -114,7 +114,7 @@ impl Watcher {
             () = stop.cancelled() => return Err(stopping()),
         };
         match first {
-            Ok(change) => touched.extend([change.integration]),
+            Ok(change) => touched.extend([change.lane.integration]),
             Err(RecvError::Lagged(_)) => return Ok(BTreeSet::new()),
             Err(RecvError::Closed) => return Err(stopping()),
         }
@@ -124,7 +124,7 @@ impl Watcher {
         }
         loop {
             match self.changes.try_recv() {
-                Ok(change) => touched.extend([change.integration]),
+                Ok(change) => touched.extend([change.lane.integration]),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(touched),
                 Err(TryRecvError::Lagged(_)) => return Ok(BTreeSet::new()),
             }
@@ -137,7 +137,7 @@ impl Watcher {
     }
 }
 
-impl Known {
+impl KnownActivity {
     fn of(newest: &[Activity]) -> Self {
         Self {
             ids: newest.iter().map(id).collect(),

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use super::{Answer, Control, check, convert, words};
 use crate::{
     domain::{
+        delivery::State,
         ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
         why,
     },
@@ -59,7 +60,7 @@ impl AttemptService for Control {
     ) -> Answer<v1::GetAttemptResponse> {
         let request = request.into_inner();
         // Listens before it looks, so that nothing can finish unnoticed in between.
-        let mut changes = self.store.hub().watch();
+        let mut changes = self.store.wake_ups().watch();
         let awaited = match (&*request.attempt, &*request.delivery) {
             (attempt, "") => Awaited::Attempt(check::id("attempt", attempt)?),
             ("", delivery) => {
@@ -73,11 +74,11 @@ impl AttemptService for Control {
         tokio::pin!(deadline);
         loop {
             let integration = match self.look(&awaited).await? {
-                Look::Finished(found) => {
+                Awaiting::Finished(found) => {
                     let (attempt, detail) = *found;
                     return Ok(Response::new(convert::attempt_answer(attempt, detail)));
                 }
-                Look::Waits(integration) => integration,
+                Awaiting::Waits(integration) => integration,
             };
             tokio::select! {
                 () = changed(&mut changes, integration) => {}
@@ -99,7 +100,7 @@ enum Awaited {
 }
 
 /// What a look at it found.
-enum Look {
+enum Awaiting {
     Finished(Box<(AttemptView, AttemptDetail)>),
     /// Not yet; it is pushed by this integration.
     Waits(IntegrationId),
@@ -132,10 +133,9 @@ impl Control {
         match (&*asked.integration, &*asked.delivery) {
             ("", "") => {}
             (integration, "") => {
-                let (company, id) =
-                    self.store.find_integration(check::optional(&asked.company), integration).await?;
-                filter.company = Some(company);
-                filter.integrations = vec![id];
+                let lane = self.store.find_integration(check::optional(&asked.company), integration).await?;
+                filter.company = Some(lane.company);
+                filter.integrations = vec![lane.integration];
             }
             ("", delivery) => {
                 let delivery = self.store.delivery_view(check::id("delivery", delivery)?).await?;
@@ -147,15 +147,15 @@ impl Control {
         Ok(filter)
     }
 
-    async fn look(&self, awaited: &Awaited) -> Result<Look, Refusal> {
+    async fn look(&self, awaited: &Awaited) -> Result<Awaiting, Refusal> {
         match *awaited {
             Awaited::Attempt(id) => {
                 // The probe first: it goes in the transaction that writes its attempt.
                 let probed = self.store.probed_integration(id).await?;
                 match self.store.attempt(id).await? {
-                    Some(found) if found.0.finished.is_some() => Ok(Look::Finished(Box::new(found))),
-                    Some(found) => Ok(Look::Waits(found.0.integration)),
-                    None => probed.map(Look::Waits).ok_or_else(|| Refusal::unknown("attempt", id)),
+                    Some(found) if found.0.finished.is_some() => Ok(Awaiting::Finished(Box::new(found))),
+                    Some(found) => Ok(Awaiting::Waits(found.0.integration)),
+                    None => probed.map(Awaiting::Waits).ok_or_else(|| Refusal::unknown("attempt", id)),
                 }
             }
             Awaited::Behind(company, id, number) => {
@@ -164,13 +164,13 @@ impl Control {
                 if let Some(attempt) = self.store.attempt_behind(company, id, number).await?
                     && let Some(found) = self.store.attempt(attempt).await?
                 {
-                    return Ok(Look::Finished(Box::new(found)));
+                    return Ok(Awaiting::Finished(Box::new(found)));
                 }
-                if delivery.state == "pending" {
+                if delivery.state == State::Pending {
                     return match why::idle_reason(&self.store.facts(id).await?) {
-                        None => Ok(Look::Waits(delivery.integration)),
-                        Some(told) => Err(Refusal::State(format!(
-                            "delivery {id} is in the queue, not pushed yet: {told}"
+                        None => Ok(Awaiting::Waits(delivery.integration)),
+                        Some(reported) => Err(Refusal::State(format!(
+                            "delivery {id} is in the queue, not pushed yet: {reported}"
                         ))),
                     };
                 }
@@ -192,7 +192,7 @@ pub(super) fn stopping() -> Status {
 pub(super) async fn changed(changes: &mut Receiver<Change>, integration: IntegrationId) {
     loop {
         match changes.recv().await {
-            Ok(change) if change.integration != integration => {}
+            Ok(change) if change.lane.integration != integration => {}
             Ok(_) | Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,
         }

@@ -150,20 +150,20 @@ impl Frames {
 /// How far the fields of one header block have come in.
 #[derive(Debug)]
 struct Block {
-    next: Next,
+    next: NextByte,
     /// What the name of the field under way has in common with `:authority`; none if it differs.
     matched: Option<usize>,
 }
 
 /// What the next byte is.
 #[derive(Clone, Copy, Debug)]
-enum Next {
+enum NextByte {
     Field,
     /// Goes on with an integer.
     Integer {
         value: usize,
         shift: u32,
-        then: Then,
+        then: AfterInteger,
     },
     /// The length of a string.
     Length {
@@ -178,7 +178,7 @@ enum Next {
 
 /// What follows an integer.
 #[derive(Clone, Copy, Debug)]
-enum Then {
+enum AfterInteger {
     Field,
     /// The integer is the index of a name.
     Name,
@@ -191,32 +191,32 @@ enum Then {
 
 impl Block {
     const fn new() -> Self {
-        Self { next: Next::Field, matched: None }
+        Self { next: NextByte::Field, matched: None }
     }
 
     fn take_byte(&mut self, byte: &mut u8) {
         self.next = match self.next {
-            Next::Field => match *byte {
-                byte if byte & 0x80 != 0 => self.integer(byte, 7, Then::Field),
-                byte if byte & 0x40 != 0 => self.integer(byte, 6, Then::Name),
-                byte if byte & 0x20 != 0 => self.integer(byte, 5, Then::Field),
-                byte => self.integer(byte, 4, Then::Name),
+            NextByte::Field => match *byte {
+                byte if byte & 0x80 != 0 => self.integer(byte, 7, AfterInteger::Field),
+                byte if byte & 0x40 != 0 => self.integer(byte, 6, AfterInteger::Name),
+                byte if byte & 0x20 != 0 => self.integer(byte, 5, AfterInteger::Field),
+                byte => self.integer(byte, 4, AfterInteger::Name),
             },
-            Next::Integer { value, shift, then } => {
+            NextByte::Integer { value, shift, then } => {
                 // The library refuses integers that are longer than any we count.
                 let more = usize::from(*byte & 0x7f).checked_shl(shift).unwrap_or_default();
                 let value = value.saturating_add(more);
                 if *byte & 0x80 != 0 {
-                    Next::Integer { value, shift: shift + 7, then }
+                    NextByte::Integer { value, shift: shift + 7, then }
                 } else {
                     self.behind_integer(value, then)
                 }
             }
-            Next::Length { is_value } => {
+            NextByte::Length { is_value } => {
                 let is_plain = *byte & 0x80 == 0;
-                self.integer(*byte, 7, Then::Text { is_value, is_plain })
+                self.integer(*byte, 7, AfterInteger::Text { is_value, is_plain })
             }
-            Next::Text { left, is_value, is_plain } => {
+            NextByte::Text { left, is_value, is_plain } => {
                 self.take_text(byte, is_value, is_plain);
                 Self::behind_text(left - 1, is_value, is_plain)
             }
@@ -234,32 +234,36 @@ impl Block {
         }
     }
 
-    fn integer(&mut self, byte: u8, bits: u32, then: Then) -> Next {
+    fn integer(&mut self, byte: u8, bits: u32, then: AfterInteger) -> NextByte {
         let most = (1usize << bits) - 1;
         let value = usize::from(byte) & most;
-        if value == most { Next::Integer { value, shift: 0, then } } else { self.behind_integer(value, then) }
+        if value == most {
+            NextByte::Integer { value, shift: 0, then }
+        } else {
+            self.behind_integer(value, then)
+        }
     }
 
-    fn behind_integer(&mut self, value: usize, then: Then) -> Next {
+    fn behind_integer(&mut self, value: usize, then: AfterInteger) -> NextByte {
         match then {
-            Then::Field => Next::Field,
-            Then::Name => {
+            AfterInteger::Field => NextByte::Field,
+            AfterInteger::Name => {
                 self.matched = match value {
                     0 => Some(0),
                     NAME_INDEX => Some(NAME.len()),
                     _ => None,
                 };
-                Next::Length { is_value: value > 0 }
+                NextByte::Length { is_value: value > 0 }
             }
-            Then::Text { is_value, is_plain } => Self::behind_text(value, is_value, is_plain),
+            AfterInteger::Text { is_value, is_plain } => Self::behind_text(value, is_value, is_plain),
         }
     }
 
-    fn behind_text(left: usize, is_value: bool, is_plain: bool) -> Next {
+    fn behind_text(left: usize, is_value: bool, is_plain: bool) -> NextByte {
         match (left, is_value) {
-            (0, true) => Next::Field,
-            (0, false) => Next::Length { is_value: true },
-            (left, _) => Next::Text { left, is_value, is_plain },
+            (0, true) => NextByte::Field,
+            (0, false) => NextByte::Length { is_value: true },
+            (left, _) => NextByte::Text { left, is_value, is_plain },
         }
     }
 }

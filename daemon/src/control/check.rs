@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     connectors::{self, Connector},
-    domain::{brand::Brand, payload, plan::Plan, signing::SignatureKind},
+    domain::{brand::Brand, fanout::Routing, payload, plan::Plan, signing::SignatureKind},
     store::operator::command::Refusal,
 };
 
@@ -91,6 +91,12 @@ pub(super) fn one_of<'a>(field: &str, word: &'a str, words: &[&'a str]) -> Resul
         word if words.contains(&word) => Ok(word),
         word => invalid(format!("{field} {word:?}: use {}", words.join(" or "))),
     }
+}
+
+/// Which leads an integration takes; the empty text is all of them.
+pub(super) fn routing(word: &str) -> Result<Routing, Refusal> {
+    let known = [Routing::All, Routing::Flows].map(Routing::as_str);
+    Ok(Routing::parse(one_of("routing", word, &known)?).unwrap_or_default())
 }
 
 /// The connector of a name.

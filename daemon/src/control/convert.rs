@@ -6,7 +6,9 @@ use prost_types::Timestamp;
 use super::{check, words};
 use crate::{
     connectors::{ConfigField, Connector},
-    domain::{breaker::State, lane::LaneStatus, outcome::FailureClass, rotation::Rotation},
+    domain::{
+        breaker, delivery::State, lane::LaneStatus, moment::Moment, outcome::FailureClass, rotation::Rotation,
+    },
     store::{
         company::{Company, key::IntakeKey},
         delivery::{
@@ -85,7 +87,8 @@ impl From<IntakeKey> for v1::IntakeKey {
 impl From<IntegrationView> for v1::Integration {
     fn from(view: IntegrationView) -> Self {
         let mut health = v1::Health::from(view.health);
-        let is_open = health.breaker.as_ref().is_some_and(|breaker| breaker.state == State::Open.as_str());
+        let is_open =
+            health.breaker.as_ref().is_some_and(|breaker| breaker.state == breaker::State::Open.as_str());
         if !view.enabled
             || view.awaits_cut_over
             || view.company_paused_at.is_some()
@@ -105,7 +108,7 @@ impl From<IntegrationView> for v1::Integration {
             mapping: view.mapping.to_string(),
             events: view.events,
             payload: view.payload,
-            routing: view.routing,
+            routing: view.routing.as_str().to_owned(),
             created_at: Some(time(view.created_at)),
             health: Some(health),
             rotation: Rotation::of(view.staged_version.is_some(), view.grace_until.is_some())
@@ -152,15 +155,15 @@ impl From<Health> for v1::Health {
 }
 
 fn breaker(health: &Health) -> v1::Breaker {
-    let state = State::at(health.lane.breaker_until, health.lane.now);
+    let state = breaker::State::at(health.lane.breaker_until, health.lane.now);
     let why = || {
         let error = health.breaker_error.as_deref().unwrap_or("the target seems to be down");
         format!("{} pushes in a row failed, the last one so: {error}", health.streak)
     };
     v1::Breaker {
         state: state.as_str().to_owned(),
-        why: if state == State::Closed { String::new() } else { why() },
-        until: health.lane.breaker_until.filter(|_| state == State::Open).and_then(from_micros),
+        why: if state == breaker::State::Closed { String::new() } else { why() },
+        until: health.lane.breaker_until.filter(|_| state == breaker::State::Open).map(moment),
     }
 }
 
@@ -171,12 +174,12 @@ fn lane(lane: &LaneStatus) -> v1::Lane {
         concurrency: lane.concurrency,
         rate_per_second: lane.rate_per_second,
         waits_for: waits.map_or("", |(wait, _)| wait.as_str()).to_owned(),
-        waits_until: waits.and_then(|(_, until)| until).and_then(from_micros),
+        waits_until: waits.and_then(|(_, until)| until).map(moment),
     }
 }
 
-fn from_micros(at: i64) -> Option<Timestamp> {
-    jiff::Timestamp::from_microsecond(at).ok().map(time)
+fn moment(at: Moment) -> Timestamp {
+    time(at.into())
 }
 
 impl From<LeadView> for v1::Lead {
@@ -198,7 +201,6 @@ impl From<LeadView> for v1::Lead {
 
 impl From<DeliveryView> for v1::Delivery {
     fn from(delivery: DeliveryView) -> Self {
-        let failure = delivery.class.as_deref().and_then(FailureClass::parse);
         Self {
             id: delivery.id.to_string(),
             company_id: delivery.company.0,
@@ -206,7 +208,7 @@ impl From<DeliveryView> for v1::Delivery {
             integration_id: delivery.integration.to_string(),
             integration_name: delivery.integration_name,
             event: delivery.event,
-            state: delivery.state,
+            state: delivery.state.to_string(),
             reason: delivery.reason.unwrap_or_default(),
             attempts: small(delivery.attempts),
             due_at: delivery.due_at.map(time),
@@ -216,7 +218,7 @@ impl From<DeliveryView> for v1::Delivery {
             company_name: delivery.company_name,
             lead_name: delivery.lead_name,
             lead_email: delivery.lead_email,
-            failure_class: failure.map_or(v1::FailureClass::Unspecified, words::failure_class).into(),
+            failure_class: delivery.class.map_or(v1::FailureClass::Unspecified, words::failure_class).into(),
             error: delivery.error.unwrap_or_default(),
             cause: delivery.cause.map(|cause| cause.to_string()).unwrap_or_default(),
             job_id: delivery.job.map(|job| job.to_string()).unwrap_or_default(),
@@ -238,10 +240,13 @@ impl From<AttemptView> for v1::Attempt {
             lead: attempt.lead.unwrap_or_default(),
             integration_id: attempt.integration.to_string(),
             number: small(attempt.number),
-            trigger: attempt.trigger,
+            trigger: attempt.trigger.to_string(),
             state: state.to_owned(),
             status_code: finished.and_then(|finished| finished.status_code).map(|code| small(code.into())),
-            failure_class: finished.and_then(|finished| finished.class.clone()).unwrap_or_default(),
+            failure_class: finished
+                .and_then(|finished| finished.class)
+                .map_or("", FailureClass::as_str)
+                .to_owned(),
             error: finished.and_then(|finished| finished.error.clone()).unwrap_or_default(),
             started_at: Some(time(attempt.started_at)),
             duration_ms: finished.map(|finished| small(finished.duration_ms)),
@@ -324,17 +329,17 @@ fn config_field(field: ConfigField) -> v1::ConfigField {
     }
 }
 
-/// The states that a filter asks for, in the store's words.
-pub(super) fn states(filter: &v1::DeliveryFilter) -> Result<Vec<&'static str>, Refusal> {
-    const ALL: [&str; 5] = ["pending", "held", "delivered", "dead", "skipped"];
+/// The states that a filter asks for.
+pub(super) fn states(filter: &v1::DeliveryFilter) -> Result<Vec<State>, Refusal> {
     match (filter.undelivered, filter.states.is_empty()) {
-        (true, true) => Ok(vec!["pending", "held", "dead"]),
+        (true, true) => Ok(State::UNDELIVERED.to_vec()),
         (true, false) => check::invalid("undelivered means pending, held and dead: send either it or states"),
         (false, _) => {
             let known = |word: &String| {
-                ALL.into_iter()
-                    .find(|state| state == word)
-                    .ok_or_else(|| Refusal::Invalid(format!("state {word:?}: use {}", ALL.join(", "))))
+                State::parse(word).ok_or_else(|| {
+                    let known = State::ALL.map(State::as_str).join(", ");
+                    Refusal::Invalid(format!("state {word:?}: use {known}"))
+                })
             };
             filter.states.iter().map(known).collect()
         }
@@ -342,9 +347,10 @@ pub(super) fn states(filter: &v1::DeliveryFilter) -> Result<Vec<&'static str>, R
 }
 
 /// The failure class that a filter asks for.
-pub(super) fn failure_class(word: &str) -> Result<Option<String>, Refusal> {
-    if word.is_empty() || FailureClass::parse(word).is_some() {
-        return Ok(check::optional(word).map(ToOwned::to_owned));
+pub(super) fn failure_class(word: &str) -> Result<Option<FailureClass>, Refusal> {
+    let class = FailureClass::parse(word);
+    if word.is_empty() || class.is_some() {
+        return Ok(class);
     }
     let known = FailureClass::ALL.map(FailureClass::as_str).join(", ");
     check::invalid(format!("failure class {word:?}: use one of {known}"))
@@ -354,8 +360,11 @@ pub(super) fn failure_class(word: &str) -> Result<Option<String>, Refusal> {
 mod tests {
     use super::*;
     use crate::{
-        domain::ids::{AttemptId, CompanyId, IntegrationId},
-        store::delivery::attempts::Finished,
+        domain::{
+            delivery::Trigger,
+            ids::{AttemptId, CompanyId, IntegrationId},
+        },
+        store::delivery::attempts::AttemptEnd,
     };
 
     #[test]
@@ -386,15 +395,15 @@ mod tests {
             lead_email: String::new(),
             event: "webhook.test".into(),
             number: 1,
-            trigger: "test".into(),
+            trigger: Trigger::Test,
             operator: Some("mara".into()),
             started_at: jiff::Timestamp::UNIX_EPOCH,
             finished: None,
         };
-        let failed = |class: Option<&str>| AttemptView {
-            finished: Some(Finished {
+        let failed = |class: Option<FailureClass>| AttemptView {
+            finished: Some(AttemptEnd {
                 delivered: class.is_none(),
-                class: class.map(ToOwned::to_owned),
+                class,
                 error: None,
                 status_code: Some(500),
                 duration_ms: 3,
@@ -403,7 +412,7 @@ mod tests {
         };
         let state = |attempt: AttemptView| v1::Attempt::from(attempt).state;
         assert_eq!(state(failed(None)), "delivered");
-        assert_eq!(state(failed(Some("transient"))), "failed");
+        assert_eq!(state(failed(Some(FailureClass::Transient))), "failed");
         let shown = attempt_answer(running, AttemptDetail::default());
         let attempt = shown.attempt.unwrap();
         assert_eq!((&*attempt.state, attempt.duration_ms, &*attempt.delivery_id), ("running", None, ""));
@@ -417,12 +426,12 @@ mod tests {
             states: words.iter().map(ToString::to_string).collect(),
             ..v1::DeliveryFilter::default()
         };
-        assert_eq!(states(&filter(true, &[])).unwrap(), ["pending", "held", "dead"]);
-        assert_eq!(states(&filter(false, &["dead"])).unwrap(), ["dead"]);
+        assert_eq!(states(&filter(true, &[])).unwrap(), State::UNDELIVERED);
+        assert_eq!(states(&filter(false, &["dead"])).unwrap(), [State::Dead]);
         assert!(states(&filter(true, &["dead"])).is_err());
         assert!(states(&filter(false, &["failed"])).is_err());
         assert_eq!(failure_class("").unwrap(), None);
-        assert_eq!(failure_class("transient").unwrap().as_deref(), Some("transient"));
+        assert_eq!(failure_class("transient").unwrap(), Some(FailureClass::Transient));
         assert!(failure_class("timeout").is_err());
     }
 }

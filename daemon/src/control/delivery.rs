@@ -87,9 +87,9 @@ impl Control {
         let company = check::optional(&asked.company);
         filter.company = self.store.find_optional_company(company).await?;
         if let Some(integration) = check::optional(&asked.integration) {
-            let (company, integration) = self.store.find_integration(company, integration).await?;
-            filter.company = Some(company);
-            filter.integration = Some(integration);
+            let lane = self.store.find_integration(company, integration).await?;
+            filter.company = Some(lane.company);
+            filter.integration = Some(lane.integration);
         }
         Ok(filter)
     }

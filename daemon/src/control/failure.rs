@@ -9,7 +9,7 @@ use super::{Answer, Control, check, convert, words};
 use crate::{
     domain::cause::{self, Action, CauseId},
     store::{
-        failure::list::{FailureFilter, FailureView, Place},
+        failure::list::{FailingIntegration, FailureFilter, FailureView},
         operator::command::Refusal,
     },
 };
@@ -37,8 +37,8 @@ impl FailureService for Control {
         };
         if let Some(integration) = check::optional(&request.integration) {
             let company = check::optional(&request.company);
-            let (company, integration) = self.store.find_integration(company, integration).await?;
-            (filter.company, filter.integration) = (Some(company), Some(integration));
+            let lane = self.store.find_integration(company, integration).await?;
+            (filter.company, filter.integration) = (Some(lane.company), Some(lane.integration));
         }
         let found = self.store.failures(&filter, skip, limit).await?;
         let next = skip.saturating_add(limit);
@@ -132,8 +132,8 @@ impl From<FailureView> for v1::Failure {
     }
 }
 
-impl From<Place> for v1::FailureIntegration {
-    fn from(place: Place) -> Self {
+impl From<FailingIntegration> for v1::FailureIntegration {
+    fn from(place: FailingIntegration) -> Self {
         Self {
             id: place.integration.to_string(),
             name: place.name,

@@ -6,12 +6,13 @@ use uuid::Uuid;
 
 use super::{
     Answer, Control, check, mutate,
-    targets::{Forecast, Meant, Tally, audited, batches, has_scope},
+    targets::{AuditTally, Forecast, Selection, audited, batches, has_scope},
 };
 use crate::{
     domain::{
         cause::Values,
         delivery::Reason,
+        delivery::State,
         ids::{CompanyId, DeliveryId, JobId},
         privacy, why,
     },
@@ -21,7 +22,7 @@ use crate::{
             command::{Call, Command, Refusal},
             refusal::{Known, RefusalReason},
         },
-        queue::hold::Moved,
+        queue::hold::MoveOutcome,
     },
 };
 
@@ -34,7 +35,7 @@ enum Verb {
 }
 
 /// A request of any verb.
-struct Asked {
+struct MoveRequest {
     ids: Vec<String>,
     filter: Option<v1::DeliveryFilter>,
 }
@@ -46,7 +47,7 @@ impl HoldService for Control {
         request: Request<v1::HoldDeliveriesRequest>,
     ) -> Answer<v1::MovedDeliveriesResponse> {
         let asked = request.get_ref();
-        let asked = (asked.dry_run, Asked { ids: asked.ids.clone(), filter: asked.filter.clone() });
+        let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
         self.move_deliveries(Verb::Hold, request, asked).await
     }
 
@@ -55,7 +56,7 @@ impl HoldService for Control {
         request: Request<v1::ReleaseDeliveriesRequest>,
     ) -> Answer<v1::MovedDeliveriesResponse> {
         let asked = request.get_ref();
-        let asked = (asked.dry_run, Asked { ids: asked.ids.clone(), filter: asked.filter.clone() });
+        let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
         self.move_deliveries(Verb::Release, request, asked).await
     }
 
@@ -64,7 +65,7 @@ impl HoldService for Control {
         request: Request<v1::SkipDeliveriesRequest>,
     ) -> Answer<v1::MovedDeliveriesResponse> {
         let asked = request.get_ref();
-        let asked = (asked.dry_run, Asked { ids: asked.ids.clone(), filter: asked.filter.clone() });
+        let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
         self.move_deliveries(Verb::Skip, request, asked).await
     }
 
@@ -99,7 +100,7 @@ impl Control {
         &self,
         verb: Verb,
         request: Request<Q>,
-        (dry_run, asked): (bool, Asked),
+        (dry_run, asked): (bool, MoveRequest),
     ) -> Answer<v1::MovedDeliveriesResponse> {
         if dry_run {
             let meant = self.to_move(verb, asked).await?;
@@ -111,9 +112,9 @@ impl Control {
         }
         let filter = asked.filter.as_ref().map(audited);
         let mut meant = self.to_move(verb, asked).await?;
-        let job = (verb == Verb::Skip && matches!(meant, Meant::Found { .. })).then(JobId::generate);
+        let job = (verb == Verb::Skip && matches!(meant, Selection::Found { .. })).then(JobId::generate);
         let outlook = verb.outlook(self.forecast(&meant, None).await?);
-        let (mut moved, mut tally) = (Moved::default(), Tally::default());
+        let (mut moved, mut tally) = (MoveOutcome::default(), AuditTally::default());
         let (mut last, mut after) = (None, None);
         loop {
             let page = self.next_page(&mut meant, after).await?;
@@ -133,7 +134,7 @@ impl Control {
             if let Some((company, batch)) = last {
                 add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call, job).await?);
             }
-            if let (Some(job), Meant::Found { filter, .. }) = (job, &meant) {
+            if let (Some(job), Selection::Found { filter, .. }) = (job, &meant) {
                 command.note_skip(job, filter).await?;
             }
             tally.audit(&mut command, &call, filter, job).await?;
@@ -145,7 +146,7 @@ impl Control {
     }
 
     /// The deliveries that a request means; refused if one of those named stands in another state.
-    async fn to_move(&self, verb: Verb, asked: Asked) -> Result<Meant, Refusal> {
+    async fn to_move(&self, verb: Verb, asked: MoveRequest) -> Result<Selection, Refusal> {
         match (asked.ids, asked.filter) {
             (ids, Some(filter)) if ids.is_empty() => {
                 has_scope(&filter)?;
@@ -156,7 +157,7 @@ impl Control {
             (ids, None) if !ids.is_empty() => {
                 let targets = self.named(&ids).await?;
                 targets.iter().try_for_each(|target| verb.refuse(target))?;
-                Ok(Meant::Named(targets))
+                Ok(Selection::Named(targets))
             }
             (_, None) => check::invalid(format!("name deliveries to {}, or send a filter", verb.word())),
             _ => check::invalid("send either ids or a filter, not both"),
@@ -181,26 +182,22 @@ impl Verb {
     }
 
     /// In which states a delivery can be moved so.
-    const fn states(self) -> &'static [&'static str] {
+    const fn states(self) -> &'static [State] {
         match self {
-            Self::Hold => &["pending"],
-            Self::Release => &["held"],
-            Self::Skip => &["pending", "held", "dead"],
+            Self::Hold => &[State::Pending],
+            Self::Release => &[State::Held],
+            Self::Skip => &State::UNDELIVERED,
         }
     }
 
     /// The states that a filter means: those that can be moved so, unless it names fewer.
-    fn states_of(
-        self,
-        asked: &v1::DeliveryFilter,
-        named: &[&'static str],
-    ) -> Result<Vec<&'static str>, Refusal> {
+    fn states_of(self, asked: &v1::DeliveryFilter, named: &[State]) -> Result<Vec<State>, Refusal> {
         if asked.undelivered || named.is_empty() {
             return Ok(self.states().to_vec());
         }
         match named.iter().find(|state| !self.states().contains(state)) {
             Some(state) => {
-                Err(self.refusal(&format!("{state} deliveries cannot be {}", self.done()), state).into())
+                Err(self.refusal(&format!("{state} deliveries cannot be {}", self.done()), *state).into())
             }
             None => Ok(named.to_vec()),
         }
@@ -208,10 +205,10 @@ impl Verb {
 
     /// Refuses a delivery that was named and stands in another state.
     fn refuse(self, target: &Target) -> Result<(), Refusal> {
-        if self.states().contains(&&*target.state) {
+        if self.states().contains(&target.state) {
             return Ok(());
         }
-        let (id, state) = (DeliveryId::from(target.id), &*target.state);
+        let (id, state) = (DeliveryId::from(target.id), target.state);
         let refusal = self.refusal(&format!("delivery {id} is {state} and cannot be {}", self.done()), state);
         Err(refusal.about("delivery", id).into())
     }
@@ -224,17 +221,21 @@ impl Verb {
         }
     }
 
-    fn refusal(self, what: &str, state: &str) -> Known {
+    fn refusal(self, what: &str, state: State) -> Known {
         let way_out = match (self, state) {
-            (Self::Hold, "held") => "nothing is left to do",
-            (Self::Hold, "dead") => "skip it so that nothing returns to it",
-            (Self::Release, "dead" | "delivered") => "retry it to push it again",
-            (Self::Release, "pending") => "it is pushed by itself",
+            (Self::Hold, State::Held) => "nothing is left to do",
+            (Self::Hold, State::Dead) => "skip it so that nothing returns to it",
+            (Self::Release, State::Dead | State::Delivered) => "retry it to push it again",
+            (Self::Release, State::Pending) => "it is pushed by itself",
             _ => "nothing is pushed any more",
         };
-        let reason =
-            if state == "pending" { RefusalReason::DeliveryPending } else { RefusalReason::DeliveryState };
-        Known::new(reason, format!("{what}, only what is {} can; {way_out}", self.states().join(" or ")))
+        let reason = if state == State::Pending {
+            RefusalReason::DeliveryPending
+        } else {
+            RefusalReason::DeliveryState
+        };
+        let states: Vec<&str> = self.states().iter().map(|state| state.as_str()).collect();
+        Known::new(reason, format!("{what}, only what is {} can; {way_out}", states.join(" or ")))
     }
 
     async fn carry_out(
@@ -244,7 +245,7 @@ impl Verb {
         batch: &[Uuid],
         call: &Call,
         job: Option<JobId>,
-    ) -> Result<Moved, Refusal> {
+    ) -> Result<MoveOutcome, Refusal> {
         match self {
             Self::Hold => command.hold(company, batch, &Reason::HeldByOperator(call.operator.clone())).await,
             Self::Release => command.release(company, batch).await,
@@ -253,7 +254,7 @@ impl Verb {
     }
 }
 
-fn add(sum: &mut Moved, more: Moved) {
+fn add(sum: &mut MoveOutcome, more: MoveOutcome) {
     sum.changed += more.changed;
     sum.running += more.running;
 }
@@ -266,7 +267,7 @@ fn ids(targets: &[Target]) -> Vec<Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{delivery::State, ids::IntegrationId};
+    use crate::domain::ids::IntegrationId;
 
     #[test]
     fn what_cannot_be_moved_is_refused_with_the_way_out() {
@@ -274,7 +275,7 @@ mod tests {
             company_id: 7,
             integration_id: IntegrationId::generate().uuid(),
             id: Uuid::nil(),
-            state: state.as_str().to_owned(),
+            state,
             reason: None,
             integration_name: "crm".to_owned(),
             enabled: true,
@@ -315,7 +316,7 @@ mod tests {
             ),
         ] {
             let refusal = verb.refuse(&target(state)).err().map(|refusal| refusal.to_string());
-            let told = told.map(|told| format!("delivery {nil} is {} {told}", state.as_str()));
+            let told = told.map(|told| format!("delivery {nil} is {state} {told}"));
             assert_eq!(refusal, told, "{verb:?} {state:?}");
         }
     }
@@ -323,11 +324,11 @@ mod tests {
     #[test]
     fn a_filter_means_what_can_be_moved_unless_it_names_states() {
         let asked = v1::DeliveryFilter::default();
-        assert_eq!(Verb::Skip.states_of(&asked, &[]).unwrap(), ["pending", "held", "dead"]);
-        assert_eq!(Verb::Skip.states_of(&asked, &["held"]).unwrap(), ["held"]);
+        assert_eq!(Verb::Skip.states_of(&asked, &[]).unwrap(), State::UNDELIVERED);
+        assert_eq!(Verb::Skip.states_of(&asked, &[State::Held]).unwrap(), [State::Held]);
         let undelivered = v1::DeliveryFilter { undelivered: true, ..asked.clone() };
-        assert_eq!(Verb::Hold.states_of(&undelivered, &["pending", "held", "dead"]).unwrap(), ["pending"]);
-        let refusal = Verb::Skip.states_of(&asked, &["delivered"]).unwrap_err().to_string();
+        assert_eq!(Verb::Hold.states_of(&undelivered, &State::UNDELIVERED).unwrap(), [State::Pending]);
+        let refusal = Verb::Skip.states_of(&asked, &[State::Delivered]).unwrap_err().to_string();
         assert_eq!(
             refusal,
             "delivered deliveries cannot be skipped, only what is pending or held or dead can; nothing is pushed any more"

@@ -21,7 +21,7 @@ use crate::{
     },
     store::{
         lead::{
-            Again,
+            Reaccepted,
             intake::{CompanyView, Flushed, NewEvent},
         },
         operator::command::{Call, Refusal},
@@ -49,12 +49,12 @@ struct Importing {
     /// On which line each key stands, if there are keys.
     keys: HashMap<LeadId, u64>,
     stop: CancellationToken,
-    place: Place,
+    place: ImportStage,
 }
 
 /// How far an import is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ImportStage {
     Start,
     Lines,
     End,
@@ -96,7 +96,7 @@ impl Control {
         let import = Import::read(&wish).or_else(|problems| check::invalid(problems.join("; ")))?;
         let summary = v1::ImportSummary { dry_run: start.dry_run, ..Default::default() };
         let (control, stop) = (self.clone(), self.stop.clone());
-        let (keys, place) = (HashMap::new(), Place::Start);
+        let (keys, place) = (HashMap::new(), ImportStage::Start);
         let importing = Importing { control, call, company, import, lines, summary, keys, stop, place };
         Ok(Response::new(Box::pin(stream::try_unfold(importing, |mut importing| async move {
             Ok(importing.next().await?.map(|answer| (answer, importing)))
@@ -107,21 +107,21 @@ impl Control {
 impl Importing {
     async fn next(&mut self) -> Result<Option<v1::ImportLeadsResponse>, Status> {
         match self.place {
-            Place::Start => {
-                self.place = Place::Lines;
+            ImportStage::Start => {
+                self.place = ImportStage::Lines;
                 if !self.import.own_columns().is_empty() {
                     return Ok(Some(self.own_columns()));
                 }
             }
-            Place::Lines => {}
-            Place::End => return Ok(None),
+            ImportStage::Lines => {}
+            ImportStage::End => return Ok(None),
         }
         let message = tokio::select! {
             message = self.lines.message() => message?,
             () = self.stop.cancelled() => return Err(stopping()),
         };
         let Some(message) = message else {
-            self.place = Place::End;
+            self.place = ImportStage::End;
             let summary = Some(self.end().await?);
             return Ok(Some(v1::ImportLeadsResponse { summary, ..Default::default() }));
         };
@@ -261,10 +261,10 @@ impl Importing {
                 // Decided on anew.
                 Flushed::Stale | Flushed::Locked => {}
                 Flushed::Known => match store.accept_again(&decided(EventKind::Updated)(accepted)).await? {
-                    Again::Duplicate(_) => answers[*at].close("duplicate", accepted),
-                    Again::Updated(_) => answers[*at].close("updated", accepted),
-                    Again::Erased => answers[*at].refuse(erased()),
-                    Again::Stale => {}
+                    Reaccepted::Duplicate(_) => answers[*at].close("duplicate", accepted),
+                    Reaccepted::Updated(_) => answers[*at].close("updated", accepted),
+                    Reaccepted::Erased => answers[*at].refuse(erased()),
+                    Reaccepted::Stale => {}
                 },
             }
         }

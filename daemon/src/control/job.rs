@@ -25,11 +25,11 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A watcher waits so many times as long as its last look took: the deliveries of a large job take a while to count.
 const REST: u32 = 10;
 
-type Progress = Pin<Box<dyn Stream<Item = Result<v1::Job, Status>> + Send>>;
+type JobStream = Pin<Box<dyn Stream<Item = Result<v1::Job, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl JobService for Control {
-    type WatchJobStream = Progress;
+    type WatchJobStream = JobStream;
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsResponse> {
         let request = request.into_inner();
@@ -47,7 +47,7 @@ impl JobService for Control {
     async fn watch_job(&self, request: Request<v1::GetJobRequest>) -> Answer<Self::WatchJobStream> {
         let id: JobId = check::id("job", &request.get_ref().id)?;
         let first: v1::Job = self.store.job(id).await?.into();
-        let watcher = Watcher { control: self.clone(), id, sent: None, next: Some(first), gap: LOOK };
+        let watcher = JobWatcher { control: self.clone(), id, sent: None, next: Some(first), gap: LOOK };
         Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
             let progress = watcher.next().await?;
             Ok(progress.map(|progress| (progress, watcher)))
@@ -98,7 +98,7 @@ pub(super) fn per_second(asked: Option<f64>) -> Result<Option<f64>, Refusal> {
 }
 
 /// Who watches a job.
-struct Watcher {
+struct JobWatcher {
     control: Control,
     id: JobId,
     sent: Option<v1::Job>,
@@ -107,7 +107,7 @@ struct Watcher {
     gap: Duration,
 }
 
-impl Watcher {
+impl JobWatcher {
     /// The next change; none behind the last one.
     async fn next(&mut self) -> Result<Option<v1::Job>, Status> {
         loop {
@@ -154,7 +154,7 @@ impl From<JobView> for v1::Job {
         let count = |number: i64| number.max(0).unsigned_abs();
         Self {
             id: job.id.to_string(),
-            state: job.state.to_owned(),
+            state: job.state.as_str().to_owned(),
             operator: job.operator,
             total: count(job.total),
             released: count(job.released),
@@ -165,7 +165,7 @@ impl From<JobView> for v1::Job {
             created_at: Some(super::convert::time(job.created_at)),
             finished_at: job.finished_at.map(super::convert::time),
             re_render: job.re_render,
-            kind: job.kind,
+            kind: job.kind.as_str().to_owned(),
             leads: job.leads.map(count),
             per_second: job.per_second,
         }

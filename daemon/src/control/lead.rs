@@ -202,7 +202,7 @@ impl Export {
         };
         let raw =
             |body: Vec<u8>| String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
-        let kept = Kept { evidence: &evidence, bodies: events.into_iter().filter_map(raw).collect() };
+        let kept = ExportedLead { evidence: &evidence, bodies: events.into_iter().filter_map(raw).collect() };
         let text = serde_json::to_string(&kept).map_err(|error| {
             tracing::error!(%error, "a lead cannot be exported");
             Status::internal("a lead cannot be printed: see the daemon's log")
@@ -213,7 +213,7 @@ impl Export {
 
 /// A lead in an export: what happened, and each event as it is kept.
 #[derive(serde::Serialize)]
-struct Kept<'a> {
+struct ExportedLead<'a> {
     #[serde(flatten)]
     evidence: &'a Evidence,
     bodies: Vec<Box<RawValue>>,

@@ -32,6 +32,7 @@ mod attempt;
 mod audit;
 mod authority;
 mod bind;
+mod change_log;
 mod check;
 mod company;
 mod connection;
@@ -45,7 +46,6 @@ mod import;
 mod intake;
 mod integration;
 mod job;
-mod journal;
 mod key;
 mod lead;
 mod mutate;
@@ -116,7 +116,7 @@ struct Inner {
     brand: String,
     compute: Compute,
     tracker: TaskTracker,
-    journal: Arc<journal::Journal>,
+    change_log: Arc<change_log::ChangeLog>,
     gate: Gate,
     stop: CancellationToken,
 }
@@ -187,9 +187,9 @@ pub async fn serve(
     let path = address.as_pathname().ok_or_else(|| io::Error::other("it has no path"))?;
     let own_uid = std::fs::metadata(path)?.uid();
     let gate = Gate::new(Users { own_uid, groups: deps.groups }, deps.store.clone())?;
-    let journal = Arc::new(journal::Journal::new());
+    let change_log = Arc::new(change_log::ChangeLog::new());
     let tracker = TaskTracker::new();
-    tracker.spawn(Arc::clone(&journal).keep(deps.store.clone(), stop.clone()));
+    tracker.spawn(Arc::clone(&change_log).keep(deps.store.clone(), stop.clone()));
     let control = Control {
         inner: Arc::new(Inner {
             store: deps.store,
@@ -197,7 +197,7 @@ pub async fn serve(
             brand: deps.brand,
             compute: deps.compute,
             tracker: tracker.clone(),
-            journal,
+            change_log,
             gate: gate.clone(),
             stop: stop.clone(),
         }),

@@ -31,9 +31,10 @@ impl PreviewService for Control {
         request: Request<v1::PreviewIntegrationRequest>,
     ) -> Answer<v1::PreviewIntegrationResponse> {
         let request = request.into_inner();
-        let (company, id) = self.store.find_integration(None, &request.integration).await?;
-        let integration =
-            self.store.integration(company, id).await?.ok_or_else(|| Refusal::unknown("integration", id))?;
+        let lane = self.store.find_integration(None, &request.integration).await?;
+        let company = lane.company;
+        let integration = self.store.integration(lane).await?;
+        let integration = integration.ok_or_else(|| Refusal::unknown("integration", lane.integration))?;
         let connector = check::connector(&integration.connector)?;
         let integration = self.as_asked(connector, integration, &request).await?;
         let kind = event(&request)?;

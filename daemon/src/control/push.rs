@@ -6,9 +6,12 @@ use tonic::{Request, Response};
 
 use super::{Answer, Control, check, job, mutate};
 use crate::{
-    domain::ids::{CompanyId, IntegrationId, LeadId},
+    domain::{
+        ids::{CompanyId, IntegrationId, LeadId},
+        lane::LaneId,
+    },
     store::{
-        job::{JobLane, Work},
+        job::{JobLane, JobWork},
         operator::command::{Call, Command, Refusal},
         queue::push::{Choice, NewPush, Pushed},
     },
@@ -18,7 +21,7 @@ use crate::{
 const SAMPLE: i64 = 10;
 
 /// What is to be pushed.
-enum Asked {
+enum PushSelection {
     One { company: CompanyId, lead: LeadId, integrations: Vec<IntegrationId>, by_flows: bool },
     Many { company: CompanyId, choice: Choice, lanes: Vec<JobLane>, leads: i64, sample: Vec<LeadId> },
 }
@@ -38,7 +41,7 @@ impl PushService for Control {
         }
         let asked = self.asked_to_push(&request).await?;
         let pace = job::per_second(request.per_second)?;
-        if pace.is_some() && matches!(asked, Asked::One { .. }) {
+        if pace.is_some() && matches!(asked, PushSelection::One { .. }) {
             return check::invalid(
                 "per_second: it is a job that keeps a pace, ask for all that are unsynced",
             )
@@ -47,7 +50,7 @@ impl PushService for Control {
         let forecast = self.foresee(&call, &asked).await?;
         self.carry_out(&call, |mut command| async {
             let answer = match &asked {
-                Asked::One { company, lead, integrations, by_flows } => {
+                PushSelection::One { company, lead, integrations, by_flows } => {
                     let new = |integration| NewPush {
                         company: *company,
                         integration,
@@ -60,9 +63,9 @@ impl PushService for Control {
                     command.audit(*company, &format!("lead {lead}"), None, Some(after)).await?;
                     v1::PushLeadsResponse { pushed, ..forecast }
                 }
-                Asked::Many { lanes, .. } if lanes.is_empty() => forecast,
-                Asked::Many { company, choice, lanes, leads, .. } => {
-                    let work = Work::Push { choice: *choice, leads: *leads };
+                PushSelection::Many { lanes, .. } if lanes.is_empty() => forecast,
+                PushSelection::Many { company, choice, lanes, leads, .. } => {
+                    let work = JobWork::Push { choice: *choice, leads: *leads };
                     let job = command.create_job(work, pace, lanes).await?;
                     let after = json!({ "leads": leads, "integrations": lanes.len() });
                     command.audit(*company, &format!("job {job}"), None, Some(after)).await?;
@@ -76,7 +79,7 @@ impl PushService for Control {
 }
 
 impl Control {
-    async fn asked_to_push(&self, request: &v1::PushLeadsRequest) -> Result<Asked, Refusal> {
+    async fn asked_to_push(&self, request: &v1::PushLeadsRequest) -> Result<PushSelection, Refusal> {
         let (company, lead) = match (check::optional(&request.lead), request.unsynced) {
             (Some(_), true) => {
                 return check::invalid("send either a lead or unsynced, not both");
@@ -95,10 +98,15 @@ impl Control {
             None => (self.store.integrations_to_push(company).await?, Choice::Unsynced),
         };
         if let Some(lead) = lead {
-            return Ok(Asked::One { company, lead, integrations, by_flows: choice == Choice::Unsynced });
+            return Ok(PushSelection::One {
+                company,
+                lead,
+                integrations,
+                by_flows: choice == Choice::Unsynced,
+            });
         }
         let (lanes, leads, sample) = self.store.push_lanes(company, &integrations, choice, SAMPLE).await?;
-        Ok(Asked::Many { company, choice, lanes, leads, sample })
+        Ok(PushSelection::Many { company, choice, lanes, leads, sample })
     }
 
     async fn enabled_integration(
@@ -106,7 +114,8 @@ impl Control {
         company: CompanyId,
         reference: &str,
     ) -> Result<IntegrationId, Refusal> {
-        let (_, id) = self.store.find_integration(Some(&company.to_string()), reference).await?;
+        let LaneId { integration: id, .. } =
+            self.store.find_integration(Some(&company.to_string()), reference).await?;
         let view = self.store.integration_view(&id.to_string()).await?;
         if view.enabled {
             return Ok(id);
@@ -115,9 +124,9 @@ impl Control {
     }
 
     /// How many leads, how long, and which come first.
-    async fn foresee(&self, call: &Call, asked: &Asked) -> Result<v1::PushLeadsResponse, Refusal> {
+    async fn foresee(&self, call: &Call, asked: &PushSelection) -> Result<v1::PushLeadsResponse, Refusal> {
         let (company, lanes, leads, sample) = match asked {
-            Asked::One { company, lead, integrations, by_flows } => {
+            PushSelection::One { company, lead, integrations, by_flows } => {
                 // Tried out, and dropped.
                 let mut command = self.store.batch(call).await?;
                 let mut lanes = Vec::new();
@@ -135,15 +144,16 @@ impl Control {
                 let sample = if lanes.is_empty() { Vec::new() } else { vec![*lead] };
                 (*company, lanes, leads, sample)
             }
-            Asked::Many { company, lanes, leads, sample, .. } => {
+            PushSelection::Many { company, lanes, leads, sample, .. } => {
                 let lanes =
-                    lanes.iter().map(|lane| (lane.integration, usize::try_from(lane.total).unwrap_or(0)));
+                    lanes.iter().map(|lane| (lane.id.integration, usize::try_from(lane.total).unwrap_or(0)));
                 (*company, lanes.collect(), leads.unsigned_abs(), sample.clone())
             }
         };
         let mut seconds: f64 = 0.0;
         for (integration, count) in lanes {
-            seconds = seconds.max(self.store.pace(company, integration).await?.seconds(count));
+            let pace = self.store.pace(LaneId::new(company, integration)).await?;
+            seconds = seconds.max(pace.map_or(0.0, |pace| pace.seconds(count)));
         }
         let sample = self.store.lead_uuids(company, &sample).await?;
         Ok(v1::PushLeadsResponse { count: leads, seconds, sample, ..v1::PushLeadsResponse::default() })

@@ -5,7 +5,10 @@ use leadline_proto::v1;
 use super::Control;
 use crate::{
     connectors::{self, Record},
-    domain::ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
+    domain::{
+        ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
+        lane::LaneId,
+    },
     store::{Error, delivery::vendor_id::VendorIds},
 };
 
@@ -33,7 +36,7 @@ impl Control {
         kept: VendorIds,
         delivery: Option<&str>,
     ) -> Result<Vec<v1::Record>, Error> {
-        let integration = self.store.integration(company, kept.integration).await?;
+        let integration = self.store.integration(LaneId::new(company, kept.integration)).await?;
         // An integration that cannot push any more still has what it made.
         let brand = self.brand.clone();
         let prepare = move || {

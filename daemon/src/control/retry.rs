@@ -8,16 +8,17 @@ use tonic::{Request, Response};
 
 use super::{
     Answer, Control, check, job, mutate,
-    targets::{Forecast, Meant, Tally, audited, batches, has_scope},
+    targets::{AuditTally, Forecast, Selection, audited, batches, has_scope},
 };
 use crate::{
     domain::{
         delivery::Reason,
+        delivery::State,
         ids::{CompanyId, DeliveryId},
     },
     store::{
         delivery::read::{Order, Target},
-        job::{JobLane, Work},
+        job::{JobLane, JobWork},
         operator::{
             command::{Call, Refusal},
             refusal::{Known, RefusalReason},
@@ -47,13 +48,13 @@ impl Control {
         let pace = job::per_second(request.per_second)?;
         let forecast = self.forecast(&meant, pace).await?.into();
         match meant {
-            Meant::Named(_) if pace.is_some() => {
+            Selection::Named(_) if pace.is_some() => {
                 check::invalid("per_second: it is a job that keeps a pace, send a filter").map_err(Into::into)
             }
-            Meant::Named(targets) => self.retry_named(&call, request.re_render, &targets, forecast).await,
-            Meant::Found { filter, lanes } => {
+            Selection::Named(targets) => self.retry_named(&call, request.re_render, &targets, forecast).await,
+            Selection::Found { filter, lanes } => {
                 let kept = request.filter.as_ref().map(audited).unwrap_or_default();
-                let work = (Work::Retry { filter: &filter, re_render: request.re_render }, pace);
+                let work = (JobWork::Retry { filter: &filter, re_render: request.re_render }, pace);
                 self.start_job(&call, work, &lanes, (kept, forecast)).await
             }
         }
@@ -81,7 +82,7 @@ impl Control {
             if let Some((company, batch)) = last {
                 pushed.extend(command.retry(company, &batch, options).await?);
             }
-            let mut tally = Tally::default();
+            let mut tally = AuditTally::default();
             tally.add(targets);
             tally.audit(&mut command, call, None, None).await?;
             let (count, ids) = (pushed.len() as u64, pushed.iter().map(ToString::to_string).collect());
@@ -93,7 +94,7 @@ impl Control {
     async fn start_job(
         &self,
         call: &Call,
-        (work, per_second): (Work<'_>, Option<f64>),
+        (work, per_second): (JobWork<'_>, Option<f64>),
         lanes: &[JobLane],
         (kept, forecast): (serde_json::Value, v1::RetryDeliveriesResponse),
     ) -> Answer<v1::RetryDeliveriesResponse> {
@@ -104,7 +105,7 @@ impl Control {
             let job = command.create_job(work, per_second, lanes).await?;
             let mut companies: BTreeMap<i64, i64> = BTreeMap::new();
             for lane in lanes {
-                *companies.entry(lane.company.0).or_default() += lane.total;
+                *companies.entry(lane.id.company.0).or_default() += lane.total;
             }
             for (company, count) in companies {
                 let after = json!({ "count": count, "re_render": work.is_re_rendered(), "per_second": per_second, "request_id": call.request_id, "filter": kept });
@@ -116,7 +117,7 @@ impl Control {
     }
 
     /// The deliveries that a request means; refused if one of those named cannot be retried.
-    async fn to_retry(&self, request: &v1::RetryDeliveriesRequest) -> Result<Meant, Refusal> {
+    async fn to_retry(&self, request: &v1::RetryDeliveriesRequest) -> Result<Selection, Refusal> {
         match (&request.ids[..], &request.filter) {
             ([], Some(asked)) => {
                 has_scope(asked)?;
@@ -134,7 +135,7 @@ impl Control {
             (ids, None) => {
                 let targets = self.named(ids).await?;
                 targets.iter().try_for_each(refuse_named)?;
-                Ok(Meant::Named(targets))
+                Ok(Selection::Named(targets))
             }
         }
     }
@@ -148,26 +149,26 @@ impl From<Forecast> for v1::RetryDeliveriesResponse {
 }
 
 /// The states that a filter retries: dead ones unless it names others.
-fn retried_states(asked: &v1::DeliveryFilter, states: &[&'static str]) -> Result<Vec<&'static str>, Refusal> {
+fn retried_states(asked: &v1::DeliveryFilter, states: &[State]) -> Result<Vec<State>, Refusal> {
     if asked.waiting {
         if !states.is_empty() {
             return check::invalid("waiting: leave the states out, only pending ones wait");
         }
-        return Ok(vec!["pending"]);
+        return Ok(vec![State::Pending]);
     }
     if asked.undelivered {
-        return Ok(vec!["pending", "dead"]);
+        return Ok(vec![State::Pending, State::Dead]);
     }
-    if states.contains(&"held") {
+    if states.contains(&State::Held) {
         return Err(
             Known::new(RefusalReason::DeliveryHeld, "held deliveries are released, not retried").into()
         );
     }
-    if states.contains(&"skipped") {
+    if states.contains(&State::Skipped) {
         let message = "skipped deliveries are not retried: push their leads anew";
         return Err(Known::new(RefusalReason::DeliverySkipped, message).into());
     }
-    Ok(if states.is_empty() { vec!["dead"] } else { states.to_vec() })
+    Ok(if states.is_empty() { vec![State::Dead] } else { states.to_vec() })
 }
 
 fn refuse_disabled(target: &Target) -> Result<(), Refusal> {
@@ -181,12 +182,12 @@ fn refuse_disabled(target: &Target) -> Result<(), Refusal> {
 fn refuse_named(target: &Target) -> Result<(), Refusal> {
     let id = DeliveryId::from(target.id);
     let reason = target.reason.as_ref().map(Reason::text).unwrap_or_default();
-    match &*target.state {
-        "held" => {
+    match target.state {
+        State::Held => {
             let message = format!("delivery {id} is held ({reason}): it is released, not retried");
             Err(Known::new(RefusalReason::DeliveryHeld, message).about("delivery", id).into())
         }
-        "skipped" => {
+        State::Skipped => {
             let message =
                 format!("delivery {id} is skipped ({reason}) and not pushed any more: push its lead anew");
             Err(Known::new(RefusalReason::DeliverySkipped, message).about("delivery", id).into())
@@ -203,12 +204,12 @@ mod tests {
     use super::*;
     use crate::domain::ids::IntegrationId;
 
-    fn target(company_id: i64, state: &str, enabled: bool) -> Target {
+    fn target(company_id: i64, state: State, enabled: bool) -> Target {
         Target {
             company_id,
             integration_id: IntegrationId::generate().uuid(),
             id: DeliveryId::generate().uuid(),
-            state: state.to_owned(),
+            state,
             reason: Some(Reason::IntegrationDisabled),
             integration_name: "crm".to_owned(),
             enabled,
@@ -217,36 +218,37 @@ mod tests {
 
     #[test]
     fn what_cannot_be_retried_is_refused_with_the_way_out() {
-        for state in ["dead", "delivered", "pending"] {
+        for state in [State::Dead, State::Delivered, State::Pending] {
             assert!(refuse_named(&target(7, state, true)).is_ok());
             let erased = Target { reason: Some(Reason::Erased), ..target(7, state, true) };
-            let told = refuse_named(&erased).unwrap_err().to_string();
+            let reported = refuse_named(&erased).unwrap_err().to_string();
             let id = DeliveryId::from(erased.id);
             assert_eq!(
-                told,
+                reported,
                 format!("delivery {id} is of a lead that was erased: there is nothing left to push")
             );
             let refusal = refuse_named(&target(7, state, false)).unwrap_err().to_string();
             assert_eq!(refusal, "integration \"crm\" is disabled: enable it first");
         }
-        let held = refuse_named(&target(7, "held", true)).unwrap_err().to_string();
+        let held = refuse_named(&target(7, State::Held, true)).unwrap_err().to_string();
         assert!(held.ends_with("is held (integration disabled): it is released, not retried"), "{held}");
-        assert!(refuse_named(&target(7, "skipped", true)).is_err());
+        assert!(refuse_named(&target(7, State::Skipped, true)).is_err());
     }
 
     #[test]
     fn a_filter_means_dead_ones_unless_it_names_states() {
         let filter = |undelivered| v1::DeliveryFilter { undelivered, ..v1::DeliveryFilter::default() };
-        assert_eq!(retried_states(&filter(false), &[]).unwrap(), ["dead"]);
-        assert_eq!(retried_states(&filter(true), &["pending", "held", "dead"]).unwrap(), ["pending", "dead"]);
-        assert_eq!(retried_states(&filter(false), &["delivered"]).unwrap(), ["delivered"]);
+        assert_eq!(retried_states(&filter(false), &[]).unwrap(), [State::Dead]);
+        let open = retried_states(&filter(true), &State::UNDELIVERED).unwrap();
+        assert_eq!(open, [State::Pending, State::Dead]);
+        assert_eq!(retried_states(&filter(false), &[State::Delivered]).unwrap(), [State::Delivered]);
         let waiting = v1::DeliveryFilter { waiting: true, ..filter(false) };
-        assert_eq!(retried_states(&waiting, &[]).unwrap(), ["pending"]);
+        assert_eq!(retried_states(&waiting, &[]).unwrap(), [State::Pending]);
         assert_eq!(
-            retried_states(&waiting, &["dead"]).unwrap_err().to_string(),
+            retried_states(&waiting, &[State::Dead]).unwrap_err().to_string(),
             "waiting: leave the states out, only pending ones wait"
         );
-        for refused in ["held", "skipped"] {
+        for refused in [State::Held, State::Skipped] {
             assert!(retried_states(&filter(false), &[refused]).is_err());
         }
     }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use leadline_proto::v1;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::{Control, check};
 use crate::{
-    domain::ids::{CompanyId, DeliveryId, IntegrationId, JobId},
+    domain::{
+        ids::{CompanyId, DeliveryId, JobId},
+        lane::LaneId,
+    },
     store::{
         delivery::read::{DeliveryFilter, Order, Target},
         job::JobLane,
@@ -26,7 +28,7 @@ const MAX_IDS: usize = 10_000;
 pub(super) const SAMPLE: usize = 10;
 
 /// The deliveries that a request means.
-pub(super) enum Meant {
+pub(super) enum Selection {
     /// By their ids.
     Named(Vec<Target>),
     /// By a filter: any number of them.
@@ -42,34 +44,39 @@ pub(super) struct Forecast {
 
 impl Control {
     /// What a filter finds, counted.
-    pub(super) async fn found(&self, filter: DeliveryFilter) -> Result<Meant, Refusal> {
+    pub(super) async fn found(&self, filter: DeliveryFilter) -> Result<Selection, Refusal> {
         let lanes = self.store.job_lanes(&filter).await?;
-        Ok(Meant::Found { filter: Box::new(filter), lanes })
+        Ok(Selection::Found { filter: Box::new(filter), lanes })
     }
 
     /// What a command over these comes to.
-    pub(super) async fn forecast(&self, meant: &Meant, per_second: Option<f64>) -> Result<Forecast, Refusal> {
-        let mut lanes: BTreeMap<(i64, Uuid), usize> = BTreeMap::new();
+    pub(super) async fn forecast(
+        &self,
+        meant: &Selection,
+        per_second: Option<f64>,
+    ) -> Result<Forecast, Refusal> {
+        let mut lanes: BTreeMap<LaneId, usize> = BTreeMap::new();
         let filter = match meant {
-            Meant::Named(targets) => {
+            Selection::Named(targets) => {
                 for target in targets {
-                    *lanes.entry((target.company_id, target.integration_id)).or_default() += 1;
+                    let lane = LaneId::new(CompanyId(target.company_id), target.integration_id);
+                    *lanes.entry(lane).or_default() += 1;
                 }
                 let first = targets.iter().take(SAMPLE).map(|target| DeliveryId::from(target.id)).collect();
                 &DeliveryFilter { ids: Some(first), ..DeliveryFilter::default() }
             }
-            Meant::Found { filter, lanes: found } => {
+            Selection::Found { filter, lanes: found } => {
                 for lane in found {
                     let total = usize::try_from(lane.total).unwrap_or(usize::MAX);
-                    lanes.insert((lane.company.0, lane.integration.uuid()), total);
+                    lanes.insert(lane.id, total);
                 }
                 filter
             }
         };
         let mut seconds: f64 = 0.0;
-        for ((company, integration), count) in &lanes {
-            let pace = self.store.pace(CompanyId(*company), IntegrationId::from(*integration)).await?;
-            seconds = seconds.max(pace.seconds(*count));
+        for (lane, count) in &lanes {
+            let pace = self.store.pace(*lane).await?;
+            seconds = seconds.max(pace.map_or(0.0, |pace| pace.seconds(*count)));
             if let Some(rate) = per_second {
                 seconds = seconds.max(*count as f64 / rate);
             }
@@ -82,12 +89,12 @@ impl Control {
     /// The next of those that are meant, oldest first; none behind the last of those that were counted.
     pub(super) async fn next_page(
         &self,
-        meant: &mut Meant,
+        meant: &mut Selection,
         after: Option<DeliveryId>,
     ) -> Result<Vec<Target>, Refusal> {
         match meant {
-            Meant::Named(targets) => Ok(std::mem::take(targets)),
-            Meant::Found { filter, lanes } => {
+            Selection::Named(targets) => Ok(std::mem::take(targets)),
+            Selection::Found { filter, lanes } => {
                 let last = lanes.iter().map(|lane| lane.last).max();
                 let order = Order::OldestFirst;
                 let mut page = self.store.targets_page(filter, order, after, BATCH as i64).await?;
@@ -182,9 +189,9 @@ pub(super) fn batches(targets: &[Target]) -> Vec<(CompanyId, Vec<Target>)> {
 
 /// What the audit keeps of a command: how many of each company, and the first of them.
 #[derive(Default)]
-pub(super) struct Tally(BTreeMap<i64, (u64, Vec<String>)>);
+pub(super) struct AuditTally(BTreeMap<i64, (u64, Vec<String>)>);
 
-impl Tally {
+impl AuditTally {
     pub(super) fn add(&mut self, targets: &[Target]) {
         for target in targets {
             let (count, first) = self.0.entry(target.company_id).or_default();
@@ -224,13 +231,14 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{delivery::State, ids::IntegrationId};
 
     fn target(company_id: i64) -> Target {
         Target {
             company_id,
             integration_id: IntegrationId::generate().uuid(),
             id: DeliveryId::generate().uuid(),
-            state: "dead".to_owned(),
+            state: State::Dead,
             reason: None,
             integration_name: "crm".to_owned(),
             enabled: true,

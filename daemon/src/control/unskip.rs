@@ -9,7 +9,10 @@ use uuid::Uuid;
 
 use super::{Answer, Control, check, mutate};
 use crate::{
-    domain::ids::{CompanyId, DeliveryId, JobId},
+    domain::{
+        delivery::State,
+        ids::{CompanyId, DeliveryId, JobId},
+    },
     store::{
         operator::{
             command::{Call, Refusal},
@@ -100,7 +103,7 @@ impl Control {
             }
             (ids, "") => {
                 let targets = self.named(ids).await?;
-                match targets.iter().find(|target| target.state != "skipped") {
+                match targets.iter().find(|target| target.state != State::Skipped) {
                     Some(target) => Err(Refusal::State(format!(
                         "delivery {} is {} and not skipped: there is nothing to undo",
                         DeliveryId::from(target.id),

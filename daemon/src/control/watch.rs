@@ -14,11 +14,14 @@ use tonic::{Request, Response, Status};
 use super::{
     Answer, Control,
     attempt::{changed, stopping},
+    change_log::Gap,
     check,
-    journal::Missed,
 };
 use crate::{
-    domain::ids::{AttemptId, CompanyId, IntegrationId},
+    domain::{
+        ids::{AttemptId, CompanyId, IntegrationId},
+        lane::LaneId,
+    },
     store::{
         Change,
         delivery::attempts::{AttemptView, AttemptsOf},
@@ -35,19 +38,19 @@ const FIRST: i64 = 50;
 /// How many of the newest attempts are looked through for what changed.
 const WINDOW: i64 = 500;
 
-type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type MessageStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl WatchService for Control {
-    type WatchStream = Messages<v1::WatchResponse>;
-    type WatchAttemptsStream = Messages<v1::WatchAttemptsResponse>;
+    type WatchStream = MessageStream<v1::WatchResponse>;
+    type WatchAttemptsStream = MessageStream<v1::WatchAttemptsResponse>;
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
         let request = request.into_inner();
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
-        let news = self.journal.watch();
-        let entry = self.journal.entry(&request.cursor);
-        let watcher = Watcher { control: self.clone(), company, news, entry, greeted: false };
+        let news = self.change_log.watch();
+        let entry = self.change_log.entry(&request.cursor);
+        let watcher = IntegrationWatcher { control: self.clone(), company, news, entry, greeted: false };
         Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
             let message = watcher.next().await?;
             Ok(Some((message, watcher)))
@@ -58,10 +61,9 @@ impl WatchService for Control {
         &self,
         request: Request<v1::WatchAttemptsRequest>,
     ) -> Answer<Self::WatchAttemptsStream> {
-        let changes = self.store.hub().watch();
-        let (company, integration) =
-            self.store.find_integration(None, &request.get_ref().integration).await?;
-        let watcher = AttemptWatcher { control: self.clone(), company, integration, changes, sent: None };
+        let changes = self.store.wake_ups().watch();
+        let lane = self.store.find_integration(None, &request.get_ref().integration).await?;
+        let watcher = AttemptWatcher { control: self.clone(), lane, changes, sent: None };
         Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
             let attempts = watcher.next().await?.into_iter().map(v1::Attempt::from).collect();
             Ok(Some((v1::WatchAttemptsResponse { attempts }, watcher)))
@@ -70,7 +72,7 @@ impl WatchService for Control {
 }
 
 /// A reader of integrations.
-struct Watcher {
+struct IntegrationWatcher {
     control: Control,
     company: Option<CompanyId>,
     news: watch::Receiver<u64>,
@@ -80,18 +82,20 @@ struct Watcher {
     greeted: bool,
 }
 
-impl Watcher {
+impl IntegrationWatcher {
     async fn next(&mut self) -> Result<v1::WatchResponse, Status> {
         loop {
             let Some(entry) = self.entry else { return self.snapshot().await };
             self.news.mark_unchanged();
-            match self.control.journal.since(self.company, entry) {
-                Missed::Forgotten => self.entry = None,
+            match self.control.change_log.since(self.company, entry) {
+                Gap::Forgotten => self.entry = None,
                 // A reader that comes back hears at once that it missed nothing.
-                Missed::Changed(changed, latest) if !changed.is_empty() || !self.greeted => {
-                    return self.changes(changed.into_iter().map(|(_, id)| id).collect(), latest).await;
+                Gap::Changed(changed, latest) if !changed.is_empty() || !self.greeted => {
+                    return self
+                        .changes(changed.into_iter().map(|lane| lane.integration).collect(), latest)
+                        .await;
                 }
-                Missed::Changed(_, latest) => {
+                Gap::Changed(_, latest) => {
                     self.entry = Some(latest);
                     self.wait().await?;
                 }
@@ -111,7 +115,7 @@ impl Watcher {
     }
 
     async fn snapshot(&mut self) -> Result<v1::WatchResponse, Status> {
-        let latest = self.control.journal.latest();
+        let latest = self.control.change_log.latest();
         let integrations = self.read(None).await?;
         let snapshot = v1::Snapshot { integrations, daemon_version: env!("CARGO_PKG_VERSION").to_owned() };
         Ok(self.message(latest, Message::Snapshot(snapshot)))
@@ -133,15 +137,14 @@ impl Watcher {
     fn message(&mut self, latest: u64, message: Message) -> v1::WatchResponse {
         self.entry = Some(latest);
         self.greeted = true;
-        v1::WatchResponse { cursor: self.control.journal.cursor(latest), message: Some(message) }
+        v1::WatchResponse { cursor: self.control.change_log.cursor(latest), message: Some(message) }
     }
 }
 
 /// A reader of one integration's attempts.
 struct AttemptWatcher {
     control: Control,
-    company: CompanyId,
-    integration: IntegrationId,
+    lane: LaneId,
     changes: broadcast::Receiver<Change>,
     /// What the reader knows: each attempt, and whether it is finished. None before the first message.
     sent: Option<HashMap<AttemptId, bool>>,
@@ -174,7 +177,7 @@ impl AttemptWatcher {
     async fn wait(&mut self) -> Result<(), Status> {
         let stop = self.control.stop.clone();
         tokio::select! {
-            () = changed(&mut self.changes, self.integration) => {}
+            () = changed(&mut self.changes, self.lane.integration) => {}
             () = time::sleep(LOOK_AGAIN) => return Ok(()),
             () = stop.cancelled() => return Err(stopping()),
         }
@@ -185,7 +188,7 @@ impl AttemptWatcher {
     }
 
     async fn read(&self, limit: i64) -> Result<Vec<AttemptView>, Status> {
-        let of = AttemptsOf::Integration(self.company, self.integration);
+        let of = AttemptsOf::Lane(self.lane);
         Ok(self.control.store.attempts(of, None, limit).await?)
     }
 
@@ -204,7 +207,7 @@ impl AttemptWatcher {
         if gone.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(self.control.store.finished_attempts(self.company, self.integration, &gone).await?)
+        Ok(self.control.store.finished_attempts(self.lane.company, self.lane.integration, &gone).await?)
     }
 }
 

@@ -4,27 +4,26 @@ use leadline_proto::v1;
 
 use super::check;
 use crate::{
-    domain::{badge::Badge, outcome::FailureClass},
+    domain::{badge::Badge, delivery::LeadState, outcome::FailureClass},
     store::operator::command::Refusal,
 };
 
 /// The state of a lead.
-pub(super) fn lead_state(word: &str) -> v1::LeadState {
-    match word {
-        "unsynced" => v1::LeadState::Unsynced,
-        "pushed" => v1::LeadState::Pushed,
-        "complete" => v1::LeadState::Complete,
-        _ => v1::LeadState::Unspecified,
+pub(super) const fn lead_state(state: LeadState) -> v1::LeadState {
+    match state {
+        LeadState::Unsynced => v1::LeadState::Unsynced,
+        LeadState::Pushed => v1::LeadState::Pushed,
+        LeadState::Complete => v1::LeadState::Complete,
     }
 }
 
 /// The state of a lead that a request asks for; none for any.
-pub(super) fn read_lead_state(state: i32) -> Result<Option<&'static str>, Refusal> {
+pub(super) fn read_lead_state(state: i32) -> Result<Option<LeadState>, Refusal> {
     match v1::LeadState::try_from(state) {
         Ok(v1::LeadState::Unspecified) => Ok(None),
-        Ok(v1::LeadState::Unsynced) => Ok(Some("unsynced")),
-        Ok(v1::LeadState::Pushed) => Ok(Some("pushed")),
-        Ok(v1::LeadState::Complete) => Ok(Some("complete")),
+        Ok(v1::LeadState::Unsynced) => Ok(Some(LeadState::Unsynced)),
+        Ok(v1::LeadState::Pushed) => Ok(Some(LeadState::Pushed)),
+        Ok(v1::LeadState::Complete) => Ok(Some(LeadState::Complete)),
         Err(_) => check::invalid(format!("state {state}: use a value of LeadState")),
     }
 }
@@ -125,8 +124,8 @@ mod tests {
     fn every_class_has_a_value_and_comes_back() {
         let all = FailureClass::ALL.map(|class| failure_class(class) as i32);
         assert_eq!(read_failure_classes(&all).unwrap(), FailureClass::ALL);
-        for word in ["unsynced", "pushed", "complete"] {
-            assert_eq!(read_lead_state(lead_state(word) as i32).unwrap(), Some(word));
+        for state in LeadState::ALL {
+            assert_eq!(read_lead_state(lead_state(state) as i32).unwrap(), Some(state));
         }
         assert_eq!(read_lead_state(0).unwrap(), None);
     }

@@ -24,13 +24,14 @@ use crate::{
     domain::{
         ids::{DeliveryId, LeadId},
         integration::{EventKind, ProbeKind},
+        moment::Moment,
         outcome::{Failure, FailureClass, Outcome},
     },
     push::{Client, PROBE_CAP, PUSH_CAP},
     store::{
         Error, Store,
         delivery::{calls::CallRecord, vendor_id::Past},
-        queue::finish::{Answer, Sent},
+        queue::finish::{KeptResponse, Sent},
     },
 };
 
@@ -51,7 +52,7 @@ pub(super) struct AttemptResult {
     pub(super) outcome: Outcome,
     pub(super) took: Duration,
     pub(super) sent: Option<Sent>,
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<KeptResponse>,
     /// Each call, where these two and the body do not tell of the only one.
     pub(super) calls: Vec<CallRecord>,
     pub(super) note: Option<String>,
@@ -93,10 +94,9 @@ pub(super) struct PushRequest {
     pub(super) body: Bytes,
     pub(super) rendered: Option<Bytes>,
     pub(super) is_repeat: bool,
-    /// When the delivery came to be, in seconds since 1970.
-    pub(super) created_at: i64,
-    /// Seconds since 1970, by the database's clock.
-    pub(super) now: i64,
+    /// When the delivery came to be.
+    pub(super) created_at: Moment,
+    pub(super) now: Moment,
     /// The lease under which it may be pushed, and the daemon id that claimed it; none for what was not claimed.
     pub(super) lease: Option<(Arc<DaemonLease>, i64)>,
 }
@@ -119,7 +119,7 @@ pub(super) async fn attempt(
     };
     let same: Vec<String> =
         past.tried.iter().filter(|tried| tried.is_same).map(|tried| tried.id.to_string()).collect();
-    let began = past.tried.iter().map(|tried| tried.created_at.div_euclid(1_000_000));
+    let began = past.tried.iter().map(|tried| tried.created_at);
     let push = Push {
         id: &request.id,
         event: request.event,
@@ -127,12 +127,12 @@ pub(super) async fn attempt(
         rendered: request.rendered.as_ref(),
         is_repeat: request.is_repeat || !past.tried.is_empty(),
         same: &same,
-        since: began.chain([request.created_at]).min().unwrap_or(request.created_at),
+        since: began.chain([request.created_at]).min().unwrap_or(request.created_at).as_seconds(),
         ids: &past.ids,
-        now: request.now,
+        now: request.now.as_seconds(),
     };
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
-    let keep = lead.map(|lead| Keep { lead, past: &past });
+    let keep = lead.map(|lead| IdKeeper { lead, past: &past });
     let mut network = Network::new(client, store, ready, request.now, PUSH_CAP, keep);
     network.lease = request.lease.as_ref().map(|(lease, daemon)| (&**lease, *daemon));
     network.is_beside = is_beside;
@@ -148,7 +148,7 @@ pub(super) async fn probe(
     store: &Store,
     ready: &PreparedIntegration,
     kind: ProbeKind,
-    now: i64,
+    now: Moment,
 ) -> Option<(AttemptResult, Report)> {
     let started = Instant::now();
     let mut network = Network::new(client, store, ready, now, PROBE_CAP, None);
@@ -157,14 +157,14 @@ pub(super) async fn probe(
             let outcome = Outcome::Failed(failure.clone());
             Report { outcome, account: None, findings: Vec::new() }
         }
-        Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now).await?,
+        Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now.as_seconds()).await?,
     };
     Some((network.tried(report.outcome.clone(), started.elapsed(), None), report))
 }
 
 /// Where ids are kept.
 #[derive(Clone, Copy)]
-struct Keep<'a> {
+struct IdKeeper<'a> {
     lead: LeadId,
     past: &'a Past,
 }
@@ -193,9 +193,9 @@ struct Network<'a> {
     client: &'a Client,
     store: &'a Store,
     ready: &'a PreparedIntegration,
-    now: i64,
+    now: Moment,
     cap: usize,
-    keep: Option<Keep<'a>>,
+    keep: Option<IdKeeper<'a>>,
     began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
@@ -209,9 +209,9 @@ impl<'a> Network<'a> {
         client: &'a Client,
         store: &'a Store,
         ready: &'a PreparedIntegration,
-        now: i64,
+        now: Moment,
         cap: usize,
-        keep: Option<Keep<'a>>,
+        keep: Option<IdKeeper<'a>>,
     ) -> Self {
         Self {
             client,
@@ -285,11 +285,10 @@ impl Transport for Network<'_> {
     }
 
     async fn keep(&mut self, ids: &Ids) -> Result<(), Failure> {
-        let Some(Keep { lead, past }) = self.keep else { return Ok(()) };
+        let Some(IdKeeper { lead, past }) = self.keep else { return Ok(()) };
         let integration = &self.ready.integration;
         loop {
-            let kept =
-                self.store.keep_vendor_ids(integration.company, integration.id, lead, past.from, ids).await;
+            let kept = self.store.keep_vendor_ids(integration.lane(), lead, past.from, ids).await;
             if let Some(answer) = settled(kept).await {
                 return answer.map_err(|error| unkept(&error));
             }
@@ -302,7 +301,7 @@ impl Transport for Network<'_> {
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let (ready, now) = (self.ready, self.now);
-        let get = log_in(self, login, now);
+        let get = log_in(self, login, now.as_seconds());
         ready.session.token(ready.integration.version, refused, now, get).await
     }
 
@@ -310,7 +309,7 @@ impl Transport for Network<'_> {
         let integration = &self.ready.integration;
         let until = Instant::now() + REFRESH_WAIT;
         loop {
-            let begun = self.store.begin_refresh(integration.company, integration.id, own).await;
+            let begun = self.store.begin_refresh(integration.lane(), own).await;
             match settled(begun).await {
                 Some(Ok(Some(newest))) => return Ok(newest),
                 Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
@@ -327,7 +326,7 @@ impl Transport for Network<'_> {
     async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
         let integration = &self.ready.integration;
         loop {
-            let ended = self.store.end_refresh(integration.company, integration.id, own, given).await;
+            let ended = self.store.end_refresh(integration.lane(), own, given).await;
             if let Some(answer) = settled(ended).await {
                 return answer.map_err(|error| cannot_be_loaded(&error));
             }
@@ -379,7 +378,7 @@ fn text(body: &[u8], max: usize) -> String {
 }
 
 fn sent(call: &Call) -> Sent {
-    let Place { method, url, headers } = headers_and_place(call);
+    let CallHead { method, url, headers } = headers_and_place(call);
     let secret_version = match call {
         Call::Http(request) => request.secret_version,
         Call::Mail(_) => None,
@@ -388,13 +387,13 @@ fn sent(call: &Call) -> Sent {
 }
 
 /// Where a call goes, and its headers, credentials shortened.
-struct Place {
+struct CallHead {
     method: String,
     url: String,
     headers: Vec<(String, String)>,
 }
 
-fn headers_and_place(call: &Call) -> Place {
+fn headers_and_place(call: &Call) -> CallHead {
     match call {
         Call::Http(request) => {
             let header = |header: &RequestHeader| {
@@ -403,12 +402,16 @@ fn headers_and_place(call: &Call) -> Place {
                 (header.name.to_string(), value)
             };
             let headers = request.headers.iter().map(header).collect();
-            Place { method: request.method.to_string(), url: request.shown_url.clone(), headers }
+            CallHead { method: request.method.to_string(), url: request.shown_url.clone(), headers }
         }
         Call::Mail(mail) => {
             let to = mail.to.iter().map(|to| ("RCPT TO".to_owned(), to.clone()));
             let headers = std::iter::once(("MAIL FROM".to_owned(), mail.from.clone())).chain(to).collect();
-            Place { method: "SMTP".to_owned(), url: format!("smtp://{}:{}", mail.host, mail.port), headers }
+            CallHead {
+                method: "SMTP".to_owned(),
+                url: format!("smtp://{}:{}", mail.host, mail.port),
+                headers,
+            }
         }
     }
 }
@@ -419,8 +422,8 @@ fn kept_headers(response: &Response) -> Vec<(String, String)> {
         .collect()
 }
 
-fn answer(response: Response) -> Answer {
-    Answer {
+fn answer(response: Response) -> KeptResponse {
+    KeptResponse {
         status: i16::try_from(response.status).unwrap_or(i16::MAX),
         headers: json(&kept_headers(&response)),
         body_bytes: i64::try_from(response.body.len()).unwrap_or(i64::MAX),

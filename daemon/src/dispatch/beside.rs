@@ -13,7 +13,7 @@ use super::{
     pusher::Pusher,
 };
 use crate::{
-    compute::{ComputeError, Undone},
+    compute::{ComputeError, Unfinished},
     domain::outcome::{Failure, FailureClass},
     store::delivery::vendor_id::Past,
 };
@@ -56,7 +56,7 @@ impl Pusher {
 }
 
 /// What a push comes to whose templates have not been rendered.
-pub(super) fn unrendered(Undone { error, has_begun }: Undone) -> Failure {
+pub(super) fn unrendered(Unfinished { error, has_begun }: Unfinished) -> Failure {
     let class = match error {
         ComputeError::Busy if has_begun => FailureClass::Unknown,
         ComputeError::Busy => FailureClass::Transient,

@@ -16,14 +16,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     integration_cache::{IntegrationCache, PreparedIntegration},
-    lanes::{LaneId, Lanes, Loaded},
+    lanes::{Lanes, Loaded},
     membership::{DaemonLease, owner},
     pusher::Pusher,
     suspects::Suspects,
     tasks::Tasks,
 };
 use crate::{
-    domain::delivery::{CRASHES_SUSPECT, LaneKind},
+    domain::{
+        delivery::{CRASHES_SUSPECT, LaneKind},
+        lane::LaneId,
+        moment::Moment,
+    },
     store::{
         Change, DueHint, Error, Store,
         queue::{
@@ -53,17 +57,18 @@ pub(super) enum Event {
     Heard(Wake),
     /// Claims of dead daemons, now this one's.
     Orphans(Vec<Claimed>),
-    /// A push has ended. `is_up` says whether the target answered; `pause` until when, in microseconds, it asked the
-    /// whole lane to wait.
-    Ended { lane: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64> },
+    /// A push has ended. `is_up` says whether the target answered; `pause` until when it asked the whole lane to
+    /// wait.
+    Ended { lane: LaneId, kind: LaneKind, is_up: bool, pause: Option<Moment> },
     /// So many pushes of each kind of lanes were written.
     Written(HashMap<LaneId, [u32; 2]>),
-    /// That a target asked its lane to wait was written.
-    Throttled(LaneId),
+    /// That a target asked its lane to wait was written, and until when. The wait that is stored begins with its flush:
+    /// a claim before its end would come back empty.
+    Throttled(LaneId, Moment),
     /// A suspect's push has ended.
     SuspectEnded,
     /// A flush has ended with this breaker in a lane: closed, or open until then.
-    Breaker(LaneId, Option<i64>),
+    Breaker(LaneId, Option<Moment>),
     /// A lane was loaded, with its stops; none if its integration is gone. `known` are the pauses that were written when
     /// that began.
     Loaded { lane: LaneId, loaded: Option<(Arc<PreparedIntegration>, Stops)>, known: Option<u64> },
@@ -73,7 +78,7 @@ pub(super) enum Event {
     Discovered(Vec<DueHint>),
 }
 
-type ClaimAnswer = (Claimer, Vec<Ask>, Result<(i64, Vec<Claimed>), Error>);
+type ClaimAnswer = (Claimer, Vec<Ask>, Result<(Moment, Vec<Claimed>), Error>);
 type ClaimFuture = Pin<Box<dyn Future<Output = ClaimAnswer> + Send>>;
 
 /// The loop's state.
@@ -102,10 +107,10 @@ impl Engine {
         let mut claimer = Some(Claimer::new(self.store.clone()));
         let mut claiming: Option<ClaimFuture> = None;
         let mut next_round = Instant::now();
-        let mut configs = self.store.hub().watch_configs();
+        let mut configs = self.store.wake_ups().watch_configs();
         let mut discover = ticks(DISCOVER);
         let mut probes = ticks(PROBES);
-        let hub = Arc::clone(self.store.hub());
+        let wake_ups = Arc::clone(self.store.wake_ups());
         loop {
             let timer = self.lanes.wake(self.lease.now());
             if claiming.is_none() && Instant::now() >= next_round && self.may_claim() {
@@ -126,7 +131,7 @@ impl Engine {
                     self.take_more(&mut heard);
                 }
                 change = configs.recv() => self.take_change(change),
-                () = hub.probes.notified() => self.start_probes(),
+                () = wake_ups.probes.notified() => self.start_probes(),
                 _ = probes.tick() => self.start_probes(),
                 _ = discover.tick() => {
                     self.start_discover();
@@ -151,12 +156,9 @@ impl Engine {
         self.lanes.is_ready() && self.lease.is_trusted()
     }
 
-    fn next_look(&self, timer: Option<i64>, next_round: Option<Instant>) -> Instant {
+    fn next_look(&self, timer: Option<Moment>, next_round: Option<Instant>) -> Instant {
         let idle = Instant::now() + Duration::from_secs(1);
-        let due = timer.map(|at| {
-            let micros = u64::try_from(at - self.lease.now()).unwrap_or(0);
-            Instant::now() + Duration::from_micros(micros)
-        });
+        let due = timer.map(|at| Instant::now() + at.since(self.lease.now()));
         let round = next_round.filter(|_| self.may_claim());
         [Some(idle), due, round].into_iter().flatten().min().unwrap_or(idle)
     }
@@ -175,7 +177,7 @@ impl Engine {
     }
 
     /// Takes a claim's answer, and says how long to wait before the next.
-    fn take_claim(&mut self, asks: &[Ask], claimed: Result<(i64, Vec<Claimed>), Error>) -> Duration {
+    fn take_claim(&mut self, asks: &[Ask], claimed: Result<(Moment, Vec<Claimed>), Error>) -> Duration {
         let (now, items) = match claimed {
             Ok(answer) => answer,
             Err(error) => {
@@ -184,9 +186,9 @@ impl Engine {
                 return AWAY_WAIT;
             }
         };
-        let mut got: HashMap<(LaneId, LaneKind), (u32, i64)> = HashMap::new();
+        let mut got: HashMap<(LaneId, LaneKind), (u32, Moment)> = HashMap::new();
         for item in &items {
-            let (count, latest) = got.entry(((item.company, item.integration), item.kind)).or_default();
+            let (count, latest) = got.entry((item.lane, item.kind)).or_default();
             *count += 1;
             *latest = item.due_at.max(*latest);
         }
@@ -212,7 +214,7 @@ impl Engine {
                 self.tasks.spawn("push", Box::pin(async move { pusher.push(item).await }));
                 continue;
             }
-            match self.suspects.start((item.company, item.integration), Instant::now()) {
+            match self.suspects.start(item.lane, Instant::now()) {
                 Ok(()) => {
                     let events = self.events.clone();
                     self.tasks.spawn("push of a suspect", async move {
@@ -231,20 +233,18 @@ impl Engine {
         let (now, me) = (self.lease.now(), self.lease.id());
         let mut wake = Wake::default();
         for hint in hints {
-            let id = (hint.company, hint.integration);
-            let is_own = owner(id, &self.living).is_none_or(|owner| owner == me);
+            let is_own = owner(hint.lane, &self.living).is_none_or(|owner| owner == me);
             if is_own {
                 self.hint(hint, now);
             } else {
-                let (company, integration) = (hint.company.0, hint.integration.uuid());
-                wake.due.push((company, integration, hint.kind.number(), hint.due_at));
+                wake.add_due(hint);
             }
         }
         self.tell_others(wake);
     }
 
-    fn hint(&mut self, hint: DueHint, now: i64) {
-        let id = (hint.company, hint.integration);
+    fn hint(&mut self, hint: DueHint, now: Moment) {
+        let id = hint.lane;
         let is_own = owner(id, &self.living).is_none_or(|owner| owner == self.lease.id());
         if self.lanes.hint(hint, is_own, now) {
             self.start_load(id);
@@ -295,10 +295,11 @@ impl Engine {
                     }
                 }
             }
-            Event::Throttled(id) => {
+            Event::Throttled(id, until) => {
+                self.lanes.pause(id, until, now);
                 if !self.lanes.is_owned(id) {
                     // It went over to another daemon during the push.
-                    self.tell_others(Wake { changed: vec![(id.0.0, id.1.uuid())], ..Wake::default() });
+                    self.tell_others(Wake::of_change(id));
                 }
             }
             Event::SuspectEnded => self.suspects.ended(),
@@ -313,10 +314,8 @@ impl Engine {
             }
             Event::Loaded { lane, loaded: None, .. } => self.lanes.remove(lane),
             Event::Peeked { asked, hints } => {
-                let next: HashMap<_, _> = hints
-                    .into_iter()
-                    .map(|hint| (((hint.company, hint.integration), hint.kind), hint.due_at))
-                    .collect();
+                let next: HashMap<_, _> =
+                    hints.into_iter().map(|hint| ((hint.lane, hint.kind), hint.due_at)).collect();
                 for (id, kind) in asked {
                     self.lanes.peeked(id, kind, next.get(&(id, kind)).copied(), now);
                 }
@@ -324,7 +323,7 @@ impl Engine {
             Event::Discovered(hints) => {
                 let mut still = HashSet::new();
                 for hint in hints {
-                    let id = (hint.company, hint.integration);
+                    let id = hint.lane;
                     // It may have been enabled, and the word of it been lost.
                     if self.lanes.is_idle(id) && self.lanes.is_owned(id) {
                         still.insert(id);
@@ -357,9 +356,8 @@ impl Engine {
     fn take_change(&mut self, change: Result<Change, broadcast::error::RecvError>) {
         match change {
             Ok(change) => {
-                let id = (change.company, change.integration);
-                self.reload(id);
-                self.tell_others(Wake { changed: vec![(id.0.0, id.1.uuid())], ..Wake::default() });
+                self.reload(change.lane);
+                self.tell_others(Wake::of_change(change.lane));
             }
             Err(error) => {
                 tracing::debug!(%error, "changes were missed; reading every lane anew");

@@ -11,9 +11,9 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{engine::Event, lanes::LaneId};
+use super::engine::Event;
 use crate::{
-    domain::{delivery::LaneKind, ids::AttemptId},
+    domain::{delivery::LaneKind, ids::AttemptId, lane::LaneId},
     store::{Error, Store, queue::finish::Finished},
 };
 
@@ -236,11 +236,11 @@ impl Finisher {
         loop {
             match self.store.finish(daemon, finished, complete).await {
                 Ok(flushed) => {
-                    for (company, integration, _) in flushed.pauses {
-                        self.send(Event::Throttled((company, integration)));
+                    for (lane, until) in flushed.pauses {
+                        self.send(Event::Throttled(lane, until));
                     }
-                    for (company, integration, until) in flushed.breakers {
-                        self.send(Event::Breaker((company, integration), until));
+                    for (lane, until) in flushed.breakers {
+                        self.send(Event::Breaker(lane, until));
                     }
                     metrics::histogram!("leadline_finish_flush_attempts").record(finished.len() as f64);
                     let lost = finished.len().saturating_sub(flushed.recorded + flushed.left.len());

@@ -14,16 +14,17 @@ use tokio::{
 
 use super::{
     beside::{is_light_to_prepare, unrendered},
-    lanes::LaneId,
     quota::{Quota, Quotas},
     session::Session,
 };
 use crate::{
-    compute::{Compute, Undone},
+    compute::{Compute, Unfinished},
     connectors::{self, Connector, Prepared},
     domain::{
         ids::IntegrationId,
         integration::{Integration, Policy},
+        lane::LaneId,
+        moment::Moment,
         outcome::{Failure, FailureClass},
         template,
     },
@@ -62,8 +63,8 @@ pub(super) struct IntegrationCache {
     compute: Compute,
     /// The daemon's own, for companies that have none.
     brand: String,
-    /// When this daemon began, by its timer, and in milliseconds since 1970.
-    began: (Instant, i64),
+    /// When this daemon began, by its timer, and by the database's clock.
+    began: (Instant, Moment),
     /// One for each integration that is pushed to, until it is gone.
     ready: RwLock<HashMap<IntegrationId, Arc<PreparedIntegration>>>,
     sessions: Mutex<HashMap<IntegrationId, Arc<Session>>>,
@@ -72,8 +73,8 @@ pub(super) struct IntegrationCache {
 }
 
 impl IntegrationCache {
-    /// An empty cache. `now` is in milliseconds since 1970.
-    pub(super) fn new(store: Store, compute: Compute, brand: String, now: i64) -> Self {
+    /// An empty cache.
+    pub(super) fn new(store: Store, compute: Compute, brand: String, now: Moment) -> Self {
         Self {
             store,
             compute,
@@ -92,7 +93,7 @@ impl IntegrationCache {
         id: LaneId,
         version: i32,
     ) -> Result<Option<Arc<PreparedIntegration>>, Error> {
-        if let Some(ready) = self.ready.read().await.get(&id.1)
+        if let Some(ready) = self.ready.read().await.get(&id.integration)
             && ready.integration.version >= version
         {
             return Ok(Some(Arc::clone(ready)));
@@ -109,18 +110,18 @@ impl IntegrationCache {
     /// Reads an integration anew, whatever is cached.
     pub(super) async fn load(&self, id: LaneId) -> Result<Option<Arc<PreparedIntegration>>, Error> {
         let permit = self.loads.acquire().await;
-        let loaded = self.store.integration(id.0, id.1).await?;
+        let loaded = self.store.integration(id).await?;
         // Templates that take long to compile keep no other integration waiting.
         drop(permit);
         let Some(integration) = loaded else {
-            self.ready.write().await.remove(&id.1);
-            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.1);
+            self.ready.write().await.remove(&id.integration);
+            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.integration);
             return Ok(None);
         };
-        let session = self.session(id.1);
+        let session = self.session(id.integration);
         // What was called under other credentials or another pace may count at the target too.
-        let is_known = self.ready.read().await.contains_key(&id.1);
-        let others_until = if is_known { Some(Instant::now()) } else { self.others_until(id.1) };
+        let is_known = self.ready.read().await.contains_key(&id.integration);
+        let others_until = if is_known { Some(Instant::now()) } else { self.others_until(id.integration) };
         let ready = Arc::new(self.prepare(integration, session, others_until).await);
         if ready.prepared.as_ref().is_err_and(|failure| failure.class == FailureClass::Transient) {
             // The next push tries it again.
@@ -129,10 +130,10 @@ impl IntegrationCache {
         let mut integrations = self.ready.write().await;
         // Two loads may overtake each other.
         let is_newest = integrations
-            .get(&id.1)
+            .get(&id.integration)
             .is_none_or(|other| other.integration.version <= ready.integration.version);
         if is_newest {
-            integrations.insert(id.1, Arc::clone(&ready));
+            integrations.insert(id.integration, Arc::clone(&ready));
         }
         Ok(Some(ready))
     }
@@ -143,9 +144,9 @@ impl IntegrationCache {
         id: LaneId,
         credentials: Value,
     ) -> Result<Option<PreparedIntegration>, Error> {
-        let Some(mut integration) = self.store.integration(id.0, id.1).await? else { return Ok(None) };
+        let Some(mut integration) = self.store.integration(id).await? else { return Ok(None) };
         integration.credentials = credentials;
-        Ok(Some(self.prepare(integration, Arc::default(), self.others_until(id.1)).await))
+        Ok(Some(self.prepare(integration, Arc::default(), self.others_until(id.integration)).await))
     }
 
     /// Until when an earlier daemon may have pushed to an integration. A daemon that was restarted knows nothing of the calls
@@ -217,6 +218,6 @@ impl IntegrationCache {
         }
         let (company, integration, brand) = (integration.company, integration.clone(), brand.to_owned());
         let prepared = self.compute.run(company, move || connector.prepare(&integration, &brand)).await;
-        prepared.unwrap_or_else(|error| Err(unrendered(Undone { error, has_begun: false })))
+        prepared.unwrap_or_else(|error| Err(unrendered(Unfinished { error, has_begun: false })))
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, VecDeque},
+    time::Duration,
 };
 
 use self::{
@@ -13,26 +14,21 @@ use self::{
 };
 
 use crate::{
-    domain::{
-        delivery::LaneKind,
-        ids::{CompanyId, IntegrationId},
-        integration::Policy,
-    },
+    domain::{delivery::LaneKind, integration::Policy, lane::LaneId, moment::Moment},
     store::{
         DueHint,
         queue::claim::{Ask, Stops},
     },
 };
 
-/// A lane is named by its integration; the company leads every key.
-pub(super) type LaneId = (CompanyId, IntegrationId);
-
 /// So many lanes and rows at most are asked for in one claim.
 const CLAIM_LANES: usize = 64;
 const CLAIM_ROWS: i32 = 256;
 /// First attempts are due when they are committed. Our clock lags behind the database's that dated them, so a hint of
 /// one that seems to lie so little ahead is of one that is due.
-const LAG_MAX: i64 = 1_000_000;
+const LAG_MAX: Duration = Duration::from_secs(1);
+/// The shortest time that the database tells apart.
+const TICK: Duration = Duration::from_micros(1);
 
 /// An integration as far as its lane must know it.
 #[derive(Clone, Copy, Debug)]
@@ -48,15 +44,15 @@ pub(super) struct Lanes {
     lanes: HashMap<LaneId, Lane>,
     ready: VecDeque<LaneId>,
     /// For rows of one kind that become due, or for another look at the lane.
-    timers: BinaryHeap<Reverse<(i64, LaneId, Option<LaneKind>)>>,
+    timers: BinaryHeap<Reverse<(Moment, LaneId, Option<LaneKind>)>>,
     /// Of these it must be asked when their next row is due.
     peeks: Vec<(LaneId, LaneKind)>,
 }
 
 impl Lanes {
     /// Takes a hint. True if the lane is new and must be loaded.
-    pub(super) fn hint(&mut self, hint: DueHint, is_owned: bool, now: i64) -> bool {
-        let id = (hint.company, hint.integration);
+    pub(super) fn hint(&mut self, hint: DueHint, is_owned: bool, now: Moment) -> bool {
+        let id = hint.lane;
         let is_new = !self.lanes.contains_key(&id);
         let lane = self.lanes.entry(id).or_default();
         if is_new {
@@ -64,7 +60,7 @@ impl Lanes {
         }
         let kind = hint.kind;
         let track = &mut lane.tracks[kind.index()];
-        let is_due = hint.due_at <= now || kind == LaneKind::First && hint.due_at - now < LAG_MAX;
+        let is_due = hint.due_at <= now || kind == LaneKind::First && hint.due_at.since(now) < LAG_MAX;
         if is_due {
             track.look(hint.due_at);
             self.enqueue(id, now);
@@ -91,14 +87,14 @@ impl Lanes {
         loaded: Loaded,
         stops: Stops,
         known: Option<u64>,
-        now: i64,
+        now: Moment,
     ) -> bool {
         let Loaded { version, policy, is_enabled } = loaded;
         let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.version <= version) else { return false };
         let is_missed = stops.throttled_until.is_none() && lane.paused_until > now;
         let is_lifted = is_missed && known == Some(lane.pauses);
         if is_lifted {
-            lane.paused_until = 0;
+            lane.paused_until = Moment::EPOCH;
             lane.is_on_trial = true;
         }
         lane.reads_again = is_missed && lane.is_pause_unwritten;
@@ -118,7 +114,7 @@ impl Lanes {
     }
 
     /// Sets until when retries wait; none if they do not.
-    pub(super) fn set_breaker(&mut self, id: LaneId, until: Option<i64>, now: i64) {
+    pub(super) fn set_breaker(&mut self, id: LaneId, until: Option<Moment>, now: Moment) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let until = until.map(|until| coarsen(until, now));
         if lane.breaker_until == until {
@@ -142,7 +138,7 @@ impl Lanes {
     }
 
     /// Says anew which lanes are this daemon's.
-    pub(super) fn own(&mut self, mut is_owned: impl FnMut(&LaneId) -> bool, now: i64) {
+    pub(super) fn own(&mut self, mut is_owned: impl FnMut(&LaneId) -> bool, now: Moment) {
         let mut gained = Vec::new();
         for (id, lane) in &mut self.lanes {
             let owned = is_owned(id);
@@ -158,7 +154,7 @@ impl Lanes {
 
     /// Lets nothing start in a lane before a time. A claim may have met the pause before this was told of it, and come
     /// back empty: that says nothing of what is there.
-    pub(super) fn pause(&mut self, id: LaneId, until: i64, now: i64) {
+    pub(super) fn pause(&mut self, id: LaneId, until: Moment, now: Moment) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.tracks.iter_mut().for_each(Track::look_again);
         if until > now {
@@ -188,7 +184,14 @@ impl Lanes {
 
     /// A push has ended in a lane. Its room is free at once, as long as not too many others wait to be written. `is_up` says whether the
     /// target answered; `pause` until when it asked the lane to wait.
-    pub(super) fn ended(&mut self, id: LaneId, kind: LaneKind, is_up: bool, pause: Option<i64>, now: i64) {
+    pub(super) fn ended(
+        &mut self,
+        id: LaneId,
+        kind: LaneKind,
+        is_up: bool,
+        pause: Option<Moment>,
+        now: Moment,
+    ) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if is_up {
             lane.is_on_trial = false;
@@ -208,7 +211,7 @@ impl Lanes {
 
     /// So many pushes of each kind of a lane are written, and what they mean for the breaker is known. True if its stops
     /// must be read once more.
-    pub(super) fn written(&mut self, id: LaneId, counts: [u32; 2], now: i64) -> bool {
+    pub(super) fn written(&mut self, id: LaneId, counts: [u32; 2], now: Moment) -> bool {
         let Some(lane) = self.lanes.get_mut(&id) else { return false };
         for (unwritten, count) in lane.unwritten.iter_mut().zip(counts) {
             *unwritten = unwritten.saturating_sub(count);
@@ -220,7 +223,7 @@ impl Lanes {
     }
 
     /// Lets what has become due since into the ready queue, and tells when to call again.
-    pub(super) fn wake(&mut self, now: i64) -> Option<i64> {
+    pub(super) fn wake(&mut self, now: Moment) -> Option<Moment> {
         while let Some(&Reverse((at, id, kind))) = self.timers.peek() {
             if at > now {
                 return Some(at);
@@ -229,8 +232,8 @@ impl Lanes {
             if let Some(lane) = self.lanes.get_mut(&id) {
                 if let Some(kind) = kind {
                     lane.tracks[kind.index()].ring(at);
-                } else if lane.look_at <= at {
-                    lane.look_at = 0;
+                } else if lane.look_at.is_some_and(|look_at| look_at <= at) {
+                    lane.look_at = None;
                 }
                 self.enqueue(id, now);
             }
@@ -239,7 +242,7 @@ impl Lanes {
     }
 
     /// What to claim now, round robin over the lanes that have something due and room.
-    pub(super) fn asks(&mut self, now: i64) -> Vec<Ask> {
+    pub(super) fn asks(&mut self, now: Moment) -> Vec<Ask> {
         let mut asks = Vec::new();
         let mut rows = CLAIM_ROWS;
         while rows > 0 && asks.len() < CLAIM_LANES {
@@ -256,13 +259,7 @@ impl Lanes {
                 if room > 0 {
                     track.fresh = false;
                     rows -= room;
-                    asks.push(Ask {
-                        company: id.0,
-                        integration: id.1,
-                        kind,
-                        room,
-                        watermark: track.watermark,
-                    });
+                    asks.push(Ask { lane: id, kind, room, watermark: track.watermark });
                 }
             }
         }
@@ -270,11 +267,16 @@ impl Lanes {
     }
 
     /// Takes the answer of a claim: for every ask, how many rows came and the latest of their due times.
-    pub(super) fn claimed(&mut self, asks: &[Ask], got: &HashMap<(LaneId, LaneKind), (u32, i64)>, now: i64) {
+    pub(super) fn claimed(
+        &mut self,
+        asks: &[Ask],
+        got: &HashMap<(LaneId, LaneKind), (u32, Moment)>,
+        now: Moment,
+    ) {
         for ask in asks {
-            let id = (ask.company, ask.integration);
+            let id = ask.lane;
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
-            let (count, latest) = got.get(&(id, ask.kind)).copied().unwrap_or((0, 0));
+            let (count, latest) = got.get(&(id, ask.kind)).copied().unwrap_or_default();
             lane.in_flight[ask.kind.index()] += count;
             if let Some(bucket) = &mut lane.bucket {
                 bucket.tokens -= f64::from(count);
@@ -292,7 +294,7 @@ impl Lanes {
         }
         // Only when all that came is counted is it known who has room.
         for ask in asks {
-            self.enqueue((ask.company, ask.integration), now);
+            self.enqueue(ask.lane, now);
         }
     }
 
@@ -302,13 +304,13 @@ impl Lanes {
     }
 
     /// Takes the answer to a peek: when the next row is due, if there is one.
-    pub(super) fn peeked(&mut self, id: LaneId, kind: LaneKind, next: Option<i64>, now: i64) {
+    pub(super) fn peeked(&mut self, id: LaneId, kind: LaneKind, next: Option<Moment>, now: Moment) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if let Some(track) = lane.tracks.get_mut(kind.index()) {
             track.answered(next.is_some());
         }
         if let Some(due_at) = next {
-            self.hint(DueHint { company: id.0, integration: id.1, kind, due_at }, true, now);
+            self.hint(DueHint { lane: id, kind, due_at }, true, now);
         }
     }
 
@@ -320,9 +322,9 @@ impl Lanes {
     }
 
     /// A claim failed: what it asked for is still there, or comes back behind the watermark.
-    pub(super) fn failed(&mut self, asks: &[Ask], now: i64) {
+    pub(super) fn failed(&mut self, asks: &[Ask], now: Moment) {
         for ask in asks {
-            self.look_everywhere((ask.company, ask.integration), now);
+            self.look_everywhere(ask.lane, now);
         }
     }
 
@@ -336,14 +338,14 @@ impl Lanes {
         self.lanes.len()
     }
 
-    fn look_everywhere(&mut self, id: LaneId, now: i64) {
+    fn look_everywhere(&mut self, id: LaneId, now: Moment) {
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.tracks.iter_mut().for_each(Track::rescan);
             self.enqueue(id, now);
         }
     }
 
-    fn enqueue(&mut self, id: LaneId, now: i64) {
+    fn enqueue(&mut self, id: LaneId, now: Moment) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if lane.is_queued || !lane.tracks.iter().any(|track| track.more) {
             return;
@@ -357,7 +359,7 @@ impl Lanes {
     }
 
     /// A lane that waits for tokens only is looked at again when one is there; any other wait ends with an event.
-    fn look_later(&mut self, id: LaneId, now: i64) {
+    fn look_later(&mut self, id: LaneId, now: Moment) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let Some(policy) = lane.policy else { return };
         if let Some(bucket) = &lane.bucket
@@ -365,10 +367,10 @@ impl Lanes {
             && lane.paused_until <= now
             && bucket.tokens < 1.0
         {
-            let at = bucket.next().max(now + 1);
+            let at = bucket.next().max(now + TICK);
             // One timer is enough, however many hints come while the lane waits and however their sums are rounded.
-            if lane.look_at == 0 || at + FINE < lane.look_at {
-                lane.look_at = at;
+            if lane.look_at.is_none_or(|look_at| at + FINE < look_at) {
+                lane.look_at = Some(at);
                 self.timers.push(Reverse((at, id, None)));
             }
         }

@@ -5,13 +5,10 @@ use std::sync::Arc;
 use super::{
     engine::{AWAY_WAIT, Engine, Event, send},
     integration_cache::{IntegrationCache, PreparedIntegration},
-    lanes::LaneId,
     tasks::caught,
 };
-use crate::domain::delivery::LaneKind;
+use crate::domain::{delivery::LaneKind, lane::LaneId, moment::Moment};
 use crate::store::{DueHint, Error, Store, queue::claim::Stops};
-
-const AWAY_MICROS: i64 = 250_000;
 
 impl Engine {
     pub(super) fn start_load(&self, id: LaneId) {
@@ -27,7 +24,7 @@ impl Engine {
                         tokio::time::sleep(AWAY_WAIT).await;
                     }
                     Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, integration = %id.1, "a lane cannot be loaded");
+                        tracing::error!(error = &error as &dyn std::error::Error, integration = %id.integration, "a lane cannot be loaded");
                         return;
                     }
                 }
@@ -37,19 +34,14 @@ impl Engine {
     }
 
     /// Asks when the next row after a time is due, where rows may wait that no hint told of.
-    pub(super) fn start_peek(&self, asked: Vec<(LaneId, LaneKind)>, after: i64) {
+    pub(super) fn start_peek(&self, asked: Vec<(LaneId, LaneKind)>, after: Moment) {
         let (store, events) = (self.store.clone(), self.events.clone());
         self.tasks.spawn("look for due rows", async move {
-            let lanes: Vec<_> =
-                asked.iter().map(|((company, integration), kind)| (*company, *integration, *kind)).collect();
-            let found = caught("look for due rows", store.next_due(&lanes, after)).await;
+            let found = caught("look for due rows", store.next_due(&asked, after)).await;
             let hints =
                 found.and_then(|found| found.map_err(|error| report(&error)).ok()).unwrap_or_else(|| {
-                    let due_at = after + AWAY_MICROS;
-                    lanes
-                        .iter()
-                        .map(|&(company, integration, kind)| DueHint { company, integration, kind, due_at })
-                        .collect()
+                    let due_at = after + AWAY_WAIT;
+                    asked.iter().map(|&(lane, kind)| DueHint { lane, kind, due_at }).collect()
                 });
             send(&events, Event::Peeked { asked, hints });
         });

@@ -16,9 +16,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Event;
-use crate::store::{
-    Error, Store,
-    queue::daemons::{Beat, Wake},
+use crate::{
+    domain::{lane::LaneId, moment::Moment},
+    store::{
+        Error, Store,
+        queue::daemons::{Beat, Wake},
+    },
 };
 
 /// How long a daemon that is silent is taken to be alive.
@@ -35,7 +38,7 @@ pub(super) struct DaemonLease {
     id: AtomicI64,
     beat_sent: Mutex<Instant>,
     /// The database's clock at a moment of ours.
-    clock: Mutex<(Instant, i64)>,
+    clock: Mutex<(Instant, Moment)>,
     /// Every daemon that lives, this one included.
     living: Mutex<Vec<i64>>,
 }
@@ -58,27 +61,32 @@ impl DaemonLease {
     }
 
     /// Whether a lane is this daemon's, as far as it knows who lives.
-    pub(super) fn owns(&self, lane: super::lanes::LaneId) -> bool {
+    pub(super) fn owns(&self, lane: LaneId) -> bool {
         let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
         owner(lane, &living).is_some_and(|owner| owner == self.id())
     }
 
-    /// The database's clock now, in microseconds, carried on by ours.
-    pub(super) fn now(&self) -> i64 {
-        let (at, micros) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        micros + i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX)
+    /// The database's clock now, carried on by ours.
+    pub(super) fn now(&self) -> Moment {
+        let (at, reported) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        reported + at.elapsed()
     }
 
     /// Sets the clock by an answer of the database.
-    pub(super) fn set_clock(&self, micros: i64) {
-        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), micros);
+    pub(super) fn set_clock(&self, now: Moment) {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), now);
     }
 
     /// A lease that was just renewed under this id.
     #[cfg(test)]
     pub(super) fn of(id: i64) -> Self {
         let now = Instant::now();
-        Self { id: id.into(), beat_sent: now.into(), clock: (now, 0).into(), living: Mutex::default() }
+        Self {
+            id: id.into(),
+            beat_sent: now.into(),
+            clock: (now, Moment::EPOCH).into(),
+            living: Mutex::default(),
+        }
     }
 
     /// As if it had not been renewed for long.
@@ -120,7 +128,7 @@ impl Membership {
         let lease = DaemonLease {
             id: id.into(),
             beat_sent: sent.into(),
-            clock: (sent, 0).into(),
+            clock: (sent, Moment::EPOCH).into(),
             living: Mutex::default(),
         };
         let mut membership = Self {
@@ -224,8 +232,7 @@ impl Membership {
 
     async fn tell(&mut self, mut wake: Wake) -> Result<(), Error> {
         while let Ok(more) = self.outbox.try_recv() {
-            wake.due.extend(more.due);
-            wake.changed.extend(more.changed);
+            wake.merge(more);
         }
         if self.living.len() < 2 {
             return Ok(());
@@ -249,8 +256,8 @@ fn ticks(period: Duration) -> tokio::time::Interval {
 
 /// Which of the living daemons owns a lane: the one with the highest hash of both, so that a change of the living moves
 /// only the lanes it must.
-pub(super) fn owner(lane: super::lanes::LaneId, living: &[i64]) -> Option<i64> {
-    let integration = lane.1.uuid().as_u128();
+pub(super) fn owner(lane: LaneId, living: &[i64]) -> Option<i64> {
+    let integration = lane.integration.uuid().as_u128();
     living
         .iter()
         .copied()
@@ -272,7 +279,8 @@ mod tests {
 
     #[test]
     fn lanes_are_shared_evenly_and_only_a_leavers_lanes_move() {
-        let lanes: Vec<_> = (0..10_000).map(|_| (CompanyId(1), IntegrationId::generate())).collect();
+        let lanes: Vec<_> =
+            (0..10_000).map(|_| LaneId::new(CompanyId(1), IntegrationId::generate())).collect();
         let four = [3, 7, 8, 20];
         let three = [3, 7, 20];
         for daemon in four {
@@ -283,6 +291,6 @@ mod tests {
             let (before, after) = (owner(lane, &four), owner(lane, &three));
             assert!(before == after || before == Some(8));
         }
-        assert_eq!(owner((CompanyId(1), IntegrationId::generate()), &[]), None);
+        assert_eq!(owner(LaneId::new(CompanyId(1), IntegrationId::generate()), &[]), None);
     }
 }

@@ -13,6 +13,7 @@ use crate::{
 
 mod attempt;
 mod beside;
+mod coming_back;
 mod engine;
 mod finisher;
 mod integration_cache;
@@ -30,6 +31,7 @@ mod session;
 mod suspects;
 mod tasks;
 
+pub use coming_back::{continue_job, continue_sweep};
 use engine::Engine;
 use integration_cache::IntegrationCache;
 use lanes::Lanes;
@@ -47,7 +49,7 @@ const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 /// What dispatch is made of.
 #[derive(Debug)]
-pub struct Parts {
+pub struct DispatchParts {
     pub store: Store,
     pub client: Client,
     /// Where templates are rendered that may take long.
@@ -83,8 +85,9 @@ pub struct Dispatch {
 }
 
 /// Enrolls this daemon and starts to claim.
-pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
-    let Parts { store, client, compute, brand, hints, sweep_interval, max_retry_after, is_sole } = parts;
+pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
+    let DispatchParts { store, client, compute, brand, hints, sweep_interval, max_retry_after, is_sole } =
+        parts;
     // Without a bound, for whoever tells the engine must not wait for it while it waits for them. Room, beats and flushes
     // bound how much there is to tell; while the engine claims, that is what ended meanwhile.
     let (events, heard) = mpsc::unbounded_channel();
@@ -93,8 +96,7 @@ pub async fn start(parts: Parts) -> Result<Dispatch, Error> {
     let (completions, to_write) = mpsc::channel(UNWRITTEN_MAX);
     let membership = Membership::enroll(store.clone(), events.clone(), letters, is_sole).await?;
     let lease = membership.lease();
-    let integrations =
-        Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, lease.now().div_euclid(1000)));
+    let integrations = Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, lease.now()));
     let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
     let pusher = Arc::new(Pusher {
         store: store.clone(),

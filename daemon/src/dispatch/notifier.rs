@@ -87,7 +87,7 @@ impl Notifier {
         let daemon = self.0.lease.id();
         let busy: Vec<IntegrationId> = pushes.notified.values().copied().collect();
         for notice in self.0.store.take_notices(daemon, &busy, room).await? {
-            let (notifier, integration) = (self.clone(), notice.integration);
+            let (notifier, integration) = (self.clone(), notice.lane.integration);
             let push = pushes.tasks.spawn(async move { notifier.push(daemon, &notice).await });
             pushes.notified.insert(push.id(), integration);
         }
@@ -96,11 +96,11 @@ impl Notifier {
 
     async fn push(&self, daemon: i64, notice: &TakenNotice) -> Result<(), Error> {
         // The cache may have an older version whose secrets or URL are not right any more.
-        let Some(ready) = self.0.integrations.load((notice.company, notice.integration)).await? else {
+        let Some(ready) = self.0.integrations.load(notice.lane).await? else {
             return Ok(());
         };
         let body = Bytes::from(notice.body.clone());
-        let now = self.0.lease.now().div_euclid(1_000_000);
+        let now = self.0.lease.now();
         let request = PushRequest {
             id: notice.id.to_string(),
             of: None,
@@ -116,7 +116,7 @@ impl Notifier {
         let tried = self.0.push_once(&ready, request, Past::default()).await;
         let end = end(notice, tried.outcome, self.0.max_retry_after, rand::random());
         if let NoticeEnd::Dead { error } = &end {
-            tracing::warn!(notice = %notice.id, integration = %notice.integration, error, "a notice is given up");
+            tracing::warn!(notice = %notice.id, integration = %notice.lane.integration, error, "a notice is given up");
         }
         self.0.store.finish_notice(daemon, notice, &end).await
     }
@@ -131,7 +131,7 @@ fn end(notice: &TakenNotice, outcome: Outcome, max_retry_after: Duration, jitter
     let next = notice::next(notice.attempts + 1, notice.age, jitter).filter(|_| failure.class.is_retried());
     match next {
         Some(gap) => {
-            NoticeEnd::Again { after: failure.retry_after.map_or(gap, |asked| asked.max(gap)), error }
+            NoticeEnd::Retry { after: failure.retry_after.map_or(gap, |asked| asked.max(gap)), error }
         }
         None => NoticeEnd::Dead { error },
     }

@@ -17,12 +17,13 @@ use crate::{
         delivery::Trigger,
         integration::{EventKind, ProbeKind},
         lead,
+        moment::Moment,
         outcome::{Failure, FailureClass, Outcome},
     },
     store::{
         Error,
         delivery::vendor_id::Past,
-        integration::probe::{Found, Probe},
+        integration::probe::{Probe, ProbeFindings},
         queue::finish::AttemptRecord,
     },
 };
@@ -43,8 +44,7 @@ impl Pusher {
         let sent_body = tried.body.clone();
         let mut record = AttemptRecord {
             id: probe.attempt,
-            company: probe.company,
-            integration: probe.integration,
+            lane: probe.lane,
             lead: None,
             event: EventKind::Test,
             number: 1,
@@ -59,7 +59,7 @@ impl Pusher {
             note: tried.note,
             config_version: version,
         };
-        let found = report.map(|report| Found {
+        let found = report.map(|report| ProbeFindings {
             account: report.account,
             // Nobody waits for the look that follows a save: why it failed must stand where it is seen.
             findings: match (&record.failure, probe.kind) {
@@ -77,7 +77,7 @@ impl Pusher {
     }
 
     async fn load(&self, probe: &Probe) -> Result<Option<Arc<PreparedIntegration>>, Error> {
-        let lane = (probe.company, probe.integration);
+        let lane = probe.lane;
         loop {
             let loaded = match &probe.candidate {
                 None => self.integrations.load(lane).await,
@@ -93,7 +93,7 @@ impl Pusher {
     }
 
     async fn look(&self, asked: &Probe, ready: &Arc<PreparedIntegration>) -> (AttemptResult, Option<Report>) {
-        let now = self.lease.now().div_euclid(1_000_000);
+        let now = self.lease.now();
         match probe(&self.client, &self.store, ready, asked.kind, now).await {
             Some((tried, report)) => (tried, Some(report)),
             None if asked.kind == ProbeKind::Test => (self.push_sample(asked, ready, now).await, None),
@@ -106,8 +106,13 @@ impl Pusher {
         }
     }
 
-    async fn push_sample(&self, probe: &Probe, ready: &Arc<PreparedIntegration>, now: i64) -> AttemptResult {
-        let sample = lead::sample(probe.company, &ready.integration.company_name);
+    async fn push_sample(
+        &self,
+        probe: &Probe,
+        ready: &Arc<PreparedIntegration>,
+        now: Moment,
+    ) -> AttemptResult {
+        let sample = lead::sample(probe.lane.company, &ready.integration.company_name);
         let body = lead::event_text(&sample, EventKind::Test);
         let request = PushRequest {
             id: probe.attempt.to_string(),
@@ -127,7 +132,7 @@ impl Pusher {
         &self,
         record: &AttemptRecord,
         body: Option<&[u8]>,
-        found: Option<&Found>,
+        found: Option<&ProbeFindings>,
     ) -> Result<(), Error> {
         loop {
             if let Some(answer) = settled(self.store.finish_probe(record, body, found).await).await {

@@ -9,7 +9,6 @@ use super::{
     engine::{Event, send},
     finisher::{Completed, Completion},
     integration_cache::{IntegrationCache, PreparedIntegration},
-    lanes::LaneId,
     membership::DaemonLease,
     tasks::caught,
 };
@@ -21,6 +20,7 @@ use crate::{
         delivery::{DeliveryFacts, Reason, Transition, Trigger, decide},
         ids::LeadId,
         integration::Policy,
+        lane::LaneId,
         lead,
         outcome::{Failure, FailureClass, Outcome},
     },
@@ -29,7 +29,7 @@ use crate::{
         Error, Store,
         delivery::vendor_id::Past,
         queue::{
-            claim::{Claimed, Pending},
+            claim::{Claimed, PendingDelivery},
             finish::{AttemptRecord, Finished},
         },
     },
@@ -94,8 +94,8 @@ impl Pusher {
         }
     }
 
-    async fn push_pending(&self, item: &Claimed, pending: &Pending) -> Completed {
-        let lane = (item.company, item.integration);
+    async fn push_pending(&self, item: &Claimed, pending: &PendingDelivery) -> Completed {
+        let lane = item.lane;
         let ready = match self.ready(lane, pending.version).await {
             Ok(Some(ready)) => ready,
             // The integration is gone, and its deliveries with it.
@@ -122,26 +122,22 @@ impl Pusher {
         self.decided(item, pending, facts, result, version)
     }
 
-    fn facts(&self, item: &Claimed, pending: &Pending, retries_max: u32) -> DeliveryFacts {
+    fn facts(&self, item: &Claimed, pending: &PendingDelivery, retries_max: u32) -> DeliveryFacts {
         DeliveryFacts {
             retries: u32::try_from(pending.retries).unwrap_or(0),
             retries_max,
             waits: pending.waits,
             crashes: pending.crashes,
-            age: self.since(pending.created_at),
+            age: self.lease.now().since(pending.created_at),
             is_sweep: item.trigger == Trigger::Sweep,
         }
-    }
-
-    fn since(&self, micros: i64) -> Duration {
-        Duration::from_micros(u64::try_from(self.lease.now() - micros).unwrap_or(0))
     }
 
     /// What follows from an attempt.
     fn decided(
         &self,
         item: &Claimed,
-        pending: &Pending,
+        pending: &PendingDelivery,
         facts: DeliveryFacts,
         mut result: AttemptResult,
         version: i32,
@@ -169,7 +165,7 @@ impl Pusher {
         &self,
         ready: &Arc<PreparedIntegration>,
         item: &Claimed,
-        pending: &Pending,
+        pending: &PendingDelivery,
     ) -> Option<AttemptResult> {
         let past = match self.past(ready, item, pending).await {
             Ok(past) => past,
@@ -185,8 +181,8 @@ impl Pusher {
             body: lead::pushed_as(&pending.body, pending.event),
             rendered: pending.rendered.clone(),
             is_repeat: pending.attempts > 0 || item.trigger == Trigger::Retry,
-            created_at: pending.created_at.div_euclid(1_000_000),
-            now: self.lease.now().div_euclid(1_000_000),
+            created_at: pending.created_at,
+            now: self.lease.now(),
             lease: Some((Arc::clone(&self.lease), item.daemon)),
         };
         let result = self.push_once(ready, request, past).await;
@@ -198,13 +194,13 @@ impl Pusher {
         &self,
         ready: &PreparedIntegration,
         item: &Claimed,
-        pending: &Pending,
+        pending: &PendingDelivery,
     ) -> Result<Past, Failure> {
         if !ready.prepared.as_ref().is_ok_and(|prepared| prepared.keeps_ids()) {
             return Ok(Past::default());
         }
         loop {
-            let past = self.store.past(item.company, item.integration, pending.lead, item.delivery);
+            let past = self.store.past(item.lane, pending.lead, item.delivery);
             if let Some(answer) = settled(Box::pin(past).await).await {
                 return answer.map_err(|error| unkept(&error));
             }
@@ -223,7 +219,7 @@ impl Pusher {
             return Ok(false);
         }
         loop {
-            if let Some(answer) = settled(Box::pin(self.store.consents(lane.0, lead)).await).await {
+            if let Some(answer) = settled(Box::pin(self.store.consents(lane.company, lead)).await).await {
                 return answer.map(|consents| !consents).map_err(|error| cannot_be_loaded(&error));
             }
         }
@@ -236,7 +232,7 @@ impl Pusher {
                 None => {}
                 Some(Ok(ready)) => return Ok(ready),
                 Some(Err(error)) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, integration = %lane.1, "an integration cannot be loaded");
+                    tracing::error!(error = &error as &dyn std::error::Error, integration = %lane.integration, "an integration cannot be loaded");
                     return Err(cannot_be_loaded(&error));
                 }
             }
@@ -249,7 +245,7 @@ impl Pusher {
         let Some(pending) = &item.pending else {
             return self.complete(&item, Completed::Nothing).await;
         };
-        let lane = (item.company, item.integration);
+        let lane = item.lane;
         let retries_max = match self.ready(lane, pending.version).await {
             Ok(Some(ready)) => ready.policy.retries,
             Ok(None) | Err(_) => Policy::default().retries,
@@ -260,7 +256,7 @@ impl Pusher {
         ));
         let crashes = pending.crashes.saturating_add(1);
         let facts = DeliveryFacts { crashes, ..self.facts(&item, pending, retries_max) };
-        let took = self.since(item.claimed_at);
+        let took = self.lease.now().since(item.claimed_at);
         let transition = match decide(facts, &outcome, rand::random()) {
             Transition::Retry { after, retries, waits, throttle } => {
                 Transition::Retry { after: after.saturating_sub(took), retries, waits, throttle }
@@ -286,11 +282,9 @@ impl Pusher {
             report(item, failure);
             let class = failure.map(|failure| failure.class);
             is_up = Sign::of(class, finished.attempt.sent.is_some()) == Sign::Up;
-            pause = finished.transition.throttle().map(|wait| {
-                self.lease.now().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
-            });
+            pause = finished.transition.throttle().map(|wait| self.lease.now() + wait);
         }
-        let lane = (!item.is_adopted).then_some((item.company, item.integration));
+        let lane = (!item.is_adopted).then_some(item.lane);
         let ended = lane.map(|lane| Event::Ended { lane, kind: item.kind, is_up, pause });
         self.hand_over(item, lane, result, ended).await;
     }
@@ -323,8 +317,8 @@ fn report(item: &Claimed, failure: Option<&Failure>) {
     metrics::counter!("leadline_attempts_total", "outcome" => outcome).increment(1);
     if failure.is_some() {
         tracing::warn!(
-            company = item.company.0,
-            integration = %item.integration,
+            company = item.lane.company.0,
+            integration = %item.lane.integration,
             delivery = %item.delivery,
             attempt = %item.attempt,
             class = outcome,
@@ -335,7 +329,7 @@ fn report(item: &Claimed, failure: Option<&Failure>) {
 
 fn finished(
     item: &Claimed,
-    pending: &Pending,
+    pending: &PendingDelivery,
     result: AttemptResult,
     transition: Transition,
     crashes: i16,
@@ -371,11 +365,15 @@ pub(super) fn cannot_be_loaded(error: &Error) -> Failure {
     Failure::new(FailureClass::Transient, message)
 }
 
-fn record(item: &Claimed, pending: &Pending, tried: AttemptResult, config_version: i32) -> AttemptRecord {
+fn record(
+    item: &Claimed,
+    pending: &PendingDelivery,
+    tried: AttemptResult,
+    config_version: i32,
+) -> AttemptRecord {
     AttemptRecord {
         id: item.attempt,
-        company: item.company,
-        integration: item.integration,
+        lane: item.lane,
         lead: Some(pending.lead),
         event: pending.event,
         number: pending.attempts + 1,

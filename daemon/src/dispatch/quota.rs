@@ -89,11 +89,11 @@ impl Quota {
 }
 
 /// An account and what it is paced at, without the credentials that it is known by.
-type Account = [u8; 32];
+type AccountHash = [u8; 32];
 
 /// The quotas of the accounts that integrations of this daemon push to.
 #[derive(Debug, Default)]
-pub(super) struct Quotas(Mutex<HashMap<Account, Weak<Quota>>>);
+pub(super) struct Quotas(Mutex<HashMap<AccountHash, Weak<Quota>>>);
 
 impl Quotas {
     /// The quota of a connector's account: one for all integrations that name the same. One that was not known yet

@@ -6,12 +6,16 @@ use futures::{StreamExt as _, stream};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{membership::DaemonLease, tasks::caught};
+use super::{
+    coming_back::{continue_job, continue_sweep},
+    membership::DaemonLease,
+    tasks::caught,
+};
 use crate::store::{
     Error, Store,
     queue::{
         stranded::Position,
-        sweep::{Task, Work},
+        sweep::{LaneWork, Task},
     },
 };
 
@@ -40,7 +44,7 @@ impl Scheduler {
         let mut mend = interval(MEND);
         mend.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut position = Position::default();
-        let hub = Arc::clone(self.store.hub());
+        let wake_ups = Arc::clone(self.store.wake_ups());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -52,7 +56,7 @@ impl Scheduler {
                     continue;
                 }
                 _ = look.tick() => {}
-                () = hub.jobs.notified() => {}
+                () = wake_ups.jobs.notified() => {}
             }
             if let Err(error) = self.look_after(&stop).await {
                 tracing::warn!(
@@ -99,14 +103,14 @@ impl Scheduler {
             return Ok(());
         }
         let tasks = self.store.tasks().await?;
-        let own = tasks.into_iter().filter(|task| self.lease.owns((task.company, task.integration)));
+        let own = tasks.into_iter().filter(|task| self.lease.owns(task.lane));
         let run = stream::iter(own).for_each_concurrent(TASKS_MAX, |task| async move {
             if stop.is_cancelled() {
                 return;
             }
             // One lane's trouble is not another's.
             if let Some(Err(error)) = caught("sweep or job", self.run_task(task)).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, integration = %task.integration, "a lane could not be looked after; trying again");
+                tracing::warn!(error = &error as &dyn std::error::Error, integration = %task.lane.integration, "a lane could not be looked after; trying again");
             }
         });
         run.await;
@@ -114,11 +118,11 @@ impl Scheduler {
     }
 
     async fn run_task(&self, task: Task) -> Result<(), Error> {
-        let Task { company, integration, work } = task;
+        let Task { lane, work } = task;
         match work {
-            Work::StartSweep => self.store.start_sweep(company, integration).await,
-            Work::ContinueSweep => self.store.continue_sweep(company, integration).await,
-            Work::ContinueJob(job) => self.store.continue_job(company, integration, job).await,
+            LaneWork::StartSweep => self.store.start_sweep(lane).await,
+            LaneWork::ContinueSweep => continue_sweep(&self.store, lane).await,
+            LaneWork::ContinueJob(job) => continue_job(&self.store, lane, job).await,
         }
     }
 }

@@ -97,12 +97,12 @@ impl Secrets {
     fn of_mail(login: Option<&MailLogin>) -> Self {
         let Some(login) = login else { return Self::default() };
         let (name, secret) = (&login.username, login.secret.expose_secret());
-        let told = if login.is_token {
+        let reported = if login.is_token {
             format!("user={name}\x01auth=Bearer {secret}\x01\x01")
         } else {
             format!("\0{name}\0{secret}")
         };
-        let mut secrets = vec![STANDARD.encode(told), STANDARD.encode(secret), secret.to_owned()];
+        let mut secrets = vec![STANDARD.encode(reported), STANDARD.encode(secret), secret.to_owned()];
         secrets.retain(|secret| secret.len() >= SECRET_MIN);
         Self(secrets)
     }

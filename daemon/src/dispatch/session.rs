@@ -1,16 +1,22 @@
 //! What the pushes of one integration share: the token they are logged in with.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::Mutex;
 
-use crate::{connectors::Token, domain::outcome::Failure};
+use crate::{
+    connectors::Token,
+    domain::{moment::Moment, outcome::Failure},
+};
 
 /// A token is renewed so long before it runs out.
-const MARGIN_SECONDS: i64 = 60;
+const MARGIN: Duration = Duration::from_secs(60);
 
 /// What the last login came to, with the integration's version that it was made for: new credentials need a new one.
 #[derive(Debug, Default)]
@@ -35,7 +41,7 @@ impl Session {
         &self,
         version: i32,
         refused: Option<&Arc<Token>>,
-        now: i64,
+        now: Moment,
         login: impl Future<Output = Result<Token, Failure>>,
     ) -> Result<Arc<Token>, Failure> {
         let known = self.failures.load(Ordering::Relaxed);
@@ -43,7 +49,7 @@ impl Session {
         if let Some((made_for, token)) = &held.token
             && *made_for == version
             && !refused.is_some_and(|refused| Arc::ptr_eq(refused, token))
-            && token.expires_at.is_none_or(|at| at - MARGIN_SECONDS > now)
+            && token.expires_at.is_none_or(|at| Moment::from_seconds(at) > now + MARGIN)
         {
             return Ok(Arc::clone(token));
         }
@@ -83,14 +89,14 @@ mod tests {
             let secret = logins.get().to_string().into();
             Ok(Token { secret, expires_at: Some(1000), base: None, refresh: None })
         };
-        let first = session.token(1, None, 0, login()).await.unwrap();
-        assert!(Arc::ptr_eq(&first, &session.token(1, None, 0, login()).await.unwrap()));
-        let second = session.token(1, Some(&first), 0, login()).await.unwrap();
+        let first = session.token(1, None, Moment::EPOCH, login()).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &session.token(1, None, Moment::EPOCH, login()).await.unwrap()));
+        let second = session.token(1, Some(&first), Moment::EPOCH, login()).await.unwrap();
         assert!(!Arc::ptr_eq(&first, &second));
         // A push that was refused with the old token takes the one that another push got meanwhile.
-        assert!(Arc::ptr_eq(&second, &session.token(1, Some(&first), 0, login()).await.unwrap()));
-        session.token(1, None, 950, login()).await.unwrap();
-        session.token(2, None, 0, login()).await.unwrap();
+        assert!(Arc::ptr_eq(&second, &session.token(1, Some(&first), Moment::EPOCH, login()).await.unwrap()));
+        session.token(1, None, Moment::from_seconds(950), login()).await.unwrap();
+        session.token(2, None, Moment::EPOCH, login()).await.unwrap();
         assert_eq!(logins.get(), 4);
     }
 
@@ -103,11 +109,11 @@ mod tests {
             tokio::task::yield_now().await;
             Err(Failure::new(FailureClass::Credentials, "no such app"))
         };
-        let asked = (0..16).map(|_| session.token(1, None, 0, login()));
+        let asked = (0..16).map(|_| session.token(1, None, Moment::EPOCH, login()));
         let answers = futures::future::join_all(asked).await;
         assert!(answers.iter().all(Result::is_err));
         assert_eq!(logins.get(), 1);
-        session.token(1, None, 0, login()).await.unwrap_err();
+        session.token(1, None, Moment::EPOCH, login()).await.unwrap_err();
         assert_eq!(logins.get(), 2);
     }
 }

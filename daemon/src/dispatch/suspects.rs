@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::lanes::LaneId;
+use crate::domain::lane::LaneId;
 
 /// In one lane they go no more often than this.
 const LANE_GAP: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn one_goes_at_a_time_and_one_a_minute_in_a_lane() {
-        let (one, two) = [(); 2].map(|()| (CompanyId(1), IntegrationId::generate())).into();
+        let (one, two) = [(); 2].map(|()| LaneId::new(CompanyId(1), IntegrationId::generate())).into();
         let mut suspects = Suspects::default();
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);

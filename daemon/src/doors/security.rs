@@ -74,7 +74,7 @@ struct Lately {
 
 #[derive(Debug)]
 struct Seen {
-    told: Instant,
+    reported: Instant,
     since: u64,
 }
 
@@ -120,7 +120,7 @@ impl Lately {
     /// How often it happened since the last line, if there is to be one now.
     fn note(&mut self, what: Attempted, client: IpAddr, now: Instant) -> Option<u64> {
         if self.seen.len() >= CLIENTS_CAP {
-            self.seen.retain(|_, seen| now.duration_since(seen.told) < QUIET);
+            self.seen.retain(|_, seen| now.duration_since(seen.reported) < QUIET);
         }
         if self.lines_since.is_none_or(|since| now.duration_since(since) >= QUIET) {
             (self.lines, self.lines_since) = (0, Some(now));
@@ -128,7 +128,7 @@ impl Lately {
         let is_full = self.lines >= LINES_MAX;
         let is_crowded = self.seen.len() >= CLIENTS_CAP;
         match self.seen.get_mut(&(client, what)) {
-            Some(seen) if is_full || now.duration_since(seen.told) < QUIET => {
+            Some(seen) if is_full || now.duration_since(seen.reported) < QUIET => {
                 seen.since += 1;
                 return None;
             }
@@ -136,7 +136,7 @@ impl Lately {
             _ => {}
         }
         self.lines += 1;
-        let before = self.seen.insert((client, what), Seen { told: now, since: 0 });
+        let before = self.seen.insert((client, what), Seen { reported: now, since: 0 });
         Some(1 + before.map_or(0, |seen| seen.since))
     }
 

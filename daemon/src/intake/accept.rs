@@ -16,6 +16,7 @@ use super::{
 use crate::{
     compute::ComputeError,
     domain::{
+        delivery::State,
         ids::LeadId,
         integration::EventKind,
         lead::{self, AcceptContext, Accepted, Refusal, SaveLead},
@@ -23,7 +24,7 @@ use crate::{
     store::{
         LOCK_GAP, LOCK_PATIENCE,
         lead::{
-            Again,
+            Reaccepted,
             intake::{AcceptedDelivery, CompanyView, Flushed, NewEvent},
             read::LeadStatus,
             save::{SaveKey, Saved},
@@ -50,7 +51,7 @@ pub(super) struct Receipt {
 struct ReceiptDelivery {
     integration_id: String,
     delivery_id: String,
-    state: String,
+    state: State,
     reason: Option<String>,
 }
 
@@ -204,10 +205,10 @@ async fn commit<S: IntakeStore>(
         Flushed::Known => {
             let update = decide(app, view, &accepted, EventKind::Updated).await?;
             match app.store.accept_again(&update).await? {
-                Again::Duplicate(deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
-                Again::Updated(deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
-                Again::Erased => return Err(Refusal::erased().into()),
-                Again::Stale => None,
+                Reaccepted::Duplicate(deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
+                Reaccepted::Updated(deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
+                Reaccepted::Erased => return Err(Refusal::erased().into()),
+                Reaccepted::Stale => None,
             }
         }
     })

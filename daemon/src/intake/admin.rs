@@ -28,14 +28,14 @@ pub(super) fn router<S: IntakeStore>(app: Arc<App<S>>) -> Router {
 
 /// What must be up, and what is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Readiness {
+pub(super) struct ReadinessReport {
     ready: bool,
     /// The other parts of the daemon.
     daemon: bool,
     database: bool,
 }
 
-impl Readiness {
+impl ReadinessReport {
     pub(super) async fn of<S: IntakeStore>(app: &App<S>) -> Self {
         let daemon = (app.settings.ready)();
         let database = tokio::time::timeout(READY_TIMEOUT, app.store.is_ready()).await.unwrap_or(false);
@@ -49,7 +49,7 @@ impl Readiness {
 }
 
 async fn ready<S: IntakeStore>(State(app): State<Arc<App<S>>>) -> Response {
-    let readiness = Readiness::of(&app).await;
+    let readiness = ReadinessReport::of(&app).await;
     (readiness.status(), Json(readiness)).into_response()
 }
 

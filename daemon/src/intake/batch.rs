@@ -26,7 +26,7 @@ use super::{
     accept::{self, Endpoint, Receipt},
     body::{self, BODY_CAP},
     intake_store::IntakeStore,
-    places::Place,
+    places::RequestPlace,
     problem::Problem,
     routes::{Client, admit, check_origin, count, count_refusal},
     views::{Credential, KeyMatch},
@@ -77,7 +77,7 @@ async fn open<S: IntakeStore>(
     app: &App<S>,
     client: &Client,
     headers: &HeaderMap,
-) -> Result<(Credential, KeyMatch, Place), Problem> {
+) -> Result<(Credential, KeyMatch, RequestPlace), Problem> {
     let (credential, _) = admit(app, client, headers).await?;
     // Every line would say so: better to say it once, before the first.
     let matched = app.views.open_current(&credential).await?.ok_or_else(Problem::unauthorized)?;
@@ -110,7 +110,7 @@ struct Batch<S> {
     /// Answers leave the deliveries out.
     is_short: bool,
     _client: Client,
-    _place: Place,
+    _place: RequestPlace,
 }
 
 /// The answers to the lines of a body.
@@ -119,8 +119,8 @@ fn answers<S: IntakeStore>(
     body: BodyDataStream,
     limit: Duration,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    let lines = Lines { chunks: body, buffer: BytesMut::new(), number: 0, limit, is_over: false };
-    let reading = Reading { batch, lines, turns: Turns::default() };
+    let lines = BatchLines { chunks: body, buffer: BytesMut::new(), number: 0, limit, is_over: false };
+    let reading = BatchReader { batch, lines, turns: Turns::default() };
     let begun = stream::unfold(reading, |mut reading| async {
         let answer = reading.begin().await?;
         Some((answer, reading))
@@ -132,13 +132,13 @@ fn answers<S: IntakeStore>(
         .filter_map(|answer| std::future::ready(answer.map(Ok)))
 }
 
-struct Reading<S> {
+struct BatchReader<S> {
     batch: Arc<Batch<S>>,
-    lines: Lines,
+    lines: BatchLines,
     turns: Turns,
 }
 
-impl<S: IntakeStore> Reading<S> {
+impl<S: IntakeStore> BatchReader<S> {
     /// Reads the next line and sets the work on it going; none behind the last one.
     async fn begin(&mut self) -> Option<impl Future<Output = Option<Bytes>> + use<S>> {
         let stop = self.batch.app.stop.clone();
@@ -162,14 +162,14 @@ impl<S: IntakeStore> Reading<S> {
                 Ok(content) => batch.accept(&content, turn).await,
                 Err(problem) => Err(problem),
             };
-            batch.told(line.number, answer)
+            batch.line_of(line.number, answer)
         };
         let answer = self.batch.app.lines.spawn(work);
         Some(answer.map(Result::ok))
     }
 
     /// The next line, no earlier than its key's rate allows: a batch is slowed where single leads are refused.
-    async fn next(&mut self) -> Option<Line> {
+    async fn next(&mut self) -> Option<BatchLine> {
         // Before the line is read: one that is taken off the body must have an answer.
         let matched = &self.batch.matched;
         while let Err(wait) = self.batch.app.rates.admit(matched.key_id(), matched.rate()) {
@@ -195,7 +195,7 @@ impl<S: IntakeStore> Batch<S> {
             .flatten()
     }
 
-    async fn accept(&self, content: &Bytes, turn: Option<Turn>) -> Result<Receipt, Problem> {
+    async fn accept(&self, content: &Bytes, turn: Option<LineTurn>) -> Result<Receipt, Problem> {
         // Kept to the end: it lets the next line about this lead begin.
         let mut turn = turn;
         if let Some(earlier) = turn.as_mut().and_then(|turn| turn.earlier.as_mut()) {
@@ -218,11 +218,11 @@ impl<S: IntakeStore> Batch<S> {
     }
 
     /// The answer as it is sent.
-    fn told(&self, line: u64, answer: Result<Receipt, Problem>) -> Bytes {
+    fn line_of(&self, line: u64, answer: Result<Receipt, Problem>) -> Bytes {
         let text = match &answer {
             Ok(receipt) => {
                 count(receipt);
-                serde_json::to_vec(&Numbered { line, receipt })
+                serde_json::to_vec(&NumberedLine { line, receipt })
             }
             Err(problem) => {
                 count_refusal(problem);
@@ -236,7 +236,7 @@ impl<S: IntakeStore> Batch<S> {
 }
 
 #[derive(Serialize)]
-struct Numbered<'a> {
+struct NumberedLine<'a> {
     line: u64,
     #[serde(flatten)]
     receipt: &'a Receipt,
@@ -247,30 +247,30 @@ struct Numbered<'a> {
 struct Turns(HashMap<LeadId, oneshot::Receiver<()>>);
 
 /// A line's place among those about its lead.
-struct Turn {
+struct LineTurn {
     earlier: Option<oneshot::Receiver<()>>,
     /// Dropped when the line is through.
     _through: oneshot::Sender<()>,
 }
 
 impl Turns {
-    fn take(&mut self, lead: Option<LeadId>) -> Option<Turn> {
+    fn take(&mut self, lead: Option<LeadId>) -> Option<LineTurn> {
         let (through, waiting) = oneshot::channel();
         let earlier = self.0.insert(lead?, waiting);
         if self.0.len() > 4 * AHEAD {
             self.0.retain(|_, line| line.try_recv() == Err(oneshot::error::TryRecvError::Empty));
         }
-        Some(Turn { earlier, _through: through })
+        Some(LineTurn { earlier, _through: through })
     }
 }
 
-struct Line {
+struct BatchLine {
     number: u64,
     content: Result<Bytes, Problem>,
 }
 
 /// A body's lines, none held longer than it takes to read the next one.
-struct Lines {
+struct BatchLines {
     chunks: BodyDataStream,
     buffer: BytesMut,
     number: u64,
@@ -280,15 +280,15 @@ struct Lines {
 
 /// What came of reading on.
 enum Read {
-    Line(Bytes),
+    BatchLine(Bytes),
     TooLong,
     End,
     Broken,
 }
 
-impl Lines {
+impl BatchLines {
     /// The next line that is not blank; none at the end.
-    async fn next(&mut self) -> Option<Line> {
+    async fn next(&mut self) -> Option<BatchLine> {
         while !self.is_over {
             let read = match timeout(self.limit, read(&mut self.chunks, &mut self.buffer)).await {
                 Ok(read) => Some(read),
@@ -297,8 +297,8 @@ impl Lines {
             };
             self.number += 1;
             let content = match read {
-                Some(Read::Line(line)) if line.iter().all(u8::is_ascii_whitespace) => continue,
-                Some(Read::Line(line)) => Ok(line),
+                Some(Read::BatchLine(line)) if line.iter().all(u8::is_ascii_whitespace) => continue,
+                Some(Read::BatchLine(line)) => Ok(line),
                 Some(Read::TooLong) => {
                     let cap = BODY_CAP / 1024;
                     let detail = format!("the line is larger than {cap} KiB: send one lead a line");
@@ -318,25 +318,25 @@ impl Lines {
                     Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
                 }
             };
-            return Some(Line { number: self.number, content });
+            return Some(BatchLine { number: self.number, content });
         }
         None
     }
 
-    fn end(&mut self) -> Option<Line> {
+    fn end(&mut self) -> Option<BatchLine> {
         self.is_over = true;
         None
     }
 
     /// The last answer when the daemon stops; none behind it.
-    fn stop(&mut self) -> Option<Line> {
+    fn stop(&mut self) -> Option<BatchLine> {
         if std::mem::replace(&mut self.is_over, true) {
             return None;
         }
         self.number += 1;
         let detail = "the daemon stops, this line and what follows it was not accepted: send it again";
         let content = Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
-        Some(Line { number: self.number, content })
+        Some(BatchLine { number: self.number, content })
     }
 }
 
@@ -347,7 +347,7 @@ async fn read(chunks: &mut BodyDataStream, buffer: &mut BytesMut) -> Read {
         if let Some(at) = buffer[seen..].iter().position(|byte| *byte == b'\n') {
             let line = buffer.split_to(seen + at).freeze();
             buffer.advance(1);
-            return if line.len() > BODY_CAP { Read::TooLong } else { Read::Line(line) };
+            return if line.len() > BODY_CAP { Read::TooLong } else { Read::BatchLine(line) };
         }
         seen = buffer.len();
         // Keep only enough of an overlong line to report it.
@@ -363,7 +363,7 @@ async fn read(chunks: &mut BodyDataStream, buffer: &mut BytesMut) -> Read {
                 buffer.clear();
                 return Read::TooLong;
             }
-            None => return Read::Line(buffer.split().freeze()),
+            None => return Read::BatchLine(buffer.split().freeze()),
         }
     }
 }
@@ -372,9 +372,9 @@ async fn read(chunks: &mut BodyDataStream, buffer: &mut BytesMut) -> Read {
 mod tests {
     use super::*;
 
-    fn lines(chunks: Vec<&'static str>) -> Lines {
+    fn lines(chunks: Vec<&'static str>) -> BatchLines {
         let chunks = stream::iter(chunks.into_iter().map(Ok::<_, Infallible>));
-        Lines {
+        BatchLines {
             chunks: Body::from_stream(chunks).into_data_stream(),
             buffer: BytesMut::new(),
             number: 0,
@@ -383,7 +383,7 @@ mod tests {
         }
     }
 
-    async fn seen(mut lines: Lines) -> Vec<(u64, String)> {
+    async fn seen(mut lines: BatchLines) -> Vec<(u64, String)> {
         let mut seen = Vec::new();
         while let Some(line) = lines.next().await {
             let text = match line.content {
@@ -420,8 +420,8 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_does_not_come_ends_the_batch() {
         let stalling = stream::iter([Ok::<_, Infallible>("a\n{\"lead\"")]).chain(stream::pending());
-        let stalled = Lines { chunks: Body::from_stream(stalling).into_data_stream(), ..lines(vec![]) };
-        let told = "408: the line took longer than 0.02 s: send it and what follows it in another batch";
-        assert_eq!(seen(stalled).await, [(1, "a".to_owned()), (2, told.to_owned())]);
+        let stalled = BatchLines { chunks: Body::from_stream(stalling).into_data_stream(), ..lines(vec![]) };
+        let reported = "408: the line took longer than 0.02 s: send it and what follows it in another batch";
+        assert_eq!(seen(stalled).await, [(1, "a".to_owned()), (2, reported.to_owned())]);
     }
 }

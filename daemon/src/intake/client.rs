@@ -15,12 +15,12 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The peer of a connection, as the server hands it to its requests; the connection is busy as long as it is kept.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
+pub(super) struct HttpPeer {
     address: IpAddr,
     _under_way: Option<Arc<UnderWay>>,
 }
 
-impl Peer {
+impl HttpPeer {
     pub(super) fn new(address: IpAddr, under_way: UnderWay) -> Self {
         Self { address, _under_way: Some(Arc::new(under_way)) }
     }
@@ -39,7 +39,8 @@ impl TrustedProxies {
 
     /// The client of a request: read from the end of what the proxies wrote, up to the first that is none of them.
     pub(super) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
-        let peer = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address);
+        let peer =
+            extensions.get::<HttpPeer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address);
         let mut client = peer;
         if self.has(peer) {
             let values = headers.get_all(FORWARDED_FOR).iter().rev();
@@ -89,7 +90,7 @@ mod tests {
             ("2001:db8::5", &["198.51.100.1"], "2001:db8::"),
         ] {
             let mut extensions = Extensions::new();
-            extensions.insert(Peer { address: peer.parse().unwrap(), _under_way: None });
+            extensions.insert(HttpPeer { address: peer.parse().unwrap(), _under_way: None });
             let mut headers = HeaderMap::new();
             for value in forwarded {
                 headers.append(FORWARDED_FOR, value.parse().unwrap());

@@ -17,19 +17,19 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Connections {
     most: usize,
     most_of_one: usize,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
     /// Oldest first.
-    connections: BTreeMap<u64, Entry>,
+    connections: BTreeMap<u64, AddressEntry>,
     by_address: HashMap<IpAddr, usize>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct AddressEntry {
     address: IpAddr,
     requests: Arc<AtomicUsize>,
     close: CancellationToken,
@@ -37,7 +37,7 @@ struct Entry {
 
 /// A connection's place, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct ConnectionPlace {
     all: Arc<Connections>,
     id: u64,
     requests: Arc<AtomicUsize>,
@@ -60,7 +60,7 @@ impl Connections {
         address: IpAddr,
         is_trusted: bool,
         stop: &CancellationToken,
-    ) -> Option<Connection> {
+    ) -> Option<ConnectionPlace> {
         let mut open = self.open();
         let own = open.by_address.get(&address).copied().unwrap_or_default();
         if own >= self.most_of_one && !is_trusted {
@@ -72,29 +72,30 @@ impl Connections {
         let id = open.next;
         open.next += 1;
         let (requests, close) = (Arc::new(AtomicUsize::new(0)), stop.child_token());
-        let entry = Entry { address, requests: Arc::clone(&requests), close: close.clone() };
+        let entry = AddressEntry { address, requests: Arc::clone(&requests), close: close.clone() };
         open.connections.insert(id, entry);
         *open.by_address.entry(address).or_default() += 1;
-        Some(Connection { all: Arc::clone(self), id, requests, close })
+        Some(ConnectionPlace { all: Arc::clone(self), id, requests, close })
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Open {
+impl OpenConnections {
     /// Closes the oldest idle connection of the address that has the most; none if all of them are busy.
     fn close_one(&mut self) -> Option<()> {
         let (most, _) = self.by_address.iter().max_by_key(|(_, count)| **count)?;
-        let idle = |entry: &Entry| entry.address == *most && entry.requests.load(Ordering::Relaxed) == 0;
+        let idle =
+            |entry: &AddressEntry| entry.address == *most && entry.requests.load(Ordering::Relaxed) == 0;
         let (id, _) = self.connections.iter().find(|(_, entry)| idle(entry))?;
         let entry = self.remove(*id)?;
         entry.close.cancel();
         Some(())
     }
 
-    fn remove(&mut self, id: u64) -> Option<Entry> {
+    fn remove(&mut self, id: u64) -> Option<AddressEntry> {
         let entry = self.connections.remove(&id)?;
         if let Some(count) = self.by_address.get_mut(&entry.address) {
             *count -= 1;
@@ -106,7 +107,7 @@ impl Open {
     }
 }
 
-impl Connection {
+impl ConnectionPlace {
     /// Notes that a request has come; the connection is busy until what this answers is dropped.
     pub(super) fn request(&self) -> UnderWay {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -114,7 +115,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         // It may have been closed to make room, and be gone already.
         drop(self.all.open().remove(self.id));

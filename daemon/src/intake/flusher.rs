@@ -16,19 +16,19 @@ const QUEUE_CAP: usize = 4096;
 
 /// The end of the queue at which requests wait for their commit.
 #[derive(Clone, Debug)]
-pub(super) struct Queue(mpsc::Sender<Waiting>);
+pub(super) struct CommitQueue(mpsc::Sender<WaitingEvent>);
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingEvent {
     event: NewEvent,
     answer: oneshot::Sender<Result<Flushed, StoreFailure>>,
 }
 
-impl Queue {
+impl CommitQueue {
     /// Waits until the event is committed, or tells why it is not.
     pub(super) async fn commit(&self, event: NewEvent) -> Result<Flushed, StoreFailure> {
         let (answer, committed) = oneshot::channel();
-        self.0.try_send(Waiting { event, answer }).map_err(|error| match error {
+        self.0.try_send(WaitingEvent { event, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreFailure::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreFailure::Failed,
         })?;
@@ -36,19 +36,19 @@ impl Queue {
     }
 }
 
-/// The one that commits; it ends when every [`Queue`] is gone and all that waited has its answer.
+/// The one that commits; it ends when every [`CommitQueue`] is gone and all that waited has its answer.
 #[derive(Debug)]
 pub(super) struct Flusher<S> {
     store: Arc<S>,
-    queue: mpsc::Receiver<Waiting>,
+    queue: mpsc::Receiver<WaitingEvent>,
     /// Events whose lead stood in the last flush already.
-    deferred: Vec<Waiting>,
+    deferred: Vec<WaitingEvent>,
 }
 
 impl<S: IntakeStore> Flusher<S> {
-    pub(super) fn new(store: Arc<S>) -> (Queue, Self) {
+    pub(super) fn new(store: Arc<S>) -> (CommitQueue, Self) {
         let (sender, queue) = mpsc::channel(QUEUE_CAP);
-        (Queue(sender), Self { store, queue, deferred: Vec::new() })
+        (CommitQueue(sender), Self { store, queue, deferred: Vec::new() })
     }
 
     pub(super) async fn run(mut self) {
@@ -58,7 +58,7 @@ impl<S: IntakeStore> Flusher<S> {
     }
 
     /// What the next flush commits: never a lead twice, because one statement cannot insert and then update it.
-    async fn next(&mut self) -> Option<Vec<Waiting>> {
+    async fn next(&mut self) -> Option<Vec<WaitingEvent>> {
         let mut taken = std::mem::take(&mut self.deferred);
         if taken.is_empty() && self.queue.recv_many(&mut taken, FLUSH_CAP).await == 0 {
             return None;
@@ -78,7 +78,7 @@ impl<S: IntakeStore> Flusher<S> {
         Some(flush)
     }
 
-    async fn flush(&self, flush: Vec<Waiting>) {
+    async fn flush(&self, flush: Vec<WaitingEvent>) {
         if flush.is_empty() {
             return;
         }

@@ -14,7 +14,7 @@ use crate::{
             signed::{Remembered, SignedPost},
         },
         lead::{
-            Again,
+            Reaccepted,
             intake::{CompanyView, Flushed, NewEvent},
             read::LeadStatus,
             save::{SaveKey, Saved},
@@ -66,7 +66,10 @@ pub(super) trait IntakeStore: Send + Sync + 'static {
 
     fn accept(&self, events: &[NewEvent]) -> impl Future<Output = Result<Vec<Flushed>, StoreFailure>> + Send;
 
-    fn accept_again(&self, update: &NewEvent) -> impl Future<Output = Result<Again, StoreFailure>> + Send;
+    fn accept_again(
+        &self,
+        update: &NewEvent,
+    ) -> impl Future<Output = Result<Reaccepted, StoreFailure>> + Send;
 
     fn save<F: Future<Output = Result<NewEvent, Problem>> + Send>(
         &self,
@@ -119,7 +122,7 @@ impl IntakeStore for Store {
         Ok(self.unless_away(Self::accept(self, events)).await?)
     }
 
-    async fn accept_again(&self, update: &NewEvent) -> Result<Again, StoreFailure> {
+    async fn accept_again(&self, update: &NewEvent) -> Result<Reaccepted, StoreFailure> {
         Ok(self.unless_away(Self::accept_again(self, update)).await?)
     }
 

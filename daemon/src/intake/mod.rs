@@ -38,7 +38,7 @@ mod views;
 mod write_timeout;
 
 use client::TrustedProxies;
-use flusher::{Flusher, Queue};
+use flusher::{CommitQueue, Flusher};
 use intake_store::IntakeStore;
 use places::Places;
 use rates::Rates;
@@ -78,7 +78,7 @@ impl fmt::Debug for IntakeDeps {
 }
 
 /// What the intake is told, store aside.
-struct Settings {
+struct IntakeSettings {
     metrics: PrometheusHandle,
     ready: Readiness,
     compute: Compute,
@@ -96,7 +96,7 @@ pub async fn serve(
     deps: IntakeDeps,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let settings = Settings {
+    let settings = IntakeSettings {
         metrics: deps.metrics,
         ready: deps.ready,
         compute: deps.compute,
@@ -108,7 +108,7 @@ pub async fn serve(
 async fn run<S: IntakeStore>(
     listeners: Listeners,
     store: Arc<S>,
-    settings: Settings,
+    settings: IntakeSettings,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     describe_metrics();
@@ -173,9 +173,9 @@ fn describe_metrics() {
 /// What every request can reach.
 struct App<S> {
     store: Arc<S>,
-    settings: Settings,
+    settings: IntakeSettings,
     views: Views<S>,
-    queue: Queue,
+    queue: CommitQueue,
     places: Places,
     /// Of leads, by their key.
     rates: Rates<KeyId>,
@@ -194,9 +194,9 @@ struct App<S> {
 impl<S: IntakeStore> App<S> {
     fn new(
         store: Arc<S>,
-        queue: Queue,
+        queue: CommitQueue,
         refusals: Refusals,
-        settings: Settings,
+        settings: IntakeSettings,
         lines: TaskTracker,
         stop: CancellationToken,
     ) -> Self {

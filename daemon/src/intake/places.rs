@@ -56,7 +56,7 @@ impl Default for Places {
 
 /// The place of a request whose key is known.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct RequestPlace {
     _held: [Share; 2],
 }
 
@@ -75,21 +75,21 @@ impl Places {
     }
 
     /// A place for a lead that came with a key.
-    pub(super) fn request(&self, key: KeyId, company: CompanyId) -> Result<Place, Problem> {
+    pub(super) fn request(&self, key: KeyId, company: CompanyId) -> Result<RequestPlace, Problem> {
         let key = self.keys.try_take(key, 1);
         let key = key.ok_or_else(|| crowded("this intake key", REQUESTS_OF_KEY, "requests"))?;
         let company = self.companies.try_take(company, 1);
         let company = company.ok_or_else(|| crowded("this company", REQUESTS_OF_ONE, "requests"))?;
-        Ok(Place { _held: [key, company] })
+        Ok(RequestPlace { _held: [key, company] })
     }
 
     /// A place for a batch.
-    pub(super) fn batch(&self, key: KeyId, company: CompanyId) -> Result<Place, Problem> {
+    pub(super) fn batch(&self, key: KeyId, company: CompanyId) -> Result<RequestPlace, Problem> {
         let key = self.batches_of_keys.try_take(key, 1);
         let key = key.ok_or_else(|| crowded("this intake key", BATCHES_OF_KEY, "batches"))?;
         let company = self.batches.try_take(company, 1);
         let company = company.ok_or_else(|| crowded("this company", BATCHES_OF_COMPANY, "batches"))?;
-        Ok(Place { _held: [key, company] })
+        Ok(RequestPlace { _held: [key, company] })
     }
 
     /// Memory for a body of a company.

@@ -171,7 +171,9 @@ impl Problem {
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
             detail: &self.detail,
-            errors: errors.map(|error| Field { pointer: &error.pointer, detail: &error.detail }).collect(),
+            errors: errors
+                .map(|error| WrongField { pointer: &error.pointer, detail: &error.detail })
+                .collect(),
         }
     }
 }
@@ -239,11 +241,11 @@ struct Document<'a> {
     status: u16,
     detail: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Field<'a>>,
+    errors: Vec<WrongField<'a>>,
 }
 
 #[derive(Serialize)]
-struct Field<'a> {
+struct WrongField<'a> {
     pointer: &'a str,
     detail: &'a str,
 }

@@ -17,14 +17,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     App,
     accept::{Endpoint, Receipt},
-    admin::Readiness,
+    admin::ReadinessReport,
     batch, body,
-    client::Peer,
+    client::HttpPeer,
     forms,
     intake_store::IntakeStore,
     problem::Problem,
     signed,
-    status::Shown,
+    status::LeadAnswer,
     views::{Credential, KeyMatch},
 };
 use crate::{
@@ -64,7 +64,7 @@ pub(super) fn router<S: IntakeStore>(app: Arc<App<S>>) -> Router {
 pub(super) struct Client {
     pub(super) address: IpAddr,
     _place: Arc<Share>,
-    _peer: Option<Peer>,
+    _peer: Option<HttpPeer>,
 }
 
 /// What every request has around it: a place of its client's, and headers that keep its answer where it belongs.
@@ -80,7 +80,7 @@ async fn around<S: IntakeStore>(
     let mut response = match app.places.client(address) {
         Ok(_) if origin.is_some() && is_preflight(&request) => preflight(),
         Ok(place) => {
-            let peer = request.extensions().get::<Peer>().cloned();
+            let peer = request.extensions().get::<HttpPeer>().cloned();
             request.extensions_mut().insert(Client { address, _place: Arc::new(place), _peer: peer });
             next.run(request).await
         }
@@ -264,14 +264,14 @@ async fn get_lead<S: IntakeStore>(
     Extension(client): Extension<Client>,
     uuid: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-) -> Result<Json<Shown>, Problem> {
+) -> Result<Json<LeadAnswer>, Problem> {
     let (credential, _) = admit(&app, &client, &headers).await?;
     // Nothing is committed here that would notice a revoked key, so the view must be true now.
     let matched = app.views.open_current(&credential).await?.ok_or_else(Problem::unauthorized)?;
     may_read(&app, &client, &matched, &headers)?;
     let lead: LeadId = uuid.ok().and_then(|Path(uuid)| uuid.parse().ok()).ok_or_else(Problem::no_lead)?;
     let status = app.store.lead_status(matched.view.id, lead).await?.ok_or_else(Problem::no_lead)?;
-    let shown = Shown::new(status)?;
+    let shown = LeadAnswer::new(status)?;
     let key = matched.key_id();
     if app.read_lately.admit_some((key, lead), NOTED_PER_SECOND, 1).is_ok() {
         app.store.note_read(matched.view.id, matched.prefix(), lead).await?;
@@ -303,7 +303,7 @@ fn may_read<S: IntakeStore>(
 
 /// Without saying why: that is for operators to know.
 async fn ready<S: IntakeStore>(State(app): State<Arc<App<S>>>) -> Result<&'static str, Problem> {
-    match Readiness::of(&app).await.status() {
+    match ReadinessReport::of(&app).await.status() {
         StatusCode::OK => Ok("ready\n"),
         status => Err(Problem::new(status, "leads cannot be taken in now: ask again in a moment")),
     }

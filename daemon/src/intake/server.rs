@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt as _, service_fn};
 
 use super::{
-    client::{Peer, TrustedProxies, of_one},
-    connections::{Connection, Connections},
+    client::{HttpPeer, TrustedProxies, of_one},
+    connections::{ConnectionPlace, Connections},
     places::{REQUESTS, REQUESTS_OF_ONE},
     strict_lines::StrictLines,
     write_timeout::WriteTimeout,
@@ -88,7 +88,7 @@ pub(super) async fn run(
 /// A connection that has its place.
 struct Served {
     peer: IpAddr,
-    connection: Connection,
+    connection: ConnectionPlace,
     router: Router,
     stop: CancellationToken,
 }
@@ -110,7 +110,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ser
     let connection = Arc::new(connection);
     let close = connection.close.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer::new(peer, connection.request()));
+        request.extensions_mut().insert(HttpPeer::new(peer, connection.request()));
         router.clone().oneshot(request)
     });
     let mut http = http1::Builder::new();

@@ -5,13 +5,19 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::intake_store::StoreFailure;
-use crate::store::{delivery::read::DeliveryView, lead::read::LeadStatus};
+use crate::{
+    domain::{
+        delivery::{LeadState, State},
+        outcome::FailureClass,
+    },
+    store::{delivery::read::DeliveryView, lead::read::LeadStatus},
+};
 
 /// The answer to `GET /v1/leads/{uuid}`.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct LeadAnswer {
     uuid: String,
-    state: &'static str,
+    state: LeadState,
     received_at: Timestamp,
     /// The stored text, so that numbers and unknown fields stay as they are.
     event: Box<RawValue>,
@@ -24,7 +30,7 @@ struct ShownDelivery {
     lead: String,
     integration_id: String,
     event: String,
-    state: String,
+    state: State,
     reason: Option<String>,
     attempts: i32,
     due_at: Option<Timestamp>,
@@ -32,13 +38,13 @@ struct ShownDelivery {
     company: String,
     lead_name: Option<String>,
     lead_email: Option<String>,
-    failure_class: Option<String>,
+    failure_class: Option<FailureClass>,
     error: Option<String>,
     cause: Option<String>,
     job_id: Option<String>,
 }
 
-impl Shown {
+impl LeadAnswer {
     pub(super) fn new(status: LeadStatus) -> Result<Self, StoreFailure> {
         let LeadStatus { lead, event, deliveries } = status;
         let event = String::from_utf8(event.into()).ok().and_then(|text| RawValue::from_string(text).ok());

@@ -38,11 +38,11 @@ const LOOK_UPS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Credential {
     company: CompanyId,
-    shown: Shown,
+    shown: ShownCredential,
 }
 
 #[derive(Debug)]
-enum Shown {
+enum ShownCredential {
     /// The hash of `llk_<company id>_<43 characters>`.
     Key([u8; 32]),
     /// A form's id, which is no secret and can only write.
@@ -64,20 +64,20 @@ impl Credential {
         if !well_formed {
             return None;
         }
-        let shown = Shown::Key(Sha256::digest(key).into());
+        let shown = ShownCredential::Key(Sha256::digest(key).into());
         Some(Self { company: CompanyId(company.parse().ok()?), shown })
     }
 
     /// What a post of a form shows.
     pub(super) fn form(company: CompanyId, form: FormId) -> Self {
-        Self { company, shown: Shown::Form(form) }
+        Self { company, shown: ShownCredential::Form(form) }
     }
 
     /// What is said of one that opens nothing, or nothing any more.
     pub(super) fn unknown(&self) -> Problem {
         match self.shown {
-            Shown::Key(_) => Problem::unauthorized(),
-            Shown::Form(_) => Problem::no_form(),
+            ShownCredential::Key(_) => Problem::unauthorized(),
+            ShownCredential::Form(_) => Problem::no_form(),
         }
     }
 }
@@ -110,13 +110,13 @@ impl KeyMatch {
     fn find(view: Arc<CompanyView>, credential: &Credential) -> Option<Self> {
         let by = match &credential.shown {
             // Every key is compared, so that time tells nothing of which one came close.
-            Shown::Key(hash) => {
+            ShownCredential::Key(hash) => {
                 let found = view.keys.iter().enumerate().fold(None, |found, (index, key)| {
                     if bool::from(key.token_hash.ct_eq(hash)) { Some(index) } else { found }
                 });
                 By::Key(found?)
             }
-            Shown::Form(id) => By::Form(view.forms.iter().position(|form| form.id == *id)?),
+            ShownCredential::Form(id) => By::Form(view.forms.iter().position(|form| form.id == *id)?),
         };
         Some(Self { view, by })
     }

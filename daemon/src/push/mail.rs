@@ -37,10 +37,10 @@ use tokio::{
 
 use super::{CONNECT_TIMEOUT, resolver::Names};
 use crate::{
-    connectors::{CallError, CallErrorKind, Mail, MailSecurity, Response},
+    connectors::{CallError, CallErrorKind, Mail, MailSecurity, REFUSED, Response},
     domain::address::{EgressPolicy, allowing},
 };
-use lines::Lines;
+use lines::LineStream;
 
 /// What passwords are told with, and tokens.
 const PASSWORDS: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
@@ -177,7 +177,7 @@ impl Mailer {
                 course.step("greeting", opening).await
             }
             MailSecurity::StartTls => {
-                let stream = Box::new(Lines::new(course.stream(address).await?));
+                let stream = Box::new(LineStream::new(course.stream(address).await?));
                 let opening = AsyncSmtpConnection::connect_with_transport(stream, &hello);
                 let mut connection = course.step("greeting", opening).await?;
                 if !connection.server_info().supports_feature(Extension::StartTls) {
@@ -237,19 +237,32 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// The envelope, then the message. A recipient that is refused stops all: nobody is told only in part.
+    /// The envelope, then the message. Who can get it gets it; those who are refused for good are named in the answer. A
+    /// refusal that may pass stops all, so that a later attempt tells everybody at once.
     async fn bring(&self, connection: &mut AsyncSmtpConnection) -> Result<Response, Stop> {
         let from = address(&self.mail.from)?;
         let stage = format!("MAIL FROM {}", self.mail.from);
         self.say(connection, &stage, MailFrom::new(Some(from), Vec::new())).await?;
+        let mut refused = Vec::new();
         for to in &self.mail.to {
-            self.say(connection, &format!("RCPT TO {to}"), Rcpt::new(address(to)?, Vec::new())).await?;
+            let stage = format!("RCPT TO {to}");
+            match self.say(connection, &stage, Rcpt::new(address(to)?, Vec::new())).await {
+                Err(Stop::Reply(reply))
+                    if (500..600).contains(&reply.status) && refused.len() + 1 < self.mail.to.len() =>
+                {
+                    let text = String::from_utf8_lossy(&reply.body).into_owned();
+                    refused.push(format!("{to}: {} {text}", reply.status));
+                }
+                said => drop(said?),
+            }
         }
         let go_on = self.say(connection, "DATA", Data).await?;
         if go_on.status != 354 {
             return Err(Stop::Reply(go_on));
         }
-        self.finish(connection).await
+        let mut said = self.finish(connection).await?;
+        said.headers.extend(refused.into_iter().map(|who| (REFUSED.to_owned(), who)));
+        Ok(said)
     }
 
     async fn finish(&self, connection: &mut AsyncSmtpConnection) -> Result<Response, Stop> {

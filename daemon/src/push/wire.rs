@@ -21,10 +21,10 @@ const STATUS_LINE: usize = 12;
 
 /// What is noted of a connection for the request that is on its way.
 #[derive(Debug, Default)]
-pub(super) struct Traffic(Mutex<Noted>);
+pub(super) struct Traffic(Mutex<WireNotes>);
 
 #[derive(Debug, Default)]
-struct Noted {
+struct WireNotes {
     has_sent: bool,
     /// The connection was idle: before anything is written, it must be silent and open.
     must_be_silent: bool,
@@ -34,7 +34,7 @@ struct Noted {
 impl Traffic {
     /// The next request begins, on a connection that was idle or is fresh.
     pub(super) fn begin(&self, was_idle: bool) {
-        self.note(|noted| *noted = Noted { must_be_silent: was_idle, ..Noted::default() });
+        self.note(|noted| *noted = WireNotes { must_be_silent: was_idle, ..WireNotes::default() });
     }
 
     pub(super) fn has_sent(&self) -> bool {
@@ -49,7 +49,7 @@ impl Traffic {
         })
     }
 
-    fn note<T>(&self, act: impl FnOnce(&mut Noted) -> T) -> T {
+    fn note<T>(&self, act: impl FnOnce(&mut WireNotes) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

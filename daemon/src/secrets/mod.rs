@@ -3,4 +3,4 @@
 pub mod master_key;
 mod seal;
 
-pub use seal::{Place, SealError, Sealer};
+pub use seal::{AdditionalData, SealError, Sealer};

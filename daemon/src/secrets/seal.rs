@@ -25,7 +25,7 @@ pub struct SealError;
 
 /// Where a sealed value stands: it opens nowhere else.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct AdditionalData {
     pub company: i64,
     pub table: &'static str,
     /// Whatever tells the row from others of its company.
@@ -33,7 +33,7 @@ pub struct Place {
     pub column: &'static str,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for AdditionalData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}/{}", self.table, self.company, self.row, self.column)
     }
@@ -44,12 +44,12 @@ impl fmt::Display for Place {
 pub struct Sealer(Arc<Ring>);
 
 struct Ring {
-    keys: Vec<Key>,
+    keys: Vec<RingKey>,
     /// Which of them seals.
     sealing: usize,
 }
 
-struct Key {
+struct RingKey {
     cipher: XChaCha20Poly1305,
     fingerprint: [u8; 32],
 }
@@ -68,7 +68,7 @@ impl Sealer {
             let mut hash = Sha256::new();
             hash.update(b"leadline master key fingerprint\0");
             hash.update(key);
-            Key { cipher: XChaCha20Poly1305::new(key.into()), fingerprint: hash.finalize().into() }
+            RingKey { cipher: XChaCha20Poly1305::new(key.into()), fingerprint: hash.finalize().into() }
         });
         Self(Arc::new(Ring { keys: keys.collect(), sealing: 0 }))
     }
@@ -81,7 +81,7 @@ impl Sealer {
         Some(Self(Arc::new(Ring { keys, sealing })))
     }
 
-    fn key(&self) -> &Key {
+    fn key(&self) -> &RingKey {
         &self.0.keys[self.0.sealing]
     }
 
@@ -93,7 +93,7 @@ impl Sealer {
 
     /// Seals a value for its place.
     #[must_use]
-    pub fn seal(&self, place: &Place, plain: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, place: &AdditionalData, plain: &[u8]) -> Vec<u8> {
         let key = self.key();
         let nonce = XNonce::generate();
         let mut sealed = vec![FORMAT];
@@ -108,7 +108,7 @@ impl Sealer {
     }
 
     /// Opens what was sealed for this place.
-    pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub fn open(&self, place: &AdditionalData, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let (head, rest) = sealed.split_at_checked(1 + KEY_ID).ok_or(SealError)?;
         let (nonce, text) = rest.split_at_checked(NONCE).ok_or(SealError)?;
         let nonce = XNonce::try_from(nonce).map_err(|_| SealError)?;
@@ -122,7 +122,7 @@ impl Sealer {
 }
 
 /// What a value is bound to: how it is sealed, and where it stands.
-fn bound(head: &[u8], place: &Place) -> Vec<u8> {
+fn bound(head: &[u8], place: &AdditionalData) -> Vec<u8> {
     [head, place.to_string().as_bytes()].concat()
 }
 
@@ -134,8 +134,8 @@ mod tests {
         KeyRing::of(keys.iter().map(|byte| [*byte; 32].into()).collect()).unwrap()
     }
 
-    fn place(company: i64, row: &str) -> Place {
-        Place { company, table: "integration", row: row.to_owned(), column: "config" }
+    fn place(company: i64, row: &str) -> AdditionalData {
+        AdditionalData { company, table: "integration", row: row.to_owned(), column: "config" }
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(sealer.open(&place(1, "1"), &sealed).unwrap(), b"secret");
         assert!(sealer.open(&place(1, "2"), &sealed).is_err(), "another row");
         assert!(sealer.open(&place(2, "1"), &sealed).is_err(), "another company");
-        assert!(sealer.open(&Place { column: "credentials", ..place(1, "1") }, &sealed).is_err());
+        assert!(sealer.open(&AdditionalData { column: "credentials", ..place(1, "1") }, &sealed).is_err());
         assert!(Sealer::new(&ring(&[8])).open(&place(1, "1"), &sealed).is_err(), "another key");
         for byte in 0..sealed.len() {
             let mut damaged = sealed.clone();

@@ -4,7 +4,8 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::{
-        ids::{CompanyId, IntegrationId},
+        ids::CompanyId,
+        lane::LaneId,
         plan::{Plan, UNCOUNTED},
     },
     store::{
@@ -238,7 +239,7 @@ impl Command {
         .fetch_all(&mut *self.tx)
         .await?;
         for integration in touched {
-            self.touch(company.id, IntegrationId::from(integration), true);
+            self.touch(LaneId::new(company.id, integration), true);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::{
         flow::{Condition, Flow, Flows},
         ids::{CompanyId, FlowId, IntegrationId, LeadId},
         integration::EventKind,
+        lane::LaneId,
     },
     store::{
         Error, Store,
@@ -121,12 +122,11 @@ pub(super) async fn deciding(db: &mut PgConnection, company: CompanyId) -> Resul
 
 /// The flow that a reference means: an id, or a name that only one has.
 async fn find_flow(db: &mut PgConnection, reference: &str) -> Result<(CompanyId, FlowId), Refusal> {
-    let unknown = || Refusal::unknown("flow", format_args!("{reference:?}"));
     if reference.is_empty() {
         return Err(Refusal::Invalid("name a flow, by its id or its name".to_owned()));
     }
     if reference.contains('\0') {
-        return Err(unknown());
+        return Err(Refusal::unknown("flow", format_args!("{reference:?}")));
     }
     let id = reference.parse::<FlowId>().ok().map(FlowId::uuid);
     let found = sqlx::query!(
@@ -138,17 +138,9 @@ async fn find_flow(db: &mut PgConnection, reference: &str) -> Result<(CompanyId,
     )
     .fetch_all(db)
     .await?;
-    match &found[..] {
-        [] => Err(unknown()),
-        [only] => Ok((CompanyId(only.company_id), only.id.into())),
-        several => {
-            let ids: Vec<_> = several
-                .iter()
-                .map(|row| format!("{} (company {})", FlowId::from(row.id), row.company_id))
-                .collect();
-            Err(Refusal::ambiguous("flows", reference, &ids))
-        }
-    }
+    let found: Vec<_> =
+        found.into_iter().map(|row| (CompanyId(row.company_id), FlowId::from(row.id))).collect();
+    Refusal::only_one(("flow", "flows"), reference, &found)
 }
 
 async fn views(
@@ -248,7 +240,8 @@ impl Command {
     ) -> Result<Vec<(IntegrationId, String)>, Refusal> {
         let mut found: Vec<(IntegrationId, String)> = Vec::new();
         for reference in references {
-            let (_, id) = find_integration(&mut self.tx, Some(company), reference).await?;
+            let LaneId { integration: id, .. } =
+                find_integration(&mut self.tx, Some(company), reference).await?;
             if !found.iter().any(|(other, _)| *other == id) {
                 found.push((id, reference.clone()));
             }

@@ -7,12 +7,15 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::{
+        fanout::Routing,
         ids::{CompanyId, IntegrationId},
         integration::Integration,
+        lane::LaneId,
     },
     store::{
         Error, Store,
         company::{Company, find_optional_company},
+        known,
         operator::command::{Command, Refusal},
         sealed,
     },
@@ -37,7 +40,7 @@ pub struct NewIntegration<'a> {
     pub mapping: &'a Value,
     pub events: &'a [String],
     pub payload: &'a str,
-    pub routing: &'a str,
+    pub routing: Routing,
     /// Only leads that consented may be pushed to it.
     pub needs_consent: bool,
     pub notices: bool,
@@ -61,12 +64,18 @@ pub struct LockedIntegration {
     pub mapping: Value,
     pub events: Vec<String>,
     pub payload: String,
-    pub routing: String,
+    pub routing: Routing,
     /// Whether it is told what operators should hear of.
     pub notices: bool,
 }
 
 impl LockedIntegration {
+    /// Its lane.
+    #[must_use]
+    pub const fn lane(&self) -> LaneId {
+        LaneId { company: self.company.id, integration: self.id }
+    }
+
     /// What the audit keeps of it: no secrets.
     #[must_use]
     pub fn audited(&self) -> Value {
@@ -78,7 +87,7 @@ impl LockedIntegration {
             "mapping": self.mapping,
             "events": self.events,
             "payload": self.payload,
-            "routing": self.routing,
+            "routing": self.routing.as_str(),
             "notices": self.notices,
         })
     }
@@ -111,10 +120,7 @@ fn open_config(
 const STROKES_MAX: usize = 4;
 
 /// The integration that `COMPANY/NAME` means. Either may have a stroke in its own name.
-async fn in_company(
-    db: &mut PgConnection,
-    reference: &str,
-) -> Result<Option<(CompanyId, IntegrationId)>, Refusal> {
+async fn in_company(db: &mut PgConnection, reference: &str) -> Result<Option<LaneId>, Refusal> {
     for (at, _) in reference.match_indices('/').take(STROKES_MAX) {
         let (company, name) = (&reference[..at], &reference[at + 1..]);
         let found = sqlx::query!(
@@ -128,7 +134,7 @@ async fn in_company(
         .await?;
         match &found[..] {
             [] => {}
-            [only] => return Ok(Some((CompanyId(only.company_id), only.id.into()))),
+            [only] => return Ok(Some(LaneId::new(CompanyId(only.company_id), only.id))),
             several => {
                 let companies: Vec<_> =
                     several.iter().map(|row| format!("{}/{name}", row.company_id)).collect();
@@ -145,7 +151,7 @@ pub(super) async fn find_integration(
     db: &mut PgConnection,
     company: Option<CompanyId>,
     reference: &str,
-) -> Result<(CompanyId, IntegrationId), Refusal> {
+) -> Result<LaneId, Refusal> {
     let company = company.map(|id| id.0);
     let unknown = || Refusal::unknown("integration", format_args!("{reference:?}"));
     if reference.is_empty() {
@@ -164,7 +170,7 @@ pub(super) async fn find_integration(
         )
         .fetch_optional(db)
         .await?;
-        return owner.map(|owner| (CompanyId(owner), id)).ok_or_else(unknown);
+        return owner.map(|owner| LaneId::new(CompanyId(owner), id)).ok_or_else(unknown);
     }
     let named = sqlx::query!(
         r#"SELECT c.id AS company_id, x.id FROM company c CROSS JOIN LATERAL
@@ -175,29 +181,22 @@ pub(super) async fn find_integration(
     )
     .fetch_all(&mut *db)
     .await?;
-    match &named[..] {
-        [] => match in_company(db, reference).await? {
-            Some((owner, id)) if company.is_none_or(|company| company == owner.0) => Ok((owner, id)),
+    if named.is_empty() {
+        return match in_company(db, reference).await? {
+            Some(lane) if company.is_none_or(|company| company == lane.company.0) => Ok(lane),
             _ => Err(unknown()),
-        },
-        [only] => Ok((CompanyId(only.company_id), only.id.into())),
-        several => {
-            let ids: Vec<_> = several
-                .iter()
-                .map(|row| format!("{} (company {})", IntegrationId::from(row.id), row.company_id))
-                .collect();
-            Err(Refusal::ambiguous("integrations", reference, &ids))
-        }
+        };
     }
+    let named: Vec<_> =
+        named.into_iter().map(|row| (CompanyId(row.company_id), IntegrationId::from(row.id))).collect();
+    let (company, integration) = Refusal::only_one(("integration", "integrations"), reference, &named)?;
+    Ok(LaneId::new(company, integration))
 }
 
 impl Store {
     /// An integration with credentials and live secrets opened, or none if there is none any more.
-    pub async fn integration(
-        &self,
-        company: CompanyId,
-        id: IntegrationId,
-    ) -> Result<Option<Integration>, Error> {
+    pub async fn integration(&self, lane: LaneId) -> Result<Option<Integration>, Error> {
+        let LaneId { company, integration: id } = lane;
         let mut db = self.pool.acquire().await?;
         let row = sqlx::query!(
             r#"SELECT c.name AS company_name, c.brand, i.name, i.connector, i.sealed_config, i.sealed_credentials,
@@ -228,12 +227,8 @@ impl Store {
         }))
     }
 
-    /// The ids that a reference to an integration means, of one company or of all.
-    pub async fn find_integration(
-        &self,
-        company: Option<&str>,
-        reference: &str,
-    ) -> Result<(CompanyId, IntegrationId), Refusal> {
+    /// The lane that a reference to an integration means, of one company or of all.
+    pub async fn find_integration(&self, company: Option<&str>, reference: &str) -> Result<LaneId, Refusal> {
         let mut db = self.pool.acquire().await?;
         let company = find_optional_company(&mut db, company).await?;
         find_integration(&mut db, company, reference).await
@@ -243,16 +238,16 @@ impl Store {
 impl Command {
     /// Locks an integration for a change, its company first, and raises the company's configuration version.
     pub async fn integration(&mut self, reference: &str) -> Result<LockedIntegration, Refusal> {
-        let (company, id) = find_integration(&mut self.tx, None, reference).await?;
-        let company = self.lock_company(company).await?;
-        self.lock_integration(company, id).await
+        let lane = find_integration(&mut self.tx, None, reference).await?;
+        let company = self.lock_company(lane.company).await?;
+        self.lock_integration(company, lane.integration).await
     }
 
     /// Locks an integration, its company first, for a change of its deliveries only: intake need not decide anew.
     pub async fn integration_held(&mut self, reference: &str) -> Result<LockedIntegration, Refusal> {
-        let (company, id) = find_integration(&mut self.tx, None, reference).await?;
-        let company = self.hold_company(company).await?;
-        self.lock_integration(company, id).await
+        let lane = find_integration(&mut self.tx, None, reference).await?;
+        let company = self.hold_company(lane.company).await?;
+        self.lock_integration(company, lane.integration).await
     }
 
     /// Locks an integration of a locked company for a change.
@@ -261,8 +256,8 @@ impl Command {
         company: &Company,
         reference: &str,
     ) -> Result<LockedIntegration, Refusal> {
-        let (_, id) = find_integration(&mut self.tx, Some(company.id), reference).await?;
-        self.lock_integration(company.clone(), id).await
+        let lane = find_integration(&mut self.tx, Some(company.id), reference).await?;
+        self.lock_integration(company.clone(), lane.integration).await
     }
 
     /// Locks all integrations of a locked company, in the order of their names.
@@ -306,7 +301,7 @@ impl Command {
             mapping: row.mapping,
             events: row.events,
             payload: row.payload,
-            routing: row.routing,
+            routing: known("routing", &row.routing, Routing::parse)?,
             notices: row.notices,
         })
     }
@@ -347,7 +342,7 @@ impl Command {
             new.mapping,
             new.events,
             new.payload,
-            new.routing,
+            new.routing.as_str(),
             new.credentials.map(|credentials| self.seal_credentials(new.company, id, credentials)),
             new.notices,
             new.needs_consent,
@@ -364,7 +359,7 @@ impl Command {
         if let Some(secret) = new.secret {
             self.add_secret(new.company, id, 1, secret.expose_secret()).await?;
         }
-        self.touch(new.company, id, true);
+        self.touch(LaneId::new(new.company, id), true);
         Ok(id)
     }
 
@@ -402,12 +397,12 @@ impl Command {
             integration.mapping,
             &integration.events,
             integration.payload,
-            integration.routing,
+            integration.routing.as_str(),
             integration.notices,
         )
         .execute(&mut *self.tx)
         .await?;
-        self.touch(integration.company.id, integration.id, true);
+        self.touch(integration.lane(), true);
         Ok(())
     }
 

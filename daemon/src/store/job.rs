@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff_sqlx::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -11,12 +10,16 @@ use uuid::Uuid;
 use crate::{
     domain::{
         cause::CauseId,
-        ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
-        sweep::{batch, paced},
+        delivery::State,
+        ids::{CompanyId, DeliveryId, JobId, LeadId},
+        job::{JobKind, JobRun, JobState},
+        lane::LaneId,
+        outcome::FailureClass,
     },
     store::{
         Error, Store,
         delivery::read::{DeliveryFilter, Order, Target},
+        known,
         operator::command::{Call, Command, Refusal},
         queue::{
             push::{Choice, NewPush},
@@ -25,11 +28,14 @@ use crate::{
     },
 };
 
+mod view;
+
+pub use view::JobView;
+
 /// A lane of a job, as it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct JobLane {
-    pub company: CompanyId,
-    pub integration: IntegrationId,
+    pub id: LaneId,
     pub total: i64,
     /// The last delivery, or the last lead.
     pub last: Uuid,
@@ -37,7 +43,7 @@ pub struct JobLane {
 
 /// What a job does.
 #[derive(Clone, Copy, Debug)]
-pub enum Work<'a> {
+pub enum JobWork<'a> {
     Retry {
         filter: &'a DeliveryFilter,
         re_render: bool,
@@ -49,7 +55,7 @@ pub enum Work<'a> {
     },
 }
 
-impl Work<'_> {
+impl JobWork<'_> {
     /// Whether its pushes are rendered anew.
     #[must_use]
     pub const fn is_re_rendered(&self) -> bool {
@@ -57,44 +63,14 @@ impl Work<'_> {
     }
 }
 
-/// How far a job is.
-#[derive(Clone, Debug)]
-pub struct JobView {
-    pub id: JobId,
-    /// retry | push | skip
-    pub kind: String,
-    pub operator: String,
-    /// How many leads a push is about.
-    pub leads: Option<i64>,
-    /// running, as long as one that it brought back is pending | done | cancelled
-    pub state: &'static str,
-    pub re_render: bool,
-    /// So many deliveries a second at most for each integration.
-    pub per_second: Option<f64>,
-    /// How many deliveries the filter found.
-    pub total: i64,
-    /// How many of them were brought back.
-    pub released: i64,
-    /// How many were no longer as asked for.
-    pub left_alone: i64,
-    /// What became of those that were brought back, so far.
-    pub pending: i64,
-    pub delivered: i64,
-    pub dead: i64,
-    pub other: i64,
-    pub created_at: jiff::Timestamp,
-    pub finished_at: Option<jiff::Timestamp>,
-    pub lanes: Vec<(CompanyId, IntegrationId)>,
-}
-
 /// What a job's filter keeps beside the lane.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Kept {
+struct KeptFilter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lead: Option<Uuid>,
-    states: Vec<String>,
+    states: Vec<State>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    class: Option<String>,
+    class: Option<FailureClass>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,15 +92,12 @@ struct Kept {
     forgot_error: bool,
 }
 
-/// The states that a retry may ask for.
-const STATES: [&str; 3] = ["pending", "delivered", "dead"];
-
 /// A filter as a job keeps it.
 fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
-    let kept = Kept {
+    let kept = KeptFilter {
         lead: filter.lead.map(LeadId::uuid),
-        states: filter.states.iter().map(ToString::to_string).collect(),
-        class: filter.class.clone(),
+        states: filter.states.clone(),
+        class: filter.class,
         error: filter.error.clone(),
         since: filter.since,
         until: filter.until,
@@ -139,13 +112,13 @@ fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
 }
 
 /// The filter of one lane of a job.
-fn kept(value: Value, company: CompanyId, integration: IntegrationId) -> Result<DeliveryFilter, Error> {
-    let kept: Kept = serde_json::from_value(value).map_err(|_| Error::Corrupt("filter"))?;
+fn kept(value: Value, lane: LaneId) -> Result<DeliveryFilter, Error> {
+    let kept: KeptFilter = serde_json::from_value(value).map_err(|_| Error::Corrupt("filter"))?;
     Ok(DeliveryFilter {
-        company: Some(company),
-        integration: Some(integration),
+        company: Some(lane.company),
+        integration: Some(lane.integration),
         lead: kept.lead.map(LeadId::from),
-        states: STATES.into_iter().filter(|state| kept.states.iter().any(|word| word == state)).collect(),
+        states: kept.states,
         class: kept.class,
         error: kept.error,
         since: kept.since,
@@ -159,19 +132,29 @@ fn kept(value: Value, company: CompanyId, integration: IntegrationId) -> Result<
     })
 }
 
-/// One lane of a job, as the step needs it.
-struct Part {
-    company: CompanyId,
-    integration: IntegrationId,
+/// One lane of a running job, as it was read.
+#[derive(Debug)]
+pub struct JobPart {
+    pub run: JobRun,
+    lane: LaneId,
     job: JobId,
     operator: String,
-    /// How far the lane was when the step was read.
+    work: PartWork,
+    /// How far the lane was.
     position: Option<Uuid>,
-    batch: usize,
+    /// The last that the job is about.
+    last: Uuid,
+}
+
+/// What is done in a lane of a job.
+#[derive(Debug)]
+enum PartWork {
+    Retry { filter: Box<DeliveryFilter>, re_render: bool },
+    Push(Choice),
 }
 
 /// What a step brings to the queue.
-enum Step {
+enum JobStep {
     Retry { targets: Vec<Target>, options: RetryOptions, is_last: bool },
     Push(Vec<Uuid>),
 }
@@ -180,20 +163,22 @@ impl Command {
     /// Writes a job. Dispatch takes it up once this is committed.
     pub async fn create_job(
         &mut self,
-        work: Work<'_>,
+        work: JobWork<'_>,
         per_second: Option<f64>,
         lanes: &[JobLane],
     ) -> Result<JobId, Refusal> {
         let id = JobId::generate();
         let (kind, filter, re_render, leads) = match work {
-            Work::Retry { filter, re_render } => ("retry", keep(filter)?, re_render, None),
-            Work::Push { choice, leads } => ("push", Value::from(choice.as_str()), false, Some(leads)),
+            JobWork::Retry { filter, re_render } => (JobKind::Retry, keep(filter)?, re_render, None),
+            JobWork::Push { choice, leads } => {
+                (JobKind::Push, Value::from(choice.as_str()), false, Some(leads))
+            }
         };
         let (mut company, mut integration) = (Vec::new(), Vec::new());
         let (mut total, mut last) = (Vec::new(), Vec::new());
         for lane in lanes {
-            company.push(lane.company.0);
-            integration.push(lane.integration.uuid());
+            company.push(lane.id.company.0);
+            integration.push(lane.id.integration.uuid());
             total.push(lane.total);
             last.push(lane.last);
         }
@@ -210,13 +195,13 @@ impl Command {
             &integration,
             &total,
             &last,
-            kind,
+            kind.as_str(),
             leads,
             per_second,
         )
         .execute(&mut *self.tx)
         .await?;
-        if kind == "retry" {
+        if kind == JobKind::Retry {
             // Locked in one order, as everybody does.
             let mut lanes: Vec<(i64, Uuid)> = company.into_iter().zip(integration).collect();
             lanes.sort_unstable();
@@ -270,7 +255,8 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        let cancelled: Vec<_> = lanes.into_iter().filter(|lane| lane.state == "cancelled").collect();
+        let cancelled = JobState::Cancelled.as_str();
+        let cancelled: Vec<_> = lanes.into_iter().filter(|lane| lane.state == cancelled).collect();
         if cancelled.is_empty() {
             return Err(Refusal::State(format!("job {job} was not cancelled: there is nothing to resume")));
         }
@@ -301,21 +287,14 @@ impl Store {
     pub async fn job_lanes(&self, filter: &DeliveryFilter) -> Result<Vec<JobLane>, Error> {
         let mut lanes: Vec<JobLane> = Vec::new();
         for (company, integration, total, last) in self.count_by_lane(filter).await? {
-            lanes.push(JobLane { company: CompanyId(company), integration: integration.into(), total, last });
+            lanes.push(JobLane { id: LaneId::new(CompanyId(company), integration), total, last });
         }
         Ok(lanes)
     }
 
-    /// Brings back the next deliveries of one lane of a job, if it has room for them.
-    pub async fn continue_job(
-        &self,
-        company: CompanyId,
-        integration: IntegrationId,
-        job: JobId,
-    ) -> Result<(), Error> {
-        let pace = self.pace(company, integration).await?;
-        let batch = batch(pace.policy, pace.recent_seconds);
-        let Some(row) = sqlx::query!(
+    /// How one lane of a job stands; none if it is not running there.
+    pub async fn job_part(&self, lane: LaneId, job: JobId, batch: usize) -> Result<Option<JobPart>, Error> {
+        let row = sqlx::query!(
             r#"SELECT j.kind, j.operator, j.filter, j.position, j.last_id, j.re_render, i.enabled, j.per_second,
                    coalesce(j.paced_until > now(), false) AS "is_paced!",
                    (SELECT count(*) FROM (SELECT FROM due q
@@ -323,42 +302,73 @@ impl Store {
                        LIMIT $4) q) AS "waiting!"
                FROM job j JOIN integration i ON i.company_id = j.company_id AND i.id = j.integration_id
                WHERE j.company_id = $1 AND j.id = $2 AND j.integration_id = $3 AND j.state = 'running'"#,
-            company.0,
+            lane.company.0,
             job.uuid(),
-            integration.uuid(),
+            lane.integration.uuid(),
             batch as i64,
         )
         .fetch_optional(&self.pool)
-        .await?
-        else {
-            return Ok(());
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let work = match known("job", &row.kind, JobKind::parse)? {
+            JobKind::Retry => {
+                let filter = DeliveryFilter { untouched_by: Some(job), ..kept(row.filter, lane)? };
+                PartWork::Retry { filter: Box::new(filter), re_render: row.re_render }
+            }
+            JobKind::Push => {
+                let choice = row.filter.as_str().unwrap_or_default();
+                PartWork::Push(known("choice", choice, Choice::parse)?)
+            }
+            // It was done when it was written down.
+            JobKind::Skip => return Err(Error::Corrupt("job")),
         };
-        if !row.enabled || row.is_paced || row.waiting * 2 >= batch as i64 {
-            return Ok(());
+        let waiting = usize::try_from(row.waiting).unwrap_or_default();
+        Ok(Some(JobPart {
+            run: JobRun {
+                is_enabled: row.enabled,
+                is_paced: row.is_paced,
+                waiting,
+                batch,
+                per_second: row.per_second,
+            },
+            lane,
+            job,
+            operator: row.operator,
+            work,
+            position: row.position,
+            last: row.last_id,
+        }))
+    }
+
+    /// Brings back the next deliveries of one lane of a job.
+    pub async fn carry_job_on(&self, part: &JobPart) -> Result<(), Error> {
+        let JobPart { lane, job, run, position, last, .. } = *part;
+        match &part.work {
+            PartWork::Push(choice) => {
+                let LaneId { company, integration } = lane;
+                let leads = self
+                    .leads_to_push(company, integration, *choice, job, position, last, run.step())
+                    .await?;
+                self.step(part, JobStep::Push(leads)).await
+            }
+            PartWork::Retry { filter, re_render } => {
+                // What replaces a delivery stands just behind it, where the next step begins.
+                let after = position.map(DeliveryId::from);
+                let limit = run.step() as i64;
+                let mut targets = self.targets_page(filter, Order::OldestFirst, after, limit).await?;
+                let is_last = run.is_last(targets.len(), targets.iter().any(|target| target.id > last));
+                targets.retain(|target| target.id <= last);
+                // What waits was asked for because it waits: the breaker does not hold it.
+                let options =
+                    RetryOptions { is_bulk: !filter.waiting, job: Some(job), re_render: *re_render };
+                self.step(part, JobStep::Retry { targets, options, is_last }).await
+            }
         }
-        let batch = paced(batch, row.per_second);
-        let part = Part { company, integration, job, operator: row.operator, position: row.position, batch };
-        if row.kind == "push" {
-            let choice = row.filter.as_str().and_then(Choice::parse).ok_or(Error::Corrupt("job"))?;
-            let leads = self
-                .leads_to_push(company, integration, choice, job, row.position, row.last_id, batch)
-                .await?;
-            return self.step(&part, Step::Push(leads)).await;
-        }
-        // What replaces a delivery stands just behind it, where the next step begins.
-        let filter = DeliveryFilter { untouched_by: Some(job), ..kept(row.filter, company, integration)? };
-        let after = row.position.map(DeliveryId::from);
-        let mut targets = self.targets_page(&filter, Order::OldestFirst, after, batch as i64).await?;
-        let is_last = targets.len() < batch || targets.iter().any(|target| target.id > row.last_id);
-        targets.retain(|target| target.id <= row.last_id);
-        // What waits was asked for because it waits: the breaker does not hold it.
-        let options = RetryOptions { is_bulk: !filter.waiting, job: Some(job), re_render: row.re_render };
-        self.step(&part, Step::Retry { targets, options, is_last }).await
     }
 
     /// Carries out a step of one lane of a job and notes it, as one transaction.
-    async fn step(&self, part: &Part, step: Step) -> Result<(), Error> {
-        let Part { company, integration, job, .. } = *part;
+    async fn step(&self, part: &JobPart, step: JobStep) -> Result<(), Error> {
+        let JobPart { lane: LaneId { company, integration }, job, run, .. } = *part;
         let call = Call {
             operator: part.operator.clone(),
             method: "Job",
@@ -380,19 +390,19 @@ impl Store {
             return Ok(());
         }
         let (asked, released, position, is_last) = match step {
-            Step::Retry { targets, options, is_last } => {
+            JobStep::Retry { targets, options, is_last } => {
                 let released =
                     command.retry(company, &targets, options).await.map_err(Refusal::into_store)?;
                 (targets.len(), released.len(), targets.last().map(|target| target.id), is_last)
             }
-            Step::Push(leads) => {
+            JobStep::Push(leads) => {
                 let new = NewPush { company, integration, by_flows: false, job: Some(job) };
                 let pushed = command.push_leads(&new, &leads).await.map_err(Refusal::into_store)?;
                 (
                     leads.len(),
                     pushed.iter().filter(|it| it.is_queued()).count(),
                     leads.last().copied(),
-                    leads.len() < part.batch,
+                    run.is_last(leads.len(), false),
                 )
             }
         };
@@ -416,112 +426,26 @@ impl Store {
         .await?;
         command.commit().await.map_err(Refusal::into_store)
     }
-
-    /// Jobs, newest first, those behind `after` only.
-    pub async fn jobs(
-        &self,
-        only: Option<CompanyId>,
-        after: Option<JobId>,
-        limit: i64,
-    ) -> Result<Vec<JobView>, Error> {
-        let ids = sqlx::query_scalar!(
-            "SELECT id FROM job WHERE $1::uuid IS NULL OR id < $1
-             GROUP BY id HAVING $3::bigint IS NULL OR bool_and(company_id = $3) ORDER BY id DESC LIMIT $2",
-            after.map(JobId::uuid),
-            limit,
-            only.map(|id| id.0),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut jobs = Vec::with_capacity(ids.len());
-        for id in ids {
-            jobs.extend(self.find_job(id.into()).await?);
-        }
-        Ok(jobs)
-    }
-
-    /// How far a job is.
-    pub async fn job(&self, id: JobId) -> Result<JobView, Refusal> {
-        self.find_job(id).await?.ok_or_else(|| Refusal::unknown("job", id))
-    }
-
-    async fn find_job(&self, id: JobId) -> Result<Option<JobView>, Error> {
-        let lanes = sqlx::query!(
-            r#"SELECT company_id, integration_id, kind, leads, operator, re_render, per_second, state, total, released, left_alone,
-                   delivered, dead, created_at AS "created_at: Timestamp",
-                   greatest(finished_at, settled_at) AS "finished_at: Timestamp"
-               FROM job WHERE id = $1 ORDER BY company_id, integration_id"#,
-            id.uuid()
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let Some(first) = lanes.first() else { return Ok(None) };
-        let states = sqlx::query!(
-            r#"SELECT state, count(*) AS "count!", max(finished_at) AS "finished_at: Timestamp"
-               FROM delivery WHERE job_id = $1 GROUP BY state"#,
-            id.uuid()
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let count = |state: &str| -> i64 {
-            states.iter().filter(|row| row.state == state).map(|row| row.count).sum()
-        };
-        let pending = count("pending");
-        // What it brought to an end, whoever has moved that on since.
-        let delivered = count("delivered") + lanes.iter().map(|lane| lane.delivered).sum::<i64>();
-        let dead = count("dead") + lanes.iter().map(|lane| lane.dead).sum::<i64>();
-        let released: i64 = lanes.iter().map(|lane| lane.released).sum();
-        let ended = lanes.iter().map(|lane| lane.finished_at).chain(states.iter().map(|row| row.finished_at));
-        let is = |state: &str| lanes.iter().any(|lane| lane.state == state);
-        Ok(Some(JobView {
-            id,
-            kind: first.kind.clone(),
-            leads: first.leads,
-            operator: first.operator.clone(),
-            re_render: first.re_render,
-            per_second: first.per_second,
-            state: match (is("running"), is("cancelled")) {
-                (false, true) => "cancelled",
-                (false, false) if pending == 0 => "done",
-                _ => "running",
-            },
-            total: lanes.iter().map(|lane| lane.total).sum(),
-            released,
-            left_alone: lanes.iter().map(|lane| lane.left_alone).sum(),
-            pending,
-            delivered,
-            dead,
-            other: (released - pending - delivered - dead).max(0),
-            created_at: first.created_at.to_jiff(),
-            finished_at: match (is("running"), pending) {
-                (false, 0) => ended.flatten().map(Timestamp::to_jiff).max(),
-                _ => None,
-            },
-            lanes: lanes
-                .iter()
-                .map(|lane| (CompanyId(lane.company_id), IntegrationId::from(lane.integration_id)))
-                .collect(),
-        }))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::IntegrationId;
 
     #[test]
     fn a_filter_is_kept_whole() {
         let filter = DeliveryFilter {
             lead: Some(LeadId::generate()),
-            states: vec!["delivered", "dead"],
-            class: Some("transient".to_owned()),
+            states: vec![State::Delivered, State::Dead],
+            class: Some(FailureClass::Transient),
             error: Some("out of order".to_owned()),
             since: Some(jiff::Timestamp::UNIX_EPOCH),
             ..DeliveryFilter::default()
         };
-        let (company, integration) = (CompanyId(7), IntegrationId::generate());
-        let back = kept(keep(&filter).unwrap(), company, integration).unwrap();
-        assert_eq!((back.company, back.integration), (Some(company), Some(integration)));
+        let lane = LaneId::new(CompanyId(7), IntegrationId::generate());
+        let back = kept(keep(&filter).unwrap(), lane).unwrap();
+        assert_eq!((back.company, back.integration), (Some(lane.company), Some(lane.integration)));
         assert_eq!((back.lead, &back.states, back.class), (filter.lead, &filter.states, filter.class));
         assert_eq!((back.error, back.since, back.until), (filter.error, filter.since, None));
     }

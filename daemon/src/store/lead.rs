@@ -10,6 +10,7 @@ use crate::{
         Error, LOCK_GAP, LOCK_PATIENCE, Store,
         lead::intake::{AcceptedDelivery, NewEvent},
         queue::successors::write_update,
+        state,
     },
 };
 
@@ -25,7 +26,7 @@ pub mod trace;
 
 /// What became of an event of a known lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Again {
+pub enum Reaccepted {
     /// The content is the same; these are the deliveries there are.
     Duplicate(Vec<AcceptedDelivery>),
     /// The content was replaced, and these deliveries were written.
@@ -38,9 +39,9 @@ pub enum Again {
 impl Store {
     /// Commits an event of a lead that is known: nothing if it is a duplicate, an update otherwise. `update` carries
     /// kind `lead.updated` and the deliveries for it.
-    pub async fn accept_again(&self, update: &NewEvent) -> Result<Again, Error> {
+    pub async fn accept_again(&self, update: &NewEvent) -> Result<Reaccepted, Error> {
         let Some(mut tx) = self.begin_current(update.company, update.version).await? else {
-            return Ok(Again::Stale);
+            return Ok(Reaccepted::Stale);
         };
         let (company, lead) = (update.company.0, update.lead.uuid());
         let known = sqlx::query!(
@@ -52,17 +53,17 @@ impl Store {
         .await?;
         match known {
             // Gone between the flush and now: the next flush creates it.
-            None => return Ok(Again::Stale),
-            Some(known) if known.erased_at.is_some() => return Ok(Again::Erased),
+            None => return Ok(Reaccepted::Stale),
+            Some(known) if known.erased_at.is_some() => return Ok(Reaccepted::Erased),
             Some(known) if known.digest == update.digest => {
-                return Ok(Again::Duplicate(accepted(&mut tx, company, lead).await?));
+                return Ok(Reaccepted::Duplicate(accepted(&mut tx, company, lead).await?));
             }
             Some(_) => {}
         }
         let (written, hints) = write_update(&mut tx, update).await?;
         tx.commit().await?;
-        self.hub.due(hints);
-        Ok(Again::Updated(written))
+        self.wake_ups.due(hints);
+        Ok(Reaccepted::Updated(written))
     }
 }
 
@@ -112,11 +113,13 @@ pub(super) async fn accepted(
     )
     .fetch_all(&mut **tx)
     .await?;
-    let deliveries = rows.into_iter().map(|row| AcceptedDelivery {
-        integration: row.integration_id.into(),
-        id: row.id.into(),
-        state: row.state,
-        reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
+    let deliveries = rows.into_iter().map(|row| {
+        Ok(AcceptedDelivery {
+            integration: row.integration_id.into(),
+            id: row.id.into(),
+            state: state(&row.state)?,
+            reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
+        })
     });
-    Ok(deliveries.collect())
+    deliveries.collect()
 }

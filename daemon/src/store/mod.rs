@@ -8,9 +8,14 @@ use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use tokio::time::error::Elapsed;
 
 use crate::{
-    domain::{delivery::LaneKind, integration::Policy},
+    domain::{
+        delivery::{LaneKind, State},
+        integration::Policy,
+        moment::Moment,
+        outcome::FailureClass,
+    },
     postgres::setup,
-    secrets::{Place, SealError, Sealer},
+    secrets::{AdditionalData, SealError, Sealer},
 };
 
 pub mod activity;
@@ -18,7 +23,6 @@ pub mod company;
 pub mod delivery;
 pub mod failure;
 pub mod flow;
-mod hub;
 pub mod integration;
 pub mod job;
 pub mod lead;
@@ -30,10 +34,11 @@ pub mod sealed;
 pub mod system;
 pub mod tend;
 pub mod token;
+mod wake_ups;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;
-pub use hub::{Change, DueHint, Hub};
+pub use wake_ups::{Change, DueHint, WakeUps};
 
 /// How long intake waits for a company that somebody holds, and how often it looks.
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -125,7 +130,7 @@ pub struct Store {
     /// For finishing, whose plan is pinned to what is right when the tables are full.
     finishes: PgPool,
     sealer: Sealer,
-    hub: Arc<Hub>,
+    wake_ups: Arc<WakeUps>,
     sweep: SweepPolicy,
     /// How long attempts are kept.
     kept: Duration,
@@ -140,7 +145,7 @@ pub struct Store {
 impl Store {
     /// A store on a migrated database.
     #[must_use]
-    pub fn new(pool: PgPool, sealer: Sealer, hub: Arc<Hub>) -> Self {
+    pub fn new(pool: PgPool, sealer: Sealer, wake_ups: Arc<WakeUps>) -> Self {
         let (intakes, finishes) = (setup::apart(&pool), setup::pinned(&pool));
         let policy = |_: &str, _: &Value| Policy::default();
         let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);
@@ -149,7 +154,7 @@ impl Store {
             intakes,
             finishes,
             sealer,
-            hub,
+            wake_ups,
             sweep,
             kept,
             leads_kept: None,
@@ -165,7 +170,7 @@ impl Store {
         let pool =
             sqlx::postgres::PgPoolOptions::new().connect_lazy_with(sqlx::postgres::PgConnectOptions::new());
         let ring = crate::secrets::master_key::KeyRing::of(vec![[0; 32].into()]).expect("a key makes a ring");
-        Self::new(pool, Sealer::new(&ring), Arc::new(Hub::new().0))
+        Self::new(pool, Sealer::new(&ring), Arc::new(WakeUps::new().0))
     }
 
     /// The same, with what connectors say of their lanes.
@@ -227,12 +232,12 @@ impl Store {
 
     /// The wake-ups of this daemon.
     #[must_use]
-    pub fn hub(&self) -> &Arc<Hub> {
-        &self.hub
+    pub fn wake_ups(&self) -> &Arc<WakeUps> {
+        &self.wake_ups
     }
 
     /// Opens a sealed text.
-    fn open_text(&self, place: &Place, sealed: &[u8]) -> Result<SecretString, Error> {
+    fn open_text(&self, place: &AdditionalData, sealed: &[u8]) -> Result<SecretString, Error> {
         let text = String::from_utf8(self.sealer.open(place, sealed)?);
         Ok(text.map_err(|_| Error::Corrupt("sealed text"))?.into())
     }
@@ -259,13 +264,22 @@ fn known<T>(what: &'static str, word: &str, parse: impl FnOnce(&str) -> Option<T
     parse(word).ok_or_else(|| Error::UnknownWord { what, word: word.to_owned() })
 }
 
+/// The state of a delivery's row.
+fn state(word: &str) -> Result<State, Error> {
+    known("delivery state", word, State::parse)
+}
+
+/// The failure class of a row.
+fn class(word: Option<&str>) -> Result<Option<FailureClass>, Error> {
+    word.map(|word| known("failure class", word, FailureClass::parse)).transpose()
+}
+
 /// The kind of a due row.
 fn lane_kind(number: i16) -> Result<LaneKind, Error> {
     LaneKind::of(number).ok_or_else(|| Error::UnknownWord { what: "lane kind", word: number.to_string() })
 }
 
-/// A time as the queue counts it: microseconds since 1970, the database's own resolution.
-#[must_use]
-pub fn micros(time: jiff::Timestamp) -> i64 {
-    time.as_microsecond()
+/// A time of a row.
+fn moment(at: jiff_sqlx::Timestamp) -> Moment {
+    at.to_jiff().into()
 }

@@ -8,9 +8,10 @@ use uuid::Uuid;
 use crate::{
     domain::{
         ids::{CompanyId, IntegrationId, NoticeId},
-        notice::{self, Notice, Subject, SubjectIntegration},
+        lane::LaneId,
+        notice::{self, Notice, NoticeState, Subject, SubjectIntegration},
     },
-    store::{Error, Store, queue::finish::storable},
+    store::{Error, Store, known, queue::finish::storable},
 };
 
 /// The subject of what is about a company itself.
@@ -19,9 +20,8 @@ const COMPANY: Uuid = Uuid::nil();
 /// A notice that this daemon pushes.
 #[derive(Clone, Debug)]
 pub struct TakenNotice {
-    pub company: CompanyId,
     pub id: NoticeId,
-    pub integration: IntegrationId,
+    pub lane: LaneId,
     pub kind: Notice,
     pub body: Vec<u8>,
     /// Finished attempts so far.
@@ -33,7 +33,7 @@ pub struct TakenNotice {
 #[derive(Clone, Debug)]
 pub enum NoticeEnd {
     Delivered,
-    Again { after: Duration, error: String },
+    Retry { after: Duration, error: String },
     Dead { error: String },
 }
 
@@ -43,9 +43,9 @@ pub struct NoticeView {
     pub company: CompanyId,
     pub id: NoticeId,
     pub integration: IntegrationId,
-    pub kind: String,
+    pub kind: Notice,
     pub body: Vec<u8>,
-    pub state: String,
+    pub state: NoticeState,
     pub attempts: i32,
     pub error: Option<String>,
     pub created_at: jiff::Timestamp,
@@ -110,14 +110,14 @@ impl Store {
         )
         .fetch_all(&mut *tx)
         .await?;
-        let mut told = 0;
+        let mut reported = 0;
         for change in &changed {
             if let Some(notice) = Notice::of(&change.aspect, &change.state) {
-                told += write(&mut tx, change, notice).await?;
+                reported += write(&mut tx, change, notice).await?;
             }
         }
         tx.commit().await?;
-        Ok(told)
+        Ok(reported)
     }
 
     /// Takes notices that are due, also those whose daemon died and those that this one took before without getting to
@@ -135,28 +135,28 @@ impl Store {
                    SELECT n.company_id, n.id FROM notice n
                    JOIN integration i ON i.company_id = n.company_id AND i.id = n.integration_id
                    JOIN company c ON c.id = n.company_id AND lane_is_open(i, c)
-                   WHERE n.state = 'pending' AND n.due_at <= now()
+                   WHERE n.state = 'pending' AND n.due_at <= now() AND n.kind = ANY($4)
                        AND n.integration_id <> ALL($3)
                        AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = n.daemon_id AND d.id <> $1)
                        AND NOT EXISTS (SELECT FROM notice e
                            WHERE e.integration_id = n.integration_id AND e.company_id = n.company_id
-                               AND e.state = 'pending' AND e.due_at <= now() AND (e.due_at, e.id) < (n.due_at, n.id))
+                               AND e.state = 'pending' AND e.kind = ANY($4) AND e.due_at <= now() AND (e.due_at, e.id) < (n.due_at, n.id))
                    ORDER BY n.due_at LIMIT $2 FOR UPDATE OF n SKIP LOCKED)
                RETURNING company_id, id, integration_id, kind, body, attempts,
                    extract(epoch FROM now() - created_at)::float8 AS "age!""#,
             daemon,
             room as i64,
             &busy,
+            &Notice::ALL.map(Notice::as_str) as &[&str],
         )
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
             .map(|row| {
                 Ok(TakenNotice {
-                    company: CompanyId(row.company_id),
                     id: row.id.into(),
-                    integration: row.integration_id.into(),
-                    kind: Notice::parse(&row.kind).ok_or(Error::Corrupt("notice"))?,
+                    lane: LaneId::new(CompanyId(row.company_id), row.integration_id),
+                    kind: known("notice", &row.kind, Notice::parse)?,
                     body: row.body,
                     attempts: row.attempts,
                     age: Duration::try_from_secs_f64(row.age).unwrap_or_default(),
@@ -173,21 +173,21 @@ impl Store {
         end: &NoticeEnd,
     ) -> Result<(), Error> {
         let (state, after, error) = match end {
-            NoticeEnd::Delivered => ("delivered", None, None),
-            NoticeEnd::Again { after, error } => {
-                ("pending", Some(after.as_secs_f64()), Some(storable(error)))
+            NoticeEnd::Delivered => (NoticeState::Delivered, None, None),
+            NoticeEnd::Retry { after, error } => {
+                (NoticeState::Pending, Some(after.as_secs_f64()), Some(storable(error)))
             }
-            NoticeEnd::Dead { error } => ("dead", None, Some(storable(error))),
+            NoticeEnd::Dead { error } => (NoticeState::Dead, None, Some(storable(error))),
         };
         sqlx::query!(
             "UPDATE notice SET state = $4, attempts = attempts + 1, error = $5, daemon_id = NULL,
                  due_at = now() + coalesce($6::float8, 0) * interval '1 second',
                  finished_at = CASE WHEN $4 <> 'pending' THEN now() END
              WHERE company_id = $1 AND id = $2 AND daemon_id = $3",
-            notice.company.0,
+            notice.lane.company.0,
             notice.id.uuid(),
             daemon,
-            state,
+            state.as_str(),
             error,
             after,
         )
@@ -213,19 +213,21 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let notices = rows.into_iter().map(|row| NoticeView {
-            company: CompanyId(row.company_id),
-            id: row.id.into(),
-            integration: row.integration_id.into(),
-            kind: row.kind,
-            body: row.body,
-            state: row.state,
-            attempts: row.attempts,
-            error: row.error,
-            created_at: row.created_at.to_jiff(),
-            finished_at: row.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
+        let notices = rows.into_iter().map(|row| {
+            Ok(NoticeView {
+                company: CompanyId(row.company_id),
+                id: row.id.into(),
+                integration: row.integration_id.into(),
+                kind: known("notice", &row.kind, Notice::parse)?,
+                body: row.body,
+                state: known("notice state", &row.state, NoticeState::parse)?,
+                attempts: row.attempts,
+                error: row.error,
+                created_at: row.created_at.to_jiff(),
+                finished_at: row.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
+            })
         });
-        Ok(notices.collect())
+        notices.collect()
     }
 }
 
@@ -261,24 +263,24 @@ async fn write(tx: &mut sqlx::PgTransaction<'_>, change: &Changed, notice: Notic
         quiet_hours: row.quiet_hours,
     };
     let body = notice::body(notice, &subject);
-    let told = sqlx::query_scalar!(
+    let reported = sqlx::query_scalar!(
         "SELECT id FROM integration WHERE company_id = $1 AND notices AND deleted_at IS NULL AND id <> $2",
         change.company_id,
         change.subject,
     )
     .fetch_all(&mut **tx)
     .await?;
-    let ids: Vec<Uuid> = told.iter().map(|_| NoticeId::generate().uuid()).collect();
+    let ids: Vec<Uuid> = reported.iter().map(|_| NoticeId::generate().uuid()).collect();
     sqlx::query!(
         "INSERT INTO notice (company_id, id, integration_id, kind, body)
          SELECT $1, u.id, u.integration_id, $4, $5 FROM unnest($2::uuid[], $3::uuid[]) u(id, integration_id)",
         change.company_id,
         &ids,
-        &told,
+        &reported,
         notice.as_str(),
         body.as_bytes(),
     )
     .execute(&mut **tx)
     .await?;
-    Ok(told.len())
+    Ok(reported.len())
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Error;
 use crate::{
     domain::ids::{CompanyId, IntegrationId, KeyId},
-    secrets::{Place, Sealer},
+    secrets::{AdditionalData, Sealer},
 };
 
 /// A column that holds sealed values, each row of which is (company, row id, owner id, version, value).
@@ -18,7 +18,7 @@ struct Column {
     /// Whose place it is sealed for: a new credential takes the place of the integration's.
     owner: &'static str,
     version: &'static str,
-    place: fn(CompanyId, Uuid, i32) -> Place,
+    place: fn(CompanyId, Uuid, i32) -> AdditionalData,
 }
 
 /// Every column of the schema that holds sealed values.
@@ -74,28 +74,38 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// The place of an intake key's signing secret.
-pub(super) fn intake_secret(company: CompanyId, key: KeyId) -> Place {
-    Place { company: company.0, table: "intake_key", row: key.to_string(), column: "sealed_secret" }
+pub(super) fn intake_secret(company: CompanyId, key: KeyId) -> AdditionalData {
+    AdditionalData { company: company.0, table: "intake_key", row: key.to_string(), column: "sealed_secret" }
 }
 
 /// The place of an integration's configuration.
-pub(super) fn config(company: CompanyId, id: IntegrationId) -> Place {
-    Place { company: company.0, table: "integration", row: id.to_string(), column: "sealed_config" }
+pub(super) fn config(company: CompanyId, id: IntegrationId) -> AdditionalData {
+    AdditionalData { company: company.0, table: "integration", row: id.to_string(), column: "sealed_config" }
 }
 
 /// The place of the refresh tokens that an integration's logins gave.
-pub(super) fn refresh(company: CompanyId, id: IntegrationId) -> Place {
-    Place { company: company.0, table: "integration", row: id.to_string(), column: "sealed_refresh" }
+pub(super) fn refresh(company: CompanyId, id: IntegrationId) -> AdditionalData {
+    AdditionalData { company: company.0, table: "integration", row: id.to_string(), column: "sealed_refresh" }
 }
 
 /// The place of an integration's credentials, whether they are in use or still tried.
-pub(super) fn credentials(company: CompanyId, id: IntegrationId) -> Place {
-    Place { company: company.0, table: "integration", row: id.to_string(), column: "sealed_credentials" }
+pub(super) fn credentials(company: CompanyId, id: IntegrationId) -> AdditionalData {
+    AdditionalData {
+        company: company.0,
+        table: "integration",
+        row: id.to_string(),
+        column: "sealed_credentials",
+    }
 }
 
 /// The place of a version of an integration's signing secret.
-pub(super) fn signing_secret(company: CompanyId, id: IntegrationId, version: i32) -> Place {
-    Place { company: company.0, table: "signing_secret", row: format!("{id}/{version}"), column: "sealed" }
+pub(super) fn signing_secret(company: CompanyId, id: IntegrationId, version: i32) -> AdditionalData {
+    AdditionalData {
+        company: company.0,
+        table: "signing_secret",
+        row: format!("{id}/{version}"),
+        column: "sealed",
+    }
 }
 
 /// How many daemons work on a database now.

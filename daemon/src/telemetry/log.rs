@@ -23,7 +23,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether repeated or lost lines are to be reported.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-enum Message {
+enum WriterInput {
     Line(Vec<u8>),
     /// Answered when every line before it is written.
     Flush(SyncSender<()>),
@@ -32,7 +32,7 @@ enum Message {
 /// The end at which lines are handed in.
 #[derive(Clone)]
 pub(super) struct LogLines {
-    queue: SyncSender<Message>,
+    queue: SyncSender<WriterInput>,
     /// Lines that were lost and not yet reported.
     lost: Arc<AtomicU64>,
 }
@@ -53,7 +53,7 @@ impl LogLines {
 impl Write for LogLines {
     /// Never fails and never waits: a queue that is full loses the line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(Message::Line(line.to_vec())).is_err() {
+        if self.queue.try_send(WriterInput::Line(line.to_vec())).is_err() {
             lose(&self.lost, "slow reader");
         }
         Ok(line.len())
@@ -84,7 +84,7 @@ impl std::fmt::Debug for LogGuard {
 impl Drop for LogGuard {
     fn drop(&mut self) {
         let (done, written) = sync_channel(1);
-        if self.0.queue.try_send(Message::Flush(done)).is_ok()
+        if self.0.queue.try_send(WriterInput::Flush(done)).is_ok()
             && written.recv_timeout(FLUSH_PATIENCE).is_err()
         {
             lose(&self.0.lost, "slow reader");
@@ -108,12 +108,12 @@ struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    fn run(mut self, lines: &Receiver<Message>) {
+    fn run(mut self, lines: &Receiver<WriterInput>) {
         loop {
             match lines.recv_timeout(REPORT_EVERY) {
-                Ok(Message::Line(line)) => self.write(&line),
+                Ok(WriterInput::Line(line)) => self.write(&line),
                 // Whoever waits may have given up.
-                Ok(Message::Flush(done)) => drop(done.try_send(())),
+                Ok(WriterInput::Flush(done)) => drop(done.try_send(())),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }

@@ -25,10 +25,10 @@ const REPORT: &str = "leadlined::log";
 
 /// What each place in the code has logged lately.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Repeats(Arc<Mutex<HashMap<Identifier, Place>>>);
+pub(super) struct Repeats(Arc<Mutex<HashMap<Identifier, CallSite>>>);
 
 #[derive(Debug)]
-struct Place {
+struct CallSite {
     /// How many lines it may log now.
     room: u32,
     /// When it last got room for one more.
@@ -38,7 +38,7 @@ struct Place {
     message: String,
 }
 
-impl Place {
+impl CallSite {
     fn new(now: Instant) -> Self {
         Self { room: BURST, since: now, left_out: 0, message: String::new() }
     }
@@ -66,11 +66,11 @@ impl Repeats {
             return true;
         }
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = places.entry(metadata.callsite()).or_insert_with(|| Place::new(now));
+        let place = places.entry(metadata.callsite()).or_insert_with(|| CallSite::new(now));
         let admits = place.admits(now);
         if !admits {
             if place.left_out == 0 {
-                event.record(&mut Message(&mut place.message));
+                event.record(&mut MessageText(&mut place.message));
             }
             place.left_out += 1;
         }
@@ -102,9 +102,9 @@ impl<S: Subscriber> Layer<S> for Repeats {
 }
 
 /// Reads the message of an event.
-struct Message<'a>(&'a mut String);
+struct MessageText<'a>(&'a mut String);
 
-impl Visit for Message<'_> {
+impl Visit for MessageText<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
             *self.0 = format!("{value:?}");
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_place_has_room_for_some_lines_and_then_for_one_every_few_seconds() {
         let start = Instant::now();
-        let mut place = Place::new(start);
+        let mut place = CallSite::new(start);
         let mut passed = 0;
         for tenth in 0..600 {
             if place.admits(start + Duration::from_millis(100) * tenth) {
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_counted_and_named() {
-        let (repeats, lines) = (Repeats::default(), Lines::default());
+        let (repeats, lines) = (Repeats::default(), Captured::default());
         let written = lines.clone();
         let layer = tracing_subscriber::fmt::layer().with_writer(move || written.clone()).with_ansi(false);
         let subscriber = tracing_subscriber::registry().with(layer).with(repeats.clone());
@@ -156,9 +156,9 @@ mod tests {
     }
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct Captured(Arc<Mutex<Vec<u8>>>);
 
-    impl std::io::Write for Lines {
+    impl std::io::Write for Captured {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend(bytes);
             Ok(bytes.len())

@@ -4,22 +4,24 @@ use std::{sync::Arc, time::Duration};
 
 use leadlined::{
     domain::{
-        delivery::{LaneKind, Reason, Transition},
-        fanout::{Arrival, Fate, NewDelivery},
+        delivery::{LaneKind, Reason, State, Transition},
+        fanout::{Arrival, Fate, NewDelivery, Routing},
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
         integration::EventKind,
+        lane::LaneId,
+        moment::Moment,
         outcome::{Failure, FailureClass},
         plan::Plan,
     },
     postgres::{embedded::Cluster, setup},
     secrets::master_key,
     store::{
-        DueHint, Hub, Store,
+        DueHint, Store, WakeUps,
         delivery::read::{DeliveryFilter, Target},
         ensure_partitions,
         integration::NewIntegration,
         lead::{
-            Again,
+            Reaccepted,
             intake::{Flushed, NewEvent},
         },
         operator::command::{Call, Command},
@@ -91,8 +93,8 @@ impl Bench {
             server.connect_options(&name).options([("synchronous_commit", "off")]);
         let pool = setup::connect(&options).await.unwrap();
         let sealer = setup::unseal(&pool, &server.directory().join("tests.key")).await.unwrap();
-        let (hub, hints) = Hub::new();
-        let store = Store::new(pool.clone(), sealer, Arc::new(hub));
+        let (wake_ups, hints) = WakeUps::new();
+        let store = Store::new(pool.clone(), sealer, Arc::new(wake_ups));
         let mut command = store.batch(&call()).await.unwrap();
         let company = command.create_company(None, "The Old Barn", Plan::Pro, None).await.unwrap().id;
         command.commit().await.unwrap();
@@ -116,7 +118,7 @@ impl Bench {
             mapping: &config,
             events: &events,
             payload: "v1",
-            routing: "all",
+            routing: Routing::All,
             needs_consent: false,
             notices: false,
             secret: None,
@@ -196,12 +198,17 @@ impl Bench {
     /// An update of a lead at the first integration.
     pub(crate) async fn update(&mut self, lead: LeadId) -> DeliveryId {
         let event = self.event(self.company, lead, EventKind::Updated, &Fate::Pending).await;
-        assert!(matches!(self.store.accept_again(&event).await.unwrap(), Again::Updated(_)));
+        assert!(matches!(self.store.accept_again(&event).await.unwrap(), Reaccepted::Updated(_)));
         event.deliveries[0].id
     }
 
+    /// The lane of the first integration.
+    pub(crate) fn lane(&self) -> LaneId {
+        LaneId::new(self.company, self.crm)
+    }
+
     pub(crate) fn ask(&self, kind: LaneKind, room: i32) -> Ask {
-        Ask { company: self.company, integration: self.crm, kind, room, watermark: 0 }
+        Ask { lane: self.lane(), kind, room, watermark: Moment::EPOCH }
     }
 
     /// Claims what is due at the first integration.
@@ -219,7 +226,7 @@ impl Bench {
     }
 
     /// Ends items so, with all of their claims.
-    pub(crate) async fn end(&self, items: &[Claimed], how: &Transition) -> finish::Flushed {
+    pub(crate) async fn end(&self, items: &[Claimed], how: &Transition) -> finish::FinishedFlush {
         let finished: Vec<Finished> = items.iter().map(|item| ended(item, how)).collect();
         let claims: Vec<i64> = items.iter().map(|item| item.claim).collect();
         self.store.finish(self.daemon, &finished, &claims).await.unwrap()
@@ -245,18 +252,18 @@ impl Bench {
         self.stands(id).await.0
     }
 
-    pub(crate) async fn targets(&self, state: &'static str) -> Vec<Target> {
+    pub(crate) async fn targets(&self, state: State) -> Vec<Target> {
         let filter =
             DeliveryFilter { company: Some(self.company), states: vec![state], ..DeliveryFilter::default() };
         self.store.targets(&filter).await.unwrap()
     }
 
-    pub(crate) fn told(&mut self) -> Vec<DueHint> {
-        let mut told = Vec::new();
+    pub(crate) fn reported(&mut self) -> Vec<DueHint> {
+        let mut reported = Vec::new();
         while let Ok(hints) = self.hints.try_recv() {
-            told.extend(hints);
+            reported.extend(hints);
         }
-        told
+        reported
     }
 }
 
@@ -286,8 +293,7 @@ pub(crate) fn ended(item: &Claimed, how: &Transition) -> Finished {
         delivery: item.delivery,
         attempt: AttemptRecord {
             id: item.attempt,
-            company: item.company,
-            integration: item.integration,
+            lane: item.lane,
             lead: Some(pending.lead),
             event: pending.event,
             number: pending.attempts + 1,

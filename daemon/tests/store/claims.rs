@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use leadlined::{
-    domain::delivery::{LaneKind, Transition, Trigger},
+    domain::{
+        delivery::{LaneKind, Transition, Trigger},
+        moment::Moment,
+    },
     store::queue::{claim::Ask, daemons::Wake},
 };
 
@@ -13,9 +16,9 @@ use super::bench::{Bench, dead, retry};
 async fn the_oldest_due_rows_of_lanes_with_room_are_taken_once() {
     let mut bench = Bench::new().await;
     let leads = [bench.pending().await, bench.pending().await, bench.pending().await];
-    let told = bench.told();
-    assert!(told.iter().all(|hint| (hint.integration, hint.kind) == (bench.crm, LaneKind::First)));
-    assert_eq!(told.len(), 3);
+    let reported = bench.reported();
+    assert!(reported.iter().all(|hint| (hint.lane, hint.kind) == (bench.lane(), LaneKind::First)));
+    assert_eq!(reported.len(), 3);
     let items = bench.claim(2).await;
     let taken: Vec<_> = items.iter().map(|item| item.delivery).collect();
     assert_eq!(taken, [leads[0].deliveries[0], leads[1].deliveries[0]]);
@@ -44,7 +47,7 @@ async fn a_closed_lane_and_what_is_not_due_give_nothing() {
         assert!(bench.claim(9).await.is_empty(), "{close}");
         bench.sql(&format!("UPDATE {open}")).await;
     }
-    let ask = Ask { watermark: i64::MAX / 4, ..bench.ask(LaneKind::First, 9) };
+    let ask = Ask { watermark: Moment::from_micros(i64::MAX / 4), ..bench.ask(LaneKind::First, 9) };
     assert!(bench.claimer.claim(bench.daemon, &[ask]).await.unwrap().1.is_empty(), "behind the watermark");
     assert!(bench.claimer.claim(bench.daemon, &[bench.ask(LaneKind::Retry, 9)]).await.unwrap().1.is_empty());
     assert_eq!(bench.claim(9).await.len(), 1);
@@ -67,8 +70,8 @@ async fn what_is_due_is_found_without_hints_and_asked_for_by_time() {
     let mut found = bench.store.discover().await.unwrap();
     found.sort_by_key(|hint| hint.kind);
     assert_eq!(found.iter().map(|hint| hint.kind).collect::<Vec<_>>(), LaneKind::ALL);
-    let lanes = LaneKind::ALL.map(|kind| (bench.company, bench.crm, kind));
-    assert_eq!(bench.store.next_due(&lanes, 0).await.unwrap().len(), 2);
+    let lanes = LaneKind::ALL.map(|kind| (bench.lane(), kind));
+    assert_eq!(bench.store.next_due(&lanes, Moment::EPOCH).await.unwrap().len(), 2);
     let last = found.iter().map(|hint| hint.due_at).max().unwrap();
     assert!(bench.store.next_due(&lanes, last).await.unwrap().is_empty());
 }
@@ -76,7 +79,7 @@ async fn what_is_due_is_found_without_hints_and_asked_for_by_time() {
 #[tokio::test]
 async fn a_lane_is_told_its_pause_and_its_breaker() {
     let bench = Bench::new().await;
-    let lane = (bench.company, bench.crm);
+    let lane = bench.lane();
     let stops = bench.store.stops(lane).await.unwrap();
     assert_eq!((stops.throttled_until, stops.breaker_until), (None, None));
     bench.sql("UPDATE integration SET throttled_until = now() + interval '1 hour'").await;
@@ -93,7 +96,7 @@ async fn what_was_not_begun_goes_back_as_it_was() {
     bench.pending().await;
     bench.pending().await;
     let items = bench.claim(2).await;
-    bench.told();
+    bench.reported();
     let back = |at: usize| [items[at].attempt.uuid()];
     assert!(
         bench
@@ -103,7 +106,7 @@ async fn what_was_not_begun_goes_back_as_it_was() {
             .unwrap()
             .is_empty()
     );
-    assert_eq!(bench.told().len(), 1);
+    assert_eq!(bench.reported().len(), 1);
     assert!(
         bench.holds("(SELECT array_length(attempts, 1) FROM claim) = 1").await,
         "the other stays claimed"
@@ -184,15 +187,18 @@ async fn a_lease_that_ran_out_is_seen_by_all() {
 #[tokio::test]
 async fn daemons_tell_each_other_in_order() {
     let bench = Bench::new().await;
-    let wake = |seq| Wake { due: vec![(7, bench.crm.uuid(), 1, seq)], ..Wake::default() };
+    let wake =
+        |seq| Wake { due: vec![(7, bench.crm.uuid(), 1, Moment::from_micros(seq))], ..Wake::default() };
     for seq in 1..=3 {
         bench.store.tell(bench.daemon, seq, &wake(seq)).await.unwrap();
     }
     let heard = bench.store.hear(&[(bench.daemon, 1)]).await.unwrap();
     assert_eq!(heard.iter().map(|(_, seq, _)| *seq).collect::<Vec<_>>(), [2, 3]);
-    assert!(heard.iter().all(|(_, seq, wake)| wake.hints().all(|hint| hint.due_at == *seq)));
+    assert!(
+        heard.iter().all(|(_, seq, wake)| wake.hints().all(|hint| hint.due_at == Moment::from_micros(*seq)))
+    );
     // A kind of a newer daemon is left to the scan.
-    let strange = Wake { due: vec![(7, bench.crm.uuid(), 9, 1)], ..Wake::default() };
+    let strange = Wake { due: vec![(7, bench.crm.uuid(), 9, Moment::EPOCH)], ..Wake::default() };
     assert_eq!(strange.hints().count(), 0);
     bench.sql("UPDATE wake SET at = now() - interval '2 minutes'").await;
     bench.store.forget_wakes().await.unwrap();

@@ -7,7 +7,7 @@ use leadlined::{
         ids::LeadId,
         integration::EventKind,
     },
-    store::lead::Again,
+    store::lead::Reaccepted,
 };
 
 use super::bench::{Bench, dead};
@@ -30,9 +30,9 @@ async fn an_update_of_a_pushed_lead_is_due_at_once() {
     let mut bench = Bench::new().await;
     let lead = bench.pending().await;
     bench.push(&Transition::Delivered).await;
-    bench.told();
+    bench.reported();
     let update = bench.update(lead.id).await;
-    assert_eq!((bench.told().len(), &*bench.state(update).await), (1, "pending"));
+    assert_eq!((bench.reported().len(), &*bench.state(update).await), (1, "pending"));
     assert_eq!(bench.claim_one().await.delivery, update);
 }
 
@@ -64,7 +64,7 @@ async fn a_lead_that_was_kept_away_arrives_as_a_new_one() {
         let lead = bench.lead(kept.clone()).await;
         let mut event = bench.event(bench.company, lead.id, EventKind::Updated, &Fate::Pending).await;
         event.deliveries[0].arrival = Arrival::Created;
-        assert!(matches!(bench.store.accept_again(&event).await.unwrap(), Again::Updated(_)));
+        assert!(matches!(bench.store.accept_again(&event).await.unwrap(), Reaccepted::Updated(_)));
         assert_eq!(
             bench.count(&format!("delivery WHERE event = '{arrives_as}' AND state = 'pending'")).await,
             1,
@@ -80,17 +80,17 @@ async fn a_repeat_changes_nothing_and_an_erased_lead_stays_away() {
     let event = bench.event(bench.company, id, EventKind::Created, &Fate::Pending).await;
     bench.store.accept(std::slice::from_ref(&event)).await.unwrap();
     let again = bench.store.accept_again(&event).await.unwrap();
-    let Again::Duplicate(deliveries) = again else { panic!("{again:?}") };
+    let Reaccepted::Duplicate(deliveries) = again else { panic!("{again:?}") };
     assert_eq!((deliveries[0].id, deliveries[0].reason.clone()), (event.deliveries[0].id, None));
     let stale = leadlined::store::lead::intake::NewEvent { version: event.version + 1, ..event.clone() };
-    assert_eq!(bench.store.accept_again(&stale).await.unwrap(), Again::Stale);
+    assert_eq!(bench.store.accept_again(&stale).await.unwrap(), Reaccepted::Stale);
     let mut command = bench.command().await;
     let erased = command.erase_lead(None, &id.to_string()).await.unwrap();
     command.commit().await.unwrap();
     assert_eq!((erased.skipped, erased.deliveries), (1, 1));
     assert_eq!(bench.stands(event.deliveries[0].id).await, ("skipped".into(), Some("erased".into())));
     assert_eq!(bench.count("due").await, 0);
-    assert_eq!(bench.store.accept_again(&event).await.unwrap(), Again::Erased);
+    assert_eq!(bench.store.accept_again(&event).await.unwrap(), Reaccepted::Erased);
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ async fn a_held_delivery_or_count_keeps_its_own_lane_alone() {
         items.extend(bench.claim(9).await);
         let rows = rows
             .replace("{delivery}", &lead.deliveries[0].uuid().to_string())
-            .replace("{lane}", &items[0].integration.uuid().to_string());
+            .replace("{lane}", &items[0].lane.integration.uuid().to_string());
         let lock = bench.hold_rows(&rows).await;
         let started = Instant::now();
         let flushed = bench.end(&items, &Transition::Delivered).await;

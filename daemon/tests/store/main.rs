@@ -11,4 +11,6 @@ mod lines;
 mod locks;
 mod mending;
 mod operators;
+mod pushes;
 mod reasons;
+mod sweeps;

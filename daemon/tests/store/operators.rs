@@ -1,10 +1,13 @@
 //! What operators do: hold, release, skip and its undoing, retry, push, and what the sweep brings back.
 
 use leadlined::{
-    domain::delivery::{LaneKind, Reason, Transition, Trigger},
+    domain::{
+        delivery::{LaneKind, Reason, State, Transition, Trigger},
+        sweep::SweepStep,
+    },
     store::{
         operator::command::Refusal,
-        queue::{push::NewPush, release::BATCH, retry::RetryOptions, sweep::Work},
+        queue::{push::NewPush, release::BATCH, retry::RetryOptions, sweep::LaneWork},
     },
 };
 use uuid::Uuid;
@@ -12,7 +15,7 @@ use uuid::Uuid;
 use super::bench::{Bench, dead, exhausted, retry};
 
 impl Bench {
-    async fn retry_all(&self, state: &'static str, options: RetryOptions) -> usize {
+    async fn retry_all(&self, state: State, options: RetryOptions) -> usize {
         let targets = self.targets(state).await;
         let mut command = self.command().await;
         let retried = command.retry(self.company, &targets, options).await.unwrap();
@@ -124,7 +127,7 @@ async fn a_retry_brings_back_the_dead_and_hurries_who_waits() {
     let mut bench = Bench::new().await;
     let id = bench.pending().await.deliveries[0];
     bench.push(&dead()).await;
-    assert_eq!(bench.retry_all("dead", RetryOptions::default()).await, 1);
+    assert_eq!(bench.retry_all(State::Dead, RetryOptions::default()).await, 1);
     assert_eq!(bench.count("undelivered").await, 0);
     let item = bench.claim_one().await;
     assert_eq!((item.delivery, item.kind, item.trigger), (id, LaneKind::First, Trigger::Manual));
@@ -138,7 +141,7 @@ async fn a_retry_brings_back_the_dead_and_hurries_who_waits() {
     bench.end(&[item], &later).await;
     assert!(bench.claim(1).await.is_empty());
     let bulk = RetryOptions { is_bulk: true, ..RetryOptions::default() };
-    assert_eq!(bench.retry_all("pending", bulk).await, 1);
+    assert_eq!(bench.retry_all(State::Pending, bulk).await, 1);
     assert!(bench.holds("(SELECT d.due_at = q.due_at FROM delivery d, due q)").await);
     let item = bench.claim_one().await;
     assert_eq!((item.kind, item.pending.unwrap().retries), (LaneKind::Retry, 0), "many take their turn");
@@ -150,7 +153,7 @@ async fn what_is_rendered_anew_takes_the_place_of_what_was_sent() {
     let id = bench.pending().await.deliveries[0];
     bench.push(&dead()).await;
     let anew = RetryOptions { re_render: true, ..RetryOptions::default() };
-    assert_eq!(bench.retry_all("dead", anew).await, 1);
+    assert_eq!(bench.retry_all(State::Dead, anew).await, 1);
     assert_eq!(bench.stands(id).await, ("skipped".into(), Some("replaced".into())));
     let item = bench.push(&Transition::Delivered).await;
     assert!(item.delivery > id);
@@ -170,7 +173,7 @@ async fn what_is_older_than_an_update_on_its_way_is_refused() {
     let lead = bench.pending().await;
     bench.push(&dead()).await;
     bench.update(lead.id).await;
-    let targets = bench.targets("dead").await;
+    let targets = bench.targets(State::Dead).await;
     let mut command = bench.command().await;
     let refused = command.retry(bench.company, &targets, RetryOptions::default()).await;
     assert!(matches!(refused, Err(Refusal::State(_))), "{refused:?}");
@@ -205,18 +208,25 @@ async fn the_sweep_sends_one_and_then_the_rest() {
     }
     assert!(bench.store.tasks().await.unwrap().is_empty(), "it is not time yet");
     bench.sql("UPDATE integration_stat SET sweep_at = now()").await;
-    assert_eq!(bench.store.tasks().await.unwrap()[0].work, Work::StartSweep);
-    bench.store.start_sweep(bench.company, bench.crm).await.unwrap();
+    assert_eq!(bench.store.tasks().await.unwrap()[0].work, LaneWork::StartSweep);
+    bench.store.start_sweep(bench.lane()).await.unwrap();
     let canary = bench.claim(9).await;
     assert_eq!((canary.len(), canary[0].trigger, canary[0].kind), (1, Trigger::Sweep, LaneKind::Retry));
-    bench.store.continue_sweep(bench.company, bench.crm).await.unwrap();
-    assert!(bench.claim(9).await.is_empty(), "the canary is on its way");
+    let run = bench.store.sweep_run(bench.lane(), 4).await.unwrap().unwrap();
+    assert_eq!((run.canary, run.is_passed, run.next()), (Some(State::Pending), false, SweepStep::Wait));
     bench.end(&canary, &Transition::Delivered).await;
-    assert_eq!(bench.store.tasks().await.unwrap()[0].work, Work::ContinueSweep);
-    bench.store.continue_sweep(bench.company, bench.crm).await.unwrap();
+    assert_eq!(bench.store.tasks().await.unwrap()[0].work, LaneWork::ContinueSweep);
+    let run = bench.store.sweep_run(bench.lane(), 4).await.unwrap().unwrap();
+    assert_eq!(run.next(), SweepStep::Release);
+    assert_eq!(bench.store.release_swept(bench.lane(), 4).await.unwrap(), 2);
+    let run = bench.store.sweep_run(bench.lane(), 4).await.unwrap().unwrap();
+    assert_eq!((run.is_passed, run.is_busy, run.next()), (true, true, SweepStep::Wait));
     assert_eq!(bench.claim(9).await.len(), 2);
-    bench.store.continue_sweep(bench.company, bench.crm).await.unwrap();
+    assert_eq!(bench.store.release_swept(bench.lane(), 4).await.unwrap(), 0, "nothing is left");
+    bench.store.end_sweep(bench.lane()).await.unwrap();
     assert_eq!(bench.count("sweep").await, 0);
+    assert!(bench.store.sweep_run(bench.lane(), 4).await.unwrap().is_none());
+    assert!(bench.holds("(SELECT sweep_at IS NULL FROM integration_stat)").await, "no run is due");
 }
 
 #[tokio::test]
@@ -227,7 +237,7 @@ async fn a_retry_keeps_its_place_behind_what_is_open() {
     let update = bench.update(lead.id).await;
     bench.push(&retry()).await;
     assert_eq!(
-        bench.retry_all("delivered", RetryOptions { is_bulk: true, ..RetryOptions::default() }).await,
+        bench.retry_all(State::Delivered, RetryOptions { is_bulk: true, ..RetryOptions::default() }).await,
         0
     );
     assert_eq!(bench.claim_one().await.delivery, update);

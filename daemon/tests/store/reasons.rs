@@ -97,13 +97,13 @@ async fn what_a_heir_cannot_read_goes_back_to_the_queue() {
 
 #[test]
 fn what_cannot_be_read_or_written_now_says_what_to_do() {
-    for (error, told) in [
+    for (error, reported) in [
         (
             Error::UnknownWord { what: "trigger", word: "comet".into() },
             "a stored trigger is \"comet\", which this daemon does not know: run the newest leadlined of this database",
         ),
         (Error::Locked, "somebody holds what is to be written: try again in a moment"),
     ] {
-        assert_eq!(error.to_string(), told);
+        assert_eq!(error.to_string(), reported);
     }
 }

@@ -42,12 +42,12 @@ async fn what_cannot_be_a_flow_is_refused_and_changes_nothing() {
         (&|it| it.then = vec![elsewhere.clone()], Code::NotFound, "no integration"),
         (&|it| it.company = "9".into(), Code::NotFound, "no company \"9\""),
     ];
-    for (change, code, told) in cases {
+    for (change, code, reported) in cases {
         let mut request = v1::CreateFlowRequest { request_id: request_id(), ..flow.clone() };
         change(&mut request);
         let status = scene.operator.flows().create_flow(request.clone()).await.unwrap_err();
         assert_eq!(status.code(), code, "{status}");
-        assert!(status.message().starts_with(told) && !status.message().contains('\n'), "{status}");
+        assert!(status.message().starts_with(reported) && !status.message().contains('\n'), "{status}");
         if request.company == "7" && request.then != [""; 0] && request.name != "taken" {
             let update = v1::UpdateFlowRequest {
                 request_id: request_id(),
@@ -58,7 +58,7 @@ async fn what_cannot_be_a_flow_is_refused_and_changes_nothing() {
                 ..Default::default()
             };
             let status = scene.operator.flows().update_flow(update).await.unwrap_err();
-            assert!(status.message().starts_with(told), "{status}");
+            assert!(status.message().starts_with(reported), "{status}");
         }
     }
     assert_eq!(scene.daemon.database().contents().await, before);
@@ -71,7 +71,7 @@ async fn what_cannot_be_asked_of_a_flow_is_refused_and_changes_nothing() {
     scene.integration("crm", &["--routing", "flows"]).await;
     scene.flow("taken", "true", &["crm"], &[]).await;
     let before = scene.daemon.database().contents().await;
-    for (request, told) in [
+    for (request, reported) in [
         (v1::TestFlowRequest::default(), "name a flow, or a company and a condition"),
         (v1::TestFlowRequest { company: "7".into(), ..Default::default() }, "when: give the condition"),
         (
@@ -84,7 +84,7 @@ async fn what_cannot_be_asked_of_a_flow_is_refused_and_changes_nothing() {
         ),
     ] {
         let status = scene.operator.flows().test_flow(request).await.unwrap_err();
-        assert!(status.message().starts_with(told), "{status}");
+        assert!(status.message().starts_with(reported), "{status}");
     }
     let ran = scene.cli.run(&["flow", "show", "nobody"]).await;
     assert_eq!(ran.error(1), "no flow \"nobody\": `leadline flow list` shows those there are");

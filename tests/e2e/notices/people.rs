@@ -56,7 +56,7 @@ impl Scene {
 
     /// Waits until both have heard of so many changes, and gives what the last message of each says: Slack's blocks,
     /// and the mail's text.
-    async fn told(&self, count: usize, headline: &str) -> (String, String) {
+    async fn reported(&self, count: usize, headline: &str) -> (String, String) {
         wait_until(headline, async || {
             let posted = self.slack.with(|slack| slack.messages.len());
             posted.min(self.mail.taken().len()) >= count
@@ -141,7 +141,7 @@ async fn people_are_told_of_each_change_once_and_nothing_in_it_is_markup() {
     ] {
         scene.target.set(behaviour);
         scene.post(n).await;
-        let (slack, mail) = scene.told(n, headline).await;
+        let (slack, mail) = scene.reported(n, headline).await;
         let notice = notice(&sentence);
         let unescaped = slack.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
         assert!(unescaped.starts_with(&notice), "{slack}");

@@ -161,12 +161,12 @@ async fn what_is_older_than_what_went_stays_skipped() {
     let left = 2;
     assert!(ran.error(1).contains(&format!("{left} of these {} deliveries", 2)), "{ran:?}");
     let mut holds = HoldServiceClient::new(scene.daemon.control().await);
-    for (ids, job_id, told) in [
+    for (ids, job_id, reported) in [
         (vec![], String::new(), "name deliveries, or the job of a bulk skip"),
         (vec![old.clone()], old.clone(), "send either ids or a job, not both"),
     ] {
         let request = v1::UnskipDeliveriesRequest { request_id: request_id(), ids, job_id };
-        assert_eq!(holds.unskip_deliveries(request).await.unwrap_err().message(), told);
+        assert_eq!(holds.unskip_deliveries(request).await.unwrap_err().message(), reported);
     }
     scene.end().await;
 }

@@ -20,8 +20,8 @@ async fn a_deleted_integration_goes_in_batches() {
     ] {
         sqlx::query(sql).execute(&pool).await.unwrap();
     }
-    let told = scene.cli.json(&["integration", "delete", "hook", "--yes"]).await;
-    assert_eq!(told["deliveries"], 6001);
+    let reported = scene.cli.json(&["integration", "delete", "hook", "--yes"]).await;
+    assert_eq!(reported["deliveries"], 6001);
     let mut batches: Vec<i64> = Vec::new();
     wait_until("all are gone", async || {
         batches = sqlx::query_scalar("SELECT rows FROM removed").fetch_all(&pool).await.unwrap();

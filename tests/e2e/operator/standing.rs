@@ -39,12 +39,12 @@ async fn the_intake_shows_a_lead_as_lead_show_does() {
     scene.post(&lead).await;
     wait_until("both are dead", async || scene.card().await["dead"] == 2).await;
     let url = scene.daemon.url(&format!("/v1/leads/{uuid}"));
-    let told: Value = http().get(url).bearer_auth(&scene.key).send().await.unwrap().json().await.unwrap();
-    assert_eq!(told, scene.cli.json(&["lead", "show", &uuid]).await);
-    let deliveries = told["deliveries"].as_array().unwrap();
+    let reported: Value = http().get(url).bearer_auth(&scene.key).send().await.unwrap().json().await.unwrap();
+    assert_eq!(reported, scene.cli.json(&["lead", "show", &uuid]).await);
+    let deliveries = reported["deliveries"].as_array().unwrap();
     assert_eq!((deliveries.len(), &deliveries[0]["event"]), (4, &json!("lead.updated")), "newest first");
     let swept = deliveries.iter().filter(|it| it["state"] == "dead" && it["due_at"].is_string()).count();
-    assert_eq!(swept, 2, "the sweep's visit is told: {told}");
+    assert_eq!(swept, 2, "the sweep's visit is told: {reported}");
     scene.end().await;
 }
 
@@ -147,11 +147,11 @@ async fn a_retry_waits_while_its_integration_is_disabled_and_a_test_does_not() {
 async fn what_may_have_arrived_says_so() {
     let closing = || Behaviour::Script(vec![Reply::close(); 9]);
     let scene = Scene::start(closing(), json!({})).await;
-    let told = "unknown, maybe delivered";
+    let reported = "unknown, maybe delivered";
     let delivery = scene.post(&sample_lead(1)).await;
     wait_until("its first attempt failed", async || scene.show(&delivery).await["attempts"] == 3).await;
     let list = scene.cli.json(&["delivery", "list", "--undelivered"]).await;
-    assert_eq!((&list[0]["state"], &list[0]["reason"]), (&json!("pending"), &json!(told)));
+    assert_eq!((&list[0]["state"], &list[0]["reason"]), (&json!("pending"), &json!(reported)));
     scene.why(&delivery, &["after 3 attempts failed (unknown, maybe delivered: no answer from "]).await;
     let trace = scene.cli.json(&["lead", "trace", list[0]["lead"].as_str().unwrap()]).await;
     assert!(trace.to_string().contains("unknown, maybe delivered, due at "), "{trace}");
@@ -164,7 +164,7 @@ async fn what_may_have_arrived_says_so() {
     scene.receiver.set(closing());
     let dead = scene.post(&sample_lead(2)).await;
     scene.wait_for(&dead, "dead").await;
-    assert_eq!(scene.show(&dead).await["reason"], told);
+    assert_eq!(scene.show(&dead).await["reason"], reported);
     scene.why(&dead, &["after 1 attempt (unknown, maybe delivered: no answer from "]).await;
     scene.end().await;
 }

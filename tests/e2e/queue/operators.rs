@@ -22,25 +22,26 @@ impl Scene {
 
     pub(super) async fn sweep(&mut self) {
         let old = self.dead_of_age().await;
-        self.store.start_sweep(self.company, self.integration).await.unwrap();
-        self.store.continue_sweep(self.company, self.integration).await.unwrap();
+        self.store.start_sweep(self.lane()).await.unwrap();
+        dispatch::continue_sweep(&self.store, self.lane()).await.unwrap();
         assert_eq!(self.dead_of_age().await, old, "the sweep leaves alone what is too old");
     }
 
     pub(super) async fn job(&mut self, cancel: bool) {
-        let filter =
-            DeliveryFilter { company: Some(self.company), states: vec!["dead"], ..DeliveryFilter::default() };
+        let filter = DeliveryFilter {
+            company: Some(self.company),
+            states: vec![State::Dead],
+            ..DeliveryFilter::default()
+        };
         let lanes = self.store.job_lanes(&filter).await.unwrap();
         if lanes.is_empty() {
             return;
         }
         let mut command = self.command().await;
-        let job = command
-            .create_job(Work::Retry { filter: &filter, re_render: cancel }, None, &lanes)
-            .await
-            .unwrap();
+        let work = JobWork::Retry { filter: &filter, re_render: cancel };
+        let job = command.create_job(work, None, &lanes).await.unwrap();
         command.commit().await.unwrap();
-        self.store.continue_job(self.company, self.integration, job).await.unwrap();
+        dispatch::continue_job(&self.store, self.lane(), job).await.unwrap();
         self.jobs.push((job, 0));
         if cancel {
             let mut command = self.command().await;

@@ -1,7 +1,10 @@
 //! Two at once: what one has read, another has changed before it writes.
 
 use leadline_tests::{check_invariants, wait_until};
-use leadlined::store::{Error, delivery::read::Target};
+use leadlined::{
+    dispatch,
+    store::{Error, delivery::read::Target},
+};
 
 use super::*;
 
@@ -26,7 +29,7 @@ impl Scene {
         wait_until("somebody waits for a lock", async || self.holds(waits).await).await;
     }
 
-    async fn targets(&self, state: &'static str) -> Vec<Target> {
+    async fn targets(&self, state: State) -> Vec<Target> {
         let filter =
             DeliveryFilter { company: Some(self.company), states: vec![state], ..DeliveryFilter::default() };
         self.store.targets(&filter).await.unwrap()
@@ -50,17 +53,20 @@ impl Scene {
 async fn a_step_of_a_job_that_another_daemon_has_taken_is_left_alone() {
     let mut scene = scene().await;
     scene.ended(End::Dead).await;
-    let filter =
-        DeliveryFilter { company: Some(scene.company), states: vec!["dead"], ..DeliveryFilter::default() };
+    let filter = DeliveryFilter {
+        company: Some(scene.company),
+        states: vec![State::Dead],
+        ..DeliveryFilter::default()
+    };
     let lanes = scene.store.job_lanes(&filter).await.unwrap();
     let mut command = scene.command().await;
-    let job =
-        command.create_job(Work::Retry { filter: &filter, re_render: false }, None, &lanes).await.unwrap();
+    let work = JobWork::Retry { filter: &filter, re_render: false };
+    let job = command.create_job(work, None, &lanes).await.unwrap();
     command.commit().await.unwrap();
     // Another daemon brings the delivery back, and it is dead again when this one gets the lock.
     let mut other = scene.pool.begin().await.unwrap();
     sqlx::query("UPDATE job SET position = last_id, released = 1").execute(&mut *other).await.unwrap();
-    let step = scene.store.continue_job(scene.company, scene.integration, job);
+    let step = dispatch::continue_job(&scene.store, scene.lane(), job);
     let rest = async {
         scene.wait_for_lock().await;
         other.commit().await.unwrap();
@@ -77,7 +83,7 @@ async fn a_retry_leaves_alone_what_was_retried_after_it_looked() {
         for end in [None, Some(End::Delivered)] {
             let mut scene = scene().await;
             scene.ended(End::Dead).await;
-            let seen = scene.targets("dead").await;
+            let seen = scene.targets(State::Dead).await;
             scene.retry(0, false).await;
             if let Some(end) = end {
                 scene.push_one(end).await;
@@ -101,7 +107,7 @@ async fn an_update_waits_for_a_push_in_flight_that_was_held() {
         scene.ended(End::Delivered).await;
         scene.take(Step::Update(0)).await;
         scene.claim(1).await;
-        let earlier = scene.targets("pending").await.remove(0).id;
+        let earlier = scene.targets(State::Pending).await.remove(0).id;
         let mut command = scene.command().await;
         assert_eq!(command.hold(scene.company, &[earlier], &held()).await.unwrap().running, 1);
         command.commit().await.unwrap();

@@ -142,8 +142,7 @@ pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> 
     };
     let attempt = AttemptRecord {
         id: item.attempt,
-        company: item.company,
-        integration: item.integration,
+        lane: item.lane,
         lead: Some(pending.lead),
         event: pending.event,
         number: pending.attempts + 1,

@@ -66,7 +66,7 @@ impl Scene {
         let mut command = self.command().await;
         command.reset_integration(&self.integration.to_string()).await.unwrap();
         command.commit().await.unwrap();
-        let states = vec!["pending"];
+        let states = vec![State::Pending];
         let filter = DeliveryFilter { company: Some(self.company), states, ..DeliveryFilter::default() };
         let waiting = self.store.targets(&filter).await.unwrap();
         let mut command = self.command().await;

@@ -22,8 +22,8 @@ async fn leads_that_came_before_an_integration_are_pushed_to_it_once() {
     assert_eq!((&plan["count"], plan["sample"].as_array().unwrap().len()), (&json!(3), 3));
     assert_eq!(later.count(), 1, "a dry run pushes nothing");
     let job = cli.json(&missing).await;
-    let told = ["kind", "state", "leads", "released", "delivered"].map(|key| job[key].clone());
-    assert_eq!(told, [json!("push"), json!("done"), json!(3), json!(3), json!(3)]);
+    let reported = ["kind", "state", "leads", "released", "delivered"].map(|key| job[key].clone());
+    assert_eq!(reported, [json!("push"), json!("done"), json!(3), json!(3), json!(3)]);
     let events: Vec<_> =
         later.requests().iter().map(|it| it.header("x-leadline-event").unwrap().to_owned()).collect();
     assert_eq!(events, ["lead.created"; 4]);
@@ -77,8 +77,8 @@ async fn unsynced_leads_are_pushed_everywhere_with_their_current_content() {
 
     let uuid = bodies[0]["lead"]["uuid"].as_str().unwrap();
     let attempts = cli.json(&["lead", "push", uuid, "--integration", "crm"]).await;
-    let told = ["state", "trigger"].map(|key| attempts[0][key].clone());
-    assert_eq!(told, [json!("delivered"), json!("manual")], "once more, because an operator says so");
+    let reported = ["state", "trigger"].map(|key| attempts[0][key].clone());
+    assert_eq!(reported, [json!("delivered"), json!("manual")], "once more, because an operator says so");
     scene.receiver.set(Behaviour::RefuseAll(422, "no".into()));
     let failed = cli.run(&["lead", "push", uuid, "-o", "json"]).await;
     assert_eq!(failed.code, 1);
@@ -108,12 +108,16 @@ async fn all_unsynced_leads_go_to_every_integration_and_the_job_tells_how_far_it
     let mut jobs = JobServiceClient::new(scene.daemon.control().await);
     let request = v1::GetJobRequest { id: started.job_id };
     let mut changes = jobs.watch_job(request).await.unwrap().into_inner();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     while let Some(job) = changes.message().await.unwrap() {
-        told.push((job.state, job.total, job.leads, job.released, job.delivered));
+        reported.push((job.state, job.total, job.leads, job.released, job.delivered));
     }
-    assert_eq!(told.last(), Some(&("done".to_owned(), 12, Some(4), 12, 12)), "each lead to each of three");
-    assert!(told.is_sorted_by_key(|it| it.3 + it.4), "how far it is only grows: {told:?}");
+    assert_eq!(
+        reported.last(),
+        Some(&("done".to_owned(), 12, Some(4), 12, 12)),
+        "each lead to each of three"
+    );
+    assert!(reported.is_sorted_by_key(|it| it.3 + it.4), "how far it is only grows: {reported:?}");
     let mut pushed: Vec<_> = later.requests().into_iter().map(|request| request.path).collect();
     pushed.sort();
     assert_eq!(pushed, [["/mail"; 4], ["/sheet"; 4]].concat());

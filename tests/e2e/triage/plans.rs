@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use leadline_tests::Database;
 use leadlined::{
+    domain::delivery::State,
     postgres::setup,
     store::{
-        Hub, Store,
+        Store, WakeUps,
         delivery::read::{DeliveryFilter, Order},
         failure::list::FailureFilter,
     },
@@ -42,7 +43,7 @@ async fn many() -> (Store, PgPool, Database) {
     sqlx::raw_sql(AssertSqlSafe(fill)).execute(&pool).await.unwrap();
     let daemons = setup::connect(database.options()).await.unwrap();
     let sealer = setup::unseal(&daemons, database.master_key()).await.unwrap();
-    (Store::new(daemons, sealer, Arc::new(Hub::new().0)), pool, database)
+    (Store::new(daemons, sealer, Arc::new(WakeUps::new().0)), pool, database)
 }
 
 #[tokio::test]
@@ -56,10 +57,19 @@ async fn a_page_of_a_list_reads_a_page_of_each_table() {
             sqlx::raw_sql("ANALYZE").execute(&pool).await.unwrap();
         }
         for (what, filter) in [
-            ("undelivered", DeliveryFilter { states: vec!["pending", "held", "dead"], ..Default::default() }),
-            ("dead", DeliveryFilter { states: vec!["dead"], ..Default::default() }),
-            ("held", DeliveryFilter { states: vec!["held"], ..Default::default() }),
-            ("a cause", DeliveryFilter { cause: Some(cause), states: vec!["dead"], ..Default::default() }),
+            (
+                "undelivered",
+                DeliveryFilter {
+                    states: vec![State::Pending, State::Held, State::Dead],
+                    ..Default::default()
+                },
+            ),
+            ("dead", DeliveryFilter { states: vec![State::Dead], ..Default::default() }),
+            ("held", DeliveryFilter { states: vec![State::Held], ..Default::default() }),
+            (
+                "a cause",
+                DeliveryFilter { cause: Some(cause), states: vec![State::Dead], ..Default::default() },
+            ),
             ("any", DeliveryFilter::default()),
         ] {
             let plan = store.list_plan(&filter, 50).await.unwrap();
@@ -74,7 +84,8 @@ async fn a_page_of_a_list_reads_a_page_of_each_table() {
 #[tokio::test]
 async fn a_page_is_in_order_and_the_next_goes_on() {
     let (store, _pool, _database) = many().await;
-    let dead = DeliveryFilter { states: vec!["pending", "held", "dead"], ..Default::default() };
+    let dead =
+        DeliveryFilter { states: vec![State::Pending, State::Held, State::Dead], ..Default::default() };
     let (mut ids, mut after) = (Vec::new(), None);
     for _ in 0..3 {
         let page = store.delivery_views(&dead, Order::OldestFirst, after, Some(30)).await.unwrap();

@@ -41,6 +41,7 @@ impl Airtable {
         let text = [
             "Lead ID",
             "Name",
+            "Notes",
             "Event type",
             "UTM source",
             "UTM medium",

@@ -75,9 +75,10 @@ impl Brevo {
                 answer(200, &json!({"email": "ada@barn.example", "companyName": "The Old Barn"}))
             }
             ("GET", ["v3", "contacts", "attributes"]) => {
-                let told = self.attributes.iter();
-                let told = told.map(|(name, kind)| json!({"name": name, "category": "normal", "type": kind}));
-                answer(200, &json!({"attributes": told.collect::<Vec<_>>()}))
+                let reported = self.attributes.iter();
+                let reported =
+                    reported.map(|(name, kind)| json!({"name": name, "category": "normal", "type": kind}));
+                answer(200, &json!({"attributes": reported.collect::<Vec<_>>()}))
             }
             ("GET", ["v3", "contacts", "lists", id]) => {
                 match id.parse().ok().and_then(|id| self.lists.get(&id)) {
@@ -103,10 +104,10 @@ impl Brevo {
 
     fn shown(&self, id: u64) -> Reply {
         let contact = &self.contacts[&id];
-        let told = json!({"id": id, "email": contact.email, "emailBlacklisted": contact.is_blocked,
+        let reported = json!({"id": id, "email": contact.email, "emailBlacklisted": contact.is_blocked,
             "smsBlacklisted": false, "listIds": contact.lists, "attributes": contact.attributes,
             "listUnsubscribed": if contact.left.is_empty() { Value::Null } else { json!(contact.left) }});
-        answer(200, &told)
+        answer(200, &reported)
     }
 
     fn create(&mut self, body: &Value) -> Reply {
@@ -165,8 +166,8 @@ impl Brevo {
         };
         if self.contacts.iter().any(is_others) {
             let message = "Unable to update contact, SMS is already associated with another Contact";
-            let told = json!({"code": "duplicate_parameter", "message": message, "metadata": {"duplicate_identifiers": ["SMS"]}});
-            return Err(answer(400, &told));
+            let reported = json!({"code": "duplicate_parameter", "message": message, "metadata": {"duplicate_identifiers": ["SMS"]}});
+            return Err(answer(400, &reported));
         }
         Ok(())
     }

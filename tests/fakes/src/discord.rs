@@ -66,14 +66,14 @@ impl Vendor for Discord {
             return refusal(401, 50027, "Invalid Webhook Token");
         }
         if method == "GET" {
-            let told = json!({"id": id, "type": 1, "name": webhook.name, "channel_id": webhook.channel,
+            let reported = json!({"id": id, "type": 1, "name": webhook.name, "channel_id": webhook.channel,
                 "guild_id": self.server, "token": token, "avatar": null, "application_id": null});
-            return answer(200, &told);
+            return answer(200, &reported);
         }
         if !self.quota.admit(request.at) {
-            let told =
+            let reported =
                 json!({"message": "You are being rate limited.", "retry_after": 0.45, "global": false});
-            return answer(429, &told).header("Retry-After", "1").header("X-RateLimit-Scope", "user");
+            return answer(429, &reported).header("Retry-After", "1").header("X-RateLimit-Scope", "user");
         }
         if webhook.is_forum && route.asked("thread_id").is_empty() {
             let message = "Webhooks posted to forum channels must have a thread_name or thread_id";
@@ -83,10 +83,14 @@ impl Vendor for Discord {
             return refusal(400, code, message);
         }
         self.messages.push(route.body.clone());
-        let mut told = route.body.clone();
-        told["id"] = json!(format!("13{:05}", self.messages.len()));
-        told["channel_id"] = json!(webhook.channel);
-        if route.asked("wait").eq_ignore_ascii_case("true") { answer(200, &told) } else { Reply::status(204) }
+        let mut reported = route.body.clone();
+        reported["id"] = json!(format!("13{:05}", self.messages.len()));
+        reported["channel_id"] = json!(webhook.channel);
+        if route.asked("wait").eq_ignore_ascii_case("true") {
+            answer(200, &reported)
+        } else {
+            Reply::status(204)
+        }
     }
 }
 

@@ -66,6 +66,8 @@ impl Default for Hubspot {
             ("lastname", "string"),
             ("phone", "string"),
             ("company", "string"),
+            ("jobtitle", "string"),
+            ("website", "string"),
             ("wedding_date", "date"),
             ("guests", "number"),
             ("kind_of_event", "enumeration"),

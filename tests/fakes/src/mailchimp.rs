@@ -112,7 +112,7 @@ impl Mailchimp {
                 answer(200, &json!({"merge_fields": page, "total_items": self.merge_fields.len()}))
             }
             ("GET", ["3.0", "lists", _, "members", key]) => match self.members.get(*key) {
-                Some(member) => told(key, member),
+                Some(member) => reported(key, member),
                 None => problem(404, "Resource Not Found", "The requested resource could not be found."),
             },
             ("PUT", ["3.0", "lists", _, "members", key]) => self.put(key, route),
@@ -163,7 +163,7 @@ impl Mailchimp {
         member.email = email.to_owned();
         member.puts += 1;
         member.fields.extend(fields);
-        told(key, member)
+        reported(key, member)
     }
 
     fn wrong_field(&self, tag: &str, value: &Value) -> Option<Value> {
@@ -236,7 +236,7 @@ fn is_us_phone(text: &str) -> bool {
     !text.starts_with('+') && text.chars().filter(char::is_ascii_digit).count() == 10
 }
 
-fn told(key: &str, member: &Member) -> Reply {
+fn reported(key: &str, member: &Member) -> Reply {
     let tags: Vec<Value> = member.tags.iter().map(|tag| json!({"name": tag})).collect();
     answer(
         200,

@@ -65,8 +65,18 @@ pub struct Lead {
 
 impl Default for Salesforce {
     fn default() -> Self {
-        let texts =
-            ["FirstName", "LastName", "Email", "Phone", "Company", "LeadSource", "Description", "Status"];
+        let texts = [
+            "FirstName",
+            "LastName",
+            "Email",
+            "Phone",
+            "Company",
+            "LeadSource",
+            "Description",
+            "Status",
+            "Title",
+            "Website",
+        ];
         let mut fields: BTreeMap<String, &'static str> = texts.map(|name| (name.to_owned(), "string")).into();
         for (name, kind) in [
             ("Id", "id"),

@@ -4,7 +4,7 @@ use clap::Args;
 use futures::StreamExt as _;
 use leadline_proto::v1;
 
-use super::{CliError, Context, shape};
+use super::{CliError, Context, output_types};
 
 /// What to list or to follow.
 #[derive(Debug, Args)]
@@ -50,5 +50,5 @@ impl Activity {
 
 /// One line for one thing that happened.
 fn line(context: &Context, activity: v1::Activity) -> Result<(), CliError> {
-    context.out.line(&shape::Activity::from(activity))
+    context.out.line(&output_types::Activity::from(activity))
 }

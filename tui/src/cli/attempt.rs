@@ -8,7 +8,7 @@ use super::{
     CliError, Context, Page, input,
     moment::moment,
     note_more,
-    shape::{Attempt, AttemptShown, shapes},
+    output_types::{Attempt, AttemptShown, shapes},
 };
 
 /// The failure classes, as filters name them.

@@ -8,7 +8,7 @@ use super::{
     CliError, Context, Page,
     input::proto_time,
     moment::moment,
-    shape::{AuditLine, shapes},
+    output_types::{AuditLine, shapes},
 };
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page, input, note_more,
-    shape::{Company, CompanyCreated, CompanyPage, shapes},
+    output_types::{Company, CompanyCreated, CompanyPage, shapes},
 };
 
 const PLANS: [&str; 4] = ["free", "starter", "pro", "multi"];

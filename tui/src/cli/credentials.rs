@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     CliError, Context, input,
-    shape::{Attempt, Integration},
+    output_types::{Attempt, Integration},
     wait,
 };
 use crate::client::Client;
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_fails_the_command() {
-        let told = [0, 1, 2].map(|findings| fits(findings).err().map(|error| error.to_string()));
-        let [none, one, two] = told.each_ref().map(Option::as_deref);
+        let reported = [0, 1, 2].map(|findings| fits(findings).err().map(|error| error.to_string()));
+        let [none, one, two] = reported.each_ref().map(Option::as_deref);
         assert_eq!(none, None);
         assert_eq!(one, Some("1 thing does not fit: see findings"));
         assert_eq!(two, Some("2 things do not fit: see findings"));

@@ -11,7 +11,7 @@ use super::{
     input::proto_time,
     moment::moment,
     note_more,
-    shape::{Delivery, DeliveryShown, shapes},
+    output_types::{Delivery, DeliveryShown, shapes},
     wait,
 };
 
@@ -266,7 +266,7 @@ mod tests {
         assert!(waiting.filter.unwrap().states.is_empty());
         assert!(retry_request(vec![], v1::DeliveryFilter { all: true, ..none() }).is_ok());
         let unbounded = || v1::DeliveryFilter { states: vec!["dead".into()], ..none() };
-        for (ids, filter, told) in [
+        for (ids, filter, reported) in [
             (
                 vec![],
                 none(),
@@ -280,7 +280,7 @@ mod tests {
             (vec!["D".to_owned()], some(), "name deliveries by ID or find them by a filter, not both"),
         ] {
             let error = named_or_found(ids, filter).unwrap_err();
-            assert_eq!((error.exit_code(), &*error.to_string()), (2, told));
+            assert_eq!((error.exit_code(), &*error.to_string()), (2, reported));
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     CliError, Context,
     attempt::CLASSES,
     input, note_more,
-    shape::{Failure, Snoozed, shapes},
+    output_types::{Failure, Snoozed, shapes},
 };
 
 #[derive(Debug, Subcommand)]

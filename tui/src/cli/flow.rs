@@ -5,7 +5,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context,
-    shape::{Flow, FlowDeleted, FlowTest, FlowsAsked, shapes},
+    output_types::{Flow, FlowDeleted, FlowTest, FlowsAsked, shapes},
 };
 use crate::client::{Client, PAGE_MAX};
 

@@ -5,7 +5,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
-    shape::{Form, FormDeleted, Refused, shapes},
+    output_types::{Form, FormDeleted, Refused, shapes},
 };
 
 #[derive(Debug, Subcommand)]

@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn each_reason_that_has_a_command_names_it() {
-        for (reason, about, told) in [
+        for (reason, about, reported) in [
             ("UNKNOWN", &[("kind", "intake key")][..], ": `leadline intake-key list` shows those there are"),
             ("DELIVERY_HELD", &[("delivery", "D")], "; use `leadline delivery release D`"),
             ("DELIVERY_HELD", &[], ": use `leadline delivery release`"),
@@ -78,7 +78,7 @@ mod tests {
         ] {
             let about = about.iter().map(|(what, id)| ((*what).to_owned(), (*id).to_owned())).collect();
             let why = Why { reason: reason.to_owned(), about };
-            assert_eq!(hint(&why).unwrap_or_default(), told, "{reason}");
+            assert_eq!(hint(&why).unwrap_or_default(), reported, "{reason}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     CliError, Context,
     delivery::{Filter, named_or_found},
     input,
-    shape::{Explained, Moved, Unskipped},
+    output_types::{Explained, Moved, Unskipped},
 };
 use crate::client::Client;
 

@@ -11,7 +11,7 @@ use encoding_rs::Encoding;
 use futures::{StreamExt as _, stream};
 use leadline_proto::v1;
 
-use super::{CliError, Context, input, progress::Progress, shape::Imported};
+use super::{CliError, Context, input, output_types::Imported, progress::Progress};
 use source::{Form, Seen, Source};
 
 /// The largest line that the daemon takes.
@@ -112,8 +112,8 @@ impl Import {
         let seen = source.seen();
         let client = context.client().await?;
         let answers = client.import_leads(start, stream::iter(source)).await?;
-        let mut told = Imported::new(self.dry_run);
-        let heard = hear(context, answers, &seen, &mut told).await;
+        let mut reported = Imported::new(self.dry_run);
+        let heard = hear(context, answers, &seen, &mut reported).await;
         let read_as = seen.read_as();
         let said = format!("Read as {read_as}.");
         if read_as.starts_with("UTF-8") {
@@ -122,19 +122,19 @@ impl Import {
             context.out.remark(&said)
         }
         // What came in before something failed is in, and is told.
-        context.out.object_or(&told, &told.for_people())?;
-        if told.hidden_problems() > 0 {
-            context.out.remark(&format!("{} more lines have problems.", told.hidden_problems()));
+        context.out.object_or(&reported, &reported.for_people())?;
+        if reported.hidden_problems() > 0 {
+            context.out.remark(&format!("{} more lines have problems.", reported.hidden_problems()));
         }
         heard?;
         if let Some(failure) = seen.take_failure() {
             return Err(failure);
         }
-        match (told.refused(), self.dry_run) {
+        match (reported.refused(), self.dry_run) {
             (0, _) => Ok(()),
             (refused, dry_run) => Err(CliError::Failed(format!(
                 "{refused} of {} lines {} refused: correct them and import the file again, what is in stays as it is",
-                told.lines(),
+                reported.lines(),
                 if dry_run { "would be" } else { "are" },
             ))),
         }
@@ -146,7 +146,7 @@ async fn hear(
     context: &Context,
     mut answers: crate::client::Watch<v1::ImportLeadsResponse>,
     seen: &Arc<Seen>,
-    told: &mut Imported,
+    reported: &mut Imported,
 ) -> Result<(), CliError> {
     let bar = Progress::new();
     while let Some(answer) = answers.next().await {
@@ -156,12 +156,12 @@ async fn hear(
             context.out.remark(&own_column(&own));
         }
         for line in answer.lines {
-            told.count(line, PROBLEMS_MAX);
+            reported.count(line, PROBLEMS_MAX);
         }
         for (line, detail) in seen.take_bad() {
-            told.refuse(line, detail, PROBLEMS_MAX);
+            reported.refuse(line, detail, PROBLEMS_MAX);
         }
-        bar.show(&drawn(seen.share(), told.lines(), told.refused()));
+        bar.show(&drawn(seen.share(), reported.lines(), reported.refused()));
         if answer.summary.is_some() {
             break;
         }
@@ -170,8 +170,12 @@ async fn hear(
 }
 
 fn own_column(own: &v1::OwnColumn) -> String {
-    let told = format!("Column {:?} is called like no field and goes in as {}", own.column, own.field);
-    if own.meant.is_empty() { format!("{told}.") } else { format!("{told}; did you mean {}?", own.meant) }
+    let reported = format!("Column {:?} is called like no field and goes in as {}", own.column, own.field);
+    if own.meant.is_empty() {
+        format!("{reported}.")
+    } else {
+        format!("{reported}; did you mean {}?", own.meant)
+    }
 }
 
 /// How far it is, for people who wait.

@@ -204,14 +204,14 @@ mod tests {
         ] {
             assert_eq!(seconds(text).ok(), expected, "{text}");
         }
-        for (bad, told) in [
+        for (bad, reported) in [
             ("", "give a span such as 90s, 24h or 7d"),
             ("soon", "give a span such as 90s, 24h or 7d"),
             ("1mo", "give it in days, hours, minutes or seconds"),
             ("-1h", "give whole seconds, not negative"),
             ("1.5s", "give whole seconds, not negative"),
         ] {
-            assert_eq!(seconds(bad).unwrap_err(), told, "{bad}");
+            assert_eq!(seconds(bad).unwrap_err(), reported, "{bad}");
         }
         assert!(seconds("99999999d").is_err());
     }

@@ -5,7 +5,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
-    shape::{IntakeKey, KeyCreated, Refused, shapes},
+    output_types::{IntakeKey, KeyCreated, Refused, shapes},
 };
 
 #[derive(Debug, Subcommand)]

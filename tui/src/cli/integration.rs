@@ -6,9 +6,10 @@ use leadline_proto::v1;
 use super::{
     CliError, Context, Page,
     columns::column,
-    credentials, input, note_more, preview,
+    credentials, input, note_more,
+    output_types::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, shapes},
+    preview,
     rotation::Rotate,
-    shape::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, shapes},
     wait,
 };
 use crate::client::Client;

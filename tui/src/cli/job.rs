@@ -5,7 +5,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
-    shape::{Job, shapes},
+    output_types::{Job, shapes},
     wait,
 };
 

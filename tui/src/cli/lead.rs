@@ -7,8 +7,9 @@ use leadline_proto::v1;
 use super::{
     CliError, Context, Page,
     import::Import,
-    input, note_more, print, push,
-    shape::{Erased, ErasedPerson, Found, Lead, LeadShown, Revealed, Trace, shapes},
+    input, note_more,
+    output_types::{Erased, ErasedPerson, Found, Lead, LeadShown, Revealed, Trace, shapes},
+    print, push,
 };
 use crate::client::Client;
 

@@ -5,7 +5,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
-    shape::{Notice, shapes},
+    output_types::{Notice, shapes},
 };
 
 #[derive(Debug, Subcommand)]

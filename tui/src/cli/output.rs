@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     CliError,
     columns::{Column, HISTORY, Row, column},
-    shape,
+    output_types,
     table::{Cells, Table, aligned, tabbed},
 };
 use crate::text::{display_block, display_text, fit, json_text};
@@ -169,7 +169,7 @@ impl Out {
     }
 
     /// Prints one thing that happened as one line: the time and what it was, or the JSON.
-    pub(crate) fn line(&self, item: &super::shape::Activity) -> Result<(), CliError> {
+    pub(crate) fn line(&self, item: &super::output_types::Activity) -> Result<(), CliError> {
         if self.is_json() {
             return self.json_line(item);
         }
@@ -283,7 +283,7 @@ fn is_rows(value: &Value) -> bool {
 fn people_see<'a>(key: &str, rows: &'a [Value]) -> Vec<Column<'a>> {
     let columns = match key {
         "history" => HISTORY,
-        "deliveries" => shape::Delivery::COLUMNS,
+        "deliveries" => output_types::Delivery::COLUMNS,
         _ => return all(rows),
     };
     let has = |row: &Value| columns.iter().all(|column| row.get(column.key).is_some());

@@ -5,7 +5,7 @@ use leadline_proto::v1;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{CliError, Context, input, print, shape::Preview};
+use super::{CliError, Context, input, output_types::Preview, print};
 use crate::{client::Client, text::display_block};
 
 /// What stands between the two sides.
@@ -51,12 +51,12 @@ impl Options {
         if context.out.is_json() {
             return context.out.object(&Preview::from(preview));
         }
-        print(&picture(&pretty(&preview.canonical), &told(&preview), context.out.room()))
+        print(&picture(&pretty(&preview.canonical), &reported(&preview), context.out.room()))
     }
 }
 
 /// The request as it goes over the wire, or why there is none.
-fn told(preview: &v1::PreviewIntegrationResponse) -> String {
+fn reported(preview: &v1::PreviewIntegrationResponse) -> String {
     let Some(request) = &preview.request else {
         return format!("Nothing would be sent.\n{}: {}", preview.outcome, preview.error);
     };

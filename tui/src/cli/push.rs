@@ -5,7 +5,7 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context,
-    shape::{Job, PushPlan},
+    output_types::{Job, PushPlan},
     wait,
 };
 

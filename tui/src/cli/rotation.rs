@@ -3,7 +3,7 @@
 use clap::Args;
 use leadline_proto::v1;
 
-use super::{CliError, Context, input, integration::Reference, shape::SecretRotated};
+use super::{CliError, Context, input, integration::Reference, output_types::SecretRotated};
 use crate::client::Client;
 
 /// How a new secret comes in.

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use leadline_proto::v1;
 
-use super::{CliError, Context, shape::System};
+use super::{CliError, Context, output_types::System};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\

@@ -120,9 +120,9 @@ fn a_wrong_command_line_is_told_in_one_line() {
         ("leadline integration rotate-secret I --grace soon", "90s, 24h or 7d"),
         ("leadline delivery list --since soon", "give a time such as 14:00, yesterday, 2h"),
     ] {
-        let told = one_line(&parse(line).unwrap_err().render().to_string());
-        assert!(told.contains(part) && told.ends_with("--help tells more"), "{line}: {told}");
-        assert!(!told.contains('\n') && !told.starts_with("error"), "{told}");
+        let reported = one_line(&parse(line).unwrap_err().render().to_string());
+        assert!(reported.contains(part) && reported.ends_with("--help tells more"), "{line}: {reported}");
+        assert!(!reported.contains('\n') && !reported.starts_with("error"), "{reported}");
     }
 }
 

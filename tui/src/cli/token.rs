@@ -5,7 +5,7 @@ use leadline_proto::v1::{self, Role};
 
 use super::{
     CliError, Context, Page, input,
-    shape::{Token, TokenCreated, Who, shapes},
+    output_types::{Token, TokenCreated, Who, shapes},
 };
 
 #[derive(Debug, Subcommand)]

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{
     CliError, Context,
+    output_types::{Attempt, Job, RetryPlan, shapes},
     progress::Progress,
-    shape::{Attempt, Job, RetryPlan, shapes},
 };
 use crate::client::{Client, ClientError, PAGE_MAX};
 
@@ -246,9 +246,9 @@ mod tests {
             ..Default::default()
         };
         let outcomes = push_again(&daemon.client, named(&["D1", "bad"])).await.unwrap();
-        let told: Vec<_> =
+        let reported: Vec<_> =
             outcomes.iter().map(|it| (it.delivery_id.as_str(), it.state.as_str(), it.number)).collect();
-        assert_eq!(told, [("D1", "delivered", 5), ("bad", "failed", 5)]);
+        assert_eq!(reported, [("D1", "delivered", 5), ("bad", "failed", 5)]);
 
         let many: Vec<String> = (0..=PAGE_MAX).map(|id| id.to_string()).collect();
         let found = v1::RetryDeliveriesRequest { ids: many, ..Default::default() };
@@ -299,7 +299,7 @@ mod tests {
         };
         assert_eq!(message(&[]), None);
         assert_eq!(message(&["delivered", "delivered"]), None);
-        for (states, told) in [
+        for (states, reported) in [
             (
                 &["failed"][..],
                 "the push failed (rejected): no such list; `leadline attempt show A` has what came back",
@@ -309,7 +309,7 @@ mod tests {
                 "1 of 2 pushes failed; `leadline attempt show A` has what came back to the first",
             ),
         ] {
-            assert_eq!(message(states), Some((1, told.to_owned())));
+            assert_eq!(message(states), Some((1, reported.to_owned())));
         }
     }
 }

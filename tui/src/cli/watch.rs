@@ -4,7 +4,7 @@ use clap::Args;
 use futures::StreamExt as _;
 use leadline_proto::v1::watch_response::Message;
 
-use super::{CliError, Context, shape::Change};
+use super::{CliError, Context, output_types::Change};
 use crate::client::{Client, ClientError};
 
 /// What to watch.

@@ -32,7 +32,7 @@ pub(super) async fn run(
 ) -> Result<(), CliError> {
     let leads = options.leads.unwrap_or(HEADLESS_LEADS);
     let mut attempts = watch(client, scene).await?;
-    let mut told = HashSet::new();
+    let mut reported = HashSet::new();
     let streaming = intake.stream(leads, options.rate(), tell_lead);
     tokio::pin!(streaming);
     let mut look = interval(LOOK);
@@ -43,7 +43,7 @@ pub(super) async fn run(
                 streamed?;
                 deadline = Some(Instant::now() + SETTLE_MAX);
             }
-            Some((name, batch)) = attempts.next() => tell_attempts(&name, &batch?, &mut told)?,
+            Some((name, batch)) = attempts.next() => tell_attempts(&name, &batch?, &mut reported)?,
             _ = look.tick(), if deadline.is_some() => {
                 if unsettled(client, 1).await?.is_empty() {
                     break;
@@ -56,7 +56,7 @@ pub(super) async fn run(
     }
     // What has just finished may still be on its way to us.
     while let Ok(Some((name, batch))) = timeout(LOOK, attempts.next()).await {
-        tell_attempts(&name, &batch?, &mut told)?;
+        tell_attempts(&name, &batch?, &mut reported)?;
     }
     summary(client, scene, leads).await
 }
@@ -88,10 +88,10 @@ fn tell_lead(lead: &Value) -> Result<(), CliError> {
 fn tell_attempts(
     name: &str,
     batch: &v1::WatchAttemptsResponse,
-    told: &mut HashSet<String>,
+    reported: &mut HashSet<String>,
 ) -> Result<(), CliError> {
     for attempt in batch.attempts.iter().rev() {
-        if attempt.state != "running" && told.insert(attempt.id.clone()) {
+        if attempt.state != "running" && reported.insert(attempt.id.clone()) {
             print(&attempt_line(name, attempt))?;
         }
     }

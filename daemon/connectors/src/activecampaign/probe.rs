@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Ready, VENDOR, config};
 use crate::{
     Conversation, Found, crm,
-    field_kind::{Kind, kind_of},
+    field_kind::{Kind, kind_brought},
     vendor::word,
 };
 use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
@@ -44,9 +44,9 @@ fn findings(mapping: &Mapping, fields: &[Value]) -> Vec<String> {
     names.extend(config::OWN.map(str::to_owned));
     names.extend(fields.iter().filter_map(|field| word(field, "perstag").map(str::to_owned)));
     let mut findings = crm::unknown_targets(mapping, "custom field", &names);
-    for rule in mapping.rules().iter().filter(|rule| !rule.is_computed()) {
-        let Some(field) = rule.to.as_deref().and_then(of) else { continue };
-        let (kind, own) = (word(field, "type").unwrap_or_default(), kind_of(rule.field));
+    for (rule, target) in mapping.targets() {
+        let Some((field, own)) = of(target).zip(kind_brought(rule)) else { continue };
+        let kind = word(field, "type").unwrap_or_default();
         let fits = match kind {
             "date" => own == Kind::Date,
             "datetime" => own == Kind::Time,

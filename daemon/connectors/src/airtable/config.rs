@@ -46,6 +46,7 @@ pub(super) fn own_mapping() -> Value {
         "lead.event_type": "Event type",
         "lead.event_date": "Event date",
         "lead.guest_count": "Guests",
+        "lead.profile.notes": "Notes",
         "lead.gdpr_consent": "Consent",
         "lead.source_url": "Source URL",
         "lead.utm.source": "UTM source",

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{KEY, NAME, Ready, VENDOR, error};
 use crate::{
     Conversation, Found, Problem, Request, crm,
-    field_kind::{Kind, kind_of},
+    field_kind::{Kind, kind_brought},
     vendor::word,
 };
 use leadline_domain::{
@@ -96,8 +96,7 @@ fn findings(schema: &Value, table: &str, mapping: &Mapping, key: &str) -> Result
             findings.push(format!(
                 "{KEY}: Airtable finds no records by a column of type {kind}; make {key} single line text"
             ));
-        } else if !rule.is_computed() && !fits(kind, kind_of(rule.field)) {
-            let own = kind_of(rule.field);
+        } else if let Some(own) = kind_brought(rule).filter(|own| !fits(kind, *own)) {
             findings.push(format!("{}: column {target} holds {kind}, and this is {own}", rule.field));
         }
     }

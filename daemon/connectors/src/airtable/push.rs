@@ -14,7 +14,9 @@ pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json,
     let event = crm::event(push)?;
     let mut fields = Json::Object(Vec::new());
     for (column, value) in crm::fields(mapping, &event, push)? {
-        fields.insert(usize::MAX, &column, cell(value, column == key));
+        if column != key || !value.is_null() {
+            fields.insert(usize::MAX, &column, cell(value, column == key));
+        }
     }
     if fields.get(key).is_none() {
         return Err(crm::unrenderable(format!("{KEY}: is empty, and records are found by it")));

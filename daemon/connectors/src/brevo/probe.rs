@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{NAME, Ready, VENDOR};
 use crate::{
     Conversation, Found, crm,
-    field_kind::{Kind, kind_of},
+    field_kind::{Kind, kind_brought},
     vendor::word,
 };
 use leadline_domain::{
@@ -61,8 +61,7 @@ fn findings(ready: &Ready, schema: &Value) -> Vec<String> {
                 "{}: Brevo fills attribute {target} itself ({category}); use another",
                 rule.field
             ));
-        } else if !rule.is_computed() && !fits(kind, kind_of(rule.field)) {
-            let field = kind_of(rule.field);
+        } else if let Some(field) = kind_brought(rule).filter(|field| !fits(kind, *field)) {
             findings
                 .push(format!("{}: attribute {target} is of type {kind}, and this is {field}", rule.field));
         }

@@ -1,5 +1,7 @@
 //! The types that values of configurations have in common.
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
@@ -97,6 +99,36 @@ impl<T: Setting> Setting for Exact<T> {
     const TRIMS: bool = false;
 }
 
+/// Statuses of HTTP, or whole classes of them: `["2xx", 302]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<Value>")]
+pub struct Statuses(Vec<RangeInclusive<u16>>);
+
+impl Statuses {
+    /// Whether a status is among them.
+    #[must_use]
+    pub fn has(&self, status: u16) -> bool {
+        self.0.iter().any(|range| range.contains(&status))
+    }
+}
+
+impl TryFrom<Vec<Value>> for Statuses {
+    type Error = Problem;
+
+    fn try_from(values: Vec<Value>) -> Result<Self, Problem> {
+        let read = |value: &Value| {
+            if let Some(status) = value.as_u64().and_then(|status| u16::try_from(status).ok()) {
+                return (200..=599).contains(&status).then_some(status..=status);
+            }
+            let class: u16 = value.as_str()?.strip_suffix("xx")?.parse().ok()?;
+            (2..=5).contains(&class).then_some(class * 100..=class * 100 + 99)
+        };
+        let ranges: Option<Vec<_>> = values.iter().map(read).collect();
+        let ranges = ranges.filter(|ranges| !ranges.is_empty());
+        ranges.map(Self).ok_or_else(|| Problem::new("must be statuses, or classes as 2xx"))
+    }
+}
+
 /// Words with commas between them; absent is none.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "String")]
@@ -118,6 +150,9 @@ parsed! {
 }
 
 fn bare(text: &str) -> Result<Url, Problem> {
+    if text.contains(char::is_control) {
+        return Err(Problem::new("holds a line end or another control character; take it out"));
+    }
     let url = Url::parse(text).map_err(|error| Problem::new(error.to_string()))?;
     let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     if is_bare && matches!(url.scheme(), "https" | "http") {

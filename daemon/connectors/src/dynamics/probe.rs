@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Ready, VENDOR, config::NAMES};
 use crate::{
     Conversation, Found, crm,
-    field_kind::{Kind, kind_of},
+    field_kind::{Kind, kind_brought},
     vendor::word,
 };
 use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
@@ -44,8 +44,9 @@ fn findings(mapping: &Mapping, key: Option<&str>, columns: &Value) -> Vec<String
         };
         if column["IsValidForCreate"] == false || column["IsValidForUpdate"] == false {
             findings.push(format!("{}: {target} cannot be written", rule.field));
-        } else if !rule.is_computed() {
-            findings.extend(mismatch(rule.field, target, word(column, "AttributeType").unwrap_or_default()));
+        } else if let Some(kind) = kind_brought(rule) {
+            let wanted = word(column, "AttributeType").unwrap_or_default();
+            findings.extend(mismatch(&rule.field, kind, target, wanted));
         }
     }
     if let Some(key) = key.filter(|key| named(key).is_none()) {
@@ -67,8 +68,7 @@ fn findings(mapping: &Mapping, key: Option<&str>, columns: &Value) -> Vec<String
     findings
 }
 
-fn mismatch(field: &str, target: &str, wanted: &str) -> Option<String> {
-    let kind = kind_of(field);
+fn mismatch(field: &str, kind: Kind, target: &str, wanted: &str) -> Option<String> {
     let fits = match wanted {
         "Integer" | "BigInt" | "Decimal" | "Double" | "Money" => kind == Kind::Number,
         "Boolean" => kind == Kind::Truth,

@@ -24,7 +24,7 @@ settings! {
         /// Its port; absent for the usual one: 587 with starttls, 465 with tls, 25 with none
         port: Option<Int<1, 65535>>,
         /// starttls (required, or nothing is sent), tls (from the first byte), or none (only to addresses that the daemon's configuration allows)
-        tls: Tls = "starttls",
+        tls: Security = "starttls",
         /// Who sends, as The Old Barn <leads@example.com>
         from: Sender,
         /// Who is told: up to 20, separated by commas, as sales@example.com, Ann <ann@example.com>
@@ -58,22 +58,22 @@ settings! {
 
 words! {
     /// How the connection is secured.
-    pub(crate) enum Tls { StartTls = "starttls", Tls = "tls", None = "none" }
+    pub(crate) enum Security { AfterStart = "starttls", AtOnce = "tls", None = "none" }
 }
 
-impl Tls {
+impl Security {
     pub(super) fn security(self) -> MailSecurity {
         match self {
-            Self::StartTls => MailSecurity::StartTls,
-            Self::Tls => MailSecurity::Tls,
+            Self::AfterStart => MailSecurity::StartTls,
+            Self::AtOnce => MailSecurity::Tls,
             Self::None => MailSecurity::None,
         }
     }
 
     pub(super) fn usual_port(self) -> u16 {
         match self {
-            Self::StartTls => 587,
-            Self::Tls => 465,
+            Self::AfterStart => 587,
+            Self::AtOnce => 465,
             Self::None => 25,
         }
     }

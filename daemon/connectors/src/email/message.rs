@@ -33,6 +33,8 @@ pub(super) struct Message<'a> {
     pub(super) from: &'a Mailbox,
     pub(super) to: &'a [Mailbox],
     pub(super) reply_to: Option<&'a str>,
+    /// What all messages about the lead follow, so that readers show them as one conversation.
+    pub(super) thread: Option<String>,
     pub(super) subject: &'a str,
     /// Lines end with a line feed.
     pub(super) text: &'a str,
@@ -105,6 +107,7 @@ impl Message<'_> {
             format!("Subject: {}", unstructured(self.subject)),
             format!("Message-ID: <{}>", self.id),
         ];
+        lines.extend(self.thread.as_ref().map(|thread| format!("References: <{thread}>")));
         lines.extend(self.reply_to.map(|address| format!("Reply-To: {address}")));
         lines.extend([
             "Auto-Submitted: auto-generated".to_owned(),

@@ -19,9 +19,9 @@ use url::Url;
 
 use super::{
     Answer, Conversation, Found, Given, Mail, MailLogin, MailSecurity, Manifest, Prepared, Problem, Push,
-    Request, Response, Setup, Token, TypedConnector,
+    REFUSED, Request, Response, Setup, Token, TypedConnector,
     config::{Common, no_credentials},
-    oauth, summary,
+    oauth, reading, summary,
 };
 use config::{Config, Credentials};
 use leadline_domain::{
@@ -132,7 +132,12 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let message = summary::whole(self, push)?;
-        error::read(&ctx.send(self.mail(self.login.told(), message)).await?)
+        let answer = ctx.send(self.mail(self.login.told(), message)).await?;
+        error::read(&answer)?;
+        for who in answer.headers.iter().filter(|(name, _)| name == REFUSED).map(|(_, who)| who) {
+            ctx.note(format!("not told: {}", reading::one_line(who, 250)));
+        }
+        Ok(())
     }
 
     fn login(&self) -> Option<&dyn super::Login> {

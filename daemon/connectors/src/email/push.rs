@@ -12,10 +12,17 @@ use crate::{
     crm::{self, unrenderable},
     summary,
 };
-use leadline_domain::{integration::EventKind, outcome::Failure, template::Context};
+use leadline_domain::{integration::EventKind, json::Json, outcome::Failure, template::Context};
 
 /// The longest subject, in characters.
 const SUBJECT_MAX: usize = 200;
+
+/// What tells the messages of one lead from those of others: its uuid, if it is one that a header can carry.
+fn thread(event: &Json) -> Option<String> {
+    let uuid = event.at("lead.uuid").map(crm::text)?.to_ascii_lowercase();
+    let is_plain = !uuid.is_empty() && uuid.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_plain.then_some(uuid)
+}
 
 impl Ready {
     /// The whole message, as it goes over the wire.
@@ -42,6 +49,8 @@ impl Ready {
         let subject = summary::one_line(&subject);
         let message = Message {
             id: format!("{}.{}@{}", push.id, self.ours.id, self.config.from.0.domain()),
+            thread: thread(&event)
+                .map(|lead| format!("{lead}.{}@{}", self.ours.id, self.config.from.0.domain())),
             at: push.now,
             from: &self.config.from.0,
             to: &self.config.to.0,

@@ -86,6 +86,7 @@ fn no_lead_can_add_a_header() {
         "To",
         "Subject",
         "Message-ID",
+        "References",
         "Auto-Submitted",
         "MIME-Version",
         "Content-Type",
@@ -198,6 +199,16 @@ fn a_login_is_one_of_password_token_and_app() {
     }
     let [inside] = &credentials(with("token_url", "https://10.1.2.3/t"))[..] else { panic!("it is private") };
     assert!(inside.starts_with("token_url: 10.1.2.3 is not a public address"), "{inside}");
+}
+
+#[test]
+fn recipients_who_were_refused_are_named() {
+    let lead = full();
+    let mut answer = response(250, &[("stage", "the message")], "2.0.0 Ok");
+    answer.headers.push((crate::REFUSED.to_owned(), "zoe@barn.example: 550 5.1.1 no such user".to_owned()));
+    let played = testkit::play(ready().as_ref(), testkit::push(&lead), testkit::Script::new([Ok(answer)]));
+    assert_eq!(played.note.as_deref(), Some("not told: zoe@barn.example: 550 5.1.1 no such user"));
+    assert_eq!(told(&played.outcome).0, "delivered");
 }
 
 /// Code, stage and text of a reply, then class, error and wait.

@@ -69,14 +69,21 @@ pub(crate) trait HookConfig: Settings {
 impl HookConfig for Config {
     fn webhook(&self, url: &str) -> webhook::Config {
         let Self { headers, query, body } = self.clone();
-        webhook::Config { url: UrlSource(url.to_owned()), method: Method::Post, headers, query, body }
+        webhook::Config {
+            url: UrlSource(url.to_owned()),
+            method: Method::Post,
+            headers,
+            query,
+            body,
+            success: None,
+        }
     }
 }
 
 impl HookConfig for NodeConfig {
     fn webhook(&self, url: &str) -> webhook::Config {
         let Self { method, headers, query, body } = self.clone();
-        webhook::Config { url: UrlSource(url.to_owned()), method, headers, query, body }
+        webhook::Config { url: UrlSource(url.to_owned()), method, headers, query, body, success: None }
     }
 }
 

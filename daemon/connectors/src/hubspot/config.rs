@@ -46,5 +46,8 @@ pub(super) fn own_mapping() -> Value {
         "lead.profile.first_name": "firstname",
         "lead.profile.last_name": "lastname",
         "lead.phone": "phone",
+        "lead.profile.company": "company",
+        "lead.profile.position": "jobtitle",
+        "lead.profile.website": "website",
     })
 }

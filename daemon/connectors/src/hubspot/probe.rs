@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Ready, VENDOR};
 use crate::{
     Conversation, Found, crm,
-    field_kind::{EVENT_TYPES, Kind, kind_of},
+    field_kind::{EVENT_TYPES, Kind, kind_brought},
     vendor::id_of,
 };
 use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
@@ -44,16 +44,15 @@ fn findings(mapping: &Mapping, properties: &Value) -> Vec<String> {
         let Some(property) = properties.iter().find(|property| property["name"] == target) else { continue };
         if property["modificationMetadata"]["readOnlyValue"] == true || property["calculated"] == true {
             findings.push(format!("{}: {target} cannot be written; HubSpot sets it by itself", rule.field));
-        } else if !rule.is_computed() {
-            findings.extend(mismatch(rule.field, target, property));
+        } else if let Some(kind) = kind_brought(rule) {
+            findings.extend(mismatch(&rule.field, kind, target, property));
         }
     }
     findings
 }
 
-fn mismatch(field: &str, target: &str, property: &Value) -> Option<String> {
+fn mismatch(field: &str, kind: Kind, target: &str, property: &Value) -> Option<String> {
     let wanted = property["type"].as_str()?;
-    let kind = kind_of(field);
     let fits = match wanted {
         "number" => kind == Kind::Number,
         "bool" => kind == Kind::Truth,

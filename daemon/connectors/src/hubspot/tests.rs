@@ -52,6 +52,21 @@ fn a_new_lead_is_a_new_contact_with_a_note() {
 }
 
 #[test]
+fn a_blank_value_empties_nothing_unless_it_shall() {
+    let mut lead = lead();
+    lead["lead"]["phone"] = json!("");
+    lead["lead"]["profile"] = json!({"company": " ", "position": "CEO"});
+    let clearing = json!({"lead.phone": {"to": "phone", "clear": true}});
+    for (mapping, phone) in [(json!({}), json!(null)), (clearing, json!(""))] {
+        let known = ids(&[("contact", "501")]);
+        let said = drive(ready(mapping).as_ref(), Updated, &lead, known, None, &[contact("501"), note()]);
+        let of = |name: &str| said.bodies[0]["properties"][name].clone();
+        assert_eq!((of("phone"), of("company"), of("jobtitle")), (phone, json!(null), json!("CEO")));
+        assert!(!said.bodies[1].to_string().contains("<b>Phone:</b>"));
+    }
+}
+
+#[test]
 fn an_update_goes_to_the_contact_that_is_known() {
     let mapping = json!({ "lead.event_date": "wedding_date", "lead.phone": null,
         "quote.total_pence": { "to": "quote", "value": "{{ quote.total_pence | money }}" } });

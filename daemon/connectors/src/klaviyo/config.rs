@@ -90,7 +90,7 @@ pub(super) fn place(target: &str) -> Option<Vec<&str>> {
 
 /// The targets that no call may write.
 pub(super) fn unwritable(mapping: &Mapping) -> Vec<Problem> {
-    let targets = mapping.rules().iter().filter_map(|rule| Some((rule.field, rule.to.as_deref()?)));
+    let targets = mapping.targets().map(|(rule, target)| (rule.field.as_str(), target));
     let wrong = targets.filter(|(_, target)| place(target).is_none());
     let told = wrong.map(|(field, target)| {
         format!("{field}: {target} cannot be written at Klaviyo; map it to another name")
@@ -101,7 +101,7 @@ pub(super) fn unwritable(mapping: &Mapping) -> Vec<Problem> {
 /// Targets that look like a slip: a property that differs from an attribute by its spelling alone.
 pub(super) fn slips(mapping: &Mapping) -> Vec<String> {
     let plain = |name: &str| name.replace(['_', ' ', '-'], "").to_lowercase();
-    let targets = mapping.rules().iter().filter_map(|rule| Some((rule.field, rule.to.as_deref()?)));
+    let targets = mapping.targets().map(|(rule, target)| (rule.field.as_str(), target));
     targets
         .filter_map(|(field, target)| {
             let meant = ATTRIBUTES.iter().find(|name| plain(name) == plain(target) && **name != target)?;

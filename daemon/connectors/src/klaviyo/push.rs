@@ -65,7 +65,7 @@ fn enquiry(settings: &Config, event: &Json, push: &Push<'_>) -> Json {
     };
     let mut properties = Json::Object(Vec::new());
     for (label, value) in crm::lines(event) {
-        properties.insert(usize::MAX, label, Json::string(&crm::cut(&value, TEXT_MAX)));
+        properties.insert(usize::MAX, &label, Json::string(&crm::cut(&value, TEXT_MAX)));
     }
     let metric = Json::object([("name", Json::string(metric))]);
     let mut told = Json::object([

@@ -75,7 +75,7 @@ impl TypedConnector for Mailchimp {
             list: setup.config.list_id,
             member: Member {
                 status_if_new: setup.config.status_if_new,
-                splits_name: setup.integration.mapping.get("lead.name").is_none(),
+                splits_name: !setup.mapping.mentions("lead.name"),
                 mapping: setup.mapping,
                 tags: setup.config.tags.0,
             },

@@ -62,7 +62,7 @@ impl Member {
             fields.insert(usize::MAX, &tag, value);
         }
         if self.splits_name && !crm::is_made_name(event) {
-            let text = |path: &str| event.at(path).filter(|value| !value.is_null()).map(crm::text);
+            let text = |path: &str| event.at(path).map(crm::text).filter(|text| !text.trim().is_empty());
             let name = text("lead.name").unwrap_or_default();
             let (first, last) = crm::split_name(&name);
             let first = text("lead.profile.first_name").unwrap_or_else(|| first.to_owned());

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Conversation, Found, crm,
-    field_kind::{Kind, kind_of},
+    field_kind::{Kind, kind_brought},
     vendor::word,
 };
 use leadline_domain::{integration::ProbeKind, outcome::Failure};
@@ -57,24 +57,33 @@ fn findings(member: &Member, schema: &Value) -> Vec<String> {
                 rule.field
             ));
         }
-        let own = kind_of(rule.field);
-        if !fits(kind, own, rule.is_computed()) {
-            findings
-                .push(format!("{}: merge field {target} is of type {kind}, and this is {own}", rule.field));
+        match kind_brought(rule) {
+            // It takes an object, which no mapping makes.
+            _ if kind == "address" => {
+                findings.push(format!(
+                    "{}: merge field {target} is of type address, which takes no text",
+                    rule.field
+                ));
+            }
+            Some(own) if !fits(kind, own) => {
+                findings.push(format!(
+                    "{}: merge field {target} is of type {kind}, and this is {own}",
+                    rule.field
+                ));
+            }
+            _ => {}
         }
     }
     findings
 }
 
-/// Whether a merge field takes a value of this kind; a template's may be of any.
-fn fits(field: &str, own: Kind, is_computed: bool) -> bool {
+/// Whether a merge field takes a value of this kind.
+fn fits(field: &str, own: Kind) -> bool {
     match field {
-        // It takes an object, which no mapping makes.
-        "address" => false,
-        "number" => is_computed || own == Kind::Number,
-        "date" => is_computed || own == Kind::Date,
+        "number" => own == Kind::Number,
+        "date" => own == Kind::Date,
         // A day without a year is what no lead has.
-        "birthday" => is_computed,
+        "birthday" => false,
         _ => true,
     }
 }

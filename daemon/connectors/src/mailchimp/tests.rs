@@ -302,7 +302,7 @@ fn a_test_names_the_account_and_what_is_missing() {
     let findings = [
         "lead.event_date: unknown merge field EVNTDATE; did you mean EVTDATE?",
         "lead.name: the audience has no merge field LNAME; map lead.name to one that it has, or to null",
-        "location.name: merge field ADDRESS is of type address, and this is a text",
+        "location.name: merge field ADDRESS is of type address, which takes no text",
     ];
     let (report, urls) = probe(ready.as_ref(), ProbeKind::Test, &[root, list, schema]);
     assert_eq!(

@@ -80,10 +80,11 @@ impl TypedConnector for Pipedrive {
         let is_placed = |target: &str| {
             ["person.", "deal."].iter().any(|of| target.strip_prefix(of).is_some_and(|name| !name.is_empty()))
         };
-        let targets = mapping.rules().iter().filter_map(|rule| Some((rule.field, rule.to.as_deref()?)));
-        let lost: Vec<String> = targets
-            .filter(|(_, target)| !is_placed(target))
-            .map(|(field, target)| format!("{field}: write {target} as person.{target} or deal.{target}"))
+        let lost = mapping.targets().filter(|(_, target)| !is_placed(target));
+        let lost: Vec<String> = lost
+            .map(|(rule, target)| {
+                format!("{}: write {target} as person.{target} or deal.{target}", rule.field)
+            })
             .collect();
         if lost.is_empty() { Ok(mapping) } else { Err(Problem::all("mapping", lost)) }
     }

@@ -54,6 +54,8 @@ impl Plan {
         let mut has_value = false;
         for (target, value) in crm::fields(mapping, &event, push)? {
             match target.split_once('.') {
+                // A person's name, address and number are never emptied.
+                Some(("person", "name" | "email" | "phone")) if value.is_null() => {}
                 Some(("person", "email")) => plan.email = crm::text(&value).trim().to_lowercase(),
                 Some(("person", "phone")) => {
                     plan.phone = Some(crm::cut(&crm::text(&value), TEXT_MAX).into_owned())

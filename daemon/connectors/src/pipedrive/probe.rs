@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Ready, VENDOR};
 use crate::{
     Conversation, Found, crm,
-    field_kind::{Kind, kind_of},
+    field_kind::{Kind, kind_brought},
 };
 use leadline_domain::{mapping::Mapping, outcome::Failure};
 
@@ -64,10 +64,9 @@ fn mapped(mapping: &Mapping, fields: &[(String, String)]) -> Vec<String> {
     let names: Vec<String> =
         fields.iter().map(|(name, _)| name.clone()).chain(OURS.map(str::to_owned)).collect();
     let mut findings = crm::unknown_targets(mapping, "field", &names);
-    for rule in mapping.rules().iter().filter(|rule| !rule.is_computed()) {
-        let Some(target) = rule.to.as_deref() else { continue };
+    for (rule, target) in mapping.targets() {
+        let Some(kind) = kind_brought(rule) else { continue };
         let Some((_, wanted)) = fields.iter().find(|(name, _)| name == target) else { continue };
-        let kind = kind_of(rule.field);
         let fits = match wanted.as_str() {
             "int" | "double" | "monetary" => kind == Kind::Number,
             "date" => kind == Kind::Date,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     Problem,
-    config::{Exact, Kind, Setting, parsed, settings, words},
+    config::{Exact, Kind, Setting, Statuses, parsed, settings, words},
     oauth::TokenUrl,
     webhook::{Members, UrlSource},
 };
@@ -36,7 +36,7 @@ settings! {
         scope: Option<String>,
         /// The audience to ask for there
         audience: Option<String>,
-        /// What an answer must say: {"pointer": "/status", "equals": "ok"}; without it, 2xx is enough
+        /// What an answer must say: {"pointer": "/status", "equals": "ok"}; without it, 2xx is enough. {"statuses": ["2xx", 302]} names the statuses
         success: Option<Rule>,
         /// What 409 means: reject, or ok if it says that the lead is there already
         conflict: Conflict = "reject",
@@ -129,7 +129,9 @@ fn pointer(text: &str) -> Result<String, Problem> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Value")]
 pub(crate) struct Rule {
-    pub(super) pointer: String,
+    /// Which statuses are taken for a success; none for 2xx.
+    pub(super) statuses: Option<Statuses>,
+    pub(super) pointer: Option<String>,
     /// None: anything but null.
     pub(super) equals: Option<Value>,
 }
@@ -138,7 +140,10 @@ pub(crate) struct Rule {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    pointer: String,
+    #[serde(default)]
+    statuses: Option<Statuses>,
+    #[serde(default)]
+    pointer: Option<String>,
     #[serde(default, deserialize_with = "present")]
     equals: Option<Value>,
 }
@@ -152,12 +157,15 @@ impl TryFrom<Value> for Rule {
     type Error = Problem;
 
     fn try_from(value: Value) -> Result<Self, Problem> {
-        const SHAPE: &str = r#"must be {"pointer": "/status", "equals": "ok"}; without equals, what stands there must not be null"#;
+        const SHAPE: &str = r#"must be {"pointer": "/status", "equals": "ok"}; without equals, what stands there must not be null; {"statuses": ["2xx", 302]} names statuses"#;
         let written: Written = serde_json::from_value(value).map_err(|_| Problem::new(SHAPE))?;
-        if !written.pointer.starts_with('/') {
+        let is_path = written.pointer.as_ref().map(|pointer| pointer.starts_with('/'));
+        let says_something =
+            is_path.unwrap_or_else(|| written.statuses.is_some() && written.equals.is_none());
+        if !says_something {
             return Err(Problem::new(SHAPE));
         }
-        Ok(Self { pointer: written.pointer, equals: written.equals })
+        Ok(Self { statuses: written.statuses, pointer: written.pointer, equals: written.equals })
     }
 }
 

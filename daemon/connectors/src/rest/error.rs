@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{NAME, Ready};
-use crate::{Response, vendor};
+use crate::{Conversation, Response, reading, vendor};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 impl Ready {
@@ -20,36 +20,48 @@ impl Ready {
     }
 
     /// Whether the CRM has taken the lead, and the id that it gave it.
-    pub(super) fn accepted(&self, answer: &Response, now: i64) -> Result<Option<String>, Failure> {
+    pub(super) fn accepted(
+        &self,
+        answer: &Response,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>, Failure> {
         let is_known = self.settings.conflict_is_ok && answer.status == 409;
-        if !is_known && !answer.is_good() {
-            return Err(self.failure(answer, now));
+        let statuses = self.settings.success.as_ref().and_then(|rule| rule.statuses.as_ref());
+        let is_good = statuses.map_or_else(|| answer.is_good(), |statuses| statuses.has(answer.status));
+        if !is_known && !is_good {
+            return Err(self.failure(answer, ctx.now));
         }
         if !is_known {
             self.obey(answer)?;
         }
-        let body = answer.json().unwrap_or(Value::Null);
-        Ok(self.settings.id.as_ref().and_then(|pointer| id_at(&body, pointer)))
+        let Some(pointer) = &self.settings.id else { return Ok(None) };
+        let id = answer.json().as_ref().and_then(|body| id_at(body, pointer));
+        if id.is_none() {
+            ctx.note(format!("the answer has no id at {pointer}, so an update cannot be sent to it"));
+        }
+        Ok(id)
     }
 
-    /// Whether a 2xx says what it must say.
+    /// Whether a success says what it must say. What cannot be read says neither yes nor no.
     fn obey(&self, response: &Response) -> Result<(), Failure> {
-        let Some(rule) = &self.settings.success else { return Ok(()) };
-        let body = response.json();
-        if body.is_none() && response.truncated {
-            let error = format!("{NAME} {}: the answer was cut before it could be read", response.status);
-            return Err(Failure::new(FailureClass::Unknown, error));
-        }
-        let body = body.unwrap_or(Value::Null);
-        let there = body.pointer(&rule.pointer).unwrap_or(&Value::Null);
+        let rule = self.settings.success.as_ref();
+        let Some((rule, pointer)) = rule.and_then(|rule| Some((rule, rule.pointer.as_deref()?))) else {
+            return Ok(());
+        };
+        let Some(body) = response.json() else {
+            let reason = if response.truncated { "was cut before it could be read" } else { "is no JSON" };
+            let error = format!("{NAME} {}: the answer {reason}: {}", response.status, self.reason(response));
+            return Err(Failure::new(FailureClass::Unknown, reading::one_line(&error, 400)));
+        };
+        let there = body.pointer(pointer).unwrap_or(&Value::Null);
         let (is_met, wanted) = match &rule.equals {
-            Some(equals) => (there == equals, equals.to_string()),
+            Some(equals) => (is_same(there, equals), equals.to_string()),
             None => (!there.is_null(), "there".to_owned()),
         };
         if is_met {
             return Ok(());
         }
-        let code = format!("{}: {} is {there}, not {wanted}:", response.status, rule.pointer);
+        let code = format!("{}: {pointer} is {there}, not {wanted}:", response.status);
         Err(vendor::told(NAME, FailureClass::Rejected, &code, &self.reason(response)))
     }
 
@@ -71,6 +83,14 @@ impl Ready {
         let code = response.status.to_string();
         let error = vendor::told(NAME, by_status.class, &code, &self.reason(response)).error;
         Failure { error, ..by_status }
+    }
+}
+
+/// Whether two values are the same; numbers by what they are worth, as `1` and `1.0`.
+fn is_same(left: &Value, right: &Value) -> bool {
+    match (left.as_f64(), right.as_f64()) {
+        (Some(left), Some(right)) => left.total_cmp(&right).is_eq(),
+        _ => left == right,
     }
 }
 

@@ -118,8 +118,7 @@ impl Ready {
 
     /// What the push came to.
     async fn conclude(&self, answer: &Response, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
-        let id = self.accepted(answer, ctx.now)?;
-        if let Some(id) = id {
+        if let Some(id) = self.accepted(answer, ctx)? {
             ctx.keep(&[(ID, &id)]).await;
         }
         Ok(())

@@ -175,6 +175,7 @@ impl Settings {
     pub(super) fn content_type(&self) -> &'static str {
         match &self.body {
             Body::Template(template) if template.place() == Place::Text => "text/plain; charset=utf-8",
+            // It was declared by a header of the operator's, which goes before ours.
             _ => "application/json",
         }
     }
@@ -194,6 +195,7 @@ fn read_url(
 }
 
 fn read_body(config: &Config, mapping: Mapping, problems: &mut Vec<Problem>) -> Body {
+    let declared = headers::content_type(&config.headers);
     let Some(source) = &config.body else {
         let paths: Vec<&str> = mapping.rules().iter().filter_map(|rule| rule.to.as_deref()).collect();
         for path in &paths {
@@ -209,7 +211,7 @@ fn read_body(config: &Config, mapping: Mapping, problems: &mut Vec<Problem>) -> 
     if !mapping.is_empty() {
         problems.push(Problem::at("body", "body and a mapping are both there; use one of them"));
     }
-    match Template::compile_body(&source.0) {
+    match Template::compile_body(&source.0, declared.as_deref()) {
         Ok(template) => Body::Template(template),
         Err(problem) => {
             problems.push(Problem::of("body", problem));

@@ -253,6 +253,23 @@ fn a_token_is_got_used_and_renewed() {
 }
 
 #[test]
+fn answers_in_gzip_or_latin_1_are_read() {
+    let config = json!({"success": {"pointer": "/status", "equals": "ok"}, "id_pointer": "/id"});
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, br#"{"status":"ok","id":7}"#).unwrap();
+    let mut latin = br#"{"status":"ok","id":7,"name":"Zo"#.to_vec();
+    latin.extend(b"\xeb\"}");
+    for body in [packed.finish().unwrap(), latin] {
+        let answer = Response { body: body.into(), ..response(200, &[], "") };
+        let walked = PushCase::created(FULL).run_with(ready(config.clone()).as_ref(), vec![answer]);
+        assert_eq!((walked.failure().0, walked.ids.get("id").map(String::as_str)), ("delivered", Some("7")));
+    }
+    let walked = PushCase::created(FULL).run(ready(json!({"id_pointer": "/id"})).as_ref(), &[(200, "fine")]);
+    let note = "the answer has no id at /id, so an update cannot be sent to it";
+    assert_eq!((walked.failure().0, walked.note.as_deref()), ("delivered", Some(note)));
+}
+
+#[test]
 fn every_answer_has_its_class() {
     let rule = json!({"success": {"pointer": "/status", "equals": "ok"}, "error_pointer": "/error/message"});
     let is_there = json!({"success": {"pointer": "/id"}});
@@ -275,7 +292,12 @@ fn every_answer_has_its_class() {
             "rejected",
             "rest 200: /status is \"error\", not \"ok\": no such venue",
         ),
-        (rule.clone(), 200, "<html>", "rejected", "rest 200: /status is null, not \"ok\": <html>"),
+        // What cannot be read says neither yes nor no: a repeat would double what was taken.
+        (rule.clone(), 200, "<html>", "unknown", "rest 200: the answer is no JSON: <html>"),
+        (rule.clone(), 200, "\u{feff}{\"status\":\"ok\"}", "delivered", ""),
+        (json!({"success": {"pointer": "/n", "equals": 1}}), 200, r#"{"n":1.0}"#, "delivered", ""),
+        (json!({"success": {"statuses": ["2xx", 302]}}), 302, "", "delivered", ""),
+        (json!({"success": {"statuses": [201]}}), 200, "", "unknown", "rest 200 OK"),
         (rule.clone(), 400, r#"{"error":{"message":"bad mail"}}"#, "rejected", "rest 400 bad mail"),
         (rule.clone(), 400, "plain", "rejected", "rest 400 plain"),
         (is_there.clone(), 200, r#"{"id":0}"#, "delivered", ""),

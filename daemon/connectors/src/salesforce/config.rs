@@ -124,5 +124,7 @@ pub(super) fn own_mapping() -> Value {
         "lead.email": "Email",
         "lead.phone": "Phone",
         "lead.profile.company": "Company",
+        "lead.profile.position": "Title",
+        "lead.profile.website": "Website",
     })
 }

@@ -55,11 +55,18 @@ impl Plan {
         crm::add_names(&mut fields, mapping, &event);
         crm::drop_made_name(&mut fields, mapping, &event);
         let mut update = Json::Object(Vec::new());
+        let mut create = Json::Object(Vec::new());
         for (name, value) in &fields {
-            update.insert(usize::MAX, name, limited(name, value));
+            // What shall be emptied is in no new Lead, and a Lead is never without its last name.
+            if !value.is_null() {
+                create.insert(usize::MAX, name, limited(name, value));
+            }
+            if !(value.is_null() && name == "LastName") {
+                update.insert(usize::MAX, name, limited(name, value));
+            }
         }
         update.insert(usize::MAX, "Email", Json::string(&email));
-        let mut create = update.clone();
+        create.insert(usize::MAX, "Email", Json::string(&email));
         // A Lead needs a last name, and nothing else of a name. Only a new one may be given a name that is made up:
         // half a name is never written over a whole one.
         if create.get("LastName").is_none() {

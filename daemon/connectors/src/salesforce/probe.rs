@@ -8,7 +8,7 @@ use crate::{
     Conversation, Found,
     config::Flag,
     crm,
-    field_kind::{Kind, kind_of},
+    field_kind::{Kind, kind_brought},
 };
 use leadline_domain::{
     integration::ProbeKind,
@@ -68,8 +68,9 @@ fn findings(mapping: &Mapping, external: Option<&str>, lead: &Value) -> Vec<Stri
         let Some(field) = named(target) else { continue };
         if field["createable"] == false || field["updateable"] == false {
             findings.push(format!("{}: this user may not write {target}", rule.field));
-        } else if !rule.is_computed() {
-            findings.extend(mismatch(rule.field, target, field["type"].as_str().unwrap_or_default()));
+        } else if let Some(kind) = kind_brought(rule) {
+            let wanted = field["type"].as_str().unwrap_or_default();
+            findings.extend(mismatch(&rule.field, kind, target, wanted));
         }
     }
     if let Some(external) = external {
@@ -98,8 +99,7 @@ fn findings(mapping: &Mapping, external: Option<&str>, lead: &Value) -> Vec<Stri
     findings
 }
 
-fn mismatch(field: &str, target: &str, wanted: &str) -> Option<String> {
-    let kind = kind_of(field);
+fn mismatch(field: &str, kind: Kind, target: &str, wanted: &str) -> Option<String> {
     let fits = match wanted {
         "int" | "double" | "currency" | "percent" => kind == Kind::Number,
         "boolean" => kind == Kind::Truth,

@@ -16,6 +16,9 @@ use leadline_domain::json::Json;
 const HEADER_MAX: usize = 150;
 const SECTION_MAX: usize = 3000;
 const TEXT_MAX: usize = 3000;
+/// The longest line, and the most sections: Slack takes fifty blocks.
+const LINE_MAX: usize = 1000;
+const SECTIONS_MAX: usize = 40;
 /// A link that is longer is left out.
 const LINK_MAX: usize = 2000;
 pub(super) fn request(url: &Url, body: Bytes) -> Request {
@@ -28,14 +31,31 @@ pub(super) fn request(url: &Url, body: Bytes) -> Request {
 pub(super) fn message(headline: &str, text: &str, links: &str) -> Value {
     let plain = |text: &str| json!({"type": "plain_text", "text": text, "emoji": false});
     let mut blocks = vec![json!({"type": "header", "text": plain(&fitting(headline, HEADER_MAX))})];
-    if !text.is_empty() {
-        blocks.push(json!({"type": "section", "text": plain(&fitting(text, SECTION_MAX))}));
-    }
+    blocks.extend(sections(text).iter().map(|text| json!({"type": "section", "text": plain(text)})));
     if !links.is_empty() {
         let element = json!({"type": "mrkdwn", "text": links, "verbatim": true});
         blocks.push(json!({"type": "context", "elements": [element]}));
     }
     json!({"text": fitting(headline, TEXT_MAX), "mrkdwn": false, "blocks": blocks})
+}
+
+/// The lines in as many sections as they need. What is too long is cut in itself, so that it pushes out no line behind it.
+fn sections(text: &str) -> Vec<String> {
+    let mut sections: Vec<String> = Vec::new();
+    for line in text.split('\n') {
+        let line = fitting(line, LINE_MAX);
+        let is_full = sections.len() == SECTIONS_MAX;
+        match sections.last_mut() {
+            Some(last) if units(last) + 1 + units(&line) <= SECTION_MAX => {
+                last.push('\n');
+                last.push_str(&line);
+            }
+            _ if is_full => break,
+            _ => sections.push(line),
+        }
+    }
+    sections.retain(|section| !section.is_empty());
+    sections
 }
 
 /// A text with Slack's three characters escaped, cut so that it fits afterwards too.

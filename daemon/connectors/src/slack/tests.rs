@@ -92,6 +92,26 @@ fn texts_are_cut_to_what_slack_takes() {
 }
 
 #[test]
+fn a_long_value_pushes_out_no_line_behind_it() {
+    let mut lead: Value = serde_json::from_slice(&full()).unwrap();
+    lead["lead"]["source_url"] = format!("https://example.com/?{}", "x".repeat(3000)).into();
+    lead["lead"]["message"] = "& ".repeat(3000).into();
+    let prepared = prepared(json!({}), json!({"webhook_url": HOOK}), Value::Null);
+    let lead = bytes::Bytes::from(lead.to_string());
+    let (rendered, _) = first(prepared.as_ref(), EventKind::Created, &lead);
+    let message: Value = serde_json::from_slice(&rendered.unwrap()).unwrap();
+    let blocks = message["blocks"].as_array().unwrap();
+    let texts: Vec<&str> = blocks.iter().filter_map(|block| block["text"]["text"].as_str()).collect();
+    assert!(texts.iter().all(|text| crm::units(text) <= 3000), "{texts:?}");
+    let all = texts.join("\n");
+    for told in
+        ["Consent: yes", "Campaign: google", "message: &amp; &amp;", "Lead: 01j8h6kqh4yg3xr8rwm6t6xfqe"]
+    {
+        assert!(all.contains(told), "{told} is cut away: {all}");
+    }
+}
+
+#[test]
 fn a_mapping_renames_and_leaves_out() {
     let mapping = json!({"lead.email": null, "lead.phone": "Tel", "lead.profile.company": {"to": "Employer", "default": "none"}});
     let prepared = prepared(json!({}), json!({"webhook_url": HOOK}), mapping);

@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::url;
-use crate::config::{Exact, Kind, Setting, settings, shorten, words};
+use crate::{
+    Problem,
+    config::{Exact, Kind, Setting, Statuses, settings, shorten, words},
+};
 use leadline_domain::template::{Place, Template};
 
 settings! {
@@ -19,7 +22,39 @@ settings! {
         query: Members,
         /// A template for the body; blank sends the whole event, but for GET, which then sends none
         body: Option<Exact<String>>,
+        /// Which statuses mean that the event has arrived: {"statuses": ["2xx", 302]}; without it, 2xx
+        success: Option<Success>,
     }
+}
+
+/// Which answers mean success.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(try_from = "Value")]
+pub(crate) struct Success {
+    pub(crate) statuses: Statuses,
+}
+
+/// As it is written.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    statuses: Statuses,
+}
+
+impl TryFrom<Value> for Success {
+    type Error = Problem;
+
+    fn try_from(value: Value) -> Result<Self, Problem> {
+        let written: Result<Written, _> = serde_json::from_value(value);
+        let written = written.map_err(|_| {
+            Problem::new(r#"must be {"statuses": ["2xx", 302]}: statuses, or classes of them"#)
+        })?;
+        Ok(Self { statuses: written.statuses })
+    }
+}
+
+impl Setting for Success {
+    const KIND: Kind = Kind::Object;
 }
 
 words! {

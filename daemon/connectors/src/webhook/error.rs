@@ -1,8 +1,10 @@
 //! A receiver's answer read, by its status alone.
 
+use super::Success;
 use crate::{Response, reading};
 use leadline_domain::outcome::Failure;
 
-pub(super) fn read(answer: &Response, now: i64) -> Result<(), Failure> {
-    if answer.is_good() { Ok(()) } else { Err(reading::failure(answer, now)) }
+pub(super) fn read(answer: &Response, success: Option<&Success>, now: i64) -> Result<(), Failure> {
+    let is_good = success.map_or_else(|| answer.is_good(), |success| success.statuses.has(answer.status));
+    if is_good { Ok(()) } else { Err(reading::failure(answer, now)) }
 }

@@ -76,6 +76,13 @@ pub(crate) fn read(headers: &Members, brand: &Brand) -> Result<Vec<HeaderTemplat
     if problems.is_empty() { Ok(read) } else { Err(problems) }
 }
 
+/// The content type that the operator declares, as far as it is no template's.
+pub(crate) fn content_type(headers: &Members) -> Option<String> {
+    let declared = headers.0.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"))?;
+    let shaped: Result<Shaped, _> = serde_json::from_value(declared.1.clone());
+    declared.1.as_str().map(str::to_owned).or_else(|| Some(shaped.ok()?.value))
+}
+
 fn read_one(name: &str, value: &Value, brand: &Brand) -> Result<HeaderTemplate, Problem> {
     let header = HeaderName::try_from(name).map_err(|_| Problem::new("is not a header's name"))?;
     let reserved = RESERVED.contains(&header.as_str())

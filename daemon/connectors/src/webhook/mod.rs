@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use super::{
     Conversation, Given, Manifest, Prepared, Problem, Push, Setup, TypedConnector, connector::unusable, crm,
 };
-pub(super) use config::{Config, Members, Method, UrlSource, shown};
+pub(super) use config::{Config, Members, Method, Success, UrlSource, shown};
 use leadline_domain::{
     brand::Brand,
     integration::SigningSecret,
@@ -107,6 +107,6 @@ pub(super) struct Ready {
 impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let answer = ctx.send(self.request(push)?).await?;
-        error::read(&answer, ctx.now)
+        error::read(&answer, self.settings.success.as_ref(), ctx.now)
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Method;
 
 use super::{
-    config::{self, Config},
+    config::{self, Config, Success},
     headers::{self, HeaderTemplate},
     url::UrlTemplate,
 };
@@ -26,6 +26,8 @@ pub(super) struct Settings {
     pub(super) url: UrlTemplate,
     pub(super) headers: Vec<HeaderTemplate>,
     pub(super) body: Body,
+    /// Which answers mean that the event has arrived.
+    pub(super) success: Option<Success>,
 }
 
 /// What the body is.
@@ -52,7 +54,9 @@ impl Settings {
             source => keep(UrlTemplate::read("url", source, &config.query.0, common.base()), &mut problems),
         };
         let headers = keep(headers::read(&config.headers, brand), &mut problems);
-        let template = config.body.as_ref().map(|body| Template::compile_body(&body.0)).transpose();
+        let declared = headers::content_type(&config.headers);
+        let template = config.body.as_ref().map(|body| Template::compile_body(&body.0, declared.as_deref()));
+        let template = template.transpose();
         let template = keep(template.map_err(|problem| vec![Problem::of("body", problem)]), &mut problems);
         match (url, headers, template) {
             (Some(url), Some(headers), Some(template)) => {
@@ -61,7 +65,7 @@ impl Settings {
                     None if config.method == config::Method::Get => Body::Empty,
                     None => Body::Event(mapping),
                 };
-                Ok(Self { method: config.method.into(), url, headers, body })
+                Ok(Self { method: config.method.into(), url, headers, body, success: config.success.clone() })
             }
             _ => Err(problems),
         }

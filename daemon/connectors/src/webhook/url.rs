@@ -43,6 +43,11 @@ impl UrlTemplate {
         query: &Map<String, Value>,
         base: Option<&Url>,
     ) -> Result<Self, Vec<Problem>> {
+        // They are dropped in silence where the URL is read, which then leads elsewhere.
+        if source.contains(char::is_control) {
+            let problem = "holds a line end or another control character; take it out";
+            return Err(vec![Problem::within(key, key, problem)]);
+        }
         let parts = Parts::of(source);
         let is_rebased = base.is_some();
         let own = |problem: Problem| Problem::within(key, key, problem);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Ready, VENDOR, config::NAMES};
 use crate::{
     Conversation, Found, crm,
-    field_kind::{EVENT_TYPES, Kind, kind_of},
+    field_kind::{EVENT_TYPES, Kind, kind_brought},
     vendor::word,
 };
 use leadline_domain::{
@@ -55,8 +55,8 @@ fn findings(mapping: &Mapping, fields: &Value) -> Vec<String> {
         };
         if field["read_only"] == true || field["field_read_only"] == true {
             findings.push(format!("{}: this user may not write {target}", rule.field));
-        } else if !rule.is_computed() {
-            findings.extend(mismatch(rule.field, target, field));
+        } else if let Some(kind) = kind_brought(rule) {
+            findings.extend(mismatch(&rule.field, kind, target, field));
         }
     }
     let is_given = |name: &str| {
@@ -70,8 +70,8 @@ fn findings(mapping: &Mapping, fields: &Value) -> Vec<String> {
     findings
 }
 
-fn mismatch(field: &str, target: &str, schema: &Value) -> Option<String> {
-    let (kind, wanted) = (kind_of(field), word(schema, "data_type").unwrap_or_default());
+fn mismatch(field: &str, kind: Kind, target: &str, schema: &Value) -> Option<String> {
+    let wanted = word(schema, "data_type").unwrap_or_default();
     if wanted == "picklist" && field == "lead.event_type" {
         let values: Vec<&str> = schema["pick_list_values"]
             .as_array()

@@ -9,4 +9,4 @@ pub use decision::{
     decide, gap,
 };
 pub use reason::{Reason, Skip, Unmet};
-pub use state::{LaneKind, State, Trigger};
+pub use state::{LaneKind, LeadState, State, Trigger};

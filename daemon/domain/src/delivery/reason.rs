@@ -158,7 +158,7 @@ impl Reason {
     pub fn text(&self) -> String {
         match self {
             Self::WaitsFor(earlier) => format!("waits for {earlier}"),
-            Self::MaybeDelivered => FailureClass::Unknown.told().to_owned(),
+            Self::MaybeDelivered => FailureClass::Unknown.phrase().to_owned(),
             Self::IntegrationDisabled => "integration disabled".to_owned(),
             Self::Rotation => "rotation: held until cut over".to_owned(),
             Self::FlowFails { flow, problem } => format!("flow {flow:?} cannot be evaluated: {problem}"),
@@ -171,11 +171,11 @@ impl Reason {
             Self::Superseded(Some(by)) => format!("superseded by {by}"),
             Self::Replaced(by) => format!("replaced by {by}"),
             Self::Erased => "erased".to_owned(),
-            Self::Failed(class) => class.told().to_owned(),
+            Self::Failed(class) => class.phrase().to_owned(),
             Self::RetriesFailed { class, retries } => {
-                format!("{}: {retries} automatic retries failed", class.told())
+                format!("{}: {retries} automatic retries failed", class.phrase())
             }
-            Self::SweepFailed(class) => format!("{}: the sweep failed too", class.told()),
+            Self::SweepFailed(class) => format!("{}: the sweep failed too", class.phrase()),
             Self::Crashed(crashes) => {
                 format!("poison, maybe delivered: the daemon died during {crashes} of its pushes")
             }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Where a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     Pending,
     Held,
@@ -13,6 +16,11 @@ pub enum State {
 }
 
 impl State {
+    /// Every state there is.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Held, Self::Delivered, Self::Dead, Self::Skipped];
+    /// Those that are neither delivered nor skipped.
+    pub const UNDELIVERED: [Self; 3] = [Self::Pending, Self::Held, Self::Dead];
+
     /// The word that the API and the database use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -28,9 +36,13 @@ impl State {
     /// The state of a word, if it is one.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Held, Self::Delivered, Self::Dead, Self::Skipped]
-            .into_iter()
-            .find(|state| state.as_str() == word)
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -107,14 +119,52 @@ impl LaneKind {
     }
 }
 
+/// How far a lead is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeadState {
+    /// Nothing of it is delivered.
+    Unsynced,
+    /// Some of it is delivered, and some is not.
+    Pushed,
+    /// All that is not skipped is delivered.
+    Complete,
+}
+
+impl LeadState {
+    /// Every state there is.
+    pub const ALL: [Self; 3] = [Self::Unsynced, Self::Pushed, Self::Complete];
+
+    /// The state of a lead with so many deliveries that are delivered, and that are neither delivered nor skipped.
+    #[must_use]
+    pub const fn of(delivered: i64, open: i64) -> Self {
+        match (delivered, open) {
+            (0, _) => Self::Unsynced,
+            (_, 0) => Self::Complete,
+            _ => Self::Pushed,
+        }
+    }
+
+    /// The word that the API and the database use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsynced => "unsynced",
+            Self::Pushed => "pushed",
+            Self::Complete => "complete",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_word_is_read_back_and_no_other() {
-        for state in [State::Pending, State::Held, State::Delivered, State::Dead, State::Skipped] {
-            assert_eq!(State::parse(state.as_str()), Some(state));
+        for state in State::ALL {
+            assert_eq!(State::parse(&state.to_string()), Some(state));
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
         for trigger in [Trigger::First, Trigger::Retry, Trigger::Sweep, Trigger::Manual, Trigger::Test] {
             assert_eq!(Trigger::parse(&trigger.to_string()), Some(trigger));
@@ -123,6 +173,19 @@ mod tests {
             assert_eq!(LaneKind::of(kind.number()), Some(kind));
             assert_eq!(LaneKind::ALL[kind.index()], kind);
         }
+        for state in LeadState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
         assert_eq!((State::parse("lost"), Trigger::parse(""), LaneKind::of(2)), (None, None, None));
+    }
+
+    #[test]
+    fn a_lead_is_as_far_as_its_deliveries() {
+        use LeadState::{Complete, Pushed, Unsynced};
+        for (delivered, open, expected) in
+            [(0, 0, Unsynced), (0, 2, Unsynced), (1, 1, Pushed), (1, 0, Complete), (3, 0, Complete)]
+        {
+            assert_eq!(LeadState::of(delivered, open), expected);
+        }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn compile(source: &str) -> Result<Node, ConditionError> {
     // The parser is not ours: what it does not foresee must not end more than this call.
     let parsed = catch_unwind(|| stacker::grow(PARSER_STACK, || parse(source)))
         .map_err(|_| ConditionError::Unreadable)?;
-    let (expression, info) = parsed.map_err(|errors| told(source, &errors))?;
+    let (expression, info) = parsed.map_err(|errors| syntax_error(source, &errors))?;
     let mut reader = Reader::new(source, info);
     let node = reader.read(&expression);
     let problems = reader.problems;
@@ -66,7 +66,7 @@ fn check_depth(source: &str) -> Result<(), ConditionError> {
 }
 
 /// The parser's errors, without its picture of the line and the list of all that it would have taken.
-fn told(source: &str, errors: &ParseErrors) -> ConditionError {
+fn syntax_error(source: &str, errors: &ParseErrors) -> ConditionError {
     let Some(first) = errors.errors.first() else { return ConditionError::Unreadable };
     if errors.errors.iter().any(|error| error.msg.contains("Recursion limit")) || is_too_deep(first) {
         return ConditionError::TooDeep;

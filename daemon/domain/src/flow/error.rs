@@ -36,7 +36,7 @@ pub struct Undecided(pub(super) String);
 
 /// Why a value cannot be computed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ValueError {
+pub(super) enum EvalError {
     #[error("the condition takes too many steps for this lead")]
     TooManySteps,
     #[error("{0} is no number")]

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, cmp::Ordering, rc::Rc};
 
 use super::{
-    error::ValueError,
+    error::EvalError,
     fuel::Fuel,
     program::{Binary, Node, Op, Quantifier},
     value::{Value, equal, order},
@@ -15,7 +15,7 @@ const MAX_TEXT: usize = 64 * 1024;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct EvalFault {
     /// A byte offset in the condition.
     pub(super) at: usize,
     pub(super) reason: String,
@@ -23,7 +23,7 @@ pub(super) struct Fault {
     pub(super) absent: Option<String>,
 }
 
-type Evaluated<'a> = Result<Value<'a>, Fault>;
+type Evaluated<'a> = Result<Value<'a>, EvalFault>;
 
 /// One evaluation over one event.
 pub(super) struct Evaluation<'a> {
@@ -44,7 +44,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Whether the condition holds.
-    pub(super) fn decide(&mut self, node: &'a Node) -> Result<bool, Fault> {
+    pub(super) fn decide(&mut self, node: &'a Node) -> Result<bool, EvalFault> {
         match self.value(node)? {
             Value::Bool(answer) => Ok(answer),
             other => {
@@ -116,12 +116,12 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    fn burn(&mut self, node: &Node, steps: usize) -> Result<(), Fault> {
+    fn burn(&mut self, node: &Node, steps: usize) -> Result<(), EvalFault> {
         self.fuel.burn(steps).map_err(|error| fault(node, error.to_string()))
     }
 
     /// The member of an object; an object of the event may have a thousand of them.
-    fn member(&mut self, node: &Node, object: &'a Json, key: &str) -> Result<Option<&'a Json>, Fault> {
+    fn member(&mut self, node: &Node, object: &'a Json, key: &str) -> Result<Option<&'a Json>, EvalFault> {
         if let Json::Object(members) = object {
             self.burn(node, members.len() / 16)?;
         }
@@ -147,7 +147,10 @@ impl<'a> Evaluation<'a> {
                 Op::Select(..) => name(node),
                 _ => format!("{}[\"{field}\"]", name(operand)),
             };
-            return Err(Fault { absent: Some(whole.clone()), ..fault(node, format!("{whole} is absent")) });
+            return Err(EvalFault {
+                absent: Some(whole.clone()),
+                ..fault(node, format!("{whole} is absent"))
+            });
         };
         let value = Value::of(json).map_err(|reason| fault(node, format!("{}: {reason}", name(node))))?;
         self.burn(node, value.copied())?;
@@ -172,7 +175,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn truth(&mut self, node: &'a Node) -> Result<bool, Fault> {
+    fn truth(&mut self, node: &'a Node) -> Result<bool, EvalFault> {
         match self.value(node)? {
             Value::Bool(answer) => Ok(answer),
             other => Err(fault(node, format!("true or false is wanted here, not {}", other.kind()))),
@@ -180,7 +183,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// `||` and `&&`: one side alone may decide, and then what is wrong with the other does not matter.
-    fn either(&mut self, left: &'a Node, right: &'a Node, decisive: bool) -> Result<bool, Fault> {
+    fn either(&mut self, left: &'a Node, right: &'a Node, decisive: bool) -> Result<bool, EvalFault> {
         let left = self.truth(left);
         if left == Ok(decisive) {
             return Ok(decisive);
@@ -204,7 +207,7 @@ impl<'a> Evaluation<'a> {
                         self.burn(node, item.copied())?;
                         Ok(item)
                     }
-                    None => Err(Fault {
+                    None => Err(EvalFault {
                         absent: Some(format!("{}[{number}]", name(operand))),
                         ..fault(node, format!("{} has no element {number}", name(operand)))
                     }),
@@ -217,7 +220,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The elements of a list, the number of them first.
-    fn range(&mut self, node: &'a Node) -> Result<(Value<'a>, usize), Fault> {
+    fn range(&mut self, node: &'a Node) -> Result<(Value<'a>, usize), EvalFault> {
         let list = self.value(node)?;
         match list.list_len() {
             Some(length) => Ok((list, length)),
@@ -231,8 +234,8 @@ impl<'a> Evaluation<'a> {
         list: &Value<'a>,
         index: usize,
         node: &'a Node,
-        read: impl FnOnce(&mut Self, &'a Node) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        read: impl FnOnce(&mut Self, &'a Node) -> Result<T, EvalFault>,
+    ) -> Result<T, EvalFault> {
         let item = match list.item(index) {
             Some(item) => item.map_err(|error| fault(node, error.to_string()))?,
             None => Value::Null,
@@ -244,7 +247,12 @@ impl<'a> Evaluation<'a> {
         answer
     }
 
-    fn quantify(&mut self, quantifier: Quantifier, range: &'a Node, body: &'a Node) -> Result<bool, Fault> {
+    fn quantify(
+        &mut self,
+        quantifier: Quantifier,
+        range: &'a Node,
+        body: &'a Node,
+    ) -> Result<bool, EvalFault> {
         let (list, length) = self.range(range)?;
         let (mut found, mut trouble) = (0, None);
         for index in 0..length {
@@ -286,8 +294,8 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-pub(super) fn fault(node: &Node, reason: String) -> Fault {
-    Fault { at: node.at, reason, absent: None }
+pub(super) fn fault(node: &Node, reason: String) -> EvalFault {
+    EvalFault { at: node.at, reason, absent: None }
 }
 
 /// A node as it is written, if it is a name.
@@ -314,7 +322,7 @@ fn negate(node: &Node, value: &Value<'_>) -> Evaluated<'static> {
     }
 }
 
-fn overflow(node: &Node) -> Fault {
+fn overflow(node: &Node) -> EvalFault {
     fault(node, "the number leaves the range of 64 bits".to_owned())
 }
 
@@ -381,7 +389,7 @@ fn decimal(binary: Binary, left: f64, right: f64) -> f64 {
 }
 
 /// `x in list`, and `"key" in object`.
-fn contains<'a>(item: &Value<'a>, container: &Value<'a>, fuel: &mut Fuel) -> Result<Value<'a>, ValueError> {
+fn contains<'a>(item: &Value<'a>, container: &Value<'a>, fuel: &mut Fuel) -> Result<Value<'a>, EvalError> {
     if let (Value::Text(key), Value::Object(object)) = (item, container) {
         if let Json::Object(members) = object {
             fuel.burn(members.len() / 16)?;
@@ -389,7 +397,7 @@ fn contains<'a>(item: &Value<'a>, container: &Value<'a>, fuel: &mut Fuel) -> Res
         return Ok(Value::Bool(object.get(key).is_some()));
     }
     let Some(length) = container.list_len() else {
-        return Err(ValueError::WantsList(container.kind()));
+        return Err(EvalError::WantsList(container.kind()));
     };
     for index in 0..length {
         if let Some(other) = container.item(index) {

@@ -1,6 +1,6 @@
 //! How much work a condition may cause, counted and not timed: whatever it looks at is paid for before it is looked at.
 
-use super::error::ValueError;
+use super::error::EvalError;
 
 /// The steps that are left.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ impl Fuel {
     }
 
     /// Takes so many steps; once there are not enough of them, none is left.
-    pub(super) fn burn(&mut self, steps: usize) -> Result<(), ValueError> {
+    pub(super) fn burn(&mut self, steps: usize) -> Result<(), EvalError> {
         match self.0.checked_sub(steps) {
             Some(left) => {
                 self.0 = left;
@@ -24,7 +24,7 @@ impl Fuel {
             }
             None => {
                 self.0 = 0;
-                Err(ValueError::TooManySteps)
+                Err(EvalError::TooManySteps)
             }
         }
     }

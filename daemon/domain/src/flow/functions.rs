@@ -7,10 +7,10 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::{error::ValueError, program::Function, value::Value};
+use super::{error::EvalError, program::Function, value::Value};
 
 /// Calls a function; how many arguments it has was checked when the condition was saved.
-pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Value<'a>, ValueError> {
+pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Value<'a>, EvalError> {
     let first = arguments.first().unwrap_or(&Value::Null);
     let second = arguments.get(1);
     match function {
@@ -25,8 +25,8 @@ pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Va
         Function::ToText => to_text(first),
         Function::Timestamp => match first {
             Value::Time(at) => Ok(Value::Time(*at)),
-            Value::Text(text) => text.parse().map(Value::Time).map_err(|_| ValueError::NoTime),
-            other => Err(ValueError::WantsText("timestamp", other.kind())),
+            Value::Text(text) => text.parse().map(Value::Time).map_err(|_| EvalError::NoTime),
+            other => Err(EvalError::WantsText("timestamp", other.kind())),
         },
         Function::FullYear => on_time(first, second, |at| at.year().into()),
         // By the standard months, and days of the month by this name, begin at 0.
@@ -39,14 +39,14 @@ pub(super) fn call<'a>(function: Function, arguments: &[Value<'a>]) -> Result<Va
     }
 }
 
-fn size<'a>(value: &Value<'a>) -> Result<Value<'a>, ValueError> {
+fn size<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     let size = match value {
         Value::Text(text) => Some(text.chars().count()),
         Value::Object(crate::json::Json::Object(members)) => Some(members.len()),
         other => other.list_len(),
     };
-    let size = size.ok_or(ValueError::NoSize(value.kind()))?;
-    i64::try_from(size).map(Value::Int).map_err(|_| ValueError::TooLarge)
+    let size = size.ok_or(EvalError::NoSize(value.kind()))?;
+    i64::try_from(size).map(Value::Int).map_err(|_| EvalError::TooLarge)
 }
 
 fn on_texts<'a>(
@@ -54,11 +54,11 @@ fn on_texts<'a>(
     part: Option<&Value<'a>>,
     function: &'static str,
     look: fn(&str, &str) -> bool,
-) -> Result<Value<'a>, ValueError> {
+) -> Result<Value<'a>, EvalError> {
     match (text, part) {
         (Value::Text(text), Some(Value::Text(part))) => Ok(Value::Bool(look(text, part))),
-        (Value::Text(_), Some(other)) => Err(ValueError::WantsText(function, other.kind())),
-        (other, _) => Err(ValueError::OfText(function, other.kind())),
+        (Value::Text(_), Some(other)) => Err(EvalError::WantsText(function, other.kind())),
+        (other, _) => Err(EvalError::OfText(function, other.kind())),
     }
 }
 
@@ -66,42 +66,42 @@ fn on_text<'a>(
     text: &Value<'a>,
     function: &'static str,
     change: fn(&str) -> String,
-) -> Result<Value<'a>, ValueError> {
+) -> Result<Value<'a>, EvalError> {
     match text {
         Value::Text(text) => Ok(Value::Text(Cow::Owned(change(text)))),
-        other => Err(ValueError::OfText(function, other.kind())),
+        other => Err(EvalError::OfText(function, other.kind())),
     }
 }
 
-fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, ValueError> {
+fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     const BEYOND: f64 = 9_223_372_036_854_775_808.0;
     match value {
         Value::Int(value) => Ok(Value::Int(*value)),
         Value::Double(value) if (-BEYOND..BEYOND).contains(value) => Ok(Value::Int(*value as i64)),
-        Value::Double(_) => Err(ValueError::DecimalTooLarge),
-        Value::Text(text) => text.parse().map(Value::Int).map_err(|_| ValueError::NoInteger),
+        Value::Double(_) => Err(EvalError::DecimalTooLarge),
+        Value::Text(text) => text.parse().map(Value::Int).map_err(|_| EvalError::NoInteger),
         Value::Time(at) => Ok(Value::Int(at.as_second())),
-        other => Err(ValueError::Conversion(other.kind(), "an integer")),
+        other => Err(EvalError::Conversion(other.kind(), "an integer")),
     }
 }
 
-fn to_double<'a>(value: &Value<'a>) -> Result<Value<'a>, ValueError> {
+fn to_double<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Int(value) => Ok(Value::Double(*value as f64)),
         Value::Double(value) => Ok(Value::Double(*value)),
-        Value::Text(text) => text.parse().map(Value::Double).map_err(|_| ValueError::TextIsNoNumber),
-        other => Err(ValueError::Conversion(other.kind(), "a decimal")),
+        Value::Text(text) => text.parse().map(Value::Double).map_err(|_| EvalError::TextIsNoNumber),
+        other => Err(EvalError::Conversion(other.kind(), "a decimal")),
     }
 }
 
-fn to_text<'a>(value: &Value<'a>) -> Result<Value<'a>, ValueError> {
+fn to_text<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     let text = match value {
         Value::Text(text) => return Ok(Value::Text(text.clone())),
         Value::Int(value) => value.to_string(),
         Value::Double(value) => value.to_string(),
         Value::Bool(value) => value.to_string(),
         Value::Time(at) => at.to_string(),
-        other => return Err(ValueError::Conversion(other.kind(), "text")),
+        other => return Err(EvalError::Conversion(other.kind(), "text")),
     };
     Ok(Value::Text(text.into()))
 }
@@ -111,21 +111,21 @@ fn on_time<'a>(
     time: &Value<'a>,
     zone: Option<&Value<'a>>,
     part: fn(&Zoned) -> i64,
-) -> Result<Value<'a>, ValueError> {
+) -> Result<Value<'a>, EvalError> {
     let Value::Time(at) = time else {
-        return Err(ValueError::OfTime(time.kind()));
+        return Err(EvalError::OfTime(time.kind()));
     };
     let zone = match zone {
         None => TimeZone::UTC,
         Some(Value::Text(name)) => read_zone(name)?,
-        Some(other) => return Err(ValueError::ZoneIsText(other.kind())),
+        Some(other) => return Err(EvalError::ZoneIsText(other.kind())),
     };
     Ok(Value::Int(part(&at.to_zoned(zone))))
 }
 
 /// `UTC` or an offset. Names of zones would need the tables of the machine, and mean another thing on the next.
-fn read_zone(name: &str) -> Result<TimeZone, ValueError> {
-    let unknown = || ValueError::NoZone(name.to_owned());
+fn read_zone(name: &str) -> Result<TimeZone, EvalError> {
+    let unknown = || EvalError::NoZone(name.to_owned());
     if name == "UTC" {
         return Ok(TimeZone::UTC);
     }

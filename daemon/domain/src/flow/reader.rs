@@ -185,9 +185,9 @@ impl<'a> Reader<'a> {
         }
         let Some(signature) = FUNCTIONS.iter().find(|signature| signature.name == name) else {
             let known = FUNCTIONS.iter().map(|signature| signature.name).chain(MACROS.iter().copied());
-            let told = unknown("function", name, known);
-            let told = if MACROS.contains(&name) { usage(name) } else { told };
-            return self.refuse(at, told);
+            let reported = unknown("function", name, known);
+            let reported = if MACROS.contains(&name) { usage(name) } else { reported };
+            return self.refuse(at, reported);
         };
         let arguments: Vec<Node> = call
             .target
@@ -221,9 +221,9 @@ impl<'a> Reader<'a> {
             Ok(pattern) => Op::Matches(text, pattern),
             Err(regex::Error::CompiledTooBig(_)) => self.refuse(at, "the pattern is too large"),
             Err(error) => {
-                let told = error.to_string();
-                let told = told.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                self.refuse(at, format!("the pattern cannot be read: {told}"))
+                let reported = error.to_string();
+                let reported = reported.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                self.refuse(at, format!("the pattern cannot be read: {reported}"))
             }
         }
     }
@@ -286,11 +286,11 @@ fn unknown_field(path: &str) -> Option<String> {
         None => return None,
     }
     let known = FIELDS.iter().map(|field| field.name).filter(|name| *name != "event").chain(["event.type"]);
-    let told = unknown("field", path, known.clone());
+    let reported = unknown("field", path, known.clone());
     if nearest(path, known).is_none() && object != "event" {
-        return Some(format!("{told}; a field that your sender adds is written {object}[\"{key}\"]"));
+        return Some(format!("{reported}; a field that your sender adds is written {object}[\"{key}\"]"));
     }
-    Some(told)
+    Some(reported)
 }
 
 fn binary(name: &str) -> Option<Binary> {

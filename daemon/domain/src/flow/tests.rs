@@ -83,7 +83,7 @@ fn conditions_say_what_cel_says() {
 
 #[test]
 fn what_cannot_be_evaluated_is_told_with_its_place() {
-    for (source, told) in [
+    for (source, reported) in [
         ("location.id == 3", "location.id is absent (line 1, column 1); ask has(location.id) first"),
         (
             "true &&\n  location.name == ''",
@@ -113,9 +113,9 @@ fn what_cannot_be_evaluated_is_told_with_its_place() {
         ),
         ("quote.items.map(i, i.colour)[0] == ''", "an element.colour is absent (line 1, column 20)"),
     ] {
-        assert_eq!(ask(source).unwrap_err().to_string(), told, "{source}");
+        assert_eq!(ask(source).unwrap_err().to_string(), reported, "{source}");
     }
-    for (source, told) in [
+    for (source, reported) in [
         ("timestamp(lead.guest_count) > timestamp(lead.name)", "timestamp wants text, not an integer"),
         ("size(lead.guest_count) > 1", "an integer has no size"),
         ("lead.name.contains(lead.guest_count)", "contains wants text, not an integer"),
@@ -141,13 +141,13 @@ fn what_cannot_be_evaluated_is_told_with_its_place() {
         ("lead['vast'] > 1.0", "lead[\"vast\"]: a number is too large for a decimal"),
     ] {
         let error = ask(source).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{told} (line 1, column ")), "{source}: {error}");
+        assert!(error.starts_with(&format!("{reported} (line 1, column ")), "{source}: {error}");
     }
 }
 
 #[test]
 fn what_cannot_be_read_is_refused_with_its_place_and_the_nearest_name() {
-    for (source, told) in [
+    for (source, reported) in [
         ("", "the condition is empty; write true to take every lead"),
         ("lead.emial == 'x'", "line 1, column 1: unknown field lead.emial; did you mean lead.email?"),
         (
@@ -188,7 +188,7 @@ fn what_cannot_be_read_is_refused_with_its_place_and_the_nearest_name() {
         ("quote.items.exists(i, j.name == '')", "unknown variable j"),
     ] {
         let error = refused(source);
-        assert!(error.contains(told), "{source}\n  {error}\n  {told}");
+        assert!(error.contains(reported), "{source}\n  {error}\n  {reported}");
         assert!(!error.contains('\n'), "{error}");
     }
     for source in [
@@ -225,12 +225,12 @@ fn saving_refuses_what_fails_for_every_lead_and_warns_of_what_fails_for_some() {
         warning.ends_with("quote.total_pence is absent (line 1, column 1); ask has(quote.total_pence) first"),
         "{warning}"
     );
-    for (source, told) in [
+    for (source, reported) in [
         ("lead.guest_count > '50'", "> does not go with an integer and text"),
         ("lead.name", "the condition comes to text"),
     ] {
         let error = Condition::check(source).unwrap_err().to_string();
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(reported), "{error}");
     }
 }
 
@@ -254,27 +254,14 @@ fn no_lead_and_no_condition_keeps_others_waiting() {
         let error = undecided(&source, &seed());
         assert!(error.starts_with("the condition takes too many steps for this lead"), "{error}");
     }
+    let hundred = vec!["1"; 100].join(",");
     let escaped = format!(r#"{{"lead":{{"name":"{}"}}}}"#, r"\u006b".repeat(10_000));
     let members: Vec<String> = (0..900).map(|n| format!("\"k{n}\":{n}")).collect();
     let wide =
         format!(r#"{{"lead":{{"tags":[{}],"x":{{{}}}}}}}"#, vec!["1"; 9_000].join(","), members.join(","));
     for (event, source) in [
-        (
-            &escaped,
-            format!(
-                "[{}].all(a, [{}].all(b, lead.name != ''))",
-                vec!["1"; 100].join(","),
-                vec!["1"; 100].join(",")
-            ),
-        ),
-        (
-            &escaped,
-            format!(
-                "[lead.name].all(a, [{}].all(b, [{}].all(c, a != '')))",
-                vec!["1"; 100].join(","),
-                vec!["1"; 100].join(",")
-            ),
-        ),
+        (&escaped, format!("[{hundred}].all(a, [{hundred}].all(b, lead.name != ''))")),
+        (&escaped, format!("[lead.name].all(a, [{hundred}].all(b, [{hundred}].all(c, a != '')))")),
         (&wide, "lead['tags'].all(a, lead['x']['k899'] == 899)".to_owned()),
         (&wide, "lead['tags'].all(a, 'k899' in lead['x'])".to_owned()),
         (&wide, "lead['tags'].all(a, lead['x'] == lead['x'])".to_owned()),

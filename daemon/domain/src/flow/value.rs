@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cmp::Ordering, rc::Rc};
 
-use super::{error::ValueError, fuel::Fuel};
+use super::{error::EvalError, fuel::Fuel};
 use crate::json::Json;
 
 /// A value. Objects and lists of the event are never copied.
@@ -23,7 +23,7 @@ pub(super) enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// What JSON means. A number without fraction and exponent is an integer, any other a decimal.
-    pub(super) fn of(json: &'a Json) -> Result<Self, ValueError> {
+    pub(super) fn of(json: &'a Json) -> Result<Self, EvalError> {
         Ok(match json {
             Json::Null => Self::Null,
             Json::Bool(value) => Self::Bool(*value),
@@ -58,7 +58,7 @@ impl<'a> Value<'a> {
     }
 
     /// An element of a list.
-    pub(super) fn item(&self, index: usize) -> Option<Result<Self, ValueError>> {
+    pub(super) fn item(&self, index: usize) -> Option<Result<Self, EvalError>> {
         match self {
             Self::List(items) => items.get(index).cloned().map(Ok),
             Self::Items(items) => items.get(index).map(Self::of),
@@ -85,21 +85,21 @@ impl<'a> Value<'a> {
     }
 }
 
-fn number(text: &str) -> Result<Value<'static>, ValueError> {
+fn number(text: &str) -> Result<Value<'static>, EvalError> {
     if text.contains(['.', 'e', 'E']) {
-        let number: f64 = text.parse().map_err(|_| ValueError::NoNumber(text.to_owned()))?;
+        let number: f64 = text.parse().map_err(|_| EvalError::NoNumber(text.to_owned()))?;
         return if number.is_finite() {
             Ok(Value::Double(number))
         } else {
-            Err(ValueError::TooLargeForDecimal)
+            Err(EvalError::TooLargeForDecimal)
         };
     }
-    text.parse().map(Value::Int).map_err(|_| ValueError::TooLargeForInteger)
+    text.parse().map(Value::Int).map_err(|_| EvalError::TooLargeForInteger)
 }
 
 /// Whether two values are equal: numbers by what they mean, whatever their kind; other kinds only among themselves.
 /// Lists share their elements, so that a short condition can spell a list of any length: each element is paid for.
-pub(super) fn equal(left: &Value<'_>, right: &Value<'_>, fuel: &mut Fuel) -> Result<bool, ValueError> {
+pub(super) fn equal(left: &Value<'_>, right: &Value<'_>, fuel: &mut Fuel) -> Result<bool, EvalError> {
     Ok(match (left, right) {
         (Value::Null, Value::Null) => true,
         (Value::Object(left), Value::Object(right)) => {

@@ -15,7 +15,7 @@ const SLIP: usize = 2;
 
 /// Why no value can be put there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TargetError {
+pub(super) enum FieldError {
     #[error("{0} cannot be imported; name a field in it, as lead.email")]
     Whole(String),
     #[error("{name} cannot be: {field} is {is}")]
@@ -29,14 +29,14 @@ pub(super) enum TargetError {
 }
 
 /// A field that a value can be put into: a canonical one, or one of the sender's own.
-pub(super) fn find(name: &str) -> Result<String, TargetError> {
+pub(super) fn find(name: &str) -> Result<String, FieldError> {
     match fields::find(name) {
         Some(field)
             if matches!(field.shape, Shape::Leaf(_)) && !matches!(field.name, "event" | "version") =>
         {
             return Ok(name.to_owned());
         }
-        Some(_) => return Err(TargetError::Whole(name.to_owned())),
+        Some(_) => return Err(FieldError::Whole(name.to_owned())),
         None => {}
     }
     let is_path =
@@ -45,16 +45,16 @@ pub(super) fn find(name: &str) -> Result<String, TargetError> {
         FIELDS.iter().find(|field| !matches!(field.shape, Shape::Object) && covers(field.name, name));
     // What stands within a text is no slip of the pen.
     if let Some(field) = within {
-        return Err(TargetError::Within {
+        return Err(FieldError::Within {
             name: name.to_owned(),
             field: field.name,
             is: field.shape.as_str(),
         });
     }
     match canonical_near(name) {
-        Some(meant) => Err(TargetError::Slip { name: name.to_owned(), meant }),
+        Some(meant) => Err(FieldError::Slip { name: name.to_owned(), meant }),
         None if is_path => Ok(name.to_owned()),
-        None => Err(TargetError::Unknown(name.to_owned())),
+        None => Err(FieldError::Unknown(name.to_owned())),
     }
 }
 

@@ -29,9 +29,9 @@ fn rows_become_events() {
     assert_ne!(import.event(CompanyId(8), row.as_bytes()).unwrap().1, id);
     let wrong = row.replace("80", "many").replace("consent\":\"", "consent\":\"perhaps");
     let problems = import.event(CompanyId(7), wrong.as_bytes()).unwrap_err();
-    let told: Vec<_> = problems.iter().map(|it| format!("{} {}", it.pointer, it.detail)).collect();
+    let reported: Vec<_> = problems.iter().map(|it| format!("{} {}", it.pointer, it.detail)).collect();
     assert_eq!(
-        told,
+        reported,
         [
             "/Guests must be a whole number for lead.guest_count",
             "/GDPR consent must be yes or no for lead.gdpr_consent"

@@ -194,7 +194,7 @@ fn named_month(parts: &[&str]) -> Option<Date> {
 mod tests {
     use super::*;
 
-    fn told(field: &str, text: &str) -> String {
+    fn reported(field: &str, text: &str) -> String {
         typed(field, Json::string(text), None)
             .map_or_else(|error| error.to_string(), |value| value.to_string())
     }
@@ -210,11 +210,11 @@ mod tests {
             ("1\u{202f}200", "1200"),
             ("-5", "-5"),
         ] {
-            assert_eq!(told("lead.guest_count", text), number, "{text}");
+            assert_eq!(reported("lead.guest_count", text), number, "{text}");
         }
         for text in ["80.5", "1.200", "12,00", "1,2,3", "80,0", "many", "", "1200,000", ",200", "8e1"] {
             assert_eq!(
-                told("lead.guest_count", text),
+                reported("lead.guest_count", text),
                 "must be a whole number for lead.guest_count",
                 "{text}"
             );
@@ -237,12 +237,12 @@ mod tests {
             "22nd September 2026",
             "Tuesday, September 22, 2026",
         ] {
-            assert_eq!(told("lead.event_date", text), "\"2026-09-22\"", "{text}");
+            assert_eq!(reported("lead.event_date", text), "\"2026-09-22\"", "{text}");
         }
-        assert_eq!(told("lead.event_date", "04.05.2026"), "\"2026-05-04\"");
-        assert_eq!(told("lead.event_date", "5/5/2026"), "\"2026-05-05\"");
+        assert_eq!(reported("lead.event_date", "04.05.2026"), "\"2026-05-04\"");
+        assert_eq!(reported("lead.event_date", "5/5/2026"), "\"2026-05-05\"");
         assert_eq!(
-            told("lead.event_date", "04/05/2026"),
+            reported("lead.event_date", "04/05/2026"),
             "04/05/2026 may be 4 May or 5 April: write it as 2026-05-04 or 2026-04-05, or say which comes first"
         );
         for (order, date) in [(DateOrder::DayFirst, "2026-05-04"), (DateOrder::MonthFirst, "2026-04-05")] {
@@ -250,17 +250,17 @@ mod tests {
             assert_eq!(value, Json::string(date));
         }
         for text in ["soon", "22/09/26", "2026-09-22 14:00", "32/13/2026", "22 Sep Sep 2026", "46287", ""] {
-            assert_eq!(told("lead.event_date", text), format!("{text:?}"));
+            assert_eq!(reported("lead.event_date", text), format!("{text:?}"));
         }
     }
 
     #[test]
     fn words_are_read_as_people_write_them() {
-        assert_eq!(told("lead.gdpr_consent", "TRUE"), "true");
-        assert_eq!(told("lead.gdpr_consent", " no "), "false");
-        assert_eq!(told("lead.gdpr_consent", "perhaps"), "must be yes or no for lead.gdpr_consent");
-        assert_eq!(told("lead.event_type", "Private Dining"), "\"private_dining\"");
-        assert_eq!(told("lead.notes", "1,200"), "\"1,200\"");
+        assert_eq!(reported("lead.gdpr_consent", "TRUE"), "true");
+        assert_eq!(reported("lead.gdpr_consent", " no "), "false");
+        assert_eq!(reported("lead.gdpr_consent", "perhaps"), "must be yes or no for lead.gdpr_consent");
+        assert_eq!(reported("lead.event_type", "Private Dining"), "\"private_dining\"");
+        assert_eq!(reported("lead.notes", "1,200"), "\"1,200\"");
     }
 
     #[test]
@@ -279,10 +279,10 @@ mod tests {
             "is #REF!, an error of the spreadsheet: mend it there, or leave the cell blank"
         );
         assert_eq!(
-            told("lead.phone", "4.47912E+11"),
+            reported("lead.phone", "4.47912E+11"),
             "was shortened to 4.47912E+11 by a spreadsheet: format the column as text, then save it again"
         );
-        assert_eq!(told("lead.phone", "+44 20"), "\"+44 20\"");
+        assert_eq!(reported("lead.phone", "+44 20"), "\"+44 20\"");
         assert_eq!(DateOrder::parse("ydm"), None);
     }
 }

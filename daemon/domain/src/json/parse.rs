@@ -23,20 +23,20 @@ pub struct JsonError {
 pub(super) fn parse(bytes: &[u8], slack: usize) -> Result<Json, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let (valid, _) = bytes.split_at(error.valid_up_to());
-        locate(&String::from_utf8_lossy(valid), Fault::new(valid.len(), "invalid UTF-8"))
+        locate(&String::from_utf8_lossy(valid), ParseFault::new(valid.len(), "invalid UTF-8"))
     })?;
     let mut parser = Parser { text, at: 0, keys: 0, values: 0, slack };
     parser.whole().map_err(|fault| locate(text, fault))
 }
 
 /// An error on its way out: the pointer grows as it leaves the containers.
-struct Fault {
+struct ParseFault {
     at: usize,
     detail: String,
     pointer: String,
 }
 
-impl Fault {
+impl ParseFault {
     fn new(at: usize, detail: impl Into<String>) -> Self {
         Self { at, detail: detail.into(), pointer: String::new() }
     }
@@ -47,7 +47,7 @@ impl Fault {
     }
 }
 
-fn locate(text: &str, fault: Fault) -> JsonError {
+fn locate(text: &str, fault: ParseFault) -> JsonError {
     let before = text.get(..fault.at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     JsonError {
@@ -93,9 +93,9 @@ impl<'a> Keys<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn whole(&mut self) -> Result<Json, Fault> {
+    fn whole(&mut self) -> Result<Json, ParseFault> {
         if self.text.starts_with('\u{feff}') {
-            return Err(Fault::new(0, "a byte order mark; send plain UTF-8"));
+            return Err(ParseFault::new(0, "a byte order mark; send plain UTF-8"));
         }
         self.skip_white();
         let value = self.value(0)?;
@@ -120,18 +120,18 @@ impl<'a> Parser<'a> {
         found
     }
 
-    fn unexpected(&self, wanted: &str) -> Fault {
+    fn unexpected(&self, wanted: &str) -> ParseFault {
         let found = match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
             Some(character) => format!("{character:?}"),
             None => "the end of the text".to_owned(),
         };
-        Fault::new(self.at, format!("expected {wanted}, found {found}"))
+        ParseFault::new(self.at, format!("expected {wanted}, found {found}"))
     }
 
-    fn value(&mut self, depth: usize) -> Result<Json, Fault> {
+    fn value(&mut self, depth: usize) -> Result<Json, ParseFault> {
         self.values += 1;
         if self.values > MAX_VALUES + self.slack {
-            return Err(Fault::new(self.at, format!("more than {MAX_VALUES} values")));
+            return Err(ParseFault::new(self.at, format!("more than {MAX_VALUES} values")));
         }
         match self.peek() {
             Some(b'{') => self.object(self.deeper(depth)?),
@@ -145,14 +145,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn deeper(&self, depth: usize) -> Result<usize, Fault> {
+    fn deeper(&self, depth: usize) -> Result<usize, ParseFault> {
         if depth == MAX_DEPTH {
-            return Err(Fault::new(self.at, format!("nested deeper than {MAX_DEPTH}")));
+            return Err(ParseFault::new(self.at, format!("nested deeper than {MAX_DEPTH}")));
         }
         Ok(depth + 1)
     }
 
-    fn word(&mut self, word: &str, value: Json) -> Result<Json, Fault> {
+    fn word(&mut self, word: &str, value: Json) -> Result<Json, ParseFault> {
         if !self.text[self.at..].starts_with(word) {
             return Err(self.unexpected("a value"));
         }
@@ -160,7 +160,7 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    fn object(&mut self, depth: usize) -> Result<Json, Fault> {
+    fn object(&mut self, depth: usize) -> Result<Json, ParseFault> {
         let mut members: Vec<(JsonText, Json)> = Vec::new();
         let mut seen = Keys::default();
         self.at += 1;
@@ -177,11 +177,11 @@ impl<'a> Parser<'a> {
             let (key, name) = self.string()?;
             self.keys += 1;
             if self.keys > MAX_KEYS + self.slack {
-                return Err(Fault::new(start, format!("more than {MAX_KEYS} keys")));
+                return Err(ParseFault::new(start, format!("more than {MAX_KEYS} keys")));
             }
             if seen.contains(&name) {
                 let shown: String = name.chars().take(60).collect();
-                return Err(Fault::new(start, format!("duplicate key {shown:?}")).within(&name));
+                return Err(ParseFault::new(start, format!("duplicate key {shown:?}")).within(&name));
             }
             self.skip_white();
             if !self.take(b':') {
@@ -201,7 +201,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<Json, Fault> {
+    fn array(&mut self, depth: usize) -> Result<Json, ParseFault> {
         let mut items = Vec::new();
         self.at += 1;
         self.skip_white();
@@ -222,7 +222,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The text as it was received, and decoded.
-    fn string(&mut self) -> Result<(JsonText, Cow<'a, str>), Fault> {
+    fn string(&mut self) -> Result<(JsonText, Cow<'a, str>), ParseFault> {
         let start = self.at + 1;
         let whole: &'a str = self.text;
         let bytes = whole.as_bytes();
@@ -231,27 +231,29 @@ impl<'a> Parser<'a> {
             match bytes.get(end) {
                 Some(b'"') => break,
                 Some(b'\\') => end += 2,
-                Some(0) => return Err(Fault::new(end, "NUL in a string")),
-                Some(..b' ') => return Err(Fault::new(end, "a control character in a string; escape it")),
+                Some(0) => return Err(ParseFault::new(end, "NUL in a string")),
+                Some(..b' ') => {
+                    return Err(ParseFault::new(end, "a control character in a string; escape it"));
+                }
                 Some(_) => end += 1,
-                None => return Err(Fault::new(self.at, "a string without its closing quote")),
+                None => return Err(ParseFault::new(self.at, "a string without its closing quote")),
             }
         }
         // A backslash before a character of several bytes can leave `end` inside of it, but no quote stands there.
         let raw = &whole[start..end];
         if raw.len() > MAX_STRING {
-            return Err(Fault::new(self.at, format!("a string longer than {} KiB", MAX_STRING / 1024)));
+            return Err(ParseFault::new(self.at, format!("a string longer than {} KiB", MAX_STRING / 1024)));
         }
-        let text = unescape(raw).map_err(|(at, what)| Fault::new(start + at, what))?;
+        let text = unescape(raw).map_err(|(at, what)| ParseFault::new(start + at, what))?;
         if text.contains('\0') {
             let at = raw.find("\\u0000").unwrap_or(0);
-            return Err(Fault::new(start + at, "NUL (\\u0000) in a string"));
+            return Err(ParseFault::new(start + at, "NUL (\\u0000) in a string"));
         }
         self.at = end + 1;
         Ok((JsonText::received(raw), text))
     }
 
-    fn number(&mut self) -> Result<Json, Fault> {
+    fn number(&mut self) -> Result<Json, ParseFault> {
         let start = self.at;
         self.take(b'-');
         if !self.take(b'0') {
@@ -269,7 +271,7 @@ impl<'a> Parser<'a> {
         Ok(Json::Number(self.text[start..self.at].into()))
     }
 
-    fn digits(&mut self) -> Result<(), Fault> {
+    fn digits(&mut self) -> Result<(), ParseFault> {
         let start = self.at;
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;

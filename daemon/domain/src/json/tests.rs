@@ -53,8 +53,8 @@ fn what_is_refused_says_where() {
         (&values, "/9999", 1, 20_000, "more than 10000 values"),
     ] {
         let error = Json::parse_received(text.as_bytes()).unwrap_err();
-        let told = (error.pointer.as_str(), error.line, error.column, error.detail.as_str());
-        assert_eq!(told, (pointer, line, column, detail), "{text:.60}");
+        let reported = (error.pointer.as_str(), error.line, error.column, error.detail.as_str());
+        assert_eq!(reported, (pointer, line, column, detail), "{text:.60}");
     }
     assert_eq!(Json::parse(deep.as_bytes()).unwrap_err().detail, "nested deeper than 32");
     assert!(Json::parse(&deep.as_bytes()[1..65]).is_ok());

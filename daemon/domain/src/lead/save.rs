@@ -317,7 +317,7 @@ mod tests {
         let deep = format!(r#"{{"data":{{"email":"a@b.c","x":{}{}}}}}"#, "[".repeat(30), "]".repeat(30));
         let refusal = SaveLead::parse(deep.as_bytes()).unwrap().merge(None, &context).unwrap_err();
         let Refusal::Invalid(problems) = refusal else { panic!("{refusal:?}") };
-        let told = "makes the lead larger than 256 KiB, 1000 keys, 10000 values or 32 levels: send less";
-        assert_eq!(problems, [Problem { pointer: "/data".to_owned(), detail: told.to_owned() }]);
+        let reported = "makes the lead larger than 256 KiB, 1000 keys, 10000 values or 32 levels: send less";
+        assert_eq!(problems, [Problem { pointer: "/data".to_owned(), detail: reported.to_owned() }]);
     }
 }

@@ -151,8 +151,8 @@ fn refusals_say_what_to_do() {
     ] {
         let mut event = Json::parse(format!("{{\"lead\":{LEAD}}}").as_bytes()).unwrap();
         event.set_at(&format!("lead.{key}"), Json::parse(value.as_bytes()).unwrap());
-        let told = refused(&event.to_string());
-        assert_eq!(told, [(format!("/lead/{key}"), detail.to_owned())], "{key}");
+        let reported = refused(&event.to_string());
+        assert_eq!(reported, [(format!("/lead/{key}"), detail.to_owned())], "{key}");
     }
     for (member, pointer, detail) in [
         (r#""version":"v2""#, "/version", "must be \"v1\", or be left out"),

@@ -8,8 +8,10 @@ use minijinja::{
 };
 
 use super::{
-    error::{ExpressionError, ValueError},
+    error::{ExpressionError, PlaceholderError},
+    escape_xml,
     names::resolve,
+    percent_encode,
 };
 use crate::{integration::EventKind, json::Json, json::JsonText, money};
 
@@ -28,6 +30,9 @@ pub(super) const FILTERS: &[&str] = &[
     "first",
     "last",
     "length",
+    "urlencode",
+    "xml",
+    "json",
 ];
 
 const FUEL: u64 = 20_000;
@@ -57,6 +62,9 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
         Some(length) => Ok(Value::from(length)),
         None => Err(refused("length wants text or a list")),
     });
+    engine.add_filter("urlencode", |value: Value| on_text(&value, |text| written(text, percent_encode)));
+    engine.add_filter("xml", |value: Value| on_text(&value, |text| written(text, escape_xml)));
+    engine.add_filter("json", |value: Value| on_text(&value, |text| Json::string(text).to_string()));
     engine.add_test("defined", |value: Value| !is_absent(&value));
     engine.add_test("undefined", |value: Value| is_absent(&value));
     engine.add_test("none", |value: Value| is_absent(&value));
@@ -79,8 +87,8 @@ pub(super) fn compile(source: &str) -> Result<Expression<'static, 'static>, Expr
 pub(super) fn evaluate(
     expression: &Expression<'static, 'static>,
     context: &Value,
-) -> Result<Value, ValueError> {
-    expression.eval(context.clone()).map_err(|error| ValueError::Evaluation(told(&error)))
+) -> Result<Value, PlaceholderError> {
+    expression.eval(context.clone()).map_err(|error| PlaceholderError::Evaluation(told(&error)))
 }
 
 fn told(error: &Error) -> String {
@@ -146,15 +154,15 @@ fn to_value(json: &Json) -> Value {
 }
 
 /// The engine's value as JSON of at most so many bytes; none if it is absent.
-pub(super) fn json_of(value: &Value, limit: usize) -> Result<Option<Json>, ValueError> {
+pub(super) fn json_of(value: &Value, limit: usize) -> Result<Option<Json>, PlaceholderError> {
     let mut left = limit;
     to_json(value, &mut left)
 }
 
-fn to_json(value: &Value, left: &mut usize) -> Result<Option<Json>, ValueError> {
+fn to_json(value: &Value, left: &mut usize) -> Result<Option<Json>, PlaceholderError> {
     let size = 1 + value.as_str().map_or(0, str::len);
-    *left = left.checked_sub(size).ok_or(ValueError::TooLarge)?;
-    let unwritable = |error: Error| ValueError::Evaluation(told(&error));
+    *left = left.checked_sub(size).ok_or(PlaceholderError::TooLarge)?;
+    let unwritable = |error: Error| PlaceholderError::Evaluation(told(&error));
     let json = match value.kind() {
         ValueKind::Undefined | ValueKind::None => return Ok(None),
         ValueKind::Bool => Json::Bool(value.is_true()),
@@ -162,7 +170,7 @@ fn to_json(value: &Value, left: &mut usize) -> Result<Option<Json>, ValueError> 
         ValueKind::Number => {
             let number = f64::try_from(value.clone()).map_err(unwritable)?;
             if !number.is_finite() {
-                return Err(ValueError::NotFinite);
+                return Err(PlaceholderError::NotFinite);
             }
             Json::Number(number.to_string().into())
         }
@@ -184,7 +192,7 @@ fn to_json(value: &Value, left: &mut usize) -> Result<Option<Json>, ValueError> 
         }
         _ => match value.downcast_object_ref::<Exact>() {
             Some(number) => Json::Number(number.0.clone()),
-            None => return Err(ValueError::Unwritable(value.kind().to_string())),
+            None => return Err(PlaceholderError::Unwritable(value.kind().to_string())),
         },
     };
     Ok(Some(json))
@@ -221,6 +229,12 @@ fn on_text(value: &Value, change: impl Fn(&str) -> String) -> Result<Value, Erro
         return Err(refused(format!("the filter wants text, not a {}", value.kind())));
     }
     Ok(Value::from(change(&value.to_string())))
+}
+
+fn written(text: &str, write: fn(&str, &mut String)) -> String {
+    let mut out = String::new();
+    write(text, &mut out);
+    out
 }
 
 fn capitalized(text: &str) -> String {

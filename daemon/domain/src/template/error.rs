@@ -66,16 +66,14 @@ pub enum ExpressionError {
 #[error("{{{{ {placeholder} }}}}: {reason}")]
 pub struct RenderError {
     pub(super) placeholder: String,
-    pub(super) reason: ValueError,
+    pub(super) reason: PlaceholderError,
 }
 
 /// Why a placeholder comes to nothing that can stand where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ValueError {
+pub(super) enum PlaceholderError {
     #[error("the text gets longer than {} KiB", MAX_OUTPUT / 1024)]
     TooLong,
-    #[error("a header takes printable ASCII only")]
-    NotAHeader,
     #[error("the value is too large")]
     TooLarge,
     #[error("the number is not finite")]

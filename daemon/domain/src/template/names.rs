@@ -11,7 +11,7 @@ use crate::{
 
 /// Where a name's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum NameSource {
     /// A path in the event.
     Field(&'static str),
     /// What happened.
@@ -22,7 +22,7 @@ pub(super) enum Source {
     Workspace,
 }
 
-impl Source {
+impl NameSource {
     /// Its value; none if absent or null.
     pub(super) fn read<'a>(&self, context: &Context<'a>) -> Option<Cow<'a, Json>> {
         match self {
@@ -37,17 +37,17 @@ impl Source {
 }
 
 /// The source of a name, or what its user should write instead.
-pub(super) fn resolve(name: &str) -> Result<Source, ExpressionError> {
-    let field = |path: &str| fields::find(path).map(|field| Source::Field(field.name));
+pub(super) fn resolve(name: &str) -> Result<NameSource, ExpressionError> {
+    let field = |path: &str| fields::find(path).map(|field| NameSource::Field(field.name));
     let of_lead = |rest: &str| field(&format!("lead.{rest}"));
     let found = match name {
         "event" => return Err(ExpressionError::Event),
         "workspace" => return Err(ExpressionError::Workspace),
-        "event.type" => Some(Source::EventType),
-        "event.id" => Some(Source::EventId),
-        "workspace.uuid" => Some(Source::Workspace),
-        "contact" | "contact.attributes" => Some(Source::Field("lead")),
-        "contact._id" => Some(Source::Field("lead.uuid")),
+        "event.type" => Some(NameSource::EventType),
+        "event.id" => Some(NameSource::EventId),
+        "workspace.uuid" => Some(NameSource::Workspace),
+        "contact" | "contact.attributes" => Some(NameSource::Field("lead")),
+        "contact._id" => Some(NameSource::Field("lead.uuid")),
         _ => match name.strip_prefix("contact.") {
             Some(rest) => of_lead(rest.strip_prefix("attributes.").unwrap_or(rest)),
             None => field(name),
@@ -64,12 +64,12 @@ fn refuse(name: &str) -> String {
     let words = ["event.type", "event.id", "workspace.uuid", "contact._id"].map(String::from);
     let canonical = FIELDS.iter().map(|field| field.name).filter(|field| *field != "event").map(String::from);
     let known: Vec<String> = canonical.chain(words).chain(aliases).collect();
-    let told = unknown("variable", name, known.iter().map(String::as_str));
+    let reported = unknown("variable", name, known.iter().map(String::as_str));
     match name.rsplit_once('.') {
-        Some((object, key)) if !told.contains("did you mean") && is_object(object) => {
-            format!("{told}; a field that your sender adds is written {object}[\"{key}\"]")
+        Some((object, key)) if !reported.contains("did you mean") && is_object(object) => {
+            format!("{reported}; a field that your sender adds is written {object}[\"{key}\"]")
         }
-        _ => told,
+        _ => reported,
     }
 }
 

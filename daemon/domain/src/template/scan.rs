@@ -129,8 +129,8 @@ pub(super) fn check_expression(expression: &str, filters: &[&str]) -> Result<(),
                 let end = word.find(|next: char| !next.is_ascii_alphanumeric() && next != '_');
                 let word = &word[..end.unwrap_or(word.len())];
                 if !filters.contains(&word) {
-                    let told = unknown("filter", word, filters.iter().copied());
-                    return Err(ExpressionError::UnknownFilter(told));
+                    let reported = unknown("filter", word, filters.iter().copied());
+                    return Err(ExpressionError::UnknownFilter(reported));
                 }
             }
             _ => {}

@@ -24,7 +24,7 @@ fn facts(state: State, change: impl FnOnce(&mut Facts)) -> Facts {
         attempts: 0,
         failure: None,
         behind: None,
-        lane: Lane::default(),
+        lane: LaneHolds::default(),
         sweep_at: None,
     };
     change(&mut facts);
@@ -32,8 +32,8 @@ fn facts(state: State, change: impl FnOnce(&mut Facts)) -> Facts {
 }
 
 #[track_caller]
-fn check(state: State, change: impl FnOnce(&mut Facts), told: &str) {
-    assert_eq!(why(&facts(state, change)), told);
+fn check(state: State, change: impl FnOnce(&mut Facts), reported: &str) {
+    assert_eq!(why(&facts(state, change)), reported);
 }
 
 fn failed(facts: &mut Facts, class: &str) {
@@ -97,11 +97,12 @@ fn pending_ones_wait_for_something() {
 #[test]
 fn a_lane_that_is_closed_keeps_pending_ones() {
     use State::Pending;
-    let due = |f: &mut Facts, lane: Lane| {
+    let due = |f: &mut Facts, lane: LaneHolds| {
         f.due_at = at(90);
         f.lane = lane;
     };
-    let disabled = Lane { is_disabled: true, awaits_cut_over: true, paused_since: at(1), ..Lane::default() };
+    let disabled =
+        LaneHolds { is_disabled: true, awaits_cut_over: true, paused_since: at(1), ..LaneHolds::default() };
     check(
         Pending,
         |f| due(f, disabled),
@@ -110,21 +111,21 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
     );
     check(
         Pending,
-        |f| due(f, Lane { is_disabled: false, ..disabled }),
+        |f| due(f, LaneHolds { is_disabled: false, ..disabled }),
         "It waits because company 7 is paused since 1970-01-01T00:00:01Z: `leadline company resume 7` lets it go.",
     );
     check(
         Pending,
-        |f| due(f, Lane { awaits_cut_over: true, ..Lane::default() }),
+        |f| due(f, LaneHolds { awaits_cut_over: true, ..LaneHolds::default() }),
         "It waits since 1970-01-01T00:00:00Z because a rotation of the signing secret of \"crm\" holds pushes: \
          `leadline integration cut-over I` lets it go.",
     );
     check(
         Pending,
-        |f| due(f, Lane { throttled_until: at(160), ..Lane::default() }),
+        |f| due(f, LaneHolds { throttled_until: at(160), ..LaneHolds::default() }),
         "It waits until 1970-01-01T00:02:40Z because \"crm\" asked us to wait; then it is pushed by itself.",
     );
-    let open = Lane { breaker_until: at(160), ..Lane::default() };
+    let open = LaneHolds { breaker_until: at(160), ..LaneHolds::default() };
     check(
         Pending,
         |f| {
@@ -137,7 +138,7 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
     check(
         Pending,
         |f| {
-            due(f, Lane { breaker_until: at(99), ..open });
+            due(f, LaneHolds { breaker_until: at(99), ..open });
             f.is_retry = true;
         },
         "It waits because the breaker of \"crm\" is half-open: one retry at a time finds out whether the target answers \
@@ -151,7 +152,7 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
     );
     check(
         Pending,
-        |f| due(f, Lane { throttled_until: at(100), ..Lane::default() }),
+        |f| due(f, LaneHolds { throttled_until: at(100), ..LaneHolds::default() }),
         "It is due since 1970-01-01T00:01:30Z and is pushed as soon as the lane of \"crm\" has room: \
          `leadline integration show I` shows its limits and what is pending.",
     );
@@ -164,7 +165,7 @@ fn held_ones_say_who_lets_them_go() {
         f.reason = Some(reason.clone());
         f.lane.is_disabled = is_disabled;
     };
-    for (reason, is_disabled, told) in [
+    for (reason, is_disabled, reported) in [
         (
             Reason::IntegrationDisabled,
             true,
@@ -192,8 +193,8 @@ fn held_ones_say_who_lets_them_go() {
              ask-again --company 7`, or push it all the same with `leadline delivery release D`.",
         ),
     ] {
-        let told = format!("It is held since 1970-01-01T00:01:00Z {told}");
-        check(State::Held, |f| held(f, &reason, is_disabled), &told);
+        let reported = format!("It is held since 1970-01-01T00:01:00Z {reported}");
+        check(State::Held, |f| held(f, &reason, is_disabled), &reported);
     }
     check(
         State::Held,
@@ -233,7 +234,7 @@ fn final_ones_say_what_is_left_to_do() {
             "correct the mapping or the templates of \"crm\", then `leadline delivery retry D` pushes it",
         ),
     ] {
-        let told = format!(
+        let reported = format!(
             "It is dead since 1970-01-01T00:01:00Z after 2 attempts ({class}: 503 Service Unavailable): {next}."
         );
         check(
@@ -242,7 +243,7 @@ fn final_ones_say_what_is_left_to_do() {
                 failed(f, class);
                 (f.since, f.sweep_at) = (at(60), sweep_at);
             },
-            &told,
+            &reported,
         );
     }
 }
@@ -266,11 +267,11 @@ fn what_waits_for_somebody_to_act_stands_still() {
             Some("`leadline company resume 7` lets it go."),
         ),
     ];
-    for (change, told) in changes {
+    for (change, reported) in changes {
         let found = idle_reason(&facts(State::Pending, change));
-        assert_eq!(found.is_some(), told.is_some(), "{found:?}");
+        assert_eq!(found.is_some(), reported.is_some(), "{found:?}");
         assert!(
-            told.is_none_or(|told| found.as_ref().is_some_and(|found| found.contains(told))),
+            reported.is_none_or(|reported| found.as_ref().is_some_and(|found| found.contains(reported))),
             "{found:?}"
         );
         let running = |facts: &mut Facts| {
@@ -285,21 +286,22 @@ fn what_waits_for_somebody_to_act_stands_still() {
 #[test]
 fn a_list_says_of_what_waits_what_the_sentence_says() {
     let id: DeliveryId = "01J8H6KQH4YG3XR8RWM6T6XFQE".parse().unwrap();
-    let told = |lane: Lane, behind, is_retry| waiting(&lane, behind, at(90), is_retry, at(100).unwrap());
+    let reported =
+        |lane: LaneHolds, behind, is_retry| waiting(&lane, behind, at(90), is_retry, at(100).unwrap());
     let expected = |reason: Option<&str>, due_at| Waiting { reason: reason.map(str::to_owned), due_at };
-    let open = Lane::default();
-    let disabled = Lane { is_disabled: true, paused_since: at(1), awaits_cut_over: true, ..open };
-    let paused = Lane { is_disabled: false, ..disabled };
-    let throttled = Lane { throttled_until: at(200), breaker_until: at(300), ..open };
-    let broken = Lane { throttled_until: at(100), ..throttled };
-    let half_open = Lane { breaker_until: at(95), ..open };
+    let open = LaneHolds::default();
+    let disabled = LaneHolds { is_disabled: true, paused_since: at(1), awaits_cut_over: true, ..open };
+    let paused = LaneHolds { is_disabled: false, ..disabled };
+    let throttled = LaneHolds { throttled_until: at(200), breaker_until: at(300), ..open };
+    let broken = LaneHolds { throttled_until: at(100), ..throttled };
+    let half_open = LaneHolds { breaker_until: at(95), ..open };
     for (lane, behind, is_retry, waits) in [
         (open, None, true, expected(None, at(90))),
         (disabled, Some(id), true, expected(Some("waits for 01J8H6KQH4YG3XR8RWM6T6XFQE"), None)),
         (disabled, None, true, expected(Some("integration disabled"), None)),
         (paused, None, true, expected(Some("company paused"), None)),
         (
-            Lane { paused_since: None, ..paused },
+            LaneHolds { paused_since: None, ..paused },
             None,
             true,
             expected(Some("rotation: held until cut over"), None),
@@ -309,6 +311,6 @@ fn a_list_says_of_what_waits_what_the_sentence_says() {
         (broken, None, false, expected(None, at(90))),
         (half_open, None, true, expected(Some("breaker half-open: one retry finds out"), at(90))),
     ] {
-        assert_eq!(told(lane, behind, is_retry), waits, "{lane:?}");
+        assert_eq!(reported(lane, behind, is_retry), waits, "{lane:?}");
     }
 }

@@ -129,7 +129,7 @@ async fn own(
         Reference::Integration => {
             let found = store.find_integration(Some(&company.to_string()), text).await;
             *text = match found {
-                Ok((_, id)) => id.to_string(),
+                Ok(lane) => lane.integration.to_string(),
                 Err(Refusal::Store(error)) => return Err(error.into()),
                 Err(_) => return Err(Refusal::unknown("integration", format_args!("{text:?}")).into()),
             };

@@ -48,8 +48,9 @@ impl Control {
         }
         if choice == "keep" {
             // Before the company is locked, at which intake would wait for the count.
-            let (company, id) = self.store.find_integration(None, &request.integration).await?;
-            moved = self.store.count_held(company, id, &Reason::IntegrationDisabled).await?;
+            let lane = self.store.find_integration(None, &request.integration).await?;
+            moved =
+                self.store.count_held(lane.company, lane.integration, &Reason::IntegrationDisabled).await?;
         }
         self.carry_out(&call, |mut command| async move {
             let (before, integration) = enabled(&mut command, &request.integration).await?;
@@ -60,10 +61,9 @@ impl Control {
                     break;
                 }
             }
-            let (company, id) = (integration.company.id, integration.id);
             command.write_integration(&integration).await?;
             save::audit(&mut command, &integration, Some(before)).await?;
-            let view = command.integration_view(company, id).await?;
+            let view = command.integration_view(integration.lane()).await?;
             Ok((command, v1::EnableIntegrationResponse { integration: Some(view.into()), held: moved }))
         })
         .await

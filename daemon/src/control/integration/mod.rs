@@ -92,7 +92,7 @@ impl IntegrationService for Control {
             integration.enabled = false;
             command.write_integration(&integration).await?;
             save::audit(&mut command, &integration, Some(before)).await?;
-            let view = command.integration_view(integration.company.id, integration.id).await?;
+            let view = command.integration_view(integration.lane()).await?;
             Ok((command, view.into()))
         })
         .await
@@ -103,19 +103,19 @@ impl IntegrationService for Control {
         request: Request<v1::DeleteIntegrationRequest>,
     ) -> Answer<v1::DeleteIntegrationResponse> {
         if request.get_ref().dry_run {
-            let (company, id) = self.store.find_integration(None, &request.get_ref().integration).await?;
-            return Ok(Response::new(self.store.removal(company, id).await?.into()));
+            let lane = self.store.find_integration(None, &request.get_ref().integration).await?;
+            return Ok(Response::new(self.store.removal(lane).await?.into()));
         }
         let (call, request) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
         }
         // Before the company is locked, at which intake would wait for the counts.
-        let (company, id) = self.store.find_integration(None, &request.integration).await?;
-        let removal = self.store.removal(company, id).await?;
+        let lane = self.store.find_integration(None, &request.integration).await?;
+        let removal = self.store.removal(lane).await?;
         let answer = self
             .carry_out(&call, |mut command| async move {
-                let integration = command.integration(&id.to_string()).await?;
+                let integration = command.integration(&lane.integration.to_string()).await?;
                 command.delete_integration(&integration).await?;
                 let after = json!({ "deliveries": removal.deliveries, "attempts": removal.attempts });
                 let target = format!("integration {}", integration.id);
@@ -133,10 +133,11 @@ impl IntegrationService for Control {
         request: Request<v1::ResetIntegrationRequest>,
     ) -> Answer<v1::Integration> {
         self.mutate(request, |mut command, request| async move {
-            let (company, id, before) = command.reset_integration(&request.integration).await?;
+            let (lane, before) = command.reset_integration(&request.integration).await?;
             let after = json!({ "failure_count": 0, "last_error": null });
-            command.audit(company, &format!("integration {id}"), Some(before), Some(after)).await?;
-            let view = command.integration_view(company, id).await?;
+            let target = format!("integration {}", lane.integration);
+            command.audit(lane.company, &target, Some(before), Some(after)).await?;
+            let view = command.integration_view(lane).await?;
             Ok((command, view.into()))
         })
         .await

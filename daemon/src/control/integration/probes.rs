@@ -13,13 +13,13 @@ use crate::{
     },
 };
 
-type Asked = Result<(Box<Command>, v1::TestIntegrationResponse), Refusal>;
+type ProbeAnswer = Result<(Box<Command>, v1::TestIntegrationResponse), Refusal>;
 
-pub(super) async fn test(command: Box<Command>, request: v1::TestIntegrationRequest) -> Asked {
+pub(super) async fn test(command: Box<Command>, request: v1::TestIntegrationRequest) -> ProbeAnswer {
     ask(command, &request.integration, ProbeKind::Test, |_| Ok(None)).await
 }
 
-pub(super) async fn check(command: Box<Command>, request: v1::CheckIntegrationRequest) -> Asked {
+pub(super) async fn check(command: Box<Command>, request: v1::CheckIntegrationRequest) -> ProbeAnswer {
     ask(command, &request.integration, ProbeKind::Mapping, |connector| {
         if connector.manifest().checks_mapping {
             return Ok(None);
@@ -35,7 +35,7 @@ pub(super) async fn set_credentials(
     control: &Control,
     command: Box<Command>,
     request: v1::SetCredentialsRequest,
-) -> Asked {
+) -> ProbeAnswer {
     ask(command, &request.integration, ProbeKind::Credentials, |connector| {
         credentials(control, connector, &request.credentials).map(Some)
     })
@@ -64,11 +64,11 @@ async fn ask(
     reference: &str,
     kind: ProbeKind,
     candidate: impl FnOnce(&dyn Connector) -> Result<Option<Value>, Refusal> + Send,
-) -> Asked {
-    let (company, id, connector) = command.probed(reference).await?;
+) -> ProbeAnswer {
+    let (lane, connector) = command.probed(reference).await?;
     let candidate = candidate(check::connector(&connector)?)?;
-    let attempt = command.request_probe(company, id, kind, candidate.as_ref()).await?;
+    let attempt = command.request_probe(lane, kind, candidate.as_ref()).await?;
     let after = json!({ "probe": kind.as_str(), "attempt": attempt.to_string() });
-    command.audit(company, &format!("integration {id}"), None, Some(after)).await?;
+    command.audit(lane.company, &format!("integration {}", lane.integration), None, Some(after)).await?;
     Ok((command, v1::TestIntegrationResponse { attempt_id: attempt.to_string() }))
 }

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         ids::IntegrationId,
         integration::{Integration, ProbeKind, SigningSecret},
+        lane::LaneId,
         signing,
     },
     store::{
@@ -21,8 +22,6 @@ use crate::{
         operator::command::{Command, Refusal},
     },
 };
-
-const ROUTINGS: [&str; 2] = ["all", "flows"];
 
 pub(super) async fn create(
     control: &Control,
@@ -34,7 +33,7 @@ pub(super) async fn create(
     let config = check::object("config", &request.config)?;
     let mapping = check::object("mapping", &request.mapping)?;
     let payload = check::payload(connector, &request.payload)?;
-    let routing = check::one_of("routing", &request.routing, &ROUTINGS)?;
+    let routing = check::routing(&request.routing)?;
     let events = if request.notices && request.events.is_empty() {
         Vec::new()
     } else {
@@ -72,13 +71,13 @@ pub(super) async fn create(
         })
         .await?;
     if connector.manifest().checks_mapping && credentials.is_some() {
-        command.request_probe(company.id, id, ProbeKind::Mapping, None).await?;
+        command.request_probe(LaneId::new(company.id, id), ProbeKind::Mapping, None).await?;
     }
     let integration = command.integration_of(&company, &id.to_string()).await?;
     audit(&mut command, &integration, None).await?;
     let made = secret.filter(|_| request.signing_secret.is_empty());
     let answer = v1::CreateIntegrationResponse {
-        integration: Some(command.integration_view(company.id, id).await?.into()),
+        integration: Some(command.integration_view(LaneId::new(company.id, id)).await?.into()),
         signing_secret: made.map(|secret| secret.expose_secret().to_owned()).unwrap_or_default(),
         secret_already_shown: false,
     };
@@ -116,7 +115,7 @@ pub(super) async fn update(
         integration.payload = check::payload(connector, payload)?.to_owned();
     }
     if let Some(routing) = &request.routing {
-        integration.routing = check::one_of("routing", routing, &ROUTINGS)?.to_owned();
+        integration.routing = check::routing(routing)?;
     }
     if let Some(notices) = request.notices {
         takes_notices(connector, notices)?;
@@ -134,10 +133,10 @@ pub(super) async fn update(
     }
     command.write_integration(&integration).await?;
     if connector.manifest().checks_mapping && (request.config.is_some() || request.mapping.is_some()) {
-        command.request_probe(integration.company.id, integration.id, ProbeKind::Mapping, None).await?;
+        command.request_probe(integration.lane(), ProbeKind::Mapping, None).await?;
     }
     audit(&mut command, &integration, Some(before)).await?;
-    let view = command.integration_view(integration.company.id, integration.id).await?;
+    let view = command.integration_view(integration.lane()).await?;
     Ok((command, view.into()))
 }
 

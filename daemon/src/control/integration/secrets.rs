@@ -10,7 +10,7 @@ use super::super::{Answer, Control, check, mutate, secret};
 use crate::{
     domain::{delivery::Reason, signing},
     store::{
-        integration::{LockedIntegration, secret::Entry},
+        integration::{LockedIntegration, secret::SecretEntry},
         operator::{
             command::{Call, Command, Refusal},
             refusal::{Known, RefusalReason},
@@ -53,12 +53,14 @@ pub(super) async fn rotate(
     let (company, id) = (integration.company.id, integration.id);
     let before = json!({ "secret_version": before.current });
     let after = match entry {
-        Entry::Now { grace_seconds } => json!({ "secret_version": version, "grace_seconds": grace_seconds }),
-        Entry::Staged { hold } => json!({ "staged_secret_version": version, "hold": hold }),
+        SecretEntry::Now { grace_seconds } => {
+            json!({ "secret_version": version, "grace_seconds": grace_seconds })
+        }
+        SecretEntry::Staged { hold } => json!({ "staged_secret_version": version, "hold": hold }),
     };
     command.audit(company, &format!("integration {id}"), Some(before), Some(after)).await?;
     let answer = v1::RotateSecretResponse {
-        integration: Some(command.integration_view(company, id).await?.into()),
+        integration: Some(command.integration_view(integration.lane()).await?.into()),
         signing_secret: if brought { String::new() } else { new.expose_secret().to_owned() },
         secret_already_shown: false,
     };
@@ -66,17 +68,17 @@ pub(super) async fn rotate(
 }
 
 /// How the new secret comes in.
-fn entry(request: &v1::RotateSecretRequest) -> Result<Entry, Refusal> {
+fn entry(request: &v1::RotateSecretRequest) -> Result<SecretEntry, Refusal> {
     match (request.staged, request.hold, request.grace_seconds) {
         (true, _, Some(_)) => check::invalid(
             "a staged secret has no grace: cutting over retires the old one; leave the grace out",
         ),
-        (true, hold, None) => Ok(Entry::Staged { hold }),
+        (true, hold, None) => Ok(SecretEntry::Staged { hold }),
         (false, true, _) => {
             check::invalid("only a staged rotation can hold pushes: send staged too, or leave hold out")
         }
         (false, false, grace) => match grace.unwrap_or(GRACE) {
-            grace_seconds @ 0..=MAX_GRACE => Ok(Entry::Now { grace_seconds }),
+            grace_seconds @ 0..=MAX_GRACE => Ok(SecretEntry::Now { grace_seconds }),
             grace => check::invalid(format!("grace of {grace} s: at most {MAX_GRACE} s, 7 days")),
         },
     }
@@ -144,10 +146,10 @@ impl Control {
     /// Releases what a rotation holds but for the last batch. Nothing is pushed before the rotation ends, so whatever
     /// breaks off in between can be asked for again.
     async fn release_for_rotation(&self, call: &Call, reference: &str) -> Result<(), Refusal> {
-        let (company, id) = self.store.find_integration(None, reference).await?;
+        let lane = self.store.find_integration(None, reference).await?;
         loop {
             let mut command = self.store.batch(call).await?;
-            if command.release_held_for(company, id, &Reason::Rotation).await? < BATCH {
+            if command.release_held_for(lane.company, lane.integration, &Reason::Rotation).await? < BATCH {
                 // Dropping this one leaves them to the last transaction.
                 return Ok(());
             }
@@ -170,7 +172,7 @@ async fn finish(
 ) -> Result<(Box<Command>, v1::Integration), Refusal> {
     let (company, id) = (integration.company.id, integration.id);
     command.audit(company, &format!("integration {id}"), Some(before), Some(after)).await?;
-    let view = command.integration_view(company, id).await?;
+    let view = command.integration_view(integration.lane()).await?;
     Ok((command, view.into()))
 }
 
@@ -186,7 +188,7 @@ mod tests {
             grace_seconds,
             ..v1::RotateSecretRequest::default()
         };
-        for (staged, hold, grace, told) in [
+        for (staged, hold, grace, reported) in [
             (false, false, None, "Now { grace_seconds: 86400 }"),
             (false, false, Some(0), "Now { grace_seconds: 0 }"),
             (false, false, Some(MAX_GRACE), "Now { grace_seconds: 604800 }"),
@@ -205,7 +207,7 @@ mod tests {
                 Ok(entry) => format!("{entry:?}"),
                 Err(refusal) => refusal.to_string(),
             };
-            assert_eq!(got, told);
+            assert_eq!(got, reported);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One lane: how many pushes of each kind may start now.
 
 use super::{bucket::Bucket, track::Track};
-use crate::domain::{breaker, integration::Policy};
+use crate::domain::{breaker, integration::Policy, moment::Moment};
 
 /// A lane that only ever has room for one lets a retry go first after so many first attempts.
 const PASSED_OVER_MAX: u8 = 3;
@@ -17,7 +17,7 @@ pub(super) struct Lane {
     pub(super) is_owned: bool,
     /// By kind.
     pub(super) in_flight: [u32; 2],
-    pub(super) paused_until: i64,
+    pub(super) paused_until: Moment,
     /// How many pauses pushes of this lane have brought.
     pub(super) pauses: u64,
     /// One of them is not written yet: what is stored does not know of it.
@@ -27,13 +27,13 @@ pub(super) struct Lane {
     /// The pause was lifted before its time: one push at a time, until the target answers one.
     pub(super) is_on_trial: bool,
     /// None while the breaker is closed; half-open from then on.
-    pub(super) breaker_until: Option<i64>,
+    pub(super) breaker_until: Option<Moment>,
     /// Pushes that have ended and are not written yet, by kind: as many as may be in flight, at most. After a crash they
     /// are pushed again as those are.
     pub(super) unwritten: [u32; 2],
     pub(super) bucket: Option<Bucket>,
-    /// When a timer stands to look for a token; 0 for none.
-    pub(super) look_at: i64,
+    /// When a timer stands to look for a token.
+    pub(super) look_at: Option<Moment>,
     pub(super) tracks: [Track; 2],
     pub(super) is_queued: bool,
     pub(super) passed_over: u8,
@@ -41,7 +41,7 @@ pub(super) struct Lane {
 
 impl Lane {
     /// How many pushes may start now.
-    pub(super) fn room(&mut self, now: i64) -> i32 {
+    pub(super) fn room(&mut self, now: Moment) -> i32 {
         let Some(policy) = self.policy else { return 0 };
         if !self.is_enabled || !self.is_owned || self.paused_until > now {
             return 0;
@@ -61,7 +61,7 @@ impl Lane {
     }
 
     /// How many retries the breaker lets start now: any, none, or one that finds out.
-    pub(super) fn allowed(&self, now: i64) -> i32 {
+    pub(super) fn allowed(&self, now: Moment) -> i32 {
         match breaker::State::at(self.breaker_until, now) {
             breaker::State::Closed => i32::MAX,
             breaker::State::Open => 0,
@@ -71,13 +71,13 @@ impl Lane {
     }
 
     /// Whether a claim would ask for something.
-    pub(super) fn is_ready(&mut self, now: i64) -> bool {
+    pub(super) fn is_ready(&mut self, now: Moment) -> bool {
         let waits = self.tracks[0].more || self.tracks[1].more && self.allowed(now) > 0;
         waits && self.room(now) > 0
     }
 
     /// Splits the room: first attempts go first, retries keep a quarter where both wait.
-    pub(super) fn split(&mut self, room: i32, now: i64) -> [i32; 2] {
+    pub(super) fn split(&mut self, room: i32, now: Moment) -> [i32; 2] {
         let allowed = self.allowed(now);
         match (self.tracks[0].more, self.tracks[1].more && allowed > 0) {
             (false, false) => [0, 0],

@@ -1,31 +1,37 @@
 //! Lanes: who may claim what, and when.
 
 use super::*;
+use crate::domain::ids::CompanyId;
 
 fn lane(n: u64) -> LaneId {
-    (CompanyId(1), IntegrationId::from(uuid::Uuid::from_u64_pair(0, n)))
+    LaneId::new(CompanyId(1), uuid::Uuid::from_u64_pair(0, n))
 }
 
-fn hint(id: LaneId, kind: LaneKind, due_at: i64) -> DueHint {
-    DueHint { company: id.0, integration: id.1, kind, due_at }
+/// So many microseconds after the beginning.
+fn at(micros: i64) -> Moment {
+    Moment::from_micros(micros)
+}
+
+fn hint(lane: LaneId, kind: LaneKind, due_at: Moment) -> DueHint {
+    DueHint { lane, kind, due_at }
 }
 
 fn with_lane(id: LaneId, concurrency: u32, rate_per_second: Option<f64>) -> Lanes {
     let mut lanes = Lanes::default();
-    assert!(lanes.hint(hint(id, LaneKind::First, 1), true, 1));
+    assert!(lanes.hint(hint(id, LaneKind::First, at(1)), true, at(1)));
     let policy = Policy { concurrency, rate_per_second, ..Policy::default() };
-    load(&mut lanes, id, Loaded { version: 1, policy, is_enabled: true }, Stops::default(), 1);
+    load(&mut lanes, id, Loaded { version: 1, policy, is_enabled: true }, Stops::default(), at(1));
     lanes
 }
 
 /// Loads a lane at once.
-fn load(lanes: &mut Lanes, id: LaneId, loaded: Loaded, stops: Stops, now: i64) -> bool {
+fn load(lanes: &mut Lanes, id: LaneId, loaded: Loaded, stops: Stops, now: Moment) -> bool {
     let known = lanes.pauses_written(id);
     lanes.load(id, loaded, stops, known, now)
 }
 
 /// So many pushes of each kind end, and the target answered.
-fn free(lanes: &mut Lanes, id: LaneId, counts: [u32; 2], now: i64) {
+fn free(lanes: &mut Lanes, id: LaneId, counts: [u32; 2], now: Moment) {
     for (kind, count) in LaneKind::ALL.into_iter().zip(counts) {
         for _ in 0..count {
             lanes.ended(id, kind, true, None, now);
@@ -38,8 +44,8 @@ fn rooms(asks: &[Ask]) -> Vec<(LaneKind, i32)> {
     asks.iter().map(|ask| (ask.kind, ask.room)).collect()
 }
 
-fn answer(lanes: &mut Lanes, asks: &[Ask], counts: &[u32], now: i64) {
-    let got = asks.iter().zip(counts).map(|(ask, n)| (((ask.company, ask.integration), ask.kind), (*n, now)));
+fn answer(lanes: &mut Lanes, asks: &[Ask], counts: &[u32], now: Moment) {
+    let got = asks.iter().zip(counts).map(|(ask, n)| ((ask.lane, ask.kind), (*n, now)));
     lanes.claimed(asks, &got.collect(), now);
 }
 
@@ -47,56 +53,56 @@ fn answer(lanes: &mut Lanes, asks: &[Ask], counts: &[u32], now: i64) {
 fn a_full_lane_is_not_asked_for_until_a_push_ends() {
     let id = lane(1);
     let mut lanes = with_lane(id, 2, None);
-    let asks = lanes.asks(10);
+    let asks = lanes.asks(at(10));
     assert_eq!(rooms(&asks), [(LaneKind::First, 1), (LaneKind::Retry, 1)]);
-    answer(&mut lanes, &asks, &[1, 1], 10);
+    answer(&mut lanes, &asks, &[1, 1], at(10));
     assert!(!lanes.is_ready());
-    free(&mut lanes, id, [1, 0], 11);
-    assert_eq!(rooms(&lanes.asks(11)).len(), 1);
+    free(&mut lanes, id, [1, 0], at(11));
+    assert_eq!(rooms(&lanes.asks(at(11))).len(), 1);
 }
 
 #[test]
 fn an_empty_lane_rests_until_a_hint_even_one_that_comes_during_the_claim() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
-    let asks = lanes.asks(10);
-    answer(&mut lanes, &asks, &[0, 0], 10);
+    let asks = lanes.asks(at(10));
+    answer(&mut lanes, &asks, &[0, 0], at(10));
     assert!(!lanes.is_ready());
-    lanes.hint(hint(id, LaneKind::First, 12), true, 12);
-    let asks = lanes.asks(12);
+    lanes.hint(hint(id, LaneKind::First, at(12)), true, at(12));
+    let asks = lanes.asks(at(12));
     assert_eq!(rooms(&asks), [(LaneKind::First, 4)]);
-    lanes.hint(hint(id, LaneKind::First, 13), true, 13);
-    answer(&mut lanes, &asks, &[0], 13);
-    assert_eq!(rooms(&lanes.asks(14)), [(LaneKind::First, 4)]);
+    lanes.hint(hint(id, LaneKind::First, at(13)), true, at(13));
+    answer(&mut lanes, &asks, &[0], at(13));
+    assert_eq!(rooms(&lanes.asks(at(14))), [(LaneKind::First, 4)]);
 }
 
 #[test]
 fn a_future_row_waits_for_its_time_and_the_watermark_follows() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
-    let asks = lanes.asks(10);
-    answer(&mut lanes, &asks, &[2, 0], 10);
-    free(&mut lanes, id, [2, 0], 11);
-    lanes.hint(hint(id, LaneKind::Retry, 1_000_000), true, 11);
-    let at = lanes.wake(11).unwrap();
-    assert!((1_000_000..1_000_000 + 2 * FINE).contains(&at));
+    let asks = lanes.asks(at(10));
+    answer(&mut lanes, &asks, &[2, 0], at(10));
+    free(&mut lanes, id, [2, 0], at(11));
+    lanes.hint(hint(id, LaneKind::Retry, at(1_000_000)), true, at(11));
+    let then = lanes.wake(at(11)).unwrap();
+    assert!((at(1_000_000)..at(1_000_000) + 2 * FINE).contains(&then));
     assert!(!lanes.is_ready());
-    assert_eq!(lanes.wake(at), None);
-    assert_eq!(rooms(&lanes.asks(at)), [(LaneKind::Retry, 4)]);
-    lanes.hint(hint(id, LaneKind::First, 5), true, at);
-    assert_eq!(lanes.asks(at)[0].watermark, 5);
+    assert_eq!(lanes.wake(then), None);
+    assert_eq!(rooms(&lanes.asks(then)), [(LaneKind::Retry, 4)]);
+    lanes.hint(hint(id, LaneKind::First, at(5)), true, then);
+    assert_eq!(lanes.asks(then)[0].watermark, at(5));
 }
 
 #[test]
 fn a_paused_lane_goes_on_by_itself() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
-    lanes.pause(id, 5_000, 10);
-    assert!(lanes.asks(10).is_empty());
-    let at = lanes.wake(10).unwrap();
-    assert!((5_000..5_000 + 2 * FINE).contains(&at));
-    lanes.wake(at);
-    assert_eq!(lanes.asks(at).len(), 2);
+    lanes.pause(id, at(5_000), at(10));
+    assert!(lanes.asks(at(10)).is_empty());
+    let then = lanes.wake(at(10)).unwrap();
+    assert!((at(5_000)..at(5_000) + 2 * FINE).contains(&then));
+    lanes.wake(then);
+    assert_eq!(lanes.asks(then).len(), 2);
 }
 
 #[test]
@@ -104,15 +110,16 @@ fn a_rate_is_kept() {
     let id = lane(1);
     let mut lanes = with_lane(id, 100, Some(2.0));
     let mut started = 0;
-    let mut now = 10;
-    while now < 10_000_010 {
+    let mut now = at(10);
+    while now < at(10_000_010) {
         lanes.hint(hint(id, LaneKind::First, now), true, now);
         let asks = lanes.asks(now);
         let counts: Vec<u32> =
             asks.iter().map(|ask| if ask.kind == LaneKind::First { ask.room as u32 } else { 0 }).collect();
         started += counts.iter().sum::<u32>();
         answer(&mut lanes, &asks, &counts, now);
-        now = lanes.wake(now).unwrap_or(now + 100_000).min(now + 100_000);
+        let next = now + Duration::from_millis(100);
+        now = lanes.wake(now).unwrap_or(next).min(next);
         lanes.wake(now);
     }
     assert!((20..=22).contains(&started), "{started} in 10 s at 2/s");
@@ -122,10 +129,10 @@ fn a_rate_is_kept() {
 fn retries_keep_a_share_and_are_not_starved() {
     let id = lane(1);
     let mut lanes = with_lane(id, 8, None);
-    assert_eq!(rooms(&lanes.asks(10)), [(LaneKind::First, 6), (LaneKind::Retry, 2)]);
+    assert_eq!(rooms(&lanes.asks(at(10))), [(LaneKind::First, 6), (LaneKind::Retry, 2)]);
     let mut lanes = with_lane(id, 1, None);
     let mut kinds = Vec::new();
-    for now in 10..18 {
+    for now in (10..18).map(at) {
         let asks = lanes.asks(now);
         kinds.push(asks[0].kind);
         answer(&mut lanes, &asks, &[1], now);
@@ -150,31 +157,31 @@ fn retries_keep_a_share_and_are_not_starved() {
 fn a_lane_of_another_daemon_or_a_disabled_one_is_left_alone() {
     let id = lane(1);
     let mut lanes = with_lane(id, 8, None);
-    lanes.own(|_| false, 10);
-    assert!(lanes.asks(10).is_empty());
-    lanes.own(|_| true, 11);
-    assert_eq!(lanes.asks(11).len(), 2);
+    lanes.own(|_| false, at(10));
+    assert!(lanes.asks(at(10)).is_empty());
+    lanes.own(|_| true, at(11));
+    assert_eq!(lanes.asks(at(11)).len(), 2);
     let disabled = Loaded { version: 3, policy: Policy::default(), is_enabled: false };
-    load(&mut lanes, id, disabled, Stops::default(), 12);
-    assert!(lanes.asks(12).is_empty());
-    load(&mut lanes, id, Loaded { version: 2, is_enabled: true, ..disabled }, Stops::default(), 13);
-    assert!(lanes.asks(13).is_empty(), "an older load came later");
-    load(&mut lanes, id, Loaded { version: 4, is_enabled: true, ..disabled }, Stops::default(), 14);
-    assert_eq!(lanes.asks(14).len(), 2);
+    load(&mut lanes, id, disabled, Stops::default(), at(12));
+    assert!(lanes.asks(at(12)).is_empty());
+    load(&mut lanes, id, Loaded { version: 2, is_enabled: true, ..disabled }, Stops::default(), at(13));
+    assert!(lanes.asks(at(13)).is_empty(), "an older load came later");
+    load(&mut lanes, id, Loaded { version: 4, is_enabled: true, ..disabled }, Stops::default(), at(14));
+    assert_eq!(lanes.asks(at(14)).len(), 2);
 }
 
 #[test]
 fn a_claim_that_met_a_pause_unawares_does_not_make_the_lane_rest() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
-    let asks = lanes.asks(10);
-    answer(&mut lanes, &asks, &[0, 0], 10);
+    let asks = lanes.asks(at(10));
+    answer(&mut lanes, &asks, &[0, 0], at(10));
     assert!(!lanes.is_ready());
-    lanes.pause(id, 5_000, 11);
-    let at = lanes.wake(11).unwrap();
-    assert!(at >= 5_000);
-    lanes.wake(at);
-    assert_eq!(lanes.asks(at).len(), 2);
+    lanes.pause(id, at(5_000), at(11));
+    let then = lanes.wake(at(11)).unwrap();
+    assert!(then >= at(5_000));
+    lanes.wake(then);
+    assert_eq!(lanes.asks(then).len(), 2);
 }
 
 #[test]
@@ -182,14 +189,15 @@ fn time_that_runs_back_gives_no_tokens() {
     let id = lane(1);
     let mut lanes = with_lane(id, 100, Some(10.0));
     let mut started = 0;
-    for now in (10..10_000_010).step_by(20_000) {
+    for micros in (10..10_000_010).step_by(20_000) {
+        let now = at(micros);
         lanes.hint(hint(id, LaneKind::First, now), true, now);
         lanes.wake(now);
         let asks = lanes.asks(now);
         let counts: Vec<u32> =
             asks.iter().map(|ask| if ask.kind == LaneKind::First { ask.room as u32 } else { 0 }).collect();
         started += counts.iter().sum::<u32>();
-        answer(&mut lanes, &asks, &counts, now - 10_000);
+        answer(&mut lanes, &asks, &counts, at(micros - 10_000));
     }
     assert!((100..=112).contains(&started), "{started} in 10 s at 10/s");
 }
@@ -198,9 +206,9 @@ fn time_that_runs_back_gives_no_tokens() {
 fn a_lane_that_waits_for_a_token_has_one_timer_however_many_hints_come() {
     let id = lane(1);
     let mut lanes = with_lane(id, 100, Some(1.0));
-    let asks = lanes.asks(10);
-    answer(&mut lanes, &asks, &[1, 0], 10);
-    for now in 11..1_000 {
+    let asks = lanes.asks(at(10));
+    answer(&mut lanes, &asks, &[1, 0], at(10));
+    for now in (11..1_000).map(at) {
         lanes.hint(hint(id, LaneKind::First, now), true, now);
     }
     assert_eq!(lanes.timers.len(), 1);
@@ -210,22 +218,22 @@ fn a_lane_that_waits_for_a_token_has_one_timer_however_many_hints_come() {
 fn a_row_that_a_dead_daemon_planned_is_asked_for_until_none_is_left() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
-    let asks = lanes.asks(10);
-    answer(&mut lanes, &asks, &[0, 0], 10);
+    let asks = lanes.asks(at(10));
+    answer(&mut lanes, &asks, &[0, 0], at(10));
     assert_eq!(lanes.peeks(), [(id, LaneKind::First), (id, LaneKind::Retry)]);
-    lanes.peeked(id, LaneKind::First, None, 11);
-    lanes.peeked(id, LaneKind::Retry, Some(500_000), 11);
+    lanes.peeked(id, LaneKind::First, None, at(11));
+    lanes.peeked(id, LaneKind::Retry, Some(at(500_000)), at(11));
     assert!(!lanes.is_ready());
-    assert!(lanes.wake(11).is_some_and(|at| at >= 500_000));
-    lanes.wake(600_000);
-    let asks = lanes.asks(600_000);
-    assert_eq!((rooms(&asks), asks[0].watermark), (vec![(LaneKind::Retry, 4)], 0));
-    answer(&mut lanes, &asks, &[1], 600_000);
+    assert!(lanes.wake(at(11)).is_some_and(|then| then >= at(500_000)));
+    lanes.wake(at(600_000));
+    let asks = lanes.asks(at(600_000));
+    assert_eq!((rooms(&asks), asks[0].watermark), (vec![(LaneKind::Retry, 4)], at(0)));
+    answer(&mut lanes, &asks, &[1], at(600_000));
     assert_eq!(lanes.peeks(), [(id, LaneKind::Retry)], "there may be another behind it");
-    lanes.peeked(id, LaneKind::Retry, None, 600_001);
-    lanes.hint(hint(id, LaneKind::Retry, 600_002), true, 600_002);
-    let asks = lanes.asks(600_002);
-    answer(&mut lanes, &asks, &[1], 600_003);
+    lanes.peeked(id, LaneKind::Retry, None, at(600_001));
+    lanes.hint(hint(id, LaneKind::Retry, at(600_002)), true, at(600_002));
+    let asks = lanes.asks(at(600_002));
+    answer(&mut lanes, &asks, &[1], at(600_003));
     assert_eq!(lanes.peeks(), [], "from now on hints tell of every row");
 }
 
@@ -233,66 +241,66 @@ fn a_row_that_a_dead_daemon_planned_is_asked_for_until_none_is_left() {
 fn a_claim_past_a_row_that_will_be_due_does_not_hide_it() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
-    let asks = lanes.asks(10);
+    let asks = lanes.asks(at(10));
     // Told during the claim, by a clock that lags behind the database's: its time is later than what the claim gives.
-    lanes.hint(hint(id, LaneKind::Retry, 12), true, 10);
-    answer(&mut lanes, &asks, &[0, 1], 20);
-    lanes.wake(20_000);
-    let asks = lanes.asks(20_000);
-    assert_eq!((asks[0].kind, asks[0].watermark), (LaneKind::Retry, 12));
+    lanes.hint(hint(id, LaneKind::Retry, at(12)), true, at(10));
+    answer(&mut lanes, &asks, &[0, 1], at(20));
+    lanes.wake(at(20_000));
+    let asks = lanes.asks(at(20_000));
+    assert_eq!((asks[0].kind, asks[0].watermark), (LaneKind::Retry, at(12)));
 }
 
 #[test]
 fn an_open_breaker_holds_retries_back_and_never_a_first_attempt() {
     let id = lane(1);
     let mut lanes = with_lane(id, 8, None);
-    lanes.set_breaker(id, Some(1_000_000), 10);
-    let asks = lanes.asks(10);
+    lanes.set_breaker(id, Some(at(1_000_000)), at(10));
+    let asks = lanes.asks(at(10));
     assert_eq!(rooms(&asks), [(LaneKind::First, 8)]);
-    answer(&mut lanes, &asks, &[0], 10);
+    answer(&mut lanes, &asks, &[0], at(10));
     assert!(!lanes.is_ready(), "only retries wait, and they must not be asked for");
-    lanes.hint(hint(id, LaneKind::First, 20), true, 20);
-    assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 8)]);
+    lanes.hint(hint(id, LaneKind::First, at(20)), true, at(20));
+    assert_eq!(rooms(&lanes.asks(at(20))), [(LaneKind::First, 8)]);
 }
 
 #[test]
 fn a_half_open_breaker_lets_one_retry_find_out() {
     let id = lane(1);
     let mut lanes = with_lane(id, 8, None);
-    lanes.set_breaker(id, Some(1_000_000), 10);
-    let asks = lanes.asks(10);
-    answer(&mut lanes, &asks, &[0], 10);
-    let at = lanes.wake(10).unwrap();
-    assert!((1_000_000..1_000_000 + 2 * FINE).contains(&at));
-    lanes.wake(at);
-    let asks = lanes.asks(at);
+    lanes.set_breaker(id, Some(at(1_000_000)), at(10));
+    let asks = lanes.asks(at(10));
+    answer(&mut lanes, &asks, &[0], at(10));
+    let then = lanes.wake(at(10)).unwrap();
+    assert!((at(1_000_000)..at(1_000_000) + 2 * FINE).contains(&then));
+    lanes.wake(then);
+    let asks = lanes.asks(then);
     assert_eq!(rooms(&asks), [(LaneKind::Retry, 1)]);
-    answer(&mut lanes, &asks, &[1], at);
+    answer(&mut lanes, &asks, &[1], then);
     assert!(!lanes.is_ready(), "the others wait for what becomes of it");
-    lanes.set_breaker(id, Some(at + 1_000_000), at + 1);
-    free(&mut lanes, id, [0, 1], at + 2);
+    lanes.set_breaker(id, Some(then + Duration::from_secs(1)), then + TICK);
+    free(&mut lanes, id, [0, 1], then + 2 * TICK);
     assert!(!lanes.is_ready(), "it failed: open again");
-    let later = lanes.wake(at + 2).unwrap();
+    let later = lanes.wake(then + 2 * TICK).unwrap();
     lanes.wake(later);
     let asks = lanes.asks(later);
     assert_eq!(rooms(&asks), [(LaneKind::Retry, 1)]);
     answer(&mut lanes, &asks, &[1], later);
-    lanes.set_breaker(id, None, later + 1);
-    free(&mut lanes, id, [0, 1], later + 2);
-    assert_eq!(rooms(&lanes.asks(later + 2)), [(LaneKind::Retry, 8)], "it arrived: closed");
+    lanes.set_breaker(id, None, later + TICK);
+    free(&mut lanes, id, [0, 1], later + 2 * TICK);
+    assert_eq!(rooms(&lanes.asks(later + 2 * TICK)), [(LaneKind::Retry, 8)], "it arrived: closed");
 }
 
 #[test]
 fn what_is_stored_of_a_breaker_is_heeded_by_the_next_owner() {
     let id = lane(1);
     let mut lanes = Lanes::default();
-    lanes.hint(hint(id, LaneKind::Retry, 1), true, 1);
+    lanes.hint(hint(id, LaneKind::Retry, at(1)), true, at(1));
     let loaded = Loaded { version: 1, policy: Policy::default(), is_enabled: true };
-    let stops = Stops { breaker_until: Some(1_000_000), ..Stops::default() };
-    load(&mut lanes, id, loaded, stops, 10);
-    assert_eq!(rooms(&lanes.asks(10)), [(LaneKind::First, 16)]);
-    load(&mut lanes, id, loaded, Stops::default(), 20);
-    assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 12), (LaneKind::Retry, 4)]);
+    let stops = Stops { breaker_until: Some(at(1_000_000)), ..Stops::default() };
+    load(&mut lanes, id, loaded, stops, at(10));
+    assert_eq!(rooms(&lanes.asks(at(10))), [(LaneKind::First, 16)]);
+    load(&mut lanes, id, loaded, Stops::default(), at(20));
+    assert_eq!(rooms(&lanes.asks(at(20))), [(LaneKind::First, 12), (LaneKind::Retry, 4)]);
 }
 
 #[test]
@@ -300,7 +308,7 @@ fn no_second_holds_more_than_the_rate_and_one() {
     let id = lane(1);
     let mut lanes = with_lane(id, 100, Some(5.0));
     let mut starts = Vec::new();
-    for now in (1..5_000_000).step_by(7_000) {
+    for now in (1..5_000_000).step_by(7_000).map(at) {
         lanes.hint(hint(id, LaneKind::First, now), true, now);
         lanes.wake(now);
         let asks = lanes.asks(now);
@@ -311,7 +319,7 @@ fn no_second_holds_more_than_the_rate_and_one() {
     }
     assert!((24..=26).contains(&starts.len()), "{} in 5 s at 5/s", starts.len());
     for (n, from) in starts.iter().enumerate() {
-        let within = starts[n..].iter().filter(|at| **at < from + 1_000_000).count();
+        let within = starts[n..].iter().filter(|then| **then < *from + Duration::from_secs(1)).count();
         assert!(within <= 6, "{within} within a second");
     }
 }
@@ -322,28 +330,28 @@ fn a_lifted_pause_lets_one_push_go_until_the_target_answers_one() {
     let mut lanes = with_lane(id, 4, None);
     let loaded =
         Loaded { version: 1, policy: Policy { concurrency: 4, ..Policy::default() }, is_enabled: true };
-    lanes.pause(id, 9_000_000, 10);
-    assert!(lanes.asks(10).is_empty());
-    assert!(load(&mut lanes, id, loaded, Stops::default(), 11), "its stops must be read once more");
-    assert!(!load(&mut lanes, id, loaded, Stops::default(), 12));
-    let asks = lanes.asks(12);
+    lanes.pause(id, at(9_000_000), at(10));
+    assert!(lanes.asks(at(10)).is_empty());
+    assert!(load(&mut lanes, id, loaded, Stops::default(), at(11)), "its stops must be read once more");
+    assert!(!load(&mut lanes, id, loaded, Stops::default(), at(12)));
+    let asks = lanes.asks(at(12));
     assert_eq!(rooms(&asks), [(LaneKind::First, 1)]);
-    answer(&mut lanes, &asks, &[1], 12);
+    answer(&mut lanes, &asks, &[1], at(12));
     assert!(!lanes.is_ready());
     // It failed in a way that says nothing of the target.
-    lanes.ended(id, LaneKind::First, false, None, 13);
-    let asks = lanes.asks(13);
+    lanes.ended(id, LaneKind::First, false, None, at(13));
+    let asks = lanes.asks(at(13));
     assert_eq!(rooms(&asks), [(LaneKind::First, 1)]);
-    answer(&mut lanes, &asks, &[1], 13);
+    answer(&mut lanes, &asks, &[1], at(13));
     // It asks for a pause again.
-    lanes.ended(id, LaneKind::First, false, Some(5_000_000), 14);
-    assert!(lanes.asks(14).is_empty());
-    lanes.written(id, [2, 0], 14);
-    assert!(load(&mut lanes, id, loaded, Stops::default(), 15));
-    let asks = lanes.asks(15);
-    answer(&mut lanes, &asks, &[1], 15);
-    lanes.ended(id, LaneKind::First, true, None, 16);
-    assert_eq!(rooms(&lanes.asks(16)), [(LaneKind::First, 3), (LaneKind::Retry, 1)]);
+    lanes.ended(id, LaneKind::First, false, Some(at(5_000_000)), at(14));
+    assert!(lanes.asks(at(14)).is_empty());
+    lanes.written(id, [2, 0], at(14));
+    assert!(load(&mut lanes, id, loaded, Stops::default(), at(15)));
+    let asks = lanes.asks(at(15));
+    answer(&mut lanes, &asks, &[1], at(15));
+    lanes.ended(id, LaneKind::First, true, None, at(16));
+    assert_eq!(rooms(&lanes.asks(at(16))), [(LaneKind::First, 3), (LaneKind::Retry, 1)]);
 }
 
 #[test]
@@ -352,23 +360,23 @@ fn a_pause_is_not_lifted_by_stops_that_were_read_before_it_was_written() {
     let mut lanes = with_lane(id, 4, None);
     let loaded =
         Loaded { version: 1, policy: Policy { concurrency: 4, ..Policy::default() }, is_enabled: true };
-    let asks = lanes.asks(10);
-    answer(&mut lanes, &asks, &[1, 0], 10);
+    let asks = lanes.asks(at(10));
+    answer(&mut lanes, &asks, &[1, 0], at(10));
     // One load begins before the push asks for a pause, another before that is written.
     let before = lanes.pauses_written(id);
-    lanes.ended(id, LaneKind::First, false, Some(9_000_000), 11);
+    lanes.ended(id, LaneKind::First, false, Some(at(9_000_000)), at(11));
     let unwritten = lanes.pauses_written(id);
     for known in [before, unwritten] {
-        assert!(!lanes.load(id, loaded, Stops::default(), known, 12), "there is nothing new to read yet");
-        assert!(lanes.asks(12).is_empty());
+        assert!(!lanes.load(id, loaded, Stops::default(), known, at(12)), "there is nothing new to read yet");
+        assert!(lanes.asks(at(12)).is_empty());
     }
-    assert!(lanes.written(id, [1, 0], 13), "now there is");
+    assert!(lanes.written(id, [1, 0], at(13)), "now there is");
     for known in [before, unwritten] {
-        assert!(lanes.load(id, loaded, Stops::default(), known, 14), "it was read too soon");
-        assert!(lanes.asks(14).is_empty());
+        assert!(lanes.load(id, loaded, Stops::default(), known, at(14)), "it was read too soon");
+        assert!(lanes.asks(at(14)).is_empty());
     }
-    assert!(load(&mut lanes, id, loaded, Stops::default(), 15), "an operator has lifted it");
-    assert_eq!(rooms(&lanes.asks(15)), [(LaneKind::First, 1)]);
+    assert!(load(&mut lanes, id, loaded, Stops::default(), at(15)), "an operator has lifted it");
+    assert_eq!(rooms(&lanes.asks(at(15))), [(LaneKind::First, 1)]);
 }
 
 #[test]
@@ -376,36 +384,36 @@ fn a_pause_that_is_stored_stays() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
     let loaded = Loaded { version: 1, policy: Policy::default(), is_enabled: true };
-    lanes.pause(id, 9_000_000, 10);
-    let stops = Stops { throttled_until: Some(9_000_000), ..Stops::default() };
-    assert!(!load(&mut lanes, id, loaded, stops, 11));
-    assert!(lanes.asks(11).is_empty());
+    lanes.pause(id, at(9_000_000), at(10));
+    let stops = Stops { throttled_until: Some(at(9_000_000)), ..Stops::default() };
+    assert!(!load(&mut lanes, id, loaded, stops, at(11)));
+    assert!(lanes.asks(at(11)).is_empty());
 }
 
 #[test]
 fn half_open_the_next_retry_waits_until_what_the_last_came_to_is_written() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
-    let asks = lanes.asks(10);
-    answer(&mut lanes, &asks, &[0, 1], 10);
-    lanes.set_breaker(id, Some(11), 11);
-    lanes.hint(hint(id, LaneKind::Retry, 12), true, 12);
-    lanes.ended(id, LaneKind::Retry, false, None, 12);
-    lanes.wake(4_000_012);
-    assert!(lanes.asks(4_000_012).is_empty(), "it may have opened the breaker again");
-    lanes.written(id, [0, 1], 4_000_013);
-    assert_eq!(rooms(&lanes.asks(4_000_013)), [(LaneKind::Retry, 1)]);
+    let asks = lanes.asks(at(10));
+    answer(&mut lanes, &asks, &[0, 1], at(10));
+    lanes.set_breaker(id, Some(at(11)), at(11));
+    lanes.hint(hint(id, LaneKind::Retry, at(12)), true, at(12));
+    lanes.ended(id, LaneKind::Retry, false, None, at(12));
+    lanes.wake(at(4_000_012));
+    assert!(lanes.asks(at(4_000_012)).is_empty(), "it may have opened the breaker again");
+    lanes.written(id, [0, 1], at(4_000_013));
+    assert_eq!(rooms(&lanes.asks(at(4_000_013))), [(LaneKind::Retry, 1)]);
 }
 
 #[test]
 fn a_first_attempt_that_was_just_committed_is_due_whatever_our_clock_says() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
-    let asks = lanes.asks(10);
-    answer(&mut lanes, &asks, &[0, 0], 10);
-    lanes.hint(hint(id, LaneKind::First, 9_000), true, 20);
-    assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 4)]);
-    lanes.hint(hint(id, LaneKind::Retry, 9_000), true, 20);
+    let asks = lanes.asks(at(10));
+    answer(&mut lanes, &asks, &[0, 0], at(10));
+    lanes.hint(hint(id, LaneKind::First, at(9_000)), true, at(20));
+    assert_eq!(rooms(&lanes.asks(at(20))), [(LaneKind::First, 4)]);
+    lanes.hint(hint(id, LaneKind::Retry, at(9_000)), true, at(20));
     assert!(!lanes.is_ready(), "a retry waits for its time");
 }
 
@@ -414,7 +422,7 @@ fn what_waits_to_be_written_has_a_bound() {
     let id = lane(1);
     let mut lanes = with_lane(id, 4, None);
     let mut started = 0;
-    for now in 10..20 {
+    for now in (10..20).map(at) {
         let asks = lanes.asks(now);
         let counts: Vec<u32> =
             asks.iter().map(|ask| if ask.kind == LaneKind::First { ask.room as u32 } else { 0 }).collect();
@@ -427,6 +435,6 @@ fn what_waits_to_be_written_has_a_bound() {
         lanes.hint(hint(id, LaneKind::First, now), true, now);
     }
     assert_eq!(started, 8, "as many again as may be in flight");
-    lanes.written(id, [8, 0], 20);
-    assert_eq!(rooms(&lanes.asks(20)), [(LaneKind::First, 4)]);
+    lanes.written(id, [8, 0], at(20));
+    assert_eq!(rooms(&lanes.asks(at(20))), [(LaneKind::First, 4)]);
 }

@@ -1,11 +1,13 @@
 //! What is known of one kind of due rows of a lane: from where to look, and when.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
+
+use crate::domain::moment::Moment;
 
 /// Times in the near future are told apart by 4 ms, later ones by a second, so that a lane's timers have a bound.
-pub(super) const FINE: i64 = 4_000;
-const COARSE: i64 = 1_000_000;
-const NEAR: i64 = 60_000_000;
+pub(super) const FINE: Duration = Duration::from_millis(4);
+const COARSE: Duration = Duration::from_secs(1);
+const NEAR: Duration = Duration::from_secs(60);
 
 /// Whether the timers stand for every row that will be due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,19 +25,19 @@ enum Knowledge {
 #[derive(Debug, Default)]
 pub(super) struct Track {
     /// No row is due earlier.
-    pub(super) watermark: i64,
+    pub(super) watermark: Moment,
     /// There may be rows that are due now.
     pub(super) more: bool,
     /// A hint came while a claim was under way: its answer does not say that nothing is left.
     pub(super) fresh: bool,
     /// When rows become due: the time of the timer that stands for them, and the earliest of their own.
-    future: HashMap<i64, i64>,
+    future: HashMap<Moment, Moment>,
     knowledge: Knowledge,
 }
 
 impl Track {
     /// Something is due since then.
-    pub(super) fn look(&mut self, due_at: i64) {
+    pub(super) fn look(&mut self, due_at: Moment) {
         self.watermark = self.watermark.min(due_at);
         self.look_again();
     }
@@ -48,12 +50,12 @@ impl Track {
 
     /// Nothing of what was known counts, but for the timers.
     pub(super) fn rescan(&mut self) {
-        self.look(0);
+        self.look(Moment::EPOCH);
         self.knowledge = Knowledge::Uncertain;
     }
 
     /// A row will be due. Gives the time for which a timer must be set, if none stands for it.
-    pub(super) fn expect(&mut self, due_at: i64, now: i64) -> Option<i64> {
+    pub(super) fn expect(&mut self, due_at: Moment, now: Moment) -> Option<Moment> {
         let at = coarsen(due_at, now);
         let is_new = !self.future.contains_key(&at);
         let earliest = self.future.entry(at).or_insert(due_at);
@@ -62,7 +64,7 @@ impl Track {
     }
 
     /// A timer has come: a claim since may have moved the watermark past the rows that it stands for.
-    pub(super) fn ring(&mut self, at: i64) {
+    pub(super) fn ring(&mut self, at: Moment) {
         let due_at = self.future.remove(&at).unwrap_or(at);
         self.look(due_at);
     }
@@ -92,7 +94,6 @@ impl Track {
 }
 
 /// Rounds a future time up, so that many rows share a timer.
-pub(super) fn coarsen(due_at: i64, now: i64) -> i64 {
-    let step = if due_at - now < NEAR { FINE } else { COARSE };
-    due_at.div_euclid(step).saturating_add(1).saturating_mul(step)
+pub(super) fn coarsen(due_at: Moment, now: Moment) -> Moment {
+    due_at.next_multiple_of(if due_at.since(now) < NEAR { FINE } else { COARSE })
 }

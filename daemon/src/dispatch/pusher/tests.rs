@@ -17,6 +17,7 @@ use crate::{
         delivery::LaneKind,
         ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
         integration::{EventKind, Integration, SigningSecret},
+        moment::Moment,
     },
     push::Pool,
 };
@@ -53,7 +54,12 @@ impl Scene {
             client: Arc::new(Client::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap()),
             compute: compute.clone(),
             lease: Arc::new(DaemonLease::of(1)),
-            integrations: Arc::new(IntegrationCache::new(store.clone(), compute, "Test".into(), 0)),
+            integrations: Arc::new(IntegrationCache::new(
+                store.clone(),
+                compute,
+                "Test".into(),
+                Moment::EPOCH,
+            )),
             store,
             events,
             completions,
@@ -97,7 +103,7 @@ impl Scene {
         });
         self.pusher.integrations.insert(Arc::clone(&ready)).await;
         let body = lead::event_text(&lead::sample(company, "Barn"), EventKind::Created);
-        let pending = Pending {
+        let pending = PendingDelivery {
             lead: LeadId::generate(),
             event: EventKind::Created,
             body,
@@ -106,7 +112,7 @@ impl Scene {
             retries: 0,
             waits: 0,
             crashes: 0,
-            created_at: 0,
+            created_at: Moment::EPOCH,
             version: 1,
         };
         let item = Claimed {
@@ -114,11 +120,10 @@ impl Scene {
             claim: 1,
             claim_items: 1,
             is_adopted: false,
-            claimed_at: 0,
-            company,
-            integration: id,
+            claimed_at: Moment::EPOCH,
+            lane: LaneId::new(company, id),
             kind: LaneKind::First,
-            due_at: 0,
+            due_at: Moment::EPOCH,
             attempt: AttemptId::generate(),
             delivery: DeliveryId::generate(),
             trigger: Trigger::First,

@@ -28,13 +28,13 @@ fn line(uuid: &str, guests: usize) -> String {
     format!("{lead}\n")
 }
 
+fn posted(body: Body) -> Request<Body> {
+    let request = Request::post("/v1/leads/batch").header("authorization", format!("Bearer {}", key('a')));
+    request.header("content-type", "application/x-ndjson").body(body).unwrap()
+}
+
 async fn post(intake: &TestIntake, body: Body) -> (StatusCode, BodyDataStream) {
-    let request = Request::post("/v1/leads/batch")
-        .header("authorization", format!("Bearer {}", key('a')))
-        .header("content-type", "application/x-ndjson")
-        .body(body)
-        .unwrap();
-    let response = intake.router.clone().oneshot(request).await.unwrap();
+    let response = intake.router.clone().oneshot(posted(body)).await.unwrap();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
     (response.status(), response.into_body().into_data_stream())
 }
@@ -67,9 +67,11 @@ async fn each_line_has_its_answer_in_order() {
         line(&two, 5).trim_end(),
     ]
     .concat();
-    let told = answers(&intake, body).await;
-    let seen: Vec<_> =
-        told.iter().map(|told| (told["line"].as_u64().unwrap(), told["status"].clone())).collect();
+    let reported = answers(&intake, body).await;
+    let seen: Vec<_> = reported
+        .iter()
+        .map(|reported| (reported["line"].as_u64().unwrap(), reported["status"].clone()))
+        .collect();
     assert_eq!(
         seen,
         [
@@ -83,10 +85,10 @@ async fn each_line_has_its_answer_in_order() {
             (9, json!("accepted")),
         ]
     );
-    assert_eq!(told[0]["lead"], one);
-    assert_eq!(told[0]["deliveries"].as_array().unwrap().len(), 2);
-    assert_eq!(told[2]["detail"], "the line is larger than 256 KiB: send one lead a line");
-    assert_eq!(told[3]["errors"][0]["pointer"], "/lead/guest_count");
+    assert_eq!(reported[0]["lead"], one);
+    assert_eq!(reported[0]["deliveries"].as_array().unwrap().len(), 2);
+    assert_eq!(reported[2]["detail"], "the line is larger than 256 KiB: send one lead a line");
+    assert_eq!(reported[3]["errors"][0]["pointer"], "/lead/guest_count");
     // The refusals are kept, and what was not read of them is not.
     crate::intake::tests::until(|| intake.store.with(|state| state.refused.len() == 2)).await;
     let refused = intake.store.with(|state| state.refused.clone());
@@ -137,11 +139,14 @@ async fn a_batch_ends_when_the_daemon_stops() {
     while let Some(chunk) = chunks.next().await {
         text.extend_from_slice(&chunk.unwrap());
     }
-    let told: Vec<Value> =
+    let reported: Vec<Value> =
         text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    assert_eq!((told.len(), &told[0]["status"], &told[1]["status"]), (2, &json!("accepted"), &json!(503)));
     assert_eq!(
-        told[1]["detail"],
+        (reported.len(), &reported[0]["status"], &reported[1]["status"]),
+        (2, &json!("accepted"), &json!(503))
+    );
+    assert_eq!(
+        reported[1]["detail"],
         "the daemon stops, this line and what follows it was not accepted: send it again"
     );
 }
@@ -157,17 +162,17 @@ async fn what_concerns_the_whole_batch_is_said_before_its_first_line() {
     let bearer = format!("Bearer {}", key('a'));
     let ndjson = ("content-type", "application/x-ndjson");
     ask([("", "Bearer llk_7_x"), ndjson]).await.problem(401);
-    let told = ask([("", &bearer), ("content-type", "application/json")]).await.problem(415);
+    let reported = ask([("", &bearer), ("content-type", "application/json")]).await.problem(415);
     assert_eq!(
-        told["detail"],
+        reported["detail"],
         "the body must be NDJSON, a lead event a line: send it with the header Content-Type: application/x-ndjson"
     );
     intake
         .store
         .change(|company| company.keys.push((key('s'), Some("whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQ=".into()))));
-    let told = ask([("", &format!("Bearer {}", key('s'))), ndjson]).await.problem(403);
+    let reported = ask([("", &format!("Bearer {}", key('s'))), ndjson]).await.problem(403);
     assert_eq!(
-        told["detail"],
+        reported["detail"],
         "this intake key requires signed bodies, which a batch cannot have: post each lead to /v1/leads, or use another key"
     );
     intake.store.with(|state| state.failure = Some(StoreFailure::Away));
@@ -180,8 +185,8 @@ async fn a_rate_slows_a_batch_and_refuses_none_of_it() {
     let intake = intake();
     intake.store.change(|company| company.rate_per_second = Some(50.0));
     let body: String = (0..70).map(|_| line(&LeadId::generate().to_string(), 80)).collect();
-    let told = answers(&intake, body).await;
-    assert_eq!(told.iter().filter(|told| told["status"] == "accepted").count(), 70);
+    let reported = answers(&intake, body).await;
+    assert_eq!(reported.iter().filter(|reported| reported["status"] == "accepted").count(), 70);
 }
 
 #[tokio::test]
@@ -201,4 +206,49 @@ async fn a_key_that_is_revoked_meanwhile_opens_nothing_more() {
     more.send(lines[1].clone()).unwrap();
     assert_eq!(answer().await["status"], 401);
     assert_eq!(intake.store.with(|state| state.leads.len()), 1);
+}
+
+#[tokio::test]
+async fn who_prefers_little_is_answered_without_deliveries() {
+    let intake = intake();
+    for (prefer, is_short) in
+        [("return=minimal", true), ("respond-async, Return=Minimal", true), ("return=representation", false)]
+    {
+        let mut request = posted(Body::from(line(&LeadId::generate().to_string(), 80)));
+        request.headers_mut().insert("prefer", prefer.parse().unwrap());
+        let response = intake.router.clone().oneshot(request).await.unwrap();
+        let text = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let reported: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(
+            (&reported["status"], reported["lead"].is_string()),
+            (&json!("accepted"), true),
+            "{reported}"
+        );
+        assert_eq!(reported.get("deliveries").is_none(), is_short, "{prefer}: {reported}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_has_sixteen_batches_under_way_and_the_next_is_sent_away_until_one_ends() {
+    let intake = intake();
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        let first = line(&LeadId::generate().to_string(), 80);
+        let body = stream::iter([Ok::<_, Infallible>(first)]).chain(stream::pending());
+        let (status, mut chunks) = post(&intake, Body::from_stream(body)).await;
+        assert_eq!(status, StatusCode::OK);
+        chunks.next().await.unwrap().unwrap();
+        open.push(chunks);
+    }
+    let next = async || {
+        let request = posted(Body::from(line(&LeadId::generate().to_string(), 80)));
+        intake.router.clone().oneshot(request).await.unwrap()
+    };
+    let refused = next().await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+    drop(open.pop());
+    while next().await.status() == StatusCode::SERVICE_UNAVAILABLE {
+        tokio::task::yield_now().await;
+    }
 }

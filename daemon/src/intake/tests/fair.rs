@@ -33,7 +33,7 @@ async fn a_key_has_its_share_of_the_places_and_others_have_theirs() {
             _ => places.request(flooding, COMPANY),
         };
         let held: Vec<_> = (0..most).map(|_| take().unwrap()).collect();
-        let told = format!(
+        let reported = format!(
             "this intake key has as many {what} under way as may be, {most}, or all places are taken: send this one \
              again after Retry-After seconds"
         );
@@ -46,7 +46,7 @@ async fn a_key_has_its_share_of_the_places_and_others_have_theirs() {
         };
         let refused = post('a').await;
         assert_eq!(refused.headers[header::RETRY_AFTER], "1");
-        refused.refused(503, &told);
+        refused.refused(503, &reported);
         assert!(post('b').await.status.is_success(), "another key is let in");
         drop(held);
         assert!(post('a').await.status.is_success(), "places come back");
@@ -58,26 +58,26 @@ fn a_company_and_an_address_have_their_shares() {
     let places = Places::default();
     let keys: Vec<KeyId> = (0..4).map(|_| KeyId::generate()).collect();
     let mut held = Vec::new();
-    let told = |refused: Problem, who: &str, most: usize, what: &str| {
-        let told = format!(
+    let reported = |refused: Problem, who: &str, most: usize, what: &str| {
+        let reported = format!(
             "{who} has as many {what} under way as may be, {most}, or all places are taken: send this one again after \
              Retry-After seconds"
         );
-        assert_eq!((refused.status().as_u16(), refused.detail()), (503, told.as_str()));
+        assert_eq!((refused.status().as_u16(), refused.detail()), (503, reported.as_str()));
     };
     for n in 0..512 {
         held.push(places.request(keys[n % 3], COMPANY).unwrap());
     }
-    told(places.request(keys[3], COMPANY).unwrap_err(), "this company", 512, "requests");
+    reported(places.request(keys[3], COMPANY).unwrap_err(), "this company", 512, "requests");
     assert!(places.request(keys[3], NEIGHBOUR).is_ok());
     for n in 0..32 {
         held.push(places.batch(keys[n % 3], COMPANY).unwrap());
     }
-    told(places.batch(keys[3], COMPANY).unwrap_err(), "this company", 32, "batches");
+    reported(places.batch(keys[3], COMPANY).unwrap_err(), "this company", 32, "batches");
     assert!(places.batch(keys[3], NEIGHBOUR).is_ok());
     let [one, other] = [[198, 51, 100, 1], [198, 51, 100, 2]].map(std::net::IpAddr::from);
     let clients: Vec<_> = (0..512).map(|_| places.client(one).unwrap()).collect();
-    told(places.client(one).unwrap_err(), "this address", 512, "requests");
+    reported(places.client(one).unwrap_err(), "this address", 512, "requests");
     assert!(places.client(other).is_ok());
     drop((held, clients));
     assert!(places.client(one).is_ok() && places.request(keys[0], COMPANY).is_ok());
@@ -97,8 +97,8 @@ async fn who_guesses_keys_is_slowed_down_and_not_looked_up_any_more() {
     answers.sort_by_key(|answer| answer.status);
     assert_eq!(answers[0].status, StatusCode::UNAUTHORIZED);
     let refused = answers.pop().unwrap();
-    let told = "too many wrong intake keys came from this address: check the key, and come back after Retry-After seconds";
-    refused.refused(429, told);
+    let reported = "too many wrong intake keys came from this address: check the key, and come back after Retry-After seconds";
+    refused.refused(429, reported);
     assert_eq!(refused.headers[header::RETRY_AFTER], "10");
     let loaded = intake.store.with(|state| state.views_loaded);
     guess(70).await.problem(429);
@@ -159,9 +159,9 @@ async fn hostile_conditions_and_bodies_leave_healthy_posts_their_answers() {
                 let delivery = &answer.json()["deliveries"][0];
                 assert_eq!(delivery["state"], "held");
                 let reason = delivery["reason"].as_str().unwrap();
-                let told =
+                let reported =
                     "flow \"hostile\" cannot be evaluated: the condition takes too many steps for this lead";
-                assert!(reason.starts_with(told), "{reason}");
+                assert!(reason.starts_with(reported), "{reason}");
             }
             _ => assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text),
         }

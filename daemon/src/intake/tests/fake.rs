@@ -32,7 +32,7 @@ use crate::{
         },
         delivery::read::DeliveryView,
         lead::{
-            Again,
+            Reaccepted,
             intake::{
                 AcceptedDelivery, CompanyView, Flushed, IntakeIntegration, KeyView, NewDelivery, NewEvent,
             },
@@ -186,7 +186,7 @@ fn committed(event: &NewEvent) -> Vec<AcceptedDelivery> {
     let shown = |one: &NewDelivery| AcceptedDelivery {
         integration: one.integration,
         id: one.id,
-        state: one.fate.state().into(),
+        state: one.fate.state(),
         reason: one.fate.reason().map(Reason::text),
     };
     event.deliveries.iter().map(shown).collect()
@@ -275,18 +275,18 @@ impl IntakeStore for Fake {
         })
     }
 
-    async fn accept_again(&self, update: &NewEvent) -> Result<Again, StoreFailure> {
+    async fn accept_again(&self, update: &NewEvent) -> Result<Reaccepted, StoreFailure> {
         assert_eq!(update.kind, EventKind::Updated);
         self.with(|state| {
             if update.version != state.company.version {
-                return Ok(Again::Stale);
+                return Ok(Reaccepted::Stale);
             }
             let known = state.leads.get_mut(&update.lead).unwrap();
             if known.digest == update.digest {
-                return Ok(Again::Duplicate(committed(known)));
+                return Ok(Reaccepted::Duplicate(committed(known)));
             }
             *known = update.clone();
-            Ok(Again::Updated(committed(update)))
+            Ok(Reaccepted::Updated(committed(update)))
         })
     }
 
@@ -352,7 +352,7 @@ impl IntakeStore for Fake {
                 company: event.company,
                 company_name: "The Old Barn".into(),
                 person: Default::default(),
-                state: "unsynced",
+                state: crate::domain::delivery::LeadState::Unsynced,
                 undelivered: 0,
                 received_at: jiff::Timestamp::UNIX_EPOCH,
                 updated_at: None,

@@ -9,20 +9,20 @@ use super::fake::{Fake, event};
 use crate::{
     domain::ids::LeadId,
     intake::{
-        flusher::{Flusher, Queue},
+        flusher::{CommitQueue, Flusher},
         intake_store::StoreFailure,
     },
     store::lead::intake::Flushed,
 };
 
-fn started(store: &Arc<Fake>) -> (Queue, JoinSet<()>) {
+fn started(store: &Arc<Fake>) -> (CommitQueue, JoinSet<()>) {
     let (queue, flusher) = Flusher::new(Arc::clone(store));
     let mut running = JoinSet::new();
     running.spawn(flusher.run());
     (queue, running)
 }
 
-async fn commit_all(queue: &Queue, leads: &[LeadId]) -> Vec<Result<Flushed, StoreFailure>> {
+async fn commit_all(queue: &CommitQueue, leads: &[LeadId]) -> Vec<Result<Flushed, StoreFailure>> {
     join_all(leads.iter().map(|lead| queue.commit(event(*lead)))).await
 }
 

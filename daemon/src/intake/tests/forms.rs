@@ -125,19 +125,20 @@ async fn what_is_wrong_is_told_by_the_fields_of_the_page() {
     assert_eq!(problem["errors"][1]["pointer"], "/guest_count");
     let page = post(&intake, URLENCODED, &bad, &[PERSON]).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
-    for told in [
+    for reported in [
         "<h1>That did not work</h1>",
         "<p>your-email: must be an e-mail address</p>",
         "<p>Please go back, correct it and send it once more.</p>",
     ] {
-        assert!(page.text.contains(told), "{}", page.text);
+        assert!(page.text.contains(reported), "{}", page.text);
     }
     let many = "a=1&".repeat(201);
     post(&intake, URLENCODED, &many, &[]).await.refused(400, "the form cannot be read: more than 200 fields");
     post(&intake, URLENCODED, "name=%00", &[]).await.refused(400, "the form cannot be read: a NUL character");
-    let told = "a form is posted as application/x-www-form-urlencoded or multipart/form-data, not compressed";
-    post(&intake, "text/plain", "name=A", &[]).await.refused(415, told);
-    post(&intake, URLENCODED, GOOD, &[("content-encoding", "gzip")]).await.refused(415, told);
+    let reported =
+        "a form is posted as application/x-www-form-urlencoded or multipart/form-data, not compressed";
+    post(&intake, "text/plain", "name=A", &[]).await.refused(415, reported);
+    post(&intake, URLENCODED, GOOD, &[("content-encoding", "gzip")]).await.refused(415, reported);
     until(|| intake.store.with(|state| state.refused.len() == 4)).await;
     let refused = intake.store.with(|state| state.refused.clone());
     assert!(refused.iter().all(|one| one.path == "/v1/forms/{form}"), "{refused:?}");
@@ -155,31 +156,33 @@ async fn a_bot_is_thanked_and_forgotten() {
     assert!(intake.store.with(|state| state.leads.is_empty()));
     until(|| intake.store.with(|state| state.refused.len() == 1)).await;
     let kept = intake.store.with(|state| state.refused[0].clone());
-    let told = "the field that people do not see was filled in: the sender was thanked, and nothing was kept";
-    assert_eq!((kept.status, kept.detail.as_str()), (200, told));
+    let reported =
+        "the field that people do not see was filled in: the sender was thanked, and nothing was kept";
+    assert_eq!((kept.status, kept.detail.as_str()), (200, reported));
 }
 
 #[tokio::test]
 async fn a_form_that_is_not_there_and_one_that_is_posted_too_often() {
     let intake = with_form(None, &["https://example.com"]);
-    let told = "there is no such form, or it takes nothing in now: check the address that the page posts to";
+    let reported =
+        "there is no such form, or it takes nothing in now: check the address that the page posts to";
     for path in ["/v1/forms/01J8H6KQH4YG3XR8RWM6T6XFQG", "/v1/forms/contact"] {
         let request = Request::post(path).header("content-type", URLENCODED).body(Body::from(GOOD)).unwrap();
-        intake.ask(request).await.refused(404, told);
+        intake.ask(request).await.refused(404, reported);
     }
-    let told = "this form may not be posted by pages of this origin: name the origin with form update --allow-origin";
-    post(&intake, URLENCODED, GOOD, &[("origin", "https://evil.example")]).await.refused(403, told);
+    let reported = "this form may not be posted by pages of this origin: name the origin with form update --allow-origin";
+    post(&intake, URLENCODED, GOOD, &[("origin", "https://evil.example")]).await.refused(403, reported);
     let answer = post(&intake, URLENCODED, GOOD, &[("origin", "https://EXAMPLE.com")]).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
     assert_eq!(answer.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://EXAMPLE.com");
-    let told = "this form was posted too often from your address: wait a little, then send it once more";
+    let reported = "this form was posted too often from your address: wait a little, then send it once more";
     let refused = loop {
         let answer = post(&intake, URLENCODED, GOOD, &[]).await;
         if answer.status != StatusCode::ACCEPTED {
             break answer;
         }
     };
-    refused.refused(429, told);
+    refused.refused(429, reported);
     intake.store.change(|_| {});
     intake.store.with(|state| state.forms.clear());
     let gone = post(&intake, URLENCODED, GOOD, &[]).await;
@@ -194,7 +197,7 @@ async fn a_page_uses_a_key_only_if_the_key_allows_it() {
         request.headers_mut().insert("origin", origin.parse().unwrap());
         request
     };
-    let told = "this intake key may not be used by a browser's page of this origin: post from your server, or use a form \
+    let reported = "this intake key may not be used by a browser's page of this origin: post from your server, or use a form \
                 (/v1/forms/{form}); intake-key create --allow-origin makes a key that pages may use";
     let refused = intake.ask(from("https://example.com")).await;
     assert_eq!(
@@ -202,12 +205,12 @@ async fn a_page_uses_a_key_only_if_the_key_allows_it() {
         "https://example.com",
         "so that the page can tell"
     );
-    refused.refused(403, told);
+    refused.refused(403, reported);
     intake.store.change(|company| company.allow_origins = vec!["https://example.com".into()]);
     let accepted = intake.ask(from("https://example.com")).await;
     assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.text);
     assert_eq!(accepted.headers[header::VARY], "origin");
-    intake.ask(from("null")).await.refused(403, told);
+    intake.ask(from("null")).await.refused(403, reported);
     let preflight = Request::builder()
         .method(Method::OPTIONS)
         .uri("/v1/leads")
@@ -244,8 +247,8 @@ async fn who_shows_no_key_is_told_where_it_goes() {
     }
     let mut request = posted(&key('a'), "name=A");
     request.headers_mut().insert("content-type", "text/plain;charset=UTF-8".parse().unwrap());
-    let told = "a page of a browser cannot post its form here: post JSON from your server, or the form to /v1/forms/{form}";
-    intake.ask(request).await.refused(415, told);
+    let reported = "a page of a browser cannot post its form here: post JSON from your server, or the form to /v1/forms/{form}";
+    intake.ask(request).await.refused(415, reported);
 }
 
 #[tokio::test]
@@ -268,9 +271,10 @@ async fn only_a_key_that_may_read_reads_and_the_audit_knows() {
     refused
         .refused(429, "this intake key reads too many leads a second: ask again after Retry-After seconds");
     intake.store.change(|company| company.may_read = false);
-    let told = "this intake key may not read: use one that was made with --may-read, on a server of yours";
+    let reported =
+        "this intake key may not read: use one that was made with --may-read, on a server of yours";
     for path in [&path, "/v1/leads/01J8H6KQH4YG3XR8RWM6T6XFQG", "/v1/leads/x"] {
-        intake.get(path).await.refused(403, told);
+        intake.get(path).await.refused(403, reported);
     }
 }
 
@@ -334,8 +338,8 @@ async fn a_signed_post_that_comes_once_more_makes_nothing_new() {
     post(signed("msg_3", "{}", secret, now), "{}").await.problem(422);
     assert_eq!(post(signed("msg_3", &body, secret, now), &body).await.json()["status"], "accepted");
     intake.store.with(|state| state.signed.insert(sha2::Sha256::digest("msg_4").into(), None));
-    let told = "this webhook-id is being worked on: send it again after Retry-After seconds";
-    post(signed("msg_4", &body, secret, now), &body).await.refused(503, told);
+    let reported = "this webhook-id is being worked on: send it again after Retry-After seconds";
+    post(signed("msg_4", &body, secret, now), &body).await.refused(503, reported);
 }
 
 #[tokio::test]
@@ -361,7 +365,7 @@ async fn a_key_may_want_one_kind_of_signature() {
             company.keys[0].1 = Some(secret.to_owned());
             company.signature = kind;
         });
-        let told =
+        let reported =
             format!("this intake key requires a signed body: send {wanted}, made with its signing secret");
         for (headers, is_taken) in [standard.clone(), simple.clone(), HeaderMap::new()].into_iter().zip(takes)
         {
@@ -371,13 +375,13 @@ async fn a_key_may_want_one_kind_of_signature() {
             if is_taken {
                 assert_eq!(answer.status, StatusCode::ACCEPTED, "{kind:?} {}", answer.text);
             } else {
-                answer.refused(401, &told);
+                answer.refused(401, &reported);
             }
         }
         // A request without a body signs the empty text.
         let read =
             Request::get(format!("/v1/leads/{UUID}")).header("authorization", format!("Bearer {}", key('a')));
-        intake.ask(read.body(Body::empty()).unwrap()).await.refused(401, &told);
+        intake.ask(read.body(Body::empty()).unwrap()).await.refused(401, &reported);
     }
     intake.store.change(|company| company.signature = SignatureKind::Simple);
     let read = Request::get(format!("/v1/leads/{UUID}"))

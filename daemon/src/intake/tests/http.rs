@@ -16,7 +16,7 @@ use crate::{
     compute::Compute,
     domain::ids::LeadId,
     intake::{
-        App, Flusher, Readiness, Refusals, Settings, admin, client::TrustedProxies,
+        App, Flusher, IntakeSettings, Readiness, Refusals, admin, client::TrustedProxies,
         intake_store::StoreFailure, refusals, routes,
     },
 };
@@ -69,9 +69,9 @@ impl Answer {
     }
 }
 
-pub(super) fn settings(ready: Readiness) -> Settings {
+pub(super) fn settings(ready: Readiness) -> IntakeSettings {
     let metrics = PrometheusBuilder::new().build_recorder().handle();
-    Settings { metrics, ready, compute: Compute::default(), proxies: TrustedProxies::default() }
+    IntakeSettings { metrics, ready, compute: Compute::default(), proxies: TrustedProxies::default() }
 }
 
 fn intake_with(ready: Readiness) -> TestIntake {
@@ -261,7 +261,7 @@ async fn only_plain_json_of_bounded_size_is_read() {
     let page = "a page of a browser cannot post its form here: post JSON from your server, or the form to /v1/forms/{form}";
     let packed = "compressed bodies are not accepted: send the JSON as it is, without Content-Encoding";
     let large = "the body is larger than 256 KiB: send one lead per request";
-    for (name, value, status, told) in [
+    for (name, value, status, reported) in [
         ("content-type", "text/plain", 415, page),
         ("content-type", "application/jsonp", 415, media),
         ("content-type", "", 415, media),
@@ -270,7 +270,7 @@ async fn only_plain_json_of_bounded_size_is_read() {
     ] {
         let mut request = posted(&key('a'), lead(UUID));
         request.headers_mut().insert(name, value.parse().unwrap());
-        intake.ask(request).await.refused(status, told);
+        intake.ask(request).await.refused(status, reported);
     }
     let mut request = posted(&key('a'), lead(UUID));
     request.headers_mut().remove("content-type");
@@ -295,8 +295,8 @@ async fn a_database_that_is_away_asks_the_sender_to_come_back() {
         intake.store.with(|state| state.failure = Some(failure));
         let answer = intake.post(lead(UUID)).await;
         answer.refused(status, detail);
-        let told = answer.headers.get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
-        assert_eq!(told, retry_after);
+        let reported = answer.headers.get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+        assert_eq!(reported, retry_after);
     }
 }
 
@@ -320,8 +320,8 @@ async fn what_became_of_a_lead_is_told_with_its_text_untouched() {
     assert_eq!(keys[..named.len()], named);
     assert_eq!((&delivery["lead"], &delivery["due_at"]), (&json!(UUID), &Value::Null));
     for unknown in [LeadId::generate().to_string(), "nonsense".into(), "%ff".into()] {
-        let told = "this company has no lead of this uuid: check the uuid and the intake key";
-        intake.get(&format!("/v1/leads/{unknown}")).await.refused(404, told);
+        let reported = "this company has no lead of this uuid: check the uuid and the intake key";
+        intake.get(&format!("/v1/leads/{unknown}")).await.refused(404, reported);
     }
 }
 
@@ -329,11 +329,11 @@ async fn what_became_of_a_lead_is_told_with_its_text_untouched() {
 async fn paths_and_methods_that_are_not_there_are_problems() {
     let intake = intake();
     for path in ["/", "/v1/lead"] {
-        let told = "there is nothing at this path: /openapi.json lists what there is";
-        intake.get(path).await.refused(404, told);
+        let reported = "there is nothing at this path: /openapi.json lists what there is";
+        intake.get(path).await.refused(404, reported);
     }
-    let told = "there is nothing at /v1/leads/: leave out the slash at its end";
-    intake.get("/v1/leads/").await.refused(404, told);
+    let reported = "there is nothing at /v1/leads/: leave out the slash at its end";
+    intake.get("/v1/leads/").await.refused(404, reported);
     let answer = intake.get("/v1/leads").await;
     answer.refused(405, "this path does not take GET: use a method that the Allow header names");
     assert_eq!(answer.headers[header::ALLOW], "POST");
@@ -359,8 +359,8 @@ async fn readiness_is_told_to_all_and_its_reason_to_operators() {
         (&starting, r#"{"ready":false,"daemon":false,"database":true}"#),
     ] {
         intake.get("/readyz").await.refused(503, "leads cannot be taken in now: ask again in a moment");
-        let told = intake.ask_admin("/readyz").await;
-        assert_eq!((told.status.as_u16(), told.text.as_str()), (503, detail));
+        let reported = intake.ask_admin("/readyz").await;
+        assert_eq!((reported.status.as_u16(), reported.text.as_str()), (503, detail));
         assert_eq!(intake.get("/healthz").await.status, StatusCode::OK);
     }
     assert_eq!(up.ask_admin("/v1/leads").await.text, "there are /healthz, /readyz and /metrics here\n");

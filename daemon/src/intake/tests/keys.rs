@@ -61,8 +61,9 @@ async fn a_new_key_works_at_once_and_a_revoked_one_no_more() {
 async fn wrong_keys_cost_no_more_than_a_look_at_the_version() {
     let intake = intake();
     assert_eq!(intake.post(lead(UUID)).await.status, StatusCode::ACCEPTED);
-    let told = "no live intake key: send the header Authorization: Bearer llk_… with a key of this company";
-    intake.ask(posted(&key('b'), lead(UUID))).await.refused(401, told);
+    let reported =
+        "no live intake key: send the header Authorization: Bearer llk_… with a key of this company";
+    intake.ask(posted(&key('b'), lead(UUID))).await.refused(401, reported);
     join_all((0..20).map(|_| intake.ask(posted(&key('b'), lead(UUID))))).await;
     assert_eq!(intake.store.with(|state| state.views_loaded), 1);
 }

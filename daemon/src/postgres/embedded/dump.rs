@@ -15,18 +15,18 @@ use crate::postgres::data_dir::DataDir;
 const CHUNK: usize = 64 * 1024;
 
 /// Hears how many bytes have passed so far.
-pub trait Watch: Send {
+pub trait DumpWatch: Send {
     fn passed(&mut self, bytes: u64);
 }
 
 /// A server that runs, whoever started it.
 #[derive(Debug)]
-pub struct Source {
+pub struct DumpSource {
     server: Server,
     socket_dir: PathBuf,
 }
 
-impl Source {
+impl DumpSource {
     /// The server that runs on a data directory.
     pub fn running(directory: &Path) -> Result<Self, EmbeddedError> {
         let directory =
@@ -48,7 +48,7 @@ impl Source {
     pub async fn dump(
         &self,
         out: &mut (impl AsyncWrite + Unpin),
-        watch: impl Watch,
+        watch: impl DumpWatch,
     ) -> Result<u64, EmbeddedError> {
         let mut dump = client(&self.server, "pg_dump", &self.socket_dir)?;
         dump.args(["--format=custom", "--no-owner", "--no-privileges"]).stdin(Stdio::null());
@@ -67,7 +67,7 @@ impl Cluster {
     pub async fn restore(
         &self,
         from: &mut (impl AsyncRead + Unpin),
-        watch: impl Watch,
+        watch: impl DumpWatch,
     ) -> Result<u64, EmbeddedError> {
         let mut restore = client(&self.launch.server, "pg_restore", &self.launch.socket_dir)?;
         restore.args(["--exit-on-error", "--no-owner", "--no-privileges"]).stdin(Stdio::piped());
@@ -157,7 +157,7 @@ async fn ended(program: Program, child: tokio::process::Child) -> Result<(), Emb
 async fn pass(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
-    mut watch: impl Watch,
+    mut watch: impl DumpWatch,
 ) -> io::Result<u64> {
     let (mut chunk, mut passed) = (vec![0; CHUNK], 0);
     loop {

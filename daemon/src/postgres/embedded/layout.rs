@@ -142,12 +142,12 @@ impl Layout {
     }
 
     /// What a server has noted of itself, which may be stale.
-    pub(super) fn noted(&self) -> Option<Noted> {
+    pub(super) fn noted(&self) -> Option<PidFile> {
         let text = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
         let mut lines = text.lines();
         let socket_dir = PathBuf::from(lines.nth(4)?);
         let is_stopping = lines.nth(2).is_some_and(|state| state.trim() == "stopping");
-        Some(Noted { socket_dir, is_stopping })
+        Some(PidFile { socket_dir, is_stopping })
     }
 
     /// Why the server did not start: its own words where it had any.
@@ -161,7 +161,7 @@ impl Layout {
 }
 
 /// The pid file of a server.
-pub(super) struct Noted {
+pub(super) struct PidFile {
     pub(super) socket_dir: PathBuf,
     /// It was told to stop and lets no more connections in.
     pub(super) is_stopping: bool,

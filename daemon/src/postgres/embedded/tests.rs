@@ -19,9 +19,9 @@ async fn an_orphan_is_taken_over_and_watched_again() {
     first.watchdog.kill();
     drop(first);
     let copied = open_database(&temp.path().join("postgres"), Path::new("/elsewhere/postgres/data")).await;
-    let told = copied.expect_err("another cluster's server was taken for ours").to_string();
+    let reported = copied.expect_err("another cluster's server was taken for ours").to_string();
     let served = data.path().join("postgres/data");
-    assert!(told.ends_with(&format!("the server of {} answers", served.display())), "{told}");
+    assert!(reported.ends_with(&format!("the server of {} answers", served.display())), "{reported}");
     let second = Cluster::start(&data).await.unwrap();
     assert_eq!(postmaster(temp.path()), Some(pid));
     second.stop().await.unwrap();
@@ -48,7 +48,7 @@ fn each_trouble_says_what_to_do() {
     } else {
         "apt-get install postgresql (Fedora: dnf install postgresql-server)"
     };
-    for (error, told) in [
+    for (error, reported) in [
         (
             EmbeddedError::NoServer,
             &*format!("no PostgreSQL server programs were found: {install}, or give --database-url"),
@@ -106,6 +106,6 @@ fn each_trouble_says_what_to_do() {
         (EmbeddedError::Database(sqlx::Error::PoolClosed), "the private PostgreSQL does not answer"),
         (EmbeddedError::Watchdog(broken()), "the watchdog of the private PostgreSQL failed"),
     ] {
-        assert_eq!(error.to_string(), told);
+        assert_eq!(error.to_string(), reported);
     }
 }

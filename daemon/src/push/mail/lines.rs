@@ -21,15 +21,15 @@ use tokio::{
 const AHEAD: usize = 4096;
 
 #[derive(Debug)]
-pub(super) struct Lines(TcpStream);
+pub(super) struct LineStream(TcpStream);
 
-impl Lines {
+impl LineStream {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self(stream)
     }
 }
 
-impl AsyncRead for Lines {
+impl AsyncRead for LineStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -52,7 +52,7 @@ impl AsyncRead for Lines {
     }
 }
 
-impl AsyncWrite for Lines {
+impl AsyncWrite for LineStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
@@ -66,7 +66,7 @@ impl AsyncWrite for Lines {
     }
 }
 
-impl AsyncTokioStream for Lines {
+impl AsyncTokioStream for LineStream {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.0.peer_addr()
     }

@@ -116,12 +116,11 @@ pub(in crate::store) async fn deciding(
 
 /// The form that a reference means: an id, or a name that only one has.
 async fn find_form(db: &mut PgConnection, reference: &str) -> Result<(CompanyId, FormId), Refusal> {
-    let unknown = || Refusal::unknown("form", format_args!("{reference:?}"));
     if reference.is_empty() {
         return Err(Refusal::Invalid("name a form, by its id or its name".to_owned()));
     }
     if reference.contains('\0') {
-        return Err(unknown());
+        return Err(Refusal::unknown("form", format_args!("{reference:?}")));
     }
     let id = reference.parse::<FormId>().ok().map(FormId::uuid);
     let found = sqlx::query!(
@@ -131,17 +130,9 @@ async fn find_form(db: &mut PgConnection, reference: &str) -> Result<(CompanyId,
     )
     .fetch_all(db)
     .await?;
-    match &found[..] {
-        [] => Err(unknown()),
-        [only] => Ok((CompanyId(only.company_id), only.id.into())),
-        several => {
-            let ids: Vec<_> = several
-                .iter()
-                .map(|row| format!("{} (company {})", FormId::from(row.id), row.company_id))
-                .collect();
-            Err(Refusal::ambiguous("forms", reference, &ids))
-        }
-    }
+    let found: Vec<_> =
+        found.into_iter().map(|row| (CompanyId(row.company_id), FormId::from(row.id))).collect();
+    Refusal::only_one(("form", "forms"), reference, &found)
 }
 
 async fn one(db: &mut PgConnection, company: CompanyId, id: FormId) -> Result<FormView, Refusal> {

@@ -3,7 +3,6 @@
 
 use jiff_sqlx::ToSqlx as _;
 use sqlx::{Postgres, QueryBuilder};
-use ulid::Ulid;
 use uuid::Uuid;
 
 use super::attempts::{AttemptView, COLUMNS, JOINS, Row, merged};
@@ -71,10 +70,7 @@ impl AttemptFilter {
 
     /// When the newest that it may find started.
     fn newest(&self, now: jiff::Timestamp) -> jiff::Timestamp {
-        let after = self.after.and_then(|id| {
-            let millis = i64::try_from(Ulid::from(id.uuid()).timestamp_ms()).ok()?;
-            jiff::Timestamp::from_millisecond(millis).ok()
-        });
+        let after = self.after.map(|id| jiff::Timestamp::from(id.made_at()));
         [after, self.until].into_iter().flatten().min().unwrap_or(now).min(now)
     }
 
@@ -161,7 +157,7 @@ impl Store {
             let from = from.unwrap_or(jiff::Timestamp::MIN);
             let mut sql = filter.query(from, limit);
             let rows: Vec<Row> = sql.build_query_as().persistent(false).fetch_all(&self.pool).await?;
-            found = rows.into_iter().map(AttemptView::from).collect();
+            found = rows.into_iter().map(AttemptView::try_from).collect::<Result<_, _>>()?;
             let is_enough = i64::try_from(found.len()).is_ok_and(|count| count >= limit);
             if is_enough || filter.since.is_some_and(|since| since >= from) {
                 break;

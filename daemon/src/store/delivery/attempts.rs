@@ -6,14 +6,19 @@ use bytes::Bytes;
 use jiff_sqlx::{Timestamp, ToSqlx};
 use serde_json::Value;
 use sqlx::{Postgres, QueryBuilder};
-use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+    domain::{
+        delivery::Trigger,
+        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+        lane::LaneId,
+        outcome::FailureClass,
+    },
     store::{
-        Error, Store,
+        Error, Store, class,
         delivery::calls::{self, CallRecord},
+        known,
     },
 };
 
@@ -35,18 +40,18 @@ pub struct AttemptView {
     pub lead_email: String,
     pub event: String,
     pub number: i32,
-    pub trigger: String,
+    pub trigger: Trigger,
     pub operator: Option<String>,
     pub started_at: jiff::Timestamp,
     /// None while it runs.
-    pub finished: Option<Finished>,
+    pub finished: Option<AttemptEnd>,
 }
 
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finished {
+pub struct AttemptEnd {
     pub delivered: bool,
-    pub class: Option<String>,
+    pub class: Option<FailureClass>,
     pub error: Option<String>,
     pub status_code: Option<i16>,
     pub duration_ms: i32,
@@ -73,7 +78,7 @@ pub struct AttemptDetail {
 /// Whose attempts to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptsOf {
-    Integration(CompanyId, IntegrationId),
+    Lane(LaneId),
     Delivery(CompanyId, DeliveryId),
 }
 
@@ -101,16 +106,19 @@ pub(in crate::store) struct Row {
     duration_ms: Option<i32>,
 }
 
-impl From<Row> for AttemptView {
-    fn from(row: Row) -> Self {
-        let finished = row.delivered.map(|delivered| Finished {
+impl TryFrom<Row> for AttemptView {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let class = class(row.class.as_deref())?;
+        let finished = row.delivered.map(|delivered| AttemptEnd {
             delivered,
-            class: row.class,
+            class,
             error: row.error,
             status_code: row.status_code,
             duration_ms: row.duration_ms.unwrap_or_default(),
         });
-        Self {
+        Ok(Self {
             id: row.id.into(),
             company: CompanyId(row.company_id),
             company_name: row.company_name,
@@ -123,11 +131,11 @@ impl From<Row> for AttemptView {
             lead_email: row.lead_email.unwrap_or_default(),
             event: row.event,
             number: row.number,
-            trigger: row.trigger,
+            trigger: known("trigger", &row.trigger, Trigger::parse)?,
             operator: row.operator,
             started_at: row.started_at.to_jiff(),
             finished,
-        }
+        })
     }
 }
 
@@ -151,8 +159,7 @@ fn finished() -> QueryBuilder<Postgres> {
 /// The span in which an attempt of this id must have started: an id is made with the claim, by the daemon's clock.
 fn span(id: AttemptId) -> (Timestamp, Timestamp) {
     let day = jiff::SignedDuration::from_hours(24);
-    let millis = i64::try_from(Ulid::from(id.uuid()).timestamp_ms()).unwrap_or(i64::MAX);
-    let made = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    let made = jiff::Timestamp::from(id.made_at());
     let from = made.checked_sub(day).unwrap_or(jiff::Timestamp::MIN);
     let to = made.checked_add(day).unwrap_or(jiff::Timestamp::MAX);
     (from.to_sqlx(), to.to_sqlx())
@@ -168,12 +175,12 @@ impl Store {
     ) -> Result<Vec<AttemptView>, Error> {
         // The running ones first: one that finishes in between is then in both lists, never in none.
         let running = match of {
-            AttemptsOf::Integration(_, id) => self.running_attempts(Some(id), None, None).await?,
+            AttemptsOf::Lane(lane) => self.running_attempts(Some(lane.integration), None, None).await?,
             AttemptsOf::Delivery(_, id) => self.running_attempts(None, Some(id), None).await?,
         };
         let mut sql = finished();
         match of {
-            AttemptsOf::Integration(company, id) => {
+            AttemptsOf::Lane(LaneId { company, integration: id }) => {
                 sql.push("a.company_id = ").push_bind(company.0);
                 sql.push(" AND a.integration_id = ").push_bind(id.uuid());
             }
@@ -188,7 +195,8 @@ impl Store {
         sql.push(" ORDER BY a.id DESC LIMIT ").push_bind(limit);
         let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
         let running = running.into_iter().filter(|attempt| after.is_none_or(|after| attempt.id < after));
-        Ok(merged(running.collect(), rows.into_iter().map(AttemptView::from).collect(), limit))
+        let finished = rows.into_iter().map(AttemptView::try_from).collect::<Result<_, _>>()?;
+        Ok(merged(running.collect(), finished, limit))
     }
 
     /// The finished ones among these attempts of an integration.
@@ -207,7 +215,7 @@ impl Store {
             sql.push(" AND a.started_at >= ").push_bind(span(*oldest).0);
         }
         let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(AttemptView::from).collect())
+        rows.into_iter().map(AttemptView::try_from).collect()
     }
 
     /// An attempt with what was sent and what came back, as far as it has come, or none.
@@ -347,7 +355,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(AttemptView::from).collect())
+        rows.into_iter().map(AttemptView::try_from).collect()
     }
 }
 
@@ -407,10 +415,10 @@ mod tests {
             lead_email: String::new(),
             event: "webhook.test".into(),
             number: 1,
-            trigger: "test".into(),
+            trigger: Trigger::Test,
             operator: None,
             started_at: jiff::Timestamp::UNIX_EPOCH,
-            finished: finished.then_some(Finished {
+            finished: finished.then_some(AttemptEnd {
                 delivered: true,
                 class: None,
                 error: None,

@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use crate::domain::{
     cause::CauseId,
+    delivery::State,
     ids::{CompanyId, DeliveryId, IntegrationId, JobId, LeadId},
+    outcome::FailureClass,
 };
 
 /// Which deliveries; what is none or empty does not restrict.
@@ -18,9 +20,9 @@ pub struct DeliveryFilter {
     pub company: Option<CompanyId>,
     pub integration: Option<IntegrationId>,
     pub lead: Option<LeadId>,
-    pub states: Vec<&'static str>,
+    pub states: Vec<State>,
     /// The failure class of the last attempt.
-    pub class: Option<String>,
+    pub class: Option<FailureClass>,
     /// Part of the last attempt's error, case ignored.
     pub error: Option<String>,
     /// The dead ones of this cause.
@@ -80,7 +82,7 @@ impl Span {
 
 /// Where the ids of a filter are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum IdSource {
     /// Held and dead ones, an ordered scan of the key for each integration.
     Undelivered,
     /// Dead ones of a cause, an ordered scan of its index.
@@ -99,29 +101,33 @@ const OF_P: &str = " CROSS JOIN LATERAL (SELECT d.* FROM delivery d \
                     WHERE d.company_id = p.company_id AND d.id = p.id OFFSET 0) d";
 
 impl DeliveryFilter {
-    fn asks_only_for(&self, states: &[&str]) -> bool {
+    fn state_words(&self) -> Vec<&'static str> {
+        self.states.iter().map(|state| state.as_str()).collect()
+    }
+
+    fn asks_only_for(&self, states: &[State]) -> bool {
         !self.states.is_empty() && self.states.iter().all(|state| states.contains(state))
     }
 
-    fn asks_for(&self, states: &[&str]) -> bool {
+    fn asks_for(&self, states: &[State]) -> bool {
         self.states.iter().any(|state| states.contains(state))
     }
 
     /// What is named or of one lead is found by that; what may be final, among all.
-    fn sources(&self) -> Vec<Source> {
+    fn sources(&self) -> Vec<IdSource> {
         let is_named = self.ids.is_some() || self.lead.is_some() || self.job.is_some();
         if self.cause.is_some() && !is_named {
-            return vec![Source::Cause];
+            return vec![IdSource::Cause];
         }
-        if is_named || !self.asks_only_for(&["pending", "held", "dead"]) {
-            return vec![Source::Any];
+        if is_named || !self.asks_only_for(&State::UNDELIVERED) {
+            return vec![IdSource::Any];
         }
         let mut sources = Vec::new();
-        if self.asks_for(&["held", "dead"]) {
-            sources.push(Source::Undelivered);
+        if self.asks_for(&[State::Held, State::Dead]) {
+            sources.push(IdSource::Undelivered);
         }
-        if self.asks_for(&["pending"]) {
-            sources.push(Source::Pending);
+        if self.asks_for(&[State::Pending]) {
+            sources.push(IdSource::Pending);
         }
         sources
     }
@@ -136,10 +142,10 @@ impl DeliveryFilter {
             }
             sql.push("(");
             match source {
-                Source::Undelivered => self.push_undelivered(sql, span),
-                Source::Cause => self.push_cause(sql, span),
-                Source::Pending => self.push_pending(sql, span),
-                Source::Any => self.push_any(sql, span),
+                IdSource::Undelivered => self.push_undelivered(sql, span),
+                IdSource::Cause => self.push_cause(sql, span),
+                IdSource::Pending => self.push_pending(sql, span),
+                IdSource::Any => self.push_any(sql, span),
             }
             sql.push(")");
         }
@@ -174,13 +180,13 @@ impl DeliveryFilter {
 
     /// Conditions that a row of `undelivered`, called `f`, tells by itself, and those that its delivery tells.
     fn push_undelivered_conditions(&self, sql: &mut QueryBuilder<Postgres>) {
-        match (self.asks_for(&["held"]), self.asks_for(&["dead"]) || self.cause.is_some()) {
+        match (self.asks_for(&[State::Held]), self.asks_for(&[State::Dead]) || self.cause.is_some()) {
             (true, false) => sql.push(" AND f.state = 'held'"),
             (false, true) => sql.push(" AND f.state = 'dead'"),
             _ => sql,
         };
         if self.cause.is_some() && !self.states.is_empty() {
-            sql.push(" AND f.state = ANY(").push_bind(self.states.clone()).push(")");
+            sql.push(" AND f.state = ANY(").push_bind(self.state_words()).push(")");
         }
         self.push_failure_conditions_of_undelivered(sql);
         if let Some(since) = self.died_since {
@@ -238,7 +244,7 @@ impl DeliveryFilter {
             sql.push(" AND d.integration_id = ").push_bind(integration.uuid());
         }
         if !self.states.is_empty() {
-            sql.push(" AND d.state = ANY(").push_bind(self.states.clone()).push(")");
+            sql.push(" AND d.state = ANY(").push_bind(self.state_words()).push(")");
         }
         if self.cause.is_some() || self.died_since.is_some() || self.died_until.is_some() {
             sql.push(" AND EXISTS (SELECT FROM undelivered f WHERE f.company_id = d.company_id");
@@ -283,11 +289,11 @@ impl DeliveryFilter {
         const OF_HELD: &str = " OR f.state = 'held' AND EXISTS (SELECT FROM delivery h JOIN attempt a \
                                ON a.company_id = h.company_id AND a.delivery_id = h.id AND a.number = h.attempts \
                                WHERE h.company_id = f.company_id AND h.id = f.delivery_id AND ";
-        let with_held = self.asks_for(&["held"]);
-        if let Some(class) = &self.class {
-            sql.push(" AND (f.class = ").push_bind(class.clone());
+        let with_held = self.asks_for(&[State::Held]);
+        if let Some(class) = self.class {
+            sql.push(" AND (f.class = ").push_bind(class.as_str());
             if with_held {
-                sql.push(OF_HELD).push("a.class = ").push_bind(class.clone()).push(")");
+                sql.push(OF_HELD).push("a.class = ").push_bind(class.as_str()).push(")");
             }
             sql.push(")");
         }
@@ -302,8 +308,8 @@ impl DeliveryFilter {
     }
 
     fn push_failure_conditions(&self, sql: &mut QueryBuilder<Postgres>) {
-        if let Some(class) = &self.class {
-            sql.push(" AND f.class = ").push_bind(class.clone());
+        if let Some(class) = self.class {
+            sql.push(" AND f.class = ").push_bind(class.as_str());
         }
         if let Some(error) = &self.error {
             sql.push(" AND position(lower(").push_bind(error.clone()).push(") IN lower(f.error)) > 0");
@@ -381,22 +387,21 @@ mod tests {
 
     #[test]
     fn only_undelivered_ones_are_looked_up_in_the_small_tables() {
-        let of = |states: &[&'static str]| {
-            sql(&DeliveryFilter { states: states.to_vec(), ..DeliveryFilter::default() })
-        };
-        assert!(of(&["dead"]).contains("FROM undelivered f WHERE"));
-        assert!(!of(&["dead"]).contains("FROM due"));
-        let open = of(&["pending", "held", "dead"]);
+        let of =
+            |states: &[State]| sql(&DeliveryFilter { states: states.to_vec(), ..DeliveryFilter::default() });
+        assert!(of(&[State::Dead]).contains("FROM undelivered f WHERE"));
+        assert!(!of(&[State::Dead]).contains("FROM due"));
+        let open = of(&State::UNDELIVERED);
         assert!(open.contains("FROM undelivered f WHERE") && open.contains("FROM due q"));
-        assert!(!of(&["pending"]).contains("undelivered"));
-        for any in [of(&["pending", "delivered"]), of(&[])] {
+        assert!(!of(&[State::Pending]).contains("undelivered"));
+        for any in [of(&[State::Pending, State::Delivered]), of(&[])] {
             assert!(any.contains("FROM company c") && !any.contains("undelivered"));
         }
     }
 
     #[test]
     fn every_source_gives_a_page_at_most() {
-        let states = vec!["pending", "held", "dead"];
+        let states = State::UNDELIVERED.to_vec();
         let open = sql(&DeliveryFilter { states, ..DeliveryFilter::default() });
         assert_eq!(open.matches(" LIMIT ").count(), 5, "{open}");
         let cause = sql(&DeliveryFilter { cause: Some(CauseId(1)), ..DeliveryFilter::default() });

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff_sqlx::Timestamp;
 use serde_json::Value;
-use sqlx::{FromRow, Postgres, QueryBuilder, Row as _, postgres::PgRow};
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::filter::Span;
@@ -13,10 +13,11 @@ pub use super::filter::{DeliveryFilter, Order};
 use crate::{
     domain::{
         cause::CauseId,
-        delivery::Reason,
+        delivery::{Reason, State},
         ids::{CompanyId, DeliveryId, IntegrationId, JobId},
+        outcome::FailureClass,
     },
-    store::{Error, Store, operator::command::Refusal},
+    store::{Error, Store, class, operator::command::Refusal, state},
 };
 
 /// A delivery, and when it is pushed next.
@@ -29,7 +30,7 @@ pub struct DeliveryView {
     pub integration: IntegrationId,
     pub integration_name: String,
     pub event: String,
-    pub state: String,
+    pub state: State,
     pub reason: Option<String>,
     pub attempts: i32,
     pub due_at: Option<jiff::Timestamp>,
@@ -41,7 +42,7 @@ pub struct DeliveryView {
     pub lead_name: String,
     pub lead_email: String,
     /// What the last attempt failed of, or what a dead one died of.
-    pub class: Option<String>,
+    pub class: Option<FailureClass>,
     pub error: Option<String>,
     /// What a dead one is grouped under.
     pub cause: Option<CauseId>,
@@ -55,22 +56,36 @@ pub struct Target {
     pub company_id: i64,
     pub integration_id: Uuid,
     pub id: Uuid,
-    pub state: String,
+    pub state: State,
     pub reason: Option<Reason>,
     pub integration_name: String,
     pub enabled: bool,
 }
 
-impl FromRow<'_, PgRow> for Target {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+#[derive(sqlx::FromRow)]
+struct TargetRow {
+    company_id: i64,
+    integration_id: Uuid,
+    id: Uuid,
+    state: String,
+    reason_code: Option<String>,
+    reason_detail: Option<Value>,
+    integration_name: String,
+    enabled: bool,
+}
+
+impl TryFrom<TargetRow> for Target {
+    type Error = Error;
+
+    fn try_from(row: TargetRow) -> Result<Self, Error> {
         Ok(Self {
-            company_id: row.try_get("company_id")?,
-            integration_id: row.try_get("integration_id")?,
-            id: row.try_get("id")?,
-            state: row.try_get("state")?,
-            reason: Reason::read(row.try_get("reason_code")?, row.try_get("reason_detail")?),
-            integration_name: row.try_get("integration_name")?,
-            enabled: row.try_get("enabled")?,
+            company_id: row.company_id,
+            integration_id: row.integration_id,
+            id: row.id,
+            state: state(&row.state)?,
+            reason: Reason::read(row.reason_code, row.reason_detail),
+            integration_name: row.integration_name,
+            enabled: row.enabled,
         })
     }
 }
@@ -138,16 +153,18 @@ struct Row {
     job_id: Option<Uuid>,
 }
 
-impl From<Row> for DeliveryView {
-    fn from(row: Row) -> Self {
-        Self {
+impl TryFrom<Row> for DeliveryView {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
             company: CompanyId(row.company_id),
             id: row.id.into(),
             lead: row.lead,
             integration: row.integration_id.into(),
             integration_name: row.integration_name,
             event: row.event,
-            state: row.state,
+            state: state(&row.state)?,
             reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
             attempts: row.attempts,
             due_at: row.due_at.map(Timestamp::to_jiff),
@@ -157,11 +174,11 @@ impl From<Row> for DeliveryView {
             company_name: row.company_name,
             lead_name: row.lead_name.unwrap_or_default(),
             lead_email: row.lead_email.unwrap_or_default(),
-            class: row.class,
+            class: class(row.class.as_deref())?,
             error: row.error,
             cause: row.cause_id.map(CauseId),
             job: row.job_id.map(JobId::from),
-        }
+        })
     }
 }
 
@@ -177,7 +194,7 @@ impl Store {
         // Not kept as a prepared statement: a generic plan cannot know which filter is a narrow one.
         let mut query = over_page(filter, Span { order, after, limit }, VIEWS);
         let rows: Vec<Row> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
-        let mut deliveries: Vec<_> = rows.into_iter().map(DeliveryView::from).collect();
+        let mut deliveries = rows.into_iter().map(DeliveryView::try_from).collect::<Result<Vec<_>, _>>()?;
         self.fill_in_schedule(&mut deliveries).await?;
         Ok(deliveries)
     }
@@ -194,8 +211,7 @@ impl Store {
     /// What a bulk command over a filter would touch, oldest first.
     pub async fn targets(&self, filter: &DeliveryFilter) -> Result<Vec<Target>, Error> {
         let span = Span { order: Order::OldestFirst, after: None, limit: None };
-        let mut query = over_page(filter, span, TARGETS);
-        Ok(query.build_query_as().persistent(false).fetch_all(&self.pool).await?)
+        self.read_targets(over_page(filter, span, TARGETS)).await
     }
 
     /// The same, a page of them.
@@ -206,8 +222,12 @@ impl Store {
         after: Option<DeliveryId>,
         limit: i64,
     ) -> Result<Vec<Target>, Error> {
-        let mut query = over_page(filter, Span { order, after, limit: Some(limit) }, TARGETS);
-        Ok(query.build_query_as().persistent(false).fetch_all(&self.pool).await?)
+        self.read_targets(over_page(filter, Span { order, after, limit: Some(limit) }, TARGETS)).await
+    }
+
+    async fn read_targets(&self, mut query: QueryBuilder<Postgres>) -> Result<Vec<Target>, Error> {
+        let rows: Vec<TargetRow> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+        rows.into_iter().map(Target::try_from).collect()
     }
 
     /// How many deliveries of a filter each integration has, and the last of them: company, integration, count, id.
@@ -232,10 +252,10 @@ impl Store {
 
     /// Says of pending ones whether they are being pushed, and of dead ones when the sweep comes.
     async fn fill_in_schedule(&self, deliveries: &mut [DeliveryView]) -> Result<(), Error> {
-        let of = |state: &str| -> Vec<Uuid> {
+        let of = |state: State| -> Vec<Uuid> {
             deliveries.iter().filter(|one| one.state == state).map(|one| one.id.uuid()).collect()
         };
-        let (pending, dead) = (of("pending"), of("dead"));
+        let (pending, dead) = (of(State::Pending), of(State::Dead));
         let mut running = HashSet::new();
         if !pending.is_empty() {
             // A claim goes with the last of its items: one whose attempt is recorded may be due again.

@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::read::DeliveryView;
 use crate::{
     domain::{
+        delivery::State,
         ids::DeliveryId,
-        why::{Lane, Waiting, waiting},
+        why::{LaneHolds, Waiting, waiting},
     },
     store::{Error, Store},
 };
@@ -18,7 +19,7 @@ impl Store {
     /// Says of pending deliveries what keeps them: the one before them as it is now, or their lane. What was noted when they
     /// were last moved may be long past.
     pub(super) async fn fill_in_waiting(&self, deliveries: &mut [DeliveryView]) -> Result<(), Error> {
-        let pending = || deliveries.iter().filter(|one| one.state == "pending");
+        let pending = || deliveries.iter().filter(|one| one.state == State::Pending);
         let companies: Vec<i64> = pending().map(|one| one.company.0).collect();
         let ids: Vec<Uuid> = pending().map(|one| one.id.uuid()).collect();
         if ids.is_empty() {
@@ -45,9 +46,9 @@ impl Store {
         .await?;
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_jiff);
         let lanes: HashMap<Uuid, _> = rows.into_iter().map(|row| (row.id, row)).collect();
-        for delivery in deliveries.iter_mut().filter(|one| one.state == "pending" && !one.running) {
+        for delivery in deliveries.iter_mut().filter(|one| one.state == State::Pending && !one.running) {
             let Some(row) = lanes.get(&delivery.id.uuid()) else { continue };
-            let lane = Lane {
+            let lane = LaneHolds {
                 is_disabled: !row.enabled,
                 awaits_cut_over: row.awaits_cut_over,
                 paused_since: time(row.paused_at),

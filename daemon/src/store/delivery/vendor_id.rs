@@ -7,8 +7,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
-    store::{Error, Store, micros},
+    domain::{
+        ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
+        lane::LaneId,
+        moment::Moment,
+    },
+    store::{Error, Store, moment},
 };
 
 /// What earlier pushes of a lead to an integration may have left at the target.
@@ -36,21 +40,14 @@ pub struct VendorIds {
 #[derive(Clone, Copy, Debug)]
 pub struct TriedDelivery {
     pub id: DeliveryId,
-    /// In microseconds by the database's clock.
-    pub created_at: i64,
+    pub created_at: Moment,
     /// Whether it brings the same event.
     pub is_same: bool,
 }
 
 impl Store {
     /// What is known of a lead at an integration, before a delivery is pushed there.
-    pub async fn past(
-        &self,
-        company: CompanyId,
-        integration: IntegrationId,
-        lead: LeadId,
-        delivery: DeliveryId,
-    ) -> Result<Past, Error> {
+    pub async fn past(&self, lane: LaneId, lead: LeadId, delivery: DeliveryId) -> Result<Past, Error> {
         let rows = sqlx::query!(
             r#"SELECT v.ids, i.ids_from AS "ids_from?: Timestamp", d.id AS "tried?", d.created_at AS "created_at?: Timestamp",
                    d.event_id = own.event_id AS is_same
@@ -61,8 +58,8 @@ impl Store {
                LEFT JOIN delivery d ON d.company_id = i.company_id AND d.lead_id = $3 AND d.integration_id = i.id
                    AND d.id <> $4 AND d.attempts > 0 AND d.state <> 'delivered'
                WHERE i.company_id = $1 AND i.id = $2"#,
-            company.0,
-            integration.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
             lead.uuid(),
             delivery.uuid(),
         )
@@ -72,8 +69,7 @@ impl Store {
         for row in rows {
             past.from = row.ids_from;
             if let (Some(id), Some(created_at)) = (row.tried, row.created_at) {
-                let created_at = micros(created_at.to_jiff());
-                let is_same = row.is_same.unwrap_or_default();
+                let (created_at, is_same) = (moment(created_at), row.is_same.unwrap_or_default());
                 past.tried.push(TriedDelivery { id: id.into(), created_at, is_same });
             }
             if let Some(ids) = row.ids {
@@ -106,8 +102,7 @@ impl Store {
     /// gone, or whose target is another by now.
     pub async fn keep_vendor_ids(
         &self,
-        company: CompanyId,
-        integration: IntegrationId,
+        lane: LaneId,
         lead: LeadId,
         from: Option<Timestamp>,
         ids: &BTreeMap<String, String>,
@@ -122,8 +117,8 @@ impl Store {
              ON CONFLICT (company_id, integration_id, lead_id)
              DO UPDATE SET updated_at = now(), ids = CASE
                  WHEN vendor_id.updated_at < (SELECT ids_from FROM target) THEN '{}' ELSE vendor_id.ids END || EXCLUDED.ids",
-            company.0,
-            integration.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
             lead.uuid(),
             ids,
             from as Option<Timestamp>,

@@ -4,11 +4,11 @@ use jiff_sqlx::Timestamp;
 
 use crate::{
     domain::{
-        delivery::{Reason, State},
+        delivery::Reason,
         ids::{DeliveryId, IntegrationId, JobId},
-        why::{Facts, Lane},
+        why::{Facts, LaneHolds},
     },
-    store::{Error, Store, operator::command::Refusal},
+    store::{Error, Store, operator::command::Refusal, state},
 };
 
 impl Store {
@@ -50,7 +50,7 @@ impl Store {
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_jiff);
         Ok(Facts {
             id: id.to_string(),
-            state: State::parse(&row.state).ok_or(Error::Corrupt("delivery state"))?,
+            state: state(&row.state)?,
             reason: Reason::read(row.reason_code, row.reason_detail),
             company: row.company_id,
             integration: row.name,
@@ -65,7 +65,7 @@ impl Store {
             attempts: row.attempts,
             failure: row.failure_class.zip(row.failure_error),
             behind: row.behind_id.map(DeliveryId::from).map(|id| id.to_string()).zip(row.behind_state),
-            lane: Lane {
+            lane: LaneHolds {
                 is_disabled: !row.enabled,
                 awaits_cut_over: row.awaits_cut_over,
                 paused_since: time(row.paused_at),

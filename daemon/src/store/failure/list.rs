@@ -55,7 +55,7 @@ pub struct FailureView {
     /// By currency.
     pub money: BTreeMap<String, i64>,
     /// Most deliveries first.
-    pub places: Vec<Place>,
+    pub places: Vec<FailingIntegration>,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
     pub sample: Option<(DeliveryId, String)>,
@@ -67,7 +67,7 @@ pub struct FailureView {
 
 /// An integration at which a cause is met.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct FailingIntegration {
     pub company: CompanyId,
     pub company_name: String,
     pub integration: IntegrationId,
@@ -414,7 +414,7 @@ fn grouped(counts: Vec<Count>) -> Vec<FailureView> {
         }
         match one.places.iter_mut().find(|place| place.integration.uuid() == count.integration) {
             Some(place) => place.deliveries += deliveries,
-            None => one.places.push(Place {
+            None => one.places.push(FailingIntegration {
                 company: CompanyId(count.company),
                 company_name: String::new(),
                 integration: count.integration.into(),

@@ -5,14 +5,16 @@ use serde_json::Value;
 
 use crate::{
     domain::{
-        ids::{AttemptId, CompanyId, IntegrationId},
+        ids::{AttemptId, CompanyId},
         integration::ProbeKind,
+        lane::LaneId,
+        moment::Moment,
     },
     store::{
         Change, Error, Store,
         delivery::calls,
         integration::find_integration,
-        micros,
+        known,
         operator::command::{Command, Refusal},
         queue::finish::AttemptRecord,
         sealed,
@@ -22,49 +24,48 @@ use crate::{
 /// A probe that this daemon carries out.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    pub company: CompanyId,
-    pub integration: IntegrationId,
+    pub lane: LaneId,
     /// The id of the attempt that it becomes.
     pub attempt: AttemptId,
     pub operator: String,
     pub kind: ProbeKind,
     /// New credentials to be tried, as JSON.
     pub candidate: Option<SecretString>,
-    /// The start of the attempt, in microseconds.
-    pub started_at: i64,
+    /// The start of the attempt.
+    pub started_at: Moment,
 }
 
 /// What a probe found out beside its outcome.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct ProbeFindings {
     pub account: Option<String>,
     pub findings: Vec<String>,
 }
 
 impl Command {
     /// The integration that a reference means, with the name of its connector.
-    pub async fn probed(&mut self, reference: &str) -> Result<(CompanyId, IntegrationId, String), Refusal> {
-        let (company, id) = find_integration(&mut self.tx, None, reference).await?;
+    pub async fn probed(&mut self, reference: &str) -> Result<(LaneId, String), Refusal> {
+        let lane = find_integration(&mut self.tx, None, reference).await?;
         let connector = sqlx::query_scalar!(
             "SELECT connector FROM integration WHERE company_id = $1 AND id = $2",
-            company.0,
-            id.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
         )
         .fetch_one(&mut *self.tx)
         .await?;
-        Ok((company, id, connector))
+        Ok((lane, connector))
     }
 
     /// Asks dispatch for a look at the target; with a candidate, under new credentials. The answer is the id of the
     /// attempt that it becomes.
     pub async fn request_probe(
         &mut self,
-        company: CompanyId,
-        integration: IntegrationId,
+        lane: LaneId,
         kind: ProbeKind,
         candidate: Option<&Value>,
     ) -> Result<AttemptId, Refusal> {
         let id = AttemptId::generate();
+        let LaneId { company, integration } = lane;
         let sealed = candidate.map(|credentials| self.seal_credentials(company, integration, credentials));
         sqlx::query!(
             "INSERT INTO probe (company_id, id, integration_id, operator, kind, sealed_candidate)
@@ -84,25 +85,26 @@ impl Command {
 }
 
 impl Store {
-    /// Takes probes that wait, or whose daemon died.
+    /// Takes probes that wait, or whose daemon died. Those of a kind that this daemon does not know are left to one that
+    /// does.
     pub async fn take_probes(&self, daemon: i64) -> Result<Vec<Probe>, Error> {
         let rows = sqlx::query!(
             r#"UPDATE probe SET daemon_id = $1 WHERE (company_id, id) IN (
                 SELECT company_id, id FROM probe p
-                WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id)
+                WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id) AND p.kind = ANY($2)
                 LIMIT 20 FOR UPDATE SKIP LOCKED
             ) RETURNING company_id, id, integration_id, operator, kind, sealed_candidate, now() AS "now!""#,
-            daemon
+            daemon,
+            &ProbeKind::ALL.map(ProbeKind::as_str) as &[&str],
         )
         .fetch_all(&self.pool)
         .await?;
         let probes = rows.into_iter().map(|row| {
-            let integration: IntegrationId = row.integration_id.into();
+            let lane = LaneId::new(CompanyId(row.company_id), row.integration_id);
             let candidate = match row.sealed_candidate {
                 Some(value) => {
-                    let plain = self
-                        .sealer
-                        .open(&sealed::credentials(CompanyId(row.company_id), integration), &value)?;
+                    let plain =
+                        self.sealer.open(&sealed::credentials(lane.company, lane.integration), &value)?;
                     let text =
                         String::from_utf8(plain.to_vec()).map_err(|_| Error::Corrupt("credentials"))?;
                     Some(SecretString::from(text))
@@ -110,13 +112,12 @@ impl Store {
                 None => None,
             };
             Ok(Probe {
-                company: CompanyId(row.company_id),
-                integration,
+                lane,
                 attempt: row.id.into(),
                 operator: row.operator,
-                kind: ProbeKind::parse(&row.kind).ok_or(Error::Corrupt("probe"))?,
+                kind: known("probe", &row.kind, ProbeKind::parse)?,
                 candidate,
-                started_at: micros(row.now.to_jiff()),
+                started_at: row.now.to_jiff().into(),
             })
         });
         probes.collect()
@@ -124,7 +125,7 @@ impl Store {
 
     /// Forgets a probe whose integration is gone.
     pub async fn drop_probe(&self, probe: &Probe) -> Result<(), Error> {
-        let (company, id) = (probe.company.0, probe.attempt.uuid());
+        let (company, id) = (probe.lane.company.0, probe.attempt.uuid());
         sqlx::query!("DELETE FROM probe WHERE company_id = $1 AND id = $2", company, id)
             .execute(&self.pool)
             .await?;
@@ -137,7 +138,7 @@ impl Store {
         &self,
         attempt: &AttemptRecord,
         request_body: Option<&[u8]>,
-        found: Option<&Found>,
+        found: Option<&ProbeFindings>,
     ) -> Result<(), Error> {
         let findings = found.and_then(|found| serde_json::to_value(&found.findings).ok());
         let (sent, answer) = (attempt.sent.as_ref(), attempt.answer.as_ref());
@@ -174,14 +175,14 @@ impl Store {
                 $7, 'epoch'::timestamptz + $8::bigint * interval '1 microsecond', $9, $10, $11, $12::text::json, $13,
                 $14::text::json, $15, $16, $17, $18, $19, $23::text::json, $24
             FROM gone"#,
-            attempt.company.0,
-            attempt.integration.uuid(),
+            attempt.lane.company.0,
+            attempt.lane.integration.uuid(),
             attempt.id.uuid(),
             attempt.event.as_str(),
             attempt.failure.as_ref().map(|failure| failure.class.as_str()),
             attempt.failure.as_ref().map(|failure| crate::store::queue::finish::storable(&failure.error)),
             answer.map(|answer| answer.status),
-            attempt.started_at,
+            attempt.started_at.as_micros(),
             attempt.duration_ms,
             sent.map(|sent| sent.method.as_str()),
             sent.map(|sent| sent.url.as_str()),
@@ -201,8 +202,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
-        let (company, integration) = (attempt.company, attempt.integration);
-        self.hub.changed(Change { company, integration, config: true });
+        self.wake_ups.changed(Change { lane: attempt.lane, config: true });
         Ok(())
     }
 }

@@ -4,19 +4,21 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use sqlx::PgConnection;
-use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
     domain::{
         badge::Badge,
-        ids::{CompanyId, IntegrationId},
+        fanout::Routing,
+        ids::{CompanyId, DeliveryId, IntegrationId},
         integration::Policy,
-        lane::LaneStatus,
+        lane::{LaneId, LaneStatus},
+        moment::Moment,
     },
     store::{
-        Error, Store,
+        Error, Store, class,
         integration::find_integration,
+        known, moment,
         operator::command::{Command, Refusal},
     },
 };
@@ -38,7 +40,7 @@ pub struct IntegrationView {
     pub mapping: Value,
     pub events: Vec<String>,
     pub payload: String,
-    pub routing: String,
+    pub routing: Routing,
     pub created_at: jiff::Timestamp,
     /// The version of the secret that signs now.
     pub secret_version: Option<i32>,
@@ -94,7 +96,7 @@ pub struct IntegrationFilter {
 }
 
 /// What tells whether an integration has changed: the company's configuration version, and the health's time.
-pub type Mark = (i64, i64);
+pub type Mark = (i64, Moment);
 
 struct Row {
     company_id: i64,
@@ -145,28 +147,29 @@ struct Row {
 }
 
 impl IntegrationView {
-    fn of(row: Row, policy: fn(&str, &Value) -> Policy) -> Self {
+    fn of(row: Row, policy: fn(&str, &Value) -> Policy) -> Result<Self, Error> {
         let jiff = |at: Option<jiff_sqlx::Timestamp>| at.map(jiff_sqlx::Timestamp::to_jiff);
         // A delivery's id tells when it came to be.
         let oldest = [row.undelivered, row.queued_oldest, row.running_oldest].into_iter().flatten().min();
-        let since = oldest.and_then(|id| {
-            jiff::Timestamp::from_millisecond(i64::try_from(Ulid::from(id).timestamp_ms()).ok()?).ok()
-        });
-        let micros = |at: Option<jiff_sqlx::Timestamp>| at.map(|at| at.to_jiff().as_microsecond());
+        let since = oldest.map(|id| DeliveryId::from(id).made_at().into());
         let policy = policy(&row.connector, &row.config);
         let lane = LaneStatus {
-            now: row.now.to_jiff().as_microsecond(),
+            now: moment(row.now),
             is_enabled: row.enabled,
-            throttled_until: micros(row.throttled_until),
-            breaker_until: micros(row.breaker_until),
+            throttled_until: row.throttled_until.map(moment),
+            breaker_until: row.breaker_until.map(moment),
             due: [row.due_first, row.due_again],
             running: row.running,
             concurrency: policy.concurrency,
             rate_per_second: policy.rate_per_second,
         };
-        let badge =
-            Badge::of(row.enabled, row.last_class.as_deref(), row.failing, row.next_retry_at.is_some());
-        Self {
+        let badge = Badge::of(
+            row.enabled,
+            class(row.last_class.as_deref())?,
+            row.failing,
+            row.next_retry_at.is_some(),
+        );
+        Ok(Self {
             company: CompanyId(row.company_id),
             company_name: row.company_name,
             id: row.id.into(),
@@ -177,7 +180,7 @@ impl IntegrationView {
             mapping: row.mapping,
             events: row.events,
             payload: row.payload,
-            routing: row.routing,
+            routing: known("routing", &row.routing, Routing::parse)?,
             created_at: row.created_at.to_jiff(),
             secret_version: row.secret_version,
             grace_until: jiff(row.grace_until),
@@ -205,7 +208,7 @@ impl IntegrationView {
                 breaker_error: row.breaker_error,
                 lane,
             },
-        }
+        })
     }
 }
 
@@ -270,15 +273,11 @@ async fn views(
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| IntegrationView::of(row, store.policy)).collect())
+    rows.into_iter().map(|row| IntegrationView::of(row, store.policy)).collect()
 }
 
-async fn one(
-    db: &mut PgConnection,
-    store: &Store,
-    company: CompanyId,
-    id: IntegrationId,
-) -> Result<IntegrationView, Refusal> {
+async fn one(db: &mut PgConnection, store: &Store, lane: LaneId) -> Result<IntegrationView, Refusal> {
+    let LaneId { company, integration: id } = lane;
     let filter =
         IntegrationFilter { company: Some(company), ids: Some(vec![id]), ..IntegrationFilter::default() };
     let found = views(db, store, &filter).await?.pop();
@@ -315,12 +314,12 @@ impl Store {
     /// The integration that a reference means.
     pub async fn integration_view(&self, reference: &str) -> Result<IntegrationView, Refusal> {
         let mut db = self.pool.acquire().await?;
-        let (company, id) = find_integration(&mut db, None, reference).await?;
-        one(&mut db, self, company, id).await
+        let lane = find_integration(&mut db, None, reference).await?;
+        one(&mut db, self, lane).await
     }
 
     /// The mark of every integration there is, to find those that another daemon changed.
-    pub async fn integration_marks(&self) -> Result<Vec<(CompanyId, IntegrationId, Mark)>, Error> {
+    pub async fn integration_marks(&self) -> Result<Vec<(LaneId, Mark)>, Error> {
         let rows = sqlx::query!(
             "SELECT i.company_id, i.id, c.config_version, s.updated_at
              FROM integration i
@@ -333,8 +332,8 @@ impl Store {
         Ok(rows
             .into_iter()
             .map(|row| {
-                let mark = (row.config_version, row.updated_at.to_jiff().as_microsecond());
-                (CompanyId(row.company_id), row.id.into(), mark)
+                let mark = (row.config_version, row.updated_at.to_jiff().into());
+                (LaneId::new(CompanyId(row.company_id), row.id), mark)
             })
             .collect())
     }
@@ -342,11 +341,7 @@ impl Store {
 
 impl Command {
     /// An integration as this command leaves it.
-    pub async fn integration_view(
-        &mut self,
-        company: CompanyId,
-        id: IntegrationId,
-    ) -> Result<IntegrationView, Refusal> {
-        one(&mut self.tx, &self.store, company, id).await
+    pub async fn integration_view(&mut self, lane: LaneId) -> Result<IntegrationView, Refusal> {
+        one(&mut self.tx, &self.store, lane).await
     }
 }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    domain::ids::{CompanyId, IntegrationId},
+    domain::lane::LaneId,
     store::{Error, Store, sealed},
 };
 
@@ -17,7 +17,7 @@ const KEPT_MAX: usize = 4;
 const TURN_SECONDS: f64 = 60.0;
 
 /// The hash of a token of the credentials, with the newest that its logins gave.
-type Kept = Vec<(String, String)>;
+type KeptTokens = Vec<(String, String)>;
 
 fn name_of(own: &SecretString) -> String {
     hex::encode(Sha256::digest(own.expose_secret()))
@@ -28,22 +28,21 @@ impl Store {
     /// is logging in.
     pub async fn begin_refresh(
         &self,
-        company: CompanyId,
-        integration: IntegrationId,
+        lane: LaneId,
         own: &SecretString,
     ) -> Result<Option<SecretString>, Error> {
         let row = sqlx::query!(
             "UPDATE integration SET refreshing_until = now() + $3 * interval '1 second'
              WHERE company_id = $1 AND id = $2 AND (refreshing_until IS NULL OR refreshing_until < now())
              RETURNING sealed_refresh",
-            company.0,
-            integration.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
             TURN_SECONDS,
         )
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let kept = self.open_refresh(company, integration, row.sealed_refresh.as_deref())?;
+        let kept = self.open_refresh(lane, row.sealed_refresh.as_deref())?;
         let newest = kept.into_iter().find(|(name, _)| *name == name_of(own)).map(|(_, token)| token.into());
         Ok(Some(newest.unwrap_or_else(|| own.clone())))
     }
@@ -51,8 +50,7 @@ impl Store {
     /// Ends a login, with the token that it gave if it gave another.
     pub async fn end_refresh(
         &self,
-        company: CompanyId,
-        integration: IntegrationId,
+        lane: LaneId,
         own: &SecretString,
         given: Option<&SecretString>,
     ) -> Result<(), Error> {
@@ -60,23 +58,23 @@ impl Store {
         if let Some(given) = given {
             let stored = sqlx::query_scalar!(
                 "SELECT sealed_refresh FROM integration WHERE company_id = $1 AND id = $2",
-                company.0,
-                integration.uuid(),
+                lane.company.0,
+                lane.integration.uuid(),
             )
             .fetch_optional(&self.pool)
             .await?;
-            let mut kept = self.open_refresh(company, integration, stored.flatten().as_deref())?;
+            let mut kept = self.open_refresh(lane, stored.flatten().as_deref())?;
             kept.retain(|(name, _)| *name != name_of(own));
             kept.push((name_of(own), given.expose_secret().to_owned()));
             kept.drain(..kept.len().saturating_sub(KEPT_MAX));
             let plain = serde_json::to_vec(&kept).map_err(|_| Error::Corrupt("refresh token"))?;
-            value = Some(self.sealer.seal(&sealed::refresh(company, integration), &plain));
+            value = Some(self.sealer.seal(&sealed::refresh(lane.company, lane.integration), &plain));
         }
         sqlx::query!(
             "UPDATE integration SET refreshing_until = NULL, sealed_refresh = coalesce($3, sealed_refresh)
              WHERE company_id = $1 AND id = $2",
-            company.0,
-            integration.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
             value,
         )
         .execute(&self.pool)
@@ -84,14 +82,9 @@ impl Store {
         Ok(())
     }
 
-    fn open_refresh(
-        &self,
-        company: CompanyId,
-        integration: IntegrationId,
-        value: Option<&[u8]>,
-    ) -> Result<Kept, Error> {
-        let Some(value) = value else { return Ok(Kept::new()) };
-        let plain = self.sealer.open(&sealed::refresh(company, integration), value)?;
+    fn open_refresh(&self, lane: LaneId, value: Option<&[u8]>) -> Result<KeptTokens, Error> {
+        let Some(value) = value else { return Ok(KeptTokens::new()) };
+        let plain = self.sealer.open(&sealed::refresh(lane.company, lane.integration), value)?;
         serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("refresh token"))
     }
 }

@@ -4,7 +4,7 @@ use sqlx::postgres::PgQueryResult;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CompanyId, IntegrationId},
+    domain::lane::LaneId,
     store::{
         Error, Store,
         integration::LockedIntegration,
@@ -33,19 +33,19 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        self.touch(integration.company.id, integration.id, true);
+        self.touch(integration.lane(), true);
         Ok(())
     }
 }
 
 impl Store {
     /// How much would go with an integration.
-    pub async fn removal(&self, company: CompanyId, integration: IntegrationId) -> Result<Removal, Error> {
+    pub async fn removal(&self, lane: LaneId) -> Result<Removal, Error> {
         let counts = sqlx::query!(
             r#"SELECT (SELECT count(*) FROM delivery WHERE company_id = $1 AND integration_id = $2) AS "deliveries!",
                       (SELECT count(*) FROM attempt WHERE company_id = $1 AND integration_id = $2) AS "attempts!""#,
-            company.0,
-            integration.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
         )
         .fetch_one(&self.pool)
         .await?;

@@ -4,18 +4,16 @@ use serde_json::{Value, json};
 
 use super::find_integration;
 use crate::{
-    domain::ids::{CompanyId, IntegrationId},
+    domain::lane::LaneId,
     store::operator::command::{Command, Refusal},
 };
 
 impl Command {
     /// Sets the failure count to zero, forgets the last error, closes the breaker and ends the pause that the target
     /// asked for. Answers what they were.
-    pub async fn reset_integration(
-        &mut self,
-        reference: &str,
-    ) -> Result<(CompanyId, IntegrationId, Value), Refusal> {
-        let (company, id) = find_integration(&mut self.tx, None, reference).await?;
+    pub async fn reset_integration(&mut self, reference: &str) -> Result<(LaneId, Value), Refusal> {
+        let lane = find_integration(&mut self.tx, None, reference).await?;
+        let LaneId { company, integration: id } = lane;
         let before = sqlx::query!(
             r#"SELECT s.failure_count, s.last_error, i.throttled_until AS "throttled_until: jiff_sqlx::Timestamp",
                    s.breaker_until AS "breaker_until: jiff_sqlx::Timestamp"
@@ -44,12 +42,12 @@ impl Command {
         .execute(&mut *self.tx)
         .await?;
         // Its lane must hear that nothing holds it back any more.
-        self.touch(company, id, true);
+        self.touch(lane, true);
         let time = |at: Option<jiff_sqlx::Timestamp>| at.map(|at| at.to_jiff().to_string());
         let before = json!({
             "failure_count": before.failure_count, "last_error": before.last_error,
             "throttled_until": time(before.throttled_until), "breaker_until": time(before.breaker_until),
         });
-        Ok((company, id, before))
+        Ok((lane, before))
     }
 }

@@ -67,7 +67,7 @@ pub struct SecretState {
 
 /// How a new secret comes in.
 #[derive(Clone, Copy, Debug)]
-pub enum Entry {
+pub enum SecretEntry {
     /// It signs at once; the one before stays for so many seconds.
     Now { grace_seconds: u32 },
     /// It goes along until cut over. With hold, nothing is pushed until then.
@@ -115,7 +115,7 @@ impl Command {
         &mut self,
         integration: &LockedIntegration,
         secret: &SecretString,
-        entry: Entry,
+        entry: SecretEntry,
     ) -> Result<i32, Refusal> {
         let (company, id) = (integration.company.id, integration.id);
         let current = sqlx::query!(
@@ -135,12 +135,12 @@ impl Command {
         }
         let version = current.version.max(current.spent) + 1;
         match entry {
-            Entry::Now { grace_seconds } => {
+            SecretEntry::Now { grace_seconds } => {
                 self.drop_secrets(company, id, grace_seconds == 0).await?;
                 self.begin_grace(company, id, grace_seconds).await?;
                 self.add_secret(company, id, version, secret.expose_secret()).await?;
             }
-            Entry::Staged { hold } => {
+            SecretEntry::Staged { hold } => {
                 self.drop_secrets(company, id, false).await?;
                 self.add_secret(company, id, version, secret.expose_secret()).await?;
                 self.stage(company, id, version, hold).await?;

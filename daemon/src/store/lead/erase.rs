@@ -13,6 +13,7 @@ use crate::{
     domain::{
         ids::{CompanyId, LeadId},
         json::Json,
+        lane::LaneId,
     },
     store::{
         Error, Store,
@@ -57,7 +58,7 @@ impl Command {
         let attempts = scrub(&mut self.tx, company, lead, &deliveries, self.store.kept).await?;
         forget(&mut self.tx, company, lead, &uuid).await?;
         for integration in &deliveries.integrations {
-            self.touch(company, (*integration).into(), false);
+            self.touch(LaneId::new(company, *integration), false);
         }
         let running = in_flight(&mut self.tx, &deliveries.ids).await?.len() as u64;
         Ok(Erased {

@@ -1,7 +1,6 @@
 //! Everything that happened to a lead, read for a document.
 
 use serde_json::Value;
-use ulid::Ulid;
 
 use crate::{
     domain::{
@@ -9,7 +8,7 @@ use crate::{
         evidence::{
             AttemptEvidence, CallEvidence, DeliveryEvidence, EventEvidence, Evidence, RecordEvidence,
         },
-        ids::{CompanyId, LeadId},
+        ids::{CompanyId, EventId, LeadId},
         json::Json,
     },
     store::{
@@ -62,11 +61,9 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let events = events.into_iter().map(|event| {
-            let millis = i64::try_from(Ulid::from(event.id).timestamp_ms()).unwrap_or_default();
-            let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(lead.received_at);
-            EventEvidence { event: event.kind, at }
-        });
+        let events = events
+            .into_iter()
+            .map(|event| EventEvidence { event: event.kind, at: EventId::from(event.id).made_at().into() });
         let events = events.collect();
         let mut deliveries = Vec::with_capacity(status.deliveries.len());
         for delivery in status.deliveries.into_iter().rev() {
@@ -76,7 +73,7 @@ impl Store {
             lead: lead.uuid,
             company_id: lead.company.0,
             company: lead.company_name,
-            state: lead.state.to_owned(),
+            state: lead.state.as_str().to_owned(),
             received_at: lead.received_at,
             updated_at: lead.updated_at,
             name: lead.person.name,
@@ -115,7 +112,7 @@ impl Store {
             integration: delivery.integration_name,
             connector,
             event: delivery.event,
-            state: delivery.state,
+            state: delivery.state.to_string(),
             reason: delivery.reason,
             created_at: delivery.created_at,
             finished_at: delivery.finished_at,
@@ -138,12 +135,14 @@ impl Store {
         Ok(AttemptEvidence {
             id: attempt.id.to_string(),
             number: attempt.number,
-            trigger: attempt.trigger,
+            trigger: attempt.trigger.to_string(),
             state: state.to_owned(),
             operator: attempt.operator,
             started_at: attempt.started_at,
             duration_ms: finished.map(|finished| finished.duration_ms),
-            failure_class: finished.and_then(|finished| finished.class.clone()),
+            failure_class: finished
+                .and_then(|finished| finished.class)
+                .map(|class| class.as_str().to_owned()),
             error: finished.and_then(|finished| finished.error.clone()),
             method: detail.method,
             url: detail.url,

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 pub use crate::domain::fanout::{IntakeIntegration, NewDelivery};
 use crate::{
     domain::{
-        delivery::Reason,
+        delivery::{Reason, State},
         fanout::{Routing, fan_out, fan_out_unasked},
         flow::Flows,
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
@@ -21,7 +21,7 @@ use crate::{
     store::{
         Error, Store,
         company::form::{self, IntakeForm},
-        flow, heard,
+        flow, heard, known,
         queue::enqueue::enqueue,
         sealed,
     },
@@ -127,7 +127,7 @@ impl NewEvent {
 pub struct AcceptedDelivery {
     pub integration: IntegrationId,
     pub id: DeliveryId,
-    pub state: String,
+    pub state: State,
     pub reason: Option<String>,
 }
 
@@ -136,7 +136,7 @@ impl From<&NewDelivery> for AcceptedDelivery {
         Self {
             integration: delivery.integration,
             id: delivery.id,
-            state: delivery.fate.state().into(),
+            state: delivery.fate.state(),
             reason: delivery.fate.reason().map(Reason::text),
         }
     }
@@ -197,21 +197,24 @@ impl Store {
                 rate_per_second: key.rate_per_second,
             })
         });
-        let integrations = integrations.into_iter().map(|row| IntakeIntegration {
-            id: row.id.into(),
-            name: row.name,
-            enabled: row.enabled,
-            awaits_cut_over: row.awaits_cut_over,
-            events: row.events.iter().filter_map(|word| EventKind::parse(word)).collect(),
-            routing: Routing::parse(&row.routing),
-            needs_consent: row.needs_consent,
+        let integrations = integrations.into_iter().map(|row| {
+            Ok::<_, Error>(IntakeIntegration {
+                id: row.id.into(),
+                name: row.name,
+                enabled: row.enabled,
+                awaits_cut_over: row.awaits_cut_over,
+                // An event that only a newer daemon takes in does not come in here.
+                events: row.events.iter().filter_map(|word| EventKind::parse(word)).collect(),
+                routing: known("routing", &row.routing, Routing::parse)?,
+                needs_consent: row.needs_consent,
+            })
         });
         Ok(Some(CompanyView {
             id: company,
             name: row.name,
             version: row.config_version,
             keys: keys.collect::<Result<_, _>>()?,
-            integrations: integrations.collect(),
+            integrations: integrations.collect::<Result<_, _>>()?,
             flows: Arc::new(flows),
             forms,
         }))
@@ -241,7 +244,7 @@ impl Store {
         let mut db = self.intakes.acquire().await?;
         let answer = timeout(self.silence_max, enqueue(&mut db, events)).await;
         let (flushed, hints) = heard(db, answer)?;
-        self.hub.due(hints);
+        self.wake_ups.due(hints);
         Ok(flushed)
     }
 }

@@ -6,14 +6,11 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        delivery::LeadState,
         ids::{CompanyId, LeadId},
         person::{self, Person},
     },
-    store::{
-        Error, Store,
-        lead::read::{LeadView, state},
-        operator::command::Refusal,
-    },
+    store::{Error, Store, lead::read::LeadView, operator::command::Refusal},
 };
 
 /// A text that finds more leads than this is looked for among the newest of each company instead: there it is found
@@ -26,7 +23,7 @@ const TRIGRAM: usize = 3;
 
 /// What a search found.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct PeopleFound {
     /// Newest uuid first.
     pub leads: Vec<LeadView>,
     /// Every lead was looked through: the database has no trigram index.
@@ -127,7 +124,7 @@ impl Store {
         patterns: Vec<String>,
         after: Option<LeadId>,
         limit: i64,
-    ) -> Result<Found, Refusal> {
+    ) -> Result<PeopleFound, Refusal> {
         let search = Search { patterns, company, after, limit };
         let mut tx = self.pool.begin().await?;
         let has_index = has_trigram_index(&mut tx).await?;
@@ -137,7 +134,7 @@ impl Store {
         }
         let found = search.ids(&mut tx).await?;
         tx.rollback().await?;
-        Ok(Found { leads: self.leads_by_ids(&found).await?, is_scan: !has_index })
+        Ok(PeopleFound { leads: self.leads_by_ids(&found).await?, is_scan: !has_index })
     }
 
     /// These leads as they are shown, in this order.
@@ -167,7 +164,7 @@ impl Store {
             company: CompanyId(row.company_id),
             company_name: row.company_name,
             person: Person { name: row.name, email: row.email, phone: row.phone },
-            state: state(row.delivered, row.open),
+            state: LeadState::of(row.delivered, row.open),
             undelivered: row.open,
             received_at: row.received_at.to_jiff(),
             updated_at: row.updated_at.map(jiff_sqlx::Timestamp::to_jiff),

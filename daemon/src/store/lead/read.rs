@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        delivery::LeadState,
         fanout::has_consent,
         ids::{CompanyId, LeadId},
         json::Json,
@@ -29,8 +30,7 @@ pub struct LeadView {
     pub company_name: String,
     /// Who it is; empty once erased.
     pub person: Person,
-    /// unsynced | pushed | complete
-    pub state: &'static str,
+    pub state: LeadState,
     /// How many deliveries are pending, held or dead.
     pub undelivered: i64,
     pub received_at: jiff::Timestamp,
@@ -45,15 +45,6 @@ pub struct LeadStatus {
     pub event: Bytes,
     /// Newest first.
     pub deliveries: Vec<DeliveryView>,
-}
-
-/// The state of a lead with so many deliveries that are delivered, and that are neither delivered nor skipped.
-pub(super) const fn state(delivered: i64, open: i64) -> &'static str {
-    match (delivered, open) {
-        (0, _) => "unsynced",
-        (_, 0) => "complete",
-        _ => "pushed",
-    }
 }
 
 /// The company and id of the lead that a uuid means.
@@ -124,7 +115,7 @@ impl Store {
     pub async fn lead_views(
         &self,
         company: Option<&str>,
-        state: Option<&str>,
+        state: Option<LeadState>,
         after: Option<LeadId>,
         limit: i64,
     ) -> Result<Vec<LeadView>, Refusal> {
@@ -147,7 +138,7 @@ impl Store {
             company,
             after.map(LeadId::uuid),
             limit,
-            state,
+            state.map(LeadState::as_str),
         )
         .fetch_all(&mut *db)
         .await?;
@@ -178,19 +169,5 @@ impl Store {
         let filter = DeliveryFilter { company: Some(company), lead: Some(id), ..DeliveryFilter::default() };
         let deliveries = self.delivery_views(&filter, Order::NewestFirst, None, None).await?;
         Ok(Some(LeadStatus { lead, event: body.into(), deliveries }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::state;
-
-    #[test]
-    fn a_lead_is_as_far_as_its_deliveries() {
-        for (delivered, open, expected) in
-            [(0, 0, "unsynced"), (0, 2, "unsynced"), (1, 1, "pushed"), (1, 0, "complete"), (3, 0, "complete")]
-        {
-            assert_eq!(state(delivered, open), expected);
-        }
     }
 }

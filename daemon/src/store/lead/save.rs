@@ -80,7 +80,7 @@ impl Store {
         }
         let (written, hints) = write_update(&mut tx, &event).await?;
         tx.commit().await?;
-        self.hub.due(hints);
+        self.wake_ups.due(hints);
         Ok(Ok(Saved::Updated(event.uuid, written, made_with)))
     }
 
@@ -105,7 +105,7 @@ impl Store {
             return Ok(Saved::Stale);
         }
         tx.commit().await?;
-        self.hub.due(hints);
+        self.wake_ups.due(hints);
         Ok(Saved::Created(event.uuid.clone(), event.deliveries.iter().map(AcceptedDelivery::from).collect()))
     }
 }

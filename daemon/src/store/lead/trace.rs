@@ -1,10 +1,9 @@
 //! One lead's whole story, in the order of time.
 
 use jiff::Timestamp;
-use ulid::Ulid;
 
 use crate::{
-    domain::ids::{AttemptId, DeliveryId, IntegrationId},
+    domain::ids::{AttemptId, DeliveryId, EventId, IntegrationId},
     store::{
         Store,
         company::find_optional_company,
@@ -71,9 +70,7 @@ impl Store {
         let LeadStatus { lead, deliveries, .. } = self.lead_view(Some(&company.0.to_string()), uuid).await?;
         let mut steps = vec![TraceStep::new(lead.received_at, "received")];
         for event in events.into_iter().filter(|event| event.kind != "lead.created") {
-            let at = Ulid::from(event.id).timestamp_ms();
-            let at = Timestamp::from_millisecond(i64::try_from(at).unwrap_or(i64::MAX));
-            let step = TraceStep::new(at.unwrap_or(Timestamp::MAX), "event");
+            let step = TraceStep::new(EventId::from(event.id).made_at().into(), "event");
             steps.push(TraceStep { event: Some(event.kind), ..step });
         }
         steps.extend(deliveries.iter().rev().flat_map(steps_of));
@@ -101,12 +98,12 @@ impl Store {
         let steps = rows.into_iter().filter_map(|row| {
             let delivery = deliveries.iter().find(|delivery| Some(delivery.id.uuid()) == row.delivery_id)?;
             let status = row.status_code.map(|code| code.to_string());
-            let told: Vec<String> =
+            let reported: Vec<String> =
                 [row.class, row.error, status.filter(|_| row.delivered)].into_iter().flatten().collect();
             Some(TraceStep {
                 attempt: Some((row.id.into(), row.number)),
                 state: Some(if row.delivered { "delivered" } else { "failed" }.to_owned()),
-                reason: Some(format!("{}: {}", row.trigger, told.join(": "))),
+                reason: Some(format!("{}: {}", row.trigger, reported.join(": "))),
                 ..TraceStep::of(row.started_at.to_jiff(), "attempt", delivery)
             })
         });
@@ -117,7 +114,7 @@ impl Store {
 /// How a delivery came to be, and how it ended if it has.
 fn steps_of(delivery: &DeliveryView) -> Vec<TraceStep> {
     let begun = TraceStep::of(delivery.created_at, "delivery", delivery);
-    let state = Some(delivery.state.clone());
+    let state = Some(delivery.state.to_string());
     match delivery.finished_at {
         Some(at) => {
             let ended = TraceStep::of(at, "final", delivery);
@@ -126,8 +123,8 @@ fn steps_of(delivery: &DeliveryView) -> Vec<TraceStep> {
         None => {
             let running = delivery.running.then(|| "is being pushed".to_owned());
             let due = delivery.due_at.map(|at| format!("due at {at}"));
-            let told: Vec<String> = delivery.reason.clone().into_iter().chain(running.or(due)).collect();
-            let reason = (!told.is_empty()).then(|| told.join(", "));
+            let reported: Vec<String> = delivery.reason.clone().into_iter().chain(running.or(due)).collect();
+            let reason = (!reported.is_empty()).then(|| reported.join(", "));
             vec![TraceStep { state, reason, ..begun }]
         }
     }

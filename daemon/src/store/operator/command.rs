@@ -9,9 +9,10 @@ use uuid::Uuid;
 use crate::{
     domain::{
         delivery::LaneKind,
-        ids::{self, CompanyId, IntegrationId},
+        ids::{self, CompanyId},
+        lane::LaneId,
     },
-    store::{Change, DueHint, Error, Store, lane_kind, operator::refusal::Known},
+    store::{Change, DueHint, Error, Store, lane_kind, moment, operator::refusal::Known},
 };
 
 /// Why a command is not carried out.
@@ -219,23 +220,23 @@ impl Command {
     /// Commits, and tells whom it concerns.
     pub async fn commit(self) -> Result<(), Refusal> {
         self.tx.commit().await?;
-        let hub = self.store.hub();
+        let wake_ups = self.store.wake_ups();
         for change in self.changed {
-            hub.changed(change);
+            wake_ups.changed(change);
         }
-        hub.due(self.due);
+        wake_ups.due(self.due);
         if self.probes {
-            hub.probes.notify_one();
+            wake_ups.probes.notify_one();
         }
         if self.jobs {
-            hub.jobs.notify_one();
+            wake_ups.jobs.notify_one();
         }
         Ok(())
     }
 
     /// Notes that watchers must hear of an integration, and dispatch too if its configuration changed.
-    pub(in crate::store) fn touch(&mut self, company: CompanyId, integration: IntegrationId, config: bool) {
-        self.changed.push(Change { company, integration, config });
+    pub(in crate::store) fn touch(&mut self, lane: LaneId, config: bool) {
+        self.changed.push(Change { lane, config });
     }
 
     /// Notes that dispatch must look for probes.
@@ -251,12 +252,11 @@ impl Command {
     /// Notes deliveries that became due: per lane and kind the earliest is enough.
     pub(in crate::store) fn became_due(&mut self, company: CompanyId, rows: &[NewDue]) {
         for row in rows {
-            let integration = IntegrationId::from(row.integration_id);
-            let due_at = row.due_at.to_jiff().as_microsecond();
-            let kind = row.kind;
-            match self.due.iter_mut().find(|hint| hint.integration == integration && hint.kind == kind) {
+            let lane = LaneId::new(company, row.integration_id);
+            let (due_at, kind) = (moment(row.due_at), row.kind);
+            match self.due.iter_mut().find(|hint| hint.lane == lane && hint.kind == kind) {
                 Some(hint) => hint.due_at = hint.due_at.min(due_at),
-                None => self.due.push(DueHint { company, integration, kind, due_at }),
+                None => self.due.push(DueHint { lane, kind, due_at }),
             }
         }
     }

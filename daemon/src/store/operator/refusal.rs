@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::command::Refusal;
+use crate::domain::ids::CompanyId;
 
 /// Why a command is refused. What to do about it is the client's to say: it knows its own commands and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,23 @@ impl Refusal {
     #[must_use]
     pub fn unknown(kind: &str, reference: impl Display) -> Self {
         Known::new(RefusalReason::Unknown, format!("no {kind} {reference}")).about("kind", kind).into()
+    }
+
+    /// The only one that a reference found; refused where it found none, or where several have the name.
+    pub(in crate::store) fn only_one<Id: Copy + Display>(
+        (kind, kinds): (&str, &str),
+        reference: &str,
+        found: &[(CompanyId, Id)],
+    ) -> Result<(CompanyId, Id), Self> {
+        match found {
+            [] => Err(Self::unknown(kind, format_args!("{reference:?}"))),
+            [one] => Ok(*one),
+            several => {
+                let ids: Vec<_> =
+                    several.iter().map(|(company, id)| format!("{id} (company {})", company.0)).collect();
+                Err(Self::ambiguous(kinds, reference, &ids))
+            }
+        }
     }
 
     /// What a request names by its name is there several times.

@@ -8,13 +8,15 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::claimed::ClaimedRow;
-pub use super::claimed::{Claimed, Pending};
+pub use super::claimed::{Claimed, PendingDelivery};
 use crate::{
     domain::{
         delivery::LaneKind,
-        ids::{AttemptId, CompanyId, IntegrationId},
+        ids::{AttemptId, CompanyId},
+        lane::LaneId,
+        moment::Moment,
     },
-    store::{DueHint, Error, Store, lane_kind, micros},
+    store::{DueHint, Error, Store, lane_kind, moment},
 };
 
 /// The settings under which every claim runs. A plan made while the queue was empty would read all of a full one.
@@ -24,13 +26,12 @@ const PINNED_PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = of
 /// What a claim asks of one kind of one lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
-    pub company: CompanyId,
-    pub integration: IntegrationId,
+    pub lane: LaneId,
     pub kind: LaneKind,
     /// How many rows at most.
     pub room: i32,
     /// No row of it is due earlier: the scan starts here, behind the dead rows of earlier claims.
-    pub watermark: i64,
+    pub watermark: Moment,
 }
 
 /// A row of the queue, as far as a hint tells of it.
@@ -46,21 +47,20 @@ impl TryFrom<DueRow> for DueHint {
 
     fn try_from(row: DueRow) -> Result<Self, Error> {
         Ok(Self {
-            company: CompanyId(row.company_id),
-            integration: row.integration_id.into(),
+            lane: LaneId::new(CompanyId(row.company_id), row.integration_id),
             kind: lane_kind(row.kind)?,
-            due_at: micros(row.due_at.to_jiff()),
+            due_at: moment(row.due_at),
         })
     }
 }
 
-/// Until when a lane waits by itself, in microseconds.
+/// Until when a lane waits by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stops {
     /// Its target asked for a pause.
-    pub throttled_until: Option<i64>,
+    pub throttled_until: Option<Moment>,
     /// Its breaker is not closed: half-open from then on.
-    pub breaker_until: Option<i64>,
+    pub breaker_until: Option<Moment>,
 }
 
 /// The connection that claims. It is one of its own, because its plans are pinned.
@@ -79,8 +79,8 @@ impl Claimer {
         Self { connection: None, store, unsure: None }
     }
 
-    /// Claims what is due of these lanes. The answer says the time of the claim in microseconds, too.
-    pub async fn claim(&mut self, daemon: i64, asks: &[Ask]) -> Result<(i64, Vec<Claimed>), Error> {
+    /// Claims what is due of these lanes. The answer says the time of the claim, too.
+    pub async fn claim(&mut self, daemon: i64, asks: &[Ask]) -> Result<(Moment, Vec<Claimed>), Error> {
         if let Some((daemon, attempts)) = &self.unsure {
             self.store.take_back(*daemon, attempts).await?;
             self.unsure = None;
@@ -129,12 +129,12 @@ async fn claim(
     daemon: i64,
     asks: &[Ask],
     attempts: &[Uuid],
-) -> Result<(i64, Vec<ClaimedRow>), Error> {
-    let company: Vec<i64> = asks.iter().map(|ask| ask.company.0).collect();
-    let integration: Vec<Uuid> = asks.iter().map(|ask| ask.integration.uuid()).collect();
+) -> Result<(Moment, Vec<ClaimedRow>), Error> {
+    let company: Vec<i64> = asks.iter().map(|ask| ask.lane.company.0).collect();
+    let integration: Vec<Uuid> = asks.iter().map(|ask| ask.lane.integration.uuid()).collect();
     let kind: Vec<i16> = asks.iter().map(|ask| ask.kind.number()).collect();
     let room: Vec<i32> = asks.iter().map(|ask| ask.room).collect();
-    let watermark: Vec<i64> = asks.iter().map(|ask| ask.watermark).collect();
+    let watermark: Vec<i64> = asks.iter().map(|ask| ask.watermark.as_micros()).collect();
     let rows = sqlx::query_file_as!(
         ClaimedRow,
         "src/store/queue/claim.sql",
@@ -148,7 +148,7 @@ async fn claim(
     )
     .fetch_all(connection)
     .await?;
-    let now = rows.first().map(|row| micros(row.claimed_at.to_jiff())).ok_or(Error::Corrupt("claim"))?;
+    let now = rows.first().map(|row| moment(row.claimed_at)).ok_or(Error::Corrupt("claim"))?;
     Ok((now, rows))
 }
 
@@ -174,14 +174,10 @@ impl Store {
         rows.into_iter().map(DueHint::try_from).collect()
     }
 
-    /// When the next row of each of these kinds of lanes is due, after a time in microseconds.
-    pub async fn next_due(
-        &self,
-        lanes: &[(CompanyId, IntegrationId, LaneKind)],
-        after: i64,
-    ) -> Result<Vec<DueHint>, Error> {
-        let integration: Vec<Uuid> = lanes.iter().map(|lane| lane.1.uuid()).collect();
-        let kind: Vec<i16> = lanes.iter().map(|lane| lane.2.number()).collect();
+    /// When the next row of each of these kinds of lanes is due, after a time.
+    pub async fn next_due(&self, lanes: &[(LaneId, LaneKind)], after: Moment) -> Result<Vec<DueHint>, Error> {
+        let integration: Vec<Uuid> = lanes.iter().map(|(lane, _)| lane.integration.uuid()).collect();
+        let kind: Vec<i16> = lanes.iter().map(|(_, kind)| kind.number()).collect();
         let rows = sqlx::query_as!(
             DueRow,
             r#"SELECT d.company_id, d.integration_id, d.kind, d.due_at AS "due_at: jiff_sqlx::Timestamp"
@@ -193,7 +189,7 @@ impl Store {
                ) d"#,
             &integration,
             &kind,
-            after as f64
+            after.as_micros() as f64
         )
         .fetch_all(&self.pool)
         .await?;
@@ -201,21 +197,20 @@ impl Store {
     }
 
     /// What a lane must heed beside its integration's configuration.
-    pub async fn stops(&self, lane: (CompanyId, IntegrationId)) -> Result<Stops, Error> {
+    pub async fn stops(&self, lane: LaneId) -> Result<Stops, Error> {
         let row = sqlx::query!(
             r#"SELECT CASE WHEN i.throttled_until > now() THEN i.throttled_until END AS "throttled_until: jiff_sqlx::Timestamp",
                    s.breaker_until AS "breaker_until: jiff_sqlx::Timestamp"
                FROM integration i JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
                WHERE i.company_id = $1 AND i.id = $2"#,
-            lane.0.0,
-            lane.1.uuid()
+            lane.company.0,
+            lane.integration.uuid()
         )
         .fetch_optional(&self.pool)
         .await?;
-        let at = |until: Option<jiff_sqlx::Timestamp>| until.map(|until| micros(until.to_jiff()));
         Ok(row.map_or_else(Stops::default, |row| Stops {
-            throttled_until: at(row.throttled_until),
-            breaker_until: at(row.breaker_until),
+            throttled_until: row.throttled_until.map(moment),
+            breaker_until: row.breaker_until.map(moment),
         }))
     }
 }

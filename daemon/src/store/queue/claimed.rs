@@ -10,10 +10,12 @@ use uuid::Uuid;
 use crate::{
     domain::{
         delivery::{LaneKind, Trigger},
-        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+        ids::{AttemptId, CompanyId, DeliveryId, LeadId},
         integration::EventKind,
+        lane::LaneId,
+        moment::Moment,
     },
-    store::{Error, Store, known, lane_kind, micros},
+    store::{Error, Store, known, lane_kind, moment},
 };
 
 /// In how many seconds what cannot be read is due again.
@@ -29,23 +31,22 @@ pub struct Claimed {
     pub claim_items: usize,
     /// It was a dead daemon's: that attempt died.
     pub is_adopted: bool,
-    /// When, by the database's clock, in microseconds: the start of the attempt.
-    pub claimed_at: i64,
-    pub company: CompanyId,
-    pub integration: IntegrationId,
+    /// The start of the attempt.
+    pub claimed_at: Moment,
+    pub lane: LaneId,
     pub kind: LaneKind,
-    pub due_at: i64,
+    pub due_at: Moment,
     pub attempt: AttemptId,
     pub delivery: DeliveryId,
     pub trigger: Trigger,
     pub operator: Option<String>,
     /// None if the delivery is no longer pending: nothing is left to do.
-    pub pending: Option<Pending>,
+    pub pending: Option<PendingDelivery>,
 }
 
 /// A claimed delivery that is to be pushed.
 #[derive(Clone, Debug)]
-pub struct Pending {
+pub struct PendingDelivery {
     pub lead: LeadId,
     pub event: EventKind,
     /// The canonical event.
@@ -58,8 +59,8 @@ pub struct Pending {
     /// Waits on its schedule that the target asked for.
     pub waits: i16,
     pub crashes: i16,
-    /// When the delivery came to be, in microseconds.
-    pub created_at: i64,
+    /// When the delivery came to be.
+    pub created_at: Moment,
     /// The integration's version at the time of the claim.
     pub version: i32,
 }
@@ -92,7 +93,7 @@ pub(super) struct ClaimedRow {
 
 impl ClaimedRow {
     /// The delivery; none if it is no longer pending.
-    fn pending(&mut self, is_adopted: bool) -> Result<Option<Pending>, Error> {
+    fn pending(&mut self, is_adopted: bool) -> Result<Option<PendingDelivery>, Error> {
         // A delivery goes before its integration: without that, nothing is left to push.
         let (Some(lead), Some(version)) = (self.lead_id, self.version) else { return Ok(None) };
         let corrupt = || Error::Corrupt("delivery");
@@ -102,7 +103,7 @@ impl ClaimedRow {
             None if is_adopted => Bytes::new(),
             None => return Err(Error::Corrupt("event")),
         };
-        Ok(Some(Pending {
+        Ok(Some(PendingDelivery {
             lead: lead.into(),
             event: known("event", event, EventKind::parse)?,
             body,
@@ -111,7 +112,7 @@ impl ClaimedRow {
             retries: self.retries.ok_or_else(corrupt)?,
             waits: self.waits.ok_or_else(corrupt)?,
             crashes: self.crashes.ok_or_else(corrupt)?,
-            created_at: micros(self.created_at.ok_or_else(corrupt)?.to_jiff()),
+            created_at: moment(self.created_at.ok_or_else(corrupt)?),
             version,
         }))
     }
@@ -124,11 +125,13 @@ impl ClaimedRow {
             claim: self.claim.ok_or_else(corrupt)?,
             claim_items: 0,
             is_adopted,
-            claimed_at: micros(self.claimed_at.to_jiff()),
-            company: CompanyId(self.company_id.ok_or_else(corrupt)?),
-            integration: self.integration_id.ok_or_else(corrupt)?.into(),
+            claimed_at: moment(self.claimed_at),
+            lane: LaneId::new(
+                CompanyId(self.company_id.ok_or_else(corrupt)?),
+                self.integration_id.ok_or_else(corrupt)?,
+            ),
             kind: lane_kind(self.kind.ok_or_else(corrupt)?)?,
-            due_at: micros(self.due_at.ok_or_else(corrupt)?.to_jiff()),
+            due_at: moment(self.due_at.ok_or_else(corrupt)?),
             attempt: self.attempt_id.ok_or_else(corrupt)?.into(),
             delivery: self.delivery_id.ok_or_else(corrupt)?.into(),
             trigger: known("trigger", &self.trigger.take().unwrap_or_default(), Trigger::parse)?,

@@ -5,11 +5,8 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    domain::{
-        delivery::LaneKind,
-        ids::{CompanyId, IntegrationId},
-    },
-    store::{DueHint, Error, Store, heard, micros},
+    domain::{delivery::LaneKind, ids::CompanyId, lane::LaneId, moment::Moment},
+    store::{DueHint, Error, Store, heard},
 };
 
 /// A beat's answer: this daemon and the others that live.
@@ -19,16 +16,16 @@ pub struct Beat {
     pub is_alive: bool,
     /// Every daemon that lives, in order.
     pub living: Vec<i64>,
-    /// The database's clock, in microseconds.
-    pub now: i64,
+    /// The database's clock.
+    pub now: Moment,
 }
 
 /// What one daemon tells the others.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Wake {
-    /// Company, integration, kind, due time in microseconds.
+    /// Company, integration, kind, due time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub due: Vec<(i64, Uuid, i16, i64)>,
+    pub due: Vec<(i64, Uuid, i16, Moment)>,
     /// Integrations whose configuration changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<(i64, Uuid)>,
@@ -41,18 +38,36 @@ impl Wake {
         self.due.is_empty() && self.changed.is_empty()
     }
 
+    /// Tells that a lane has something due.
+    pub fn add_due(&mut self, hint: DueHint) {
+        let LaneId { company, integration } = hint.lane;
+        self.due.push((company.0, integration.uuid(), hint.kind.number(), hint.due_at));
+    }
+
+    /// Tells that an integration changed.
+    #[must_use]
+    pub fn of_change(lane: LaneId) -> Self {
+        Self { due: Vec::new(), changed: vec![(lane.company.0, lane.integration.uuid())] }
+    }
+
+    /// Tells both.
+    pub fn merge(&mut self, other: Self) {
+        self.due.extend(other.due);
+        self.changed.extend(other.changed);
+    }
+
     /// The due lanes as hints.
     pub fn hints(&self) -> impl Iterator<Item = DueHint> + '_ {
         // What is told in words of a newer daemon is found by the scan.
         self.due.iter().filter_map(|&(company, integration, kind, due_at)| {
-            let (company, integration) = (CompanyId(company), integration.into());
-            LaneKind::of(kind).map(|kind| DueHint { company, integration, kind, due_at })
+            let lane = LaneId::new(CompanyId(company), integration);
+            LaneKind::of(kind).map(|kind| DueHint { lane, kind, due_at })
         })
     }
 
     /// The integrations that changed.
-    pub fn changes(&self) -> impl Iterator<Item = (CompanyId, IntegrationId)> + '_ {
-        self.changed.iter().map(|&(company, integration)| (CompanyId(company), integration.into()))
+    pub fn changes(&self) -> impl Iterator<Item = LaneId> + '_ {
+        self.changed.iter().map(|&(company, integration)| LaneId::new(CompanyId(company), integration))
     }
 }
 
@@ -91,7 +106,7 @@ impl Store {
         let mut db = self.pool.acquire().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
         let rows = heard(db, answer)?;
-        let now = rows.first().map(|row| micros(row.now.to_jiff())).ok_or(Error::Corrupt("beat"))?;
+        let now = rows.first().map(|row| Moment::from(row.now.to_jiff())).ok_or(Error::Corrupt("beat"))?;
         let living: Vec<i64> = rows.into_iter().filter_map(|row| row.id).collect();
         Ok(Beat { is_alive: living.contains(&daemon), living, now })
     }

@@ -7,11 +7,12 @@ use crate::{
     domain::{
         delivery::{LaneKind, Reason},
         fanout::Fate,
+        lane::LaneId,
+        moment::Moment,
     },
     store::{
         DueHint, Error,
         lead::intake::{Flushed, NewEvent},
-        micros,
     },
 };
 
@@ -56,16 +57,15 @@ pub(in crate::store) async fn enqueue(
             (false, false) => Flushed::Known,
         };
         if row.created {
-            hints.extend(hints_of(&events[index], micros(row.now.to_jiff())));
+            hints.extend(hints_of(&events[index], row.now.to_jiff().into()));
         }
     }
     Ok((flushed, hints))
 }
 
-fn hints_of(event: &NewEvent, due_at: i64) -> impl Iterator<Item = DueHint> + '_ {
+fn hints_of(event: &NewEvent, due_at: Moment) -> impl Iterator<Item = DueHint> + '_ {
     event.deliveries.iter().filter(|delivery| delivery.fate == Fate::Pending).map(move |delivery| DueHint {
-        company: event.company,
-        integration: delivery.integration,
+        lane: LaneId::new(event.company, delivery.integration),
         kind: LaneKind::First,
         due_at,
     })
@@ -130,7 +130,7 @@ impl DeliveryColumns {
                 columns.event.push(event.event.uuid());
                 columns.id.push(delivery.id.uuid());
                 columns.integration.push(delivery.integration.uuid());
-                columns.state.push(delivery.fate.state());
+                columns.state.push(delivery.fate.state().as_str());
                 let reason = delivery.fate.reason();
                 columns.reason_code.push(reason.map(Reason::code));
                 columns.reason_detail.push(reason.and_then(Reason::detail_text));

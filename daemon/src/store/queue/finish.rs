@@ -9,19 +9,21 @@ use uuid::Uuid;
 use crate::{
     domain::{
         delivery::{Transition, Trigger},
-        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+        ids::{AttemptId, CompanyId, DeliveryId, LeadId},
         integration::EventKind,
+        lane::LaneId,
+        moment::Moment,
         outcome::Failure,
     },
     store::{
-        Change, DueHint, Error, Store, delivery::calls::CallRecord, heard, lane_kind, micros,
+        Change, DueHint, Error, Store, delivery::calls::CallRecord, heard, lane_kind, moment,
         queue::undelivered,
     },
 };
 
 mod columns;
 
-use columns::{Columns, Health};
+use columns::{Columns, HealthColumns};
 
 /// How much of an error is kept.
 pub const ERROR_MAX: usize = 500;
@@ -30,23 +32,21 @@ pub const ERROR_MAX: usize = 500;
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
     pub id: AttemptId,
-    pub company: CompanyId,
-    pub integration: IntegrationId,
+    pub lane: LaneId,
     /// None for a test.
     pub lead: Option<LeadId>,
     pub event: EventKind,
     pub number: i32,
     pub trigger: Trigger,
     pub operator: Option<String>,
-    /// In microseconds by the database's clock.
-    pub started_at: i64,
+    pub started_at: Moment,
     pub duration_ms: i32,
     /// None if it delivered.
     pub failure: Option<Failure>,
     /// None if nothing was sent.
     pub sent: Option<Sent>,
     /// None if nothing came back.
-    pub answer: Option<Answer>,
+    pub answer: Option<KeptResponse>,
     /// Each call, where those two and the delivery do not tell of the only one.
     pub calls: Vec<CallRecord>,
     /// What is to be known of it though it did not fail.
@@ -66,7 +66,7 @@ pub struct Sent {
 
 /// What came back.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct KeptResponse {
     pub status: i16,
     /// JSON: an array of pairs.
     pub headers: String,
@@ -93,22 +93,22 @@ pub struct Finished {
 
 /// What a flush came to.
 #[derive(Clone, Debug, Default)]
-pub struct Flushed {
+pub struct FinishedFlush {
     /// How many attempts were recorded; fewer than given means that this daemon was taken for dead.
     pub recorded: usize,
     /// What became due.
     pub hints: Vec<DueHint>,
-    /// Lanes whose target asked for a pause, and until when, in microseconds: no claim gives any of them before.
-    pub pauses: Vec<(CompanyId, IntegrationId, i64)>,
+    /// Lanes whose target asked for a pause, and until when: no claim gives any of them before.
+    pub pauses: Vec<(LaneId, Moment)>,
     /// The breakers of the lanes, with the time until which each is open; none if it is closed.
-    pub breakers: Vec<(CompanyId, IntegrationId, Option<i64>)>,
+    pub breakers: Vec<(LaneId, Option<Moment>)>,
     /// Attempts that are not written, because somebody has locked their delivery or another of the lane: they, and the
     /// claims that hold them, are as they were.
     pub left: Vec<AttemptId>,
 }
 
 /// A row of the statement's answer: what it tells, and of what.
-struct Told {
+struct FinishRow {
     /// recorded | pause | due | breaker | arrived | left
     what: String,
     company_id: Option<i64>,
@@ -130,28 +130,28 @@ impl Store {
         daemon: i64,
         finished: &[Finished],
         complete: &[i64],
-    ) -> Result<Flushed, Error> {
-        let (c, h) = (Columns::of(finished), Health::of(finished));
+    ) -> Result<FinishedFlush, Error> {
+        let (c, h) = (Columns::of(finished), HealthColumns::of(finished));
         let rows = self.write_finished(daemon, complete, &c, &h).await?;
-        let mut flushed = Flushed::default();
+        let mut flushed = FinishedFlush::default();
         let mut arrived: HashMap<CompanyId, (Vec<Uuid>, Vec<Uuid>)> = HashMap::new();
         for row in rows {
             if row.what == "recorded" {
                 flushed.recorded = row.kind.map_or(0, |count| usize::from(count.unsigned_abs()));
             }
             let (Some(company), Some(integration)) = (row.company_id, row.integration_id) else { continue };
-            let (company, integration) = (CompanyId(company), IntegrationId::from(integration));
-            let at = row.at.map(|at| micros(at.to_jiff()));
+            let lane = LaneId::new(CompanyId(company), integration);
+            let at = row.at.map(moment);
             match (&*row.what, row.id, row.kind, at) {
-                ("pause", .., Some(until)) => flushed.pauses.push((company, integration, until)),
-                ("breaker", .., until) => flushed.breakers.push((company, integration, until)),
+                ("pause", .., Some(until)) => flushed.pauses.push((lane, until)),
+                ("breaker", .., until) => flushed.breakers.push((lane, until)),
                 ("due", _, Some(kind), Some(due_at)) => {
-                    flushed.hints.push(DueHint { company, integration, kind: lane_kind(kind)?, due_at });
+                    flushed.hints.push(DueHint { lane, kind: lane_kind(kind)?, due_at });
                 }
                 ("left", Some(attempt), ..) => flushed.left.push(attempt.into()),
                 ("arrived", Some(delivery), ..) => {
-                    let (integrations, deliveries) = arrived.entry(company).or_default();
-                    integrations.push(integration.uuid());
+                    let (integrations, deliveries) = arrived.entry(lane.company).or_default();
+                    integrations.push(integration);
                     deliveries.push(delivery);
                 }
                 _ => return Err(Error::Corrupt("finish")),
@@ -161,10 +161,10 @@ impl Store {
             let mut db = self.pool.acquire().await?;
             undelivered::forget(&mut db, company, &integrations, &deliveries).await?;
         }
-        self.hub.due(flushed.hints.clone());
+        self.wake_ups.due(flushed.hints.clone());
         for (company, integration) in h.company.iter().zip(&h.integration) {
-            let (company, integration) = (CompanyId(*company), (*integration).into());
-            self.hub.changed(Change { company, integration, config: false });
+            let lane = LaneId::new(CompanyId(*company), *integration);
+            self.wake_ups.changed(Change { lane, config: false });
         }
         Ok(flushed)
     }
@@ -174,10 +174,10 @@ impl Store {
         daemon: i64,
         complete: &[i64],
         c: &Columns<'_>,
-        h: &Health<'_>,
-    ) -> Result<Vec<Told>, Error> {
+        h: &HealthColumns<'_>,
+    ) -> Result<Vec<FinishRow>, Error> {
         let query = sqlx::query_file_as!(
-            Told,
+            FinishRow,
             "src/store/queue/finish.sql",
             &c.claim,
             complete,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::CompanyId,
-    store::{DueHint, Error, Store, lane_kind, micros},
+    domain::{ids::CompanyId, lane::LaneId},
+    store::{DueHint, Error, Store, lane_kind},
 };
 
 /// How items go back.
@@ -43,7 +43,7 @@ impl Store {
     ) -> Result<Vec<Uuid>, Error> {
         let manner = Manner { wait_seconds: wait.as_secs_f64(), ..Manner::default() };
         let (hints, left) = self.back(daemon, claims, attempts, manner).await?;
-        self.hub.due(hints);
+        self.wake_ups.due(hints);
         Ok(left)
     }
 
@@ -57,7 +57,7 @@ impl Store {
     ) -> Result<(), Error> {
         let manner = Manner { wait_seconds, ..Manner::default() };
         let (hints, _) = self.back(daemon, claims, attempts, manner).await?;
-        self.hub.due(hints);
+        self.wake_ups.due(hints);
         Ok(())
     }
 
@@ -101,10 +101,9 @@ impl Store {
                 (row.company_id, row.integration_id, row.kind, row.due_at)
             {
                 hints.push(DueHint {
-                    company: CompanyId(company),
-                    integration: integration.into(),
+                    lane: LaneId::new(CompanyId(company), integration),
                     kind: lane_kind(kind)?,
-                    due_at: micros(due_at.to_jiff()),
+                    due_at: due_at.to_jiff().into(),
                 });
             }
         }

@@ -11,19 +11,21 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::Reason,
-        ids::{CompanyId, DeliveryId, EventId, IntegrationId},
+        delivery::{Reason, State},
+        ids::{CompanyId, DeliveryId, EventId},
+        lane::LaneId,
     },
     store::{
         Error,
         operator::command::{Command, Refusal},
         queue::undelivered,
+        state,
     },
 };
 
 /// What a batch came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moved {
+pub struct MoveOutcome {
     pub changed: u64,
     /// How many of those meant were being pushed.
     pub running: u64,
@@ -33,20 +35,20 @@ pub struct Moved {
 struct Locked {
     id: Uuid,
     integration_id: Uuid,
-    state: String,
+    state: State,
     successor_id: Option<Uuid>,
 }
 
 /// The locked deliveries of a batch, and what stands in line with them.
-pub(super) struct Line {
+pub(super) struct LockedLine {
     rows: Vec<Locked>,
     meant: HashSet<Uuid>,
 }
 
-impl Line {
+impl LockedLine {
     /// Those meant that are in one of these states.
-    fn meant(&self, states: &[&str]) -> Vec<&Locked> {
-        let is_meant = |row: &&Locked| self.meant.contains(&row.id) && states.contains(&&*row.state);
+    fn meant(&self, states: &[State]) -> Vec<&Locked> {
+        let is_meant = |row: &&Locked| self.meant.contains(&row.id) && states.contains(&row.state);
         self.rows.iter().filter(is_meant).collect()
     }
 
@@ -87,9 +89,9 @@ impl Command {
         company: CompanyId,
         meant: &[Uuid],
         reason: &Reason,
-    ) -> Result<Moved, Refusal> {
+    ) -> Result<MoveOutcome, Refusal> {
         let line = self.lock_line(company, meant).await?;
-        let held = ids(&line.meant(&["pending"]));
+        let held = ids(&line.meant(&[State::Pending]));
         self.remove_due(&line.lanes(), &held).await?;
         let running = in_flight(&mut self.tx, &held).await?;
         sqlx::query!(
@@ -105,14 +107,14 @@ impl Command {
         undelivered::add_held(&mut self.tx, company, &held).await?;
         self.leave_line(company, &line, &held).await?;
         self.touch_all(company, &line.lanes());
-        Ok(Moved { changed: held.len() as u64, running: running.len() as u64 })
+        Ok(MoveOutcome { changed: held.len() as u64, running: running.len() as u64 })
     }
 
     /// Makes held deliveries of one company pending. One whose push still runs is left alone: where it goes back to
     /// the queue, whoever brings it there must not miss that it is pending.
-    pub async fn release(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Moved, Refusal> {
+    pub async fn release(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<MoveOutcome, Refusal> {
         let line = self.lock_line(company, meant).await?;
-        let mut released = ids(&line.meant(&["held"]));
+        let mut released = ids(&line.meant(&[State::Held]));
         let running = in_flight(&mut self.tx, &released).await?;
         released.retain(|id| !running.contains(id));
         sqlx::query!(
@@ -126,7 +128,7 @@ impl Command {
         undelivered::forget(&mut self.tx, company, &line.lanes(), &released).await?;
         self.make_due(company, &released).await?;
         self.touch_all(company, &line.lanes());
-        Ok(Moved { changed: released.len() as u64, running: running.len() as u64 })
+        Ok(MoveOutcome { changed: released.len() as u64, running: running.len() as u64 })
     }
 
     /// Skips pending, held and dead deliveries of one company. One that is being pushed is left alone: what it sent
@@ -136,19 +138,19 @@ impl Command {
         company: CompanyId,
         meant: &[Uuid],
         reason: &Reason,
-    ) -> Result<Moved, Refusal> {
+    ) -> Result<MoveOutcome, Refusal> {
         let line = self.lock_line(company, meant).await?;
-        let open = ids(&line.meant(&["pending", "held"]));
+        let open = ids(&line.meant(&[State::Pending, State::Held]));
         self.remove_due(&line.lanes(), &open).await?;
         let running = in_flight(&mut self.tx, &open).await?;
-        let skipped: Vec<&Locked> = line
-            .meant(&["pending", "held", "dead"])
-            .into_iter()
-            .filter(|row| !running.contains(&row.id))
-            .collect();
+        let skipped: Vec<&Locked> =
+            line.meant(&State::UNDELIVERED).into_iter().filter(|row| !running.contains(&row.id)).collect();
         // A dead one has handed on its successor already.
-        let successors: Vec<Uuid> =
-            skipped.iter().filter(|row| row.state != "dead").filter_map(|row| row.successor_id).collect();
+        let successors: Vec<Uuid> = skipped
+            .iter()
+            .filter(|row| row.state != State::Dead)
+            .filter_map(|row| row.successor_id)
+            .collect();
         let skipped = ids(&skipped);
         sqlx::query!(
             // How one stood that an operator skips is kept, so that this can be undone.
@@ -177,11 +179,15 @@ impl Command {
         .await?;
         self.make_due(company, &waiting).await?;
         self.touch_all(company, &line.lanes());
-        Ok(Moved { changed: skipped.len() as u64, running: running.len() as u64 })
+        Ok(MoveOutcome { changed: skipped.len() as u64, running: running.len() as u64 })
     }
 
     /// Locks deliveries and all that their leads have open at the same integrations.
-    pub(super) async fn lock_line(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Line, Refusal> {
+    pub(super) async fn lock_line(
+        &mut self,
+        company: CompanyId,
+        meant: &[Uuid],
+    ) -> Result<LockedLine, Refusal> {
         let places = sqlx::query!(
             "SELECT lead_id, integration_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
             company.0,
@@ -191,8 +197,7 @@ impl Command {
         .await?;
         let (leads, lanes): (Vec<Uuid>, Vec<Uuid>) =
             places.into_iter().map(|row| (row.lead_id, row.integration_id)).unzip();
-        let rows = sqlx::query_as!(
-            Locked,
+        let rows = sqlx::query!(
             "SELECT id, integration_id, state, successor_id FROM delivery
              WHERE company_id = $1 AND id IN (
                  SELECT unnest($2::uuid[])
@@ -207,7 +212,12 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        Ok(Line { rows, meant: meant.iter().copied().collect() })
+        let rows = rows.into_iter().map(|row| {
+            let (id, integration_id, successor_id) = (row.id, row.integration_id, row.successor_id);
+            Ok(Locked { id, integration_id, state: state(&row.state)?, successor_id })
+        });
+        let rows = rows.collect::<Result<_, Error>>()?;
+        Ok(LockedLine { rows, meant: meant.iter().copied().collect() })
     }
 
     /// Gives locked held deliveries another reason.
@@ -268,7 +278,12 @@ impl Command {
     }
 
     /// Takes deliveries out of the line: nothing makes them due when what is before them becomes final.
-    async fn leave_line(&mut self, company: CompanyId, line: &Line, gone: &[Uuid]) -> Result<(), Refusal> {
+    async fn leave_line(
+        &mut self,
+        company: CompanyId,
+        line: &LockedLine,
+        gone: &[Uuid],
+    ) -> Result<(), Refusal> {
         let before: Vec<Uuid> = line
             .rows
             .iter()
@@ -287,7 +302,7 @@ impl Command {
 
     pub(super) fn touch_all(&mut self, company: CompanyId, lanes: &[Uuid]) {
         for lane in lanes {
-            self.touch(company, IntegrationId::from(*lane), false);
+            self.touch(LaneId::new(company, *lane), false);
         }
     }
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::CompanyId,
+    domain::{ids::CompanyId, lane::LaneId},
     store::operator::command::{Command, Refusal},
 };
 
@@ -35,7 +35,7 @@ impl Command {
         .fetch_all(&mut *self.tx)
         .await?;
         for integration in lifted {
-            self.touch(company, integration.into(), true);
+            self.touch(LaneId::new(company, integration), true);
         }
         Ok(())
     }

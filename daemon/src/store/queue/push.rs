@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::{LaneKind, Trigger},
+        delivery::{LaneKind, State, Trigger},
         fanout::has_consent,
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
         integration::EventKind,
         json::Json,
+        lane::LaneId,
         lead::event_text,
     },
     store::{
@@ -23,6 +24,7 @@ use crate::{
             requeue::{self, Requeue},
             undelivered,
         },
+        state,
     },
 };
 
@@ -88,7 +90,7 @@ impl Pushed {
 struct Existing {
     id: Uuid,
     lead_id: Uuid,
-    state: String,
+    state: State,
 }
 
 impl Command {
@@ -118,21 +120,21 @@ impl Command {
         let mut replaced: Vec<(Uuid, DeliveryId)> = Vec::new();
         for lead in found {
             let here = || existing.iter().filter(|row| row.lead_id == lead.id);
-            if here().any(|row| matches!(&*row.state, "pending" | "held")) {
+            if here().any(|row| matches!(row.state, State::Pending | State::Held)) {
                 continue;
             }
-            let is_sent = || here().any(|row| matches!(&*row.state, "dead" | "delivered"));
+            let is_sent = || here().any(|row| matches!(row.state, State::Dead | State::Delivered));
             if new.by_flows && target.by_flows && !is_sent() {
                 continue;
             }
             let is_barred = target.needs_consent && !has_consent(&parse(&lead.body)?);
             // Where it was skipped before, or has been, nothing is to be said again.
-            if is_barred && here().any(|row| row.state != "dead") {
+            if is_barred && here().any(|row| row.state != State::Dead) {
                 continue;
             }
             let id = DeliveryId::generate();
             let pushed = if is_barred { Pushed::Skipped(id) } else { Pushed::Queued(id) };
-            replaced.extend(here().filter(|row| row.state == "dead").map(|row| (row.id, id)));
+            replaced.extend(here().filter(|row| row.state == State::Dead).map(|row| (row.id, id)));
             let event = if lead.kind == EventKind::Created.as_str() {
                 lead.event_id
             } else {
@@ -152,8 +154,7 @@ impl Command {
         integration: IntegrationId,
         leads: &[Uuid],
     ) -> Result<Vec<Existing>, Refusal> {
-        let existing = sqlx::query_as!(
-            Existing,
+        let existing = sqlx::query!(
             "SELECT id, lead_id, state FROM delivery
              WHERE company_id = $1 AND lead_id = ANY($2) AND integration_id = $3 ORDER BY id FOR UPDATE",
             company.0,
@@ -169,7 +170,10 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        Ok(existing)
+        let existing = existing
+            .into_iter()
+            .map(|row| Ok(Existing { id: row.id, lead_id: row.lead_id, state: state(&row.state)? }));
+        Ok(existing.collect::<Result<_, Error>>()?)
     }
 
     async fn add_events(
@@ -245,7 +249,7 @@ impl Command {
             rows.iter().filter(|row| row.0.is_queued()).map(|row| row.0.delivery().uuid()).collect();
         let due = requeue::line_up(&mut self.tx, company, &queued, &how).await?;
         self.became_due(company, &due);
-        self.touch(company, integration, false);
+        self.touch(LaneId::new(company, integration), false);
         Ok(rows.iter().map(|row| row.0).collect())
     }
 }
@@ -314,7 +318,7 @@ impl Store {
         for row in rows {
             match (row.integration_id, row.last) {
                 (Some(integration), Some(last)) => {
-                    lanes.push(JobLane { company, integration: integration.into(), total: row.count, last });
+                    lanes.push(JobLane { id: LaneId::new(company, integration), total: row.count, last });
                 }
                 _ => {
                     count = row.count;

@@ -15,7 +15,7 @@ use crate::{
     store::{
         Error, Store,
         operator::command::{Command, NewDue, Refusal},
-        queue::hold::Moved,
+        queue::hold::MoveOutcome,
     },
 };
 
@@ -140,6 +140,6 @@ impl Command {
 }
 
 /// How many of a batch were found; those that still run would be found again and again.
-fn found(held: &[Uuid], moved: Moved) -> usize {
+fn found(held: &[Uuid], moved: MoveOutcome) -> usize {
     if moved.running > 0 { held.len().min(BATCH - 1) } else { held.len() }
 }

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::{CRASHES_SUSPECT, LaneKind, Trigger},
+        delivery::{CRASHES_SUSPECT, LaneKind, State, Trigger},
         ids::CompanyId,
     },
-    store::{Error, delivery::vendor_id, operator::command::NewDue, queue::undelivered},
+    store::{Error, delivery::vendor_id, operator::command::NewDue, queue::undelivered, state},
 };
 
 /// How deliveries come back.
@@ -33,7 +33,7 @@ pub(in crate::store) async fn lock(
     company: CompanyId,
     integrations: &[Uuid],
     ids: &[Uuid],
-) -> Result<HashMap<Uuid, String>, Error> {
+) -> Result<HashMap<Uuid, State>, Error> {
     let leads = sqlx::query_scalar!(
         "SELECT lead_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
         company.0,
@@ -54,7 +54,7 @@ pub(in crate::store) async fn lock(
     .fetch_all(&mut *db)
     .await?;
     undelivered::lock_counts(db, company, integrations).await?;
-    Ok(locked.into_iter().map(|row| (row.id, row.state)).collect())
+    locked.into_iter().map(|row| Ok((row.id, state(&row.state)?))).collect()
 }
 
 /// Brings locked dead and delivered ones back to the queue on a fresh schedule, but for those of whose lead an update

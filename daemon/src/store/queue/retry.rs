@@ -6,9 +6,11 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::{LaneKind, Trigger},
-        ids::{CompanyId, DeliveryId, IntegrationId, JobId},
+        delivery::{LaneKind, State, Trigger},
+        ids::{CompanyId, DeliveryId, JobId},
         integration::Policy,
+        lane::LaneId,
+        sweep::batch,
     },
     store::{
         Error, Store,
@@ -23,13 +25,19 @@ use crate::{
 
 /// How fast an integration's lane goes.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct LanePace {
     pub policy: Policy,
     /// What an attempt took lately, in seconds.
     pub recent_seconds: f64,
 }
 
-impl Pace {
+impl LanePace {
+    /// How many deliveries come back to the lane at a time.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        batch(self.policy, self.recent_seconds)
+    }
+
     /// How long a lane takes for so many pushes, in seconds.
     #[must_use]
     pub fn seconds(&self, count: usize) -> f64 {
@@ -41,23 +49,23 @@ impl Pace {
 }
 
 impl Store {
-    /// How fast a lane goes, by its limits and its last attempts.
-    pub async fn pace(&self, company: CompanyId, integration: IntegrationId) -> Result<Pace, Error> {
+    /// How fast a lane goes, by its limits and its last attempts; none if its integration is gone.
+    pub async fn pace(&self, lane: LaneId) -> Result<Option<LanePace>, Error> {
         let row = sqlx::query!(
             r#"SELECT i.connector, i.config, a.seconds AS "seconds?" FROM integration i CROSS JOIN LATERAL (
                    SELECT avg(duration_ms)::float8 / 1000 AS seconds FROM (
                        SELECT duration_ms FROM attempt
                        WHERE company_id = i.company_id AND integration_id = i.id ORDER BY id DESC LIMIT 50) l) a
                WHERE i.company_id = $1 AND i.id = $2"#,
-            company.0,
-            integration.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
         )
-        .fetch_one(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
-        Ok(Pace {
+        Ok(row.map(|row| LanePace {
             policy: (self.policy)(&row.connector, &row.config),
             recent_seconds: row.seconds.unwrap_or(0.1),
-        })
+        }))
     }
 }
 
@@ -91,11 +99,11 @@ impl Command {
             self.lift(company, &integrations).await?;
         }
         let locked = requeue::lock(&mut self.tx, company, &integrations, &ids).await?;
-        let states = |wanted: &[&str]| -> Vec<Uuid> {
+        let states = |wanted: &[State]| -> Vec<Uuid> {
             targets
                 .iter()
                 .filter(|target| {
-                    wanted.contains(&&*target.state) && locked.get(&target.id) == Some(&target.state)
+                    wanted.contains(&target.state) && locked.get(&target.id) == Some(&target.state)
                 })
                 .map(|target| target.id)
                 .collect()
@@ -107,8 +115,8 @@ impl Command {
             operator: Some(&operator),
             job: options.job.map(JobId::uuid),
         };
-        let mut again = states(&["dead", "delivered"]);
-        let waiting = states(&["pending"]);
+        let mut again = states(&[State::Dead, State::Delivered]);
+        let waiting = states(&[State::Pending]);
         let mut pending = if options.re_render {
             let (kept, rest) = self.never_sent(company, &again).await?;
             again = kept;
@@ -127,7 +135,7 @@ impl Command {
         }
         self.became_due(company, &due);
         for integration in integrations {
-            self.touch(company, integration.into(), false);
+            self.touch(LaneId::new(company, integration), false);
         }
         pending.extend(revived);
         Ok(pending.into_iter().map(DeliveryId::from).collect())
@@ -263,11 +271,11 @@ mod tests {
     #[test]
     fn the_slower_of_slots_and_rate_decides() {
         let policy = Policy { concurrency: 16, rate_per_second: None, ..Policy::default() };
-        let pace = Pace { policy, recent_seconds: 0.5 };
+        let pace = LanePace { policy, recent_seconds: 0.5 };
         assert!((pace.seconds(0) - 0.0).abs() < f64::EPSILON);
         assert!((pace.seconds(1) - 0.5).abs() < f64::EPSILON);
         assert!((pace.seconds(17) - 1.0).abs() < f64::EPSILON);
-        let limited = Pace { policy: Policy { rate_per_second: Some(2.0), ..policy }, ..pace };
+        let limited = LanePace { policy: Policy { rate_per_second: Some(2.0), ..policy }, ..pace };
         assert!((limited.seconds(17) - 8.5).abs() < f64::EPSILON);
     }
 }

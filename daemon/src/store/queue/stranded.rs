@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CompanyId, DeliveryId},
+    domain::{
+        delivery::State,
+        ids::{CompanyId, DeliveryId},
+    },
     store::{
         Error, Store,
         operator::command::{Call, Command, Refusal},
@@ -184,10 +187,10 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        let those = |state: &str| -> Vec<Uuid> {
-            wrong.iter().filter(|row| row.state == state).map(|row| row.id).collect()
+        let those = |state: State| -> Vec<Uuid> {
+            wrong.iter().filter(|row| row.state == state.as_str()).map(|row| row.id).collect()
         };
-        let (stranded, held, dead) = (those("pending"), those("held"), those("dead"));
+        let (stranded, held, dead) = (those(State::Pending), those(State::Held), those(State::Dead));
         self.make_due(company, &stranded).await?;
         undelivered::add_held(&mut self.tx, company, &held).await?;
         undelivered::add_dead(&mut self.tx, company, &dead).await?;

@@ -8,29 +8,30 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::{LaneKind, Reason},
+        delivery::{LaneKind, Reason, State},
         fanout::{Arrival, Fate},
         integration::EventKind,
+        lane::LaneId,
+        moment::Moment,
     },
     store::{
-        DueHint, Error,
+        DueHint, Error, known,
         lead::{
             intake::{AcceptedDelivery, NewDelivery, NewEvent},
             person::rewrite,
         },
-        micros,
         queue::{hold::in_flight, undelivered},
+        state,
     },
 };
 
 /// A delivery that is not final.
-struct Open {
+struct OpenDelivery {
     id: Uuid,
-    integration_id: Uuid,
-    event: String,
-    state: String,
+    event: EventKind,
+    state: State,
     successor_id: Option<Uuid>,
-    created_at: jiff_sqlx::Timestamp,
+    created_at: jiff::Timestamp,
 }
 
 /// A delivery of an update, as it is written.
@@ -43,7 +44,7 @@ struct Added<'a> {
 }
 
 impl Added<'_> {
-    const fn state(&self) -> &'static str {
+    const fn state(&self) -> State {
         self.delivery.fate.state()
     }
 
@@ -64,7 +65,7 @@ pub(in crate::store) async fn write_update(
     rewrite(tx, update.company, update.lead, &update.person, &folded).await?;
     let kept_away = kept_away(tx, update).await?;
     let lines = lock_lines(tx, update).await?;
-    let held = lines.values().flatten().filter(|row| row.state == "held");
+    let held = lines.values().flatten().filter(|row| row.state == State::Held);
     let running = in_flight(tx, &held.map(|row| row.id).collect::<Vec<_>>()).await?;
     let (mut added, mut replaced) = (Vec::with_capacity(update.deliveries.len()), Vec::new());
     for delivery in &update.deliveries {
@@ -84,8 +85,7 @@ pub(in crate::store) async fn write_update(
     }
     let now = add(tx, update, &added).await?;
     let hints = added.iter().filter(|one| one.is_due()).map(|one| DueHint {
-        company: update.company,
-        integration: one.delivery.integration,
+        lane: LaneId::new(update.company, one.delivery.integration),
         kind: LaneKind::First,
         due_at: now,
     });
@@ -93,7 +93,7 @@ pub(in crate::store) async fn write_update(
     let answers = added.into_iter().map(|one| AcceptedDelivery {
         integration: one.delivery.integration,
         id: one.delivery.id,
-        state: one.state().to_owned(),
+        state: one.state(),
         reason: one.reason.map(|reason| reason.text()),
     });
     Ok((answers.collect(), hints))
@@ -153,11 +153,10 @@ const fn kind_at(delivery: &NewDelivery, is_kept_away: bool) -> Option<EventKind
 async fn lock_lines(
     tx: &mut PgTransaction<'_>,
     update: &NewEvent,
-) -> Result<HashMap<Uuid, Vec<Open>>, Error> {
+) -> Result<HashMap<Uuid, Vec<OpenDelivery>>, Error> {
     let integrations: Vec<Uuid> =
         update.deliveries.iter().map(|delivery| delivery.integration.uuid()).collect();
-    let open = sqlx::query_as!(
-        Open,
+    let open = sqlx::query!(
         "SELECT id, integration_id, event, state, successor_id, created_at FROM delivery
          WHERE company_id = $1 AND lead_id = $2 AND integration_id = ANY($3) AND state IN ('pending', 'held')
          ORDER BY id FOR UPDATE",
@@ -167,28 +166,34 @@ async fn lock_lines(
     )
     .fetch_all(&mut **tx)
     .await?;
-    let mut lines: HashMap<Uuid, Vec<Open>> = HashMap::new();
+    let mut lines: HashMap<Uuid, Vec<OpenDelivery>> = HashMap::new();
     for row in open {
-        lines.entry(row.integration_id).or_default().push(row);
+        lines.entry(row.integration_id).or_default().push(OpenDelivery {
+            id: row.id,
+            event: known("event", &row.event, EventKind::parse)?,
+            state: state(&row.state)?,
+            successor_id: row.successor_id,
+            created_at: row.created_at.to_jiff(),
+        });
     }
     Ok(lines)
 }
 
 /// What an update replaces of a line, and the last of the rest, for which it waits. What of it is held while its push
 /// runs is named beside.
-fn place(line: &[Open], running: &HashSet<Uuid>) -> (Vec<Uuid>, Option<Uuid>) {
+fn place(line: &[OpenDelivery], running: &HashSet<Uuid>) -> (Vec<Uuid>, Option<Uuid>) {
     let waits = |id: Uuid| line.iter().any(|other| other.successor_id == Some(id));
     // Behind an update an operator's push may wait, which nobody would hand on if that update went.
-    let leads_on = |row: &Open| {
-        line.iter().any(|other| row.successor_id == Some(other.id) && other.event != "lead.updated")
+    let leads_on = |row: &OpenDelivery| {
+        line.iter().any(|other| row.successor_id == Some(other.id) && other.event != EventKind::Updated)
     };
     // A push that was held in flight ends all the same, and what comes later must not overtake it.
-    let stands = |row: &Open| row.state == "held" && !running.contains(&row.id) || waits(row.id);
-    let is_replaced = |row: &&Open| row.event == "lead.updated" && stands(row) && !leads_on(row);
+    let stands = |row: &OpenDelivery| row.state == State::Held && !running.contains(&row.id) || waits(row.id);
+    let is_replaced = |row: &&OpenDelivery| row.event == EventKind::Updated && stands(row) && !leads_on(row);
     let (replaced, kept): (Vec<_>, Vec<_>) = line.iter().partition(is_replaced);
     // The line, not their age, says who is last: one that was rendered anew stands where the one stood that it replaced.
-    let is_last = |row: &&&Open| !kept.iter().any(|other| row.successor_id == Some(other.id));
-    let last = kept.iter().filter(is_last).max_by_key(|row| (row.created_at.to_jiff(), row.id));
+    let is_last = |row: &&&OpenDelivery| !kept.iter().any(|other| row.successor_id == Some(other.id));
+    let last = kept.iter().filter(is_last).max_by_key(|row| (row.created_at, row.id));
     (replaced.iter().map(|row| row.id).collect(), last.map(|row| row.id))
 }
 
@@ -222,12 +227,12 @@ async fn supersede(
     undelivered::forget(tx, update.company, &integrations, &ids).await
 }
 
-/// Writes the deliveries of an update. Answers the time, in microseconds.
-async fn add(tx: &mut PgTransaction<'_>, update: &NewEvent, added: &[Added<'_>]) -> Result<i64, Error> {
+/// Writes the deliveries of an update. Answers the time.
+async fn add(tx: &mut PgTransaction<'_>, update: &NewEvent, added: &[Added<'_>]) -> Result<Moment, Error> {
     let ids: Vec<Uuid> = added.iter().map(|one| one.delivery.id.uuid()).collect();
     let integrations: Vec<Uuid> = added.iter().map(|one| one.delivery.integration.uuid()).collect();
     let kinds: Vec<&str> = added.iter().map(|one| one.kind.as_str()).collect();
-    let states: Vec<&str> = added.iter().map(Added::state).collect();
+    let states: Vec<&str> = added.iter().map(|one| one.state().as_str()).collect();
     let codes: Vec<Option<String>> = added.iter().map(|one| one.reason.as_ref().map(Reason::code)).collect();
     let details: Vec<Option<String>> =
         added.iter().map(|one| one.reason.as_ref().and_then(Reason::detail_text)).collect();
@@ -249,7 +254,7 @@ async fn add(tx: &mut PgTransaction<'_>, update: &NewEvent, added: &[Added<'_>])
     )
     .fetch_one(&mut **tx)
     .await?;
-    Ok(micros(now.to_jiff()))
+    Ok(now.to_jiff().into())
 }
 
 #[cfg(test)]
@@ -257,21 +262,19 @@ mod tests {
     use super::*;
 
     /// The nth delivery of a line, as it was made: `created` or `updated`, its state, and who waits for it.
-    fn open(n: u128, event: &str, state: &str, successor: Option<u128>) -> Open {
-        use jiff_sqlx::ToSqlx as _;
-        Open {
+    fn open(n: u128, event: &str, state: &str, successor: Option<u128>) -> OpenDelivery {
+        OpenDelivery {
             id: Uuid::from_u128(n),
-            integration_id: Uuid::nil(),
-            event: format!("lead.{event}"),
-            state: state.to_owned(),
+            event: EventKind::parse(&format!("lead.{event}")).unwrap(),
+            state: State::parse(state).unwrap(),
             successor_id: successor.map(Uuid::from_u128),
-            created_at: jiff::Timestamp::UNIX_EPOCH.to_sqlx(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
         }
     }
 
     #[test]
     fn an_update_takes_the_place_of_those_that_wait_and_stands_last() {
-        type Line = Vec<Open>;
+        type Line = Vec<OpenDelivery>;
         let cases: [(&str, Line, &[u128], Option<u128>); 8] = [
             ("nothing is open", vec![], &[], None),
             ("behind the creation", vec![open(1, "created", "pending", None)], &[], Some(1)),

@@ -10,13 +10,15 @@ use crate::{
     domain::{
         breaker,
         delivery::{LaneKind, State, Trigger},
-        ids::{CompanyId, IntegrationId, JobId},
-        sweep::{Next, SweepRun, batch},
+        ids::{CompanyId, JobId},
+        lane::LaneId,
+        sweep::{SweepRun, is_busy},
     },
     store::{
-        Change, DueHint, Error, Store, micros,
+        Change, DueHint, Error, Store, moment,
         operator::command::NewDue,
         queue::requeue::{self, Requeue},
+        state,
     },
 };
 
@@ -26,14 +28,13 @@ const EXPIRE_MAX: i64 = 5000;
 /// A lane that wants something of whoever owns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
-    pub company: CompanyId,
-    pub integration: IntegrationId,
-    pub work: Work,
+    pub lane: LaneId,
+    pub work: LaneWork,
 }
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum LaneWork {
     /// A run of the sweep is due.
     StartSweep,
     /// A run is under way.
@@ -61,12 +62,11 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let tasks = rows.into_iter().map(|row| Task {
-            company: CompanyId(row.company_id),
-            integration: row.integration_id.into(),
+            lane: LaneId::new(CompanyId(row.company_id), row.integration_id),
             work: match (row.task, row.job) {
-                (_, Some(job)) => Work::ContinueJob(job.into()),
-                (0, None) => Work::StartSweep,
-                (_, None) => Work::ContinueSweep,
+                (_, Some(job)) => LaneWork::ContinueJob(job.into()),
+                (0, None) => LaneWork::StartSweep,
+                (_, None) => LaneWork::ContinueSweep,
             },
         });
         Ok(tasks.collect())
@@ -74,8 +74,8 @@ impl Store {
 
     /// Begins a run: the oldest dead delivery goes first, as the canary. The others wait at least until the next
     /// run if it fails.
-    pub async fn start_sweep(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
-        self.expire(company, integration).await?;
+    pub async fn start_sweep(&self, lane: LaneId) -> Result<(), Error> {
+        self.expire(lane).await?;
         let mut tx = self.pool.begin().await?;
         let canary = sqlx::query_scalar!(
             "INSERT INTO sweep (company_id, integration_id, canary_id)
@@ -89,52 +89,24 @@ impl Store {
                      AND (x.created_at, x.id) > (d.created_at, d.id))
              ORDER BY u.delivery_id LIMIT 1
              ON CONFLICT DO NOTHING RETURNING canary_id",
-            company.0,
-            integration.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
             self.sweep.age.as_secs_f64(),
         )
         .fetch_optional(&mut *tx)
         .await?;
         let due = match canary {
-            Some(canary) => come_back(&mut tx, company, integration, &[canary]).await?,
+            Some(canary) => come_back(&mut tx, lane, &[canary]).await?,
             None => Vec::new(),
         };
-        self.set_next_sweep(&mut tx, company, integration).await?;
+        self.set_next_sweep(&mut tx, lane).await?;
         tx.commit().await?;
-        self.came_back(company, integration, &due);
+        self.came_back(lane, &due);
         Ok(())
     }
 
-    /// Continues a run: waits for the canary, brings back the rest, or ends.
-    pub async fn continue_sweep(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
-        let pace = match self.pace(company, integration).await {
-            Ok(pace) => pace,
-            // The integration is gone, and what was swept with it.
-            Err(Error::Database(sqlx::Error::RowNotFound)) => {
-                return self.end_sweep(company, integration).await;
-            }
-            Err(error) => return Err(error),
-        };
-        let batch = batch(pace.policy, pace.recent_seconds);
-        let Some(run) = self.read_sweep(company, integration, batch).await? else { return Ok(()) };
-        match run.next() {
-            Next::Wait => Ok(()),
-            Next::End => self.end_sweep(company, integration).await,
-            Next::Release => {
-                if self.release_rest(company, integration, batch).await? == 0 {
-                    return self.end_sweep(company, integration).await;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    async fn read_sweep(
-        &self,
-        company: CompanyId,
-        integration: IntegrationId,
-        batch: usize,
-    ) -> Result<Option<SweepRun>, Error> {
+    /// How the run of a lane stands; none if there is none.
+    pub async fn sweep_run(&self, lane: LaneId, batch: usize) -> Result<Option<SweepRun>, Error> {
         let row = sqlx::query!(
             r#"SELECT w.is_passed, d.state AS "state?", i.enabled, s.breaker_until AS "breaker_until: Timestamp",
                    now() AS "now!: Timestamp", (SELECT count(*) FROM (SELECT FROM due q
@@ -145,31 +117,25 @@ impl Store {
                JOIN integration_stat s ON s.company_id = w.company_id AND s.integration_id = w.integration_id
                LEFT JOIN delivery d ON d.company_id = w.company_id AND d.id = w.canary_id
                WHERE w.company_id = $1 AND w.integration_id = $2"#,
-            company.0,
-            integration.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
             batch as i64,
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|row| SweepRun {
-            canary: row.state.as_deref().and_then(State::parse),
+        let Some(row) = row else { return Ok(None) };
+        let waiting = usize::try_from(row.waiting).unwrap_or_default();
+        Ok(Some(SweepRun {
+            canary: row.state.as_deref().map(state).transpose()?,
             is_passed: row.is_passed,
             is_enabled: row.enabled,
-            breaker: breaker::State::at(
-                row.breaker_until.map(|until| micros(until.to_jiff())),
-                micros(row.now.to_jiff()),
-            ),
-            is_busy: row.waiting * 2 >= batch as i64,
+            breaker: breaker::State::at(row.breaker_until.map(moment), moment(row.now)),
+            is_busy: is_busy(waiting, batch),
         }))
     }
 
     /// Brings back the next ones that were dead when the run began. Answers how many it found.
-    async fn release_rest(
-        &self,
-        company: CompanyId,
-        integration: IntegrationId,
-        batch: usize,
-    ) -> Result<usize, Error> {
+    pub async fn release_swept(&self, lane: LaneId, batch: usize) -> Result<usize, Error> {
         let mut tx = self.pool.begin().await?;
         let dead = sqlx::query_scalar!(
             "WITH passed AS (
@@ -184,25 +150,26 @@ impl Store {
                      AND x.company_id = d.company_id AND x.state IN ('pending', 'held')
                      AND (x.created_at, x.id) > (d.created_at, d.id))
              ORDER BY u.delivery_id LIMIT $4",
-            company.0,
-            integration.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
             self.sweep.age.as_secs_f64(),
             batch as i64,
         )
         .fetch_all(&mut *tx)
         .await?;
-        let due = come_back(&mut tx, company, integration, &dead).await?;
+        let due = come_back(&mut tx, lane, &dead).await?;
         tx.commit().await?;
-        self.came_back(company, integration, &due);
+        self.came_back(lane, &due);
         Ok(dead.len())
     }
 
-    async fn end_sweep(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
+    /// Ends a run: what is still dead is left to the next one, if there is anything.
+    pub async fn end_sweep(&self, lane: LaneId) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
         sqlx::query!(
             "DELETE FROM sweep WHERE company_id = $1 AND integration_id = $2",
-            company.0,
-            integration.uuid()
+            lane.company.0,
+            lane.integration.uuid()
         )
         .execute(&mut *tx)
         .await?;
@@ -210,40 +177,35 @@ impl Store {
         let locked = sqlx::query_scalar!(
             "SELECT sweep_at AS \"at: Timestamp\" FROM integration_stat
              WHERE company_id = $1 AND integration_id = $2 FOR UPDATE",
-            company.0,
-            integration.uuid()
+            lane.company.0,
+            lane.integration.uuid()
         )
         .fetch_optional(&mut *tx)
         .await?;
         if locked.flatten().is_some() {
-            forget_sweep(&mut tx, company, integration).await?;
+            forget_sweep(&mut tx, lane).await?;
         }
         tx.commit().await?;
-        self.came_back(company, integration, &[]);
+        self.came_back(lane, &[]);
         Ok(())
     }
 
     /// The next run comes an interval from now, if anything is left for it.
-    async fn set_next_sweep(
-        &self,
-        db: &mut PgConnection,
-        company: CompanyId,
-        integration: IntegrationId,
-    ) -> Result<(), Error> {
+    async fn set_next_sweep(&self, db: &mut PgConnection, lane: LaneId) -> Result<(), Error> {
         sqlx::query!(
             "UPDATE integration_stat SET sweep_at = now() + $3 * interval '1 second', updated_at = now()
              WHERE company_id = $1 AND integration_id = $2",
-            company.0,
-            integration.uuid(),
+            lane.company.0,
+            lane.integration.uuid(),
             self.sweep.interval.as_secs_f64(),
         )
         .execute(&mut *db)
         .await?;
-        forget_sweep(db, company, integration).await
+        forget_sweep(db, lane).await
     }
 
     /// What is too old for the sweep is left to operators.
-    async fn expire(&self, company: CompanyId, integration: IntegrationId) -> Result<(), Error> {
+    async fn expire(&self, lane: LaneId) -> Result<(), Error> {
         loop {
             let expired = sqlx::query!(
                 "UPDATE undelivered u SET due_at = NULL WHERE (u.company_id, u.integration_id, u.delivery_id) IN (
@@ -251,8 +213,8 @@ impl Store {
                      JOIN delivery d ON d.company_id = o.company_id AND d.id = o.delivery_id
                      WHERE o.company_id = $1 AND o.integration_id = $2 AND o.state = 'dead' AND o.due_at IS NOT NULL
                        AND d.created_at <= now() - $3 * interval '1 second' LIMIT $4)",
-                company.0,
-                integration.uuid(),
+                lane.company.0,
+                lane.integration.uuid(),
                 self.sweep.age.as_secs_f64(),
                 EXPIRE_MAX,
             )
@@ -264,41 +226,32 @@ impl Store {
         }
     }
 
-    fn came_back(&self, company: CompanyId, integration: IntegrationId, due: &[NewDue]) {
-        if let Some(due_at) = due.iter().map(|row| micros(row.due_at.to_jiff())).min() {
-            self.hub.due(vec![DueHint { company, integration, kind: LaneKind::Retry, due_at }]);
+    fn came_back(&self, lane: LaneId, due: &[NewDue]) {
+        if let Some(due_at) = due.iter().map(|row| moment(row.due_at)).min() {
+            self.wake_ups.due(vec![DueHint { lane, kind: LaneKind::Retry, due_at }]);
         }
-        self.hub.changed(Change { company, integration, config: false });
+        self.wake_ups.changed(Change { lane, config: false });
     }
 }
 
 /// Forgets the next run of a locked lane if nothing is left for it.
-async fn forget_sweep(
-    db: &mut PgConnection,
-    company: CompanyId,
-    integration: IntegrationId,
-) -> Result<(), Error> {
+async fn forget_sweep(db: &mut PgConnection, lane: LaneId) -> Result<(), Error> {
     sqlx::query!(
         "UPDATE integration_stat SET sweep_at = NULL WHERE company_id = $1 AND integration_id = $2
            AND NOT EXISTS (SELECT FROM undelivered
                WHERE company_id = $1 AND integration_id = $2 AND state = 'dead' AND due_at IS NOT NULL)",
-        company.0,
-        integration.uuid(),
+        lane.company.0,
+        lane.integration.uuid(),
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-async fn come_back(
-    db: &mut PgConnection,
-    company: CompanyId,
-    integration: IntegrationId,
-    ids: &[Uuid],
-) -> Result<Vec<NewDue>, Error> {
-    let lanes = [integration.uuid()];
+async fn come_back(db: &mut PgConnection, lane: LaneId, ids: &[Uuid]) -> Result<Vec<NewDue>, Error> {
+    let (company, lanes) = (lane.company, [lane.integration.uuid()]);
     let locked = requeue::lock(db, company, &lanes, ids).await?;
-    let is_dead = |id: &Uuid| locked.get(id).is_some_and(|state| state == State::Dead.as_str());
+    let is_dead = |id: &Uuid| locked.get(id) == Some(&State::Dead);
     let dead: Vec<Uuid> = ids.iter().copied().filter(is_dead).collect();
     let how = Requeue { kind: LaneKind::Retry, trigger: Trigger::Sweep, operator: None, job: None };
     Ok(requeue::requeue(db, company, &lanes, &dead, &how).await?.1)

@@ -5,12 +5,13 @@ use uuid::Uuid;
 use crate::{
     domain::{
         delivery::Reason,
+        delivery::State,
         ids::{CompanyId, DeliveryId, JobId},
     },
     store::{
         Error, Store,
         operator::command::{Command, Refusal},
-        queue::{hold::Moved, undelivered},
+        queue::{hold::MoveOutcome, undelivered},
     },
 };
 
@@ -22,7 +23,7 @@ impl Command {
         meant: &[Uuid],
         reason: &Reason,
         job: Option<JobId>,
-    ) -> Result<Moved, Refusal> {
+    ) -> Result<MoveOutcome, Refusal> {
         let moved = self.skip(company, meant, reason).await?;
         if let Some(job) = job {
             sqlx::query!(
@@ -41,7 +42,7 @@ impl Command {
     /// Brings back deliveries of one company that operators skipped within the last 24 hours. Pending ones take their
     /// place in the line, held ones are held and dead ones dead, each for the reason that it had. Left alone are those of
     /// an erased lead, and those that a later push of their lead has made old.
-    pub async fn unskip(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<Moved, Refusal> {
+    pub async fn unskip(&mut self, company: CompanyId, meant: &[Uuid]) -> Result<MoveOutcome, Refusal> {
         let line = self.lock_line(company, meant).await?;
         let lanes = line.lanes();
         undelivered::lock_counts(&mut self.tx, company, &lanes).await?;
@@ -65,14 +66,14 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        let those = |state: &str| -> Vec<Uuid> {
-            back.iter().filter(|row| row.state == state).map(|row| row.id).collect()
+        let those = |state: State| -> Vec<Uuid> {
+            back.iter().filter(|row| row.state == state.as_str()).map(|row| row.id).collect()
         };
-        undelivered::add_held(&mut self.tx, company, &those("held")).await?;
-        undelivered::add_dead(&mut self.tx, company, &those("dead")).await?;
-        self.make_due(company, &those("pending")).await?;
+        undelivered::add_held(&mut self.tx, company, &those(State::Held)).await?;
+        undelivered::add_dead(&mut self.tx, company, &those(State::Dead)).await?;
+        self.make_due(company, &those(State::Pending)).await?;
         self.touch_all(company, &lanes);
-        Ok(Moved { changed: back.len() as u64, running: 0 })
+        Ok(MoveOutcome { changed: back.len() as u64, running: 0 })
     }
 }
 

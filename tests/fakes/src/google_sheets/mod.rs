@@ -177,7 +177,7 @@ impl GoogleSheets {
     fn overview(&mut self, request: &Request) -> Reply {
         let query = request.path.split_once('?').map_or("", |(_, query)| query);
         let ranges = query.split('&').filter(|pair| pair.starts_with("ranges="));
-        let (mut told, mut asked): (Vec<Value>, Option<String>) = (Vec::new(), None);
+        let (mut reported, mut asked): (Vec<Value>, Option<String>) = (Vec::new(), None);
         for pair in ranges {
             let text = pairs(pair).remove("ranges").unwrap_or_default();
             let (sheet, range) = match self.find(&text) {
@@ -196,14 +196,14 @@ impl GoogleSheets {
             } else {
                 Vec::new()
             };
-            told.push(if rows.is_empty() { json!({}) } else { json!({"rowData": rows}) });
+            reported.push(if rows.is_empty() { json!({}) } else { json!({"rowData": rows}) });
         }
         let shown = |sheet: &Sheet| {
             let grid = json!({"rowCount": sheet.grid.0, "columnCount": sheet.grid.1});
             let mut shown =
                 json!({"properties": {"sheetId": sheet.id, "title": sheet.title, "gridProperties": grid}});
             if asked.is_some() {
-                shown["data"] = json!(told);
+                shown["data"] = json!(reported);
             }
             shown
         };
@@ -233,14 +233,14 @@ impl GoogleSheets {
             lines.pop();
         }
         // Only what was asked for is told.
-        let mut told = match route.asked("fields") {
+        let mut reported = match route.asked("fields") {
             "values" => json!({}),
             _ => json!({"range": text, "majorDimension": if is_by_column { "COLUMNS" } else { "ROWS" }}),
         };
         if !lines.is_empty() {
-            told["values"] = json!(lines);
+            reported["values"] = json!(lines);
         }
-        answer(200, &told)
+        answer(200, &reported)
     }
 
     fn update(&mut self, text: &str, route: &Route) -> Reply {

@@ -37,7 +37,7 @@ pub(super) struct Seen {
     /// None where that is not known beforehand.
     length: Option<u64>,
     bytes: AtomicU64,
-    told: Mutex<Told>,
+    reported: Mutex<Told>,
 }
 
 #[derive(Debug, Default)]
@@ -56,21 +56,21 @@ impl Seen {
 
     /// The lines that cannot be sent, each told once.
     pub(super) fn take_bad(&self) -> Vec<(u64, String)> {
-        std::mem::take(&mut self.told().bad)
+        std::mem::take(&mut self.reported().bad)
     }
 
     /// Why nothing more was read.
     pub(super) fn take_failure(&self) -> Option<CliError> {
-        self.told().failure.take()
+        self.reported().failure.take()
     }
 
     /// How the file was read, in words.
     pub(super) fn read_as(&self) -> String {
-        self.told().read_as.clone()
+        self.reported().read_as.clone()
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reported(&self) -> MutexGuard<'_, Told> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,17 +178,17 @@ impl Iterator for Source {
                 }
                 Ok(Some((number, Err(detail)))) => {
                     bad += 1;
-                    self.seen.told().bad.push((number, detail));
+                    self.seen.reported().bad.push((number, detail));
                 }
                 Ok(None) => self.is_over = true,
                 Err(error) => {
                     self.is_over = true;
                     let failure = CliError::io("cannot read on; what was read is imported")(error);
-                    self.seen.told().failure = Some(failure);
+                    self.seen.reported().failure = Some(failure);
                 }
             }
         }
-        self.seen.told().read_as = self.read_as();
+        self.seen.reported().read_as = self.read_as();
         // The answer to a message without lines is when the bad ones are told.
         (!lines.is_empty() || bad == BAD_MAX).then_some(v1::ImportLeadsRequest { start: None, lines })
     }
@@ -249,15 +249,15 @@ mod tests {
 
     #[test]
     fn a_file_says_by_its_name_how_it_is_read() {
-        let told = |name| Source::open(Path::new(name), None, None).err().unwrap();
-        let error = told("leads.txt");
+        let reported = |name| Source::open(Path::new(name), None, None).err().unwrap();
+        let error = reported("leads.txt");
         assert_eq!(
             (error.exit_code(), &*error.to_string()),
             (2, "leads.txt: its name does not end in .csv or .ndjson; add --format csv or --format ndjson")
         );
-        let error = told("leads.xlsx").to_string();
+        let error = reported("leads.xlsx").to_string();
         assert_eq!(error, "leads.xlsx is a workbook: save the sheet as CSV (UTF-8) and import that");
-        assert!(told("/no/such.csv").to_string().starts_with("cannot read /no/such.csv: "));
+        assert!(reported("/no/such.csv").to_string().starts_with("cannot read /no/such.csv: "));
         let missing = Source::open(Path::new("/no/such"), Some(Form::Csv), None).err().unwrap();
         assert!(missing.to_string().starts_with("cannot read /no/such: "), "{missing}");
     }

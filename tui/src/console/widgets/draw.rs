@@ -47,14 +47,14 @@ pub fn column(text: &str, width: usize, theme: Theme) -> String {
 pub fn error_text(error: &str, width: usize, theme: Theme) -> String {
     let shown = safe(error, width, theme);
     let reply = (shown != error).then(|| without_phrase(error)).flatten();
-    reply.map_or(shown, |(code, told)| safe(&format!("{code} {told}"), width, theme))
+    reply.map_or(shown, |(code, reported)| safe(&format!("{code} {reported}"), width, theme))
 }
 
 /// `400 Bad Request: what the target wrote` as the code and what follows the colon.
 pub fn without_phrase(error: &str) -> Option<(&str, &str)> {
-    let (status, told) = error.split_once(": ")?;
+    let (status, reported) = error.split_once(": ")?;
     let (code, _) = status.split_once(' ')?;
-    (code.len() == 3 && code.bytes().all(|digit| digit.is_ascii_digit())).then_some((code, told))
+    (code.len() == 3 && code.bytes().all(|digit| digit.is_ascii_digit())).then_some((code, reported))
 }
 
 /// Blanks behind the text up to `width` columns.

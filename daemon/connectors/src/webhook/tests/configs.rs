@@ -54,6 +54,7 @@ fn everything_wrong_with_a_configuration_is_said_at_once() {
             "https://example.com:{{ lead.name }}",
             "url: scheme, host and port take no templates; put them behind the host",
         ),
+        ("https://example.com\n.evil/", "url: holds a line end or another control character; take it out"),
         ("https://example.com/a#b", "url: what follows # is never sent; remove it"),
         (
             "https://example.com/../a",
@@ -90,4 +91,19 @@ fn credentials_are_shown_shortened() {
     });
     assert_eq!(Webhook.shown(&config), expected);
     assert_eq!(Webhook.shown(&json!({"url": 5})), json!({"url": 5}));
+}
+
+#[test]
+fn what_success_is_must_be_statuses() {
+    let told = r#"success must be {"statuses": ["2xx", 302]}: statuses, or classes of them"#;
+    for wrong in [
+        json!({}),
+        json!({"statuses": []}),
+        json!({"statuses": ["9xx"]}),
+        json!({"statuses": [99]}),
+        json!({"status": [302]}),
+    ] {
+        let config = json!({"url": "https://example.com/", "success": wrong});
+        assert_eq!(check(config.clone(), Value::Null), [told], "{config}");
+    }
 }

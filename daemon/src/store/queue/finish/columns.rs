@@ -86,15 +86,15 @@ impl<'a> Columns<'a> {
     }
 
     fn push_attempt(&mut self, attempt: &'a AttemptRecord) {
-        self.company.push(attempt.company.0);
-        self.integration.push(attempt.integration.uuid());
+        self.company.push(attempt.lane.company.0);
+        self.integration.push(attempt.lane.integration.uuid());
         self.attempt.push(attempt.id.uuid());
         self.lead.push(attempt.lead.map(LeadId::uuid));
         self.event.push(attempt.event.as_str());
         self.number.push(attempt.number);
         self.trigger.push(attempt.trigger.as_str());
         self.operator.push(attempt.operator.as_deref());
-        self.started.push(attempt.started_at);
+        self.started.push(attempt.started_at.as_micros());
         self.duration.push(attempt.duration_ms);
         self.class.push(attempt.failure.as_ref().map(|failure| failure.class.as_str()));
         self.error.push(attempt.failure.as_ref().map(|failure| storable(&failure.error)));
@@ -116,7 +116,7 @@ impl<'a> Columns<'a> {
 
 /// What a flush means for the health of each integration in it, in the order of their ids.
 #[derive(Default)]
-pub(super) struct Health<'a> {
+pub(super) struct HealthColumns<'a> {
     pub(super) company: Vec<i64>,
     pub(super) integration: Vec<Uuid>,
     /// Whether anything was pushed that says how it is.
@@ -132,12 +132,12 @@ pub(super) struct Health<'a> {
     tally: Tally,
 }
 
-impl<'a> Health<'a> {
+impl<'a> HealthColumns<'a> {
     pub(super) fn of(finished: &'a [Finished]) -> Self {
         let mut order: Vec<&Finished> = finished.iter().collect();
         // Two daemons that lock rows in the same order cannot lock each other out. The sort is stable: within an
         // integration, attempts stay in the order in which they ended.
-        order.sort_by_key(|item| item.attempt.integration);
+        order.sort_by_key(|item| item.attempt.lane.integration);
         let mut health = Self::default();
         for item in order {
             health.add(item);
@@ -146,9 +146,9 @@ impl<'a> Health<'a> {
     }
 
     fn add(&mut self, item: &'a Finished) {
-        let id = item.attempt.integration.uuid();
+        let id = item.attempt.lane.integration.uuid();
         if self.integration.last() != Some(&id) {
-            self.company.push(item.attempt.company.0);
+            self.company.push(item.attempt.lane.company.0);
             self.integration.push(id);
             self.is_told.push(false);
             self.pushed.push(false);

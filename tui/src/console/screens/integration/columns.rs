@@ -35,7 +35,7 @@ pub const ATTEMPTS: [Column<Attempt>; 8] = [
         .by(|a, b| a.class.cmp(&b.class)),
     column("error", "ERROR", Width::Share(12, 200), 1, |it: &Attempt, _| {
         // The code stands in a column of its own.
-        plain(without_phrase(&it.error).map_or(it.error.as_str(), |(_, told)| told))
+        plain(without_phrase(&it.error).map_or(it.error.as_str(), |(_, reported)| reported))
     }),
 ];
 

@@ -48,7 +48,7 @@ pub const COLUMNS: [Column<Integration>; 11] = [
         Some(label) => styled(Role::Warn, label),
         // Where room is short, what the target wrote says more than the words of its status.
         None => match without_phrase(&it.last_error) {
-            Some((code, told)) => plain(format!("{code} {told}")),
+            Some((code, reported)) => plain(format!("{code} {reported}")),
             None => plain(&*it.last_error),
         },
     }),

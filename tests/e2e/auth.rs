@@ -84,8 +84,8 @@ async fn another_user_is_turned_away_by_every_method() {
     for path in methods.into_iter().chain(others.map(|path| path.parse().unwrap())) {
         assert_eq!(call(&stranger, path.clone()).await, Code::PermissionDenied, "{path}");
     }
-    let told = Cli::new(&near).run(&["company", "list"]).await;
-    let line = told.error(77);
+    let reported = Cli::new(&near).run(&["company", "list"]).await;
+    let line = reported.error(77);
     assert!(line.contains("uid 65534 is no operator here") && line.contains("root"), "{line}");
     daemon.stop().await;
 }

@@ -77,8 +77,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(shape: &impl Serialize, expected: serde_json::Value) {
-        assert_eq!(serde_json::to_value(shape).unwrap(), expected);
+    fn check(value: &impl Serialize, expected: serde_json::Value) {
+        assert_eq!(serde_json::to_value(value).unwrap(), expected);
     }
 
     fn at(seconds: i64) -> Option<prost_types::Timestamp> {
@@ -258,7 +258,7 @@ mod tests {
         check(
             &Found::from(lead),
             json!({"uuid": "L", "company_id": 7, "company": "The Old Barn", "name": "Sarah", "email": "s@x.org",
-                "phone": null, "state": "unsynced", "received_at": null, "undelivered": 2}),
+                "phone": null, "state": "unsynced", "received_at": null, "updated_at": null, "undelivered": 2}),
         );
         let place = v1::FailureIntegration {
             id: "I".into(),

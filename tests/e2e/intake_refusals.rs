@@ -78,8 +78,8 @@ fn integration() -> v1::CreateIntegrationRequest {
 async fn problem(request: reqwest::RequestBuilder, status: u16, part: &str) -> Value {
     let response = request.send().await.unwrap();
     let headers = response.headers().clone();
-    let (told, text) = (response.status().as_u16(), response.text().await.unwrap());
-    assert_eq!(told, status, "{text}");
+    let (reported, text) = (response.status().as_u16(), response.text().await.unwrap());
+    assert_eq!(reported, status, "{text}");
     assert_eq!(headers["content-type"], "application/problem+json");
     assert_eq!(headers.contains_key("www-authenticate"), status == 401);
     assert_eq!(headers.contains_key("allow"), status == 405);
@@ -109,17 +109,17 @@ async fn the_intake_says_what_is_wrong_and_changes_nothing() {
     problem(json(LEAD).header("content-encoding", "gzip"), 415, "Content-Encoding").await;
     problem(json(&large), 413, "256 KiB").await;
     let other = LEAD.replacen("\"id\": 7", "\"id\": 8", 1);
-    let told = problem(json(&other), 422, "must be 7, the company of the intake key").await;
-    assert_eq!(told["errors"][0]["pointer"], "/company/id");
+    let reported = problem(json(&other), 422, "must be 7, the company of the intake key").await;
+    assert_eq!(reported["errors"][0]["pointer"], "/company/id");
     let bad = LEAD
         .replacen("sarah@example.com", "sarah", 1)
         .replacen("\"guest_count\": 80", "\"guest_count\": 5001", 1)
         .replacen("2026-09-12", "12/09/2026", 1);
-    let told = problem(json(&bad), 422, "3 fields are not valid").await;
-    let errors = told["errors"].as_array().unwrap();
+    let reported = problem(json(&bad), 422, "3 fields are not valid").await;
+    let errors = reported["errors"].as_array().unwrap();
     let pointers: Vec<_> = errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect();
     assert_eq!(pointers, ["/lead/email", "/lead/event_date", "/lead/guest_count"]);
-    assert!(errors.iter().all(|error| !error["detail"].as_str().unwrap().is_empty()), "{told}");
+    assert!(errors.iter().all(|error| !error["detail"].as_str().unwrap().is_empty()), "{reported}");
 
     problem(http().get(scene.daemon.url("/v2/leads")), 404, "/openapi.json").await;
     problem(http().put(&url).bearer_auth(&scene.key), 405, "does not take PUT").await;

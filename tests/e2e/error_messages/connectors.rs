@@ -44,7 +44,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","find_path":"/f"}"#, "find_path and find_pointer belong together: set both or neither"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","update_path":"/u/{id}"}"#, "update_path needs the CRM's id: set id_pointer, or find_path and find_pointer"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","id_pointer":"x"}"#, "id_pointer must be a JSON pointer, as /data/id"),
-    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","success":{"a":1}}"#, r#"success must be {"pointer": "/status", "equals": "ok"}; without equals, what stands there must not be null"#),
+    (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","success":{"a":1}}"#, r#"success must be {"pointer": "/status", "equals": "ok"}; without equals, what stands there must not be null; {"statuses": ["2xx", 302]} names statuses"#),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","body":"x"} --mapping {"lead.name":"n"}"#, "body and a mapping are both there; use one of them"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"lead.name":"a..b"}"#, r#"mapping: the path "a..b" has an empty step"#),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"lead.name":"a","lead.email":"a.b"}"#, "mapping: a.b lies within a, where another field goes"),
@@ -59,11 +59,11 @@ async fn configurations_are_refused_in_these_words_and_change_nothing() {
     let scene = Scene::start().await;
     let before = scene.contents().await;
     let mut findings = Vec::new();
-    for (options, told) in CONFIGURATIONS {
+    for (options, reported) in CONFIGURATIONS {
         let line = format!("integration create --company 7 --name new --disabled --connector {options}");
         let ran = scene.run(&line).await;
-        if (ran.code, &*ran.stderr) != (1, &*format!("leadline: {told}\n")) {
-            findings.push(format!("{line}\n  {} {}  {told}", ran.code, ran.stderr));
+        if (ran.code, &*ran.stderr) != (1, &*format!("leadline: {reported}\n")) {
+            findings.push(format!("{line}\n  {} {}  {reported}", ran.code, ran.stderr));
         }
     }
     assert!(findings.is_empty(), "{}", findings.join("\n"));

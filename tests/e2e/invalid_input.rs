@@ -382,13 +382,13 @@ async fn try_wrong_values(part: usize) {
                 let answer = scene.call(method, scene.request(method, &path, &values)).await;
                 applied += usize::from(answer.is_ok());
                 if field.name() == "request_id" && what == "taken" {
-                    let told = answer.as_ref().expect_err(&place).message();
+                    let reported = answer.as_ref().expect_err(&place).message();
                     let taken = &scene.taken;
                     let expected =
                         format!("request id {taken} was used for another request: make a new one for each");
-                    assert_eq!(told, expected, "{place}");
+                    assert_eq!(reported, expected, "{place}");
                 }
-                findings.extend(complaint(answer).map(|told| format!("{place}, {what}: {told}")));
+                findings.extend(complaint(answer).map(|reported| format!("{place}, {what}: {reported}")));
             }
             let after = scene.contents().await;
             if applied == 0 && after != before {

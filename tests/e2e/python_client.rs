@@ -45,8 +45,8 @@ async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
         .output()
         .await
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let reported = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{reported}");
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     let services: Vec<_> = seen["services"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     for service in ["Company", "IntakeKey", "Integration", "Lead", "Delivery", "Attempt", "Watch"] {
@@ -91,8 +91,8 @@ async fn nodes_client_reads_our_files_and_lists_what_there_is() {
         .output()
         .await
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
+    let reported = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{reported}");
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(seen["companies"], json!(["The Old Barn"]));
     assert_eq!(seen["refusal"]["code"], 5, "NOT_FOUND");

@@ -269,11 +269,11 @@ async fn commands_are_refused_in_these_words_and_change_nothing() {
     let scene = Scene::start().await;
     let before = scene.contents().await;
     let mut findings = Vec::new();
-    for (line, code, told) in COMMANDS {
+    for (line, code, reported) in COMMANDS {
         let ran = scene.run(line).await;
-        let told = format!("leadline: {}\n", scene.put(told));
-        if (ran.code, &*ran.stderr) != (*code, &*told) {
-            findings.push(format!("{line}\n  {} {}  {code} {told}", ran.code, ran.stderr));
+        let reported = format!("leadline: {}\n", scene.put(reported));
+        if (ran.code, &*ran.stderr) != (*code, &*reported) {
+            findings.push(format!("{line}\n  {} {}  {code} {reported}", ran.code, ran.stderr));
         }
         if scene.contents().await != before {
             findings.push(format!("{line}\n  something has changed"));
@@ -293,8 +293,8 @@ async fn credentials_that_are_refused_leave_the_old_ones() {
     let create = format!("integration create --company 7 --connector rest --name login --config {config}");
     assert_eq!(scene.run(&create).await.code, 0);
     let ran = scene.run("integration set-credentials login < {\"token\": \"wrong\"}").await;
-    let told = ran.error(1).strip_prefix("the old credentials stay: ");
-    assert!(told.is_some_and(|told| told.contains("401")), "{ran:?}");
+    let reported = ran.error(1).strip_prefix("the old credentials stay: ");
+    assert!(reported.is_some_and(|reported| reported.contains("401")), "{ran:?}");
     assert_eq!(scene.cli.json(&["integration", "show", "login"]).await["has_credentials"], false);
     scene.end().await;
 }

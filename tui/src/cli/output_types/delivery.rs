@@ -16,6 +16,7 @@ pub(crate) struct Lead {
     company: String,
     name: Option<String>,
     email: Option<String>,
+    phone: Option<String>,
     state: String,
     undelivered: u32,
     received_at: Option<Timestamp>,
@@ -43,6 +44,7 @@ impl From<v1::Lead> for Lead {
             company: it.company_name,
             name: text(it.name),
             email: text(it.email),
+            phone: text(it.phone),
             undelivered: it.undelivered,
             received_at: time(it.received_at),
             updated_at: time(it.updated_at),
@@ -50,19 +52,10 @@ impl From<v1::Lead> for Lead {
     }
 }
 
-/// A lead that was found.
+/// A lead that was found: told apart by its phone number, too.
 #[derive(Debug, Serialize)]
-pub(crate) struct Found {
-    uuid: String,
-    company_id: i64,
-    company: String,
-    name: Option<String>,
-    email: Option<String>,
-    phone: Option<String>,
-    state: String,
-    received_at: Option<Timestamp>,
-    undelivered: u32,
-}
+#[serde(transparent)]
+pub(crate) struct Found(Lead);
 
 impl Row for Found {
     const COLUMNS: &'static [Column<'static>] = &[
@@ -79,17 +72,7 @@ impl Row for Found {
 
 impl From<v1::Lead> for Found {
     fn from(it: v1::Lead) -> Self {
-        Self {
-            state: lead_state(it.state()),
-            uuid: it.uuid,
-            company_id: it.company_id,
-            company: it.company_name,
-            name: text(it.name),
-            email: text(it.email),
-            phone: text(it.phone),
-            received_at: time(it.received_at),
-            undelivered: it.undelivered,
-        }
+        Self(it.into())
     }
 }
 

@@ -7,16 +7,16 @@ use serde_json::json;
 use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
 
 use super::Scene;
-use crate::wrong::Raw;
+use crate::invalid_input::Raw;
 
 /// A call that no command makes: its path, its request, and the words that it is refused with.
 type Asked = (String, Vec<u8>, String);
 
-fn call(path: &str, request: impl Message, told: &str) -> Asked {
-    (format!("/leadline.control.v1.{path}"), request.encode_to_vec(), told.to_owned())
+fn call(path: &str, request: impl Message, reported: &str) -> Asked {
+    (format!("/leadline.control.v1.{path}"), request.encode_to_vec(), reported.to_owned())
 }
 
-fn new_integration(change: fn(&mut v1::CreateIntegrationRequest), told: &str) -> Asked {
+fn new_integration(change: fn(&mut v1::CreateIntegrationRequest), reported: &str) -> Asked {
     let mut request = v1::CreateIntegrationRequest {
         request_id: request_id(),
         company: "7".into(),
@@ -26,10 +26,10 @@ fn new_integration(change: fn(&mut v1::CreateIntegrationRequest), told: &str) ->
         ..Default::default()
     };
     change(&mut request);
-    call("IntegrationService/CreateIntegration", request, told)
+    call("IntegrationService/CreateIntegration", request, reported)
 }
 
-fn new_flow(change: fn(&mut v1::CreateFlowRequest), told: &str) -> Asked {
+fn new_flow(change: fn(&mut v1::CreateFlowRequest), reported: &str) -> Asked {
     let mut request = v1::CreateFlowRequest {
         request_id: request_id(),
         company: "7".into(),
@@ -39,25 +39,25 @@ fn new_flow(change: fn(&mut v1::CreateFlowRequest), told: &str) -> Asked {
         ..Default::default()
     };
     change(&mut request);
-    call("FlowService/CreateFlow", request, told)
+    call("FlowService/CreateFlow", request, reported)
 }
 
-fn list(filter: v1::DeliveryFilter, told: &str) -> Asked {
+fn list(filter: v1::DeliveryFilter, reported: &str) -> Asked {
     call(
         "DeliveryService/ListDeliveries",
         v1::ListDeliveriesRequest { filter: Some(filter), page: None },
-        told,
+        reported,
     )
 }
 
-fn retry(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, told: &str) -> Asked {
+fn retry(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, reported: &str) -> Asked {
     let request = v1::RetryDeliveriesRequest { request_id: request_id(), ids, filter, ..Default::default() };
-    call("DeliveryService/RetryDeliveries", request, told)
+    call("DeliveryService/RetryDeliveries", request, reported)
 }
 
-fn hold(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, told: &str) -> Asked {
+fn hold(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, reported: &str) -> Asked {
     let request = v1::HoldDeliveriesRequest { request_id: request_id(), ids, filter, dry_run: false };
-    call("HoldService/HoldDeliveries", request, told)
+    call("HoldService/HoldDeliveries", request, reported)
 }
 
 /// What the commands do not let through, or say themselves.
@@ -145,12 +145,12 @@ async fn calls_are_refused_in_these_words_and_change_nothing() {
     }
     let before = scene.contents().await;
     let mut findings = Vec::new();
-    for (path, request, told) in calls(&scene) {
+    for (path, request, reported) in calls(&scene) {
         let refused = make(&scene.channel, &path, request).await.unwrap_err();
-        let told = scene.put(&told);
+        let reported = scene.put(&reported);
         let code = refused.code();
-        if refused.message() != told || code == Code::Internal || code == Code::Unknown {
-            findings.push(format!("{path}\n  {code:?} {}\n  {told}", refused.message()));
+        if refused.message() != reported || code == Code::Internal || code == Code::Unknown {
+            findings.push(format!("{path}\n  {code:?} {}\n  {reported}", refused.message()));
         }
         if scene.contents().await != before {
             findings.push(format!("{path}\n  something has changed"));

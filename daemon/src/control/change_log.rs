@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::{
-    domain::ids::{CompanyId, IntegrationId},
+    domain::{ids::CompanyId, lane::LaneId},
     store::{Store, integration::read::Mark},
 };
 
@@ -24,11 +24,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How many integrations are remembered before the journal starts anew.
 const CAPACITY: usize = 100_000;
 
-type Key = (CompanyId, IntegrationId);
-
 /// The journal of one life of the daemon.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct ChangeLog {
     life: String,
     pages: Mutex<Pages>,
     latest: watch::Sender<u64>,
@@ -39,19 +37,19 @@ struct Pages {
     latest: u64,
     /// What happened up to here is forgotten.
     forgotten: u64,
-    last: HashMap<Key, u64>,
+    last: HashMap<LaneId, u64>,
 }
 
 /// What a watcher missed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Missed {
+pub(super) enum Gap {
     /// These changed; now it is at this entry.
-    Changed(Vec<Key>, u64),
+    Changed(Vec<LaneId>, u64),
     /// Nobody knows any more: a snapshot is due.
     Forgotten,
 }
 
-impl Journal {
+impl ChangeLog {
     pub(super) fn new() -> Self {
         Self { life: Ulid::generate().to_string(), pages: Mutex::default(), latest: watch::Sender::new(0) }
     }
@@ -79,19 +77,19 @@ impl Journal {
     }
 
     /// What changed behind an entry, of one company or of all.
-    pub(super) fn since(&self, company: Option<CompanyId>, entry: u64) -> Missed {
+    pub(super) fn since(&self, company: Option<CompanyId>, entry: u64) -> Gap {
         let pages = self.pages();
         if entry < pages.forgotten {
-            return Missed::Forgotten;
+            return Gap::Forgotten;
         }
         let changed = pages
             .last
             .iter()
-            .filter(|(key, last)| **last > entry && company.is_none_or(|company| key.0 == company));
-        Missed::Changed(changed.map(|(key, _)| *key).collect(), pages.latest)
+            .filter(|(key, last)| **last > entry && company.is_none_or(|company| key.company == company));
+        Gap::Changed(changed.map(|(key, _)| *key).collect(), pages.latest)
     }
 
-    fn note(&self, keys: impl IntoIterator<Item = Key>) {
+    fn note(&self, keys: impl IntoIterator<Item = LaneId>) {
         let mut pages = self.pages();
         let before = pages.latest;
         for key in keys {
@@ -117,7 +115,7 @@ impl Journal {
     /// Keeps the journal until told to stop: by this daemon's own changes at once, by those of others every now and
     /// then while somebody watches.
     pub(super) async fn keep(self: Arc<Self>, store: Store, stop: CancellationToken) {
-        let mut changes = store.hub().watch();
+        let mut changes = store.wake_ups().watch();
         let mut others = Others::default();
         let mut look = time::interval(LOOK);
         look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -125,7 +123,7 @@ impl Journal {
             tokio::select! {
                 () = stop.cancelled() => return,
                 change = changes.recv() => match change {
-                    Ok(change) => self.note([(change.company, change.integration)]),
+                    Ok(change) => self.note([change.lane]),
                     // What was missed may be any of them.
                     Err(RecvError::Lagged(_)) => {
                         self.look(&mut others, &store).await;
@@ -145,9 +143,7 @@ impl Journal {
     async fn look(&self, others: &mut Others, store: &Store) {
         match store.integration_marks().await {
             Ok(marks) => {
-                let marks = marks.into_iter();
-                let marks = marks.map(|(company, integration, mark)| ((company, integration), mark));
-                self.note(others.compare(marks.collect()));
+                self.note(others.compare(marks.into_iter().collect()));
             }
             Err(error) => tracing::debug!(%error, "cannot look for changes of other daemons"),
         }
@@ -156,7 +152,7 @@ impl Journal {
 
 /// What the rows looked like last time.
 struct Others {
-    marks: HashMap<Key, Mark>,
+    marks: HashMap<LaneId, Mark>,
     /// Nothing was read yet.
     unknown: bool,
 }
@@ -169,7 +165,7 @@ impl Default for Others {
 
 impl Others {
     /// What came, went or changed since the last time.
-    fn compare(&mut self, marks: HashMap<Key, Mark>) -> Vec<Key> {
+    fn compare(&mut self, marks: HashMap<LaneId, Mark>) -> Vec<LaneId> {
         let before = std::mem::replace(&mut self.marks, marks);
         self.unknown = false;
         let came_or_changed = self.marks.iter().filter(|(key, mark)| before.get(key) != Some(mark));
@@ -181,50 +177,56 @@ impl Others {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{ids::IntegrationId, moment::Moment};
 
-    fn key(company: i64) -> Key {
-        (CompanyId(company), IntegrationId::generate())
+    fn mark(at: i64) -> Mark {
+        (1, Moment::from_micros(at))
+    }
+
+    fn key(company: i64) -> LaneId {
+        LaneId::new(CompanyId(company), IntegrationId::generate())
     }
 
     #[test]
     fn a_watcher_gets_what_it_missed_once() {
-        let journal = Journal::new();
+        let change_log = ChangeLog::new();
         let (a, b) = (key(7), key(8));
-        journal.note([a, b, a]);
-        assert_eq!(journal.since(None, 2), Missed::Changed(vec![a], 3));
-        assert_eq!(journal.since(Some(b.0), 0), Missed::Changed(vec![b], 3));
-        assert_eq!(journal.since(None, 3), Missed::Changed(vec![], 3));
+        change_log.note([a, b, a]);
+        assert_eq!(change_log.since(None, 2), Gap::Changed(vec![a], 3));
+        assert_eq!(change_log.since(Some(b.company), 0), Gap::Changed(vec![b], 3));
+        assert_eq!(change_log.since(None, 3), Gap::Changed(vec![], 3));
     }
 
     #[test]
     fn cursors_of_another_life_or_of_the_future_are_unknown() {
-        let journal = Journal::new();
-        journal.note([key(7)]);
-        assert_eq!(journal.entry(&journal.cursor(1)), Some(1));
-        for unknown in [journal.cursor(2), Journal::new().cursor(0), String::new(), "x.1".into(), "1".into()]
+        let change_log = ChangeLog::new();
+        change_log.note([key(7)]);
+        assert_eq!(change_log.entry(&change_log.cursor(1)), Some(1));
+        for unknown in
+            [change_log.cursor(2), ChangeLog::new().cursor(0), String::new(), "x.1".into(), "1".into()]
         {
-            assert_eq!(journal.entry(&unknown), None, "{unknown}");
+            assert_eq!(change_log.entry(&unknown), None, "{unknown}");
         }
     }
 
     #[test]
     fn a_full_journal_starts_anew() {
-        let journal = Journal::new();
-        journal.note((0..=CAPACITY).map(|_| key(7)));
-        assert_eq!(journal.since(None, 1), Missed::Forgotten);
-        assert_eq!(journal.since(None, journal.latest()), Missed::Changed(vec![], journal.latest()));
+        let change_log = ChangeLog::new();
+        change_log.note((0..=CAPACITY).map(|_| key(7)));
+        assert_eq!(change_log.since(None, 1), Gap::Forgotten);
+        assert_eq!(change_log.since(None, change_log.latest()), Gap::Changed(vec![], change_log.latest()));
     }
 
     #[test]
     fn other_daemons_changes_are_found_by_comparing() {
         let (a, b, c) = (key(7), key(7), key(7));
         let mut others = Others::default();
-        others.compare(HashMap::from([(a, (1, 1)), (b, (1, 1))]));
-        let mut changed = others.compare(HashMap::from([(a, (1, 2)), (c, (1, 1))]));
+        others.compare(HashMap::from([(a, mark(1)), (b, mark(1))]));
+        let mut changed = others.compare(HashMap::from([(a, mark(2)), (c, mark(1))]));
         changed.sort_unstable();
         let mut expected = vec![a, b, c];
         expected.sort_unstable();
         assert_eq!(changed, expected);
-        assert_eq!(others.compare(HashMap::from([(a, (1, 2)), (c, (1, 1))])), vec![]);
+        assert_eq!(others.compare(HashMap::from([(a, mark(2)), (c, mark(1))])), vec![]);
     }
 }

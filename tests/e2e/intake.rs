@@ -133,14 +133,14 @@ async fn a_flat_lead_that_is_wrong_is_refused_whole() {
     let key = operator.company(7).await;
     let url = daemon.url("/v1/save_lead");
     let before = daemon.database().contents().await;
-    let (status, told) =
+    let (status, reported) =
         post_lead(&url, &key, r#"{"data": {"email": "ann", "score": "high", "notes": 5}}"#).await;
     assert_eq!(
-        (status, &told["detail"]),
+        (status, &reported["detail"]),
         (422, &json!("3 fields are not valid: correct those that `errors` names"))
     );
     assert_eq!(
-        told["errors"],
+        reported["errors"],
         json!([
             {"pointer": "/data/email", "detail": "must be an e-mail address"},
             {"pointer": "/data/notes", "detail": "must be text or null"},
@@ -162,8 +162,8 @@ async fn a_flat_lead_that_is_wrong_is_refused_whole() {
             "duplicate key \"email\" at line 1, column 29",
         ),
     ] {
-        let (told, problem) = post_lead(&url, &key, body).await;
-        assert_eq!((told, problem["detail"].as_str().unwrap()), (status, detail), "{problem}");
+        let (reported, problem) = post_lead(&url, &key, body).await;
+        assert_eq!((reported, problem["detail"].as_str().unwrap()), (status, detail), "{problem}");
     }
     assert_eq!(post_lead(&url, "llk_7_short", FLAT).await.0, 401);
     assert_eq!(daemon.database().contents().await, before);
@@ -375,9 +375,9 @@ async fn refusals_are_there_for_operators_and_rates_hold() {
     let slow = cli.json(&["intake-key", "create", "--company", "7", "--rate-per-second", "0.01"]).await;
     let key = slow["key"].as_str().unwrap();
     assert_eq!(post_lead(&url, key, LEAD).await.0, 202);
-    let (status, told) = post_lead(&url, key, LEAD).await;
+    let (status, reported) = post_lead(&url, key, LEAD).await;
     assert_eq!(
-        (status, told["detail"].as_str().unwrap()),
+        (status, reported["detail"].as_str().unwrap()),
         (429, "this intake key may send 0.01 leads a second: send this one again after Retry-After seconds")
     );
     let keys = cli.json(&["intake-key", "list"]).await;

@@ -2,33 +2,28 @@
 
 use tokio::sync::{Notify, broadcast, mpsc};
 
-use crate::domain::{
-    delivery::LaneKind,
-    ids::{CompanyId, IntegrationId},
-};
+use crate::domain::{delivery::LaneKind, lane::LaneId, moment::Moment};
 
 /// A lane that has deliveries due.
 #[derive(Clone, Copy, Debug)]
 pub struct DueHint {
-    pub company: CompanyId,
-    pub integration: IntegrationId,
+    pub lane: LaneId,
     pub kind: LaneKind,
-    /// When the earliest of them is due, in microseconds since 1970 by the database's clock.
-    pub due_at: i64,
+    /// When the earliest of them is due.
+    pub due_at: Moment,
 }
 
 /// Something about an integration changed: its row, its health, its deliveries or attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Change {
-    pub company: CompanyId,
-    pub integration: IntegrationId,
+    pub lane: LaneId,
     /// Its configuration changed, or it was enabled: a lane that stood still may go on.
     pub config: bool,
 }
 
 /// The daemon's own wake-ups.
 #[derive(Debug)]
-pub struct Hub {
+pub struct WakeUps {
     due: mpsc::UnboundedSender<Vec<DueHint>>,
     changes: broadcast::Sender<Change>,
     /// The changes of configuration among them, apart: who must not miss one is not drowned by the others.
@@ -39,7 +34,7 @@ pub struct Hub {
     pub jobs: Notify,
 }
 
-impl Hub {
+impl WakeUps {
     /// A hub, and the end at which dispatch listens for due deliveries.
     #[must_use]
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Vec<DueHint>>) {

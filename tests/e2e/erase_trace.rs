@@ -12,8 +12,8 @@ const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
 /// What of the person stands anywhere in the database, be it as text or as bytes.
 async fn personal(daemon: &Daemon) -> Vec<String> {
     let contents = daemon.database().contents().await.to_lowercase();
-    let told = ["sarah", "patel", "447700900123", "9f3axj", "theoldbarn.co.uk", "summer_weddings"];
-    let forms = told.into_iter().flat_map(|text| [text.to_owned(), hex::encode(text)]);
+    let reported = ["sarah", "patel", "447700900123", "9f3axj", "theoldbarn.co.uk", "summer_weddings"];
+    let forms = reported.into_iter().flat_map(|text| [text.to_owned(), hex::encode(text)]);
     forms.filter(|form| contents.contains(form)).collect()
 }
 
@@ -39,16 +39,16 @@ async fn a_leads_whole_story_is_told_in_order() {
         whats(&trace().await).iter().filter(|what| **what == "final").count() == 2
     })
     .await;
-    let told = trace().await;
+    let reported = trace().await;
     assert_eq!(
-        (&told["uuid"], &told["company_id"], &told["state"]),
+        (&reported["uuid"], &reported["company_id"], &reported["state"]),
         (&json!(UUID), &json!(7), &json!("complete"))
     );
     assert_eq!(
-        whats(&told),
+        whats(&reported),
         ["received", "delivery", "attempt", "event", "delivery", "attempt", "final", "final"]
     );
-    let failed = &told["steps"][2];
+    let failed = &reported["steps"][2];
     assert_eq!(
         (&failed["state"], &failed["number"], &failed["integration"]),
         (&json!("failed"), &json!(1), &json!("hook"))
@@ -56,11 +56,11 @@ async fn a_leads_whole_story_is_told_in_order() {
     assert!(failed["reason"].as_str().unwrap().starts_with("first: rejected: "), "{failed}");
     assert_eq!(failed["integration_id"], json!(hook));
     assert_eq!(
-        (&told["steps"][3]["event"], &told["steps"][5]["reason"]),
+        (&reported["steps"][3]["event"], &reported["steps"][5]["reason"]),
         (&json!("lead.updated"), &json!("first: 200"))
     );
     // The update was pushed, so that the dead one is no longer of use.
-    let mut ends = [6, 7].map(|at| told["steps"][at]["state"].as_str().unwrap());
+    let mut ends = [6, 7].map(|at| reported["steps"][at]["state"].as_str().unwrap());
     ends.sort_unstable();
     assert_eq!(ends, ["delivered", "skipped"]);
     let table = cli.run(&["lead", "trace", UUID, "-o", "table"]).await;
@@ -147,16 +147,16 @@ async fn an_erased_person_is_nowhere_and_the_counts_stay() {
 
     let asked = cli.run(&["lead", "erase", UUID]).await;
     assert!(asked.error(2).ends_with("Add --yes to do so"), "{asked:?}");
-    let told = cli.json(&["lead", "erase", UUID, "--yes"]).await;
+    let reported = cli.json(&["lead", "erase", UUID, "--yes"]).await;
     assert_eq!(
-        (&told["uuid"], &told["erased"], &told["deliveries"]),
+        (&reported["uuid"], &reported["erased"], &reported["deliveries"]),
         (&json!(UUID), &json!(true), &json!(7))
     );
     // Two that are dead, two that are held and the one that is being pushed.
     assert_eq!(
-        (&told["skipped"], &told["attempts"], &told["running"]),
+        (&reported["skipped"], &reported["attempts"], &reported["running"]),
         (&json!(5), &json!(4), &json!(1)),
-        "{told}"
+        "{reported}"
     );
     wait_until("the push under way is cleaned up", async || {
         let pool = daemon.database().pool().await;
