@@ -25,7 +25,7 @@ use leadline_fakes::{
 use serde_json::{Value, json};
 
 use super::{Lead, chaos::Chaos};
-use crms::{column, counted};
+use crms::column;
 
 mod crms;
 

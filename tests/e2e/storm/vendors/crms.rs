@@ -104,7 +104,7 @@ impl Vendors {
 }
 
 /// How often each text is there.
-pub(super) fn counted(texts: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+fn counted(texts: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     texts.for_each(|text| *counts.entry(text).or_default() += 1);
     counts
