@@ -39,9 +39,15 @@ fn mail(base: &str) -> Case {
 }
 
 fn cases(base: &str) -> Vec<Case> {
+    let mut all = hooks(base);
+    all.extend(crms(base));
+    all.push(mail(base));
+    all
+}
+
+fn crms(base: &str) -> Vec<Case> {
     let at = |more| config(base, more);
     vec![
-        mail(base),
         ("hubspot", at(json!({})), json!({"token": "canary-hubspot-5f2c"}), &["canary-hubspot-5f2c"]),
         (
             "pipedrive",
@@ -74,18 +80,6 @@ fn cases(base: &str) -> Vec<Case> {
             &["xkeysib-canarybrevo5f2c"],
         ),
         (
-            "discord",
-            at(json!({})),
-            json!({"webhook_url": "https://discord.com/api/webhooks/123456789/canarydiscord5f2c"}),
-            &["canarydiscord5f2c"],
-        ),
-        (
-            "teams",
-            at(json!({})),
-            json!({"workflow_url": "https://a.4b.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/0f1e/triggers/manual/paths/invoke?sig=canaryteams5f2c"}),
-            &["canaryteams5f2c"],
-        ),
-        (
             "google_sheets",
             at(json!({"spreadsheet_id": "1canary_0123456789abcdef", "sheet": "Leads"})),
             json!({"client_email": "leadline@old-barn.iam.gserviceaccount.com", "private_key": google_sheets::KEY}),
@@ -115,6 +109,24 @@ fn cases(base: &str) -> Vec<Case> {
             at(json!({"list_id": "Y6nRLr"})),
             json!({"api_key": "pk_canary-klaviyo-5f2c"}),
             &["pk_canary-klaviyo-5f2c"],
+        ),
+    ]
+}
+
+fn hooks(base: &str) -> Vec<Case> {
+    let at = |more| config(base, more);
+    vec![
+        (
+            "discord",
+            at(json!({})),
+            json!({"webhook_url": "https://discord.com/api/webhooks/123456789/canarydiscord5f2c"}),
+            &["canarydiscord5f2c"],
+        ),
+        (
+            "teams",
+            at(json!({})),
+            json!({"workflow_url": "https://a.4b.environment.api.powerplatform.com/powerautomate/automations/direct/workflows/0f1e/triggers/manual/paths/invoke?sig=canaryteams5f2c"}),
+            &["canaryteams5f2c"],
         ),
         (
             "rest",

@@ -25,6 +25,9 @@ use leadline_fakes::{
 use serde_json::{Value, json};
 
 use super::{Lead, chaos::Chaos};
+use crms::column;
+
+mod crms;
 
 /// Short, so that late answers are soon too late.
 pub(super) const TIMEOUT_SECONDS: u64 = 2;
@@ -134,7 +137,7 @@ impl Vendors {
         email["base_url"].take();
         let mut webhook = at(String::new(), json!({"url": format!("{}{WEBHOOK}", self.webhook.url())}));
         webhook["base_url"].take();
-        vec![
+        let mut all = vec![
             ("hubspot", at(self.hubspot.url(), json!({})), app.clone()),
             ("pipedrive", at(self.pipedrive.url(), json!({})), app),
             ("salesforce", at(self.salesforce.url(), json!({"login_url": self.salesforce.url()})), client),
@@ -156,30 +159,6 @@ impl Vendors {
                 json!({"workflow_url": format!("https://a.environment.api.powerplatform.com{TEAMS}?sig=0123456789abcdef")}),
             ),
             (
-                "activecampaign",
-                at(self.activecampaign.url(), json!({"api_url": self.activecampaign.url(), "list_id": "3"})),
-                json!({"api_token": "0123456789abcdef-activecampaign"}),
-            ),
-            (
-                "dynamics",
-                at(
-                    self.dynamics.url(),
-                    json!({"environment_url": self.dynamics.url(), "login_url": self.dynamics.url(),
-                        "tenant_id": self.dynamics.with(|vendor| vendor.tenant.clone())}),
-                ),
-                json!({"client_id": "client-1", "client_secret": "secret-1"}),
-            ),
-            (
-                "zoho",
-                at(self.zoho.url(), json!({"accounts_url": self.zoho.url()})),
-                json!({"client_id": "1000.CLIENT", "client_secret": "secret-1", "refresh_token": "1000.refresh"}),
-            ),
-            (
-                "klaviyo",
-                at(self.klaviyo.url(), json!({"list_id": "Y6nRLr"})),
-                json!({"api_key": "pk_0123456789abcdef"}),
-            ),
-            (
                 "mailchimp",
                 at(self.mailchimp.url(), json!({"list_id": list, "tags": "Wedding"})),
                 json!({"api_key": key}),
@@ -195,7 +174,9 @@ impl Vendors {
             ("n8n", at(self.n8n.url(), json!({})), hook("https://n8n.example.com", N8N)),
             ("webhook", webhook, Value::Null),
             ("email", email, Value::Null),
-        ]
+        ];
+        all.extend(self.crm_integrations(at));
+        all
     }
 
     /// Lets everything go wrong now and then.
@@ -312,68 +293,6 @@ impl Vendors {
         }
     }
 
-    /// A person is made of each lead, and whatever hangs on a person is there once.
-    fn check_crms(&self, leads: &[Lead]) {
-        let emails = |held: BTreeMap<String, usize>, vendor: &str| {
-            let is_once = leads.iter().all(|lead| held.get(&lead.email) == Some(&1));
-            assert!(is_once && held.len() == leads.len(), "{vendor}: {held:?}");
-        };
-        self.hubspot.with(|hubspot| {
-            emails(
-                counted(hubspot.contacts.values().map(|contact| contact.properties["email"].clone())),
-                "hubspot",
-            );
-            let notes = counted(hubspot.notes.values().map(|note| note.contact.to_string()));
-            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
-        });
-        self.pipedrive.with(|pipedrive| {
-            emails(column(pipedrive.persons.values(), "/emails/0/value"), "pipedrive");
-            for (records, of) in [(&pipedrive.deals, "/person_id"), (&pipedrive.notes, "/deal_id")] {
-                let counts = column(records.values(), of);
-                assert!(
-                    counts.len() == leads.len() && counts.values().all(|count| *count == 1),
-                    "{counts:?}"
-                );
-            }
-        });
-        self.salesforce.with(|salesforce| {
-            emails(column(salesforce.leads.values().map(|lead| &lead.fields["Email"]), ""), "salesforce");
-        });
-        self.brevo.with(|brevo| {
-            emails(counted(brevo.contacts.values().map(|contact| contact.email.clone())), "brevo");
-            assert!(brevo.contacts.values().all(|contact| contact.lists.len() == 1));
-        });
-        self.activecampaign.with(|account| {
-            emails(counted(account.contacts.values().map(|contact| contact.email.clone())), "activecampaign");
-            assert!(account.contacts.values().all(|contact| contact.lists.len() == 1));
-            let notes = counted(account.notes.values().map(|note| note.contact.to_string()));
-            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
-        });
-        self.dynamics.with(|dynamics| {
-            emails(column(dynamics.leads.values().map(|lead| &lead.fields["emailaddress1"]), ""), "dynamics");
-            let notes = counted(dynamics.notes.values().map(|note| note.lead.clone()));
-            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
-        });
-        self.zoho.with(|zoho| {
-            emails(column(zoho.leads.values().map(|lead| &lead.fields["Email"]), ""), "zoho");
-            let notes = counted(zoho.notes.values().map(|note| note.lead.clone()));
-            assert!(notes.len() == leads.len() && notes.values().all(|count| *count == 1), "{notes:?}");
-        });
-        self.klaviyo.with(|klaviyo| {
-            emails(
-                column(klaviyo.profiles.values().map(|profile| &profile.attributes["email"]), ""),
-                "klaviyo",
-            );
-            assert!(klaviyo.profiles.values().all(|profile| profile.lists.len() == 1));
-            let events = counted(klaviyo.events.iter().map(|event| event.profile.clone()));
-            assert!(events.len() == leads.len() && events.values().all(|count| *count == 1), "{events:?}");
-        });
-        self.mailchimp.with(|mailchimp| {
-            emails(counted(mailchimp.members.values().map(|member| member.email.clone())), "mailchimp");
-            assert!(mailchimp.members.values().all(|member| member.tags.len() == 1));
-        });
-    }
-
     /// Every quota is one that Leadline can keep by itself, so no vendor ever had to refuse a call for it. What counts is
     /// what arrived, answered or not.
     fn check_quotas(&self) {
@@ -434,19 +353,4 @@ impl Vendors {
         }
         self.email.stop().await;
     }
-}
-
-/// How often each text is there.
-fn counted(texts: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    texts.for_each(|text| *counts.entry(text).or_default() += 1);
-    counts
-}
-
-/// How often each value is there, in lower case.
-fn column<'a>(records: impl Iterator<Item = &'a Value>, pointer: &str) -> BTreeMap<String, usize> {
-    counted(records.map(|record| {
-        let value = record.pointer(pointer).unwrap_or(&Value::Null);
-        value.as_str().map_or_else(|| value.to_string(), str::to_lowercase)
-    }))
 }
