@@ -120,7 +120,7 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     ("notice list --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
     ("watch --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
     ("--server tcp:1 company list", 2, "'tcp:1' is no server; use unix:PATH of its control.sock"),
-    ("--server unix:/nowhere/control.sock company list", 69, "no daemon answers at unix:/nowhere/control.sock (no such socket); start `leadlined`, or name its socket with --server unix:PATH"),
+    ("--server unix:/nowhere/control.sock company list", 69, "no daemon answers at unix:/nowhere/control.sock (no such socket); start `leadlined`, or say where it is with --server unix:PATH or https://HOST:PORT"),
     ("--server https://x company list", 2, "https://x: this version reaches a daemon over its unix socket only; use unix:PATH"),
     ("company create --name X --plan pro --id 9007199254740992", 1, "a company's id is a number from 1 to 9007199254740991"),
     (r#"integration set-credentials hook < {"a":1}"#, 1, "credentials: connector webhook needs none, leave them out"),

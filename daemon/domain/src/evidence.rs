@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{cause::Values, redact};
+use super::{cause::Values, privacy, redact};
 
 /// What happened to a lead.
 #[derive(Clone, Debug, Serialize)]
@@ -97,17 +97,19 @@ impl Evidence {
     pub fn mask(mut self, values: &Values) -> Self {
         let mask = |text: &mut String| *text = redact::mask(text, 200);
         [&mut self.name, &mut self.email, &mut self.phone].into_iter().for_each(mask);
+        // A target writes a value as it likes, a phone number with other spaces: it is not enough to look for ours.
         for attempt in self.deliveries.iter_mut().flat_map(|delivery| &mut delivery.attempts) {
-            let texts = [&mut attempt.error, &mut attempt.url, &mut attempt.response_body];
-            texts.into_iter().flatten().for_each(|text| *text = values.mask(text));
+            attempt.error.iter_mut().for_each(|text| *text = privacy::text(text, values));
+            attempt.url.iter_mut().for_each(|url| *url = privacy::url(url));
+            attempt.response_body.iter_mut().for_each(|body| *body = privacy::body(body.as_bytes()));
             for call in &mut attempt.calls {
-                call.url = values.mask(&call.url);
-                let texts = [&mut call.response_body, &mut call.error];
-                texts.into_iter().flatten().for_each(|text| *text = values.mask(text));
+                call.url = privacy::url(&call.url);
+                call.error.iter_mut().for_each(|text| *text = privacy::text(text, values));
+                call.response_body.iter_mut().for_each(|body| *body = privacy::body(body.as_bytes()));
             }
         }
         for delivery in &mut self.deliveries {
-            delivery.reason.iter_mut().for_each(|text| *text = values.mask(text));
+            delivery.reason.iter_mut().for_each(|text| *text = privacy::text(text, values));
         }
         self.masked = true;
         self
@@ -294,7 +296,7 @@ mod tests {
     fn masked_evidence_holds_nothing_of_the_person() {
         let event =
             Json::parse(br#"{"lead": {"name": "Sarah O'Brien", "email": "sarah@example.com"}}"#).unwrap();
-        let mut whole = evidence("dear Sarah O'Brien <sarah@example.com>");
+        let mut whole = evidence("dear Sarah O'Brien <sarah@example.com>, call +44 7700 900999");
         let call = CallEvidence {
             method: "PATCH".into(),
             url: "https://crm.example.com/sarah@example.com".into(),
@@ -312,7 +314,7 @@ mod tests {
         let masked = whole.mask(&Values::of(&event));
         for text in [masked.markdown(), serde_json::to_string(&masked).unwrap()] {
             let text = text.to_lowercase();
-            assert!(!text.contains("sarah") && !text.contains("brien"), "{text}");
+            assert!(!text.contains("sarah") && !text.contains("brien") && !text.contains("7700"), "{text}");
             assert!(text.contains("xxxxx@xxxxxxx.xxx"), "{text}");
         }
     }

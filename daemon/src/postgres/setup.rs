@@ -238,7 +238,11 @@ pub(super) async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection,
 /// PgBouncer takes no settings of a session along, and says so.
 fn is_pooler(error: &sqlx::Error) -> bool {
     let told = error.as_database_error().map(|error| error.message());
-    told.is_some_and(|told| told.contains("unsupported startup parameter"))
+    told.is_some_and(takes_no_settings)
+}
+
+fn takes_no_settings(told: &str) -> bool {
+    told.contains("unsupported startup parameter")
 }
 
 fn may_pass(error: &sqlx::Error) -> bool {
@@ -328,6 +332,12 @@ mod tests {
             let mode = parse_url(url).unwrap().get_ssl_mode();
             assert_eq!(matches!(mode, PgSslMode::VerifyFull), is_verified, "{url}: {mode:?}");
         }
+    }
+
+    #[test]
+    fn a_pooler_is_known_by_what_it_says() {
+        assert!(takes_no_settings("unsupported startup parameter: options"));
+        assert!(!takes_no_settings("password authentication failed"));
     }
 
     #[test]
