@@ -16,6 +16,7 @@ use crate::{
     connectors, control,
     dispatch::{self, Dispatch},
     domain::address::EgressPolicy,
+    doors::tls::Tls,
     intake,
     postgres::{data_dir::DataDir, embedded::Cluster, hosts::Hosts, setup},
     push,
@@ -96,11 +97,7 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
     let mut parts = RunningParts::default();
     start_keepers(&mut parts, cluster.as_ref(), &store, metrics.clone());
     if let Some(hosts) = hosts {
-        let store = store.clone();
-        parts.start("server watch", HOUSEKEEPING_GRACE, |stop| async move {
-            hosts.follow(&store.pools(), stop).await;
-            Ok(())
-        });
+        follow_hosts(&mut parts, hosts, store.clone());
     }
     let egress = EgressPolicy::new(config.allow_egress);
     let brand = config.brand.as_str().to_owned();
@@ -113,17 +110,9 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
         groups: config.control_groups,
     };
     let (addresses, tls) = (doors.addresses()?, doors.tls());
-    parts.start("certificates", HOUSEKEEPING_GRACE, |stop| async move {
-        futures::future::join_all(tls.iter().map(|tls| tls.keep_current(stop.clone()))).await;
-        // Without any, there is nothing to look after.
-        stop.cancelled().await;
-        Ok(())
-    });
-    let listeners = doors.control;
-    parts.start("control", CONTROL_GRACE, |stop| async move {
-        control::serve(listeners, deps, stop).await.context("control")
-    });
-    let dispatch = dispatch::start(dispatch::DispatchParts {
+    keep_certificates(&mut parts, tls);
+    start_control(&mut parts, doors.control, deps);
+    let deps = dispatch::DispatchParts {
         store: store.clone(),
         compute: Compute::default(),
         client: push::Client::new(egress).context("cannot build the client that pushes")?,
@@ -132,22 +121,21 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
         sweep_interval: config.sweep.interval,
         max_retry_after: config.max_retry_after,
         is_sole: cluster.is_some(),
-    })
-    .await
-    .context("cannot start to push")?;
-    parts.start("dispatch", PUSH_GRACE + HOUSEKEEPING_GRACE, |stop| run_dispatch(dispatch, stop));
-    let ready: intake::Readiness = Arc::new(|| true);
+    };
+    start_dispatch(&mut parts, deps).await?;
     let trusted_proxies = config.trusted_proxies;
-    let deps = intake::IntakeDeps { store: store.clone(), metrics, ready, compute, trusted_proxies };
-    let listeners = doors.intake;
-    parts.start("intake", INTAKE_GRACE, |stop| async move {
-        intake::serve(listeners, deps, stop).await.context("intake")
-    });
+    let deps = intake::IntakeDeps {
+        store: store.clone(),
+        metrics,
+        ready: Arc::new(|| true),
+        compute,
+        trusted_proxies,
+    };
+    start_intake(&mut parts, doors.intake, deps);
     addresses.announce(&data)?;
-    let intake = addresses.intake;
-    tracing::info!(%intake, control = %config.control.display(), "ready");
+    tracing::info!(intake = %addresses.intake, control = %config.control.display(), "ready");
     Ok(Running {
-        intake,
+        intake: addresses.intake,
         admin: addresses.admin,
         control: config.control,
         control_remote: addresses.control,
@@ -157,6 +145,42 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
         cluster,
         _data: data,
     })
+}
+
+fn start_control(parts: &mut RunningParts, listeners: control::Listeners, deps: control::ControlDeps) {
+    parts.start("control", CONTROL_GRACE, |stop| async move {
+        control::serve(listeners, deps, stop).await.context("control")
+    });
+}
+
+async fn start_dispatch(parts: &mut RunningParts, deps: dispatch::DispatchParts) -> anyhow::Result<()> {
+    let dispatch = dispatch::start(deps).await.context("cannot start to push")?;
+    parts.start("dispatch", PUSH_GRACE + HOUSEKEEPING_GRACE, |stop| run_dispatch(dispatch, stop));
+    Ok(())
+}
+
+fn start_intake(parts: &mut RunningParts, listeners: intake::Listeners, deps: intake::IntakeDeps) {
+    parts.start("intake", INTAKE_GRACE, |stop| async move {
+        intake::serve(listeners, deps, stop).await.context("intake")
+    });
+}
+
+/// Starts what takes changed certificates anew.
+fn keep_certificates(parts: &mut RunningParts, tls: Vec<Arc<Tls>>) {
+    parts.start("certificates", HOUSEKEEPING_GRACE, |stop| async move {
+        futures::future::join_all(tls.iter().map(|tls| tls.keep_current(stop.clone()))).await;
+        // Without any, there is nothing to look after.
+        stop.cancelled().await;
+        Ok(())
+    });
+}
+
+/// Starts what finds the server that takes writes, where several are named.
+fn follow_hosts(parts: &mut RunningParts, hosts: Hosts, store: Store) {
+    parts.start("server watch", HOUSEKEEPING_GRACE, |stop| async move {
+        hosts.follow(&store.pools(), stop).await;
+        Ok(())
+    });
 }
 
 /// Starts what keeps the rest well: the server, the word on whether it answers, the metrics, and the house.

@@ -24,7 +24,7 @@ fn help_names_every_flag_and_variable() {
         "--intake-listen <ADDRESS:PORT>",
         "--admin-listen <ADDRESS:PORT>",
         "--trusted-proxy <CIDR>",
-        "--control-listen <unix:PATH>",
+        "--control-listen <unix:PATH|ADDRESS:PORT>",
         "--allow-egress <CIDR>",
         "--brand <NAME[/VERSION]>",
         "--master-key <FILE>",

@@ -308,6 +308,13 @@ mod tests {
     use crate::config::Settings as _;
 
     #[test]
+    fn what_is_not_set_has_its_default() {
+        let policy = policy("webhook", &serde_json::json!({ "url": "https://example.com/" }));
+        assert_eq!((policy.timeout, policy.concurrency), (Duration::from_secs(30), 16));
+        assert_eq!((policy.rate_per_second, policy.retries), (None, 3));
+    }
+
+    #[test]
     fn a_connector_limits_what_a_configuration_sets() {
         let many = serde_json::json!({ "concurrency": 64 });
         assert_eq!(policy("webhook", &many).concurrency, 64);

@@ -174,11 +174,8 @@ impl Verb {
             }
             Self::Evidence { uuid, company, format, mask } => {
                 let company = company.unwrap_or_default();
-                let format = match format.as_str() {
-                    "json" => v1::EvidenceFormat::Json,
-                    _ if context.out.is_json() => v1::EvidenceFormat::Json,
-                    _ => v1::EvidenceFormat::Markdown,
-                };
+                let is_json = format == "json" || context.out.is_json();
+                let format = if is_json { v1::EvidenceFormat::Json } else { v1::EvidenceFormat::Markdown };
                 let request = v1::GetEvidenceRequest { uuid, company, format: format.into(), mask };
                 let document = client.get_evidence(request).await?.document;
                 context.out.document(&String::from_utf8_lossy(&document))

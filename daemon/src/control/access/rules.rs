@@ -169,7 +169,9 @@ mod tests {
             let mut open = vec![method.input.clone()];
             while let Some(message) = open.pop().filter(|_| method.name != "CreateCompany") {
                 for field in message.fields() {
-                    if NAMES.contains(&field.name()) && rules.reference(&field).is_none() {
+                    // The key of an import is a column.
+                    let is_column = field.full_name() == "leadline.control.v1.ImportStart.key";
+                    if NAMES.contains(&field.name()) && !is_column && rules.reference(&field).is_none() {
                         findings.push(format!("{} names something unsaid", field.full_name()));
                     }
                     if let Kind::Message(inner) = field.kind() {

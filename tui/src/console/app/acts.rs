@@ -28,21 +28,20 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
             Some("nobody is masked for you")
         }
         Action::Retry => no_retry(subject, it),
-        Action::Unskip if subject.deliveries.is_empty() => Some("no delivery is selected"),
-        Action::Unskip if !subject.deliveries.iter().any(|it| it.is_skipped) => {
-            Some("nothing of it is skipped")
-        }
         Action::NewIntegration | Action::SetPlan
             if shared.company_for(subject.company.or(it.map(|it| it.company_id))).is_none() =>
         {
             Some("no company is selected")
         }
-        Action::Hold | Action::Release | Action::Skip if subject.deliveries.is_empty() => {
+        Action::Hold | Action::Release | Action::Skip | Action::Unskip if subject.deliveries.is_empty() => {
             match (action, it) {
                 (Action::Release, Some(it)) if it.held > 0 => None,
                 (Action::Release, Some(_)) => Some("nothing is held"),
                 _ => Some("no delivery is selected"),
             }
+        }
+        Action::Unskip if !subject.deliveries.iter().any(|it| it.is_skipped) => {
+            Some("nothing of it is skipped")
         }
         Action::RetryWaiting if it.is_some_and(|it| it.pending == 0 && it.dead == 0) => Some("nothing waits"),
         Action::RetryWaiting

@@ -1,0 +1,170 @@
+//! Situations that end with other settings: credentials, a mapping, a signing secret, a new integration.
+
+use super::*;
+
+#[tokio::test]
+async fn a_mapping_to_an_unknown_property_is_corrected_with_a_preview_and_rendered_anew() {
+    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let id = hubspot(&operator, &fake, 7, json!({ "lead.guest_count": "no_such_property" })).await;
+    for n in 0..3 {
+        post(&daemon, &key, n).await;
+    }
+    wait_state(&operator, &id, "dead", 3).await;
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.sees(&["✗ FAILING", "PROPERTY_DO"]).await;
+    keys.press("m").await;
+    keys.sees(&["Mapping of The Old Barn / HubSpot", "\"no_such_property\"", "What is sent for"]).await;
+    keys.press("Down").await;
+    keys.press("Ctrl-k").await;
+    keys.types("\"lead.guest_count\": \"guests\"").await;
+    keys.sees(&["\"guests\":"]).await;
+    keys.press("Ctrl-s").await;
+    keys.console.wait_for_none(&["Mapping of The Old Barn"]).await;
+    keys.sees(&["mapping of The Old Barn / HubSpot: done"]).await;
+    keys.press("r").await;
+    keys.sees(&["(x) rendered anew", "3 deliveries"]).await;
+    keys.press("y").await;
+    wait_until("all three arrived with the new mapping", async || {
+        let guests = |hubspot: &mut Hubspot| {
+            hubspot.contacts.values().filter(|contact| contact.properties.contains_key("guests")).count()
+        };
+        fake.with(guests) == 3
+    })
+    .await;
+    keys.sees(&["✓ ok"]).await;
+    keys.took("c: a mapping names an unknown property", 9);
+    drop(keys);
+    daemon.stop().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_leaked_secret_is_rotated_now_and_another_as_planned() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let id = operator.webhook(7, "hook", &receiver.url("/hook"), json!({})).await.integration.unwrap().id;
+    let is_signed_by = |secret: &str, n: usize| {
+        let sent = receiver.requests().remove(n);
+        let header = sent.header("x-leadline-signature").unwrap().to_owned();
+        signing::verify_simple(secret, &sent.body, &header)
+    };
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.sees(&["hook"]).await;
+    keys.press("a").await;
+    keys.sees(&["Actions"]).await;
+    keys.press("o").await;
+    keys.sees(&["Rotate the signing secret of The Old Barn / hook?", "24 hours"]).await;
+    keys.types("hook").await;
+    keys.press("Enter").await;
+    let leaked = keys.takes_the_secret().await;
+    keys.took("f: a secret leaked", 9);
+    post(&daemon, &key, 0).await;
+    receiver.wait_for(1).await;
+    assert!(is_signed_by(&leaked, 0));
+
+    keys.pressed.clear();
+    keys.press("a").await;
+    keys.sees(&["Actions"]).await;
+    keys.press("S").await;
+    keys.sees(&["Stage a new signing secret for The Old Barn / hook?", "pushes wait"]).await;
+    keys.types("hook").await;
+    keys.press("Enter").await;
+    let planned = keys.takes_the_secret().await;
+    post(&daemon, &key, 1).await;
+    wait_state(&operator, &id, "held", 1).await;
+    // The receiver was changed; nothing was refused meanwhile.
+    keys.press("a").await;
+    keys.sees(&["Actions"]).await;
+    keys.press("c").await;
+    keys.sees(&["Cut over The Old Barn / hook to the staged secret?"]).await;
+    keys.press("y").await;
+    receiver.wait_for(2).await;
+    assert!(is_signed_by(&planned, 1) && planned != leaked);
+    keys.took("f: a secret is changed as planned", 9);
+    wait_state(&operator, &id, "delivered", 2).await;
+    drop(keys);
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_plan_is_met_knowingly_by_a_new_integration() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    operator.company(7).await;
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    operator.webhook(7, "first", &receiver.url("/hook"), json!({})).await;
+    let plan = v1::SetPlanRequest {
+        request_id: request_id(),
+        company: "7".into(),
+        plan: "starter".into(),
+        disable: Vec::new(),
+    };
+    operator.companies().set_plan(plan).await.unwrap();
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.press("n").await;
+    keys.sees(&["which target?", "webhook"]).await;
+    keys.types("webhook").await;
+    keys.press("Enter").await;
+    keys.sees(&["New webhook of The Old Barn", "url *", "[ ] disabled"]).await;
+    keys.types(&receiver.url("/second")).await;
+    keys.press("Enter").await;
+    // What was typed is still there, and the way out is named.
+    keys.sees(&["plan starter", "/second", "[ ] disabled"]).await;
+    keys.press("Ctrl-d").await;
+    keys.sees(&["[x] disabled"]).await;
+    keys.press("Enter").await;
+    keys.sees(&["One-time secret", "The secret of The Old Barn / webhook"]).await;
+    keys.press(" ").await;
+    keys.press("Enter").await;
+    keys.sees(&["new integration The Old Barn / webhook: done", "disabled"]).await;
+    keys.took("h: a full plan", 9);
+    drop(keys);
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_replaced_and_what_it_stopped_is_delivered() {
+    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let id = hubspot(&operator, &fake, 7, Value::Null).await;
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    operator.webhook(7, "archive", &receiver.url("/hook"), json!({})).await;
+    fake.with(|hubspot| {
+        let scopes = hubspot.keys.remove(TOKEN).unwrap();
+        hubspot.keys.insert("pat-eu1-second".to_owned(), scopes);
+    });
+    for n in 0..12 {
+        post(&daemon, &key, n).await;
+    }
+    wait_state(&operator, &id, "dead", 12).await;
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.sees(&["! CREDENTIALS", "12 dead"]).await;
+    keys.press("K").await;
+    keys.sees(&["New credentials of The Old Barn / HubSpot", "token"]).await;
+    keys.types("pat-eu1-second").await;
+    keys.press("Enter").await;
+    keys.sees(&["The new credentials work", "Type 12 to confirm"]).await;
+    assert!(!keys.console.shown().text().contains("pat-eu1"), "it is never shown");
+    keys.types("12").await;
+    keys.press("Enter").await;
+    wait_state(&operator, &id, "delivered", 12).await;
+    keys.sees(&["HubSpot", "✓ ok"]).await;
+    keys.console.wait_for_none(&["CREDENTIALS", "12 dead"]).await;
+    keys.took("b: a token was revoked", 9);
+    assert_eq!(fake.with(|hubspot| hubspot.notes.len()), 12);
+    drop(keys);
+    daemon.stop().await;
+    fake.stop().await;
+    receiver.stop().await;
+}
