@@ -1,6 +1,8 @@
 //! Credentials never show: every connector is given some that can be known again, its target refuses them and quotes them
 //! back, and then they are looked for wherever somebody may read.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use leadline_fakes::{
     Behaviour, Fake, Receiver, Reply, Request, google_sheets,
@@ -233,6 +235,42 @@ async fn no_credential_is_written_or_shown_anywhere() {
     for (_, _, receiver) in receivers {
         receiver.stop().await;
     }
+}
+
+/// One login serves all who wait for it: what it came to is told to each of them, who made no call themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_many_wait_for_gives_no_credential_away() {
+    const SECRET: &str = "canary-shared-5f2c";
+    let database = Database::create().await;
+    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    let cli = Cli::new(&daemon.socket());
+    let key = operator.company(7).await;
+    let slow = Reply::status(401).body(format!("who is {SECRET}?")).after(Duration::from_secs(2));
+    let receiver = Receiver::start(Behaviour::Script(vec![slow])).await.unwrap();
+    let base = receiver.url("");
+    let base = base.trim_end_matches('/');
+    let credentials = json!({"client_id": "an-app", "client_secret": SECRET});
+    let id =
+        operator.connect(7, "salesforce", config(base, json!({"login_url": base})), credentials).await.id;
+    for n in 1..=4 {
+        let lead = sample_lead(n).to_string();
+        assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead).await.0, 202);
+    }
+    wait_until("several have waited for the login", async || {
+        let refused = operator.finished(&id).await;
+        refused.iter().filter(|attempt| attempt.error.contains("who is")).count() > 1
+    })
+    .await;
+    let mut everywhere = cli.json(&["integration", "show", &id]).await.to_string();
+    for attempt in operator.finished(&id).await {
+        everywhere += &cli.json(&["attempt", "show", &attempt.id]).await.to_string();
+    }
+    assert_eq!(daemon.stop().await, Some(0));
+    everywhere += &[dump(&database).await, daemon.log().join("\n")].join("\n");
+    assert!(everywhere.contains("who is ••••"), "what the target quotes is kept");
+    assert!(!everywhere.contains(SECRET), "{}", around(&everywhere, SECRET));
+    receiver.stop().await;
 }
 
 /// Sends everybody away, with what they came with.

@@ -301,7 +301,12 @@ impl Transport for Network<'_> {
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let (ready, now) = (self.ready, self.now);
-        let get = log_in(self, login, now.as_seconds());
+        let get = async {
+            let got = log_in(self, login, now.as_seconds()).await;
+            // Those who wait for it have made no call, and would not know what to take out.
+            let calls = self.made.iter().map(|exchange| &exchange.call);
+            got.map_err(|failure| Secrets::of_all(calls).scrub_failure(failure))
+        };
         ready.session.token(ready.integration.version, refused, now, get).await
     }
 

@@ -10,7 +10,7 @@ use url::{Url, form_urlencoded};
 
 use crate::{
     connectors::{Call, MailLogin, Request, Response},
-    domain::outcome::Outcome,
+    domain::outcome::{Failure, Outcome},
 };
 
 /// What is shorter may stand in an answer by chance.
@@ -110,15 +110,18 @@ impl Secrets {
     /// The outcome without them.
     pub(super) fn scrub_outcome(&self, outcome: Outcome) -> Outcome {
         match outcome {
-            Outcome::Failed(mut failure) => {
-                if let Cow::Owned(clean) = self.scrubbed(&failure.error) {
-                    failure.error = clean;
-                }
-                self.scrub_torn(&mut failure.error);
-                Outcome::Failed(failure)
-            }
+            Outcome::Failed(failure) => Outcome::Failed(self.scrub_failure(failure)),
             Outcome::Delivered => Outcome::Delivered,
         }
+    }
+
+    /// The failure without them.
+    pub(super) fn scrub_failure(&self, mut failure: Failure) -> Failure {
+        if let Cow::Owned(clean) = self.scrubbed(&failure.error) {
+            failure.error = clean;
+        }
+        self.scrub_torn(&mut failure.error);
+        failure
     }
 
     /// Takes them out of an answer.
