@@ -26,6 +26,49 @@ fn closed(what: &str, answer: &impl prost::Message) {
     }
 }
 
+/// What else may show a person: attempts, deliveries, failures, the trace, activity, the integration, and each stream.
+async fn everything_else_is_closed(wire: &super::Wire, crm: &str, uuid: &str, delivery: String) {
+    let mut attempts = AttemptServiceClient::new(wire.clone());
+    let listed = attempts.list_attempts(v1::ListAttemptsRequest::default()).await.unwrap().into_inner();
+    closed("attempts", &listed);
+    let asked = v1::GetAttemptRequest { id: listed.attempts[0].id.clone() };
+    closed("attempt", attempts.get_attempt(asked).await.unwrap().get_ref());
+    let mut deliveries = DeliveryServiceClient::new(wire.clone());
+    closed(
+        "deliveries",
+        deliveries.list_deliveries(v1::ListDeliveriesRequest::default()).await.unwrap().get_ref(),
+    );
+    let asked = v1::GetDeliveryRequest { id: delivery.clone() };
+    closed("delivery", deliveries.get_delivery(asked).await.unwrap().get_ref());
+    let asked = v1::ExplainDeliveryRequest { id: delivery };
+    closed("why", HoldServiceClient::new(wire.clone()).explain_delivery(asked).await.unwrap().get_ref());
+    let failures =
+        FailureServiceClient::new(wire.clone()).list_failures(v1::ListFailuresRequest::default()).await;
+    closed("failures", failures.unwrap().get_ref());
+    let asked = v1::TraceLeadRequest { uuid: uuid.to_owned(), ..Default::default() };
+    closed("trace", IntakeServiceClient::new(wire.clone()).trace_lead(asked).await.unwrap().get_ref());
+    let mut activity = ActivityServiceClient::new(wire.clone());
+    closed("activity", activity.list_activity(v1::ListActivityRequest::default()).await.unwrap().get_ref());
+    let mut stream = activity.watch_activity(v1::WatchActivityRequest::default()).await.unwrap().into_inner();
+    closed("watched activity", &stream.message().await.unwrap().unwrap());
+    let asked = v1::GetIntegrationRequest { integration: crm.to_owned() };
+    let shown = IntegrationServiceClient::new(wire.clone()).get_integration(asked).await.unwrap();
+    closed("integration", shown.get_ref());
+    let mut watch = WatchServiceClient::new(wire.clone());
+    let mut stream = watch.watch(v1::WatchRequest::default()).await.unwrap().into_inner();
+    closed("watch", &stream.message().await.unwrap().unwrap());
+    let asked = v1::WatchAttemptsRequest { integration: crm.to_owned() };
+    let mut stream = watch.watch_attempts(asked).await.unwrap().into_inner();
+    closed("watched attempts", &stream.message().await.unwrap().unwrap());
+    let asked = v1::PreviewIntegrationRequest {
+        integration: crm.to_owned(),
+        lead: uuid.to_owned(),
+        ..Default::default()
+    };
+    let preview = PreviewServiceClient::new(wire.clone()).preview_integration(asked).await.unwrap();
+    closed("preview", preview.get_ref());
+}
+
 #[tokio::test]
 async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
     let authority = Authority::new();
@@ -78,41 +121,7 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
         let found = seen.find_leads(find(denied)).await.map(|found| found.into_inner().leads.len());
         assert!(found.is_err() || found.is_ok_and(|found| found == 0), "{denied}");
     }
-    let mut attempts = AttemptServiceClient::new(wire.clone());
-    let listed = attempts.list_attempts(v1::ListAttemptsRequest::default()).await.unwrap().into_inner();
-    closed("attempts", &listed);
-    let asked = v1::GetAttemptRequest { id: listed.attempts[0].id.clone() };
-    closed("attempt", attempts.get_attempt(asked).await.unwrap().get_ref());
-    let mut deliveries = DeliveryServiceClient::new(wire.clone());
-    closed(
-        "deliveries",
-        deliveries.list_deliveries(v1::ListDeliveriesRequest::default()).await.unwrap().get_ref(),
-    );
-    let asked = v1::GetDeliveryRequest { id: delivery.clone() };
-    closed("delivery", deliveries.get_delivery(asked).await.unwrap().get_ref());
-    let asked = v1::ExplainDeliveryRequest { id: delivery };
-    closed("why", HoldServiceClient::new(wire.clone()).explain_delivery(asked).await.unwrap().get_ref());
-    let failures =
-        FailureServiceClient::new(wire.clone()).list_failures(v1::ListFailuresRequest::default()).await;
-    closed("failures", failures.unwrap().get_ref());
-    let asked = v1::TraceLeadRequest { uuid: uuid.clone(), ..Default::default() };
-    closed("trace", IntakeServiceClient::new(wire.clone()).trace_lead(asked).await.unwrap().get_ref());
-    let mut activity = ActivityServiceClient::new(wire.clone());
-    closed("activity", activity.list_activity(v1::ListActivityRequest::default()).await.unwrap().get_ref());
-    let mut stream = activity.watch_activity(v1::WatchActivityRequest::default()).await.unwrap().into_inner();
-    closed("watched activity", &stream.message().await.unwrap().unwrap());
-    let asked = v1::GetIntegrationRequest { integration: crm.clone() };
-    let shown = IntegrationServiceClient::new(wire.clone()).get_integration(asked).await.unwrap();
-    closed("integration", shown.get_ref());
-    let mut watch = WatchServiceClient::new(wire.clone());
-    let mut stream = watch.watch(v1::WatchRequest::default()).await.unwrap().into_inner();
-    closed("watch", &stream.message().await.unwrap().unwrap());
-    let asked = v1::WatchAttemptsRequest { integration: crm.clone() };
-    let mut stream = watch.watch_attempts(asked).await.unwrap().into_inner();
-    closed("watched attempts", &stream.message().await.unwrap().unwrap());
-    let asked = v1::PreviewIntegrationRequest { integration: crm, lead: uuid.clone(), ..Default::default() };
-    let preview = PreviewServiceClient::new(wire.clone()).preview_integration(asked).await.unwrap();
-    closed("preview", preview.get_ref());
+    everything_else_is_closed(&wire, &crm, &uuid, delivery).await;
     let reveal = v1::RevealRequest { uuid: uuid.clone(), ..Default::default() };
     assert_eq!(seen.reveal(reveal.clone()).await.unwrap_err().code(), Code::PermissionDenied);
 
