@@ -405,7 +405,9 @@ async fn try_wrong_values(part: usize) {
     }
     assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
     // A webhook has no fields to compare with and no login.
-    closed.retain(|method| !["CheckIntegration", "SetCredentials"].contains(&method.as_str()));
+    // No job of the scene is cancelled, and nobody has a token.
+    const NOT_HERE: [&str; 4] = ["CheckIntegration", "SetCredentials", "ResumeJob", "RevokeToken"];
+    closed.retain(|method| !NOT_HERE.contains(&method.as_str()));
     assert!(closed.is_empty(), "nothing is carried out of {closed:?}");
     scene.end().await;
 }

@@ -155,7 +155,7 @@ fn everything_wrong_is_said_at_once() {
         (with("host", json!("smtp.example.com/x")), "host must be a name"),
         (with("host", json!("127.0.0.1")), "host: 127.0.0.1 is not a public address"),
         (with("host", json!("localhost")), "host: localhost is this machine itself"),
-        (with("to", json!(" , ")), "to: must name somebody, as sales@example.com"),
+        (with("to", json!(" , ")), "to must name somebody, as sales@example.com"),
         (with("to", json!("a@b.example,".repeat(21))), "to: 21 recipients are too many; at most 20"),
     ] {
         let problems = check(&config);
