@@ -15,6 +15,7 @@ use crate::{
     connectors, control,
     dispatch::{self, Dispatch},
     domain::address::EgressPolicy,
+    doors::tls::Tls,
     intake,
     postgres::{data_dir::DataDir, embedded::Cluster, hosts::Hosts, setup},
     push,
@@ -87,13 +88,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
     let mut parts = RunningParts::default();
     start_keepers(&mut parts, cluster.as_ref(), &store, metrics.clone());
-    if let Some(hosts) = hosts {
-        let store = store.clone();
-        parts.start("server watch", HOUSEKEEPING_GRACE, |stop| async move {
-            hosts.follow(&store.pools(), stop).await;
-            Ok(())
-        });
-    }
+    follow_servers(&mut parts, hosts, &store);
     let egress = EgressPolicy::new(config.allow_egress);
     let brand = config.brand.as_str().to_owned();
     let compute = Compute::default();
@@ -104,16 +99,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         compute: compute.clone(),
         groups: config.control_groups,
     };
-    let (addresses, tls) = (doors.addresses()?, doors.tls());
-    parts.start("certificates", HOUSEKEEPING_GRACE, |stop| async move {
-        futures::future::join_all(tls.iter().map(|tls| tls.keep_current(stop.clone()))).await;
-        // Without any, there is nothing to look after.
-        stop.cancelled().await;
-        Ok(())
-    });
-    let listeners = doors.control;
+    let addresses = doors.addresses()?;
+    keep_certificates(&mut parts, doors.tls());
     parts.start("control", CONTROL_GRACE, |stop| async move {
-        control::serve(listeners, deps, stop).await.context("control")
+        control::serve(doors.control, deps, stop).await.context("control")
     });
     let dispatch = dispatch::start(dispatch::DispatchParts {
         store: store.clone(),
@@ -131,9 +120,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let ready: intake::Readiness = Arc::new(|| true);
     let trusted_proxies = config.trusted_proxies;
     let deps = intake::IntakeDeps { store: store.clone(), metrics, ready, compute, trusted_proxies };
-    let listeners = doors.intake;
     parts.start("intake", INTAKE_GRACE, |stop| async move {
-        intake::serve(listeners, deps, stop).await.context("intake")
+        intake::serve(doors.intake, deps, stop).await.context("intake")
     });
     addresses.announce(&data)?;
     let intake = addresses.intake;
@@ -226,6 +214,26 @@ async fn run_dispatch(dispatch: Dispatch, stop: CancellationToken) -> anyhow::Re
         bail!("{part} ended by itself");
     }
     dispatch.stop(PUSH_GRACE).await.context("what was in flight could not be given back")
+}
+
+/// Looks after the certificates that the doors show.
+fn keep_certificates(parts: &mut RunningParts, tls: Vec<Arc<Tls>>) {
+    parts.start("certificates", HOUSEKEEPING_GRACE, |stop| async move {
+        futures::future::join_all(tls.iter().map(|tls| tls.keep_current(stop.clone()))).await;
+        // Without any, there is nothing to look after.
+        stop.cancelled().await;
+        Ok(())
+    });
+}
+
+/// Works with the server that takes writes, whichever of those that are named that is.
+fn follow_servers(parts: &mut RunningParts, hosts: Option<Hosts>, store: &Store) {
+    let Some(hosts) = hosts else { return };
+    let pools = store.pools();
+    parts.start("server watch", HOUSEKEEPING_GRACE, |stop| async move {
+        hosts.follow(&pools, stop).await;
+        Ok(())
+    });
 }
 
 /// The servers that the configuration names, if it names any.

@@ -64,9 +64,9 @@ async fn a_job_pushes_the_leads_it_counted_a_batch_at_a_time() {
     assert_eq!(bench.store.job(job).await.unwrap().state, JobState::Running, "three are on their way");
     let kept = format!("(SELECT count(*) = 3 FROM due WHERE integration_id = '{}')", late.integration.uuid());
     assert!(bench.holds(&kept).await);
-    let jobs = bench.store.jobs(None, 5).await.unwrap();
+    let jobs = bench.store.jobs(None, None, 5).await.unwrap();
     assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [job]);
-    assert!(bench.store.jobs(Some(job), 5).await.unwrap().is_empty(), "none is older");
+    assert!(bench.store.jobs(None, Some(job), 5).await.unwrap().is_empty(), "none is older");
 }
 
 #[tokio::test]

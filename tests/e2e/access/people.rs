@@ -12,7 +12,7 @@ use leadline_tests::{Cli, Operator, post_lead, wait_until};
 use serde_json::json;
 use tonic::Code;
 
-use super::{Authority, connect, daemon, leads, show, token};
+use super::{Authority, Wire, connect, daemon, leads, show, token};
 
 /// What must not be seen, in small letters.
 const SECRETS: [&str; 5] = ["zebulon", "quackenbush", "zeb@example", "7700900999", "lighthouse keeper"];
@@ -24,6 +24,79 @@ fn closed(what: &str, answer: &impl prost::Message) {
     for secret in SECRETS {
         assert!(!text.contains(secret), "{what} shows {secret}: {text}");
     }
+}
+
+/// Lists, finds, and documents of a lead.
+async fn nobody_is_seen_among_leads(wire: &Wire, uuid: &str) {
+    let mut seen = leads(wire);
+    closed("list", seen.list_leads(v1::ListLeadsRequest::default()).await.unwrap().get_ref());
+    let asked = v1::GetLeadRequest { uuid: uuid.to_owned(), ..Default::default() };
+    let got = seen.get_lead(asked).await.unwrap().into_inner();
+    closed("get", &got);
+    assert_eq!(got.lead.unwrap().name, "xxxxxxx xxxxxxxxxxx", "the form is shown");
+    for format in [v1::EvidenceFormat::Markdown, v1::EvidenceFormat::Json] {
+        let asked =
+            v1::GetEvidenceRequest { uuid: uuid.to_owned(), format: format.into(), ..Default::default() };
+        closed("evidence", seen.get_evidence(asked).await.unwrap().get_ref());
+    }
+    let find = |text: &str| v1::FindLeadsRequest { text: text.to_owned(), ..Default::default() };
+    let part = seen.find_leads(find("zebu")).await.unwrap_err();
+    assert_eq!(
+        (part.code(), part.message()),
+        (
+            Code::InvalidArgument,
+            "text: people are masked for you, so give a whole e-mail address, phone number or uuid"
+        )
+    );
+    for whole in ["zeb@example.com", "07700 900999", uuid] {
+        let found = seen.find_leads(find(whole)).await.unwrap().into_inner();
+        assert_eq!(found.leads.len(), 1, "{whole}");
+        closed("find", &found);
+    }
+    for denied in ["b@example.com", "900999"] {
+        let found = seen.find_leads(find(denied)).await.map(|found| found.into_inner().leads.len());
+        assert!(found.is_err() || found.is_ok_and(|found| found == 0), "{denied}");
+    }
+}
+
+/// Deliveries and attempts, streams, previews and whatever else speaks of leads.
+async fn nobody_is_seen_in_the_rest(wire: &Wire, uuid: &str, delivery: String, crm: String) {
+    let mut attempts = AttemptServiceClient::new(wire.clone());
+    let listed = attempts.list_attempts(v1::ListAttemptsRequest::default()).await.unwrap().into_inner();
+    closed("attempts", &listed);
+    let asked = v1::GetAttemptRequest { id: listed.attempts[0].id.clone() };
+    closed("attempt", attempts.get_attempt(asked).await.unwrap().get_ref());
+    let mut deliveries = DeliveryServiceClient::new(wire.clone());
+    closed(
+        "deliveries",
+        deliveries.list_deliveries(v1::ListDeliveriesRequest::default()).await.unwrap().get_ref(),
+    );
+    let asked = v1::GetDeliveryRequest { id: delivery.clone() };
+    closed("delivery", deliveries.get_delivery(asked).await.unwrap().get_ref());
+    let asked = v1::ExplainDeliveryRequest { id: delivery };
+    closed("why", HoldServiceClient::new(wire.clone()).explain_delivery(asked).await.unwrap().get_ref());
+    let failures =
+        FailureServiceClient::new(wire.clone()).list_failures(v1::ListFailuresRequest::default()).await;
+    closed("failures", failures.unwrap().get_ref());
+    let asked = v1::TraceLeadRequest { uuid: uuid.to_owned(), ..Default::default() };
+    closed("trace", IntakeServiceClient::new(wire.clone()).trace_lead(asked).await.unwrap().get_ref());
+    let mut activity = ActivityServiceClient::new(wire.clone());
+    closed("activity", activity.list_activity(v1::ListActivityRequest::default()).await.unwrap().get_ref());
+    let mut stream = activity.watch_activity(v1::WatchActivityRequest::default()).await.unwrap().into_inner();
+    closed("watched activity", &stream.message().await.unwrap().unwrap());
+    let asked = v1::GetIntegrationRequest { integration: crm.clone() };
+    let shown = IntegrationServiceClient::new(wire.clone()).get_integration(asked).await.unwrap();
+    closed("integration", shown.get_ref());
+    let mut watch = WatchServiceClient::new(wire.clone());
+    let mut stream = watch.watch(v1::WatchRequest::default()).await.unwrap().into_inner();
+    closed("watch", &stream.message().await.unwrap().unwrap());
+    let asked = v1::WatchAttemptsRequest { integration: crm.clone() };
+    let mut stream = watch.watch_attempts(asked).await.unwrap().into_inner();
+    closed("watched attempts", &stream.message().await.unwrap().unwrap());
+    let asked =
+        v1::PreviewIntegrationRequest { integration: crm, lead: uuid.to_owned(), ..Default::default() };
+    let preview = PreviewServiceClient::new(wire.clone()).preview_integration(asked).await.unwrap();
+    closed("preview", preview.get_ref());
 }
 
 #[tokio::test]
@@ -49,72 +122,11 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
     let channel = connect(&daemon, &authority.file(), None).await.unwrap();
     let (_, viewer) = token(&daemon, Role::Viewer, "", false).await;
     let wire = show(channel.clone(), Some(&viewer));
-    let mut seen = leads(&wire);
-    closed("list", seen.list_leads(v1::ListLeadsRequest::default()).await.unwrap().get_ref());
-    let asked = v1::GetLeadRequest { uuid: uuid.clone(), ..Default::default() };
-    let got = seen.get_lead(asked).await.unwrap().into_inner();
-    closed("get", &got);
-    assert_eq!(got.lead.unwrap().name, "xxxxxxx xxxxxxxxxxx", "the form is shown");
-    for format in [v1::EvidenceFormat::Markdown, v1::EvidenceFormat::Json] {
-        let asked =
-            v1::GetEvidenceRequest { uuid: uuid.clone(), format: format.into(), ..Default::default() };
-        closed("evidence", seen.get_evidence(asked).await.unwrap().get_ref());
-    }
-    let find = |text: &str| v1::FindLeadsRequest { text: text.to_owned(), ..Default::default() };
-    let part = seen.find_leads(find("zebu")).await.unwrap_err();
-    assert_eq!(
-        (part.code(), part.message()),
-        (
-            Code::InvalidArgument,
-            "text: people are masked for you, so give a whole e-mail address, phone number or uuid"
-        )
-    );
-    for whole in ["zeb@example.com", "07700 900999", &uuid] {
-        let found = seen.find_leads(find(whole)).await.unwrap().into_inner();
-        assert_eq!(found.leads.len(), 1, "{whole}");
-        closed("find", &found);
-    }
-    for denied in ["b@example.com", "900999"] {
-        let found = seen.find_leads(find(denied)).await.map(|found| found.into_inner().leads.len());
-        assert!(found.is_err() || found.is_ok_and(|found| found == 0), "{denied}");
-    }
-    let mut attempts = AttemptServiceClient::new(wire.clone());
-    let listed = attempts.list_attempts(v1::ListAttemptsRequest::default()).await.unwrap().into_inner();
-    closed("attempts", &listed);
-    let asked = v1::GetAttemptRequest { id: listed.attempts[0].id.clone() };
-    closed("attempt", attempts.get_attempt(asked).await.unwrap().get_ref());
-    let mut deliveries = DeliveryServiceClient::new(wire.clone());
-    closed(
-        "deliveries",
-        deliveries.list_deliveries(v1::ListDeliveriesRequest::default()).await.unwrap().get_ref(),
-    );
-    let asked = v1::GetDeliveryRequest { id: delivery.clone() };
-    closed("delivery", deliveries.get_delivery(asked).await.unwrap().get_ref());
-    let asked = v1::ExplainDeliveryRequest { id: delivery };
-    closed("why", HoldServiceClient::new(wire.clone()).explain_delivery(asked).await.unwrap().get_ref());
-    let failures =
-        FailureServiceClient::new(wire.clone()).list_failures(v1::ListFailuresRequest::default()).await;
-    closed("failures", failures.unwrap().get_ref());
-    let asked = v1::TraceLeadRequest { uuid: uuid.clone(), ..Default::default() };
-    closed("trace", IntakeServiceClient::new(wire.clone()).trace_lead(asked).await.unwrap().get_ref());
-    let mut activity = ActivityServiceClient::new(wire.clone());
-    closed("activity", activity.list_activity(v1::ListActivityRequest::default()).await.unwrap().get_ref());
-    let mut stream = activity.watch_activity(v1::WatchActivityRequest::default()).await.unwrap().into_inner();
-    closed("watched activity", &stream.message().await.unwrap().unwrap());
-    let asked = v1::GetIntegrationRequest { integration: crm.clone() };
-    let shown = IntegrationServiceClient::new(wire.clone()).get_integration(asked).await.unwrap();
-    closed("integration", shown.get_ref());
-    let mut watch = WatchServiceClient::new(wire.clone());
-    let mut stream = watch.watch(v1::WatchRequest::default()).await.unwrap().into_inner();
-    closed("watch", &stream.message().await.unwrap().unwrap());
-    let asked = v1::WatchAttemptsRequest { integration: crm.clone() };
-    let mut stream = watch.watch_attempts(asked).await.unwrap().into_inner();
-    closed("watched attempts", &stream.message().await.unwrap().unwrap());
-    let asked = v1::PreviewIntegrationRequest { integration: crm, lead: uuid.clone(), ..Default::default() };
-    let preview = PreviewServiceClient::new(wire.clone()).preview_integration(asked).await.unwrap();
-    closed("preview", preview.get_ref());
+    nobody_is_seen_among_leads(&wire, &uuid).await;
+    nobody_is_seen_in_the_rest(&wire, &uuid, delivery, crm).await;
     let reveal = v1::RevealRequest { uuid: uuid.clone(), ..Default::default() };
-    assert_eq!(seen.reveal(reveal.clone()).await.unwrap_err().code(), Code::PermissionDenied);
+    let denied = leads(&wire).reveal(reveal.clone()).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
 
     // An operator from whom people are masked sees one at a time, and each look is told.
     let (_, masked) = token(&daemon, Role::Operator, "7", true).await;

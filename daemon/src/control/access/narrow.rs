@@ -101,10 +101,10 @@ impl Requests {
             return Ok(());
         }
         let is_unset = value.as_str().is_none_or(str::is_empty);
-        if reference == Reference::Company || !is_unset {
-            if let Value::String(text) = value {
-                own(store, company, name, reference, text).await?;
-            }
+        if (reference == Reference::Company || !is_unset)
+            && let Value::String(text) = value
+        {
+            own(store, company, name, reference, text).await?;
         }
         Ok(())
     }

@@ -169,7 +169,10 @@ mod tests {
             let mut open = vec![method.input.clone()];
             while let Some(message) = open.pop().filter(|_| method.name != "CreateCompany") {
                 for field in message.fields() {
-                    if NAMES.contains(&field.name()) && rules.reference(&field).is_none() {
+                    // An import's key is a column of the file.
+                    let is_name = NAMES.contains(&field.name()) && message.name() != "ImportStart"
+                        || field.name() == "company";
+                    if is_name && rules.reference(&field).is_none() {
                         findings.push(format!("{} names something unsaid", field.full_name()));
                     }
                     if let Kind::Message(inner) = field.kind() {
