@@ -180,10 +180,7 @@ impl Verb {
                 let document = client.get_evidence(request).await?.document;
                 context.out.document(&String::from_utf8_lossy(&document))
             }
-            Self::Reveal { uuid, company } => {
-                let request = v1::RevealRequest { uuid, company: company.unwrap_or_default() };
-                context.out.object(&Revealed::from(client.reveal(request).await?))
-            }
+            Self::Reveal { uuid, company } => reveal(context, &client, uuid, company).await,
             Self::Export { email, company } => {
                 let company = company.unwrap_or_default();
                 let mut pieces = client.export_person(v1::ExportPersonRequest { email, company }).await?;
@@ -234,4 +231,15 @@ async fn erase_person(
         input::confirm(&question, &email)?;
     }
     context.out.object(&ErasedPerson::from(client.erase_person(request).await?))
+}
+
+/// Shows who a lead is.
+async fn reveal(
+    context: &Context,
+    client: &Client,
+    uuid: String,
+    company: Option<String>,
+) -> Result<(), CliError> {
+    let request = v1::RevealRequest { uuid, company: company.unwrap_or_default() };
+    context.out.object(&Revealed::from(client.reveal(request).await?))
 }

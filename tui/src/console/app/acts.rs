@@ -14,12 +14,8 @@ use super::shared::Shared;
 
 /// Why the action is not possible now; `None` if it is.
 pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<String> {
-    if action.is_mutating()
-        && let Some(reason) = shared.locked()
-    {
-        return Some(reason);
-    }
-    if let Some(reason) = shared.denied(action) {
+    let locked = action.is_mutating().then(|| shared.locked()).flatten();
+    if let Some(reason) = locked.or_else(|| shared.denied(action)) {
         return Some(reason);
     }
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
