@@ -150,21 +150,27 @@ impl Store {
                 .await?
             }
             // The events have the one index in which all companies' leads stand in one order: a page of it is read, not
-            // a page of each company. A lead names one event.
+            // a page of each company. A lead names one event. `OFFSET 0` keeps each probe a probe.
             None => {
                 sqlx::query_as!(
                     LeadKey,
                     "SELECT l.company_id, l.id
-                       FROM event e
-                       JOIN lead l ON l.company_id = e.company_id AND l.id = e.lead_id AND l.event_id = e.id
-                       CROSS JOIN LATERAL (
-                           SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
-                                  count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
-                           FROM delivery WHERE company_id = l.company_id AND lead_id = l.id) d
-                       WHERE ($1::uuid IS NULL OR e.lead_id < $1)
-                         AND ($3::text IS NULL OR $3 = CASE WHEN d.delivered = 0 THEN 'unsynced'
-                             WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END)
-                       ORDER BY e.lead_id DESC LIMIT $2",
+                     FROM (
+                         SELECT company_id, id, lead_id FROM event
+                         WHERE $1::uuid IS NULL OR lead_id < $1 ORDER BY lead_id DESC OFFSET 0
+                     ) e
+                     CROSS JOIN LATERAL (
+                         SELECT company_id, id FROM lead
+                         WHERE company_id = e.company_id AND id = e.lead_id AND event_id = e.id OFFSET 0
+                     ) l
+                     CROSS JOIN LATERAL (
+                         SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
+                                count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
+                         FROM delivery WHERE company_id = l.company_id AND lead_id = l.id OFFSET 0
+                     ) d
+                     WHERE $3::text IS NULL OR $3 = CASE WHEN d.delivered = 0 THEN 'unsynced'
+                         WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END
+                     LIMIT $2",
                     after,
                     limit,
                     state.map(LeadState::as_str),
