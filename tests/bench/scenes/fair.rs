@@ -16,11 +16,11 @@ use crate::{
 const RATE: f64 = 100.0;
 /// How many lanes share a tenth of the backlog.
 const OTHERS: usize = 20;
-/// Deliveries of one lane, all of one lead, due a microsecond after one another from `$3` seconds on.
+/// Deliveries of one lane, each of a lead of its own, due a microsecond after one another from `$3` seconds on.
 const BACKLOG: &str = "
-    WITH one AS (SELECT company_id, lead_id, event_id FROM delivery WHERE company_id = $1 LIMIT 1), many AS (
+    WITH one AS (SELECT company_id, event_id FROM delivery WHERE company_id = $1 LIMIT 1), many AS (
         INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, automatic, state, due_at)
-        SELECT company_id, gen_random_uuid(), $2, lead_id, event_id, 'lead.created', false, 'pending',
+        SELECT company_id, gen_random_uuid(), $2, gen_random_uuid(), event_id, 'lead.created', false, 'pending',
             now() + $3 * interval '1 second' + n * interval '1 microsecond'
         FROM one, generate_series(1, $4) n
         RETURNING company_id, id, integration_id, due_at

@@ -78,14 +78,10 @@ pub(super) async fn import(executable: &Path, options: &Options, report: &mut Re
     let server = Leadline::start(executable).await;
     let target = disabled(&server).await;
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("leads.csv");
-    let mut text = String::from("name,email,phone,event_type,source_url\n");
-    for n in 0..rows {
-        writeln!(
-            text,
-            "Sarah Patel {n},sarah.{n}@example.com,+4477009{n:05},wedding,https://theoldbarn.example/book"
-        )
-        .unwrap();
+    let file = dir.path().join("leads.ndjson");
+    let mut text = String::new();
+    for _ in 0..rows {
+        writeln!(text, "{}", lead(&ulid::Ulid::generate().to_string())).unwrap();
     }
     fs::write(&file, text).unwrap();
     let mut daemon_most = server.memory_mib();
