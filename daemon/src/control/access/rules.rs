@@ -112,14 +112,17 @@ impl Rules {
 
     /// The role that whoever sets this field needs, where that is higher than the method's.
     pub(super) fn needs(&self, field: &FieldDescriptor) -> Option<Role> {
-        let role = Role::try_from(number(&field.options(), &self.options.needs)).ok();
-        role.filter(|role| *role != Role::Unspecified)
+        // A role that this program does not know is more than anybody has been given.
+        let role = Role::try_from(number(&field.options(), &self.options.needs)).unwrap_or(Role::Admin);
+        (role != Role::Unspecified).then_some(role)
     }
 
     /// What of a person may stand in a field of an answer.
     pub(super) fn personal(&self, field: &FieldDescriptor) -> Option<Personal> {
-        let personal = Personal::try_from(number(&field.options(), &self.options.personal));
-        personal.ok().filter(|personal| *personal != Personal::Unspecified)
+        // What this program does not know how to mask is masked whole.
+        let personal = number(&field.options(), &self.options.personal);
+        let personal = Personal::try_from(personal).unwrap_or(Personal::Value);
+        (personal != Personal::Unspecified).then_some(personal)
     }
 
     /// Whether a flag of a request is always set for whoever sees people masked.
