@@ -270,7 +270,8 @@ fn describe(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc
     doc.field("dead", &format!("{}   the oldest held or dead: {}", it.dead, ago(it.oldest_undelivered_at)));
     doc.section("how fast");
     let minutes = (it.span_seconds / 60).max(1);
-    doc.field("leads", &format!("{} in the last {minutes} minutes", it.leads));
+    let span = if minutes == 1 { "minute".to_owned() } else { format!("{minutes} minutes") };
+    doc.field("leads", &format!("{} in the last {span}", it.leads));
     doc.field("attempts", &format!("{}, {} of them failed", it.attempts, it.failed));
     if let Some([p50, p95, p99]) = it.latency_ms {
         let millis = [p50, p95, p99].map(time::millis);
