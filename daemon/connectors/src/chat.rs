@@ -63,15 +63,22 @@ pub(super) fn request(method: Method, url: Url) -> Request {
     Request { shown_url, ..Request::new(method, url) }
 }
 
-/// A text escaped, cut so that it fits afterwards too. No character takes more than two when it is escaped.
-pub(super) fn fitting(text: &str, max: usize, escape: fn(&str) -> String) -> String {
+/// How a chat's characters are escaped, and how many one takes at most then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Escape {
+    pub(super) escaped: fn(&str) -> String,
+    pub(super) growth: usize,
+}
+
+/// A text escaped, cut so that it fits afterwards too.
+pub(super) fn fitting(text: &str, max: usize, escape: Escape) -> String {
     let mut room = max;
     loop {
-        let escaped = escape(&crm::cut(text, room));
+        let escaped = (escape.escaped)(&crm::cut(text, room));
         let excess = crm::units(&escaped).saturating_sub(max);
         if excess == 0 {
             return escaped;
         }
-        room = room.min(crm::units(text)).saturating_sub(excess.div_ceil(2));
+        room = room.min(crm::units(text)).saturating_sub(excess.div_ceil(escape.growth));
     }
 }

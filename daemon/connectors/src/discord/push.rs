@@ -8,7 +8,7 @@ use url::Url;
 use super::error;
 use crate::{
     Conversation, Push,
-    chat::{self, Told, fitting},
+    chat::{self, Escape, Told, fitting},
     vendor::id_of,
 };
 use leadline_domain::outcome::Failure;
@@ -17,17 +17,19 @@ use leadline_domain::outcome::Failure;
 const HEADLINE_MAX: usize = 300;
 const TEXT_MAX: usize = 4096;
 const FIELD_MAX: usize = 1024;
+/// A mark takes a backslash.
+const ESCAPE: Escape = Escape { escaped: escape, growth: 2 };
 /// Under which the channel is kept, by which links lead to a message.
 pub(super) const CHANNEL: &str = "_channel";
 
 /// The message: words that notifications show, and the lead below them.
 pub(super) fn message(told: &Told) -> Value {
-    let mut embed = json!({"description": fitting(&told.text, TEXT_MAX, escape)});
+    let mut embed = json!({"description": fitting(&told.text, TEXT_MAX, ESCAPE)});
     let link = told.proposal.as_ref().map(|url| format!("[Open the proposal]({})", enclosed(url)));
     if let Some(link) = link.filter(|link| link.len() <= FIELD_MAX) {
         embed["fields"] = json!([{"name": "Proposal", "value": link}]);
     }
-    json!({"content": fitting(&told.headline, HEADLINE_MAX, escape), "embeds": [embed],
+    json!({"content": fitting(&told.headline, HEADLINE_MAX, ESCAPE), "embeds": [embed],
         "allowed_mentions": {"parse": []}})
 }
 

@@ -13,16 +13,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use url::Url;
+use http::Method;
 
 use super::{
     Conversation, Found, Manifest, Pace, Prepared, Problem, Push, Setup, TypedConnector,
-    config::no_credentials,
-    crm::{self, unrenderable},
+    chat::{self, Chat},
     hook_url, summary,
 };
 use config::Credentials;
-use leadline_domain::{address::EgressPolicy, integration::ProbeKind, mapping::Mapping, outcome::Failure};
+use leadline_domain::{address::EgressPolicy, integration::ProbeKind, outcome::Failure};
 
 /// The connector `slack`.
 #[derive(Debug)]
@@ -49,30 +48,25 @@ impl TypedConnector for Slack {
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
-        let url = setup.credentials.webhook_url.0.map(|url| hook_url::read("webhook_url", &url)).transpose();
-        let url = url.map_err(unrenderable)?.map(|url| hook_url::rebased(url, &setup.common));
-        Ok(Box::new(Ready { mapping: setup.mapping, url }))
+        let url = setup.credentials.webhook_url.0;
+        Ok(Box::new(Ready(Chat::of(setup.mapping, "webhook_url", url.as_ref(), &setup.common)?)))
     }
 }
 
 /// A channel that is ready for messages.
-struct Ready {
-    mapping: Mapping,
-    url: Option<Url>,
-}
+#[derive(Debug)]
+struct Ready(Chat);
 
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
-        let event = crm::event(push)?;
-        let text = summary::body(&self.mapping, &event, push)?;
-        let headline = summary::headline(&event, push.event);
-        Ok(Some(push::message(&headline, &text, &push::links(&event)).to_string().into()))
+        Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
-        let url = self.url()?;
-        let answer = ctx.send(push::request(url, summary::whole(self, push)?)).await?;
+        let url = self.0.url()?;
+        let body = summary::whole(self, push)?;
+        let answer = ctx.send(chat::request(Method::POST, url.clone()).json(body)).await?;
         error::read(&answer, url, ctx.now)
     }
 
@@ -90,12 +84,6 @@ impl Prepared for Ready {
         ctx: &mut Conversation<'_>,
         _found: &mut Found,
     ) -> Result<(), Failure> {
-        probe::look(self.url()?, ctx).await
-    }
-}
-
-impl Ready {
-    fn url(&self) -> Result<&Url, Failure> {
-        self.url.as_ref().ok_or_else(|| no_credentials("webhook_url"))
+        probe::look(self.0.url()?, ctx).await
     }
 }

@@ -1,16 +1,12 @@
 //! The message that a lead becomes: blocks of plain text, and a link to the proposal.
 
-use bytes::Bytes;
-use http::Method;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    Request,
-    crm::{self, cut, units},
-    hook_url,
+    chat::{self, Escape, Told},
+    crm::units,
 };
-use leadline_domain::json::Json;
 
 /// What Slack takes of a header, of a text in a section, and of the text that notifications show; in characters.
 const HEADER_MAX: usize = 150;
@@ -21,19 +17,17 @@ const LINE_MAX: usize = 1000;
 const SECTIONS_MAX: usize = 40;
 /// A link that is longer is left out.
 const LINK_MAX: usize = 2000;
-pub(super) fn request(url: &Url, body: Bytes) -> Request {
-    let mut request = Request::new(Method::POST, url.clone()).json(body);
-    request.shown_url = hook_url::shown(url);
-    request
-}
+/// An ampersand takes five characters.
+const ESCAPE: Escape = Escape { escaped: escape, growth: 5 };
 
 /// The message: blocks for those who read it, and a text for notifications.
-pub(super) fn message(headline: &str, text: &str, links: &str) -> Value {
+pub(super) fn message(told: &Told) -> Value {
+    let headline = &told.headline;
     let plain = |text: &str| json!({"type": "plain_text", "text": text, "emoji": false});
     let mut blocks = vec![json!({"type": "header", "text": plain(&fitting(headline, HEADER_MAX))})];
-    blocks.extend(sections(text).iter().map(|text| json!({"type": "section", "text": plain(text)})));
-    if !links.is_empty() {
-        let element = json!({"type": "mrkdwn", "text": links, "verbatim": true});
+    blocks.extend(sections(&told.text).iter().map(|text| json!({"type": "section", "text": plain(text)})));
+    if let Some(link) = told.proposal.as_ref().and_then(|url| link(url, "Open the proposal")) {
+        let element = json!({"type": "mrkdwn", "text": link, "verbatim": true});
         blocks.push(json!({"type": "context", "elements": [element]}));
     }
     json!({"text": fitting(headline, TEXT_MAX), "mrkdwn": false, "blocks": blocks})
@@ -60,31 +54,15 @@ fn sections(text: &str) -> Vec<String> {
 
 /// A text with Slack's three characters escaped, cut so that it fits afterwards too.
 pub(super) fn fitting(text: &str, max: usize) -> String {
-    let mut room = max;
-    loop {
-        let escaped = escape(&cut(text, room));
-        let excess = units(&escaped).saturating_sub(max);
-        if excess == 0 {
-            return escaped;
-        }
-        // An escaped character takes at most five, so this ends near the limit.
-        room = room.min(units(text)).saturating_sub(excess.div_ceil(5));
-    }
+    chat::fitting(text, max, ESCAPE)
 }
 
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Links that can be clicked: the proposal.
-pub(super) fn links(event: &Json) -> String {
-    let proposal = event.at("quote.proposal_url").map(crm::text);
-    proposal.and_then(|url| link(&url, "Open the proposal")).unwrap_or_default()
-}
-
 /// A link in Slack's markup, if the URL is one that cannot end it early.
-fn link(url: &str, label: &str) -> Option<String> {
-    let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
+fn link(url: &Url, label: &str) -> Option<String> {
     let url = url.as_str().replace('|', "%7C").replace('<', "%3C").replace('>', "%3E").replace('&', "&amp;");
     (url.len() <= LINK_MAX).then(|| format!("<{url}|{label}>"))
 }

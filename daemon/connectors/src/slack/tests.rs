@@ -10,6 +10,7 @@ use crate::{
         probe_with, request, response, seen, told,
     },
 };
+use crate::{config::no_credentials, crm};
 use leadline_domain::{integration::EventKind, notice::Notice, outcome::Outcome};
 
 const HOOK: &str = "https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnop";
