@@ -34,6 +34,21 @@ fn each_kind_of_lead_makes_its_request() {
     }
 }
 
+/// What a new operator copies from the page takes every lead.
+#[test]
+fn the_page_has_each_column_of_our_mapping_made() {
+    let page = include_str!("../../../../docs/connectors/airtable.md");
+    let line = page.lines().skip_while(|line| !line.ends_with("```csv")).nth(1).unwrap();
+    let mut made: Vec<&str> = line.trim().split(',').collect();
+    let mapping = config::own_mapping();
+    let targets = mapping.as_object().unwrap().values();
+    let mut wanted: Vec<&str> =
+        targets.map(|target| target.as_str().or_else(|| target["to"].as_str()).unwrap()).collect();
+    made.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(made, wanted);
+}
+
 #[test]
 fn a_repeat_is_the_same_bytes_whatever_the_mapping_is_by_now() {
     let first = PushCase::created(FULL).run(ready(Value::Null).as_ref(), &[]);
