@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::telemetry;
+
 /// How long a client's repeats of one thing are only counted.
 const QUIET: Duration = Duration::from_secs(10);
 /// The most lines in that time, of all clients together.
@@ -83,7 +85,7 @@ impl Security {
     pub fn note(&self, what: Attempted, client: IpAddr) {
         metrics::counter!("leadline_security_total", "what" => what.as_str()).increment(1);
         if let Some(times) = self.lately(|lately| lately.note(what, client, Instant::now())) {
-            tracing::warn!(target: "leadline::security", %client, times, "{}", what.as_str());
+            tracing::warn!(target: telemetry::SECURITY, %client, times, "{}", what.as_str());
         }
     }
 

@@ -44,6 +44,9 @@ pub enum LogError {
     Taken(#[from] TryInitError),
 }
 
+/// Under which is logged what somebody tries who should not.
+pub const SECURITY: &str = "leadline::security";
+
 /// Starts logging, until the guard is dropped. Only the executable does this; a test decides for itself.
 pub fn start_logging(format: LogFormat, filter: &str) -> Result<LogGuard, LogError> {
     let repeats = Repeats::default();

@@ -22,6 +22,8 @@ const BURST: u32 = 2;
 const EVERY: Duration = Duration::from_secs(10);
 /// What the report itself is logged under.
 const REPORT: &str = "leadlined::log";
+/// What is told under these is held back by whoever tells it: by clients, of which a place in the code knows nothing.
+const HELD_BACK_BEFORE: [&str; 2] = [REPORT, super::SECURITY];
 
 /// What each place in the code has logged lately.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +64,7 @@ impl Repeats {
     fn admits(&self, event: &Event<'_>, now: Instant) -> bool {
         let metadata = event.metadata();
         // What is done is worth a line each time, and whoever asks for more than is usual wants all of it.
-        if *metadata.level() > Level::WARN || metadata.target() == REPORT {
+        if *metadata.level() > Level::WARN || HELD_BACK_BEFORE.contains(&metadata.target()) {
             return true;
         }
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,6 +155,26 @@ mod tests {
         assert_eq!(lines.matches("asked for").count(), 100);
         let report = "lines that repeat were left out lines=98 like=\"the database is full\"";
         assert!(lines.contains(report), "{lines}");
+    }
+
+    #[test]
+    fn what_many_clients_try_is_a_line_for_each() {
+        use crate::doors::security::{Attempted, Security};
+        let written = Captured::default();
+        let to = written.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || to.clone()).with_ansi(false);
+        let subscriber = tracing_subscriber::registry().with(layer).with(Repeats::default());
+        tracing::subscriber::with_default(subscriber, || {
+            let security = Security::default();
+            for n in 1..=9 {
+                security.note(Attempted::WrongKey, std::net::Ipv4Addr::new(203, 0, 113, n).into());
+                security.note(Attempted::WrongKey, std::net::Ipv4Addr::new(203, 0, 113, n).into());
+            }
+        });
+        let lines = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        for n in 1..=9 {
+            assert_eq!(lines.matches(&format!("client=203.0.113.{n} ")).count(), 1, "{lines}");
+        }
     }
 
     #[derive(Clone, Default)]
