@@ -27,8 +27,9 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
     match (response.status, &body) {
         (429, _) => throttled(response, body.as_ref(), now),
         (403, None) => {
+            let said = reading::describe(response);
             let mut failure =
-                vendor::told(NAME, FailureClass::Throttled, "403", "shut out for calling too often");
+                vendor::told(NAME, FailureClass::Throttled, &said, "(shut out for calling too often)");
             failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(SHUT_OUT_WAIT));
             failure
         }
@@ -66,9 +67,12 @@ fn throttled(response: &Response, body: Option<&Value>, now: i64) -> Failure {
     } else {
         Duration::from_secs(number("x-ratelimit-reset").unwrap_or(BURST_WAIT_SECONDS).clamp(1, 3600))
     };
-    let said = body.and_then(|body| body["error"].as_str()).unwrap_or("too many calls");
-    let quota = if is_out { "daily" } else { "burst" };
-    let mut failure = vendor::told(NAME, FailureClass::Throttled, "429", &format!("{said} ({quota} quota)"));
+    let said = match body.and_then(|body| body["error"].as_str()) {
+        Some(error) => format!("429 {error}"),
+        None => reading::describe(response),
+    };
+    let quota = if is_out { "(daily quota)" } else { "(burst quota)" };
+    let mut failure = vendor::told(NAME, FailureClass::Throttled, &said, quota);
     failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
     failure
 }

@@ -101,4 +101,16 @@ pub(crate) fn assert_errors(table: &str, read: fn(&Response, i64) -> Failure) {
         let expected = json!({ "class": row["class"], "wait": row["wait"], "error": row["error"] });
         assert_eq!(told, expected, "{row}");
     }
+    assert_quotes(read);
+}
+
+/// What stands between us and a vendor refuses in words of its own, not in the vendor's JSON: the error quotes them.
+fn assert_quotes(read: fn(&Response, i64) -> Failure) {
+    for status in [400, 401, 403, 404, 409, 422, 429, 500, 502, 503] {
+        let body = "says gateway 36;".into();
+        let failure = read(&Response { status, headers: Vec::new(), body, truncated: false }, NOW);
+        let quotes =
+            failure.error.contains("says gateway 36;") && failure.error.contains(&status.to_string());
+        assert!(quotes, "{status} is told as {:?}", failure.error);
+    }
 }
