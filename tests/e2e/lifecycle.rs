@@ -107,6 +107,8 @@ async fn a_service_manager_hears_how_the_daemon_is_and_hangup_stops_it() {
     let path = temp.path().join("notify");
     let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
     let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "300000")];
+    // Where the tests run under `nohup`, a daemon would inherit that hang-ups are ignored; what is handled is reset.
+    let _hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).unwrap();
     let database = Database::create().await;
     let mut daemon = ChildDaemon::start_in(Some(&database), &[], &env).await;
     assert!(heard(&manager).await.contains("READY=1"));

@@ -130,7 +130,9 @@ fn fault(kind: u64, mark: &str) -> (Fault, Option<String>) {
 fn email(request: &Request) -> Option<String> {
     let route = Route::of(request);
     let words = route.path.iter().chain(route.query.values()).map(String::as_str);
+    // What a chat shows as it stands has its dots and other marks escaped.
     let text = words.chain([&*String::from_utf8_lossy(&request.body)]).collect::<Vec<_>>().join(" ");
+    let text = text.replace('\\', "");
     let at = text.find("@example.com")?;
     let is_part = |c: &char| c.is_ascii_alphanumeric() || *c == '.';
     let name: String = text[..at].chars().rev().take_while(is_part).collect();
