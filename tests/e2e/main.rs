@@ -9,6 +9,7 @@ mod auth;
 mod brands;
 mod brevo;
 mod browser;
+mod call_faults;
 mod canary;
 mod chats;
 mod commands;
