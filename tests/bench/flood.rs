@@ -31,9 +31,9 @@ use tonic::{Request, Response, Status, transport::Server};
 const BEAT: Duration = Duration::from_millis(10);
 
 /// The stand-in. It ends when it is dropped.
-pub struct Flood {
+pub(crate) struct Flood {
     /// Where a console finds it.
-    pub server: String,
+    pub(crate) server: String,
     sent: Arc<AtomicU64>,
     _tasks: JoinSet<()>,
     _dir: TempDir,
@@ -41,7 +41,7 @@ pub struct Flood {
 
 impl Flood {
     /// So many integrations, so many changes a second.
-    pub fn start(integrations: u64, per_second: u64) -> Self {
+    pub(crate) fn start(integrations: u64, per_second: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("control.sock");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -60,7 +60,7 @@ impl Flood {
     }
 
     /// How many changes a console has been sent.
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 }
@@ -78,7 +78,11 @@ fn integration(id: u64, n: u64) -> v1::Integration {
         failure_count: n,
         dead: n % 7,
         pending: n % 90,
-        last_error: if id.is_multiple_of(10) { format!("503 upstream {n}: out of order") } else { String::new() },
+        last_error: if id.is_multiple_of(10) {
+            format!("503 upstream {n}: out of order")
+        } else {
+            String::new()
+        },
         ..v1::Health::default()
     };
     v1::Integration {

@@ -263,7 +263,7 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const PATH: &str = "/home/ana/.config/leadline/config.toml";
+    const PATH: &str = "/users/ana/.config/leadline/config.toml";
 
     fn parsed(text: &str) -> Result<Config, String> {
         Config::parse(text, Path::new(PATH)).map_err(|error| error.to_string())

@@ -101,7 +101,7 @@ mod tests {
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
-        config.choose_among(wanted, variable, Some("/home/ana".into())).map_err(|error| error.to_string())
+        config.choose_among(wanted, variable, Some("/users/ana".into())).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_profile_brings_its_credentials_and_never_to_another_daemon() {
         let choice = chosen(Wanted::default(), &[]).unwrap();
-        assert_eq!(choice.reach.token_file, Some("/home/ana/token".into()));
+        assert_eq!(choice.reach.token_file, Some("/users/ana/token".into()));
         assert_eq!(choice.reach.ca, Some("/etc/leadline/ca.pem".into()));
         assert!(choice.read_only && choice.color == Color::Ansi256);
         let elsewhere =

@@ -241,7 +241,7 @@ impl Keymap {
                     first.action
                 };
                 let (key, name) = (key.name(), |line: &Bound| {
-                    line.action.name().map_or_else(|| format!("\"{}\"", line.label), |name| name)
+                    line.action.name().unwrap_or_else(|| format!("\"{}\"", line.label))
                 });
                 let reason = format!(
                     "`{key}` would be both {} and {}: give one of them another key, or \"none\"",
