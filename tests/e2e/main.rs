@@ -58,6 +58,7 @@ mod retention;
 mod retries;
 mod rotation;
 mod salesforce;
+mod settings;
 mod situations;
 mod slack_email;
 mod storm;

@@ -16,7 +16,7 @@ use leadlined::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::wait::wait_until;
+use super::{child::executables, wait::wait_until};
 
 const TEMPLATE: &str = "migrated";
 /// Nobody looks at the shared server's data after a power cut. Without statistics plans are as in a new database, and
@@ -59,6 +59,7 @@ struct Shared {
 
 impl Shared {
     async fn start() -> Self {
+        tokio::task::spawn_blocking(executables).await.unwrap();
         let cluster = Cluster::ephemeral().await.unwrap();
         settle(&cluster).await;
         create(&cluster, TEMPLATE, "template1").await;
@@ -116,13 +117,13 @@ impl Database {
         Self { url, options: self.options.clone().socket(dir), reader: Arc::default(), ..self.clone() }
     }
 
-    /// Waits until nothing is left of what the daemon does by itself behind a flush: persons move, causes are named.
+    /// Waits until nothing is left of what the daemon does by itself behind a flush: causes are named.
     pub async fn settled(&self) {
         let mut kept = self.reader.lock().await;
         let reader = self.reader(&mut kept).await;
         wait_until("nothing is left to be done behind the flushes", async || {
-            let settled = "SELECT NOT EXISTS (SELECT FROM lead_recent)
-                           AND NOT EXISTS (SELECT FROM undelivered WHERE state = 'dead' AND cause_id IS NULL)";
+            let settled =
+                "SELECT NOT EXISTS (SELECT FROM undelivered WHERE state = 'dead' AND cause_id IS NULL)";
             sqlx::query_scalar(settled).fetch_one(&mut *reader).await.unwrap()
         })
         .await;
