@@ -12,9 +12,10 @@ use leadlined::domain::{
 use serde_json::{Value, json};
 
 use super::vendors::class_and_error;
-use accounts::{CRMS, held, mailchimp, pipedrive, salesforce};
+use accounts::{mailchimp, pipedrive, salesforce};
 
 mod accounts;
+mod matrix;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -31,50 +32,6 @@ fn enquiry(n: usize, name: &str) -> Value {
 async fn push(pushing: &mut Pushing, lead: &Value) {
     let mut bringing = Bringing::new(EventKind::Created, lead);
     assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
-}
-
-#[tokio::test]
-async fn a_second_enquiry_that_says_less_takes_nothing_away() {
-    let whole = ("Sarah Patel".to_owned(), "+442079460000".to_owned());
-    for crm in CRMS {
-        let mut other_spelling = enquiry(2, "Sarah Patel");
-        other_spelling["lead"]["email"] = json!(" SARAH@Example.com ");
-        let mut without_phone = enquiry(2, "Sarah Patel");
-        without_phone["lead"].as_object_mut().unwrap().remove("phone");
-        let mut null_phone = enquiry(2, "Sarah Patel");
-        null_phone["lead"]["phone"] = json!(null);
-        for (habit, second) in [
-            ("the name was made from the address", enquiry(2, "sarah@example.com")),
-            ("the name was made from the address, spelled otherwise", enquiry(2, "Sarah@Example.com ")),
-            ("half of the name", enquiry(2, "Sarah")),
-            ("the address is spelled otherwise", other_spelling),
-            ("no phone", without_phone),
-            ("a phone of null", null_phone),
-        ] {
-            let found = held(crm, &[enquiry(1, "Sarah Patel"), second]).await;
-            assert_eq!(found, std::slice::from_ref(&whole), "{crm}: {habit}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_record_that_is_new_has_some_name_where_the_vendor_wants_one() {
-    for (crm, made_up, half) in [
-        ("brevo", "", "Cher"),
-        ("activecampaign", "", "Cher"),
-        ("dynamics", "sarah@example.com", "Cher"),
-        ("zoho", "sarah@example.com", "Cher"),
-        ("hubspot", "", "Cher"),
-        ("klaviyo", "", "Cher"),
-        ("mailchimp", "", "Cher"),
-        ("pipedrive", "sarah@example.com", "Cher"),
-        ("salesforce", "sarah@example.com", "Cher"),
-    ] {
-        for (name, expected) in [("sarah@example.com", made_up), ("Cher", half)] {
-            let found = held(crm, &[enquiry(1, name), enquiry(2, name)]).await;
-            assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), [expected], "{crm}");
-        }
-    }
 }
 
 #[tokio::test]

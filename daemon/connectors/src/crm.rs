@@ -223,6 +223,15 @@ pub fn unknown_targets(mapping: &Mapping, what: &str, existing: &[String]) -> Ve
         .collect()
 }
 
+/// The members of an object as they are, for requests that are built from such.
+#[must_use]
+pub fn strings_of(fields: &Json) -> Map<String, Value> {
+    match value(fields) {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
 /// The fields as a JSON object whose values are all text.
 #[must_use]
 pub fn strings(fields: &[(String, Json)]) -> Map<String, Value> {

@@ -6,7 +6,10 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Conversation, Push, crm, summary};
+use super::{
+    Conversation, Push, crm, summary,
+    written::{self, Written},
+};
 use leadline_domain::{
     json::Json,
     mapping::Mapping,
@@ -198,6 +201,7 @@ pub(super) async fn bring(
         };
         ctx.keep_site().await;
         ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
+        written::keep(&plan.update, ctx).await;
         if noted(crm, push, plan, &lead, ctx).await? {
             return Ok(());
         }
@@ -212,13 +216,21 @@ async fn lead(
     ctx: &mut Conversation<'_>,
 ) -> Result<String, Failure> {
     if let Some(id) = ctx.id("lead")
-        && let Some(there) = crm.by_id(&id, ctx).await?
-        && updated(crm, push, plan, &there, ctx).await?
+        && let Some(known) = crm.by_id(&id, ctx).await?
     {
-        return Ok(there.id);
+        // A Lead that was merged into another is closed at some vendors, and the other is open.
+        let other = if known.closed.is_some() { crm.by_email(&plan.email, ctx).await? } else { None };
+        let other = other.filter(|other| other.closed.is_none() && other.id != known.id);
+        let (there, fields) = match other {
+            Some(other) => (other, plan.update.clone()),
+            None => (known, Written::of(push, ctx).news(&plan.update)),
+        };
+        if updated(crm, push, fields, &there, ctx).await? {
+            return Ok(there.id);
+        }
     }
     if let Some(there) = crm.by_email(&plan.email, ctx).await?
-        && updated(crm, push, plan, &there, ctx).await?
+        && updated(crm, push, plan.update.clone(), &there, ctx).await?
     {
         return Ok(there.id);
     }
@@ -228,17 +240,20 @@ async fn lead(
 async fn updated(
     crm: &dyn Leads,
     push: &Push<'_>,
-    plan: &LeadPlan,
+    mut fields: Json,
     there: &There,
     ctx: &mut Conversation<'_>,
 ) -> Result<bool, Failure> {
-    let mut fields = plan.update.clone();
     if let Some(status) = &there.closed {
         let reopening = crm.reopening();
         if reopening.is_empty() {
             ctx.keep(&[(&closed_key(push), status)]).await;
         }
         reopening.into_iter().for_each(|(field, value)| fields.insert(usize::MAX, field, value));
+    }
+    if !written::has_members(&fields) {
+        // It was just found.
+        return Ok(true);
     }
     crm.update(&there.id, &fields, ctx).await
 }

@@ -16,8 +16,6 @@ mod dynamics;
 mod email;
 mod field_kind;
 mod google_sheets;
-#[cfg(test)]
-mod habits;
 mod hook_url;
 mod hooks;
 mod hubspot;
@@ -40,6 +38,7 @@ mod testkit;
 mod told;
 mod vendor;
 mod webhook;
+mod written;
 mod zoho;
 
 pub use call::{

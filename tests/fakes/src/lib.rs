@@ -51,7 +51,7 @@ pub const VENDORS: [(&str, Open); 20] = [
     ("pipedrive", || open(pipedrive::Pipedrive::default())),
     ("rest", || open(rest::Rest::with_keys())),
     ("salesforce", || open(salesforce::Salesforce::default())),
-    ("slack", || open(slack::Slack::new("/services/T1/B1/abcdefghijklmnop"))),
+    ("slack", || open(slack::Slack::new("/services/T1/B1/slack-hook-5f2c"))),
     ("teams", || {
         open(teams::Teams::new("/workflows/0f1e/triggers/manual/paths/invoke", "0123456789abcdef-teams"))
     }),

@@ -194,6 +194,24 @@ impl Pushing {
         }
     }
 
+    /// What all calls of a push are made from; empty where one call says all.
+    #[must_use]
+    pub fn rendered(&self, event: EventKind, lead: &Value) -> Bytes {
+        let (bringing, ids) = (Bringing::new(event, lead), Ids::new());
+        let push = Push {
+            id: "01J8H6KQH4YG3XR8RWM6T6XFQ0",
+            event,
+            body: &bringing.body,
+            rendered: None,
+            is_repeat: false,
+            same: &[],
+            since: self.now,
+            ids: &ids,
+            now: self.now,
+        };
+        self.prepared.render(&push).unwrap().unwrap_or_default()
+    }
+
     /// One attempt.
     pub async fn attempt(&mut self, bringing: &mut Bringing) -> Outcome {
         self.attempt_until(bringing, usize::MAX).await.expect("the push ends")

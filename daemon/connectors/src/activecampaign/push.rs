@@ -6,6 +6,7 @@ use super::{NAME, Ready, VENDOR, config};
 use crate::{
     Conversation, Push, Request, crm, summary,
     vendor::{id_of, unreadable},
+    written::{self, Written},
 };
 use leadline_domain::{
     json::Json,
@@ -45,6 +46,12 @@ pub(super) fn plan(mapping: &Mapping, push: &Push<'_>) -> Result<Json, Failure> 
     ]))
 }
 
+/// What of a plan is written to a contact.
+fn written_of(plan: &Json) -> Json {
+    let part = |name: &str| plan.get(name).cloned().unwrap_or(Json::Null);
+    Json::object([("contact", part("contact")), ("fields", part("fields"))])
+}
+
 /// An id as the number that it is: it comes as text, and is taken as a number.
 fn number(id: &str) -> Json {
     if id.bytes().all(|byte| byte.is_ascii_digit()) { Json::Number(id.into()) } else { Json::string(id) }
@@ -63,9 +70,10 @@ impl Ready {
         let done = format!("contact.{}", push.id);
         let mut contact = match ctx.id(&done) {
             Some(contact) => contact,
-            None => self.sync(plan, ctx).await?,
+            None => self.sync_news(push, plan, ctx).await?,
         };
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
+        written::keep(&written_of(plan), ctx).await;
         if !self.list(&contact, ctx).await? {
             // An earlier attempt made the contact, and it is gone since.
             contact = self.sync(plan, ctx).await?;
@@ -84,6 +92,23 @@ impl Ready {
             ctx.keep(&[(&tagged, &contact)]).await;
         }
         self.note(push, plan, &contact, ctx).await
+    }
+
+    /// The contact, told what the lead says anew; one that took the place of the known one is told all.
+    async fn sync_news(
+        &self,
+        push: &Push<'_>,
+        plan: &Json,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<String, Failure> {
+        let written = Written::of(push, ctx);
+        let mut news = written.news(&written_of(plan));
+        news.set_at("contact.email", plan.at("contact.email").cloned().unwrap_or(Json::Null));
+        let contact = self.sync(&news, ctx).await?;
+        if written.is_empty() || ctx.id("contact").as_ref() == Some(&contact) {
+            return Ok(contact);
+        }
+        self.sync(plan, ctx).await
     }
 
     /// The contact of this address, made or brought up to date; what it is not given stays as it is.

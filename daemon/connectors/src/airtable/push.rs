@@ -3,8 +3,12 @@
 use http::Method;
 
 use super::{KEY, Ready, error};
-use crate::{Conversation, Push, crm, vendor::id_of};
-use leadline_domain::{json::Json, mapping::Mapping, outcome::Failure};
+use crate::{
+    Conversation, Push, Response, crm,
+    vendor::id_of,
+    written::{self, Written},
+};
+use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping, outcome::Failure};
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 100_000;
@@ -13,7 +17,11 @@ const CELL_MAX: usize = 100_000;
 pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json, Failure> {
     let event = crm::event(push)?;
     let mut fields = Json::Object(Vec::new());
-    for (column, value) in crm::fields(mapping, &event, push)? {
+    let mut told = crm::fields(mapping, &event, push)?;
+    if push.event == EventKind::Updated {
+        crm::drop_made_name(&mut told, mapping, &event);
+    }
+    for (column, value) in told {
         if column != key || !value.is_null() {
             fields.insert(usize::MAX, &column, cell(value, column == key));
         }
@@ -29,18 +37,51 @@ pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json,
     Ok(body)
 }
 
+/// Writes what the lead says anew; a record that took the place of the known one gets all.
 pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
-    let token = ready.token()?;
-    let body = push.rendered.cloned().unwrap_or_default();
-    let answer = ctx.send(ready.rows(Method::PATCH).bearer(token).json(body)).await?;
-    if !error::is_done(&answer) {
-        return Err(error::failure(&answer, ctx.now));
+    let plan = crm::rendered(push)?;
+    let all = fields_of(&plan);
+    let written = Written::of(push, ctx);
+    let mut news = written.news(&all);
+    // As it was rendered: the mapping may be another by now.
+    let key = match plan.at("performUpsert.fieldsToMergeOn") {
+        Some(Json::Array(keys)) => keys.first().map(crm::text).unwrap_or_default(),
+        _ => String::new(),
+    };
+    news.insert(0, &key, all.get(&key).cloned().unwrap_or(Json::Null));
+    let mut answer = write(ready, &plan, news, ctx).await?;
+    if !written.is_empty() && id_in(&answer) != ctx.id("record") {
+        answer = write(ready, &plan, all.clone(), ctx).await?;
     }
-    let body = answer.json().unwrap_or_default();
-    if let Some(id) = id_of(&body["records"][0]["id"]) {
+    if let Some(id) = id_in(&answer) {
         ctx.keep(&[("record", &id)]).await;
+        written::keep(&all, ctx).await;
     }
     Ok(())
+}
+
+fn fields_of(plan: &Json) -> Json {
+    let record = match plan.get("records") {
+        Some(Json::Array(records)) => records.first(),
+        _ => None,
+    };
+    record.and_then(|record| record.get("fields")).cloned().unwrap_or(Json::Null)
+}
+
+async fn write(
+    ready: &Ready,
+    plan: &Json,
+    fields: Json,
+    ctx: &mut Conversation<'_>,
+) -> Result<Response, Failure> {
+    let mut body = plan.clone();
+    body.set_at("records", Json::Array(vec![Json::object([("fields", fields)])]));
+    let answer = ctx.send(ready.rows(Method::PATCH).bearer(ready.token()?).json(body.to_bytes())).await?;
+    if error::is_done(&answer) { Ok(answer) } else { Err(error::failure(&answer, ctx.now)) }
+}
+
+fn id_in(answer: &Response) -> Option<String> {
+    answer.json().and_then(|body| id_of(&body["records"][0]["id"]))
 }
 
 /// A value as a cell takes it; the key in one case, because a lead's id may come in either.

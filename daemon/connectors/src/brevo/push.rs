@@ -5,7 +5,11 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{NAME, Ready, VENDOR, error};
-use crate::{Conversation, Push, Request, Response, crm, vendor::id_of};
+use crate::{
+    Conversation, Push, Request, Response, crm,
+    vendor::id_of,
+    written::{self, Written},
+};
 use leadline_domain::{json::Json, outcome::Failure};
 
 /// So often a contact is written without the attributes that were refused.
@@ -49,6 +53,10 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     let Some(known) = find(ready, email, ctx).await? else {
         return make(ready, email, attributes, ctx).await;
     };
+    let is_same = ctx.id("contact").as_ref() == Some(&known.id);
+    let written = if is_same { Written::of(push, ctx) } else { Written::default() };
+    let all = Json::from(attributes);
+    let attributes = &crm::value(&written.news(&all));
     ctx.keep(&[("contact", &known.id)]).await;
     if known.is_blocked {
         ctx.note("the contact is blocked at Brevo, by themselves or by somebody: it is put on no list");
@@ -67,6 +75,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
         request.query(&[("identifierType", "contact_id")]).json(body.to_string())
     };
     write(attributes, change, ctx).await?;
+    written::keep(&all, ctx).await;
     if asked { ask(ready, email, attributes, &lists, ctx).await } else { Ok(()) }
 }
 
@@ -111,6 +120,7 @@ async fn make(
     let made = write(attributes, create, ctx).await?;
     if let Some(id) = made.json().and_then(|body| id_of(&body["id"])) {
         ctx.keep(&[("contact", &id)]).await;
+        written::keep(&Json::from(attributes), ctx).await;
     }
     Ok(())
 }

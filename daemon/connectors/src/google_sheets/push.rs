@@ -8,6 +8,7 @@ use super::{KEY, NAME, Ready, VENDOR};
 use crate::{
     Conversation, Push, Request, crm,
     vendor::{id_of, unreadable},
+    written::{self, Written},
 };
 use leadline_domain::{
     integration::EventKind,
@@ -67,9 +68,9 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes, Failure> {
 
 /// Writes the row, or adds it.
 pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
-    let plan: Value = serde_json::from_slice(push.rendered.map(Bytes::as_ref).unwrap_or_default())
+    let mut plan: Value = serde_json::from_slice(push.rendered.map(Bytes::as_ref).unwrap_or_default())
         .map_err(|error| crm::unrenderable(format!("what was rendered cannot be read: {error}")))?;
-    let id = plan["id"].as_str().unwrap_or_default();
+    let id = &plan["id"].as_str().unwrap_or_default().to_owned();
     let kept = ctx.id(COLUMN).zip(ctx.id("row"));
     let mut look = look(ready, kept.as_ref().map(|(column, row)| format!("{column}{row}")), ctx).await?;
     if look.header.is_empty() {
@@ -86,6 +87,10 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
         Some((_, row)) => Some(row),
         None => ready.find(push, &look, &column, id, ctx).await?,
     };
+    let all = Json::from(&plan["cells"]);
+    if row.is_some() {
+        plan["cells"] = crm::value(&Written::of(push, ctx).news(&all));
+    }
     let (start, line) = line(&look.header, &plan, row.is_none(), ctx);
     let row = match row {
         Some(row) => {
@@ -96,6 +101,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
         None => ready.add(&start, &line, ctx).await?,
     };
     ctx.keep(&[("row", &row), (COLUMN, &column), (SHEET, &look.sheet)]).await;
+    written::keep(&all, ctx).await;
     Ok(())
 }
 

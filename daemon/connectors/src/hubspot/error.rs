@@ -60,8 +60,12 @@ fn throttled(response: &Response, body: &Value, category: &str, message: &str, n
     };
     let code =
         [category, policy].iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
-    let code = if code.is_empty() { "429" } else { &code };
-    let mut failure = vendor::told(NAME, FailureClass::Throttled, code, message);
+    // What stands in between has words of its own.
+    let mut failure = if code.is_empty() && message.is_empty() {
+        Failure { class: FailureClass::Throttled, ..vendor::by_status(NAME, response, now) }
+    } else {
+        vendor::told(NAME, FailureClass::Throttled, if code.is_empty() { "429" } else { &code }, message)
+    };
     failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
     failure
 }

@@ -5,9 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::{NAME, Ready, VENDOR, error, plan::Plan};
 use crate::{
-    Conversation, Push, Request, Response,
+    Conversation, Push, Request, Response, crm,
     vendor::{id_of, unreadable},
+    written::{self, Written},
 };
+use leadline_domain::json::Json;
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// A note to a contact, among the associations that HubSpot itself defines.
@@ -29,9 +31,10 @@ impl Ready {
         let done = format!("contact.{}", push.id);
         let contact = match ctx.id(&done) {
             Some(contact) => contact,
-            None => self.contact(ctx, plan).await?,
+            None => self.contact(push, ctx, plan).await?,
         };
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
+        written::keep(&Json::from(&Value::Object(plan.properties.clone())), ctx).await;
         if self.note(push, ctx, plan, &contact).await? {
             return Ok(());
         }
@@ -45,14 +48,24 @@ impl Ready {
         Err(Failure::new(FailureClass::Transient, error))
     }
 
-    async fn contact(&self, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String, Failure> {
+    async fn contact(
+        &self,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+        plan: &Plan,
+    ) -> Result<String, Failure> {
         if let Some(id) = ctx.id("contact") {
             let properties = if ctx.id(SECOND_EMAIL).as_ref() == Some(&plan.email) {
-                &plan.without_email()
+                plan.without_email()
             } else {
-                &plan.properties
+                plan.properties.clone()
             };
-            let answer = ctx.send(self.patch(&id, false, properties)).await?;
+            let news = Written::of(push, ctx).news(&Json::from(&Value::Object(properties)));
+            if !written::has_members(&news) {
+                // Whether the contact is still there shows its note.
+                return Ok(id);
+            }
+            let answer = ctx.send(self.patch(&id, false, &crm::strings_of(&news))).await?;
             if let Some(contact) = self.settled(ctx, plan, &answer).await? {
                 return Ok(contact);
             }

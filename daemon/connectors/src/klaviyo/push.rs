@@ -10,6 +10,7 @@ use super::{
 use crate::{
     Conversation, Push, Request, Response, crm,
     vendor::{id_of, unreadable},
+    written::{self, Written},
 };
 use leadline_domain::{
     integration::EventKind,
@@ -141,7 +142,16 @@ impl Ready {
         if ctx.id(&told).is_some() {
             return Ok(());
         }
-        let answer = self.import(plan, ctx).await?;
+        let all = plan.get("profile").cloned().unwrap_or(Json::Null);
+        let written = Written::of(push, ctx);
+        let mut news = written.news(&all);
+        news.insert(0, "email", all.get("email").cloned().unwrap_or(Json::Null));
+        let mut answer = self.import(&news, ctx).await?;
+        // One that took the place of the known one is told all.
+        let imported = answer.json().and_then(|body| id_of(&body["data"]["id"]));
+        if !written.is_empty() && imported != ctx.id("profile") {
+            answer = self.import(&all, ctx).await?;
+        }
         let body = answer.json().unwrap_or_default();
         let Some(profile) = id_of(&body["data"]["id"]) else {
             // Asking again changes the same profile, so nothing is made twice.
@@ -151,6 +161,7 @@ impl Ready {
             });
         };
         ctx.keep(&[("profile", &profile)]).await;
+        written::keep(&all, ctx).await;
         let email = plan.at("profile.email").map(crm::text).unwrap_or_default();
         match Standing::of(&body, &self.settings.list_id) {
             Standing::Away(reason) => ctx.note(format!("not subscribed, as Klaviyo says {reason}")),
@@ -175,8 +186,8 @@ impl Ready {
     }
 
     /// Writes the profile. An attribute that Klaviyo refuses keeps nobody out: it is left out, and noted.
-    async fn import(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<Response, Failure> {
-        let mut profile = plan.get("profile").cloned().unwrap_or(Json::Null);
+    async fn import(&self, profile: &Json, ctx: &mut Conversation<'_>) -> Result<Response, Failure> {
+        let mut profile = profile.clone();
         for _ in 0..REFUSALS_MAX {
             let answer = ctx.send(self.write(&profile)).await?;
             let mut is_smaller = false;

@@ -3,7 +3,11 @@
 use http::Method;
 
 use super::{Login, NAME, Ready, WEB_ID, error};
-use crate::{Conversation, Push, Request, Response, crm, vendor::id_of};
+use crate::{
+    Conversation, Push, Request, Response, crm,
+    vendor::id_of,
+    written::{self, Written},
+};
 use leadline_domain::{json::Json, outcome::Failure};
 
 /// So often a member is put without the merge fields that were refused.
@@ -24,13 +28,36 @@ impl Ready {
                 return done(&tagged, ctx.now);
             }
         }
-        self.join(login, &plan, ctx).await?;
+        self.join_news(login, push, &plan, ctx).await?;
         if !has_tags {
             return Ok(());
         }
         // The member is there: an attempt that breaks off at the tags goes on with them.
         ctx.keep(&[(&kept, &hash_of(&plan))]).await;
         done(&ctx.send(self.tag(login, &plan)).await?, ctx.now)
+    }
+
+    /// Puts the member, with what the lead says anew; one that took the place of the known one gets all.
+    async fn join_news(
+        &self,
+        login: &Login,
+        push: &Push<'_>,
+        plan: &Json,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        const FIELDS: &str = "member.merge_fields";
+        let (written, known) = (Written::of(push, ctx), ctx.id(WEB_ID));
+        let all = plan.at(FIELDS).cloned().unwrap_or(Json::Null);
+        let mut news = plan.clone();
+        news.set_at(FIELDS, written.news(&all));
+        self.join(login, &news, ctx).await?;
+        if !written.is_empty() && ctx.id(WEB_ID) != known {
+            self.join(login, plan, ctx).await?;
+        }
+        if ctx.id(WEB_ID).is_some() {
+            written::keep(&all, ctx).await;
+        }
+        Ok(())
     }
 
     /// Puts the member. A merge field that the audience refuses keeps nobody out: it is left out, and noted.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::config::{Config, Deals, is_custom};
-use crate::{Push, config::Flag, crm};
+use crate::{Push, config::Flag, crm, written::Written};
 use leadline_domain::{
     integration::EventKind,
     json::Json,
@@ -20,7 +20,7 @@ const NOTE_MAX: usize = 16_000;
 const CLOCKS_DIFFER_SECONDS: i64 = 600;
 
 /// A push, rendered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// The key of the person: trimmed and in lower case.
     pub(super) email: String,
@@ -148,9 +148,25 @@ impl Plan {
         matches!(&changes, Json::Object(members) if !members.is_empty()).then_some(changes)
     }
 
+    /// What is written to a person and a deal, all in one.
+    pub(super) fn written(&self) -> Json {
+        let phone = self.phone.as_deref().map_or(Json::Null, Json::string);
+        let deal = self.deal.clone().unwrap_or(Json::Null);
+        Json::object([("person", self.person.clone()), ("phone", phone), ("deal", deal)])
+    }
+
+    /// The same push with what of its person says anything new.
+    pub(super) fn with_news(&self, written: &Written) -> Self {
+        let news = written.news(&self.written());
+        let phone = self.phone.clone().filter(|_| news.get("phone").is_some());
+        let person = news.get("person").cloned().unwrap_or(Json::Object(Vec::new()));
+        Self { phone, person, ..self.clone() }
+    }
+
     /// What an update writes to a deal: sales people rename deals, so the title stays theirs.
-    pub(super) fn deal_changes(wanted: &Json) -> Json {
-        let mut changes = wanted.clone();
+    pub(super) fn deal_changes(&self, written: &Written) -> Json {
+        let mut changes =
+            written.news(&self.written()).get("deal").cloned().unwrap_or(Json::Object(Vec::new()));
         changes.take_at("title");
         changes
     }

@@ -6,6 +6,7 @@ use super::{NAME, NEWEST, Ready, VENDOR, error, plan::Plan};
 use crate::{
     Conversation, Push, Request, Response,
     vendor::{id_of, unreadable},
+    written::{self, Written},
 };
 use leadline_domain::{
     json::Json,
@@ -37,6 +38,7 @@ impl Ready {
             ctx.keep(&[("deal", &id), (&done, &id)]).await;
             deal = Some(id);
         }
+        written::keep(&plan.written(), ctx).await;
         match &plan.note {
             Some(note) => self.note(push, note, &person, deal.as_deref(), ctx).await,
             None => Ok(()),
@@ -50,7 +52,7 @@ impl Ready {
         ctx: &mut Conversation<'_>,
     ) -> Result<String, Failure> {
         if let Some(id) = ctx.id("person")
-            && self.refreshed(plan, &id, ctx).await?
+            && self.refreshed(&plan.with_news(&Written::of(push, ctx)), &id, ctx).await?
         {
             return Ok(id);
         }
@@ -114,11 +116,19 @@ impl Ready {
         ctx: &mut Conversation<'_>,
     ) -> Result<String, Failure> {
         if let Some(id) = ctx.id("deal") {
-            let answer = ctx.send(self.patch("deals", &id, &Plan::deal_changes(wanted))).await?;
-            if answer.is_good() {
+            let changes = plan.deal_changes(&Written::of(push, ctx));
+            let answer = if written::has_members(&changes) {
+                ctx.send(self.patch("deals", &id, &changes)).await?
+            } else {
+                ctx.send(self.get(&["api", "v2", "deals", &id], &[])).await?
+            };
+            let body = answer.json().unwrap_or_default();
+            let is_there = body["data"]["is_deleted"] != true && body["data"]["is_archived"] != true;
+            if answer.is_good() && is_there {
                 return Ok(id);
             }
-            if !answer.is_one_of(&[404, 410]) && !self.is_archived(&id, &answer, ctx).await? {
+            let is_gone = answer.is_one_of(&[404, 410]) || body["data"]["is_deleted"] == true;
+            if !is_gone && !self.is_archived(&id, &answer, ctx).await? {
                 return Err(error::failure(&answer, ctx.now));
             }
         }
@@ -141,7 +151,7 @@ impl Ready {
         answer: &Response,
         ctx: &mut Conversation<'_>,
     ) -> Result<bool, Failure> {
-        if !answer.is_one_of(&[400, 403, 405, 409, 422]) {
+        if !answer.is_good() && !answer.is_one_of(&[400, 403, 405, 409, 422]) {
             return Ok(false);
         }
         let deal = ctx.send(self.get(&["api", "v2", "deals", id], &[])).await?;

@@ -36,7 +36,7 @@ impl Ready {
         }
         let Some(pointer) = &self.settings.id else { return Ok(None) };
         let id = answer.json().as_ref().and_then(|body| id_at(body, pointer));
-        if id.is_none() {
+        if id.is_none() && ctx.id(super::push::ID).is_none() {
             ctx.note(format!("the answer has no id at {pointer}, so an update cannot be sent to it"));
         }
         Ok(id)

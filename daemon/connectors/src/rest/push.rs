@@ -14,7 +14,7 @@ use leadline_domain::{
 };
 
 /// Under which the CRM's id of a lead is kept.
-const ID: &str = "id";
+pub(super) const ID: &str = "id";
 
 impl Ready {
     pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Conversation, Push, Request, Response, crm,
     vendor::{id_of, unreadable},
+    written::{self, Written},
 };
 use leadline_domain::{
     integration::EventKind,
@@ -33,6 +34,7 @@ impl Ready {
         };
         ctx.keep_site().await;
         ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
+        written::keep(&plan.update, ctx).await;
         match &plan.task {
             Some(task) if ctx.id(&task_key(push)).is_none() => self.task(push, plan, task, &lead, ctx).await,
             _ => Ok(()),
@@ -47,13 +49,13 @@ impl Ready {
     ) -> Result<String, Failure> {
         if let Some(id) = ctx.id("lead")
             && let Some(there) = self.find(&format!("Id = '{}'", quoted(&id)), ctx).await?
-            && self.updated(push, plan, &there, ctx).await?
+            && self.updated(push, Written::of(push, ctx).news(&plan.update), &there, ctx).await?
         {
             return Ok(there.id);
         }
         // Whatever an earlier attempt made is found here too: queries see what was written at once.
         if let Some(there) = self.find(&format!("Email = '{}'", quoted(&plan.email)), ctx).await?
-            && self.updated(push, plan, &there, ctx).await?
+            && self.updated(push, plan.update.clone(), &there, ctx).await?
         {
             return Ok(there.id);
         }
@@ -98,17 +100,20 @@ impl Ready {
     async fn updated(
         &self,
         push: &Push<'_>,
-        plan: &Plan,
+        mut fields: Json,
         there: &There,
         ctx: &mut Conversation<'_>,
     ) -> Result<bool, Failure> {
         let is_closed =
             self.config.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(&there.status));
-        let mut fields = plan.update.clone();
         match &self.config.reopen_status {
             Some(status) if is_closed => fields.insert(usize::MAX, "Status", Json::string(status)),
             None if is_closed => ctx.keep(&[(&closed_key(push), &there.status)]).await,
             _ => {}
+        }
+        if !written::has_members(&fields) {
+            // It was just found.
+            return Ok(true);
         }
         let object = || {
             let request = self.object(Method::PATCH, &["Lead", &there.id]);

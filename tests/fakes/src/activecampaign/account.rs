@@ -82,7 +82,7 @@ impl Account for ActiveCampaign {
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             // The account names no length, so that ours is what is cut to.
-            Rule::Short => Trap::mapped("lead.notes", "%GUESTS%"),
+            Rule::Short => Trap::mapped("lead.wishes", "%GUESTS%"),
             _ => None,
         }
     }

@@ -44,7 +44,7 @@ impl Account for Dynamics {
         });
         let notes = self.notes.iter().map(|(id, note)| {
             let of = self.leads.get(&note.lead).map_or("", |lead| text(&lead.fields, "emailaddress1"));
-            Record::new("note", id, of)
+            Record::new("note", id, of).with("on", note.lead.clone())
         });
         leads.chain(notes).collect()
     }
@@ -113,8 +113,9 @@ impl Account for Dynamics {
         match rule {
             Rule::Choice => Trap::mapped("lead.event_type", "leadsourcecode"),
             Rule::Short => {
-                self.lengths.insert("companyname", 10);
-                Trap::mapped("lead.notes", "companyname")
+                self.columns.push(("new_wishes".to_owned(), "String"));
+                self.lengths.insert("new_wishes", 100);
+                Trap::mapped("lead.wishes", "new_wishes")
             }
             Rule::Duplicate => {
                 let fields = json!({"emailaddress1": "sarah@example.com", "lastname": "Patel"});

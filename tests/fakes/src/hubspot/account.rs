@@ -97,7 +97,10 @@ impl Account for Hubspot {
         match rule {
             Rule::Choice => Trap::mapped("lead.event_type", "kind_of_event"),
             Rule::ReadOnly => Trap::mapped("lead.guest_count", "hs_object_id"),
-            Rule::Short => Trap::mapped("lead.notes", "company"),
+            Rule::Short => {
+                self.properties.insert("wishes".to_owned(), "string");
+                Trap::mapped("lead.wishes", "wishes")
+            }
             Rule::Duplicate => {
                 self.add_contact("first@example.com", &["sarah@example.com"]);
                 Trap::bare()

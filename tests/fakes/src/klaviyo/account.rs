@@ -98,7 +98,7 @@ impl Account for Klaviyo {
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
-            Rule::Short => Trap::mapped("lead.notes", "organization"),
+            Rule::Short => Trap::mapped("lead.wishes", "properties.wishes"),
             Rule::Duplicate => {
                 let other = json!({"email": "other@example.com", "phone_number": "+442079460000"});
                 self.add(other, "NEVER_SUBSCRIBED", &[]);

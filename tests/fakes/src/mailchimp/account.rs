@@ -83,7 +83,7 @@ impl Account for Mailchimp {
             }
             Rule::Short => {
                 self.merge_fields.push(field("NOTES", "text"));
-                Trap::mapped("lead.notes", "NOTES")
+                Trap::mapped("lead.wishes", "NOTES")
             }
             Rule::ReadOnly | Rule::Duplicate => None,
         }

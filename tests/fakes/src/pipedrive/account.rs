@@ -131,7 +131,7 @@ impl Account for Pipedrive {
                 self.custom.insert("d".repeat(40), "enum");
                 Trap::mapped("lead.event_type", format!("deal.{}", "d".repeat(40)))
             }
-            Rule::Short => Trap::mapped("lead.notes", format!("deal.{}", "a".repeat(40))),
+            Rule::Short => Trap::mapped("lead.wishes", format!("deal.{}", "a".repeat(40))),
             // Fields that an administrator requires bind forms, not programs.
             Rule::Required | Rule::ReadOnly | Rule::Duplicate => None,
         }

@@ -104,7 +104,10 @@ impl Account for Salesforce {
                 self.fields.insert("Kind__c".to_owned(), "restricted");
                 Trap::mapped("lead.event_type", "Kind__c")
             }
-            Rule::Short => Trap::mapped("lead.notes", "Title"),
+            Rule::Short => {
+                self.fields.insert("Wishes__c".to_owned(), "string");
+                Trap::mapped("lead.wishes", "Wishes__c")
+            }
             Rule::ReadOnly => {
                 self.fields.insert("Score__c".to_owned(), "formula");
                 Trap::mapped("lead.event_type", "Score__c")

@@ -104,7 +104,10 @@ impl Account for Zoho {
                 self.required.insert("Guests".to_owned());
                 Trap::bare()
             }
-            Rule::Short => Trap::mapped("lead.notes", "Designation"),
+            Rule::Short => {
+                self.fields.push(("Wishes".to_owned(), "text"));
+                Trap::mapped("lead.wishes", "Wishes")
+            }
             Rule::Duplicate => {
                 let fields = json!({"Email": "sarah@example.com", "Last_Name": "Patel"});
                 let fields = fields.as_object().cloned().unwrap_or_default();
