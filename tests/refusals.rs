@@ -45,7 +45,7 @@ const PLACES: [&str; 33] = [
     "daemon/src/secrets/",
     "daemon/src/store/",
     "tui/src/cli/",
-    "tui/src/client/",
+    "tui/client/src/",
     "tui/src/config.rs",
 ];
 
