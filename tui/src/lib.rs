@@ -1,6 +1,7 @@
 //! The console and the commands of Leadline. They know the daemon by its control API alone, through `leadline-client`.
 
 pub mod cli;
+pub mod columns;
 pub mod config;
 pub mod console;
 pub mod demo;
