@@ -45,7 +45,11 @@ async fn round(store: &Store, is_check: bool) {
             ensure_trigrams(store).await?;
             let mended = store.check_causes().await?;
             if mended > 0 {
-                tracing::warn!(mended, "counts of causes were wrong and are mended");
+                tracing::warn!(
+                    event = "cause_counts_mended",
+                    mended,
+                    "counts of causes were wrong and are mended"
+                );
             }
         }
         while store.move_people().await? > 0 {}
@@ -54,6 +58,7 @@ async fn round(store: &Store, is_check: bool) {
     };
     if let Err(error) = done.await {
         tracing::warn!(
+            event = "tending_failed",
             error = &error as &dyn std::error::Error,
             "what triage reads could not be brought up to date; trying again"
         );
