@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
-use crate::config::{Config, ConfigError, Settings};
+use crate::config::{Config, ConfigError, ConfigSettings};
 
 /// The Leadline daemon: takes leads in, maps them, pushes them to every integration.
 #[derive(Debug, Parser)]
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    settings: Settings,
+    settings: ConfigSettings,
     #[command(subcommand)]
     act: Option<Act>,
 }

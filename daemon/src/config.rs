@@ -73,7 +73,7 @@ pub enum LogFormat {
 /// What flags, environment and file have in common. All of it is optional.
 #[derive(Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Settings {
+pub(crate) struct ConfigSettings {
     /// The PostgreSQL database to use; without it the daemon runs its own in the data directory
     #[arg(long, global = true, env = "LEADLINE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<SecretString>,
@@ -231,12 +231,12 @@ impl Config {
     }
 
     /// Reads what flags and environment say, over what a file says.
-    pub(crate) fn read(settings: Settings, file: Option<&Path>) -> Result<Self, ConfigError> {
-        settings.over(file.map_or_else(|| Ok(Settings::default()), read)?).check()
+    pub(crate) fn read(settings: ConfigSettings, file: Option<&Path>) -> Result<Self, ConfigError> {
+        settings.over(file.map_or_else(|| Ok(ConfigSettings::default()), read)?).check()
     }
 }
 
-impl Settings {
+impl ConfigSettings {
     /// What is not set here comes from below.
     fn over(self, below: Self) -> Self {
         // An empty variable is how a unit file or a shell says that it is not set.
@@ -292,7 +292,7 @@ impl Settings {
         for text in self.trusted_proxy {
             config.trusted_proxies.push(value("--trusted-proxy", text, network)?);
         }
-        let doors = doors::Doors {
+        let doors = doors::DoorSettings {
             control_listen: self.control_listen,
             control_groups: self.control_group,
             control_tls: (self.control_tls_cert, self.control_tls_key),

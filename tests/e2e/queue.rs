@@ -32,7 +32,7 @@ use leadlined::{
             Reaccepted,
             intake::{Flushed, NewEvent},
         },
-        operator::command::{Call, Command, Refusal},
+        operator::command::{Command, Mutation, Refusal},
         queue::{
             claim::{Ask, Claimed, Claimer},
             finish::{AttemptRecord, Finished},
@@ -85,8 +85,8 @@ struct Scene {
     jobs: Vec<(JobId, i64)>,
 }
 
-fn call() -> Call {
-    Call { operator: "test".into(), method: "Test", request_id: request_id(), fingerprint: [0; 32] }
+fn call() -> Mutation {
+    Mutation { operator: "test".into(), method: "Test", request_id: request_id(), fingerprint: [0; 32] }
 }
 
 async fn add_integration(command: &mut Command, company: CompanyId) -> IntegrationId {

@@ -1,5 +1,7 @@
 //! Types say what words and numbers would leave open.
 
+use std::collections::BTreeMap;
+
 use super::{check, files, product};
 
 /// The daemon's own code, without its connectors, whose configuration has rules of its own.
@@ -55,4 +57,40 @@ fn times_are_types() {
 #[test]
 fn lanes_are_named_whole() {
     none_says("a LaneId, not a pair of ids", |_, line| line.contains("(CompanyId, IntegrationId)"));
+}
+
+/// What may be called alike in two modules, because it is the same in both.
+const SHARED_NAMES: [&str; 1] = ["Listeners"];
+
+/// One name means one thing, so that who looks a type up finds it. What a connector keeps in its own folder may be
+/// called as its siblings are.
+#[test]
+fn a_type_of_the_daemon_has_a_name_of_its_own() {
+    let vendors: Vec<_> = files("daemon/connectors/src", "mod.rs")
+        .into_iter()
+        .map(|(path, _)| path.trim_end_matches("mod.rs").to_owned())
+        .collect();
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in daemon().chain(files("daemon/connectors/src", ".rs")) {
+        if path.ends_with("tests.rs") || vendors.iter().any(|vendor| path.starts_with(vendor)) {
+            continue;
+        }
+        for name in product(&text).filter_map(type_name) {
+            places.entry(name.to_owned()).or_default().push(path.clone());
+        }
+    }
+    places.retain(|name, places| places.len() > 1 && !SHARED_NAMES.contains(&&**name));
+    let twice: Vec<_> =
+        places.iter().map(|(name, places)| format!("{name}: {}", places.join(", "))).collect();
+    check("a type's name means one thing", &twice);
+    assert_eq!(type_name("pub(in crate::store) struct Row<'a> {"), Some("Row"));
+}
+
+/// The name of the type that a line begins, if it begins one outside of everything else.
+fn type_name(line: &str) -> Option<&str> {
+    let line =
+        line.strip_prefix("pub").map_or(line, |rest| rest.split_once(") ").map_or(rest, |(_, rest)| rest));
+    let kinds = ["struct ", "enum ", "trait ", "type "];
+    let name = kinds.iter().find_map(|kind| line.trim_start().strip_prefix(kind))?;
+    (!line.starts_with("  ")).then(|| name.split(|c: char| !c.is_alphanumeric() && c != '_').next())?
 }

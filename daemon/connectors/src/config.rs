@@ -87,14 +87,14 @@ pub fn told(problems: &[Problem]) -> String {
 
 /// Of which kind a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SettingKind {
     Text,
     Integer,
     Number,
     Object,
 }
 
-impl Kind {
+impl SettingKind {
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -129,7 +129,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigField {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: SettingKind,
     pub required: bool,
     /// Whether its value is never shown.
     pub secret: bool,
@@ -169,7 +169,7 @@ pub const fn plain(key: &'static str) -> &'static str {
 
 /// A value of a configuration.
 pub trait Setting: DeserializeOwned {
-    const KIND: Kind = Kind::Text;
+    const KIND: SettingKind = SettingKind::Text;
     const REQUIRED: bool = true;
     const SECRET: bool = false;
     const WORDS: &'static [&'static str] = &[];
@@ -180,7 +180,7 @@ pub trait Setting: DeserializeOwned {
 }
 
 impl<T: Setting> Setting for Option<T> {
-    const KIND: Kind = T::KIND;
+    const KIND: SettingKind = T::KIND;
     const REQUIRED: bool = false;
     const SECRET: bool = T::SECRET;
     const WORDS: &'static [&'static str] = T::WORDS;
@@ -203,14 +203,14 @@ impl Setting for SecretString {
 pub trait Settings: Default + Send + Sync {
     const FIELDS: &'static [ConfigField];
     /// Reads what is there; a value that is wrong counts as absent.
-    fn read(reader: &mut Reader<'_>) -> Self;
+    fn read(reader: &mut SettingsReader<'_>) -> Self;
 }
 
 /// Nothing to set.
 impl Settings for () {
     const FIELDS: &'static [ConfigField] = &[];
 
-    fn read(_: &mut Reader<'_>) -> Self {}
+    fn read(_: &mut SettingsReader<'_>) -> Self {}
 }
 
 /// Makes a struct whose fields are the keys of a configuration; their comments are the help.
@@ -231,7 +231,7 @@ macro_rules! settings {
                 )
             ),*];
 
-            fn read(reader: &mut $crate::config::Reader<'_>) -> Self {
+            fn read(reader: &mut $crate::config::SettingsReader<'_>) -> Self {
                 Self { $($key: reader.take(Self::FIELDS, $crate::config::plain(stringify!($key)))),* }
             }
         }
@@ -290,12 +290,12 @@ macro_rules! parsed {
 pub(crate) use {parsed, settings, words};
 
 /// Reads keys one by one and gathers what is wrong.
-pub struct Reader<'a> {
+pub struct SettingsReader<'a> {
     members: Option<&'a Map<String, Value>>,
     problems: Vec<Problem>,
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     /// The value of a key. What is wrong with it is noted.
     pub fn take<T: Setting + Default>(&mut self, fields: &[ConfigField], key: &str) -> T {
         let Some(field) = fields.iter().find(|field| field.name == key) else { return T::default() };
@@ -319,7 +319,7 @@ impl Reader<'_> {
 fn own<T: Setting + Default>(field: &ConfigField) -> T {
     let value = match field.kind {
         _ if field.default.is_empty() => return T::default(),
-        Kind::Text => Value::from(field.default),
+        SettingKind::Text => Value::from(field.default),
         _ => serde_json::from_str(field.default).unwrap_or(Value::Null),
     };
     read(field, &value).unwrap_or_default()
@@ -385,7 +385,7 @@ impl Common {
 
 /// Reads settings. What is wrong counts as absent, and is told beside them.
 pub(crate) fn read_all<C: Settings>(value: &Value) -> (C, Vec<Problem>) {
-    let mut reader = Reader { members: value.as_object(), problems: Vec::new() };
+    let mut reader = SettingsReader { members: value.as_object(), problems: Vec::new() };
     let settings = C::read(&mut reader);
     (settings, reader.problems)
 }

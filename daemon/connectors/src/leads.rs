@@ -31,7 +31,7 @@ pub(super) struct Names {
 
 /// What all calls of a push are made from. Numbers keep their text: no amount is ever rounded.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct LeadPlan {
     /// The address that the Lead is found by: trimmed and in lower case.
     pub(super) email: String,
     pub(super) lead: String,
@@ -44,7 +44,7 @@ pub(super) struct Plan {
     pub(super) note: String,
 }
 
-impl Plan {
+impl LeadPlan {
     pub(super) fn make(names: Names, mapping: &Mapping, push: &Push<'_>) -> Result<Self, Failure> {
         let event = crm::event(push)?;
         let email = crm::email(names.vendor, &event)?;
@@ -158,7 +158,7 @@ pub(super) trait Leads: Sync {
     /// The Lead of this address, alike.
     async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure>;
     /// Makes a Lead and returns its id.
-    async fn create(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String, Failure>;
+    async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String, Failure>;
     /// Changes a Lead; false if it is gone. Its owner stays.
     async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool, Failure>;
     /// The fields with their values that open a closed Lead again; none if it is to stay closed.
@@ -184,7 +184,7 @@ pub(super) trait Leads: Sync {
 pub(super) async fn bring(
     crm: &dyn Leads,
     push: &Push<'_>,
-    plan: &Plan,
+    plan: &LeadPlan,
     ctx: &mut Conversation<'_>,
 ) -> Result<(), Failure> {
     // Whether the vendor forbids a second Lead of one address is for each account to say.
@@ -208,7 +208,7 @@ pub(super) async fn bring(
 async fn lead(
     crm: &dyn Leads,
     push: &Push<'_>,
-    plan: &Plan,
+    plan: &LeadPlan,
     ctx: &mut Conversation<'_>,
 ) -> Result<String, Failure> {
     if let Some(id) = ctx.id("lead")
@@ -228,7 +228,7 @@ async fn lead(
 async fn updated(
     crm: &dyn Leads,
     push: &Push<'_>,
-    plan: &Plan,
+    plan: &LeadPlan,
     there: &There,
     ctx: &mut Conversation<'_>,
 ) -> Result<bool, Failure> {
@@ -247,7 +247,7 @@ async fn updated(
 async fn noted(
     crm: &dyn Leads,
     push: &Push<'_>,
-    plan: &Plan,
+    plan: &LeadPlan,
     lead: &str,
     ctx: &mut Conversation<'_>,
 ) -> Result<bool, Failure> {

@@ -15,12 +15,12 @@ use leadline_domain::outcome::{Failure, FailureClass};
 
 /// What we log in with: a token that lasts, or an app that gets one whenever the last has run out.
 #[derive(Debug)]
-pub(super) enum Login {
+pub(super) enum TokenLogin {
     Token(SecretString),
     App { client_id: SecretString, client_secret: SecretString, refresh_token: SecretString },
 }
 
-impl Login {
+impl TokenLogin {
     /// The refresh token of an app.
     pub(super) fn refresh_token(&self) -> Option<&SecretString> {
         match self {

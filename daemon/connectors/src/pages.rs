@@ -6,7 +6,7 @@ use std::{env, fs, path::Path};
 
 use crate::{
     ALL, ConfigField, Connector,
-    config::{Common, Kind, Settings as _},
+    config::{Common, SettingKind, Settings as _},
 };
 
 const HEAD: &str = "## Config and credentials\n";
@@ -20,7 +20,7 @@ fn row(field: &ConfigField) -> String {
     let default = match (field.required, field.default) {
         (true, _) => "required".to_owned(),
         (false, "") => String::new(),
-        (false, default) if field.kind == Kind::Text => format!("`{default}`"),
+        (false, default) if field.kind == SettingKind::Text => format!("`{default}`"),
         (false, default) => default.to_owned(),
     };
     let help = field.help.replace('|', "\\|");

@@ -54,13 +54,13 @@ impl Tally {
 
 /// What a breaker is at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum BreakerState {
     Closed,
     Open,
     HalfOpen,
 }
 
-impl State {
+impl BreakerState {
     /// The state at a moment.
     #[must_use]
     pub fn at(until: Option<Moment>, now: Moment) -> Self {
@@ -107,13 +107,13 @@ mod tests {
     #[test]
     fn it_is_half_open_when_its_time_has_come() {
         for (until, state) in [
-            (None, State::Closed),
-            (Some(101), State::Open),
-            (Some(100), State::HalfOpen),
-            (Some(7), State::HalfOpen),
+            (None, BreakerState::Closed),
+            (Some(101), BreakerState::Open),
+            (Some(100), BreakerState::HalfOpen),
+            (Some(7), BreakerState::HalfOpen),
         ] {
             let until = until.map(Moment::from_micros);
-            assert_eq!(State::at(until, Moment::from_micros(100)), state, "{until:?}");
+            assert_eq!(BreakerState::at(until, Moment::from_micros(100)), state, "{until:?}");
         }
     }
 

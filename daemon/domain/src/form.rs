@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::{
     fields::{self, Leaf, Shape},
     json::{Json, JsonText},
-    lead::Problem,
+    lead::LeadProblem,
     nearest::unknown,
 };
 
@@ -111,14 +111,14 @@ impl Form {
 
     /// What is wrong with a lead, by the names of the page's own fields where it has them.
     #[must_use]
-    pub fn by_field(&self, problem: &Problem, fields: &[(Cow<'_, str>, Cow<'_, str>)]) -> Problem {
+    pub fn by_field(&self, problem: &LeadProblem, fields: &[(Cow<'_, str>, Cow<'_, str>)]) -> LeadProblem {
         let path = problem.pointer.trim_start_matches('/').replace('/', ".");
         let is_there = |name: &str| matches!(self.target(name), FieldTarget::Field(field) if field == path);
         let posted = fields.iter().map(|(name, _)| &**name).find(|name| is_there(name));
         let mapped = || self.map.iter().map(|(name, _)| name.as_str()).find(|name| is_there(name));
         let name = posted.or_else(mapped).unwrap_or_else(|| path.strip_prefix("lead.").unwrap_or(&path));
         let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        Problem { pointer, detail: problem.detail.clone() }
+        LeadProblem { pointer, detail: problem.detail.clone() }
     }
 
     fn target<'a>(&'a self, name: &str) -> FieldTarget<'a> {
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn problems_are_told_by_the_fields_of_the_page() {
         let form = form(json!({"your-email": "lead.email", "gaeste": "lead.guest_count"}), json!({}));
-        let problem = |pointer: &str| Problem { pointer: pointer.to_owned(), detail: "x".to_owned() };
+        let problem = |pointer: &str| LeadProblem { pointer: pointer.to_owned(), detail: "x".to_owned() };
         let fields = [(Cow::from("Event Date"), Cow::from(""))];
         for (pointer, reported) in [
             ("/lead/email", "/your-email"),

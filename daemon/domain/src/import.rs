@@ -13,7 +13,7 @@ use super::{
     fields::covers,
     ids::{CompanyId, LeadId},
     json::Json,
-    lead::Problem,
+    lead::LeadProblem,
     nearest::unknown,
 };
 use targets::{FieldError, field_called, find, own_field, slug};
@@ -189,7 +189,7 @@ impl Import {
 
     /// The event of a line, and the uuid it gets if it brings none: made of its key or its content, so that importing a
     /// file again makes no second lead.
-    pub fn event(&self, company: CompanyId, line: &[u8]) -> Result<(Json, LeadId), Vec<Problem>> {
+    pub fn event(&self, company: CompanyId, line: &[u8]) -> Result<(Json, LeadId), Vec<LeadProblem>> {
         let mut line = Json::parse(line).map_err(|error| vec![problem("", error.to_string())])?;
         if !matches!(line, Json::Object(_)) {
             return Err(vec![problem("", "must be an object".to_owned())]);
@@ -242,7 +242,7 @@ impl Import {
     }
 
     /// What tells this line's lead from others: the column with its value.
-    fn key_value(&self, key: &LeadKey, line: &Json) -> Result<String, Problem> {
+    fn key_value(&self, key: &LeadKey, line: &Json) -> Result<String, LeadProblem> {
         let value = if self.is_rows { line.get(&key.from) } else { line.at(&key.from) };
         let text = match value {
             Some(Json::Number(number)) => Some(number.to_string()),
@@ -264,8 +264,8 @@ impl Import {
     }
 }
 
-fn problem(pointer: &str, detail: String) -> Problem {
-    Problem { pointer: pointer.to_owned(), detail }
+fn problem(pointer: &str, detail: String) -> LeadProblem {
+    LeadProblem { pointer: pointer.to_owned(), detail }
 }
 
 fn pointer(column: &str) -> String {

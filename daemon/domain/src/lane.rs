@@ -79,9 +79,9 @@ impl LaneStatus {
         if let Some(until) = self.throttled_until.filter(|until| *until > self.now) {
             return Some((Wait::Throttled, Some(until)));
         }
-        let breaker = breaker::State::at(self.breaker_until, self.now);
-        if self.due[0] == 0 && breaker != breaker::State::Closed {
-            let until = self.breaker_until.filter(|_| breaker == breaker::State::Open);
+        let breaker = breaker::BreakerState::at(self.breaker_until, self.now);
+        if self.due[0] == 0 && breaker != breaker::BreakerState::Closed {
+            let until = self.breaker_until.filter(|_| breaker == breaker::BreakerState::Open);
             return Some((Wait::Breaker, until));
         }
         if self.running >= i64::from(self.concurrency) {

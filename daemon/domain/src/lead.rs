@@ -52,16 +52,16 @@ impl Accepted {
 
 /// Why an event was not taken; nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum LeadRefusal {
     /// No JSON that we take: 400.
     #[error(transparent)]
     Malformed(#[from] JsonError),
     /// Every field that is wrong: 422.
     #[error("{} of the event's fields are wrong", .0.len())]
-    Invalid(Vec<Problem>),
+    Invalid(Vec<LeadProblem>),
 }
 
-impl Refusal {
+impl LeadRefusal {
     /// A uuid whose person was erased.
     #[must_use]
     pub fn erased() -> Self {
@@ -71,7 +71,7 @@ impl Refusal {
 
 /// A field that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct LeadProblem {
     /// JSON pointer.
     pub pointer: String,
     /// What to do, to be read after the pointer: `must be …`.
@@ -79,11 +79,11 @@ pub struct Problem {
 }
 
 /// Reads one lead event, with or without its envelope.
-pub fn accept(body: &[u8], context: &AcceptContext<'_>) -> Result<Accepted, Refusal> {
+pub fn accept(body: &[u8], context: &AcceptContext<'_>) -> Result<Accepted, LeadRefusal> {
     let mut event = Json::parse_received(body)?;
     let problems = check::problems(&event, context.company);
     if !problems.is_empty() {
-        return Err(Refusal::Invalid(problems));
+        return Err(LeadRefusal::Invalid(problems));
     }
     fill_in(&mut event, context);
     let uuid = event.at("lead.uuid").and_then(Json::as_str).unwrap_or_default().into_owned();
@@ -124,8 +124,8 @@ pub fn pushed_as(body: &Bytes, kind: EventKind) -> Bytes {
     }
 }
 
-fn invalid(pointer: &str, detail: String) -> Refusal {
-    Refusal::Invalid(vec![Problem { pointer: pointer.to_owned(), detail }])
+fn invalid(pointer: &str, detail: String) -> LeadRefusal {
+    LeadRefusal::Invalid(vec![LeadProblem { pointer: pointer.to_owned(), detail }])
 }
 
 /// Adds what is absent, where the canonical event has it. Most events are of new leads, so that is what it says.

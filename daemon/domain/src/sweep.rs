@@ -15,7 +15,7 @@ pub struct SweepRun {
     /// Whether the canary arrived, so that the rest follows.
     pub is_passed: bool,
     pub is_enabled: bool,
-    pub breaker: breaker::State,
+    pub breaker: breaker::BreakerState,
     /// Whether the lane has retries enough to do.
     pub is_busy: bool,
 }
@@ -37,7 +37,7 @@ impl SweepRun {
         match (self.is_passed, self.canary) {
             (false, Some(State::Pending)) => SweepStep::Wait,
             (false, Some(State::Delivered)) | (true, _) => {
-                if !self.is_enabled || self.breaker != breaker::State::Closed {
+                if !self.is_enabled || self.breaker != breaker::BreakerState::Closed {
                     SweepStep::End
                 } else if self.is_busy {
                     SweepStep::Wait
@@ -81,7 +81,7 @@ mod tests {
             canary,
             is_passed: false,
             is_enabled: true,
-            breaker: breaker::State::Closed,
+            breaker: breaker::BreakerState::Closed,
             is_busy: false,
         };
         for (canary, next) in [
@@ -104,11 +104,11 @@ mod tests {
             canary: Some(State::Delivered),
             is_passed: true,
             is_enabled: true,
-            breaker: breaker::State::Closed,
+            breaker: breaker::BreakerState::Closed,
             is_busy: false,
         };
         assert_eq!(SweepRun { is_busy: true, ..run }.next(), SweepStep::Wait);
-        for breaker in [breaker::State::Open, breaker::State::HalfOpen] {
+        for breaker in [breaker::BreakerState::Open, breaker::BreakerState::HalfOpen] {
             assert_eq!(SweepRun { breaker, is_busy: true, ..run }.next(), SweepStep::End);
         }
         assert_eq!(SweepRun { is_enabled: false, ..run }.next(), SweepStep::End);

@@ -70,9 +70,9 @@ struct Finding {
 
 /// All that was found.
 #[derive(Debug, Default)]
-pub struct Report(Vec<Finding>);
+pub struct DoctorReport(Vec<Finding>);
 
-impl Report {
+impl DoctorReport {
     fn add(&mut self, grade: Grade, thing: &'static str, text: impl Into<String>) {
         self.0.push(Finding { grade, thing, text: text.into() });
     }
@@ -84,7 +84,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for DoctorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Finding { grade, thing, text } in &self.0 {
             writeln!(f, "{grade:<5} {thing:<15} {text}")?;
@@ -94,8 +94,8 @@ impl fmt::Display for Report {
 }
 
 /// Looks at everything that can be looked at.
-pub async fn examine(config: &Config) -> Report {
-    let mut report = Report::default();
+pub async fn examine(config: &Config) -> DoctorReport {
+    let mut report = DoctorReport::default();
     examine_user(&mut report, config);
     examine_directory(&mut report, &config.data_dir);
     examine_limits(&mut report);
@@ -106,7 +106,7 @@ pub async fn examine(config: &Config) -> Report {
     report
 }
 
-fn examine_user(report: &mut Report, config: &Config) {
+fn examine_user(report: &mut DoctorReport, config: &Config) {
     match user::own_uid() {
         Err(error) => report.add(Grade::Bad, "user", format!("the system does not say which this is: {error}")),
         Ok(0) if config.database_url.is_none() && matches!(user::find("leadline"), Ok(None)) => report.add(
@@ -118,7 +118,7 @@ fn examine_user(report: &mut Report, config: &Config) {
     }
 }
 
-fn examine_directory(report: &mut Report, path: &Path) {
+fn examine_directory(report: &mut DoctorReport, path: &Path) {
     let thing = "data directory";
     let shown = path.display();
     match fs::metadata(path) {
@@ -158,7 +158,7 @@ fn room(path: &Path) -> Option<u64> {
     text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
 }
 
-fn examine_limits(report: &mut Report) {
+fn examine_limits(report: &mut DoctorReport) {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let Some(files) = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()) else {
@@ -173,7 +173,7 @@ fn examine_limits(report: &mut Report) {
 }
 
 /// A daemon that runs is asked how it is; else it is tried whether one could listen.
-async fn examine_daemon(report: &mut Report, config: &Config, is_running: bool) {
+async fn examine_daemon(report: &mut DoctorReport, config: &Config, is_running: bool) {
     let thing = "daemon";
     if !is_running {
         report.add(Grade::Look, thing, "it does not run on this data directory");
@@ -212,7 +212,7 @@ async fn ask_ready(address: SocketAddr) -> io::Result<String> {
     Ok(answer)
 }
 
-async fn examine_database(report: &mut Report, config: &Config, is_running: bool) -> Option<Inspected> {
+async fn examine_database(report: &mut DoctorReport, config: &Config, is_running: bool) -> Option<Inspected> {
     let thing = "database";
     let options = match options(config, is_running).await {
         Ok(Some(options)) => options,
@@ -243,7 +243,7 @@ async fn examine_database(report: &mut Report, config: &Config, is_running: bool
     Some(found)
 }
 
-fn judge(report: &mut Report, found: &Inspected) {
+fn judge(report: &mut DoctorReport, found: &Inspected) {
     if found.major < 15 {
         report.add(Grade::Bad, "version", "PostgreSQL is too old: 15 or newer is needed");
     }
@@ -291,7 +291,7 @@ async fn options(config: &Config, is_running: bool) -> Result<Option<PgConnectOp
 }
 
 /// The private server is not started for this; it is enough that it could be.
-fn examine_programs(report: &mut Report, config: &Config) {
+fn examine_programs(report: &mut DoctorReport, config: &Config) {
     match embedded::find_programs(&config.data_dir) {
         Ok(version) => {
             report.add(Grade::Good, "database", format!("PostgreSQL {version} (private), not running"))
@@ -300,7 +300,7 @@ fn examine_programs(report: &mut Report, config: &Config) {
     }
 }
 
-fn examine_key(report: &mut Report, config: &Config, database: Option<&Inspected>) {
+fn examine_key(report: &mut DoctorReport, config: &Config, database: Option<&Inspected>) {
     let thing = "master key";
     let (path, shown) = (&config.master_key, config.master_key.display());
     let sealed = database.and_then(|database| database.key_fingerprint.as_deref());

@@ -18,7 +18,7 @@ pub struct ControlRemote {
 }
 
 /// What was said of the doors.
-pub(super) struct Doors {
+pub(super) struct DoorSettings {
     pub(super) control_listen: Vec<String>,
     pub(super) control_groups: Vec<String>,
     pub(super) control_tls: (Option<PathBuf>, Option<PathBuf>),
@@ -26,7 +26,7 @@ pub(super) struct Doors {
     pub(super) tls: (Option<PathBuf>, Option<PathBuf>),
 }
 
-impl Doors {
+impl DoorSettings {
     pub(super) fn set(self, config: &mut Config) -> Result<(), ConfigError> {
         let mut remote = None;
         for text in self.control_listen {

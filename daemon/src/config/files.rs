@@ -9,12 +9,12 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::{ConfigError, Settings};
+use super::{ConfigError, ConfigSettings};
 use crate::{postgres::hosts::single_urls, user::is_root};
 
-pub(super) fn read(path: &Path) -> Result<Settings, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<ConfigSettings, ConfigError> {
     let text = fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
-    let settings: Settings = toml::from_str(&text).map_err(|error| {
+    let settings: ConfigSettings = toml::from_str(&text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         ConfigError::File { path: path.to_owned(), why: format!("line {line}: {}", error.message()) }

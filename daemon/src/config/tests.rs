@@ -98,14 +98,14 @@ fn the_example_names_every_setting_and_is_right() {
                 text
             }
         });
-    let settings: Settings = toml::from_str(&text).unwrap();
+    let settings: ConfigSettings = toml::from_str(&text).unwrap();
     let unset = format!("{settings:?}");
     assert!(!unset.contains("None") && !unset.contains("[]"), "the example leaves out a setting: {unset}");
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("password");
     fs::write(&file, "hunter2").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    let settings = Settings { database_password_file: Some(file), ..settings };
+    let settings = ConfigSettings { database_password_file: Some(file), ..settings };
     Config::read(settings, None).unwrap();
 }
 

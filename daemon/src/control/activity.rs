@@ -17,7 +17,7 @@ use tokio::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, attempt::stopping, check, convert, words};
+use super::{Control, Reply, attempt::stopping, check, convert, words};
 use crate::{
     domain::ids::{CompanyId, IntegrationId},
     store::{
@@ -42,7 +42,7 @@ impl ActivityService for Control {
     async fn list_activity(
         &self,
         request: Request<v1::ListActivityRequest>,
-    ) -> Answer<v1::ListActivityResponse> {
+    ) -> Reply<v1::ListActivityResponse> {
         let request = request.into_inner();
         let limit = words::page_size(request.page_size)?;
         let filter = ActivityFilter {
@@ -60,7 +60,7 @@ impl ActivityService for Control {
     async fn watch_activity(
         &self,
         request: Request<v1::WatchActivityRequest>,
-    ) -> Answer<Self::WatchActivityStream> {
+    ) -> Reply<Self::WatchActivityStream> {
         let changes = self.store.wake_ups().watch();
         let company = self.store.find_optional_company(check::optional(&request.get_ref().company)).await?;
         let watcher = ActivityWatcher { control: self.clone(), company, changes, known: None };

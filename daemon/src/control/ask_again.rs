@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leadline_proto::v1;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, mutate};
+use super::{Control, Reply, mutate};
 use crate::{
     domain::{
         fanout::{Fate, fan_out},
@@ -26,7 +26,7 @@ impl Control {
     pub(super) async fn ask_again(
         &self,
         request: Request<v1::AskFlowsAgainRequest>,
-    ) -> Answer<v1::AskFlowsAgainResponse> {
+    ) -> Reply<v1::AskFlowsAgainResponse> {
         let (call, request) = mutate::call(request).await?;
         let company = self.store.find_company(&request.company).await?;
         if !request.dry_run

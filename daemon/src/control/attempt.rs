@@ -9,7 +9,7 @@ use tokio::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, check, convert, words};
+use super::{Control, Reply, check, convert, words};
 use crate::{
     domain::{
         delivery::State,
@@ -36,7 +36,7 @@ impl AttemptService for Control {
     async fn list_attempts(
         &self,
         request: Request<v1::ListAttemptsRequest>,
-    ) -> Answer<v1::ListAttemptsResponse> {
+    ) -> Reply<v1::ListAttemptsResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
@@ -47,7 +47,7 @@ impl AttemptService for Control {
         Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))
     }
 
-    async fn get_attempt(&self, request: Request<v1::GetAttemptRequest>) -> Answer<v1::GetAttemptResponse> {
+    async fn get_attempt(&self, request: Request<v1::GetAttemptRequest>) -> Reply<v1::GetAttemptResponse> {
         let id = check::id("attempt", &request.get_ref().id)?;
         let (attempt, detail) =
             self.store.attempt(id).await?.ok_or_else(|| Refusal::unknown("attempt", id))?;
@@ -57,7 +57,7 @@ impl AttemptService for Control {
     async fn await_attempt(
         &self,
         request: Request<v1::AwaitAttemptRequest>,
-    ) -> Answer<v1::GetAttemptResponse> {
+    ) -> Reply<v1::GetAttemptResponse> {
         let request = request.into_inner();
         // Listens before it looks, so that nothing can finish unnoticed in between.
         let mut changes = self.store.wake_ups().watch();

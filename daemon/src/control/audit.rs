@@ -3,12 +3,12 @@
 use leadline_proto::v1::{self, audit_service_server::AuditService};
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, convert};
+use super::{Control, Reply, check, convert};
 use crate::store::operator::audit::{AuditFilter, AuditView};
 
 #[tonic::async_trait]
 impl AuditService for Control {
-    async fn list_audit(&self, request: Request<v1::ListAuditRequest>) -> Answer<v1::ListAuditResponse> {
+    async fn list_audit(&self, request: Request<v1::ListAuditRequest>) -> Reply<v1::ListAuditResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let at = request.at.unwrap_or_default();

@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, company_service_server::CompanyService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, convert, words};
+use super::{Control, Reply, check, convert, words};
 use crate::{
     connectors,
     domain::{ids::CompanyId, plan::UNCOUNTED},
@@ -33,7 +33,7 @@ fn audited(company: &Company) -> Option<serde_json::Value> {
 
 #[tonic::async_trait]
 impl CompanyService for Control {
-    async fn create_company(&self, request: Request<v1::CreateCompanyRequest>) -> Answer<v1::Company> {
+    async fn create_company(&self, request: Request<v1::CreateCompanyRequest>) -> Reply<v1::Company> {
         self.mutate(request, |mut command, request| async move {
             let name = check::name(&request.name)?;
             let plan = check::plan(&request.plan)?;
@@ -48,7 +48,7 @@ impl CompanyService for Control {
     async fn list_companies(
         &self,
         request: Request<v1::ListCompaniesRequest>,
-    ) -> Answer<v1::ListCompaniesResponse> {
+    ) -> Reply<v1::ListCompaniesResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = match after {
@@ -68,7 +68,7 @@ impl CompanyService for Control {
         Ok(Response::new(v1::ListCompaniesResponse { companies, next_page_token }))
     }
 
-    async fn get_company(&self, request: Request<v1::GetCompanyRequest>) -> Answer<v1::Company> {
+    async fn get_company(&self, request: Request<v1::GetCompanyRequest>) -> Reply<v1::Company> {
         let company = self.store.company(&request.get_ref().company).await?;
         let shown = self.with_last_leads(vec![company]).await?.pop();
         Ok(Response::new(shown.unwrap_or_default()))
@@ -77,7 +77,7 @@ impl CompanyService for Control {
     async fn get_company_page(
         &self,
         request: Request<v1::GetCompanyPageRequest>,
-    ) -> Answer<v1::GetCompanyPageResponse> {
+    ) -> Reply<v1::GetCompanyPageResponse> {
         let company = self.store.company(&request.get_ref().company).await?;
         let (id, reference) = (company.id, company.id.to_string());
         let day = self.store.last_day(id).await?;
@@ -95,7 +95,7 @@ impl CompanyService for Control {
         }))
     }
 
-    async fn update_company(&self, request: Request<v1::UpdateCompanyRequest>) -> Answer<v1::Company> {
+    async fn update_company(&self, request: Request<v1::UpdateCompanyRequest>) -> Reply<v1::Company> {
         self.mutate(request, |mut command, request| async move {
             let mut company = command.company(&request.company).await?;
             let before = audited(&company);
@@ -120,7 +120,7 @@ impl CompanyService for Control {
         .await
     }
 
-    async fn set_plan(&self, request: Request<v1::SetPlanRequest>) -> Answer<v1::Company> {
+    async fn set_plan(&self, request: Request<v1::SetPlanRequest>) -> Reply<v1::Company> {
         self.mutate(request, |mut command, request| async move {
             let mut company = command.company(&request.company).await?;
             let before = audited(&company);

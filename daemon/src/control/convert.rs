@@ -87,8 +87,10 @@ impl From<IntakeKey> for v1::IntakeKey {
 impl From<IntegrationView> for v1::Integration {
     fn from(view: IntegrationView) -> Self {
         let mut health = v1::Health::from(view.health);
-        let is_open =
-            health.breaker.as_ref().is_some_and(|breaker| breaker.state == breaker::State::Open.as_str());
+        let is_open = health
+            .breaker
+            .as_ref()
+            .is_some_and(|breaker| breaker.state == breaker::BreakerState::Open.as_str());
         if !view.enabled
             || view.awaits_cut_over
             || view.company_paused_at.is_some()
@@ -155,15 +157,15 @@ impl From<Health> for v1::Health {
 }
 
 fn breaker(health: &Health) -> v1::Breaker {
-    let state = breaker::State::at(health.lane.breaker_until, health.lane.now);
+    let state = breaker::BreakerState::at(health.lane.breaker_until, health.lane.now);
     let why = || {
         let error = health.breaker_error.as_deref().unwrap_or("the target seems to be down");
         format!("{} pushes in a row failed, the last one so: {error}", health.streak)
     };
     v1::Breaker {
         state: state.as_str().to_owned(),
-        why: if state == breaker::State::Closed { String::new() } else { why() },
-        until: health.lane.breaker_until.filter(|_| state == breaker::State::Open).map(moment),
+        why: if state == breaker::BreakerState::Closed { String::new() } else { why() },
+        until: health.lane.breaker_until.filter(|_| state == breaker::BreakerState::Open).map(moment),
     }
 }
 

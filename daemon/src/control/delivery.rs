@@ -3,7 +3,7 @@
 use leadline_proto::v1::{self, delivery_service_server::DeliveryService};
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, convert, failure::cause_id, words};
+use super::{Control, Reply, check, convert, failure::cause_id, words};
 use crate::store::{
     delivery::{
         attempts::AttemptsOf,
@@ -20,7 +20,7 @@ impl DeliveryService for Control {
     async fn list_deliveries(
         &self,
         request: Request<v1::ListDeliveriesRequest>,
-    ) -> Answer<v1::ListDeliveriesResponse> {
+    ) -> Reply<v1::ListDeliveriesResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
@@ -33,10 +33,7 @@ impl DeliveryService for Control {
         Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
     }
 
-    async fn get_delivery(
-        &self,
-        request: Request<v1::GetDeliveryRequest>,
-    ) -> Answer<v1::GetDeliveryResponse> {
+    async fn get_delivery(&self, request: Request<v1::GetDeliveryRequest>) -> Reply<v1::GetDeliveryResponse> {
         let delivery = self.store.delivery_view(check::id("delivery", &request.get_ref().id)?).await?;
         let of = AttemptsOf::Delivery(delivery.company, delivery.id);
         let attempts = self.store.attempts(of, None, ATTEMPTS).await?;
@@ -55,7 +52,7 @@ impl DeliveryService for Control {
     async fn retry_deliveries(
         &self,
         request: Request<v1::RetryDeliveriesRequest>,
-    ) -> Answer<v1::RetryDeliveriesResponse> {
+    ) -> Reply<v1::RetryDeliveriesResponse> {
         self.retry(request).await
     }
 }

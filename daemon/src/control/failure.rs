@@ -5,7 +5,7 @@ use leadline_proto::v1::{self, failure_service_server::FailureService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, convert, words};
+use super::{Control, Reply, check, convert, words};
 use crate::{
     domain::cause::{self, Action, CauseId},
     store::{
@@ -19,7 +19,7 @@ impl FailureService for Control {
     async fn list_failures(
         &self,
         request: Request<v1::ListFailuresRequest>,
-    ) -> Answer<v1::ListFailuresResponse> {
+    ) -> Reply<v1::ListFailuresResponse> {
         let request = request.into_inner();
         let limit = usize::try_from(words::page_size(request.page_size)?).unwrap_or_default();
         let skip = match &*request.page_token {
@@ -51,7 +51,7 @@ impl FailureService for Control {
         }))
     }
 
-    async fn get_failure(&self, request: Request<v1::GetFailureRequest>) -> Answer<v1::GetFailureResponse> {
+    async fn get_failure(&self, request: Request<v1::GetFailureRequest>) -> Reply<v1::GetFailureResponse> {
         let request = request.into_inner();
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let failure = self.store.failure(company, cause_id(&request.cause)?).await?;
@@ -61,7 +61,7 @@ impl FailureService for Control {
     async fn snooze_failure(
         &self,
         request: Request<v1::SnoozeFailureRequest>,
-    ) -> Answer<v1::SnoozeFailureResponse> {
+    ) -> Reply<v1::SnoozeFailureResponse> {
         self.mutate(request, |mut command, request| async move {
             let cause = cause_id(&request.cause)?;
             let until = snoozed_until(&request)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leadline_proto::v1::{self, flow_service_server::FlowService};
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, convert::time};
+use super::{Control, Reply, check, convert::time};
 use crate::{
     compute::{Compute, ComputeError},
     domain::{
@@ -31,12 +31,12 @@ const SAMPLE: usize = 10;
 
 #[tonic::async_trait]
 impl FlowService for Control {
-    async fn create_flow(&self, request: Request<v1::CreateFlowRequest>) -> Answer<v1::Flow> {
+    async fn create_flow(&self, request: Request<v1::CreateFlowRequest>) -> Reply<v1::Flow> {
         let compute = self.compute.clone();
         self.mutate(request, |command, request| create(compute, command, request)).await
     }
 
-    async fn list_flows(&self, request: Request<v1::ListFlowsRequest>) -> Answer<v1::ListFlowsResponse> {
+    async fn list_flows(&self, request: Request<v1::ListFlowsRequest>) -> Reply<v1::ListFlowsResponse> {
         let request = request.into_inner();
         let page = v1::Page { limit: request.limit, after: String::new() };
         let (limit, _) = check::page(Some(&page))?;
@@ -44,16 +44,16 @@ impl FlowService for Control {
         Ok(Response::new(v1::ListFlowsResponse { flows: flows.into_iter().map(v1::Flow::from).collect() }))
     }
 
-    async fn get_flow(&self, request: Request<v1::GetFlowRequest>) -> Answer<v1::Flow> {
+    async fn get_flow(&self, request: Request<v1::GetFlowRequest>) -> Reply<v1::Flow> {
         Ok(Response::new(self.store.flow_view(&request.get_ref().flow).await?.into()))
     }
 
-    async fn update_flow(&self, request: Request<v1::UpdateFlowRequest>) -> Answer<v1::Flow> {
+    async fn update_flow(&self, request: Request<v1::UpdateFlowRequest>) -> Reply<v1::Flow> {
         let compute = self.compute.clone();
         self.mutate(request, |command, request| update(compute, command, request)).await
     }
 
-    async fn delete_flow(&self, request: Request<v1::DeleteFlowRequest>) -> Answer<v1::DeleteFlowResponse> {
+    async fn delete_flow(&self, request: Request<v1::DeleteFlowRequest>) -> Reply<v1::DeleteFlowResponse> {
         self.mutate(request, |mut command, request| async move {
             let (company, flow) = command.flow(&request.flow).await?;
             command.delete_flow(&flow).await?;
@@ -67,11 +67,11 @@ impl FlowService for Control {
     async fn ask_flows_again(
         &self,
         request: Request<v1::AskFlowsAgainRequest>,
-    ) -> Answer<v1::AskFlowsAgainResponse> {
+    ) -> Reply<v1::AskFlowsAgainResponse> {
         self.ask_again(request).await
     }
 
-    async fn test_flow(&self, request: Request<v1::TestFlowRequest>) -> Answer<v1::TestFlowResponse> {
+    async fn test_flow(&self, request: Request<v1::TestFlowRequest>) -> Reply<v1::TestFlowResponse> {
         let request = request.into_inner();
         let (company, when) = self.what_to_test(&request).await?;
         let condition = Arc::new(self.read(company, &when).await?);

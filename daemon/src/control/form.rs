@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, form_service_server::FormService};
 use serde_json::Value;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, convert::time};
+use super::{Control, Reply, check, convert::time};
 use crate::{
     domain::{
         form::Form,
@@ -22,11 +22,11 @@ const REDIRECT_MAX: usize = 2000;
 
 #[tonic::async_trait]
 impl FormService for Control {
-    async fn create_form(&self, request: Request<v1::CreateFormRequest>) -> Answer<v1::Form> {
+    async fn create_form(&self, request: Request<v1::CreateFormRequest>) -> Reply<v1::Form> {
         self.mutate(request, create).await
     }
 
-    async fn list_forms(&self, request: Request<v1::ListFormsRequest>) -> Answer<v1::ListFormsResponse> {
+    async fn list_forms(&self, request: Request<v1::ListFormsRequest>) -> Reply<v1::ListFormsResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
@@ -34,15 +34,15 @@ impl FormService for Control {
         Ok(Response::new(v1::ListFormsResponse { forms: forms.into_iter().map(v1::Form::from).collect() }))
     }
 
-    async fn get_form(&self, request: Request<v1::GetFormRequest>) -> Answer<v1::Form> {
+    async fn get_form(&self, request: Request<v1::GetFormRequest>) -> Reply<v1::Form> {
         Ok(Response::new(self.store.form_view(&request.get_ref().form).await?.into()))
     }
 
-    async fn update_form(&self, request: Request<v1::UpdateFormRequest>) -> Answer<v1::Form> {
+    async fn update_form(&self, request: Request<v1::UpdateFormRequest>) -> Reply<v1::Form> {
         self.mutate(request, update).await
     }
 
-    async fn delete_form(&self, request: Request<v1::DeleteFormRequest>) -> Answer<v1::DeleteFormResponse> {
+    async fn delete_form(&self, request: Request<v1::DeleteFormRequest>) -> Reply<v1::DeleteFormResponse> {
         self.mutate(request, |mut command, request| async move {
             let (company, form) = command.form(&request.form).await?;
             command.delete_form(&form).await?;
@@ -55,7 +55,7 @@ impl FormService for Control {
     async fn list_form_refusals(
         &self,
         request: Request<v1::ListFormRefusalsRequest>,
-    ) -> Answer<v1::ListFormRefusalsResponse> {
+    ) -> Reply<v1::ListFormRefusalsResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;

@@ -5,7 +5,7 @@ use tonic::{Request, Response};
 use uuid::Uuid;
 
 use super::{
-    Answer, Control, check, mutate,
+    Control, Reply, check, mutate,
     targets::{AuditTally, Forecast, Selection, audited, batches, has_scope},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     store::{
         delivery::read::Target,
         operator::{
-            command::{Call, Command, Refusal},
+            command::{Command, Mutation, Refusal},
             refusal::{Known, RefusalReason},
         },
         queue::hold::MoveOutcome,
@@ -45,7 +45,7 @@ impl HoldService for Control {
     async fn hold_deliveries(
         &self,
         request: Request<v1::HoldDeliveriesRequest>,
-    ) -> Answer<v1::MovedDeliveriesResponse> {
+    ) -> Reply<v1::MovedDeliveriesResponse> {
         let asked = request.get_ref();
         let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
         self.move_deliveries(Verb::Hold, request, asked).await
@@ -54,7 +54,7 @@ impl HoldService for Control {
     async fn release_deliveries(
         &self,
         request: Request<v1::ReleaseDeliveriesRequest>,
-    ) -> Answer<v1::MovedDeliveriesResponse> {
+    ) -> Reply<v1::MovedDeliveriesResponse> {
         let asked = request.get_ref();
         let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
         self.move_deliveries(Verb::Release, request, asked).await
@@ -63,7 +63,7 @@ impl HoldService for Control {
     async fn skip_deliveries(
         &self,
         request: Request<v1::SkipDeliveriesRequest>,
-    ) -> Answer<v1::MovedDeliveriesResponse> {
+    ) -> Reply<v1::MovedDeliveriesResponse> {
         let asked = request.get_ref();
         let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
         self.move_deliveries(Verb::Skip, request, asked).await
@@ -72,14 +72,14 @@ impl HoldService for Control {
     async fn unskip_deliveries(
         &self,
         request: Request<v1::UnskipDeliveriesRequest>,
-    ) -> Answer<v1::UnskipDeliveriesResponse> {
+    ) -> Reply<v1::UnskipDeliveriesResponse> {
         self.unskip(request).await
     }
 
     async fn explain_delivery(
         &self,
         request: Request<v1::ExplainDeliveryRequest>,
-    ) -> Answer<v1::ExplainDeliveryResponse> {
+    ) -> Reply<v1::ExplainDeliveryResponse> {
         let id: DeliveryId = check::id("delivery", &request.get_ref().id)?;
         let mut facts = self.store.facts(id).await?;
         if mutate::caller(&request)?.masked
@@ -101,7 +101,7 @@ impl Control {
         verb: Verb,
         request: Request<Q>,
         (dry_run, asked): (bool, MoveRequest),
-    ) -> Answer<v1::MovedDeliveriesResponse> {
+    ) -> Reply<v1::MovedDeliveriesResponse> {
         if dry_run {
             let meant = self.to_move(verb, asked).await?;
             return Ok(Response::new(verb.outlook(self.forecast(&meant, None).await?)));
@@ -243,7 +243,7 @@ impl Verb {
         command: &mut Command,
         company: CompanyId,
         batch: &[Uuid],
-        call: &Call,
+        call: &Mutation,
         job: Option<JobId>,
     ) -> Result<MoveOutcome, Refusal> {
         match self {

@@ -17,14 +17,14 @@ use crate::{
         ids::{CompanyId, LeadId},
         import::{DateOrder, Import, Wish},
         integration::EventKind,
-        lead::{self, AcceptContext, Accepted, Problem, Refusal as Wrong},
+        lead::{self, AcceptContext, Accepted, LeadProblem, LeadRefusal},
     },
     store::{
         lead::{
             Reaccepted,
             intake::{CompanyView, Flushed, NewEvent},
         },
-        operator::command::{Call, Refusal},
+        operator::command::{Mutation, Refusal},
     },
 };
 
@@ -36,12 +36,12 @@ const LINES_MAX: usize = 1000;
 const COLUMNS_MAX: usize = 1000;
 
 /// The answers of an import.
-pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<v1::ImportLeadsResponse, Status>> + Send>>;
+pub(super) type ImportReplies = Pin<Box<dyn Stream<Item = Result<v1::ImportLeadsResponse, Status>> + Send>>;
 
 /// An import under way.
 struct Importing {
     control: Control,
-    call: Call,
+    call: Mutation,
     company: CompanyId,
     import: Import,
     lines: Streaming<v1::ImportLeadsRequest>,
@@ -65,7 +65,7 @@ impl Control {
     pub(super) async fn import(
         &self,
         request: Request<Streaming<v1::ImportLeadsRequest>>,
-    ) -> Result<Response<Answers>, Status> {
+    ) -> Result<Response<ImportReplies>, Status> {
         let (metadata, extensions, mut lines) = request.into_parts();
         let first = lines.message().await?.and_then(|message| message.start);
         let Some(start) = first else { return Ok(check::invalid("start: the first message must have it")?) };
@@ -175,7 +175,7 @@ impl Importing {
 
     /// Commits the lines of a message, as intake does: new leads in one statement, known ones one by one.
     async fn take_in(&mut self, lines: Vec<v1::ImportLine>) -> Result<Vec<v1::ImportedLine>, Refusal> {
-        let mut answers: Vec<_> = lines.iter().map(|line| Answer::open(line.number)).collect();
+        let mut answers: Vec<_> = lines.iter().map(|line| LineReply::open(line.number)).collect();
         // One lead may stand in every line.
         for _ in 0..ROUNDS + lines.len() {
             let view = self
@@ -211,24 +211,26 @@ impl Importing {
         ))
     }
 
-    fn read(&mut self, view: &CompanyView, line: &v1::ImportLine) -> Result<Accepted, Vec<Problem>> {
+    fn read(&mut self, view: &CompanyView, line: &v1::ImportLine) -> Result<Accepted, Vec<LeadProblem>> {
         let (event, new_id) = self.import.event(view.id, &line.json)?;
         if self.import.has_key() {
             let first = *self.keys.entry(new_id).or_insert(line.number);
             if first != line.number {
                 let detail = format!("has the key of line {first}: give each lead a key of its own");
-                return Err(vec![Problem { pointer: String::new(), detail }]);
+                return Err(vec![LeadProblem { pointer: String::new(), detail }]);
             }
         }
         let context = AcceptContext { company: view.id, company_name: &view.name, new_id };
         lead::accept(&event.to_bytes(), &context).map_err(|wrong| match wrong {
-            Wrong::Invalid(problems) => problems,
-            Wrong::Malformed(error) => vec![Problem { pointer: String::new(), detail: error.to_string() }],
+            LeadRefusal::Invalid(problems) => problems,
+            LeadRefusal::Malformed(error) => {
+                vec![LeadProblem { pointer: String::new(), detail: error.to_string() }]
+            }
         })
     }
 
     /// What committing would come to.
-    async fn look(&self, waiting: Vec<(usize, Accepted)>, answers: &mut [Answer]) -> Result<(), Refusal> {
+    async fn look(&self, waiting: Vec<(usize, Accepted)>, answers: &mut [LineReply]) -> Result<(), Refusal> {
         let leads: Vec<LeadId> = waiting.iter().map(|(_, accepted)| accepted.lead).collect();
         let known = self.control.store.known_leads(self.company, &leads).await?;
         for (at, accepted) in waiting {
@@ -248,7 +250,7 @@ impl Importing {
         &self,
         view: &CompanyView,
         waiting: Vec<(usize, Accepted)>,
-        answers: &mut [Answer],
+        answers: &mut [LineReply],
     ) -> Result<(), Refusal> {
         let store = &self.control.store;
         let decided = |kind| move |accepted: &Accepted| NewEvent::decide(view, accepted, kind);
@@ -272,17 +274,17 @@ impl Importing {
     }
 }
 
-fn erased() -> Vec<Problem> {
-    match Wrong::erased() {
-        Wrong::Invalid(problems) => problems,
-        Wrong::Malformed(_) => Vec::new(),
+fn erased() -> Vec<LeadProblem> {
+    match LeadRefusal::erased() {
+        LeadRefusal::Invalid(problems) => problems,
+        LeadRefusal::Malformed(_) => Vec::new(),
     }
 }
 
 /// The answer to a line; open until its status is known.
-struct Answer(v1::ImportedLine);
+struct LineReply(v1::ImportedLine);
 
-impl Answer {
+impl LineReply {
     fn open(number: u64) -> Self {
         Self(v1::ImportedLine { number, ..Default::default() })
     }
@@ -296,7 +298,7 @@ impl Answer {
         self.0.lead = accepted.uuid.clone();
     }
 
-    fn refuse(&mut self, problems: Vec<Problem>) {
+    fn refuse(&mut self, problems: Vec<LeadProblem>) {
         self.0.status = "refused".to_owned();
         let problems = problems.into_iter();
         self.0.problems =

@@ -6,7 +6,7 @@ use leadline_proto::v1::{self, intake_service_server::IntakeService};
 use serde_json::json;
 use tonic::{Request, Response, Streaming};
 
-use super::{Answer, Control, check, convert::time, import::Answers};
+use super::{Control, Reply, check, convert::time, import::ImportReplies};
 use crate::store::{
     Error,
     company::refusal::RefusalView,
@@ -22,7 +22,7 @@ impl IntakeService for Control {
     async fn list_refusals(
         &self,
         request: Request<v1::ListRefusalsRequest>,
-    ) -> Answer<v1::ListRefusalsResponse> {
+    ) -> Reply<v1::ListRefusalsResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
@@ -32,16 +32,16 @@ impl IntakeService for Control {
         Ok(Response::new(v1::ListRefusalsResponse { refusals }))
     }
 
-    type ImportLeadsStream = Answers;
+    type ImportLeadsStream = ImportReplies;
 
     async fn import_leads(
         &self,
         request: Request<Streaming<v1::ImportLeadsRequest>>,
-    ) -> Answer<Self::ImportLeadsStream> {
+    ) -> Reply<Self::ImportLeadsStream> {
         self.import(request).await
     }
 
-    async fn trace_lead(&self, request: Request<v1::TraceLeadRequest>) -> Answer<v1::TraceLeadResponse> {
+    async fn trace_lead(&self, request: Request<v1::TraceLeadRequest>) -> Reply<v1::TraceLeadResponse> {
         let request = request.into_inner();
         let (lead, steps) = self.store.trace(check::optional(&request.company), &request.uuid).await?;
         let records = self.records(lead.company, lead.id, None).await?;
@@ -49,7 +49,7 @@ impl IntakeService for Control {
         Ok(Response::new(v1::TraceLeadResponse { lead: Some(lead.into()), steps, records }))
     }
 
-    async fn erase_lead(&self, request: Request<v1::EraseLeadRequest>) -> Answer<v1::EraseLeadResponse> {
+    async fn erase_lead(&self, request: Request<v1::EraseLeadRequest>) -> Reply<v1::EraseLeadResponse> {
         let answer = self
             .mutate(request, |mut command, request| async move {
                 let erased = command.erase_lead(check::optional(&request.company), &request.uuid).await?;

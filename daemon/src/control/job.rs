@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, attempt::stopping, check};
+use super::{Control, Reply, attempt::stopping, check};
 use crate::{
     domain::{ids::JobId, why},
     store::{
@@ -31,7 +31,7 @@ type JobStream = Pin<Box<dyn Stream<Item = Result<v1::Job, Status>> + Send>>;
 impl JobService for Control {
     type WatchJobStream = JobStream;
 
-    async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsResponse> {
+    async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Reply<v1::ListJobsResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let only = self.store.find_optional_company(check::optional(&request.company)).await?;
@@ -39,12 +39,12 @@ impl JobService for Control {
         Ok(Response::new(v1::ListJobsResponse { jobs: jobs.into_iter().map(v1::Job::from).collect() }))
     }
 
-    async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Answer<v1::Job> {
+    async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Reply<v1::Job> {
         let id = check::id("job", &request.get_ref().id)?;
         Ok(Response::new(self.store.job(id).await?.into()))
     }
 
-    async fn watch_job(&self, request: Request<v1::GetJobRequest>) -> Answer<Self::WatchJobStream> {
+    async fn watch_job(&self, request: Request<v1::GetJobRequest>) -> Reply<Self::WatchJobStream> {
         let id: JobId = check::id("job", &request.get_ref().id)?;
         let first: v1::Job = self.store.job(id).await?.into();
         let watcher = JobWatcher { control: self.clone(), id, sent: None, next: Some(first), gap: LOOK };
@@ -54,7 +54,7 @@ impl JobService for Control {
         }))))
     }
 
-    async fn cancel_job(&self, request: Request<v1::CancelJobRequest>) -> Answer<v1::Job> {
+    async fn cancel_job(&self, request: Request<v1::CancelJobRequest>) -> Reply<v1::Job> {
         let id: JobId = check::id("job", &request.get_ref().id)?;
         self.store.job(id).await?;
         let store = self.store.clone();
@@ -71,7 +71,7 @@ impl JobService for Control {
         Ok(Response::new(store.job(id).await?.into()))
     }
 
-    async fn resume_job(&self, request: Request<v1::ResumeJobRequest>) -> Answer<v1::ResumeJobResponse> {
+    async fn resume_job(&self, request: Request<v1::ResumeJobRequest>) -> Reply<v1::ResumeJobResponse> {
         let id: JobId = check::id("job", &request.get_ref().id)?;
         self.store.job(id).await?;
         let store = self.store.clone();

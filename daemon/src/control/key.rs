@@ -5,7 +5,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, secret};
+use super::{Control, Reply, check, secret};
 use crate::{domain::signing::SignatureKind, store::company::key::KeyRights};
 
 #[tonic::async_trait]
@@ -13,7 +13,7 @@ impl IntakeKeyService for Control {
     async fn create_intake_key(
         &self,
         request: Request<v1::CreateIntakeKeyRequest>,
-    ) -> Answer<v1::CreateIntakeKeyResponse> {
+    ) -> Reply<v1::CreateIntakeKeyResponse> {
         self.mutate(request, |mut command, request| async move {
             let rate = check::rate(request.rate_per_second)?;
             let company = command.company(&request.company).await?;
@@ -52,7 +52,7 @@ impl IntakeKeyService for Control {
     async fn list_intake_keys(
         &self,
         request: Request<v1::ListIntakeKeysRequest>,
-    ) -> Answer<v1::ListIntakeKeysResponse> {
+    ) -> Reply<v1::ListIntakeKeysResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
@@ -61,7 +61,7 @@ impl IntakeKeyService for Control {
         Ok(Response::new(v1::ListIntakeKeysResponse { keys }))
     }
 
-    async fn revoke_intake_key(&self, request: Request<v1::RevokeIntakeKeyRequest>) -> Answer<v1::IntakeKey> {
+    async fn revoke_intake_key(&self, request: Request<v1::RevokeIntakeKeyRequest>) -> Reply<v1::IntakeKey> {
         self.mutate(request, |mut command, request| async move {
             let key = command.revoke_key(check::id("intake key", &request.id)?).await?;
             let after = json!({ "prefix": key.prefix, "revoked": true });

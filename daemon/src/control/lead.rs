@@ -7,7 +7,7 @@ use leadline_proto::v1::{self, lead_service_server::LeadService};
 use serde_json::{json, value::RawValue};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, check, mutate, words};
+use super::{Control, Reply, check, mutate, words};
 use crate::{
     domain::{
         evidence::Evidence,
@@ -21,7 +21,7 @@ type Pieces = Pin<Box<dyn Stream<Item = Result<v1::ExportPersonResponse, Status>
 
 #[tonic::async_trait]
 impl LeadService for Control {
-    async fn list_leads(&self, request: Request<v1::ListLeadsRequest>) -> Answer<v1::ListLeadsResponse> {
+    async fn list_leads(&self, request: Request<v1::ListLeadsRequest>) -> Reply<v1::ListLeadsResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
@@ -32,7 +32,7 @@ impl LeadService for Control {
         Ok(Response::new(v1::ListLeadsResponse { leads, next_page_token }))
     }
 
-    async fn get_lead(&self, request: Request<v1::GetLeadRequest>) -> Answer<v1::GetLeadResponse> {
+    async fn get_lead(&self, request: Request<v1::GetLeadRequest>) -> Reply<v1::GetLeadResponse> {
         let request = request.into_inner();
         let company = check::optional(&request.company);
         let found = self.store.lead_view(company, &request.uuid).await?;
@@ -43,7 +43,7 @@ impl LeadService for Control {
         }))
     }
 
-    async fn find_leads(&self, request: Request<v1::FindLeadsRequest>) -> Answer<v1::FindLeadsResponse> {
+    async fn find_leads(&self, request: Request<v1::FindLeadsRequest>) -> Reply<v1::FindLeadsResponse> {
         let masked = mutate::caller(&request)?.masked;
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
@@ -57,7 +57,7 @@ impl LeadService for Control {
         }))
     }
 
-    async fn reveal(&self, request: Request<v1::RevealRequest>) -> Answer<v1::RevealResponse> {
+    async fn reveal(&self, request: Request<v1::RevealRequest>) -> Reply<v1::RevealResponse> {
         let operator = mutate::caller(&request)?.operator.clone();
         let request = request.into_inner();
         let found = self.store.lead_view(check::optional(&request.company), &request.uuid).await?;
@@ -74,10 +74,7 @@ impl LeadService for Control {
         }))
     }
 
-    async fn get_evidence(
-        &self,
-        request: Request<v1::GetEvidenceRequest>,
-    ) -> Answer<v1::GetEvidenceResponse> {
+    async fn get_evidence(&self, request: Request<v1::GetEvidenceRequest>) -> Reply<v1::GetEvidenceResponse> {
         let request = request.into_inner();
         let company = check::optional(&request.company);
         let evidence = self.store.evidence(company, &request.uuid, request.mask).await?;
@@ -96,7 +93,7 @@ impl LeadService for Control {
     async fn export_person(
         &self,
         request: Request<v1::ExportPersonRequest>,
-    ) -> Answer<Self::ExportPersonStream> {
+    ) -> Reply<Self::ExportPersonStream> {
         let request = request.into_inner();
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let leads = self.store.leads_of_person(company, &request.email).await?;
@@ -110,10 +107,7 @@ impl LeadService for Control {
         }))))
     }
 
-    async fn erase_person(
-        &self,
-        request: Request<v1::ErasePersonRequest>,
-    ) -> Answer<v1::ErasePersonResponse> {
+    async fn erase_person(&self, request: Request<v1::ErasePersonRequest>) -> Reply<v1::ErasePersonResponse> {
         let asked = request.get_ref();
         let company = self.store.find_optional_company(check::optional(&asked.company)).await?;
         let leads = self.store.leads_of_person(company, &asked.email).await?;

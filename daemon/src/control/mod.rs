@@ -92,7 +92,7 @@ pub struct Listeners {
 
 /// Why the control API stopped serving.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub enum ControlError {
     #[error("the control socket cannot be used: {0}")]
     Socket(#[from] io::Error),
     #[error("the control API failed")]
@@ -150,7 +150,7 @@ fn unchecked(error: ComputeError) -> Refusal {
     Refusal::State(format!("the templates could not be tried: {error}"))
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+type Reply<T> = Result<Response<T>, Status>;
 
 /// Says of each service that it answers.
 async fn announce(health: &tonic_health::server::HealthReporter) {
@@ -181,7 +181,7 @@ pub async fn serve(
     listeners: Listeners,
     deps: ControlDeps,
     stop: CancellationToken,
-) -> Result<(), ServeError> {
+) -> Result<(), ControlError> {
     // The socket is ours, so its owner is who we are.
     let address = listeners.socket.local_addr()?;
     let path = address.as_pathname().ok_or_else(|| io::Error::other("it has no path"))?;

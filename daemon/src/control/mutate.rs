@@ -4,8 +4,8 @@ use leadline_proto::v1;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
-use super::{Answer, Control, access::Caller, check};
-use crate::store::operator::command::{Begun, Call, Command, Refusal};
+use super::{Control, Reply, access::Caller, check};
+use crate::store::operator::command::{Begun, Command, Mutation, Refusal};
 
 /// A request that changes something.
 pub(super) trait Mutating: prost::Message {
@@ -136,7 +136,7 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
 }
 
 /// The call that a request is: who asked for what, under which id.
-pub(super) async fn call<Q: Mutating>(request: Request<Q>) -> Result<(Call, Q), Status> {
+pub(super) async fn call<Q: Mutating>(request: Request<Q>) -> Result<(Mutation, Q), Status> {
     let operator = caller(&request)?.operator.clone();
     let request = request.into_inner();
     let request_id = request.request_id();
@@ -149,7 +149,7 @@ pub(super) async fn call<Q: Mutating>(request: Request<Q>) -> Result<(Call, Q), 
     hash.update(Q::METHOD);
     hash.update([0]);
     hash.update(request.encode_to_vec());
-    let call = Call {
+    let call = Mutation {
         operator,
         method: Q::METHOD,
         request_id: request_id.to_owned(),
@@ -160,7 +160,7 @@ pub(super) async fn call<Q: Mutating>(request: Request<Q>) -> Result<(Call, Q), 
 
 impl Control {
     /// Carries out a mutation in one transaction, or answers a repeat as the first time.
-    pub(super) async fn mutate<Q, A, W, F>(&self, request: Request<Q>, work: W) -> Answer<A>
+    pub(super) async fn mutate<Q, A, W, F>(&self, request: Request<Q>, work: W) -> Reply<A>
     where
         Q: Mutating,
         A: Repeatable,
@@ -172,7 +172,7 @@ impl Control {
     }
 
     /// The same for a call whose request was looked at already.
-    pub(super) async fn carry_out<A, W, F>(&self, call: &Call, work: W) -> Answer<A>
+    pub(super) async fn carry_out<A, W, F>(&self, call: &Mutation, work: W) -> Reply<A>
     where
         A: Repeatable,
         W: FnOnce(Box<Command>) -> F,
@@ -194,7 +194,10 @@ impl Control {
     }
 
     /// The stored answer, if this call is a repeat: for those that begin with work of their own.
-    pub(super) async fn answered<A: Repeatable>(&self, call: &Call) -> Result<Option<Response<A>>, Status> {
+    pub(super) async fn answered<A: Repeatable>(
+        &self,
+        call: &Mutation,
+    ) -> Result<Option<Response<A>>, Status> {
         match self.store.answered(call).await? {
             Some(answer) => repeat(&answer).map(Some),
             None => Ok(None),
@@ -202,7 +205,7 @@ impl Control {
     }
 }
 
-fn repeat<A: Repeatable>(stored: &[u8]) -> Answer<A> {
+fn repeat<A: Repeatable>(stored: &[u8]) -> Reply<A> {
     match A::decode(stored) {
         Ok(answer) => Ok(Response::new(answer)),
         Err(error) => {

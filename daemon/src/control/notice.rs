@@ -3,15 +3,12 @@
 use leadline_proto::v1::{self, notice_service_server::NoticeService};
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, convert};
+use super::{Control, Reply, check, convert};
 use crate::store::notice::NoticeView;
 
 #[tonic::async_trait]
 impl NoticeService for Control {
-    async fn list_notices(
-        &self,
-        request: Request<v1::ListNoticesRequest>,
-    ) -> Answer<v1::ListNoticesResponse> {
+    async fn list_notices(&self, request: Request<v1::ListNoticesRequest>) -> Reply<v1::ListNoticesResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;

@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use leadline_proto::v1::{self, preview_service_server::PreviewService};
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, unchecked};
+use super::{Control, Reply, check, unchecked};
 use crate::{
     connectors::{
         self, Answer as CallAnswer, Call, Connector, Driven, Ids, Login, Mail, Push, Token, Transport,
@@ -29,7 +29,7 @@ impl PreviewService for Control {
     async fn preview_integration(
         &self,
         request: Request<v1::PreviewIntegrationRequest>,
-    ) -> Answer<v1::PreviewIntegrationResponse> {
+    ) -> Reply<v1::PreviewIntegrationResponse> {
         let request = request.into_inner();
         let lane = self.store.find_integration(None, &request.integration).await?;
         let company = lane.company;

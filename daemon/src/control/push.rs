@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, push_service_server::PushService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, job, mutate};
+use super::{Control, Reply, check, job, mutate};
 use crate::{
     domain::{
         ids::{CompanyId, IntegrationId, LeadId},
@@ -12,7 +12,7 @@ use crate::{
     },
     store::{
         job::{JobLane, JobWork},
-        operator::command::{Call, Command, Refusal},
+        operator::command::{Command, Mutation, Refusal},
         queue::push::{Choice, NewPush, Pushed},
     },
 };
@@ -28,7 +28,7 @@ enum PushSelection {
 
 #[tonic::async_trait]
 impl PushService for Control {
-    async fn push_leads(&self, request: Request<v1::PushLeadsRequest>) -> Answer<v1::PushLeadsResponse> {
+    async fn push_leads(&self, request: Request<v1::PushLeadsRequest>) -> Reply<v1::PushLeadsResponse> {
         if request.get_ref().dry_run {
             let (call, request) = mutate::call(request).await?;
             let asked = self.asked_to_push(&request).await?;
@@ -124,7 +124,11 @@ impl Control {
     }
 
     /// How many leads, how long, and which come first.
-    async fn foresee(&self, call: &Call, asked: &PushSelection) -> Result<v1::PushLeadsResponse, Refusal> {
+    async fn foresee(
+        &self,
+        call: &Mutation,
+        asked: &PushSelection,
+    ) -> Result<v1::PushLeadsResponse, Refusal> {
         let (company, lanes, leads, sample) = match asked {
             PushSelection::One { company, lead, integrations, by_flows } => {
                 // Tried out, and dropped.

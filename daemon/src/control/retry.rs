@@ -7,7 +7,7 @@ use serde_json::json;
 use tonic::{Request, Response};
 
 use super::{
-    Answer, Control, check, job, mutate,
+    Control, Reply, check, job, mutate,
     targets::{AuditTally, Forecast, Selection, audited, batches, has_scope},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         delivery::read::{Order, Target},
         job::{JobLane, JobWork},
         operator::{
-            command::{Call, Refusal},
+            command::{Mutation, Refusal},
             refusal::{Known, RefusalReason},
         },
         queue::retry::RetryOptions,
@@ -34,7 +34,7 @@ impl Control {
     pub(super) async fn retry(
         &self,
         request: Request<v1::RetryDeliveriesRequest>,
-    ) -> Answer<v1::RetryDeliveriesResponse> {
+    ) -> Reply<v1::RetryDeliveriesResponse> {
         if request.get_ref().dry_run {
             let meant = self.to_retry(request.get_ref()).await?;
             let pace = job::per_second(request.get_ref().per_second)?;
@@ -62,11 +62,11 @@ impl Control {
 
     async fn retry_named(
         &self,
-        call: &Call,
+        call: &Mutation,
         re_render: bool,
         targets: &[Target],
         forecast: v1::RetryDeliveriesResponse,
-    ) -> Answer<v1::RetryDeliveriesResponse> {
+    ) -> Reply<v1::RetryDeliveriesResponse> {
         let mut batches = batches(targets);
         let last = batches.pop();
         let mut pushed = Vec::new();
@@ -93,11 +93,11 @@ impl Control {
 
     async fn start_job(
         &self,
-        call: &Call,
+        call: &Mutation,
         (work, per_second): (JobWork<'_>, Option<f64>),
         lanes: &[JobLane],
         (kept, forecast): (serde_json::Value, v1::RetryDeliveriesResponse),
-    ) -> Answer<v1::RetryDeliveriesResponse> {
+    ) -> Reply<v1::RetryDeliveriesResponse> {
         self.carry_out(call, |mut command| async {
             if lanes.is_empty() {
                 return Ok((command, forecast));

@@ -4,15 +4,15 @@ use leadline_proto::v1::{self, system_service_server::SystemService};
 use tonic::{Request, Response};
 
 use super::{
-    Answer, Control,
+    Control, Reply,
     convert::{count, time},
     words,
 };
-use crate::store::system::{self, Daemon, Database, Queue, Rates};
+use crate::store::system::{self, Daemon, Database, Queue, SystemRates};
 
 #[tonic::async_trait]
 impl SystemService for Control {
-    async fn get_system(&self, _: Request<v1::GetSystemRequest>) -> Answer<v1::GetSystemResponse> {
+    async fn get_system(&self, _: Request<v1::GetSystemRequest>) -> Reply<v1::GetSystemResponse> {
         let system = self.store.system().await?;
         Ok(Response::new(v1::GetSystemResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -53,8 +53,8 @@ impl From<Queue> for v1::Queue {
     }
 }
 
-impl From<Rates> for v1::Rates {
-    fn from(rates: Rates) -> Self {
+impl From<SystemRates> for v1::Rates {
+    fn from(rates: SystemRates) -> Self {
         let [p50, p95, p99] =
             rates.percentiles.map_or([None; 3], |all| all.map(|span| Some(words::duration(span))));
         Self {

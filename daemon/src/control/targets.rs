@@ -15,7 +15,7 @@ use crate::{
         delivery::read::{DeliveryFilter, Order, Target},
         job::JobLane,
         operator::{
-            command::{Call, Command, Refusal},
+            command::{Command, Mutation, Refusal},
             refusal::{Known, RefusalReason},
         },
         queue::release::BATCH,
@@ -206,7 +206,7 @@ impl AuditTally {
     pub(super) async fn audit(
         self,
         command: &mut Command,
-        call: &Call,
+        call: &Mutation,
         filter: Option<Value>,
         job: Option<JobId>,
     ) -> Result<(), Refusal> {

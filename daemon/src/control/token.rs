@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, Role, token_service_server::TokenService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, access::refusal::word, check, convert, mutate, secret, words};
+use super::{Control, Reply, access::refusal::word, check, convert, mutate, secret, words};
 use crate::{
     domain::ids::{CompanyId, TokenId},
     store::{
@@ -18,10 +18,7 @@ const ALL: CompanyId = CompanyId(0);
 
 #[tonic::async_trait]
 impl TokenService for Control {
-    async fn create_token(
-        &self,
-        request: Request<v1::CreateTokenRequest>,
-    ) -> Answer<v1::CreateTokenResponse> {
+    async fn create_token(&self, request: Request<v1::CreateTokenRequest>) -> Reply<v1::CreateTokenResponse> {
         self.mutate(request, |mut command, request| async move {
             let role = role(request.role)?;
             let company = match check::optional(&request.company) {
@@ -68,7 +65,7 @@ impl TokenService for Control {
         .await
     }
 
-    async fn list_tokens(&self, request: Request<v1::ListTokensRequest>) -> Answer<v1::ListTokensResponse> {
+    async fn list_tokens(&self, request: Request<v1::ListTokensRequest>) -> Reply<v1::ListTokensResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
@@ -78,7 +75,7 @@ impl TokenService for Control {
         Ok(Response::new(v1::ListTokensResponse { tokens }))
     }
 
-    async fn revoke_token(&self, request: Request<v1::RevokeTokenRequest>) -> Answer<v1::Token> {
+    async fn revoke_token(&self, request: Request<v1::RevokeTokenRequest>) -> Reply<v1::Token> {
         self.mutate(request, |mut command, request| async move {
             let token = command.revoke_token(check::id("token", &request.id)?).await?;
             let company = token.company.as_ref().map_or(ALL, |(id, _)| *id);
@@ -89,7 +86,7 @@ impl TokenService for Control {
         .await
     }
 
-    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Answer<v1::WhoAmIResponse> {
+    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Reply<v1::WhoAmIResponse> {
         let caller = mutate::caller(&request)?;
         Ok(Response::new(v1::WhoAmIResponse {
             operator: caller.operator.clone(),

@@ -7,7 +7,7 @@ use serde_json::json;
 use tonic::Request;
 use uuid::Uuid;
 
-use super::{Answer, Control, check, mutate};
+use super::{Control, Reply, check, mutate};
 use crate::{
     domain::{
         delivery::State,
@@ -15,7 +15,7 @@ use crate::{
     },
     store::{
         operator::{
-            command::{Call, Refusal},
+            command::{Mutation, Refusal},
             refusal::{Known, RefusalReason},
         },
         queue::release::BATCH,
@@ -32,7 +32,7 @@ impl Control {
     pub(super) async fn unskip(
         &self,
         request: Request<v1::UnskipDeliveriesRequest>,
-    ) -> Answer<v1::UnskipDeliveriesResponse> {
+    ) -> Reply<v1::UnskipDeliveriesResponse> {
         let (call, request) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
@@ -66,11 +66,11 @@ impl Control {
 
     async fn note(
         &self,
-        call: &Call,
+        call: &Mutation,
         undone: &Undone,
         counts: BTreeMap<i64, u64>,
         left_alone: u64,
-    ) -> Answer<v1::UnskipDeliveriesResponse> {
+    ) -> Reply<v1::UnskipDeliveriesResponse> {
         self.carry_out(call, |mut command| async {
             let mut all = 0;
             for (company, count) in counts {

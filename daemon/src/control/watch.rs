@@ -12,7 +12,7 @@ use tokio::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    Answer, Control,
+    Control, Reply,
     attempt::{changed, stopping},
     change_log::Gap,
     check,
@@ -45,7 +45,7 @@ impl WatchService for Control {
     type WatchStream = MessageStream<v1::WatchResponse>;
     type WatchAttemptsStream = MessageStream<v1::WatchAttemptsResponse>;
 
-    async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
         let request = request.into_inner();
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let news = self.change_log.watch();
@@ -60,7 +60,7 @@ impl WatchService for Control {
     async fn watch_attempts(
         &self,
         request: Request<v1::WatchAttemptsRequest>,
-    ) -> Answer<Self::WatchAttemptsStream> {
+    ) -> Reply<Self::WatchAttemptsStream> {
         let changes = self.store.wake_ups().watch();
         let lane = self.store.find_integration(None, &request.get_ref().integration).await?;
         let watcher = AttemptWatcher { control: self.clone(), lane, changes, sent: None };

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 use crate::{
     connectors::{Call, RequestHeader},
     domain::trace::TraceContext,
-    telemetry::{Span, Traces},
+    telemetry::{TraceSpan, Traces},
 };
 
 /// By which a target joins the trace of a lead.
@@ -13,9 +13,9 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The span of a call, and the call with the header by which its target joins the trace. A header of that name which the
 /// operator has set stays.
-pub(super) fn traced(attempt: Option<&(Traces, TraceContext)>, call: &Call) -> (Span, Call) {
+pub(super) fn traced(attempt: Option<&(Traces, TraceContext)>, call: &Call) -> (TraceSpan, Call) {
     let mut call = call.clone();
-    let Some((traces, attempt)) = attempt else { return (Span::default(), call) };
+    let Some((traces, attempt)) = attempt else { return (TraceSpan::default(), call) };
     let span = match &call {
         Call::Http(request) => {
             traces.call(*attempt, request.method.as_str(), request.url.host_str().unwrap_or_default())

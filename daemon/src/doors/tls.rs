@@ -78,7 +78,7 @@ impl ResolvesServerCert for Current {
 }
 
 /// What the files held when they were read.
-type Read = (Vec<u8>, Vec<u8>);
+type CertificateFiles = (Vec<u8>, Vec<u8>);
 
 impl Tls {
     /// Reads a pair; with an authority, only clients that it certified are let in. `protocols` as TLS names them, best
@@ -140,7 +140,7 @@ impl Tls {
     }
 }
 
-fn read(pair: &Pair) -> Result<Read, TlsError> {
+fn read(pair: &Pair) -> Result<CertificateFiles, TlsError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         |error| TlsError::Unreadable(path, error)
@@ -156,7 +156,7 @@ fn read(pair: &Pair) -> Result<Read, TlsError> {
 
 fn certified(
     pair: &Pair,
-    (cert, key): &Read,
+    (cert, key): &CertificateFiles,
     provider: &CryptoProvider,
 ) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();

@@ -8,9 +8,9 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    App,
+    IntakeApp,
     intake_store::{IntakeStore, StoreFailure},
-    problem::Problem,
+    problem::ProblemDetails,
     views::{Credential, KeyMatch},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         delivery::State,
         ids::LeadId,
         integration::EventKind,
-        lead::{self, AcceptContext, Accepted, Refusal, SaveLead},
+        lead::{self, AcceptContext, Accepted, LeadRefusal, SaveLead},
         trace::TraceContext,
     },
     store::{
@@ -119,13 +119,13 @@ impl Endpoint {
 /// Decides on a lead and commits it. If the company changed meanwhile, the key may be revoked and the integrations
 /// others, so all of it is decided again.
 pub(super) async fn accept<S: IntakeStore>(
-    app: &App<S>,
+    app: &IntakeApp<S>,
     endpoint: Endpoint,
     credential: &Credential,
     matched: KeyMatch,
     headers: &HeaderMap,
     body: &Bytes,
-) -> Result<Receipt, Problem> {
+) -> Result<Receipt, ProblemDetails> {
     let mut span = app.settings.traces.intake(endpoint.path(), traceparent(headers));
     span.set("leadline.company", matched.view.id.0);
     let accepted = accept_traced(app, endpoint, credential, matched, headers, body, span.context()).await;
@@ -143,14 +143,14 @@ fn traceparent(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn accept_traced<S: IntakeStore>(
-    app: &App<S>,
+    app: &IntakeApp<S>,
     endpoint: Endpoint,
     credential: &Credential,
     mut matched: KeyMatch,
     headers: &HeaderMap,
     body: &Bytes,
     trace: Option<TraceContext>,
-) -> Result<Receipt, Problem> {
+) -> Result<Receipt, ProblemDetails> {
     let new_id = LeadId::generate();
     for _ in 0..DECISIONS {
         if matched.admits(headers, body, jiff::Timestamp::now().as_second()).is_none() {
@@ -173,7 +173,7 @@ async fn accept_traced<S: IntakeStore>(
         let newer = app.views.open_newer(credential, Some(view.version)).await?;
         matched = newer.ok_or_else(|| credential.unknown())?;
     }
-    Err(Problem::new(
+    Err(ProblemDetails::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "the company is being changed, nothing was accepted: send the lead again after Retry-After seconds",
     ))
@@ -181,12 +181,12 @@ async fn accept_traced<S: IntakeStore>(
 
 /// Reads a body against the company; a long one beside the async workers, because reading takes time in proportion.
 async fn read<S: IntakeStore, T: Send + 'static>(
-    app: &App<S>,
+    app: &IntakeApp<S>,
     view: &Arc<CompanyView>,
     body: &Bytes,
     new_id: LeadId,
-    read: fn(&[u8], &AcceptContext<'_>) -> Result<T, Refusal>,
-) -> Result<T, Problem> {
+    read: fn(&[u8], &AcceptContext<'_>) -> Result<T, LeadRefusal>,
+) -> Result<T, ProblemDetails> {
     let (of, bytes) = (Arc::clone(view), body.clone());
     let work = move || {
         let context = AcceptContext { company: of.id, company_name: &of.name, new_id };
@@ -199,12 +199,12 @@ async fn read<S: IntakeStore, T: Send + 'static>(
 /// Decides which deliveries an event makes. Conditions are asked beside the async workers; flows that give no answer in
 /// time cost the deliveries they decide about their push, and no more.
 async fn decide<S: IntakeStore>(
-    app: &App<S>,
+    app: &IntakeApp<S>,
     view: &Arc<CompanyView>,
     accepted: &Arc<Accepted>,
     kind: EventKind,
     trace: Option<TraceContext>,
-) -> Result<NewEvent, Problem> {
+) -> Result<NewEvent, ProblemDetails> {
     let event = if view.asks_flows() {
         let (of, about) = (Arc::clone(view), Arc::clone(accepted));
         match app.settings.compute.run(view.id, move || NewEvent::decide(&of, &about, kind)).await {
@@ -220,11 +220,11 @@ async fn decide<S: IntakeStore>(
 
 /// None if the view is too old to commit on.
 async fn commit<S: IntakeStore>(
-    app: &App<S>,
+    app: &IntakeApp<S>,
     view: &Arc<CompanyView>,
     accepted: Arc<Accepted>,
     trace: Option<TraceContext>,
-) -> Result<Option<Receipt>, Problem> {
+) -> Result<Option<Receipt>, ProblemDetails> {
     let created = decide(app, view, &accepted, EventKind::Created, trace).await?;
     let deliveries = created.deliveries.iter().map(AcceptedDelivery::from).collect();
     let uuid = accepted.uuid.clone();
@@ -237,7 +237,7 @@ async fn commit<S: IntakeStore>(
             match app.store.accept_again(&update).await? {
                 Reaccepted::Duplicate(deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
                 Reaccepted::Updated(deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
-                Reaccepted::Erased => return Err(Refusal::erased().into()),
+                Reaccepted::Erased => return Err(LeadRefusal::erased().into()),
                 Reaccepted::Stale => None,
             }
         }
@@ -245,7 +245,10 @@ async fn commit<S: IntakeStore>(
 }
 
 /// Commits when nobody holds the company any more. Other companies' leads do not wait meanwhile.
-async fn commit_once_free<S: IntakeStore>(app: &App<S>, event: NewEvent) -> Result<Flushed, StoreFailure> {
+async fn commit_once_free<S: IntakeStore>(
+    app: &IntakeApp<S>,
+    event: NewEvent,
+) -> Result<Flushed, StoreFailure> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         let flushed = app.queue.commit(event.clone()).await?;
@@ -258,12 +261,12 @@ async fn commit_once_free<S: IntakeStore>(app: &App<S>, event: NewEvent) -> Resu
 
 /// Merges a flat lead into the one of its address. None if the view is too old to commit on.
 async fn save<S: IntakeStore>(
-    app: &App<S>,
+    app: &IntakeApp<S>,
     matched: &KeyMatch,
     lead: Arc<SaveLead>,
     new_id: LeadId,
     trace: Option<TraceContext>,
-) -> Result<Option<Receipt>, Problem> {
+) -> Result<Option<Receipt>, ProblemDetails> {
     let view = &matched.view;
     let key = SaveKey {
         company: view.id,

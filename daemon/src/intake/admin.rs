@@ -12,12 +12,12 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use super::{App, intake_store::IntakeStore};
+use super::{IntakeApp, intake_store::IntakeStore};
 
 /// How long the database may take to say that it is there.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(super) fn router<S: IntakeStore>(app: Arc<App<S>>) -> Router {
+pub(super) fn router<S: IntakeStore>(app: Arc<IntakeApp<S>>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::<S>))
@@ -36,7 +36,7 @@ pub(super) struct ReadinessReport {
 }
 
 impl ReadinessReport {
-    pub(super) async fn of<S: IntakeStore>(app: &App<S>) -> Self {
+    pub(super) async fn of<S: IntakeStore>(app: &IntakeApp<S>) -> Self {
         let daemon = (app.settings.ready)();
         let database = tokio::time::timeout(READY_TIMEOUT, app.store.is_ready()).await.unwrap_or(false);
         Self { ready: daemon && database, daemon, database }
@@ -48,12 +48,12 @@ impl ReadinessReport {
     }
 }
 
-async fn ready<S: IntakeStore>(State(app): State<Arc<App<S>>>) -> Response {
+async fn ready<S: IntakeStore>(State(app): State<Arc<IntakeApp<S>>>) -> Response {
     let readiness = ReadinessReport::of(&app).await;
     (readiness.status(), Json(readiness)).into_response()
 }
 
-async fn metrics<S: IntakeStore>(State(app): State<Arc<App<S>>>) -> impl IntoResponse {
+async fn metrics<S: IntakeStore>(State(app): State<Arc<IntakeApp<S>>>) -> impl IntoResponse {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");
     ([(header::CONTENT_TYPE, kind)], app.settings.metrics.render())
 }

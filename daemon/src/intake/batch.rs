@@ -22,13 +22,13 @@ use tokio::{
 };
 
 use super::{
-    App,
+    IntakeApp,
     accept::{self, Endpoint, Receipt},
     body::{self, BODY_CAP},
     intake_store::IntakeStore,
     places::RequestPlace,
-    problem::Problem,
-    routes::{Client, admit, check_origin, count, count_refusal},
+    problem::ProblemDetails,
+    routes::{Sender, admit, check_origin, count, count_refusal},
     views::{Credential, KeyMatch},
 };
 use crate::domain::{ids::LeadId, lead};
@@ -43,8 +43,8 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// `POST /v1/leads/batch`.
 pub(super) async fn post_batch<S: IntakeStore>(
-    State(app): State<Arc<App<S>>>,
-    Extension(client): Extension<Client>,
+    State(app): State<Arc<IntakeApp<S>>>,
+    Extension(client): Extension<Sender>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -74,15 +74,15 @@ fn wants_little(headers: &HeaderMap) -> bool {
 }
 
 async fn open<S: IntakeStore>(
-    app: &App<S>,
-    client: &Client,
+    app: &IntakeApp<S>,
+    client: &Sender,
     headers: &HeaderMap,
-) -> Result<(Credential, KeyMatch, RequestPlace), Problem> {
+) -> Result<(Credential, KeyMatch, RequestPlace), ProblemDetails> {
     let (credential, _) = admit(app, client, headers).await?;
     // Every line would say so: better to say it once, before the first.
-    let matched = app.views.open_current(&credential).await?.ok_or_else(Problem::unauthorized)?;
+    let matched = app.views.open_current(&credential).await?.ok_or_else(ProblemDetails::unauthorized)?;
     let checked = if matched.wants_signature() {
-        Err(Problem::new(
+        Err(ProblemDetails::new(
             StatusCode::FORBIDDEN,
             "this intake key requires signed bodies, which a batch cannot have: post each lead to /v1/leads, or use another key",
         ))
@@ -104,12 +104,12 @@ async fn open<S: IntakeStore>(
 
 /// What every line of a request shares.
 struct Batch<S> {
-    app: Arc<App<S>>,
+    app: Arc<IntakeApp<S>>,
     credential: Credential,
     matched: KeyMatch,
     /// Answers leave the deliveries out.
     is_short: bool,
-    _client: Client,
+    _client: Sender,
     _place: RequestPlace,
 }
 
@@ -195,7 +195,7 @@ impl<S: IntakeStore> Batch<S> {
             .flatten()
     }
 
-    async fn accept(&self, content: &Bytes, turn: Option<LineTurn>) -> Result<Receipt, Problem> {
+    async fn accept(&self, content: &Bytes, turn: Option<LineTurn>) -> Result<Receipt, ProblemDetails> {
         // Kept to the end: it lets the next line about this lead begin.
         let mut turn = turn;
         if let Some(earlier) = turn.as_mut().and_then(|turn| turn.earlier.as_mut()) {
@@ -203,7 +203,8 @@ impl<S: IntakeStore> Batch<S> {
             earlier.await.unwrap_or_default();
         }
         // The company may have changed since the first line.
-        let matched = self.app.views.open(&self.credential).await?.ok_or_else(Problem::unauthorized)?;
+        let matched =
+            self.app.views.open(&self.credential).await?.ok_or_else(ProblemDetails::unauthorized)?;
         let none = HeaderMap::new();
         let accepted =
             accept::accept(&self.app, Endpoint::Leads, &self.credential, matched, &none, content).await;
@@ -218,7 +219,7 @@ impl<S: IntakeStore> Batch<S> {
     }
 
     /// The answer as it is sent.
-    fn line_of(&self, line: u64, answer: Result<Receipt, Problem>) -> Bytes {
+    fn line_of(&self, line: u64, answer: Result<Receipt, ProblemDetails>) -> Bytes {
         let text = match &answer {
             Ok(receipt) => {
                 count(receipt);
@@ -266,7 +267,7 @@ impl Turns {
 
 struct BatchLine {
     number: u64,
-    content: Result<Bytes, Problem>,
+    content: Result<Bytes, ProblemDetails>,
 }
 
 /// A body's lines, none held longer than it takes to read the next one.
@@ -279,7 +280,7 @@ struct BatchLines {
 }
 
 /// What came of reading on.
-enum Read {
+enum ReadOn {
     BatchLine(Bytes),
     TooLong,
     End,
@@ -297,15 +298,15 @@ impl BatchLines {
             };
             self.number += 1;
             let content = match read {
-                Some(Read::BatchLine(line)) if line.iter().all(u8::is_ascii_whitespace) => continue,
-                Some(Read::BatchLine(line)) => Ok(line),
-                Some(Read::TooLong) => {
+                Some(ReadOn::BatchLine(line)) if line.iter().all(u8::is_ascii_whitespace) => continue,
+                Some(ReadOn::BatchLine(line)) => Ok(line),
+                Some(ReadOn::TooLong) => {
                     let cap = BODY_CAP / 1024;
                     let detail = format!("the line is larger than {cap} KiB: send one lead a line");
-                    Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
+                    Err(ProblemDetails::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
                 }
-                Some(Read::End) => return self.end(),
-                Some(Read::Broken) => {
+                Some(ReadOn::End) => return self.end(),
+                Some(ReadOn::Broken) => {
                     tracing::debug!(lines = self.number - 1, "a batch ended early");
                     return self.end();
                 }
@@ -315,7 +316,7 @@ impl BatchLines {
                     let detail = format!(
                         "the line took longer than {seconds} s: send it and what follows it in another batch"
                     );
-                    Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+                    Err(ProblemDetails::new(StatusCode::REQUEST_TIMEOUT, detail))
                 }
             };
             return Some(BatchLine { number: self.number, content });
@@ -335,19 +336,19 @@ impl BatchLines {
         }
         self.number += 1;
         let detail = "the daemon stops, this line and what follows it was not accepted: send it again";
-        let content = Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+        let content = Err(ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, detail));
         Some(BatchLine { number: self.number, content })
     }
 }
 
 /// Reads up to the next line end. It may be dropped at any time and begun again: what it read is in the buffer.
-async fn read(chunks: &mut BodyDataStream, buffer: &mut BytesMut) -> Read {
+async fn read(chunks: &mut BodyDataStream, buffer: &mut BytesMut) -> ReadOn {
     let mut seen = 0;
     loop {
         if let Some(at) = buffer[seen..].iter().position(|byte| *byte == b'\n') {
             let line = buffer.split_to(seen + at).freeze();
             buffer.advance(1);
-            return if line.len() > BODY_CAP { Read::TooLong } else { Read::BatchLine(line) };
+            return if line.len() > BODY_CAP { ReadOn::TooLong } else { ReadOn::BatchLine(line) };
         }
         seen = buffer.len();
         // Keep only enough of an overlong line to report it.
@@ -357,13 +358,13 @@ async fn read(chunks: &mut BodyDataStream, buffer: &mut BytesMut) -> Read {
         }
         match chunks.next().await {
             Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
-            Some(Err(_)) => return Read::Broken,
-            None if buffer.is_empty() => return Read::End,
+            Some(Err(_)) => return ReadOn::Broken,
+            None if buffer.is_empty() => return ReadOn::End,
             None if seen > BODY_CAP => {
                 buffer.clear();
-                return Read::TooLong;
+                return ReadOn::TooLong;
             }
-            None => return Read::BatchLine(buffer.split().freeze()),
+            None => return ReadOn::BatchLine(buffer.split().freeze()),
         }
     }
 }

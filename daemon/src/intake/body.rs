@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{
     places::Room,
-    problem::{Problem, is_of_a_page},
+    problem::{ProblemDetails, is_of_a_page},
 };
 
 /// The largest body that is accepted.
@@ -22,15 +22,15 @@ const DISCARD_CAP: usize = 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Refuses what can be refused before the body is read.
-pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), ProblemDetails> {
     if is_of_a_page(headers) {
-        return Err(Problem::new(
+        return Err(ProblemDetails::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "a page of a browser cannot post its form here: post JSON from your server, or the form to /v1/forms/{form}",
         ));
     }
     if !is_of_type(headers, "application/json") {
-        return Err(Problem::new(
+        return Err(ProblemDetails::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the body must be JSON: send it with the header Content-Type: application/json",
         ));
@@ -44,9 +44,9 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Refuses what can be refused before a batch is read.
-pub(super) fn check_batch_headers(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check_batch_headers(headers: &HeaderMap) -> Result<(), ProblemDetails> {
     if !is_of_type(headers, "application/x-ndjson") {
-        return Err(Problem::new(
+        return Err(ProblemDetails::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the body must be NDJSON, a lead event a line: send it with the header Content-Type: application/x-ndjson",
         ));
@@ -54,9 +54,9 @@ pub(super) fn check_batch_headers(headers: &HeaderMap) -> Result<(), Problem> {
     check_encoding(headers)
 }
 
-fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_encoding(headers: &HeaderMap) -> Result<(), ProblemDetails> {
     if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Problem::new(
+        return Err(ProblemDetails::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "compressed bodies are not accepted: send the JSON as it is, without Content-Encoding",
         ));
@@ -73,26 +73,29 @@ fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
 }
 
 /// Reads the whole body into the room that it takes.
-pub(super) async fn read(body: Body, room: &mut Room<'_>) -> Result<Bytes, Problem> {
+pub(super) async fn read(body: Body, room: &mut Room<'_>) -> Result<Bytes, ProblemDetails> {
     read_within(BODY_TIMEOUT, body, room).await
 }
 
-async fn read_within(limit: Duration, body: Body, room: &mut Room<'_>) -> Result<Bytes, Problem> {
+async fn read_within(limit: Duration, body: Body, room: &mut Room<'_>) -> Result<Bytes, ProblemDetails> {
     timeout(limit, collect(body, room)).await.unwrap_or_else(|_| {
         let limit = limit.as_secs_f64();
-        Err(Problem::new(
+        Err(ProblemDetails::new(
             StatusCode::REQUEST_TIMEOUT,
             format!("the body took longer than {limit} s: send it again, without pauses"),
         ))
     })
 }
 
-async fn collect(body: Body, room: &mut Room<'_>) -> Result<Bytes, Problem> {
+async fn collect(body: Body, room: &mut Room<'_>) -> Result<Bytes, ProblemDetails> {
     let mut bytes = BytesMut::new();
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| {
-            Problem::new(StatusCode::BAD_REQUEST, format!("the body ended early: send it again ({error})"))
+            ProblemDetails::new(
+                StatusCode::BAD_REQUEST,
+                format!("the body ended early: send it again ({error})"),
+            )
         })?;
         if bytes.len() + chunk.len() > BODY_CAP {
             discard_chunks(chunks).await;
@@ -130,9 +133,9 @@ async fn discard_chunks(mut chunks: BodyDataStream) {
     }
 }
 
-fn too_large() -> Problem {
+fn too_large() -> ProblemDetails {
     let cap = BODY_CAP / 1024;
-    Problem::new(
+    ProblemDetails::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         format!("the body is larger than {cap} KiB: send one lead per request"),
     )

@@ -14,12 +14,12 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::{
-    App,
+    IntakeApp,
     accept::{self, Endpoint},
     body,
     intake_store::IntakeStore,
-    problem::Problem,
-    routes::{self, Client},
+    problem::ProblemDetails,
+    routes::{self, Sender},
     views::{Credential, KeyMatch},
 };
 use crate::{
@@ -39,8 +39,8 @@ type Fields = Vec<(Cow<'static, str>, Cow<'static, str>)>;
 
 /// `POST /v1/forms/{form}`.
 pub(super) async fn post_form<S: IntakeStore>(
-    State(app): State<Arc<App<S>>>,
-    Extension(client): Extension<Client>,
+    State(app): State<Arc<IntakeApp<S>>>,
+    Extension(client): Extension<Sender>,
     form: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
@@ -66,10 +66,10 @@ pub(super) async fn post_form<S: IntakeStore>(
 
 /// The form, which may have changed since it was read.
 async fn find<S: IntakeStore>(
-    app: &App<S>,
-    client: &Client,
+    app: &IntakeApp<S>,
+    client: &Sender,
     form: Option<FormId>,
-) -> Result<(Credential, KeyMatch), Problem> {
+) -> Result<(Credential, KeyMatch), ProblemDetails> {
     let is_patient = app.security.patience(client.address) != Patience::None;
     if let Some(form) = form.filter(|_| is_patient)
         && let Some(company) = app.views.company_of_form(form).await?
@@ -79,23 +79,23 @@ async fn find<S: IntakeStore>(
         return Ok((credential, matched));
     }
     app.security.note(Attempted::UnknownForm, client.address);
-    Err(Problem::no_form())
+    Err(ProblemDetails::no_form())
 }
 
 /// Takes a post in. Answers the form as it stands now.
 async fn post<S: IntakeStore>(
-    app: &App<S>,
-    client: &Client,
+    app: &IntakeApp<S>,
+    client: &Sender,
     (credential, matched): &(Credential, KeyMatch),
     headers: &HeaderMap,
     body: Body,
-) -> Result<KeyMatch, Problem> {
+) -> Result<KeyMatch, ProblemDetails> {
     let received = async {
         routes::check_origin(app, client, credential, matched, headers).await?;
         let place = app.places.request(matched.key_id(), matched.view.id)?;
         let rate = app.form_rates.admit_some((matched.key_id(), client.address), PER_SECOND, AT_ONCE);
-        rate.map_err(Problem::too_many_posts)?;
-        Ok((place, Kind::of(headers)?))
+        rate.map_err(ProblemDetails::too_many_posts)?;
+        Ok((place, BodyKind::of(headers)?))
     };
     let (_place, kind) = match received.await {
         Ok(received) => received,
@@ -121,19 +121,19 @@ async fn post<S: IntakeStore>(
 }
 
 async fn take_in<S: IntakeStore>(
-    app: &App<S>,
+    app: &IntakeApp<S>,
     credential: &Credential,
     matched: &KeyMatch,
     headers: &HeaderMap,
     fields: &Fields,
-) -> Result<(), Problem> {
-    let Some(form) = matched.form().map(|form| &form.form) else { return Err(Problem::no_form()) };
+) -> Result<(), ProblemDetails> {
+    let Some(form) = matched.form().map(|form| &form.form) else { return Err(ProblemDetails::no_form()) };
     let page = headers.get(header::REFERER).and_then(|value| value.to_str().ok());
     let event = match form.event(fields, page) {
         Posted::Lead(event) => event.to_bytes(),
         Posted::Bot => {
             let told = "the field that people do not see was filled in: the sender was thanked, and nothing was kept";
-            app.refusals.keep(matched, PATH, &Problem::new(StatusCode::OK, told), None);
+            app.refusals.keep(matched, PATH, &ProblemDetails::new(StatusCode::OK, told), None);
             return Ok(());
         }
     };
@@ -145,14 +145,14 @@ async fn take_in<S: IntakeStore>(
 }
 
 /// How a browser encodes a form.
-enum Kind {
+enum BodyKind {
     UrlEncoded,
     /// With its boundary.
     Multipart(String),
 }
 
-impl Kind {
-    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+impl BodyKind {
+    fn of(headers: &HeaderMap) -> Result<Self, ProblemDetails> {
         if headers.contains_key(header::CONTENT_ENCODING) {
             return Err(unsupported());
         }
@@ -166,25 +166,26 @@ impl Kind {
     }
 }
 
-fn unsupported() -> Problem {
-    Problem::new(
+fn unsupported() -> ProblemDetails {
+    ProblemDetails::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "a form is posted as application/x-www-form-urlencoded or multipart/form-data, not compressed",
     )
 }
 
 /// The fields of a body, in their order.
-async fn read(kind: Kind, body: Bytes) -> Result<Fields, Problem> {
-    let unreadable =
-        |detail: &str| Problem::new(StatusCode::BAD_REQUEST, format!("the form cannot be read: {detail}"));
+async fn read(kind: BodyKind, body: Bytes) -> Result<Fields, ProblemDetails> {
+    let unreadable = |detail: &str| {
+        ProblemDetails::new(StatusCode::BAD_REQUEST, format!("the form cannot be read: {detail}"))
+    };
     let mut fields = Fields::new();
     match kind {
-        Kind::UrlEncoded => {
+        BodyKind::UrlEncoded => {
             for (name, text) in url::form_urlencoded::parse(&body).take(FIELDS_MAX + 1) {
                 fields.push((Cow::Owned(name.into_owned()), Cow::Owned(text.into_owned())));
             }
         }
-        Kind::Multipart(boundary) => {
+        BodyKind::Multipart(boundary) => {
             let whole = futures::stream::iter([Ok::<_, std::convert::Infallible>(body)]);
             let mut parts = multer::Multipart::new(whole, boundary);
             while let Some(part) = parts.next_field().await.map_err(|error| unreadable(&error.to_string()))? {
@@ -192,7 +193,7 @@ async fn read(kind: Kind, body: Bytes) -> Result<Fields, Problem> {
                 let is_file = part.file_name().is_some_and(|file| !file.is_empty());
                 let text = part.text().await.map_err(|error| unreadable(&error.to_string()))?;
                 if is_file {
-                    return Err(Problem::new(
+                    return Err(ProblemDetails::new(
                         StatusCode::UNPROCESSABLE_ENTITY,
                         format!("{name}: files are not taken: take the field out of the form"),
                     ));
@@ -244,7 +245,7 @@ impl Page {
         }
     }
 
-    fn refuse(&self, problem: &Problem) -> Response {
+    fn refuse(&self, problem: &ProblemDetails) -> Response {
         match self {
             Self::Script => problem.to_response(),
             Self::Person => {

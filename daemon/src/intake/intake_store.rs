@@ -4,7 +4,7 @@ use std::{error::Error, future::Future};
 
 use bytes::Bytes;
 
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 use crate::{
     domain::ids::{CompanyId, FormId, LeadId},
     store::{
@@ -80,11 +80,11 @@ pub(super) trait IntakeStore: Send + Sync + 'static {
         update: &NewEvent,
     ) -> impl Future<Output = Result<Reaccepted, StoreFailure>> + Send;
 
-    fn save<F: Future<Output = Result<NewEvent, Problem>> + Send>(
+    fn save<F: Future<Output = Result<NewEvent, ProblemDetails>> + Send>(
         &self,
         key: &SaveKey,
         decide: impl FnOnce(Option<Bytes>) -> F + Send,
-    ) -> impl Future<Output = Result<Result<Saved, Problem>, StoreFailure>> + Send;
+    ) -> impl Future<Output = Result<Result<Saved, ProblemDetails>, StoreFailure>> + Send;
 
     fn lead_status(
         &self,
@@ -135,11 +135,11 @@ impl IntakeStore for Store {
         Ok(self.unless_away(Self::accept_again(self, update)).await?)
     }
 
-    async fn save<F: Future<Output = Result<NewEvent, Problem>> + Send>(
+    async fn save<F: Future<Output = Result<NewEvent, ProblemDetails>> + Send>(
         &self,
         key: &SaveKey,
         decide: impl FnOnce(Option<Bytes>) -> F + Send,
-    ) -> Result<Result<Saved, Problem>, StoreFailure> {
+    ) -> Result<Result<Saved, ProblemDetails>, StoreFailure> {
         Ok(self.unless_away(self.save_lead(key, decide)).await?)
     }
 

@@ -91,14 +91,14 @@ struct IntakeSettings {
 /// The intake ended while it should serve.
 #[derive(Debug, thiserror::Error)]
 #[error("the intake cannot commit leads any more: restart the daemon; its log says what happened")]
-pub struct ServeError;
+pub struct IntakeError;
 
 /// Serves until told to stop; then no connection is accepted, and every request that came in still gets its answer.
 pub async fn serve(
     listeners: Listeners,
     deps: IntakeDeps,
     stop: CancellationToken,
-) -> Result<(), ServeError> {
+) -> Result<(), IntakeError> {
     let settings = IntakeSettings {
         metrics: deps.metrics,
         ready: deps.ready,
@@ -114,7 +114,7 @@ async fn run<S: IntakeStore>(
     store: Arc<S>,
     settings: IntakeSettings,
     stop: CancellationToken,
-) -> Result<(), ServeError> {
+) -> Result<(), IntakeError> {
     let (queue, flusher) = Flusher::new(Arc::clone(&store));
     let (refusals, refused) = Refusals::new();
     let mut flushing = JoinSet::new();
@@ -123,7 +123,7 @@ async fn run<S: IntakeStore>(
     keeping.spawn(refusals::write(Arc::clone(&store), refused));
     let lines = TaskTracker::new();
     let proxies = settings.proxies.clone();
-    let app = Arc::new(App::new(store, queue, refusals, settings, lines.clone(), stop.clone()));
+    let app = Arc::new(IntakeApp::new(store, queue, refusals, settings, lines.clone(), stop.clone()));
     let admin = async {
         if let Some(listener) = listeners.admin {
             let router = admin::router(Arc::clone(&app));
@@ -134,7 +134,7 @@ async fn run<S: IntakeStore>(
     let public = server::run(listeners.public, listeners.tls, router, proxies, stop.clone());
     tokio::select! {
         _ = async { tokio::join!(public, admin) } => {}
-        _ = flushing.join_next() => return Err(ServeError),
+        _ = flushing.join_next() => return Err(IntakeError),
     }
     // It owns the last queue, so the flusher goes on until here.
     drop(app);
@@ -143,13 +143,13 @@ async fn run<S: IntakeStore>(
     lines.wait().await;
     let kept = keeping.join_next().await;
     match (flushing.join_next().await, kept) {
-        (Some(Err(_)), _) | (_, Some(Err(_))) => Err(ServeError),
+        (Some(Err(_)), _) | (_, Some(Err(_))) => Err(IntakeError),
         _ => Ok(()),
     }
 }
 
 /// What every request can reach.
-struct App<S> {
+struct IntakeApp<S> {
     store: Arc<S>,
     settings: IntakeSettings,
     views: Views<S>,
@@ -169,7 +169,7 @@ struct App<S> {
     stop: CancellationToken,
 }
 
-impl<S: IntakeStore> App<S> {
+impl<S: IntakeStore> IntakeApp<S> {
     fn new(
         store: Arc<S>,
         queue: CommitQueue,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::StatusCode;
 
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 use crate::{
     compute::{Share, Shares},
     domain::ids::{CompanyId, KeyId},
@@ -70,12 +70,12 @@ pub(super) struct Room<'a> {
 
 impl Places {
     /// A place for a request of a client, before anything is known of its key.
-    pub(super) fn client(&self, client: IpAddr) -> Result<Share, Problem> {
+    pub(super) fn client(&self, client: IpAddr) -> Result<Share, ProblemDetails> {
         self.clients.try_take(client, 1).ok_or_else(|| crowded("this address", REQUESTS_OF_ONE, "requests"))
     }
 
     /// A place for a lead that came with a key.
-    pub(super) fn request(&self, key: KeyId, company: CompanyId) -> Result<RequestPlace, Problem> {
+    pub(super) fn request(&self, key: KeyId, company: CompanyId) -> Result<RequestPlace, ProblemDetails> {
         let key = self.keys.try_take(key, 1);
         let key = key.ok_or_else(|| crowded("this intake key", REQUESTS_OF_KEY, "requests"))?;
         let company = self.companies.try_take(company, 1);
@@ -84,7 +84,7 @@ impl Places {
     }
 
     /// A place for a batch.
-    pub(super) fn batch(&self, key: KeyId, company: CompanyId) -> Result<RequestPlace, Problem> {
+    pub(super) fn batch(&self, key: KeyId, company: CompanyId) -> Result<RequestPlace, ProblemDetails> {
         let key = self.batches_of_keys.try_take(key, 1);
         let key = key.ok_or_else(|| crowded("this intake key", BATCHES_OF_KEY, "batches"))?;
         let company = self.batches.try_take(company, 1);
@@ -107,11 +107,11 @@ impl Places {
 
 impl Room<'_> {
     /// Takes room for more bytes, or says that there is none.
-    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ProblemDetails> {
         let wanted =
             u32::try_from(bytes).ok().and_then(|bytes| self.places.bytes.try_take(self.company, bytes));
         let more = wanted.ok_or_else(|| {
-            Problem::new(
+            ProblemDetails::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "more bytes of leads come in at once than there is room for: send this lead again after Retry-After \
                  seconds",
@@ -125,8 +125,8 @@ impl Room<'_> {
     }
 }
 
-fn crowded(whose: &str, most: usize, what: &str) -> Problem {
-    Problem::new(
+fn crowded(whose: &str, most: usize, what: &str) -> ProblemDetails {
+    ProblemDetails::new(
         StatusCode::SERVICE_UNAVAILABLE,
         format!(
             "{whose} has as many {what} under way as may be, {most}, or all places are taken: send this one again \

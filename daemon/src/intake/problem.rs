@@ -10,22 +10,22 @@ use super::intake_store::StoreFailure;
 use crate::{
     compute::ComputeError,
     domain::{
-        lead::{self, Refusal},
+        lead::{self, LeadRefusal},
         signing::SignatureKind,
     },
 };
 
 /// Why a request is refused.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct ProblemDetails {
     status: StatusCode,
     detail: String,
-    errors: Vec<lead::Problem>,
+    errors: Vec<lead::LeadProblem>,
     /// In seconds; none for the usual.
     retry_after: Option<u64>,
 }
 
-impl Problem {
+impl ProblemDetails {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
@@ -124,11 +124,11 @@ impl Problem {
     }
 
     /// The same about fields that the sender knows under other names.
-    pub(super) fn with_pointers(self, rename: impl Fn(&lead::Problem) -> lead::Problem) -> Self {
+    pub(super) fn with_pointers(self, rename: impl Fn(&lead::LeadProblem) -> lead::LeadProblem) -> Self {
         if self.errors.is_empty() {
             return self;
         }
-        let errors: Vec<lead::Problem> = self.errors.iter().map(rename).collect();
+        let errors: Vec<lead::LeadProblem> = self.errors.iter().map(rename).collect();
         Self { detail: detail_of(&errors), errors, ..self }
     }
 
@@ -158,7 +158,7 @@ impl Problem {
         &self.detail
     }
 
-    pub(super) fn errors(&self) -> &[lead::Problem] {
+    pub(super) fn errors(&self) -> &[lead::LeadProblem] {
         &self.errors
     }
 
@@ -178,7 +178,7 @@ impl Problem {
     }
 }
 
-impl From<StoreFailure> for Problem {
+impl From<StoreFailure> for ProblemDetails {
     fn from(failure: StoreFailure) -> Self {
         match failure {
             StoreFailure::Busy => Self::new(
@@ -197,7 +197,7 @@ impl From<StoreFailure> for Problem {
     }
 }
 
-impl From<ComputeError> for Problem {
+impl From<ComputeError> for ProblemDetails {
     fn from(error: ComputeError) -> Self {
         match error {
             ComputeError::Busy => StoreFailure::Busy.into(),
@@ -206,11 +206,11 @@ impl From<ComputeError> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<LeadRefusal> for ProblemDetails {
+    fn from(refusal: LeadRefusal) -> Self {
         match refusal {
-            Refusal::Malformed(detail) => Self::new(StatusCode::BAD_REQUEST, detail.to_string()),
-            Refusal::Invalid(errors) => {
+            LeadRefusal::Malformed(detail) => Self::new(StatusCode::BAD_REQUEST, detail.to_string()),
+            LeadRefusal::Invalid(errors) => {
                 let detail = detail_of(&errors);
                 Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
             }
@@ -218,7 +218,7 @@ impl From<Refusal> for Problem {
     }
 }
 
-fn detail_of(errors: &[lead::Problem]) -> String {
+fn detail_of(errors: &[lead::LeadProblem]) -> String {
     match errors {
         [one] => format!("{}: {}", one.pointer, one.detail),
         many => format!("{} fields are not valid: correct those that `errors` names", many.len()),
@@ -250,7 +250,7 @@ struct WrongField<'a> {
     detail: &'a str,
 }
 
-impl Problem {
+impl ProblemDetails {
     /// The headers that its status comes with.
     pub(super) fn put_headers(&self, headers: &mut HeaderMap) {
         match self.status {
@@ -273,7 +273,7 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for ProblemDetails {
     fn into_response(self) -> Response {
         self.to_response()
     }

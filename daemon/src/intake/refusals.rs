@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{intake_store::IntakeStore, problem::Problem, views::KeyMatch};
+use super::{intake_store::IntakeStore, problem::ProblemDetails, views::KeyMatch};
 use crate::{
     domain::{
         ids::RefusalId,
@@ -33,7 +33,7 @@ impl Refusals {
         &self,
         matched: &KeyMatch,
         path: &'static str,
-        problem: &Problem,
+        problem: &ProblemDetails,
         body: Option<&[u8]>,
     ) {
         let Ok(room) = self.0.try_reserve() else {

@@ -15,14 +15,14 @@ use tokio::time::sleep;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    App,
+    IntakeApp,
     accept::{Endpoint, Receipt},
     admin::ReadinessReport,
     batch, body,
     client::HttpPeer,
     forms,
     intake_store::IntakeStore,
-    problem::Problem,
+    problem::ProblemDetails,
     signed,
     status::LeadAnswer,
     views::{Credential, KeyMatch},
@@ -42,7 +42,7 @@ const PATHS: [&str; 3] = ["/v1/leads", "/v1/leads/batch", "/v1/save_lead"];
 
 const OPENAPI: &str = include_str!("openapi.json");
 
-pub(super) fn router<S: IntakeStore>(app: Arc<App<S>>) -> Router {
+pub(super) fn router<S: IntakeStore>(app: Arc<IntakeApp<S>>) -> Router {
     Router::new()
         .route("/v1/leads", post(post_lead::<S>))
         .route("/v1/leads/batch", post(batch::post_batch::<S>))
@@ -61,7 +61,7 @@ pub(super) fn router<S: IntakeStore>(app: Arc<App<S>>) -> Router {
 
 /// The client of a request, and the place that it takes.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(super) struct Sender {
     pub(super) address: IpAddr,
     _place: Arc<Share>,
     _peer: Option<HttpPeer>,
@@ -69,7 +69,7 @@ pub(super) struct Client {
 
 /// What every request has around it: a place of its client's, and headers that keep its answer where it belongs.
 async fn around<S: IntakeStore>(
-    State(app): State<Arc<App<S>>>,
+    State(app): State<Arc<IntakeApp<S>>>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -81,7 +81,7 @@ async fn around<S: IntakeStore>(
         Ok(_) if origin.is_some() && is_preflight(&request) => preflight(),
         Ok(place) => {
             let peer = request.extensions().get::<HttpPeer>().cloned();
-            request.extensions_mut().insert(Client { address, _place: Arc::new(place), _peer: peer });
+            request.extensions_mut().insert(Sender { address, _place: Arc::new(place), _peer: peer });
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
@@ -113,8 +113,8 @@ fn preflight() -> Response {
 }
 
 async fn post_lead<S: IntakeStore>(
-    State(app): State<Arc<App<S>>>,
-    Extension(client): Extension<Client>,
+    State(app): State<Arc<IntakeApp<S>>>,
+    Extension(client): Extension<Sender>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -122,8 +122,8 @@ async fn post_lead<S: IntakeStore>(
 }
 
 async fn post_save_lead<S: IntakeStore>(
-    State(app): State<Arc<App<S>>>,
-    Extension(client): Extension<Client>,
+    State(app): State<Arc<IntakeApp<S>>>,
+    Extension(client): Extension<Sender>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -138,7 +138,7 @@ async fn timed<T>(received: impl Future<Output = T>) -> T {
     received
 }
 
-fn answer(received: Result<Receipt, Problem>) -> Response {
+fn answer(received: Result<Receipt, ProblemDetails>) -> Response {
     match received {
         Ok(receipt) => {
             count(&receipt);
@@ -155,18 +155,18 @@ pub(super) fn count(receipt: &Receipt) {
     metrics::counter!("leadline_intake_leads_total", "status" => receipt.status).increment(1);
 }
 
-pub(super) fn count_refusal(problem: &Problem) {
+pub(super) fn count_refusal(problem: &ProblemDetails) {
     let status = problem.status().as_str().to_owned();
     metrics::counter!("leadline_intake_refusals_total", "status" => status).increment(1);
 }
 
 async fn receive<S: IntakeStore>(
-    app: &App<S>,
+    app: &IntakeApp<S>,
     endpoint: Endpoint,
-    client: &Client,
+    client: &Sender,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Receipt, Problem> {
+) -> Result<Receipt, ProblemDetails> {
     let admitted = admit(app, client, headers).await;
     let admitted = admitted.and_then(|(credential, matched)| {
         let place = app.places.request(matched.key_id(), matched.view.id)?;
@@ -212,12 +212,12 @@ async fn receive<S: IntakeStore>(
 
 /// Refuses pages of browsers that may not use the key; a view that may be old is not enough to refuse one.
 pub(super) async fn check_origin<S: IntakeStore>(
-    app: &App<S>,
-    client: &Client,
+    app: &IntakeApp<S>,
+    client: &Sender,
     credential: &Credential,
     matched: &KeyMatch,
     headers: &HeaderMap,
-) -> Result<(), Problem> {
+) -> Result<(), ProblemDetails> {
     let Err(problem) = matched.check_origin(headers) else { return Ok(()) };
     let current = app.views.open_current(credential).await?;
     if current.is_some_and(|current| current.check_origin(headers).is_ok()) {
@@ -228,10 +228,14 @@ pub(super) async fn check_origin<S: IntakeStore>(
 }
 
 /// What can be refused before the body is read.
-fn check<S: IntakeStore>(app: &App<S>, matched: &KeyMatch, headers: &HeaderMap) -> Result<(), Problem> {
+fn check<S: IntakeStore>(
+    app: &IntakeApp<S>,
+    matched: &KeyMatch,
+    headers: &HeaderMap,
+) -> Result<(), ProblemDetails> {
     let rate = matched.rate();
     if let Err(wait) = app.rates.admit(matched.key_id(), rate) {
-        return Err(Problem::too_fast(rate.unwrap_or_default(), wait));
+        return Err(ProblemDetails::too_fast(rate.unwrap_or_default(), wait));
     }
     body::check_headers(headers)
 }
@@ -239,10 +243,10 @@ fn check<S: IntakeStore>(app: &App<S>, matched: &KeyMatch, headers: &HeaderMap) 
 /// The key first, so that a stranger's body is not even kept. Who tries many keys waits for each answer, and at last is
 /// not even looked for; a key that is known is never kept waiting for what its neighbours tried.
 pub(super) async fn admit<S: IntakeStore>(
-    app: &App<S>,
-    client: &Client,
+    app: &IntakeApp<S>,
+    client: &Sender,
     headers: &HeaderMap,
-) -> Result<(Credential, KeyMatch), Problem> {
+) -> Result<(Credential, KeyMatch), ProblemDetails> {
     if let Some(credential) = Credential::read(headers) {
         if let Some(matched) = app.views.kept_match(&credential) {
             return Ok((credential, matched));
@@ -256,29 +260,34 @@ pub(super) async fn admit<S: IntakeStore>(
     Err(wrong_key(app, client, headers).await)
 }
 
-async fn wrong_key<S: IntakeStore>(app: &App<S>, client: &Client, headers: &HeaderMap) -> Problem {
+async fn wrong_key<S: IntakeStore>(
+    app: &IntakeApp<S>,
+    client: &Sender,
+    headers: &HeaderMap,
+) -> ProblemDetails {
     match app.security.wrong(Attempted::WrongKey, client.address) {
-        Patience::Full => Problem::unauthorized_for(headers),
+        Patience::Full => ProblemDetails::unauthorized_for(headers),
         Patience::Short(wait) => {
             sleep(wait).await;
-            Problem::unauthorized_for(headers)
+            ProblemDetails::unauthorized_for(headers)
         }
-        Patience::None => Problem::too_many_wrong_keys(),
+        Patience::None => ProblemDetails::too_many_wrong_keys(),
     }
 }
 
 async fn get_lead<S: IntakeStore>(
-    State(app): State<Arc<App<S>>>,
-    Extension(client): Extension<Client>,
+    State(app): State<Arc<IntakeApp<S>>>,
+    Extension(client): Extension<Sender>,
     uuid: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-) -> Result<Json<LeadAnswer>, Problem> {
+) -> Result<Json<LeadAnswer>, ProblemDetails> {
     let (credential, _) = admit(&app, &client, &headers).await?;
     // Nothing is committed here that would notice a revoked key, so the view must be true now.
-    let matched = app.views.open_current(&credential).await?.ok_or_else(Problem::unauthorized)?;
+    let matched = app.views.open_current(&credential).await?.ok_or_else(ProblemDetails::unauthorized)?;
     may_read(&app, &client, &matched, &headers)?;
-    let lead: LeadId = uuid.ok().and_then(|Path(uuid)| uuid.parse().ok()).ok_or_else(Problem::no_lead)?;
-    let status = app.store.lead_status(matched.view.id, lead).await?.ok_or_else(Problem::no_lead)?;
+    let lead: LeadId =
+        uuid.ok().and_then(|Path(uuid)| uuid.parse().ok()).ok_or_else(ProblemDetails::no_lead)?;
+    let status = app.store.lead_status(matched.view.id, lead).await?.ok_or_else(ProblemDetails::no_lead)?;
     let shown = LeadAnswer::new(status)?;
     let key = matched.key_id();
     if app.read_lately.admit_some((key, lead), NOTED_PER_SECOND, 1).is_ok() {
@@ -289,53 +298,53 @@ async fn get_lead<S: IntakeStore>(
 
 /// Reading is a right of its own, and wants the signature that the key wants.
 fn may_read<S: IntakeStore>(
-    app: &App<S>,
-    client: &Client,
+    app: &IntakeApp<S>,
+    client: &Sender,
     matched: &KeyMatch,
     headers: &HeaderMap,
-) -> Result<(), Problem> {
+) -> Result<(), ProblemDetails> {
     matched
         .check_origin(headers)
         .inspect_err(|_| app.security.note(Attempted::ForeignOrigin, client.address))?;
     if !matched.may_read() {
         app.security.note(Attempted::ReadWithoutRight, client.address);
-        return Err(Problem::may_not_read());
+        return Err(ProblemDetails::may_not_read());
     }
     if matched.admits(headers, b"", jiff::Timestamp::now().as_second()).is_none() {
         app.security.note(Attempted::WrongSignature, client.address);
         return Err(matched.unsigned());
     }
     let rate = matched.rate().unwrap_or(READS_PER_SECOND);
-    app.read_rates.admit(matched.key_id(), Some(rate)).map_err(Problem::too_many_reads)
+    app.read_rates.admit(matched.key_id(), Some(rate)).map_err(ProblemDetails::too_many_reads)
 }
 
 /// Without saying why: that is for operators to know.
-async fn ready<S: IntakeStore>(State(app): State<Arc<App<S>>>) -> Result<&'static str, Problem> {
+async fn ready<S: IntakeStore>(State(app): State<Arc<IntakeApp<S>>>) -> Result<&'static str, ProblemDetails> {
     match ReadinessReport::of(&app).await.status() {
         StatusCode::OK => Ok("ready\n"),
-        status => Err(Problem::new(status, "leads cannot be taken in now: ask again in a moment")),
+        status => Err(ProblemDetails::new(status, "leads cannot be taken in now: ask again in a moment")),
     }
 }
 
-async fn no_such_path(uri: Uri) -> Problem {
+async fn no_such_path(uri: Uri) -> ProblemDetails {
     let detail = match uri.path().strip_suffix('/') {
         Some(path) if PATHS.contains(&path) => {
             format!("there is nothing at {path}/: leave out the slash at its end")
         }
         _ => "there is nothing at this path: /openapi.json lists what there is".to_owned(),
     };
-    Problem::new(StatusCode::NOT_FOUND, detail)
+    ProblemDetails::new(StatusCode::NOT_FOUND, detail)
 }
 
-async fn method_not_allowed(method: Method) -> Problem {
-    Problem::new(
+async fn method_not_allowed(method: Method) -> ProblemDetails {
+    ProblemDetails::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("this path does not take {method}: use a method that the Allow header names"),
     )
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
-    Problem::new(
+    ProblemDetails::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "the request failed inside the daemon: please report it with what the daemon's log says",
     )

@@ -4,26 +4,26 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    App,
+    IntakeApp,
     accept::{self, Endpoint, Receipt},
     intake_store::IntakeStore,
-    problem::Problem,
+    problem::ProblemDetails,
     views::{Credential, KeyMatch, Signed},
 };
 use crate::{
-    domain::lead::Refusal,
+    domain::lead::LeadRefusal,
     store::company::signed::{Remembered, SignedPost},
 };
 
 /// Takes a lead in, unless its signed request has been taken in already.
 pub(super) async fn accept_once<S: IntakeStore>(
-    app: &App<S>,
+    app: &IntakeApp<S>,
     endpoint: Endpoint,
     credential: &Credential,
     matched: KeyMatch,
     headers: &HeaderMap,
     body: &Bytes,
-) -> Result<Receipt, Problem> {
+) -> Result<Receipt, ProblemDetails> {
     let signed = matched.admits(headers, body, jiff::Timestamp::now().as_second());
     let Some(Signed::Standard(id_hash)) = signed else {
         return accept::accept(app, endpoint, credential, matched, headers, body).await;
@@ -32,7 +32,7 @@ pub(super) async fn accept_once<S: IntakeStore>(
     match app.store.begin_signed(post).await? {
         Remembered::New => {}
         Remembered::UnderWay => {
-            return Err(Problem::new(
+            return Err(ProblemDetails::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "this webhook-id is being worked on: send it again after Retry-After seconds",
             ));
@@ -43,7 +43,7 @@ pub(super) async fn accept_once<S: IntakeStore>(
             if current.admits(headers, body, jiff::Timestamp::now().as_second()).is_none() {
                 return Err(current.unsigned());
             }
-            let status = app.store.lead_status(post.company, lead).await?.ok_or_else(Refusal::erased)?;
+            let status = app.store.lead_status(post.company, lead).await?.ok_or_else(LeadRefusal::erased)?;
             return Ok(Receipt::repeated(status));
         }
     }

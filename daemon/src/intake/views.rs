@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     intake_store::{IntakeStore, StoreFailure},
-    problem::Problem,
+    problem::ProblemDetails,
 };
 use crate::{
     domain::{
@@ -74,10 +74,10 @@ impl Credential {
     }
 
     /// What is said of one that opens nothing, or nothing any more.
-    pub(super) fn unknown(&self) -> Problem {
+    pub(super) fn unknown(&self) -> ProblemDetails {
         match self.shown {
-            ShownCredential::Key(_) => Problem::unauthorized(),
-            ShownCredential::Form(_) => Problem::no_form(),
+            ShownCredential::Key(_) => ProblemDetails::unauthorized(),
+            ShownCredential::Form(_) => ProblemDetails::no_form(),
         }
     }
 }
@@ -173,8 +173,8 @@ impl KeyMatch {
     }
 
     /// What is said of a body that is not signed as the key requires it.
-    pub(super) fn unsigned(&self) -> Problem {
-        Problem::unsigned(self.key().map_or(SignatureKind::Any, |key| key.signature))
+    pub(super) fn unsigned(&self) -> ProblemDetails {
+        ProblemDetails::unsigned(self.key().map_or(SignatureKind::Any, |key| key.signature))
     }
 
     /// How the body is signed; none if not as the key requires it.
@@ -205,15 +205,15 @@ impl KeyMatch {
     }
 
     /// Refuses a browser's page that may not use it. Servers send no origin.
-    pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), ProblemDetails> {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         let is_named = |origins: &[String]| {
             origin.to_str().is_ok_and(|origin| origins.iter().any(|named| named.eq_ignore_ascii_case(origin)))
         };
         match (self.key(), self.form()) {
-            (Some(key), _) if !is_named(&key.allow_origins) => Err(Problem::key_in_a_page()),
+            (Some(key), _) if !is_named(&key.allow_origins) => Err(ProblemDetails::key_in_a_page()),
             (_, Some(form)) if !form.allow_origins.is_empty() && !is_named(&form.allow_origins) => {
-                Err(Problem::form_in_another_page())
+                Err(ProblemDetails::form_in_another_page())
             }
             _ => Ok(()),
         }

@@ -29,18 +29,18 @@ pub(super) enum ConnectError {
 
 /// Opens connections, all secured or all in the clear.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(super) struct Dialer {
     resolver: Resolver,
     tls: Option<TlsConnector>,
 }
 
-impl std::fmt::Debug for Connector {
+impl std::fmt::Debug for Dialer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connector").field("resolver", &self.resolver).finish_non_exhaustive()
     }
 }
 
-impl Connector {
+impl Dialer {
     pub(super) fn new(resolver: Resolver, tls: Option<Arc<ClientConfig>>) -> Self {
         Self { resolver, tls: tls.map(TlsConnector::from) }
     }

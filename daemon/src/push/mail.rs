@@ -35,7 +35,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{CONNECT_TIMEOUT, resolver::Names};
+use super::{CONNECT_TIMEOUT, resolver::SystemNames};
 use crate::{
     connectors::{CallError, CallErrorKind, Mail, MailSecurity, REFUSED, Response},
     domain::address::{EgressPolicy, allowing},
@@ -52,7 +52,7 @@ const TRUSTED_MAX: usize = 64;
 
 /// Speaks to mail servers.
 pub(super) struct Mailer {
-    names: Names,
+    names: SystemNames,
     egress: EgressPolicy,
     /// What each host's certificate is checked with. To read the system's certificates takes a while.
     trusted: Mutex<HashMap<String, TlsParameters>>,
@@ -90,7 +90,7 @@ struct Course<'a> {
 }
 
 impl Mailer {
-    pub(super) fn new(names: Names, egress: EgressPolicy) -> Self {
+    pub(super) fn new(names: SystemNames, egress: EgressPolicy) -> Self {
         Self { names, egress, trusted: Mutex::default() }
     }
 

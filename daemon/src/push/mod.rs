@@ -27,11 +27,11 @@ mod resolver;
 mod tests;
 mod wire;
 
-use connect::Connector;
+use connect::Dialer;
 use mail::Mailer;
 pub use pool::Pool;
-use pool::{Connection, Origin, Place};
-use resolver::{Names, Reach, Resolver};
+use pool::{Origin, PooledConnection, Slot};
+use resolver::{Reach, Resolver, SystemNames};
 
 /// How much of an answer is read; then the connection is closed.
 pub const PUSH_CAP: usize = 64 * 1024;
@@ -49,19 +49,19 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Client {
     egress: EgressPolicy,
     /// For https, to every address that is permitted.
-    secure: Connector,
+    secure: Dialer,
     /// For plain http, to addresses that the configuration names, and to no other that a name resolves to.
-    plain: Connector,
+    plain: Dialer,
     mailer: Mailer,
 }
 
 impl Client {
     /// A client that keeps to this policy.
     pub fn new(egress: EgressPolicy) -> Result<Self, rustls::Error> {
-        let names = Names::default();
+        let names = SystemNames::default();
         let resolver = |reach| Resolver::new(names.clone(), egress.clone(), reach);
-        let secure = Connector::new(resolver(Reach::Permitted), Some(tls()?));
-        let plain = Connector::new(resolver(Reach::Exceptions), None);
+        let secure = Dialer::new(resolver(Reach::Permitted), Some(tls()?));
+        let plain = Dialer::new(resolver(Reach::Exceptions), None);
         let mailer = Mailer::new(names.clone(), egress.clone());
         Ok(Self { egress, secure, plain, mailer })
     }
@@ -120,15 +120,15 @@ impl Client {
         &self,
         pool: &Pool,
         origin: &Origin,
-        place: Place,
+        place: Slot,
         request: &Request,
         end: Instant,
         deadline: Duration,
-    ) -> Result<Connection, CallError> {
+    ) -> Result<PooledConnection, CallError> {
         let connector = if request.url.scheme() == "https" { &self.secure } else { &self.plain };
         let limit = Instant::now() + CONNECT_TIMEOUT;
         match timeout_at(limit.min(end), connector.open(&request.url)).await {
-            Ok(Ok(wire)) => Connection::open(origin.clone(), place, wire)
+            Ok(Ok(wire)) => PooledConnection::open(origin.clone(), place, wire)
                 .await
                 .inspect(|connection| pool.opened(connection))
                 .map_err(|error| failure::of_error(&request.url, &error, false)),
@@ -162,7 +162,7 @@ fn secured(mut config: ClientConfig) -> Arc<ClientConfig> {
 /// Reads the body up to the cap. Status and headers are here already, so whatever ends the body early, this is an answer.
 async fn read(
     pool: &Pool,
-    mut connection: Connection,
+    mut connection: PooledConnection,
     answer: Answer<Incoming>,
     end: Instant,
     cap: usize,

@@ -62,19 +62,19 @@ pub struct Pool {
 #[derive(Debug, Default)]
 struct Kept {
     size: usize,
-    idle: Vec<Connection>,
+    idle: Vec<PooledConnection>,
     /// How long the last one took to open.
     opened_in: Duration,
 }
 
 /// A connection's place among those that are open; free when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Slot {
     open: Arc<AtomicUsize>,
     taken: Instant,
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
@@ -98,11 +98,11 @@ impl Pool {
 
     /// Closes the connections that nobody has used for a while.
     pub fn close_idle(&self) {
-        self.kept().idle.retain(Connection::is_fresh);
+        self.kept().idle.retain(PooledConnection::is_fresh);
     }
 
     /// A connection that is idle, or comes back in a moment; or else a place for a new one.
-    pub(super) async fn take(&self, origin: &Origin) -> Result<Connection, Place> {
+    pub(super) async fn take(&self, origin: &Origin) -> Result<PooledConnection, Slot> {
         let end = Instant::now() + self.kept().opened_in.clamp(PATIENCE.0, PATIENCE.1);
         loop {
             let came_back = self.came_back.notified();
@@ -115,10 +115,10 @@ impl Pool {
     }
 
     /// None while it is worth waiting for a connection in use.
-    fn idle_or_place(&self, origin: &Origin, has_waited: bool) -> Option<Result<Connection, Place>> {
+    fn idle_or_place(&self, origin: &Origin, has_waited: bool) -> Option<Result<PooledConnection, Slot>> {
         let mut kept = self.kept();
         // The one that was used last: the others may then become old enough to be closed.
-        let is_ours = |connection: &Connection| connection.origin == *origin && connection.is_fresh();
+        let is_ours = |connection: &PooledConnection| connection.origin == *origin && connection.is_fresh();
         if let Some(at) = kept.idle.iter().rposition(is_ours) {
             return Some(Ok(kept.idle.remove(at)));
         }
@@ -132,16 +132,16 @@ impl Pool {
             kept.idle.remove(0);
         }
         self.open.fetch_add(1, Ordering::Relaxed);
-        Some(Err(Place { open: Arc::clone(&self.open), taken: Instant::now() }))
+        Some(Err(Slot { open: Arc::clone(&self.open), taken: Instant::now() }))
     }
 
     /// A new connection stands.
-    pub(super) fn opened(&self, connection: &Connection) {
+    pub(super) fn opened(&self, connection: &PooledConnection) {
         self.kept().opened_in = connection.place.taken.elapsed();
     }
 
     /// Keeps a connection whose answer was read to its end, if it can take another request.
-    pub(super) async fn give_back(&self, mut connection: Connection) {
+    pub(super) async fn give_back(&self, mut connection: PooledConnection) {
         if !connection.is_ready().await {
             return;
         }
@@ -165,18 +165,18 @@ type Driver = Option<Pin<Box<http1::Connection<TokioIo<Wire>, Body>>>>;
 
 /// A connection. Nothing runs in the background: it is driven by whoever waits for its answer, and ends when dropped.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct PooledConnection {
     origin: Origin,
     sender: SendRequest<Body>,
     driver: Driver,
     traffic: Arc<Traffic>,
     is_used: bool,
     since: Instant,
-    place: Place,
+    place: Slot,
 }
 
-impl Connection {
-    pub(super) async fn open(origin: Origin, place: Place, wire: Wire) -> hyper::Result<Self> {
+impl PooledConnection {
+    pub(super) async fn open(origin: Origin, place: Slot, wire: Wire) -> hyper::Result<Self> {
         let traffic = wire.traffic();
         let mut builder = http1::Builder::new();
         // Targets' answers are read as browsers and other clients read them.

@@ -45,9 +45,9 @@ pub(super) enum Reach {
 
 /// The names of the system, with a cache.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names(Arc<Mutex<Option<(Instant, TokioResolver)>>>);
+pub(super) struct SystemNames(Arc<Mutex<Option<(Instant, TokioResolver)>>>);
 
-impl Names {
+impl SystemNames {
     /// Every address of a name.
     pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, LookUpFailed> {
         let failed = |cause: String| LookUpFailed { name: name.to_owned(), cause };
@@ -86,13 +86,13 @@ impl Names {
 /// The look-up of one client.
 #[derive(Clone, Debug)]
 pub(super) struct Resolver {
-    names: Names,
+    names: SystemNames,
     egress: EgressPolicy,
     reach: Reach,
 }
 
 impl Resolver {
-    pub(super) fn new(names: Names, egress: EgressPolicy, reach: Reach) -> Self {
+    pub(super) fn new(names: SystemNames, egress: EgressPolicy, reach: Reach) -> Self {
         Self { names, egress, reach }
     }
 
@@ -133,13 +133,15 @@ mod tests {
         let (secure, plain) = (Reach::Permitted, Reach::Exceptions);
         let refused = |reach, allowed: &[&str], found: &[&str], message: &str| {
             let egress = EgressPolicy::new(allowed.iter().map(|net| net.parse().unwrap()).collect());
-            let refused =
-                Resolver::new(Names::default(), egress, reach).choose("crm.test", ips(found)).unwrap_err();
+            let refused = Resolver::new(SystemNames::default(), egress, reach)
+                .choose("crm.test", ips(found))
+                .unwrap_err();
             assert!(refused.to_string().contains(message), "{refused}");
         };
         let used = |reach, allowed: &[&str], found: &[&str], expected: &[&str]| {
             let egress = EgressPolicy::new(allowed.iter().map(|net| net.parse().unwrap()).collect());
-            let used = Resolver::new(Names::default(), egress, reach).choose("crm.test", ips(found)).unwrap();
+            let used =
+                Resolver::new(SystemNames::default(), egress, reach).choose("crm.test", ips(found)).unwrap();
             assert_eq!(used, ips(expected), "{reach:?} {allowed:?} {found:?}");
         };
         const PUBLIC: &str = "93.184.216.34";

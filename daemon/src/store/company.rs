@@ -37,7 +37,7 @@ pub struct Company {
     pub quiet_hours: Option<i32>,
 }
 
-pub(super) struct Row {
+pub(super) struct CompanyRow {
     id: i64,
     name: String,
     plan: String,
@@ -47,10 +47,10 @@ pub(super) struct Row {
     quiet_hours: Option<i32>,
 }
 
-impl TryFrom<Row> for Company {
+impl TryFrom<CompanyRow> for Company {
     type Error = Error;
 
-    fn try_from(row: Row) -> Result<Self, Error> {
+    fn try_from(row: CompanyRow) -> Result<Self, Error> {
         Ok(Self {
             id: CompanyId(row.id),
             name: row.name,
@@ -107,7 +107,7 @@ impl Store {
         let mut db = self.pool.acquire().await?;
         let id = find_company(&mut db, reference).await?;
         let row = sqlx::query_as!(
-            Row,
+            CompanyRow,
             "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM company WHERE id = $1",
             id.0
         )
@@ -137,7 +137,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Company>, Error> {
         sqlx::query_as!(
-            Row,
+            CompanyRow,
             "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM company
              WHERE ($1::bigint IS NULL OR (created_at, id) < (SELECT created_at, id FROM company WHERE id = $1))
                AND ($3::bigint IS NULL OR id = $3)
@@ -163,7 +163,7 @@ impl Command {
 
     pub(super) async fn lock_company(&mut self, id: CompanyId) -> Result<Company, Refusal> {
         let row = sqlx::query_as!(
-            Row,
+            CompanyRow,
             "UPDATE company SET config_version = config_version + 1 WHERE id = $1
              RETURNING id, name, plan, brand, created_at, paused_at, quiet_hours",
             id.0,
@@ -176,7 +176,7 @@ impl Command {
     /// Locks a company without raising its version, for a change that intake need not hear of.
     pub(super) async fn hold_company(&mut self, id: CompanyId) -> Result<Company, Refusal> {
         let row = sqlx::query_as!(
-            Row,
+            CompanyRow,
             "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM company WHERE id = $1 FOR UPDATE",
             id.0,
         )
@@ -201,7 +201,7 @@ impl Command {
             .execute(&mut *self.tx)
             .await?;
         let row = sqlx::query_as!(
-            Row,
+            CompanyRow,
             "INSERT INTO company (id, name, plan, brand)
              SELECT coalesce($1, (SELECT coalesce(max(id), 0) + 1 FROM company)), $2, $3, $4
              ON CONFLICT (id) DO NOTHING

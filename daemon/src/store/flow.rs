@@ -67,7 +67,7 @@ pub struct StoredEvent {
     pub body: Bytes,
 }
 
-struct Row {
+struct FlowRow {
     company_id: i64,
     id: Uuid,
     name: String,
@@ -80,8 +80,8 @@ struct Row {
     then_names: Vec<String>,
 }
 
-impl From<Row> for FlowView {
-    fn from(row: Row) -> Self {
+impl From<FlowRow> for FlowView {
+    fn from(row: FlowRow) -> Self {
         Self {
             company: CompanyId(row.company_id),
             id: row.id.into(),
@@ -150,7 +150,7 @@ async fn views(
     limit: i64,
 ) -> Result<Vec<FlowView>, Error> {
     let rows = sqlx::query_as!(
-        Row,
+        FlowRow,
         r#"SELECT f.company_id, f.id, f.name, f.position, f.condition, f.enabled, f.stop, f.created_at,
                   coalesce(array_agg(i.id ORDER BY i.id) FILTER (WHERE i.id IS NOT NULL), '{}') AS "then_ids!",
                   coalesce(array_agg(i.name ORDER BY i.id) FILTER (WHERE i.id IS NOT NULL), '{}') AS "then_names!"

@@ -20,7 +20,7 @@ use crate::{
         Error, Store,
         delivery::read::{DeliveryFilter, Order, Target},
         known,
-        operator::command::{Call, Command, Refusal},
+        operator::command::{Command, Mutation, Refusal},
         queue::{
             push::{Choice, NewPush},
             retry::RetryOptions,
@@ -369,7 +369,7 @@ impl Store {
     /// Carries out a step of one lane of a job and notes it, as one transaction.
     async fn step(&self, part: &JobPart, step: JobStep) -> Result<(), Error> {
         let JobPart { lane: LaneId { company, integration }, job, run, .. } = *part;
-        let call = Call {
+        let call = Mutation {
             operator: part.operator.clone(),
             method: "Job",
             request_id: job.to_string(),

@@ -17,7 +17,7 @@ pub struct System {
     pub at: jiff::Timestamp,
     pub daemons: Vec<Daemon>,
     pub queue: Queue,
-    pub rates: Rates,
+    pub rates: SystemRates,
     pub database: Database,
 }
 
@@ -48,7 +48,7 @@ pub struct Queue {
 
 /// What happened in the last [`SPAN`].
 #[derive(Clone, Debug)]
-pub struct Rates {
+pub struct SystemRates {
     pub leads: i64,
     pub attempts: i64,
     pub failed: i64,
@@ -137,7 +137,7 @@ impl Store {
     }
 
     /// What happened since then, found by the times in ids: a short range of each key.
-    async fn rates(&self, since: jiff::Timestamp) -> Result<Rates, Error> {
+    async fn rates(&self, since: jiff::Timestamp) -> Result<SystemRates, Error> {
         let floor = floor(since);
         let leads = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM company c
@@ -162,7 +162,7 @@ impl Store {
             [half, most, nearly_all] => Some([millis(half), millis(most), millis(nearly_all)]),
             _ => None,
         });
-        Ok(Rates { leads, attempts: row.attempts, failed: row.failed, percentiles })
+        Ok(SystemRates { leads, attempts: row.attempts, failed: row.failed, percentiles })
     }
 
     async fn database(&self) -> Result<Database, Error> {

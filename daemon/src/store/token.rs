@@ -28,7 +28,7 @@ pub struct TokenView {
     pub last_used_at: Option<jiff::Timestamp>,
 }
 
-struct Row {
+struct TokenRow {
     id: Uuid,
     company_id: Option<i64>,
     company_name: Option<String>,
@@ -43,8 +43,8 @@ struct Row {
     last_used_at: Option<Timestamp>,
 }
 
-impl From<Row> for TokenView {
-    fn from(row: Row) -> Self {
+impl From<TokenRow> for TokenView {
+    fn from(row: TokenRow) -> Self {
         let jiff = |at: Option<Timestamp>| at.map(Timestamp::to_jiff);
         Self {
             id: row.id.into(),
@@ -107,7 +107,7 @@ impl Store {
     /// The token of a hash, if it opens anything now. That it was used is noted to the minute.
     pub async fn live_token(&self, hash: &[u8; 32]) -> Result<Option<TokenView>, Error> {
         let row = sqlx::query_as!(
-            Row,
+            TokenRow,
             r#"SELECT t.id, t.company_id, c.name AS "company_name?", t.name, t.role, t.masked, t.prefix, t.created_at,
                       t.created_by, t.expires_at, t.revoked_at, t.last_used_at
                FROM token t LEFT JOIN company c ON c.id = t.company_id
@@ -147,7 +147,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<TokenView>, Error> {
         let rows = sqlx::query_as!(
-            Row,
+            TokenRow,
             r#"SELECT t.id, t.company_id, c.name AS "company_name?", t.name, t.role, t.masked, t.prefix, t.created_at,
                       t.created_by, t.expires_at, t.revoked_at, t.last_used_at
                FROM token t LEFT JOIN company c ON c.id = t.company_id
@@ -278,7 +278,7 @@ impl Command {
     /// Revokes a token. One that is revoked stays revoked since then; that is no error.
     pub async fn revoke_token(&mut self, token: TokenId) -> Result<TokenView, Refusal> {
         let row = sqlx::query_as!(
-            Row,
+            TokenRow,
             r#"UPDATE token t SET revoked_at = coalesce(t.revoked_at, now())
                FROM token o LEFT JOIN company c ON c.id = o.company_id
                WHERE t.id = $1 AND o.id = t.id

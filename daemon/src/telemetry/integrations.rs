@@ -12,11 +12,11 @@ const BOUND: usize = 500;
 
 /// Those that have.
 #[derive(Debug, Default)]
-struct Known(HashSet<LaneId>);
+struct KnownLanes(HashSet<LaneId>);
 
-static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
+static KNOWN: Mutex<Option<KnownLanes>> = Mutex::new(None);
 
-impl Known {
+impl KnownLanes {
     /// Whether this one has a series of its own: the first ones have.
     fn admits(&mut self, lane: LaneId) -> bool {
         let is_room = self.0.len() < BOUND;
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn integrations_beyond_the_bound_share_a_series() {
-        let mut known = Known::default();
+        let mut known = KnownLanes::default();
         let lanes: Vec<LaneId> = (0..BOUND + 2)
             .map(|_| LaneId { company: CompanyId(1), integration: IntegrationId::generate() })
             .collect();

@@ -28,7 +28,7 @@ pub(crate) use self::integrations::count_attempt;
 pub use self::{
     log::LogGuard,
     metrics::{MetricsError, keep_up, recorder},
-    traces::{Span, TraceSettings, Traces},
+    traces::{TraceSettings, TraceSpan, Traces},
 };
 use self::{log::LogLines, repeats::Repeats};
 use crate::config::LogFormat;

@@ -66,7 +66,7 @@ impl Traces {
 
     /// A lead that is taken in at `route`, below what its sender says in `traceparent`.
     #[must_use]
-    pub fn intake(&self, route: &'static str, traceparent: Option<&str>) -> Span {
+    pub fn intake(&self, route: &'static str, traceparent: Option<&str>) -> TraceSpan {
         self.span(traceparent.and_then(TraceContext::parse), || {
             let attributes = vec![KeyValue::new("http.route", route)];
             SpanBuilder::from_name(format!("POST {route}"))
@@ -81,10 +81,10 @@ impl Traces {
         &self,
         event: Option<TraceContext>,
         attributes: impl FnOnce() -> [(&'static str, String); 4],
-    ) -> Span {
+    ) -> TraceSpan {
         // What was taken in while nobody traced begins no trace later.
         if event.is_none() {
-            return Span::default();
+            return TraceSpan::default();
         }
         self.span(event, || {
             let attributes = attributes().map(|(name, value)| KeyValue::new(name, value));
@@ -94,7 +94,7 @@ impl Traces {
 
     /// A call of an attempt.
     #[must_use]
-    pub fn call(&self, attempt: TraceContext, method: &str, host: &str) -> Span {
+    pub fn call(&self, attempt: TraceContext, method: &str, host: &str) -> TraceSpan {
         self.span(Some(attempt), || {
             let attributes = [
                 KeyValue::new("http.request.method", method.to_owned()),
@@ -104,8 +104,8 @@ impl Traces {
         })
     }
 
-    fn span(&self, parent: Option<TraceContext>, build: impl FnOnce() -> SpanBuilder) -> Span {
-        let Some(exporting) = &self.0 else { return Span::default() };
+    fn span(&self, parent: Option<TraceContext>, build: impl FnOnce() -> SpanBuilder) -> TraceSpan {
+        let Some(exporting) = &self.0 else { return TraceSpan::default() };
         let above = parent.map_or_else(Context::new, |parent| {
             let flags = TraceFlags::new(parent.flags) & TraceFlags::SAMPLED;
             let (trace, span) = (TraceId::from_bytes(parent.trace_id), SpanId::from_bytes(parent.span_id));
@@ -118,7 +118,7 @@ impl Traces {
             ))
         });
         let span = build().start_with_context(&exporting.tracer, &above);
-        Span(Some(Box::new(span)))
+        TraceSpan(Some(Box::new(span)))
     }
 
     /// Exports what is left, and waits for it, though not for long. It blocks.
@@ -133,15 +133,15 @@ impl Traces {
 
 /// What is traced, until it is dropped; nothing where nobody traces. Boxed, because the futures that hold it are copied.
 #[derive(Default)]
-pub struct Span(Option<Box<SdkSpan>>);
+pub struct TraceSpan(Option<Box<SdkSpan>>);
 
-impl fmt::Debug for Span {
+impl fmt::Debug for TraceSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Span")
+        f.write_str("TraceSpan")
     }
 }
 
-impl Span {
+impl TraceSpan {
     /// What stands below it goes by this.
     #[must_use]
     pub fn context(&self) -> Option<TraceContext> {

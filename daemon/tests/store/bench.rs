@@ -24,7 +24,7 @@ use leadlined::{
             Reaccepted,
             intake::{Flushed, NewEvent},
         },
-        operator::command::{Call, Command},
+        operator::command::{Command, Mutation},
         queue::{
             claim::{Ask, Claimed, Claimer},
             finish::{self, AttemptRecord, Finished},
@@ -75,8 +75,8 @@ pub(crate) struct Bench {
     contents: u8,
 }
 
-pub(crate) fn call() -> Call {
-    Call {
+pub(crate) fn call() -> Mutation {
+    Mutation {
         operator: "ann".into(),
         method: "Test",
         request_id: JobId::generate().to_string(),

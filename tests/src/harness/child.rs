@@ -249,6 +249,12 @@ pub fn leadline() -> &'static Path {
     PATH.get_or_init(|| executable("leadline"))
 }
 
+/// Builds what tests start. Whoever sets a scene calls it first, lest a test's own daemon stands still meanwhile.
+pub(super) fn executables() {
+    leadlined();
+    leadline();
+}
+
 /// Finds an executable beside the test's own. `cargo test --workspace` has built it, because the tests of its package
 /// start it too; after an edit, `cargo test` of this package alone has not, so it is built here if it is older than its
 /// sources.
@@ -258,7 +264,9 @@ fn executable(name: &str) -> PathBuf {
     let executable = profile.join(name);
     if is_stale(&executable) {
         let mut build = std::process::Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-        build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--workspace", "--bins"]);
+        // A test among them makes cargo choose the features that all tests are built with, so that little is built.
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.args(["build", "--workspace", "--bins", "--test", "arguments"]);
         if profile.ends_with("release") {
             build.arg("--release");
         }
@@ -268,23 +276,17 @@ fn executable(name: &str) -> PathBuf {
     executable
 }
 
-/// Whether a source that an executable may be made of is younger.
+/// Whether a source that an executable was made of is younger: Cargo writes them beside it.
 fn is_stale(executable: &Path) -> bool {
-    let Ok(built) = fs::metadata(executable).and_then(|metadata| metadata.modified()) else { return true };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut open: Vec<_> = ["daemon", "tui", "proto", "migrations"].map(|folder| root.join(folder)).into();
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            // What is only tested is no part of it.
-            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-            open.retain(|path| !path.ends_with("tests"));
-        } else if path
-            .extension()
-            .is_some_and(|end| ["rs", "proto", "sql"].iter().any(|made_of| end == *made_of))
-            && fs::metadata(&path).and_then(|metadata| metadata.modified()).unwrap() > built
-        {
-            return true;
-        }
-    }
-    false
+    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
+    let (Ok(built), Ok(made_of)) = (modified(executable), fs::read_to_string(executable.with_extension("d")))
+    else {
+        return true;
+    };
+    // What a source's name contains is written with a backslash; no source of ours has a space in its name, but the
+    // folders above it may.
+    let made_of = made_of.replace("\\ ", "\0");
+    let mut sources =
+        made_of.split_whitespace().skip(1).map(|source| PathBuf::from(source.replace('\0', " ")));
+    sources.any(|source| modified(&source).is_ok_and(|modified| modified > built))
 }

@@ -16,7 +16,7 @@ use leadlined::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::wait::wait_until;
+use super::{child::executables, wait::wait_until};
 
 const TEMPLATE: &str = "migrated";
 /// Nobody looks at the shared server's data after a power cut. Without statistics plans are as in a new database, and
@@ -59,6 +59,7 @@ struct Shared {
 
 impl Shared {
     async fn start() -> Self {
+        tokio::task::spawn_blocking(executables).await.unwrap();
         let cluster = Cluster::ephemeral().await.unwrap();
         settle(&cluster).await;
         create(&cluster, TEMPLATE, "template1").await;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Kind, Problem, Setting, parsed, words};
+use super::{Problem, Setting, SettingKind, parsed, words};
 
 words! {
     /// Whether something is done.
@@ -35,7 +35,7 @@ impl<const LOW: i64, const HIGH: i64> Int<LOW, HIGH> {
 }
 
 impl<const LOW: i64, const HIGH: i64> Setting for Int<LOW, HIGH> {
-    const KIND: Kind = Kind::Integer;
+    const KIND: SettingKind = SettingKind::Integer;
 }
 
 /// A number from so many hundredths to so many.
@@ -57,7 +57,7 @@ impl<const LOW: i64, const HIGH: i64> TryFrom<f64> for Number<LOW, HIGH> {
 }
 
 impl<const LOW: i64, const HIGH: i64> Setting for Number<LOW, HIGH> {
-    const KIND: Kind = Kind::Number;
+    const KIND: SettingKind = SettingKind::Number;
 }
 
 /// An object with keys of the operator's own; absent is empty.
@@ -66,7 +66,7 @@ impl<const LOW: i64, const HIGH: i64> Setting for Number<LOW, HIGH> {
 pub struct Object(pub Map<String, Value>);
 
 impl Setting for Object {
-    const KIND: Kind = Kind::Object;
+    const KIND: SettingKind = SettingKind::Object;
     const REQUIRED: bool = false;
 }
 
@@ -82,7 +82,7 @@ impl<T> Default for Required<T> {
 }
 
 impl<T: Setting> Setting for Required<T> {
-    const KIND: Kind = T::KIND;
+    const KIND: SettingKind = T::KIND;
     const SECRET: bool = T::SECRET;
     const WORDS: &'static [&'static str] = T::WORDS;
     const TRIMS: bool = T::TRIMS;

@@ -22,7 +22,7 @@ use super::{
     Token, TypedConnector,
     config::{Problem, Word as _, no_credentials},
     crm,
-    leads::{self, Plan},
+    leads::{self, LeadPlan},
     named_as, oauth,
     vendor::Vendor,
 };
@@ -106,7 +106,7 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
-        let mut plan = Plan::make(config::NAMES, &self.mapping, push)?;
+        let mut plan = LeadPlan::make(config::NAMES, &self.mapping, push)?;
         let title = Json::string(&plan.title);
         plan.add("subject", title);
         plan.add("leadsourcecode", Json::integer(self.settings.lead_source.0.into()));
@@ -120,7 +120,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.app()?;
-        leads::bring(self, push, &Plan::read(push)?, ctx).await
+        leads::bring(self, push, &LeadPlan::read(push)?, ctx).await
     }
 
     fn login(&self) -> Option<&dyn Login> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
 use crate::{
     Conversation, Push, Request, Response,
-    leads::{self, Leads, Plan, There},
+    leads::{self, LeadPlan, Leads, There},
     vendor::{id_of, unreadable, word},
 };
 use leadline_domain::{
@@ -46,7 +46,7 @@ impl Leads for Ready {
     }
 
     /// By the alternate key, where there is one: then the same enquiry never makes a second lead.
-    async fn create(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+    async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
         let request = |fields: &Json| {
             let request = match &self.settings.alternate_key {
                 Some(key) => {

@@ -22,7 +22,7 @@ use super::{
     Setup, Token, TypedConnector,
     config::no_credentials,
     crm, named_as,
-    oauth::{self, App, Login},
+    oauth::{self, App, TokenLogin},
     vendor::Vendor,
 };
 use config::{Config, Credentials};
@@ -81,9 +81,9 @@ impl TypedConnector for Hubspot {
     }
 }
 
-fn login(given: Credentials) -> Option<Login> {
+fn login(given: Credentials) -> Option<TokenLogin> {
     let Credentials { token, client_id, client_secret, refresh_token } = given;
-    Login::of(token, App { client_id, client_secret, refresh_token })
+    TokenLogin::of(token, App { client_id, client_secret, refresh_token })
 }
 
 /// A HubSpot account that is ready to be pushed to.
@@ -93,7 +93,7 @@ struct Ready {
     version: String,
     calls: u32,
     mapping: Mapping,
-    login: Option<Login>,
+    login: Option<TokenLogin>,
 }
 
 #[async_trait]
@@ -109,7 +109,7 @@ impl Prepared for Ready {
     }
 
     fn login(&self) -> Option<&dyn super::Login> {
-        matches!(self.login, Some(Login::App { .. })).then_some(self)
+        matches!(self.login, Some(TokenLogin::App { .. })).then_some(self)
     }
 
     fn keeps_ids(&self) -> bool {
@@ -150,7 +150,8 @@ impl Prepared for Ready {
 
 impl super::Login for Ready {
     fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
-        let Some((Login::App { client_id, client_secret, .. }, refresh)) = self.login.as_ref().zip(refresh)
+        let Some((TokenLogin::App { client_id, client_secret, .. }, refresh)) =
+            self.login.as_ref().zip(refresh)
         else {
             return Err(no_credentials("refresh_token"));
         };
@@ -180,7 +181,7 @@ impl Ready {
     fn request(&self, method: Method, path: &[&str]) -> Request {
         let request = Request::at(method, &self.base, path);
         match &self.login {
-            Some(Login::Token(token)) => request.bearer(token),
+            Some(TokenLogin::Token(token)) => request.bearer(token),
             _ => request,
         }
     }

@@ -191,7 +191,7 @@ fn credentials_are_never_shown() {
             version: "2026-03".to_owned(),
             calls: 1,
             mapping: leadline_domain::mapping::Mapping::default(),
-            login: super::Login::of(Some("pat-secret".into()), super::App::default()),
+            login: super::TokenLogin::of(Some("pat-secret".into()), super::App::default()),
         }
     );
     assert!(!told.contains("pat-secret"), "{told}");

@@ -28,7 +28,7 @@ use super::{
     SITE, Setup, Token, TypedConnector,
     config::no_credentials,
     crm, named_as,
-    oauth::{self, App, Login},
+    oauth::{self, App, TokenLogin},
     vendor::Vendor,
 };
 use config::{Config, Credentials};
@@ -107,9 +107,9 @@ impl TypedConnector for Pipedrive {
     }
 }
 
-fn login(given: Credentials) -> Option<Login> {
+fn login(given: Credentials) -> Option<TokenLogin> {
     let Credentials { api_token, client_id, client_secret, refresh_token } = given;
-    Login::of(api_token, App { client_id, client_secret, refresh_token })
+    TokenLogin::of(api_token, App { client_id, client_secret, refresh_token })
 }
 
 /// A Pipedrive account that is ready to be pushed to.
@@ -119,7 +119,7 @@ struct Ready {
     login_base: Url,
     config: Config,
     mapping: Mapping,
-    login: Option<Login>,
+    login: Option<TokenLogin>,
 }
 
 #[async_trait]
@@ -176,7 +176,8 @@ impl Prepared for Ready {
 
 impl super::Login for Ready {
     fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
-        let Some((Login::App { client_id, client_secret, .. }, refresh)) = self.login.as_ref().zip(refresh)
+        let Some((TokenLogin::App { client_id, client_secret, .. }, refresh)) =
+            self.login.as_ref().zip(refresh)
         else {
             return Err(no_credentials("refresh_token"));
         };
@@ -207,6 +208,6 @@ impl Ready {
     }
 
     fn is_app(&self) -> bool {
-        matches!(self.login, Some(Login::App { .. }))
+        matches!(self.login, Some(TokenLogin::App { .. }))
     }
 }

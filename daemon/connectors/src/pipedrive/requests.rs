@@ -3,7 +3,7 @@
 use http::{HeaderName, Method};
 use secrecy::ExposeSecret as _;
 
-use super::{Login, Ready};
+use super::{Ready, TokenLogin};
 use crate::Request;
 use leadline_domain::json::Json;
 
@@ -11,7 +11,7 @@ impl Ready {
     fn request(&self, method: Method, path: &[&str]) -> Request {
         let request = Request::at(method, &self.base, path);
         match &self.login {
-            Some(Login::Token(token)) => {
+            Some(TokenLogin::Token(token)) => {
                 request.secret_header(HeaderName::from_static("x-api-token"), token.expose_secret())
             }
             _ => request,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     Problem,
-    config::{Exact, Kind, Setting, Statuses, parsed, settings, words},
+    config::{Exact, Setting, SettingKind, Statuses, parsed, settings, words},
     oauth::TokenUrl,
     webhook::{Members, UrlSource},
 };
@@ -170,5 +170,5 @@ impl TryFrom<Value> for Rule {
 }
 
 impl Setting for Rule {
-    const KIND: Kind = Kind::Object;
+    const KIND: SettingKind = SettingKind::Object;
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::url;
 use crate::{
     Problem,
-    config::{Exact, Kind, Setting, Statuses, settings, shorten, words},
+    config::{Exact, Setting, SettingKind, Statuses, settings, shorten, words},
 };
 use leadline_domain::template::{Place, Template};
 
@@ -54,7 +54,7 @@ impl TryFrom<Value> for Success {
 }
 
 impl Setting for Success {
-    const KIND: Kind = Kind::Object;
+    const KIND: SettingKind = SettingKind::Object;
 }
 
 words! {
@@ -94,7 +94,7 @@ pub(crate) fn shown(source: &Value) -> Value {
 pub(crate) struct Members(pub(crate) Map<String, Value>);
 
 impl Setting for Members {
-    const KIND: Kind = Kind::Object;
+    const KIND: SettingKind = SettingKind::Object;
     const REQUIRED: bool = false;
     const SHOWN: Option<fn(&Value) -> Value> = Some(members_shown);
 }

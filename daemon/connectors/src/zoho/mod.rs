@@ -21,7 +21,7 @@ use super::{
     Response, SITE, Setup, Token, TypedConnector,
     config::{Problem, no_credentials},
     crm,
-    leads::{self, Plan},
+    leads::{self, LeadPlan},
     named_as, oauth,
     vendor::Vendor,
 };
@@ -98,14 +98,14 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
-        let mut plan = Plan::make(config::NAMES, &self.mapping, push)?;
+        let mut plan = LeadPlan::make(config::NAMES, &self.mapping, push)?;
         plan.add("Lead_Source", Json::string(&self.settings.lead_source));
         Ok(Some(plan.bytes()))
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.app()?;
-        leads::bring(self, push, &Plan::read(push)?, ctx).await
+        leads::bring(self, push, &LeadPlan::read(push)?, ctx).await
     }
 
     fn login(&self) -> Option<&dyn Login> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
 use crate::{
     Conversation, Push, Response,
-    leads::{self, Leads, Plan, There},
+    leads::{self, LeadPlan, Leads, There},
     vendor::{id_of, unreadable, word},
 };
 use leadline_domain::{
@@ -49,7 +49,7 @@ impl Leads for Ready {
     }
 
     /// The search may not know yet of a Lead that was just made, so a new one is made by an upsert, which does.
-    async fn create(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+    async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
         if ctx.recently_pushed() && plan.has_made_name {
             // It would find the Lead and write a name that is made up over the one that it has.
             let error =

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use jiff::civil::Date;
 
 use super::{
-    Problem,
+    LeadProblem,
     email::is_email,
     time::{an_hour_after, has_form, instant},
 };
@@ -20,7 +20,7 @@ const GUESTS: RangeInclusive<i128> = 1..=5000;
 const PENCE: RangeInclusive<i128> = -1_000_000_000_000_000..=1_000_000_000_000_000;
 
 /// Everything that is wrong with an event.
-pub(super) fn problems(event: &Json, company: CompanyId) -> Vec<Problem> {
+pub(super) fn problems(event: &Json, company: CompanyId) -> Vec<LeadProblem> {
     let mut check = Check { problems: Vec::new() };
     if !matches!(event, Json::Object(_)) {
         check.add("", "must be an object with a lead in it");
@@ -59,12 +59,12 @@ enum Need {
 }
 
 struct Check {
-    problems: Vec<Problem>,
+    problems: Vec<LeadProblem>,
 }
 
 impl Check {
     fn add(&mut self, pointer: &str, detail: impl Into<String>) {
-        self.problems.push(Problem { pointer: pointer.to_owned(), detail: detail.into() });
+        self.problems.push(LeadProblem { pointer: pointer.to_owned(), detail: detail.into() });
     }
 
     /// The value of a field that should be there; says so if it is not.

@@ -5,7 +5,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{
-    AcceptContext, Accepted, Problem, Refusal, UNCOMPARED,
+    AcceptContext, Accepted, LeadProblem, LeadRefusal, UNCOMPARED,
     email::{compared, is_email},
     fill_in, invalid,
 };
@@ -34,13 +34,13 @@ pub struct SaveLead {
 
 impl SaveLead {
     /// Reads `{"data": {…}}`; names everything that is wrong with it.
-    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(body: &[u8]) -> Result<Self, LeadRefusal> {
         let Json::Object(members) = Json::parse_received(body)? else {
             return Err(invalid("", "must be an object: {\"data\": {\"email\": …}}".to_owned()));
         };
         let mut problems = Vec::new();
         let mut add = |pointer: String, detail: &str| {
-            problems.push(Problem { pointer, detail: detail.to_owned() });
+            problems.push(LeadProblem { pointer, detail: detail.to_owned() });
         };
         let (mut data, mut more) = (None, Vec::new());
         for (key, value) in members {
@@ -69,7 +69,7 @@ impl SaveLead {
         let email = check(&data, &mut problems);
         match email {
             Some(email) if problems.is_empty() => Ok(Self { email, data, more }),
-            _ => Err(Refusal::Invalid(problems)),
+            _ => Err(LeadRefusal::Invalid(problems)),
         }
     }
 
@@ -80,7 +80,11 @@ impl SaveLead {
     }
 
     /// The canonical event: a new one, or the current one of the lead with these fields laid over it.
-    pub fn merge(&self, current: Option<&[u8]>, context: &AcceptContext<'_>) -> Result<Accepted, Refusal> {
+    pub fn merge(
+        &self,
+        current: Option<&[u8]>,
+        context: &AcceptContext<'_>,
+    ) -> Result<Accepted, LeadRefusal> {
         let mut event = match current {
             Some(body) => Json::parse(body)?,
             None => Json::object([
@@ -163,9 +167,9 @@ fn lay(object: &mut Json, key: &str, value: &Json) {
 }
 
 /// The address, if it is one; everything else that is wrong is noted.
-fn check(data: &[(JsonText, Json)], problems: &mut Vec<Problem>) -> Option<String> {
+fn check(data: &[(JsonText, Json)], problems: &mut Vec<LeadProblem>) -> Option<String> {
     let mut add = |key: &str, detail: &str| {
-        problems.push(Problem { pointer: format!("/data/{key}"), detail: detail.to_owned() });
+        problems.push(LeadProblem { pointer: format!("/data/{key}"), detail: detail.to_owned() });
     };
     let value = |name: &str| data.iter().find(|(key, _)| key.is(name)).map(|(_, value)| value);
     let email = match value("email") {
@@ -287,7 +291,7 @@ mod tests {
     #[test]
     fn everything_wrong_is_named() {
         let problems = |body: &str| match SaveLead::parse(body.as_bytes()) {
-            Err(Refusal::Invalid(problems)) => {
+            Err(LeadRefusal::Invalid(problems)) => {
                 problems.into_iter().map(|it| format!("{} {}", it.pointer, it.detail)).collect::<Vec<_>>()
             }
             other => panic!("{other:?}"),
@@ -307,7 +311,7 @@ mod tests {
                 "/data/score must be an integer or null",
             ]
         );
-        assert!(matches!(SaveLead::parse(b"{"), Err(Refusal::Malformed(_))));
+        assert!(matches!(SaveLead::parse(b"{"), Err(LeadRefusal::Malformed(_))));
     }
 
     #[test]
@@ -316,8 +320,8 @@ mod tests {
             AcceptContext { company: CompanyId(7), company_name: "The Old Barn", new_id: LeadId::generate() };
         let deep = format!(r#"{{"data":{{"email":"a@b.c","x":{}{}}}}}"#, "[".repeat(30), "]".repeat(30));
         let refusal = SaveLead::parse(deep.as_bytes()).unwrap().merge(None, &context).unwrap_err();
-        let Refusal::Invalid(problems) = refusal else { panic!("{refusal:?}") };
+        let LeadRefusal::Invalid(problems) = refusal else { panic!("{refusal:?}") };
         let reported = "makes the lead larger than 256 KiB, 1000 keys, 10000 values or 32 levels: send less";
-        assert_eq!(problems, [Problem { pointer: "/data".to_owned(), detail: reported.to_owned() }]);
+        assert_eq!(problems, [LeadProblem { pointer: "/data".to_owned(), detail: reported.to_owned() }]);
     }
 }

@@ -16,7 +16,7 @@ fn context() -> AcceptContext<'static> {
 
 fn refused(body: &str) -> Vec<(String, String)> {
     match accept(body.as_bytes(), &context()) {
-        Err(Refusal::Invalid(problems)) => problems.into_iter().map(|p| (p.pointer, p.detail)).collect(),
+        Err(LeadRefusal::Invalid(problems)) => problems.into_iter().map(|p| (p.pointer, p.detail)).collect(),
         other => panic!("{body} gave {other:?}"),
     }
 }
@@ -167,7 +167,7 @@ fn refusals_say_what_to_do() {
     ] {
         assert_eq!(refused(&with(member)), [(pointer.to_owned(), detail.to_owned())], "{member}");
     }
-    assert_eq!(Refusal::Invalid(Vec::new()).to_string(), "0 of the event's fields are wrong");
+    assert_eq!(LeadRefusal::Invalid(Vec::new()).to_string(), "0 of the event's fields are wrong");
     let missing: Vec<_> = refused(r#"{"lead":{}}"#).into_iter().map(|(pointer, _)| pointer).collect();
     let required = ["name", "email", "event_type", "event_date", "guest_count", "gdpr_consent"];
     assert_eq!(missing, required.map(|key| format!("/lead/{key}")));
@@ -187,7 +187,7 @@ fn with(member: &str) -> String {
 #[test]
 fn malformed_json_is_told_apart() {
     let refusal = accept(br#"{"lead":{"a":1,"a":2}}"#, &context()).unwrap_err();
-    assert!(matches!(&refusal, Refusal::Malformed(error) if error.pointer == "/lead/a"), "{refusal:?}");
+    assert!(matches!(&refusal, LeadRefusal::Malformed(error) if error.pointer == "/lead/a"), "{refusal:?}");
     assert_eq!(refusal.to_string(), "duplicate key \"a\" at line 1, column 16");
 }
 

@@ -97,9 +97,9 @@ fn told(error: &Error) -> String {
 
 /// A number that the engine must not touch: money, and what its integers cannot hold.
 #[derive(Debug)]
-struct Exact(Box<str>);
+struct ExactNumber(Box<str>);
 
-impl Object for Exact {
+impl Object for ExactNumber {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
     }
@@ -143,7 +143,7 @@ fn to_value(json: &Json) -> Value {
         Json::Bool(value) => Value::from(*value),
         Json::Number(text) => match text.parse::<i64>() {
             Ok(number) => Value::from(number),
-            Err(_) => Value::from_object(Exact(text.clone())),
+            Err(_) => Value::from_object(ExactNumber(text.clone())),
         },
         Json::String(text) => Value::from(text.decode().into_owned()),
         Json::Array(items) => Value::from(items.iter().map(to_value).collect::<Vec<_>>()),
@@ -190,7 +190,7 @@ fn to_json(value: &Value, left: &mut usize) -> Result<Option<Json>, PlaceholderE
             }
             Json::Object(members)
         }
-        _ => match value.downcast_object_ref::<Exact>() {
+        _ => match value.downcast_object_ref::<ExactNumber>() {
             Some(number) => Json::Number(number.0.clone()),
             None => return Err(PlaceholderError::Unwritable(value.kind().to_string())),
         },
@@ -216,7 +216,7 @@ fn in_money(state: &State<'_, '_>, value: Value, currency: Option<String>) -> Re
     let pence = pence.ok_or_else(|| refused(format!("money wants whole pence, not a {}", value.kind())))?;
     let quoted = || state.lookup("quote")?.get_attr("currency").ok()?.as_str().map(str::to_owned);
     let currency = currency.or_else(quoted).unwrap_or_default();
-    Ok(Value::from_object(Exact(money::decimal(pence, &currency).into())))
+    Ok(Value::from_object(ExactNumber(money::decimal(pence, &currency).into())))
 }
 
 fn on_text(value: &Value, change: impl Fn(&str) -> String) -> Result<Value, Error> {
@@ -224,7 +224,7 @@ fn on_text(value: &Value, change: impl Fn(&str) -> String) -> Result<Value, Erro
         return Ok(Value::UNDEFINED);
     }
     let is_scalar = matches!(value.kind(), ValueKind::String | ValueKind::Number | ValueKind::Bool)
-        || value.downcast_object_ref::<Exact>().is_some();
+        || value.downcast_object_ref::<ExactNumber>().is_some();
     if !is_scalar {
         return Err(refused(format!("the filter wants text, not a {}", value.kind())));
     }

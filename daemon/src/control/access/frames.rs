@@ -31,7 +31,7 @@ pub(super) trait Rewrite: Send + 'static {
     }
 }
 
-struct State<R> {
+struct StreamState<R> {
     body: Body,
     buffer: BytesMut,
     rewrite: R,
@@ -41,7 +41,7 @@ struct State<R> {
 
 /// A body whose messages are rewritten.
 pub(super) fn rewritten(body: Body, rewrite: impl Rewrite, failing: Failing) -> Body {
-    let state = State { body, buffer: BytesMut::new(), rewrite, failing, is_over: false };
+    let state = StreamState { body, buffer: BytesMut::new(), rewrite, failing, is_over: false };
     Body::new(StreamBody::new(stream::unfold(state, |mut state| async move {
         if state.is_over {
             return None;
@@ -68,7 +68,7 @@ fn trailers(status: &Status) -> HeaderMap {
     trailers
 }
 
-impl<R: Rewrite> State<R> {
+impl<R: Rewrite> StreamState<R> {
     async fn next(&mut self) -> Result<Option<Frame<Bytes>>, Status> {
         loop {
             if let Some(message) = self.message()? {

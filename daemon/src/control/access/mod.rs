@@ -33,8 +33,8 @@ pub use rules::Damaged;
 use self::{
     frames::{Failing, rewritten},
     narrow::Requests,
-    rules::{Rule, Rules},
-    shield::Answers,
+    rules::{AccessRule, Rules},
+    shield::ShieldedReplies,
 };
 
 /// The gate before all methods.
@@ -104,18 +104,18 @@ impl Gate {
     async fn admit(
         &self,
         mut request: http::Request<Body>,
-    ) -> Result<(http::Request<Body>, Option<Answers>), Status> {
+    ) -> Result<(http::Request<Body>, Option<ShieldedReplies>), Status> {
         let peer = request.extensions().get::<Peer>().copied();
         let shown = request.headers().get(AUTHORIZATION).cloned();
         let caller = self.caller(peer, shown.as_ref()).await?;
         let path = request.uri().path().to_owned();
         let method = match self.rules.of(&path) {
             None => return Err(refusal::no_rule(&path)),
-            Some(Rule::Standard) => return Ok((request, None)),
-            Some(Rule::Method(method)) if method.role == Role::Unspecified => {
+            Some(AccessRule::Standard) => return Ok((request, None)),
+            Some(AccessRule::Method(method)) if method.role == Role::Unspecified => {
                 return Err(refusal::no_rule(&path));
             }
-            Some(Rule::Method(method)) => method,
+            Some(AccessRule::Method(method)) => method,
         };
         if caller.role < method.role {
             return Err(refusal::needs_role(&method.name, method.role, &caller));
@@ -132,8 +132,8 @@ impl Gate {
             };
             request = request.map(|body| rewritten(body, requests, Failing::AsError));
         }
-        let answers = Answers::are_read(&caller)
-            .then(|| Answers::new(self.clone(), caller.clone(), method.output.clone()));
+        let answers = ShieldedReplies::are_read(&caller)
+            .then(|| ShieldedReplies::new(self.clone(), caller.clone(), method.output.clone()));
         request.extensions_mut().insert(caller);
         Ok((request, answers))
     }

@@ -54,7 +54,7 @@ struct Options {
 
 /// What holds for a call.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Rule<'a> {
+pub(super) enum AccessRule<'a> {
     /// A method of ours.
     Method(&'a Method),
     /// Health or reflection: for whoever may call anything.
@@ -92,11 +92,11 @@ impl Rules {
     }
 
     /// What holds for a path; none for what is no method.
-    pub(super) fn of(&self, path: &str) -> Option<Rule<'_>> {
+    pub(super) fn of(&self, path: &str) -> Option<AccessRule<'_>> {
         if STANDARD.iter().any(|standard| path.starts_with(standard)) {
-            return Some(Rule::Standard);
+            return Some(AccessRule::Standard);
         }
-        self.methods.get(path).map(Rule::Method)
+        self.methods.get(path).map(AccessRule::Method)
     }
 
     /// Every method of ours, by name.
@@ -209,11 +209,11 @@ mod tests {
     #[test]
     fn health_and_reflection_have_a_rule_and_what_is_unknown_has_none() {
         let rules = Rules::read().unwrap();
-        assert!(matches!(rules.of("/grpc.health.v1.Health/Check"), Some(Rule::Standard)));
+        assert!(matches!(rules.of("/grpc.health.v1.Health/Check"), Some(AccessRule::Standard)));
         let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-        assert!(matches!(rules.of(reflection), Some(Rule::Standard)));
+        assert!(matches!(rules.of(reflection), Some(AccessRule::Standard)));
         let reveal = rules.of("/leadline.control.v1.LeadService/Reveal");
-        assert!(matches!(reveal, Some(Rule::Method(method)) if method.role == Role::Operator));
+        assert!(matches!(reveal, Some(AccessRule::Method(method)) if method.role == Role::Operator));
         assert!(rules.of("/leadline.control.v1.LeadService/Nothing").is_none());
         assert_eq!(Damaged.to_string(), "the control API's descriptors are damaged: build it anew");
     }

@@ -32,14 +32,14 @@ const OPEN_HEADERS: [&str; 9] = [
 ];
 
 /// The answers of one call.
-pub(super) struct Answers {
+pub(super) struct ShieldedReplies {
     pub(super) gate: Gate,
     pub(super) caller: Caller,
     pub(super) output: MessageDescriptor,
     look: tokio::time::Interval,
 }
 
-impl Answers {
+impl ShieldedReplies {
     pub(super) fn new(gate: Gate, caller: Caller, output: MessageDescriptor) -> Self {
         let mut look = interval_at(Instant::now() + LOOK, LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -52,7 +52,7 @@ impl Answers {
     }
 }
 
-impl Rewrite for Answers {
+impl Rewrite for ShieldedReplies {
     async fn rewrite(&mut self, message: Bytes) -> Result<Bytes, Status> {
         if self.caller.company.is_none() && !self.caller.masked {
             return Ok(message);
@@ -122,7 +122,7 @@ fn keep_own(message: &mut DynamicMessage, company: i64) -> bool {
     is_own
 }
 
-impl Answers {
+impl ShieldedReplies {
     /// The persons' values of a message, by which sentences in it are masked.
     fn gather(&self, message: &DynamicMessage, known: &mut Vec<String>) {
         for (field, value) in message.fields() {

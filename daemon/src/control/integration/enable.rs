@@ -5,7 +5,7 @@ use serde_json::Value;
 use tonic::Request;
 
 use super::{
-    super::{Answer, Control, check, company::plan_allows, mutate},
+    super::{Control, Reply, check, company::plan_allows, mutate},
     save,
 };
 use crate::{
@@ -23,7 +23,7 @@ impl Control {
     pub(in super::super) async fn enable(
         &self,
         request: Request<v1::EnableIntegrationRequest>,
-    ) -> Answer<v1::EnableIntegrationResponse> {
+    ) -> Reply<v1::EnableIntegrationResponse> {
         let (call, request) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);

@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, integration_service_server::IntegrationService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Answer, Control, check, mutate, words};
+use super::{Control, Reply, check, mutate, words};
 use crate::{
     connectors,
     domain::ids::IntegrationId,
@@ -36,14 +36,14 @@ impl IntegrationService for Control {
     async fn create_integration(
         &self,
         request: Request<v1::CreateIntegrationRequest>,
-    ) -> Answer<v1::CreateIntegrationResponse> {
+    ) -> Reply<v1::CreateIntegrationResponse> {
         self.mutate(request, |command, request| save::create(self, command, request)).await
     }
 
     async fn list_integrations(
         &self,
         request: Request<v1::ListIntegrationsRequest>,
-    ) -> Answer<v1::ListIntegrationsResponse> {
+    ) -> Reply<v1::ListIntegrationsResponse> {
         let request = request.into_inner();
         let (limit, after) = check::page(request.page.as_ref())?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
@@ -61,7 +61,7 @@ impl IntegrationService for Control {
         Ok(Response::new(v1::ListIntegrationsResponse { integrations, next_page_token }))
     }
 
-    async fn get_integration(&self, request: Request<v1::GetIntegrationRequest>) -> Answer<v1::Integration> {
+    async fn get_integration(&self, request: Request<v1::GetIntegrationRequest>) -> Reply<v1::Integration> {
         let mut found = [self.store.integration_view(&request.get_ref().integration).await?.into()];
         self.count_skipped(&mut found).await?;
         let [integration] = found;
@@ -71,21 +71,21 @@ impl IntegrationService for Control {
     async fn update_integration(
         &self,
         request: Request<v1::UpdateIntegrationRequest>,
-    ) -> Answer<v1::Integration> {
+    ) -> Reply<v1::Integration> {
         self.mutate(request, |command, request| save::update(self, command, request)).await
     }
 
     async fn enable_integration(
         &self,
         request: Request<v1::EnableIntegrationRequest>,
-    ) -> Answer<v1::EnableIntegrationResponse> {
+    ) -> Reply<v1::EnableIntegrationResponse> {
         self.enable(request).await
     }
 
     async fn disable_integration(
         &self,
         request: Request<v1::DisableIntegrationRequest>,
-    ) -> Answer<v1::Integration> {
+    ) -> Reply<v1::Integration> {
         self.mutate(request, |mut command, request| async move {
             let mut integration = command.integration(&request.integration).await?;
             let before = integration.audited();
@@ -101,7 +101,7 @@ impl IntegrationService for Control {
     async fn delete_integration(
         &self,
         request: Request<v1::DeleteIntegrationRequest>,
-    ) -> Answer<v1::DeleteIntegrationResponse> {
+    ) -> Reply<v1::DeleteIntegrationResponse> {
         if request.get_ref().dry_run {
             let lane = self.store.find_integration(None, &request.get_ref().integration).await?;
             return Ok(Response::new(self.store.removal(lane).await?.into()));
@@ -131,7 +131,7 @@ impl IntegrationService for Control {
     async fn reset_integration(
         &self,
         request: Request<v1::ResetIntegrationRequest>,
-    ) -> Answer<v1::Integration> {
+    ) -> Reply<v1::Integration> {
         self.mutate(request, |mut command, request| async move {
             let (lane, before) = command.reset_integration(&request.integration).await?;
             let after = json!({ "failure_count": 0, "last_error": null });
@@ -146,43 +146,43 @@ impl IntegrationService for Control {
     async fn test_integration(
         &self,
         request: Request<v1::TestIntegrationRequest>,
-    ) -> Answer<v1::TestIntegrationResponse> {
+    ) -> Reply<v1::TestIntegrationResponse> {
         self.mutate(request, probes::test).await
     }
 
     async fn check_integration(
         &self,
         request: Request<v1::CheckIntegrationRequest>,
-    ) -> Answer<v1::TestIntegrationResponse> {
+    ) -> Reply<v1::TestIntegrationResponse> {
         self.mutate(request, probes::check).await
     }
 
     async fn set_credentials(
         &self,
         request: Request<v1::SetCredentialsRequest>,
-    ) -> Answer<v1::TestIntegrationResponse> {
+    ) -> Reply<v1::TestIntegrationResponse> {
         self.mutate(request, |command, request| probes::set_credentials(self, command, request)).await
     }
 
     async fn rotate_secret(
         &self,
         request: Request<v1::RotateSecretRequest>,
-    ) -> Answer<v1::RotateSecretResponse> {
+    ) -> Reply<v1::RotateSecretResponse> {
         self.mutate(request, secrets::rotate).await
     }
 
-    async fn cut_over(&self, request: Request<v1::CutOverRequest>) -> Answer<v1::Integration> {
+    async fn cut_over(&self, request: Request<v1::CutOverRequest>) -> Reply<v1::Integration> {
         self.cut_over_secret(request).await
     }
 
-    async fn revoke_secret(&self, request: Request<v1::RevokeSecretRequest>) -> Answer<v1::Integration> {
+    async fn revoke_secret(&self, request: Request<v1::RevokeSecretRequest>) -> Reply<v1::Integration> {
         self.revoke_secrets(request).await
     }
 
     async fn list_connectors(
         &self,
         _request: Request<v1::ListConnectorsRequest>,
-    ) -> Answer<v1::ListConnectorsResponse> {
+    ) -> Reply<v1::ListConnectorsResponse> {
         let connectors =
             connectors::ALL.iter().map(|connector| super::convert::connector(*connector)).collect();
         Ok(Response::new(v1::ListConnectorsResponse { connectors }))

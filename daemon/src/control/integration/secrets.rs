@@ -6,13 +6,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tonic::Request;
 
-use super::super::{Answer, Control, check, mutate, secret};
+use super::super::{Control, Reply, check, mutate, secret};
 use crate::{
     domain::{delivery::Reason, signing},
     store::{
         integration::{LockedIntegration, secret::SecretEntry},
         operator::{
-            command::{Call, Command, Refusal},
+            command::{Command, Mutation, Refusal},
             refusal::{Known, RefusalReason},
         },
         queue::release::BATCH,
@@ -89,7 +89,7 @@ impl Control {
     pub(super) async fn cut_over_secret(
         &self,
         request: Request<v1::CutOverRequest>,
-    ) -> Answer<v1::Integration> {
+    ) -> Reply<v1::Integration> {
         let (call, request) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
@@ -116,7 +116,7 @@ impl Control {
     pub(super) async fn revoke_secrets(
         &self,
         request: Request<v1::RevokeSecretRequest>,
-    ) -> Answer<v1::Integration> {
+    ) -> Reply<v1::Integration> {
         let (call, request) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
@@ -145,7 +145,7 @@ impl Control {
 
     /// Releases what a rotation holds but for the last batch. Nothing is pushed before the rotation ends, so whatever
     /// breaks off in between can be asked for again.
-    async fn release_for_rotation(&self, call: &Call, reference: &str) -> Result<(), Refusal> {
+    async fn release_for_rotation(&self, call: &Mutation, reference: &str) -> Result<(), Refusal> {
         let lane = self.store.find_integration(None, reference).await?;
         loop {
             let mut command = self.store.batch(call).await?;

@@ -62,11 +62,11 @@ impl Lane {
 
     /// How many retries the breaker lets start now: any, none, or one that finds out.
     pub(super) fn allowed(&self, now: Moment) -> i32 {
-        match breaker::State::at(self.breaker_until, now) {
-            breaker::State::Closed => i32::MAX,
-            breaker::State::Open => 0,
+        match breaker::BreakerState::at(self.breaker_until, now) {
+            breaker::BreakerState::Closed => i32::MAX,
+            breaker::BreakerState::Open => 0,
             // What the last one came to is known when it is written.
-            breaker::State::HalfOpen => i32::from(self.in_flight[1] + self.unwritten[1] == 0),
+            breaker::BreakerState::HalfOpen => i32::from(self.in_flight[1] + self.unwritten[1] == 0),
         }
     }
 

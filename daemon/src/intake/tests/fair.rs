@@ -15,7 +15,7 @@ use crate::domain::{
     flow::{Condition, Flow, Flows},
     ids::{FlowId, KeyId, LeadId},
 };
-use crate::intake::{places::Places, problem::Problem};
+use crate::intake::{places::Places, problem::ProblemDetails};
 
 #[tokio::test]
 async fn a_key_has_its_share_of_the_places_and_others_have_theirs() {
@@ -58,7 +58,7 @@ fn a_company_and_an_address_have_their_shares() {
     let places = Places::default();
     let keys: Vec<KeyId> = (0..4).map(|_| KeyId::generate()).collect();
     let mut held = Vec::new();
-    let reported = |refused: Problem, who: &str, most: usize, what: &str| {
+    let reported = |refused: ProblemDetails, who: &str, most: usize, what: &str| {
         let reported = format!(
             "{who} has as many {what} under way as may be, {most}, or all places are taken: send this one again after \
              Retry-After seconds"

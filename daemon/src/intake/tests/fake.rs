@@ -22,7 +22,7 @@ use crate::{
     },
     intake::{
         intake_store::{IntakeStore, StoreFailure},
-        problem::Problem,
+        problem::ProblemDetails,
     },
     store::{
         company::{
@@ -291,11 +291,11 @@ impl IntakeStore for Fake {
         })
     }
 
-    async fn save<F: Future<Output = Result<NewEvent, Problem>> + Send>(
+    async fn save<F: Future<Output = Result<NewEvent, ProblemDetails>> + Send>(
         &self,
         key: &SaveKey,
         decide: impl FnOnce(Option<Bytes>) -> F + Send,
-    ) -> Result<Result<Saved, Problem>, StoreFailure> {
+    ) -> Result<Result<Saved, ProblemDetails>, StoreFailure> {
         let (is_stale, known) = self.with(|state| {
             let known = state.saved.get(&key.email_hash).and_then(|lead| state.leads.get(lead)).cloned();
             (key.version != state.company.version, known)

@@ -16,7 +16,7 @@ use crate::{
     compute::Compute,
     domain::ids::LeadId,
     intake::{
-        App, Flusher, IntakeSettings, Readiness, Refusals, admin, client::TrustedProxies,
+        Flusher, IntakeApp, IntakeSettings, Readiness, Refusals, admin, client::TrustedProxies,
         intake_store::StoreFailure, refusals, routes,
     },
 };
@@ -27,7 +27,7 @@ pub(super) struct TestIntake {
     pub(super) router: Router,
     pub(super) admin: Router,
     pub(super) store: Arc<Fake>,
-    pub(super) app: Arc<App<Fake>>,
+    pub(super) app: Arc<IntakeApp<Fake>>,
     _flushing: JoinSet<()>,
 }
 
@@ -89,7 +89,7 @@ fn intake_with(ready: Readiness) -> TestIntake {
     flushing.spawn(refusals::write(Arc::clone(&store), refused));
     let settings = settings(ready);
     let (lines, stop) = (TaskTracker::new(), CancellationToken::new());
-    let app = Arc::new(App::new(Arc::clone(&store), queue, refusals, settings, lines, stop.clone()));
+    let app = Arc::new(IntakeApp::new(Arc::clone(&store), queue, refusals, settings, lines, stop.clone()));
     let (router, admin) = (routes::router(Arc::clone(&app)), admin::router(Arc::clone(&app)));
     TestIntake { stop, router, admin, store, app, _flushing: flushing }
 }

@@ -13,13 +13,13 @@ use super::{
     fake::{Fake, key},
     http::settings,
 };
-use crate::intake::{Listeners, ServeError, run};
+use crate::intake::{IntakeError, Listeners, run};
 
 struct Served {
     address: SocketAddr,
     store: Arc<Fake>,
     stop: CancellationToken,
-    running: JoinSet<Result<(), ServeError>>,
+    running: JoinSet<Result<(), IntakeError>>,
 }
 
 async fn served() -> Served {
@@ -81,7 +81,7 @@ async fn a_sender_who_writes_all_before_reading_learns_why_it_is_refused() {
 #[test]
 fn an_intake_that_ends_says_what_to_do() {
     assert_eq!(
-        crate::intake::ServeError.to_string(),
+        crate::intake::IntakeError.to_string(),
         "the intake cannot commit leads any more: restart the daemon; its log says what happened"
     );
 }

@@ -12,8 +12,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{LONG, listen, local, pool, request};
 use crate::push::{
     Client, PUSH_CAP,
-    connect::Connector,
-    resolver::{Names, Reach, Resolver},
+    connect::Dialer,
+    resolver::{Reach, Resolver, SystemNames},
     secured,
 };
 
@@ -37,8 +37,8 @@ fn secure_pair() -> (TlsAcceptor, Client) {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let local = local();
-    let resolver = Resolver::new(Names::default(), local.egress.clone(), Reach::Permitted);
-    let secure = Connector::new(resolver, Some(secured(client)));
+    let resolver = Resolver::new(SystemNames::default(), local.egress.clone(), Reach::Permitted);
+    let secure = Dialer::new(resolver, Some(secured(client)));
     (TlsAcceptor::from(Arc::new(server)), Client { secure, ..local })
 }
 

@@ -64,7 +64,7 @@ pub struct IntakeForm {
     pub allow_origins: Vec<String>,
 }
 
-struct Row {
+struct FormRow {
     company_id: i64,
     id: Uuid,
     name: String,
@@ -77,8 +77,8 @@ struct Row {
     created_at: jiff_sqlx::Timestamp,
 }
 
-impl From<Row> for FormView {
-    fn from(row: Row) -> Self {
+impl From<FormRow> for FormView {
+    fn from(row: FormRow) -> Self {
         Self {
             company: CompanyId(row.company_id),
             id: row.id.into(),
@@ -137,7 +137,7 @@ async fn find_form(db: &mut PgConnection, reference: &str) -> Result<(CompanyId,
 
 async fn one(db: &mut PgConnection, company: CompanyId, id: FormId) -> Result<FormView, Refusal> {
     let row = sqlx::query_as!(
-        Row,
+        FormRow,
         "SELECT company_id, id, name, enabled, map, constants, honeypot, redirect, allow_origins, created_at
          FROM form WHERE company_id = $1 AND id = $2",
         company.0,
@@ -167,7 +167,7 @@ impl Store {
         let mut db = self.pool.acquire().await?;
         let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
         let rows = sqlx::query_as!(
-            Row,
+            FormRow,
             "SELECT company_id, id, name, enabled, map, constants, honeypot, redirect, allow_origins, created_at
              FROM form WHERE ($1::bigint IS NULL OR company_id = $1) AND ($2::uuid IS NULL OR id < $2)
              ORDER BY id DESC LIMIT $3",
@@ -235,7 +235,7 @@ impl Command {
     /// Writes a new form of a locked company, or one that is there. Answers it as it stands now.
     pub async fn write_form(&mut self, form: &FormView) -> Result<FormView, Refusal> {
         let row = sqlx::query_as!(
-            Row,
+            FormRow,
             "INSERT INTO form
                  (company_id, id, name, enabled, map, constants, honeypot, redirect, allow_origins)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)

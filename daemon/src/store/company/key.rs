@@ -35,7 +35,7 @@ pub struct IntakeKey {
     pub revoked_at: Option<jiff::Timestamp>,
 }
 
-struct Row {
+struct KeyRow {
     company_id: i64,
     id: uuid::Uuid,
     prefix: String,
@@ -48,8 +48,8 @@ struct Row {
     revoked_at: Option<jiff_sqlx::Timestamp>,
 }
 
-impl From<Row> for IntakeKey {
-    fn from(row: Row) -> Self {
+impl From<KeyRow> for IntakeKey {
+    fn from(row: KeyRow) -> Self {
         Self {
             id: row.id.into(),
             company: CompanyId(row.company_id),
@@ -99,7 +99,7 @@ impl Store {
         let mut db = self.pool.acquire().await?;
         let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
         let rows = sqlx::query_as!(
-            Row,
+            KeyRow,
             "SELECT company_id, id, prefix, require_signature, signature, may_read,
                        allow_origins, rate_per_second, created_at, revoked_at FROM intake_key
              WHERE ($1::bigint IS NULL OR company_id = $1) AND ($2::uuid IS NULL OR id < $2)
@@ -151,7 +151,7 @@ impl Command {
             self.store.sealer.seal(&sealed::intake_secret(company, id), secret.expose_secret().as_bytes())
         });
         let row = sqlx::query_as!(
-            Row,
+            KeyRow,
             "INSERT INTO intake_key (company_id, id, prefix, token_hash, require_signature, sealed_secret, rate_per_second,
                  signature, may_read, allow_origins)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -178,7 +178,7 @@ impl Command {
         let company = company_of(&mut self.tx, key).await?;
         self.lock_company(company).await?;
         let row = sqlx::query_as!(
-            Row,
+            KeyRow,
             "UPDATE intake_key SET revoked_at = coalesce(revoked_at, now()) WHERE company_id = $1 AND id = $2
              RETURNING company_id, id, prefix, require_signature, signature, may_read,
                        allow_origins, rate_per_second, created_at, revoked_at",

@@ -6,7 +6,7 @@ use jiff_sqlx::Timestamp;
 use ulid::Ulid;
 use uuid::Uuid;
 
-use super::{Company, Row};
+use super::{Company, CompanyRow};
 use crate::{
     domain::ids::CompanyId,
     store::{Error, Store},
@@ -49,7 +49,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Company>, Error> {
         let rows = sqlx::query_as!(
-            Row,
+            CompanyRow,
             r#"WITH silent AS (
                    SELECT c.*, coalesce(l.at, c.created_at) AS since FROM company c LEFT JOIN LATERAL (
                        SELECT l.at FROM event e CROSS JOIN LATERAL (

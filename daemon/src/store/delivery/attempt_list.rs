@@ -5,7 +5,7 @@ use jiff_sqlx::ToSqlx as _;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::attempts::{AttemptView, COLUMNS, JOINS, Row, merged};
+use super::attempts::{AttemptRow, AttemptView, COLUMNS, JOINS, merged};
 use crate::{
     domain::{
         ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
@@ -156,7 +156,7 @@ impl Store {
             let from = newest.saturating_sub(jiff::SignedDuration::from_hours(*hours));
             let from = from.unwrap_or(jiff::Timestamp::MIN);
             let mut sql = filter.query(from, limit);
-            let rows: Vec<Row> = sql.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+            let rows: Vec<AttemptRow> = sql.build_query_as().persistent(false).fetch_all(&self.pool).await?;
             found = rows.into_iter().map(AttemptView::try_from).collect::<Result<_, _>>()?;
             let is_enough = i64::try_from(found.len()).is_ok_and(|count| count >= limit);
             if is_enough || filter.since.is_some_and(|since| since >= from) {

@@ -83,7 +83,7 @@ pub enum AttemptsOf {
 }
 
 #[derive(sqlx::FromRow)]
-pub(in crate::store) struct Row {
+pub(in crate::store) struct AttemptRow {
     company_id: i64,
     company_name: String,
     integration_id: Uuid,
@@ -106,10 +106,10 @@ pub(in crate::store) struct Row {
     duration_ms: Option<i32>,
 }
 
-impl TryFrom<Row> for AttemptView {
+impl TryFrom<AttemptRow> for AttemptView {
     type Error = Error;
 
-    fn try_from(row: Row) -> Result<Self, Error> {
+    fn try_from(row: AttemptRow) -> Result<Self, Error> {
         let class = class(row.class.as_deref())?;
         let finished = row.delivered.map(|delivered| AttemptEnd {
             delivered,
@@ -193,7 +193,7 @@ impl Store {
             sql.push(" AND a.id < ").push_bind(after.uuid());
         }
         sql.push(" ORDER BY a.id DESC LIMIT ").push_bind(limit);
-        let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<AttemptRow> = sql.build_query_as().fetch_all(&self.pool).await?;
         let running = running.into_iter().filter(|attempt| after.is_none_or(|after| attempt.id < after));
         let finished = rows.into_iter().map(AttemptView::try_from).collect::<Result<_, _>>()?;
         Ok(merged(running.collect(), finished, limit))
@@ -214,7 +214,7 @@ impl Store {
         if let Some(oldest) = ids.iter().min() {
             sql.push(" AND a.started_at >= ").push_bind(span(*oldest).0);
         }
-        let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<AttemptRow> = sql.build_query_as().fetch_all(&self.pool).await?;
         rows.into_iter().map(AttemptView::try_from).collect()
     }
 
@@ -327,7 +327,7 @@ impl Store {
         id: Option<AttemptId>,
     ) -> Result<Vec<AttemptView>, Error> {
         let rows = sqlx::query_as!(
-            Row,
+            AttemptRow,
             r#"SELECT i.company_id AS "company_id!", c.name AS "company_name!", i.integration_id AS "integration_id!",
                       g.name AS "integration_name!", i.attempt_id AS "id!", i.delivery_id, l.uuid AS "lead?",
                       d.lead_id AS "lead_id?", p.name AS "lead_name?", p.email AS "lead_email?", d.event AS "event!", d.attempts + 1 AS "number!", i.trigger AS "trigger!", i.operator,

@@ -130,7 +130,7 @@ fn push_over_page(
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct DeliveryRow {
     company_id: i64,
     id: Uuid,
     lead: String,
@@ -153,10 +153,10 @@ struct Row {
     job_id: Option<Uuid>,
 }
 
-impl TryFrom<Row> for DeliveryView {
+impl TryFrom<DeliveryRow> for DeliveryView {
     type Error = Error;
 
-    fn try_from(row: Row) -> Result<Self, Error> {
+    fn try_from(row: DeliveryRow) -> Result<Self, Error> {
         Ok(Self {
             company: CompanyId(row.company_id),
             id: row.id.into(),
@@ -193,7 +193,7 @@ impl Store {
     ) -> Result<Vec<DeliveryView>, Error> {
         // Not kept as a prepared statement: a generic plan cannot know which filter is a narrow one.
         let mut query = over_page(filter, Span { order, after, limit }, VIEWS);
-        let rows: Vec<Row> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+        let rows: Vec<DeliveryRow> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
         let mut deliveries = rows.into_iter().map(DeliveryView::try_from).collect::<Result<Vec<_>, _>>()?;
         self.fill_in_schedule(&mut deliveries).await?;
         Ok(deliveries)

@@ -99,7 +99,7 @@ pub struct IntegrationFilter {
 /// What tells whether an integration has changed: the company's configuration version, and the health's time.
 pub type Mark = (i64, Moment);
 
-struct Row {
+struct IntegrationRow {
     company_id: i64,
     company_name: String,
     id: Uuid,
@@ -149,7 +149,7 @@ struct Row {
 }
 
 impl IntegrationView {
-    fn of(row: Row, policy: fn(&str, &Value) -> Policy) -> Result<Self, Error> {
+    fn of(row: IntegrationRow, policy: fn(&str, &Value) -> Policy) -> Result<Self, Error> {
         let jiff = |at: Option<jiff_sqlx::Timestamp>| at.map(jiff_sqlx::Timestamp::to_jiff);
         // A delivery's id tells when it came to be.
         let oldest = [row.undelivered, row.queued_oldest, row.running_oldest].into_iter().flatten().min();
@@ -228,7 +228,7 @@ async fn views(
 ) -> Result<Vec<IntegrationView>, Error> {
     let ids: Option<Vec<Uuid>> = filter.ids.as_ref().map(|ids| ids.iter().map(|id| id.uuid()).collect());
     let rows = sqlx::query_as!(
-        Row,
+        IntegrationRow,
         r#"WITH running AS (
                SELECT f.integration_id, count(*) AS count,
                       (array_agg(f.delivery_id ORDER BY f.delivery_id))[1] AS oldest

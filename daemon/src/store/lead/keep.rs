@@ -11,7 +11,7 @@ use crate::{
     domain::ids::CompanyId,
     store::{
         Error, Store,
-        operator::command::{Call, Refusal},
+        operator::command::{Mutation, Refusal},
     },
 };
 
@@ -104,8 +104,8 @@ impl Store {
 }
 
 /// Nobody asked for it but the configuration.
-fn by_ourselves() -> Call {
-    Call {
+fn by_ourselves() -> Mutation {
+    Mutation {
         operator: "leadlined".to_owned(),
         method: "ForgetLeads",
         request_id: String::new(),

@@ -77,7 +77,7 @@ pub(in crate::store) async fn find_lead(
 }
 
 /// A lead on a page.
-struct LeadKey {
+struct LeadRow {
     company_id: i64,
     id: Uuid,
 }
@@ -131,7 +131,7 @@ impl Store {
         let rows = match company {
             Some(company) => {
                 sqlx::query_as!(
-                    LeadKey,
+                    LeadRow,
                     "SELECT l.company_id, l.id
                        FROM lead l CROSS JOIN LATERAL (
                            SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
@@ -153,7 +153,7 @@ impl Store {
             // a page of each company. A lead names one event. `OFFSET 0` keeps each probe a probe.
             None => {
                 sqlx::query_as!(
-                    LeadKey,
+                    LeadRow,
                     "SELECT l.company_id, l.id
                      FROM (
                          SELECT company_id, id, lead_id FROM event

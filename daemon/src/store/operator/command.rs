@@ -60,7 +60,7 @@ impl From<crate::secrets::SealError> for Refusal {
 
 /// A mutation as it was asked for.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct Mutation {
     pub operator: String,
     /// The method's name, for the audit.
     pub method: &'static str,
@@ -106,7 +106,7 @@ impl NewDue {
 
 impl Store {
     /// Begins a command. A concurrent repeat of the same request waits here until the first one is through.
-    pub async fn begin(&self, call: &Call) -> Result<Begun, Refusal> {
+    pub async fn begin(&self, call: &Mutation) -> Result<Begun, Refusal> {
         let mut command = self.batch(call).await?;
         let new = sqlx::query!(
             "INSERT INTO request (operator, id, fingerprint, answer) VALUES ($1, $2, $3, '')
@@ -134,12 +134,12 @@ impl Store {
 
     /// The answer of an earlier call of this request, if there was one: for commands of several transactions, of
     /// which only the last one is under [`Store::begin`].
-    pub async fn answered(&self, call: &Call) -> Result<Option<Vec<u8>>, Refusal> {
+    pub async fn answered(&self, call: &Mutation) -> Result<Option<Vec<u8>>, Refusal> {
         answered(&mut *self.pool.acquire().await?, call).await
     }
 
     /// Begins one of the transactions of a command that is too large for one. Repeating it must do no harm.
-    pub async fn batch(&self, call: &Call) -> Result<Command, Refusal> {
+    pub async fn batch(&self, call: &Mutation) -> Result<Command, Refusal> {
         Ok(Command {
             tx: self.pool.begin().await?,
             store: self.clone(),
@@ -161,7 +161,7 @@ impl Store {
     }
 }
 
-async fn answered(db: &mut PgConnection, call: &Call) -> Result<Option<Vec<u8>>, Refusal> {
+async fn answered(db: &mut PgConnection, call: &Mutation) -> Result<Option<Vec<u8>>, Refusal> {
     let first = sqlx::query!(
         "SELECT fingerprint, answer FROM request
          WHERE operator = $1 AND id = $2 AND at >= now() - interval '24 hours'",
@@ -205,7 +205,7 @@ impl Command {
     }
 
     /// Commits with the answer that a repeat of the call will get, and tells whom it concerns.
-    pub async fn answer(mut self, call: &Call, answer: &[u8]) -> Result<(), Refusal> {
+    pub async fn answer(mut self, call: &Mutation, answer: &[u8]) -> Result<(), Refusal> {
         sqlx::query!(
             "UPDATE request SET answer = $3 WHERE operator = $1 AND id = $2",
             call.operator,

@@ -14,7 +14,7 @@ use crate::{
     },
     store::{
         Error, Store,
-        operator::command::{Call, Command, Refusal},
+        operator::command::{Command, Mutation, Refusal},
         queue::undelivered,
     },
 };
@@ -153,7 +153,7 @@ impl Store {
     }
 
     async fn mending(&self) -> Result<Command, Error> {
-        let call = Call {
+        let call = Mutation {
             operator: "leadline".to_owned(),
             method: "Mend",
             request_id: String::new(),

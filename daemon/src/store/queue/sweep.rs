@@ -129,7 +129,7 @@ impl Store {
             canary: row.state.as_deref().map(state).transpose()?,
             is_passed: row.is_passed,
             is_enabled: row.enabled,
-            breaker: breaker::State::at(row.breaker_until.map(moment), moment(row.now)),
+            breaker: breaker::BreakerState::at(row.breaker_until.map(moment), moment(row.now)),
             is_busy: is_busy(waiting, batch),
         }))
     }
