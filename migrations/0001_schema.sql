@@ -244,11 +244,12 @@ CREATE TABLE delivery (
     CHECK ((state IN ('delivered', 'dead', 'skipped')) = (finished_at IS NOT NULL)),
     CHECK (state NOT IN ('held', 'skipped') OR reason IS NOT NULL)
 ) WITH (fillfactor = 80);
-CREATE UNIQUE INDEX delivery_event ON delivery (company_id, event_id, integration_id) WHERE automatic;
 CREATE INDEX delivery_integration ON delivery (integration_id, company_id, id);
 -- Without the state: an index on what finishing changes would keep those updates from staying in place.
 CREATE INDEX delivery_job ON delivery (job_id) WHERE job_id IS NOT NULL;
-CREATE INDEX delivery_lead ON delivery (lead_id, integration_id, company_id);
+-- One index for two things: it finds a lead's deliveries, and allows one automatic delivery for an event and an
+-- integration. Others have null at its end, which equals nothing.
+CREATE UNIQUE INDEX delivery_lead ON delivery (lead_id, integration_id, event_id, company_id, nullif(automatic, false));
 CREATE INDEX delivery_successor ON delivery (integration_id) WHERE successor_id IS NOT NULL;
 COMMENT ON TABLE delivery IS 'The duty to bring one event to one integration; outlives its attempts';
 COMMENT ON COLUMN delivery.company_id IS 'Whose it is';
@@ -330,7 +331,8 @@ CREATE TABLE claim (
     items      due[] NOT NULL,
     attempts   uuid[] NOT NULL CHECK (cardinality(attempts) = cardinality(items))
 );
-ALTER TABLE claim ALTER items SET STORAGE EXTERNAL;
+-- Its items are alike: compressed they are a third.
+ALTER TABLE claim ALTER items SET COMPRESSION lz4;
 COMMENT ON TABLE claim IS 'What a daemon works on: one row for each batch it claimed';
 COMMENT ON COLUMN claim.id IS 'Named by the finish of its items';
 COMMENT ON COLUMN claim.daemon_id IS 'Who works on it';

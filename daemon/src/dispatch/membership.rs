@@ -20,7 +20,7 @@ use crate::{
     domain::{lane::LaneId, moment::Moment},
     store::{
         Error, Store,
-        queue::daemons::{Beat, Wake},
+        queue::daemons::{Beat, Waits, Wake},
     },
 };
 
@@ -175,7 +175,8 @@ impl Membership {
 
     async fn beat(&mut self) -> Result<(), Error> {
         let sent = Instant::now();
-        let Beat { is_alive, living, now } = self.store.beat(self.lease.id(), LEASE.as_secs_f64()).await?;
+        let Beat { is_alive, living, now, waits } =
+            self.store.beat(self.lease.id(), LEASE.as_secs_f64()).await?;
         self.lease.set_clock(now);
         if is_alive {
             self.lease.beat(sent);
@@ -188,10 +189,27 @@ impl Membership {
             self.lease.living.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&living);
             self.send(Event::Living(living));
         }
-        self.store.remove_expired(self.lease.id(), false).await?;
-        self.adopt().await?;
+        self.take_up(waits).await?;
         if self.living.len() > 1 {
             self.store.forget_wakes().await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to what waits.
+    async fn take_up(&mut self, waits: Waits) -> Result<(), Error> {
+        let wake_ups = self.store.wake_ups();
+        if waits.probes {
+            wake_ups.probes.notify_one();
+        }
+        if waits.notices {
+            wake_ups.notices.notify_one();
+        }
+        if waits.expired {
+            self.store.remove_expired(self.lease.id(), false).await?;
+        }
+        if waits.expired || waits.orphans || !self.adopting.is_empty() {
+            self.adopt().await?;
         }
         Ok(())
     }

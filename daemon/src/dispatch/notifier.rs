@@ -4,10 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{
-    task::{self, JoinSet},
-    time::{MissedTickBehavior, interval},
-};
+use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{attempt::PushRequest, pusher::Pusher};
@@ -19,9 +16,6 @@ use crate::{
         notice::{NoticeEnd, TakenNotice},
     },
 };
-
-/// How often it looks.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// So many are pushed side by side, to one integration never more than one.
 const PUSHES_MAX: usize = 20;
@@ -55,13 +49,12 @@ pub(super) struct Notifier(pub(super) Arc<Pusher>);
 impl Notifier {
     /// Runs until told to stop. A push that is cut off then is taken over by another daemon, or the next.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let wake_ups = Arc::clone(self.0.store.wake_ups());
         let mut pushes = Pushes::default();
         loop {
             let done = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = looks.tick() => self.look().await,
+                () = wake_ups.notices.notified() => self.look().await,
                 Some(ended) = pushes.next() => ended,
             };
             // A target that hangs keeps no other waiting: whoever got its notice is given the next one at once.
