@@ -66,6 +66,7 @@ impl Scheduler {
                 // Where sweeps follow each other faster than beats, nobody else tells in time.
                 Ok(false) => look.reset_after(if every < LOOK_MAX { every } else { REST }),
                 Err(error) => tracing::warn!(
+                    event = "sweep_look_failed",
                     error = &error as &dyn std::error::Error,
                     "the look for what to sweep failed; trying again"
                 ),
@@ -89,13 +90,19 @@ impl Scheduler {
                 ] {
                     if count > 0 {
                         metrics::counter!("leadline_mended_total", "what" => what).increment(count);
-                        tracing::error!(what, count, "the queue was not as it should be, and was mended");
+                        tracing::error!(
+                            event = "queue_mended",
+                            what,
+                            count,
+                            "the queue was not as it should be, and was mended"
+                        );
                     }
                 }
                 mended.next.unwrap_or_default()
             }
             Err(error) => {
                 tracing::warn!(
+                    event = "queue_look_failed",
                     error = &error as &dyn std::error::Error,
                     "the look at the queue failed; trying again"
                 );
@@ -118,7 +125,7 @@ impl Scheduler {
             }
             // One lane's trouble is not another's.
             if let Some(Err(error)) = caught("sweep or job", self.run_task(task)).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, integration = %task.lane.integration, "a lane could not be looked after; trying again");
+                tracing::warn!(event = "lane_tending_failed", error = &error as &dyn std::error::Error, integration = %task.lane.integration, "a lane could not be looked after; trying again");
             }
         });
         run.await;

@@ -95,9 +95,13 @@ impl Pulse {
     fn set(&self, is_alive: bool) {
         let changed =
             self.0.is_alive.send_if_modified(|known| std::mem::replace(known, is_alive) != is_alive);
+        metrics::gauge!("leadline_database_up").set(f64::from(u8::from(is_alive)));
         match (changed, is_alive) {
-            (true, true) => tracing::info!("the database answers again"),
-            (true, false) => tracing::error!("the database does not answer; leads are refused until it does"),
+            (true, true) => tracing::info!(event = "database_back", "the database answers again"),
+            (true, false) => tracing::error!(
+                event = "database_away",
+                "the database does not answer; leads are refused until it does"
+            ),
             _ => {}
         }
     }

@@ -176,6 +176,7 @@ impl Bench {
             body: "{}".into(),
             person: Default::default(),
             deliveries: deliveries.collect(),
+            trace: None,
         }
     }
 
