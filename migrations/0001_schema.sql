@@ -81,12 +81,14 @@ CREATE TABLE integration (
     spent_secret_version integer NOT NULL DEFAULT 0,
     notices              boolean NOT NULL DEFAULT false,
     sealed_credentials   bytea,
+    credentials_for      text,
     account              text,
     findings             jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(findings) = 'array'),
     checked_at           timestamptz,
     needs_consent        boolean NOT NULL DEFAULT false,
     ids_from             timestamptz,
     PRIMARY KEY (company_id, id),
+    CHECK ((sealed_credentials IS NULL) = (credentials_for IS NULL)),
     CHECK (events <@ ARRAY['lead.created', 'lead.updated'] AND (cardinality(events) > 0 OR notices))
 );
 CREATE UNIQUE INDEX integration_name ON integration (company_id, name) WHERE deleted_at IS NULL;
@@ -110,6 +112,7 @@ COMMENT ON COLUMN integration.awaits_cut_over IS 'While true nothing is pushed a
 COMMENT ON COLUMN integration.spent_secret_version IS 'The highest version of a secret that was staged and cancelled: none gets that number again';
 COMMENT ON COLUMN integration.notices IS 'Whether it is told what operators of its company should hear of';
 COMMENT ON COLUMN integration.sealed_credentials IS 'What we log in with, one JSON object, sealed; null for none';
+COMMENT ON COLUMN integration.credentials_for IS 'The origins, as the configuration named them, that these credentials were given for: they are sent to no others; null for none';
 COMMENT ON COLUMN integration.account IS 'Whose account it is, in the target''s words; null until a probe was told';
 COMMENT ON COLUMN integration.findings IS 'What the last probe found wrong with the mapping or missing at the target, a sentence each';
 COMMENT ON COLUMN integration.checked_at IS 'When a probe last looked at the mapping; null if never';
@@ -202,6 +205,7 @@ CREATE TABLE event (
     lead_id    uuid NOT NULL,
     kind       text NOT NULL CHECK (kind IN ('lead.created', 'lead.updated')),
     body       bytea NOT NULL,
+    trace      bytea CHECK (length(trace) = 25),
     PRIMARY KEY (company_id, id)
 );
 ALTER TABLE event ALTER body SET COMPRESSION lz4;
@@ -212,6 +216,7 @@ COMMENT ON COLUMN event.company_id IS 'Whose it is';
 COMMENT ON COLUMN event.id IS 'ULID';
 COMMENT ON COLUMN event.lead_id IS 'Whose event it is';
 COMMENT ON COLUMN event.kind IS 'What happened';
+COMMENT ON COLUMN event.trace IS 'Where its pushes stand in a distributed trace: trace id, span id and flags; none if nobody traces it';
 COMMENT ON COLUMN event.body IS 'The canonical event, byte for byte as it is pushed: the received text with what was absent filled in';
 
 CREATE TABLE delivery (
@@ -239,11 +244,12 @@ CREATE TABLE delivery (
     CHECK ((state IN ('delivered', 'dead', 'skipped')) = (finished_at IS NOT NULL)),
     CHECK (state NOT IN ('held', 'skipped') OR reason IS NOT NULL)
 ) WITH (fillfactor = 80);
-CREATE UNIQUE INDEX delivery_event ON delivery (company_id, event_id, integration_id) WHERE automatic;
 CREATE INDEX delivery_integration ON delivery (integration_id, company_id, id);
 -- Without the state: an index on what finishing changes would keep those updates from staying in place.
 CREATE INDEX delivery_job ON delivery (job_id) WHERE job_id IS NOT NULL;
-CREATE INDEX delivery_lead ON delivery (lead_id, integration_id, company_id);
+-- One index for two things: it finds a lead's deliveries, and allows one automatic delivery for an event and an
+-- integration. Others have null at its end, which equals nothing.
+CREATE UNIQUE INDEX delivery_lead ON delivery (lead_id, integration_id, event_id, company_id, nullif(automatic, false));
 CREATE INDEX delivery_successor ON delivery (integration_id) WHERE successor_id IS NOT NULL;
 COMMENT ON TABLE delivery IS 'The duty to bring one event to one integration; outlives its attempts';
 COMMENT ON COLUMN delivery.company_id IS 'Whose it is';
@@ -325,7 +331,8 @@ CREATE TABLE claim (
     items      due[] NOT NULL,
     attempts   uuid[] NOT NULL CHECK (cardinality(attempts) = cardinality(items))
 );
-ALTER TABLE claim ALTER items SET STORAGE EXTERNAL;
+-- Its items are alike: compressed they are a third.
+ALTER TABLE claim ALTER items SET COMPRESSION lz4;
 COMMENT ON TABLE claim IS 'What a daemon works on: one row for each batch it claimed';
 COMMENT ON COLUMN claim.id IS 'Named by the finish of its items';
 COMMENT ON COLUMN claim.daemon_id IS 'Who works on it';

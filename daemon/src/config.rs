@@ -21,7 +21,7 @@ use crate::{
     doors::tls::Pair,
     postgres::setup,
     store::delivery::retention,
-    telemetry,
+    telemetry::{self, TraceSettings},
 };
 use files::{default_data_dir, password_in, read};
 use values::{days, intake_listen, long, network, socket_path_fits, span};
@@ -145,6 +145,12 @@ pub(crate) struct ConfigSettings {
     /// The key under which secrets are sealed [default: <data dir>/master.key, made at the first start]
     #[arg(long, global = true, value_name = "FILE")]
     master_key: Option<PathBuf>,
+    /// Where traces go by OTLP over gRPC, http://HOST:PORT [default: nowhere]
+    #[arg(long, global = true, env = "LEADLINE_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Which share of the leads is traced whose sender does not say, 0 to 1 [default: 1]
+    #[arg(long, global = true, value_name = "SHARE")]
+    otlp_share: Option<f64>,
     /// How log lines are written [default: text]
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     log: Option<LogFormat>,
@@ -188,6 +194,8 @@ pub struct Config {
     /// The longest wait that a target may ask for.
     pub max_retry_after: Duration,
     pub master_key: PathBuf,
+    /// Where traces go, if anywhere.
+    pub traces: Option<TraceSettings>,
     pub log: LogFormat,
     pub log_level: String,
 }
@@ -215,6 +223,7 @@ impl Config {
             keep_leads: None,
             max_retry_after: RETRY_AFTER_MAX,
             master_key: data_dir.join("master.key"),
+            traces: None,
             log: LogFormat::default(),
             log_level: telemetry::DEFAULT_FILTER.to_owned(),
             data_dir: data_dir.to_owned(),
@@ -255,6 +264,8 @@ impl ConfigSettings {
             keep_leads: self.keep_leads.or(below.keep_leads),
             max_retry_after: self.max_retry_after.or(below.max_retry_after),
             master_key: self.master_key.or(below.master_key),
+            otlp_endpoint: self.otlp_endpoint.or(below.otlp_endpoint),
+            otlp_share: self.otlp_share.or(below.otlp_share),
             log: self.log.or(below.log),
             log_level: self.log_level.or(below.log_level),
         }
@@ -311,6 +322,7 @@ impl ConfigSettings {
             config.max_retry_after = value("--max-retry-after", text, span)?;
         }
         config.master_key = self.master_key.unwrap_or(config.master_key);
+        config.traces = traces(self.otlp_endpoint, self.otlp_share)?;
         config.log = self.log.unwrap_or_default();
         if let Some(text) = self.log_level {
             value("--log-level", text.clone(), telemetry::check_filter)?;
@@ -323,6 +335,15 @@ impl ConfigSettings {
 /// A list that is said, or else the one below.
 fn first(said: Vec<String>, below: Vec<String>) -> Vec<String> {
     if said.is_empty() { below } else { said }
+}
+
+/// Where traces go. An empty endpoint is how a unit file says that it is not set.
+fn traces(endpoint: Option<String>, share: Option<f64>) -> Result<Option<TraceSettings>, ConfigError> {
+    let share = share.unwrap_or(1.0);
+    value("--otlp-share", share.to_string(), |_| values::share(share))?;
+    let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_empty()) else { return Ok(None) };
+    value("--otlp-endpoint", endpoint.clone(), values::collector)?;
+    Ok(Some(TraceSettings { endpoint, share }))
 }
 
 /// Reads one setting, and names it if it cannot be read.

@@ -8,21 +8,34 @@
     reason = "a benchmark that cannot go on has nothing better to do than to say where"
 )]
 
+mod flood;
+
 use std::{
     fs,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
+use flood::Flood;
 use leadline_tests::{ChildDaemon, Database, Operator, Pty, leadline};
 use serde_json::json;
+use sqlx::Executor as _;
 use tokio::time::sleep;
 
 const SIZE: (u16, u16) = (120, 36);
-const INTEGRATIONS: usize = 50;
+const LARGE: (u16, u16) = (200, 60);
+const INTEGRATIONS: usize = 500;
+/// Of each integration.
+const ATTEMPTS: usize = 50;
+const CHANGES_A_SECOND: u64 = 1000;
+/// An hour of a hundred changes a second, and how many a second of them come here.
+const HOUR: (u64, u64) = (360_000, 20_000);
 const STARTS: usize = 20;
 const KEYS: usize = 300;
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(30);
+const REDRAWS: usize = 50;
+/// How a frame begins.
+const FRAME: &[u8] = b"\x1b[?2026h";
 
 /// Prints figures as they are measured, and remembers whether one missed its gate.
 #[derive(Default)]
@@ -45,33 +58,49 @@ impl Report {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("cores: {cores}, {}x{}, {INTEGRATIONS} integrations\n", SIZE.0, SIZE.1);
+    println!(
+        "cores: {cores}, {}x{}, {INTEGRATIONS} integrations with {ATTEMPTS} attempts each, {CHANGES_A_SECOND} changes \
+         a second\n",
+        SIZE.0, SIZE.1
+    );
     println!("{:<44} {:>9} {:>9} {:>9}", "", "value", "goal", "gate");
     let mut report = Report::default();
     let absent = "unix:/nonexistent/control.sock";
     let starts = starts(absent, |shown| shown.frame_end(0)).await;
-    report.figure("exec to first frame, no daemon, p50", quantile(&starts, 0.5), (30.0, 100.0), "ms");
+    report.figure("exec to first frame, no daemon, p50", quantile(&starts, 0.5), (30.0, 30.0), "ms");
     report.figure("exec to first frame, no daemon, worst", quantile(&starts, 1.0), (30.0, 100.0), "ms");
+    before_a_daemon(&mut report).await;
+    in_a_flood(&mut report).await;
+    ExitCode::from(u8::from(report.missed))
+}
 
+/// Everything that a real daemon is needed for.
+async fn before_a_daemon(report: &mut Report) {
     let database = Database::create().await;
     let mut daemon = ChildDaemon::start(Some(&database), &["--log-level=error,leadlined::app=info"]).await;
     let operator = Operator::new(daemon.control().await);
     operator.company(7).await;
     for n in 0..INTEGRATIONS {
-        operator.webhook(7, &format!("hook-{n:02}"), "https://example.com/", json!({})).await;
+        operator.webhook(7, &format!("hook-{n:03}"), "https://example.com/", json!({})).await;
     }
+    tried(&database).await;
     let server = format!("unix:{}", daemon.socket().display());
-    let data = self::starts(&server, |shown| shown.has("hook-00").then(|| shown.raw().len())).await;
+    let data = starts(&server, |shown| shown.has("hook-000").then(|| shown.raw().len())).await;
     report.figure("exec to first data, p50", quantile(&data, 0.5), (100.0, 300.0), "ms");
 
     let mut console = Pty::start(leadline(), &["--server", &server], SIZE);
-    console.wait_for_all(&["LIVE", "hook-00"]).await;
+    console.wait_for_all(&["LIVE", "hook-000"]).await;
     let (latencies, bytes) = keys(&mut console).await;
     report.figure("key to bytes, p50", quantile(&latencies, 0.5), (1.0, 5.0), "ms");
     report.figure("key to bytes, p99", quantile(&latencies, 0.99), (16.0, 50.0), "ms");
-    report.figure("bytes for a key, mean", bytes, (400.0, 1500.0), "bytes");
-    idle(&mut report, &console).await;
-    resident(&mut report, console.pid());
+    report.figure("bytes for a key, mean", bytes, (400.0, 400.0), "bytes");
+    idle(report, &console).await;
+    resident(report, console.pid());
+
+    console.resize(LARGE);
+    console.wait_for("a large frame", |shown| shown.text().lines().count() > 50).await;
+    let redraws = redraws(&mut console).await;
+    report.figure("all of 200x60 anew, key to last byte, p50", quantile(&redraws, 0.5), (2.0, 8.0), "ms");
 
     daemon.kill().await;
     console.wait_for_all(&["LOST"]).await;
@@ -86,7 +115,76 @@ async fn main() -> ExitCode {
     assert!(console.end().await.success());
     report.figure("quit to prompt, the daemon stopped", millis(pressed.elapsed()), (50.0, 250.0), "ms");
     daemon.signal("CONT").await;
-    ExitCode::from(u8::from(report.missed))
+}
+
+/// Attempts that every integration has behind it.
+async fn tried(database: &Database) {
+    let sql = format!(
+        "INSERT INTO attempt (company_id, integration_id, id, event, number, trigger, delivered, status_code, started_at,
+             duration_ms, method, url, request_headers, response_headers, response_body, response_bytes, config_version)
+         SELECT company_id, id, gen_random_uuid(), 'webhook.test', 1, 'test', true, 200, now() - k * interval '1 s', 12,
+             'POST', 'https://example.com/', '[]', '[]', 'ok', 2, 1
+         FROM integration CROSS JOIN generate_series(1, {ATTEMPTS}) k"
+    );
+    let pool = database.pool().await;
+    pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
+    pool.close().await;
+}
+
+/// What a thousand changes a second do to keys, frames and memory.
+async fn in_a_flood(report: &mut Report) {
+    let flood = Flood::start(INTEGRATIONS as u64, CHANGES_A_SECOND);
+    let mut console = Pty::start(leadline(), &["--server", &flood.server], SIZE);
+    console.wait_for_all(&["LIVE", "hook-000"]).await;
+    let (frames, began) = (frames(&console), Instant::now());
+    let (latencies, _) = keys(&mut console).await;
+    let a_second = (self::frames(&console) - frames) as f64 / began.elapsed().as_secs_f64();
+    report.figure("key to bytes in a flood, p99", quantile(&latencies, 0.99), (33.0, 100.0), "ms");
+    report.figure("frames a second in a flood", a_second, (60.0, 65.0), "");
+    let rate = flood.sent() as f64 / began.elapsed().as_secs_f64();
+    println!("{:<44} {rate:>9.0}", "changes a second that it was");
+    drop((console, flood));
+
+    let (changes, rate) = HOUR;
+    let flood = Flood::start(INTEGRATIONS as u64, rate);
+    let mut console = Pty::start(leadline(), &["--server", &flood.server], SIZE);
+    console.wait_for_all(&["LIVE", "hook-000"]).await;
+    let mut early = None;
+    while flood.sent() < changes {
+        sleep(Duration::from_millis(100)).await;
+        if flood.sent() > changes / 4 {
+            early.get_or_insert_with(|| memory(console.pid()));
+        }
+    }
+    let late = memory(console.pid());
+    report.figure("memory after an hour of changes", late, (25.0, 40.0), "MiB");
+    let growth = late - early.unwrap_or(late);
+    report.figure("growth in its last three quarters", growth, (1.0, 5.0), "MiB");
+}
+
+/// How many frames a console has drawn.
+fn frames(console: &Pty) -> usize {
+    console.shown().raw().windows(FRAME.len()).filter(|window| *window == FRAME).count()
+}
+
+/// How long it takes to draw everything anew.
+async fn redraws(console: &mut Pty) -> Vec<f64> {
+    let mut taken = Vec::with_capacity(REDRAWS);
+    for _ in 0..REDRAWS {
+        sleep(Duration::from_millis(20)).await;
+        let from = console.shown().raw().len();
+        let pressed = Instant::now();
+        console.press("\x0c");
+        let mut end = None;
+        console
+            .wait_for("a frame", |shown| {
+                end = shown.frame_end(from);
+                end.is_some()
+            })
+            .await;
+        taken.push(millis(console.shown().arrival(end.unwrap() - 1).unwrap() - pressed));
+    }
+    sorted(taken)
 }
 
 /// How long starts take until what is wanted has been written: `found` tells where that ends.
@@ -133,16 +231,21 @@ async fn idle(report: &mut Report, console: &Pty) {
     let bytes = console.shown().raw().len() - written;
     let ticks = cpu_ticks(pid) - before.0;
     let share = ticks as f64 / clock_ticks() / IDLE.as_secs_f64() * 100.0;
-    report.figure("bytes while idle, 10 s", bytes as f64, (0.0, 200.0), "bytes");
-    report.figure("CPU while idle", share, (0.1, 0.5), "% of one");
-    let switches = (switches(pid) - before.1) as f64 * 30.0 / IDLE.as_secs_f64();
-    report.figure("voluntary context switches in 30 s, idle", switches, (30.0, 120.0), "");
+    let bytes = bytes as f64 * 10.0 / IDLE.as_secs_f64();
+    report.figure("bytes in 10 s, idle", bytes, (0.0, 200.0), "bytes");
+    report.figure("CPU while idle", share, (0.1, 0.1), "% of one");
+    let switches = (switches(pid) - before.1) as f64 * 60.0 / IDLE.as_secs_f64();
+    report.figure("wake-ups a minute while idle", switches, (60.0, 60.0), "");
 }
 
 fn resident(report: &mut Report, pid: u32) {
+    report.figure("memory", memory(pid), (25.0, 40.0), "MiB");
+}
+
+/// What of a process is in memory, in MiB.
+fn memory(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let kib = field(&status, "VmRSS:");
-    report.figure("memory", kib as f64 / 1024.0, (25.0, 40.0), "MiB");
+    field(&status, "VmRSS:") as f64 / 1024.0
 }
 
 /// The processor time of a process in clock ticks.

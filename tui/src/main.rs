@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
+// One worker beside the main thread: the console draws on one and is connected by the other, and idles cheaply.
+#[tokio::main(worker_threads = 1)]
 async fn main() -> ExitCode {
     leadline::cli::main().await
 }

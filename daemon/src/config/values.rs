@@ -33,12 +33,30 @@ pub(super) enum SettingError {
     Days,
     #[error("write a number of days, such as 730d")]
     Long,
+    #[error(
+        "write http:// with a host and a port, such as http://127.0.0.1:4317: run a collector beside the daemon"
+    )]
+    Collector,
+    #[error("write a share of all leads from 0 to 1, such as 0.1")]
+    Share,
     #[error("write a network or an address, such as 10.0.0.0/8 or ::1")]
     Network,
 }
 
 pub(super) fn intake_listen(text: &str) -> Result<SocketAddr, SettingError> {
     text.parse().map_err(|_| SettingError::Address)
+}
+
+/// A collector of traces. It runs beside the daemon, so nobody between them needs TLS.
+pub(super) fn collector(text: &str) -> Result<(), SettingError> {
+    let url = url::Url::parse(text).map_err(|_| SettingError::Collector)?;
+    let is_bare = url.path() == "/" && url.query().is_none() && url.username().is_empty();
+    let is_right = url.scheme() == "http" && url.host().is_some() && url.port().is_some() && is_bare;
+    if is_right { Ok(()) } else { Err(SettingError::Collector) }
+}
+
+pub(super) fn share(share: f64) -> Result<(), SettingError> {
+    if (0.0..=1.0).contains(&share) { Ok(()) } else { Err(SettingError::Share) }
 }
 
 /// A door of the control API.

@@ -43,8 +43,10 @@ const ROUND: Duration = Duration::from_millis(2);
 const EVENTS_AT_ONCE: usize = 256;
 /// How often the lanes that nobody hinted at are looked for.
 const DISCOVER: Duration = Duration::from_secs(30);
-/// How often probes are looked for that another daemon's operator asked for, or whose daemon died.
-const PROBES: Duration = Duration::from_secs(2);
+/// How often it is looked at all, should the database's clock have jumped; and while no push may start, as nothing tells
+/// that it may again.
+const IDLE_LOOK: Duration = Duration::from_secs(10);
+const DISTRUST_LOOK: Duration = Duration::from_secs(1);
 /// How long to wait after the database failed.
 pub(super) const AWAY_WAIT: Duration = Duration::from_millis(250);
 
@@ -111,7 +113,6 @@ impl Engine {
         let mut next_round = Instant::now();
         let mut configs = self.store.wake_ups().watch_configs();
         let mut discover = ticks(DISCOVER);
-        let mut probes = ticks(PROBES);
         let wake_ups = Arc::clone(self.store.wake_ups());
         loop {
             let timer = self.lanes.wake(self.lease.now());
@@ -137,7 +138,6 @@ impl Engine {
                 }
                 change = configs.recv() => self.take_change(change),
                 () = wake_ups.probes.notified() => self.start_probes(),
-                _ = probes.tick() => self.start_probes(),
                 _ = discover.tick() => {
                     self.start_discover();
                     self.integrations.close_idle().await;
@@ -162,7 +162,7 @@ impl Engine {
     }
 
     fn next_look(&self, timer: Option<Moment>, next_round: Option<Instant>) -> Instant {
-        let idle = Instant::now() + Duration::from_secs(1);
+        let idle = Instant::now() + if self.lease.is_trusted() { IDLE_LOOK } else { DISTRUST_LOOK };
         let due = timer.map(|at| Instant::now() + at.since(self.lease.now()));
         let round = next_round.filter(|_| self.may_claim());
         [Some(idle), due, round].into_iter().flatten().min().unwrap_or(idle)
@@ -188,7 +188,11 @@ impl Engine {
         let (now, items) = match claimed {
             Ok(answer) => answer,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the claim failed; trying again");
+                tracing::warn!(
+                    event = "claim_failed",
+                    error = &error as &dyn std::error::Error,
+                    "the claim failed; trying again"
+                );
                 self.lanes.failed(asks, self.lease.now());
                 return AWAY_WAIT;
             }

@@ -20,7 +20,7 @@ use crate::{
     domain::{lane::LaneId, moment::Moment},
     store::{
         Error, Store,
-        queue::daemons::{Beat, Wake},
+        queue::daemons::{Beat, Waits, Wake},
     },
 };
 
@@ -164,14 +164,19 @@ impl Membership {
                 Some(wake) = self.outbox.recv() => self.tell(wake).await,
             };
             if let Err(error) = done {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the beat failed; trying again");
+                tracing::warn!(
+                    event = "beat_failed",
+                    error = &error as &dyn std::error::Error,
+                    "the beat failed; trying again"
+                );
             }
         }
     }
 
     async fn beat(&mut self) -> Result<(), Error> {
         let sent = Instant::now();
-        let Beat { is_alive, living, now } = self.store.beat(self.lease.id(), LEASE.as_secs_f64()).await?;
+        let Beat { is_alive, living, now, waits } =
+            self.store.beat(self.lease.id(), LEASE.as_secs_f64()).await?;
         self.lease.set_clock(now);
         if is_alive {
             self.lease.beat(sent);
@@ -184,10 +189,27 @@ impl Membership {
             self.lease.living.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&living);
             self.send(Event::Living(living));
         }
-        self.store.remove_expired(self.lease.id(), false).await?;
-        self.adopt().await?;
+        self.take_up(waits).await?;
         if self.living.len() > 1 {
             self.store.forget_wakes().await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to what waits.
+    async fn take_up(&mut self, waits: Waits) -> Result<(), Error> {
+        let wake_ups = self.store.wake_ups();
+        if waits.probes {
+            wake_ups.probes.notify_one();
+        }
+        if waits.notices {
+            wake_ups.notices.notify_one();
+        }
+        if waits.expired {
+            self.store.remove_expired(self.lease.id(), false).await?;
+        }
+        if waits.expired || waits.orphans || !self.adopting.is_empty() {
+            self.adopt().await?;
         }
         Ok(())
     }
@@ -206,7 +228,11 @@ impl Membership {
 
     /// Somebody took this daemon for dead, and its claims: what it holds is void, and it goes on under a new id.
     async fn start_new_lease(&mut self) -> Result<(), Error> {
-        tracing::warn!(daemon = self.lease.id(), "this daemon was taken for dead; it starts a new lease");
+        tracing::warn!(
+            event = "lease_lost",
+            daemon = self.lease.id(),
+            "this daemon was taken for dead; it starts a new lease"
+        );
         let sent = Instant::now();
         let id = self.store.enroll(LEASE.as_secs_f64()).await?;
         self.lease.id.store(id, Ordering::Release);

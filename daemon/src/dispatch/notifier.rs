@@ -4,10 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{
-    task::{self, JoinSet},
-    time::{MissedTickBehavior, interval},
-};
+use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{attempt::PushRequest, pusher::Pusher};
@@ -19,9 +16,6 @@ use crate::{
         notice::{NoticeEnd, TakenNotice},
     },
 };
-
-/// How often it looks.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// So many are pushed side by side, to one integration never more than one.
 const PUSHES_MAX: usize = 20;
@@ -39,7 +33,7 @@ impl Pushes {
         let (id, ended) = match self.tasks.join_next_with_id().await? {
             Ok(ended) => ended,
             Err(error) => {
-                tracing::error!(%error, "the push of a notice panicked; it is tried again");
+                tracing::error!(event = "notice_panicked", %error, "the push of a notice panicked; it is tried again");
                 (error.id(), Ok(()))
             }
         };
@@ -55,18 +49,21 @@ pub(super) struct Notifier(pub(super) Arc<Pusher>);
 impl Notifier {
     /// Runs until told to stop. A push that is cut off then is taken over by another daemon, or the next.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let wake_ups = Arc::clone(self.0.store.wake_ups());
         let mut pushes = Pushes::default();
         loop {
             let done = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = looks.tick() => self.look().await,
+                () = wake_ups.notices.notified() => self.look().await,
                 Some(ended) = pushes.next() => ended,
             };
             // A target that hangs keeps no other waiting: whoever got its notice is given the next one at once.
             if let Err(error) = done.and(self.take(&mut pushes).await) {
-                tracing::warn!(error = &error as &dyn std::error::Error, "notices wait for the database");
+                tracing::warn!(
+                    event = "notices_wait",
+                    error = &error as &dyn std::error::Error,
+                    "notices wait for the database"
+                );
             }
         }
     }
@@ -74,7 +71,11 @@ impl Notifier {
     async fn look(&self) -> Result<(), Error> {
         let created = self.0.store.watch_notices().await?;
         if created > 0 {
-            tracing::info!(notices = created, "notices of what changed are on their way");
+            tracing::info!(
+                event = "notices_created",
+                notices = created,
+                "notices of what changed are on their way"
+            );
         }
         Ok(())
     }
@@ -112,11 +113,12 @@ impl Notifier {
             created_at: now,
             now,
             lease: None,
+            trace: None,
         };
         let tried = self.0.push_once(&ready, request, Past::default()).await;
         let end = end(notice, tried.outcome, self.0.max_retry_after, rand::random());
         if let NoticeEnd::Dead { error } = &end {
-            tracing::warn!(notice = %notice.id, integration = %notice.lane.integration, error, "a notice is given up");
+            tracing::warn!(event = "notice_given_up", notice = %notice.id, integration = %notice.lane.integration, error, "a notice is given up");
         }
         self.0.store.finish_notice(daemon, notice, &end).await
     }

@@ -65,6 +65,7 @@ impl Scheduler {
                 Ok(true) => {}
                 Ok(false) => look.reset_after(every * (1 + RESTS)),
                 Err(error) => tracing::warn!(
+                    event = "sweep_look_failed",
                     error = &error as &dyn std::error::Error,
                     "the look for what to sweep failed; trying again"
                 ),
@@ -88,13 +89,19 @@ impl Scheduler {
                 ] {
                     if count > 0 {
                         metrics::counter!("leadline_mended_total", "what" => what).increment(count);
-                        tracing::error!(what, count, "the queue was not as it should be, and was mended");
+                        tracing::error!(
+                            event = "queue_mended",
+                            what,
+                            count,
+                            "the queue was not as it should be, and was mended"
+                        );
                     }
                 }
                 mended.next.unwrap_or_default()
             }
             Err(error) => {
                 tracing::warn!(
+                    event = "queue_look_failed",
                     error = &error as &dyn std::error::Error,
                     "the look at the queue failed; trying again"
                 );
@@ -117,7 +124,7 @@ impl Scheduler {
             }
             // One lane's trouble is not another's.
             if let Some(Err(error)) = caught("sweep or job", self.run_task(task)).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, integration = %task.lane.integration, "a lane could not be looked after; trying again");
+                tracing::warn!(event = "lane_tending_failed", error = &error as &dyn std::error::Error, integration = %task.lane.integration, "a lane could not be looked after; trying again");
             }
         });
         run.await;

@@ -1,22 +1,26 @@
-//! Whether the database answers at all, asked twice a second on a connection of its own: whoever waits for a server that
-//! is frozen or unreachable learns of it in a moment, not when a statement times out.
+//! Whether the database answers at all, asked on a connection of its own twice a second while somebody waits for it:
+//! whoever waits for a server that is frozen or unreachable learns of it in a moment, not when a statement times out.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{sleep, timeout},
 };
 
 use super::Error;
 use crate::domain::ids;
 
-/// How often the database is asked.
+/// How often the database is asked while somebody waits for it, and while nobody does.
 const EVERY: Duration = Duration::from_millis(500);
+const EVERY_IDLE: Duration = Duration::from_secs(10);
 /// A database that has not answered for so long is away.
 const PATIENCE: Duration = Duration::from_millis(1200);
 /// How often a database that is away is asked.
@@ -26,24 +30,51 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Whether the database answers, as far as is known.
 #[derive(Clone, Debug)]
-pub(super) struct Pulse(Arc<watch::Sender<bool>>);
+pub(super) struct Pulse(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    is_alive: watch::Sender<bool>,
+    /// How many wait for the database now.
+    waiting: AtomicUsize,
+    /// Somebody began to.
+    wanted: Notify,
+}
+
+/// Somebody who waits for the database.
+struct Waiter<'a>(&'a Known);
+
+impl<'a> Waiter<'a> {
+    fn new(known: &'a Known) -> Self {
+        known.waiting.fetch_add(1, Ordering::Relaxed);
+        known.wanted.notify_one();
+        Self(known)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Default for Pulse {
     /// Of a database that answers until it was seen not to.
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(true)))
+        let is_alive = watch::Sender::new(true);
+        Self(Arc::new(Known { is_alive, waiting: AtomicUsize::new(0), wanted: Notify::new() }))
     }
 }
 
 impl Pulse {
     pub(super) fn is_alive(&self) -> bool {
-        *self.0.borrow()
+        *self.0.is_alive.borrow()
     }
 
     /// Waits until the database is away.
     async fn away(&self) {
         // The sender lives as long as this does.
-        if self.0.subscribe().wait_for(|is_alive| !is_alive).await.is_err() {
+        if self.0.is_alive.subscribe().wait_for(|is_alive| !is_alive).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -53,6 +84,7 @@ impl Pulse {
         &self,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
+        let _waiter = Waiter::new(&self.0);
         tokio::select! {
             biased;
             () = self.away() => Err(Error::Away(sqlx::Error::PoolTimedOut)),
@@ -61,10 +93,15 @@ impl Pulse {
     }
 
     fn set(&self, is_alive: bool) {
-        let changed = self.0.send_if_modified(|known| std::mem::replace(known, is_alive) != is_alive);
+        let changed =
+            self.0.is_alive.send_if_modified(|known| std::mem::replace(known, is_alive) != is_alive);
+        metrics::gauge!("leadline_database_up").set(f64::from(u8::from(is_alive)));
         match (changed, is_alive) {
-            (true, true) => tracing::info!("the database answers again"),
-            (true, false) => tracing::error!("the database does not answer; leads are refused until it does"),
+            (true, true) => tracing::info!(event = "database_back", "the database answers again"),
+            (true, false) => tracing::error!(
+                event = "database_away",
+                "the database does not answer; leads are refused until it does"
+            ),
             _ => {}
         }
     }
@@ -81,7 +118,21 @@ impl Pulse {
                 Ok(Err(error)) if is_answer(&error) => self.set(true),
                 Ok(Err(_)) | Err(_) => self.set(false),
             }
-            sleep(if self.is_alive() { EVERY } else { EVERY_AWAY }).await;
+            self.rest().await;
+        }
+    }
+
+    /// Waits until the database is to be asked again.
+    async fn rest(&self) {
+        if !self.is_alive() {
+            return sleep(EVERY_AWAY).await;
+        }
+        sleep(EVERY).await;
+        if self.0.waiting.load(Ordering::Relaxed) == 0 {
+            tokio::select! {
+                () = self.0.wanted.notified() => {}
+                () = sleep(EVERY_IDLE) => {}
+            }
         }
     }
 

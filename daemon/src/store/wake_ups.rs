@@ -30,6 +30,8 @@ pub struct WakeUps {
     configs: broadcast::Sender<Change>,
     /// A probe waits.
     pub probes: Notify,
+    /// Somebody is to be told of what changes, or a notice is due.
+    pub notices: Notify,
     /// A job waits.
     pub jobs: Notify,
     /// Leads came in.
@@ -45,7 +47,15 @@ impl WakeUps {
         let (due, listener) = mpsc::unbounded_channel();
         let (changes, configs) = (broadcast::Sender::new(4096), broadcast::Sender::new(4096));
         (
-            Self { due, changes, configs, probes: Notify::new(), jobs: Notify::new(), leads: Notify::new() },
+            Self {
+                due,
+                changes,
+                configs,
+                probes: Notify::new(),
+                notices: Notify::new(),
+                jobs: Notify::new(),
+                leads: Notify::new(),
+            },
             listener,
         )
     }

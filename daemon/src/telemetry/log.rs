@@ -20,8 +20,12 @@ use super::repeats::Repeats;
 const LINES_MAX: usize = 4096;
 /// How long the last lines may take when the process ends.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
-/// How often it is looked whether repeated or lost lines are to be reported.
+/// How often it is looked whether lines that repeat are to be reported.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// So long after the last line there is nothing left to report: a place whose lines are left out writes one every ten
+/// seconds. The thread sleeps then.
+const QUIET: Duration = Duration::from_secs(30);
+const REST: Duration = Duration::from_secs(3600);
 
 enum WriterInput {
     Line(Vec<u8>),
@@ -109,9 +113,14 @@ struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     fn run(mut self, lines: &Receiver<WriterInput>) {
+        let mut last_line = Instant::now();
         loop {
-            match lines.recv_timeout(REPORT_EVERY) {
-                Ok(WriterInput::Line(line)) => self.write(&line),
+            let wait = if last_line.elapsed() < QUIET { REPORT_EVERY } else { REST };
+            match lines.recv_timeout(wait) {
+                Ok(WriterInput::Line(line)) => {
+                    self.write(&line);
+                    last_line = Instant::now();
+                }
                 // Whoever waits may have given up.
                 Ok(WriterInput::Flush(done)) => drop(done.try_send(())),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -135,6 +144,7 @@ impl<W: Write> Writer<W> {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(
+                event = "log_lines_lost",
                 lost,
                 "log lines were lost: their reader was too slow, or their file cannot be written"
             );

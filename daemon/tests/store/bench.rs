@@ -181,6 +181,7 @@ impl Bench {
             body: "{}".into(),
             person: Default::default(),
             deliveries: deliveries.collect(),
+            trace: None,
         }
     }
 

@@ -112,7 +112,8 @@ impl Run<'_> {
         report.figure("accept p50", run.latency(0.50), "ms");
         report.figure("accept p99", run.latency(0.99), "ms");
         report.cpu(&used, deliveries);
-        report.figure("WAL per delivery", (after.wal - written.wal) / deliveries, "bytes");
+        let wal = (after.wal - written.wal) / deliveries;
+        report.figure("WAL per delivery", wal, "bytes");
         report.figure("transactions per 1000 deliveries", transactions * 1e3, "");
         report.figure("connections that the receiver saw", opened as f64, "");
         // What must be true at any speed.
@@ -122,6 +123,12 @@ impl Run<'_> {
             let concurrency = fan_out * CONCURRENCY as usize;
             assert!(opened <= concurrency, "{opened} connections for {concurrency} pushes at once");
             assert!(transactions < 3.0, "{transactions} transactions for each delivery: nothing is batched");
+            // What a lead writes, shared by its deliveries, and what each delivery does; whole pages and larger bodies are
+            // beside it.
+            if options.is_short {
+                let most = 2_600.0 + 2_000.0 / fan_out as f64;
+                assert!(wal < most, "{wal} bytes of WAL for each delivery, where {most} are too many");
+            }
         }
         (run.leads_per_second(), rate)
     }

@@ -6,6 +6,7 @@ mod idle;
 mod intake;
 mod load;
 mod triage;
+mod wal;
 
 use std::path::Path;
 
@@ -30,9 +31,10 @@ pub(super) async fn play(
         "idle" => idle::rest(executable, options, report).await,
         "daemons" => daemons::share(executable, options, report).await,
         "batch" => intake::batch(executable, options, report).await,
+        "wal" => wal::written(executable, options, report).await,
         "import" => intake::import(executable, options, report).await,
         other => panic!(
-            "there is no scene {other}: load, variants, trickle, fair, hung, snapshot, triage, idle, daemons, batch, import"
+            "there is no scene {other}: load, wal, variants, trickle, fair, hung, snapshot, triage, idle, daemons, batch, import"
         ),
     }
 }

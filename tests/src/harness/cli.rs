@@ -54,7 +54,9 @@ impl Cli {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(leadline());
         command.args(args).env("LEADLINE_SERVER", format!("unix:{}", self.socket.display()));
-        command.env_remove("LEADLINE_DATA_DIR").env("TZ", "UTC").kill_on_drop(true);
+        command.env_remove("LEADLINE_DATA_DIR").env_remove("LEADLINE_PROFILE").env("TZ", "UTC");
+        // A file with no settings in it, whatever whoever runs the tests has set for themselves.
+        command.env("LEADLINE_CONFIG", "/dev/null").kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -117,13 +117,13 @@ impl Database {
         Self { url, options: self.options.clone().socket(dir), reader: Arc::default(), ..self.clone() }
     }
 
-    /// Waits until nothing is left of what the daemon does by itself behind a flush: persons move, causes are named.
+    /// Waits until nothing is left of what the daemon does by itself behind a flush: causes are named.
     pub async fn settled(&self) {
         let mut kept = self.reader.lock().await;
         let reader = self.reader(&mut kept).await;
         wait_until("nothing is left to be done behind the flushes", async || {
-            let settled = "SELECT NOT EXISTS (SELECT FROM lead_recent)
-                           AND NOT EXISTS (SELECT FROM undelivered WHERE state = 'dead' AND cause_id IS NULL)";
+            let settled =
+                "SELECT NOT EXISTS (SELECT FROM undelivered WHERE state = 'dead' AND cause_id IS NULL)";
             sqlx::query_scalar(settled).fetch_one(&mut *reader).await.unwrap()
         })
         .await;

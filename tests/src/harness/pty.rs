@@ -10,6 +10,7 @@ use std::{
 };
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+use tempfile::TempDir;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -115,6 +116,8 @@ pub struct Pty {
     shown: watch::Receiver<Shown>,
     reader: Option<JoinHandle<()>>,
     untouched: String,
+    /// Where the program's settings and memory are; gone with it.
+    _home: TempDir,
 }
 
 impl Pty {
@@ -127,15 +130,24 @@ impl Pty {
     /// Starts a program on a terminal that calls itself so.
     #[must_use]
     pub fn start_on(term: &str, program: &Path, args: &[&str], size: (u16, u16)) -> Self {
+        Self::start_with(&[("TERM", term)], program, args, size)
+    }
+
+    /// Starts a program with these variables. Settings and memory are empty unless they say where some are.
+    #[must_use]
+    pub fn start_with(variables: &[(&str, &str)], program: &Path, args: &[&str], size: (u16, u16)) -> Self {
+        let home = TempDir::new().unwrap();
         let pair = native_pty_system().openpty(pty_size(size)).unwrap();
         let untouched = modes(&*pair.master);
         let mut command = CommandBuilder::new(program);
         command.args(args);
-        command.env("TERM", term);
+        command.env("TERM", "xterm-256color");
         for name in [
             "LEADLINE_SERVER",
             "LEADLINE_DATA_DIR",
             "LEADLINE_DATABASE_URL",
+            "LEADLINE_CONFIG",
+            "LEADLINE_PROFILE",
             "NO_COLOR",
             "LC_ALL",
             "LC_CTYPE",
@@ -143,6 +155,11 @@ impl Pty {
             command.env_remove(name);
         }
         command.env("LANG", "C.UTF-8");
+        command.env("XDG_CONFIG_HOME", home.path());
+        command.env("XDG_STATE_HOME", home.path());
+        for (name, value) in variables {
+            command.env(name, value);
+        }
         let child = pair.slave.spawn_command(command).unwrap();
         // Once the program has the only other end, its end is the end of what can be read.
         drop(pair.slave);
@@ -157,6 +174,7 @@ impl Pty {
             shown,
             reader: Some(reader),
             untouched,
+            _home: home,
         }
     }
 

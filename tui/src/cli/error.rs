@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{hint, output::tell};
 use crate::{
     client::ClientError,
+    config::ConfigError,
     text::{display_text, json_text},
 };
 
@@ -19,6 +20,9 @@ pub enum CliError {
     /// The command line asks for something that cannot be.
     #[error("{0}")]
     Usage(String),
+    /// The settings file cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// What was asked for was done and came to nothing.
     #[error("{0}")]
     Failed(String),
@@ -41,7 +45,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Client(error) => error.exit_code(),
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Config(_) => 2,
             Self::Failed(_) | Self::Io { .. } | Self::Console(_) => 1,
         }
     }
@@ -49,7 +53,7 @@ impl CliError {
     fn code(&self) -> &'static str {
         match self {
             Self::Client(error) => error.code(),
-            Self::Usage(_) => "usage",
+            Self::Usage(_) | Self::Config(_) => "usage",
             Self::Failed(_) | Self::Console(_) => "failed",
             Self::Io { .. } => "io",
         }

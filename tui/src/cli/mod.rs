@@ -5,6 +5,7 @@ mod attempt;
 mod audit;
 mod columns;
 mod company;
+mod config;
 mod credentials;
 mod delivery;
 mod error;
@@ -48,6 +49,7 @@ use clap_complete::Shell;
 
 use crate::{
     client::{Client, PAGE_MAX, Reach},
+    config::{self as settings, Config, Wanted},
     console, demo,
 };
 
@@ -62,6 +64,9 @@ pub struct Cli {
     /// /var/lib/leadline or your data directory]
     #[arg(long, global = true, value_name = "SERVER", help_heading = "Everywhere")]
     server: Option<String>,
+    /// The daemon, and how to reach it, by its name in the settings file [default: LEADLINE_PROFILE, or the file's]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Everywhere", conflicts_with = "server")]
+    profile: Option<String>,
     #[command(flatten)]
     network: Network,
     /// How to print [default: table on a terminal, else plain]
@@ -76,9 +81,9 @@ pub struct Cli {
     /// Draw with ASCII only
     #[arg(long, help_heading = "Console")]
     ascii: bool,
-    /// Colours of the console: auto, 16, 256 or never
-    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
-    color: console::Color,
+    /// Colours of the console: auto, 16, 256, contrast or never [default: auto]
+    #[arg(long, value_name = "WHEN", hide_possible_values = true, help_heading = "Console")]
+    color: Option<console::Color>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -174,6 +179,9 @@ enum Command {
     Watch(watch::Watch),
     /// A throw-away daemon, sample receivers and a stream of leads, then the console
     Demo(demo::Options),
+    /// Your settings: colours, keys, commands of your own, a profile for each daemon
+    #[command(subcommand)]
+    Config(config::Verb),
     /// The completions of a shell, on stdout
     Completions {
         /// Which shell
@@ -277,34 +285,40 @@ fn find_blank(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
 }
 
 async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
-    let Cli { server, network, command, read_only, ascii, color, .. } = cli;
-    let context = &Context { reach: network.reach(server), out };
+    let Cli { server, profile, network, command, read_only, ascii, color, .. } = cli;
+    let wanted = Wanted { profile, reach: network.reach(server), color, ascii, read_only };
+    // Read where they are needed: what helps to mend them must work without.
+    let context = || -> Result<Context, CliError> {
+        Ok(Context { reach: Config::load()?.choose(wanted.clone())?.reach, out: out.clone() })
+    };
     let done = match command {
         None => {
-            let options = console::Options { reach: context.reach.clone(), color, read_only, ascii };
+            let session = settings::session_path();
+            let options = console::Options { config: Config::load()?, wanted, session };
             return Ok(console::run(options).await?);
         }
-        Some(Command::Demo(options)) => return demo::run(options).await,
-        Some(Command::Company(verb)) => verb.run(context).await,
-        Some(Command::IntakeKey(verb)) => verb.run(context).await,
-        Some(Command::Integration(verb)) => verb.run(context).await,
-        Some(Command::Flow(verb)) => verb.run(context).await,
-        Some(Command::Form(verb)) => verb.run(context).await,
-        Some(Command::Lead(verb)) => verb.run(context).await,
-        Some(Command::Delivery(verb)) => verb.run(context).await,
-        Some(Command::Job(verb)) => verb.run(context).await,
-        Some(Command::Attempt(verb)) => verb.run(context).await,
-        Some(Command::Token(verb)) => verb.run(context).await,
-        Some(Command::Audit(verb)) => verb.run(context).await,
-        Some(Command::Failure(verb)) => verb.run(context).await,
-        Some(Command::Activity(activity)) => activity.run(context).await,
-        Some(Command::System(verb)) => verb.run(context).await,
-        Some(Command::Notice(verb)) => verb.run(context).await,
-        Some(Command::Watch(watch)) => watch.run(context).await,
+        Some(Command::Demo(options)) => return demo::run(options, Config::load()?).await,
+        Some(Command::Config(verb)) => verb.run(&out),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Man { directory }) => {
             write_manual(&directory).map_err(CliError::io("writing the manual"))
         }
+        Some(Command::Company(verb)) => verb.run(&context()?).await,
+        Some(Command::IntakeKey(verb)) => verb.run(&context()?).await,
+        Some(Command::Integration(verb)) => verb.run(&context()?).await,
+        Some(Command::Flow(verb)) => verb.run(&context()?).await,
+        Some(Command::Form(verb)) => verb.run(&context()?).await,
+        Some(Command::Lead(verb)) => verb.run(&context()?).await,
+        Some(Command::Delivery(verb)) => verb.run(&context()?).await,
+        Some(Command::Job(verb)) => verb.run(&context()?).await,
+        Some(Command::Attempt(verb)) => verb.run(&context()?).await,
+        Some(Command::Token(verb)) => verb.run(&context()?).await,
+        Some(Command::Audit(verb)) => verb.run(&context()?).await,
+        Some(Command::Failure(verb)) => verb.run(&context()?).await,
+        Some(Command::Activity(activity)) => activity.run(&context()?).await,
+        Some(Command::System(verb)) => verb.run(&context()?).await,
+        Some(Command::Notice(verb)) => verb.run(&context()?).await,
+        Some(Command::Watch(watch)) => watch.run(&context()?).await,
     };
     done.map(|()| ExitCode::SUCCESS)
 }

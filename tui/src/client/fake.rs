@@ -6,6 +6,7 @@ use leadline_proto::v1::{
     self,
     attempt_service_server::{AttemptService, AttemptServiceServer},
     delivery_service_server::{DeliveryService, DeliveryServiceServer},
+    hold_service_server::{HoldService, HoldServiceServer},
 };
 use tempfile::TempDir;
 use tokio::{net::UnixListener, task::JoinSet};
@@ -43,6 +44,7 @@ impl FakeDaemon {
         let server = Server::builder()
             .add_service(DeliveryServiceServer::new(service.clone()))
             .add_service(AttemptServiceServer::new(service.clone()))
+            .add_service(HoldServiceServer::new(service.clone()))
             .serve_with_incoming_shutdown(
                 UnixListenerStream::new(listener),
                 stopping.clone().cancelled_owned(),
@@ -99,6 +101,39 @@ impl DeliveryService for Service {
     ) -> Result<Response<v1::RetryDeliveriesResponse>, Status> {
         self.retried.lock().unwrap().push(request.into_inner());
         Ok(Response::new(v1::RetryDeliveriesResponse::default()))
+    }
+}
+
+type Moved = Result<Response<v1::MovedDeliveriesResponse>, Status>;
+
+/// It explains, and moves nothing.
+#[tonic::async_trait]
+impl HoldService for Service {
+    async fn hold_deliveries(&self, _: Request<v1::HoldDeliveriesRequest>) -> Moved {
+        Err(Status::unimplemented("nothing is held here"))
+    }
+
+    async fn release_deliveries(&self, _: Request<v1::ReleaseDeliveriesRequest>) -> Moved {
+        Err(Status::unimplemented("nothing is held here"))
+    }
+
+    async fn skip_deliveries(&self, _: Request<v1::SkipDeliveriesRequest>) -> Moved {
+        Err(Status::unimplemented("nothing is skipped here"))
+    }
+
+    async fn unskip_deliveries(
+        &self,
+        _: Request<v1::UnskipDeliveriesRequest>,
+    ) -> Result<Response<v1::UnskipDeliveriesResponse>, Status> {
+        Err(Status::unimplemented("nothing is skipped here"))
+    }
+
+    async fn explain_delivery(
+        &self,
+        request: Request<v1::ExplainDeliveryRequest>,
+    ) -> Result<Response<v1::ExplainDeliveryResponse>, Status> {
+        let (id, state) = (request.into_inner().id, "dead".to_owned());
+        Ok(Response::new(v1::ExplainDeliveryResponse { id, state, why: "It died.".to_owned() }))
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use super::app::App;
 use super::app::shared::Setup;
 use super::data::{Attempt, AttemptState, Badge, Call, Conn, Detail, Integration};
-use super::keymap::Press;
+use super::keymap::{Keymap, Press};
 use super::msg::{Command, Effect, Msg};
 
 pub(crate) mod answers;
@@ -193,7 +193,16 @@ pub(crate) fn serve(app: &mut App, effects: Vec<Effect>) -> Vec<Effect> {
 }
 
 pub(crate) fn setup(read_only: bool) -> Setup {
-    Setup { target: "unix:/run/leadline/control.sock".to_owned(), read_only, zone: TimeZone::UTC }
+    Setup {
+        target: "unix:/run/leadline/control.sock".to_owned(),
+        server: Some("unix:/run/leadline/control.sock".to_owned()),
+        profile: None,
+        profiles: Vec::new(),
+        keymap: Keymap::default(),
+        commands: Vec::new(),
+        read_only,
+        zone: TimeZone::UTC,
+    }
 }
 
 /// A console that is live and has the sample data.
@@ -239,6 +248,7 @@ pub(crate) fn press(app: &mut App, keys: &str) -> Vec<Effect> {
             "pgdn" => Some(Press::plain(KeyCode::PageDown)),
             "space" => Some(Press::plain(KeyCode::Char(' '))),
             "^c" => Some(Press::ctrl('c')),
+            "^o" => Some(Press::ctrl('o')),
             "^s" => Some(Press::ctrl('s')),
             "^z" => Some(Press::ctrl('z')),
             _ => None,

@@ -1,198 +1,16 @@
-//! Which key does what. Footer, help and palette are made from this table, so that they never lie.
+//! Which key does what. Footer, help and palette are made from this table, so that they never lie; the reader's own keys
+//! and commands change it for a run.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+mod action;
+mod press;
 
-/// A key as it was pressed; releases never become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Press {
-    pub code: KeyCode,
-    pub ctrl: bool,
-    /// The key is held down. Only moving listens to that.
-    pub repeat: bool,
-}
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-impl Press {
-    /// A key without Ctrl, pressed once.
-    pub const fn plain(code: KeyCode) -> Self {
-        Self { code, ctrl: false, repeat: false }
-    }
+use crossterm::event::KeyCode;
 
-    /// A letter with Ctrl.
-    pub const fn ctrl(letter: char) -> Self {
-        Self { code: KeyCode::Char(letter), ctrl: true, repeat: false }
-    }
-
-    /// What the terminal reported, unless it is a release or carries Alt or the like.
-    pub fn from_event(event: KeyEvent) -> Option<Self> {
-        let foreign = KeyModifiers::ALT | KeyModifiers::SUPER | KeyModifiers::HYPER | KeyModifiers::META;
-        if event.kind == KeyEventKind::Release || event.modifiers.intersects(foreign) {
-            return None;
-        }
-        Some(Self {
-            code: event.code,
-            ctrl: event.modifiers.contains(KeyModifiers::CONTROL),
-            repeat: event.kind == KeyEventKind::Repeat,
-        })
-    }
-
-    fn matches(self, other: Self) -> bool {
-        self.code == other.code && self.ctrl == other.ctrl
-    }
-}
-
-/// What an operator can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
-    Up,
-    Down,
-    Left,
-    Right,
-    First,
-    Last,
-    PageUp,
-    PageDown,
-    NextSection,
-    PreviousSection,
-    Open,
-    Back,
-    Quit,
-    QuitNow,
-    Suspend,
-    Redraw,
-    Backward,
-    Forward,
-    /// The first screen of a number.
-    Go(u8),
-    Pane,
-    Filter,
-    FailingOnly,
-    Follow,
-    Wrap,
-    Full,
-    Sort,
-    SortLeft,
-    SortRight,
-    Invert,
-    Layout,
-    Mark,
-    Range,
-    MarkAll,
-    ClearMarks,
-    Older,
-    Diff,
-    Pager,
-    Retry,
-    RetryWaiting,
-    Test,
-    Toggle,
-    Reset,
-    Hold,
-    Release,
-    Skip,
-    Unskip,
-    NewIntegration,
-    SetPlan,
-    Push,
-    Credentials,
-    Mapping,
-    EditFlow,
-    ToggleFlow,
-    Rotate,
-    Stage,
-    CutOver,
-    Revoke,
-    Snooze,
-    CancelJob,
-    Trace,
-    OpenIntegration,
-    Evidence,
-    Reveal,
-    Actions,
-    PickCompany,
-    CompanyPage,
-    Palette,
-    Copy,
-    CopyRecord,
-    Command,
-    Messages,
-    Help,
-    Reload,
-}
-
-impl Action {
-    /// Whether it may be repeated by holding the key down.
-    pub const fn is_move(self) -> bool {
-        matches!(
-            self,
-            Self::Up
-                | Self::Down
-                | Self::Left
-                | Self::Right
-                | Self::First
-                | Self::Last
-                | Self::PageUp
-                | Self::PageDown
-                | Self::NextSection
-                | Self::PreviousSection
-        )
-    }
-
-    /// The method of the control API that it comes to, where a role may lack it.
-    pub const fn method(self) -> Option<&'static str> {
-        Some(match self {
-            Self::Retry | Self::RetryWaiting => "RetryDeliveries",
-            Self::Test => "TestIntegration",
-            Self::Toggle => "EnableIntegration",
-            Self::Reset => "ResetIntegration",
-            Self::Hold => "HoldDeliveries",
-            Self::Release => "ReleaseDeliveries",
-            Self::Skip => "SkipDeliveries",
-            Self::Push => "PushLeads",
-            Self::Credentials => "SetCredentials",
-            Self::Mapping => "UpdateIntegration",
-            Self::EditFlow | Self::ToggleFlow => "UpdateFlow",
-            Self::Unskip => "UnskipDeliveries",
-            Self::NewIntegration => "CreateIntegration",
-            Self::SetPlan => "SetPlan",
-            Self::Rotate | Self::Stage => "RotateSecret",
-            Self::CutOver => "CutOver",
-            Self::Revoke => "RevokeSecret",
-            Self::Snooze => "SnoozeFailure",
-            Self::CancelJob => "CancelJob",
-            Self::Reveal => "Reveal",
-            _ => return None,
-        })
-    }
-
-    /// Whether it leads to a change of the daemon's data.
-    pub const fn is_mutating(self) -> bool {
-        matches!(
-            self,
-            Self::Retry
-                | Self::RetryWaiting
-                | Self::Test
-                | Self::Toggle
-                | Self::Reset
-                | Self::Hold
-                | Self::Release
-                | Self::Skip
-                | Self::Unskip
-                | Self::NewIntegration
-                | Self::SetPlan
-                | Self::Push
-                | Self::Credentials
-                | Self::Mapping
-                | Self::EditFlow
-                | Self::ToggleFlow
-                | Self::Rotate
-                | Self::Stage
-                | Self::CutOver
-                | Self::Revoke
-                | Self::Snooze
-                | Self::CancelJob
-        )
-    }
-}
+pub use action::Action;
+pub use press::Press;
 
 /// Under which head the help shows a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +21,7 @@ pub enum Group {
     Everywhere,
 }
 
-/// A line of the key map.
+/// A line of the key map as it is without settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
     pub action: Action,
@@ -214,13 +32,6 @@ pub struct Binding {
     pub group: Group,
     /// Where it stands in the footer; 0 for not at all.
     pub footer: u8,
-}
-
-impl Binding {
-    /// Whether the key works although no screen asks for it.
-    pub fn is_global(&self) -> bool {
-        self.group == Group::Everywhere
-    }
 }
 
 const fn key(c: char) -> Press {
@@ -307,6 +118,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::Full, &[key('z')], "z", "full screen", Group::View, 0),
     bind(Action::Diff, &[key('d')], "d", "compare with the attempt before", Group::View, 8),
     bind(Action::Pager, &[key('p')], "p", "show in $PAGER", Group::View, 0),
+    bind(Action::Export, &[key('O')], "O", "write the list to a file", Group::View, 0),
     bind(Action::Older, &[key('o')], "o", "older ones", Group::View, 0),
     bind(Action::Back, &ESCAPE, "Esc", "back", Group::Everywhere, 10),
     bind(Action::PickCompany, &[key('c')], "c", "one company only", Group::Everywhere, 9),
@@ -332,24 +144,146 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::QuitNow, &[Press::ctrl('c')], "^c", "quit at once", Group::Everywhere, 0),
 ];
 
-/// What the key does where these actions are offered.
-pub fn lookup(offered: &[Action], press: Press) -> Option<Action> {
-    BINDINGS
-        .iter()
-        .filter(|b| b.is_global() || offered.contains(&b.action))
-        .find(|b| b.keys.iter().any(|key| key.matches(press)))
-        .map(|b| b.action)
-        .filter(|action| !press.repeat || action.is_move())
+/// A line of the key map of this run.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    pub action: Action,
+    pub keys: Vec<Press>,
+    /// The keys as written in help; empty for what only menus offer.
+    pub shown: Cow<'static, str>,
+    pub label: Cow<'static, str>,
+    pub group: Group,
+    /// Where it stands in the footer; 0 for not at all.
+    pub footer: u8,
 }
 
-/// The line of the key map for an action.
-pub fn binding(action: Action) -> Option<&'static Binding> {
-    BINDINGS.iter().find(|b| b.action == action)
+impl Bound {
+    /// Whether the key works although no screen asks for it.
+    pub fn is_global(&self) -> bool {
+        self.group == Group::Everywhere
+    }
+
+    fn set(&mut self, keys: Vec<Press>) {
+        self.shown = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ").into();
+        self.keys = keys;
+    }
+}
+
+impl From<&Binding> for Bound {
+    fn from(b: &Binding) -> Self {
+        Self {
+            action: b.action,
+            keys: b.keys.to_vec(),
+            shown: b.shown.into(),
+            label: b.label.into(),
+            group: b.group,
+            footer: b.footer,
+        }
+    }
+}
+
+/// The keys of this run.
+#[derive(Clone, Debug)]
+pub struct Keymap {
+    lines: Vec<Bound>,
+}
+
+impl Default for Keymap {
+    fn default() -> Self {
+        Self { lines: BINDINGS.iter().map(Bound::from).collect() }
+    }
+}
+
+/// Why keys cannot be as somebody wants them, and the action whose line in the settings says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clash {
+    pub action: Action,
+    pub reason: String,
+}
+
+impl Keymap {
+    /// The table with keys of the reader's own, and a line for each command of theirs: its label and key.
+    pub fn with(
+        keys: &BTreeMap<Action, Vec<Press>>,
+        own: impl IntoIterator<Item = (String, Option<Press>)>,
+    ) -> Result<Self, Clash> {
+        let mut map = Self::default();
+        for (action, keys) in keys {
+            if action.is_fixed() {
+                let reason = "its keys are the same for everybody: take it out".to_owned();
+                return Err(Clash { action: *action, reason });
+            }
+            if let Some(line) = map.lines.iter_mut().find(|line| line.action == *action) {
+                line.set(keys.clone());
+            }
+        }
+        for (at, (label, key)) in own.into_iter().enumerate() {
+            let action = Action::Own(at);
+            let line =
+                Binding { action, keys: &[], shown: "", label: "", group: Group::Everywhere, footer: 0 };
+            let mut line = Bound { label: label.into(), ..Bound::from(&line) };
+            line.set(key.into_iter().collect());
+            map.lines.push(line);
+        }
+        map.clash(keys).map_or(Ok(map), Err)
+    }
+
+    /// The first key that would mean two things.
+    fn clash(&self, changed: &BTreeMap<Action, Vec<Press>>) -> Option<Clash> {
+        for (at, line) in self.lines.iter().enumerate() {
+            for key in &line.keys {
+                let is_same = |other: &&Bound| other.keys.iter().any(|it| it.matches(*key));
+                let Some(first) = self.lines[..at].iter().find(is_same) else { continue };
+                // One of the two is the reader's doing.
+                let action = if changed.contains_key(&line.action) || matches!(line.action, Action::Own(_)) {
+                    line.action
+                } else {
+                    first.action
+                };
+                let (key, name) = (key.name(), |line: &Bound| {
+                    line.action.name().unwrap_or_else(|| format!("\"{}\"", line.label))
+                });
+                let reason = format!(
+                    "`{key}` would be both {} and {}: give one of them another key, or \"none\"",
+                    name(first),
+                    name(line)
+                );
+                return Some(Clash { action, reason });
+            }
+        }
+        None
+    }
+
+    /// Every line.
+    pub fn iter(&self) -> impl Iterator<Item = &Bound> {
+        self.lines.iter()
+    }
+
+    /// What the key does where these actions are offered.
+    pub fn lookup(&self, offered: &[Action], press: Press) -> Option<Action> {
+        self.lines
+            .iter()
+            .filter(|line| line.is_global() || offered.contains(&line.action))
+            .find(|line| line.keys.iter().any(|key| key.matches(press)))
+            .map(|line| line.action)
+            .filter(|action| !press.repeat || action.is_move())
+    }
+
+    /// The line of an action.
+    pub fn line(&self, action: Action) -> Option<&Bound> {
+        self.lines.iter().find(|line| line.action == action)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use crossterm::event::{KeyEvent, KeyEventKind, KeyModifiers};
+
     use super::*;
+
+    fn press(text: &str) -> Press {
+        text.parse().unwrap()
+    }
 
     #[test]
     fn no_key_means_two_things() {
@@ -361,16 +295,62 @@ mod tests {
     }
 
     #[test]
+    fn every_action_has_a_line_and_what_may_change_has_a_name() {
+        for binding in BINDINGS {
+            let name = binding.action.name();
+            assert_eq!(name.is_none(), binding.action.is_fixed(), "{:?}", binding.action);
+            if let Some(name) = name {
+                let read: Action = serde_json::from_value(name.into()).unwrap();
+                assert_eq!(read, binding.action);
+            }
+        }
+    }
+
+    #[test]
     fn only_moves_repeat_and_releases_are_nothing() {
+        let map = Keymap::default();
         let offered = [Action::Down, Action::Retry];
         let held = |code| Press { repeat: true, ..Press::plain(code) };
-        assert_eq!(lookup(&offered, held(KeyCode::Down)), Some(Action::Down));
-        assert_eq!(lookup(&offered, held(KeyCode::Char('r'))), None);
-        assert_eq!(lookup(&offered, key('r')), Some(Action::Retry));
-        assert_eq!(lookup(&offered, key('t')), None, "it is not offered");
+        assert_eq!(map.lookup(&offered, held(KeyCode::Down)), Some(Action::Down));
+        assert_eq!(map.lookup(&offered, held(KeyCode::Char('r'))), None);
+        assert_eq!(map.lookup(&offered, key('r')), Some(Action::Retry));
+        assert_eq!(map.lookup(&offered, key('t')), None, "it is not offered");
         let release = KeyEvent::new_with_kind(KeyCode::Char('r'), KeyModifiers::NONE, KeyEventKind::Release);
         assert_eq!(Press::from_event(release), None);
         let alt = KeyEvent::new(KeyCode::Char('r'), KeyModifiers::ALT);
         assert_eq!(Press::from_event(alt), None);
+    }
+
+    #[test]
+    fn keys_of_ones_own_take_the_place_of_ours() {
+        let keys = BTreeMap::from([(Action::Retry, vec![press("f5")]), (Action::Evidence, Vec::new())]);
+        let own = [("open the ticket".to_owned(), Some(press("x"))), ("call".to_owned(), None)];
+        let map = Keymap::with(&keys, own).unwrap();
+        let offered = [Action::Retry, Action::Evidence];
+        assert_eq!(map.lookup(&offered, press("f5")), Some(Action::Retry));
+        assert_eq!(map.lookup(&offered, press("r")), None);
+        assert_eq!(map.lookup(&offered, press("x")), Some(Action::Own(0)));
+        let shown = |action| map.line(action).map(|line| (line.shown.to_string(), line.label.to_string()));
+        assert_eq!(shown(Action::Retry), Some(("F5".to_owned(), "retry".to_owned())));
+        assert_eq!(shown(Action::Evidence), Some((String::new(), "evidence for a ticket".to_owned())));
+        assert_eq!(shown(Action::Own(1)), Some((String::new(), "call".to_owned())));
+    }
+
+    #[test]
+    fn keys_that_would_mean_two_things_are_refused() {
+        let refused = |keys: &[(Action, &str)], own: &[(&str, &str)]| {
+            let keys = keys.iter().map(|(action, key)| (*action, vec![press(key)])).collect();
+            let own = own.iter().map(|(label, key)| ((*label).to_owned(), Some(press(key))));
+            let clash = Keymap::with(&keys, own).unwrap_err();
+            (clash.action, clash.reason)
+        };
+        let both = "`r` would be both retry and wrap: give one of them another key, or \"none\"";
+        assert_eq!(refused(&[(Action::Wrap, "r")], &[]), (Action::Wrap, both.to_owned()));
+        let first = "`u` would be both retry and clear-marks: give one of them another key, or \"none\"";
+        assert_eq!(refused(&[(Action::Retry, "u")], &[]), (Action::Retry, first.to_owned()));
+        let own = "`1` would be both \"overview\" and \"call\": give one of them another key, or \"none\"";
+        assert_eq!(refused(&[], &[("call", "1")]), (Action::Own(0), own.to_owned()));
+        let fixed = "its keys are the same for everybody: take it out";
+        assert_eq!(refused(&[(Action::Back, "b")], &[]), (Action::Back, fixed.to_owned()));
     }
 }

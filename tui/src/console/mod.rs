@@ -6,6 +6,7 @@ pub mod dialogs;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod keymap;
+mod lend;
 pub mod msg;
 pub mod net;
 #[cfg(test)]
@@ -13,36 +14,46 @@ mod readme;
 pub mod runtime;
 pub mod screen;
 pub mod screens;
+pub mod session;
 pub mod terminal;
 pub mod theme;
 pub mod widgets;
 
 use std::env;
 use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::{Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 
 use crate::client::{self, ClientError, Reach};
+use crate::config::{Choice, Config, Wanted};
 use app::App;
 use app::shared::Setup;
 use net::grpc::Daemon;
-use runtime::Runtime;
+use runtime::{End, Runtime};
+use session::Store;
 use terminal::Screen;
 use theme::{Depth, Theme};
 
 /// How many colours to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Color {
     /// The terminal's sixteen, none if `NO_COLOR` is set.
     #[default]
     Auto,
     /// The terminal's sixteen, whatever `NO_COLOR` says.
     #[value(name = "16")]
+    #[serde(rename = "16")]
     Ansi16,
     /// Softer shades, for terminals that have them.
     #[value(name = "256")]
+    #[serde(rename = "256")]
     Ansi256,
+    /// None, and nothing faint: weight, underlines and reversed text.
+    Contrast,
     /// None: words, signs and reversed text only.
     Never,
 }
@@ -50,16 +61,14 @@ pub enum Color {
 /// How the console is to run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Where the daemon is, and with what it is reached.
-    pub reach: Reach,
-    pub color: Color,
-    /// Frames and signs in ASCII only.
-    pub ascii: bool,
-    /// Nothing can be changed.
-    pub read_only: bool,
+    pub config: Config,
+    /// What the command line asks for; another profile may be asked for later.
+    pub wanted: Wanted,
+    /// Where it is remembered what was looked at; nowhere, if none.
+    pub session: Option<PathBuf>,
 }
 
-/// Runs the console until it is quit.
+/// Runs the console until it is quit; another profile starts it anew.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let dumb = env::var("TERM").is_ok_and(|term| term == "dumb");
     if dumb || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
@@ -67,16 +76,48 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
             "the console needs a terminal; here use the commands, e.g. `leadline integration list`",
         ));
     }
-    let target = match target(options.reach.server.as_deref()) {
+    let Options { config, mut wanted, session } = options;
+    loop {
+        let choice = match config.choose(wanted.clone()) {
+            Ok(choice) => choice,
+            Err(error) => return Ok(refuse(&error.to_string())),
+        };
+        match once(&config, choice, session.as_deref()).await? {
+            End::Code(code) => return Ok(code),
+            // The line's own server and token were meant for the daemon before.
+            End::Profile(name) => {
+                wanted = Wanted { profile: Some(name), reach: Reach::default(), ..wanted };
+            }
+        }
+    }
+}
+
+/// Runs it with one daemon.
+async fn once(config: &Config, choice: Choice, session: Option<&Path>) -> anyhow::Result<End> {
+    let target = match target(choice.reach.server.as_deref()) {
         Ok(target) => target,
-        Err(error) => return Ok(refuse(&error.to_string())),
+        Err(error) => return Ok(End::Code(refuse(&error.to_string()))),
     };
-    let theme = Theme { depth: depth(options.color), ascii: options.ascii || is_ascii_locale() };
-    let setup = Setup { target, read_only: options.read_only, zone: TimeZone::system() };
+    let ascii = choice.ascii.unwrap_or_else(is_ascii_locale);
+    let theme = Theme { depth: depth(choice.color), ascii };
+    let store = session.filter(|_| config.remember).map(|path| Store::new(path, &target));
+    let setup = Setup {
+        server: choice.reach.server.clone(),
+        profile: choice.profile,
+        profiles: config.profiles(),
+        keymap: config.keymap().clone(),
+        commands: config.commands(),
+        read_only: choice.read_only,
+        zone: TimeZone::system(),
+        target,
+    };
     let screen = Screen::enter()?;
     let size = screen.size()?;
-    let app = App::new(setup, Timestamp::now(), size.width, size.height);
-    Runtime::new(app, theme, screen).run(Daemon::new(options.reach)).await
+    let mut app = App::new(setup, Timestamp::now(), size.width, size.height);
+    if let Some(session) = store.as_ref().and_then(Store::read) {
+        app.recall(session);
+    }
+    Runtime::new(app, theme, screen, store).run(Daemon::new(choice.reach)).await
 }
 
 fn refuse(reason: &str) -> ExitCode {
@@ -102,6 +143,7 @@ fn depth(color: Color) -> Depth {
         Color::Auto if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) => Depth::Mono,
         Color::Auto | Color::Ansi16 => Depth::Ansi16,
         Color::Ansi256 => Depth::Ansi256,
+        Color::Contrast => Depth::Contrast,
         Color::Never => Depth::Mono,
     }
 }

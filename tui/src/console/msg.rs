@@ -48,8 +48,20 @@ pub enum Msg {
     },
     /// Something that was asked for in passing was refused.
     Refused(String),
+    /// What the reader's own editor made of a text.
+    Edited(Result<String, String>),
     Copied(Result<String, String>),
     Saved(Result<String, String>),
+}
+
+/// A line for the shell that gets the terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    pub name: String,
+    pub line: String,
+    pub variables: Vec<(&'static str, String)>,
+    /// What it printed stays until Enter is pressed.
+    pub waits: bool,
 }
 
 /// Something to be done outside.
@@ -65,8 +77,19 @@ pub enum Effect {
         path: String,
         secret: Secret,
     },
+    /// Writes a list to a new file.
+    Write {
+        path: String,
+        text: String,
+    },
     /// Shows text in the reader's own pager.
     Page(String),
+    /// Lets the reader's own editor change a text; the answer is `Msg::Edited`.
+    Edit(String),
+    /// Carries a command of the reader's own out on the terminal.
+    Run(Program),
+    /// Starts anew with the daemon of a profile.
+    Connect(String),
     /// Paints everything anew.
     Redraw,
     Suspend,

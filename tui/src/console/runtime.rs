@@ -2,9 +2,8 @@
 //! It sleeps until something happens or something on the screen grows older.
 
 use std::env;
-use std::io::{self, Write as _};
 use std::pin::pin;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,9 +20,11 @@ use tokio::time::{Instant, sleep_until};
 use super::app::App;
 use super::data::Conn;
 use super::keymap::Press;
-use super::msg::{Command, Effect, Msg};
+use super::lend;
+use super::msg::{Command, Effect, Msg, Program};
 use super::net::{Actor, Dial};
-use super::terminal::{Screen, save_secret};
+use super::session::Store;
+use super::terminal::{Screen, save};
 use super::theme::Theme;
 
 /// No more than one frame in this time.
@@ -43,7 +44,22 @@ pub struct Runtime {
     commands: Option<mpsc::UnboundedReceiver<Command>>,
     dirty: bool,
     drawn_at: Instant,
-    exit: Option<u8>,
+    store: Option<Store>,
+    exit: Option<Exit>,
+}
+
+/// Why the loop ends.
+enum Exit {
+    Code(u8),
+    Profile(String),
+}
+
+/// How a run of the console ended.
+#[derive(Debug)]
+pub enum End {
+    Code(ExitCode),
+    /// It is to start anew with the daemon of this profile.
+    Profile(String),
 }
 
 /// What wakes the loop.
@@ -58,15 +74,16 @@ enum Wake {
 
 impl Runtime {
     /// Ready to run; nothing has been drawn.
-    pub fn new(app: App, theme: Theme, screen: Screen) -> Self {
+    pub fn new(app: App, theme: Theme, screen: Screen, store: Option<Store>) -> Self {
         let (net, commands) = mpsc::unbounded_channel();
         let commands = Some(commands);
         let input = EventStream::new();
-        Self { app, theme, screen, input, net, commands, dirty: true, drawn_at: Instant::now(), exit: None }
+        let drawn_at = Instant::now();
+        Self { app, theme, screen, input, net, commands, dirty: true, drawn_at, store, exit: None }
     }
 
     /// Runs until it is quit or told to stop. The first frame comes before the first dial.
-    pub async fn run(mut self, dial: impl Dial) -> anyhow::Result<ExitCode> {
+    pub async fn run(mut self, dial: impl Dial) -> anyhow::Result<End> {
         self.draw()?;
         let (out, mut messages) = mpsc::channel(BURST);
         // Dropped at the end, which ends the actor, whatever it waits for.
@@ -94,11 +111,18 @@ impl Runtime {
             }
         }
         let given_back = self.screen.suspend();
+        if let Some(Err(error)) = self.store.as_ref().map(|store| store.write(self.app.remember())) {
+            eprintln!("leadline: what was looked at could not be remembered: {error}");
+        }
         match self.exit {
             // A terminal that hung up cannot be given back.
-            Some(code) if code > 0 => Ok(ExitCode::from(code)),
-            _ => given_back.map(|()| ExitCode::SUCCESS).context("the terminal could not be restored"),
+            Some(Exit::Code(code)) if code > 0 => return Ok(End::Code(ExitCode::from(code))),
+            _ => given_back.context("the terminal could not be restored")?,
         }
+        Ok(match self.exit {
+            Some(Exit::Profile(name)) => End::Profile(name),
+            _ => End::Code(ExitCode::SUCCESS),
+        })
     }
 
     async fn wait(&mut self, signals: &mut Signals, messages: &mut mpsc::Receiver<Msg>) -> Wake {
@@ -131,13 +155,13 @@ impl Runtime {
                 }
             }
             // The terminal has hung up, and its signal is still on the way.
-            Wake::Event(Some(Err(_)) | None) => self.exit = Some(HANG_UP),
+            Wake::Event(Some(Err(_)) | None) => self.exit = Some(Exit::Code(HANG_UP)),
             Wake::Net(Some(msg)) => self.handle(msg)?,
             Wake::Net(None) => {
                 let reason = "the connection broke inside the console: start it again".to_owned();
                 self.handle(Msg::Conn(Conn::Incompatible(reason)))?;
             }
-            Wake::Stop(code) => self.exit = Some(code),
+            Wake::Stop(code) => self.exit = Some(Exit::Code(code)),
             Wake::Suspend => self.suspend()?,
             Wake::Continue => self.resume()?,
             // A frame that is due needs no tick besides.
@@ -171,29 +195,50 @@ impl Runtime {
                 self.handle(Msg::Copied(outcome))?;
             }
             Effect::Save { path, secret } => {
-                let outcome = save_secret(&path, secret.reveal())
-                    .map(|()| format!("written to {path}, readable by you only"));
+                let outcome =
+                    save(&path, secret.reveal()).map(|()| format!("written to {path}, readable by you only"));
                 self.handle(Msg::Saved(outcome))?;
             }
-            Effect::Page(text) => self.page(&text)?,
+            Effect::Write { path, text } => {
+                let outcome = save(&path, &text).map(|()| format!("written to {path}, readable by you only"));
+                self.handle(Msg::Saved(outcome))?;
+            }
+            Effect::Page(text) => {
+                let pager = program("PAGER", "less");
+                if let Err(error) = self.lend(|| lend::page(&pager, &text))? {
+                    self.handle(Msg::Refused(format!("the pager `{pager}` could not be run: {error}")))?;
+                }
+            }
+            Effect::Edit(text) => {
+                let editor = env::var("VISUAL").ok().filter(|editor| !editor.trim().is_empty());
+                let editor = editor.unwrap_or_else(|| program("EDITOR", "vi"));
+                let edited = self.lend(|| lend::edit(&editor, &text))?;
+                let edited =
+                    edited.map_err(|error| format!("the editor `{editor}` could not be run: {error}"));
+                self.handle(Msg::Edited(edited))?;
+            }
+            Effect::Run(program) => self.run_own(&program)?,
             Effect::Redraw => self.screen.clear()?,
             Effect::Suspend => self.suspend()?,
-            Effect::Quit => self.exit = Some(0),
+            Effect::Quit => self.exit = Some(Exit::Code(0)),
+            Effect::Connect(profile) => self.exit = Some(Exit::Profile(profile)),
         }
         Ok(())
     }
 
-    /// Lends the terminal to the reader's pager. Nothing is read from the terminal meanwhile: this loop stands still.
-    fn page(&mut self, text: &str) -> anyhow::Result<()> {
-        let pager = env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
-        let pager = pager.unwrap_or_else(|| "less".to_owned());
+    /// Lends the terminal to another program. Nothing is read from the terminal meanwhile: this loop stands still.
+    fn lend<T>(&mut self, act: impl FnOnce() -> T) -> anyhow::Result<T> {
         self.screen.suspend()?;
-        let shown = show_in(&pager, text);
-        // The old one may hold keys that were meant for the pager, and would have taken them from it.
+        // The old one may hold keys that were meant for the program, and would have taken them from it.
         self.input = EventStream::new();
+        let outcome = act();
         self.resume()?;
-        if let Err(error) = shown {
-            self.handle(Msg::Refused(format!("the pager `{pager}` could not be run: {error}")))?;
+        Ok(outcome)
+    }
+
+    fn run_own(&mut self, program: &Program) -> anyhow::Result<()> {
+        if let Err(error) = self.lend(|| lend::run(program))? {
+            self.handle(Msg::Refused(format!("{} failed: {error}", program.name)))?;
         }
         Ok(())
     }
@@ -222,17 +267,9 @@ impl Runtime {
     }
 }
 
-/// Runs a pager over a text and waits for its end; a reader who leaves early breaks the pipe, and that is no error.
-fn show_in(pager: &str, text: &str) -> io::Result<()> {
-    let mut child =
-        process::Command::new("sh").arg("-c").arg(pager).stdin(process::Stdio::piped()).spawn()?;
-    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes()));
-    let status = child.wait()?;
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ if status.success() => Ok(()),
-        _ => Err(io::Error::other(status.to_string())),
-    }
+/// The reader's program for this, by the variable that names it.
+fn program(variable: &str, usual: &str) -> String {
+    env::var(variable).ok().filter(|name| !name.trim().is_empty()).unwrap_or_else(|| usual.to_owned())
 }
 
 fn message(event: Event) -> Option<Msg> {

@@ -8,7 +8,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::app::shared::{Shared, Tone};
-use super::data::{Answer, Attempt, Cause, Detail, Done, Flow, Job, Query};
+use super::data::{Answer, Attempt, Cause, Detail, Done, Flow, Job, Query, Remembered};
 use super::dialogs::Dialog;
 use super::keymap::Action;
 use super::msg::{Command, Effect, Ticket};
@@ -16,6 +16,7 @@ use super::theme::Theme;
 use super::widgets::columns::Look;
 use super::widgets::filter::Filter;
 use super::widgets::input::Input;
+use super::widgets::list::List;
 
 /// Something that screens are told.
 #[derive(Clone, Copy, Debug)]
@@ -129,9 +130,6 @@ impl<'a> View<'a> {
     }
 }
 
-/// The columns that one can sort by, and the order that is in force.
-pub type Sorts<'a> = (Vec<&'static str>, &'a mut Option<(&'static str, bool)>);
-
 /// A screen.
 pub trait Screen: fmt::Debug {
     /// Its name in the crumbs.
@@ -209,10 +207,18 @@ pub trait Screen: fmt::Debug {
         None
     }
 
-    /// Columns that one can sort by, and how to do it.
-    fn sorts(&mut self) -> Option<Sorts<'_>> {
+    /// The list that has the keys: to be sorted and written to a file.
+    fn list(&mut self) -> Option<Box<dyn List + '_>> {
         None
     }
+
+    /// How it is looked at, for the next run.
+    fn remember(&mut self) -> Option<Remembered> {
+        None
+    }
+
+    /// Looks at it as in the last run.
+    fn recall(&mut self, _remembered: Remembered) {}
 }
 
 /// What became of the text that is being typed.

@@ -193,12 +193,14 @@ impl Write for Frames {
     }
 }
 
-/// Writes a secret to a new file that only its owner can read; an existing file is never touched.
-pub fn save_secret(path: &str, secret: &str) -> Result<(), String> {
+/// Writes a text to a new file that only its owner can read; an existing file is never touched.
+pub fn save(path: &str, text: &str) -> Result<(), String> {
     let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let write = |mut file: std::fs::File| {
-        file.write_all(secret.as_bytes())?;
-        file.write_all(b"\n")?;
+        file.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            file.write_all(b"\n")?;
+        }
         file.sync_all()
     };
     open.and_then(write).map_err(|error| match error.kind() {
@@ -218,11 +220,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.secret");
         let path = path.to_str().unwrap();
-        save_secret(path, "whsec_1").unwrap();
+        save(path, "whsec_1").unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "whsec_1\n");
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(save_secret(path, "other").unwrap_err().contains("exists already"));
+        assert!(save(path, "other").unwrap_err().contains("exists already"));
         assert_eq!(std::fs::read_to_string(path).unwrap(), "whsec_1\n");
-        assert!(save_secret("/nonexistent/x", "y").unwrap_err().contains("could not be written"));
+        assert!(save("/nonexistent/x", "y").unwrap_err().contains("could not be written"));
     }
 }

@@ -13,6 +13,8 @@ pub enum Depth {
     /// The sixteen names, so that the reader's own palette decides.
     Ansi16,
     Ansi256,
+    /// No colour and nothing faint: weight, underlines and reversed text.
+    Contrast,
 }
 
 /// What a piece of text means.
@@ -45,10 +47,20 @@ impl Theme {
     pub fn style(self, role: Role) -> Style {
         let plain = Style::default();
         let paint = |name: Color, index: u8| match self.depth {
-            Depth::Mono => plain,
+            Depth::Mono | Depth::Contrast => plain,
             Depth::Ansi16 => plain.fg(name),
             Depth::Ansi256 => plain.fg(Color::Indexed(index)),
         };
+        if self.depth == Depth::Contrast {
+            return match role {
+                Role::Plain | Role::Quiet => plain,
+                Role::Strong | Role::Accent | Role::Good => plain.add_modifier(Modifier::BOLD),
+                Role::Warn | Role::Odd => plain.add_modifier(Modifier::BOLD | Modifier::UNDERLINED),
+                Role::Selected | Role::Bad | Role::Alarm => {
+                    plain.add_modifier(Modifier::BOLD | Modifier::REVERSED)
+                }
+            };
+        }
         match role {
             Role::Plain => plain,
             Role::Strong => plain.add_modifier(Modifier::BOLD),

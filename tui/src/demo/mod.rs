@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     cli::{CliError, print},
     client::Reach,
+    config::{Config, Wanted},
     console,
 };
 
@@ -35,13 +36,13 @@ Nothing of it is left when it ends.
 
 Examples:
   leadline demo                          watch and steer it in the console
-  leadline demo --crm                    with contacts, deals and records in eleven vendors too
+  leadline demo --crm                    with contacts, deals and rows at every vendor that keeps some
   leadline demo --headless --leads 5     print what happens; exit 0 once all is delivered or dead")]
 pub struct Options {
     /// No console: print what happens and end once every lead is delivered or dead with a reason
     #[arg(long)]
     headless: bool,
-    /// Push to eleven vendors too, as they would behave: HubSpot, Salesforce, Mailchimp, Google Sheets, Zoho CRM and others
+    /// Push to every vendor that keeps records too, as they would behave: HubSpot, Salesforce, Mailchimp, Google Sheets and all others
     #[arg(long)]
     crm: bool,
     /// How many leads [default: 20 without the console, else until you quit]
@@ -66,18 +67,18 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// Plays the demo. However it ends, the daemon is stopped and its directory removed.
-pub async fn run(options: Options) -> Result<ExitCode, CliError> {
+pub async fn run(options: Options, config: Config) -> Result<ExitCode, CliError> {
     let interrupted = interruption()?;
     let mut daemon = Daemon::start()?;
     let outcome = tokio::select! {
-        outcome = play(&options, &mut daemon) => outcome,
+        outcome = play(&options, config, &mut daemon) => outcome,
         () = interrupted => Err(CliError::Failed("interrupted; the demo is cleaned up".to_owned())),
     };
     let stopped = daemon.stop().await;
     outcome.and_then(|code| stopped.map(|()| code))
 }
 
-async fn play(options: &Options, daemon: &mut Daemon) -> Result<ExitCode, CliError> {
+async fn play(options: &Options, config: Config, daemon: &mut Daemon) -> Result<ExitCode, CliError> {
     let (client, address) = daemon.ready().await?;
     let scene = Scene::set(&client, options.crm).await?;
     let intake = Intake::new(address, scene.key.clone())?;
@@ -90,7 +91,7 @@ async fn play(options: &Options, daemon: &mut Daemon) -> Result<ExitCode, CliErr
         if options.headless || !terminal {
             headless::run(&client, &scene, &intake, options).await.map(|()| ExitCode::SUCCESS)
         } else {
-            in_console(client.address().to_string(), &intake, options).await
+            in_console(client.address().to_string(), config, &intake, options).await
         }
     };
     tokio::select! {
@@ -100,8 +101,15 @@ async fn play(options: &Options, daemon: &mut Daemon) -> Result<ExitCode, CliErr
 }
 
 /// Leads come in while the console is open. If they stop coming, that is told when it closes.
-async fn in_console(server: String, intake: &Intake, options: &Options) -> Result<ExitCode, CliError> {
-    let console = console::run(console::Options { reach: Reach::at(Some(server)), ..Default::default() });
+async fn in_console(
+    server: String,
+    config: Config,
+    intake: &Intake,
+    options: &Options,
+) -> Result<ExitCode, CliError> {
+    let wanted = Wanted { reach: Reach::at(Some(server)), ..Wanted::default() };
+    // A throw-away daemon is not remembered.
+    let console = console::run(console::Options { config, wanted, session: None });
     tokio::pin!(console);
     let stream = intake.stream(options.leads.unwrap_or(usize::MAX), options.rate(), |_| Ok(()));
     let (code, streamed) = tokio::select! {

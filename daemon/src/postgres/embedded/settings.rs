@@ -28,6 +28,12 @@ synchronous_commit = on
 # Fewer checkpoints mean fewer full pages in the log; recovery after a crash still takes seconds.
 max_wal_size = '1GB'
 checkpoint_timeout = '15min'
+wal_compression = lz4
+# Nobody replicates a private server. A snapshot for standbys would wake it every 15 seconds.
+wal_level = minimal
+max_wal_senders = 0
+# The daemon says nothing on one connection, to hear when the server ends.
+authentication_timeout = '10min'
 # Every statement is short: compiling or spreading one costs more than it saves.
 jit = off
 max_parallel_workers_per_gather = 0

@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EmbeddedError, launch::Launch, launch::run, socket};
 
-/// How often the server is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often it is read whether somebody told the server to stop.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long to wait before a line that hung up is opened anew.
+const LINE_GAP: Duration = Duration::from_millis(500);
 /// A server whose socket is so slow has not gone, it is only slow.
 const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 /// For how long it is tried to start it again.
@@ -53,35 +55,41 @@ impl Supervisor {
     pub async fn keep_running(mut self, stop: CancellationToken) -> Result<(), EmbeddedError> {
         let watch = async {
             loop {
-                sleep(LOOK_EVERY).await;
-                if let Some(loss) = self.look().await {
-                    self.restart(loss).await?;
-                }
+                let loss = self.lost().await;
+                self.restart(loss).await?;
             }
         };
         stop.run_until_cancelled(watch).await.unwrap_or(Ok(()))
     }
 
-    async fn look(&self) -> Option<Loss> {
-        if self.launch.layout.noted().is_some_and(|noted| noted.is_stopping) {
-            return Some(Loss::Stopping);
-        }
-        match timeout(LOOK_PATIENCE, UnixStream::connect(socket(&self.launch.socket_dir))).await {
-            Ok(Err(error)) => matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound | io::ErrorKind::ConnectionReset
-            )
-            .then_some(Loss::Gone),
-            Ok(Ok(_)) | Err(_) => None,
+    /// Ends once the server is lost. A connection on which nothing is said hangs up when the server ends; looking by a
+    /// new connection each time would have the server start a process for each look.
+    async fn lost(&self) -> Loss {
+        loop {
+            let line =
+                match timeout(LOOK_PATIENCE, UnixStream::connect(socket(&self.launch.socket_dir))).await {
+                    Ok(Err(error)) if is_gone(&error) => return Loss::Gone,
+                    Ok(line) => line.ok(),
+                    Err(_) => None,
+                };
+            tokio::select! {
+                () = hung_up(line) => sleep(LINE_GAP).await,
+                () = self.told_to_stop() => return Loss::Stopping,
+            }
         }
     }
 
     async fn restart(&mut self, loss: Loss) -> Result<(), EmbeddedError> {
         let lost = Instant::now();
         match loss {
-            Loss::Gone => tracing::error!("the private PostgreSQL is gone: starting it again"),
+            Loss::Gone => {
+                tracing::error!(event = "postgres_gone", "the private PostgreSQL is gone: starting it again")
+            }
             Loss::Stopping => {
-                tracing::error!("the private PostgreSQL was told to stop: starting it again");
+                tracing::error!(
+                    event = "postgres_stopped",
+                    "the private PostgreSQL was told to stop: starting it again"
+                );
                 self.finish_stopping().await;
             }
         }
@@ -104,6 +112,7 @@ impl Supervisor {
                 Err(error) if lost.elapsed() > self.patience => return Err(error),
                 Err(error) => {
                     tracing::warn!(
+                        event = "postgres_not_started",
                         error = &error as &dyn std::error::Error,
                         "the private PostgreSQL does not start yet"
                     );
@@ -112,17 +121,14 @@ impl Supervisor {
         }
         self.started = Some(Instant::now());
         let after_ms = u64::try_from(lost.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(after_ms, "the private PostgreSQL runs again");
+        tracing::info!(event = "postgres_recovered", after_ms, "the private PostgreSQL runs again");
         Ok(())
     }
 
     /// Ends once somebody has told the server to stop.
     async fn told_to_stop(&self) {
-        loop {
+        while !self.launch.layout.noted().is_some_and(|noted| noted.is_stopping) {
             sleep(LOOK_EVERY).await;
-            if self.launch.layout.noted().is_some_and(|noted| noted.is_stopping) {
-                return;
-            }
         }
     }
 
@@ -133,6 +139,25 @@ impl Supervisor {
         if let Err(error) = run("pg_ctl stop", stop).await {
             // It may have ended meanwhile; starting it tells.
             tracing::debug!(%error, "the server that was stopping could not be told to hurry");
+        }
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Ends when the other end of a line does; at once if there is none.
+async fn hung_up(line: Option<UnixStream>) {
+    let Some(line) = line else { return };
+    let mut byte = [0];
+    // A server that is not spoken to says nothing: whatever there is to read is the end.
+    while let Err(error) = line.readable().await.and_then(|()| line.try_read(&mut byte)) {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return;
         }
     }
 }

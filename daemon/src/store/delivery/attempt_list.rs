@@ -116,17 +116,21 @@ impl AttemptFilter {
             }
             self.push_conditions(&mut sql, from);
         } else {
-            sql.push("integration i CROSS JOIN LATERAL (SELECT a.* FROM attempt a");
+            // Each integration's newest by their keys alone: only those of the page are read whole.
+            sql.push("(SELECT k.* FROM integration i CROSS JOIN LATERAL (");
+            sql.push("SELECT a.company_id, a.integration_id, a.id, a.started_at FROM attempt a");
             sql.push(" WHERE a.company_id = i.company_id AND a.integration_id = i.id");
             self.push_conditions(&mut sql, from);
             sql.push(" ORDER BY a.id DESC LIMIT ").push_bind(limit);
-            sql.push(") a WHERE i.deleted_at IS NULL");
+            sql.push(") k WHERE i.deleted_at IS NULL");
             if let Some(company) = self.company {
                 sql.push(" AND i.company_id = ").push_bind(company.0);
             }
             if !self.integrations.is_empty() {
                 sql.push(" AND i.id = ANY(").push_bind(self.integration_ids()).push(")");
             }
+            sql.push(" ORDER BY k.id DESC LIMIT ").push_bind(limit);
+            sql.push(") k JOIN attempt a USING (company_id, integration_id, id, started_at)");
         }
         // What is shown beside an attempt is looked up for those of the page alone.
         sql.push(" ORDER BY a.id DESC LIMIT ").push_bind(limit).push(") a ");

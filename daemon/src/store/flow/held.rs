@@ -59,8 +59,9 @@ impl Store {
              -- What the lead is now decides, unless another delivery brings that.
              JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
              JOIN event e ON e.company_id = l.company_id AND e.id = CASE
-                 WHEN EXISTS (SELECT FROM delivery o WHERE o.company_id = d.company_id AND o.event_id = l.event_id
-                     AND o.integration_id = d.integration_id AND o.automatic AND o.id <> d.id) THEN d.event_id
+                 WHEN EXISTS (SELECT FROM delivery o WHERE o.lead_id = d.lead_id AND o.integration_id = d.integration_id
+                     AND o.event_id = l.event_id AND o.company_id = d.company_id AND o.automatic AND o.id <> d.id)
+                 THEN d.event_id
                  ELSE l.event_id END
              WHERE i.company_id = $1 ORDER BY d.id LIMIT $3",
             company.0,

@@ -17,6 +17,9 @@ use crate::{
 const RARE_MAX: i64 = 2000;
 /// How many rows move in one statement.
 const MOVED_MAX: i64 = 5000;
+/// So many rows are moved together. Few rows write nearly as many parts of the index as many do; in so few that are not
+/// moved yet a search finds its text in some milliseconds.
+const RECENT_MAX: i64 = 20_000;
 /// A pattern without a run of so many letters or digits reads the whole index.
 const TRIGRAM: usize = 3;
 
@@ -209,8 +212,30 @@ impl Store {
         Ok(rows.into_iter().map(lead).collect::<Result<_, _>>()?)
     }
 
-    /// Moves rows of new leads to where they are indexed. Answers how many.
-    pub(in crate::store) async fn move_people(&self) -> Result<u64, Error> {
+    /// Moves the rows of new leads to where they are indexed: all of them once there are many, or at a quiet time.
+    /// Answers whether any are left.
+    pub(in crate::store) async fn move_people(&self, is_quiet: bool) -> Result<bool, Error> {
+        let waiting = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM (SELECT FROM lead_recent LIMIT $1) recent"#,
+            RECENT_MAX,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        if waiting == 0 || waiting < RECENT_MAX && !is_quiet {
+            return Ok(waiting > 0);
+        }
+        while self.move_some_people().await? > 0 {}
+        // What they add to the index is merged at once, and no search has to read it beside the index.
+        sqlx::query!(
+            r#"SELECT gin_clean_pending_list(indexrelid::regclass) AS "pages!" FROM pg_index
+               WHERE indexrelid = to_regclass('lead_person_folded') AND indisvalid"#,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(false)
+    }
+
+    async fn move_some_people(&self) -> Result<u64, Error> {
         let moved = sqlx::query!(
             "WITH taken AS (
                  DELETE FROM lead_recent WHERE ctid = ANY(ARRAY(
@@ -306,12 +331,14 @@ pub(in crate::store) async fn ensure_trigrams(store: &Store) -> Result<bool, Err
     }
     // Whoever may not make extensions has none: that is no failure, searches go on without.
     if let Err(error) = sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_trgm").execute(&mut *tx).await {
-        tracing::info!(%error, "leads are searched without a trigram index");
+        tracing::info!(event = "trigram_index_missing", %error, "leads are searched without a trigram index");
         return Ok(false);
     }
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
     sqlx::query(
-        "CREATE INDEX IF NOT EXISTS lead_person_folded ON lead_person USING gin (folded gin_trgm_ops)",
+        // Room for what is moved together, so that it is merged once.
+        "CREATE INDEX IF NOT EXISTS lead_person_folded ON lead_person USING gin (folded gin_trgm_ops)
+         WITH (gin_pending_list_limit = 65536)",
     )
     .execute(&mut *tx)
     .await?;

@@ -18,6 +18,19 @@ pub struct Beat {
     pub living: Vec<i64>,
     /// The database's clock.
     pub now: Moment,
+    pub waits: Waits,
+}
+
+/// What waits for any daemon: told with each beat, so that nobody asks for it all the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// A lease has run out.
+    pub expired: bool,
+    /// A daemon that is gone left claims behind.
+    pub orphans: bool,
+    pub probes: bool,
+    /// Somebody is to be told of what changes, or a notice is due.
+    pub notices: bool,
 }
 
 /// What one daemon tells the others.
@@ -91,13 +104,21 @@ impl Store {
         Ok(())
     }
 
-    /// Moves the lease on, and tells who lives.
+    /// Moves the lease on, and tells who lives and what waits.
     pub async fn beat(&self, daemon: i64, lease_seconds: f64) -> Result<Beat, Error> {
         let query = sqlx::query!(
             r#"WITH me AS (
                 UPDATE daemon SET lease_until = clock_timestamp() + $2 * interval '1 second' WHERE id = $1 RETURNING id
             )
-            SELECT id AS "id?", clock_timestamp() AS "now!" FROM (SELECT 1) one LEFT JOIN (
+            SELECT id AS "id?", clock_timestamp() AS "now!",
+                EXISTS (SELECT FROM daemon WHERE lease_until < clock_timestamp() AND id <> $1) AS "expired!",
+                EXISTS (SELECT FROM claim c WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = c.daemon_id))
+                    AS "orphans!",
+                EXISTS (SELECT FROM probe p WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id))
+                    AS "probes!",
+                EXISTS (SELECT FROM integration WHERE notices AND deleted_at IS NULL)
+                    OR EXISTS (SELECT FROM notice WHERE state = 'pending' AND due_at <= now()) AS "notices!"
+            FROM (SELECT 1) one LEFT JOIN (
                 SELECT id FROM me UNION SELECT id FROM daemon WHERE lease_until > clock_timestamp() AND id <> $1
             ) living ON true ORDER BY 1"#,
             daemon,
@@ -106,9 +127,16 @@ impl Store {
         let mut db = self.pool.acquire().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
         let rows = heard(db, answer)?;
-        let now = rows.first().map(|row| Moment::from(row.now.to_jiff())).ok_or(Error::Corrupt("beat"))?;
+        let first = rows.first().ok_or(Error::Corrupt("beat"))?;
+        let now = Moment::from(first.now.to_jiff());
+        let waits = Waits {
+            expired: first.expired,
+            orphans: first.orphans,
+            probes: first.probes,
+            notices: first.notices,
+        };
         let living: Vec<i64> = rows.into_iter().filter_map(|row| row.id).collect();
-        Ok(Beat { is_alive: living.contains(&daemon), living, now })
+        Ok(Beat { is_alive: living.contains(&daemon), living, now, waits })
     }
 
     /// Deletes the rows of daemons whose lease ran out; with `all_others`, of all but this one.

@@ -60,8 +60,12 @@ WITH fence AS MATERIALIZED (
             calls, note, n)
     WHERE (ARRAY(SELECT is_fenced AND integration_id <> ALL(ARRAY(SELECT integration_id FROM busy))
         FROM given ORDER BY n))[a.n::int]
-    -- Whoever lost the answer of a flush sends it again, and must count nothing twice.
-    ON CONFLICT DO NOTHING RETURNING integration_id
+        -- Whoever lost the answer of a flush sends it again, and must count nothing twice. Asked, and not left to
+        -- ON CONFLICT, which writes each row into the log twice.
+        AND NOT EXISTS (SELECT FROM attempt old WHERE old.company_id = a.company_id
+            AND old.integration_id = a.integration_id AND old.id = a.attempt_id
+            AND old.started_at = 'epoch'::timestamptz + a.started_us * interval '1 microsecond')
+    RETURNING integration_id
 ), moved AS (
     UPDATE delivery d SET
         attempts = t.number,

@@ -254,8 +254,8 @@ impl Command {
         sqlx::query!(
             "UPDATE delivery d SET event_id = e.event_id FROM unnest($2::uuid[], $3::uuid[]) e(id, event_id)
              WHERE d.company_id = $1 AND d.id = e.id AND d.attempts = 0 AND d.event_id <> e.event_id
-               AND NOT EXISTS (SELECT FROM delivery o WHERE o.company_id = d.company_id AND o.event_id = e.event_id
-                   AND o.integration_id = d.integration_id AND o.automatic)",
+               AND NOT EXISTS (SELECT FROM delivery o WHERE o.lead_id = d.lead_id AND o.integration_id = d.integration_id
+                   AND o.event_id = e.event_id AND o.company_id = d.company_id AND o.automatic)",
             company.0,
             &ids,
             &events,

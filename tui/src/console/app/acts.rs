@@ -20,6 +20,7 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
     }
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
     let reason = match action {
+        Action::Own(at) => super::outside::obstacle(shared, subject, at),
         Action::Reveal if shared.who.as_ref().is_none_or(|who| !who.masked) => {
             Some("nobody is masked for you")
         }

@@ -10,7 +10,7 @@ use super::shared::{SMALLEST, Tone};
 use super::{App, menus};
 use crate::console::data::{Badge, Conn, Integration};
 use crate::console::dialogs::Dialog;
-use crate::console::keymap::{Action, BINDINGS};
+use crate::console::keymap::Action;
 use crate::console::screen::View;
 use crate::console::screens;
 use crate::console::theme::{Role, Theme};
@@ -149,7 +149,8 @@ fn counts(view: View<'_>, room: usize) -> Vec<Span<'static>> {
         }
     }
     let version = safe(&shared.daemon_version, 20, theme);
-    let target = format!("   {} {version}", safe(&shared.setup.target, 60, theme));
+    let profile = shared.setup.profile.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    let target = format!("   {} {version}", safe(&format!("{profile}{}", shared.setup.target), 60, theme));
     add(theme.span(Role::Quiet, target.trim_end().to_owned()));
     spans
 }
@@ -251,8 +252,13 @@ fn keys(app: &App, view: View<'_>, width: u16) -> Line<'static> {
     }
     let subject = screen.subject(&app.shared);
     let offered = screen.actions();
-    let mut bindings: Vec<_> =
-        BINDINGS.iter().filter(|b| b.footer > 0 && (b.is_global() || offered.contains(&b.action))).collect();
+    let mut bindings: Vec<_> = app
+        .shared
+        .setup
+        .keymap
+        .iter()
+        .filter(|b| b.footer > 0 && !b.shown.is_empty() && (b.is_global() || offered.contains(&b.action)))
+        .collect();
     bindings.sort_by_key(|b| b.footer);
     // Help stands at the end, but must not be the one that is cut off.
     let help = "? help";
@@ -264,7 +270,7 @@ fn keys(app: &App, view: View<'_>, width: u16) -> Line<'static> {
             continue;
         }
         let label = short(&menus::label(screen, &app.shared, &subject, binding.action).unwrap_or_default());
-        let pair = [theme.span(Role::Strong, theme.spell(binding.shown)), Span::raw(format!(" {label}  "))];
+        let pair = [theme.span(Role::Strong, theme.spell(&binding.shown)), Span::raw(format!(" {label}  "))];
         if line_width(&spans) + line_width(&pair) <= room {
             spans.extend(pair);
         }

@@ -5,11 +5,11 @@ use zeroize::Zeroizing;
 
 use super::acts::{needs_estimate, obstacle, question};
 use super::shared::{Pending, Tone};
-use super::{App, menus};
+use super::{App, menus, outside};
 use crate::console::data::{Mutation, Query};
 use crate::console::dialogs::secret::Closed;
 use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then};
-use crate::console::keymap::{self, Action, Press};
+use crate::console::keymap::{Action, Press};
 use crate::console::msg::{Command, Effect};
 use crate::console::screen::{Cx, Subject, Typed};
 use crate::console::screens;
@@ -38,7 +38,7 @@ impl App {
         if self.stacks[self.at].last_mut().is_some_and(|screen| screen.typing().is_some()) {
             return self.typing_key(press, effects);
         }
-        if let Some(action) = keymap::lookup(self.top().actions(), press) {
+        if let Some(action) = self.shared.setup.keymap.lookup(self.top().actions(), press) {
             self.perform(action, effects);
         }
     }
@@ -75,6 +75,7 @@ impl App {
             Then::Count => self.count(effects),
             Then::Refuse(reason) => self.refuse(&reason),
             Then::Change { mutation, what } => self.change(mutation, what, effects),
+            Then::Edit(text) => effects.push(Effect::Edit(text)),
             Then::Copy { what, text } => effects.push(Effect::Copy { what, text: Zeroizing::new(text) }),
             Then::Pick(pick) => {
                 self.dialog = None;
@@ -105,6 +106,17 @@ impl App {
         self.on_top(effects, |screen, cx| screen.perform(Action::ClearMarks, cx));
         self.shared.pending.insert(ticket, Pending { what, is_delayed: false });
         effects.push(Effect::Net(Command::Mutate { ticket, mutation }));
+    }
+
+    /// Takes what the reader's own editor made of a text; the form may be gone by now.
+    pub(super) fn edited(&mut self, outcome: Result<String, String>, effects: &mut Vec<Effect>) {
+        match (&mut self.dialog, outcome) {
+            (_, Err(reason)) => self.refuse(&reason),
+            (Some(Dialog::Editor(editor)), Ok(text)) => {
+                editor.edited(&text, &mut Cx { shared: &mut self.shared, effects, next: &mut Vec::new() });
+            }
+            (_, Ok(_)) => {}
+        }
     }
 
     fn typing_key(&mut self, press: Press, effects: &mut Vec<Effect>) {
@@ -200,6 +212,8 @@ impl App {
                 let hint = "y copies it; any other key closes this";
                 self.dialog = Some(Dialog::Notice(Notice { title: "The command for this", text, hint }));
             }
+            Action::Own(at) => self.own(at, effects),
+            Action::Export => self.dialog = Some(Dialog::Menu(outside::forms())),
             Action::Messages => self.open(Box::new(MessagesScreen::default()), effects),
             Action::CompanyPage => {
                 let company = subject.company.or_else(|| self.shared.company.as_ref().map(|(id, _)| *id));
@@ -231,6 +245,10 @@ impl App {
     }
 
     fn menu(&mut self, action: Action, subject: &Subject) {
+        let sorts = self.stacks[self.at].last_mut().and_then(|screen| {
+            let mut list = screen.list()?;
+            Some((list.sort_keys(), list.sort().map(|(key, _)| key)))
+        });
         let (shared, screen) = (&self.shared, self.top());
         let menu = match action {
             Action::Help => menus::help(screen, shared, subject),
@@ -238,13 +256,10 @@ impl App {
             Action::Actions => menus::actions(screen, shared, subject),
             Action::Copy => menus::copy(subject, shared),
             Action::PickCompany => menus::narrow(shared),
-            _ => {
-                let sorts = self.stacks[self.at].last_mut().and_then(|screen| screen.sorts());
-                match sorts {
-                    Some((keys, sort)) => menus::sort(&keys, sort.map(|(key, _)| key)),
-                    None => return self.refuse("nothing can be sorted here"),
-                }
-            }
+            _ => match sorts {
+                Some((keys, now)) => menus::sort(&keys, now),
+                None => return self.refuse("nothing can be sorted here"),
+            },
         };
         if menu.items.is_empty() {
             return self.refuse("there is nothing to choose from");
@@ -329,12 +344,15 @@ impl App {
             Pick::Act(action) => self.perform(action, effects),
             Pick::Copy { what, text } => effects.push(Effect::Copy { what, text: Zeroizing::new(text) }),
             Pick::Sort(key) => {
-                if let Some((_, sort)) = self.stacks[self.at].last_mut().and_then(|screen| screen.sorts()) {
-                    *sort = key.map(|key| (key, false));
+                if let Some(mut list) = self.stacks[self.at].last_mut().and_then(|screen| screen.list()) {
+                    *list.sort() = key.map(|key| (key, false));
                 }
             }
             // It is read by the form that it stands in.
-            Pick::Connector(_) => {}
+            Pick::Connector(_) | Pick::Nothing => {}
+            Pick::Export(form) => self.export(form, effects),
+            Pick::Own(at) => self.run_own(at, effects),
+            Pick::Jump(Jump::Profile(profile)) => self.connect(profile, effects),
             Pick::Evidence { json, mask } => self.evidence(json, mask, effects),
             Pick::Jump(Jump::Integration(id)) => self.open_integration(&id, effects),
             Pick::Jump(Jump::Company(id)) => self.open(Box::new(CompanyScreen::new(id)), effects),

@@ -7,7 +7,7 @@ use super::shared::{Shared, is_silent};
 use crate::console::data::attempt::Call;
 use crate::console::data::{Badge, Detail};
 use crate::console::dialogs::{Item, Jump, Menu, Pick};
-use crate::console::keymap::{Action, BINDINGS, binding};
+use crate::console::keymap::Action;
 use crate::console::screen::{Screen, Subject};
 use crate::console::widgets::time;
 
@@ -87,18 +87,18 @@ pub fn label(screen: &dyn Screen, shared: &Shared, subject: &Subject, action: Ac
     Some(match (action, it) {
         (Action::Toggle, Some(it)) if it.enabled => format!("disable {}", it.name),
         (Action::Toggle, Some(it)) => format!("enable {}", it.name),
-        _ => binding(action)?.label.to_owned(),
+        _ => shared.setup.keymap.line(action)?.label.clone().into_owned(),
     })
 }
 
 /// Every key that works here; Enter runs it.
 pub fn help(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
     let offered = screen.actions();
-    let bindings = BINDINGS.iter().filter(|b| {
+    let bindings = shared.setup.keymap.iter().filter(|b| {
         !b.shown.is_empty() && (b.is_global() || offered.contains(&b.action)) && b.action != Action::Help
     });
     let items =
-        bindings.filter_map(|b| item(screen, shared, subject, b.action, b.shown.to_owned())).collect();
+        bindings.filter_map(|b| item(screen, shared, subject, b.action, b.shown.to_string())).collect();
     let mut menu =
         Menu::typed(format!("Help: {}   type to filter, Enter runs it", screen.crumb(shared)), items);
     menu.legend = vec![
@@ -112,14 +112,14 @@ pub fn help(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
 /// Every action, every screen, every integration and company; `lead TEXT` finds a person.
 pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
     let offered = screen.actions();
-    let acts = BINDINGS.iter().filter(|b| {
+    let acts = shared.setup.keymap.iter().filter(|b| {
         let is_here = b.is_global()
             || offered.contains(&b.action)
             || (subject.integration.is_some() && of_integration(b.action));
         is_here && !b.action.is_move() && b.action != Action::Palette
     });
     let mut items: Vec<Item> =
-        acts.filter_map(|b| item(screen, shared, subject, b.action, b.shown.to_owned())).collect();
+        acts.filter_map(|b| item(screen, shared, subject, b.action, b.shown.to_string())).collect();
     let plain =
         |label: String, jump: Jump| Item { key: String::new(), label, pick: Pick::Jump(jump), reason: None };
     items.extend(shared.integrations.iter().map(|it| {
@@ -133,6 +133,8 @@ pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu 
             .into_iter()
             .map(|(id, name)| plain(format!("company {id} {name}"), Jump::Company(id))),
     );
+    let others = shared.setup.profiles.iter().filter(|name| Some(*name) != shared.setup.profile.as_ref());
+    items.extend(others.map(|name| plain(format!("connect {name}"), Jump::Profile(name.clone()))));
     let mut menu = Menu::typed("Command", items);
     menu.legend = vec!["lead NAME finds a person   int NAME   company NAME   Tab completes".to_owned()];
     menu

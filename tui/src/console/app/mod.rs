@@ -7,6 +7,7 @@ pub mod frame;
 mod integration_acts;
 mod keys;
 pub mod menus;
+mod outside;
 #[cfg(test)]
 pub(crate) mod pictures;
 #[cfg(test)]
@@ -209,6 +210,7 @@ impl App {
             }
             Msg::Done { ticket, done } => self.done(ticket, done, effects),
             Msg::Refused(reason) => self.shared.say(Tone::Bad, reason),
+            Msg::Edited(outcome) => self.edited(outcome, effects),
             Msg::Copied(outcome) | Msg::Saved(outcome) => self.note(outcome),
             Msg::Key(_) | Msg::Paste(_) | Msg::Resize(..) | Msg::Tick | Msg::Resumed => {}
         }

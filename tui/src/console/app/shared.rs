@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
+use crate::config::OwnCommand;
 use crate::console::data::{Badge, Company, Conn, Integration, Who};
-use crate::console::keymap::Action;
+use crate::console::keymap::{Action, Keymap};
 use crate::console::msg::Ticket;
 
 /// How long a message stands in the status line; a bad one stays until a key is pressed.
@@ -48,6 +49,13 @@ pub struct Pending {
 pub struct Setup {
     /// The daemon's address, as shown.
     pub target: String,
+    /// The same, if there is one place only where it can be.
+    pub server: Option<String>,
+    /// The profile that names it, and all there are.
+    pub profile: Option<String>,
+    pub profiles: Vec<String>,
+    pub keymap: Keymap,
+    pub commands: Vec<OwnCommand>,
     pub read_only: bool,
     pub zone: TimeZone,
 }

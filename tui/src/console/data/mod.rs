@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod integration;
 pub mod lead;
 pub mod query;
+pub mod session;
 pub mod system;
 
 pub use attempt::{Attempt, AttemptState, Call, Detail};
@@ -18,6 +19,7 @@ pub use delivery::{Delivery, DeliveryState};
 pub use integration::{Badge, Integration};
 pub use lead::{Lead, LeadPage, Step};
 pub use query::{Answer, Query};
+pub use session::{Remembered, Session};
 pub use system::{Act, Activity, Job, System};
 
 use std::collections::BTreeSet;

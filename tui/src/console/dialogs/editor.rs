@@ -200,6 +200,22 @@ impl Editor {
         }
     }
 
+    /// Takes in what the reader's own editor made of the text.
+    pub fn edited(&mut self, text: &str, cx: &mut Cx<'_>) {
+        match self {
+            Self::Mapping(it) => {
+                it.area = TextArea::with(text);
+                it.look(cx);
+            }
+            Self::Flow(it) => {
+                it.when = Input::with(text.split_whitespace().collect::<Vec<_>>().join(" "));
+                it.look(cx);
+            }
+            // Credentials never reach a file, and the form has several texts.
+            Self::Credentials(_) | Self::Integration(_) => {}
+        }
+    }
+
     /// Takes pasted text in.
     pub fn paste(&mut self, text: &str, cx: &mut Cx<'_>) {
         match self {
@@ -342,6 +358,9 @@ impl Mapping {
                 Mutation::Mapping { integration: self.integration.clone(), json: self.area.text() };
             return Then::Change { mutation, what: format!("mapping of {}", self.name) };
         }
+        if press.ctrl && press.code == KeyCode::Char('o') {
+            return Then::Edit(self.area.text());
+        }
         let before = self.area.text();
         self.area.key(press);
         if self.area.text() != before {
@@ -374,7 +393,7 @@ impl Mapping {
             frame,
             Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner },
         );
-        let keys = " ^s save, then check with the target   ^k cut the line   Esc leave it";
+        let keys = " ^s save, then check with the target   ^k cut the line   ^o $EDITOR   Esc leave it";
         frame.render_widget(Line::from(theme.span(Role::Quiet, keys)), foot);
     }
 

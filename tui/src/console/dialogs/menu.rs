@@ -13,6 +13,7 @@ use crate::console::screen::View;
 use crate::console::theme::Role;
 use crate::console::widgets::draw::{column, cut, input, popup};
 use crate::console::widgets::input::Input;
+use crate::console::widgets::list::Form;
 use crate::console::widgets::table::window_start;
 
 /// Where one can jump to.
@@ -23,6 +24,8 @@ pub enum Jump {
     /// Look at one company only, or at all again.
     Narrow(Option<(i64, String)>),
     Find(String),
+    /// Another daemon.
+    Profile(String),
 }
 
 /// What to do with a line of a menu.
@@ -39,6 +42,11 @@ pub enum Pick {
         json: bool,
         mask: bool,
     },
+    /// A form for the file of a list.
+    Export(Form),
+    /// Carry a command of the reader's own out.
+    Own(usize),
+    Nothing,
     Jump(Jump),
     /// Sort by this column, or in the screen's own order.
     Sort(Option<&'static str>),

@@ -42,6 +42,8 @@ pub enum Then {
         what: String,
     },
     Pick(Pick),
+    /// Let the reader's own editor change this text.
+    Edit(String),
     /// Copy the text, which is called so.
     Copy {
         what: String,

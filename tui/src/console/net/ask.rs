@@ -15,6 +15,8 @@ use crate::console::data::{Answer, CompanyPage, DeliveryState, LeadPage, Query};
 const PAGE: u32 = 200;
 /// How many leads are found at once.
 const HITS: u32 = 50;
+/// How often a delivery is read that moves on meanwhile.
+const READINGS: usize = 3;
 
 /// Asks, and answers in the console's own types.
 pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure> {
@@ -150,19 +152,8 @@ async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, F
     let got = client.get_lead(v1::GetLeadRequest { uuid: uuid.clone(), company: company.clone() });
     let traced = client.trace_lead(v1::TraceLeadRequest { uuid, company });
     let (got, traced) = futures::future::try_join(got, traced).await?;
-    let explain = |delivery: v1::Delivery| async move {
-        let delivery = convert::delivery(delivery);
-        let is_plain = matches!(delivery.state, DeliveryState::Delivered);
-        let why = if is_plain {
-            String::new()
-        } else {
-            let reply = client.explain_delivery(v1::ExplainDeliveryRequest { id: delivery.id.clone() }).await;
-            // One that is gone meanwhile is shown without.
-            reply.map(|reply| reply.why).unwrap_or_default()
-        };
-        Explained { delivery, why }
-    };
-    let mut deliveries = join_all(got.deliveries.into_iter().map(explain)).await;
+    let explained = got.deliveries.into_iter().map(|delivery| explained(client, delivery));
+    let mut deliveries = join_all(explained).await;
     deliveries.sort_by(|a, b| {
         let key = |it: &Explained| (it.delivery.state, it.delivery.integration.clone());
         key(a).cmp(&key(b))
@@ -173,6 +164,29 @@ async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, F
         deliveries,
         steps: traced.steps.into_iter().map(convert::step).collect(),
     })
+}
+
+/// A delivery with why it is where it is. The two are read one after the other, so a delivery that moves on between is
+/// read again: a sentence about another state than the one beside it would be believed.
+pub(super) async fn explained(client: &Client, mut delivery: v1::Delivery) -> Explained {
+    for _ in 0..READINGS {
+        if delivery.state == DeliveryState::Delivered.word() {
+            break;
+        }
+        let id = delivery.id.clone();
+        // One that is gone meanwhile is shown without.
+        let Ok(reply) = client.explain_delivery(v1::ExplainDeliveryRequest { id: id.clone() }).await else {
+            break;
+        };
+        if reply.state == delivery.state {
+            return Explained { delivery: convert::delivery(delivery), why: reply.why };
+        }
+        match client.get_delivery(v1::GetDeliveryRequest { id }).await.map(|reply| reply.delivery) {
+            Ok(Some(now)) => delivery = now,
+            _ => break,
+        }
+    }
+    Explained { delivery: convert::delivery(delivery), why: String::new() }
 }
 
 /// A company's page, with the posts that the intake refused of each of its keys.

@@ -108,7 +108,7 @@ fn watched(item: Result<v1::WatchResponse, ClientError>) -> Option<Watched> {
 mod tests {
     use super::*;
     use crate::client::fake::FakeDaemon;
-    use crate::console::data::Target;
+    use crate::console::data::{DeliveryState, Target};
 
     #[tokio::test]
     async fn a_dry_run_counts_and_the_retry_keeps_its_id() {
@@ -130,6 +130,27 @@ mod tests {
         assert!(!first.dry_run && first.filter.is_none());
         assert_eq!((first.request_id.as_str(), &first.ids[..]), ("01REQ", &["01D1".to_owned()][..]));
         assert_eq!(first, again);
+    }
+
+    #[tokio::test]
+    async fn a_delivery_and_why_are_of_one_reading() {
+        let daemon = FakeDaemon::start().await;
+        let client = daemon.client.clone();
+        // It was pending when the lead was read, and had died when it was explained.
+        let delivery = |id: &str| v1::Delivery {
+            id: id.to_owned(),
+            state: "pending".to_owned(),
+            ..v1::Delivery::default()
+        };
+        let explained = ask::explained(&client, delivery("01D1")).await;
+        assert_eq!((explained.delivery.state, &*explained.why), (DeliveryState::Dead, "It died."));
+        let gone = ask::explained(&client, delivery("missing")).await;
+        assert_eq!(
+            (gone.delivery.state, &*gone.why),
+            (DeliveryState::Pending, ""),
+            "no sentence beats a wrong one"
+        );
+        daemon.stop().await;
     }
 
     #[tokio::test]

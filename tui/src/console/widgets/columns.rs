@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use jiff::{Timestamp, tz::TimeZone};
+use serde_json::Value;
 
 use crate::console::theme::{Role, Theme};
 
@@ -52,6 +53,8 @@ pub struct Column<R: 'static> {
     pub priority: u8,
     pub cell: fn(&R, &Look<'_>) -> Cell,
     pub order: Option<fn(&R, &R) -> Ordering>,
+    /// What a file gets where the cell says less or says it in signs.
+    pub value: Option<fn(&R) -> Value>,
     /// Numbers stand at the right end.
     pub is_right: bool,
     /// Left out where everything is of one company, or of one integration.
@@ -74,6 +77,7 @@ pub const fn column<R>(
         priority,
         cell,
         order: None,
+        value: None,
         is_right: false,
         is_company: false,
         is_integration: false,
@@ -85,6 +89,17 @@ impl<R> Column<R> {
     pub const fn by(mut self, order: fn(&R, &R) -> Ordering) -> Self {
         self.order = Some(order);
         self
+    }
+
+    /// The same, and files get this of it.
+    pub const fn value(mut self, value: fn(&R) -> Value) -> Self {
+        self.value = Some(value);
+        self
+    }
+
+    /// What a file gets of a row.
+    pub fn exported(&self, row: &R, look: &Look<'_>) -> Value {
+        self.value.map_or_else(|| Value::from((self.cell)(row, look).text), |value| value(row))
     }
 
     /// The same, at the right end of its place.

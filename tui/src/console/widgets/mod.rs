@@ -6,6 +6,7 @@ pub mod document;
 pub mod draw;
 pub mod filter;
 pub mod input;
+pub mod list;
 pub mod page;
 pub mod table;
 pub mod textarea;

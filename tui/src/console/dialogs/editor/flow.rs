@@ -22,6 +22,7 @@ impl FlowEditor {
     pub(super) fn key(&mut self, press: Press, cx: &mut Cx<'_>) -> Then {
         match press.code {
             KeyCode::Enter => self.look(cx),
+            KeyCode::Char('o') if press.ctrl => return Then::Edit(self.when.text().to_owned()),
             KeyCode::Char('s') if press.ctrl => {
                 if self.test.error.is_some() || self.test.is_waiting() {
                     return Then::Refuse("try it first: Enter asks it of the last 500 leads".to_owned());
@@ -66,7 +67,7 @@ impl FlowEditor {
                 ]
             }
         });
-        let keys = "Enter asks the last 500 leads   ^s saves   Esc leaves";
+        let keys = "Enter asks the last 500 leads   ^s saves   ^o $EDITOR   Esc leaves";
         lines.extend([Line::default(), Line::from(theme.span(Role::Quiet, keys))]);
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
         let inner = popup(frame, area, "Edit the flow", (100, height), theme);

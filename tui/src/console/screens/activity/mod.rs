@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::console::app::shared::Shared;
 use crate::console::data::system::What;
-use crate::console::data::{Activity, Answer, AttemptState, Query};
+use crate::console::data::{Activity, Answer, AttemptState, Query, Remembered};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::attempt::{AttemptScreen, document, subject_of};
@@ -21,6 +21,7 @@ use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::draw::{pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
+use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
@@ -61,6 +62,7 @@ pub const COLUMNS: [Column<Activity>; 6] = [
     column("time", "TIME", Width::Fixed(14), 0, |it: &Activity, look| {
         plain(it.at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
+    .value(|it: &Activity| json!(it.at))
     .by(|a, b| b.at.cmp(&a.at)),
     column("company", "COMPANY", Width::Share(9, 24), 2, |it: &Activity, _| plain(&*it.company))
         .company()
@@ -75,6 +77,10 @@ pub const COLUMNS: [Column<Activity>; 6] = [
             styled(role, format!("{glyph} {}", it.state.word()))
         }
         What::Act(it) => styled(Role::Accent, it.action.clone()),
+    })
+    .value(|it: &Activity| match &it.what {
+        What::Attempt(it) => json!(it.state.word()),
+        What::Act(it) => json!(it.action),
     }),
     column("lead", "LEAD", Width::Share(10, 24), 1, |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(it.person()),
@@ -100,7 +106,7 @@ pub struct ActivityScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 19] = [
+const ACTIONS: [Action; 24] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -120,6 +126,11 @@ const ACTIONS: [Action; 19] = [
     Action::Actions,
     Action::Wrap,
     Action::ClearMarks,
+    Action::Export,
+    Action::Sort,
+    Action::SortLeft,
+    Action::SortRight,
+    Action::Invert,
 ];
 
 impl Screen for ActivityScreen {
@@ -249,6 +260,18 @@ impl Screen for ActivityScreen {
 
     fn label(&self, action: Action, _: &Shared) -> Option<String> {
         (action == Action::FailingOnly).then(|| "failed only".to_owned())
+    }
+
+    fn list(&mut self) -> Option<Box<dyn List + '_>> {
+        Some(Box::new(Listing(&mut self.table, &COLUMNS)))
+    }
+
+    fn remember(&mut self) -> Option<Remembered> {
+        Some(Listing(&mut self.table, &COLUMNS).remember())
+    }
+
+    fn recall(&mut self, remembered: Remembered) {
+        Listing(&mut self.table, &COLUMNS).recall(remembered);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::console::screens::overview::COLUMNS;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::Table;
 use crate::console::widgets::time;
@@ -32,7 +33,7 @@ pub struct CompanyScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 28] = [
+const ACTIONS: [Action; 33] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -61,6 +62,11 @@ const ACTIONS: [Action; 28] = [
     Action::Reset,
     Action::NewIntegration,
     Action::SetPlan,
+    Action::Export,
+    Action::Sort,
+    Action::SortLeft,
+    Action::SortRight,
+    Action::Invert,
 ];
 
 impl CompanyScreen {
@@ -178,6 +184,10 @@ impl Screen for CompanyScreen {
 
     fn label(&self, action: Action, _: &Shared) -> Option<String> {
         (action == Action::Retry).then(|| "retry dead".to_owned())
+    }
+
+    fn list(&mut self) -> Option<Box<dyn List + '_>> {
+        Some(Box::new(Listing(&mut self.table, &COLUMNS)))
     }
 }
 

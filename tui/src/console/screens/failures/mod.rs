@@ -12,9 +12,9 @@ use serde_json::json;
 
 use crate::console::app::shared::Shared;
 use crate::console::data::query::Which;
-use crate::console::data::{Answer, Cause, Delivery, Query};
+use crate::console::data::{Answer, Cause, Delivery, Query, Remembered};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Sorts, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::overview::end_filter;
@@ -22,6 +22,7 @@ use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
+use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
@@ -59,24 +60,30 @@ pub const COLUMNS: [Column<Cause>; 9] = [
         let sign = look.theme.pick("✗", "x");
         styled(Role::Bad, format!("{sign} {}", it.dead))
     })
+    .value(|it: &Cause| json!(it.dead))
     .by(|a, b| b.dead.cmp(&a.dead)),
     column("cause", "CAUSE", Width::Share(20, 70), 0, |it: &Cause, _| plain(&*it.text))
         .by(|a, b| a.text.cmp(&b.text)),
     column("retrying", "RETRYING", Width::Fixed(8), 4, |it: &Cause, _| plain(it.retrying.to_string()))
+        .value(|it: &Cause| json!(it.retrying))
         .right()
         .by(|a, b| b.retrying.cmp(&a.retrying)),
     column("leads", "LEADS", Width::Fixed(6), 3, |it: &Cause, _| plain(it.leads.to_string()))
+        .value(|it: &Cause| json!(it.leads))
         .right()
         .by(|a, b| b.leads.cmp(&a.leads)),
     column("where", "WHERE", Width::Share(14, 40), 1, |it: &Cause, _| plain(it.places())),
     column("money", "QUOTED", Width::Share(12, 24), 6, |it: &Cause, _| plain(it.money())),
     column("first", "FIRST", Width::Fixed(7), 5, |it: &Cause, look| plain(time::age(look.now, it.first_at)))
+        .value(|it: &Cause| json!(it.first_at))
         .by(|a, b| a.first_at.cmp(&b.first_at)),
     column("last", "LAST", Width::Fixed(7), 2, |it: &Cause, look| plain(time::age(look.now, it.last_at)))
+        .value(|it: &Cause| json!(it.last_at))
         .by(|a, b| b.last_at.cmp(&a.last_at)),
     column("trend", "TREND 24H", Width::Fixed(12), 3, |it: &Cause, look| {
         plain(trend(&it.trend, look.now, look.theme))
-    }),
+    })
+    .value(|it: &Cause| json!(it.trend.iter().map(|(_, count)| count).sum::<u64>())),
 ];
 
 /// The deaths of the last day in twelve bars of two hours.
@@ -134,7 +141,7 @@ impl Default for FailuresScreen {
     }
 }
 
-const ACTIONS: [Action; 39] = [
+const ACTIONS: [Action; 40] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -174,6 +181,7 @@ const ACTIONS: [Action; 39] = [
     Action::CutOver,
     Action::Revoke,
     Action::Reset,
+    Action::Export,
 ];
 
 impl FailuresScreen {
@@ -342,9 +350,19 @@ impl Screen for FailuresScreen {
         }
     }
 
-    fn sorts(&mut self) -> Option<Sorts<'_>> {
-        let keys = COLUMNS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
-        Some((keys, &mut self.causes.sort))
+    fn list(&mut self) -> Option<Box<dyn List + '_>> {
+        if self.pane == Pane::Leads {
+            return Some(Box::new(Listing(&mut self.deliveries, &DELIVERIES)));
+        }
+        Some(Box::new(Listing(&mut self.causes, &COLUMNS)))
+    }
+
+    fn remember(&mut self) -> Option<Remembered> {
+        Some(Listing(&mut self.causes, &COLUMNS).remember())
+    }
+
+    fn recall(&mut self, remembered: Remembered) {
+        Listing(&mut self.causes, &COLUMNS).recall(remembered);
     }
 }
 

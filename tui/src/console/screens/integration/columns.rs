@@ -1,5 +1,7 @@
 //! The columns of attempts and of deliveries.
 
+use serde_json::json;
+
 use crate::console::data::{Attempt, Delivery, DeliveryState};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, Width, column, plain, styled};
@@ -11,6 +13,7 @@ pub const ATTEMPTS: [Column<Attempt>; 8] = [
     column("time", "TIME", Width::Fixed(8), 0, |it: &Attempt, look| {
         plain(it.started_at.map(|at| time::clock(at, look.zone)).unwrap_or_default())
     })
+    .value(|it: &Attempt| json!(it.started_at))
     .by(|a, b| b.started_at.cmp(&a.started_at)),
     column("lead", "LEAD", Width::Share(10, 24), 1, |it: &Attempt, _| plain(it.person()))
         .by(|a, b| a.person().cmp(b.person())),
@@ -18,14 +21,17 @@ pub const ATTEMPTS: [Column<Attempt>; 8] = [
         let (glyph, role) = look.theme.attempt(it.state);
         styled(role, format!("{glyph} {}", it.state.word()))
     })
+    .value(|it: &Attempt| json!(it.state.word()))
     .by(|a, b| a.state.word().cmp(b.state.word())),
     column("code", "CODE", Width::Fixed(4), 0, |it: &Attempt, _| {
         plain(it.status.map_or_else(|| "-".to_owned(), |status| status.to_string()))
     })
+    .value(|it: &Attempt| json!(it.status))
     .by(|a, b| a.status.cmp(&b.status)),
     column("took", "TOOK", Width::Fixed(5), 3, |it: &Attempt, _| {
         plain(it.duration_ms.map_or_else(|| "-".to_owned(), time::millis))
     })
+    .value(|it: &Attempt| json!(it.duration_ms))
     .right()
     .by(|a, b| b.duration_ms.cmp(&a.duration_ms)),
     column("try", "TRY", Width::Fixed(8), 2, |it: &Attempt, _| {
@@ -36,7 +42,8 @@ pub const ATTEMPTS: [Column<Attempt>; 8] = [
     column("error", "ERROR", Width::Share(12, 200), 1, |it: &Attempt, _| {
         // The code stands in a column of its own.
         plain(without_phrase(&it.error).map_or(it.error.as_str(), |(_, reported)| reported))
-    }),
+    })
+    .value(|it: &Attempt| json!(it.error)),
 ];
 
 /// Deliveries, the most important first.
@@ -54,10 +61,13 @@ pub const DELIVERIES: [Column<Delivery>; 8] = [
         let word = if it.running { "running" } else { it.state.word() };
         styled(role, format!("{glyph} {word}"))
     })
+    .value(|it: &Delivery| json!(it.state.word()))
     .by(|a, b| a.state.cmp(&b.state)),
     column("since", "SINCE", Width::Fixed(7), 2, |it: &Delivery, look| plain(time::age(look.now, it.at())))
+        .value(|it: &Delivery| json!(it.at()))
         .by(|a, b| b.at().cmp(&a.at())),
     column("tries", "TRIES", Width::Fixed(5), 3, |it: &Delivery, _| plain(it.attempts.to_string()))
+        .value(|it: &Delivery| json!(it.attempts))
         .right()
         .by(|a, b| b.attempts.cmp(&a.attempts)),
     column("next", "NEXT", Width::Fixed(8), 3, |it: &Delivery, look| match (it.state, it.due_at) {
@@ -66,6 +76,7 @@ pub const DELIVERIES: [Column<Delivery>; 8] = [
             styled(Role::Quiet, format!("sweep {}", time::until(look.now, at)))
         }
         _ => plain("-"),
-    }),
+    })
+    .value(|it: &Delivery| json!(it.due_at)),
     column("why", "WHY", Width::Share(20, 200), 1, |it: &Delivery, _| plain(it.because())),
 ];

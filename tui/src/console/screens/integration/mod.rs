@@ -111,7 +111,7 @@ pub struct IntegrationScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 45] = [
+const ACTIONS: [Action; 46] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -157,6 +157,7 @@ const ACTIONS: [Action; 45] = [
     Action::Trace,
     Action::Evidence,
     Action::Reveal,
+    Action::Export,
 ];
 
 impl IntegrationScreen {

@@ -8,11 +8,12 @@ use super::{ACTIONS, ATTEMPTS, DELIVERIES, IntegrationScreen, Pane, picture};
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::Answer;
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Screen, Sorts, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Screen, Subject, Typed, View};
 use crate::console::screens::attempt::{ages, subject_of};
 use crate::console::screens::overview::end_filter;
 use crate::console::widgets::filter::Filter;
 use crate::console::widgets::input::Input;
+use crate::console::widgets::list::{List, Listing};
 
 impl Screen for IntegrationScreen {
     fn crumb(&self, shared: &Shared) -> String {
@@ -207,12 +208,10 @@ impl Screen for IntegrationScreen {
         }
     }
 
-    fn sorts(&mut self) -> Option<Sorts<'_>> {
+    fn list(&mut self) -> Option<Box<dyn List + '_>> {
         if self.shows_deliveries {
-            let keys = DELIVERIES.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
-            return Some((keys, &mut self.deliveries.sort));
+            return Some(Box::new(Listing(&mut self.deliveries, &DELIVERIES)));
         }
-        let keys = ATTEMPTS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
-        Some((keys, &mut self.attempts.sort))
+        Some(Box::new(Listing(&mut self.attempts, &ATTEMPTS)))
     }
 }

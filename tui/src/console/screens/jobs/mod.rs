@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::console::app::shared::Shared;
 use crate::console::data::query::Which;
-use crate::console::data::{Answer, Delivery, Job, Query};
+use crate::console::data::{Answer, Delivery, Job, Query, Remembered};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
@@ -21,6 +21,7 @@ use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::draw::{pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
+use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
 
@@ -51,6 +52,7 @@ pub const COLUMNS: [Column<Job>; 9] = [
     column("began", "BEGAN", Width::Fixed(14), 0, |it: &Job, look| {
         plain(it.created_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
+    .value(|it: &Job| json!(it.created_at))
     .by(|a, b| b.created_at.cmp(&a.created_at)),
     column("state", "STATE", Width::Fixed(9), 0, |it: &Job, _| {
         styled(if it.state == "running" { Role::Accent } else { Role::Plain }, &*it.state)
@@ -62,17 +64,23 @@ pub const COLUMNS: [Column<Job>; 9] = [
         let filled = usize::try_from((done * 8).checked_div(it.total).unwrap_or(8)).unwrap_or(8).min(8);
         let (full, rest) = (look.theme.pick("█", "#"), look.theme.pick("░", "."));
         plain(format!("{}{} {done}/{}", full.repeat(filled), rest.repeat(8 - filled), it.total))
-    }),
+    })
+    .value(|it: &Job| json!(it.released + it.left_alone)),
     column("delivered", "DELIVERED", Width::Fixed(9), 1, |it: &Job, _| {
         styled(Role::Good, it.delivered.to_string())
     })
+    .value(|it: &Job| json!(it.delivered))
     .right(),
     column("dead", "DEAD", Width::Fixed(5), 1, |it: &Job, _| {
         styled(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
     })
+    .value(|it: &Job| json!(it.dead))
     .right(),
-    column("pending", "PENDING", Width::Fixed(7), 2, |it: &Job, _| plain(it.pending.to_string())).right(),
+    column("pending", "PENDING", Width::Fixed(7), 2, |it: &Job, _| plain(it.pending.to_string()))
+        .value(|it: &Job| json!(it.pending))
+        .right(),
     column("alone", "LEFT ALONE", Width::Fixed(10), 4, |it: &Job, _| plain(it.left_alone.to_string()))
+        .value(|it: &Job| json!(it.left_alone))
         .right(),
     column("operator", "BY", Width::Share(6, 30), 3, |it: &Job, _| plain(&*it.operator))
         .by(|a, b| a.operator.cmp(&b.operator)),
@@ -90,7 +98,7 @@ pub struct JobsScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 19] = [
+const ACTIONS: [Action; 24] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -110,6 +118,11 @@ const ACTIONS: [Action; 19] = [
     Action::Evidence,
     Action::Reveal,
     Action::Actions,
+    Action::Export,
+    Action::Sort,
+    Action::SortLeft,
+    Action::SortRight,
+    Action::Invert,
 ];
 
 impl JobsScreen {
@@ -263,5 +276,20 @@ impl Screen for JobsScreen {
     fn label(&self, action: Action, _: &Shared) -> Option<String> {
         (action == Action::Open)
             .then(|| if self.is_below { "open the lead" } else { "what it touched" }.to_owned())
+    }
+
+    fn list(&mut self) -> Option<Box<dyn List + '_>> {
+        if self.is_below {
+            return Some(Box::new(Listing(&mut self.deliveries, &DELIVERIES)));
+        }
+        Some(Box::new(Listing(&mut self.jobs, &COLUMNS)))
+    }
+
+    fn remember(&mut self) -> Option<Remembered> {
+        Some(Listing(&mut self.jobs, &COLUMNS).remember())
+    }
+
+    fn recall(&mut self, remembered: Remembered) {
+        Listing(&mut self.jobs, &COLUMNS).recall(remembered);
     }
 }

@@ -23,6 +23,7 @@ use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
+use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
@@ -58,15 +59,18 @@ pub const COLUMNS: [Column<Explained>; 6] = [
             role,
             format!("{glyph} {}", if it.delivery.running { "running" } else { it.delivery.state.word() }),
         )
-    }),
+    })
+    .value(|it: &Explained| json!(it.delivery.state.word())),
     column("tries", "TRIES", Width::Fixed(5), 3, |it: &Explained, _| plain(it.delivery.attempts.to_string()))
+        .value(|it: &Explained| json!(it.delivery.attempts))
         .right(),
     column("event", "EVENT", Width::Fixed(8), 4, |it: &Explained, _| {
         plain(it.delivery.event.trim_start_matches("lead."))
     }),
     column("since", "SINCE", Width::Fixed(7), 2, |it: &Explained, look| {
         plain(time::age(look.now, it.delivery.at()))
-    }),
+    })
+    .value(|it: &Explained| json!(it.delivery.at())),
     column("why", "WHY", Width::Share(36, 250), 0, |it: &Explained, _| match it.why.as_str() {
         "" => styled(Role::Quiet, it.delivery.because().to_owned()),
         why => plain(why),
@@ -90,7 +94,7 @@ pub struct LeadScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 38] = [
+const ACTIONS: [Action; 43] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -129,6 +133,11 @@ const ACTIONS: [Action; 38] = [
     Action::CutOver,
     Action::Revoke,
     Action::Reset,
+    Action::Export,
+    Action::Sort,
+    Action::SortLeft,
+    Action::SortRight,
+    Action::Invert,
 ];
 
 impl LeadScreen {
@@ -350,5 +359,9 @@ impl Screen for LeadScreen {
             Action::Open => Some("attempts".to_owned()),
             _ => None,
         }
+    }
+
+    fn list(&mut self) -> Option<Box<dyn List + '_>> {
+        Some(Box::new(Listing(&mut self.table, &COLUMNS)))
     }
 }

@@ -12,13 +12,14 @@ use serde_json::json;
 use crate::console::app::shared::Shared;
 use crate::console::data::{Answer, Lead, Query};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Sorts, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, Width, column, plain, styled};
 use crate::console::widgets::draw::{input, pane, safe};
 use crate::console::widgets::filter::Fields;
 use crate::console::widgets::input::Input;
+use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
 
@@ -59,11 +60,13 @@ pub const COLUMNS: [Column<Lead>; 7] = [
     column("open", "OPEN", Width::Fixed(4), 2, |it: &Lead, _| {
         styled(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
     })
+    .value(|it: &Lead| json!(it.undelivered))
     .right()
     .by(|a, b| b.undelivered.cmp(&a.undelivered)),
     column("received", "RECEIVED", Width::Fixed(14), 0, |it: &Lead, look| {
         plain(it.received_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
+    .value(|it: &Lead| json!(it.received_at))
     .by(|a, b| b.received_at.cmp(&a.received_at)),
     column("phone", "PHONE", Width::Share(14, 20), 4, |it: &Lead, _| plain(&*it.phone)),
 ];
@@ -87,7 +90,7 @@ impl Default for LeadsScreen {
     }
 }
 
-const ACTIONS: [Action; 20] = [
+const ACTIONS: [Action; 21] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -108,6 +111,7 @@ const ACTIONS: [Action; 20] = [
     Action::Actions,
     Action::Pane,
     Action::ClearMarks,
+    Action::Export,
 ];
 
 impl LeadsScreen {
@@ -285,8 +289,7 @@ impl Screen for LeadsScreen {
         true
     }
 
-    fn sorts(&mut self) -> Option<Sorts<'_>> {
-        let keys = COLUMNS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
-        Some((keys, &mut self.table.sort))
+    fn list(&mut self) -> Option<Box<dyn List + '_>> {
+        Some(Box::new(Listing(&mut self.table, &COLUMNS)))
     }
 }

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use ratatui::text::Span;
 
+use serde_json::json;
+
 use crate::console::data::Integration;
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, Width, column, plain, styled};
@@ -20,28 +22,35 @@ pub const COLUMNS: [Column<Integration>; 11] = [
         let (glyph, role) = look.theme.badge(it.badge);
         styled(role, format!("{glyph} {}", it.badge.word()))
     })
+    .value(|it: &Integration| json!(it.badge.word().to_lowercase()))
     .by(|a, b| a.badge.cmp(&b.badge)),
     column("failures", "FAIL", Width::Fixed(5), 4, |it: &Integration, _| plain(it.failures.to_string()))
+        .value(|it: &Integration| json!(it.failures))
         .right()
         .by(|a, b| b.failures.cmp(&a.failures)),
     column("dead", "DEAD", Width::Fixed(5), 1, |it: &Integration, _| {
         styled(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
     })
+    .value(|it: &Integration| json!(it.dead))
     .right()
     .by(|a, b| b.dead.cmp(&a.dead)),
     column("held", "HELD", Width::Fixed(6), 5, |it: &Integration, _| plain(counted(it.held)))
+        .value(|it: &Integration| json!(it.held))
         .right()
         .by(|a, b| b.held.cmp(&a.held)),
     column("pending", "WAIT", Width::Fixed(6), 6, |it: &Integration, _| plain(counted(it.pending)))
+        .value(|it: &Integration| json!(it.pending))
         .right()
         .by(|a, b| b.pending.cmp(&a.pending)),
     column("pushed", "PUSHED", Width::Fixed(7), 3, |it: &Integration, look| {
         plain(time::age(look.now, it.last_pushed_at))
     })
+    .value(|it: &Integration| json!(it.last_pushed_at))
     .by(|a, b| b.last_pushed_at.cmp(&a.last_pushed_at)),
     column("retry", "NEXT RETRY", Width::Share(12, 26), 7, |it: &Integration, look| {
         plain(retry(look.now, it))
-    }),
+    })
+    .value(|it: &Integration| json!(it.next_retry_at)),
     column("connector", "CONNECTOR", Width::Fixed(10), 8, |it: &Integration, _| plain(&*it.connector))
         .by(|a, b| a.connector.cmp(&b.connector)),
     column("error", "LAST ERROR", Width::Share(18, 200), 1, |it: &Integration, _| match it.pause_label() {
@@ -51,7 +60,8 @@ pub const COLUMNS: [Column<Integration>; 11] = [
             Some((code, reported)) => plain(format!("{code} {reported}")),
             None => plain(&*it.last_error),
         },
-    }),
+    })
+    .value(|it: &Integration| json!(it.last_error)),
 ];
 
 /// When it last pushed something.

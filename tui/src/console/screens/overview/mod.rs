@@ -15,14 +15,15 @@ use ratatui::widgets::Paragraph;
 
 use crate::console::app::menus::integration_json;
 use crate::console::app::shared::Shared;
-use crate::console::data::{Conn, Integration};
+use crate::console::data::{Conn, Integration, Remembered};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Screen, Sorts, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Screen, Subject, Typed, View};
 use crate::console::screens::integration::IntegrationScreen;
 use crate::console::theme::Role;
 use crate::console::widgets::draw::{badge, error_text, pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
+use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
 
@@ -69,7 +70,7 @@ pub struct OverviewScreen {
     room: Cell<(usize, usize)>,
 }
 
-const ACTIONS: [Action; 32] = [
+const ACTIONS: [Action; 33] = [
     Action::Open,
     Action::NewIntegration,
     Action::SetPlan,
@@ -102,6 +103,7 @@ const ACTIONS: [Action; 32] = [
     Action::Reset,
     Action::Release,
     Action::OpenIntegration,
+    Action::Export,
 ];
 
 impl OverviewScreen {
@@ -267,9 +269,17 @@ impl Screen for OverviewScreen {
         }
     }
 
-    fn sorts(&mut self) -> Option<Sorts<'_>> {
-        let keys = COLUMNS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
-        Some((keys, &mut self.table.sort))
+    fn list(&mut self) -> Option<Box<dyn List + '_>> {
+        Some(Box::new(Listing(&mut self.table, &COLUMNS)))
+    }
+
+    fn remember(&mut self) -> Option<Remembered> {
+        Some(Remembered { cards: self.has_cards, ..Listing(&mut self.table, &COLUMNS).remember() })
+    }
+
+    fn recall(&mut self, remembered: Remembered) {
+        self.has_cards = remembered.cards;
+        Listing(&mut self.table, &COLUMNS).recall(remembered);
     }
 }
 

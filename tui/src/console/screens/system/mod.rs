@@ -9,9 +9,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use serde_json::json;
 
 use crate::console::app::shared::{Shared, is_silent};
-use crate::console::data::{Answer, Company, Query, System};
+use crate::console::data::{Answer, Company, Query, Remembered, System};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Sorts, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::company::CompanyScreen;
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
@@ -20,6 +20,7 @@ use crate::console::widgets::document::{Doc, Kind, size};
 use crate::console::widgets::draw::pane;
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
+use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
@@ -56,20 +57,24 @@ pub const COLUMNS: [Column<Listed>; 6] = [
     column("company", "COMPANY", Width::Share(14, 34), 0, |it: &Listed, _| plain(&*it.company.name))
         .by(|a, b| a.company.name.cmp(&b.company.name)),
     column("id", "ID", Width::Fixed(5), 1, |it: &Listed, _| plain(it.id.as_str()))
+        .value(|it: &Listed| json!(it.company.id))
         .right()
         .by(|a, b| a.company.id.cmp(&b.company.id)),
     column("last", "LAST LEAD", Width::Fixed(10), 0, |it: &Listed, look| {
         let role = if it.silent { Role::Alarm } else { Role::Plain };
         styled(role, time::age(look.now, it.company.last_lead_at))
     })
+    .value(|it: &Listed| json!(it.company.last_lead_at))
     .by(|a, b| a.company.last_lead_at.cmp(&b.company.last_lead_at)),
     column("quiet", "USUAL", Width::Fixed(6), 3, |it: &Listed, _| match it.company.quiet_hours {
         0 => plain("-"),
         hours => plain(format!("{hours}h")),
-    }),
+    })
+    .value(|it: &Listed| json!(it.company.quiet_hours)),
     column("failing", "FAILING", Width::Fixed(7), 0, |it: &Listed, _| {
         styled(if it.bad > 0 { Role::Bad } else { Role::Plain }, it.bad.to_string())
     })
+    .value(|it: &Listed| json!(it.bad))
     .right()
     .by(|a, b| b.bad.cmp(&a.bad)),
     column("plan", "PLAN", Width::Share(7, 12), 2, |it: &Listed, _| match it.company.paused_at {
@@ -90,7 +95,7 @@ pub struct SystemScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 16] = [
+const ACTIONS: [Action; 17] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -107,6 +112,7 @@ const ACTIONS: [Action; 16] = [
     Action::SortLeft,
     Action::SortRight,
     Action::Invert,
+    Action::Export,
 ];
 
 impl SystemScreen {
@@ -243,9 +249,16 @@ impl Screen for SystemScreen {
         (action == Action::Open).then(|| "open the company".to_owned())
     }
 
-    fn sorts(&mut self) -> Option<Sorts<'_>> {
-        let keys = COLUMNS.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
-        Some((keys, &mut self.companies.sort))
+    fn list(&mut self) -> Option<Box<dyn List + '_>> {
+        Some(Box::new(Listing(&mut self.companies, &COLUMNS)))
+    }
+
+    fn remember(&mut self) -> Option<Remembered> {
+        Some(Listing(&mut self.companies, &COLUMNS).remember())
+    }
+
+    fn recall(&mut self, remembered: Remembered) {
+        Listing(&mut self.companies, &COLUMNS).recall(remembered);
     }
 }
 
