@@ -265,7 +265,7 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     let found =
         ProbeFindings { account: Some("Barn (1)".to_owned()), findings: vec!["no field x".to_owned()] };
     let attempt = probed(&bench, id, record);
-    bench.store.finish_probe(&attempt, Some(b"asked"), Some(&found)).await.unwrap();
+    bench.store.finish_probe(&attempt, Some(b"asked"), Some(&found), "").await.unwrap();
     assert_eq!(bench.count("probe").await, 0);
     let integration = bench.store.integration(lane).await.unwrap().unwrap();
     assert_eq!(integration.credentials, candidate);
@@ -273,7 +273,7 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     assert_eq!((view.account.as_deref(), view.findings), (Some("Barn (1)"), vec!["no field x".to_owned()]));
     let (_, detail) = bench.store.attempt(id).await.unwrap().unwrap();
     assert_eq!(detail.config_version, attempt.config_version);
-    bench.store.finish_probe(&attempt, None, None).await.unwrap();
+    bench.store.finish_probe(&attempt, None, None, "").await.unwrap();
     assert_eq!(bench.count("attempt WHERE trigger = 'test'").await, 1, "it ends once");
 }
 
