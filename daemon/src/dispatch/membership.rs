@@ -205,6 +205,9 @@ impl Membership {
         if waits.notices {
             wake_ups.notices.notify_one();
         }
+        if waits.tasks {
+            wake_ups.tasks.notify_one();
+        }
         if waits.expired {
             self.store.remove_expired(self.lease.id(), false).await?;
         }

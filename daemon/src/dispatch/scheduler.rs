@@ -22,8 +22,8 @@ use crate::store::{
 /// How often it looks, at most and at least.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 const LOOK_MIN: Duration = Duration::from_millis(50);
-/// So many looks are left out after one that found nothing to do: jobs of this daemon's operators wake it.
-const RESTS: u32 = 3;
+/// How long to rest after a look that found nothing to do: each beat tells if there is something.
+const REST: Duration = Duration::from_secs(30);
 /// So many lanes are looked after side by side, so that a slow one holds up no other. Each takes a connection.
 const TASKS_MAX: usize = 4;
 /// How often a part of the deliveries is looked at, and how long to rest once all were.
@@ -59,11 +59,12 @@ impl Scheduler {
                     continue;
                 }
                 _ = look.tick() => {}
-                () = wake_ups.jobs.notified() => {}
+                () = wake_ups.tasks.notified() => {}
             }
             match self.look_after(&stop).await {
                 Ok(true) => {}
-                Ok(false) => look.reset_after(every * (1 + RESTS)),
+                // Where sweeps follow each other faster than beats, nobody else tells in time.
+                Ok(false) => look.reset_after(if every < LOOK_MAX { every } else { REST }),
                 Err(error) => tracing::warn!(
                     event = "sweep_look_failed",
                     error = &error as &dyn std::error::Error,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{EmbeddedError, launch::Launch, launch::run, socket};
 
 /// How often it is read whether somebody told the server to stop.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long to wait before a line that hung up is opened anew.
 const LINE_GAP: Duration = Duration::from_millis(500);
 /// A server whose socket is so slow has not gone, it is only slow.
