@@ -90,6 +90,7 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (wake_ups, due) = WakeUps::new();
     let store = store(&config, Store::new(pool.clone(), sealer, Arc::new(wake_ups)));
+    let store = store.read_from(replica(&config)?);
     store.follow_clock().await.context("the database does not tell the time")?;
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
@@ -288,6 +289,16 @@ fn hosts(config: &Config) -> anyhow::Result<Option<Hosts>> {
     let password = config.database_password.as_ref().map(|password| password.expose_secret());
     let hosts = config.database_url.as_ref().map(|url| Hosts::of(url.expose_secret(), password));
     Ok(hosts.transpose()?)
+}
+
+/// The replica that the configuration names, if it names any; its password is that of the database.
+fn replica(config: &Config) -> anyhow::Result<Option<PgPool>> {
+    let Some(url) = &config.read_url else { return Ok(None) };
+    let options = setup::parse_url(url.expose_secret())?;
+    Ok(Some(setup::replica(&match &config.database_password {
+        Some(password) => options.password(password.expose_secret()),
+        None => options,
+    })))
 }
 
 /// The database that the configuration names, or our own.

@@ -53,6 +53,10 @@ pub enum ConfigError {
     NoTls(SocketAddr),
     #[error(transparent)]
     Url(#[from] setup::SetupError),
+    #[error(
+        "--read-url is no URL of a PostgreSQL database, such as postgres://user@replica.example.com/database"
+    )]
+    ReadUrl,
     #[error("this user has no home directory: give --data-dir")]
     NoHome,
     #[error("cannot tell which user this is: give --data-dir")]
@@ -80,6 +84,9 @@ pub(crate) struct ConfigSettings {
     /// A file with the password of that database, which then stands neither in the URL nor among the arguments
     #[arg(long, global = true, env = "LEADLINE_DATABASE_PASSWORD_FILE", value_name = "FILE")]
     database_password_file: Option<PathBuf>,
+    /// A replica of that database, which answers the lists of commands and consoles while it is up to date
+    #[arg(long, global = true, env = "LEADLINE_READ_URL", value_name = "URL", hide_env_values = true)]
+    read_url: Option<SecretString>,
     /// Where the daemon keeps its key, its socket and its own PostgreSQL
     /// [default: /var/lib/leadline as root, else the user's data directory]
     #[arg(long, global = true, env = "LEADLINE_DATA_DIR", value_name = "DIR")]
@@ -166,6 +173,8 @@ pub struct Config {
     pub database_url: Option<SecretString>,
     /// Its password, unless the URL or a `.pgpass` has it.
     pub database_password: Option<SecretString>,
+    /// A replica that answers lists.
+    pub read_url: Option<SecretString>,
     /// So many connections do what has none of its own, at most. Not a setting: tests run many daemons on one server.
     pub connections_max: u32,
     pub data_dir: PathBuf,
@@ -207,6 +216,7 @@ impl Config {
         Self {
             database_url: None,
             database_password: None,
+            read_url: None,
             connections_max: setup::CONNECTIONS_MAX,
             intake_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
@@ -245,6 +255,7 @@ impl ConfigSettings {
         Self {
             database_url: url.or(below.database_url),
             database_password_file: self.database_password_file.or(below.database_password_file),
+            read_url: self.read_url.filter(|url| !url.expose_secret().is_empty()).or(below.read_url),
             data_dir: data_dir.or(below.data_dir),
             intake_listen: self.intake_listen.or(below.intake_listen),
             admin_listen: self.admin_listen.or(below.admin_listen),
@@ -275,9 +286,10 @@ impl ConfigSettings {
         if let Some(url) = &self.database_url {
             setup::parse_url(url.expose_secret())?;
         }
+        values::replica(self.read_url.as_ref(), self.database_url.as_ref())?;
         let data_dir = self.data_dir.map_or_else(default_data_dir, Ok)?;
         let mut config = Config::in_dir(&data_dir);
-        config.database_url = self.database_url;
+        (config.database_url, config.read_url) = (self.database_url, self.read_url);
         config.database_password = self.database_password_file.as_deref().map(password_in).transpose()?;
         if let Some(text) = self.intake_listen {
             config.intake_listen = value("--intake-listen", text, intake_listen)?;

@@ -34,9 +34,12 @@ fn every_page_stands_in_the_summary() {
     let named: BTreeSet<String> = summary
         .match_indices("](")
         .map(|(at, _)| summary[at + 2..].split(')').next().unwrap().to_owned())
-        .filter(|target| !target.is_empty() && !target.starts_with("../"))
+        .filter(|target| target.ends_with(".md") && !target.starts_with("../"))
         .collect();
-    assert_eq!(named, pages());
+    // `make book` lists the page of each connector below `connectors`.
+    assert!(summary.contains("](connectors)"), "the connectors have no place in the summary");
+    let own: BTreeSet<String> = pages().into_iter().filter(|page| !page.starts_with("connectors/")).collect();
+    assert_eq!(named, own);
 }
 
 #[test]

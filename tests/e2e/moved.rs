@@ -33,7 +33,7 @@ async fn credentials_do_not_go_to_another_origin_until_they_are_given_again() {
         new.url()
     );
     let moved = update(&scene, &json!({"base_url": new.url()})).await;
-    assert_eq!(moved.findings, [sentence.clone()], "whoever looks at it is told");
+    assert_eq!(moved.findings, std::slice::from_ref(&sentence), "whoever looks at it is told");
     scene.post(2, |_| {}).await;
     scene.wait_for(1, "dead").await;
     let failure = scene.last_failure().await;

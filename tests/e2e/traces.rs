@@ -6,7 +6,7 @@ use std::{
 };
 
 use leadline_fakes::{Behaviour, sample_lead};
-use leadline_tests::{Daemon, Database, Scene, wait_until};
+use leadline_tests::{Daemon, Database, Scene, http, wait_until};
 use leadlined::telemetry::TraceSettings;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
@@ -86,10 +86,8 @@ async fn traced_scene(collector: SocketAddr, share: f64, behaviour: Behaviour) -
 }
 
 async fn post(scene: &Scene, number: usize, traceparent: Option<&str>) {
-    let mut request = reqwest::Client::new()
-        .post(scene.daemon.url("/v1/leads"))
-        .bearer_auth(&scene.key)
-        .json(&sample_lead(number));
+    let mut request =
+        http().post(scene.daemon.url("/v1/leads")).bearer_auth(&scene.key).json(&sample_lead(number));
     if let Some(traceparent) = traceparent {
         request = request.header("traceparent", traceparent);
     }

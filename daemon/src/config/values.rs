@@ -8,8 +8,10 @@ use std::{
 
 use ipnet::IpNet;
 use leadline_proto::v1::Role;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::control::GroupRole;
+use super::ConfigError;
+use crate::{control::GroupRole, postgres::setup};
 
 /// `sockaddr_un` takes 104 bytes on macOS and 108 on Linux, the closing zero included.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
@@ -45,6 +47,22 @@ pub(super) enum SettingError {
 
 pub(super) fn intake_listen(text: &str) -> Result<SocketAddr, SettingError> {
     text.parse().map_err(|_| SettingError::Address)
+}
+
+/// The replica of a database that is named, too.
+pub(super) fn replica(
+    read_url: Option<&SecretString>,
+    database_url: Option<&SecretString>,
+) -> Result<(), ConfigError> {
+    let Some(read_url) = read_url else { return Ok(()) };
+    if database_url.is_none() {
+        return Err(ConfigError::HalfPair("--read-url", "--database-url"));
+    }
+    // The URL may hold a password, so it is not quoted.
+    match setup::parse_url(read_url.expose_secret()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ConfigError::ReadUrl),
+    }
 }
 
 /// A collector of traces. It runs beside the daemon, so nobody between them needs TLS.

@@ -85,6 +85,11 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("leadline_panics_total", &[], "Panics, each of which is a fault in the daemon"),
     gauge("leadline_pushes_in_flight", &[], "Pushes that this daemon is carrying out"),
+    counter(
+        "leadline_replica_reads_total",
+        &["outcome"],
+        "Lists, by who answered: `replica`, or the primary because the replica was `late` or `failed`",
+    ),
     counter("leadline_security_total", &["what"], "What clients tried that they may not, by what it was"),
     gauge("leadline_start_time_seconds", &[], "When this process started, in seconds since 1970"),
     counter("leadline_unreadable_total", &[], "Deliveries that wait for a daemon that can read them"),
