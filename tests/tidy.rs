@@ -10,6 +10,8 @@ use std::{
 
 #[path = "tidy/connectors.rs"]
 mod connectors;
+#[path = "tidy/store.rs"]
+mod store;
 #[path = "tidy/types.rs"]
 mod types;
 
@@ -59,7 +61,7 @@ const DAEMON: [Rule; 11] = [
         &["compute", "connectors", "domain", "doors", "store"],
         &["tonic", "tower", "tokio", "leadline_proto", "prost"],
     ),
-    rule("telemetry", &["config"], &["tokio"]),
+    rule("telemetry", &["config", "domain"], &["tokio"]),
 ];
 
 /// What the console's parts must not know: nothing but its connection and its loop knows the wire or the runtime, what

@@ -16,6 +16,7 @@ import smtplib
 import subprocess
 import sys
 import time
+import urllib.parse
 from email.message import EmailMessage
 
 import google.auth.exceptions
@@ -53,10 +54,10 @@ def refused(error, call, **told):
 def airtable(at):
     api = pyairtable.Api(at["token"], endpoint_url=at["url"], retry_strategy=None)
     assert api.whoami()["email"] == "ada@example.com"
-    columns = {field.name: field.type for field in api.base(at["base"]).schema().tables[0].fields}
+    columns = {field.name: field.type for field in api.base(at["base_id"]).schema().tables[0].fields}
     assert columns["Lead ID"] == "singleLineText", columns
     yield "account and schema"
-    table = api.table(at["base"], at["table"])
+    table = api.table(at["base_id"], at["table"])
     upsert = lambda fields: table.batch_upsert([{"fields": fields}], ["Lead ID"], typecast=True)
     made = upsert(LEAD)
     yield "create"
@@ -85,21 +86,21 @@ def mailchimp(at):
     client.set_config({"api_key": at["api_key"]})
     client.api_client.host = at["url"] + "/3.0"
     assert client.root.get_root()["account_name"] == "Innkept Ltd"
-    assert client.lists.get_list(at["list"])["id"] == at["list"]
+    assert client.lists.get_list(at["list_id"])["id"] == at["list_id"]
     yield "account and audience"
-    first = client.lists.get_list_merge_fields(at["list"], count=2)
-    rest = client.lists.get_list_merge_fields(at["list"], count=1000, offset=2)
+    first = client.lists.get_list_merge_fields(at["list_id"], count=2)
+    rest = client.lists.get_list_merge_fields(at["list_id"], count=1000, offset=2)
     tags = [field["tag"] for page in (first, rest) for field in page["merge_fields"]]
     assert first["total_items"] == len(tags) == len(set(tags)) and {"FNAME", "PHONE"} <= set(tags), tags
     yield "merge fields, page by page"
     key = hashlib.md5(EMAIL.encode()).hexdigest()
     member = {"email_address": "Zoe@example.com", "status_if_new": "pending", "merge_fields": {"FNAME": "Zoë"}}
-    put = lambda body: client.lists.set_list_member(at["list"], key, body, skip_merge_validation=True)
+    put = lambda body: client.lists.set_list_member(at["list_id"], key, body, skip_merge_validation=True)
     assert put(member)["status"] == put({**member, "status_if_new": "subscribed"})["status"] == "pending"
     yield "create and update of the same member"
     tags = {"tags": [{"name": "Wedding", "status": "active"}]}
-    client.lists.update_list_member_tags(at["list"], key, tags)
-    found = client.lists.get_list_member(at["list"], key)
+    client.lists.update_list_member_tags(at["list_id"], key, tags)
+    found = client.lists.get_list_member(at["list_id"], key)
     assert (found["merge_fields"]["FNAME"], found["tags"][0]["name"]) == ("Zoë", "Wedding"), found
     yield "tags and look-up"
     raised = refused(ApiClientError, lambda: put({**member, "merge_fields": {"NOPE": "x"}}), status_code=400)
@@ -220,7 +221,7 @@ def salesforce(at):
 
 
 def slack(at):
-    hook = WebhookClient(at["url"] + "/services/T1/B1/X1")
+    hook = WebhookClient(at["url"] + urllib.parse.urlsplit(at["webhook_url"]).path)
     hook.retry_handlers.append(RateLimitErrorRetryHandler(max_retry_count=1))
     section = lambda text: {"type": "section", "text": {"type": "mrkdwn", "text": text}}
     sent = hook.send(text="New lead", blocks=[section("*Zoë* 👰")])
@@ -246,7 +247,7 @@ def google_sheets(at):
             setattr(gspread.http_client, name, value.replace("https://sheets.googleapis.com", at["url"]))
     scopes = ["https://www.googleapis.com/auth/spreadsheets"]
     client = lambda key_file: gspread.service_account_from_dict({**key_file, "token_uri": at["url"] + "/token"}, scopes)
-    book = client(at["key_file"]).open_by_key(at["spreadsheet"])
+    book = client(at).open_by_key(at["spreadsheet_id"])
     sheet = book.worksheet("Leads")
     yield "login of a service account, and the sheet"
     sheet.update([["Lead ID", "Name", "Guests"]], "A1:C1", value_input_option="RAW")
@@ -260,9 +261,9 @@ def google_sheets(at):
     yield "cells changed, and those that are null left alone"
     raised = refused(gspread.exceptions.APIError, lambda: sheet.update([["x", "y"]], "A1:A1"))
     assert raised.response.status_code == 400, raised
-    refused(gspread.exceptions.SpreadsheetNotFound, lambda: client(at["key_file"]).open_by_key("another"))
-    stranger = {**at["key_file"], "client_email": "another@old-barn.iam.gserviceaccount.com"}
-    refused(google.auth.exceptions.RefreshError, lambda: client(stranger).open_by_key(at["spreadsheet"]))
+    refused(gspread.exceptions.SpreadsheetNotFound, lambda: client(at).open_by_key("another"))
+    stranger = {**at, "client_email": "another@old-barn.iam.gserviceaccount.com"}
+    refused(google.auth.exceptions.RefreshError, lambda: client(stranger).open_by_key(at["spreadsheet_id"]))
     yield "errors 400, 404 and invalid_grant"
 
 
@@ -282,16 +283,17 @@ def brevo(at):
 
 
 def discord(at):
+    path = urllib.parse.urlsplit(at["webhook_url"]).path
     hook = lambda path: DiscordWebhook(url=at["url"] + path, content="New lead", allowed_mentions={"parse": []})
-    message = hook(at["path"])
+    message = hook(path)
     message.add_embed(DiscordEmbed(description="Name: Zoë"))
     sent = message.execute()
     assert sent.status_code == 200 and sent.json()["channel_id"] == "1200", sent.text
     yield "message"
-    message = hook(at["path"])
+    message = hook(path)
     message.add_embed(DiscordEmbed(description="x" * 4097))
     assert message.execute().json()["code"] == 50035
-    assert hook(at["path"] + "x").execute().json()["code"] == 50027
+    assert hook(path + "x").execute().json()["code"] == 50027
     yield "errors 50035 and 50027"
 
 

@@ -3,12 +3,7 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{
-    Fake, Fault,
-    activecampaign::{ActiveCampaign, throttled},
-    sample_lead,
-    vendor::{Chance, Quota},
-};
+use leadline_fakes::{Fake, activecampaign::ActiveCampaign, sample_lead, vendor::Quota};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -16,15 +11,9 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{Scene, class_and_error, statuses};
+use super::vendors::{Scene, class_and_error};
 
 const TOKEN: &str = "0123456789abcdef-activecampaign";
-const SYNC: &str = "POST /api/3/contact/sync";
-const LISTS: &str = "GET /api/3/contacts/";
-const LIST: &str = "POST /api/3/contactLists";
-const TAG: &str = "POST /api/3/tags";
-const TAGGED: &str = "POST /api/3/contactTags";
-const NOTE: &str = "POST /api/3/notes";
 
 fn lead(n: usize) -> Value {
     let mut lead = sample_lead(n);
@@ -54,56 +43,6 @@ fn counts(fake: &Fake<ActiveCampaign>) -> (usize, usize, usize) {
         assert!(is_whole, "{:?}", account.contacts);
         (account.contacts.len(), account.tags.len(), account.notes.len())
     })
-}
-
-#[tokio::test]
-async fn any_fault_at_any_call_leaves_one_contact_with_one_note() {
-    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
-    faults.extend(statuses(&[408, 500, 502, 503, 504]));
-    faults.push(Fault::Answer(throttled(1)));
-    for call in [SYNC, LISTS, LIST, TAG, TAGGED, NOTE] {
-        for fault in &faults {
-            let (fake, mut pushing) = account(json!({})).await;
-            fake.fault(call, fault.clone());
-            let mut bringing = Bringing::new(EventKind::Created, &lead(1));
-            assert_eq!(pushing.deliver(&mut bringing, 4).await, Outcome::Delivered, "{call} {fault:?}");
-            assert_eq!(fake.faults_left(), 0);
-            assert_eq!(counts(&fake), (1, 1, 1), "{call} {fault:?}: {:?}", fake.calls());
-            fake.stop().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_daemon_that_dies_between_two_calls_leaves_one_of_each() {
-    for calls in 1..=7 {
-        let (fake, mut pushing) = account(json!({})).await;
-        let mut bringing = Bringing::new(EventKind::Created, &lead(1));
-        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
-        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
-        assert_eq!(counts(&fake), (1, 1, 1), "died after {calls} calls: {:?}", fake.calls());
-        fake.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn two_hundred_leads_through_random_faults_are_there_once() {
-    let (fake, mut pushing) = account(json!({})).await;
-    let mut chance = Chance::new(7);
-    fake.chaos(Some(Box::new(move |_| match chance.below(12) {
-        0 => Some(Fault::Close),
-        1 => Some(Fault::ActThenClose),
-        2 => Some(Fault::ActThenGarble),
-        3 => statuses(&[503]).pop(),
-        4 => Some(Fault::Answer(throttled(1))),
-        _ => None,
-    })));
-    for n in 0..200 {
-        let mut bringing = Bringing::new(EventKind::Created, &lead(n));
-        assert_eq!(pushing.deliver(&mut bringing, 50).await, Outcome::Delivered);
-    }
-    assert_eq!(counts(&fake), (200, 1, 200));
-    fake.stop().await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use leadline_fakes::{Fake, Fault, brevo::Brevo, sample_lead};
+use leadline_fakes::{Fake, brevo::Brevo, sample_lead};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
     integration::EventKind,
@@ -10,11 +10,7 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{Scene, class_and_error, statuses};
-
-const FIND: &str = "GET /v3/contacts/";
-const CREATE: &str = "POST /v3/contacts";
-const CHANGE: &str = "PUT /v3/contacts/";
+use super::vendors::{Scene, class_and_error};
 
 fn settings(fake: &Fake<Brevo>, more: Value) -> (Value, Value) {
     let mut config = json!({"base_url": fake.url(), "list_ids": "3"});
@@ -45,34 +41,6 @@ fn lead(n: usize) -> Value {
 
 async fn push(pushing: &mut Pushing, event: EventKind, lead: &Value) {
     assert_eq!(pushing.attempt(&mut Bringing::new(event, lead)).await, Outcome::Delivered);
-}
-
-#[tokio::test]
-async fn any_fault_at_any_call_leaves_one_contact() {
-    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
-    faults.extend(statuses(&[408, 429, 500, 502, 503, 504]));
-    for call in [FIND, CREATE, CHANGE] {
-        for fault in &faults {
-            let (fake, mut pushing) = scene(json!({})).await;
-            if call == CHANGE {
-                push(&mut pushing, EventKind::Created, &lead(1)).await;
-            }
-            fake.fault(call, fault.clone());
-            let outcome = pushing.deliver(&mut Bringing::new(EventKind::Created, &lead(2)), 4).await;
-            assert_eq!(outcome, Outcome::Delivered, "{call} {fault:?}");
-            fake.with(|brevo| {
-                let contact = brevo.contact("sarah@example.com").unwrap();
-                assert_eq!(
-                    (brevo.contacts.len(), &contact.lists),
-                    (1, &BTreeSet::from([3])),
-                    "{call} {fault:?}"
-                );
-                assert_eq!(contact.attributes["LASTNAME"], "Patel");
-            });
-            assert_eq!(fake.faults_left(), 0);
-            fake.stop().await;
-        }
-    }
 }
 
 #[tokio::test]

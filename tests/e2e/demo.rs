@@ -19,10 +19,10 @@ async fn without_a_terminal_the_demo_ends_when_every_vendor_has_every_lead_once(
     for line in [
         "good        3 delivered, 0 dead, 3 requests",
         "refuses     0 delivered, 3 dead, 3 requests; rejected: 422",
-        "hubspot     3 contacts, 3 notes",
-        "pipedrive   3 persons, 3 deals, 3 notes",
-        "salesforce  3 leads",
-        "airtable    3 records",
+        "hubspot         3 contacts, 3 notes",
+        "pipedrive       3 persons, 3 deals, 3 notes",
+        "salesforce      3 Leads",
+        "airtable        3 records",
     ] {
         assert!(reported.contains(line), "{line} is not told:\n{reported}");
     }

@@ -33,7 +33,7 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     ("integration enable $twin8", 1, "plan free allows no enabled integration: change the plan with `leadline company set-plan 8 --plan pro`"),
     ("integration enable two", 1, r#"plan starter allows 1 enabled integration and "one" is enabled: disable it, or change the plan with `leadline company set-plan 10 --plan pro`"#),
     ("integration enable $none", 1, r#"no integration "$none": `leadline integration list` shows those there are"#),
-    ("integration create --company 7 --connector webhok --name new", 1, r#"connector "webhok": use one of activecampaign, airtable, brevo, discord, dynamics, email, google_sheets, make, n8n, zapier, hubspot, klaviyo, mailchimp, pipedrive, rest, salesforce, slack, teams, webhook, zoho"#),
+    ("integration create --company 7 --connector webhok --name new", 1, r#"connector "webhok": use one of $connectors"#),
     (r#"integration create --company 7 --connector webhook --name hook --config {"url":"$url"}"#, 1, r#"company 7 has an integration "hook" already ($hook): choose another name"#),
     ("integration create --company 7 --connector webhook --name new", 1, "url is required: Where to push to; a template after the host, as https://example.com/leads/{{ lead.uuid }}"),
     ("integration create --company 7 --connector webhook --name new --config {", 2, "--config is no JSON (EOF while parsing an object at line 1 column 1); give an object, or @FILE to read one"),
@@ -44,7 +44,7 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     (r#"integration create --company 7 --connector webhook --name new --config {"url":"$url"} --credentials-stdin"#, 2, r#"stdin must be one JSON object, as {"token": "…"}"#),
     (r#"integration create --company 7 --connector webhook --name new --config {"url":"$url"} --secret-stdin"#, 2, "--secret-stdin found nothing on stdin; pipe the secret in"),
     ("integration create --company 7 --connector airtable --name new --notices", 1, "notices: connector airtable carries leads only; use a webhook, slack or email for them"),
-    ("integration create --help-connector nothing", 1, "no connector 'nothing'; this daemon speaks activecampaign, airtable, brevo, discord, dynamics, email, google_sheets, make, n8n, zapier, hubspot, klaviyo, mailchimp, pipedrive, rest, salesforce, slack, teams, webhook, zoho"),
+    ("integration create --help-connector nothing", 1, "no connector 'nothing'; this daemon speaks $connectors"),
     (r#"integration update off --config {"url":"$url","headers":{"X-Key":"ab…"}}"#, 1, "config.headers.X-Key: this is the credential as it is shown, shortened; send the whole one"),
     ("integration update off --name hook", 1, r#"company 7 has an integration "hook" already ($hook): choose another name"#),
     ("integration update hook", 2, "the following required arguments were not provided: <--name <NAME>|--config <JSON>|--mapping <JSON>|--events <EVENTS>|--payload <PAYLOAD>|--routing <ROUTING>|--notices <BOOL>>; --help tells more"),
@@ -233,6 +233,9 @@ impl Scene {
         }
         let lead = posted["lead"].as_str().unwrap().to_owned();
         self.words.push(("$lead", lead));
+        let connectors: Vec<&str> =
+            leadlined::connectors::ALL.iter().map(|connector| connector.manifest().name).collect();
+        self.words.push(("$connectors", connectors.join(", ")));
         self
     }
 

@@ -14,11 +14,8 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{Scene, class_and_error, statuses};
+use super::vendors::{Scene, class_and_error};
 
-const LOGIN: &str = "POST /token";
-const LOOK: &str = "GET /v4/spreadsheets/1Fake";
-const WRITE: &str = "PUT /v4/spreadsheets/1Fake";
 const ADD: &str = "POST /v4/spreadsheets/1Fake";
 
 fn settings(fake: &Fake<GoogleSheets>) -> (Value, Value) {
@@ -52,35 +49,6 @@ fn id(lead: &Value) -> Value {
 
 fn cell(fake: &Fake<GoogleSheets>, row: usize, column: &str) -> Value {
     fake.with(|google| google.sheet().cell(row, column))
-}
-
-#[tokio::test]
-async fn any_fault_at_any_call_leaves_one_row() {
-    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
-    faults.extend(statuses(&[408, 429, 500, 502, 503, 504]));
-    for call in [LOGIN, LOOK, WRITE, ADD] {
-        for fault in &faults {
-            let (fake, mut pushing) = scene().await;
-            fake.fault(call, fault.clone());
-            let outcome = pushing.deliver(&mut created(1), 4).await;
-            assert_eq!(outcome, Outcome::Delivered, "{call} {fault:?}");
-            assert_eq!((fake.faults_left(), leads(&fake)), (0, 1), "{call} {fault:?}: {:?}", fake.calls());
-            assert_eq!(cell(&fake, 0, "Lead ID"), "Lead ID", "the header is where it belongs");
-            fake.stop().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_daemon_that_dies_between_two_calls_leaves_one_row() {
-    for calls in 1..=4 {
-        let (fake, mut pushing) = scene().await;
-        let mut bringing = created(1);
-        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
-        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
-        assert_eq!(leads(&fake), 1, "died after {calls} calls: {:?}", fake.calls());
-        fake.stop().await;
-    }
 }
 
 #[tokio::test]

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{
-    Fake, Fault,
-    hubspot::{Hubspot, rate_limited, secondly_limited},
-    sample_lead,
-    vendor::{Chance, Quota},
-};
+use leadline_fakes::{Fake, hubspot::Hubspot, sample_lead, vendor::Quota};
 use leadline_tests::{Bringing, Daemon, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -15,7 +10,7 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{PATIENCE, Scene, class_and_error, patience, statuses};
+use super::vendors::{PATIENCE, Scene, class_and_error, statuses};
 
 const CREATE: &str = "POST /crm/objects/2026-03/contacts";
 const UPSERT: &str = "PATCH /crm/objects/2026-03/contacts";
@@ -34,39 +29,6 @@ fn pushing(fake: &Fake<Hubspot>, credentials: Value, mapping: Value) -> Pushing 
 
 fn counts(fake: &Fake<Hubspot>) -> (usize, usize) {
     fake.with(|hubspot| (hubspot.contacts.len(), hubspot.notes.len()))
-}
-
-#[tokio::test]
-async fn any_fault_at_any_call_leaves_one_contact_and_one_note() {
-    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
-    faults.extend(statuses(&[408, 423, 477, 500, 502, 503, 504]));
-    faults.push(Fault::Answer(rate_limited("TEN_SECONDLY_ROLLING")));
-    faults.push(Fault::Answer(secondly_limited()));
-    for call in [UPSERT, CREATE, NOTE] {
-        for fault in &faults {
-            let (fake, mut pushing) = scene(json!({})).await;
-            fake.fault(call, fault.clone());
-            pushing.timeout = patience(fault);
-            let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
-            let outcome = pushing.deliver(&mut bringing, 4).await;
-            assert_eq!(outcome, Outcome::Delivered, "{call} {fault:?}");
-            assert_eq!(fake.faults_left(), 0);
-            assert_eq!(counts(&fake), (1, 1), "{call} {fault:?}: {:?}", fake.calls());
-            fake.stop().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_daemon_that_dies_between_two_calls_leaves_one_contact_and_one_note() {
-    for calls in 1..=3 {
-        let (fake, mut pushing) = scene(json!({})).await;
-        let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
-        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
-        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
-        assert_eq!(counts(&fake), (1, 1), "died after {calls} calls: {:?}", fake.calls());
-        fake.stop().await;
-    }
 }
 
 #[tokio::test]
@@ -210,27 +172,6 @@ async fn a_probe_tells_the_account_and_what_is_wrong_with_the_mapping() {
     assert_eq!(class, FailureClass::Credentials);
     assert_eq!(error, "hubspot MISSING_SCOPES crm.objects.contacts.read");
     assert_eq!(counts(&fake), (0, 0));
-    fake.stop().await;
-}
-
-#[tokio::test]
-async fn two_hundred_leads_through_random_faults_are_there_once() {
-    let (fake, mut pushing) = scene(json!({})).await;
-    fake.with(|hubspot| hubspot.quota = Quota::new(100_000, Duration::from_secs(10)));
-    let mut chance = Chance::new(7);
-    fake.chaos(Some(Box::new(move |_| match chance.below(12) {
-        0 => Some(Fault::Close),
-        1 => Some(Fault::ActThenClose),
-        2 => Some(Fault::ActThenGarble),
-        3 => statuses(&[503]).pop(),
-        4 => Some(Fault::Answer(secondly_limited())),
-        _ => None,
-    })));
-    for n in 0..200 {
-        let mut bringing = Bringing::new(EventKind::Created, &sample_lead(n));
-        assert_eq!(pushing.deliver(&mut bringing, 50).await, Outcome::Delivered);
-    }
-    assert_eq!(counts(&fake), (200, 200));
     fake.stop().await;
 }
 

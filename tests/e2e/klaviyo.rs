@@ -3,12 +3,7 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{
-    Fake, Fault,
-    klaviyo::{Klaviyo, throttled},
-    sample_lead,
-    vendor::{Chance, Quota},
-};
+use leadline_fakes::{Fake, klaviyo::Klaviyo, sample_lead};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -16,11 +11,9 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{Scene, class_and_error, statuses};
+use super::vendors::{Scene, class_and_error};
 
-const IMPORT: &str = "POST /api/profile-import";
 const SUBSCRIBE: &str = "POST /api/profile-subscription-bulk-create-jobs";
-const EVENT: &str = "POST /api/events";
 
 fn lead(n: usize) -> Value {
     let mut lead = sample_lead(n);
@@ -42,58 +35,6 @@ fn counts(fake: &Fake<Klaviyo>) -> (usize, usize, usize) {
         let listed = klaviyo.profiles.values().filter(|profile| profile.lists.len() == 1).count();
         (klaviyo.profiles.len(), listed, klaviyo.events.len())
     })
-}
-
-#[tokio::test]
-async fn any_fault_at_any_call_leaves_one_profile_in_the_list_with_one_event() {
-    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
-    faults.extend(statuses(&[408, 500, 502, 503, 504]));
-    faults.push(Fault::Answer(throttled(1)));
-    for call in [IMPORT, SUBSCRIBE, EVENT] {
-        for fault in &faults {
-            let (fake, mut pushing) = account(json!({})).await;
-            fake.fault(call, fault.clone());
-            let mut bringing = Bringing::new(EventKind::Created, &lead(1));
-            assert_eq!(pushing.deliver(&mut bringing, 4).await, Outcome::Delivered, "{call} {fault:?}");
-            assert_eq!(fake.faults_left(), 0);
-            assert_eq!(counts(&fake), (1, 1, 1), "{call} {fault:?}: {:?}", fake.calls());
-            fake.stop().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_daemon_that_dies_between_two_calls_leaves_one_of_each() {
-    for calls in 1..=3 {
-        let (fake, mut pushing) = account(json!({})).await;
-        let mut bringing = Bringing::new(EventKind::Created, &lead(1));
-        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
-        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
-        assert_eq!(counts(&fake), (1, 1, 1), "died after {calls} calls: {:?}", fake.calls());
-        fake.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn two_hundred_leads_through_random_faults_are_there_once() {
-    let (fake, mut pushing) = account(json!({})).await;
-    let plenty = || Quota::new(100_000, Duration::from_secs(1));
-    fake.with(|klaviyo| (klaviyo.calls, klaviyo.additions) = (plenty(), plenty()));
-    let mut chance = Chance::new(7);
-    fake.chaos(Some(Box::new(move |_| match chance.below(12) {
-        0 => Some(Fault::Close),
-        1 => Some(Fault::ActThenClose),
-        2 => Some(Fault::ActThenGarble),
-        3 => statuses(&[503]).pop(),
-        4 => Some(Fault::Answer(throttled(1))),
-        _ => None,
-    })));
-    for n in 0..200 {
-        let mut bringing = Bringing::new(EventKind::Created, &lead(n));
-        assert_eq!(pushing.deliver(&mut bringing, 50).await, Outcome::Delivered);
-    }
-    assert_eq!(counts(&fake), (200, 200, 200));
-    fake.stop().await;
 }
 
 #[tokio::test]

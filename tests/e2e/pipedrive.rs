@@ -3,12 +3,7 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{
-    Fake, Fault,
-    pipedrive::{Pipedrive, over_burst, over_day, shut_out},
-    sample_lead,
-    vendor::{Chance, Quota},
-};
+use leadline_fakes::{Fake, Fault, pipedrive::Pipedrive, sample_lead, vendor::Quota};
 use leadline_tests::{Bringing, Daemon, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -16,9 +11,8 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{PATIENCE, class_and_error, patience, statuses};
+use super::vendors::{PATIENCE, class_and_error};
 
-const SEARCH: &str = "GET /api/v2/persons/search";
 const PERSON: &str = "POST /api/v2/persons";
 const DEAL: &str = "POST /api/v2/deals";
 const NOTE: &str = "POST /api/v1/notes";
@@ -44,40 +38,6 @@ fn created(n: usize) -> Bringing {
 
 fn counts(fake: &Fake<Pipedrive>) -> (usize, usize, usize) {
     fake.with(|pipedrive| (pipedrive.persons.len(), pipedrive.deals.len(), pipedrive.notes.len()))
-}
-
-#[tokio::test]
-async fn any_fault_at_any_call_leaves_one_of_each() {
-    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
-    faults.extend(statuses(&[408, 500, 502, 503, 504]));
-    faults.extend([over_burst(), over_day(), shut_out()].map(Fault::Answer));
-    for call in [SEARCH, PERSON, DEAL, NOTE] {
-        for fault in &faults {
-            let (fake, mut pushing) = scene(json!({}), json!({})).await;
-            // The search does not know the person yet when the push is repeated.
-            fake.with(|pipedrive| pipedrive.search_lag = Duration::from_secs(600));
-            fake.fault(call, fault.clone());
-            pushing.timeout = patience(fault);
-            let outcome = pushing.deliver(&mut created(1), 4).await;
-            assert_eq!(outcome, Outcome::Delivered, "{call} {fault:?}");
-            assert_eq!(fake.faults_left(), 0);
-            assert_eq!(counts(&fake), (1, 1, 1), "{call} {fault:?}: {:?}", fake.calls());
-            fake.stop().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_daemon_that_dies_between_two_calls_leaves_one_of_each() {
-    for calls in 1..=4 {
-        let (fake, mut pushing) = scene(json!({ "lead_field": "a".repeat(40) }), json!({})).await;
-        fake.with(|pipedrive| pipedrive.search_lag = Duration::from_secs(600));
-        let mut bringing = created(1);
-        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
-        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
-        assert_eq!(counts(&fake), (1, 1, 1), "died after {calls} calls: {:?}", fake.calls());
-        fake.stop().await;
-    }
 }
 
 #[tokio::test]
@@ -216,26 +176,6 @@ async fn a_probe_tells_the_account_and_what_is_wrong() {
         FailureClass::Credentials
     );
     assert_eq!(counts(&fake), (0, 0, 0));
-    fake.stop().await;
-}
-
-#[tokio::test]
-async fn two_hundred_leads_through_random_faults_are_there_once() {
-    let (fake, mut pushing) = scene(json!({ "lead_field": "a".repeat(40) }), json!({})).await;
-    fake.with(|pipedrive| pipedrive.search_lag = Duration::from_millis(20));
-    let mut chance = Chance::new(11);
-    fake.chaos(Some(Box::new(move |_| match chance.below(14) {
-        0 => Some(Fault::Close),
-        1 => Some(Fault::ActThenClose),
-        2 => Some(Fault::ActThenGarble),
-        3 => statuses(&[503]).pop(),
-        4 => Some(Fault::Answer(over_burst())),
-        _ => None,
-    })));
-    for n in 0..200 {
-        assert_eq!(pushing.deliver(&mut created(n), 60).await, Outcome::Delivered);
-    }
-    assert_eq!(counts(&fake), (200, 200, 200));
     fake.stop().await;
 }
 

@@ -1,11 +1,6 @@
 //! Salesforce: whatever goes wrong on the way, the organization holds each lead exactly once.
 
-use leadline_fakes::{
-    Fake, Fault, Reply,
-    salesforce::{Salesforce, locked_row, over_limit},
-    sample_lead,
-    vendor::Chance,
-};
+use leadline_fakes::{Fake, Fault, Reply, salesforce::Salesforce, sample_lead};
 use leadline_tests::{Bringing, Daemon, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -13,10 +8,8 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::vendors::{PATIENCE, class_and_error, patience, statuses};
+use super::vendors::{PATIENCE, class_and_error};
 
-const LOGIN: &str = "POST /services/oauth2/token";
-const QUERY: &str = "GET /services/data/v62.0/query";
 const CREATE: &str = "POST /services/data/v62.0/sobjects/Lead";
 const UPSERT: &str = "PATCH /services/data/v62.0/sobjects/Lead/Lead_Ref__c";
 
@@ -45,44 +38,6 @@ fn created(n: usize) -> Bringing {
 
 fn count(fake: &Fake<Salesforce>) -> usize {
     fake.with(|salesforce| salesforce.leads.len())
-}
-
-fn faults(call: &str) -> Vec<Fault> {
-    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
-    faults.extend(statuses(&[408, 500, 502, 503, 504]));
-    if call != LOGIN {
-        faults.extend([over_limit(), locked_row()].map(Fault::Answer));
-    }
-    faults
-}
-
-#[tokio::test]
-async fn any_fault_at_any_call_leaves_one_lead() {
-    let external = json!({ "external_id_field": "Lead_Ref__c" });
-    for (config, call) in [(json!({}), LOGIN), (json!({}), QUERY), (json!({}), CREATE), (external, UPSERT)] {
-        for fault in faults(call) {
-            let (fake, mut pushing) = scene(config.clone(), json!({})).await;
-            fake.fault(call, fault.clone());
-            pushing.timeout = patience(&fault);
-            let outcome = pushing.deliver(&mut created(1), 4).await;
-            assert_eq!(outcome, Outcome::Delivered, "{call} {fault:?}");
-            assert_eq!(fake.faults_left(), 0);
-            assert_eq!(count(&fake), 1, "{call} {fault:?}: {:?}", fake.calls());
-            fake.stop().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_daemon_that_dies_between_two_calls_leaves_one_lead() {
-    for calls in 1..=2 {
-        let (fake, mut pushing) = scene(json!({}), json!({})).await;
-        let mut bringing = created(1);
-        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
-        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
-        assert_eq!(count(&fake), 1, "died after {calls} calls: {:?}", fake.calls());
-        fake.stop().await;
-    }
 }
 
 #[tokio::test]
@@ -217,25 +172,6 @@ async fn a_probe_tells_the_organization_and_what_is_wrong() {
     let report = pushing.probe(ProbeKind::Credentials).await;
     assert_eq!(class_and_error(report.outcome).0, FailureClass::Credentials);
     assert_eq!(count(&fake), 0);
-    fake.stop().await;
-}
-
-#[tokio::test]
-async fn two_hundred_leads_through_random_faults_are_there_once() {
-    let (fake, mut pushing) = scene(json!({}), json!({})).await;
-    let mut chance = Chance::new(13);
-    fake.chaos(Some(Box::new(move |request| match chance.below(12) {
-        0 => Some(Fault::Close),
-        1 => Some(Fault::ActThenClose),
-        2 => statuses(&[503]).pop(),
-        3 if !request.path.contains("oauth2") => Some(Fault::Answer(locked_row())),
-        4 => Some(Fault::ActThenGarble),
-        _ => None,
-    })));
-    for n in 0..200 {
-        assert_eq!(pushing.deliver(&mut created(n), 50).await, Outcome::Delivered);
-    }
-    assert_eq!(count(&fake), 200);
     fake.stop().await;
 }
 

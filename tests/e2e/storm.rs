@@ -70,7 +70,6 @@ async fn every_lead_comes_through_the_storm() {
     storm.vendors.check(&storm.leads);
     check_invariants(&storm.pool).await;
     assert_eq!(storm.daemon.stop().await, Some(0));
-    storm.vendors.stop().await;
 }
 
 impl Storm {
@@ -81,8 +80,9 @@ impl Storm {
         let key = operator.company(7).await;
         let vendors = Vendors::start().await;
         let mut connectors = BTreeMap::new();
-        for (connector, config, credentials) in vendors.integrations() {
-            connectors.insert(operator.connect(7, connector, config, credentials).await.id, connector);
+        for (connector, made) in vendors.integrations() {
+            let integration = operator.connect(7, connector, made.config, made.credentials).await;
+            connectors.insert(integration.id, connector);
         }
         let all: Vec<_> = connectors::ALL.iter().map(|connector| connector.manifest().name).collect();
         assert_eq!(connectors.values().filter(|name| all.contains(name)).count(), all.len());

@@ -11,14 +11,6 @@ use serde_json::Value;
 /// How long a call may take where every call is answered.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long a call may take where one meets this fault.
-pub(crate) fn patience(fault: &Fault) -> Duration {
-    match fault {
-        Fault::ActThenHang => Duration::from_millis(400),
-        _ => PATIENCE,
-    }
-}
-
 /// A company whose leads go to one vendor.
 pub(crate) struct Scene {
     pub(crate) daemon: Daemon,

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{
-    Fake, Fault, sample_lead,
-    vendor::Chance,
-    zoho::{Zoho, too_many},
-};
+use leadline_fakes::{Fake, sample_lead, zoho::Zoho};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -16,8 +12,6 @@ use serde_json::{Value, json};
 
 use super::vendors::{Scene, class_and_error, statuses};
 
-const SEARCH: &str = "GET /crm/v8/Leads/search";
-const UPSERT: &str = "POST /crm/v8/Leads/upsert";
 const NOTE: &str = "POST /crm/v8/Notes";
 
 fn app() -> Value {
@@ -45,58 +39,6 @@ fn counts(fake: &Fake<Zoho>) -> (usize, usize) {
 
 async fn push(pushing: &mut Pushing, kind: EventKind, lead: &Value) {
     assert_eq!(pushing.attempt(&mut Bringing::new(kind, lead)).await, Outcome::Delivered);
-}
-
-#[tokio::test]
-async fn any_fault_at_any_call_leaves_one_lead_and_one_note() {
-    let mut faults = vec![Fault::Close, Fault::ActThenClose, Fault::ActThenHang, Fault::ActThenGarble];
-    faults.extend(statuses(&[408, 500, 502, 503, 504]));
-    faults.push(Fault::Answer(too_many()));
-    for call in [SEARCH, UPSERT, NOTE] {
-        for fault in &faults {
-            let (fake, mut pushing) = scene(json!({}), json!({})).await;
-            // What was just made is not found yet.
-            fake.with(|zoho| zoho.search_lag = Duration::from_secs(60));
-            fake.fault(call, fault.clone());
-            let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
-            assert_eq!(pushing.deliver(&mut bringing, 4).await, Outcome::Delivered, "{call} {fault:?}");
-            assert_eq!(fake.faults_left(), 0);
-            assert_eq!(counts(&fake), (1, 1), "{call} {fault:?}: {:?}", fake.calls());
-            fake.stop().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_daemon_that_dies_between_two_calls_leaves_one_lead_and_one_note() {
-    for calls in 1..=3 {
-        let (fake, mut pushing) = scene(json!({}), json!({})).await;
-        let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
-        assert_eq!(pushing.attempt_until(&mut bringing, calls).await, None);
-        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
-        assert_eq!(counts(&fake), (1, 1), "died after {calls} calls: {:?}", fake.calls());
-        fake.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn two_hundred_leads_through_random_faults_are_there_once() {
-    let (fake, mut pushing) = scene(json!({}), json!({})).await;
-    let mut chance = Chance::new(7);
-    fake.chaos(Some(Box::new(move |_| match chance.below(12) {
-        0 => Some(Fault::Close),
-        1 => Some(Fault::ActThenClose),
-        2 => Some(Fault::ActThenGarble),
-        3 => statuses(&[503]).pop(),
-        4 => Some(Fault::Answer(too_many())),
-        _ => None,
-    })));
-    for n in 0..200 {
-        let mut bringing = Bringing::new(EventKind::Created, &sample_lead(n));
-        assert_eq!(pushing.deliver(&mut bringing, 50).await, Outcome::Delivered);
-    }
-    assert_eq!(counts(&fake), (200, 200));
-    fake.stop().await;
 }
 
 #[tokio::test]

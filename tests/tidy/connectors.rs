@@ -46,3 +46,47 @@ fn every_connector_has_the_same_rooms() {
     assert!(folders.len() >= 10, "the folders of the connectors are not found");
     check("a connector's folder has the same rooms as the others'", &findings);
 }
+
+/// Where a connector is named beside its own folder, fake, tests and page: what a new one touches.
+const NAMED: [&str; 12] = [
+    // Its module, and its place in `ALL`.
+    "daemon/connectors/src/lib.rs",
+    // Its module, and its place in `VENDORS`.
+    "tests/fakes/src/lib.rs",
+    // Its module of tests.
+    "tests/e2e/main.rs",
+    // What its settings are refused with.
+    "tests/e2e/error_messages/connectors.rs",
+    // What people's habits do to its records.
+    "daemon/connectors/src/habits.rs",
+    "tests/e2e/habits.rs",
+    "tests/e2e/habits/accounts.rs",
+    // What is told of it.
+    "docs/SUMMARY.md",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs/records.md",
+];
+
+/// Connectors whose names are no words of English, and on which nothing else is built.
+const NAMES: [&str; 4] = ["activecampaign", "brevo", "klaviyo", "zoho"];
+
+#[test]
+fn a_connector_is_named_in_few_files_beside_its_own() {
+    let mut findings = Vec::new();
+    let all = files("", ".rs").into_iter().chain(files("", ".md"));
+    for (path, text) in
+        all.filter(|(path, _)| path != "tests/tidy/connectors.rs" && !path.starts_with("docs/connectors/"))
+    {
+        let is_own = |name: &&str| {
+            path.contains(&format!("/{name}/"))
+                || path.ends_with(&format!("/{name}.rs"))
+                || path.ends_with(&format!("/{name}.md"))
+        };
+        let named = NAMES.into_iter().filter(|name| text.to_lowercase().contains(name) && !is_own(name));
+        let strange = named.filter(|_| !NAMED.contains(&path.as_str()));
+        findings.extend(strange.map(|name| format!("{path} names {name}")));
+    }
+    check("what goes over all connectors goes over `ALL` or `VENDORS`, and names none", &findings);
+}

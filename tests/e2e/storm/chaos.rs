@@ -6,7 +6,7 @@ use std::{
 };
 
 use leadline_fakes::{
-    Fake, Fault, Reply, Request, Vendor,
+    Fault, Opened, Reply, Request,
     mail::{MailFault, MailServer, Stage},
     vendor::{Chance, Route},
 };
@@ -73,10 +73,11 @@ impl Chaos {
     }
 
     /// Lets a vendor's calls go wrong.
-    pub(super) fn over<V: Vendor>(&mut self, connector: &'static str, fake: &Fake<V>) {
+    pub(super) fn over(&mut self, vendor: &dyn Opened) {
+        let connector = vendor.connector();
         let mut chance = Chance::new(self.chance.below(u64::MAX));
         let wrong = Arc::clone(&self.wrong);
-        fake.chaos(Some(Box::new(move |request| {
+        vendor.disturb(Some(Box::new(move |request| {
             if chance.below(ONE_OF) > 0 {
                 return None;
             }

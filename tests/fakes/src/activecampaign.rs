@@ -1,6 +1,8 @@
 //! ActiveCampaign, as far as contacts, lists, tags and notes go: addresses are unique, a list takes back who left it when
 //! it is told to, nothing stops a second note, and an account takes five calls a second.
 
+mod account;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,

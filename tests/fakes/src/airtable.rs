@@ -1,5 +1,7 @@
 //! Airtable, as far as upserts and schemas go: columns with types, merge fields, typecast, the penalty after a 429.
 
+mod account;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};

@@ -1,5 +1,7 @@
 //! Brevo's contacts: found by address, on lists, blocked or unsubscribed, ten calls a second.
 
+mod account;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,

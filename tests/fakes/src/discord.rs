@@ -1,5 +1,7 @@
 //! Discord's webhooks: channels that take messages within Discord's limits, five in two seconds.
 
+mod account;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};

@@ -1,6 +1,8 @@
 //! Dynamics 365 Sales, as far as leads and their notes go: columns have types and lengths, a write without `If-Match` makes
 //! what is not there, qualified leads are customers, and duplicates are detected when that is asked for.
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};

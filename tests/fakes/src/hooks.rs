@@ -1,5 +1,7 @@
 //! The doors of Zapier, Make and n8n: each takes an event in its own way, and each fails in its own words.
 
+mod account;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
@@ -16,6 +18,8 @@ pub enum Product {
     Zapier,
     Make,
     N8n,
+    /// A receiver of plain webhooks takes what n8n takes.
+    Own,
 }
 
 /// What stands behind a hook.
@@ -47,7 +51,7 @@ impl Hooks {
         let quota = match product {
             Product::Zapier => Quota::new(30, Duration::from_secs(1)),
             Product::Make => Quota::new(300, Duration::from_secs(10)),
-            Product::N8n => Quota::new(usize::MAX, Duration::from_secs(1)),
+            Product::N8n | Product::Own => Quota::new(usize::MAX, Duration::from_secs(1)),
         };
         let hooks = BTreeMap::from([(path.to_owned(), Scenario::On)]);
         Self { product, hooks, api_key: None, runs: Vec::new(), quota }
@@ -126,7 +130,7 @@ impl Vendor for Hooks {
         match self.product {
             Product::Zapier => self.zapier(request, scenario),
             Product::Make => self.make(request, scenario),
-            Product::N8n => self.n8n(request, scenario),
+            Product::N8n | Product::Own => self.n8n(request, scenario),
         }
     }
 }

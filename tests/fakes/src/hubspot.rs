@@ -1,5 +1,6 @@
 //! HubSpot: contacts that are unique by any of their addresses, notes, properties, keys with scopes, and a rolling quota.
 
+mod account;
 mod refusals;
 
 use std::{
@@ -33,6 +34,8 @@ pub struct Hubspot {
     /// Names of contact properties with their types.
     pub properties: BTreeMap<String, &'static str>,
     pub contacts: BTreeMap<u64, Contact>,
+    /// Contacts that were merged, with the ones that took their place.
+    pub merged: BTreeMap<u64, u64>,
     pub notes: BTreeMap<u64, Note>,
     pub quota: Quota,
     /// How many logins there were.
@@ -72,12 +75,14 @@ impl Default for Hubspot {
             ("guests", "number"),
             ("kind_of_event", "enumeration"),
             ("hs_object_id", "number"),
+            ("hubspot_owner_id", "string"),
         ];
         Self {
             keys: BTreeMap::from([("pat-eu1-good".to_owned(), scopes)]),
             app: ("refresh-1".to_owned(), "client-1".to_owned(), "secret-1".to_owned()),
             properties: properties.map(|(name, kind)| (name.to_owned(), kind)).into(),
             contacts: BTreeMap::new(),
+            merged: BTreeMap::new(),
             notes: BTreeMap::new(),
             quota: Quota::new(100, Duration::from_secs(10)),
             logins: 0,
@@ -164,8 +169,13 @@ impl Hubspot {
     fn found(&self, key: &str, route: &Route) -> Option<u64> {
         match route.asked("idProperty") {
             "email" => self.by_email(key),
-            _ => key.parse().ok().filter(|id| self.contacts.contains_key(id)),
+            _ => key.parse().ok().map(|id| self.kept(id)).filter(|id| self.contacts.contains_key(id)),
         }
+    }
+
+    /// The contact that an id leads to.
+    fn kept(&self, id: u64) -> u64 {
+        self.merged.get(&id).copied().unwrap_or(id)
     }
 
     /// Only the first address is a key; a second one shows when somebody wants it for another contact.
@@ -242,6 +252,9 @@ impl Hubspot {
                 ));
             };
             match self.properties.get(name) {
+                Some(_) if name == "hs_object_id" => {
+                    wrong.push((name, "READ_ONLY_VALUE", format!("\"{name}\" is a read only property")))
+                }
                 None => {
                     wrong.push((name, "PROPERTY_DOESNT_EXIST", format!("Property \"{name}\" does not exist")))
                 }
@@ -275,7 +288,7 @@ impl Hubspot {
         {
             return error(400, "VALIDATION_ERROR", "One or more association types are not valid");
         }
-        let contact = association["to"]["id"].as_str().and_then(|id| id.parse().ok());
+        let contact = association["to"]["id"].as_str().and_then(|id| id.parse().ok()).map(|id| self.kept(id));
         let Some(contact) = contact.filter(|id| self.contacts.contains_key(id)) else {
             return error(404, "OBJECT_NOT_FOUND", "No contact with that ID exists");
         };

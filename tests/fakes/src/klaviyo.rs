@@ -1,6 +1,8 @@
 //! Klaviyo, as far as profiles, subscriptions and events go: identifiers are unique, phones are E.164, subscribing takes
 //! suppressions away, and an event that is known already is taken and not recorded.
 
+mod account;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,

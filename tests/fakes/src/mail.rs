@@ -1,5 +1,6 @@
 //! A mail server: it greets, wants TLS and a login where it says so, grey-lists, and keeps what it took.
 
+pub(crate) mod account;
 mod talk;
 mod wire;
 

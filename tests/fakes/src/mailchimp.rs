@@ -1,6 +1,8 @@
 //! Mailchimp, as far as members go: who left stays away, merge fields have types, tags need a member, the key names a
 //! data centre, and too many calls at once are shut out without a word.
 
+mod account;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -178,6 +180,7 @@ impl Mailchimp {
             Some("phone") if self.us_phones && text.is_none_or(|text| !is_us_phone(text)) => {
                 "Please enter a valid phone number"
             }
+            Some("dropdown") if text != Some("Trade Show") => "Value must be one of: Trade Show",
             Some("address") if !value.is_object() => "Please enter a complete address",
             Some("date") if text.is_none_or(|text| text.parse::<jiff::civil::Date>().is_err()) => {
                 "Please enter a date"

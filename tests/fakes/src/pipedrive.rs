@@ -1,6 +1,8 @@
 //! Pipedrive: persons, deals and notes without any unique field, a search that lags, and a quota of bursts behind which
 //! a network shuts out who does not listen.
 
+mod account;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -278,7 +280,7 @@ impl Pipedrive {
             return Some(refuse(400, &message, "ERR_SCHEMA_VALIDATION_FAILED"));
         }
         let is_wrong = |(key, value): (&String, &Value)| match self.custom.get(key) {
-            Some(&"double") => !value.is_number(),
+            Some(&("double" | "enum")) => !value.is_number(),
             Some(_) => !value.is_string(),
             None => false,
         };

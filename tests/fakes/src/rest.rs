@@ -1,6 +1,8 @@
 //! A CRM that somebody wrote themselves: tokens that run out, idempotency keys that are kept or ignored, and refusals
 //! that are dressed as successes.
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};

@@ -11,6 +11,7 @@ use crate::{
     vendor::{Route, Vendor},
 };
 
+mod account;
 mod login;
 
 /// What texts the standard fields take.
@@ -355,6 +356,19 @@ impl Salesforce {
                 }
                 Some(&"double") => value.is_number(),
                 Some(&"boolean") => value.is_boolean(),
+                Some(&"formula") => {
+                    let message = format!(
+                        "Unable to create/update fields: {name}. Please check the security settings of this field and verify that it is read/write for your profile or permission set."
+                    );
+                    return Some(error(400, "INVALID_FIELD_FOR_INSERT_UPDATE", &message, &[name]));
+                }
+                Some(&"restricted") if value != "Trade Show" => {
+                    let message = format!(
+                        "{name}: bad value for restricted picklist field: {}",
+                        value.as_str().unwrap_or_default()
+                    );
+                    return Some(error(400, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", &message, &[name]));
+                }
                 Some(_) => value.is_string(),
             };
             if !fits {
@@ -382,7 +396,8 @@ impl Salesforce {
             .fields
             .iter()
             .map(|(name, kind)| {
-                let is_own = name == "Id";
+                let is_own = name == "Id" || *kind == "formula";
+                let kind = if *kind == "restricted" { "picklist" } else { *kind };
                 json!({ "name": name, "type": kind, "createable": !is_own, "updateable": !is_own,
                     "nillable": !(is_own || self.required.contains(name)), "defaultedOnCreate": is_own,
                     "externalId": name == self.external_field })

@@ -1,5 +1,7 @@
 //! Slack's incoming webhooks: channels that take messages made as Slack wants them, about one a second.
 
+mod account;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;

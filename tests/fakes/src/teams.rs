@@ -1,5 +1,7 @@
 //! A workflow of Microsoft Teams: it takes whatever comes, and posts later what is a card.
 
+mod account;
+
 use serde_json::{Value, json};
 
 use crate::{

@@ -1,6 +1,8 @@
 //! Zoho CRM, as far as Leads and their notes go: refusals come in good answers, a search lags behind what was written,
 //! converted Leads take no changes, tokens are few, and calls at once are counted.
 
+mod account;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},

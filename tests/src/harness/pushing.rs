@@ -11,7 +11,7 @@ use leadlined::{
     domain::{
         address::EgressPolicy,
         ids::{CompanyId, IntegrationId},
-        integration::{EventKind, Integration, ProbeKind},
+        integration::{EventKind, Integration, ProbeKind, SigningSecret},
         outcome::{Failure, FailureClass, Outcome},
     },
     push::{Client, PROBE_CAP, PUSH_CAP, Pool},
@@ -173,8 +173,14 @@ impl Pushing {
             mapping,
             payload: "v1".to_owned(),
             version: 1,
+            credentials_for: None,
             brand: None,
-            secrets: Vec::new(),
+            secrets: vec![SigningSecret {
+                version: 1,
+                secret: "whsec_c2VjcmV0".into(),
+                expires_at: None,
+                staged: false,
+            }],
         };
         Self {
             prepared: found.prepare(&integration, "Leadline").unwrap(),

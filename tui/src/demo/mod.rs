@@ -36,13 +36,13 @@ Nothing of it is left when it ends.
 
 Examples:
   leadline demo                          watch and steer it in the console
-  leadline demo --crm                    with contacts, deals and records in eleven vendors too
+  leadline demo --crm                    with contacts, deals and rows at every vendor that keeps some
   leadline demo --headless --leads 5     print what happens; exit 0 once all is delivered or dead")]
 pub struct Options {
     /// No console: print what happens and end once every lead is delivered or dead with a reason
     #[arg(long)]
     headless: bool,
-    /// Push to eleven vendors too, as they would behave: HubSpot, Salesforce, Mailchimp, Google Sheets, Zoho CRM and others
+    /// Push to every vendor that keeps records too, as they would behave: HubSpot, Salesforce, Mailchimp, Google Sheets and all others
     #[arg(long)]
     crm: bool,
     /// How many leads [default: 20 without the console, else until you quit]

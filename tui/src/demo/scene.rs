@@ -55,13 +55,13 @@ impl Scene {
 
     async fn connect_vendors(&mut self, client: &Client, company: &str) -> Result<(), CliError> {
         let vendors = Vendors::start().await.map_err(CliError::io("cannot start a sample vendor"))?;
-        for (connector, config, credentials) in vendors.integrations() {
+        for (connector, made) in vendors.integrations() {
             let request = v1::CreateIntegrationRequest {
                 company: company.to_owned(),
                 connector: connector.to_owned(),
                 name: connector.to_owned(),
-                config: config.to_string(),
-                credentials: credentials.to_string(),
+                config: made.config.to_string(),
+                credentials: made.credentials.to_string(),
                 ..Default::default()
             };
             let integration = client.create_integration(request).await?.integration.unwrap_or_default();

@@ -142,7 +142,9 @@ impl Auth {
 pub(super) fn token(answer: &Answer, now: i64) -> Result<Token, Failure> {
     let response = answer.as_ref().map_err(reading::unanswered)?;
     let by_status = vendor::by_status(NAME, response, now);
-    let body = response.json().unwrap_or(Value::Null);
+    let read = response.json();
+    let is_json = read.is_some();
+    let body = read.unwrap_or(Value::Null);
     if response.is_good()
         && let Some(secret) = word(&body, "access_token")
     {
@@ -156,7 +158,9 @@ pub(super) fn token(answer: &Answer, now: i64) -> Result<Token, Failure> {
         // What a 2xx says may contain a token: nothing of it is shown.
         200..=299 => {
             let error = format!("{NAME} login: {} without an access_token", response.status);
-            Err(Failure::new(FailureClass::Credentials, error))
+            // A page instead of JSON is of something in between, not of the login.
+            let class = if is_json { FailureClass::Credentials } else { FailureClass::Transient };
+            Err(Failure::new(class, error))
         }
         400..=403 => {
             let failure = match said("error") {

@@ -1,5 +1,6 @@
 //! Google Sheets: one spreadsheet whose sheets keep cells, and the login of the service account that it is shared with.
 
+mod account;
 mod range;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -82,6 +82,7 @@ fn a_token_is_got_used_and_renewed() {
     let token = read(201, r#"{"access_token":"t1"}"#).unwrap();
     assert_eq!(token.expires_at, None);
     for (status, body, class, error) in [
+        (200, "<html>", "transient", "rest login: 200 without an access_token"),
         (200, r#"{"token":"hush"}"#, "credentials", "rest login: 200 without an access_token"),
         (
             400,

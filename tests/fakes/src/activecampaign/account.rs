@@ -1,0 +1,89 @@
+//! What is known of an account at ActiveCampaign as of one at any vendor.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{ActiveCampaign, throttled};
+use crate::{
+    account::{Account, Connection, Deed, Record, Rule, Trap},
+    receiver::Reply,
+    vendor::Quota,
+};
+
+const ALIKE: [(&str, &str); 2] = [("firstName", "first name"), ("lastName", "last name")];
+
+impl Account for ActiveCampaign {
+    fn connector(&self) -> &'static str {
+        "activecampaign"
+    }
+
+    fn connection(&self, url: &str) -> Connection {
+        Connection {
+            config: json!({"api_url": url, "list_id": self.list, "tags": "Wedding"}),
+            credentials: json!({"api_token": self.api_token}),
+        }
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let contacts = self.contacts.iter().map(|(id, contact)| {
+            let text = |(name, value): (_, &String)| (name, Value::from(value.clone()));
+            let status = contact.lists.get(&self.list).map(|status| match status.as_str() {
+                "1" => "on the list",
+                "2" => "unsubscribed",
+                _ => "not reached",
+            });
+            Record::new("contact", id, &contact.email)
+                .with_all(contact.own.iter().map(text), &ALIKE)
+                .with_all(contact.fields.iter().map(text), &[("5", "guests"), ("6", "event date")])
+                .with("status", status)
+        });
+        let notes = self.notes.iter().map(|(id, note)| {
+            let of = self.contacts.get(&note.contact).map_or("", |contact| &contact.email);
+            Record::new("note", id, of)
+        });
+        contacts.chain(notes).collect()
+    }
+
+    fn later(&self) -> Vec<Reply> {
+        vec![throttled(1)]
+    }
+
+    fn refused(&self) -> usize {
+        self.quota.refused
+    }
+
+    fn pace(&self) -> Option<(usize, Duration)> {
+        Some((4, Duration::from_secs(1)))
+    }
+
+    fn lift_quotas(&mut self) {
+        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+    }
+
+    fn suffer(&mut self, deed: Deed) -> bool {
+        let list = self.list.clone();
+        match deed {
+            Deed::Correct => self.contacts.values_mut().for_each(|contact| {
+                contact.own.insert("phone".to_owned(), Deed::PHONE.to_owned());
+            }),
+            Deed::Delete => {
+                self.contacts.clear();
+                self.notes.clear();
+            }
+            Deed::Leave => self.contacts.values_mut().for_each(|contact| {
+                contact.lists.insert(list.clone(), "2".to_owned());
+            }),
+            _ => return false,
+        }
+        true
+    }
+
+    fn set(&mut self, rule: Rule) -> Option<Trap> {
+        match rule {
+            // The account names no length, so that ours is what is cut to.
+            Rule::Short => Trap::mapped("lead.notes", "%GUESTS%"),
+            _ => None,
+        }
+    }
+}

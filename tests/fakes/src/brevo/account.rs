@@ -1,0 +1,85 @@
+//! What is known of an account at Brevo as of one at any vendor.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Brevo;
+use crate::{
+    account::{Account, Connection, Deed, Record, Rule, Trap, members},
+    receiver::Reply,
+    vendor::Quota,
+};
+
+const ALIKE: [(&str, &str); 4] =
+    [("FIRSTNAME", "first name"), ("LASTNAME", "last name"), ("SMS", "phone"), ("GUESTS", "guests")];
+
+impl Account for Brevo {
+    fn connector(&self) -> &'static str {
+        "brevo"
+    }
+
+    fn connection(&self, url: &str) -> Connection {
+        Connection {
+            config: json!({"base_url": url, "list_ids": "3"}),
+            credentials: json!({"api_key": self.api_key}),
+        }
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let contacts = self.contacts.iter().map(|(id, contact)| {
+            let status = match () {
+                () if contact.is_blocked => "unsubscribed",
+                () if !contact.left.is_empty() => "unsubscribed",
+                () if !contact.lists.is_empty() => "on the list",
+                () => "on no list",
+            };
+            Record::new("contact", id, &contact.email)
+                .with_all(members(&contact.attributes), &ALIKE)
+                .with("status", status)
+        });
+        contacts.collect()
+    }
+
+    fn later(&self) -> Vec<Reply> {
+        let refused = json!({"code": "too_many_requests", "message": "The expected rate limit is exceeded."});
+        vec![Reply::json(429, &refused).header("x-sib-ratelimit-reset", "1")]
+    }
+
+    fn refused(&self) -> usize {
+        self.quota.refused
+    }
+
+    fn lift_quotas(&mut self) {
+        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+    }
+
+    fn suffer(&mut self, deed: Deed) -> bool {
+        match deed {
+            Deed::Correct => self.contacts.values_mut().for_each(|contact| {
+                contact.attributes.insert("SMS".to_owned(), json!(Deed::PHONE));
+            }),
+            Deed::Delete => self.contacts.clear(),
+            Deed::Leave => self.contacts.values_mut().for_each(|contact| {
+                contact.left = std::mem::take(&mut contact.lists);
+            }),
+            _ => return false,
+        }
+        true
+    }
+
+    fn set(&mut self, rule: Rule) -> Option<Trap> {
+        if rule != Rule::Duplicate {
+            return None;
+        }
+        // A number is one contact's.
+        let attributes = json!({"SMS": "+442079460000"});
+        let other = super::Contact {
+            email: "other@example.com".to_owned(),
+            attributes: attributes.as_object().cloned().unwrap_or_default(),
+            ..super::Contact::default()
+        };
+        self.contacts.insert(7, other);
+        Trap::bare()
+    }
+}

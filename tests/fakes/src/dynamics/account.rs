@@ -1,0 +1,130 @@
+//! What is known of an environment of Dynamics 365 as of an account at any vendor.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Dynamics, text, throttled};
+use crate::{
+    account::{Account, Connection, Deed, Record, Rule, Trap, members},
+    receiver::Reply,
+    vendor::Quota,
+};
+
+const ALIKE: [(&str, &str); 5] = [
+    ("firstname", "first name"),
+    ("lastname", "last name"),
+    ("telephone1", "phone"),
+    ("new_guests", "guests"),
+    ("new_event_date", "event date"),
+];
+
+impl Account for Dynamics {
+    fn connector(&self) -> &'static str {
+        "dynamics"
+    }
+
+    fn connection(&self, url: &str) -> Connection {
+        let (id, secret) = &self.app;
+        Connection {
+            config: json!({"environment_url": url, "login_url": url, "tenant_id": self.tenant}),
+            credentials: json!({"client_id": id, "client_secret": secret}),
+        }
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let leads = self.leads.iter().map(|(id, lead)| {
+            Record::new("lead", id, text(&lead.fields, "emailaddress1"))
+                .with_all(members(&lead.fields), &ALIKE)
+                .with("owner", lead.owner.clone())
+                .with(
+                    "status",
+                    ["open", "qualified", "disqualified"][usize::try_from(lead.state).unwrap_or(0)],
+                )
+        });
+        let notes = self.notes.iter().map(|(id, note)| {
+            let of = self.leads.get(&note.lead).map_or("", |lead| text(&lead.fields, "emailaddress1"));
+            Record::new("note", id, of)
+        });
+        leads.chain(notes).collect()
+    }
+
+    fn ways(&self) -> Vec<Value> {
+        vec![json!({"alternate_key": self.key})]
+    }
+
+    fn later(&self) -> Vec<Reply> {
+        vec![throttled(5)]
+    }
+
+    fn refused(&self) -> usize {
+        self.quota.refused
+    }
+
+    fn lift_quotas(&mut self) {
+        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+    }
+
+    fn end_logins(&mut self) -> bool {
+        self.tokens.clear();
+        true
+    }
+
+    fn suffer(&mut self, deed: Deed) -> bool {
+        let state = match deed {
+            Deed::Close => 2,
+            Deed::Convert => 1,
+            Deed::Correct => {
+                self.leads.values_mut().for_each(|lead| {
+                    lead.fields.insert("telephone1".to_owned(), json!(Deed::PHONE));
+                });
+                return true;
+            }
+            Deed::ChangeOwner => {
+                self.leads.values_mut().for_each(|lead| lead.owner = Deed::OWNER.to_owned());
+                return true;
+            }
+            Deed::Delete => {
+                self.leads.clear();
+                self.notes.clear();
+                return true;
+            }
+            // The one that is merged into another is disqualified, its notes go to the other.
+            Deed::Merge => {
+                let Some((old, lead)) = self.leads.iter().next().map(|(id, lead)| (id.clone(), lead.clone()))
+                else {
+                    return false;
+                };
+                let kept = self.id();
+                self.notes.values_mut().for_each(|note| note.lead = kept.clone());
+                self.leads.insert(kept, lead);
+                if let Some(lead) = self.leads.get_mut(&old) {
+                    lead.state = 2;
+                }
+                return true;
+            }
+            _ => return false,
+        };
+        self.leads.values_mut().for_each(|lead| lead.state = state);
+        true
+    }
+
+    fn set(&mut self, rule: Rule) -> Option<Trap> {
+        match rule {
+            Rule::Choice => Trap::mapped("lead.event_type", "leadsourcecode"),
+            Rule::Short => {
+                self.lengths.insert("companyname", 10);
+                Trap::mapped("lead.notes", "companyname")
+            }
+            Rule::Duplicate => {
+                let fields = json!({"emailaddress1": "sarah@example.com", "lastname": "Patel"});
+                let fields = fields.as_object().cloned().unwrap_or_default();
+                let id = self.id();
+                self.leads.insert(id, super::Lead { fields, owner: "app".to_owned(), state: 1 });
+                Some(Trap { config: json!({"duplicates": "respect"}), ..Trap::default() })
+            }
+            // A form's required columns bind forms, not programs.
+            Rule::Required | Rule::ReadOnly => None,
+        }
+    }
+}

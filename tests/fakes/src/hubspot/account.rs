@@ -1,0 +1,109 @@
+//! What is known of an account at HubSpot as of one at any vendor.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Hubspot, rate_limited, secondly_limited};
+use crate::{
+    account::{Account, Connection, Deed, Record, Rule, Trap},
+    receiver::Reply,
+    vendor::Quota,
+};
+
+const ALIKE: [(&str, &str); 3] =
+    [("firstname", "first name"), ("lastname", "last name"), ("hubspot_owner_id", "owner")];
+
+impl Account for Hubspot {
+    fn connector(&self) -> &'static str {
+        "hubspot"
+    }
+
+    fn connection(&self, url: &str) -> Connection {
+        let (refresh, client, secret) = &self.app;
+        Connection {
+            config: json!({"base_url": url}),
+            credentials: json!({"client_id": client, "client_secret": secret, "refresh_token": refresh}),
+        }
+    }
+
+    fn keys(&self) -> Value {
+        json!({"token": self.keys.keys().next()})
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let email = |id: &u64| {
+            let contact = self.contacts.get(self.merged.get(id).unwrap_or(id));
+            contact.and_then(|contact| contact.properties.get("email")).map_or("", String::as_str)
+        };
+        let contacts = self.contacts.iter().map(|(id, contact)| {
+            let properties = contact.properties.iter();
+            let properties = properties.map(|(name, text)| (name, Value::from(text.clone())));
+            Record::new("contact", id, email(id)).with_all(properties, &ALIKE)
+        });
+        let notes = self.notes.iter().map(|(id, note)| Record::new("note", id, email(&note.contact)));
+        contacts.chain(notes).collect()
+    }
+
+    fn later(&self) -> Vec<Reply> {
+        let others = [423, 477].map(Reply::status);
+        [rate_limited("TEN_SECONDLY_ROLLING"), secondly_limited()].into_iter().chain(others).collect()
+    }
+
+    fn refused(&self) -> usize {
+        self.quota.refused
+    }
+
+    fn pace(&self) -> Option<(usize, Duration)> {
+        Some((100, Duration::from_secs(10)))
+    }
+
+    fn lift_quotas(&mut self) {
+        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+    }
+
+    fn end_logins(&mut self) -> bool {
+        self.keys.clear();
+        true
+    }
+
+    fn suffer(&mut self, deed: Deed) -> bool {
+        let (name, text) = match deed {
+            Deed::Correct => ("phone", Deed::PHONE),
+            Deed::ChangeOwner => ("hubspot_owner_id", Deed::OWNER),
+            // What is archived is in the recycle bin, where no call finds it.
+            Deed::Delete => {
+                self.contacts.clear();
+                self.notes.clear();
+                return true;
+            }
+            // A new contact takes the place of both; the old ids lead to it.
+            Deed::Merge => {
+                let Some((old, contact)) = self.contacts.pop_first() else { return false };
+                self.next += 1;
+                self.merged.insert(old, self.next);
+                self.contacts.insert(self.next, contact);
+                return true;
+            }
+            _ => return false,
+        };
+        self.contacts.values_mut().for_each(|contact| {
+            contact.properties.insert(name.to_owned(), text.to_owned());
+        });
+        true
+    }
+
+    fn set(&mut self, rule: Rule) -> Option<Trap> {
+        match rule {
+            Rule::Choice => Trap::mapped("lead.event_type", "kind_of_event"),
+            Rule::ReadOnly => Trap::mapped("lead.guest_count", "hs_object_id"),
+            Rule::Short => Trap::mapped("lead.notes", "company"),
+            Rule::Duplicate => {
+                self.add_contact("first@example.com", &["sarah@example.com"]);
+                Trap::bare()
+            }
+            // Its newest version asks for properties that an administrator requires, ours does not.
+            Rule::Required => None,
+        }
+    }
+}

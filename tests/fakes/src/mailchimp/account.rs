@@ -1,0 +1,91 @@
+//! What is known of an audience at Mailchimp as of an account at any vendor.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Mailchimp;
+use crate::{
+    account::{Account, Connection, Deed, Record, Rule, Trap, members},
+    receiver::Reply,
+};
+
+const ALIKE: [(&str, &str); 3] = [("FNAME", "first name"), ("LNAME", "last name"), ("PHONE", "phone")];
+
+impl Account for Mailchimp {
+    fn connector(&self) -> &'static str {
+        "mailchimp"
+    }
+
+    fn connection(&self, url: &str) -> Connection {
+        Connection {
+            config: json!({"base_url": url, "list_id": self.list, "tags": "Wedding"}),
+            credentials: json!({"api_key": self.api_key}),
+        }
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let members = self.members.iter().map(|(id, member)| {
+            Record::new("member", id, &member.email)
+                .with_all(members(&member.fields), &ALIKE)
+                .with("status", member.status.clone())
+                .with("tags", member.tags.iter().cloned().collect::<Vec<_>>().join(", "))
+        });
+        members.collect()
+    }
+
+    /// A throttle without a word.
+    fn later(&self) -> Vec<Reply> {
+        vec![Reply::status(403), Reply::status(429)]
+    }
+
+    fn refused(&self) -> usize {
+        self.crowded
+    }
+
+    fn slow_down(&mut self) {
+        self.takes = Duration::from_millis(30);
+    }
+
+    fn suffer(&mut self, deed: Deed) -> bool {
+        match deed {
+            Deed::Correct => self.members.values_mut().for_each(|member| {
+                member.fields.insert("PHONE".to_owned(), json!(Deed::PHONE));
+            }),
+            // Deleted for good, an address never comes back.
+            Deed::Delete => {
+                let emails = self.members.values().map(|member| member.email.to_lowercase());
+                self.forgotten.extend(emails);
+                self.members.clear();
+            }
+            Deed::Archive => {
+                self.members.values_mut().for_each(|member| member.status = "archived".to_owned());
+            }
+            Deed::Leave => {
+                self.members.values_mut().for_each(|member| member.status = "unsubscribed".to_owned());
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn set(&mut self, rule: Rule) -> Option<Trap> {
+        let field = |tag: &str, kind: &str| (tag.to_owned(), kind.to_owned());
+        match rule {
+            Rule::Required => {
+                self.merge_fields.push(field("BUDGET", "text"));
+                self.required.insert("BUDGET".to_owned());
+                Trap::bare()
+            }
+            Rule::Choice => {
+                self.merge_fields.push(field("KIND", "dropdown"));
+                Trap::mapped("lead.event_type", "KIND")
+            }
+            Rule::Short => {
+                self.merge_fields.push(field("NOTES", "text"));
+                Trap::mapped("lead.notes", "NOTES")
+            }
+            Rule::ReadOnly | Rule::Duplicate => None,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What is known of an organization at Salesforce as of an account at any vendor.
+
+use serde_json::{Value, json};
+
+use super::{Salesforce, locked_row, over_limit};
+use crate::{
+    account::{Account, Connection, Deed, Record, Rule, Trap},
+    receiver::Reply,
+};
+
+const ALIKE: [(&str, &str); 6] = [
+    ("FirstName", "first name"),
+    ("LastName", "last name"),
+    ("Phone", "phone"),
+    ("Status", "status"),
+    ("Guests__c", "guests"),
+    ("Event_Date__c", "event date"),
+];
+
+impl Account for Salesforce {
+    fn connector(&self) -> &'static str {
+        "salesforce"
+    }
+
+    fn connection(&self, url: &str) -> Connection {
+        let (id, secret) = &self.client;
+        Connection {
+            config: json!({"base_url": url, "login_url": url}),
+            credentials: json!({"client_id": id, "client_secret": secret}),
+        }
+    }
+
+    fn stands_at(&mut self, url: &str) {
+        url.clone_into(&mut self.instance_url);
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let email = |id: &str| {
+            let lead = self.leads.get(id);
+            lead.and_then(|lead| lead.fields.get("Email")).and_then(Value::as_str).unwrap_or_default()
+        };
+        let leads = self.leads.iter().map(|(id, lead)| {
+            let fields = lead.fields.iter().map(|(name, value)| (name, value.clone()));
+            let record = Record::new("Lead", id, email(id)).with_all(fields, &ALIKE);
+            let record = record.with("owner", lead.owner.clone());
+            if lead.is_converted { record.with("status", "converted") } else { record }
+        });
+        let tasks = self
+            .tasks
+            .iter()
+            .map(|(id, task)| Record::new("Task", id, email(task["WhoId"].as_str().unwrap_or_default())));
+        leads.chain(tasks).collect()
+    }
+
+    fn ways(&self) -> Vec<Value> {
+        vec![json!({"external_id_field": self.external_field})]
+    }
+
+    fn later(&self) -> Vec<Reply> {
+        vec![over_limit(), locked_row()]
+    }
+
+    fn end_logins(&mut self) -> bool {
+        self.sessions.clear();
+        true
+    }
+
+    fn suffer(&mut self, deed: Deed) -> bool {
+        let set = |leads: &mut std::collections::BTreeMap<String, super::Lead>, name: &str, text: &str| {
+            leads.values_mut().for_each(|lead| {
+                lead.fields.insert(name.to_owned(), json!(text));
+            });
+        };
+        match deed {
+            Deed::Correct => set(&mut self.leads, "Phone", Deed::PHONE),
+            Deed::Close => set(&mut self.leads, "Status", "Unqualified"),
+            Deed::ChangeOwner => self.leads.values_mut().for_each(|lead| lead.owner = Deed::OWNER.to_owned()),
+            Deed::Convert => self.leads.values_mut().for_each(|lead| lead.is_converted = true),
+            Deed::Delete => {
+                self.leads.clear();
+                self.tasks.clear();
+            }
+            // The one that is merged into another is deleted, its Tasks go to the other.
+            Deed::Merge => {
+                let Some((_, lead)) = self.leads.pop_first() else { return false };
+                let (owner, kept) = (lead.owner.clone(), self.insert(lead.fields));
+                self.tasks.values_mut().for_each(|task| task["WhoId"] = json!(kept));
+                if let Some(lead) = self.leads.get_mut(&kept) {
+                    lead.owner = owner;
+                }
+            }
+            Deed::Archive | Deed::Leave => return false,
+        }
+        true
+    }
+
+    fn set(&mut self, rule: Rule) -> Option<Trap> {
+        match rule {
+            Rule::Required => {
+                self.required.insert("Region__c".to_owned());
+                Trap::bare()
+            }
+            Rule::Choice => {
+                self.fields.insert("Kind__c".to_owned(), "restricted");
+                Trap::mapped("lead.event_type", "Kind__c")
+            }
+            Rule::Short => Trap::mapped("lead.notes", "Title"),
+            Rule::ReadOnly => {
+                self.fields.insert("Score__c".to_owned(), "formula");
+                Trap::mapped("lead.event_type", "Score__c")
+            }
+            Rule::Duplicate => {
+                self.blocks_duplicates = true;
+                let known = self.add_lead("sarah@example.com");
+                if let Some(lead) = self.leads.get_mut(&known) {
+                    lead.is_converted = true;
+                }
+                Trap::bare()
+            }
+        }
+    }
+}

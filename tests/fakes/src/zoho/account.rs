@@ -1,0 +1,118 @@
+//! What is known of an organization at Zoho CRM as of an account at any vendor.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{Lead, Zoho, too_many};
+use crate::{
+    account::{Account, Connection, Deed, Record, Rule, Trap, members},
+    receiver::Reply,
+};
+
+const ALIKE: [(&str, &str); 6] = [
+    ("First_Name", "first name"),
+    ("Last_Name", "last name"),
+    ("Phone", "phone"),
+    ("Lead_Status", "status"),
+    ("Guests", "guests"),
+    ("Event_Date", "event date"),
+];
+
+impl Account for Zoho {
+    fn connector(&self) -> &'static str {
+        "zoho"
+    }
+
+    fn connection(&self, url: &str) -> Connection {
+        let (id, secret, refresh) = &self.app;
+        Connection {
+            config: json!({"base_url": url, "accounts_url": url}),
+            credentials: json!({"client_id": id, "client_secret": secret, "refresh_token": refresh}),
+        }
+    }
+
+    fn stands_at(&mut self, url: &str) {
+        url.clone_into(&mut self.api_domain);
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let email = |id: &str| {
+            let lead = self.leads.get(id);
+            lead.and_then(|lead| lead.fields.get("Email")).and_then(Value::as_str).unwrap_or_default()
+        };
+        let leads = self.leads.iter().map(|(id, lead)| {
+            let record = Record::new("Lead", id, email(id)).with_all(members(&lead.fields), &ALIKE);
+            let record = record.with("owner", lead.owner.clone());
+            if lead.is_converted { record.with("status", "converted") } else { record }
+        });
+        let notes = self.notes.iter().map(|(id, note)| Record::new("note", id, email(&note.lead)));
+        leads.chain(notes).collect()
+    }
+
+    fn later(&self) -> Vec<Reply> {
+        vec![too_many()]
+    }
+
+    fn refused(&self) -> usize {
+        self.crowded
+    }
+
+    fn slow_down(&mut self) {
+        self.takes = Duration::from_millis(30);
+        self.search_lag = Duration::from_secs(3);
+    }
+
+    fn end_logins(&mut self) -> bool {
+        self.tokens.clear();
+        true
+    }
+
+    fn suffer(&mut self, deed: Deed) -> bool {
+        let set = |leads: &mut BTreeMap<String, Lead>, name: &str, text: &str| {
+            leads.values_mut().for_each(|lead| {
+                lead.fields.insert(name.to_owned(), json!(text));
+            });
+        };
+        match deed {
+            Deed::Correct => set(&mut self.leads, "Phone", Deed::PHONE),
+            Deed::Close => set(&mut self.leads, "Lead_Status", "Lost Lead"),
+            Deed::ChangeOwner => self.leads.values_mut().for_each(|lead| lead.owner = Deed::OWNER.to_owned()),
+            Deed::Convert => self.leads.values_mut().for_each(|lead| lead.is_converted = true),
+            Deed::Delete => {
+                self.leads.clear();
+                self.notes.clear();
+            }
+            // The one that is merged into another is gone, its notes go to the other.
+            Deed::Merge => {
+                let Some((_, lead)) = self.leads.pop_first() else { return false };
+                let kept = self.id();
+                self.notes.values_mut().for_each(|note| note.lead = kept.clone());
+                self.leads.insert(kept, lead);
+            }
+            Deed::Archive | Deed::Leave => return false,
+        }
+        true
+    }
+
+    fn set(&mut self, rule: Rule) -> Option<Trap> {
+        match rule {
+            Rule::Required => {
+                self.required.insert("Guests".to_owned());
+                Trap::bare()
+            }
+            Rule::Short => Trap::mapped("lead.notes", "Designation"),
+            Rule::Duplicate => {
+                let fields = json!({"Email": "sarah@example.com", "Last_Name": "Patel"});
+                let fields = fields.as_object().cloned().unwrap_or_default();
+                let (id, owner) = (self.id(), "api user".to_owned());
+                self.leads.insert(id, Lead { fields, owner, is_converted: false, made: Instant::now() });
+                Trap::bare()
+            }
+            Rule::ReadOnly | Rule::Choice => None,
+        }
+    }
+}
