@@ -1,4 +1,4 @@
-.PHONY: attack failover proxy-check browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
+.PHONY: upgrade-check book install-check watch-check docs-pages attack failover proxy-check browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
@@ -12,6 +12,11 @@ ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked -p l
 browser-check: ; LEADLINE_BROWSER_REQUIRED=1 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e browser:: -- --nocapture
 vendor-check: ; scripts/vendor-check
 client-check: ; scripts/client-check
+book: ; scripts/book
+install-check: ; scripts/install-check
+upgrade-check: ; scripts/upgrade-check
+watch-check: ; scripts/watch-check
+docs-pages: ; LEADLINE_WRITE_DOCS=1 SQLX_OFFLINE=true cargo test --quiet --locked --workspace --test docs
 proxy-check: ; scripts/proxy-check
 ci: ; .ci/run
 dist: ; scripts/dist

@@ -81,12 +81,14 @@ CREATE TABLE integration (
     spent_secret_version integer NOT NULL DEFAULT 0,
     notices              boolean NOT NULL DEFAULT false,
     sealed_credentials   bytea,
+    credentials_for      text,
     account              text,
     findings             jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(findings) = 'array'),
     checked_at           timestamptz,
     needs_consent        boolean NOT NULL DEFAULT false,
     ids_from             timestamptz,
     PRIMARY KEY (company_id, id),
+    CHECK ((sealed_credentials IS NULL) = (credentials_for IS NULL)),
     CHECK (events <@ ARRAY['lead.created', 'lead.updated'] AND (cardinality(events) > 0 OR notices))
 );
 CREATE UNIQUE INDEX integration_name ON integration (company_id, name) WHERE deleted_at IS NULL;
@@ -110,6 +112,7 @@ COMMENT ON COLUMN integration.awaits_cut_over IS 'While true nothing is pushed a
 COMMENT ON COLUMN integration.spent_secret_version IS 'The highest version of a secret that was staged and cancelled: none gets that number again';
 COMMENT ON COLUMN integration.notices IS 'Whether it is told what operators of its company should hear of';
 COMMENT ON COLUMN integration.sealed_credentials IS 'What we log in with, one JSON object, sealed; null for none';
+COMMENT ON COLUMN integration.credentials_for IS 'The origins, as the configuration named them, that these credentials were given for: they are sent to no others; null for none';
 COMMENT ON COLUMN integration.account IS 'Whose account it is, in the target''s words; null until a probe was told';
 COMMENT ON COLUMN integration.findings IS 'What the last probe found wrong with the mapping or missing at the target, a sentence each';
 COMMENT ON COLUMN integration.checked_at IS 'When a probe last looked at the mapping; null if never';
@@ -202,6 +205,7 @@ CREATE TABLE event (
     lead_id    uuid NOT NULL,
     kind       text NOT NULL CHECK (kind IN ('lead.created', 'lead.updated')),
     body       bytea NOT NULL,
+    trace      bytea CHECK (length(trace) = 25),
     PRIMARY KEY (company_id, id)
 );
 ALTER TABLE event ALTER body SET COMPRESSION lz4;
@@ -212,6 +216,7 @@ COMMENT ON COLUMN event.company_id IS 'Whose it is';
 COMMENT ON COLUMN event.id IS 'ULID';
 COMMENT ON COLUMN event.lead_id IS 'Whose event it is';
 COMMENT ON COLUMN event.kind IS 'What happened';
+COMMENT ON COLUMN event.trace IS 'Where its pushes stand in a distributed trace: trace id, span id and flags; none if nobody traces it';
 COMMENT ON COLUMN event.body IS 'The canonical event, byte for byte as it is pushed: the received text with what was absent filled in';
 
 CREATE TABLE delivery (

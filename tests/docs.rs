@@ -1,4 +1,5 @@
-//! The table of what Leadline replaces: it is whole, and the tests that it names exist.
+//! The documents say what is so: the table of what Leadline replaces is whole, the tests that are named exist, and what
+//! is made from the code is as the code is.
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
@@ -8,6 +9,11 @@ use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
+
+#[path = "docs/site.rs"]
+mod site;
+#[path = "docs/watch.rs"]
+mod watch;
 
 /// A behaviour that no test shows yet.
 const GAP: &str = "—";
@@ -30,8 +36,18 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// Holds a page equal to what it is made from; with `LEADLINE_WRITE_DOCS=1` it is written anew.
+fn page_is(path: &str, made: &str) {
+    let file = root().join(path);
+    if std::env::var_os("LEADLINE_WRITE_DOCS").is_some() {
+        fs::write(&file, made).unwrap();
+    }
+    let page = fs::read_to_string(&file).unwrap_or_default();
+    assert!(page == made, "{path} is not what it is made from: make docs-pages writes it anew");
+}
+
 fn page() -> String {
-    fs::read_to_string(root().join("docs/replaces.md")).unwrap()
+    fs::read_to_string(root().join("tests/replaces.md")).unwrap()
 }
 
 /// `7` or `12–67`.
@@ -78,6 +94,20 @@ fn is_test(file: &str, function: &str) -> bool {
     })
 }
 
+#[test]
+fn every_promise_is_shown_by_tests_that_exist() {
+    let page = fs::read_to_string(root().join("docs/promises.md")).unwrap();
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| **")).collect();
+    assert!(rows.len() > 20, "the table is not read right");
+    for row in rows {
+        let tests = tests_in(row);
+        assert!(!tests.is_empty(), "no test shows: {row}");
+        for (file, function) in tests {
+            assert!(is_test(file, function), "docs/promises.md names {file}::{function}, which is no test");
+        }
+    }
+}
+
 fn sections(page: &str) -> Vec<Section<'_>> {
     page.split("\n## Seed ").skip(1).map(section).collect()
 }
@@ -92,7 +122,7 @@ fn every_test_that_is_named_exists() {
         .collect();
     assert!(named.len() > 50, "the table is not read right: {named:?}");
     let lost: Vec<_> = named.into_iter().filter(|(file, function)| !is_test(file, function)).collect();
-    assert!(lost.is_empty(), "docs/replaces.md names tests that are not there:\n{lost:#?}");
+    assert!(lost.is_empty(), "tests/replaces.md names tests that are not there:\n{lost:#?}");
 }
 
 #[test]

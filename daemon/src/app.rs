@@ -22,12 +22,13 @@ use crate::{
     push,
     secrets::master_key,
     store::{Store, WakeUps, delivery::retention, ensure_partitions, tend},
-    telemetry,
+    telemetry::{self, Traces},
 };
 
 pub mod backup;
 pub mod doctor;
 pub mod doors;
+mod gauges;
 mod parts;
 pub mod rotate;
 
@@ -60,6 +61,7 @@ pub struct Running {
     parts: RunningParts,
     pool: PgPool,
     store: Store,
+    traces: Traces,
     cluster: Option<Cluster>,
     /// Declared last, because it is to be given up last: whoever has it owns what stands in it.
     _data: DataDir,
@@ -75,6 +77,7 @@ pub fn start(config: Config) -> LocalBoxFuture<'static, anyhow::Result<Running>>
 
 async fn start_parts(config: Config) -> anyhow::Result<Running> {
     let metrics = telemetry::recorder()?;
+    let traces = Traces::start(config.traces.as_ref()).context("cannot start to export traces")?;
     let data = DataDir::open(&config.data_dir)?;
     // Taken before the database is started, which takes a second, so that a port in use is told at once.
     // So are the other things that only another configuration mends: nothing is made before they are found right.
@@ -86,11 +89,8 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
     let sealer = setup::unseal(&pool, &config.master_key).await?;
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (wake_ups, due) = WakeUps::new();
-    let store = Store::new(pool.clone(), sealer, Arc::new(wake_ups));
-    let store = store
-        .sweeping(config.sweep)
-        .keeping(config.keep_attempts, config.keep_leads)
-        .limited_by(connectors::policy);
+    let store = store(&config, Store::new(pool.clone(), sealer, Arc::new(wake_ups)));
+    let store = store.read_from(replica(&config)?);
     store.follow_clock().await.context("the database does not tell the time")?;
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
@@ -121,6 +121,7 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
         sweep_interval: config.sweep.interval,
         max_retry_after: config.max_retry_after,
         is_sole: cluster.is_some(),
+        traces: traces.clone(),
     };
     start_dispatch(&mut parts, deps).await?;
     let trusted_proxies = config.trusted_proxies;
@@ -129,11 +130,12 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
         metrics,
         ready: Arc::new(|| true),
         compute,
+        traces: traces.clone(),
         trusted_proxies,
     };
     start_intake(&mut parts, doors.intake, deps);
     addresses.announce(&data)?;
-    tracing::info!(intake = %addresses.intake, control = %config.control.display(), "ready");
+    tracing::info!(event = "daemon_ready", intake = %addresses.intake, control = %config.control.display(), "ready");
     Ok(Running {
         intake: addresses.intake,
         admin: addresses.admin,
@@ -142,9 +144,18 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
         parts,
         pool,
         store,
+        traces,
         cluster,
         _data: data,
     })
+}
+
+/// A store that goes by the configuration.
+fn store(config: &Config, store: Store) -> Store {
+    store
+        .sweeping(config.sweep)
+        .keeping(config.keep_attempts, config.keep_leads)
+        .limited_by(connectors::policy)
 }
 
 fn start_control(parts: &mut RunningParts, listeners: control::Listeners, deps: control::ControlDeps) {
@@ -204,9 +215,12 @@ fn start_keepers(
             Ok(())
         }
     });
-    parts.start("metrics", HOUSEKEEPING_GRACE, |stop| async move {
-        telemetry::keep_up(metrics, stop).await;
-        Ok(())
+    parts.start("metrics", HOUSEKEEPING_GRACE, {
+        let store = store.clone();
+        |stop| async move {
+            tokio::join!(telemetry::keep_up(metrics, stop.clone()), gauges::measure(store, stop));
+            Ok(())
+        }
     });
     parts.start("housekeeping", HOUSEKEEPING_GRACE, {
         let store = store.clone();
@@ -228,18 +242,28 @@ async fn keep_house(store: Store) {
     loop {
         if let Err(error) = store.finish_deletions().await {
             tracing::warn!(
+                event = "deletion_failed",
                 error = &error as &dyn std::error::Error,
                 "deleted integrations could not be removed"
             );
         }
         if let Err(error) = store.finish_erasures().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "erased leads could not be cleaned up");
+            tracing::warn!(
+                event = "erasure_failed",
+                error = &error as &dyn std::error::Error,
+                "erased leads could not be cleaned up"
+            );
         }
         if let Err(error) = store.forget_requests().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "old requests could not be forgotten");
+            tracing::warn!(
+                event = "request_cleanup_failed",
+                error = &error as &dyn std::error::Error,
+                "old requests could not be forgotten"
+            );
         }
         if let Err(error) = store.forget_signed_posts().await {
             tracing::warn!(
+                event = "signed_post_cleanup_failed",
                 error = &error as &dyn std::error::Error,
                 "old signed posts could not be forgotten"
             );
@@ -267,6 +291,16 @@ fn hosts(config: &Config) -> anyhow::Result<Option<Hosts>> {
     Ok(hosts.transpose()?)
 }
 
+/// The replica that the configuration names, if it names any; its password is that of the database.
+fn replica(config: &Config) -> anyhow::Result<Option<PgPool>> {
+    let Some(url) = &config.read_url else { return Ok(None) };
+    let options = setup::parse_url(url.expose_secret())?;
+    Ok(Some(setup::replica(&match &config.database_password {
+        Some(password) => options.password(password.expose_secret()),
+        None => options,
+    })))
+}
+
 /// The database that the configuration names, or our own.
 async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(PgConnectOptions, Option<Cluster>)> {
     if let Some(hosts) = hosts(config)? {
@@ -285,12 +319,21 @@ impl Running {
     /// Stops: no new leads, then no new pushes, what is in flight, operators, the pool, the private database.
     pub async fn stop(self) -> anyhow::Result<()> {
         let parts = self.parts.stop().await;
+        // Exporting waits for the collector, and blocks a thread.
+        let traces = self.traces;
+        let exported = tokio::task::spawn_blocking(move || traces.stop()).await;
+        if let Err(error) = exported {
+            tracing::error!(event = "traces_panicked", %error, "the export of traces panicked");
+        }
         let close = async {
             self.store.close().await;
             self.pool.close().await;
         };
         if timeout(POOL_GRACE, close).await.is_err() {
-            tracing::warn!("connections to the database were still in use");
+            tracing::warn!(
+                event = "connections_in_use_at_stop",
+                "connections to the database were still in use"
+            );
         }
         let cluster = match self.cluster {
             Some(cluster) => cluster.stop().await,

@@ -100,6 +100,36 @@ pub fn write_manual(directory: &Path) -> io::Result<()> {
     Man::new(Args::command()).section("8").render(&mut page)
 }
 
+/// The page of the docs on all settings.
+#[must_use]
+pub fn settings_page() -> String {
+    let mut page = String::from(
+        "# Settings of leadlined\n\n\
+         Made from the daemon's own definitions and held equal to them by a test. Flags win over environment variables, \
+         which win over the file that `--config` names; there a setting has the name of its flag in snake_case.\n\n\
+         | Flag | In the file | Environment | Means |\n|---|---|---|---|\n",
+    );
+    let command = Args::command();
+    let is_setting =
+        |argument: &&clap::Arg| !["help", "version", "config"].contains(&argument.get_id().as_str());
+    for argument in command.get_arguments().filter(is_setting) {
+        let flag = argument.get_long().unwrap_or_default();
+        let values: Vec<_> =
+            argument.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
+        let environment =
+            argument.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
+        let means = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        let means =
+            means.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|").replace('<', "&lt;");
+        page.push_str(&format!(
+            "| `--{flag} {}` | `{}` | {environment} | {means} |\n",
+            values.join(" ").replace('|', "\\|"),
+            argument.get_id(),
+        ));
+    }
+    page
+}
+
 /// What clap says over several lines, without the usage at its end.
 fn in_one_line(error: &clap::Error) -> String {
     let text = error.to_string();

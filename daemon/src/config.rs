@@ -21,7 +21,7 @@ use crate::{
     doors::tls::Pair,
     postgres::setup,
     store::delivery::retention,
-    telemetry,
+    telemetry::{self, TraceSettings},
 };
 use files::{default_data_dir, password_in, read};
 use values::{days, intake_listen, long, network, socket_path_fits, span};
@@ -53,6 +53,10 @@ pub enum ConfigError {
     NoTls(SocketAddr),
     #[error(transparent)]
     Url(#[from] setup::SetupError),
+    #[error(
+        "--read-url is no URL of a PostgreSQL database, such as postgres://user@replica.example.com/database"
+    )]
+    ReadUrl,
     #[error("this user has no home directory: give --data-dir")]
     NoHome,
     #[error("cannot tell which user this is: give --data-dir")]
@@ -80,6 +84,9 @@ pub(crate) struct ConfigSettings {
     /// A file with the password of that database, which then stands neither in the URL nor among the arguments
     #[arg(long, global = true, env = "LEADLINE_DATABASE_PASSWORD_FILE", value_name = "FILE")]
     database_password_file: Option<PathBuf>,
+    /// A replica of that database, which answers the lists of commands and consoles while it is up to date
+    #[arg(long, global = true, env = "LEADLINE_READ_URL", value_name = "URL", hide_env_values = true)]
+    read_url: Option<SecretString>,
     /// Where the daemon keeps its key, its socket and its own PostgreSQL
     /// [default: /var/lib/leadline as root, else the user's data directory]
     #[arg(long, global = true, env = "LEADLINE_DATA_DIR", value_name = "DIR")]
@@ -145,6 +152,12 @@ pub(crate) struct ConfigSettings {
     /// The key under which secrets are sealed [default: <data dir>/master.key, made at the first start]
     #[arg(long, global = true, value_name = "FILE")]
     master_key: Option<PathBuf>,
+    /// Where traces go by OTLP over gRPC, http://HOST:PORT [default: nowhere]
+    #[arg(long, global = true, env = "LEADLINE_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Which share of the leads is traced whose sender does not say, 0 to 1 [default: 1]
+    #[arg(long, global = true, value_name = "SHARE")]
+    otlp_share: Option<f64>,
     /// How log lines are written [default: text]
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     log: Option<LogFormat>,
@@ -160,6 +173,8 @@ pub struct Config {
     pub database_url: Option<SecretString>,
     /// Its password, unless the URL or a `.pgpass` has it.
     pub database_password: Option<SecretString>,
+    /// A replica that answers lists.
+    pub read_url: Option<SecretString>,
     /// So many connections do what has none of its own, at most. Not a setting: tests run many daemons on one server.
     pub connections_max: u32,
     pub data_dir: PathBuf,
@@ -188,6 +203,8 @@ pub struct Config {
     /// The longest wait that a target may ask for.
     pub max_retry_after: Duration,
     pub master_key: PathBuf,
+    /// Where traces go, if anywhere.
+    pub traces: Option<TraceSettings>,
     pub log: LogFormat,
     pub log_level: String,
 }
@@ -199,6 +216,7 @@ impl Config {
         Self {
             database_url: None,
             database_password: None,
+            read_url: None,
             connections_max: setup::CONNECTIONS_MAX,
             intake_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
@@ -215,6 +233,7 @@ impl Config {
             keep_leads: None,
             max_retry_after: RETRY_AFTER_MAX,
             master_key: data_dir.join("master.key"),
+            traces: None,
             log: LogFormat::default(),
             log_level: telemetry::DEFAULT_FILTER.to_owned(),
             data_dir: data_dir.to_owned(),
@@ -236,6 +255,7 @@ impl ConfigSettings {
         Self {
             database_url: url.or(below.database_url),
             database_password_file: self.database_password_file.or(below.database_password_file),
+            read_url: self.read_url.filter(|url| !url.expose_secret().is_empty()).or(below.read_url),
             data_dir: data_dir.or(below.data_dir),
             intake_listen: self.intake_listen.or(below.intake_listen),
             admin_listen: self.admin_listen.or(below.admin_listen),
@@ -255,6 +275,8 @@ impl ConfigSettings {
             keep_leads: self.keep_leads.or(below.keep_leads),
             max_retry_after: self.max_retry_after.or(below.max_retry_after),
             master_key: self.master_key.or(below.master_key),
+            otlp_endpoint: self.otlp_endpoint.or(below.otlp_endpoint),
+            otlp_share: self.otlp_share.or(below.otlp_share),
             log: self.log.or(below.log),
             log_level: self.log_level.or(below.log_level),
         }
@@ -264,9 +286,10 @@ impl ConfigSettings {
         if let Some(url) = &self.database_url {
             setup::parse_url(url.expose_secret())?;
         }
+        values::replica(self.read_url.as_ref(), self.database_url.as_ref())?;
         let data_dir = self.data_dir.map_or_else(default_data_dir, Ok)?;
         let mut config = Config::in_dir(&data_dir);
-        config.database_url = self.database_url;
+        (config.database_url, config.read_url) = (self.database_url, self.read_url);
         config.database_password = self.database_password_file.as_deref().map(password_in).transpose()?;
         if let Some(text) = self.intake_listen {
             config.intake_listen = value("--intake-listen", text, intake_listen)?;
@@ -311,6 +334,7 @@ impl ConfigSettings {
             config.max_retry_after = value("--max-retry-after", text, span)?;
         }
         config.master_key = self.master_key.unwrap_or(config.master_key);
+        config.traces = traces(self.otlp_endpoint, self.otlp_share)?;
         config.log = self.log.unwrap_or_default();
         if let Some(text) = self.log_level {
             value("--log-level", text.clone(), telemetry::check_filter)?;
@@ -323,6 +347,15 @@ impl ConfigSettings {
 /// A list that is said, or else the one below.
 fn first(said: Vec<String>, below: Vec<String>) -> Vec<String> {
     if said.is_empty() { below } else { said }
+}
+
+/// Where traces go. An empty endpoint is how a unit file says that it is not set.
+fn traces(endpoint: Option<String>, share: Option<f64>) -> Result<Option<TraceSettings>, ConfigError> {
+    let share = share.unwrap_or(1.0);
+    value("--otlp-share", share.to_string(), |_| values::share(share))?;
+    let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_empty()) else { return Ok(None) };
+    value("--otlp-endpoint", endpoint.clone(), values::collector)?;
+    Ok(Some(TraceSettings { endpoint, share }))
 }
 
 /// Reads one setting, and names it if it cannot be read.

@@ -57,16 +57,16 @@ fn work(act: Option<Act>, config: Config) -> anyhow::Result<ExitCode> {
             }
             Some(Act::Backup { file }) => {
                 let bytes = backup::back_up(&config, &file).await?;
-                tracing::info!(bytes, file = %file.display(), "backed up; keep a copy of the master key elsewhere");
+                tracing::info!(event = "backup_done", bytes, file = %file.display(), "backed up; keep a copy of the master key elsewhere");
             }
             Some(Act::Restore { file }) => {
                 let bytes = backup::restore(&config, &file).await?;
-                tracing::info!(bytes, "restored: start the daemon");
+                tracing::info!(event = "restore_done", bytes, "restored: start the daemon");
             }
             Some(Act::MasterKey(MasterKeyAct::Rotate)) => {
                 let values = rotate::rotate(&config).await?;
                 let file = config.master_key.display();
-                tracing::info!(values, %file, "sealed anew; copy the new key to where you keep the old one");
+                tracing::info!(event = "master_key_rotated", values, %file, "sealed anew; copy the new key to where you keep the old one");
             }
             _ => live(config).await?,
         }
@@ -87,11 +87,11 @@ async fn live(config: Config) -> anyhow::Result<()> {
     service::ready();
     let failure = tokio::select! {
         failure = daemon.ended() => {
-            tracing::error!("stopping, because {failure:#}");
+            tracing::error!(event = "daemon_failed", "stopping, because {failure:#}");
             Some(failure)
         }
         name = signals.next() => {
-            tracing::info!("{name}: stopping; once more ends it at once");
+            tracing::info!(event = "signal_received", "{name}: stopping; once more ends it at once");
             None
         }
         () = service::stay_alive() => None,

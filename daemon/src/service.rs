@@ -27,6 +27,6 @@ pub async fn stay_alive() {
 
 fn send(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "the service manager cannot be told how the daemon is");
+        tracing::warn!(event = "service_manager_unreachable", %error, "the service manager cannot be told how the daemon is");
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 
-use leadline_tests::{Cli, Daemon, control, wait_until};
+use leadline_proto::v1::Role;
+use leadline_tests::{Cli, Daemon, Database, control, wait_until};
+use leadlined::control::GroupRole;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tokio::process::{Child, Command};
@@ -87,5 +89,43 @@ async fn another_user_is_turned_away_by_every_method() {
     let reported = Cli::new(&near).run(&["company", "list"]).await;
     let line = reported.error(77);
     assert!(line.contains("uid 65534 is no operator here") && line.contains("root"), "{line}");
+    daemon.stop().await;
+}
+
+/// The name of a group of this machine.
+fn group_name(gid: u32) -> Option<String> {
+    let groups = fs::read_to_string("/etc/group").unwrap();
+    let of = |line: &str| {
+        let fields: Vec<_> = line.split(':').collect();
+        (fields.get(2)?.parse::<u32>().ok()? == gid).then(|| fields[0].to_owned())
+    };
+    groups.lines().find_map(of)
+}
+
+#[tokio::test]
+async fn a_group_of_the_machine_may_do_what_its_role_says_and_no_more() {
+    let [members, strangers] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let is_root =
+        fs::metadata(members.path()).map(|made| std::os::unix::fs::MetadataExt::uid(&made)).unwrap() == 0;
+    let (true, Some(group)) = (is_root, group_name(NOBODY)) else {
+        eprintln!("left out: only root can be another user, of a group that has a name");
+        return;
+    };
+    let database = Database::create().await;
+    let daemon = Daemon::start_with(&database, |config| {
+        config.control_groups = vec![GroupRole { group: group.clone(), role: Role::Viewer }];
+    })
+    .await;
+    let mode = fs::metadata(daemon.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660, "the socket is its user's and the group's");
+    let _member = relay(members.path(), daemon.socket(), NOBODY).await;
+    let _stranger = relay(strangers.path(), daemon.socket(), NOBODY - 1).await;
+
+    let member = Cli::new(&members.path().join("relay.sock"));
+    assert_eq!(member.run(&["company", "list"]).await.code, 0, "a viewer reads");
+    let refused = member.run(&["company", "create", "--name", "Barn", "--plan", "pro"]).await;
+    assert!(refused.error(77).contains("viewer"), "{refused:?}");
+    let stranger = Cli::new(&strangers.path().join("relay.sock")).run(&["company", "list"]).await;
+    assert!(stranger.error(77).contains("uid 65533 is no operator here"), "{stranger:?}");
     daemon.stop().await;
 }

@@ -204,6 +204,7 @@ impl Scene {
             body: "{}".into(),
             person: Default::default(),
             deliveries: vec![NewDelivery { id, integration: self.integration, fate, arrival: Arrival::AsIs }],
+            trace: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the five replaced systems did, where no other test shows it: see docs/replaces.md.
+//! What the five replaced systems did, where no other test shows it: see tests/replaces.md.
 
 use std::ops::Deref;
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{ChildDaemon, Operator, figure, leadlined, post_lead, wait_until};
+use leadline_tests::{ChildDaemon, Operator, figure, http, leadlined, post_lead, wait_until};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
 use tempfile::TempDir;
@@ -215,6 +215,59 @@ async fn a_primary_that_dies_under_load_loses_nothing_and_the_promoted_one_is_fo
     figure("a primary is killed", "accepted leads lost", lost as f64, 0.0);
     assert_eq!(daemon.stop().await, Some(0));
     receiver.stop().await;
+}
+
+/// How many lists were read so.
+async fn reads(daemon: &ChildDaemon, outcome: &str) -> u64 {
+    let metrics = http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let series = format!("leadline_replica_reads_total{{outcome=\"{outcome}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&series)).map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_read_from_a_replica_and_nobody_misses_what_they_have_just_done() {
+    let dir = workplace();
+    let primary = Server::primary(dir.path());
+    let standby = primary.standby(dir.path()).await;
+    // Commits wait for nobody from here on, so that the replica may lag behind.
+    primary.ask("ALTER SYSTEM SET synchronous_standby_names = ''").await;
+    primary.ask("SELECT pg_reload_conf()").await;
+    let url = |name: &str, server: &Server| {
+        format!("--{name}=postgres://leadline@127.0.0.1:{}/postgres", server.port)
+    };
+    let args =
+        [url("database-url", &primary), url("read-url", &standby), "--admin-listen=127.0.0.1:0".to_owned()];
+    let mut daemon = ChildDaemon::start(None, &args.each_ref().map(String::as_str)).await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let mut posted = 0;
+    let mut post_and_list = async || {
+        posted += 1;
+        let lead = sample_lead(posted).to_string();
+        assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead).await.0, 202);
+        let request = leadline_proto::v1::ListLeadsRequest { company: "7".into(), ..Default::default() };
+        let listed = operator.leads().list_leads(request).await.unwrap().into_inner().leads.len();
+        assert_eq!(listed, posted, "the lead that was just taken in is in the list");
+    };
+    for _ in 0..20 {
+        post_and_list().await;
+    }
+    let read = reads(&daemon, "replica").await;
+    figure(
+        "lists with a replica",
+        "of 20 lists, those that the primary had to answer",
+        20.0 - read as f64,
+        10.0,
+    );
+
+    standby.ask("SELECT pg_wal_replay_pause()").await;
+    post_and_list().await;
+    assert!(reads(&daemon, "late").await > 0, "the primary answers for a replica that lags");
+    standby.ask("SELECT pg_wal_replay_resume()").await;
+    drop(standby);
+    post_and_list().await;
+    assert!(reads(&daemon, "failed").await > 0, "the primary answers for a replica that is away");
+    assert_eq!(daemon.stop().await, Some(0));
 }
 
 #[tokio::test]

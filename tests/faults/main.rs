@@ -11,3 +11,4 @@ mod log;
 mod postgres;
 mod receivers;
 mod rows;
+mod upgrade;

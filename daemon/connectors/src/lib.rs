@@ -305,6 +305,7 @@ mod tests {
 
     use super::*;
     use crate::config::Settings as _;
+    use leadline_domain::origins;
 
     #[test]
     fn what_is_not_set_has_its_default() {
@@ -338,6 +339,24 @@ mod tests {
             }
         }
         assert!(find("fax").is_none());
+    }
+
+    #[test]
+    fn a_setting_that_names_an_address_counts_as_whom_credentials_are_given_to() {
+        let common = config::Common::FIELDS.iter().map(|field| ("every connector", field));
+        let own = ALL.iter().flat_map(|connector| {
+            let manifest = connector.manifest();
+            manifest.fields.iter().map(|field| (manifest.name, field))
+        });
+        for (connector, field) in common.chain(own) {
+            // An account of the vendor's that is named by a word is at the vendor's own address.
+            let is_address = ["url", "path", "host", "server", "endpoint", "proxy", "domain", "region"]
+                .iter()
+                .any(|word| field.name.split('_').any(|part| part == *word));
+            let is_data = field.name == "confirm_redirect_url";
+            let counts = origins::is_place(field.name) || field.name == "host";
+            assert_eq!(is_address && !is_data, counts, "{connector}: {}", field.name);
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub(super) fn integration(connector: &str, config: Value, credentials: Value, ma
         mapping,
         payload: "v1".to_owned(),
         version: 1,
+        credentials_for: None,
         brand: None,
         secrets: Vec::new(),
     }

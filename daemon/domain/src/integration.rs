@@ -9,6 +9,7 @@ use super::{
     ids::{CompanyId, IntegrationId},
     lane::LaneId,
     notice::Notice,
+    origins,
 };
 
 /// What happened to a lead.
@@ -87,6 +88,8 @@ pub struct Integration {
     pub config: Value,
     /// What we log in with; null for nothing.
     pub credentials: Value,
+    /// The origins that they were given for; none if there are none.
+    pub credentials_for: Option<String>,
     pub mapping: Value,
     pub payload: String,
     /// Raised by every change that matters to a push.
@@ -102,6 +105,12 @@ impl Integration {
     #[must_use]
     pub const fn lane(&self) -> LaneId {
         LaneId { company: self.company, integration: self.id }
+    }
+
+    /// Why its credentials may not be used, as a sentence; none if they may, or there are none.
+    #[must_use]
+    pub fn suspension(&self) -> Option<String> {
+        origins::suspension(self.credentials_for.as_deref()?, &self.config)
     }
 }
 

@@ -141,7 +141,7 @@ async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> 
     if written.is_err()
         && let Err(error) = fs::remove_file(&unfinished)
     {
-        tracing::warn!(%error, file = %unfinished.display(), "an unfinished backup cannot be removed");
+        tracing::warn!(event = "backup_not_removed", %error, file = %unfinished.display(), "an unfinished backup cannot be removed");
     }
     written
 }
@@ -214,7 +214,7 @@ impl dump::DumpWatch for BackupProgress {
     fn passed(&mut self, bytes: u64) {
         if self.reported.elapsed() >= PROGRESS_EVERY {
             self.reported = tokio::time::Instant::now();
-            tracing::info!(mebibytes = bytes >> 20, "{}", self.verb);
+            tracing::info!(event = "backup_progress", mebibytes = bytes >> 20, "{}", self.verb);
         }
     }
 }

@@ -72,7 +72,7 @@ async fn bind_admin(config: &Config) -> anyhow::Result<Option<TcpListener>> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if !config.admin_is_asked_for => {
-            tracing::warn!(%address, %error, "metrics and health in detail are answered nowhere: give --admin-listen");
+            tracing::warn!(event = "admin_address_taken", %address, %error, "metrics and health in detail are answered nowhere: give --admin-listen");
             Ok(None)
         }
         Err(error) => Err(error).with_context(|| {

@@ -57,7 +57,7 @@ impl RunningParts {
         while let Some(part) = self.running.pop() {
             let name = part.name;
             if let Err(error) = part.stop().await {
-                tracing::error!("stopping {name}: {error:#}");
+                tracing::error!(event = "part_stop_failed", "stopping {name}: {error:#}");
                 first_failure = first_failure.and(Err(error));
             }
         }

@@ -90,11 +90,11 @@ impl Compute {
         match timeout(self.time_max, running).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
-                tracing::error!(%error, %company, "a computation failed");
+                tracing::error!(event = "computation_failed", %error, %company, "a computation failed");
                 Err(ComputeError::Panicked)
             }
             Err(_) => {
-                tracing::error!(%company, "a computation takes too long; its thread is left to it");
+                tracing::error!(event = "computation_stuck", %company, "a computation takes too long; its thread is left to it");
                 Err(ComputeError::Late)
             }
         }

@@ -57,6 +57,23 @@ fn spans_have_a_number_and_a_unit() {
 }
 
 #[test]
+fn traces_go_to_a_collector_beside_the_daemon() {
+    assert_eq!(read_args(&[]).unwrap().traces, None);
+    assert_eq!(read_args(&["--otlp-endpoint", ""]).unwrap().traces, None);
+    let args = ["--otlp-endpoint", "http://127.0.0.1:4317", "--otlp-share", "0.1"];
+    let traces = read_args(&args).unwrap().traces.unwrap();
+    assert_eq!(traces, TraceSettings { endpoint: "http://127.0.0.1:4317".to_owned(), share: 0.1 });
+    for bad in ["127.0.0.1:4317", "https://otel.example.com:4317", "http://127.0.0.1", "http://h:1/v1/traces"]
+    {
+        let error = read_args(&["--otlp-endpoint", bad]).unwrap_err();
+        let told = "write http:// with a host and a port, such as http://127.0.0.1:4317: run a collector beside the daemon";
+        assert_eq!(error, format!("--otlp-endpoint {bad:?}: {told}"));
+    }
+    let error = read_args(&["--otlp-share", "1.5"]).unwrap_err();
+    assert_eq!(error, "--otlp-share \"1.5\": write a share of all leads from 0 to 1, such as 0.1");
+}
+
+#[test]
 fn flags_win_over_the_file() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("leadlined.toml");

@@ -8,8 +8,10 @@ use std::{
 
 use ipnet::IpNet;
 use leadline_proto::v1::Role;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::control::GroupRole;
+use super::ConfigError;
+use crate::{control::GroupRole, postgres::setup};
 
 /// `sockaddr_un` takes 104 bytes on macOS and 108 on Linux, the closing zero included.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
@@ -33,12 +35,46 @@ pub(super) enum SettingError {
     Days,
     #[error("write a number of days, such as 730d")]
     Long,
+    #[error(
+        "write http:// with a host and a port, such as http://127.0.0.1:4317: run a collector beside the daemon"
+    )]
+    Collector,
+    #[error("write a share of all leads from 0 to 1, such as 0.1")]
+    Share,
     #[error("write a network or an address, such as 10.0.0.0/8 or ::1")]
     Network,
 }
 
 pub(super) fn intake_listen(text: &str) -> Result<SocketAddr, SettingError> {
     text.parse().map_err(|_| SettingError::Address)
+}
+
+/// The replica of a database that is named, too.
+pub(super) fn replica(
+    read_url: Option<&SecretString>,
+    database_url: Option<&SecretString>,
+) -> Result<(), ConfigError> {
+    let Some(read_url) = read_url else { return Ok(()) };
+    if database_url.is_none() {
+        return Err(ConfigError::HalfPair("--read-url", "--database-url"));
+    }
+    // The URL may hold a password, so it is not quoted.
+    match setup::parse_url(read_url.expose_secret()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ConfigError::ReadUrl),
+    }
+}
+
+/// A collector of traces. It runs beside the daemon, so nobody between them needs TLS.
+pub(super) fn collector(text: &str) -> Result<(), SettingError> {
+    let url = url::Url::parse(text).map_err(|_| SettingError::Collector)?;
+    let is_bare = url.path() == "/" && url.query().is_none() && url.username().is_empty();
+    let is_right = url.scheme() == "http" && url.host().is_some() && url.port().is_some() && is_bare;
+    if is_right { Ok(()) } else { Err(SettingError::Collector) }
+}
+
+pub(super) fn share(share: f64) -> Result<(), SettingError> {
+    if (0.0..=1.0).contains(&share) { Ok(()) } else { Err(SettingError::Share) }
 }
 
 /// A door of the control API.

@@ -50,7 +50,7 @@ impl ActivityService for Control {
             before: convert::read_time("before", request.before.as_ref())?,
             ..ActivityFilter::default()
         };
-        let found = self.store.activity(&filter, limit).await?;
+        let found = self.store.for_lists().await.activity(&filter, limit).await?;
         let newest = found.into_iter().take(usize::try_from(limit).unwrap_or_default());
         Ok(Response::new(v1::ListActivityResponse { activities: newest.map(v1::Activity::from).collect() }))
     }
@@ -133,7 +133,7 @@ impl ActivityWatcher {
 
     async fn read(&self, integrations: Vec<IntegrationId>) -> Result<Vec<Activity>, Status> {
         let filter = ActivityFilter { company: self.company, integrations, before: None };
-        Ok(self.control.store.activity(&filter, WINDOW).await?)
+        Ok(self.control.store.for_lists().await.activity(&filter, WINDOW).await?)
     }
 }
 

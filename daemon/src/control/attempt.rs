@@ -41,7 +41,7 @@ impl AttemptService for Control {
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
         let filter = AttemptFilter { after, ..self.attempt_filter(&request).await? };
-        let attempts = self.store.attempt_list(&filter, limit).await?;
+        let attempts = self.store.for_lists().await.attempt_list(&filter, limit).await?;
         let next_page_token = words::next_page(&attempts, limit, |attempt| attempt.id.to_string());
         let attempts = attempts.into_iter().map(v1::Attempt::from).collect();
         Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))

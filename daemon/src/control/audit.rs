@@ -20,7 +20,7 @@ impl AuditService for Control {
             after: check::optional_id("after", after)?,
             limit,
         };
-        let lines = self.store.audit_lines(&filter).await?;
+        let lines = self.store.for_lists().await.audit_lines(&filter).await?;
         Ok(Response::new(v1::ListAuditResponse {
             lines: lines.into_iter().map(v1::AuditLine::from).collect(),
         }))

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{broadcast::error::RecvError, watch},
+    sync::{Notify, broadcast::error::RecvError, watch},
     time,
 };
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub(super) struct ChangeLog {
     life: String,
     pages: Mutex<Pages>,
     latest: watch::Sender<u64>,
+    /// Somebody began to watch.
+    watched: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +53,12 @@ pub(super) enum Gap {
 
 impl ChangeLog {
     pub(super) fn new() -> Self {
-        Self { life: Ulid::generate().to_string(), pages: Mutex::default(), latest: watch::Sender::new(0) }
+        Self {
+            life: Ulid::generate().to_string(),
+            pages: Mutex::default(),
+            latest: watch::Sender::new(0),
+            watched: Notify::new(),
+        }
     }
 
     /// The cursor of an entry.
@@ -73,7 +80,9 @@ impl ChangeLog {
 
     /// Hears of new entries from now on.
     pub(super) fn watch(&self) -> watch::Receiver<u64> {
-        self.latest.subscribe()
+        let receiver = self.latest.subscribe();
+        self.watched.notify_one();
+        receiver
     }
 
     /// What changed behind an entry, of one company or of all.
@@ -120,8 +129,10 @@ impl ChangeLog {
         let mut look = time::interval(LOOK);
         look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
+            let is_watched = others.unknown || self.latest.receiver_count() > 0;
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.watched.notified() => {}
                 change = changes.recv() => match change {
                     Ok(change) => self.note([change.lane]),
                     // What was missed may be any of them.
@@ -131,11 +142,7 @@ impl ChangeLog {
                     }
                     Err(RecvError::Closed) => return,
                 },
-                _ = look.tick() => {
-                    if others.unknown || self.latest.receiver_count() > 0 {
-                        self.look(&mut others, &store).await;
-                    }
-                }
+                _ = look.tick(), if is_watched => self.look(&mut others, &store).await,
             }
         }
     }

@@ -60,8 +60,10 @@ impl CompanyService for Control {
         let silent = words::read_duration("silent_for", request.silent_for.as_ref())?;
         let only = self.store.find_optional_company(check::optional(&request.company)).await?;
         let companies = match silent {
-            Some(span) => self.store.silent_companies(span.as_secs_f64(), only, after, limit).await?,
-            None => self.store.companies(only, after, limit).await?,
+            Some(span) => {
+                self.store.for_lists().await.silent_companies(span.as_secs_f64(), only, after, limit).await?
+            }
+            None => self.store.for_lists().await.companies(only, after, limit).await?,
         };
         let next_page_token = words::next_page(&companies, limit, |company| company.id.to_string());
         let companies = self.with_last_leads(companies).await?;
@@ -80,11 +82,12 @@ impl CompanyService for Control {
     ) -> Reply<v1::GetCompanyPageResponse> {
         let company = self.store.company(&request.get_ref().company).await?;
         let (id, reference) = (company.id, company.id.to_string());
-        let day = self.store.last_day(id).await?;
-        let keys = self.store.intake_keys(Some(&reference), None, PAGE).await?;
+        let store = self.store.for_lists().await;
+        let day = store.last_day(id).await?;
+        let keys = store.intake_keys(Some(&reference), None, PAGE).await?;
         let of_company = IntegrationFilter { company: Some(id), ..IntegrationFilter::default() };
-        let integrations = self.store.integration_views(&of_company).await?;
-        let flows = self.store.flow_views(Some(&reference), PAGE).await?;
+        let integrations = store.integration_views(&of_company).await?;
+        let flows = store.flow_views(Some(&reference), PAGE).await?;
         Ok(Response::new(v1::GetCompanyPageResponse {
             company: self.with_last_leads(vec![company]).await?.pop(),
             keys: keys.into_iter().map(v1::IntakeKey::from).collect(),
@@ -151,7 +154,7 @@ impl Control {
     /// Companies as they are shown, with the time of their newest leads.
     async fn with_last_leads(&self, companies: Vec<Company>) -> Result<Vec<v1::Company>, Refusal> {
         let ids: Vec<_> = companies.iter().map(|company| company.id).collect();
-        let last = self.store.last_leads(&ids).await?;
+        let last = self.store.for_lists().await.last_leads(&ids).await?;
         let shown = companies.into_iter().map(|company| {
             let last_lead_at = last.get(&company.id).copied().map(convert::time);
             v1::Company { last_lead_at, ..company.into() }

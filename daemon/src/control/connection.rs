@@ -80,10 +80,12 @@ async fn accept(remote: Remote, sender: mpsc::Sender<Connection>, stop: Cancella
                         let (tls, sender) = (Arc::clone(&remote.tls), sender.clone());
                         handshakes.spawn(greet(stream, address, tls, place, sender));
                     }
-                    Err(_) => tracing::warn!(%address, "all places of the control API are taken"),
+                    Err(_) => {
+                        tracing::warn!(event = "control_full", %address, "all places of the control API are taken")
+                    }
                 },
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a control connection");
+                    tracing::warn!(event = "control_accept_failed", %error, "cannot accept a control connection");
                     sleep(BREATH).await;
                 }
             }

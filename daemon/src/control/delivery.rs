@@ -27,7 +27,8 @@ impl DeliveryService for Control {
         let asked = request.filter.unwrap_or_default();
         let filter = self.delivery_filter(&asked).await?;
         let order = if asked.undelivered { Order::OldestFirst } else { Order::NewestFirst };
-        let deliveries = self.store.delivery_views(&filter, order, after, Some(limit)).await?;
+        let deliveries =
+            self.store.for_lists().await.delivery_views(&filter, order, after, Some(limit)).await?;
         let next_page_token = words::next_page(&deliveries, limit, |delivery| delivery.id.to_string());
         let deliveries = deliveries.into_iter().map(v1::Delivery::from).collect();
         Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
@@ -36,7 +37,7 @@ impl DeliveryService for Control {
     async fn get_delivery(&self, request: Request<v1::GetDeliveryRequest>) -> Reply<v1::GetDeliveryResponse> {
         let delivery = self.store.delivery_view(check::id("delivery", &request.get_ref().id)?).await?;
         let of = AttemptsOf::Delivery(delivery.company, delivery.id);
-        let attempts = self.store.attempts(of, None, ATTEMPTS).await?;
+        let attempts = self.store.for_lists().await.attempts(of, None, ATTEMPTS).await?;
         let of = (delivery.integration, delivery.id);
         let records = match delivery.lead.parse() {
             Ok(lead) => self.records(delivery.company, lead, Some(of)).await?,

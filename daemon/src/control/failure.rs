@@ -40,7 +40,7 @@ impl FailureService for Control {
             let lane = self.store.find_integration(company, integration).await?;
             (filter.company, filter.integration) = (Some(lane.company), Some(lane.integration));
         }
-        let found = self.store.failures(&filter, skip, limit).await?;
+        let found = self.store.for_lists().await.failures(&filter, skip, limit).await?;
         let next = skip.saturating_add(limit);
         Ok(Response::new(v1::ListFailuresResponse {
             failures: found.page.into_iter().map(v1::Failure::from).collect(),
@@ -54,7 +54,7 @@ impl FailureService for Control {
     async fn get_failure(&self, request: Request<v1::GetFailureRequest>) -> Reply<v1::GetFailureResponse> {
         let request = request.into_inner();
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
-        let failure = self.store.failure(company, cause_id(&request.cause)?).await?;
+        let failure = self.store.for_lists().await.failure(company, cause_id(&request.cause)?).await?;
         Ok(Response::new(v1::GetFailureResponse { failure: Some(failure.into()) }))
     }
 

@@ -95,7 +95,9 @@ where
         match clean_up().await {
             Ok(0) => return,
             Ok(left) => tracing::debug!(what, left, "what is to go is still being pushed"),
-            Err(error) => tracing::warn!(what, %error, "what is to go is cleaned up later"),
+            Err(error) => {
+                tracing::warn!(event = "cleanup_deferred", what, %error, "what is to go is cleaned up later")
+            }
         }
         tokio::time::sleep(CLEANING_GAP).await;
     }

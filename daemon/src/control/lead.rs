@@ -26,7 +26,12 @@ impl LeadService for Control {
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
         let state = words::read_lead_state(request.state)?;
-        let leads = self.store.lead_views(check::optional(&request.company), state, after, limit).await?;
+        let leads = self
+            .store
+            .for_lists()
+            .await
+            .lead_views(check::optional(&request.company), state, after, limit)
+            .await?;
         let next_page_token = words::next_page(&leads, limit, |lead| lead.id.to_string());
         let leads = leads.into_iter().map(v1::Lead::from).collect();
         Ok(Response::new(v1::ListLeadsResponse { leads, next_page_token }))
@@ -49,7 +54,12 @@ impl LeadService for Control {
         let (limit, after) = check::page(request.page.as_ref())?;
         let after = check::optional_id("after", after)?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
-        let found = self.store.find_leads(company, patterns(&request.text, masked)?, after, limit).await?;
+        let found = self
+            .store
+            .for_lists()
+            .await
+            .find_leads(company, patterns(&request.text, masked)?, after, limit)
+            .await?;
         Ok(Response::new(v1::FindLeadsResponse {
             next_page_token: words::next_page(&found.leads, limit, |lead| lead.id.to_string()),
             leads: found.leads.into_iter().map(v1::Lead::from).collect(),
@@ -77,7 +87,7 @@ impl LeadService for Control {
     async fn get_evidence(&self, request: Request<v1::GetEvidenceRequest>) -> Reply<v1::GetEvidenceResponse> {
         let request = request.into_inner();
         let company = check::optional(&request.company);
-        let evidence = self.store.evidence(company, &request.uuid, request.mask).await?;
+        let evidence = self.store.for_lists().await.evidence(company, &request.uuid, request.mask).await?;
         let (document, content_type) = match v1::EvidenceFormat::try_from(request.format) {
             Ok(v1::EvidenceFormat::Unspecified | v1::EvidenceFormat::Markdown) => {
                 (evidence.markdown().into_bytes(), "text/markdown")
@@ -164,7 +174,7 @@ fn nobody(email: &str) -> Refusal {
 
 fn printed(evidence: &Evidence) -> Result<Vec<u8>, Status> {
     serde_json::to_vec_pretty(evidence).map_err(|error| {
-        tracing::error!(%error, "evidence cannot be printed");
+        tracing::error!(event = "evidence_not_printed", %error, "evidence cannot be printed");
         Status::internal("the evidence cannot be printed: read it as Markdown")
     })
 }
@@ -198,7 +208,7 @@ impl Export {
             |body: Vec<u8>| String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
         let kept = ExportedLead { evidence: &evidence, bodies: events.into_iter().filter_map(raw).collect() };
         let text = serde_json::to_string(&kept).map_err(|error| {
-            tracing::error!(%error, "a lead cannot be exported");
+            tracing::error!(event = "lead_not_exported", %error, "a lead cannot be exported");
             Status::internal("a lead cannot be printed: see the daemon's log")
         })?;
         Ok(Some(format!("{comma}{text}").into_bytes()))

@@ -184,7 +184,12 @@ impl Control {
         };
         let (command, answer) = work(command).await?;
         command.answer(call, &answer.repeated().encode_to_vec()).await?;
-        tracing::info!(operator = call.operator, method = call.method, "an operator's command is committed");
+        tracing::info!(
+            event = "operator_command",
+            operator = call.operator,
+            method = call.method,
+            "an operator's command is committed"
+        );
         Ok(Response::new(answer))
     }
 
@@ -204,7 +209,7 @@ fn repeat<A: Repeatable>(stored: &[u8]) -> Reply<A> {
     match A::decode(stored) {
         Ok(answer) => Ok(Response::new(answer)),
         Err(error) => {
-            tracing::error!(%error, "a stored answer cannot be read");
+            tracing::error!(event = "stored_answer_unreadable", %error, "a stored answer cannot be read");
             Err(Status::data_loss(
                 "the stored answer of this request cannot be read: look at what it changed",
             ))

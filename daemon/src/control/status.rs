@@ -64,19 +64,31 @@ impl From<Error> for Status {
         let chain = chain(&error);
         match error {
             Error::Away(_) => {
-                tracing::warn!(error = chain, "a control call found the database away");
+                tracing::warn!(
+                    event = "control_database_away",
+                    error = chain,
+                    "a control call found the database away"
+                );
                 refused(Code::Unavailable, "DATABASE_AWAY", format!("{chain}; try again in a moment"))
             }
             error if error.is_passing() => {
-                tracing::warn!(error = chain, "a control call met another that was in its way");
+                tracing::warn!(
+                    event = "control_call_conflicted",
+                    error = chain,
+                    "a control call met another that was in its way"
+                );
                 Self::unavailable("another change was in the way; try again in a moment")
             }
             Error::Database(_) => {
-                tracing::error!(error = chain, "a control call failed");
+                tracing::error!(event = "control_call_failed", error = chain, "a control call failed");
                 refused(Code::Internal, "DATABASE_FAILED", format!("{error}: the daemon's log says why"))
             }
             Error::Seal(_) | Error::Corrupt(_) | Error::UnknownWord { .. } | Error::Locked => {
-                tracing::error!(error = chain, "a control call met a stored value that cannot be used");
+                tracing::error!(
+                    event = "control_value_unreadable",
+                    error = chain,
+                    "a control call met a stored value that cannot be used"
+                );
                 refused(Code::DataLoss, "UNREADABLE", chain)
             }
         }

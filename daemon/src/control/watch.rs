@@ -130,7 +130,7 @@ impl IntegrationWatcher {
 
     async fn read(&self, ids: Option<Vec<IntegrationId>>) -> Result<Vec<v1::Integration>, Status> {
         let filter = IntegrationFilter { company: self.company, ids, ..IntegrationFilter::default() };
-        let views = self.control.store.integration_views(&filter).await?;
+        let views = self.control.store.for_lists().await.integration_views(&filter).await?;
         Ok(views.into_iter().map(v1::Integration::from).collect())
     }
 

@@ -15,6 +15,7 @@ use super::{
     person_lock::PersonLock,
     pusher::{cannot_be_loaded, settled},
     scrub::Secrets,
+    traced::traced,
 };
 use crate::{
     connectors::{
@@ -26,6 +27,7 @@ use crate::{
         integration::{EventKind, ProbeKind},
         moment::Moment,
         outcome::{Failure, FailureClass, Outcome},
+        trace::TraceContext,
     },
     push::{Client, PROBE_CAP, PUSH_CAP},
     store::{
@@ -33,6 +35,7 @@ use crate::{
         delivery::{calls::CallRecord, vendor_id::Past},
         queue::finish::{KeptResponse, Sent},
     },
+    telemetry::Traces,
 };
 
 /// How much of a response is kept.
@@ -99,6 +102,8 @@ pub(super) struct PushRequest {
     pub(super) now: Moment,
     /// The lease under which it may be pushed, and the daemon id that claimed it; none for what was not claimed.
     pub(super) lease: Option<(Arc<DaemonLease>, i64)>,
+    /// What makes spans, and the attempt's own; none if it is not traced.
+    pub(super) trace: Option<(Traces, TraceContext)>,
 }
 
 /// Pushes once. Whatever the connector does, this ends: each call within the integration's timeout, or shortly after.
@@ -136,6 +141,7 @@ pub(super) async fn attempt(
     let mut network = Network::new(client, store, ready, request.now, PUSH_CAP, keep);
     network.lease = request.lease.as_ref().map(|(lease, daemon)| (&**lease, *daemon));
     network.is_beside = is_beside;
+    network.trace = request.trace.as_ref();
     let Driven { outcome, rendered, note } = drive(prepared, &mut network, push).await;
     let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
     let result = network.tried(outcome, started.elapsed(), body);
@@ -202,6 +208,7 @@ struct Network<'a> {
     lease: Option<(&'a DaemonLease, i64)>,
     is_beside: bool,
     is_void: bool,
+    trace: Option<&'a (Traces, TraceContext)>,
 }
 
 impl<'a> Network<'a> {
@@ -226,6 +233,7 @@ impl<'a> Network<'a> {
             lease: None,
             is_beside: false,
             is_void: false,
+            trace: None,
         }
     }
 
@@ -271,7 +279,8 @@ impl Transport for Network<'_> {
             return Err(Failure::new(FailureClass::Transient, "nothing was sent: the lease ran out"));
         }
         let (after, started) = (self.began.elapsed(), Instant::now());
-        let answer = self.client.call(&self.ready.pool, call, self.ready.policy.timeout, self.cap).await;
+        let (mut span, call) = traced(self.trace, call);
+        let answer = self.client.call(&self.ready.pool, &call, self.ready.policy.timeout, self.cap).await;
         drop(turn);
         if let (Ok(response), Ok(prepared)) = (&answer, &self.ready.prepared)
             && response.is_good()
@@ -279,8 +288,13 @@ impl Transport for Network<'_> {
         {
             self.ready.quota.rest(prepared.spent(response));
         }
+        match &answer {
+            Ok(response) => span.set("http.response.status_code", i64::from(response.status)),
+            Err(_) => span.fail("no_answer"),
+        }
+        drop(span);
         let took = started.elapsed();
-        self.made.push(Exchange { call: call.clone(), answer: answer.clone(), after, took });
+        self.made.push(Exchange { call, answer: answer.clone(), after, took });
         Ok(answer)
     }
 

@@ -188,7 +188,11 @@ impl Engine {
         let (now, items) = match claimed {
             Ok(answer) => answer,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the claim failed; trying again");
+                tracing::warn!(
+                    event = "claim_failed",
+                    error = &error as &dyn std::error::Error,
+                    "the claim failed; trying again"
+                );
                 self.lanes.failed(asks, self.lease.now());
                 return AWAY_WAIT;
             }

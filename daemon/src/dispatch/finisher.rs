@@ -206,6 +206,7 @@ impl Finisher {
                 // Any refusal may pass: nothing of what is written here comes from outside.
                 Err(error) => {
                     tracing::warn!(
+                        event = "give_back_waits",
                         error = &error as &dyn std::error::Error,
                         "deliveries wait to be given back"
                     );
@@ -224,6 +225,7 @@ impl Finisher {
             Ok(left) => finished.iter().copied().filter(|item| left.contains(&item.attempt.id)).collect(),
             Err(error) => {
                 tracing::warn!(
+                    event = "finish_refused",
                     error = &error as &dyn std::error::Error,
                     "a flush was refused; writing its attempts one by one"
                 );
@@ -246,7 +248,11 @@ impl Finisher {
             }
         }
         if let Err(error) = self.persist(daemon, &[], &complete).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "finished claims could not be removed");
+            tracing::error!(
+                event = "claim_removal_failed",
+                error = &error as &dyn std::error::Error,
+                "finished claims could not be removed"
+            );
         }
         locked
     }
@@ -254,6 +260,7 @@ impl Finisher {
     /// The last resort for an attempt that the database refuses: its outcome counts, what was sent and received is left out.
     async fn strip_and_write(&self, daemon: i64, mut item: Finished, cause: &Error) -> bool {
         tracing::error!(
+            event = "attempt_written_in_part",
             error = cause as &dyn std::error::Error,
             "an attempt is written without what was sent and received"
         );
@@ -263,6 +270,7 @@ impl Finisher {
         let written = self.persist(daemon, &[&item], &[]).await;
         if let Err(error) = &written {
             tracing::error!(
+                event = "attempt_not_written",
                 error = error as &dyn std::error::Error,
                 "an attempt could not be written; its delivery is pushed again after this daemon's end"
             );
@@ -290,6 +298,7 @@ impl Finisher {
                     let lost = finished.len().saturating_sub(flushed.recorded + flushed.left.len());
                     if lost > 0 {
                         tracing::warn!(
+                            event = "lease_lost_attempts",
                             lost,
                             "another daemon took this one for dead: these attempts are not counted, their deliveries are pushed again"
                         );
@@ -299,6 +308,7 @@ impl Finisher {
                 Err(Error::Locked) => return Err(Error::Locked),
                 Err(error) if error.is_passing() => {
                     tracing::warn!(
+                        event = "finish_waits",
                         error = &error as &dyn std::error::Error,
                         "attempts wait for the database"
                     );

@@ -152,7 +152,8 @@ impl IntegrationCache {
         credentials: Value,
     ) -> Result<Option<PreparedIntegration>, Error> {
         let Some(mut integration) = self.store.integration(id).await? else { return Ok(None) };
-        integration.credentials = credentials;
+        // They are given for what the integration pushes to now.
+        (integration.credentials, integration.credentials_for) = (credentials, None);
         Ok(Some(self.prepare(integration, Lasting::default(), self.others_until(id.integration)).await))
     }
 
@@ -219,6 +220,9 @@ impl IntegrationCache {
         integration: &Integration,
         template_weight: usize,
     ) -> Result<Box<dyn Prepared>, Failure> {
+        if let Some(sentence) = integration.suspension() {
+            return Err(Failure::new(FailureClass::Credentials, format!("nothing was sent: {sentence}")));
+        }
         let brand = integration.brand.as_deref().unwrap_or(&self.brand);
         if is_light_to_prepare(template_weight) {
             return connector.prepare(integration, brand);

@@ -20,11 +20,11 @@ impl Engine {
                 match load(&store, &integrations, id).await {
                     Ok(loaded) => break loaded,
                     Err(error) if error.is_passing() => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "a lane waits for the database");
+                        tracing::warn!(event = "lane_waits", error = &error as &dyn std::error::Error, "a lane waits for the database");
                         tokio::time::sleep(AWAY_WAIT).await;
                     }
                     Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, integration = %id.integration, "a lane cannot be loaded");
+                        tracing::error!(event = "lane_not_loaded", error = &error as &dyn std::error::Error, integration = %id.integration, "a lane cannot be loaded");
                         return;
                     }
                 }
@@ -53,7 +53,11 @@ impl Engine {
             match store.discover().await {
                 Ok(hints) => send(&events, Event::Discovered(hints)),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the scan for due lanes failed")
+                    tracing::warn!(
+                        event = "due_scan_failed",
+                        error = &error as &dyn std::error::Error,
+                        "the scan for due lanes failed"
+                    )
                 }
             }
         });
@@ -71,7 +75,11 @@ impl Engine {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "probes could not be taken")
+                    tracing::warn!(
+                        event = "probes_not_taken",
+                        error = &error as &dyn std::error::Error,
+                        "probes could not be taken"
+                    )
                 }
             }
         });
@@ -80,6 +88,7 @@ impl Engine {
 
 fn report(error: &Error) {
     tracing::warn!(
+        event = "due_look_failed",
         error = error as &dyn std::error::Error,
         "the look for the next due rows failed; trying again"
     );

@@ -164,7 +164,11 @@ impl Membership {
                 Some(wake) = self.outbox.recv() => self.tell(wake).await,
             };
             if let Err(error) = done {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the beat failed; trying again");
+                tracing::warn!(
+                    event = "beat_failed",
+                    error = &error as &dyn std::error::Error,
+                    "the beat failed; trying again"
+                );
             }
         }
     }
@@ -201,6 +205,9 @@ impl Membership {
         if waits.notices {
             wake_ups.notices.notify_one();
         }
+        if waits.tasks {
+            wake_ups.tasks.notify_one();
+        }
         if waits.expired {
             self.store.remove_expired(self.lease.id(), false).await?;
         }
@@ -224,7 +231,11 @@ impl Membership {
 
     /// Somebody took this daemon for dead, and its claims: what it holds is void, and it goes on under a new id.
     async fn start_new_lease(&mut self) -> Result<(), Error> {
-        tracing::warn!(daemon = self.lease.id(), "this daemon was taken for dead; it starts a new lease");
+        tracing::warn!(
+            event = "lease_lost",
+            daemon = self.lease.id(),
+            "this daemon was taken for dead; it starts a new lease"
+        );
         let sent = Instant::now();
         let id = self.store.enroll(LEASE.as_secs_f64()).await?;
         self.lease.id.store(id, Ordering::Release);

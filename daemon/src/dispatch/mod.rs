@@ -9,6 +9,7 @@ use crate::{
     compute::Compute,
     push::Client,
     store::{DueHint, Error, Store, queue::daemons::Wake},
+    telemetry::Traces,
 };
 
 mod attempt;
@@ -30,6 +31,7 @@ mod scrub;
 mod session;
 mod suspects;
 mod tasks;
+mod traced;
 
 pub use coming_back::{continue_job, continue_sweep};
 use engine::Engine;
@@ -64,6 +66,7 @@ pub struct DispatchParts {
     pub max_retry_after: Duration,
     /// Nobody else can be working on this database: what other daemons left behind is taken over at once.
     pub is_sole: bool,
+    pub traces: Traces,
 }
 
 /// A running dispatch.
@@ -86,8 +89,9 @@ pub struct Dispatch {
 
 /// Enrolls this daemon and starts to claim.
 pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
-    let DispatchParts { store, client, compute, brand, hints, sweep_interval, max_retry_after, is_sole } =
-        parts;
+    let DispatchParts { store, client, compute, brand, hints, traces, .. } = parts;
+    let (sweep_interval, max_retry_after, is_sole) =
+        (parts.sweep_interval, parts.max_retry_after, parts.is_sole);
     // Without a bound, for whoever tells the engine must not wait for it while it waits for them. Room, beats and flushes
     // bound how much there is to tell; while the engine claims, that is what ended meanwhile.
     let (events, heard) = mpsc::unbounded_channel();
@@ -103,6 +107,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
         store: store.clone(),
         client: Arc::new(client),
         compute,
+        traces,
         lease: Arc::clone(&lease),
         integrations: Arc::clone(&integrations),
         events: events.clone(),
@@ -185,14 +190,21 @@ impl Dispatch {
         scheduler.wait().await;
         notifier.wait().await;
         if tokio::time::timeout(grace, pushes.wait()).await.is_err() {
-            tracing::warn!(pushes = pushes.len(), "the grace is over; pushes in flight are given back");
+            tracing::warn!(
+                event = "stop_grace_over",
+                pushes = pushes.len(),
+                "the grace is over; pushes in flight are given back"
+            );
             abandon.cancel();
             pushes.wait().await;
         }
         drop(completions);
         // What is given back is told from what has ended by what is written, so nothing may be on its way any more.
         if tokio::time::timeout(LAST_FLUSH, finisher.wait()).await.is_err() {
-            tracing::warn!("the database is away; the last attempts could not be written");
+            tracing::warn!(
+                event = "last_attempts_not_written",
+                "the database is away; the last attempts could not be written"
+            );
         }
         beating.cancel();
         membership.wait().await;

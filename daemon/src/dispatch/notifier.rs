@@ -33,7 +33,7 @@ impl Pushes {
         let (id, ended) = match self.tasks.join_next_with_id().await? {
             Ok(ended) => ended,
             Err(error) => {
-                tracing::error!(%error, "the push of a notice panicked; it is tried again");
+                tracing::error!(event = "notice_panicked", %error, "the push of a notice panicked; it is tried again");
                 (error.id(), Ok(()))
             }
         };
@@ -59,7 +59,11 @@ impl Notifier {
             };
             // A target that hangs keeps no other waiting: whoever got its notice is given the next one at once.
             if let Err(error) = done.and(self.take(&mut pushes).await) {
-                tracing::warn!(error = &error as &dyn std::error::Error, "notices wait for the database");
+                tracing::warn!(
+                    event = "notices_wait",
+                    error = &error as &dyn std::error::Error,
+                    "notices wait for the database"
+                );
             }
         }
     }
@@ -67,7 +71,11 @@ impl Notifier {
     async fn look(&self) -> Result<(), Error> {
         let created = self.0.store.watch_notices().await?;
         if created > 0 {
-            tracing::info!(notices = created, "notices of what changed are on their way");
+            tracing::info!(
+                event = "notices_created",
+                notices = created,
+                "notices of what changed are on their way"
+            );
         }
         Ok(())
     }
@@ -105,11 +113,12 @@ impl Notifier {
             created_at: now,
             now,
             lease: None,
+            trace: None,
         };
         let tried = self.0.push_once(&ready, request, Past::default()).await;
         let end = end(notice, tried.outcome, self.0.max_retry_after, rand::random());
         if let NoticeEnd::Dead { error } = &end {
-            tracing::warn!(notice = %notice.id, integration = %notice.lane.integration, error, "a notice is given up");
+            tracing::warn!(event = "notice_given_up", notice = %notice.id, integration = %notice.lane.integration, error, "a notice is given up");
         }
         self.0.store.finish_notice(daemon, notice, &end).await
     }

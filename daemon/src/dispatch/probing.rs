@@ -18,6 +18,7 @@ use crate::{
         integration::{EventKind, ProbeKind},
         lead,
         moment::Moment,
+        origins::origins,
         outcome::{Failure, FailureClass, Outcome},
     },
     store::{
@@ -31,15 +32,15 @@ use crate::{
 impl Pusher {
     /// Carries out a probe and writes what it came to.
     pub(super) async fn probe(&self, probe: Probe) {
-        let (tried, report, version) = match self.load(&probe).await {
+        let (tried, report, version, origins) = match self.load(&probe).await {
             Ok(Some(ready)) => {
                 let looked = caught("probe", self.look(&probe, &ready)).await;
                 let (tried, report) = looked.unwrap_or_else(|| (AttemptResult::nothing(panicked()), None));
-                (tried, report, ready.integration.version)
+                (tried, report, ready.integration.version, origins(&ready.integration.config))
             }
             // Its row would keep the integration from being removed.
             Ok(None) => return self.drop_probe(&probe).await,
-            Err(error) => (AttemptResult::nothing(cannot_be_loaded(&error)), None, 0),
+            Err(error) => (AttemptResult::nothing(cannot_be_loaded(&error)), None, 0, String::new()),
         };
         let sent_body = tried.body.clone();
         let mut record = AttemptRecord {
@@ -67,11 +68,11 @@ impl Pusher {
                 _ => report.findings,
             },
         });
-        if let Err(error) = self.write_probe(&record, sent_body.as_deref(), found.as_ref()).await {
-            tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe is written without what was sent and received");
+        if let Err(error) = self.write_probe(&record, sent_body.as_deref(), found.as_ref(), &origins).await {
+            tracing::error!(event = "probe_written_in_part", error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe is written without what was sent and received");
             (record.sent, record.answer, record.calls) = (None, None, Vec::new());
-            if let Err(error) = self.write_probe(&record, None, found.as_ref()).await {
-                tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe could not be written");
+            if let Err(error) = self.write_probe(&record, None, found.as_ref(), &origins).await {
+                tracing::error!(event = "probe_not_written", error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe could not be written");
             }
         }
     }
@@ -124,6 +125,7 @@ impl Pusher {
             created_at: now,
             now,
             lease: None,
+            trace: None,
         };
         self.push_once(ready, request, Past::default()).await
     }
@@ -133,9 +135,10 @@ impl Pusher {
         record: &AttemptRecord,
         body: Option<&[u8]>,
         found: Option<&ProbeFindings>,
+        origins: &str,
     ) -> Result<(), Error> {
         loop {
-            if let Some(answer) = settled(self.store.finish_probe(record, body, found).await).await {
+            if let Some(answer) = settled(self.store.finish_probe(record, body, found, origins).await).await {
                 return answer;
             }
         }
@@ -147,7 +150,7 @@ impl Pusher {
                 None => {}
                 Some(Ok(())) => return,
                 Some(Err(error)) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe could not be dropped");
+                    tracing::error!(event = "probe_not_dropped", error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe could not be dropped");
                     return;
                 }
             }

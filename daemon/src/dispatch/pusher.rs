@@ -33,6 +33,7 @@ use crate::{
             finish::{AttemptRecord, Finished},
         },
     },
+    telemetry::{self, Traces},
 };
 
 /// How long to wait before the database is asked again.
@@ -44,6 +45,7 @@ pub(super) struct Pusher {
     pub(super) store: Store,
     pub(super) client: Arc<Client>,
     pub(super) compute: Compute,
+    pub(super) traces: Traces,
     pub(super) lease: Arc<DaemonLease>,
     pub(super) integrations: Arc<IntegrationCache>,
     pub(super) events: mpsc::UnboundedSender<Event>,
@@ -74,6 +76,7 @@ impl Pusher {
                 Ok(None) => return self.complete(&item, Completed::Nothing).await,
                 Err(error) => {
                     tracing::warn!(
+                        event = "suspect_waits",
                         error = &error as &dyn std::error::Error,
                         "a suspect waits for the database"
                     );
@@ -81,7 +84,7 @@ impl Pusher {
                 }
             }
         }
-        tracing::warn!(delivery = %item.delivery, "daemons died during this delivery's pushes: it is pushed under a claim of its own");
+        tracing::warn!(event = "suspect_pushed_alone", delivery = %item.delivery, "daemons died during this delivery's pushes: it is pushed under a claim of its own");
         self.push(item).await;
     }
 
@@ -174,6 +177,14 @@ impl Pusher {
         if !self.lease.may_push(item.daemon) {
             return None;
         }
+        let mut span = self.traces.attempt(pending.trace, || {
+            [
+                ("leadline.company", item.lane.company.0.to_string()),
+                ("leadline.integration", item.lane.integration.to_string()),
+                ("leadline.delivery", item.delivery.to_string()),
+                ("leadline.connector", ready.integration.connector.clone()),
+            ]
+        });
         let request = PushRequest {
             id: item.delivery.to_string(),
             of: Some((pending.lead, item.delivery)),
@@ -184,8 +195,12 @@ impl Pusher {
             created_at: pending.created_at,
             now: self.lease.now(),
             lease: Some((Arc::clone(&self.lease), item.daemon)),
+            trace: span.context().map(|context| (self.traces.clone(), context)),
         };
         let result = self.push_once(ready, request, past).await;
+        if let Outcome::Failed(failure) = &result.outcome {
+            span.fail(failure.class.as_str());
+        }
         (!result.is_void).then_some(result)
     }
 
@@ -232,7 +247,7 @@ impl Pusher {
                 None => {}
                 Some(Ok(ready)) => return Ok(ready),
                 Some(Err(error)) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, integration = %lane.integration, "an integration cannot be loaded");
+                    tracing::error!(event = "integration_not_loaded", error = &error as &dyn std::error::Error, integration = %lane.integration, "an integration cannot be loaded");
                     return Err(cannot_be_loaded(&error));
                 }
             }
@@ -279,7 +294,7 @@ impl Pusher {
         let (mut is_up, mut pause) = (false, None);
         if let Completed::Attempt(finished) = &result {
             let failure = finished.attempt.failure.as_ref();
-            report(item, failure);
+            report(item, failure, finished.attempt.duration_ms);
             let class = failure.map(|failure| failure.class);
             is_up = Sign::of(class, finished.attempt.sent.is_some()) == Sign::Up;
             pause = finished.transition.throttle().map(|wait| self.lease.now() + wait);
@@ -304,6 +319,7 @@ impl Pusher {
         match place {
             Ok(place) => place.send(completion),
             Err(_) => tracing::error!(
+                event = "finisher_gone",
                 "the finisher is gone: an attempt is not counted, and its delivery is pushed again"
             ),
         }
@@ -312,11 +328,15 @@ impl Pusher {
 
 /// Counts an attempt, and tells of one that failed: without its error, which may quote a person's data. That stands with
 /// the attempt, where it can be erased.
-fn report(item: &Claimed, failure: Option<&Failure>) {
+fn report(item: &Claimed, failure: Option<&Failure>, duration_ms: i32) {
     let outcome = failure.map_or("delivered", |failure| failure.class.as_str());
     metrics::counter!("leadline_attempts_total", "outcome" => outcome).increment(1);
+    let whether = if failure.is_none() { "delivered" } else { "failed" };
+    metrics::histogram!("leadline_attempt_seconds", "outcome" => whether)
+        .record(f64::from(duration_ms) / 1000.0);
+    telemetry::count_attempt(item.lane, whether);
     if failure.is_some() {
-        tracing::warn!(
+        tracing::warn!(event = "push_failed",
             company = item.lane.company.0,
             integration = %item.lane.integration,
             delivery = %item.delivery,
@@ -352,7 +372,11 @@ fn finished(
 pub(super) async fn settled<T>(answer: Result<T, Error>) -> Option<Result<T, Error>> {
     match answer {
         Err(error) if error.is_passing() => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a push waits for the database");
+            tracing::warn!(
+                event = "push_waits",
+                error = &error as &dyn std::error::Error,
+                "a push waits for the database"
+            );
             tokio::time::sleep(AWAY_WAIT).await;
             None
         }

@@ -22,8 +22,8 @@ use crate::store::{
 /// How often it looks, at most and at least.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 const LOOK_MIN: Duration = Duration::from_millis(50);
-/// So many looks are left out after one that found nothing to do: jobs of this daemon's operators wake it.
-const RESTS: u32 = 3;
+/// How long to rest after a look that found nothing to do: each beat tells if there is something.
+const REST: Duration = Duration::from_secs(30);
 /// So many lanes are looked after side by side, so that a slow one holds up no other. Each takes a connection.
 const TASKS_MAX: usize = 4;
 /// How often a part of the deliveries is looked at, and how long to rest once all were.
@@ -59,12 +59,14 @@ impl Scheduler {
                     continue;
                 }
                 _ = look.tick() => {}
-                () = wake_ups.jobs.notified() => {}
+                () = wake_ups.tasks.notified() => {}
             }
             match self.look_after(&stop).await {
                 Ok(true) => {}
-                Ok(false) => look.reset_after(every * (1 + RESTS)),
+                // Where sweeps follow each other faster than beats, nobody else tells in time.
+                Ok(false) => look.reset_after(if every < LOOK_MAX { every } else { REST }),
                 Err(error) => tracing::warn!(
+                    event = "sweep_look_failed",
                     error = &error as &dyn std::error::Error,
                     "the look for what to sweep failed; trying again"
                 ),
@@ -88,13 +90,19 @@ impl Scheduler {
                 ] {
                     if count > 0 {
                         metrics::counter!("leadline_mended_total", "what" => what).increment(count);
-                        tracing::error!(what, count, "the queue was not as it should be, and was mended");
+                        tracing::error!(
+                            event = "queue_mended",
+                            what,
+                            count,
+                            "the queue was not as it should be, and was mended"
+                        );
                     }
                 }
                 mended.next.unwrap_or_default()
             }
             Err(error) => {
                 tracing::warn!(
+                    event = "queue_look_failed",
                     error = &error as &dyn std::error::Error,
                     "the look at the queue failed; trying again"
                 );
@@ -117,7 +125,7 @@ impl Scheduler {
             }
             // One lane's trouble is not another's.
             if let Some(Err(error)) = caught("sweep or job", self.run_task(task)).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, integration = %task.lane.integration, "a lane could not be looked after; trying again");
+                tracing::warn!(event = "lane_tending_failed", error = &error as &dyn std::error::Error, integration = %task.lane.integration, "a lane could not be looked after; trying again");
             }
         });
         run.await;

@@ -28,7 +28,7 @@ impl Tasks {
 pub(super) async fn caught<T>(task: &'static str, work: impl Future<Output = T>) -> Option<T> {
     let done = AssertUnwindSafe(work).catch_unwind().await.ok();
     if done.is_none() {
-        tracing::error!(task, "a task panicked: please report it");
+        tracing::error!(event = "task_panicked", task, "a task panicked: please report it");
     }
     done
 }

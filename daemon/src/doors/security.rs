@@ -85,7 +85,7 @@ impl Security {
     pub fn note(&self, what: Attempted, client: IpAddr) {
         metrics::counter!("leadline_security_total", "what" => what.as_str()).increment(1);
         if let Some(times) = self.lately(|lately| lately.note(what, client, Instant::now())) {
-            tracing::warn!(target: telemetry::SECURITY, %client, times, "{}", what.as_str());
+            tracing::warn!(target: telemetry::SECURITY, event = "security_attempt", %client, times, "{}", what.as_str());
         }
     }
 

@@ -128,10 +128,12 @@ impl Tls {
                 Ok(key) => {
                     *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = key;
                     if !is_first {
-                        tracing::info!(cert = %self.pair.cert.display(), "a new certificate is shown from now on");
+                        tracing::info!(event = "certificate_renewed", cert = %self.pair.cert.display(), "a new certificate is shown from now on");
                     }
                 }
-                Err(error) => tracing::warn!(%error, "a new certificate cannot be used; the old one stays"),
+                Err(error) => {
+                    tracing::warn!(event = "certificate_unusable", %error, "a new certificate cannot be used; the old one stays")
+                }
             }
             last = Some(seen);
         }

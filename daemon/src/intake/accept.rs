@@ -20,6 +20,7 @@ use crate::{
         ids::LeadId,
         integration::EventKind,
         lead::{self, AcceptContext, Accepted, LeadRefusal, SaveLead},
+        trace::TraceContext,
     },
     store::{
         LOCK_GAP, LOCK_PATIENCE,
@@ -121,9 +122,34 @@ pub(super) async fn accept<S: IntakeStore>(
     app: &IntakeApp<S>,
     endpoint: Endpoint,
     credential: &Credential,
+    matched: KeyMatch,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Receipt, ProblemDetails> {
+    let mut span = app.settings.traces.intake(endpoint.path(), traceparent(headers));
+    span.set("leadline.company", matched.view.id.0);
+    let accepted = accept_traced(app, endpoint, credential, matched, headers, body, span.context()).await;
+    match &accepted {
+        Ok(receipt) => span.set("leadline.status", receipt.status),
+        Err(problem) if problem.status().is_server_error() => span.fail("server_error"),
+        Err(_) => span.fail("refused"),
+    }
+    accepted
+}
+
+/// What a sender that traces says of its trace.
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    headers.get("traceparent").and_then(|value| value.to_str().ok())
+}
+
+async fn accept_traced<S: IntakeStore>(
+    app: &IntakeApp<S>,
+    endpoint: Endpoint,
+    credential: &Credential,
     mut matched: KeyMatch,
     headers: &HeaderMap,
     body: &Bytes,
+    trace: Option<TraceContext>,
 ) -> Result<Receipt, ProblemDetails> {
     let new_id = LeadId::generate();
     for _ in 0..DECISIONS {
@@ -134,11 +160,11 @@ pub(super) async fn accept<S: IntakeStore>(
         let committed = match endpoint {
             Endpoint::Leads => {
                 let accepted = read(app, view, body, new_id, lead::accept).await?;
-                commit(app, view, Arc::new(accepted)).await?
+                commit(app, view, Arc::new(accepted), trace).await?
             }
             Endpoint::SaveLead => {
                 let lead = read(app, view, body, new_id, |body, _| SaveLead::parse(body)).await?;
-                save(app, &matched, Arc::new(lead), new_id).await?
+                save(app, &matched, Arc::new(lead), new_id, trace).await?
             }
         };
         if let Some(receipt) = committed {
@@ -177,16 +203,19 @@ async fn decide<S: IntakeStore>(
     view: &Arc<CompanyView>,
     accepted: &Arc<Accepted>,
     kind: EventKind,
+    trace: Option<TraceContext>,
 ) -> Result<NewEvent, ProblemDetails> {
-    if !view.asks_flows() {
-        return Ok(NewEvent::decide(view, accepted, kind));
-    }
-    let (of, about) = (Arc::clone(view), Arc::clone(accepted));
-    match app.settings.compute.run(view.id, move || NewEvent::decide(&of, &about, kind)).await {
-        Ok(event) => Ok(event),
-        Err(error @ ComputeError::Busy) => Err(error.into()),
-        Err(error) => Ok(NewEvent::without_flows(view, accepted, kind, &error.to_string())),
-    }
+    let event = if view.asks_flows() {
+        let (of, about) = (Arc::clone(view), Arc::clone(accepted));
+        match app.settings.compute.run(view.id, move || NewEvent::decide(&of, &about, kind)).await {
+            Ok(event) => event,
+            Err(error @ ComputeError::Busy) => return Err(error.into()),
+            Err(error) => NewEvent::without_flows(view, accepted, kind, &error.to_string()),
+        }
+    } else {
+        NewEvent::decide(view, accepted, kind)
+    };
+    Ok(NewEvent { trace, ..event })
 }
 
 /// None if the view is too old to commit on.
@@ -194,8 +223,9 @@ async fn commit<S: IntakeStore>(
     app: &IntakeApp<S>,
     view: &Arc<CompanyView>,
     accepted: Arc<Accepted>,
+    trace: Option<TraceContext>,
 ) -> Result<Option<Receipt>, ProblemDetails> {
-    let created = decide(app, view, &accepted, EventKind::Created).await?;
+    let created = decide(app, view, &accepted, EventKind::Created, trace).await?;
     let deliveries = created.deliveries.iter().map(AcceptedDelivery::from).collect();
     let uuid = accepted.uuid.clone();
     Ok(match commit_once_free(app, created).await? {
@@ -203,7 +233,7 @@ async fn commit<S: IntakeStore>(
         Flushed::Created => Some(Receipt::new("accepted", uuid, deliveries)),
         Flushed::Stale => None,
         Flushed::Known => {
-            let update = decide(app, view, &accepted, EventKind::Updated).await?;
+            let update = decide(app, view, &accepted, EventKind::Updated, trace).await?;
             match app.store.accept_again(&update).await? {
                 Reaccepted::Duplicate(deliveries) => Some(Receipt::new("duplicate", uuid, deliveries)),
                 Reaccepted::Updated(deliveries) => Some(Receipt::new("updated", uuid, deliveries)),
@@ -235,6 +265,7 @@ async fn save<S: IntakeStore>(
     matched: &KeyMatch,
     lead: Arc<SaveLead>,
     new_id: LeadId,
+    trace: Option<TraceContext>,
 ) -> Result<Option<Receipt>, ProblemDetails> {
     let view = &matched.view;
     let key = SaveKey {
@@ -256,7 +287,7 @@ async fn save<S: IntakeStore>(
         };
         let is_small = current.is_none_or(|current| current.len() <= SMALL);
         let accepted = if is_small { merge() } else { app.settings.compute.run(view.id, merge).await? };
-        decide(app, view, &Arc::new(accepted?), kind).await
+        decide(app, view, &Arc::new(accepted?), kind, trace).await
     };
     Ok(match app.store.save(&key, merged).await?? {
         Saved::Created(uuid, deliveries) => Some(Receipt::new("accepted", uuid, deliveries)),

@@ -38,15 +38,24 @@ impl From<store::Error> for StoreFailure {
     fn from(error: store::Error) -> Self {
         if matches!(error, store::Error::Away(_)) {
             tracing::warn!(
+                event = "intake_database_away",
                 error = &error as &dyn Error,
                 "the database is away; intake refuses leads until it is back"
             );
             Self::Away
         } else if error.is_passing() {
-            tracing::warn!(error = &error as &dyn Error, "another transaction was in the way of a lead");
+            tracing::warn!(
+                event = "intake_conflicted",
+                error = &error as &dyn Error,
+                "another transaction was in the way of a lead"
+            );
             Self::Busy
         } else {
-            tracing::error!(error = &error as &dyn Error, "the database refused what intake asked");
+            tracing::error!(
+                event = "intake_database_refused",
+                error = &error as &dyn Error,
+                "the database refused what intake asked"
+            );
             Self::Failed
         }
     }

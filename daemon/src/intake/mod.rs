@@ -12,6 +12,7 @@ use crate::{
     domain::ids::{KeyId, LeadId},
     doors::{security::Security, tls::Tls},
     store::Store,
+    telemetry::Traces,
 };
 
 mod accept;
@@ -67,6 +68,7 @@ pub struct IntakeDeps {
     pub metrics: PrometheusHandle,
     pub ready: Readiness,
     pub compute: Compute,
+    pub traces: Traces,
     /// Whose word is taken on who the client is.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -82,6 +84,7 @@ struct IntakeSettings {
     metrics: PrometheusHandle,
     ready: Readiness,
     compute: Compute,
+    traces: Traces,
     proxies: TrustedProxies,
 }
 
@@ -100,6 +103,7 @@ pub async fn serve(
         metrics: deps.metrics,
         ready: deps.ready,
         compute: deps.compute,
+        traces: deps.traces,
         proxies: TrustedProxies(deps.trusted_proxies),
     };
     run(listeners, Arc::new(deps.store), settings, stop).await
@@ -111,7 +115,6 @@ async fn run<S: IntakeStore>(
     settings: IntakeSettings,
     stop: CancellationToken,
 ) -> Result<(), IntakeError> {
-    describe_metrics();
     let (queue, flusher) = Flusher::new(Arc::clone(&store));
     let (refusals, refused) = Refusals::new();
     let mut flushing = JoinSet::new();
@@ -143,31 +146,6 @@ async fn run<S: IntakeStore>(
         (Some(Err(_)), _) | (_, Some(Err(_))) => Err(IntakeError),
         _ => Ok(()),
     }
-}
-
-fn describe_metrics() {
-    metrics::describe_counter!(
-        "leadline_intake_leads_total",
-        "Leads that were committed or known, by status"
-    );
-    metrics::describe_counter!(
-        "leadline_intake_refusals_total",
-        "Posted leads that were refused, by HTTP status"
-    );
-    metrics::describe_counter!(
-        "leadline_security_total",
-        "What somebody tried who should not, by what it was"
-    );
-    metrics::describe_counter!(
-        "leadline_intake_connections_refused_total",
-        "Connections for which there was no place"
-    );
-    metrics::describe_histogram!("leadline_intake_flush_leads", "Leads that were committed together");
-    metrics::describe_histogram!(
-        "leadline_intake_flush_seconds",
-        metrics::Unit::Seconds,
-        "How long a commit of leads took"
-    );
 }
 
 /// What every request can reach.

@@ -1,6 +1,6 @@
 //! Which call does what.
 
-use std::{any::Any, net::IpAddr, sync::Arc};
+use std::{any::Any, net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
     Extension, Json, Router,
@@ -118,7 +118,7 @@ async fn post_lead<S: IntakeStore>(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(receive(&app, Endpoint::Leads, &client, &headers, body).await)
+    answer(timed(receive(&app, Endpoint::Leads, &client, &headers, body)).await)
 }
 
 async fn post_save_lead<S: IntakeStore>(
@@ -127,7 +127,15 @@ async fn post_save_lead<S: IntakeStore>(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(receive(&app, Endpoint::SaveLead, &client, &headers, body).await)
+    answer(timed(receive(&app, Endpoint::SaveLead, &client, &headers, body)).await)
+}
+
+/// Measures how long a sender waits.
+async fn timed<T>(received: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    let received = received.await;
+    metrics::histogram!("leadline_intake_seconds").record(started.elapsed());
+    received
 }
 
 fn answer(received: Result<Receipt, ProblemDetails>) -> Response {

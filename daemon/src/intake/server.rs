@@ -77,7 +77,11 @@ pub(super) async fn run(
         }
     };
     if timeout(GRACE, ending).await.is_err() {
-        tracing::warn!(connections = connections.len(), "cutting connections that did not end in time");
+        tracing::warn!(
+            event = "connections_cut",
+            connections = connections.len(),
+            "cutting connections that did not end in time"
+        );
         connections.abort_all();
         while let Some(ended) = connections.join_next().await {
             log_panic(ended);
@@ -153,7 +157,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
         if is_of_one_connection(&error) {
             tracing::debug!(%error, "a connection was gone before it was accepted");
         } else {
-            tracing::error!(%error, "cannot accept connections; raise the limit of open files if that is the cause");
+            tracing::error!(event = "intake_accept_failed", %error, "cannot accept connections; raise the limit of open files if that is the cause");
             sleep(BREATH).await;
         }
     }
@@ -171,6 +175,6 @@ fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "a connection panicked");
+        tracing::error!(event = "connection_panicked", %error, "a connection panicked");
     }
 }

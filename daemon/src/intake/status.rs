@@ -49,7 +49,11 @@ impl LeadAnswer {
         let LeadStatus { lead, event, deliveries } = status;
         let event = String::from_utf8(event.into()).ok().and_then(|text| RawValue::from_string(text).ok());
         let event = event.ok_or_else(|| {
-            tracing::error!(lead = lead.uuid, "the stored event of a lead is no JSON");
+            tracing::error!(
+                event = "stored_event_unreadable",
+                lead = lead.uuid,
+                "the stored event of a lead is no JSON"
+            );
             StoreFailure::Failed
         })?;
         Ok(Self {

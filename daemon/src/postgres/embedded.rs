@@ -54,6 +54,7 @@ impl Cluster {
         }
         if layout.account.is_shared() {
             tracing::warn!(
+                event = "postgres_account_shared",
                 "the private PostgreSQL runs as postgres, and so may other programs, which could then read all leads: \
                  make an account for it alone (useradd --system --shell /usr/sbin/nologin leadline)"
             );
@@ -80,7 +81,7 @@ impl Cluster {
             && path.exists()
             && let Err(error) = fs::remove_dir_all(&path)
         {
-            tracing::warn!(%error, path = %path.display(), "cannot remove a temporary directory");
+            tracing::warn!(event = "temporary_directory_not_removed", %error, path = %path.display(), "cannot remove a temporary directory");
         }
         started
     }

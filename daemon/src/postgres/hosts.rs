@@ -76,6 +76,7 @@ impl Hosts {
                 Ok(Ok((false, _)) | Err(_)) | Err(_) => {
                     if let Some(found) = self.find().await.filter(|found| name(found) != name(&now)) {
                         tracing::warn!(
+                            event = "database_failover",
                             from = name(&now),
                             to = name(found),
                             "another server takes writes now"

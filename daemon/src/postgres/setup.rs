@@ -30,6 +30,9 @@ pub(crate) const CONNECTIONS_MAX: u32 = 16;
 const PINNED_MAX: u32 = 1;
 /// There is one flusher; the second connection is there when the first one breaks.
 const APART_MAX: u32 = 2;
+/// Operators read there, nobody else.
+const REPLICA_MAX: u32 = 8;
+const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is tested before it is used.
 const IDLE_UNTESTED: Duration = Duration::from_secs(1);
@@ -155,6 +158,17 @@ pub async fn connect_with(options: &PgConnectOptions, connections_max: u32) -> R
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(options)
         .await?)
+}
+
+/// Connections to a replica, which need not be there yet: whoever finds none asks the primary.
+#[must_use]
+pub fn replica(options: &PgConnectOptions) -> PgPool {
+    let options = options.clone().application_name("leadlined reads").options([
+        ("statement_timeout", "30s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+        ("jit", "off"),
+    ]);
+    few(REPLICA_MAX).acquire_timeout(REPLICA_PATIENCE).connect_lazy_with(options)
 }
 
 /// Refuses a server that does not keep what is set for a session: the schema is brought up to date under a lock of its

@@ -11,6 +11,7 @@ use crate::{
         ids::{CompanyId, IntegrationId},
         integration::Integration,
         lane::LaneId,
+        origins::origins,
     },
     store::{
         Error, Store,
@@ -200,6 +201,7 @@ impl Store {
         let mut db = self.pool.acquire().await?;
         let row = sqlx::query!(
             r#"SELECT c.name AS company_name, c.brand, i.name, i.connector, i.sealed_config, i.sealed_credentials,
+                    i.credentials_for,
                     i.mapping, i.payload, i.version,
                     lane_is_open(i, c) AS "enabled!"
              FROM integration i JOIN company c ON c.id = i.company_id
@@ -219,6 +221,7 @@ impl Store {
             enabled: row.enabled,
             config: open_config(self, company, id, &row.sealed_config)?,
             credentials: open_credentials(self, company, id, row.sealed_credentials.as_deref())?,
+            credentials_for: row.credentials_for,
             mapping: row.mapping,
             payload: row.payload,
             version: row.version,
@@ -330,8 +333,8 @@ impl Command {
         sqlx::query!(
             "INSERT INTO integration
              (company_id, id, name, connector, enabled, config, sealed_config, mapping, events, payload, routing,
-              sealed_credentials, notices, needs_consent)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+              sealed_credentials, notices, needs_consent, credentials_for)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
             new.company.0,
             id.uuid(),
             new.name,
@@ -346,6 +349,7 @@ impl Command {
             new.credentials.map(|credentials| self.seal_credentials(new.company, id, credentials)),
             new.notices,
             new.needs_consent,
+            new.credentials.map(|_| origins(new.config)),
         )
         .execute(&mut *self.tx)
         .await?;

@@ -30,6 +30,7 @@ pub mod notice;
 pub mod operator;
 mod pulse;
 pub mod queue;
+mod replica;
 pub mod sealed;
 pub mod system;
 pub mod tend;
@@ -140,6 +141,8 @@ pub struct Store {
     /// How long a server may be silent.
     silence_max: Duration,
     pulse: pulse::Pulse,
+    /// A server that may answer lists.
+    replica: Option<replica::Replica>,
 }
 
 impl Store {
@@ -161,6 +164,7 @@ impl Store {
             policy,
             silence_max: SILENCE_MAX,
             pulse: pulse::Pulse::default(),
+            replica: None,
         }
     }
 

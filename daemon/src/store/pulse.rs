@@ -30,10 +30,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Whether the database answers, as far as is known.
 #[derive(Clone, Debug)]
-pub(super) struct Pulse(Arc<Known>);
+pub(super) struct Pulse(Arc<PulseState>);
 
 #[derive(Debug)]
-struct Known {
+struct PulseState {
     is_alive: watch::Sender<bool>,
     /// How many wait for the database now.
     waiting: AtomicUsize,
@@ -42,13 +42,13 @@ struct Known {
 }
 
 /// Somebody who waits for the database.
-struct Waiter<'a>(&'a Known);
+struct Waiter<'a>(&'a PulseState);
 
 impl<'a> Waiter<'a> {
-    fn new(known: &'a Known) -> Self {
-        known.waiting.fetch_add(1, Ordering::Relaxed);
-        known.wanted.notify_one();
-        Self(known)
+    fn new(state: &'a PulseState) -> Self {
+        state.waiting.fetch_add(1, Ordering::Relaxed);
+        state.wanted.notify_one();
+        Self(state)
     }
 }
 
@@ -62,7 +62,7 @@ impl Default for Pulse {
     /// Of a database that answers until it was seen not to.
     fn default() -> Self {
         let is_alive = watch::Sender::new(true);
-        Self(Arc::new(Known { is_alive, waiting: AtomicUsize::new(0), wanted: Notify::new() }))
+        Self(Arc::new(PulseState { is_alive, waiting: AtomicUsize::new(0), wanted: Notify::new() }))
     }
 }
 
@@ -95,9 +95,13 @@ impl Pulse {
     fn set(&self, is_alive: bool) {
         let changed =
             self.0.is_alive.send_if_modified(|known| std::mem::replace(known, is_alive) != is_alive);
+        metrics::gauge!("leadline_database_up").set(f64::from(u8::from(is_alive)));
         match (changed, is_alive) {
-            (true, true) => tracing::info!("the database answers again"),
-            (true, false) => tracing::error!("the database does not answer; leads are refused until it does"),
+            (true, true) => tracing::info!(event = "database_back", "the database answers again"),
+            (true, false) => tracing::error!(
+                event = "database_away",
+                "the database does not answer; leads are refused until it does"
+            ),
             _ => {}
         }
     }

@@ -51,7 +51,11 @@ async fn round(store: &Store, is_check: bool, is_quiet: bool) -> bool {
             ensure_trigrams(store).await?;
             let mended = store.check_causes().await?;
             if mended > 0 {
-                tracing::warn!(mended, "counts of causes were wrong and are mended");
+                tracing::warn!(
+                    event = "cause_counts_mended",
+                    mended,
+                    "counts of causes were wrong and are mended"
+                );
             }
         }
         let is_some_left = store.move_people(is_quiet).await?;
@@ -60,6 +64,7 @@ async fn round(store: &Store, is_check: bool, is_quiet: bool) -> bool {
     };
     done.await.unwrap_or_else(|error| {
         tracing::warn!(
+            event = "tending_failed",
             error = &error as &dyn std::error::Error,
             "what triage reads could not be brought up to date; trying again"
         );

@@ -32,8 +32,8 @@ pub struct WakeUps {
     pub probes: Notify,
     /// Somebody is to be told of what changes, or a notice is due.
     pub notices: Notify,
-    /// A job waits.
-    pub jobs: Notify,
+    /// A sweep is due, or a job waits.
+    pub tasks: Notify,
     /// Leads came in.
     pub leads: Notify,
 }
@@ -53,7 +53,7 @@ impl WakeUps {
                 configs,
                 probes: Notify::new(),
                 notices: Notify::new(),
-                jobs: Notify::new(),
+                tasks: Notify::new(),
                 leads: Notify::new(),
             },
             listener,

@@ -144,6 +144,7 @@ impl<W: Write> Writer<W> {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(
+                event = "log_lines_lost",
                 lost,
                 "log lines were lost: their reader was too slow, or their file cannot be written"
             );

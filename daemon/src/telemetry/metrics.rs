@@ -1,9 +1,14 @@
 //! The metrics of this process. Daemons that share a process, as in tests, share them too.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::Mutex,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
+
+use super::catalogue;
 
 const KEEP_UP_EVERY: Duration = Duration::from_secs(5);
 
@@ -24,22 +29,13 @@ pub fn recorder() -> Result<PrometheusHandle, MetricsError> {
     if let Some(handle) = &*recorder {
         return Ok(handle.clone());
     }
-    let handle = PrometheusBuilder::new().install_recorder()?;
-    describe();
+    let handle = catalogue::builder()?.install_recorder()?;
+    catalogue::describe();
+    metrics::gauge!("leadline_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    metrics::gauge!("leadline_start_time_seconds").set(started.as_secs_f64());
     *recorder = Some(handle.clone());
     Ok(handle)
-}
-
-fn describe() {
-    metrics::describe_counter!(
-        "leadline_log_lines_lost_total",
-        "Log lines that nobody will read: their reader was too slow, or they could not be written"
-    );
-    metrics::describe_counter!(
-        "leadline_log_lines_repeated_total",
-        "Log lines that were left out because they repeat"
-    );
-    metrics::describe_counter!("leadline_panics_total", "Panics, each of which is a fault in the daemon");
 }
 
 /// Empties the buckets of histograms until stopped: without it they grow with every value.

@@ -1,4 +1,4 @@
-//! What the daemon says about itself: log lines on stderr, and metrics to be fetched.
+//! What the daemon says about itself: log lines on stderr, metrics to be fetched, and traces for a collector.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -17,13 +17,18 @@ use tracing_subscriber::{
     util::{SubscriberInitExt as _, TryInitError},
 };
 
+pub mod catalogue;
+mod integrations;
 mod log;
 mod metrics;
 mod repeats;
+mod traces;
 
+pub(crate) use self::integrations::count_attempt;
 pub use self::{
     log::LogGuard,
     metrics::{MetricsError, keep_up, recorder},
+    traces::{TraceSettings, TraceSpan, Traces},
 };
 use self::{log::LogLines, repeats::Repeats};
 use crate::config::LogFormat;
@@ -67,6 +72,7 @@ fn log_panic(panicked: &PanicHookInfo<'_>) {
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     ::metrics::counter!("leadline_panics_total").increment(1);
     tracing::error!(
+        event = "panicked",
         at = panicked.location().map(ToString::to_string),
         backtrace,
         "panicked: {}",

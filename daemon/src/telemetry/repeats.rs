@@ -92,7 +92,7 @@ impl Repeats {
         }
         for (lines, message) in reports {
             metrics::counter!("leadline_log_lines_repeated_total").increment(lines);
-            tracing::warn!(target: REPORT, lines, like = message, "lines that repeat were left out");
+            tracing::warn!(target: REPORT, event = "log_lines_repeated", lines, like = message, "lines that repeat were left out");
         }
     }
 }

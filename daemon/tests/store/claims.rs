@@ -7,7 +7,10 @@ use leadlined::{
         delivery::{LaneKind, Transition, Trigger},
         moment::Moment,
     },
-    store::queue::{claim::Ask, daemons::Wake},
+    store::queue::{
+        claim::Ask,
+        daemons::{Waits, Wake},
+    },
 };
 
 use super::bench::{Bench, dead, retry};
@@ -182,6 +185,36 @@ async fn a_lease_that_ran_out_is_seen_by_all() {
     assert_eq!(bench.store.beat(bench.daemon, 600.0).await.unwrap().living, [bench.daemon]);
     assert_eq!(bench.store.remove_expired(bench.daemon, false).await.unwrap(), 1);
     assert!(!bench.store.beat(other, 600.0).await.unwrap().is_alive);
+}
+
+#[tokio::test]
+async fn a_beat_tells_what_waits_for_any_daemon() {
+    let bench = Bench::new().await;
+    let waits = async || bench.store.beat(bench.daemon, 600.0).await.unwrap().waits;
+    assert_eq!(waits().await, Waits::default());
+    let expected = Waits { tasks: true, ..Waits::default() };
+    bench.sql("UPDATE integration_stat SET sweep_at = now()").await;
+    assert_eq!(waits().await, expected);
+    let expected = Waits { notices: true, ..expected };
+    bench.sql("UPDATE integration SET notices = true").await;
+    assert_eq!(waits().await, expected);
+    let expected = Waits { probes: true, ..expected };
+    bench
+        .sql(
+            "INSERT INTO probe (company_id, id, integration_id, operator)
+             SELECT company_id, gen_random_uuid(), id, 'ann' FROM integration LIMIT 1",
+        )
+        .await;
+    assert_eq!(waits().await, expected);
+    let expected = Waits { expired: true, ..expected };
+    let other = bench.store.enroll(-1.0).await.unwrap();
+    assert_eq!(waits().await, expected);
+    let expected = Waits { expired: false, orphans: true, ..expected };
+    bench
+        .sql(&format!("INSERT INTO claim (daemon_id, items, attempts) VALUES ({other}, '{{}}', '{{}}')"))
+        .await;
+    bench.store.leave(other).await.unwrap();
+    assert_eq!(waits().await, expected);
 }
 
 #[tokio::test]

@@ -173,6 +173,7 @@ impl Pushing {
             mapping,
             payload: "v1".to_owned(),
             version: 1,
+            credentials_for: None,
             brand: None,
             secrets: vec![SigningSecret {
                 version: 1,

@@ -48,6 +48,7 @@ fn integration(config: Value, mapping: Value) -> Integration {
         mapping,
         payload: "v1".to_owned(),
         version: 1,
+        credentials_for: None,
         brand: None,
         secrets: vec![secret(3, NEW, None), secret(2, OLD, Some(NOW + 1)), secret(1, "gone", Some(NOW))],
     }

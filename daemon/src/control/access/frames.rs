@@ -63,7 +63,7 @@ pub(super) fn rewritten(body: Body, rewrite: impl Rewrite, failing: Failing) -> 
 fn trailers(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     if let Err(error) = status.add_header(&mut trailers) {
-        tracing::error!(%error, "a status cannot be written");
+        tracing::error!(event = "status_not_written", %error, "a status cannot be written");
     }
     trailers
 }

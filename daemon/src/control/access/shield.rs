@@ -61,7 +61,11 @@ impl Rewrite for ShieldedReplies {
         if let Some((company, _)) = &self.caller.company
             && !keep_own(&mut message, company.0)
         {
-            tracing::error!(message = self.output.name(), "an answer was about another company");
+            tracing::error!(
+                event = "answer_about_another_company",
+                message = self.output.name(),
+                "an answer was about another company"
+            );
             return Err(foreign());
         }
         if self.caller.masked {

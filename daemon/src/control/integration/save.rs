@@ -211,6 +211,7 @@ async fn check_config(
         enabled: true,
         config: config.clone(),
         credentials: Value::Null,
+        credentials_for: None,
         mapping: mapping.clone(),
         payload: payload.to_owned(),
         version: 1,

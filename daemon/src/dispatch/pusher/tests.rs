@@ -53,6 +53,7 @@ impl Scene {
         let pusher = Pusher {
             client: Arc::new(Client::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap()),
             compute: compute.clone(),
+            traces: Default::default(),
             lease: Arc::new(DaemonLease::of(1)),
             integrations: Arc::new(IntegrationCache::new(
                 store.clone(),
@@ -88,6 +89,7 @@ impl Scene {
             mapping: json!({}),
             payload: "v1".into(),
             version: 1,
+            credentials_for: None,
             brand: None,
             secrets: vec![secret],
         };
@@ -107,6 +109,7 @@ impl Scene {
             lead: LeadId::generate(),
             event: EventKind::Created,
             body,
+            trace: None,
             rendered: None,
             attempts: 0,
             retries: 0,

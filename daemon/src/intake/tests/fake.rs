@@ -179,6 +179,7 @@ pub(super) fn event(lead: LeadId) -> NewEvent {
         body: Bytes::from_static(b"{}"),
         person: Default::default(),
         deliveries: Vec::new(),
+        trace: None,
     }
 }
 

@@ -71,7 +71,13 @@ impl Answer {
 
 pub(super) fn settings(ready: Readiness) -> IntakeSettings {
     let metrics = PrometheusBuilder::new().build_recorder().handle();
-    IntakeSettings { metrics, ready, compute: Compute::default(), proxies: TrustedProxies::default() }
+    IntakeSettings {
+        metrics,
+        ready,
+        compute: Compute::default(),
+        traces: Default::default(),
+        proxies: TrustedProxies::default(),
+    }
 }
 
 fn intake_with(ready: Readiness) -> TestIntake {

@@ -44,7 +44,10 @@ impl Launch {
                 && socket(&noted.socket_dir).exists()
                 && open_database(&noted.socket_dir, &self.layout.data).await.is_ok()
             {
-                tracing::info!("took over the PostgreSQL that an earlier daemon left running");
+                tracing::info!(
+                    event = "postgres_taken_over",
+                    "took over the PostgreSQL that an earlier daemon left running"
+                );
                 self.socket_dir = noted.socket_dir;
                 return Ok(());
             }

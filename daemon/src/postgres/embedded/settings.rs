@@ -32,6 +32,8 @@ wal_compression = lz4
 # Nobody replicates a private server. A snapshot for standbys would wake it every 15 seconds.
 wal_level = minimal
 max_wal_senders = 0
+# Whoever commits writes the log; what is not waited for may take this long.
+wal_writer_delay = '10s'
 # The daemon says nothing on one connection, to hear when the server ends.
 authentication_timeout = '10min'
 # Every statement is short: compiling or spreading one costs more than it saves.
@@ -39,8 +41,8 @@ jit = off
 max_parallel_workers_per_gather = 0
 # Pages are as near in any order on the disks of today.
 random_page_cost = 1.1
-# The queue's table turns over in seconds.
-autovacuum_naptime = '10s'
+# The queue's table turns over in seconds. Each of three databases gets a process of its own so often, busy or not.
+autovacuum_naptime = '20s'
 log_min_messages = warning
 log_line_prefix = '%m [%p] '
 log_timezone = 'UTC'

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{EmbeddedError, launch::Launch, launch::run, socket};
 
 /// How often it is read whether somebody told the server to stop.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long to wait before a line that hung up is opened anew.
 const LINE_GAP: Duration = Duration::from_millis(500);
 /// A server whose socket is so slow has not gone, it is only slow.
@@ -82,9 +82,14 @@ impl Supervisor {
     async fn restart(&mut self, loss: Loss) -> Result<(), EmbeddedError> {
         let lost = Instant::now();
         match loss {
-            Loss::Gone => tracing::error!("the private PostgreSQL is gone: starting it again"),
+            Loss::Gone => {
+                tracing::error!(event = "postgres_gone", "the private PostgreSQL is gone: starting it again")
+            }
             Loss::Stopping => {
-                tracing::error!("the private PostgreSQL was told to stop: starting it again");
+                tracing::error!(
+                    event = "postgres_stopped",
+                    "the private PostgreSQL was told to stop: starting it again"
+                );
                 self.finish_stopping().await;
             }
         }
@@ -107,6 +112,7 @@ impl Supervisor {
                 Err(error) if lost.elapsed() > self.patience => return Err(error),
                 Err(error) => {
                     tracing::warn!(
+                        event = "postgres_not_started",
                         error = &error as &dyn std::error::Error,
                         "the private PostgreSQL does not start yet"
                     );
@@ -115,7 +121,7 @@ impl Supervisor {
         }
         self.started = Some(Instant::now());
         let after_ms = u64::try_from(lost.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(after_ms, "the private PostgreSQL runs again");
+        tracing::info!(event = "postgres_recovered", after_ms, "the private PostgreSQL runs again");
         Ok(())
     }
 

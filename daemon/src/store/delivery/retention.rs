@@ -50,13 +50,16 @@ pub async fn keep(store: Store, stop: CancellationToken) {
     let (mut positions, mut rounds) = (Positions::default(), 0_u32);
     loop {
         if let Err(error) = ensure_partitions(&store.pool).await {
-            tracing::warn!(%error, "cannot make the partitions of the coming days; trying again in an hour");
+            tracing::warn!(event = "partitions_not_made", %error, "cannot make the partitions of the coming days; trying again in an hour");
         }
         match stop.run_until_cancelled(store.prune()).await {
             None => return,
             Some(Ok(pruned)) if pruned == Pruned::default() => {}
-            Some(Ok(pruned)) => tracing::info!(?pruned, "what was kept for its time is removed"),
+            Some(Ok(pruned)) => {
+                tracing::info!(event = "attempts_aged_out", ?pruned, "what was kept for its time is removed")
+            }
             Some(Err(error)) => tracing::warn!(
+                event = "attempts_not_aged_out",
                 error = &error as &dyn std::error::Error,
                 "what is too old could not be removed; trying again in an hour"
             ),
@@ -69,8 +72,13 @@ pub async fn keep(store: Store, stop: CancellationToken) {
         match stop.run_until_cancelled(store.forget_leads(&mut positions)).await {
             None => return,
             Some(Ok(0)) => {}
-            Some(Ok(leads)) => tracing::info!(leads, "leads that were kept for their time are erased"),
+            Some(Ok(leads)) => tracing::info!(
+                event = "leads_aged_out",
+                leads,
+                "leads that were kept for their time are erased"
+            ),
             Some(Err(error)) => tracing::warn!(
+                event = "leads_not_aged_out",
                 error = &error as &dyn std::error::Error,
                 "leads whose time is over could not be erased; trying again in an hour"
             ),

@@ -133,12 +133,13 @@ impl Store {
     }
 
     /// Records what a probe came to. `request_body` is kept here, because no delivery has it. Credentials that were
-    /// tried with success replace the old ones.
+    /// tried with success replace the old ones, for the origins at which they were tried.
     pub async fn finish_probe(
         &self,
         attempt: &AttemptRecord,
         request_body: Option<&[u8]>,
         found: Option<&ProbeFindings>,
+        origins: &str,
     ) -> Result<(), Error> {
         let findings = found.and_then(|found| serde_json::to_value(&found.findings).ok());
         let (sent, answer) = (attempt.sent.as_ref(), attempt.answer.as_ref());
@@ -158,6 +159,8 @@ impl Store {
                     checked_at = CASE WHEN $20 THEN now() ELSE i.checked_at END,
                     sealed_credentials = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
                         THEN gone.sealed_candidate ELSE i.sealed_credentials END,
+                    credentials_for = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
+                        THEN $25 ELSE i.credentials_for END,
                     version = i.version + (CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
                         THEN 1 ELSE 0 END)
                 FROM gone WHERE i.company_id = $1 AND i.id = $2
@@ -199,6 +202,7 @@ impl Store {
             findings,
             calls::stored(&attempt.calls),
             attempt.note.as_deref(),
+            origins,
         )
         .execute(&self.pool)
         .await?;

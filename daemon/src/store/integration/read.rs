@@ -14,6 +14,7 @@ use crate::{
         integration::Policy,
         lane::{LaneId, LaneStatus},
         moment::Moment,
+        origins,
     },
     store::{
         Error, Store, class,
@@ -130,6 +131,7 @@ struct IntegrationRow {
     secret_version: Option<i32>,
     grace_until: Option<jiff_sqlx::Timestamp>,
     has_credentials: bool,
+    credentials_for: Option<String>,
     account: Option<String>,
     findings: Value,
     checked_at: Option<jiff_sqlx::Timestamp>,
@@ -169,6 +171,13 @@ impl IntegrationView {
             row.failing,
             row.next_retry_at.is_some(),
         );
+        // What was found with credentials that may not be used says no more than that.
+        let suspension =
+            row.credentials_for.and_then(|given_for| origins::suspension(&given_for, &row.config));
+        let findings = match suspension {
+            Some(sentence) => vec![sentence],
+            None => serde_json::from_value(row.findings).unwrap_or_default(),
+        };
         Ok(Self {
             company: CompanyId(row.company_id),
             company_name: row.company_name,
@@ -186,7 +195,7 @@ impl IntegrationView {
             grace_until: jiff(row.grace_until),
             has_credentials: row.has_credentials,
             account: row.account,
-            findings: serde_json::from_value(row.findings).unwrap_or_default(),
+            findings,
             checked_at: jiff(row.checked_at),
             staged_version: row.staged_version,
             awaits_cut_over: row.awaits_cut_over,
@@ -234,7 +243,8 @@ async fn views(
                   (SELECT min(due_at) FROM due WHERE integration_id = i.id AND kind = 1) AS next_retry_at,
                   coalesce(r.count, 0) AS "running!", r.oldest AS "running_oldest?", w.count AS "waiting!",
                   x.secret_version, x.grace_until, x.staged_version,
-                  i.sealed_credentials IS NOT NULL AS "has_credentials!", i.account, i.findings, i.checked_at,
+                  i.sealed_credentials IS NOT NULL AS "has_credentials!", i.credentials_for,
+                  i.account, i.findings, i.checked_at,
                   i.awaits_cut_over, c.paused_at AS company_paused_at, i.notices,
                   now() AS "now!", q.due_first AS "due_first!",
                   q.due_again AS "due_again!", s.streak, s.breaker_until, s.breaker_error, s.sweep_at

@@ -17,6 +17,7 @@ use crate::{
         lead::Accepted,
         person::Person,
         signing::SignatureKind,
+        trace::TraceContext,
     },
     store::{
         Error, Store,
@@ -87,6 +88,8 @@ pub struct NewEvent {
     /// Who it is, for lists and searches.
     pub person: Person,
     pub deliveries: Vec<NewDelivery>,
+    /// Where its pushes stand in a trace, if it is traced.
+    pub trace: Option<TraceContext>,
 }
 
 impl NewEvent {
@@ -118,6 +121,7 @@ impl NewEvent {
             body: accepted.body(kind),
             person: Person::of(&accepted.event),
             deliveries,
+            trace: None,
         }
     }
 }

@@ -331,7 +331,7 @@ pub(in crate::store) async fn ensure_trigrams(store: &Store) -> Result<bool, Err
     }
     // Whoever may not make extensions has none: that is no failure, searches go on without.
     if let Err(error) = sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_trgm").execute(&mut *tx).await {
-        tracing::info!(%error, "leads are searched without a trigram index");
+        tracing::info!(event = "trigram_index_missing", %error, "leads are searched without a trigram index");
         return Ok(false);
     }
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;

@@ -229,7 +229,7 @@ impl Command {
             wake_ups.probes.notify_one();
         }
         if self.jobs {
-            wake_ups.jobs.notify_one();
+            wake_ups.tasks.notify_one();
         }
         Ok(())
     }

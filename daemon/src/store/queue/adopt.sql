@@ -8,7 +8,7 @@ SELECT item.claim_id AS "claim?", item.claimed_at AS "claimed_at!: jiff_sqlx::Ti
     item.company_id AS "company_id?", item.integration_id AS "integration_id?", item.kind AS "kind?",
     item.due_at AS "due_at?: jiff_sqlx::Timestamp", item.attempt_id AS "attempt_id?",
     item.delivery_id AS "delivery_id?", item.trigger AS "trigger?", item.operator AS "operator?",
-    d.lead_id AS "lead_id?", d.event AS "event?", NULL::bytea AS "body?", NULL::bytea AS "rendered?",
+    d.lead_id AS "lead_id?", d.event AS "event?", NULL::bytea AS "body?", NULL::bytea AS "trace?", NULL::bytea AS "rendered?",
     d.attempts AS "attempts?", d.retries AS "retries?", d.waits AS "waits?",
     d.crashes AS "crashes?", d.created_at AS "created_at?: jiff_sqlx::Timestamp", i.version AS "version?"
 FROM item

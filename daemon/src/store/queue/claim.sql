@@ -32,7 +32,7 @@ WITH picked AS (
 SELECT now() AS "claimed_at!: jiff_sqlx::Timestamp", c.id AS "claim?", n.company_id AS "company_id?", n.integration_id AS "integration_id?",
     n.kind AS "kind?", n.due_at AS "due_at?: jiff_sqlx::Timestamp", n.attempt_id AS "attempt_id?",
     n.delivery_id AS "delivery_id?", n.trigger AS "trigger?", n.operator AS "operator?", d.lead_id AS "lead_id?",
-    d.event AS "event?", e.body AS "body?", coalesce(d.body, CASE WHEN d.verbatim THEN e.body END) AS "rendered?",
+    d.event AS "event?", e.body AS "body?", e.trace AS "trace?", coalesce(d.body, CASE WHEN d.verbatim THEN e.body END) AS "rendered?",
     d.attempts AS "attempts?", d.retries AS "retries?", d.waits AS "waits?", d.crashes AS "crashes?",
     d.created_at AS "created_at?: jiff_sqlx::Timestamp", i.version AS "version?"
 FROM (SELECT 1) one
@@ -42,7 +42,7 @@ LEFT JOIN LATERAL (
     WHERE company_id = n.company_id AND id = n.delivery_id AND state = 'pending' OFFSET 0
 ) d ON true
 LEFT JOIN LATERAL (
-    SELECT body FROM event WHERE company_id = d.company_id AND id = d.event_id OFFSET 0
+    SELECT body, trace FROM event WHERE company_id = d.company_id AND id = d.event_id OFFSET 0
 ) e ON true
 LEFT JOIN LATERAL (
     SELECT version FROM integration WHERE company_id = n.company_id AND id = n.integration_id OFFSET 0

@@ -14,6 +14,7 @@ use crate::{
         integration::EventKind,
         lane::LaneId,
         moment::Moment,
+        trace::TraceContext,
     },
     store::{Error, Store, known, lane_kind, moment},
 };
@@ -51,6 +52,8 @@ pub struct PendingDelivery {
     pub event: EventKind,
     /// The canonical event.
     pub body: Bytes,
+    /// Where its pushes stand in a trace, if it is traced.
+    pub trace: Option<TraceContext>,
     /// The body that an earlier attempt rendered.
     pub rendered: Option<Bytes>,
     /// Finished attempts so far.
@@ -82,6 +85,7 @@ pub(super) struct ClaimedRow {
     pub(super) event: Option<String>,
     /// Not read for what is adopted.
     pub(super) body: Option<Vec<u8>>,
+    pub(super) trace: Option<Vec<u8>>,
     pub(super) rendered: Option<Vec<u8>>,
     pub(super) attempts: Option<i32>,
     pub(super) retries: Option<i32>,
@@ -107,6 +111,7 @@ impl ClaimedRow {
             lead: lead.into(),
             event: known("event", event, EventKind::parse)?,
             body,
+            trace: self.trace.as_deref().and_then(TraceContext::from_bytes),
             rendered: self.rendered.take().map(Bytes::from),
             attempts: self.attempts.ok_or_else(corrupt)?,
             retries: self.retries.ok_or_else(corrupt)?,
@@ -158,6 +163,7 @@ impl Store {
                 Ok(item) => read.push(item),
                 Err(error) => {
                     tracing::error!(
+                        event = "delivery_unreadable",
                         error = &error as &dyn std::error::Error,
                         delivery = delivery.map(tracing::field::display),
                         "a delivery waits for a daemon that can read it"

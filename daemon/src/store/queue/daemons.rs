@@ -31,6 +31,8 @@ pub struct Waits {
     pub probes: bool,
     /// Somebody is to be told of what changes, or a notice is due.
     pub notices: bool,
+    /// A sweep is due or under way, or a job runs.
+    pub tasks: bool,
 }
 
 /// What one daemon tells the others.
@@ -117,7 +119,9 @@ impl Store {
                 EXISTS (SELECT FROM probe p WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id))
                     AS "probes!",
                 EXISTS (SELECT FROM integration WHERE notices AND deleted_at IS NULL)
-                    OR EXISTS (SELECT FROM notice WHERE state = 'pending' AND due_at <= now()) AS "notices!"
+                    OR EXISTS (SELECT FROM notice WHERE state = 'pending' AND due_at <= now()) AS "notices!",
+                EXISTS (SELECT FROM integration_stat WHERE sweep_at <= now()) OR EXISTS (SELECT FROM sweep)
+                    OR EXISTS (SELECT FROM job WHERE state = 'running') AS "tasks!"
             FROM (SELECT 1) one LEFT JOIN (
                 SELECT id FROM me UNION SELECT id FROM daemon WHERE lease_until > clock_timestamp() AND id <> $1
             ) living ON true ORDER BY 1"#,
@@ -134,6 +138,7 @@ impl Store {
             orphans: first.orphans,
             probes: first.probes,
             notices: first.notices,
+            tasks: first.tasks,
         };
         let living: Vec<i64> = rows.into_iter().filter_map(|row| row.id).collect();
         Ok(Beat { is_alive: living.contains(&daemon), living, now, waits })

@@ -44,6 +44,7 @@ pub(in crate::store) async fn enqueue(
         &e.email as &[&str],
         &e.phone as &[&str],
         &e.folded,
+        &e.trace as &[Option<Vec<u8>>],
     )
     .fetch_all(db)
     .await?;
@@ -85,6 +86,7 @@ struct EventColumns<'a> {
     email: Vec<&'a str>,
     phone: Vec<&'a str>,
     folded: Vec<String>,
+    trace: Vec<Option<Vec<u8>>>,
 }
 
 impl<'a> EventColumns<'a> {
@@ -102,6 +104,7 @@ impl<'a> EventColumns<'a> {
             columns.email.push(&event.person.email);
             columns.phone.push(&event.person.phone);
             columns.folded.push(event.person.folded(&event.uuid));
+            columns.trace.push(event.trace.map(|trace| trace.to_bytes().to_vec()));
         }
         columns
     }

@@ -7,9 +7,10 @@ WITH wanted AS MATERIALIZED (
     SELECT v.id, v.version FROM wanted v JOIN company c ON c.id = v.id AND c.config_version = v.version
     FOR SHARE OF c SKIP LOCKED
 ), given AS MATERIALIZED (
-    SELECT g.ordinal, g.company_id, g.lead_id, g.uuid, g.digest, g.event_id, g.body
-    FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::bytea[], $6::uuid[], $7::bytea[])
-        WITH ORDINALITY g(company_id, version, lead_id, uuid, digest, event_id, body, ordinal)
+    SELECT g.ordinal, g.company_id, g.lead_id, g.uuid, g.digest, g.event_id, g.body, g.trace
+    FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::bytea[], $6::uuid[], $7::bytea[],
+            $20::bytea[])
+        WITH ORDINALITY g(company_id, version, lead_id, uuid, digest, event_id, body, trace, ordinal)
     JOIN version v ON v.id = g.company_id AND v.version = g.version
 ), led AS (
     INSERT INTO lead (company_id, id, uuid, event_id, digest)
@@ -22,8 +23,8 @@ WITH wanted AS MATERIALIZED (
         w(company_id, lead_id, name, email, phone, folded)
     JOIN led ON led.company_id = w.company_id AND led.id = w.lead_id
 ), event AS (
-    INSERT INTO event (company_id, id, lead_id, kind, body)
-    SELECT g.company_id, g.event_id, g.lead_id, 'lead.created', g.body
+    INSERT INTO event (company_id, id, lead_id, kind, body, trace)
+    SELECT g.company_id, g.event_id, g.lead_id, 'lead.created', g.body, g.trace
     FROM given g JOIN led ON led.company_id = g.company_id AND led.id = g.lead_id
 ), planned AS MATERIALIZED (
     SELECT p.*, now() + p.ordinal * interval '1 microsecond' AS due_at

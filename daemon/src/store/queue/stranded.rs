@@ -195,7 +195,7 @@ impl Command {
         undelivered::add_held(&mut self.tx, company, &held).await?;
         undelivered::add_dead(&mut self.tx, company, &dead).await?;
         for id in wrong.iter().map(|row| DeliveryId::from(row.id)) {
-            tracing::error!(company = company.0, delivery = %id, "a delivery stood in no list; it is put where it belongs");
+            tracing::error!(event = "delivery_stranded", company = company.0, delivery = %id, "a delivery stood in no list; it is put where it belongs");
         }
         self.touch_all(company, &lanes);
         Ok((stranded.len() as u64, (held.len() + dead.len()) as u64))
@@ -226,7 +226,7 @@ impl Command {
         .await?;
         undelivered::forget(&mut self.tx, company, &lanes, &ghosts).await?;
         for id in ghosts.iter().copied().map(DeliveryId::from) {
-            tracing::error!(company = company.0, delivery = %id, "a list told of a delivery what is not; it is put right");
+            tracing::error!(event = "delivery_list_wrong", company = company.0, delivery = %id, "a list told of a delivery what is not; it is put right");
         }
         self.touch_all(company, &lanes);
         Ok(ghosts.len() as u64)

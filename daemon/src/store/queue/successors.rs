@@ -102,7 +102,8 @@ pub(in crate::store) async fn write_update(
 async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<(), Error> {
     sqlx::query!(
         "WITH added AS (
-            INSERT INTO event (company_id, id, lead_id, kind, body) VALUES ($1, $3, $2, 'lead.updated', $4)
+            INSERT INTO event (company_id, id, lead_id, kind, body, trace)
+            VALUES ($1, $3, $2, 'lead.updated', $4, $7)
          )
          UPDATE lead SET event_id = $3, digest = $5, uuid = $6, updated_at = now() WHERE company_id = $1 AND id = $2",
         update.company.0,
@@ -110,7 +111,8 @@ async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<
         update.event.uuid(),
         &update.body[..],
         &update.digest[..],
-        update.uuid
+        update.uuid,
+        update.trace.map(|trace| trace.to_bytes().to_vec())
     )
     .execute(&mut **tx)
     .await?;

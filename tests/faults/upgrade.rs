@@ -1,0 +1,120 @@
+//! An upgrade while leads flow: a daemon of the next version brings the schema up to date beside one that goes on pushing.
+//! `make upgrade-check` builds that version, whose migration changes every table that a push meets.
+
+use std::{
+    collections::BTreeSet,
+    env,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_tests::{ChildDaemon, Database, Operator, figure, leadlined, post_lead, wait_until};
+use serde_json::{Value, json};
+use tokio::{task::JoinSet, time::Instant};
+
+/// How long a sender may wait for an answer while tables are changed, in seconds.
+const WAIT_MAX: f64 = 1.0;
+const SENDERS: usize = 4;
+
+/// Posts to either daemon as long as it is there, and keeps what was accepted and how long the longest answer took.
+#[derive(Clone, Default)]
+struct Load {
+    urls: Arc<Mutex<Vec<String>>>,
+    accepted: Arc<Mutex<BTreeSet<String>>>,
+    longest: Arc<Mutex<Duration>>,
+    next: Arc<AtomicUsize>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Load {
+    async fn send(self, key: String) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let url = {
+                let urls = self.urls.lock().unwrap();
+                urls[number % urls.len()].clone()
+            };
+            let began = Instant::now();
+            let (status, answer) = post_lead(&url, &key, sample_lead(number).to_string()).await;
+            let mut longest = self.longest.lock().unwrap();
+            *longest = began.elapsed().max(*longest);
+            assert_eq!(status, 202, "{answer}");
+            self.accepted.lock().unwrap().insert(answer["lead"].as_str().unwrap().to_uppercase());
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.accepted.lock().unwrap().len()
+    }
+
+    async fn flows_on(&self, what: &str) {
+        let before = self.count();
+        wait_until(what, async || self.count() > before + 200).await;
+    }
+}
+
+fn arrived(receiver: &Receiver) -> BTreeSet<String> {
+    let uuid = |request: &leadline_fakes::Request| {
+        let event: Value = serde_json::from_slice(&request.body).ok()?;
+        Some(event["lead"]["uuid"].as_str()?.to_uppercase())
+    };
+    receiver.requests().iter().filter_map(uuid).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_and_new_share_the_work_over_a_migration_and_lose_nothing() {
+    let Some(next) = env::var_os("LEADLINE_NEXT").map(PathBuf::from) else {
+        eprintln!("left out: this needs a leadlined of a later version: make upgrade-check builds one");
+        return;
+    };
+    let database = Database::create().await;
+    let mut old = ChildDaemon::start(Some(&database), &[]).await;
+    let operator = Operator::new(old.control().await);
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = operator.company(7).await;
+    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let load = Load::default();
+    load.urls.lock().unwrap().push(old.url("/v1/leads"));
+    let mut senders = JoinSet::new();
+    for _ in 0..SENDERS {
+        senders.spawn(load.clone().send(key.clone()));
+    }
+    load.flows_on("leads flow").await;
+
+    // It brings the schema up to date before it is ready.
+    let mut new = ChildDaemon::start_of(&next, Some(&database), &[], &[]).await;
+    load.flows_on("the old one goes on over the migration").await;
+    load.urls.lock().unwrap().push(new.url("/v1/leads"));
+    load.flows_on("both take leads in").await;
+    load.urls.lock().unwrap().remove(0);
+    assert_eq!(old.stop().await, Some(0));
+    load.flows_on("the new one alone").await;
+    load.is_over.store(true, Ordering::Relaxed);
+    while let Some(sent) = senders.join_next().await {
+        sent.unwrap();
+    }
+    let accepted = load.accepted.lock().unwrap().clone();
+    wait_until("every accepted lead arrives", async || accepted.is_subset(&arrived(&receiver))).await;
+    let lost = accepted.difference(&arrived(&receiver)).count();
+    let longest = load.longest.lock().unwrap().as_secs_f64();
+    figure("a rolling upgrade", "accepted leads lost", lost as f64, 0.0);
+    figure("a rolling upgrade", "seconds until the slowest answer", longest, WAIT_MAX);
+
+    let data = tempfile::tempdir().unwrap();
+    let again = tokio::process::Command::new(leadlined())
+        .arg(format!("--database-url={}", database.url()))
+        .arg(format!("--master-key={}", database.master_key().display()))
+        .arg(format!("--data-dir={}", data.path().display()))
+        .args(["--intake-listen=127.0.0.1:0", "--admin-listen=off"])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(again.status.code(), Some(1), "an old one does not start on a newer schema");
+    assert_eq!(new.stop().await, Some(0));
+    receiver.stop().await;
+}
