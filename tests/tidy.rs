@@ -10,6 +10,8 @@ use std::{
 
 #[path = "tidy/connectors.rs"]
 mod connectors;
+#[path = "tidy/store.rs"]
+mod store;
 #[path = "tidy/types.rs"]
 mod types;
 

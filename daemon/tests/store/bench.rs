@@ -52,6 +52,11 @@ async fn start() -> Cluster {
     cluster
 }
 
+/// The file of the key that everything is sealed with.
+pub(crate) async fn master_key() -> std::path::PathBuf {
+    SERVER.get_or_init(start).await.directory().join("tests.key")
+}
+
 async fn copy(cluster: &Cluster, name: &str, template: &str) {
     let mut connection = cluster.connect_options("postgres").connect().await.unwrap();
     let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");

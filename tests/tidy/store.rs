@@ -1,0 +1,29 @@
+//! Every statement of the store is tried by itself, against a real server.
+
+use super::{check, files, product};
+
+/// What runs until it is stopped or waits for the database to go away: told by tests of the whole.
+const LOOPS: [&str; 4] = ["tend", "watch_database", "follow_clock", "unless_away"];
+
+#[test]
+fn every_function_of_the_store_has_a_test_beside_it() {
+    let tests: String = files("daemon/tests/store", ".rs").into_iter().map(|(_, text)| text).collect();
+    let is_tried = |name: &str| {
+        let calls = tests.match_indices(name);
+        calls.into_iter().any(|(at, _)| {
+            let is_part = |c: char| c.is_alphanumeric() || c == '_';
+            !tests[..at].ends_with(is_part) && !tests[at + name.len()..].starts_with(is_part)
+        })
+    };
+    let mut untried = Vec::new();
+    for (path, text) in files("daemon/src/store", ".rs") {
+        for line in product(&text) {
+            let Some(rest) = line.trim_start().strip_prefix("pub async fn ") else { continue };
+            let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+            if !LOOPS.contains(&name) && !is_tried(name) {
+                untried.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    check("a public function of the store is called by a test in daemon/tests/store", &untried);
+}
