@@ -43,6 +43,14 @@ pub enum AttemptState {
 /// How far back is looked first, in hours, and then, until there is enough.
 const WINDOWS: [i64; 4] = [1, 24, 7 * 24, 24 * 400];
 
+/// How far an id may be from when its attempt started: it is made by the daemon's clock, the start is the database's.
+const ID_SLACK: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// The least id that is made at a time.
+fn first_id(at: jiff::Timestamp) -> Uuid {
+    ulid::Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or_default(), 0).into()
+}
+
 impl AttemptFilter {
     /// Whether it may find attempts that run.
     fn takes_running(&self) -> bool {
@@ -76,8 +84,10 @@ impl AttemptFilter {
 
     /// Restricts attempts that are called `a`.
     fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>, from: jiff::Timestamp) {
-        sql.push(" AND a.started_at >= ")
-            .push_bind(self.since.map_or(from, |since| since.max(from)).to_sqlx());
+        let from = self.since.map_or(from, |since| since.max(from));
+        sql.push(" AND a.started_at >= ").push_bind(from.to_sqlx());
+        // Ids are in the order of time, and the index of a lane is in that of ids: the rest of it is not read.
+        sql.push(" AND a.id >= ").push_bind(first_id(from.saturating_sub(ID_SLACK).unwrap_or(from)));
         if let Some(until) = self.until {
             sql.push(" AND a.started_at < ").push_bind(until.to_sqlx());
         }
