@@ -29,7 +29,7 @@ const PLACES: [&str; 17] = [
     "daemon/src/secrets/",
     "daemon/src/store/",
     "tui/src/cli/",
-    "tui/src/client/",
+    "tui/client/src/",
     "tui/src/config.rs",
 ];
 

@@ -1,8 +1,10 @@
-//! The console and the commands of Leadline. They know the daemon by its control API alone, through `client`.
+//! The console and the commands of Leadline. They know the daemon by its control API alone, through `leadline-client`.
 
 pub mod cli;
-pub mod client;
+pub mod columns;
 pub mod config;
 pub mod console;
 pub mod demo;
+#[cfg(test)]
+mod fake;
 pub mod text;

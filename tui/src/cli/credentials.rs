@@ -1,5 +1,6 @@
 //! `leadline integration set-credentials` and `check`: what we log in with, and whether the mapping fits the target.
 
+use leadline_client::Client;
 use leadline_proto::v1;
 use serde_json::{Map, Value};
 
@@ -8,8 +9,6 @@ use super::{
     output_types::{Attempt, Integration},
     wait,
 };
-use crate::client::Client;
-
 /// Replaces the credentials, once the target has taken the new ones.
 pub(crate) async fn set(context: &Context, client: &Client, integration: String) -> Result<(), CliError> {
     let credentials =

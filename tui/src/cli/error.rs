@@ -2,11 +2,11 @@
 
 use std::{io, process::ExitCode};
 
+use leadline_client::ClientError;
 use serde_json::json;
 
 use super::{hint, output::tell};
 use crate::{
-    client::ClientError,
     config::ConfigError,
     text::{display_text, json_text},
 };

@@ -1,14 +1,13 @@
 //! `leadline flow`.
 
 use clap::{Args, Subcommand};
+use leadline_client::{Client, PAGE_MAX};
 use leadline_proto::v1;
 
 use super::{
     CliError, Context,
     output_types::{Flow, FlowDeleted, FlowTest, FlowsAsked, shapes},
 };
-use crate::client::{Client, PAGE_MAX};
-
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 A flow sends the leads that meet its condition to its integrations. Integrations made with

@@ -1,6 +1,6 @@
 //! What to do about a refusal, as commands: the daemon says why, and each of its clients knows its own way out.
 
-use crate::client::{ClientError, Why};
+use leadline_client::{ClientError, Why};
 
 /// What to put behind a refusal's sentence; empty where it says all there is to say.
 pub(super) fn after(error: &ClientError) -> String {

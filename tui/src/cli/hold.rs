@@ -1,6 +1,7 @@
 //! `leadline delivery hold`, `release`, `skip`, `unskip` and `why`.
 
 use clap::Args;
+use leadline_client::Client;
 use leadline_proto::v1;
 
 use super::{
@@ -9,8 +10,6 @@ use super::{
     input,
     output_types::{Explained, Moved, Unskipped},
 };
-use crate::client::Client;
-
 /// What is done to deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Move {

@@ -144,7 +144,7 @@ impl Import {
 /// Hears what becomes of the lines, to the end.
 async fn hear(
     context: &Context,
-    mut answers: crate::client::Watch<v1::ImportLeadsResponse>,
+    mut answers: leadline_client::Watch<v1::ImportLeadsResponse>,
     seen: &Arc<Seen>,
     reported: &mut Imported,
 ) -> Result<(), CliError> {

@@ -1,6 +1,7 @@
 //! `leadline integration`.
 
 use clap::{Args, Subcommand};
+use leadline_client::Client;
 use leadline_proto::v1;
 
 use super::{
@@ -12,8 +13,6 @@ use super::{
     rotation::Rotate,
     wait,
 };
-use crate::client::Client;
-
 const EVENTS: [&str; 2] = ["lead.created", "lead.updated"];
 const PAYLOADS: [&str; 2] = ["v1", "save_lead"];
 const ROUTINGS: [&str; 2] = ["all", "flows"];

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
+use leadline_client::Client;
 use leadline_proto::v1;
 
 use super::{
@@ -11,8 +12,6 @@ use super::{
     output_types::{Erased, ErasedPerson, Found, Lead, LeadShown, Revealed, Trace, shapes},
     print, push,
 };
-use crate::client::Client;
-
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:

@@ -46,9 +46,9 @@ use clap::{
     parser::ValueSource,
 };
 use clap_complete::Shell;
+use leadline_client::{Client, PAGE_MAX, Reach};
 
 use crate::{
-    client::{Client, PAGE_MAX, Reach},
     config::{self as settings, Config, Wanted},
     console, demo,
 };

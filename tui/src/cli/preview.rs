@@ -1,12 +1,13 @@
 //! `leadline integration preview`: the canonical event on one side, what would be sent on the other.
 
 use clap::Args;
+use leadline_client::Client;
 use leadline_proto::v1;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{CliError, Context, input, output_types::Preview, print};
-use crate::{client::Client, text::display_block};
+use crate::text::display_block;
 
 /// What stands between the two sides.
 const GAP: &str = " │ ";

@@ -1,11 +1,10 @@
 //! `leadline integration rotate-secret`.
 
 use clap::Args;
+use leadline_client::Client;
 use leadline_proto::v1;
 
 use super::{CliError, Context, input, integration::Reference, output_types::SecretRotated};
-use crate::client::Client;
-
 /// How a new secret comes in.
 #[derive(Debug, Args)]
 #[command(after_help = "\

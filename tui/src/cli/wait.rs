@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use leadline_client::{Client, ClientError, PAGE_MAX};
 use leadline_proto::v1;
 use serde_json::json;
 
@@ -11,8 +12,6 @@ use super::{
     output_types::{Attempt, Job, RetryPlan, shapes},
     progress::Progress,
 };
-use crate::client::{Client, ClientError, PAGE_MAX};
-
 /// How many outcomes are waited for at the same time.
 const WAITS_MAX: usize = 16;
 
@@ -226,7 +225,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::client::fake::FakeDaemon;
+    use crate::fake::FakeDaemon;
 
     fn attempt(state: &str) -> v1::Attempt {
         v1::Attempt {

@@ -2,11 +2,10 @@
 
 use clap::Args;
 use futures::StreamExt as _;
+use leadline_client::{Client, ClientError};
 use leadline_proto::v1::watch_response::Message;
 
 use super::{CliError, Context, output_types::Change};
-use crate::client::{Client, ClientError};
-
 /// What to watch.
 #[derive(Debug, Args)]
 #[command(after_help = "\

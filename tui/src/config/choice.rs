@@ -3,10 +3,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfigError, Profile};
-use crate::client::Reach;
-use crate::console::Color;
+use leadline_client::Reach;
 
+use super::{Config, ConfigError, Profile};
+use crate::console::Color;
 /// What the command line asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {

@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::{Timestamp, tz::TimeZone};
+use leadline_client::{self as client, ClientError, Reach};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{self, ClientError, Reach};
 use crate::config::{Choice, Config, Wanted};
 use app::App;
 use app::shared::Setup;

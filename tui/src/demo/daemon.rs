@@ -9,16 +9,14 @@ use std::{
     time::Duration,
 };
 
+use leadline_client::{Address, Client};
 use tokio::{
     process::{Child, Command},
     time::{Instant, interval, timeout},
 };
 use ulid::Ulid;
 
-use crate::{
-    cli::{CliError, print, tell},
-    client::{Address, Client},
-};
+use crate::cli::{CliError, print, tell};
 
 /// The first start makes a database cluster, which takes a while on a slow disk.
 const START_MAX: Duration = Duration::from_secs(90);

@@ -6,6 +6,7 @@ use futures::{
     StreamExt as _,
     stream::{BoxStream, SelectAll},
 };
+use leadline_client::{Client, ClientError, PAGE_MAX};
 use leadline_proto::v1;
 use serde_json::Value;
 use tokio::time::{Instant, interval, sleep_until, timeout};
@@ -13,7 +14,6 @@ use tokio::time::{Instant, interval, sleep_until, timeout};
 use super::{HEADLESS_LEADS, Options, intake::Intake, scene::Scene};
 use crate::{
     cli::{CliError, print},
-    client::{Client, ClientError, PAGE_MAX},
     text::display_text,
 };
 

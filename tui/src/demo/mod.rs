@@ -12,11 +12,11 @@ use std::{
 };
 
 use clap::Args;
+use leadline_client::Reach;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::{CliError, print},
-    client::Reach,
     config::{Config, Wanted},
     console,
 };

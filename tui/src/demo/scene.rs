@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use leadline_client::Client;
 use leadline_fakes::{Behaviour, Receiver};
 use leadline_proto::v1;
 use serde_json::json;
 
 use super::vendors::Vendors;
-use crate::{cli::CliError, client::Client};
+use crate::cli::CliError;
 
 /// The company's key, and its integrations with the receivers behind them.
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use leadline_proto::v1;
 use serde::Serialize;
 
 use super::{body, shapes, text, time};
-use crate::cli::columns::{Column, Row, column, id};
+use crate::cli::columns::{Column, Row, id};
+use crate::columns::attempt;
 
 /// An attempt. A test has neither delivery nor lead.
 #[derive(Debug, Serialize)]
@@ -31,16 +32,16 @@ impl Row for Attempt {
     const COLUMNS: &'static [Column<'static>] = &[
         id("id"),
         id("lead"),
-        column("number").rank(5),
-        column("trigger").rank(6),
-        column("state"),
-        column("status_code").head("status").rank(2),
-        column("failure_class").head("class").rank(3),
-        column("duration_ms").rank(7),
-        column("started_at").rank(1),
-        column("error").cut(12),
-        column("lead_name").head("lead").place(1).rank(4).cut(10),
-        column("integration").place(2).cut(8),
+        attempt::NUMBER,
+        attempt::TRIGGER,
+        attempt::STATE,
+        attempt::STATUS,
+        attempt::CLASS,
+        attempt::DURATION,
+        attempt::STARTED,
+        attempt::ERROR,
+        attempt::LEAD,
+        attempt::INTEGRATION,
     ];
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Flow, shapes, text, time};
 use crate::cli::columns::{Column, Row, column};
+use crate::columns::company;
 
 /// `company create`.
 #[derive(Debug, Serialize)]
@@ -35,14 +36,8 @@ pub(crate) struct Company {
 }
 
 impl Row for Company {
-    const COLUMNS: &'static [Column<'static>] = &[
-        column("id"),
-        column("name").place(1).cut(12),
-        column("plan"),
-        column("last_lead_at").rank(1),
-        column("paused_at").rank(2),
-        column("created_at").rank(3),
-    ];
+    const COLUMNS: &'static [Column<'static>] =
+        &[company::ID, company::NAME, company::PLAN, company::LAST_LEAD, company::PAUSED, company::CREATED];
 }
 
 impl From<v1::Company> for Company {

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{Attempt, lead_state, raw, shapes, text, time, word};
 use crate::cli::columns::{Column, Row, column, id};
+use crate::columns::{delivery, job, lead};
 
 /// A lead in a list.
 #[derive(Debug, Serialize)]
@@ -24,15 +25,8 @@ pub(crate) struct Lead {
 }
 
 impl Row for Lead {
-    const COLUMNS: &'static [Column<'static>] = &[
-        id("uuid"),
-        column("name").place(1).cut(10),
-        column("email").place(2).cut(10),
-        column("company").place(3).cut(8),
-        column("state"),
-        column("undelivered").rank(1),
-        column("received_at").rank(2),
-    ];
+    const COLUMNS: &'static [Column<'static>] =
+        &[id("uuid"), lead::NAME, lead::EMAIL, lead::COMPANY, lead::STATE, lead::UNDELIVERED, lead::RECEIVED];
 }
 
 impl From<v1::Lead> for Lead {
@@ -60,13 +54,13 @@ pub(crate) struct Found(Lead);
 impl Row for Found {
     const COLUMNS: &'static [Column<'static>] = &[
         id("uuid"),
-        column("name").place(1).cut(10),
-        column("email").place(2).cut(10),
-        column("phone").place(3).rank(2),
-        column("company").place(4).cut(8),
-        column("state"),
-        column("undelivered").rank(1),
-        column("received_at").rank(3),
+        lead::NAME,
+        lead::EMAIL,
+        lead::PHONE,
+        lead::COMPANY,
+        lead::STATE,
+        lead::UNDELIVERED,
+        lead::RECEIVED,
     ];
 }
 
@@ -125,15 +119,15 @@ impl Row for Delivery {
         id("id"),
         id("lead"),
         id("integration_id"),
-        column("event").rank(6),
-        column("state").place(4),
-        column("reason").rank(1).cut(12),
-        column("attempts").rank(3),
-        column("due_at").rank(2),
-        column("lead_name").head("lead").place(1).cut(10),
-        column("company").place(2).cut(8),
-        column("integration").place(3).cut(8),
-        column("error").place(5).cut(12),
+        delivery::EVENT,
+        delivery::STATE,
+        delivery::REASON,
+        delivery::ATTEMPTS,
+        delivery::DUE,
+        delivery::LEAD,
+        delivery::COMPANY,
+        delivery::INTEGRATION,
+        delivery::ERROR,
     ];
 }
 
@@ -268,14 +262,14 @@ pub(crate) struct Job {
 impl Row for Job {
     const COLUMNS: &'static [Column<'static>] = &[
         column("id"),
-        column("state"),
-        column("operator").rank(3).cut(8),
-        column("total"),
-        column("released").rank(2),
-        column("pending"),
-        column("delivered"),
-        column("dead"),
-        column("created_at").rank(1),
+        job::STATE,
+        job::OPERATOR,
+        job::TOTAL,
+        job::RELEASED,
+        job::PENDING,
+        job::DELIVERED,
+        job::DEAD,
+        job::CREATED,
     ];
 }
 

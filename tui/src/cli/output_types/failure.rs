@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{AuditLine, shapes, text, time, word};
 use crate::cli::columns::{Column, Row, column};
+use crate::columns::cause;
 
 /// A cause in `failure list` and `failure show`.
 #[derive(Debug, Serialize)]
@@ -55,13 +56,13 @@ struct Quarter {
 impl Row for Failure {
     const COLUMNS: &'static [Column<'static>] = &[
         column("cause"),
-        column("deliveries").place(101),
-        column("leads").place(101).rank(1),
-        column("failure_class").head("class").place(102),
-        column("text").place(103).cut(12),
-        column("integrations").place(104).rank(4).cut(12),
-        column("first_at").place(105).rank(3),
-        column("last_at").place(105).rank(2),
+        cause::DELIVERIES,
+        cause::LEADS,
+        cause::CLASS,
+        cause::TEXT,
+        cause::PLACES,
+        cause::FIRST,
+        cause::LAST,
     ];
 }
 

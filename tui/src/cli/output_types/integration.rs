@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{raw, text, time};
-use crate::cli::columns::{Column, Row, column, id};
+use crate::cli::columns::{Column, Row, id};
+use crate::columns::integration;
 
 /// `integration create`: the one time, beside `rotate-secret`, that the signing secret is seen.
 #[derive(Debug, Serialize)]
@@ -90,14 +91,14 @@ impl Row for Integration {
     const COLUMNS: &'static [Column<'static>] = &[
         id("id"),
         id("company_id"),
-        column("company").place(1).cut(8),
-        column("name").place(2).cut(8),
-        column("connector").rank(4),
-        column("badge").place(3),
-        column("last_pushed_at").rank(3),
-        column("failure_count").head("failures").rank(2),
-        column("dead").rank(1),
-        column("last_error").cut(12),
+        integration::COMPANY,
+        integration::NAME,
+        integration::CONNECTOR,
+        integration::BADGE,
+        integration::PUSHED,
+        integration::FAILURES,
+        integration::DEAD,
+        integration::LAST_ERROR,
     ];
 }
 

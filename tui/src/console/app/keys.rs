@@ -247,7 +247,7 @@ impl App {
     fn menu(&mut self, action: Action, subject: &Subject) {
         let sorts = self.stacks[self.at].last_mut().and_then(|screen| {
             let mut list = screen.list()?;
-            Some((list.sort_keys(), list.sort().map(|(key, _)| key)))
+            Some((list.sorts(), list.sort().map(|(key, _)| key)))
         });
         let (shared, screen) = (&self.shared, self.top());
         let menu = match action {

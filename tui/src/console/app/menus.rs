@@ -171,20 +171,17 @@ pub fn narrow(shared: &Shared) -> Menu {
     menu
 }
 
-/// The columns that one can sort by.
-pub fn sort(keys: &[&'static str], now: Option<&'static str>) -> Menu {
-    let item = |key: Option<&'static str>| Item {
+/// The columns that one can sort by, by key and head.
+pub fn sort(columns: &[(&'static str, String)], now: Option<&'static str>) -> Menu {
+    let item = |key: Option<&'static str>, head: &str| Item {
         key: String::new(),
-        label: format!(
-            "{}{}",
-            key.unwrap_or("the screen's own order"),
-            if key == now { "   now" } else { "" }
-        ),
+        label: format!("{head}{}", if key == now { "   now" } else { "" }),
         pick: Pick::Sort(key),
         reason: None,
     };
-    let items = [None].into_iter().chain(keys.iter().copied().map(Some)).map(item).collect();
-    Menu::letters("Sort by", items)
+    let own = item(None, "the screen's own order");
+    let columns = columns.iter().map(|(key, head)| item(Some(*key), head));
+    Menu::letters("Sort by", [own].into_iter().chain(columns).collect())
 }
 
 /// Evidence, in the form that is wanted.

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
+use leadline_client::Client;
 use leadline_proto::v1;
 
 use super::{Failure, change, convert};
-use crate::client::Client;
 use crate::console::data::lead::Explained;
 use crate::console::data::query::{FlowTest, Preview, Which};
 use crate::console::data::{Answer, CompanyPage, DeliveryState, LeadPage, Query};
-
 /// How many rows of a list are asked for at once.
 const PAGE: u32 = 200;
 /// How many leads are found at once.
@@ -63,7 +62,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             Answer::System(Box::new(convert::system(reply)))
         }
         Query::Companies => {
-            let page = Some(v1::Page { limit: crate::client::PAGE_MAX, after: String::new() });
+            let page = Some(v1::Page { limit: leadline_client::PAGE_MAX, after: String::new() });
             let reply =
                 client.list_companies(v1::ListCompaniesRequest { page, ..Default::default() }).await?;
             Answer::Companies(reply.companies.into_iter().map(convert::company).collect())

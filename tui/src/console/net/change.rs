@@ -1,13 +1,12 @@
 //! Changes to be made by the daemon, and the dry runs of those that move many deliveries.
 
 use jiff::SignedDuration;
+use leadline_client::Client;
 use leadline_proto::v1;
 
 use super::{Failure, convert};
-use crate::client::Client;
 use crate::console::data::change::NewIntegration;
 use crate::console::data::{Done, Entry, Estimate, Integration, Mutation, Secret, Target};
-
 /// What a bulk act is about, as the daemon is told: ids, or a filter.
 fn select(target: Target) -> (Vec<String>, Option<v1::DeliveryFilter>) {
     let of = |integration: String, state: &str| v1::DeliveryFilter {

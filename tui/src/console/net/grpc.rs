@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use leadline_client::{Client, ClientError, Reach};
 use leadline_proto::v1::{self, watch_response::Message};
 
 use super::{Attempts, Call, Dial, Failure, Session, Watched, ask, change, convert};
-use crate::client::{Client, ClientError, Reach};
 use crate::console::data::{Answer, Done, Mutation, Query};
 use crate::console::msg::Msg;
-
 /// A daemon to connect to.
 #[derive(Clone, Debug)]
 pub struct Daemon {
@@ -107,8 +106,8 @@ fn watched(item: Result<v1::WatchResponse, ClientError>) -> Option<Watched> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::fake::FakeDaemon;
     use crate::console::data::{DeliveryState, Target};
+    use crate::fake::FakeDaemon;
 
     #[tokio::test]
     async fn a_dry_run_counts_and_the_retry_keeps_its_id() {

@@ -1,10 +1,11 @@
-//! A column, described once: its key, head, width, what it gives way to, its cell and its order.
+//! What `columns` describes, as a screen shows it: with a cell and an order, and as many columns as there is room for.
 
 use std::cmp::Ordering;
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
+use crate::columns::{Column as Spec, Width};
 use crate::console::theme::{Role, Theme};
 
 /// What a cell may depend on besides its row.
@@ -35,53 +36,21 @@ pub fn styled(role: Role, text: impl Into<String>) -> Cell {
     Cell { text: text.into(), role }
 }
 
-/// How wide a column is.
-#[derive(Clone, Copy, Debug)]
-pub enum Width {
-    Fixed(u16),
-    /// At least and at most so much of what is left.
-    Share(u16, u16),
-}
-
-/// One column of a list of `R`.
+/// A column of a list of `R`, with its cell and its order.
 pub struct Column<R: 'static> {
-    /// How it is named where one sorts by it.
-    pub key: &'static str,
-    pub head: &'static str,
-    pub width: Width,
-    /// 0 is always shown; of the others, the highest gives way first.
-    pub priority: u8,
+    pub spec: Spec<'static>,
     pub cell: fn(&R, &Look<'_>) -> Cell,
     pub order: Option<fn(&R, &R) -> Ordering>,
     /// What a file gets where the cell says less or says it in signs.
     pub value: Option<fn(&R) -> Value>,
-    /// Numbers stand at the right end.
-    pub is_right: bool,
     /// Left out where everything is of one company, or of one integration.
     pub is_company: bool,
     pub is_integration: bool,
 }
 
 /// A column that nobody sorts by.
-pub const fn column<R>(
-    key: &'static str,
-    head: &'static str,
-    width: Width,
-    priority: u8,
-    cell: fn(&R, &Look<'_>) -> Cell,
-) -> Column<R> {
-    Column {
-        key,
-        head,
-        width,
-        priority,
-        cell,
-        order: None,
-        value: None,
-        is_right: false,
-        is_company: false,
-        is_integration: false,
-    }
+pub const fn shows<R>(spec: Spec<'static>, cell: fn(&R, &Look<'_>) -> Cell) -> Column<R> {
+    Column { spec, cell, order: None, value: None, is_company: false, is_integration: false }
 }
 
 impl<R> Column<R> {
@@ -102,12 +71,6 @@ impl<R> Column<R> {
         self.value.map_or_else(|| Value::from((self.cell)(row, look).text), |value| value(row))
     }
 
-    /// The same, at the right end of its place.
-    pub const fn right(mut self) -> Self {
-        self.is_right = true;
-        self
-    }
-
     /// The same, left out where everything is of one company.
     pub const fn company(mut self) -> Self {
         self.is_company = true;
@@ -121,7 +84,7 @@ impl<R> Column<R> {
     }
 
     const fn least(&self) -> usize {
-        match self.width {
+        match self.spec.width {
             Width::Fixed(width) | Width::Share(width, _) => width as usize,
         }
     }
@@ -139,8 +102,8 @@ pub fn fitting<R>(
     let mut shown: Vec<&Column<R>> = columns.iter().filter(is_needed).collect();
     let least = |shown: &[&Column<R>]| shown.iter().map(|c| c.least() + 1).sum::<usize>().saturating_sub(1);
     while least(&shown) > width {
-        let Some(at) = (0..shown.len()).max_by_key(|at| (shown[*at].priority, *at)) else { break };
-        if shown[at].priority == 0 {
+        let Some(at) = (0..shown.len()).max_by_key(|at| (shown[*at].spec.priority, *at)) else { break };
+        if shown[at].spec.priority == 0 {
             break;
         }
         shown.remove(at);
@@ -149,9 +112,9 @@ pub fn fitting<R>(
     let mut widths: Vec<usize> = shown.iter().map(|c| c.least()).collect();
     // Those that give way last are the first to grow.
     let mut order: Vec<usize> = (0..shown.len()).collect();
-    order.sort_by_key(|at| shown[*at].priority);
+    order.sort_by_key(|at| shown[*at].spec.priority);
     for at in order {
-        if let Width::Share(least, most) = shown[at].width {
+        if let Width::Share(least, most) = shown[at].spec.width {
             let more = left.min(usize::from(most.saturating_sub(least)));
             widths[at] += more;
             left -= more;
@@ -163,18 +126,19 @@ pub fn fitting<R>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::column;
 
     const COLUMNS: [Column<u8>; 4] = [
-        column("name", "NAME", Width::Share(6, 10), 0, |_, _| plain("")),
-        column("company", "COMPANY", Width::Fixed(8), 1, |_, _| plain("")).company(),
-        column("age", "AGE", Width::Fixed(4), 2, |_, _| plain("")),
-        column("error", "ERROR", Width::Share(5, 99), 1, |_, _| plain("")),
+        shows(column("name").share(6, 10, 0), |_, _| plain("")),
+        shows(column("company").fixed(8, 1), |_, _| plain("")).company(),
+        shows(column("age").fixed(4, 2), |_, _| plain("")),
+        shows(column("error").share(5, 99, 1), |_, _| plain("")),
     ];
 
     #[test]
     fn what_matters_least_gives_way_first() {
         let keys = |width, one| -> Vec<(&str, usize)> {
-            fitting(&COLUMNS, width, one, false).into_iter().map(|(c, width)| (c.key, width)).collect()
+            fitting(&COLUMNS, width, one, false).into_iter().map(|(c, width)| (c.spec.key, width)).collect()
         };
         assert_eq!(keys(40, false), [("name", 10), ("company", 8), ("age", 4), ("error", 15)]);
         assert_eq!(keys(22, false), [("name", 7), ("company", 8), ("error", 5)]);

@@ -9,8 +9,8 @@ use crate::console::data::Remembered;
 
 /// A list, whatever its rows are.
 pub trait List {
-    /// The columns that one can sort by.
-    fn sort_keys(&self) -> Vec<&'static str>;
+    /// The columns that one can sort by: key and head.
+    fn sorts(&self) -> Vec<(&'static str, String)>;
 
     /// The order that is in force: the key of a column, and whether it is turned round.
     fn sort(&mut self) -> &mut Option<(&'static str, bool)>;
@@ -29,8 +29,9 @@ pub trait List {
 pub struct Listing<'t, R: 'static>(pub &'t mut Table<R>, pub &'static [Column<R>]);
 
 impl<R: Row> List for Listing<'_, R> {
-    fn sort_keys(&self) -> Vec<&'static str> {
-        self.1.iter().filter(|column| column.order.is_some()).map(|column| column.key).collect()
+    fn sorts(&self) -> Vec<(&'static str, String)> {
+        let sortable = self.1.iter().filter(|column| column.order.is_some());
+        sortable.map(|column| (column.spec.key, column.spec.shown(true).to_lowercase())).collect()
     }
 
     fn sort(&mut self) -> &mut Option<(&'static str, bool)> {
@@ -42,7 +43,10 @@ impl<R: Row> List for Listing<'_, R> {
         let is_wanted = |row: &&R| table.marks.is_empty() || table.marks.contains(row.id());
         let visible = table.visible(columns, look.now).into_iter().filter(is_wanted);
         let cells = |row: &R| columns.iter().map(|column| column.exported(row, look)).collect();
-        Sheet { keys: columns.iter().map(|column| column.key).collect(), rows: visible.map(cells).collect() }
+        Sheet {
+            keys: columns.iter().map(|column| column.spec.key).collect(),
+            rows: visible.map(cells).collect(),
+        }
     }
 
     fn remember(&self) -> Remembered {
@@ -60,7 +64,7 @@ impl<R: Row> List for Listing<'_, R> {
         self.0.bad_only = bad_only;
         // A column may be gone with a newer version.
         self.0.sort = sort.and_then(|(wanted, turned)| {
-            self.sort_keys().into_iter().find(|key| *key == wanted).map(|key| (key, turned))
+            self.sorts().into_iter().find(|(key, _)| *key == wanted).map(|(key, _)| (key, turned))
         });
     }
 }

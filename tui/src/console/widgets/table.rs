@@ -78,7 +78,7 @@ impl<R: Row> Table<R> {
             |row: &&R| (!self.bad_only || row.is_bad()) && self.filter.passes(&row.fields(), row.at(), now);
         let mut rows: Vec<&R> = self.rows.iter().filter(wanted).collect();
         if let Some((key, turned)) = self.sort
-            && let Some(order) = columns.iter().find(|c| c.key == key).and_then(|c| c.order)
+            && let Some(order) = columns.iter().find(|c| c.spec.key == key).and_then(|c| c.order)
         {
             rows.sort_by(|a, b| order(a, b));
             if turned {
@@ -179,7 +179,8 @@ impl<R: Row> Table<R> {
     }
 
     fn turn_sort(&mut self, columns: &[Column<R>], forward: bool) {
-        let keys: Vec<&'static str> = columns.iter().filter(|c| c.order.is_some()).map(|c| c.key).collect();
+        let keys: Vec<&'static str> =
+            columns.iter().filter(|c| c.order.is_some()).map(|c| c.spec.key).collect();
         // Place 0 is the order of the screen itself.
         let at =
             self.sort.and_then(|(key, _)| keys.iter().position(|other| *other == key)).map_or(0, |at| at + 1);
@@ -207,7 +208,9 @@ impl<R: Row> Table<R> {
             note.push_str(&format!("  {} marked", self.marks.len()));
         }
         if let Some((key, turned)) = self.sort {
-            note.push_str(&format!("  by {key}{}", if turned { ", turned" } else { "" }));
+            let head = columns.iter().find(|c| c.spec.key == key).map(|c| c.spec.shown(true).to_lowercase());
+            let turned = if turned { ", turned" } else { "" };
+            note.push_str(&format!("  by {}{turned}", head.unwrap_or_default()));
         }
         note
     }
@@ -256,13 +259,13 @@ fn head<R>(
     let mut text = "   ".to_owned();
     for (column, width) in shown {
         let name = match sort {
-            Some((key, turned)) if key == column.key => {
+            Some((key, turned)) if key == column.spec.key => {
                 let sign = if turned { look.theme.pick("▼", "v") } else { look.theme.pick("▲", "^") };
-                cut(&format!("{}{sign}", column.head), *width, look.theme)
+                cut(&format!("{}{sign}", column.spec.shown(true)), *width, look.theme)
             }
-            _ => cut(column.head, *width, look.theme),
+            _ => cut(&column.spec.shown(true), *width, look.theme),
         };
-        text.push_str(&aligned(name, *width, column.is_right));
+        text.push_str(&aligned(name, *width, column.spec.is_right));
         text.push(' ');
     }
     Line::from(look.theme.span(Role::Quiet, cut(text.trim_end(), width, look.theme)))
@@ -282,7 +285,7 @@ fn line<R: Row>(
     let mut spans = vec![theme.span(Role::Accent, pointer), theme.span(Role::Accent, format!("{mark} "))];
     for (at, (column, width)) in shown.iter().enumerate() {
         let cell = (column.cell)(row, look);
-        let text = aligned(safe(&cell.text, *width, theme), *width, column.is_right);
+        let text = aligned(safe(&cell.text, *width, theme), *width, column.spec.is_right);
         let style = theme.style(cell.role);
         let style = if is_selected && at == 0 { style.patch(theme.style(Role::Selected)) } else { style };
         spans.push(Span::styled(text, style));
@@ -336,8 +339,9 @@ pub fn step(
 mod tests {
     use std::borrow::Cow;
 
-    use super::super::columns::{Width, column, plain};
+    use super::super::columns::{plain, shows};
     use super::*;
+    use crate::columns::column;
 
     impl Row for (String, u8) {
         fn id(&self) -> &str {
@@ -354,8 +358,8 @@ mod tests {
     }
 
     const COLUMNS: [Column<(String, u8)>; 2] = [
-        column("name", "NAME", Width::Fixed(4), 0, |row: &(String, u8), _| plain(&*row.0)),
-        column("count", "COUNT", Width::Fixed(5), 0, |row: &(String, u8), _| plain(row.1.to_string()))
+        shows(column("name").fixed(4, 0), |row: &(String, u8), _| plain(&*row.0)),
+        shows(column("count").fixed(5, 0), |row: &(String, u8), _| plain(row.1.to_string()))
             .by(|a, b| a.1.cmp(&b.1)),
     ];
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;

@@ -8,6 +8,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use serde_json::json;
 
+use crate::columns::column;
 use crate::console::app::shared::Shared;
 use crate::console::data::system::What;
 use crate::console::data::{Activity, Answer, AttemptState, Query, Remembered};
@@ -16,7 +17,7 @@ use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::attempt::{AttemptScreen, document, subject_of};
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, styled};
+use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::draw::{pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
@@ -59,19 +60,19 @@ impl Row for Activity {
 
 /// The columns of what happened.
 pub const COLUMNS: [Column<Activity>; 6] = [
-    column("time", "TIME", Width::Fixed(14), 0, |it: &Activity, look| {
+    shows(column("at").short("time").fixed(14, 0), |it: &Activity, look| {
         plain(it.at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
     .value(|it: &Activity| json!(it.at))
     .by(|a, b| b.at.cmp(&a.at)),
-    column("company", "COMPANY", Width::Share(9, 24), 2, |it: &Activity, _| plain(&*it.company))
+    shows(column("company").share(9, 24, 2), |it: &Activity, _| plain(&*it.company))
         .company()
         .by(|a, b| a.company.cmp(&b.company)),
-    column("what", "WHAT", Width::Share(12, 26), 0, |it: &Activity, _| match &it.what {
+    shows(column("what").share(12, 26, 0), |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(&*it.integration),
         What::Act(it) => styled(Role::Accent, it.operator.clone()),
     }),
-    column("state", "STATE", Width::Share(11, 26), 0, |it: &Activity, look| match &it.what {
+    shows(column("state").share(11, 26, 0), |it: &Activity, look| match &it.what {
         What::Attempt(it) => {
             let (glyph, role) = look.theme.attempt(it.state);
             styled(role, format!("{glyph} {}", it.state.word()))
@@ -82,11 +83,11 @@ pub const COLUMNS: [Column<Activity>; 6] = [
         What::Attempt(it) => json!(it.state.word()),
         What::Act(it) => json!(it.action),
     }),
-    column("lead", "LEAD", Width::Share(10, 24), 1, |it: &Activity, _| match &it.what {
+    shows(column("lead").share(10, 24, 1), |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(it.person()),
         What::Act(_) => plain(""),
     }),
-    column("outcome", "WHAT CAME OF IT", Width::Share(10, 200), 0, |it: &Activity, _| match &it.what {
+    shows(column("outcome").short("what came of it").share(10, 200, 0), |it: &Activity, _| match &it.what {
         What::Attempt(it) if it.state == AttemptState::Failed => plain(&*it.error),
         What::Attempt(it) => {
             let status = it.status.map(|status| status.to_string()).unwrap_or_default();

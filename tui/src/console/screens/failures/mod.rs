@@ -10,6 +10,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use serde_json::json;
 
+use crate::columns::cause;
 use crate::console::app::shared::Shared;
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Cause, Delivery, Query, Remembered};
@@ -19,7 +20,7 @@ use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::{Role, Theme};
-use crate::console::widgets::columns::{Column, Width, column, plain, styled};
+use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
@@ -56,34 +57,29 @@ impl Row for Cause {
 
 /// The columns of causes.
 pub const COLUMNS: [Column<Cause>; 9] = [
-    column("dead", "DEAD", Width::Fixed(6), 0, |it: &Cause, look| {
+    shows(cause::DEAD, |it: &Cause, look| {
         let sign = look.theme.pick("✗", "x");
         styled(Role::Bad, format!("{sign} {}", it.dead))
     })
     .value(|it: &Cause| json!(it.dead))
     .by(|a, b| b.dead.cmp(&a.dead)),
-    column("cause", "CAUSE", Width::Share(20, 70), 0, |it: &Cause, _| plain(&*it.text))
-        .by(|a, b| a.text.cmp(&b.text)),
-    column("retrying", "RETRYING", Width::Fixed(8), 4, |it: &Cause, _| plain(it.retrying.to_string()))
+    shows(cause::TEXT, |it: &Cause, _| plain(&*it.text)).by(|a, b| a.text.cmp(&b.text)),
+    shows(cause::RETRYING, |it: &Cause, _| plain(it.retrying.to_string()))
         .value(|it: &Cause| json!(it.retrying))
-        .right()
         .by(|a, b| b.retrying.cmp(&a.retrying)),
-    column("leads", "LEADS", Width::Fixed(6), 3, |it: &Cause, _| plain(it.leads.to_string()))
+    shows(cause::LEADS, |it: &Cause, _| plain(it.leads.to_string()))
         .value(|it: &Cause| json!(it.leads))
-        .right()
         .by(|a, b| b.leads.cmp(&a.leads)),
-    column("where", "WHERE", Width::Share(14, 40), 1, |it: &Cause, _| plain(it.places())),
-    column("money", "QUOTED", Width::Share(12, 24), 6, |it: &Cause, _| plain(it.money())),
-    column("first", "FIRST", Width::Fixed(7), 5, |it: &Cause, look| plain(time::age(look.now, it.first_at)))
+    shows(cause::PLACES, |it: &Cause, _| plain(it.places())),
+    shows(cause::MONEY, |it: &Cause, _| plain(it.money())),
+    shows(cause::FIRST, |it: &Cause, look| plain(time::age(look.now, it.first_at)))
         .value(|it: &Cause| json!(it.first_at))
         .by(|a, b| a.first_at.cmp(&b.first_at)),
-    column("last", "LAST", Width::Fixed(7), 2, |it: &Cause, look| plain(time::age(look.now, it.last_at)))
+    shows(cause::LAST, |it: &Cause, look| plain(time::age(look.now, it.last_at)))
         .value(|it: &Cause| json!(it.last_at))
         .by(|a, b| b.last_at.cmp(&a.last_at)),
-    column("trend", "TREND 24H", Width::Fixed(12), 3, |it: &Cause, look| {
-        plain(trend(&it.trend, look.now, look.theme))
-    })
-    .value(|it: &Cause| json!(it.trend.iter().map(|(_, count)| count).sum::<u64>())),
+    shows(cause::TREND, |it: &Cause, look| plain(trend(&it.trend, look.now, look.theme)))
+        .value(|it: &Cause| json!(it.trend.iter().map(|(_, count)| count).sum::<u64>())),
 ];
 
 /// The deaths of the last day in twelve bars of two hours.

@@ -8,6 +8,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use serde_json::json;
 
+use crate::columns::job;
 use crate::console::app::shared::Shared;
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Delivery, Job, Query, Remembered};
@@ -17,7 +18,7 @@ use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, styled};
+use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
@@ -49,41 +50,33 @@ impl Row for Job {
 
 /// The columns of jobs.
 pub const COLUMNS: [Column<Job>; 9] = [
-    column("began", "BEGAN", Width::Fixed(14), 0, |it: &Job, look| {
+    shows(job::CREATED, |it: &Job, look| {
         plain(it.created_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
     .value(|it: &Job| json!(it.created_at))
     .by(|a, b| b.created_at.cmp(&a.created_at)),
-    column("state", "STATE", Width::Fixed(9), 0, |it: &Job, _| {
+    shows(job::STATE, |it: &Job, _| {
         styled(if it.state == "running" { Role::Accent } else { Role::Plain }, &*it.state)
     })
     .by(|a, b| a.state.cmp(&b.state)),
-    column("kind", "WHAT", Width::Fixed(6), 1, |it: &Job, _| plain(&*it.kind)),
-    column("progress", "PROGRESS", Width::Fixed(17), 0, |it: &Job, look| {
+    shows(job::KIND, |it: &Job, _| plain(&*it.kind)),
+    shows(job::TOTAL, |it: &Job, look| {
         let done = it.released + it.left_alone;
         let filled = usize::try_from((done * 8).checked_div(it.total).unwrap_or(8)).unwrap_or(8).min(8);
         let (full, rest) = (look.theme.pick("█", "#"), look.theme.pick("░", "."));
         plain(format!("{}{} {done}/{}", full.repeat(filled), rest.repeat(8 - filled), it.total))
     })
     .value(|it: &Job| json!(it.released + it.left_alone)),
-    column("delivered", "DELIVERED", Width::Fixed(9), 1, |it: &Job, _| {
-        styled(Role::Good, it.delivered.to_string())
-    })
-    .value(|it: &Job| json!(it.delivered))
-    .right(),
-    column("dead", "DEAD", Width::Fixed(5), 1, |it: &Job, _| {
+    shows(job::DELIVERED, |it: &Job, _| styled(Role::Good, it.delivered.to_string()))
+        .value(|it: &Job| json!(it.delivered)),
+    shows(job::DEAD, |it: &Job, _| {
         styled(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
     })
-    .value(|it: &Job| json!(it.dead))
-    .right(),
-    column("pending", "PENDING", Width::Fixed(7), 2, |it: &Job, _| plain(it.pending.to_string()))
-        .value(|it: &Job| json!(it.pending))
-        .right(),
-    column("alone", "LEFT ALONE", Width::Fixed(10), 4, |it: &Job, _| plain(it.left_alone.to_string()))
-        .value(|it: &Job| json!(it.left_alone))
-        .right(),
-    column("operator", "BY", Width::Share(6, 30), 3, |it: &Job, _| plain(&*it.operator))
-        .by(|a, b| a.operator.cmp(&b.operator)),
+    .value(|it: &Job| json!(it.dead)),
+    shows(job::PENDING, |it: &Job, _| plain(it.pending.to_string())).value(|it: &Job| json!(it.pending)),
+    shows(job::LEFT_ALONE, |it: &Job, _| plain(it.left_alone.to_string()))
+        .value(|it: &Job| json!(it.left_alone)),
+    shows(job::OPERATOR, |it: &Job, _| plain(&*it.operator)).by(|a, b| a.operator.cmp(&b.operator)),
 ];
 
 /// The screen.

@@ -11,6 +11,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use serde_json::json;
 
+use crate::columns::delivery;
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::lead::{Explained, Step};
 use crate::console::data::{Answer, Attempt, AttemptState, Flow, LeadPage, Query};
@@ -20,7 +21,7 @@ use crate::console::screens::attempt::AttemptScreen;
 use crate::console::screens::integration::chosen_delivery;
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, styled};
+use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
@@ -50,10 +51,8 @@ impl Row for Explained {
 
 /// One line for each delivery.
 pub const COLUMNS: [Column<Explained>; 6] = [
-    column("integration", "INTEGRATION", Width::Share(12, 18), 0, |it: &Explained, _| {
-        plain(&*it.delivery.integration)
-    }),
-    column("state", "STATE", Width::Fixed(11), 0, |it: &Explained, look| {
+    shows(delivery::INTEGRATION.share(12, 18, 0), |it: &Explained, _| plain(&*it.delivery.integration)),
+    shows(delivery::STATE, |it: &Explained, look| {
         let (glyph, role) = look.theme.delivery(it.delivery.state);
         styled(
             role,
@@ -61,17 +60,12 @@ pub const COLUMNS: [Column<Explained>; 6] = [
         )
     })
     .value(|it: &Explained| json!(it.delivery.state.word())),
-    column("tries", "TRIES", Width::Fixed(5), 3, |it: &Explained, _| plain(it.delivery.attempts.to_string()))
-        .value(|it: &Explained| json!(it.delivery.attempts))
-        .right(),
-    column("event", "EVENT", Width::Fixed(8), 4, |it: &Explained, _| {
-        plain(it.delivery.event.trim_start_matches("lead."))
-    }),
-    column("since", "SINCE", Width::Fixed(7), 2, |it: &Explained, look| {
-        plain(time::age(look.now, it.delivery.at()))
-    })
-    .value(|it: &Explained| json!(it.delivery.at())),
-    column("why", "WHY", Width::Share(36, 250), 0, |it: &Explained, _| match it.why.as_str() {
+    shows(delivery::ATTEMPTS, |it: &Explained, _| plain(it.delivery.attempts.to_string()))
+        .value(|it: &Explained| json!(it.delivery.attempts)),
+    shows(delivery::EVENT, |it: &Explained, _| plain(it.delivery.event.trim_start_matches("lead."))),
+    shows(delivery::SINCE, |it: &Explained, look| plain(time::age(look.now, it.delivery.at())))
+        .value(|it: &Explained| json!(it.delivery.at())),
+    shows(delivery::WHY.share(36, 250, 0), |it: &Explained, _| match it.why.as_str() {
         "" => styled(Role::Quiet, it.delivery.because().to_owned()),
         why => plain(why),
     }),

@@ -9,13 +9,14 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use serde_json::json;
 
+use crate::columns::lead;
 use crate::console::app::shared::Shared;
 use crate::console::data::{Answer, Lead, Query};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, styled};
+use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{input, pane, safe};
 use crate::console::widgets::filter::Fields;
 use crate::console::widgets::input::Input;
@@ -46,29 +47,24 @@ impl Row for Lead {
 
 /// The columns of what was found.
 pub const COLUMNS: [Column<Lead>; 7] = [
-    column("name", "NAME", Width::Share(12, 30), 0, |it: &Lead, _| plain(it.person()))
-        .by(|a, b| a.person().cmp(b.person())),
-    column("email", "E-MAIL", Width::Share(18, 36), 1, |it: &Lead, _| plain(&*it.email))
-        .by(|a, b| a.email.cmp(&b.email)),
-    column("company", "COMPANY", Width::Share(9, 24), 1, |it: &Lead, _| plain(&*it.company))
-        .company()
-        .by(|a, b| a.company.cmp(&b.company)),
-    column("state", "STATE", Width::Fixed(9), 1, |it: &Lead, _| {
+    shows(lead::NAME, |it: &Lead, _| plain(it.person())).by(|a, b| a.person().cmp(b.person())),
+    shows(lead::EMAIL, |it: &Lead, _| plain(&*it.email)).by(|a, b| a.email.cmp(&b.email)),
+    shows(lead::COMPANY, |it: &Lead, _| plain(&*it.company)).company().by(|a, b| a.company.cmp(&b.company)),
+    shows(lead::STATE, |it: &Lead, _| {
         styled(if it.state == "complete" { Role::Good } else { Role::Warn }, &*it.state)
     })
     .by(|a, b| a.state.cmp(&b.state)),
-    column("open", "OPEN", Width::Fixed(4), 2, |it: &Lead, _| {
+    shows(lead::UNDELIVERED, |it: &Lead, _| {
         styled(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
     })
     .value(|it: &Lead| json!(it.undelivered))
-    .right()
     .by(|a, b| b.undelivered.cmp(&a.undelivered)),
-    column("received", "RECEIVED", Width::Fixed(14), 0, |it: &Lead, look| {
+    shows(lead::RECEIVED, |it: &Lead, look| {
         plain(it.received_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
     .value(|it: &Lead| json!(it.received_at))
     .by(|a, b| b.received_at.cmp(&a.received_at)),
-    column("phone", "PHONE", Width::Share(14, 20), 4, |it: &Lead, _| plain(&*it.phone)),
+    shows(lead::PHONE, |it: &Lead, _| plain(&*it.phone)),
 ];
 
 /// The screen.

@@ -5,55 +5,47 @@ use ratatui::text::Span;
 
 use serde_json::json;
 
+use crate::columns::integration;
 use crate::console::data::Integration;
 use crate::console::theme::{Role, Theme};
-use crate::console::widgets::columns::{Column, Width, column, plain, styled};
+use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{counted, without_phrase};
 use crate::console::widgets::time;
 
 /// The columns, the most important first.
 pub const COLUMNS: [Column<Integration>; 11] = [
-    column("name", "NAME", Width::Share(12, 28), 0, |it: &Integration, _| plain(&*it.name))
-        .by(|a, b| a.name.cmp(&b.name)),
-    column("company", "COMPANY", Width::Share(13, 24), 1, |it: &Integration, _| plain(&*it.company))
+    shows(integration::NAME, |it: &Integration, _| plain(&*it.name)).by(|a, b| a.name.cmp(&b.name)),
+    shows(integration::COMPANY, |it: &Integration, _| plain(&*it.company))
         .company()
         .by(|a, b| (&a.company, &a.name).cmp(&(&b.company, &b.name))),
-    column("state", "STATE", Width::Fixed(13), 0, |it: &Integration, look| {
+    shows(integration::BADGE, |it: &Integration, look| {
         let (glyph, role) = look.theme.badge(it.badge);
         styled(role, format!("{glyph} {}", it.badge.word()))
     })
     .value(|it: &Integration| json!(it.badge.word().to_lowercase()))
     .by(|a, b| a.badge.cmp(&b.badge)),
-    column("failures", "FAIL", Width::Fixed(5), 4, |it: &Integration, _| plain(it.failures.to_string()))
+    shows(integration::FAILURES, |it: &Integration, _| plain(it.failures.to_string()))
         .value(|it: &Integration| json!(it.failures))
-        .right()
         .by(|a, b| b.failures.cmp(&a.failures)),
-    column("dead", "DEAD", Width::Fixed(5), 1, |it: &Integration, _| {
+    shows(integration::DEAD, |it: &Integration, _| {
         styled(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
     })
     .value(|it: &Integration| json!(it.dead))
-    .right()
     .by(|a, b| b.dead.cmp(&a.dead)),
-    column("held", "HELD", Width::Fixed(6), 5, |it: &Integration, _| plain(counted(it.held)))
+    shows(integration::HELD, |it: &Integration, _| plain(counted(it.held)))
         .value(|it: &Integration| json!(it.held))
-        .right()
         .by(|a, b| b.held.cmp(&a.held)),
-    column("pending", "WAIT", Width::Fixed(6), 6, |it: &Integration, _| plain(counted(it.pending)))
+    shows(integration::PENDING, |it: &Integration, _| plain(counted(it.pending)))
         .value(|it: &Integration| json!(it.pending))
-        .right()
         .by(|a, b| b.pending.cmp(&a.pending)),
-    column("pushed", "PUSHED", Width::Fixed(7), 3, |it: &Integration, look| {
-        plain(time::age(look.now, it.last_pushed_at))
-    })
-    .value(|it: &Integration| json!(it.last_pushed_at))
-    .by(|a, b| b.last_pushed_at.cmp(&a.last_pushed_at)),
-    column("retry", "NEXT RETRY", Width::Share(12, 26), 7, |it: &Integration, look| {
-        plain(retry(look.now, it))
-    })
-    .value(|it: &Integration| json!(it.next_retry_at)),
-    column("connector", "CONNECTOR", Width::Fixed(10), 8, |it: &Integration, _| plain(&*it.connector))
+    shows(integration::PUSHED, |it: &Integration, look| plain(time::age(look.now, it.last_pushed_at)))
+        .value(|it: &Integration| json!(it.last_pushed_at))
+        .by(|a, b| b.last_pushed_at.cmp(&a.last_pushed_at)),
+    shows(integration::NEXT_RETRY, |it: &Integration, look| plain(retry(look.now, it)))
+        .value(|it: &Integration| json!(it.next_retry_at)),
+    shows(integration::CONNECTOR, |it: &Integration, _| plain(&*it.connector))
         .by(|a, b| a.connector.cmp(&b.connector)),
-    column("error", "LAST ERROR", Width::Share(18, 200), 1, |it: &Integration, _| match it.pause_label() {
+    shows(integration::LAST_ERROR, |it: &Integration, _| match it.pause_label() {
         Some(label) => styled(Role::Warn, label),
         // Where room is short, what the target wrote says more than the words of its status.
         None => match without_phrase(&it.last_error) {

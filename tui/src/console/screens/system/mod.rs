@@ -8,6 +8,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use serde_json::json;
 
+use crate::columns::company;
 use crate::console::app::shared::{Shared, is_silent};
 use crate::console::data::{Answer, Company, Query, Remembered, System};
 use crate::console::keymap::Action;
@@ -15,7 +16,7 @@ use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::company::CompanyScreen;
 use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, Width, column, plain, styled};
+use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind, size};
 use crate::console::widgets::draw::pane;
 use crate::console::widgets::filter::{Fields, Filter};
@@ -54,30 +55,28 @@ impl Row for Listed {
 
 /// The columns of companies.
 pub const COLUMNS: [Column<Listed>; 6] = [
-    column("company", "COMPANY", Width::Share(14, 34), 0, |it: &Listed, _| plain(&*it.company.name))
+    shows(company::NAME, |it: &Listed, _| plain(&*it.company.name))
         .by(|a, b| a.company.name.cmp(&b.company.name)),
-    column("id", "ID", Width::Fixed(5), 1, |it: &Listed, _| plain(it.id.as_str()))
+    shows(company::ID, |it: &Listed, _| plain(it.id.as_str()))
         .value(|it: &Listed| json!(it.company.id))
-        .right()
         .by(|a, b| a.company.id.cmp(&b.company.id)),
-    column("last", "LAST LEAD", Width::Fixed(10), 0, |it: &Listed, look| {
+    shows(company::LAST_LEAD, |it: &Listed, look| {
         let role = if it.silent { Role::Alarm } else { Role::Plain };
         styled(role, time::age(look.now, it.company.last_lead_at))
     })
     .value(|it: &Listed| json!(it.company.last_lead_at))
     .by(|a, b| a.company.last_lead_at.cmp(&b.company.last_lead_at)),
-    column("quiet", "USUAL", Width::Fixed(6), 3, |it: &Listed, _| match it.company.quiet_hours {
+    shows(company::QUIET, |it: &Listed, _| match it.company.quiet_hours {
         0 => plain("-"),
         hours => plain(format!("{hours}h")),
     })
     .value(|it: &Listed| json!(it.company.quiet_hours)),
-    column("failing", "FAILING", Width::Fixed(7), 0, |it: &Listed, _| {
+    shows(company::FAILING, |it: &Listed, _| {
         styled(if it.bad > 0 { Role::Bad } else { Role::Plain }, it.bad.to_string())
     })
     .value(|it: &Listed| json!(it.bad))
-    .right()
     .by(|a, b| b.bad.cmp(&a.bad)),
-    column("plan", "PLAN", Width::Share(7, 12), 2, |it: &Listed, _| match it.company.paused_at {
+    shows(company::PLAN, |it: &Listed, _| match it.company.paused_at {
         Some(_) => styled(Role::Warn, "paused"),
         None => plain(&*it.company.plan),
     })

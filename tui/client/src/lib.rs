@@ -2,8 +2,6 @@
 
 mod address;
 mod error;
-#[cfg(test)]
-pub(crate) mod fake;
 mod reach;
 
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use leadline_client::{Address, Client, ClientError, PAGE_MAX};
 use leadline_proto::v1::{
     self,
     attempt_service_server::{AttemptService, AttemptServiceServer},
@@ -13,8 +14,6 @@ use tokio::{net::UnixListener, task::JoinSet};
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, transport::Server};
-
-use super::{Address, Client, ClientError};
 
 /// Every delivery it knows had four attempts; `bad` fails again, `missing` is not there.
 pub(crate) struct FakeDaemon {
@@ -33,7 +32,7 @@ struct Service {
 
 impl FakeDaemon {
     /// How many deliveries any filter finds: a page and one more.
-    pub(crate) const DEAD: usize = super::PAGE_MAX as usize + 1;
+    pub(crate) const DEAD: usize = PAGE_MAX as usize + 1;
 
     /// Starts it on a socket of its own.
     pub(crate) async fn start() -> Self {
