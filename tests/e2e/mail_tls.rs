@@ -95,6 +95,8 @@ async fn what_somebody_puts_behind_the_reply_to_starttls_is_not_believed() {
     let change = v1_update(&id, &config(&bare, "starttls"));
     operator.integrations().update_integration(change).await.unwrap();
     let test = operator.test(&id).await;
+    assert_eq!(test.failure_class, "credentials", "another server gets no login of this one: {}", test.error);
+    let test = operator.set_credentials(&id, login()).await;
     assert_eq!(test.failure_class, "blocked", "{}", test.error);
     assert_eq!(bare.said().iter().filter(|said| !said.starts_with("EHLO") && *said != "QUIT").count(), 0);
     server.stop().await;

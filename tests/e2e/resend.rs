@@ -157,6 +157,9 @@ async fn what_one_account_calls_a_lead_is_never_asked_of_another() {
         ..Default::default()
     };
     scene.operator.integrations().update_integration(update).await.unwrap();
+    let token = other.with(|pipedrive| pipedrive.api_token.clone());
+    let tried = scene.operator.set_credentials(&scene.integration, json!({"api_token": token})).await;
+    assert_eq!(tried.state, "delivered", "{}", tried.error);
     scene.post(1, lead("2")).await;
     scene.wait_for(2, "delivered").await;
     assert_eq!(in_pipedrive(&other), (2, 1, 1));

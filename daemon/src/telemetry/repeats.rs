@@ -153,7 +153,7 @@ mod tests {
         let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(lines.matches("the database is full").count(), 3, "{lines}");
         assert_eq!(lines.matches("asked for").count(), 100);
-        let report = "lines that repeat were left out lines=98 like=\"the database is full\"";
+        let report = "lines that repeat were left out event=\"log_lines_repeated\" lines=98 like=\"the database is full\"";
         assert!(lines.contains(report), "{lines}");
     }
 

@@ -55,7 +55,7 @@ async fn a_lead_is_known_by_its_uuid_within_its_company() {
     let (store, uuid) = (&bench.store, lead.to_string());
     assert_eq!(store.find_lead(None, &uuid).await.unwrap(), (bench.company, lead));
     assert_eq!(store.find_lead(Some("The Old Barn"), &uuid).await.unwrap().1, lead);
-    assert_eq!(store.lead_uuids(bench.company, &[lead, LeadId::generate()]).await.unwrap(), [uuid.clone()]);
+    assert_eq!(store.lead_uuids(bench.company, &[lead, LeadId::generate()]).await.unwrap(), [&*uuid]);
     let known = store.known_leads(bench.company, &[lead, LeadId::generate()]).await.unwrap();
     assert_eq!(known, HashMap::from([(lead, Some(vec![1; 32]))]));
     let unknown = LeadId::generate();

@@ -60,12 +60,10 @@ fn throttled(response: &Response, body: &Value, category: &str, message: &str, n
     };
     let code =
         [category, policy].iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
-    // What stands in between has words of its own.
-    let mut failure = if code.is_empty() && message.is_empty() {
-        Failure { class: FailureClass::Throttled, ..vendor::by_status(NAME, response, now) }
-    } else {
-        vendor::told(NAME, FailureClass::Throttled, if code.is_empty() { "429" } else { &code }, message)
-    };
+    // Whoever stands before HubSpot refuses in words of its own.
+    let said = if code.is_empty() && message.is_empty() { reading::describe(response) } else { code };
+    let said = if said.is_empty() { "429".to_owned() } else { said };
+    let mut failure = vendor::told(NAME, FailureClass::Throttled, &said, message);
     failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
     failure
 }

@@ -60,7 +60,7 @@ impl Default for GoogleSheets {
         let leads = Sheet { title: "Leads".into(), id: 0, grid: (1000, 26), ..Sheet::default() };
         Self {
             client_email: "leadline@old-barn.iam.gserviceaccount.com".into(),
-            spreadsheet: "1FakeSpreadsheet_0123456789-abcdefghijklmnop".into(),
+            spreadsheet: "1FakeSpreadsheet_0123456789-of-the-leads".into(),
             sheets: vec![leads],
             share: Share::Editor,
             is_disabled: false,
