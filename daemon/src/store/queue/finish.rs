@@ -1,9 +1,9 @@
 //! Finishing: what a flush of ended attempts changes, in one statement.
 
-use std::{borrow::Borrow, collections::HashMap};
+use std::{borrow::Borrow, collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         outcome::Failure,
     },
     store::{
-        Change, DueHint, Error, Store, delivery::calls::CallRecord, heard, lane_kind, moment,
+        Change, DueHint, Error, LOCK_GAP, Store, delivery::calls::CallRecord, heard, lane_kind, moment,
         queue::undelivered,
     },
 };
@@ -24,6 +24,9 @@ use crate::{
 mod columns;
 
 use columns::{Columns, HealthColumns};
+
+/// How long what arrived is tried to be taken from what is undelivered; the look for ghosts finds what is left.
+const FORGET_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much of an error is kept.
 pub const ERROR_MAX: usize = 500;
@@ -159,8 +162,7 @@ impl Store {
             }
         }
         for (company, (integrations, deliveries)) in arrived {
-            let mut db = self.pool.acquire().await?;
-            undelivered::forget(&mut db, company, &integrations, &deliveries).await?;
+            self.forget_arrived(company, &integrations, &deliveries).await?;
         }
         self.wake_ups.due(flushed.hints.clone());
         for (company, integration) in h.company.iter().zip(&h.integration) {
@@ -168,6 +170,33 @@ impl Store {
             self.wake_ups.changed(Change { lane, config: false });
         }
         Ok(flushed)
+    }
+
+    /// Takes away what has arrived from what is undelivered. A lock that does not come, or a deadlock, is tried again
+    /// here: a repeat of the flush would not know of it any more.
+    async fn forget_arrived(
+        &self,
+        company: CompanyId,
+        integrations: &[Uuid],
+        deliveries: &[Uuid],
+    ) -> Result<(), Error> {
+        let deadline = Instant::now() + FORGET_PATIENCE;
+        loop {
+            let forgotten = async {
+                let mut tx = self.pool.begin().await?;
+                undelivered::forget(&mut tx, company, integrations, deliveries).await?;
+                tx.commit().await?;
+                Ok(())
+            };
+            match forgotten.await {
+                Err(error @ (Error::Locked | Error::Database(_)))
+                    if error.is_passing() && Instant::now() < deadline =>
+                {
+                    sleep(LOCK_GAP).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     async fn write_finished(
