@@ -41,10 +41,22 @@ static CLOCK_OFFSET: AtomicI64 = AtomicI64::new(0);
 /// A smaller difference is one of the measuring.
 const OFFSET_MIN: i64 = 100;
 
-/// From now on ids are made by the clock of the database, which is so many milliseconds before this machine's: the ids of
-/// several daemons are then in one order, and "newest first" is.
-pub fn set_clock_offset(millis: i64) {
-    CLOCK_OFFSET.store(if millis.abs() < OFFSET_MIN { 0 } else { millis }, Ordering::Relaxed);
+/// From now on ids are made by the clock of the database, which was measured to be so many milliseconds before this
+/// machine's: the ids of several daemons are then in one order, and "newest first" is. What is known stays where the
+/// measuring was not exact enough to say otherwise: a slow answer must not turn the order of our own ids around.
+pub fn set_clock_offset(millis: i64, uncertainty: i64) {
+    let known = CLOCK_OFFSET.load(Ordering::Relaxed);
+    CLOCK_OFFSET.store(measured_offset(known, millis, uncertainty), Ordering::Relaxed);
+}
+
+fn measured_offset(known: i64, measured: i64, uncertainty: i64) -> i64 {
+    if (measured - known).abs() < uncertainty.saturating_add(OFFSET_MIN) {
+        known
+    } else if measured.abs() < OFFSET_MIN {
+        0
+    } else {
+        measured
+    }
 }
 
 /// A new ULID, by the clock of the database.
@@ -172,6 +184,24 @@ impl DeliveryId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_is_followed_as_far_as_it_was_measured() {
+        for (known, measured, uncertainty, expected) in [
+            (0, 40, 1, 0),
+            (0, 5000, 3, 5000),
+            (0, 140, 130, 0),
+            (5000, 4930, 2, 5000),
+            (5000, 20, 2, 0),
+            (0, -9000, 8000, -9000),
+        ] {
+            assert_eq!(
+                measured_offset(known, measured, uncertainty),
+                expected,
+                "{known} {measured} {uncertainty}"
+            );
+        }
+    }
 
     #[test]
     fn what_takes_a_place_stands_just_behind_it() {

@@ -178,9 +178,11 @@ pub(super) async fn measure_clock(connection: &mut PgConnection) -> Result<(), s
         .fetch_one(connection)
         .await?;
     let after = SystemTime::now();
-    let middle = before + after.duration_since(before).unwrap_or_default() / 2;
-    let ours = middle.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    ids::set_clock_offset(theirs - i64::try_from(ours).unwrap_or(theirs));
+    // It was read at some moment of the way there and back.
+    let half = after.duration_since(before).unwrap_or_default() / 2;
+    let ours = (before + half).duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let uncertainty = i64::try_from(half.as_millis()).unwrap_or(i64::MAX);
+    ids::set_clock_offset(theirs - i64::try_from(ours).unwrap_or(theirs), uncertainty);
     Ok(())
 }
 
