@@ -230,10 +230,31 @@ impl Scene {
         Ok(self.operator.companies().set_plan(request).await?.into_inner())
     }
 
-    /// Posts leads as one batch, each of which must come to this with so many deliveries.
+    /// Posts leads as one batch, each of which must come to this with so many deliveries. What a busy daemon asks to be
+    /// sent again is sent again.
     async fn post(&self, leads: &[&Value], status: &str, deliveries: usize) {
+        let mut left = leads.to_vec();
+        while !left.is_empty() {
+            let answers = self.answers(&left).await;
+            assert_eq!(answers.len(), left.len());
+            let mut refused = Vec::new();
+            for line in &answers {
+                let answer: Value = serde_json::from_str(line).unwrap();
+                if answer["status"] == 503 {
+                    refused.push(left[usize::try_from(answer["line"].as_u64().unwrap()).unwrap() - 1]);
+                    continue;
+                }
+                assert_eq!(answer["status"], status, "{line}");
+                assert_eq!(line.matches("\"delivery_id\"").count(), deliveries, "{line}");
+            }
+            left = refused;
+        }
+    }
+
+    /// A line for each lead of a batch.
+    async fn answers(&self, leads: &[&Value]) -> Vec<String> {
         let lines: Vec<_> = leads.iter().map(|lead| Ok::<_, std::io::Error>(format!("{lead}\n"))).collect();
-        let mut answers = http()
+        let answer = http()
             .post(self.daemon.url("/v1/leads/batch"))
             .bearer_auth(&self.key)
             .header("content-type", "application/x-ndjson")
@@ -241,17 +262,7 @@ impl Scene {
             .send()
             .await
             .unwrap();
-        let (mut open, mut count) = (Vec::new(), 0);
-        while let Some(chunk) = answers.chunk().await.unwrap() {
-            open.extend_from_slice(&chunk);
-            while let Some(end) = open.iter().position(|byte| *byte == b'\n') {
-                let line = String::from_utf8(open.drain(..=end).collect()).unwrap();
-                assert!(line.contains(&format!("\"status\":\"{status}\"")), "{line}");
-                assert_eq!(line.matches("\"delivery_id\"").count(), deliveries, "{line}");
-                count += 1;
-            }
-        }
-        assert_eq!((count, open.len()), (leads.len(), 0));
+        answer.text().await.unwrap().lines().map(str::to_owned).collect()
     }
 
     /// Waits until nothing is under way, as long as something goes on.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
+// First by its name, because it takes the longest: tests begin in the order of their names.
+mod a_storm;
 mod access;
 mod activecampaign;
 mod airtable;
@@ -63,7 +65,6 @@ mod salesforce;
 mod settings;
 mod situations;
 mod slack_email;
-mod storm;
 mod sweeps;
 mod terminal;
 mod traces;

@@ -38,6 +38,7 @@ async fn the_intake_shows_a_lead_as_lead_show_does() {
     lead["lead"]["guest_count"] = json!(99);
     scene.post(&lead).await;
     wait_until("both are dead", async || scene.card().await["dead"] == 2).await;
+    scene.daemon.database().settled().await;
     let url = scene.daemon.url(&format!("/v1/leads/{uuid}"));
     let reported: Value = http().get(url).bearer_auth(&scene.key).send().await.unwrap().json().await.unwrap();
     assert_eq!(reported, scene.cli.json(&["lead", "show", &uuid]).await);

@@ -154,7 +154,10 @@ impl Storm {
             let last =
                 operator.deliveries().get_delivery(request).await.unwrap().into_inner().attempts.remove(0);
             let is_its_own = wrong.iter().any(|wrong| wrong.explains(connector, &lead.email, &last));
-            let is_true = is_its_own || last.error.starts_with("the daemon died");
+            // A busy machine may let any answer come too late.
+            let is_ours =
+                last.error.starts_with("the daemon died") || last.error.starts_with("no answer within");
+            let is_true = is_its_own || is_ours;
             assert!(is_true, "{connector} died of {:?}, which nobody said: {last:?}", last.error);
         }
         dead.len()
