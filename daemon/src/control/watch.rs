@@ -31,6 +31,8 @@ use crate::{
 
 /// How long changes are gathered into one message.
 const GATHER: Duration = Duration::from_millis(100);
+/// How often a reader that asks for it hears that the daemon runs; the contract says so.
+const HEARTBEAT: Duration = Duration::from_millis(1800);
 /// How often attempts are read without being told: another daemon may do the pushes.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How many attempts the first message carries.
@@ -51,10 +53,14 @@ impl WatchService for Control {
         let news = self.change_log.watch();
         let entry = self.change_log.entry(&request.cursor);
         let watcher = IntegrationWatcher { control: self.clone(), company, news, entry, greeted: false };
-        Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
+        let changes = stream::try_unfold(watcher, |mut watcher| async move {
             let message = watcher.next().await?;
             Ok(Some((message, watcher)))
-        }))))
+        });
+        if request.heartbeat {
+            return Ok(Response::new(Box::pin(stream::select(changes, heartbeats()))));
+        }
+        Ok(Response::new(Box::pin(changes)))
     }
 
     async fn watch_attempts(
@@ -69,6 +75,15 @@ impl WatchService for Control {
             Ok(Some((v1::WatchAttemptsResponse { attempts }, watcher)))
         }))))
     }
+}
+
+/// Responses that say no more than that the daemon runs. They wait for no database, so that one that hangs is told from
+/// a daemon that does.
+fn heartbeats() -> impl Stream<Item = Result<v1::WatchResponse, Status>> + Send {
+    stream::unfold(Duration::ZERO, |pause| async move {
+        time::sleep(pause).await;
+        Some((Ok(v1::WatchResponse::default()), HEARTBEAT))
+    })
 }
 
 /// A reader of integrations.

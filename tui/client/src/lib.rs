@@ -28,8 +28,8 @@ use reach::Bearer;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a quiet connection is looked after, and how long that may take.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
-/// The same where somebody looks at a screen: a daemon that hangs is noticed within four seconds.
-const KEEP_ALIVE_SEEN: (Duration, Duration) = (Duration::from_millis(2200), Duration::from_millis(1500));
+/// The same where somebody looks at a screen: the daemon's heartbeats say sooner that it hangs, and each wakes less.
+const KEEP_ALIVE_SEEN: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(5));
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// Waiting for a push, or for a change of many deliveries, is bounded too: a lane may be throttled for hours.
 const AWAIT_DEADLINE: Duration = Duration::from_secs(300);
@@ -132,9 +132,15 @@ impl Client {
         }
     }
 
-    /// Integrations with their health: a snapshot, then changes. Empty texts: all companies, from the start.
-    pub async fn watch(&self, company: &str, cursor: &str) -> Result<Watch<v1::WatchResponse>, ClientError> {
-        let request = v1::WatchRequest { company: company.to_owned(), cursor: cursor.to_owned() };
+    /// Integrations with their health: a snapshot, then changes, and heartbeats if they are wanted. Empty texts: all
+    /// companies, from the start.
+    pub async fn watch(
+        &self,
+        company: &str,
+        cursor: &str,
+        heartbeat: bool,
+    ) -> Result<Watch<v1::WatchResponse>, ClientError> {
+        let request = v1::WatchRequest { company: company.to_owned(), cursor: cursor.to_owned(), heartbeat };
         let service = v1::watch_service_client::WatchServiceClient::new(self.channel.clone());
         self.open(service.max_decoding_message_size(SNAPSHOT_MAX).watch(request)).await
     }

@@ -24,7 +24,7 @@ impl Watch {
     /// Prints until the reader or the daemon goes away.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
-        let mut changes = client.watch(self.company.as_deref().unwrap_or_default(), "").await?;
+        let mut changes = client.watch(self.company.as_deref().unwrap_or_default(), "", false).await?;
         while let Some(change) = changes.next().await {
             for line in lines(change.map_err(|error| ended(&client, error))?.message) {
                 context.out.json_line(&line)?;

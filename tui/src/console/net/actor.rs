@@ -20,6 +20,18 @@ use crate::console::msg::{Command, Msg, Ticket};
 /// A connection that held this long was a good one.
 const HELD: Duration = Duration::from_secs(10);
 
+/// Two heartbeats are missing: whoever looks at the screen is to know within four seconds.
+const SILENCE: Duration = Duration::from_millis(3700);
+const HANGS: &str = "the daemon has stopped answering; R tries again at once";
+
+/// Completes when the daemon has been silent for too long.
+async fn silence(heartbeat: Option<Instant>) {
+    match heartbeat {
+        Some(at) => sleep_until(at + SILENCE).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The other side is gone: the console is ending.
 struct Ended;
 
@@ -100,17 +112,25 @@ impl<D: Dial> Actor<D> {
             live.change(*ticket, change.clone());
         }
         live.follow(self.follow.clone());
+        let mut heartbeat = None;
         let failure = loop {
             let step = tokio::select! {
                 item = watch.next() => match item {
-                    Some(Ok((cursor, msg))) => {
-                        self.cursor = cursor;
-                        self.report(msg).await?;
+                    Some(Ok(news)) => {
+                        // Silence counts only where heartbeats are sent.
+                        if news.is_none() || heartbeat.is_some() {
+                            heartbeat = Some(Instant::now());
+                        }
+                        if let Some((cursor, msg)) = news {
+                            self.cursor = cursor;
+                            self.report(msg).await?;
+                        }
                         Ok(())
                     }
                     Some(Err(failure)) => Err(failure),
                     None => Err(Failure::Away("the daemon closed the connection".to_owned())),
                 },
+                () = silence(heartbeat) => Err(Failure::Away(HANGS.to_owned())),
                 item = next_attempts(&mut live.attempts) => self.attempts(&mut live, item).await?,
                 Some(outcome) = live.calls.join_next() => match outcome {
                     Ok(outcome) => self.outcome(&mut live, outcome).await?,

@@ -56,12 +56,12 @@ impl Session for Client {
         Box::pin(async move {
             // A daemon of before knows no such question, and lets admins in only.
             let who = client.who_am_i(v1::WhoAmIRequest {}).await.ok().map(|who| Msg::Who(convert::who(who)));
-            let who = stream::iter(who.map(|who| Ok((cursor.clone(), who))));
-            let stream = Self::watch(&client, "", &cursor).await.map_err(|error| match error {
+            let who = stream::iter(who.map(|who| Ok(Some((cursor.clone(), who)))));
+            let stream = Self::watch(&client, "", &cursor, true).await.map_err(|error| match error {
                 ClientError::Refused { credential: true, message, .. } => Failure::Denied(message),
                 other => other.into(),
             })?;
-            Ok(who.chain(stream.filter_map(|item| std::future::ready(watched(item)))).boxed())
+            Ok(who.chain(stream.map(watched)).boxed())
         })
     }
 
@@ -87,20 +87,19 @@ impl Session for Client {
     }
 }
 
-/// A message without content says nothing, and is passed over.
-fn watched(item: Result<v1::WatchResponse, ClientError>) -> Option<Watched> {
-    let response = match item {
-        Ok(response) => response,
-        Err(error) => return Some(Err(error.into())),
-    };
+/// A message without content says that the daemon runs.
+fn watched(item: Result<v1::WatchResponse, ClientError>) -> Watched {
+    let response = item?;
     let all = |list: Vec<v1::Integration>| list.into_iter().map(convert::integration).collect();
-    let msg = match response.message? {
-        Message::Snapshot(told) => {
-            Msg::Snapshot { version: told.daemon_version, integrations: all(told.integrations) }
-        }
-        Message::Changes(told) => Msg::Changes { changed: all(told.changed), removed: told.removed },
-    };
-    Some(Ok((response.cursor, msg)))
+    Ok(response.message.map(|message| {
+        let msg = match message {
+            Message::Snapshot(told) => {
+                Msg::Snapshot { version: told.daemon_version, integrations: all(told.integrations) }
+            }
+            Message::Changes(told) => Msg::Changes { changed: all(told.changed), removed: told.removed },
+        };
+        (response.cursor, msg)
+    }))
 }
 
 #[cfg(test)]

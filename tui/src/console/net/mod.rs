@@ -41,8 +41,8 @@ impl Failure {
     }
 }
 
-/// What a watch yields: how far we are, and what is new.
-pub type Watched = Result<(String, Msg), Failure>;
+/// What a watch yields: how far we are, and what is new; or, with neither, that the daemon runs.
+pub type Watched = Result<Option<(String, Msg)>, Failure>;
 
 /// A call that is under way.
 pub type Call<T> = BoxFuture<'static, Result<T, Failure>>;

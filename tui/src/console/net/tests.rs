@@ -146,7 +146,29 @@ fn feed() -> (mpsc::UnboundedSender<Watched>, Feed) {
 }
 
 fn snapshot(cursor: &str) -> Watched {
-    Ok((cursor.to_owned(), Msg::Snapshot { version: "1".to_owned(), integrations: vec![] }))
+    Ok(Some((cursor.to_owned(), Msg::Snapshot { version: "1".to_owned(), integrations: vec![] })))
+}
+
+#[tokio::test]
+async fn silence_is_a_daemon_that_hangs_once_it_has_sent_heartbeats() {
+    let daemon = Arc::new(Daemon::default());
+    let (first, one) = feed();
+    let (_second, two) = feed();
+    daemon.expect(Ok(one));
+    daemon.expect(Ok(two));
+    let mut rig = Rig::start(daemon);
+    rig.live().await;
+    first.send(snapshot("c1")).unwrap();
+    first.send(Ok(None)).unwrap();
+    let error = |msg: &Msg| match msg {
+        Msg::Conn(Conn::Lost { error, .. }) => Some(error.clone()),
+        _ => None,
+    };
+    assert_eq!(rig.until(error).await, "the daemon has stopped answering; R tries again at once");
+    // It comes back where it was: a heartbeat moves no cursor.
+    rig.live().await;
+    assert_eq!(rig.daemon.logged("watch "), ["", "c1"]);
+    rig.stop().await;
 }
 
 fn mutate(ticket: u64) -> Command {
