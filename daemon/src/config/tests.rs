@@ -191,6 +191,12 @@ fn bad_values_are_refused_with_what_to_write() {
         let error = read_args(&args).unwrap_err();
         assert!(error.contains(expected) && !error.contains('\n'), "{args:?}: {error}");
     }
+    let replica = ["--database-url", "postgres://ann@db.example.com/leads", "--read-url", "mysql://x/y"];
+    assert!(read_args(&replica).unwrap_err().contains(
+        "--read-url is no URL of a PostgreSQL database, such as postgres://user@replica.example.com/database"
+    ));
+    let alone = read_args(&replica[2..]).unwrap_err();
+    assert!(alone.contains("--read-url alone is not enough: give --database-url, too"), "{alone}");
     let nobody = std::io::Error::other("no such program");
     for (error, told) in [
         (ConfigError::NoHome, "this user has no home directory: give --data-dir"),
