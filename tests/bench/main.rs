@@ -81,6 +81,13 @@ fn main() {
     let options = Options::read();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!("cores: {}", std::thread::available_parallelism().map_or(0, usize::from));
+    // Before minutes are spent on what cannot be written down.
+    if let Some(path) = &options.json
+        && let Err(error) = fs::write(path, "")
+    {
+        eprintln!("cannot write {}: {error}", path.display());
+        std::process::exit(2);
+    }
     runtime.block_on(async {
         let ours = env::var_os("LEADLINE_BENCH_DAEMON");
         let ours = ours.as_deref().map_or_else(|| leadlined(), Path::new);
