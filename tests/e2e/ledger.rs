@@ -10,7 +10,7 @@ use std::{
 
 use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
 use leadline_proto::v1::{self, hold_service_client::HoldServiceClient};
-use leadline_tests::{Daemon, Database, Operator, check_invariants, http, post_lead, request_id};
+use leadline_tests::{Daemon, Database, Operator, check_invariants, http, post_lead, request_id, wait_until};
 use leadlined::domain::{delivery::Reason, ids::DeliveryId};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -234,7 +234,7 @@ impl Scene {
     /// sent again is sent again.
     async fn post(&self, leads: &[&Value], status: &str, deliveries: usize) {
         let mut left = leads.to_vec();
-        while !left.is_empty() {
+        wait_until("every lead is answered for good", async || {
             let answers = self.answers(&left).await;
             assert_eq!(answers.len(), left.len());
             let mut refused = Vec::new();
@@ -248,7 +248,9 @@ impl Scene {
                 assert_eq!(line.matches("\"delivery_id\"").count(), deliveries, "{line}");
             }
             left = refused;
-        }
+            left.is_empty()
+        })
+        .await;
     }
 
     /// A line for each lead of a batch.

@@ -34,7 +34,8 @@ impl Wrong {
             && self.email.as_deref().is_none_or(|own| own == email)
             && match &self.said {
                 Some(said) => attempt.error.contains(said),
-                None => attempt.status_code.is_none(),
+                // What was answered before the silence, a refused token say, leaves its status.
+                None => attempt.status_code.is_none() || attempt.error.starts_with("no answer within"),
             }
     }
 }
