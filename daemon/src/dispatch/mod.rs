@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -127,7 +130,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
         lanes: Lanes::default(),
         living: vec![lease.id()],
         in_flight: 0,
-        suspects: Suspects::default(),
+        suspects: Suspects::new(Instant::now()),
     };
     let dispatch = Dispatch {
         store: store.clone(),

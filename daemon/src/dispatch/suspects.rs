@@ -7,22 +7,35 @@ use tokio::time::Instant;
 
 use crate::domain::lane::LaneId;
 
+/// A daemon that has just begun lets none go: where daemons die one after the other for some other reason, a suspect
+/// that is pushed again at once would be in flight each time, and be taken for what kills them.
+const CALM: Duration = Duration::from_secs(10);
 /// In one lane they go no more often than this.
 const LANE_GAP: Duration = Duration::from_secs(60);
 /// While one is pushed, another is asked for again after this.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Which suspect may be pushed now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Suspects {
+    /// When the daemon did.
+    began: Instant,
     is_pushing: bool,
     /// When the last one of each lane went.
     last: HashMap<LaneId, Instant>,
 }
 
 impl Suspects {
+    pub(super) fn new(began: Instant) -> Self {
+        Self { began, is_pushing: false, last: HashMap::new() }
+    }
+
     /// Lets one go, or says how long it has to wait.
     pub(super) fn start(&mut self, lane: LaneId, now: Instant) -> Result<(), Duration> {
+        let calm = (self.began + CALM).duration_since(now);
+        if !calm.is_zero() {
+            return Err(calm);
+        }
         self.last.retain(|_, at| now.duration_since(*at) < LANE_GAP);
         if let Some(at) = self.last.get(&lane) {
             return Err((*at + LANE_GAP).duration_since(now));
@@ -49,9 +62,10 @@ mod tests {
     #[test]
     fn one_goes_at_a_time_and_one_a_minute_in_a_lane() {
         let (one, two) = [(); 2].map(|()| LaneId::new(CompanyId(1), IntegrationId::generate())).into();
-        let mut suspects = Suspects::default();
         let began = Instant::now();
-        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut suspects = Suspects::new(began);
+        assert_eq!(suspects.start(one, began), Err(CALM), "the daemon has just begun");
+        let at = |seconds| began + CALM + Duration::from_secs(seconds);
         assert_eq!(suspects.start(one, at(0)), Ok(()));
         assert_eq!(suspects.start(two, at(1)), Err(BUSY_WAIT));
         suspects.ended();
