@@ -16,9 +16,12 @@ use sqlx::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::hosts::single_urls;
-use crate::secrets::{
-    Sealer,
-    master_key::{self, MasterKeyError},
+use crate::{
+    secrets::{
+        Sealer,
+        master_key::{self, MasterKeyError},
+    },
+    telemetry,
 };
 
 /// How long a server may be away while a daemon starts.
@@ -236,7 +239,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), SetupError> {
             told = Some(Instant::now());
             tracing::warn!(
                 event = "migration_waits",
-                error = %error,
+                error = telemetry::causes(&error),
                 "the schema is brought up to date once nobody holds what is to be changed: others use the database"
             );
         }

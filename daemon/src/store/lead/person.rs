@@ -11,6 +11,7 @@ use crate::{
         person::{self, Person},
     },
     store::{Error, Store, lead::read::LeadView, operator::command::Refusal},
+    telemetry,
 };
 
 /// A text that finds more leads than this is looked for among the newest instead: there it is found often.
@@ -331,7 +332,11 @@ pub(in crate::store) async fn ensure_trigrams(store: &Store) -> Result<bool, Err
     }
     // Whoever may not make extensions has none: that is no failure, searches go on without.
     if let Err(error) = sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_trgm").execute(&mut *tx).await {
-        tracing::info!(event = "trigram_index_missing", %error, "leads are searched without a trigram index");
+        tracing::info!(
+            event = "trigram_index_missing",
+            error = telemetry::causes(&error),
+            "leads are searched without a trigram index"
+        );
         return Ok(false);
     }
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
