@@ -241,9 +241,10 @@ impl Store {
             "WITH taken AS (
                  DELETE FROM lead_recent WHERE ctid = ANY(ARRAY(
                      SELECT ctid FROM lead_recent LIMIT $1 FOR UPDATE SKIP LOCKED))
-                 RETURNING *
+                 RETURNING company_id, lead_id, name, email, phone, folded
              )
-             INSERT INTO lead_person SELECT * FROM taken ON CONFLICT DO NOTHING",
+             INSERT INTO lead_person (company_id, lead_id, name, email, phone, folded)
+             SELECT company_id, lead_id, name, email, phone, folded FROM taken ON CONFLICT DO NOTHING",
             MOVED_MAX,
         )
         .execute(&self.pool)
