@@ -156,8 +156,12 @@ mod tests {
         };
         let prod = ("prod".to_owned(), true, Some("/etc/leadline/ca.pem".into()));
         let test = ("test".to_owned(), true, None);
-        assert_eq!(others(Some("prod"), Some("https://p:1")), [test.clone()]);
-        assert_eq!(others(None, Some("unix:/t")), [prod.clone()], "the same daemon by another way");
+        assert_eq!(others(Some("prod"), Some("https://p:1")), std::slice::from_ref(&test));
+        assert_eq!(
+            others(None, Some("unix:/t")),
+            std::slice::from_ref(&prod),
+            "the same daemon by another way"
+        );
         assert_eq!(others(None, None), [prod, test]);
     }
 }
