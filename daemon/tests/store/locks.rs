@@ -14,7 +14,7 @@ use leadlined::{
 };
 use sqlx::{AssertSqlSafe, PgTransaction};
 
-use super::bench::{Bench, ended};
+use super::bench::{Bench, ended, wait_for_lock};
 
 /// So long a lock is waited for at most, with room for a busy machine.
 const SOON: Duration = Duration::from_secs(8);
@@ -127,8 +127,7 @@ async fn a_push_that_arrives_while_it_is_held_leaves_no_ghost() {
     let done = [ended(&item, &Transition::Delivered)];
     let finish = async { store.finish(daemon, &done, &[item.claim]).await };
     let hold = async {
-        let waits = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
-        while !bench.holds(waits).await {}
+        wait_for_lock(&bench.pool).await;
         let mut command = bench.command().await;
         command.hold(bench.company, &[id.uuid()], &Reason::HeldByOperator("ann".into())).await.unwrap();
         command.commit().await.unwrap();

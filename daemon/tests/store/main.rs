@@ -1,4 +1,5 @@
-//! The statements of the store one by one, against a real server: each test has a copy of a migrated database.
+//! The statements of the store one by one, against a real server: each test has a copy of a migrated database. And all of
+//! the queue's together, in whatever order (`queue`).
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
@@ -10,6 +11,9 @@ mod companies;
 mod finishing;
 mod flows;
 mod integrations;
+#[expect(unreachable_pub, reason = "the tests of the whole share it")]
+#[path = "../../../tests/src/harness/invariants.rs"]
+mod invariants;
 mod jobs;
 mod leads;
 mod lines;
@@ -18,6 +22,7 @@ mod mending;
 mod notices;
 mod operators;
 mod pushes;
+mod queue;
 mod reads;
 mod reasons;
 mod sweeps;
