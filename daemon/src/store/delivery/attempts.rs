@@ -338,7 +338,7 @@ impl Store {
                JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
                LEFT JOIN person p ON p.company_id = d.company_id AND p.lead_id = d.lead_id
                JOIN company c ON c.id = i.company_id
-               JOIN integration g ON g.company_id = i.company_id AND g.id = i.integration_id
+               JOIN integration g ON g.company_id = i.company_id AND g.id = i.integration_id AND g.deleted_at IS NULL
                WHERE ($1::uuid IS NULL OR i.integration_id = $1)
                  AND ($2::uuid IS NULL OR i.delivery_id = $2)
                  AND ($3::uuid IS NULL OR i.attempt_id = $3)
@@ -346,7 +346,7 @@ impl Store {
                SELECT p.company_id, c.name, p.integration_id, g.name, p.id, NULL, NULL, NULL, NULL, NULL, 'webhook.test', 1, 'test',
                       p.operator, p.requested_at, NULL, NULL, NULL, NULL, NULL
                FROM probe p JOIN company c ON c.id = p.company_id
-               JOIN integration g ON g.company_id = p.company_id AND g.id = p.integration_id
+               JOIN integration g ON g.company_id = p.company_id AND g.id = p.integration_id AND g.deleted_at IS NULL
                WHERE ($1::uuid IS NULL OR p.integration_id = $1) AND $2::uuid IS NULL
                  AND ($3::uuid IS NULL OR p.id = $3)"#,
             integration.map(IntegrationId::uuid),
