@@ -3,27 +3,42 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
+mod accepting;
 mod bench;
 mod breaker;
+mod bulk;
+mod causes;
 mod claims;
 mod commands;
 mod companies;
+mod crowd;
+mod daemons;
 mod finishing;
 mod flows;
+mod flushes;
+mod histories;
 mod integrations;
 #[expect(unreachable_pub, reason = "the tests of the whole share it")]
 #[path = "../../../tests/src/harness/invariants.rs"]
 mod invariants;
 mod jobs;
+mod keeping;
 mod leads;
 mod lines;
+mod lists;
 mod locks;
+mod matrix;
 mod mending;
+mod moves;
 mod notices;
 mod operators;
+mod people;
 mod pushes;
 mod queue;
 mod reads;
 mod reasons;
+mod retries;
+mod selections;
 mod sweeps;
 mod tokens;
+mod watching;
