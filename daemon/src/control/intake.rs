@@ -7,10 +7,16 @@ use serde_json::json;
 use tonic::{Request, Response, Streaming};
 
 use super::{Control, Reply, check, convert::time, import::ImportReplies};
-use crate::store::{
-    Error,
-    company::refusal::RefusalView,
-    lead::{erase::Erased, trace::TraceStep},
+use crate::{
+    domain::integration::EventKind,
+    store::{
+        Error,
+        company::refusal::RefusalView,
+        lead::{
+            erase::Erased,
+            trace::{StepState, TraceStep},
+        },
+    },
 };
 
 /// How often it is looked whether the pushes of what is to go have ended; housekeeping looks on after that.
@@ -142,14 +148,14 @@ impl From<TraceStep> for v1::TraceStep {
         };
         Self {
             at: Some(time(step.at)),
-            what: step.what.to_owned(),
-            event: step.event.unwrap_or_default(),
+            what: step.what.as_str().to_owned(),
+            event: step.event.map_or("", EventKind::as_str).to_owned(),
             delivery_id,
             integration_id,
             integration_name,
             attempt_id,
             number,
-            state: step.state.unwrap_or_default(),
+            state: step.state.map_or("", StepState::as_str).to_owned(),
             reason: step.reason.unwrap_or_default(),
         }
     }

@@ -14,6 +14,7 @@ use leadlined::{
         lead::{
             keep::Positions,
             save::{SaveKey, Saved},
+            trace::{StepKind, StepState},
         },
         operator::command::Refusal,
     },
@@ -160,11 +161,12 @@ async fn a_trace_tells_in_order_what_happened() {
     let (view, steps) = bench.store.trace(None, &lead.id.to_string()).await.unwrap();
     assert_eq!(view.id, lead.id);
     assert!(steps.is_sorted_by_key(|step| step.at));
-    let count = |what: &str| steps.iter().filter(|step| step.what == what).count();
-    assert_eq!([count("received"), count("attempt"), count("erased")], [1, 1, 1]);
-    assert_eq!([count("delivery"), count("final")], [2, 2]);
-    let attempt = steps.iter().find(|step| step.what == "attempt").unwrap();
-    assert_eq!(attempt.state.as_deref(), Some("failed"));
+    let count = |what| steps.iter().filter(|step| step.what == what).count();
+    assert_eq!([count(StepKind::Received), count(StepKind::Attempt), count(StepKind::Erased)], [1, 1, 1]);
+    assert_eq!([count(StepKind::Delivery), count(StepKind::Final)], [2, 2]);
+    let attempt = steps.iter().find(|step| step.what == StepKind::Attempt).unwrap();
+    assert_eq!(attempt.state, Some(StepState::Failed));
+    assert!(steps.iter().all(|step| step.what != StepKind::Event || step.event == Some(EventKind::Updated)));
     assert!(bench.store.trace(None, &LeadId::generate().to_string()).await.is_err());
 }
 
@@ -214,7 +216,7 @@ async fn an_address_makes_one_lead_however_often_it_is_saved() {
     changed.event = leadlined::domain::ids::EventId::generate();
     changed.deliveries[0].id = leadlined::domain::ids::DeliveryId::generate();
     assert!(matches!(save(other, Ok(changed)).await, Ok(Saved::Updated(..))));
-    assert_eq!((bench.count("lead").await, bench.count("event").await), (1, 2));
+    assert_eq!((bench.count("lead").await, bench.count(StepKind::Event).await), (1, 2));
 }
 
 #[tokio::test]
