@@ -17,6 +17,7 @@ use crate::{
             trace::{StepState, TraceStep},
         },
     },
+    telemetry,
 };
 
 /// How often it is looked whether the pushes of what is to go have ended; housekeeping looks on after that.
@@ -102,7 +103,12 @@ where
             Ok(0) => return,
             Ok(left) => tracing::debug!(what, left, "what is to go is still being pushed"),
             Err(error) => {
-                tracing::warn!(event = "cleanup_deferred", what, %error, "what is to go is cleaned up later")
+                tracing::warn!(
+                    event = "cleanup_deferred",
+                    what,
+                    error = telemetry::causes(&error),
+                    "what is to go is cleaned up later"
+                )
             }
         }
         tokio::time::sleep(CLEANING_GAP).await;

@@ -38,6 +38,8 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, postgres::PgConnectOptions};
 use tokio::sync::{OnceCell, mpsc};
 
+use super::later_schema;
+
 const TEMPLATE: &str = "migrated";
 const LEASE_SECONDS: f64 = 600.0;
 
@@ -49,6 +51,9 @@ async fn start() -> Cluster {
     copy(&cluster, TEMPLATE, "template1").await;
     let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
     ensure_partitions(&pool).await.unwrap();
+    if std::env::var_os(later_schema::ASKED).is_some() {
+        sqlx::raw_sql(later_schema::WIDEN).execute(&pool).await.unwrap();
+    }
     // A database that somebody is connected to cannot be a template.
     pool.close().await;
     master_key::create(&cluster.directory().join("tests.key")).unwrap();

@@ -141,7 +141,7 @@ async fn what_is_given_back_for_a_while_is_due_no_earlier_than_it_was() {
         bench
             .sql(&format!(
                 "UPDATE claim SET items = ARRAY(SELECT ROW(company_id, integration_id, kind, now() + interval '{due_in} seconds',
-                     delivery_id, trigger, operator)::due FROM unnest(items) i)"
+                     delivery_id, trigger, operator)::claimed_item FROM unnest(items) i)"
             ))
             .await;
         let (claims, attempts) = ([item.claim], [item.attempt.uuid()]);

@@ -23,6 +23,8 @@ mod integrations;
 mod invariants;
 mod jobs;
 mod keeping;
+#[path = "../../../tests/src/harness/later_schema.rs"]
+mod later_schema;
 mod leads;
 mod lines;
 mod lists;
