@@ -80,98 +80,66 @@ fn waits(after: u64, waits: i16, throttle: bool) -> Transition {
     Transition::Retry { after: Duration::from_secs(after), retries: 1, waits, throttle }
 }
 
-#[tokio::test]
-async fn health_is_what_the_attempts_of_a_flush_came_to_in_their_order() {
+/// How attempts end: the class and error of each that failed, and what follows.
+type Ends = Vec<(Option<(FailureClass, &'static str)>, Transition)>;
+
+/// The health of a lane whose one attempt failed of this.
+fn after(class: FailureClass, error: &str) -> Health {
+    Health {
+        failure_count: 1,
+        last_error: Some(error.to_owned()),
+        last_class: Some(class.as_str().to_owned()),
+        ..Health::default()
+    }
+}
+
+/// The same, where the target was down.
+fn down(error: &str) -> Health {
+    Health { streak: 1, breaker_error: Some(error.to_owned()), ..after(FailureClass::Transient, error) }
+}
+
+fn health_cases() -> Vec<(&'static str, Ends, Health)> {
     use FailureClass::{Credentials, Rejected, Transient};
-    for (what, ends, expected) in [
-        ("one arrives", vec![(None, Transition::Delivered)], Health { is_pushed: true, ..Health::default() }),
-        (
-            "one fails, and is tried again",
-            vec![(Some((Transient, "a")), retry())],
-            Health {
-                failure_count: 1,
-                last_error: Some("a".into()),
-                last_class: Some("transient".into()),
-                streak: 1,
-                breaker_error: Some("a".into()),
-                ..Health::default()
-            },
-        ),
-        (
-            "one dies",
-            vec![(Some((Rejected, "b")), dead())],
-            Health {
-                failure_count: 1,
-                dead: 1,
-                last_error: Some("b".into()),
-                last_class: Some("rejected".into()),
-                failing: true,
-                ..Health::default()
-            },
-        ),
+    let arrived = || (None, Transition::Delivered);
+    let is_dead = |health: Health| Health { dead: 1, failing: true, ..health };
+    let long = waits(60, leadlined::domain::delivery::WAITS_FAILING, false);
+    vec![
+        ("one arrives", vec![arrived()], Health { is_pushed: true, ..Health::default() }),
+        ("one fails, and is tried again", vec![(Some((Transient, "a")), retry())], down("a")),
+        ("one dies", vec![(Some((Rejected, "b")), dead())], is_dead(after(Rejected, "b"))),
         (
             "one dies for now",
             vec![(Some((Transient, "c")), exhausted())],
-            Health {
-                failure_count: 1,
-                dead: 1,
-                last_error: Some("c".into()),
-                last_class: Some("transient".into()),
-                failing: true,
-                streak: 1,
-                breaker_error: Some("c".into()),
-                is_swept: true,
-                ..Health::default()
-            },
+            Health { is_swept: true, ..is_dead(down("c")) },
         ),
         (
             "one arrives behind one that died",
-            vec![(Some((Rejected, "b")), dead()), (None, Transition::Delivered)],
-            Health {
-                failure_count: 1,
-                dead: 1,
-                last_error: Some("b".into()),
-                is_pushed: true,
-                ..Health::default()
-            },
+            vec![(Some((Rejected, "b")), dead()), arrived()],
+            Health { failing: false, last_class: None, is_pushed: true, ..is_dead(after(Rejected, "b")) },
         ),
         (
             "one dies behind one that arrived",
-            vec![(None, Transition::Delivered), (Some((Credentials, "d")), dead())],
-            Health {
-                failure_count: 1,
-                dead: 1,
-                last_error: Some("d".into()),
-                last_class: Some("credentials".into()),
-                failing: true,
-                is_pushed: true,
-                ..Health::default()
-            },
+            vec![arrived(), (Some((Credentials, "d")), dead())],
+            Health { is_pushed: true, ..is_dead(after(Credentials, "d")) },
         ),
         (
-            "one waits for the third time as its target asks",
-            vec![(Some((Transient, "e")), waits(60, leadlined::domain::delivery::WAITS_FAILING, false))],
-            Health {
-                failure_count: 1,
-                last_error: Some("e".into()),
-                last_class: Some("transient".into()),
-                failing: true,
-                streak: 1,
-                breaker_error: Some("e".into()),
-                ..Health::default()
-            },
+            "one waits once more as its target asks",
+            vec![(Some((Transient, "e")), long)],
+            Health { failing: true, ..down("e") },
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn health_is_what_the_attempts_of_a_flush_came_to_in_their_order() {
+    for (what, ends, expected) in health_cases() {
         let mut bench = Bench::new().await;
         let items = bench.claimed(ends.len()).await;
-        let finished: Vec<Finished> = items
-            .iter()
-            .zip(&ends)
-            .map(|(item, (failure, how))| match failure {
-                Some((class, error)) => failed(item, *class, error, how),
-                None => ended(item, how),
-            })
-            .collect();
+        let finished = items.iter().zip(&ends).map(|(item, (failure, how))| match failure {
+            Some((class, error)) => failed(item, *class, error, how),
+            None => ended(item, how),
+        });
+        let finished: Vec<Finished> = finished.collect();
         let claims: Vec<i64> = items.iter().map(|item| item.claim).collect();
         bench.store.finish(bench.daemon, &finished, &claims).await.unwrap();
         assert_eq!(bench.health(bench.crm).await, expected, "{what}");
@@ -265,10 +233,10 @@ async fn the_sweep_comes_an_interval_later_unless_that_is_too_late() {
 async fn a_run_of_the_sweep_that_is_planned_is_not_put_off_by_the_next_death() {
     let mut bench = Bench::new().await;
     let items = bench.claimed(2).await;
-    bench.end(&items[..1], &exhausted()).await;
+    bench.store.finish(bench.daemon, &[ended(&items[0], &exhausted())], &[]).await.unwrap();
     bench.sql("UPDATE integration_stat SET sweep_at = now() + interval '1 minute'").await;
     let again = [ended(&items[1], &exhausted())];
-    bench.store.finish(bench.daemon, &again, &[]).await.unwrap();
+    assert_eq!(bench.store.finish(bench.daemon, &again, &[]).await.unwrap().recorded, 1);
     assert!(bench.holds("(SELECT sweep_at < now() + interval '2 minutes' FROM integration_stat)").await);
 }
 
@@ -341,7 +309,7 @@ async fn a_delivery_that_is_gone_or_moved_on_is_recorded_and_nothing_more() {
         let mut bench = Bench::new().await;
         let item = bench.claimed(1).await.remove(0);
         bench.sql(change).await;
-        let flushed = bench.end(&[item.clone()], &dead()).await;
+        let flushed = bench.end(std::slice::from_ref(&item), &dead()).await;
         assert_eq!((flushed.recorded, flushed.left.len()), (1, 0), "{change}");
         assert_eq!(
             (bench.count("claim").await, bench.count("due").await, bench.count("undelivered").await),

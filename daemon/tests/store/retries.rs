@@ -113,7 +113,7 @@ async fn a_retry_that_is_named_opens_its_lane_and_a_jobs_does_not() {
         bench.sql(close).await;
         let mut command = bench.command().await;
         let options = RetryOptions { is_bulk: true, job, re_render: false };
-        command.retry(bench.company, &[target.clone()], options).await.unwrap();
+        command.retry(bench.company, std::slice::from_ref(&target), options).await.unwrap();
         command.commit().await.unwrap();
         let stops = bench.store.stops(bench.lane()).await.unwrap();
         assert_eq!(stops.throttled_until.is_none(), is_open, "{job:?}");
