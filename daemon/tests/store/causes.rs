@@ -278,10 +278,12 @@ async fn a_snoozed_cause_stays_off_the_list_whatever_waits_of_it() {
 #[tokio::test]
 async fn the_trend_of_a_day_is_by_quarters_and_keeps_what_came_back() {
     let mut bench = Bench::new().await;
+    let quarter = "SELECT date_bin('15 minutes', now(), 'epoch')::text";
+    let quarter: String = sqlx::query_scalar(quarter).fetch_one(&bench.pool).await.unwrap();
     for (name, ago) in [("Ann", "0"), ("Bob", "20 minutes"), ("Cat", "20 minutes"), ("Dan", "25 hours")] {
         bench.dies(name, "no such field").await;
         bench
-            .sql(&format!("UPDATE undelivered SET since = date_bin('15 minutes', now(), 'epoch') - interval '{ago}' WHERE cause_id IS NULL"))
+            .sql(&format!("UPDATE undelivered SET since = '{quarter}'::timestamptz - interval '{ago}' WHERE cause_id IS NULL"))
             .await;
         bench.name_all_causes().await;
     }

@@ -129,7 +129,13 @@ async fn a_claim_whose_answer_was_lost_is_given_back_before_the_next() {
         "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
                    AND pid <> pg_backend_pid())";
     wait_for(&bench.pool, is_over).await;
-    let (_, items) = hasty.claim(bench.daemon, &asks).await.unwrap();
+    let items = loop {
+        match hasty.claim(bench.daemon, &asks).await {
+            Ok((_, items)) => break items,
+            // On a slow machine its answer, too, may come too late.
+            Err(error) => assert!(error.is_passing(), "{error}"),
+        }
+    };
     assert_eq!(items.iter().map(|item| item.delivery).collect::<Vec<_>>(), [id]);
     assert_eq!(bench.count("claim").await, 1, "of the first one nothing is left");
     check_invariants(&bench.pool).await;
