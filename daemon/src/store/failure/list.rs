@@ -222,7 +222,24 @@ impl Store {
                 sample: Some((DeliveryId::from(row.id), error)),
             }
         });
-        Ok(counts.filter(|count| filter.cause.is_none_or(|cause| cause.0 == count.cause)).collect())
+        let counts = counts.filter(|count| filter.cause.is_none_or(|cause| cause.0 == count.cause));
+        let mut counts: Vec<Count> = counts.collect();
+        let snoozes = self.snoozes(counts.iter().map(|count| count.cause).collect()).await?;
+        for count in &mut counts {
+            count.snoozed_until = snoozes.get(&count.cause).copied();
+        }
+        Ok(counts)
+    }
+
+    /// Until when these causes are snoozed, as far as they are.
+    async fn snoozes(&self, causes: Vec<i64>) -> Result<HashMap<i64, Timestamp>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT id, snoozed_until AS "until!" FROM cause WHERE id = ANY($1) AND snoozed_until IS NOT NULL"#,
+            &causes,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row.until.to_jiff())).collect())
     }
 
     /// What is shown beside the causes of a page.
