@@ -84,6 +84,7 @@ CREATE TABLE integration (
     credentials_for      text,
     account              text,
     findings             jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(findings) = 'array'),
+    proposals            jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(proposals) = 'array'),
     checked_at           timestamptz,
     needs_consent        boolean NOT NULL DEFAULT false,
     ids_from             timestamptz,
@@ -115,6 +116,7 @@ COMMENT ON COLUMN integration.sealed_credentials IS 'What we log in with, one JS
 COMMENT ON COLUMN integration.credentials_for IS 'The origins, as the configuration named them, that these credentials were given for: they are sent to no others; null for none';
 COMMENT ON COLUMN integration.account IS 'Whose account it is, in the target''s words; null until a probe was told';
 COMMENT ON COLUMN integration.findings IS 'What the last probe found wrong with the mapping or missing at the target, a sentence each';
+COMMENT ON COLUMN integration.proposals IS 'What the last probe proposed to add to the mapping, from the target''s own fields: objects with field, rule and why';
 COMMENT ON COLUMN integration.checked_at IS 'When a probe last looked at the mapping; null if never';
 COMMENT ON COLUMN integration.needs_consent IS 'Only leads that consented may be pushed, the connector says: deliveries of the others are skipped';
 COMMENT ON COLUMN integration.ids_from IS 'What was kept earlier in vendor_id is another target''s, as the address or the account was changed then; none if it never was';

@@ -87,7 +87,7 @@ fn integration_shape() -> Value {
         "lane": {"running": "integer", "concurrency": "integer", "rate_per_second": null, "waits_for": null,
             "waits_until": null},
         "rotation": "text", "grace_until": null, "secret_version": "integer", "has_credentials": "bool",
-        "account": null, "findings": [], "checked_at": null, "staged_secret_version": null, "awaits_cut_over": "bool",
+        "account": null, "findings": [], "proposals": [], "checked_at": null, "staged_secret_version": null, "awaits_cut_over": "bool",
         "company_paused_at": null, "notices": "bool", "config": {"url": "text"},
         "mapping": {}, "events": ["text", "text"], "payload": "text", "routing": "text", "created_at": "time",
     })

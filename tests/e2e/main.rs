@@ -52,6 +52,7 @@ mod person_lock;
 mod pipedrive;
 mod plans;
 mod preview;
+mod proposals;
 mod python_client;
 mod queue;
 mod quotas;

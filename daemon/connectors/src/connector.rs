@@ -4,9 +4,9 @@
 use serde_json::Value;
 
 use super::{
-    Prepared,
+    Prepared, Proposal, Target,
     config::{self, Common, ConfigField, Problem, Settings, told},
-    crm,
+    crm, propose,
 };
 use leadline_domain::{
     address::EgressPolicy,
@@ -138,6 +138,8 @@ pub trait Connector: Send + Sync {
     fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<Problem>;
     /// Everything that is wrong with credentials, alike.
     fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<Problem>;
+    /// Where the fields that a mapping says nothing of could go, among the target's own.
+    fn propose(&self, operators: &Value, targets: &[Target]) -> Vec<Proposal>;
     /// As [`TypedConnector::quota`].
     fn account(&self, config: &Value, credentials: &Value) -> String;
     /// The configuration with credentials shortened, fit to be shown.
@@ -177,6 +179,10 @@ impl<T: TypedConnector> Connector for T {
     fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<Problem> {
         let (own, problems) = config::checked_credentials::<T::Credentials>(credentials);
         if problems.is_empty() { self.credential_problems(&own, egress) } else { problems }
+    }
+
+    fn propose(&self, operators: &Value, targets: &[Target]) -> Vec<Proposal> {
+        self.mapping(operators).map_or_else(|_| Vec::new(), |mapping| propose::propose(&mapping, targets))
     }
 
     fn account(&self, config: &Value, credentials: &Value) -> String {

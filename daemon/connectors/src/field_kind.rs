@@ -48,7 +48,7 @@ pub(super) fn kind_brought(rule: &Rule) -> Option<Kind> {
 }
 
 /// The kind of a canonical field.
-fn kind_of(field: &str) -> Kind {
+pub(super) fn kind_of(field: &str) -> Kind {
     match fields::find(field).map(|field| field.shape) {
         Some(Shape::Object | Shape::List) => Kind::Whole,
         Some(Shape::Leaf(Leaf::Integer)) => Kind::Number,

@@ -26,10 +26,12 @@ mod oauth;
 #[cfg(test)]
 mod pages;
 mod pipedrive;
+mod propose;
 pub mod reading;
 mod rest;
 pub mod runtime;
 mod salesforce;
+mod schema;
 mod slack;
 mod summary;
 mod teams;
@@ -46,7 +48,9 @@ pub use call::{
 };
 pub use config::{ConfigField, Problem, told};
 pub use connector::{Connector, Given, Manifest, Setup, TypedConnector};
+pub use propose::Proposal;
 pub use runtime::{Conversation, Driven, Transport, drive, log_in, probe};
+pub use schema::Target;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -251,16 +255,20 @@ pub struct Found {
     pub account: Option<String>,
     /// What is wrong with the mapping or missing at the target, each in a sentence with the nearest existing name.
     pub findings: Vec<String>,
+    /// The fields that the target has of its own, where its schema tells.
+    pub targets: Vec<Target>,
 }
 
 /// What a probe came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Report {
     pub outcome: Outcome,
     /// As in [`Found`].
     pub account: Option<String>,
     /// As in [`Found`]; none where the probe failed.
     pub findings: Vec<String>,
+    /// As in [`Found`].
+    pub targets: Vec<Target>,
 }
 
 /// Every connector there is.

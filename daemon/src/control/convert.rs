@@ -17,6 +17,7 @@ use crate::{
             read::DeliveryView,
         },
         integration::{
+            probe::Proposed,
             read::{Health, IntegrationView},
             removal::Removal,
         },
@@ -127,7 +128,14 @@ impl From<IntegrationView> for v1::Integration {
             awaits_cut_over: view.awaits_cut_over,
             company_paused_at: view.company_paused_at.map(time),
             notices: view.notices,
+            proposals: Vec::new(),
         }
+    }
+}
+
+impl From<Proposed> for v1::MappingProposal {
+    fn from(one: Proposed) -> Self {
+        Self { field: one.field, rule: one.rule.to_string(), why: one.why }
     }
 }
 

@@ -161,7 +161,7 @@ pub(super) async fn probe(
     let report = match &ready.prepared {
         Err(failure) => {
             let outcome = Outcome::Failed(failure.clone());
-            Report { outcome, account: None, findings: Vec::new() }
+            Report { outcome, account: None, findings: Vec::new(), targets: Vec::new() }
         }
         Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now.as_seconds()).await?,
     };

@@ -161,6 +161,11 @@ pub trait Account {
     fn end_logins(&mut self) -> bool {
         false
     }
+    /// What a mapping to its own fields has beyond the default, an administrator having made such; null if its schema
+    /// cannot be read.
+    fn proposed(&mut self) -> Value {
+        Value::Null
+    }
     /// Lets people do this to all records; whether they can there.
     fn suffer(&mut self, deed: Deed) -> bool {
         let _ = deed;

@@ -148,7 +148,8 @@ impl Dynamics {
     fn describe(&self) -> Reply {
         let column = |(name, kind): &(String, &str)| {
             let level = if self.required.contains(name) { "ApplicationRequired" } else { "None" };
-            json!({"LogicalName": name, "AttributeType": kind, "IsValidForCreate": true, "IsValidForUpdate": true,
+            let label = name.trim_start_matches("new_").replace('_', " ");
+            json!({"LogicalName": name, "DisplayName": {"UserLocalizedLabel": {"Label": label}}, "AttributeType": kind, "IsValidForCreate": true, "IsValidForUpdate": true,
                 "RequiredLevel": {"Value": level}})
         };
         Reply::json(200, &json!({"value": self.columns.iter().map(column).collect::<Vec<_>>()}))

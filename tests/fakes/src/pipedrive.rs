@@ -33,6 +33,8 @@ pub struct Pipedrive {
     pub notes: BTreeMap<u64, Value>,
     /// Keys of the account's own fields of persons and deals, with their types.
     pub custom: BTreeMap<String, &'static str>,
+    /// What people read above fields, where that is not the key.
+    pub labels: BTreeMap<String, &'static str>,
     /// How long the search does not know of a new person.
     pub search_lag: Duration,
     /// The plan allows no more than so many deals.
@@ -60,6 +62,7 @@ impl Default for Pipedrive {
             persons: BTreeMap::new(),
             deals: BTreeMap::new(),
             notes: BTreeMap::new(),
+            labels: BTreeMap::new(),
             custom: BTreeMap::from([
                 ("a".repeat(40), "varchar"),
                 ("b".repeat(40), "date"),
@@ -321,7 +324,15 @@ impl Pipedrive {
 
     fn fields(&self, own: &[(&str, &str)]) -> Reply {
         let custom = self.custom.iter().map(|(key, kind)| (key.as_str(), *kind));
-        let field = |(code, kind): (&str, &str)| json!({ "field_code": code, "field_name": code, "field_type": kind, "is_custom_field": code.len() == 40 });
+        let options = |kind: &str| match kind {
+            "enum" => json!([{ "id": 1, "label": "Wedding" }, { "id": 2, "label": "Other" }]),
+            _ => Value::Null,
+        };
+        let field = |(code, kind): (&str, &str)| {
+            let name = self.labels.get(code).copied().unwrap_or(code);
+            json!({ "field_code": code, "field_name": name, "field_type": kind, "options": options(kind),
+                "is_custom_field": code.len() == 40 })
+        };
         good(&own.iter().copied().chain(custom).map(field).collect())
     }
 

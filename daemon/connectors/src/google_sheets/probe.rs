@@ -4,7 +4,11 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Ready, VENDOR, push};
-use crate::{Conversation, Found, crm, vendor::word};
+use crate::{
+    Conversation, Found, crm,
+    schema::{Takes, Target},
+    vendor::word,
+};
 use leadline_domain::{
     integration::ProbeKind,
     nearest::unknown,
@@ -34,6 +38,8 @@ pub(super) async fn look(
     }
     let header = push::look(ready, None, ctx).await?.header;
     if !header.is_empty() {
+        let named = header.iter().filter(|name| !name.is_empty());
+        found.targets = named.map(|name| Target::new(name, "", Takes::Scalar)).collect();
         found.findings = findings(ready, &header);
     }
     Ok(())

@@ -80,6 +80,12 @@ impl Rule {
         self.kind
     }
 
+    /// What words become, if the mapping says; under `*` what any other becomes.
+    #[must_use]
+    pub fn values(&self) -> Option<&Map<String, Value>> {
+        self.values.as_ref()
+    }
+
     /// Whether the field goes to its target as it stands.
     #[must_use]
     pub fn is_plain(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Brevo;
 use crate::{
@@ -66,6 +66,10 @@ impl Account for Brevo {
             _ => return false,
         }
         true
+    }
+
+    fn proposed(&mut self) -> Value {
+        json!({"lead.guest_count": "GUESTS"})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

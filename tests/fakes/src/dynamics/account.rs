@@ -109,6 +109,10 @@ impl Account for Dynamics {
         true
     }
 
+    fn proposed(&mut self) -> Value {
+        json!({"lead.event_date": "new_event_date", "lead.guest_count": "new_guests"})
+    }
+
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             Rule::Choice => Trap::mapped("lead.event_type", "leadsourcecode"),

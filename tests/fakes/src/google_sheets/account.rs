@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{GoogleSheets, Sheet};
 use crate::{
@@ -81,6 +81,12 @@ impl Account for GoogleSheets {
             _ => return false,
         }
         true
+    }
+
+    fn proposed(&mut self) -> Value {
+        let header = ["Lead ID", "Name", "UTM term"].map(Value::from).to_vec();
+        self.sheet().rows = vec![header];
+        json!({"lead.utm.term": "UTM term"})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

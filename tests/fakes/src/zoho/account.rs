@@ -98,6 +98,10 @@ impl Account for Zoho {
         true
     }
 
+    fn proposed(&mut self) -> Value {
+        json!({"lead.event_date": "Event_Date", "lead.guest_count": "Guests"})
+    }
+
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             Rule::Required => {

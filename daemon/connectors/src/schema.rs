@@ -1,0 +1,170 @@
+//! The fields that a target has of its own, as its schema tells, and what is wrong with a mapping to them.
+
+use serde_json::Value;
+
+use super::{
+    crm,
+    field_kind::{EVENT_TYPES, Kind, kind_brought},
+};
+use leadline_domain::mapping::{Mapping, Rule};
+
+/// A field of the target's own.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What mappings call it.
+    pub(super) name: String,
+    /// What else they may call it.
+    pub(super) aliases: Vec<String>,
+    /// What people read above it.
+    pub(super) label: String,
+    /// Its type in the vendor's words.
+    pub(super) kind: String,
+    pub(super) takes: Takes,
+    pub(super) choices: Vec<Choice>,
+    /// Why no mapping may write it, where that is so.
+    pub(super) fixed: Option<&'static str>,
+    /// Whether we write it ourselves, or it is none that a lead should go to.
+    pub(super) is_ours: bool,
+    pub(super) is_required: bool,
+}
+
+/// One of the values that a field may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) value: Value,
+    pub(super) label: String,
+}
+
+/// Which values a field takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Whatever comes: it is written as text.
+    Any,
+    /// Whatever is one value.
+    Scalar,
+    /// Text alone: a number as JSON is refused.
+    Text,
+    Number,
+    Truth,
+    Date,
+    Time,
+    /// A date, with a time or without.
+    Day,
+    /// One of its choices and nothing else.
+    Choice,
+    /// Nothing that a lead has.
+    Nothing,
+}
+
+impl Takes {
+    pub(super) fn fits(self, own: Kind) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Scalar => own != Kind::Whole,
+            Self::Text => !matches!(own, Kind::Number | Kind::Truth | Kind::Whole),
+            Self::Number => own == Kind::Number,
+            Self::Truth => own == Kind::Truth,
+            Self::Date => own == Kind::Date,
+            Self::Time => own == Kind::Time,
+            Self::Day => matches!(own, Kind::Date | Kind::Time),
+            Self::Choice => own == Kind::Text,
+            Self::Nothing => false,
+        }
+    }
+}
+
+impl Target {
+    pub(super) fn new(name: impl Into<String>, kind: impl Into<String>, takes: Takes) -> Self {
+        let name = name.into();
+        Self {
+            label: name.clone(),
+            name,
+            aliases: Vec::new(),
+            kind: kind.into(),
+            takes,
+            choices: Vec::new(),
+            fixed: None,
+            is_ours: false,
+            is_required: false,
+        }
+    }
+
+    pub(super) fn labelled(mut self, label: Option<&str>) -> Self {
+        self.label = label.map_or(self.label, str::to_owned);
+        self
+    }
+
+    /// The values that it may have, from a list of objects in which these members are the value and what people read.
+    pub(super) fn choosing(mut self, list: &Value, value: &str, label: &str) -> Self {
+        let choice = |choice: &Value| {
+            let value = choice.get(value).filter(|value| !value.is_null())?.clone();
+            let label = choice[label].as_str().map_or_else(|| value.to_string(), str::to_owned);
+            Some(Choice { value, label })
+        };
+        self.choices = list.as_array().into_iter().flatten().filter_map(choice).collect();
+        self
+    }
+
+    /// Why no mapping may write it, if that is so.
+    pub(super) fn fixed(mut self, is_fixed: bool, why: &'static str) -> Self {
+        self.fixed = is_fixed.then_some(why);
+        self
+    }
+
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().any(|alias| alias == name)
+    }
+
+    /// Why a rule does not fit.
+    fn misfit(&self, rule: &Rule) -> Option<String> {
+        let target = rule.to.as_deref().unwrap_or_default();
+        if let Some(why) = self.fixed {
+            return Some(format!("{}: {target} cannot be written: {why}", rule.field));
+        }
+        if let Some(own) = kind_brought(rule).filter(|own| !self.takes.fits(*own) || self.is_of_numbers()) {
+            return Some(format!("{}: {target} is of type {}, and this is {own}", rule.field, self.kind));
+        }
+        let missing = self.missing_choices(rule);
+        (!missing.is_empty())
+            .then(|| format!("{}: {target} has no option {}", rule.field, missing.join(", ")))
+    }
+
+    /// Whether its choices are told by numbers of the vendor's, which no lead has.
+    fn is_of_numbers(&self) -> bool {
+        self.takes == Takes::Choice
+            && !self.choices.is_empty()
+            && !self.choices.iter().any(|choice| choice.value.is_string())
+    }
+
+    /// The words that a rule may bring, and that are none of the choices.
+    fn missing_choices(&self, rule: &Rule) -> Vec<String> {
+        if self.takes != Takes::Choice || self.choices.is_empty() {
+            return Vec::new();
+        }
+        let is_there = |word: &Value| self.choices.iter().any(|choice| choice.value == *word);
+        if let Some(values) = rule.values() {
+            let words = values.values().filter(|word| !word.is_null() && !is_there(word));
+            return words.map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned)).collect();
+        }
+        if rule.field != "lead.event_type" || rule.is_computed() {
+            return Vec::new();
+        }
+        EVENT_TYPES.into_iter().filter(|word| !is_there(&Value::from(*word))).map(str::to_owned).collect()
+    }
+}
+
+/// What is wrong with a mapping, a sentence each; `what` is what the vendor calls its fields.
+pub(super) fn findings(mapping: &Mapping, what: &str, targets: &[Target]) -> Vec<String> {
+    let names = targets.iter().flat_map(|target| [&target.name].into_iter().chain(&target.aliases));
+    let names: Vec<String> = names.cloned().collect();
+    let mut findings = crm::unknown_targets(mapping, what, &names);
+    for (rule, name) in mapping.targets() {
+        let target = targets.iter().find(|target| target.is_called(name));
+        findings.extend(target.and_then(|target| target.misfit(rule)));
+    }
+    let is_given = |target: &Target| mapping.targets().any(|(_, name)| target.is_called(name));
+    let lacking = targets.iter().filter(|target| target.is_required && !target.is_ours && !is_given(target));
+    findings
+        .extend(lacking.map(|target| format!("{} is required, and nothing is mapped to it", target.name)));
+    findings
+}
