@@ -84,6 +84,11 @@ pub trait TypedConnector: Send + Sync {
         None
     }
 
+    /// Whether it knows of a record that it makes that it is new: then a mapping may keep a value for such.
+    fn tells_new(&self) -> bool {
+        false
+    }
+
     /// What is wrong with a configuration whose keys are right, each for itself. A key that is wrong counts as absent
     /// here, and is told of already.
     fn problems(&self, config: &Self::Config, given: &Given<'_>) -> Vec<Problem> {
@@ -162,7 +167,9 @@ impl<T: TypedConnector> Connector for T {
         let given = Given { common: &common, mapping, egress, brand };
         let mapping = match self.mapping(mapping) {
             Ok(mapping) => {
-                Vec::from_iter(self.email_target().and_then(|target| crm::moved_email(&mapping, target)))
+                let moved = self.email_target().and_then(|target| crm::moved_email(&mapping, target));
+                let new = crm::untold_new(&mapping).filter(|_| !self.tells_new());
+                moved.into_iter().chain(new).collect()
             }
             Err(problems) => problems,
         };

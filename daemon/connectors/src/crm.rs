@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::{Push, config::Problem};
-pub use crate::told::{html_within, lines, plain};
+pub use crate::told::{html_within, plain};
 use leadline_domain::{
     fanout::has_consent,
     json::Json,
@@ -43,6 +43,15 @@ pub fn moved_email(mapping: &Mapping, target: &str) -> Option<Problem> {
     let problem = format!(
         "lead.email: goes to {target} as it is, for leads are found by it; take lead.email out of the mapping"
     );
+    Some(Problem::at("mapping", problem))
+}
+
+/// What is wrong with the mapping of a connector that cannot tell which records are new.
+#[must_use]
+pub fn untold_new(mapping: &Mapping) -> Option<Problem> {
+    let rule = mapping.rules().iter().find(|rule| rule.is_for_new())?;
+    let problem =
+        format!("{}: \"new\" must go: this connector cannot tell which records are new", rule.field);
     Some(Problem::at("mapping", problem))
 }
 

@@ -6,7 +6,10 @@ use super::{
     crm,
     field_kind::{EVENT_TYPES, Kind, kind_brought},
 };
-use leadline_domain::mapping::{Mapping, Rule};
+use leadline_domain::{
+    mapping::{Mapping, Rule},
+    outcome::Failure,
+};
 
 /// A field of the target's own.
 #[derive(Clone, Debug)]
@@ -96,12 +99,7 @@ impl Target {
 
     /// The values that it may have, from a list of objects in which these members are the value and what people read.
     pub(super) fn choosing(mut self, list: &Value, value: &str, label: &str) -> Self {
-        let choice = |choice: &Value| {
-            let value = choice.get(value).filter(|value| !value.is_null())?.clone();
-            let label = choice[label].as_str().map_or_else(|| value.to_string(), str::to_owned);
-            Some(Choice { value, label })
-        };
-        self.choices = list.as_array().into_iter().flatten().filter_map(choice).collect();
+        self.choices = choices(list, value, label);
         self
     }
 
@@ -142,15 +140,44 @@ impl Target {
             return Vec::new();
         }
         let is_there = |word: &Value| self.choices.iter().any(|choice| choice.value == *word);
-        if let Some(values) = rule.values() {
-            let words = values.values().filter(|word| !word.is_null() && !is_there(word));
-            return words.map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned)).collect();
-        }
-        if rule.field != "lead.event_type" || rule.is_computed() {
-            return Vec::new();
-        }
-        EVENT_TYPES.into_iter().filter(|word| !is_there(&Value::from(*word))).map(str::to_owned).collect()
+        let told = |word: &Value| word.as_str().map_or_else(|| word.to_string(), str::to_owned);
+        let fixed = rule.fixed_values().filter(|word| !is_there(word)).map(told);
+        let own = EVENT_TYPES.into_iter().filter(|_| rule.field == "lead.event_type" && !rule.is_computed());
+        fixed.chain(own.filter(|word| !is_there(&Value::from(*word))).map(str::to_owned)).collect()
     }
+}
+
+/// The values of a list of objects in which these members are the value and what people read.
+pub(super) fn choices(list: &Value, value: &str, label: &str) -> Vec<Choice> {
+    let choice = |choice: &Value| {
+        let value = choice.get(value).filter(|value| !value.is_null())?.clone();
+        let label = choice[label].as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Some(Choice { value, label })
+    };
+    list.as_array().into_iter().flatten().filter_map(choice).collect()
+}
+
+/// Lets whose records are to be be compared with who there is. Where that cannot be read, a sentence says so.
+pub(super) fn owned_by(
+    targets: &mut [Target],
+    fields: &[&str],
+    users: Result<Vec<Choice>, Failure>,
+) -> Option<String> {
+    let users = match users {
+        Ok(users) => users,
+        Err(failure) => {
+            return Some(format!("{}: who may own it cannot be read: {}", fields.join(", "), failure.error));
+        }
+    };
+    for target in targets.iter_mut().filter(|target| fields.contains(&target.name.as_str())) {
+        (target.takes, target.choices) = (Takes::Choice, users.clone());
+    }
+    None
+}
+
+/// Whether a mapping says whose records are to be.
+pub(super) fn names_owner(mapping: &Mapping, fields: &[&str]) -> bool {
+    mapping.targets().any(|(_, target)| fields.contains(&target))
 }
 
 /// What is wrong with a mapping, a sentence each; `what` is what the vendor calls its fields.

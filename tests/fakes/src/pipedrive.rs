@@ -16,6 +16,9 @@ use crate::{
     vendor::{Quota, Route, Vendor, basic, pairs},
 };
 
+/// What a call may say of a person.
+const PERSON: [&str; 5] = ["name", "emails", "phones", "custom_fields", "owner_id"];
+
 /// Who goes on calling over the quota so often is shut out.
 const REFUSED_MAX: usize = 50;
 
@@ -154,6 +157,9 @@ impl Pipedrive {
             ("PATCH", ["api", "v2", "deals", id]) => self.update(id, &route.body, true),
             ("GET", ["api", "v1", "notes"]) => self.list_notes(route),
             ("POST", ["api", "v1", "notes"]) => self.create_note(&route.body),
+            ("GET", ["api", "v1", "users"]) => {
+                good(&json!([{ "id": 41, "name": "Sam", "active_flag": true }]))
+            }
             ("GET", ["api", "v2", "pipelines"]) => good(&json!([{ "id": 1, "name": "Weddings" }])),
             ("GET", ["api", "v2", "stages"]) => good(
                 &json!([{ "id": 5, "name": "New", "pipeline_id": 1 }, { "id": 6, "name": "Viewing", "pipeline_id": 1 }]),
@@ -203,7 +209,7 @@ impl Pipedrive {
         if body["name"].as_str().is_none_or(str::is_empty) {
             return refuse(400, "Validation failed: name: Required", "ERR_SCHEMA_VALIDATION_FAILED");
         }
-        if let Some(reply) = self.wrong(body, &["name", "emails", "phones", "custom_fields"]) {
+        if let Some(reply) = self.wrong(body, &PERSON) {
             return reply;
         }
         let id = self.id();
@@ -251,13 +257,13 @@ impl Pipedrive {
             "stage_id",
             "custom_fields",
             "expected_close_date",
+            "owner_id",
         ];
         self.wrong(body, &known)
     }
 
     fn update(&mut self, id: &str, body: &Value, is_deal: bool) -> Reply {
-        let known = ["name", "emails", "phones", "custom_fields"];
-        if let Some(reply) = if is_deal { self.wrong_deal(body) } else { self.wrong(body, &known) } {
+        if let Some(reply) = if is_deal { self.wrong_deal(body) } else { self.wrong(body, &PERSON) } {
             return reply;
         }
         let records = if is_deal { &mut self.deals } else { &mut self.persons };
@@ -287,6 +293,9 @@ impl Pipedrive {
             Some(_) => !value.is_string(),
             None => false,
         };
+        if !body["owner_id"].is_null() && body["owner_id"] != 41 {
+            return Some(refuse(400, "Validation failed: owner_id", "ERR_SCHEMA_VALIDATION_FAILED"));
+        }
         let is_mistyped = custom.iter().any(is_wrong);
         is_mistyped.then(|| refuse(400, "Validation failed: custom_fields", "ERR_SCHEMA_VALIDATION_FAILED"))
     }

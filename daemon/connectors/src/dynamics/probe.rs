@@ -13,6 +13,9 @@ use leadline_domain::{integration::ProbeKind, outcome::Failure};
 /// What every new lead is given, mapped or not.
 const OURS: [&str; 3] = [NAMES.last, "subject", "leadsourcecode"];
 
+/// Whose a lead is, by the user's id.
+const OWNER: [&str; 1] = [NAMES.owner.0];
+
 pub(super) async fn look(
     ready: &Ready,
     kind: ProbeKind,
@@ -29,7 +32,13 @@ pub(super) async fn look(
     let key = ready.settings.alternate_key.as_ref().map(|key| key.0.as_str());
     let columns = schema["value"].as_array().into_iter().flatten();
     found.targets = columns.filter_map(|one| column(one, key)).collect();
-    found.findings = schema::findings(&ready.mapping, "column", &found.targets);
+    if schema::names_owner(&ready.mapping, &OWNER) {
+        let active = [("$select", "systemuserid,fullname"), ("$filter", "isdisabled eq false")];
+        let users = VENDOR.json(ctx, ready.query("systemusers", &active)).await;
+        let users = users.map(|users| schema::choices(&users["value"], "systemuserid", "fullname"));
+        found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, users));
+    }
+    found.findings.extend(schema::findings(&ready.mapping, "column", &found.targets));
     if let Some(key) = key.filter(|key| !found.targets.iter().any(|target| target.name == *key)) {
         found.findings.push(format!("alternate_key: leads have no column {key}"));
     }

@@ -11,6 +11,9 @@ use crate::{
 };
 use leadline_domain::{integration::ProbeKind, outcome::Failure};
 
+/// Whose a contact is.
+const OWNER: [&str; 1] = ["hubspot_owner_id"];
+
 pub(super) async fn look(
     ready: &Ready,
     kind: ProbeKind,
@@ -30,7 +33,14 @@ pub(super) async fn look(
     let path = ["crm", "properties", &ready.version, "contacts"];
     let properties = VENDOR.json(ctx, ready.request(Method::GET, &path)).await?;
     found.targets = properties["results"].as_array().into_iter().flatten().filter_map(property).collect();
-    found.findings = schema::findings(&ready.mapping, "property", &found.targets);
+    if schema::names_owner(&ready.mapping, &OWNER) {
+        let owners =
+            ready.request(Method::GET, &["crm", "owners", &ready.version]).query(&[("limit", "500")]);
+        let owners = VENDOR.json(ctx, owners).await;
+        let owners = owners.map(|owners| schema::choices(&owners["results"], "id", "email"));
+        found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, owners));
+    }
+    found.findings.extend(schema::findings(&ready.mapping, "property", &found.targets));
     Ok(())
 }
 

@@ -13,6 +13,9 @@ use leadline_domain::outcome::Failure;
 /// Names that we make something of, whatever the account calls its own.
 const OURS: [&str; 5] = ["person.name", "person.email", "person.phone", "deal.value", "deal.currency"];
 
+/// Whose persons and deals are, by the user's number.
+const OWNERS: [&str; 2] = ["person.owner_id", "deal.owner_id"];
+
 pub(super) async fn look(
     ready: &Ready,
     ctx: &mut Conversation<'_>,
@@ -44,7 +47,16 @@ pub(super) async fn look(
             None => found.findings.push(format!("lead_field: there is no field {name}")),
         }
     }
-    fields.extend(OURS.map(|name| Target { is_ours: true, ..Target::new(name, "", Takes::Any) }));
+    fields.extend(
+        OURS.into_iter()
+            .chain(OWNERS)
+            .map(|name| Target { is_ours: true, ..Target::new(name, "", Takes::Any) }),
+    );
+    if schema::names_owner(&ready.mapping, &OWNERS) {
+        let users = VENDOR.json(ctx, ready.get_first(&["users"], &[])).await;
+        let users = users.map(|users| schema::choices(&users["data"], "id", "name"));
+        found.findings.extend(schema::owned_by(&mut fields, &OWNERS, users));
+    }
     found.findings.extend(schema::findings(&ready.mapping, "field", &fields));
     found.targets = fields;
     Ok(())

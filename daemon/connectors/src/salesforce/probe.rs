@@ -3,11 +3,11 @@
 use http::Method;
 use serde_json::Value;
 
-use super::{Ready, VENDOR};
+use super::{Ready, VENDOR, quoted};
 use crate::{
     Conversation, Found,
     config::Flag,
-    schema::{self, Takes, Target},
+    schema::{self, Choice, Takes, Target},
     vendor::word,
 };
 use leadline_domain::{
@@ -17,6 +17,37 @@ use leadline_domain::{
 
 /// What every new Lead is given, mapped or not.
 const OURS: [&str; 4] = ["LastName", "Company", "LeadSource", "Description"];
+
+/// Whose a Lead is.
+const OWNER: [&str; 1] = ["OwnerId"];
+
+/// Those of the users and queues that a mapping names.
+async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<Choice>, Failure> {
+    let named = ready.mapping.targets().filter(|(_, target)| OWNER.contains(target));
+    let named: Vec<String> = named
+        .flat_map(|(rule, _)| rule.fixed_values())
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    let mut owners = Vec::new();
+    for (object, which) in [("User", "IsActive = true"), ("Group", "Type = 'Queue'")] {
+        let ids: Vec<String> = named.iter().map(|id| format!("'{}'", quoted(id))).collect();
+        let soql = format!("SELECT Id, Name FROM {object} WHERE {which} AND Id IN ({})", ids.join(", "));
+        if !ids.is_empty() {
+            owners.extend(schema::choices(
+                &VENDOR.json(ctx, ready.query(&soql)).await?["records"],
+                "Id",
+                "Name",
+            ));
+        }
+    }
+    // Salesforce answers with the long form of an id; who has the short one means the same.
+    let short =
+        owners.iter().filter_map(|one| Some((one.value.as_str()?.get(..15)?.to_owned(), one.label.clone())));
+    let short: Vec<Choice> = short.map(|(id, label)| Choice { value: id.into(), label }).collect();
+    owners.extend(short);
+    Ok(owners)
+}
 
 pub(super) async fn look(
     ready: &Ready,
@@ -40,7 +71,11 @@ pub(super) async fn look(
     }
     let fields = lead["fields"].as_array().into_iter().flatten();
     found.targets = fields.filter_map(|one| field(one, ready.external())).collect();
-    found.findings = schema::findings(&ready.mapping, "field", &found.targets);
+    if schema::names_owner(&ready.mapping, &OWNER) {
+        let users = owners(ready, ctx).await;
+        found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, users));
+    }
+    found.findings.extend(schema::findings(&ready.mapping, "field", &found.targets));
     found.findings.extend(ready.external().and_then(|external| external_finding(external, &lead)));
     if ready.config.tasks == Flag::Yes {
         let task = VENDOR.json(ctx, ready.object(Method::GET, &["Task"])).await;

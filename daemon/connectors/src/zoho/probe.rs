@@ -16,6 +16,9 @@ use leadline_domain::{
 /// What every new Lead is given, mapped or not.
 const OURS: [&str; 2] = [NAMES.last, "Lead_Source"];
 
+/// Whose a Lead is, by the user's id.
+const OWNER: [&str; 1] = [NAMES.owner.0];
+
 pub(super) async fn look(
     ready: &Ready,
     kind: ProbeKind,
@@ -34,7 +37,13 @@ pub(super) async fn look(
     match schema {
         Ok(schema) => {
             found.targets = schema["fields"].as_array().into_iter().flatten().filter_map(field).collect();
-            found.findings = schema::findings(&ready.mapping, "field", &found.targets);
+            if schema::names_owner(&ready.mapping, &OWNER) {
+                let active = [("type", "ActiveUsers"), ("per_page", "200")];
+                let users = VENDOR.json(ctx, ready.get(&["users"], &active)).await;
+                let users = users.map(|users| schema::choices(&users["users"], "id", "full_name"));
+                found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, users));
+            }
+            found.findings.extend(schema::findings(&ready.mapping, "field", &found.targets));
         }
         Err(failure) if failure.class == FailureClass::Credentials && kind != ProbeKind::Mapping => {
             found.findings = vec![format!("the mapping was not checked: {}", failure.error)];
