@@ -24,6 +24,9 @@ CREATE TABLE company (
     paused_at      timestamptz,
     quiet_hours    integer CHECK (quiet_hours BETWEEN 1 AND 8760),
     quiet_since    timestamptz,
+    time_zone      text CHECK (time_zone <> ''),
+    locale         text CHECK (locale <> ''),
+    lead_url       text CHECK (lead_url <> ''),
     CHECK ((quiet_hours IS NULL) = (quiet_since IS NULL))
 );
 COMMENT ON TABLE company IS 'Who collects leads';
@@ -35,6 +38,9 @@ COMMENT ON COLUMN company.config_version IS 'Raised by every change of the compa
 COMMENT ON COLUMN company.created_at IS 'When it was created';
 COMMENT ON COLUMN company.paused_at IS 'Since when nothing is pushed for it; leads are accepted all the same. Null while it is not paused';
 COMMENT ON COLUMN company.quiet_hours IS 'After so many hours without a lead a notice says so; null for never';
+COMMENT ON COLUMN company.time_zone IS 'By whose clock its people are told times, as the IANA database names it; null for the sender''s';
+COMMENT ON COLUMN company.locale IS 'How days and amounts are written for its people, as en-GB; null for that one';
+COMMENT ON COLUMN company.lead_url IS 'Where its people open a lead, with {uuid} for the lead''s; null if nowhere';
 COMMENT ON COLUMN company.quiet_since IS 'When those hours were set: they count from here at the earliest';
 
 CREATE TABLE intake_key (

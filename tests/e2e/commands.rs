@@ -130,7 +130,7 @@ async fn companies_and_keys() {
     assert_eq!(mill, json!({"id": id, "name": "The Mill", "plan": "starter"}));
 
     let whole = json!({"id": "integer", "name": "text", "plan": "text", "brand": null, "created_at": "time",
-        "paused_at": null, "quiet_hours": null, "last_lead_at": null});
+        "paused_at": null, "quiet_hours": null, "last_lead_at": null, "time_zone": null, "locale": null, "lead_url": null});
     let list = cli.json(&["company", "list"]).await;
     assert_eq!(shape(&list), json!([with(whole.clone(), json!({"brand": "text"})), whole]));
     assert_eq!((&list[0]["name"], &list[1]["name"]), (&json!("The Mill"), &json!("The Old Barn")));

@@ -63,6 +63,7 @@ use url::Url;
 use leadline_domain::{
     integration::{EventKind, Policy, ProbeKind},
     outcome::{Failure, Outcome},
+    telling::Telling,
 };
 
 /// An integration ready to push.
@@ -79,6 +80,10 @@ pub trait Prepared: Send + Sync {
     /// How calls get a token that runs out, if they need one.
     fn login(&self) -> Option<&dyn Login> {
         None
+    }
+    /// Whether people are told of an update, who want to hear what it changed.
+    fn tells_changes(&self) -> bool {
+        false
     }
     /// Whether the ids that the target gave are kept for the lead, so that a push may go on where it stopped.
     fn keeps_ids(&self) -> bool {
@@ -213,6 +218,10 @@ pub struct Push<'a> {
     pub since: i64,
     /// What was kept of earlier pushes of this lead to this integration.
     pub ids: &'a Ids,
+    /// The event as it was before an update, where that is known and told to people.
+    pub before: Option<&'a Bytes>,
+    /// How the company's people are told things.
+    pub telling: &'a Telling,
     /// Seconds since 1970, by the database's clock.
     pub now: i64,
 }

@@ -33,6 +33,7 @@ pub mod redact;
 pub mod rotation;
 pub mod signing;
 pub mod sweep;
+pub mod telling;
 pub mod template;
 pub mod trace;
 pub mod why;

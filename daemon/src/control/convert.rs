@@ -64,6 +64,9 @@ impl From<Company> for v1::Company {
             paused_at: company.paused_at.map(time),
             quiet_hours: company.quiet_hours.map_or(0, small),
             last_lead_at: None,
+            time_zone: company.time_zone.unwrap_or_default(),
+            locale: company.locale.unwrap_or_default(),
+            lead_url: company.lead_url.unwrap_or_default(),
         }
     }
 }

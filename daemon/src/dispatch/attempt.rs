@@ -134,6 +134,8 @@ pub(super) async fn attempt(
         same: &same,
         since: began.chain([request.created_at]).min().unwrap_or(request.created_at).as_seconds(),
         ids: &past.ids,
+        before: past.before.as_ref(),
+        telling: &ready.integration.telling,
         now: request.now.as_seconds(),
     };
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
