@@ -7,10 +7,13 @@ use serde_json::json;
 use tonic::{Request, Response, Streaming};
 
 use super::{Control, Reply, check, convert::time, import::ImportReplies};
-use crate::store::{
-    Error,
-    company::refusal::RefusalView,
-    lead::{erase::Erased, trace::TraceStep},
+use crate::{
+    store::{
+        Error,
+        company::refusal::RefusalView,
+        lead::{erase::Erased, trace::TraceStep},
+    },
+    telemetry,
 };
 
 /// How often it is looked whether the pushes of what is to go have ended; housekeeping looks on after that.
@@ -96,7 +99,12 @@ where
             Ok(0) => return,
             Ok(left) => tracing::debug!(what, left, "what is to go is still being pushed"),
             Err(error) => {
-                tracing::warn!(event = "cleanup_deferred", what, %error, "what is to go is cleaned up later")
+                tracing::warn!(
+                    event = "cleanup_deferred",
+                    what,
+                    error = telemetry::causes(&error),
+                    "what is to go is cleaned up later"
+                )
             }
         }
         tokio::time::sleep(CLEANING_GAP).await;
