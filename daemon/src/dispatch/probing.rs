@@ -12,7 +12,7 @@ use super::{
     tasks::caught,
 };
 use crate::{
-    connectors::{self, Proposal, Report},
+    connectors::{self, Report},
     domain::{
         delivery::Trigger,
         integration::{EventKind, Integration, ProbeKind},
@@ -20,6 +20,7 @@ use crate::{
         moment::Moment,
         origins::origins,
         outcome::{Failure, FailureClass, Outcome},
+        schema::Proposal,
     },
     store::{
         Error,
