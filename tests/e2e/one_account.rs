@@ -29,7 +29,7 @@ async fn two_daemons_keep_an_accounts_quota_its_login_and_its_people() {
     fake.with(|pipedrive| (pipedrive.rotates, pipedrive.quota.calls) = (true, 10));
     let login = json!({ "client_id": "client-1", "client_secret": "secret-1", "refresh_token": "refresh-1" });
     let made = operator.connect(7, "pipedrive", json!({ "base_url": fake.url() }), login).await;
-    for n in 1..=8 {
+    for n in 1..=8_usize {
         post(if n.is_multiple_of(2) { &first } else { &second }, &key, n).await;
     }
     wait_for_notes(&fake, 8).await;

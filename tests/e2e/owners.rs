@@ -1,6 +1,6 @@
 //! Whose the records are: by a rule of the mapping, and for new records alone, so that whom sales gave one to keeps it.
 
-use leadline_fakes::{Deed, Opened, open_account, sample_lead};
+use leadline_fakes::{Deed, Opened, VENDORS, open_account, sample_lead};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -10,15 +10,17 @@ use serde_json::{Value, json};
 
 use super::vendors::PATIENCE;
 
-/// Every CRM, the field that says whose a record is, and a user's id.
-fn owned() -> [(&'static str, &'static str, Value); 5] {
-    [
-        ("dynamics", "ownerid", json!("41")),
-        ("hubspot", "hubspot_owner_id", json!("41")),
-        ("pipedrive", "deal.owner_id", json!(41)),
-        ("salesforce", "OwnerId", json!("005000000000041AAA")),
-        ("zoho", "Owner", json!("41")),
-    ]
+/// The accounts whose records belong to somebody, with the field that says to whom, and a user's id.
+async fn owned() -> Vec<(Box<dyn Opened>, &'static str, Value)> {
+    let mut owned = Vec::new();
+    for (name, _) in VENDORS {
+        let account = open_account(name).await.unwrap();
+        if let Some((field, user)) = account.with(|account| account.owner()) {
+            owned.push((account, field, user));
+        }
+    }
+    assert_eq!(owned.len(), 5);
+    owned
 }
 
 fn pushing(account: &dyn Opened, mapping: Value) -> Pushing {
@@ -40,9 +42,8 @@ fn owners(account: &dyn Opened) -> Vec<String> {
 
 #[tokio::test]
 async fn a_rule_says_whose_new_records_are_and_leaves_those_that_sales_gave_to_others() {
-    for (connector, field, user) in owned() {
-        let account = open_account(connector).await.unwrap();
-        let account = &*account;
+    for (account, field, user) in owned().await {
+        let (account, connector) = (&*account, account.connector());
         let mapping =
             json!({ "location.name": { "to": field, "new": true, "values": { "The Old Barn": user } } });
         let mut pushing = pushing(account, mapping);
@@ -69,8 +70,8 @@ async fn a_rule_says_whose_new_records_are_and_leaves_those_that_sales_gave_to_o
 
 #[tokio::test]
 async fn a_look_names_whom_the_vendor_does_not_know() {
-    for (connector, field, user) in owned() {
-        let account = open_account(connector).await.unwrap();
+    for (account, field, user) in owned().await {
+        let connector = account.connector();
         let stranger = if user.is_number() { json!(99) } else { json!("005000000000099AAA") };
         let told = stranger.as_str().map_or_else(|| stranger.to_string(), str::to_owned);
         let values = json!({ "The Old Barn": user, "*": stranger });

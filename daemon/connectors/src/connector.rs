@@ -4,15 +4,16 @@
 use serde_json::Value;
 
 use super::{
-    Prepared, Proposal, Target,
+    Prepared,
     config::{self, Common, ConfigField, Problem, Settings, told},
-    crm, propose,
+    crm,
 };
 use leadline_domain::{
     address::EgressPolicy,
     integration::{Integration, Policy},
     mapping::Mapping,
     outcome::Failure,
+    schema::{self, Proposal, Target},
 };
 
 /// What a connector is, before anything is configured.
@@ -189,7 +190,7 @@ impl<T: TypedConnector> Connector for T {
     }
 
     fn propose(&self, operators: &Value, targets: &[Target]) -> Vec<Proposal> {
-        self.mapping(operators).map_or_else(|_| Vec::new(), |mapping| propose::propose(&mapping, targets))
+        self.mapping(operators).map_or_else(|_| Vec::new(), |mapping| schema::propose(&mapping, targets))
     }
 
     fn account(&self, config: &Value, credentials: &Value) -> String {

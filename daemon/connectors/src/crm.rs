@@ -12,7 +12,6 @@ use leadline_domain::{
     fanout::has_consent,
     json::Json,
     mapping::{Mapping, Rule},
-    nearest::unknown,
     outcome::{Failure, FailureClass},
     template::Context,
 };
@@ -220,18 +219,6 @@ pub fn escape_html(text: &str) -> String {
     escaped
 }
 
-/// What is wrong with the targets of a mapping, given the names that exist at the vendor.
-#[must_use]
-pub fn unknown_targets(mapping: &Mapping, what: &str, existing: &[String]) -> Vec<String> {
-    mapping
-        .targets()
-        .filter(|(_, target)| !existing.iter().any(|name| name == target))
-        .map(|(rule, target)| {
-            format!("{}: {}", rule.field, unknown(what, target, existing.iter().map(String::as_str)))
-        })
-        .collect()
-}
-
 /// The members of an object as they are, for requests that are built from such.
 #[must_use]
 pub fn strings_of(fields: &Json) -> Map<String, Value> {
@@ -286,15 +273,5 @@ mod tests {
         ] {
             assert_eq!(split_name(name), expected);
         }
-    }
-
-    #[test]
-    fn an_unknown_target_is_named_with_the_nearest() {
-        let mapping = Mapping::parse(&json!({"lead.phone": "phne", "lead.email": "email"})).unwrap();
-        let existing = ["email".to_owned(), "phone".to_owned()];
-        assert_eq!(
-            unknown_targets(&mapping, "property", &existing),
-            ["lead.phone: unknown property phne; did you mean phone?"]
-        );
     }
 }

@@ -14,7 +14,6 @@ pub mod crm;
 mod discord;
 mod dynamics;
 mod email;
-mod field_kind;
 mod google_sheets;
 mod hook_url;
 mod hooks;
@@ -26,12 +25,10 @@ mod oauth;
 #[cfg(test)]
 mod pages;
 mod pipedrive;
-mod propose;
 pub mod reading;
 mod rest;
 pub mod runtime;
 mod salesforce;
-mod schema;
 mod slack;
 mod summary;
 mod teams;
@@ -48,9 +45,7 @@ pub use call::{
 };
 pub use config::{ConfigField, Problem, told};
 pub use connector::{Connector, Given, Manifest, Setup, TypedConnector};
-pub use propose::Proposal;
 pub use runtime::{Conversation, Driven, Transport, drive, log_in, probe};
-pub use schema::Target;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -63,6 +58,7 @@ use url::Url;
 use leadline_domain::{
     integration::{EventKind, Policy, ProbeKind},
     outcome::{Failure, Outcome},
+    schema::Target,
     telling::Telling,
 };
 

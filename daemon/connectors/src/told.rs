@@ -42,7 +42,7 @@ pub(super) fn changes(before: &[(String, String)], now: &[(String, String)]) -> 
     };
     let told = |value: Option<String>| {
         let value = value.unwrap_or_else(|| "none".to_owned());
-        cut(&value.split_whitespace().collect::<Vec<_>>().join(" "), CHANGE_TEXT_MAX).into_owned()
+        cut(&value.split_ascii_whitespace().collect::<Vec<_>>().join(" "), CHANGE_TEXT_MAX).into_owned()
     };
     let gone = before.iter().filter(|(label, _)| of(now, label).is_none());
     let labels = now.iter().chain(gone).map(|(label, _)| label);
@@ -174,7 +174,8 @@ fn viewing(starts: Option<String>, ends: Option<String>, telling: &Telling) -> O
         let wanted = if end.date() == start.date() { locale.time } else { &whole };
         format!(" to {}", end.strftime(wanted))
     });
-    let place = zone.iana_name().map_or_else(|| start.strftime("%:z").to_string(), str::to_owned);
+    let named = zone.iana_name().filter(|_| telling.zone.is_some());
+    let place = named.map_or_else(|| start.strftime("%:z").to_string(), str::to_owned);
     Some(format!("{}{} ({place})", start.strftime(&whole), end.unwrap_or_default()))
 }
 

@@ -31,6 +31,7 @@ pub mod plan;
 pub mod privacy;
 pub mod redact;
 pub mod rotation;
+pub mod schema;
 pub mod signing;
 pub mod sweep;
 pub mod telling;

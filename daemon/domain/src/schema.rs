@@ -2,45 +2,47 @@
 
 use serde_json::Value;
 
+mod kind;
+mod propose;
+
 use super::{
-    crm,
-    field_kind::{EVENT_TYPES, Kind, kind_brought},
-};
-use leadline_domain::{
     mapping::{Mapping, Rule},
+    nearest::unknown,
     outcome::Failure,
 };
+pub use kind::{EVENT_TYPES, Kind, kind_brought};
+pub use propose::{Proposal, propose};
 
 /// A field of the target's own.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// What mappings call it.
-    pub(super) name: String,
+    pub name: String,
     /// What else they may call it.
-    pub(super) aliases: Vec<String>,
+    pub aliases: Vec<String>,
     /// What people read above it.
-    pub(super) label: String,
+    pub label: String,
     /// Its type in the vendor's words.
-    pub(super) kind: String,
-    pub(super) takes: Takes,
-    pub(super) choices: Vec<Choice>,
+    pub kind: String,
+    pub takes: Takes,
+    pub choices: Vec<Choice>,
     /// Why no mapping may write it, where that is so.
-    pub(super) fixed: Option<&'static str>,
+    pub fixed: Option<&'static str>,
     /// Whether we write it ourselves, or it is none that a lead should go to.
-    pub(super) is_ours: bool,
-    pub(super) is_required: bool,
+    pub is_ours: bool,
+    pub is_required: bool,
 }
 
 /// One of the values that a field may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Choice {
-    pub(super) value: Value,
-    pub(super) label: String,
+pub struct Choice {
+    pub value: Value,
+    pub label: String,
 }
 
 /// Which values a field takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Takes {
+pub enum Takes {
     /// Whatever comes: it is written as text.
     Any,
     /// Whatever is one value.
@@ -60,7 +62,8 @@ pub(super) enum Takes {
 }
 
 impl Takes {
-    pub(super) fn fits(self, own: Kind) -> bool {
+    #[must_use]
+    pub fn fits(self, own: Kind) -> bool {
         match self {
             Self::Any => true,
             Self::Scalar => own != Kind::Whole,
@@ -77,7 +80,8 @@ impl Takes {
 }
 
 impl Target {
-    pub(super) fn new(name: impl Into<String>, kind: impl Into<String>, takes: Takes) -> Self {
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: impl Into<String>, takes: Takes) -> Self {
         let name = name.into();
         Self {
             label: name.clone(),
@@ -92,24 +96,28 @@ impl Target {
         }
     }
 
-    pub(super) fn labelled(mut self, label: Option<&str>) -> Self {
+    #[must_use]
+    pub fn labelled(mut self, label: Option<&str>) -> Self {
         self.label = label.map_or(self.label, str::to_owned);
         self
     }
 
     /// The values that it may have, from a list of objects in which these members are the value and what people read.
-    pub(super) fn choosing(mut self, list: &Value, value: &str, label: &str) -> Self {
+    #[must_use]
+    pub fn choosing(mut self, list: &Value, value: &str, label: &str) -> Self {
         self.choices = choices(list, value, label);
         self
     }
 
     /// Why no mapping may write it, if that is so.
-    pub(super) fn fixed(mut self, is_fixed: bool, why: &'static str) -> Self {
+    #[must_use]
+    pub fn fixed(mut self, is_fixed: bool, why: &'static str) -> Self {
         self.fixed = is_fixed.then_some(why);
         self
     }
 
-    pub(super) fn is_called(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.aliases.iter().any(|alias| alias == name)
     }
 
@@ -148,7 +156,8 @@ impl Target {
 }
 
 /// The values of a list of objects in which these members are the value and what people read.
-pub(super) fn choices(list: &Value, value: &str, label: &str) -> Vec<Choice> {
+#[must_use]
+pub fn choices(list: &Value, value: &str, label: &str) -> Vec<Choice> {
     let choice = |choice: &Value| {
         let value = choice.get(value).filter(|value| !value.is_null())?.clone();
         let label = choice[label].as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -158,7 +167,7 @@ pub(super) fn choices(list: &Value, value: &str, label: &str) -> Vec<Choice> {
 }
 
 /// Lets whose records are to be be compared with who there is. Where that cannot be read, a sentence says so.
-pub(super) fn owned_by(
+pub fn owned_by(
     targets: &mut [Target],
     fields: &[&str],
     users: Result<Vec<Choice>, Failure>,
@@ -176,15 +185,29 @@ pub(super) fn owned_by(
 }
 
 /// Whether a mapping says whose records are to be.
-pub(super) fn names_owner(mapping: &Mapping, fields: &[&str]) -> bool {
+#[must_use]
+pub fn names_owner(mapping: &Mapping, fields: &[&str]) -> bool {
     mapping.targets().any(|(_, target)| fields.contains(&target))
 }
 
+/// What is wrong with the targets of a mapping, given the names that exist at the vendor.
+#[must_use]
+pub fn unknown_targets(mapping: &Mapping, what: &str, existing: &[String]) -> Vec<String> {
+    mapping
+        .targets()
+        .filter(|(_, target)| !existing.iter().any(|name| name == target))
+        .map(|(rule, target)| {
+            format!("{}: {}", rule.field, unknown(what, target, existing.iter().map(String::as_str)))
+        })
+        .collect()
+}
+
 /// What is wrong with a mapping, a sentence each; `what` is what the vendor calls its fields.
-pub(super) fn findings(mapping: &Mapping, what: &str, targets: &[Target]) -> Vec<String> {
+#[must_use]
+pub fn findings(mapping: &Mapping, what: &str, targets: &[Target]) -> Vec<String> {
     let names = targets.iter().flat_map(|target| [&target.name].into_iter().chain(&target.aliases));
     let names: Vec<String> = names.cloned().collect();
-    let mut findings = crm::unknown_targets(mapping, what, &names);
+    let mut findings = unknown_targets(mapping, what, &names);
     for (rule, name) in mapping.targets() {
         let target = targets.iter().find(|target| target.is_called(name));
         findings.extend(target.and_then(|target| target.misfit(rule)));
@@ -194,4 +217,21 @@ pub(super) fn findings(mapping: &Mapping, what: &str, targets: &[Target]) -> Vec
     findings
         .extend(lacking.map(|target| format!("{} is required, and nothing is mapped to it", target.name)));
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_target_is_named_with_the_nearest() {
+        let mapping = Mapping::parse(&json!({"lead.phone": "phne", "lead.email": "email"})).unwrap();
+        let existing = ["email".to_owned(), "phone".to_owned()];
+        assert_eq!(
+            unknown_targets(&mapping, "property", &existing),
+            ["lead.phone: unknown property phne; did you mean phone?"]
+        );
+    }
 }

@@ -166,6 +166,10 @@ pub trait Account {
     fn proposed(&mut self) -> Value {
         Value::Null
     }
+    /// The field by which a mapping says whose a record is, and the id of somebody who may own one.
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        None
+    }
     /// Lets people do this to all records; whether they can there.
     fn suffer(&mut self, deed: Deed) -> bool {
         let _ = deed;

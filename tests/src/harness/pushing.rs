@@ -203,6 +203,12 @@ impl Pushing {
         }
     }
 
+    /// Whether people are told what an update changed.
+    #[must_use]
+    pub fn tells_changes(&self) -> bool {
+        self.prepared.tells_changes()
+    }
+
     /// What all calls of a push are made from; empty where one call says all.
     #[must_use]
     pub fn rendered(&self, event: EventKind, lead: &Value) -> Bytes {

@@ -49,7 +49,7 @@ pub(crate) enum Verb {
         company: String,
     },
     /// Change its name, its brand or when it is too quiet
-    #[command(group(ArgGroup::new("change").args(["name", "brand", "clear_brand", "quiet_hours"]).required(true).multiple(true)))]
+    #[command(group(ArgGroup::new("change").args(["name", "brand", "clear_brand", "quiet_hours", "time_zone", "locale", "lead_url"]).required(true).multiple(true)))]
     Update {
         /// Its id or name
         company: String,

@@ -3,12 +3,13 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config};
-use crate::{
-    Conversation, Found,
+use crate::{Conversation, Found, vendor::word};
+use leadline_domain::{
+    integration::ProbeKind,
+    mapping::Mapping,
+    outcome::Failure,
     schema::{self, Takes, Target},
-    vendor::word,
 };
-use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
 
 pub(super) async fn look(
     ready: &Ready,

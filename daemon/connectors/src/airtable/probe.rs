@@ -4,15 +4,12 @@ use http::Method;
 use serde_json::Value;
 
 use super::{KEY, NAME, Ready, VENDOR, error};
-use crate::{
-    Conversation, Found, Problem, Request,
-    schema::{self, Takes, Target},
-    vendor::word,
-};
+use crate::{Conversation, Found, Problem, Request, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     nearest::unknown,
     outcome::{Failure, FailureClass},
+    schema::{self, Takes, Target},
 };
 
 /// The types of columns that Airtable merges on.

@@ -4,14 +4,11 @@ use http::Method;
 use serde_json::Value;
 
 use super::{NAME, Ready, VENDOR};
-use crate::{
-    Conversation, Found,
-    schema::{self, Takes, Target},
-    vendor::word,
-};
+use crate::{Conversation, Found, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
+    schema::{self, Takes, Target},
 };
 
 pub(super) async fn look(

@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config::NAMES};
-use crate::{
-    Conversation, Found,
+use crate::{Conversation, Found, vendor::word};
+use leadline_domain::{
+    integration::ProbeKind,
+    outcome::Failure,
     schema::{self, Takes, Target},
-    vendor::word,
 };
-use leadline_domain::{integration::ProbeKind, outcome::Failure};
 
 /// What every new lead is given, mapped or not.
 const OURS: [&str; 3] = [NAMES.last, "subject", "leadsourcecode"];

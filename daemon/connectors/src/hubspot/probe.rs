@@ -6,10 +6,13 @@ use serde_json::Value;
 use super::{Ready, VENDOR};
 use crate::{
     Conversation, Found,
-    schema::{self, Takes, Target},
     vendor::{id_of, word},
 };
-use leadline_domain::{integration::ProbeKind, outcome::Failure};
+use leadline_domain::{
+    integration::ProbeKind,
+    outcome::Failure,
+    schema::{self, Takes, Target},
+};
 
 /// Whose a contact is.
 const OWNER: [&str; 1] = ["hubspot_owner_id"];

@@ -7,12 +7,12 @@ use super::{
     Ready, VENDOR, error,
     plan::{Member, NAMES},
 };
-use crate::{
-    Conversation, Found,
+use crate::{Conversation, Found, vendor::word};
+use leadline_domain::{
+    integration::ProbeKind,
+    outcome::Failure,
     schema::{self, Choice, Takes, Target},
-    vendor::word,
 };
-use leadline_domain::{integration::ProbeKind, outcome::Failure};
 
 pub(super) async fn look(
     ready: &Ready,

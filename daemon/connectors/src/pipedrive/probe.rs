@@ -3,12 +3,11 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config::is_custom};
-use crate::{
-    Conversation, Found,
+use crate::{Conversation, Found, vendor::word};
+use leadline_domain::{
+    outcome::Failure,
     schema::{self, Takes, Target},
-    vendor::word,
 };
-use leadline_domain::outcome::Failure;
 
 /// Names that we make something of, whatever the account calls its own.
 const OURS: [&str; 5] = ["person.name", "person.email", "person.phone", "deal.value", "deal.currency"];

@@ -4,15 +4,11 @@ use http::Method;
 use serde_json::Value;
 
 use super::{Ready, VENDOR, quoted};
-use crate::{
-    Conversation, Found,
-    config::Flag,
-    schema::{self, Choice, Takes, Target},
-    vendor::word,
-};
+use crate::{Conversation, Found, config::Flag, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
+    schema::{self, Choice, Takes, Target},
 };
 
 /// What every new Lead is given, mapped or not.

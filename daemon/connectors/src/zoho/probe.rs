@@ -3,14 +3,11 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config::NAMES};
-use crate::{
-    Conversation, Found,
-    schema::{self, Takes, Target},
-    vendor::word,
-};
+use crate::{Conversation, Found, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
+    schema::{self, Takes, Target},
 };
 
 /// What every new Lead is given, mapped or not.

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    field_kind::{EVENT_TYPES, Kind, kind_of},
-    schema::{Choice, Takes, Target},
+    Choice, Kind, Takes, Target,
+    kind::{EVENT_TYPES, kind_of},
 };
-use leadline_domain::{mapping::Mapping, person::fold};
+use crate::{mapping::Mapping, person::fold};
 
 /// A rule that could be added to a mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,8 @@ const NAMES: [(&str, &[&str]); 34] = [
 ];
 
 /// Rules for the fields that a mapping says nothing of, each to a target that nothing goes to yet.
-pub(super) fn propose(mapping: &Mapping, targets: &[Target]) -> Vec<Proposal> {
+#[must_use]
+pub fn propose(mapping: &Mapping, targets: &[Target]) -> Vec<Proposal> {
     let mut taken: Vec<&str> = Vec::new();
     let mut proposals = Vec::new();
     for (field, names) in NAMES {

@@ -109,8 +109,12 @@ impl Account for Dynamics {
         true
     }
 
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("ownerid", json!("41")))
+    }
+
     fn proposed(&mut self) -> Value {
-        json!({"lead.event_date": "new_event_date", "lead.guest_count": "new_guests"})
+        json!({"lead.uuid": "new_leadref", "lead.event_date": "new_event_date", "lead.guest_count": "new_guests"})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

@@ -93,6 +93,10 @@ impl Account for Hubspot {
         true
     }
 
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("hubspot_owner_id", json!("41")))
+    }
+
     fn proposed(&mut self) -> Value {
         json!({
             "lead.event_date": "wedding_date", "lead.guest_count": "guests",

@@ -125,6 +125,10 @@ impl Account for Pipedrive {
         true
     }
 
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("deal.owner_id", json!(41)))
+    }
+
     fn proposed(&mut self) -> Value {
         let kind = "d".repeat(40);
         self.custom.insert(kind.clone(), "enum");
