@@ -44,6 +44,8 @@ async fn an_update_tells_people_what_it_changed() {
                 Some(text) => text,
                 None => String::from_utf8(bringing.rendered.unwrap().to_vec()).unwrap(),
             };
+            // Mail is quoted-printable.
+            let told = told.replace("\r", "").replace("=\n", "").replace("=E2=86=92", "→");
             assert_eq!(told.contains("Guests changed:"), event == EventKind::Updated, "{connector}: {told}");
             assert_eq!(told.contains("80 → 120"), event == EventKind::Updated, "{connector}: {told}");
         }

@@ -13,7 +13,7 @@ use leadline_domain::{
     integration::{Integration, Policy},
     mapping::Mapping,
     outcome::Failure,
-    schema::{self, Proposal, Target},
+    schema::{self, Proposal, TargetField},
 };
 
 /// What a connector is, before anything is configured.
@@ -145,7 +145,7 @@ pub trait Connector: Send + Sync {
     /// Everything that is wrong with credentials, alike.
     fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<Problem>;
     /// Where the fields that a mapping says nothing of could go, among the target's own.
-    fn propose(&self, operators: &Value, targets: &[Target]) -> Vec<Proposal>;
+    fn propose(&self, operators: &Value, targets: &[TargetField]) -> Vec<Proposal>;
     /// As [`TypedConnector::quota`].
     fn account(&self, config: &Value, credentials: &Value) -> String;
     /// The configuration with credentials shortened, fit to be shown.
@@ -189,7 +189,7 @@ impl<T: TypedConnector> Connector for T {
         if problems.is_empty() { self.credential_problems(&own, egress) } else { problems }
     }
 
-    fn propose(&self, operators: &Value, targets: &[Target]) -> Vec<Proposal> {
+    fn propose(&self, operators: &Value, targets: &[TargetField]) -> Vec<Proposal> {
         self.mapping(operators).map_or_else(|_| Vec::new(), |mapping| schema::propose(&mapping, targets))
     }
 

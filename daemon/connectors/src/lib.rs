@@ -58,7 +58,7 @@ use url::Url;
 use leadline_domain::{
     integration::{EventKind, Policy, ProbeKind},
     outcome::{Failure, Outcome},
-    schema::Target,
+    schema::TargetField,
     telling::Telling,
 };
 
@@ -261,7 +261,7 @@ pub struct Found {
     /// What is wrong with the mapping or missing at the target, each in a sentence with the nearest existing name.
     pub findings: Vec<String>,
     /// The fields that the target has of its own, where its schema tells.
-    pub targets: Vec<Target>,
+    pub targets: Vec<TargetField>,
 }
 
 /// What a probe came to.
@@ -273,7 +273,15 @@ pub struct Report {
     /// As in [`Found`]; none where the probe failed.
     pub findings: Vec<String>,
     /// As in [`Found`].
-    pub targets: Vec<Target>,
+    pub targets: Vec<TargetField>,
+}
+
+impl Report {
+    /// Nothing could be looked at.
+    #[must_use]
+    pub fn failed(failure: Failure) -> Self {
+        Self { outcome: Outcome::Failed(failure), account: None, findings: Vec::new(), targets: Vec::new() }
+    }
 }
 
 /// Every connector there is.

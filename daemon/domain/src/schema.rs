@@ -15,7 +15,7 @@ pub use propose::{Proposal, propose};
 
 /// A field of the target's own.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct TargetField {
     /// What mappings call it.
     pub name: String,
     /// What else they may call it.
@@ -25,7 +25,7 @@ pub struct Target {
     /// Its type in the vendor's words.
     pub kind: String,
     pub takes: Takes,
-    pub choices: Vec<Choice>,
+    pub choices: Vec<FieldChoice>,
     /// Why no mapping may write it, where that is so.
     pub fixed: Option<&'static str>,
     /// Whether we write it ourselves, or it is none that a lead should go to.
@@ -35,7 +35,7 @@ pub struct Target {
 
 /// One of the values that a field may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
+pub struct FieldChoice {
     pub value: Value,
     pub label: String,
 }
@@ -73,13 +73,13 @@ impl Takes {
             Self::Date => own == Kind::Date,
             Self::Time => own == Kind::Time,
             Self::Day => matches!(own, Kind::Date | Kind::Time),
-            Self::Choice => own == Kind::Text,
+            Self::FieldChoice => own == Kind::Text,
             Self::Nothing => false,
         }
     }
 }
 
-impl Target {
+impl TargetField {
     #[must_use]
     pub fn new(name: impl Into<String>, kind: impl Into<String>, takes: Takes) -> Self {
         let name = name.into();
@@ -157,20 +157,20 @@ impl Target {
 
 /// The values of a list of objects in which these members are the value and what people read.
 #[must_use]
-pub fn choices(list: &Value, value: &str, label: &str) -> Vec<Choice> {
+pub fn choices(list: &Value, value: &str, label: &str) -> Vec<FieldChoice> {
     let choice = |choice: &Value| {
         let value = choice.get(value).filter(|value| !value.is_null())?.clone();
         let label = choice[label].as_str().map_or_else(|| value.to_string(), str::to_owned);
-        Some(Choice { value, label })
+        Some(FieldChoice { value, label })
     };
     list.as_array().into_iter().flatten().filter_map(choice).collect()
 }
 
 /// Lets whose records are to be be compared with who there is. Where that cannot be read, a sentence says so.
 pub fn owned_by(
-    targets: &mut [Target],
+    targets: &mut [TargetField],
     fields: &[&str],
-    users: Result<Vec<Choice>, Failure>,
+    users: Result<Vec<FieldChoice>, Failure>,
 ) -> Option<String> {
     let users = match users {
         Ok(users) => users,
@@ -204,7 +204,7 @@ pub fn unknown_targets(mapping: &Mapping, what: &str, existing: &[String]) -> Ve
 
 /// What is wrong with a mapping, a sentence each; `what` is what the vendor calls its fields.
 #[must_use]
-pub fn findings(mapping: &Mapping, what: &str, targets: &[Target]) -> Vec<String> {
+pub fn findings(mapping: &Mapping, what: &str, targets: &[TargetField]) -> Vec<String> {
     let names = targets.iter().flat_map(|target| [&target.name].into_iter().chain(&target.aliases));
     let names: Vec<String> = names.cloned().collect();
     let mut findings = unknown_targets(mapping, what, &names);
@@ -212,7 +212,7 @@ pub fn findings(mapping: &Mapping, what: &str, targets: &[Target]) -> Vec<String
         let target = targets.iter().find(|target| target.is_called(name));
         findings.extend(target.and_then(|target| target.misfit(rule)));
     }
-    let is_given = |target: &Target| mapping.targets().any(|(_, name)| target.is_called(name));
+    let is_given = |target: &TargetField| mapping.targets().any(|(_, name)| target.is_called(name));
     let lacking = targets.iter().filter(|target| target.is_required && !target.is_ours && !is_given(target));
     findings
         .extend(lacking.map(|target| format!("{} is required, and nothing is mapped to it", target.name)));
@@ -232,6 +232,36 @@ mod tests {
         assert_eq!(
             unknown_targets(&mapping, "property", &existing),
             ["lead.phone: unknown property phne; did you mean phone?"]
+        );
+    }
+
+    #[test]
+    fn owners_that_cannot_be_read_are_told_of() {
+        let mut targets = [TargetField::new("OwnerId", "reference", Takes::Nothing)];
+        let failure = Failure::new(crate::outcome::FailureClass::Rejected, "403 no scope");
+        assert_eq!(
+            owned_by(&mut targets, &["OwnerId"], Err(failure)).as_deref(),
+            Some("OwnerId: who may own it cannot be read: 403 no scope")
+        );
+        assert_eq!(owned_by(&mut targets, &["OwnerId"], Ok(Vec::new())), None);
+        assert_eq!(targets[0].takes, Takes::Choice);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_in_a_sentence() {
+        let mapping = Mapping::parse(&json!({"viewing.starts_at": "day", "lead.phone": "count"})).unwrap();
+        let targets = [
+            TargetField::new("day", "number", Takes::Number),
+            TargetField::new("count", "counter", Takes::Any).fixed(true, "it is counted"),
+            TargetField { is_required: true, ..TargetField::new("region", "text", Takes::Text) },
+        ];
+        assert_eq!(
+            findings(&mapping, "field", &targets),
+            [
+                "viewing.starts_at: day is of type number, and this is a date with a time",
+                "lead.phone: count cannot be written: it is counted",
+                "region is required, and nothing is mapped to it",
+            ]
         );
     }
 }

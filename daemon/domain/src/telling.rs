@@ -34,12 +34,12 @@ pub struct Locale {
     /// What stands between groups of three digits, and before the decimals.
     group: &'static str,
     point: &'static str,
-    sign: Sign,
+    sign: SignPlace,
 }
 
 /// Where the sign of a currency stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sign {
+enum SignPlace {
     Before,
     BeforeWithSpace,
     Behind,
@@ -55,22 +55,22 @@ const fn locale(
     day: &'static str,
     group: &'static str,
     point: &'static str,
-    sign: Sign,
+    sign: SignPlace,
 ) -> Locale {
     Locale { tag, day, time: BY_24, group, point, sign }
 }
 
 /// Every one there is; the first is used where nobody chose.
 pub const LOCALES: [Locale; 9] = [
-    locale("en-GB", LONG, ",", ".", Sign::Before),
-    Locale { time: "%-I:%M %p", ..locale("en-US", "%B %-d, %Y", ",", ".", Sign::Before) },
-    locale("de-DE", "%d.%m.%Y", ".", ",", Sign::Behind),
-    locale("es-ES", "%d/%m/%Y", ".", ",", Sign::Behind),
-    locale("fr-FR", "%d/%m/%Y", NARROW, ",", Sign::Behind),
-    locale("it-IT", "%d/%m/%Y", ".", ",", Sign::Behind),
-    locale("nl-NL", "%d-%m-%Y", ".", ",", Sign::BeforeWithSpace),
-    locale("pl-PL", "%d.%m.%Y", WIDE, ",", Sign::Behind),
-    locale("sv-SE", "%Y-%m-%d", WIDE, ",", Sign::Behind),
+    locale("en-GB", LONG, ",", ".", SignPlace::Before),
+    Locale { time: "%-I:%M %p", ..locale("en-US", "%B %-d, %Y", ",", ".", SignPlace::Before) },
+    locale("de-DE", "%d.%m.%Y", ".", ",", SignPlace::Behind),
+    locale("es-ES", "%d/%m/%Y", ".", ",", SignPlace::Behind),
+    locale("fr-FR", "%d/%m/%Y", NARROW, ",", SignPlace::Behind),
+    locale("it-IT", "%d/%m/%Y", ".", ",", SignPlace::Behind),
+    locale("nl-NL", "%d-%m-%Y", ".", ",", SignPlace::BeforeWithSpace),
+    locale("pl-PL", "%d.%m.%Y", WIDE, ",", SignPlace::Behind),
+    locale("sv-SE", "%Y-%m-%d", WIDE, ",", SignPlace::Behind),
 ];
 
 /// Why a company cannot be told things so.
@@ -149,9 +149,9 @@ impl Locale {
             other => return format!("{minus}{amount} {other}"),
         };
         match self.sign {
-            Sign::Before => format!("{minus}{sign}{amount}"),
-            Sign::BeforeWithSpace => format!("{minus}{sign}{WIDE}{amount}"),
-            Sign::Behind => format!("{minus}{amount}{WIDE}{sign}"),
+            SignPlace::Before => format!("{minus}{sign}{amount}"),
+            SignPlace::BeforeWithSpace => format!("{minus}{sign}{WIDE}{amount}"),
+            SignPlace::Behind => format!("{minus}{amount}{WIDE}{sign}"),
         }
     }
 }

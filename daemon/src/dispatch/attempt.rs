@@ -161,10 +161,7 @@ pub(super) async fn probe(
     let started = Instant::now();
     let mut network = Network::new(client, store, ready, now, PROBE_CAP, None);
     let report = match &ready.prepared {
-        Err(failure) => {
-            let outcome = Outcome::Failed(failure.clone());
-            Report { outcome, account: None, findings: Vec::new(), targets: Vec::new() }
-        }
+        Err(failure) => Report::failed(failure.clone()),
         Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now.as_seconds()).await?,
     };
     Some((network.tried(report.outcome.clone(), started.elapsed(), None), report))

@@ -333,14 +333,11 @@ impl Pipedrive {
 
     fn fields(&self, own: &[(&str, &str)]) -> Reply {
         let custom = self.custom.iter().map(|(key, kind)| (key.as_str(), *kind));
-        let options = |kind: &str| match kind {
-            "enum" => json!([{ "id": 1, "label": "Wedding" }, { "id": 2, "label": "Other" }]),
-            _ => Value::Null,
-        };
+        let options = json!([{ "id": 1, "label": "Wedding" }, { "id": 2, "label": "Other" }]);
         let field = |(code, kind): (&str, &str)| {
-            let name = self.labels.get(code).copied().unwrap_or(code);
-            json!({ "field_code": code, "field_name": name, "field_type": kind, "options": options(kind),
-                "is_custom_field": code.len() == 40 })
+            json!({ "field_code": code, "field_type": kind,
+            "field_name": self.labels.get(code).copied().unwrap_or(code), "is_custom_field": code.len() == 40,
+            "options": (kind == "enum").then_some(&options) })
         };
         good(&own.iter().copied().chain(custom).map(field).collect())
     }

@@ -8,7 +8,7 @@ use leadline_domain::{
     integration::ProbeKind,
     mapping::Mapping,
     outcome::Failure,
-    schema::{self, Takes, Target},
+    schema::{self, Takes, TargetField},
 };
 
 pub(super) async fn look(
@@ -34,7 +34,7 @@ pub(super) async fn look(
 }
 
 /// A custom field, which mappings call by its tag, in any spelling, or by its number.
-fn custom(mapping: &Mapping, field: &Value) -> Option<Target> {
+fn custom(mapping: &Mapping, field: &Value) -> Option<TargetField> {
     let (tag, id) = (word(field, "perstag")?, word(field, "id"));
     let kind = word(field, "type").unwrap_or_default();
     let takes = match kind {
@@ -45,9 +45,9 @@ fn custom(mapping: &Mapping, field: &Value) -> Option<Target> {
     let spelled = mapping.targets().map(|(_, name)| name);
     let spelled = spelled.filter(|name| tag.eq_ignore_ascii_case(name.trim_matches('%')));
     let aliases = spelled.chain(id).map(str::to_owned).collect();
-    Some(Target { aliases, ..Target::new(tag, kind, takes).labelled(word(field, "title")) })
+    Some(TargetField { aliases, ..TargetField::new(tag, kind, takes).labelled(word(field, "title")) })
 }
 
-fn own(name: &str) -> Target {
-    Target { is_ours: true, ..Target::new(name, "", Takes::Any) }
+fn own(name: &str) -> TargetField {
+    TargetField { is_ours: true, ..TargetField::new(name, "", Takes::Any) }
 }

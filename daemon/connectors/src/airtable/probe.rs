@@ -9,7 +9,7 @@ use leadline_domain::{
     integration::ProbeKind,
     nearest::unknown,
     outcome::{Failure, FailureClass},
-    schema::{self, Takes, Target},
+    schema::{self, Takes, TargetField},
 };
 
 /// The types of columns that Airtable merges on.
@@ -66,7 +66,7 @@ fn name_of(user: &Value) -> Option<String> {
 }
 
 /// The columns of the table; an error if it is not there.
-fn columns(schema: &Value, table: &str) -> Result<Vec<Target>, Problem> {
+fn columns(schema: &Value, table: &str) -> Result<Vec<TargetField>, Problem> {
     let tables = list(schema, "tables");
     let Some(found) = tables.iter().find(|one| is_called(one, table)) else {
         let names = tables.iter().filter_map(|one| word(one, "name"));
@@ -78,7 +78,7 @@ fn columns(schema: &Value, table: &str) -> Result<Vec<Target>, Problem> {
     Ok(list(found, "fields").iter().filter_map(column).collect())
 }
 
-fn column(column: &Value) -> Option<Target> {
+fn column(column: &Value) -> Option<TargetField> {
     let kind = word(column, "type").unwrap_or_default();
     // What holds text takes all: Airtable writes anything else as text.
     let takes = match kind {
@@ -88,16 +88,16 @@ fn column(column: &Value) -> Option<Target> {
         "barcode" | "multipleAttachments" | "multipleCollaborators" | "singleCollaborator" => Takes::Nothing,
         _ => Takes::Any,
     };
-    let column = Target {
+    let column = TargetField {
         aliases: word(column, "id").map(str::to_owned).into_iter().collect(),
-        ..Target::new(word(column, "name")?, kind, takes)
+        ..TargetField::new(word(column, "name")?, kind, takes)
     }
     .choosing(&column["options"]["choices"], "name", "name");
     Some(column.fixed(COMPUTED.contains(&kind), "Airtable fills it itself"))
 }
 
 /// What is wrong with the column that records are found by.
-fn key_finding(key: &str, columns: &[Target]) -> Option<String> {
+fn key_finding(key: &str, columns: &[TargetField]) -> Option<String> {
     let column = columns.iter().find(|column| column.is_called(key) && column.fixed.is_none())?;
     let kind = &column.kind;
     let is_merged = kind.is_empty() || MERGED.contains(&kind.as_str());

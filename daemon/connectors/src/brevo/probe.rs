@@ -8,7 +8,7 @@ use crate::{Conversation, Found, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
-    schema::{self, Takes, Target},
+    schema::{self, Takes, TargetField},
 };
 
 pub(super) async fn look(
@@ -42,7 +42,7 @@ pub(super) async fn look(
 }
 
 /// Brevo takes no notice of a value whose type is another: nobody would see it missing.
-fn attribute(own: &Value) -> Option<Target> {
+fn attribute(own: &Value) -> Option<TargetField> {
     let category = word(own, "category").unwrap_or_default();
     let kind = word(own, "type").unwrap_or(category);
     let takes = match kind {
@@ -54,6 +54,7 @@ fn attribute(own: &Value) -> Option<Target> {
         "category" | "multiple-choice" | "user" => Takes::Nothing,
         _ => Takes::Any,
     };
-    let target = Target::new(word(own, "name")?, kind, takes).choosing(&own["enumeration"], "value", "label");
+    let target =
+        TargetField::new(word(own, "name")?, kind, takes).choosing(&own["enumeration"], "value", "label");
     Some(target.fixed(matches!(category, "calculated" | "global"), "Brevo fills it itself"))
 }

@@ -7,7 +7,7 @@ use crate::{Conversation, Found, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::Failure,
-    schema::{self, Takes, Target},
+    schema::{self, Takes, TargetField},
 };
 
 /// What every new lead is given, mapped or not.
@@ -45,7 +45,7 @@ pub(super) async fn look(
     Ok(())
 }
 
-fn column(column: &Value, key: Option<&str>) -> Option<Target> {
+fn column(column: &Value, key: Option<&str>) -> Option<TargetField> {
     let (name, kind) = (word(column, "LogicalName")?, word(column, "AttributeType").unwrap_or_default());
     let takes = match kind {
         "Integer" | "BigInt" | "Decimal" | "Double" | "Money" => Takes::Number,
@@ -56,10 +56,10 @@ fn column(column: &Value, key: Option<&str>) -> Option<Target> {
         _ => Takes::Text,
     };
     let may = |right: &str| column[right] != false;
-    let target = Target::new(name, kind, takes)
+    let target = TargetField::new(name, kind, takes)
         .labelled(word(&column["DisplayName"]["UserLocalizedLabel"], "Label"))
         .fixed(!may("IsValidForCreate") || !may("IsValidForUpdate"), "Dynamics sets it by itself");
-    Some(Target {
+    Some(TargetField {
         is_ours: OURS.contains(&name) || key == Some(name),
         is_required: column["RequiredLevel"]["Value"] == "ApplicationRequired" && may("IsValidForCreate"),
         ..target

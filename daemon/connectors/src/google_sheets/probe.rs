@@ -9,7 +9,7 @@ use leadline_domain::{
     integration::ProbeKind,
     nearest::unknown,
     outcome::{Failure, FailureClass},
-    schema::{self, Takes, Target},
+    schema::{self, Takes, TargetField},
 };
 
 pub(super) async fn look(
@@ -36,7 +36,7 @@ pub(super) async fn look(
     let header = push::look(ready, None, ctx).await?.header;
     if !header.is_empty() {
         let named = header.iter().filter(|name| !name.is_empty());
-        found.targets = named.map(|name| Target::new(name, "", Takes::Scalar)).collect();
+        found.targets = named.map(|name| TargetField::new(name, "", Takes::Scalar)).collect();
         found.findings = findings(ready, &header);
     }
     Ok(())

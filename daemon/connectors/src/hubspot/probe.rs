@@ -11,7 +11,7 @@ use crate::{
 use leadline_domain::{
     integration::ProbeKind,
     outcome::Failure,
-    schema::{self, Takes, Target},
+    schema::{self, Takes, TargetField},
 };
 
 /// Whose a contact is.
@@ -47,7 +47,7 @@ pub(super) async fn look(
     Ok(())
 }
 
-fn property(property: &Value) -> Option<Target> {
+fn property(property: &Value) -> Option<TargetField> {
     let kind = word(property, "type").unwrap_or_default();
     let takes = match kind {
         "number" => Takes::Number,
@@ -59,9 +59,9 @@ fn property(property: &Value) -> Option<Target> {
     };
     let is_fixed =
         property["modificationMetadata"]["readOnlyValue"] == true || property["calculated"] == true;
-    let target = Target::new(word(property, "name")?, kind, takes)
+    let target = TargetField::new(word(property, "name")?, kind, takes)
         .labelled(word(property, "label"))
         .choosing(&property["options"], "value", "label")
         .fixed(is_fixed, "HubSpot sets it by itself");
-    Some(Target { is_ours: property["hidden"] == true, ..target })
+    Some(TargetField { is_ours: property["hidden"] == true, ..target })
 }

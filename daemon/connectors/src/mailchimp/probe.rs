@@ -11,7 +11,7 @@ use crate::{Conversation, Found, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::Failure,
-    schema::{self, Choice, Takes, Target},
+    schema::{self, FieldChoice, Takes, TargetField},
 };
 
 pub(super) async fn look(
@@ -36,7 +36,7 @@ pub(super) async fn look(
     Ok(())
 }
 
-fn merge_field(field: &Value) -> Option<Target> {
+fn merge_field(field: &Value) -> Option<TargetField> {
     let kind = word(field, "type").unwrap_or_default();
     let takes = match kind {
         "number" => Takes::Number,
@@ -45,14 +45,14 @@ fn merge_field(field: &Value) -> Option<Target> {
         "birthday" | "address" => Takes::Nothing,
         _ => Takes::Any,
     };
-    let mut target = Target::new(word(field, "tag")?, kind, takes).labelled(word(field, "name"));
+    let mut target = TargetField::new(word(field, "tag")?, kind, takes).labelled(word(field, "name"));
     let choices = field["options"]["choices"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    target.choices = choices.map(|word| Choice { value: word.into(), label: word.to_owned() }).collect();
+    target.choices = choices.map(|word| FieldChoice { value: word.into(), label: word.to_owned() }).collect();
     Some(target)
 }
 
 /// What is wrong with the mapping, given the audience's merge fields.
-fn findings(member: &Member, schema: &Value, targets: &mut [Target]) -> Vec<String> {
+fn findings(member: &Member, schema: &Value, targets: &mut [TargetField]) -> Vec<String> {
     let mut findings = schema::findings(&member.mapping, "merge field", targets);
     for name in NAMES.iter().filter(|_| member.splits_name) {
         match targets.iter_mut().find(|target| target.name == *name) {

@@ -6,7 +6,7 @@ use super::{Ready, VENDOR, config::is_custom};
 use crate::{Conversation, Found, vendor::word};
 use leadline_domain::{
     outcome::Failure,
-    schema::{self, Takes, Target},
+    schema::{self, Takes, TargetField},
 };
 
 /// Names that we make something of, whatever the account calls its own.
@@ -49,7 +49,7 @@ pub(super) async fn look(
     fields.extend(
         OURS.into_iter()
             .chain(OWNERS)
-            .map(|name| Target { is_ours: true, ..Target::new(name, "", Takes::Any) }),
+            .map(|name| TargetField { is_ours: true, ..TargetField::new(name, "", Takes::Any) }),
     );
     if schema::names_owner(&ready.mapping, &OWNERS) {
         let users = VENDOR.json(ctx, ready.get_first(&["users"], &[])).await;
@@ -72,7 +72,7 @@ fn missing(key: &str, what: &str, wanted: i64, list: &Value) -> Option<String> {
 }
 
 /// A field of persons or deals. Its key and name are told under other names by each version.
-fn field(of: &str, field: &Value) -> Option<Target> {
+fn field(of: &str, field: &Value) -> Option<TargetField> {
     let key = word(field, "field_code").or_else(|| word(field, "key"))?;
     let label = word(field, "field_name").or_else(|| word(field, "name"));
     let kind = word(field, "field_type").unwrap_or_default();
@@ -84,7 +84,7 @@ fn field(of: &str, field: &Value) -> Option<Target> {
         "enum" | "set" => Takes::Nothing,
         _ => Takes::Any,
     };
-    let target = Target::new(format!("{of}.{key}"), kind, takes).labelled(label);
+    let target = TargetField::new(format!("{of}.{key}"), kind, takes).labelled(label);
     let target = target.choosing(&field["options"], "id", "label");
-    Some(Target { is_ours: !is_custom(key), ..target })
+    Some(TargetField { is_ours: !is_custom(key), ..target })
 }

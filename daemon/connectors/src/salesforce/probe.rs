@@ -8,7 +8,7 @@ use crate::{Conversation, Found, config::Flag, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
-    schema::{self, Choice, Takes, Target},
+    schema::{self, FieldChoice, Takes, TargetField},
 };
 
 /// What every new Lead is given, mapped or not.
@@ -18,7 +18,7 @@ const OURS: [&str; 4] = ["LastName", "Company", "LeadSource", "Description"];
 const OWNER: [&str; 1] = ["OwnerId"];
 
 /// Those of the users and queues that a mapping names.
-async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<Choice>, Failure> {
+async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<FieldChoice>, Failure> {
     let named = ready.mapping.targets().filter(|(_, target)| OWNER.contains(target));
     let named: Vec<String> = named
         .flat_map(|(rule, _)| rule.fixed_values())
@@ -40,7 +40,7 @@ async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<Choice>
     // Salesforce answers with the long form of an id; who has the short one means the same.
     let short =
         owners.iter().filter_map(|one| Some((one.value.as_str()?.get(..15)?.to_owned(), one.label.clone())));
-    let short: Vec<Choice> = short.map(|(id, label)| Choice { value: id.into(), label }).collect();
+    let short: Vec<FieldChoice> = short.map(|(id, label)| FieldChoice { value: id.into(), label }).collect();
     owners.extend(short);
     Ok(owners)
 }
@@ -90,7 +90,7 @@ fn organization(found: &Value) -> Option<String> {
     Some(if record["IsSandbox"] == true { format!("{name} (sandbox)") } else { name.to_owned() })
 }
 
-fn field(field: &Value, external: Option<&str>) -> Option<Target> {
+fn field(field: &Value, external: Option<&str>) -> Option<TargetField> {
     let (name, kind) = (word(field, "name")?, word(field, "type").unwrap_or_default());
     let takes = match kind {
         "int" | "double" | "currency" | "percent" => Takes::Number,
@@ -102,12 +102,12 @@ fn field(field: &Value, external: Option<&str>) -> Option<Target> {
         _ => Takes::Text,
     };
     let is_fixed = field["createable"] == false || field["updateable"] == false;
-    let target = Target::new(name, kind, takes)
+    let target = TargetField::new(name, kind, takes)
         .labelled(word(field, "label"))
         .choosing(&field["picklistValues"], "value", "label")
         .fixed(is_fixed, "this user may not");
     let is_needed = field["nillable"] == false && field["defaultedOnCreate"] == false;
-    Some(Target {
+    Some(TargetField {
         is_ours: OURS.contains(&name) || external == Some(name),
         is_required: is_needed && field["createable"] == true && kind != "boolean",
         ..target

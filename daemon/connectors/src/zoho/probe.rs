@@ -7,7 +7,7 @@ use crate::{Conversation, Found, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
-    schema::{self, Takes, Target},
+    schema::{self, Takes, TargetField},
 };
 
 /// What every new Lead is given, mapped or not.
@@ -50,7 +50,7 @@ pub(super) async fn look(
     Ok(())
 }
 
-fn field(field: &Value) -> Option<Target> {
+fn field(field: &Value) -> Option<TargetField> {
     let (name, kind) = (word(field, "api_name")?, word(field, "data_type").unwrap_or_default());
     let takes = match kind {
         "integer" | "bigint" | "double" | "currency" => Takes::Number,
@@ -61,9 +61,13 @@ fn field(field: &Value) -> Option<Target> {
         "lookup" | "ownerlookup" | "multiselectpicklist" | "subform" => Takes::Nothing,
         _ => Takes::Text,
     };
-    let target = Target::new(name, kind, takes)
+    let target = TargetField::new(name, kind, takes)
         .labelled(word(field, "field_label"))
         .choosing(&field["pick_list_values"], "actual_value", "display_value")
         .fixed(field["read_only"] == true || field["field_read_only"] == true, "this user may not");
-    Some(Target { is_ours: OURS.contains(&name), is_required: field["system_mandatory"] == true, ..target })
+    Some(TargetField {
+        is_ours: OURS.contains(&name),
+        is_required: field["system_mandatory"] == true,
+        ..target
+    })
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Choice, Kind, Takes, Target,
+    FieldChoice, Kind, Takes, TargetField,
     kind::{EVENT_TYPES, kind_of},
 };
 use crate::{mapping::Mapping, person::fold};
@@ -90,20 +90,20 @@ const NAMES: [(&str, &[&str]); 34] = [
 
 /// Rules for the fields that a mapping says nothing of, each to a target that nothing goes to yet.
 #[must_use]
-pub fn propose(mapping: &Mapping, targets: &[Target]) -> Vec<Proposal> {
+pub fn propose(mapping: &Mapping, targets: &[TargetField]) -> Vec<Proposal> {
     let mut taken: Vec<&str> = Vec::new();
     let mut proposals = Vec::new();
     for (field, names) in NAMES {
         if mapping.mentions(field) {
             continue;
         }
-        let is_free = |target: &&Target| {
+        let is_free = |target: &&TargetField| {
             !target.is_ours
                 && target.fixed.is_none()
                 && !taken.contains(&target.name.as_str())
                 && !mapping.targets().any(|(_, name)| target.is_called(name))
         };
-        let free: Vec<&Target> = targets.iter().filter(is_free).collect();
+        let free: Vec<&TargetField> = targets.iter().filter(is_free).collect();
         let named =
             |name: &&str| free.iter().find_map(|target| Some((*target, fitting(field, name, target)?)));
         if let Some((target, proposal)) = names.iter().find_map(|name| named(name)) {
@@ -115,7 +115,7 @@ pub fn propose(mapping: &Mapping, targets: &[Target]) -> Vec<Proposal> {
 }
 
 /// The rule by which a field goes to a target that is called so, if its values can be made to fit.
-fn fitting(field: &str, name: &str, target: &Target) -> Option<Proposal> {
+fn fitting(field: &str, name: &str, target: &TargetField) -> Option<Proposal> {
     let names = [target.name.as_str(), &target.label];
     if !names.iter().any(|own| plain(own) == plain(name)) {
         return None;
@@ -139,7 +139,7 @@ fn fitting(field: &str, name: &str, target: &Target) -> Option<Proposal> {
 type Members = Vec<(String, Value)>;
 
 /// What a rule needs beside its target so that the values fit, and what that does; none if they never do.
-fn made(field: &str, target: &Target) -> Option<(Members, Option<String>)> {
+fn made(field: &str, target: &TargetField) -> Option<(Members, Option<String>)> {
     let own = kind_of(field);
     let with =
         |key: &str, value: Value, how: &str| Some((vec![(key.to_owned(), value)], Some(how.to_owned())));
@@ -172,12 +172,16 @@ const YES: [&str; 6] = ["true", "yes", "y", "ja", "oui", "si"];
 const NO: [&str; 5] = ["false", "no", "n", "nein", "non"];
 
 /// The table that makes a target's choices of our words; none if no word is among them.
-fn words(target: &Target, ours: &[&str], others: &[(&str, &[&str])]) -> Option<(Members, Option<String>)> {
+fn words(
+    target: &TargetField,
+    ours: &[&str],
+    others: &[(&str, &[&str])],
+) -> Option<(Members, Option<String>)> {
     let of = |word: &str| {
         let called = others.iter().find(|(own, _)| *own == word).map_or(&[][..], |(_, called)| *called);
         choice(target, word, called)
     };
-    let found: Vec<(&str, &Choice)> = ours.iter().filter_map(|word| Some((*word, of(word)?))).collect();
+    let found: Vec<(&str, &FieldChoice)> = ours.iter().filter_map(|word| Some((*word, of(word)?))).collect();
     if found.is_empty() {
         return None;
     }
@@ -202,11 +206,12 @@ fn words(target: &Target, ours: &[&str], others: &[(&str, &[&str])]) -> Option<(
 }
 
 /// The choice that says a word: the same one, else one that begins with it, as Wedding Fair does.
-fn choice<'a>(target: &'a Target, word: &str, called: &[&str]) -> Option<&'a Choice> {
-    let text = |choice: &Choice| [choice.value.as_str().map(plain).unwrap_or_default(), plain(&choice.label)];
+fn choice<'a>(target: &'a TargetField, word: &str, called: &[&str]) -> Option<&'a FieldChoice> {
+    let text =
+        |choice: &FieldChoice| [choice.value.as_str().map(plain).unwrap_or_default(), plain(&choice.label)];
     let same = |word: &str| target.choices.iter().find(|choice| text(choice).contains(&plain(word)));
     let begins = || {
-        let is_it = |choice: &&Choice| text(choice).iter().any(|own| own.starts_with(&plain(word)));
+        let is_it = |choice: &&FieldChoice| text(choice).iter().any(|own| own.starts_with(&plain(word)));
         target.choices.iter().find(is_it).filter(|_| called.is_empty())
     };
     same(word).or_else(|| called.iter().find_map(|word| same(word))).or_else(begins)
@@ -224,16 +229,16 @@ fn plain(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn target(name: &str, label: &str, takes: Takes) -> Target {
-        Target::new(name, format!("{takes:?}").to_lowercase(), takes).labelled(Some(label))
+    fn target(name: &str, label: &str, takes: Takes) -> TargetField {
+        TargetField::new(name, format!("{takes:?}").to_lowercase(), takes).labelled(Some(label))
     }
 
-    fn choosing(name: &str, label: &str, takes: Takes, choices: &[&str]) -> Target {
+    fn choosing(name: &str, label: &str, takes: Takes, choices: &[&str]) -> TargetField {
         let list: Vec<Value> = choices.iter().map(|one| json!({ "value": one, "label": one })).collect();
         target(name, label, takes).choosing(&json!(list), "value", "label")
     }
 
-    fn proposed(mapping: Value, targets: &[Target]) -> Value {
+    fn proposed(mapping: Value, targets: &[TargetField]) -> Value {
         let proposals = propose(&Mapping::parse(&mapping).unwrap(), targets);
         Value::Object(proposals.into_iter().map(|one| (one.field, one.rule)).collect())
     }
@@ -303,7 +308,7 @@ mod tests {
         let guests = || target("guests", "Guests", Takes::Any);
         let covers = || target("covers", "Covers", Takes::Any);
         let fixed = guests().fixed(true, "it is counted");
-        let ours = Target { is_ours: true, ..guests() };
+        let ours = TargetField { is_ours: true, ..guests() };
         for (mapping, targets, expected) in [
             (json!({"lead.guest_count": "elsewhere"}), vec![guests()], json!({})),
             (json!({"lead.guest_count": null}), vec![guests()], json!({})),
@@ -326,6 +331,9 @@ mod tests {
         let targets = [
             target("Guests__c", "Number of guests", Takes::Text),
             choosing("Kind__c", "Event type", Takes::Choice, &["Wedding", "Other"]),
+            choosing("consent", "Consent", Takes::Choice, &["Yes"]),
+            target("quote_total", "Quote total", Takes::Number),
+            target("viewing", "Viewing", Takes::Date),
         ];
         let proposals = propose(&Mapping::default(), &targets);
         let why: Vec<&str> = proposals.iter().map(|one| one.why.as_str()).collect();
@@ -334,6 +342,9 @@ mod tests {
             [
                 "Kind__c (Event type) is called as the field is and is of type choice; wedding → Wedding, other → Other, others → Other",
                 "Guests__c (Number of guests) is called as the field is and is of type text; it is written as text",
+                "consent is called as the field is and is of type choice; true → Yes, others are left out",
+                "quote_total is called as the field is and is of type number; minor units become an amount",
+                "viewing is called as the field is and is of type date; the day alone is written",
             ]
         );
     }
