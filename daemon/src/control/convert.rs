@@ -108,7 +108,7 @@ impl From<IntegrationView> for v1::Integration {
             enabled: view.enabled,
             config: view.config.to_string(),
             mapping: view.mapping.to_string(),
-            events: view.events,
+            events: view.events.iter().map(|event| event.as_str().to_owned()).collect(),
             payload: view.payload,
             routing: view.routing.as_str().to_owned(),
             created_at: Some(time(view.created_at)),

@@ -114,7 +114,7 @@ pub(crate) async fn open(
 
 /// Adds an integration that takes every lead.
 pub(crate) async fn add_integration(command: &mut Command, company: CompanyId, name: &str) -> IntegrationId {
-    let (config, events) = (json!({}), ["lead.created".to_owned(), "lead.updated".to_owned()]);
+    let (config, events) = (json!({}), [EventKind::Created, EventKind::Updated]);
     let new = NewIntegration {
         company,
         name,
