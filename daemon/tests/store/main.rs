@@ -42,5 +42,6 @@ mod reasons;
 mod retries;
 mod selections;
 mod sweeps;
+mod targets;
 mod tokens;
 mod watching;
