@@ -1,4 +1,4 @@
-.PHONY: upgrade-check book install-check watch-check docs-pages attack failover proxy-check browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
+.PHONY: install upgrade-check book install-check watch-check docs-pages attack failover proxy-check browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
@@ -13,6 +13,7 @@ browser-check: ; LEADLINE_BROWSER_REQUIRED=1 SQLX_OFFLINE=true cargo test --lock
 vendor-check: ; scripts/vendor-check
 client-check: ; scripts/client-check
 book: ; scripts/book
+install: ; scripts/install
 install-check: ; scripts/install-check
 upgrade-check: ; scripts/upgrade-check
 watch-check: ; scripts/watch-check
