@@ -56,7 +56,6 @@ mod plans;
 mod preview;
 mod proposals;
 mod python_client;
-mod queue;
 mod quotas;
 mod recipes;
 mod replaces;

@@ -73,7 +73,7 @@ impl Takes {
             Self::Date => own == Kind::Date,
             Self::Time => own == Kind::Time,
             Self::Day => matches!(own, Kind::Date | Kind::Time),
-            Self::FieldChoice => own == Kind::Text,
+            Self::Choice => own == Kind::Text,
             Self::Nothing => false,
         }
     }

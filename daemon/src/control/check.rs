@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::{
     connectors::{self, Connector},
-    domain::{brand::Brand, fanout::Routing, payload, plan::Plan, signing::SignatureKind},
+    domain::{
+        brand::Brand, fanout::Routing, integration::EventKind, payload, plan::Plan, signing::SignatureKind,
+    },
     store::operator::command::Refusal,
 };
 
@@ -75,13 +77,13 @@ fn has_nul(value: &Value) -> bool {
 }
 
 /// The events to subscribe to; none named means both.
-pub(super) fn events(words: &[String]) -> Result<Vec<String>, Refusal> {
-    const ALL: [&str; 2] = ["lead.created", "lead.updated"];
-    if let Some(word) = words.iter().find(|word| !ALL.contains(&&***word)) {
+pub(super) fn events(words: &[String]) -> Result<Vec<EventKind>, Refusal> {
+    const ALL: [EventKind; 2] = [EventKind::Created, EventKind::Updated];
+    if let Some(word) = words.iter().find(|word| ALL.iter().all(|event| event.as_str() != **word)) {
         return invalid(format!("event {word:?}: use lead.created or lead.updated"));
     }
-    let wanted = |event: &&&str| words.is_empty() || words.iter().any(|word| word == **event);
-    Ok(ALL.iter().filter(wanted).map(ToString::to_string).collect())
+    let wanted = |event: &EventKind| words.is_empty() || words.iter().any(|word| word == event.as_str());
+    Ok(ALL.into_iter().filter(wanted).collect())
 }
 
 /// One of these words; the empty text is the first.
@@ -263,8 +265,8 @@ mod tests {
 
     #[test]
     fn words_have_defaults() {
-        assert_eq!(events(&[]).unwrap(), ["lead.created", "lead.updated"]);
-        assert_eq!(events(&["lead.updated".into(), "lead.updated".into()]).unwrap(), ["lead.updated"]);
+        assert_eq!(events(&[]).unwrap(), [EventKind::Created, EventKind::Updated]);
+        assert_eq!(events(&["lead.updated".into(), "lead.updated".into()]).unwrap(), [EventKind::Updated]);
         assert!(events(&["webhook.test".into()]).is_err());
         assert_eq!(one_of("payload", "", &["v1", "save_lead"]).unwrap(), "v1");
         assert_eq!(

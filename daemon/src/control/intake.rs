@@ -8,10 +8,14 @@ use tonic::{Request, Response, Streaming};
 
 use super::{Control, Reply, check, convert::time, import::ImportReplies};
 use crate::{
+    domain::integration::EventKind,
     store::{
         Error,
         company::refusal::RefusalView,
-        lead::{erase::Erased, trace::TraceStep},
+        lead::{
+            erase::Erased,
+            trace::{StepState, TraceStep},
+        },
     },
     telemetry,
 };
@@ -150,14 +154,14 @@ impl From<TraceStep> for v1::TraceStep {
         };
         Self {
             at: Some(time(step.at)),
-            what: step.what.to_owned(),
-            event: step.event.unwrap_or_default(),
+            what: step.what.as_str().to_owned(),
+            event: step.event.map_or("", EventKind::as_str).to_owned(),
             delivery_id,
             integration_id,
             integration_name,
             attempt_id,
             number,
-            state: step.state.unwrap_or_default(),
+            state: step.state.map_or("", StepState::as_str).to_owned(),
             reason: step.reason.unwrap_or_default(),
         }
     }

@@ -4,7 +4,7 @@ use leadline_proto::v1;
 
 use super::check;
 use crate::{
-    domain::{badge::Badge, delivery::LeadState, outcome::FailureClass},
+    domain::{badge::Badge, delivery::LeadState, outcome::FailureClass, role::Role},
     store::operator::command::Refusal,
 };
 
@@ -25,6 +25,15 @@ pub(super) fn read_lead_state(state: i32) -> Result<Option<LeadState>, Refusal> 
         Ok(v1::LeadState::Pushed) => Ok(Some(LeadState::Pushed)),
         Ok(v1::LeadState::Complete) => Ok(Some(LeadState::Complete)),
         Err(_) => check::invalid(format!("state {state}: use a value of LeadState")),
+    }
+}
+
+/// A caller's role.
+pub(super) const fn role(role: Role) -> v1::Role {
+    match role {
+        Role::Viewer => v1::Role::Viewer,
+        Role::Operator => v1::Role::Operator,
+        Role::Admin => v1::Role::Admin,
     }
 }
 

@@ -336,8 +336,7 @@ impl Pipedrive {
         let options = json!([{ "id": 1, "label": "Wedding" }, { "id": 2, "label": "Other" }]);
         let field = |(code, kind): (&str, &str)| {
             json!({ "field_code": code, "field_type": kind,
-            "field_name": self.labels.get(code).copied().unwrap_or(code), "is_custom_field": code.len() == 40,
-            "options": (kind == "enum").then_some(&options) })
+            "field_name": self.labels.get(code).copied().unwrap_or(code), "is_custom_field": code.len() == 40, "options": (kind == "enum").then_some(&options) })
         };
         good(&own.iter().copied().chain(custom).map(field).collect())
     }

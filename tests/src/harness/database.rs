@@ -17,16 +17,9 @@ use leadlined::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{child::executables, wait::wait_until};
+use super::{child::executables, later_schema, wait::wait_until};
 
 const TEMPLATE: &str = "migrated";
-/// With it, tests meet the tables as a later version may have widened them: `make upgrade-check`.
-const LATER_SCHEMA: &str = "LEADLINE_LATER_SCHEMA";
-const WIDEN: &str = "DO $$ DECLARE wide regclass; BEGIN
-    FOR wide IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-        AND NOT relispartition AND relname NOT LIKE '\\_sqlx%'
-    LOOP EXECUTE format('ALTER TABLE %s ADD COLUMN next integer NOT NULL DEFAULT 0', wide); END LOOP;
-END $$";
 /// Nobody looks at the shared server's data after a power cut. Without statistics plans are as in a new database, and
 /// nothing goes through those that earlier tests left.
 const SETTINGS: [&str; 4] =
@@ -73,8 +66,8 @@ impl Shared {
         create(&cluster, TEMPLATE, "template1").await;
         let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
         ensure_partitions(&pool).await.unwrap();
-        if env::var_os(LATER_SCHEMA).is_some() {
-            sqlx::raw_sql(WIDEN).execute(&pool).await.unwrap();
+        if env::var_os(later_schema::ASKED).is_some() {
+            sqlx::raw_sql(later_schema::WIDEN).execute(&pool).await.unwrap();
         }
         // A database that somebody is connected to cannot be a template.
         pool.close().await;
