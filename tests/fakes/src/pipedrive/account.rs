@@ -134,7 +134,7 @@ impl Account for Pipedrive {
         self.custom.insert(kind.clone(), "enum");
         self.labels.insert(kind.clone(), "Type of event");
         let values = json!({"wedding": 1, "*": 2, "other": 2});
-        json!({"lead.event_type": {"to": format!("deal.{kind}"), "values": values}})
+        json!({"lead.event_type": {"to": format!("person.{kind}"), "values": values}})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {
