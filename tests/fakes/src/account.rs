@@ -43,6 +43,11 @@ impl Record {
         Self { kind, id: id.to_string(), of: None, fields }
     }
 
+    /// Such texts, numbered as they came.
+    pub fn texts<T: fmt::Display>(kind: &'static str, texts: &[T]) -> Vec<Self> {
+        texts.iter().enumerate().map(|(n, text)| Self::text(kind, n, &text.to_string())).collect()
+    }
+
     /// With a field, unless it is blank.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {

@@ -58,7 +58,7 @@ impl Account for ActiveCampaign {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {

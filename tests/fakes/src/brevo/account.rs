@@ -1,7 +1,5 @@
 //! What is known of an account at Brevo as of one at any vendor.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::Brevo;
@@ -51,7 +49,7 @@ impl Account for Brevo {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {

@@ -1,7 +1,5 @@
 //! What is known of an environment of Dynamics 365 as of an account at any vendor.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{Dynamics, text, throttled};
@@ -62,7 +60,7 @@ impl Account for Dynamics {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 
     fn end_logins(&mut self) -> bool {

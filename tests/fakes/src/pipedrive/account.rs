@@ -77,8 +77,7 @@ impl Account for Pipedrive {
     }
 
     fn lift_quotas(&mut self) {
-        let plenty = || Quota::new(usize::MAX, Duration::from_secs(1));
-        (self.quota, self.searches) = (plenty(), plenty());
+        (self.quota, self.searches) = (Quota::unlimited(), Quota::unlimited());
     }
 
     fn slow_down(&mut self) {
