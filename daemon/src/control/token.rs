@@ -67,21 +67,22 @@ impl TokenService for Control {
 
     async fn list_tokens(&self, request: Request<v1::ListTokensRequest>) -> Reply<v1::ListTokensResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
-        let after = check::optional_id("after", after)?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let tokens = self.store.tokens(company, after, limit).await?;
+        let next_page_token = words::next_page(&tokens, limit, |token| token.id.to_string());
         let tokens = tokens.into_iter().map(v1::Token::from).collect();
-        Ok(Response::new(v1::ListTokensResponse { tokens }))
+        Ok(Response::new(v1::ListTokensResponse { tokens, next_page_token }))
     }
 
-    async fn revoke_token(&self, request: Request<v1::RevokeTokenRequest>) -> Reply<v1::Token> {
+    async fn revoke_token(&self, request: Request<v1::RevokeTokenRequest>) -> Reply<v1::RevokeTokenResponse> {
         self.mutate(request, |mut command, request| async move {
             let token = command.revoke_token(check::id("token", &request.id)?).await?;
             let company = token.company.as_ref().map_or(ALL, |(id, _)| *id);
             let after = json!({ "name": token.name, "prefix": token.prefix, "revoked": true });
             command.audit(company, &format!("token {}", token.id), None, Some(after)).await?;
-            Ok((command, token.into()))
+            Ok((command, v1::RevokeTokenResponse { token: Some(token.into()) }))
         })
         .await
     }
@@ -124,13 +125,12 @@ impl From<TokenView> for v1::Token {
             Some((id, name)) => (Some(id.0), name),
             None => (None, String::new()),
         };
-        let role = Role::from_str_name(&format!("ROLE_{}", token.role.to_uppercase()));
         Self {
             id: token.id.to_string(),
             company_id,
             company_name,
             name: token.name,
-            role: role.unwrap_or_default().into(),
+            role: Role::from_word(&token.role).unwrap_or_default().into(),
             masked: token.masked,
             prefix: token.prefix,
             created_at: Some(convert::time(token.created_at)),

@@ -137,7 +137,12 @@ impl Verb {
                     None => v1::LeadState::Unspecified,
                 };
                 let company = company.unwrap_or_default();
-                let request = v1::ListLeadsRequest { company, page: Some(page.into()), state: state.into() };
+                let request = v1::ListLeadsRequest {
+                    company,
+                    page_size: page.limit,
+                    page_token: page.token(),
+                    state: state.into(),
+                };
                 let answer = client.list_leads(request).await?;
                 let more = answer.next_page_token;
                 let leads: Vec<Lead> = shapes(answer.leads);
@@ -159,7 +164,8 @@ impl Verb {
             }
             Self::Find { text, company, page } => {
                 let company = company.unwrap_or_default();
-                let request = v1::FindLeadsRequest { text, company, page: Some(page.into()) };
+                let request =
+                    v1::FindLeadsRequest { text, company, page_size: page.limit, page_token: page.token() };
                 let answer = client.find_leads(request).await?;
                 let leads: Vec<Found> = shapes(answer.leads);
                 context.out.list(&leads)?;
