@@ -1,9 +1,9 @@
-.PHONY: upgrade-check book install-check watch-check docs-pages attack failover proxy-check browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
+.PHONY: install upgrade-check book install-check watch-check docs-pages attack failover proxy-check browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
 bench-console: ; SQLX_OFFLINE=true cargo bench --quiet --locked -p leadline-tests --bench console
-queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e queue:: -- --nocapture
+queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked -p leadlined --test store queue:: -- --nocapture
 faults: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- --nocapture --test-threads=1
 attack: ; scripts/attack
 failover: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- failover:: --nocapture --test-threads=1
@@ -13,6 +13,7 @@ browser-check: ; LEADLINE_BROWSER_REQUIRED=1 SQLX_OFFLINE=true cargo test --lock
 vendor-check: ; scripts/vendor-check
 client-check: ; scripts/client-check
 book: ; scripts/book
+install: ; scripts/install
 install-check: ; scripts/install-check
 upgrade-check: ; scripts/upgrade-check
 watch-check: ; scripts/watch-check

@@ -324,11 +324,23 @@ COMMENT ON TABLE daemon IS 'The daemons that live: a new row for each life';
 COMMENT ON COLUMN daemon.id IS 'The fence: claims of a daemon that has no row are void';
 COMMENT ON COLUMN daemon.lease_until IS 'Moved on by every beat; past it, anybody may delete the row';
 
+-- Not the row type of `due`: a table whose type a column has can get no column with a default.
+CREATE TYPE claimed_item AS (
+    company_id     bigint,
+    integration_id uuid,
+    kind           smallint,
+    due_at         timestamptz,
+    delivery_id    uuid,
+    trigger        text,
+    operator       text
+);
+COMMENT ON TYPE claimed_item IS 'A due row as it was when it was claimed';
+
 CREATE TABLE claim (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     daemon_id  bigint NOT NULL,
     claimed_at timestamptz NOT NULL DEFAULT now(),
-    items      due[] NOT NULL,
+    items      claimed_item[] NOT NULL,
     attempts   uuid[] NOT NULL CHECK (cardinality(attempts) = cardinality(items))
 );
 -- Its items are alike: compressed they are a third.

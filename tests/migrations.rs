@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use leadline_tests::Database;
+use leadline_tests::{Database, wait_until};
 use leadlined::{postgres::setup, store::ensure_partitions};
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -107,6 +107,41 @@ async fn attempts_that_came_before_their_partition_move_into_it() {
     // The indexes of the table came along.
     let indexes = format!("SELECT count(*)::text FROM pg_index WHERE indrelid = '{today}'::regclass");
     assert_eq!(names(&pool, &indexes).await, ["2"]);
+}
+
+/// What a later version may have to do, with rows there: PostgreSQL refuses it for a table whose row type is in use.
+#[tokio::test]
+async fn every_table_can_get_another_column() {
+    let pool = Database::create().await.pool().await;
+    for table in names(&pool, &format!("SELECT c.relname::text FROM pg_class c WHERE {OURS}")).await {
+        let column = format!("ALTER TABLE {table} ADD COLUMN next integer NOT NULL DEFAULT 0");
+        sqlx::query(AssertSqlSafe(column)).execute(&pool).await.unwrap();
+    }
+}
+
+/// A dump reads every table for as long as it takes. Whoever waits for a table makes all others wait behind it.
+#[tokio::test]
+async fn a_migration_that_must_wait_keeps_nobody_waiting() {
+    let database = Database::empty().await;
+    let pool = database.pool().await;
+    let newest = setup::MIGRATIONS.iter().last().unwrap().version;
+    let before = setup::MIGRATIONS.iter().map(|it| it.version).filter(|it| *it < newest).max().unwrap();
+    setup::MIGRATIONS.run_to(before, &pool).await.unwrap();
+    let mut dump = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM daemon").execute(&mut *dump).await.unwrap();
+    let migrated = setup::migrate(database.options());
+    let others = async {
+        let waiting =
+            "SELECT count(*)::text FROM pg_locks WHERE relation = 'daemon'::regclass AND NOT granted";
+        wait_until("the migration waits", async || names(&pool, waiting).await != ["0"]).await;
+        let mut other = pool.acquire().await.unwrap();
+        sqlx::query("SET statement_timeout = '15s'").execute(&mut *other).await.unwrap();
+        sqlx::query("SELECT FROM daemon").execute(&mut *other).await.unwrap();
+        dump.commit().await.unwrap();
+    };
+    let (migrated, ()) = tokio::join!(migrated, others);
+    migrated.unwrap();
+    assert_eq!(names(&pool, "SELECT max(version)::text FROM _sqlx_migrations").await, [newest.to_string()]);
 }
 
 /// Each migration meets rows of every table that the versions before it have: `fixtures/rows` holds, by version, what a

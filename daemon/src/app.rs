@@ -243,28 +243,28 @@ async fn keep_house(store: Store) {
         if let Err(error) = store.finish_deletions().await {
             tracing::warn!(
                 event = "deletion_failed",
-                error = &error as &dyn std::error::Error,
+                error = telemetry::causes(&error),
                 "deleted integrations could not be removed"
             );
         }
         if let Err(error) = store.finish_erasures().await {
             tracing::warn!(
                 event = "erasure_failed",
-                error = &error as &dyn std::error::Error,
+                error = telemetry::causes(&error),
                 "erased leads could not be cleaned up"
             );
         }
         if let Err(error) = store.forget_requests().await {
             tracing::warn!(
                 event = "request_cleanup_failed",
-                error = &error as &dyn std::error::Error,
+                error = telemetry::causes(&error),
                 "old requests could not be forgotten"
             );
         }
         if let Err(error) = store.forget_signed_posts().await {
             tracing::warn!(
                 event = "signed_post_cleanup_failed",
-                error = &error as &dyn std::error::Error,
+                error = telemetry::causes(&error),
                 "old signed posts could not be forgotten"
             );
         }
@@ -323,7 +323,11 @@ impl Running {
         let traces = self.traces;
         let exported = tokio::task::spawn_blocking(move || traces.stop()).await;
         if let Err(error) = exported {
-            tracing::error!(event = "traces_panicked", %error, "the export of traces panicked");
+            tracing::error!(
+                event = "traces_panicked",
+                error = telemetry::causes(&error),
+                "the export of traces panicked"
+            );
         }
         let close = async {
             self.store.close().await;

@@ -2,6 +2,8 @@
 
 use std::{future::pending, time::Duration};
 
+use crate::telemetry;
+
 use sd_notify::NotifyState;
 
 /// The daemon is ready to work.
@@ -27,6 +29,10 @@ pub async fn stay_alive() {
 
 fn send(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(event = "service_manager_unreachable", %error, "the service manager cannot be told how the daemon is");
+        tracing::warn!(
+            event = "service_manager_unreachable",
+            error = telemetry::causes(&error),
+            "the service manager cannot be told how the daemon is"
+        );
     }
 }

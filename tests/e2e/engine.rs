@@ -306,7 +306,7 @@ async fn only_a_suspect_whose_claim_was_its_own_is_taken_for_poison_and_none_sto
             "UPDATE delivery SET state = 'pending', reason_code = NULL, crashes = 2 WHERE state = 'held';
              WITH gone AS (DELETE FROM undelivered WHERE state = 'held' RETURNING *)
              INSERT INTO claim (daemon_id, items, attempts)
-             SELECT 0, array_agg(ROW(company_id, integration_id, 0, now(), delivery_id, 'first', NULL)::due),
+             SELECT 0, array_agg(ROW(company_id, integration_id, 0, now(), delivery_id, 'first', NULL)::claimed_item),
                 array_agg(gen_random_uuid())
              FROM gone",
         )

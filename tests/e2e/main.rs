@@ -53,7 +53,6 @@ mod pipedrive;
 mod plans;
 mod preview;
 mod python_client;
-mod queue;
 mod quotas;
 mod replaces;
 mod resend;

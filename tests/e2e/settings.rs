@@ -88,6 +88,42 @@ async fn a_profile_names_the_daemon_for_commands_and_console() {
     scene.end().await;
 }
 
+/// One console over two clusters, of which one can be reached by its profile alone.
+#[tokio::test]
+async fn all_profiles_are_one_overview() {
+    let near = Scene::set().behaviour(Behaviour::Good).webhook("crm-near", "/hook").start().await;
+    let far = Scene::set()
+        .behaviour(Behaviour::RefuseAll(400, "no".to_owned()))
+        .webhook("crm-far", "/hook")
+        .start()
+        .await;
+    far.post(1).await;
+    far.wait_for_badge("failing").await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    let server = |scene: &Scene| format!("server = \"unix:{}\"", scene.daemon.socket().display());
+    let text = format!(
+        "profile = \"near\"\n[profiles.near]\n{}\n[profiles.far]\n{}\n[profiles.gone]\n\
+         server = \"unix:/nonexistent/control.sock\"\n",
+        server(&near),
+        server(&far)
+    );
+    fs::write(&path, text).unwrap();
+    let config = path.display().to_string();
+    let mut console = Pty::start_with(&[("LEADLINE_CONFIG", &config)], leadline(), &[], SIZE);
+    console.wait_for_all(&["LIVE", "crm-near"]).await;
+    console.press("0");
+    console.wait_for_all(&["crm-near", "crm-far", "FAILING", "1 of 1 failing", "LOST: no daemon"]).await;
+    // What fails is the first row, wherever it is.
+    console.press("\r");
+    console.wait_for_all(&["LIVE", "far: unix:", "crm-far", "400"]).await;
+    console.wait_for_none(&["crm-near"]).await;
+    console.press("\x03");
+    assert_eq!(console.end().await.exit_code(), 0);
+    near.end().await;
+    far.end().await;
+}
+
 #[tokio::test]
 async fn keys_commands_and_the_editor_are_ones_own_and_it_opens_where_it_was_left() {
     let scene = Scene::set().behaviour(Behaviour::Good).webhook("crm-of-barn", "/hook").start().await;

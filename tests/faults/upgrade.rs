@@ -104,6 +104,14 @@ async fn old_and_new_share_the_work_over_a_migration_and_lose_nothing() {
     let longest = load.longest.lock().unwrap().as_secs_f64();
     figure("a rolling upgrade", "accepted leads lost", lost as f64, 0.0);
     figure("a rolling upgrade", "seconds until the slowest answer", longest, WAIT_MAX);
+    let failed = |log: Vec<String>| {
+        log.into_iter().filter(|line| line.contains("_failed\"") || line.contains("ERROR"))
+    };
+    assert_eq!(
+        failed(old.log()).chain(failed(new.log())).collect::<Vec<_>>(),
+        [""; 0],
+        "what neither can do any more"
+    );
 
     let data = tempfile::tempdir().unwrap();
     let again = tokio::process::Command::new(leadlined())

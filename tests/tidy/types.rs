@@ -27,6 +27,14 @@ fn errors_are_types() {
     assert!(!fails_with_text("fn b() -> Result<HashMap<i64, String>, Error> {"));
 }
 
+/// As `%error` or as `dyn Error` a line in JSON would not say why.
+#[test]
+fn the_log_says_an_error_with_its_causes() {
+    none_says("an error of the log is telemetry::causes(&error)", |_, line| {
+        line.contains("%error,") || line.contains("?error,") || line.contains(" as &dyn ")
+    });
+}
+
 /// Whether a `Result` of a line has a `String` for its error.
 fn fails_with_text(line: &str) -> bool {
     line.match_indices("Result<").any(|(at, start)| {

@@ -108,6 +108,7 @@ impl<'a> Column<'a> {
 pub mod integration {
     use super::{Column, column};
 
+    pub const PROFILE: Column<'_> = column("profile").fixed(10, 0);
     pub const COMPANY: Column<'_> = column("company").place(1).cut(8).share(13, 24, 1);
     pub const NAME: Column<'_> = column("name").place(2).cut(8).share(12, 28, 0);
     pub const CONNECTOR: Column<'_> = column("connector").rank(4).fixed(10, 8);

@@ -30,6 +30,7 @@ pub mod person;
 pub mod plan;
 pub mod privacy;
 pub mod redact;
+pub mod role;
 pub mod rotation;
 pub mod signing;
 pub mod sweep;

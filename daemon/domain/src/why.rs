@@ -34,9 +34,9 @@ pub struct Facts {
     /// Finished attempts.
     pub attempts: i32,
     /// Class and error of the last one, if it failed.
-    pub failure: Option<(String, String)>,
+    pub failure: Option<(FailureClass, String)>,
     /// The earlier delivery that it waits for, and how that stands.
-    pub behind: Option<(String, String)>,
+    pub behind: Option<(String, State)>,
     /// What keeps the whole lane.
     pub lane: LaneHolds,
     /// When the sweep comes back to a dead one.
@@ -88,7 +88,7 @@ pub fn idle_reason(facts: &Facts) -> Option<String> {
     if is_closed {
         return closed(facts);
     }
-    behind.as_ref().is_some_and(|(_, state)| state == "held").then(|| pending(facts))
+    behind.as_ref().is_some_and(|(_, state)| *state == State::Held).then(|| pending(facts))
 }
 
 fn pending(facts: &Facts) -> String {
@@ -102,8 +102,8 @@ fn pending(facts: &Facts) -> String {
         );
     }
     if let Some((earlier, state)) = &facts.behind {
-        let go = match state.as_str() {
-            "held" => {
+        let go = match state {
+            State::Held => {
                 format!("; that one is held: `leadline delivery release {earlier}` or `skip` moves both")
             }
             _ => format!("; `leadline delivery why {earlier}` says what that one waits for"),
@@ -130,7 +130,7 @@ fn pending(facts: &Facts) -> String {
              `leadline delivery retry {}` pushes it now.",
             moment(Some(due_at)),
             attempts(facts.attempts),
-            FailureClass::parse(class).map_or(class.as_str(), |class| class.phrase()),
+            class.phrase(),
             facts.id
         ),
         None => format!("It waits until {}, then it is pushed by itself.", moment(Some(due_at))),
@@ -282,13 +282,13 @@ fn dead(facts: &Facts) -> String {
     let since = moment(facts.since.or(facts.finished_at));
     let error = facts.failure.as_ref().map(|(_, error)| format!(": {error}")).unwrap_or_default();
     let retry = format!("`leadline delivery retry {}`", facts.id);
-    let class = facts.failure.as_ref().map_or("", |(class, _)| class.as_str());
+    let class = facts.failure.as_ref().map(|(class, _)| *class);
     let next = match (facts.sweep_at, class) {
         (Some(at), _) => format!("the sweep comes back to it at {}, {retry} does so now", moment(Some(at))),
-        (None, "credentials") => {
+        (None, Some(FailureClass::Credentials)) => {
             format!("give {:?} new credentials, then {retry} pushes it", facts.integration)
         }
-        (None, "mapping") => {
+        (None, Some(FailureClass::Mapping)) => {
             format!("correct the mapping or the templates of {:?}, then {retry} pushes it", facts.integration)
         }
         (None, _) => format!("nothing returns to it by itself, {retry} does"),

@@ -27,6 +27,7 @@ use crate::{
         Sealer,
         master_key::{self, MasterKeyError},
     },
+    telemetry,
 };
 
 /// The layout of the file that this version writes and reads.
@@ -141,7 +142,7 @@ async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> 
     if written.is_err()
         && let Err(error) = fs::remove_file(&unfinished)
     {
-        tracing::warn!(event = "backup_not_removed", %error, file = %unfinished.display(), "an unfinished backup cannot be removed");
+        tracing::warn!(event = "backup_not_removed", error = telemetry::causes(&error), file = %unfinished.display(), "an unfinished backup cannot be removed");
     }
     written
 }

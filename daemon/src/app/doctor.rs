@@ -1,7 +1,6 @@
 //! `leadlined doctor`: looks at all that a daemon needs, changes nothing, and says what to do about what is wrong.
 
 use std::{
-    error::Error as _,
     fmt::{self, Write as _},
     fs, io,
     net::{SocketAddr, TcpListener},
@@ -29,7 +28,7 @@ use crate::{
         setup,
     },
     secrets::{Sealer, master_key},
-    user,
+    telemetry, user,
 };
 
 /// Below this much room the next hours are at risk, in KiB.
@@ -228,8 +227,7 @@ async fn examine_database(report: &mut DoctorReport, config: &Config, is_running
     let found = match inspect(&options).await {
         Ok(found) => found,
         Err(error) => {
-            let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-            report.add(Grade::Bad, thing, format!("{error}{cause}"));
+            report.add(Grade::Bad, thing, telemetry::causes(&error));
             return None;
         }
     };

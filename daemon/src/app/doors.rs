@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use crate::{config::Config, control, doors::tls::Tls, intake, postgres::data_dir::DataDir};
+use crate::{config::Config, control, doors::tls::Tls, intake, postgres::data_dir::DataDir, telemetry};
 
 /// As TLS names what the doors speak.
 const HTTP_1: &[&str] = &["http/1.1"];
@@ -72,7 +72,7 @@ async fn bind_admin(config: &Config) -> anyhow::Result<Option<TcpListener>> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if !config.admin_is_asked_for => {
-            tracing::warn!(event = "admin_address_taken", %address, %error, "metrics and health in detail are answered nowhere: give --admin-listen");
+            tracing::warn!(event = "admin_address_taken", %address, error = telemetry::causes(&error), "metrics and health in detail are answered nowhere: give --admin-listen");
             Ok(None)
         }
         Err(error) => Err(error).with_context(|| {

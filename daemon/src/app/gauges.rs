@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Store, system::System};
+use crate::{
+    store::{Store, system::System},
+    telemetry,
+};
 
 /// Counting what is due reads the queue's index, so it is not done for every fetch of the metrics.
 const EVERY: Duration = Duration::from_secs(15);
@@ -15,7 +18,9 @@ pub(super) async fn measure(store: Store, stop: CancellationToken) {
         match stop.run_until_cancelled(store.system()).await {
             None => return,
             Some(Ok(system)) => set(&system),
-            Some(Err(error)) => tracing::debug!(%error, "the queue cannot be measured"),
+            Some(Err(error)) => {
+                tracing::debug!(error = telemetry::causes(&error), "the queue cannot be measured")
+            }
         }
         if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
             return;

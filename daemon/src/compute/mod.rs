@@ -14,7 +14,7 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::{sync::Notify, task::spawn_blocking, time::timeout};
 
-use crate::domain::ids::CompanyId;
+use crate::{domain::ids::CompanyId, telemetry};
 
 mod shares;
 
@@ -90,7 +90,7 @@ impl Compute {
         match timeout(self.time_max, running).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
-                tracing::error!(event = "computation_failed", %error, %company, "a computation failed");
+                tracing::error!(event = "computation_failed", error = telemetry::causes(&error), %company, "a computation failed");
                 Err(ComputeError::Panicked)
             }
             Err(_) => {

@@ -17,6 +17,7 @@ use ulid::Ulid;
 use crate::{
     domain::{ids::CompanyId, lane::LaneId},
     store::{Store, integration::read::Mark},
+    telemetry,
 };
 
 /// How often changes of other daemons are looked for.
@@ -152,7 +153,9 @@ impl ChangeLog {
             Ok(marks) => {
                 self.note(others.compare(marks.into_iter().collect()));
             }
-            Err(error) => tracing::debug!(%error, "cannot look for changes of other daemons"),
+            Err(error) => {
+                tracing::debug!(error = telemetry::causes(&error), "cannot look for changes of other daemons")
+            }
         }
     }
 }

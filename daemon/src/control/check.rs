@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::words;
 use crate::{
     connectors::{self, Connector},
-    domain::{brand::Brand, plan::Plan},
+    domain::{brand::Brand, integration::EventKind, plan::Plan},
     store::operator::command::Refusal,
 };
 
@@ -76,13 +76,14 @@ fn has_nul(value: &Value) -> bool {
 }
 
 /// The events to subscribe to; none named means both.
-pub(super) fn events(asked: &[i32]) -> Result<Vec<String>, Refusal> {
-    const ALL: [v1::Event; 2] = [v1::Event::LeadCreated, v1::Event::LeadUpdated];
-    if let Some(other) = asked.iter().find(|number| !ALL.iter().any(|event| *event as i32 == **number)) {
+pub(super) fn events(asked: &[i32]) -> Result<Vec<EventKind>, Refusal> {
+    const ALL: [EventKind; 2] = [EventKind::Created, EventKind::Updated];
+    let number = |event: EventKind| words::event(event) as i32;
+    if let Some(other) = asked.iter().find(|asked| ALL.iter().all(|event| number(*event) != **asked)) {
         return invalid(format!("event {other}: use LEAD_CREATED or LEAD_UPDATED"));
     }
-    let wanted = |event: &&v1::Event| asked.is_empty() || asked.contains(&(**event as i32));
-    Ok(ALL.iter().filter(wanted).map(|event| event.word().to_owned()).collect())
+    let wanted = |event: &EventKind| asked.is_empty() || asked.contains(&number(*event));
+    Ok(ALL.into_iter().filter(wanted).collect())
 }
 
 /// The connector of a name.
@@ -252,8 +253,8 @@ mod tests {
     #[test]
     fn words_have_defaults() {
         let updated = v1::Event::LeadUpdated as i32;
-        assert_eq!(events(&[]).unwrap(), ["lead.created", "lead.updated"]);
-        assert_eq!(events(&[updated, updated]).unwrap(), ["lead.updated"]);
+        assert_eq!(events(&[]).unwrap(), [EventKind::Created, EventKind::Updated]);
+        assert_eq!(events(&[updated, updated]).unwrap(), [EventKind::Updated]);
         for bad in [0, v1::Event::WebhookTest as i32] {
             let refusal = events(&[bad]).unwrap_err().to_string();
             assert_eq!(refusal, format!("event {bad}: use LEAD_CREATED or LEAD_UPDATED"));

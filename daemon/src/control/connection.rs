@@ -22,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
 use super::{access::Peer, authority::AnyAuthority};
-use crate::doors::tls::{Tls, TlsConnection};
+use crate::{
+    doors::tls::{Tls, TlsConnection},
+    telemetry,
+};
 
 /// The most connections over the network at once, those that still shake hands included.
 const REMOTE_MAX: usize = 512;
@@ -85,7 +88,11 @@ async fn accept(remote: Remote, sender: mpsc::Sender<Connection>, stop: Cancella
                     }
                 },
                 Err(error) => {
-                    tracing::warn!(event = "control_accept_failed", %error, "cannot accept a control connection");
+                    tracing::warn!(
+                        event = "control_accept_failed",
+                        error = telemetry::causes(&error),
+                        "cannot accept a control connection"
+                    );
                     sleep(BREATH).await;
                 }
             }
@@ -102,7 +109,7 @@ async fn greet(
     sender: mpsc::Sender<Connection>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%address, %error, "a control connection cannot be set up");
+        tracing::debug!(%address, error = telemetry::causes(&error), "a control connection cannot be set up");
     }
     match tls.accept(stream).await {
         Ok(stream) => {
@@ -113,7 +120,7 @@ async fn greet(
                 tracing::debug!(%address, "a control connection came too late");
             }
         }
-        Err(error) => tracing::debug!(%address, %error, "no TLS came about"),
+        Err(error) => tracing::debug!(%address, error = telemetry::causes(&error), "no TLS came about"),
     }
 }
 

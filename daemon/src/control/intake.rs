@@ -5,10 +5,16 @@ use std::time::Duration;
 use leadline_proto::v1;
 
 use super::{Control, convert::time, words};
-use crate::store::{
-    Error,
-    company::refusal::RefusalView,
-    lead::{erase::Erased, trace::TraceStep},
+use crate::{
+    store::{
+        Error,
+        company::refusal::RefusalView,
+        lead::{
+            erase::Erased,
+            trace::{StepState, TraceStep},
+        },
+    },
+    telemetry,
 };
 
 /// How often it is looked whether the pushes of what is to go have ended; housekeeping looks on after that.
@@ -43,7 +49,12 @@ where
             Ok(0) => return,
             Ok(left) => tracing::debug!(what, left, "what is to go is still being pushed"),
             Err(error) => {
-                tracing::warn!(event = "cleanup_deferred", what, %error, "what is to go is cleaned up later")
+                tracing::warn!(
+                    event = "cleanup_deferred",
+                    what,
+                    error = telemetry::causes(&error),
+                    "what is to go is cleaned up later"
+                )
             }
         }
         tokio::time::sleep(CLEANING_GAP).await;
@@ -87,23 +98,24 @@ impl From<TraceStep> for v1::TraceStep {
             Some((attempt, number)) => (attempt.to_string(), u32::try_from(number).unwrap_or_default()),
             None => Default::default(),
         };
-        let kind = v1::TraceStepKind::from_word(step.what).unwrap_or_default();
-        let state = step.state.as_deref().unwrap_or_default();
-        let (delivery_state, attempt_state) = match kind {
-            v1::TraceStepKind::Attempt => (None, v1::AttemptState::from_word(state)),
-            _ => (v1::DeliveryState::from_word(state), None),
+        let kind = v1::TraceStepKind::from_word(step.what.as_str()).unwrap_or_default();
+        let (delivery_state, attempt_state) = match step.state {
+            Some(StepState::Delivery(state)) => (words::delivery_state(state), v1::AttemptState::Unspecified),
+            Some(StepState::Arrived) => (v1::DeliveryState::Unspecified, v1::AttemptState::Delivered),
+            Some(StepState::Failed) => (v1::DeliveryState::Unspecified, v1::AttemptState::Failed),
+            None => Default::default(),
         };
         Self {
             at: Some(time(step.at)),
             kind: kind.into(),
-            event: words::event(&step.event.unwrap_or_default()).into(),
+            event: step.event.map_or(v1::Event::Unspecified, words::event).into(),
             delivery_id,
             integration_id,
             integration_name,
             attempt_id,
             number,
-            delivery_state: delivery_state.unwrap_or_default().into(),
-            attempt_state: attempt_state.unwrap_or_default().into(),
+            delivery_state: delivery_state.into(),
+            attempt_state: attempt_state.into(),
             reason: step.reason.unwrap_or_default(),
         }
     }

@@ -15,6 +15,7 @@ use crate::{
         person,
     },
     store::operator::command::Refusal,
+    telemetry,
 };
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<v1::ExportPersonResponse, Status>> + Send>>;
@@ -213,7 +214,11 @@ fn nobody(email: &str) -> Refusal {
 
 fn printed(evidence: &Evidence) -> Result<Vec<u8>, Status> {
     serde_json::to_vec_pretty(evidence).map_err(|error| {
-        tracing::error!(event = "evidence_not_printed", %error, "evidence cannot be printed");
+        tracing::error!(
+            event = "evidence_not_printed",
+            error = telemetry::causes(&error),
+            "evidence cannot be printed"
+        );
         Status::internal("the evidence cannot be printed: read it as Markdown")
     })
 }
@@ -247,7 +252,11 @@ impl Export {
             |body: Vec<u8>| String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
         let kept = ExportedLead { evidence: &evidence, bodies: events.into_iter().filter_map(raw).collect() };
         let text = serde_json::to_string(&kept).map_err(|error| {
-            tracing::error!(event = "lead_not_exported", %error, "a lead cannot be exported");
+            tracing::error!(
+                event = "lead_not_exported",
+                error = telemetry::causes(&error),
+                "a lead cannot be exported"
+            );
             Status::internal("a lead cannot be printed: see the daemon's log")
         })?;
         Ok(Some(format!("{comma}{text}").into_bytes()))

@@ -5,7 +5,10 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
 use super::{Control, Reply, access::Caller, check};
-use crate::store::operator::command::{Begun, Command, Mutation, Refusal};
+use crate::{
+    store::operator::command::{Begun, Command, Mutation, Refusal},
+    telemetry,
+};
 
 /// A request that changes something.
 pub(super) trait Mutating: prost::Message {
@@ -229,7 +232,11 @@ fn repeat<A: Repeatable>(stored: &[u8]) -> Reply<A> {
     match A::decode(stored) {
         Ok(answer) => Ok(Response::new(answer)),
         Err(error) => {
-            tracing::error!(event = "stored_answer_unreadable", %error, "a stored answer cannot be read");
+            tracing::error!(
+                event = "stored_answer_unreadable",
+                error = telemetry::causes(&error),
+                "a stored answer cannot be read"
+            );
             Err(Status::data_loss(
                 "the stored answer of this request cannot be read: look at what it changed",
             ))

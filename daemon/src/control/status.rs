@@ -1,16 +1,19 @@
 //! The one place where the store's errors become statuses. What is the daemon's own trouble is logged here, once.
 
-use std::{collections::HashMap, error::Error as _};
+use std::collections::HashMap;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::store::{
-    Error,
-    operator::{
-        command::Refusal,
-        refusal::{Fault, Known},
+use crate::{
+    store::{
+        Error,
+        operator::{
+            command::Refusal,
+            refusal::{Fault, Known},
+        },
     },
+    telemetry,
 };
 
 /// Whose reasons they are.
@@ -61,7 +64,7 @@ pub(super) fn told(code: Code, reason: &str, message: String, about: HashMap<Str
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let chain = chain(&error);
+        let chain = telemetry::causes(&error);
         match error {
             Error::Away(_) => {
                 tracing::warn!(
@@ -103,17 +106,6 @@ fn cut(message: String) -> String {
     let head = &message[..message.floor_char_boundary(MESSAGE_MAX - TAIL)];
     let tail = &message[message.ceil_char_boundary(message.len() - TAIL)..];
     format!("{head} … {tail}")
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line.replace('\n', " ")
 }
 
 #[cfg(test)]

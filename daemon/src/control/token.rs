@@ -1,12 +1,15 @@
 //! Tokens: made here, shown once. And who is calling.
 
-use leadline_proto::v1::{self, Role, token_service_server::TokenService};
+use leadline_proto::v1::{self, token_service_server::TokenService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Control, Reply, access::refusal::word, check, convert, mutate, secret, words};
+use super::{Control, Reply, check, convert, mutate, secret, words};
 use crate::{
-    domain::ids::{CompanyId, TokenId},
+    domain::{
+        ids::{CompanyId, TokenId},
+        role::Role,
+    },
     store::{
         operator::command::Refusal,
         token::{NewToken, TokenView},
@@ -36,7 +39,7 @@ impl TokenService for Control {
                 id,
                 company,
                 name: &name,
-                role: word(role),
+                role,
                 masked: request.masked,
                 prefix: &new.prefix,
                 hash: &new.hash,
@@ -45,7 +48,7 @@ impl TokenService for Control {
             command.create_token(&token).await?;
             let after = json!({
                 "name": name,
-                "role": word(role),
+                "role": role.as_str(),
                 "company_id": company.map(|id| id.0),
                 "masked": request.masked,
                 "prefix": new.prefix,
@@ -55,7 +58,7 @@ impl TokenService for Control {
             let answer = v1::CreateTokenResponse {
                 id: id.to_string(),
                 token: new.text,
-                role: role.into(),
+                role: words::role(role).into(),
                 company_id: company.map(|id| id.0),
                 expires_at: expires_at.map(convert::time),
                 secret_already_shown: false,
@@ -102,8 +105,10 @@ impl TokenService for Control {
 }
 
 fn role(number: i32) -> Result<Role, Refusal> {
-    match Role::try_from(number) {
-        Ok(role) if role != Role::Unspecified => Ok(role),
+    match v1::Role::try_from(number) {
+        Ok(v1::Role::Viewer) => Ok(Role::Viewer),
+        Ok(v1::Role::Operator) => Ok(Role::Operator),
+        Ok(v1::Role::Admin) => Ok(Role::Admin),
         _ => check::invalid("role: use viewer, operator or admin"),
     }
 }
@@ -130,7 +135,7 @@ impl From<TokenView> for v1::Token {
             company_id,
             company_name,
             name: token.name,
-            role: Role::from_word(&token.role).unwrap_or_default().into(),
+            role: words::role(token.role).into(),
             masked: token.masked,
             prefix: token.prefix,
             created_at: Some(convert::time(token.created_at)),

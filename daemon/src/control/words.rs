@@ -18,6 +18,7 @@ use crate::{
         outcome::FailureClass,
         payload,
         plan::Plan,
+        role::Role,
         rotation::Rotation,
         signing::SignatureKind,
     },
@@ -35,6 +36,7 @@ macro_rules! told {
 
 told! {
     attempt_trigger: Trigger => AttemptTrigger;
+    event: EventKind => Event;
     badge: Badge => Badge;
     breaker_state: BreakerState => BreakerState;
     delivery_state: State => DeliveryState;
@@ -47,6 +49,7 @@ told! {
     notice_event: Notice => NoticeEvent;
     notice_state: NoticeState => NoticeState;
     plan: Plan => Plan;
+    role: Role => Role;
     rotation: Rotation => Rotation;
     routing: Routing => Routing;
     signature: SignatureKind => SignatureKind;
@@ -118,11 +121,6 @@ pub(super) fn read_attempt_states(states: &[i32]) -> Result<Vec<v1::AttemptState
     each(states, read_attempt_state, ("state", "AttemptState"))
 }
 
-/// The API's value of a word that the database keeps.
-pub(super) fn event(word: &str) -> v1::Event {
-    v1::Event::from_word(word).unwrap_or_default()
-}
-
 /// The token of the page behind a full one: the id of its last row.
 pub(super) fn next_page<T>(rows: &[T], limit: i64, id: impl Fn(&T) -> String) -> String {
     match rows.last() {
@@ -189,7 +187,7 @@ mod tests {
             assert_eq!(read_signature(signature(it) as i32).unwrap(), Some(it));
         }
         for kind in [EventKind::Created, EventKind::Updated, EventKind::Test] {
-            assert_eq!(read_event(event(kind.as_str()) as i32).unwrap(), Some(kind));
+            assert_eq!(read_event(event(kind) as i32).unwrap(), Some(kind));
         }
         for it in v1::DateOrder::ALL {
             assert!(read_date_order(*it as i32).unwrap().is_some());

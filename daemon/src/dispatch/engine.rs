@@ -35,6 +35,7 @@ use crate::{
             daemons::Wake,
         },
     },
+    telemetry,
 };
 
 /// A round of one row costs nearly as much as one of ten: rounds keep this distance, unless the last one was full.
@@ -149,11 +150,7 @@ impl Engine {
         if let Some(claiming) = claiming
             && let (_, asks, Err(error)) = claiming.await
         {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                lanes = asks.len(),
-                "the last claim failed"
-            );
+            tracing::debug!(error = telemetry::causes(&error), lanes = asks.len(), "the last claim failed");
         }
     }
 
@@ -190,7 +187,7 @@ impl Engine {
             Err(error) => {
                 tracing::warn!(
                     event = "claim_failed",
-                    error = &error as &dyn std::error::Error,
+                    error = telemetry::causes(&error),
                     "the claim failed; trying again"
                 );
                 self.lanes.failed(asks, self.lease.now());
@@ -371,7 +368,10 @@ impl Engine {
                 self.tell_others(Wake::of_change(change.lane));
             }
             Err(error) => {
-                tracing::debug!(%error, "changes were missed; reading every lane anew");
+                tracing::debug!(
+                    error = telemetry::causes(&error),
+                    "changes were missed; reading every lane anew"
+                );
                 for id in self.lanes.ids() {
                     self.start_load(id);
                 }

@@ -20,6 +20,7 @@ use super::engine::Event;
 use crate::{
     domain::{delivery::LaneKind, ids::AttemptId, lane::LaneId},
     store::{Error, Store, queue::finish::Finished},
+    telemetry,
 };
 
 /// So many attempts are written in one transaction at most.
@@ -207,7 +208,7 @@ impl Finisher {
                 Err(error) => {
                     tracing::warn!(
                         event = "give_back_waits",
-                        error = &error as &dyn std::error::Error,
+                        error = telemetry::causes(&error),
                         "deliveries wait to be given back"
                     );
                     tokio::time::sleep(AWAY_WAIT).await;
@@ -226,7 +227,7 @@ impl Finisher {
             Err(error) => {
                 tracing::warn!(
                     event = "finish_refused",
-                    error = &error as &dyn std::error::Error,
+                    error = telemetry::causes(&error),
                     "a flush was refused; writing its attempts one by one"
                 );
                 finished.to_vec()
@@ -250,7 +251,7 @@ impl Finisher {
         if let Err(error) = self.persist(daemon, &[], &complete).await {
             tracing::error!(
                 event = "claim_removal_failed",
-                error = &error as &dyn std::error::Error,
+                error = telemetry::causes(&error),
                 "finished claims could not be removed"
             );
         }
@@ -261,7 +262,7 @@ impl Finisher {
     async fn strip_and_write(&self, daemon: i64, mut item: Finished, cause: &Error) -> bool {
         tracing::error!(
             event = "attempt_written_in_part",
-            error = cause as &dyn std::error::Error,
+            error = telemetry::causes(cause),
             "an attempt is written without what was sent and received"
         );
         item.attempt.sent = None;
@@ -271,7 +272,7 @@ impl Finisher {
         if let Err(error) = &written {
             tracing::error!(
                 event = "attempt_not_written",
-                error = error as &dyn std::error::Error,
+                error = telemetry::causes(error),
                 "an attempt could not be written; its delivery is pushed again after this daemon's end"
             );
         }
@@ -309,7 +310,7 @@ impl Finisher {
                 Err(error) if error.is_passing() => {
                     tracing::warn!(
                         event = "finish_waits",
-                        error = &error as &dyn std::error::Error,
+                        error = telemetry::causes(&error),
                         "attempts wait for the database"
                     );
                     tokio::time::sleep(AWAY_WAIT).await;

@@ -7,8 +7,11 @@ use super::{
     integration_cache::{IntegrationCache, PreparedIntegration},
     tasks::caught,
 };
-use crate::domain::{delivery::LaneKind, lane::LaneId, moment::Moment};
 use crate::store::{DueHint, Error, Store, queue::claim::Stops};
+use crate::{
+    domain::{delivery::LaneKind, lane::LaneId, moment::Moment},
+    telemetry,
+};
 
 impl Engine {
     pub(super) fn start_load(&self, id: LaneId) {
@@ -20,11 +23,11 @@ impl Engine {
                 match load(&store, &integrations, id).await {
                     Ok(loaded) => break loaded,
                     Err(error) if error.is_passing() => {
-                        tracing::warn!(event = "lane_waits", error = &error as &dyn std::error::Error, "a lane waits for the database");
+                        tracing::warn!(event = "lane_waits", error = telemetry::causes(&error), "a lane waits for the database");
                         tokio::time::sleep(AWAY_WAIT).await;
                     }
                     Err(error) => {
-                        tracing::error!(event = "lane_not_loaded", error = &error as &dyn std::error::Error, integration = %id.integration, "a lane cannot be loaded");
+                        tracing::error!(event = "lane_not_loaded", error = telemetry::causes(&error), integration = %id.integration, "a lane cannot be loaded");
                         return;
                     }
                 }
@@ -55,7 +58,7 @@ impl Engine {
                 Err(error) => {
                     tracing::warn!(
                         event = "due_scan_failed",
-                        error = &error as &dyn std::error::Error,
+                        error = telemetry::causes(&error),
                         "the scan for due lanes failed"
                     )
                 }
@@ -77,7 +80,7 @@ impl Engine {
                 Err(error) => {
                     tracing::warn!(
                         event = "probes_not_taken",
-                        error = &error as &dyn std::error::Error,
+                        error = telemetry::causes(&error),
                         "probes could not be taken"
                     )
                 }
@@ -89,7 +92,7 @@ impl Engine {
 fn report(error: &Error) {
     tracing::warn!(
         event = "due_look_failed",
-        error = error as &dyn std::error::Error,
+        error = telemetry::causes(error),
         "the look for the next due rows failed; trying again"
     );
 }

@@ -22,6 +22,7 @@ use crate::{
         Error, Store,
         queue::daemons::{Beat, Waits, Wake},
     },
+    telemetry,
 };
 
 /// How long a daemon that is silent is taken to be alive.
@@ -166,7 +167,7 @@ impl Membership {
             if let Err(error) = done {
                 tracing::warn!(
                     event = "beat_failed",
-                    error = &error as &dyn std::error::Error,
+                    error = telemetry::causes(&error),
                     "the beat failed; trying again"
                 );
             }

@@ -15,6 +15,7 @@ use crate::{
         delivery::vendor_id::Past,
         notice::{NoticeEnd, TakenNotice},
     },
+    telemetry,
 };
 
 /// So many are pushed side by side, to one integration never more than one.
@@ -33,7 +34,11 @@ impl Pushes {
         let (id, ended) = match self.tasks.join_next_with_id().await? {
             Ok(ended) => ended,
             Err(error) => {
-                tracing::error!(event = "notice_panicked", %error, "the push of a notice panicked; it is tried again");
+                tracing::error!(
+                    event = "notice_panicked",
+                    error = telemetry::causes(&error),
+                    "the push of a notice panicked; it is tried again"
+                );
                 (error.id(), Ok(()))
             }
         };
@@ -61,7 +66,7 @@ impl Notifier {
             if let Err(error) = done.and(self.take(&mut pushes).await) {
                 tracing::warn!(
                     event = "notices_wait",
-                    error = &error as &dyn std::error::Error,
+                    error = telemetry::causes(&error),
                     "notices wait for the database"
                 );
             }

@@ -27,6 +27,7 @@ use crate::{
         integration::probe::{Probe, ProbeFindings},
         queue::finish::AttemptRecord,
     },
+    telemetry,
 };
 
 impl Pusher {
@@ -69,10 +70,10 @@ impl Pusher {
             },
         });
         if let Err(error) = self.write_probe(&record, sent_body.as_deref(), found.as_ref(), &origins).await {
-            tracing::error!(event = "probe_written_in_part", error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe is written without what was sent and received");
+            tracing::error!(event = "probe_written_in_part", error = telemetry::causes(&error), attempt = %probe.attempt, "a probe is written without what was sent and received");
             (record.sent, record.answer, record.calls) = (None, None, Vec::new());
             if let Err(error) = self.write_probe(&record, None, found.as_ref(), &origins).await {
-                tracing::error!(event = "probe_not_written", error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe could not be written");
+                tracing::error!(event = "probe_not_written", error = telemetry::causes(&error), attempt = %probe.attempt, "a probe could not be written");
             }
         }
     }
@@ -150,7 +151,7 @@ impl Pusher {
                 None => {}
                 Some(Ok(())) => return,
                 Some(Err(error)) => {
-                    tracing::error!(event = "probe_not_dropped", error = &error as &dyn std::error::Error, attempt = %probe.attempt, "a probe could not be dropped");
+                    tracing::error!(event = "probe_not_dropped", error = telemetry::causes(&error), attempt = %probe.attempt, "a probe could not be dropped");
                     return;
                 }
             }

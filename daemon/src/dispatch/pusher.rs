@@ -77,7 +77,7 @@ impl Pusher {
                 Err(error) => {
                     tracing::warn!(
                         event = "suspect_waits",
-                        error = &error as &dyn std::error::Error,
+                        error = telemetry::causes(&error),
                         "a suspect waits for the database"
                     );
                     return self.complete(&item, Completed::Requeue(AWAY_WAIT)).await;
@@ -247,7 +247,7 @@ impl Pusher {
                 None => {}
                 Some(Ok(ready)) => return Ok(ready),
                 Some(Err(error)) => {
-                    tracing::error!(event = "integration_not_loaded", error = &error as &dyn std::error::Error, integration = %lane.integration, "an integration cannot be loaded");
+                    tracing::error!(event = "integration_not_loaded", error = telemetry::causes(&error), integration = %lane.integration, "an integration cannot be loaded");
                     return Err(cannot_be_loaded(&error));
                 }
             }
@@ -374,7 +374,7 @@ pub(super) async fn settled<T>(answer: Result<T, Error>) -> Option<Result<T, Err
         Err(error) if error.is_passing() => {
             tracing::warn!(
                 event = "push_waits",
-                error = &error as &dyn std::error::Error,
+                error = telemetry::causes(&error),
                 "a push waits for the database"
             );
             tokio::time::sleep(AWAY_WAIT).await;

@@ -11,12 +11,15 @@ use super::{
     membership::DaemonLease,
     tasks::caught,
 };
-use crate::store::{
-    Error, Store,
-    queue::{
-        stranded::Position,
-        sweep::{LaneWork, Task},
+use crate::{
+    store::{
+        Error, Store,
+        queue::{
+            stranded::Position,
+            sweep::{LaneWork, Task},
+        },
     },
+    telemetry,
 };
 
 /// How often it looks, at most and at least.
@@ -67,7 +70,7 @@ impl Scheduler {
                 Ok(false) => look.reset_after(if every < LOOK_MAX { every } else { REST }),
                 Err(error) => tracing::warn!(
                     event = "sweep_look_failed",
-                    error = &error as &dyn std::error::Error,
+                    error = telemetry::causes(&error),
                     "the look for what to sweep failed; trying again"
                 ),
             }
@@ -103,7 +106,7 @@ impl Scheduler {
             Err(error) => {
                 tracing::warn!(
                     event = "queue_look_failed",
-                    error = &error as &dyn std::error::Error,
+                    error = telemetry::causes(&error),
                     "the look at the queue failed; trying again"
                 );
                 position
@@ -125,7 +128,7 @@ impl Scheduler {
             }
             // One lane's trouble is not another's.
             if let Some(Err(error)) = caught("sweep or job", self.run_task(task)).await {
-                tracing::warn!(event = "lane_tending_failed", error = &error as &dyn std::error::Error, integration = %task.lane.integration, "a lane could not be looked after; trying again");
+                tracing::warn!(event = "lane_tending_failed", error = telemetry::causes(&error), integration = %task.lane.integration, "a lane could not be looked after; trying again");
             }
         });
         run.await;

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use crate::telemetry;
+
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -116,7 +118,7 @@ impl Tls {
             let seen = match read(&self.pair) {
                 Ok(seen) => seen,
                 Err(error) => {
-                    tracing::debug!(%error, "a certificate cannot be looked at");
+                    tracing::debug!(error = telemetry::causes(&error), "a certificate cannot be looked at");
                     continue;
                 }
             };
@@ -132,7 +134,11 @@ impl Tls {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(event = "certificate_unusable", %error, "a new certificate cannot be used; the old one stays")
+                    tracing::warn!(
+                        event = "certificate_unusable",
+                        error = telemetry::causes(&error),
+                        "a new certificate cannot be used; the old one stays"
+                    )
                 }
             }
             last = Some(seen);

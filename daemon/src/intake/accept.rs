@@ -11,7 +11,7 @@ use super::{
     IntakeApp,
     intake_store::{IntakeStore, StoreFailure},
     problem::ProblemDetails,
-    views::{Credential, KeyMatch},
+    views::{Credential, KeyMatch, Signed},
 };
 use crate::{
     compute::ComputeError,
@@ -116,19 +116,32 @@ impl Endpoint {
     }
 }
 
+/// A post as it came: to which endpoint, by which credential, and what was sent.
+#[derive(Clone, Copy)]
+pub(super) struct Post<'a> {
+    pub(super) endpoint: Endpoint,
+    pub(super) credential: &'a Credential,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a Bytes,
+}
+
+impl Post<'_> {
+    /// How it is signed as a key wants it; none if it is not.
+    pub(super) fn signed(&self, matched: &KeyMatch) -> Option<Signed> {
+        matched.admits(self.headers, self.body, jiff::Timestamp::now().as_second())
+    }
+}
+
 /// Decides on a lead and commits it. If the company changed meanwhile, the key may be revoked and the integrations
 /// others, so all of it is decided again.
 pub(super) async fn accept<S: IntakeStore>(
     app: &IntakeApp<S>,
-    endpoint: Endpoint,
-    credential: &Credential,
+    post: Post<'_>,
     matched: KeyMatch,
-    headers: &HeaderMap,
-    body: &Bytes,
 ) -> Result<Receipt, ProblemDetails> {
-    let mut span = app.settings.traces.intake(endpoint.path(), traceparent(headers));
+    let mut span = app.settings.traces.intake(post.endpoint.path(), traceparent(post.headers));
     span.set("leadline.company", matched.view.id.0);
-    let accepted = accept_traced(app, endpoint, credential, matched, headers, body, span.context()).await;
+    let accepted = accept_traced(app, post, matched, span.context()).await;
     match &accepted {
         Ok(receipt) => span.set("leadline.status", receipt.status),
         Err(problem) if problem.status().is_server_error() => span.fail("server_error"),
@@ -144,34 +157,31 @@ fn traceparent(headers: &HeaderMap) -> Option<&str> {
 
 async fn accept_traced<S: IntakeStore>(
     app: &IntakeApp<S>,
-    endpoint: Endpoint,
-    credential: &Credential,
+    post: Post<'_>,
     mut matched: KeyMatch,
-    headers: &HeaderMap,
-    body: &Bytes,
     trace: Option<TraceContext>,
 ) -> Result<Receipt, ProblemDetails> {
     let new_id = LeadId::generate();
     for _ in 0..DECISIONS {
-        if matched.admits(headers, body, jiff::Timestamp::now().as_second()).is_none() {
+        if post.signed(&matched).is_none() {
             return Err(matched.unsigned());
         }
         let view = &matched.view;
-        let committed = match endpoint {
+        let committed = match post.endpoint {
             Endpoint::Leads => {
-                let accepted = read(app, view, body, new_id, lead::accept).await?;
+                let accepted = read(app, view, post.body, new_id, lead::accept).await?;
                 commit(app, view, Arc::new(accepted), trace).await?
             }
             Endpoint::SaveLead => {
-                let lead = read(app, view, body, new_id, |body, _| SaveLead::parse(body)).await?;
+                let lead = read(app, view, post.body, new_id, |body, _| SaveLead::parse(body)).await?;
                 save(app, &matched, Arc::new(lead), new_id, trace).await?
             }
         };
         if let Some(receipt) = committed {
             return Ok(receipt);
         }
-        let newer = app.views.open_newer(credential, Some(view.version)).await?;
-        matched = newer.ok_or_else(|| credential.unknown())?;
+        let newer = app.views.open_newer(post.credential, Some(view.version)).await?;
+        matched = newer.ok_or_else(|| post.credential.unknown())?;
     }
     Err(ProblemDetails::new(
         StatusCode::SERVICE_UNAVAILABLE,

@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     IntakeApp,
-    accept::{self, Endpoint, Receipt},
+    accept::{self, Endpoint, Post, Receipt},
     body::{self, BODY_CAP},
     intake_store::IntakeStore,
     places::RequestPlace,
@@ -206,8 +206,9 @@ impl<S: IntakeStore> Batch<S> {
         let matched =
             self.app.views.open(&self.credential).await?.ok_or_else(ProblemDetails::unauthorized)?;
         let none = HeaderMap::new();
-        let accepted =
-            accept::accept(&self.app, Endpoint::Leads, &self.credential, matched, &none, content).await;
+        let post =
+            Post { endpoint: Endpoint::Leads, credential: &self.credential, headers: &none, body: content };
+        let accepted = accept::accept(&self.app, post, matched).await;
         let accepted = accepted.map(|receipt| if self.is_short { receipt.short() } else { receipt });
         if let Err(problem) = &accepted
             && problem.status().is_client_error()

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     IntakeApp,
-    accept::{self, Endpoint},
+    accept::{self, Endpoint, Post},
     body,
     intake_store::IntakeStore,
     problem::ProblemDetails,
@@ -138,7 +138,8 @@ async fn take_in<S: IntakeStore>(
         }
     };
     let none = HeaderMap::new();
-    let accepted = accept::accept(app, Endpoint::Leads, credential, matched.clone(), &none, &event).await;
+    let post = Post { endpoint: Endpoint::Leads, credential, headers: &none, body: &event };
+    let accepted = accept::accept(app, post, matched.clone()).await;
     let receipt = accepted.map_err(|problem| problem.with_pointers(|error| form.by_field(error, fields)))?;
     routes::count(&receipt);
     Ok(())

@@ -1,6 +1,6 @@
 //! What intake needs of the store, as a seam for tests that need no database.
 
-use std::{error::Error, future::Future};
+use std::future::Future;
 
 use bytes::Bytes;
 
@@ -20,6 +20,7 @@ use crate::{
             save::{SaveKey, Saved},
         },
     },
+    telemetry,
 };
 
 /// Why a lead was neither accepted nor found wanting.
@@ -39,21 +40,21 @@ impl From<store::Error> for StoreFailure {
         if matches!(error, store::Error::Away(_)) {
             tracing::warn!(
                 event = "intake_database_away",
-                error = &error as &dyn Error,
+                error = telemetry::causes(&error),
                 "the database is away; intake refuses leads until it is back"
             );
             Self::Away
         } else if error.is_passing() {
             tracing::warn!(
                 event = "intake_conflicted",
-                error = &error as &dyn Error,
+                error = telemetry::causes(&error),
                 "another transaction was in the way of a lead"
             );
             Self::Busy
         } else {
             tracing::error!(
                 event = "intake_database_refused",
-                error = &error as &dyn Error,
+                error = telemetry::causes(&error),
                 "the database refused what intake asked"
             );
             Self::Failed

@@ -16,7 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     IntakeApp,
-    accept::{Endpoint, Receipt},
+    accept::{Endpoint, Post, Receipt},
     admin::ReadinessReport,
     batch, body,
     client::HttpPeer,
@@ -190,7 +190,8 @@ async fn receive<S: IntakeStore>(
         }
         let body = body::read(body, &mut room).await?;
         kept = Some(body.clone());
-        signed::accept_once(app, endpoint, &credential, matched.clone(), headers, &body).await
+        let post = Post { endpoint, credential: &credential, headers, body: &body };
+        signed::accept_once(app, post, matched.clone()).await
     };
     match received.await {
         // A commit would have noticed that the key is revoked by now, but there is none: the sender is a stranger.

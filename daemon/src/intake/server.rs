@@ -25,7 +25,7 @@ use super::{
     strict_lines::StrictLines,
     write_timeout::WriteTimeout,
 };
-use crate::doors::tls::Tls;
+use crate::{doors::tls::Tls, telemetry};
 
 /// How long a request's headers may take, and how long a connection may idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,7 +103,9 @@ async fn greet(stream: TcpStream, tls: Option<Arc<Tls>>, served: Served) {
     let close = served.connection.close.clone();
     match close.run_until_cancelled(tls.accept(stream)).await {
         Some(Ok(stream)) => serve(stream, served).await,
-        Some(Err(error)) => tracing::debug!(peer = %served.peer, %error, "no TLS came about"),
+        Some(Err(error)) => {
+            tracing::debug!(peer = %served.peer, error = telemetry::causes(&error), "no TLS came about")
+        }
         None => {}
     }
 }
@@ -130,7 +132,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ser
     };
     match ended {
         Some(Ok(())) => {}
-        Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        Some(Err(error)) => tracing::debug!(error = telemetry::causes(&error), "a connection ended early"),
         None => tracing::debug!("a connection was cut to make room"),
     }
 }
@@ -140,7 +142,7 @@ fn refuse(stream: &TcpStream, peer: IpAddr) {
     metrics::counter!("leadline_intake_connections_refused_total").increment(1);
     match stream.try_write(FULL) {
         Ok(_) => tracing::debug!(%peer, "all places are taken"),
-        Err(error) => tracing::debug!(%peer, %error, "all places are taken"),
+        Err(error) => tracing::debug!(%peer, error = telemetry::causes(&error), "all places are taken"),
     }
 }
 
@@ -155,9 +157,16 @@ async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
             Err(error) => error,
         };
         if is_of_one_connection(&error) {
-            tracing::debug!(%error, "a connection was gone before it was accepted");
+            tracing::debug!(
+                error = telemetry::causes(&error),
+                "a connection was gone before it was accepted"
+            );
         } else {
-            tracing::error!(event = "intake_accept_failed", %error, "cannot accept connections; raise the limit of open files if that is the cause");
+            tracing::error!(
+                event = "intake_accept_failed",
+                error = telemetry::causes(&error),
+                "cannot accept connections; raise the limit of open files if that is the cause"
+            );
             sleep(BREATH).await;
         }
     }
@@ -175,6 +184,10 @@ fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(event = "connection_panicked", %error, "a connection panicked");
+        tracing::error!(
+            event = "connection_panicked",
+            error = telemetry::causes(&error),
+            "a connection panicked"
+        );
     }
 }

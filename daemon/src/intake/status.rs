@@ -72,7 +72,7 @@ impl From<DeliveryView> for ShownDelivery {
             id: delivery.id.to_string(),
             lead: delivery.lead,
             integration_id: delivery.integration.to_string(),
-            event: delivery.event,
+            event: delivery.event.as_str().to_owned(),
             state: delivery.state,
             reason: delivery.reason,
             attempts: delivery.attempts,

@@ -28,7 +28,10 @@ use self::{
     server::Server,
     watchdog::{Afterwards, Watchdog},
 };
-use crate::postgres::data_dir::{DataDir, private_temp_dir};
+use crate::{
+    postgres::data_dir::{DataDir, private_temp_dir},
+    telemetry,
+};
 
 pub use self::{error::EmbeddedError, supervisor::Supervisor};
 
@@ -81,7 +84,7 @@ impl Cluster {
             && path.exists()
             && let Err(error) = fs::remove_dir_all(&path)
         {
-            tracing::warn!(event = "temporary_directory_not_removed", %error, path = %path.display(), "cannot remove a temporary directory");
+            tracing::warn!(event = "temporary_directory_not_removed", error = telemetry::causes(&error), path = %path.display(), "cannot remove a temporary directory");
         }
         started
     }

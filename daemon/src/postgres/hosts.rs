@@ -9,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::setup::{self, SetupError};
+use crate::telemetry;
 
 /// How often it is asked whether the server still takes writes.
 const LOOK: Duration = Duration::from_millis(500);
@@ -123,7 +124,7 @@ async fn turn(pool: &PgPool, to: &PgConnectOptions) {
     pool.set_connect_options(options);
     while let Some(idle) = pool.try_acquire() {
         if let Err(error) = timeout(ANSWER, idle.detach().close()).await.unwrap_or(Ok(())) {
-            tracing::debug!(%error, "a connection to the old server was gone");
+            tracing::debug!(error = telemetry::causes(&error), "a connection to the old server was gone");
         }
     }
 }

@@ -10,19 +10,25 @@ use std::{
 
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool,
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 use tokio::time::{Instant, sleep, timeout};
 
 use super::hosts::single_urls;
-use crate::secrets::{
-    Sealer,
-    master_key::{self, MasterKeyError},
+use crate::{
+    secrets::{
+        Sealer,
+        master_key::{self, MasterKeyError},
+    },
+    telemetry,
 };
 
 /// How long a server may be away while a daemon starts.
 const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY_GAP: Duration = Duration::from_millis(250);
+/// So long may others wait behind a migration that waits; less than PostgreSQL takes to find a deadlock.
+const MIGRATION_LOCK_WAIT: &str = "300ms";
 /// Intake flushes on one, dispatch uses a few, operators the rest.
 pub(crate) const CONNECTIONS_MAX: u32 = 16;
 
@@ -219,12 +225,37 @@ fn few(connections: u32) -> PgPoolOptions {
 
 /// Brings the schema up to date. Daemons that start together take turns, by sqlx's own advisory lock.
 pub async fn migrate(options: &PgConnectOptions) -> Result<(), SetupError> {
-    // No timeouts: whoever waits for its turn, or rewrites a large table, is not stuck.
-    let options = options.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+    // Whoever rewrites a large table is not stuck. But all who read or write a table wait behind a migration that waits
+    // for it, behind a dump for example: so it gives way, and begins anew.
+    let options =
+        options.clone().options([("statement_timeout", "0"), ("lock_timeout", MIGRATION_LOCK_WAIT)]);
     let mut connection = wait_for(&options).await?;
-    MIGRATIONS.run(&mut connection).await.map_err(SetupError::Migrate)?;
+    let mut told: Option<Instant> = None;
+    while let Err(error) = MIGRATIONS.run(&mut connection).await {
+        if !is_in_the_way(&error) {
+            return Err(SetupError::Migrate(error));
+        }
+        if told.is_none_or(|at| at.elapsed() >= PATIENCE) {
+            told = Some(Instant::now());
+            tracing::warn!(
+                event = "migration_waits",
+                error = telemetry::causes(&error),
+                "the schema is brought up to date once nobody holds what is to be changed: others use the database"
+            );
+        }
+        sleep(RETRY_GAP).await;
+    }
     connection.close().await?;
     Ok(())
+}
+
+/// Whether another transaction held what a migration needs, or another daemon is at it.
+fn is_in_the_way(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("55P03" | "40P01"))
 }
 
 /// The first connection: waits for a server that is away or still starting, not for one that refuses us.

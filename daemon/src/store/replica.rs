@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Error, Store};
+use crate::telemetry;
 
 /// How long a reader waits for the replica to catch up before it asks the primary.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -43,7 +44,7 @@ impl Store {
             Ok(Err(error)) => {
                 tracing::warn!(
                     event = "replica_unusable",
-                    error = &error as &dyn std::error::Error,
+                    error = telemetry::causes(&error),
                     "lists are read from the primary for a while"
                 );
                 replica.rest();

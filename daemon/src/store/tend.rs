@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, Store, lead::person::ensure_trigrams};
+use crate::telemetry;
 
 /// How often it looks for what is new, at most, and where nobody told of anything.
 const LOOK: Duration = Duration::from_secs(1);
@@ -65,7 +66,7 @@ async fn round(store: &Store, is_check: bool, is_quiet: bool) -> bool {
     done.await.unwrap_or_else(|error| {
         tracing::warn!(
             event = "tending_failed",
-            error = &error as &dyn std::error::Error,
+            error = telemetry::causes(&error),
             "what triage reads could not be brought up to date; trying again"
         );
         true

@@ -4,9 +4,12 @@ use jiff_sqlx::{Timestamp, ToSqlx as _};
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{CompanyId, TokenId},
+    domain::{
+        ids::{CompanyId, TokenId},
+        role::Role,
+    },
     store::{
-        Error, Store,
+        Error, Store, known,
         operator::command::{Command, Refusal},
     },
 };
@@ -18,7 +21,7 @@ pub struct TokenView {
     /// The only company whose things it reaches, with its name.
     pub company: Option<(CompanyId, String)>,
     pub name: String,
-    pub role: String,
+    pub role: Role,
     pub masked: bool,
     pub prefix: String,
     pub created_at: jiff::Timestamp,
@@ -43,14 +46,16 @@ struct TokenRow {
     last_used_at: Option<Timestamp>,
 }
 
-impl From<TokenRow> for TokenView {
-    fn from(row: TokenRow) -> Self {
+impl TryFrom<TokenRow> for TokenView {
+    type Error = Error;
+
+    fn try_from(row: TokenRow) -> Result<Self, Error> {
         let jiff = |at: Option<Timestamp>| at.map(Timestamp::to_jiff);
-        Self {
+        Ok(Self {
             id: row.id.into(),
             company: row.company_id.map(|id| (CompanyId(id), row.company_name.unwrap_or_default())),
             name: row.name,
-            role: row.role,
+            role: known("role", &row.role, Role::parse)?,
             masked: row.masked,
             prefix: row.prefix,
             created_at: row.created_at.to_jiff(),
@@ -58,7 +63,7 @@ impl From<TokenRow> for TokenView {
             expires_at: jiff(row.expires_at),
             revoked_at: jiff(row.revoked_at),
             last_used_at: jiff(row.last_used_at),
-        }
+        })
     }
 }
 
@@ -68,7 +73,7 @@ pub struct NewToken<'a> {
     pub id: TokenId,
     pub company: Option<CompanyId>,
     pub name: &'a str,
-    pub role: &'a str,
+    pub role: Role,
     pub masked: bool,
     pub prefix: &'a str,
     pub hash: &'a [u8; 32],
@@ -124,7 +129,7 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
-        Ok(Some(row.into()))
+        Ok(Some(row.try_into()?))
     }
 
     /// Whether a token still opens anything.
@@ -159,7 +164,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(TokenView::from).collect())
+        rows.into_iter().map(TokenView::try_from).collect()
     }
 
     /// The id of a company's thing: what is another's is as if it were not there.
@@ -263,7 +268,7 @@ impl Command {
             new.id.uuid(),
             new.company.map(|id| id.0),
             new.name,
-            new.role,
+            new.role.as_str(),
             new.masked,
             new.prefix,
             &new.hash[..],
@@ -288,6 +293,7 @@ impl Command {
         )
         .fetch_optional(&mut *self.tx)
         .await?;
-        row.map(TokenView::from).ok_or_else(|| Refusal::unknown("token", token))
+        let row = row.ok_or_else(|| Refusal::unknown("token", token))?;
+        Ok(row.try_into()?)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
+    error::Error,
     io::{self, IsTerminal as _, Write as _},
     panic::{self, PanicHookInfo},
     sync::mpsc::sync_channel,
@@ -80,6 +81,21 @@ fn log_panic(panicked: &PanicHookInfo<'_>) {
     );
 }
 
+/// An error with its causes, on one line: the formats of `tracing` would leave them out of JSON.
+pub fn causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some errors say their cause themselves.
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line.replace('\n', " ")
+}
+
 /// Writes the last word of a process to stderr, without waiting long for whoever reads it.
 pub fn last_word(line: String) {
     let (done, written) = sync_channel(1);
@@ -100,4 +116,22 @@ pub(crate) struct FilterError(ParseError);
 /// Checks a filter before it is used.
 pub(crate) fn check_filter(filter: &str) -> Result<(), FilterError> {
     EnvFilter::try_new(filter).map(drop).map_err(FilterError)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the file cannot be read{}", .1)]
+        struct Unreadable(#[source] io::Error, &'static str);
+
+        let cause = || io::Error::other("the disk\nis gone");
+        assert_eq!(causes(&cause()), "the disk is gone");
+        assert_eq!(causes(&Unreadable(cause(), "")), "the file cannot be read: the disk is gone");
+        let said = Unreadable(io::Error::other("gone"), ": gone");
+        assert_eq!(causes(&said), "the file cannot be read: gone", "it is not said twice");
+    }
 }

@@ -126,7 +126,11 @@ impl Traces {
         if let Some(exporting) = &self.0
             && let Err(error) = exporting.provider.shutdown_with_timeout(FLUSH_PATIENCE)
         {
-            tracing::warn!(event = "traces_lost", %error, "the last traces did not reach their collector");
+            tracing::warn!(
+                event = "traces_lost",
+                error = super::causes(&error),
+                "the last traces did not reach their collector"
+            );
         }
     }
 }

@@ -1,6 +1,9 @@
 //! A store on a database of its own, with one company, one integration and one daemon, and short words for what the tests do.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use leadlined::{
     domain::{
@@ -35,6 +38,8 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, postgres::PgConnectOptions};
 use tokio::sync::{OnceCell, mpsc};
 
+use super::later_schema;
+
 const TEMPLATE: &str = "migrated";
 const LEASE_SECONDS: f64 = 600.0;
 
@@ -46,6 +51,9 @@ async fn start() -> Cluster {
     copy(&cluster, TEMPLATE, "template1").await;
     let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
     ensure_partitions(&pool).await.unwrap();
+    if std::env::var_os(later_schema::ASKED).is_some() {
+        sqlx::raw_sql(later_schema::WIDEN).execute(&pool).await.unwrap();
+    }
     // A database that somebody is connected to cannot be a template.
     pool.close().await;
     master_key::create(&cluster.directory().join("tests.key")).unwrap();
@@ -89,17 +97,62 @@ pub(crate) fn call() -> Mutation {
     }
 }
 
+/// A store on a database of its own, with these settings of the server.
+pub(crate) async fn open(
+    settings: &[(&str, &str)],
+) -> (Store, PgPool, mpsc::UnboundedReceiver<Vec<DueHint>>) {
+    let server = SERVER.get_or_init(start).await;
+    let name = format!("test_{}", JobId::generate().uuid().simple());
+    copy(server, &name, TEMPLATE).await;
+    let options: PgConnectOptions =
+        server.connect_options(&name).options([("synchronous_commit", "off")]).options(settings.to_vec());
+    let pool = setup::connect(&options).await.unwrap();
+    let sealer = setup::unseal(&pool, &server.directory().join("tests.key")).await.unwrap();
+    let (wake_ups, hints) = WakeUps::new();
+    (Store::new(pool.clone(), sealer, Arc::new(wake_ups)), pool, hints)
+}
+
+/// Adds an integration that takes every lead.
+pub(crate) async fn add_integration(command: &mut Command, company: CompanyId, name: &str) -> IntegrationId {
+    let (config, events) = (json!({}), [EventKind::Created, EventKind::Updated]);
+    let new = NewIntegration {
+        company,
+        name,
+        connector: "webhook",
+        enabled: true,
+        config: &config,
+        shown: &config,
+        mapping: &config,
+        events: &events,
+        payload: "v1",
+        routing: Routing::All,
+        needs_consent: false,
+        notices: false,
+        secret: None,
+        credentials: None,
+    };
+    command.create_integration(&new).await.unwrap()
+}
+
+/// Waits until a condition holds of the rows.
+pub(crate) async fn wait_for(pool: &PgPool, condition: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let sql = format!("SELECT {condition}");
+    while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(sql.clone())).fetch_one(pool).await.unwrap() {
+        assert!(Instant::now() < deadline, "waited in vain: {condition}");
+    }
+}
+
+/// Waits until somebody waits for a lock.
+pub(crate) async fn wait_for_lock(pool: &PgPool) {
+    let waits = "EXISTS (SELECT FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    wait_for(pool, waits).await;
+}
+
 impl Bench {
     pub(crate) async fn new() -> Self {
-        let server = SERVER.get_or_init(start).await;
-        let name = format!("test_{}", JobId::generate().uuid().simple());
-        copy(server, &name, TEMPLATE).await;
-        let options: PgConnectOptions =
-            server.connect_options(&name).options([("synchronous_commit", "off")]);
-        let pool = setup::connect(&options).await.unwrap();
-        let sealer = setup::unseal(&pool, &server.directory().join("tests.key")).await.unwrap();
-        let (wake_ups, hints) = WakeUps::new();
-        let store = Store::new(pool.clone(), sealer, Arc::new(wake_ups));
+        let (store, pool, hints) = open(&[]).await;
         let mut command = store.batch(&call()).await.unwrap();
         let company = command.create_company(None, "The Old Barn", Plan::Pro, None).await.unwrap().id;
         command.commit().await.unwrap();
@@ -112,25 +165,8 @@ impl Bench {
     }
 
     pub(crate) async fn integration(&self, company: CompanyId, name: &str) -> IntegrationId {
-        let (config, events) = (json!({}), ["lead.created".to_owned(), "lead.updated".to_owned()]);
-        let new = NewIntegration {
-            company,
-            name,
-            connector: "webhook",
-            enabled: true,
-            config: &config,
-            shown: &config,
-            mapping: &config,
-            events: &events,
-            payload: "v1",
-            routing: Routing::All,
-            needs_consent: false,
-            notices: false,
-            secret: None,
-            credentials: None,
-        };
         let mut command = self.command().await;
-        let id = command.create_integration(&new).await.unwrap();
+        let id = add_integration(&mut command, company, name).await;
         command.commit().await.unwrap();
         id
     }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use leadlined::{
-    domain::delivery::{LaneKind, Reason, Transition},
+    domain::{
+        delivery::{LaneKind, Reason, Transition},
+        fanout::Fate,
+    },
     store::queue::finish::Finished,
 };
 
@@ -135,4 +138,93 @@ async fn what_must_not_be_pushed_says_nothing_of_its_lane() {
         bench.count("integration_stat WHERE last_class IS NULL AND failure_count = 0 AND NOT failing").await,
         1
     );
+}
+
+#[tokio::test]
+async fn what_was_dead_is_superseded_by_later_events_and_pushes_alone() {
+    // Who arrives: an event of which kind, made automatically or by an operator; and whether what died before is done.
+    for (event, is_automatic, is_earlier, is_done) in [
+        ("lead.updated", true, true, true),
+        ("lead.created", false, true, true),
+        // The first event of a lead has nothing before it.
+        ("lead.created", true, true, false),
+        // What died later is newer.
+        ("lead.updated", true, false, false),
+    ] {
+        let mut bench = Bench::new().await;
+        let lead = bench.pending().await;
+        let old = lead.deliveries[0];
+        bench.push(&dead()).await;
+        let other = bench.pending().await.deliveries[0];
+        bench.push(&dead()).await;
+        let update = bench.update(lead.id).await;
+        let way = if is_earlier { "-" } else { "+" };
+        bench
+            .sql(&format!(
+                "UPDATE delivery SET created_at = now() {way} interval '1 hour' WHERE id = '{}';
+                 UPDATE delivery SET event = '{event}', automatic = {is_automatic} WHERE id = '{}'",
+                old.uuid(),
+                update.uuid()
+            ))
+            .await;
+        bench.push(&Transition::Delivered).await;
+        let stands = bench.stands(old).await;
+        let expected = if is_done { ("skipped", "superseded") } else { ("dead", "failed") };
+        assert_eq!(
+            (&*stands.0, stands.1.as_deref().unwrap()),
+            expected,
+            "{event} {is_automatic} {is_earlier}"
+        );
+        assert_eq!(bench.state(other).await, "dead", "another lead is another matter");
+        assert_eq!(bench.count("undelivered WHERE state = 'dead'").await, if is_done { 1 } else { 2 });
+        assert_eq!(bench.count("undelivered").await, if is_done { 1 } else { 2 });
+    }
+}
+
+#[tokio::test]
+async fn who_waits_is_handed_on_as_it_stands() {
+    // How the one that waits stands when the one before it is over, and how it is queued then.
+    for (change, state, due) in [
+        ("", "pending", Some((0, "first"))),
+        // It was pushed before: what comes now is a repeat.
+        ("attempts = 1", "pending", Some((1, "retry"))),
+        ("state = 'held', reason_code = 'rotation'", "held", None),
+        ("state = 'skipped', reason_code = 'no_flow', finished_at = now()", "skipped", None),
+    ] {
+        let mut bench = Bench::new().await;
+        let lead = bench.pending().await;
+        let update = bench.update(lead.id).await;
+        let item = bench.claim_one().await;
+        if !change.is_empty() {
+            bench.sql(&format!("UPDATE delivery SET {change} WHERE id = '{}'", update.uuid())).await;
+        }
+        bench.end(&[item], &Transition::Delivered).await;
+        let stands = bench.stands(update).await;
+        assert_eq!(stands.0, state, "{change}");
+        assert_eq!(stands.1.is_none(), state == "pending", "{change}: a reason that is over goes");
+        let queued: Option<(i16, String)> =
+            sqlx::query_as("SELECT kind, trigger FROM due").fetch_optional(&bench.pool).await.unwrap();
+        assert_eq!(queued, due.map(|(kind, trigger)| (kind, trigger.to_owned())), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_tells_when_its_lane_is_due_and_of_what_kind() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await;
+    bench.update(lead.id).await;
+    let item = bench.claim_one().await;
+    bench.reported();
+    bench.end(&[item], &Transition::Skipped { reason: Reason::NoConsent }).await;
+    let reported = bench.reported();
+    assert_eq!(
+        reported.iter().map(|hint| (hint.lane, hint.kind)).collect::<Vec<_>>(),
+        [(bench.lane(), LaneKind::First)]
+    );
+    let item = bench.claim_one().await;
+    bench.end(&[item], &retry()).await;
+    assert_eq!(bench.reported()[0].kind, LaneKind::Retry);
+    // A lead whose fate was decided at the door makes nobody look.
+    bench.lead(Fate::Skipped(Reason::NoFlow)).await;
+    assert!(bench.reported().is_empty());
 }

@@ -60,7 +60,7 @@ impl Bench {
             config: &sealed,
             shown: &sealed,
             mapping: &sealed,
-            events: &["lead.created".to_owned()],
+            events: &[EventKind::Created],
             payload: "v1",
             routing: leadlined::domain::fanout::Routing::All,
             needs_consent: false,

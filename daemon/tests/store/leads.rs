@@ -14,6 +14,7 @@ use leadlined::{
         lead::{
             keep::Positions,
             save::{SaveKey, Saved},
+            trace::{StepKind, StepState},
         },
         operator::command::Refusal,
     },
@@ -160,11 +161,12 @@ async fn a_trace_tells_in_order_what_happened() {
     let (view, steps) = bench.store.trace(None, &lead.id.to_string()).await.unwrap();
     assert_eq!(view.id, lead.id);
     assert!(steps.is_sorted_by_key(|step| step.at));
-    let count = |what: &str| steps.iter().filter(|step| step.what == what).count();
-    assert_eq!([count("received"), count("attempt"), count("erased")], [1, 1, 1]);
-    assert_eq!([count("delivery"), count("final")], [2, 2]);
-    let attempt = steps.iter().find(|step| step.what == "attempt").unwrap();
-    assert_eq!(attempt.state.as_deref(), Some("failed"));
+    let count = |what| steps.iter().filter(|step| step.what == what).count();
+    assert_eq!([count(StepKind::Received), count(StepKind::Attempt), count(StepKind::Erased)], [1, 1, 1]);
+    assert_eq!([count(StepKind::Delivery), count(StepKind::Final)], [2, 2]);
+    let attempt = steps.iter().find(|step| step.what == StepKind::Attempt).unwrap();
+    assert_eq!(attempt.state, Some(StepState::Failed));
+    assert!(steps.iter().all(|step| step.what != StepKind::Event || step.event == Some(EventKind::Updated)));
     assert!(bench.store.trace(None, &LeadId::generate().to_string()).await.is_err());
 }
 

@@ -10,11 +10,14 @@ use leadlined::{
         integration::EventKind,
         plan::Plan,
     },
-    store::{Error, lead::intake::Flushed},
+    store::{Error, lead::intake::Flushed, queue::claim::Claimed},
 };
 use sqlx::{AssertSqlSafe, PgTransaction};
 
-use super::bench::{Bench, ended};
+use super::{
+    bench::{Bench, ended, wait_for, wait_for_lock},
+    invariants::check_invariants,
+};
 
 /// So long a lock is waited for at most, with room for a busy machine.
 const SOON: Duration = Duration::from_secs(8);
@@ -127,8 +130,7 @@ async fn a_push_that_arrives_while_it_is_held_leaves_no_ghost() {
     let done = [ended(&item, &Transition::Delivered)];
     let finish = async { store.finish(daemon, &done, &[item.claim]).await };
     let hold = async {
-        let waits = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
-        while !bench.holds(waits).await {}
+        wait_for_lock(&bench.pool).await;
         let mut command = bench.command().await;
         command.hold(bench.company, &[id.uuid()], &Reason::HeldByOperator("ann".into())).await.unwrap();
         command.commit().await.unwrap();
@@ -141,4 +143,97 @@ async fn a_push_that_arrives_while_it_is_held_leaves_no_ghost() {
     }
     assert_eq!(bench.state(id).await, "delivered");
     assert_eq!(bench.count("undelivered").await, 0);
+}
+
+#[tokio::test]
+async fn an_update_that_is_committed_while_a_finish_waits_for_its_lock_is_handed_on() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await;
+    let item = bench.claim_one().await;
+    // The finish has its snapshot, and waits at the fence, when the update is linked behind what it ends.
+    let mut fence = bench.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM claim FOR UPDATE").execute(&mut *fence).await.unwrap();
+    let (store, daemon) = (bench.store.clone(), bench.daemon);
+    let done = [ended(&item, &Transition::Delivered)];
+    let finish = async { store.finish(daemon, &done, &[item.claim]).await };
+    let pool = bench.pool.clone();
+    let rest = async {
+        wait_for_lock(&pool).await;
+        let update = bench.update(lead.id).await;
+        fence.rollback().await.unwrap();
+        update
+    };
+    let (finished, update) = tokio::join!(finish, rest);
+    if finished.is_err() {
+        // On a slow machine the lock did not come in time.
+        store.finish(daemon, &done, &[item.claim]).await.unwrap();
+    }
+    check_invariants(&bench.pool).await;
+    assert_eq!(bench.claim_one().await.delivery, update);
+}
+
+/// A push that was held in flight and arrives: the flush is written, and what lists it is taken away behind it.
+async fn held_in_flight(bench: &mut Bench) -> Claimed {
+    let item = bench.claimed(1).await.remove(0);
+    let mut command = bench.command().await;
+    let reason = Reason::HeldByOperator("ann".into());
+    command.hold(bench.company, &[item.delivery.uuid()], &reason).await.unwrap();
+    command.commit().await.unwrap();
+    item
+}
+
+#[tokio::test]
+async fn what_lists_an_arrived_push_is_taken_away_once_its_lock_is_free() {
+    let mut bench = Bench::new().await;
+    let item = held_in_flight(&mut bench).await;
+    // Somebody holds the row that lists it, which the flush itself does not touch.
+    let mut other = bench.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM undelivered FOR UPDATE").execute(&mut *other).await.unwrap();
+    let (store, daemon, pool) = (bench.store.clone(), bench.daemon, bench.pool.clone());
+    let done = [ended(&item, &Transition::Delivered)];
+    let rest = async {
+        wait_for(&pool, "EXISTS (SELECT FROM delivery WHERE state = 'delivered')").await;
+        wait_for_lock(&pool).await;
+        // It gives up before long, and comes again.
+        let first = "SELECT max(xact_start)::text FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let first: Option<String> = sqlx::query_scalar(first).fetch_one(&pool).await.unwrap();
+        let again = format!(
+            "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+                 AND xact_start > '{}'::timestamptz)",
+            first.unwrap_or_else(|| "-infinity".to_owned())
+        );
+        wait_for(&pool, &again).await;
+        let listed: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM undelivered").fetch_one(&pool).await.unwrap();
+        other.rollback().await.unwrap();
+        listed
+    };
+    let finish = async { store.finish(daemon, &done, &[item.claim]).await };
+    let (flushed, listed) = tokio::join!(finish, rest);
+    assert_eq!((flushed.unwrap().recorded, listed, bench.count("undelivered").await), (1, 1, 0));
+    check_invariants(&bench.pool).await;
+}
+
+#[tokio::test]
+async fn a_deadlock_between_a_flush_and_what_it_takes_away_is_tried_again() {
+    let mut bench = Bench::new().await;
+    let item = held_in_flight(&mut bench).await;
+    // Somebody holds the row that lists it, and asks for the count that is locked before that: each waits for the other.
+    let mut other = bench.pool.begin().await.unwrap();
+    // Whoever began to wait first finds the deadlock, and gives way.
+    sqlx::query("SET LOCAL deadlock_timeout = '1h'").execute(&mut *other).await.unwrap();
+    sqlx::query("SELECT FROM undelivered FOR UPDATE").execute(&mut *other).await.unwrap();
+    let (store, daemon, pool) = (bench.store.clone(), bench.daemon, bench.pool.clone());
+    let done = [ended(&item, &Transition::Delivered)];
+    let rest = async {
+        wait_for(&pool, "EXISTS (SELECT FROM delivery WHERE state = 'delivered')").await;
+        wait_for_lock(&pool).await;
+        sqlx::query("UPDATE integration_stat SET dead = 7").execute(&mut *other).await.unwrap();
+        other.commit().await.unwrap();
+    };
+    let finish = async { store.finish(daemon, &done, &[item.claim]).await };
+    let (flushed, ()) = tokio::join!(finish, rest);
+    assert_eq!((flushed.unwrap().recorded, bench.count("undelivered").await), (1, 0));
+    assert_eq!(bench.count("integration_stat WHERE dead = 7").await, 1, "neither change is lost");
 }

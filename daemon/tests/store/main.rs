@@ -1,24 +1,47 @@
-//! The statements of the store one by one, against a real server: each test has a copy of a migrated database.
+//! The statements of the store one by one, against a real server: each test has a copy of a migrated database. And all of
+//! the queue's together, in whatever order (`queue`).
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
+mod accepting;
 mod bench;
 mod breaker;
+mod bulk;
+mod causes;
 mod claims;
 mod commands;
 mod companies;
+mod crowd;
+mod daemons;
 mod finishing;
 mod flows;
+mod flushes;
+mod histories;
 mod integrations;
+#[expect(unreachable_pub, reason = "the tests of the whole share it")]
+#[path = "../../../tests/src/harness/invariants.rs"]
+mod invariants;
 mod jobs;
+mod keeping;
+#[path = "../../../tests/src/harness/later_schema.rs"]
+mod later_schema;
 mod leads;
 mod lines;
+mod lists;
 mod locks;
+mod matrix;
 mod mending;
+mod moves;
 mod notices;
 mod operators;
+mod people;
 mod pushes;
+mod queue;
 mod reads;
 mod reasons;
+mod retries;
+mod selections;
 mod sweeps;
+mod targets;
 mod tokens;
+mod watching;

@@ -44,7 +44,7 @@ async fn a_pending_delivery_in_no_list_is_due_again() {
     for strand in [
         "DELETE FROM due",
         "DELETE FROM due; INSERT INTO claim (daemon_id, items, attempts)
-             SELECT 0, ARRAY[ROW(company_id, integration_id, 0, now(), id, 'first', NULL)::due], ARRAY[gen_random_uuid()]
+             SELECT 0, ARRAY[ROW(company_id, integration_id, 0, now(), id, 'first', NULL)::claimed_item], ARRAY[gen_random_uuid()]
              FROM delivery WHERE event = 'lead.created'; DELETE FROM claim",
         "UPDATE delivery SET successor_id = NULL",
         "UPDATE delivery SET state = 'delivered', finished_at = now() WHERE successor_id IS NOT NULL; DELETE FROM due",

@@ -1,7 +1,10 @@
 //! Tokens of the control API, and whose things are whose.
 
 use leadlined::{
-    domain::ids::{KeyId, TokenId},
+    domain::{
+        ids::{KeyId, TokenId},
+        role::Role,
+    },
     store::token::{NewToken, Owned, TokenView},
 };
 use uuid::Uuid;
@@ -15,7 +18,7 @@ impl Bench {
             id,
             company: is_own.then_some(self.company),
             name: "desk",
-            role: "operator",
+            role: Role::Operator,
             masked: true,
             prefix: "lt_1234",
             hash: &[hash; 32],
@@ -38,7 +41,7 @@ async fn a_token_opens_until_it_expires_or_is_revoked() {
     let past = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
     let [good, old] = [bench.token(1, None, true).await, bench.token(2, Some(past), false).await];
     let live = bench.live(1).await.unwrap();
-    assert_eq!((live.id, live.role.as_str(), live.masked), (good, "operator", true));
+    assert_eq!((live.id, live.role, live.masked), (good, Role::Operator, true));
     assert_eq!(live.company, Some((bench.company, "The Old Barn".to_owned())));
     assert!(bench.live(2).await.is_none() && bench.live(3).await.is_none());
     assert!(bench.store.is_live(good).await.unwrap() && !bench.store.is_live(old).await.unwrap());

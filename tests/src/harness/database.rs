@@ -1,6 +1,7 @@
 //! One private cluster for all tests of a process, and a database of its own for each.
 
 use std::{
+    env,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,7 +17,7 @@ use leadlined::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{child::executables, wait::wait_until};
+use super::{child::executables, later_schema, wait::wait_until};
 
 const TEMPLATE: &str = "migrated";
 /// Nobody looks at the shared server's data after a power cut. Without statistics plans are as in a new database, and
@@ -65,6 +66,9 @@ impl Shared {
         create(&cluster, TEMPLATE, "template1").await;
         let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
         ensure_partitions(&pool).await.unwrap();
+        if env::var_os(later_schema::ASKED).is_some() {
+            sqlx::raw_sql(later_schema::WIDEN).execute(&pool).await.unwrap();
+        }
         // A database that somebody is connected to cannot be a template.
         pool.close().await;
         let master_key = cluster.directory().join("tests.key");

@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod database;
 pub(crate) mod figure;
 pub(crate) mod invariants;
+pub(crate) mod later_schema;
 pub(crate) mod operator;
 pub(crate) mod pty;
 pub(crate) mod pushing;

@@ -25,6 +25,8 @@ pub struct Reach {
     /// A certificate of ours and its key, where the daemon asks for one.
     pub client_cert: Option<PathBuf>,
     pub client_key: Option<PathBuf>,
+    /// The environment says nothing more of it: its token is for another daemon.
+    pub is_whole: bool,
 }
 
 // A token is not for logs.
@@ -47,6 +49,7 @@ impl Reach {
         let said = match (&self.token, &self.token_file) {
             (Some(token), _) => Some(token.clone()),
             (None, Some(file)) => Some(first_line(file)?),
+            (None, None) if self.is_whole => None,
             (None, None) => match (variable("LEADLINE_TOKEN"), variable("LEADLINE_TOKEN_FILE")) {
                 (Some(token), _) => Some(token),
                 (None, Some(file)) => Some(first_line(Path::new(&file))?),
@@ -65,7 +68,8 @@ impl Reach {
     /// Whom to trust, and what to show.
     pub(super) fn tls(&self) -> Result<ClientTlsConfig, ClientError> {
         let tls = ClientTlsConfig::new();
-        let ca = self.ca.clone().or_else(|| env::var_os("LEADLINE_CA").map(PathBuf::from));
+        let ca = || env::var_os("LEADLINE_CA").filter(|_| !self.is_whole).map(PathBuf::from);
+        let ca = self.ca.clone().or_else(ca);
         let tls = match ca {
             Some(file) => tls.ca_certificate(Certificate::from_pem(read(&file)?)),
             None => tls.with_native_roots(),

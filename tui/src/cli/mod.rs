@@ -112,7 +112,7 @@ struct Network {
 impl Network {
     fn reach(self, server: Option<String>) -> Reach {
         let Self { token, token_file, ca, client_cert, client_key } = self;
-        Reach { server, token, token_file, ca, client_cert, client_key }
+        Reach { server, token, token_file, ca, client_cert, client_key, is_whole: false }
     }
 }
 

@@ -64,6 +64,18 @@ impl Config {
         Ok(Choice { profile: name, reach, color, ascii: ascii.then_some(true).or(self.ascii), read_only })
     }
 
+    /// How the daemons of the other profiles are reached, each by what its profile says and nothing else.
+    pub fn others(&self, profile: Option<&str>, server: Option<&str>) -> Vec<(String, Reach)> {
+        let is_other = |name: &str, it: &Profile| Some(name) != profile && Some(&*it.server) != server;
+        let reach = |it: &Profile| {
+            let mut reach = Reach { is_whole: true, ..Reach::default() };
+            self.reach(it, &mut reach, home().as_deref());
+            reach
+        };
+        let others = self.profiles.iter().filter(|(name, it)| is_other(name, it));
+        others.map(|(name, it)| (name.clone(), reach(it))).collect()
+    }
+
     fn reach(&self, profile: &Profile, reach: &mut Reach, home: Option<&Path>) {
         let path = |path: &Option<PathBuf>| path.as_deref().map(|path| self.resolve(path, home));
         reach.server = Some(profile.server.clone());
@@ -137,5 +149,19 @@ mod tests {
         assert!(choice.reach.token_file.is_none(), "the line's token is the one");
         let test = Wanted { profile: Some("test".to_owned()), ..Wanted::default() };
         assert_eq!(chosen(test, &[]).unwrap().color, Color::Never);
+        let config = Config::parse(TEXT, Path::new("/etc/leadline/config.toml")).unwrap();
+        let others = |profile, server| {
+            let all = config.others(profile, server).into_iter();
+            all.map(|(name, reach)| (name, reach.is_whole, reach.ca)).collect::<Vec<_>>()
+        };
+        let prod = ("prod".to_owned(), true, Some("/etc/leadline/ca.pem".into()));
+        let test = ("test".to_owned(), true, None);
+        assert_eq!(others(Some("prod"), Some("https://p:1")), std::slice::from_ref(&test));
+        assert_eq!(
+            others(None, Some("unix:/t")),
+            std::slice::from_ref(&prod),
+            "the same daemon by another way"
+        );
+        assert_eq!(others(None, None), [prod, test]);
     }
 }

@@ -198,6 +198,7 @@ pub(crate) fn setup(read_only: bool) -> Setup {
         server: Some("unix:/run/leadline/control.sock".to_owned()),
         profile: None,
         profiles: Vec::new(),
+        others: Vec::new(),
         keymap: Keymap::default(),
         commands: Vec::new(),
         read_only,

@@ -133,6 +133,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::Go(4), &[key('4')], "4", "jobs", Group::Everywhere, 0),
     bind(Action::Go(5), &[key('5')], "5", "activity", Group::Everywhere, 0),
     bind(Action::Go(6), &[key('6')], "6", "system", Group::Everywhere, 0),
+    bind(Action::Profiles, &[key('0')], "0", "all profiles", Group::Everywhere, 0),
     bind(Action::Backward, &[key('[')], "[", "back to the screen before", Group::Everywhere, 0),
     bind(Action::Forward, &[key(']')], "]", "forward again", Group::Everywhere, 0),
     bind(Action::Messages, &[key('@')], "@", "all messages", Group::Everywhere, 0),

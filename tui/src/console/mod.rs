@@ -23,6 +23,7 @@ use std::env;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use jiff::{Timestamp, tz::TimeZone};
 use leadline_client::{self as client, ClientError, Reach};
@@ -32,6 +33,7 @@ use crate::config::{Choice, Config, Wanted};
 use app::App;
 use app::shared::Setup;
 use net::grpc::Daemon;
+use net::{Dial, Other};
 use runtime::{End, Runtime};
 use session::Store;
 use terminal::Screen;
@@ -77,23 +79,30 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         ));
     }
     let Options { config, mut wanted, session } = options;
+    let mut integration = None;
     loop {
         let choice = match config.choose(wanted.clone()) {
             Ok(choice) => choice,
             Err(error) => return Ok(refuse(&error.to_string())),
         };
-        match once(&config, choice, session.as_deref()).await? {
+        match once(&config, choice, session.as_deref(), integration).await? {
             End::Code(code) => return Ok(code),
             // The line's own server and token were meant for the daemon before.
-            End::Profile(name) => {
-                wanted = Wanted { profile: Some(name), reach: Reach::default(), ..wanted };
+            End::Profile(destination) => {
+                integration = destination.integration;
+                wanted = Wanted { profile: Some(destination.profile), reach: Reach::default(), ..wanted };
             }
         }
     }
 }
 
-/// Runs it with one daemon.
-async fn once(config: &Config, choice: Choice, session: Option<&Path>) -> anyhow::Result<End> {
+/// Runs it with one daemon, and opens an integration of it if one is named.
+async fn once(
+    config: &Config,
+    choice: Choice,
+    session: Option<&Path>,
+    integration: Option<String>,
+) -> anyhow::Result<End> {
     let target = match target(choice.reach.server.as_deref()) {
         Ok(target) => target,
         Err(error) => return Ok(End::Code(refuse(&error.to_string()))),
@@ -101,10 +110,16 @@ async fn once(config: &Config, choice: Choice, session: Option<&Path>) -> anyhow
     let ascii = choice.ascii.unwrap_or_else(is_ascii_locale);
     let theme = Theme { depth: depth(choice.color), ascii };
     let store = session.filter(|_| config.remember).map(|path| Store::new(path, &target));
+    let others: Vec<Other> = config
+        .others(choice.profile.as_deref(), choice.reach.server.as_deref())
+        .into_iter()
+        .map(|(profile, reach)| (profile, Arc::new(Daemon::new(reach)) as Arc<dyn Dial>))
+        .collect();
     let setup = Setup {
         server: choice.reach.server.clone(),
         profile: choice.profile,
         profiles: config.profiles(),
+        others: others.iter().map(|(profile, _)| profile.clone()).collect(),
         keymap: config.keymap().clone(),
         commands: config.commands(),
         read_only: choice.read_only,
@@ -117,7 +132,8 @@ async fn once(config: &Config, choice: Choice, session: Option<&Path>) -> anyhow
     if let Some(session) = store.as_ref().and_then(Store::read) {
         app.recall(session);
     }
-    Runtime::new(app, theme, screen, store).run(Daemon::new(choice.reach)).await
+    app.awaited = integration;
+    Runtime::new(app, theme, screen, store).run(Daemon::new(choice.reach), others).await
 }
 
 fn refuse(reason: &str) -> ExitCode {

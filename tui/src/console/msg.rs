@@ -28,6 +28,11 @@ pub enum Msg {
         changed: Vec<Integration>,
         removed: Vec<String>,
     },
+    /// What the daemon of another profile said.
+    Elsewhere {
+        profile: String,
+        said: Box<Self>,
+    },
     /// Attempts of the integration that is followed; the first message has the last 50.
     Attempts {
         integration: String,
@@ -88,8 +93,13 @@ pub enum Effect {
     Edit(String),
     /// Carries a command of the reader's own out on the terminal.
     Run(Program),
-    /// Starts anew with the daemon of a profile.
-    Connect(String),
+    /// Starts anew with the daemon of a profile, and opens an integration there if one is named.
+    Connect {
+        profile: String,
+        integration: Option<String>,
+    },
+    /// Looks at the daemons of the other profiles too, or at none of them any more.
+    LookElsewhere(bool),
     /// Paints everything anew.
     Redraw,
     Suspend,

@@ -22,7 +22,7 @@ use super::data::Conn;
 use super::keymap::Press;
 use super::lend;
 use super::msg::{Command, Effect, Msg, Program};
-use super::net::{Actor, Dial};
+use super::net::{Actor, Dial, Lookout, Other};
 use super::session::Store;
 use super::terminal::{Screen, save};
 use super::theme::Theme;
@@ -45,13 +45,21 @@ pub struct Runtime {
     dirty: bool,
     drawn_at: Instant,
     store: Option<Store>,
+    lookout: Option<Lookout>,
     exit: Option<Exit>,
 }
 
 /// Why the loop ends.
 enum Exit {
     Code(u8),
-    Profile(String),
+    Profile(Destination),
+}
+
+/// The profile that the console is to start anew with, and the integration that is to be opened there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    pub profile: String,
+    pub integration: Option<String>,
 }
 
 /// How a run of the console ended.
@@ -59,7 +67,7 @@ enum Exit {
 pub enum End {
     Code(ExitCode),
     /// It is to start anew with the daemon of this profile.
-    Profile(String),
+    Profile(Destination),
 }
 
 /// What wakes the loop.
@@ -79,13 +87,28 @@ impl Runtime {
         let commands = Some(commands);
         let input = EventStream::new();
         let drawn_at = Instant::now();
-        Self { app, theme, screen, input, net, commands, dirty: true, drawn_at, store, exit: None }
+        Self {
+            app,
+            theme,
+            screen,
+            input,
+            net,
+            commands,
+            dirty: true,
+            drawn_at,
+            store,
+            lookout: None,
+            exit: None,
+        }
     }
 
     /// Runs until it is quit or told to stop. The first frame comes before the first dial.
-    pub async fn run(mut self, dial: impl Dial) -> anyhow::Result<End> {
+    pub async fn run(mut self, dial: impl Dial, others: Vec<Other>) -> anyhow::Result<End> {
         self.draw()?;
         let (out, mut messages) = mpsc::channel(BURST);
+        if !others.is_empty() {
+            self.lookout = Some(Lookout::new(others, out.clone()));
+        }
         // Dropped at the end, which ends the actor, whatever it waits for.
         let mut tasks = JoinSet::new();
         if let Some(commands) = self.commands.take() {
@@ -120,7 +143,7 @@ impl Runtime {
             _ => given_back.context("the terminal could not be restored")?,
         }
         Ok(match self.exit {
-            Some(Exit::Profile(name)) => End::Profile(name),
+            Some(Exit::Profile(destination)) => End::Profile(destination),
             _ => End::Code(ExitCode::SUCCESS),
         })
     }
@@ -221,7 +244,14 @@ impl Runtime {
             Effect::Redraw => self.screen.clear()?,
             Effect::Suspend => self.suspend()?,
             Effect::Quit => self.exit = Some(Exit::Code(0)),
-            Effect::Connect(profile) => self.exit = Some(Exit::Profile(profile)),
+            Effect::Connect { profile, integration } => {
+                self.exit = Some(Exit::Profile(Destination { profile, integration }));
+            }
+            Effect::LookElsewhere(looks) => {
+                if let Some(lookout) = &mut self.lookout {
+                    lookout.look(looks);
+                }
+            }
         }
         Ok(())
     }

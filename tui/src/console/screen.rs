@@ -84,6 +84,11 @@ pub enum Next {
     Dialog(Dialog),
     /// Carry an action out as if its key had been pressed.
     Perform(Action),
+    /// Start anew with the daemon of a profile, at an integration of it.
+    Connect {
+        profile: String,
+        integration: String,
+    },
 }
 
 impl Cx<'_> {
@@ -190,6 +195,11 @@ pub trait Screen: fmt::Debug {
     /// The integration whose attempts it shows as they come.
     fn follows(&self) -> Option<String> {
         None
+    }
+
+    /// Whether it shows the daemons of other profiles too.
+    fn looks_elsewhere(&self) -> bool {
+        false
     }
 
     /// After so many seconds it loads again by itself.

@@ -101,8 +101,8 @@ impl Unmet {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skip {
     pub operator: String,
-    /// pending | held | dead
-    pub was: String,
+    /// Pending, held or dead.
+    pub was: State,
     /// Why it stood so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Value>,
@@ -186,11 +186,7 @@ impl Reason {
     /// That an operator skipped a delivery; how it stood is added where the row is changed.
     #[must_use]
     pub fn skipped(operator: &str) -> Self {
-        Self::SkippedByOperator(Skip {
-            operator: operator.to_owned(),
-            was: State::Pending.as_str().to_owned(),
-            reason: None,
-        })
+        Self::SkippedByOperator(Skip { operator: operator.to_owned(), was: State::Pending, reason: None })
     }
 }
 

@@ -37,9 +37,10 @@ fn check(state: State, change: impl FnOnce(&mut Facts), reported: &str) {
 }
 
 fn failed(facts: &mut Facts, class: &str) {
-    facts.failure = Some((class.into(), "503 Service Unavailable".into()));
+    let class = FailureClass::parse(class);
+    facts.failure = class.map(|class| (class, "503 Service Unavailable".into()));
     facts.attempts = 2;
-    facts.reason = FailureClass::parse(class).map(Reason::Failed);
+    facts.reason = class.map(Reason::Failed);
 }
 
 #[test]
@@ -52,13 +53,13 @@ fn pending_ones_wait_for_something() {
     );
     check(
         Pending,
-        |f| f.behind = Some(("E".into(), "pending".into())),
+        |f| f.behind = Some(("E".into(), State::Pending)),
         "It waits since 1970-01-01T00:00:00Z for the earlier event of its lead, delivery E, to be delivered, dead or \
          skipped; `leadline delivery why E` says what that one waits for.",
     );
     check(
         Pending,
-        |f| f.behind = Some(("E".into(), "held".into())),
+        |f| f.behind = Some(("E".into(), State::Held)),
         "It waits since 1970-01-01T00:00:00Z for the earlier event of its lead, delivery E, to be delivered, dead or \
          skipped; that one is held: `leadline delivery release E` or `skip` moves both.",
     );
@@ -255,14 +256,14 @@ fn what_waits_for_somebody_to_act_stands_still() {
         (|_| {}, None),
         (|it| it.lane.throttled_until = at(200), None),
         (|it| it.lane.breaker_until = at(200), None),
-        (|it| it.behind = Some(("E".into(), "pending".into())), None),
-        (|it| it.behind = Some(("E".into(), "held".into())), Some("`leadline delivery release E` or `skip`")),
+        (|it| it.behind = Some(("E".into(), State::Pending)), None),
+        (|it| it.behind = Some(("E".into(), State::Held)), Some("`leadline delivery release E` or `skip`")),
         (|it| it.lane.is_disabled = true, Some("`leadline integration enable I` lets it go.")),
         (|it| it.lane.awaits_cut_over = true, Some("`leadline integration cut-over I` lets it go.")),
         (
             |it| {
                 it.lane.paused_since = at(1);
-                it.behind = Some(("E".into(), "pending".into()));
+                it.behind = Some(("E".into(), State::Pending));
             },
             Some("`leadline company resume 7` lets it go."),
         ),

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::Path};
 use leadline_proto::v1::Role;
 use tonic::Status;
 
-use crate::domain::ids::{CompanyId, TokenId};
+use crate::{
+    domain::ids::{CompanyId, TokenId},
+    telemetry,
+};
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +99,7 @@ async fn read(file: &str) -> String {
     match tokio::fs::read_to_string(Path::new(file)).await {
         Ok(text) => text,
         Err(error) => {
-            tracing::debug!(%error, file, "cannot read the users' names");
+            tracing::debug!(error = telemetry::causes(&error), file, "cannot read the users' names");
             String::new()
         }
     }

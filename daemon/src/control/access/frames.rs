@@ -1,6 +1,8 @@
 //! The messages of a gRPC body, each rewritten on its way; trailers go by as they are.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+
+use crate::telemetry;
 use futures::stream;
 use http::HeaderMap;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -63,7 +65,11 @@ pub(super) fn rewritten(body: Body, rewrite: impl Rewrite, failing: Failing) -> 
 fn trailers(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     if let Err(error) = status.add_header(&mut trailers) {
-        tracing::error!(event = "status_not_written", %error, "a status cannot be written");
+        tracing::error!(
+            event = "status_not_written",
+            error = telemetry::causes(&error),
+            "a status cannot be written"
+        );
     }
     trailers
 }

@@ -15,6 +15,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
+    control::words,
     doors::security::{Attempted, Patience, Security},
     store::{Store, token::TokenView},
 };
@@ -89,7 +90,7 @@ impl Gate {
             Some(text) => self.store.live_token(&Sha256::digest(text.trim()).into()).await?,
             None => None,
         };
-        if let Some(caller) = token.and_then(Caller::of_token) {
+        if let Some(caller) = token.map(Caller::of_token) {
             return Ok(caller);
         }
         if let Some(client) = client
@@ -140,16 +141,16 @@ impl Gate {
 }
 
 impl Caller {
-    fn of_token(token: TokenView) -> Option<Self> {
-        let role = Role::from_str_name(&format!("ROLE_{}", token.role.to_uppercase()))?;
-        Some(Self {
+    fn of_token(token: TokenView) -> Self {
+        let role = words::role(token.role);
+        Self {
             operator: format!("token {}", token.name),
             role,
             company: token.company,
             masked: token.masked || role == Role::Viewer,
             token: Some(token.id),
             expires_at: token.expires_at,
-        })
+        }
     }
 }
 

@@ -11,7 +11,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tonic::Status;
 
 use super::{Caller, Gate, frames::Rewrite, refusal};
-use crate::domain::{cause::Values, privacy};
+use crate::{
+    domain::{cause::Values, privacy},
+    telemetry,
+};
 
 /// How often it is looked whether a token that a stream was opened with still opens anything.
 const LOOK: Duration = Duration::from_secs(5);
@@ -84,7 +87,10 @@ impl Rewrite for ShieldedReplies {
             match self.gate.store.is_live(token).await {
                 Ok(true) => {}
                 Ok(false) => return refusal::bad_token(),
-                Err(error) => tracing::debug!(%error, "cannot look whether a token is still good"),
+                Err(error) => tracing::debug!(
+                    error = telemetry::causes(&error),
+                    "cannot look whether a token is still good"
+                ),
             }
         }
     }

@@ -331,7 +331,7 @@ impl IntakeStore for Fake {
                 lead: event.uuid.clone(),
                 integration: one.integration,
                 integration_name: "hook".into(),
-                event: "lead.created".into(),
+                event: EventKind::Created,
                 due_at: one.reason.is_none().then_some(jiff::Timestamp::UNIX_EPOCH),
                 state: one.state,
                 reason: one.reason,

@@ -9,6 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{EmbeddedError, launch::Launch, launch::run, socket};
+use crate::telemetry;
 
 /// How often it is read whether somebody told the server to stop.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -113,7 +114,7 @@ impl Supervisor {
                 Err(error) => {
                     tracing::warn!(
                         event = "postgres_not_started",
-                        error = &error as &dyn std::error::Error,
+                        error = telemetry::causes(&error),
                         "the private PostgreSQL does not start yet"
                     );
                 }
@@ -138,7 +139,10 @@ impl Supervisor {
         stop.args(["stop", "-s", "-w", "-t", "30", "-m", "fast", "-D"]).arg(&self.launch.layout.data);
         if let Err(error) = run("pg_ctl stop", stop).await {
             // It may have ended meanwhile; starting it tells.
-            tracing::debug!(%error, "the server that was stopping could not be told to hurry");
+            tracing::debug!(
+                error = telemetry::causes(&error),
+                "the server that was stopping could not be told to hurry"
+            );
         }
     }
 }

@@ -63,8 +63,15 @@ impl AttemptFilter {
         self.states.is_empty() || self.states.iter().any(|state| *state != AttemptState::Running)
     }
 
-    fn integration_ids(&self) -> Vec<Uuid> {
-        self.integrations.iter().map(|id| id.uuid()).collect()
+    /// Restricts integrations that are called `i`.
+    fn push_lane(&self, sql: &mut QueryBuilder<Postgres>) {
+        if let Some(company) = self.company {
+            sql.push(" AND i.company_id = ").push_bind(company.0);
+        }
+        if !self.integrations.is_empty() {
+            let ids: Vec<Uuid> = self.integrations.iter().map(|id| id.uuid()).collect();
+            sql.push(" AND i.id = ANY(").push_bind(ids).push(")");
+        }
     }
 
     fn finds(&self, attempt: &AttemptView) -> bool {
@@ -113,17 +120,20 @@ impl AttemptFilter {
         let mut sql = QueryBuilder::new(COLUMNS);
         sql.push(" FROM (SELECT a.* FROM ");
         if let Some(delivery) = self.delivery {
-            sql.push("attempt a WHERE a.delivery_id = ").push_bind(delivery.uuid());
+            sql.push(
+                "attempt a JOIN integration i ON i.company_id = a.company_id AND i.id = a.integration_id",
+            );
+            sql.push(" WHERE i.deleted_at IS NULL AND a.delivery_id = ").push_bind(delivery.uuid());
+            if let Some(lead) = self.lead {
+                sql.push(" AND a.lead_id = ").push_bind(lead.uuid());
+            }
+            self.push_lane(&mut sql);
             self.push_conditions(&mut sql, from);
         } else if let Some(lead) = self.lead {
             sql.push("delivery d JOIN attempt a ON a.delivery_id = d.id AND a.company_id = d.company_id");
-            sql.push(" WHERE d.lead_id = ").push_bind(lead.uuid());
-            if !self.integrations.is_empty() {
-                sql.push(" AND d.integration_id = ANY(").push_bind(self.integration_ids()).push(")");
-            }
-            if let Some(company) = self.company {
-                sql.push(" AND d.company_id = ").push_bind(company.0);
-            }
+            sql.push(" JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id");
+            sql.push(" WHERE i.deleted_at IS NULL AND d.lead_id = ").push_bind(lead.uuid());
+            self.push_lane(&mut sql);
             self.push_conditions(&mut sql, from);
         } else {
             // Each integration's newest by their keys alone: only those of the page are read whole.
@@ -133,12 +143,7 @@ impl AttemptFilter {
             self.push_conditions(&mut sql, from);
             sql.push(" ORDER BY a.id DESC LIMIT ").push_bind(limit);
             sql.push(") k WHERE i.deleted_at IS NULL");
-            if let Some(company) = self.company {
-                sql.push(" AND i.company_id = ").push_bind(company.0);
-            }
-            if !self.integrations.is_empty() {
-                sql.push(" AND i.id = ANY(").push_bind(self.integration_ids()).push(")");
-            }
+            self.push_lane(&mut sql);
             sql.push(" ORDER BY k.id DESC LIMIT ").push_bind(limit);
             sql.push(") k JOIN attempt a USING (company_id, integration_id, id, started_at)");
         }

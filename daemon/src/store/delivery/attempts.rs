@@ -12,6 +12,7 @@ use crate::{
     domain::{
         delivery::Trigger,
         ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+        integration::EventKind,
         lane::LaneId,
         outcome::FailureClass,
     },
@@ -38,7 +39,7 @@ pub struct AttemptView {
     /// Name and e-mail address; empty for a test and once erased.
     pub lead_name: String,
     pub lead_email: String,
-    pub event: String,
+    pub event: EventKind,
     pub number: i32,
     pub trigger: Trigger,
     pub operator: Option<String>,
@@ -129,7 +130,7 @@ impl TryFrom<AttemptRow> for AttemptView {
             lead_id: row.lead_id.map(LeadId::from),
             lead_name: row.lead_name.unwrap_or_default(),
             lead_email: row.lead_email.unwrap_or_default(),
-            event: row.event,
+            event: known("event", &row.event, EventKind::parse)?,
             number: row.number,
             trigger: known("trigger", &row.trigger, Trigger::parse)?,
             operator: row.operator,
@@ -338,7 +339,7 @@ impl Store {
                JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
                LEFT JOIN person p ON p.company_id = d.company_id AND p.lead_id = d.lead_id
                JOIN company c ON c.id = i.company_id
-               JOIN integration g ON g.company_id = i.company_id AND g.id = i.integration_id
+               JOIN integration g ON g.company_id = i.company_id AND g.id = i.integration_id AND g.deleted_at IS NULL
                WHERE ($1::uuid IS NULL OR i.integration_id = $1)
                  AND ($2::uuid IS NULL OR i.delivery_id = $2)
                  AND ($3::uuid IS NULL OR i.attempt_id = $3)
@@ -346,7 +347,7 @@ impl Store {
                SELECT p.company_id, c.name, p.integration_id, g.name, p.id, NULL, NULL, NULL, NULL, NULL, 'webhook.test', 1, 'test',
                       p.operator, p.requested_at, NULL, NULL, NULL, NULL, NULL
                FROM probe p JOIN company c ON c.id = p.company_id
-               JOIN integration g ON g.company_id = p.company_id AND g.id = p.integration_id
+               JOIN integration g ON g.company_id = p.company_id AND g.id = p.integration_id AND g.deleted_at IS NULL
                WHERE ($1::uuid IS NULL OR p.integration_id = $1) AND $2::uuid IS NULL
                  AND ($3::uuid IS NULL OR p.id = $3)"#,
             integration.map(IntegrationId::uuid),
@@ -413,7 +414,7 @@ mod tests {
             lead_id: None,
             lead_name: String::new(),
             lead_email: String::new(),
-            event: "webhook.test".into(),
+            event: EventKind::Test,
             number: 1,
             trigger: Trigger::Test,
             operator: None,

@@ -201,7 +201,10 @@ impl DeliveryFilter {
     /// What stands in the queue, in claims, or in neither because it waits for an earlier one.
     fn push_pending(&self, sql: &mut QueryBuilder<Postgres>, span: Span) {
         sql.push("SELECT p.company_id, p.id FROM (");
-        sql.push("(SELECT q.company_id, q.integration_id, q.delivery_id AS id FROM due q WHERE true");
+        // Those of a deleted integration would fill a page that shows none of them.
+        sql.push("(SELECT q.company_id, q.integration_id, q.delivery_id AS id FROM due q");
+        sql.push(" JOIN integration g ON g.company_id = q.company_id AND g.id = q.integration_id");
+        sql.push(" WHERE g.deleted_at IS NULL");
         if let Some(integration) = self.integration {
             sql.push(" AND q.integration_id = ").push_bind(integration.uuid());
         }
@@ -242,6 +245,9 @@ impl DeliveryFilter {
         sql.push(" WHERE d.company_id = c.id AND i.deleted_at IS NULL");
         if let Some(integration) = self.integration {
             sql.push(" AND d.integration_id = ").push_bind(integration.uuid());
+        }
+        if self.enabled_only {
+            sql.push(" AND i.enabled");
         }
         if !self.states.is_empty() {
             sql.push(" AND d.state = ANY(").push_bind(self.state_words()).push(")");

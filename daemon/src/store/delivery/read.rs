@@ -15,9 +15,10 @@ use crate::{
         cause::CauseId,
         delivery::{Reason, State},
         ids::{CompanyId, DeliveryId, IntegrationId, JobId},
+        integration::EventKind,
         outcome::FailureClass,
     },
-    store::{Error, Store, class, operator::command::Refusal, state},
+    store::{Error, Store, class, known, operator::command::Refusal, state},
 };
 
 /// A delivery, and when it is pushed next.
@@ -29,7 +30,7 @@ pub struct DeliveryView {
     pub lead: String,
     pub integration: IntegrationId,
     pub integration_name: String,
-    pub event: String,
+    pub event: EventKind,
     pub state: State,
     pub reason: Option<String>,
     pub attempts: i32,
@@ -163,7 +164,7 @@ impl TryFrom<DeliveryRow> for DeliveryView {
             lead: row.lead,
             integration: row.integration_id.into(),
             integration_name: row.integration_name,
-            event: row.event,
+            event: known("event", &row.event, EventKind::parse)?,
             state: state(&row.state)?,
             reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
             attempts: row.attempts,

@@ -12,10 +12,13 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::{
-    Error, Store,
-    delivery::partitions::{self, ensure_partitions},
-    lead::keep::Positions,
+use crate::{
+    store::{
+        Error, Store,
+        delivery::partitions::{self, ensure_partitions},
+        lead::keep::Positions,
+    },
+    telemetry,
 };
 
 /// How long attempts are kept if nobody says otherwise.
@@ -50,7 +53,11 @@ pub async fn keep(store: Store, stop: CancellationToken) {
     let (mut positions, mut rounds) = (Positions::default(), 0_u32);
     loop {
         if let Err(error) = ensure_partitions(&store.pool).await {
-            tracing::warn!(event = "partitions_not_made", %error, "cannot make the partitions of the coming days; trying again in an hour");
+            tracing::warn!(
+                event = "partitions_not_made",
+                error = telemetry::causes(&error),
+                "cannot make the partitions of the coming days; trying again in an hour"
+            );
         }
         match stop.run_until_cancelled(store.prune()).await {
             None => return,
@@ -60,7 +67,7 @@ pub async fn keep(store: Store, stop: CancellationToken) {
             }
             Some(Err(error)) => tracing::warn!(
                 event = "attempts_not_aged_out",
-                error = &error as &dyn std::error::Error,
+                error = telemetry::causes(&error),
                 "what is too old could not be removed; trying again in an hour"
             ),
         }
@@ -79,7 +86,7 @@ pub async fn keep(store: Store, stop: CancellationToken) {
             ),
             Some(Err(error)) => tracing::warn!(
                 event = "leads_not_aged_out",
-                error = &error as &dyn std::error::Error,
+                error = telemetry::causes(&error),
                 "leads whose time is over could not be erased; trying again in an hour"
             ),
         }

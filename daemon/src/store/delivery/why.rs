@@ -8,7 +8,7 @@ use crate::{
         ids::{DeliveryId, IntegrationId, JobId},
         why::{Facts, LaneHolds},
     },
-    store::{Error, Store, operator::command::Refusal, state},
+    store::{Error, Store, class, operator::command::Refusal, state},
 };
 
 impl Store {
@@ -48,6 +48,7 @@ impl Store {
         .await?;
         let row = row.ok_or_else(|| Refusal::unknown("delivery", id))?;
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_jiff);
+        let behind_state = row.behind_state.as_deref().map(state).transpose()?;
         Ok(Facts {
             id: id.to_string(),
             state: state(&row.state)?,
@@ -63,8 +64,8 @@ impl Store {
             is_retry: row.kind.is_some_and(|kind| kind > 0),
             now: row.now.to_jiff(),
             attempts: row.attempts,
-            failure: row.failure_class.zip(row.failure_error),
-            behind: row.behind_id.map(DeliveryId::from).map(|id| id.to_string()).zip(row.behind_state),
+            failure: class(row.failure_class.as_deref())?.zip(row.failure_error),
+            behind: row.behind_id.map(|id| DeliveryId::from(id).to_string()).zip(behind_state),
             lane: LaneHolds {
                 is_disabled: !row.enabled,
                 awaits_cut_over: row.awaits_cut_over,

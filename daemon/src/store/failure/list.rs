@@ -222,7 +222,13 @@ impl Store {
                 sample: Some((DeliveryId::from(row.id), error)),
             }
         });
-        Ok(counts.filter(|count| filter.cause.is_none_or(|cause| cause.0 == count.cause)).collect())
+        let counts = counts.filter(|count| filter.cause.is_none_or(|cause| cause.0 == count.cause));
+        let mut counts: Vec<Count> = counts.collect();
+        let snoozes = self.snoozes(counts.iter().map(|count| count.cause).collect()).await?;
+        for count in &mut counts {
+            count.snoozed_until = snoozes.get(&count.cause).copied();
+        }
+        Ok(counts)
     }
 
     /// What is shown beside the causes of a page.

@@ -111,7 +111,7 @@ impl Store {
             integration_id: delivery.integration.to_string(),
             integration: delivery.integration_name,
             connector,
-            event: delivery.event,
+            event: delivery.event.as_str().to_owned(),
             state: delivery.state.to_string(),
             reason: delivery.reason,
             created_at: delivery.created_at,

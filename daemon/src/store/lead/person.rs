@@ -11,6 +11,7 @@ use crate::{
         person::{self, Person},
     },
     store::{Error, Store, lead::read::LeadView, operator::command::Refusal},
+    telemetry,
 };
 
 /// A text that finds more leads than this is looked for among the newest instead: there it is found often.
@@ -240,9 +241,10 @@ impl Store {
             "WITH taken AS (
                  DELETE FROM lead_recent WHERE ctid = ANY(ARRAY(
                      SELECT ctid FROM lead_recent LIMIT $1 FOR UPDATE SKIP LOCKED))
-                 RETURNING *
+                 RETURNING company_id, lead_id, name, email, phone, folded
              )
-             INSERT INTO lead_person SELECT * FROM taken ON CONFLICT DO NOTHING",
+             INSERT INTO lead_person (company_id, lead_id, name, email, phone, folded)
+             SELECT company_id, lead_id, name, email, phone, folded FROM taken ON CONFLICT DO NOTHING",
             MOVED_MAX,
         )
         .execute(&self.pool)
@@ -331,7 +333,11 @@ pub(in crate::store) async fn ensure_trigrams(store: &Store) -> Result<bool, Err
     }
     // Whoever may not make extensions has none: that is no failure, searches go on without.
     if let Err(error) = sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_trgm").execute(&mut *tx).await {
-        tracing::info!(event = "trigram_index_missing", %error, "leads are searched without a trigram index");
+        tracing::info!(
+            event = "trigram_index_missing",
+            error = telemetry::causes(&error),
+            "leads are searched without a trigram index"
+        );
         return Ok(false);
     }
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;

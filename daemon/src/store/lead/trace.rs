@@ -3,39 +3,79 @@
 use jiff::Timestamp;
 
 use crate::{
-    domain::ids::{AttemptId, DeliveryId, EventId, IntegrationId},
+    domain::{
+        delivery::State,
+        ids::{AttemptId, DeliveryId, EventId, IntegrationId},
+        integration::EventKind,
+    },
     store::{
         Store,
         company::find_optional_company,
         delivery::read::DeliveryView,
+        known,
         lead::read::{LeadStatus, LeadView, find_lead},
         operator::command::Refusal,
     },
 };
 
+/// What happened to a lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    Received,
+    /// It was changed.
+    Event,
+    /// A delivery of it came to be.
+    Delivery,
+    Attempt,
+    /// A delivery of it came to its end.
+    Final,
+    Erased,
+}
+
+impl StepKind {
+    /// The word that the API uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Event => "event",
+            Self::Delivery => "delivery",
+            Self::Attempt => "attempt",
+            Self::Final => "final",
+            Self::Erased => "erased",
+        }
+    }
+}
+
+/// How a delivery stood, or what an attempt came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    Delivery(State),
+    Arrived,
+    Failed,
+}
+
 /// Something that happened to a lead.
 #[derive(Clone, Debug)]
 pub struct TraceStep {
     pub at: Timestamp,
-    /// received | event | delivery | attempt | final | erased
-    pub what: &'static str,
-    pub event: Option<String>,
+    pub what: StepKind,
+    pub event: Option<EventKind>,
     pub delivery: Option<(DeliveryId, IntegrationId, String)>,
     pub attempt: Option<(AttemptId, i32)>,
-    /// Of the delivery, or of the attempt.
-    pub state: Option<String>,
+    pub state: Option<StepState>,
     /// Why, or what went wrong.
     pub reason: Option<String>,
 }
 
 impl TraceStep {
-    fn new(at: Timestamp, what: &'static str) -> Self {
+    fn new(at: Timestamp, what: StepKind) -> Self {
         Self { at, what, event: None, delivery: None, attempt: None, state: None, reason: None }
     }
 
-    fn of(at: Timestamp, what: &'static str, delivery: &DeliveryView) -> Self {
+    fn of(at: Timestamp, what: StepKind, delivery: &DeliveryView) -> Self {
         Self {
-            event: Some(delivery.event.clone()),
+            event: Some(delivery.event),
             delivery: Some((delivery.id, delivery.integration, delivery.integration_name.clone())),
             ..Self::new(at, what)
         }
@@ -68,14 +108,17 @@ impl Store {
         .await?;
         drop(db);
         let LeadStatus { lead, deliveries, .. } = self.lead_view(Some(&company.0.to_string()), uuid).await?;
-        let mut steps = vec![TraceStep::new(lead.received_at, "received")];
-        for event in events.into_iter().filter(|event| event.kind != "lead.created") {
-            let step = TraceStep::new(EventId::from(event.id).made_at().into(), "event");
-            steps.push(TraceStep { event: Some(event.kind), ..step });
+        let mut steps = vec![TraceStep::new(lead.received_at, StepKind::Received)];
+        for event in events {
+            let kind = known("event", &event.kind, EventKind::parse)?;
+            if kind != EventKind::Created {
+                let step = TraceStep::new(EventId::from(event.id).made_at().into(), StepKind::Event);
+                steps.push(TraceStep { event: Some(kind), ..step });
+            }
         }
         steps.extend(deliveries.iter().rev().flat_map(steps_of));
         steps.extend(self.attempts_of(company.0, &deliveries).await?);
-        steps.extend(erased_at.map(|at| TraceStep::new(at.to_jiff(), "erased")));
+        steps.extend(erased_at.map(|at| TraceStep::new(at.to_jiff(), StepKind::Erased)));
         // What happened at once stays in the order of cause: it was put there so, and the sort is stable.
         steps.sort_by_key(|step| step.at);
         Ok((lead, steps))
@@ -102,9 +145,9 @@ impl Store {
                 [row.class, row.error, status.filter(|_| row.delivered)].into_iter().flatten().collect();
             Some(TraceStep {
                 attempt: Some((row.id.into(), row.number)),
-                state: Some(if row.delivered { "delivered" } else { "failed" }.to_owned()),
+                state: Some(if row.delivered { StepState::Arrived } else { StepState::Failed }),
                 reason: Some(format!("{}: {}", row.trigger, reported.join(": "))),
-                ..TraceStep::of(row.started_at.to_jiff(), "attempt", delivery)
+                ..TraceStep::of(row.started_at.to_jiff(), StepKind::Attempt, delivery)
             })
         });
         Ok(steps.collect())
@@ -113,11 +156,11 @@ impl Store {
 
 /// How a delivery came to be, and how it ended if it has.
 fn steps_of(delivery: &DeliveryView) -> Vec<TraceStep> {
-    let begun = TraceStep::of(delivery.created_at, "delivery", delivery);
-    let state = Some(delivery.state.to_string());
+    let begun = TraceStep::of(delivery.created_at, StepKind::Delivery, delivery);
+    let state = Some(StepState::Delivery(delivery.state));
     match delivery.finished_at {
         Some(at) => {
-            let ended = TraceStep::of(at, "final", delivery);
+            let ended = TraceStep::of(at, StepKind::Final, delivery);
             vec![begun, TraceStep { state, reason: delivery.reason.clone(), ..ended }]
         }
         None => {

@@ -24,7 +24,7 @@ WITH picked AS (
     SELECT picked.*, ($6::uuid[])[row_number() OVER ()] AS attempt_id FROM picked
 ), claimed AS (
     INSERT INTO claim (daemon_id, items, attempts)
-    SELECT $7, array_agg(ROW(company_id, integration_id, kind, due_at, delivery_id, trigger, operator)::due),
+    SELECT $7, array_agg(ROW(company_id, integration_id, kind, due_at, delivery_id, trigger, operator)::claimed_item),
         array_agg(attempt_id)
     FROM numbered HAVING count(*) > 0
     RETURNING id, claimed_at

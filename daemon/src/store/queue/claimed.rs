@@ -17,6 +17,7 @@ use crate::{
         trace::TraceContext,
     },
     store::{Error, Store, known, lane_kind, moment},
+    telemetry,
 };
 
 /// In how many seconds what cannot be read is due again.
@@ -164,7 +165,7 @@ impl Store {
                 Err(error) => {
                     tracing::error!(
                         event = "delivery_unreadable",
-                        error = &error as &dyn std::error::Error,
+                        error = telemetry::causes(&error),
                         delivery = delivery.map(tracing::field::display),
                         "a delivery waits for a daemon that can read it"
                     );

@@ -16,7 +16,7 @@ WITH fence AS MATERIALIZED (
         SELECT FROM delivery d WHERE d.company_id = i.company_id AND d.id = i.delivery_id))
 ), rest AS MATERIALIZED (
     SELECT claim_id, array_agg(attempt_id) AS attempts, array_agg(
-        ROW(company_id, integration_id, kind, due_at, delivery_id, trigger, operator)::due) AS items
+        ROW(company_id, integration_id, kind, due_at, delivery_id, trigger, operator)::claimed_item) AS items
     FROM item WHERE attempt_id NOT IN (SELECT attempt_id FROM gone) GROUP BY claim_id
 ), shrunk AS (
     UPDATE claim SET items = rest.items, attempts = rest.attempts FROM rest WHERE claim.id = rest.claim_id

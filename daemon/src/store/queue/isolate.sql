@@ -3,7 +3,7 @@ WITH fence AS MATERIALIZED (
     SELECT id, daemon_id, claimed_at, items, attempts FROM claim WHERE id = $2 AND daemon_id = $1 FOR UPDATE
 ), item AS MATERIALIZED (
     SELECT fence.id AS claim_id, u.attempt_id = $3 AS is_moved, u.attempt_id,
-        ROW(u.company_id, u.integration_id, u.kind, u.due_at, u.delivery_id, u.trigger, u.operator)::due AS item
+        ROW(u.company_id, u.integration_id, u.kind, u.due_at, u.delivery_id, u.trigger, u.operator)::claimed_item AS item
     FROM fence, unnest(fence.items, fence.attempts)
         u(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
 ), shrunk AS (

@@ -24,6 +24,9 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         Action::Reveal if shared.who.as_ref().is_none_or(|who| !who.masked) => {
             Some("nobody is masked for you")
         }
+        Action::Profiles if shared.setup.others.is_empty() => {
+            Some("the settings name no other daemon: `leadline config init` shows how")
+        }
         Action::Retry => no_retry(subject, it),
         Action::NewIntegration | Action::SetPlan
             if shared.company_for(subject.company.or(it.map(|it| it.company_id))).is_none() =>

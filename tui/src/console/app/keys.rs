@@ -17,6 +17,7 @@ use crate::console::screens::company::CompanyScreen;
 use crate::console::screens::integration::IntegrationScreen;
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::messages::MessagesScreen;
+use crate::console::screens::profiles::ProfilesScreen;
 
 impl App {
     pub(super) fn key(&mut self, press: Press, effects: &mut Vec<Effect>) {
@@ -214,6 +215,7 @@ impl App {
             }
             Action::Own(at) => self.own(at, effects),
             Action::Export => self.dialog = Some(Dialog::Menu(outside::forms())),
+            Action::Profiles => self.open(Box::new(ProfilesScreen::default()), effects),
             Action::Messages => self.open(Box::new(MessagesScreen::default()), effects),
             Action::CompanyPage => {
                 let company = subject.company.or_else(|| self.shared.company.as_ref().map(|(id, _)| *id));
@@ -352,7 +354,7 @@ impl App {
             Pick::Connector(_) | Pick::Nothing => {}
             Pick::Export(form) => self.export(form, effects),
             Pick::Own(at) => self.run_own(at, effects),
-            Pick::Jump(Jump::Profile(profile)) => self.connect(profile, effects),
+            Pick::Jump(Jump::Profile(profile)) => self.connect(profile, None, effects),
             Pick::Evidence { json, mask } => self.evidence(json, mask, effects),
             Pick::Jump(Jump::Integration(id)) => self.open_integration(&id, effects),
             Pick::Jump(Jump::Company(id)) => self.open(Box::new(CompanyScreen::new(id)), effects),

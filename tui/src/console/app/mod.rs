@@ -24,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use ratatui::Frame;
 use zeroize::Zeroizing;
 
-use super::data::{Answer, Company, Conn, Query};
+use super::data::{Answer, Company, Conn, Elsewhere, Integration, Query};
 use super::dialogs::{Dialog, OneTime};
 use super::msg::{Command, Effect, Msg, Ticket};
 use super::screen::{Cx, Event, Fetch, Next, Screen, View};
@@ -49,6 +49,9 @@ pub struct App {
     /// The first one lies over everything until it is stored.
     pub secrets: VecDeque<OneTime>,
     followed: Option<String>,
+    looks_elsewhere: bool,
+    /// The integration that is opened once the daemon has told of it.
+    pub awaited: Option<String>,
     loaded_at: Timestamp,
     companies: Fetch<Vec<Company>>,
     companies_at: Option<Timestamp>,
@@ -69,6 +72,8 @@ impl App {
             dialog: None,
             secrets: VecDeque::new(),
             followed: None,
+            looks_elsewhere: false,
+            awaited: None,
             loaded_at: now,
             companies: Fetch::default(),
             companies_at: None,
@@ -117,6 +122,7 @@ impl App {
                 Next::Open(screen) => self.open(screen, effects),
                 Next::Dialog(dialog) => self.dialog = Some(dialog),
                 Next::Perform(action) => self.perform(action, effects),
+                Next::Connect { profile, integration } => self.connect(profile, Some(integration), effects),
             }
         }
     }
@@ -135,6 +141,7 @@ impl App {
                 Next::Open(screen) => self.open(screen, effects),
                 Next::Dialog(dialog) => self.dialog = Some(dialog),
                 Next::Perform(action) => self.perform(action, effects),
+                Next::Connect { profile, integration } => self.connect(profile, Some(integration), effects),
             }
         }
     }
@@ -152,12 +159,20 @@ impl App {
         self.on_top(effects, |screen, cx| screen.load(cx));
     }
 
-    /// Follows the attempts of the integration that is seen, and of no other.
+    /// Follows the attempts of the integration that is seen, and of no other; and other daemons while they are seen.
     fn follow(&mut self, effects: &mut Vec<Effect>) {
         let wanted = self.top().follows();
         if wanted != self.followed {
             self.followed.clone_from(&wanted);
             effects.push(Effect::Net(Command::Follow(wanted)));
+        }
+        let looks = self.top().looks_elsewhere();
+        if looks != self.looks_elsewhere {
+            self.looks_elsewhere = looks;
+            let others = self.shared.setup.others.iter().filter(|_| looks);
+            self.shared.elsewhere = others.map(|name| (name.clone(), Elsewhere::default())).collect();
+            self.shared.revision += 1;
+            effects.push(Effect::LookElsewhere(looks));
         }
     }
 
@@ -189,6 +204,9 @@ impl App {
                 self.shared.sort();
                 self.shared.is_loaded = true;
                 self.report(Event::Integrations, effects);
+                if let Some(id) = self.awaited.take() {
+                    self.open_integration(&id, effects);
+                }
             }
             Msg::Changes { changed, removed } => {
                 self.shared.integrations.retain(|it| !removed.contains(&it.id));
@@ -198,6 +216,7 @@ impl App {
                 self.shared.sort();
                 self.report(Event::Integrations, effects);
             }
+            Msg::Elsewhere { profile, said } => self.elsewhere(&profile, *said, effects),
             Msg::Attempts { integration, attempts, first } => {
                 let event = Event::Attempts { integration: &integration, attempts: &attempts, first };
                 self.report(event, effects);
@@ -214,6 +233,25 @@ impl App {
             Msg::Copied(outcome) | Msg::Saved(outcome) => self.note(outcome),
             Msg::Key(_) | Msg::Paste(_) | Msg::Resize(..) | Msg::Tick | Msg::Resumed => {}
         }
+    }
+
+    /// What the daemon of another profile said, unless nobody looks there any more.
+    fn elsewhere(&mut self, profile: &str, said: Msg, effects: &mut Vec<Effect>) {
+        let Some(there) = self.shared.elsewhere.get_mut(profile) else { return };
+        match said {
+            Msg::Conn(conn) => there.conn = conn,
+            Msg::Snapshot { integrations, .. } => {
+                (there.integrations, there.is_loaded) = (integrations, true);
+            }
+            Msg::Changes { changed, removed } => {
+                let is_old = |it: &Integration| changed.iter().any(|new| new.id == it.id);
+                there.integrations.retain(|it| !removed.contains(&it.id) && !is_old(it));
+                there.integrations.extend(changed);
+            }
+            _ => return,
+        }
+        self.shared.revision += 1;
+        self.report(Event::Integrations, effects);
     }
 
     fn connection(&mut self, conn: Conn, effects: &mut Vec<Effect>) {

@@ -132,9 +132,14 @@ impl App {
     }
 
     /// Starts anew with another daemon, once nothing is under way.
-    pub(super) fn connect(&mut self, profile: String, effects: &mut Vec<Effect>) {
+    pub(super) fn connect(
+        &mut self,
+        profile: String,
+        integration: Option<String>,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.shared.pending.is_empty() {
-            effects.push(Effect::Connect(profile));
+            effects.push(Effect::Connect { profile, integration });
         } else {
             self.refuse("a change is under way: wait for its answer");
         }
@@ -174,9 +179,9 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::console::app::pictures::shown;
+    use crate::console::app::pictures::{profiles, shown};
     use crate::console::app::tests::last;
-    use crate::console::data::Mutation;
+    use crate::console::data::{Conn, Mutation};
     use crate::console::fixtures::{self, feed, live, opened, press, visit};
     use crate::console::msg::{Command, Msg};
 
@@ -307,7 +312,10 @@ mod tests {
         press(&mut app, ":");
         assert!(!shown(&app).contains("connect prod"));
         let effects = press(&mut app, "c o n n e c t space t e enter");
-        assert!(matches!(&effects[..], [Effect::Connect(name)] if name == "test"), "{effects:?}");
+        assert!(
+            matches!(&effects[..], [Effect::Connect { profile, integration: None }] if profile == "test"),
+            "{effects:?}"
+        );
         // Not while the daemon has not said what became of a change.
         let mut app = opened(80, 24);
         app.shared.setup.profiles = vec!["test".to_owned()];
@@ -322,7 +330,41 @@ mod tests {
         let ticket = *app.shared.pending.keys().next().unwrap();
         feed(&mut app, Msg::Done { ticket, done: Err("x".to_owned()) });
         let effects = press(&mut app, ": c o n n e c t enter");
-        assert!(matches!(&effects[..], [Effect::Connect(_)]), "{effects:?}");
+        assert!(matches!(&effects[..], [Effect::Connect { .. }]), "{effects:?}");
+    }
+
+    #[test]
+    fn all_profiles_are_one_overview_from_which_one_goes_to_where_it_fails() {
+        let mut app = live(120, 36);
+        press(&mut app, "0");
+        assert!(last(&app).starts_with("not possible: the settings name no other daemon"), "{}", last(&app));
+        let mut app = profiles(120, 36);
+        let screen = shown(&app);
+        let at = |text: &str| screen.find(text).unwrap_or_else(|| panic!("no {text} in {screen}"));
+        assert!(at("Hill Chapel") < at("hubspot-eu"), "most dead first, wherever it is");
+        assert!(at("1 of 2 failing") < at("LOST: no daemon answers at south:7443"));
+        // Nothing can be done to a daemon that one only looks at.
+        for key in ["r", "t", "e"] {
+            assert!(press(&mut app, key).is_empty(), "{key}");
+        }
+        let effects = press(&mut app, "enter");
+        let [Effect::Connect { profile, integration }] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((&**profile, integration.as_deref()), ("north", Some("01N1")));
+        // There it is opened as soon as it is known.
+        let mut there = App::new(crate::console::fixtures::setup(false), app.shared.now, 120, 36);
+        there.awaited.clone_from(integration);
+        feed(&mut there, Msg::Conn(Conn::Live));
+        let known = app.shared.elsewhere["north"].integrations.clone();
+        feed(&mut there, Msg::Snapshot { version: "0.1.0".to_owned(), integrations: known });
+        assert_eq!(there.top().follows().as_deref(), Some("01N1"));
+        // One that is here is opened here, and who looks at it does not look elsewhere.
+        let effects = press(&mut app, "down enter");
+        assert!(effects.iter().any(|it| matches!(it, Effect::LookElsewhere(false))), "{effects:?}");
+        assert!(app.shared.elsewhere.is_empty());
+        let late = Msg::Snapshot { version: String::new(), integrations: Vec::new() };
+        feed(&mut app, Msg::Elsewhere { profile: "north".to_owned(), said: Box::new(late) });
+        let effects = press(&mut app, "esc");
+        assert!(effects.iter().any(|it| matches!(it, Effect::LookElsewhere(true))), "{effects:?}");
     }
 
     #[test]

@@ -157,6 +157,29 @@ fn the_other_numbers() {
     sheet("activity", at("5"));
     sheet("system", at("6"));
     sheet("company", at("6 enter"));
+    sheet("profiles", profiles);
+}
+
+/// The console of one profile beside two others: one with a failing integration, one that is away.
+pub(crate) fn profiles(width: u16, height: u16) -> App {
+    let mut app = live(width, height);
+    app.shared.setup.profile = Some("west".to_owned());
+    app.shared.setup.others = vec!["north".to_owned(), "south".to_owned()];
+    press(&mut app, "0");
+    let mut failing = fixtures::integration("01N1", "pipedrive", Badge::Failing);
+    (failing.company, failing.dead, failing.last_error) =
+        ("Hill Chapel".to_owned(), 40, "402 Payment Required: the trial has ended".to_owned());
+    let integrations = vec![failing, fixtures::integration("01N2", "crm-hook", Badge::Ok)];
+    let lost =
+        Conn::Lost { error: "no daemon answers at south:7443".to_owned(), retry_at: ago(-8), attempt: 2 };
+    for (profile, said) in [
+        ("north", Msg::Conn(Conn::Live)),
+        ("north", Msg::Snapshot { version: "0.1.0".to_owned(), integrations }),
+        ("south", Msg::Conn(lost)),
+    ] {
+        feed(&mut app, Msg::Elsewhere { profile: profile.to_owned(), said: Box::new(said) });
+    }
+    app
 }
 
 #[test]

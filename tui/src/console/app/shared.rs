@@ -1,11 +1,12 @@
 //! What every screen may look at: the connection, the integrations, the company that is looked at, the messages.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::config::OwnCommand;
-use crate::console::data::{Badge, Company, Conn, Integration, Who};
+use crate::console::data::{Badge, Company, Conn, Elsewhere, Integration, Who};
 use crate::console::keymap::{Action, Keymap};
 use crate::console::msg::Ticket;
 
@@ -54,6 +55,8 @@ pub struct Setup {
     /// The profile that names it, and all there are.
     pub profile: Option<String>,
     pub profiles: Vec<String>,
+    /// Those of them whose daemon is another one.
+    pub others: Vec<String>,
     pub keymap: Keymap,
     pub commands: Vec<OwnCommand>,
     pub read_only: bool,
@@ -79,6 +82,8 @@ pub struct Shared {
     pub integrations: Vec<Integration>,
     /// Counts every change of the integrations, so that screens take them over once.
     pub revision: u64,
+    /// The daemons of other profiles, by profile, while they are looked at.
+    pub elsewhere: BTreeMap<String, Elsewhere>,
     /// The only company that is looked at.
     pub company: Option<(i64, String)>,
     pub companies: Vec<Company>,
@@ -107,6 +112,7 @@ impl Shared {
             who: None,
             integrations: Vec::new(),
             revision: 0,
+            elsewhere: BTreeMap::new(),
             company: None,
             companies: Vec::new(),
             messages: VecDeque::new(),
@@ -221,15 +227,10 @@ impl Shared {
         self.sort();
     }
 
-    /// Worst first; within a badge what has most dead, then by name.
+    /// Puts them in order, and tells that they have changed.
     pub fn sort(&mut self) {
         self.revision += 1;
-        self.integrations.sort_by(|a, b| {
-            let key = |it: &Integration| (it.badge, std::cmp::Reverse(it.dead));
-            key(a)
-                .cmp(&key(b))
-                .then_with(|| (&a.name, a.company_id, &a.id).cmp(&(&b.name, b.company_id, &b.id)))
-        });
+        self.integrations.sort_by(worst_first);
     }
 
     /// How many integrations in view have such a badge.
@@ -243,6 +244,12 @@ impl Shared {
         silent.sort_by_key(|it| it.last_lead_at);
         silent
     }
+}
+
+/// The order of integrations: worst first; within a badge what has most dead, then by name.
+pub fn worst_first(a: &Integration, b: &Integration) -> Ordering {
+    let key = |it: &Integration| (it.badge, std::cmp::Reverse(it.dead));
+    key(a).cmp(&key(b)).then_with(|| (&a.name, a.company_id, &a.id).cmp(&(&b.name, b.company_id, &b.id)))
 }
 
 /// Whether a company has had no lead for longer than it said to be usual.

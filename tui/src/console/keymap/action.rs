@@ -78,6 +78,7 @@ pub enum Action {
     Actions,
     PickCompany,
     CompanyPage,
+    Profiles,
     Palette,
     Copy,
     CopyRecord,

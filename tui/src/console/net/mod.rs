@@ -5,6 +5,7 @@ mod ask;
 mod backoff;
 mod change;
 mod convert;
+mod elsewhere;
 pub mod grpc;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 pub use actor::Actor;
+pub use elsewhere::{Lookout, Other};
 
 use super::data::{Answer, Attempt, Done, Mutation, Query};
 use super::msg::Msg;

@@ -58,7 +58,7 @@ impl Scene {
         let integration = command.integration(&self.integration.to_string()).await.unwrap();
         command.delete_integration(&integration).await.unwrap();
         self.deleted.push(self.integration);
-        self.integration = add_integration(&mut command, self.company).await;
+        self.integration = add_integration(&mut command, self.company, "crm").await;
         command.commit().await.unwrap();
         // What is being pushed keeps some of them for the next time.
         self.store.finish_deletions().await.unwrap();

@@ -1,12 +1,12 @@
 //! Two at once: what one has read, another has changed before it writes.
 
-use leadline_tests::{check_invariants, wait_until};
 use leadlined::{
     dispatch,
     store::{Error, delivery::read::Target},
 };
 
 use super::*;
+use crate::{bench::wait_for_lock, invariants::check_invariants};
 
 async fn scene() -> Scene {
     let (store, pool) = open().await;
@@ -20,13 +20,6 @@ fn held() -> Reason {
 impl Scene {
     async fn holds(&self, condition: &'static str) -> bool {
         sqlx::query_scalar(condition).fetch_one(&self.pool).await.unwrap()
-    }
-
-    /// Waits until somebody waits for a lock.
-    async fn wait_for_lock(&self) {
-        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
-                     WHERE datname = current_database() AND wait_event_type = 'Lock')";
-        wait_until("somebody waits for a lock", async || self.holds(waits).await).await;
     }
 
     async fn targets(&self, state: State) -> Vec<Target> {
@@ -68,7 +61,7 @@ async fn a_step_of_a_job_that_another_daemon_has_taken_is_left_alone() {
     sqlx::query("UPDATE job SET position = last_id, released = 1").execute(&mut *other).await.unwrap();
     let step = dispatch::continue_job(&scene.store, scene.lane(), job);
     let rest = async {
-        scene.wait_for_lock().await;
+        wait_for_lock(&scene.pool).await;
         other.commit().await.unwrap();
     };
     tokio::join!(async { step.await.unwrap() }, rest);
@@ -142,7 +135,7 @@ async fn what_is_given_back_stays_held_if_it_was_held_meanwhile() {
             }
         };
         let hold = async {
-            scene.wait_for_lock().await;
+            wait_for_lock(&scene.pool).await;
             let mut command = scene.command().await;
             command.hold(scene.company, &[item.delivery.uuid()], &held()).await.unwrap();
             command.commit().await.unwrap();
@@ -175,7 +168,7 @@ async fn two_that_remove_an_integration_leave_nothing_behind() {
     .unwrap();
     let remove = async { scene.store.finish_deletions().await.unwrap() };
     let rest = async {
-        scene.wait_for_lock().await;
+        wait_for_lock(&scene.pool).await;
         other.commit().await.unwrap();
     };
     let (left, ()) = tokio::join!(remove, rest);

@@ -3,18 +3,17 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use leadline_tests::{Database, broken_invariants, request_id};
 use leadlined::{
     dispatch,
     domain::{
         delivery::{LaneKind, Reason, State, Transition, Trigger},
-        fanout::{Arrival, Fate, NewDelivery, Routing},
+        fanout::{Arrival, Fate, NewDelivery},
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
         integration::EventKind,
         lane::LaneId,
@@ -22,17 +21,15 @@ use leadlined::{
         outcome::{Failure, FailureClass},
         plan::Plan,
     },
-    postgres::setup,
     store::{
-        Store, SweepPolicy, WakeUps,
+        Store, SweepPolicy,
         delivery::read::{DeliveryFilter, Order},
-        integration::NewIntegration,
         job::JobWork,
         lead::{
             Reaccepted,
             intake::{Flushed, NewEvent},
         },
-        operator::command::{Command, Mutation, Refusal},
+        operator::command::{Command, Refusal},
         queue::{
             claim::{Ask, Claimed, Claimer},
             finish::{AttemptRecord, Finished},
@@ -46,9 +43,13 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseError, TestRunner},
 };
-use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
+
+use super::{
+    bench::{self, add_integration, call},
+    invariants::broken_invariants,
+};
 
 mod endings;
 mod operators;
@@ -85,36 +86,11 @@ struct Scene {
     jobs: Vec<(JobId, i64)>,
 }
 
-fn call() -> Mutation {
-    Mutation { operator: "test".into(), method: "Test", request_id: request_id(), fingerprint: [0; 32] }
-}
-
-async fn add_integration(command: &mut Command, company: CompanyId) -> IntegrationId {
-    let (config, events) = (json!({}), ["lead.created".to_owned(), "lead.updated".to_owned()]);
-    let new = NewIntegration {
-        company,
-        name: "crm",
-        connector: "webhook",
-        enabled: true,
-        config: &config,
-        shown: &config,
-        mapping: &config,
-        events: &events,
-        payload: "v1",
-        routing: Routing::All,
-        needs_consent: false,
-        notices: false,
-        secret: None,
-        credentials: None,
-    };
-    command.create_integration(&new).await.unwrap()
-}
-
 impl Scene {
     async fn new(store: &Store, pool: &PgPool) -> Self {
         let mut command = store.batch(&call()).await.unwrap();
         let company = command.create_company(None, "The Old Barn", Plan::Pro, None).await.unwrap().id;
-        let integration = add_integration(&mut command, company).await;
+        let integration = add_integration(&mut command, company, "crm").await;
         command.commit().await.unwrap();
         Self {
             store: store.clone(),
@@ -354,13 +330,9 @@ fn set_up() -> (tokio::runtime::Runtime, Store, PgPool) {
 }
 
 async fn open() -> (Store, PgPool) {
-    let database = Database::create().await;
     // Planning takes longer than anything else here, and no table grows.
-    let options = database.options().clone().options([("plan_cache_mode", "force_generic_plan")]);
-    let pool = setup::connect(&options).await.unwrap();
-    let sealer = setup::unseal(&pool, database.master_key()).await.unwrap();
-    let (wake_ups, _) = WakeUps::new();
-    (Store::new(pool.clone(), sealer, Arc::new(wake_ups)), pool)
+    let (store, pool, _) = bench::open(&[("plan_cache_mode", "force_generic_plan")]).await;
+    (store, pool)
 }
 
 /// So many cases share a database: a fuller one makes each look at it slower.
