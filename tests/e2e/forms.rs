@@ -113,15 +113,8 @@ async fn a_form_is_made_posted_changed_and_removed() {
 async fn forms_that_cannot_be_are_refused_in_these_words() {
     let mut scene = Scene::start().await;
     scene.forms.create_form(scene.new_form("contact")).await.unwrap();
-    let id = scene
-        .forms
-        .get_form(v1::GetFormRequest { form: "contact".into() })
-        .await
-        .unwrap()
-        .into_inner()
-        .form
-        .unwrap()
-        .id;
+    let contact = v1::GetFormRequest { form: "contact".into() };
+    let id = scene.forms.get_form(contact).await.unwrap().into_inner().form.unwrap().id;
     type Change<'a> = &'a dyn Fn(&mut v1::CreateFormRequest);
     let long = "x".repeat(201);
     let cases: [(Change<'_>, String); 7] = [

@@ -136,6 +136,12 @@ impl Client {
         }
     }
 
+    /// What the daemon can speak to, all of it.
+    pub async fn all_connectors(&self) -> Result<Vec<v1::Connector>, ClientError> {
+        let request = v1::ListConnectorsRequest { page_size: PAGE_MAX, ..Default::default() };
+        Ok(self.list_connectors(request).await?.connectors)
+    }
+
     /// Integrations with their health: a snapshot, then changes, and heartbeats if they are wanted. Empty texts: all
     /// companies, from the start.
     pub async fn watch(

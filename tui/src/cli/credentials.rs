@@ -40,7 +40,7 @@ pub(crate) async fn set(context: &Context, client: &Client, integration: String)
 async fn ask(client: &Client, integration: &str) -> Result<String, CliError> {
     let request = v1::GetIntegrationRequest { integration: integration.to_owned() };
     let found = client.get_integration(request).await?;
-    let connectors = client.list_connectors(v1::ListConnectorsRequest::default()).await?.connectors;
+    let connectors = client.all_connectors().await?;
     let fields = connectors
         .into_iter()
         .find(|connector| connector.name == found.connector)

@@ -307,7 +307,7 @@ impl Update {
 }
 
 async fn help_connector(context: &Context, client: &Client, name: &str) -> Result<(), CliError> {
-    let connectors = client.list_connectors(v1::ListConnectorsRequest::default()).await?.connectors;
+    let connectors = client.all_connectors().await?;
     let known: Vec<_> = connectors.iter().map(|connector| connector.name.clone()).collect();
     let Some(connector) = connectors.into_iter().find(|connector| connector.name == name) else {
         return Err(CliError::Failed(format!(

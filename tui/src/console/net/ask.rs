@@ -28,16 +28,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         }
         Query::Estimate(mutation) => Answer::Estimate(change::estimate(client, *mutation).await?),
         Query::Deliveries { which, after } => deliveries(client, which, after).await?,
-        Query::OlderAttempts { integration, after } => {
-            let request = v1::ListAttemptsRequest {
-                integration,
-                page_size: 50,
-                page_token: after,
-                ..Default::default()
-            };
-            let reply = client.list_attempts(request).await?;
-            Answer::Attempts(reply.attempts.into_iter().map(convert::attempt).collect())
-        }
+        Query::OlderAttempts { integration, after } => older_attempts(client, integration, after).await?,
         Query::Find { text, company } => find(client, text, company).await?,
         Query::Lead { uuid, company } => Answer::Lead(Box::new(lead(client, uuid, company).await?)),
         Query::Reveal { uuid, company } => reveal(client, uuid, company).await?,
@@ -73,10 +64,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         Query::Company { id } => Answer::Company(Box::new(company(client, id).await?)),
         Query::Preview { integration, lead, mapping } => preview(client, integration, lead, mapping).await?,
         Query::Connectors => {
-            let reply = client
-                .list_connectors(v1::ListConnectorsRequest { page_size: PAGE, ..Default::default() })
-                .await?;
-            Answer::Connectors(reply.connectors.into_iter().map(convert::connector).collect())
+            Answer::Connectors(client.all_connectors().await?.into_iter().map(convert::connector).collect())
         }
         Query::Flows { company } => {
             let request =
@@ -92,6 +80,14 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             Answer::FlowTest(FlowTest { tested, sent, kept_away, failed, error })
         }
     })
+}
+
+/// Attempts behind those that are known.
+async fn older_attempts(client: &Client, integration: String, after: String) -> Result<Answer, Failure> {
+    let request =
+        v1::ListAttemptsRequest { integration, page_size: 50, page_token: after, ..Default::default() };
+    let reply = client.list_attempts(request).await?;
+    Ok(Answer::Attempts(reply.attempts.into_iter().map(convert::attempt).collect()))
 }
 
 /// Who a lead is, in a line.
