@@ -190,6 +190,14 @@ async fn the_whole_counts_what_lives_and_happened_lately() {
     let crowd = crowd().await;
     let bench = &crowd.bench;
     bench.sql("UPDATE attempt SET duration_ms = 40; UPDATE attempt SET duration_ms = 900 WHERE id = (SELECT max(id::text)::uuid FROM attempt)").await;
+    bench
+        .sql(
+            "INSERT INTO attempt (company_id, integration_id, id, delivery_id, lead_id, event, number, trigger, delivered,
+                 class, started_at, duration_ms, config_version)
+             SELECT a.company_id, g.id, a.id, a.delivery_id, a.lead_id, a.event, a.number, a.trigger, a.delivered,
+                 a.class, a.started_at, 9000, a.config_version FROM attempt a, integration g WHERE g.name = 'gone'",
+        )
+        .await;
     let system = bench.store.system().await.unwrap();
     let (queue, rates) = (&system.queue, &system.rates);
     let due = bench.count("due WHERE due_at <= now()").await;

@@ -6,7 +6,7 @@ use tonic::{Request, Response};
 
 use super::{Control, Reply, check, mutate, watch::IntegrationStream, words};
 use crate::{
-    domain::ids::IntegrationId,
+    domain::{ids::IntegrationId, lane::LaneId},
     store::{Error, integration::read::IntegrationFilter},
 };
 
@@ -64,10 +64,14 @@ impl IntegrationService for Control {
         &self,
         request: Request<v1::GetIntegrationRequest>,
     ) -> Reply<v1::GetIntegrationResponse> {
-        let mut found = [self.store.integration_view(&request.get_ref().integration).await?.into()];
+        let view = self.store.integration_view(&request.get_ref().integration).await?;
+        let proposals = self.store.proposals(LaneId { company: view.company, integration: view.id }).await?;
+        let mut found = [view.into()];
         self.count_skipped(&mut found).await?;
         let [integration] = found;
-        Ok(Response::new(v1::GetIntegrationResponse { integration: Some(integration) }))
+        let proposals = proposals.into_iter().map(Into::into).collect();
+        let integration = Some(v1::Integration { proposals, ..integration });
+        Ok(Response::new(v1::GetIntegrationResponse { integration }))
     }
 
     async fn update_integration(

@@ -34,6 +34,9 @@ pub(crate) struct Company {
     paused_at: Option<Timestamp>,
     quiet_hours: Option<u32>,
     last_lead_at: Option<Timestamp>,
+    time_zone: Option<String>,
+    locale: Option<String>,
+    lead_url: Option<String>,
 }
 
 impl Row for Company {
@@ -52,6 +55,9 @@ impl From<v1::Company> for Company {
             paused_at: time(it.paused_at),
             quiet_hours: it.quiet_after.map(|span| (seconds(span) / 3600.0) as u32),
             last_lead_at: time(it.last_lead_at),
+            time_zone: text(it.time_zone),
+            locale: text(it.locale),
+            lead_url: text(it.lead_url),
         }
     }
 }
