@@ -135,7 +135,7 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     ("lead import $dir/wide.csv --company 7", 1, "columns: at most 1000; leave out those that no lead needs"),
     ("lead import $dir/bad.ndjson --company 7 --dry-run", 1, "2 of 2 lines would be refused: correct them and import the file again, what is in stays as it is"),
     ("lead import $dir/strange.csv --company 7 --dry-run --strict", 1, r#"column "wedding day" is called like no field: add it to the map, with null to leave it out"#),
-    ("company update", 2, "the following required arguments were not provided: <--name <NAME>|--brand <NAME[/VERSION]>|--clear-brand|--quiet-hours <HOURS>> <COMPANY>; --help tells more"),
+    ("company update", 2, "the following required arguments were not provided: <--name <NAME>|--brand <NAME[/VERSION]>|--clear-brand|--quiet-hours <HOURS>|--time-zone <ZONE>|--locale <TAG>|--lead-url <URL>> <COMPANY>; --help tells more"),
 ];
 
 /// A daemon with things in every state, and the words that commands use for their ids.

@@ -159,8 +159,8 @@ async fn a_probe_tells_the_account_and_what_is_wrong_with_the_mapping() {
         report.findings,
         [
             "lead.event_date: unknown property weding_date; did you mean wedding_date?",
-            "lead.name: guests holds a number, and this is a text",
-            "lead.guest_count: hs_object_id cannot be written; HubSpot sets it by itself",
+            "lead.name: guests is of type number, and this is a text",
+            "lead.guest_count: hs_object_id cannot be written: HubSpot sets it by itself",
             "lead.event_type: kind_of_event has no option corporate, private_dining, birthday",
         ]
     );

@@ -7,7 +7,11 @@ use tonic::{Request, Response};
 use super::{Control, Reply, check, convert, words};
 use crate::{
     connectors,
-    domain::{ids::CompanyId, plan::UNCOUNTED},
+    domain::{
+        ids::CompanyId,
+        plan::UNCOUNTED,
+        telling::{self, BadTelling},
+    },
     store::{
         company::Company,
         integration::read::IntegrationFilter,
@@ -28,6 +32,9 @@ fn audited(company: &Company) -> Option<serde_json::Value> {
         "brand": company.brand,
         "paused": company.paused_at.is_some(),
         "quiet_hours": company.quiet_hours,
+        "time_zone": company.time_zone,
+        "locale": company.locale,
+        "lead_url": company.lead_url,
     }))
 }
 
@@ -110,6 +117,7 @@ impl CompanyService for Control {
                 company.brand = check::brand(brand)?.map(ToOwned::to_owned);
                 brand_fits(self, &mut command, &company, old.as_deref()).await?;
             }
+            company.set_telling(&request)?;
             if let Some(paused) = request.paused {
                 command.pause_company(&mut company, paused).await?;
             }
@@ -147,6 +155,23 @@ impl CompanyService for Control {
             Ok((command, company.into()))
         })
         .await
+    }
+}
+
+impl Company {
+    /// Takes over how its people are to be told things.
+    fn set_telling(&mut self, request: &v1::UpdateCompanyRequest) -> Result<(), Refusal> {
+        let invalid = |field: &str, error: BadTelling| Refusal::Invalid(format!("{field}: {error}"));
+        if let Some(zone) = &request.time_zone {
+            self.time_zone = telling::zone(zone).map_err(|error| invalid("time_zone", error))?;
+        }
+        if let Some(tag) = &request.locale {
+            self.locale = telling::tag(tag).map_err(|error| invalid("locale", error))?;
+        }
+        if let Some(url) = &request.lead_url {
+            self.lead_url = telling::lead_url(url).map_err(|error| invalid("lead_url", error))?;
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
             read::DeliveryView,
         },
         integration::{
+            probe::Proposed,
             read::{Health, IntegrationView},
             removal::Removal,
         },
@@ -63,6 +64,9 @@ impl From<Company> for v1::Company {
             paused_at: company.paused_at.map(time),
             quiet_hours: company.quiet_hours.map_or(0, small),
             last_lead_at: None,
+            time_zone: company.time_zone.unwrap_or_default(),
+            locale: company.locale.unwrap_or_default(),
+            lead_url: company.lead_url.unwrap_or_default(),
         }
     }
 }
@@ -127,7 +131,14 @@ impl From<IntegrationView> for v1::Integration {
             awaits_cut_over: view.awaits_cut_over,
             company_paused_at: view.company_paused_at.map(time),
             notices: view.notices,
+            proposals: Vec::new(),
         }
+    }
+}
+
+impl From<Proposed> for v1::MappingProposal {
+    fn from(one: Proposed) -> Self {
+        Self { field: one.field, rule: one.rule.to_string(), why: one.why }
     }
 }
 

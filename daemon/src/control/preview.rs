@@ -161,6 +161,8 @@ async fn first_call(
         same: &[],
         since: now,
         ids: &Ids::new(),
+        before: None,
+        telling: &integration.telling,
         now,
     };
     let mut recorder = Recorder::default();

@@ -12,6 +12,7 @@ use crate::{
         integration::{EventKind, Integration},
         lane::LaneId,
         origins::origins,
+        telling::Telling,
     },
     store::{
         Error, Store,
@@ -200,7 +201,7 @@ impl Store {
         let LaneId { company, integration: id } = lane;
         let mut db = self.pool.acquire().await?;
         let row = sqlx::query!(
-            r#"SELECT c.name AS company_name, c.brand, i.name, i.connector, i.sealed_config, i.sealed_credentials,
+            r#"SELECT c.name AS company_name, c.brand, c.time_zone, c.locale, c.lead_url, i.name, i.connector, i.sealed_config, i.sealed_credentials,
                     i.credentials_for,
                     i.mapping, i.payload, i.version,
                     lane_is_open(i, c) AS "enabled!"
@@ -226,6 +227,7 @@ impl Store {
             payload: row.payload,
             version: row.version,
             brand: row.brand,
+            telling: Telling::of(row.time_zone.as_deref(), row.locale.as_deref(), row.lead_url),
             secrets: secret::live(self, &mut db, company, id).await?,
         }))
     }

@@ -166,6 +166,15 @@ pub trait Account {
     fn end_logins(&mut self) -> bool {
         false
     }
+    /// What a mapping to its own fields has beyond the default, an administrator having made such; null if its schema
+    /// cannot be read.
+    fn proposed(&mut self) -> Value {
+        Value::Null
+    }
+    /// The field by which a mapping says whose a record is, and the id of somebody who may own one.
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        None
+    }
     /// Lets people do this to all records; whether they can there.
     fn suffer(&mut self, deed: Deed) -> bool {
         let _ = deed;

@@ -49,7 +49,7 @@ pub(crate) enum Verb {
         company: String,
     },
     /// Change its name, its brand or when it is too quiet
-    #[command(group(ArgGroup::new("change").args(["name", "brand", "clear_brand", "quiet_hours"]).required(true).multiple(true)))]
+    #[command(group(ArgGroup::new("change").args(["name", "brand", "clear_brand", "quiet_hours", "time_zone", "locale", "lead_url"]).required(true).multiple(true)))]
     Update {
         /// Its id or name
         company: String,
@@ -65,6 +65,15 @@ pub(crate) enum Verb {
         /// Send a notice when no lead came for so many hours; 0 for never
         #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=8760))]
         quiet_hours: Option<u32>,
+        /// By whose clock its people are told times: Europe/London; none for the sender's
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+        /// How days and amounts are written for its people: en-GB, en-US, de-DE, …; none for en-GB
+        #[arg(long, value_name = "TAG")]
+        locale: Option<String>,
+        /// Where its people open a lead: `https://example.com/leads/{uuid}`; none for nowhere
+        #[arg(long, value_name = "URL")]
+        lead_url: Option<String>,
     },
     /// Push nothing for it until it is resumed; leads are accepted and their pushes wait
     Pause {
@@ -115,10 +124,19 @@ impl Verb {
                 let page = client.get_company_page(v1::GetCompanyPageRequest { company }).await?;
                 return context.out.object(&CompanyPage::from(page));
             }
-            Self::Update { company, name, brand, clear_brand, quiet_hours } => {
+            Self::Update { company, name, brand, clear_brand, quiet_hours, time_zone, locale, lead_url } => {
                 let brand = if clear_brand { Some(String::new()) } else { brand };
-                let request =
-                    v1::UpdateCompanyRequest { company, name, brand, quiet_hours, ..Default::default() };
+                let [time_zone, locale, lead_url] = [time_zone, locale, lead_url].map(taken_back);
+                let request = v1::UpdateCompanyRequest {
+                    company,
+                    name,
+                    brand,
+                    quiet_hours,
+                    time_zone,
+                    locale,
+                    lead_url,
+                    ..Default::default()
+                };
                 client.update_company(request).await?
             }
             Self::Pause { company } => client.update_company(paused(company, true)).await?,
@@ -129,6 +147,11 @@ impl Verb {
         };
         context.out.object(&Company::from(company))
     }
+}
+
+/// What goes over the wire to take a setting back.
+fn taken_back(value: Option<String>) -> Option<String> {
+    value.map(|value| if value == "none" { String::new() } else { value })
 }
 
 fn paused(company: String, paused: bool) -> v1::UpdateCompanyRequest {

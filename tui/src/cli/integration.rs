@@ -69,7 +69,13 @@ pub(crate) enum Verb {
         yes: bool,
     },
     /// Compare the field mapping with the target's own fields; exit 1 if something does not fit
-    Check(Reference),
+    Check {
+        #[command(flatten)]
+        reference: Reference,
+        /// Print the mapping with what could be added to it, for set-mapping, and say why on stderr
+        #[arg(long)]
+        propose: bool,
+    },
     /// Replace what we log in with: asked for, or one JSON object on stdin; tried before it counts
     SetCredentials(Reference),
     /// Push `webhook.test` with a sample lead, or look at the target, and wait for the outcome
@@ -214,8 +220,8 @@ impl Verb {
             Self::Test { reference, no_wait } => {
                 return wait::test(context, &client, reference.integration, no_wait).await;
             }
-            Self::Check(Reference { integration }) => {
-                return credentials::check(context, &client, integration).await;
+            Self::Check { reference, propose } => {
+                return credentials::check(context, &client, reference.integration, propose).await;
             }
             Self::SetCredentials(Reference { integration }) => {
                 return credentials::set(context, &client, integration).await;

@@ -7,7 +7,7 @@ use tonic::{Request, Response};
 use super::{Control, Reply, check, mutate, words};
 use crate::{
     connectors,
-    domain::ids::IntegrationId,
+    domain::{ids::IntegrationId, lane::LaneId},
     store::{Error, integration::read::IntegrationFilter},
 };
 
@@ -62,10 +62,13 @@ impl IntegrationService for Control {
     }
 
     async fn get_integration(&self, request: Request<v1::GetIntegrationRequest>) -> Reply<v1::Integration> {
-        let mut found = [self.store.integration_view(&request.get_ref().integration).await?.into()];
+        let view = self.store.integration_view(&request.get_ref().integration).await?;
+        let proposals = self.store.proposals(LaneId { company: view.company, integration: view.id }).await?;
+        let mut found = [view.into()];
         self.count_skipped(&mut found).await?;
         let [integration] = found;
-        Ok(Response::new(integration))
+        let proposals = proposals.into_iter().map(Into::into).collect();
+        Ok(Response::new(v1::Integration { proposals, ..integration }))
     }
 
     async fn update_integration(

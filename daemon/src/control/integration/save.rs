@@ -15,6 +15,7 @@ use crate::{
         integration::{Integration, ProbeKind, SigningSecret},
         lane::LaneId,
         signing,
+        telling::Telling,
     },
     store::{
         company::Company,
@@ -216,6 +217,7 @@ async fn check_config(
         payload: payload.to_owned(),
         version: 1,
         brand: company.brand.clone(),
+        telling: Telling::default(),
         secrets: vec![SigningSecret {
             version: 1,
             secret: secret::new_signing_secret(),

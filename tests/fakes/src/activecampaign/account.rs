@@ -79,6 +79,10 @@ impl Account for ActiveCampaign {
         true
     }
 
+    fn proposed(&mut self) -> Value {
+        json!({"lead.event_date": "EVENT_DATE", "lead.guest_count": "GUESTS"})
+    }
+
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             // The account names no length, so that ours is what is cut to.

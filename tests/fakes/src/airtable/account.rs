@@ -64,6 +64,11 @@ impl Account for Airtable {
         true
     }
 
+    fn proposed(&mut self) -> Value {
+        self.columns.push(("UTM term".to_owned(), "singleLineText".to_owned()));
+        json!({"lead.utm.term": "UTM term"})
+    }
+
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             // An unknown choice is made where values are converted, which is asked for.

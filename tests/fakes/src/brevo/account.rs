@@ -1,6 +1,6 @@
 //! What is known of an account at Brevo as of one at any vendor.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Brevo;
 use crate::{
@@ -64,6 +64,10 @@ impl Account for Brevo {
             _ => return false,
         }
         true
+    }
+
+    fn proposed(&mut self) -> Value {
+        json!({"lead.guest_count": "GUESTS"})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

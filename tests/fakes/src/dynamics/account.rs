@@ -107,6 +107,14 @@ impl Account for Dynamics {
         true
     }
 
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("ownerid", json!("41")))
+    }
+
+    fn proposed(&mut self) -> Value {
+        json!({"lead.uuid": "new_leadref", "lead.event_date": "new_event_date", "lead.guest_count": "new_guests"})
+    }
+
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             Rule::Choice => Trap::mapped("lead.event_type", "leadsourcecode"),

@@ -93,6 +93,17 @@ impl Account for Hubspot {
         true
     }
 
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("hubspot_owner_id", json!("41")))
+    }
+
+    fn proposed(&mut self) -> Value {
+        json!({
+            "lead.event_date": "wedding_date", "lead.guest_count": "guests",
+            "lead.event_type": {"to": "kind_of_event", "values": {"wedding": "wedding", "other": "other", "*": "other"}},
+        })
+    }
+
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             Rule::Choice => Trap::mapped("lead.event_type", "kind_of_event"),

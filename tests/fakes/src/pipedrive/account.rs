@@ -124,6 +124,18 @@ impl Account for Pipedrive {
         true
     }
 
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("deal.owner_id", json!(41)))
+    }
+
+    fn proposed(&mut self) -> Value {
+        let kind = "d".repeat(40);
+        self.custom.insert(kind.clone(), "enum");
+        self.labels.insert(kind.clone(), "Type of event");
+        let values = json!({"wedding": 1, "*": 2, "other": 2});
+        json!({"lead.event_type": {"to": format!("person.{kind}"), "values": values}})
+    }
+
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             Rule::Choice => {

@@ -33,6 +33,9 @@ pub(crate) struct Company {
     paused_at: Option<Timestamp>,
     quiet_hours: Option<u32>,
     last_lead_at: Option<Timestamp>,
+    time_zone: Option<String>,
+    locale: Option<String>,
+    lead_url: Option<String>,
 }
 
 impl Row for Company {
@@ -51,6 +54,9 @@ impl From<v1::Company> for Company {
             paused_at: time(it.paused_at),
             quiet_hours: (it.quiet_hours > 0).then_some(it.quiet_hours),
             last_lead_at: time(it.last_lead_at),
+            time_zone: text(it.time_zone),
+            locale: text(it.locale),
+            lead_url: text(it.lead_url),
         }
     }
 }

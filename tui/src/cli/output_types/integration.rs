@@ -74,6 +74,7 @@ pub(crate) struct Integration {
     has_credentials: bool,
     account: Option<String>,
     findings: Vec<String>,
+    proposals: Vec<Proposal>,
     checked_at: Option<Timestamp>,
     staged_secret_version: Option<u32>,
     awaits_cut_over: bool,
@@ -133,6 +134,7 @@ impl From<v1::Integration> for Integration {
             has_credentials: it.has_credentials,
             account: text(it.account),
             findings: it.findings,
+            proposals: it.proposals.into_iter().map(Into::into).collect(),
             checked_at: time(it.checked_at),
             staged_secret_version: (it.staged_secret_version > 0).then_some(it.staged_secret_version),
             awaits_cut_over: it.awaits_cut_over,
@@ -145,6 +147,20 @@ impl From<v1::Integration> for Integration {
             routing: it.routing,
             created_at: time(it.created_at),
         }
+    }
+}
+
+/// What could be added to the mapping.
+#[derive(Debug, Serialize)]
+pub(crate) struct Proposal {
+    field: String,
+    rule: Option<Box<RawValue>>,
+    why: String,
+}
+
+impl From<v1::MappingProposal> for Proposal {
+    fn from(it: v1::MappingProposal) -> Self {
+        Self { field: it.field, rule: raw(it.rule.as_bytes()), why: it.why }
     }
 }
 

@@ -96,7 +96,7 @@ mod tests {
         check(
             &Company::from(v1::Company { created_at: at(0), ..company }),
             json!({"id": 7, "name": "The Old Barn", "plan": "pro", "brand": null, "created_at": "1970-01-01T00:00:00Z",
-                "paused_at": null, "quiet_hours": null, "last_lead_at": null}),
+                "paused_at": null, "quiet_hours": null, "last_lead_at": null, "time_zone": null, "locale": null, "lead_url": null}),
         );
         let key = v1::CreateIntakeKeyResponse { id: "K".into(), key: "llk_x".into(), ..Default::default() };
         check(&KeyCreated::from(key.clone()), json!({"id": "K", "key": "llk_x"}));
