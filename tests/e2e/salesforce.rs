@@ -207,7 +207,7 @@ async fn a_daemon_logs_in_once_for_many_pushes_and_waits_out_a_quota() {
     .await;
     let attempts = operator.finished(&made.id).await;
     let last = attempts.last().unwrap();
-    assert_eq!(last.failure_class, "throttled");
+    assert_eq!(last.failure_class().word(), "throttled");
     assert_eq!(
         last.error,
         "salesforce quota: 898 of the day's 100000 calls are left, and are left to others"

@@ -40,14 +40,17 @@ fn audited(company: &Company) -> Option<serde_json::Value> {
 
 #[tonic::async_trait]
 impl CompanyService for Control {
-    async fn create_company(&self, request: Request<v1::CreateCompanyRequest>) -> Reply<v1::Company> {
+    async fn create_company(
+        &self,
+        request: Request<v1::CreateCompanyRequest>,
+    ) -> Reply<v1::CreateCompanyResponse> {
         self.mutate(request, |mut command, request| async move {
             let name = check::name(&request.name)?;
-            let plan = check::plan(&request.plan)?;
+            let plan = check::plan(request.plan)?;
             let brand = check::brand(&request.brand)?;
             let company = command.create_company(request.id, name, plan, brand).await?;
             command.audit(company.id, &format!("company {}", company.id), None, audited(&company)).await?;
-            Ok((command, company.into()))
+            Ok((command, v1::CreateCompanyResponse { company: Some(company.into()) }))
         })
         .await
     }
@@ -57,12 +60,10 @@ impl CompanyService for Control {
         request: Request<v1::ListCompaniesRequest>,
     ) -> Reply<v1::ListCompaniesResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
         let after = match after {
             "" => None,
-            id => Some(CompanyId(
-                id.parse().map_err(|_| Refusal::Invalid(format!("after {id:?} is not a company's id")))?,
-            )),
+            id => Some(CompanyId(id.parse().map_err(|_| check::not_a_page(id))?)),
         };
         let silent = words::read_duration("silent_for", request.silent_for.as_ref())?;
         let only = self.store.find_optional_company(check::optional(&request.company)).await?;
@@ -77,10 +78,10 @@ impl CompanyService for Control {
         Ok(Response::new(v1::ListCompaniesResponse { companies, next_page_token }))
     }
 
-    async fn get_company(&self, request: Request<v1::GetCompanyRequest>) -> Reply<v1::Company> {
+    async fn get_company(&self, request: Request<v1::GetCompanyRequest>) -> Reply<v1::GetCompanyResponse> {
         let company = self.store.company(&request.get_ref().company).await?;
-        let shown = self.with_last_leads(vec![company]).await?.pop();
-        Ok(Response::new(shown.unwrap_or_default()))
+        let company = self.with_last_leads(vec![company]).await?.pop();
+        Ok(Response::new(v1::GetCompanyResponse { company }))
     }
 
     async fn get_company_page(
@@ -94,7 +95,7 @@ impl CompanyService for Control {
         let keys = store.intake_keys(Some(&reference), None, PAGE).await?;
         let of_company = IntegrationFilter { company: Some(id), ..IntegrationFilter::default() };
         let integrations = store.integration_views(&of_company).await?;
-        let flows = store.flow_views(Some(&reference), PAGE).await?;
+        let flows = store.flow_views(Some(&reference), None, PAGE).await?;
         Ok(Response::new(v1::GetCompanyPageResponse {
             company: self.with_last_leads(vec![company]).await?.pop(),
             keys: keys.into_iter().map(v1::IntakeKey::from).collect(),
@@ -105,7 +106,10 @@ impl CompanyService for Control {
         }))
     }
 
-    async fn update_company(&self, request: Request<v1::UpdateCompanyRequest>) -> Reply<v1::Company> {
+    async fn update_company(
+        &self,
+        request: Request<v1::UpdateCompanyRequest>,
+    ) -> Reply<v1::UpdateCompanyResponse> {
         self.mutate(request, |mut command, request| async move {
             let mut company = command.company(&request.company).await?;
             let before = audited(&company);
@@ -121,21 +125,21 @@ impl CompanyService for Control {
             if let Some(paused) = request.paused {
                 command.pause_company(&mut company, paused).await?;
             }
-            if let Some(hours) = request.quiet_hours {
-                command.set_quiet_hours(&mut company, check::quiet_hours(hours)?).await?;
+            if let Some(span) = request.quiet_after {
+                command.set_quiet_hours(&mut company, check::quiet_hours(span)?).await?;
             }
             command.update_company(&company).await?;
             command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
-            Ok((command, company.into()))
+            Ok((command, v1::UpdateCompanyResponse { company: Some(company.into()) }))
         })
         .await
     }
 
-    async fn set_plan(&self, request: Request<v1::SetPlanRequest>) -> Reply<v1::Company> {
+    async fn set_plan(&self, request: Request<v1::SetPlanRequest>) -> Reply<v1::SetPlanResponse> {
         self.mutate(request, |mut command, request| async move {
             let mut company = command.company(&request.company).await?;
             let before = audited(&company);
-            company.plan = check::plan(&request.plan)?;
+            company.plan = check::plan(request.plan)?;
             for reference in &request.disable {
                 let mut integration = command.integration_of(&company, reference).await?;
                 let enabled = integration.audited();
@@ -152,7 +156,7 @@ impl CompanyService for Control {
             }
             command.set_plan(company.id, company.plan).await?;
             command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
-            Ok((command, company.into()))
+            Ok((command, v1::SetPlanResponse { company: Some(company.into()) }))
         })
         .await
     }

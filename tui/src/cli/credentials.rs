@@ -20,7 +20,7 @@ pub(crate) async fn set(context: &Context, client: &Client, integration: String)
     };
     let attempt = client.set_credentials(request).await?.attempt_id;
     let tried = wait::outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
-    if tried.state != "delivered" {
+    if tried.state() != v1::AttemptState::Delivered {
         context.out.object(&Attempt::from(tried.clone()))?;
         return Err(CliError::Failed(format!("the old credentials stay: {}", tried.error)));
     }
@@ -40,7 +40,7 @@ pub(crate) async fn set(context: &Context, client: &Client, integration: String)
 async fn ask(client: &Client, integration: &str) -> Result<String, CliError> {
     let request = v1::GetIntegrationRequest { integration: integration.to_owned() };
     let found = client.get_integration(request).await?;
-    let connectors = client.list_connectors(v1::ListConnectorsRequest {}).await?.connectors;
+    let connectors = client.all_connectors().await?;
     let fields = connectors
         .into_iter()
         .find(|connector| connector.name == found.connector)
@@ -70,7 +70,7 @@ pub(crate) async fn check(
     let attempt = client.check_integration(request).await?.attempt_id;
     let looked = wait::outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
     let found = client.get_integration(v1::GetIntegrationRequest { integration }).await?;
-    if propose && looked.state == "delivered" {
+    if propose && looked.state() == v1::AttemptState::Delivered {
         return show_proposals(context, &found);
     }
     let findings = found.findings.len();
